@@ -1,0 +1,154 @@
+"""What one API request is and what an answer to it is: the seam between the pipeline and every handler.
+
+Values only. The transport appears as an opaque field for the handlers that take the connection over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Union
+
+if TYPE_CHECKING:
+    from apimachinery.kinds import Kind
+
+Obj = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class User:
+    """Who asks: as in authentication.k8s.io UserInfo."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request, parsed as upstream's RequestInfo does it.
+
+    verb is get, list, watch, create, update, patch, delete or deletecollection for a resource, and the HTTP method in
+    lower case for anything else (kind is None then, resource is ""). tail is what follows a subresource in the path
+    (the proxied path of .../proxy/a/b is "/a/b"). query keeps every value of a repeated parameter. headers is
+    case-insensitive. body() reads and returns the whole body (413 past the limit); stream() yields it piecemeal.
+    transport is the client's asyncio transport (for peercert, peername and for taking the connection over);
+    raw is the HTTP library's own request, for http/ alone.
+    """
+
+    method: str
+    path: str
+    verb: str
+    group: str
+    version: str
+    resource: str
+    subresource: str
+    namespace: str
+    name: str
+    tail: str
+    kind: Kind | None
+    query: Mapping[str, Sequence[str]]
+    raw_query: str
+    headers: Mapping[str, str]
+    user: User
+    body: Callable[[], Awaitable[bytes]]
+    stream: Callable[[], AsyncIterator[bytes]]
+    transport: asyncio.Transport | None
+    raw: Any = None
+    audit_id: str = ""
+
+    def param(self, key: str, default: str = "") -> str:
+        """The first value of a query parameter, as upstream reads it."""
+        values = self.query.get(key)
+        return values[0] if values else default
+
+    @property
+    def is_resource(self) -> bool:
+        return bool(self.resource)
+
+
+@dataclass(frozen=True)
+class Response:
+    """A finished answer: status, bytes or a stream of pieces, and headers.
+
+    A stream is sent chunked, each piece flushed at once, and closed (aclose) when the client goes away.
+    """
+
+    status: int
+    body: bytes | AsyncIterator[bytes] = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An object still to be put into the encoding that the client asked for (JSON, YAML, protobuf, Table, metadata only).
+
+    kind None means: obj carries its own apiVersion and kind (a Status, a Scale, a review).
+    """
+
+    status: int
+    obj: Obj
+    kind: Kind | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+class Hijacked:
+    """Returned by a handler that took the connection over; the pipeline writes nothing more."""
+
+
+HIJACKED = Hijacked()
+
+Reply = Union[Response, Answer, Hijacked]
+Handler = Callable[[Request], Awaitable[Reply]]
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What an authorizer decides on: authorization.k8s.io's resource or non-resource attributes."""
+
+    verb: str
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+    field_selector: str = ""
+    label_selector: str = ""
+
+    @property
+    def is_resource(self) -> bool:
+        return bool(self.resource)
+
+
+@dataclass(frozen=True)
+class Decision:
+    allowed: bool
+    reason: str = ""
+
+
+def attributes(request: Request) -> Attributes:
+    """The question a request puts to the authorizers."""
+    if not request.is_resource:
+        return Attributes(verb=request.verb, path=request.path)
+    return Attributes(
+        verb=request.verb,
+        group=request.group,
+        version=request.version,
+        resource=request.resource,
+        subresource=request.subresource,
+        namespace=request.namespace,
+        name=request.name,
+        path=request.path,
+        field_selector=request.param("fieldSelector"),
+        label_selector=request.param("labelSelector"),
+    )

@@ -1,0 +1,107 @@
+"""The seam between the server's core and its edges: what an edge may supply and what it is given.
+
+The core (routing, storage, cache, registry) knows no authentication scheme, no authorizer, no table columns and no
+streaming protocol; they arrive here as values of these types, put together by edge.assemble().
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from controlplane.apiserver.request import Attributes, Decision, Handler, Obj, Request, User
+
+if TYPE_CHECKING:
+    from apimachinery.kinds import Kind
+    from apimachinery.kit.lifecycle import Lifecycle
+    from controlplane.apiserver.registry import Registry
+    from controlplane.apiserver.settings import Settings
+
+Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+
+
+@dataclass
+class Admission:
+    """One write on its way to the store. Mutating steps change obj in place; every step may raise an ApiError.
+
+    obj is the new object (None on DELETE), old the stored one (None on CREATE; shared, never to be changed).
+    options is the CreateOptions/UpdateOptions/PatchOptions/DeleteOptions as a dict.
+    """
+
+    user: User
+    operation: Operation
+    kind: Kind
+    subresource: str
+    namespace: str
+    name: str
+    obj: Obj | None
+    old: Obj | None
+    options: Obj
+    dry_run: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+AdmissionStep = Callable[[Admission], Awaitable[None]]
+Authenticate = Callable[[Request], Awaitable["User | None"]]
+Authorize = Callable[[User, Attributes], Awaitable[Decision]]
+
+
+class Format(Protocol):
+    """An encoding other than plain JSON, chosen by the Accept header.
+
+    Equal keys give equal bytes for equal objects: an event is encoded once per key and shared by its watchers.
+    one/many answer a get and a list; event is one whole frame of a watch (newline or length prefix included), where
+    first says that it is the first of its stream (a Table sends its columns then). Objects are shared: never changed.
+    items of many() and obj of event() carry apiVersion and kind. metadata of many() is the ListMeta.
+    event() with type ERROR is given a Status, with BOOKMARK an object of the kind with metadata.resourceVersion alone.
+    """
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def content_type(self) -> str: ...
+    @property
+    def stream_type(self) -> str: ...
+    def one(self, kind: Kind | None, obj: Obj) -> bytes: ...
+    def many(self, kind: Kind, items: Sequence[Obj], metadata: Obj) -> bytes: ...
+    def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes: ...
+
+
+# None: plain JSON, which the core serves from stored bytes. Raises NotAcceptable.
+Negotiate = Callable[[Request], "Format | None"]
+
+
+@dataclass(frozen=True)
+class Routes:
+    """What a module serves.
+
+    resources: (resource, subresource, verb) -> handler, where resource is Kind.resource ("pods", "deployments.apps"),
+    subresource may be "" (the resource itself: replaces the generic handler) and verb may be "*".
+    paths: a path prefix -> handler for non-resource paths; the longest prefix that ends at a "/" or the end wins;
+    a key that ends in "$" matches the exact path alone ("/api$").
+    """
+
+    resources: Mapping[tuple[str, str, str], Handler] = field(default_factory=dict)
+    paths: Mapping[str, Handler] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Everything the edges supply."""
+
+    authenticate: Authenticate
+    authorize: Authorize
+    negotiate: Negotiate
+    mutating: tuple[AdmissionStep, ...] = ()
+    validating: tuple[AdmissionStep, ...] = ()
+    routes: Routes = field(default_factory=Routes)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an edge is built from."""
+
+    settings: Settings
+    registry: Registry
+    lifecycle: Lifecycle
