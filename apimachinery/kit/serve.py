@@ -1,0 +1,52 @@
+"""A small HTTP(S) server for health and metrics: exact paths, GET only."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from apimachinery.kit.lifecycle import Lifecycle
+
+# (query) -> (status, body, content type)
+Route = Callable[[Mapping[str, str]], Awaitable[tuple[int, bytes, str]]]
+
+TEXT = "text/plain; charset=utf-8"
+
+
+async def serve_http(
+    lifecycle: Lifecycle,
+    host: str,
+    port: int,
+    routes: Mapping[str, Route],
+    ssl: ssl_module.SSLContext | None = None,
+) -> None:
+    """Serve ``routes`` (path → answer) on ``host:port`` until the lifecycle stops.
+
+    Raises OSError with the address in its text when the port is taken.
+    """
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        if request.method not in ("GET", "HEAD"):
+            return web.Response(status=405, text="405 method not allowed\n")
+        route = routes.get(request.path)
+        if route is None:
+            return web.Response(status=404, text="404 page not found\n")
+        status, body, content_type = await route(request.query)
+        return web.Response(status=status, body=body, headers={"Content-Type": content_type})
+
+    runner = web.ServerRunner(web.Server(handle, access_log=None))
+    await runner.setup()
+    site = web.TCPSite(runner, host, port, ssl_context=ssl)
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+    lifecycle.push(f"http {host}:{port}", runner.cleanup)
+
+
+async def ok(_query: Mapping[str, str]) -> tuple[int, bytes, str]:
+    """The answer of a healthy ``/healthz``."""
+    return 200, b"ok", TEXT

@@ -1,0 +1,109 @@
+"""An API object is a dict. These readers save callers from spelling out paths; none of them copies.
+
+Objects in caches are shared between readers: ``copy`` one before changing it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+Obj = dict[str, Any]
+
+_EMPTY: Mapping[str, Any] = {}
+
+
+def loads(data: bytes | str) -> Any:
+    """Parse JSON. Raises ValueError (orjson.JSONDecodeError) for anything else."""
+    return orjson.loads(data)
+
+
+def dumps(value: Any) -> bytes:
+    """Compact JSON bytes."""
+    return orjson.dumps(value)
+
+
+def copy(obj: Obj) -> Obj:
+    """A deep copy by a JSON round trip: eight times cheaper than copy.deepcopy for a Pod."""
+    result: Obj = orjson.loads(orjson.dumps(obj))
+    return result
+
+
+def name(obj: Mapping[str, Any]) -> str:
+    """metadata.name, or "" when there is none."""
+    return str((obj.get("metadata") or _EMPTY).get("name") or "")
+
+
+def namespace(obj: Mapping[str, Any]) -> str:
+    """metadata.namespace, or "" for a cluster-scoped object."""
+    return str((obj.get("metadata") or _EMPTY).get("namespace") or "")
+
+
+def uid(obj: Mapping[str, Any]) -> str:
+    """metadata.uid, or ""."""
+    return str((obj.get("metadata") or _EMPTY).get("uid") or "")
+
+
+def resource_version(obj: Mapping[str, Any]) -> str:
+    """metadata.resourceVersion: opaque but for equality (and, on our server, a decimal revision)."""
+    return str((obj.get("metadata") or _EMPTY).get("resourceVersion") or "")
+
+
+def labels(obj: Mapping[str, Any]) -> Mapping[str, str]:
+    """metadata.labels, never None."""
+    return (obj.get("metadata") or _EMPTY).get("labels") or _EMPTY
+
+
+def annotations(obj: Mapping[str, Any]) -> Mapping[str, str]:
+    """metadata.annotations, never None."""
+    return (obj.get("metadata") or _EMPTY).get("annotations") or _EMPTY
+
+
+def is_deleting(obj: Mapping[str, Any]) -> bool:
+    """True once metadata.deletionTimestamp is set."""
+    return bool((obj.get("metadata") or _EMPTY).get("deletionTimestamp"))
+
+
+def key(obj: Mapping[str, Any]) -> str:
+    """``namespace/name``, or ``name`` for a cluster-scoped object."""
+    space = namespace(obj)
+    return f"{space}/{name(obj)}" if space else name(obj)
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """The (namespace, name) of a key; namespace is "" for a cluster-scoped object."""
+    space, _, last = key.rpartition("/")
+    return space, last
+
+
+def controller_of(obj: Mapping[str, Any]) -> Obj | None:
+    """The owner reference that has ``controller: true``, if any."""
+    for reference in (obj.get("metadata") or _EMPTY).get("ownerReferences") or ():
+        if reference.get("controller"):
+            return dict(reference)
+    return None
+
+
+def owner_reference(owner: Mapping[str, Any], controller: bool = True) -> Obj:
+    """A reference to ``owner`` for a dependant's metadata; blocks the owner's foreground deletion."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": name(owner),
+        "uid": uid(owner),
+        "controller": controller,
+        "blockOwnerDeletion": True,
+    }
+
+
+def reference(obj: Mapping[str, Any]) -> Obj:
+    """An ObjectReference (core/v1), as events carry it."""
+    fields = {
+        "kind": obj.get("kind"),
+        "namespace": namespace(obj),
+        "name": name(obj),
+        "uid": uid(obj),
+        "apiVersion": obj.get("apiVersion"),
+        "resourceVersion": resource_version(obj),
+    }
+    return {key: value for key, value in fields.items() if value}
