@@ -1,0 +1,41 @@
+"""rtnetlink packed by hand: links, addresses, routes and neighbours without a process, a fork or a library.
+
+Owns: the netlink wire, one socket session, builders (pure) for the requests a node needs. Must never know
+Kubernetes, nor decide what a network should look like.
+
+    with Netlink(netns.path_of("blue")) as kernel:                 # or Netlink() for the namespace of this
+    process
+        bridge = kernel.index("cni0")
+        kernel.do(                                                  # one batch: sent together, first refusal
+        raised
+            links.add_veth(links.End("veth0", master=bridge), links.End("eth0", namespace=descriptor)),
+            links.set_port("veth0", hairpin=True),
+        )
+        kernel.do(routes.add_address(bridge, ip_interface("10.0.0.1/24")))
+
+A request is a value (`Request`): which errnos mean "already so" is part of it. Refusals are `NetlinkError`
+(an OSError) with what was asked and the kernel's explanation. Opening a `Netlink` in another namespace costs
+a thread and no fork.
+
+Reading order: wire, links, routes, session.
+"""
+
+from apimachinery.kit.netlink import links, routes, wire
+from apimachinery.kit.netlink.links import End, Link
+from apimachinery.kit.netlink.routes import LinkAddress, Neighbour, Route
+from apimachinery.kit.netlink.session import Netlink
+from apimachinery.kit.netlink.wire import NetlinkError, Request
+
+__all__ = [
+    "End",
+    "Link",
+    "LinkAddress",
+    "Neighbour",
+    "Netlink",
+    "NetlinkError",
+    "Request",
+    "Route",
+    "links",
+    "routes",
+    "wire",
+]

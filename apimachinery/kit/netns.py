@@ -1,0 +1,161 @@
+"""Network namespaces: create, name, enter and delete them without a fork and without the `ip` command.
+
+A namespace is given as a path (`/run/netns/NAME`, `/proc/PID/ns/net`, any bind mount) or as an open
+descriptor of one. `setns(2)` changes the calling thread only, so everything that enters a namespace does it
+in a thread of its own, which ends there: no thread of the process can be left in the wrong namespace. A
+socket keeps the namespace it was opened in, so code that needs a socket elsewhere opens it there once
+(`open_socket`) and then works from any thread.
+
+Sources: namespaces(7), setns(2), unshare(2), ip-netns(8) for the naming convention.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+T = TypeVar("T")
+Namespace = Path | str | int
+
+DIRECTORY = Path("/run/netns")
+CURRENT = Path("/proc/thread-self/ns/net")
+
+_CLONE_NEWNET = 0x40000000
+_MS_BIND = 0x1000
+_MNT_DETACH = 0x2
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def path_of(name: str) -> Path:
+    """Where the namespace called `name` is (or would be) mounted."""
+    if not name or "/" in name or name in (".", ".."):
+        raise ValueError(f"{name!r} is not a name for a network namespace")
+    return DIRECTORY / name
+
+
+def create(name: str) -> Path:
+    """Make a new, empty namespace (only a `lo` that is down) and name it. FileExistsError when the name is
+    taken.
+    """
+    path = path_of(name)
+    DIRECTORY.mkdir(mode=0o755, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o444))
+    try:
+        _in_thread(lambda: _unshare_and_bind(path))
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def delete(name: str) -> bool:
+    """Take the name away; the kernel frees the namespace when its last process and socket are gone. False:
+    no such name.
+    """
+    path = path_of(name)
+    while _libc.umount2(os.fsencode(path), _MNT_DETACH) == 0:
+        pass
+    code = ctypes.get_errno()
+    if code not in (errno.EINVAL, errno.ENOENT):
+        raise OSError(code, os.strerror(code), str(path))
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def names() -> list[str]:
+    """The named namespaces of this machine, sorted."""
+    return sorted(p.name for p in DIRECTORY.iterdir()) if DIRECTORY.is_dir() else []
+
+
+def identity(namespace: Namespace | None = None) -> tuple[int, int] | None:
+    """(device, inode) that tells namespaces apart; None when nothing is mounted there. Without argument:
+    this thread's.
+    """
+    try:
+        info = os.fstat(namespace) if isinstance(namespace, int) else Path(namespace or CURRENT).stat()
+    except OSError:
+        return None
+    return (info.st_dev, info.st_ino) if info.st_dev == CURRENT.stat().st_dev else None
+
+
+def call(namespace: Namespace, function: Callable[[], T]) -> T:
+    """Run `function` in a fresh thread inside the namespace and hand back its result or its exception.
+
+    Blocks the caller; in a coroutine use `await asyncio.to_thread(netns.call, ...)` unless the function is
+    quick.
+    """
+    fd = namespace if isinstance(namespace, int) else os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _in_thread(lambda: _inside(fd, namespace, function))
+    finally:
+        if fd != namespace:
+            os.close(fd)
+
+
+def open_socket(namespace: Namespace, family: int, kind: int, protocol: int = 0) -> socket.socket:
+    """A socket that lives inside the namespace (and keeps it alive); usable from any thread."""
+    return call(namespace, lambda: socket.socket(family, kind, protocol))
+
+
+def write_sysctl(namespace: Namespace | None, name: str, value: str | int) -> None:
+    """Set `net.ipv4.ip_forward` and the like; `/proc/sys/net` shows the namespace of the thread that opens
+    it.
+
+    A dot inside an interface name is written as a slash, as sysctl(8) does:
+    `net.ipv4.conf.eth0/5.forwarding`.
+    """
+    path = Path("/proc/sys") / name.translate(str.maketrans("./", "/."))
+    text = str(value)
+
+    def write() -> None:
+        # Writing ip_forward again would reset per-interface settings, so only differences are written.
+        if path.read_text().strip() != text:
+            path.write_text(text)
+
+    write() if namespace is None else call(namespace, write)
+
+
+def _unshare_and_bind(path: Path) -> None:
+    _check(_libc.unshare(_CLONE_NEWNET), "unshare a network namespace")
+    source = os.fsencode(CURRENT)
+    _check(_libc.mount(source, os.fsencode(path), b"none", _MS_BIND, None), f"bind the namespace to {path}")
+
+
+def _inside(fd: int, shown: Namespace, function: Callable[[], T]) -> T:
+    _check(_libc.setns(fd, _CLONE_NEWNET), f"enter network namespace {shown}")
+    return function()
+
+
+def _check(result: int, asked: str) -> None:
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"cannot {asked}: {os.strerror(code)}")
+
+
+def _in_thread(function: Callable[[], T]) -> T:
+    outcome: list[T | BaseException] = []
+    failed = False
+
+    def body() -> None:
+        nonlocal failed
+        try:
+            outcome.append(function())
+        except BaseException as problem:
+            failed = True
+            outcome.append(problem)
+
+    thread = threading.Thread(target=body, name="netns", daemon=True)
+    thread.start()
+    thread.join()
+    if failed:
+        raise cast(BaseException, outcome[0])
+    return cast(T, outcome[0])
