@@ -1,0 +1,195 @@
+"""Certificates and keys: authorities, what they issue, and the service account signing key.
+
+Owns nothing on disk: results are PEM bytes, and whoever writes a key writes it with mode 0600. The only door to
+`cryptography`. EC keys lie on P-256; the service account key is RSA-2048, signing RS256 as upstream's does.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+__all__ = [
+    "Identity",
+    "KeyPair",
+    "expires",
+    "identity",
+    "issue",
+    "new_ca",
+    "public_key_pem",
+    "rsa_numbers",
+    "service_account_key",
+]
+
+# Clocks of nodes drift; a certificate valid from this instant would be refused by a node that lags.
+BACKDATE = datetime.timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A certificate and its private key (PKCS #8), both PEM."""
+
+    cert_pem: bytes
+    key_pem: bytes
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whom a client certificate names: user (common name) and groups (organizations)."""
+
+    user: str
+    groups: tuple[str, ...]
+
+
+def new_ca(common_name: str, days: int = 3650) -> KeyPair:
+    """A new self-signed authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _name(common_name, ())
+    usage = _usage(certificates=True)
+    builder = (
+        _builder(name, name, key.public_key(), days)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    return _pair(builder.sign(key, hashes.SHA256()), key)
+
+
+def issue(
+    ca: KeyPair,
+    common_name: str,
+    organizations: Iterable[str] = (),
+    dns: Iterable[str] = (),
+    ips: Iterable[str] = (),
+    server: bool = False,
+    client: bool = False,
+    days: int = 365,
+) -> KeyPair:
+    """A new key and its certificate signed by `ca`, for serving (dns, ips), for clients, or for both.
+
+    It never outlives its authority.
+    """
+    authority = x509.load_pem_x509_certificate(ca.cert_pem)
+    signer = serialization.load_pem_private_key(ca.key_pem, password=None)
+    if not isinstance(signer, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise ValueError("the authority's key must be an EC or RSA key")
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = (
+        _builder(_name(common_name, organizations), authority.subject, key.public_key(), days, authority)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(certificates=False), critical=True)
+        .add_extension(_authority_key(authority), critical=False)
+    )
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH] * server + [ExtendedKeyUsageOID.CLIENT_AUTH] * client
+    if purposes:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+    alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in dict.fromkeys(dns)]
+    alternatives += [x509.IPAddress(ipaddress.ip_address(ip)) for ip in dict.fromkeys(ips)]
+    if alternatives:
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+    return _pair(builder.sign(signer, hashes.SHA256()), key)
+
+
+def service_account_key() -> bytes:
+    """A new RSA-2048 private key, PEM."""
+    return _key_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+
+
+def public_key_pem(private_key_pem: bytes) -> bytes:
+    """The public half of a private key, PEM."""
+    public = serialization.load_pem_private_key(private_key_pem, password=None).public_key()
+    return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def rsa_numbers(private_key_pem: bytes) -> tuple[int, int]:
+    """Modulus and exponent of an RSA key, for a JWKS document (RFC 7518 §6.3.1)."""
+    key = serialization.load_pem_private_key(private_key_pem, password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError("not an RSA key")
+    numbers = key.public_key().public_numbers()
+    return numbers.n, numbers.e
+
+
+def identity(certificate: bytes) -> Identity:
+    """The user and groups of a client certificate, DER or PEM."""
+    pem = certificate.lstrip().startswith(b"-----BEGIN")
+    load = x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate
+    subject = load(certificate).subject
+    users = [str(found.value) for found in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    groups = [str(found.value) for found in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+    return Identity(users[0] if users else "", tuple(groups))
+
+
+def expires(cert_pem: bytes) -> datetime.datetime:
+    """When a certificate ends, aware, UTC."""
+    return x509.load_pem_x509_certificate(cert_pem).not_valid_after_utc
+
+
+def _name(common_name: str, organizations: Iterable[str]) -> x509.Name:
+    parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization) for organization in organizations]
+    return x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    days: int,
+    authority: x509.Certificate | None = None,
+) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+    start, end = now - BACKDATE, now + datetime.timedelta(days=days)
+    if authority is not None:
+        start = max(start, authority.not_valid_before_utc)
+        end = min(end, authority.not_valid_after_utc)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+    )
+
+
+def _usage(certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=certificates,
+        crl_sign=certificates,
+        key_encipherment=False,
+        content_commitment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _authority_key(authority: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    try:
+        found = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound:
+        public = authority.public_key()
+        if not isinstance(public, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
+            raise ValueError("the authority's key must be an EC or RSA key") from None
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(public)
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(found.value)
+
+
+def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
+    return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), _key_pem(key))
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
