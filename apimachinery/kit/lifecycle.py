@@ -30,7 +30,7 @@ class Lifecycle:
         self._failure: BaseException | None = None
 
     def spawn(self, name: str, coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run ``coro`` as a worker: its exception ends the daemon, a plain return is a worker that is done."""
+        """Run ``coro`` as a worker: its exception ends the daemon; a plain return means it is done."""
         task = asyncio.get_running_loop().create_task(coro, name=name)
         self._workers.add(task)
         task.add_done_callback(self._worker_done)

@@ -1,0 +1,156 @@
+"""Events for people: what a component did to an object and why, repeated ones counted instead of repeated.
+
+Follows client-go's recorder: core/v1 Events, similar ones patched with a growing ``count``, a burst of
+25 an object and source refilled one each five minutes; writing never holds up the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from apimachinery import errors
+from apimachinery.client import Client, PatchType
+from apimachinery.kinds import EVENT
+from apimachinery.objects import Obj, dumps, reference
+from apimachinery.timestamps import format_time, now
+
+log = logging.getLogger(__name__)
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+QUEUE_LIMIT = 1000
+REMEMBERED = 4096
+BURST = 25.0
+REFILL_PER_SECOND = 1 / 300
+TRIES = 3
+
+
+@dataclass
+class _Bucket:
+    """A token bucket: how many events one object may still cause."""
+
+    tokens: float = BURST
+    filled: float = field(default_factory=time.monotonic)
+
+    def take(self, moment: float) -> bool:
+        self.tokens = min(BURST, self.tokens + (moment - self.filled) * REFILL_PER_SECOND)
+        self.filled = moment
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+
+@dataclass
+class _Seen:
+    """An event that was written already."""
+
+    name: str
+    count: int
+    first: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    involved: bytes
+    obj: Obj
+    kind: str
+    reason: str
+    message: str
+    moment: datetime
+
+
+class EventRecorder:
+    """Writes events as ``component`` (on ``host``, for a node's daemons)."""
+
+    def __init__(self, client: Client, component: str, host: str = "") -> None:
+        self._client = client
+        self._source = {"component": component, **({"host": host} if host else {})}
+        self._queue: asyncio.Queue[_Entry] = asyncio.Queue(QUEUE_LIMIT)
+        self._seen: OrderedDict[tuple[bytes, str, str, str], _Seen] = OrderedDict()
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def event(self, obj: Obj, kind: str, reason: str, message: str) -> None:
+        """Tell that something happened to ``obj``; ``kind`` is Normal or Warning. Never blocks.
+
+        ``obj`` needs apiVersion, kind and metadata, or may itself be an ObjectReference.
+        """
+        involved = obj if "metadata" not in obj else reference(obj)
+        entry = _Entry(dumps(involved), involved, kind, reason, message, now())
+        try:
+            self._queue.put_nowait(entry)
+        except asyncio.QueueFull:
+            log.warning("event dropped, too many wait: %s %s", reason, message)
+
+    async def run(self) -> None:
+        """Write what is queued, for ever."""
+        while True:
+            entry = await self._queue.get()
+            try:
+                await self._write(entry)
+            except (errors.ApiError, errors.Unreachable) as error:
+                log.warning("event %s %r not written: %s", entry.reason, entry.message, error)
+
+    async def _write(self, entry: _Entry) -> None:
+        # resourceVersion moves on with every change of the object; the event is the same.
+        same = str(entry.obj.get("uid") or entry.involved.decode()).encode()
+        place = (same, entry.kind, entry.reason, entry.message)
+        bucket = self._buckets.setdefault(str(same), _Bucket())
+        self._buckets.move_to_end(str(same))
+        _trim(self._buckets)
+        if not bucket.take(time.monotonic()):
+            return
+        seen = self._seen.get(place)
+        for attempt in range(TRIES):
+            try:
+                self._seen[place] = await self._send(entry, seen)
+                self._seen.move_to_end(place)
+                _trim(self._seen)
+                return
+            except errors.NotFound:
+                # Events expire; a namespace that is gone takes its events with it.
+                if seen is None:
+                    raise
+                seen = None
+            except errors.Unreachable:
+                if attempt == TRIES - 1:
+                    raise
+                await asyncio.sleep(0.2 * 2**attempt)
+
+    async def _send(self, entry: _Entry, seen: _Seen | None) -> _Seen:
+        space = str(entry.obj.get("namespace") or "default")
+        moment = format_time(entry.moment)
+        if seen is not None:
+            patch = {"count": seen.count + 1, "lastTimestamp": moment}
+            await self._client.patch(EVENT, seen.name, patch, space, patch_type=PatchType.STRATEGIC)
+            return _Seen(seen.name, seen.count + 1, seen.first)
+        involved_name = str(entry.obj.get("name") or "")
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{involved_name}.{time.time_ns():x}", "namespace": space},
+            "involvedObject": entry.obj,
+            "reason": entry.reason,
+            "message": entry.message[:1024],
+            "source": self._source,
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
+            "count": 1,
+            "type": entry.kind,
+            "reportingComponent": self._source["component"],
+            "reportingInstance": self._source.get("host", ""),
+        }
+        await self._client.create(EVENT, event, space)
+        return _Seen(str(event["metadata"]["name"]), 1, moment)  # type: ignore[index]
+
+
+def _trim(cache: OrderedDict[_K, _V]) -> None:
+    while len(cache) > REMEMBERED:
+        cache.popitem(last=False)

@@ -1,0 +1,180 @@
+"""A local, always current copy of one collection: list once, watch for ever, tell handlers what changed.
+
+Objects in the cache are shared: never change one, ``objects.copy`` it first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+
+from apimachinery import errors
+from apimachinery.client import Client
+from apimachinery.kinds import Kind
+from apimachinery.objects import Obj, key, resource_version
+
+log = logging.getLogger(__name__)
+
+# (old, new): (None, new) appeared, (old, new) changed, (old, None) went.
+Handler = Callable[[Obj | None, Obj | None], None]
+IndexFn = Callable[[Obj], Iterable[str]]
+
+# Seconds between tries while the server cannot be reached: short at first, since local servers restart
+# in well under a second and everything waits for them.
+RETRY_FIRST = 0.05
+RETRY_MAX = 5.0
+
+
+class _Index:
+    """Keys of the cache by a value computed from the object."""
+
+    def __init__(self, values: IndexFn) -> None:
+        self._values = values
+        self._keys: dict[str, dict[str, None]] = {}
+
+    def replace(self, item: str, old: Obj | None, new: Obj | None) -> None:
+        before = set(self._values(old)) if old is not None else set()
+        after = set(self._values(new)) if new is not None else set()
+        for value in before - after:
+            keys = self._keys[value]
+            del keys[item]
+            if not keys:
+                del self._keys[value]
+        for value in after - before:
+            self._keys.setdefault(value, {})[item] = None
+
+    def keys(self, value: str) -> Iterable[str]:
+        return self._keys.get(value, ())
+
+
+class Informer:
+    """Keeps the objects of ``kind`` (in one namespace, or all) that the selectors match."""
+
+    def __init__(
+        self,
+        client: Client,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> None:
+        self.kind = kind
+        self._client = client
+        self._namespace = namespace
+        self._label_selector = label_selector
+        self._field_selector = field_selector
+        self._objects: dict[str, Obj] = {}
+        self._indexes: dict[str, _Index] = {}
+        self._handlers: list[Handler] = []
+        self._synced = asyncio.Event()
+        self._version = ""
+        self._retry = RETRY_FIRST
+
+    def add_handler(self, handler: Handler) -> None:
+        """Call ``handler`` on every change, in order, with the cache already changed.
+
+        Handlers are plain functions of the loop and must not block. One added late is first told of every
+        object that is already there.
+        """
+        self._handlers.append(handler)
+        for obj in list(self._objects.values()):
+            self._tell(handler, None, obj)
+
+    def add_index(self, name: str, values: IndexFn) -> None:
+        """Keep an index: ``values`` gives the strings under which an object is found."""
+        index = _Index(values)
+        for item, obj in self._objects.items():
+            index.replace(item, None, obj)
+        self._indexes[name] = index
+
+    def get(self, item: str) -> Obj | None:
+        """The object with this key (``namespace/name`` or ``name``), or None."""
+        return self._objects.get(item)
+
+    def items(self) -> list[Obj]:
+        """Every object, in no particular order."""
+        return list(self._objects.values())
+
+    def by_index(self, name: str, value: str) -> list[Obj]:
+        """The objects that index ``name`` files under ``value``."""
+        return [self._objects[item] for item in self._indexes[name].keys(value)]
+
+    @property
+    def has_synced(self) -> bool:
+        """True once the first list is in the cache and its handlers have been told."""
+        return self._synced.is_set()
+
+    async def wait_synced(self) -> None:
+        """Return once the first list is in the cache."""
+        await self._synced.wait()
+
+    async def run(self) -> None:
+        """List and watch for ever; trouble is retried with a growing, jittered pause."""
+        while True:
+            try:
+                if not self._version:
+                    await self._list()
+                await self._watch()
+                self._retry = RETRY_FIRST
+                continue
+            except errors.Expired:
+                log.info("%s: version %s is gone, listing again", self.kind.resource, self._version)
+                self._version = ""
+            except (errors.ApiError, errors.Unreachable, ValueError) as error:
+                log.warning("%s: %s; next try in %.2g s", self.kind.resource, error, self._retry)
+            await asyncio.sleep(self._retry * random.uniform(0.8, 1.2))
+            self._retry = min(self._retry * 2, RETRY_MAX)
+
+    async def _list(self) -> None:
+        result = await self._client.list(
+            self.kind,
+            self._namespace,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+        )
+        fresh = {key(obj): obj for obj in result["items"]}
+        for item in [item for item in self._objects if item not in fresh]:
+            self._replace(item, None)
+        for item, obj in fresh.items():
+            old = self._objects.get(item)
+            if old is None or resource_version(old) != resource_version(obj):
+                self._replace(item, obj)
+        self._version = resource_version(result)
+        self._retry = RETRY_FIRST
+        self._synced.set()
+
+    async def _watch(self) -> None:
+        events = self._client.watch(
+            self.kind,
+            self._namespace,
+            resource_version=self._version,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+        )
+        async for event, obj in events:
+            self._version = resource_version(obj)
+            self._retry = RETRY_FIRST
+            if event != "BOOKMARK":
+                self._replace(key(obj), None if event == "DELETED" else obj, gone=obj)
+
+    def _replace(self, item: str, new: Obj | None, gone: Obj | None = None) -> None:
+        old = self._objects.pop(item, None)
+        if new is not None:
+            self._objects[item] = new
+        elif old is None:
+            return
+        for index in self._indexes.values():
+            index.replace(item, old, new)
+        # A deletion's handlers get the last state, which the DELETED event carries.
+        before = gone if new is None and gone is not None else old
+        for handler in self._handlers:
+            self._tell(handler, before, new)
+
+    def _tell(self, handler: Handler, old: Obj | None, new: Obj | None) -> None:
+        try:
+            handler(old, new)
+        except Exception:
+            log.exception("%s: a handler failed on %s", self.kind.resource, key(new or old or {}))

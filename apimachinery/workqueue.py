@@ -1,0 +1,135 @@
+"""A queue of keys to work on: each at most once at a time, however often it is added; failures back off.
+
+The same promises as client-go's ``util/workqueue``: a key added while it is worked on is worked on again
+afterwards, never beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+log = logging.getLogger(__name__)
+
+K = TypeVar("K")
+
+# The n-th failure of a key waits BACKOFF_FIRST · 2ⁿ seconds, at most BACKOFF_MAX (upstream's 5 ms … 1,000 s).
+BACKOFF_FIRST = 0.005
+BACKOFF_MAX = 1000.0
+
+
+class ShutDown(Exception):
+    """The queue was shut down and is empty."""
+
+
+class WorkQueue(Generic[K]):
+    """Keys waiting, keys in work, keys that wait for their time."""
+
+    def __init__(self, name: str = "", backoff_max: float = BACKOFF_MAX) -> None:
+        self._name = name
+        self._backoff_max = backoff_max
+        self._waiting: deque[K] = deque()
+        self._dirty: set[K] = set()
+        self._working: set[K] = set()
+        self._failures: dict[K, int] = {}
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._ready = asyncio.Event()
+        self._down = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, key: K) -> None:
+        """Work on ``key`` soon; nothing happens if it already waits."""
+        if self._down or key in self._dirty:
+            return
+        self._dirty.add(key)
+        if key not in self._working:
+            self._waiting.append(key)
+            self._ready.set()
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Add ``key`` in ``seconds``; of several such wishes the earliest counts."""
+        if seconds <= 0:
+            self.add(key)
+            return
+        loop = asyncio.get_running_loop()
+        timer = self._timers.get(key)
+        if timer is not None:
+            if timer.when() <= loop.time() + seconds:
+                return
+            timer.cancel()
+        self._timers[key] = loop.call_later(seconds, self._due, key)
+
+    def _due(self, key: K) -> None:
+        self._timers.pop(key, None)
+        self.add(key)
+
+    def add_rate_limited(self, key: K) -> float:
+        """Add ``key`` after its next back-off pause, and return that pause in seconds."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        pause: float = min(BACKOFF_FIRST * 2 ** min(failures, 40), self._backoff_max)
+        self.add_after(key, pause)
+        return pause
+
+    def forget(self, key: K) -> None:
+        """The key succeeded: its next failure starts the back-off anew."""
+        self._failures.pop(key, None)
+
+    async def get(self) -> K:
+        """The next key, which is then in work until ``done``. Raises ShutDown at the end."""
+        while not self._waiting:
+            if self._down:
+                raise ShutDown
+            self._ready.clear()
+            await self._ready.wait()
+        key = self._waiting.popleft()
+        self._working.add(key)
+        self._dirty.discard(key)
+        return key
+
+    def done(self, key: K) -> None:
+        """The work on ``key`` ended, well or badly."""
+        self._working.discard(key)
+        if key in self._dirty:
+            self._waiting.append(key)
+            self._ready.set()
+
+    def shut_down(self) -> None:
+        """Accept no more keys; workers end when the waiting ones are done."""
+        self._down = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._ready.set()
+
+    async def run_workers(self, count: int, work: Callable[[K], Awaitable[None]]) -> None:
+        """Work keys off with ``count`` workers until shut down; a failed key comes back after its pause."""
+        await asyncio.gather(*(self._worker(work) for _ in range(count)))
+
+    async def _worker(self, work: Callable[[K], Awaitable[None]]) -> None:
+        while True:
+            try:
+                key = await self.get()
+            except ShutDown:
+                self._ready.set()  # wake the next worker, so that it too sees the end
+                return
+            try:
+                await work(key)
+                self.forget(key)
+            except Exception as error:
+                pause = self.add_rate_limited(key)
+                log.warning(
+                    "%s: %s failed, again in %.3g s: %s",
+                    self._name,
+                    key,
+                    pause,
+                    error,
+                    exc_info=log.isEnabledFor(logging.DEBUG),
+                )
+            finally:
+                self.done(key)

@@ -1,0 +1,39 @@
+"""A merged kubeconfig gains one context and keeps everything that was there."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from apimachinery import kubeconfig
+from apimachinery.kubeconfig import Cluster
+
+CLUSTER = Cluster("https://127.0.0.1:6443", ca=b"CA", cert=b"CERT", key=b"KEY")
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    kubeconfig.write(path, CLUSTER, "wherry", "admin")
+    assert kubeconfig.load(path) == CLUSTER
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_merge_and_remove_clobber_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    mine = kubeconfig.document(Cluster("https://example.test", token="t"), "work", "me")
+    mine["preferences"] = {"colors": True}
+    path.write_text(yaml.safe_dump(mine))
+    kubeconfig.merge(path, CLUSTER, "wherry")
+    kubeconfig.merge(path, CLUSTER, "wherry")
+    merged = yaml.safe_load(path.read_text())
+    assert [entry["name"] for entry in merged["contexts"]] == ["work", "wherry"]
+    assert merged["current-context"] == "work"
+    kubeconfig.remove(path, "wherry")
+    assert yaml.safe_load(path.read_text()) == mine
+
+
+def test_errors_name_file_and_entry(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text("current-context: gone\n")
+    with pytest.raises(kubeconfig.KubeconfigError, match="contexts has no entry named 'gone'"):
+        kubeconfig.load(path)

@@ -1,0 +1,68 @@
+"""The work queue: one key is never worked on twice at a time, and nothing added is lost."""
+
+import asyncio
+
+import pytest
+
+from apimachinery.workqueue import ShutDown, WorkQueue
+
+
+def test_a_key_added_while_in_work_comes_back_after_done() -> None:
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add("a")
+        queue.add("a")
+        assert await queue.get() == "a"
+        queue.add("a")
+        assert len(queue) == 0
+        queue.done("a")
+        assert await asyncio.wait_for(queue.get(), 1) == "a"
+        queue.done("a")
+        queue.shut_down()
+        with pytest.raises(ShutDown):
+            await queue.get()
+
+    asyncio.run(scenario())
+
+
+def test_a_failed_key_is_retried_and_the_others_are_not_held_up() -> None:
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        tries: dict[str, int] = {}
+
+        async def work(key: str) -> None:
+            tries[key] = tries.get(key, 0) + 1
+            if key == "bad" and tries[key] < 4:
+                raise RuntimeError("not yet")
+            if sum(tries.values()) == 6:
+                queue.shut_down()
+
+        for key in ("bad", "good", "fine"):
+            queue.add(key)
+        await asyncio.wait_for(queue.run_workers(3, work), 5)
+        assert tries == {"bad": 4, "good": 1, "fine": 1}
+
+    asyncio.run(scenario())
+
+
+def test_of_several_delays_the_earliest_counts() -> None:
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add_after("a", 60)
+        queue.add_after("a", 0.01)
+        queue.add_after("a", 30)
+        assert await asyncio.wait_for(queue.get(), 5) == "a"
+
+    asyncio.run(scenario())
+
+
+def test_back_off_doubles_until_forgotten() -> None:
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue(backoff_max=0.03)
+        pauses = [queue.add_rate_limited("a") for _ in range(5)]
+        assert pauses == pytest.approx([0.005, 0.01, 0.02, 0.03, 0.03])
+        queue.forget("a")
+        assert queue.add_rate_limited("a") == pytest.approx(0.005)
+        queue.shut_down()
+
+    asyncio.run(scenario())
