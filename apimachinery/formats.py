@@ -1,7 +1,8 @@
 """The shapes of names, keys and values in the API, each check giving upstream's texts for what is wrong.
 
-Every function takes a text and returns the tuple of complaints, empty when the text is fine. Sources: RFC 1123, RFC 1035
-and the "Object Names and IDs" and "Labels and Selectors" pages of the Kubernetes documentation.
+Every function takes a text and returns the tuple of complaints, empty when the text is fine. Sources: RFC
+1123, RFC 1035 and the "Object Names and IDs" and "Labels and Selectors" pages of the Kubernetes
+documentation.
 """
 
 from __future__ import annotations
@@ -42,32 +43,33 @@ def _mismatch(what: str, pattern: str, *examples: str) -> str:
 
 
 _LABEL_TEXT = _mismatch(
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
-    "an alphanumeric character",
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
+    "and must start and end with an alphanumeric character",
     LABEL,
     "my-name",
     "123-abc",
 )
 _LABEL_1035_TEXT = _mismatch(
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and "
-    "end with an alphanumeric character",
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', "
+    "start with an alphabetic character, and end with an alphanumeric character",
     LABEL_1035,
     "my-name",
     "abc-123",
 )
 _SUBDOMAIN_TEXT = _mismatch(
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
-    "end with an alphanumeric character",
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
+    "and must start and end with an alphanumeric character",
     SUBDOMAIN,
     "example.com",
 )
 _NAME_PART_WHAT = (
-    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+    "must consist of alphanumeric characters, '-', '_' or '.', "
+    "and must start and end with an alphanumeric character"
 )
 _NAME_PART_TEXT = _mismatch(_NAME_PART_WHAT, NAME_PART, "MyName", "my.name", "123-abc")
 _VALUE_TEXT = _mismatch(
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
-    "end with an alphanumeric character",
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+    "and must start and end with an alphanumeric character",
     VALUE,
     "MyValue",
     "my_value",
@@ -99,7 +101,8 @@ def qualified_name(text: str, what: str = "a qualified name") -> tuple[str, ...]
     if not slash:
         name = prefix
     elif "/" in name:
-        return (f"{what} {_NAME_PART_TEXT} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",)
+        optional = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        return (f"{what} {_NAME_PART_TEXT} {optional}",)
     complaints: list[str] = []
     if slash and not prefix:
         complaints.append(f"prefix part {EMPTY}")

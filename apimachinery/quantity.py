@@ -1,7 +1,8 @@
 """Resource quantities: "500m", "1.5Gi", "2e3", exact, and written the one canonical way.
 
-A quantity is an exact count of billionths and the family of suffixes it was written with. Source: the serialisation
-rules of `resource.Quantity` in the Kubernetes API reference; finer than a billionth rounds up, away from zero.
+A quantity is an exact count of billionths and the family of suffixes it was written with. Source: the
+serialisation rules of `resource.Quantity` in the Kubernetes API reference; finer than a billionth rounds
+up, away from zero.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ __all__ = ["BINARY", "DECIMAL", "EXPONENT", "Quantity", "QuantityError", "canoni
 
 DECIMAL, BINARY, EXPONENT = "DecimalSI", "BinarySI", "DecimalExponent"
 
-FORMAT_WRONG = (
-    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-)
+FORMAT_WRONG = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 SUFFIX_WRONG = "unable to parse quantity's suffix"
 
 NANO = 10**9

@@ -1,6 +1,8 @@
-"""Label selectors and field selectors: their text forms, their object form, and whether something matches.
+"""Label selectors and field selectors: their text forms, their object form, and whether something
+matches.
 
-The grammar is that of the `labelSelector` and `fieldSelector` query parameters; a SelectorError carries upstream's text.
+The grammar is that of the `labelSelector` and `fieldSelector` query parameters; a SelectorError carries
+upstream's text.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ class SelectorError(ValueError):
 
 @dataclass(frozen=True)
 class Requirement:
-    """One condition on a label: operator is one of in, notin, exists, !, gt, lt ("=" is "in" with one value)."""
+    """One condition on a label: operator is one of in, notin, exists, !, gt, lt ("=" is "in" with one
+    value).
+    """
 
     key: str
     operator: str
@@ -97,8 +101,12 @@ NOTHING = LabelSelector(impossible=True)
 
 
 def from_map(labels: Mapping[str, str] | None) -> LabelSelector:
-    """The selector of a plain map, as Services and ReplicationControllers carry it; an absent map selects everything."""
-    return LabelSelector(tuple(Requirement(k, IN, frozenset((v,)), "=") for k, v in sorted((labels or {}).items())))
+    """The selector of a plain map, as Services and ReplicationControllers carry it; an absent map selects
+    everything.
+    """
+    return LabelSelector(
+        tuple(Requirement(k, IN, frozenset((v,)), "=") for k, v in sorted((labels or {}).items()))
+    )
 
 
 def from_label_selector(selector: Mapping[str, Any] | None) -> LabelSelector:
@@ -144,7 +152,9 @@ def _count_complaints(operator: str, values: list[str]) -> list[str]:
         return [f"values: Invalid value: {shown}: values set must be empty for exists and does not exist"]
     if operator in (GREATER, LESS):
         if len(values) != 1:
-            return [f"values: Invalid value: {shown}: for 'Gt', 'Lt' operators, exactly one value is required"]
+            return [
+                f"values: Invalid value: {shown}: for 'Gt', 'Lt' operators, exactly one value is required"
+            ]
         if not _INTEGER.fullmatch(values[0]):
             what = "for 'Gt', 'Lt' operators, the value must be an integer"
             return [f'values[0]: Invalid value: "{values[0]}": {what}']
@@ -272,7 +282,9 @@ class FieldSelector:
 
 @lru_cache(maxsize=1024)
 def parse_fields(text: str) -> FieldSelector:
-    """The selector of a query parameter: "metadata.name=a,status.phase!=Running"; backslash escapes , = and itself."""
+    """The selector of a query parameter: "metadata.name=a,status.phase!=Running"; backslash escapes , =
+    and itself.
+    """
     found = []
     for term in _terms(text):
         split = _FIELD_TERM.match(term)

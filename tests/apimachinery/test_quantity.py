@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of cases read best one to a line
 from fractions import Fraction
 
 import pytest
@@ -46,7 +47,9 @@ def test_arithmetic_keeps_the_first_format() -> None:
     assert str(quantity.parse("1Gi") + quantity.parse("1Gi")) == "2Gi"
     assert str(quantity.parse("0") + quantity.parse("1Gi")) == "1Gi"
     assert str(quantity.parse("1") - quantity.parse("300m")) == "700m"
-    assert quantity.parse("1000m") == quantity.parse("1") and hash(quantity.parse("1k")) == hash(quantity.parse("1000"))
+    assert quantity.parse("1000m") == quantity.parse("1") and hash(quantity.parse("1k")) == hash(
+        quantity.parse("1000")
+    )
     assert quantity.parse("100m") < quantity.parse("1") <= quantity.parse("1")
 
 

@@ -1,3 +1,6 @@
+# ruff: noqa: E501 - tables of cases read best one to a line
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +61,10 @@ def test_object_form() -> None:
     assert not selectors.from_label_selector(None).matches({})
     assert selectors.from_label_selector({}).matches({"a": "b"})
     selector = selectors.from_label_selector(
-        {"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "tier", "operator": "In", "values": ["front"]}]}
+        {
+            "matchLabels": {"app": "web"},
+            "matchExpressions": [{"key": "tier", "operator": "In", "values": ["front"]}],
+        }
     )
     assert selector.matches(LABELS) and not selector.matches({"app": "web"})
     assert str(selector) == "app=web,tier in (front)"
@@ -106,7 +112,5 @@ def test_printed_selector_selects_the_same(wanted: dict[str, str], labels: dict[
 @given(st.text("ab=!(),<> in\\", max_size=12))
 def test_any_text_parses_or_is_refused(text: str) -> None:
     for parse in (selectors.parse_labels, selectors.parse_fields):
-        try:
+        with contextlib.suppress(selectors.SelectorError):
             parse(text)
-        except selectors.SelectorError:
-            pass

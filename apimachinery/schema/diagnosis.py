@@ -1,0 +1,132 @@
+"""The slow pass: what is wrong with an object, in the words of upstream's decoder.
+
+That decoder remembers the first wrong type and goes on, but stops at once at a value with a spelling of
+its own (a quantity, a time), whose error then is the one shown. Paths in type errors name fields only;
+paths of unknown fields carry indices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.schema import scalars
+from apimachinery.schema.node import Node
+
+__all__ = ["Findings", "diagnose"]
+
+ACCEPTED: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "boolean": (bool,),
+    "int32": (int,),
+    "int64": (int,),
+    "number": (int, float),
+    "struct": (dict,),
+    "map": (dict,),
+    "list": (list,),
+    "raw": (dict,),
+}
+RANGES = {"int32": 2**31, "int64": 2**63}
+SPELLED = {
+    "quantity": scalars.quantity_text,
+    "int-or-string": scalars.int_or_string,
+    "time": scalars.timestamp,
+    "microtime": scalars.microtime,
+}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a check found: the first error (upstream's text, "" when none) and the unknown fields' paths
+    in order.
+    """
+
+    error: str = ""
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def unknown_texts(self) -> tuple[str, ...]:
+        """`unknown field "spec.foo"`, as warnings and strict errors have it."""
+        return tuple(f'unknown field "{path}"' for path in self.unknown)
+
+
+def diagnose(node: Node, obj: Any) -> Findings:
+    """Findings about an object that the quick pass stumbled over; changes it in place likewise."""
+    visit = _Visit()
+    try:
+        visit.value(node, obj, "", "", "")
+    except scalars.DecodeError as error:
+        return Findings(str(error), tuple(visit.unknown))
+    return Findings(visit.error, tuple(visit.unknown))
+
+
+class _Visit:
+    def __init__(self) -> None:
+        self.error = ""
+        self.unknown: list[str] = []
+
+    def value(self, node: Node, value: Any, struct: str, fields: str, path: str) -> Any:
+        """The canonical value; `struct` and `fields` name the place for type errors, `path` for unknown
+        fields.
+        """
+        if value is None or node.shape == "any":
+            return value
+        if node.shape in SPELLED:
+            return SPELLED[node.shape](value)
+        if node.shape == "bytes":
+            return self._bytes(node, value, struct, fields)
+        accepted = ACCEPTED[node.shape]
+        if type(value) not in accepted or not _in_range(node.shape, value):
+            self._mistyped(node, value, struct, fields)
+            return None
+        if node.shape == "struct":
+            self._struct(node, value, fields, path)
+        elif node.shape == "list" and node.element:
+            for index, item in enumerate(value):
+                value[index] = self.value(node.element, item, struct, fields, f"{path}[{index}]")
+        elif node.shape == "map" and node.element:
+            for name, item in value.items():
+                value[name] = self.value(
+                    node.element, item, struct, fields, f"{path}.{name}" if path else name
+                )
+        return value
+
+    def _struct(self, node: Node, value: dict[str, Any], fields: str, path: str) -> None:
+        for name in list(value):
+            below = f"{path}.{name}" if path else name
+            field = node.fields.get(name)
+            if field is None:
+                if not node.preserves_unknown:
+                    self.unknown.append(below)
+                    del value[name]
+                continue
+            places = f"{fields}.{name}" if fields else name
+            new = self.value(field, value[name], node.struct_name, places, below)
+            if new is None:
+                del value[name]
+            else:
+                value[name] = new
+
+    def _bytes(self, node: Node, value: Any, struct: str, fields: str) -> Any:
+        if not isinstance(value, str):
+            self._mistyped(node, value, struct, fields)
+            return None
+        try:
+            return scalars.base64_text(value)
+        except scalars.DecodeError as error:
+            self.error = self.error or str(error)
+            return None
+
+    def _mistyped(self, node: Node, value: Any, struct: str, fields: str) -> None:
+        if self.error:
+            return
+        shown = scalars.describe(value)
+        if shown == "number" and node.shape in RANGES:
+            shown = f"number {value!r}"
+        where = f"Go struct field {struct}.{fields}" if fields else "Go value"
+        self.error = f"json: cannot unmarshal {shown} into {where} of type {node.go_type}"
+
+
+def _in_range(shape: str, value: Any) -> bool:
+    limit = RANGES.get(shape)
+    return limit is None or -limit <= value < limit

@@ -1,0 +1,40 @@
+"""Which keys a JSON text says twice: parsing forgets them, so strict validation needs its own look at the
+text.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+__all__ = ["duplicate_fields"]
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object's members, in the order and number of the text."""
+
+
+def duplicate_fields(text: bytes | str, limit: int = 100) -> tuple[str, ...]:
+    """The paths of repeated keys, "spec.replicas", in the order upstream meets them; at most `limit`.
+
+    The text must be valid JSON (raises ValueError otherwise). Upstream reports a member's repeated key as
+    soon as it reads it, before what lies inside its value, and each path once.
+    """
+    root = json.loads(text, object_pairs_hook=_Pairs)
+    found: dict[str, None] = {}
+    _scan(root, "", found)
+    return tuple(found)[:limit]
+
+
+def _scan(value: Any, path: str, found: dict[str, None]) -> None:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for name, item in value:
+            below = f"{path}.{name}" if path else name
+            if name in seen:
+                found[below] = None
+            seen.add(name)
+            _scan(item, below, found)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _scan(item, f"{path}[{index}]", found)

@@ -1,0 +1,187 @@
+"""One place in a schema: the type of a field, and how its value merges.
+
+A Node belongs to a use of a type (a field, an element), because merge keys and list types are written at
+the use. Nodes are made lazily and each place of each type exactly once, so recursive types
+(JSONSchemaProps) cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+__all__ = ["Node"]
+
+REF = "#/$defs/"
+META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+
+NAMED_SHAPES = {
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": "quantity",
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": "int-or-string",
+    META + "Time": "time",
+    META + "MicroTime": "microtime",
+    META + "FieldsV1": "raw",
+    "io.k8s.apimachinery.pkg.runtime.RawExtension": "raw",
+}
+# Definitions whose JSON is a duration text although the document says only "string".
+DURATION = META + "Duration"
+
+GO_SCALARS = {
+    "string": "string",
+    "boolean": "bool",
+    "int32": "int32",
+    "int64": "int64",
+    "number": "float64",
+    "bytes": "[]uint8",
+    "quantity": "resource.Quantity",
+    "int-or-string": "intstr.IntOrString",
+    "time": "v1.Time",
+    "microtime": "v1.MicroTime",
+    "raw": "runtime.RawExtension",
+    "any": "interface {}",
+}
+
+
+class Node:
+    """The type at one place.
+
+    `shape` is one of struct, map, list, string, boolean, int32, int64, number, bytes, quantity,
+    int-or-string, time, microtime, raw (any object), any. `type_name` is the definition's full name, ""
+    for what has none.
+    """
+
+    def __init__(
+        self,
+        raw: Mapping[str, Any],
+        resolve: Callable[[str], Mapping[str, Any]],
+        shared: dict[int, Node],
+    ) -> None:
+        self.raw = raw
+        self._resolve = resolve
+        self._shared = shared
+        self.type_name = raw["$ref"][len(REF) :] if "$ref" in raw else ""
+        self.type_raw = resolve(self.type_name) if self.type_name else raw
+        self.shape = _shape(self.type_name, self.type_raw)
+
+    def _child(self, raw: Mapping[str, Any]) -> Node:
+        # Keyed by identity: the raw document is never copied and lives as long as the schema.
+        found = self._shared.get(id(raw))
+        if found is None:
+            found = self._shared[id(raw)] = Node(raw, self._resolve, self._shared)
+        return found
+
+    @cached_property
+    def fields(self) -> Mapping[str, Node]:
+        """The fields of a struct, by JSON name; empty for everything else."""
+        if self.shape != "struct":
+            return {}
+        return {name: self._child(raw) for name, raw in (self.type_raw.get("properties") or {}).items()}
+
+    @cached_property
+    def element(self) -> Node | None:
+        """The type of a list's items or of a map's values."""
+        if self.shape == "list":
+            return self._child(self.type_raw["items"])
+        if self.shape == "map":
+            return self._child(self.type_raw["additionalProperties"])
+        return None
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        return frozenset(self.type_raw.get("required") or ())
+
+    def at(self, *path: str) -> Node | None:
+        """The node below: a field's name, or any name for a list's items and a map's values."""
+        node: Node | None = self
+        for name in path:
+            if node is None:
+                return None
+            node = node.fields.get(name) if node.shape == "struct" else node.element
+        return node
+
+    def extension(self, name: str) -> Any:
+        """An `x-kubernetes-…` value, of this use or else of the type."""
+        key = "x-kubernetes-" + name
+        return self.raw[key] if key in self.raw else self.type_raw.get(key)
+
+    @cached_property
+    def merge_key(self) -> str:
+        """The key by which a strategic merge tells this list's items apart, or ""."""
+        return self.extension("patch-merge-key") or ""
+
+    @cached_property
+    def strategies(self) -> frozenset[str]:
+        """The strategic merge strategies: merge, retainKeys, replace."""
+        return frozenset((self.extension("patch-strategy") or "").split(",")) - {""}
+
+    @cached_property
+    def list_type(self) -> str:
+        """How server-side apply sees a list: atomic, set or map."""
+        return self.extension("list-type") or "atomic"
+
+    @cached_property
+    def list_map_keys(self) -> tuple[str, ...]:
+        return tuple(self.extension("list-map-keys") or ())
+
+    @cached_property
+    def granular(self) -> bool:
+        """Whether server-side apply sees a struct's or map's parts, rather than one value."""
+        if self.shape not in ("struct", "map"):
+            return False
+        return bool(self.extension("map-type") != "atomic")
+
+    @cached_property
+    def preserves_unknown(self) -> bool:
+        """Whether unknown fields stay (custom resources only)."""
+        return bool(self.type_raw.get("x-kubernetes-preserve-unknown-fields"))
+
+    @cached_property
+    def description(self) -> str:
+        return self.raw.get("description") or self.type_raw.get("description") or ""
+
+    @cached_property
+    def struct_name(self) -> str:
+        """The bare type name that error texts use: "PodSpec"."""
+        return self.type_name.rpartition(".")[2]
+
+    @cached_property
+    def go_type(self) -> str:
+        """The type's name as upstream's decoder prints it: "v1.PodSpec", "[]v1.Container",
+        "map[string]string".
+        """
+        if self.shape == "struct":
+            package, _, name = self.type_name.rpartition(".")
+            return f"{package.rpartition('.')[2]}.{name}"
+        if self.shape == "list" and self.element:
+            return "[]" + self.element.go_type
+        if self.shape == "map" and self.element:
+            return "map[string]" + self.element.go_type
+        return GO_SCALARS[self.shape]
+
+
+def _shape(name: str, raw: Mapping[str, Any]) -> str:
+    if name in NAMED_SHAPES:
+        return NAMED_SHAPES[name]
+    if raw.get("x-kubernetes-int-or-string"):
+        return "int-or-string"
+    declared = raw.get("type")
+    if isinstance(declared, list):
+        declared = next((one for one in declared if one != "null"), None)
+    if declared == "object":
+        return _object_shape(raw)
+    if declared == "array":
+        return "list"
+    if declared == "integer":
+        return "int32" if raw.get("format") == "int32" else "int64"
+    if declared == "string":
+        return "bytes" if raw.get("format") == "byte" else "string"
+    return declared if declared in ("boolean", "number") else "any"
+
+
+def _object_shape(raw: Mapping[str, Any]) -> str:
+    if isinstance(raw.get("additionalProperties"), Mapping):
+        return "map"
+    if raw.get("properties") or raw.get("additionalProperties") is False:
+        return "struct"
+    return "raw"

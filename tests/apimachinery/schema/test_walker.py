@@ -1,0 +1,166 @@
+# ruff: noqa: E501 - tables of cases read best one to a line
+import copy
+from typing import Any
+
+import pytest
+
+from apimachinery import kinds
+from apimachinery.schema import Schema, SchemaMissing, Walker, duplicate_fields
+
+SCHEMA = Schema.load("v1.36")
+
+
+def walker(api_version: str, kind: str) -> Walker:
+    found = SCHEMA.walker(api_version, kind)
+    assert found is not None
+    return found
+
+
+def pod(**spec: Any) -> dict[str, Any]:
+    containers = [{"name": "c", "image": "busybox:1", "ports": [{"containerPort": 80}]}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "p", "labels": {"a": "b"}},
+        "spec": {"containers": containers, **spec},
+    }
+
+
+def test_a_good_object_stays_as_it_is() -> None:
+    obj = pod(nodeSelector={"a": "b"}, terminationGracePeriodSeconds=30, hostNetwork=True)
+    before = copy.deepcopy(obj)
+    findings = walker("v1", "Pod").check(obj)
+    assert (findings.error, findings.unknown) == ("", ())
+    assert obj == before
+
+
+def test_unknown_fields_are_removed_and_named_in_order() -> None:
+    obj = pod(nope=1)
+    obj["spec"]["containers"][0]["imagee"] = "x"
+    obj["spec"]["containers"].append({"name": "d", "ports": [{"containerPort": 1, "odd": {"x": 1}}]})
+    obj["Metadata"] = {}
+    findings = walker("v1", "Pod").check(obj)
+    assert findings.unknown == (
+        "spec.containers[0].imagee",
+        "spec.containers[1].ports[0].odd",
+        "spec.nope",
+        "Metadata",
+    )
+    assert findings.unknown_texts[2] == 'unknown field "spec.nope"'
+    assert not findings.error
+    assert obj["spec"]["containers"][1] == {"name": "d", "ports": [{"containerPort": 1}]}
+    assert "nope" not in obj["spec"] and "Metadata" not in obj
+
+
+def test_null_is_absence() -> None:
+    obj = pod(nodeName=None, tolerations=None, securityContext=None)
+    assert not walker("v1", "Pod").check(obj).error
+    assert set(obj["spec"]) == {"containers"}
+    obj = pod(nodeName=None, nope=1, tolerations=None)
+    assert walker("v1", "Pod").check(obj).unknown == ("spec.nope",)
+    assert set(obj["spec"]) == {"containers"}
+
+
+def test_values_are_rewritten_canonically() -> None:
+    obj = pod()
+    obj["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05.9+01:00"
+    obj["spec"]["containers"][0]["resources"] = {"limits": {"cpu": 0.5, "memory": "1024Ki"}}
+    assert not walker("v1", "Pod").check(obj).error
+    assert obj["metadata"]["deletionTimestamp"] == "2026-01-02T02:04:05Z"
+    assert obj["spec"]["containers"][0]["resources"] == {"limits": {"cpu": "500m", "memory": "1Mi"}}
+    lease = {"spec": {"renewTime": "2026-01-31T03:04:05Z"}}
+    assert not walker("coordination.k8s.io/v1", "Lease").check(lease).error
+    assert lease["spec"]["renewTime"] == "2026-01-31T03:04:05.000000Z"
+    secret = {"data": {"a": "aGVs\nbG8="}}
+    assert not walker("v1", "Secret").check(secret).error
+    assert secret["data"] == {"a": "aGVsbG8="}
+
+
+BAD = [
+    ("v1", "ConfigMap", {"metadata": "x"}, "json: cannot unmarshal string into Go struct field ConfigMap.metadata of type v1.ObjectMeta"),
+    ("v1", "ConfigMap", {"metadata": {"name": 5}}, "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.name of type string"),
+    ("v1", "ConfigMap", {"metadata": {"name": True}}, "json: cannot unmarshal bool into Go struct field ObjectMeta.metadata.name of type string"),
+    ("v1", "ConfigMap", {"metadata": {"labels": {"a": 1}}}, "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string"),
+    ("v1", "ConfigMap", {"metadata": {"labels": ["a"]}}, "json: cannot unmarshal array into Go struct field ObjectMeta.metadata.labels of type map[string]string"),
+    ("v1", "ConfigMap", {"data": {"a": {}}}, "json: cannot unmarshal object into Go struct field ConfigMap.data of type string"),
+    ("v1", "ConfigMap", {"binaryData": {"a": "%"}}, "illegal base64 data at input byte 0"),
+    ("v1", "Secret", {"data": {"a": "not base64!"}}, "illegal base64 data at input byte 3"),
+    ("apps/v1", "Deployment", {"spec": {"replicas": "3"}}, "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"),
+    ("apps/v1", "Deployment", {"spec": {"replicas": 1.5}}, "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+    ("apps/v1", "Deployment", {"spec": {"replicas": 3.0}}, "json: cannot unmarshal number 3.0 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+    ("apps/v1", "Deployment", {"spec": {"replicas": 99999999999}}, "json: cannot unmarshal number 99999999999 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+    ("v1", "Pod", {"spec": {"containers": [{"image": 1}]}}, "json: cannot unmarshal number into Go struct field Container.spec.containers.image of type string"),
+    ("v1", "Pod", {"spec": {"containers": {}}}, "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container"),
+    ("v1", "Pod", {"spec": {"containers": [{"resources": {"limits": {"cpu": "one"}}}]}}, "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"),
+    ("v1", "Pod", {"metadata": {"deletionTimestamp": "now"}}, 'parsing time "now" as "2006-01-02T15:04:05Z07:00": cannot parse "now" as "2006"'),
+    ("v1", "Pod", {"metadata": {"deletionTimestamp": "2026-02-30T00:00:00Z"}}, 'parsing time "2026-02-30T00:00:00Z": day out of range'),
+    ("v1", "Pod", {"metadata": {"deletionTimestamp": 7}}, "json: cannot unmarshal number into Go value of type string"),
+    ("v1", "Service", {"spec": {"ports": [{"targetPort": 1.5}]}}, "json: cannot unmarshal number 1.5 into Go value of type int32"),
+    ("v1", "Pod", [], "json: cannot unmarshal array into Go value of type v1.Pod"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("api_version", "kind", "obj", "error"), BAD)
+def test_wrong_types(api_version: str, kind: str, obj: Any, error: str) -> None:
+    assert walker(api_version, kind).check(obj).error == error
+
+
+def test_the_first_wrong_type_is_told_and_a_bad_spelling_wins() -> None:
+    obj: dict[str, Any] = {"metadata": {"name": 1}, "spec": {"nodeName": 2}}
+    assert "metadata.name" in walker("v1", "Pod").check(obj).error
+    obj = {"metadata": {"name": 1, "creationTimestamp": "x"}}
+    assert walker("v1", "Pod").check(obj).error.startswith("parsing time")
+
+
+def test_recursive_types() -> None:
+    inner: dict[str, Any] = {"type": "object", "properties": {"a": {"type": 5}}}
+    crd = {"spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": inner}}]}}
+    assert walker("apiextensions.k8s.io/v1", "CustomResourceDefinition").check(crd).error == (
+        "json: cannot unmarshal number into Go struct field "
+        "JSONSchemaProps.spec.versions.schema.openAPIV3Schema.properties.type of type string"
+    )
+
+
+def test_every_kind_compiles() -> None:
+    missing = [row for row in kinds.KINDS if SCHEMA.definition_name(row.api_version, row.kind) is None]
+    assert {row.group for row in missing} <= {"metrics.k8s.io"}
+    for row in kinds.KINDS:
+        if row not in missing:
+            assert SCHEMA.compiled(row).check({}).error == ""
+    assert SCHEMA.walker("nope/v1", "Nope") is None
+
+
+def test_merge_facts_by_path() -> None:
+    root = SCHEMA.node("v1", "Pod")
+    assert root is not None
+    containers = root.at("spec", "containers")
+    assert containers is not None
+    assert (containers.merge_key, containers.list_type, containers.list_map_keys) == (
+        "name",
+        "map",
+        ("name",),
+    )
+    assert containers.strategies == {"merge"}
+    ports = containers.at("*", "ports")
+    assert ports is not None
+    assert (ports.merge_key, ports.list_map_keys) == ("containerPort", ("containerPort", "protocol"))
+    volumes = root.at("spec", "volumes")
+    assert volumes is not None and volumes.strategies == {"merge", "retainKeys"}
+    selector = root.at("spec", "nodeSelector")
+    assert selector is not None and not selector.granular
+    finalizers = root.at("metadata", "finalizers")
+    assert finalizers is not None and finalizers.list_type == "set"
+    assert root.at("spec", "nope") is None
+
+
+def test_duplicates() -> None:
+    text = b'{"a":{"b":1,"b":2},"l":[{"x":1,"x":2,"x":3}],"a":1}'
+    assert duplicate_fields(text) == ("a.b", "l[0].x", "a")
+    assert duplicate_fields("[1]") == ()
+    with pytest.raises(ValueError, match="Expecting"):
+        duplicate_fields(b"{")
+
+
+def test_a_version_that_is_not_there() -> None:
+    with pytest.raises(SchemaMissing):
+        Schema.load("v0.1")
