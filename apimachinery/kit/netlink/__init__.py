@@ -3,12 +3,10 @@
 Owns: the netlink wire, one socket session, builders (pure) for the requests a node needs. Must never know
 Kubernetes, nor decide what a network should look like.
 
-    with Netlink(netns.path_of("blue")) as kernel:                 # or Netlink() for the namespace of this
-    process
+    with Netlink(netns.path_of("blue")) as kernel:  # Netlink(): this process's namespace
         bridge = kernel.index("cni0")
-        kernel.do(                                                  # one batch: sent together, first refusal
-        raised
-            links.add_veth(links.End("veth0", master=bridge), links.End("eth0", namespace=descriptor)),
+        kernel.do(  # one batch: sent together, the first refusal is raised
+            links.add_veth(End("veth0", master=bridge), End("eth0", namespace=descriptor)),
             links.set_port("veth0", hairpin=True),
         )
         kernel.do(routes.add_address(bridge, ip_interface("10.0.0.1/24")))

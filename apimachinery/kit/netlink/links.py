@@ -124,7 +124,7 @@ def change(
     alias: str | None = None,
 ) -> Request:
     """Change an existing link; only what is given. `master=0` takes it out of its bridge; `namespace` moves
-    it there.
+    it there. A new `name` needs the link's index as `ref`.
     """
     if name and isinstance(ref, str):
         raise ValueError(f"renaming {ref} to {name} needs the link's index: a message carries one name")

@@ -1,0 +1,33 @@
+"""Composition of a node's pod network: executables, daemon, Node informer, routes.
+
+`run` is called by whoever owns the process (the agent's composition, or a process of its own) inside the
+node's network namespace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from apimachinery.client import Client
+from apimachinery.informer import Informer
+from apimachinery.kinds import NODE
+from apimachinery.kit.lifecycle import Lifecycle
+from cni import install
+from cni.daemon import Daemon
+from cni.node.network import NodeNetworking, prepare
+from cni.settings import Settings
+
+
+async def run(settings: Settings, client: Client, lifecycle: Lifecycle) -> None:
+    """Build bottom up, register workers and clean-ups with `lifecycle`, return."""
+    prepare(node=bool(settings.node_name))
+    if settings.node_name:
+        await asyncio.to_thread(install.install_executables, settings.bin_dir)
+        daemon = Daemon(settings.socket, settings.data_dir)
+        await daemon.start()
+        lifecycle.push("cni daemon", daemon.stop)
+    nodes = Informer(client, NODE)
+    network = NodeNetworking(settings, nodes)
+    lifecycle.push("pod routes", network.close)
+    lifecycle.spawn("nodes", nodes.run())
+    lifecycle.spawn("pod routes", network.run())

@@ -1,0 +1,98 @@
+"""The bridge plugin's configuration, checked. Source: https://www.cni.dev/plugins/current/main/bridge/"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.kit.netlink.links import NAME_LIMIT, mac_bytes
+from cni import types
+from cni.skel import Request
+from cni.types import CniError
+
+DEFAULT_BRIDGE = "cni0"
+# Settings of the reference plugin that would change the network silently if they were ignored.
+_UNSUPPORTED = ("vlan", "vlanTrunk", "macspoofchk", "disableContainerInterface", "ipMasq")
+
+
+@dataclass(frozen=True)
+class Config:
+    """`mac` is the pod interface's, "" to derive it from the address. `dad`: leave IPv6 duplicate detection
+    on.
+    """
+
+    bridge: str = DEFAULT_BRIDGE
+    is_gateway: bool = False
+    is_default_gateway: bool = False
+    force_address: bool = False
+    mtu: int = 0
+    hairpin: bool = False
+    promiscuous: bool = False
+    isolated: bool = False
+    mac: str = ""
+    dad: bool = False
+
+
+def parse(request: Request) -> Config:
+    """CniError(2) for settings this plugin lacks, CniError(7) for wrong ones."""
+    given = request.config
+    for key in _UNSUPPORTED:
+        if given.get(key):
+            raise CniError(types.UNSUPPORTED_FIELD, f"{key}: {given[key]!r} is not supported by this plugin")
+    config = Config(
+        bridge=_text(given, "bridge") or DEFAULT_BRIDGE,
+        is_gateway=_flag(given, "isGateway") or _flag(given, "isDefaultGateway"),
+        is_default_gateway=_flag(given, "isDefaultGateway"),
+        force_address=_flag(given, "forceAddress"),
+        mtu=_mtu(given),
+        hairpin=_flag(given, "hairpinMode"),
+        promiscuous=_flag(given, "promiscMode"),
+        isolated=_flag(given, "portIsolation"),
+        mac=_mac(request),
+        dad=_flag(given, "enabledad"),
+    )
+    if config.hairpin and config.promiscuous:
+        raise CniError(types.INVALID_CONFIG, "cannot set hairpin mode and promiscuous mode at the same time.")
+    if len(config.bridge) > NAME_LIMIT:
+        raise CniError(
+            types.INVALID_CONFIG, f"bridge {config.bridge!r} is longer than {NAME_LIMIT} characters"
+        )
+    return config
+
+
+def _mac(request: Request) -> str:
+    """The capability wins over args.cni, that over CNI_ARGS, that over the configuration."""
+    runtime = request.config.get("runtimeConfig") or {}
+    cni_args = (request.config.get("args") or {}).get("cni") or {}
+    mac = (
+        runtime.get("mac") or cni_args.get("mac") or request.arguments.get("MAC") or request.config.get("mac")
+    )
+    if not mac:
+        return ""
+    try:
+        mac_bytes(str(mac))
+    except ValueError:
+        raise CniError(types.INVALID_CONFIG, f"mac {mac!r} is not an Ethernet address") from None
+    return str(mac).lower()
+
+
+def _flag(given: Mapping[str, Any], key: str) -> bool:
+    value = given.get(key, False)
+    if not isinstance(value, bool):
+        raise CniError(types.DECODING_FAILURE, f"{key}: {value!r} is not true or false")
+    return value
+
+
+def _text(given: Mapping[str, Any], key: str) -> str:
+    value = given.get(key, "")
+    if not isinstance(value, str):
+        raise CniError(types.DECODING_FAILURE, f"{key}: {value!r} is not a string")
+    return value
+
+
+def _mtu(given: Mapping[str, Any]) -> int:
+    value = given.get("mtu", 0)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise CniError(types.DECODING_FAILURE, f"mtu: {value!r} is not a number of bytes")
+    return value

@@ -1,0 +1,133 @@
+"""What an attachment shall look like, from the configuration and the addresses it was given. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.kit.netlink.routes import Address, Interface, Network, Route
+from cni import types
+from cni.bridge.config import Config
+from cni.types import CniError, Result
+
+DEFAULT_ROUTES: dict[int, Network] = {4: ipaddress.ip_network("0.0.0.0/0"), 6: ipaddress.ip_network("::/0")}
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """One pod interface. `gateways` are the addresses the bridge shall have; `routes` have no link yet."""
+
+    host_name: str
+    ifname: str
+    mac: str
+    addresses: tuple[Interface, ...]
+    gateways: tuple[Interface, ...]
+    routes: tuple[Route, ...]
+    ips: tuple[Mapping[str, Any], ...]
+    dns: Mapping[str, Any]
+
+
+def host_name(network: str, container_id: str, ifname: str) -> str:
+    """The node's end of the veth: found again without a record, and 44 bits of hash keep attachments
+    apart.
+    """
+    digest = hashlib.blake2b(f"{network}/{container_id}/{ifname}".encode(), digest_size=6).hexdigest()
+    return f"veth{digest[:11]}"
+
+
+def alias(network: str, container_id: str, ifname: str) -> str:
+    return f"cni {network} {container_id} {ifname}"
+
+
+def attachment(config: Config, near: str, ifname: str, given: Result) -> Attachment:
+    """Join configuration and IPAM result; CniError(7) when the result cannot be used."""
+    addresses: list[Interface] = []
+    gateways: list[Interface] = []
+    ips: list[dict[str, Any]] = []
+    first: dict[int, Address] = {}
+    for ip in given["ips"]:
+        try:
+            interface = ipaddress.ip_interface(ip["address"])
+            gateway = ipaddress.ip_address(ip["gateway"]) if ip.get("gateway") else None
+        except (KeyError, ValueError) as problem:
+            raise CniError(types.INVALID_CONFIG, f"IPAM result {ip!r}: {problem}") from None
+        if gateway is None and config.is_gateway:
+            gateway = interface.network[1]
+        addresses.append(interface)
+        if gateway is not None and config.is_gateway:
+            gateways.append(ipaddress.ip_interface((gateway, interface.network.prefixlen)))
+        shown: dict[str, Any] = {"address": str(interface), "interface": 2}
+        if gateway is not None:
+            shown["gateway"] = str(gateway)
+            first.setdefault(interface.version, gateway)
+        ips.append(shown)
+    return Attachment(
+        host_name=near,
+        ifname=ifname,
+        mac=config.mac or derived_mac(addresses, near),
+        addresses=tuple(addresses),
+        gateways=tuple(gateways),
+        routes=tuple(_routes(config, given["routes"], first)),
+        ips=tuple(ips),
+        dns=given.get("dns") or {},
+    )
+
+
+def derived_mac(addresses: Iterable[Interface], near: str) -> str:
+    """A pod that gets a former pod's address also gets its MAC, so no neighbour cache on the node is ever
+    wrong.
+    """
+    for interface in addresses:
+        if interface.version == 4:
+            return "0a:58:" + interface.ip.packed.hex(":")
+    return "0a:59:" + hashlib.blake2b(near.encode(), digest_size=4).digest().hex(":")
+
+
+def result(
+    bridge: Mapping[str, Any], veth: Mapping[str, Any], pod: Mapping[str, Any], what: Attachment
+) -> Result:
+    return {
+        "interfaces": [dict(bridge), dict(veth), dict(pod)],
+        "ips": [dict(ip) for ip in what.ips],
+        "routes": [shown_route(r) for r in what.routes],
+        "dns": dict(what.dns),
+    }
+
+
+def shown_route(route: Route) -> dict[str, Any]:
+    shown: dict[str, Any] = {"dst": str(route.destination)}
+    if route.gateway is not None:
+        shown["gw"] = str(route.gateway)
+    if route.mtu:
+        shown["mtu"] = route.mtu
+    if route.metric:
+        shown["priority"] = route.metric
+    return shown
+
+
+def conflicting(wanted: Interface, present: Iterable[Interface]) -> list[Interface]:
+    """Addresses on the bridge that must make way: any other IPv4 one, IPv6 ones whose networks overlap."""
+    others = [p for p in present if p != wanted and p.version == wanted.version]
+    return [p for p in others if wanted.version == 4 or p.network.overlaps(wanted.network)]
+
+
+def _routes(
+    config: Config, given: Iterable[Mapping[str, Any]], gateways: Mapping[int, Address]
+) -> list[Route]:
+    found: list[Route] = []
+    for one in given:
+        try:
+            destination = ipaddress.ip_network(one["dst"], strict=False)
+            gateway = ipaddress.ip_address(one["gw"]) if one.get("gw") else gateways.get(destination.version)
+        except (KeyError, ValueError) as problem:
+            raise CniError(types.INVALID_CONFIG, f"route {one!r}: {problem}") from None
+        mtu, metric = int(one.get("mtu") or 0), int(one.get("priority") or 0)
+        found.append(Route(destination, gateway=gateway, mtu=mtu, metric=metric, protocol=3))
+    if config.is_default_gateway:
+        for version, gateway in gateways.items():
+            if not any(r.destination == DEFAULT_ROUTES[version] for r in found):
+                found.append(Route(DEFAULT_ROUTES[version], gateway=gateway, protocol=3))
+    return found

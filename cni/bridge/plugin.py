@@ -1,0 +1,227 @@
+"""The bridge plugin's commands: ask for addresses, make the links, undo everything when a step fails.
+
+pod netns          node netns
+eth0 ===veth=== vethHASH --- bridge (gateway address, forwarding on) --- routes to other nodes
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from apimachinery.kit import netns
+from apimachinery.kit.netlink import End, Link, Netlink, NetlinkError, links, routes
+from cni import ipam, types
+from cni.bridge import config as settings
+from cni.bridge import plan
+from cni.bridge.config import Config
+from cni.bridge.plan import Attachment
+from cni.host import RETIRED_GROUP, Host
+from cni.skel import Plugin, Request
+from cni.types import CniError, Result
+
+
+def add(request: Request, host: Host) -> Result:
+    config = settings.parse(request)
+    near = plan.host_name(request.network, request.container_id, request.ifname)
+    given = ipam.add(request, host)
+    try:
+        if ipam.kind(request) and not given["ips"]:
+            raise CniError(types.INVALID_CONFIG, "IPAM plugin returned missing IP config")
+        what = plan.attachment(config, near, request.ifname, given)
+        with _pod(request.netns) as (descriptor, pod):
+            bridge = ensure_bridge(host.kernel, config, what)
+            return _attach(request, host, config, what, bridge, descriptor, pod)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            ipam.delete(request, host)
+        raise
+
+
+def delete(request: Request, host: Host) -> None:
+    """Nothing that is missing is an error. The address is released only when the link is out of service."""
+    near = plan.host_name(request.network, request.container_id, request.ifname)
+    retire(host, near, request.netns, request.ifname)
+    ipam.delete(request, host)
+
+
+def check(request: Request, host: Host) -> None:
+    config = settings.parse(request)
+    ipam.check(request, host)
+    previous = request.previous or {}
+    near = plan.host_name(request.network, request.container_id, request.ifname)
+    bridge, veth = host.kernel.link(config.bridge), host.kernel.link(near)
+    if bridge is None or bridge.kind != "bridge":
+        raise CniError(types.INTERNAL, f"bridge {config.bridge} not found")
+    if veth is None or veth.master != bridge.index:
+        raise CniError(types.INTERNAL, f"{near} is not a port of {config.bridge}")
+    if veth.hairpin != config.hairpin:
+        raise CniError(types.INTERNAL, f"{near}: hairpin mode is {veth.hairpin}, not {config.hairpin}")
+    with Netlink(Path(request.netns)) as pod:
+        _check_pod(request.ifname, previous, pod)
+
+
+def gc(request: Request, host: Host) -> None:
+    config = settings.parse(request)
+    valid = {plan.host_name(request.network, c, i) for c, i in request.valid_attachments()}
+    ours = f"cni {request.network} "
+    bridge = host.kernel.link(config.bridge)
+    for link in host.kernel.links():
+        if bridge and link.master == bridge.index and link.alias.startswith(ours) and link.name not in valid:
+            retire(host, link.name, "", "")
+    ipam.gc(request, host)
+
+
+def status(request: Request, host: Host) -> None:
+    settings.parse(request)
+    ipam.status(request, host)
+
+
+def ensure_bridge(kernel: Netlink, config: Config, what: Attachment) -> Link:
+    """The bridge, up, with the gateway addresses and forwarding on. Safe when several make it at once."""
+    bridge = kernel.link(config.bridge)
+    if bridge is None:
+        # A MAC of its own keeps the bridge from taking over, and changing with, the lowest one of its ports.
+        end = End(config.bridge, mac="0a:5a:" + os.urandom(4).hex(":"), mtu=config.mtu)
+        kernel.do(replace(links.add_bridge(end), ignore=(errno.EEXIST,)))
+        bridge = kernel.link(config.bridge)
+    if bridge is None or bridge.kind != "bridge":
+        raise CniError(types.INTERNAL, f"{config.bridge} already exists but is not a bridge")
+    if not bridge.up or (config.promiscuous and not bridge.flags & links.IFF_PROMISC):
+        kernel.do(links.change(bridge.index, up=True, promiscuous=config.promiscuous or None))
+    if what.gateways:
+        _ensure_addresses(kernel, config, bridge, what)
+    return bridge
+
+
+def retire(host: Host, near: str, namespace: str, ifname: str) -> bool:
+    """Take an attachment out of service at once: down, out of the bridge, both names free. False: there was
+    none.
+    """
+    veth = host.kernel.link(near)
+    if veth is None:
+        return False
+    gone = _spare_name()
+    with contextlib.suppress(NetlinkError):
+        host.kernel.do(
+            links.change(veth.index, up=False, master=0, group=RETIRED_GROUP),
+            links.change(veth.index, name=gone),
+        )
+    if namespace:
+        with contextlib.suppress(OSError), Netlink(Path(namespace)) as pod:
+            inner = pod.link(ifname)
+            if inner and inner.index == veth.peer:
+                pod.do(links.change(inner.index, up=False), links.change(inner.index, name=gone))
+    host.free_retired()
+    return True
+
+
+@contextlib.contextmanager
+def _pod(path: str) -> Iterator[tuple[int, Netlink]]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise CniError(types.UNKNOWN_CONTAINER, f"no network namespace at {path}") from None
+    try:
+        with Netlink(descriptor) as pod:
+            yield descriptor, pod
+    finally:
+        os.close(descriptor)
+
+
+def _attach(
+    request: Request,
+    host: Host,
+    config: Config,
+    what: Attachment,
+    bridge: Link,
+    descriptor: int,
+    pod: Netlink,
+) -> Result:
+    if pod.link(what.ifname) is not None:
+        raise CniError(
+            types.INTERNAL, f"container veth name ({what.ifname}) already exists in {request.netns}"
+        )
+    mac = "0a:5b:" + os.urandom(4).hex(":")
+    named = plan.alias(request.network, request.container_id, request.ifname)
+    try:
+        host.kernel.do(
+            links.add_veth(
+                End(what.host_name, mac=mac, mtu=config.mtu, master=bridge.index),
+                End(what.ifname, mac=what.mac, mtu=config.mtu, namespace=descriptor),
+            )
+        )
+        host.kernel.do(
+            links.change(what.host_name, alias=named),
+            links.set_port(what.host_name, hairpin=config.hairpin, isolated=config.isolated or None),
+        )
+        mtu = _dress(request.netns, config, what, pod)
+    except BaseException:
+        retire(host, what.host_name, request.netns, what.ifname)
+        raise
+    return plan.result(
+        {"name": config.bridge, "mac": bridge.mac, "mtu": bridge.mtu},
+        {"name": what.host_name, "mac": mac, "mtu": mtu},
+        {"name": what.ifname, "mac": what.mac, "mtu": mtu, "sandbox": request.netns},
+        what,
+    )
+
+
+def _dress(path: str, config: Config, what: Attachment, pod: Netlink) -> int:
+    """Addresses and routes inside the pod; returns the interface's MTU."""
+    link = pod.link(what.ifname)
+    if link is None:
+        raise CniError(types.INTERNAL, f"{what.ifname} vanished from {path}")
+    if any(a.version == 6 for a in what.addresses):
+        netns.write_sysctl(path, f"net.ipv6.conf.{what.ifname.replace('.', '/')}.disable_ipv6", 0)
+    asked = [links.change(link.index, up=True)]
+    asked += [routes.add_address(link.index, a, duplicate_detection=config.dad) for a in what.addresses]
+    asked += [routes.add_route(replace(r, link=link.index), exists_ok=True) for r in what.routes]
+    pod.do(*asked)
+    return link.mtu
+
+
+def _ensure_addresses(kernel: Netlink, config: Config, bridge: Link, what: Attachment) -> None:
+    present = [a.interface for a in kernel.addresses(bridge.index)]
+    for wanted in what.gateways:
+        if wanted not in present:
+            for other in plan.conflicting(wanted, present):
+                if not config.force_address:
+                    raise CniError(
+                        types.INTERNAL,
+                        f'"{config.bridge}" already has an IP address different from {wanted}',
+                    )
+                kernel.do(routes.delete_address(bridge.index, other))
+            kernel.do(routes.add_address(bridge.index, wanted))
+        forwarding = "net.ipv4.ip_forward" if wanted.version == 4 else "net.ipv6.conf.all.forwarding"
+        netns.write_sysctl(None, forwarding, 1)
+
+
+def _check_pod(ifname: str, previous: dict[str, Any], pod: Netlink) -> None:
+    link = pod.link(ifname)
+    expected = next((i for i in previous["interfaces"] if i.get("name") == ifname and i.get("sandbox")), None)
+    if link is None or not link.up:
+        raise CniError(types.INTERNAL, f"{ifname} is missing or down in the container")
+    if expected and expected.get("mac") and expected["mac"] != link.mac:
+        raise CniError(types.INTERNAL, f"{ifname} has MAC {link.mac}, not {expected['mac']}")
+    present = {a.interface for a in pod.addresses(link.index)}
+    for ip in previous["ips"]:
+        if ipaddress.ip_interface(ip["address"]) not in present:
+            raise CniError(types.INTERNAL, f"{ifname} lost its address {ip['address']}")
+    destinations = {r.destination for r in pod.routes()}
+    for route in previous["routes"]:
+        if ipaddress.ip_network(route["dst"], strict=False) not in destinations:
+            raise CniError(types.INTERNAL, f"the container lost its route to {route['dst']}")
+
+
+def _spare_name() -> str:
+    return "gone" + os.urandom(5).hex()
+
+
+PLUGIN = Plugin("bridge", add, delete, check, gc, status)

@@ -1,0 +1,172 @@
+"""The node's CNI daemon: requests of the executables come in on a unix socket, worker threads do what they
+ask.
+
+It must be started in the node's network namespace. Requests for one container wait for each other, so a DEL
+that a runtime sends after giving up on an ADD finds that ADD finished.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import socket
+import struct
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from apimachinery.kit.netlink import Netlink
+from cni import plugins, skel
+from cni.host import Host, free_retired_now
+from cni.hostlocal.store import DiskStore, sweep
+from cni.types import INTERNAL, LATEST, TRY_AGAIN_LATER, CniError
+
+log = logging.getLogger(__name__)
+
+# More threads only queue for the kernel's one lock over network configuration.
+WORKERS = 4
+REQUEST_LIMIT = 1 << 20
+READ_TIMEOUT = 10.0
+ANSWER_TIMEOUT = 45.0
+# The runtime removes a pod's namespace right after DEL, which frees the links as well; what is left then goes
+# in one.
+FREE_AFTER = 0.25
+
+
+class Daemon:
+    """Serve with `start`, end with `stop`. `data_dir` is swept of addresses nobody holds before the first
+    request.
+    """
+
+    def __init__(self, path: Path, data_dir: Path) -> None:
+        self._path = path
+        self._data_dir = data_dir
+        self._kernel = Netlink()
+        self._reaper = _Reaper()
+        self._host = Host(self._kernel, self._reaper.soon)
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="cni")
+        self._busy: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._server: asyncio.AbstractServer | None = None
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._clean)
+        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._path.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, str(self._path), backlog=1024)
+        finally:
+            os.umask(before)
+
+    async def stop(self) -> None:
+        """No new request is taken; those at work are finished."""
+        if self._server is not None:
+            self._server.close()
+        self._path.unlink(missing_ok=True)
+        await asyncio.to_thread(self._pool.shutdown)
+        await asyncio.to_thread(self._reaper.close)
+        self._kernel.close()
+
+    def _clean(self) -> None:
+        free_retired_now(self._kernel)
+        if not self._data_dir.is_dir():
+            return
+        for network in sorted(p.name for p in self._data_dir.iterdir() if p.is_dir()):
+            freed = sweep(DiskStore(self._data_dir, network))
+            if freed:
+                log.info("network %s: released %s, whose containers are gone", network, ", ".join(freed))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if _peer(writer) not in (0, os.geteuid()):
+                return
+            data = await asyncio.wait_for(_read(reader), READ_TIMEOUT)
+            code, output = await self._answer(data)
+            writer.write(bytes([code]) + output)
+            await asyncio.wait_for(writer.drain(), READ_TIMEOUT)
+        except (ConnectionError, asyncio.TimeoutError, ValueError) as problem:
+            log.warning("request dropped: %s", problem or type(problem).__name__)
+        finally:
+            writer.close()
+
+    async def _answer(self, data: bytes) -> tuple[int, bytes]:
+        head, mark, stdin = data.partition(b"\0\0")
+        name, *pairs = head.decode().split("\0")
+        if not mark:
+            raise ValueError("request without an end of its environment")
+        environment = dict(pair.split("=", 1) for pair in pairs)
+        plugin = plugins.by_name(name)
+        if plugin is None:
+            return 1, CniError(INTERNAL, f"there is no plugin called {name}").to_json(LATEST)
+        work = functools.partial(skel.answer, plugin, environment, stdin, self._host)
+        async with self._turn(environment.get("CNI_CONTAINERID", "")):
+            running = asyncio.get_running_loop().run_in_executor(self._pool, work)
+            try:
+                # Shielded: the thread cannot be interrupted, and its turn must last as long as it works.
+                return await asyncio.wait_for(asyncio.shield(running), ANSWER_TIMEOUT)
+            except asyncio.TimeoutError:
+                late = CniError(TRY_AGAIN_LATER, f"{name} took longer than {ANSWER_TIMEOUT:.0f} s")
+                return 1, late.to_json(LATEST)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, container_id: str) -> AsyncIterator[None]:
+        lock, waiting = self._busy.get(container_id, (asyncio.Lock(), 0))
+        self._busy[container_id] = (lock, waiting + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._busy[container_id]
+            if waiting == 1:
+                del self._busy[container_id]
+            else:
+                self._busy[container_id] = (lock, waiting - 1)
+
+
+class _Reaper:
+    """Frees retired links in a thread of its own, many at a time."""
+
+    def __init__(self) -> None:
+        self._kernel = Netlink()
+        self._wanted = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cni-reaper", daemon=True)
+        self._thread.start()
+
+    def soon(self) -> None:
+        self._wanted.set()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._wanted.set()
+        self._thread.join(10)
+        self._kernel.close()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._wanted.wait()
+            self._closing.wait(FREE_AFTER)
+            self._wanted.clear()
+            try:
+                free_retired_now(self._kernel)
+            except OSError as problem:
+                log.warning("retired links stay: %s", problem)
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    data = b""
+    while part := await reader.read(65536):
+        data += part
+        if len(data) > REQUEST_LIMIT:
+            raise ValueError(f"request of more than {REQUEST_LIMIT} bytes")
+    return data
+
+
+def _peer(writer: asyncio.StreamWriter) -> int:
+    connection: socket.socket = writer.get_extra_info("socket")
+    packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int(struct.unpack("=iII", packed)[1])

@@ -1,0 +1,37 @@
+"""What a plugin may touch: the node's kernel, and two jobs that differ between daemon and lone executable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from apimachinery.kit import netns
+from apimachinery.kit.netlink import Netlink, links
+
+# Links that left their pod and wait to be freed. The kernel makes each deletion wait 16 ms for its readers
+# but a whole group only once, so a pod's end is taken out of service first (0.2 ms) and freed with its
+# fellows.
+RETIRED_GROUP = 0x77686E
+
+
+@dataclass(frozen=True)
+class Host:
+    """`kernel` is open in the node's namespace. `free_retired` deletes RETIRED_GROUP, now or soon."""
+
+    kernel: Netlink
+    free_retired: Callable[[], None]
+
+
+def free_retired_now(kernel: Netlink) -> None:
+    kernel.do(links.delete_group(RETIRED_GROUP))
+
+
+def alone() -> Host:
+    """The host as an executable without a daemon sees it."""
+    kernel = Netlink()
+    return Host(kernel, lambda: free_retired_now(kernel))
+
+
+def same_namespace(path: str) -> bool:
+    return netns.identity(Path(path)) == netns.identity()

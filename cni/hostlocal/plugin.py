@@ -1,0 +1,191 @@
+"""The host-local plugin: reserve, release and check addresses of one attachment."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apimachinery.kit.netlink.routes import Address
+from cni import types
+from cni.host import Host
+from cni.hostlocal import ranges
+from cni.hostlocal.ranges import Range, RangeSet
+from cni.hostlocal.store import DiskStore, Owner
+from cni.skel import Plugin, Request
+from cni.types import CniError, Result
+
+DATA_DIR = Path("/var/lib/cni/networks")
+
+
+@dataclass(frozen=True)
+class Config:
+    sets: tuple[RangeSet, ...]
+    requested: tuple[Address, ...]
+    routes: tuple[Mapping[str, Any], ...]
+    data_dir: Path
+    resolv_conf: str
+
+
+def parse_config(request: Request) -> Config:
+    """CniError(7) with the key at fault."""
+    ipam = request.config.get("ipam")
+    if not isinstance(ipam, Mapping):
+        raise CniError(types.INVALID_CONFIG, "IPAM config missing 'ipam' key")
+    runtime = request.config.get("runtimeConfig") or {}
+    sets = ranges.parse_sets(ipam, runtime.get("ipRanges") or ())
+    requested = _requested(request, runtime)
+    for address in requested:
+        if not any(ranges.find(one, address) for one in sets):
+            raise CniError(types.INVALID_CONFIG, f"requested IP {address} is in none of the ranges")
+    return Config(
+        sets=sets,
+        requested=requested,
+        routes=tuple(ipam.get("routes") or ()),
+        data_dir=Path(ipam.get("dataDir") or DATA_DIR),
+        resolv_conf=str(ipam.get("resolvConf") or ""),
+    )
+
+
+def add(request: Request, host: Host) -> Result:
+    config = parse_config(request)
+    store = DiskStore(config.data_dir, request.network)
+    owner = Owner(request.container_id, request.ifname)
+    dns = _resolv_conf(config.resolv_conf) if config.resolv_conf else {}
+    reserved: list[tuple[Address, Range]] = []
+    with store.lock():
+        taken = store.taken()
+        for torn in [name for name, holder in taken.items() if holder is None]:
+            store.release(torn)
+            del taken[torn]
+        try:
+            store.note_namespace(request.container_id, request.netns)
+            for number, one in enumerate(config.sets):
+                reserved.append(_reserve(store, config, owner, taken, number, one))
+        except BaseException:
+            for address, _ in reserved:
+                store.release(str(address))
+            if not any(h and h.container_id == owner.container_id for h in taken.values()):
+                store.forget_namespace(owner.container_id)
+            raise
+    ips = [{"address": f"{a}/{r.subnet.prefixlen}", "gateway": str(r.gateway)} for a, r in reserved]
+    return {"ips": ips, "routes": [dict(r) for r in config.routes], "dns": dns}
+
+
+def delete(request: Request, host: Host) -> None:
+    """Releases whatever the attachment holds; the ranges may have changed since."""
+    ipam = request.config.get("ipam") or {}
+    directory = Path(ipam.get("dataDir") or DATA_DIR)
+    if not (directory / request.network).is_dir():
+        return
+    store = DiskStore(directory, request.network)
+    owner = Owner(request.container_id, request.ifname)
+    with store.lock():
+        still = False
+        for address, holder in store.taken().items():
+            if holder == owner or holder == Owner(owner.container_id, ""):
+                store.release(address)
+            elif holder is not None and holder.container_id == owner.container_id:
+                still = True
+        if not still:
+            store.forget_namespace(owner.container_id)
+
+
+def check(request: Request, host: Host) -> None:
+    store = DiskStore(parse_config(request).data_dir, request.network)
+    owner = Owner(request.container_id, request.ifname)
+    with store.lock():
+        if owner not in store.taken().values():
+            raise CniError(
+                types.INTERNAL,
+                f"host-local: Failed to find address added by container {request.container_id}",
+            )
+
+
+def gc(request: Request, host: Host) -> None:
+    valid = request.valid_attachments()
+    store = DiskStore(parse_config(request).data_dir, request.network)
+    with store.lock():
+        held = set()
+        for address, holder in store.taken().items():
+            if holder is None or (holder.container_id, holder.ifname) not in valid:
+                store.release(address)
+            else:
+                held.add(holder.container_id)
+        for container_id in store.noted() - held:
+            store.forget_namespace(container_id)
+
+
+def status(request: Request, host: Host) -> None:
+    """Ready while every set has an address left."""
+    config = parse_config(request)
+    store = DiskStore(config.data_dir, request.network)
+    with store.lock():
+        taken = store.taken()
+    for one in config.sets:
+        if ranges.first_free(one, None, lambda a: str(a) in taken) is None:
+            raise CniError(
+                types.LIMITED_CONNECTIVITY, f"no IP addresses available in range set: {ranges.show(one)}"
+            )
+
+
+def _reserve(
+    store: DiskStore,
+    config: Config,
+    owner: Owner,
+    taken: Mapping[str, Owner | None],
+    number: int,
+    one: RangeSet,
+) -> tuple[Address, Range]:
+    for held, holder in taken.items():
+        if holder == owner and ranges.find(one, ipaddress.ip_address(held)):
+            raise CniError(
+                types.INTERNAL,
+                f"{held} has been allocated to {owner.container_id}, duplicate allocation is not allowed",
+            )
+    wanted = next((a for a in config.requested if ranges.find(one, a)), None)
+    if wanted is not None:
+        found = ranges.find(one, wanted)
+        if found is None or wanted == found.gateway:
+            raise CniError(types.INVALID_CONFIG, f"requested ip {wanted} is subnet's gateway")
+        if not store.reserve(wanted, owner, number):
+            raise CniError(types.INTERNAL, f"requested IP address {wanted} is not available in range set")
+        return wanted, found
+    free = ranges.first_free(one, store.last_reserved(number), lambda a: str(a) in taken)
+    if free is None or not store.reserve(free[0], owner, number):
+        raise CniError(types.INTERNAL, f"no IP addresses available in range set: {ranges.show(one)}")
+    return free
+
+
+def _requested(request: Request, runtime: Mapping[str, Any]) -> tuple[Address, ...]:
+    cni_args = (request.config.get("args") or {}).get("cni") or {}
+    given: Sequence[str] = runtime.get("ips") or cni_args.get("ips") or ()
+    if request.arguments.get("IP"):
+        given = [*given, *request.arguments["IP"].split(",")]
+    try:
+        return tuple(ipaddress.ip_interface(text).ip for text in given)
+    except ValueError as problem:
+        raise CniError(types.INVALID_CONFIG, f"requested ips: {problem}") from None
+
+
+def _resolv_conf(path: str) -> dict[str, Any]:
+    """The `dns` of a result from a resolv.conf(5)."""
+    dns: dict[str, Any] = {}
+    for line in Path(path).read_text().splitlines():
+        words = line.split()
+        if len(words) < 2 or words[0].startswith(("#", ";")):
+            continue
+        if words[0] == "nameserver":
+            dns.setdefault("nameservers", []).append(words[1])
+        elif words[0] == "domain":
+            dns["domain"] = words[1]
+        elif words[0] == "search":
+            dns.setdefault("search", []).extend(words[1:])
+        elif words[0] == "options":
+            dns.setdefault("options", []).extend(words[1:])
+    return dns
+
+
+PLUGIN = Plugin("host-local", add, delete, check, gc, status)

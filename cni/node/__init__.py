@@ -1,0 +1,11 @@
+"""The network between nodes, kept by each node for itself: Node objects in, routes of protocol 0x77 out.
+
+    pod --- cni0 (own CIDR) --- node --- route: other CIDR via that node's InternalIP --- other node --- cni0
+    --- pod
+                                  \\--- rest of the cluster CIDR: unreachable, so it never leaves by the
+                                  default route
+
+Owns: routes marked with PROTOCOL, the conflist, the bridge before the first pod, the masquerade rule. Must
+never touch a route with another mark. Reading order: model (extract), plan (pure), routes (apply), network
+(the loop).
+"""

@@ -1,0 +1,68 @@
+"""Which routes a node needs (host-gw), and the way there from the ones it has. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from apimachinery.kit.netlink.routes import Network, Route
+from cni.node.model import NodeNetwork
+
+# Shown as `proto 119` by ip(8); unassigned in rt_protos, so whatever carries it is ours.
+PROTOCOL = 0x77
+# Only ever wins when nothing more specific exists, also against equally wide routes of others.
+UNREACHABLE_METRIC = 0x7FFF
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Requests in an order that never leaves a destination unserved: additions, replacements, then
+    deletions.
+    """
+
+    set: tuple[Route, ...]
+    delete: tuple[Route, ...]
+
+
+def wanted(own: str, nodes: Iterable[NodeNetwork], cluster: Iterable[Network]) -> tuple[Route, ...]:
+    """A route to every other node's CIDRs by its address of the same family, and unreachable for the rest.
+
+    `own` is "" on a machine that is no node. When two nodes claim overlapping CIDRs, the first by name is
+    served.
+    """
+    found: list[Route] = []
+    everyone = sorted(nodes, key=lambda n: n.name)
+    claimed = [c for n in everyone if n.name == own for c in n.cidrs]
+    for node in everyone:
+        if node.name == own:
+            continue
+        for cidr in node.cidrs:
+            gateway = next((a for a in node.addresses if a.version == cidr.version), None)
+            if gateway is None or any(cidr.version == c.version and cidr.overlaps(c) for c in claimed):
+                continue
+            claimed.append(cidr)
+            found.append(Route(cidr, gateway=gateway, protocol=PROTOCOL))
+    for network in cluster:
+        if network not in claimed:
+            found.append(Route(network, kind="unreachable", metric=UNREACHABLE_METRIC, protocol=PROTOCOL))
+    return tuple(found)
+
+
+def changes(present: Iterable[Route], goal: Iterable[Route]) -> Changes:
+    """`present` are the routes of PROTOCOL in the kernel, whose links the goal leaves open."""
+    have = {_comparable(r): r for r in present}
+    want = {_comparable(r): r for r in goal}
+    places = {(r.destination, r.metric) for r in want.values()}
+    return Changes(
+        set=tuple(r for key, r in want.items() if key not in have),
+        delete=tuple(
+            r for key, r in have.items() if key not in want and (r.destination, r.metric) not in places
+        ),
+    )
+
+
+def _comparable(route: Route) -> Route:
+    # The kernel reports lo for IPv6 unreachable routes, fills in the link of a gateway, and gives IPv6 routes
+    # a metric.
+    metric = 0 if route.destination.version == 6 and route.metric == 1024 else route.metric
+    return replace(route, link=0, metric=metric, onlink=False, source=None)
