@@ -27,6 +27,17 @@ ACCEPTED: dict[str, tuple[type, ...]] = {
     "raw": (dict,),
 }
 RANGES = {"int32": 2**31, "int64": 2**63}
+# What upstream's decoder makes of a null that is an item of a list or a value of a map.
+ZEROS: dict[str, Any] = {
+    "string": "",
+    "boolean": False,
+    "int32": 0,
+    "int64": 0,
+    "number": 0,
+    "bytes": "",
+    "quantity": "0",
+    "int-or-string": 0,
+}
 SPELLED = {
     "quantity": scalars.quantity_text,
     "int-or-string": scalars.int_or_string,
@@ -83,13 +94,17 @@ class _Visit:
             self._struct(node, value, fields, path)
         elif node.shape == "list" and node.element:
             for index, item in enumerate(value):
-                value[index] = self.value(node.element, item, struct, fields, f"{path}[{index}]")
+                value[index] = self._item(node.element, item, struct, fields, f"{path}[{index}]")
         elif node.shape == "map" and node.element:
             for name, item in value.items():
-                value[name] = self.value(
-                    node.element, item, struct, fields, f"{path}.{name}" if path else name
-                )
+                below = f"{path}.{name}" if path else name
+                value[name] = self._item(node.element, item, struct, fields, below)
         return value
+
+    def _item(self, node: Node, value: Any, struct: str, fields: str, path: str) -> Any:
+        if value is None:
+            return {} if node.shape == "struct" else ZEROS.get(node.shape)
+        return self.value(node, value, struct, fields, path)
 
     def _struct(self, node: Node, value: dict[str, Any], fields: str, path: str) -> None:
         for name in list(value):

@@ -184,6 +184,8 @@ def _list(rule: Rule, plain: type | None) -> Rule:
         if type(value) is not list:
             raise Surprise
         for index, item in enumerate(value):
+            if item is None:
+                raise Surprise
             new = rule(item)
             if new is not item:
                 value[index] = None if new is DROP else new
@@ -205,6 +207,8 @@ def _map(rule: Rule, plain: type | None) -> Rule:
         if type(value) is not dict:
             raise Surprise
         for name, item in value.items():
+            if item is None:
+                raise Surprise
             new = rule(item)
             if new is not item:
                 value[name] = None if new is DROP else new

@@ -61,6 +61,12 @@ def test_null_is_absence() -> None:
     assert set(obj["spec"]) == {"containers"}
 
 
+def test_null_inside_a_map_or_list_is_the_zero_value() -> None:
+    obj = {"metadata": {"labels": {"a": None}, "finalizers": [None]}, "data": {"b": None}}
+    assert not walker("v1", "ConfigMap").check(obj).error
+    assert obj == {"metadata": {"labels": {"a": ""}, "finalizers": [""]}, "data": {"b": ""}}
+
+
 def test_values_are_rewritten_canonically() -> None:
     obj = pod()
     obj["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05.9+01:00"

@@ -1,0 +1,209 @@
+"""JSON texts as upstream reads them: what it takes, what it refuses, and in which words.
+
+orjson does the work. Only when it refuses is the text looked at again: for what upstream forgives (bytes
+that are no UTF-8, lone surrogates), and else for the message of Go's encoding/json scanner.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+__all__ = ["JsonError", "loads", "type_of"]
+
+END = "unexpected end of JSON input"
+SPACE = re.compile(r"[ \t\r\n]*")
+MAX_DEPTH = 10000
+LITERALS = {"t": "true", "f": "false", "n": "null"}
+
+
+class JsonError(ValueError):
+    """The text is no JSON; the message is upstream's."""
+
+
+def loads(body: bytes) -> Any:
+    """The value of a JSON text; raises JsonError."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    text = body.decode("utf-8", "replace")
+    try:
+        _Scanner(text).document()
+        return orjson.loads(json.dumps(json.loads(text)).encode("utf-8", "replace"))
+    except RecursionError:
+        raise JsonError("exceeded max depth") from None
+    except ValueError as error:
+        if isinstance(error, JsonError):
+            raise
+        # What is left are lone surrogates, which upstream reads as the replacement character.
+        escaped = re.sub(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}", r"\\ufffd", text)
+        try:
+            return orjson.loads(escaped)
+        except orjson.JSONDecodeError as cause:
+            raise JsonError(str(cause)) from None
+
+
+def type_of(value: Any) -> str:
+    """What upstream's decoder calls a value: array, bool, number, object, string, null."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, int | float):
+        return "number"
+    return "array" if isinstance(value, list) else "object"
+
+
+class _Scanner:
+    """Walks a text only to find where and why it is no JSON."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.depth = 0
+
+    def document(self) -> None:
+        self.value()
+        self.space()
+        if self.at < len(self.text):
+            raise self.refused("after top-level value")
+
+    def refused(self, where: str) -> JsonError:
+        if self.at >= len(self.text):
+            return JsonError(END)
+        return JsonError(f"invalid character {_quoted(self.text[self.at])} {where}")
+
+    def space(self) -> None:
+        match = SPACE.match(self.text, self.at)
+        self.at = match.end() if match else self.at
+
+    def peek(self) -> str:
+        return self.text[self.at : self.at + 1]
+
+    def value(self) -> None:
+        self.space()
+        first = self.peek()
+        if first == '"':
+            self.string()
+        elif first in ("{", "["):
+            self.depth += 1
+            if self.depth > MAX_DEPTH:
+                raise JsonError("exceeded max depth")
+            self.members() if first == "{" else self.elements()
+            self.depth -= 1
+        elif first in LITERALS:
+            self.literal(LITERALS[first])
+        elif first == "-" or (first.isdigit() and first.isascii()):
+            self.number()
+        else:
+            raise self.refused("looking for beginning of value")
+
+    def members(self) -> None:
+        self.at += 1
+        self.space()
+        if self.peek() == "}":
+            self.at += 1
+            return
+        while True:
+            self.space()
+            if self.peek() != '"':
+                raise self.refused("looking for beginning of object key string")
+            self.string()
+            self.space()
+            if self.peek() != ":":
+                raise self.refused("after object key")
+            self.at += 1
+            self.value()
+            if self.closed("}", "after object key:value pair"):
+                return
+
+    def elements(self) -> None:
+        self.at += 1
+        self.space()
+        if self.peek() == "]":
+            self.at += 1
+            return
+        while True:
+            self.value()
+            if self.closed("]", "after array element"):
+                return
+
+    def closed(self, bracket: str, where: str) -> bool:
+        self.space()
+        found = self.peek()
+        if found not in (",", bracket) or not found:
+            raise self.refused(where)
+        self.at += 1
+        return found == bracket
+
+    def literal(self, word: str) -> None:
+        for letter in word:
+            if self.peek() != letter:
+                raise self.refused(f"in literal {word} (expecting {_quoted(letter)})")
+            self.at += 1
+
+    def digits(self, where: str) -> None:
+        if not (self.peek().isascii() and self.peek().isdigit()):
+            raise self.refused(where)
+        while self.peek().isascii() and self.peek().isdigit():
+            self.at += 1
+
+    def number(self) -> None:
+        if self.peek() == "-":
+            self.at += 1
+        if self.peek() == "0":
+            self.at += 1
+        else:
+            self.digits("in numeric literal")
+        if self.peek() == ".":
+            self.at += 1
+            self.digits("after decimal point in numeric literal")
+        if self.peek() in ("e", "E"):
+            self.at += 1
+            if self.peek() in ("+", "-"):
+                self.at += 1
+            self.digits("in exponent of numeric literal")
+
+    def string(self) -> None:
+        self.at += 1
+        while (letter := self.peek()) != '"':
+            if not letter or letter < " ":
+                raise self.refused("in string literal")
+            self.at += 1
+            if letter == "\\":
+                self.escape()
+        self.at += 1
+
+    def escape(self) -> None:
+        letter = self.peek()
+        if not letter or letter not in '"\\/bfnrtu':
+            raise self.refused("in string escape code")
+        self.at += 1
+        if letter == "u":
+            for _ in range(4):
+                digit = self.peek()
+                if not digit or digit not in "0123456789abcdefABCDEF":
+                    raise self.refused("in \\u hexadecimal character escape")
+                self.at += 1
+
+
+def _quoted(letter: str) -> str:
+    """A character as Go quotes it; of several bytes, the first, as upstream reads bytes."""
+    if letter == "'":
+        return r"'\''"
+    if letter == '"':
+        return "'\"'"
+    if letter > "~":
+        # A byte that was no UTF-8 is lost by now: "\ufffd" stands for it.
+        letter = chr(letter.encode("utf-8", "replace")[0]) if letter != "\ufffd" else "ÿ"
+        return f"'{letter}'" if letter.isprintable() else f"'\\u{ord(letter):04x}'"
+    named = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\"}
+    if letter in named:
+        return f"'{named[letter]}'"
+    return f"'{letter}'" if letter.isprintable() else f"'\\x{ord(letter):02x}'"

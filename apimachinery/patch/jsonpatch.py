@@ -1,0 +1,136 @@
+"""JSON patch (RFC 6902), with the leniencies of upstream's implementation.
+
+They are: a missing `value` is null; replacing or copying a missing member works; testing a missing member
+against null succeeds; negative list indices count from the end; whatever stands before the first "/" of a
+path is ignored; 1 and 1.0 differ.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from apimachinery import errors
+
+__all__ = ["json_patch"]
+
+REJECTED = "the server rejected our request due to an error in our request"
+
+
+class _Failed(Exception):
+    """An operation does not apply."""
+
+
+def json_patch(obj: Any, operations: list[dict[str, Any]]) -> Any:
+    """The patched copy of `obj`; raises Invalid (422) when an operation fails, as upstream words it."""
+    document = orjson.loads(orjson.dumps(obj))
+    try:
+        for operation in operations:
+            document = _apply(document, operation)
+    except _Failed:
+        raise errors.Invalid(REJECTED, details={}) from None
+    return document
+
+
+def _apply(document: Any, operation: dict[str, Any]) -> Any:
+    name, path = operation.get("op"), operation.get("path")
+    if not isinstance(path, str):
+        raise _Failed
+    if path == "" and name in ("replace", "test"):
+        return _root(document, name, operation)
+    parent, key = _find(document, path)
+    if name == "add":
+        _add(parent, key, _fresh(operation.get("value")))
+    elif name == "remove":
+        _take(parent, key)
+    elif name == "replace":
+        _get(parent, key)
+        _put(parent, key, _fresh(operation.get("value")))
+    elif name in ("move", "copy"):
+        source, source_key = _find(document, operation.get("from"))
+        value = _take(source, source_key) if name == "move" else _fresh(_get(source, source_key))
+        parent, key = _find(document, path)
+        _add(parent, key, value)
+    elif name == "test":
+        if "value" not in operation or not _same(_get(parent, key), operation["value"]):
+            raise _Failed
+    else:
+        raise _Failed
+    return document
+
+
+def _root(document: Any, name: str, operation: dict[str, Any]) -> Any:
+    if name == "replace":
+        return _fresh(operation.get("value"))
+    if not _same(document, operation.get("value")):
+        raise _Failed
+    return document
+
+
+def _fresh(value: Any) -> Any:
+    return orjson.loads(orjson.dumps(value)) if isinstance(value, dict | list) else value
+
+
+def _find(document: Any, path: Any) -> tuple[Any, str]:
+    """The container that a path's last step is in, and that step."""
+    if not isinstance(path, str) or "/" not in path:
+        raise _Failed
+    *steps, last = (part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:])
+    for step in steps:
+        document = _get(document, step)
+    if not isinstance(document, dict | list):
+        raise _Failed
+    return document, last
+
+
+def _get(container: Any, key: str) -> Any:
+    if isinstance(container, dict):
+        return container.get(key)
+    if isinstance(container, list):
+        return container[_index(key, len(container))]
+    raise _Failed
+
+
+def _put(container: Any, key: str, value: Any) -> None:
+    if isinstance(container, dict):
+        container[key] = value
+    else:
+        container[_index(key, len(container))] = value
+
+
+def _add(container: Any, key: str, value: Any) -> None:
+    if isinstance(container, dict):
+        container[key] = value
+    elif key == "-":
+        container.append(value)
+    else:
+        container.insert(_index(key, len(container), inserting=True), value)
+
+
+def _take(container: Any, key: str) -> Any:
+    if isinstance(container, dict):
+        if key not in container:
+            raise _Failed
+        return container.pop(key)
+    return container.pop(_index(key, len(container)))
+
+
+def _index(key: str, length: int, inserting: bool = False) -> int:
+    digits = key[1:] if key[:1] in ("-", "+") else key
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
+        raise _Failed
+    index = int(key)
+    if index < -length or index > length or (index == length and not inserting):
+        raise _Failed
+    return index + length if index < 0 else index
+
+
+def _same(left: Any, right: Any) -> bool:
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return bool(left == right)

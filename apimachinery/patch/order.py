@@ -1,0 +1,117 @@
+"""The order of a merged list: what the patch names follows the patch, the rest keeps its place among what
+it knew.
+
+Upstream's design: "preserve order in strategic merge patch".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apimachinery.patch.directives import DIRECTIVE, failure, go_text
+
+__all__ = ["check_order", "find", "identity", "ordered"]
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equality that keeps 1, 1.0 and True apart."""
+    return type(left) is type(right) and bool(left == right)
+
+
+def find(items: list[Any], merge_key: str, value: Any) -> int:
+    """Where the list has the item of that key's value, -1 when nowhere."""
+    for index, item in enumerate(items):
+        if not isinstance(item, dict):
+            failure(f"value for key {index} is not a map.")
+        if merge_key in item and same(item[merge_key], value):
+            return index
+    return -1
+
+
+def identity(item: Any, merge_key: str) -> Any:
+    """What tells an item apart: the merge key's value, or the item itself in a list of scalars."""
+    if not merge_key:
+        return item
+    if not isinstance(item, dict):
+        failure(f"expected a map[string]interface {{}}, but received a {_go_type(item)}")
+    if merge_key not in item:
+        failure(f"map: {go_text(item)} does not contain declared merge key: {merge_key}")
+    return item[merge_key]
+
+
+def ordered(merged: list[Any], wanted: list[Any], known: list[Any], merge_key: str) -> list[Any]:
+    """`merged` with the items of `wanted` in its order, and the others in the order of `known` among
+    them.
+    """
+    rank = _ranks(wanted, merge_key)
+    place = _ranks(known, merge_key)
+    named: list[tuple[int, Any]] = []
+    others: list[tuple[int, Any]] = []
+    for item in merged:
+        token = _token(identity(item, merge_key))
+        where = rank.get(token)
+        if where is None:
+            others.append((place.get(token, -1), item))
+        else:
+            named.append((where, item))
+    # Equal ranks keep the order they came in, as a stable sort does.
+    named.sort(key=lambda pair: pair[0])
+    others.sort(key=lambda pair: pair[0])
+    return _weave([item for _, item in others], [item for _, item in named], place, merge_key)
+
+
+def _weave(left: list[Any], right: list[Any], place: dict[Any, int], merge_key: str) -> list[Any]:
+    woven: list[Any] = []
+    i = j = 0
+    while i < len(left) and j < len(right):
+        before = place.get(_token(identity(left[i], merge_key)), -1)
+        after = place.get(_token(identity(right[j], merge_key)), -1)
+        if before >= 0 and after >= 0 and before < after:
+            woven.append(left[i])
+            i += 1
+        else:
+            woven.append(right[j])
+            j += 1
+    return woven + left[i:] + right[j:]
+
+
+def _token(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        return (type(value), go_text(value))
+    return (type(value), value)
+
+
+def _ranks(items: list[Any], merge_key: str) -> dict[Any, int]:
+    ranks: dict[Any, int] = {}
+    for index, item in enumerate(items):
+        if merge_key and (not isinstance(item, dict) or merge_key not in item):
+            continue
+        ranks.setdefault(_token(item[merge_key] if merge_key else item), index)
+    return ranks
+
+
+def check_order(patch: list[Any], wanted: list[Any], merge_key: str) -> None:
+    """Refuse a patch list whose items are not in `wanted`, in its order; items with a directive do not
+    count.
+    """
+    kept = (
+        [item for item in patch if not (isinstance(item, dict) and DIRECTIVE in item)] if merge_key else patch
+    )
+    at = 0
+    for item in wanted:
+        if at < len(kept) and same(identity(kept[at], merge_key), identity(item, merge_key)):
+            at += 1
+    if at < len(kept):
+        failure(
+            f"The order in patch list:\n{go_text(patch)}\n doesn't match"
+            f" $setElementOrder list:\n{go_text(wanted)}\n"
+        )
+
+
+def _go_type(value: Any) -> str:
+    if isinstance(value, list):
+        return "[]interface {}"
+    if isinstance(value, dict):
+        return "map[string]interface {}"
+    named = {str: "string", bool: "bool", int: "int64", float: "float64"}
+    return named.get(type(value), "nil")

@@ -1,0 +1,179 @@
+# ruff: noqa: E501 - tables of cases read best one to a line
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apimachinery import errors
+from apimachinery.patch import strategic_merge
+from apimachinery.schema import Node, Schema
+
+
+def node(api_version: str = "apps/v1", kind: str = "Deployment") -> Node:
+    found = Schema.load().node(api_version, kind)
+    assert found is not None
+    return found
+
+
+def deployment() -> dict[str, Any]:
+    return {
+        "metadata": {"name": "d", "finalizers": ["a/a", "b/b"], "annotations": {"k": "v", "n": "1"}},
+        "spec": {
+            "replicas": 1,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}},
+            "template": {
+                "spec": {
+                    "containers": [
+                        {"name": "a", "image": "i:1", "args": ["x", "y"], "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]},
+                        {"name": "b", "image": "i:1"},
+                        {"name": "e", "image": "i:1"},
+                    ],
+                    "volumes": [{"name": "v", "emptyDir": {}}],
+                    "tolerations": [{"key": "t"}],
+                }
+            },
+        },
+    }  # fmt: skip
+
+
+def pod_patch(**spec: Any) -> dict[str, Any]:
+    return {"spec": {"template": {"spec": spec}}}
+
+
+def patched(patch: dict[str, Any]) -> dict[str, Any]:
+    return strategic_merge(deployment(), patch, node())
+
+
+def containers(patch: dict[str, Any]) -> list[Any]:
+    found = patched(patch)["spec"]["template"]["spec"]["containers"]
+    assert isinstance(found, list)
+    return found
+
+
+def names(*items: Any) -> list[str]:
+    return [item["name"] for item in containers(pod_patch(containers=list(items)))]
+
+
+def test_keyed_items_merge() -> None:
+    found = containers(pod_patch(containers=[{"name": "b", "image": "i:2"}]))
+    assert [item["image"] for item in found] == ["i:1", "i:2", "i:1"]
+
+
+def test_new_items_stand_where_the_patch_says() -> None:
+    assert names({"name": "z"}) == ["z", "a", "b", "e"]
+    assert names({"name": "z1"}, {"name": "b"}, {"name": "z0"}) == ["z1", "a", "b", "z0", "e"]
+
+
+def test_item_directives() -> None:
+    assert names({"name": "b", "$patch": "delete"}) == ["a", "e"]
+    assert names({"name": "zz", "$patch": "delete"}) == ["a", "b", "e"]
+    assert names({"$patch": "replace"}, {"name": "only"}) == ["only"]
+    assert names({"name": "a", "$patch": "replace"}) == []
+    assert names({"name": "b", "$patch": "delete"}, {"name": "b", "image": "n"}) == ["b", "a", "e"]
+
+
+def test_element_order() -> None:
+    patch = pod_patch(**{"$setElementOrder/containers": [{"name": "z"}, {"name": "e"}, {"name": "a"}], "containers": [{"name": "z"}]})  # fmt: skip
+    assert [item["name"] for item in containers(patch)] == ["z", "b", "e", "a"]
+    patch = pod_patch(**{"$setElementOrder/containers": [{"name": "nope"}, {"name": "b"}]})
+    assert [item["name"] for item in containers(patch)] == ["a", "b", "e"]
+    found = patched({"metadata": {"$setElementOrder/finalizers": ["b/b", "a/a"]}})
+    assert found["metadata"]["finalizers"] == ["b/b", "a/a"]
+
+
+def test_primitive_lists() -> None:
+    assert patched({"metadata": {"finalizers": ["n/n", "n/n"]}})["metadata"]["finalizers"] == [
+        "n/n",
+        "a/a",
+        "b/b",
+    ]
+    gone = {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a/a", "none"]}}
+    assert patched(gone)["metadata"]["finalizers"] == ["b/b"]
+    assert containers(pod_patch(containers=[{"name": "a", "args": ["z"]}]))[0]["args"] == ["z"]
+    assert containers(pod_patch(containers=[{"name": "a", "$deleteFromPrimitiveList/args": ["x"]}]))[0][
+        "args"
+    ] == ["y"]
+
+
+def test_maps() -> None:
+    assert patched({"metadata": {"annotations": {"n": None, "m": "2"}}})["metadata"]["annotations"] == {
+        "k": "v",
+        "m": "2",
+    }
+    assert patched({"metadata": {"annotations": {"$patch": "replace", "o": "1"}}})["metadata"][
+        "annotations"
+    ] == {"o": "1"}
+    assert patched({"metadata": {"annotations": {"$patch": "delete"}}})["metadata"]["annotations"] == {}
+    assert patched({"metadata": {"labels": {"a": None, "b": "1"}}})["metadata"]["labels"] == {"b": "1"}
+    assert patched({"$patch": "delete"}) == {}
+
+
+def test_retain_keys() -> None:
+    assert patched({"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}})["spec"][
+        "strategy"
+    ] == {"type": "Recreate"}
+    assert patched({"spec": {"strategy": {"$retainKeys": []}}})["spec"]["strategy"] == {}
+
+
+def test_atomic_lists_are_replaced() -> None:
+    assert patched(pod_patch(tolerations=[{"key": "n"}]))["spec"]["template"]["spec"]["tolerations"] == [
+        {"key": "n"}
+    ]
+
+
+def test_directives_do_not_stay_in_what_is_new() -> None:
+    env = [{"name": "N", "value": "1"}, {"name": "O", "$patch": "delete"}]
+    new = {"name": "z", "$setElementOrder/env": [{"name": "N"}], "env": env, "command": None}
+    assert containers(pod_patch(containers=[new]))[0] == {"name": "z", "env": [{"name": "N", "value": "1"}]}
+
+
+def test_a_null_merge_key_reaches_validation() -> None:
+    assert containers(pod_patch(containers=[{"name": None, "image": "q"}]))[0] == {"name": None, "image": "q"}
+
+
+REFUSED = [
+    (pod_patch(containers=[{"name": "a", "$patch": "merge"}]), 500, "merging lists cannot yet be specified in the patch"),
+    (pod_patch(containers=[{"name": "a", "ports": [{"containerPort": 1}]}, {"image": "q"}]), 500, "map: map[image:q] does not contain declared merge key: name"),
+    (pod_patch(containers=["a"], volumes=[]), 500, None),
+    (pod_patch(volumes=[{"name": "v", "$retainKeys": ["name"], "secret": {}}]), 400, "invalid patch format of retainKeys"),
+    ({"spec": {"strategy": {"$retainKeys": "type"}}}, 400, "invalid patch format of retainKeys"),
+    (pod_patch(**{"$setElementOrder/containers": "a"}), 500, "expected a []interface {}, but received a string"),
+    ({"$setElementOrder/bogus": ["a"]}, 500, 'unable to find api field in struct Deployment for the json field "bogus"'),
+    (pod_patch(**{"$setElementOrder/containers": [{"name": "a"}], "containers": [{"name": "z", "image": "i:1"}]}), 500,
+     "The order in patch list:\n[map[image:i:1 name:z]]\n doesn't match $setElementOrder list:\n[map[name:a]]\n"),
+    ({"metadata": {"annotations": {"$patch": "odd"}}}, 500, "unknown patch type: odd in map: map[$patch:odd]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("patch", "code", "message"), REFUSED)
+def test_refused(patch: dict[str, Any], code: int, message: str | None) -> None:
+    with pytest.raises(errors.ApiError) as raised:
+        patched(patch)
+    assert raised.value.status_code == code
+    if message is not None:
+        assert raised.value.message == message
+
+
+names_of_items = st.lists(st.sampled_from("abcdez"), unique=True, max_size=5)
+
+
+@given(names_of_items, names_of_items, names_of_items)
+def test_nothing_is_lost_and_nothing_is_touched(
+    live: list[str], changed: list[str], deleted: list[str]
+) -> None:
+    obj = {"spec": {"containers": [{"name": name, "image": "old"} for name in live]}}
+    items: list[dict[str, Any]] = [{"name": name, "image": "new"} for name in changed]
+    items += [{"name": name, "$patch": "delete"} for name in deleted if name not in changed]
+    patch = {"spec": {"containers": items}}
+    before = copy.deepcopy((obj, patch))
+    result = strategic_merge(obj, patch, node("v1", "Pod"))
+    assert (obj, patch) == before
+    found = {item["name"]: item["image"] for item in result["spec"]["containers"]}
+    expected = {name: "old" for name in live if name not in deleted} | {name: "new" for name in changed}
+    assert found == expected
+    order = [item["name"] for item in result["spec"]["containers"]]
+    assert [name for name in order if name in changed] == changed
+    again = strategic_merge(result, patch, node("v1", "Pod"))
+    assert {item["name"] for item in again["spec"]["containers"]} == set(expected)
