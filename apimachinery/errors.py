@@ -61,7 +61,8 @@ class ApiError(Exception):
         details = dict(self.details or {})
         if self.retry_after is not None:
             details["retryAfterSeconds"] = self.retry_after
-        if details:
+        # Upstream's generic answers carry an empty details object, its plain ones none.
+        if self.details is not None or details:
             status["details"] = details
         status["code"] = self.status_code
         return status
@@ -204,7 +205,7 @@ def from_status(status: dict[str, Any], code: int = 500) -> ApiError:
     code = int(status.get("code") or code)
     reason = str(status.get("reason") or "")
     cls = _BY_REASON.get(reason) or _BY_CODE.get(code, ApiError)
-    details = status.get("details") or None
+    details = status.get("details")
     retry = (details or {}).get("retryAfterSeconds")
     message = str(status.get("message") or reason or f"HTTP status {code}")
     return cls(message, reason=reason, details=details, code=code, retry_after=retry)

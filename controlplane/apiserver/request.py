@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from apimachinery.kinds import Kind
@@ -33,10 +33,13 @@ ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
 class Request:
     """One request, parsed as upstream's RequestInfo does it.
 
-    verb is get, list, watch, create, update, patch, delete or deletecollection for a resource, and the HTTP method in
-    lower case for anything else (kind is None then, resource is ""). tail is what follows a subresource in the path
+    verb is get, list, watch, create, update, patch, delete or deletecollection for a resource, and the HTTP
+    method in
+    lower case for anything else (kind is None then, resource is ""). tail is what follows a subresource in
+    the path
     (the proxied path of .../proxy/a/b is "/a/b"). query keeps every value of a repeated parameter. headers is
-    case-insensitive. body() reads and returns the whole body (413 past the limit); stream() yields it piecemeal.
+    case-insensitive. body() reads and returns the whole body (413 past the limit); stream() yields it
+    piecemeal.
     transport is the client's asyncio transport (for peercert, peername and for taking the connection over);
     raw is the HTTP library's own request, for http/ alone.
     """
@@ -88,7 +91,8 @@ class Response:
 
 @dataclass(frozen=True)
 class Answer:
-    """An object still to be put into the encoding that the client asked for (JSON, YAML, protobuf, Table, metadata only).
+    """An object still to be put into the encoding that the client asked for (JSON, YAML, protobuf, Table,
+    metadata only).
 
     kind None means: obj carries its own apiVersion and kind (a Status, a Scale, a review).
     """
@@ -106,7 +110,7 @@ class Hijacked:
 
 HIJACKED = Hijacked()
 
-Reply = Union[Response, Answer, Hijacked]
+Reply = Response | Answer | Hijacked
 Handler = Callable[[Request], Awaitable[Reply]]
 
 

@@ -1,7 +1,7 @@
 """The seam between the server's core and its edges: what an edge may supply and what it is given.
 
-The core (routing, storage, cache, registry) knows no authentication scheme, no authorizer, no table columns and no
-streaming protocol; they arrive here as values of these types, put together by edge.assemble().
+The core (routing, storage, cache, registry) knows no authentication scheme, no authorizer, no table columns
+and no streaming protocol; they arrive here as values of these types, put together by edge.assemble().
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
 @dataclass
 class Admission:
-    """One write on its way to the store. Mutating steps change obj in place; every step may raise an ApiError.
+    """One write on its way to the store. Mutating steps change obj in place; every step may raise an
+    ApiError.
 
     obj is the new object (None on DELETE), old the stored one (None on CREATE; shared, never to be changed).
     options is the CreateOptions/UpdateOptions/PatchOptions/DeleteOptions as a dict.
@@ -50,11 +51,15 @@ Authorize = Callable[[User, Attributes], Awaitable[Decision]]
 class Format(Protocol):
     """An encoding other than plain JSON, chosen by the Accept header.
 
-    Equal keys give equal bytes for equal objects: an event is encoded once per key and shared by its watchers.
-    one/many answer a get and a list; event is one whole frame of a watch (newline or length prefix included), where
-    first says that it is the first of its stream (a Table sends its columns then). Objects are shared: never changed.
+    Equal keys give equal bytes for equal objects: an event is encoded once per key and shared by its
+    watchers.
+    one/many answer a get and a list; event is one whole frame of a watch (newline or length prefix
+    included), where
+    first says that it is the first of its stream (a Table sends its columns then). Objects are shared: never
+    changed.
     items of many() and obj of event() carry apiVersion and kind. metadata of many() is the ListMeta.
-    event() with type ERROR is given a Status, with BOOKMARK an object of the kind with metadata.resourceVersion alone.
+    event() with type ERROR is given a Status, with BOOKMARK an object of the kind with
+    metadata.resourceVersion alone.
     """
 
     @property
@@ -76,9 +81,11 @@ Negotiate = Callable[[Request], "Format | None"]
 class Routes:
     """What a module serves.
 
-    resources: (resource, subresource, verb) -> handler, where resource is Kind.resource ("pods", "deployments.apps"),
+    resources: (resource, subresource, verb) -> handler, where resource is Kind.resource ("pods",
+    "deployments.apps"),
     subresource may be "" (the resource itself: replaces the generic handler) and verb may be "*".
-    paths: a path prefix -> handler for non-resource paths; the longest prefix that ends at a "/" or the end wins;
+    paths: a path prefix -> handler for non-resource paths; the longest prefix that ends at a "/" or the end
+    wins;
     a key that ends in "$" matches the exact path alone ("/api$").
     """
 

@@ -1,0 +1,50 @@
+"""Gathers what a container's environment needs and applies the pure rules of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from agent.env.credentials import credentials_for
+from agent.env.downward import PodFacts
+from agent.env.variables import Referenced, container_references, make_environment
+from agent.node.objects import Objects
+from agent.seams import ConfigError, Credential, Obj
+from agent.settings import AgentSettings
+
+
+class Environment:
+    """EnvBuilder and CredentialSource of agent.seams."""
+
+    def __init__(self, settings: AgentSettings, objects: Objects) -> None:
+        self._settings = settings
+        self._objects = objects
+
+    async def build(self, pod: Obj, container: Obj, pod_ips: Sequence[str]) -> tuple[tuple[str, str], ...]:
+        """The variables of `container` in CRI order; raises ConfigError."""
+        wanted = container_references(container)
+        referenced = Referenced(
+            config_maps=await self._objects.config_maps(pod, wanted.config_maps, ConfigError),
+            secrets=await self._objects.secrets(pod, wanted.secrets, ConfigError),
+            services=await self._objects.services_for(pod),
+        )
+        variables = make_environment(pod, container, referenced, self._facts(pod, pod_ips))
+        return tuple(variables.items())
+
+    async def credentials(self, pod: Obj, image: str) -> tuple[Credential, ...]:
+        """Credentials of the pod's pull secrets for `image`.
+
+        A missing secret is passed over, as upstream does.
+        """
+        names = [ref.get("name", "") for ref in pod.get("spec", {}).get("imagePullSecrets") or []]
+        if not names:
+            return ()
+        secrets = await self._objects.secrets(pod, frozenset(names), ConfigError)
+        return credentials_for(image, [secrets[name] for name in names if name in secrets])
+
+    def _facts(self, pod: Obj, pod_ips: Sequence[str]) -> PodFacts:
+        return PodFacts(
+            self._objects.host_ips(pod, self._settings.node_ip), tuple(pod_ips), self._allocatable()
+        )
+
+    def _allocatable(self) -> Mapping[str, str]:
+        return self._objects.allocatable()

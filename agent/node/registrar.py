@@ -1,0 +1,210 @@
+"""The loops that keep our Node alive in the API: registration, status, lease."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import Any
+
+from agent.node.address import node_addresses
+from agent.node.facts import read_facts
+from agent.node.lease import LeaseKeeper
+from agent.node.registration import initial_node, reconcile, same_but_heartbeat, status_patch
+from agent.node.setters import SETTERS, Observation, not_ready_reasons
+from agent.seams import Obj, RuntimeInfo, RuntimeView
+from agent.settings import AgentSettings
+from apimachinery import kinds, objects, timestamps
+from apimachinery.client import Client, PatchType
+from apimachinery.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
+from apimachinery.events import EventRecorder
+
+log = logging.getLogger(__name__)
+
+RUNTIME_SECONDS = 5.0
+# A node that is not Ready is looked at this often: CRI has no event for a network that became ready.
+UNREADY_SECONDS = 0.1
+FIRST_RETRY_SECONDS = 0.1
+MAX_RETRY_SECONDS = 7.0
+_NODE_EVENTS = {
+    ("Ready", "True"): "NodeReady",
+    ("Ready", "False"): "NodeNotReady",
+    ("MemoryPressure", "False"): "NodeHasSufficientMemory",
+    ("DiskPressure", "False"): "NodeHasNoDiskPressure",
+    ("PIDPressure", "False"): "NodeHasSufficientPID",
+}
+
+
+class Registrar:
+    """Owns the Node object of `settings.node_name`."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        client: Client,
+        view: RuntimeView,
+        server_port: int,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._view = view
+        self._port = server_port
+        self._recorder = EventRecorder(client, "kubelet", settings.node_name)
+        self._addresses = node_addresses(settings)
+        self._lease = LeaseKeeper(client, settings.node_name, settings.lease_seconds)
+        self._node: Obj | None = None
+        self._posted = 0.0
+
+    async def run(self) -> None:
+        """Register, then keep status and lease until cancelled."""
+        await asyncio.gather(self._status_loop(), self._lease.run(), self._recorder.run())
+
+    async def _status_loop(self) -> None:
+        delay = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                ready = await self._sync()
+            except (ApiError, Unreachable) as error:
+                log.warning("node %s: status not posted: %s", self._settings.node_name, error)
+                await asyncio.sleep(delay * (1 + random.random() * 0.1))
+                delay = min(delay * 2, MAX_RETRY_SECONDS)
+                continue
+            delay = FIRST_RETRY_SECONDS
+            if ready:
+                await asyncio.sleep(self._settings.node_status_seconds)
+            else:
+                await self._until_ready()
+
+    async def _until_ready(self) -> None:
+        """Wait one period at most; shorter when the runtime and its network become ready."""
+        end = time.monotonic() + self._settings.node_status_seconds
+        while time.monotonic() < end:
+            await asyncio.sleep(UNREADY_SECONDS)
+            info = await self._runtime_info()
+            if info is not None and info.ready and info.network_ready and not self._view.healthy():
+                return
+
+    async def _sync(self) -> bool:
+        """One look at the machine, posted where it says something new; whether the node is Ready."""
+        seen = await self._observe()
+        if self._node is None:
+            self._node = await self._register(seen)
+        await self._post(seen)
+        return not not_ready_reasons(seen)
+
+    async def _observe(self) -> Observation:
+        info = await self._runtime_info()
+        images: tuple[Any, ...] = ()
+        if info is not None:
+            try:
+                images = tuple(await asyncio.wait_for(self._view.images(), RUNTIME_SECONDS))
+            except Exception as error:
+                log.warning("cannot list images: %s", error)
+        return Observation(
+            now=timestamps.format_time(timestamps.now()),
+            facts=read_facts(self._settings.root_dir),
+            runtime=info,
+            unhealthy=self._view.healthy(),
+            images=images,
+            addresses=self._addresses,
+            node_name=self._settings.node_name,
+            port=self._port,
+            max_pods=self._settings.max_pods,
+        )
+
+    async def _runtime_info(self) -> RuntimeInfo | None:
+        try:
+            return await asyncio.wait_for(self._view.info(), RUNTIME_SECONDS)
+        except Exception as error:
+            # Whatever the runtime does, the node must go on saying that it is there.
+            log.debug("runtime does not answer: %s", error)
+            return None
+
+    async def _register(self, seen: Observation) -> Obj:
+        wanted = self._wanted(seen)
+        if self._settings.register_node:
+            try:
+                created = await self._client.create(kinds.NODE, wanted)
+            except AlreadyExists:
+                pass
+            else:
+                log.info("node %s: registered", self._settings.node_name)
+                self._record("Starting", "Starting kubelet.")
+                self._posted = time.monotonic()
+                self._lease.node_known(created)
+                return created
+        node = await self._client.get(kinds.NODE, self._settings.node_name)
+        patch = reconcile(node, wanted)
+        if patch is not None:
+            node = await self._client.patch(
+                kinds.NODE, self._settings.node_name, patch, patch_type=PatchType.MERGE
+            )
+        log.info("node %s: was already registered", self._settings.node_name)
+        self._record("Starting", "Starting kubelet.")
+        self._posted = 0.0
+        self._lease.node_known(node)
+        return node
+
+    def _wanted(self, seen: Observation) -> Obj:
+        status: Obj = {}
+        for setter in SETTERS:
+            setter(status, seen)
+        settings = self._settings
+        return initial_node(
+            settings.node_name,
+            seen.facts.architecture,
+            settings.register_labels,
+            settings.register_taints,
+            settings.provider_id,
+            status,
+        )
+
+    async def _post(self, seen: Observation) -> None:
+        assert self._node is not None
+        for _ in range(5):
+            node = objects.copy(self._node)
+            old = self._node.get("status") or {}
+            new = node.setdefault("status", {})
+            for setter in SETTERS:
+                setter(new, seen)
+            overdue = time.monotonic() - self._posted >= self._settings.node_status_report_seconds
+            if same_but_heartbeat(old, new) and not overdue and self._posted:
+                return
+            patch = status_patch(old, new)
+            # Conditions are sent whole: never over a change by somebody else.
+            patch["metadata"] = {"resourceVersion": node["metadata"].get("resourceVersion", "")}
+            try:
+                updated = await self._client.patch(
+                    kinds.NODE,
+                    self._settings.node_name,
+                    patch,
+                    subresource="status",
+                    patch_type=PatchType.MERGE,
+                )
+            except Conflict:
+                self._node = await self._client.get(kinds.NODE, self._settings.node_name)
+                continue
+            except NotFound:
+                log.warning("node %s: gone from the API, registering again", self._settings.node_name)
+                self._node = None
+                raise
+            self._node, self._posted = updated, time.monotonic()
+            self._tell(old, new)
+            return
+        raise Unreachable(f"node {self._settings.node_name}: status kept conflicting")
+
+    def _tell(self, old: Obj, new: Obj) -> None:
+        before = {c["type"]: c["status"] for c in old.get("conditions") or []}
+        for condition in new.get("conditions") or []:
+            kind, value = condition["type"], condition["status"]
+            if before.get(kind) != value and (kind, value) in _NODE_EVENTS:
+                reason = _NODE_EVENTS[(kind, value)]
+                text = f"Node {self._settings.node_name} status is now: {reason}"
+                self._record(reason, text)
+
+    def _record(self, reason: str, message: str) -> None:
+        # Node events carry the name as uid, which is what `kubectl describe node` looks for.
+        name = self._settings.node_name
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name}}
+        self._recorder.event(node, "Normal", reason, message)

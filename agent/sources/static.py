@@ -1,0 +1,93 @@
+"""How a manifest on disk becomes a pod; pure.
+
+Source: https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/ .
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from agent.seams import Obj
+from agent.sources.defaults import default_pod
+from apimachinery import manifests, objects
+
+HASH = "kubernetes.io/config.hash"
+SEEN = "kubernetes.io/config.seen"
+SOURCE = "kubernetes.io/config.source"
+
+
+class StaticPodError(ValueError):
+    """The file holds no pod the agent can run; the message is for the log."""
+
+
+def pods_of(text: str, path: str, node_name: str, seen: str) -> list[Obj]:
+    """The pods of one manifest file, complete. Raises StaticPodError; `seen` is RFC 3339 with nanoseconds."""
+    try:
+        documents = manifests.load_all(text)
+    except manifests.ManifestError as error:
+        raise StaticPodError(f"{path}: {error}") from error
+    return [static_pod(document, path, node_name, seen) for document in documents]
+
+
+def static_pod(manifest: Obj, path: str, node_name: str, seen: str) -> Obj:
+    """One manifest as the pod this node runs: named for the node, identified by its content."""
+    if manifest.get("kind") != "Pod" or manifest.get("apiVersion") != "v1":
+        raise StaticPodError(f"{path}: a static manifest must be a v1 Pod, not {manifest.get('kind')}")
+    pod = objects.copy(manifest)
+    meta, spec = pod.setdefault("metadata", {}), pod.get("spec")
+    if not meta.get("name") or not isinstance(spec, dict) or not spec.get("containers"):
+        raise StaticPodError(f"{path}: a Pod needs a name and at least one container")
+    _refuse_references(pod, path)
+    uid = meta.get("uid") or identity(manifest, path, node_name)
+    meta["name"] = f"{meta['name']}-{node_name}"
+    meta.setdefault("namespace", "default")
+    meta["uid"] = uid
+    meta["annotations"] = {**(meta.get("annotations") or {}), HASH: uid, SEEN: seen, SOURCE: "file"}
+    spec["nodeName"] = node_name
+    # A static pod is not evicted by taints: nobody could start it elsewhere.
+    tolerations = spec.setdefault("tolerations", [])
+    if not any(t.get("operator") == "Exists" and t.get("effect") == "NoExecute" for t in tolerations):
+        tolerations.append({"effect": "NoExecute", "operator": "Exists"})
+    default_pod(pod)
+    pod["status"] = {"phase": "Pending"}
+    return pod
+
+
+def identity(manifest: Obj, path: str, node_name: str) -> str:
+    """The same content in the same file on the same node is the same pod."""
+    content = objects.dumps(_sorted(manifest)) + f"host:{node_name}file:{path}".encode()
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _sorted(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_sorted(item) for item in value]
+    return value
+
+
+def _refuse_references(pod: Obj, path: str) -> None:
+    """A static pod runs without the API server, so it may not refer to objects there."""
+    spec = pod["spec"]
+    if spec.get("serviceAccountName") or spec.get("serviceAccount"):
+        raise StaticPodError(f"{path}: a static pod may not reference a service account")
+    for volume in spec.get("volumes") or []:
+        sources = [volume, *((volume.get("projected") or {}).get("sources") or [])]
+        for kind in (
+            "secret",
+            "configMap",
+            "serviceAccountToken",
+            "clusterTrustBundle",
+            "persistentVolumeClaim",
+        ):
+            if any(kind in source for source in sources):
+                raise StaticPodError(
+                    f"{path}: a static pod may not reference a {kind} (volume {volume.get('name')})"
+                )
+    for group in ("containers", "initContainers"):
+        for container in spec.get(group) or []:
+            sources = [v.get("valueFrom") or {} for v in container.get("env") or []]
+            sources += container.get("envFrom") or []
+            if any(key.startswith(("configMap", "secret")) for source in sources for key in source):
+                raise StaticPodError(f"{path}: a static pod may not take variables from API objects")

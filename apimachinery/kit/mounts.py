@@ -1,0 +1,93 @@
+"""Mounts and safe opens straight from the kernel: mount(2), umount2(2), openat2(2), /proc/self/mountinfo.
+
+Calls block for microseconds and may be made on the event loop.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import struct
+from pathlib import Path
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_SLAVE = 1 << 19
+MNT_DETACH = 0x2
+UMOUNT_NOFOLLOW = 0x8
+
+RESOLVE_BENEATH = 0x08
+RESOLVE_NO_MAGICLINKS = 0x02
+# The same number on every architecture: system calls since 5.x share one table.
+_SYS_OPENAT2 = 437
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def mount(source: str, target: Path, fstype: str = "", flags: int = 0, options: str = "") -> None:
+    """mount(2); raises OSError naming the target."""
+    done = _libc.mount(
+        source.encode(),
+        os.fsencode(target),
+        fstype.encode() or None,
+        ctypes.c_ulong(flags),
+        options.encode() or None,
+    )
+    if done != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(target))
+
+
+def bind_descriptor(descriptor: int, target: Path) -> None:
+    """Bind what an open descriptor refers to, so that no path is looked up a second time."""
+    mount(f"/proc/self/fd/{descriptor}", target, flags=MS_BIND)
+
+
+def unmount(target: Path) -> None:
+    """Detach every mount stacked on `target`; not mounted is success."""
+    while True:
+        if _libc.umount2(os.fsencode(target), MNT_DETACH | UMOUNT_NOFOLLOW) == 0:
+            continue
+        code = ctypes.get_errno()
+        if code in (errno.EINVAL, errno.ENOENT):
+            return
+        raise OSError(code, os.strerror(code), str(target))
+
+
+def mount_points(under: Path) -> list[Path]:
+    """Mount points at or below `under`, deepest first."""
+    text = Path("/proc/self/mountinfo").read_text()
+    return mount_points_in(text, str(under))
+
+
+def mount_points_in(mountinfo: str, under: str) -> list[Path]:
+    """The same over the text of a mountinfo file."""
+    prefix, found = under.rstrip("/") + "/", []
+    for line in mountinfo.splitlines():
+        fields = line.split(" ")
+        if len(fields) > 4:
+            point = _OCTAL.sub(lambda match: chr(int(match.group(1), 8)), fields[4])
+            if point == under or point.startswith(prefix):
+                found.append(point)
+    return [Path(point) for point in sorted(found, key=lambda p: (p.count("/"), p), reverse=True)]
+
+
+def open_beneath(root: int, path: str, flags: int = os.O_PATH) -> int:
+    """Open `path` below the directory `root` (a descriptor), following links only as far as they stay below
+    it.
+
+    Raises OSError; EXDEV says that the path would have left the directory.
+    """
+    how = struct.pack("QQQ", flags | os.O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+    opened = _libc.syscall(_SYS_OPENAT2, root, os.fsencode(path), how, ctypes.c_size_t(len(how)))
+    if opened < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), path)
+    return int(opened)

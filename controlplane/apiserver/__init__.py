@@ -1,0 +1,12 @@
+"""The API server: Kubernetes v1.36's API over the store, for clients that nobody adapted.
+
+Owns the HTTP surface, every object's life, and every watch. Must never schedule, reconcile or touch a node:
+it stores what clients decide. The core (request path, cache, registry) meets the edges (who may, encodings,
+streams) in seam.
+
+    http/ -> pipeline: authenticate, authorize, route -> reading | writing -> registry -> store
+                                                              cache <- store's batches -> watchers
+
+Reading order: app (what is built from what), request and seam (the types), http/, router, pipeline, reading,
+writing, registry/, cache/, strategies/ with defaults/ and validation/, admission/.
+"""

@@ -1,0 +1,112 @@
+"""The composition root of the API server: what is built from what, in order, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from pathlib import Path
+
+from apimachinery.kinds import KINDS
+from apimachinery.kit.lifecycle import Lifecycle
+from controlplane.apiserver import bootstrap, edge, operations
+from controlplane.apiserver.cache.cache import Cache
+from controlplane.apiserver.http.listener import Listener, tls_context
+from controlplane.apiserver.patching import Patches
+from controlplane.apiserver.pipeline import Pipeline
+from controlplane.apiserver.reading import Reading
+from controlplane.apiserver.registry import Context, Registry
+from controlplane.apiserver.request import Obj
+from controlplane.apiserver.seam import Parts
+from controlplane.apiserver.settings import Settings
+from controlplane.apiserver.strategies import table
+from controlplane.apiserver.writing import Writing
+from controlplane.store.sqlite import SqliteStore
+
+log = logging.getLogger(__name__)
+
+_COMPACT_EVERY = 60.0
+
+
+async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
+    """Everything, bottom up; returns once it serves. Raises StoreError, ListenError, OSError."""
+    store = SqliteStore(Path(settings.data_dir) / "state.db")
+    await store.open()
+    lifecycle.push("store", store.close)
+    kept = [kind for kind in KINDS if "list" in kind.verbs and kind.plural != "componentstatuses"]
+    cache = Cache(kept)
+    cache.load(await store.history(), store.revision, store.compacted)
+    store.follow(cache.deliver)
+
+    strategies = table.build(settings, cache)
+    registry = Registry(store, cache, strategies.by_resource, _track)
+    edges = edge.assemble(Parts(settings, registry, lifecycle))
+    registry.admit_with(
+        (*strategies.mutating(registry), *edges.mutating),
+        (*strategies.validating(registry), *edges.validating),
+    )
+    await bootstrap.make(registry, strategies.first_service_ip, settings.advertise_address, settings.port)
+
+    health = _Health(lifecycle)
+    pipeline = Pipeline(
+        edges,
+        Reading(registry, edges.negotiate),
+        Writing(registry, edges.negotiate, Patches()),
+        operations.paths(health.live(), health.ready()),
+    )
+    tls = None
+    if settings.tls_cert_file and settings.tls_key_file:
+        tls = tls_context(settings.tls_cert_file, settings.tls_key_file, settings.client_ca_file)
+    listener = Listener(settings.bind_host, settings.port, tls, pipeline)
+    await listener.start(settings.shutdown_seconds)
+    lifecycle.push("listener", listener.stop)
+    lifecycle.push("watches", lambda: _drain(cache))
+    lifecycle.spawn("compaction", _compact(store, cache, settings.history_seconds))
+    log.info("serving on %s port %d, %d objects", settings.bind_host, listener.port, _count(cache))
+    return listener
+
+
+def _track(old: Obj | None, new: Obj, context: Context, subresource: str) -> None:
+    return None
+
+
+def _count(cache: Cache) -> int:
+    return sum(len(collection) for collection in cache.collections())
+
+
+async def _drain(cache: Cache) -> None:
+    """End every watch: clients come back to the next server with the revision they have."""
+    for collection in cache.collections():
+        for watcher in collection.watchers():
+            watcher.close()
+
+
+async def _compact(store: SqliteStore, cache: Cache, history_seconds: int) -> None:
+    """Keep so many seconds of history, in the store and in memory alike."""
+    marks: deque[tuple[float, int]] = deque()
+    while True:
+        marks.append((time.monotonic(), cache.revision))
+        await asyncio.sleep(_COMPACT_EVERY)
+        due = 0
+        while marks and marks[0][0] <= time.monotonic() - history_seconds:
+            due = marks.popleft()[1]
+        if due:
+            await store.compact(due)
+            cache.forget(due)
+
+
+class _Health:
+    """The named checks behind /livez and /readyz."""
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
+
+    def live(self) -> dict[str, operations.Check]:
+        return {"ping": lambda: "", "log": lambda: "", "etcd": lambda: ""}
+
+    def ready(self) -> dict[str, operations.Check]:
+        return {**self.live(), "informer-sync": lambda: "", "shutdown": self._stopping}
+
+    def _stopping(self) -> str:
+        return "the process is shutting down" if self._lifecycle.stopping.is_set() else ""

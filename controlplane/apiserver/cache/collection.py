@@ -1,0 +1,197 @@
+"""All objects of one kind, their recent history and their watchers."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+
+from apimachinery.kinds import Kind
+from controlplane.apiserver.cache.entry import Entry, Obj, head_of
+from controlplane.apiserver.cache.events import Event
+from controlplane.apiserver.cache.select import Selection
+from controlplane.apiserver.cache.watcher import Watcher
+
+Subscriber = Callable[["Obj | None", "Obj | None"], None]
+# Bytes of superseded objects that one kind may keep for watchers that resume.
+_HISTORY_BYTES = 64 << 20
+
+
+class Collection:
+    """Current entries by namespace ("" for cluster-scoped kinds) and name."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.head = head_of(kind)
+        # Watches can start at any revision from here on.
+        self.floor = 0
+        self._spaces: dict[str, dict[str, Entry]] = {}
+        self._order: dict[str, list[Entry]] = {}
+        self._nodes: dict[str, dict[tuple[str, str], Entry]] = {}
+        self._by_node = kind.resource == "pods"
+        self._history: list[Event] = []
+        self._history_bytes = 0
+        self._watchers: dict[tuple[str, str, str], set[Watcher]] = {}
+        self._subscribers: list[Subscriber] = []
+
+    def __len__(self) -> int:
+        return sum(len(space) for space in self._spaces.values())
+
+    def get(self, namespace: str, name: str) -> Entry | None:
+        space = self._spaces.get(namespace)
+        return space.get(name) if space else None
+
+    def namespaces(self) -> list[str]:
+        return [name for name, space in self._spaces.items() if space]
+
+    def scan(self, namespace: str = "") -> list[Entry]:
+        """The entries of one namespace, or of all, in key order. The list is shared: do not change it."""
+        found = self._order.get(namespace)
+        if found is None:
+            found = self._order[namespace] = self._sorted(namespace)
+        return found
+
+    def select(self, selection: Selection) -> list[Entry]:
+        """The entries that a selection is about, in key order."""
+        if selection.name and (selection.namespace or not self.kind.namespaced):
+            entry = self.get(selection.namespace, selection.name)
+            return [entry] if entry and selection.matches(entry) else []
+        if selection.node:
+            on_node = self._nodes.get(selection.node, {})
+            return [on_node[key] for key in sorted(on_node) if selection.matches(on_node[key])]
+        entries = self.scan(selection.namespace)
+        if selection.plain and not selection.name:
+            return entries
+        return [entry for entry in entries if selection.matches(entry)]
+
+    def at(self, revision: int, selection: Selection) -> list[Entry]:
+        """What select() gave at an earlier revision, by undoing history. revision must not be below floor."""
+        found = {(e.namespace, e.name): e for e in self.select(selection)}
+        for event in reversed(self._history):
+            if event.revision <= revision:
+                break
+            subject = event.new or event.old
+            assert subject is not None
+            found.pop((subject.namespace, subject.name), None)
+            if event.old is not None and selection.matches(event.old):
+                found[event.old.namespace, event.old.name] = event.old
+        return sorted(found.values(), key=_key)
+
+    def _sorted(self, namespace: str) -> list[Entry]:
+        if namespace or not self.kind.namespaced:
+            space = self._spaces.get(namespace, {})
+            return [space[name] for name in sorted(space)]
+        spaces = sorted(self._spaces, key=lambda ns: ns + "/")
+        return [self._spaces[ns][name] for ns in spaces for name in sorted(self._spaces[ns])]
+
+    # --- changes ---
+
+    def load(self, namespace: str, name: str, revision: int, created: int, body: bytes | None) -> None:
+        """A change from before the start: as apply, with nobody to tell."""
+        self._change(namespace, name, revision, created, body)
+
+    def apply(self, namespace: str, name: str, revision: int, created: int, body: bytes | None) -> None:
+        """Take a change in and tell watchers and subscribers."""
+        event = self._change(namespace, name, revision, created, body)
+        if event is None:
+            return
+        for watcher in self._concerned(event):
+            watcher.offer(event)
+        event.forget_frames()
+        for subscriber in self._subscribers:
+            subscriber(event.old.obj if event.old else None, event.new.obj if event.new else None)
+
+    def _change(
+        self, namespace: str, name: str, revision: int, created: int, body: bytes | None
+    ) -> Event | None:
+        space = self._spaces.setdefault(namespace, {})
+        old = space.get(name)
+        new = None if body is None else Entry(self.head, namespace, name, revision, created, body)
+        if new is not None:
+            space[name] = new
+        elif space.pop(name, None) is None:
+            return None
+        elif not space:
+            del self._spaces[namespace]
+        self._order.pop(namespace, None)
+        self._order.pop("", None)
+        if self._by_node:
+            self._index(old, new)
+        event = Event(self.kind, revision, old, new)
+        self._remember(event)
+        return event
+
+    def _index(self, old: Entry | None, new: Entry | None) -> None:
+        for entry, add in ((old, False), (new, True)):
+            node = node_of(entry)
+            if entry is None or not node:
+                continue
+            on_node = self._nodes.setdefault(node, {})
+            if add:
+                on_node[entry.namespace, entry.name] = entry
+            else:
+                on_node.pop((entry.namespace, entry.name), None)
+                if not on_node:
+                    del self._nodes[node]
+
+    def _remember(self, event: Event) -> None:
+        self._history.append(event)
+        self._history_bytes += len(event.old.wire) if event.old else 0
+        if self._history_bytes > _HISTORY_BYTES:
+            self.forget(self._history[len(self._history) // 2].revision)
+
+    def forget(self, revision: int) -> None:
+        """Drop history up to a revision: watches can no longer start before it."""
+        if revision <= self.floor:
+            return
+        self.floor = revision
+        cut = bisect_right(self._history, revision, key=lambda event: event.revision)
+        self._history_bytes -= sum(len(e.old.wire) for e in self._history[:cut] if e.old)
+        del self._history[:cut]
+
+    def since(self, revision: int) -> Iterable[Event]:
+        """History after a revision, which must not be below floor."""
+        return self._history[bisect_right(self._history, revision, key=lambda event: event.revision) :]
+
+    # --- watchers ---
+
+    def _concerned(self, event: Event) -> list[Watcher]:
+        subject = event.new or event.old
+        assert subject is not None
+        nodes = {"", node_of(event.old), node_of(event.new)} if self._by_node else ("",)
+        found: list[Watcher] = []
+        for namespace in {"", subject.namespace}:
+            for name in ("", subject.name):
+                for node in nodes:
+                    found.extend(self._watchers.get((namespace, name, node), ()))
+        return found
+
+    def attach(self, watcher: Watcher) -> None:
+        self._watchers.setdefault(watcher.group, set()).add(watcher)
+
+    def detach(self, watcher: Watcher) -> None:
+        group = self._watchers.get(watcher.group)
+        if group is not None:
+            group.discard(watcher)
+            if not group:
+                del self._watchers[watcher.group]
+
+    def watchers(self) -> list[Watcher]:
+        return [watcher for group in self._watchers.values() for watcher in group]
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call with every present object, then with every change, on the loop, in order."""
+        for entry in self.scan():
+            subscriber(None, entry.obj)
+        self._subscribers.append(subscriber)
+
+
+def node_of(entry: Entry | None) -> str:
+    """The node a pod is bound to, "" for none."""
+    if entry is None:
+        return ""
+    node = (entry.obj.get("spec") or {}).get("nodeName")
+    return node if isinstance(node, str) else ""
+
+
+def _key(entry: Entry) -> str:
+    return f"{entry.namespace}/{entry.name}"

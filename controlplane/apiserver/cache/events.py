@@ -1,0 +1,67 @@
+"""One change as watchers see it: its type depends on the watcher's selection, its bytes do not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from apimachinery.kinds import Kind
+from controlplane.apiserver.cache.entry import Entry, head_of
+from controlplane.apiserver.cache.select import Selection
+from controlplane.apiserver.convert import shown
+
+if TYPE_CHECKING:
+    from controlplane.apiserver.seam import Format
+
+ADDED, MODIFIED, DELETED, BOOKMARK, ERROR = "ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"
+
+
+class Event:
+    """new None: deleted; old None: created. Both set: changed."""
+
+    __slots__ = ("_frames", "_gone", "kind", "new", "old", "revision")
+
+    def __init__(self, kind: Kind, revision: int, old: Entry | None, new: Entry | None) -> None:
+        self.kind = kind
+        self.revision = revision
+        self.old = old
+        self.new = new
+        self._gone: Entry | None = None
+        self._frames: dict[tuple[str, str, str, bool], bytes] = {}
+
+    def type_for(self, selection: Selection) -> str:
+        """How this change looks through a selection; "" when it does not concern it."""
+        was = self.old is not None and selection.matches(self.old)
+        now = self.new is not None and selection.matches(self.new)
+        if now:
+            return MODIFIED if was else ADDED
+        return DELETED if was else ""
+
+    def frame(self, type: str, kind: Kind, format: Format | None, first: bool = False) -> bytes:
+        """The event's bytes in one version and encoding, made once; first matters to formats alone."""
+        key = (type, kind.api_version, "" if format is None else format.key, first and format is not None)
+        found = self._frames.get(key)
+        if found is None:
+            found = self._frames[key] = _frame(type, kind, self._subject(type), format, first)
+        return found
+
+    def forget_frames(self) -> None:
+        self._frames.clear()
+
+    def _subject(self, type: str) -> Entry:
+        if type != DELETED:
+            assert self.new is not None
+            return self.new
+        # A watcher is told the last state it could see, under the revision that took it away.
+        if self._gone is None:
+            assert self.old is not None
+            self._gone = self.old.at(self.revision)
+        return self._gone
+
+
+def _frame(type: str, kind: Kind, entry: Entry, format: Format | None, first: bool) -> bytes:
+    if format is not None:
+        return format.event(type, kind, shown(kind, entry), first)
+    body = entry.wire if entry.head == head_of(kind) else orjson.dumps(shown(kind, entry))
+    return b'{"type":"%s","object":%s}\n' % (type.encode(), body)

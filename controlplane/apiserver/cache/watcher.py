@@ -1,0 +1,93 @@
+"""One watching client's queue: filled by the collection, emptied by the connection, bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from apimachinery.kinds import Kind
+from controlplane.apiserver.cache.events import Event
+from controlplane.apiserver.cache.select import Selection
+
+if TYPE_CHECKING:
+    from controlplane.apiserver.seam import Format
+
+# Frames a client may lag behind. They are shared bytes: the bound is about events kept alive, not copies.
+QUEUE_LIMIT = 4096
+
+
+class Watcher:
+    """Use next() until it returns None; then .overrun says whether the client was too slow."""
+
+    def __init__(self, kind: Kind, selection: Selection, format: Format | None) -> None:
+        # The version of the kind that the client watches; it need not be the stored one.
+        self.kind = kind
+        self.selection = selection
+        self.format = format
+        self.overrun = False
+        self.revision = 0
+        self._frames: deque[bytes] = deque()
+        self._closed = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._first = True
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        s = self.selection
+        return s.namespace, s.name, s.node
+
+    def offer(self, event: Event) -> None:
+        """Queue an event if it concerns this client. Never blocks, never raises."""
+        if self._closed:
+            return
+        if self.selection.plain:
+            type = "MODIFIED" if event.new and event.old else ("ADDED" if event.new else "DELETED")
+        else:
+            type = event.type_for(self.selection)
+        self.revision = event.revision
+        if type:
+            self.push(event, type)
+
+    def push(self, event: Event, type: str) -> None:
+        self.push_frame(event.frame(type, self.kind, self.format, self._first))
+
+    def push_frame(self, frame: bytes) -> None:
+        self._first = False
+        self._frames.append(frame)
+        if len(self._frames) > QUEUE_LIMIT:
+            self.overrun = True
+            self._frames.clear()
+            self.close()
+        else:
+            self._wake()
+
+    @property
+    def first(self) -> bool:
+        """Nothing has been queued yet."""
+        return self._first
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def next(self, timeout: float) -> bytes | None:
+        """Everything queued, joined; b"" after timeout seconds of silence; None when closed and drained."""
+        if not self._frames and not self._closed:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = loop.call_later(timeout, self._wake)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        if self._frames:
+            joined = self._frames[0] if len(self._frames) == 1 else b"".join(self._frames)
+            self._frames.clear()
+            return joined
+        return None if self._closed else b""

@@ -1,0 +1,133 @@
+"""One HTTP exchange: the library's request in, a Request to the pipeline, its Reply out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import parse_qs
+
+from aiohttp import web
+
+from apimachinery import errors
+from controlplane.apiserver import router
+from controlplane.apiserver.request import ANONYMOUS, Hijacked, Request, Response
+
+# Upstream's limit for the body of a resource request.
+BODY_LIMIT = 3 * 1024 * 1024
+_READING = frozenset(("GET", "HEAD", "OPTIONS"))
+
+Pipeline = Callable[[Request], Awaitable[Response | Hijacked]]
+
+
+def parse(raw: web.BaseRequest) -> Request:
+    """The pipeline's view of a request; nobody is authenticated yet."""
+    path, query_text = raw.rel_url.raw_path, raw.rel_url.raw_query_string
+    query = parse_qs(query_text, keep_blank_values=True, errors="replace") if query_text else {}
+    target = router.locate(raw.method, path, query)
+    return Request(
+        method=raw.method,
+        path=path,
+        verb=target.verb,
+        group=target.group,
+        version=target.version,
+        resource=target.resource,
+        subresource=target.subresource,
+        namespace=target.namespace,
+        name=target.name,
+        tail=target.tail,
+        kind=target.kind,
+        query=query,
+        raw_query=query_text,
+        headers=raw.headers,
+        user=ANONYMOUS,
+        body=lambda: _body(raw),
+        stream=lambda: _pieces(raw),
+        transport=raw.transport,
+        raw=raw,
+        audit_id=raw.headers.get("Audit-ID") or str(uuid.uuid4()),
+    )
+
+
+async def _body(raw: web.BaseRequest) -> bytes:
+    if not raw.body_exists:
+        return b""
+    if (raw.content_length or 0) > BODY_LIMIT:
+        raise _too_large()
+    body = bytearray()
+    while piece := await raw.content.readany():
+        body += piece
+        if len(body) > BODY_LIMIT:
+            raise _too_large()
+    return bytes(body)
+
+
+async def _pieces(raw: web.BaseRequest) -> AsyncIterator[bytes]:
+    while piece := await raw.content.readany():
+        yield piece
+
+
+def _too_large() -> errors.ApiError:
+    return errors.RequestTooLarge(f"Request entity too large: limit is {BODY_LIMIT}", details={})
+
+
+async def serve(raw: web.BaseRequest, pipeline: Pipeline) -> web.StreamResponse:
+    """Answer one request. A client that hangs up cancels reading, never a write under way."""
+    request = parse(raw)
+    if raw.method in _READING:
+        reply = await pipeline(request)
+    else:
+        reply = await asyncio.shield(asyncio.ensure_future(pipeline(request)))
+    if isinstance(reply, Hijacked):
+        return _Nothing()
+    headers = {
+        "Audit-Id": request.audit_id,
+        "Cache-Control": "no-cache, private",
+        "Content-Type": reply.content_type,
+    }
+    headers.update(reply.headers)
+    sendable: web.StreamResponse
+    if isinstance(reply.body, bytes):
+        sendable = web.Response(body=reply.body, status=reply.status, headers=headers)
+    else:
+        sendable = web.StreamResponse(status=reply.status, headers=headers)
+    for text in reply.warnings:
+        sendable.headers.add("Warning", f'299 - "{_quoted(text)}"')
+    if not isinstance(reply.body, bytes):
+        await _stream(raw, sendable, reply.body)
+    return sendable
+
+
+def _quoted(text: str) -> str:
+    clean = "".join(c if c.isprintable() else " " for c in text)
+    return clean.replace("\\", "\\\\").replace('"', '\\"')
+
+
+async def _stream(raw: web.BaseRequest, response: web.StreamResponse, pieces: AsyncIterator[bytes]) -> None:
+    if raw.version >= (1, 1):
+        response.enable_chunked_encoding()
+    try:
+        await response.prepare(raw)
+        async for piece in pieces:
+            if piece:
+                await response.write(piece)
+        await response.write_eof()
+    except (ConnectionError, asyncio.CancelledError):
+        if raw.transport is not None and not raw.transport.is_closing():
+            raise
+    finally:
+        close = getattr(pieces, "aclose", None)
+        if close is not None:
+            with contextlib.suppress(Exception):
+                await close()
+
+
+class _Nothing(web.StreamResponse):
+    """The handler has answered on the transport itself."""
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None

@@ -1,0 +1,83 @@
+"""The secure listener: sockets, TLS with optional client certificates, an orderly stop."""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from pathlib import Path
+
+from aiohttp import web
+
+from controlplane.apiserver.http.exchange import Pipeline, serve
+
+_LONG_LINE = 64 * 1024
+
+
+class ListenError(OSError):
+    """The address cannot be listened on; the message says what to do."""
+
+
+def tls_context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
+    """A server context that asks for client certificates when it has a CA to judge them by."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(cert, key)
+    if client_ca is not None:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+class Listener:
+    """start() listens, stop() lets running requests finish for so many seconds."""
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, pipeline: Pipeline) -> None:
+        self._host, self._port, self._tls = host, port, tls
+
+        async def handle(raw: web.BaseRequest) -> web.StreamResponse:
+            return await serve(raw, pipeline)
+
+        self._server = web.Server(
+            handle,
+            handler_cancellation=True,
+            access_log=None,
+            max_line_size=_LONG_LINE,
+            max_field_size=_LONG_LINE,
+            keepalive_timeout=120.0,
+        )
+        self._runner: web.ServerRunner | None = None
+
+    async def start(self, shutdown_seconds: int) -> None:
+        """Raises ListenError."""
+        runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=shutdown_seconds)
+        await runner.setup()
+        site = web.TCPSite(
+            runner, self._host, self._port, ssl_context=self._tls, backlog=1024, reuse_address=True
+        )
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise ListenError(error.errno, _why(error, self._host, self._port)) from error
+        self._runner = runner
+
+    @property
+    def port(self) -> int:
+        """The port in use, also when 0 was asked for."""
+        assert self._runner is not None
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use by another process; stop it or set another port"
+    if error.errno == errno.EACCES:
+        return f"no permission to listen on {host} port {port}; use a port above 1023 or run as root"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine; set bind_host to one that is"
+    return f"cannot listen on {host} port {port}: {error.strerror or error}"

@@ -1,0 +1,40 @@
+"""The server's metrics, under upstream's names."""
+
+from __future__ import annotations
+
+from apimachinery.kit import metrics
+from controlplane.apiserver.request import Request
+
+_LABELS = ("verb", "group", "version", "resource", "subresource", "scope")
+_REQUESTS = metrics.counter(
+    "apiserver_request",
+    "Requests by verb, resource and status code.",
+    (*_LABELS, "code"),
+)
+_SECONDS = metrics.histogram(
+    "apiserver_request_duration_seconds", "Time to answer, watches left out.", _LABELS
+)
+WATCHERS = metrics.gauge("apiserver_longrunning_requests", "Watches being served.", ("resource",))
+OBJECTS = metrics.gauge("apiserver_resource_objects", "Objects kept, by resource.", ("resource",))
+
+
+def request(request: Request, status: int, seconds: float) -> None:
+    """Count one answered request."""
+    if request.name or request.verb == "create":
+        scope = "resource"
+    else:
+        scope = "namespace" if request.namespace else "cluster"
+    if not request.is_resource:
+        scope = ""
+    known = request.kind is not None
+    labels = (
+        request.verb.upper(),
+        request.group if known else "",
+        request.version if known else "",
+        request.resource if known else "",
+        request.subresource if known else "",
+        scope,
+    )
+    _REQUESTS.labels(*labels, str(status)).inc()
+    if request.verb != "watch":
+        _SECONDS.labels(*labels).observe(seconds)

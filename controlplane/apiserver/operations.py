@@ -1,0 +1,79 @@
+"""What an operator asks: health with named checks, version, metrics."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+
+from apimachinery.kit import metrics
+from controlplane.apiserver.request import Answer, Handler, Reply, Request, Response
+
+GIT_VERSION = "v1.36.2+wherry"
+_PLAIN = "text/plain; charset=utf-8"
+Check = Callable[[], str]
+
+
+def version_info() -> dict[str, str]:
+    """The body of /version."""
+    return {
+        "major": "1",
+        "minor": "36",
+        "gitVersion": GIT_VERSION,
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": f"python{platform.python_version()}",
+        "compiler": platform.python_implementation().lower(),
+        "platform": f"linux/{'arm64' if platform.machine() == 'aarch64' else 'amd64'}",
+    }
+
+
+def paths(live: Mapping[str, Check], ready: Mapping[str, Check]) -> dict[str, Handler]:
+    """The handlers of the operational paths. A check gives "" when all is well, else what is wrong."""
+
+    async def version(request: Request) -> Reply:
+        return Answer(200, dict(version_info()))
+
+    async def exposition(request: Request) -> Reply:
+        body, content_type = metrics.exposition()
+        return Response(200, body, content_type)
+
+    return {
+        "/version$": version,
+        "/version/$": version,
+        "/metrics$": exposition,
+        "/livez": _health("livez", live),
+        "/readyz": _health("readyz", ready),
+        "/healthz": _health("healthz", live),
+    }
+
+
+def _health(name: str, checks: Mapping[str, Check]) -> Handler:
+    async def handle(request: Request) -> Reply:
+        one = request.path[len(name) + 2 :].strip("/")
+        if one:
+            if one not in checks:
+                return Response(404, b"404 page not found\n", _PLAIN)
+            why = checks[one]()
+            return Response(500, f"internal server error: {why}\n".encode(), _PLAIN) if why else _ok()
+        excluded = set(request.query.get("exclude", ()))
+        lines, failed = [], False
+        for check, run in checks.items():
+            if check in excluded:
+                lines.append(f"[+]{check} excluded: ok")
+            elif run():
+                failed = True
+                lines.append(f"[-]{check} failed: reason withheld")
+            else:
+                lines.append(f"[+]{check} ok")
+        lines.append(f"{name} check {'failed' if failed else 'passed'}")
+        text = "\n".join(lines) + "\n"
+        if failed:
+            return Response(500, text.encode(), _PLAIN)
+        return Response(200, text.encode(), _PLAIN) if "verbose" in request.query else _ok()
+
+    return handle
+
+
+def _ok() -> Response:
+    return Response(200, b"ok", _PLAIN, {"X-Content-Type-Options": "nosniff"})

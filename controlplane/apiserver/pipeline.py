@@ -1,0 +1,194 @@
+"""The path of every request: authenticate, authorize, route, answer; errors become Status bodies here
+alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import orjson
+
+from apimachinery import errors
+from apimachinery.selectors import SelectorError
+from controlplane.apiserver import measures
+from controlplane.apiserver.reading import Reading
+from controlplane.apiserver.request import (
+    HIJACKED,
+    Answer,
+    Handler,
+    Hijacked,
+    Reply,
+    Request,
+    Response,
+    attributes,
+)
+from controlplane.apiserver.seam import Edge
+from controlplane.apiserver.writing import Writing
+
+log = logging.getLogger(__name__)
+
+_SLOW_SECONDS = 1.0
+_LONG_RUNNING = frozenset(("watch",))
+_STREAMS = frozenset(("exec", "attach", "portforward", "proxy", "log"))
+_NO_PAGE = Response(404, b"404 page not found\n", "text/plain; charset=utf-8")
+
+
+class Pipeline:
+    """Callable with a Request; gives what is to be sent."""
+
+    def __init__(self, edge: Edge, reading: Reading, writing: Writing, paths: Mapping[str, Handler]) -> None:
+        self._edge = edge
+        self._generic: Mapping[str, Handler] = {
+            "get": reading.get,
+            "list": reading.list,
+            "watch": reading.watch,
+            "create": writing.create,
+            "update": writing.update,
+            "patch": writing.patch,
+            "delete": writing.delete,
+            "deletecollection": writing.deletecollection,
+        }
+        self._finalize = writing.finalize
+        self._paths = dict(edge.routes.paths)
+        self._paths.update(paths)
+        self._prefixes = sorted(self._paths, key=len, reverse=True)
+
+    async def __call__(self, request: Request) -> Response | Hijacked:
+        started = time.perf_counter()
+        try:
+            reply = await self._answer(request)
+            response = self._encode(request, reply)
+        except errors.ApiError as error:
+            response = status_response(error)
+        except SelectorError as error:
+            response = status_response(errors.BadRequest(str(error)))
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as error:
+            log.exception("%s %s failed (audit id %s)", request.method, request.path, request.audit_id)
+            response = status_response(errors.InternalError(f"Internal error occurred: {error}"))
+        self._account(request, response, time.perf_counter() - started)
+        return response
+
+    async def _answer(self, request: Request) -> Reply:
+        user = await self._edge.authenticate(request)
+        if user is None:
+            raise errors.Unauthorized("Unauthorized")
+        request = replace(request, user=user)
+        wanted = attributes(request)
+        decision = await self._edge.authorize(user, wanted)
+        if not decision.allowed:
+            raise denied(request, decision.reason)
+        return await self._handler(request)(request)
+
+    def _handler(self, request: Request) -> Handler:
+        if not request.is_resource:
+            return self._path_handler(request)
+        kind = request.kind
+        if kind is None:
+            return _missing(request)
+        special = self._edge.routes.resources
+        for verb in (request.verb, "*"):
+            found = special.get((kind.resource, request.subresource, verb))
+            if found is not None:
+                return found
+        if request.subresource:
+            subresource = kind.subresources.get(request.subresource)
+            if subresource is None:
+                raise nothing_there()
+            if request.verb not in subresource.verbs:
+                raise not_allowed()
+            if request.subresource == "finalize":
+                return self._finalize
+            if request.subresource != "status":
+                raise nothing_there()
+        elif request.verb not in kind.verbs or request.method == "HEAD":
+            raise not_allowed()
+        return self._generic[request.verb]
+
+    def _path_handler(self, request: Request) -> Handler:
+        path = request.path
+        for prefix in self._prefixes:
+            if prefix.endswith("$"):
+                if path == prefix[:-1]:
+                    return self._paths[prefix]
+            elif path == prefix or path.startswith(prefix.rstrip("/") + "/"):
+                return self._paths[prefix]
+        return _missing(request)
+
+    def _encode(self, request: Request, reply: Reply) -> Response | Hijacked:
+        if isinstance(reply, (Response, Hijacked)):
+            return reply
+        return self._encode_answer(request, reply)
+
+    def _encode_answer(self, request: Request, answer: Answer) -> Response:
+        format = self._edge.negotiate(request)
+        if format is None:
+            body, content_type = orjson.dumps(answer.obj), "application/json"
+        else:
+            body, content_type = format.one(answer.kind, answer.obj), format.content_type
+        return Response(answer.status, body, content_type, answer.headers, answer.warnings)
+
+    def _account(self, request: Request, response: Response | Hijacked, seconds: float) -> None:
+        status = 101 if response is HIJACKED or isinstance(response, Hijacked) else response.status
+        measures.request(request, status, seconds)
+        slow = seconds > _SLOW_SECONDS and request.verb not in _LONG_RUNNING
+        if slow and request.subresource not in _STREAMS:
+            log.warning(
+                "slow request: %s %s by %s: %d after %.2f s (audit id %s)",
+                request.method,
+                request.path,
+                request.user.name,
+                status,
+                seconds,
+                request.audit_id,
+            )
+
+
+def status_response(error: errors.ApiError) -> Response:
+    """An error as its Status body."""
+    status = error.status()
+    token = getattr(error, "continue_token", "")
+    if token:
+        status["metadata"] = {"continue": token}
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
+    return Response(error.status_code, orjson.dumps(status), headers=headers)
+
+
+def nothing_there() -> errors.ApiError:
+    return errors.NotFound("the server could not find the requested resource", details={})
+
+
+def not_allowed() -> errors.ApiError:
+    return errors.MethodNotAllowed(
+        "the server does not allow this method on the requested resource", details={}
+    )
+
+
+def _missing(request: Request) -> Handler:
+    async def no_page(request: Request) -> Reply:
+        return _NO_PAGE
+
+    if request.path.startswith("/api/") or request.resource or _served_group(request):
+        raise nothing_there()
+    return no_page
+
+
+def _served_group(request: Request) -> bool:
+    return False
+
+
+def denied(request: Request, reason: str) -> errors.ApiError:
+    """403 in upstream's words."""
+    why = f": {reason}" if reason else ""
+    who = f'User "{request.user.name}" cannot {request.verb}'
+    if not request.is_resource:
+        return errors.Forbidden(f'forbidden: {who} path "{request.path}"{why}', details={})
+    resource = request.resource + (f"/{request.subresource}" if request.subresource else "")
+    where = f' in the namespace "{request.namespace}"' if request.namespace else " at the cluster scope"
+    what = f'{who} resource "{resource}" in API group "{request.group}"{where}{why}'
+    return errors.forbidden(request.resource, request.name, what, request.group)

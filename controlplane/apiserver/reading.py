@@ -1,0 +1,230 @@
+"""get, list and watch: answered from the cache, in the bytes that are already there."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+
+import orjson
+
+from apimachinery import errors
+from apimachinery.errors import Cause
+from apimachinery.kinds import Kind
+from apimachinery.selectors import SelectorError
+from controlplane.apiserver import listing
+from controlplane.apiserver.cache import select
+from controlplane.apiserver.cache.collection import Collection
+from controlplane.apiserver.cache.entry import Entry, head_of
+from controlplane.apiserver.cache.events import BOOKMARK, ERROR, Event
+from controlplane.apiserver.cache.select import Selection
+from controlplane.apiserver.cache.watcher import Watcher
+from controlplane.apiserver.convert import shown
+from controlplane.apiserver.listing import ListOptions
+from controlplane.apiserver.registry import Registry
+from controlplane.apiserver.request import Obj, Request, Response
+from controlplane.apiserver.seam import Format, Negotiate
+
+# Upstream waits this long for a revision that a client has seen elsewhere.
+_FRESH = 3.0
+_BOOKMARK_EVERY = 60.0
+_MIN_WATCH = 1800
+_END_MARK = {"k8s.io/initial-events-end": "true"}
+
+
+class Reading:
+    """The generic handlers of get, list and watch for every kind."""
+
+    def __init__(self, registry: Registry, negotiate: Negotiate) -> None:
+        self._registry = registry
+        self._negotiate = negotiate
+
+    async def get(self, request: Request) -> Response:
+        kind = _kind(request)
+        format = self._negotiate(request)
+        if text := request.param("resourceVersion"):
+            await self._fresh(listing.revision(text))
+        entry = self._registry.entry(kind, _space(request), request.name)
+        return one(kind, entry, 200, format)
+
+    async def list(self, request: Request) -> Response:
+        kind = _kind(request)
+        format = self._negotiate(request)
+        options = listing.parse(request, watch=False)
+        selection = self._selection(request)
+        entries, at, start = await self._entries(kind, options, selection)
+        if start:
+            entries = listing.rest(entries, start, selection.namespace)
+        metadata: Obj = {"resourceVersion": str(at)}
+        if options.limit > 0 and len(entries) > options.limit:
+            remaining = len(entries) - options.limit
+            entries = entries[: options.limit]
+            metadata["continue"] = listing.encode_token(at, entries[-1], selection.namespace)
+            if selection.labels is None and not selection.fields:
+                metadata["remainingItemCount"] = remaining
+        return many(kind, entries, metadata, format)
+
+    async def _entries(
+        self, kind: Kind, options: ListOptions, selection: Selection
+    ) -> tuple[Sequence[Entry], int, str]:
+        collection, cache = self._registry.collection(kind), self._registry.cache
+        if options.token:
+            token = listing.decode_token(options.token)
+            if options.revision:
+                raise errors.BadRequest("specifying resource version is not allowed when using continue")
+            if token.revision < 0:
+                return collection.select(selection), cache.revision, token.start
+            if token.revision < collection.floor:
+                raise listing.expired_token(token)
+            await self._fresh(token.revision)
+            return collection.at(token.revision, selection), token.revision, token.start
+        if options.revision:
+            await self._fresh(options.revision)
+            exact = options.match == "Exact" or (not options.match and options.limit > 0)
+            if exact:
+                if options.revision < collection.floor:
+                    raise errors.Expired("The resourceVersion for the provided list is too old.")
+                return collection.at(options.revision, selection), options.revision, ""
+        return collection.select(selection), cache.revision, ""
+
+    def _selection(self, request: Request) -> Selection:
+        kind = _kind(request)
+        labels, fields = request.param("labelSelector"), request.param("fieldSelector")
+        try:
+            return select.parse(kind, _space(request), request.name, labels, fields)
+        except SelectorError as error:
+            raise errors.BadRequest(str(error)) from error
+
+    async def _fresh(self, revision: int) -> None:
+        cache = self._registry.cache
+        if await cache.reach(revision, _FRESH):
+            return
+        raise errors.Timeout(
+            f"Too large resource version: {revision}, current: {cache.revision}",
+            details={"causes": [Cause("ResourceVersionTooLarge", "Too large resource version").to_dict()]},
+            retry_after=1,
+        )
+
+    # --- watch ---
+
+    async def watch(self, request: Request) -> Response:
+        kind = _kind(request)
+        format = self._negotiate(request)
+        options = listing.parse(request, watch=True)
+        selection = self._selection(request)
+        collection = self._registry.collection(kind)
+        watcher = Watcher(kind, selection, format)
+        failure = self._begin(collection, watcher, options)
+        stream = format.stream_type if format else "application/json"
+        return Response(200, self._stream(collection, watcher, options, failure), stream)
+
+    def _begin(self, collection: Collection, watcher: Watcher, options: ListOptions) -> Obj | None:
+        """Queue what the client has missed and attach, in one step of the loop; or the ERROR to end with."""
+        at = self._registry.cache.revision
+        replay = bool(options.revision) and not options.initial_events
+        if replay:
+            assert options.revision is not None
+            if options.revision < collection.floor:
+                text = f"too old resource version: {options.revision} ({collection.floor})"
+                return errors.Expired(text).status()
+            for event in collection.since(options.revision):
+                watcher.offer(event)
+        elif options.initial_events is not False:
+            for entry in collection.select(watcher.selection):
+                watcher.push(Event(collection.kind, entry.revision, None, entry), "ADDED")
+        watcher.revision = max(at, options.revision or 0)
+        if options.initial_events and options.bookmarks:
+            watcher.push_frame(bookmark(watcher, at, _END_MARK))
+        collection.attach(watcher)
+        return None
+
+    async def _stream(
+        self, collection: Collection, watcher: Watcher, options: ListOptions, failure: Obj | None
+    ) -> AsyncIterator[bytes]:
+        if failure is not None:
+            yield error_frame(watcher, failure)
+            return
+        loop = asyncio.get_running_loop()
+        end = loop.time() + (options.timeout or _MIN_WATCH * (1 + random.random()))
+        mark = loop.time() + _BOOKMARK_EVERY
+        try:
+            # The first bytes of an answer are its headers: a client must see the watch accepted at once.
+            yield b""
+            while (left := end - loop.time()) > 0:
+                wait = min(left, mark - loop.time()) if options.bookmarks else left
+                frames = await watcher.next(max(wait, 0.0))
+                if frames is None:
+                    break
+                if frames:
+                    yield frames
+                if options.bookmarks and loop.time() >= mark:
+                    mark = loop.time() + _BOOKMARK_EVERY
+                    yield bookmark(watcher, self._registry.cache.revision)
+            if watcher.overrun:
+                text = f"too old resource version: {watcher.revision} ({self._registry.cache.revision})"
+                yield error_frame(watcher, errors.Expired(text).status())
+        finally:
+            collection.detach(watcher)
+
+
+def _kind(request: Request) -> Kind:
+    assert request.kind is not None
+    return request.kind
+
+
+def _space(request: Request) -> str:
+    """The namespace that objects are kept under: none for a Namespace, whatever its URL says."""
+    assert request.kind is not None
+    return request.namespace if request.kind.namespaced else ""
+
+
+def bookmark(watcher: Watcher, revision: int, annotations: Obj | None = None) -> bytes:
+    """A BOOKMARK frame: an object of the kind with nothing but a revision."""
+    kind = watcher.kind
+    metadata: Obj = {"resourceVersion": str(revision)}
+    if annotations:
+        metadata["annotations"] = annotations
+    obj = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
+    return _frame(watcher, BOOKMARK, obj)
+
+
+def error_frame(watcher: Watcher, status: Obj) -> bytes:
+    return _frame(watcher, ERROR, status)
+
+
+def _frame(watcher: Watcher, type: str, obj: Obj) -> bytes:
+    if watcher.format is not None:
+        return watcher.format.event(type, watcher.kind, obj, watcher.first)
+    return b'{"type":"%s","object":%s}\n' % (type.encode(), orjson.dumps(obj))
+
+
+def one(
+    kind: Kind, entry: Entry, status: int, format: Format | None, warnings: tuple[str, ...] = ()
+) -> Response:
+    """One object in the asked encoding."""
+    if format is not None:
+        return Response(status, format.one(kind, shown(kind, entry)), format.content_type, warnings=warnings)
+    if entry.head == head_of(kind):
+        return Response(status, entry.wire, warnings=warnings)
+    return Response(status, orjson.dumps(shown(kind, entry)), warnings=warnings)
+
+
+def many(kind: Kind, entries: Sequence[Entry], metadata: Obj, format: Format | None) -> Response:
+    """A list in the asked encoding; plain JSON is stitched from stored bytes."""
+    if format is not None:
+        body = format.many(kind, [shown(kind, entry) for entry in entries], metadata)
+        return Response(200, body, format.content_type)
+    head = b'{"kind":"%s","apiVersion":"%s","metadata":%s,"items":[' % (
+        kind.list_kind.encode(),
+        kind.api_version.encode(),
+        orjson.dumps(metadata),
+    )
+    if not entries:
+        return Response(200, head + b"]}")
+    if entries[0].head != head_of(kind):
+        items = [shown(kind, entry) for entry in entries]
+        bare = [{k: v for k, v in item.items() if k not in ("kind", "apiVersion")} for item in items]
+        return Response(200, head + b",".join(map(orjson.dumps, bare)) + b"]}")
+    skip = len(entries[0].head)
+    parts = [memoryview(entry.wire)[skip:] for entry in entries]
+    return Response(200, b"".join((head, b"{", b",{".join(parts), b"]}")))

@@ -1,0 +1,31 @@
+"""Validation every object passes: metadata first, then its kind's own rules, all errors at once."""
+
+from __future__ import annotations
+
+from apimachinery import errors
+from apimachinery.errors import FieldError
+from apimachinery.kinds import Kind
+from controlplane.apiserver.registry.strategy import Strategy
+from controlplane.apiserver.request import Obj
+from controlplane.apiserver.validation import metadata as rules
+
+
+def check_new(kind: Kind, strategy: Strategy, obj: Obj) -> None:
+    """Raises Invalid."""
+    found = rules.validate(obj, kind.namespaced, strategy.check_name)
+    found += strategy.validate(obj)
+    _raise(kind, obj, found)
+
+
+def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource: str) -> None:
+    """Raises Invalid."""
+    found = rules.validate_change(new, old)
+    found += (
+        strategy.validate_status(new, old) if subresource == "status" else strategy.validate_update(new, old)
+    )
+    _raise(kind, new, found)
+
+
+def _raise(kind: Kind, obj: Obj, found: list[FieldError]) -> None:
+    if found:
+        raise errors.invalid_object(kind.kind, obj["metadata"].get("name") or "", found, kind.group)

@@ -1,0 +1,23 @@
+"""Who writes and with which options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from controlplane.apiserver.request import ANONYMOUS, Obj, User
+
+
+@dataclass
+class Context:
+    """One write. options is the verb's Options object as a dict; warnings collects what the client is to be
+    told.
+
+    manager names the writer in managedFields. apply_force is kubectl apply --server-side --force-conflicts.
+    """
+
+    user: User = ANONYMOUS
+    options: Obj = field(default_factory=dict)
+    dry_run: bool = False
+    manager: str = "unknown"
+    field_validation: str = "Ignore"
+    warnings: list[str] = field(default_factory=list)

@@ -1,0 +1,91 @@
+"""An object's metadata on its way in: what the server sets, what it keeps, what it refuses."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from datetime import datetime
+
+from apimachinery import errors
+from apimachinery.kinds import Kind
+from apimachinery.timestamps import format_time
+from controlplane.apiserver.request import Obj
+
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_MAX_GENERATED = 63
+# Fields that a client cannot change once set, whatever it sends.
+_KEPT = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generateName",
+    "selfLink",
+)
+
+
+def suffix() -> str:
+    """Five characters for a generated name, without vowels and look-alikes."""
+    return "".join(random.choices(_ALPHABET, k=5))
+
+
+def of(obj: Obj) -> Obj:
+    """The object's metadata, made when missing. Raises BadRequest when it is no object."""
+    metadata: Obj | None = obj.get("metadata")
+    if metadata is None:
+        metadata = obj["metadata"] = {}
+    return metadata
+
+
+def fill_new(kind: Kind, obj: Obj, namespace: str, now: datetime) -> None:
+    """Metadata of an object to be created, in place."""
+    metadata = of(obj)
+    metadata.pop("resourceVersion", None)
+    for key in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+        metadata.pop(key, None)
+    if not metadata.get("name") and metadata.get("generateName"):
+        stem = metadata["generateName"][: _MAX_GENERATED - 5]
+        metadata["name"] = stem + suffix()
+    if kind.namespaced:
+        metadata["namespace"] = namespace
+    metadata["uid"] = str(uuid.uuid4())
+    metadata["creationTimestamp"] = format_time(now)
+    tidy(metadata)
+
+
+def fill_changed(kind: Kind, new: Obj, old: Obj) -> None:
+    """Metadata of an object to be replaced: what is the server's is taken from the stored one."""
+    metadata, stored = of(new), old["metadata"]
+    metadata["name"] = stored["name"]
+    if kind.namespaced:
+        metadata["namespace"] = stored["namespace"]
+    for key in _KEPT:
+        if key in stored:
+            metadata[key] = stored[key]
+        else:
+            metadata.pop(key, None)
+    tidy(metadata)
+
+
+def tidy(metadata: Obj) -> None:
+    """Empty collections and nulls are not kept, as upstream's types omit them."""
+    for key in [k for k, v in metadata.items() if v is None or v == {} or v == [] or v == ""]:
+        del metadata[key]
+    if metadata.get("generation") == 0:
+        del metadata["generation"]
+
+
+def match_url(kind: Kind, obj: Obj, namespace: str, name: str | None) -> None:
+    """Refuse a body that contradicts the URL. name None: a create, where the body decides."""
+    metadata = of(obj)
+    if kind.namespaced and metadata.get("namespace") not in (None, "", namespace):
+        raise errors.BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    if not kind.namespaced and metadata.get("namespace"):
+        raise errors.BadRequest("namespace may not be set on this type of object")
+    given = metadata.get("name")
+    if name is not None and given and given != name:
+        raise errors.BadRequest(
+            f"the name of the object ({given}) does not match the name on the URL ({name})"
+        )

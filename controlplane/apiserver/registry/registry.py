@@ -1,0 +1,362 @@
+"""The life of every object: create, change, delete, against the cache and the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from apimachinery import errors
+from apimachinery.kinds import Kind
+from apimachinery.timestamps import now as clock
+from controlplane.apiserver.cache.cache import Cache, key_of
+from controlplane.apiserver.cache.collection import Collection, Subscriber
+from controlplane.apiserver.cache.entry import Entry, encode
+from controlplane.apiserver.registry import deletion, metadata
+from controlplane.apiserver.registry.checks import check_change, check_new
+from controlplane.apiserver.registry.context import Context
+from controlplane.apiserver.registry.strategy import Reservation, Strategy
+from controlplane.apiserver.request import Obj, User
+from controlplane.apiserver.seam import Admission, AdmissionStep, Operation
+from controlplane.store import Delete, Full, Mismatch, Op, Put, Store
+
+Change = Callable[[Obj], Obj]
+Track = Callable[["Obj | None", Obj, Context, str], None]
+# Upstream gives up a patch that keeps losing races after five rounds; an update without resourceVersion
+# never does.
+_ROUNDS = 100
+_DEFAULT = Strategy()
+
+
+class Registry:
+    """All methods belong to the server's event loop. Entries and objects returned are shared."""
+
+    def __init__(self, store: Store, cache: Cache, strategies: Mapping[str, Strategy], track: Track) -> None:
+        self._store = store
+        self.cache = cache
+        self._strategies = strategies
+        self._track = track
+        self._mutating: tuple[AdmissionStep, ...] = ()
+        self._validating: tuple[AdmissionStep, ...] = ()
+
+    def admit_with(self, mutating: tuple[AdmissionStep, ...], validating: tuple[AdmissionStep, ...]) -> None:
+        """Set the admission chain; the composition root does so before serving."""
+        self._mutating, self._validating = mutating, validating
+
+    def strategy(self, kind: Kind) -> Strategy:
+        return self._strategies.get(kind.resource, _DEFAULT)
+
+    # --- reading ---
+
+    def collection(self, kind: Kind) -> Collection:
+        return self.cache.collection(kind)
+
+    def entry(self, kind: Kind, namespace: str, name: str) -> Entry:
+        """Raises NotFound."""
+        found = self.collection(kind).get(namespace, name)
+        if found is None:
+            raise errors.not_found(kind.plural, name, kind.group)
+        return found
+
+    def find(self, kind: Kind, namespace: str, name: str) -> Obj | None:
+        found = self.collection(kind).get(namespace, name)
+        return found.obj if found else None
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Obj:
+        """Raises NotFound."""
+        return self.entry(kind, namespace, name).obj
+
+    def items(self, kind: Kind, namespace: str = "") -> list[Obj]:
+        return [entry.obj for entry in self.collection(kind).scan(namespace)]
+
+    def subscribe(self, kind: Kind, subscriber: Subscriber) -> None:
+        """subscriber(None, obj) for all that is there, then (old, new) for every change, on the loop, in
+        order.
+        """
+        self.collection(kind).subscribe(subscriber)
+
+    # --- writing, for the server's own modules ---
+
+    async def create(
+        self,
+        kind: Kind,
+        obj: Obj,
+        namespace: str = "",
+        *,
+        user: User,
+        options: Obj | None = None,
+        dry_run: bool = False,
+    ) -> Obj:
+        """The full path of a client's create. Raises ApiError."""
+        context = _context(user, options, dry_run)
+        return (await self.create_entry(kind, obj, namespace, context)).obj
+
+    async def mutate(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        change: Change,
+        *,
+        subresource: str = "",
+        user: User,
+        options: Obj | None = None,
+        dry_run: bool = False,
+    ) -> Obj:
+        """Change an object: change() gets a private copy and returns the new one; retried on conflicts."""
+        context = _context(user, options, dry_run)
+        return (await self.change_entry(kind, namespace, name, change, context, subresource)).obj
+
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, *, user: User, options: Obj, dry_run: bool = False
+    ) -> tuple[Obj, bool]:
+        """Delete with DeleteOptions; the last state and whether the object is gone already."""
+        entry, gone = await self.delete_entry(kind, namespace, name, _context(user, options, dry_run))
+        return entry.obj, gone
+
+    # --- writing ---
+
+    async def create_entry(self, kind: Kind, obj: Obj, namespace: str, context: Context) -> Entry:
+        strategy = self.strategy(kind)
+        metadata.fill_new(kind, obj, namespace, clock())
+        if strategy.has_status and not strategy.keep_status_on_create:
+            obj.pop("status", None)
+        strategy.default(obj)
+        strategy.prepare_create(obj)
+        if strategy.generation:
+            obj["metadata"]["generation"] = 1
+        await self._admit("CREATE", kind, "", namespace, obj, None, context, self._mutating)
+        check_new(kind, strategy, obj)
+        await self._admit("CREATE", kind, "", namespace, obj, None, context, self._validating)
+        if self.collection(kind).get(namespace, obj["metadata"]["name"]) is not None:
+            raise self._exists(kind, namespace, obj["metadata"]["name"])
+        context.warnings.extend(strategy.warn(obj, None))
+        reservation = strategy.reserve(obj, None, context.dry_run)
+        try:
+            self._track(None, obj, context, "")
+            return await self._put(kind, namespace, obj, 0, context, reservation)
+        except Mismatch:
+            raise self._exists(kind, namespace, obj["metadata"]["name"]) from None
+        finally:
+            reservation.release()
+
+    async def change_entry(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        change: Change,
+        context: Context,
+        subresource: str = "",
+    ) -> Entry:
+        """change() may raise; a resourceVersion in what it returns must be the stored one (Conflict
+        otherwise).
+        """
+        for _ in range(_ROUNDS):
+            old = self.entry(kind, namespace, name)
+            new = change(old.copy())
+            pinned = self._pinned(kind, new, old)
+            try:
+                return await self._replace(kind, old, new, context, subresource)
+            except Mismatch:
+                if pinned:
+                    raise _conflict(kind, name) from None
+        raise _conflict(kind, name)
+
+    def _pinned(self, kind: Kind, new: Obj, old: Entry) -> bool:
+        wanted = metadata.of(new).get("resourceVersion") or ""
+        uid = metadata.of(new).get("uid")
+        stored_uid = old.obj["metadata"]["uid"]
+        if uid and uid != stored_uid:
+            raise uid_conflict(kind, old.namespace, old.name, uid, stored_uid)
+        if wanted in ("", "0"):
+            return False
+        if wanted != str(old.revision):
+            raise _conflict(kind, old.name)
+        return True
+
+    async def _replace(self, kind: Kind, old: Entry, new: Obj, context: Context, subresource: str) -> Entry:
+        strategy = self.strategy(kind)
+        metadata.fill_changed(kind, new, old.obj)
+        if subresource == "status":
+            strategy.prepare_status(new, old.obj)
+            strategy.default(new)
+        else:
+            strategy.default(new)
+            if strategy.has_status and not subresource:
+                _keep_status(new, old.obj)
+            strategy.prepare_update(new, old.obj)
+        _count_generation(strategy, new, old.obj, subresource)
+        await self._admit("UPDATE", kind, subresource, old.namespace, new, old.obj, context, self._mutating)
+        check_change(kind, strategy, new, old.obj, subresource)
+        await self._admit("UPDATE", kind, subresource, old.namespace, new, old.obj, context, self._validating)
+        context.warnings.extend(strategy.warn(new, old.obj))
+        self._track(old.obj, new, context, subresource)
+        if self._unchanged(new, old):
+            return old
+        if deletion_is_due(new):
+            return await self._remove(kind, old, context, new)
+        reservation = strategy.reserve(new, old.obj, context.dry_run)
+        try:
+            return await self._put(kind, old.namespace, new, old.revision, context, reservation)
+        finally:
+            reservation.release()
+
+    def _unchanged(self, new: Obj, old: Entry) -> bool:
+        new["metadata"]["resourceVersion"] = str(old.revision)
+        new["kind"], new["apiVersion"] = old.obj["kind"], old.obj["apiVersion"]
+        return new == old.obj
+
+    async def delete_entry(
+        self, kind: Kind, namespace: str, name: str, context: Context
+    ) -> tuple[Entry, bool]:
+        """The object's last state and whether it is gone. Raises NotFound, Conflict (preconditions)."""
+        for _ in range(_ROUNDS):
+            old = self.entry(kind, namespace, name)
+            _check_preconditions(kind, old, context.options)
+            await self._admit("DELETE", kind, "", namespace, None, old.obj, context, self._validating)
+            verdict = deletion.plan(old.copy(), context.options, self.strategy(kind), clock())
+            try:
+                if verdict.remove:
+                    return await self._remove(kind, old, context), True
+                if verdict.obj is None:
+                    return old, False
+                return await self._put(
+                    kind, namespace, verdict.obj, old.revision, context, Reservation()
+                ), False
+            except Mismatch:
+                continue
+        raise _conflict(kind, name)
+
+    async def _remove(self, kind: Kind, old: Entry, context: Context, last: Obj | None = None) -> Entry:
+        if not context.dry_run:
+            await self._commit(Delete(key_of(kind, old.namespace, old.name), old.revision))
+            self.strategy(kind).reserve(None, old.obj, False).keep()
+        if last is None:
+            return old
+        return Entry(old.head, old.namespace, old.name, old.revision, old.created, encode(last))
+
+    async def _put(
+        self, kind: Kind, namespace: str, obj: Obj, expect: int, context: Context, reservation: Reservation
+    ) -> Entry:
+        name = obj["metadata"]["name"]
+        body = encode(obj)
+        revision = expect
+        if not context.dry_run:
+            revision = await self._commit(Put(key_of(kind, namespace, name), body, expect))
+            reservation.keep()
+        entry = Entry(self.collection(kind).head, namespace, name, revision, revision, body)
+        return entry
+
+    async def _commit(self, op: Op) -> int:
+        try:
+            (revision,) = await self._store.txn((op,))
+        except Full as error:
+            raise errors.InternalError(f"the server cannot store anything: {error}") from error
+        return revision
+
+    async def _admit(
+        self,
+        operation: Operation,
+        kind: Kind,
+        subresource: str,
+        namespace: str,
+        obj: Obj | None,
+        old: Obj | None,
+        context: Context,
+        steps: tuple[AdmissionStep, ...],
+    ) -> None:
+        if not steps:
+            return
+        subject = obj if obj is not None else old
+        assert subject is not None
+        admission = Admission(
+            user=context.user,
+            operation=operation,
+            kind=kind,
+            subresource=subresource,
+            namespace=namespace,
+            name=subject["metadata"].get("name", ""),
+            obj=obj,
+            old=old,
+            options=context.options,
+            dry_run=context.dry_run,
+            warnings=context.warnings,
+        )
+        for step in steps:
+            await step(admission)
+
+    def uid_conflict(self, kind: Kind, namespace: str, name: str, wanted: str) -> errors.ApiError:
+        """What an update that would create says to a uid: a new object's uid is the server's to choose."""
+        return uid_conflict(kind, namespace, name, wanted, "")
+
+    def _exists(self, kind: Kind, namespace: str, name: str) -> errors.ApiError:
+        found = self.collection(kind).get(namespace, name)
+        error = errors.already_exists(kind.plural, name, kind.group)
+        if found is not None and "deletionTimestamp" in found.obj["metadata"]:
+            error.message = f"object is being deleted: {error.message}"
+        return error
+
+
+def deletion_is_due(obj: Obj) -> bool:
+    """A marked object without finalizers and without grace left goes with the write that took the last one
+    off.
+    """
+    found: Obj = obj["metadata"]
+    return (
+        "deletionTimestamp" in found
+        and not found.get("finalizers")
+        and not found.get("deletionGracePeriodSeconds")
+    )
+
+
+def _keep_status(new: Obj, old: Obj) -> None:
+    if "status" in old:
+        new["status"] = old["status"]
+    else:
+        new.pop("status", None)
+
+
+def _count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str) -> None:
+    if not strategy.generation:
+        return
+    standing = old["metadata"].get("generation", 1)
+    changed = subresource != "status" and any(
+        new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status", "kind", "apiVersion"}
+    )
+    new["metadata"]["generation"] = standing + 1 if changed else standing
+
+
+def _context(user: User, options: Obj | None, dry_run: bool) -> Context:
+    return Context(user=user, options=dict(options or {}), dry_run=dry_run, manager="wherry-apiserver")
+
+
+def _conflict(kind: Kind, name: str) -> errors.ApiError:
+    return errors.conflict(kind.plural, name, errors.MODIFIED, kind.group)
+
+
+def uid_conflict(kind: Kind, namespace: str, name: str, wanted: Any, stored: str) -> errors.ApiError:
+    where = f"{namespace}/{name}" if namespace else name
+    text = (
+        f"StorageError: invalid object, Code: 4, Key: /registry/{kind.plural}/{where}, "
+        "ResourceVersion: 0, "
+        f"AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, "
+        f"UID in object meta: {stored}"
+    )
+    return errors.conflict(kind.plural, name, text, kind.group)
+
+
+def _check_preconditions(kind: Kind, old: Entry, options: Obj) -> None:
+    wanted = options.get("preconditions") or {}
+    uid, revision = wanted.get("uid"), wanted.get("resourceVersion")
+    if uid is not None and uid != old.obj["metadata"]["uid"]:
+        text = (
+            f"the UID in the precondition ({uid}) does not match the UID in record "
+            f"({old.obj['metadata']['uid']}). The object might have been deleted and then recreated"
+        )
+        raise errors.conflict(kind.plural, old.name, text, kind.group)
+    if revision is not None and revision != str(old.revision):
+        text = (
+            f"the ResourceVersion in the precondition ({revision}) does not match the ResourceVersion "
+            f"in record ({old.revision}). The object might have been modified"
+        )
+        raise errors.conflict(kind.plural, old.name, text, kind.group)

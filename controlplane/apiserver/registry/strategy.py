@@ -1,0 +1,87 @@
+"""What may differ from kind to kind in the life of an object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from apimachinery import formats
+from apimachinery.errors import FieldError
+from controlplane.apiserver.request import Obj
+
+
+def _keep(obj: Obj) -> None:
+    return None
+
+
+def _keep_both(new: Obj, old: Obj) -> None:
+    return None
+
+
+def _fine(obj: Obj) -> list[FieldError]:
+    return []
+
+
+def _fine_both(new: Obj, old: Obj) -> list[FieldError]:
+    return []
+
+
+def _quiet(new: Obj, old: Obj | None) -> Sequence[str]:
+    return ()
+
+
+def _copy_spec(new: Obj, old: Obj) -> None:
+    """A status write changes nothing but the status."""
+    status = new.get("status")
+    for key in [k for k in new if k not in ("metadata", "kind", "apiVersion")]:
+        del new[key]
+    new.update({k: v for k, v in old.items() if k not in ("metadata", "kind", "apiVersion", "status")})
+    if status is not None:
+        new["status"] = status
+
+
+class Reservation:
+    """Things taken outside the object (addresses, ports) that a failed write must give back."""
+
+    def keep(self) -> None:
+        """The write succeeded."""
+
+    def release(self) -> None:
+        """The write failed or was a dry run."""
+
+
+def _reserve_nothing(new: Obj | None, old: Obj | None, dry_run: bool) -> Reservation:
+    return Reservation()
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """Every function gets private objects it may change in place, except old and what validation is given.
+
+    default: upstream's defaulting of the versioned type, also run over what a patch produced.
+    prepare_create/prepare_update/prepare_status: what upstream's strategy resets before validation.
+    validate*: upstream's field errors, in upstream's order.
+    generation: metadata.generation is kept by the server and counts spec changes.
+    has_status: status is split off: create and update drop or keep it, only the subresource changes it.
+    returns_deleted: DELETE answers with the object instead of a Status.
+    grace: seconds an object is to live on after DELETE (asked: gracePeriodSeconds or None); None is at once.
+    reserve: take what the object needs from cluster-wide pools, filling it in.
+    """
+
+    default: Callable[[Obj], None] = _keep
+    prepare_create: Callable[[Obj], None] = _keep
+    prepare_update: Callable[[Obj, Obj], None] = _keep_both
+    prepare_status: Callable[[Obj, Obj], None] = _copy_spec
+    validate: Callable[[Obj], list[FieldError]] = _fine
+    validate_update: Callable[[Obj, Obj], list[FieldError]] = _fine_both
+    validate_status: Callable[[Obj, Obj], list[FieldError]] = _fine_both
+    warn: Callable[[Obj, Obj | None], Sequence[str]] = _quiet
+    check_name: Callable[[str], tuple[str, ...]] = formats.dns1123_subdomain
+    generation: bool = False
+    has_status: bool = False
+    keep_status_on_create: bool = False
+    create_on_update: bool = False
+    default_orphan: bool = False
+    returns_deleted: bool = False
+    grace: Callable[[Obj, int | None], int | None] | None = None
+    reserve: Callable[[Obj | None, Obj | None, bool], Reservation] = _reserve_nothing

@@ -1,0 +1,116 @@
+"""Rules of ObjectMeta, for every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from apimachinery import errors, formats
+from apimachinery.errors import FieldError
+from controlplane.apiserver.registry.names import as_prefix
+
+Obj = dict[str, Any]
+_ANNOTATIONS_LIMIT = 256 * 1024
+
+
+def validate(obj: Obj, namespaced: bool, check_name: Callable[[str], tuple[str, ...]]) -> list[FieldError]:
+    """Errors of a new object's metadata."""
+    meta = obj["metadata"]
+    found: list[FieldError] = []
+    if stem := meta.get("generateName"):
+        found += [errors.invalid("metadata.generateName", stem, text) for text in check_name(as_prefix(stem))]
+    name = meta.get("name") or ""
+    if not name:
+        found.append(errors.required("metadata.name", "name or generateName is required"))
+    else:
+        found += [errors.invalid("metadata.name", name, text) for text in check_name(name)]
+    if namespaced:
+        space = meta.get("namespace") or ""
+        if not space:
+            found.append(errors.required("metadata.namespace"))
+        else:
+            found += [
+                errors.invalid("metadata.namespace", space, text) for text in formats.dns1123_label(space)
+            ]
+    if (meta.get("generation") or 0) < 0:
+        found.append(
+            errors.invalid("metadata.generation", meta["generation"], "must be greater than or equal to 0")
+        )
+    found += check_labels(meta.get("labels") or {}, "metadata.labels")
+    found += check_annotations(meta.get("annotations") or {}, "metadata.annotations")
+    found += check_owners(meta.get("ownerReferences") or [], "metadata.ownerReferences")
+    found += check_finalizers(meta.get("finalizers") or [], "metadata.finalizers")
+    return found
+
+
+def validate_change(new: Obj, old: Obj) -> list[FieldError]:
+    """Errors of a changed object's metadata."""
+    meta, stored = new["metadata"], old["metadata"]
+    found: list[FieldError] = []
+    if "deletionTimestamp" in stored:
+        known = set(stored.get("finalizers") or ())
+        added = [f for f in meta.get("finalizers") or () if f not in known]
+        if added:
+            shown = "[]string{" + ", ".join(f'"{f}"' for f in sorted(added)) + "}"
+            text = (
+                f"no new finalizers can be added if the object is being deleted, found new finalizers {shown}"
+            )
+            found.append(errors.field_forbidden("metadata.finalizers", text))
+    found += check_labels(meta.get("labels") or {}, "metadata.labels")
+    found += check_annotations(meta.get("annotations") or {}, "metadata.annotations")
+    found += check_owners(meta.get("ownerReferences") or [], "metadata.ownerReferences")
+    found += check_finalizers(meta.get("finalizers") or [], "metadata.finalizers")
+    return found
+
+
+def check_labels(values: dict[str, str], path: str) -> list[FieldError]:
+    found = []
+    for key in sorted(values):
+        found += [errors.invalid(path, key, text) for text in formats.qualified_name(key)]
+        found += [errors.invalid(path, values[key], text) for text in formats.label_value(values[key])]
+    return found
+
+
+def check_annotations(values: dict[str, str], path: str) -> list[FieldError]:
+    found = []
+    size = 0
+    for key in sorted(values):
+        found += [errors.invalid(path, key, text) for text in formats.qualified_name(key.lower())]
+        size += len(key.encode()) + len(values[key].encode())
+    if size > _ANNOTATIONS_LIMIT:
+        found.append(errors.too_long(path, _ANNOTATIONS_LIMIT))
+    return found
+
+
+def check_owners(references: list[Obj], path: str) -> list[FieldError]:
+    found = []
+    controllers: list[str] = []
+    for index, reference in enumerate(references):
+        where = f"{path}[{index}]"
+        for field in ("apiVersion", "kind", "name", "uid"):
+            if not reference.get(field):
+                text = "version must not be empty" if field == "apiVersion" else f"{field} must not be empty"
+                value = reference.get(field) or ""
+                found.append(errors.invalid(f"{where}.{field}", value, text))
+        if reference.get("controller"):
+            controllers.append(reference.get("name") or "")
+    if len(controllers) > 1:
+        text = (
+            'Only one reference can have Controller set to true. Found "true" in references for '
+            f"{controllers[0]} and {controllers[1]}"
+        )
+        found.append(errors.invalid(path, references, text))
+    return found
+
+
+def check_finalizers(values: list[str], path: str) -> list[FieldError]:
+    found = []
+    orphan = foreground = False
+    for index, value in enumerate(values):
+        found += [errors.invalid(f"{path}[{index}]", value, text) for text in formats.qualified_name(value)]
+        orphan |= value == "orphan"
+        foreground |= value == "foregroundDeletion"
+    if orphan and foreground:
+        text = "finalizer orphan and foregroundDeletion cannot be both set"
+        found.append(errors.invalid(path, values, text))
+    return found
