@@ -11,6 +11,7 @@ from pathlib import Path
 from apimachinery.kinds import KINDS
 from apimachinery.kit.lifecycle import Lifecycle
 from controlplane.apiserver import bootstrap, edge, operations
+from controlplane.apiserver.authz import bootstrap as policy
 from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.http.listener import Listener, tls_context
 from controlplane.apiserver.patching import Patches
@@ -46,6 +47,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
         (*strategies.mutating(registry), *edges.mutating),
         (*strategies.validating(registry), *edges.validating),
     )
+    await policy.make(registry, bootstrap.SELF)
     await bootstrap.make(registry, strategies.first_service_ip, settings.advertise_address, settings.port)
 
     health = _Health(lifecycle)

@@ -1,23 +1,106 @@
-"""Puts the server's edges together: who may, how answers are encoded, discovery, subresources and streams."""
+"""Puts the server's edges together: who may, how answers are encoded, discovery, subresources and streams.
+
+The composition root of everything beside the core: each part is built here from `Parts` and handed over as
+one `Edge`.
+"""
 
 from __future__ import annotations
 
-from controlplane.apiserver.request import Attributes, Decision, Request, User
-from controlplane.apiserver.seam import Edge, Format, Parts
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from controlplane.apiserver.registry import Registry
+    from controlplane.apiserver.settings import Settings
+
+from apimachinery.kinds import (
+    CLUSTER_ROLE,
+    CLUSTER_ROLE_BINDING,
+    KINDS,
+    NODE,
+    POD,
+    ROLE,
+    ROLE_BINDING,
+    SECRET,
+    SERVICE_ACCOUNT,
+)
+from controlplane.apiserver import documents
+from controlplane.apiserver.authn import keys, token_file
+from controlplane.apiserver.authn.authenticator import Authenticator, TokenSettings
+from controlplane.apiserver.authz import chain
+from controlplane.apiserver.authz.rbac import Policy
+from controlplane.apiserver.discovery import Discovery
+from controlplane.apiserver.formats.negotiate import negotiate
+from controlplane.apiserver.openapi.documents import Documents
+from controlplane.apiserver.operations import GIT_VERSION
+from controlplane.apiserver.request import Handler, Obj, Request, User
+from controlplane.apiserver.seam import Edge, Format, Parts, Routes
+
+BOUND_KINDS = {"ServiceAccount": SERVICE_ACCOUNT, "Pod": POD, "Node": NODE, "Secret": SECRET}
 
 
-async def _authenticate(request: Request) -> User | None:
-    return User("system:admin", groups=("system:masters", "system:authenticated"))
+def policy_of(registry: Registry) -> Policy:
+    """An RBAC index that follows the registry."""
+    policy = Policy()
+    for kind in (CLUSTER_ROLE, ROLE):
+        registry.subscribe(kind, policy.role_changed)
+    for kind in (CLUSTER_ROLE_BINDING, ROLE_BINDING):
+        registry.subscribe(kind, policy.binding_changed)
+    return policy
 
 
-async def _authorize(user: User, wanted: Attributes) -> Decision:
-    return Decision("system:masters" in user.groups)
+def authorizers_of(settings: Settings, registry: Registry) -> chain.Chain:
+    """The chain of authorizers that the settings name."""
+    out: list[chain.Authorizer] = [chain.masters]
+    if "RBAC" in settings.authorization_mode:
+        out.append(policy_of(registry).decide)
+    return chain.Chain(tuple(out))
+
+
+def token_settings(settings: Settings, registry: Registry) -> TokenSettings:
+    """How service account tokens are verified; without a key file none are."""
+
+    def lookup(kind: str, namespace: str, name: str) -> Obj | None:
+        return registry.find(BOUND_KINDS[kind], namespace, name)
+
+    issuer = settings.service_account_issuer
+    path = settings.service_account_key_file
+    found = {key.key_id: key for key in ([keys.load_public_key(path.read_bytes())] if path else [])}
+    return TokenSettings((issuer,), (issuer,), found, lookup)
+
+
+def document_routes(discovery: Discovery, openapi: Documents) -> dict[str, Handler]:
+    """The paths of discovery and OpenAPI."""
+    found = documents.discovery_handler(discovery)
+    return {
+        **{f"{path}$": found for path in discovery.paths()},
+        "/openapi/v3": documents.openapi_v3_handler(openapi),
+        "/openapi/v2$": documents.openapi_v2_handler(openapi),
+    }
+
+
+def _no_protobuf() -> Format | None:
+    return None
 
 
 def _negotiate(request: Request) -> Format | None:
-    return None
+    return negotiate(request, _no_protobuf)
+
+
+def _static_tokens(path: Path | None) -> dict[str, User]:
+    return token_file.load(path) if path else {}
 
 
 def assemble(parts: Parts) -> Edge:
     """The edges of one server."""
-    return Edge(authenticate=_authenticate, authorize=_authorize, negotiate=_negotiate)
+    settings, registry = parts.settings, parts.registry
+    authorize = authorizers_of(settings, registry)
+    authenticate = Authenticator(
+        tokens=token_settings(settings, registry),
+        static_tokens=_static_tokens(settings.token_file),
+        authorize=authorize,
+        forbid=chain.refusal,
+    )
+    address = f"{settings.advertise_address or settings.bind_host}:{settings.port}"
+    routes = Routes(paths=document_routes(Discovery(KINDS, address), Documents(KINDS, GIT_VERSION)))
+    return Edge(authenticate=authenticate, authorize=authorize, negotiate=_negotiate, routes=routes)

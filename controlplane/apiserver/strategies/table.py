@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from apimachinery.kinds import KINDS, Kind
 from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.registry import Registry, Strategy
+from controlplane.apiserver.registry.names import path_segment
 from controlplane.apiserver.seam import AdmissionStep
 from controlplane.apiserver.settings import Settings
 
@@ -36,4 +37,6 @@ def build(settings: Settings, cache: Cache) -> Strategies:
 def generic(kind: Kind) -> Strategy:
     """What a kind does when nothing else is said."""
     has_status = "status" in kind.subresources
+    if kind.group == "rbac.authorization.k8s.io":
+        return Strategy(check_name=path_segment)
     return Strategy(has_status=has_status)

@@ -1,0 +1,121 @@
+"""The chain of authenticators behind one function: request in, `User` or a refusal out."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from apimachinery.errors import ApiError, Unauthorized
+from controlplane.apiserver.authn import certificates, impersonation, service_account, token_file
+from controlplane.apiserver.authn.keys import PublicKey
+from controlplane.apiserver.authn.user import authenticated
+from controlplane.apiserver.request import ANONYMOUS, Attributes, Decision, Request, User
+
+# Verified claims are kept so that RS256 is paid once a token, not once a request; bound objects are looked at
+# every time.
+CACHED_TOKENS = 4096
+CACHE_SECONDS = 300.0
+WEBSOCKET_TOKEN = "base64url.bearer.authorization.k8s.io."
+
+Authorize = Callable[[User, Attributes], Awaitable[Decision]]
+Forbid = Callable[[User, Attributes, str], ApiError]
+
+
+@dataclass(frozen=True)
+class TokenSettings:
+    """How service account tokens are verified.
+
+    `issuers[0]` issues new tokens; `audiences` are the API server's own.
+    """
+
+    issuers: tuple[str, ...]
+    audiences: tuple[str, ...]
+    keys: Mapping[str, PublicKey]
+    lookup: service_account.Lookup
+
+
+@dataclass
+class Authenticator:
+    """x509, then token file, then service account tokens, then anonymous; impersonation on top."""
+
+    tokens: TokenSettings
+    static_tokens: Mapping[str, User]
+    authorize: Authorize
+    forbid: Forbid
+    anonymous: bool = True
+    clock: Callable[[], float] = time.time
+    _verified: OrderedDict[tuple[str, tuple[str, ...]], tuple[float, dict[str, Any]]] = field(
+        default_factory=OrderedDict
+    )
+
+    async def __call__(self, request: Request) -> User | None:
+        """The user of a request; None (or Unauthorized) when its credentials are no good."""
+        user = self._identify(request)
+        if user is None:
+            return None
+        items = getattr(request.headers, "items", None)
+        wanted = impersonation.parse(items()) if items else None
+        if wanted is None:
+            return user
+        for question in impersonation.checks(wanted):
+            decision = await self.authorize(user, question)
+            if not decision.allowed:
+                raise self.forbid(user, question, decision.reason)
+        return impersonation.user_of(wanted)
+
+    def _identify(self, request: Request) -> User | None:
+        token = bearer_token(request.headers)
+        if token:
+            # A token that is no good is refused, never taken for anonymous.
+            user = self.user_of_token(token)
+            if user is None:
+                raise Unauthorized("Unauthorized")
+            return authenticated(user)
+        found = _certificate_user(request)
+        if found is not None:
+            return authenticated(found)
+        return ANONYMOUS if self.anonymous else None
+
+    def user_of_token(self, token: str, audiences: tuple[str, ...] = ()) -> User | None:
+        """The user behind a bearer token for any of `audiences` (default: the server's own); None: nobody."""
+        found = token_file.find(self.static_tokens, token)
+        if found is not None:
+            return found
+        try:
+            claims = self.claims_of(token, audiences)
+            return service_account.user_of(claims, self.tokens.lookup, self.clock())
+        except service_account.TokenInvalid:
+            return None
+
+    def claims_of(self, token: str, audiences: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Verified claims of a service account token; raises TokenInvalid."""
+        wanted = audiences or self.tokens.audiences
+        key, now = (token, wanted), self.clock()
+        cached = self._verified.get(key)
+        if cached is not None and now < cached[0]:
+            self._verified.move_to_end(key)
+            return cached[1]
+        claims = service_account.verify(token, self.tokens.keys, self.tokens.issuers, wanted)
+        self._verified[key] = (min(now + CACHE_SECONDS, float(claims["exp"])), claims)
+        if len(self._verified) > CACHED_TOKENS:
+            self._verified.popitem(last=False)
+        return claims
+
+
+def bearer_token(headers: Mapping[str, str]) -> str:
+    """The bearer token of a request, from its Authorization header; "" when there is none."""
+    scheme, _, token = headers.get("Authorization", "").strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _certificate_user(request: Request) -> User | None:
+    if request.transport is None:
+        return None
+    peer = request.transport.get_extra_info("peercert")
+    if not peer:
+        return None
+    tls = request.transport.get_extra_info("ssl_object")
+    return certificates.user_of(peer, tls.getpeercert(True) if tls is not None else None)

@@ -1,0 +1,228 @@
+"""Discovery: which groups, versions and resources there are, plain and aggregated (KEP-3352).
+
+Pure: kinds in, documents out. Documents are built once for a set of kinds and kept as bytes with their ETag.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.kinds import Kind, Subresource
+from apimachinery.objects import Obj, dumps
+
+# The version a kind's fingerprint is computed from, where it is not the served one: objects of several
+# versions share a store, and some kinds are kept in an older version than they are served in.
+STORED_AS = {
+    "autoscaling/v1/HorizontalPodAutoscaler": "autoscaling/v2/HorizontalPodAutoscaler",
+    "events.k8s.io/v1/Event": "/v1/Event",
+    "apiextensions.k8s.io/v1/CustomResourceDefinition": (
+        "apiextensions.k8s.io/v1beta1/CustomResourceDefinition"
+    ),
+    "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy": (
+        "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy"
+    ),
+    "admissionregistration.k8s.io/v1/MutatingAdmissionPolicyBinding": (
+        "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicyBinding"
+    ),
+}
+AGGREGATED = "apidiscovery.k8s.io/v2"
+AGGREGATED_TYPE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+def storage_version_hash(kind: Kind) -> str:
+    """The fingerprint of how a kind is stored, equal for versions that share objects; "" if not stored."""
+    if "create" not in kind.verbs or "get" not in kind.verbs:
+        return ""
+    served = f"{kind.group}/{kind.version}/{kind.kind}"
+    digest = hashlib.sha256(STORED_AS.get(served, served).encode()).digest()
+    return base64.b64encode(digest[:8]).decode()
+
+
+def _resource(kind: Kind) -> Obj:
+    out: Obj = {
+        "name": kind.plural,
+        "singularName": kind.singular,
+        "namespaced": kind.namespaced,
+        "kind": kind.kind,
+        "verbs": sorted(kind.verbs),
+    }
+    if kind.short_names:
+        out["shortNames"] = list(kind.short_names)
+    if kind.categories:
+        out["categories"] = list(kind.categories)
+    if fingerprint := storage_version_hash(kind):
+        out["storageVersionHash"] = fingerprint
+    return out
+
+
+def _subresource(kind: Kind, sub: Subresource) -> Obj:
+    out: Obj = {"name": f"{kind.plural}/{sub.name}", "singularName": "", "namespaced": kind.namespaced}
+    if sub.version:
+        out |= {"group": sub.group, "version": sub.version}
+    return {**out, "kind": sub.kind, "verbs": sorted(sub.verbs)}
+
+
+def resource_list(kinds: Iterable[Kind], group_version: str) -> Obj:
+    """The APIResourceList of one group version."""
+    resources: list[Obj] = []
+    for kind in kinds:
+        if kind.api_version != group_version:
+            continue
+        resources.append(_resource(kind))
+        resources += [_subresource(kind, sub) for sub in kind.subresources.values()]
+    out: Obj = {"kind": "APIResourceList"}
+    if "/" in group_version:
+        out["apiVersion"] = "v1"
+    return {
+        **out,
+        "groupVersion": group_version,
+        "resources": sorted(resources, key=lambda r: str(r["name"])),
+    }
+
+
+def versions(address: str) -> Obj:
+    """The APIVersions document at /api; `address` is host:port of the server."""
+    reachable = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
+    return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": reachable}
+
+
+def group_versions(kinds: Iterable[Kind]) -> dict[str, list[str]]:
+    """Group -> its versions, both in the order of the kinds table: the first version is the preferred one."""
+    out: dict[str, list[str]] = {}
+    for kind in kinds:
+        known = out.setdefault(kind.group, [])
+        if kind.version not in known:
+            known.append(kind.version)
+    return out
+
+
+def group(name: str, served: list[str]) -> Obj:
+    entries = [{"groupVersion": f"{name}/{version}", "version": version} for version in served]
+    return {"name": name, "versions": entries, "preferredVersion": entries[0]}
+
+
+def groups(kinds: Iterable[Kind]) -> Obj:
+    """The APIGroupList at /apis."""
+    listed = [group(name, served) for name, served in group_versions(kinds).items() if name]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
+
+
+def _response_kind(kind: str, group_: str = "", version: str = "") -> Obj:
+    return {"group": group_, "version": version, "kind": kind}
+
+
+def _aggregated_resource(kind: Kind) -> Obj:
+    out: Obj = {
+        "resource": kind.plural,
+        "responseKind": _response_kind(kind.kind),
+        "scope": "Namespaced" if kind.namespaced else "Cluster",
+        "singularResource": kind.singular,
+        "verbs": sorted(kind.verbs),
+    }
+    if kind.short_names:
+        out["shortNames"] = list(kind.short_names)
+    if kind.categories:
+        out["categories"] = list(kind.categories)
+    if kind.subresources:
+        out["subresources"] = [
+            {
+                "subresource": sub.name,
+                "responseKind": _response_kind(sub.kind, sub.group, sub.version),
+                "verbs": sorted(sub.verbs),
+            }
+            for sub in sorted(kind.subresources.values(), key=lambda s: s.name)
+        ]
+    return out
+
+
+def aggregated(kinds: Iterable[Kind], core: bool) -> Obj:
+    """The APIGroupDiscoveryList of /api (core) or /apis (all named groups)."""
+    listed = list(kinds)
+    items: list[Obj] = []
+    for name, served in group_versions(listed).items():
+        if core == bool(name):
+            continue
+        entries = []
+        for version in served:
+            found = sorted(
+                (k for k in listed if (k.group, k.version) == (name, version)), key=lambda k: k.plural
+            )
+            resources = [_aggregated_resource(kind) for kind in found]
+            entries.append({"version": version, "resources": resources, "freshness": "Current"})
+        items.append({"metadata": {"name": name} if name else {}, "versions": entries})
+    return {"kind": "APIGroupDiscoveryList", "apiVersion": AGGREGATED, "metadata": {}, "items": items}
+
+
+@dataclass(frozen=True)
+class Document:
+    body: bytes
+    etag: str
+    content_type: str = "application/json"
+
+
+def document(obj: Obj, content_type: str = "application/json") -> Document:
+    body = dumps(obj) + b"\n"
+    return Document(body, f'"{hashlib.sha512(body).hexdigest().upper()}"', content_type)
+
+
+class Discovery:
+    """All discovery documents of a set of kinds, each built when first asked for.
+
+    `find` takes a path and whether the client accepts the aggregated form.
+    """
+
+    def __init__(self, kinds: tuple[Kind, ...], address: str) -> None:
+        self._kinds = kinds
+        self._address = address
+        self._built: dict[tuple[str, bool], Document | None] = {}
+
+    def find(self, path: str, aggregated_form: bool) -> Document | None:
+        key = (path.rstrip("/"), aggregated_form)
+        if key not in self._built:
+            self._built[key] = self._build(*key)
+        return self._built[key]
+
+    def paths(self) -> list[str]:
+        out = ["/api", "/apis", "/api/v1"]
+        for name, served in group_versions(self._kinds).items():
+            if name:
+                out += [f"/apis/{name}", *(f"/apis/{name}/{version}" for version in served)]
+        return out
+
+    def _build(self, path: str, aggregated_form: bool) -> Document | None:
+        if path in ("/api", "/apis"):
+            if aggregated_form:
+                return document(aggregated(self._kinds, core=path == "/api"), AGGREGATED_TYPE)
+            return document(versions(self._address) if path == "/api" else groups(self._kinds))
+        served = group_versions(self._kinds)
+        if path == "/api/v1":
+            return document(resource_list(self._kinds, "v1"))
+        parts = path.split("/")[2:]
+        if path.startswith("/apis/") and parts[0] in served:
+            if len(parts) == 1:
+                return document({"kind": "APIGroup", "apiVersion": "v1", **group(parts[0], served[parts[0]])})
+            if len(parts) == 2 and parts[1] in served[parts[0]]:
+                return document(resource_list(self._kinds, f"{parts[0]}/{parts[1]}"))
+        return None
+
+
+def accepts_aggregated(accept: str) -> bool:
+    """Whether the first acceptable media type of an Accept header is the aggregated form of v2."""
+    for part in accept.split(","):
+        media, parameters = _media_type(part)
+        if media in ("application/json", "*/*", "application/*"):
+            if parameters.get("as") != "APIGroupDiscoveryList":
+                return False
+            if parameters.get("g") == "apidiscovery.k8s.io" and parameters.get("v") == "v2":
+                return True
+    return False
+
+
+def _media_type(text: str) -> tuple[str, Mapping[str, Any]]:
+    media, *rest = text.split(";")
+    pairs = (part.partition("=") for part in rest)
+    return media.strip(), {key.strip(): value.strip() for key, _, value in pairs}

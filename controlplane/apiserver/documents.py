@@ -1,0 +1,72 @@
+"""Handlers of the documents about the API itself: discovery and OpenAPI."""
+
+from __future__ import annotations
+
+import hashlib
+
+from apimachinery.errors import ApiError, NotAcceptable, NotFound
+from apimachinery.objects import dumps
+from controlplane.apiserver.discovery import Discovery, accepts_aggregated
+from controlplane.apiserver.formats import accept
+from controlplane.apiserver.openapi.documents import Documents
+from controlplane.apiserver.request import Handler, Request, Response
+
+OPENAPI_V2_JSON = "application/json"
+OPENAPI_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+
+
+def missing() -> ApiError:
+    """The answer to a path that leads nowhere."""
+    return NotFound("the server could not find the requested resource", details={})
+
+
+def discovery_handler(discovery: Discovery) -> Handler:
+    """Serves /api, /apis and everything below them that is a group or a group version."""
+
+    async def handle(request: Request) -> Response:
+        document = discovery.find(request.path, accepts_aggregated(request.headers.get("Accept", "")))
+        if document is None or request.method not in ("GET", "HEAD"):
+            raise missing()
+        headers = {"ETag": document.etag, "Vary": "Accept", "Cache-Control": "public"}
+        if request.headers.get("If-None-Match") == document.etag:
+            return Response(304, b"", document.content_type, headers)
+        return Response(200, document.body, document.content_type, headers)
+
+    return handle
+
+
+def openapi_v3_handler(documents: Documents) -> Handler:
+    """Serves /openapi/v3 (the index) and one document per group version below it."""
+
+    async def handle(request: Request) -> Response:
+        name = request.path.removeprefix("/openapi/v3").strip("/")
+        if not name:
+            return _cached(request, dumps(documents.index()), {})
+        body = documents.v3(name)
+        if body is None:
+            raise missing()
+        # An address with the document's hash in it may be kept for good (RFC 8246).
+        lasting = {"Cache-Control": "public, immutable"} if request.param("hash") else {}
+        return _cached(request, body, lasting)
+
+    return handle
+
+
+def openapi_v2_handler(documents: Documents) -> Handler:
+    """Serves /openapi/v2 as JSON."""
+
+    async def handle(request: Request) -> Response:
+        header = request.headers.get("Accept", "")
+        if header and not any(clause.covers(OPENAPI_V2_JSON) for clause in accept.parse(header)):
+            raise NotAcceptable("only application/json is served here")
+        return _cached(request, documents.v2(), {})
+
+    return handle
+
+
+def _cached(request: Request, body: bytes, headers: dict[str, str]) -> Response:
+    etag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
+    out = {"ETag": etag, "Vary": "Accept-Encoding, Accept", **headers}
+    if request.headers.get("If-None-Match") == etag:
+        return Response(304, b"", "application/json", out)
+    return Response(200, body, "application/json", out)

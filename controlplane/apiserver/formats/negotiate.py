@@ -1,0 +1,74 @@
+"""The choice of a format by a request's Accept header."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from apimachinery.errors import NotAcceptable
+from controlplane.apiserver.formats import accept
+from controlplane.apiserver.formats.encodings import JSON, YAML, MetadataFormat, TableFormat, YamlFormat
+from controlplane.apiserver.request import Request
+from controlplane.apiserver.seam import Format
+
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+SERVED = (JSON, YAML, PROTOBUF)
+STREAMED = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
+TABLE_VERSIONS = ("v1", "v1beta1")
+SHAPES = ("PartialObjectMetadata", "PartialObjectMetadataList")
+INCLUDES = ("None", "Metadata", "Object")
+
+
+def negotiate(request: Request, protobuf: Callable[[], Format | None]) -> Format | None:
+    """The format of the answer; None for plain JSON. Raises NotAcceptable as upstream words it.
+
+    A client that takes JSON at all gets JSON before protobuf, whatever it prefers: stored bytes cost nothing
+    to send.
+    """
+    header = request.headers.get("Accept", "")
+    if not header:
+        return None
+    clauses = accept.parse(header)
+    known = [(clause, media) for clause in clauses for media in SERVED if clause.covers(media)]
+    if not known:
+        raise _unknown(request)
+    spare: Format | None = None
+    for clause, media in known:
+        shape = clause.parameters.get("as", "")
+        if shape:
+            found = _shaped(request, media, shape, clause.parameters)
+            if found is not None:
+                return found
+        elif media == JSON:
+            return None
+        elif media == YAML and request.verb != "watch":
+            return YamlFormat()
+        elif media == PROTOBUF and spare is None:
+            spare = protobuf()
+    if spare is not None:
+        return spare
+    raise NotAcceptable(f"only the following media types are accepted: {', '.join(SERVED)}")
+
+
+def _shaped(request: Request, media: str, shape: str, parameters: Mapping[str, str]) -> Format | None:
+    """A Table or metadata-only answer; None when this kind or this encoding has no such shape."""
+    readable = request.kind is not None and "get" in request.kind.verbs
+    if media != JSON or parameters.get("g") != "meta.k8s.io" or not readable:
+        return None
+    version = parameters.get("v", "")
+    if version not in TABLE_VERSIONS:
+        return None
+    if shape == "Table" and version == "v1":
+        include = request.param("includeObject", "Metadata")
+        return TableFormat(include if include in INCLUDES else "Metadata")
+    many = request.verb in ("list", "watch", "deletecollection")
+    if shape == "PartialObjectMetadata" and (not many or request.verb == "watch"):
+        return MetadataFormat(f"meta.k8s.io/{version}")
+    if shape == "PartialObjectMetadataList" and many:
+        return MetadataFormat(f"meta.k8s.io/{version}")
+    return None
+
+
+def _unknown(request: Request) -> NotAcceptable:
+    offered = SERVED + (STREAMED if request.verb in ("list", "watch") else ())
+    text = f"406: Not Acceptable\n\nAvailable representations: {', '.join(offered)}"
+    return NotAcceptable(text, details={})

@@ -1,0 +1,208 @@
+"""Paths and operations of the API, from the kinds table: both OpenAPI versions are rendered from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from apimachinery.kinds import Kind, Subresource
+from controlplane.apiserver.openapi.schemas import by_group_version_kind
+
+STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
+PATCH = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch"
+DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+
+READ = ("get", "get", "read")
+WRITES = (("update", "put", "put", "replace"), ("patch", "patch", "patch", "patch"))
+CONNECT_METHODS = {"create": "post", "delete": "delete", "get": "get", "patch": "patch", "update": "put"}
+STREAMS = frozenset({"attach", "exec", "portforward", "proxy"})
+LIST_PARAMETERS = (
+    "allowWatchBookmarks",
+    "continue",
+    "fieldSelector",
+    "labelSelector",
+    "limit",
+    "resourceVersion",
+    "resourceVersionMatch",
+    "sendInitialEvents",
+    "timeoutSeconds",
+    "watch",
+)
+WRITE_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation")
+DELETE_PARAMETERS = (
+    "dryRun",
+    "gracePeriodSeconds",
+    "ignoreStoreReadErrorWithClusterBreakingPotential",
+    "orphanDependents",
+    "propagationPolicy",
+)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one path.
+
+    `group_version_kind` is (group, version, kind); body and answer are definition names.
+    """
+
+    method: str
+    action: str
+    identity: str
+    tag: str
+    summary: str
+    group_version_kind: tuple[str, str, str]
+    parameters: tuple[str, ...] = ()
+    body: str = ""
+    answer: str = ""
+    created: bool = False
+    stream: bool = False
+
+
+@dataclass(frozen=True)
+class PathItem:
+    path: str
+    parameters: tuple[str, ...]
+    operations: tuple[Operation, ...]
+
+
+def definition(group: str, version: str, kind: str) -> str:
+    """The definition name of a kind, "" when the schema does not know it (the options of streams)."""
+    return by_group_version_kind().get((group, version, kind), "")
+
+
+def paths(kinds: Iterable[Kind]) -> Iterator[PathItem]:
+    """Every resource path of the kinds, collections first."""
+    for kind in kinds:
+        yield from _Kind(kind).paths()
+
+
+class _Kind:
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        group = kind.group.removesuffix(".k8s.io") or "core"
+        self.tag = f"{group.replace('.', '').replace('-', '')}_{kind.version}"
+        words = "".join(part.capitalize() for part in group.split("."))
+        self.title = words + kind.version.capitalize()
+        self.own = (kind.group, kind.version, kind.kind)
+        self.type = definition(*self.own)
+        self.list_type = definition(kind.group, kind.version, kind.list_kind)
+
+    def paths(self) -> Iterator[PathItem]:
+        scope: tuple[str, ...] = ("namespace",) if self.kind.namespaced else ()
+        collection = self.kind.path("{namespace}" if scope else None)
+        if operations := self._collection():
+            yield PathItem(collection, scope, operations)
+        if operations := self._object():
+            yield PathItem(f"{collection}/{{name}}", ("name", *scope), operations)
+        for sub in self.kind.subresources.values():
+            path = f"{collection}/{{name}}/{sub.name}"
+            operations = self._subresource(sub)
+            yield PathItem(path, ("name", *scope), operations)
+            if sub.name == "proxy":
+                yield PathItem(path + "/{path}", ("name", *scope, "path"), operations)
+        if scope and "list" in self.kind.verbs:
+            yield PathItem(self.kind.path(), (), (self._list("ForAllNamespaces"),))
+
+    def _name(self, verb: str, suffix: str = "", namespaced: bool | None = None) -> str:
+        inside = self.kind.namespaced if namespaced is None else namespaced
+        return f"{verb}{self.title}{'Namespaced' if inside else ''}{self.kind.kind}{suffix}"
+
+    def _list(self, suffix: str = "") -> Operation:
+        identity = self._name("list", suffix, namespaced=False if suffix else None)
+        text = f"list or watch objects of kind {self.kind.kind}"
+        return Operation(
+            "get", "list", identity, self.tag, text, self.own, LIST_PARAMETERS, answer=self.list_type
+        )
+
+    def _collection(self) -> tuple[Operation, ...]:
+        kind, out = self.kind, []
+        if "list" in kind.verbs:
+            out.append(self._list())
+        if "create" in kind.verbs:
+            text = f"create a {kind.kind}"
+            out.append(
+                Operation(
+                    "post", "post", self._name("create"), self.tag, text, self.own, WRITE_PARAMETERS,
+                    body=self.type, answer=self.type, created=True,
+                )
+            )  # fmt: skip
+        if "deletecollection" in kind.verbs:
+            text, identity = f"delete collection of {kind.kind}", self._name("deleteCollection")
+            parameters = tuple(sorted({*LIST_PARAMETERS[1:-2], "timeoutSeconds", *DELETE_PARAMETERS}))
+            out.append(
+                Operation(
+                    "delete", "deletecollection", identity, self.tag, text, self.own, parameters,
+                    body=DELETE_OPTIONS, answer=STATUS,
+                )
+            )  # fmt: skip
+        return tuple(out)
+
+    def _object(self) -> tuple[Operation, ...]:
+        out = list(self._reads_and_writes(self.kind.verbs, self.own, self.type, ""))
+        if "delete" in self.kind.verbs:
+            text = f"delete a {self.kind.kind}"
+            out.append(
+                Operation(
+                    "delete", "delete", self._name("delete"), self.tag, text, self.own, DELETE_PARAMETERS,
+                    body=DELETE_OPTIONS, answer=STATUS,
+                )
+            )  # fmt: skip
+        return tuple(out)
+
+    def _reads_and_writes(
+        self, verbs: frozenset[str], identity: tuple[str, str, str], type_: str, suffix: str
+    ) -> Iterator[Operation]:
+        about = (
+            f"{suffix.lower()} of the specified {self.kind.kind}"
+            if suffix
+            else f"the specified {self.kind.kind}"
+        )
+        if "get" in verbs:
+            name = self._name("read", suffix)
+            yield Operation("get", "get", name, self.tag, f"read {about}", identity, answer=type_)
+        for verb, method, action, word in WRITES:
+            if verb in verbs:
+                patch = verb == "patch"
+                text = f"{'partially update' if patch else 'replace'} {about}"
+                parameters = (*WRITE_PARAMETERS, "force") if patch else WRITE_PARAMETERS
+                yield Operation(
+                    method, action, self._name(word, suffix), self.tag, text, identity, parameters,
+                    body=PATCH if patch else type_, answer=type_, created=True,
+                )  # fmt: skip
+
+    def _subresource(self, sub: Subresource) -> tuple[Operation, ...]:
+        identity = (sub.group, sub.version, sub.kind) if sub.version else (*self.own[:2], sub.kind)
+        type_ = definition(*identity)
+        suffix = sub.name.capitalize()
+        if sub.name in STREAMS:
+            return tuple(self._connect(sub, CONNECT_METHODS[verb], identity) for verb in sorted(sub.verbs))
+        if sub.name == "log":
+            text, name = f"read log of the specified {self.kind.kind}", self._name("read", suffix)
+            return (Operation("get", "get", name, self.tag, text, self.own, LOG_PARAMETERS, stream=True),)
+        if sub.verbs == frozenset({"create"}):
+            text, name = f"create {sub.name} of a {self.kind.kind}", self._name("create", suffix)
+            return (
+                Operation(
+                    "post", "post", name, self.tag, text, identity, WRITE_PARAMETERS,
+                    body=type_, answer=type_, created=True,
+                ),
+            )  # fmt: skip
+        return tuple(self._reads_and_writes(sub.verbs, identity, type_, suffix))
+
+    def _connect(self, sub: Subresource, method: str, identity: tuple[str, str, str]) -> Operation:
+        name = self._name(f"connect{method.capitalize()}", sub.name.capitalize())
+        text = f"connect {method.upper()} requests to {sub.name} of {self.kind.kind}"
+        return Operation(method, "connect", name, self.tag, text, identity, stream=True)
+
+
+LOG_PARAMETERS = (
+    "container",
+    "follow",
+    "insecureSkipTLSVerifyBackend",
+    "limitBytes",
+    "previous",
+    "sinceSeconds",
+    "stream",
+    "tailLines",
+    "timestamps",
+)

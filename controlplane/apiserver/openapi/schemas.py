@@ -1,0 +1,157 @@
+"""The API's type definitions as OpenAPI schemas.
+
+The source is kubernetes-validate's `_definitions.json` (JSON Schema). Against upstream's own documents it
+says `type: [T, "null"]` for `type: T`, points to `#/$defs/`, adds enums to apiVersion and kind, and spells
+Quantity and IntOrString as unions; all of that is undone here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from apimachinery.objects import loads
+
+Schema = dict[str, Any]
+SOURCE_VERSION = "v1.36.0"
+V3_PREFIX = "#/components/schemas/"
+V2_PREFIX = "#/definitions/"
+QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+UNIONS_V3: dict[str, Schema] = {
+    QUANTITY: {"oneOf": [{"type": "string"}, {"type": "number"}]},
+    INT_OR_STRING: {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]},
+}
+UNIONS_V2: dict[str, Schema] = {
+    QUANTITY: {"type": "string"},
+    INT_OR_STRING: {"format": "int-or-string", "type": "string"},
+}
+KEPT = ("description", "format", "required", "default")
+
+
+class SchemaMissing(Exception):
+    """The package that ships the API's schemas is not installed, or lacks our version."""
+
+
+@lru_cache(maxsize=1)
+def definitions() -> Mapping[str, Schema]:
+    """Every type of the API by its full name ("io.k8s.api.core.v1.Pod"), as shipped: never change it."""
+    # The package itself takes a tenth of a second to import and is not needed to read its data.
+    spec = importlib.util.find_spec("kubernetes_validate")
+    if spec is None or spec.origin is None:
+        raise SchemaMissing("kubernetes-validate is not installed: the API's schemas come from it")
+    path = (
+        Path(spec.origin).parent / "kubernetes-json-schema" / f"{SOURCE_VERSION}-local" / "_definitions.json"
+    )
+    try:
+        found: Mapping[str, Schema] = loads(path.read_bytes())["$defs"]
+    except OSError as error:
+        raise SchemaMissing(f"cannot read {path}: {error.strerror}") from error
+    return found
+
+
+@lru_cache(maxsize=1)
+def by_group_version_kind() -> Mapping[tuple[str, str, str], str]:
+    """(group, version, kind) -> definition name, for the types that carry exactly one."""
+    found: dict[tuple[str, str, str], str] = {}
+    for name, schema in definitions().items():
+        identities = schema.get("x-kubernetes-group-version-kind") or []
+        if len(identities) == 1:
+            found[(identities[0]["group"], identities[0]["version"], identities[0]["kind"])] = name
+    return found
+
+
+def description(reference: str) -> str:
+    """The text of `core.v1.PodStatus#podIP`: a definition without its prefix, and one of its properties."""
+    short, _, field = reference.partition("#")
+    for prefix in ("io.k8s.api.", "io.k8s.apimachinery.pkg.apis."):
+        if found := definitions().get(prefix + short):
+            return str(found["properties"][field].get("description", ""))
+    raise KeyError(reference)
+
+
+def convert_v3(name: str) -> Schema:
+    """One definition as an OpenAPI v3 schema."""
+    source = definitions()[name]
+    if name in UNIONS_V3:
+        return _described(source, UNIONS_V3[name])
+    return _convert(source, V3_PREFIX)
+
+
+def convert_v2(name: str) -> Schema:
+    """One definition as a Swagger 2.0 schema."""
+    source = definitions()[name]
+    if name in UNIONS_V2:
+        return _described(source, UNIONS_V2[name])
+    return _convert(source, V2_PREFIX)
+
+
+def closure(roots: Iterable[str]) -> list[str]:
+    """The roots and everything they refer to, sorted by name."""
+    seen: set[str] = set()
+    todo = [root for root in roots if root in definitions()]
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo += [other for other in references(definitions()[name]) if other not in seen]
+    return sorted(seen)
+
+
+def references(schema: Any) -> Iterator[str]:
+    """Names of the definitions that a schema points to, at any depth."""
+    if isinstance(schema, dict):
+        if isinstance(target := schema.get("$ref"), str):
+            yield target.rpartition("/")[2]
+        for value in schema.values():
+            yield from references(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from references(value)
+
+
+def _described(source: Schema, shape: Schema) -> Schema:
+    return {"description": source["description"], **shape} if "description" in source else dict(shape)
+
+
+def _convert(source: Schema, prefix: str) -> Schema:
+    out: Schema = {key: source[key] for key in KEPT if key in source}
+    out |= {key: value for key, value in source.items() if key.startswith("x-kubernetes-")}
+    if kind := _type(source.get("type")):
+        out["type"] = kind
+    if "$ref" in source:
+        return _refer(out, prefix + source["$ref"].rpartition("/")[2], prefix)
+    if "items" in source:
+        out["items"] = _convert(source["items"], prefix)
+    if isinstance(source.get("additionalProperties"), dict):
+        out["additionalProperties"] = _convert(source["additionalProperties"], prefix)
+    if "properties" in source:
+        out["properties"] = {
+            key: _property(key, value, prefix) for key, value in source["properties"].items()
+        }
+    return out
+
+
+def _property(name: str, source: Schema, prefix: str) -> Schema:
+    out = _convert(source, prefix)
+    # The shipped schemas pin apiVersion and kind to constants; upstream's documents do not.
+    if "enum" in source and name not in ("apiVersion", "kind"):
+        out["enum"] = source["enum"]
+    return out
+
+
+def _refer(out: Schema, target: str, prefix: str) -> Schema:
+    # OpenAPI v3.0 ignores whatever stands beside a $ref; upstream wraps it in allOf to keep the description.
+    out.pop("type", None)
+    if prefix == V3_PREFIX and out:
+        return {**out, "allOf": [{"$ref": target}]}
+    return {**out, "$ref": target}
+
+
+def _type(found: Any) -> str:
+    if isinstance(found, list):
+        return str(next((t for t in found if t != "null"), ""))
+    return str(found or "")

@@ -1,0 +1,210 @@
+import asyncio
+import datetime
+
+import jwt
+import pytest
+
+from apimachinery import pki
+from apimachinery.errors import BadRequest, Forbidden, Unauthorized
+from controlplane.apiserver.authn import certificates, impersonation, keys, service_account, token_file
+from controlplane.apiserver.authn.authenticator import Authenticator, TokenSettings
+from controlplane.apiserver.authz.chain import refusal
+from controlplane.apiserver.request import Decision, Request, User
+
+ISSUER = "https://issuer.example.com"
+NOW = 1_800_000_000
+
+
+class Transport:
+    def __init__(self, subject=()):
+        self.subject = subject
+
+    def get_extra_info(self, name):
+        return {"subject": self.subject} if name == "peercert" and self.subject else None
+
+
+def request(headers=(), transport=None):
+    class Headers(dict):
+        def get(self, key, default=None):
+            return next((v for k, v in self.items() if k.lower() == key.lower()), default)
+
+    return Request(
+        method="GET", path="/", verb="get", group="", version="", resource="", subresource="", namespace="",
+        name="", tail="", kind=None, query={}, raw_query="", headers=Headers(headers), user=None, body=None,
+        stream=None, transport=transport,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def signing():
+    return keys.load_signing_key(pki.service_account_key())
+
+
+@pytest.fixture
+def objects():
+    return {
+        ("ServiceAccount", "ns", "robot"): {"metadata": {"name": "robot", "uid": "sa-1"}},
+        ("Pod", "ns", "p"): {"metadata": {"name": "p", "uid": "pod-1"}},
+    }
+
+
+@pytest.fixture
+def authenticator(signing, objects):
+    async def authorize(user, wanted):
+        return Decision(user.name == "root", "" if user.name == "root" else "no way")
+
+    tokens = TokenSettings(
+        (ISSUER,), (ISSUER,), {signing.public.key_id: signing.public}, lambda *key: objects.get(key)
+    )
+    return Authenticator(tokens, {"s3cret": User("root", "u1", ("g1",))}, authorize, refusal)
+
+
+def ask(authenticator, asked):
+    return asyncio.run(authenticator(asked))
+
+
+def grant(**changes):
+    now = int(datetime.datetime.now().timestamp())
+    values = {
+        "namespace": "ns", "name": "robot", "uid": "sa-1", "audiences": (ISSUER,), "issued": now,
+        "expires": now + 600,
+        "warn_after": 0, "token_id": "id-1", "bound": service_account.Bound(pod_name="p", pod_uid="pod-1"),
+    }  # fmt: skip
+    return service_account.Grant(**{**values, **changes})
+
+
+def token(signing, **changes):
+    return service_account.sign(signing, service_account.claims(ISSUER, grant(**changes)))
+
+
+def bearer(value):
+    return {"Authorization": f"Bearer {value}"}
+
+
+def test_certificate_gives_common_name_and_every_organization():
+    subject = (
+        (("organizationName", "system:nodes"),),
+        (("organizationName", "b"),),
+        (("commonName", "system:node:a"),),
+    )
+    user = certificates.user_of({"subject": subject}, b"der")
+    assert (user.name, user.groups) == ("system:node:a", ("system:nodes", "b"))
+    assert user.extra["authentication.kubernetes.io/credential-id"][0].startswith("X509SHA256=")
+    assert certificates.user_of({"subject": ((("organizationName", "x"),),)}) is None
+
+
+def test_token_file_reads_quoted_groups_and_names_bad_lines():
+    users = token_file.parse(["# comment", "", 't1,ann,1,"a,b"', "t2,bob,2"])
+    assert users["t1"] == User("ann", "1", ("a", "b"))
+    assert users["t2"].groups == ()
+    with pytest.raises(token_file.TokenFileError, match="entry 1"):
+        token_file.parse(["only,two"])
+    with pytest.raises(token_file.TokenFileError, match="twice"):
+        token_file.parse(["t,a,1", "t,b,2"])
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+def test_key_set_verifies_what_the_key_signed(algorithm, signing):
+    pem = pki.service_account_key() if algorithm == "RS256" else pki.new_ca("x").key_pem
+    key = keys.load_signing_key(pem)
+    assert key.public.algorithm == algorithm
+    text = service_account.sign(key, service_account.claims(ISSUER, grant()))
+    found = jwt.PyJWKSet.from_dict(keys.key_set((key.public,)))[key.public.key_id]
+    assert (
+        jwt.decode(text, found.key, algorithms=[algorithm], audience=ISSUER)["sub"]
+        == "system:serviceaccount:ns:robot"
+    )
+    with pytest.raises(service_account.TokenInvalid):
+        service_account.verify(text, {"k": signing.public}, (ISSUER,), (ISSUER,))
+
+
+def test_key_file_that_is_no_key():
+    with pytest.raises(keys.KeyFileError):
+        keys.load_signing_key(b"nonsense")
+
+
+def test_service_account_token_names_account_groups_and_pod(authenticator, signing):
+    user = ask(authenticator, request(bearer(token(signing))))
+    assert user.name == "system:serviceaccount:ns:robot"
+    assert user.uid == "sa-1"
+    assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated")
+    assert user.extra["authentication.kubernetes.io/pod-name"] == ("p",)
+    assert user.extra["authentication.kubernetes.io/credential-id"] == ("JTI=id-1",)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"audiences": ("someone else",)},
+        {"expires": 1},
+        {"uid": "an older account"},
+        {"name": "gone"},
+        {"bound": service_account.Bound(pod_name="p", pod_uid="an older pod")},
+        {"bound": service_account.Bound(secret_name="gone")},
+    ],
+)
+def test_tokens_that_are_no_good(authenticator, signing, changes):
+    with pytest.raises(Unauthorized):
+        ask(authenticator, request(bearer(token(signing, **changes))))
+
+
+def test_token_dies_with_its_pod_though_its_signature_was_cached(authenticator, signing, objects):
+    text = token(signing)
+    assert ask(authenticator, request(bearer(text)))
+    del objects[("Pod", "ns", "p")]
+    with pytest.raises(Unauthorized):
+        ask(authenticator, request(bearer(text)))
+
+
+def test_deleted_pod_keeps_its_token_for_a_minute(authenticator, signing, objects):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    text = token(signing)
+    for seconds, good in ((30, True), (90, False)):
+        stamp = (now - datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        objects[("Pod", "ns", "p")]["metadata"]["deletionTimestamp"] = stamp
+        assert (authenticator.user_of_token(text) is not None) == good
+
+
+def test_unsigned_token_is_refused(authenticator):
+    forged = jwt.encode(service_account.claims(ISSUER, grant()), None, algorithm="none")
+    with pytest.raises(Unauthorized):
+        ask(authenticator, request(bearer(forged)))
+
+
+def test_wrong_token_is_refused_even_with_a_good_certificate(authenticator):
+    with pytest.raises(Unauthorized):
+        ask(authenticator, request(bearer("wrong"), Transport(((("commonName", "root"),),))))
+
+
+def test_no_credentials_is_anonymous(authenticator):
+    user = ask(authenticator, request())
+    assert (user.name, user.groups) == ("system:anonymous", ("system:unauthenticated",))
+
+
+def test_impersonation_needs_permission_for_every_part(authenticator):
+    headers = {**bearer("s3cret"), "Impersonate-User": "ann", "Impersonate-Group": "g"}
+    assert (ask(authenticator, request(headers))).groups == ("g", "system:authenticated")
+    with pytest.raises(
+        Forbidden, match='users "ann" is forbidden: User "system:anonymous" cannot impersonate'
+    ):
+        ask(authenticator, request({"Impersonate-User": "ann"}))
+
+
+def test_impersonation_headers():
+    wanted = impersonation.parse(
+        [("Impersonate-User", "a"), ("impersonate-extra-a%2Fb", "c"), ("Impersonate-Uid", "7")]
+    )
+    assert (wanted.name, wanted.uid, dict(wanted.extra)) == ("a", "7", {"a/b": ("c",)})
+    assert impersonation.parse([("Accept", "x"), ("Impersonate-User", "")]) is None
+    with pytest.raises(BadRequest, match=r'Groups:\[\]string\{"x"\}.* without impersonating a user name'):
+        impersonation.parse([("Impersonate-Group", "x")])
+
+
+def test_impersonated_service_account_gets_its_groups():
+    user = impersonation.user_of(impersonation.Wanted("system:serviceaccount:ns:a"))
+    assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated")
+    kinds = [
+        (c.resource, c.namespace, c.name)
+        for c in impersonation.checks(impersonation.Wanted("system:serviceaccount:ns:a"))
+    ]
+    assert kinds == [("serviceaccounts", "ns", "a")]
