@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -69,3 +71,28 @@ async def run(
     if check and process.returncode != 0:
         raise CommandError(argv, process.returncode, stderr.decode(errors="replace"), stdin)
     return Result(tuple(argv), process.returncode, stdout, stderr)
+
+
+def start(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> int:
+    """Start a program that outlives the call, in a session of its own; returns its pid.
+
+    Its output is appended to ``log``, its input is empty, its signals are the defaults. The caller waits for
+    it (``os.waitpid``). Raises CommandError when there is no such program.
+    """
+    program = shutil.which(argv[0])
+    if program is None:
+        raise CommandError(argv, None, "cannot start: no such program", None)
+    output = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    return os.posix_spawn(
+        program,
+        list(argv),
+        dict(os.environ if env is None else env),
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), output, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD, signal.SIGHUP],
+    )

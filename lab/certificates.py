@@ -1,0 +1,131 @@
+"""The lab's authorities, everyone's certificate and kubeconfig. Made once; later calls find them on disk.
+
+Least privilege by upstream's names: each daemon has the user and groups that upstream's default roles and
+the Node authorizer know (kubernetes.io "PKI certificates and requirements").
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from apimachinery import kubeconfig, pki
+from apimachinery.kit.files import write_atomic
+from lab import names
+from lab.paths import Paths
+from lab.spec import Node, Spec
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A client of the API server: the kubeconfig's file name, the user and its groups."""
+
+    file: str
+    user: str
+    groups: tuple[str, ...] = ()
+
+
+SCHEDULER = Identity("scheduler.kubeconfig", "system:kube-scheduler")
+CONTROLLERS = Identity("controllers.kubeconfig", "system:kube-controller-manager", ("system:masters",))
+PROXY = Identity("proxy.kubeconfig", "system:kube-proxy")
+ADMIN = Identity("admin.kubeconfig", "kubernetes-admin", ("system:masters",))
+
+
+def node_identity(node: Node) -> Identity:
+    """The agent's identity, which the Node authorizer confines to its own node."""
+    return Identity(f"{node.name}.kubeconfig", f"system:node:{node.name}", ("system:nodes",))
+
+
+class Authority:
+    """The lab's certificate authority and what it has issued."""
+
+    def __init__(self, paths: Paths, spec: Spec) -> None:
+        self._paths = paths
+        self._spec = spec
+        self._ca = self._pair("ca", lambda: pki.new_ca(f"wherry-{spec.name}"))
+
+    @property
+    def ca_file(self) -> Path:
+        """The authority's certificate."""
+        return self._paths.pki / "ca.crt"
+
+    def server(self) -> tuple[Path, Path]:
+        """The API server's certificate and key."""
+        spec = self._spec
+        hosts = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost")
+        dns = (*hosts, "kubernetes.default.svc.cluster.local")
+        addresses = (spec.gateway, spec.service_ip, "127.0.0.1")
+        self._pair(
+            "apiserver",
+            lambda: pki.issue(self._ca, "kube-apiserver", dns=dns, ips=addresses, server=True),
+        )
+        return self._files("apiserver")
+
+    def kubelet_client(self) -> tuple[Path, Path]:
+        """How the API server proves itself to agents."""
+        self._pair(
+            "apiserver-kubelet-client",
+            lambda: pki.issue(
+                self._ca, "kube-apiserver-kubelet-client", organizations=("system:masters",), client=True
+            ),
+        )
+        return self._files("apiserver-kubelet-client")
+
+    def agent(self, node: Node) -> tuple[Path, Path]:
+        """An agent's serving certificate."""
+        address = self._spec.address(node)
+        self._pair(
+            f"{node.name}-serving",
+            lambda: pki.issue(
+                self._ca,
+                f"system:node:{node.name}",
+                organizations=("system:nodes",),
+                dns=(node.name,),
+                ips=(address, "127.0.0.1"),
+                server=True,
+            ),
+        )
+        return self._files(f"{node.name}-serving")
+
+    def service_account_key(self) -> Path:
+        """The key that signs service account tokens."""
+        path = self._paths.pki / "service-account.key"
+        if not path.exists():
+            write_atomic(path, pki.service_account_key())
+        return path
+
+    def kubeconfig(self, identity: Identity, path: Path | None = None) -> Path:
+        """The kubeconfig of one identity, written when it is not there."""
+        path = path or self._paths.settings / identity.file
+        if not path.exists():
+            pair = pki.issue(self._ca, identity.user, organizations=identity.groups, client=True)
+            cluster = kubeconfig.Cluster(self._spec.server, ca=self._ca.cert_pem, cert=pair.cert_pem, key=pair.key_pem)
+            kubeconfig.write(path, cluster, names.context(self._spec.name), identity.user)
+        return path
+
+    def admin(self) -> Path:
+        """The administrator's kubeconfig, owned by the person who called sudo."""
+        path = self.kubeconfig(ADMIN, self._paths.kubeconfig)
+        owner, group = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+        if owner.isdigit() and group.isdigit():
+            os.chown(path, int(owner), int(group))
+        return path
+
+    def forget(self, node: Node) -> None:
+        """Remove a node's keys."""
+        for path in (*self._files(f"{node.name}-serving"), self._paths.settings / node_identity(node).file):
+            path.unlink(missing_ok=True)
+
+    def _files(self, name: str) -> tuple[Path, Path]:
+        return self._paths.pki / f"{name}.crt", self._paths.pki / f"{name}.key"
+
+    def _pair(self, name: str, make: object) -> pki.KeyPair:
+        certificate, key = self._files(name)
+        if not (certificate.exists() and key.exists()):
+            assert callable(make)
+            pair = make()
+            # The key first: a certificate on disk always has its key.
+            write_atomic(key, pair.key_pem, 0o600)
+            write_atomic(certificate, pair.cert_pem, 0o644)
+        return pki.KeyPair(certificate.read_bytes(), key.read_bytes())

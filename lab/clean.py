@@ -1,0 +1,112 @@
+"""Ending what a node leaves: containers, shims, mounts, cgroups. For a node that stopped well this finds nothing.
+
+Nothing here asks a daemon: it must work when every daemon of the node is dead. What belongs to a node is
+known by paths and names that only that node has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+DEADLINE = 10.0
+_MNT_DETACH = 2
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def cgroup_directories(name: str) -> list[Path]:
+    """The cgroup ``name`` in every hierarchy that is mounted: v2, v1 controllers, or both."""
+    candidates = [CGROUPS / name, *(CGROUPS.glob(f"*/{name}"))]
+    return [path for path in candidates if path.is_dir()]
+
+
+def processes_of_cgroup(name: str) -> set[int]:
+    """Every process in the cgroup or below it."""
+    found: set[int] = set()
+    for top in cgroup_directories(name):
+        for file in (top / "cgroup.procs", *top.glob("**/cgroup.procs")):
+            with contextlib.suppress(OSError):
+                found.update(int(line) for line in file.read_text(encoding="ascii").split())
+    return found
+
+
+def processes_naming(text: str) -> set[int]:
+    """Processes whose command line holds ``text``: a path that only one node's shims are given."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            if text.encode() in (entry / "cmdline").read_bytes() and int(entry.name) != os.getpid():
+                found.add(int(entry.name))
+    return found
+
+
+async def kill(find: Iterable[object]) -> None:
+    """SIGKILL what the finders (callables that return pids) find, until they find nothing."""
+    finders = [finder for finder in find if callable(finder)]
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        pids = {pid for finder in finders for pid in finder()}
+        if not pids or time.monotonic() > deadline:
+            return
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await asyncio.sleep(0.02)
+
+
+def mounts_below(directory: Path) -> list[str]:
+    """Mount points at or below ``directory``, innermost first."""
+    prefix = str(directory)
+    points = []
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        point = line.split()[4].encode().decode("unicode_escape")
+        if point == prefix or point.startswith(prefix + "/"):
+            points.append(point)
+    return points[::-1]
+
+
+def unmount_below(directory: Path) -> None:
+    """Unmount everything at or below ``directory``."""
+    for point in mounts_below(directory):
+        _libc.umount2(os.fsencode(point), _MNT_DETACH)
+
+
+def remove_tree(directory: Path) -> None:
+    """Delete a directory, but never through a mount: raises OSError when one is left below it."""
+    unmount_below(directory)
+    left = mounts_below(directory)
+    if left:
+        raise OSError(f"{left[0]} is still mounted; unmount it, then run the command again")
+    shutil.rmtree(directory, ignore_errors=False) if directory.exists() else None
+
+
+def remove_cgroup(name: str) -> None:
+    """Remove the cgroup and everything below it, from every hierarchy. Its processes must have ended."""
+    for top in cgroup_directories(name):
+        below = sorted((path for path in top.glob("**/") if path.is_dir()), key=lambda p: -len(p.parts))
+        for path in below:
+            with contextlib.suppress(FileNotFoundError):
+                _remove_when_empty(path)
+
+
+def _remove_when_empty(path: Path) -> None:
+    """rmdir, patient while the kernel still takes the last processes apart (EBUSY)."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        try:
+            path.rmdir()
+            return
+        except OSError:
+            if not path.exists() or time.monotonic() > deadline:
+                return
+            time.sleep(0.02)

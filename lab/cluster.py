@@ -1,0 +1,269 @@
+"""Bringing a lab up and taking it down, step by step. Every step may be repeated: an interrupted ``up`` goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from apimachinery import errors, kubeconfig
+from apimachinery.client import Client
+from apimachinery.kinds import NODE
+from apimachinery.kit import command
+from apimachinery.objects import name as name_of
+from lab import clean, components, names, network, node, state, supervisor, uplink
+from lab.certificates import CONTROLLERS, PROXY, SCHEDULER, Authority
+from lab.paths import Paths
+from lab.progress import Progress
+from lab.spec import Node, Spec
+from lab.supervision import SOURCE, Supervision
+
+READY_DEADLINE = 90.0
+API_DEADLINE = 30.0
+CLEANUP_DEADLINE = 30.0
+
+
+class ClusterError(Exception):
+    """The lab did not come up; the message says which part, and which command shows why."""
+
+
+async def up(spec: Spec, paths: Paths, progress: Progress) -> None:
+    """From a spec to Ready nodes and an answering VIP."""
+    with progress.step("network: ranges fenced, bridge, way out"):
+        await _prepare(spec, paths)
+    supervision = Supervision(paths)
+    with progress.step("control plane: certificates, API server, scheduler, controllers"):
+        authority = await asyncio.to_thread(_certify, spec, paths)
+        await supervision.ensure()
+        for component in components.control_plane(spec, paths):
+            node.write_settings(component)
+            await supervision.start(component.process)
+    running = [each for each in spec.nodes if not each.stopped]
+    with progress.step(f"nodes: {', '.join(each.name for each in running)}"):
+        await asyncio.gather(*(node.start(spec, paths, each, authority, supervision) for each in running))
+    with progress.step("API server answers"):
+        client = await _client(spec, paths)
+    try:
+        with progress.step(f"{len(running)} nodes Ready"):
+            await _nodes_ready(client, paths, running)
+        with progress.step(f"first Service answers at {spec.service_ip}"):
+            await _service_answers(spec, paths)
+    finally:
+        await client.close()
+
+
+async def _prepare(spec: Spec, paths: Paths) -> None:
+    for directory, mode in (
+        (paths.state, 0o755),
+        (paths.run, 0o711),
+        (paths.logs, 0o755),
+        (paths.pki, 0o700),
+        (paths.settings, 0o700),
+        (paths.apiserver, 0o700),
+    ):
+        directory.mkdir(mode=mode, parents=True, exist_ok=True)
+    state.save(paths, spec)
+    await asyncio.to_thread(network.fence, spec)
+    await asyncio.to_thread(network.make_bridge, spec)
+    await uplink.open_way(spec)
+
+
+def _certify(spec: Spec, paths: Paths) -> Authority:
+    authority = Authority(paths, spec)
+    authority.server()
+    authority.kubelet_client()
+    authority.service_account_key()
+    for identity in (SCHEDULER, CONTROLLERS, PROXY):
+        authority.kubeconfig(identity)
+    authority.admin()
+    return authority
+
+
+async def _until(deadline: float, attempt: Callable[[], object], pause: float = 0.05) -> bool:
+    """Try until it gives true, or the deadline (monotonic) passes."""
+    while True:
+        result = attempt()
+        if asyncio.iscoroutine(result):
+            result = await result
+        if result:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(pause)
+
+
+async def _client(spec: Spec, paths: Paths) -> Client:
+    """The administrator's client, once the API server is ready."""
+    client = Client.from_kubeconfig(paths.kubeconfig, user_agent="wherry-lab")
+
+    async def ready() -> bool:
+        with contextlib.suppress(errors.ApiError, errors.Unreachable):
+            await client.request("GET", "/readyz", timeout=5)
+            return True
+        return False
+
+    if not await _until(time.monotonic() + API_DEADLINE, ready):
+        await client.close()
+        raise ClusterError(f"the API server does not answer at {spec.server}; look at `wherry logs apiserver`")
+    return client
+
+
+def is_ready(obj: dict[str, object]) -> bool:
+    """Whether a Node's Ready condition is True."""
+    status = obj.get("status") or {}
+    assert isinstance(status, dict)
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in status.get("conditions") or ())
+
+
+async def _nodes_ready(client: Client, paths: Paths, wanted: list[Node]) -> None:
+    """Watch until every wanted node is Ready."""
+    missing = {each.name for each in wanted}
+
+    async def watch() -> None:
+        listed = await client.list(NODE)
+        missing.difference_update(name_of(obj) for obj in listed["items"] if is_ready(obj))
+        if not missing:
+            return
+        async for _, obj in client.watch(NODE, resource_version=listed["metadata"]["resourceVersion"]):
+            if is_ready(obj):
+                missing.discard(name_of(obj))
+            if not missing:
+                return
+
+    try:
+        await asyncio.wait_for(watch(), READY_DEADLINE)
+    except asyncio.TimeoutError:
+        late = sorted(missing)
+        raise ClusterError(
+            f"not Ready after {READY_DEADLINE:.0f} s: {', '.join(late)}; "
+            f"look at `wherry logs {late[0]}/agent` and `kubectl describe node {late[0]}`"
+        ) from None
+
+
+async def _service_answers(spec: Spec, paths: Paths) -> None:
+    """The Service ``kubernetes`` answers on its cluster IP, from the host."""
+    context = kubeconfig.load(paths.kubeconfig).ssl_context()
+
+    async def answers() -> bool:
+        with contextlib.suppress(OSError, ssl.SSLError, asyncio.TimeoutError):
+            opening = asyncio.open_connection(spec.service_ip, 443, ssl=context)
+            _, writer = await asyncio.wait_for(opening, 1)
+            writer.close()
+            return True
+        return False
+
+    if not await _until(time.monotonic() + API_DEADLINE, answers, 0.02):
+        raise ClusterError(f"no answer from {spec.service_ip}:443; look at `wherry logs hostnet`")
+
+
+async def add_node(spec: Spec, paths: Paths, name: str | None, progress: Progress) -> tuple[Spec, Node]:
+    """One node more, Ready."""
+    grown, added = spec.with_node(name)
+    state.save(paths, grown)
+    await start_node(grown, paths, added, progress)
+    return grown, added
+
+
+async def start_node(spec: Spec, paths: Paths, chosen: Node, progress: Progress) -> None:
+    """Switch a node on and wait until it is Ready."""
+    supervision = Supervision(paths)
+    authority = Authority(paths, spec)
+    with progress.step(f"{chosen.name}: network, containerd, agent, proxy"):
+        await supervision.ensure()
+        await node.start(spec, paths, chosen, authority, supervision)
+    client = await _client(spec, paths)
+    try:
+        with progress.step(f"{chosen.name} Ready"):
+            await _nodes_ready(client, paths, [chosen])
+    finally:
+        await client.close()
+
+
+async def stop_node(spec: Spec, paths: Paths, chosen: Node, progress: Progress) -> None:
+    """Switch a node off as a power cut would; its Node object stays."""
+    with progress.step(f"{chosen.name}: switched off"):
+        state.save(paths, spec.switched(chosen.name, True))
+        await node.stop(spec, paths, chosen, Supervision(paths))
+
+
+async def remove_node(spec: Spec, paths: Paths, chosen: Node, progress: Progress) -> None:
+    """Take a node out of the cluster and off the machine."""
+    with progress.step(f"{chosen.name}: stopped and removed"):
+        await node.stop(spec, paths, chosen, Supervision(paths))
+        client = await _client(spec, paths)
+        try:
+            with contextlib.suppress(errors.NotFound):
+                await client.delete(NODE, chosen.name)
+        finally:
+            await client.close()
+        await node.remove(spec, paths, chosen)
+        Authority(paths, spec).forget(chosen)
+        state.save(paths, spec.without(chosen.name))
+
+
+async def down(paths: Paths, spec: Spec | None, progress: Progress) -> None:
+    """Leave nothing. Works with every daemon dead, and on what a damaged state file left."""
+    with progress.step("processes stopped"):
+        await _stop_processes(paths)
+    if spec is not None:
+        with progress.step("containers, namespaces, links, rules, cgroups removed"):
+            await asyncio.gather(*(node.remove(spec, paths, each) for each in spec.nodes))
+            await _clean_host(spec, paths)
+    with progress.step("files removed"):
+        await asyncio.to_thread(_remove_files, paths)
+
+
+async def _stop_processes(paths: Paths) -> None:
+    supervision = Supervision(paths)
+    reports = await supervision.reports()
+    # The agents go at once: a stopping agent has nothing to save that a removed node would need.
+    await asyncio.gather(*(supervision.stop(report.process.name) for report in reports))
+    await supervision.quit()
+    with contextlib.suppress(OSError, ValueError):
+        for pid, ticks in supervisor.remembered(paths.supervisor_state):
+            if ticks and supervisor.start_ticks(pid) == ticks:
+                os.kill(pid, signal.SIGKILL)
+
+
+async def _clean_host(spec: Spec, paths: Paths) -> None:
+    settings = components.hostnet(spec, paths).settings_file
+    if settings is not None and settings.exists():
+        argv = [sys.executable, "-m", "lab.hostnet", "--config", str(settings), "--cleanup"]
+        environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+        await command.run(argv, timeout=CLEANUP_DEADLINE, env=environment, check=False)
+    last = not [lab for lab in state.labs() if lab != spec.name]
+    await uplink.close_way(spec, last)
+    await asyncio.to_thread(network.remove_bridge, spec)
+    await asyncio.to_thread(network.unfence, spec)
+
+
+def _remove_files(paths: Paths) -> None:
+    kubeconfig.remove(_user_kubeconfig(), names.context(paths.lab))
+    for directory in (paths.run, paths.state):
+        clean.remove_tree(directory)
+    for parent in (paths.run.parent, paths.state.parent):
+        with contextlib.suppress(OSError):
+            parent.rmdir()
+
+
+def merge_kubeconfig(paths: Paths) -> None:
+    """Add the lab's context to the kubeconfig of the person who called (also through sudo)."""
+    path = _user_kubeconfig()
+    kubeconfig.merge(path, kubeconfig.load(paths.kubeconfig), names.context(paths.lab))
+    owner, group = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if owner.isdigit() and group.isdigit():
+        for each in (path.parent, path):
+            shutil.chown(each, int(owner), int(group))
+
+
+def _user_kubeconfig() -> Path:
+    user = os.environ.get("SUDO_USER", "")
+    home = Path(f"~{user}").expanduser() if user else Path.home()
+    return home / ".kube" / "config"

@@ -1,0 +1,200 @@
+"""Which processes make a lab, and their settings. Pure: a spec and paths in, values out.
+
+::
+
+    host       apiserver   scheduler   controllers   hostnet (netproxy + routes of cni, for the host itself)
+    each node  containerd  agent (kubelet, and the CNI daemon beside it)   proxy (netproxy)
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apimachinery.kit import netns
+from lab import containerd, names
+from lab.certificates import CONTROLLERS, PROXY, SCHEDULER, node_identity
+from lab.paths import Paths
+from lab.process import Process
+from lab.spec import Node, Spec
+
+SCHEDULER_PORT, CONTROLLERS_PORT = 10259, 10257
+PROXY_HEALTH_PORT, PROXY_METRICS_PORT, AGENT_PORT = 10256, 10249, 10250
+# A node that falls silent is noticed and its pods are replaced within this many seconds, not upstream's 40
+# and 300: a lab is watched by a person.
+NODE_GRACE_SECONDS = 12.0
+LEASE_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Component:
+    """A process and the settings file it is given (None: it takes none)."""
+
+    process: Process
+    settings_file: Path | None = None
+    settings: dict[str, Any] | None = None
+
+
+def control_plane(spec: Spec, paths: Paths) -> list[Component]:
+    """The host's processes, in the order in which they are wanted."""
+    return [_apiserver(spec, paths), _scheduler(spec, paths), _controllers(spec, paths), hostnet(spec, paths)]
+
+
+def node_components(spec: Spec, paths: Paths, node: Node) -> list[Component]:
+    """A node's processes, containerd first."""
+    return [_containerd(spec, paths, node), agent(spec, paths, node), proxy(spec, paths, node)]
+
+
+def _apiserver(spec: Spec, paths: Paths) -> Component:
+    pki = paths.pki
+    settings = {
+        "data_dir": paths.apiserver,
+        "bind_host": spec.gateway,
+        "port": spec.api_port,
+        "advertise_address": spec.gateway,
+        "service_cidr": spec.service_cidr,
+        "tls_cert_file": pki / "apiserver.crt",
+        "tls_key_file": pki / "apiserver.key",
+        "client_ca_file": pki / "ca.crt",
+        "service_account_key_file": pki / "service-account.key",
+        "kubelet_client_cert_file": pki / "apiserver-kubelet-client.crt",
+        "kubelet_client_key_file": pki / "apiserver-kubelet-client.key",
+        "kubelet_ca_file": pki / "ca.crt",
+    }
+    return _python(paths, "apiserver", "controlplane.apiserver", settings)
+
+
+def _scheduler(spec: Spec, paths: Paths) -> Component:
+    settings = {
+        "kubeconfig": paths.settings / SCHEDULER.file,
+        "health_host": spec.gateway,
+        "health_port": SCHEDULER_PORT,
+    }
+    return _python(paths, "scheduler", "controlplane.scheduler", settings)
+
+
+def _controllers(spec: Spec, paths: Paths) -> Component:
+    settings = {
+        "kubeconfig": paths.settings / CONTROLLERS.file,
+        "cluster_cidr": spec.pod_cidr,
+        "node_cidr_mask": 24,
+        "root_ca_file": paths.pki / "ca.crt",
+        "health_host": spec.gateway,
+        "health_port": CONTROLLERS_PORT,
+        "node_monitor_grace": NODE_GRACE_SECONDS,
+        "node_monitor_period": 1.0,
+    }
+    return _python(paths, "controllers", "controlplane.controllers", settings)
+
+
+def hostnet(spec: Spec, paths: Paths) -> Component:
+    """Services and pod routes for the host itself, so that VIPs and pods answer there too."""
+    settings = {
+        "proxy": _proxy_settings(spec, paths, "", spec.gateway),
+        "network": _network_settings(spec, paths, ""),
+    }
+    return _python(paths, "hostnet", "lab.hostnet", settings)
+
+
+def _containerd(spec: Spec, paths: Paths, node: Node) -> Component:
+    config = paths.node_state(node.name) / "containerd.toml"
+    process = Process(
+        name=f"{node.name}/containerd",
+        argv=("containerd", "--config", str(config)),
+        log=str(paths.logs / f"{node.name}-containerd.log"),
+        node=node.name,
+        namespace=_namespace(spec, node),
+    )
+    return Component(process)
+
+
+def agent(spec: Spec, paths: Paths, node: Node) -> Component:
+    """The node's agent and, in the same process, its CNI daemon."""
+    state = paths.node_state(node.name)
+    settings = {
+        "agent": {
+            "node_name": node.name,
+            "node_ip": spec.address(node),
+            "kubeconfig": paths.settings / node_identity(node).file,
+            "root_dir": state / "agent",
+            "pod_log_dir": state / "pod-logs",
+            "cri_socket": paths.containerd_socket(node.name),
+            "cgroup_root": "/" + names.cgroup(spec.name, node.name),
+            "bind_address": spec.address(node),
+            "port": AGENT_PORT,
+            "tls_cert_file": paths.pki / f"{node.name}-serving.crt",
+            "tls_key_file": paths.pki / f"{node.name}-serving.key",
+            "client_ca_file": paths.pki / "ca.crt",
+            "lease_seconds": LEASE_SECONDS,
+        },
+        "network": _network_settings(spec, paths, node.name),
+    }
+    return _python(paths, "agent", "lab.nodeagent", settings, spec, node)
+
+
+def proxy(spec: Spec, paths: Paths, node: Node) -> Component:
+    """The node's netproxy."""
+    settings = _proxy_settings(spec, paths, node.name, spec.address(node))
+    return _python(paths, "proxy", "netproxy", settings, spec, node)
+
+
+def _proxy_settings(spec: Spec, paths: Paths, node: str, address: str) -> dict[str, Any]:
+    return {
+        "kubeconfig": paths.settings / PROXY.file,
+        "node_name": node,
+        "node_ips": [address],
+        "mode": spec.proxy_mode,
+        "cluster_cidr": spec.pod_cidr,
+        "service_cidr": spec.service_cidr,
+        "ipv6": False,
+        "bind_address": address,
+        "health_port": PROXY_HEALTH_PORT,
+        "metrics_bind_address": address,
+        "metrics_port": PROXY_METRICS_PORT,
+    }
+
+
+def _network_settings(spec: Spec, paths: Paths, node: str) -> dict[str, Any]:
+    run = paths.node_run(node or "host")
+    return {
+        "node_name": node,
+        "run_dir": run,
+        "conf_dir": containerd.cni_conf(paths, node or "host"),
+        "bin_dir": containerd.cni_bin(paths, node or "host"),
+        "data_dir": paths.node_state(node or "host") / "cni",
+        "cluster_cidr": [spec.pod_cidr],
+    }
+
+
+def _python(
+    paths: Paths,
+    name: str,
+    module: str,
+    settings: dict[str, Any],
+    spec: Spec | None = None,
+    node: Node | None = None,
+) -> Component:
+    """A daemon of ours: ``python -m module --config settings/name.yaml``."""
+    place = f"{node.name}-{name}" if node else name
+    file = paths.settings / f"{place}.yaml"
+    process = Process(
+        name=f"{node.name}/{name}" if node else name,
+        argv=(sys.executable, "-m", module, "--config", str(file)),
+        log=str(paths.logs / f"{place}.log"),
+        node=node.name if node else "",
+        namespace=_namespace(spec, node) if spec and node else "",
+    )
+    return Component(process, file, _plain(settings))
+
+
+def _namespace(spec: Spec, node: Node) -> str:
+    return str(netns.path_of(names.namespace(spec.name, node.name)))
+
+
+def _plain(value: Any) -> Any:
+    """Paths as text, for YAML."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,52 @@
+"""Services and pod routes for the host itself, in one process: netproxy and the route half of cni.
+
+``python -m lab.hostnet --config FILE``
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+import cni.app
+import cni.settings
+import netproxy.app
+import netproxy.settings
+from apimachinery.client import Client
+from apimachinery.kit import logs, settings
+from apimachinery.kit.lifecycle import Lifecycle, run_daemon
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The two halves' own settings."""
+
+    proxy: netproxy.settings.Settings
+    network: cni.settings.Settings
+
+
+async def start(chosen: Settings, lifecycle: Lifecycle) -> None:
+    """Both halves, each with its own connection."""
+    client = Client.from_kubeconfig(chosen.proxy.kubeconfig, user_agent="wherry-hostnet")
+    lifecycle.push("client", client.close)
+    await cni.app.run(chosen.network, client, lifecycle)
+    await netproxy.app.start(chosen.proxy, lifecycle)
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), required=True, help="YAML settings file.")
+def main(config: Path) -> None:
+    """Keep the host's rules and routes for a lab's Services and pods."""
+    logs.setup("hostnet")
+    try:
+        chosen = settings.load(Settings, config)
+    except settings.SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    sys.exit(run_daemon(lambda lifecycle: start(chosen, lifecycle)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""The lab's links, addresses and routes: a bridge on the host, a namespace and a veth for each node.
+
+::
+
+    host namespace                                     namespace wherry-lab-node1
+      eth0 (the machine's own)                            eth0 10.89.0.11/24 ── default via 10.89.0.1
+      wh-lab 10.89.0.1/24 (bridge) ── wh-lab-1 ─veth─┘    cni0 10.244.1.1/24 (bridge) ── pods
+      routes: pod CIDRs via node addresses (kept by cni), services on wh-lab (answered by netproxy's DNAT)
+
+Before any of these addresses is used, the host's table holds an unreachable route for each whole range, so
+that no packet for one ever leaves by the machine's default route. Every function may be called again: what
+is already so stays.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from apimachinery.kit import netns
+from apimachinery.kit.netlink import End, Netlink, Route, links, routes
+from lab import names
+from lab.spec import Node, Spec
+
+# The last resort among routes: any real route to part of a range is longer or has a smaller metric.
+UNREACHABLE_METRIC = 4_000_000_000
+# rtnetlink protocol number under which the lab's own host routes are found again.
+PROTOCOL = 0x76
+
+_NODE_SYSCTLS = (
+    ("net.ipv4.ip_forward", 1),
+    ("net.ipv4.conf.all.rp_filter", 0),
+    ("net.ipv4.conf.default.rp_filter", 0),
+    # Two pods of one node talk through a VIP: the answer crosses the bridge and must meet conntrack there.
+    ("net.bridge.bridge-nf-call-iptables", 1),
+    ("net.bridge.bridge-nf-call-ip6tables", 1),
+    ("net.ipv4.vs.conntrack", 1),
+)
+
+
+def networks_in_use() -> list[ipaddress.IPv4Network]:
+    """Every range the host has a route to, but for the default route."""
+    with Netlink() as kernel:
+        found = [route.destination for route in kernel.routes(4)]
+    return [net for net in found if isinstance(net, ipaddress.IPv4Network) and net.prefixlen > 0]
+
+
+def ranges(spec: Spec) -> list[ipaddress.IPv4Network]:
+    """The lab's three ranges."""
+    return [ipaddress.IPv4Network(text) for text in (spec.pod_cidr, spec.service_cidr, spec.node_cidr)]
+
+
+def fence(spec: Spec) -> None:
+    """Make the lab's ranges unreachable by any way but the lab's own."""
+    with Netlink() as kernel:
+        kernel.do(*(routes.add_route(_fence_route(net), exists_ok=True) for net in ranges(spec)))
+
+
+def unfence(spec: Spec) -> None:
+    """Forget the lab's ranges, last of all."""
+    with Netlink() as kernel:
+        kernel.do(*(routes.delete_route(_fence_route(net)) for net in ranges(spec)))
+
+
+def _fence_route(network: ipaddress.IPv4Network) -> Route:
+    return Route(network, metric=UNREACHABLE_METRIC, kind="unreachable", protocol=PROTOCOL)
+
+
+def make_bridge(spec: Spec) -> None:
+    """The host's bridge with the gateway address, and the route that leads cluster IPs into the lab.
+
+    The service route only gives local sockets a way and a source address: netproxy rewrites the destination
+    before a packet is sent, and what no Service owns ends on the bridge.
+    """
+    name = names.bridge(spec.name)
+    gateway = ipaddress.IPv4Interface(f"{spec.gateway}/{ipaddress.ip_network(spec.node_cidr).prefixlen}")
+    services = ipaddress.IPv4Network(spec.service_cidr)
+    with Netlink() as kernel:
+        if kernel.link(name) is None:
+            kernel.do(links.add_bridge(End(name)))
+        index = kernel.index(name)
+        kernel.do(
+            links.change(name, up=True),
+            routes.add_address(index, gateway),
+            routes.replace_route(Route(services, link=index, source=gateway.ip, protocol=PROTOCOL)),
+        )
+
+
+def remove_bridge(spec: Spec) -> None:
+    """Take the bridge away, and with it every route through it."""
+    with Netlink() as kernel:
+        kernel.do(links.delete(names.bridge(spec.name)))
+
+
+def make_node(spec: Spec, node: Node) -> Path:
+    """The node's namespace, its link to the bridge, its address and default route; returns its path."""
+    name = names.namespace(spec.name, node.name)
+    path = netns.path_of(name)
+    if netns.identity(path) is None:
+        path.unlink(missing_ok=True)
+        netns.create(name)
+    with _open(path) as descriptor, Netlink() as host, Netlink(path) as inside:
+        if inside.link(names.UPLINK) is None:
+            port = names.port(spec.name, node.index)
+            host.do(links.delete(port))
+            bridge = host.index(names.bridge(spec.name))
+            host.do(links.add_veth(End(port, master=bridge), End(names.UPLINK, namespace=descriptor)))
+        index = inside.index(names.UPLINK)
+        prefix = ipaddress.ip_network(spec.node_cidr).prefixlen
+        default = Route(ipaddress.IPv4Network("0.0.0.0/0"), gateway=ipaddress.IPv4Address(spec.gateway), link=index)
+        inside.do(
+            links.change("lo", up=True),
+            links.change(names.UPLINK, up=True),
+            routes.add_address(index, ipaddress.IPv4Interface(f"{spec.address(node)}/{prefix}")),
+            routes.replace_route(default),
+        )
+    _node_sysctls(path)
+    return path
+
+
+def _node_sysctls(path: Path) -> None:
+    """What a node's kernel must allow; an absent one belongs to a feature this kernel lacks (preflight)."""
+
+    def write() -> None:
+        for name, value in _NODE_SYSCTLS:
+            if Path("/proc/sys", name.replace(".", "/")).exists():
+                netns.write_sysctl(None, name, value)
+
+    netns.call(path, write)
+
+
+def remove_node(spec: Spec, node: Node) -> None:
+    """Take the node's link and namespace away; its processes must have ended."""
+    with Netlink() as host:
+        host.do(links.delete(names.port(spec.name, node.index)))
+    netns.delete(names.namespace(spec.name, node.name))
+
+
+def set_link(spec: Spec, node: Node, up: bool) -> None:
+    """Pull or plug the node's cable, on the host's end."""
+    with Netlink() as host:
+        host.do(links.change(names.port(spec.name, node.index), up=up))
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

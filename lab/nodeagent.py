@@ -1,0 +1,53 @@
+"""A lab node's agent and its CNI daemon in one process: the daemon costs a socket there, not an interpreter.
+
+``python -m lab.nodeagent --config FILE``
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+import agent.app
+import agent.settings
+import cni.app
+import cni.settings
+from apimachinery.client import Client
+from apimachinery.kit import logs, settings
+from apimachinery.kit.lifecycle import Lifecycle, run_daemon
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The two halves' own settings."""
+
+    agent: agent.settings.AgentSettings
+    network: cni.settings.Settings
+
+
+async def start(chosen: Settings, lifecycle: Lifecycle) -> None:
+    """The network first: the node is Ready as soon as its runtime finds a CNI configuration."""
+    assert chosen.agent.kubeconfig is not None
+    client = Client.from_kubeconfig(chosen.agent.kubeconfig, user_agent="wherry-cni")
+    lifecycle.push("cni client", client.close)
+    await cni.app.run(chosen.network, client, lifecycle)
+    await agent.app.start(chosen.agent, lifecycle)
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), required=True, help="YAML settings file.")
+def main(config: Path) -> None:
+    """Run one node: the agent, and the daemon that wires its pods."""
+    logs.setup("agent")
+    try:
+        chosen = settings.load(Settings, config)
+    except settings.SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    sys.exit(run_daemon(lambda lifecycle: start(chosen, lifecycle)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Where a lab keeps its files. Everything under these three directories is the lab's and goes with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+STATE = Path("/var/lib/wherry")
+RUN = Path("/run/wherry")
+CACHE = Path("/var/cache/wherry")
+"""What is worth keeping between labs (images); outlives ``down``."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The files of one lab."""
+
+    lab: str
+
+    @property
+    def state(self) -> Path:
+        """Durable state: the store, keys, images, pods' files, logs."""
+        return STATE / self.lab
+
+    @property
+    def run(self) -> Path:
+        """Sockets and what containerd mounts; gone after a reboot."""
+        return RUN / self.lab
+
+    @property
+    def lock(self) -> Path:
+        """Held by the command that changes the lab."""
+        return RUN / f"{self.lab}.lock"
+
+    @property
+    def spec(self) -> Path:
+        """The lab as JSON; its existence is the lab's."""
+        return self.state / "lab.json"
+
+    @property
+    def host(self) -> Path:
+        """What the host's settings were before the lab changed them, as JSON."""
+        return self.state / "host.json"
+
+    @property
+    def pki(self) -> Path:
+        """Certificates and keys, 0700."""
+        return self.state / "pki"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+        return self.state / "kubeconfig"
+
+    @property
+    def logs(self) -> Path:
+        """A file a component."""
+        return self.state / "logs"
+
+    @property
+    def settings(self) -> Path:
+        """The daemons' settings files and kubeconfigs, 0700."""
+        return self.state / "settings"
+
+    @property
+    def apiserver(self) -> Path:
+        """The API server's store."""
+        return self.state / "apiserver"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """Where the supervisor listens."""
+        return self.run / "supervisor.sock"
+
+    @property
+    def supervisor_state(self) -> Path:
+        """What the supervisor runs, so that the next one can take over."""
+        return self.run / "supervisor.json"
+
+    def node_state(self, node: str) -> Path:
+        """A node's durable files."""
+        return self.state / "nodes" / node
+
+    def node_run(self, node: str) -> Path:
+        """A node's sockets and mounts."""
+        return self.run / node
+
+    def containerd_socket(self, node: str) -> Path:
+        """The node's CRI and containerd socket."""
+        return self.node_run(node) / "containerd.sock"

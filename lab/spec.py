@@ -1,0 +1,214 @@
+"""What a lab is: a value that says every name, address and range, from which all else follows.
+
+Node ``k`` has the k-th address after ``.10`` of the node range; the host, its gateway, the first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lab import names
+
+MAX_NODES = 10
+PROXY_MODES = ("nftables", "iptables")
+# Ranges for the n-th lab on a machine; a range that is already in use here moves on to the next n.
+TRIES = 12
+
+Network = ipaddress.IPv4Network
+
+
+class SpecError(Exception):
+    """A lab cannot be made so; the message names the option and the fix."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node: its name, its number, from which its address comes, and whether it is switched off."""
+
+    name: str
+    index: int
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One lab, complete."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    proxy_mode: str
+    pod_cidr: str
+    service_cidr: str
+    node_cidr: str
+    api_port: int = 6443
+
+    @property
+    def gateway(self) -> str:
+        """The host's address on the lab's bridge; the API server listens here."""
+        return str(ipaddress.ip_network(self.node_cidr)[1])
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return f"https://{self.gateway}:{self.api_port}"
+
+    @property
+    def service_ip(self) -> str:
+        """The cluster IP of the Service ``kubernetes``."""
+        return str(ipaddress.ip_network(self.service_cidr)[1])
+
+    def address(self, node: Node) -> str:
+        """The node's address."""
+        return str(ipaddress.ip_network(self.node_cidr)[10 + node.index])
+
+    def node(self, name: str) -> Node:
+        """The node of that name. SpecError when the lab has none."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        known = ", ".join(node.name for node in self.nodes) or "none"
+        raise SpecError(f"lab {self.name} has no node {name!r}; its nodes: {known}")
+
+    def with_node(self, name: str | None = None) -> tuple[Spec, Node]:
+        """The lab with one node more, under the lowest free number (or the number in ``name``)."""
+        if len(self.nodes) >= MAX_NODES:
+            raise SpecError(f"lab {self.name} has {MAX_NODES} nodes, which is the most it can have")
+        taken = {node.index for node in self.nodes}
+        if name is None:
+            index = next(i for i in range(1, MAX_NODES + 1) if i not in taken)
+        else:
+            match = re.fullmatch(r"node([1-9]\d?)", name)
+            if match is None or int(match[1]) > MAX_NODES:
+                raise SpecError(f"{name!r} is no node name here; use node1 to node{MAX_NODES}")
+            index = int(match[1])
+            if index in taken:
+                raise SpecError(f"lab {self.name} already has {name}; `wherry status` lists the nodes")
+        node = Node(f"node{index}", index)
+        nodes = tuple(sorted((*self.nodes, node), key=lambda each: each.index))
+        return dataclasses.replace(self, nodes=nodes), node
+
+    def switched(self, name: str, stopped: bool) -> Spec:
+        """The lab with that node off, or on."""
+        changed = dataclasses.replace(self.node(name), stopped=stopped)
+        return dataclasses.replace(self, nodes=tuple(changed if n.name == name else n for n in self.nodes))
+
+    def without(self, name: str) -> Spec:
+        """The lab with that node gone."""
+        gone = self.node(name)
+        return dataclasses.replace(self, nodes=tuple(node for node in self.nodes if node != gone))
+
+
+def to_dict(spec: Spec) -> dict[str, object]:
+    """The form in which a lab is remembered."""
+    return dataclasses.asdict(spec)
+
+
+def from_dict(value: dict[str, object]) -> Spec:
+    """Read it back. SpecError when it is not one."""
+    try:
+        fields = dict(value)
+        fields["nodes"] = tuple(Node(**node) for node in fields["nodes"])  # type: ignore[attr-defined]
+        return Spec(**fields)  # type: ignore[arg-type]
+    except (TypeError, KeyError) as error:
+        raise SpecError(f"the lab's state is not readable: {error}") from error
+
+
+def check_name(name: str) -> str:
+    """The lab name, if it can be one."""
+    if not re.fullmatch(rf"[a-z][a-z0-9]{{0,{names.LAB_NAME_LIMIT - 1}}}", name):
+        raise SpecError(
+            f"--name {name!r} will not do: a small letter, then letters and digits, "
+            f"at most {names.LAB_NAME_LIMIT} in all"
+        )
+    return name
+
+
+def make(
+    name: str,
+    node_count: int,
+    proxy_mode: str,
+    *,
+    pod_cidr: str | None,
+    service_cidr: str | None,
+    node_cidr: str | None,
+    in_use: Sequence[Network],
+) -> Spec:
+    """A new lab beside what the machine already uses (``in_use``: its routes and other labs' ranges).
+
+    A range that was asked for and is in use is an error; ranges left open are chosen so that they fit.
+    """
+    check_name(name)
+    if not 1 <= node_count <= MAX_NODES:
+        raise SpecError(f"--nodes {node_count} is out of range; use 1 to {MAX_NODES}")
+    if proxy_mode not in PROXY_MODES:
+        raise SpecError(f"--proxy-mode {proxy_mode!r} is unknown; use {' or '.join(PROXY_MODES)}")
+    asked = {
+        option: parse_range(option, text, longest)
+        for option, text, longest in (
+            ("--pod-cidr", pod_cidr, 20),
+            ("--service-cidr", service_cidr, 24),
+            ("--node-cidr", node_cidr, 27),
+        )
+        if text is not None
+    }
+    taken: list[Network] = []
+    for option, network in asked.items():
+        _refuse_overlap(option, network, in_use, taken)
+        taken.append(network)
+    chosen: dict[str, Network] = dict(asked)
+    for option, pattern in (
+        ("--pod-cidr", "10.{}.0.0/16:244"),
+        ("--service-cidr", "10.{}.0.0/16:96"),
+        ("--node-cidr", "10.89.{}.0/24:0"),
+    ):
+        if option not in chosen:
+            chosen[option] = _free(option, pattern, [*in_use, *taken])
+            taken.append(chosen[option])
+    return Spec(
+        name=name,
+        nodes=tuple(Node(f"node{i}", i) for i in range(1, node_count + 1)),
+        proxy_mode=proxy_mode,
+        pod_cidr=str(chosen["--pod-cidr"]),
+        service_cidr=str(chosen["--service-cidr"]),
+        node_cidr=str(chosen["--node-cidr"]),
+    )
+
+
+def parse_range(option: str, text: str, longest: int) -> Network:
+    """An IPv4 range of at most ``longest`` prefix bits (so that it is large enough)."""
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as error:
+        raise SpecError(f"{option} {text}: {error}; write it as 10.244.0.0/16") from error
+    if not isinstance(network, ipaddress.IPv4Network):
+        raise SpecError(f"{option} {text}: only IPv4 ranges are supported yet")
+    if network.prefixlen > longest:
+        raise SpecError(f"{option} {text} is too small; use a /{longest} or larger")
+    if network.is_loopback or network.is_multicast or network.is_link_local:
+        raise SpecError(f"{option} {text} is no range for hosts; use a private one such as 10.244.0.0/16")
+    return network
+
+
+def _refuse_overlap(option: str, network: Network, in_use: Iterable[Network], asked: Iterable[Network]) -> None:
+    for other in in_use:
+        if network.overlaps(other):
+            raise SpecError(
+                f"{option} {network} overlaps {other}, which this machine already has a route to; "
+                "choose another range, or leave the option out"
+            )
+    for other in asked:
+        if network.overlaps(other):
+            raise SpecError(f"{option} {network} overlaps {other}, another range of the same lab")
+
+
+def _free(option: str, pattern: str, taken: Sequence[Network]) -> Network:
+    text, _, start = pattern.partition(":")
+    for step in range(TRIES):
+        network = ipaddress.IPv4Network(text.format(int(start) + step))
+        if not any(network.overlaps(other) for other in taken):
+            return network
+    raise SpecError(f"no free range found for {option}; give one that this machine does not use")

@@ -1,0 +1,58 @@
+"""Which labs there are, and the lock that one command at a time holds on each."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from apimachinery.kit.files import write_atomic
+from lab import paths as places
+from lab.paths import Paths
+from lab.spec import Spec, SpecError, from_dict, to_dict
+
+
+def load(paths: Paths) -> Spec | None:
+    """The lab as it was last written; None when there is none. SpecError when its file is damaged."""
+    try:
+        return from_dict(json.loads(paths.spec.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, SpecError) as error:
+        raise SpecError(
+            f"{paths.spec} is damaged ({error}); `wherry down --name {paths.lab}` clears the lab away"
+        ) from error
+
+
+def save(paths: Paths, spec: Spec) -> None:
+    """Remember the lab."""
+    write_atomic(paths.spec, json.dumps(to_dict(spec), indent=1).encode(), 0o644)
+
+
+def labs() -> list[str]:
+    """The names of the labs on this machine."""
+    if not places.STATE.is_dir():
+        return []
+    return sorted(path.name for path in places.STATE.iterdir() if (path / "lab.json").exists())
+
+
+@contextmanager
+def locked(paths: Paths) -> Iterator[None]:
+    """Hold the lab's lock; a second command waits, and says for whom."""
+    places.RUN.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+            print(f"lab {paths.lab}: another command is at work (pid {holder}); waiting for it", file=sys.stderr)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
