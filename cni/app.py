@@ -22,12 +22,17 @@ async def run(settings: Settings, client: Client, lifecycle: Lifecycle) -> None:
     """Build bottom up, register workers and clean-ups with `lifecycle`, return."""
     prepare(node=bool(settings.node_name))
     if settings.node_name:
-        await asyncio.to_thread(install.install_executables, settings.bin_dir)
-        daemon = Daemon(settings.socket, settings.data_dir)
-        await daemon.start()
-        lifecycle.push("cni daemon", daemon.stop)
+        await serve(settings, lifecycle)
     nodes = Informer(client, NODE)
     network = NodeNetworking(settings, nodes)
     lifecycle.push("pod routes", network.close)
     lifecycle.spawn("nodes", nodes.run())
     lifecycle.spawn("pod routes", network.run())
+
+
+async def serve(settings: Settings, lifecycle: Lifecycle) -> None:
+    """The executables and the daemon behind them."""
+    await asyncio.to_thread(install.install_executables, settings.bin_dir)
+    daemon = Daemon(settings.socket, settings.data_dir)
+    await daemon.start()
+    lifecycle.push("cni daemon", daemon.stop)

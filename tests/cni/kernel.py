@@ -1,0 +1,87 @@
+"""Nodes and pods as private namespaces, for the kernel tier. Everything is gone when the `with` ends."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from apimachinery.kit import netns
+from apimachinery.kit.netlink import Netlink, links
+
+T = TypeVar("T")
+_numbers = itertools.count()
+
+
+@contextmanager
+def namespaces(count: int, kind: str) -> Iterator[list[Path]]:
+    made: list[str] = []
+    try:
+        for _ in range(count):
+            made.append(f"whtcni{os.getpid()}{kind}{next(_numbers)}")
+            path = netns.create(made[-1])
+            with Netlink(path) as kernel:
+                kernel.do(links.change("lo", up=True))
+        yield [netns.path_of(name) for name in made]
+    finally:
+        for name in made:
+            netns.delete(name)
+
+
+def inside(namespace: Path, scenario: Callable[[], Awaitable[T]]) -> T:
+    """Run a coroutine on a loop of its own in a thread inside the namespace; what it starts is in there
+    too.
+    """
+    return netns.call(namespace, lambda: asyncio.run(_bounded(scenario)))
+
+
+async def _bounded(scenario: Callable[[], Awaitable[T]]) -> T:
+    return await asyncio.wait_for(scenario(), 120)
+
+
+@contextmanager
+def echo(namespace: Path, port: int = 7, count: int = 1000) -> Iterator[None]:
+    """A TCP server of both families that answers with the caller's address."""
+    server = netns.open_socket(namespace, socket.AF_INET6, socket.SOCK_STREAM)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.bind(("::", port))
+    server.listen(128)
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, peer = server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.sendall(peer[0].removeprefix("::ffff:").encode())
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join(5)
+
+
+def ask(namespace: Path, address: str, port: int = 7, timeout: float = 3.0) -> str:
+    """Which address the echo server saw; OSError when it cannot be reached."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with netns.open_socket(namespace, family, socket.SOCK_STREAM) as client:
+        client.settimeout(timeout)
+        client.connect((address, port))
+        return client.recv(100).decode()
+
+
+def address_of(result: dict[str, Any], version: int = 4) -> str:
+    return next(
+        ip["address"].split("/")[0] for ip in result["ips"] if (":" in ip["address"]) == (version == 6)
+    )
