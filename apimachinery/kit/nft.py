@@ -1,0 +1,127 @@
+"""The one door to libnftables: text transactions, run in process, inside a chosen network namespace.
+
+A context lives on a thread of its own. The thread enters the namespace once and stays there, so neither a
+fork nor an `ip netns exec` is needed, and its kernel name is unique: the kernel writes that name into the
+notification of every transaction, which tells our own changes from those of a stranger (see nft_events).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import secrets
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+_PR_SET_NAME = 15
+_CLONE_NEWNET = 0x40000000
+_NETLINK_NETFILTER = 12
+_NFNLGRP_NFTABLES = 7
+_SO_RCVBUFFORCE = 33
+
+
+class NftError(Exception):
+    """A transaction was refused (nothing of it was applied), or libnftables cannot be used here.
+
+    `text` holds the transaction's text (empty when the library itself is missing).
+    """
+
+    def __init__(self, message: str, text: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.text = text
+
+    def __str__(self) -> str:
+        head = self.text if len(self.text) <= 2000 else self.text[:2000] + "…"
+        return f"{self.message}\n{head}" if head else self.message
+
+
+class Nft:
+    """One libnftables context. All methods are safe to call from one event loop; transactions run one by
+    one."""
+
+    def __init__(self, netns: Path | None = None) -> None:
+        """`netns`: a namespace file (/run/netns/x, /proc/PID/ns/net); None is the process's own."""
+        self.owner = "wh-nft-" + secrets.token_hex(4)
+        self._netns = netns
+        self._context: Any = None
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="nft")
+
+    async def open(self, timeout: float = 10.0) -> None:
+        """Enter the namespace and load the library; raises NftError with what to install or what is
+        missing."""
+        await self._call(self._open, timeout=timeout)
+
+    async def run(self, text: str, timeout: float = 60.0) -> str:
+        """Apply `text` (nft syntax) as one atomic transaction; returns what list commands print.
+
+        Raises NftError when the kernel or the parser refuses it, asyncio.TimeoutError after `timeout`
+        seconds.
+        """
+        result: str = await self._call(self._run, text, timeout=timeout)
+        return result
+
+    async def subscribe(self, timeout: float = 10.0) -> socket.socket:
+        """A non-blocking netlink socket of this namespace which receives nftables change notifications."""
+        result: socket.socket = await self._call(_event_socket, timeout=timeout)
+        return result
+
+    def close(self) -> None:
+        """Drop the context; a running transaction ends first."""
+        self._executor.submit(self._drop)
+        self._executor.shutdown(wait=False)
+
+    async def _call(self, fn: Any, *args: Any, timeout: float) -> Any:
+        loop = asyncio.get_running_loop()
+        return await asyncio.wait_for(loop.run_in_executor(self._executor, fn, *args), timeout)
+
+    def _open(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_NAME, self.owner.encode(), 0, 0, 0)
+        if self._netns is not None:
+            with self._netns.open("rb") as handle:
+                if libc.setns(handle.fileno(), _CLONE_NEWNET) != 0:
+                    code = ctypes.get_errno()
+                    raise NftError(f"cannot enter the network namespace {self._netns}: {os.strerror(code)}")
+        self._context = _new_context()
+
+    def _run(self, text: str) -> str:
+        if self._context is None:
+            raise NftError("the nftables context is not open")
+        code, out, err = self._context.cmd(text)
+        if code != 0:
+            raise NftError(f"nftables refused a transaction: {err.strip() or f'status {code}'}", text)
+        return str(out)
+
+    def _drop(self) -> None:
+        self._context = None
+
+
+def _new_context() -> Any:
+    try:
+        from nftables import Nftables
+    except ImportError as error:
+        raise NftError("the Python module 'nftables' is missing: install pip-nftables") from error
+    try:
+        context = Nftables()
+    except OSError as error:
+        raise NftError(f"libnftables cannot be loaded ({error}): install the package libnftables1") from error
+    code, _, err = context.cmd("list tables")
+    if code != 0:
+        raise NftError(
+            f"the kernel's nftables cannot be used: {str(err).strip()} (root and nf_tables are needed)"
+        )
+    return context
+
+
+def _event_socket() -> socket.socket:
+    handle = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+    with contextlib.suppress(OSError):
+        handle.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 23)
+    handle.bind((0, 1 << (_NFNLGRP_NFTABLES - 1)))
+    handle.setblocking(False)
+    return handle

@@ -1,0 +1,12 @@
+"""netproxy: makes Services work on one host, as kube-proxy does.
+
+Owns: one nftables table per family (names.NFT_TABLE), or kube-proxy's iptables chains; the UDP flows that
+point to endpoints which are gone; the health check node ports. Must never: write before both caches have
+synced, delete a rule it did not make, learn its own state by reading rules back, or import agent, cni or
+controlplane.
+
+Reading order, along the way of one change: views (API objects to the model) → tracker (what changed) →
+topology (which endpoints) → nftables/plan or iptables/plan (which pieces of rules) → ledger (which of them
+differ) → diff (text) → apply (the kernel) → conntrack. proxier orders one sync, app builds it all. The
+packet's way is in README.md.
+"""

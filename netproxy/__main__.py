@@ -1,0 +1,47 @@
+"""`python -m netproxy --config FILE`: run the proxy, or `--cleanup` to take its rules away."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from apimachinery.kit import logs
+from apimachinery.kit.lifecycle import Lifecycle, run_daemon
+from apimachinery.kit.settings import SettingsError, load
+from netproxy import app, modes
+from netproxy.settings import Settings
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="YAML file with the settings.")
+@click.option("--kubeconfig", help="How to reach the API server.")
+@click.option("--mode", type=click.Choice(modes.mode_names()), help="How rules are written.")
+@click.option("--cleanup", is_flag=True, help="Remove every rule any mode wrote, then exit.")
+def main(config: Path | None, kubeconfig: str | None, mode: str | None, cleanup: bool) -> None:
+    """Services for this host: cluster IPs, node ports, external addresses."""
+    needed = "/dev/null" if cleanup and config is None and kubeconfig is None else kubeconfig
+    try:
+        settings = load(Settings, config, kubeconfig=needed, mode=mode)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    logs.setup("netproxy", settings.log_level)
+    if cleanup:
+        asyncio.run(_cleanup(settings))
+        return
+
+    async def build(lifecycle: Lifecycle) -> None:
+        await app.start(settings, lifecycle)
+
+    sys.exit(run_daemon(build))
+
+
+async def _cleanup(settings: Settings) -> None:
+    for name in modes.mode_names():
+        await app.remove(name, settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""The composition root: builds the parts bottom up and starts them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+from apimachinery.client import Client
+from apimachinery.informer import Informer
+from apimachinery.kinds import ENDPOINT_SLICE, NODE, SERVICE
+from apimachinery.kit import metrics as kit_metrics
+from apimachinery.kit.lifecycle import Lifecycle
+from apimachinery.kit.runner import BoundedFrequencyRunner
+from apimachinery.kit.serve import serve_http
+from apimachinery.objects import labels
+from netproxy import metrics, modes
+from netproxy.ground import Ground, grounds
+from netproxy.health import Health, NodePortHealth, local_counts, node_eligible
+from netproxy.model import Family
+from netproxy.proxier import Proxier
+from netproxy.settings import Settings, split
+from netproxy.topology import Place
+from netproxy.tracker import Tracker
+from netproxy.views import ZONE_LABEL
+
+log = logging.getLogger(__name__)
+_OTHERS_PROXY = "!service.kubernetes.io/service-proxy-name"
+_HEALTH_PATIENCE = 2.0
+"""times the sync period, before an unfinished sync counts as unhealthy"""
+
+
+def families(settings: Settings) -> tuple[Family, ...]:
+    """The families to write rules for."""
+    wanted = settings.ipv6 if settings.ipv6 is not None else Path("/proc/net/if_inet6").exists()
+    return (Family.IPV4, Family.IPV6) if wanted else (Family.IPV4,)
+
+
+def ground_of(settings: Settings) -> tuple[Ground, ...]:
+    """Settings to the planners' view of this host."""
+    primary = tuple(a for a in settings.node_port_addresses if a == "primary")
+    cidrs = tuple(a for a in settings.node_port_addresses if a != "primary")
+    base = Ground(
+        Family.IPV4,
+        cluster_cidrs=split(settings.cluster_cidr),
+        service_cidrs=split(settings.service_cidr),
+        node_ips=settings.node_ips,
+        node_port_cidrs=(*cidrs, *settings.node_ips) if primary else cidrs,
+        masquerade_all=settings.masquerade_all,
+        localhost_node_ports=settings.localhost_node_ports,
+    )
+    return grounds(base, families(settings))
+
+
+async def start(settings: Settings, lifecycle: Lifecycle) -> None:
+    """Build everything and spawn the workers; returns once they run."""
+    client = Client.from_kubeconfig(settings.kubeconfig, "netproxy")
+    lifecycle.push("client", client.close)
+    mode = modes.make(settings.mode.value, ground_of(settings), iptables_backend=settings.iptables_backend)
+    await mode.open()
+    lifecycle.push("mode", _closing(mode))
+    health = Health(_HEALTH_PATIENCE * settings.sync_period)
+    parts = _Parts(settings, mode, health, lifecycle)
+    await _serve(settings, health, lifecycle)
+    selector = {"label_selector": _OTHERS_PROXY}
+    services = Informer(client, SERVICE, **selector)
+    slices = Informer(client, ENDPOINT_SLICE, label_selector=f"{_OTHERS_PROXY},{_NOT_HEADLESS}")
+    services.add_handler(parts.service_changed)
+    slices.add_handler(parts.slice_changed)
+    informers = [services, slices]
+    if settings.node_name:
+        nodes = Informer(client, NODE, field_selector=f"metadata.name={settings.node_name}")
+        nodes.add_handler(parts.node_changed)
+        informers.append(nodes)
+    for informer in informers:
+        lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
+    lifecycle.spawn("sync", parts.run(informers))
+
+
+_NOT_HEADLESS = "!service.kubernetes.io/headless"
+
+
+class _Parts:
+    """Holds the loop's pieces together: callbacks in, paced syncs out."""
+
+    def __init__(self, settings: Settings, mode: modes.Mode, health: Health, lifecycle: Lifecycle) -> None:
+        self._settings = settings
+        self._mode = mode
+        self._health = health
+        self._lifecycle = lifecycle
+        wanted = families(settings)
+        self._families = wanted
+        self._tracker = Tracker(wanted, Place(settings.node_name), self._trigger)
+        self._proxier = Proxier(mode, self._tracker, wanted, self._trigger_later, self._synced)
+        self._node_ports = NodePortHealth(health)
+        pause = mode.min_sync_seconds if settings.min_sync_period is None else settings.min_sync_period
+        self._runner = BoundedFrequencyRunner(
+            self._proxier.sync,
+            min_interval=pause,
+            max_interval=settings.sync_period,
+            retry_interval=settings.sync_period,
+        )
+        lifecycle.push("health check node ports", self._node_ports.close)
+
+    async def run(self, informers: list[Informer]) -> None:
+        """Wait for the caches, then write for ever. Other modes' rules go only after ours stand."""
+        await asyncio.gather(*(informer.wait_synced() for informer in informers))
+        self._trigger()
+        pacing = asyncio.ensure_future(self._runner.run())
+        watching = asyncio.ensure_future(self._mode.watch(self._lost))
+        cleaning = asyncio.ensure_future(self._remove_other_modes())
+        try:
+            await asyncio.gather(pacing, watching, cleaning)
+        finally:
+            for task in (pacing, watching, cleaning):
+                task.cancel()
+
+    def service_changed(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        self._count(metrics.SERVICE_CHANGES)
+        self._tracker.service_changed(old, new)
+
+    def slice_changed(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        self._count(metrics.ENDPOINT_CHANGES)
+        self._tracker.slice_changed(old, new)
+
+    def node_changed(self, _old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        self._health.node_eligible = node_eligible(new)
+        zone = labels(new).get(ZONE_LABEL, "") if new else self._tracker.place.zone
+        self._tracker.place_changed(Place(self._settings.node_name, zone))
+
+    def _count(self, counter: Any) -> None:
+        for family in self._families:
+            counter.labels(family.title).inc()
+
+    def _trigger(self) -> None:
+        self._health.queued()
+        for family in self._families:
+            metrics.LAST_QUEUED.labels(family.title).set_to_current_time()
+        self._runner.trigger()
+
+    def _trigger_later(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._runner.trigger)
+
+    def _lost(self) -> None:
+        self._proxier.request_rebuild()
+        self._trigger()
+
+    def _synced(self) -> None:
+        self._health.synced()
+        self._lifecycle.spawn(
+            "health check node ports", self._node_ports.update(local_counts(self._tracker.routes))
+        )
+
+    async def _remove_other_modes(self) -> None:
+        await self._proxier.wait_synced()
+        for name in modes.mode_names():
+            if name != self._mode.name:
+                await remove(name, self._settings)
+
+
+async def remove(name: str, settings: Settings) -> None:
+    """Remove what mode `name` left in the kernel; a mode that cannot work here left nothing."""
+    mode = modes.make(name, ground_of(settings), iptables_backend=settings.iptables_backend)
+    try:
+        await mode.open()
+        await mode.cleanup()
+    except Exception as error:
+        log.info("nothing removed for mode %s: %s", name, error)
+    finally:
+        mode.close()
+
+
+def _closing(mode: modes.Mode) -> Any:
+    async def close() -> None:
+        mode.close()
+
+    return close
+
+
+async def _serve(settings: Settings, health: Health, lifecycle: Lifecycle) -> None:
+    async def metrics_page(_query: Any) -> tuple[int, bytes, str]:
+        body, content_type = kit_metrics.exposition()
+        return 200, body, content_type
+
+    async def proxy_mode(_query: Any) -> tuple[int, bytes, str]:
+        return 200, settings.mode.value.encode(), "text/plain; charset=utf-8"
+
+    if settings.health_port:
+        routes = {"/healthz": health.healthz, "/livez": health.livez}
+        await serve_http(lifecycle, settings.bind_address, settings.health_port, routes)
+    if settings.metrics_port:
+        pages = {"/metrics": metrics_page, "/proxyMode": proxy_mode, "/healthz": health.livez}
+        await serve_http(lifecycle, settings.metrics_bind_address, settings.metrics_port, pages)

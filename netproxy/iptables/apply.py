@@ -1,0 +1,106 @@
+"""Writes plans by iptables-restore: only the chains that changed, all families and tables in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from apimachinery.kit import netns as namespaces
+from apimachinery.kit.iptables import Iptables
+from netproxy.ground import Ground
+from netproxy.iptables import base, diff
+from netproxy.iptables.plan import Key, Value, plan
+from netproxy.ledger import Ledger
+from netproxy.model import Family, PortKey, Route
+
+log = logging.getLogger(__name__)
+_ROUTE_LOCALNET = "net.ipv4.conf.all.route_localnet"
+_CANARY_SECONDS = 30.0
+_PROGRAM = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
+
+
+class IptablesMode:
+    """See modes.Mode."""
+
+    name = "iptables"
+    min_sync_seconds = 0.05
+
+    def __init__(self, grounds: tuple[Ground, ...], netns: Path | None = None, backend: str = "") -> None:
+        self._grounds = {ground.family: ground for ground in grounds}
+        self._tools = {family: Iptables(_PROGRAM[family], backend, netns) for family in self._grounds}
+        self._netns = netns
+        self._ledgers: dict[Family, Ledger[Key, Value]] = {}
+
+    async def open(self) -> None:
+        for tool in self._tools.values():
+            tool.require()
+
+    async def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
+        ledgers = {family: Ledger[Key, Value]() for family in self._grounds}
+        self._claim(ledgers, routes)
+        for family, ground in self._grounds.items():
+            tool = self._tools[family]
+            present = {table: await tool.chains(table) for table in base.TABLES}
+            await tool.restore(diff.rebuild(ledgers[family].items(), ground, present))
+            # Jumps come last: nothing is sent to chains that are not filled yet.
+            for jump in base.JUMPS:
+                await tool.ensure(jump.table, jump.chain, jump.rule)
+            if base.needs_route_localnet(ground):
+                self._route_localnet()
+        self._commit(ledgers)
+
+    async def change(self, routes: Mapping[PortKey, Route | None]) -> None:
+        self._claim(self._ledgers, routes)
+        for family, ledger in self._ledgers.items():
+            text = diff.change(ledger.delta())
+            if text:
+                await self._tools[family].restore(text)
+        self._commit(self._ledgers)
+
+    async def watch(self, on_lost: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(_CANARY_SECONDS)
+            if self._ledgers and not await self._canaries_live():
+                log.warning("another program removed our iptables chains")
+                on_lost()
+
+    async def cleanup(self) -> None:
+        for family, tool in self._tools.items():
+            for jump in base.JUMPS:
+                await tool.remove(jump.table, jump.chain, jump.rule)
+            present = {table: await tool.chains(table) for table in base.TABLES}
+            text = diff.remove_all(present, self._grounds[family])
+            if text:
+                await tool.restore(text)
+        self._ledgers = {}
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    async def _canaries_live(self) -> bool:
+        for tool in self._tools.values():
+            for table in base.TABLES:
+                if not await tool.has_chain(table, base.CANARY):
+                    return False
+        return True
+
+    def _claim(
+        self, ledgers: Mapping[Family, Ledger[Key, Value]], routes: Mapping[PortKey, Route | None]
+    ) -> None:
+        for key, route in routes.items():
+            if key.family in ledgers:
+                pieces = plan(route, self._grounds[key.family]) if route else ()
+                ledgers[key.family].claim(key, pieces)
+
+    def _commit(self, ledgers: dict[Family, Ledger[Key, Value]]) -> None:
+        for ledger in ledgers.values():
+            ledger.commit()
+        self._ledgers = ledgers
+
+    def _route_localnet(self) -> None:
+        try:
+            namespaces.write_sysctl(self._netns, _ROUTE_LOCALNET, 1)
+        except OSError as error:
+            log.warning("cannot set %s (%s): node ports will not answer on 127.0.0.1", _ROUTE_LOCALNET, error)

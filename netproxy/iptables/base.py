@@ -1,0 +1,112 @@
+"""Chains and rules that no Service changes: ours, and the jumps to them from the kernel's own. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netproxy import names
+from netproxy.ground import Ground
+from netproxy.model import Family
+
+TABLES = ("filter", "nat")
+CANARY = "KUBE-PROXY-CANARY"
+
+
+SERVICE_CHAIN_PREFIXES = ("KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-", "KUBE-EXT-", "KUBE-FW-")
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """A rule in a built-in chain: table, chain and the rule without -A CHAIN."""
+
+    table: str
+    chain: str
+    rule: str
+
+
+_NEW = "-m conntrack --ctstate NEW "
+
+
+def _jump(table: str, chain: str, match: str, comment: str, target: str) -> Jump:
+    return Jump(table, chain, f'{match}-m comment --comment "{comment}" -j {target}')
+
+
+JUMPS = (
+    _jump("filter", "INPUT", "", "kubernetes health check service ports", "KUBE-NODEPORTS"),
+    _jump("filter", "INPUT", _NEW, "kubernetes externally-visible service portals", "KUBE-EXTERNAL-SERVICES"),
+    _jump(
+        "filter", "FORWARD", _NEW, "kubernetes externally-visible service portals", "KUBE-EXTERNAL-SERVICES"
+    ),
+    _jump("filter", "FORWARD", _NEW, "kubernetes service portals", "KUBE-SERVICES"),
+    _jump("filter", "OUTPUT", _NEW, "kubernetes service portals", "KUBE-SERVICES"),
+    _jump("filter", "FORWARD", "", "kubernetes forwarding rules", "KUBE-FORWARD"),
+    _jump("filter", "INPUT", _NEW, "kubernetes load balancer firewall", "KUBE-PROXY-FIREWALL"),
+    _jump("filter", "OUTPUT", _NEW, "kubernetes load balancer firewall", "KUBE-PROXY-FIREWALL"),
+    _jump("filter", "FORWARD", _NEW, "kubernetes load balancer firewall", "KUBE-PROXY-FIREWALL"),
+    Jump("filter", "INPUT", "-j KUBE-FIREWALL"),
+    Jump("filter", "OUTPUT", "-j KUBE-FIREWALL"),
+    _jump("nat", "PREROUTING", "", "kubernetes service portals", "KUBE-SERVICES"),
+    _jump("nat", "OUTPUT", "", "kubernetes service portals", "KUBE-SERVICES"),
+    _jump("nat", "POSTROUTING", "", "kubernetes postrouting rules", "KUBE-POSTROUTING"),
+)
+
+
+def chains(ground: Ground) -> dict[str, dict[str, tuple[str, ...]]]:
+    """table → chain → its fixed rules, which come after those of Services."""
+    mark = names.MASQUERADE_MARK
+    accept = '-m comment --comment "kubernetes forwarding'
+    return {
+        "filter": {
+            CANARY: (),
+            "KUBE-SERVICES": (),
+            "KUBE-EXTERNAL-SERVICES": (),
+            "KUBE-NODEPORTS": (),
+            "KUBE-PROXY-FIREWALL": (),
+            "KUBE-FIREWALL": _martians(ground),
+            "KUBE-FORWARD": (
+                # A packet the connection tracker cannot place would leave un-translated and reset the
+                # client's connection (kubernetes#74839).
+                "-m conntrack --ctstate INVALID -j DROP",
+                f'{accept} rules" -m mark --mark {mark:#x}/{mark:#x} -j ACCEPT',
+                f'{accept} conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
+            ),
+        },
+        "nat": {
+            CANARY: (),
+            "KUBE-SERVICES": _node_port_rules(ground),
+            "KUBE-NODEPORTS": (),
+            "KUBE-MARK-MASQ": (f"-j MARK --set-xmark {mark:#x}/{mark:#x}",),
+            "KUBE-POSTROUTING": (
+                f"-m mark ! --mark {mark:#x}/{mark:#x} -j RETURN",
+                f"-j MARK --set-xmark {mark:#x}/0x0",
+                '-m comment --comment "kubernetes service traffic requiring SNAT" '
+                "-j MASQUERADE --random-fully",
+            ),
+        },
+    }
+
+
+def needs_route_localnet(ground: Ground) -> bool:
+    """True when the kernel must route 127.0.0.0/8, for node ports on localhost."""
+    return ground.family is Family.IPV4 and ground.localhost_node_ports and not ground.node_port_cidrs
+
+
+def _martians(ground: Ground) -> tuple[str, ...]:
+    if not needs_route_localnet(ground):
+        return ()
+    return (
+        '! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment "block incoming localnet connections" '
+        "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP",
+    )
+
+
+def _node_port_rules(ground: Ground) -> tuple[str, ...]:
+    tail = (
+        '-m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" '
+        "-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS"
+    )
+    if ground.node_port_cidrs:
+        return tuple(f"-d {cidr} {tail}" for cidr in ground.node_port_cidrs)
+    if ground.family is Family.IPV6:
+        return (f"! -d ::1/128 {tail}",)
+    return (tail,) if ground.localhost_node_ports else (f"! -d 127.0.0.0/8 {tail}",)

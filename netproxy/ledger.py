@@ -1,0 +1,107 @@
+"""Who claims which piece of a rule set, and what changed since the last commit.
+
+Each Service port claims pieces (a map element, a chain, a rule in a shared chain). Several may claim the
+same one: the chain for "two endpoints" is everybody's, one external address may stand in two Services. The
+smallest claimant wins, whatever the order in which they came, so that a change leads to the same rules as a
+rebuild.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from netproxy.model import PortKey
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class Delta(Generic[K, V]):
+    """The difference between the last commit and now; a replaced piece stands in both."""
+
+    removed: Mapping[K, V]
+    added: Mapping[K, V]
+
+    def __bool__(self) -> bool:
+        return bool(self.removed or self.added)
+
+
+class Ledger(Generic[K, V]):
+    """Claims by owner. Values must not be None."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[PortKey, tuple[tuple[K, V], ...]] = {}
+        self._winner: dict[K, tuple[PortKey, V]] = {}
+        self._others: dict[K, dict[PortKey, V]] = {}
+        self._before: dict[K, V | None] = {}
+
+    def claim(self, owner: PortKey, pieces: Sequence[tuple[K, V]]) -> None:
+        """Replace all that `owner` claims; an empty sequence gives everything up."""
+        now = tuple(dict(pieces).items())
+        old = self._pieces.get(owner, ())
+        if now == old:
+            return
+        kept = set(now)
+        for piece in old:
+            if piece not in kept:
+                self._release(owner, piece[0])
+        had = set(old)
+        for piece in now:
+            if piece not in had:
+                self._take(owner, *piece)
+        if now:
+            self._pieces[owner] = now
+        else:
+            self._pieces.pop(owner, None)
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """The pieces as they should be now, one value for each."""
+        return ((key, value) for key, (_, value) in self._winner.items())
+
+    def delta(self) -> Delta[K, V]:
+        """What changed since the last commit; nothing is forgotten by asking."""
+        removed: dict[K, V] = {}
+        added: dict[K, V] = {}
+        for key, old in self._before.items():
+            winner = self._winner.get(key)
+            new = winner[1] if winner else None
+            if old != new:
+                if old is not None:
+                    removed[key] = old
+                if new is not None:
+                    added[key] = new
+        return Delta(removed, added)
+
+    def commit(self) -> None:
+        """The world now is as the ledger says."""
+        self._before.clear()
+
+    def _take(self, owner: PortKey, key: K, value: V) -> None:
+        winner = self._winner.get(key)
+        self._before.setdefault(key, winner[1] if winner else None)
+        if winner is None or winner[0] == owner:
+            self._winner[key] = (owner, value)
+        elif owner < winner[0]:
+            self._others.setdefault(key, {}).pop(owner, None)
+            self._others[key][winner[0]] = winner[1]
+            self._winner[key] = (owner, value)
+        else:
+            self._others.setdefault(key, {})[owner] = value
+
+    def _release(self, owner: PortKey, key: K) -> None:
+        winner = self._winner[key]
+        self._before.setdefault(key, winner[1])
+        others = self._others.get(key)
+        if winner[0] != owner:
+            if others:
+                others.pop(owner, None)
+        elif others:
+            heir = min(others)
+            self._winner[key] = (heir, others.pop(heir))
+        else:
+            del self._winner[key]
+        if others is not None and not others:
+            self._others.pop(key, None)

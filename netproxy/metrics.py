@@ -1,0 +1,78 @@
+"""The numbers this daemon shows, under kube-proxy's names."""
+
+from __future__ import annotations
+
+from apimachinery.kit.metrics import counter, gauge, histogram
+
+_PROGRAMMING = (
+    0.25,
+    0.5,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    10,
+    15,
+    20,
+    25,
+    30,
+    35,
+    40,
+    45,
+    50,
+    55,
+    60,
+    120,
+    180,
+    240,
+    300,
+)
+
+SYNC = histogram("kubeproxy_sync_proxy_rules_duration_seconds", "One sync of the rules", ("ip_family",))
+FULL_SYNC = histogram("kubeproxy_sync_full_proxy_rules_duration_seconds", "One full sync", ("ip_family",))
+PARTIAL_SYNC = histogram(
+    "kubeproxy_sync_partial_proxy_rules_duration_seconds", "One sync of changes", ("ip_family",)
+)
+PROGRAMMING = histogram(
+    "kubeproxy_network_programming_duration_seconds",
+    "From a pod's change, as its EndpointSlice tells it, to the rules",
+    ("ip_family",),
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, *_PROGRAMMING),
+)
+LAST_SYNC = gauge(
+    "kubeproxy_sync_proxy_rules_last_timestamp_seconds", "When a sync last succeeded", ("ip_family",)
+)
+LAST_QUEUED = gauge(
+    "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds",
+    "When a sync was last asked for",
+    ("ip_family",),
+)
+SERVICE_CHANGES = counter(
+    "kubeproxy_sync_proxy_rules_service_changes", "Service changes seen", ("ip_family",)
+)
+ENDPOINT_CHANGES = counter(
+    "kubeproxy_sync_proxy_rules_endpoint_changes", "Endpoint changes seen", ("ip_family",)
+)
+NO_LOCAL_ENDPOINTS = gauge(
+    "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
+    "Service ports with a Local policy and no endpoint here",
+    ("ip_family", "traffic_policy"),
+)
+NFTABLES_FAILURES = counter(
+    "kubeproxy_sync_proxy_rules_nftables_sync_failures", "Failed nftables syncs", ("ip_family",)
+)
+IPTABLES_FAILURES = counter(
+    "kubeproxy_sync_proxy_rules_iptables_restore_failures", "Failed iptables-restore runs", ("ip_family",)
+)
+STALE_FLOWS = counter(
+    "kubeproxy_conntrack_reconciler_deleted_entries",
+    "UDP flows removed after an endpoint change",
+    ("ip_family",),
+)
+HEALTHZ = counter("kubeproxy_proxy_healthz", "Answers of /healthz", ("code",))
+LIVEZ = counter("kubeproxy_proxy_livez", "Answers of /livez", ("code",))

@@ -1,0 +1,124 @@
+"""The values everything here speaks in: frozen, hashable, free of Kubernetes' dictionaries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Family(IntEnum):
+    """An address family; the value is the IP version."""
+
+    IPV4 = 4
+    IPV6 = 6
+
+    @property
+    def title(self) -> str:
+        """As the API writes it: IPv4 or IPv6."""
+        return f"IPv{self.value}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortKey:
+    """Names one port of one Service in one family. `port` is the port's name and may be empty."""
+
+    namespace: str
+    service: str
+    port: str
+    protocol: str
+    """TCP, UDP or SCTP"""
+    family: Family
+
+    @property
+    def title(self) -> str:
+        """namespace/service or namespace/service:port, as rules' comments and chain hashes carry it."""
+        base = f"{self.namespace}/{self.service}"
+        return f"{base}:{self.port}" if self.port else base
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """What a Service asks for on one port, in one family."""
+
+    key: PortKey
+    cluster_ip: str
+    port: int
+    node_port: int = 0
+    """0: none"""
+    external_ips: tuple[str, ...] = ()
+    load_balancer_ips: tuple[str, ...] = ()
+    """ingress addresses in VIP mode; those in Proxy mode are left out"""
+    source_ranges: tuple[str, ...] = ()
+    """CIDRs that may use the load balancer addresses; empty: everyone"""
+    external_local: bool = False
+    internal_local: bool = False
+    affinity_seconds: int = 0
+    """ClientIP session affinity; 0: none"""
+    health_check_node_port: int = 0
+
+    @property
+    def externally_accessible(self) -> bool:
+        """True when traffic from outside the cluster has an address to come to."""
+        return bool(self.node_port or self.external_ips or self.load_balancer_ips)
+
+    @property
+    def uses_cluster_endpoints(self) -> bool:
+        """External policy Local needs them too, for the short cut of pods and the node itself."""
+        return not self.internal_local or self.externally_accessible
+
+    @property
+    def uses_local_endpoints(self) -> bool:
+        """True when some traffic may only go to this node's endpoints."""
+        return self.internal_local or (self.external_local and self.externally_accessible)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address of an EndpointSlice with one port, and all that decides whether it may be chosen."""
+
+    ip: str
+    port: int
+    ready: bool = True
+    serving: bool = True
+    terminating: bool = False
+    node_name: str = ""
+    zone_hints: frozenset[str] = frozenset()
+    node_hints: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Backend:
+    """A chosen endpoint: where packets are sent. `local`: it runs on this node (it may call itself:
+    hairpin)."""
+
+    ip: str
+    port: int
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A ServicePort with this node's choice of endpoints: all a mode's planner needs to know of it."""
+
+    port: ServicePort
+    cluster: tuple[Backend, ...]
+    """for traffic of policy Cluster, sorted"""
+    local: tuple[Backend, ...]
+    """for traffic of policy Local, sorted; empty too when no policy asks for it"""
+    has_endpoints: bool
+    """some usable endpoint exists somewhere in the cluster: without one traffic is rejected, not dropped"""
+
+    @property
+    def internal(self) -> tuple[Backend, ...]:
+        """Backends of the cluster IP."""
+        return self.local if self.port.internal_local else self.cluster
+
+    @property
+    def external(self) -> tuple[Backend, ...]:
+        """Backends of node port, external and load balancer addresses for traffic from outside."""
+        return self.local if self.port.external_local else self.cluster
+
+    @property
+    def reachable(self) -> tuple[Backend, ...]:
+        """All backends some packet may be sent to, sorted, without duplicates."""
+        return tuple(sorted({*self.cluster, *self.local}))

@@ -1,0 +1,1 @@
+"""Services as flat nftables maps: plan (pure), base (what is fixed), diff (transaction text), apply."""

@@ -1,0 +1,130 @@
+"""The part of the table that no Service changes: base chains, hooks, empty maps and sets. Pure."""
+
+from __future__ import annotations
+
+from netproxy import names
+from netproxy.ground import Ground
+from netproxy.model import Family
+from netproxy.nftables.plan import ip_word, source_set
+
+PROTOCOLS = ("tcp", "udp", "sctp")
+
+_HOOKS = (
+    # Source ranges name the packet's own destination, so they come before the DNAT of the same hook.
+    ("filter-prerouting-pre-dnat", "filter", "prerouting", -110, ("ct state new jump firewall-check",)),
+    ("filter-output-pre-dnat", "filter", "output", -110, ("ct state new jump firewall-check",)),
+    (
+        "filter-input",
+        "filter",
+        "input",
+        0,
+        ("ct state new jump node-port-endpoints-check", "ct state new jump service-endpoints-check"),
+    ),
+    (
+        "filter-forward",
+        "filter",
+        "forward",
+        0,
+        ("ct state new jump service-endpoints-check", "ct state new jump cluster-ips-check"),
+    ),
+    (
+        "filter-output",
+        "filter",
+        "output",
+        0,
+        ("ct state new jump service-endpoints-check", "ct state new jump cluster-ips-check"),
+    ),
+    ("nat-prerouting", "nat", "prerouting", -100, ("jump service-dispatch",)),
+    ("nat-output", "nat", "output", -100, ("jump service-dispatch",)),
+    ("nat-postrouting", "nat", "postrouting", 100, ("jump masquerading",)),
+)
+
+
+def containers(family: Family) -> tuple[str, ...]:
+    """Our sets and maps, as `map NAME { … }` or `set NAME { … }`."""
+    word = ip_word(family)
+    ip = "ipv4_addr" if family is Family.IPV4 else "ipv6_addr"
+    service = f"type {ip} . inet_proto . inet_service"
+    return (
+        f"map services {{ {service} : verdict; }}",
+        "map node-ports { type inet_proto . inet_service : verdict; }",
+        *(text for protocol in PROTOCOLS for text in _endpoint_maps(word, protocol)),
+        f"map no-endpoint-services {{ {service} : verdict; }}",
+        "map no-endpoint-node-ports { type inet_proto . inet_service : verdict; }",
+        f"map firewall-ips {{ {service} : verdict; }}",
+        f"set cluster-ips {{ type {ip}; }}",
+        f"set hairpin {{ type {ip} . {ip} . inet_proto . inet_service; }}",
+    )
+
+
+def _endpoint_maps(word: str, protocol: str) -> tuple[str, str]:
+    # Only `typeof` can declare a key that ends in a bare index: there is no named 32-bit integer type. And
+    # it ties a port to its protocol (a bare `th dport` is refused once libnftables reads the declaration
+    # back), so each protocol has its own maps.
+    index, target = f"{protocol} dport . numgen random mod 2", f"{word} daddr . {protocol} dport"
+    return (
+        f"map {names.nft_endpoints(protocol)} {{ typeof {word} daddr . {index} : {target}; }}",
+        f"map {names.nft_node_port_endpoints(protocol)} {{ typeof {index} : {target}; }}",
+    )
+
+
+def chains(ground: Ground) -> dict[str, tuple[str, ...]]:
+    """The fixed chains and their rules, in an order in which every one only goes to earlier ones."""
+    word = ip_word(ground.family)
+    service = f"{word} daddr . meta l4proto . th dport vmap"
+    node_port = f"{node_port_match(ground)} meta l4proto . th dport vmap"
+    mark = names.MASQUERADE_MARK
+    dispatch = [f"{service} @services", f"{node_port} @node-ports"]
+    outside = _from_outside(ground)
+    if outside is not None:
+        dispatch.insert(0, f"{word} daddr @cluster-ips {outside}meta mark set meta mark | {mark:#x}")
+    unused = [f"{word} daddr {source_set(ground.service_cidrs)} drop"] if ground.service_cidrs else []
+    return {
+        "reject-chain": ("reject",),
+        "firewall-check": (f"{service} @firewall-ips",),
+        "node-port-endpoints-check": (f"{node_port} @no-endpoint-node-ports",),
+        "service-endpoints-check": (f"{service} @no-endpoint-services",),
+        "cluster-ips-check": (f"{word} daddr @cluster-ips reject", *unused),
+        "service-dispatch": tuple(dispatch),
+        "masquerading": (
+            f"meta mark & {mark:#x} != 0 meta mark set meta mark ^ {mark:#x} masquerade fully-random",
+            f"ct status dnat {word} saddr . {word} daddr . meta l4proto . th dport @hairpin "
+            "masquerade fully-random",
+        ),
+    }
+
+
+def hooks() -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    """Base chains: (name, hook declaration, rules)."""
+    return tuple(
+        (name, f"type {kind} hook {hook} priority {priority}; policy accept;", rules)
+        for name, kind, hook, priority, rules in _HOOKS
+    )
+
+
+def node_port_match(ground: Ground) -> str:
+    """Which destination addresses node ports answer on: the node's own, or the configured part of all local
+    ones.
+
+    Never a loopback address: the kernel does not route it to another host.
+    """
+    word = ip_word(ground.family)
+    if ground.node_port_cidrs:
+        return (
+            f"fib daddr type local {word} daddr {source_set(ground.node_port_cidrs)} {_not_loopback(ground)}"
+        )
+    if ground.node_ips:
+        return f"{word} daddr {source_set(ground.node_ips)}"
+    return f"fib daddr type local {_not_loopback(ground)}"
+
+
+def _not_loopback(ground: Ground) -> str:
+    return "ip daddr != 127.0.0.0/8" if ground.family is Family.IPV4 else "ip6 daddr != ::1"
+
+
+def _from_outside(ground: Ground) -> str | None:
+    if ground.masquerade_all:
+        return ""
+    if ground.cluster_cidrs:
+        return f"{ip_word(ground.family)} saddr != {source_set(ground.cluster_cidrs)} "
+    return None

@@ -1,0 +1,200 @@
+"""Service routes to nftables pieces. Pure.
+
+Flat maps: a Service address is one element of `services` (goto the chain for its endpoint COUNT) and one
+element of `endpoints` for each endpoint, keyed by (address, protocol, port, index). So a change touches a
+few elements and the kernel never re-validates a graph of thousands of chains. A Service that needs more
+(session affinity, external policy Local, source ranges) gets chains of its own, as kube-proxy writes them
+for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from netproxy import names
+from netproxy.ground import Ground, allowed_sources
+from netproxy.model import Backend, Family, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Names one piece. `container` is a map or set of ours, or CHAIN or AFFINITY; `text` is the element or
+    name."""
+
+    container: str
+    text: str
+
+
+Value = tuple[str, ...]
+"""an element's data (one text, empty for a set) or a chain's rules; an affinity set has none"""
+Piece = tuple[Key, Value]
+
+CHAIN = "chain"
+AFFINITY = "affinity set"
+
+
+def ip_word(family: Family) -> str:
+    """The family's name in nft syntax, for tables and for header fields alike."""
+    return "ip" if family is Family.IPV4 else "ip6"
+
+
+def plan(route: Route, ground: Ground) -> tuple[Piece, ...]:
+    """All pieces one Service port claims."""
+    return tuple([*_internal(route, ground), *_external(route, ground)])
+
+
+def _internal(route: Route, ground: Ground) -> Iterator[Piece]:
+    port = route.port
+    yield Key("cluster-ips", port.cluster_ip), ("",)
+    where = _service(route, port.cluster_ip)
+    if not route.internal:
+        yield Key("no-endpoint-services", where), (_refusal(route),)
+    elif port.affinity_seconds:
+        chain = names.nft_local(port.key) if port.internal_local else names.nft_service(port.key)
+        yield Key("services", where), (f"goto {chain}",)
+        yield from _chain_of_its_own(chain, route, route.internal, ground)
+    else:
+        protocol, count = port.key.protocol.lower(), len(route.internal)
+        verdict = names.nft_spread(protocol, count)
+        yield from _flat("services", where, verdict, route, route.internal)
+        yield _spread(protocol, count, ground.family)
+
+
+def _external(route: Route, ground: Ground) -> Iterator[Piece]:
+    port = route.port
+    protocol = port.key.protocol.lower()
+    addresses = [_service(route, ip) for ip in (*port.external_ips, *port.load_balancer_ips)]
+    node_port = f"{protocol} . {port.node_port}" if port.node_port else ""
+    if not route.external:
+        yield from ((Key("no-endpoint-services", where), (_refusal(route),)) for where in addresses)
+        if node_port:
+            yield Key("no-endpoint-node-ports", node_port), (_refusal(route),)
+    if port.source_ranges and port.load_balancer_ips:
+        yield from _firewall(route, ground)
+    if not route.cluster or not port.externally_accessible:
+        return
+    if port.external_local or port.affinity_seconds:
+        chain = names.nft_external(port.key)
+        yield from ((Key("services", where), (f"goto {chain}",)) for where in addresses)
+        if node_port:
+            yield Key("node-ports", node_port), (f"goto {chain}",)
+        yield from _external_chain(chain, route, ground)
+        return
+    count = len(route.cluster)
+    for where in addresses:
+        yield from _flat("services", where, names.nft_spread_external(protocol, count), route, route.cluster)
+    if addresses:
+        yield _spread(protocol, count, ground.family)
+        rules = (_MARK, f"goto {names.nft_spread(protocol, count)}")
+        yield Key(CHAIN, names.nft_spread_external(protocol, count)), rules
+    if node_port:
+        verdict = names.nft_spread_node_port(protocol, count)
+        yield from _flat("node-ports", node_port, verdict, route, route.cluster)
+        yield _node_port_spread(protocol, count, ground.family)
+
+
+def _service(route: Route, ip: str) -> str:
+    return f"{ip} . {route.port.key.protocol.lower()} . {route.port.port}"
+
+
+def _refusal(route: Route) -> str:
+    return "drop" if route.has_endpoints else "goto reject-chain"
+
+
+_MARK = f"meta mark set meta mark | {names.MASQUERADE_MARK:#x}"
+
+
+def _flat(
+    verdicts: str, where: str, chain: str, route: Route, backends: Sequence[Backend]
+) -> Iterator[Piece]:
+    protocol = route.port.key.protocol.lower()
+    of_node_port = verdicts == "node-ports"
+    targets = names.nft_node_port_endpoints(protocol) if of_node_port else names.nft_endpoints(protocol)
+    key = where.replace(f"{protocol} . ", "")
+    yield Key(verdicts, where), (f"goto {chain}",)
+    for index, backend in enumerate(backends):
+        yield Key(targets, f"{key} . {index}"), (f"{backend.ip} . {backend.port}",)
+        if backend.local:
+            yield _hairpin(protocol, backend)
+
+
+def _hairpin(protocol: str, backend: Backend) -> Piece:
+    return Key("hairpin", f"{backend.ip} . {backend.ip} . {protocol} . {backend.port}"), ("",)
+
+
+def _spread(protocol: str, count: int, family: Family) -> Piece:
+    """The chain shared by all Service addresses with `count` endpoints.
+
+    Its second rule catches the packet whose `services` lookup still saw more endpoints than its endpoint
+    lookup: each lookup by itself is atomic, the pair is not. Index 0 exists as long as there is any endpoint.
+    """
+    word, targets = ip_word(family), names.nft_endpoints(protocol)
+    base = f"dnat {word} to {word} daddr . {protocol} dport . numgen random mod"
+    return Key(CHAIN, names.nft_spread(protocol, count)), _with_fallback(base, targets, count)
+
+
+def _node_port_spread(protocol: str, count: int, family: Family) -> Piece:
+    base = f"dnat {ip_word(family)} to {protocol} dport . numgen random mod"
+    rules = (_MARK, *_with_fallback(base, names.nft_node_port_endpoints(protocol), count))
+    return Key(CHAIN, names.nft_spread_node_port(protocol, count)), rules
+
+
+def _with_fallback(base: str, targets: str, count: int) -> Value:
+    fallback = (f"{base} 1 map @{targets}",)
+    return fallback if count == 1 else (f"{base} {count} map @{targets}", *fallback)
+
+
+def _chain_of_its_own(
+    chain: str, route: Route, backends: Sequence[Backend], ground: Ground
+) -> Iterator[Piece]:
+    key, word = route.port.key, ip_word(ground.family)
+    protocol = key.protocol.lower()
+    yield from (_hairpin(protocol, b) for b in backends if b.local)
+    if not route.port.affinity_seconds:
+        choices = ", ".join(f"{i} : {b.ip} . {b.port}" for i, b in enumerate(backends))
+        rule = f"meta l4proto {protocol} dnat {word} to numgen random mod {len(backends)} map {{ {choices} }}"
+        yield Key(CHAIN, chain), (rule,)
+        return
+    rules = []
+    for backend in backends:
+        bound, target = names.nft_affinity(key, backend), names.nft_endpoint(key, backend)
+        rules.append(f"{word} saddr @{bound} goto {target}")
+        yield Key(AFFINITY, bound), ("",)
+        to = f"[{backend.ip}]" if ground.family is Family.IPV6 else backend.ip
+        remember = f"update @{bound} {{ {word} saddr timeout {route.port.affinity_seconds}s }}"
+        yield Key(CHAIN, target), (remember, f"meta l4proto {protocol} dnat {word} to {to}:{backend.port}")
+    choices = ", ".join(f"{i} : goto {names.nft_endpoint(key, b)}" for i, b in enumerate(backends))
+    rules.append(f"numgen random mod {len(backends)} vmap {{ {choices} }}")
+    yield Key(CHAIN, chain), tuple(rules)
+
+
+def _external_chain(chain: str, route: Route, ground: Ground) -> Iterator[Piece]:
+    key, word = route.port.key, ip_word(ground.family)
+    service, local = names.nft_service(key), names.nft_local(key)
+    yield from _chain_of_its_own(service, route, route.cluster, ground)
+    if not route.port.external_local:
+        yield Key(CHAIN, chain), (_MARK, f"goto {service}")
+        return
+    rules = (
+        [f"{word} saddr {source_set(ground.cluster_cidrs)} goto {service}"] if ground.cluster_cidrs else []
+    )
+    rules += [f"fib saddr type local {_MARK}", f"fib saddr type local goto {service}"]
+    if route.local:
+        yield from _chain_of_its_own(local, route, route.local, ground)
+        rules.append(f"goto {local}")
+    yield Key(CHAIN, chain), tuple(rules)
+
+
+def _firewall(route: Route, ground: Ground) -> Iterator[Piece]:
+    port = route.port
+    chain = names.nft_firewall(port.key)
+    for ip in port.load_balancer_ips:
+        yield Key("firewall-ips", _service(route, ip)), (f"goto {chain}",)
+    allowed = allowed_sources(port.source_ranges, port.load_balancer_ips, ground)
+    yield Key(CHAIN, chain), (f"{ip_word(ground.family)} saddr != {source_set(allowed)} drop",)
+
+
+def source_set(cidrs: Sequence[str]) -> str:
+    """CIDRs as one nft operand."""
+    return "{ " + ", ".join(cidrs) + " }"

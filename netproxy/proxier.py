@@ -1,0 +1,111 @@
+"""The loop's body: drain what changed, hand it to the mode, clean up after it, say how it went.
+
+Never writes before the caches have synced. A failed write is followed by a full one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from apimachinery.timestamps import now
+from netproxy import conntrack, metrics
+from netproxy.model import Family, PortKey, Route
+from netproxy.modes import Mode
+from netproxy.tracker import Tracker
+
+log = logging.getLogger(__name__)
+_RETRY_FIRST, _RETRY_MAX = 0.1, 30.0
+Change = tuple[Route | None, Route | None]
+
+
+class Proxier:
+    """Owns the order of things in one sync. `sync` is called by one runner, never twice at once."""
+
+    def __init__(
+        self,
+        mode: Mode,
+        tracker: Tracker,
+        families: tuple[Family, ...],
+        trigger_later: Callable[[float], None],
+        after_sync: Callable[[], None],
+    ) -> None:
+        """`trigger_later(seconds)` asks for another sync; `after_sync` hears of every success."""
+        self._mode = mode
+        self._tracker = tracker
+        self._families = families
+        self._trigger_later = trigger_later
+        self._after_sync = after_sync
+        self._rebuild = True
+        self._retry = _RETRY_FIRST
+        self._unswept: dict[PortKey, Route | None] = {}
+        self._triggers: list[datetime] = []
+        self._synced = asyncio.Event()
+
+    async def wait_synced(self) -> None:
+        """Return once a sync has succeeded."""
+        await self._synced.wait()
+
+    def request_rebuild(self) -> None:
+        """The kernel's rules are in doubt: the next sync writes all of them."""
+        self._rebuild = True
+
+    async def sync(self) -> None:
+        """Bring the kernel in line with the tracker; raises what the mode raised."""
+        started = time.perf_counter()
+        changes = self._tracker.drain()
+        for key, old in changes.before.items():
+            self._unswept.setdefault(key, old)
+        self._triggers.extend(changes.triggers)
+        rebuild, self._rebuild = self._rebuild, False
+        try:
+            if rebuild:
+                await self._mode.rebuild(self._tracker.routes)
+            elif changes.routes:
+                await self._mode.change(changes.routes)
+        except BaseException:
+            self._failed()
+            raise
+        self._retry = _RETRY_FIRST
+        self._measure(time.perf_counter() - started, rebuild)
+        self._synced.set()
+        self._after_sync()
+        await self._sweep()
+
+    def _failed(self) -> None:
+        self._rebuild = True
+        counter = metrics.NFTABLES_FAILURES if self._mode.name == "nftables" else metrics.IPTABLES_FAILURES
+        for family in self._families:
+            counter.labels(family.title).inc()
+        self._trigger_later(self._retry)
+        self._retry = min(self._retry * 2, _RETRY_MAX)
+
+    async def _sweep(self) -> None:
+        routes = self._tracker.routes
+        udp: dict[PortKey, Change] = {
+            key: (old, routes.get(key)) for key, old in self._unswept.items() if key.protocol == "UDP"
+        }
+        self._unswept.clear()
+        if not udp:
+            return
+        try:
+            removed = await asyncio.to_thread(conntrack.sweep, udp, self._families)
+        except OSError as error:
+            log.warning("stale UDP flows were not removed: %s", error)
+            return
+        if removed:
+            metrics.STALE_FLOWS.labels("all").inc(removed)
+            log.info("removed %d stale UDP flows", removed)
+
+    def _measure(self, seconds: float, rebuild: bool) -> None:
+        finished = now()
+        for family in self._families:
+            metrics.SYNC.labels(family.title).observe(seconds)
+            (metrics.FULL_SYNC if rebuild else metrics.PARTIAL_SYNC).labels(family.title).observe(seconds)
+            metrics.LAST_SYNC.labels(family.title).set(finished.timestamp())
+        for trigger in self._triggers:
+            metrics.PROGRAMMING.labels(self._families[0].title).observe((finished - trigger).total_seconds())
+        self._triggers.clear()

@@ -1,0 +1,75 @@
+"""What can be set. Keys of the file are the fields' names."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+
+class ModeName(Enum):
+    """How rules are written."""
+
+    NFTABLES = "nftables"
+    IPTABLES = "iptables"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One netproxy. Times are seconds, addresses and CIDRs may mix families."""
+
+    kubeconfig: Path
+    mode: ModeName = ModeName.NFTABLES
+    """nftables needs a kernel with nf_tables; iptables works on its nft and its legacy back end"""
+    node_name: str = ""
+    """empty: this host is no node; Services work from it, policy Local finds no endpoints"""
+    node_ips: tuple[str, ...] = ()
+    """node ports answer on these in nftables mode; empty: on every local address but loopback"""
+    cluster_cidr: str = ""
+    """pod addresses, several separated by commas; traffic from elsewhere to a cluster IP gets a source it
+    can be answered at"""
+    service_cidr: str = ""
+    """several separated by commas; packets to addresses in it which no Service has are dropped (nftables)"""
+    node_port_addresses: tuple[str, ...] = ()
+    """CIDRs of local addresses node ports answer on, or the one word `primary` for node_ips"""
+    masquerade_all: bool = False
+    localhost_node_ports: bool = True
+    """iptables, IPv4: node ports answer on 127.0.0.1 too (sets route_localnet)"""
+    iptables_backend: str = ""
+    """nft or legacy; empty: what the host's iptables command is"""
+    ipv6: bool | None = None
+    """None: when the host has IPv6"""
+    sync_period: float = 30.0
+    """a sync at least this often, as a safety net"""
+    min_sync_period: float | None = None
+    """pause between two syncs; the first change after quiet never waits. None: what suits the mode"""
+    bind_address: str = "0.0.0.0"
+    """for the health server"""
+    health_port: int = 10256
+    """0: no health server"""
+    metrics_bind_address: str = "127.0.0.1"
+    metrics_port: int = 10249
+    """0: no metrics server"""
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming the field."""
+        for name, texts in (
+            ("node_ips", self.node_ips),
+            ("cluster_cidr", split(self.cluster_cidr)),
+            ("service_cidr", split(self.service_cidr)),
+            ("node_port_addresses", tuple(t for t in self.node_port_addresses if t != "primary")),
+        ):
+            for text in texts:
+                try:
+                    ipaddress.ip_network(text, strict=False)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from error
+        if self.iptables_backend not in ("", "nft", "legacy"):
+            raise ValueError("iptables_backend: use nft, legacy or nothing")
+
+
+def split(text: str) -> tuple[str, ...]:
+    """Comma-separated words, without empty ones."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())

@@ -1,0 +1,164 @@
+"""What Services and EndpointSlices say, and which Services changed since somebody last asked.
+
+Informer callbacks come in (plain functions, never blocking); `drain` hands out the routes that differ. It
+keeps parsed values only, no API objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from apimachinery.timestamps import parse_time
+from netproxy import views
+from netproxy.model import Endpoint, Family, PortKey, Route, ServicePort
+from netproxy.topology import Place, choose
+
+_TRIGGER_ANNOTATION = "endpoints.kubernetes.io/last-change-trigger-time"
+Obj = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Routes to write, None for a port that went away; and what each was before, None for a new one."""
+
+    routes: Mapping[PortKey, Route | None]
+    before: Mapping[PortKey, Route | None]
+    triggers: tuple[datetime, ...] = ()
+    """when the pods behind these changes changed, as far as the slices say"""
+
+
+@dataclass
+class _Service:
+    ports: tuple[ServicePort, ...] = ()
+    slices: dict[str, tuple[Family, views.SliceView]] = field(default_factory=dict)
+
+    def endpoints(self, key: PortKey) -> tuple[Endpoint, ...]:
+        wanted = (key.port, key.protocol)
+        return tuple(
+            endpoint
+            for family, ports in self.slices.values()
+            if family is key.family
+            for endpoint in ports.get(wanted, ())
+        )
+
+
+class Tracker:
+    """One per proxy. `on_change` is called after every callback that may have changed a route."""
+
+    def __init__(self, families: tuple[Family, ...], place: Place, on_change: Callable[[], None]) -> None:
+        self._families = families
+        self._place = place
+        self._on_change = on_change
+        self._services: dict[str, _Service] = {}
+        self._dirty: set[str] = set()
+        self._triggers: list[datetime] = []
+        self._routes: dict[PortKey, Route] = {}
+        self._by_service: dict[str, frozenset[PortKey]] = {}
+
+    @property
+    def routes(self) -> Mapping[PortKey, Route]:
+        """All routes as of the last drain."""
+        return self._routes
+
+    @property
+    def pending(self) -> int:
+        """How many Services have changes nobody has drained."""
+        return len(self._dirty)
+
+    @property
+    def place(self) -> Place:
+        """Where this proxy runs, as now known."""
+        return self._place
+
+    def service_changed(self, old: Obj | None, new: Obj | None) -> None:
+        """Informer callback for Services."""
+        some = new or old
+        assert some is not None
+        key = f"{some['metadata']['namespace']}/{some['metadata']['name']}"
+        ports = views.service_ports(new) if new else ()
+        ports = tuple(p for p in ports if p.key.family in self._families)
+        state = self._services.setdefault(key, _Service())
+        if state.ports != ports:
+            state.ports = ports
+            self._touch(key)
+        self._forget_if_empty(key)
+
+    def slice_changed(self, old: Obj | None, new: Obj | None) -> None:
+        """Informer callback for EndpointSlices."""
+        for obj in (old, new):
+            if obj is None:
+                continue
+            owner, name = views.slice_owner(obj), obj["metadata"]["name"]
+            if owner is None:
+                continue
+            family = views.slice_family(obj) if obj is new else None
+            # The slice may have moved to another Service: its old owner loses it, its new owner gets it.
+            if obj is old and new is not None and views.slice_owner(new) == owner:
+                continue
+            self._set_slice(owner, name, family, obj)
+
+    def place_changed(self, place: Place) -> None:
+        """This node's name or zone changed: every choice is made anew."""
+        if place != self._place:
+            self._place = place
+            self._dirty.update(self._services)
+            self._on_change()
+
+    def drain(self) -> Changes:
+        """Recompute the changed Services' routes; those which came out the same are left out."""
+        changed: dict[PortKey, Route | None] = {}
+        before: dict[PortKey, Route | None] = {}
+        for name in self._dirty:
+            for key, route in self._recompute(name):
+                before[key] = self._routes.get(key)
+                changed[key] = route
+        self._dirty.clear()
+        for key, route in changed.items():
+            if route is None:
+                del self._routes[key]
+            else:
+                self._routes[key] = route
+        triggers, self._triggers = tuple(self._triggers), []
+        return Changes(changed, before, triggers)
+
+    def _recompute(self, name: str) -> Iterator[tuple[PortKey, Route | None]]:
+        service = self._services.get(name)
+        ports = {port.key: port for port in service.ports} if service else {}
+        for key in self._by_service.get(name, frozenset()) - ports.keys():
+            yield key, None
+        for key, port in ports.items():
+            assert service is not None
+            route = choose(port, service.endpoints(key), self._place)
+            if self._routes.get(key) != route:
+                yield key, route
+        if ports:
+            self._by_service[name] = frozenset(ports)
+        else:
+            self._by_service.pop(name, None)
+
+    def _set_slice(self, owner: str, name: str, family: Family | None, obj: Obj) -> None:
+        state = self._services.setdefault(owner, _Service())
+        before = state.slices.get(name)
+        after = (family, views.slice_endpoints(obj)) if family in self._families and family else None
+        if before != after:
+            if after is None:
+                del state.slices[name]
+            else:
+                state.slices[name] = after
+            trigger = (obj["metadata"].get("annotations") or {}).get(_TRIGGER_ANNOTATION)
+            if trigger and after is not None and len(self._triggers) < 1000:
+                self._triggers.append(parse_time(trigger))
+            self._touch(owner)
+        self._forget_if_empty(owner)
+
+    def _forget_if_empty(self, key: str) -> None:
+        state = self._services[key]
+        if not state.ports and not state.slices:
+            del self._services[key]
+
+    def _touch(self, key: str) -> None:
+        self._dirty.add(key)
+        self._on_change()

@@ -1,0 +1,145 @@
+"""API objects to the model. Pure; everything a dictionary may lack has its documented default here."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from netproxy.model import Endpoint, Family, PortKey, ServicePort
+
+Obj = Mapping[str, Any]
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+ZONE_LABEL = "topology.kubernetes.io/zone"
+_DEFAULT_AFFINITY_SECONDS = 10800
+
+
+def service_ports(service: Obj) -> tuple[ServicePort, ...]:
+    """Every port of a Service in every family it has a cluster IP in; none for headless and ExternalName
+    ones."""
+    spec = service.get("spec") or {}
+    if spec.get("type") == "ExternalName":
+        return ()
+    return tuple(
+        _service_port(service, spec, port, ip)
+        for ip in _cluster_ips(spec)
+        for port in spec.get("ports") or ()
+        if port.get("protocol", "TCP") in ("TCP", "UDP", "SCTP")
+    )
+
+
+def _cluster_ips(spec: Obj) -> tuple[str, ...]:
+    ips = spec.get("clusterIPs") or [spec.get("clusterIP") or ""]
+    return tuple(canonical(ip) for ip in ips if ip not in ("", "None"))
+
+
+def _service_port(service: Obj, spec: Obj, port: Obj, cluster_ip: str) -> ServicePort:
+    family = family_of(cluster_ip)
+    meta = service["metadata"]
+    key = PortKey(meta["namespace"], meta["name"], port.get("name", ""), port.get("protocol", "TCP"), family)
+    load_balancer = spec.get("type") == "LoadBalancer"
+    ranges = spec.get("loadBalancerSourceRanges") or () if load_balancer else ()
+    external_local = spec.get("externalTrafficPolicy") == "Local"
+    return ServicePort(
+        key=key,
+        cluster_ip=cluster_ip,
+        port=port["port"],
+        node_port=port.get("nodePort", 0) if spec.get("type") in ("NodePort", "LoadBalancer") else 0,
+        external_ips=_addresses(spec.get("externalIPs") or (), family),
+        load_balancer_ips=_addresses(_ingress(service), family) if load_balancer else (),
+        source_ranges=_ranges(ranges, family),
+        external_local=external_local,
+        internal_local=spec.get("internalTrafficPolicy") == "Local",
+        affinity_seconds=_affinity(spec),
+        health_check_node_port=spec.get("healthCheckNodePort", 0) if load_balancer and external_local else 0,
+    )
+
+
+def _ingress(service: Obj) -> Iterator[str]:
+    status = (service.get("status") or {}).get("loadBalancer") or {}
+    for ingress in status.get("ingress") or ():
+        if ingress.get("ip") and ingress.get("ipMode", "VIP") == "VIP":
+            yield ingress["ip"]
+
+
+def _affinity(spec: Obj) -> int:
+    if spec.get("sessionAffinity") != "ClientIP":
+        return 0
+    client_ip = (spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}
+    return int(client_ip.get("timeoutSeconds") or _DEFAULT_AFFINITY_SECONDS)
+
+
+def _ranges(texts: Iterable[str], family: Family) -> tuple[str, ...]:
+    networks = (ipaddress.ip_network(text.strip(), strict=False) for text in texts)
+    return tuple(sorted({str(n) for n in networks if n.version == family.value}))
+
+
+def _addresses(texts: Iterable[str], family: Family) -> tuple[str, ...]:
+    return tuple(sorted({canonical(text) for text in texts if family_of(text) is family}))
+
+
+def canonical(ip: str) -> str:
+    """The one text of an address that rules are keyed by (IPv6 has many)."""
+    return str(ipaddress.ip_address(ip)) if ":" in ip else ip
+
+
+def family_of(ip: str) -> Family:
+    """The family of an address' text."""
+    return Family.IPV6 if ":" in ip else Family.IPV4
+
+
+PortId = tuple[str, str]
+"""(port name, protocol)"""
+SliceView = Mapping[PortId, tuple[Endpoint, ...]]
+
+
+def slice_owner(endpoint_slice: Obj) -> str | None:
+    """namespace/name of the Service an EndpointSlice belongs to."""
+    meta = endpoint_slice["metadata"]
+    service = (meta.get("labels") or {}).get(SERVICE_NAME_LABEL)
+    return f"{meta['namespace']}/{service}" if service else None
+
+
+def slice_family(endpoint_slice: Obj) -> Family | None:
+    """None for address types a proxy has no use for (FQDN)."""
+    return {"IPv4": Family.IPV4, "IPv6": Family.IPV6}.get(endpoint_slice.get("addressType", ""))
+
+
+def slice_endpoints(endpoint_slice: Obj) -> SliceView:
+    """Endpoints by port. Only the first address counts, as the API documents: the others are the same
+    endpoint's."""
+    result: dict[PortId, tuple[Endpoint, ...]] = {}
+    for port in endpoint_slice.get("ports") or ():
+        number = port.get("port")
+        if number is None:
+            continue
+        identity = (port.get("name") or "", port.get("protocol") or "TCP")
+        endpoints = (
+            _endpoint(e, number) for e in endpoint_slice.get("endpoints") or () if e.get("addresses")
+        )
+        result[identity] = (*result.get(identity, ()), *endpoints)
+    return result
+
+
+def _endpoint(endpoint: Obj, port: int) -> Endpoint:
+    conditions = endpoint.get("conditions") or {}
+    ready = conditions.get("ready")
+    serving = conditions.get("serving")
+    hints = endpoint.get("hints") or {}
+    return Endpoint(
+        ip=canonical(endpoint["addresses"][0]),
+        port=port,
+        ready=ready is not False,
+        serving=(ready is not False) if serving is None else bool(serving),
+        terminating=bool(conditions.get("terminating")),
+        node_name=endpoint.get("nodeName") or "",
+        zone_hints=_hinted(hints.get("forZones")),
+        node_hints=_hinted(hints.get("forNodes")),
+    )
+
+
+_NO_HINTS: frozenset[str] = frozenset()
+
+
+def _hinted(entries: Iterable[Obj] | None) -> frozenset[str]:
+    return frozenset(entry["name"] for entry in entries) if entries else _NO_HINTS
