@@ -204,4 +204,4 @@ class RuntimeView(Protocol):
     async def images(self) -> list[ImageInfo]: ...
 
     def healthy(self) -> str:
-        """"" or why the sync loop is unhealthy (for /healthz and the Ready condition)."""
+        """ "" or why the sync loop is unhealthy (for /healthz and the Ready condition)."""

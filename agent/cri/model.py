@@ -1,0 +1,87 @@
+"""What the runtime says, as frozen records. Times are nanoseconds since the epoch, 0 where unset."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class State(enum.Enum):
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    id: str
+    uid: str
+    namespace: str
+    name: str
+    attempt: int
+    ready: bool
+    created_at: int
+    host_network: bool = False
+    ips: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Container:
+    id: str
+    sandbox_id: str
+    pod_uid: str
+    pod_namespace: str
+    pod_name: str
+    name: str
+    attempt: int
+    state: State
+    created_at: int
+    started_at: int = 0
+    finished_at: int = 0
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+    image: str = ""
+    image_ref: str = ""
+    image_id: str = ""
+    hash: str = ""
+    log_path: str = ""
+    termination_host_path: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def running(self) -> bool:
+        return self.state is State.RUNNING
+
+
+@dataclass(frozen=True)
+class PodRecord:
+    """Everything the runtime holds of one pod: newest first."""
+
+    uid: str
+    sandboxes: tuple[Sandbox, ...] = ()
+    containers: tuple[Container, ...] = ()
+
+    def newest(self, name: str) -> Container | None:
+        return next((c for c in self.containers if c.name == name), None)
+
+    @property
+    def ready_sandbox(self) -> Sandbox | None:
+        return next((s for s in self.sandboxes if s.ready), None)
+
+    @property
+    def running(self) -> tuple[Container, ...]:
+        return tuple(c for c in self.containers if c.state is State.RUNNING)
+
+
+@dataclass(frozen=True)
+class RuntimeEvent:
+    """Something happened to a container or a sandbox; ask the runtime what. ``id`` empty: anything may have."""
+
+    id: str
+    gone: bool = False
+    """The object was removed."""
+    exited: bool = False
+    """The process ended; the runtime's own record may lag a few milliseconds behind."""

@@ -1,0 +1,128 @@
+"""CRI answers as frozen records, credentials as CRI messages. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.cri import names
+from agent.cri.messages import pb
+from agent.cri.model import Container, Sandbox, State
+from agent.seams import Credential, RuntimeInfo
+
+_STATES = {
+    pb.ContainerState.CONTAINER_CREATED: State.CREATED,
+    pb.ContainerState.CONTAINER_RUNNING: State.RUNNING,
+    pb.ContainerState.CONTAINER_EXITED: State.EXITED,
+}
+
+
+def listed_sandbox(item: Any) -> Sandbox:
+    return Sandbox(
+        id=item.id,
+        uid=item.metadata.uid,
+        namespace=item.metadata.namespace,
+        name=item.metadata.name,
+        attempt=item.metadata.attempt,
+        ready=item.state == pb.PodSandboxState.SANDBOX_READY,
+        created_at=item.created_at,
+    )
+
+
+def sandbox(status: Any) -> Sandbox:
+    options = status.linux.namespaces.options
+    ips = [status.network.ip, *(extra.ip for extra in status.network.additional_ips)]
+    return Sandbox(
+        id=status.id,
+        uid=status.metadata.uid,
+        namespace=status.metadata.namespace,
+        name=status.metadata.name,
+        attempt=status.metadata.attempt,
+        ready=status.state == pb.PodSandboxState.SANDBOX_READY,
+        created_at=status.created_at,
+        host_network=options.network == pb.NamespaceMode.NODE,
+        ips=tuple(ip for ip in ips if ip),
+    )
+
+
+def _restart_count(item: Any) -> int:
+    text = item.annotations.get(names.CONTAINER_RESTART_COUNT, "")
+    return int(text) if text.isdigit() else int(item.metadata.attempt)
+
+
+def listed_container(item: Any) -> Container:
+    return Container(
+        id=item.id,
+        sandbox_id=item.pod_sandbox_id,
+        pod_uid=item.labels.get(names.POD_UID, ""),
+        pod_namespace=item.labels.get(names.POD_NAMESPACE, ""),
+        pod_name=item.labels.get(names.POD_NAME, ""),
+        name=item.labels.get(names.CONTAINER_NAME, "") or item.metadata.name,
+        attempt=_restart_count(item),
+        state=_STATES.get(item.state, State.UNKNOWN),
+        created_at=item.created_at,
+        image=item.image.image,
+        image_ref=item.image_ref,
+        hash=item.annotations.get(names.CONTAINER_HASH, ""),
+        annotations=dict(item.annotations),
+    )
+
+
+def container(status: Any) -> Container:
+    message_path = status.annotations.get(names.CONTAINER_TERMINATION_PATH, "")
+    host_path = next((m.host_path for m in status.mounts if m.container_path == message_path), "")
+    return Container(
+        id=status.id,
+        sandbox_id="",
+        pod_uid=status.labels.get(names.POD_UID, ""),
+        pod_namespace=status.labels.get(names.POD_NAMESPACE, ""),
+        pod_name=status.labels.get(names.POD_NAME, ""),
+        name=status.labels.get(names.CONTAINER_NAME, "") or status.metadata.name,
+        attempt=_restart_count(status),
+        state=_STATES.get(status.state, State.UNKNOWN),
+        created_at=status.created_at,
+        started_at=status.started_at,
+        finished_at=status.finished_at,
+        exit_code=status.exit_code,
+        reason=status.reason,
+        message=status.message,
+        image=status.image.image,
+        image_ref=status.image_ref,
+        image_id=status.image_id or status.image_ref,
+        hash=status.annotations.get(names.CONTAINER_HASH, ""),
+        log_path=status.log_path,
+        termination_host_path=host_path if message_path else "",
+        annotations=dict(status.annotations),
+    )
+
+
+def runtime_info(version: Any, status: Any) -> RuntimeInfo:
+    conditions = {c.type: c for c in status.conditions}
+
+    def holds(kind: str) -> bool:
+        return kind in conditions and bool(conditions[kind].status)
+
+    problems = [
+        f"{c.type}={str(bool(c.status)).lower()} reason:{c.reason} message:{c.message}"
+        for c in status.conditions
+        if not c.status
+    ]
+    return RuntimeInfo(
+        name=version.runtime_name,
+        version=version.runtime_version,
+        ready=holds("RuntimeReady"),
+        network_ready=holds("NetworkReady"),
+        message=", ".join(problems),
+    )
+
+
+def auth_config(credential: Credential | None) -> Any:
+    if credential is None:
+        return None
+    return pb.AuthConfig(
+        username=credential.username,
+        password=credential.password,
+        auth=credential.auth,
+        server_address=credential.server_address,
+        identity_token=credential.identity_token,
+        registry_token=credential.registry_token,
+    )
