@@ -28,13 +28,15 @@ class PodSink(Protocol):
         """The pod is gone from its source: whatever still runs is stopped and cleaned."""
 
     def set_mirror(self, mirror: Obj) -> None:
-        """A mirror pod (annotation ``kubernetes.io/config.mirror``) seen in the API: never run, only tracked."""
+        """A mirror pod (annotation ``kubernetes.io/config.mirror``) seen in the API: never run, only
+        tracked."""
 
     def remove_mirror(self, mirror: Obj) -> None:
         """A mirror pod left the API."""
 
     def synced(self, source: str) -> None:
-        """The source has delivered everything it knows. Nothing unknown is cleaned before every source did."""
+        """The source has delivered everything it knows. Nothing unknown is cleaned before every source
+        did."""
 
 
 class PodSource(Protocol):
@@ -76,17 +78,18 @@ class VolumeHost(Protocol):
         when referenced objects change. Raises VolumeError."""
 
     async def mounts(self, pod: Obj, container: Obj, env: Mapping[str, str]) -> tuple[Mount, ...]:
-        """volumeMounts of one container in order (``env`` expands subPathExpr). Raises VolumeError/ConfigError.
-        /etc/hosts and the termination log are added by the runtime itself."""
+        """volumeMounts of one container in order (``env`` expands subPathExpr). Raises
+        VolumeError/ConfigError. /etc/hosts and the termination log are added by the runtime itself."""
 
     async def teardown(self, uid: str) -> None:
-        """Unmount and remove everything of a pod, known or not (only <root_dir>/pods/<uid> says). Idempotent."""
+        """Unmount and remove everything of a pod, known or not (only <root_dir>/pods/<uid> says).
+        Idempotent."""
 
 
 class EnvBuilder(Protocol):
     async def build(self, pod: Obj, container: Obj, pod_ips: Sequence[str]) -> tuple[tuple[str, str], ...]:
-        """Environment in CRI order: values, valueFrom, envFrom, service links, $(VAR) expanded. ``pod``'s status
-        is current (hostIP, podIP). Raises ConfigError."""
+        """Environment in CRI order: values, valueFrom, envFrom, service links, $(VAR) expanded. ``pod``'s
+        status is current (hostIP, podIP). Raises ConfigError."""
 
 
 @dataclass(frozen=True)

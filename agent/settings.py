@@ -69,7 +69,8 @@ class AgentSettings:
     lease_seconds: float = 10.0
     """Lease renewal; the lease lasts four times this."""
     node_status_seconds: float = 10.0
-    """How often the node status is computed; it is written when it changed or every node_status_report_seconds."""
+    """How often the node status is computed; it is written when it changed or every
+    node_status_report_seconds."""
     node_status_report_seconds: float = 300.0
     """Unchanged node status is still written this often."""
 

@@ -10,13 +10,13 @@ from agent.cri import translate
 from agent.cri.channel import Channel
 from agent.cri.errors import CriError, CriNotFound
 from agent.cri.messages import pb
-from agent.cri.model import Container, Sandbox
+from agent.cri.model import Container, Image, Sandbox
 from agent.seams import Credential, ExecResult, ImageInfo, RuntimeInfo
 
 _RUNTIME = "/runtime.v1.RuntimeService/"
 _IMAGES = "/runtime.v1.ImageService/"
 
-# A stop may take the grace period; a pull as long as the network needs (upstream leaves pulls without deadline).
+# A pull takes as long as the network needs; upstream gives it no deadline at all.
 _PULL_SECONDS = 3600.0
 _QUICK_SECONDS = 10.0
 
@@ -152,11 +152,11 @@ class CriClient:
 
     # --- images
 
-    async def image_ref(self, image: str) -> str:
-        """The image's id, empty where it is not on the node."""
+    async def image(self, image: str) -> Image | None:
+        """The image by reference or id; None where it is not on the node."""
         request = pb.ImageStatusRequest(image=pb.ImageSpec(image=image))
         answer = await self._image("ImageStatus", request, pb.ImageStatusResponse)
-        return str(answer.image.id) if answer.HasField("image") else ""
+        return translate.image(answer.image) if answer.HasField("image") else None
 
     async def pull(self, image: str, credential: Credential | None, sandbox_config: Any) -> str:
         """The pulled image's reference."""

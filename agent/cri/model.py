@@ -57,6 +57,15 @@ class Container:
 
 
 @dataclass(frozen=True)
+class Image:
+    """``uid``/``user``: whom the image runs as; a number, or a name, or neither (root)."""
+
+    id: str
+    uid: int | None = None
+    user: str = ""
+
+
+@dataclass(frozen=True)
 class PodRecord:
     """Everything the runtime holds of one pod: newest first."""
 
@@ -66,6 +75,14 @@ class PodRecord:
 
     def newest(self, name: str) -> Container | None:
         return next((c for c in self.containers if c.name == name), None)
+
+    def within(self, sandbox_id: str) -> PodRecord:
+        """Only what belongs to one sandbox."""
+        return PodRecord(
+            self.uid,
+            tuple(s for s in self.sandboxes if s.id == sandbox_id),
+            tuple(c for c in self.containers if c.sandbox_id == sandbox_id),
+        )
 
     @property
     def ready_sandbox(self) -> Sandbox | None:
@@ -78,7 +95,7 @@ class PodRecord:
 
 @dataclass(frozen=True)
 class RuntimeEvent:
-    """Something happened to a container or a sandbox; ask the runtime what. ``id`` empty: anything may have."""
+    """Something happened to a container or a sandbox: ask the runtime what."""
 
     id: str
     gone: bool = False

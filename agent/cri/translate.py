@@ -6,7 +6,7 @@ from typing import Any
 
 from agent.cri import names
 from agent.cri.messages import pb
-from agent.cri.model import Container, Sandbox, State
+from agent.cri.model import Container, Image, Sandbox, State
 from agent.seams import Credential, RuntimeInfo
 
 _STATES = {
@@ -93,6 +93,10 @@ def container(status: Any) -> Container:
         termination_host_path=host_path if message_path else "",
         annotations=dict(status.annotations),
     )
+
+
+def image(item: Any) -> Image:
+    return Image(item.id, item.uid.value if item.HasField("uid") else None, item.username)
 
 
 def runtime_info(version: Any, status: Any) -> RuntimeInfo:

@@ -1,0 +1,198 @@
+"""The composition root: builds the agent bottom up, stops it in reverse.
+
+Standalone (no kubeconfig) it runs static pods only; everything else is the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from pathlib import Path
+
+from agent.cri import events
+from agent.cri.client import CriClient
+from agent.env.build import Environment
+from agent.node.objects import Objects
+from agent.node.registrar import Registrar
+from agent.podspec import Obj
+from agent.probes.registry import Probes
+from agent.runtime.applier import Applier, Hardware, Parts
+from agent.runtime.backoff import Backoff
+from agent.runtime.cache import RuntimeCache
+from agent.runtime.cgroups import Cgroups, Hierarchy
+from agent.runtime.images import Images
+from agent.runtime.kill import Killer
+from agent.runtime.network import PodNetwork
+from agent.runtime.pods import Pods
+from agent.runtime.reporter import Reporter
+from agent.runtime.view import View
+from agent.runtime.worker import WorkerParts
+from agent.seams import PodSource
+from agent.settings import AgentSettings
+from agent.sources.api import ApiSource
+from agent.sources.file import FileSource
+from agent.status.mirror import Mirrors
+from agent.status.writer import StatusWriter
+from agent.volumes.host import Volumes
+from apimachinery.client import Client
+from apimachinery.events import EventRecorder
+from apimachinery.kit.lifecycle import Lifecycle
+
+log = logging.getLogger(__name__)
+
+
+def hardware() -> Hardware:
+    """The machine's memory and huge page sizes."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    sizes = []
+    for directory in sorted(Path("/sys/kernel/mm/hugepages").glob("hugepages-*kB"), key=_page_size):
+        size = _page_size(directory)
+        sizes.append(f"{size >> 20}GB" if size >= 1 << 20 else f"{size >> 10}MB")
+    return Hardware(memory=memory, hugepage_sizes=tuple(sizes))
+
+
+def _page_size(directory: Path) -> int:
+    return int(directory.name.removeprefix("hugepages-").removesuffix("kB"))
+
+
+class Agent:
+    """Everything one agent is made of. ``start`` builds and spawns; the lifecycle ends it."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self.settings = settings
+        self.client = (
+            Client.from_kubeconfig(settings.kubeconfig, user_agent="wherry-agent")
+            if settings.kubeconfig
+            else None
+        )
+        self.recorder = EventRecorder(self.client, "kubelet", settings.node_name) if self.client else None
+        self.reporter = Reporter(self.recorder)
+        self.runtime = CriClient(settings.cri_socket, settings.runtime_request_seconds)
+        self.objects = Objects(self.client, settings.node_name)
+        self.writer = StatusWriter(self.client)
+        self.mirrors = (
+            Mirrors(self.client, self.writer.set_mirror, self.objects.node)
+            if self.client is not None
+            else None
+        )
+        self.sources: list[PodSource] = [
+            *([ApiSource(self.client, settings.node_name)] if self.client else []),
+            *(
+                [FileSource(settings.static_pod_dir, settings.node_name, settings.file_check_seconds)]
+                if settings.static_pod_dir
+                else []
+            ),
+        ]
+        self.pods = Pods((s.name for s in self.sources), self.mirrors)
+        self.cache = RuntimeCache(self.runtime, self.pods.wake)
+        self.view = View(self.runtime, self.cache, self.pods)
+        self.cgroups = Cgroups(settings.cgroup_root, Hierarchy.detect()) if settings.manage_cgroups else None
+        self.pods.connect(self._workers(), self.cache)
+        self.objects.on_change(self.pods.wake)
+
+    def _workers(self) -> WorkerParts:
+        settings = self.settings
+        environment = Environment(settings, self.objects)
+        parts = Parts(
+            settings=settings,
+            runtime=self.runtime,
+            cache=self.cache,
+            images=Images(self.runtime, self.reporter, environment, parallel=settings.parallel_pulls),
+            volumes=Volumes(settings, self.objects),
+            environment=environment,
+            network=PodNetwork(settings, self.reporter, self.node_ips),
+            reporter=self.reporter,
+            killer=Killer(self.runtime, self.cache, self.reporter),
+            hardware=hardware(),
+            starts=asyncio.Semaphore(settings.parallel_starts),
+            backoff=Backoff(ceiling=settings.max_container_backoff_seconds),
+        )
+        return WorkerParts(
+            parts=parts,
+            applier=Applier(parts),
+            probes=Probes(self.runtime, self.reporter, self.pods.wake),
+            cgroups=self.cgroups,
+            statuses=self.writer,
+            node=self.node,
+            on_end=self._ended,
+        )
+
+    def _ended(self, uid: str) -> None:
+        self.objects.pod_gone(uid)
+        self.pods.ended(uid)
+
+    def node_ips(self) -> tuple[str, ...]:
+        """The node's addresses: stated, or from its own object once that is known."""
+        if self.settings.node_ip:
+            return (self.settings.node_ip,)
+        status = (self.objects.node() or {}).get("status") or {}
+        return tuple(a["address"] for a in status.get("addresses") or () if a["type"] == "InternalIP")
+
+    def node(self) -> Obj:
+        """Our Node, or what it will be registered as."""
+        known = self.objects.node()
+        if known is not None:
+            return known
+        name = self.settings.node_name
+        labels = {
+            "kubernetes.io/hostname": name,
+            "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(
+                os.uname().machine, os.uname().machine
+            ),
+            **self.settings.register_labels,
+        }
+        return {"metadata": {"name": name, "labels": labels}}
+
+    async def start(self, lifecycle: Lifecycle) -> None:
+        """Spawn the workers, runtime first: nothing acts before what runs is known."""
+        settings = self.settings
+        settings.root_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        settings.pod_log_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+        lifecycle.push("runtime connection", self.runtime.close)
+        if self.client is not None:
+            lifecycle.push("API client", self.client.close)
+        lifecycle.push("pod workers", self.pods.stop)
+        lifecycle.spawn("runtime cache", self.cache.run(settings.relist_seconds))
+        lifecycle.spawn(
+            "runtime events", events.follow(self.runtime.channel, self.cache.on_event, self.cache.on_stream)
+        )
+        lifecycle.spawn("object caches", self.objects.run())
+        lifecycle.spawn("status writer", self.writer.run())
+        if self.recorder is not None:
+            lifecycle.spawn("events", self.recorder.run())
+        if self.mirrors is not None:
+            lifecycle.spawn("mirror pods", self.mirrors.run())
+        for source in self.sources:
+            lifecycle.spawn(f"{source.name} pods", source.run(self.pods))
+        lifecycle.spawn("pods", self._open())
+        lifecycle.spawn("sweep", self.pods.sweep())
+        await self._serve(lifecycle)
+
+    async def _open(self) -> None:
+        await self.cache.synced.wait()
+        self.pods.open()
+
+    async def _serve(self, lifecycle: Lifecycle) -> None:
+        """The parts that show the node to others."""
+        if self.client is not None:
+            registrar = Registrar(self.settings, self.client, self.view, self.settings.port)
+            lifecycle.spawn("node", registrar.run())
+
+
+def default_node_name() -> str:
+    """The host's name, as upstream's kubelet takes it."""
+    return socket.gethostname().lower()
+
+
+async def run(settings: AgentSettings, lifecycle: Lifecycle) -> Agent:
+    """Build the agent and spawn its workers."""
+    agent = Agent(settings)
+    await agent.start(lifecycle)
+    log.info("agent of node %s: runtime %s", settings.node_name, settings.cri_socket)
+    return agent
+
+
+__all__ = ["Agent", "default_node_name", "hardware", "run"]

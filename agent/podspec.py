@@ -1,0 +1,112 @@
+"""Reading a pod's specification; upstream's defaults where a manifest says nothing. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+Obj = dict[str, Any]
+
+DEFAULT_GRACE_SECONDS = 30
+SYSTEM_CRITICAL_PRIORITY = 2_000_000_000
+
+
+def name(pod: Obj) -> str:
+    return str(pod["metadata"]["name"])
+
+
+def namespace(pod: Obj) -> str:
+    return str(pod["metadata"].get("namespace", "default"))
+
+
+def uid(pod: Obj) -> str:
+    return str(pod["metadata"].get("uid", ""))
+
+
+def full_name(pod: Obj) -> str:
+    """``name_namespace(uid)``, as in upstream's messages."""
+    return f"{name(pod)}_{namespace(pod)}({uid(pod)})"
+
+
+def spec(pod: Obj) -> Obj:
+    return pod.get("spec") or {}
+
+
+def containers(pod: Obj) -> list[Obj]:
+    return spec(pod).get("containers") or []
+
+
+def init_containers(pod: Obj) -> list[Obj]:
+    return spec(pod).get("initContainers") or []
+
+
+def ephemeral_containers(pod: Obj) -> list[Obj]:
+    return spec(pod).get("ephemeralContainers") or []
+
+
+def all_containers(pod: Obj) -> Iterator[Obj]:
+    yield from init_containers(pod)
+    yield from containers(pod)
+    yield from ephemeral_containers(pod)
+
+
+def find_container(pod: Obj, container_name: str) -> Obj | None:
+    return next((c for c in all_containers(pod) if c["name"] == container_name), None)
+
+
+def is_sidecar(container: Obj) -> bool:
+    """A restartable init container."""
+    return container.get("restartPolicy") == "Always"
+
+
+def is_init(pod: Obj, container_name: str) -> bool:
+    return any(c["name"] == container_name for c in init_containers(pod))
+
+
+def restart_policy(pod: Obj, container: Obj | None = None) -> str:
+    """Always | OnFailure | Never; a container's own policy (KEP-5307) goes before the pod's."""
+    own = (container or {}).get("restartPolicy")
+    return str(own or spec(pod).get("restartPolicy") or "Always")
+
+
+def host_network(pod: Obj) -> bool:
+    return bool(spec(pod).get("hostNetwork"))
+
+
+def is_static(pod: Obj) -> bool:
+    source = (pod["metadata"].get("annotations") or {}).get("kubernetes.io/config.source")
+    return source is not None and source != "api"
+
+
+def is_critical(pod: Obj) -> bool:
+    return is_static(pod) or (spec(pod).get("priority") or 0) >= SYSTEM_CRITICAL_PRIORITY
+
+
+def deleting(pod: Obj) -> bool:
+    return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def grace_seconds(pod: Obj) -> int:
+    """The specification's grace period; deletion may override it."""
+    value = spec(pod).get("terminationGracePeriodSeconds")
+    return DEFAULT_GRACE_SECONDS if value is None else int(value)
+
+
+def pull_policy(container: Obj) -> str:
+    """Always | IfNotPresent | Never; defaulted by the tag as the API server does."""
+    policy = container.get("imagePullPolicy")
+    if policy:
+        return str(policy)
+    image = str(container.get("image", ""))
+    if "@" in image:
+        return "IfNotPresent"
+    tag = image.rpartition("/")[2].partition(":")[2]
+    return "Always" if tag in ("", "latest") else "IfNotPresent"
+
+
+def message_path(container: Obj) -> str:
+    return str(container.get("terminationMessagePath") or "/dev/termination-log")
+
+
+def message_policy(container: Obj) -> str:
+    return str(container.get("terminationMessagePolicy") or "File")

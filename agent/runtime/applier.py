@@ -1,0 +1,315 @@
+"""Walks a plan: kills, sandbox, images, containers. Decides nothing but what failed.
+
+A failed start is not an error of the pod: it is remembered as the reason its container waits, and tried
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agent import podspec
+from agent.cri.client import CriClient
+from agent.cri.errors import CriError
+from agent.cri.model import Container, Image, PodRecord, State
+from agent.env.variables import expand_all
+from agent.podspec import Obj
+from agent.runtime import pod_paths
+from agent.runtime.backoff import Backoff
+from agent.runtime.cache import RuntimeCache
+from agent.runtime.container_config import container_config, container_hash, mount_message
+from agent.runtime.hooks import HookError, run_hook
+from agent.runtime.images import Images, StartError
+from agent.runtime.kill import Killer
+from agent.runtime.network import PodNetwork
+from agent.runtime.plan import PodActions
+from agent.runtime.reporter import Reporter
+from agent.runtime.sandbox_config import ContainerFacts, sandbox_config
+from agent.runtime.security import root_refusal
+from agent.seams import ConfigError, EnvBuilder, Mount, VolumeError, VolumeHost
+from agent.settings import AgentSettings
+from agent.status.containers import Waiting
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Interrupted(Exception):
+    """The pod is to be terminated: stop starting things."""
+
+
+class SandboxError(Exception):
+    """No sandbox; the text is the event's."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """``memory`` in bytes; ``hugepage_sizes`` as ("2MB", "1GB")."""
+
+    memory: int
+    hugepage_sizes: tuple[str, ...] = ()
+
+
+@dataclass
+class Outcome:
+    """What a walk left undone: why containers wait, and when the next one may be tried (epoch seconds; 0:
+    no date)."""
+
+    waiting: dict[str, Waiting] = field(default_factory=dict)
+    started: list[str] = field(default_factory=list)
+    retry_at: float = 0.0
+
+    def blocked(self, name: str, error: StartError) -> None:
+        self.waiting[name] = Waiting(error.reason, error.message)
+        if error.retry_at and (not self.retry_at or error.retry_at < self.retry_at):
+            self.retry_at = error.retry_at
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the applier works with."""
+
+    settings: AgentSettings
+    runtime: CriClient
+    cache: RuntimeCache
+    images: Images
+    volumes: VolumeHost
+    environment: EnvBuilder
+    network: PodNetwork
+    reporter: Reporter
+    killer: Killer
+    hardware: Hardware
+    starts: asyncio.Semaphore
+    backoff: Backoff
+
+
+class Applier:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def apply(
+        self, pod: Obj, record: PodRecord, actions: PodActions, cgroup: str, stop: asyncio.Event
+    ) -> Outcome:
+        """Walk ``actions``. Raises SandboxError, Interrupted, CriError."""
+        outcome = Outcome()
+        if actions.kill_pod:
+            if actions.sandbox_changed:
+                text = "Pod sandbox changed, it will be killed and re-created."
+                self._parts.reporter.pod(pod, "Normal", "SandboxChanged", text)
+            await self._parts.killer.pod(pod, record)
+            if not actions.create_sandbox:
+                return outcome
+        for kill in actions.kills:
+            run = next((c for c in record.containers if c.id == kill.container_id), None)
+            if run is not None:
+                await self._parts.killer.container(pod, run, kill.message, probe=kill.probe)
+        _check(stop)
+        config = sandbox_config(pod, self._parts.network.facts(pod, cgroup, actions.attempt))
+        sandbox_id = actions.sandbox_id
+        if actions.create_sandbox:
+            sandbox_id = await self._create_sandbox(pod, config)
+        wanted = {c["name"]: c for c in podspec.all_containers(pod)}
+        for name in (*actions.ephemeral, *actions.init, *actions.containers):
+            _check(stop)
+            try:
+                await self._start(pod, wanted[name], sandbox_id, config, stop)
+                outcome.started.append(name)
+            except StartError as error:
+                outcome.blocked(name, error)
+        return outcome
+
+    # --- sandbox
+
+    async def _create_sandbox(self, pod: Obj, config: Any) -> str:
+        parts = self._parts
+        directory = Path(config.log_directory)
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        try:
+            async with parts.starts:
+                sandbox_id = await parts.runtime.run_sandbox(config)
+            await parts.cache.refresh_sandbox(sandbox_id)
+        except CriError as error:
+            text = f"Failed to create pod sandbox: {error}"
+            parts.reporter.pod(pod, "Warning", "FailedCreatePodSandBox", text)
+            raise SandboxError(text) from error
+        return sandbox_id
+
+    # --- containers
+
+    async def _start(
+        self, pod: Obj, container: Obj, sandbox_id: str, config: Any, stop: asyncio.Event
+    ) -> None:
+        parts = self._parts
+        record = parts.cache.record(podspec.uid(pod))
+        self._respect_backoff(pod, container, record.newest(container["name"]))
+        image = await _unless(stop, parts.images.ensure(pod, container, config))
+        container_id = await self._create(pod, container, record, sandbox_id, config, image, stop)
+        parts.reporter.container(pod, container, "Normal", "Created", "Container created")
+        try:
+            async with parts.starts:
+                await parts.runtime.start_container(container_id)
+        except CriError as error:
+            await self._refresh(container_id, sandbox_id)
+            parts.reporter.container(pod, container, "Warning", "Failed", f"Error: {error.message}")
+            raise StartError("RunContainerError", error.message) from error
+        parts.reporter.container(pod, container, "Normal", "Started", "Container started")
+        await self._refresh(container_id, sandbox_id)
+        await self._post_start(pod, container, container_id, stop)
+
+    async def _refresh(self, container_id: str, sandbox_id: str) -> None:
+        # A failed look is repaired by the relist; the container itself is up.
+        with contextlib.suppress(CriError):
+            await self._parts.cache.refresh_container(container_id, sandbox_id)
+
+    def _respect_backoff(self, pod: Obj, container: Obj, last: Container | None) -> None:
+        """Raises StartError (CrashLoopBackOff) while the container's back-off lasts; counts the start
+        otherwise."""
+        if last is None or last.state is not State.EXITED:
+            return
+        backoff, now = self._parts.backoff, time.time()
+        key = backoff_key(pod, container)
+        ended = last.finished_at / 1e9 or last.created_at / 1e9
+        until = backoff.until(key, ended)
+        if now >= until:
+            backoff.bump(key, now)
+            return
+        name = podspec.full_name(pod)
+        self._parts.reporter.container(
+            pod,
+            container,
+            "Warning",
+            "BackOff",
+            f"Back-off restarting failed container {container['name']} in pod {name}",
+        )
+        delay = _duration(backoff.delay(key))
+        text = f"back-off {delay} restarting failed container={container['name']} pod={name}"
+        raise StartError("CrashLoopBackOff", text, until)
+
+    async def _create(
+        self,
+        pod: Obj,
+        container: Obj,
+        record: PodRecord,
+        sandbox_id: str,
+        config: Any,
+        image: Image,
+        stop: asyncio.Event,
+    ) -> str:
+        parts = self._parts
+        last = record.newest(container["name"])
+        attempt = last.attempt + 1 if last is not None else 0
+        try:
+            facts = await _unless(stop, self._facts(pod, container, image, attempt))
+        except (ConfigError, VolumeError) as error:
+            parts.reporter.container(pod, container, "Warning", "Failed", f"Error: {error}")
+            raise StartError("CreateContainerConfigError", str(error)) from error
+        if refusal := root_refusal(pod, container, facts.image_uid, facts.image_user):
+            parts.reporter.container(pod, container, "Warning", "Failed", f"Error: {refusal}")
+            raise StartError("CreateContainerConfigError", refusal)
+        (Path(config.log_directory) / container["name"]).mkdir(mode=0o755, parents=True, exist_ok=True)
+        message = container_config(pod, container, facts)
+        try:
+            async with parts.starts:
+                return await parts.runtime.create_container(sandbox_id, message, config)
+        except CriError as error:
+            parts.reporter.container(pod, container, "Warning", "Failed", f"Error: {error.message}")
+            raise StartError("CreateContainerError", error.message) from error
+
+    async def _facts(self, pod: Obj, container: Obj, image: Image, attempt: int) -> ContainerFacts:
+        parts, uid = self._parts, podspec.uid(pod)
+        record = parts.cache.record(uid)
+        sandbox = record.ready_sandbox
+        ips = sandbox.ips if sandbox else ()
+        shown = parts.network.with_addresses(pod, ips)
+        env = await parts.environment.build(shown, container, (shown["status"].get("podIPs") and ips) or ips)
+        named = dict(env)
+        mounts = [*await parts.volumes.mounts(shown, container, named)]
+        mounts += parts.network.own_mounts(pod, container, ips)
+        mounts.append(self._termination_log(pod, container))
+        target = container.get("targetContainerName", "")
+        target_run = record.newest(target) if target else None
+        return ContainerFacts(
+            image=image.id,
+            attempt=attempt,
+            env=env,
+            command=tuple(expand_all(container.get("command") or (), named)),
+            args=tuple(expand_all(container.get("args") or (), named)),
+            mounts=tuple(mount_message(m) for m in mounts),
+            memory_capacity=parts.hardware.memory,
+            image_uid=image.uid,
+            image_user=image.user,
+            seccomp_root=str(parts.settings.root_dir / "seccomp") + "/",
+            target_id=target_run.id if target_run else "",
+            hugepage_sizes=parts.hardware.hugepage_sizes,
+        )
+
+    def _termination_log(self, pod: Obj, container: Obj) -> Mount:
+        """A fresh file per start, writable by whoever the container runs as."""
+        folder = pod_paths.container_directory(
+            self._parts.settings.root_dir, podspec.uid(pod), container["name"]
+        )
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        file = folder / os.urandom(4).hex()
+        file.touch()
+        file.chmod(0o666)
+        return Mount(podspec.message_path(container), str(file))
+
+    async def _post_start(self, pod: Obj, container: Obj, container_id: str, stop: asyncio.Event) -> None:
+        handler = (container.get("lifecycle") or {}).get("postStart")
+        if not handler:
+            return
+        parts = self._parts
+        record = parts.cache.record(podspec.uid(pod))
+        sandbox = record.ready_sandbox
+        address = sandbox.ips[0] if sandbox and sandbox.ips else "127.0.0.1"
+        try:
+            await _unless(stop, run_hook(parts.runtime, pod, container, handler, container_id, address))
+        except HookError as error:
+            parts.reporter.container(pod, container, "Warning", "FailedPostStartHook", "PostStartHook failed")
+            run = record.newest(container["name"])
+            if run is not None:
+                await parts.killer.container(pod, run, "FailedPostStartHook")
+            raise StartError("PostStartHookError", str(error)) from error
+
+
+def backoff_key(pod: Obj, container: Obj) -> str:
+    """A changed container starts afresh."""
+    return f"{podspec.uid(pod)}_{container['name']}_{container_hash(container)}"
+
+
+def _duration(seconds: float) -> str:
+    """10s, 1m20s, 5m0s: as Go prints it."""
+    whole = int(seconds)
+    return f"{whole // 60}m{whole % 60}s" if whole >= 60 else f"{whole}s"
+
+
+def _check(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        raise Interrupted
+
+
+async def _unless(stop: asyncio.Event, work: Awaitable[T]) -> T:
+    """The result of ``work``, or Interrupted as soon as the pod is to be terminated."""
+    task = asyncio.ensure_future(work)
+    waiter = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise Interrupted
+    finally:
+        waiter.cancel()
+        if not task.done():
+            task.cancel()
+
+
+__all__ = ["Applier", "Hardware", "Interrupted", "Outcome", "Parts", "SandboxError"]

@@ -1,0 +1,60 @@
+"""Doubling delays, by key, with a reset after calm. Pure but for what it remembers; times are passed in,
+in seconds.
+
+Source: crash loop back-off 10 s to 5 min, forgotten after twice the ceiling without a new failure; image
+pulls the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+INITIAL_SECONDS = 10.0
+CEILING_SECONDS = 300.0
+
+
+@dataclass
+class _Entry:
+    delay: float
+    updated: float
+
+
+class Backoff:
+    def __init__(self, initial: float = INITIAL_SECONDS, ceiling: float = CEILING_SECONDS) -> None:
+        self._initial = initial
+        self._ceiling = ceiling
+        self._entries: dict[str, _Entry] = {}
+
+    def _stale(self, entry: _Entry, now: float) -> bool:
+        return now - entry.updated > 2 * self._ceiling
+
+    def until(self, key: str, since: float) -> float:
+        """When ``key`` may be tried again, counted from ``since`` (the end of its last run); 0: at once."""
+        entry = self._entries.get(key)
+        if entry is None or self._stale(entry, since):
+            return 0.0
+        return since + entry.delay
+
+    def waiting(self, key: str, now: float) -> float:
+        """When ``key`` may be tried again, counted from its last ``bump``; 0 when it may be now."""
+        entry = self._entries.get(key)
+        if entry is None or self._stale(entry, now) or now >= entry.updated + entry.delay:
+            return 0.0
+        return entry.updated + entry.delay
+
+    def delay(self, key: str) -> float:
+        entry = self._entries.get(key)
+        return entry.delay if entry else 0.0
+
+    def bump(self, key: str, now: float) -> None:
+        """One more try: the next delay is twice as long."""
+        entry = self._entries.get(key)
+        if entry is None or self._stale(entry, now):
+            self._entries[key] = _Entry(min(self._initial, self._ceiling), now)
+        else:
+            entry.delay, entry.updated = min(entry.delay * 2, self._ceiling), now
+
+    def forget(self, prefix: str) -> None:
+        """Drop every key that starts with ``prefix``."""
+        for key in [k for k in self._entries if k.startswith(prefix)]:
+            del self._entries[key]

@@ -1,0 +1,178 @@
+"""The cgroups above a pod's containers, made and removed with the cgroupfs driver.
+
+``<root>/kubepods[/burstable|/besteffort]/pod<uid>``, in every controller of cgroup v1 or in the one tree
+of v2. The runtime nests sandbox and containers below it. Blocking calls here are a handful of writes to a
+memory file system.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent import podspec
+from agent.podspec import Obj
+from agent.runtime.resources import PERIOD_US, Limits, pod_limits
+from agent.status.qos import BEST_EFFORT, BURSTABLE, qos_class
+
+log = logging.getLogger(__name__)
+
+KUBEPODS = "kubepods"
+_QOS_DIRECTORY = {BURSTABLE: "burstable", BEST_EFFORT: "besteffort"}
+_V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "hugetlb", "systemd")
+_V2_CONTROLLERS = ("cpuset", "cpu", "memory", "pids", "hugetlb")
+
+
+def qos_cgroup(root: str, quality: str) -> str:
+    """``/kubepods/besteffort`` below ``root``; guaranteed pods sit in kubepods itself."""
+    parts = [root.strip("/"), KUBEPODS, _QOS_DIRECTORY.get(quality, "")]
+    return "/" + "/".join(part for part in parts if part)
+
+
+def pod_cgroup(root: str, pod: Obj) -> str:
+    return f"{qos_cgroup(root, qos_class(pod))}/pod{podspec.uid(pod)}"
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """Where the controllers are mounted."""
+
+    unified: bool
+    mounts: tuple[Path, ...]
+    """Where pods get a cgroup."""
+    all_mounts: tuple[Path, ...] = ()
+    """Those and the controllers in which only the runtime makes one, to be cleaned all the same."""
+
+    @classmethod
+    def detect(cls, base: Path = Path("/sys/fs/cgroup")) -> Hierarchy:
+        if (base / "cgroup.controllers").exists():
+            return cls(True, (base,), (base,))
+        found = []
+        for name in _V1_CONTROLLERS:
+            directory = base / name
+            # cpu and cpuacct may be one mount behind two links.
+            if directory.is_dir() and directory.resolve() not in found:
+                found.append(directory.resolve())
+        listed = (
+            {d.resolve() for d in base.iterdir() if (d / "cgroup.procs").exists()} if base.is_dir() else set()
+        )
+        return cls(False, tuple(found), tuple(sorted(listed | set(found))))
+
+
+class Cgroups:
+    """``root``: the settings' cgroup_root."""
+
+    def __init__(self, root: str, hierarchy: Hierarchy) -> None:
+        self._root = root
+        self._hierarchy = hierarchy
+        self._ready: set[str] = set()
+
+    def ensure_pod(self, pod: Obj) -> str:
+        """The pod's cgroup, made with its limits; returns its path as CRI's cgroup_parent."""
+        path = pod_cgroup(self._root, pod)
+        self._ensure_parents(path)
+        for mount in self._hierarchy.mounts:
+            self._make(mount, path)
+        self._limit(path, pod_limits(pod))
+        return path
+
+    def pods(self) -> dict[str, str]:
+        """Pod uid → cgroup path of every pod cgroup that exists below our root."""
+        found = {}
+        for quality in (BEST_EFFORT, BURSTABLE, ""):
+            parent = qos_cgroup(self._root, quality)
+            for mount in self._hierarchy.mounts:
+                for directory in (mount / parent.strip("/")).glob("pod*"):
+                    found[directory.name.removeprefix("pod")] = f"{parent}/{directory.name}"
+        return found
+
+    def remove_pod(self, uid: str) -> bool:
+        """False while something still lives in it (or a controller is slow to let go): ask again."""
+        gone = True
+        for quality in (BEST_EFFORT, BURSTABLE, ""):
+            path = f"{qos_cgroup(self._root, quality)}/pod{uid}"
+            for mount in self._hierarchy.all_mounts:
+                gone = _remove_tree(mount / path.strip("/")) and gone
+        return gone
+
+    def remove_all(self) -> None:
+        """The whole kubepods tree, where empty."""
+        for mount in self._hierarchy.all_mounts:
+            _remove_tree(mount / self._root.strip("/") / KUBEPODS)
+
+    def _ensure_parents(self, path: str) -> None:
+        parent = path.rpartition("/")[0]
+        if parent in self._ready:
+            return
+        parts = parent.strip("/").split("/")
+        for depth in range(1, len(parts) + 1):
+            step = "/" + "/".join(parts[:depth])
+            for mount in self._hierarchy.mounts:
+                self._make(mount, step)
+        if parts[-1] == _QOS_DIRECTORY[BEST_EFFORT]:
+            # Pods that ask for nothing get the least share there is.
+            self._limit(parent, Limits(cpu_shares=2, cpu_quota=0, memory=0))
+        self._ready.add(parent)
+
+    def _make(self, mount: Path, path: str) -> None:
+        directory = mount / path.strip("/")
+        if self._hierarchy.unified:
+            # A controller must be enabled in the parent before its files exist in the child.
+            control = directory.parent / "cgroup.subtree_control"
+            for controller in _V2_CONTROLLERS:
+                _write(control, f"+{controller}", quiet=True)
+        if directory.is_dir():
+            return
+        directory.mkdir(parents=True, exist_ok=True)
+        if mount.name == "cpuset":
+            # A v1 cpuset is born empty and refuses processes until it has CPUs and memory nodes.
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                with contextlib.suppress(OSError):
+                    _write(directory / name, (directory.parent / name).read_text().strip())
+
+    def _limit(self, path: str, limits: Limits) -> None:
+        relative = path.strip("/")
+        if self._hierarchy.unified:
+            base = self._hierarchy.mounts[0] / relative
+            _write(base / "cpu.weight", str(1 + (limits.cpu_shares - 2) * 9999 // 262142))
+            quota = str(limits.cpu_quota) if limits.cpu_quota else "max"
+            _write(base / "cpu.max", f"{quota} {PERIOD_US}")
+            _write(base / "memory.max", str(limits.memory) if limits.memory else "max")
+            return
+        for mount in self._hierarchy.mounts:
+            base = mount / relative
+            if (base / "cpu.shares").exists():
+                _write(base / "cpu.shares", str(limits.cpu_shares))
+                _write(base / "cpu.cfs_period_us", str(PERIOD_US), quiet=True)
+                _write(base / "cpu.cfs_quota_us", str(limits.cpu_quota or -1), quiet=True)
+            if limits.memory and (base / "memory.limit_in_bytes").exists():
+                _write(base / "memory.limit_in_bytes", str(limits.memory))
+
+
+def _write(file: Path, text: str, quiet: bool = False) -> None:
+    try:
+        file.write_text(text)
+    except OSError as error:
+        if not quiet:
+            log.warning("cannot write %r to %s: %s", text, file, error.strerror)
+
+
+def _remove_tree(directory: Path) -> bool:
+    if not directory.is_dir():
+        return True
+    gone = True
+    for child in directory.iterdir():
+        if child.is_dir():
+            gone = _remove_tree(child) and gone
+    try:
+        directory.rmdir()
+    except FileNotFoundError:
+        return gone
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+            log.warning("cannot remove cgroup %s: %s", directory, error.strerror)
+        return False
+    return gone

@@ -1,0 +1,67 @@
+"""Lifecycle hooks: exec, httpGet, tcpSocket (deprecated), sleep.
+
+Source: https://kubernetes.io/docs/concepts/containers/container-lifecycle-hooks/ .
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from agent import podspec
+from agent.cri.errors import CriError
+from agent.podspec import Obj
+from agent.probes.checks import HttpRequest, Outcome, http_check, http_request
+from agent.seams import ExecResult
+
+
+class HookError(Exception):
+    """The hook failed; the text is the event's."""
+
+
+class ExecRuntime(Protocol):
+    async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult: ...
+
+
+async def run_hook(
+    runtime: ExecRuntime, pod: Obj, container: Obj, handler: Obj, container_id: str, pod_ip: str
+) -> None:
+    """Run one hook to its end. Raises HookError."""
+    if "exec" in handler:
+        await _exec(runtime, pod, container, handler["exec"].get("command") or [], container_id)
+    elif "httpGet" in handler:
+        await _http(pod, container, http_request(handler["httpGet"], container, pod_ip))
+    elif "sleep" in handler:
+        await asyncio.sleep(float(handler["sleep"]["seconds"]))
+    elif "tcpSocket" not in handler:
+        raise HookError(f"invalid handler: {sorted(handler)}")
+
+
+async def _exec(
+    runtime: ExecRuntime, pod: Obj, container: Obj, command: Sequence[str], container_id: str
+) -> None:
+    who = f'Container "{container["name"]}" in Pod "{podspec.full_name(pod)}"'
+    shown = f"[{' '.join(command)}]"
+    try:
+        result = await runtime.exec_sync(container_id, command, 0)
+    except CriError as error:
+        raise HookError(
+            f'Exec lifecycle hook ({shown}) for {who} failed - error: {error}, message: ""'
+        ) from error
+    if result.exit_code:
+        output = (result.stdout + result.stderr).decode("utf-8", "replace")
+        stderr = result.stderr.decode("utf-8", "replace")
+        text = f"command '{' '.join(command)}' exited with {result.exit_code}: {stderr}"
+        raise HookError(
+            f'Exec lifecycle hook ({shown}) for {who} failed - error: {text}, message: "{output}"'
+        )
+
+
+async def _http(pod: Obj, container: Obj, request: HttpRequest) -> None:
+    verdict = await http_check(request, timeout=30.0)
+    if verdict.outcome is not Outcome.SUCCESS:
+        who = f'Container "{container["name"]}" in Pod "{podspec.full_name(pod)}"'
+        raise HookError(
+            f'HTTP lifecycle hook ({request.path}) for {who} failed - error: {verdict.output}, message: ""'
+        )

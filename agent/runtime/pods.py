@@ -1,0 +1,171 @@
+"""Every pod of this node: sources come in here, workers live here, what nobody wants is found here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+import orjson
+
+from agent import podspec
+from agent.cri import names
+from agent.cri.model import PodRecord
+from agent.podspec import Obj
+from agent.runtime import pod_paths
+from agent.runtime.cache import RuntimeCache
+from agent.runtime.worker import PodWorker, WorkerParts
+from agent.status.mirror import Mirrors
+
+log = logging.getLogger(__name__)
+
+_SWEEP_SECONDS = 30.0
+
+
+class Pods:
+    """The PodSink. ``sources``: names that must have synced before anything unknown is cleaned."""
+
+    def __init__(self, sources: Iterable[str], mirrors: Mirrors | None) -> None:
+        self._shared: WorkerParts | None = None
+        self._cache: RuntimeCache | None = None
+        self._workers: dict[str, PodWorker] = {}
+        self._sources: dict[str, str] = {}
+        self._unsynced = set(sources)
+        self._mirrors = mirrors
+        self._open = asyncio.Event()
+        self._all_synced = asyncio.Event()
+        if not self._unsynced:
+            self._all_synced.set()
+
+    def connect(self, shared: WorkerParts, cache: RuntimeCache) -> None:
+        """The other half of the knot: workers need parts that call back here."""
+        self._shared, self._cache = shared, cache
+
+    # --- PodSink
+
+    def set_pod(self, source: str, pod: Obj) -> None:
+        uid = podspec.uid(pod)
+        self._sources[uid] = source
+        worker = self._workers.get(uid)
+        if worker is None:
+            self._start(pod)
+        elif not worker.removed:
+            worker.update(pod)
+        if self._mirrors is not None and source != "api":
+            self._mirrors.want(pod)
+
+    def remove_pod(self, source: str, uid: str) -> None:
+        if self._sources.get(uid) not in (source, None):
+            return
+        self._sources.pop(uid, None)
+        worker = self._workers.get(uid)
+        if worker is not None:
+            if self._mirrors is not None and source != "api":
+                self._mirrors.unwant(worker.pod)
+            worker.remove()
+
+    def set_mirror(self, mirror: Obj) -> None:
+        if self._mirrors is not None:
+            self._mirrors.seen(mirror)
+
+    def remove_mirror(self, mirror: Obj) -> None:
+        if self._mirrors is not None:
+            self._mirrors.left(mirror)
+
+    def synced(self, source: str) -> None:
+        self._unsynced.discard(source)
+        if not self._unsynced:
+            self._all_synced.set()
+
+    # --- workers
+
+    def open(self) -> None:
+        """The runtime's state is known: workers may act."""
+        self._open.set()
+        for worker in self._workers.values():
+            if worker.task is None:
+                worker.start()
+
+    def _start(self, pod: Obj, *, removed: bool = False) -> None:
+        assert self._shared is not None
+        worker = PodWorker(self._shared, pod, removed=removed)
+        self._workers[podspec.uid(pod)] = worker
+        if self._open.is_set():
+            worker.start()
+
+    def wake(self, uid: str) -> None:
+        """Something about the pod changed: its containers, a probe's verdict, an object it refers to."""
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.wake()
+
+    def ended(self, uid: str) -> None:
+        """The pod's worker is through."""
+        self._workers.pop(uid, None)
+        if self._shared is not None:
+            self._shared.statuses.forget(uid)
+
+    def worker(self, uid: str) -> PodWorker | None:
+        return self._workers.get(uid)
+
+    def all(self) -> list[PodWorker]:
+        return list(self._workers.values())
+
+    # --- what nobody wants
+
+    async def sweep(self) -> None:
+        """Stop and clean pods the runtime holds and no source names. Runs until cancelled."""
+        await self._all_synced.wait()
+        assert self._cache is not None and self._shared is not None
+        await self._cache.synced.wait()
+        while True:
+            for uid in self._cache.uids():
+                if uid not in self._workers:
+                    self._start(orphan(self._cache.record(uid)), removed=True)
+            self._sweep_directories()
+            await asyncio.sleep(_SWEEP_SECONDS)
+
+    def _sweep_directories(self) -> None:
+        assert self._shared is not None and self._cache is not None
+        directory = pod_paths.pods_directory(self._shared.parts.settings.root_dir)
+        known = set(self._workers) | set(self._cache.uids())
+        left = {d.name for d in directory.iterdir() if d.is_dir()} if directory.is_dir() else set()
+        if self._shared.cgroups is not None:
+            left |= set(self._shared.cgroups.pods())
+        for uid in left - known:
+            log.info("cleaning what pod %s left behind", uid)
+            skeleton = {"metadata": {"uid": uid, "name": "", "namespace": ""}, "spec": {}}
+            self._start(skeleton, removed=True)
+
+    async def stop(self) -> None:
+        """End the workers; containers run on."""
+        tasks = [w.task for w in self._workers.values() if w.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=5.0)
+
+
+def orphan(record: PodRecord) -> Obj:
+    """A pod rebuilt from the runtime's labels, good enough to stop it properly."""
+    some = record.sandboxes[0] if record.sandboxes else None
+    first = record.containers[0] if record.containers else None
+    meta = {
+        "uid": record.uid,
+        "name": some.name if some else first.pod_name if first else "",
+        "namespace": some.namespace if some else first.pod_namespace if first else "",
+    }
+    containers = []
+    for name in sorted({c.name for c in record.containers}):
+        containers.append({"name": name, **_pre_stop(record, name)})
+    spec: Obj = {"containers": containers, "hostNetwork": bool(some and some.host_network)}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+
+
+def _pre_stop(record: PodRecord, name: str) -> Obj:
+    run = record.newest(name)
+    text = run.annotations.get(names.CONTAINER_PRE_STOP, "") if run else ""
+    try:
+        return {"lifecycle": {"preStop": orjson.loads(text)}} if text else {}
+    except orjson.JSONDecodeError:
+        return {}

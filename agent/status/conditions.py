@@ -1,0 +1,136 @@
+"""Pod conditions the kubelet owns. Pure.
+
+Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions .
+"""
+
+from __future__ import annotations
+
+from agent import podspec
+from agent.podspec import Obj
+from agent.status.phase import FAILED, PENDING, SUCCEEDED
+
+OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+
+
+def _condition(kind: str, holds: bool, reason: str = "", message: str = "") -> Obj:
+    made: Obj = {"type": kind, "status": "True" if holds else "False"}
+    if reason:
+        made["reason"] = reason
+    if message:
+        made["message"] = message
+    return made
+
+
+def _unready_message(names: list[str], unknown: list[str], noun: str) -> str:
+    parts = []
+    if unknown:
+        parts.append(f"containers with unknown status: [{' '.join(unknown)}]")
+    if names:
+        parts.append(f"containers with {noun} status: [{' '.join(names)}]")
+    return ", ".join(parts)
+
+
+def initialized(pod: Obj, statuses: list[Obj], phase: str) -> Obj:
+    by_name = {status["name"]: status for status in statuses}
+    started = any(
+        "running" in (s := (by_name.get(c["name"], {}).get("state") or {}))
+        or "terminated" in s
+        or (by_name.get(c["name"], {}).get("lastState") or {}).get("terminated")
+        for c in podspec.containers(pod)
+    )
+    unknown, incomplete = [], []
+    for container in podspec.init_containers(pod):
+        status = by_name.get(container["name"])
+        if status is None:
+            unknown.append(container["name"])
+        elif podspec.is_sidecar(container):
+            if not status.get("started") and not started:
+                incomplete.append(container["name"])
+        elif not status["ready"]:
+            incomplete.append(container["name"])
+    if phase == SUCCEEDED and not unknown:
+        return _condition("Initialized", True, "PodCompleted")
+    if (
+        started
+        and not unknown
+        and not any(
+            not podspec.is_sidecar(c) and c["name"] in incomplete for c in podspec.init_containers(pod)
+        )
+    ):
+        incomplete = []
+    if message := _unready_message(incomplete, unknown, "incomplete"):
+        return _condition("Initialized", False, "ContainersNotInitialized", message)
+    return _condition("Initialized", True)
+
+
+def containers_ready(pod: Obj, statuses: list[Obj], phase: str) -> Obj:
+    by_name = {status["name"]: status for status in statuses}
+    sidecars = [c for c in podspec.init_containers(pod) if podspec.is_sidecar(c)]
+    unknown, unready = [], []
+    for container in (*sidecars, *podspec.containers(pod)):
+        status = by_name.get(container["name"])
+        if status is None:
+            unknown.append(container["name"])
+        elif not status["ready"]:
+            unready.append(container["name"])
+    if phase == SUCCEEDED and not unknown:
+        return _condition("ContainersReady", False, "PodCompleted")
+    if phase == FAILED:
+        return _condition("ContainersReady", False, "PodFailed")
+    if message := _unready_message(unready, unknown, "unready"):
+        return _condition("ContainersReady", False, "ContainersNotReady", message)
+    return _condition("ContainersReady", True)
+
+
+def ready(pod: Obj, containers: Obj, others: list[Obj]) -> Obj:
+    """The containers' readiness, then the readiness gates; ``others`` are all conditions the pod carries."""
+    if containers["status"] != "True":
+        return {**containers, "type": "Ready"}
+    held = {c["type"]: c for c in others}
+    problems = []
+    for gate in podspec.spec(pod).get("readinessGates") or ():
+        kind = gate["conditionType"]
+        if kind not in held:
+            problems.append(f'corresponding condition of pod readiness gate "{kind}" does not exist.')
+        elif held[kind].get("status") != "True":
+            text = f'the status of pod readiness gate "{kind}" is not "True", but {held[kind].get("status")}'
+            problems.append(text)
+    if problems:
+        return _condition("Ready", False, "ReadinessGatesNotReady", ", ".join(problems))
+    return _condition("Ready", True)
+
+
+def pod_conditions(
+    pod: Obj, statuses: list[Obj], phase: str, sandbox_ready: bool, old: list[Obj]
+) -> list[Obj]:
+    """The owned conditions in upstream's order, without times; then every condition others put on the pod."""
+    containers = containers_ready(pod, statuses, phase)
+    foreign = [c for c in old if c["type"] not in OWNED]
+    generation = pod["metadata"].get("generation")
+    made = [
+        _condition("PodReadyToStartContainers", sandbox_ready),
+        initialized(pod, statuses, phase),
+        ready(pod, containers, foreign),
+        containers,
+        _condition("PodScheduled", True),
+    ]
+    if generation:
+        made = [{**condition, "observedGeneration": generation} for condition in made]
+    return made + foreign
+
+
+def stamp(conditions: list[Obj], old: list[Obj], now: str) -> list[Obj]:
+    """Times: a condition whose status did not change keeps its transition time."""
+    held = {c["type"]: c for c in old}
+    stamped = []
+    for condition in conditions:
+        before = held.get(condition["type"])
+        same = before is not None and before.get("status") == condition["status"]
+        since = before.get("lastTransitionTime") if same and before else None
+        if condition["type"] in OWNED:
+            condition = {**condition, "lastProbeTime": None, "lastTransitionTime": since or now}
+        stamped.append(condition)
+    return stamped
+
+
+__all__ = ["OWNED", "PENDING", "pod_conditions", "stamp"]

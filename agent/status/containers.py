@@ -1,0 +1,203 @@
+"""Container statuses. Pure.
+
+A container shows its newest run; the run before it is the last state. One that should start but cannot
+shows why it waits. Source:
+https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-states .
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from agent import podspec
+from agent.cri.model import Container, PodRecord, State
+from agent.podspec import Obj
+from agent.status.qos import effective_requests
+from apimachinery.timestamps import format_time
+
+SCHEME = "containerd"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class ContainerFacts:
+    """``waiting``: why a container, by name, could not be started last time. ``ready``/``started``: ids
+    of running containers whose probes say so (or that have none)."""
+
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    ready: frozenset[str] = frozenset()
+    started: frozenset[str] = frozenset()
+    messages: Mapping[str, str] = field(default_factory=dict)
+    """Termination messages by container id."""
+    terminating: bool = False
+    """Nothing is started any more."""
+    runtime: str = SCHEME
+
+
+def _time(nanos: int) -> str | None:
+    if nanos <= 0:
+        return None
+    return format_time(datetime.fromtimestamp(nanos / 1e9, tz=timezone.utc))
+
+
+def _terminated(run: Container, facts: ContainerFacts) -> Obj:
+    reason = run.reason
+    if not reason:
+        reason = "Completed" if run.exit_code == 0 else "Error"
+    state: Obj = {
+        "exitCode": run.exit_code,
+        "reason": reason,
+        "startedAt": _time(run.started_at or run.created_at),
+        "finishedAt": _time(run.finished_at),
+        "containerID": f"{facts.runtime}://{run.id}",
+    }
+    message = facts.messages.get(run.id) or run.message
+    if message:
+        state["message"] = message
+    return state
+
+
+def _state(run: Container, facts: ContainerFacts, waiting: str) -> Obj:
+    if run.state is State.RUNNING:
+        return {"running": {"startedAt": _time(run.started_at)}}
+    if run.state is State.EXITED:
+        return {"terminated": _terminated(run, facts)}
+    return {"waiting": {"reason": waiting}}
+
+
+def _resources(container: Obj) -> tuple[Obj, Obj | None]:
+    """(resources, allocatedResources) as reported for a container that exists."""
+    resources = container.get("resources") or {}
+    requests = effective_requests(resources)
+    shown: Obj = {}
+    if resources.get("limits"):
+        shown["limits"] = dict(resources["limits"])
+    if requests:
+        shown["requests"] = requests if "memory" in requests else {**requests, "memory": "0"}
+    return shown, requests or None
+
+
+def _from_runs(container: Obj, runs: list[Container], facts: ContainerFacts, waiting: str) -> Obj:
+    newest = runs[0]
+    resources, allocated = _resources(container)
+    status: Obj = {
+        "name": container["name"],
+        "state": _state(newest, facts, waiting),
+        "lastState": {},
+        "ready": newest.id in facts.ready,
+        "started": newest.id in facts.started,
+        "restartCount": newest.attempt,
+        "image": newest.image,
+        "imageID": newest.image_ref,
+        "containerID": f"{facts.runtime}://{newest.id}",
+        "resources": resources,
+    }
+    if allocated:
+        status["allocatedResources"] = allocated
+    if len(runs) > 1 and runs[1].state is State.EXITED:
+        status["lastState"] = {"terminated": _terminated(runs[1], facts)}
+    return status
+
+
+def _without_runs(container: Obj, old: Obj | None, waiting: str) -> Obj:
+    """No record of it in the runtime: never created, or removed behind the agent's back."""
+    status: Obj = {
+        "name": container["name"],
+        "state": {"waiting": {"reason": waiting}},
+        "lastState": {},
+        "ready": False,
+        "started": False,
+        "restartCount": 0,
+        "image": container.get("image", ""),
+        "imageID": "",
+    }
+    if old is None:
+        return status
+    status["restartCount"] = old.get("restartCount", 0)
+    state = old.get("state") or {}
+    if "terminated" in state:
+        return {**old, "ready": False, "started": False}
+    if "running" in state:
+        status["lastState"] = {
+            "terminated": {
+                "exitCode": 137,
+                "reason": "ContainerStatusUnknown",
+                "message": "The container could not be located when the pod was deleted.  "
+                "The container used to be Running",
+                "startedAt": None,
+                "finishedAt": None,
+                "containerID": old.get("containerID", ""),
+            }
+        }
+        status["restartCount"] += 1
+    elif old.get("lastState"):
+        status["lastState"] = old["lastState"]
+    return status
+
+
+def container_statuses(
+    pod: Obj, listed: list[Obj], record: PodRecord, old: list[Obj], facts: ContainerFacts, *, init: bool
+) -> list[Obj]:
+    """Statuses of ``listed``: init containers in their order, others by name."""
+    waiting = "ContainerCreating"
+    if podspec.init_containers(pod):
+        waiting = "PodInitializing"
+    previous = {status["name"]: status for status in old}
+    found = []
+    for container in listed:
+        runs = [c for c in record.containers if c.name == container["name"]]
+        if runs:
+            status = _from_runs(container, runs, facts, waiting)
+        else:
+            status = _without_runs(container, previous.get(container["name"]), waiting)
+        _show_waiting(pod, container, runs, status, facts, init=init)
+        found.append(_init_readiness(container, status) if init else status)
+    return found if init else sorted(found, key=lambda s: str(s["name"]))
+
+
+def _show_waiting(
+    pod: Obj, container: Obj, runs: list[Container], status: Obj, facts: ContainerFacts, *, init: bool
+) -> None:
+    why = facts.waiting.get(container["name"])
+    if why is None or facts.terminating or not _will_start(pod, container, runs, init=init):
+        return
+    if "terminated" in status["state"]:
+        status["lastState"] = status["state"]
+    status["state"] = {"waiting": {"reason": why.reason}}
+    if why.message:
+        status["state"]["waiting"]["message"] = why.message
+
+
+def _will_start(pod: Obj, container: Obj, runs: list[Container], *, init: bool) -> bool:
+    if podspec.deleting(pod):
+        return False
+    if not runs:
+        return True
+    newest = runs[0]
+    if newest.state is State.RUNNING:
+        return False
+    if newest.state is not State.EXITED:
+        return True
+    if init and not podspec.is_sidecar(container) and newest.exit_code == 0:
+        return False
+    policy = podspec.restart_policy(pod, container)
+    return policy == "Always" or (policy == "OnFailure" and newest.exit_code != 0)
+
+
+def _init_readiness(container: Obj, status: Obj) -> Obj:
+    """An ordinary init container is ready once it is done."""
+    if podspec.is_sidecar(container):
+        return status
+    done = status["state"].get("terminated")
+    return {
+        **status,
+        "ready": bool(done) and done["exitCode"] == 0,
+        "started": bool("running" in status["state"]),
+    }

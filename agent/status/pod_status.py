@@ -1,0 +1,147 @@
+"""A pod's whole status from the runtime's records and the probes' verdicts. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent import podspec
+from agent.cri.model import PodRecord
+from agent.podspec import Obj
+from agent.runtime.resources import pod_requests_and_limits
+from agent.status.conditions import pod_conditions, stamp
+from agent.status.containers import ContainerFacts, container_statuses
+from agent.status.phase import FAILED, TERMINAL, pod_phase
+from agent.status.qos import qos_class
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A decision about the whole pod that its containers do not show: rejected, out of time, evicted."""
+
+    reason: str
+    message: str
+    started: bool = True
+    """Its containers were ever meant to run: false for a pod refused at admission."""
+
+
+@dataclass(frozen=True)
+class StatusFacts:
+    """``now``: RFC 3339, whole seconds. ``old``: the status reported so far."""
+
+    old: Obj
+    now: str
+    containers: ContainerFacts = field(default_factory=ContainerFacts)
+    node_ips: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+    terminal: bool = False
+    """Everything of the pod has been stopped for good."""
+
+
+def pod_status(pod: Obj, record: PodRecord, facts: StatusFacts) -> Obj:
+    """PodStatus as the API has it."""
+    old = facts.old
+    if facts.verdict is not None and not facts.verdict.started:
+        return _refused(pod, facts)
+    inits = container_statuses(
+        pod,
+        podspec.init_containers(pod),
+        record,
+        old.get("initContainerStatuses") or [],
+        facts.containers,
+        init=True,
+    )
+    mains = container_statuses(
+        pod, podspec.containers(pod), record, old.get("containerStatuses") or [], facts.containers, init=False
+    )
+    ephemeral = container_statuses(
+        pod,
+        [c for c in podspec.ephemeral_containers(pod)],
+        record,
+        old.get("ephemeralContainerStatuses") or [],
+        facts.containers,
+        init=False,
+    )
+    phase = pod_phase(pod, inits + mains, terminal=facts.terminal)
+    if old.get("phase") in TERMINAL:
+        # A finished pod never comes back, whatever the runtime still shows.
+        phase = old["phase"]
+    if facts.verdict is not None:
+        phase = FAILED
+    sandbox = record.ready_sandbox
+    conditions = pod_conditions(
+        pod, inits + mains, phase, _can_start(pod, record), old.get("conditions") or []
+    )
+    status: Obj = {
+        "phase": phase,
+        "conditions": stamp(conditions, old.get("conditions") or [], facts.now),
+        "startTime": old.get("startTime") or facts.now,
+        "qosClass": qos_class(pod),
+    }
+    if generation := pod["metadata"].get("generation"):
+        status["observedGeneration"] = generation
+    _addresses(status, pod, facts, sandbox.ips if sandbox else ())
+    for key, value in (
+        ("initContainerStatuses", inits),
+        ("containerStatuses", mains),
+        ("ephemeralContainerStatuses", ephemeral),
+    ):
+        if value:
+            status[key] = value
+    _resources(status, pod)
+    _explain(status, facts)
+    return status
+
+
+def _can_start(pod: Obj, record: PodRecord) -> bool:
+    sandbox = record.ready_sandbox
+    return sandbox is not None and (podspec.host_network(pod) or bool(sandbox.ips))
+
+
+def _addresses(status: Obj, pod: Obj, facts: StatusFacts, ips: tuple[str, ...]) -> None:
+    if facts.node_ips:
+        status["hostIP"] = facts.node_ips[0]
+        status["hostIPs"] = [{"ip": ip} for ip in facts.node_ips]
+    if podspec.host_network(pod) and not ips:
+        # Its address is the node's, known as soon as it may run.
+        ips = facts.node_ips
+    listed = [{"ip": ip} for ip in ips] or facts.old.get("podIPs") or []
+    if listed:
+        status["podIP"] = listed[0]["ip"]
+        status["podIPs"] = listed
+
+
+def _resources(status: Obj, pod: Obj) -> None:
+    requests, limits = pod_requests_and_limits(pod)
+    shown: Obj = {}
+    if limits:
+        shown["limits"] = limits
+    if requests:
+        shown["requests"] = requests
+        status["allocatedResources"] = requests
+    status["resources"] = shown
+
+
+def _explain(status: Obj, facts: StatusFacts) -> None:
+    if facts.verdict is not None:
+        status["reason"], status["message"] = facts.verdict.reason, facts.verdict.message
+    elif status["phase"] in TERMINAL:
+        for key in ("reason", "message"):
+            if facts.old.get(key):
+                status[key] = facts.old[key]
+
+
+def _refused(pod: Obj, facts: StatusFacts) -> Obj:
+    assert facts.verdict is not None
+    foreign = [c for c in facts.old.get("conditions") or () if c["type"] == "PodScheduled"]
+    status: Obj = {
+        "phase": FAILED,
+        "reason": facts.verdict.reason,
+        "message": facts.verdict.message,
+        "qosClass": qos_class(pod),
+        "startTime": facts.old.get("startTime") or facts.now,
+    }
+    if foreign:
+        status["conditions"] = foreign
+    if generation := pod["metadata"].get("generation"):
+        status["observedGeneration"] = generation
+    return status
