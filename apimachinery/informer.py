@@ -50,7 +50,11 @@ class _Index:
 
 
 class Informer:
-    """Keeps the objects of ``kind`` (in one namespace, or all) that the selectors match."""
+    """Keeps the objects of ``kind`` (in one namespace, or all) that the selectors match.
+
+    ``transform`` may drop what the owner never reads before an object is kept; name, namespace and
+    resourceVersion must stay.
+    """
 
     def __init__(
         self,
@@ -60,8 +64,10 @@ class Informer:
         *,
         label_selector: str = "",
         field_selector: str = "",
+        transform: Callable[[Obj], Obj] | None = None,
     ) -> None:
         self.kind = kind
+        self._transform = transform
         self._client = client
         self._namespace = namespace
         self._label_selector = label_selector
@@ -136,6 +142,8 @@ class Informer:
             field_selector=self._field_selector,
         )
         fresh = {key(obj): obj for obj in result["items"]}
+        if self._transform is not None:
+            fresh = {item: self._transform(obj) for item, obj in fresh.items()}
         for item in [item for item in self._objects if item not in fresh]:
             self._replace(item, None)
         for item, obj in fresh.items():
@@ -157,6 +165,8 @@ class Informer:
         async for event, obj in events:
             self._version = resource_version(obj)
             self._retry = RETRY_FIRST
+            if self._transform is not None and event != "BOOKMARK":
+                obj = self._transform(obj)
             if event != "BOOKMARK":
                 self._replace(key(obj), None if event == "DELETED" else obj, gone=obj)
 
