@@ -1,0 +1,51 @@
+"""Composition of the controllers: client, shared informers, loops, election, health."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from apimachinery.client import Client
+from apimachinery.events import EventRecorder
+from apimachinery.kit import metrics
+from apimachinery.kit.lifecycle import Lifecycle
+from apimachinery.kit.serve import TEXT, ok, serve_http
+from controlplane.controllers.context import Context, Informers, Loop
+from controlplane.controllers.registry import chosen
+from controlplane.controllers.settings import Settings
+from controlplane.election import Election
+
+RUNNING = metrics.gauge("running_managed_controllers", "Loops at work", ("name", "manager"))
+
+
+async def build(settings: Settings, lifecycle: Lifecycle) -> None:
+    """Build the loops bottom up and start them as soon as this process leads."""
+    client = Client.from_kubeconfig(settings.kubeconfig, "wherry-controllers")
+    lifecycle.push("client", client.close)
+    recorder = EventRecorder(client, "controllermanager")
+    context = Context(client, recorder, Informers(client), settings)
+    loops = [(name, make(context)) for name, make in chosen(settings.controllers)]
+    election = Election(client, "kube-controller-manager", settings.election)
+    lifecycle.push("lease", election.release)
+
+    async def ready(_query: Mapping[str, str]) -> tuple[int, bytes, str]:
+        late = [i.kind.plural for i in context.informers.all() if not i.has_synced]
+        return (503, f"not synced: {', '.join(late)}".encode(), TEXT) if late else (200, b"ok", TEXT)
+
+    async def figures(_query: Mapping[str, str]) -> tuple[int, bytes, str]:
+        body, content_type = await asyncio.to_thread(metrics.exposition)
+        return 200, body, content_type
+
+    routes = {"/healthz": ok, "/livez": ok, "/readyz": ready, "/metrics": figures}
+    await serve_http(lifecycle, settings.health_host, settings.health_port, routes)
+    for informer in context.informers.all():
+        lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
+    lifecycle.spawn("events", recorder.run())
+    lifecycle.spawn("controllers", election.lead(lambda: _run(loops)))
+
+
+async def _run(loops: list[tuple[str, Loop]]) -> None:
+    """Run all loops; the first that dies takes the process with it."""
+    for name, _ in loops:
+        RUNNING.labels(name, "kube-controller-manager").set(1)
+    await asyncio.gather(*(loop.run() for _, loop in loops))

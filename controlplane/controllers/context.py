@@ -1,0 +1,68 @@
+"""What every loop is given: one client, one event recorder, the shared informers and the settings."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from apimachinery.client import Client
+from apimachinery.events import EventRecorder
+from apimachinery.informer import Informer
+from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
+from controlplane.controllers.settings import Settings
+
+# The API server's generateName draws from these; no vowels, so no words.
+ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+SUFFIX_LENGTH = 5
+LONGEST_BASE = 63 - SUFFIX_LENGTH
+
+
+class Informers:
+    """One informer for each kind that any loop asks for, however many ask."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._by_kind: dict[Kind, Informer] = {}
+
+    def of(self, kind: Kind) -> Informer:
+        informer = self._by_kind.get(kind)
+        if informer is None:
+            informer = self._by_kind[kind] = Informer(self._client, kind, transform=without_managed_fields)
+        return informer
+
+    def all(self) -> Iterable[Informer]:
+        return tuple(self._by_kind.values())
+
+
+@dataclass(frozen=True)
+class Context:
+    client: Client
+    recorder: EventRecorder
+    informers: Informers
+    settings: Settings
+
+
+class Loop(Protocol):
+    """A controller: built from a Context (where it registers its handlers), then run for ever."""
+
+    async def run(self) -> None: ...
+
+
+def without_managed_fields(obj: Obj) -> Obj:
+    """Half of an object's memory is who wrote which field; no loop reads it."""
+    obj["metadata"].pop("managedFields", None)
+    return obj
+
+
+async def synced(*informers: Informer) -> None:
+    """Wait until all of them hold their first list."""
+    await asyncio.gather(*(informer.wait_synced() for informer in informers))
+
+
+def generated_name(base: str) -> str:
+    """A name as generateName would make it, known beforehand: what a lost answer made can be looked up."""
+    return base[:LONGEST_BASE] + "".join(random.choices(ALPHABET, k=SUFFIX_LENGTH))

@@ -1,0 +1,158 @@
+"""Listens to the nodes' leases and carries out what health, taints and zones say."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from apimachinery import errors
+from apimachinery.client import PatchType
+from apimachinery.informer import Informer
+from apimachinery.kinds import LEASE, NODE, POD
+from apimachinery.objects import Obj, name, namespace, uid
+from apimachinery.timestamps import format_time, now
+from apimachinery.workqueue import WorkQueue
+from controlplane.controllers import podstate
+from controlplane.controllers.context import Context, synced, without_managed_fields
+from controlplane.controllers.nodelifecycle import health, taints, zones
+
+log = logging.getLogger(__name__)
+
+BY_NODE = "node"
+LEASES = "kube-node-lease"
+
+
+class NodeLifecycleController:
+    """The loop: taints follow conditions at once, silence is looked for every monitor period."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._nodes = context.informers.of(NODE)
+        self._pods = context.informers.of(POD)
+        self._leases = Informer(context.client, LEASE, LEASES, transform=without_managed_fields)
+        self._heard: dict[str, health.Heard] = {}
+        self._queue: WorkQueue[str] = WorkQueue("nodelifecycle", backoff_max=30.0)
+        # When each zone may next begin to empty a node, monotonic seconds.
+        self._next_eviction: dict[str, float] = {}
+        self._pods.add_index(BY_NODE, node_of)
+        self._nodes.add_handler(self._on_node)
+
+    async def run(self) -> None:
+        listening = asyncio.ensure_future(self._leases.run())
+        try:
+            await synced(self._nodes, self._pods, self._leases)
+            await asyncio.gather(self._monitor(), self._queue.run_workers(1, self._sync))
+        finally:
+            listening.cancel()
+
+    def _on_node(self, old: Obj | None, new: Obj | None) -> None:
+        if old is not None and (new is None or uid(old) != uid(new)):
+            self._heard.pop(uid(old), None)
+        if new is None:
+            return
+        self._queue.add(name(new))
+        was = taints.ready_status(old) if old is not None and uid(old) == uid(new) else None
+        if was is not None and (was == "True") != (taints.ready_status(new) == "True"):
+            # Zones change as a whole: one node's silence may allow or forbid another's eviction.
+            for node in self._nodes.items():
+                self._queue.add(name(node))
+
+    async def _monitor(self) -> None:
+        settings = self._context.settings
+        looked = time.monotonic()
+        while True:
+            started = time.monotonic()
+            # While this process stood still it heard nothing; that is no node's fault.
+            lag = started - looked - settings.node_monitor_period
+            for node in self._nodes.items():
+                await self._look(node, started, max(lag, 0.0))
+            looked = time.monotonic()
+            await asyncio.sleep(settings.node_monitor_period)
+
+    async def _look(self, node: Obj, clock: float, lag: float) -> None:
+        before = self._heard.get(uid(node))
+        if before is not None and lag > self._context.settings.node_monitor_period:
+            before = health.forgive(before, lag)
+        heard = health.hear(before, node, self._leases.get(f"{LEASES}/{name(node)}"), clock)
+        self._heard[uid(node)] = heard
+        settings = self._context.settings
+        known = podstate.condition(node, "Ready") is not None
+        grace = settings.node_monitor_grace if known else settings.node_startup_grace
+        if clock - heard.at <= grace:
+            return
+        conditions = health.silenced(node, now())
+        if conditions is None:
+            return
+        log.warning("node %s is silent for %.3g s", name(node), clock - heard.at)
+        patch = {"status": {"conditions": conditions}}
+        try:
+            await self._context.client.patch(
+                NODE, name(node), patch, subresource="status", patch_type=PatchType.STRATEGIC
+            )
+        except (errors.ApiError, errors.Unreachable) as error:
+            log.warning("node %s not marked as unknown: %s", name(node), error)
+
+    async def _sync(self, item: str) -> None:
+        node = self._nodes.get(item)
+        if node is None:
+            return
+        wanted = taints.tainted(node, self._may_evict(node), now())
+        if wanted is not None:
+            meta = {"uid": uid(node), "resourceVersion": node["metadata"]["resourceVersion"]}
+            patch = {"metadata": meta, "spec": {"taints": wanted}}
+            try:
+                await self._context.client.patch(NODE, item, patch)
+            except errors.NotFound:
+                return
+        if taints.ready_status(node) != "True":
+            await self._mark_pods(node)
+
+    def _may_evict(self, node: Obj) -> bool:
+        """Whether the node may begin to be emptied now; a node that must wait for its turn comes back by
+        itself.
+        """
+        if taints.no_execute(node) is None or _is_evicting(node):
+            return True
+        key = zones.zone_of(node)
+        rate = zones.rates(self._nodes.items(), self._context.settings)[key].rate
+        if rate <= 0:
+            return False
+        moment = time.monotonic()
+        wait = self._next_eviction.get(key, 0.0) - moment
+        if wait > 0:
+            self._queue.add_after(name(node), wait)
+            return False
+        self._next_eviction[key] = moment + 1 / rate
+        return True
+
+    async def _mark_pods(self, node: Obj) -> None:
+        """Pods of a node that is not ready are not ready either: their Services must stop sending to them."""
+        if podstate.condition(node, "Ready") is None:
+            return
+        pods = [p for p in self._pods.by_index(BY_NODE, name(node)) if podstate.is_ready(p)]
+        for pod in pods:
+            await self._mark(node, pod)
+
+    async def _mark(self, node: Obj, pod: Obj) -> None:
+        stamp = format_time(now())
+        condition = {"type": "Ready", "status": "False", "lastTransitionTime": stamp}
+        patch = {"metadata": {"uid": uid(pod)}, "status": {"conditions": [condition]}}
+        try:
+            await self._context.client.patch(
+                POD, name(pod), patch, namespace(pod), subresource="status", patch_type=PatchType.STRATEGIC
+            )
+        except (errors.NotFound, errors.Conflict):
+            return
+        self._context.recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
+
+
+def node_of(pod: Obj) -> tuple[str, ...]:
+    """Index of pods by node."""
+    node = (pod.get("spec") or {}).get("nodeName")
+    return (node,) if node else ()
+
+
+def _is_evicting(node: Obj) -> bool:
+    listed = (node.get("spec") or {}).get("taints") or ()
+    return any(t.get("key") in taints.EVICTING and t.get("effect") == "NoExecute" for t in listed)

@@ -1,0 +1,59 @@
+"""Composition of the scheduler: client, informers, loop, election, health."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from apimachinery.client import Client
+from apimachinery.events import EventRecorder
+from apimachinery.informer import Informer
+from apimachinery.kinds import NODE, POD, REPLICA_SET, REPLICATION_CONTROLLER, SERVICE, STATEFUL_SET
+from apimachinery.kit import metrics as kit_metrics
+from apimachinery.kit.lifecycle import Lifecycle
+from apimachinery.kit.serve import TEXT, Route, ok, serve_http
+from controlplane.election import Election
+from controlplane.scheduler import metrics
+from controlplane.scheduler.loop import Parts, Scheduler
+from controlplane.scheduler.plugins import default_profile
+from controlplane.scheduler.settings import Settings
+from controlplane.scheduler.trim import spec_selector_only, without_managed_fields
+from controlplane.scheduler.workloads import InformedWorkloads
+
+
+async def build(settings: Settings, lifecycle: Lifecycle) -> Scheduler:
+    """Build the scheduler bottom up and start its workers."""
+    client = Client.from_kubeconfig(settings.kubeconfig, "wherry-scheduler")
+    lifecycle.push("client", client.close)
+    pods = Informer(client, POD, transform=without_managed_fields)
+    nodes = Informer(client, NODE, transform=without_managed_fields)
+    services = Informer(client, SERVICE, transform=spec_selector_only)
+    owners = {
+        kind.kind: Informer(client, kind, transform=spec_selector_only)
+        for kind in (REPLICA_SET, STATEFUL_SET, REPLICATION_CONTROLLER)
+    }
+    recorder = EventRecorder(client, "default-scheduler")
+    workloads = InformedWorkloads(services, owners)
+    profiles = {name: default_profile(name) for name in settings.profiles}
+    scheduler = Scheduler(Parts(client, pods, nodes, recorder, profiles, workloads))
+    election = Election(client, "kube-scheduler", settings.election)
+    lifecycle.push("lease", election.release)
+    await serve_http(lifecycle, settings.health_host, settings.health_port, _routes(scheduler, (pods, nodes)))
+    for informer in (nodes, services, *owners.values(), pods):
+        lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
+    lifecycle.spawn("events", recorder.run())
+    lifecycle.spawn("scheduler", election.lead(scheduler.run))
+    return scheduler
+
+
+def _routes(scheduler: Scheduler, informers: tuple[Informer, ...]) -> dict[str, Route]:
+    async def ready(_query: Mapping[str, str]) -> tuple[int, bytes, str]:
+        synced = all(informer.has_synced for informer in informers)
+        return (200, b"ok", TEXT) if synced else (503, b"informers not synced", TEXT)
+
+    async def figures(_query: Mapping[str, str]) -> tuple[int, bytes, str]:
+        metrics.pending(scheduler.queue.counts())
+        body, content_type = await asyncio.to_thread(kit_metrics.exposition)
+        return 200, body, content_type
+
+    return {"/healthz": ok, "/livez": ok, "/readyz": ready, "/metrics": figures}
