@@ -1,0 +1,269 @@
+"""A containerd of our own in a network namespace of our own, with images made on the spot."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+IMAGE = "wherry.test/busybox:1"
+PAUSE = "wherry.test/pause:1"
+
+_CONFIG = """
+version = 2
+root = "{base}/root"
+state = "{base}/state"
+[grpc]
+address = "{base}/containerd.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{pause}"
+restrict_oom_score_adj = true
+stream_server_address = "127.0.0.1"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "{snapshotter}"
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/usr/lib/cni"
+conf_dir = "{base}/cni"
+"""
+
+_APPLETS = (
+    "sh",
+    "sleep",
+    "true",
+    "false",
+    "cat",
+    "echo",
+    "ls",
+    "httpd",
+    "nc",
+    "wget",
+    "touch",
+    "rm",
+    "test",
+    "kill",
+    "id",
+)
+
+
+def until(check: Callable[[], object], seconds: float = 30.0, what: str = "") -> object:
+    """Poll ``check`` until it is true; its value."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = check()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what or check}")
+        time.sleep(0.02)
+
+
+def _layer() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name in ("bin", "tmp", "etc", "dev", "proc", "sys", "www"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+            tar.addfile(entry)
+        tar.add("/bin/busybox", "bin/busybox")
+        for applet in _APPLETS:
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+    return out.getvalue()
+
+
+def oci_archive(target: Path, images: dict[str, dict]) -> None:
+    """Images by name with their ``config`` section, all of one busybox layer."""
+    layer = _layer()
+    blobs = {hashlib.sha256(layer).hexdigest(): layer}
+    layer_digest = next(iter(blobs))
+
+    def blob(value: object) -> tuple[str, int]:
+        data = json.dumps(value).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        blobs[digest] = data
+        return f"sha256:{digest}", len(data)
+
+    manifests = []
+    for name, config in images.items():
+        digest, size = blob(
+            {
+                "architecture": "amd64",
+                "os": "linux",
+                "config": config,
+                "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_digest}"]},
+            }
+        )
+        manifest, manifest_size = blob(
+            {
+                "schemaVersion": 2,
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "config": {
+                    "mediaType": "application/vnd.oci.image.config.v1+json",
+                    "digest": digest,
+                    "size": size,
+                },
+                "layers": [
+                    {
+                        "mediaType": "application/vnd.oci.image.layer.v1.tar",
+                        "digest": f"sha256:{layer_digest}",
+                        "size": len(layer),
+                    }
+                ],
+            }
+        )
+        manifests.append(
+            {
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "digest": manifest,
+                "size": manifest_size,
+                "annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name},
+            }
+        )
+    index = {"schemaVersion": 2, "manifests": manifests}
+    with tarfile.open(target, "w") as tar:
+        files = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": json.dumps(index).encode()}
+        files |= {f"blobs/sha256/{digest}": data for digest, data in blobs.items()}
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+
+
+class Containerd:
+    """Started in its own network namespace; ``close`` leaves nothing."""
+
+    def __init__(self, base: Path, tag: str) -> None:
+        self.base = base
+        self.netns = f"wht-{tag}"
+        self.bridge = f"wht{tag}"[:15]
+        self.cgroup = f"/wht-{tag}"
+        self.socket = base / "containerd.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+        (base / "cni").mkdir(parents=True)
+        subprocess.run(["ip", "netns", "add", self.netns], check=True)
+        self.run("ip", "link", "set", "lo", "up")
+        (base / "cni/10-net.conflist").write_text(
+            json.dumps(
+                {
+                    "cniVersion": "0.4.0",
+                    "name": "net",
+                    "plugins": [
+                        {
+                            "type": "bridge",
+                            "bridge": self.bridge,
+                            "isGateway": True,
+                            "ipam": {
+                                "type": "host-local",
+                                "dataDir": str(base / "ipam"),
+                                "ranges": [[{"subnet": "10.250.7.0/24"}]],
+                                "routes": [{"dst": "0.0.0.0/0"}],
+                            },
+                        }
+                    ],
+                }
+            )
+        )
+        config = _CONFIG.format(base=base, pause=PAUSE, snapshotter=_snapshotter(base))
+        (base / "config.toml").write_text(config)
+        self.start()
+        oci_archive(
+            base / "images.tar",
+            {
+                IMAGE: {"Env": ["PATH=/bin"], "Cmd": ["/bin/sleep", "1000000"]},
+                PAUSE: {"Env": ["PATH=/bin"], "Entrypoint": ["/bin/sleep", "2147483647"]},
+            },
+        )
+        self.ctr("images", "import", str(base / "images.tar"))
+
+    def run(self, *argv: str) -> str:
+        """A command in the namespace."""
+        found = subprocess.run(
+            ["nsenter", f"--net=/run/netns/{self.netns}", *argv], check=True, capture_output=True, text=True
+        )
+        return found.stdout
+
+    def ctr(self, *argv: str) -> str:
+        command = ["ctr", "--address", str(self.socket), "--namespace", "k8s.io", *argv]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def start(self) -> None:
+        command = [
+            "nsenter",
+            f"--net=/run/netns/{self.netns}",
+            "containerd",
+            "--config",
+            str(self.base / "config.toml"),
+        ]
+        with (self.base / "containerd.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        until(self._answers, what="containerd answers")
+
+    def _answers(self) -> bool:
+        command = ["ctr", "--address", str(self.socket), "--connect-timeout", "1s", "version"]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+    def kill(self) -> None:
+        """kill -9: shims and containers live on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def tasks(self) -> dict[str, int]:
+        """Container id → process id of everything that runs."""
+        lines = self.ctr("tasks", "list").splitlines()[1:]
+        return {
+            parts[0]: int(parts[1]) for parts in (line.split() for line in lines) if parts[2] == "RUNNING"
+        }
+
+    def close(self) -> None:
+        for container in self.ctr("containers", "list", "-q").split():
+            subprocess.run(
+                ["ctr", "-a", str(self.socket), "-n", "k8s.io", "tasks", "delete", "-f", container],
+                capture_output=True,
+            )
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for line in reversed(Path("/proc/mounts").read_text().splitlines()):
+            point = line.split()[1]
+            if point.startswith(str(self.base)):
+                subprocess.run(["umount", "-l", point], capture_output=True)
+        subprocess.run(["ip", "netns", "delete", self.netns], check=True)
+        shutil.rmtree(self.base, ignore_errors=True)
+
+
+def _snapshotter(base: Path) -> str:
+    """overlayfs where the directory's file system can carry one."""
+    for name in ("lower", "upper", "work", "merged"):
+        (base / "probe" / name).mkdir(parents=True)
+    probe = base / "probe"
+    options = f"lowerdir={probe}/lower,upperdir={probe}/upper,workdir={probe}/work"
+    done = subprocess.run(
+        ["mount", "-t", "overlay", "overlay", "-o", options, str(probe / "merged")], capture_output=True
+    )
+    if done.returncode == 0:
+        subprocess.run(["umount", str(probe / "merged")], check=True)
+    shutil.rmtree(probe)
+    return "overlayfs" if done.returncode == 0 else "native"
+
+
+def cgroups_below(name: str) -> Iterator[Path]:
+    """Every directory of our cgroup tree, deepest first."""
+    for mount in [*Path("/sys/fs/cgroup").iterdir(), Path("/sys/fs/cgroup")]:
+        top = mount / name.strip("/")
+        if top.is_dir():
+            for directory, _, _ in os.walk(top, topdown=False):
+                yield Path(directory)

@@ -1,0 +1,285 @@
+"""Real packets through both modes, in private network namespaces."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from apimachinery.kit import command, netns
+from netproxy import conntrack, modes
+from netproxy.ground import Ground
+from netproxy.model import Backend, Family, PortKey, Route, ServicePort
+from tests.netproxy.rig import CLIENT_IP, NODE_IP, PODS, Rig, new_rig
+
+pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+VIP, LOAD_BALANCER, EXTERNAL = "10.96.0.100", "203.0.113.7", "203.0.113.9"
+GROUND = Ground(
+    Family.IPV4, cluster_cidrs=("10.244.0.0/16",), service_cidrs=("10.96.0.0/16",), node_ips=(NODE_IP,)
+)
+LOCAL, OTHER = PODS[:2], PODS[2]
+
+
+def backends(*ips: str) -> tuple[Backend, ...]:
+    return tuple(sorted(Backend(ip, 8080, ip in LOCAL) for ip in ips))
+
+
+def route(*ips: str, name: str = "web", vip: str = VIP, protocol: str = "TCP", **asked: Any) -> Route:
+    key = PortKey("default", name, "p", protocol, Family.IPV4)
+    port = ServicePort(key, vip, 80, **asked)
+    chosen = backends(*ips)
+    local = tuple(b for b in chosen if b.local) if port.uses_local_endpoints else ()
+    return Route(port, chosen if port.uses_cluster_endpoints else (), local, bool(chosen))
+
+
+def of(*routes: Route) -> dict[PortKey, Route]:
+    return {r.port.key: r for r in routes}
+
+
+@contextlib.asynccontextmanager
+async def world(mode_name: str) -> AsyncIterator[tuple[Rig, modes.Mode]]:
+    with new_rig() as rig:
+        await rig.wire()
+        mode = modes.make(mode_name, (GROUND,), rig.node)
+        await mode.open()
+        try:
+            yield rig, mode
+        finally:
+            mode.close()
+
+
+def run(body: Callable[[Rig, modes.Mode], Coroutine[Any, Any, None]], mode_name: str) -> None:
+    async def main() -> None:
+        async with world(mode_name) as (rig, mode):
+            await asyncio.wait_for(body(rig, mode), 60)
+
+    asyncio.run(main())
+
+
+both = pytest.mark.parametrize("mode_name", modes.mode_names())
+
+
+@both
+def test_cluster_ip_and_node_port_reach_every_endpoint_from_everywhere(mode_name: str) -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        await mode.rebuild(of(route(*PODS, node_port=30080)))
+        for where, address, port in (
+            (rig.client, VIP, 80),
+            (rig.node, VIP, 80),
+            (rig.pods[PODS[0]], VIP, 80),
+            (rig.client, NODE_IP, 30080),
+            (rig.node, NODE_IP, 30080),
+            (rig.pods[PODS[0]], NODE_IP, 30080),
+        ):
+            assert set(rig.who(where, address, port, 40)) == set(PODS), (where, address)
+
+    run(body, mode_name)
+
+
+@both
+def test_outside_traffic_is_masqueraded_and_pod_traffic_keeps_its_source(mode_name: str) -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        await mode.rebuild(of(route(PODS[0], node_port=30080)))
+        assert rig.ask(rig.client, VIP, 80)[1] != CLIENT_IP
+        assert rig.ask(rig.client, NODE_IP, 30080)[1] != CLIENT_IP
+        assert rig.ask(rig.pods[OTHER], VIP, 80)[1] == OTHER
+
+    run(body, mode_name)
+
+
+@both
+def test_hairpin_pod_reaches_itself_through_its_service(mode_name: str) -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        await mode.rebuild(of(route(PODS[0], node_port=30080)))
+        assert rig.ask(rig.pods[PODS[0]], VIP, 80)[0] == PODS[0]
+        assert rig.ask(rig.pods[PODS[0]], NODE_IP, 30080)[0] == PODS[0]
+
+    run(body, mode_name)
+
+
+@both
+def test_no_endpoints_is_refused_at_once_and_no_local_endpoints_is_silence(mode_name: str) -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        await mode.rebuild(of(route(node_port=30080, external_ips=(EXTERNAL,))))
+        for where in (rig.client, rig.node, rig.pods[OTHER]):
+            assert rig.outcome(where, VIP, 80) == "refused"
+        assert rig.outcome(rig.client, NODE_IP, 30080) == "refused"
+        assert rig.outcome(rig.client, EXTERNAL, 80) == "refused"
+        await mode.change(of(route(OTHER, internal_local=True)))
+        assert rig.outcome(rig.client, VIP, 80) == "silence"
+        assert rig.outcome(rig.node, VIP, 80) == "silence"
+
+    run(body, mode_name)
+
+
+@both
+def test_external_policy_local_keeps_the_source_and_short_cuts_pods(mode_name: str) -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        wanted = {"node_port": 30080, "external_local": True, "load_balancer_ips": (LOAD_BALANCER,)}
+        await mode.rebuild(of(route(*PODS, **wanted)))
+        for address, port in ((NODE_IP, 30080), (LOAD_BALANCER, 80)):
+            for _ in range(10):
+                who, seen = rig.ask(rig.client, address, port)
+                assert who in LOCAL
+                assert seen == CLIENT_IP
+            assert set(rig.who(rig.pods[PODS[0]], address, port, 40)) == set(PODS)
+            assert set(rig.who(rig.node, address, port, 40)) == set(PODS)
+        await mode.change(of(route(OTHER, **wanted)))
+        assert rig.outcome(rig.client, NODE_IP, 30080) == "silence"
+        assert rig.outcome(rig.client, LOAD_BALANCER, 80) == "silence"
+        assert rig.outcome(rig.node, NODE_IP, 30080) == "answered"
+        assert rig.outcome(rig.pods[PODS[0]], LOAD_BALANCER, 80) == "answered"
+
+    run(body, mode_name)
+
+
+@both
+def test_session_affinity_binds_a_client_on_every_address(mode_name: str) -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        await mode.rebuild(of(route(*PODS, node_port=30080, affinity_seconds=600)))
+        first = rig.ask(rig.client, VIP, 80)[0]
+        assert set(rig.who(rig.client, VIP, 80, 15)) == {first}
+        assert set(rig.who(rig.client, NODE_IP, 30080, 15)) == {first}
+        others = tuple(ip for ip in PODS if ip != first)
+        await mode.change(of(route(*others, node_port=30080, affinity_seconds=600)))
+        second = rig.ask(rig.client, VIP, 80)[0]
+        assert second in others
+        assert set(rig.who(rig.client, VIP, 80, 15)) == {second}
+
+    run(body, mode_name)
+
+
+@both
+def test_source_ranges_guard_the_load_balancer_address_only(mode_name: str) -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        asked: dict[str, Any] = {"node_port": 30080, "load_balancer_ips": (LOAD_BALANCER,)}
+        await mode.rebuild(of(route(*PODS, source_ranges=("198.51.100.0/24",), **asked)))
+        assert rig.outcome(rig.client, LOAD_BALANCER, 80) == "silence"
+        assert rig.outcome(rig.client, VIP, 80) == "answered"
+        assert rig.outcome(rig.client, NODE_IP, 30080) == "answered"
+        await mode.change(of(route(*PODS, source_ranges=("198.51.100.0/24", CLIENT_IP + "/32"), **asked)))
+        assert rig.outcome(rig.client, LOAD_BALANCER, 80) == "answered"
+
+    run(body, mode_name)
+
+
+@both
+def test_changes_under_load_fail_no_connection(mode_name: str) -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        choices = [PODS, PODS[:2], PODS[:1], (OTHER,), (PODS[1], OTHER), (PODS[0], OTHER)]
+        await mode.rebuild(of(route(*PODS, node_port=30080)))
+        done = threading.Event()
+        failures: list[tuple[str, OSError]] = []
+        answers: list[str] = []
+
+        def load(address: str, port: int) -> None:
+            while not done.is_set():
+                try:
+                    answers.append(rig.ask(rig.client, address, port)[0])
+                except OSError as error:
+                    failures.append((address, error))
+
+        fronts = ((VIP, 80), (NODE_IP, 30080), (VIP, 80))
+        threads = [threading.Thread(target=load, args=front) for front in fronts]
+        for thread in threads:
+            thread.start()
+        try:
+            for turn in range(60):
+                write = mode.rebuild if turn % 20 == 19 else mode.change
+                await write(of(route(*choices[turn % 6], node_port=30080)))
+                await asyncio.sleep(0.01)
+        finally:
+            done.set()
+            for thread in threads:
+                await asyncio.to_thread(thread.join, 10)
+        assert failures == []
+        assert len(answers) > 50
+
+    run(body, mode_name)
+
+
+@both
+def test_stale_udp_flows_are_removed(mode_name: str) -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        before = route(PODS[0], protocol="UDP")
+        await mode.rebuild(of(before))
+        handle = rig.udp(rig.client)
+
+        def ask() -> str:
+            handle.sendto(b"?", (VIP, 80))
+            return handle.recv(200).decode().split()[0]
+
+        assert ask() == PODS[0]
+        after = route(OTHER, protocol="UDP")
+        await mode.change(of(after))
+        assert ask() == PODS[0], "the kernel remembers the flow"
+        changes = {before.port.key: (before, after)}
+        removed = netns.call(rig.node, lambda: conntrack.sweep(changes, (Family.IPV4,)))
+        assert removed == 1
+        assert ask() == OTHER
+
+    run(body, mode_name)
+
+
+@both
+def test_rebuild_replaces_what_an_earlier_process_left(mode_name: str) -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        await mode.rebuild(of(route(*PODS, node_port=30080), route(*PODS, name="old", vip="10.96.0.101")))
+        successor = modes.make(mode_name, (GROUND,), rig.node)
+        await successor.open()
+        try:
+            await successor.rebuild(of(route(OTHER, node_port=30080)))
+            assert set(rig.who(rig.client, VIP, 80)) == {OTHER}
+            assert rig.outcome(rig.client, "10.96.0.101", 80) != "answered"
+            await successor.change({route().port.key: None})
+            assert rig.outcome(rig.client, VIP, 80) != "answered"
+        finally:
+            successor.close()
+
+    run(body, mode_name)
+
+
+async def ruleset(rig: Rig) -> str:
+    argv = ["nsenter", f"--net={rig.node}", "nft", "list", "ruleset"]
+    return (await command.run(argv, timeout=10)).stdout.decode()
+
+
+@both
+def test_cleanup_leaves_nothing(mode_name: str) -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        asked: dict[str, Any] = {"load_balancer_ips": (LOAD_BALANCER,), "source_ranges": ("198.51.100.0/24",)}
+        web = route(*PODS, affinity_seconds=60, node_port=30080, **asked)
+        await mode.rebuild(of(web, route(name="b", vip="10.96.0.101")))
+        assert "KUBE" in await ruleset(rig) or "wherry" in await ruleset(rig)
+        await mode.cleanup()
+        await mode.cleanup()
+        left = await ruleset(rig)
+        assert "KUBE" not in left
+        assert "wherry" not in left
+
+    run(body, mode_name)
+
+
+def test_a_foreign_flush_is_noticed_by_notification() -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        routes = of(route(*PODS, node_port=30080))
+        await mode.rebuild(routes)
+        lost = asyncio.Event()
+        watching = asyncio.ensure_future(mode.watch(lost.set))
+        await asyncio.sleep(0.05)
+        await mode.rebuild(routes)
+        await mode.change(of(route(OTHER, node_port=30080)))
+        await asyncio.sleep(0.1)
+        assert not lost.is_set(), "our own changes are not a stranger's"
+        await command.run(["nsenter", f"--net={rig.node}", "nft", "flush", "ruleset"], timeout=10)
+        await asyncio.wait_for(lost.wait(), 2)
+        await mode.rebuild(routes)
+        assert set(rig.who(rig.client, VIP, 80, 40)) == set(PODS)
+        watching.cancel()
+
+    run(body, "nftables")
