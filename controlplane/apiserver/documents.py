@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from apimachinery.errors import ApiError, NotAcceptable, NotFound
-from apimachinery.objects import dumps
+from apimachinery.objects import Obj, dumps
 from controlplane.apiserver.discovery import Discovery, accepts_aggregated
 from controlplane.apiserver.formats import accept
 from controlplane.apiserver.openapi.documents import Documents
@@ -48,6 +48,16 @@ def openapi_v3_handler(documents: Documents) -> Handler:
         # An address with the document's hash in it may be kept for good (RFC 8246).
         lasting = {"Cache-Control": "public, immutable"} if request.param("hash") else {}
         return _cached(request, body, lasting)
+
+    return handle
+
+
+def fixed(obj: Obj, content_type: str = "application/json") -> Handler:
+    """Serves one document that never changes."""
+    body = dumps(obj)
+
+    async def handle(request: Request) -> Response:
+        return Response(200, body, content_type, {"Cache-Control": "public, max-age=3600"})
 
     return handle
 

@@ -27,14 +27,18 @@ from apimachinery.kinds import (
 from controlplane.apiserver import documents
 from controlplane.apiserver.authn import keys, token_file
 from controlplane.apiserver.authn.authenticator import Authenticator, TokenSettings
+from controlplane.apiserver.authn.reviews import IdentityReviews
 from controlplane.apiserver.authz import chain
 from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.discovery import Discovery
 from controlplane.apiserver.formats.negotiate import negotiate
 from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.operations import GIT_VERSION
+from controlplane.apiserver.patching import Patches
 from controlplane.apiserver.request import Handler, Obj, Request, User
 from controlplane.apiserver.seam import Edge, Format, Parts, Routes
+from controlplane.apiserver.subresources import routes as subresources
+from controlplane.apiserver.subresources.token import Tokens
 
 BOUND_KINDS = {"ServiceAccount": SERVICE_ACCOUNT, "Pod": POD, "Node": NODE, "Secret": SECRET}
 
@@ -79,6 +83,24 @@ def document_routes(discovery: Discovery, openapi: Documents) -> dict[str, Handl
     }
 
 
+def tokens_of(settings: Settings, registry: Registry) -> Tokens | None:
+    """The issuer of service account tokens; None without a key to sign with."""
+    if settings.service_account_key_file is None:
+        return None
+    key = keys.load_signing_key(settings.service_account_key_file.read_bytes())
+    issuer = settings.service_account_issuer
+    return Tokens(registry, key, issuer, (issuer,))
+
+
+def issuer_routes(settings: Settings, public: tuple[keys.PublicKey, ...]) -> dict[str, Handler]:
+    """OpenID discovery (RFC 8414 shape) and the key set, for verifiers outside the cluster."""
+    issuer = settings.service_account_issuer
+    return {
+        "/.well-known/openid-configuration$": documents.fixed(keys.openid_configuration(issuer, public)),
+        "/openid/v1/jwks$": documents.fixed(keys.key_set(public), "application/jwk-set+json"),
+    }
+
+
 def _no_protobuf() -> Format | None:
     return None
 
@@ -101,6 +123,10 @@ def assemble(parts: Parts) -> Edge:
         authorize=authorize,
         forbid=chain.refusal,
     )
+    identity = IdentityReviews(authenticate)
+    resources = subresources.table(registry, Patches(), tokens_of(settings, registry), identity)
     address = f"{settings.advertise_address or settings.bind_host}:{settings.port}"
-    routes = Routes(paths=document_routes(Discovery(KINDS, address), Documents(KINDS, GIT_VERSION)))
+    paths = document_routes(Discovery(KINDS, address), Documents(KINDS, GIT_VERSION))
+    paths |= issuer_routes(settings, tuple(authenticate.tokens.keys.values()))
+    routes = Routes(resources=resources, paths=paths)
     return Edge(authenticate=authenticate, authorize=authorize, negotiate=_negotiate, routes=routes)

@@ -1,0 +1,54 @@
+"""TokenReview and SelfSubjectReview: asking the server who somebody is."""
+
+from __future__ import annotations
+
+from apimachinery.objects import Obj
+from controlplane.apiserver.authn.authenticator import Authenticator
+from controlplane.apiserver.authn.service_account import TokenInvalid
+from controlplane.apiserver.authn.user import authenticated, info
+from controlplane.apiserver.request import Answer, Request
+from controlplane.apiserver.subresources import body
+
+VERSION = "authentication.k8s.io/v1"
+
+
+class IdentityReviews:
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def self_subject(self, request: Request) -> Answer:
+        await body.read(request, "SelfSubjectReview", (VERSION,))
+        status = {"userInfo": info(request.user)}
+        return Answer(201, {"kind": "SelfSubjectReview", "apiVersion": VERSION, "metadata": {}, "status": status})
+
+    async def token(self, request: Request) -> Answer:
+        review = await body.read(request, "TokenReview", (VERSION,))
+        spec = {k: v for k, v in (review.get("spec") or {}).items() if v is not None}
+        metadata = {k: v for k, v in review["metadata"].items() if k in ("name", "namespace", "labels", "annotations")}
+        status = self._judge(spec.get("token", ""), tuple(spec.get("audiences") or ()))
+        return Answer(
+            201,
+            {"kind": "TokenReview", "apiVersion": VERSION, "metadata": metadata, "spec": spec, "status": status},
+        )
+
+    def _judge(self, token: str, audiences: tuple[str, ...]) -> Obj:
+        if not token:
+            return {"user": {}}
+        user = self._authenticator.user_of_token(token, audiences)
+        if user is None:
+            return {"user": {}, "error": self._why(token, audiences)}
+        wanted = audiences or self._authenticator.tokens.audiences
+        try:
+            own = self._authenticator.claims_of(token, audiences)["aud"]
+            named = [own] if isinstance(own, str) else own
+        except TokenInvalid:
+            named = list(wanted)  # static tokens are meant for whoever asks
+        shared = [audience for audience in wanted if audience in named]
+        return {"authenticated": True, "user": info(authenticated(user)), "audiences": shared}
+
+    def _why(self, token: str, audiences: tuple[str, ...]) -> str:
+        try:
+            self._authenticator.claims_of(token, audiences)
+        except TokenInvalid as error:
+            return f"[invalid bearer token, {error}]"
+        return "[invalid bearer token, its account or what it is bound to is gone]"

@@ -1,0 +1,157 @@
+"""pods/NAME/eviction: a deletion that asks the pod's disruption budget first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from apimachinery import errors, selectors
+from apimachinery.kinds import POD, POD_DISRUPTION_BUDGET
+from apimachinery.objects import Obj
+from apimachinery.timestamps import format_time, now
+from controlplane.apiserver.request import Answer, Request, User
+from controlplane.apiserver.subresources import body
+
+if TYPE_CHECKING:
+    from controlplane.apiserver.registry import Registry
+
+VERSIONS = ("policy/v1", "policy/v1beta1")
+# Evictions a budget remembers until its controller has seen them; more means that the controller is not
+# running.
+DISRUPTED_LIMIT = 2000
+RETRY_SECONDS = 10
+REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."
+MORE_THAN_ONE = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+
+
+class Evictions:
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def create(self, request: Request) -> Answer:
+        eviction = await body.read(request, "Eviction", VERSIONS)
+        if eviction["metadata"].get("name") not in (None, "", request.name):
+            raise errors.BadRequest("name in URL does not match name in Eviction object")
+        options = {k: v for k, v in (eviction.get("deleteOptions") or {}).items() if v is not None}
+        dry = body.is_dry_run(request) or "All" in (options.get("dryRun") or ())
+        pod = self._registry.get(POD, request.namespace, request.name)
+        if not ignores_budget(pod):
+            await self._spend(pod, request.user, dry)
+        await self._delete(request, pod, options, dry)
+        return body.success()
+
+    async def _spend(self, pod: Obj, user: User, dry: bool) -> None:
+        namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+        found = matching(self._registry.items(POD_DISRUPTION_BUDGET, namespace), pod)
+        if len(found) > 1:
+            raise errors.InternalError(MORE_THAN_ONE, reason="")
+        if not found or may_go_unready(found[0], pod):
+            return
+        stamp = format_time(now())
+        await self._registry.mutate(
+            POD_DISRUPTION_BUDGET,
+            namespace,
+            found[0]["metadata"]["name"],
+            lambda budget: spent(budget, name, stamp),
+            subresource="status",
+            user=user,
+            dry_run=dry,
+        )
+
+    async def _delete(self, request: Request, pod: Obj, options: Obj, dry: bool) -> None:
+        if not dry and not pod["metadata"].get("deletionTimestamp"):
+            stamp = format_time(now())
+            await self._registry.mutate(
+                POD,
+                request.namespace,
+                request.name,
+                lambda p: marked(p, stamp),
+                subresource="status",
+                user=request.user,
+            )
+        await self._registry.delete(
+            POD, request.namespace, request.name, user=request.user, options=options, dry_run=dry
+        )
+
+
+def ignores_budget(pod: Obj) -> bool:
+    """Pods that serve nobody any more, or not yet, may always go."""
+    phase = (pod.get("status") or {}).get("phase")
+    return phase in ("Succeeded", "Failed", "Pending") or bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def matching(budgets: Iterable[Obj], pod: Obj) -> list[Obj]:
+    """The budgets whose selector takes this pod in (an empty selector takes all, none takes nothing)."""
+    labels = pod["metadata"].get("labels") or {}
+    return [
+        b
+        for b in budgets
+        if (b.get("spec") or {}).get("selector") is not None
+        and selectors.from_label_selector(b["spec"]["selector"]).matches(labels)
+    ]
+
+
+def may_go_unready(budget: Obj, pod: Obj) -> bool:
+    """Whether an unready pod may go without spending the budget (KEP-3017)."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    if any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions):
+        return False
+    if (budget.get("spec") or {}).get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
+        return True
+    status = budget.get("status") or {}
+    return bool(0 < status.get("desiredHealthy", 0) <= status.get("currentHealthy", 0))
+
+
+def spent(budget: Obj, pod: str, stamp: str) -> Obj:
+    """The budget with one disruption less. Raises TooManyRequests when there is none to spend."""
+    name, status = budget["metadata"]["name"], budget.setdefault("status", {})
+    if status.get("observedGeneration", 0) < budget["metadata"].get("generation", 0):
+        text = f"The disruption budget {name} is still being processed by the server."
+        raise _refused(text, RETRY_SECONDS)
+    disrupted = status.get("disruptedPods") or {}
+    left = status.get("disruptionsAllowed", 0)
+    if left < 0:
+        raise errors.forbidden("poddisruptionbudgets", name, "pdb disruptions allowed is negative", "policy")
+    if len(disrupted) > DISRUPTED_LIMIT:
+        text = "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
+        raise errors.forbidden("poddisruptionbudgets", name, text, "policy")
+    if left == 0:
+        wanted, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+        raise _refused(f"The disruption budget {name} needs {wanted} healthy pods and has {healthy} currently")
+    status["disruptionsAllowed"] = left - 1
+    status["disruptedPods"] = {**disrupted, pod: stamp}
+    if left == 1:
+        _exhausted(status, budget["metadata"].get("generation", 0), stamp)
+    return budget
+
+
+def _exhausted(status: Obj, generation: int, stamp: str) -> None:
+    kind = "DisruptionAllowed"
+    others = [c for c in status.get("conditions") or () if c.get("type") != kind]
+    old: Obj = next((c for c in status.get("conditions") or () if c.get("type") == kind), {})
+    since = old.get("lastTransitionTime") if old.get("status") == "False" else stamp
+    condition: Obj = {"type": kind, "status": "False", "observedGeneration": generation}
+    condition |= {"lastTransitionTime": since, "reason": "InsufficientPods", "message": ""}
+    status["conditions"] = [*others, condition]
+
+
+def _refused(text: str, retry_after: int | None = None) -> errors.TooManyRequests:
+    details = {"causes": [{"reason": "DisruptionBudget", "message": text}]}
+    return errors.TooManyRequests(REFUSED, details=details, retry_after=retry_after)
+
+
+def marked(pod: Obj, stamp: str) -> Obj:
+    """The pod with the condition that tells why it goes (KEP-3329)."""
+    conditions = pod.setdefault("status", {}).setdefault("conditions", [])
+    conditions[:] = [c for c in conditions if c.get("type") != "DisruptionTarget"]
+    conditions.append(
+        {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "lastProbeTime": None,
+            "lastTransitionTime": stamp,
+            "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting",
+        }
+    )
+    return pod

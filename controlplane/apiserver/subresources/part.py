@@ -1,0 +1,138 @@
+"""Subresources that change one part of an object and leave the rest alone: ephemeralcontainers, resize, approval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apimachinery import errors
+from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST, POD, Kind
+from apimachinery.objects import Obj, copy
+from controlplane.apiserver import codec
+from controlplane.apiserver.patching import Patcher
+from controlplane.apiserver.registry import Context
+from controlplane.apiserver.request import Answer, Request
+from controlplane.apiserver.subresources import body
+from controlplane.apiserver.writing import manager_of
+
+if TYPE_CHECKING:
+    from controlplane.apiserver.registry import Registry
+
+# (private copy of the stored object, what the client wants) -> the stored object with the part taken over
+Merge = Callable[[Obj, Obj], Obj]
+
+
+@dataclass(frozen=True)
+class Part:
+    kind: Kind
+    name: str
+    merge: Merge
+
+
+class PartHandlers:
+    """get, update and patch of one part."""
+
+    def __init__(self, registry: Registry, patcher: Patcher, part: Part) -> None:
+        self._registry = registry
+        self._patcher = patcher
+        self._part = part
+
+    async def get(self, request: Request) -> Answer:
+        kind = self._part.kind
+        return Answer(200, self._registry.get(kind, self._namespace(request), request.name), kind)
+
+    async def update(self, request: Request) -> Answer:
+        wanted = await codec.read(request, self._part.kind.kind)
+        given = (wanted.get("metadata") or {}).get("name")
+        if given not in (None, "", request.name):
+            text = f"the name of the object ({given}) does not match the name on the URL ({request.name})"
+            raise errors.BadRequest(text)
+        return await self._change(request, lambda old: _pinned(self._part.merge(old, wanted), wanted))
+
+    async def patch(self, request: Request) -> Answer:
+        context = Context(user=request.user, manager=manager_of(request))
+        patch = await self._patcher.read(request, self._part.kind, context)
+
+        def change(old: Obj) -> Obj:
+            return self._part.merge(old, patch.apply(copy(old)))
+
+        return await self._change(request, change)
+
+    async def _change(self, request: Request, change: Callable[[Obj], Obj]) -> Answer:
+        obj = await self._registry.mutate(
+            self._part.kind,
+            self._namespace(request),
+            request.name,
+            change,
+            subresource=self._part.name,
+            user=request.user,
+            dry_run=body.is_dry_run(request),
+        )
+        return Answer(200, obj, self._part.kind)
+
+    def _namespace(self, request: Request) -> str:
+        return request.namespace if self._part.kind.namespaced else ""
+
+
+def _pinned(obj: Obj, wanted: Obj) -> Obj:
+    """Hold the write to the resourceVersion the client saw, when it says one."""
+    version = (wanted.get("metadata") or {}).get("resourceVersion")
+    if version:
+        obj["metadata"]["resourceVersion"] = version
+    return obj
+
+
+def ephemeral_containers(old: Obj, wanted: Obj) -> Obj:
+    """Containers may be added; those that are there may neither change nor go (KEP-277)."""
+    new = (wanted.get("spec") or {}).get("ephemeralContainers") or []
+    before = {c["name"]: c for c in old["spec"].get("ephemeralContainers") or ()}
+    after = {c.get("name"): c for c in new}
+    problems = [
+        errors.field_forbidden("spec.ephemeralContainers", f'existing ephemeral containers "{name}" may not be removed')
+        for name in before
+        if name not in after
+    ]
+    problems += [
+        errors.field_forbidden("spec.ephemeralContainers", f'existing ephemeral containers "{name}" may not be changed')
+        for name, container in before.items()
+        if name in after and not _same(container, after[name])
+    ]
+    if problems:
+        raise errors.invalid_object("Pod", old["metadata"]["name"], problems)
+    if new:
+        old["spec"]["ephemeralContainers"] = new
+    return old
+
+
+def _same(stored: Obj, given: Mapping[str, object]) -> bool:
+    # What the client leaves out was filled in by defaults; what it says must be what is stored.
+    return all(stored.get(key) == value for key, value in given.items())
+
+
+def resources(old: Obj, wanted: Obj) -> Obj:
+    """The resources of running containers (KEP-1287); everything else of the pod stays."""
+    for field in ("containers", "initContainers"):
+        asked = {c.get("name"): c for c in (wanted.get("spec") or {}).get(field) or ()}
+        for container in old["spec"].get(field) or ():
+            found = asked.get(container["name"])
+            if found is None:
+                continue
+            for key in ("resources", "resizePolicy"):
+                if key in found:
+                    container[key] = found[key]
+    return old
+
+
+def approval(old: Obj, wanted: Obj) -> Obj:
+    """The verdict on a certificate signing request: its conditions."""
+    conditions = (wanted.get("status") or {}).get("conditions")
+    old.setdefault("status", {})["conditions"] = conditions or []
+    return old
+
+
+PARTS = (
+    Part(POD, "ephemeralcontainers", ephemeral_containers),
+    Part(POD, "resize", resources),
+    Part(CERTIFICATE_SIGNING_REQUEST, "approval", approval),
+)

@@ -1,0 +1,136 @@
+import pytest
+
+from apimachinery import errors
+from controlplane.apiserver.subresources import binding, eviction, part, scale, token
+
+STAMP = "2026-01-01T00:00:00Z"
+
+
+def pod(**spec):
+    meta = {"name": "p", "namespace": "n", "uid": "u", "resourceVersion": "5", "labels": {"app": "a"}}
+    return {"metadata": meta, "spec": {"containers": [{"name": "c"}], **spec}}
+
+
+def to_node(name="n1", **metadata):
+    return {"metadata": metadata, "target": {"kind": "Node", "name": name}}
+
+
+def test_binding_sets_node_annotations_and_condition():
+    bound = binding.bound(pod(), to_node(annotations={"a": "b"}), STAMP)
+    assert bound["spec"]["nodeName"] == "n1"
+    assert bound["metadata"]["annotations"] == {"a": "b"}
+    assert bound["status"]["conditions"] == [
+        {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": STAMP}
+    ]
+    assert "resourceVersion" not in bound["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("taken", "why"),
+    [
+        ({"nodeName": "n0"}, 'already assigned to node "n0"'),
+        ({"schedulingGates": [{"name": "g"}]}, "non-empty .spec.schedulingGates"),
+    ],
+)
+def test_binding_refuses_pods_that_are_not_free(taken, why):
+    with pytest.raises(errors.Conflict, match=why):
+        binding.bound(pod(**taken), to_node(), STAMP)
+
+
+def test_binding_refuses_a_dying_pod():
+    dying = pod()
+    dying["metadata"]["deletionTimestamp"] = STAMP
+    with pytest.raises(errors.Conflict, match="being deleted"):
+        binding.bound(dying, to_node(), STAMP)
+
+
+def test_binding_target_must_be_a_named_node():
+    with pytest.raises(errors.InternalError, match=r'target.kind: Unsupported value: "Pod"'):
+        binding.check({"target": {"kind": "Pod", "name": "x"}})
+    with pytest.raises(errors.InternalError, match="target.name: Required value"):
+        binding.check({"target": {"kind": "Node", "name": ""}})
+
+
+def budget(**status):
+    values = {"observedGeneration": 1, "disruptionsAllowed": 1, "desiredHealthy": 1, "currentHealthy": 2, **status}
+    meta = {"name": "b", "generation": 1}
+    return {"metadata": meta, "spec": {"selector": {"matchLabels": {"app": "a"}}}, "status": values}
+
+
+def test_eviction_spends_the_budget_and_names_the_pod():
+    after = eviction.spent(budget(), "p", STAMP)["status"]
+    assert after["disruptionsAllowed"] == 0
+    assert after["disruptedPods"] == {"p": STAMP}
+    assert after["conditions"][0]["reason"] == "InsufficientPods"
+    assert "conditions" not in eviction.spent(budget(disruptionsAllowed=2), "p", STAMP)["status"]
+
+
+def test_eviction_is_told_to_wait_while_the_budget_is_not_counted():
+    with pytest.raises(errors.TooManyRequests) as refused:
+        eviction.spent(budget(observedGeneration=0), "p", STAMP)
+    assert refused.value.status()["details"]["retryAfterSeconds"] == 10
+
+
+def test_eviction_is_refused_when_nothing_is_left():
+    with pytest.raises(errors.TooManyRequests) as refused:
+        eviction.spent(budget(disruptionsAllowed=0, currentHealthy=1), "p", STAMP)
+    (cause,) = refused.value.details["causes"]
+    assert cause["message"] == "The disruption budget b needs 1 healthy pods and has 1 currently"
+    assert refused.value.retry_after is None
+
+
+def test_budgets_match_by_selector_and_unready_pods_may_go_when_enough_are_healthy():
+    assert eviction.matching([budget(), {"metadata": {"name": "x"}, "spec": {}}], pod()) == [budget()]
+    running = {**pod(), "status": {"phase": "Running"}}
+    assert eviction.may_go_unready(budget(), running)
+    assert not eviction.may_go_unready(budget(currentHealthy=0), running)
+    running["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    assert not eviction.may_go_unready(budget(), running)
+    assert not eviction.ignores_budget(running)
+    assert eviction.ignores_budget({**running, "status": {"phase": "Pending"}})
+
+
+def deployment():
+    spec = {"replicas": 2, "selector": {"matchLabels": {"b": "2", "a": "1"}}}
+    return {"metadata": {"name": "d", "resourceVersion": "5", "labels": {"x": "y"}}, "spec": spec}
+
+
+def test_scale_shows_replicas_and_selector_and_nothing_else_of_the_metadata():
+    shown = scale.scale_of(deployment())
+    assert shown["spec"] == {"replicas": 2}
+    assert shown["status"] == {"replicas": 0, "selector": "a=1,b=2"}
+    assert shown["metadata"] == {"name": "d", "resourceVersion": "5"}
+
+
+def test_scale_changes_replicas_and_pins_only_when_asked():
+    free = scale.scaled(deployment(), {"spec": {"replicas": 7}}, "d")
+    assert free["spec"]["replicas"] == 7 and "resourceVersion" not in free["metadata"]
+    pinned = scale.scaled(deployment(), {"metadata": {"resourceVersion": "4"}, "spec": {}}, "d")
+    assert pinned["spec"]["replicas"] == 0 and pinned["metadata"]["resourceVersion"] == "4"
+    with pytest.raises(errors.Invalid, match="must be greater than or equal to 0"):
+        scale.scaled(deployment(), {"spec": {"replicas": -1}}, "d")
+
+
+def test_ephemeral_containers_are_only_ever_added():
+    old = pod(ephemeralContainers=[{"name": "e", "image": "i", "terminationMessagePath": "/x"}])
+    added = part.ephemeral_containers(old, pod(ephemeralContainers=[{"name": "e", "image": "i"}, {"name": "f"}]))
+    assert [c["name"] for c in added["spec"]["ephemeralContainers"]] == ["e", "f"]
+    with pytest.raises(errors.Invalid, match="may not be removed"):
+        part.ephemeral_containers(added, pod(ephemeralContainers=[{"name": "f"}]))
+    with pytest.raises(errors.Invalid, match="may not be changed"):
+        part.ephemeral_containers(added, pod(ephemeralContainers=[{"name": "e", "image": "j"}, {"name": "f"}]))
+
+
+def test_resize_takes_resources_alone():
+    wanted = pod(nodeName="elsewhere")
+    wanted["spec"]["containers"] = [{"name": "c", "image": "other", "resources": {"requests": {"cpu": "1"}}}]
+    after = part.resources(pod(), wanted)
+    assert after["spec"]["containers"] == [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]
+    assert "nodeName" not in after["spec"]
+
+
+@pytest.mark.parametrize(("seconds", "why"), [(10, "less than 10 minutes"), (1 << 33, "larger than 2^32")])
+def test_token_lifetimes_have_bounds(seconds, why):
+    with pytest.raises(errors.Invalid) as refused:
+        token.check({"expirationSeconds": seconds})
+    assert why in refused.value.message
