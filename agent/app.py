@@ -14,6 +14,7 @@ from pathlib import Path
 from agent.cri import events
 from agent.cri.client import CriClient
 from agent.env.build import Environment
+from agent.logs.rotate import LogRotator
 from agent.node.objects import Objects
 from agent.node.registrar import Registrar
 from agent.podspec import Obj
@@ -30,6 +31,7 @@ from agent.runtime.reporter import Reporter
 from agent.runtime.view import View
 from agent.runtime.worker import WorkerParts
 from agent.seams import PodSource
+from agent.server.serve import serve
 from agent.settings import AgentSettings
 from agent.sources.api import ApiSource
 from agent.sources.file import FileSource
@@ -63,9 +65,7 @@ class Agent:
     def __init__(self, settings: AgentSettings) -> None:
         self.settings = settings
         self.client = (
-            Client.from_kubeconfig(settings.kubeconfig, user_agent="wherry-agent")
-            if settings.kubeconfig
-            else None
+            Client.from_kubeconfig(settings.kubeconfig, user_agent="wherry-agent") if settings.kubeconfig else None
         )
         self.recorder = EventRecorder(self.client, "kubelet", settings.node_name) if self.client else None
         self.reporter = Reporter(self.recorder)
@@ -73,9 +73,7 @@ class Agent:
         self.objects = Objects(self.client, settings.node_name)
         self.writer = StatusWriter(self.client)
         self.mirrors = (
-            Mirrors(self.client, self.writer.set_mirror, self.objects.node)
-            if self.client is not None
-            else None
+            Mirrors(self.client, self.writer.set_mirror, self.objects.node) if self.client is not None else None
         )
         self.sources: list[PodSource] = [
             *([ApiSource(self.client, settings.node_name)] if self.client else []),
@@ -139,9 +137,7 @@ class Agent:
         labels = {
             "kubernetes.io/hostname": name,
             "kubernetes.io/os": "linux",
-            "kubernetes.io/arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(
-                os.uname().machine, os.uname().machine
-            ),
+            "kubernetes.io/arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
             **self.settings.register_labels,
         }
         return {"metadata": {"name": name, "labels": labels}}
@@ -177,8 +173,10 @@ class Agent:
 
     async def _serve(self, lifecycle: Lifecycle) -> None:
         """The parts that show the node to others."""
-        if self.client is not None:
-            registrar = Registrar(self.settings, self.client, self.view, self.settings.port)
+        port = await serve(lifecycle, self.settings, self.view)
+        lifecycle.spawn("log rotation", LogRotator(self.settings, self.view).run())
+        if self.client is not None and self.recorder is not None:
+            registrar = Registrar(self.settings, self.client, self.view, port, self.recorder)
             lifecycle.spawn("node", registrar.run())
 
 

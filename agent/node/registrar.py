@@ -45,12 +45,13 @@ class Registrar:
         client: Client,
         view: RuntimeView,
         server_port: int,
+        recorder: EventRecorder,
     ) -> None:
         self._settings = settings
         self._client = client
         self._view = view
         self._port = server_port
-        self._recorder = EventRecorder(client, "kubelet", settings.node_name)
+        self._recorder = recorder
         self._addresses = node_addresses(settings)
         self._lease = LeaseKeeper(client, settings.node_name, settings.lease_seconds)
         self._node: Obj | None = None
@@ -58,7 +59,7 @@ class Registrar:
 
     async def run(self) -> None:
         """Register, then keep status and lease until cancelled."""
-        await asyncio.gather(self._status_loop(), self._lease.run(), self._recorder.run())
+        await asyncio.gather(self._status_loop(), self._lease.run())
 
     async def _status_loop(self) -> None:
         delay = FIRST_RETRY_SECONDS
@@ -137,9 +138,7 @@ class Registrar:
         node = await self._client.get(kinds.NODE, self._settings.node_name)
         patch = reconcile(node, wanted)
         if patch is not None:
-            node = await self._client.patch(
-                kinds.NODE, self._settings.node_name, patch, patch_type=PatchType.MERGE
-            )
+            node = await self._client.patch(kinds.NODE, self._settings.node_name, patch, patch_type=PatchType.MERGE)
         log.info("node %s: was already registered", self._settings.node_name)
         self._record("Starting", "Starting kubelet.")
         self._posted = 0.0

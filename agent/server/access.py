@@ -36,9 +36,7 @@ def refusal(peer: Peer | None, method: str, subresource: str) -> tuple[int, str]
         return 401, "Unauthorized"
     if peer.user in ALLOWED_USERS or ALLOWED_GROUPS.intersection(peer.groups):
         return None
-    verb = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "DELETE": "delete"}.get(
-        method, ""
-    )
+    verb = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "DELETE": "delete"}.get(method, "")
     text = f"Forbidden (user={peer.user}, verb={verb}, resource=nodes, subresource(s)=[{subresource}])"
     return 403, text
 

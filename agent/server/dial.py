@@ -40,9 +40,7 @@ async def connect(url: str, allowed_host: str) -> tuple[asyncio.StreamReader, as
         raise DialError(f"cannot reach the runtime's streaming server: {error}") from error
 
 
-async def upgrade(
-    url: str, allowed_host: str, protocol: str
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def upgrade(url: str, allowed_host: str, protocol: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection that speaks SPDY/3.1 with `protocol` on top; raises DialError."""
     reader, writer = await connect(url, allowed_host)
     try:

@@ -54,9 +54,7 @@ def wanted(query: Mapping[str, str]) -> Wanted:
     return Wanted(flag("input", "stdin"), flag("output", "stdout"), flag("error", "stderr"), flag("tty"))
 
 
-async def serve(
-    request: web.BaseRequest, url: str, host: str, streams_wanted: Wanted
-) -> web.WebSocketResponse:
+async def serve(request: web.BaseRequest, url: str, host: str, streams_wanted: Wanted) -> web.WebSocketResponse:
     """Run one session to its end.
 
     The runtime is reached first, so that its refusal can still be an HTTP answer.

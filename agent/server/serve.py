@@ -132,9 +132,7 @@ async def serve(lifecycle: Lifecycle, settings: AgentSettings, view: RuntimeView
         raise OSError(error.errno, f"cannot listen on {where}: {error.strerror}") from error
     lifecycle.push("agent api", runner.cleanup)
     if settings.healthz_port:
-        await plain.serve_http(
-            lifecycle, "127.0.0.1", settings.healthz_port, {"/healthz": _plain_health(view)}
-        )
+        await plain.serve_http(lifecycle, "127.0.0.1", settings.healthz_port, {"/healthz": _plain_health(view)})
     port: int = runner.addresses[0][1]
     return port
 

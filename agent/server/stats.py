@@ -87,9 +87,7 @@ def summary(
     return {
         "node": node,
         "pods": [
-            _pod_stats(pod, by_pod[pod["metadata"]["uid"]], rates)
-            for pod in pods
-            if pod["metadata"]["uid"] in by_pod
+            _pod_stats(pod, by_pod[pod["metadata"]["uid"]], rates) for pod in pods if pod["metadata"]["uid"] in by_pod
         ],
     }
 
@@ -112,9 +110,7 @@ def _pod_stats(pod: Obj, usages: Sequence[ContainerUsage], rates: dict[str, int]
             "usageBytes": sum(usage.memory_usage or usage.memory_working_set or 0 for usage in usages),
         },
     }
-    known = [
-        container["cpu"]["usageNanoCores"] for container in containers if "usageNanoCores" in container["cpu"]
-    ]
+    known = [container["cpu"]["usageNanoCores"] for container in containers if "usageNanoCores" in container["cpu"]]
     if len(known) == len(containers):
         out["cpu"]["usageNanoCores"] = sum(known)
     return out

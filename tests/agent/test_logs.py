@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import io
-import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -185,7 +184,7 @@ def test_a_log_is_rotated_packed_and_given_back_when_the_runtime_refuses(tmp_pat
     assert gzip.decompress(packed.read_bytes()) == b"first"
     path.write_text("third")
     newest = next(p for p in tmp_path.iterdir() if p.name.startswith("0.log.2") and p != packed)
-    os.rename(newest, tmp_path / "0.log.20210101-000000")
+    newest.rename(tmp_path / "0.log.20210101-000000")
     rotate(True)
     assert not packed.exists()
     assert len(list(tmp_path.iterdir())) == 3

@@ -22,9 +22,7 @@ from apimachinery.kit.lifecycle import Lifecycle
 POD = {
     "metadata": {"name": "p", "namespace": "ns", "uid": "u"},
     "spec": {"containers": [{"name": "c"}, {"name": "late"}]},
-    "status": {
-        "containerStatuses": [{"name": "late", "state": {"waiting": {"reason": "ContainerCreating"}}}]
-    },
+    "status": {"containerStatuses": [{"name": "late", "state": {"waiting": {"reason": "ContainerCreating"}}}]},
 }
 
 
@@ -131,11 +129,7 @@ class View:
         return f"http://127.0.0.1:{self.streaming.port}/portforward/token"
 
     async def usage(self) -> list[ContainerUsage]:
-        return [
-            ContainerUsage(
-                self.ref, 2_000_000_000, 5_000_000_000, None, 4096, None, None, None, None, None, None
-            )
-        ]
+        return [ContainerUsage(self.ref, 2_000_000_000, 5_000_000_000, None, 4096, None, None, None, None, None, None)]
 
 
 class Server:
@@ -168,9 +162,7 @@ class Server:
         )
         self.port = await serve(lifecycle, settings, self.view)  # type: ignore[arg-type]
 
-    def session(
-        self, user: str | None = "kube-apiserver-kubelet-client", *groups: str
-    ) -> aiohttp.ClientSession:
+    def session(self, user: str | None = "kube-apiserver-kubelet-client", *groups: str) -> aiohttp.ClientSession:
         context = ssl.create_default_context(cadata=self.ca.cert_pem.decode())
         if user is not None:
             pair = pki.issue(self.ca, user, groups, client=True)

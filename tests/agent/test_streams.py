@@ -29,9 +29,7 @@ FRAMES = st.one_of(
 def test_frames_survive_the_wire_however_it_is_cut(frames: list[Any], size: int) -> None:
     sender, receiver = spdy.Codec(), spdy.Codec()
     wire = b"".join(sender.encode(frame) for frame in frames)
-    got = [
-        frame for start in range(0, len(wire), size) for frame in receiver.feed(wire[start : start + size])
-    ]
+    got = [frame for start in range(0, len(wire), size) for frame in receiver.feed(wire[start : start + size])]
     assert got == frames
 
 
@@ -70,17 +68,13 @@ def test_broken_frames_are_errors(wire: bytes) -> None:
 
 
 def test_unknown_control_frames_are_passed_over() -> None:
-    assert list(spdy.Codec().feed(bytes.fromhex("8003000b00000000800300060000000400000002"))) == [
-        spdy.Ping(2)
-    ]
+    assert list(spdy.Codec().feed(bytes.fromhex("8003000b00000000800300060000000400000002"))) == [spdy.Ping(2)]
 
 
 @pytest.mark.parametrize("protocol", channels.PROTOCOLS)
 @given(st.sampled_from(sorted(channels.STREAM_TYPES)), st.binary(max_size=30))
 def test_channel_messages_survive(protocol: str, channel: int, data: bytes) -> None:
-    assert channels.decode(protocol, channels.encode(protocol, channel, data)) == channels.Message(
-        channel, data
-    )
+    assert channels.decode(protocol, channels.encode(protocol, channel, data)) == channels.Message(channel, data)
 
 
 def test_only_v5_can_close_a_channel() -> None:
