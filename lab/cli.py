@@ -15,7 +15,7 @@ import click
 
 from apimachinery.kit import command, netns
 from apimachinery.kubeconfig import KubeconfigError
-from lab import cluster, containerd, names, network, node, preflight, spec, state, status
+from lab import cluster, containerd, names, network, node, preflight, spec, state, status, testing
 from lab.images import load as images
 from lab.images.rootfs import ImageError
 from lab.paths import Paths
@@ -420,6 +420,23 @@ def image_ls(lab: str) -> None:
         return rows
 
     click.echo("\n".join(status.table(("NODE", "IMAGE", "SIZE"), _run(work()))))
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.option("--tier", "tiers", type=click.Choice(testing.TIERS), multiple=True, help="Only this tier; repeatable.")
+@click.option("--no-lint", is_flag=True, help="Leave ruff and mypy out.")
+@click.argument("arguments", nargs=-1, metavar="[PYTEST ARGUMENTS...]")
+def test(tiers: tuple[str, ...], no_lint: bool, arguments: tuple[str, ...]) -> None:
+    """Run the linters and all tests but the emulated machines'. Leaves nothing behind.
+
+    \b
+    Examples:
+      sudo ./wherry test
+      sudo ./wherry test --tier cluster --no-lint -k rollout
+    """
+    _root()
+    passed = _run(testing.run(tiers or testing.TIERS, arguments, lint=not no_lint))
+    sys.exit(0 if passed else 1)
 
 
 if __name__ == "__main__":

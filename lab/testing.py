@@ -1,0 +1,131 @@
+"""``wherry test``: the linters, then every test tier; one summary, and nothing left behind.
+
+What tests make carries the prefix ``wht`` (namespaces, links, labs); what a test that was killed left of that
+is cleared away before and after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from apimachinery.kit import command, netns
+from apimachinery.kit.netlink import Netlink, links
+from lab import clean, cluster, state
+from lab.paths import STATE, Paths
+from lab.progress import Progress
+from lab.spec import SpecError
+from lab.supervision import SOURCE
+
+PREFIX = "wht"
+CHECK_DEADLINE = 600.0
+TIERS = ("unit", "kernel", "node", "cluster")
+# Marker expressions; together they cover every test but the emulated machines.
+_SELECTIONS = {
+    "unit": "not kernel and not node and not cluster and not vm",
+    "kernel": "kernel",
+    "node": "node",
+    "cluster": "cluster",
+}
+# Seconds; the sum is the project's own limit of 25 minutes.
+_LIMITS = {"unit": 240, "kernel": 300, "node": 300, "cluster": 660}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One part of the run."""
+
+    name: str
+    passed: bool
+    seconds: float
+
+
+async def run(tiers: Sequence[str], arguments: Sequence[str], *, lint: bool) -> bool:
+    """Run the linters (when asked) and the tiers; True when all passed. Prints as it goes."""
+    outcomes: list[Outcome] = []
+    if lint:
+        outcomes += [await _check(name, argv) for name, argv in _linters()]
+    await sweep()
+    try:
+        for tier in tiers:
+            outcomes.append(await _tier(tier, arguments))
+    finally:
+        await sweep()
+    print(flush=True)
+    for outcome in outcomes:
+        print(f"{'ok    ' if outcome.passed else 'FAILED'}  {outcome.name:<16}{outcome.seconds:7.1f} s", flush=True)
+    failed = sum(not outcome.passed for outcome in outcomes)
+    print(f"{len(outcomes) - failed} passed, {failed} failed", flush=True)
+    return not failed
+
+
+def _linters() -> list[tuple[str, list[str]]]:
+    python = sys.executable
+    return [
+        ("ruff", [python, "-m", "ruff", "check", "."]),
+        ("ruff format", [python, "-m", "ruff", "format", "--check", "."]),
+        ("mypy", [python, "-m", "mypy"]),
+    ]
+
+
+async def _check(name: str, argv: list[str]) -> Outcome:
+    started = time.monotonic()
+    result = await command.run(argv, timeout=CHECK_DEADLINE, check=False, env={**os.environ, "NO_COLOR": "1"})
+    if result.returncode:
+        print(f"--- {name}\n{result.stdout.decode(errors='replace')}{result.stderr.decode(errors='replace')}")
+    return Outcome(name, result.returncode == 0, time.monotonic() - started)
+
+
+async def _tier(tier: str, arguments: Sequence[str]) -> Outcome:
+    """One pytest run; its output goes straight through. Status 5, no tests, is a failure here."""
+    print(f"\n--- {tier} tests", flush=True)
+    started = time.monotonic()
+    argv = [sys.executable, "-m", "pytest", "-q", "-m", _SELECTIONS[tier], "--durations=5", *arguments]
+    process = await asyncio.create_subprocess_exec(*argv, cwd=SOURCE, start_new_session=True)
+    try:
+        code = await asyncio.wait_for(process.wait(), _LIMITS[tier])
+    except asyncio.TimeoutError:
+        print(f"--- {tier} tests did not end within {_LIMITS[tier]} s", flush=True)
+        code = -1
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    return Outcome(f"{tier} tests", code == 0, time.monotonic() - started)
+
+
+async def sweep() -> None:
+    """Clear away labs, namespaces, links and cgroups that tests made and did not remove."""
+    if os.geteuid() != 0:
+        return
+    for lab in _test_labs():
+        paths = Paths(lab)
+        try:
+            spec = state.load(paths)
+        except SpecError:
+            spec = None
+        await cluster.down(paths, spec, Progress(quiet=True))
+        paths.lock.unlink(missing_ok=True)
+    for name in netns.names():
+        if name.startswith(PREFIX):
+            netns.delete(name)
+    with Netlink() as kernel:
+        for link in kernel.links():
+            if link.name.startswith(PREFIX):
+                kernel.do(links.delete(link.name))
+    for directory in Path("/sys/fs/cgroup").glob(f"*/{PREFIX}*"):
+        clean.remove_cgroup(directory.name)
+
+
+def _test_labs() -> list[str]:
+    if not STATE.is_dir():
+        return []
+    return [path.name for path in STATE.iterdir() if path.name.startswith(PREFIX)]

@@ -1,0 +1,41 @@
+"""One lab for the whole cluster tier, and a clean namespace's worth of objects for each test."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.lab import Lab, wherry
+
+NAME = "whtlab"
+
+
+def kubectl_path() -> str:
+    """The kubectl of the environment: the newest there is."""
+    beside = Path(sys.executable).with_name("kubectl")
+    found = str(beside) if beside.exists() else shutil.which("kubectl")
+    assert found, "no kubectl in the environment; `./wherry test` installs it"
+    return found
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Three nodes, nftables. Taken down at the end, also after a failure."""
+    wherry("down", "--name", NAME, check=False)
+    try:
+        wherry("up", "--name", NAME, "--nodes", "3")
+        yield Lab(NAME, kubectl_path())
+    finally:
+        wherry("down", "--name", NAME)
+
+
+@pytest.fixture
+def clean(lab: Lab) -> Iterator[Lab]:
+    """The lab, with the objects of this test's namespace gone afterwards."""
+    yield lab
+    lab.kubectl("delete", "deployments,services,pods,configmaps,jobs", "--all", "--wait=false", check=False)
+    lab.kubectl("wait", "--for=delete", "pods", "--all", "--timeout=60s", check=False)

@@ -1,0 +1,180 @@
+"""A lab as a test uses it: real commands, real kubectl, real connections from the host, nodes and pods."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+EXAMPLES = ROOT / "docs" / "examples"
+
+
+def run(
+    argv: list[str],
+    *,
+    text: str | None = None,
+    timeout: float = 120,
+    check: bool = True,
+    env: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """A command's outcome; a failure shows what it printed."""
+    done = subprocess.run(
+        argv,
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env={**os.environ, **(env or {})},
+    )
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def wherry(*arguments: str, timeout: float = 180, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """The command line, as `./wherry` runs it once everything is installed."""
+    env = {"PYTHONPATH": str(ROOT)}
+    return run([sys.executable, "-m", "lab", *arguments], timeout=timeout, check=check, env=env)
+
+
+def eventually(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """Poll until ``condition`` gives something true; its last answer is in the failure."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            result = condition()
+        except (AssertionError, OSError, http.client.HTTPException) as error:
+            result, last = None, repr(error)
+        else:
+            last = repr(result)
+        if result:
+            return result
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s; last: {last[-2000:]}"
+        time.sleep(0.1)
+
+
+def fetch(address: str, port: int = 80, timeout: float = 2.0) -> str:
+    """GET / on a fresh connection from the host."""
+    link = http.client.HTTPConnection(address, port, timeout=timeout)
+    try:
+        link.request("GET", "/")
+        reply = link.getresponse()
+        body = reply.read().decode()
+        assert reply.status == 200, f"HTTP {reply.status}: {body}"
+        return body.strip()
+    finally:
+        link.close()
+
+
+@dataclass
+class Traffic:
+    """What a client that never stops asking has seen."""
+
+    answers: int = 0
+    errors: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def traffic(address: str, port: int = 80) -> Iterator[Traffic]:
+    """Ask in a loop, a fresh connection each time, until the block ends."""
+    seen, done = Traffic(), threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            try:
+                fetch(address, port)
+                seen.answers += 1
+            except (OSError, AssertionError, http.client.HTTPException) as error:
+                seen.errors.append(f"{time.strftime('%X')} {error!r}")
+            time.sleep(0.01)
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(10)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One running lab."""
+
+    name: str
+    kubectl_path: str
+
+    @property
+    def kubeconfig(self) -> str:
+        return f"/var/lib/wherry/{self.name}/kubeconfig"
+
+    def wherry(self, *arguments: str, timeout: float = 180, check: bool = True) -> subprocess.CompletedProcess[str]:
+        head = arguments[:1] if arguments[0] not in ("node", "image") else arguments[:2]
+        return wherry(*head, "--name", self.name, *arguments[len(head) :], timeout=timeout, check=check)
+
+    def kubectl(self, *arguments: str, text: str | None = None, timeout: float = 120, check: bool = True) -> str:
+        argv = [self.kubectl_path, "--kubeconfig", self.kubeconfig, *arguments]
+        env = {"HOME": "/nonexistent"}
+        return run(argv, text=text, timeout=timeout, check=check, env=env).stdout
+
+    def get(self, *arguments: str) -> Any:
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        self.kubectl("apply", "-f", "-", text=yaml.safe_dump_all(objects))
+
+    def status(self) -> dict[str, Any]:
+        result: dict[str, Any] = json.loads(self.wherry("status", "-o", "json").stdout)
+        return result
+
+    def pid(self, component: str) -> int:
+        return next(int(part["pid"]) for part in self.status()["components"] if part["name"] == component)
+
+    def on_node(self, node: str, *argv: str) -> str:
+        return self.wherry("shell", node, "--", *argv).stdout.strip()
+
+    def fetch_on_node(self, node: str, address: str, port: int = 80) -> str:
+        return self.on_node(node, "busybox", "wget", "-q", "-T", "3", "-O", "-", f"http://{address}:{port}/")
+
+    def fetch_in_pod(self, pod: str, address: str, port: int = 80) -> str:
+        url = f"http://{address}:{port}/"
+        return self.kubectl("exec", pod, "--", "wget", "-q", "-T", "3", "-O", "-", url).strip()
+
+    def running(self, label: str) -> list[dict[str, Any]]:
+        """Pods with the label that are Ready and not being deleted."""
+        pods = self.get("pods", "-l", label)["items"]
+        return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and ready(pod)]
+
+
+def ready(obj: dict[str, Any]) -> bool:
+    conditions = obj.get("status", {}).get("conditions") or []
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def web(name: str, replicas: int, **template: Any) -> list[dict[str, Any]]:
+    """The example's Deployment and Service under another name."""
+    objects: list[dict[str, Any]] = list(yaml.safe_load_all((EXAMPLES / "web.yaml").read_text()))
+    deployment, service = objects
+    for obj in objects:
+        obj["metadata"]["name"] = name
+    deployment["spec"]["replicas"] = replicas
+    deployment["spec"]["selector"]["matchLabels"] = {"app": name}
+    deployment["spec"]["template"]["metadata"]["labels"] = {"app": name}
+    deployment["spec"]["template"]["spec"].update(template)
+    service["spec"]["selector"] = {"app": name}
+    return objects

@@ -1,0 +1,110 @@
+"""What breaks is mended: processes killed at any time, nodes lost, and nobody who asks through the VIP notices."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.cluster.lab import Lab, eventually, fetch, traffic, web
+
+pytestmark = pytest.mark.cluster
+
+
+def containers(lab: Lab, label: str) -> dict[str, tuple[str, int]]:
+    """Container id and restart count of each pod's container."""
+    found = {}
+    for pod in lab.get("pods", "-l", label)["items"]:
+        (status,) = pod["status"]["containerStatuses"]
+        found[pod["metadata"]["name"]] = (status["containerID"], status["restartCount"])
+    return found
+
+
+def start_web(lab: Lab, name: str, replicas: int) -> str:
+    lab.apply(*web(name, replicas))
+    lab.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
+    vip = str(lab.get("service", name)["spec"]["clusterIP"])
+    eventually(lambda: fetch(vip), 5, "the VIP answers")
+    return vip
+
+
+@pytest.mark.parametrize(
+    "component", ["node1/agent", "node1/proxy", "apiserver", "scheduler", "controllers", "hostnet"]
+)
+def test_a_killed_component_comes_back_and_nothing_else_moves(clean: Lab, component: str) -> None:
+    lab = clean
+    vip = start_web(lab, "steady", 3)
+    before = containers(lab, "app=steady")
+    with traffic(vip) as seen:
+        victim = lab.pid(component)
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: lab.pid(component) not in (0, victim), 20, f"{component} runs again")
+        # It does its work again: a pod on every node comes up and joins the Service.
+        eventually(lambda: "scaled" in lab.kubectl("scale", "deployment/steady", "--replicas=6"), 30, "the API answers")
+        eventually(lambda: len(lab.running("app=steady")) == 6, 60, "six pods run")
+    assert not seen.errors, seen.errors[:5]
+    after = containers(lab, "app=steady")
+    assert before.items() <= after.items(), "running containers were touched"
+
+
+def test_a_killed_container_is_restarted(clean: Lab) -> None:
+    lab = clean
+    start_web(lab, "victim", 1)
+    (pod,) = lab.running("app=victim")
+    name, node = pod["metadata"]["name"], pod["spec"]["nodeName"]
+    container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    lab.on_node(node, "ctr", "task", "kill", "--signal", "SIGKILL", container)
+    eventually(lambda: containers(lab, "app=victim").get(name, ("", 0))[1] == 1, 30, "the container was restarted")
+    eventually(lambda: lab.running("app=victim"), 30, "the pod is Ready again")
+
+
+def test_a_deleted_pod_is_replaced(clean: Lab) -> None:
+    lab = clean
+    start_web(lab, "replaced", 2)
+    (gone, _) = (pod["metadata"]["name"] for pod in lab.running("app=replaced"))
+    lab.kubectl("delete", "pod", gone)
+    eventually(lambda: len(lab.running("app=replaced")) == 2, 30, "two pods run")
+    assert gone not in containers(lab, "app=replaced")
+
+
+def test_a_lost_node_loses_its_pods_to_others_and_comes_back(clean: Lab) -> None:
+    lab = clean
+    lab.apply(
+        *web(
+            "moved",
+            6,
+            tolerations=[
+                {
+                    "key": f"node.kubernetes.io/{why}",
+                    "operator": "Exists",
+                    "effect": "NoExecute",
+                    "tolerationSeconds": 3,
+                }
+                for why in ("not-ready", "unreachable")
+            ],
+        )
+    )
+    lab.kubectl("rollout", "status", "deployment/moved", "--timeout=60s")
+    vip = str(lab.get("service", "moved")["spec"]["clusterIP"])
+    eventually(lambda: fetch(vip), 5, "the VIP answers")
+    lab.wherry("node", "stop", "node3")
+    try:
+        eventually(lambda: "NotReady" in lab.kubectl("get", "node", "node3"), 60, "node3 is NotReady")
+
+        def moved() -> bool:
+            pods = lab.running("app=moved")
+            return len(pods) == 6 and all(pod["spec"]["nodeName"] != "node3" for pod in pods)
+
+        eventually(moved, 90, "six pods run on the other nodes")
+        with traffic(vip) as seen:
+            eventually(lambda: seen.answers > 100, 30, "the VIP goes on answering")
+        assert not seen.errors, seen.errors[:5]
+    finally:
+        lab.wherry("node", "start", "node3")
+    assert " Ready" in lab.kubectl("get", "node", "node3")
+    eventually(
+        lambda: all(p["spec"]["nodeName"] != "node3" for p in lab.get("pods", "-l", "app=moved")["items"]),
+        60,
+        "what ran on node3 is gone",
+    )

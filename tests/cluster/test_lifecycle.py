@@ -1,0 +1,155 @@
+"""Labs come, change and go: twice the same command, nodes added and removed, and nothing left at the end."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import kubectl_path
+from tests.cluster.lab import ROOT, Lab, eventually, fetch, run, web, wherry
+
+pytestmark = pytest.mark.cluster
+
+NAME = "whtsmall"
+
+
+def snapshot() -> dict[str, set[str]]:
+    """What a lab could leave on this machine, each thing by a name that does not change by itself."""
+    processes = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if any(word in line for word in ("wherry", "containerd", "lab.", NAME)):
+                processes.add(f"{entry.name} {line}")
+    mine = {line for line in processes if "pytest" in line or "lab test" in line}
+    cgroups = {str(path) for path in Path("/sys/fs/cgroup").glob("*") if path.is_dir()}
+    cgroups |= {str(path) for path in Path("/sys/fs/cgroup").glob("*/*") if path.is_dir()}
+    return {
+        "processes": processes - mine,
+        "namespaces": {path.name for path in Path("/run/netns").glob("*")},
+        "mounts": set(Path("/proc/self/mountinfo").read_text().splitlines()),
+        "links": {line.split(":")[1] for line in run(["ip", "-o", "link"]).stdout.splitlines()},
+        "routes": set(run(["ip", "route", "show", "table", "all"]).stdout.splitlines()),
+        "rules": {run(["nft", "list", "ruleset"]).stdout},
+        "cgroups": cgroups,
+        "files": {
+            str(path)
+            for top in ("/run/wherry", "/var/lib/wherry")
+            for path in Path(top).rglob("*")
+            if NAME in str(path)
+        },
+        "forwarding": {Path("/proc/sys/net/ipv4/ip_forward").read_text()},
+    }
+
+
+@pytest.fixture
+def small(lab: Lab) -> Iterator[Lab]:
+    """A second lab of one node, side by side with the first."""
+    try:
+        wherry("up", "--name", NAME, "--nodes", "1", "--proxy-mode", "iptables")
+        yield Lab(NAME, kubectl_path())
+    finally:
+        wherry("down", "--name", NAME)
+
+
+def test_down_leaves_the_machine_as_it_was(lab: Lab) -> None:
+    before = snapshot()
+    try:
+        wherry("up", "--name", NAME, "--nodes", "1", "--proxy-mode", "iptables")
+        small = Lab(NAME, kubectl_path())
+        small.apply(*web("left", 2))
+        small.kubectl("rollout", "status", "deployment/left", "--timeout=60s")
+        vip = str(small.get("service", "left")["spec"]["clusterIP"])
+        eventually(lambda: fetch(vip), 5, "the VIP answers")
+    finally:
+        wherry("down", "--name", NAME)
+    after = snapshot()
+    for what, there in after.items():
+        assert there == before[what], f"{what}: {sorted(there ^ before[what])}"
+    assert "there is no lab" in wherry("down", "--name", NAME).stderr
+
+
+def test_up_twice_at_once_and_again_changes_nothing(lab: Lab) -> None:
+    before = {part["name"]: part["pid"] for part in lab.status()["components"]}
+    argv = [sys.executable, "-m", "lab", "up", "--name", lab.name]
+    both = [subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [each.communicate(timeout=120)[1] for each in both]
+    assert [each.returncode for each in both] == [0, 0], outputs
+    assert {part["name"]: part["pid"] for part in lab.status()["components"]} == before
+
+
+def test_nodes_join_and_leave_a_running_cluster(small: Lab) -> None:
+    small.wherry("node", "add")
+    small.apply(*web("joined", 4))
+    small.kubectl("rollout", "status", "deployment/joined", "--timeout=60s")
+    assert {pod["spec"]["nodeName"] for pod in small.running("app=joined")} == {"node1", "node2"}
+    vip = str(small.get("service", "joined")["spec"]["clusterIP"])
+    for node in ("node1", "node2"):
+        eventually(lambda node=node: small.fetch_on_node(node, vip), 5, f"the VIP answers on {node}")
+    small.wherry("node", "remove", "node2")
+    assert "node2" not in small.kubectl("get", "nodes")
+
+    def all_on_one() -> bool:
+        pods = small.running("app=joined")
+        return len(pods) == 4 and {pod["spec"]["nodeName"] for pod in pods} == {"node1"}
+
+    eventually(all_on_one, 60, "the pods of the removed node were replaced")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["up", "--name", "whtx", "--nodes", "0"], "--nodes 0 is out of range; use 1 to 10"),
+        (["up", "--name", "whtx", "--pod-cidr", "nonsense"], "--pod-cidr nonsense"),
+        (["up", "--name", "whtx", "--node-cidr", "127.0.0.0/8"], "no range for hosts"),
+        (["up", "--proxy-mode", "ebpf"], "ebpf"),
+        (["up", "--no-such-flag"], "No such option"),
+        (["status", "--name", "whtx"], "there is no lab 'whtx'"),
+        (["logs", "nothing"], "no log of 'nothing'; there are: "),
+        (["shell", "node9"], "has no node 'node9'; its nodes: node1, node2, node3"),
+        (["node", "add", "node1"], "already has node1"),
+        (["node", "stop", "web"], "has no node 'web'"),
+        (["up", "--proxy-mode", "iptables"], "is there with --proxy-mode nftables, not iptables; run `wherry down`"),
+        (["image", "load", "/no/such/file.tar"], "there is no file /no/such/file.tar"),
+    ],
+)
+def test_bad_input_is_told_in_a_line(lab: Lab, arguments: list[str], message: str) -> None:
+    done = lab.wherry(*arguments, check=False) if "--name" not in arguments else wherry(*arguments, check=False)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_range_in_use_and_a_busy_port_are_refused_before_anything_is_made(lab: Lab) -> None:
+    taken = json.loads((Path("/var/lib/wherry") / lab.name / "lab.json").read_text())["pod_cidr"]
+    done = wherry("up", "--name", "whtx", "--pod-cidr", taken, check=False)
+    assert "which this machine already has a route to" in done.stderr
+    with socket.socket() as holder:
+        holder.bind(("0.0.0.0", 0))
+        holder.listen()
+        port = str(holder.getsockname()[1])
+        done = wherry("up", "--name", "whtx", "--api-port", port, check=False)
+    assert f"port {port} is taken" in done.stderr
+    assert not Path("/var/lib/wherry/whtx").exists()
+
+
+def test_a_damaged_state_file_is_told_and_cleared(lab: Lab) -> None:
+    state = Path("/var/lib/wherry/whtbad/lab.json")
+    state.parent.mkdir()
+    try:
+        state.write_text('{"name": ')
+        done = wherry("status", "--name", "whtbad", check=False)
+        assert f"{state} is damaged" in done.stderr
+        assert "wherry down --name whtbad" in done.stderr
+    finally:
+        wherry("down", "--name", "whtbad")
+    assert not state.parent.exists()

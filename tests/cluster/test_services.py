@@ -1,0 +1,90 @@
+"""A Deployment behind a Service: spread over the nodes, reached from everywhere, scaled and rolled unharmed."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.cluster.lab import EXAMPLES, Lab, eventually, fetch, traffic, web
+
+pytestmark = pytest.mark.cluster
+
+
+def service_ip(lab: Lab, name: str) -> str:
+    return str(lab.get("service", name)["spec"]["clusterIP"])
+
+
+def test_the_readme_example_spreads_and_answers_everywhere(clean: Lab) -> None:
+    lab = clean
+    lab.kubectl("apply", "-f", str(EXAMPLES / "web.yaml"))
+    lab.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    pods = lab.running("app=web")
+    assert len(pods) == 6
+    per_node = [sum(pod["spec"]["nodeName"] == f"node{n}" for pod in pods) for n in (1, 2, 3)]
+    assert per_node == [2, 2, 2]
+    names = {pod["metadata"]["name"] for pod in pods}
+    vip = service_ip(lab, "web")
+    eventually(lambda: fetch(vip) in names, 5, "the VIP answers on the host")
+    for node in ("node1", "node2", "node3"):
+        assert lab.fetch_on_node(node, vip) in names
+    for pod in pods:
+        assert lab.fetch_in_pod(pod["metadata"]["name"], vip) in names
+    # Each pod is one of the VIP's six answers to one of its own calls: hairpin traffic works.
+    pod = pods[0]["metadata"]["name"]
+    script = f"for i in $(seq 60); do wget -q -T 3 -O - http://{vip}/ || echo failed; done"
+    answers = lab.kubectl("exec", pod, "--", "sh", "-c", script).split()
+    assert len(answers) == 60
+    assert set(answers) == names
+
+
+def test_a_node_port_answers_on_every_node_from_host_and_node(clean: Lab) -> None:
+    lab = clean
+    deployment, service = web("ported", 2)
+    service["spec"]["type"] = "NodePort"
+    lab.apply(deployment, service)
+    lab.kubectl("rollout", "status", "deployment/ported", "--timeout=60s")
+    names = {pod["metadata"]["name"] for pod in lab.running("app=ported")}
+    port = int(lab.get("service", "ported")["spec"]["ports"][0]["nodePort"])
+    assert 30000 <= port <= 32767
+    addresses = [node["address"] for node in lab.status()["nodes"]]
+    for address in addresses:
+        eventually(lambda address=address: fetch(address, port) in names, 5, f"node port on {address} from the host")
+        assert lab.fetch_on_node("node1", address, port) in names
+
+
+def test_scaling_and_rolling_lose_no_request(clean: Lab) -> None:
+    lab = clean
+    lab.apply(*web("rolled", 3))
+    lab.kubectl("rollout", "status", "deployment/rolled", "--timeout=60s")
+    vip = service_ip(lab, "rolled")
+    eventually(lambda: fetch(vip), 5, "the VIP answers")
+    with traffic(vip) as seen:
+        lab.kubectl("scale", "deployment/rolled", "--replicas=6")
+        lab.kubectl("rollout", "status", "deployment/rolled", "--timeout=60s")
+        lab.kubectl("rollout", "restart", "deployment/rolled")
+        lab.kubectl("rollout", "status", "deployment/rolled", "--timeout=120s")
+        lab.kubectl("scale", "deployment/rolled", "--replicas=2")
+        eventually(lambda: len(lab.get("pods", "-l", "app=rolled")["items"]) == 2, 60, "two pods are left")
+        lab.kubectl("rollout", "undo", "deployment/rolled")
+        lab.kubectl("rollout", "status", "deployment/rolled", "--timeout=60s")
+        time.sleep(1)
+    assert seen.answers > 100
+    assert not seen.errors, seen.errors[:5]
+
+
+def test_a_service_without_endpoints_refuses_at_once(clean: Lab) -> None:
+    lab = clean
+    _, service = web("nobody", 0)
+    lab.apply(service)
+    vip = service_ip(lab, "nobody")
+
+    def refused() -> bool:
+        started = time.monotonic()
+        try:
+            fetch(vip)
+        except ConnectionRefusedError:
+            return time.monotonic() - started < 1
+        return False
+
+    eventually(refused, 5, "the connection is refused at once")

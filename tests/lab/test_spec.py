@@ -1,0 +1,105 @@
+"""A lab's plan: ranges that fit, errors that name the option, names that the kernel takes."""
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab import components, names, spec
+from lab.paths import Paths
+from lab.spec import SpecError
+
+
+def make(**options: object) -> spec.Spec:
+    fields = {"name": "lab", "node_count": 3, "proxy_mode": "nftables", "pod_cidr": None, "service_cidr": None}
+    fields |= {"node_cidr": None, "in_use": [], **options}
+    return spec.make(**fields)  # type: ignore[arg-type]
+
+
+def networks(*texts: str) -> list[ipaddress.IPv4Network]:
+    return [ipaddress.IPv4Network(text) for text in texts]
+
+
+def test_the_usual_lab() -> None:
+    lab = make()
+    assert (lab.pod_cidr, lab.service_cidr, lab.node_cidr) == ("10.244.0.0/16", "10.96.0.0/16", "10.89.0.0/24")
+    assert lab.gateway == "10.89.0.1"
+    assert lab.service_ip == "10.96.0.1"
+    assert [lab.address(node) for node in lab.nodes] == ["10.89.0.11", "10.89.0.12", "10.89.0.13"]
+
+
+def test_ranges_in_use_are_stepped_over() -> None:
+    lab = make(in_use=networks("10.244.0.0/15", "10.89.0.0/24", "10.96.7.0/24"))
+    assert (lab.pod_cidr, lab.service_cidr, lab.node_cidr) == ("10.246.0.0/16", "10.97.0.0/16", "10.89.1.0/24")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"node_count": 0}, "--nodes 0 is out of range; use 1 to 10"),
+        ({"node_count": 11}, "--nodes 11"),
+        ({"proxy_mode": "ebpf"}, "--proxy-mode 'ebpf' is unknown; use nftables or iptables"),
+        ({"name": "Lab"}, "--name 'Lab' will not do"),
+        ({"name": "a" * 10}, "at most 9"),
+        ({"pod_cidr": "10.244.0.0"}, "--pod-cidr 10.244.0.0/32 is too small|--pod-cidr 10.244.0.0 is too small"),
+        ({"pod_cidr": "10.244.1.0/16"}, "has host bits set; write it as"),
+        ({"service_cidr": "fd00::/108"}, "only IPv4"),
+        ({"service_cidr": "127.0.0.0/16"}, "no range for hosts"),
+        ({"pod_cidr": "10.0.0.0/8", "service_cidr": "10.96.0.0/16"}, "--service-cidr 10.96.0.0/16 overlaps 10.0.0.0/8"),
+        ({"pod_cidr": "192.0.2.0/20"}, "has host bits set"),
+        (
+            {"node_cidr": "192.168.0.0/24", "in_use": networks("192.168.0.0/16")},
+            "--node-cidr 192.168.0.0/24 overlaps 192.168.0.0/16, which this machine already has a route to",
+        ),
+    ],
+)
+def test_bad_options_name_themselves_and_the_fix(options: dict[str, object], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        make(**options)
+
+
+def test_nodes_come_and_go_by_number() -> None:
+    lab = make(node_count=2).without("node1")
+    grown, added = lab.with_node()
+    assert added.name == "node1"
+    assert [node.name for node in grown.nodes] == ["node1", "node2"]
+    assert grown.address(grown.node("node2")) == "10.89.0.12"
+    with pytest.raises(SpecError, match="already has node2"):
+        grown.with_node("node2")
+    with pytest.raises(SpecError, match="has no node 'node7'; its nodes: node1, node2"):
+        grown.node("node7")
+
+
+def test_a_spec_survives_its_file() -> None:
+    lab = make().switched("node2", True)
+    assert spec.from_dict(spec.to_dict(lab)) == lab
+    with pytest.raises(SpecError):
+        spec.from_dict({"name": "lab"})
+
+
+@given(st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True), st.integers(1, 10))
+def test_every_link_name_fits_the_kernel(lab: str, index: int) -> None:
+    assert spec.check_name(lab) == lab
+    assert len(names.port(lab, index)) <= 15
+    assert len(names.bridge(lab)) <= 15
+
+
+def test_no_two_processes_share_a_name_a_log_or_a_settings_file() -> None:
+    lab, paths = make(node_count=3), Paths("lab")
+    parts = components.control_plane(lab, paths)
+    for node in lab.nodes:
+        parts += components.node_components(lab, paths, node)
+    for values in (
+        [part.process.name for part in parts],
+        [part.process.log for part in parts],
+        [part.settings_file for part in parts if part.settings_file],
+    ):
+        assert len(values) == len(set(values))
+
+
+def test_only_node_processes_live_in_a_namespace() -> None:
+    lab, paths = make(), Paths("lab")
+    assert all(not part.process.namespace for part in components.control_plane(lab, paths))
+    for part in components.node_components(lab, paths, lab.nodes[1]):
+        assert part.process.command()[:3] == ["nsenter", "--net=/run/netns/wherry-lab-node2", "--"]

@@ -1,0 +1,80 @@
+"""The supervisor: a killed process comes back, and a new supervisor takes running ones over untouched."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+from lab.process import Process
+from lab.supervisor import Child, Supervisor, start_ticks
+
+
+def process(tmp_path: Path, *argv: str, name: str = "a") -> Process:
+    return Process(name, argv or ("sleep", "60"), str(tmp_path / f"{name}.log"), grace=2)
+
+
+async def until(condition: object, seconds: float = 5.0) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        await asyncio.sleep(0.01)
+
+
+def test_a_killed_process_is_started_again_and_a_stopped_one_is_not(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        child = Child(process(tmp_path), lambda: None)
+        child.start()
+        first = child.pid
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: child.restarts == 1 and child.pid not in (0, first))
+        assert child.last_exit == "signal SIGKILL"
+        second = child.pid
+        await child.stop()
+        assert child.pid == 0
+        assert start_ticks(second) == 0
+        await asyncio.sleep(0.3)
+        assert child.pid == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        script = "trap '' TERM; echo ready; while :; do sleep 1; done"
+        child = Child(process(tmp_path, "sh", "-c", script), lambda: None)
+        child.start()
+        await until(lambda: (tmp_path / "a.log").exists() and (tmp_path / "a.log").read_text() == "ready\n")
+        started = time.monotonic()
+        await child.stop()
+        assert 1.5 < time.monotonic() - started < 8
+        assert child.last_exit == "signal SIGKILL"
+
+    asyncio.run(scenario())
+
+
+def test_a_program_that_does_not_exist_is_tried_again_and_reported(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        child = Child(process(tmp_path, "/no/such/program"), lambda: None)
+        child.start()
+        assert "no such program" in child.last_exit
+        await child.stop()
+
+    asyncio.run(scenario())
+
+
+def test_the_next_supervisor_adopts_what_runs(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        state = tmp_path / "state.json"
+        first = Supervisor(state)
+        await first._answer({"do": "start", "process": process(tmp_path).__dict__})
+        before = (await first._answer({"do": "status"}))["children"][0]
+        second = Supervisor(state)
+        second.resume()
+        after = (await second._answer({"do": "status"}))["children"][0]
+        assert (after["pid"], after["ticks"]) == (before["pid"], before["ticks"])
+        await first._answer({"do": "stop", "name": "a"})
+        assert start_ticks(before["pid"]) == 0
+
+    asyncio.run(scenario())
