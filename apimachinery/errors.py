@@ -270,8 +270,9 @@ class FieldError:
 
 def invalid_object(kind: str, name: str, problems: Iterable[FieldError], group: str = "") -> Invalid:
     """``Pod "x" is invalid: spec.a: Required value`` or, for several, ``…: [a, b]``."""
-    problems = list(dict.fromkeys(problems))
-    texts = [str(problem) for problem in problems]
+    problems = list(problems)
+    # The message says each thing once, the causes as often as it was found.
+    texts = list(dict.fromkeys(str(problem) for problem in problems))
     body = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     message = f'{_qualified(kind, group)} "{name}" is invalid: {body}'
     return Invalid(message, details=_details(group, kind, name, [p.cause() for p in problems]))

@@ -36,3 +36,11 @@ def load_all(text: str) -> list[dict[str, Any]]:
         else:
             found.append(document)
     return found
+
+
+def load_value(text: str | bytes) -> Any:
+    """The first document as it is, whatever it is; None for an empty text. Raises ManifestError."""
+    try:
+        return next(yaml.load_all(text, Loader=_Loader), None)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ManifestError(str(error)) from error

@@ -51,16 +51,22 @@ class NodeNetworking:
         nodes = tuple(sorted(map(extract, self._nodes.items()), key=lambda n: n.name))
         refused = routes.apply(self._kernel, plan.wanted(self._settings.node_name, nodes, self._cluster))
         self._complain({str(problem) for problem in refused})
-        own = next((n for n in nodes if self._settings.node_name and n.name == self._settings.node_name), None)
+        own = next(
+            (n for n in nodes if self._settings.node_name and n.name == self._settings.node_name), None
+        )
         if own is not None and own.cidrs:
             await self._own_network(own)
 
     async def _own_network(self, own: NodeNetwork) -> None:
         gateways = tuple(ipaddress.ip_interface((c[1], c.prefixlen)) for c in own.cidrs)
         what = Attachment("", "", "", (), gateways, (), (), {})
-        config = Config(bridge=self._settings.bridge, is_gateway=True, force_address=True, mtu=self._settings.mtu)
+        config = Config(
+            bridge=self._settings.bridge, is_gateway=True, force_address=True, mtu=self._settings.mtu
+        )
         bridge.ensure_bridge(self._kernel, config, what)
-        written = await asyncio.to_thread(install.install_conflist, self._settings, [str(c) for c in own.cidrs])
+        written = await asyncio.to_thread(
+            install.install_conflist, self._settings, [str(c) for c in own.cidrs]
+        )
         if written:
             log.info("pod network %s is ready on %s", ", ".join(map(str, own.cidrs)), self._settings.bridge)
 

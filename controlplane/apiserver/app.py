@@ -47,8 +47,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
         (*strategies.mutating(registry), *edges.mutating),
         (*strategies.validating(registry), *edges.validating),
     )
-    await policy.make(registry, bootstrap.SELF)
     await bootstrap.make(registry, strategies.first_service_ip, settings.advertise_address, settings.port)
+    await policy.make(registry, bootstrap.SELF)
 
     health = _Health(lifecycle)
     pipeline = Pipeline(

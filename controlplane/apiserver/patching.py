@@ -1,21 +1,19 @@
-"""PATCH bodies: JSON patch, merge patch, strategic merge patch and server-side apply, ready to be tried on
-an object.
+"""PATCH bodies: JSON patch, merge patch, strategic merge patch and server-side apply, ready for use on an
+object.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import orjson
-
-from apimachinery import errors
+from apimachinery import errors, patch
 from apimachinery.kinds import Kind
+from apimachinery.schema import Schema
 from controlplane.apiserver import codec
 from controlplane.apiserver.registry import Context
 from controlplane.apiserver.request import Obj, Request
-from controlplane.apiserver.router import is_true
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -26,7 +24,7 @@ _TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC, APPLY_YAML)
 
 @dataclass(frozen=True)
 class Patch:
-    """apply(private copy) -> the patched object; with creates, apply(None) makes a new one."""
+    """apply(private copy) -> the patched object, checked; with creates, apply(None) makes a new one."""
 
     apply: Callable[[Obj | None], Obj]
     creates: bool = False
@@ -47,43 +45,27 @@ class Patches:
                 f"the body of the request was in an unknown format - accepted media types include: {accepted}"
             )
         body = await request.body()
-        if media == APPLY_YAML:
-            return _apply_patch(body, request, kind, context)
-        patch = _loads(body)
         if media == JSON_PATCH:
-            return Patch(lambda old: _json_patch(old, patch))
+            operations = patch.decode_json_patch(body)
+            return _checked(lambda old: patch.json_patch(old, operations), kind, context)
         if media == MERGE_PATCH:
-            return Patch(lambda old: _merge(old, patch))
-        return Patch(lambda old: _strategic(old, patch, kind))
+            merge = patch.decode_merge_patch(body)
+            return _checked(lambda old: patch.merge_patch(old, merge), kind, context)
+        if media == STRATEGIC:
+            strategic = patch.decode_strategic_merge(body)
+            node = Schema.load().node(kind.api_version, kind.kind)
+            assert node is not None
+            return _checked(lambda old: patch.strategic_merge(old, strategic, node), kind, context)
+        raise errors.UnsupportedMediaType("server-side apply is not served yet")
 
 
-def _loads(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise errors.BadRequest(f"error decoding patch: {error}") from error
+def _checked(work: Callable[[Obj], Obj], kind: Kind, context: Context) -> Patch:
+    def apply(old: Obj | None) -> Obj:
+        assert old is not None
+        new = work(old)
+        # What a retry finds is told once.
+        del context.warnings[:]
+        codec.check(new, kind, context)
+        return new
 
-
-def _json_patch(old: Obj | None, patch: Any) -> Obj:
-    from apimachinery.patch import json_patch
-
-    assert old is not None
-    return json_patch(old, patch)
-
-
-def _merge(old: Obj | None, patch: Any) -> Obj:
-    from apimachinery.patch import merge_patch
-
-    assert old is not None
-    return merge_patch(old, patch)
-
-
-def _strategic(old: Obj | None, patch: Any, kind: Kind) -> Obj:
-    raise errors.UnsupportedMediaType("strategic merge patch is not served yet")
-
-
-def _apply_patch(body: bytes, request: Request, kind: Kind, context: Context) -> Patch:
-    if not request.param("fieldManager"):
-        raise errors.BadRequest("fieldManager is required for apply patch")
-    is_true(request.query, "force")
-    raise errors.UnsupportedMediaType("server-side apply is not served yet")
+    return Patch(apply)

@@ -13,6 +13,7 @@ from dataclasses import replace
 import orjson
 
 from apimachinery import errors
+from apimachinery.kinds import KINDS
 from apimachinery.selectors import SelectorError
 from controlplane.apiserver import measures
 from controlplane.apiserver.reading import Reading
@@ -34,6 +35,9 @@ log = logging.getLogger(__name__)
 _SLOW_SECONDS = 1.0
 _LONG_RUNNING = frozenset(("watch",))
 _STREAMS = frozenset(("exec", "attach", "portforward", "proxy", "log"))
+_GROUPS = frozenset(kind.group for kind in KINDS if kind.group)
+# What can be done with the objects of all namespaces at once.
+_EVERYWHERE = frozenset(("list", "watch"))
 _NO_PAGE = Response(404, b"404 page not found\n", "text/plain; charset=utf-8")
 
 
@@ -91,6 +95,10 @@ class Pipeline:
         kind = request.kind
         if kind is None:
             return _missing(request)
+        if request.verb not in self._generic:
+            raise not_allowed()
+        if kind.namespaced and not request.namespace and request.verb not in _EVERYWHERE:
+            raise not_allowed()
         special = self._edge.routes.resources
         for verb in (request.verb, "*"):
             found = special.get((kind.resource, request.subresource, verb))
@@ -106,7 +114,7 @@ class Pipeline:
                 return self._finalize
             if request.subresource != "status":
                 raise nothing_there()
-        elif request.verb not in kind.verbs or request.method == "HEAD":
+        elif request.verb not in kind.verbs or request.method == "HEAD" or "list" not in kind.verbs:
             raise not_allowed()
         return self._generic[request.verb]
 
@@ -173,13 +181,9 @@ def _missing(request: Request) -> Handler:
     async def no_page(request: Request) -> Reply:
         return _NO_PAGE
 
-    if request.path.startswith("/api/") or request.resource or _served_group(request):
+    if request.path.startswith("/api/") or request.group in _GROUPS:
         raise nothing_there()
     return no_page
-
-
-def _served_group(request: Request) -> bool:
-    return False
 
 
 def denied(request: Request, reason: str) -> errors.ApiError:

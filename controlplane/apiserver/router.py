@@ -101,4 +101,4 @@ def _verb(method: str, name: str, query: Mapping[str, Sequence[str]], watch: boo
 def is_true(query: Mapping[str, Sequence[str]], key: str) -> bool:
     """A boolean parameter as upstream converts it: present and neither "0" nor "false"."""
     values = query.get(key)
-    return bool(values) and values[0].lower() not in ("0", "false")
+    return values is not None and bool(values) and values[0].lower() not in ("0", "false")

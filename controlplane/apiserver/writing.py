@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -110,15 +111,12 @@ class Writing:
         storage, namespace = self._storage(kind), _space(request)
         labels, fields = request.param("labelSelector"), request.param("fieldSelector")
         selection = select.parse(kind, namespace, "", labels, fields)
-        deleted: list[Entry] = []
-        for entry in list(self._registry.collection(storage).select(selection)):
-            try:
-                last, _ = await self._registry.delete_entry(storage, entry.namespace, entry.name, context)
-            except errors.NotFound:
-                continue
-            deleted.append(last)
+        entries = list(self._registry.collection(storage).select(selection))
         revision = {"resourceVersion": str(self._registry.cache.revision)}
-        return many(kind, deleted, revision, format)
+        for entry in entries:
+            with contextlib.suppress(errors.NotFound):
+                await self._registry.delete_entry(storage, entry.namespace, entry.name, context)
+        return many(kind, entries, revision, format)
 
     async def finalize(self, request: Request) -> Response:
         """namespaces/NAME/finalize: the one way to change spec.finalizers."""

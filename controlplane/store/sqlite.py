@@ -295,16 +295,23 @@ def _check(
     index: dict[str, tuple[int, int]],
 ) -> list[Change]:
     planned: list[Change] = []
+    own: dict[str, tuple[int, int] | None] = {}
     for op in ops:
-        at = ahead[op.key] if op.key in ahead else index.get(op.key)
+        if op.key in own:
+            at = own[op.key]
+        else:
+            at = ahead[op.key] if op.key in ahead else index.get(op.key)
         current = at[0] if at else 0
         if op.expect is not None and op.expect != current:
             raise Mismatch(op.key, current)
         revision = last + len(planned) + 1
         if isinstance(op, Put):
-            planned.append(Change(revision, op.key, op.value, at[1] if at else revision))
+            created = at[1] if at else revision
+            planned.append(Change(revision, op.key, op.value, created))
+            own[op.key] = (revision, created)
         elif at is None:
             raise Mismatch(op.key, 0)
         else:
             planned.append(Change(revision, op.key, None, at[1]))
+            own[op.key] = None
     return planned

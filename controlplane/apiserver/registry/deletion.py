@@ -5,6 +5,7 @@ Source: the API's documented deletion (finalizers, propagation policy, grace per
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,62 +19,75 @@ ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 
 @dataclass(frozen=True)
 class Verdict:
-    """remove: take it out of the store. Otherwise obj, when not None, is to be stored instead."""
+    """store: what is to be written first, if anything; remove: the object is to go (after that write)."""
 
     remove: bool
-    obj: Obj | None = None
+    store: Obj | None = None
+
+
+_NOTHING = Verdict(False)
 
 
 def plan(obj: Obj, options: Obj, strategy: Strategy, now: datetime) -> Verdict:
     """obj is a private copy and may be changed."""
     metadata = obj["metadata"]
+    period = 0
+    if strategy.grace is not None:
+        begun = _begin_grace(obj, options.get("gracePeriodSeconds"), strategy.grace, now)
+        if begun is None:
+            return _NOTHING
+        period = begun
     before = list(metadata.get("finalizers") or ())
-    finalizers = _finalizers(before, options, strategy, deleting="deletionTimestamp" in metadata)
-    changed = finalizers != before
+    finalizers = _finalizers(before, options, strategy)
     if finalizers:
         metadata["finalizers"] = finalizers
     else:
         metadata.pop("finalizers", None)
-    asked: int | None = options.get("gracePeriodSeconds")
-    grace = strategy.grace(obj, asked) if strategy.grace else None
-    if "deletionTimestamp" in metadata:
-        shorter = _shorten(metadata, grace, now, graceful=strategy.grace is not None)
-        if grace is not None and metadata.get("deletionGracePeriodSeconds", 0) > 0:
-            return Verdict(False, obj if shorter or changed else None)
-        if strategy.grace is not None and grace == 0 and not finalizers:
-            return Verdict(True)
-        if finalizers:
-            return Verdict(False, obj if shorter or changed else None)
+    kept = bool(finalizers) or strategy.holds(obj)
+    if strategy.grace is not None:
+        return Verdict(not kept and period == 0, obj)
+    if not kept:
         return Verdict(True)
-    seconds = grace or 0
-    if not seconds and not finalizers:
-        return Verdict(True)
+    if "deletionTimestamp" not in metadata:
+        _mark(metadata, 0, now)
+        strategy.deleting(obj)
+        return Verdict(False, obj)
+    return Verdict(False, obj if finalizers != before else None)
+
+
+def _mark(metadata: Obj, seconds: int, now: datetime) -> None:
     metadata["deletionTimestamp"] = format_time(now + timedelta(seconds=seconds))
     metadata["deletionGracePeriodSeconds"] = seconds
     if metadata.get("generation"):
         metadata["generation"] += 1
-    return Verdict(False, obj)
 
 
-def _shorten(metadata: Obj, grace: int | None, now: datetime, graceful: bool) -> bool:
-    """A later DELETE can only bring the end nearer."""
+def _begin_grace(
+    obj: Obj, asked: int | None, grace: Callable[[Obj, int | None], int], now: datetime
+) -> int | None:
+    """Set or shorten the time left; None when a deletion under way is to go on as it is."""
+    metadata = obj["metadata"]
+    if "deletionTimestamp" not in metadata:
+        period = grace(obj, asked)
+        _mark(metadata, period, now)
+        return period
     standing: int = metadata.get("deletionGracePeriodSeconds") or 0
-    if not graceful or grace is None or grace >= standing:
-        return False
-    begun = parse_time(metadata["deletionTimestamp"]) - timedelta(seconds=standing)
-    metadata["deletionTimestamp"] = format_time(max(now, begun) + timedelta(seconds=grace))
-    metadata["deletionGracePeriodSeconds"] = grace
-    return True
+    if asked is None or asked >= standing:
+        return None
+    started = parse_time(metadata["deletionTimestamp"]) - timedelta(seconds=standing)
+    metadata["deletionTimestamp"] = format_time(started + timedelta(seconds=asked))
+    metadata["deletionGracePeriodSeconds"] = asked
+    return asked
 
 
-def _finalizers(before: list[str], options: Obj, strategy: Strategy, deleting: bool) -> list[str]:
+def _finalizers(before: list[str], options: Obj, strategy: Strategy) -> list[str]:
     orphan, foreground = _wanted(before, options, strategy)
     kept = [f for f in before if f not in (ORPHAN, FOREGROUND)]
     if orphan:
         kept.append(ORPHAN)
     if foreground:
         kept.append(FOREGROUND)
-    return kept
+    return before if set(kept) == set(before) else kept
 
 
 def _wanted(before: list[str], options: Obj, strategy: Strategy) -> tuple[bool, bool]:

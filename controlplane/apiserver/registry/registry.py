@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from apimachinery import errors
@@ -177,8 +177,9 @@ class Registry:
     async def _replace(self, kind: Kind, old: Entry, new: Obj, context: Context, subresource: str) -> Entry:
         strategy = self.strategy(kind)
         metadata.fill_changed(kind, new, old.obj)
-        if subresource == "status":
-            strategy.prepare_status(new, old.obj)
+        if subresource in ("status", "finalize"):
+            prepare = strategy.prepare_status if subresource == "status" else strategy.prepare_finalize
+            prepare(new, old.obj)
             strategy.default(new)
         else:
             strategy.default(new)
@@ -193,8 +194,10 @@ class Registry:
         self._track(old.obj, new, context, subresource)
         if self._unchanged(new, old):
             return old
-        if deletion_is_due(new):
-            return await self._remove(kind, old, context, new)
+        if deletion_is_due(new) and not strategy.holds(new):
+            # Upstream removes what the write left without storing the write.
+            await self._remove(kind, old, context)
+            return Entry(old.head, old.namespace, old.name, old.revision, old.created, encode(new))
         reservation = strategy.reserve(new, old.obj, context.dry_run)
         try:
             return await self._put(kind, old.namespace, new, old.revision, context, reservation)
@@ -217,23 +220,28 @@ class Registry:
             verdict = deletion.plan(old.copy(), context.options, self.strategy(kind), clock())
             try:
                 if verdict.remove:
-                    return await self._remove(kind, old, context), True
-                if verdict.obj is None:
+                    return await self._remove(kind, old, context, verdict.store), True
+                if verdict.store is None:
                     return old, False
                 return await self._put(
-                    kind, namespace, verdict.obj, old.revision, context, Reservation()
+                    kind, namespace, verdict.store, old.revision, context, Reservation()
                 ), False
             except Mismatch:
                 continue
         raise _conflict(kind, name)
 
     async def _remove(self, kind: Kind, old: Entry, context: Context, last: Obj | None = None) -> Entry:
+        """Take an object out; last is what is written just before, for those who watch."""
+        key, revision = key_of(kind, old.namespace, old.name), old.revision
+        ops: list[Op] = []
+        body = old.body if last is None else encode(last)
+        if last is not None:
+            ops.append(Put(key, body, old.revision))
+        ops.append(Delete(key, None if ops else old.revision))
         if not context.dry_run:
-            await self._commit(Delete(key_of(kind, old.namespace, old.name), old.revision))
+            revision = (await self._commit(ops))[-1]
             self.strategy(kind).reserve(None, old.obj, False).keep()
-        if last is None:
-            return old
-        return Entry(old.head, old.namespace, old.name, old.revision, old.created, encode(last))
+        return Entry(old.head, old.namespace, old.name, revision, old.created, body)
 
     async def _put(
         self, kind: Kind, namespace: str, obj: Obj, expect: int, context: Context, reservation: Reservation
@@ -242,17 +250,16 @@ class Registry:
         body = encode(obj)
         revision = expect
         if not context.dry_run:
-            revision = await self._commit(Put(key_of(kind, namespace, name), body, expect))
+            (revision,) = await self._commit([Put(key_of(kind, namespace, name), body, expect)])
             reservation.keep()
         entry = Entry(self.collection(kind).head, namespace, name, revision, revision, body)
         return entry
 
-    async def _commit(self, op: Op) -> int:
+    async def _commit(self, ops: Sequence[Op]) -> list[int]:
         try:
-            (revision,) = await self._store.txn((op,))
+            return await self._store.txn(ops)
         except Full as error:
             raise errors.InternalError(f"the server cannot store anything: {error}") from error
-        return revision
 
     async def _admit(
         self,

@@ -30,6 +30,10 @@ def _quiet(new: Obj, old: Obj | None) -> Sequence[str]:
     return ()
 
 
+def _never(obj: Obj) -> bool:
+    return False
+
+
 def _copy_spec(new: Obj, old: Obj) -> None:
     """A status write changes nothing but the status."""
     status = new.get("status")
@@ -60,6 +64,8 @@ class Strategy:
 
     default: upstream's defaulting of the versioned type, also run over what a patch produced.
     prepare_create/prepare_update/prepare_status: what upstream's strategy resets before validation.
+    prepare_finalize: the same for the finalize subresource.
+    deleting: what is changed with the deletion timestamp; holds: the object may not be removed yet.
     validate*: upstream's field errors, in upstream's order.
     generation: metadata.generation is kept by the server and counts spec changes.
     has_status: status is split off: create and update drop or keep it, only the subresource changes it.
@@ -72,6 +78,9 @@ class Strategy:
     prepare_create: Callable[[Obj], None] = _keep
     prepare_update: Callable[[Obj, Obj], None] = _keep_both
     prepare_status: Callable[[Obj, Obj], None] = _copy_spec
+    prepare_finalize: Callable[[Obj, Obj], None] = _keep_both
+    deleting: Callable[[Obj], None] = _keep
+    holds: Callable[[Obj], bool] = _never
     validate: Callable[[Obj], list[FieldError]] = _fine
     validate_update: Callable[[Obj, Obj], list[FieldError]] = _fine_both
     validate_status: Callable[[Obj, Obj], list[FieldError]] = _fine_both
@@ -83,5 +92,5 @@ class Strategy:
     create_on_update: bool = False
     default_orphan: bool = False
     returns_deleted: bool = False
-    grace: Callable[[Obj, int | None], int | None] | None = None
+    grace: Callable[[Obj, int | None], int] | None = None
     reserve: Callable[[Obj | None, Obj | None, bool], Reservation] = _reserve_nothing

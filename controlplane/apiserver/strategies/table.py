@@ -2,16 +2,118 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
+from apimachinery import formats, kinds
 from apimachinery.kinds import KINDS, Kind
+from controlplane.apiserver import defaults
+from controlplane.apiserver.admission import chain
 from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.registry import Registry, Strategy
 from controlplane.apiserver.registry.names import path_segment
+from controlplane.apiserver.request import Obj
 from controlplane.apiserver.seam import AdmissionStep
 from controlplane.apiserver.settings import Settings
+from controlplane.apiserver.strategies import namespaces, pods, secrets, services, workloads
+from controlplane.apiserver.strategies.services import ServicePools
+
+# metadata.generation is the server's for these.
+_GENERATION = frozenset(
+    [
+        "pods",
+        "deployments.apps",
+        "replicasets.apps",
+        "statefulsets.apps",
+        "daemonsets.apps",
+        "replicationcontrollers",
+        "jobs.batch",
+        "cronjobs.batch",
+        "ingresses.networking.k8s.io",
+        "networkpolicies.networking.k8s.io",
+        "poddisruptionbudgets.policy",
+        "priorityclasses.scheduling.k8s.io",
+        "customresourcedefinitions.apiextensions.k8s.io",
+        "flowschemas.flowcontrol.apiserver.k8s.io",
+        "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+        "endpointslices.discovery.k8s.io",
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+        "csidrivers.storage.k8s.io",
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        "ingressclasses.networking.k8s.io",
+        "validatingadmissionpolicies.admissionregistration.k8s.io",
+        "resourceslices.resource.k8s.io",
+        "deviceclasses.resource.k8s.io",
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+        "mutatingadmissionpolicies.admissionregistration.k8s.io",
+        "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
+    ]
+)
+_CREATE_ON_UPDATE = frozenset(
+    [
+        "services",
+        "endpoints",
+        "events",
+        "events.events.k8s.io",
+        "limitranges",
+        "leases.coordination.k8s.io",
+        "roles.rbac.authorization.k8s.io",
+        "rolebindings.rbac.authorization.k8s.io",
+        "clusterroles.rbac.authorization.k8s.io",
+        "clusterrolebindings.rbac.authorization.k8s.io",
+        "runtimeclasses.node.k8s.io",
+    ]
+)
+# DELETE answers with the object.
+_RETURNS_DELETED = frozenset(
+    [
+        "pods",
+        "services",
+        "persistentvolumes",
+        "persistentvolumeclaims",
+        "serviceaccounts",
+        "podtemplates",
+        "resourcequotas",
+        "namespaces",
+    ]
+)
+_LABEL_NAMES = frozenset(("namespaces", "services"))
+_SEGMENT_NAMES = frozenset(
+    [
+        "roles.rbac.authorization.k8s.io",
+        "rolebindings.rbac.authorization.k8s.io",
+        "clusterroles.rbac.authorization.k8s.io",
+        "clusterrolebindings.rbac.authorization.k8s.io",
+        "certificatesigningrequests.certificates.k8s.io",
+    ]
+)
+
+_OWN: Mapping[str, dict[str, Any]] = {
+    "pods": {
+        "prepare_create": pods.prepare_create,
+        "prepare_update": pods.prepare_update,
+        "prepare_status": pods.prepare_status,
+        "grace": pods.grace,
+        "keep_status_on_create": True,
+    },
+    "namespaces": {
+        "prepare_create": namespaces.prepare_create,
+        "prepare_update": namespaces.prepare_update,
+        "prepare_finalize": namespaces.prepare_finalize,
+        "deleting": namespaces.deleting,
+        "holds": namespaces.holds,
+        "check_name": formats.dns1123_label,
+    },
+    "services": {"prepare_update": services.prepare_update, "check_name": formats.dns1035_label},
+    "secrets": {"prepare_create": secrets.prepare_create, "prepare_update": secrets.prepare_update},
+    "daemonsets.apps": {
+        "prepare_create": workloads.daemon_set_created,
+        "prepare_update": workloads.daemon_set_changed,
+    },
+    "jobs.batch": {"prepare_create": workloads.job_created, "default_orphan": True},
+    "replicationcontrollers": {"default_orphan": True},
+}
 
 
 @dataclass(frozen=True)
@@ -19,24 +121,43 @@ class Strategies:
     """by_resource: Kind.resource -> Strategy."""
 
     by_resource: Mapping[str, Strategy]
-    first_service_ip: str
+    pools: ServicePools
+
+    @property
+    def first_service_ip(self) -> str:
+        return str(self.pools.addresses.network[1])
 
     def mutating(self, registry: Registry) -> tuple[AdmissionStep, ...]:
-        return ()
+        return chain.mutating(registry)
 
     def validating(self, registry: Registry) -> tuple[AdmissionStep, ...]:
-        return ()
+        return chain.validating(registry)
 
 
 def build(settings: Settings, cache: Cache) -> Strategies:
-    """The strategies of every kind."""
-    network = ipaddress.ip_network(settings.service_cidr)
-    return Strategies({kind.resource: generic(kind) for kind in KINDS}, str(network[1]))
+    """The strategies of every kind, their pools filled from what is stored."""
+    pools = ServicePools(settings.service_cidr, settings.node_port_range)
+    pools.load([entry.obj for entry in cache.collection(kinds.SERVICE).scan()])
+    table = {kind.resource: _row(kind) for kind in KINDS}
+    table["services"] = replace(table["services"], reserve=pools.reserve)
+    return Strategies(table, pools)
 
 
-def generic(kind: Kind) -> Strategy:
-    """What a kind does when nothing else is said."""
-    has_status = "status" in kind.subresources
-    if kind.group == "rbac.authorization.k8s.io":
-        return Strategy(check_name=path_segment)
-    return Strategy(has_status=has_status)
+def _row(kind: Kind) -> Strategy:
+    check: Callable[[str], tuple[str, ...]] = formats.dns1123_subdomain
+    if kind.resource in _SEGMENT_NAMES:
+        check = path_segment
+    rows: dict[str, Any] = {
+        "default": _default,
+        "check_name": check,
+        "generation": kind.resource in _GENERATION,
+        "has_status": "status" in kind.subresources,
+        "create_on_update": kind.resource in _CREATE_ON_UPDATE,
+        "returns_deleted": kind.resource in _RETURNS_DELETED,
+    }
+    rows.update(_OWN.get(kind.resource, {}))
+    return Strategy(**rows)
+
+
+def _default(obj: Obj) -> None:
+    defaults.apply(obj)

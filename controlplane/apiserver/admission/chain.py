@@ -1,0 +1,22 @@
+"""The order of the built-in steps, upstream's."""
+
+from __future__ import annotations
+
+from controlplane.apiserver.admission.namespaces import NamespaceLifecycle
+from controlplane.apiserver.admission.pods import DefaultTolerations, Priority
+from controlplane.apiserver.admission.service_accounts import ServiceAccounts
+from controlplane.apiserver.registry import Registry
+from controlplane.apiserver.seam import AdmissionStep
+
+
+def mutating(registry: Registry) -> tuple[AdmissionStep, ...]:
+    return (
+        NamespaceLifecycle(registry).admit,
+        ServiceAccounts(registry).admit,
+        Priority(registry).admit,
+        DefaultTolerations().admit,
+    )
+
+
+def validating(registry: Registry) -> tuple[AdmissionStep, ...]:
+    return (NamespaceLifecycle(registry).guard,)

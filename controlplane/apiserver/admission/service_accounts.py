@@ -1,0 +1,73 @@
+"""ServiceAccount: every pod runs as one, and finds its token in a projected volume."""
+
+from __future__ import annotations
+
+from apimachinery import errors, kinds
+from controlplane.apiserver.registry import Registry
+from controlplane.apiserver.registry.metadata import suffix
+from controlplane.apiserver.request import Obj
+from controlplane.apiserver.seam import Admission
+
+MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+# An hour and seven seconds: the API server gives such tokens a long grace for old clients.
+_TOKEN_SECONDS = 3607
+_MIRROR = "kubernetes.io/config.mirror"
+
+
+class ServiceAccounts:
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def admit(self, admission: Admission) -> None:
+        """Raises Forbidden when the account is not there."""
+        pod = admission.obj
+        if admission.kind.resource != "pods" or admission.subresource or pod is None:
+            return
+        if admission.operation != "CREATE" or _MIRROR in (pod["metadata"].get("annotations") or {}):
+            return
+        spec = pod["spec"]
+        name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+        spec["serviceAccountName"] = spec["serviceAccount"] = name
+        account = self._registry.find(kinds.SERVICE_ACCOUNT, admission.namespace, name)
+        if account is None:
+            why = (
+                f"error looking up service account {admission.namespace}/{name}: "
+                f'serviceaccount "{name}" not found'
+            )
+            raise errors.forbidden("pods", admission.name, why)
+        if _wants_token(spec, account):
+            _mount_token(spec)
+        if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
+            spec["imagePullSecrets"] = [{"name": s["name"]} for s in account["imagePullSecrets"]]
+
+
+def _wants_token(spec: Obj, account: Obj) -> bool:
+    for holder in (spec, account):
+        if holder.get("automountServiceAccountToken") is not None:
+            return bool(holder["automountServiceAccountToken"])
+    return True
+
+
+def _mount_token(spec: Obj) -> None:
+    needy = [
+        container
+        for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+        if all(mount.get("mountPath") != MOUNT for mount in container.get("volumeMounts") or ())
+    ]
+    if not needy:
+        return
+    name = f"kube-api-access-{suffix()}"
+    for container in needy:
+        mount = {"name": name, "readOnly": True, "mountPath": MOUNT}
+        container["volumeMounts"] = [*(container.get("volumeMounts") or ()), mount]
+    namespace = {
+        "path": "namespace",
+        "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"},
+    }
+    sources = [
+        {"serviceAccountToken": {"expirationSeconds": _TOKEN_SECONDS, "path": "token"}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [namespace]}},
+    ]
+    volume = {"name": name, "projected": {"sources": sources, "defaultMode": 0o644}}
+    spec["volumes"] = [*(spec.get("volumes") or ()), volume]

@@ -1,0 +1,145 @@
+"""One pass over an object that drops empty values, sets defaults and adds the zero values that are always
+shown.
+
+Children before parents, as upstream defaults: a parent's rule sees its parts complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from apimachinery.schema import Node, Schema
+from controlplane.apiserver.defaults import core, others, workloads, zeros
+
+Obj = dict[str, Any]
+Walk = Callable[[Any], None]
+
+_LITERALS: dict[str, dict[str, Any]] = {**core.LITERALS, **workloads.LITERALS, **others.LITERALS}
+_HOOKS: dict[str, Callable[[Obj], None]] = {**core.HOOKS, **workloads.HOOKS, **others.HOOKS}
+_LEAVES = frozenset(("raw", "any"))
+
+
+def apply(obj: Obj) -> None:
+    """Complete an object in place. Objects of kinds without a definition are left as they are."""
+    walk = _for(obj["apiVersion"], obj["kind"])
+    if walk is not None:
+        walk(obj)
+
+
+@cache
+def _for(api_version: str, kind: str) -> Walk | None:
+    node = Schema.load().node(api_version, kind)
+    return None if node is None else _Compiler(root=node).struct(node)
+
+
+def short(type_name: str) -> str:
+    """io.k8s.api.core.v1.Pod -> core.v1.Pod; the machinery's own types -> meta.v1.ObjectMeta."""
+    parts = type_name.split(".")
+    return ".".join(parts[-3:])
+
+
+class _Compiler:
+    """Builds the walks of one kind; a type met inside itself is the same walk."""
+
+    def __init__(self, root: Node) -> None:
+        self._root = root
+        self._made: dict[str, list[Walk]] = {}
+
+    def walk(self, node: Node) -> Walk | None:
+        """None: nothing to do below."""
+        if node.shape == "struct":
+            return self.struct(node)
+        if node.shape in ("list", "map") and node.element is not None:
+            inner = self.walk(node.element)
+            if inner is None:
+                return None
+            return _each(inner) if node.shape == "list" else _each_value(inner)
+        return None
+
+    def struct(self, node: Node) -> Walk:
+        name = short(node.type_name)
+        if name in self._made:
+            cell = self._made[name]
+            return lambda value: cell[0](value)
+        cell = self._made[name] = []
+        kids = {field: walk for field, child in node.fields.items() if (walk := self.walk(child))}
+        shown: dict[str, Any] = {}
+        structs: list[str] = []
+        droppable: dict[str, str] = {}
+        for field, child in node.fields.items():
+            rule = zeros.rule(name, field, child, field in node.required, node is self._root)
+            if rule == zeros.STRUCT:
+                structs.append(field)
+            elif rule == zeros.SHOWN:
+                shown[field] = zeros.zero(name, field, child)
+            if child.shape in ("list", "map") or rule == zeros.DROP:
+                droppable[field] = rule
+        cell.append(
+            _struct(kids, frozenset(droppable), tuple(structs), _LITERALS.get(name), _HOOKS.get(name), shown)
+        )
+        return cell[0]
+
+
+def _each(inner: Walk) -> Walk:
+    def walk(value: Any) -> None:
+        if isinstance(value, list):
+            for item in value:
+                inner(item)
+
+    return walk
+
+
+def _each_value(inner: Walk) -> Walk:
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            for item in value.values():
+                inner(item)
+
+    return walk
+
+
+def _struct(
+    kids: dict[str, Walk],
+    droppable: frozenset[str],
+    structs: tuple[str, ...],
+    literals: dict[str, Any] | None,
+    hook: Callable[[Obj], None] | None,
+    shown: dict[str, Any],
+) -> Walk:
+    fixed = tuple((literals or {}).items())
+    zero_values = tuple(shown.items())
+
+    def walk(value: Any) -> None:
+        if type(value) is not dict:
+            return
+        for field in structs:
+            if field not in value:
+                value[field] = {}
+        dead = None
+        for field, item in value.items():
+            if item:
+                kid = kids.get(field)
+                if kid is not None:
+                    kid(item)
+            elif item is None or field in droppable:
+                dead = dead or []
+                dead.append(field)
+            elif type(item) is dict:
+                kid = kids.get(field)
+                if kid is not None:
+                    kid(item)
+        if dead:
+            for field in dead:
+                del value[field]
+        for field, default in fixed:
+            if field not in value:
+                value[field] = default.copy() if type(default) is dict else default
+        if hook is not None:
+            hook(value)
+        for field, zero in zero_values:
+            if field not in value:
+                value[field] = zero
+
+    return walk

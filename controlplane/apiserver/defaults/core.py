@@ -1,0 +1,183 @@
+"""Defaults of the core group's types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Obj = dict[str, Any]
+
+_MODE = 0o644
+
+LITERALS: dict[str, dict[str, Any]] = {
+    "core.v1.Container": {
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
+    },
+    "core.v1.EphemeralContainer": {
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
+    },
+    "core.v1.ContainerPort": {"protocol": "TCP"},
+    "core.v1.Probe": {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3},
+    "core.v1.HTTPGetAction": {"path": "/", "scheme": "HTTP"},
+    "core.v1.GRPCAction": {"service": ""},
+    "core.v1.ObjectFieldSelector": {"apiVersion": "v1"},
+    "core.v1.SecretVolumeSource": {"defaultMode": _MODE},
+    "core.v1.ConfigMapVolumeSource": {"defaultMode": _MODE},
+    "core.v1.DownwardAPIVolumeSource": {"defaultMode": _MODE},
+    "core.v1.ProjectedVolumeSource": {"defaultMode": _MODE},
+    "core.v1.ServiceAccountTokenProjection": {"expirationSeconds": 3600},
+    "core.v1.HostPathVolumeSource": {"type": ""},
+    "core.v1.ISCSIVolumeSource": {"iscsiInterface": "default"},
+    "core.v1.ISCSIPersistentVolumeSource": {"iscsiInterface": "default"},
+    "core.v1.RBDVolumeSource": {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"},
+    "core.v1.RBDPersistentVolumeSource": {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"},
+    "core.v1.AzureDiskVolumeSource": {
+        "cachingMode": "ReadWrite",
+        "kind": "Shared",
+        "fsType": "ext4",
+        "readOnly": False,
+    },
+    "core.v1.ScaleIOVolumeSource": {"storageMode": "ThinProvisioned", "fsType": "xfs"},
+    "core.v1.ScaleIOPersistentVolumeSource": {"storageMode": "ThinProvisioned", "fsType": "xfs"},
+    "core.v1.PodSpec": {
+        "dnsPolicy": "ClusterFirst",
+        "restartPolicy": "Always",
+        "terminationGracePeriodSeconds": 30,
+        "schedulerName": "default-scheduler",
+        "securityContext": {},
+    },
+    "core.v1.PodStatus": {"phase": "Pending"},
+    "core.v1.Secret": {"type": "Opaque"},
+    "core.v1.PersistentVolumeSpec": {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"},
+    "core.v1.PersistentVolumeStatus": {"phase": "Pending"},
+    "core.v1.PersistentVolumeClaimSpec": {"volumeMode": "Filesystem"},
+    "core.v1.PersistentVolumeClaimStatus": {"phase": "Pending"},
+    "core.v1.NamespaceStatus": {"phase": "Active"},
+    "core.v1.ServicePort": {"protocol": "TCP"},
+    "core.v1.EndpointPort": {"protocol": "TCP"},
+    "core.v1.ReplicationControllerSpec": {"replicas": 1},
+}
+
+
+def pull_policy(container: Obj) -> None:
+    """Always for :latest and for no tag, IfNotPresent for the rest."""
+    if "imagePullPolicy" in container:
+        return
+    image = container.get("image") or ""
+    last = image.rsplit("/", 1)[-1]
+    name, _, digest = last.partition("@")
+    tag = name.partition(":")[2]
+    latest = tag == "latest" or (not tag and not digest)
+    container["imagePullPolicy"] = "Always" if latest else "IfNotPresent"
+
+
+def _image_volume(source: Obj) -> None:
+    """Its own image reference decides, as a container's does."""
+    if "pullPolicy" not in source:
+        container = {"image": source.get("reference") or ""}
+        pull_policy(container)
+        source["pullPolicy"] = container["imagePullPolicy"]
+
+
+def _volume(volume: Obj) -> None:
+    if len(volume) == 1 and "name" in volume:
+        volume["emptyDir"] = {}
+
+
+def _pod_spec(spec: Obj) -> None:
+    if spec.get("hostNetwork"):
+        for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
+            for port in container.get("ports") or ():
+                if not port.get("hostPort"):
+                    port["hostPort"] = port.get("containerPort", 0)
+
+
+def _pod(pod: Obj) -> None:
+    spec = pod["spec"]
+    spec.setdefault("enableServiceLinks", True)
+    for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
+        _requests_from_limits(container.get("resources") or {})
+    _requests_from_limits(spec.get("resources") or {})
+
+
+def _requests_from_limits(resources: Obj) -> None:
+    limits = resources.get("limits")
+    if not limits:
+        return
+    requests = resources.setdefault("requests", {})
+    for name, amount in limits.items():
+        requests.setdefault(name, amount)
+
+
+def _service(service: Obj) -> None:
+    spec = service["spec"]
+    spec.setdefault("sessionAffinity", "None")
+    if spec["sessionAffinity"] == "None":
+        spec.pop("sessionAffinityConfig", None)
+    else:
+        config = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
+        config.setdefault("timeoutSeconds", 10800)
+    kind = spec.setdefault("type", "ClusterIP")
+    for port in spec.get("ports") or ():
+        if port.get("targetPort") in (None, 0, ""):
+            port["targetPort"] = port.get("port", 0)
+    if kind in ("NodePort", "LoadBalancer") or (spec.get("externalIPs") and kind == "ClusterIP"):
+        spec.setdefault("externalTrafficPolicy", "Cluster")
+    if kind in ("NodePort", "LoadBalancer", "ClusterIP"):
+        spec.setdefault("internalTrafficPolicy", "Cluster")
+    if kind == "LoadBalancer":
+        spec.setdefault("allocateLoadBalancerNodePorts", True)
+
+
+def _ingress_mode(ingress: Obj) -> None:
+    if ingress.get("ip"):
+        ingress.setdefault("ipMode", "VIP")
+
+
+def _namespace(namespace: Obj) -> None:
+    name = namespace["metadata"].get("name")
+    if name:
+        labels = namespace["metadata"].setdefault("labels", {})
+        labels["kubernetes.io/metadata.name"] = name
+
+
+def _replication_controller(controller: Obj) -> None:
+    spec = controller["spec"]
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    if labels:
+        spec.setdefault("selector", dict(labels))
+        if not controller["metadata"].get("labels"):
+            controller["metadata"]["labels"] = dict(labels)
+
+
+def _limit_range_item(item: Obj) -> None:
+    if item.get("type") != "Container":
+        return
+    for source, target in (("max", "default"), ("default", "defaultRequest"), ("min", "defaultRequest")):
+        for name, amount in (item.get(source) or {}).items():
+            item.setdefault(target, {}).setdefault(name, amount)
+
+
+def _node_status(status: Obj) -> None:
+    if "capacity" in status:
+        allocatable = status.setdefault("allocatable", {})
+        for name, amount in status["capacity"].items():
+            allocatable.setdefault(name, amount)
+
+
+HOOKS: dict[str, Callable[[Obj], None]] = {
+    "core.v1.Container": pull_policy,
+    "core.v1.EphemeralContainer": pull_policy,
+    "core.v1.ImageVolumeSource": _image_volume,
+    "core.v1.LoadBalancerIngress": _ingress_mode,
+    "core.v1.Volume": _volume,
+    "core.v1.PodSpec": _pod_spec,
+    "core.v1.Pod": _pod,
+    "core.v1.Service": _service,
+    "core.v1.Namespace": _namespace,
+    "core.v1.ReplicationController": _replication_controller,
+    "core.v1.LimitRangeItem": _limit_range_item,
+    "core.v1.NodeStatus": _node_status,
+}

@@ -1,0 +1,256 @@
+"""Zero values: which fields show theirs, which drop it.
+
+The definitions say which fields are required; those are always shown. What they do not say is which optional
+fields are values (an explicit zero is the same as nothing) and which are references (an explicit zero is
+kept): the tables here say so. Source: the API's documented objects as upstream prints them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apimachinery.schema import Node
+
+STRUCT, SHOWN, DROP, KEEP = "struct", "shown", "drop", "keep"
+
+# Optional structs that are shown, empty or not, with everything below them.
+_STRUCTS = frozenset(
+    (
+        "core.v1.Container.resources",
+        "core.v1.EphemeralContainer.resources",
+        "core.v1.PodTemplate.template",
+        "core.v1.PersistentVolumeClaimSpec.resources",
+        "core.v1.ContainerStatus.state",
+        "core.v1.ContainerStatus.lastState",
+        "core.v1.Event.source",
+        "core.v1.ServiceStatus.loadBalancer",
+        "core.v1.NodeStatus.daemonEndpoints",
+        "core.v1.NodeStatus.nodeInfo",
+        "core.v1.NodeDaemonEndpoints.kubeletEndpoint",
+        "networking.v1.IngressStatus.loadBalancer",
+        "apps.v1.DeploymentSpec.strategy",
+        "apps.v1.DaemonSetSpec.updateStrategy",
+        "apps.v1.StatefulSetSpec.updateStrategy",
+        "discovery.v1.Endpoint.conditions",
+        "core.v1.PodTemplateSpec.spec",
+        "batch.v1.JobTemplateSpec.spec",
+    )
+)
+# Required, but a reference: null when absent.
+_NULLS = frozenset(("selector",))
+# Optional times that are values: null when absent.
+_TIMES = frozenset(
+    (
+        "core.v1.Event.firstTimestamp",
+        "core.v1.Event.lastTimestamp",
+        "core.v1.Event.eventTime",
+        "events.v1.Event.deprecatedFirstTimestamp",
+        "events.v1.Event.deprecatedLastTimestamp",
+        "core.v1.ContainerStateRunning.startedAt",
+        "core.v1.ContainerStateTerminated.startedAt",
+        "core.v1.ContainerStateTerminated.finishedAt",
+        "core.v1.PodCondition.lastProbeTime",
+        "core.v1.PodCondition.lastTransitionTime",
+        "core.v1.NodeCondition.lastHeartbeatTime",
+        "core.v1.NodeCondition.lastTransitionTime",
+        "apps.v1.DeploymentCondition.lastUpdateTime",
+        "apps.v1.DeploymentCondition.lastTransitionTime",
+        "apps.v1.ReplicaSetCondition.lastTransitionTime",
+        "apps.v1.StatefulSetCondition.lastTransitionTime",
+        "apps.v1.DaemonSetCondition.lastTransitionTime",
+        "core.v1.ReplicationControllerCondition.lastTransitionTime",
+        "core.v1.PersistentVolumeClaimCondition.lastProbeTime",
+        "core.v1.PersistentVolumeClaimCondition.lastTransitionTime",
+        "core.v1.NamespaceCondition.lastTransitionTime",
+        "batch.v1.JobCondition.lastProbeTime",
+        "batch.v1.JobCondition.lastTransitionTime",
+        "autoscaling.v2.HorizontalPodAutoscalerCondition.lastTransitionTime",
+        "certificates.v1.CertificateSigningRequestCondition.lastUpdateTime",
+        "certificates.v1.CertificateSigningRequestCondition.lastTransitionTime",
+        "flowcontrol.v1.FlowSchemaCondition.lastTransitionTime",
+        "flowcontrol.v1.PriorityLevelConfigurationCondition.lastTransitionTime",
+    )
+)
+# Optional by the definitions, yet always shown.
+_SHOWN = frozenset(
+    (
+        "apps.v1.StatefulSetSpec.serviceName",
+        "apps.v1.StatefulSetStatus.availableReplicas",
+        "core.v1.Event.reportingComponent",
+        "core.v1.Event.reportingInstance",
+        "core.v1.LimitRangeSpec.limits",
+        "core.v1.ResourceFieldSelector.divisor",
+        "rbac.v1.Role.rules",
+        "rbac.v1.ClusterRole.rules",
+        "core.v1.EndpointSlice.ports",
+        "discovery.v1.EndpointSlice.ports",
+    )
+)
+# Optional strings that are references: "" stays.
+_STRING_REFERENCES = frozenset(
+    [
+        "storageClassName",
+        "ingressClassName",
+        "appProtocol",
+        "runtimeClassName",
+        "volumeMode",
+        "fsGroupChangePolicy",
+        "volumeAttributesClassName",
+        "supplementalGroupsPolicy",
+        "resourceClaimName",
+        "resourceClaimTemplateName",
+        "signerName",
+        "reservedFor",
+        "matchPolicy",
+        "timeZone",
+        "completionMode",
+        "podReplacementPolicy",
+        "managedBy",
+        "holderIdentity",
+        "strategy",
+        "preferredHolder",
+        "nodeName",
+        "hostname",
+        "zone",
+        "deprecatedTopology",
+        "policy",
+        "deletionPropagation",
+        "ip",
+        "apiGroup",
+        "localhostProfile",
+    ]
+)
+_NAMED_REFERENCES = frozenset(("discovery.v1.EndpointPort.name", "discovery.v1.EndpointPort.protocol"))
+# Optional strings of those names that are plain values after all.
+_STRING_VALUES = frozenset(
+    [
+        "core.v1.PodSpec.nodeName",
+        "core.v1.PodSpec.hostname",
+        "core.v1.EndpointAddress.hostname",
+        "core.v1.PodIP.ip",
+        "core.v1.HostIP.ip",
+        "core.v1.LoadBalancerIngress.ip",
+        "core.v1.LoadBalancerIngress.hostname",
+        "networking.v1.IngressLoadBalancerIngress.ip",
+        "networking.v1.IngressLoadBalancerIngress.hostname",
+        "core.v1.PersistentVolumeSpec.storageClassName",
+        "core.v1.HostAlias.ip",
+        "rbac.v1.Subject.apiGroup",
+        "networking.v1.IngressClassParametersReference.apiGroup",
+    ]
+)
+# Optional booleans that are values: false is nothing.
+_BOOL_VALUES = frozenset(
+    [
+        "hostNetwork",
+        "hostPID",
+        "hostIPC",
+        "readOnly",
+        "stdin",
+        "stdinOnce",
+        "tty",
+        "unschedulable",
+        "publishNotReadyAddresses",
+        "paused",
+        "isCA",
+        "skipTLSVerify",
+        "insecureSkipTLSVerify",
+        "allowSchedulingOnNodes",
+        "globalDefault",
+        "requiresRepublish",
+        "deprecatedOrphan",
+        "attached",
+        "invertMatch",
+        "preserveUnknownFields",
+        "x-kubernetes-preserve-unknown-fields",
+        "storage",
+        "served",
+        "conditionsAwareness",
+        "disruptionAllowed",
+        "bindsToNode",
+        "allNodes",
+        "adminAccess",
+    ]
+)
+# Optional numbers that are values: 0 is nothing.
+_INT_VALUES = frozenset(
+    [
+        "minReadySeconds",
+        "initialDelaySeconds",
+        "timeoutSeconds",
+        "periodSeconds",
+        "successThreshold",
+        "failureThreshold",
+        "nodePort",
+        "hostPort",
+        "healthCheckNodePort",
+        "observedGeneration",
+        "count",
+        "replicas",
+        "readyReplicas",
+        "availableReplicas",
+        "updatedReplicas",
+        "fullyLabeledReplicas",
+        "currentReplicas",
+        "unavailableReplicas",
+        "active",
+        "succeeded",
+        "failed",
+        "updatedNumberScheduled",
+        "numberAvailable",
+        "numberUnavailable",
+        "generation",
+        "targetPort",
+        "signal",
+        "weight",
+        "partition",
+        "iops",
+        "value",
+    ]
+)
+_INT_REFERENCES = frozenset(
+    [
+        "apps.v1.DeploymentSpec.replicas",
+        "apps.v1.ReplicaSetSpec.replicas",
+        "apps.v1.StatefulSetSpec.replicas",
+        "core.v1.ReplicationControllerSpec.replicas",
+        "apps.v1.RollingUpdateStatefulSetStrategy.partition",
+        "batch.v1.JobStatus.ready",
+        "autoscaling.v1.ScaleSpec.replicas",
+        "storage.v1.VolumeError.errorCode",
+    ]
+)
+
+
+def rule(type_name: str, field: str, node: Node, required: bool, root: bool) -> str:
+    """How an absent or zero value of a field is treated."""
+    name = f"{type_name}.{field}"
+    if node.shape == "struct":
+        if name in _STRUCTS or (required and field not in _NULLS) or (root and field in ("spec", "status")):
+            return STRUCT
+        if field == "metadata" and node.type_name.endswith(".ObjectMeta"):
+            return STRUCT
+        return SHOWN if required else KEEP
+    if required or name in _SHOWN or name in _TIMES:
+        return SHOWN
+    if node.shape == "string":
+        kept = field in _STRING_REFERENCES or name in _NAMED_REFERENCES
+        return KEEP if kept and name not in _STRING_VALUES else DROP
+    if node.shape == "boolean":
+        return DROP if field in _BOOL_VALUES else KEEP
+    if node.shape in ("int32", "int64", "int-or-string"):
+        return DROP if field in _INT_VALUES and name not in _INT_REFERENCES else KEEP
+    return KEEP
+
+
+def zero(type_name: str, field: str, node: Node) -> Any:
+    """The zero value that is shown."""
+    if node.shape == "string":
+        return ""
+    if node.shape == "boolean":
+        return False
+    if node.shape in ("int32", "int64", "number", "int-or-string"):
+        return 0
+    if node.shape == "quantity":
+        return "0"
+    return None

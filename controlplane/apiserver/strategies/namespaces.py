@@ -1,0 +1,38 @@
+"""Namespaces: they go in two steps, emptied by a controller that then takes their own finalizer off."""
+
+from __future__ import annotations
+
+from controlplane.apiserver.request import Obj
+
+FINALIZER = "kubernetes"
+
+
+def prepare_create(namespace: Obj) -> None:
+    namespace["status"] = {"phase": "Active"}
+    spec = namespace["spec"]
+    finalizers = spec.setdefault("finalizers", [])
+    if FINALIZER not in finalizers:
+        finalizers.append(FINALIZER)
+
+
+def prepare_update(new: Obj, old: Obj) -> None:
+    """spec.finalizers change through /finalize alone."""
+    new["spec"]["finalizers"] = list(old["spec"].get("finalizers") or ())
+    if not new["spec"]["finalizers"]:
+        del new["spec"]["finalizers"]
+    new["status"] = old["status"]
+
+
+def prepare_finalize(new: Obj, old: Obj) -> None:
+    new["status"] = old["status"]
+
+
+def deleting(namespace: Obj) -> None:
+    """What the first DELETE does besides the timestamp."""
+    namespace["status"]["phase"] = "Terminating"
+    namespace["metadata"].pop("deletionGracePeriodSeconds", None)
+
+
+def holds(namespace: Obj) -> bool:
+    """A namespace with finalizers of its own in spec is not to be removed."""
+    return bool(namespace["spec"].get("finalizers"))

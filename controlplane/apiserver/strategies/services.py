@@ -1,0 +1,250 @@
+"""Services: cluster IPs and node ports, taken with the write and given back when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from apimachinery import errors
+from apimachinery.errors import FieldError
+from controlplane.apiserver.registry.strategy import Reservation
+from controlplane.apiserver.request import Obj
+from controlplane.apiserver.strategies.pools import AddressPool, PoolFull, PortPool
+
+_WITH_PORTS = ("NodePort", "LoadBalancer")
+
+
+def has_address(spec: Obj) -> bool:
+    return spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None"
+
+
+@dataclass
+class _Held(Reservation):
+    """Undo and done lists of one write."""
+
+    undo: list[Callable[[], None]] = field(default_factory=list)
+    done: list[Callable[[], None]] = field(default_factory=list)
+    kept: bool = False
+
+    def keep(self) -> None:
+        self.kept = True
+        for step in self.done:
+            step()
+
+    def release(self) -> None:
+        if self.kept:
+            return
+        for step in self.undo:
+            step()
+        self.undo.clear()
+
+
+class ServicePools:
+    """The pools behind all Services of the cluster."""
+
+    def __init__(self, cidr: str, ports: str) -> None:
+        self.addresses = AddressPool(cidr)
+        self.ports = PortPool(ports)
+
+    def load(self, services: list[Obj]) -> None:
+        """Take what stored Services hold."""
+        for service in services:
+            owner = _owner(service)
+            for address in _addresses(service["spec"]):
+                self.addresses.take(address, owner)
+            for port in _ports(service["spec"]):
+                self.ports.take(port, owner)
+
+    def reserve(self, new: Obj | None, old: Obj | None, dry_run: bool) -> Reservation:
+        """Strategy.reserve: fills cluster IPs and node ports into new. Raises Invalid, InternalError."""
+        held = _Held()
+        try:
+            if new is not None:
+                self._take_addresses(new, old, held)
+                self._take_ports(new, old, held)
+        except BaseException:
+            held.release()
+            raise
+        if old is not None:
+            self._leave(new, old, held)
+        return held
+
+    def _take_addresses(self, new: Obj, old: Obj | None, held: _Held) -> None:
+        spec, owner = new["spec"], _owner(new)
+        if not has_address(spec):
+            if spec.get("clusterIP") == "None":
+                spec["clusterIPs"] = ["None"]
+                _families(spec, self.addresses.network.version)
+            return
+        known = set(_addresses(old["spec"])) if old else set()
+        wanted = list(spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else []))
+        if not wanted:
+            try:
+                address = self.addresses.next(owner)
+            except PoolFull as error:
+                text = f"failed to allocate a serviceIP: {error}"
+                raise errors.InternalError(f"Internal error occurred: {text}") from error
+            held.undo.append(lambda: self.addresses.give_back(address, owner))
+            spec["clusterIP"], spec["clusterIPs"] = address, [address]
+        else:
+            for index, address in enumerate(wanted):
+                if address not in known:
+                    self._take_address(new, address, index, owner, held)
+            spec["clusterIP"], spec["clusterIPs"] = wanted[0], wanted
+        _families(spec, self.addresses.network.version)
+
+    def _take_address(self, new: Obj, address: str, index: int, owner: str, held: _Held) -> None:
+        what = f"failed to allocate IP {address}: "
+        if not self.addresses.contains(address):
+            what += "the provided network does not match the current range"
+            raise _refused(new, errors.invalid("spec.clusterIPs", [address], what))
+        if not self.addresses.take(address, owner):
+            what += "provided IP is already allocated"
+            raise _refused(new, errors.invalid("spec.clusterIPs", [address], what))
+        held.undo.append(lambda: self.addresses.give_back(address, owner))
+
+    def _take_ports(self, new: Obj, old: Obj | None, held: _Held) -> None:
+        spec, owner = new["spec"], _owner(new)
+        if spec.get("type") not in _WITH_PORTS:
+            return
+        if spec.get("type") == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is False:
+            wanted = [port for port in spec.get("ports") or () if port.get("nodePort")]
+        else:
+            wanted = list(spec.get("ports") or ())
+        known = set(_ports(old["spec"])) if old else set()
+        for port in wanted:
+            if port.get("nodePort"):
+                self._take_port(new, port, known, owner, held)
+        shared: dict[int, int] = {}
+        for port in wanted:
+            if not port.get("nodePort"):
+                self._choose_port(port, shared, owner, held)
+        if spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local":
+            self._health_port(new, old, known, owner, held)
+
+    def _take_port(self, new: Obj, port: Obj, known: set[tuple[int, str]], owner: str, held: _Held) -> None:
+        key = (port["nodePort"], port.get("protocol", "TCP"))
+        if key in known:
+            return
+        index = new["spec"]["ports"].index(port)
+        where = f"spec.ports[{index}].nodePort"
+        if not self.ports.contains(key[0]):
+            text = f"provided port is not in the valid range. The range of valid ports is {self.ports.low}-{self.ports.high}"
+            raise _refused(new, errors.invalid(where, key[0], text))
+        if self.ports.owner(key) is not None:
+            raise _refused(new, errors.invalid(where, key[0], "provided port is already allocated"))
+        self.ports.take(key, owner)
+        held.undo.append(lambda: self.ports.give_back(key, owner))
+
+    def _choose_port(self, port: Obj, shared: dict[int, int], owner: str, held: _Held) -> None:
+        """The same service port under two protocols gets the same node port."""
+        protocol = port.get("protocol", "TCP")
+        number = shared.get(port["port"])
+        if number is None or not self.ports.take((number, protocol), owner):
+            try:
+                number = self.ports.next((protocol,), owner)
+            except PoolFull as error:
+                raise errors.InternalError(f"failed to allocate a nodePort: {error}") from error
+            shared[port["port"]] = number
+        key = (number, protocol)
+        held.undo.append(lambda: self.ports.give_back(key, owner))
+        port["nodePort"] = number
+
+    def _health_port(self, new: Obj, old: Obj | None, known: set[Any], owner: str, held: _Held) -> None:
+        spec = new["spec"]
+        if spec.get("healthCheckNodePort"):
+            key = (spec["healthCheckNodePort"], "TCP")
+            if key not in known and not self.ports.take(key, owner):
+                text = "provided port is already allocated"
+                raise _refused(new, errors.invalid("spec.healthCheckNodePort", key[0], text))
+        else:
+            spec["healthCheckNodePort"] = self.ports.next(("TCP",), owner)
+        taken = (spec["healthCheckNodePort"], "TCP")
+        if taken not in known:
+            held.undo.append(lambda: self.ports.give_back(taken, owner))
+
+    def _leave(self, new: Obj | None, old: Obj, held: _Held) -> None:
+        """What the old object holds and the new one does not goes back once the write is done."""
+        owner = _owner(old)
+        still = set(_addresses(new["spec"])) if new else set()
+        for address in set(_addresses(old["spec"])) - still:
+            held.done.append(partial(self.addresses.give_back, address, owner))
+        ports = set(_ports(new["spec"])) if new else set()
+        for port in set(_ports(old["spec"])) - ports:
+            held.done.append(partial(self.ports.give_back, port, owner))
+
+
+def _refused(service: Obj, problem: FieldError) -> errors.ApiError:
+    return errors.invalid_object("Service", service["metadata"]["name"], [problem])
+
+
+def _owner(service: Obj) -> str:
+    return f"{service['metadata'].get('namespace')}/{service['metadata']['name']}"
+
+
+def _addresses(spec: Obj) -> list[str]:
+    if not has_address(spec):
+        return []
+    return [address for address in spec.get("clusterIPs") or () if address not in ("", "None")]
+
+
+def _ports(spec: Obj) -> list[tuple[int, str]]:
+    found = [(p["nodePort"], p.get("protocol", "TCP")) for p in spec.get("ports") or () if p.get("nodePort")]
+    if spec.get("healthCheckNodePort"):
+        found.append((spec["healthCheckNodePort"], "TCP"))
+    return found
+
+
+def _families(spec: Obj, version: int) -> None:
+    spec.setdefault("ipFamilies", [f"IPv{version}"])
+    spec.setdefault("ipFamilyPolicy", "SingleStack")
+
+
+def prepare_update(new: Obj, old: Obj) -> None:
+    """What a client that read an object in one type and writes another need not clear itself."""
+    spec, was = new["spec"], old["spec"]
+    if spec.get("type") == "ExternalName":
+        if was.get("type") != "ExternalName":
+            for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
+                if spec.get(name) == was.get(name):
+                    spec.pop(name, None)
+            _drop_node_ports(spec)
+        return
+    if was.get("type") != "ExternalName" and not spec.get("clusterIP") and was.get("clusterIP"):
+        if "clusterIPs" not in spec:
+            spec["clusterIP"], spec["clusterIPs"] = was["clusterIP"], list(was.get("clusterIPs") or ())
+    elif spec.get("clusterIP") and not spec.get("clusterIPs"):
+        same = spec["clusterIP"] == was.get("clusterIP")
+        spec["clusterIPs"] = (
+            list(was["clusterIPs"]) if same and was.get("clusterIPs") else [spec["clusterIP"]]
+        )
+    for name in ("ipFamilies", "ipFamilyPolicy"):
+        if name not in spec and name in was:
+            spec[name] = was[name]
+    _keep_node_ports(spec, was)
+
+
+def _drop_node_ports(spec: Obj) -> None:
+    for port in spec.get("ports") or ():
+        port.pop("nodePort", None)
+
+
+def _keep_node_ports(spec: Obj, was: Obj) -> None:
+    if spec.get("type") not in _WITH_PORTS:
+        if was.get("type") in _WITH_PORTS:
+            _drop_node_ports(spec)
+            spec.pop("externalTrafficPolicy", None)
+            spec.pop("healthCheckNodePort", None)
+            spec.pop("allocateLoadBalancerNodePorts", None)
+        return
+    standing = {(p.get("port"), p.get("protocol", "TCP")): p.get("nodePort") for p in was.get("ports") or ()}
+    used = {p.get("nodePort") for p in spec.get("ports") or () if p.get("nodePort")}
+    for port in spec.get("ports") or ():
+        if not port.get("nodePort"):
+            kept = standing.get((port.get("port"), port.get("protocol", "TCP")))
+            if kept and kept not in used:
+                port["nodePort"] = kept
+    if was.get("healthCheckNodePort") and spec.get("externalTrafficPolicy") == "Local":
+        spec.setdefault("healthCheckNodePort", was["healthCheckNodePort"])

@@ -1,0 +1,34 @@
+"""Workloads: what the server itself writes into them."""
+
+from __future__ import annotations
+
+from controlplane.apiserver.request import Obj
+
+_TEMPLATE = "deprecated.daemonset.template.generation"
+_CONTROLLER_UID, _JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
+
+
+def daemon_set_created(daemon_set: Obj) -> None:
+    daemon_set["metadata"].setdefault("annotations", {})[_TEMPLATE] = "1"
+
+
+def daemon_set_changed(new: Obj, old: Obj) -> None:
+    """The template's own generation, kept in an annotation since the field is gone."""
+    standing = int((old["metadata"].get("annotations") or {}).get(_TEMPLATE) or 1)
+    if new["spec"].get("template") != old["spec"].get("template"):
+        standing += 1
+    new["metadata"].setdefault("annotations", {})[_TEMPLATE] = str(standing)
+
+
+def job_created(job: Obj) -> None:
+    """A Job selects its pods by its own uid unless its author says otherwise."""
+    spec = job["spec"]
+    if spec.get("manualSelector"):
+        return
+    uid, name = job["metadata"]["uid"], job["metadata"]["name"]
+    template = spec.setdefault("template", {})
+    labels = template.setdefault("metadata", {}).setdefault("labels", {})
+    own = {"controller-uid": uid, "job-name": name, _CONTROLLER_UID: uid, _JOB_NAME: name}
+    labels.update(own)
+    job["metadata"].setdefault("labels", {}).update(own)
+    spec.setdefault("selector", {}).setdefault("matchLabels", {})[_CONTROLLER_UID] = uid
