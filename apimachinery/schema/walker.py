@@ -13,6 +13,7 @@ from typing import Any
 from apimachinery.schema import scalars
 from apimachinery.schema.diagnosis import Findings, diagnose
 from apimachinery.schema.node import Node
+from apimachinery.schema.presence import Presence, presence
 
 __all__ = ["Findings", "Walker"]
 
@@ -47,7 +48,10 @@ class Walker:
         try:
             self._walk(obj)
         except (Surprise, scalars.DecodeError):
-            return diagnose(self.node, obj)
+            findings = diagnose(self.node, obj)
+            if not findings.error:
+                self._walk(obj)
+            return findings
         return FINE
 
 
@@ -126,7 +130,7 @@ class _Compiler:
     def _struct(self, node: Node) -> Rule:
         plain: dict[str, type] = {}
         rules: dict[str, Rule] = {}
-        walk = _struct(plain.get, rules.get, node.preserves_unknown)
+        walk = _struct(plain.get, rules.get, node.preserves_unknown, presence(node))
         if node.type_name:
             self.structs[node.type_name] = walk
         for name, field in node.fields.items():
@@ -138,34 +142,42 @@ class _Compiler:
 
 
 def _struct(
-    plain: Callable[[str], type | None], rules: Callable[[str], Rule | None], preserves_unknown: bool
+    plain: Callable[[str], type | None],
+    rules: Callable[[str], Rule | None],
+    preserves_unknown: bool,
+    rule_of_zeros: Presence,
 ) -> Rule:
+    zero_means_absent = rule_of_zeros.dropped
+    filled = rule_of_zeros.filled
+
     def walk(value: Any) -> Any:
         if type(value) is not dict:
             raise Surprise
         dropped = None
         for name, item in value.items():
             if type(item) is plain(name):
-                continue
-            rule = rules(name)
-            if item is None and (rule is not None or plain(name) is not None):
+                new = item
+            else:
+                rule = rules(name)
+                if item is None and (rule is not None or plain(name) is not None):
+                    new = DROP
+                elif rule is not None:
+                    new = rule(item)
+                elif preserves_unknown and plain(name) is None:
+                    continue
+                else:
+                    raise Surprise
+            if new is DROP or (not new and name in zero_means_absent):
                 dropped = dropped or []
                 dropped.append(name)
-                continue
-            if rule is None:
-                if preserves_unknown and plain(name) is None:
-                    continue
-                raise Surprise
-            new = rule(item)
-            if new is not item:
-                if new is DROP:
-                    dropped = dropped or []
-                    dropped.append(name)
-                else:
-                    value[name] = new
+            elif new is not item:
+                value[name] = new
         if dropped:
             for name in dropped:
                 del value[name]
+        for name, make in filled:
+            if name not in value:
+                value[name] = make()
         return value
 
     return walk

@@ -28,6 +28,8 @@ def pod(**spec: Any) -> dict[str, Any]:
 
 def test_a_good_object_stays_as_it_is() -> None:
     obj = pod(nodeSelector={"a": "b"}, terminationGracePeriodSeconds=30, hostNetwork=True)
+    obj["spec"]["containers"][0]["resources"] = {}
+    obj["status"] = {}
     before = copy.deepcopy(obj)
     findings = walker("v1", "Pod").check(obj)
     assert (findings.error, findings.unknown) == ("", ())
@@ -48,7 +50,11 @@ def test_unknown_fields_are_removed_and_named_in_order() -> None:
     )
     assert findings.unknown_texts[2] == 'unknown field "spec.nope"'
     assert not findings.error
-    assert obj["spec"]["containers"][1] == {"name": "d", "ports": [{"containerPort": 1}]}
+    assert obj["spec"]["containers"][1] == {
+        "name": "d",
+        "ports": [{"containerPort": 1}],
+        "resources": {},
+    }
     assert "nope" not in obj["spec"] and "Metadata" not in obj
 
 

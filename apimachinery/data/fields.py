@@ -1,0 +1,99 @@
+"""The fields of every API message: numbers, types, and whether zero and absent differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import orjson
+
+__all__ = ["Field", "load", "message_of", "of_definition", "of_kind"]
+
+FILE = Path(__file__).with_name("kubernetes-1.36-wire.json")
+
+# Where the short package names stand in the names of the published definitions.
+META_PACKAGES = ("meta", "runtime", "resource.Quantity", "intstr")
+PREFIXES = (
+    "io.k8s.api.",
+    "io.k8s.apimachinery.pkg.apis.",
+    "io.k8s.apiextensions-apiserver.pkg.apis.",
+    "io.k8s.kube-aggregator.pkg.apis.",
+    "io.k8s.apimachinery.pkg.",
+)
+GROUP_PACKAGES = {"": "core", "internal.apiserver.k8s.io": "apiserverinternal"}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field; `type` is a protobuf scalar or a message name, of the values where `is_map` (keys are
+    strings)."""
+
+    number: int
+    name: str
+    type: str
+    is_map: bool
+    repeated: bool
+    pointer: bool
+    inline: bool
+    always: bool
+    omit_zero: bool
+
+    @property
+    def is_message(self) -> bool:
+        return "." in self.type
+
+
+@lru_cache(maxsize=1)
+def load() -> Mapping[str, tuple[Field, ...]]:
+    """Every message's fields by its short name, "core.v1.Pod", in the order of their numbers."""
+    raw: dict[str, list[str]] = orjson.loads(FILE.read_bytes())
+    return {name: tuple(sorted(map(_field, lines), key=lambda f: f.number)) for name, lines in raw.items()}
+
+
+def _field(line: str) -> Field:
+    number, name, kind, *rest = line.split(" ")
+    flags = rest[0] if rest else ""
+    is_map = kind.startswith("map:")
+    return Field(
+        number=int(number),
+        name=name,
+        type=kind[4:] if is_map else kind,
+        is_map=is_map,
+        repeated="*" in flags,
+        pointer="?" in flags,
+        inline="!" in flags,
+        always="+" in flags,
+        omit_zero="~" in flags,
+    )
+
+
+def of_kind(api_version: str, kind: str) -> str | None:
+    """The message of a kind, "core.v1.Pod"; None for what is no built-in kind."""
+    group, _, version = api_version.rpartition("/")
+    package = GROUP_PACKAGES.get(group, group.partition(".")[0])
+    # Options, Status and watch events are registered in every group.
+    for name in (f"{package}.{version}.{kind}", f"meta.{version}.{kind}", f"meta.v1.{kind}"):
+        if name in load():
+            return name
+    return None
+
+
+def of_definition(name: str) -> str | None:
+    """The message of a published definition, "io.k8s.api.core.v1.Pod" -> "core.v1.Pod"."""
+    for prefix in PREFIXES:
+        if name.startswith(prefix) and name[len(prefix) :] in load():
+            return name[len(prefix) :]
+    return None
+
+
+def message_of(name: str) -> tuple[Field, ...]:
+    """A message's fields with those of inlined messages in their place, as its JSON has them."""
+    found: list[Field] = []
+    for field in load().get(name, ()):
+        if field.inline:
+            found += message_of(field.type)
+        else:
+            found.append(field)
+    return tuple(found)

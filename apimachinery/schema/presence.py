@@ -1,0 +1,79 @@
+"""When zero is absence: what the API leaves out of an object, and what it always writes.
+
+The API's own types tell zero from absent only where a field is a pointer. So an optional plain field that is
+zero, and an optional list or map that is empty, are not there when the object is read back; and a required
+field, or a struct that is no pointer, is there even when nobody set it ("resources": {}, "rules": null).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.data import fields
+from apimachinery.schema.node import Node
+
+__all__ = ["NOTHING", "Presence", "presence"]
+
+Make = Callable[[], Any]
+
+ZEROS: dict[str, Any] = {
+    "string": "",
+    "boolean": False,
+    "int32": 0,
+    "int64": 0,
+    "number": 0,
+    "quantity": "0",
+    "int-or-string": 0,
+}
+TIMES = ("time", "microtime")
+# Set per object by the API machinery, never as a zero of the type.
+NAMES_OF_TYPE = ("apiVersion", "kind")
+
+
+@dataclass(frozen=True)
+class Presence:
+    """For one struct: the fields whose zero value is left out, and makers of what is always written."""
+
+    dropped: frozenset[str]
+    filled: tuple[tuple[str, Make], ...]
+
+
+NOTHING = Presence(frozenset(), ())
+
+
+def presence(node: Node) -> Presence:
+    """The rules of a struct; types of custom resources have none."""
+    message = fields.of_definition(node.type_name)
+    if message is None:
+        return NOTHING
+    dropped = set()
+    filled: list[tuple[str, Make]] = []
+    for field in fields.message_of(message):
+        below = node.fields.get(field.name)
+        if below is None or field.name in NAMES_OF_TYPE:
+            continue
+        always = field.always or field.name in node.required
+        collection = field.repeated or field.is_map or below.shape in ("list", "map")
+        if collection or not (field.pointer or always or field.is_message):
+            dropped.add(field.name)
+        if always or (field.is_message and not field.pointer and not collection and not field.omit_zero):
+            make = _constant(None) if collection or field.pointer else _zero(below)
+            filled.append((field.name, make))
+    return Presence(frozenset(dropped), tuple(filled))
+
+
+def _constant(value: Any) -> Make:
+    return lambda: value
+
+
+def _zero(node: Node) -> Make:
+    if node.shape != "struct":
+        return _constant(ZEROS.get(node.shape))
+
+    # The inner rules are looked up on use: a type may hold itself.
+    def make() -> dict[str, Any]:
+        return {name: below() for name, below in presence(node).filled}
+
+    return make
