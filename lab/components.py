@@ -26,6 +26,8 @@ PROXY_HEALTH_PORT, PROXY_METRICS_PORT, AGENT_PORT = 10256, 10249, 10250
 # and 300: a lab is watched by a person.
 NODE_GRACE_SECONDS = 12.0
 LEASE_SECONDS = 3.0
+# One of each runs, so a restarted one may take its own lease over at once.
+_ELECTION = {"identity": "lab"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def _scheduler(spec: Spec, paths: Paths) -> Component:
         "kubeconfig": paths.settings / SCHEDULER.file,
         "health_host": spec.gateway,
         "health_port": SCHEDULER_PORT,
+        "election": _ELECTION,
     }
     return _python(paths, "scheduler", "controlplane.scheduler", settings)
 
@@ -83,6 +86,7 @@ def _controllers(spec: Spec, paths: Paths) -> Component:
         "root_ca_file": paths.pki / "ca.crt",
         "health_host": spec.gateway,
         "health_port": CONTROLLERS_PORT,
+        "election": _ELECTION,
         "node_monitor_grace": NODE_GRACE_SECONDS,
         "node_monitor_period": 1.0,
     }
@@ -130,6 +134,7 @@ def agent(spec: Spec, paths: Paths, node: Node) -> Component:
             "lease_seconds": LEASE_SECONDS,
         },
         "network": _network_settings(spec, paths, node.name),
+        "network_kubeconfig": paths.settings / PROXY.file,
     }
     return _python(paths, "agent", "lab.nodeagent", settings, spec, node)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,13 +39,17 @@ async def start(chosen: Settings, lifecycle: Lifecycle) -> None:
 
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), required=True, help="YAML settings file.")
-def main(config: Path) -> None:
+@click.option("--cleanup", is_flag=True, help="Remove the rules that this host's proxy wrote, then exit.")
+def main(config: Path, cleanup: bool) -> None:
     """Keep the host's rules and routes for a lab's Services and pods."""
     logs.setup("hostnet")
     try:
         chosen = settings.load(Settings, config)
     except settings.SettingsError as error:
         raise click.ClickException(str(error)) from error
+    if cleanup:
+        asyncio.run(netproxy.app.remove(chosen.proxy.mode.value, chosen.proxy))
+        return
     sys.exit(run_daemon(lambda lifecycle: start(chosen, lifecycle)))
 
 

@@ -26,15 +26,16 @@ class Settings:
 
     agent: agent.settings.AgentSettings
     network: cni.settings.Settings
+    # The pod network reads every Node, which the Node authorizer denies an agent: it has an identity of its own.
+    network_kubeconfig: Path
 
 
 async def start(chosen: Settings, lifecycle: Lifecycle) -> None:
     """The network first: the node is Ready as soon as its runtime finds a CNI configuration."""
-    assert chosen.agent.kubeconfig is not None
-    client = Client.from_kubeconfig(chosen.agent.kubeconfig, user_agent="wherry-cni")
+    client = Client.from_kubeconfig(chosen.network_kubeconfig, user_agent="wherry-cni")
     lifecycle.push("cni client", client.close)
     await cni.app.run(chosen.network, client, lifecycle)
-    await agent.app.start(chosen.agent, lifecycle)
+    await agent.app.run(chosen.agent, lifecycle)
 
 
 @click.command()
