@@ -18,12 +18,8 @@ from cni.settings import Settings
 
 
 @click.command(help="Keep this node's pod network.")
-@click.option(
-    "--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings (YAML, cni/settings.py)."
-)
-@click.option(
-    "--kubeconfig", type=click.Path(path_type=Path, dir_okay=False), help="How to reach the API server."
-)
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings (YAML, cni/settings.py).")
+@click.option("--kubeconfig", type=click.Path(path_type=Path, dir_okay=False), help="How to reach the API server.")
 @click.option("--log-level", default="info", show_default=True)
 def main(config: Path | None, kubeconfig: Path | None, log_level: str) -> None:
     logs.setup("cni", log_level)

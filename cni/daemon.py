@@ -15,9 +15,10 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 from apimachinery.kit.netlink import Netlink
 from cni import plugins, skel
@@ -58,7 +59,10 @@ class Daemon:
         self._path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:
-            self._server = await asyncio.start_unix_server(self._serve, str(self._path), backlog=1024)
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_unix_server(
+                lambda: _Connection(self._handle), str(self._path), backlog=1024
+            )
         finally:
             os.umask(before)
 
@@ -80,18 +84,13 @@ class Daemon:
             if freed:
                 log.info("network %s: released %s, whose containers are gone", network, ", ".join(freed))
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle(self, connection: _Connection, data: bytes) -> None:
         try:
-            if _peer(writer) not in (0, os.geteuid()):
-                return
-            data = await asyncio.wait_for(_read(reader), READ_TIMEOUT)
             code, output = await self._answer(data)
-            writer.write(bytes([code]) + output)
-            await asyncio.wait_for(writer.drain(), READ_TIMEOUT)
-        except (ConnectionError, asyncio.TimeoutError, ValueError) as problem:
-            log.warning("request dropped: %s", problem or type(problem).__name__)
-        finally:
-            writer.close()
+            connection.reply(bytes([code]) + output)
+        except ValueError as problem:
+            log.warning("request dropped: %s", problem)
+            connection.drop()
 
     async def _answer(self, data: bytes) -> tuple[int, bytes]:
         head, mark, stdin = data.partition(b"\0\0")
@@ -157,16 +156,52 @@ class _Reaper:
                 log.warning("retired links stay: %s", problem)
 
 
-async def _read(reader: asyncio.StreamReader) -> bytes:
-    data = b""
-    while part := await reader.read(65536):
-        data += part
-        if len(data) > REQUEST_LIMIT:
-            raise ValueError(f"request of more than {REQUEST_LIMIT} bytes")
-    return data
+class _Connection(asyncio.Protocol):
+    """One request until its end of file, then one answer. An asker that went away is no trouble: its work is
+    done.
+    """
+
+    def __init__(self, handle: Callable[[_Connection, bytes], Coroutine[Any, Any, None]]) -> None:
+        self._handle = handle
+        self._data = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._patience = asyncio.get_running_loop().call_later(READ_TIMEOUT, self.drop)
+        if _peer(self._transport) not in (0, os.geteuid()):
+            self.drop()
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        if len(self._data) > REQUEST_LIMIT:
+            log.warning("request of more than %d bytes dropped", REQUEST_LIMIT)
+            self.drop()
+
+    def eof_received(self) -> bool:
+        if self._patience is not None:
+            self._patience.cancel()
+        if self._transport is not None and not self._transport.is_closing():
+            self._task = asyncio.get_running_loop().create_task(self._handle(self, bytes(self._data)))
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+
+    def reply(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+            self._transport.close()
+
+    def drop(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
 
 
-def _peer(writer: asyncio.StreamWriter) -> int:
-    connection: socket.socket = writer.get_extra_info("socket")
+def _peer(transport: asyncio.Transport) -> int:
+    connection: socket.socket = transport.get_extra_info("socket")
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     return int(struct.unpack("=iII", packed)[1])

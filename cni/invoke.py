@@ -67,13 +67,9 @@ class Caller:
 
     async def version(self, plugin: str) -> dict[str, Any]:
         environment = {"CNI_COMMAND": "VERSION"}
-        return (
-            await self.execute(plugin, environment, json.dumps({"cniVersion": types.LATEST}).encode()) or {}
-        )
+        return await self.execute(plugin, environment, json.dumps({"cniVersion": types.LATEST}).encode()) or {}
 
-    async def execute(
-        self, plugin: str, environment: Mapping[str, str], stdin: bytes
-    ) -> dict[str, Any] | None:
+    async def execute(self, plugin: str, environment: Mapping[str, str], stdin: bytes) -> dict[str, Any] | None:
         """One run of one executable; its decoded output, None when it printed nothing."""
         path = next((p for d in self._bin_dirs if (p := d / plugin).is_file()), None)
         if path is None:

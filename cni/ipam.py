@@ -63,9 +63,7 @@ def _delegate(request: Request, name: str) -> bytes:
     """Specification section 4: same environment, same configuration, the plugin found in CNI_PATH."""
     found = next((p for d in request.path if (p := Path(d) / kind(request)).is_file()), None)
     if found is None:
-        raise CniError(
-            types.INVALID_CONFIG, f'failed to find plugin "{kind(request)}" in path {list(request.path)}'
-        )
+        raise CniError(types.INVALID_CONFIG, f'failed to find plugin "{kind(request)}" in path {list(request.path)}')
     environment = {
         "PATH": os.environ.get("PATH", ""),
         "CNI_COMMAND": name,

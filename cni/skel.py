@@ -145,9 +145,7 @@ def _decode(stdin: bytes) -> dict[str, Any]:
     try:
         config = json.loads(stdin)
     except ValueError as problem:
-        raise CniError(
-            types.DECODING_FAILURE, "cannot decode the network configuration", str(problem)
-        ) from None
+        raise CniError(types.DECODING_FAILURE, "cannot decode the network configuration", str(problem)) from None
     if not isinstance(config, dict):
         raise CniError(types.DECODING_FAILURE, "the network configuration is not an object")
     return config

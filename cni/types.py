@@ -63,17 +63,13 @@ def to_version(result: Result, version: str) -> Result:
     written: Result = {"cniVersion": version}
     interfaces = result.get("interfaces")
     if interfaces:
-        known = (
-            ("name", "mac", "mtu", "sandbox") if at_least(version, "1.1.0") else ("name", "mac", "sandbox")
-        )
+        known = ("name", "mac", "mtu", "sandbox") if at_least(version, "1.1.0") else ("name", "mac", "sandbox")
         written["interfaces"] = [{k: i[k] for k in known if i.get(k)} for i in interfaces]
     if result.get("ips"):
         written["ips"] = [_ip_of(ip, version) for ip in result["ips"]]
     if result.get("routes"):
         newer = at_least(version, "1.1.0")
-        written["routes"] = [
-            r if newer else {k: r[k] for k in ("dst", "gw") if k in r} for r in result["routes"]
-        ]
+        written["routes"] = [r if newer else {k: r[k] for k in ("dst", "gw") if k in r} for r in result["routes"]]
     written["dns"] = result.get("dns") or {}
     return written
 

@@ -55,9 +55,7 @@ def parse(request: Request) -> Config:
     if config.hairpin and config.promiscuous:
         raise CniError(types.INVALID_CONFIG, "cannot set hairpin mode and promiscuous mode at the same time.")
     if len(config.bridge) > NAME_LIMIT:
-        raise CniError(
-            types.INVALID_CONFIG, f"bridge {config.bridge!r} is longer than {NAME_LIMIT} characters"
-        )
+        raise CniError(types.INVALID_CONFIG, f"bridge {config.bridge!r} is longer than {NAME_LIMIT} characters")
     return config
 
 
@@ -65,9 +63,7 @@ def _mac(request: Request) -> str:
     """The capability wins over args.cni, that over CNI_ARGS, that over the configuration."""
     runtime = request.config.get("runtimeConfig") or {}
     cni_args = (request.config.get("args") or {}).get("cni") or {}
-    mac = (
-        runtime.get("mac") or cni_args.get("mac") or request.arguments.get("MAC") or request.config.get("mac")
-    )
+    mac = runtime.get("mac") or cni_args.get("mac") or request.arguments.get("MAC") or request.config.get("mac")
     if not mac:
         return ""
     try:

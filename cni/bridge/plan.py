@@ -86,9 +86,7 @@ def derived_mac(addresses: Iterable[Interface], near: str) -> str:
     return "0a:59:" + hashlib.blake2b(near.encode(), digest_size=4).digest().hex(":")
 
 
-def result(
-    bridge: Mapping[str, Any], veth: Mapping[str, Any], pod: Mapping[str, Any], what: Attachment
-) -> Result:
+def result(bridge: Mapping[str, Any], veth: Mapping[str, Any], pod: Mapping[str, Any], what: Attachment) -> Result:
     return {
         "interfaces": [dict(bridge), dict(veth), dict(pod)],
         "ips": [dict(ip) for ip in what.ips],
@@ -114,9 +112,7 @@ def conflicting(wanted: Interface, present: Iterable[Interface]) -> list[Interfa
     return [p for p in others if wanted.version == 4 or p.network.overlaps(wanted.network)]
 
 
-def _routes(
-    config: Config, given: Iterable[Mapping[str, Any]], gateways: Mapping[int, Address]
-) -> list[Route]:
+def _routes(config: Config, given: Iterable[Mapping[str, Any]], gateways: Mapping[int, Address]) -> list[Route]:
     found: list[Route] = []
     for one in given:
         try:

@@ -145,9 +145,7 @@ def _attach(
     pod: Netlink,
 ) -> Result:
     if pod.link(what.ifname) is not None:
-        raise CniError(
-            types.INTERNAL, f"container veth name ({what.ifname}) already exists in {request.netns}"
-        )
+        raise CniError(types.INTERNAL, f"container veth name ({what.ifname}) already exists in {request.netns}")
     mac = "0a:5b:" + os.urandom(4).hex(":")
     named = plan.alias(request.network, request.container_id, request.ifname)
     try:

@@ -126,9 +126,7 @@ def status(request: Request, host: Host) -> None:
         taken = store.taken()
     for one in config.sets:
         if ranges.first_free(one, None, lambda a: str(a) in taken) is None:
-            raise CniError(
-                types.LIMITED_CONNECTIVITY, f"no IP addresses available in range set: {ranges.show(one)}"
-            )
+            raise CniError(types.LIMITED_CONNECTIVITY, f"no IP addresses available in range set: {ranges.show(one)}")
 
 
 def _reserve(

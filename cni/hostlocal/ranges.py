@@ -60,9 +60,7 @@ def parse_range(given: Mapping[str, Any]) -> Range:
     return Range(subnet, start, end, gateway)
 
 
-def parse_sets(
-    ipam: Mapping[str, Any], runtime: Sequence[Sequence[Mapping[str, Any]]] = ()
-) -> tuple[RangeSet, ...]:
+def parse_sets(ipam: Mapping[str, Any], runtime: Sequence[Sequence[Mapping[str, Any]]] = ()) -> tuple[RangeSet, ...]:
     """Every set gives each container one address. A lone `subnet` is the first set; `runtime` replaces
     `ranges`.
     """

@@ -81,16 +81,16 @@ class DiskStore:
 
     def reserve(self, address: Address, owner: Owner, set_number: int) -> bool:
         """False when someone holds it already."""
-        path = self.directory / str(address)
+        name = str(address)
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fd = os.open(f"{self.directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:
             return False
         try:
             os.write(fd, str(owner).encode())
-            (self.directory / f"last_reserved_ip.{set_number}").write_text(str(address))
+            self._write(f"last_reserved_ip.{set_number}", name)
         except OSError:
-            path.unlink(missing_ok=True)
+            self.release(name)
             raise
         finally:
             os.close(fd)
@@ -113,7 +113,7 @@ class DiskStore:
         """Remember which namespace the container's addresses are for, told apart from a later one at that
         path.
         """
-        (self.directory / f"{_NETNS}{container_id}").write_text(f"{path}\n{_identity(path)}\n")
+        self._write(f"{_NETNS}{container_id}", f"{path}\n{_identity(path)}\n")
 
     def forget_namespace(self, container_id: str) -> None:
         (self.directory / f"{_NETNS}{container_id}").unlink(missing_ok=True)
@@ -131,11 +131,21 @@ class DiskStore:
 
     def _read(self, name: str) -> str | None:
         try:
-            fd = os.open(self.directory / name, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(f"{self.directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         try:
             return os.read(fd, 4096).decode(errors="replace")
+        finally:
+            os.close(fd)
+
+    def _write(self, name: str, text: str) -> None:
+        fd = os.open(f"{self.directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            data = text.encode()
+            os.write(fd, data)
+            # Cut afterwards: ext4 starts writing to disk at once when a file was first cut to nothing.
+            os.ftruncate(fd, len(data))
         finally:
             os.close(fd)
 
@@ -147,9 +157,7 @@ class DiskStore:
                 return
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise CniError(
-                        TRY_AGAIN_LATER, f"{self.directory} stayed locked {LOCK_TIMEOUT:.0f} s"
-                    ) from None
+                    raise CniError(TRY_AGAIN_LATER, f"{self.directory} stayed locked {LOCK_TIMEOUT:.0f} s") from None
                 # flock has no timeout; the lock is held well under a millisecond by each holder.
                 time.sleep(0.0005)
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+from collections.abc import Sequence
 
 from apimachinery.informer import Informer
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import Netlink
+from apimachinery.kit.nft import NftError
 from apimachinery.objects import Obj
 from cni import install
 from cni.bridge import plugin as bridge
 from cni.bridge.config import Config
 from cni.bridge.plan import Attachment
 from cni.node import plan, routes
+from cni.node.masquerade import Masquerade
 from cni.node.model import NodeNetwork, extract
 from cni.settings import Settings
+from cni.types import CniError
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +35,7 @@ class NodeNetworking:
         self._settings = settings
         self._nodes = nodes
         self._kernel = Netlink()
+        self._masquerade = Masquerade(settings.bridge)
         self._cluster = tuple(ipaddress.ip_network(c) for c in settings.cluster_cidr)
         self._changed = asyncio.Event()
         self._complaints: set[str] = set()
@@ -50,25 +55,29 @@ class NodeNetworking:
     async def sync(self) -> None:
         nodes = tuple(sorted(map(extract, self._nodes.items()), key=lambda n: n.name))
         refused = routes.apply(self._kernel, plan.wanted(self._settings.node_name, nodes, self._cluster))
-        self._complain({str(problem) for problem in refused})
-        own = next(
-            (n for n in nodes if self._settings.node_name and n.name == self._settings.node_name), None
-        )
+        problems = {str(problem) for problem in refused}
+        own = next((n for n in nodes if self._settings.node_name and n.name == self._settings.node_name), None)
         if own is not None and own.cidrs:
-            await self._own_network(own)
+            problems |= await self._own_network(own, nodes)
+        self._complain(problems)
 
-    async def _own_network(self, own: NodeNetwork) -> None:
+    async def _own_network(self, own: NodeNetwork, nodes: Sequence[NodeNetwork]) -> set[str]:
+        """Bridge, masquerade, then the conflist, whose presence tells the runtime that pods can start."""
         gateways = tuple(ipaddress.ip_interface((c[1], c.prefixlen)) for c in own.cidrs)
         what = Attachment("", "", "", (), gateways, (), (), {})
-        config = Config(
-            bridge=self._settings.bridge, is_gateway=True, force_address=True, mtu=self._settings.mtu
-        )
-        bridge.ensure_bridge(self._kernel, config, what)
-        written = await asyncio.to_thread(
-            install.install_conflist, self._settings, [str(c) for c in own.cidrs]
-        )
+        config = Config(bridge=self._settings.bridge, is_gateway=True, force_address=True, mtu=self._settings.mtu)
+        problems = set()
+        try:
+            bridge.ensure_bridge(self._kernel, config, what)
+            if self._settings.masquerade:
+                addresses = [a for n in nodes for a in n.addresses]
+                await self._masquerade.keep(own.cidrs, self._cluster, addresses)
+        except (OSError, CniError, NftError, asyncio.TimeoutError) as problem:
+            problems.add(f"pod network: {problem or type(problem).__name__}")
+        written = await asyncio.to_thread(install.install_conflist, self._settings, [str(c) for c in own.cidrs])
         if written:
             log.info("pod network %s is ready on %s", ", ".join(map(str, own.cidrs)), self._settings.bridge)
+        return problems
 
     def _on_node(self, old: Obj | None, new: Obj | None) -> None:
         # Status heartbeats change Nodes all the time; only what the network is made of matters.
@@ -84,6 +93,7 @@ class NodeNetworking:
     async def close(self) -> None:
         """Routes stay: pods keep talking while their node's daemon restarts."""
         self._kernel.close()
+        self._masquerade.close()
 
 
 def prepare(node: bool) -> None:

@@ -55,9 +55,7 @@ def changes(present: Iterable[Route], goal: Iterable[Route]) -> Changes:
     places = {(r.destination, r.metric) for r in want.values()}
     return Changes(
         set=tuple(r for key, r in want.items() if key not in have),
-        delete=tuple(
-            r for key, r in have.items() if key not in want and (r.destination, r.metric) not in places
-        ),
+        delete=tuple(r for key, r in have.items() if key not in want and (r.destination, r.metric) not in places),
     )
 
 

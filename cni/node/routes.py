@@ -15,9 +15,7 @@ def apply(kernel: Netlink, goal: Iterable[Route]) -> list[NetlinkError]:
     """Set what is missing, delete what is not wanted; one refused route keeps no other from being set."""
     change = plan.changes(kernel.routes(protocol=plan.PROTOCOL), goal)
     refused: list[NetlinkError] = []
-    for request in [routes.replace_route(r) for r in change.set] + [
-        routes.delete_route(r) for r in change.delete
-    ]:
+    for request in [routes.replace_route(r) for r in change.set] + [routes.delete_route(r) for r in change.delete]:
         try:
             kernel.do(request)
             log.info("%s", request.asked)

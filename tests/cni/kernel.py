@@ -82,6 +82,4 @@ def ask(namespace: Path, address: str, port: int = 7, timeout: float = 3.0) -> s
 
 
 def address_of(result: dict[str, Any], version: int = 4) -> str:
-    return next(
-        ip["address"].split("/")[0] for ip in result["ips"] if (":" in ip["address"]) == (version == 6)
-    )
+    return next(ip["address"].split("/")[0] for ip in result["ips"] if (":" in ip["address"]) == (version == 6))

@@ -78,9 +78,7 @@ class World:
 
     def ports(self) -> set[str]:
         with Netlink(self.node) as node:
-            return {
-                link.name for link in node.links() if link.kind == "veth" and not link.name.startswith("gone")
-            }
+            return {link.name for link in node.links() if link.kind == "veth" and not link.name.startswith("gone")}
 
 
 @pytest.fixture(params=["daemon", "alone", "debian"])

@@ -72,9 +72,7 @@ def test_sets_that_overlap_or_mix_families_are_refused() -> None:
     strategies.integers(6, 14),
     strategies.integers(1, 14),
 )
-def test_a_walk_visits_each_address_once_and_the_last_one_last(
-    last: int, low: int, high: int, gateway: int
-) -> None:
+def test_a_walk_visits_each_address_once_and_the_last_one_last(last: int, low: int, high: int, gateway: int) -> None:
     one = ranges.parse_range(
         {
             "subnet": "10.0.0.0/28",

@@ -79,9 +79,7 @@ def test_the_extract_survives_odd_nodes() -> None:
     full = {
         "metadata": {"name": "n"},
         "spec": {"podCIDR": "10.0.0.0/24"},
-        "status": {
-            "addresses": [{"type": "Hostname", "address": "n"}, {"type": "InternalIP", "address": "10.9.9.9"}]
-        },
+        "status": {"addresses": [{"type": "Hostname", "address": "n"}, {"type": "InternalIP", "address": "10.9.9.9"}]},
     }
     assert extract(full) == node("n", ["10.0.0.0/24"], ["10.9.9.9"])
     assert extract({"metadata": {"name": "n"}}) == node("n", [], [])
@@ -125,9 +123,7 @@ def test_an_ipam_result_that_makes_no_sense_is_refused() -> None:
 
 
 def test_addresses_that_must_make_way() -> None:
-    present = [
-        ip_interface(t) for t in ("10.1.0.1/24", "10.2.0.1/24", "fd01::1/64", "fd02::1/64", "fe80::1/64")
-    ]
+    present = [ip_interface(t) for t in ("10.1.0.1/24", "10.2.0.1/24", "fd01::1/64", "fd02::1/64", "fe80::1/64")]
     assert bridge_plan.conflicting(ip_interface("10.1.0.1/24"), present) == [ip_interface("10.2.0.1/24")]
     assert bridge_plan.conflicting(ip_interface("fd01::9/64"), present) == [ip_interface("fd01::1/64")]
 

@@ -40,18 +40,14 @@ class Netlink:
 
     def __init__(self, namespace: netns.Namespace | None = None, timeout: float = 10.0) -> None:
         arguments = (socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-        self._socket = (
-            netns.open_socket(namespace, *arguments) if namespace is not None else socket.socket(*arguments)
-        )
+        self._socket = netns.open_socket(namespace, *arguments) if namespace is not None else socket.socket(*arguments)
         self._lock = threading.Lock()
         self._sequence = 0
         for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
             self._socket.setsockopt(SOL_NETLINK, option, 1)
         # SO_RCVTIMEO instead of settimeout: the latter makes every receive a poll and a read.
         whole, part = divmod(timeout, 1)
-        self._socket.setsockopt(
-            socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", int(whole), int(part * 1e6))
-        )
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", int(whole), int(part * 1e6)))
         self._socket.bind((0, 0))
 
     def close(self) -> None:
@@ -116,9 +112,7 @@ class Netlink:
         found = self.dump(routes.dump_addresses(), routes.parse_address)
         return [a for a in found if link in (0, a.index)]
 
-    def routes(
-        self, version: int = 0, protocol: int | None = None, table: int = routes.MAIN_TABLE
-    ) -> list[Route]:
+    def routes(self, version: int = 0, protocol: int | None = None, table: int = routes.MAIN_TABLE) -> list[Route]:
         """Routes of one table, of one IP version (0: both), and of one protocol number when given."""
         found = self.dump(routes.dump_routes(version), routes.parse_route)
         return [r for r in found if r and r.table == table and protocol in (None, r.protocol)]

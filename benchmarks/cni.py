@@ -1,0 +1,181 @@
+"""CNI ADD and DEL: ours (daemon, and alone) beside Debian's Go bridge + host-local, in turns in one run.
+
+    python -m benchmarks.cni [--rounds 30] [--parallel 20]
+
+Needs root. A call is: start the executable, configuration on standard input, read the answer, wait for its
+end. The floor is the start of a program that does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+
+from apimachinery.kit import netns
+from apimachinery.kit.netlink import Netlink
+from cni import install
+from cni.daemon import Daemon
+
+DEBIAN = Path("/usr/lib/cni")
+Call = Callable[[str, str, Path], float]
+
+
+def call(binary: Path, config: bytes, command: str, container: str, pod: Path) -> float:
+    """Milliseconds of one call; a failure ends the benchmark."""
+    environment = {
+        "CNI_COMMAND": command,
+        "CNI_CONTAINERID": container,
+        "CNI_NETNS": str(pod),
+        "CNI_IFNAME": "eth0",
+        "CNI_PATH": str(binary.parent),
+        "PATH": "/usr/bin:/bin",
+    }
+    began = time.perf_counter()
+    done = subprocess.run([str(binary)], input=config, env=environment, capture_output=True, timeout=60, check=False)
+    took = (time.perf_counter() - began) * 1e3
+    if done.returncode:
+        raise SystemExit(f"{binary} {command}: {done.stdout.decode()} {done.stderr.decode()}")
+    return took
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def show(label: str, values: Sequence[float]) -> None:
+    middle = statistics.median(values)
+    print(f"{label:<44}{middle:9.2f}{percentile(values, 0.99):9.2f}{min(values):9.2f}   n={len(values)}")
+
+
+@contextlib.contextmanager
+def pods(count: int) -> Iterator[list[Path]]:
+    made: list[Path] = []
+    try:
+        for number in range(count):
+            made.append(netns.create(f"whbench{os.getpid()}p{number}"))
+        yield made
+    finally:
+        for path in made:
+            netns.delete(path.name)
+
+
+def one_by_one(ways: dict[str, Call], every: list[Path], rounds: int) -> None:
+    times: dict[tuple[str, str], list[float]] = {}
+    for number in range(rounds):
+        for name, way in ways.items():
+            for command in ("ADD", "DEL"):
+                took = way(command, f"one{number}", every[0])
+                times.setdefault((name, command), []).append(took)
+            settle(every[:1])
+    for command in ("ADD", "DEL"):
+        for name in ways:
+            show(f"{command} one by one, {name}", times[name, command])
+
+
+def in_parallel(ways: dict[str, Call], every: list[Path], rounds: int) -> None:
+    times: dict[tuple[str, str], list[float]] = {}
+    walls: dict[tuple[str, str], list[float]] = {}
+    with ThreadPoolExecutor(len(every)) as crowd:
+        for number in range(rounds):
+            for name, way in ways.items():
+                for command in ("ADD", "DEL"):
+                    began = time.perf_counter()
+                    futures = [crowd.submit(way, command, f"par{number}x{n}", p) for n, p in enumerate(every)]
+                    times.setdefault((name, command), []).extend(f.result() for f in futures)
+                    walls.setdefault((name, command), []).append((time.perf_counter() - began) * 1e3)
+                settle(every)
+    for command in ("ADD", "DEL"):
+        for name in ways:
+            show(f"{command} {len(every)} at once, each, {name}", times[name, command])
+            show(f"{command} {len(every)} at once, all, {name}", walls[name, command])
+
+
+def settle(every: Sequence[Path]) -> None:
+    """Wait until no interface is left, so that no way pays for what another left to be freed."""
+    deadline = time.monotonic() + 10
+    for path in every:
+        with Netlink(path) as pod:
+            while any(link.kind == "veth" for link in pod.links()):
+                if time.monotonic() > deadline:
+                    raise SystemExit(f"{path} keeps its interface")
+                time.sleep(0.005)
+
+
+def floor(rounds: int) -> None:
+    taken = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        subprocess.run(["/bin/true"], input=b"", capture_output=True, timeout=60, check=True)
+        taken.append((time.perf_counter() - began) * 1e3)
+    show("floor: /bin/true", taken)
+
+
+def config_of(kind: str, base: Path, socket: Path | None) -> bytes:
+    given: dict[str, Any] = {
+        "cniVersion": "1.0.0",
+        "name": f"bench-{kind}",
+        "type": "bridge",
+        "bridge": f"whb{kind}",
+        "isDefaultGateway": True,
+        "hairpinMode": True,
+        "ipam": {"type": "host-local", "dataDir": str(base / "data"), "ranges": [[{"subnet": "10.89.0.0/24"}]]},
+    }
+    if socket is not None:
+        given["daemonSocket"] = str(socket)
+    return json.dumps(given).encode()
+
+
+async def compare(base: Path, rounds: int, parallel: int) -> None:
+    install.install_executables(base / "bin")
+    socket = base / "run" / "cni.sock"
+    daemon = Daemon(socket, base / "data")
+    await daemon.start()
+    ours = base / "bin" / "bridge"
+    setups = {
+        "wherry (daemon)": (ours, config_of("d", base, socket)),
+        "wherry (alone)": (ours, config_of("a", base, None)),
+    }
+    if (DEBIAN / "bridge").exists():
+        setups["Go (Debian)"] = (DEBIAN / "bridge", config_of("g", base, None))
+    ways: dict[str, Call] = {
+        name: (lambda command, container, pod, b=binary, c=config: call(b, c, command, container, pod))
+        for name, (binary, config) in setups.items()
+    }
+    try:
+        print(f"{'ms':<44}{'median':>9}{'p99':>9}{'min':>9}")
+        with pods(parallel) as every:
+            await asyncio.to_thread(floor, rounds)
+            await asyncio.to_thread(one_by_one, ways, every, rounds)
+            ways.pop("wherry (alone)")
+            await asyncio.to_thread(in_parallel, ways, every, max(3, rounds // 6))
+    finally:
+        await daemon.stop()
+
+
+@click.command(help="CNI ADD and DEL beside Debian's plugins.")
+@click.option("--rounds", default=30, show_default=True)
+@click.option("--parallel", default=20, show_default=True)
+def main(rounds: int, parallel: int) -> None:
+    node = netns.create(f"whbench{os.getpid()}n")
+    try:
+        with tempfile.TemporaryDirectory(prefix="wherry-bench-") as base:
+            netns.call(node, lambda: asyncio.run(compare(Path(base), rounds, parallel)))
+    finally:
+        netns.delete(node.name)
+
+
+if __name__ == "__main__":
+    main()

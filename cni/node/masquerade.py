@@ -1,0 +1,82 @@
+"""Pods take the node's address when they leave the cluster, and only then: one nftables table per bridge.
+
+    pod -> other pod, node address: unchanged       pod -> anything else: source = the node's outgoing address
+
+Source for what must not be translated: https://kubernetes.io/docs/concepts/cluster-administration/networking/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from apimachinery.kit.netlink.routes import Address, Network
+from apimachinery.kit.nft import Nft
+
+_FAMILY = {4: "ip", 6: "ip6"}
+_TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
+# Multicast is never translated: its answers go to the group.
+_MULTICAST = {4: "224.0.0.0/4", 6: "ff00::/8"}
+
+
+def table_of(bridge: str) -> str:
+    return f"wherry-masquerade-{bridge}"
+
+
+def ruleset(bridge: str, own: Iterable[Network], cluster: Iterable[Network], nodes: Iterable[Address]) -> str:
+    """The whole table as one nft transaction, whether it exists or not. Pure; the same input gives the same
+    text.
+
+    `own` are the node's pod CIDRs: only their traffic is looked at. `cluster` and `nodes` keep their sources.
+    """
+    table = f"inet {table_of(bridge)}"
+    lines = [f"add table {table}", f"delete table {table}", f"table {table} {{"]
+    rules = []
+    networks, addresses, sources = list(cluster), list(nodes), list(own)
+    for version, family in _FAMILY.items():
+        mine = [c for c in sources if c.version == version]
+        if not mine:
+            continue
+        inside = {str(c) for c in [*networks, *mine] if c.version == version}
+        inside |= {str(a) for a in addresses if a.version == version} | {_MULTICAST[version]}
+        lines += [
+            f"  set inside{version} {{",
+            f"    type {_TYPE[version]}; flags interval; auto-merge",
+            f"    elements = {{ {', '.join(sorted(inside))} }}",
+            "  }",
+        ]
+        pods = ", ".join(sorted(map(str, mine)))
+        rules.append(f"    {family} saddr {{ {pods} }} {family} daddr != @inside{version} masquerade")
+    # After the proxy's own chain at srcnat, which may have marked the packet for its kind of translation.
+    lines += ["  chain postrouting {", "    type nat hook postrouting priority srcnat + 10;", *rules, "  }", "}"]
+    return "\n".join(lines) + "\n"
+
+
+class Masquerade:
+    """Keeps the table of one bridge. A change is one transaction; the same wish twice costs nothing."""
+
+    def __init__(self, bridge: str) -> None:
+        self._bridge = bridge
+        self._nft: Nft | None = None
+        self._applied = ""
+
+    async def keep(self, own: Iterable[Network], cluster: Iterable[Network], nodes: Iterable[Address]) -> None:
+        """NftError when the kernel refuses; the next call tries again."""
+        text = ruleset(self._bridge, own, cluster, nodes)
+        if text == self._applied:
+            return
+        if self._nft is None:
+            nft = Nft()
+            try:
+                await nft.open()
+            except BaseException:
+                nft.close()
+                raise
+            self._nft = nft
+        await self._nft.run(text)
+        self._applied = text
+
+    def close(self) -> None:
+        """The rule stays: pods keep talking while the daemon restarts."""
+        if self._nft is not None:
+            self._nft.close()
+            self._nft = None

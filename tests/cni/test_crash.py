@@ -1,0 +1,150 @@
+"""Kill -9 in the middle of a hundred ADDs and DELs: nothing may stay reserved, linked or locked."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from apimachinery.kit import netns
+from apimachinery.kit.netlink import Netlink
+from cni.hostlocal.store import DiskStore, sweep
+from cni.invoke import Attachment, Caller
+from cni.types import CniError
+from tests.cni import kernel
+
+pytestmark = pytest.mark.kernel
+PODS = 50
+
+
+def start(config: Path, node: Path, socket: Path) -> subprocess.Popen[bytes]:
+    """The daemon in a process of its own, inside the node."""
+    argv = [sys.executable, "-m", "cni", "--config", str(config), "--log-level", "warning"]
+    daemon = netns.call(node, lambda: subprocess.Popen(argv))
+    deadline = time.monotonic() + 20
+    while not socket.exists():
+        assert daemon.poll() is None and time.monotonic() < deadline, "the daemon did not start"
+        time.sleep(0.02)
+    return daemon
+
+
+def stop(daemon: subprocess.Popen[bytes]) -> None:
+    daemon.terminate()
+    try:
+        daemon.wait(15)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.wait(5)
+
+
+def veths(node: Path) -> list[str]:
+    with Netlink(node) as kernel_of_node:
+        return [link.name for link in kernel_of_node.links() if link.kind == "veth"]
+
+
+@pytest.mark.parametrize("killed", ["daemon", "executables", "executables without a daemon"])
+def test_kill_nine_in_the_middle_leaks_nothing(tmp_path: Path, killed: str) -> None:
+    settings = {"run_dir": "run", "conf_dir": "conf", "bin_dir": "bin", "data_dir": "data"}
+    config = tmp_path / "cni.yaml"
+    config.write_text(yaml.safe_dump({k: str(tmp_path / v) for k, v in settings.items()}))
+    socket = tmp_path / "run" / "cni.sock"
+    ipam = {"type": "host-local", "dataDir": str(tmp_path / "data"), "subnet": "10.88.9.0/24"}
+    bridge = {"type": "bridge", "bridge": "whtbr0", "isDefaultGateway": True, "ipam": ipam, "daemonSocket": str(socket)}
+    network = {"cniVersion": "1.0.0", "name": "whtnet", "plugins": [bridge]}
+    with kernel.namespaces(1, "n") as (node,), kernel.namespaces(PODS, "p") as pods:
+        daemon = start(config, node, socket)
+        if killed == "executables without a daemon":
+            stop(daemon)
+        try:
+            every = [Attachment(f"c{n}", str(p)) for n, p in enumerate(pods)]
+            caller = Caller([tmp_path / "bin"])
+
+            async def storm() -> list[object]:
+                async def both(number: int, what: Attachment) -> None:
+                    await caller.add(network, what)
+                    if number % 2:
+                        await caller.delete(network, what)
+
+                running = asyncio.gather(*[both(n, a) for n, a in enumerate(every)], return_exceptions=True)
+                await until_some_are_reserved(tmp_path / "data" / "whtnet")
+                if killed == "daemon":
+                    daemon.send_signal(signal.SIGKILL)
+                else:
+                    kill_executables(tmp_path / "bin")
+                return list(await running)
+
+            outcomes = kernel.inside(node, storm)
+            assert any(isinstance(o, CniError) for o in outcomes), "the kill came too late to matter"
+            if killed == "daemon":
+                daemon.wait(5)
+                socket.unlink(missing_ok=True)
+                daemon = start(config, node, socket)
+
+            async def clean() -> None:
+                await asyncio.gather(*[caller.delete(network, a) for a in every])
+                # The whole range is usable again: nothing is held twice, lost or locked.
+                results = await asyncio.gather(*[caller.add(network, a) for a in every])
+                assert len({kernel.address_of(r) for r in results}) == PODS
+                await asyncio.gather(*[caller.delete(network, a) for a in every])
+
+            kernel.inside(node, clean)
+            store = DiskStore(tmp_path / "data", "whtnet")
+            assert store.taken() == {} and store.noted() == set()
+        finally:
+            stop(daemon)
+        assert veths(node) == []
+
+
+def test_a_daemon_frees_at_its_start_what_died_with_the_pods(tmp_path: Path) -> None:
+    """After a reboot or a runtime that never said DEL."""
+    config = tmp_path / "cni.yaml"
+    settings = {"run_dir": "run", "conf_dir": "conf", "bin_dir": "bin", "data_dir": "data"}
+    config.write_text(yaml.safe_dump({k: str(tmp_path / v) for k, v in settings.items()}))
+    socket = tmp_path / "run" / "cni.sock"
+    ipam = {"type": "host-local", "dataDir": str(tmp_path / "data"), "subnet": "10.88.9.0/24"}
+    bridge = {"type": "bridge", "bridge": "whtbr0", "ipam": ipam, "daemonSocket": str(socket)}
+    network = {"cniVersion": "1.0.0", "name": "whtnet", "plugins": [bridge]}
+    with kernel.namespaces(1, "n") as (node,), kernel.namespaces(1, "p") as (stays,):
+        daemon = start(config, node, socket)
+        try:
+            caller = Caller([tmp_path / "bin"])
+            with kernel.namespaces(1, "q") as (goes,):
+                pair = [Attachment("stays", str(stays)), Attachment("goes", str(goes))]
+                results = [kernel.inside(node, lambda a=a: caller.add(network, a)) for a in pair]
+            stop(daemon)
+            daemon = start(config, node, socket)
+            taken = DiskStore(tmp_path / "data", "whtnet").taken()
+            assert set(taken) == {kernel.address_of(results[0])}
+            assert sweep(DiskStore(tmp_path / "data", "whtnet")) == []
+        finally:
+            stop(daemon)
+
+
+async def until_some_are_reserved(directory: Path) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if directory.is_dir() and sum(p.name[0].isdigit() for p in directory.iterdir()) > 5:
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("no ADD got anywhere")
+
+
+def kill_executables(bin_dir: Path) -> None:
+    """Kill those processes this test's calls started: children of ours that run a plugin of this
+    directory.
+    """
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (entry / "cmdline").read_bytes()
+            if parent == os.getpid() and (str(bin_dir).encode() in command or b"cni.main" in command):
+                os.kill(int(entry.name), signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError):
+            continue

@@ -1,0 +1,239 @@
+"""Three nodes with pods: every pod reaches every pod, whatever comes and goes. Nodes are fed by a fake
+informer.
+"""
+
+import asyncio
+import errno
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from ipaddress import ip_interface, ip_network
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from apimachinery.informer import Handler, Informer
+from apimachinery.kit import netns
+from apimachinery.kit.netlink import End, Netlink, Route, links, routes
+from apimachinery.objects import Obj
+from cni import install
+from cni.invoke import Attachment, Caller
+from cni.node import network, plan
+from cni.node.masquerade import ruleset
+from cni.node.network import NodeNetworking
+from cni.settings import Settings
+from tests.cni import kernel
+
+CLUSTER = ("10.244.0.0/16", "fd44::/48")
+
+
+def test_the_masquerade_names_what_stays_inside() -> None:
+    text = ruleset("cni0", [ip_network("10.244.1.0/24")], [ip_network("10.244.0.0/16")], [ip_interface("10.9.0.1").ip])
+    assert "elements = { 10.244.0.0/16, 10.244.1.0/24, 10.9.0.1, 224.0.0.0/4 }" in text
+    assert "ip saddr { 10.244.1.0/24 } ip daddr != @inside4 masquerade" in text
+    assert "ip6" not in text
+
+
+class FakeInformer:
+    """Nodes set by the test; tells handlers as the real one does."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, Obj] = {}
+        self._handlers: list[Handler] = []
+
+    def add_handler(self, handler: Handler) -> None:
+        self._handlers.append(handler)
+
+    def items(self) -> list[Obj]:
+        return list(self._nodes.values())
+
+    async def wait_synced(self) -> None:
+        return
+
+    def put(self, name: str, number: int) -> None:
+        node = {
+            "metadata": {"name": name},
+            "spec": {"podCIDRs": [f"10.244.{number}.0/24", f"fd44:0:0:{number}::/64"]},
+            "status": {
+                "addresses": [{"type": "InternalIP", "address": a} for a in (f"10.99.0.{number}", f"fd99::{number}")]
+            },
+        }
+        old, self._nodes[name] = self._nodes.get(name), node
+        for handler in self._handlers:
+            handler(old, node)
+
+    def remove(self, name: str) -> None:
+        old = self._nodes.pop(name)
+        for handler in self._handlers:
+            handler(old, None)
+
+
+@dataclass
+class Node:
+    number: int
+    path: Path
+    settings: Settings
+    pods: list[tuple[Path, dict[str, Any]]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.settings.node_name
+
+    async def add(self, pod: Path) -> None:
+        conflist = json.loads((self.settings.conf_dir / install.CONFLIST).read_text())
+        caller = Caller([self.settings.bin_dir], ["nsenter", f"--net={self.path}"])
+        result = await caller.add(conflist, Attachment(pod.name, str(pod)))
+        self.pods.append((pod, result))
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[tuple[Path, list[Node], list[Path]]]:
+    """A switch namespace with three nodes and an outside machine on it, all at 10.99.0.0/24; six empty
+    pods.
+    """
+    with ExitStack() as stack:
+        (switch,) = stack.enter_context(kernel.namespaces(1, "s"))
+        paths = stack.enter_context(kernel.namespaces(4, "n"))
+        pods = stack.enter_context(kernel.namespaces(6, "p"))
+        with Netlink(switch) as wire:
+            wire.do(links.add_bridge(End("sw0")))
+            for number, path in enumerate(paths, 1):
+                descriptor = path.open("rb")
+                with descriptor, Netlink(path) as node:
+                    near = End(f"port{number}", master=wire.index("sw0"))
+                    wire.do(links.add_veth(near, End("eth0", namespace=descriptor.fileno())))
+                    node.do(links.change("eth0", up=True))
+                    eth0 = node.index("eth0")
+                    for text in (f"10.99.0.{number}/24", f"fd99::{number}/64"):
+                        node.do(routes.add_address(eth0, ip_interface(text)))
+                    if number < 4:
+                        node.do(routes.add_route(Route(ip_network("0.0.0.0/0"), ip_interface("10.99.0.4").ip, eth0)))
+        nodes = []
+        for number, path in enumerate(paths[:3], 1):
+            base = tmp_path / f"n{number}"
+            given = Settings(
+                f"node{number}", base / "run", base / "conf", base / "bin", base / "data", cluster_cidr=CLUSTER
+            )
+            install.install_executables(given.bin_dir)
+            nodes.append(Node(number, path, given))
+        yield paths[3], nodes, pods
+
+
+def until(what: Callable[[], bool], seconds: float = 10.0) -> float:
+    """Seconds until `what` holds."""
+    began = time.monotonic()
+    while not what():
+        assert time.monotonic() - began < seconds, "it never came true"
+        time.sleep(0.002)
+    return time.monotonic() - began
+
+
+class Running:
+    """One node's networking in a thread inside its namespace."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.informer = FakeInformer()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+
+    def main(self) -> None:
+        netns.call(self.node.path, lambda: asyncio.run(self._main()))
+
+    async def _main(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        network.prepare(node=True)
+        networking = NodeNetworking(self.node.settings, cast(Informer, self.informer))
+        task = asyncio.ensure_future(networking.run())
+        await self._stop.wait()
+        task.cancel()
+        await networking.close()
+
+    def tell(self, what: Callable[[FakeInformer], None]) -> None:
+        until(lambda: self._loop is not None)
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(what, self.informer)
+
+    def stop(self) -> None:
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+    def our_routes(self) -> dict[str, str]:
+        with Netlink(self.node.path) as node:
+            found = node.routes(protocol=plan.PROTOCOL)
+        return {str(r.destination): str(r.gateway) if r.kind == "unicast" else r.kind for r in found}
+
+
+@pytest.mark.kernel
+def test_three_nodes_six_pods(ground: tuple[Path, list[Node], list[Path]]) -> None:
+    outside, nodes, pods = ground
+
+    running = [Running(n) for n in nodes]
+    with ThreadPoolExecutor(3) as threads:
+        futures = [threads.submit(r.main) for r in running]
+        try:
+            _everything(outside, nodes, pods, running)
+        finally:
+            for one in running:
+                one.stop()
+        for future in futures:
+            future.result(20)
+
+
+def _everything(outside: Path, nodes: list[Node], pods: list[Path], running: list[Running]) -> None:
+    for one in running:
+        for node in nodes:
+            one.tell(lambda i, n=node: i.put(n.name, n.number))
+    for one in running:
+        others = [n.number for n in nodes if n is not one.node]
+        goal = {f"10.244.{n}.0/24": f"10.99.0.{n}" for n in others} | {
+            f"fd44:0:0:{n}::/64": f"fd99::{n}" for n in others
+        }
+        goal |= dict.fromkeys(CLUSTER, "unreachable")
+        until(lambda o=one, g=goal: o.our_routes() == g)
+        until(lambda o=one: (o.node.settings.conf_dir / install.CONFLIST).exists())
+    for place, pod in enumerate(pods):
+        asyncio.run(nodes[place % 3].add(pod))
+    _all_pairs(nodes)
+    _to_and_from_outside(outside, nodes)
+    _nodes_come_and_go(running)
+
+
+def _all_pairs(nodes: list[Node]) -> None:
+    """Every pod sees every pod's own address: no translation inside the cluster, and a pod reaches itself."""
+    everyone = [(pod, result) for node in nodes for pod, result in node.pods]
+    for pod, result in everyone:
+        with kernel.echo(pod):
+            for version in (4, 6):
+                target = kernel.address_of(result, version)
+                for other, seen in everyone:
+                    assert kernel.ask(other, target) == kernel.address_of(seen, version)
+                for node in nodes:
+                    assert kernel.ask(node.path, target)
+
+
+def _to_and_from_outside(outside: Path, nodes: list[Node]) -> None:
+    pod, result = nodes[0].pods[0]
+    with kernel.echo(outside):
+        assert kernel.ask(pod, "10.99.0.4") == "10.99.0.1", "leaving the cluster, a pod has its node's address"
+    with kernel.echo(nodes[1].path):
+        assert kernel.ask(pod, "10.99.0.2") == kernel.address_of(result), "a node sees the pod's own address"
+    with pytest.raises(OSError) as refused:
+        kernel.ask(nodes[0].path, "10.244.200.1", timeout=3)
+    assert refused.value.errno == errno.EHOSTUNREACH, "the rest of the cluster's range must not leave by default"
+
+
+def _nodes_come_and_go(running: list[Running]) -> None:
+    one = running[0]
+    one.tell(lambda i: i.put("node9", 9))
+    until(lambda: one.our_routes().get("10.244.9.0/24") == "10.99.0.9")
+    with Netlink(one.node.path) as node:
+        foreign = Route(ip_network("10.244.77.0/24"), ip_interface("10.99.0.7").ip, node.index("eth0"))
+        node.do(routes.add_route(foreign))
+        one.tell(lambda i: i.remove("node9"))
+        until(lambda: "10.244.9.0/24" not in one.our_routes())
+        assert node.route_to(foreign.destination) is not None, "another's route must stay"
