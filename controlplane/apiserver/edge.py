@@ -37,6 +37,10 @@ from controlplane.apiserver.operations import GIT_VERSION
 from controlplane.apiserver.patching import Patches
 from controlplane.apiserver.request import Handler, Obj, Request, User
 from controlplane.apiserver.seam import Edge, Format, Parts, Routes
+from controlplane.apiserver.streams import backend
+from controlplane.apiserver.streams import routes as streams
+from controlplane.apiserver.streams.pods import PodStreams
+from controlplane.apiserver.streams.proxy import Proxies
 from controlplane.apiserver.subresources import routes as subresources
 from controlplane.apiserver.subresources.token import Tokens
 
@@ -92,6 +96,17 @@ def tokens_of(settings: Settings, registry: Registry) -> Tokens | None:
     return Tokens(registry, key, issuer, (issuer,))
 
 
+def streams_of(settings: Settings, registry: Registry, authorize: chain.Chain) -> dict[tuple[str, str, str], Handler]:
+    """Log, exec, attach, port-forward and proxy, through the nodes' agents."""
+    tls = backend.client_context(
+        settings.kubelet_client_cert_file, settings.kubelet_client_key_file, settings.kubelet_ca_file
+    )
+    agents = backend.Agents(lambda name: registry.find(NODE, "", name), tls)
+    # What a pod serves over TLS is judged by nobody here, as upstream's proxy.
+    proxies = Proxies(registry, agents, backend.client_context(None, None, None))
+    return streams.table(PodStreams(registry, agents, authorize), proxies)
+
+
 def issuer_routes(settings: Settings, public: tuple[keys.PublicKey, ...]) -> dict[str, Handler]:
     """OpenID discovery (RFC 8414 shape) and the key set, for verifiers outside the cluster."""
     issuer = settings.service_account_issuer
@@ -125,6 +140,7 @@ def assemble(parts: Parts) -> Edge:
     )
     identity = IdentityReviews(authenticate)
     resources = subresources.table(registry, Patches(), tokens_of(settings, registry), identity)
+    resources |= streams_of(settings, registry, authorize)
     address = f"{settings.advertise_address or settings.bind_host}:{settings.port}"
     paths = document_routes(Discovery(KINDS, address), Documents(KINDS, GIT_VERSION))
     paths |= issuer_routes(settings, tuple(authenticate.tokens.keys.values()))

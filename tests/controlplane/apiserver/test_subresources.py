@@ -47,7 +47,7 @@ def test_binding_refuses_a_dying_pod():
 def test_binding_target_must_be_a_named_node():
     with pytest.raises(errors.InternalError, match=r'target.kind: Unsupported value: "Pod"'):
         binding.check({"target": {"kind": "Pod", "name": "x"}})
-    with pytest.raises(errors.InternalError, match="target.name: Required value"):
+    with pytest.raises(errors.InternalError, match=r"target\.name: Required value"):
         binding.check({"target": {"kind": "Node", "name": ""}})
 
 

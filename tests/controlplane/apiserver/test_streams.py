@@ -1,0 +1,256 @@
+"""The streams over real sockets: a client, the server's own HTTP listener, and an agent that behaves or does not."""
+
+import asyncio
+import contextlib
+
+from apimachinery.errors import ApiError
+from apimachinery.kinds import POD
+from controlplane.apiserver.http.listener import Listener
+from controlplane.apiserver.pipeline import status_response
+from controlplane.apiserver.request import Decision
+from controlplane.apiserver.streams import backend
+from controlplane.apiserver.streams.pods import PodStreams
+
+UPGRADE = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n"
+)
+
+
+class Registry:
+    def get(self, kind, namespace, name):
+        assert kind is POD
+        spec = {"nodeName": "n1", "containers": [{"name": "c"}]}
+        return {"metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+class Agent:
+    """Answers one connection with `behave(head, reader, writer)` and tells when that is over."""
+
+    def __init__(self, behave):
+        self.behave = behave
+        self.head = ""
+        self.over = asyncio.Event()
+
+    async def __aenter__(self):
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self.server.close()
+        await self.server.wait_closed()
+
+    async def _serve(self, reader, writer):
+        try:
+            self.head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            await self.behave(reader, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+            self.over.set()
+
+
+@contextlib.asynccontextmanager
+async def serving(agent_port, allowed=True):
+    async def authorize(user, wanted):
+        authorize.asked.append(wanted)
+        return Decision(allowed)
+
+    authorize.asked = []
+    status = {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}
+    status["daemonEndpoints"] = {"kubeletEndpoint": {"Port": agent_port}}
+    agents = backend.Agents(lambda name: {"metadata": {"name": name}, "status": status}, None)
+    pods = PodStreams(Registry(), agents, authorize)
+
+    async def pipeline(request):
+        try:
+            return await getattr(pods, request.subresource)(request)
+        except ApiError as error:
+            return status_response(error)
+
+    listener = Listener("127.0.0.1", 0, None, pipeline)
+    await listener.start(1)
+    listener.asked = authorize.asked
+    try:
+        yield listener
+    finally:
+        await listener.stop()
+
+
+async def ask(port, path, method="GET", headers=""):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"{method} /api/v1/namespaces/ns/pods/p/{path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).decode()
+    return head, reader, writer
+
+
+def run(scenario):
+    asyncio.run(asyncio.wait_for(scenario, 20))
+
+
+async def settled():
+    """Wait until nothing but this test runs on the loop."""
+    for _ in range(100):
+        if len(asyncio.all_tasks()) <= 2:
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+def test_log_is_streamed_as_it_comes():
+    async def scenario():
+        more = asyncio.Event()
+
+        async def behave(reader, writer):
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n"
+            )
+            await more.wait()
+            writer.write(b"4\r\ntwo\n\r\n0\r\n\r\n")
+
+        async with Agent(behave) as agent, serving(agent.port) as server:
+            head, reader, writer = await ask(server.port, "log?follow=true&tailLines=3")
+            assert head.startswith("HTTP/1.1 200")
+            assert b"one" in await asyncio.wait_for(reader.readuntil(b"one\n"), 5)
+            more.set()
+            assert b"two" in await asyncio.wait_for(reader.readuntil(b"two\n"), 5)
+            assert agent.head.startswith("GET /containerLogs/ns/p/c?follow=true&tailLines=3 HTTP/1.1\r\n")
+            writer.close()
+
+    run(scenario())
+
+
+def test_agent_is_let_go_when_the_reader_of_a_log_leaves():
+    async def scenario():
+        async def behave(reader, writer):
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nx\n\r\n")
+            await reader.read()  # returns when the server hangs up
+
+        async with Agent(behave) as agent, serving(agent.port) as server:
+            _, reader, writer = await ask(server.port, "log?follow=true")
+            await reader.readuntil(b"x\n")
+            writer.close()
+            await asyncio.wait_for(agent.over.wait(), 5)
+
+    run(scenario())
+
+
+def test_refusals_of_the_agent_reach_the_client():
+    async def scenario():
+        async def behave(reader, writer):
+            text = b'container "c" in pod "p" is waiting to start: ContainerCreating'
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
+
+        async with Agent(behave) as agent, serving(agent.port) as server:
+            head, reader, writer = await ask(server.port, "log")
+            assert head.startswith("HTTP/1.1 400")
+            assert b"is waiting to start" in await reader.readuntil(b'"code":')
+            writer.close()
+
+    run(scenario())
+
+
+def test_agent_that_does_not_listen():
+    async def scenario():
+        async with Agent(None) as agent:
+            port = agent.port
+        async with serving(port) as server:
+            head, reader, writer = await ask(server.port, "exec?command=a", headers=UPGRADE)
+            assert head.startswith("HTTP/1.1 500")
+            assert b"connection refused" in await reader.readuntil(b'"code":')
+            writer.close()
+
+    run(scenario())
+
+
+async def echo(reader, writer):
+    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+    while piece := await reader.read(65536):
+        writer.write(piece)
+        await writer.drain()
+
+
+def test_exec_carries_bytes_both_ways_untouched():
+    async def scenario():
+        async with Agent(echo) as agent, serving(agent.port) as server:
+            head, reader, writer = await ask(server.port, "exec?command=cat&stdin=1", headers=UPGRADE)
+            assert head.startswith("HTTP/1.1 101")
+            assert await reader.readexactly(5) == b"hello"
+            payload = bytes(range(256)) * 4096
+
+            async def send():
+                writer.write(payload)
+                await writer.drain()
+
+            sending = asyncio.ensure_future(send())
+            assert await asyncio.wait_for(reader.readexactly(len(payload)), 10) == payload
+            await sending
+            assert "Sec-WebSocket-Protocol: v5.channel.k8s.io" in agent.head
+            assert agent.head.startswith("GET /exec/ns/p/c?input=1&command=cat ")
+            assert [wanted.verb for wanted in server.asked] == ["create"]
+            writer.close()
+            await asyncio.wait_for(agent.over.wait(), 5)
+        assert await settled()
+
+    run(scenario())
+
+
+def test_client_is_let_go_when_the_agent_dies():
+    async def scenario():
+        async def behave(reader, writer):
+            writer.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\nlast words")
+            await writer.drain()
+
+        async with Agent(behave) as agent, serving(agent.port) as server:
+            _, reader, _ = await ask(server.port, "attach", "POST", UPGRADE)
+            assert await asyncio.wait_for(reader.read(), 5) == b"last words"
+        assert await settled()
+
+    run(scenario())
+
+
+def test_slow_reader_slows_the_writer():
+    async def scenario():
+        sent = 0
+
+        async def behave(reader, writer):
+            nonlocal sent
+            writer.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+            for _ in range(2000):
+                writer.write(b"x" * 65536)
+                await writer.drain()
+                sent += 65536
+
+        async with Agent(behave) as agent, serving(agent.port) as server:
+            _, _, writer = await ask(server.port, "exec?command=yes", headers=UPGRADE)
+            before = -1
+            while before != sent:  # until the writer stands still
+                before = sent
+                await asyncio.sleep(0.3)
+            assert sent < 2000 * 65536
+            writer.transport.abort()
+            await asyncio.wait_for(agent.over.wait(), 5)
+
+    run(scenario())
+
+
+def test_websocket_needs_the_right_to_create():
+    async def scenario():
+        async with serving(1, allowed=False) as server:
+            head, reader, writer = await ask(server.port, "exec?command=a", headers=UPGRADE)
+            assert head.startswith("HTTP/1.1 403")
+            assert b'cannot create resource \\"pods/exec\\"' in await reader.readuntil(b'"code":')
+            writer.close()
+
+    run(scenario())
+
+
+def test_request_without_an_upgrade():
+    async def scenario():
+        async with serving(1) as server:
+            head, _, writer = await ask(server.port, "exec?command=a", "POST")
+            assert head.startswith("HTTP/1.1 400")
+            writer.close()
+
+    run(scenario())
