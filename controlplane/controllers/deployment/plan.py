@@ -54,6 +54,7 @@ class _Draft:
     deployment: Obj
     sets: dict[str, Obj]
     conditions: list[Obj]
+    now: datetime
     new: str = ""
     created: str = ""
     events: dict[str, Event] = field(default_factory=dict)
@@ -88,32 +89,32 @@ def plan(deployment: Obj, sets: Sequence[Obj], old_pods: bool, now: datetime) ->
     Recreate).
     """
     conditions = list((deployment.get("status") or {}).get("conditions") or ())
-    draft = _Draft(deployment, {name(s): s for s in sets}, conditions)
+    draft = _Draft(deployment, {name(s): s for s in sets}, conditions, now)
     if is_deleting(deployment):
         found = revisions.find_new(deployment, sets)
         draft.new = name(found) if found else ""
-        return _finish(draft, sets, now)
+        return _finish(draft, sets)
     paused = states.paused_conditions(deployment, now)
     if paused is not None:
         draft.conditions = paused
     if deployment["spec"].get("paused"):
-        _adopt_new(draft, sets, now, create=False)
+        _adopt_new(draft, sets, create=False)
         _scale(draft)
         _clean(draft, sets)
     elif sizes.is_scaling(deployment, sets):
-        _adopt_new(draft, sets, now, create=False)
+        _adopt_new(draft, sets, create=False)
         _scale(draft)
     elif sizes.is_rolling(deployment):
-        _adopt_new(draft, sets, now, create=True)
+        _adopt_new(draft, sets, create=True)
         _roll(draft, sets)
     else:
-        _recreate(draft, sets, old_pods, now)
-    return _finish(draft, sets, now)
+        _recreate(draft, sets, old_pods)
+    return _finish(draft, sets)
 
 
-def _adopt_new(draft: _Draft, sets: Sequence[Obj], now: datetime, create: bool) -> None:
+def _adopt_new(draft: _Draft, sets: Sequence[Obj], create: bool) -> None:
     """Find (or make) the set of the present template and give it its revision."""
-    deployment = draft.deployment
+    deployment, now = draft.deployment, draft.now
     found = revisions.find_new(deployment, sets)
     highest = max((revisions.revision(s) for s in sets if s is not found), default=0)
     has_deadline = states.deadline(deployment) is not None
@@ -171,15 +172,15 @@ def _roll(draft: _Draft, sets: Sequence[Obj]) -> None:
         _clean(draft, sets)
 
 
-def _recreate(draft: _Draft, sets: Sequence[Obj], old_pods: bool, now: datetime) -> None:
+def _recreate(draft: _Draft, sets: Sequence[Obj], old_pods: bool) -> None:
     """All old pods go before the first new one comes."""
-    _adopt_new(draft, sets, now, create=False)
+    _adopt_new(draft, sets, create=False)
     running = [s for s in draft.old() if replicas(s) > 0]
     for replica_set in running:
         draft.resize(name(replica_set), 0)
     if running or old_pods:
         return
-    _adopt_new(draft, sets, now, create=True)
+    _adopt_new(draft, sets, create=True)
     draft.resize(draft.new, replicas(draft.deployment))
     _clean(draft, sets)
 
@@ -188,7 +189,7 @@ def _clean(draft: _Draft, sets: Sequence[Obj]) -> None:
     """Forget the oldest revisions beyond the limit, once the rollout is complete."""
     deployment = draft.deployment
     if not deployment["spec"].get("paused") and not states.is_complete(
-        deployment, states.counted(deployment, draft.new_set(), sets, (), datetime.min)
+        deployment, states.counted(deployment, draft.new_set(), sets, (), draft.now)
     ):
         return
     limit = deployment["spec"].get("revisionHistoryLimit")
@@ -204,8 +205,8 @@ def _clean(draft: _Draft, sets: Sequence[Obj]) -> None:
             draft.deletes.append(replica_set)
 
 
-def _finish(draft: _Draft, sets: Sequence[Obj], now: datetime) -> Plan:
-    deployment = draft.deployment
+def _finish(draft: _Draft, sets: Sequence[Obj]) -> Plan:
+    deployment, now = draft.deployment, draft.now
     before = {name(s): s for s in sets}
     new = draft.new_set()
     visible = list(sets) if not draft.created else [*sets, draft.sets[draft.created]]
