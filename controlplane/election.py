@@ -132,9 +132,7 @@ class Election:
                 last = time.monotonic()
             elif time.monotonic() - last > self._settings.renew_deadline:
                 self.leading = False
-                raise LeadershipLost(
-                    f"lease {self._name} not renewed for {self._settings.renew_deadline:g} s"
-                )
+                raise LeadershipLost(f"lease {self._name} not renewed for {self._settings.renew_deadline:g} s")
 
     async def _try(self) -> bool:
         try:

@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from controlplane.controllers.context import Context, Loop
 from controlplane.controllers.deployment.controller import DeploymentController
 from controlplane.controllers.endpointslice.controller import EndpointSliceController
+from controlplane.controllers.garbage.controller import GarbageCollector
+from controlplane.controllers.namespaces import NamespaceController
 from controlplane.controllers.node_ipam import NodeIPAMController
 from controlplane.controllers.nodelifecycle.controller import NodeLifecycleController
 from controlplane.controllers.nodelifecycle.eviction import TaintEvictionController
+from controlplane.controllers.pod_gc import PodGCController
 from controlplane.controllers.replicaset.controller import ReplicaSetController
 from controlplane.controllers.service_accounts import RootCAPublisher, ServiceAccountController
 
@@ -22,6 +25,10 @@ REGISTRY: tuple[tuple[str, Callable[[Context], Loop]], ...] = (
     ("deployment-controller", DeploymentController),
     ("replicaset-controller", ReplicaSetController),
     ("endpointslice-controller", EndpointSliceController),
+    ("namespace-controller", NamespaceController),
+    ("pod-garbage-collector-controller", PodGCController),
+    # Last, so that it shares the informers the others asked for.
+    ("garbage-collector-controller", GarbageCollector),
 )
 
 

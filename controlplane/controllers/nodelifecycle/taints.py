@@ -41,7 +41,9 @@ def no_schedule(node: Obj) -> set[str]:
 
 
 def no_execute(node: Obj) -> str | None:
-    """Key of the NoExecute taint the node's readiness asks for, or None for a ready node."""
+    """Key of the NoExecute taint the node's readiness asks for; None for one that is ready or never said."""
+    if podstate.condition(node, "Ready") is None:
+        return None
     return {"False": names.NOT_READY, "Unknown": names.UNREACHABLE}.get(ready_status(node))
 
 
