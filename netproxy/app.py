@@ -148,9 +148,7 @@ class _Parts:
 
     def _synced(self) -> None:
         self._health.synced()
-        self._lifecycle.spawn(
-            "health check node ports", self._node_ports.update(local_counts(self._tracker.routes))
-        )
+        self._lifecycle.spawn("health check node ports", self._node_ports.update(local_counts(self._tracker.routes)))
 
     async def _remove_other_modes(self) -> None:
         await self._proxier.wait_synced()

@@ -35,29 +35,21 @@ _PROGRAMMING = (
 
 SYNC = histogram("kubeproxy_sync_proxy_rules_duration_seconds", "One sync of the rules", ("ip_family",))
 FULL_SYNC = histogram("kubeproxy_sync_full_proxy_rules_duration_seconds", "One full sync", ("ip_family",))
-PARTIAL_SYNC = histogram(
-    "kubeproxy_sync_partial_proxy_rules_duration_seconds", "One sync of changes", ("ip_family",)
-)
+PARTIAL_SYNC = histogram("kubeproxy_sync_partial_proxy_rules_duration_seconds", "One sync of changes", ("ip_family",))
 PROGRAMMING = histogram(
     "kubeproxy_network_programming_duration_seconds",
     "From a pod's change, as its EndpointSlice tells it, to the rules",
     ("ip_family",),
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, *_PROGRAMMING),
 )
-LAST_SYNC = gauge(
-    "kubeproxy_sync_proxy_rules_last_timestamp_seconds", "When a sync last succeeded", ("ip_family",)
-)
+LAST_SYNC = gauge("kubeproxy_sync_proxy_rules_last_timestamp_seconds", "When a sync last succeeded", ("ip_family",))
 LAST_QUEUED = gauge(
     "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds",
     "When a sync was last asked for",
     ("ip_family",),
 )
-SERVICE_CHANGES = counter(
-    "kubeproxy_sync_proxy_rules_service_changes", "Service changes seen", ("ip_family",)
-)
-ENDPOINT_CHANGES = counter(
-    "kubeproxy_sync_proxy_rules_endpoint_changes", "Endpoint changes seen", ("ip_family",)
-)
+SERVICE_CHANGES = counter("kubeproxy_sync_proxy_rules_service_changes", "Service changes seen", ("ip_family",))
+ENDPOINT_CHANGES = counter("kubeproxy_sync_proxy_rules_endpoint_changes", "Endpoint changes seen", ("ip_family",))
 NO_LOCAL_ENDPOINTS = gauge(
     "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
     "Service ports with a Local policy and no endpoint here",

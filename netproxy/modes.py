@@ -52,9 +52,7 @@ def mode_names() -> tuple[str, ...]:
     return tuple(name for name, _ in MODES)
 
 
-def make(
-    name: str, grounds: tuple[Ground, ...], netns: Path | None = None, iptables_backend: str = ""
-) -> Mode:
+def make(name: str, grounds: tuple[Ground, ...], netns: Path | None = None, iptables_backend: str = "") -> Mode:
     """The mode called `name`, working in the namespace `netns`; raises ValueError with the known names."""
     for known, build in MODES:
         if known == name:

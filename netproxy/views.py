@@ -114,9 +114,7 @@ def slice_endpoints(endpoint_slice: Obj) -> SliceView:
         if number is None:
             continue
         identity = (port.get("name") or "", port.get("protocol") or "TCP")
-        endpoints = (
-            _endpoint(e, number) for e in endpoint_slice.get("endpoints") or () if e.get("addresses")
-        )
+        endpoints = (_endpoint(e, number) for e in endpoint_slice.get("endpoints") or () if e.get("addresses"))
         result[identity] = (*result.get(identity, ()), *endpoints)
     return result
 

@@ -112,9 +112,7 @@ def _new_context() -> Any:
         raise NftError(f"libnftables cannot be loaded ({error}): install the package libnftables1") from error
     code, _, err = context.cmd("list tables")
     if code != 0:
-        raise NftError(
-            f"the kernel's nftables cannot be used: {str(err).strip()} (root and nf_tables are needed)"
-        )
+        raise NftError(f"the kernel's nftables cannot be used: {str(err).strip()} (root and nf_tables are needed)")
     return context
 
 

@@ -86,9 +86,7 @@ class IptablesMode:
                     return False
         return True
 
-    def _claim(
-        self, ledgers: Mapping[Family, Ledger[Key, Value]], routes: Mapping[PortKey, Route | None]
-    ) -> None:
+    def _claim(self, ledgers: Mapping[Family, Ledger[Key, Value]], routes: Mapping[PortKey, Route | None]) -> None:
         for key, route in routes.items():
             if key.family in ledgers:
                 pieces = plan(route, self._grounds[key.family]) if route else ()

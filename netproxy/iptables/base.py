@@ -34,9 +34,7 @@ def _jump(table: str, chain: str, match: str, comment: str, target: str) -> Jump
 JUMPS = (
     _jump("filter", "INPUT", "", "kubernetes health check service ports", "KUBE-NODEPORTS"),
     _jump("filter", "INPUT", _NEW, "kubernetes externally-visible service portals", "KUBE-EXTERNAL-SERVICES"),
-    _jump(
-        "filter", "FORWARD", _NEW, "kubernetes externally-visible service portals", "KUBE-EXTERNAL-SERVICES"
-    ),
+    _jump("filter", "FORWARD", _NEW, "kubernetes externally-visible service portals", "KUBE-EXTERNAL-SERVICES"),
     _jump("filter", "FORWARD", _NEW, "kubernetes service portals", "KUBE-SERVICES"),
     _jump("filter", "OUTPUT", _NEW, "kubernetes service portals", "KUBE-SERVICES"),
     _jump("filter", "FORWARD", "", "kubernetes forwarding rules", "KUBE-FORWARD"),
@@ -79,8 +77,7 @@ def chains(ground: Ground) -> dict[str, dict[str, tuple[str, ...]]]:
             "KUBE-POSTROUTING": (
                 f"-m mark ! --mark {mark:#x}/{mark:#x} -j RETURN",
                 f"-j MARK --set-xmark {mark:#x}/0x0",
-                '-m comment --comment "kubernetes service traffic requiring SNAT" '
-                "-j MASQUERADE --random-fully",
+                '-m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully',
             ),
         },
     }

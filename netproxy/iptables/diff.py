@@ -63,9 +63,7 @@ def remove_all(present: Mapping[str, Iterable[str]], ground: Ground) -> str:
     """Empty and delete every chain of ours that `present` names; the jumps to them must be gone already."""
     text = ""
     for table, fixed in base.chains(ground).items():
-        ours = sorted(
-            c for c in present.get(table, ()) if c in fixed or c.startswith(base.SERVICE_CHAIN_PREFIXES)
-        )
+        ours = sorted(c for c in present.get(table, ()) if c in fixed or c.startswith(base.SERVICE_CHAIN_PREFIXES))
         if ours:
             lines = [f"*{table}", *(f":{c} - [0:0]" for c in ours), *(f"-X {c}" for c in ours), "COMMIT", ""]
             text += "\n".join(lines)

@@ -114,9 +114,7 @@ def _spreads(route: Route, ground: Ground) -> Iterator[Piece]:
     external = port.externally_accessible
     used: set[Backend] = set()
     if route.cluster and (not port.internal_local or external):
-        yield _spread(
-            names.cluster_chain(port.key), route, route.cluster, ground, own=not port.internal_local
-        )
+        yield _spread(names.cluster_chain(port.key), route, route.cluster, ground, own=not port.internal_local)
         used.update(route.cluster)
     if route.local and (port.internal_local or (port.external_local and external)):
         yield _spread(names.local_chain(port.key), route, route.local, ground, own=port.internal_local)
@@ -161,8 +159,7 @@ def _endpoint(route: Route, backend: Backend) -> Piece:
     remember = f"-m recent --name {chain} --set " if route.port.affinity_seconds else ""
     return Key("nat", chain), (
         f"-s {backend.ip}/{prefix} {_comment(route)} -j KUBE-MARK-MASQ",
-        f"-p {protocol} {_comment(route)} {remember}-m {protocol} "
-        f"-j DNAT --to-destination {names.address(backend)}",
+        f"-p {protocol} {_comment(route)} {remember}-m {protocol} -j DNAT --to-destination {names.address(backend)}",
     )
 
 

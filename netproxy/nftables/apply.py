@@ -78,9 +78,7 @@ class NftablesMode:
     def close(self) -> None:
         self._nft.close()
 
-    def _claim(
-        self, ledgers: Mapping[Family, Ledger[Key, Value]], routes: Mapping[PortKey, Route | None]
-    ) -> None:
+    def _claim(self, ledgers: Mapping[Family, Ledger[Key, Value]], routes: Mapping[PortKey, Route | None]) -> None:
         for key, route in routes.items():
             if key.family in ledgers:
                 pieces = plan(route, self._grounds[key.family]) if route else ()

@@ -88,8 +88,7 @@ def chains(ground: Ground) -> dict[str, tuple[str, ...]]:
         "service-dispatch": tuple(dispatch),
         "masquerading": (
             f"meta mark & {mark:#x} != 0 meta mark set meta mark ^ {mark:#x} masquerade fully-random",
-            f"ct status dnat {word} saddr . {word} daddr . meta l4proto . th dport @hairpin "
-            "masquerade fully-random",
+            f"ct status dnat {word} saddr . {word} daddr . meta l4proto . th dport @hairpin masquerade fully-random",
         ),
     }
 
@@ -110,9 +109,7 @@ def node_port_match(ground: Ground) -> str:
     """
     word = ip_word(ground.family)
     if ground.node_port_cidrs:
-        return (
-            f"fib daddr type local {word} daddr {source_set(ground.node_port_cidrs)} {_not_loopback(ground)}"
-        )
+        return f"fib daddr type local {word} daddr {source_set(ground.node_port_cidrs)} {_not_loopback(ground)}"
     if ground.node_ips:
         return f"{word} daddr {source_set(ground.node_ips)}"
     return f"fib daddr type local {_not_loopback(ground)}"

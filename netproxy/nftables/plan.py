@@ -105,9 +105,7 @@ def _refusal(route: Route) -> str:
 _MARK = f"meta mark set meta mark | {names.MASQUERADE_MARK:#x}"
 
 
-def _flat(
-    verdicts: str, where: str, chain: str, route: Route, backends: Sequence[Backend]
-) -> Iterator[Piece]:
+def _flat(verdicts: str, where: str, chain: str, route: Route, backends: Sequence[Backend]) -> Iterator[Piece]:
     protocol = route.port.key.protocol.lower()
     of_node_port = verdicts == "node-ports"
     targets = names.nft_node_port_endpoints(protocol) if of_node_port else names.nft_endpoints(protocol)
@@ -145,9 +143,7 @@ def _with_fallback(base: str, targets: str, count: int) -> Value:
     return fallback if count == 1 else (f"{base} {count} map @{targets}", *fallback)
 
 
-def _chain_of_its_own(
-    chain: str, route: Route, backends: Sequence[Backend], ground: Ground
-) -> Iterator[Piece]:
+def _chain_of_its_own(chain: str, route: Route, backends: Sequence[Backend], ground: Ground) -> Iterator[Piece]:
     key, word = route.port.key, ip_word(ground.family)
     protocol = key.protocol.lower()
     yield from (_hairpin(protocol, b) for b in backends if b.local)
@@ -176,9 +172,7 @@ def _external_chain(chain: str, route: Route, ground: Ground) -> Iterator[Piece]
     if not route.port.external_local:
         yield Key(CHAIN, chain), (_MARK, f"goto {service}")
         return
-    rules = (
-        [f"{word} saddr {source_set(ground.cluster_cidrs)} goto {service}"] if ground.cluster_cidrs else []
-    )
+    rules = [f"{word} saddr {source_set(ground.cluster_cidrs)} goto {service}"] if ground.cluster_cidrs else []
     rules += [f"fib saddr type local {_MARK}", f"fib saddr type local goto {service}"]
     if route.local:
         yield from _chain_of_its_own(local, route, route.local, ground)

@@ -19,9 +19,7 @@ from tests.netproxy.rig import CLIENT_IP, NODE_IP, PODS, Rig, new_rig
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 VIP, LOAD_BALANCER, EXTERNAL = "10.96.0.100", "203.0.113.7", "203.0.113.9"
-GROUND = Ground(
-    Family.IPV4, cluster_cidrs=("10.244.0.0/16",), service_cidrs=("10.96.0.0/16",), node_ips=(NODE_IP,)
-)
+GROUND = Ground(Family.IPV4, cluster_cidrs=("10.244.0.0/16",), service_cidrs=("10.96.0.0/16",), node_ips=(NODE_IP,))
 LOCAL, OTHER = PODS[:2], PODS[2]
 
 

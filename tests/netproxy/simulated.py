@@ -1,0 +1,147 @@
+"""A proxy without a kernel: API objects in, a mode's texts applied to simulated rules, packets traced through them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from netproxy import views
+from netproxy.ground import Ground, grounds
+from netproxy.iptables import diff as iptables_diff
+from netproxy.iptables.plan import plan as iptables_plan
+from netproxy.ledger import Ledger
+from netproxy.model import Family, PortKey, Route
+from netproxy.nftables import diff as nft_diff
+from netproxy.nftables.plan import plan as nft_plan
+from netproxy.topology import Place
+from netproxy.tracker import Tracker
+from tests.netproxy import iptables_tracer, nft_tracer
+from tests.netproxy.packet import End, Packet
+
+BASE = Ground(
+    Family.IPV4,
+    cluster_cidrs=("10.244.0.0/16", "fd00:244::/32"),
+    service_cidrs=("10.96.0.0/16", "fd00:96::/112"),
+    node_ips=("10.20.0.11", "fd00:20::11"),
+)
+
+
+def ground(family: Family) -> Ground:
+    """The test host's facts for one family."""
+    return grounds(BASE, (family,))[0]
+
+
+class Rules:
+    """One mode's rules of one family; `rebuild` and `change` work as the mode's do, by the same texts."""
+
+    def __init__(self, mode: str, on: Ground) -> None:
+        self.mode = mode
+        self._ground = on
+        self._ledger: Ledger[Any, Any] = Ledger()
+        self.nft = nft_tracer.Table()
+        self.iptables = iptables_tracer.empty()
+
+    def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
+        """All anew."""
+        self._ledger = Ledger()
+        self._claim(routes)
+        if self.mode == "nftables":
+            self.nft = nft_tracer.apply(self.nft, nft_diff.rebuild(self._ledger.items(), self._ground))
+        else:
+            present = {table: list(chains) for table, chains in self.iptables.items()}
+            text = iptables_diff.rebuild(self._ledger.items(), self._ground, present)
+            iptables_tracer.apply(self.iptables, text)
+        self._ledger.commit()
+
+    def change(self, routes: Mapping[PortKey, Route | None]) -> str:
+        """Differences only; returns the text."""
+        self._claim(routes)
+        delta = self._ledger.delta()
+        if self.mode == "nftables":
+            text = nft_diff.change(delta, self._ground.family)
+            self.nft = nft_tracer.apply(self.nft, text)
+        else:
+            text = iptables_diff.change(delta)
+            iptables_tracer.apply(self.iptables, text)
+        self._ledger.commit()
+        return text
+
+    def trace(self, packet: Packet) -> dict[End, float]:
+        """Where the packet may end."""
+        if self.mode == "nftables":
+            return nft_tracer.trace(self.nft, packet)
+        return iptables_tracer.trace(self.iptables, packet)
+
+    def state(self) -> Any:
+        """Everything, without order where order says nothing."""
+        if self.mode == "nftables":
+            return self.nft.chains, self.nft.elements, sorted(self.nft.hooks)
+        ordered = ("KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-POSTROUTING")
+        chains = {
+            (table, name): rules if name.startswith(ordered) else sorted(rules)
+            for table, chains in self.iptables.items()
+            for name, rules in chains.items()
+        }
+        return chains, self.iptables["nat"]["KUBE-SERVICES"][-1]
+
+    def _claim(self, routes: Mapping[PortKey, Route | None]) -> None:
+        plan: Any = nft_plan if self.mode == "nftables" else iptables_plan
+        for key, route in routes.items():
+            if key.family is self._ground.family:
+                self._ledger.claim(key, plan(route, self._ground) if route else ())
+
+
+def tracker(place: Place = Place("node1", "z1")) -> Tracker:  # noqa: B008
+    """A tracker for both families."""
+    return Tracker((Family.IPV4, Family.IPV6), place, lambda: None)
+
+
+def rules_for(
+    mode: str, service: dict[str, Any], slices: Iterable[dict[str, Any]], place: Place, base: Ground = BASE
+) -> Rules:
+    """The rules one Service leads to, in the family of its cluster IP."""
+    track = tracker(place)
+    track.service_changed(None, service)
+    for endpoint_slice in slices:
+        track.slice_changed(None, endpoint_slice)
+    ip = service["spec"].get("clusterIP", "")
+    family = views.family_of(ip) if ip not in ("", "None") else Family.IPV4
+    rules = Rules(mode, grounds(base, (family,))[0])
+    rules.rebuild({k: v for k, v in track.drain().routes.items() if v is not None})
+    return rules
+
+
+def service(spec: dict[str, Any] | None = None, ingress: Iterable[str] = (), name: str = "svc") -> dict[str, Any]:
+    """A Service on 10.96.0.100:80."""
+    base: dict[str, Any] = {
+        "type": "ClusterIP",
+        "clusterIP": "10.96.0.100",
+        "clusterIPs": ["10.96.0.100"],
+        "ports": [{"name": "p", "port": 80, "protocol": "TCP", "targetPort": 8080}],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"namespace": "default", "name": name},
+        "spec": {**base, **(spec or {})},
+        "status": {"loadBalancer": {"ingress": [{"ip": ip} for ip in ingress]}},
+    }
+
+
+def endpoint(ip: str, node: str = "node2", **conditions: bool) -> dict[str, Any]:
+    """A ready endpoint unless told otherwise."""
+    state = {"ready": True, "serving": True, "terminating": False, **conditions}
+    return {"addresses": [ip], "conditions": state, "nodeName": node}
+
+
+def endpoint_slice(*endpoints: dict[str, Any], name: str = "svc-1", owner: str = "svc", **more: Any) -> dict[str, Any]:
+    """An EndpointSlice of port p, 8080."""
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"namespace": "default", "name": name, "labels": {views.SERVICE_NAME_LABEL: owner}},
+        "addressType": "IPv4",
+        "endpoints": list(endpoints),
+        "ports": [{"name": "p", "port": 8080, "protocol": "TCP"}],
+        **more,
+    }

@@ -1,0 +1,236 @@
+"""Where packets end: upstream's behaviour table, traced through what each mode writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from netproxy import modes
+from netproxy.topology import Place
+from tests.netproxy.packet import DROPPED, REJECTED, UNTOUCHED, End, Packet, sent
+from tests.netproxy.simulated import Rules, endpoint, endpoint_slice, rules_for, service
+
+POD, OTHER_POD, NODE, OUTSIDE = "10.244.1.9", "10.244.7.7", "10.20.0.11", "198.51.100.9"
+HERE, HERE2, THERE = "10.244.1.5", "10.244.1.6", "10.244.2.5"
+VIP, LB, EXTERNAL = "10.96.0.100", "203.0.113.7", "192.0.2.10"
+ONE_EACH = (endpoint(HERE, "node1"), endpoint(THERE))
+NODE1 = Place("node1", "z1")
+
+both = pytest.mark.parametrize("mode", modes.mode_names())
+
+
+def to_vip(source: str, port: int = 80, protocol: str = "tcp") -> Packet:
+    return Packet(source, VIP, port, protocol)
+
+
+def to_node_port(source: str, port: int = 30080) -> Packet:
+    return Packet(source, NODE, port)
+
+
+def build(mode: str, spec: dict[str, Any], *endpoints: dict[str, Any], ingress: tuple[str, ...] = ()) -> Rules:
+    return rules_for(mode, service(spec, ingress), [endpoint_slice(*endpoints)], NODE1)
+
+
+HERE_AND_THERE = (f"{HERE}:8080", f"{THERE}:8080")
+
+
+@both
+def test_cluster_ip(mode: str) -> None:
+    rules = build(mode, {}, *ONE_EACH)
+    assert rules.trace(to_vip(POD)) == sent(*HERE_AND_THERE)
+    assert rules.trace(to_vip(OUTSIDE)) == sent(*HERE_AND_THERE, masquerade=True)
+    assert rules.trace(to_vip(NODE)) == sent(*HERE_AND_THERE, masquerade=True)
+    assert rules.trace(to_node_port(OUTSIDE)) == UNTOUCHED
+    assert rules.trace(Packet(POD, THERE, 8080)) == UNTOUCHED
+
+
+@both
+def test_hairpin_is_masqueraded_and_only_for_the_pod_that_called(mode: str) -> None:
+    rules = build(mode, {}, endpoint(HERE, "node1"), endpoint(HERE2, "node1"))
+    assert rules.trace(to_vip(HERE)) == {
+        End("sent", f"{HERE}:8080", True): 0.5,
+        End("sent", f"{HERE2}:8080", False): 0.5,
+    }
+
+
+@both
+def test_spread_is_even_over_many_endpoints(mode: str) -> None:
+    ips = [f"10.244.3.{i}" for i in range(1, 8)]
+    rules = build(mode, {}, *(endpoint(ip) for ip in ips))
+    assert rules.trace(to_vip(POD)) == sent(*(f"{ip}:8080" for ip in ips))
+
+
+@both
+@pytest.mark.parametrize("protocol", ["UDP", "SCTP"])
+def test_protocols_do_not_mix(mode: str, protocol: str) -> None:
+    ports = [{"name": "p", "port": 80, "protocol": protocol}]
+    slices = [endpoint_slice(*ONE_EACH, ports=[{"name": "p", "port": 8080, "protocol": protocol}])]
+    rules = rules_for(mode, service({"ports": ports}), slices, NODE1)
+    assert rules.trace(to_vip(POD, protocol=protocol.lower())) == sent(*HERE_AND_THERE)
+    assert rules.trace(to_vip(POD)) != sent(*HERE_AND_THERE)
+
+
+@both
+def test_two_ports_lead_to_their_own_target_ports(mode: str) -> None:
+    ports = [{"name": "p", "port": 80, "protocol": "TCP"}, {"name": "q", "port": 443, "protocol": "TCP"}]
+    slices = [endpoint_slice(endpoint(HERE), ports=[{"name": "p", "port": 8080}, {"name": "q", "port": 8443}])]
+    rules = rules_for(mode, service({"ports": ports}), slices, NODE1)
+    assert rules.trace(to_vip(POD)) == sent(f"{HERE}:8080")
+    assert rules.trace(to_vip(POD, 443)) == sent(f"{HERE}:8443")
+
+
+@both
+def test_no_endpoints_is_rejected_on_every_address(mode: str) -> None:
+    spec = {"type": "LoadBalancer", "externalIPs": [EXTERNAL]}
+    spec["ports"] = [{"name": "p", "port": 80, "protocol": "TCP", "nodePort": 30080}]  # type: ignore[assignment]
+    rules = build(mode, spec, ingress=(LB,))
+    for source in (POD, OUTSIDE, NODE):
+        for address in (VIP, LB, EXTERNAL):
+            if (mode, source) == ("iptables", NODE) and address != VIP:
+                continue  # kube-proxy's KUBE-EXTERNAL-SERVICES is not called from OUTPUT
+            assert rules.trace(Packet(source, address, 80)) == REJECTED, (source, address)
+    assert rules.trace(to_node_port(OUTSIDE)) == REJECTED
+
+
+NODE_PORT = {"type": "NodePort", "ports": [{"name": "p", "port": 80, "protocol": "TCP", "nodePort": 30080}]}
+BALANCED = {**NODE_PORT, "type": "LoadBalancer"}
+
+
+@both
+def test_node_port(mode: str) -> None:
+    rules = build(mode, NODE_PORT, *ONE_EACH)
+    for source in (POD, OUTSIDE, NODE):
+        assert rules.trace(to_node_port(source)) == sent(*HERE_AND_THERE, masquerade=True), source
+    assert rules.trace(to_vip(POD)) == sent(*HERE_AND_THERE)
+    assert rules.trace(Packet(OUTSIDE, "10.20.0.12", 30080)) == UNTOUCHED, "another host's address"
+
+
+@both
+def test_external_and_load_balancer_addresses(mode: str) -> None:
+    rules = build(mode, {**BALANCED, "externalIPs": [EXTERNAL]}, *ONE_EACH, ingress=(LB,))
+    for source in (POD, OUTSIDE, NODE):
+        for address in (LB, EXTERNAL):
+            assert rules.trace(Packet(source, address, 80)) == sent(*HERE_AND_THERE, masquerade=True)
+
+
+@both
+def test_load_balancer_in_proxy_mode_is_left_to_the_balancer(mode: str) -> None:
+    balanced = service(BALANCED)
+    balanced["status"] = {"loadBalancer": {"ingress": [{"ip": LB, "ipMode": "Proxy"}]}}
+    rules = rules_for(mode, balanced, [endpoint_slice(*ONE_EACH)], NODE1)
+    assert rules.trace(Packet(OUTSIDE, LB, 80)) == UNTOUCHED
+
+
+@both
+def test_external_policy_local(mode: str) -> None:
+    rules = build(mode, {**BALANCED, "externalTrafficPolicy": "Local"}, *ONE_EACH, ingress=(LB,))
+    for packet in (to_node_port(OUTSIDE), Packet(OUTSIDE, LB, 80)):
+        assert rules.trace(packet) == sent(f"{HERE}:8080")
+    for packet in (to_node_port(POD), Packet(POD, LB, 80)):
+        assert rules.trace(packet) == sent(*HERE_AND_THERE)
+    for packet in (to_node_port(NODE), Packet(NODE, LB, 80)):
+        assert rules.trace(packet) == sent(*HERE_AND_THERE, masquerade=True)
+    assert rules.trace(to_vip(POD)) == sent(*HERE_AND_THERE)
+
+
+@both
+def test_external_policy_local_without_an_endpoint_here(mode: str) -> None:
+    rules = build(mode, {**BALANCED, "externalTrafficPolicy": "Local"}, endpoint(THERE), ingress=(LB,))
+    assert rules.trace(to_node_port(OUTSIDE)) == DROPPED
+    assert rules.trace(Packet(OUTSIDE, LB, 80)) == DROPPED
+    assert rules.trace(to_node_port(POD)) == sent(f"{THERE}:8080")
+    assert rules.trace(to_node_port(NODE)) == sent(f"{THERE}:8080", masquerade=True)
+    assert rules.trace(to_vip(POD)) == sent(f"{THERE}:8080")
+
+
+@both
+def test_internal_policy_local(mode: str) -> None:
+    rules = build(mode, {"internalTrafficPolicy": "Local"}, *ONE_EACH)
+    assert rules.trace(to_vip(POD)) == sent(f"{HERE}:8080")
+    assert rules.trace(to_vip(OUTSIDE)) == sent(f"{HERE}:8080", masquerade=True)
+    assert build(mode, {"internalTrafficPolicy": "Local"}, endpoint(THERE)).trace(to_vip(POD)) == DROPPED
+    assert build(mode, {"internalTrafficPolicy": "Local"}).trace(to_vip(POD)) == REJECTED
+
+
+@both
+def test_internal_local_with_a_node_port_keeps_the_policies_apart(mode: str) -> None:
+    rules = build(mode, {**NODE_PORT, "internalTrafficPolicy": "Local"}, endpoint(THERE))
+    assert rules.trace(to_vip(POD)) == DROPPED
+    assert rules.trace(to_node_port(OUTSIDE)) == sent(f"{THERE}:8080", masquerade=True)
+
+
+@both
+def test_source_ranges(mode: str) -> None:
+    spec = {**BALANCED, "loadBalancerSourceRanges": ["198.51.100.0/24", "203.0.113.0/28"]}
+    rules = build(mode, spec, *ONE_EACH, ingress=(LB,))
+    assert rules.trace(Packet(OUTSIDE, LB, 80)) == sent(*HERE_AND_THERE, masquerade=True)
+    assert rules.trace(Packet("192.0.2.77", LB, 80)) == DROPPED
+    assert rules.trace(Packet(POD, LB, 80)) == DROPPED
+    assert rules.trace(Packet("192.0.2.77", VIP, 80)) == sent(*HERE_AND_THERE, masquerade=True)
+    assert rules.trace(to_node_port("192.0.2.77")) == sent(*HERE_AND_THERE, masquerade=True)
+
+
+@both
+def test_session_affinity_prefers_the_endpoint_a_client_is_bound_to(mode: str) -> None:
+    spec = {**NODE_PORT, "sessionAffinity": "ClientIP"}
+    rules = build(mode, spec, *ONE_EACH)
+    assert rules.trace(to_vip(POD)) == sent(*HERE_AND_THERE)
+    marks = rules.nft.elements if mode == "nftables" else rules.iptables["nat"]
+    prefix = "affinity-" if mode == "nftables" else "KUBE-SEP-"
+    wanted = sorted(name for name in marks if name.startswith(prefix))
+    assert len(wanted) == 2
+    ends = [rules.trace(Packet(POD, VIP, 80, bound=frozenset([mark]))) for mark in wanted]
+    assert sorted(map(sorted, ends)) == sorted(map(sorted, (sent(f"{HERE}:8080"), sent(f"{THERE}:8080"))))
+
+
+@both
+def test_terminating_endpoints_serve_only_as_a_fallback(mode: str) -> None:
+    leaving = endpoint(THERE, ready=False, serving=True, terminating=True)
+    gone = endpoint(HERE2, ready=False, serving=False, terminating=True)
+    assert build(mode, {}, endpoint(HERE), leaving).trace(to_vip(POD)) == sent(f"{HERE}:8080")
+    assert build(mode, {}, leaving, gone).trace(to_vip(POD)) == sent(f"{THERE}:8080")
+    assert build(mode, {}, gone).trace(to_vip(POD)) == REJECTED
+
+
+@both
+def test_unused_ports_of_a_cluster_ip(mode: str) -> None:
+    rules = build(mode, {}, *ONE_EACH)
+    unused = REJECTED if mode == "nftables" else UNTOUCHED
+    assert rules.trace(to_vip(POD, 81)) == unused
+    nobody = Packet(POD, "10.96.7.7", 80)
+    assert rules.trace(nobody) == (DROPPED if mode == "nftables" else UNTOUCHED)
+
+
+@both
+def test_headless_and_external_name_services_write_nothing(mode: str) -> None:
+    headless = service({"clusterIP": "None", "clusterIPs": ["None"]})
+    assert rules_for(mode, headless, [endpoint_slice(*ONE_EACH)], NODE1).trace(to_vip(POD)) in (DROPPED, UNTOUCHED)
+    named = service({"type": "ExternalName", "externalName": "x.example", "clusterIP": "", "clusterIPs": []})
+    assert rules_for(mode, named, [], NODE1).trace(to_vip(POD)) in (DROPPED, UNTOUCHED)
+
+
+@both
+def test_ipv6(mode: str) -> None:
+    six = service({**NODE_PORT, "clusterIP": "fd00:96::100", "clusterIPs": ["fd00:96::100"]})
+    slices = [endpoint_slice(endpoint("fd00:244:1:0::5", "node1"), addressType="IPv6")]
+    rules = rules_for(mode, six, slices, NODE1)
+    target = "[fd00:244:1::5]:8080"
+    assert rules.trace(Packet("fd00:244:1::9", "fd00:96::100", 80)) == sent(target)
+    assert rules.trace(Packet("fd00:244:1::5", "fd00:96::100", 80)) == sent(target, masquerade=True)
+    assert rules.trace(Packet("fd00:99::1", "fd00:20::11", 30080)) == sent(target, masquerade=True)
+
+
+@both
+def test_a_host_that_is_no_node(mode: str) -> None:
+    rules = rules_for(mode, service(), [endpoint_slice(*ONE_EACH)], Place())
+    assert rules.trace(to_vip(NODE)) == sent(*HERE_AND_THERE, masquerade=True)
+
+
+@both
+def test_zone_hints(mode: str) -> None:
+    near = {**endpoint(HERE), "hints": {"forZones": [{"name": "z1"}]}}
+    far = {**endpoint(THERE), "hints": {"forZones": [{"name": "z2"}]}}
+    assert build(mode, {}, near, far).trace(to_vip(POD)) == sent(f"{HERE}:8080")
+    assert build(mode, {}, near, endpoint(THERE)).trace(to_vip(POD)) == sent(*HERE_AND_THERE)
+    assert build(mode, {}, far).trace(to_vip(POD)) == sent(f"{THERE}:8080")
