@@ -11,7 +11,6 @@ import os
 import socket
 from pathlib import Path
 
-from agent.cri import events
 from agent.cri.client import CriClient
 from agent.env.build import Environment
 from agent.logs.rotate import LogRotator
@@ -62,14 +61,15 @@ def _page_size(directory: Path) -> int:
 class Agent:
     """Everything one agent is made of. ``start`` builds and spawns; the lifecycle ends it."""
 
-    def __init__(self, settings: AgentSettings) -> None:
+    def __init__(self, settings: AgentSettings, runtime: CriClient | None = None) -> None:
+        """``runtime``: instead of the one at the settings' socket."""
         self.settings = settings
         self.client = (
             Client.from_kubeconfig(settings.kubeconfig, user_agent="wherry-agent") if settings.kubeconfig else None
         )
         self.recorder = EventRecorder(self.client, "kubelet", settings.node_name) if self.client else None
         self.reporter = Reporter(self.recorder)
-        self.runtime = CriClient(settings.cri_socket, settings.runtime_request_seconds)
+        self.runtime = runtime or CriClient(settings.cri_socket, settings.runtime_request_seconds)
         self.objects = Objects(self.client, settings.node_name)
         self.writer = StatusWriter(self.client)
         self.mirrors = (
@@ -152,9 +152,7 @@ class Agent:
             lifecycle.push("API client", self.client.close)
         lifecycle.push("pod workers", self.pods.stop)
         lifecycle.spawn("runtime cache", self.cache.run(settings.relist_seconds))
-        lifecycle.spawn(
-            "runtime events", events.follow(self.runtime.channel, self.cache.on_event, self.cache.on_stream)
-        )
+        lifecycle.spawn("runtime events", self.runtime.follow(self.cache.on_event, self.cache.on_stream))
         lifecycle.spawn("object caches", self.objects.run())
         lifecycle.spawn("status writer", self.writer.run())
         if self.recorder is not None:

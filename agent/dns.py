@@ -62,9 +62,7 @@ def plan_dns(pod: Obj, host: Resolver, cluster_dns: tuple[str, ...], cluster_dom
     policy = spec.get("dnsPolicy", "ClusterFirst")
     warnings: list[tuple[str, str]] = []
     # A pod in the node's network takes the cluster's DNS only where it says so.
-    clustered = policy == "ClusterFirstWithHostNet" or (
-        policy == "ClusterFirst" and not spec.get("hostNetwork")
-    )
+    clustered = policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not spec.get("hostNetwork"))
     if policy == "None":
         resolver = Resolver()
     elif clustered and cluster_dns:

@@ -191,9 +191,7 @@ class RuntimeView(Protocol):
     ) -> str:
         """URL of the CRI streaming server (http://127.0.0.1:port/exec/TOKEN)."""
 
-    async def attach_url(
-        self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool
-    ) -> str: ...
+    async def attach_url(self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> str: ...
 
     async def port_forward_url(self, sandbox_id: str, ports: Sequence[int]) -> str: ...
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.cri import translate
+from agent.cri import events, translate
 from agent.cri.channel import Channel
 from agent.cri.errors import CriError, CriNotFound
 from agent.cri.messages import pb
-from agent.cri.model import Container, Image, Sandbox
+from agent.cri.model import Container, Image, RuntimeEvent, Sandbox
 from agent.seams import Credential, ExecResult, ImageInfo, RuntimeInfo
 
 _RUNTIME = "/runtime.v1.RuntimeService/"
@@ -40,6 +40,10 @@ class CriClient:
 
     async def close(self) -> None:
         await self.channel.close()
+
+    async def follow(self, on_event: Callable[[RuntimeEvent], None], on_state: Callable[[bool], None]) -> None:
+        """Deliver runtime events until cancelled; see ``events``."""
+        await events.follow(self.channel, on_event, on_state)
 
     # --- the runtime itself
 
@@ -81,9 +85,7 @@ class CriClient:
     # --- containers
 
     async def create_container(self, sandbox_id: str, config: Any, sandbox_config: Any) -> str:
-        request = pb.CreateContainerRequest(
-            pod_sandbox_id=sandbox_id, config=config, sandbox_config=sandbox_config
-        )
+        request = pb.CreateContainerRequest(pod_sandbox_id=sandbox_id, config=config, sandbox_config=sandbox_config)
         answer = await self._runtime("CreateContainer", request, pb.CreateContainerResponse)
         return str(answer.container_id)
 
@@ -138,12 +140,8 @@ class CriClient:
         )
         return str((await self._runtime("Exec", request, pb.ExecResponse, _QUICK_SECONDS)).url)
 
-    async def attach_url(
-        self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool
-    ) -> str:
-        request = pb.AttachRequest(
-            container_id=container_id, stdin=stdin, stdout=stdout, stderr=stderr, tty=tty
-        )
+    async def attach_url(self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> str:
+        request = pb.AttachRequest(container_id=container_id, stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
         return str((await self._runtime("Attach", request, pb.AttachResponse, _QUICK_SECONDS)).url)
 
     async def port_forward_url(self, sandbox_id: str, ports: Sequence[int]) -> str:

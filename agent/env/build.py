@@ -42,9 +42,7 @@ class Environment:
         return credentials_for(image, [secrets[name] for name in names if name in secrets])
 
     def _facts(self, pod: Obj, pod_ips: Sequence[str]) -> PodFacts:
-        return PodFacts(
-            self._objects.host_ips(pod, self._settings.node_ip), tuple(pod_ips), self._allocatable()
-        )
+        return PodFacts(self._objects.host_ips(pod, self._settings.node_ip), tuple(pod_ips), self._allocatable())
 
     def _allocatable(self) -> Mapping[str, str]:
         return self._objects.allocatable()

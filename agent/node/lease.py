@@ -34,9 +34,7 @@ def renewed(lease: Obj | None, node_name: str, node: Obj | None, duration: int, 
         owner = {"apiVersion": "v1", "kind": "Node", "name": node_name, "uid": uid}
         if meta.get("ownerReferences") != [owner]:
             meta["ownerReferences"] = [owner]
-    new.setdefault("spec", {}).update(
-        {"holderIdentity": node_name, "leaseDurationSeconds": duration, "renewTime": now}
-    )
+    new.setdefault("spec", {}).update({"holderIdentity": node_name, "leaseDurationSeconds": duration, "renewTime": now})
     return new
 
 

@@ -31,9 +31,7 @@ class Objects:
         self._services = Informer(client, kinds.SERVICE) if client else None
         if self._services is not None:
             self._services.add_index("namespace", lambda service: [service["metadata"].get("namespace", "")])
-        self._nodes = (
-            Informer(client, kinds.NODE, field_selector=f"metadata.name={node_name}") if client else None
-        )
+        self._nodes = Informer(client, kinds.NODE, field_selector=f"metadata.name={node_name}") if client else None
 
     async def run(self) -> None:
         """Keep the caches until cancelled."""
@@ -105,9 +103,7 @@ class Objects:
         except (ApiError, Unreachable) as error:
             raise VolumeError(f"failed to fetch token: {error}") from error
 
-    async def _all(
-        self, kind: kinds.Kind, pod: Obj, names: Iterable[str], error: ErrorType
-    ) -> dict[str, Obj]:
+    async def _all(self, kind: kinds.Kind, pod: Obj, names: Iterable[str], error: ErrorType) -> dict[str, Obj]:
         meta = pod["metadata"]
         namespace, found = meta.get("namespace", "default"), {}
         for name in sorted(names):

@@ -31,9 +31,7 @@ def parse_taint(text: str) -> Obj:
     pair, colon, effect = text.rpartition(":")
     key, _, value = pair.partition("=")
     if not colon or not key or effect not in _EFFECTS:
-        raise TaintError(
-            f"invalid taint {text!r}: write key=value:Effect, Effect one of {', '.join(_EFFECTS)}"
-        )
+        raise TaintError(f"invalid taint {text!r}: write key=value:Effect, Effect one of {', '.join(_EFFECTS)}")
     taint = {"key": key, "effect": effect}
     return {**taint, "value": value} if value else taint
 

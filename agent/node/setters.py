@@ -114,9 +114,7 @@ def set_memory_pressure(status: Obj, seen: Observation) -> None:
 
 def set_disk_pressure(status: Obj, seen: Observation) -> None:
     """DiskPressure, as above."""
-    _condition(
-        status, seen, "DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"
-    )
+    _condition(status, seen, "DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure")
 
 
 def set_pid_pressure(status: Obj, seen: Observation) -> None:

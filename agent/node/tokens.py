@@ -43,9 +43,7 @@ class Token:
 def renewal_time(issued: datetime, expires: datetime) -> datetime:
     """When a token issued and expiring then should be replaced."""
     life = (expires - issued).total_seconds()
-    return issued + (expires - issued) * (
-        min(life * LIFE_FRACTION, MAX_AGE_SECONDS) / life if life > 0 else 0
-    )
+    return issued + (expires - issued) * (min(life * LIFE_FRACTION, MAX_AGE_SECONDS) / life if life > 0 else 0)
 
 
 def token_request(pod: Obj, audience: str, expiration: int) -> Obj:

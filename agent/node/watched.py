@@ -54,9 +54,7 @@ class Watched:
         try:
             await asyncio.wait_for(entry.informer.wait_synced(), SYNC_SECONDS)
         except asyncio.TimeoutError as error:
-            raise NotSynced(
-                f"failed to sync {kind.singular} cache: timed out waiting for the condition"
-            ) from error
+            raise NotSynced(f"failed to sync {kind.singular} cache: timed out waiting for the condition") from error
         found = entry.informer.get(f"{namespace}/{name}")
         if found is not None and found.get("immutable"):
             self._immutable[key] = found

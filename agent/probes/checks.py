@@ -95,9 +95,7 @@ async def http_check(request: HttpRequest, timeout: float) -> Verdict:
     try:
         return await asyncio.wait_for(_http(request), timeout)
     except asyncio.TimeoutError:
-        text = (
-            f'Get "{request.url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
-        )
+        text = f'Get "{request.url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
         return Verdict(Outcome.FAILURE, text)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return Verdict(Outcome.FAILURE, f'Get "{request.url}": {_network_text(error, request)}')
@@ -146,9 +144,7 @@ class ExecRuntime(Protocol):
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult: ...
 
 
-async def exec_check(
-    runtime: ExecRuntime, container_id: str, command: Sequence[str], timeout: float
-) -> Verdict:
+async def exec_check(runtime: ExecRuntime, container_id: str, command: Sequence[str], timeout: float) -> Verdict:
     """Exit status 0 is success; a command that outlives its timeout is a failure."""
     try:
         result = await runtime.exec_sync(container_id, command, timeout)
@@ -156,9 +152,7 @@ async def exec_check(
         return Verdict(Outcome.FAILURE, f"command timed out: {_shown(command)} timed out after {timeout:g}s")
     except CriError as error:
         if "timed out" in error.message or "deadline exceeded" in error.message.lower():
-            return Verdict(
-                Outcome.FAILURE, f"command timed out: {_shown(command)} timed out after {timeout:g}s"
-            )
+            return Verdict(Outcome.FAILURE, f"command timed out: {_shown(command)} timed out after {timeout:g}s")
         return Verdict(Outcome.UNKNOWN, str(error))
     output = (result.stdout + result.stderr)[:_BODY_LIMIT].decode("utf-8", "replace")
     return Verdict(Outcome.SUCCESS if result.exit_code == 0 else Outcome.FAILURE, output)

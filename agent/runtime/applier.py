@@ -145,9 +145,7 @@ class Applier:
 
     # --- containers
 
-    async def _start(
-        self, pod: Obj, container: Obj, sandbox_id: str, config: Any, stop: asyncio.Event
-    ) -> None:
+    async def _start(self, pod: Obj, container: Obj, sandbox_id: str, config: Any, stop: asyncio.Event) -> None:
         parts = self._parts
         record = parts.cache.record(podspec.uid(pod))
         self._respect_backoff(pod, container, record.newest(container["name"]))
@@ -254,9 +252,7 @@ class Applier:
 
     def _termination_log(self, pod: Obj, container: Obj) -> Mount:
         """A fresh file per start, writable by whoever the container runs as."""
-        folder = pod_paths.container_directory(
-            self._parts.settings.root_dir, podspec.uid(pod), container["name"]
-        )
+        folder = pod_paths.container_directory(self._parts.settings.root_dir, podspec.uid(pod), container["name"])
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         file = folder / os.urandom(4).hex()
         file.touch()

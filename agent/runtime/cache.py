@@ -23,6 +23,8 @@ _RANK = {State.UNKNOWN: 0, State.CREATED: 1, State.RUNNING: 2, State.EXITED: 3}
 # After the exit event the runtime needs a moment to write the exit down.
 _EXIT_DELAYS = (0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.5, 1.0)
 
+_EARLY_EXITS = 256
+
 
 class Runtime(Protocol):
     """The reading half of the CRI client."""
@@ -44,6 +46,7 @@ class RuntimeCache:
         self._by_pod: dict[str, set[str]] = {}
         self._records: dict[str, PodRecord] = {}
         self._touched: set[str] = set()
+        self._early_exits: dict[str, None] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.synced = asyncio.Event()
         self.last_relist = 0.0
@@ -123,15 +126,15 @@ class RuntimeCache:
         if known == container:
             return
         # Answers may overtake each other; a container never goes back in its life.
-        if (
-            known is not None
-            and _RANK[container.state] < _RANK[known.state]
-            and container.state is not State.UNKNOWN
-        ):
+        if known is not None and _RANK[container.state] < _RANK[known.state] and container.state is not State.UNKNOWN:
             return
         self._containers[container.id] = container
         self._by_pod.setdefault(container.pod_uid, set()).add(container.id)
         self._changed(container.pod_uid)
+        if container.id in self._early_exits:
+            del self._early_exits[container.id]
+            if container.running:
+                self.on_event(RuntimeEvent(container.id, exited=True))
 
     def _changed(self, uid: str) -> None:
         self._records.pop(uid, None)
@@ -167,8 +170,12 @@ class RuntimeCache:
                     return
             return
         if event.id not in self._containers:
-            # Ours, in the middle of being created, or a foreign one: its maker refreshes it, the relist
-            # finds it.
+            # Ours, in the middle of being started, or a foreign one. A short-lived container may end before its
+            # starter looks at it, and look alive then: the runtime writes the exit down after telling of it.
+            if event.exited:
+                self._early_exits[event.id] = None
+                if len(self._early_exits) > _EARLY_EXITS:
+                    del self._early_exits[next(iter(self._early_exits))]
             return
         for delay in _EXIT_DELAYS:
             await asyncio.sleep(delay)

@@ -56,9 +56,7 @@ class Hierarchy:
             # cpu and cpuacct may be one mount behind two links.
             if directory.is_dir() and directory.resolve() not in found:
                 found.append(directory.resolve())
-        listed = (
-            {d.resolve() for d in base.iterdir() if (d / "cgroup.procs").exists()} if base.is_dir() else set()
-        )
+        listed = {d.resolve() for d in base.iterdir() if (d / "cgroup.procs").exists()} if base.is_dir() else set()
         return cls(False, tuple(found), tuple(sorted(listed | set(found))))
 
 

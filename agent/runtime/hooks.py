@@ -38,30 +38,22 @@ async def run_hook(
         raise HookError(f"invalid handler: {sorted(handler)}")
 
 
-async def _exec(
-    runtime: ExecRuntime, pod: Obj, container: Obj, command: Sequence[str], container_id: str
-) -> None:
+async def _exec(runtime: ExecRuntime, pod: Obj, container: Obj, command: Sequence[str], container_id: str) -> None:
     who = f'Container "{container["name"]}" in Pod "{podspec.full_name(pod)}"'
     shown = f"[{' '.join(command)}]"
     try:
         result = await runtime.exec_sync(container_id, command, 0)
     except CriError as error:
-        raise HookError(
-            f'Exec lifecycle hook ({shown}) for {who} failed - error: {error}, message: ""'
-        ) from error
+        raise HookError(f'Exec lifecycle hook ({shown}) for {who} failed - error: {error}, message: ""') from error
     if result.exit_code:
         output = (result.stdout + result.stderr).decode("utf-8", "replace")
         stderr = result.stderr.decode("utf-8", "replace")
         text = f"command '{' '.join(command)}' exited with {result.exit_code}: {stderr}"
-        raise HookError(
-            f'Exec lifecycle hook ({shown}) for {who} failed - error: {text}, message: "{output}"'
-        )
+        raise HookError(f'Exec lifecycle hook ({shown}) for {who} failed - error: {text}, message: "{output}"')
 
 
 async def _http(pod: Obj, container: Obj, request: HttpRequest) -> None:
     verdict = await http_check(request, timeout=30.0)
     if verdict.outcome is not Outcome.SUCCESS:
         who = f'Container "{container["name"]}" in Pod "{podspec.full_name(pod)}"'
-        raise HookError(
-            f'HTTP lifecycle hook ({request.path}) for {who} failed - error: {verdict.output}, message: ""'
-        )
+        raise HookError(f'HTTP lifecycle hook ({request.path}) for {who} failed - error: {verdict.output}, message: ""')

@@ -55,13 +55,9 @@ class Killer:
             hook = run_hook(self._runtime, pod, container, handler, run.id, address)
             await asyncio.wait_for(hook, seconds)
         except HookError as error:
-            self._reporter.container(
-                pod, container, "Warning", "FailedPreStopHook", f"PreStopHook failed: {error}"
-            )
+            self._reporter.container(pod, container, "Warning", "FailedPreStopHook", f"PreStopHook failed: {error}")
         except asyncio.TimeoutError:
-            log.info(
-                "preStop hook of %s/%s used up the grace period", podspec.full_name(pod), container["name"]
-            )
+            log.info("preStop hook of %s/%s used up the grace period", podspec.full_name(pod), container["name"])
 
     async def pod(self, pod: Obj, record: PodRecord, override: int | None = None) -> None:
         """Stop every running container, sidecars after the others and in reverse order, then the
@@ -70,9 +66,7 @@ class Killer:
         alive = [c for c in record.containers if c.state.value in ("running", "unknown", "created")]
         first = [c for c in alive if c.name not in sidecars]
         errors = list(
-            await asyncio.gather(
-                *(self.container(pod, c, override=override) for c in first), return_exceptions=True
-            )
+            await asyncio.gather(*(self.container(pod, c, override=override) for c in first), return_exceptions=True)
         )
         for name in reversed(sidecars):
             last = [c for c in alive if c.name == name]

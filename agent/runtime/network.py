@@ -28,9 +28,7 @@ class NamesError(Exception):
 class PodNetwork:
     """``node_ips`` is asked each time: the node's address may be learnt late."""
 
-    def __init__(
-        self, settings: AgentSettings, reporter: Reporter, node_ips: Callable[[], Sequence[str]]
-    ) -> None:
+    def __init__(self, settings: AgentSettings, reporter: Reporter, node_ips: Callable[[], Sequence[str]]) -> None:
         self._settings = settings
         self._reporter = reporter
         self.node_ips = node_ips

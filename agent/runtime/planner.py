@@ -138,9 +138,7 @@ def _has_initialized(pod: Obj, record: PodRecord) -> bool:
     return any(record.newest(c["name"]) is not None for c in podspec.containers(pod))
 
 
-def _init_actions(
-    pod: Obj, record: PodRecord, verdicts: ProbeVerdicts, actions: PodActions
-) -> tuple[PodActions, bool]:
+def _init_actions(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts, actions: PodActions) -> tuple[PodActions, bool]:
     """Actions for init containers and whether the main containers may run.
 
     Walks backwards to the furthest init container that has a record; what lies before it is done, except
@@ -201,9 +199,7 @@ def _init_step(pod: Obj, container: Obj, last: Container) -> tuple[bool, Kill | 
     return True, None, False
 
 
-def _sidecar_step(
-    container: Obj, last: Container | None, verdicts: ProbeVerdicts
-) -> tuple[bool, Kill | None, bool]:
+def _sidecar_step(container: Obj, last: Container | None, verdicts: ProbeVerdicts) -> tuple[bool, Kill | None, bool]:
     """(start, kill, started far enough for the next one) of a restartable init container."""
     name = container["name"]
     if last is None or last.state in (State.CREATED, State.EXITED):

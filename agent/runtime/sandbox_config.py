@@ -78,9 +78,7 @@ def sandbox_config(pod: Obj, facts: SandboxFacts) -> Any:
         ),
         hostname=facts.hostname if own else "",
         log_directory=facts.log_directory,
-        dns_config=pb.DNSConfig(
-            servers=facts.dns.servers, searches=facts.dns.searches, options=facts.dns.options
-        ),
+        dns_config=pb.DNSConfig(servers=facts.dns.servers, searches=facts.dns.searches, options=facts.dns.options),
         port_mappings=_port_mappings(pod),
         labels=sandbox_labels(pod),
         annotations=pod["metadata"].get("annotations") or {},

@@ -95,9 +95,7 @@ def _profile(profile: Obj | None, local_prefix: str = "") -> Any:
         return None
     kind = profile.get("type", "Unconfined")
     reference = profile.get("localhostProfile", "") if kind == "Localhost" else ""
-    return pb.SecurityProfile(
-        profile_type=_PROFILES[kind], localhost_ref=local_prefix + reference if reference else ""
-    )
+    return pb.SecurityProfile(profile_type=_PROFILES[kind], localhost_ref=local_prefix + reference if reference else "")
 
 
 def _apparmor_text(profile: Any) -> str:

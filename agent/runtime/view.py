@@ -29,9 +29,7 @@ class View:
         self._started = time.monotonic()
 
     def pods(self) -> list[Obj]:
-        return [
-            {**w.pod, "status": w.status} for w in self._pods.all() if podspec.name(w.pod) and not w.removed
-        ]
+        return [{**w.pod, "status": w.status} for w in self._pods.all() if podspec.name(w.pod) and not w.removed]
 
     def find_pod(self, namespace: str, name: str, uid: str = "") -> Obj | None:
         for worker in self._pods.all():
@@ -61,16 +59,10 @@ class View:
     async def exec_url(
         self, container_id: str, command: Sequence[str], *, stdin: bool, stdout: bool, stderr: bool, tty: bool
     ) -> str:
-        return await self._runtime.exec_url(
-            container_id, command, stdin=stdin, stdout=stdout, stderr=stderr, tty=tty
-        )
+        return await self._runtime.exec_url(container_id, command, stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
 
-    async def attach_url(
-        self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool
-    ) -> str:
-        return await self._runtime.attach_url(
-            container_id, stdin=stdin, stdout=stdout, stderr=stderr, tty=tty
-        )
+    async def attach_url(self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> str:
+        return await self._runtime.attach_url(container_id, stdin=stdin, stdout=stdout, stderr=stderr, tty=tty)
 
     async def port_forward_url(self, sandbox_id: str, ports: Sequence[int]) -> str:
         return await self._runtime.port_forward_url(sandbox_id, ports)

@@ -83,9 +83,7 @@ class PodWorker:
     # --- inputs
 
     def start(self) -> None:
-        self.task = asyncio.get_running_loop().create_task(
-            self._run(), name=f"pod {podspec.full_name(self.pod)}"
-        )
+        self.task = asyncio.get_running_loop().create_task(self._run(), name=f"pod {podspec.full_name(self.pod)}")
 
     def wake(self) -> None:
         self._wake.set()

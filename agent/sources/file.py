@@ -15,13 +15,7 @@ from apimachinery.kit import inotify
 
 log = logging.getLogger(__name__)
 
-_EVENTS = (
-    inotify.IN_CLOSE_WRITE
-    | inotify.IN_MOVED_TO
-    | inotify.IN_MOVED_FROM
-    | inotify.IN_DELETE
-    | inotify.IN_CREATE
-)
+_EVENTS = inotify.IN_CLOSE_WRITE | inotify.IN_MOVED_TO | inotify.IN_MOVED_FROM | inotify.IN_DELETE | inotify.IN_CREATE
 
 
 class FileSource:

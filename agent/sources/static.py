@@ -82,9 +82,7 @@ def _refuse_references(pod: Obj, path: str) -> None:
             "persistentVolumeClaim",
         ):
             if any(kind in source for source in sources):
-                raise StaticPodError(
-                    f"{path}: a static pod may not reference a {kind} (volume {volume.get('name')})"
-                )
+                raise StaticPodError(f"{path}: a static pod may not reference a {kind} (volume {volume.get('name')})")
     for group in ("containers", "initContainers"):
         for container in spec.get(group) or []:
             sources = [v.get("valueFrom") or {} for v in container.get("env") or []]

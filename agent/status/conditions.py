@@ -53,9 +53,7 @@ def initialized(pod: Obj, statuses: list[Obj], phase: str) -> Obj:
     if (
         started
         and not unknown
-        and not any(
-            not podspec.is_sidecar(c) and c["name"] in incomplete for c in podspec.init_containers(pod)
-        )
+        and not any(not podspec.is_sidecar(c) and c["name"] in incomplete for c in podspec.init_containers(pod))
     ):
         incomplete = []
     if message := _unready_message(incomplete, unknown, "incomplete"):
@@ -100,9 +98,7 @@ def ready(pod: Obj, containers: Obj, others: list[Obj]) -> Obj:
     return _condition("Ready", True)
 
 
-def pod_conditions(
-    pod: Obj, statuses: list[Obj], phase: str, sandbox_ready: bool, old: list[Obj]
-) -> list[Obj]:
+def pod_conditions(pod: Obj, statuses: list[Obj], phase: str, sandbox_ready: bool, old: list[Obj]) -> list[Obj]:
     """The owned conditions in upstream's order, without times; then every condition others put on the pod."""
     containers = containers_ready(pod, statuses, phase)
     foreign = [c for c in old if c["type"] not in OWNED]

@@ -65,9 +65,7 @@ class Mirrors:
     async def _sync(self, key: str) -> None:
         wanted, mirror = self._wanted.get(key), self._seen.get(key)
         try:
-            if mirror is not None and (
-                wanted is None or not _matches(wanted, mirror) or podspec.deleting(mirror)
-            ):
+            if mirror is not None and (wanted is None or not _matches(wanted, mirror) or podspec.deleting(mirror)):
                 await self._client.delete(
                     kinds.POD,
                     podspec.name(mirror),
@@ -77,9 +75,7 @@ class Mirrors:
                 )
                 return
             if wanted is not None and mirror is None:
-                created = await self._client.create(
-                    kinds.POD, self._mirror_of(wanted), podspec.namespace(wanted)
-                )
+                created = await self._client.create(kinds.POD, self._mirror_of(wanted), podspec.namespace(wanted))
                 self.seen(created)
         except (NotFound, AlreadyExists):
             return

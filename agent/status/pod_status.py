@@ -68,9 +68,7 @@ def pod_status(pod: Obj, record: PodRecord, facts: StatusFacts) -> Obj:
     if facts.verdict is not None:
         phase = FAILED
     sandbox = record.ready_sandbox
-    conditions = pod_conditions(
-        pod, inits + mains, phase, _can_start(pod, record), old.get("conditions") or []
-    )
+    conditions = pod_conditions(pod, inits + mains, phase, _can_start(pod, record), old.get("conditions") or [])
     status: Obj = {
         "phase": phase,
         "conditions": stamp(conditions, old.get("conditions") or [], facts.now),

@@ -35,9 +35,7 @@ def qos_class(pod: Obj) -> str:
     if pod_level:
         holders = [pod_level]
     else:
-        holders = [
-            c.get("resources") or {} for c in (*podspec.init_containers(pod), *podspec.containers(pod))
-        ]
+        holders = [c.get("resources") or {} for c in (*podspec.init_containers(pod), *podspec.containers(pod))]
     guaranteed, any_amount = True, False
     requests: dict[str, int] = {}
     limits: dict[str, int] = {}

@@ -53,11 +53,7 @@ def _current(volume: Path) -> Path | None:
 
 
 def _holds(directory: Path, payload: Payload) -> bool:
-    found = {
-        str(Path(root, name).relative_to(directory))
-        for root, _, names in os.walk(directory)
-        for name in names
-    }
+    found = {str(Path(root, name).relative_to(directory)) for root, _, names in os.walk(directory) for name in names}
     if found != set(payload):
         return False
     return all((directory / name).read_bytes() == entry.data for name, entry in payload.items())

@@ -51,9 +51,7 @@ def secret_payload(source: Obj, found: Obj | None, default_mode: int | None = No
     return _select(source, data, default_mode, "references non-existent secret key: ")
 
 
-def downward_payload(
-    source: Obj, pod: Obj, allocatable: Mapping[str, str], default_mode: int | None = None
-) -> Payload:
+def downward_payload(source: Obj, pod: Obj, allocatable: Mapping[str, str], default_mode: int | None = None) -> Payload:
     """Files of a downwardAPI volume or source."""
     mode = _mode(source.get("defaultMode"), default_mode)
     files: dict[str, FileEntry] = {}

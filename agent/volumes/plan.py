@@ -73,13 +73,10 @@ def memory_limit(pod: Obj) -> int:
     return total
 
 
-def plan_mounts(
-    container: Obj, volumes: Mapping[str, VolumePlan], env: Mapping[str, str]
-) -> tuple[MountPlan, ...]:
+def plan_mounts(container: Obj, volumes: Mapping[str, VolumePlan], env: Mapping[str, str]) -> tuple[MountPlan, ...]:
     """The container's volumeMounts in order; raises ConfigError."""
     return tuple(
-        _mount(mount, index, container, volumes, env)
-        for index, mount in enumerate(container.get("volumeMounts") or [])
+        _mount(mount, index, container, volumes, env) for index, mount in enumerate(container.get("volumeMounts") or [])
     )
 
 
@@ -99,9 +96,7 @@ def _volume(volume: Obj, pod_dir: Path, pod_limit: int) -> VolumePlan:
     if kind == "image":
         return VolumePlan(name, kind, source, None, image=source.get("reference", ""))
     if kind not in PLUGINS:
-        raise VolumeError(
-            f'MountVolume.SetUp failed for volume "{name}" : no volume plugin matched for {kind}'
-        )
+        raise VolumeError(f'MountVolume.SetUp failed for volume "{name}" : no volume plugin matched for {kind}')
     path = pod_dir / "volumes" / PLUGINS[kind] / name
     if kind != "emptyDir":
         return VolumePlan(name, kind, source, path, memory=kind in _IN_MEMORY)
@@ -111,9 +106,7 @@ def _volume(volume: Obj, pod_dir: Path, pod_limit: int) -> VolumePlan:
     sizes = [pod_limit] if medium else []
     if source.get("sizeLimit"):
         sizes.append(parse_quantity(source["sizeLimit"]).value())
-    return VolumePlan(
-        name, kind, source, path, medium == "Memory", min((s for s in sizes if s > 0), default=0)
-    )
+    return VolumePlan(name, kind, source, path, medium == "Memory", min((s for s in sizes if s > 0), default=0))
 
 
 def _mount(
@@ -121,13 +114,9 @@ def _mount(
 ) -> MountPlan:
     volume = volumes.get(mount["name"])
     if volume is None:
-        raise ConfigError(
-            f'cannot find volume "{mount["name"]}" to mount into container "{container["name"]}"'
-        )
+        raise ConfigError(f'cannot find volume "{mount["name"]}" to mount into container "{container["name"]}"')
     if mount.get("recursiveReadOnly") == "Enabled":
-        raise ConfigError(
-            f'failed to resolve recursive read-only mode: volume "{mount["name"]}": not supported'
-        )
+        raise ConfigError(f'failed to resolve recursive read-only mode: volume "{mount["name"]}": not supported')
     sub_path = mount.get("subPath", "")
     if mount.get("subPathExpr"):
         sub_path = expand_strictly(mount["subPathExpr"], env)

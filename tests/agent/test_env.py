@@ -12,9 +12,7 @@ from agent.env.downward import FieldPathError, PodFacts, format_map, metadata_fi
 from agent.env.variables import Referenced, container_references, expand, make_environment, service_variables
 from agent.seams import ConfigError
 
-FACTS = PodFacts(
-    ("10.9.9.9",), ("10.1.2.3", "fd00::3"), {"cpu": "2", "memory": "4Gi", "ephemeral-storage": "7"}
-)
+FACTS = PodFacts(("10.9.9.9",), ("10.1.2.3", "fd00::3"), {"cpu": "2", "memory": "4Gi", "ephemeral-storage": "7"})
 
 
 def pod(**spec: Any) -> dict[str, Any]:
@@ -58,9 +56,7 @@ def test_text_without_dollars_expands_to_itself(text: str) -> None:
 
 
 def test_later_variables_see_earlier_ones_and_not_later_ones() -> None:
-    container = {
-        "env": [{"name": "B", "value": "$(A)"}, {"name": "A", "value": "1"}, {"name": "C", "value": "$(A)"}]
-    }
+    container = {"env": [{"name": "B", "value": "$(A)"}, {"name": "A", "value": "1"}, {"name": "C", "value": "$(A)"}]}
     assert env(container) == {"B": "$(A)", "A": "1", "C": "1"}
 
 
@@ -89,9 +85,7 @@ def test_field_references(path: str, expected: str) -> None:
     assert env({"env": [{"name": "X", "valueFrom": {"fieldRef": {"fieldPath": path}}}]}) == {"X": expected}
 
 
-@pytest.mark.parametrize(
-    "path", ["spec.containers", "metadata.finalizers", "metadata.name['x']", "status.phase"]
-)
+@pytest.mark.parametrize("path", ["spec.containers", "metadata.finalizers", "metadata.name['x']", "status.phase"])
 def test_a_field_that_does_not_exist_is_a_config_error(path: str) -> None:
     with pytest.raises(ConfigError):
         env({"env": [{"name": "X", "valueFrom": {"fieldRef": {"fieldPath": path}}}]})
@@ -158,9 +152,7 @@ def test_env_from_takes_every_key_with_its_prefix_and_env_overrides_it() -> None
         ({"secretKeyRef": {"name": "s", "key": "z"}}, "couldn't find key z in Secret ns/s"),
     ],
 )
-def test_missing_references_say_what_upstream_says_and_optional_ones_nothing(
-    source: Any, message: str
-) -> None:
+def test_missing_references_say_what_upstream_says_and_optional_ones_nothing(source: Any, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         env({"env": [{"name": "X", "valueFrom": source}]}, CONFIG)
     assert str(caught.value) == message
@@ -242,6 +234,4 @@ def test_images_without_a_registry_use_the_default_one(image: str) -> None:
 
 
 def test_a_broken_pull_secret_is_passed_over() -> None:
-    assert (
-        credentials_for("busybox", [{"type": "kubernetes.io/dockercfg", "data": {".dockercfg": "!!"}}]) == ()
-    )
+    assert credentials_for("busybox", [{"type": "kubernetes.io/dockercfg", "data": {".dockercfg": "!!"}}]) == ()

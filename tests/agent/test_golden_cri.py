@@ -1,65 +1,37 @@
-"""The pod-to-CRI planner beside recorded requests of upstream's kubelet, where the recordings lie beside
-the checkout."""
+"""The pod-to-CRI planner beside recorded requests of upstream's kubelet."""
 
+import asyncio
 import json
-import os
+import re
 from pathlib import Path
 
 import pytest
 from google.protobuf.json_format import MessageToDict
 
 from agent.dns import Resolver, plan_dns, plan_hostname
+from agent.env.build import Environment
+from agent.node.objects import Objects
 from agent.runtime import pod_paths
 from agent.runtime.cgroups import pod_cgroup
 from agent.runtime.container_config import container_config, mount_message
 from agent.runtime.sandbox_config import ContainerFacts, Dns, SandboxFacts, sandbox_config
 from agent.seams import Mount
+from agent.settings import AgentSettings
+from tests.agent import golden
 
-
-def _recordings() -> Path | None:
-    named = os.environ.get("WHERRY_GOLDEN")
-    for folder in (
-        [Path(named)]
-        if named
-        else [p / "shared/golden" for p in Path(__file__).parents]
-        + [p / "golden" for p in Path(__file__).parents]
-    ):
-        if (folder / "cri/static-pods.json").exists():
-            return folder / "cri/static-pods.json"
-    return None
-
-
-FILE = _recordings()
-CASES = json.loads(FILE.read_text())["cases"] if FILE else []
+CASES = golden.cases("static-pods.json")
 HOST = Resolver(servers=("192.0.2.53",), searches=("example.test",))
 MEMORY = 25276510208
-# Written by the volume host and the environment builder; compared in their own tests.
-ELSEWHERE = {"volumes"}
-
-
-def _static(pod: dict) -> dict:
-    pod = json.loads(json.dumps(pod))
-    meta = pod["metadata"]
-    meta["name"] += "-node1"
-    meta["uid"] = "$UID"
-    meta["annotations"] = {
-        **meta.get("annotations", {}),
-        "kubernetes.io/config.hash": "$UID",
-        "kubernetes.io/config.seen": "$TIME",
-        "kubernetes.io/config.source": "file",
-    }
-    pod["spec"]["nodeName"] = "node1"
-    return pod
+pytestmark = pytest.mark.skipif(not CASES, reason="no recordings beside this checkout (set WHERRY_GOLDEN)")
 
 
 def _plain(message) -> dict:
     return MessageToDict(message, preserving_proto_field_name=True)
 
 
-@pytest.mark.skipif(not CASES, reason="no recordings beside this checkout (set WHERRY_GOLDEN)")
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c["name"][:24])
 def test_sandbox(case):
-    pod = _static(case["pod"])
+    pod = golden.static_pod(case["pod"])
     resolver = plan_dns(pod, HOST, ("10.96.0.10",), "cluster.local").resolver
     facts = SandboxFacts(
         dns=Dns(resolver.servers, resolver.searches, resolver.options),
@@ -70,12 +42,17 @@ def test_sandbox(case):
     assert _plain(sandbox_config(pod, facts)) == case["sandbox"]
 
 
-@pytest.mark.skipif(not CASES, reason="no recordings beside this checkout (set WHERRY_GOLDEN)")
+def _env(pod: dict, spec: dict) -> tuple[tuple[str, str], ...]:
+    settings = AgentSettings(node_name="node1", node_ip="10.9.9.9")
+    shown = {**pod, "status": {"hostIP": "10.9.9.9", "podIP": "10.1.2.3"}}
+    return asyncio.run(Environment(settings, Objects(None, "node1")).build(shown, spec, ("10.1.2.3",)))
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c["name"][:24])
 def test_containers(case):
-    pod = _static(case["pod"])
+    pod = golden.static_pod(case["pod"])
     specs = {c["name"]: c for k in ("initContainers", "containers") for c in pod["spec"].get(k, [])}
-    for expected in case["containers"]:
+    for expected in json.loads(json.dumps(case["containers"])):
         spec = specs[expected["metadata"]["name"]]
         root = Path("$ROOT")
         own = (
@@ -88,6 +65,7 @@ def test_containers(case):
         facts = ContainerFacts(
             image="sha256:" + "1" * 64,
             attempt=0,
+            env=_env(pod, spec),
             command=tuple(spec.get("command", ())),
             args=tuple(spec.get("args", ())),
             mounts=tuple(mount_message(m) for m in own),
@@ -95,9 +73,12 @@ def test_containers(case):
             hugepage_sizes=("2MB", "1GB"),
         )
         made = _plain(container_config(pod, spec, facts))
-        assert made["annotations"].pop("io.kubernetes.container.hash")
-        expected = json.loads(json.dumps(expected))
-        expected["annotations"].pop("io.kubernetes.container.hash")
-        expected.pop("envs", None)
+        assert re.fullmatch("[0-9a-f]{8}", made["annotations"].pop("io.kubernetes.container.hash"))
+        del expected["annotations"]["io.kubernetes.container.hash"]
+        # Upstream's order of variables is that of a Go map; the node's own disk size is not ours.
+        for side in (made, expected):
+            envs = [e for e in side.pop("envs", []) if e["key"] != "LE"]
+            side["envs"] = sorted(envs, key=lambda e: e["key"])
+        # Volume mounts are the volume host's, compared in its tests.
         expected["mounts"] = expected["mounts"][-2:]
         assert made == expected

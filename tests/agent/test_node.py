@@ -24,9 +24,7 @@ from apimachinery import timestamps
 
 FACTS = MachineFacts(cpus=2, memory=4 << 30, disk=100 << 30, huge_pages={"2Mi": 0}, architecture="amd64")
 RUNTIME = RuntimeInfo("containerd", "1.6.20", True, True, "")
-SEEN = Observation(
-    now="2026-01-01T00:00:00Z", facts=FACTS, runtime=RUNTIME, addresses=("10.0.0.1",), node_name="n1"
-)
+SEEN = Observation(now="2026-01-01T00:00:00Z", facts=FACTS, runtime=RUNTIME, addresses=("10.0.0.1",), node_name="n1")
 
 
 def status(seen: Observation, old: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -72,9 +70,7 @@ def test_a_healthy_node() -> None:
     [
         (replace(SEEN, runtime=None), "container runtime is down"),
         (
-            replace(
-                SEEN, runtime=replace(RUNTIME, network_ready=False, message="NetworkReady=false reason:X")
-            ),
+            replace(SEEN, runtime=replace(RUNTIME, network_ready=False, message="NetworkReady=false reason:X")),
             "container runtime network not ready: NetworkReady=false reason:X",
         ),
         (replace(SEEN, unhealthy="PLEG is not healthy"), "PLEG is not healthy"),
@@ -150,9 +146,7 @@ def test_a_lease_is_made_for_the_node_and_renewed() -> None:
     lease = renewed(None, "n1", node, 40, "t1")
     assert lease["spec"] == {"holderIdentity": "n1", "leaseDurationSeconds": 40, "renewTime": "t1"}
     assert lease["metadata"]["ownerReferences"][0]["uid"] == "u"
-    again = renewed(
-        {**lease, "metadata": {**lease["metadata"], "resourceVersion": "7"}}, "n1", node, 40, "t2"
-    )
+    again = renewed({**lease, "metadata": {**lease["metadata"], "resourceVersion": "7"}}, "n1", node, 40, "t2")
     assert again["metadata"]["resourceVersion"] == "7"
     assert again["spec"]["renewTime"] == "t2"
 

@@ -124,9 +124,7 @@ def test_a_memory_volume_is_bounded_by_the_pods_memory() -> None:
 
 
 def test_mount_plans() -> None:
-    volumes = {
-        plan.name: plan for plan in plan_volumes(pod({"name": "d"}, {"name": "c", "configMap": {}}), DIR)
-    }
+    volumes = {plan.name: plan for plan in plan_volumes(pod({"name": "d"}, {"name": "c", "configMap": {}}), DIR)}
     container = {
         "name": "c",
         "volumeMounts": [
@@ -163,9 +161,7 @@ PAYLOADS = st.dictionaries(PATHS, st.binary(max_size=8), max_size=5).filter(cons
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(PAYLOADS, min_size=1, max_size=4))
-def test_a_volume_shows_exactly_the_last_payload(
-    tmp_path_factory: Any, history: list[dict[str, bytes]]
-) -> None:
+def test_a_volume_shows_exactly_the_last_payload(tmp_path_factory: Any, history: list[dict[str, bytes]]) -> None:
     volume = tmp_path_factory.mktemp("v")
     for payload in history:
         atomic.write(volume, {path: FileEntry(data) for path, data in payload.items()})

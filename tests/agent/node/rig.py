@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -220,9 +221,7 @@ class Containerd:
     def tasks(self) -> dict[str, int]:
         """Container id → process id of everything that runs."""
         lines = self.ctr("tasks", "list").splitlines()[1:]
-        return {
-            parts[0]: int(parts[1]) for parts in (line.split() for line in lines) if parts[2] == "RUNNING"
-        }
+        return {parts[0]: int(parts[1]) for parts in (line.split() for line in lines) if parts[2] == "RUNNING"}
 
     def close(self) -> None:
         for container in self.ctr("containers", "list", "-q").split():
@@ -242,6 +241,8 @@ class Containerd:
             if point.startswith(str(self.base)):
                 subprocess.run(["umount", "-l", point], capture_output=True)
         subprocess.run(["ip", "netns", "delete", self.netns], check=True)
+        for directory in list(cgroups_below(self.cgroup)):
+            until(lambda d=directory: not d.exists() or _rmdir(d), 5, f"{directory} is free")  # type: ignore[misc]
         shutil.rmtree(self.base, ignore_errors=True)
 
 
@@ -260,6 +261,14 @@ def _snapshotter(base: Path) -> str:
     return "overlayfs" if done.returncode == 0 else "native"
 
 
+def _rmdir(directory: Path) -> bool:
+    try:
+        directory.rmdir()
+    except OSError:
+        return False
+    return True
+
+
 def cgroups_below(name: str) -> Iterator[Path]:
     """Every directory of our cgroup tree, deepest first."""
     for mount in [*Path("/sys/fs/cgroup").iterdir(), Path("/sys/fs/cgroup")]:
@@ -267,3 +276,100 @@ def cgroups_below(name: str) -> Iterator[Path]:
         if top.is_dir():
             for directory, _, _ in os.walk(top, topdown=False):
                 yield Path(directory)
+
+
+class AgentProcess:
+    """``python -m agent`` with static pods only, in containerd's namespace."""
+
+    def __init__(self, containerd: Containerd) -> None:
+        self.containerd = containerd
+        base = containerd.base
+        self.manifests = base / "manifests"
+        self.root, self.logs = base / "agent", base / "logs"
+        self.log = base / "agent.log"
+        self.manifests.mkdir(exist_ok=True)
+        self.log.write_text("")
+        (base / "agent.yaml").write_text(
+            json.dumps(
+                {
+                    "node_name": "node1",
+                    "root_dir": str(self.root),
+                    "pod_log_dir": str(self.logs),
+                    "cri_socket": str(containerd.socket),
+                    "cgroup_root": containerd.cgroup,
+                    "static_pod_dir": str(self.manifests),
+                    "healthz_port": 0,
+                }
+            )
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        python = sys.executable
+        command = ["nsenter", f"--net=/run/netns/{self.containerd.netns}", python, "-m", "agent"]
+        command += ["--config", str(self.containerd.base / "agent.yaml")]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=Path(__file__).parents[3])
+
+    def stop(self) -> None:
+        assert self.process is not None
+        self.process.terminate()
+        assert self.process.wait(20) == 0, self.log.read_text()[-3000:]
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def apply(self, name: str, spec: dict, **meta: object) -> None:
+        """Write a manifest; the agent calls the pod ``name``-node1."""
+        manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, **meta}, "spec": spec}
+        staged = self.manifests / f".{name}.json"
+        staged.write_text(json.dumps(manifest))
+        staged.rename(self.manifests / f"{name}.json")
+
+    def remove(self, name: str) -> None:
+        (self.manifests / f"{name}.json").unlink()
+
+    def clear(self) -> None:
+        """Every manifest removed, every container gone."""
+        for file in self.manifests.glob("*.json"):
+            file.unlink()
+        if self.process is None or self.process.poll() is not None:
+            self.start()
+        until(lambda: not self.containerd.ctr("containers", "list", "-q").split(), 40, "all containers gone")
+
+    def containers(self, pod: str) -> dict[str, str]:
+        """Name → id of a pod's running containers."""
+        found = {}
+        for container_id in self.containerd.tasks():
+            info = json.loads(self.containerd.ctr("containers", "info", container_id))
+            labels = info["Labels"]
+            if labels.get("io.kubernetes.pod.name") != f"{pod}-node1":
+                continue
+            found[labels.get("io.kubernetes.container.name", "")] = container_id
+        return found
+
+    def running(self, pod: str, *names: str) -> dict[str, str]:
+        """Waits until exactly these containers run; their ids."""
+
+        def check() -> dict[str, str]:
+            found = self.containers(pod)
+            found.pop("", None)
+            return found if set(found) == set(names) else {}
+
+        try:
+            return until(check, what=f"{pod} runs {names}")  # type: ignore[return-value]
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log.read_text()[-4000:]}") from error
+
+    def events(self, reason: str) -> int:
+        """How many of these events the agent told."""
+        return self.log.read_text().count(f": {reason}: ")
+
+    def output(self, pod: str, container: str) -> str:
+        """Everything the container's newest run printed."""
+        files = sorted(self.logs.glob(f"*_{pod}-node1_*/{container}/*.log"), key=lambda p: int(p.stem))
+        lines = files[-1].read_text().splitlines() if files else []
+        return "\n".join(line.split(" ", 3)[3] for line in lines)

@@ -1,0 +1,58 @@
+"""The whole agent over a fake runtime, in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from agent.app import Agent
+from agent.settings import AgentSettings
+from apimachinery.kit.lifecycle import Lifecycle
+from tests.agent.fake_cri import FakeRuntime
+
+
+@contextlib.asynccontextmanager
+async def running(tmp_path: Path, runtime: FakeRuntime, **overrides: object) -> AsyncIterator[Agent]:
+    """An agent at work on ``runtime``; stopped (its containers not) at the end."""
+    settings = AgentSettings(
+        node_name="node1",
+        root_dir=tmp_path / "root",
+        pod_log_dir=tmp_path / "logs",
+        manage_cgroups=False,
+        healthz_port=0,
+        **overrides,  # type: ignore[arg-type]
+    )
+    agent = Agent(settings, runtime)  # type: ignore[arg-type]
+    lifecycle = Lifecycle()
+    await agent.start(lifecycle)
+    try:
+        yield agent
+    finally:
+        lifecycle.request_stop()
+        await asyncio.wait_for(lifecycle.wait(), 20)
+
+
+async def until(check: Callable[[], object], seconds: float = 10.0) -> None:
+    """Give the loop its turn until ``check`` holds."""
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, "not reached in time"
+        await asyncio.sleep(0.005)
+
+
+def pod(name: str = "p", *, uid: str = "", image: str = "busybox:run", **spec: object) -> dict:
+    """A pod of one container ``c``, unless ``containers`` says otherwise."""
+    containers = spec.pop("containers", None) or [container("c", image)]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "uid": uid or f"uid-{name}"},
+        "spec": {"containers": containers, "terminationGracePeriodSeconds": 1, **spec},
+    }
+
+
+def container(name: str, image: str = "busybox:run", **more: object) -> dict:
+    return {"name": name, "image": image, "imagePullPolicy": "IfNotPresent", **more}
