@@ -87,6 +87,20 @@ def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = ()) -> 
     context.warnings.extend(complaints)
 
 
+async def read(request: Request, kind: str) -> Obj:
+    """The body of a subresource request, decoded but not checked against a schema.
+
+    Raises UnsupportedMediaType, BadRequest.
+    """
+    media = media_type(request)
+    if media not in (JSON, YAML, PROTOBUF):
+        raise errors.UnsupportedMediaType(
+            f"the body of the request was in an unknown format - accepted media types include: {_ACCEPTED}"
+        )
+    obj, _ = _parse(media, await request.body(), kind, Context())
+    return obj
+
+
 async def read_options(request: Request) -> Obj | None:
     """A DELETE's DeleteOptions; None without a body."""
     body = await request.body()
