@@ -16,6 +16,7 @@ import click
 from apimachinery.kit import command, netns
 from apimachinery.kubeconfig import KubeconfigError
 from lab import cluster, containerd, names, network, node, preflight, spec, state, status, testing
+from lab.bench import bench
 from lab.images import load as images
 from lab.images.rootfs import ImageError
 from lab.paths import Paths
@@ -420,6 +421,9 @@ def image_ls(lab: str) -> None:
         return rows
 
     click.echo("\n".join(status.table(("NODE", "IMAGE", "SIZE"), _run(work()))))
+
+
+main.add_command(bench)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -1,0 +1,63 @@
+"""``wherry bench``: the benchmarks as commands. Only what an ordinary command must not import lives there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import click
+
+from lab import names, preflight, state, status
+from lab.paths import Paths
+from lab.spec import PROXY_MODES, Spec
+
+
+@click.group()
+def bench() -> None:
+    """Measure, beside a floor or a peer in the same run."""
+    try:
+        preflight.require_root()
+    except preflight.PreflightError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _lab(name: str) -> tuple[Paths, Spec]:
+    paths = Paths(name)
+    spec = state.load(paths)
+    if spec is None:
+        raise click.ClickException(f"there is no lab {name!r} to measure; start one with `sudo ./wherry up`")
+    return paths, spec
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(work)
+
+
+@bench.command()
+@click.option("--rounds", type=click.IntRange(1, 20), default=3, show_default=True)
+@click.option("--nodes", type=click.IntRange(1, 10), default=3, show_default=True)
+@click.option("--proxy-mode", type=click.Choice(PROXY_MODES), default=PROXY_MODES[0], show_default=True)
+def up(rounds: int, nodes: int, proxy_mode: str) -> None:
+    """A lab of its own, up and down, several times."""
+    from benchmarks import up as benchmark
+
+    _run(benchmark.measure(rounds, nodes, proxy_mode, click.echo))
+
+
+@bench.command()
+@click.option("--count", type=click.IntRange(1, 200), default=15, show_default=True, help="Pods one by one.")
+@click.option("--burst", type=click.IntRange(1, 100), default=30, show_default=True, help="Pods at once.")
+@click.option("--name", default=names.DEFAULT_LAB, show_default=True, help="Which running lab.")
+def pods(count: int, burst: int, name: str) -> None:
+    """Pod start and end on a running lab, beside the CRI calls alone; memory of every component."""
+    from benchmarks import pods as benchmark
+    from benchmarks import up as memory
+
+    paths, spec = _lab(name)
+
+    async def work() -> None:
+        await benchmark.measure(spec, paths, count, burst, click.echo)
+        memory.memory(await status.gather(spec, paths), click.echo)
+
+    _run(work())
