@@ -8,12 +8,13 @@ end. The floor is the start of a program that does nothing.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import functools
 import json
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +26,6 @@ import click
 
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import Netlink
-from cni import install
-from cni.daemon import Daemon
 
 DEBIAN = Path("/usr/lib/cni")
 Call = Callable[[str, str, Path], float]
@@ -138,31 +137,44 @@ def config_of(kind: str, base: Path, socket: Path | None) -> bytes:
     return json.dumps(given).encode()
 
 
-async def compare(base: Path, rounds: int, parallel: int) -> None:
-    install.install_executables(base / "bin")
+@contextlib.contextmanager
+def daemon(base: Path) -> Iterator[Path]:
+    """The daemon in a process of its own, as on a node; yields its socket."""
+    fields = {"run_dir": "run", "conf_dir": "conf", "bin_dir": "bin", "data_dir": "data"}
+    config = base / "cni.yaml"
+    config.write_text(json.dumps({key: str(base / value) for key, value in fields.items()}))
     socket = base / "run" / "cni.sock"
-    daemon = Daemon(socket, base / "data")
-    await daemon.start()
-    ours = base / "bin" / "bridge"
-    setups = {
-        "wherry (daemon)": (ours, config_of("d", base, socket)),
-        "wherry (alone)": (ours, config_of("a", base, None)),
-    }
-    if (DEBIAN / "bridge").exists():
-        setups["Go (Debian)"] = (DEBIAN / "bridge", config_of("g", base, None))
-    ways: dict[str, Call] = {
-        name: (lambda command, container, pod, b=binary, c=config: call(b, c, command, container, pod))
-        for name, (binary, config) in setups.items()
-    }
+    process = subprocess.Popen([sys.executable, "-m", "cni", "--config", str(config), "--log-level", "warning"])
     try:
+        deadline = time.monotonic() + 20
+        while not socket.exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit("the daemon did not start")
+            time.sleep(0.02)
+        yield socket
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def compare(base: Path, rounds: int, parallel: int) -> None:
+    with daemon(base) as socket:
+        ours, theirs = base / "bin" / "bridge", DEBIAN / "bridge"
+        setups = {
+            "wherry (daemon)": (ours, config_of("d", base, socket)),
+            "wherry (alone)": (ours, config_of("a", base, None)),
+        }
+        if theirs.exists():
+            setups["Go (Debian)"] = (theirs, config_of("g", base, None))
+        ways: dict[str, Call] = {
+            name: functools.partial(call, binary, config) for name, (binary, config) in setups.items()
+        }
         print(f"{'ms':<44}{'median':>9}{'p99':>9}{'min':>9}")
         with pods(parallel) as every:
-            await asyncio.to_thread(floor, rounds)
-            await asyncio.to_thread(one_by_one, ways, every, rounds)
+            floor(rounds)
+            one_by_one(ways, every, rounds)
             ways.pop("wherry (alone)")
-            await asyncio.to_thread(in_parallel, ways, every, max(3, rounds // 6))
-    finally:
-        await daemon.stop()
+            in_parallel(ways, every, max(3, rounds // 6))
 
 
 @click.command(help="CNI ADD and DEL beside Debian's plugins.")
@@ -172,7 +184,7 @@ def main(rounds: int, parallel: int) -> None:
     node = netns.create(f"whbench{os.getpid()}n")
     try:
         with tempfile.TemporaryDirectory(prefix="wherry-bench-") as base:
-            netns.call(node, lambda: asyncio.run(compare(Path(base), rounds, parallel)))
+            netns.call(node, lambda: compare(Path(base), rounds, parallel))
     finally:
         netns.delete(node.name)
 

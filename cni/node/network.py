@@ -16,7 +16,7 @@ from cni import install
 from cni.bridge import plugin as bridge
 from cni.bridge.config import Config
 from cni.bridge.plan import Attachment
-from cni.node import plan, routes
+from cni.node import routes
 from cni.node.masquerade import Masquerade
 from cni.node.model import NodeNetwork, extract
 from cni.settings import Settings
@@ -54,7 +54,7 @@ class NodeNetworking:
 
     async def sync(self) -> None:
         nodes = tuple(sorted(map(extract, self._nodes.items()), key=lambda n: n.name))
-        refused = routes.apply(self._kernel, plan.wanted(self._settings.node_name, nodes, self._cluster))
+        refused = routes.apply(self._kernel, self._settings.node_name, nodes, self._cluster)
         problems = {str(problem) for problem in refused}
         own = next((n for n in nodes if self._settings.node_name and n.name == self._settings.node_name), None)
         if own is not None and own.cidrs:

@@ -27,8 +27,8 @@ class Changes:
 def wanted(own: str, nodes: Iterable[NodeNetwork], cluster: Iterable[Network]) -> tuple[Route, ...]:
     """A route to every other node's CIDRs by its address of the same family, and unreachable for the rest.
 
-    `own` is "" on a machine that is no node. When two nodes claim overlapping CIDRs, the first by name is
-    served.
+    `own` is "" on a machine that is no node; there the rest of the cluster's range is left alone. When two
+    nodes claim overlapping CIDRs, the first by name is served.
     """
     found: list[Route] = []
     everyone = sorted(nodes, key=lambda n: n.name)
@@ -42,10 +42,20 @@ def wanted(own: str, nodes: Iterable[NodeNetwork], cluster: Iterable[Network]) -
                 continue
             claimed.append(cidr)
             found.append(Route(cidr, gateway=gateway, protocol=PROTOCOL))
-    for network in cluster:
+    for network in cluster if own else ():
         if network not in claimed:
             found.append(Route(network, kind="unreachable", metric=UNREACHABLE_METRIC, protocol=PROTOCOL))
     return tuple(found)
+
+
+def owned(own: str, present: Iterable[Route], cluster: Iterable[Network]) -> tuple[Route, ...]:
+    """Which routes of PROTOCOL are this cluster's: all inside a node, which belongs to one cluster; elsewhere
+    those into its ranges, since a machine may have routes to several clusters.
+    """
+    if own:
+        return tuple(present)
+    ranges = tuple(cluster)
+    return tuple(r for r in present if any(_within(r.destination, c) for c in ranges))
 
 
 def changes(present: Iterable[Route], goal: Iterable[Route]) -> Changes:
@@ -57,6 +67,10 @@ def changes(present: Iterable[Route], goal: Iterable[Route]) -> Changes:
         set=tuple(r for key, r in want.items() if key not in have),
         delete=tuple(r for key, r in have.items() if key not in want and (r.destination, r.metric) not in places),
     )
+
+
+def _within(inner: Network, outer: Network) -> bool:
+    return inner.version == outer.version and inner.prefixlen >= outer.prefixlen and inner.overlaps(outer)
 
 
 def _comparable(route: Route) -> Route:

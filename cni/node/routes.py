@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from apimachinery.kit.netlink import Netlink, NetlinkError, Route, routes
+from apimachinery.kit.netlink import Netlink, NetlinkError, routes
+from apimachinery.kit.netlink.routes import Network
 from cni.node import plan
+from cni.node.model import NodeNetwork
 
 log = logging.getLogger(__name__)
 
 
-def apply(kernel: Netlink, goal: Iterable[Route]) -> list[NetlinkError]:
+def apply(kernel: Netlink, own: str, nodes: Iterable[NodeNetwork], cluster: Sequence[Network]) -> list[NetlinkError]:
     """Set what is missing, delete what is not wanted; one refused route keeps no other from being set."""
-    change = plan.changes(kernel.routes(protocol=plan.PROTOCOL), goal)
+    present = plan.owned(own, kernel.routes(protocol=plan.PROTOCOL), cluster)
+    change = plan.changes(present, plan.wanted(own, nodes, cluster))
     refused: list[NetlinkError] = []
     for request in [routes.replace_route(r) for r in change.set] + [routes.delete_route(r) for r in change.delete]:
         try:
@@ -22,8 +25,3 @@ def apply(kernel: Netlink, goal: Iterable[Route]) -> list[NetlinkError]:
         except NetlinkError as problem:
             refused.append(problem)
     return refused
-
-
-def clear(kernel: Netlink) -> None:
-    """Take every route of ours away."""
-    kernel.do(*[routes.delete_route(r) for r in kernel.routes(protocol=plan.PROTOCOL)])

@@ -39,8 +39,16 @@ def test_routes_lead_to_every_other_node_and_nowhere_else() -> None:
 
 
 def test_a_machine_that_is_no_node_has_routes_to_all() -> None:
-    found = plan.wanted("", [B, A], ())
+    found = plan.wanted("", [B, A], CLUSTER)
     assert [str(r.destination) for r in found][::2] == ["10.244.0.0/24", "10.244.1.0/24"]
+    assert len(found) == 4, "the rest of the range is not this machine's to close"
+
+
+def test_a_machine_with_two_clusters_keeps_the_routes_of_both() -> None:
+    other = Route(ip_network("10.99.1.0/24"), gateway=ip_address("192.168.9.9"), protocol=plan.PROTOCOL)
+    gone = Route(ip_network("10.244.9.0/24"), gateway=ip_address("192.168.9.9"), protocol=plan.PROTOCOL)
+    assert plan.owned("", [other, gone], CLUSTER) == (gone,)
+    assert plan.owned("a", [other, gone], CLUSTER) == (other, gone)
 
 
 def test_nodes_without_cidr_or_address_and_overlaps_are_left_out() -> None:
