@@ -37,6 +37,7 @@ from agent.sources.file import FileSource
 from agent.status.mirror import Mirrors
 from agent.status.writer import StatusWriter
 from agent.volumes.host import Volumes
+from agent.volumes.refresh import Refresher
 from apimachinery.client import Client
 from apimachinery.events import EventRecorder
 from apimachinery.kit.lifecycle import Lifecycle
@@ -71,6 +72,7 @@ class Agent:
         self.reporter = Reporter(self.recorder)
         self.runtime = runtime or CriClient(settings.cri_socket, settings.runtime_request_seconds)
         self.objects = Objects(self.client, settings.node_name)
+        self.volumes = Volumes(settings, self.objects)
         self.writer = StatusWriter(self.client)
         self.mirrors = (
             Mirrors(self.client, self.writer.set_mirror, self.objects.node) if self.client is not None else None
@@ -88,7 +90,9 @@ class Agent:
         self.view = View(self.runtime, self.cache, self.pods)
         self.cgroups = Cgroups(settings.cgroup_root, Hierarchy.detect()) if settings.manage_cgroups else None
         self.pods.connect(self._workers(), self.cache)
+        self.refresher = Refresher(self.volumes, self.pods)
         self.objects.on_change(self.pods.wake)
+        self.objects.on_change(self.refresher.changed)
 
     def _workers(self) -> WorkerParts:
         settings = self.settings
@@ -98,7 +102,7 @@ class Agent:
             runtime=self.runtime,
             cache=self.cache,
             images=Images(self.runtime, self.reporter, environment, parallel=settings.parallel_pulls),
-            volumes=Volumes(settings, self.objects),
+            volumes=self.volumes,
             environment=environment,
             network=PodNetwork(settings, self.reporter, self.node_ips),
             reporter=self.reporter,
@@ -160,7 +164,8 @@ class Agent:
         if self.mirrors is not None:
             lifecycle.spawn("mirror pods", self.mirrors.run())
         for source in self.sources:
-            lifecycle.spawn(f"{source.name} pods", source.run(self.pods))
+            lifecycle.spawn(f"{source.name} pods", source.run(self.refresher))
+        lifecycle.spawn("volumes", self.refresher.run())
         lifecycle.spawn("pods", self._open())
         lifecycle.spawn("sweep", self.pods.sweep())
         await self._serve(lifecycle)

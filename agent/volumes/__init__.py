@@ -5,5 +5,6 @@
 
 Must never call the runtime, nor remember anything that the disk does not say: a restarted agent tears down
 pods it never saw. Reading order: payload (objects to files, pure), plan (pod to volumes and mounts, pure),
-atomic (the ..data switch), ownership (fsGroup), subpath (safe against links), hostpath, host (the applier).
+atomic (the ..data switch), ownership (fsGroup), subpath (safe against links), hostpath, host (the applier), refresh
+(running pods).
 """

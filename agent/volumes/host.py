@@ -30,9 +30,29 @@ class Volumes:
     def __init__(self, settings: AgentSettings, objects: Objects) -> None:
         self._pods = settings.root_dir / "pods"
         self._objects = objects
+        # By pod: a refresh must not write where a teardown removes.
+        self._locks: dict[str, asyncio.Lock] = {}
 
     async def prepare(self, pod: Obj) -> None:
         """Every volume ready and showing what its objects say now; raises VolumeError."""
+        async with self._lock(pod["metadata"]["uid"]):
+            await self._prepare_all(pod)
+
+    async def refresh(self, pod: Obj) -> None:
+        """The same for a pod that has been prepared; nothing for one that has not, or is torn down."""
+        uid = pod["metadata"]["uid"]
+        async with self._lock(uid):
+            if self.prepared(uid):
+                await self._prepare_all(pod)
+
+    def prepared(self, uid: str) -> bool:
+        """Whether this pod has volumes on disk, by this agent or the one before it."""
+        return (self._dir(uid) / "volumes").is_dir()
+
+    def _lock(self, uid: str) -> asyncio.Lock:
+        return self._locks.setdefault(uid, asyncio.Lock())
+
+    async def _prepare_all(self, pod: Obj) -> None:
         plans = plan_volumes(pod, self._dir(pod["metadata"]["uid"]))
         results = await asyncio.gather(*(self._prepare(pod, plan) for plan in plans), return_exceptions=True)
         failures = [result for result in results if isinstance(result, BaseException)]
@@ -49,24 +69,11 @@ class Volumes:
         return tuple(self._mount(pod_dir, container, plan) for plan in plan_mounts(container, volumes, env))
 
     async def teardown(self, uid: str) -> None:
-        """Unmount and remove whatever the disk says this pod has.
-
-        Raises VolumeError where a mount will not go.
-        """
-        pod_dir = self._dir(uid)
-        for name in _DIRECTORIES:
-            directory = pod_dir / name
-            if not directory.exists():
-                continue
-            try:
-                for point in mounts.mount_points(directory.resolve()):
-                    mounts.unmount(point)
-                left = mounts.mount_points(directory.resolve())
-                if left:
-                    raise VolumeError(f"{left[0]} is still mounted")
-                await asyncio.to_thread(shutil.rmtree, directory)
-            except OSError as error:
-                raise VolumeError(f"cannot remove {directory}: {error}") from error
+        """Unmount and remove whatever the disk says this pod has; raises VolumeError where a mount will not go."""
+        async with self._lock(uid):
+            for name in _DIRECTORIES:
+                await _remove(self._dir(uid) / name)
+        self._locks.pop(uid, None)
 
     def _dir(self, uid: str) -> Path:
         return self._pods / uid
@@ -168,3 +175,19 @@ class Volumes:
                 text = f'failed to prepare subPath for volumeMount "{volume.name}" of container '
                 raise ConfigError(f'{text}"{container["name"]}"') from error
         return Mount(plan.container_path, str(path), plan.read_only, plan.propagation)
+
+
+async def _remove(directory: Path) -> None:
+    if not directory.exists():
+        return
+    try:
+        real = directory.resolve()
+        for point in mounts.mount_points(real):
+            mounts.unmount(point)
+        # Never through a mount: what lies behind one is not ours to delete.
+        left = mounts.mount_points(real)
+        if left:
+            raise VolumeError(f"{left[0]} is still mounted")
+        await asyncio.to_thread(shutil.rmtree, directory)
+    except OSError as error:
+        raise VolumeError(f"cannot remove {directory}: {error}") from error

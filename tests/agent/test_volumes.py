@@ -28,6 +28,7 @@ from agent.volumes.payload import (
     token_payload,
 )
 from agent.volumes.plan import memory_limit, plan_mounts, plan_volumes
+from agent.volumes.refresh import Refresher
 from apimachinery.kit import mounts
 
 DIR = Path("/r/pods/u")
@@ -265,5 +266,73 @@ def test_empty_dirs_are_made_once_and_removed_whole(tmp_path: Path) -> None:
         await host(tmp_path).teardown("u")
         await host(tmp_path).teardown("u")
         assert not (tmp_path / "pods/u/volumes").exists()
+
+    asyncio.run(scenario())
+
+
+class Maps(Objects):
+    """Objects with one config map that can be changed."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "n")
+        self.data = {"k": "1"}
+
+    async def config_maps(self, pod: Any, names: Any, error: Any) -> Any:
+        return {"cm": {"data": dict(self.data)}}
+
+
+class Pods:
+    """A PodSink that takes what comes."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args: self.calls.append((name, *args))
+
+
+def test_running_pods_see_changed_objects_and_labels(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        objects = Maps()
+        volumes = Volumes(AgentSettings(node_name="n", root_dir=tmp_path), objects)
+        sink = Pods()
+        refresher = Refresher(volumes, sink)  # type: ignore[arg-type]
+        task = asyncio.ensure_future(refresher.run())
+        body = pod({"name": "c", "configMap": {"name": "cm"}})
+        refresher.set_pod("api", body)
+        assert sink.calls == [("set_pod", "api", body)]
+        # Not prepared yet: nothing may be made before the worker asks.
+        refresher.changed("u")
+        await asyncio.sleep(0.05)
+        assert not (tmp_path / "pods").exists()
+        await volumes.prepare(body)
+        file = tmp_path / "pods/u/volumes/kubernetes.io~configmap/c/k"
+
+        async def until(text: str) -> None:
+            async def poll() -> None:
+                while file.read_text() != text:
+                    await asyncio.sleep(0.005)
+
+            await asyncio.wait_for(poll(), 5.0)
+
+        objects.data["k"] = "2"
+        refresher.changed("u")
+        await until("2")
+        objects.data["k"] = "3"
+        refresher.set_pod("api", {**body, "metadata": {**body["metadata"], "labels": {"new": "1"}}})
+        await until("3")
+        # A new agent adopts the pod and looks at its files once.
+        objects.data["k"] = "4"
+        adopting = Refresher(Volumes(AgentSettings(node_name="n", root_dir=tmp_path), objects), sink)  # type: ignore[arg-type]
+        second = asyncio.ensure_future(adopting.run())
+        adopting.set_pod("api", body)
+        await until("4")
+        await volumes.teardown("u")
+        refresher.changed("u")
+        await asyncio.sleep(0.05)
+        assert not file.exists()
+        for running in (task, second):
+            running.cancel()
+        await asyncio.gather(task, second, return_exceptions=True)
 
     asyncio.run(scenario())
