@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from apimachinery.kinds import SELF_SUBJECT_REVIEW, TOKEN_REVIEW
 from apimachinery.objects import Obj
+from apimachinery.timestamps import format_time, now
 from controlplane.apiserver.authn.authenticator import Authenticator
 from controlplane.apiserver.authn.service_account import TokenInvalid
 from controlplane.apiserver.authn.user import authenticated, info
@@ -12,17 +14,21 @@ from controlplane.apiserver.subresources import body
 VERSION = "authentication.k8s.io/v1"
 
 
+def _born() -> Obj:
+    return {"creationTimestamp": format_time(now())}
+
+
 class IdentityReviews:
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
 
     async def self_subject(self, request: Request) -> Answer:
-        await body.read(request, "SelfSubjectReview", (VERSION,))
+        await body.read(request, SELF_SUBJECT_REVIEW)
         status = {"userInfo": info(request.user)}
-        return Answer(201, {"kind": "SelfSubjectReview", "apiVersion": VERSION, "metadata": {}, "status": status})
+        return Answer(201, {"kind": "SelfSubjectReview", "apiVersion": VERSION, "metadata": _born(), "status": status})
 
     async def token(self, request: Request) -> Answer:
-        review = await body.read(request, "TokenReview", (VERSION,))
+        review = await body.read(request, TOKEN_REVIEW)
         spec = {k: v for k, v in (review.get("spec") or {}).items() if v is not None}
         metadata = {k: v for k, v in review["metadata"].items() if k in ("name", "namespace", "labels", "annotations")}
         status = self._judge(spec.get("token", ""), tuple(spec.get("audiences") or ()))

@@ -26,6 +26,9 @@ Track = Callable[["Obj | None", Obj, Context, str], None]
 _ROUNDS = 100
 _DEFAULT = Strategy()
 
+# Subresources that are the server's own word on an object: they may set spec and status in one write.
+_WHOLE = frozenset({"binding", "approval"})
+
 
 class Registry:
     """All methods belong to the server's event loop. Entries and objects returned are shared."""
@@ -185,7 +188,8 @@ class Registry:
             strategy.default(new)
             if strategy.has_status and not subresource:
                 _keep_status(new, old.obj)
-            strategy.prepare_update(new, old.obj)
+            if subresource not in _WHOLE:
+                strategy.prepare_update(new, old.obj)
         _count_generation(strategy, new, old.obj, subresource)
         await self._admit("UPDATE", kind, subresource, old.namespace, new, old.obj, context, self._mutating)
         check_change(kind, strategy, new, old.obj, subresource)
@@ -209,9 +213,7 @@ class Registry:
         new["kind"], new["apiVersion"] = old.obj["kind"], old.obj["apiVersion"]
         return new == old.obj
 
-    async def delete_entry(
-        self, kind: Kind, namespace: str, name: str, context: Context
-    ) -> tuple[Entry, bool]:
+    async def delete_entry(self, kind: Kind, namespace: str, name: str, context: Context) -> tuple[Entry, bool]:
         """The object's last state and whether it is gone. Raises NotFound, Conflict (preconditions)."""
         for _ in range(_ROUNDS):
             old = self.entry(kind, namespace, name)
@@ -223,9 +225,7 @@ class Registry:
                     return await self._remove(kind, old, context, verdict.store), True
                 if verdict.store is None:
                     return old, False
-                return await self._put(
-                    kind, namespace, verdict.store, old.revision, context, Reservation()
-                ), False
+                return await self._put(kind, namespace, verdict.store, old.revision, context, Reservation()), False
             except Mismatch:
                 continue
         raise _conflict(kind, name)
@@ -309,11 +309,7 @@ def deletion_is_due(obj: Obj) -> bool:
     off.
     """
     found: Obj = obj["metadata"]
-    return (
-        "deletionTimestamp" in found
-        and not found.get("finalizers")
-        and not found.get("deletionGracePeriodSeconds")
-    )
+    return "deletionTimestamp" in found and not found.get("finalizers") and not found.get("deletionGracePeriodSeconds")
 
 
 def _keep_status(new: Obj, old: Obj) -> None:
@@ -327,7 +323,7 @@ def _count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str) 
     if not strategy.generation:
         return
     standing = old["metadata"].get("generation", 1)
-    changed = subresource != "status" and any(
+    changed = subresource not in ("status", *_WHOLE) and any(
         new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status", "kind", "apiVersion"}
     )
     new["metadata"]["generation"] = standing + 1 if changed else standing

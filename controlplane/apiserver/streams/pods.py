@@ -45,7 +45,7 @@ class PodStreams:
         query = options.log_query(request.query, request.name)
         container = options.choose_container(pod, request.param("container"))
         if not pod["spec"].get("nodeName"):
-            return Response(204, b"", "text/plain")
+            return Response(204, b"", "")
         path = options.agent_path("containerLogs", pod, container, query)
         answer = await self._agents.call(
             options.host_of(pod), "GET", path, [("Accept", "*/*"), ("Connection", "close")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apimachinery import errors
-from apimachinery.kinds import POD
+from apimachinery.kinds import BINDING, POD
 from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver.request import Answer, Request
@@ -22,13 +22,13 @@ class Bindings:
         self._registry = registry
 
     async def of_pod(self, request: Request) -> Answer:
-        binding = await body.read(request, "Binding", ("v1",))
+        binding = await body.read(request, BINDING)
         if binding["metadata"].get("name") not in (None, "", request.name):
             raise errors.BadRequest("name in URL does not match name in Binding object")
         return await self._bind(request, request.name, binding)
 
     async def collection(self, request: Request) -> Answer:
-        binding = await body.read(request, "Binding", ("v1",))
+        binding = await body.read(request, BINDING)
         return await self._bind(request, binding["metadata"].get("name", ""), binding)
 
     async def _bind(self, request: Request, name: str, binding: Obj) -> Answer:

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from apimachinery.errors import BadRequest, MethodNotAllowed
+from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver import codec
+from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Answer, Request
 
 
-async def read(request: Request, kind: str, versions: tuple[str, ...]) -> Obj:
-    """The body as a `kind` of one of the given apiVersions (the first is meant when it says none).
+def body_kind(group: str, version: str, kind: str) -> Kind:
+    """The kind of a body that is no resource of its own."""
+    return Kind(group, version, kind, kind.lower() + "s", kind.lower(), namespaced=True)
+
+
+EVICTION = body_kind("policy", "v1", "Eviction")
+SCALE = body_kind("autoscaling", "v1", "Scale")
+TOKEN_REQUEST = body_kind("authentication.k8s.io", "v1", "TokenRequest")
+
+
+async def read(request: Request, kind: Kind) -> Obj:
+    """The body as a checked object of `kind`, its metadata present.
 
     Raises BadRequest when it is something else, or names another namespace than the URL.
     """
-    obj = await codec.read(request, kind)
-    given_kind, given_version = obj.get("kind") or kind, obj.get("apiVersion") or versions[0]
-    if given_kind != kind or given_version not in versions:
-        short = given_version.rpartition("/")[2]
-        target = versions[0].rpartition("/")[0].removesuffix(".k8s.io") or "core"
-        raise BadRequest(
-            f'{given_kind} in version "{short}" cannot be handled as a {kind}: '
-            f"converting ({short}.{given_kind}) to ({target}.{kind}): unknown conversion"
-        )
+    context = Context(user=request.user, field_validation=request.param("fieldValidation") or "Warn")
+    obj = await codec.read_object(request, kind, context)
     metadata = obj.get("metadata") or {}
     if metadata.get("namespace") not in (None, "", request.namespace):
         text = "the namespace of the provided object does not match the namespace sent on the request"
         raise BadRequest(text)
-    return {**obj, "kind": kind, "apiVersion": given_version, "metadata": metadata}
+    return {**obj, "metadata": metadata}
 
 
 def is_dry_run(request: Request) -> bool:

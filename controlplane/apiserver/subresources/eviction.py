@@ -15,7 +15,6 @@ from controlplane.apiserver.subresources import body
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry
 
-VERSIONS = ("policy/v1", "policy/v1beta1")
 # Evictions a budget remembers until its controller has seen them; more means that the controller is not
 # running.
 DISRUPTED_LIMIT = 2000
@@ -29,7 +28,7 @@ class Evictions:
         self._registry = registry
 
     async def create(self, request: Request) -> Answer:
-        eviction = await body.read(request, "Eviction", VERSIONS)
+        eviction = await body.read(request, body.EVICTION)
         if eviction["metadata"].get("name") not in (None, "", request.name):
             raise errors.BadRequest("name in URL does not match name in Eviction object")
         options = {k: v for k, v in (eviction.get("deleteOptions") or {}).items() if v is not None}

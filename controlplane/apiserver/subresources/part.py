@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from apimachinery import errors
 from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST, POD, Kind
 from apimachinery.objects import Obj, copy
-from controlplane.apiserver import codec
 from controlplane.apiserver.patching import Patcher
 from controlplane.apiserver.registry import Context
 from controlplane.apiserver.request import Answer, Request
@@ -43,7 +42,7 @@ class PartHandlers:
         return Answer(200, self._registry.get(kind, self._namespace(request), request.name), kind)
 
     async def update(self, request: Request) -> Answer:
-        wanted = await codec.read(request, self._part.kind.kind)
+        wanted = await body.read(request, self._part.kind)
         given = (wanted.get("metadata") or {}).get("name")
         if given not in (None, "", request.name):
             text = f"the name of the object ({given}) does not match the name on the URL ({request.name})"

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from apimachinery import errors
-from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, copy
 from controlplane.apiserver.patching import Patcher
 from controlplane.apiserver.registry import Context
@@ -18,7 +17,6 @@ from controlplane.apiserver.writing import manager_of
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry
 
-SCALE = Kind(group="autoscaling", version="v1", kind="Scale", plural="scales", singular="scale", namespaced=True)
 KEPT = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
@@ -34,7 +32,7 @@ class Scales:
         return Answer(200, scale_of(self._registry.get(request.kind, request.namespace, request.name)))
 
     async def update(self, request: Request) -> Answer:
-        scale = await body.read(request, "Scale", ("autoscaling/v1",))
+        scale = await body.read(request, body.SCALE)
         given = scale["metadata"].get("name")
         if given not in (None, "", request.name):
             text = f"the name of the object ({given}) does not match the name on the URL ({request.name})"
@@ -47,7 +45,7 @@ class Scales:
 
     async def patch(self, request: Request) -> Answer:
         context = Context(user=request.user, manager=manager_of(request))
-        patch = await self._patcher.read(request, SCALE, context)
+        patch = await self._patcher.read(request, body.SCALE, context)
 
         def change(obj: Obj) -> Obj:
             before = scale_of(obj)

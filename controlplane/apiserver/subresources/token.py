@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SECONDS = 3600
 LEAST_SECONDS, MOST_SECONDS = 600, 1 << 32
-BINDABLE: dict[tuple[str, str], Kind] = {("v1", "Pod"): POD, ("v1", "Node"): NODE, ("v1", "Secret"): SECRET}
+BINDABLE: dict[tuple[str, str], Kind] = {("", "Pod"): POD, ("", "Node"): NODE, ("", "Secret"): SECRET}
 OTHER_UID = (
     "the UID in the bound object reference ({}) does not match the UID in record. "
     "The object might have been deleted and then recreated"
@@ -47,7 +47,7 @@ class Tokens:
         self._clock = clock
 
     async def create(self, request: Request) -> Answer:
-        asked = await body.read(request, "TokenRequest", ("authentication.k8s.io/v1",))
+        asked = await body.read(request, body.TOKEN_REQUEST)
         account = self._registry.get(SERVICE_ACCOUNT, request.namespace, request.name)
         if asked["metadata"].get("name") not in (None, "", request.name):
             text = "must match the service account name if specified"
@@ -95,9 +95,9 @@ class Tokens:
         if reference is None:
             return Bound()
         version, kind_name = reference.get("apiVersion", ""), reference.get("kind", "")
-        kind = BINDABLE.get((version, kind_name))
+        group, _, short = version.rpartition("/")
+        kind = BINDABLE.get((group, kind_name))  # upstream looks at the group alone
         if kind is None:
-            group, _, short = version.rpartition("/")
             raise errors.BadRequest(f"cannot bind token to object of type {group}/{short}, Kind={kind_name}")
         name = reference.get("name", "")
         if not name:
