@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from apimachinery.errors import Conflict
+
 log = logging.getLogger(__name__)
 
 K = TypeVar("K")
@@ -123,7 +125,10 @@ class WorkQueue(Generic[K]):
                 self.forget(key)
             except Exception as error:
                 pause = self.add_rate_limited(key)
-                log.warning(
+                # A lost race is how optimistic writes work; only other failures are news.
+                level = logging.DEBUG if isinstance(error, Conflict) else logging.WARNING
+                log.log(
+                    level,
                     "%s: %s failed, again in %.3g s: %s",
                     self._name,
                     key,

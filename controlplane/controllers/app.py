@@ -22,14 +22,17 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> None:
     """Build the loops bottom up and start them as soon as this process leads."""
     client = Client.from_kubeconfig(settings.kubeconfig, "wherry-controllers")
     lifecycle.push("client", client.close)
-    recorder = EventRecorder(client, "controllermanager")
-    context = Context(client, recorder, Informers(client), settings)
-    loops = [(name, make(context)) for name, make in chosen(settings.controllers)]
+    informers = Informers(client)
+    loops: list[tuple[str, Loop]] = []
+    recorders = []
+    for entry in chosen(settings.controllers):
+        recorders.append(EventRecorder(client, entry.source))
+        loops.append((entry.name, entry.build(Context(client, recorders[-1], informers, settings))))
     election = Election(client, "kube-controller-manager", settings.election)
     lifecycle.push("lease", election.release)
 
     async def ready(_query: Mapping[str, str]) -> tuple[int, bytes, str]:
-        late = [i.kind.plural for i in context.informers.all() if not i.has_synced]
+        late = [i.kind.plural for i in informers.all() if not i.has_synced]
         return (503, f"not synced: {', '.join(late)}".encode(), TEXT) if late else (200, b"ok", TEXT)
 
     async def figures(_query: Mapping[str, str]) -> tuple[int, bytes, str]:
@@ -38,9 +41,10 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> None:
 
     routes = {"/healthz": ok, "/livez": ok, "/readyz": ready, "/metrics": figures}
     await serve_http(lifecycle, settings.health_host, settings.health_port, routes)
-    for informer in context.informers.all():
+    for informer in informers.all():
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
-    lifecycle.spawn("events", recorder.run())
+    for recorder in recorders:
+        lifecycle.spawn("events", recorder.run())
     lifecycle.spawn("controllers", election.lead(lambda: _run(loops)))
 
 

@@ -33,12 +33,17 @@ def from_template(owner: Obj, template: Obj, pod_name: str, base: str) -> Obj:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": source.get("spec") or {}}
 
 
+# Requests under way at once: more would only open more connections, each with its handshake.
+ABREAST = 16
+
+
 class PodControl:
     """Writes pods on behalf of owners."""
 
     def __init__(self, context: Context, expectations: Expectations) -> None:
         self._context = context
         self._expectations = expectations
+        self._abreast = asyncio.Semaphore(ABREAST)
 
     async def create(self, owner: Obj, template: Obj, count: int) -> Failure | None:
         """Create pods in growing batches; the first batch with a failure is the last."""
@@ -59,7 +64,8 @@ class PodControl:
         self._expectations.creating(uid(owner), key)
         recorder = self._context.recorder
         try:
-            await self._context.client.create(POD, pod)
+            async with self._abreast:
+                await self._context.client.create(POD, pod)
         except errors.ApiError as error:
             self._expectations.created(uid(owner), key)
             if is_namespace_going(error):
@@ -81,7 +87,8 @@ class PodControl:
         self._expectations.deleting(uid(owner), view.uid, f"{namespace(owner)}/{view.name}")
         recorder = self._context.recorder
         try:
-            await self._context.client.delete(POD, view.name, namespace(owner), uid=view.uid)
+            async with self._abreast:
+                await self._context.client.delete(POD, view.name, namespace(owner), uid=view.uid)
         except (errors.NotFound, errors.Conflict):
             # Gone, or another pod by now.
             self._expectations.deleted(uid(owner), view.uid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from controlplane.controllers.context import Context, Loop
 from controlplane.controllers.deployment.controller import DeploymentController
@@ -16,29 +17,40 @@ from controlplane.controllers.pod_gc import PodGCController
 from controlplane.controllers.replicaset.controller import ReplicaSetController
 from controlplane.controllers.service_accounts import RootCAPublisher, ServiceAccountController
 
-REGISTRY: tuple[tuple[str, Callable[[Context], Loop]], ...] = (
-    ("serviceaccount-controller", ServiceAccountController),
-    ("root-ca-certificate-publisher-controller", RootCAPublisher),
-    ("node-ipam-controller", NodeIPAMController),
-    ("node-lifecycle-controller", NodeLifecycleController),
-    ("taint-eviction-controller", TaintEvictionController),
-    ("deployment-controller", DeploymentController),
-    ("replicaset-controller", ReplicaSetController),
-    ("endpointslice-controller", EndpointSliceController),
-    ("namespace-controller", NamespaceController),
-    ("pod-garbage-collector-controller", PodGCController),
+
+@dataclass(frozen=True)
+class Entry:
+    """A loop: upstream's name for it, the name its events carry, and how to build it."""
+
+    name: str
+    source: str
+    build: Callable[[Context], Loop]
+
+
+REGISTRY: tuple[Entry, ...] = (
+    Entry("serviceaccount-controller", "serviceaccount-controller", ServiceAccountController),
+    Entry("root-ca-certificate-publisher-controller", "root-ca-certificate-publisher", RootCAPublisher),
+    Entry("node-ipam-controller", "cidrAllocator", NodeIPAMController),
+    Entry("node-lifecycle-controller", "node-controller", NodeLifecycleController),
+    Entry("taint-eviction-controller", "taint-eviction-controller", TaintEvictionController),
+    Entry("deployment-controller", "deployment-controller", DeploymentController),
+    Entry("replicaset-controller", "replicaset-controller", ReplicaSetController),
+    Entry("endpointslice-controller", "endpoint-slice-controller", EndpointSliceController),
+    Entry("namespace-controller", "namespace-controller", NamespaceController),
+    Entry("pod-garbage-collector-controller", "pod-garbage-collector", PodGCController),
     # Last, so that it shares the informers the others asked for.
-    ("garbage-collector-controller", GarbageCollector),
+    Entry("garbage-collector-controller", "garbage-collector-controller", GarbageCollector),
 )
 
 
-def chosen(names: Sequence[str]) -> list[tuple[str, Callable[[Context], Loop]]]:
-    """The loops that a setting like ``("*", "-node-ipam-controller")`` asks for. Raises ValueError for
-    unknown names.
+def chosen(names: Sequence[str]) -> list[Entry]:
+    """The loops that a setting like ``("*", "-node-ipam-controller")`` asks for.
+
+    Raises ValueError for an unknown name.
     """
-    known = {name for name, _ in REGISTRY}
-    for entry in names:
-        if entry != "*" and entry.removeprefix("-") not in known:
-            raise ValueError(f"controllers: {entry!r} is unknown; use *, {', '.join(sorted(known))}")
+    known = {entry.name for entry in REGISTRY}
+    for wish in names:
+        if wish != "*" and wish.removeprefix("-") not in known:
+            raise ValueError(f"controllers: {wish!r} is unknown; use *, {', '.join(sorted(known))}")
     everything = "*" in names
-    return [(name, build) for name, build in REGISTRY if (everything and f"-{name}" not in names) or name in names]
+    return [e for e in REGISTRY if (everything and f"-{e.name}" not in names) or e.name in names]

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # Decisions in a row before the loop looks at sockets again; each takes well under a millisecond.
 BURST = 8
+# Requests under way at once: more would only open more connections, each with its handshake.
+ABREAST = 8
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Scheduler:
         self._query = Query(self.cluster, parts.workloads)
         self._wake = asyncio.Event()
         self._writes: set[asyncio.Task[None]] = set()
+        self._abreast = asyncio.Semaphore(ABREAST)
         self._views: dict[str, extract.Pod] = {}
         parts.nodes.add_handler(self.on_node)
         parts.pods.add_handler(self.on_pod)
@@ -180,9 +183,10 @@ class Scheduler:
     async def _bind(self, waiting: Waiting, profile: Profile, node: str, started: float) -> None:
         pod = waiting.pod
         try:
-            for plugin in profile.binders:
-                if await plugin.bind(self._parts.client, pod, node):
-                    break
+            async with self._abreast:
+                for plugin in profile.binders:
+                    if await plugin.bind(self._parts.client, pod, node):
+                        break
         except (errors.ApiError, errors.Unreachable) as error:
             # After silence the binding may stand; a second one is then refused and the watch tells the truth.
             metrics.attempt("error", pod.profile, time.perf_counter() - started)
@@ -221,9 +225,10 @@ class Scheduler:
         patch = condition_patch(obj, reason, message, found.node)
         try:
             if patch is not None:
-                await self._parts.client.patch(
-                    POD, pod.name, patch, pod.namespace, subresource="status", patch_type=PatchType.STRATEGIC
-                )
+                async with self._abreast:
+                    await self._parts.client.patch(
+                        POD, pod.name, patch, pod.namespace, subresource="status", patch_type=PatchType.STRATEGIC
+                    )
             await preemption.evict(self._parts.client, self._parts.recorder, self._parts.pods, pod, found)
         except (errors.ApiError, errors.Unreachable) as error:
             log.warning("status of %s not written: %s", pod.key, error)
