@@ -92,8 +92,9 @@ def _forget(task: asyncio.Future[None]) -> None:
 async def join(request: web.BaseRequest, url: str, host: str) -> None:
     """Join the client to `url` until either side closes. The runtime's own answer is the client's."""
     reader, writer = await connect(url, host)
+    # uvloop's transports are no subclasses of asyncio's, only alike.
     transport = request.transport
-    if not isinstance(transport, asyncio.Transport):
+    if transport is None or transport.is_closing():
         writer.close()
         raise ConnectionResetError("the client is gone")
     hijack = _Hijack(transport.get_protocol(), writer)

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 
 from agent.seams import ContainerRef, ContainerUsage, ExecResult
 from agent.server import spdy, stats
@@ -173,7 +174,9 @@ class Server:
         return aiohttp.ClientSession(f"https://127.0.0.1:{self.port}", connector=connector)
 
 
-def run(tmp_path: Path, scenario: Callable[[Server], Awaitable[None]]) -> None:
+def run(
+    tmp_path: Path, scenario: Callable[[Server], Awaitable[None]], loop: Callable[[], Any] = asyncio.new_event_loop
+) -> None:
     async def main() -> None:
         lifecycle, server = Lifecycle(), Server(tmp_path)
         runtime = await server.streaming.start()
@@ -185,7 +188,11 @@ def run(tmp_path: Path, scenario: Callable[[Server], Awaitable[None]]) -> None:
             await lifecycle.wait()
             runtime.close()
 
-    asyncio.run(main())
+    chosen = loop()
+    try:
+        chosen.run_until_complete(main())
+    finally:
+        chosen.close()
 
 
 def test_only_the_api_server_and_administrators_get_in(tmp_path: Path) -> None:
@@ -263,8 +270,15 @@ def test_a_follower_gets_lines_as_they_are_written(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
-@pytest.mark.parametrize(("protocol", "tty"), [("v5.channel.k8s.io", False), ("v4.channel.k8s.io", True)])
-def test_exec_over_websocket(tmp_path: Path, protocol: str, tty: bool) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "tty", "loop"),
+    [
+        ("v5.channel.k8s.io", False, asyncio.new_event_loop),
+        ("v5.channel.k8s.io", False, uvloop.new_event_loop),
+        ("v4.channel.k8s.io", True, asyncio.new_event_loop),
+    ],
+)
+def test_exec_over_websocket(tmp_path: Path, protocol: str, tty: bool, loop: Callable[[], Any]) -> None:
     async def scenario(server: Server) -> None:
         query = "command=cat&command=-&input=1&output=1&error=1" + ("&tty=1" if tty else "")
         async with (
@@ -289,7 +303,7 @@ def test_exec_over_websocket(tmp_path: Path, protocol: str, tty: bool) -> None:
             ("id1", ["cat", "-"], {"stdin": True, "stdout": True, "stderr": True, "tty": False})
         ]
 
-    run(tmp_path, scenario)
+    run(tmp_path, scenario, loop)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +349,8 @@ async def spdy_session(server: Server, path: str, protocol: str) -> tuple[Any, A
     return reader, writer, await reader.readuntil(b"\r\n\r\n")
 
 
-def test_spdy_clients_talk_to_the_runtime_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_spdy_clients_talk_to_the_runtime_itself(tmp_path: Path, loop: Callable[[], Any]) -> None:
     async def scenario(server: Server) -> None:
         path = "/exec/ns/p/c?command=cat&input=1&output=1"
         reader, writer, head = await spdy_session(server, path, "v4.channel.k8s.io")
@@ -354,7 +369,7 @@ def test_spdy_clients_talk_to_the_runtime_itself(tmp_path: Path) -> None:
         writer.close()
         assert bytes(received) == b"echo:" + payload
 
-    run(tmp_path, scenario)
+    run(tmp_path, scenario, loop)
 
 
 def test_port_forward_carries_spdy_inside_websocket_messages(tmp_path: Path) -> None:
