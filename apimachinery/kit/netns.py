@@ -1,10 +1,10 @@
 """Network namespaces: create, name, enter and delete them without a fork and without the `ip` command.
 
 A namespace is given as a path (`/run/netns/NAME`, `/proc/PID/ns/net`, any bind mount) or as an open
-descriptor of one. `setns(2)` changes the calling thread only, so everything that enters a namespace does it
-in a thread of its own, which ends there: no thread of the process can be left in the wrong namespace. A
-socket keeps the namespace it was opened in, so code that needs a socket elsewhere opens it there once
-(`open_socket`) and then works from any thread.
+descriptor of one. `setns(2)` changes the calling thread only, so code runs in a namespace (`call`) in a
+thread of its own, which ends there: no thread of the process can be left in the wrong namespace. A socket
+keeps the namespace it was opened in, so code that needs one elsewhere opens it there once (`open_socket`, a
+visit of the calling thread that does nothing else) and then works from any thread.
 
 Sources: namespaces(7), setns(2), unshare(2), ip-netns(8) for the naming convention.
 """
@@ -102,8 +102,24 @@ def call(namespace: Namespace, function: Callable[[], T]) -> T:
 
 
 def open_socket(namespace: Namespace, family: int, kind: int, protocol: int = 0) -> socket.socket:
-    """A socket that lives inside the namespace (and keeps it alive); usable from any thread."""
-    return call(namespace, lambda: socket.socket(family, kind, protocol))
+    """A socket that lives inside the namespace (and keeps it alive); usable from any thread.
+
+    The one visit made by the calling thread itself: a thread for each pod's socket costs more than all its
+    requests. A thread that cannot come back would do its next work in a stranger's network, so then the
+    process ends.
+    """
+    fd = namespace if isinstance(namespace, int) else os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        home = os.open(CURRENT, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return _inside(fd, namespace, lambda: socket.socket(family, kind, protocol))
+        finally:
+            if _libc.setns(home, _CLONE_NEWNET) != 0:
+                os.abort()
+            os.close(home)
+    finally:
+        if fd != namespace:
+            os.close(fd)
 
 
 def write_sysctl(namespace: Namespace | None, name: str, value: str | int) -> None:

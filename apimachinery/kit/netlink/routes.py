@@ -170,8 +170,11 @@ def dump_neighbours() -> Request:
     return Request(RTM_GETNEIGH, NLM_F_DUMP, _NEIGHBOUR.pack(0, 0, 0, 0, 0), "list neighbours")
 
 
-def parse_address(reply: Reply) -> LinkAddress:
+def parse_address(reply: Reply, link: int = 0) -> LinkAddress | None:
+    """None when the address is on another link than the one asked for (0: any)."""
     _, prefix, _, _, index = _IFADDR.unpack_from(reply.payload)
+    if link not in (0, index):
+        return None
     found = wire.attributes(reply.payload, _IFADDR.size)
     own = ipaddress.ip_address(found.get(IFA_LOCAL) or found[IFA_ADDRESS])
     return LinkAddress(index, ipaddress.ip_interface((own, prefix)))

@@ -109,8 +109,8 @@ class Netlink:
         return self.ask(links.get(name), links.parse).index
 
     def addresses(self, link: int = 0) -> list[LinkAddress]:
-        found = self.dump(routes.dump_addresses(), routes.parse_address)
-        return [a for a in found if link in (0, a.index)]
+        found = self.dump(routes.dump_addresses(), lambda reply: routes.parse_address(reply, link))
+        return [a for a in found if a is not None]
 
     def routes(self, version: int = 0, protocol: int | None = None, table: int = routes.MAIN_TABLE) -> list[Route]:
         """Routes of one table, of one IP version (0: both), and of one protocol number when given."""
