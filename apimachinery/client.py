@@ -24,6 +24,8 @@ from apimachinery.objects import Obj, dumps, loads, name, namespace
 # Seconds for one request that is no stream, from connecting to the last byte.
 DEADLINE = 30.0
 CONNECT_DEADLINE = 10.0
+# Seconds between looks for a server that takes no connections: a local one is back in well under a second.
+PROBE_FIRST, PROBE_MAX = 0.05, 2.0
 # A list of more is fetched in pages of this many.
 PAGE = 500
 # The server ends a watch after this many seconds; the informer begins the next where it ended. A watch
@@ -58,6 +60,7 @@ class Client:
         self._server = server.rstrip("/")
         self._token = token
         self._token_file = token_file
+        self._probe: asyncio.Task[None] | None = None
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=ssl_context or True, limit=0, keepalive_timeout=60),
             headers={"User-Agent": user_agent},
@@ -80,11 +83,31 @@ class Client:
 
     async def close(self) -> None:
         """Close every connection; requests under way fail."""
+        if self._probe is not None:
+            self._probe.cancel()
         await self._session.close()
 
-    async def get(
-        self, kind: Kind, name: str, namespace: str | None = None, subresource: str | None = None
-    ) -> Obj:
+    async def reachable(self) -> None:
+        """Return when the server takes connections. However many wait, one asks."""
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.ensure_future(self._until_connected())
+        await asyncio.shield(self._probe)
+
+    async def _until_connected(self) -> None:
+        url = yarl.URL(self._server)
+        pause = PROBE_FIRST
+        while True:
+            try:
+                connecting = asyncio.open_connection(url.host, url.port)
+                _, writer = await asyncio.wait_for(connecting, CONNECT_DEADLINE)
+            except (OSError, asyncio.TimeoutError):
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.2, PROBE_MAX)
+            else:
+                writer.close()
+                return
+
+    async def get(self, kind: Kind, name: str, namespace: str | None = None, subresource: str | None = None) -> Obj:
         """One object."""
         return await self.request("GET", kind.path(namespace, name, subresource))
 
@@ -239,9 +262,7 @@ class Client:
         limits = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_DEADLINE)
         async with self._exchange(method, path, query or {}, data, sent, limits) as response:
             raw = await response.read()
-        result: Obj = (
-            loads(raw) if raw.lstrip()[:1] in (b"{", b"[") else {"raw": raw.decode(errors="replace")}
-        )
+        result: Obj = loads(raw) if raw.lstrip()[:1] in (b"{", b"[") else {"raw": raw.decode(errors="replace")}
         return result
 
     @asynccontextmanager

@@ -129,7 +129,10 @@ class Informer:
             except errors.Expired:
                 log.info("%s: version %s is gone, listing again", self.kind.resource, self._version)
                 self._version = ""
-            except (errors.ApiError, errors.Unreachable, ValueError) as error:
+            except errors.Unreachable as error:
+                log.info("%s: %s; waiting for the server", self.kind.resource, error)
+                await self._client.reachable()
+            except (errors.ApiError, ValueError) as error:
                 log.warning("%s: %s; next try in %.2g s", self.kind.resource, error, self._retry)
             await asyncio.sleep(self._retry * random.uniform(0.8, 1.2))
             self._retry = min(self._retry * 2, RETRY_MAX)

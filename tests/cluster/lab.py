@@ -149,11 +149,11 @@ class Lab:
         return self.wherry("shell", node, "--", *argv).stdout.strip()
 
     def fetch_on_node(self, node: str, address: str, port: int = 80) -> str:
-        return self.on_node(node, "busybox", "wget", "-q", "-T", "3", "-O", "-", f"http://{address}:{port}/")
+        return self.on_node(node, "timeout", "3", "busybox", "wget", "-q", "-O", "-", f"http://{address}:{port}/")
 
     def fetch_in_pod(self, pod: str, address: str, port: int = 80) -> str:
         url = f"http://{address}:{port}/"
-        return self.kubectl("exec", pod, "--", "wget", "-q", "-T", "3", "-O", "-", url).strip()
+        return self.kubectl("exec", pod, "--", "timeout", "3", "wget", "-q", "-O", "-", url).strip()
 
     def running(self, label: str) -> list[dict[str, Any]]:
         """Pods with the label that are Ready and not being deleted."""

@@ -32,7 +32,7 @@ def test_the_readme_example_spreads_and_answers_everywhere(clean: Lab) -> None:
         assert lab.fetch_in_pod(pod["metadata"]["name"], vip) in names
     # Each pod is one of the VIP's six answers to one of its own calls: hairpin traffic works.
     pod = pods[0]["metadata"]["name"]
-    script = f"for i in $(seq 60); do wget -q -T 3 -O - http://{vip}/ || echo failed; done"
+    script = f"for i in $(seq 60); do timeout 3 wget -q -O - http://{vip}/ || echo failed; done"
     answers = lab.kubectl("exec", pod, "--", "sh", "-c", script).split()
     assert len(answers) == 60
     assert set(answers) == names
