@@ -33,8 +33,8 @@ _value = re.compile(VALUE)
 EMPTY = "must be non-empty"
 
 
-def _too_long(limit: int) -> str:
-    return f"must be no more than {limit} bytes"
+def _too_long(limit: int, unit: str = "bytes") -> str:
+    return f"must be no more than {limit} {unit}"
 
 
 def _mismatch(what: str, pattern: str, *examples: str) -> str:
@@ -91,7 +91,7 @@ def dns1123_subdomain(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def label_value(text: str) -> tuple[str, ...]:
-    return _shape(text, 63, _value, _VALUE_TEXT)
+    return _shape(text, 63, _value, _VALUE_TEXT, "bytes")
 
 
 @lru_cache(maxsize=4096)
@@ -117,8 +117,10 @@ def qualified_name(text: str, what: str = "a qualified name") -> tuple[str, ...]
     return tuple(complaints)
 
 
-def _shape(text: str, limit: int, pattern: re.Pattern[str], complaint: str) -> tuple[str, ...]:
-    complaints = [_too_long(limit)] if len(text.encode("utf-8", "surrogatepass")) > limit else []
+def _shape(
+    text: str, limit: int, pattern: re.Pattern[str], complaint: str, unit: str = "characters"
+) -> tuple[str, ...]:
+    complaints = [_too_long(limit, unit)] if len(text.encode("utf-8", "surrogatepass")) > limit else []
     if not pattern.fullmatch(text):
         complaints.append(complaint)
     return tuple(complaints)

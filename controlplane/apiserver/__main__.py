@@ -15,13 +15,9 @@ from controlplane.apiserver.settings import Settings
 
 
 @click.command()
-@click.option(
-    "--config", type=click.Path(path_type=Path, dir_okay=False), required=True, help="YAML settings file."
-)
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), required=True, help="YAML settings file.")
 @click.option("--port", type=int, help="Port of the secure listener.")
-@click.option(
-    "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the state file lies."
-)
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the state file lies.")
 @click.option("--log-level", help="debug, info, warning or error.")
 def main(config: Path, port: int | None, data_dir: Path | None, log_level: str | None) -> None:
     """Serve the Kubernetes API."""

@@ -22,8 +22,7 @@ _CLASSES = (
     (
         "system-cluster-critical",
         2000000000,
-        "Used for system critical pods that must run in the cluster, "
-        "but can be moved to another node if necessary.",
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
     ),
 )
 
@@ -39,7 +38,10 @@ async def make(registry: Registry, service_ip: str, advertise: str, port: int) -
         await _ensure(registry, kinds.PRIORITY_CLASS, obj)
     await _ensure(registry, kinds.SERVICE, _service(service_ip, port), "default")
     if advertise:
-        await _endpoints(registry, advertise, port)
+        try:
+            await _endpoints(registry, advertise, port)
+        except errors.Invalid as error:
+            log.warning("advertise_address %s cannot be an endpoint: %s", advertise, error.message)
 
 
 async def _ensure(registry: Registry, kind: Kind, obj: Obj, namespace: str = "") -> None:
@@ -73,6 +75,4 @@ async def _endpoints(registry: Registry, address: str, port: int) -> None:
     }
     metadata = {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}}
     await _ensure(registry, kinds.ENDPOINT_SLICE, {"metadata": metadata, **wanted}, "default")
-    await registry.mutate(
-        kinds.ENDPOINT_SLICE, "default", "kubernetes", lambda obj: {**obj, **wanted}, user=SELF
-    )
+    await registry.mutate(kinds.ENDPOINT_SLICE, "default", "kubernetes", lambda obj: {**obj, **wanted}, user=SELF)

@@ -17,9 +17,7 @@ from controlplane.apiserver.request import Obj, Request
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 _ACCEPTED = ", ".join((JSON, YAML, PROTOBUF))
-_TYPE_META = (
-    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
-)
+_TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 _SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
 _KEYS = re.compile(rb'"\s*:')
 _SHOWN_BYTES = 30
@@ -183,9 +181,7 @@ def _unrecognized(expected: str, why: str, body: bytes, as_hex: bool = False) ->
         shown = text if len(text) <= _SHOWN_BYTES else text[:_SHOWN_BYTES] + " ..."
     else:
         shown = body.hex()
-    return errors.BadRequest(
-        f"the object provided is unrecognized (must be of type {expected}): {why} ({shown})"
-    )
+    return errors.BadRequest(f"the object provided is unrecognized (must be of type {expected}): {why} ({shown})")
 
 
 def _cannot(given: str, version: str, kind: Kind, why: str) -> str:

@@ -19,9 +19,7 @@ from apimachinery.objects import Obj, dumps
 STORED_AS = {
     "autoscaling/v1/HorizontalPodAutoscaler": "autoscaling/v2/HorizontalPodAutoscaler",
     "events.k8s.io/v1/Event": "/v1/Event",
-    "apiextensions.k8s.io/v1/CustomResourceDefinition": (
-        "apiextensions.k8s.io/v1beta1/CustomResourceDefinition"
-    ),
+    "apiextensions.k8s.io/v1/CustomResourceDefinition": ("apiextensions.k8s.io/v1beta1/CustomResourceDefinition"),
     "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy": (
         "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy"
     ),
@@ -148,9 +146,7 @@ def aggregated(kinds: Iterable[Kind], core: bool) -> Obj:
             continue
         entries = []
         for version in served:
-            found = sorted(
-                (k for k in listed if (k.group, k.version) == (name, version)), key=lambda k: k.plural
-            )
+            found = sorted((k for k in listed if (k.group, k.version) == (name, version)), key=lambda k: k.plural)
             resources = [_aggregated_resource(kind) for kind in found]
             entries.append({"version": version, "resources": resources, "freshness": "Current"})
         items.append({"metadata": {"name": name} if name else {}, "versions": entries})

@@ -89,11 +89,7 @@ def _problems(given: str, match: str, initial: bool | None, watch: bool, bookmar
     found: list[FieldError] = []
     field = "resourceVersionMatch"
     if watch and match and initial is None:
-        return [
-            errors.field_forbidden(
-                field, f"{field} is forbidden for watch unless sendInitialEvents is provided"
-            )
-        ]
+        return [errors.field_forbidden(field, f"{field} is forbidden for watch unless sendInitialEvents is provided")]
     if initial is not None and not watch:
         return [errors.field_forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")]
     if initial is not None:
@@ -106,9 +102,7 @@ def _problems(given: str, match: str, initial: bool | None, watch: bool, bookmar
     if not match:
         return found
     if not given:
-        found.append(
-            errors.field_forbidden(field, f"{field} is forbidden unless resourceVersion is provided")
-        )
+        found.append(errors.field_forbidden(field, f"{field} is forbidden unless resourceVersion is provided"))
     if match not in _MATCHES:
         found.append(errors.not_supported(field, match, (*_MATCHES, "")))
     elif match == "Exact" and given == "0":

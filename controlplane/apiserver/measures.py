@@ -11,9 +11,7 @@ _REQUESTS = metrics.counter(
     "Requests by verb, resource and status code.",
     (*_LABELS, "code"),
 )
-_SECONDS = metrics.histogram(
-    "apiserver_request_duration_seconds", "Time to answer, watches left out.", _LABELS
-)
+_SECONDS = metrics.histogram("apiserver_request_duration_seconds", "Time to answer, watches left out.", _LABELS)
 WATCHERS = metrics.gauge("apiserver_longrunning_requests", "Watches being served.", ("resource",))
 OBJECTS = metrics.gauge("apiserver_resource_objects", "Objects kept, by resource.", ("resource",))
 

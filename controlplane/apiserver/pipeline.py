@@ -172,9 +172,7 @@ def nothing_there() -> errors.ApiError:
 
 
 def not_allowed() -> errors.ApiError:
-    return errors.MethodNotAllowed(
-        "the server does not allow this method on the requested resource", details={}
-    )
+    return errors.MethodNotAllowed("the server does not allow this method on the requested resource", details={})
 
 
 def _missing(request: Request) -> Handler:

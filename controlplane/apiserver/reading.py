@@ -198,9 +198,7 @@ def _frame(watcher: Watcher, type: str, obj: Obj) -> bytes:
     return b'{"type":"%s","object":%s}\n' % (type.encode(), orjson.dumps(obj))
 
 
-def one(
-    kind: Kind, entry: Entry, status: int, format: Format | None, warnings: tuple[str, ...] = ()
-) -> Response:
+def one(kind: Kind, entry: Entry, status: int, format: Format | None, warnings: tuple[str, ...] = ()) -> Response:
     """One object in the asked encoding."""
     if format is not None:
         return Response(status, format.one(kind, shown(kind, entry)), format.content_type, warnings=warnings)

@@ -27,9 +27,7 @@ class NamespaceLifecycle:
             raise errors.not_found("namespaces", admission.namespace)
         if admission.subresource or namespace["status"].get("phase") != "Terminating":
             return
-        why = (
-            f"unable to create new content in namespace {admission.namespace} because it is being terminated"
-        )
+        why = f"unable to create new content in namespace {admission.namespace} because it is being terminated"
         error = errors.forbidden(kind.plural, admission.name, why, kind.group)
         assert error.details is not None
         error.details["causes"] = [

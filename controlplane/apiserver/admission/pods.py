@@ -56,12 +56,8 @@ class Priority:
         spec["priority"] = value
         policy = (found or {}).get("preemptionPolicy") or "PreemptLowerPriority"
         if spec.get("preemptionPolicy") and spec["preemptionPolicy"] != policy:
-            text = (
-                f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be provided in "
-            )
-            text += (
-                f"pod spec; priority admission controller computed {policy} from the given PriorityClass name"
-            )
+            text = f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be provided in "
+            text += f"pod spec; priority admission controller computed {policy} from the given PriorityClass name"
             raise errors.forbidden("pods", admission.name, text)
         spec["preemptionPolicy"] = policy
 

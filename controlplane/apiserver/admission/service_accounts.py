@@ -30,10 +30,7 @@ class ServiceAccounts:
         spec["serviceAccountName"] = spec["serviceAccount"] = name
         account = self._registry.find(kinds.SERVICE_ACCOUNT, admission.namespace, name)
         if account is None:
-            why = (
-                f"error looking up service account {admission.namespace}/{name}: "
-                f'serviceaccount "{name}" not found'
-            )
+            why = f'error looking up service account {admission.namespace}/{name}: serviceaccount "{name}" not found'
             raise errors.forbidden("pods", admission.name, why)
         if _wants_token(spec, account):
             _mount_token(spec)

@@ -77,9 +77,7 @@ def checks(wanted: Wanted) -> list[Attributes]:
         ]
     else:
         out = [Attributes(verb="impersonate", resource="users", name=wanted.name, version="v1")]
-    out += [
-        Attributes(verb="impersonate", resource="groups", name=group, version="v1") for group in wanted.groups
-    ]
+    out += [Attributes(verb="impersonate", resource="groups", name=group, version="v1") for group in wanted.groups]
     common = {"verb": "impersonate", "group": "authentication.k8s.io", "version": "v1"}
     out += [
         Attributes(**common, resource="userextras", subresource=key, name=value)

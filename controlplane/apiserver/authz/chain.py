@@ -44,9 +44,7 @@ def refusal(user: User, wanted: Attributes, reason: str = "") -> Forbidden:
     """The error of a denied request, worded as upstream."""
     tail = f": {reason}" if reason else ""
     if not wanted.is_resource:
-        return Forbidden(
-            f'forbidden: User "{user.name}" cannot {wanted.verb} path "{wanted.path}"{tail}', details={}
-        )
+        return Forbidden(f'forbidden: User "{user.name}" cannot {wanted.verb} path "{wanted.path}"{tail}', details={})
     resource = f"{wanted.resource}/{wanted.subresource}" if wanted.subresource else wanted.resource
     place = f'in the namespace "{wanted.namespace}"' if wanted.namespace else "at the cluster scope"
     deed = f'cannot {wanted.verb} resource "{resource}" in API group "{wanted.group}"'

@@ -57,11 +57,7 @@ class Rule:
             ("ResourceNames", self.names),
             ("Verbs", self.verbs),
         )
-        quoted = (
-            f"{key}:[{' '.join(f'{chr(34)}{v}{chr(34)}' for v in values)}]"
-            for key, values in fields
-            if values
-        )
+        quoted = (f"{key}:[{' '.join(f'{chr(34)}{v}{chr(34)}' for v in values)}]" for key, values in fields if values)
         return "{" + ", ".join(quoted) + "}"
 
 
@@ -77,12 +73,7 @@ def parse(rules: Iterable[Mapping[str, Any]] | None) -> tuple[Rule, ...]:
         return tuple(rule.get(key) or ())
 
     return tuple(
-        Rule(
-            *(
-                texts(r, key)
-                for key in ("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs")
-            )
-        )
+        Rule(*(texts(r, key) for key in ("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs")))
         for r in rules or ()
     )
 

@@ -100,9 +100,7 @@ class Collection:
         for subscriber in self._subscribers:
             subscriber(event.old.obj if event.old else None, event.new.obj if event.new else None)
 
-    def _change(
-        self, namespace: str, name: str, revision: int, created: int, body: bytes | None
-    ) -> Event | None:
+    def _change(self, namespace: str, name: str, revision: int, created: int, body: bytes | None) -> Event | None:
         space = self._spaces.setdefault(namespace, {})
         old = space.get(name)
         new = None if body is None else Entry(self.head, namespace, name, revision, created, body)

@@ -42,9 +42,7 @@ class Entry:
 
     __slots__ = ("_labels", "_obj", "created", "head", "name", "namespace", "revision", "wire")
 
-    def __init__(
-        self, head: bytes, namespace: str, name: str, revision: int, created: int, body: bytes
-    ) -> None:
+    def __init__(self, head: bytes, namespace: str, name: str, revision: int, created: int, body: bytes) -> None:
         self.namespace = namespace
         self.name = name
         self.revision = revision

@@ -41,8 +41,7 @@ def _pod_ip(obj: Obj) -> str:
 
 _METADATA = _paths("metadata.name", "metadata.namespace")
 _INVOLVED = tuple(
-    f"involvedObject.{f}"
-    for f in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+    f"involvedObject.{f}" for f in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 )
 
 BY_RESOURCE: Mapping[str, Mapping[str, Getter]] = {
@@ -71,8 +70,7 @@ BY_RESOURCE: Mapping[str, Mapping[str, Getter]] = {
         **_paths("reason", "type"),
         **{f: _path(f.replace("involvedObject", "regarding")) for f in _INVOLVED},
         **{
-            f.replace("involvedObject", "regarding"): _path(f.replace("involvedObject", "regarding"))
-            for f in _INVOLVED
+            f.replace("involvedObject", "regarding"): _path(f.replace("involvedObject", "regarding")) for f in _INVOLVED
         },
         "reportingController": _path("reportingController"),
         "reportingComponent": _path("reportingController"),

@@ -76,9 +76,7 @@ class _Compiler:
                 shown[field] = zeros.zero(name, field, child)
             if child.shape in ("list", "map") or rule == zeros.DROP:
                 droppable[field] = rule
-        cell.append(
-            _struct(kids, frozenset(droppable), tuple(structs), _LITERALS.get(name), _HOOKS.get(name), shown)
-        )
+        cell.append(_struct(kids, frozenset(droppable), tuple(structs), _LITERALS.get(name), _HOOKS.get(name), shown))
         return cell[0]
 
 

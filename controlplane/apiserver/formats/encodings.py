@@ -83,9 +83,7 @@ class YamlFormat:
 
     def many(self, kind: Kind, items: Sequence[Obj], metadata: Obj) -> bytes:
         bare = [{k: v for k, v in item.items() if k not in ("apiVersion", "kind")} for item in items]
-        return dumps(
-            {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata, "items": bare}
-        )
+        return dumps({"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata, "items": bare})
 
     def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
         return b"---\n" + _frame(type, obj)

@@ -51,9 +51,7 @@ class Listener:
         """Raises ListenError."""
         runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=shutdown_seconds)
         await runner.setup()
-        site = web.TCPSite(
-            runner, self._host, self._port, ssl_context=self._tls, backlog=1024, reuse_address=True
-        )
+        site = web.TCPSite(runner, self._host, self._port, ssl_context=self._tls, backlog=1024, reuse_address=True)
         try:
             await site.start()
         except OSError as error:

@@ -19,9 +19,7 @@ PATCH_TYPES = (
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 )
-INTEGERS = frozenset(
-    {"limit", "timeoutSeconds", "gracePeriodSeconds", "limitBytes", "sinceSeconds", "tailLines"}
-)
+INTEGERS = frozenset({"limit", "timeoutSeconds", "gracePeriodSeconds", "limitBytes", "sinceSeconds", "tailLines"})
 BOOLEANS = frozenset(
     {
         "allowWatchBookmarks",
@@ -61,9 +59,7 @@ def _operation_v3(operation: Operation) -> Obj:
         "operationId": operation.identity,
     }
     if operation.parameters:
-        out["parameters"] = [
-            {"name": n, "in": "query", "schema": _parameter_type(n)} for n in operation.parameters
-        ]
+        out["parameters"] = [{"name": n, "in": "query", "schema": _parameter_type(n)} for n in operation.parameters]
     if operation.body:
         types = PATCH_TYPES if operation.body == operations.PATCH else ("*/*",)
         out["requestBody"] = {"content": {t: {"schema": _refer(operation.body)} for t in types}}
@@ -94,9 +90,7 @@ def _refer(name: str) -> Obj:
 
 def _path_v3(item: PathItem) -> Obj:
     out: Obj = {operation.method: _operation_v3(operation) for operation in item.operations}
-    shared = [
-        {**_path_parameter(n), "schema": {"type": "string", "uniqueItems": True}} for n in item.parameters
-    ]
+    shared = [{**_path_parameter(n), "schema": {"type": "string", "uniqueItems": True}} for n in item.parameters]
     out["parameters"] = [
         *shared,
         {"name": PRETTY, "in": "query", "schema": {"type": "string", "uniqueItems": True}},
@@ -160,9 +154,7 @@ def document_v2(kinds: list[Kind], version: str) -> Obj:
             {"in": "query", "name": PRETTY, "type": "string", "uniqueItems": True},
         ]
         paths[item.path] = found
-    token = {
-        "BearerToken": {"description": "Bearer Token authentication", "in": "header", "name": "authorization"}
-    }
+    token = {"BearerToken": {"description": "Bearer Token authentication", "in": "header", "name": "authorization"}}
     token["BearerToken"]["type"] = "apiKey"
     return {
         "swagger": "2.0",
@@ -194,8 +186,7 @@ class Documents:
     def index(self) -> Obj:
         """/openapi/v3: every document and its address, which changes whenever the document does."""
         entries: dict[str, Any] = {
-            name: {"serverRelativeURL": f"/openapi/v3/{name}?hash={self._fingerprint(name)}"}
-            for name in self.names()
+            name: {"serverRelativeURL": f"/openapi/v3/{name}?hash={self._fingerprint(name)}"} for name in self.names()
         }
         return {"paths": entries}
 
@@ -221,9 +212,7 @@ class Documents:
 
 def sorted_kind(kind: Kind) -> tuple[Any, ...]:
     """A kind as a value with one spelling, whatever the order of its sets."""
-    subs = tuple(
-        (s.name, tuple(sorted(s.verbs)), s.kind, s.group, s.version) for s in kind.subresources.values()
-    )
+    subs = tuple((s.name, tuple(sorted(s.verbs)), s.kind, s.group, s.version) for s in kind.subresources.values())
     return (
         kind.group,
         kind.version,

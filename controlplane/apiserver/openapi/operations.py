@@ -110,9 +110,7 @@ class _Kind:
     def _list(self, suffix: str = "") -> Operation:
         identity = self._name("list", suffix, namespaced=False if suffix else None)
         text = f"list or watch objects of kind {self.kind.kind}"
-        return Operation(
-            "get", "list", identity, self.tag, text, self.own, LIST_PARAMETERS, answer=self.list_type
-        )
+        return Operation("get", "list", identity, self.tag, text, self.own, LIST_PARAMETERS, answer=self.list_type)
 
     def _collection(self) -> tuple[Operation, ...]:
         kind, out = self.kind, []
@@ -152,11 +150,7 @@ class _Kind:
     def _reads_and_writes(
         self, verbs: frozenset[str], identity: tuple[str, str, str], type_: str, suffix: str
     ) -> Iterator[Operation]:
-        about = (
-            f"{suffix.lower()} of the specified {self.kind.kind}"
-            if suffix
-            else f"the specified {self.kind.kind}"
-        )
+        about = f"{suffix.lower()} of the specified {self.kind.kind}" if suffix else f"the specified {self.kind.kind}"
         if "get" in verbs:
             name = self._name("read", suffix)
             yield Operation("get", "get", name, self.tag, f"read {about}", identity, answer=type_)

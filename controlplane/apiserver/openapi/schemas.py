@@ -43,9 +43,7 @@ def definitions() -> Mapping[str, Schema]:
     spec = importlib.util.find_spec("kubernetes_validate")
     if spec is None or spec.origin is None:
         raise SchemaMissing("kubernetes-validate is not installed: the API's schemas come from it")
-    path = (
-        Path(spec.origin).parent / "kubernetes-json-schema" / f"{SOURCE_VERSION}-local" / "_definitions.json"
-    )
+    path = Path(spec.origin).parent / "kubernetes-json-schema" / f"{SOURCE_VERSION}-local" / "_definitions.json"
     try:
         found: Mapping[str, Schema] = loads(path.read_bytes())["$defs"]
     except OSError as error:
@@ -129,9 +127,7 @@ def _convert(source: Schema, prefix: str) -> Schema:
     if isinstance(source.get("additionalProperties"), dict):
         out["additionalProperties"] = _convert(source["additionalProperties"], prefix)
     if "properties" in source:
-        out["properties"] = {
-            key: _property(key, value, prefix) for key, value in source["properties"].items()
-        }
+        out["properties"] = {key: _property(key, value, prefix) for key, value in source["properties"].items()}
     return out
 
 

@@ -21,9 +21,7 @@ def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource
     """Raises Invalid."""
     # Upstream looks at the metadata of a change twice and lists what it finds twice.
     found = rules.validate_change(new, old) * 2
-    found += (
-        strategy.validate_status(new, old) if subresource == "status" else strategy.validate_update(new, old)
-    )
+    found += strategy.validate_status(new, old) if subresource == "status" else strategy.validate_update(new, old)
     _raise(kind, new, found)
 
 

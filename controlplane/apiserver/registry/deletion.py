@@ -62,9 +62,7 @@ def _mark(metadata: Obj, seconds: int, now: datetime) -> None:
         metadata["generation"] += 1
 
 
-def _begin_grace(
-    obj: Obj, asked: int | None, grace: Callable[[Obj, int | None], int], now: datetime
-) -> int | None:
+def _begin_grace(obj: Obj, asked: int | None, grace: Callable[[Obj, int | None], int], now: datetime) -> int | None:
     """Set or shorten the time left; None when a deletion under way is to go on as it is."""
     metadata = obj["metadata"]
     if "deletionTimestamp" not in metadata:

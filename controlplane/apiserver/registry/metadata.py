@@ -79,13 +79,9 @@ def match_url(kind: Kind, obj: Obj, namespace: str, name: str | None) -> None:
     """Refuse a body that contradicts the URL. name None: a create, where the body decides."""
     metadata = of(obj)
     if kind.namespaced and metadata.get("namespace") not in (None, "", namespace):
-        raise errors.BadRequest(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
+        raise errors.BadRequest("the namespace of the provided object does not match the namespace sent on the request")
     if not kind.namespaced and metadata.get("namespace"):
         raise errors.BadRequest("namespace may not be set on this type of object")
     given = metadata.get("name")
     if name is not None and given and given != name:
-        raise errors.BadRequest(
-            f"the name of the object ({given}) does not match the name on the URL ({name})"
-        )
+        raise errors.BadRequest(f"the name of the object ({given}) does not match the name on the URL ({name})")

@@ -83,6 +83,7 @@ class Strategy:
     holds: Callable[[Obj], bool] = _never
     validate: Callable[[Obj], list[FieldError]] = _fine
     validate_update: Callable[[Obj, Obj], list[FieldError]] = _fine_both
+    validate_finalize: Callable[[Obj, Obj], list[FieldError]] = _fine_both
     validate_status: Callable[[Obj, Obj], list[FieldError]] = _fine_both
     warn: Callable[[Obj, Obj | None], Sequence[str]] = _quiet
     check_name: Callable[[str], tuple[str, ...]] = formats.dns1123_subdomain

@@ -217,9 +217,7 @@ def prepare_update(new: Obj, old: Obj) -> None:
             spec["clusterIP"], spec["clusterIPs"] = was["clusterIP"], list(was.get("clusterIPs") or ())
     elif spec.get("clusterIP") and not spec.get("clusterIPs"):
         same = spec["clusterIP"] == was.get("clusterIP")
-        spec["clusterIPs"] = (
-            list(was["clusterIPs"]) if same and was.get("clusterIPs") else [spec["clusterIP"]]
-        )
+        spec["clusterIPs"] = list(was["clusterIPs"]) if same and was.get("clusterIPs") else [spec["clusterIP"]]
     for name in ("ipFamilies", "ipFamilyPolicy"):
         if name not in spec and name in was:
             spec[name] = was[name]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from apimachinery import formats, kinds
+from apimachinery.errors import FieldError
 from apimachinery.kinds import KINDS, Kind
 from controlplane.apiserver import defaults
 from controlplane.apiserver.admission import chain
@@ -18,6 +19,11 @@ from controlplane.apiserver.seam import AdmissionStep
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.strategies import namespaces, pods, secrets, services, workloads
 from controlplane.apiserver.strategies.services import ServicePools
+from controlplane.apiserver.validation import core as valid_core
+from controlplane.apiserver.validation import jobs as valid_jobs
+from controlplane.apiserver.validation import pods as valid_pods
+from controlplane.apiserver.validation import services as valid_services
+from controlplane.apiserver.validation import workloads as valid_workloads
 
 # metadata.generation is the server's for these.
 _GENERATION = frozenset(
@@ -89,11 +95,26 @@ _SEGMENT_NAMES = frozenset(
     ]
 )
 
+
+def _both(
+    check: Callable[[Obj], list[FieldError]], change: Callable[[Obj, Obj], list[FieldError]]
+) -> Callable[[Obj, Obj], list[FieldError]]:
+    """A change is validated as a new object is, and then as a change."""
+    return lambda new, old: [*check(new), *change(new, old)]
+
+
+def _again(check: Callable[[Obj], list[FieldError]]) -> dict[str, Any]:
+    """The same rules for new objects and for changed ones."""
+    return {"validate": check, "validate_update": lambda new, old: check(new)}
+
+
 _OWN: Mapping[str, dict[str, Any]] = {
     "pods": {
         "prepare_create": pods.prepare_create,
         "prepare_update": pods.prepare_update,
         "prepare_status": pods.prepare_status,
+        "validate": valid_pods.validate,
+        "validate_update": valid_pods.validate_change,
         "grace": pods.grace,
         "keep_status_on_create": True,
     },
@@ -104,15 +125,67 @@ _OWN: Mapping[str, dict[str, Any]] = {
         "deleting": namespaces.deleting,
         "holds": namespaces.holds,
         "check_name": formats.dns1123_label,
+        "validate_finalize": valid_core.namespace_change,
+        "validate_status": valid_core.namespace_status,
     },
-    "services": {"prepare_update": services.prepare_update, "check_name": formats.dns1035_label},
-    "secrets": {"prepare_create": secrets.prepare_create, "prepare_update": secrets.prepare_update},
+    "services": {
+        "prepare_update": services.prepare_update,
+        "check_name": valid_services.check_name,
+        "validate": valid_services.validate,
+        "validate_update": valid_services.validate_change,
+        "validate_status": valid_services.validate_status,
+    },
+    "secrets": {
+        "prepare_create": secrets.prepare_create,
+        "prepare_update": secrets.prepare_update,
+        "validate": valid_core.secret,
+        "validate_update": valid_core.secret_change,
+    },
+    "configmaps": {"validate": valid_core.config_map, "validate_update": valid_core.config_map_change},
+    "persistentvolumeclaims": {
+        "validate": valid_core.claim,
+        "validate_update": valid_core.claim_change,
+    },
+    "nodes": _again(valid_core.node),
+    "podtemplates": _again(valid_core.pod_template),
+    "leases.coordination.k8s.io": _again(valid_core.lease),
+    "events": {"validate": valid_core.event},
+    "endpointslices.discovery.k8s.io": {
+        "validate": valid_core.endpoint_slice,
+        "validate_update": valid_core.endpoint_slice_change,
+    },
+    "controllerrevisions.apps": {
+        "validate": valid_core.controller_revision,
+        "validate_update": valid_core.controller_revision_change,
+    },
+    "deployments.apps": {
+        "validate": valid_workloads.deployment,
+        "validate_update": _both(valid_workloads.deployment, valid_workloads.frozen_selector),
+    },
+    "replicasets.apps": {
+        "validate": valid_workloads.replica_set,
+        "validate_update": _both(valid_workloads.replica_set, valid_workloads.frozen_selector),
+    },
+    "statefulsets.apps": {
+        "validate": valid_workloads.stateful_set,
+        "validate_update": valid_workloads.stateful_set_change,
+    },
     "daemonsets.apps": {
         "prepare_create": workloads.daemon_set_created,
         "prepare_update": workloads.daemon_set_changed,
+        "validate": valid_workloads.daemon_set,
+        "validate_update": _both(valid_workloads.daemon_set, valid_workloads.frozen_selector),
     },
-    "jobs.batch": {"prepare_create": workloads.job_created, "default_orphan": True},
-    "replicationcontrollers": {"default_orphan": True},
+    "replicationcontrollers": {
+        "default_orphan": True,
+        **_again(valid_workloads.replication_controller),
+    },
+    "jobs.batch": {
+        "prepare_create": workloads.job_created,
+        "default_orphan": True,
+        **_again(valid_jobs.job),
+    },
+    "cronjobs.batch": {"check_name": valid_jobs.cron_job_name, **_again(valid_jobs.cron_job)},
 }
 
 

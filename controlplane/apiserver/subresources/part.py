@@ -1,4 +1,6 @@
-"""Subresources that change one part of an object and leave the rest alone: ephemeralcontainers, resize, approval."""
+"""Subresources that change one part of an object and leave the rest alone: ephemeralcontainers, resize,
+approval.
+"""
 
 from __future__ import annotations
 

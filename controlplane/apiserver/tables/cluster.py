@@ -12,12 +12,8 @@ from controlplane.apiserver.tables.spec import AGE, NAME, Obj, Table, flag, numb
 def _binding(obj: Obj, now: datetime) -> list[Any]:
     subjects = obj.get("subjects") or ()
     role = obj.get("roleRef") or {}
-    named = {
-        kind: ", ".join(s["name"] for s in subjects if s.get("kind") == kind) for kind in ("User", "Group")
-    }
-    accounts = ", ".join(
-        f"{s.get('namespace', '')}/{s['name']}" for s in subjects if s.get("kind") == "ServiceAccount"
-    )
+    named = {kind: ", ".join(s["name"] for s in subjects if s.get("kind") == kind) for kind in ("User", "Group")}
+    accounts = ", ".join(f"{s.get('namespace', '')}/{s['name']}" for s in subjects if s.get("kind") == "ServiceAccount")
     return [
         texts.name(obj),
         f"{role.get('kind', '')}/{role.get('name', '')}",
@@ -120,10 +116,7 @@ def _priority_level(obj: Obj, now: datetime) -> list[Any]:
         texts.name(obj),
         spec.get("type", ""),
         texts.NONE if limited is None else limited.get("nominalConcurrencyShares", texts.NONE),
-        *(
-            texts.NONE if queuing is None else queuing.get(k, 0)
-            for k in ("queues", "handSize", "queueLengthLimit")
-        ),
+        *(texts.NONE if queuing is None else queuing.get(k, 0) for k in ("queues", "handSize", "queueLengthLimit")),
         texts.age(obj, now),
     ]
 

@@ -71,8 +71,7 @@ def _node(obj: Obj, now: datetime) -> list[Any]:
     if (obj.get("spec") or {}).get("unschedulable"):
         words.append("SchedulingDisabled")
     found = {
-        kind: next((a["address"] for a in addresses if a.get("type") == kind), texts.NONE)
-        for kind in NODE_ADDRESSES
+        kind: next((a["address"] for a in addresses if a.get("type") == kind), texts.NONE) for kind in NODE_ADDRESSES
     }
     return [
         texts.name(obj),
@@ -128,9 +127,7 @@ def _endpoints(obj: Obj, now: datetime) -> list[Any]:
 
 
 def _slice(obj: Obj, now: datetime) -> list[Any]:
-    ports = [
-        str(p["port"]) if p.get("port") is not None else p.get("name", "*") for p in obj.get("ports") or ()
-    ]
+    ports = [str(p["port"]) if p.get("port") is not None else p.get("name", "*") for p in obj.get("ports") or ()]
     addresses = [a for e in obj.get("endpoints") or () for a in e.get("addresses") or ()]
     return [
         texts.name(obj),
@@ -151,9 +148,7 @@ def _event(obj: Obj, now: datetime) -> list[Any]:
     if series := obj.get("series"):
         last_stamp, count = series.get("lastObservedTime"), series.get("count", 0)
     kind, name = about.get("kind", "").lower(), about.get("name", "")
-    component = (
-        source.get("component") or obj.get("reportingComponent") or obj.get("reportingController") or ""
-    )
+    component = source.get("component") or obj.get("reportingComponent") or obj.get("reportingController") or ""
     host = source.get("host") or obj.get("reportingInstance") or ""
     return [
         texts.since(last_stamp, now),
@@ -174,9 +169,7 @@ def _quota(obj: Obj, now: datetime) -> list[Any]:
     used, hard = status.get("used") or {}, status.get("hard") or {}
     texts_of: dict[bool, list[str]] = {False: [], True: []}
     for resource in sorted(hard):
-        texts_of[resource.startswith("limits")].append(
-            f"{resource}: {used.get(resource, 0)}/{hard[resource]}"
-        )
+        texts_of[resource.startswith("limits")].append(f"{resource}: {used.get(resource, 0)}/{hard[resource]}")
     return [texts.name(obj), ", ".join(texts_of[False]), ", ".join(texts_of[True]), texts.age(obj, now)]
 
 

@@ -72,9 +72,7 @@ def _claim(obj: Obj, now: datetime) -> list[Any]:
 
 
 def _storage_class(obj: Obj, now: datetime) -> list[Any]:
-    default = (obj["metadata"].get("annotations") or {}).get(
-        "storageclass.kubernetes.io/is-default-class"
-    ) == "true"
+    default = (obj["metadata"].get("annotations") or {}).get("storageclass.kubernetes.io/is-default-class") == "true"
     return [
         texts.name(obj) + (" (default)" if default else ""),
         obj.get("provisioner", ""),

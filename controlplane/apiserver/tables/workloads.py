@@ -47,9 +47,7 @@ def _replica_set(obj: Obj, now: datetime) -> list[Any]:
         status.get("readyReplicas", 0),
         texts.age(obj, now),
         *texts.template_cells(_template(obj)),
-        texts.labels(picked)
-        if obj.get("kind") == "ReplicationController"
-        else texts.selector_or_none(picked),
+        texts.labels(picked) if obj.get("kind") == "ReplicationController" else texts.selector_or_none(picked),
     ]
 
 
@@ -175,9 +173,7 @@ def _metrics(obj: Obj) -> list[str]:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     if "targetCPUUtilizationPercentage" in spec:
         used = status.get("currentCPUUtilizationPercentage")
-        return [
-            f"cpu: {texts.UNKNOWN if used is None else f'{used}%'}/{spec['targetCPUUtilizationPercentage']}%"
-        ]
+        return [f"cpu: {texts.UNKNOWN if used is None else f'{used}%'}/{spec['targetCPUUtilizationPercentage']}%"]
     wanted, seen = spec.get("metrics") or [], status.get("currentMetrics") or []
     return [_metric(w, seen[i] if i < len(seen) else {}) for i, w in enumerate(wanted)]
 

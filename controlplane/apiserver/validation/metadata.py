@@ -29,13 +29,9 @@ def validate(obj: Obj, namespaced: bool, check_name: Callable[[str], tuple[str, 
         if not space:
             found.append(errors.required("metadata.namespace"))
         else:
-            found += [
-                errors.invalid("metadata.namespace", space, text) for text in formats.dns1123_label(space)
-            ]
+            found += [errors.invalid("metadata.namespace", space, text) for text in formats.dns1123_label(space)]
     if (meta.get("generation") or 0) < 0:
-        found.append(
-            errors.invalid("metadata.generation", meta["generation"], "must be greater than or equal to 0")
-        )
+        found.append(errors.invalid("metadata.generation", meta["generation"], "must be greater than or equal to 0"))
     found += check_labels(meta.get("labels") or {}, "metadata.labels")
     found += check_annotations(meta.get("annotations") or {}, "metadata.annotations")
     found += check_owners(meta.get("ownerReferences") or [], "metadata.ownerReferences")
@@ -52,9 +48,7 @@ def validate_change(new: Obj, old: Obj) -> list[FieldError]:
         added = [f for f in meta.get("finalizers") or () if f not in known]
         if added:
             shown = "[]string{" + ", ".join(f'"{f}"' for f in sorted(added)) + "}"
-            text = (
-                f"no new finalizers can be added if the object is being deleted, found new finalizers {shown}"
-            )
+            text = f"no new finalizers can be added if the object is being deleted, found new finalizers {shown}"
             found.append(errors.field_forbidden("metadata.finalizers", text))
     found += check_labels(meta.get("labels") or {}, "metadata.labels")
     found += check_annotations(meta.get("annotations") or {}, "metadata.annotations")
@@ -83,15 +77,19 @@ def check_annotations(values: dict[str, str], path: str) -> list[FieldError]:
 
 
 def check_owners(references: list[Obj], path: str) -> list[FieldError]:
-    found = []
+    """Paths carry no index, as upstream's."""
+    found: list[FieldError] = []
     controllers: list[str] = []
-    for index, reference in enumerate(references):
-        where = f"{path}[{index}]"
-        for field in ("apiVersion", "kind", "name", "uid"):
+    for reference in references:
+        version = reference.get("apiVersion") or ""
+        if version.count("/") > 1:
+            text = f"unexpected GroupVersion string: {version}"
+            found.append(errors.invalid(f"{path}.apiVersion", version, text))
+        elif not version:
+            found.append(errors.invalid(f"{path}.apiVersion", version, "version must not be empty"))
+        for field in ("kind", "name", "uid"):
             if not reference.get(field):
-                text = "version must not be empty" if field == "apiVersion" else f"{field} must not be empty"
-                value = reference.get(field) or ""
-                found.append(errors.invalid(f"{where}.{field}", value, text))
+                found.append(errors.invalid(f"{path}.{field}", reference.get(field) or "", "must not be empty"))
         if reference.get("controller"):
             controllers.append(reference.get("name") or "")
     if len(controllers) > 1:

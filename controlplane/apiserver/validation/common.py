@@ -1,0 +1,157 @@
+"""Checks that many types share: names, ports, keys, enumerations, amounts."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from apimachinery import errors, formats, quantity
+from apimachinery.errors import FieldError
+
+Obj = dict[str, Any]
+Found = list[FieldError]
+
+MAX_INT32 = 2147483647
+_PORT_NAME = re.compile(r"[-a-z0-9]+\Z")
+_LETTER = re.compile(r"[a-z]")
+_ENV_NAME = re.compile(r"[ -<>-~]+\Z")
+_KEY = re.compile(r"[-._a-zA-Z0-9]+\Z")
+NOT_NEGATIVE = "must be greater than or equal to 0"
+PORT_RANGE = "must be between 1 and 65535, inclusive"
+_ENV_TEXT = "a valid environment variable name must consist only of printable ASCII characters other than '='"
+_KEY_TEXT = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
+    "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+)
+
+
+def each(path: str, value: Any, complaints: Iterable[str]) -> Found:
+    return [errors.invalid(path, value, text) for text in complaints]
+
+
+def name(path: str, value: Any, check: Callable[[str], tuple[str, ...]], detail: str = "") -> Found:
+    """A required name."""
+    if not value:
+        return [errors.required(path, detail)]
+    return each(path, value, check(value))
+
+
+def enum(path: str, value: Any, allowed: Iterable[str]) -> Found:
+    """A value out of a set, which upstream lists sorted."""
+    choices = tuple(allowed)
+    return [] if value in choices else [errors.not_supported(path, value, choices)]
+
+
+def not_negative(path: str, value: Any) -> Found:
+    return [errors.invalid(path, value, NOT_NEGATIVE)] if (value or 0) < 0 else []
+
+
+def port_number(path: str, value: Any) -> Found:
+    return [] if isinstance(value, int) and 1 <= value <= 65535 else [errors.invalid(path, value, PORT_RANGE)]
+
+
+def port_name(text: str) -> tuple[str, ...]:
+    """Complaints about an IANA service name."""
+    found = []
+    if len(text) > 15:
+        found.append("must be no more than 15 characters")
+    if not _PORT_NAME.match(text):
+        found.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+    elif not _LETTER.search(text):
+        found.append("must contain at least one letter (a-z)")
+    if "--" in text:
+        found.append("must not contain consecutive hyphens")
+    if text.startswith("-") or text.endswith("-"):
+        found.append("must not begin or end with a hyphen")
+    return tuple(found)
+
+
+def port(path: str, value: Any) -> Found:
+    """A port number or name."""
+    if isinstance(value, str):
+        return each(path, value, port_name(value))
+    return port_number(path, value or 0)
+
+
+def env_name(text: str) -> tuple[str, ...]:
+    return () if _ENV_NAME.match(text) else (_ENV_TEXT,)
+
+
+def config_key(text: str) -> tuple[str, ...]:
+    """Complaints about a key of a ConfigMap or Secret."""
+    found = []
+    if len(text) > 253:
+        found.append("must be no more than 253 bytes")
+    if not _KEY.match(text):
+        found.append(_KEY_TEXT)
+    if text == ".":
+        found.append("must not be '.'")
+    elif text == "..":
+        found.append("must not be '..'")
+    elif text.startswith(".."):
+        found.append("must not start with '..'")
+    return tuple(found)
+
+
+def ip(path: str, value: Any) -> Found:
+    try:
+        ipaddress.ip_address(value or "")
+    except ValueError:
+        return [errors.invalid(path, value or "", "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
+    return []
+
+
+def relative_path(path: str, value: str) -> Found:
+    """A path below something, without a way up."""
+    if value.startswith("/"):
+        return [errors.invalid(path, value, "must be a relative path")]
+    return no_way_up(path, value)
+
+
+def no_way_up(path: str, value: str) -> Found:
+    return [errors.invalid(path, value, "must not contain '..'")] if ".." in value.split("/") else []
+
+
+def local_path(path: str, value: str) -> Found:
+    found = relative_path(path, value)
+    if not found and value.startswith(".."):
+        found.append(errors.invalid(path, value, "must not start with '..'"))
+    return found
+
+
+def amount(text: Any) -> quantity.Quantity:
+    return quantity.parse(text)
+
+
+def label_selector(path: str, selector: Obj | None) -> Found:
+    """A metav1.LabelSelector."""
+    if not selector:
+        return []
+    found: Found = []
+    for key, value in sorted((selector.get("matchLabels") or {}).items()):
+        found += each(f"{path}.matchLabels", key, formats.qualified_name(key))
+        found += each(f"{path}.matchLabels", value, formats.label_value(value))
+    for index, expression in enumerate(selector.get("matchExpressions") or ()):
+        found += _expression(f"{path}.matchExpressions[{index}]", expression)
+    return found
+
+
+def _expression(path: str, expression: Obj) -> Found:
+    found: Found = []
+    operator, values = expression.get("operator") or "", expression.get("values") or []
+    if operator in ("In", "NotIn"):
+        if not values:
+            text = "must be specified when `operator` is 'In' or 'NotIn'"
+            found.append(errors.required(f"{path}.values", text))
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            found.append(errors.field_forbidden(f"{path}.values", text))
+    else:
+        found.append(errors.invalid(f"{path}.operator", operator, "not a valid selector operator"))
+    found += each(f"{path}.key", expression.get("key") or "", formats.qualified_name(expression.get("key") or ""))
+    for index, value in enumerate(values):
+        found += each(f"{path}.values[{index}]", value, formats.label_value(value))
+    return found

@@ -1,0 +1,200 @@
+"""Jobs and CronJobs."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from typing import Any
+
+from apimachinery import errors, formats, selectors
+from controlplane.apiserver.validation import pods
+from controlplane.apiserver.validation.common import Found, Obj, enum, label_selector, not_negative
+
+_MACROS = frozenset(("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"))
+_EVERY = re.compile(r"@every ([0-9.]+(ns|us|ms|s|m|h))+\Z")
+_FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
+_NAMED = {
+    3: dict(
+        zip(
+            ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+            range(1, 13),
+            strict=True,
+        )
+    ),
+    4: dict(zip(["sun", "mon", "tue", "wed", "thu", "fri", "sat"], range(7), strict=True)),
+}
+_COUNTS = (
+    "parallelism",
+    "completions",
+    "activeDeadlineSeconds",
+    "backoffLimit",
+    "ttlSecondsAfterFinished",
+    "backoffLimitPerIndex",
+    "maxFailedIndexes",
+)
+_UID_LABEL, _NAME_LABEL = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
+_INDEXED_MOST = 100000
+
+
+def job(obj: Obj) -> Found:
+    spec = obj["spec"]
+    found = _generated(obj)
+    found += job_spec("spec", spec, named=True)
+    return found
+
+
+def _generated(obj: Obj) -> Found:
+    """The selector that the server writes must be the one that is there."""
+    spec = obj["spec"]
+    if spec.get("manualSelector"):
+        return []
+    found: Found = []
+    wanted = {"matchLabels": {_UID_LABEL: obj["metadata"].get("uid")}}
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
+    name = obj["metadata"].get("name")
+    for key in (_NAME_LABEL, "job-name"):
+        if key in labels and labels[key] != name:
+            where = f"spec.template.metadata.labels[{key}]"
+            found.append(errors.invalid(where, labels, f"must be '{name}'"))
+    if spec.get("selector") != wanted:
+        found.append(errors.invalid("spec.selector", spec.get("selector"), "`selector` not auto-generated"))
+    return found
+
+
+def job_spec(path: str, spec: Obj, named: bool) -> Found:
+    found: Found = []
+    for field in _COUNTS:
+        found += not_negative(f"{path}.{field}", spec.get(field))
+    if spec.get("maxFailedIndexes") is not None and spec.get("backoffLimitPerIndex") is None:
+        text = "when maxFailedIndexes is specified"
+        found.append(errors.required(f"{path}.backoffLimitPerIndex", text))
+    if spec.get("completionMode") is not None:
+        found += enum(f"{path}.completionMode", spec["completionMode"], ("NonIndexed", "Indexed"))
+        if spec["completionMode"] == "Indexed":
+            found += _indexed(path, spec)
+    if spec.get("podReplacementPolicy") is not None:
+        allowed = ("Failed", "TerminatingOrFailed")
+        found += enum(f"{path}.podReplacementPolicy", spec["podReplacementPolicy"], allowed)
+    if spec.get("managedBy") is not None and "/" not in spec["managedBy"]:
+        text = 'must be a domain-prefixed path (such as "acme.io/foo")'
+        found.append(errors.invalid(f"{path}.managedBy", spec["managedBy"], text))
+    template = spec.get("template") or {}
+    if named:
+        found += _selected(path, spec, template)
+    found += pods.template(f"{path}.template", template)
+    return found + _restart(path, spec, template)
+
+
+def _selected(path: str, spec: Obj, template: Obj) -> Found:
+    selector = spec.get("selector")
+    found = [errors.required(f"{path}.selector")] if selector is None else label_selector(f"{path}.selector", selector)
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    try:
+        fits = selectors.from_label_selector(selector).matches(labels)
+    except selectors.SelectorError:
+        fits = False
+    if not fits:
+        text = "`selector` does not match template `labels`"
+        found.append(errors.invalid(f"{path}.template.metadata.labels", labels or None, text))
+    return found
+
+
+def _indexed(path: str, spec: Obj) -> Found:
+    found: Found = []
+    if spec.get("completions") is None:
+        found.append(errors.required(f"{path}.completions", "when completion mode is Indexed"))
+    if (spec.get("parallelism") or 0) > _INDEXED_MOST:
+        text = f"must be less than or equal to {_INDEXED_MOST} when completion mode is Indexed"
+        found.append(errors.invalid(f"{path}.parallelism", spec["parallelism"], text))
+    return found
+
+
+def _restart(path: str, spec: Obj, template: Obj) -> Found:
+    where, policy = f"{path}.template.spec.restartPolicy", (template.get("spec") or {}).get("restartPolicy")
+    if policy in (None, "", "Always"):
+        return [errors.required(where, 'valid values: "OnFailure", "Never"')]
+    if policy not in ("OnFailure", "Never"):
+        return [errors.not_supported(where, policy, ("OnFailure", "Never"))]
+    if spec.get("podFailurePolicy") is not None and policy != "Never":
+        text = 'only "Never" is supported when podFailurePolicy is specified'
+        return [errors.invalid(where, policy, text)]
+    return []
+
+
+def cron_job_name(text: str) -> tuple[str, ...]:
+    found = formats.dns1123_subdomain(text)
+    return (*found, "must be no more than 52 characters") if len(text) > 52 else found
+
+
+def cron_job(obj: Obj) -> Found:
+    spec = obj["spec"]
+    schedule = spec.get("schedule") or ""
+    found: Found = []
+    if not schedule:
+        found.append(errors.required("spec.schedule"))
+    elif "TZ" in schedule:
+        text = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+        found.append(errors.invalid("spec.schedule", schedule, text))
+    elif why := schedule_error(schedule):
+        found.append(errors.invalid("spec.schedule", schedule, why))
+    found += not_negative("spec.startingDeadlineSeconds", spec.get("startingDeadlineSeconds"))
+    found += _time_zone(spec.get("timeZone"))
+    allowed = ("Allow", "Forbid", "Replace")
+    found += enum("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), allowed)
+    found += job_spec("spec.jobTemplate.spec", (spec.get("jobTemplate") or {}).get("spec") or {}, named=False)
+    for field in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        found += not_negative(f"spec.{field}", spec.get(field))
+    return found
+
+
+def _time_zone(zone: Any) -> Found:
+    if zone is None:
+        return []
+    if not zone:
+        return [errors.invalid("spec.timeZone", zone, "timeZone must be nil or non-empty string")]
+    if zone.lower() == "local":
+        text = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
+        return [errors.invalid("spec.timeZone", zone, text)]
+    try:
+        zoneinfo.ZoneInfo(zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return [errors.invalid("spec.timeZone", zone, f"unknown time zone {zone}")]
+    return []
+
+
+def schedule_error(schedule: str) -> str:
+    """What is wrong with a cron schedule, "" when it is fine."""
+    if schedule.startswith("@"):
+        fine = schedule in _MACROS or _EVERY.match(schedule)
+        return "" if fine else f"unrecognized descriptor: {schedule}"
+    parts = schedule.split()
+    if len(parts) != 5:
+        return f"expected exactly 5 fields, found {len(parts)}: [{' '.join(parts)}]"
+    for place, part in enumerate(parts):
+        for piece in part.split(","):
+            if why := _piece_error(piece, place):
+                return why
+    return ""
+
+
+def _piece_error(piece: str, place: int) -> str:
+    low, high = _FIELDS[place]
+    span, _, step = piece.partition("/")
+    if step and not (step.isdigit() and int(step)):
+        return f'failed to parse int from {step}: strconv.Atoi: parsing "{step}": invalid syntax'
+    if span in ("*", "?"):
+        return ""
+    ends = []
+    for text in span.split("-"):
+        value = _NAMED.get(place, {}).get(text.lower())
+        if value is None:
+            if not text.isdigit():
+                return f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": invalid syntax'
+            value = int(text)
+        ends.append(value)
+    first, last = ends[0], ends[-1]
+    if first < low:
+        return f"beginning of range ({first}) below minimum ({low}): {piece}"
+    if last > high:
+        return f"end of range ({last}) above maximum ({high}): {piece}"
+    return f"beginning of range ({first}) beyond end of range ({last}): {piece}" if first > last else ""
