@@ -28,6 +28,11 @@ def present(replica_set: Obj) -> int:
     return int((replica_set.get("status") or {}).get("replicas") or 0)
 
 
+def _staying(replica_set: Obj) -> int:
+    """Available pods that will stay: a status not yet caught up with a smaller size counts pods on their way out."""
+    return min(available(replica_set), replicas(replica_set))
+
+
 def is_rolling(deployment: Obj) -> bool:
     return (deployment["spec"].get("strategy") or {}).get("type") != "Recreate"
 
@@ -73,16 +78,16 @@ def shrunk_old(deployment: Obj, new: Obj, old: Sequence[Obj]) -> Sizes:
     minimum = replicas(deployment) - unavailable
     sizes = {name(s): replicas(s) for s in by_age(old)}
     total = sum(sizes.values()) + replicas(new)
-    spare = total - minimum - max(replicas(new) - available(new), 0)
+    spare = total - minimum - (replicas(new) - _staying(new))
     if not sum(sizes.values()) or spare <= 0:
         return {}
     left = spare
     for replica_set in by_age(old):
-        broken = max(sizes[name(replica_set)] - available(replica_set), 0)
+        broken = sizes[name(replica_set)] - _staying(replica_set)
         cut = min(left, broken)
         sizes[name(replica_set)] -= cut
         left -= cut
-    sparable = sum(map(available, (*old, new))) - minimum
+    sparable = sum(map(_staying, (*old, new))) - minimum
     for replica_set in by_age(old):
         if sparable <= 0:
             break

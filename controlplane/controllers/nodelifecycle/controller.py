@@ -50,13 +50,23 @@ class NodeLifecycleController:
         if old is not None and (new is None or uid(old) != uid(new)):
             self._heard.pop(uid(old), None)
         if new is None:
+            if old is not None:
+                self._say(old, "RemovingNode", f"event: Removing Node {name(old)} from Controller")
             return
         self._queue.add(name(new))
+        if old is None:
+            self._say(new, "RegisteredNode", f"event: Registered Node {name(new)} in Controller")
         was = taints.ready_status(old) if old is not None and uid(old) == uid(new) else None
+        if was == "True" and taints.ready_status(new) != "True":
+            self._say(new, "NodeNotReady", "status is now: NodeNotReady")
         if was is not None and (was == "True") != (taints.ready_status(new) == "True"):
             # Zones change as a whole: one node's silence may allow or forbid another's eviction.
             for node in self._nodes.items():
                 self._queue.add(name(node))
+
+    def _say(self, node: Obj, reason: str, message: str) -> None:
+        involved = {"kind": "Node", "name": name(node), "uid": uid(node), "apiVersion": "v1"}
+        self._context.recorder.event(involved, "Normal", reason, f"Node {name(node)} {message}")
 
     async def _monitor(self) -> None:
         settings = self._context.settings

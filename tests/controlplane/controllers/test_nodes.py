@@ -1,0 +1,146 @@
+"""Node ranges, health, taints, eviction and what is done with pods of nodes that are gone."""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apimachinery.objects import Obj
+from controlplane.controllers import pod_gc
+from controlplane.controllers.node_ipam import Exhausted, Ranges, build_ranges
+from controlplane.controllers.nodelifecycle import health, taints, zones
+from controlplane.controllers.nodelifecycle.eviction import evict_at
+from controlplane.controllers.settings import Settings
+from tests.controlplane.controllers.build import T0, node, pod, ready
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.one_of(st.just("take"), st.integers(0, 20)), max_size=60))
+def test_ranges_are_never_given_twice(steps: list[Any]) -> None:
+    ranges = Ranges(ipaddress.ip_network("10.0.0.0/20"), 24)
+    held: list[str] = []
+    for step in steps:
+        if step == "take":
+            if len(held) == 16:
+                with pytest.raises(Exhausted):
+                    ranges.take()
+                continue
+            taken = ranges.take()
+            assert not any(ipaddress.ip_network(taken).overlaps(ipaddress.ip_network(h)) for h in held)
+            held.append(taken)
+        elif step < len(held):
+            ranges.free(held.pop(step))
+
+
+def test_ranges_in_use_are_adopted_whatever_their_size() -> None:
+    ranges = Ranges(ipaddress.ip_network("10.0.0.0/16"), 24)
+    ranges.occupy("10.0.0.0/23")
+    ranges.occupy("10.0.2.128/25")
+    ranges.occupy("192.168.0.0/24")
+    assert ranges.take() == "10.0.3.0/24"
+
+
+def test_both_families() -> None:
+    assert [r.take() for r in build_ranges("10.1.0.0/16,fd00::/48", 24, 64)] == ["10.1.0.0/24", "fd00::/64"]
+    with pytest.raises(ValueError, match="node_cidr_mask 8 does not fit"):
+        build_ranges("10.0.0.0/16", 8, 64)
+
+
+def test_silence_is_measured_by_change_not_by_clocks() -> None:
+    lease = {"spec": {"renewTime": "1999-01-01T00:00:00.000000Z"}}
+    first = health.hear(None, node(), lease, 100.0)
+    assert health.hear(first, node(), lease, 130.0).at == 100.0
+    lease = {"spec": {"renewTime": "1999-01-01T00:00:10.000000Z"}}
+    assert health.hear(first, node(), lease, 130.0).at == 130.0
+    assert health.forgive(first, 20.0).at == 120.0
+
+
+def test_silent_node_is_unknown_once() -> None:
+    got = health.silenced(node(), T0)
+    assert got is not None
+    assert {c["type"]: (c["status"], c["reason"]) for c in got} == {
+        "Ready": ("Unknown", "NodeStatusUnknown"),
+        "MemoryPressure": ("Unknown", "NodeStatusNeverUpdated"),
+        "DiskPressure": ("Unknown", "NodeStatusNeverUpdated"),
+        "PIDPressure": ("Unknown", "NodeStatusNeverUpdated"),
+    }
+    assert health.silenced(node(conditions=tuple(got)), T0) is None
+
+
+def keys(listed: list[Obj] | None) -> set[tuple[str, str]] | None:
+    return None if listed is None else {(t["key"].rpartition("/")[2], t["effect"]) for t in listed}
+
+
+def test_taints_follow_conditions() -> None:
+    assert taints.tainted(node(), True, T0) is None
+    assert taints.tainted(node(conditions=()), True, T0) is None
+    unknown = (ready("Unknown"),)
+    both = {("unreachable", "NoSchedule"), ("unreachable", "NoExecute")}
+    assert keys(taints.tainted(node(conditions=unknown), True, T0)) == both
+    assert keys(taints.tainted(node(conditions=unknown), False, T0)) == {("unreachable", "NoSchedule")}
+    cordoned = taints.tainted(node(unschedulable=True, taints=[{"key": "mine", "effect": "NoSchedule"}]), True, T0)
+    assert keys(cordoned) == {("mine", "NoSchedule"), ("unschedulable", "NoSchedule")}
+
+
+def test_a_node_that_comes_back_loses_its_taints_and_one_that_worsens_swaps_them() -> None:
+    tainted = taints.tainted(node(conditions=(ready("False"),)), True, T0)
+    assert keys(taints.tainted(node(taints=tainted), True, T0)) == set()
+    swapped = taints.tainted(node(conditions=(ready("Unknown"),), taints=tainted), False, T0)
+    assert keys(swapped) == {("unreachable", "NoSchedule"), ("unreachable", "NoExecute")}
+
+
+@pytest.mark.parametrize(
+    ("total", "unready", "rate"),
+    [(3, 1, 0.1), (3, 2, 0.1), (5, 3, 0.0), (10, 5, 0.1), (100, 60, 0.01), (3, 3, 0.0)],
+)
+def test_eviction_slows_down_when_many_are_silent(total: int, unready: int, rate: float) -> None:
+    nodes = [node(f"n{i}", (ready("Unknown" if i < unready else "True"),)) for i in range(total)]
+    (zone,) = zones.rates(nodes, Settings(kubeconfig=None)).values()  # type: ignore[arg-type]
+    assert zone.rate == rate
+
+
+@pytest.mark.parametrize(
+    ("tolerations", "seconds"),
+    [
+        ([], 0),
+        ([{"key": "k", "operator": "Exists", "effect": "NoExecute"}], None),
+        ([{"key": "k", "operator": "Exists", "tolerationSeconds": 30}], 30),
+        (
+            [
+                {"operator": "Exists", "tolerationSeconds": 60},
+                {"key": "k", "operator": "Exists", "tolerationSeconds": 5},
+            ],
+            5,
+        ),
+        ([{"key": "other", "operator": "Exists"}], 0),
+        ([{"key": "k", "value": "w", "effect": "NoExecute"}], 0),
+    ],
+)
+def test_eviction_honours_tolerations(tolerations: list[Obj], seconds: int | None) -> None:
+    taint = {"key": "k", "value": "v", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"}
+    got = evict_at(pod("p", tolerations=tolerations), [taint, {"key": "x", "effect": "NoSchedule"}], T0)
+    assert got == (None if seconds is None else T0 + timedelta(seconds=seconds))
+
+
+def test_pod_garbage() -> None:
+    going = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    pods = [
+        pod("homeless", nodeName="gone"),
+        pod("maybe", nodeName="lately"),
+        pod("here", nodeName="n"),
+        pod("unbound", **going),
+        pod("waiting"),
+        pod("old", phase="Failed", nodeName="n", creationTimestamp="2026-01-01T00:00:00Z"),
+        pod("new", phase="Failed", nodeName="n", creationTimestamp="2026-01-02T00:00:00Z"),
+    ]
+    got = pod_gc.plan(pods, {"n": node()}, frozenset(("gone",)), 1)
+    assert {r.pod["metadata"]["name"]: r.why for r in got} == {
+        "homeless": "orphaned",
+        "unbound": "unscheduled",
+        "old": "terminated",
+    }
