@@ -18,25 +18,33 @@ from apimachinery.kinds import (
     CLUSTER_ROLE_BINDING,
     KINDS,
     NODE,
+    PERSISTENT_VOLUME,
     POD,
+    RESOURCE_SLICE,
     ROLE,
     ROLE_BINDING,
     SECRET,
     SERVICE_ACCOUNT,
+    VOLUME_ATTACHMENT,
 )
 from controlplane.apiserver import documents
 from controlplane.apiserver.authn import keys, token_file
 from controlplane.apiserver.authn.authenticator import Authenticator, TokenSettings
 from controlplane.apiserver.authn.reviews import IdentityReviews
-from controlplane.apiserver.authz import chain
+from controlplane.apiserver.authz import bootstrap, chain
+from controlplane.apiserver.authz.escalation import Escalation
+from controlplane.apiserver.authz.graph import Graph
+from controlplane.apiserver.authz.node import NodeAuthorizer
+from controlplane.apiserver.authz.node_restriction import NodeRestriction
 from controlplane.apiserver.authz.rbac import Policy
+from controlplane.apiserver.authz.reviews import AccessReviews
 from controlplane.apiserver.discovery import Discovery
 from controlplane.apiserver.formats.negotiate import negotiate
 from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.operations import GIT_VERSION
 from controlplane.apiserver.patching import Patches
-from controlplane.apiserver.request import Handler, Obj, Request, User
-from controlplane.apiserver.seam import Edge, Format, Parts, Routes
+from controlplane.apiserver.request import Decision, Handler, Obj, Request, User
+from controlplane.apiserver.seam import AdmissionStep, Edge, Format, Parts, Routes
 from controlplane.apiserver.streams import backend
 from controlplane.apiserver.streams import routes as streams
 from controlplane.apiserver.streams.pods import PodStreams
@@ -57,12 +65,38 @@ def policy_of(registry: Registry) -> Policy:
     return policy
 
 
-def authorizers_of(settings: Settings, registry: Registry) -> chain.Chain:
+def graph_of(registry: Registry) -> Graph:
+    """What belongs to which node, following the registry."""
+    graph = Graph()
+    registry.subscribe(POD, graph.pod_changed)
+    registry.subscribe(PERSISTENT_VOLUME, graph.volume_changed)
+    registry.subscribe(VOLUME_ATTACHMENT, graph.attachment_changed)
+    registry.subscribe(RESOURCE_SLICE, graph.slice_changed)
+    return graph
+
+
+def authorizers_of(settings: Settings, registry: Registry, policy: Policy) -> chain.Chain:
     """The chain of authorizers that the settings name."""
     out: list[chain.Authorizer] = [chain.masters]
+    if "Node" in settings.authorization_mode:
+        out.append(NodeAuthorizer(graph_of(registry), bootstrap.rules_of("system:node")).decide)
     if "RBAC" in settings.authorization_mode:
-        out.append(policy_of(registry).decide)
+        out.append(policy.decide)
+    if "AlwaysAllow" in settings.authorization_mode:
+        out.append(lambda user, wanted: Decision(True))
     return chain.Chain(tuple(out))
+
+
+def admission_of(
+    settings: Settings, registry: Registry, policy: Policy, authorize: chain.Chain
+) -> tuple[AdmissionStep, ...]:
+    """Who may change what, beyond what the authorizers can see."""
+    out: list[AdmissionStep] = []
+    if "NodeRestriction" not in settings.disable_admission:
+        out.append(NodeRestriction(registry))
+    if "RBAC" in settings.authorization_mode:
+        out.append(Escalation(policy, authorize, registry))
+    return tuple(out)
 
 
 def token_settings(settings: Settings, registry: Registry) -> TokenSettings:
@@ -131,7 +165,8 @@ def _static_tokens(path: Path | None) -> dict[str, User]:
 def assemble(parts: Parts) -> Edge:
     """The edges of one server."""
     settings, registry = parts.settings, parts.registry
-    authorize = authorizers_of(settings, registry)
+    policy = policy_of(registry)
+    authorize = authorizers_of(settings, registry, policy)
     authenticate = Authenticator(
         tokens=token_settings(settings, registry),
         static_tokens=_static_tokens(settings.token_file),
@@ -140,9 +175,16 @@ def assemble(parts: Parts) -> Edge:
     )
     identity = IdentityReviews(authenticate)
     resources = subresources.table(registry, Patches(), tokens_of(settings, registry), identity)
+    resources |= AccessReviews(authorize, policy).routes()
     resources |= streams_of(settings, registry, authorize)
     address = f"{settings.advertise_address or settings.bind_host}:{settings.port}"
     paths = document_routes(Discovery(KINDS, address), Documents(KINDS, GIT_VERSION))
     paths |= issuer_routes(settings, tuple(authenticate.tokens.keys.values()))
     routes = Routes(resources=resources, paths=paths)
-    return Edge(authenticate=authenticate, authorize=authorize, negotiate=_negotiate, routes=routes)
+    return Edge(
+        authenticate=authenticate,
+        authorize=authorize,
+        negotiate=_negotiate,
+        validating=admission_of(settings, registry, policy, authorize),
+        routes=routes,
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from apimachinery.kinds import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING, Kind
 from apimachinery.objects import Obj, copy
 from controlplane.apiserver.authz.rbac import GROUP
-from controlplane.apiserver.authz.rules import parse, uncovered
+from controlplane.apiserver.authz.rules import Rule, parse, uncovered
 from controlplane.apiserver.request import User
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ KINDS = {
 def objects() -> list[tuple[Kind, Obj]]:
     """Every default role and binding, roles first."""
     return list(parse_policy(POLICY.read_text(encoding="utf-8")))
+
+
+def rules_of(role: str) -> tuple[Rule, ...]:
+    """The rules of one default ClusterRole."""
+    found = next(o for kind, o in objects() if kind is CLUSTER_ROLE and o["metadata"]["name"] == role)
+    return parse(found["rules"])
 
 
 async def make(registry: Registry, user: User) -> None:

@@ -1,0 +1,192 @@
+"""Admission NodeRestriction: a kubelet may change its own Node, its own pods and its own lease, and no others'."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apimachinery import errors
+from apimachinery.kinds import CSI_NODE, LEASE, NODE, POD, RESOURCE_SLICE, SERVICE_ACCOUNT
+from apimachinery.objects import Obj
+from controlplane.apiserver.authn.user import node_name
+from controlplane.apiserver.authz.graph import MIRROR
+from controlplane.apiserver.authz.node import LEASES
+from controlplane.apiserver.seam import Admission
+
+if TYPE_CHECKING:
+    from controlplane.apiserver.registry import Registry
+
+RESTRICTED = "node-restriction.kubernetes.io"
+KUBELET_LABELS = frozenset(
+    {
+        "kubernetes.io/hostname",
+        "topology.kubernetes.io/zone",
+        "topology.kubernetes.io/region",
+        "failure-domain.beta.kubernetes.io/zone",
+        "failure-domain.beta.kubernetes.io/region",
+        "node.kubernetes.io/instance-type",
+        "beta.kubernetes.io/instance-type",
+        "kubernetes.io/os",
+        "kubernetes.io/arch",
+        "beta.kubernetes.io/os",
+        "beta.kubernetes.io/arch",
+    }
+)
+KUBELET_NAMESPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
+
+
+def _refuse(step: Admission, why: str) -> errors.Forbidden:
+    return errors.forbidden(step.kind.plural, step.name, why, step.kind.group)
+
+
+class NodeRestriction:
+    """The admission step; other users pass untouched."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def __call__(self, step: Admission) -> None:
+        node, is_node = node_name(step.user)
+        if not is_node:
+            return
+        if not node:
+            raise _refuse(step, f'could not determine node from user "{step.user.name}"')
+        if step.kind is POD:
+            self._pod(step, node)
+        elif step.kind is NODE:
+            _node(step, node)
+        elif step.kind is LEASE:
+            _lease(step, node)
+        elif step.kind is CSI_NODE and step.name != node:
+            raise _refuse(step, "can only access CSINode with the same name as the requesting node")
+        elif step.kind is RESOURCE_SLICE:
+            _slice(step, node)
+
+    def _pod(self, step: Admission, node: str) -> None:
+        subject = step.obj or step.old or {}
+        owner = (step.old or subject)["spec"].get("nodeName", "")
+        if not step.subresource and step.operation == "CREATE":
+            _mirror(step, subject, node)
+        elif not step.subresource and step.operation == "DELETE":
+            if owner != node:
+                raise _refuse(step, f'node "{node}" can only delete pods with spec.nodeName set to itself')
+        elif step.subresource == "status":
+            if owner != node:
+                raise _refuse(
+                    step, f'node "{node}" can only update pod status for pods with spec.nodeName set to itself'
+                )
+            if step.old and (subject["metadata"].get("labels") or {}) != (step.old["metadata"].get("labels") or {}):
+                raise _refuse(step, f'node "{node}" cannot update labels through pod status')
+        else:
+            raise _refuse(step, f'unexpected operation "{step.operation}"')
+
+
+def _mirror(step: Admission, pod: Obj, node: str) -> None:
+    spec = pod["spec"]
+    if MIRROR not in (pod["metadata"].get("annotations") or {}):
+        text = f'pod does not have "{MIRROR}" annotation, node "{node}" can only create mirror pods'
+        raise _refuse(step, text)
+    if spec.get("nodeName") != node:
+        raise _refuse(step, f'node "{node}" can only create pods with spec.nodeName set to itself')
+    if spec.get("serviceAccountName"):
+        raise _refuse(step, f'node "{node}" can not create pods that reference a service account')
+    for volume in spec.get("volumes") or ():
+        for key, what in (("secret", "secrets"), ("configMap", "configmaps"), ("persistentVolumeClaim", "pvc")):
+            if key in volume:
+                raise _refuse(step, f'node "{node}" can not create pods that reference {what}')
+
+
+def _node(step: Admission, node: str) -> None:
+    if step.operation == "DELETE" or step.name != node:
+        raise _refuse(step, f'node "{node}" is not allowed to modify node "{step.name}"')
+    new = step.obj or {}
+    labels = new["metadata"].get("labels") or {}
+    if step.operation == "CREATE":
+        if (new.get("spec") or {}).get("configSource"):
+            raise _refuse(step, f'node "{node}" is not allowed to create pods with a non-nil configSource')
+        bad = forbidden_labels(labels)
+        if bad:
+            raise _refuse(step, f'node "{node}" is not allowed to set the following labels: {", ".join(bad)}')
+        return
+    old = step.old or {}
+    before = old["metadata"].get("labels") or {}
+    if ((new.get("spec") or {}).get("taints") or []) != ((old.get("spec") or {}).get("taints") or []):
+        raise _refuse(step, f'node "{node}" is not allowed to modify taints')
+    if (new["metadata"].get("ownerReferences") or []) != (old["metadata"].get("ownerReferences") or []):
+        raise _refuse(step, f'node "{node}" is not allowed to modify ownerReferences')
+    bad = forbidden_labels({k for k in {*labels, *before} if labels.get(k) != before.get(k)})
+    if bad:
+        raise _refuse(step, f"is not allowed to modify labels: {', '.join(bad)}")
+
+
+def forbidden_labels(keys: dict[str, str] | set[str]) -> list[str]:
+    """Which labels a kubelet may not give itself: those reserved for isolation, and unknown ones of Kubernetes' own."""
+    out = []
+    for key in keys:
+        space = key.partition("/")[0] if "/" in key else ""
+        if _within(space, RESTRICTED) or (
+            (_within(space, "kubernetes.io") or _within(space, "k8s.io")) and not _kubelet_label(key, space)
+        ):
+            out.append(key)
+    return sorted(out)
+
+
+def _kubelet_label(key: str, space: str) -> bool:
+    return key in KUBELET_LABELS or any(_within(space, allowed) for allowed in KUBELET_NAMESPACES)
+
+
+def _within(space: str, domain: str) -> bool:
+    return space == domain or space.endswith("." + domain)
+
+
+def _lease(step: Admission, node: str) -> None:
+    if step.namespace != LEASES:
+        raise _refuse(step, f'can only access leases in the "{LEASES}" system namespace')
+    if step.name != node:
+        raise _refuse(step, "can only access node lease with the same name as the requesting node")
+
+
+def _slice(step: Admission, node: str) -> None:
+    subject = (step.obj or step.old or {}).get("spec") or {}
+    if step.operation in ("CREATE", "DELETE") and subject.get("nodeName") != node:
+        verb = "create" if step.operation == "CREATE" else "delete"
+        raise _refuse(step, f"can only {verb} ResourceSlice with the same NodeName as the requesting node")
+
+
+def check_token(
+    registry: Registry, node: str, namespace: str, account: str, spec: Obj, own: tuple[str, ...] = ()
+) -> None:
+    """A node asks for tokens of its own pods alone, for audiences they use (`own` are the server's).
+
+    Raises Forbidden; NotFound when the pod is gone.
+    """
+    reference = spec.get("boundObjectRef") or {}
+
+    def refuse(why: str) -> errors.Forbidden:
+        return errors.forbidden(SERVICE_ACCOUNT.plural, account, why)
+
+    if (reference.get("apiVersion"), reference.get("kind")) != ("v1", "Pod") or not reference.get("name"):
+        raise refuse("node requested token not bound to a pod")
+    if not reference.get("uid"):
+        raise refuse("node requested token with a pod binding without a uid")
+    pod = registry.get(POD, namespace, reference["name"])
+    if reference["uid"] != pod["metadata"]["uid"]:
+        raise refuse(
+            f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record. "
+            "The object might have been deleted and then recreated"
+        )
+    if pod["spec"].get("nodeName") != node:
+        raise refuse("node requested token bound to a pod scheduled on a different node")
+    used = _audiences(pod)
+    for audience in spec.get("audiences") or ():
+        if audience not in used and not ("" in used and audience in own):
+            raise refuse(f'audience "{audience}" not found in pod spec volume')
+
+
+def _audiences(pod: Obj) -> set[str]:
+    """What the pod's own projected tokens are for; a projection without an audience is for the API server."""
+    found = set()
+    for volume in pod["spec"].get("volumes") or ():
+        for source in (volume.get("projected") or {}).get("sources") or ():
+            if "serviceAccountToken" in source:
+                found.add(source["serviceAccountToken"].get("audience", ""))
+    return found

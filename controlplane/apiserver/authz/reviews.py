@@ -1,0 +1,175 @@
+"""The SubjectAccessReview family: asking the server what somebody may do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from apimachinery import errors
+from apimachinery.errors import FieldError
+from apimachinery.kinds import (
+    LOCAL_SUBJECT_ACCESS_REVIEW,
+    SELF_SUBJECT_ACCESS_REVIEW,
+    SELF_SUBJECT_RULES_REVIEW,
+    SUBJECT_ACCESS_REVIEW,
+    Kind,
+)
+from apimachinery.objects import Obj
+from controlplane.apiserver.authn.user import extra_of, node_name
+from controlplane.apiserver.authz.chain import Chain
+from controlplane.apiserver.authz.rbac import Policy
+from controlplane.apiserver.authz.rules import Rule
+from controlplane.apiserver.request import Answer, Attributes, Handler, Request, User
+from controlplane.apiserver.subresources import body
+
+GROUP = "authorization.k8s.io"
+RESOURCE, NON_RESOURCE = "spec.resourceAttributes", "spec.nonResourceAttributes"
+
+
+class AccessReviews:
+    """Handlers of the four kinds."""
+
+    def __init__(self, chain: Chain, policy: Policy) -> None:
+        self._chain = chain
+        self._policy = policy
+
+    def routes(self) -> dict[tuple[str, str, str], Handler]:
+        return {
+            (SUBJECT_ACCESS_REVIEW.resource, "", "create"): self.subject,
+            (LOCAL_SUBJECT_ACCESS_REVIEW.resource, "", "create"): self.local,
+            (SELF_SUBJECT_ACCESS_REVIEW.resource, "", "create"): self.own,
+            (SELF_SUBJECT_RULES_REVIEW.resource, "", "create"): self.rules,
+        }
+
+    async def subject(self, request: Request) -> Answer:
+        return await self._review(request, SUBJECT_ACCESS_REVIEW, _named)
+
+    async def local(self, request: Request) -> Answer:
+        return await self._review(request, LOCAL_SUBJECT_ACCESS_REVIEW, _named)
+
+    async def own(self, request: Request) -> Answer:
+        return await self._review(request, SELF_SUBJECT_ACCESS_REVIEW, lambda spec: request.user)
+
+    async def _review(self, request: Request, kind: Kind, who: Callable[[Obj], User]) -> Answer:
+        review = await body.read(request, kind)
+        spec = review.get("spec") or {}
+        metadata = {k: v for k, v in review["metadata"].items() if v and k != "managedFields"}
+        problems = check(spec, metadata, kind, request.namespace)
+        if problems:
+            raise errors.invalid_object("", "", problems, GROUP)
+        wanted, complaint = attributes_of(spec)
+        decision = self._chain.decide(who(spec), wanted)
+        status: Obj = {"allowed": decision.allowed}
+        if decision.reason:
+            status["reason"] = decision.reason
+        if complaint:
+            status["evaluationError"] = complaint
+        place = {"namespace": request.namespace} if kind is LOCAL_SUBJECT_ACCESS_REVIEW else {}
+        return Answer(
+            201,
+            {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": place, "spec": spec, "status": status},
+        )
+
+    async def rules(self, request: Request) -> Answer:
+        review = await body.read(request, SELF_SUBJECT_RULES_REVIEW)
+        home = (review.get("spec") or {}).get("namespace", "")
+        if not home:
+            raise errors.BadRequest("no namespace on request")
+        held, problems = self._policy.rules_of(request.user, home)
+        if node_name(request.user)[1]:
+            problems = [*problems, "node authorizer does not support user rule resolution"]
+        status: Obj = {
+            "resourceRules": [_listed(rule) for rule in held if not rule.urls],
+            "nonResourceRules": [{"verbs": list(r.verbs), "nonResourceURLs": list(r.urls)} for r in held if r.urls],
+            "incomplete": bool(problems),
+        }
+        if problems:
+            status["evaluationError"] = ", ".join(problems)
+        kind = SELF_SUBJECT_RULES_REVIEW
+        return Answer(
+            201, {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {}, "spec": {}, "status": status}
+        )
+
+
+def _listed(rule: Rule) -> Obj:
+    out: Obj = {"verbs": list(rule.verbs), "apiGroups": list(rule.groups), "resources": list(rule.resources)}
+    return {**out, "resourceNames": list(rule.names)} if rule.names else out
+
+
+def _named(spec: Obj) -> User:
+    return User(
+        spec.get("user", ""), spec.get("uid", ""), tuple(spec.get("groups") or ()), extra_of(spec.get("extra") or {})
+    )
+
+
+def check(spec: Obj, metadata: Obj, kind: Kind, namespace: str) -> list[FieldError]:
+    """What upstream's validation of a review complains about."""
+    problems: list[FieldError] = []
+    asked, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    local = kind is LOCAL_SUBJECT_ACCESS_REVIEW
+    if asked is not None and path is not None:
+        text = "cannot be specified in combination with resourceAttributes"
+        problems.append(errors.invalid(NON_RESOURCE, _path_value(path), text))
+    elif asked is None and path is None:
+        text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        problems.append(errors.invalid(RESOURCE, None, text))
+    for name in ("fieldSelector", "labelSelector"):
+        problems += _selector_problems(f"{RESOURCE}.{name}", (asked or {}).get(name))
+    if kind is not SELF_SUBJECT_ACCESS_REVIEW and not spec.get("user") and not spec.get("groups"):
+        problems.append(errors.invalid("spec.user", "", "at least one of user or group must be specified"))
+    others = {k: v for k, v in metadata.items() if not (local and k == "namespace")}
+    if others:
+        problems.append(errors.invalid("metadata", others, "must be empty"))
+    if local and asked is not None and asked.get("namespace", "") != namespace:
+        text = "must match metadata.namespace"
+        problems.append(errors.invalid(f"{RESOURCE}.namespace", asked.get("namespace", ""), text))
+    if local and path is not None:
+        problems.append(errors.invalid(NON_RESOURCE, _path_value(path), "disallowed on this kind of request"))
+    return problems
+
+
+def _path_value(path: Obj) -> Obj:
+    # Upstream prints its internal type here, whose fields have no JSON names.
+    return {"Path": path.get("path", ""), "Verb": path.get("verb", "")}
+
+
+def _selector_problems(field: str, selector: Any) -> list[FieldError]:
+    if not selector:
+        return []
+    raw, requirements = selector.get("rawSelector", ""), selector.get("requirements") or []
+    if raw and requirements:
+        return [errors.invalid(f"{field}.rawSelector", raw, "may not specified at the same time as requirements")]
+    return []
+
+
+def attributes_of(spec: Obj) -> tuple[Attributes, str]:
+    """(the question a review asks, what of it could not be understood)."""
+    asked = spec.get("resourceAttributes")
+    if asked is None:
+        path = spec["nonResourceAttributes"]
+        return Attributes(verb=path.get("verb", ""), path=path.get("path", "")), ""
+    fields, first = _selector(asked.get("fieldSelector"), f"{RESOURCE}.fieldSelector")
+    labels, second = _selector(asked.get("labelSelector"), f"{RESOURCE}.labelSelector")
+    texts = {k: asked.get(k, "") for k in ("verb", "group", "version", "resource", "subresource", "namespace", "name")}
+    wanted = Attributes(**texts, field_selector=fields, label_selector=labels)
+    return wanted, ", ".join(text for text in (first, second) if text)
+
+
+OPERATORS = {"In": "=", "NotIn": "!="}
+
+
+def _selector(selector: Any, field: str) -> tuple[str, str]:
+    """A review's selector in the notation of a query string, and a complaint when it cannot be read."""
+    if not selector:
+        return "", ""
+    if selector.get("rawSelector"):
+        return str(selector["rawSelector"]), ""
+    out = []
+    for requirement in selector.get("requirements") or ():
+        key, values = requirement.get("key", ""), requirement.get("values") or []
+        operator = OPERATORS.get(requirement.get("operator", ""))
+        if operator and len(values) == 1:
+            out.append(f"{key}{operator}{values[0]}")
+        elif requirement.get("operator") not in ("In", "NotIn", "Exists", "DoesNotExist"):
+            return "", f"{field} ignored due to parse error"
+    return ",".join(out), ""
