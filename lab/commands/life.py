@@ -1,0 +1,134 @@
+"""``up`` and ``down``."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from lab import cluster, names, network, preflight, spec, state
+from lab.commands.base import NAME, root, run
+from lab.paths import Paths
+from lab.progress import Progress
+from lab.spec import Spec, SpecError
+
+
+@click.command()
+@click.option("--nodes", type=int, default=None, help="How many nodes, 1 to 10.  [default: 3]")
+@click.option("--proxy-mode", type=click.Choice(spec.PROXY_MODES), default=None, help="[default: nftables]")
+@click.option("--pod-cidr", default=None, help="Range of pod addresses.  [default: a free one, 10.244.0.0/16]")
+@click.option("--service-cidr", default=None, help="Range of cluster IPs.  [default: a free one, 10.96.0.0/16]")
+@click.option("--node-cidr", default=None, help="Range of node addresses.  [default: a free one, 10.89.0.0/24]")
+@click.option("--api-port", type=click.IntRange(1, 65535), default=None, help="[default: 6443]")
+@click.option("--merge-kubeconfig", is_flag=True, help="Add a context to ~/.kube/config; nothing else in it changes.")
+@NAME
+def up(
+    nodes: int | None,
+    proxy_mode: str | None,
+    pod_cidr: str | None,
+    service_cidr: str | None,
+    node_cidr: str | None,
+    api_port: int | None,
+    merge_kubeconfig: bool,
+    lab: str,
+) -> None:
+    """Start a cluster, or finish starting one. Running it again changes nothing.
+
+    \b
+    Examples:
+      sudo ./wherry up
+      sudo ./wherry up --nodes 5 --proxy-mode iptables
+      sudo ./wherry up --name second --pod-cidr 10.50.0.0/16
+    """
+    root()
+    asked = {
+        "--proxy-mode": proxy_mode,
+        "--pod-cidr": pod_cidr,
+        "--service-cidr": service_cidr,
+        "--node-cidr": node_cidr,
+        "--api-port": api_port,
+        "--nodes": nodes,
+    }
+    progress = Progress()
+
+    async def work() -> Spec:
+        paths = Paths(spec.check_name(lab))
+        with state.locked(paths):
+            chosen = state.load(paths)
+            if chosen is None:
+                chosen = _new(lab, asked)
+                for finding in preflight.check(chosen):
+                    progress.say(f"  !  {finding.text}")
+            else:
+                _agree(chosen, asked)
+            await cluster.up(chosen, paths, progress)
+            if merge_kubeconfig:
+                cluster.merge_kubeconfig(paths)
+            return chosen
+
+    chosen = run(work())
+    flag = "" if lab == names.DEFAULT_LAB else f" --name {lab}"
+    progress.say(
+        f"\nUp in {progress.seconds:.1f} s: {len(chosen.nodes)} nodes, API at {chosen.server}\n\n"
+        f"  export KUBECONFIG=$(./wherry kubeconfig{flag})\n"
+        "  kubectl get nodes\n"
+        "  kubectl apply -f docs/examples/web.yaml\n"
+        f"  sudo ./wherry status{flag}      sudo ./wherry down{flag}"
+    )
+
+
+def _new(lab: str, asked: dict[str, Any]) -> Spec:
+    made = spec.make(
+        lab,
+        asked["--nodes"] or 3,
+        asked["--proxy-mode"] or spec.PROXY_MODES[0],
+        pod_cidr=asked["--pod-cidr"],
+        service_cidr=asked["--service-cidr"],
+        node_cidr=asked["--node-cidr"],
+        in_use=network.networks_in_use(),
+    )
+    fields = {**spec.to_dict(made), "api_port": asked["--api-port"] or made.api_port}
+    return spec.from_dict(fields)
+
+
+def _agree(existing: Spec, asked: dict[str, Any]) -> None:
+    """A lab that is there keeps its shape: say so when other options are given."""
+    has = {
+        "--proxy-mode": existing.proxy_mode,
+        "--pod-cidr": existing.pod_cidr,
+        "--service-cidr": existing.service_cidr,
+        "--node-cidr": existing.node_cidr,
+        "--api-port": existing.api_port,
+        "--nodes": len(existing.nodes),
+    }
+    for option, value in asked.items():
+        if value is not None and value != has[option]:
+            more = "`wherry node add` adds one" if option == "--nodes" else "run `wherry down` first"
+            raise SpecError(f"lab {existing.name} is there with {option} {has[option]}, not {value}; {more}")
+
+
+@click.command()
+@NAME
+def down(lab: str) -> None:
+    """Stop a cluster and leave nothing of it. Images stay in the cache for the next one."""
+    root()
+    progress = Progress()
+
+    async def work() -> None:
+        paths = Paths(spec.check_name(lab))
+        if not paths.state.exists() and not paths.run.exists():
+            progress.say(f"there is no lab {lab!r}: nothing to do")
+            return
+        with state.locked(paths):
+            try:
+                chosen = state.load(paths)
+            except SpecError as error:
+                progress.say(f"  !  {error}")
+                chosen = None
+            await cluster.down(paths, chosen, progress)
+            paths.lock.unlink(missing_ok=True)
+        with suppress(OSError):
+            paths.lock.parent.rmdir()
+
+    run(work())

@@ -1,0 +1,83 @@
+"""``node add|remove|stop|start``."""
+
+from __future__ import annotations
+
+import click
+
+from lab import cluster, state
+from lab.commands.base import NAME, existing, root, run, with_node
+from lab.paths import Paths
+from lab.progress import Progress
+
+
+@click.group("node")
+def node_group() -> None:
+    """Add, remove, stop and start nodes of a running cluster."""
+
+
+@node_group.command("add")
+@click.argument("node_name", metavar="[NAME]", required=False)
+@NAME
+def node_add(node_name: str | None, lab: str) -> None:
+    """Add a node and wait until it is Ready.
+
+    \b
+    Example:
+      sudo ./wherry node add
+    """
+    root()
+
+    async def work() -> None:
+        paths, _ = existing(lab)
+        with state.locked(paths):
+            _, chosen = existing(lab)
+            await cluster.add_node(chosen, paths, node_name, Progress())
+
+    run(work())
+
+
+@node_group.command("remove")
+@click.argument("node_name", metavar="NAME")
+@NAME
+def node_remove(node_name: str, lab: str) -> None:
+    """Take a node out of the cluster; its pods are replaced elsewhere."""
+    root()
+
+    async def work() -> None:
+        with state.locked(Paths(lab)):
+            paths, chosen, which = with_node(lab, node_name)
+            await cluster.remove_node(chosen, paths, which, Progress())
+
+    run(work())
+
+
+@node_group.command("stop")
+@click.argument("node_name", metavar="NAME")
+@NAME
+def node_stop(node_name: str, lab: str) -> None:
+    """Switch a node off, as a power cut would."""
+    root()
+
+    async def work() -> None:
+        with state.locked(Paths(lab)):
+            paths, chosen, which = with_node(lab, node_name)
+            await cluster.stop_node(chosen, paths, which, Progress())
+
+    run(work())
+
+
+@node_group.command("start")
+@click.argument("node_name", metavar="NAME")
+@NAME
+def node_start(node_name: str, lab: str) -> None:
+    """Switch a node on again and wait until it is Ready."""
+    root()
+
+    async def work() -> None:
+        with state.locked(Paths(lab)):
+            paths, chosen, which = with_node(lab, node_name)
+            chosen = chosen.switched(which.name, False)
+            state.save(paths, chosen)
+            await cluster.start_node(chosen, paths, chosen.node(which.name), Progress())
+
+    run(work())
