@@ -26,6 +26,7 @@ import click
 
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import Netlink
+from cni import install
 
 DEBIAN = Path("/usr/lib/cni")
 Call = Callable[[str, str, Path], float]
@@ -160,9 +161,10 @@ def daemon(base: Path) -> Iterator[Path]:
 def compare(base: Path, rounds: int, parallel: int) -> None:
     with daemon(base) as socket:
         ours, theirs = base / "bin" / "bridge", DEBIAN / "bridge"
+        install.install_executables(base / "alone")
         setups = {
             "wherry (daemon)": (ours, config_of("d", base, socket)),
-            "wherry (alone)": (ours, config_of("a", base, None)),
+            "wherry (alone)": (base / "alone" / "bridge", config_of("a", base, None)),
         }
         if theirs.exists():
             setups["Go (Debian)"] = (theirs, config_of("g", base, None))

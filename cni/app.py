@@ -32,7 +32,7 @@ async def run(settings: Settings, client: Client, lifecycle: Lifecycle) -> None:
 
 async def serve(settings: Settings, lifecycle: Lifecycle) -> None:
     """The executables and the daemon behind them."""
-    await asyncio.to_thread(install.install_executables, settings.bin_dir)
+    await asyncio.to_thread(install.install_executables, settings.bin_dir, settings.socket)
     daemon = Daemon(settings.socket, settings.data_dir)
     await daemon.start()
     lifecycle.push("cni daemon", daemon.stop)

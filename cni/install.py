@@ -24,11 +24,14 @@ VERSION = "1.0.0"
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-def install_executables(bin_dir: Path, interpreter: str = sys.executable) -> list[Path]:
-    """Write the plugins; returns what is ours there. Safe to repeat, and while plugins run."""
+def install_executables(bin_dir: Path, socket: Path | None = None, interpreter: str = sys.executable) -> list[Path]:
+    """Write the plugins; returns what is ours there. Safe to repeat, and while plugins run.
+
+    `socket` is the daemon's, for configurations without a `daemonSocket`.
+    """
     stub = (Path(__file__).parent / "bin" / "stub.py").read_bytes()
     bin_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-    _write(bin_dir / PATHS, f"{interpreter}\n{_ROOT}\n".encode(), 0o644)
+    _write(bin_dir / PATHS, f"{interpreter}\n{_ROOT}\n{socket or ''}\n".encode(), 0o644)
     installed = []
     for plugin in PLUGINS:
         for name in (PREFIX + plugin.name, plugin.name):

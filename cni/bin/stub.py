@@ -35,6 +35,15 @@ def socket_path(config: bytes) -> bytes | None:
     return value if usable else None
 
 
+def installed_socket(directory: str) -> bytes | None:
+    """For configurations that cannot name a socket, such as containerd's own one for loopback."""
+    try:
+        paths = posix.open(directory + "/wherry-cni.paths", posix.O_RDONLY)
+        return read_all(paths).split(b"\n")[2] or None
+    except (OSError, IndexError):
+        return None
+
+
 def ask(path: bytes, plugin: str, config: bytes) -> bytes | None:
     """The daemon's answer; None when there is no daemon, b"" when it went away while working."""
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
@@ -77,7 +86,8 @@ def become_full(directory: str, plugin: str, config: bytes) -> None:
 def main() -> None:
     directory, _, plugin = sys.argv[0].rpartition("/")
     config = read_all(0)
-    path = socket_path(config)
+    directory = directory or "."
+    path = socket_path(config) or installed_socket(directory)
     answer = ask(path, plugin, config) if path else None
     if answer:
         write_all(1, answer[1:])
@@ -85,7 +95,7 @@ def main() -> None:
     if answer is not None and posix.environ.get(b"CNI_COMMAND") == b"ADD":
         # Part of the work may be done; the runtime answers a failed ADD with DEL, which clears it.
         fail(11, "the CNI daemon went away; try again later")
-    become_full(directory or ".", plugin, config)
+    become_full(directory, plugin, config)
 
 
 main()

@@ -242,6 +242,22 @@ def test_loopback(world: World) -> None:
     world.run(scenario)
 
 
+def test_a_configuration_without_a_socket_finds_the_daemon(tmp_path: Path, pod: Path) -> None:
+    """containerd configures loopback itself, so the executable must know the way."""
+    with kernel.namespaces(1, "n") as (node,):
+        world = World("daemon", tmp_path, node)
+        install.install_executables(world.bin_dir, world.socket, interpreter="/nonexistent")
+
+        async def scenario(caller: Caller) -> None:
+            network = {"cniVersion": "0.3.1", "name": "cni-loopback", "plugins": [{"type": "loopback"}]}
+            result = await caller.add(network, Attachment("c1", str(pod), "lo"))
+            assert result["interfaces"][0]["name"] == "lo"
+
+        world.run(scenario)
+        with pytest.raises(CniError, match="no CNI daemon answers"):
+            kernel.inside(node, lambda: Caller([world.bin_dir]).add(world.conflist(), Attachment("c1", str(pod))))
+
+
 def test_both_families_mac_and_mtu(world: World, pod: Path) -> None:
     async def scenario(caller: Caller) -> None:
         sets = [[{"subnet": SUBNET}], [{"subnet": "fd88:7::/64"}]]
