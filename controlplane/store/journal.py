@@ -16,8 +16,7 @@ from controlplane.store.model import Change, Corrupt, Full, Locked, StoreError
 APPLICATION_ID = 0x77687279
 SCHEMA = 1
 _CREATE = (
-    "CREATE TABLE log (revision INTEGER PRIMARY KEY, key TEXT NOT NULL, created INTEGER NOT NULL,"
-    " value BLOB)",
+    "CREATE TABLE log (revision INTEGER PRIMARY KEY, key TEXT NOT NULL, created INTEGER NOT NULL, value BLOB)",
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "INSERT INTO meta VALUES ('compacted', 0)",
     f"PRAGMA application_id = {APPLICATION_ID}",
@@ -33,9 +32,7 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:
     if "locked" in text:
         return Locked(f"{path} is in use by another process; stop it or choose another data_dir")
     if "malformed" in text or "not a database" in text or "corrupt" in text:
-        return Corrupt(
-            f"{path} is damaged ({text}); restore it from a backup, or move it away to start empty"
-        )
+        return Corrupt(f"{path} is damaged ({text}); restore it from a backup, or move it away to start empty")
     return StoreError(f"{path}: {text}")
 
 
@@ -79,9 +76,7 @@ def _check(link: sqlite3.Connection, path: Path) -> None:
         raise Corrupt(f"{path} has layout {schema}, this version knows {SCHEMA}")
     (verdict,) = link.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        raise Corrupt(
-            f"{path} is damaged ({verdict}); restore it from a backup, or move it away to start empty"
-        )
+        raise Corrupt(f"{path} is damaged ({verdict}); restore it from a backup, or move it away to start empty")
 
 
 def rows(link: sqlite3.Connection, after: int = 0) -> Iterator[Change]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from apimachinery import errors, formats, selectors
 from controlplane.apiserver.validation import pods
-from controlplane.apiserver.validation.common import Found, Obj, enum, label_selector, not_negative
+from controlplane.apiserver.validation.fields import Found, Obj, enum, label_selector, not_negative
 
 _MACROS = frozenset(("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"))
 _EVERY = re.compile(r"@every ([0-9.]+(ns|us|ms|s|m|h))+\Z")

@@ -9,7 +9,7 @@ import orjson
 from apimachinery import errors, formats
 from controlplane.apiserver.validation import containers, scheduling, security, volumes
 from controlplane.apiserver.validation import metadata as meta
-from controlplane.apiserver.validation.common import MAX_INT32, Found, Obj, each, enum, ip, label_selector, name
+from controlplane.apiserver.validation.fields import MAX_INT32, Found, Obj, each, enum, ip, label_selector, name
 
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _SEARCH = re.compile(r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*\Z")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from apimachinery import errors
-from controlplane.apiserver.validation.common import Found, Obj, each, enum, not_negative, port
+from controlplane.apiserver.validation.fields import Found, Obj, each, enum, not_negative, port
 
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 _HEADER = re.compile(r"[-A-Za-z0-9]+\Z")

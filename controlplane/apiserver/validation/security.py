@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from apimachinery import errors
-from controlplane.apiserver.validation.common import MAX_INT32, Found, Obj, enum
+from controlplane.apiserver.validation.fields import MAX_INT32, Found, Obj, enum
 
 _ID_RANGE = f"must be between 0 and {MAX_INT32}, inclusive"
 _SYSCTL = re.compile(r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?\Z")

@@ -7,7 +7,7 @@ from typing import Any
 
 from apimachinery import errors, formats
 from controlplane.apiserver.validation import metadata as meta
-from controlplane.apiserver.validation.common import Found, Obj, each, enum, ip, port, port_number
+from controlplane.apiserver.validation.fields import Found, Obj, each, enum, ip, port, port_number
 from controlplane.apiserver.validation.containers import PROTOCOLS
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apimachinery import errors, formats
 from controlplane.apiserver.validation import containers
-from controlplane.apiserver.validation.common import (
+from controlplane.apiserver.validation.fields import (
     Found,
     Obj,
     amount,

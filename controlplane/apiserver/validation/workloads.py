@@ -7,7 +7,7 @@ from typing import Any
 
 from apimachinery import errors, formats, selectors
 from controlplane.apiserver.validation import pods, volumes
-from controlplane.apiserver.validation.common import NOT_NEGATIVE, Found, Obj, each, enum, label_selector, not_negative
+from controlplane.apiserver.validation.fields import NOT_NEGATIVE, Found, Obj, each, enum, label_selector, not_negative
 
 _PERCENT = re.compile(r"[0-9]+%\Z")
 _PERCENT_TEXT = (
