@@ -15,7 +15,7 @@ from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.kit.runner import BoundedFrequencyRunner
 from apimachinery.kit.serve import serve_http
 from apimachinery.objects import labels
-from netproxy import metrics, modes
+from netproxy import metrics, modes, views
 from netproxy.ground import Ground, grounds
 from netproxy.health import Health, NodePortHealth, local_counts, node_eligible
 from netproxy.model import Family
@@ -23,10 +23,10 @@ from netproxy.proxier import Proxier
 from netproxy.settings import Settings, split
 from netproxy.topology import Place
 from netproxy.tracker import Tracker
-from netproxy.views import ZONE_LABEL
 
 log = logging.getLogger(__name__)
-_OTHERS_PROXY = "!service.kubernetes.io/service-proxy-name"
+_NOT_OTHERS = "!service.kubernetes.io/service-proxy-name"
+_NOT_HEADLESS = "!service.kubernetes.io/headless"
 _HEALTH_PATIENCE = 2.0
 """times the sync period, before an unfinished sync counts as unhealthy"""
 
@@ -49,6 +49,7 @@ def ground_of(settings: Settings) -> tuple[Ground, ...]:
         node_port_cidrs=(*cidrs, *settings.node_ips) if primary else cidrs,
         masquerade_all=settings.masquerade_all,
         localhost_node_ports=settings.localhost_node_ports,
+        nft_table=settings.nft_table,
     )
     return grounds(base, families(settings))
 
@@ -60,12 +61,12 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     mode = modes.make(settings.mode.value, ground_of(settings), iptables_backend=settings.iptables_backend)
     await mode.open()
     lifecycle.push("mode", _closing(mode))
+    log.info("mode %s for %s", mode.name, " and ".join(f.title for f in families(settings)))
     health = Health(_HEALTH_PATIENCE * settings.sync_period)
     parts = _Parts(settings, mode, health, lifecycle)
     await _serve(settings, health, lifecycle)
-    selector = {"label_selector": _OTHERS_PROXY}
-    services = Informer(client, SERVICE, **selector)
-    slices = Informer(client, ENDPOINT_SLICE, label_selector=f"{_OTHERS_PROXY},{_NOT_HEADLESS}")
+    services = Informer(client, SERVICE, label_selector=_NOT_OTHERS, transform=views.trim)
+    slices = Informer(client, ENDPOINT_SLICE, label_selector=f"{_NOT_OTHERS},{_NOT_HEADLESS}", transform=views.trim)
     services.add_handler(parts.service_changed)
     slices.add_handler(parts.slice_changed)
     informers = [services, slices]
@@ -76,9 +77,6 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     for informer in informers:
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
     lifecycle.spawn("sync", parts.run(informers))
-
-
-_NOT_HEADLESS = "!service.kubernetes.io/headless"
 
 
 class _Parts:
@@ -126,7 +124,7 @@ class _Parts:
 
     def node_changed(self, _old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self._health.node_eligible = node_eligible(new)
-        zone = labels(new).get(ZONE_LABEL, "") if new else self._tracker.place.zone
+        zone = labels(new).get(views.ZONE_LABEL, "") if new else self._tracker.place.zone
         self._tracker.place_changed(Place(self._settings.node_name, zone))
 
     def _count(self, counter: Any) -> None:

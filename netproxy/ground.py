@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from netproxy.model import Family
+from netproxy.names import NFT_TABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Ground:
     masquerade_all: bool = False
     localhost_node_ports: bool = True
     """iptables only: node ports answer on 127.0.0.1 too"""
+    nft_table: str = NFT_TABLE
 
 
 def grounds(base: Ground, families: Iterable[Family]) -> tuple[Ground, ...]:

@@ -12,7 +12,7 @@ import hashlib
 from netproxy.model import Backend, PortKey
 
 NFT_TABLE = "wherry-proxy"
-"""our nftables table, one per family; nobody else writes into it"""
+"""our nftables table, one per family, unless settings name another; nobody else writes into it"""
 
 MASQUERADE_MARK = 0x4000
 """the packet mark bit that asks for source NAT (kube-proxy's default, iptablesMasqueradeBit 14)"""
@@ -29,6 +29,9 @@ def address(backend: Backend) -> str:
 
 
 # iptables
+
+OWNER_CHAIN = "WHERRY-PROXY"
+"""an empty chain in each table: the KUBE chains beside it are ours, not another kube-proxy's"""
 
 
 def _port_digest(key: PortKey) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+
+from netproxy.names import NFT_TABLE
 
 
 class ModeName(Enum):
@@ -38,6 +41,8 @@ class Settings:
     """iptables, IPv4: node ports answer on 127.0.0.1 too (sets route_localnet)"""
     iptables_backend: str = ""
     """nft or legacy; empty: what the host's iptables command is"""
+    nft_table: str = NFT_TABLE
+    """name of the nftables table; several netproxies may share a host when each has its own"""
     ipv6: bool | None = None
     """None: when the host has IPv6"""
     sync_period: float = 30.0
@@ -66,6 +71,8 @@ class Settings:
                     ipaddress.ip_network(text, strict=False)
                 except ValueError as error:
                     raise ValueError(f"{name}: {error}") from error
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,62}", self.nft_table):
+            raise ValueError("nft_table: use letters, digits, - and _, at most 63, a letter first")
         if self.iptables_backend not in ("", "nft", "legacy"):
             raise ValueError("iptables_backend: use nft, legacy or nothing")
 

@@ -16,7 +16,6 @@ from netproxy import views
 from netproxy.model import Endpoint, Family, PortKey, Route, ServicePort
 from netproxy.topology import Place, choose
 
-_TRIGGER_ANNOTATION = "endpoints.kubernetes.io/last-change-trigger-time"
 Obj = Mapping[str, Any]
 
 
@@ -148,7 +147,7 @@ class Tracker:
                 del state.slices[name]
             else:
                 state.slices[name] = after
-            trigger = (obj["metadata"].get("annotations") or {}).get(_TRIGGER_ANNOTATION)
+            trigger = (obj["metadata"].get("annotations") or {}).get(views.TRIGGER_ANNOTATION)
             if trigger and after is not None and len(self._triggers) < 1000:
                 self._triggers.append(parse_time(trigger))
             self._touch(owner)

@@ -10,8 +10,21 @@ from netproxy.model import Endpoint, Family, PortKey, ServicePort
 
 Obj = Mapping[str, Any]
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+TRIGGER_ANNOTATION = "endpoints.kubernetes.io/last-change-trigger-time"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 _DEFAULT_AFFINITY_SECONDS = 10800
+
+
+def trim(obj: dict[str, Any]) -> dict[str, Any]:
+    """The object without what a proxy never reads, for a cache that must stay small."""
+    meta = obj["metadata"]
+    kept = {field: meta[field] for field in ("namespace", "name", "resourceVersion") if field in meta}
+    owner = (meta.get("labels") or {}).get(SERVICE_NAME_LABEL)
+    trigger = (meta.get("annotations") or {}).get(TRIGGER_ANNOTATION)
+    kept["labels"] = {SERVICE_NAME_LABEL: owner} if owner else {}
+    kept["annotations"] = {TRIGGER_ANNOTATION: trigger} if trigger else {}
+    fields = ("spec", "status", "addressType", "endpoints", "ports")
+    return {"metadata": kept, **{field: obj[field] for field in fields if field in obj}}
 
 
 def service_ports(service: Obj) -> tuple[ServicePort, ...]:

@@ -61,12 +61,15 @@ class Iptables:
         """True when the chain exists."""
         return await self._try("-S", table, chain, ["1"])
 
+    async def has_rule(self, table: str, chain: str, rule: str) -> bool:
+        """True when the chain holds this rule (text without -A CHAIN)."""
+        return await self._try("-C", table, chain, shlex.split(rule))
+
     async def ensure(self, table: str, chain: str, rule: str) -> bool:
         """Put `rule` first in `chain` unless it is already in it; True when it had to be added."""
-        words = shlex.split(rule)
-        if await self._try("-C", table, chain, words):
+        if await self.has_rule(table, chain, rule):
             return False
-        await command.run(self._argv("-I", table, chain, words), timeout=30)
+        await command.run(self._argv("-I", table, chain, shlex.split(rule)), timeout=30)
         return True
 
     async def remove(self, table: str, chain: str, rule: str) -> None:

@@ -8,20 +8,15 @@ notification of every transaction, which tells our own changes from those of a s
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 import os
 import secrets
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 _PR_SET_NAME = 15
 _CLONE_NEWNET = 0x40000000
-_NETLINK_NETFILTER = 12
-_NFNLGRP_NFTABLES = 7
-_SO_RCVBUFFORCE = 33
 
 
 class NftError(Exception):
@@ -63,11 +58,6 @@ class Nft:
         seconds.
         """
         result: str = await self._call(self._run, text, timeout=timeout)
-        return result
-
-    async def subscribe(self, timeout: float = 10.0) -> socket.socket:
-        """A non-blocking netlink socket of this namespace which receives nftables change notifications."""
-        result: socket.socket = await self._call(_event_socket, timeout=timeout)
         return result
 
     def close(self) -> None:
@@ -114,12 +104,3 @@ def _new_context() -> Any:
     if code != 0:
         raise NftError(f"the kernel's nftables cannot be used: {str(err).strip()} (root and nf_tables are needed)")
     return context
-
-
-def _event_socket() -> socket.socket:
-    handle = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
-    with contextlib.suppress(OSError):
-        handle.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 23)
-    handle.bind((0, 1 << (_NFNLGRP_NFTABLES - 1)))
-    handle.setblocking(False)
-    return handle

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from apimachinery.kit import netns as namespaces
+from apimachinery.kit import nft_events
 from apimachinery.kit.iptables import Iptables
+from netproxy import names
 from netproxy.ground import Ground
 from netproxy.iptables import base, diff
 from netproxy.iptables.plan import Key, Value, plan
@@ -18,6 +21,8 @@ from netproxy.model import Family, PortKey, Route
 log = logging.getLogger(__name__)
 _ROUTE_LOCALNET = "net.ipv4.conf.all.route_localnet"
 _CANARY_SECONDS = 30.0
+_SETTLE_SECONDS = 0.1
+_BUILT_IN_CHAINS = frozenset(jump.chain for jump in base.JUMPS)
 _PROGRAM = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 
 
@@ -43,6 +48,8 @@ class IptablesMode:
         for family, ground in self._grounds.items():
             tool = self._tools[family]
             present = {table: await tool.chains(table) for table in base.TABLES}
+            if any("KUBE-SERVICES" in c and names.OWNER_CHAIN not in c for c in present.values()):
+                log.warning("another kube-proxy's %s chains are here; they are taken over", family.title)
             await tool.restore(diff.rebuild(ledgers[family].items(), ground, present))
             # Jumps come last: nothing is sent to chains that are not filled yet.
             for jump in base.JUMPS:
@@ -60,29 +67,53 @@ class IptablesMode:
         self._commit(self._ledgers)
 
     async def watch(self, on_lost: Callable[[], None]) -> None:
-        while True:
-            await asyncio.sleep(_CANARY_SECONDS)
-            if self._ledgers and not await self._canaries_live():
-                log.warning("another program removed our iptables chains")
-                on_lost()
+        """The nft back end notifies; the legacy one is looked at every half minute."""
+        suspicion = asyncio.Event()
+        listening = asyncio.ensure_future(self._listen(suspicion))
+        try:
+            while True:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(suspicion.wait(), _CANARY_SECONDS)
+                    # What empties a firewall does so in several steps.
+                    await asyncio.sleep(_SETTLE_SECONDS)
+                suspicion.clear()
+                if self._ledgers and not await self._intact():
+                    log.warning("another program removed our iptables chains")
+                    on_lost()
+        finally:
+            listening.cancel()
+
+    async def _listen(self, suspicion: asyncio.Event) -> None:
+        watched = {*_BUILT_IN_CHAINS, base.CANARY}
+        try:
+            events = nft_events.open_socket(self._netns)
+        except OSError as error:
+            log.info("no nftables notifications (%s): foreign changes are looked for every half minute", error)
+            return
+        async for transaction in nft_events.transactions(events):
+            if transaction is None or any(chain in watched for _, _, chain in transaction.lost_chains):
+                suspicion.set()
 
     async def cleanup(self) -> None:
         for family, tool in self._tools.items():
-            for jump in base.JUMPS:
-                await tool.remove(jump.table, jump.chain, jump.rule)
             present = {table: await tool.chains(table) for table in base.TABLES}
-            text = diff.remove_all(present, self._grounds[family])
-            if text:
-                await tool.restore(text)
+            # Without our mark the chains, if any, are another kube-proxy's.
+            if any(names.OWNER_CHAIN in chains for chains in present.values()):
+                for jump in base.JUMPS:
+                    await tool.remove(jump.table, jump.chain, jump.rule)
+                await tool.restore(diff.remove_all(present, self._grounds[family]))
         self._ledgers = {}
 
     def close(self) -> None:
         """Nothing is held open."""
 
-    async def _canaries_live(self) -> bool:
+    async def _intact(self) -> bool:
         for tool in self._tools.values():
             for table in base.TABLES:
                 if not await tool.has_chain(table, base.CANARY):
+                    return False
+            for jump in base.JUMPS:
+                if not await tool.has_rule(jump.table, jump.chain, jump.rule):
                     return False
         return True
 

@@ -55,6 +55,7 @@ def chains(ground: Ground) -> dict[str, dict[str, tuple[str, ...]]]:
     accept = '-m comment --comment "kubernetes forwarding'
     return {
         "filter": {
+            names.OWNER_CHAIN: (),
             CANARY: (),
             "KUBE-SERVICES": (),
             "KUBE-EXTERNAL-SERVICES": (),
@@ -70,6 +71,7 @@ def chains(ground: Ground) -> dict[str, dict[str, tuple[str, ...]]]:
             ),
         },
         "nat": {
+            names.OWNER_CHAIN: (),
             CANARY: (),
             "KUBE-SERVICES": _node_port_rules(ground),
             "KUBE-NODEPORTS": (),

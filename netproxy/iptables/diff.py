@@ -24,7 +24,8 @@ def rebuild(pieces: Iterable[Piece], ground: Ground, present: Mapping[str, Itera
     for table, fixed in base.chains(ground).items():
         for chain, rules in fixed.items():
             chains[table][chain] = [*shared.get((table, chain), ()), *rules]
-    return "".join(_whole_table(table, chains[table], present.get(table, ())) for table in base.TABLES)
+    # Translation first: the refusal of a Service that just got its first endpoint must not go before that.
+    return "".join(_whole_table(table, chains[table], present.get(table, ())) for table in ("nat", "filter"))
 
 
 def _whole_table(table: str, chains: Mapping[str, list[str]], present: Iterable[str]) -> str:
@@ -36,25 +37,34 @@ def _whole_table(table: str, chains: Mapping[str, list[str]], present: Iterable[
 
 
 def change(delta: Delta[Key, Value]) -> str:
-    """Only what differs: changed chains anew, single rules into and out of shared chains; empty for no
-    difference."""
-    return "".join(_changed_table(table, delta) for table in base.TABLES)
+    """Only what differs: changed chains anew, single rules into and out of shared chains; empty for no difference.
+
+    Tables commit one after the other. A refusal in `filter` matches un-translated packets alone, so it is written
+    before `nat` stops translating and taken away after `nat` has begun: no packet falls between.
+    """
+    nat, refusals = _of_table(delta, "nat"), _of_table(delta, "filter")
+    added, removed = Delta({}, refusals.added), Delta(refusals.removed, {})
+    return _table_change("filter", added) + _table_change("nat", nat) + _table_change("filter", removed)
 
 
-def _changed_table(table: str, delta: Delta[Key, Value]) -> str:
-    added = [(key, value) for key, value in delta.added.items() if key.table == table]
-    removed = [(key, value) for key, value in delta.removed.items() if key.table == table]
-    if not added and not removed:
+def _of_table(delta: Delta[Key, Value], table: str) -> Delta[Key, Value]:
+    def only(pieces: Mapping[Key, Value]) -> dict[Key, Value]:
+        return {key: value for key, value in pieces.items() if key.table == table}
+
+    return Delta(only(delta.removed), only(delta.added))
+
+
+def _table_change(table: str, delta: Delta[Key, Value]) -> str:
+    if not delta:
         return ""
-    kept = {key for key, _ in added}
-    gone = [key.chain for key, _ in removed if not key.rule and key not in kept]
+    gone = [key.chain for key in delta.removed if not key.rule and key not in delta.added]
+    added = list(delta.added.items())
     lines = [f"*{table}", *(f":{key.chain} - [0:0]" for key, _ in added if not key.rule)]
     lines += [f":{chain} - [0:0]" for chain in gone]
     lines += [f"-A {key.chain} {rule}" for key, rules in added if not key.rule for rule in rules]
-    # The last rule of a shared chain stays last, so new ones go to the front; their matches exclude one
-    # another.
+    # The last rule of a shared chain stays last, so new ones go to the front; their matches exclude one another.
     lines += [f"-I {key.chain} {rule}" for key, rules in added if key.rule for rule in rules]
-    lines += [f"-D {key.chain} {rule}" for key, rules in removed if key.rule for rule in rules]
+    lines += [f"-D {key.chain} {rule}" for key, rules in delta.removed.items() if key.rule for rule in rules]
     lines += [f"-X {chain}" for chain in gone]
     return "\n".join([*lines, "COMMIT", ""])
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from apimachinery.kit import nft_events
 from apimachinery.kit.nft import Nft
-from apimachinery.kit.nft_events import EventReader, Transaction
+from apimachinery.kit.nft_events import Transaction
 from netproxy.ground import Ground
 from netproxy.ledger import Ledger
 from netproxy.model import Family, PortKey, Route
-from netproxy.names import NFT_TABLE
 from netproxy.nftables import diff
 from netproxy.nftables.plan import Key, Value, plan
 
@@ -33,6 +31,7 @@ class NftablesMode:
     def __init__(self, grounds: tuple[Ground, ...], netns: Path | None = None) -> None:
         self._grounds = {ground.family: ground for ground in grounds}
         self._ledgers: dict[Family, Ledger[Key, Value]] = {}
+        self._netns = netns
         self._nft = Nft(netns)
         self._rebuilt = 0.0
 
@@ -49,30 +48,19 @@ class NftablesMode:
 
     async def change(self, routes: Mapping[PortKey, Route | None]) -> None:
         self._claim(self._ledgers, routes)
-        text = "".join(diff.change(ledger.delta(), family) for family, ledger in self._ledgers.items())
+        text = "".join(diff.change(ledger.delta(), self._grounds[family]) for family, ledger in self._ledgers.items())
         if text:
             await self._nft.run(text)
         self._commit(self._ledgers)
 
     async def watch(self, on_lost: Callable[[], None]) -> None:
-        events = await self._nft.subscribe()
-        reader = EventReader()
-        loop = asyncio.get_running_loop()
-        readable = asyncio.Event()
-        loop.add_reader(events.fileno(), readable.set)
-        try:
-            while True:
-                await readable.wait()
-                readable.clear()
-                if any([self._lost(t) for t in _received(events, reader)]):
-                    log.warning("another program removed rules of table %s", NFT_TABLE)
-                    on_lost()
-        finally:
-            loop.remove_reader(events.fileno())
-            events.close()
+        async for transaction in nft_events.transactions(nft_events.open_socket(self._netns)):
+            if self._lost(transaction):
+                log.warning("another program removed rules of ours")
+                on_lost()
 
     async def cleanup(self) -> None:
-        await self._nft.run("".join(diff.remove_table(family) for family in self._grounds))
+        await self._nft.run("".join(diff.remove_table(ground) for ground in self._grounds.values()))
         self._ledgers = {}
 
     def close(self) -> None:
@@ -89,26 +77,8 @@ class NftablesMode:
             ledger.commit()
         self._ledgers = ledgers
 
-    def _lost(self, transaction: Transaction) -> bool:
-        if transaction is _DROPPED:
+    def _lost(self, transaction: Transaction | None) -> bool:
+        if transaction is None:
             return time.monotonic() - self._rebuilt > _OWN_FLOOD_SECONDS
-        ours = {(_FAMILY_NUMBER[family], NFT_TABLE) for family in self._ledgers}
+        ours = {(_FAMILY_NUMBER[f], g.nft_table) for f, g in self._grounds.items() if f in self._ledgers}
         return transaction.owner != self._nft.owner and not ours.isdisjoint(transaction.lost_tables)
-
-
-_DROPPED = Transaction()
-
-
-def _received(events: socket.socket, reader: EventReader) -> Iterator[Transaction]:
-    while True:
-        try:
-            data = events.recv(1 << 16)
-        except BlockingIOError:
-            return
-        except OSError:
-            # The kernel dropped notifications (ENOBUFS): too much changed at once. By whom is not known any
-            # more.
-            reader.reset()
-            yield _DROPPED
-            continue
-        yield from reader.feed(data)

@@ -8,23 +8,22 @@ from collections.abc import Iterable, Iterator
 from netproxy.ground import Ground
 from netproxy.ledger import Delta
 from netproxy.model import Family
-from netproxy.names import NFT_TABLE
 from netproxy.nftables import base
 from netproxy.nftables.plan import AFFINITY, CHAIN, Key, Piece, Value, ip_word
 
 _ELEMENTS_A_LINE = 500
 
 
-def remove_table(family: Family) -> str:
+def remove_table(ground: Ground) -> str:
     """Deletes the table whether it exists or not."""
-    table = f"{ip_word(family)} {NFT_TABLE}"
+    table = _table(ground)
     return f"add table {table}\ndelete table {table}\n"
 
 
 def rebuild(pieces: Iterable[Piece], ground: Ground) -> str:
     """The whole table, replacing whatever the kernel has under its name: packets see the old or the new
     one."""
-    table = f"{ip_word(ground.family)} {NFT_TABLE}"
+    table = _table(ground)
     by_kind = _sorted_out(pieces)
     chains = {**base.chains(ground), **{k.text: v for k, v in by_kind.pop(CHAIN, ())}}
     sets = by_kind.pop(AFFINITY, ())
@@ -44,13 +43,13 @@ def rebuild(pieces: Iterable[Piece], ground: Ground) -> str:
     return "\n".join(lines) + "\n"
 
 
-def change(delta: Delta[Key, Value], family: Family) -> str:
+def change(delta: Delta[Key, Value], ground: Ground) -> str:
     """From one state of the pieces to the next; empty when nothing differs.
 
     Order matters inside a transaction: what is referred to is created first, and deleted only when nothing
     refers to it any more.
     """
-    table = f"{ip_word(family)} {NFT_TABLE}"
+    table = _table(ground)
     new, old = _sorted_out(delta.added.items()), _sorted_out(delta.removed.items())
     new_chains, old_chains = new.pop(CHAIN, []), old.pop(CHAIN, [])
     new_sets, old_sets = new.pop(AFFINITY, []), old.pop(AFFINITY, [])
@@ -61,12 +60,16 @@ def change(delta: Delta[Key, Value], family: Family) -> str:
     for container, elements in old.items():
         lines += _elements("delete", table, container, [(key, ("",)) for key, _ in elements])
     lines += [f"delete set {table} {key.text}" for key, _ in old_sets]
-    lines += [_affinity_set(table, key, family) for key, _ in new_sets]
+    lines += [_affinity_set(table, key, ground.family) for key, _ in new_sets]
     lines += [f"add rule {table} {key.text} {rule}" for key, rules in new_chains for rule in rules]
     for container, elements in new.items():
         lines += _elements("add", table, container, elements)
     lines += [f"delete chain {table} {name}" for name in gone]
     return "\n".join(lines) + "\n" if lines else ""
+
+
+def _table(ground: Ground) -> str:
+    return f"{ip_word(ground.family)} {ground.nft_table}"
 
 
 def _sorted_out(pieces: Iterable[Piece]) -> dict[str, list[Piece]]:

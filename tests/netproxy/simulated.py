@@ -58,7 +58,7 @@ class Rules:
         self._claim(routes)
         delta = self._ledger.delta()
         if self.mode == "nftables":
-            text = nft_diff.change(delta, self._ground.family)
+            text = nft_diff.change(delta, self._ground)
             self.nft = nft_tracer.apply(self.nft, text)
         else:
             text = iptables_diff.change(delta)

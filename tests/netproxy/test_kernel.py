@@ -263,6 +263,17 @@ def test_cleanup_leaves_nothing(mode_name: str) -> None:
     run(body, mode_name)
 
 
+def test_cleanup_leaves_another_kube_proxy_alone() -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        enter = ["nsenter", f"--net={rig.node}"]
+        theirs = b"*nat\n:KUBE-SERVICES - [0:0]\n-A PREROUTING -j KUBE-SERVICES\nCOMMIT\n"
+        await command.run([*enter, "iptables-restore", "--noflush"], stdin=theirs, timeout=10)
+        await mode.cleanup()
+        assert "KUBE-SERVICES" in await ruleset(rig)
+
+    run(body, "iptables")
+
+
 def test_a_foreign_flush_is_noticed_by_notification() -> None:
     async def body(rig: Rig, mode: modes.Mode) -> None:
         routes = of(route(*PODS, node_port=30080))

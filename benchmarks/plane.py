@@ -1,0 +1,121 @@
+"""An API server of ours alone in a network namespace, for benchmarks and tests of what talks to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from apimachinery import kubeconfig, pki
+from apimachinery.kit import netns
+
+ROOT = Path(__file__).parents[1]
+PORT = 6443
+
+
+class Daemons:
+    """Processes of ours started in one namespace from one directory; all end with it."""
+
+    def __init__(self, where: Path, folder: Path) -> None:
+        self.where = where
+        self.folder = folder
+        self.kubeconfig = folder / "kubeconfig"
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, module: str, settings: dict[str, Any]) -> int:
+        """Run `python -m module --config FILE`; returns the process id."""
+        config = self.folder / f"{name}.yaml"
+        config.write_text(yaml.safe_dump(settings))
+        argv = ["nsenter", f"--net={self.where}", sys.executable, "-m", module, "--config", str(config)]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(argv, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+        self._processes[name] = process
+        return process.pid
+
+    def end(self, name: str, number: int = signal.SIGTERM, timeout: float = 15.0) -> int:
+        """Send a signal, wait for the end; returns the exit status."""
+        process = self._processes.pop(name)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+        try:
+            return process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait(timeout)
+
+    def running(self, name: str) -> bool:
+        """Whether the process still lives."""
+        return self._processes[name].poll() is None
+
+    def resident_mb(self, name: str) -> float:
+        """Resident memory in megabytes."""
+        status = Path(f"/proc/{self._processes[name].pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+    def log(self, name: str) -> str:
+        """What the process printed."""
+        return (self.folder / f"{name}.log").read_text()
+
+    def end_all(self) -> None:
+        """End what still runs."""
+        for name in reversed(list(self._processes)):
+            self.end(name, signal.SIGTERM)
+
+    def start_api(self) -> None:
+        """The API server on 127.0.0.1 of the namespace, and a kubeconfig of an administrator."""
+        ca = pki.new_ca("bench")
+        serving = pki.issue(ca, "kube-apiserver", dns=("localhost",), ips=("127.0.0.1",), server=True)
+        admin = pki.issue(ca, "admin", organizations=("system:masters",), client=True)
+        files = {"ca.crt": ca.cert_pem, "api.crt": serving.cert_pem, "api.key": serving.key_pem}
+        for name, data in {**files, "sa.key": pki.service_account_key()}.items():
+            (self.folder / name).write_bytes(data)
+        server = f"https://127.0.0.1:{PORT}"
+        cluster = kubeconfig.Cluster(server, ca.cert_pem, admin.cert_pem, admin.key_pem)
+        kubeconfig.write(self.kubeconfig, cluster, "bench")
+        settings = {
+            "data_dir": str(self.folder / "data"),
+            "bind_host": "127.0.0.1",
+            "port": PORT,
+            "service_cidr": "10.96.0.0/16",
+            "tls_cert_file": str(self.folder / "api.crt"),
+            "tls_key_file": str(self.folder / "api.key"),
+            "client_ca_file": str(self.folder / "ca.crt"),
+            "service_account_key_file": str(self.folder / "sa.key"),
+        }
+        (self.folder / "data").mkdir()
+        self.start("api", "controlplane.apiserver", settings)
+
+    async def until_serving(self, timeout: float = 30.0) -> None:
+        """Wait until the API server takes connections."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                with netns.open_socket(self.where, 2, 1) as probe:
+                    probe.settimeout(1)
+                    probe.connect(("127.0.0.1", PORT))
+                return
+            except OSError:
+                if time.monotonic() > deadline or not self.running("api"):
+                    raise RuntimeError(f"the API server does not serve:\n{self.log('api')[-3000:]}") from None
+                await asyncio.sleep(0.05)
+
+
+@contextlib.contextmanager
+def daemons(where: Path) -> Iterator[Daemons]:
+    """A fresh directory and its processes; both gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="wht-plane-") as folder:
+        made = Daemons(where, Path(folder))
+        try:
+            yield made
+        finally:
+            made.end_all()

@@ -1,0 +1,194 @@
+"""The whole program against our API server: killed, flushed, switched, cleaned up under a client that never stops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from apimachinery.client import Client
+from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
+from apimachinery.kit import command, netns
+from benchmarks.plane import Daemons, daemons
+from netproxy import modes
+from tests.netproxy.rig import NODE_IP, PODS, Rig, new_rig
+
+pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+both = pytest.mark.parametrize("mode", modes.mode_names())
+
+
+class World:
+    """A node with an API server and a proxy on it, and one Service."""
+
+    def __init__(self, rig: Rig, processes: Daemons, mode: str) -> None:
+        self.rig = rig
+        self.processes = processes
+        self.settings = {
+            "kubeconfig": str(processes.kubeconfig),
+            "mode": mode,
+            "node_name": "",
+            "node_ips": [NODE_IP],
+            "cluster_cidr": "10.244.0.0/16",
+            "service_cidr": "10.96.0.0/16",
+            "ipv6": False,
+        }
+        self.vip = ""
+        self.slice: dict[str, Any] = {}
+        self.failures: list[str] = []
+        self.answers: list[str] = []
+
+    def start_proxy(self) -> None:
+        self.processes.start("proxy", "netproxy", self.settings)
+
+    async def create_service(self, client: Client) -> None:
+        spec = {"type": "NodePort", "ports": [{"name": "p", "port": 80, "targetPort": 8080, "nodePort": 30080}]}
+        made = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec}
+        self.vip = (await client.create(SERVICE, made, namespace="default"))["spec"]["clusterIP"]
+        self.slice = {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": "web-1", "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": "IPv4",
+            "endpoints": [_endpoint(ip) for ip in PODS],
+            "ports": [{"name": "p", "port": 8080, "protocol": "TCP"}],
+        }
+        self.slice = await client.create(ENDPOINT_SLICE, self.slice, namespace="default")
+
+    async def set_endpoints(self, client: Client, *ips: str) -> None:
+        self.slice = {**self.slice, "endpoints": [_endpoint(ip) for ip in ips]}
+        self.slice = await client.update(ENDPOINT_SLICE, self.slice)
+
+    async def until_answered_by(self, *ips: str, timeout: float = 15.0) -> None:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                if set(await asyncio.to_thread(self.rig.who, self.rig.client, self.vip, 80, 30)) == set(ips):
+                    return
+            except OSError:
+                pass
+            assert time.monotonic() < deadline, self.processes.log("proxy")[-3000:]
+            await asyncio.sleep(0.02)
+
+    def load(self, done: threading.Event) -> list[threading.Thread]:
+        def ask(address: str, port: int) -> None:
+            while not done.is_set():
+                try:
+                    self.answers.append(self.rig.ask(self.rig.client, address, port)[0])
+                except OSError as error:
+                    self.failures.append(f"{address}: {error}")
+
+        threads = [threading.Thread(target=ask, args=front) for front in ((self.vip, 80), (NODE_IP, 30080))]
+        for thread in threads:
+            thread.start()
+        return threads
+
+
+def _endpoint(ip: str) -> dict[str, Any]:
+    return {"addresses": [ip], "conditions": {"ready": True}}
+
+
+def run(mode: str, body: Callable[[World, Client], Coroutine[Any, Any, None]], load: bool = True) -> None:
+    with new_rig() as rig, daemons(rig.node) as processes:
+
+        async def main() -> None:
+            await rig.wire()
+            processes.start_api()
+            await processes.until_serving()
+            world = World(rig, processes, mode)
+            world.start_proxy()
+            client = Client.from_kubeconfig(processes.kubeconfig, "test")
+            try:
+                await asyncio.wait_for(_with_load(world, client, body, load), 90)
+            finally:
+                await client.close()
+
+        # The client connects from the node, so the loop's thread lives in its namespace.
+        netns.call(rig.node, lambda: asyncio.run(main()))
+
+
+async def _with_load(
+    world: World, client: Client, body: Callable[[World, Client], Coroutine[Any, Any, None]], load: bool
+) -> None:
+    await world.create_service(client)
+    await world.until_answered_by(*PODS)
+    done = threading.Event()
+    threads = world.load(done) if load else []
+    try:
+        await body(world, client)
+    finally:
+        done.set()
+        for thread in threads:
+            await asyncio.to_thread(thread.join, 10)
+    assert world.failures == []
+
+
+@both
+def test_kill_and_restart_without_a_gap(mode: str) -> None:
+    async def body(world: World, client: Client) -> None:
+        world.processes.end("proxy", signal.SIGKILL)
+        await asyncio.sleep(0.3)
+        await world.set_endpoints(client, PODS[0], PODS[1])
+        world.start_proxy()
+        await world.until_answered_by(PODS[0], PODS[1])
+        await world.set_endpoints(client, PODS[2])
+        await world.until_answered_by(PODS[2])
+
+    run(mode, body)
+
+
+@both
+def test_a_foreign_flush_is_repaired(mode: str) -> None:
+    async def body(world: World, _client: Client) -> None:
+        await command.run(["nsenter", f"--net={world.rig.node}", "nft", "flush", "ruleset"], timeout=10)
+        began = time.monotonic()
+        await world.until_answered_by(*PODS, timeout=5)
+        assert time.monotonic() - began < 5
+
+    run(mode, body, load=False)
+
+
+@both
+def test_changing_the_mode_and_cleaning_up(mode: str) -> None:
+    async def body(world: World, client: Client) -> None:
+        other = next(name for name in modes.mode_names() if name != mode)
+        world.processes.end("proxy")
+        world.settings["mode"] = other
+        world.start_proxy()
+        await _until(lambda: _rules(world, mode), "")
+        await world.set_endpoints(client, PODS[1])
+        await world.until_answered_by(PODS[1])
+
+    run(mode, body)
+
+
+def test_cleanup_of_the_command_line_leaves_nothing() -> None:
+    async def body(world: World, _client: Client) -> None:
+        world.processes.end("proxy")
+        argv = ["nsenter", f"--net={world.rig.node}", sys.executable, "-m", "netproxy", "--cleanup"]
+        await command.run(argv, timeout=30)
+        for mode in modes.mode_names():
+            assert await _rules(world, mode) == ""
+
+    run("iptables", body, load=False)
+
+
+async def _rules(world: World, mode: str) -> str:
+    """Lines of a mode's rules that are still there."""
+    argv = ["nsenter", f"--net={world.rig.node}", "nft", "list", "ruleset"]
+    text = (await command.run(argv, timeout=10)).stdout.decode()
+    mark = "KUBE-" if mode == "iptables" else "wherry-proxy"
+    return "\n".join(line for line in text.splitlines() if mark in line)
+
+
+async def _until(what: Callable[[], Coroutine[Any, Any, str]], wanted: str, timeout: float = 15.0) -> None:
+    deadline = time.monotonic() + timeout
+    while (seen := await what()) != wanted:
+        assert time.monotonic() < deadline, seen[:2000]
+        await asyncio.sleep(0.05)
