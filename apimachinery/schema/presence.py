@@ -30,6 +30,8 @@ ZEROS: dict[str, Any] = {
 TIMES = ("time", "microtime")
 # Set per object by the API machinery, never as a zero of the type.
 NAMES_OF_TYPE = ("apiVersion", "kind")
+# Empty, it asks to forget every owner; absent, it asks nothing. Whoever records owners removes it.
+MEANING_WHEN_EMPTY = "managedFields"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def presence(node: Node) -> Presence:
         collection = field.repeated or field.is_map or below.shape in ("list", "map")
         if collection or not (field.pointer or always or field.is_message):
             dropped.add(field.name)
+        dropped.discard(MEANING_WHEN_EMPTY)
         if always or (field.is_message and not field.pointer and not collection and not field.omit_zero):
             make = _constant(None) if collection or field.pointer else _zero(below)
             filled.append((field.name, make))

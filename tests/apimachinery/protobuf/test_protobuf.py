@@ -150,6 +150,6 @@ def test_recorded_answers() -> None:
             if not same or walker is None or obj["kind"] in ("StatefulSet", "SubjectAccessReview", "Status"):
                 continue
             assert not walker.check(obj).error
-            assert golden.differences(obj, same[-1]) == [], case["name"]
+            assert any(golden.differences(obj, text) == [] for text in same), case["name"]
             pairs += 1
     assert pairs > 100

@@ -1,0 +1,157 @@
+"""Apply: merge a manager's configuration into the live object, take away what it no longer wants, settle ownership."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from apimachinery import errors
+from apimachinery.apply import conflicts, migration
+from apimachinery.apply.compare import compare
+from apimachinery.apply.fieldset import Fields, difference, intersection, union
+from apimachinery.apply.managers import APPLY, UPDATE, Key, Managed, Managers, decode, encode, stamped
+from apimachinery.apply.merge import merge
+from apimachinery.apply.remove import remove, with_parents
+from apimachinery.apply.tracking import (
+    bare,
+    record_update,
+    settle,
+    tracked,
+    without_untracked,
+    zero_object,
+)
+from apimachinery.apply.typed import field_set, problems
+from apimachinery.schema import Node
+
+__all__ = ["apply"]
+
+Obj = dict[str, Any]
+
+# Who owns what was there before anybody's ownership was recorded.
+BEFORE = "before-first-apply"
+
+
+def apply(
+    live: Obj | None,
+    applied: Obj,
+    *,
+    manager: str,
+    node: Node,
+    now: datetime.datetime,
+    force: bool = False,
+    subresource: str = "",
+    ignored: Iterable[tuple[str, ...]] = (),
+) -> Obj:
+    """The live object (None: there is none yet) with `applied` merged in, and its managedFields.
+
+    Raises errors.Conflict when another manager owns a field that would change and `force` is not set, BadRequest for an
+    object that carries managedFields, ApiError (500) for one that is not of its type. The result shares nothing with
+    the arguments and is not yet checked or defaulted. `ignored`: see track_update.
+    """
+    if (applied.get("metadata") or {}).get("managedFields"):
+        raise errors.BadRequest("metadata.managedFields must be nil")
+    applied = _copied(bare(applied))
+    if wrong := problems(node, applied):
+        raise errors.ApiError(f"failed to create typed patch object ({_named(applied)}): {_listed(wrong)}")
+    request = _Request(live, applied, manager, node, now, subresource, tuple(ignored))
+    try:
+        return request.carried_out(force)
+    except errors.Conflict:
+        allowed = migration.allowed_fields(request.live, node) if manager == migration.KUBECTL else {}
+        if not allowed or any(difference(lost, allowed) for lost in request.lost.values()):
+            raise
+        return request.carried_out(force=True)
+
+
+class _Request:
+    """One apply: what is known before merging, so that it can be tried again with force."""
+
+    def __init__(
+        self,
+        live: Obj | None,
+        applied: Obj,
+        manager: str,
+        node: Node,
+        now: datetime.datetime,
+        subresource: str,
+        ignored: tuple[tuple[str, ...], ...],
+    ) -> None:
+        self.applied, self.node, self.now, self.ignored = applied, node, now, ignored
+        self.manager, self.subresource = manager, subresource
+        self.version = applied.get("apiVersion", "")
+        self.key = Key(manager, APPLY, "", subresource)
+        self.live = bare(live) if live is not None else zero_object(node, applied)
+        self.managers = _owners(live, self.live, node, now, ignored)
+        self.lost: conflicts.Conflicts = {}
+
+    def carried_out(self, force: bool) -> Obj:
+        last = self.managers[self.key].fields if self.key in self.managers else {}
+        wanted = without_untracked(field_set(self.node, self.applied), self.ignored)
+        former = self.managers.get(self.key)
+        mine = Managed(wanted, self.version, former.time if former else None)
+        managers: Managers = {**self.managers, self.key: mine}
+        merged = _copied(merge(self.node, self.live, self.applied))
+        if difference(last, wanted):
+            merged = _pruned(self.node, merged, last, managers)
+        found = tracked(compare(self.node, self.live, merged), self.ignored)
+        managers, self.lost = settle(managers, self.key, found)
+        if self.lost and not force:
+            raise conflicts.error(self.lost, self.managers)
+        if self.key in managers and not found.same:
+            managers[self.key] = stamped(managers[self.key], self.now)
+        if self.manager == migration.KUBECTL and not self.subresource:
+            migration.refresh(merged, self.applied)
+        merged.setdefault("metadata", {})["managedFields"] = encode(managers)
+        return merged
+
+
+def _owners(
+    live: Obj | None, plain: Obj, node: Node, now: datetime.datetime, ignored: tuple[tuple[str, ...], ...]
+) -> Managers:
+    """The live object's managers; what stood there before the first apply belongs to the past."""
+    if live is None:
+        return {}
+    try:
+        managers = decode((live.get("metadata") or {}).get("managedFields"))
+    except ValueError as error:
+        raise errors.ApiError(f"failed to decode managed fields: {error}") from None
+    if managers:
+        return managers
+    version = live.get("apiVersion", "")
+    key = Key(BEFORE, UPDATE, version)
+    return record_update({}, key, version, zero_object(node, live), plain, node, now, ignored)
+
+
+def _pruned(node: Node, merged: Obj, last: Fields, managers: Managers) -> Obj:
+    """The merged object without what only this manager set and now leaves out."""
+    everything = with_parents(node, field_set(node, merged))
+    pruned = remove(node, merged, with_parents(node, last)) or {}
+    owned: Fields = {}
+    for managed in managers.values():
+        owned = union(owned, managed.fields)
+    kept = union(with_parents(node, field_set(node, pruned)), with_parents(node, owned))
+    pruned = remove(node, merged, difference(everything, kept)) or {}
+    # What nobody ever owned and no longer has a parent stays gone only if this manager had it.
+    left = with_parents(node, field_set(node, pruned))
+    gone = intersection(difference(everything, left), with_parents(node, last))
+    result: Obj = remove(node, merged, gone) or {}
+    return result
+
+
+def _copied(value: Obj) -> Obj:
+    result: Obj = orjson.loads(orjson.dumps(value))
+    return result
+
+
+def _named(obj: Obj) -> str:
+    metadata = obj.get("metadata") or {}
+    group, _, version = obj.get("apiVersion", "").rpartition("/")
+    namespace, name = metadata.get("namespace", ""), metadata.get("name", "")
+    return f"{namespace}/{name}; {group}/{version}, Kind={obj.get('kind', '')}"
+
+
+def _listed(wrong: list[str]) -> str:
+    return wrong[0] if len(wrong) == 1 else "errors:\n" + "\n".join(f"  {one}" for one in wrong)
