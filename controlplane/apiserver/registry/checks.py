@@ -10,6 +10,10 @@ from controlplane.apiserver.request import Obj
 from controlplane.apiserver.validation import metadata as rules
 
 
+# Subresources whose handlers check what they change; the rules of a plain update would refuse it.
+_OWN_RULES = frozenset({"approval", "binding", "ephemeralcontainers", "resize"})
+
+
 def check_new(kind: Kind, strategy: Strategy, obj: Obj) -> None:
     """Raises Invalid."""
     found = rules.validate(obj, kind.namespaced, strategy.check_name)
@@ -21,7 +25,10 @@ def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource
     """Raises Invalid."""
     # Upstream looks at the metadata of a change twice and lists what it finds twice.
     found = rules.validate_change(new, old) * 2
-    found += strategy.validate_status(new, old) if subresource == "status" else strategy.validate_update(new, old)
+    if subresource == "status":
+        found += strategy.validate_status(new, old)
+    elif subresource not in _OWN_RULES:
+        found += strategy.validate_update(new, old)
     _raise(kind, new, found)
 
 
