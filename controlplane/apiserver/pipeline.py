@@ -16,6 +16,7 @@ from apimachinery import errors
 from apimachinery.kinds import KINDS
 from apimachinery.selectors import SelectorError
 from controlplane.apiserver import measures
+from controlplane.apiserver.authz.chain import refusal
 from controlplane.apiserver.reading import Reading
 from controlplane.apiserver.request import (
     HIJACKED,
@@ -86,7 +87,7 @@ class Pipeline:
         wanted = attributes(request)
         decision = await self._edge.authorize(user, wanted)
         if not decision.allowed:
-            raise denied(request, decision.reason)
+            raise refusal(user, wanted, decision.reason)
         return await self._handler(request)(request)
 
     def _handler(self, request: Request) -> Handler:
@@ -182,15 +183,3 @@ def _missing(request: Request) -> Handler:
     if request.path.startswith("/api/") or request.group in _GROUPS:
         raise nothing_there()
     return no_page
-
-
-def denied(request: Request, reason: str) -> errors.ApiError:
-    """403 in upstream's words."""
-    why = f": {reason}" if reason else ""
-    who = f'User "{request.user.name}" cannot {request.verb}'
-    if not request.is_resource:
-        return errors.Forbidden(f'forbidden: {who} path "{request.path}"{why}', details={})
-    resource = request.resource + (f"/{request.subresource}" if request.subresource else "")
-    where = f' in the namespace "{request.namespace}"' if request.namespace else " at the cluster scope"
-    what = f'{who} resource "{resource}" in API group "{request.group}"{where}{why}'
-    return errors.forbidden(request.resource, request.name, what, request.group)

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from apimachinery.selectors import SelectorError, parse_fields
+
 if TYPE_CHECKING:
     from apimachinery.kinds import Kind
 
@@ -151,8 +153,22 @@ def attributes(request: Request) -> Attributes:
         resource=request.resource,
         subresource=request.subresource,
         namespace=request.namespace,
-        name=request.name,
+        name=request.name or _selected_name(request),
         path=request.path,
         field_selector=request.param("fieldSelector"),
         label_selector=request.param("labelSelector"),
     )
+
+
+def _selected_name(request: Request) -> str:
+    """The one name that a list, watch or deletecollection is restricted to, as upstream authorizes it; "" for none."""
+    selector = request.param("fieldSelector") if request.verb in ("list", "watch", "deletecollection") else ""
+    if not selector:
+        return ""
+    try:
+        found = parse_fields(selector).requirements
+    except SelectorError:
+        return ""
+    exact = {r.value for r in found if r.path == "metadata.name" and r.operator == "="}
+    name = exact.pop() if len(exact) == 1 else ""
+    return name if name not in (".", "..") and not {"/", "%"} & set(name) else ""

@@ -53,10 +53,11 @@ class Escalation:
             return
         if self._may(step, "escalate", step.kind.plural, step.name):
             return
-        wanted = parse(new.get("rules"))
-        if new.get("aggregationRule") is not None and not same_sources:
-            wanted = EVERYTHING  # whatever roles may be gathered one day
-        self._hold(step, wanted)
+        if new.get("aggregationRule") is not None and not same_sources and self._lacks(step, EVERYTHING):
+            # Whatever may be gathered one day cannot be compared with anything today.
+            text = "must have cluster-admin privileges to use the aggregationRule"
+            raise errors.forbidden(step.kind.plural, step.name, text, GROUP)
+        self._hold(step, parse(new.get("rules")))
 
     def _binding(self, step: Admission, new: Obj) -> None:
         old = step.old or {}
@@ -73,6 +74,9 @@ class Escalation:
         if role is None:
             raise errors.not_found(step.kind.plural, reference["name"], GROUP)
         self._hold(step, parse(role.get("rules")))
+
+    def _lacks(self, step: Admission, wanted: tuple[Rule, ...]) -> bool:
+        return bool(uncovered(self._policy.rules_of(step.user, step.namespace)[0], wanted))
 
     def _hold(self, step: Admission, wanted: tuple[Rule, ...]) -> None:
         held, problems = self._policy.rules_of(step.user, step.namespace)

@@ -1,0 +1,256 @@
+import asyncio
+
+import pytest
+
+from apimachinery import errors
+from apimachinery.kinds import CLUSTER_ROLE, LEASE, NODE, POD, ROLE, ROLE_BINDING
+from controlplane.apiserver.authz import node_restriction, reviews
+from controlplane.apiserver.authz.chain import Chain
+from controlplane.apiserver.authz.escalation import Escalation
+from controlplane.apiserver.authz.graph import Graph
+from controlplane.apiserver.authz.node import NodeAuthorizer, selects
+from controlplane.apiserver.authz.rbac import Policy
+from controlplane.apiserver.authz.rules import Rule
+from controlplane.apiserver.request import Attributes, User
+from controlplane.apiserver.seam import Admission
+
+NODE_1 = User("system:node:n1", groups=("system:nodes", "system:authenticated"))
+
+
+def pod(name="p", node="n1", **spec):
+    return {"metadata": {"name": name, "namespace": "ns", "uid": "u"}, "spec": {"nodeName": node, **spec}}
+
+
+def needs(secret="s", config="c"):
+    return {
+        "serviceAccountName": "robot",
+        "imagePullSecrets": [{"name": "pull"}],
+        "volumes": [
+            {"name": "a", "secret": {"secretName": secret}},
+            {"name": "b", "projected": {"sources": [{"configMap": {"name": config}}]}},
+            {"name": "d", "persistentVolumeClaim": {"claimName": "claim"}},
+        ],
+        "containers": [{"name": "x", "env": [{"valueFrom": {"secretKeyRef": {"name": "env"}}}]}],
+    }
+
+
+@pytest.fixture
+def graph():
+    return Graph()
+
+
+@pytest.fixture
+def may(graph):
+    authorizer = NodeAuthorizer(graph, (Rule(("list",), ("",), ("services",)),))
+
+    def ask(verb, resource, name="", group="", namespace="ns", user=NODE_1, fields=""):
+        resource, _, sub = resource.partition("/")
+        wanted = Attributes(verb, group, "v1", resource, sub, namespace, name, field_selector=fields)
+        return authorizer.decide(user, wanted)
+
+    return ask
+
+
+def test_node_reads_what_its_pods_need_while_they_run(graph, may):
+    assert may("get", "secrets", "s").reason == "no relationship found between node 'n1' and this object"
+    one, two = pod("one", **needs()), pod("two", **needs())
+    graph.pod_changed(None, one)
+    graph.pod_changed(None, two)
+    for resource, name in (
+        ("secrets", "s"), ("secrets", "env"), ("secrets", "pull"), ("configmaps", "c"),
+        ("persistentvolumeclaims", "claim"), ("serviceaccounts", "robot"), ("pods", "one"),
+    ):  # fmt: skip
+        assert may("get", resource, name).allowed, (resource, name)
+    assert may("create", "serviceaccounts/token", "robot").allowed
+    assert not may("get", "secrets", "s", namespace="other").allowed
+    assert not may("get", "secrets", "s", user=User("system:node:n2", groups=("system:nodes",))).allowed
+    graph.pod_changed(one, None)
+    assert may("get", "secrets", "s").allowed, "the second pod still needs it"
+    graph.pod_changed(two, pod("two", **needs(secret="other")))
+    assert not may("get", "secrets", "s").allowed
+    graph.pod_changed(pod("two", **needs(secret="other")), None)
+    assert not may("get", "configmaps", "c").allowed
+
+
+def test_mirror_pods_give_no_rights(graph, may):
+    mirrored = pod("m", **needs())
+    mirrored["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
+    graph.pod_changed(None, mirrored)
+    assert may("get", "pods", "m").allowed
+    assert not may("get", "secrets", "s").allowed
+
+
+def test_volumes_are_reached_through_claims(graph, may):
+    volume = {
+        "metadata": {"name": "pv"},
+        "spec": {
+            "claimRef": {"namespace": "ns", "name": "claim"},
+            "csi": {"nodePublishSecretRef": {"namespace": "kube-system", "name": "csi"}},
+        },
+    }
+    graph.volume_changed(None, volume)
+    assert not may("get", "persistentvolumes", "pv", namespace="").allowed
+    graph.pod_changed(None, pod(**needs()))
+    assert may("get", "persistentvolumes", "pv", namespace="").allowed
+    assert may("get", "secrets", "csi", namespace="kube-system").allowed
+    graph.volume_changed(volume, None)
+    assert not may("get", "persistentvolumes", "pv", namespace="").allowed
+
+
+def test_lists_need_a_selector(may):
+    assert may("list", "pods").reason == "can only list/watch pods with spec.nodeName field selector"
+    assert may("watch", "pods", fields="spec.nodeName=n1").allowed
+    assert not may("list", "pods", fields="spec.nodeName=n2").allowed
+    assert not may("list", "pods", fields="spec.nodeName!=n1").allowed
+    assert may("list", "secrets").reason == "No Object name found"
+    assert may("list", "services").allowed
+    assert selects("a=b,spec.nodeName=n1", "spec.nodeName", "n1") and not selects("", "spec.nodeName", "n1")
+
+
+def test_nodes_and_leases_are_its_own(may):
+    assert may("get", "nodes", "n1", namespace="").allowed
+    assert may("patch", "nodes/status", "n1", namespace="").allowed
+    assert may("get", "nodes", "n2", namespace="").reason == "node 'n1' cannot read 'n2', only its own Node object"
+    assert may("list", "nodes", namespace="").reason == "node 'n1' cannot read all nodes, only its own Node object"
+    lease = {"group": "coordination.k8s.io", "namespace": "kube-node-lease"}
+    assert may("update", "leases", "n1", **lease).allowed and may("create", "leases", **lease).allowed
+    assert not may("get", "leases", "n2", **lease).allowed
+    assert "kube-node-lease" in may("create", "leases", group="coordination.k8s.io").reason
+
+
+def test_only_whole_identities_are_nodes(may):
+    assert may("get", "nodes", "n1", user=User("system:node:n1")) is None
+    assert may("get", "nodes", "n1", user=User("n1", groups=("system:nodes",))) is None
+    assert may("get", "nodes", user=User("system:node:", groups=("system:nodes",))).reason.startswith("unknown node")
+
+
+class Registry:
+    def __init__(self, *objects):
+        self.objects = objects
+
+    def find(self, kind, namespace, name):
+        return next((o for k, o in self.objects if k is kind and o["metadata"]["name"] == name), None)
+
+    get = find
+
+
+def admission(kind, obj, old=None, operation="", subresource="", user=NODE_1, namespace="ns"):
+    subject = obj or old
+    operation = operation or ("UPDATE" if old else "CREATE")
+    return Admission(user, operation, kind, subresource, namespace, subject["metadata"]["name"], obj, old, {})
+
+
+def admit(step, *objects):
+    asyncio.run(node_restriction.NodeRestriction(Registry(*objects))(step))
+
+
+def refused(step, text):
+    with pytest.raises(errors.Forbidden, match=text):
+        admit(step)
+
+
+def node(name="n1", labels=None, taints=None):
+    return {"metadata": {"name": name, "labels": labels or {}}, "spec": {"taints": taints or []}}
+
+
+def test_node_changes_itself_alone_and_not_its_trust():
+    admit(admission(NODE, node(labels={"kubernetes.io/os": "linux", "a": "b"})))
+    refused(admission(NODE, node("n2")), 'node "n1" is not allowed to modify node "n2"')
+    refused(
+        admission(NODE, node(labels={"node-restriction.kubernetes.io/x": "y"})),
+        "not allowed to set the following labels",
+    )
+    refused(admission(NODE, node(labels={"node-role.kubernetes.io/x": ""})), "not allowed to set the following labels")
+    admit(admission(NODE, node(labels={"kubelet.kubernetes.io/x": "y"}), node()))
+    refused(admission(NODE, node(taints=[{"key": "a"}]), node()), "not allowed to modify taints")
+    refused(admission(NODE, node(labels={"x.k8s.io/a": "b"}), node()), "is not allowed to modify labels")
+    refused(admission(NODE, None, node(), operation="DELETE"), "not allowed to modify node")
+
+
+def test_node_touches_its_own_pods_alone():
+    mirror = pod()
+    mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "h"}
+    admit(admission(POD, mirror))
+    refused(admission(POD, pod()), "can only create mirror pods")
+    admit(admission(POD, None, pod(), operation="DELETE"))
+    refused(
+        admission(POD, None, pod(node="n2"), operation="DELETE"),
+        "can only delete pods with spec.nodeName set to itself",
+    )
+    admit(admission(POD, pod(), pod(), subresource="status"))
+    refused(admission(POD, pod(node="n2"), pod(node="n2"), subresource="status"), "can only update pod status for pods")
+
+
+def test_node_leases_and_other_users():
+    lease = {"metadata": {"name": "n2"}}
+    refused(admission(LEASE, lease, namespace="kube-node-lease"), "same name as the requesting node")
+    admit(admission(LEASE, lease, namespace="kube-node-lease", user=User("somebody")))
+
+
+def test_tokens_are_for_pods_of_the_node():
+    own, theirs = (POD, pod("p")), (POD, pod("q", node="n2"))
+    spec = {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}}
+    node_restriction.check_token(Registry(own), "n1", "ns", "robot", spec)
+    for reference, text in (
+        (None, "not bound to a pod"),
+        ({**spec["boundObjectRef"], "uid": ""}, "without a uid"),
+        ({**spec["boundObjectRef"], "uid": "x"}, "does not match the UID"),
+        ({**spec["boundObjectRef"], "name": "q"}, "scheduled on a different node"),
+    ):
+        with pytest.raises(errors.Forbidden, match=text):
+            node_restriction.check_token(Registry(own, theirs), "n1", "ns", "robot", {"boundObjectRef": reference})
+    with pytest.raises(errors.Forbidden, match="audience"):
+        node_restriction.check_token(Registry(own), "n1", "ns", "robot", {**spec, "audiences": ["vault"]})
+
+
+def role(verbs, resources, name="r"):
+    rules = [{"verbs": verbs.split(), "apiGroups": [""], "resources": resources.split()}]
+    return {"metadata": {"name": name, "namespace": "ns"}, "rules": rules}
+
+
+def bound(subject, name):
+    subjects, reference = [{"kind": "User", "name": subject}], {"kind": "Role", "name": name}
+    return {"metadata": {"name": name, "namespace": "ns"}, "roleRef": reference, "subjects": subjects}
+
+
+def test_nobody_grants_what_they_do_not_hold():
+    policy = Policy()
+    policy.role_changed(None, role("get list", "pods", "held"))
+    policy.binding_changed(None, bound("ann", "held"))
+    big, small = role("delete", "secrets", "big"), role("get", "pods", "small")
+    step = Escalation(policy, Chain((policy.decide,)), Registry((ROLE, big), (ROLE, small)))
+    ann = User("ann")
+
+    def go(kind, obj, old=None, user=ann):
+        asyncio.run(step(admission(kind, obj, old, user=user)))
+
+    go(ROLE, small)
+    with pytest.raises(errors.Forbidden) as refusal:
+        go(ROLE, big)
+    assert refusal.value.message.endswith(
+        'not currently held:\n{APIGroups:[""], Resources:["secrets"], Verbs:["delete"]}'
+    )
+    go(ROLE, {**big, "metadata": {**big["metadata"], "labels": {"a": "b"}}}, old=big)
+    go(ROLE, big, user=User("root", groups=("system:masters",)))
+    go(ROLE_BINDING, bound("eve", "small"))
+    with pytest.raises(errors.Forbidden):
+        go(ROLE_BINDING, bound("eve", "big"))
+    with pytest.raises(errors.NotFound):
+        go(ROLE_BINDING, bound("eve", "nowhere"))
+    with pytest.raises(errors.Forbidden, match="must have cluster-admin privileges"):
+        go(CLUSTER_ROLE, {"metadata": {"name": "c"}, "aggregationRule": {"clusterRoleSelectors": [{}]}})
+
+
+def test_review_specs_become_questions():
+    spec = {
+        "resourceAttributes": {
+            "verb": "list",
+            "resource": "pods",
+            "fieldSelector": {"requirements": [{"key": "spec.nodeName", "operator": "In", "values": ["n1"]}]},
+            "labelSelector": {"requirements": [{"key": "a", "operator": "Odd"}]},
+        }
+    }
+    wanted, complaint = reviews.attributes_of(spec)
+    assert wanted.field_selector == "spec.nodeName=n1"
+    assert complaint == "spec.resourceAttributes.labelSelector ignored due to parse error"
+    assert reviews.attributes_of({"nonResourceAttributes": {"path": "/x", "verb": "get"}})[0].path == "/x"
