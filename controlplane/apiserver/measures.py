@@ -18,12 +18,10 @@ OBJECTS = metrics.gauge("apiserver_resource_objects", "Objects kept, by resource
 
 def request(request: Request, status: int, seconds: float) -> None:
     """Count one answered request."""
-    if request.name or request.verb == "create":
-        scope = "resource"
-    else:
-        scope = "namespace" if request.namespace else "cluster"
-    if not request.is_resource:
-        scope = ""
+    scope = ""
+    if request.is_resource:
+        single = bool(request.name) or request.verb == "create"
+        scope = "resource" if single else "namespace" if request.namespace else "cluster"
     known = request.kind is not None
     labels = (
         request.verb.upper(),

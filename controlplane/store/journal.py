@@ -45,11 +45,13 @@ def connect(path: Path) -> sqlite3.Connection:
         raise StoreError(f"cannot open {path}: {error}") from error
     try:
         link.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # Before anything that would write: another program's file stays as it is.
+        empty = _is_empty(link, path)
         link.execute("PRAGMA auto_vacuum = INCREMENTAL")
         link.execute("PRAGMA journal_mode = WAL")
         link.execute("PRAGMA synchronous = FULL")
         link.execute("PRAGMA journal_size_limit = 16777216")
-        _check(link, path)
+        _create(link) if empty else _check(link, path)
     except sqlite3.Error as error:
         link.close()
         raise translate(error, path) from error
@@ -60,20 +62,28 @@ def connect(path: Path) -> sqlite3.Connection:
     return link
 
 
-def _check(link: sqlite3.Connection, path: Path) -> None:
+def _is_empty(link: sqlite3.Connection, path: Path) -> bool:
+    """Raises Corrupt for a file of another program or another layout."""
     (tables,) = link.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (owner,) = link.execute("PRAGMA application_id").fetchone()
     (schema,) = link.execute("PRAGMA user_version").fetchone()
     if not tables and not owner:
-        link.execute("BEGIN IMMEDIATE")
-        for statement in _CREATE:
-            link.execute(statement)
-        link.execute("COMMIT")
-        return
+        return True
     if owner != APPLICATION_ID:
         raise Corrupt(f"{path} is an SQLite file of another program; choose another data_dir")
     if schema != SCHEMA:
         raise Corrupt(f"{path} has layout {schema}, this version knows {SCHEMA}")
+    return False
+
+
+def _create(link: sqlite3.Connection) -> None:
+    link.execute("BEGIN IMMEDIATE")
+    for statement in _CREATE:
+        link.execute(statement)
+    link.execute("COMMIT")
+
+
+def _check(link: sqlite3.Connection, path: Path) -> None:
     (verdict,) = link.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise Corrupt(f"{path} is damaged ({verdict}); restore it from a backup, or move it away to start empty")

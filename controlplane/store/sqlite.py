@@ -11,7 +11,7 @@ import queue
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -297,10 +297,8 @@ def _check(
     planned: list[Change] = []
     own: dict[str, tuple[int, int] | None] = {}
     for op in ops:
-        if op.key in own:
-            at = own[op.key]
-        else:
-            at = ahead[op.key] if op.key in ahead else index.get(op.key)
+        known: Mapping[str, tuple[int, int] | None] = own if op.key in own else ahead if op.key in ahead else index
+        at = known.get(op.key)
         current = at[0] if at else 0
         if op.expect is not None and op.expect != current:
             raise Mismatch(op.key, current)

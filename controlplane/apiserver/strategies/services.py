@@ -131,7 +131,8 @@ class ServicePools:
         index = new["spec"]["ports"].index(port)
         where = f"spec.ports[{index}].nodePort"
         if not self.ports.contains(key[0]):
-            text = f"provided port is not in the valid range. The range of valid ports is {self.ports.low}-{self.ports.high}"
+            span = f"{self.ports.low}-{self.ports.high}"
+            text = f"provided port is not in the valid range. The range of valid ports is {span}"
             raise _refused(new, errors.invalid(where, key[0], text))
         if self.ports.owner(key) is not None:
             raise _refused(new, errors.invalid(where, key[0], "provided port is already allocated"))

@@ -7,8 +7,8 @@ import ipaddress
 
 from apimachinery import errors, formats, jsontext, quantity
 from controlplane.apiserver.validation import pods, volumes
-from controlplane.apiserver.validation.fields import Found, Obj, config_key, each, enum, not_negative
 from controlplane.apiserver.validation.containers import PROTOCOLS
+from controlplane.apiserver.validation.fields import Found, Obj, config_key, each, enum, not_negative
 from controlplane.apiserver.validation.services import special
 
 _LIMIT = 1 << 20

@@ -7,8 +7,8 @@ from typing import Any
 
 from apimachinery import errors, formats
 from controlplane.apiserver.validation import metadata as meta
-from controlplane.apiserver.validation.fields import Found, Obj, each, enum, ip, port, port_number
 from controlplane.apiserver.validation.containers import PROTOCOLS
+from controlplane.apiserver.validation.fields import Found, Obj, each, enum, ip, port, port_number
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _EXTERNAL = ("NodePort", "LoadBalancer")
@@ -218,10 +218,11 @@ def validate_change(new: Obj, old: Obj) -> Found:
         before, after = was.get("clusterIPs") or [], spec.get("clusterIPs") or []
         if before and after and before[0] != after[0]:
             found.append(errors.invalid("spec.clusterIPs[0]", after, "may not change once set"))
-    if was.get("type") == "LoadBalancer" and spec.get("type") == "LoadBalancer":
-        if was.get("loadBalancerClass") is not None and was["loadBalancerClass"] != spec.get("loadBalancerClass"):
-            text = "may not change once set"
-            found.append(errors.invalid("spec.loadBalancerClass", spec.get("loadBalancerClass"), text))
+    chosen = was.get("loadBalancerClass")
+    both = was.get("type") == "LoadBalancer" and spec.get("type") == "LoadBalancer"
+    if both and chosen is not None and chosen != spec.get("loadBalancerClass"):
+        text = "may not change once set"
+        found.append(errors.invalid("spec.loadBalancerClass", spec.get("loadBalancerClass"), text))
     return found + validate(new)
 
 

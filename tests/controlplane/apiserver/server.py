@@ -1,0 +1,68 @@
+"""A whole API server in this process, over HTTPS on a loopback port of its own, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from apimachinery import pki
+from apimachinery.client import Client
+from apimachinery.kit.lifecycle import Lifecycle
+from controlplane.apiserver.app import build
+from controlplane.apiserver.settings import Settings
+
+DEADLINE = 60
+
+
+def prepare(folder: Path) -> Settings:
+    """Settings with fresh certificates; the same folder keeps its own."""
+    if not (folder / "ca.crt").exists():
+        authority = pki.new_ca("test")
+        server = pki.issue(authority, "kube-apiserver", ips=("127.0.0.1",), server=True)
+        admin = pki.issue(authority, "admin", organizations=("system:masters",), client=True)
+        (folder / "ca.crt").write_bytes(authority.cert_pem)
+        for name, pair in (("server", server), ("admin", admin)):
+            (folder / f"{name}.crt").write_bytes(pair.cert_pem)
+            (folder / f"{name}.key").write_bytes(pair.key_pem)
+        (folder / "sa.key").write_bytes(pki.service_account_key())
+    return Settings(
+        data_dir=folder / "data",
+        bind_host="127.0.0.1",
+        port=0,
+        advertise_address="192.0.2.1",
+        service_cidr="10.97.0.0/24",
+        node_port_range="30000-30099",
+        tls_cert_file=folder / "server.crt",
+        tls_key_file=folder / "server.key",
+        client_ca_file=folder / "ca.crt",
+        service_account_key_file=folder / "sa.key",
+    )
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[Client]:
+    """A client of a server that keeps its state in folder."""
+    lifecycle = Lifecycle()
+    listener = await build(prepare(folder), lifecycle)
+    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    context.load_cert_chain(folder / "admin.crt", folder / "admin.key")
+    client = Client(f"https://127.0.0.1:{listener.port}", context)
+    try:
+        yield client
+    finally:
+        await client.close()
+        lifecycle.request_stop()
+        await lifecycle.wait()
+
+
+def run(folder: Path, test: Callable[[Client], Awaitable[None]]) -> None:
+    """Run a test against a server of its own."""
+
+    async def main() -> None:
+        async with serving(folder) as client:
+            await test(client)
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))

@@ -1,0 +1,302 @@
+"""The API over HTTPS: the life of objects, reads, watches, and what refuses."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery import errors, kinds
+from apimachinery.client import Client, PatchType
+from tests.controlplane.apiserver.server import run
+
+Obj = dict[str, Any]
+
+
+def config_map(name: str, **data: str) -> Obj:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": data}
+
+
+def pod(name: str, **spec: Any) -> Obj:
+    container = {"name": "c", "image": "busybox:1"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"containers": [container], **spec},
+    }
+
+
+def service(name: str, **spec: Any) -> Obj:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"ports": [{"port": 80}], **spec},
+    }
+
+
+async def account(client: Client) -> None:
+    await client.create(
+        kinds.SERVICE_ACCOUNT,
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default"}},
+    )
+
+
+def test_create_get_update_delete(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        made = await client.create(kinds.CONFIG_MAP, config_map("m", a="1"))
+        assert made["metadata"]["uid"] and made["metadata"]["creationTimestamp"]
+        assert await client.get(kinds.CONFIG_MAP, "m", "default") == made
+        made["data"]["a"] = "2"
+        changed = await client.update(kinds.CONFIG_MAP, made)
+        assert int(changed["metadata"]["resourceVersion"]) > int(made["metadata"]["resourceVersion"])
+        with pytest.raises(errors.Conflict, match="the object has been modified"):
+            await client.update(kinds.CONFIG_MAP, {**made, "data": {"a": "3"}})
+        with pytest.raises(errors.AlreadyExists, match='configmaps "m" already exists'):
+            await client.create(kinds.CONFIG_MAP, config_map("m"))
+        await client.delete(kinds.CONFIG_MAP, "m", "default")
+        with pytest.raises(errors.NotFound, match='configmaps "m" not found'):
+            await client.get(kinds.CONFIG_MAP, "m", "default")
+
+    run(tmp_path, test)
+
+
+def test_an_update_without_changes_writes_nothing(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        made = await client.create(kinds.CONFIG_MAP, config_map("m", a="1"))
+        assert await client.update(kinds.CONFIG_MAP, made) == made
+
+    run(tmp_path, test)
+
+
+def test_state_survives_a_restart_and_so_do_watches(tmp_path: Path) -> None:
+    seen: list[Obj] = []
+
+    async def before(client: Client) -> None:
+        seen.append(await client.create(kinds.CONFIG_MAP, config_map("m", a="1")))
+        made = await client.create(kinds.SERVICE, service("s"))
+        seen.append(made)
+        await client.create(kinds.CONFIG_MAP, config_map("n"))
+
+    async def after(client: Client) -> None:
+        assert await client.get(kinds.CONFIG_MAP, "m", "default") == seen[0]
+        revision = seen[0]["metadata"]["resourceVersion"]
+        async for kind, obj in client.watch(kinds.CONFIG_MAP, "default", resource_version=revision):
+            assert (kind, obj["metadata"]["name"]) == ("ADDED", "n")
+            break
+        with pytest.raises(errors.Invalid, match="provided IP is already allocated"):
+            await client.create(kinds.SERVICE, service("t", clusterIP=seen[1]["spec"]["clusterIP"]))
+
+    run(tmp_path, before)
+    run(tmp_path, after)
+
+
+def test_lists_page_over_one_moment(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        for name in "abcde":
+            await client.create(kinds.CONFIG_MAP, config_map(name))
+        path = kinds.CONFIG_MAP.path("default")
+        first = await client.request("GET", path, query={"limit": "2"})
+        assert first["metadata"]["remainingItemCount"] == 3
+        await client.delete(kinds.CONFIG_MAP, "c", "default")
+        await client.create(kinds.CONFIG_MAP, config_map("cc"))
+        token = first["metadata"]["continue"]
+        rest = await client.request("GET", path, query={"continue": token})
+        assert [item["metadata"]["name"] for item in rest["items"]] == ["c", "d", "e"]
+        assert rest["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+        now = await client.list(kinds.CONFIG_MAP, "default")
+        assert [item["metadata"]["name"] for item in now["items"]] == ["a", "b", "cc", "d", "e"]
+
+    run(tmp_path, test)
+
+
+def test_a_revision_from_the_future_times_out(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        with pytest.raises(errors.Timeout, match="Too large resource version: 999999"):
+            await client.list(kinds.CONFIG_MAP, "default", resource_version="999999")
+
+    run(tmp_path, test)
+
+
+def test_a_watch_sees_objects_enter_and_leave_its_selector(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        made = await client.create(kinds.CONFIG_MAP, config_map("m"))
+        revision = made["metadata"]["resourceVersion"]
+        for value in ("x", "x", "y"):
+            patch = {"metadata": {"labels": {"a": value}}, "data": {"n": value + revision}}
+            if value == "x":
+                patch["data"]["again"] = str(id(patch))
+            await client.patch(kinds.CONFIG_MAP, "m", patch, "default", patch_type=PatchType.MERGE)
+        seen = []
+        async for kind, obj in client.watch(
+            kinds.CONFIG_MAP, "default", resource_version=revision, label_selector="a=x"
+        ):
+            seen.append((kind, obj["metadata"]["labels"]["a"]))
+            if kind == "DELETED":
+                break
+        assert seen[0] == ("ADDED", "x")
+        assert seen[-1] == ("DELETED", "x"), "what leaves is shown as it was last seen"
+
+    run(tmp_path, test)
+
+
+def test_a_watch_of_one_node_gets_that_nodes_pods(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await account(client)
+        start = await client.list(kinds.POD, "default")
+        for name, node in (("a", "n1"), ("b", "n2"), ("c", "n1")):
+            await client.create(kinds.POD, pod(name, nodeName=node))
+        seen = []
+        async for kind, obj in client.watch(
+            kinds.POD,
+            None,
+            resource_version=start["metadata"]["resourceVersion"],
+            field_selector="spec.nodeName=n1",
+        ):
+            seen.append((kind, obj["metadata"]["name"]))
+            if len(seen) == 2:
+                break
+        assert seen == [("ADDED", "a"), ("ADDED", "c")]
+        listed = await client.list(kinds.POD, field_selector="spec.nodeName=n1")
+        assert [item["metadata"]["name"] for item in listed["items"]] == ["a", "c"]
+
+    run(tmp_path, test)
+
+
+def test_pods_get_what_nobody_wrote(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        with pytest.raises(errors.Forbidden, match='serviceaccount "default" not found'):
+            await client.create(kinds.POD, pod("early"))
+        await account(client)
+        made = await client.create(kinds.POD, pod("p"))
+        spec = made["spec"]
+        assert spec["serviceAccountName"] == "default" and spec["priority"] == 0
+        assert spec["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["expirationSeconds"] == 3607
+        assert {t["key"] for t in spec["tolerations"]} == {
+            "node.kubernetes.io/not-ready",
+            "node.kubernetes.io/unreachable",
+        }
+        assert made["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
+        assert spec["containers"][0]["imagePullPolicy"] == "IfNotPresent"
+
+    run(tmp_path, test)
+
+
+def test_a_bound_pod_is_deleted_in_two_steps(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await account(client)
+        await client.create(kinds.POD, pod("bound", nodeName="n1"))
+        await client.create(kinds.POD, pod("free"))
+        await client.delete(kinds.POD, "free", "default")
+        with pytest.raises(errors.NotFound):
+            await client.get(kinds.POD, "free", "default")
+        await client.delete(kinds.POD, "bound", "default")
+        dying = await client.get(kinds.POD, "bound", "default")
+        assert dying["metadata"]["deletionGracePeriodSeconds"] == 30
+        assert dying["metadata"]["generation"] == 2
+        await client.delete(kinds.POD, "bound", "default", grace_period=0)
+        with pytest.raises(errors.NotFound):
+            await client.get(kinds.POD, "bound", "default")
+
+    run(tmp_path, test)
+
+
+def test_finalizers_keep_an_object_until_the_last_is_gone(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        held = config_map("m")
+        held["metadata"]["finalizers"] = ["example.com/hold"]
+        await client.create(kinds.CONFIG_MAP, held)
+        await client.delete(kinds.CONFIG_MAP, "m", "default")
+        assert (await client.get(kinds.CONFIG_MAP, "m", "default"))["metadata"]["deletionTimestamp"]
+        await client.patch(kinds.CONFIG_MAP, "m", {"metadata": {"finalizers": None}}, "default")
+        with pytest.raises(errors.NotFound):
+            await client.get(kinds.CONFIG_MAP, "m", "default")
+
+    run(tmp_path, test)
+
+
+def test_a_terminating_namespace_takes_nothing_new(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await client.create(kinds.NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "going"}})
+        await client.delete(kinds.NAMESPACE, "going")
+        with pytest.raises(errors.Forbidden, match="because it is being terminated"):
+            await client.request("POST", kinds.CONFIG_MAP.path("going"), body={"metadata": {"name": "m"}})
+        standing = await client.get(kinds.NAMESPACE, "going")
+        assert standing["status"]["phase"] == "Terminating"
+        standing["spec"]["finalizers"] = []
+        await client.update(kinds.NAMESPACE, standing, subresource="finalize")
+        with pytest.raises(errors.NotFound):
+            await client.get(kinds.NAMESPACE, "going")
+        with pytest.raises(errors.Forbidden, match="this namespace may not be deleted"):
+            await client.delete(kinds.NAMESPACE, "default")
+
+    run(tmp_path, test)
+
+
+def test_service_addresses_and_ports_are_unique_under_concurrency(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        made = await asyncio.gather(
+            *(client.create(kinds.SERVICE, service(f"s{n}", type="NodePort")) for n in range(60))
+        )
+        assert len({s["spec"]["clusterIP"] for s in made}) == 60
+        assert len({s["spec"]["ports"][0]["nodePort"] for s in made}) == 60
+        with pytest.raises(errors.Invalid, match="not in the valid range"):
+            await client.create(kinds.SERVICE, service("odd", type="NodePort", ports=[{"port": 80, "nodePort": 80}]))
+        address = made[0]["spec"]["clusterIP"]
+        await client.delete(kinds.SERVICE, "s0", "default")
+        again = await client.create(kinds.SERVICE, service("again", clusterIP=address))
+        assert again["spec"]["clusterIP"] == address
+
+    run(tmp_path, test)
+
+
+def test_a_dry_run_holds_nothing(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        path = kinds.SERVICE.path("default")
+        wanted = service("s", clusterIP="10.97.0.77")
+        shown = await client.request("POST", path, query={"dryRun": "All"}, body=wanted)
+        assert shown["spec"]["clusterIP"] == "10.97.0.77"
+        with pytest.raises(errors.NotFound):
+            await client.get(kinds.SERVICE, "s", "default")
+        made = await client.create(kinds.SERVICE, service("t", clusterIP="10.97.0.77"))
+        assert made["spec"]["clusterIP"] == "10.97.0.77"
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"containers": []}, "spec.containers: Required value"),
+        ({"containers": [{"name": "c"}]}, r"spec.containers\[0\].image: Required value"),
+        ({"restartPolicy": "Sometimes"}, "spec.restartPolicy: Unsupported value"),
+        ({"nodeName": "Bad_"}, "spec.nodeName: Invalid value"),
+    ],
+)
+def test_wrong_pods_are_refused_by_field(tmp_path: Path, change: Obj, text: str) -> None:
+    async def test(client: Client) -> None:
+        await account(client)
+        with pytest.raises(errors.Invalid, match=text):
+            await client.create(kinds.POD, pod("p", **change))
+
+    run(tmp_path, test)
+
+
+def test_strict_field_validation_names_unknown_fields(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        path = kinds.CONFIG_MAP.path("default")
+        body = {**config_map("m"), "nope": 1}
+        with pytest.raises(errors.BadRequest, match='strict decoding error: unknown field "nope"'):
+            await client.request("POST", path, query={"fieldValidation": "Strict"}, body=body)
+        assert "nope" not in await client.request("POST", path, body=body)
+
+    run(tmp_path, test)
+
+
+def test_health_and_version(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        version = await client.request("GET", "/version")
+        assert (version["major"], version["minor"]) == ("1", "36")
+
+    run(tmp_path, test)
