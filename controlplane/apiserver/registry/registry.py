@@ -157,25 +157,24 @@ class Registry:
         for _ in range(_ROUNDS):
             old = self.entry(kind, namespace, name)
             new = change(old.copy())
-            pinned = self._pinned(kind, new, old)
+            self._check_pins(kind, new, old)
             try:
                 return await self._replace(kind, old, new, context, subresource)
             except Mismatch:
-                if pinned:
-                    raise _conflict(kind, name) from None
+                # Someone was faster. A patch that names no resourceVersion carries the one it was read
+                # with, so only the next round tells whether the version was the client's own wish.
+                continue
         raise _conflict(kind, name)
 
-    def _pinned(self, kind: Kind, new: Obj, old: Entry) -> bool:
+    def _check_pins(self, kind: Kind, new: Obj, old: Entry) -> None:
+        """The uid and resourceVersion that the new object names must be the stored ones (Conflict)."""
         wanted = metadata.of(new).get("resourceVersion") or ""
         uid = metadata.of(new).get("uid")
         stored_uid = old.obj["metadata"]["uid"]
         if uid and uid != stored_uid:
             raise uid_conflict(kind, old.namespace, old.name, uid, stored_uid)
-        if wanted in ("", "0"):
-            return False
-        if wanted != str(old.revision):
+        if wanted not in ("", "0", str(old.revision)):
             raise _conflict(kind, old.name)
-        return True
 
     async def _replace(self, kind: Kind, old: Entry, new: Obj, context: Context, subresource: str) -> Entry:
         strategy = self.strategy(kind)
