@@ -1,0 +1,187 @@
+"""A whole control plane in this process: real API server, scheduler and controllers, and nodes that only pretend.
+
+The nodes have opinions all the same: they start only pods that are bound to them, end pods only after they are
+marked, and fall silent on request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from apimachinery import errors, kubeconfig
+from apimachinery.client import Client, PatchType
+from apimachinery.informer import Informer
+from apimachinery.kinds import LEASE, NODE, POD
+from apimachinery.kit.lifecycle import Lifecycle
+from apimachinery.objects import Obj, is_deleting, name, namespace, uid
+from apimachinery.timestamps import format_micro, format_time, now
+from controlplane.apiserver import app as apiserver
+from controlplane.apiserver.settings import Settings as ApiSettings
+from controlplane.controllers import app as controllers
+from controlplane.controllers.settings import Settings as ControllerSettings
+from controlplane.election import ElectionSettings
+from controlplane.scheduler import app as scheduler
+from controlplane.scheduler.settings import Settings as SchedulerSettings
+
+TOKEN = "stage-token"
+DEADLINE = 20.0
+
+
+class Stage:
+    """The running parts. ``client`` acts as an administrator."""
+
+    def __init__(self, root: Path, client: Client, config: Path) -> None:
+        self.client = client
+        self._root = root
+        self._config = config
+        self._loops: list[Lifecycle] = []
+        self.silent: set[str] = set()
+        self.pods = Informer(client, POD)
+        self._addresses = itertools.count(1)
+        self._busy: set[tuple[str, bool]] = set()
+        self._tasks: list[asyncio.Future[Any]] = []
+        # Most pods of one ReplicaSet that were there and not on their way out, ever.
+        self.most: dict[str, int] = {}
+
+    async def start_loops(self, **settings: Any) -> None:
+        """Start scheduler and controllers, as one of several candidates that all have the same name."""
+        election = ElectionSettings(identity="stage")
+        lifecycle = Lifecycle()
+        self._loops.append(lifecycle)
+        common = {"kubeconfig": self._config, "health_port": 0, "election": election}
+        await scheduler.build(SchedulerSettings(**common), lifecycle)
+        quick = {"node_monitor_period": 0.2, "node_monitor_grace": 1.0, "orphan_quarantine": 0.3, **settings}
+        await controllers.build(ControllerSettings(cluster_cidr="10.244.0.0/16", **common, **quick), lifecycle)
+
+    async def kill_loops(self) -> None:
+        """Stop them as a kill would: nothing is finished, released or told."""
+        for lifecycle in self._loops:
+            await lifecycle._end_workers()
+            for _, cleanup in lifecycle._cleanups:
+                if "lease" not in str(cleanup):
+                    await cleanup()
+        self._loops.clear()
+
+    async def add_nodes(self, count: int, cpu: str = "4") -> None:
+        allocatable = {"cpu": cpu, "memory": "8Gi", "pods": "110"}
+        for number in range(1, count + 1):
+            node_name = f"node{number}"
+            labels = {"kubernetes.io/hostname": node_name}
+            meta = {"name": node_name, "labels": labels}
+            await self.client.create(NODE, {"apiVersion": "v1", "kind": "Node", "metadata": meta})
+            ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}
+            stamps = dict.fromkeys(("lastHeartbeatTime", "lastTransitionTime"), format_time(now()))
+            status = {"capacity": allocatable, "allocatable": allocatable, "conditions": [{**ready, **stamps}]}
+            await self.client.patch(
+                NODE, node_name, {"status": status}, subresource="status", patch_type=PatchType.STRATEGIC
+            )
+            self._tasks.append(asyncio.ensure_future(self._beat(node_name)))
+
+    async def until(self, what: Callable[[], Any], within: float = DEADLINE) -> Any:
+        """Wait for something about ``pods`` (or anything else that changes by itself) to be true."""
+        end = asyncio.get_running_loop().time() + within
+        while not (found := what()):
+            if asyncio.get_running_loop().time() > end:
+                raise AssertionError(f"not within {within:g} s; pods: {[_line(p) for p in self.pods.items()]}")
+            await asyncio.sleep(0.01)
+        return found
+
+    async def until_async(self, what: Callable[[], Any], within: float = DEADLINE) -> Any:
+        """The same for a coroutine function."""
+        end = asyncio.get_running_loop().time() + within
+        while not (found := await what()):
+            if asyncio.get_running_loop().time() > end:
+                raise AssertionError(f"not within {within:g} s")
+            await asyncio.sleep(0.03)
+        return found
+
+    def ready_pods(self) -> list[Obj]:
+        return [p for p in self.pods.items() if not is_deleting(p) and (p.get("status") or {}).get("podIP")]
+
+    def watch_pods(self) -> None:
+        self.pods.add_handler(self._on_pod)
+        self._tasks.append(asyncio.ensure_future(self.pods.run()))
+
+    async def close(self) -> None:
+        await self.kill_loops()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _beat(self, node_name: str) -> None:
+        meta = {"name": node_name, "namespace": "kube-node-lease"}
+        await self.client.create(LEASE, {"apiVersion": LEASE.api_version, "kind": "Lease", "metadata": meta})
+        while True:
+            if node_name not in self.silent:
+                patch = {"spec": {"holderIdentity": node_name, "renewTime": format_micro(now())}}
+                await self.client.patch(LEASE, node_name, patch, "kube-node-lease")
+            await asyncio.sleep(0.2)
+
+    def _on_pod(self, old: Obj | None, new: Obj | None) -> None:
+        owner = ((new or {}).get("metadata", {}).get("ownerReferences") or [{}])[0].get("uid")
+        if owner:
+            here = [
+                p
+                for p in self.pods.items()
+                if not is_deleting(p) and owner in str(p["metadata"].get("ownerReferences"))
+            ]
+            self.most[owner] = max(self.most.get(owner, 0), len(here))
+        if new is None:
+            return
+        node_name = (new.get("spec") or {}).get("nodeName")
+        going = is_deleting(new)
+        if not node_name or node_name in self.silent:
+            return
+        if (going or not (new.get("status") or {}).get("podIP")) and (uid(new), going) not in self._busy:
+            self._busy.add((uid(new), going))
+            self._tasks.append(asyncio.ensure_future(self._run(new, going)))
+
+    async def _run(self, pod: Obj, going: bool) -> None:
+        try:
+            if going:
+                await self.client.delete(POD, name(pod), namespace(pod), grace_period=0, uid=uid(pod))
+                return
+            number = next(self._addresses)
+            address = f"10.244.{number // 250}.{number % 250 + 1}"
+            stamp = format_time(now())
+            kinds = ("Initialized", "Ready", "ContainersReady", "PodScheduled")
+            conditions = [{"type": k, "status": "True", "lastTransitionTime": stamp} for k in kinds]
+            status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": conditions}
+            await self.client.patch(
+                POD, name(pod), {"status": status}, namespace(pod), subresource="status", patch_type=PatchType.STRATEGIC
+            )
+        except (errors.NotFound, errors.Conflict):
+            return
+
+
+def _line(pod: Obj) -> tuple[Any, ...]:
+    status = pod.get("status") or {}
+    return name(pod), (pod.get("spec") or {}).get("nodeName"), status.get("phase"), is_deleting(pod)
+
+
+@asynccontextmanager
+async def stage(root: Path) -> AsyncIterator[Stage]:
+    """An API server on a free port of the loopback, without TLS, and a Stage around it."""
+    tokens = root / "tokens.csv"
+    tokens.write_text(f"{TOKEN},admin,1,system:masters\n")
+    settings = ApiSettings(
+        data_dir=root, bind_host="127.0.0.1", port=0, token_file=tokens, service_cidr="10.97.0.0/16", shutdown_seconds=1
+    )
+    lifecycle = Lifecycle()
+    listener = await apiserver.build(settings, lifecycle)
+    config = root / "kubeconfig"
+    kubeconfig.write(config, kubeconfig.Cluster(f"http://127.0.0.1:{listener.port}", token=TOKEN), "stage")
+    client = Client.from_kubeconfig(config)
+    set_up = Stage(root, client, config)
+    try:
+        yield set_up
+    finally:
+        await set_up.close()
+        await client.close()
+        lifecycle.request_stop()
+        await lifecycle.wait()

@@ -1,0 +1,234 @@
+"""Scheduler and controllers against the real API server, with nodes that pretend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery import errors
+from apimachinery.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    ENDPOINT_SLICE,
+    EVENT,
+    NAMESPACE,
+    NODE,
+    POD,
+    REPLICA_SET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+)
+from apimachinery.objects import Obj, name, uid
+from tests.controlplane.stage import Stage, stage
+
+Scenario = Callable[[Stage], Awaitable[None]]
+
+
+def deployment(replicas: int, space: str = "default", **spec: Any) -> Obj:
+    container = {"name": "c", "image": "web:1", "ports": [{"name": "http", "containerPort": 8080}]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": space},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container]}},
+            **spec,
+        },
+    }
+
+
+SERVICE_OF_WEB = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web", "namespace": "default"},
+    "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "http"}]},
+}
+
+
+def pod(pod_name: str, cpu: str = "100m", **spec: Any) -> Obj:
+    container = {"name": "c", "image": "i", "resources": {"requests": {"cpu": cpu}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": pod_name, "namespace": "default"},
+        "spec": {"containers": [container], **spec},
+    }
+
+
+def play(root: Path, scenario: Scenario, nodes: int = 3, cpu: str = "4") -> None:
+    async def run() -> None:
+        async with stage(root) as at:
+            await at.start_loops()
+            at.watch_pods()
+            await at.add_nodes(nodes, cpu)
+            await at.until_async(lambda: _there(at.client.get(SERVICE_ACCOUNT, "default", "default")))
+            await asyncio.wait_for(scenario(at), 60)
+
+    asyncio.run(run())
+
+
+async def ready_addresses(at: Stage) -> int:
+    """Ready endpoints of the Service, from all its slices."""
+    slices = (await at.client.list(ENDPOINT_SLICE, "default", label_selector="kubernetes.io/service-name=web"))["items"]
+    return sum(e["conditions"]["ready"] for s in slices for e in s.get("endpoints") or ())
+
+
+def test_a_deployment_comes_rolls_and_goes(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        await at.client.create(SERVICE, SERVICE_OF_WEB)
+        await at.client.create(DEPLOYMENT, deployment(6))
+        await at.until(lambda: len(at.ready_pods()) == 6)
+        assert Counter(p["spec"]["nodeName"] for p in at.ready_pods()) == {"node1": 2, "node2": 2, "node3": 2}
+        await at.until_async(lambda: _is(ready_addresses(at), 6))
+        (first,) = (await at.client.list(REPLICA_SET, "default"))["items"]
+        image = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "web:2"}]}}}}
+        await at.client.patch(DEPLOYMENT, "web", image, "default")
+        lowest = 6
+
+        async def rolled() -> bool:
+            nonlocal lowest
+            lowest = min(lowest, await ready_addresses(at))
+            status = (await at.client.get(DEPLOYMENT, "web", "default"))["status"]
+            return status.get("updatedReplicas") == status.get("replicas") == status.get("availableReplicas") == 6
+
+        await at.until_async(rolled)
+        # maxUnavailable 25 % of 6, rounded down.
+        assert lowest >= 5
+        await at.until(lambda: all(p["spec"]["containers"][0]["image"] == "web:2" for p in at.ready_pods()))
+        assert max(at.most.values()) <= 6
+        old = await at.client.get(REPLICA_SET, name(first), "default")
+        assert old["spec"]["replicas"] == 0
+        await at.client.delete(DEPLOYMENT, "web", "default", propagation="Background")
+        await at.until(lambda: not at.pods.items())
+        await at.until_async(lambda: _is(ready_addresses(at), 0))
+        assert (await at.client.list(REPLICA_SET, "default"))["items"] == []
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.03, 0.1, 0.25])
+def test_killed_loops_lose_nothing_and_do_nothing_twice(tmp_path: Path, after: float) -> None:
+    async def scenario(at: Stage) -> None:
+        await at.client.create(SERVICE, SERVICE_OF_WEB)
+        await at.client.create(DEPLOYMENT, deployment(20))
+        await asyncio.sleep(after)
+        await at.kill_loops()
+        await at.start_loops()
+        await at.until(lambda: len(at.ready_pods()) == 20)
+        await at.until_async(lambda: _is(ready_addresses(at), 20))
+        assert max(at.most.values()) == 20
+        nodes = (await at.client.list(NODE))["items"]
+        assert len({n["spec"]["podCIDR"] for n in nodes}) == 3
+
+    play(tmp_path, scenario)
+
+
+def test_a_namespace_is_furnished_and_emptied(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        await at.client.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}})
+        await at.until_async(lambda: _there(at.client.get(SERVICE_ACCOUNT, "default", "x")))
+        kept = {"name": "kept", "namespace": "x", "finalizers": ["example.com/hold"]}
+        await at.client.create(CONFIG_MAP, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": kept})
+        await at.client.create(DEPLOYMENT, deployment(2, "x"))
+        await at.until(lambda: len(at.ready_pods()) == 2)
+        await at.client.delete(NAMESPACE, "x")
+        await at.until(lambda: not at.pods.items())
+
+        async def told() -> bool:
+            conditions = (await at.client.get(NAMESPACE, "x"))["status"].get("conditions") or ()
+            return any("example.com/hold in 1 resource instances" in c["message"] for c in conditions)
+
+        await at.until_async(told)
+        await at.client.patch(CONFIG_MAP, "kept", {"metadata": {"finalizers": None}}, "x")
+        await at.until_async(lambda: _absent(at.client.get(NAMESPACE, "x")))
+
+    play(tmp_path, scenario)
+
+
+def test_a_silent_node_loses_its_traffic_then_a_deleted_one_its_pods(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        await at.client.create(SERVICE, SERVICE_OF_WEB)
+        await at.client.create(DEPLOYMENT, deployment(6))
+        await at.until_async(lambda: _is(ready_addresses(at), 6))
+        at.silent.add("node2")
+        await at.until_async(lambda: _is(ready_addresses(at), 4))
+        taints = (await at.client.get(NODE, "node2"))["spec"]["taints"]
+        assert {(t["key"], t["effect"]) for t in taints} >= {("node.kubernetes.io/unreachable", "NoExecute")}
+        await at.client.delete(NODE, "node2")
+        await at.until_async(lambda: _is(ready_addresses(at), 6))
+        assert {p["spec"]["nodeName"] for p in at.ready_pods()} == {"node1", "node3"}
+
+    play(tmp_path, scenario)
+
+
+def test_waiting_pods_say_why_and_come_in_when_there_is_room(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        await at.client.create(POD, pod("first", "800m"))
+        await at.until(lambda: len(at.ready_pods()) == 1)
+        await at.client.create(POD, pod("second", "800m"))
+        text = (
+            "0/1 nodes are available: 1 Insufficient cpu. "
+            "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
+        )
+
+        async def told() -> bool:
+            waiting = await at.client.get(POD, "second", "default")
+            conditions = (waiting.get("status") or {}).get("conditions") or ()
+            return any(
+                (c["type"], c["status"], c.get("message")) == ("PodScheduled", "False", text) for c in conditions
+            )
+
+        await at.until_async(told)
+        events = (await at.client.list(EVENT, "default"))["items"]
+        assert text in [e["message"] for e in events if e["reason"] == "FailedScheduling"]
+        await at.client.delete(POD, "first", "default")
+        await at.until(lambda: [name(p) for p in at.ready_pods()] == ["second"], within=3)
+
+    play(tmp_path, scenario, nodes=1, cpu="1")
+
+
+def test_orphans_are_left_and_taken_in_again(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        await at.client.create(DEPLOYMENT, deployment(2))
+        await at.until(lambda: len(at.ready_pods()) == 2)
+        before = {uid(p) for p in at.ready_pods()}
+        await at.client.delete(DEPLOYMENT, "web", "default", propagation="Orphan")
+        await at.until_async(lambda: _absent(at.client.get(DEPLOYMENT, "web", "default")))
+        (left,) = (await at.client.list(REPLICA_SET, "default"))["items"]
+        assert not left["metadata"].get("ownerReferences")
+        made = await at.client.create(DEPLOYMENT, deployment(2))
+
+        async def adopted() -> bool:
+            sets = (await at.client.list(REPLICA_SET, "default"))["items"]
+            return [r["uid"] for s in sets for r in s["metadata"].get("ownerReferences") or ()] == [uid(made)]
+
+        await at.until_async(adopted)
+        await at.client.delete(DEPLOYMENT, "web", "default", propagation="Foreground")
+        await at.until_async(lambda: _absent(at.client.get(DEPLOYMENT, "web", "default")))
+        assert {uid(p) for p in at.pods.items()} <= before
+        await at.until(lambda: not at.pods.items())
+
+    play(tmp_path, scenario)
+
+
+async def _is(value: Awaitable[int], wanted: int) -> bool:
+    return await value == wanted
+
+
+async def _there(call: Awaitable[Obj]) -> bool:
+    return not await _absent(call)
+
+
+async def _absent(call: Awaitable[Obj]) -> bool:
+    try:
+        await call
+    except errors.NotFound:
+        return True
+    return False
