@@ -25,8 +25,6 @@ Decode = Callable[[bytes], Any]
 # How one field of the wire lands in the dict: (dict, value off the wire) -> None.
 Store = Callable[[dict[str, Any], Any], None]
 
-MAX_DEPTH = 200
-
 
 @cache
 def _stores(name: str) -> Mapping[int, Store]:
@@ -37,10 +35,8 @@ def _stores(name: str) -> Mapping[int, Store]:
     return found
 
 
-def message(name: str, data: bytes, into: dict[str, Any] | None = None, depth: int = 0) -> dict[str, Any]:
+def message(name: str, data: bytes, into: dict[str, Any] | None = None) -> dict[str, Any]:
     """The dict of a message of that name; raises ProtobufError."""
-    if depth > MAX_DEPTH:
-        raise ProtobufError("proto: message nested too deeply")
     result = {} if into is None else into
     stores = _stores(name)
     at, end = 0, len(data)

@@ -34,7 +34,10 @@ def decode(body: bytes, api_version: str = "", kind: str = "") -> dict[str, Any]
     if message is None:
         raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}"')
     result: dict[str, Any] = {"apiVersion": api_version, "kind": kind}
-    return decoding.message(message, _bytes(parts.get(2)), result)
+    try:
+        return decoding.message(message, _bytes(parts.get(2)), result)
+    except RecursionError:
+        raise ProtobufError("proto: message nested too deeply") from None
 
 
 def _bytes(value: Any) -> bytes:

@@ -121,13 +121,7 @@ def read_int_or_string(data: bytes) -> int | str:
 def write_int_or_string(value: Any) -> bytes:
     is_text = isinstance(value, str)
     number = b"\x00" if is_text else write_signed(int(value or 0))
-    return (
-        b"\x08"
-        + (b"\x01" if is_text else b"\x00")
-        + b"\x10"
-        + number
-        + _string_field(3, value if is_text else "")
-    )
+    return b"\x08" + (b"\x01" if is_text else b"\x00") + b"\x10" + number + _string_field(3, value if is_text else "")
 
 
 def read_json(data: bytes) -> Any:

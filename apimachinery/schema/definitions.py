@@ -94,9 +94,7 @@ def _names(definitions: Mapping[str, Mapping[str, Any]]) -> list[tuple[tuple[str
 def _file(version: str) -> Path:
     spec = importlib.util.find_spec(DISTRIBUTION)
     if spec is None or not spec.submodule_search_locations:
-        raise SchemaMissing(
-            "the kubernetes-validate distribution is not installed; install the project's requirements"
-        )
+        raise SchemaMissing("the kubernetes-validate distribution is not installed; install the project's requirements")
     root = Path(spec.submodule_search_locations[0]) / "kubernetes-json-schema"
     # Both flavours hold the same types; the strict one says of every struct that it is closed.
     found = sorted(root.glob(f"{version}.*-local-strict/_definitions.json"))

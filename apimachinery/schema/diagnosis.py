@@ -61,9 +61,13 @@ class Findings:
         return tuple(f'unknown field "{path}"' for path in self.unknown)
 
 
-def diagnose(node: Node, obj: Any) -> Findings:
-    """Findings about an object that the quick pass stumbled over; changes it in place likewise."""
-    visit = _Visit()
+def diagnose(node: Node, obj: Any, converting: bool = False) -> Findings:
+    """Findings about an object that the quick pass stumbled over; changes it in place likewise.
+
+    `converting` says that the object is no body but the result of a merge: upstream then takes whole floats for
+    integers, and has other words for the first wrong type, where it stops.
+    """
+    visit = _Conversion() if converting else _Visit()
     try:
         visit.value(node, obj, "", "", "")
     except scalars.DecodeError as error:
@@ -145,3 +149,28 @@ class _Visit:
 def _in_range(shape: str, value: Any) -> bool:
     limit = RANGES.get(shape)
     return limit is None or -limit <= value < limit
+
+
+class _Conversion(_Visit):
+    """Upstream's reading of untyped values into typed ones, after a merge."""
+
+    def value(self, node: Node, value: Any, struct: str, fields: str, path: str) -> Any:
+        if isinstance(value, float) and node.shape in RANGES and value.is_integer():
+            value = int(value)
+        return super().value(node, value, struct, fields, path)
+
+    def _mistyped(self, node: Node, value: Any, struct: str, fields: str) -> None:
+        kind = GO_KINDS.get(type(value), "")
+        if node.shape == "struct":
+            raise scalars.DecodeError(f"cannot restore struct from: {kind}")
+        if node.shape in ("map", "list"):
+            restored = "map" if node.shape == "map" else "slice"
+            raise scalars.DecodeError(f"cannot restore {restored} from {kind}")
+        number = type(value) in (int, float)
+        if number and node.shape in CONVERTIBLE and not (node.shape == "string" and kind == "float64"):
+            raise scalars.DecodeError(f"cannot convert {kind} to {node.go_type}")
+        raise scalars.DecodeError(f"unrecognized type: {node.go_type}")
+
+
+GO_KINDS = {dict: "map", list: "slice", str: "string", int: "int64", float: "float64", bool: "bool"}
+CONVERTIBLE = ("string", "int32", "int64", "number")

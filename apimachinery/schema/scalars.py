@@ -119,9 +119,7 @@ def _parse_time(value: Any, layout: str) -> datetime.datetime | None:
         if not low <= number <= high:
             raise DecodeError(f'parsing time "{value}": {name} out of range')
     try:
-        when = datetime.datetime(
-            max(year, 1), month, day, hour, minute, second, micros, datetime.timezone.utc
-        )
+        when = datetime.datetime(max(year, 1), month, day, hour, minute, second, micros, datetime.timezone.utc)
     except ValueError:
         raise DecodeError(f'parsing time "{value}": day out of range') from None
     zone = match[8]

@@ -30,6 +30,7 @@ class Surprise(Exception):
 
 
 FINE = Findings()
+TOO_DEEP = "exceeded max depth"
 
 
 class Walker:
@@ -39,20 +40,30 @@ class Walker:
         self.node = node
         self._walk = _Compiler().rule(node)
 
-    def check(self, obj: Any) -> Findings:
+    def check(self, obj: Any, merged: bool = False) -> Findings:
         """Check an object against its type, changing it in place to what the API would hold.
 
-        Unknown fields and nulls are removed, quantities, times and base64 rewritten canonically. With an
-        error in the findings the object is left half changed and must not be used.
+        Unknown fields, nulls and zero values that mean nothing are removed, values that are always written are
+        filled in, quantities, times and base64 rewritten canonically. With an error in the findings the object is
+        left half changed and must not be used. `merged` says that the object came out of a strategic merge or an
+        apply, which upstream reads a little more leniently and with other error texts.
         """
         try:
             self._walk(obj)
         except (Surprise, scalars.DecodeError):
-            findings = diagnose(self.node, obj)
+            return self._diagnosed(obj, merged)
+        except RecursionError:
+            return Findings(TOO_DEEP)
+        return FINE
+
+    def _diagnosed(self, obj: Any, merged: bool) -> Findings:
+        try:
+            findings = diagnose(self.node, obj, merged)
             if not findings.error:
                 self._walk(obj)
             return findings
-        return FINE
+        except RecursionError:
+            return Findings(TOO_DEEP)
 
 
 def _integer(low: int, high: int) -> Rule:

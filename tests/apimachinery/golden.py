@@ -10,7 +10,7 @@ import pytest
 
 HERE = Path(__file__).resolve()
 PLACES = [parent / "shared" / "golden" / "api" for parent in HERE.parents]
-PLACES.insert(0, Path(os.environ.get("WHERRY_GOLDEN", HERE / "none")))
+PLACES.insert(0, Path(os.environ.get("WHERRY_GOLDEN", HERE / "none")) / "api")
 FOLDER = next((place for place in PLACES if place.is_dir()), None)
 
 MASKS = ("$TIME", "$UID", "$RV", "$NS", "$GEN", "$IP", "$PORT")
@@ -37,11 +37,7 @@ def differences(ours: Any, theirs: Any, path: str = "") -> list[str]:
             found += differences(ours.get(key), theirs.get(key), f"{path}.{key}")
         return found
     if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
-        return [
-            d
-            for i, pair in enumerate(zip(ours, theirs, strict=True))
-            for d in differences(*pair, f"{path}[{i}]")
-        ]
+        return [d for i, pair in enumerate(zip(ours, theirs, strict=True)) for d in differences(*pair, f"{path}[{i}]")]
     if ours is None and theirs == {}:
         # The recording left out the one label that was in the map.
         return []

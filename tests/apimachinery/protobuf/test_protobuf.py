@@ -1,6 +1,8 @@
 # ruff: noqa: E501 - tables of cases read best one to a line
 import base64
 import contextlib
+import inspect
+import sys
 from typing import Any
 
 import pytest
@@ -56,9 +58,7 @@ def test_known_bytes() -> None:
     data = b"\x12\x06\x0a\x01a\x12\x011" + b"\x12\x06\x0a\x01b\x12\x012"
     raw = b"\x0a" + bytes([len(meta)]) + meta + data
     named = b"\x0a\x02v1\x12\x09ConfigMap"
-    expected = (
-        b"k8s\x00\x0a" + bytes([len(named)]) + named + b"\x12" + bytes([len(raw)]) + raw + b"\x1a\x00\x22\x00"
-    )
+    expected = b"k8s\x00\x0a" + bytes([len(named)]) + named + b"\x12" + bytes([len(raw)]) + raw + b"\x1a\x00\x22\x00"
     assert protobuf.encode(obj) == expected
 
 
@@ -115,6 +115,22 @@ def test_refused(body: bytes, message: str) -> None:
     with pytest.raises(protobuf.ProtobufError) as raised:
         protobuf.decode(body)
     assert str(raised.value) == message
+
+
+def test_bottomless_messages_are_refused() -> None:
+    schema: Any = {}
+    for _ in range(150):
+        schema = {"not": schema}
+    spec = {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": schema}}]}
+    body = protobuf.encode({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "spec": spec})
+    limit = sys.getrecursionlimit()
+    assert protobuf.decode(body)["spec"] == spec
+    sys.setrecursionlimit(len(inspect.stack(0)) + 120)
+    try:
+        with pytest.raises(protobuf.ProtobufError, match="nested too deeply"):
+            protobuf.decode(body)
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @given(st.binary(max_size=60))

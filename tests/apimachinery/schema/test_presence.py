@@ -70,11 +70,7 @@ def test_recorded_objects_are_already_as_the_check_leaves_them(pattern: str) -> 
     for case in golden.cases(pattern):
         for step in case["steps"]:
             answer = step.get("answer")
-            if (
-                not isinstance(answer, dict)
-                or step["status"] >= 300
-                or answer.get("kind", "").endswith("List")
-            ):
+            if not isinstance(answer, dict) or step["status"] >= 300 or answer.get("kind", "").endswith("List"):
                 continue
             walker = Schema.load().walker(answer.get("apiVersion", ""), answer.get("kind", ""))
             if walker is None:

@@ -124,6 +124,34 @@ def test_the_first_wrong_type_is_told_and_a_bad_spelling_wins() -> None:
     assert walker("v1", "Pod").check(obj).error.startswith("parsing time")
 
 
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [
+        ({"replicas": "x"}, "unrecognized type: int32"),
+        ("x", "cannot restore struct from: string"),
+        ([], "cannot restore struct from: slice"),
+        ({"replicas": 1.5}, "cannot convert float64 to int32"),
+        ({"template": {"spec": {"containers": [{"name": 5}]}}}, "cannot convert int64 to string"),
+        ({"template": {"spec": {"containers": "a"}}}, "cannot restore slice from string"),
+        ({"replicas": 3.0}, ""),
+    ],
+)
+def test_wrong_types_after_a_merge(spec: Any, error: str) -> None:
+    obj = {"spec": spec}
+    assert walker("apps/v1", "Deployment").check(obj, merged=True).error == error
+    if not error:
+        assert obj["spec"]["replicas"] == 3 and type(obj["spec"]["replicas"]) is int
+
+
+def test_bottomless_objects_are_refused() -> None:
+    inner: dict[str, Any] = {}
+    for _ in range(3000):
+        inner = {"not": inner}
+    crd = {"spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": inner}}]}}
+    found = walker("apiextensions.k8s.io/v1", "CustomResourceDefinition").check(crd)
+    assert found.error == "exceeded max depth"
+
+
 def test_recursive_types() -> None:
     inner: dict[str, Any] = {"type": "object", "properties": {"a": {"type": 5}}}
     crd = {"spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": inner}}]}}
