@@ -43,8 +43,8 @@ from controlplane.apiserver.formats.negotiate import negotiate
 from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.operations import GIT_VERSION
 from controlplane.apiserver.patching import Patches
-from controlplane.apiserver.request import Decision, Handler, Obj, Request, User
-from controlplane.apiserver.seam import AdmissionStep, Edge, Format, Parts, Routes
+from controlplane.apiserver.request import Decision, Handler, Obj, User
+from controlplane.apiserver.seam import AdmissionStep, Edge, Parts, Routes
 from controlplane.apiserver.streams import backend
 from controlplane.apiserver.streams import routes as streams
 from controlplane.apiserver.streams.pods import PodStreams
@@ -150,14 +150,6 @@ def issuer_routes(settings: Settings, public: tuple[keys.PublicKey, ...]) -> dic
     }
 
 
-def _no_protobuf() -> Format | None:
-    return None
-
-
-def _negotiate(request: Request) -> Format | None:
-    return negotiate(request, _no_protobuf)
-
-
 def _static_tokens(path: Path | None) -> dict[str, User]:
     return token_file.load(path) if path else {}
 
@@ -184,7 +176,7 @@ def assemble(parts: Parts) -> Edge:
     return Edge(
         authenticate=authenticate,
         authorize=authorize,
-        negotiate=_negotiate,
+        negotiate=negotiate,
         validating=admission_of(settings, registry, policy, authorize),
         routes=routes,
     )

@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from apimachinery import protobuf
+from apimachinery.errors import NotAcceptable
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, dumps
 from controlplane.apiserver.tables import render
 
 JSON = "application/json"
 YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 Clock = Callable[[], datetime]
 
 
@@ -87,3 +90,41 @@ class YamlFormat:
 
     def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
         return b"---\n" + _frame(type, obj)
+
+
+@dataclass(frozen=True)
+class ProtobufFormat:
+    """`application/vnd.kubernetes.protobuf`: objects in the envelope, watch events as length-prefixed WatchEvents."""
+
+    content_type: str = PROTOBUF
+    stream_type: str = f"{PROTOBUF};stream=watch"
+    key: str = "protobuf"
+
+    def one(self, kind: Kind | None, obj: Obj) -> bytes:
+        return _message(obj)
+
+    def many(self, kind: Kind, items: Sequence[Obj], metadata: Obj) -> bytes:
+        listed = {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata, "items": list(items)}
+        return _message(listed)
+
+    def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
+        # WatchEvent { string type = 1; RawExtension object = 2; }, RawExtension { bytes raw = 1; }
+        raw = _delimited(0x0A, _message(obj))
+        body = _delimited(0x0A, type.encode()) + _delimited(0x12, raw)
+        return len(body).to_bytes(4, "big") + body
+
+
+def _message(obj: Obj) -> bytes:
+    try:
+        return protobuf.encode(obj)
+    except protobuf.ProtobufError as error:
+        raise NotAcceptable(str(error)) from error
+
+
+def _delimited(tag: int, data: bytes) -> bytes:
+    size, length = bytearray(), len(data)
+    while length > 0x7F:
+        size.append(length & 0x7F | 0x80)
+        length >>= 7
+    size.append(length)
+    return bytes((tag,)) + bytes(size) + data

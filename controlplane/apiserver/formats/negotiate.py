@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from apimachinery.errors import NotAcceptable
 from controlplane.apiserver.formats import accept
-from controlplane.apiserver.formats.encodings import JSON, YAML, MetadataFormat, TableFormat, YamlFormat
+from controlplane.apiserver.formats.encodings import (
+    JSON,
+    PROTOBUF,
+    YAML,
+    MetadataFormat,
+    ProtobufFormat,
+    TableFormat,
+    YamlFormat,
+)
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.seam import Format
 
-PROTOBUF = "application/vnd.kubernetes.protobuf"
 SERVED = (JSON, YAML, PROTOBUF)
 STREAMED = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 TABLE_VERSIONS = ("v1", "v1beta1")
@@ -18,7 +25,7 @@ SHAPES = ("PartialObjectMetadata", "PartialObjectMetadataList")
 INCLUDES = ("None", "Metadata", "Object")
 
 
-def negotiate(request: Request, protobuf: Callable[[], Format | None]) -> Format | None:
+def negotiate(request: Request) -> Format | None:
     """The format of the answer; None for plain JSON. Raises NotAcceptable as upstream words it.
 
     A client that takes JSON at all gets JSON before protobuf, whatever it prefers: stored bytes cost nothing
@@ -43,7 +50,7 @@ def negotiate(request: Request, protobuf: Callable[[], Format | None]) -> Format
         elif media == YAML and request.verb != "watch":
             return YamlFormat()
         elif media == PROTOBUF and spare is None:
-            spare = protobuf()
+            spare = ProtobufFormat()
     if spare is not None:
         return spare
     raise NotAcceptable(f"only the following media types are accepted: {', '.join(SERVED)}")

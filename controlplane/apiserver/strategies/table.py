@@ -22,6 +22,7 @@ from controlplane.apiserver.strategies.services import ServicePools
 from controlplane.apiserver.validation import core as valid_core
 from controlplane.apiserver.validation import jobs as valid_jobs
 from controlplane.apiserver.validation import pods as valid_pods
+from controlplane.apiserver.validation import rbac as valid_rbac
 from controlplane.apiserver.validation import services as valid_services
 from controlplane.apiserver.validation import workloads as valid_workloads
 
@@ -184,6 +185,16 @@ _OWN: Mapping[str, dict[str, Any]] = {
         "prepare_create": workloads.job_created,
         "default_orphan": True,
         **_again(valid_jobs.job),
+    },
+    "roles.rbac.authorization.k8s.io": _again(valid_rbac.role),
+    "clusterroles.rbac.authorization.k8s.io": _again(valid_rbac.cluster_role),
+    "rolebindings.rbac.authorization.k8s.io": {
+        "validate": valid_rbac.role_binding,
+        "validate_update": _both(valid_rbac.role_binding, valid_rbac.same_role),
+    },
+    "clusterrolebindings.rbac.authorization.k8s.io": {
+        "validate": valid_rbac.cluster_role_binding,
+        "validate_update": _both(valid_rbac.cluster_role_binding, valid_rbac.same_role),
     },
     "cronjobs.batch": {"check_name": valid_jobs.cron_job_name, **_again(valid_jobs.cron_job)},
 }
