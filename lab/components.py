@@ -94,9 +94,13 @@ def _controllers(spec: Spec, paths: Paths) -> Component:
 
 
 def hostnet(spec: Spec, paths: Paths) -> Component:
-    """Services and pod routes for the host itself, so that VIPs and pods answer there too."""
+    """Services and pod routes for the host itself, so that VIPs and pods answer there too.
+
+    Always nftables, and in a table of the lab's own: iptables chains have fixed names, and two labs share a host.
+    """
+    proxy_settings = _proxy_settings(spec, paths, "", spec.gateway)
     settings = {
-        "proxy": _proxy_settings(spec, paths, "", spec.gateway),
+        "proxy": {**proxy_settings, "mode": "nftables", "nft_table": names.proxy_table(spec.name)},
         "network": _network_settings(spec, paths, ""),
     }
     return _python(paths, "hostnet", "lab.hostnet", settings)

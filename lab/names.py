@@ -34,6 +34,11 @@ def table(lab: str) -> str:
     return f"wherry-{lab}"
 
 
+def proxy_table(lab: str) -> str:
+    """The table of the netproxy that serves the host itself."""
+    return f"wherry-{lab}-proxy"
+
+
 def context(lab: str) -> str:
     """The kubeconfig context: ``wherry`` for the usual lab, ``wherry-NAME`` for others."""
     return "wherry" if lab == DEFAULT_LAB else f"wherry-{lab}"
