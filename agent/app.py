@@ -5,7 +5,6 @@ Standalone (no kubeconfig) it runs static pods only; everything else is the same
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import socket
@@ -27,6 +26,7 @@ from agent.runtime.kill import Killer
 from agent.runtime.network import PodNetwork
 from agent.runtime.pods import Pods
 from agent.runtime.reporter import Reporter
+from agent.runtime.slots import Slots
 from agent.runtime.view import View
 from agent.runtime.worker import WorkerParts
 from agent.seams import PodSource
@@ -108,7 +108,7 @@ class Agent:
             reporter=self.reporter,
             killer=Killer(self.runtime, self.cache, self.reporter),
             hardware=hardware(),
-            starts=asyncio.Semaphore(settings.parallel_starts),
+            starts=Slots(settings.parallel_starts or 2 * (os.cpu_count() or 1)),
             backoff=Backoff(ceiling=settings.max_container_backoff_seconds),
         )
         return WorkerParts(

@@ -78,8 +78,8 @@ class AgentSettings:
     """Full runtime relist while events flow; without an event stream it is 1 s, as upstream's."""
     resync_seconds: float = 60.0
     """Every pod is looked at again at least this often."""
-    parallel_starts: int = 8
-    """Pods whose sandbox and containers are started at the same time (runc start is CPU bound)."""
+    parallel_starts: int = 0
+    """Sandboxes and containers being started at the same time; 0: two per CPU, as starting is CPU bound."""
     parallel_pulls: int = 4
     """Images pulled at the same time."""
     image_pull_progress_seconds: float = 60.0

@@ -11,10 +11,9 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from agent import podspec
 from agent.cri.client import CriClient
@@ -28,23 +27,19 @@ from agent.runtime.cache import RuntimeCache
 from agent.runtime.container_config import container_config, container_hash, mount_message
 from agent.runtime.hooks import HookError, run_hook
 from agent.runtime.images import Images, StartError
+from agent.runtime.interrupt import check, unless
 from agent.runtime.kill import Killer
 from agent.runtime.network import PodNetwork
 from agent.runtime.plan import PodActions
 from agent.runtime.reporter import Reporter
 from agent.runtime.sandbox_config import ContainerFacts, sandbox_config
 from agent.runtime.security import root_refusal
+from agent.runtime.slots import Slots, Step
 from agent.seams import ConfigError, EnvBuilder, Mount, VolumeError, VolumeHost
 from agent.settings import AgentSettings
 from agent.status.containers import Waiting
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-
-class Interrupted(Exception):
-    """The pod is to be terminated: stop starting things."""
 
 
 class SandboxError(Exception):
@@ -88,7 +83,7 @@ class Parts:
     reporter: Reporter
     killer: Killer
     hardware: Hardware
-    starts: asyncio.Semaphore
+    starts: Slots
     backoff: Backoff
 
 
@@ -112,14 +107,14 @@ class Applier:
             run = next((c for c in record.containers if c.id == kill.container_id), None)
             if run is not None:
                 await self._parts.killer.container(pod, run, kill.message, probe=kill.probe)
-        _check(stop)
+        check(stop)
         config = sandbox_config(pod, self._parts.network.facts(pod, cgroup, actions.attempt))
         sandbox_id = actions.sandbox_id
         if actions.create_sandbox:
             sandbox_id = await self._create_sandbox(pod, config)
         wanted = {c["name"]: c for c in podspec.all_containers(pod)}
         for name in (*actions.ephemeral, *actions.init, *actions.containers):
-            _check(stop)
+            check(stop)
             try:
                 await self._start(pod, wanted[name], sandbox_id, config, stop)
                 outcome.started.append(name)
@@ -134,7 +129,7 @@ class Applier:
         directory = Path(config.log_directory)
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         try:
-            async with parts.starts:
+            async with parts.starts.hold(Step.SANDBOX):
                 sandbox_id = await parts.runtime.run_sandbox(config)
             await parts.cache.refresh_sandbox(sandbox_id)
         except CriError as error:
@@ -149,11 +144,11 @@ class Applier:
         parts = self._parts
         record = parts.cache.record(podspec.uid(pod))
         self._respect_backoff(pod, container, record.newest(container["name"]))
-        image = await _unless(stop, parts.images.ensure(pod, container, config))
+        image = await unless(stop, parts.images.ensure(pod, container, config))
         container_id = await self._create(pod, container, record, sandbox_id, config, image, stop)
         parts.reporter.container(pod, container, "Normal", "Created", "Container created")
         try:
-            async with parts.starts:
+            async with parts.starts.hold(Step.START):
                 await parts.runtime.start_container(container_id)
         except CriError as error:
             await self._refresh(container_id, sandbox_id)
@@ -206,7 +201,7 @@ class Applier:
         last = record.newest(container["name"])
         attempt = last.attempt + 1 if last is not None else 0
         try:
-            facts = await _unless(stop, self._facts(pod, container, image, attempt))
+            facts = await unless(stop, self._facts(pod, container, image, attempt))
         except (ConfigError, VolumeError) as error:
             parts.reporter.container(pod, container, "Warning", "Failed", f"Error: {error}")
             raise StartError("CreateContainerConfigError", str(error)) from error
@@ -216,7 +211,7 @@ class Applier:
         (Path(config.log_directory) / container["name"]).mkdir(mode=0o755, parents=True, exist_ok=True)
         message = container_config(pod, container, facts)
         try:
-            async with parts.starts:
+            async with parts.starts.hold(Step.CREATE):
                 return await parts.runtime.create_container(sandbox_id, message, config)
         except CriError as error:
             parts.reporter.container(pod, container, "Warning", "Failed", f"Error: {error.message}")
@@ -268,7 +263,7 @@ class Applier:
         sandbox = record.ready_sandbox
         address = sandbox.ips[0] if sandbox and sandbox.ips else "127.0.0.1"
         try:
-            await _unless(stop, run_hook(parts.runtime, pod, container, handler, container_id, address))
+            await unless(stop, run_hook(parts.runtime, pod, container, handler, container_id, address))
         except HookError as error:
             parts.reporter.container(pod, container, "Warning", "FailedPostStartHook", "PostStartHook failed")
             run = record.newest(container["name"])
@@ -286,26 +281,3 @@ def _duration(seconds: float) -> str:
     """10s, 1m20s, 5m0s: as Go prints it."""
     whole = int(seconds)
     return f"{whole // 60}m{whole % 60}s" if whole >= 60 else f"{whole}s"
-
-
-def _check(stop: asyncio.Event) -> None:
-    if stop.is_set():
-        raise Interrupted
-
-
-async def _unless(stop: asyncio.Event, work: Awaitable[T]) -> T:
-    """The result of ``work``, or Interrupted as soon as the pod is to be terminated."""
-    task = asyncio.ensure_future(work)
-    waiter = asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise Interrupted
-    finally:
-        waiter.cancel()
-        if not task.done():
-            task.cancel()
-
-
-__all__ = ["Applier", "Hardware", "Interrupted", "Outcome", "Parts", "SandboxError"]

@@ -86,6 +86,10 @@ class RuntimeCache:
             self._put_sandbox(await self._runtime.sandbox(sandbox_id))
         except CriNotFound:
             self.drop(sandbox_id)
+        except CriError:
+            # Whoever asked may just have made it: it must not stay unknown until the next slow relist.
+            self._relist_now.set()
+            raise
 
     async def refresh_container(self, container_id: str, sandbox_id: str = "") -> None:
         """``sandbox_id`` is needed the first time: the runtime's status does not name it."""
@@ -94,6 +98,9 @@ class RuntimeCache:
         except CriNotFound:
             self.drop(container_id)
             return
+        except CriError:
+            self._relist_now.set()
+            raise
         known = self._containers.get(container_id)
         self._put_container(replace(status, sandbox_id=sandbox_id or (known.sandbox_id if known else "")))
 

@@ -76,6 +76,7 @@ class Images:
         self._credentials = credentials
         self._slots = asyncio.Semaphore(parallel)
         self._backoff = backoff or Backoff()
+        self._errors: dict[str, str] = {}
 
     async def ensure(self, pod: Obj, container: Obj, sandbox_config: Any) -> Image:
         """The container's image, pulled where the policy says so. Raises StartError."""
@@ -109,7 +110,7 @@ class Images:
         if retry_at := self._backoff.waiting(key, time.time()):
             text = f'Back-off pulling image "{name}"'
             self._reporter.container(pod, container, "Normal", "BackOff", text)
-            raise StartError("ImagePullBackOff", text, retry_at)
+            raise StartError("ImagePullBackOff", f"{text}: {self._errors.get(key, 'ErrImagePull')}", retry_at)
         self._reporter.container(pod, container, "Normal", "Pulling", f'Pulling image "{name}"')
         queued = time.monotonic()
         async with self._slots:
@@ -129,6 +130,7 @@ class Images:
         )
         self._reporter.container(pod, container, "Normal", "Pulled", text)
         self._backoff.forget(key)
+        self._errors.pop(key, None)
         return found
 
     def _failed(self, pod: Obj, container: Obj, key: str, error: CriError) -> StartError:
@@ -136,6 +138,7 @@ class Images:
         self._reporter.container(pod, container, "Warning", "Failed", text)
         now = time.time()
         self._backoff.bump(key, now)
+        self._errors[key] = f"ErrImagePull: {error}"
         return StartError("ErrImagePull", str(error), self._backoff.waiting(key, now))
 
     async def _pull_with_credentials(self, pod: Obj, image: str, sandbox_config: Any) -> None:
@@ -154,6 +157,8 @@ class Images:
     def forget(self, uid: str) -> None:
         """The pod is gone."""
         self._backoff.forget(f"{uid}_")
+        for key in [k for k in self._errors if k.startswith(f"{uid}_")]:
+            del self._errors[key]
 
 
 def _seconds(value: float) -> str:

@@ -30,6 +30,7 @@ class Pods:
         self._cache: RuntimeCache | None = None
         self._workers: dict[str, PodWorker] = {}
         self._sources: dict[str, str] = {}
+        self._again: dict[str, Obj] = {}
         self._unsynced = set(sources)
         self._mirrors = mirrors
         self._open = asyncio.Event()
@@ -49,8 +50,12 @@ class Pods:
         worker = self._workers.get(uid)
         if worker is None:
             self._start(pod)
-        elif not worker.removed:
+        elif worker.removed:
+            # A static pod put back unchanged has the same uid: it starts anew once its end is complete.
+            self._again[uid] = pod
+        else:
             worker.update(pod)
+            self._shared_parts().statuses.observe(pod)
         if self._mirrors is not None and source != "api":
             self._mirrors.want(pod)
 
@@ -58,6 +63,7 @@ class Pods:
         if self._sources.get(uid) not in (source, None):
             return
         self._sources.pop(uid, None)
+        self._again.pop(uid, None)
         worker = self._workers.get(uid)
         if worker is not None:
             if self._mirrors is not None and source != "api":
@@ -87,11 +93,14 @@ class Pods:
                 worker.start()
 
     def _start(self, pod: Obj, *, removed: bool = False) -> None:
-        assert self._shared is not None
-        worker = PodWorker(self._shared, pod, removed=removed)
+        worker = PodWorker(self._shared_parts(), pod, removed=removed)
         self._workers[podspec.uid(pod)] = worker
         if self._open.is_set():
             worker.start()
+
+    def _shared_parts(self) -> WorkerParts:
+        assert self._shared is not None, "connect() comes first"
+        return self._shared
 
     def wake(self, uid: str) -> None:
         """Something about the pod changed: its containers, a probe's verdict, an object it refers to."""
@@ -104,6 +113,8 @@ class Pods:
         self._workers.pop(uid, None)
         if self._shared is not None:
             self._shared.statuses.forget(uid)
+        if (again := self._again.pop(uid, None)) is not None:
+            self._start(again)
 
     def worker(self, uid: str) -> PodWorker | None:
         return self._workers.get(uid)

@@ -23,13 +23,15 @@ from agent.podspec import Obj
 from agent.probes.registry import Probes
 from agent.runtime import pod_paths
 from agent.runtime.admission import refuse
-from agent.runtime.applier import Applier, Interrupted, Parts, SandboxError
+from agent.runtime.applier import Applier, Parts, SandboxError
 from agent.runtime.cgroups import Cgroups
+from agent.runtime.interrupt import Interrupted, unless
 from agent.runtime.lifecycle import Stage, move
 from agent.runtime.messages import termination_message
 from agent.runtime.network import NamesError
 from agent.runtime.planner import plan_pod
 from agent.seams import VolumeError
+from agent.status.conditions import with_foreign_conditions
 from agent.status.containers import ContainerFacts, Waiting
 from agent.status.phase import TERMINAL
 from agent.status.pod_status import StatusFacts, Verdict, pod_status
@@ -39,6 +41,7 @@ from apimachinery.timestamps import format_time, now, parse_time
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_SHOW_BACKOFF_SECONDS = 3.0
 _DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 
 
@@ -71,10 +74,10 @@ class PodWorker:
         self._messages: dict[str, str] = {}
         self._retry_at = 0.0
         self._failures = 0
-        self._grace_override: int | None = None
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         self._killing: asyncio.Task[None] | None = None
+        self._hurried = False
         self._wake.set()
         self._cleaned = False
         self._released = False
@@ -92,12 +95,14 @@ class PodWorker:
         """A newer specification, or the wish to delete it."""
         before = self.pod["metadata"].get("deletionGracePeriodSeconds")
         self.pod = pod
+        self.status = with_foreign_conditions(self.status, pod.get("status") or {})
         if podspec.deleting(pod):
             self._stop.set()
             after = pod["metadata"].get("deletionGracePeriodSeconds")
             shorter = before is not None and after is not None and after < before
             if shorter and self._killing is not None:
                 # Asked again with less patience: the stop under way is abandoned for a quicker one.
+                self._hurried = True
                 self._killing.cancel()
         self._wake.set()
 
@@ -218,6 +223,9 @@ class PodWorker:
             self._waiting.pop(name, None)
         if outcome.waiting:
             self._retry_at = outcome.retry_at or time.time() + _RETRY_SECONDS[-1]
+            if any(why.reason == "ErrImagePull" for why in outcome.waiting.values()):
+                # What is shown then goes over to the back-off.
+                self._retry_at = min(self._retry_at, time.time() + _SHOW_BACKOFF_SECONDS)
         record = parts.cache.record(self.uid)
         self._observe(record)
         self._report(record)
@@ -246,23 +254,10 @@ class PodWorker:
         for folder in (directory, directory / "volumes", directory / "plugins", directory / "containers"):
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         try:
-            await self._unless_stopped(parts.volumes.prepare(self.pod))
+            await unless(self._stop, parts.volumes.prepare(self.pod))
         except VolumeError as error:
             parts.reporter.pod(self.pod, "Warning", "FailedMount", str(error))
             raise
-
-    async def _unless_stopped(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
-        waiter = asyncio.ensure_future(self._stop.wait())
-        try:
-            await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise Interrupted
-            task.result()
-        finally:
-            waiter.cancel()
-            if not task.done():
-                task.cancel()
 
     def _observe(self, record: PodRecord) -> None:
         """Probes follow the containers; messages of ended ones are read once."""
@@ -306,7 +301,8 @@ class PodWorker:
 
     async def _collect(self, record: PodRecord) -> None:
         """Remove runs older than the last two of each container, and sandboxes nothing refers to."""
-        parts, seen = self._shared.parts, {}  # type: ignore[var-annotated]
+        parts = self._shared.parts
+        seen: dict[str, int] = {}
         for run in record.containers:
             seen[run.name] = seen.get(run.name, 0) + 1
             if seen[run.name] > 2 and run.state is State.EXITED:
@@ -327,14 +323,14 @@ class PodWorker:
         record = parts.cache.record(self.uid)
         self._observe(record)
         self._report(record)
-        kill = parts.killer.pod(self.pod, record, self._grace_override)
+        kill = parts.killer.pod(self.pod, record)
         self._killing = asyncio.get_running_loop().create_task(kill)
         try:
             await self._killing
         except asyncio.CancelledError:
-            if not self._killing.cancelled():
-                self._killing.cancel()
+            if not self._hurried:
                 raise
+            self._hurried = False
             self._wake.set()
             return
         finally:
@@ -365,7 +361,6 @@ class PodWorker:
             self._released = True
             self._shared.statuses.release(self.pod)
         if self._cleaned or not (podspec.deleting(self.pod) or self.removed):
-            self._cleaned = self._cleaned or False
             return
         await self._clean()
         self._cleaned = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from agent import podspec
 from agent.podspec import Obj
-from agent.status.phase import FAILED, PENDING, SUCCEEDED
+from agent.status.phase import FAILED, SUCCEEDED
 
 OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
@@ -129,4 +129,10 @@ def stamp(conditions: list[Obj], old: list[Obj], now: str) -> list[Obj]:
     return stamped
 
 
-__all__ = ["OWNED", "PENDING", "pod_conditions", "stamp"]
+def with_foreign_conditions(status: Obj, reported: Obj) -> Obj:
+    """``status`` with the conditions that others put on the pod as ``reported`` has them now."""
+    foreign = [c for c in reported.get("conditions") or () if c["type"] not in OWNED]
+    own = [c for c in status.get("conditions") or () if c["type"] in OWNED]
+    if not own and not foreign:
+        return status
+    return {**status, "conditions": own + foreign}

@@ -6,6 +6,8 @@ list is replaced.
 
 from __future__ import annotations
 
+from typing import Any
+
 from agent.podspec import Obj
 from agent.status.conditions import OWNED
 
@@ -17,7 +19,7 @@ def status_patch(written: Obj, wanted: Obj) -> Obj:
     cleared."""
     patch: Obj = {}
     for key, value in wanted.items():
-        if written.get(key) == value:
+        if _said(written.get(key)) == _said(value):
             continue
         if key == "conditions":
             if changed := _conditions(written.get(key) or [], value):
@@ -47,12 +49,22 @@ _CLEARED = (
 )
 
 
+def _said(value: Any) -> Any:
+    """Without nulls and empty objects, which say nothing and may not survive the server."""
+    if isinstance(value, dict):
+        plain = {key: _said(item) for key, item in value.items()}
+        return {key: item for key, item in plain.items() if item is not None and item != {}} or None
+    if isinstance(value, list):
+        return [_said(item) for item in value]
+    return value
+
+
 def _conditions(written: list[Obj], wanted: list[Obj]) -> list[Obj]:
     held = {c["type"]: c for c in written}
     changed = []
     for condition in wanted:
         before = held.get(condition["type"])
-        if condition["type"] not in OWNED or condition == before:
+        if condition["type"] not in OWNED or _said(condition) == _said(before):
             continue
         # A merged condition keeps what the patch does not name.
         stale = {key: None for key in (before or {}) if key not in condition}

@@ -76,7 +76,8 @@ def pod_phase(pod: Obj, statuses: list[Obj], *, terminal: bool) -> str:
     if running and not unknown:
         return RUNNING
     if not running and stopped and not unknown:
-        if terminal:
+        # A static pod may come back under the same name: only its manifest's removal ends it.
+        if terminal and not podspec.is_static(pod):
             return SUCCEEDED if succeeded == stopped else FAILED
         if podspec.restart_policy(pod) == "Always":
             return RUNNING

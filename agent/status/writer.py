@@ -14,18 +14,20 @@ from typing import Protocol
 from agent import podspec
 from agent.podspec import Obj
 from agent.status.diff import status_patch
-from apimachinery import kinds, objects
+from apimachinery import kinds
 from apimachinery.client import Client, PatchType
 from apimachinery.errors import ApiError, Conflict, NotFound, Unreachable
 
 log = logging.getLogger(__name__)
 
 _WRITERS = 8
+_REPEAT_SECONDS = 1.0
 _RETRY_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 
 class StatusSink(Protocol):
     def set(self, pod: Obj, status: Obj) -> None: ...
+    def observe(self, pod: Obj) -> None: ...
     def release(self, pod: Obj) -> None: ...
     def forget(self, uid: str) -> None: ...
 
@@ -37,6 +39,8 @@ class _Entry:
     wanted: Obj
     release: bool = False
     gone: bool = False
+    revision: int = 0
+    """Of the object ``written`` was taken from."""
     failures: int = 0
 
 
@@ -58,9 +62,23 @@ class StatusWriter:
         uid = podspec.uid(pod)
         entry = self._entries.get(uid)
         if entry is None:
-            entry = self._entries[uid] = _Entry(pod, pod.get("status") or {}, status)
+            entry = self._entries[uid] = _Entry(pod, pod.get("status") or {}, status, revision=_revision(pod))
         entry.pod, entry.wanted = pod, status
         self._enqueue(uid)
+
+    def observe(self, pod: Obj) -> None:
+        """The object as the API shows it. Where someone else overwrote what the agent said, it is said again."""
+        entry = self._entries.get(podspec.uid(pod))
+        if entry is None or podspec.is_static(pod):
+            return
+        entry.pod = pod
+        if _revision(pod) >= entry.revision:
+            entry.revision = _revision(pod)
+            entry.written = pod.get("status") or {}
+            if status_patch(entry.written, entry.wanted):
+                # Not at once: two that disagree must not write as fast as they can.
+                loop = asyncio.get_running_loop()
+                loop.call_later(_REPEAT_SECONDS, self._enqueue, podspec.uid(pod))
 
     def release(self, pod: Obj) -> None:
         """Nothing of the pod is left: after its last status the object may go."""
@@ -147,10 +165,10 @@ class StatusWriter:
         try:
             if patch:
                 body = {"metadata": {"uid": target_uid}, "status": patch}
-                await self._client.patch(
+                answer = await self._client.patch(
                     kinds.POD, name, body, namespace, subresource="status", patch_type=PatchType.STRATEGIC
                 )
-                entry.written = objects.copy(wanted)
+                entry.written, entry.revision = answer.get("status") or wanted, _revision(answer)
             if entry.release and not podspec.is_static(entry.pod):
                 await self._client.delete(kinds.POD, name, namespace, grace_period=0, uid=target_uid)
                 entry.gone = True
@@ -158,3 +176,9 @@ class StatusWriter:
             # Gone, or another pod under this name by now: nothing left to report to.
             log.debug("pod %s/%s left the API: %s", namespace, name, error)
             entry.gone = True
+
+
+def _revision(pod: Obj) -> int:
+    """Resource versions of one kind are decimal and ordered (KEP-5504)."""
+    text = str(pod["metadata"].get("resourceVersion", ""))
+    return int(text) if text.isdigit() else 0
