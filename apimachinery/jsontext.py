@@ -17,6 +17,8 @@ __all__ = ["JsonError", "loads", "type_of"]
 END = "unexpected end of JSON input"
 SPACE = re.compile(r"[ \t\r\n]*")
 MAX_DEPTH = 10000
+# orjson writes 254 levels and no more.
+WRITABLE_DEPTH = 200
 LITERALS = {"t": "true", "f": "false", "n": "null"}
 
 
@@ -27,7 +29,7 @@ class JsonError(ValueError):
 def loads(body: bytes) -> Any:
     """The value of a JSON text; raises JsonError."""
     try:
-        return orjson.loads(body)
+        return _bounded(body, orjson.loads(body))
     except orjson.JSONDecodeError:
         pass
     text = body.decode("utf-8", "replace")
@@ -45,6 +47,16 @@ def loads(body: bytes) -> Any:
             return orjson.loads(escaped)
         except orjson.JSONDecodeError as cause:
             raise JsonError(str(cause)) from None
+
+
+def _bounded(body: bytes, value: Any) -> Any:
+    """The value, unless it is nested deeper than it could be written again."""
+    if body.count(b"{") + body.count(b"[") > WRITABLE_DEPTH:
+        try:
+            orjson.dumps(value)
+        except TypeError:
+            raise JsonError("exceeded max depth") from None
+    return value
 
 
 def type_of(value: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from apimachinery.data import fields
@@ -45,6 +46,7 @@ class Presence:
 NOTHING = Presence(frozenset(), ())
 
 
+@cache
 def presence(node: Node) -> Presence:
     """The rules of a struct; types of custom resources have none."""
     message = fields.of_definition(node.type_name)

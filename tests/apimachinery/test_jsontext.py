@@ -44,6 +44,14 @@ def test_forgiven() -> None:
     assert jsontext.loads(b'{"a":"\\ud800x"}') == {"a": "\ufffdx"}
 
 
+def test_depth_is_bounded() -> None:
+    assert jsontext.loads(b"[" * 200 + b"]" * 200)
+    assert len(jsontext.loads(b"[" + b"{}," * 5000 + b"{}]")) == 5001
+    for depth in (300, 2000, 20000):
+        with pytest.raises(jsontext.JsonError, match="exceeded max depth"):
+            jsontext.loads(b"[" * depth + b"]" * depth)
+
+
 def test_types() -> None:
     named = {"null": None, "bool": True, "string": "", "array": [], "object": {}}
     assert {jsontext.type_of(value): value for value in named.values()} == named

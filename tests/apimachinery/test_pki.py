@@ -7,9 +7,7 @@ from cryptography import x509
 from apimachinery import pki
 
 
-def handshake(
-    tmp_path: Path, server: pki.KeyPair, client: pki.KeyPair, ca: pki.KeyPair, hostname: str
-) -> bytes:
+def handshake(tmp_path: Path, server: pki.KeyPair, client: pki.KeyPair, ca: pki.KeyPair, hostname: str) -> bytes:
     for name, data in {"ca": ca.cert_pem, "s.crt": server.cert_pem, "s.key": server.key_pem,
                        "c.crt": client.cert_pem, "c.key": client.key_pem}.items():  # fmt: skip
         (tmp_path / name).write_bytes(data)
@@ -46,9 +44,7 @@ def test_never_outlives_its_authority() -> None:
     ca = pki.new_ca("short", days=3)
     leaf = pki.issue(ca, "x", client=True, days=365)
     assert pki.expires(leaf.cert_pem) == pki.expires(ca.cert_pem)
-    assert pki.expires(ca.cert_pem) - datetime.datetime.now(datetime.timezone.utc) < datetime.timedelta(
-        days=3
-    )
+    assert pki.expires(ca.cert_pem) - datetime.datetime.now(datetime.timezone.utc) < datetime.timedelta(days=3)
     certificate = x509.load_pem_x509_certificate(ca.cert_pem)
     assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
 

@@ -47,9 +47,7 @@ def test_arithmetic_keeps_the_first_format() -> None:
     assert str(quantity.parse("1Gi") + quantity.parse("1Gi")) == "2Gi"
     assert str(quantity.parse("0") + quantity.parse("1Gi")) == "1Gi"
     assert str(quantity.parse("1") - quantity.parse("300m")) == "700m"
-    assert quantity.parse("1000m") == quantity.parse("1") and hash(quantity.parse("1k")) == hash(
-        quantity.parse("1000")
-    )
+    assert quantity.parse("1000m") == quantity.parse("1") and hash(quantity.parse("1k")) == hash(quantity.parse("1000"))
     assert quantity.parse("100m") < quantity.parse("1") <= quantity.parse("1")
 
 

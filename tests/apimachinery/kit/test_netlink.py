@@ -180,30 +180,22 @@ def test_addresses_and_routes_of_both_families(blue: Path) -> None:
         )
         assert {a.interface for a in node.addresses(bridge)} >= {four, six}
         via = Route(ip_network("10.10.0.0/24"), gateway=ip_address("10.9.0.2"), link=bridge, protocol=0x77)
-        via6 = Route(
-            ip_network("fd10::/64"), gateway=ip_address("fd09::2"), link=bridge, protocol=0x77, metric=1024
-        )
+        via6 = Route(ip_network("fd10::/64"), gateway=ip_address("fd09::2"), link=bridge, protocol=0x77, metric=1024)
         none = Route(ip_network("10.0.0.0/8"), kind="unreachable", metric=4000, protocol=0x77)
         node.do(*[routes.add_route(r) for r in (via, via6, none)])
-        assert {r.destination for r in node.routes(protocol=0x77)} == {
-            r.destination for r in (via, via6, none)
-        }
+        assert {r.destination for r in node.routes(protocol=0x77)} == {r.destination for r in (via, via6, none)}
         assert node.route_to(via.destination) == via
         assert node.route_to(via6.destination) == via6
         other = Route(via.destination, gateway=ip_address("10.9.0.3"), link=bridge, protocol=0x77)
         node.do(routes.replace_route(other))
         assert node.route_to(via.destination) == other
-        with pytest.raises(
-            NetlinkError, match=r"add route 10.10.0.0/24 via 10.9.0.2 on link \d+: File exists"
-        ):
+        with pytest.raises(NetlinkError, match=r"add route 10.10.0.0/24 via 10.9.0.2 on link \d+: File exists"):
             node.do(routes.add_route(via))
         node.do(routes.delete_route(other), routes.delete_route(other), routes.delete_route(via6))
         assert node.route_to(via.destination) is None
         assert [r.destination for r in node.routes(protocol=0x77)] == [none.destination]
         node.do(routes.set_neighbour(bridge, ip_address("10.9.0.9"), "0a:00:00:00:00:09"))
-        assert [n.mac for n in node.neighbours() if n.address == ip_address("10.9.0.9")] == [
-            "0a:00:00:00:00:09"
-        ]
+        assert [n.mac for n in node.neighbours() if n.address == ip_address("10.9.0.9")] == ["0a:00:00:00:00:09"]
         node.do(routes.delete_neighbour(bridge, ip_address("10.9.0.9")))
         node.do(routes.delete_address(bridge, four), routes.delete_address(bridge, four))
         assert four not in {a.interface for a in node.addresses(bridge)}

@@ -92,9 +92,7 @@ def test_primitive_lists() -> None:
     gone = {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a/a", "none"]}}
     assert patched(gone)["metadata"]["finalizers"] == ["b/b"]
     assert containers(pod_patch(containers=[{"name": "a", "args": ["z"]}]))[0]["args"] == ["z"]
-    assert containers(pod_patch(containers=[{"name": "a", "$deleteFromPrimitiveList/args": ["x"]}]))[0][
-        "args"
-    ] == ["y"]
+    assert containers(pod_patch(containers=[{"name": "a", "$deleteFromPrimitiveList/args": ["x"]}]))[0]["args"] == ["y"]
 
 
 def test_maps() -> None:
@@ -102,25 +100,23 @@ def test_maps() -> None:
         "k": "v",
         "m": "2",
     }
-    assert patched({"metadata": {"annotations": {"$patch": "replace", "o": "1"}}})["metadata"][
-        "annotations"
-    ] == {"o": "1"}
+    assert patched({"metadata": {"annotations": {"$patch": "replace", "o": "1"}}})["metadata"]["annotations"] == {
+        "o": "1"
+    }
     assert patched({"metadata": {"annotations": {"$patch": "delete"}}})["metadata"]["annotations"] == {}
     assert patched({"metadata": {"labels": {"a": None, "b": "1"}}})["metadata"]["labels"] == {"b": "1"}
     assert patched({"$patch": "delete"}) == {}
 
 
 def test_retain_keys() -> None:
-    assert patched({"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}})["spec"][
-        "strategy"
-    ] == {"type": "Recreate"}
+    assert patched({"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}})["spec"]["strategy"] == {
+        "type": "Recreate"
+    }
     assert patched({"spec": {"strategy": {"$retainKeys": []}}})["spec"]["strategy"] == {}
 
 
 def test_atomic_lists_are_replaced() -> None:
-    assert patched(pod_patch(tolerations=[{"key": "n"}]))["spec"]["template"]["spec"]["tolerations"] == [
-        {"key": "n"}
-    ]
+    assert patched(pod_patch(tolerations=[{"key": "n"}]))["spec"]["template"]["spec"]["tolerations"] == [{"key": "n"}]
 
 
 def test_directives_do_not_stay_in_what_is_new() -> None:
@@ -160,9 +156,7 @@ names_of_items = st.lists(st.sampled_from("abcdez"), unique=True, max_size=5)
 
 
 @given(names_of_items, names_of_items, names_of_items)
-def test_nothing_is_lost_and_nothing_is_touched(
-    live: list[str], changed: list[str], deleted: list[str]
-) -> None:
+def test_nothing_is_lost_and_nothing_is_touched(live: list[str], changed: list[str], deleted: list[str]) -> None:
     obj = {"spec": {"containers": [{"name": name, "image": "old"} for name in live]}}
     items: list[dict[str, Any]] = [{"name": name, "image": "new"} for name in changed]
     items += [{"name": name, "$patch": "delete"} for name in deleted if name not in changed]
