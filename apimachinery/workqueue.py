@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from apimachinery.errors import Conflict
+from apimachinery.errors import Conflict, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,8 @@ K = TypeVar("K")
 # The n-th failure of a key waits BACKOFF_FIRST · 2ⁿ seconds, at most BACKOFF_MAX (upstream's 5 ms … 1,000 s).
 BACKOFF_FIRST = 0.005
 BACKOFF_MAX = 1000.0
+# Seconds between tries while the API server cannot be reached.
+AWAY_PAUSE = 0.5
 
 
 class ShutDown(Exception):
@@ -124,7 +126,12 @@ class WorkQueue(Generic[K]):
                 await work(key)
                 self.forget(key)
             except Exception as error:
-                pause = self.add_rate_limited(key)
+                if isinstance(error, Unreachable):
+                    # No fault of the key's: a server that comes back finds nobody deep in back-off.
+                    pause = AWAY_PAUSE
+                    self.add_after(key, pause)
+                else:
+                    pause = self.add_rate_limited(key)
                 # A lost race is how optimistic writes work; only other failures are news.
                 level = logging.DEBUG if isinstance(error, Conflict) else logging.WARNING
                 log.log(

@@ -9,7 +9,7 @@ import time
 from apimachinery import errors
 from apimachinery.client import PatchType
 from apimachinery.informer import Informer
-from apimachinery.kinds import LEASE, NODE, POD
+from apimachinery.kinds import LEASE, NAMESPACE, NODE, POD
 from apimachinery.objects import Obj, name, namespace, uid
 from apimachinery.timestamps import format_time, now
 from apimachinery.workqueue import WorkQueue
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 BY_NODE = "node"
 LEASES = "kube-node-lease"
+# Seconds without an answer of the API server that are forgiven; less is what every pass takes.
+DEAF_FROM = 0.5
 
 
 class NodeLifecycleController:
@@ -69,21 +71,33 @@ class NodeLifecycleController:
         self._context.recorder.event(involved, "Normal", reason, f"Node {name(node)} {message}")
 
     async def _monitor(self) -> None:
-        settings = self._context.settings
-        looked = time.monotonic()
+        period = self._context.settings.node_monitor_period
+        contact = time.monotonic()
         while True:
-            started = time.monotonic()
-            # While this process stood still it heard nothing; that is no node's fault.
-            lag = started - looked - settings.node_monitor_period
-            for node in self._nodes.items():
-                await self._look(node, started, max(lag, 0.0))
-            looked = time.monotonic()
-            await asyncio.sleep(settings.node_monitor_period)
+            if await self._hears():
+                started = time.monotonic()
+                # While the API server was away, or this process stood still, no node could be heard; that is
+                # not the nodes' fault, and taking it for silence would empty the cluster after every restart.
+                deaf = started - contact - period
+                for node in self._nodes.items():
+                    await self._look(node, started, deaf if deaf > DEAF_FROM else 0.0)
+                contact = time.monotonic()
+            await asyncio.sleep(period)
 
-    async def _look(self, node: Obj, clock: float, lag: float) -> None:
+    async def _hears(self) -> bool:
+        """Whether the API server answers, and so could pass a heartbeat on."""
+        try:
+            await self._context.client.get(NAMESPACE, LEASES)
+        except errors.Unreachable:
+            return False
+        except errors.ApiError as error:
+            return error.status_code < 500
+        return True
+
+    async def _look(self, node: Obj, clock: float, deaf: float) -> None:
         before = self._heard.get(uid(node))
-        if before is not None and lag > self._context.settings.node_monitor_period:
-            before = health.forgive(before, lag)
+        if before is not None and deaf > 0:
+            before = health.forgive(before, deaf)
         heard = health.hear(before, node, self._leases.get(f"{LEASES}/{name(node)}"), clock)
         self._heard[uid(node)] = heard
         settings = self._context.settings
