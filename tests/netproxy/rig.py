@@ -117,7 +117,10 @@ def _answer_tcp(listener: socket.socket, name: str) -> None:
         except OSError:
             return
         with handle, contextlib.suppress(OSError):
+            handle.settimeout(1)
             handle.sendall(f"{name} {peer[0]}".encode())
+            # The client closes first: a port in TIME_WAIT on this side could refuse the next translated client.
+            handle.recv(1)
 
 
 def _answer_udp(listener: socket.socket, name: str) -> None:
