@@ -201,7 +201,7 @@ def texts(mode: str, count: int) -> tuple[str, str, str]:
         ledger.claim(made.port.key, plan(made, GROUND))
     changes = []
     rebuild = (
-        nft_diff.rebuild(ledger.items(), GROUND)
+        nft_diff.anew(ledger.items(), GROUND)
         if mode == "nftables"
         else iptables_diff.rebuild(ledger.items(), GROUND, {})
     )
@@ -209,7 +209,7 @@ def texts(mode: str, count: int) -> tuple[str, str, str]:
         ledger.commit()
         ledger.claim(made.port.key, plan(made, GROUND))
         delta = ledger.delta()
-        changes.append(nft_diff.change(delta, GROUND) if mode == "nftables" else iptables_diff.change(delta))
+        changes.append("".join(nft_diff.change(delta, GROUND)) if mode == "nftables" else iptables_diff.change(delta))
     return rebuild, changes[0], changes[1]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 _PR_SET_NAME = 15
 _CLONE_NEWNET = 0x40000000
+_NAME = re.compile(r"^\t(?:chain|set|map) (\S+) \{$", re.MULTILINE)
 
 
 class NftError(Exception):
@@ -60,6 +62,11 @@ class Nft:
         result: str = await self._call(self._run, text, timeout=timeout)
         return result
 
+    async def names(self, family: str, table: str, timeout: float = 60.0) -> frozenset[str]:
+        """The chains, sets and maps of a table; empty when there is no such table. Elements are not read."""
+        result: frozenset[str] = await self._call(self._names, family, table, timeout=timeout)
+        return result
+
     def close(self) -> None:
         """Drop the context; a running transaction ends first."""
         self._executor.submit(self._drop)
@@ -86,6 +93,14 @@ class Nft:
         if code != 0:
             raise NftError(f"nftables refused a transaction: {err.strip() or f'status {code}'}", text)
         return str(out)
+
+    def _names(self, family: str, table: str) -> frozenset[str]:
+        self._context.set_terse_output(True)
+        try:
+            code, out, _ = self._context.cmd(f"list table {family} {table}")
+        finally:
+            self._context.set_terse_output(False)
+        return frozenset(_NAME.findall(out)) if code == 0 else frozenset()
 
     def _drop(self) -> None:
         self._context = None

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from apimachinery.kit import nft_events
-from apimachinery.kit.nft import Nft
+from apimachinery.kit.nft import Nft, NftError
 from apimachinery.kit.nft_events import Transaction
 from netproxy.ground import Ground
 from netproxy.ledger import Ledger
 from netproxy.model import Family, PortKey, Route
 from netproxy.nftables import diff
-from netproxy.nftables.plan import Key, Value, plan
+from netproxy.nftables.plan import Key, Value, ip_word, plan
 
 log = logging.getLogger(__name__)
 _OWN_FLOOD_SECONDS = 5.0
@@ -41,16 +41,26 @@ class NftablesMode:
     async def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
         ledgers = {family: Ledger[Key, Value]() for family in self._grounds}
         self._claim(ledgers, routes)
-        texts = [diff.rebuild(ledgers[f].items(), ground) for f, ground in self._grounds.items()]
-        await self._nft.run("".join(texts))
+        for family, ground in self._grounds.items():
+            present = await self._nft.names(ip_word(family), ground.nft_table)
+            try:
+                for text in diff.rebuild(ledgers[family].items(), ground, present):
+                    await self._nft.run(text)
+            except NftError as error:
+                if not present:
+                    raise
+                log.warning(
+                    "table %s cannot be rewritten in place and is made anew: %s", ground.nft_table, error.message
+                )
+                await self._nft.run(diff.anew(ledgers[family].items(), ground))
         self._rebuilt = time.monotonic()
         self._commit(ledgers)
 
     async def change(self, routes: Mapping[PortKey, Route | None]) -> None:
         self._claim(self._ledgers, routes)
-        text = "".join(diff.change(ledger.delta(), self._grounds[family]) for family, ledger in self._ledgers.items())
-        if text:
-            await self._nft.run(text)
+        for family, ledger in self._ledgers.items():
+            for text in diff.change(ledger.delta(), self._grounds[family]):
+                await self._nft.run(text)
         self._commit(self._ledgers)
 
     async def watch(self, on_lost: Callable[[], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from netproxy.ground import Ground
 from netproxy.ledger import Delta
@@ -20,9 +20,18 @@ def remove_table(ground: Ground) -> str:
     return f"add table {table}\ndelete table {table}\n"
 
 
-def rebuild(pieces: Iterable[Piece], ground: Ground) -> str:
-    """The whole table, replacing whatever the kernel has under its name: packets see the old or the new
-    one."""
+def rebuild(pieces: Iterable[Piece], ground: Ground, present: Collection[str]) -> tuple[str, ...]:
+    """The whole table, as transactions to run in this order.
+
+    `present` names the chains, sets and maps the kernel has in it. Where they are ours the table is rewritten in place
+    (session affinity is remembered, and hooks stay); else it is made anew.
+    """
+    kept = {name for name, _, _ in base.hooks()} | {_container_name(c) for c in base.containers(ground.family)}
+    return _in_place(pieces, ground, present) if kept <= set(present) else (anew(pieces, ground),)
+
+
+def anew(pieces: Iterable[Piece], ground: Ground) -> str:
+    """The whole table in one transaction, whatever is there under its name."""
     table = _table(ground)
     by_kind = _sorted_out(pieces)
     chains = {**base.chains(ground), **{k.text: v for k, v in by_kind.pop(CHAIN, ())}}
@@ -34,38 +43,75 @@ def rebuild(pieces: Iterable[Piece], ground: Ground) -> str:
         lines.append(f"add {kind} {table} {name} {body}")
     lines += [_affinity_set(table, key, ground.family) for key, _ in sets]
     lines += [f"add chain {table} {name}" for name in chains]
-    lines += [f"add rule {table} {name} {rule}" for name, rules in chains.items() for rule in rules]
+    lines += _rules(table, chains)
     for container, elements in by_kind.items():
         lines += _elements("add", table, container, elements)
-    for name, hook, rules in base.hooks():
-        lines.append(f"add chain {table} {name} {{ {hook} }}")
-        lines += [f"add rule {table} {name} {rule}" for rule in rules]
-    return "\n".join(lines) + "\n"
+    lines += [f"add chain {table} {name} {{ {hook} }}" for name, hook, _ in base.hooks()]
+    lines += _rules(table, {name: rules for name, _, rules in base.hooks()})
+    return _text(lines)
 
 
-def change(delta: Delta[Key, Value], ground: Ground) -> str:
-    """From one state of the pieces to the next; empty when nothing differs.
+def _in_place(pieces: Iterable[Piece], ground: Ground, present: Collection[str]) -> tuple[str, ...]:
+    table = _table(ground)
+    by_kind = _sorted_out(pieces)
+    chains = {**base.chains(ground), **{k.text: v for k, v in by_kind.pop(CHAIN, ())}}
+    chains.update({name: rules for name, _, rules in base.hooks()})
+    sets = {key.text: key for key, _ in by_kind.pop(AFFINITY, ())}
+    containers = [_container_name(c) for c in base.containers(ground.family)]
+    new = {name: rules for name, rules in chains.items() if name not in present}
+    stale = sorted(set(present) - chains.keys() - sets.keys() - set(containers))
+    stale_sets = [name for name in stale if name.startswith("affinity-")]
+    stale_chains = [name for name in stale if not name.startswith("affinity-")]
+    first = [_affinity_set(table, key, ground.family) for name, key in sets.items() if name not in present]
+    first += [f"add chain {table} {name}" for name in new]
+    first += _rules(table, new)
+    second = [f"flush chain {table} {name}" for name in (*(c for c in chains if c not in new), *stale_chains)]
+    second += [f"flush set {table} {name}" for name in containers]
+    second += _rules(table, {name: rules for name, rules in chains.items() if name not in new})
+    for container, elements in by_kind.items():
+        second += _elements("add", table, container, elements)
+    second += [f"delete chain {table} {name}" for name in stale_chains]
+    second += [f"delete set {table} {name}" for name in stale_sets]
+    return tuple(_text(lines) for lines in (first, second) if lines)
 
-    Order matters inside a transaction: what is referred to is created first, and deleted only when nothing
-    refers to it any more.
+
+def change(delta: Delta[Key, Value], ground: Ground) -> tuple[str, ...]:
+    """From one state of the pieces to the next, as transactions to run in this order; none for no difference.
+
+    New chains come in a transaction of their own. A packet walks the chains of the generation in which it began, but
+    looks maps up in the newest: in one transaction it could be sent by a new element to a chain that is still empty
+    to it, and be lost. Within a transaction, what is referred to is deleted only when nothing refers to it any more.
     """
     table = _table(ground)
     new, old = _sorted_out(delta.added.items()), _sorted_out(delta.removed.items())
-    new_chains, old_chains = new.pop(CHAIN, []), old.pop(CHAIN, [])
-    new_sets, old_sets = new.pop(AFFINITY, []), old.pop(AFFINITY, [])
-    kept_chains = {key for key, _ in new_chains} & {key for key, _ in old_chains}
-    gone = [key.text for key, _ in old_chains if key not in kept_chains]
-    lines = [f"add chain {table} {key.text}" for key, _ in new_chains if key not in kept_chains]
-    lines += [f"flush chain {table} {key.text}" for key, _ in old_chains]
+    chains = {key.text: rules for key, rules in new.pop(CHAIN, [])}
+    old_chains = [key.text for key, _ in old.pop(CHAIN, [])]
+    fresh = {name: rules for name, rules in chains.items() if name not in old_chains}
+    first = [_affinity_set(table, key, ground.family) for key, _ in new.pop(AFFINITY, [])]
+    first += [f"add chain {table} {name}" for name in fresh]
+    first += _rules(table, fresh)
+    second = [f"flush chain {table} {name}" for name in old_chains]
+    old_sets = [key.text for key, _ in old.pop(AFFINITY, [])]
     for container, elements in old.items():
-        lines += _elements("delete", table, container, [(key, ("",)) for key, _ in elements])
-    lines += [f"delete set {table} {key.text}" for key, _ in old_sets]
-    lines += [_affinity_set(table, key, ground.family) for key, _ in new_sets]
-    lines += [f"add rule {table} {key.text} {rule}" for key, rules in new_chains for rule in rules]
+        second += _elements("delete", table, container, [(key, ("",)) for key, _ in elements])
+    second += _rules(table, {name: rules for name, rules in chains.items() if name not in fresh})
     for container, elements in new.items():
-        lines += _elements("add", table, container, elements)
-    lines += [f"delete chain {table} {name}" for name in gone]
-    return "\n".join(lines) + "\n" if lines else ""
+        second += _elements("add", table, container, elements)
+    second += [f"delete chain {table} {name}" for name in old_chains if name not in chains]
+    second += [f"delete set {table} {name}" for name in old_sets]
+    return tuple(_text(lines) for lines in (first, second) if lines)
+
+
+def _rules(table: str, chains: Mapping[str, Value]) -> Iterator[str]:
+    return (f"add rule {table} {name} {rule}" for name, rules in chains.items() for rule in rules)
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def _container_name(declaration: str) -> str:
+    return declaration.split(" ")[1]
 
 
 def _table(ground: Ground) -> str:

@@ -47,6 +47,8 @@ def _apply(table: Table, verb: str, kind: str, name: str, body: str) -> None:
         table.chains[name].append(body)
     elif (verb, kind) == ("flush", "chain"):
         table.chains[name].clear()
+    elif (verb, kind) == ("flush", "set"):
+        table.elements[name].clear()
     elif (verb, kind) == ("delete", "chain"):
         assert not table.chains.pop(name), f"chain {name} still has rules"
     elif (verb, kind) == ("delete", "set"):

@@ -46,7 +46,9 @@ class Rules:
         self._ledger = Ledger()
         self._claim(routes)
         if self.mode == "nftables":
-            self.nft = nft_tracer.apply(self.nft, nft_diff.rebuild(self._ledger.items(), self._ground))
+            present = {*self.nft.chains, *self.nft.elements}
+            for text in nft_diff.rebuild(self._ledger.items(), self._ground, present):
+                self.nft = nft_tracer.apply(self.nft, text)
         else:
             present = {table: list(chains) for table, chains in self.iptables.items()}
             text = iptables_diff.rebuild(self._ledger.items(), self._ground, present)
@@ -58,8 +60,10 @@ class Rules:
         self._claim(routes)
         delta = self._ledger.delta()
         if self.mode == "nftables":
-            text = nft_diff.change(delta, self._ground)
-            self.nft = nft_tracer.apply(self.nft, text)
+            steps = nft_diff.change(delta, self._ground)
+            for step in steps:
+                self.nft = nft_tracer.apply(self.nft, step)
+            text = "".join(steps)
         else:
             text = iptables_diff.change(delta)
             iptables_tracer.apply(self.iptables, text)

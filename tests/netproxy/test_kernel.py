@@ -242,6 +242,23 @@ def test_rebuild_replaces_what_an_earlier_process_left(mode_name: str) -> None:
     run(body, mode_name)
 
 
+@both
+def test_a_restarted_proxy_remembers_session_affinity(mode_name: str) -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        routes = of(route(*PODS, affinity_seconds=600))
+        await mode.rebuild(routes)
+        first = rig.ask(rig.client, VIP, 80)[0]
+        successor = modes.make(mode_name, (GROUND,), rig.node)
+        await successor.open()
+        try:
+            await successor.rebuild(routes)
+            assert set(rig.who(rig.client, VIP, 80, 15)) == {first}
+        finally:
+            successor.close()
+
+    run(body, mode_name)
+
+
 async def ruleset(rig: Rig) -> str:
     argv = ["nsenter", f"--net={rig.node}", "nft", "list", "ruleset"]
     return (await command.run(argv, timeout=10)).stdout.decode()
