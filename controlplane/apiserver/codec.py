@@ -124,7 +124,10 @@ def _parse(media: str, body: bytes, expected: str, context: Context) -> tuple[Ob
     if media == PROTOBUF:
         from apimachinery import protobuf
 
-        decoded: Obj = protobuf.decode(body)
+        try:
+            decoded: Obj = protobuf.decode(body)
+        except protobuf.ProtobufError as error:
+            raise _unrecognized(expected, str(error), body, as_hex=True) from None
         return decoded, ()
     if media == YAML:
         return _yaml(body, expected)
