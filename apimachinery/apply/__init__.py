@@ -6,11 +6,12 @@ Must never default, validate or store; what comes out still has to pass the sche
 
 Reading order: `elements` (one step of a path), `fieldset` (sets of paths), `typed` (a value as paths), `compare`,
 `merge`, `remove` (two values), `managers` (the entries), `conflicts`, `tracking` (update), `applying` (apply),
-`migration` (what kubectl's client-side apply left). Source: the design "Server Side Apply" (KEP-555) and the
-documentation of that name.
+`migration` (what kubectl's client-side apply left), `scale` (owners of replicas through the subresource). Source: the
+design "Server Side Apply" (KEP-555) and the documentation of that name.
 """
 
 from apimachinery.apply.applying import apply
+from apimachinery.apply.scale import to_parent, to_scale
 from apimachinery.apply.tracking import track_update
 
-__all__ = ["apply", "track_update"]
+__all__ = ["apply", "to_parent", "to_scale", "track_update"]
