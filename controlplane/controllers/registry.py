@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from controlplane.controllers.cluster_roles import ClusterRoleAggregationController
 from controlplane.controllers.context import Context, Loop
 from controlplane.controllers.deployment.controller import DeploymentController
 from controlplane.controllers.endpointslice.controller import EndpointSliceController
@@ -30,6 +31,7 @@ class Entry:
 REGISTRY: tuple[Entry, ...] = (
     Entry("serviceaccount-controller", "serviceaccount-controller", ServiceAccountController),
     Entry("root-ca-certificate-publisher-controller", "root-ca-certificate-publisher", RootCAPublisher),
+    Entry("clusterrole-aggregation-controller", "clusterrole-aggregation-controller", ClusterRoleAggregationController),
     Entry("node-ipam-controller", "cidrAllocator", NodeIPAMController),
     Entry("node-lifecycle-controller", "node-controller", NodeLifecycleController),
     Entry("taint-eviction-controller", "taint-eviction-controller", TaintEvictionController),

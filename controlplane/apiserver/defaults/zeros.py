@@ -74,6 +74,10 @@ _TIMES = frozenset(
 # Optional by the definitions, yet always shown.
 _SHOWN = frozenset(
     (
+        "policy.v1.PodDisruptionBudgetStatus.disruptionsAllowed",
+        "policy.v1.PodDisruptionBudgetStatus.currentHealthy",
+        "policy.v1.PodDisruptionBudgetStatus.desiredHealthy",
+        "policy.v1.PodDisruptionBudgetStatus.expectedPods",
         "apps.v1.StatefulSetSpec.serviceName",
         "apps.v1.StatefulSetStatus.availableReplicas",
         "core.v1.Event.reportingComponent",

@@ -87,6 +87,8 @@ async def serve(raw: web.BaseRequest, pipeline: Pipeline) -> web.StreamResponse:
         "Content-Type": reply.content_type,
     }
     headers.update(reply.headers)
+    if reply.status == 204:
+        del headers["Content-Type"]  # nothing follows that could have a type
     sendable: web.StreamResponse
     if isinstance(reply.body, bytes):
         sendable = web.Response(body=reply.body, status=reply.status, headers=headers)

@@ -59,15 +59,19 @@ class Evictions:
 
     async def _delete(self, request: Request, pod: Obj, options: Obj, dry: bool) -> None:
         if not dry and not pod["metadata"].get("deletionTimestamp"):
-            stamp = format_time(now())
-            await self._registry.mutate(
+            stamp, wanted = format_time(now()), options.get("preconditions") or {}
+            last = await self._registry.mutate(
                 POD,
                 request.namespace,
                 request.name,
-                lambda p: marked(p, stamp),
+                lambda p: marked(p, wanted, stamp),
                 subresource="status",
                 user=request.user,
             )
+            if wanted.get("resourceVersion"):
+                # The mark was a write of its own: the deletion holds to what it left.
+                held = {**wanted, "resourceVersion": last["metadata"]["resourceVersion"]}
+                options = {**options, "preconditions": held}
         await self._registry.delete(
             POD, request.namespace, request.name, user=request.user, options=options, dry_run=dry
         )
@@ -139,8 +143,20 @@ def _refused(text: str, retry_after: int | None = None) -> errors.TooManyRequest
     return errors.TooManyRequests(REFUSED, details=details, retry_after=retry_after)
 
 
-def marked(pod: Obj, stamp: str) -> Obj:
-    """The pod with the condition that tells why it goes (KEP-3329)."""
+def marked(pod: Obj, wanted: Obj, stamp: str) -> Obj:
+    """The pod with the condition that tells why it goes (KEP-3329).
+
+    `wanted` are the preconditions of the deletion to come. Raises Conflict when they do not hold.
+    """
+    metadata = pod["metadata"]
+    for key, word in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        if wanted.get(key) and wanted[key] != metadata[key]:
+            fate = "deleted and then recreated" if key == "uid" else "modified"
+            text = (
+                f"the {word} in the precondition ({wanted[key]}) does not match the {word} in record "
+                f"({metadata[key]}). The object might have been {fate}"
+            )
+            raise errors.conflict("Pod", metadata["name"], text)
     conditions = pod.setdefault("status", {}).setdefault("conditions", [])
     conditions[:] = [c for c in conditions if c.get("type") != "DisruptionTarget"]
     conditions.append(

@@ -90,6 +90,14 @@ def test_budgets_match_by_selector_and_unready_pods_may_go_when_enough_are_healt
     assert eviction.ignores_budget({**running, "status": {"phase": "Pending"}})
 
 
+def test_eviction_marks_the_pod_it_was_asked_about():
+    marked = eviction.marked(pod(), {"uid": "u", "resourceVersion": "5"}, STAMP)
+    assert marked["status"]["conditions"][0]["reason"] == "EvictionByEvictionAPI"
+    for wanted in ({"uid": "x"}, {"resourceVersion": "4"}):
+        with pytest.raises(errors.Conflict, match="in the precondition"):
+            eviction.marked(pod(), wanted, STAMP)
+
+
 def deployment():
     spec = {"replicas": 2, "selector": {"matchLabels": {"b": "2", "a": "1"}}}
     return {"metadata": {"name": "d", "resourceVersion": "5", "labels": {"x": "y"}}, "spec": spec}
