@@ -27,6 +27,7 @@ RUNTIME_SECONDS = 5.0
 UNREADY_SECONDS = 0.1
 FIRST_RETRY_SECONDS = 0.1
 MAX_RETRY_SECONDS = 7.0
+_CONFLICT_TRIES = 5
 _NODE_EVENTS = {
     ("Ready", "True"): "NodeReady",
     ("Ready", "False"): "NodeNotReady",
@@ -54,7 +55,7 @@ class Registrar:
         self._recorder = recorder
         self._addresses = node_addresses(settings)
         self._lease = LeaseKeeper(client, settings.node_name, settings.lease_seconds)
-        self._node: Obj | None = None
+        self._registered = False
         self._posted = 0.0
 
     async def run(self) -> None:
@@ -89,10 +90,20 @@ class Registrar:
     async def _sync(self) -> bool:
         """One look at the machine, posted where it says something new; whether the node is Ready."""
         seen = await self._observe()
-        if self._node is None:
-            self._node = await self._register(seen)
-        await self._post(seen)
+        node = await self._current() if self._registered else None
+        if node is None:
+            node = await self._register(seen)
+            self._registered = True
+        await self._post(node, seen)
         return not not_ready_reasons(seen)
+
+    async def _current(self) -> Obj | None:
+        """The Node as it is now: others write it too, and it may have been deleted."""
+        try:
+            return await self._client.get(kinds.NODE, self._settings.node_name)
+        except NotFound:
+            log.warning("node %s: gone from the API, registering again", self._settings.node_name)
+            return None
 
     async def _observe(self) -> Observation:
         info = await self._runtime_info()
@@ -159,12 +170,10 @@ class Registrar:
             status,
         )
 
-    async def _post(self, seen: Observation) -> None:
-        assert self._node is not None
-        for _ in range(5):
-            node = objects.copy(self._node)
-            old = self._node.get("status") or {}
-            new = node.setdefault("status", {})
+    async def _post(self, node: Obj, seen: Observation) -> None:
+        for _ in range(_CONFLICT_TRIES):
+            old = node.get("status") or {}
+            new = objects.copy(old)
             for setter in SETTERS:
                 setter(new, seen)
             overdue = time.monotonic() - self._posted >= self._settings.node_status_report_seconds
@@ -173,22 +182,13 @@ class Registrar:
             patch = status_patch(old, new)
             # Conditions are sent whole: never over a change by somebody else.
             patch["metadata"] = {"resourceVersion": node["metadata"].get("resourceVersion", "")}
+            name = self._settings.node_name
             try:
-                updated = await self._client.patch(
-                    kinds.NODE,
-                    self._settings.node_name,
-                    patch,
-                    subresource="status",
-                    patch_type=PatchType.MERGE,
-                )
+                await self._client.patch(kinds.NODE, name, patch, subresource="status", patch_type=PatchType.MERGE)
             except Conflict:
-                self._node = await self._client.get(kinds.NODE, self._settings.node_name)
+                node = await self._client.get(kinds.NODE, name)
                 continue
-            except NotFound:
-                log.warning("node %s: gone from the API, registering again", self._settings.node_name)
-                self._node = None
-                raise
-            self._node, self._posted = updated, time.monotonic()
+            self._posted = time.monotonic()
             self._tell(old, new)
             return
         raise Unreachable(f"node {self._settings.node_name}: status kept conflicting")
