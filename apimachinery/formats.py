@@ -63,8 +63,7 @@ _SUBDOMAIN_TEXT = _mismatch(
     "example.com",
 )
 _NAME_PART_WHAT = (
-    "must consist of alphanumeric characters, '-', '_' or '.', "
-    "and must start and end with an alphanumeric character"
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
 )
 _NAME_PART_TEXT = _mismatch(_NAME_PART_WHAT, NAME_PART, "MyName", "my.name", "123-abc")
 _VALUE_TEXT = _mismatch(

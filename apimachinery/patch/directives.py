@@ -29,9 +29,7 @@ def plain(value: Any) -> Any:
         return {
             key: plain(item)
             for key, item in value.items()
-            if item is not None
-            and key not in (DIRECTIVE, RETAIN)
-            and not key.startswith((ORDER, DELETE_FROM))
+            if item is not None and key not in (DIRECTIVE, RETAIN) and not key.startswith((ORDER, DELETE_FROM))
         }
     if isinstance(value, list):
         return [plain(item) for item in value if not _special(item)]

@@ -94,17 +94,14 @@ def check_order(patch: list[Any], wanted: list[Any], merge_key: str) -> None:
     """Refuse a patch list whose items are not in `wanted`, in its order; items with a directive do not
     count.
     """
-    kept = (
-        [item for item in patch if not (isinstance(item, dict) and DIRECTIVE in item)] if merge_key else patch
-    )
+    kept = [item for item in patch if not (isinstance(item, dict) and DIRECTIVE in item)] if merge_key else patch
     at = 0
     for item in wanted:
         if at < len(kept) and same(identity(kept[at], merge_key), identity(item, merge_key)):
             at += 1
     if at < len(kept):
         failure(
-            f"The order in patch list:\n{go_text(patch)}\n doesn't match"
-            f" $setElementOrder list:\n{go_text(wanted)}\n"
+            f"The order in patch list:\n{go_text(patch)}\n doesn't match $setElementOrder list:\n{go_text(wanted)}\n"
         )
 
 
