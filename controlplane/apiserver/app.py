@@ -14,11 +14,11 @@ from controlplane.apiserver import bootstrap, edge, operations
 from controlplane.apiserver.authz import bootstrap as policy
 from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.http.listener import Listener, tls_context
+from controlplane.apiserver.ownership import track
 from controlplane.apiserver.patching import Patches
 from controlplane.apiserver.pipeline import Pipeline
 from controlplane.apiserver.reading import Reading
-from controlplane.apiserver.registry import Context, Registry
-from controlplane.apiserver.request import Obj
+from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.seam import Parts
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.strategies import table
@@ -41,7 +41,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
     store.follow(cache.deliver)
 
     strategies = table.build(settings, cache)
-    registry = Registry(store, cache, strategies.by_resource, _track)
+    registry = Registry(store, cache, strategies.by_resource, track)
     edges = edge.assemble(Parts(settings, registry, lifecycle))
     registry.admit_with(
         (*strategies.mutating(registry), *edges.mutating),
@@ -67,10 +67,6 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
     lifecycle.spawn("compaction", _compact(store, cache, settings.history_seconds))
     log.info("serving on %s port %d, %d objects", settings.bind_host, listener.port, _count(cache))
     return listener
-
-
-def _track(old: Obj | None, new: Obj, context: Context, subresource: str) -> None:
-    return None
 
 
 def _count(cache: Cache) -> int:

@@ -70,6 +70,20 @@ async def read_object(request: Request, kind: Kind, context: Context) -> Obj:
     return obj
 
 
+def read_applied(body: bytes, kind: Kind, context: Context) -> Obj:
+    """The configuration of a server-side apply: YAML (or JSON) of the kind. Raises BadRequest."""
+    try:
+        value = manifests.load_value(body) if not body.lstrip().startswith(b"{") else jsontext.loads(body)
+    except (manifests.ManifestError, jsontext.JsonError) as error:
+        raise errors.BadRequest(f"error decoding YAML: {error}") from error
+    if not isinstance(value, dict):
+        raise errors.BadRequest(f"error decoding YAML: {_not_an_object(value)}")
+    obj: Obj = value
+    _check_type(obj, kind, body)
+    check(obj, kind, context)
+    return obj
+
+
 def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = ()) -> None:
     """Check an object against its definition, canonicalising it; odd are complaints already found."""
     walker = Schema.load().walker(kind.api_version, kind.kind)

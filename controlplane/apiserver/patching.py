@@ -8,12 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from apimachinery import apply as server_side
 from apimachinery import errors, patch
 from apimachinery.kinds import Kind
 from apimachinery.schema import Schema
-from controlplane.apiserver import codec
+from apimachinery.timestamps import now
+from controlplane.apiserver import codec, ownership
 from controlplane.apiserver.registry import Context
 from controlplane.apiserver.request import Obj, Request
+from controlplane.apiserver.router import is_true
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -56,7 +59,7 @@ class Patches:
             node = Schema.load().node(kind.api_version, kind.kind)
             assert node is not None
             return _checked(lambda old: patch.strategic_merge(old, strategic, node), kind, context)
-        raise errors.UnsupportedMediaType("server-side apply is not served yet")
+        return _applied(codec.read_applied(body, kind, context), request, kind, context)
 
 
 def _checked(work: Callable[[Obj], Obj], kind: Kind, context: Context) -> Patch:
@@ -69,3 +72,31 @@ def _checked(work: Callable[[Obj], Obj], kind: Kind, context: Context) -> Patch:
         return new
 
     return Patch(apply)
+
+
+def _applied(wanted: Obj, request: Request, kind: Kind, context: Context) -> Patch:
+    """Server-side apply of a configuration."""
+    node = Schema.load().node(kind.api_version, kind.kind)
+    assert node is not None
+    context.applied = True
+    force = is_true(request.query, "force")
+    given = wanted.setdefault("metadata", {})
+    if kind.namespaced and not given.get("namespace"):
+        given["namespace"] = request.namespace
+    given.setdefault("name", request.name)
+
+    def apply(old: Obj | None) -> Obj:
+        new = server_side.apply(
+            old,
+            wanted,
+            manager=context.manager,
+            node=node,
+            now=now(),
+            force=force,
+            subresource=request.subresource,
+            ignored=ownership.ignored(old if old is not None else wanted, request.subresource),
+        )
+        Schema.load().compiled(kind).check(new)
+        return new
+
+    return Patch(apply, creates=True)

@@ -15,7 +15,7 @@ from controlplane.apiserver import codec, listing
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.convert import stored
-from controlplane.apiserver.patching import Patcher
+from controlplane.apiserver.patching import APPLY_YAML, Patcher
 from controlplane.apiserver.reading import many, one
 from controlplane.apiserver.registry import Context, Registry, metadata
 from controlplane.apiserver.request import Obj, Request, Response
@@ -72,7 +72,7 @@ class Writing:
 
     async def patch(self, request: Request) -> Response:
         kind, format = _kind(request), self._negotiate(request)
-        context = _context(request, "PatchOptions")
+        context = _context(request, "PatchOptions", applying=codec.media_type(request) == APPLY_YAML)
         patch = await self._patcher.read(request, kind, context)
         namespace, storage = _space(request), self._storage(kind)
         if patch.creates and self._registry.collection(storage).get(namespace, request.name) is None:
@@ -154,13 +154,17 @@ def manager_of(request: Request) -> str:
     return agent[:128] if agent else "unknown"
 
 
-def _context(request: Request, options_kind: str) -> Context:
+def _context(request: Request, options_kind: str, applying: bool = False) -> Context:
     dry = [value for value in request.query.get("dryRun", ()) if value]
     validation = request.param("fieldValidation")
     problems: list[FieldError] = []
     if any(value != "All" for value in dry):
         problems.append(errors.not_supported("dryRun", dry, ("All",)))
     manager = request.param("fieldManager")
+    if applying and not manager:
+        problems.append(errors.required("fieldManager", "is required for apply patch"))
+    if options_kind == "PatchOptions" and not applying and "force" in request.query:
+        problems.append(errors.field_forbidden("force", "may not be specified for non-apply patch"))
     if len(manager) > 128:
         problems.append(errors.too_long("fieldManager", 128))
     if any(not c.isprintable() for c in manager):

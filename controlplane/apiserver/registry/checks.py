@@ -9,7 +9,6 @@ from controlplane.apiserver.registry.strategy import Strategy
 from controlplane.apiserver.request import Obj
 from controlplane.apiserver.validation import metadata as rules
 
-
 # Subresources whose handlers check what they change; the rules of a plain update would refuse it.
 _OWN_RULES = frozenset({"approval", "binding", "ephemeralcontainers", "resize"})
 

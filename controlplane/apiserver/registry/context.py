@@ -12,7 +12,7 @@ class Context:
     """One write. options is the verb's Options object as a dict; warnings collects what the client is to be
     told.
 
-    manager names the writer in managedFields. apply_force is kubectl apply --server-side --force-conflicts.
+    manager names the writer in managedFields.
     """
 
     user: User = ANONYMOUS
@@ -20,4 +20,6 @@ class Context:
     dry_run: bool = False
     manager: str = "unknown"
     field_validation: str = "Ignore"
+    # The object comes from server-side apply, which has settled who owns what.
+    applied: bool = False
     warnings: list[str] = field(default_factory=list)

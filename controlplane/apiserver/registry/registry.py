@@ -124,6 +124,7 @@ class Registry:
         if strategy.has_status and not strategy.keep_status_on_create:
             obj.pop("status", None)
         strategy.default(obj)
+        self._own(None, obj, context, "")
         strategy.prepare_create(obj)
         if strategy.generation:
             obj["metadata"]["generation"] = 1
@@ -135,7 +136,6 @@ class Registry:
         context.warnings.extend(strategy.warn(obj, None))
         reservation = strategy.reserve(obj, None, context.dry_run)
         try:
-            self._track(None, obj, context, "")
             return await self._put(kind, namespace, obj, 0, context, reservation)
         except Mismatch:
             raise self._exists(kind, namespace, obj["metadata"]["name"]) from None
@@ -183,10 +183,12 @@ class Registry:
             prepare = strategy.prepare_status if subresource == "status" else strategy.prepare_finalize
             prepare(new, old.obj)
             strategy.default(new)
+            self._own(old.obj, new, context, subresource)
         else:
             strategy.default(new)
             if strategy.has_status and not subresource:
                 _keep_status(new, old.obj)
+            self._own(old.obj, new, context, subresource)
             if subresource not in _WHOLE:
                 strategy.prepare_update(new, old.obj)
         _count_generation(strategy, new, old.obj, subresource)
@@ -194,7 +196,6 @@ class Registry:
         check_change(kind, strategy, new, old.obj, subresource)
         await self._admit("UPDATE", kind, subresource, old.namespace, new, old.obj, context, self._validating)
         context.warnings.extend(strategy.warn(new, old.obj))
-        self._track(old.obj, new, context, subresource)
         if self._unchanged(new, old):
             return old
         if deletion_is_due(new) and not strategy.holds(new):
@@ -206,6 +207,11 @@ class Registry:
             return await self._put(kind, old.namespace, new, old.revision, context, reservation)
         finally:
             reservation.release()
+
+    def _own(self, old: Obj | None, new: Obj, context: Context, subresource: str) -> None:
+        """Write down who owns what, between defaults and what the server itself puts in."""
+        if not context.applied:
+            self._track(old, new, context, subresource)
 
     def _unchanged(self, new: Obj, old: Entry) -> bool:
         new["metadata"]["resourceVersion"] = str(old.revision)
@@ -329,7 +335,8 @@ def _count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str) 
 
 
 def _context(user: User, options: Obj | None, dry_run: bool) -> Context:
-    return Context(user=user, options=dict(options or {}), dry_run=dry_run, manager="wherry-apiserver")
+    manager = (options or {}).get("fieldManager") or "kube-apiserver"
+    return Context(user=user, options=dict(options or {}), dry_run=dry_run, manager=manager)
 
 
 def _conflict(kind: Kind, name: str) -> errors.ApiError:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import base64
 
+from controlplane.apiserver import defaults
 from controlplane.apiserver.request import Obj
 
 
-def prepare_create(secret: Obj) -> None:
+def default(secret: Obj) -> None:
+    """stringData becomes data before anything else looks."""
     texts = secret.pop("stringData", None)
     if texts:
         data = secret.setdefault("data", {})
         for key, text in texts.items():
             data[key] = base64.b64encode(text.encode()).decode()
-
-
-def prepare_update(new: Obj, old: Obj) -> None:
-    prepare_create(new)
-    # The type cannot be lost by a client that does not send it.
-    if not new.get("type"):
-        new["type"] = old.get("type")
+    defaults.apply(secret)

@@ -137,8 +137,7 @@ _OWN: Mapping[str, dict[str, Any]] = {
         "validate_status": valid_services.validate_status,
     },
     "secrets": {
-        "prepare_create": secrets.prepare_create,
-        "prepare_update": secrets.prepare_update,
+        "default": secrets.default,
         "validate": valid_core.secret,
         "validate_update": valid_core.secret_change,
     },
