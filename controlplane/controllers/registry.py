@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from controlplane.controllers.cluster_roles import ClusterRoleAggregationController
 from controlplane.controllers.context import Context, Loop
+from controlplane.controllers.daemonset.controller import DaemonSetController
 from controlplane.controllers.deployment.controller import DeploymentController
 from controlplane.controllers.endpointslice.controller import EndpointSliceController
 from controlplane.controllers.garbage.controller import GarbageCollector
@@ -37,6 +38,7 @@ REGISTRY: tuple[Entry, ...] = (
     Entry("taint-eviction-controller", "taint-eviction-controller", TaintEvictionController),
     Entry("deployment-controller", "deployment-controller", DeploymentController),
     Entry("replicaset-controller", "replicaset-controller", ReplicaSetController),
+    Entry("daemonset-controller", "daemonset-controller", DaemonSetController),
     Entry("endpointslice-controller", "endpoint-slice-controller", EndpointSliceController),
     Entry("namespace-controller", "namespace-controller", NamespaceController),
     Entry("pod-garbage-collector-controller", "pod-garbage-collector", PodGCController),
