@@ -41,7 +41,10 @@ class Volumes:
     async def refresh(self, pod: Obj) -> None:
         """The same for a pod that has been prepared; nothing for one that has not, or is torn down."""
         uid = pod["metadata"]["uid"]
+        if not self.prepared(uid):
+            return
         async with self._lock(uid):
+            # A teardown may have come first.
             if self.prepared(uid):
                 await self._prepare_all(pod)
 

@@ -65,12 +65,16 @@ class Api:
         return str(answer["body"])
 
 
+LOG_BYTES = 4096
+
+
 @pytest.fixture
 def api(containerd: Containerd) -> Iterator[Api]:
     agent = AgentProcess(containerd)
     client = Api(agent)
     file = containerd.base / "agent.yaml"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **client.certificates()}))
+    small = {"container_log_max_bytes": LOG_BYTES, "container_log_max_files": 3}
+    file.write_text(json.dumps({**json.loads(file.read_text()), **client.certificates(), **small}))
     agent.start()
     try:
         yield client
@@ -183,3 +187,22 @@ def test_logs_of_this_and_the_previous_run(api: Api) -> None:
     assert api.get(f"{path}?tailLines=1") == "two\n"
     assert api.get(f"{path}?previous=true") == "one\ntwo\n"
     assert api.call("get", "/containerLogs/default/logs-node1/none")["status"] == 404
+
+
+def test_a_growing_log_is_rotated_under_a_running_container(api: Api) -> None:
+    script = "i=0; while true; do i=$((i+1)); echo line $i; sleep 0.01; done"
+    api.agent.apply("chatty", spec(script))
+    api.agent.running("chatty", "c")
+
+    def files() -> list[Path]:
+        return sorted(api.agent.logs.glob("*_chatty-node1_*/c/*"))
+
+    until(lambda: any(file.suffix == ".gz" for file in files()), 45, "a packed log")
+    assert len(files()) <= 3
+    current = next(file for file in files() if file.name == "0.log")
+    until(lambda: current.stat().st_size > 0, 10, "the runtime writes to the new log")
+    newest = sorted(file for file in files() if file.suffix != ".gz" and file != current)[-1]
+    last = int(newest.read_text().splitlines()[-1].split()[-1])
+    first = int(current.read_text().splitlines()[0].split()[-1])
+    assert first == last + 1
+    assert api.get("/containerLogs/default/chatty-node1/c?tailLines=1").startswith("line ")
