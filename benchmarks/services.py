@@ -16,6 +16,7 @@ import secrets
 import socket
 import statistics
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -81,7 +82,10 @@ class World:
             except OSError:
                 return
             with handle, contextlib.suppress(OSError):
+                handle.settimeout(1)
                 handle.sendall(handle.getsockname()[0].encode())
+                # The client closes first: a port in TIME_WAIT here could refuse the next translated client.
+                handle.recv(1)
 
 
 def _run(*argv: str, text: str = "", check: bool = True) -> float:
@@ -101,10 +105,10 @@ def new_world() -> Iterator[World]:
         world.close()
 
 
-def ask() -> str:
+def ask(timeout: float = 1.0) -> str:
     """Who answers at the VIP; empty when nobody does."""
     try:
-        with socket.create_connection((VIP, 80), timeout=1) as handle:
+        with socket.create_connection((VIP, 80), timeout=timeout) as handle:
             return handle.recv(64).decode()
     except OSError:
         return ""
@@ -203,7 +207,7 @@ def texts(mode: str, count: int) -> tuple[str, str, str]:
     rebuild = (
         nft_diff.anew(ledger.items(), GROUND)
         if mode == "nftables"
-        else iptables_diff.rebuild(ledger.items(), GROUND, {})
+        else iptables_diff.rebuild(ledger.items(), GROUND, {}, iptables_base.JUMPS)
     )
     for made in (other, one):
         ledger.commit()
@@ -223,9 +227,6 @@ async def floors(mode: str, count: int, rounds: int) -> dict[str, list[float]]:
     tool = "nft -f" if mode == "nftables" else "iptables-restore"
     try:
         results = {f"all rules, {tool}": [_run(*argv, text=full)]}
-        if mode == "iptables":
-            for jump in iptables_base.JUMPS:
-                _run(*enter, "sh", "-c", f"iptables -t {jump.table} -I {jump.chain} {jump.rule}")
         results[f"one change, {tool}"] = [_run(*argv, text=(there, back)[i % 2]) for i in range(rounds)]
         if mode == "nftables":
             results["one change, libnftables"] = await _in_process(where, (there, back), rounds)
@@ -285,7 +286,7 @@ async def one_size(
     began = time.perf_counter()
     processes.start("proxy", "netproxy", settings)
     wanted = current["endpoints"][0]["addresses"][0]
-    while await asyncio.to_thread(ask) != wanted:
+    while await asyncio.to_thread(ask, 0.05) != wanted:
         if time.perf_counter() - began > 120:
             raise SystemExit(f"the VIP never answered\n{processes.log('proxy')[-2000:]}")
     print(f"\n{mode}, {size} other Services{'':<22}median      p99      min")
@@ -311,6 +312,7 @@ async def one_size(
     show("  of which netproxy's sync (mean)", [spent / max(synced, 1) * 1e3])
     memory = processes.resident_mb("proxy")
     processes.end("proxy")
+    _run(sys.executable, "-m", "netproxy", "--cleanup", "--mode", mode)
     for label, values in (await floors(mode, size, rounds)).items():
         show(f"  floor: {label}", values)
     print(f"  netproxy resident memory {memory:.0f} MB")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,14 @@ _LOCK_SECONDS = 5
 
 class IptablesError(Exception):
     """iptables cannot be used here: which program is missing and how to get it."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a table held at one moment; rules as iptables-save prints them, `-A CHAIN …`."""
+
+    chains: tuple[str, ...]
+    rules: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -49,8 +57,15 @@ class Iptables:
 
     async def chains(self, table: str, timeout: float = 60.0) -> tuple[str, ...]:
         """The names of a table's chains, built-in ones too; empty when the kernel has no such table."""
+        return (await self.snapshot(table, (), timeout)).chains
+
+    async def snapshot(self, table: str, rules_of: Collection[str], timeout: float = 60.0) -> Snapshot:
+        """A table's chain names, and the rules of the chains in `rules_of`."""
         result = await command.run([*self._command("-save"), "-t", table], timeout=timeout, check=False)
-        return tuple(name.decode() for name in _CHAIN.findall(result.stdout))
+        wanted = tuple(f"-A {chain} ".encode() for chain in rules_of)
+        lines = result.stdout.splitlines() if wanted else []
+        rules = frozenset(line.decode() for line in lines if line.startswith(wanted))
+        return Snapshot(tuple(name.decode() for name in _CHAIN.findall(result.stdout)), rules)
 
     async def save(self, table: str, timeout: float = 60.0) -> str:
         """A table's rules as text, for people and tests."""
@@ -64,13 +79,6 @@ class Iptables:
     async def has_rule(self, table: str, chain: str, rule: str) -> bool:
         """True when the chain holds this rule (text without -A CHAIN)."""
         return await self._try("-C", table, chain, shlex.split(rule))
-
-    async def ensure(self, table: str, chain: str, rule: str) -> bool:
-        """Put `rule` first in `chain` unless it is already in it; True when it had to be added."""
-        if await self.has_rule(table, chain, rule):
-            return False
-        await command.run(self._argv("-I", table, chain, shlex.split(rule)), timeout=30)
-        return True
 
     async def remove(self, table: str, chain: str, rule: str) -> None:
         """Take every copy of `rule` out of `chain`; neither need exist."""

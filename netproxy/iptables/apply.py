@@ -10,7 +10,7 @@ from pathlib import Path
 
 from apimachinery.kit import netns as namespaces
 from apimachinery.kit import nft_events
-from apimachinery.kit.iptables import Iptables
+from apimachinery.kit.iptables import Iptables, Snapshot
 from netproxy import names
 from netproxy.ground import Ground
 from netproxy.iptables import base, diff
@@ -47,13 +47,12 @@ class IptablesMode:
         self._claim(ledgers, routes)
         for family, ground in self._grounds.items():
             tool = self._tools[family]
-            present = {table: await tool.chains(table) for table in base.TABLES}
-            if any("KUBE-SERVICES" in c and names.OWNER_CHAIN not in c for c in present.values()):
+            seen = {table: await tool.snapshot(table, _BUILT_IN_CHAINS) for table in base.TABLES}
+            if any("KUBE-SERVICES" in s.chains and names.OWNER_CHAIN not in s.chains for s in seen.values()):
                 log.warning("another kube-proxy's %s chains are here; they are taken over", family.title)
-            await tool.restore(diff.rebuild(ledgers[family].items(), ground, present))
-            # Jumps come last: nothing is sent to chains that are not filled yet.
-            for jump in base.JUMPS:
-                await tool.ensure(jump.table, jump.chain, jump.rule)
+            missing = [jump for jump in base.JUMPS if await self._is_missing(tool, jump, seen[jump.table])]
+            present = {table: snapshot.chains for table, snapshot in seen.items()}
+            await tool.restore(diff.rebuild(ledgers[family].items(), ground, present, missing))
             if base.needs_route_localnet(ground):
                 self._route_localnet()
         self._commit(ledgers)
@@ -106,6 +105,13 @@ class IptablesMode:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    async def _is_missing(self, tool: Iptables, jump: base.Jump, seen: Snapshot) -> bool:
+        if jump.target not in seen.chains:
+            return True
+        # Programs of other versions may print the same rule differently, so their word counts.
+        printed = f"-A {jump.chain} {jump.rule}"
+        return printed not in seen.rules and not await tool.has_rule(jump.table, jump.chain, jump.rule)
 
     async def _intact(self) -> bool:
         for tool in self._tools.values():

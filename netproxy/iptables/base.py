@@ -23,6 +23,11 @@ class Jump:
     chain: str
     rule: str
 
+    @property
+    def target(self) -> str:
+        """Our chain it leads to."""
+        return self.rule.rpartition(" ")[2]
+
 
 _NEW = "-m conntrack --ctstate NEW "
 

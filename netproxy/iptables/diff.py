@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from netproxy.ground import Ground
 from netproxy.iptables import base
+from netproxy.iptables.base import Jump
 from netproxy.iptables.plan import Key, Piece, Value
 from netproxy.ledger import Delta
 
 
-def rebuild(pieces: Iterable[Piece], ground: Ground, present: Mapping[str, Iterable[str]]) -> str:
-    """All tables in full. `present` (table → chain names) is what the kernel has: Service chains nobody
-    claims go."""
+def rebuild(
+    pieces: Iterable[Piece], ground: Ground, present: Mapping[str, Iterable[str]], jumps: Collection[Jump]
+) -> str:
+    """All tables in full, and the `jumps` to them that are missing.
+
+    `present` (table → chain names) is what the kernel has: Service chains nobody claims go.
+    """
     chains: dict[str, dict[str, list[str]]] = {table: {} for table in base.TABLES}
     shared: dict[tuple[str, str], list[str]] = defaultdict(list)
     for key, value in pieces:
@@ -25,14 +30,15 @@ def rebuild(pieces: Iterable[Piece], ground: Ground, present: Mapping[str, Itera
         for chain, rules in fixed.items():
             chains[table][chain] = [*shared.get((table, chain), ()), *rules]
     # Translation first: the refusal of a Service that just got its first endpoint must not go before that.
-    return "".join(_whole_table(table, chains[table], present.get(table, ())) for table in ("nat", "filter"))
+    return "".join(_whole_table(table, chains[table], present.get(table, ()), jumps) for table in ("nat", "filter"))
 
 
-def _whole_table(table: str, chains: Mapping[str, list[str]], present: Iterable[str]) -> str:
+def _whole_table(table: str, chains: Mapping[str, list[str]], present: Iterable[str], jumps: Collection[Jump]) -> str:
     stale = sorted(c for c in present if c.startswith(base.SERVICE_CHAIN_PREFIXES) and c not in chains)
     lines = [f"*{table}", *(f":{chain} - [0:0]" for chain in (*chains, *stale))]
     lines += [f"-A {chain} {rule}" for chain, rules in chains.items() for rule in rules]
     lines += [f"-X {chain}" for chain in stale]
+    lines += [f"-I {jump.chain} {jump.rule}" for jump in jumps if jump.table == table]
     return "\n".join([*lines, "COMMIT", ""])
 
 

@@ -26,7 +26,7 @@ def rebuild(pieces: Iterable[Piece], ground: Ground, present: Collection[str]) -
     `present` names the chains, sets and maps the kernel has in it. Where they are ours the table is rewritten in place
     (session affinity is remembered, and hooks stay); else it is made anew.
     """
-    kept = {name for name, _, _ in base.hooks()} | {_container_name(c) for c in base.containers(ground.family)}
+    kept = {name for name, _, _ in base.hooks()} | {_container(c)[1] for c in base.containers(ground.family)}
     return _in_place(pieces, ground, present) if kept <= set(present) else (anew(pieces, ground),)
 
 
@@ -57,16 +57,16 @@ def _in_place(pieces: Iterable[Piece], ground: Ground, present: Collection[str])
     chains = {**base.chains(ground), **{k.text: v for k, v in by_kind.pop(CHAIN, ())}}
     chains.update({name: rules for name, _, rules in base.hooks()})
     sets = {key.text: key for key, _ in by_kind.pop(AFFINITY, ())}
-    containers = [_container_name(c) for c in base.containers(ground.family)]
+    containers = [_container(c) for c in base.containers(ground.family)]
     new = {name: rules for name, rules in chains.items() if name not in present}
-    stale = sorted(set(present) - chains.keys() - sets.keys() - set(containers))
+    stale = sorted(set(present) - chains.keys() - sets.keys() - {name for _, name in containers})
     stale_sets = [name for name in stale if name.startswith("affinity-")]
     stale_chains = [name for name in stale if not name.startswith("affinity-")]
     first = [_affinity_set(table, key, ground.family) for name, key in sets.items() if name not in present]
     first += [f"add chain {table} {name}" for name in new]
     first += _rules(table, new)
     second = [f"flush chain {table} {name}" for name in (*(c for c in chains if c not in new), *stale_chains)]
-    second += [f"flush set {table} {name}" for name in containers]
+    second += [f"flush {kind} {table} {name}" for kind, name in containers]
     second += _rules(table, {name: rules for name, rules in chains.items() if name not in new})
     for container, elements in by_kind.items():
         second += _elements("add", table, container, elements)
@@ -110,8 +110,10 @@ def _text(lines: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _container_name(declaration: str) -> str:
-    return declaration.split(" ")[1]
+def _container(declaration: str) -> tuple[str, str]:
+    """Its kind (set or map) and name."""
+    kind, name = declaration.split(" ", 2)[:2]
+    return kind, name
 
 
 def _table(ground: Ground) -> str:

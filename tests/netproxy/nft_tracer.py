@@ -19,6 +19,7 @@ class Table:
     chains: dict[str, list[str]] = field(default_factory=dict)
     hooks: list[tuple[str, int, str]] = field(default_factory=list)
     elements: dict[str, dict[str, str]] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
 
 
 def apply(table: Table, text: str) -> Table:
@@ -43,11 +44,13 @@ def _apply(table: Table, verb: str, kind: str, name: str, body: str) -> None:
     elif (verb, kind) in (("add", "set"), ("add", "map")):
         assert name not in table.elements, f"{kind} {name} exists"
         table.elements[name] = {}
+        table.kinds[name] = kind
     elif (verb, kind) == ("add", "rule"):
         table.chains[name].append(body)
     elif (verb, kind) == ("flush", "chain"):
         table.chains[name].clear()
-    elif (verb, kind) == ("flush", "set"):
+    elif (verb, kind) in (("flush", "set"), ("flush", "map")):
+        assert kind == table.kinds[name], f"{name} is no {kind}"
         table.elements[name].clear()
     elif (verb, kind) == ("delete", "chain"):
         assert not table.chains.pop(name), f"chain {name} still has rules"

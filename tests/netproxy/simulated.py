@@ -51,7 +51,7 @@ class Rules:
                 self.nft = nft_tracer.apply(self.nft, text)
         else:
             present = {table: list(chains) for table, chains in self.iptables.items()}
-            text = iptables_diff.rebuild(self._ledger.items(), self._ground, present)
+            text = iptables_diff.rebuild(self._ledger.items(), self._ground, present, ())
             iptables_tracer.apply(self.iptables, text)
         self._ledger.commit()
 

@@ -1,0 +1,42 @@
+"""Nftables notifications, from bytes."""
+
+from __future__ import annotations
+
+import struct
+
+from apimachinery.kit.nft_events import EventReader
+
+_INET = 2
+
+
+def attribute(kind: int, data: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(data), kind) + data + b"\0" * (-len(data) % 4)
+
+
+def message(kind: int, *attributes: tuple[int, bytes]) -> bytes:
+    body = b"".join(attribute(k, d) for k, d in attributes)
+    return struct.pack("=IHHIIBBH", 20 + len(body), 0xA00 | kind, 0, 0, 0, _INET, 0, 0) + body
+
+
+NEW_GENERATION = message(15, (1, b"\0\0\0\7"), (3, b"nft\0"))
+
+
+def test_a_transaction_ends_with_its_generation_and_may_span_datagrams() -> None:
+    reader = EventReader()
+    assert list(reader.feed(message(8, (1, b"wherry\0"), (2, b"services\0")))) == []
+    (seen,) = reader.feed(message(2, (1, b"wherry\0")) + NEW_GENERATION)
+    assert seen.owner == "nft"
+    assert seen.deleted_tables == {(_INET, "wherry")}
+    assert seen.lost_tables == {(_INET, "wherry")}
+    assert seen.lost_chains == {(_INET, "wherry", "services")}
+    (nothing,) = reader.feed(NEW_GENERATION)
+    assert not nothing.lost_tables
+
+
+def test_additions_are_no_loss_and_broken_input_ends_quietly() -> None:
+    reader = EventReader()
+    added = message(0, (1, b"t\0")) + message(6, (1, b"t\0"), (2, b"c\0")) + message(12, (1, b"t\0"))
+    (seen,) = reader.feed(added + NEW_GENERATION)
+    assert not seen.lost_tables
+    assert list(reader.feed(b"\0" * 64)) == []
+    assert list(reader.feed(b"abc")) == []

@@ -1,0 +1,138 @@
+"""The order of one sync, and what happens when a write fails; health answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from netproxy import modes
+from netproxy.health import Health, NodePortHealth
+from netproxy.model import Family, PortKey, Route
+from netproxy.proxier import Proxier
+from tests.netproxy.simulated import endpoint, endpoint_slice, service, tracker
+
+
+class FakeMode:
+    """Remembers calls; refuses `change` before a `rebuild`, as a real mode's kernel would."""
+
+    name = "nftables"
+    min_sync_seconds = 0.0
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int]] = []
+        self.fail_next = 0
+        self._built = False
+
+    async def open(self) -> None: ...
+
+    async def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
+        self._maybe_fail()
+        self._built = True
+        self.calls.append(("rebuild", len(routes)))
+
+    async def change(self, routes: Mapping[PortKey, Route | None]) -> None:
+        assert self._built, "a change without a full write before it"
+        self._maybe_fail()
+        self.calls.append(("change", len(routes)))
+
+    async def watch(self, on_lost: Any) -> None: ...
+
+    async def cleanup(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def _maybe_fail(self) -> None:
+        if self.fail_next:
+            self.fail_next -= 1
+            self._built = False
+            raise RuntimeError("refused")
+
+
+def test_a_failed_write_is_followed_by_a_full_one_with_growing_pauses() -> None:
+    async def body() -> None:
+        mode, track, pauses = FakeMode(), tracker(), []
+        fits: modes.Mode = mode
+        synced: list[None] = []
+        proxier = Proxier(fits, track, (Family.IPV4,), pauses.append, lambda: synced.append(None))
+        track.service_changed(None, service())
+        await proxier.sync()
+        mode.fail_next = 3
+        track.slice_changed(None, endpoint_slice(endpoint("10.244.1.5")))
+        for _ in range(3):
+            with pytest.raises(RuntimeError):
+                await proxier.sync()
+        assert pauses == [0.1, 0.2, 0.4]
+        await proxier.sync()
+        track.slice_changed(endpoint_slice(endpoint("10.244.1.5")), endpoint_slice(endpoint("10.244.1.6")))
+        await proxier.sync()
+        await proxier.sync()
+        assert mode.calls == [("rebuild", 1), ("rebuild", 1), ("change", 1)]
+        assert len(synced) == 4
+
+    asyncio.run(body())
+
+
+def test_a_rebuild_asked_for_during_a_write_is_not_forgotten() -> None:
+    async def body() -> None:
+        mode, track = FakeMode(), tracker()
+        proxier = Proxier(mode, track, (Family.IPV4,), lambda _: None, lambda: None)
+        original = mode.rebuild
+
+        async def flushed_meanwhile(routes: Mapping[PortKey, Route]) -> None:
+            await original(routes)
+            proxier.request_rebuild()
+
+        mode.rebuild = flushed_meanwhile  # type: ignore[method-assign]
+        await proxier.sync()
+        mode.rebuild = original  # type: ignore[method-assign]
+        await proxier.sync()
+        await proxier.sync()
+        assert [name for name, _ in mode.calls] == ["rebuild", "rebuild"]
+
+    asyncio.run(body())
+
+
+def test_health_is_lost_by_a_sync_that_stays_undone_and_by_a_leaving_node() -> None:
+    now = [0.0]
+    health = Health(60, lambda: now[0])
+
+    def statuses() -> tuple[int, int]:
+        async def ask() -> tuple[int, int]:
+            return (await health.healthz({}))[0], (await health.livez({}))[0]
+
+        return asyncio.run(ask())
+
+    assert statuses() == (503, 503), "nothing was ever written"
+    health.queued()
+    health.synced()
+    assert statuses() == (200, 200)
+    now[0] = 1000.0
+    assert statuses() == (200, 200), "quiet is healthy"
+    health.queued()
+    now[0] = 1059.0
+    health.queued()
+    assert statuses() == (200, 200)
+    now[0] = 1061.0
+    assert statuses() == (503, 503)
+    health.synced()
+    health.node_eligible = False
+    assert statuses() == (503, 200)
+
+
+def test_health_check_node_port_answers_as_load_balancers_expect() -> None:
+    async def body() -> None:
+        health = Health(60)
+        health.synced()
+        ports = NodePortHealth(health)
+        await ports.update({0: ("default", "svc", 2)})
+        status, text = ports.answer(0)
+        assert status == 200
+        assert text == b'{"service":{"namespace":"default","name":"svc"},"localEndpoints":2,"serviceProxyHealthy":true}'
+        await ports.update({0: ("default", "svc", 0)})
+        assert ports.answer(0)[0] == 503
+        await ports.close()
+
+    asyncio.run(body())
