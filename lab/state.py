@@ -40,6 +40,17 @@ def labs() -> list[str]:
 
 
 @contextmanager
+def choosing() -> Iterator[None]:
+    """Hold the machine's lock, so that two new labs never choose the same ranges."""
+    descriptor = os.open(places.RUN.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def locked(paths: Paths) -> Iterator[None]:
     """Hold the lab's lock; a second command waits, and says for whom."""
     places.RUN.mkdir(mode=0o755, parents=True, exist_ok=True)

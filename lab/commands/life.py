@@ -57,8 +57,11 @@ def up(
         with state.locked(paths):
             chosen = state.load(paths)
             if chosen is None:
-                chosen = _new(lab, asked)
-                for finding in preflight.check(chosen):
+                with state.choosing():
+                    chosen = _new(lab, asked)
+                    findings = preflight.check(chosen)
+                    network.fence(chosen)
+                for finding in findings:
                     progress.say(f"  !  {finding.text}")
             else:
                 _agree(chosen, asked)
@@ -81,7 +84,7 @@ def up(
 def _new(lab: str, asked: dict[str, Any]) -> Spec:
     made = spec.make(
         lab,
-        asked["--nodes"] or 3,
+        3 if asked["--nodes"] is None else asked["--nodes"],
         asked["--proxy-mode"] or spec.PROXY_MODES[0],
         pod_cidr=asked["--pod-cidr"],
         service_cidr=asked["--service-cidr"],

@@ -84,7 +84,7 @@ def test_configmaps_secrets_and_tokens_reach_the_container(client: Lab) -> None:
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"colour": "green"}},
         pod_named(
             "fed",
-            ["sh", "-c", "echo $COLOUR $NODE; cat /etc/settings/colour; sleep 3600"],
+            ["sh", "-c", "echo $COLOUR $NODE; cat /etc/settings/colour; echo; sleep 3600"],
             env=[
                 {"name": "COLOUR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "colour"}}},
                 {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},

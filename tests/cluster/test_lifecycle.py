@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -19,36 +20,37 @@ pytestmark = pytest.mark.cluster
 NAME = "whtsmall"
 
 
+def foreign(line: str) -> bool:
+    """Whether this belongs to a lab other than ours: the tier's own, or one that a person runs meanwhile."""
+    found = re.search(r"wherry[/-]([a-z][a-z0-9]{0,8})(?![a-z0-9])|wh-([a-z][a-z0-9]{0,8})", line)
+    return found is not None and NAME not in line
+
+
 def snapshot() -> dict[str, set[str]]:
     """What a lab could leave on this machine, each thing by a name that does not change by itself."""
-    processes = set()
+    lines: dict[str, list[str]] = {
+        "namespaces": [path.name for path in Path("/run/netns").glob("*")],
+        "mounts": Path("/proc/self/mountinfo").read_text().splitlines(),
+        "links": [line.split(":")[1] for line in run(["ip", "-o", "link"]).stdout.splitlines()],
+        "routes": run(["ip", "route", "show", "table", "all"]).stdout.splitlines(),
+        "tables": run(["nft", "list", "tables"]).stdout.splitlines(),
+        "cgroups": [str(p) for depth in ("*", "*/*") for p in Path("/sys/fs/cgroup").glob(depth) if p.is_dir()],
+        "files": [str(p) for top in ("/run/wherry", "/var/lib/wherry") for p in Path(top).glob("*")],
+        "processes": list(processes()),
+    }
+    return {what: {line for line in found if not foreign(line)} for what, found in lines.items()}
+
+
+def processes() -> Iterator[str]:
+    """Command lines of everything a lab could have started."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
-            if any(word in line for word in ("wherry", "containerd", "lab.", NAME)):
-                processes.add(f"{entry.name} {line}")
-    mine = {line for line in processes if "pytest" in line or "lab test" in line}
-    cgroups = {str(path) for path in Path("/sys/fs/cgroup").glob("*") if path.is_dir()}
-    cgroups |= {str(path) for path in Path("/sys/fs/cgroup").glob("*/*") if path.is_dir()}
-    return {
-        "processes": processes - mine,
-        "namespaces": {path.name for path in Path("/run/netns").glob("*")},
-        "mounts": set(Path("/proc/self/mountinfo").read_text().splitlines()),
-        "links": {line.split(":")[1] for line in run(["ip", "-o", "link"]).stdout.splitlines()},
-        "routes": set(run(["ip", "route", "show", "table", "all"]).stdout.splitlines()),
-        "rules": {run(["nft", "list", "ruleset"]).stdout},
-        "cgroups": cgroups,
-        "files": {
-            str(path)
-            for top in ("/run/wherry", "/var/lib/wherry")
-            for path in Path(top).rglob("*")
-            if NAME in str(path)
-        },
-        "forwarding": {Path("/proc/sys/net/ipv4/ip_forward").read_text()},
-    }
+            if any(word in line for word in ("containerd", "-m lab", NAME)) and "pytest" not in line:
+                yield f"{entry.name} {line}"
 
 
 @pytest.fixture
