@@ -6,7 +6,6 @@ import ssl
 from pathlib import Path
 
 from agent.settings import AgentSettings
-from apimachinery import pki
 from apimachinery.kit.files import write_atomic
 
 
@@ -29,6 +28,9 @@ def own_certificate(directory: Path, node_name: str, addresses: tuple[str, ...])
     """A serving certificate under `directory`, made where there is none yet."""
     cert, key = directory / "kubelet.crt", directory / "kubelet.key"
     if not cert.exists() or not key.exists():
+        # Eight megabytes an agent that is given its certificate never needs.
+        from apimachinery import pki
+
         authority = pki.new_ca(f"{node_name}-ca")
         pair = pki.issue(authority, node_name, dns=(node_name,), ips=addresses, server=True)
         directory.mkdir(parents=True, exist_ok=True)

@@ -84,6 +84,14 @@ def _resources(container: Obj) -> tuple[Obj, Obj | None]:
     return shown, requests or None
 
 
+def _mount(mount: Obj) -> Obj:
+    """A volume mount as it came out: recursive read-only needs a runtime that offers it."""
+    shown = {"name": mount["name"], "mountPath": mount["mountPath"]}
+    if mount.get("readOnly"):
+        shown |= {"readOnly": True, "recursiveReadOnly": "Disabled"}
+    return shown
+
+
 def _from_runs(container: Obj, runs: list[Container], facts: ContainerFacts, waiting: str) -> Obj:
     newest = runs[0]
     resources, allocated = _resources(container)
@@ -99,6 +107,8 @@ def _from_runs(container: Obj, runs: list[Container], facts: ContainerFacts, wai
         "containerID": f"{facts.runtime}://{newest.id}",
         "resources": resources,
     }
+    if mounts := container.get("volumeMounts"):
+        status["volumeMounts"] = [_mount(mount) for mount in mounts]
     if allocated:
         status["allocatedResources"] = allocated
     if len(runs) > 1 and runs[1].state is State.EXITED:
