@@ -26,7 +26,7 @@ from agent.runtime.backoff import Backoff
 from agent.runtime.cache import RuntimeCache
 from agent.runtime.container_config import container_config, container_hash, mount_message
 from agent.runtime.hooks import HookError, run_hook
-from agent.runtime.images import Images, StartError
+from agent.runtime.images import IMAGE_REASONS, Images, StartError
 from agent.runtime.interrupt import check, unless
 from agent.runtime.kill import Killer
 from agent.runtime.network import PodNetwork
@@ -90,6 +90,12 @@ class Parts:
 class Applier:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._told: dict[tuple[str, str], tuple[str, float]] = {}
+
+    def forget(self, uid: str) -> None:
+        """The pod is gone."""
+        for key in [k for k in self._told if k[0] == uid]:
+            del self._told[key]
 
     async def apply(
         self, pod: Obj, record: PodRecord, actions: PodActions, cgroup: str, stop: asyncio.Event
@@ -108,7 +114,7 @@ class Applier:
             if run is not None:
                 await self._parts.killer.container(pod, run, kill.message, probe=kill.probe)
         check(stop)
-        config = sandbox_config(pod, self._parts.network.facts(pod, cgroup, actions.attempt))
+        config = sandbox_config(pod, self._parts.network.facts(pod, cgroup, actions))
         sandbox_id = actions.sandbox_id
         if actions.create_sandbox:
             sandbox_id = await self._create_sandbox(pod, config)
@@ -118,8 +124,10 @@ class Applier:
             try:
                 await self._start(pod, wanted[name], sandbox_id, config, stop)
                 outcome.started.append(name)
+                self._told.pop((podspec.uid(pod), name), None)
             except StartError as error:
                 outcome.blocked(name, error)
+                self._tell(pod, wanted[name], error)
         return outcome
 
     # --- sandbox
@@ -176,16 +184,22 @@ class Applier:
             backoff.bump(key, now)
             return
         name = podspec.full_name(pod)
-        self._parts.reporter.container(
-            pod,
-            container,
-            "Warning",
-            "BackOff",
-            f"Back-off restarting failed container {container['name']} in pod {name}",
-        )
+        told = f"Back-off restarting failed container {container['name']} in pod {name}"
         delay = _duration(backoff.delay(key))
         text = f"back-off {delay} restarting failed container={container['name']} pod={name}"
-        raise StartError("CrashLoopBackOff", text, until)
+        raise StartError("CrashLoopBackOff", text, until, ("Warning", "BackOff", told))
+
+    def _tell(self, pod: Obj, container: Obj, error: StartError) -> None:
+        """One event per cause: every wake-up of the worker runs into the same back-off again."""
+        key, what = (podspec.uid(pod), container["name"]), (error.reason, error.retry_at)
+        if self._told.get(key) == what:
+            return
+        self._told[key] = what
+        kind, reason, text = error.event
+        if text:
+            self._parts.reporter.container(pod, container, kind, reason, text)
+        if error.reason in IMAGE_REASONS:
+            self._parts.reporter.container(pod, container, "Warning", "Failed", f"Error: {error.reason}")
 
     async def _create(
         self,

@@ -31,13 +31,26 @@ _REFERENCE = re.compile(
 
 class StartError(Exception):
     """A container cannot be started now; ``reason`` is shown in its waiting state. ``retry_at`` in
-    seconds since the epoch, 0 for the ordinary pace."""
+    seconds since the epoch, 0 for the ordinary pace; ``event`` (type, reason, text) is told once per cause."""
 
-    def __init__(self, reason: str, message: str, retry_at: float = 0.0) -> None:
+    def __init__(
+        self, reason: str, message: str, retry_at: float = 0.0, event: tuple[str, str, str] = ("", "", "")
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
         self.retry_at = retry_at
+        self.event = event
+
+
+# Reasons told once more as "Error: REASON", like every failed step of a start.
+IMAGE_REASONS = (
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "ImageInspectError",
+)
 
 
 class ImageRuntime(Protocol):
@@ -109,8 +122,8 @@ class Images:
         key = f"{podspec.uid(pod)}_{name}"
         if retry_at := self._backoff.waiting(key, time.time()):
             text = f'Back-off pulling image "{name}"'
-            self._reporter.container(pod, container, "Normal", "BackOff", text)
-            raise StartError("ImagePullBackOff", f"{text}: {self._errors.get(key, 'ErrImagePull')}", retry_at)
+            why = f"{text}: {self._errors.get(key, 'ErrImagePull')}"
+            raise StartError("ImagePullBackOff", why, retry_at, ("Normal", "BackOff", text))
         self._reporter.container(pod, container, "Normal", "Pulling", f'Pulling image "{name}"')
         queued = time.monotonic()
         async with self._slots:

@@ -13,6 +13,7 @@ from agent.dns import HostnameError, parse_resolv_conf, plan_dns, plan_hostname
 from agent.hosts import hosts_file
 from agent.podspec import Obj
 from agent.runtime import pod_paths
+from agent.runtime.plan import PodActions
 from agent.runtime.reporter import Reporter
 from agent.runtime.sandbox_config import Dns, SandboxFacts
 from agent.seams import Mount
@@ -33,15 +34,15 @@ class PodNetwork:
         self._reporter = reporter
         self.node_ips = node_ips
 
-    def facts(self, pod: Obj, cgroup: str, attempt: int) -> SandboxFacts:
-        """Raises NamesError."""
+    def facts(self, pod: Obj, cgroup: str, actions: PodActions) -> SandboxFacts:
+        """Raises NamesError. The user is warned when the sandbox is made, not at every later start."""
         settings = self._settings
         try:
             host = parse_resolv_conf(settings.resolv_conf.read_text())
         except OSError:
             host = parse_resolv_conf("")
         plan = plan_dns(pod, host, settings.cluster_dns, settings.cluster_domain)
-        for reason, message in plan.warnings:
+        for reason, message in plan.warnings if actions.create_sandbox else ():
             self._reporter.pod(pod, "Warning", reason, message)
         try:
             hostname = plan_hostname(pod, settings.cluster_domain).kernel
@@ -53,7 +54,7 @@ class PodNetwork:
             hostname=hostname,
             log_directory=str(pod_paths.log_directory(settings.pod_log_dir, pod)),
             cgroup_parent=cgroup,
-            attempt=attempt,
+            attempt=actions.attempt,
         )
 
     def own_mounts(self, pod: Obj, container: Obj, ips: tuple[str, ...]) -> list[Mount]:

@@ -381,6 +381,7 @@ class PodWorker:
         _remove_directory(pod_paths.pod_directory(root, self.uid))
         parts.backoff.forget(f"{self.uid}_")
         parts.images.forget(self.uid)
+        self._shared.applier.forget(self.uid)
 
 
 def _remove_directory(directory: Path) -> None:

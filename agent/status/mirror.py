@@ -18,6 +18,8 @@ from apimachinery.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 
+_NODE_SECONDS = 0.2
+
 
 class Mirrors:
     """``on_mirror(static_uid, mirror | None)`` tells the status writer which object carries a static
@@ -47,7 +49,7 @@ class Mirrors:
         key = objects.key(mirror)
         self._seen[key] = mirror
         wanted = self._wanted.get(key)
-        if wanted is not None and _matches(wanted, mirror):
+        if wanted is not None and _matches(wanted, mirror) and not podspec.deleting(mirror):
             self._on_mirror(podspec.uid(wanted), mirror)
         else:
             self._queue.add(key)
@@ -74,7 +76,10 @@ class Mirrors:
                     uid=podspec.uid(mirror),
                 )
                 return
-            if wanted is not None and mirror is None:
+            if wanted is not None and mirror is None and self._node() is None:
+                # Its owner is the Node, which is not known yet.
+                self._queue.add_after(key, _NODE_SECONDS)
+            elif wanted is not None and mirror is None:
                 created = await self._client.create(kinds.POD, self._mirror_of(wanted), podspec.namespace(wanted))
                 self.seen(created)
         except (NotFound, AlreadyExists):

@@ -157,8 +157,10 @@ def runtime_newest(runtime: FakeRuntime) -> str:
 @live
 async def test_post_start_failure_kills_and_says_why(agent, runtime):
     hook = {"postStart": {"exec": {"command": ["false"]}}}
+    said = []
+    agent.writer.set = lambda p, s: said.append(str(s))
     agent.pods.set_pod("file", pod(containers=[container("c", lifecycle=hook)]))
-    await until(lambda: "PostStartHookError" in str(status(agent)))
+    await until(lambda: any("PostStartHookError" in s for s in said))
     calls = [method for method, _ in runtime.calls if method in ("StartContainer", "ExecSync", "StopContainer")]
     assert calls[:3] == ["StartContainer", "ExecSync", "StopContainer"]
 
