@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from typing import cast
 
 from controlplane.apiserver.streams import backend, wire
+
+VIGIL_SECONDS = 10.0
+_ESTABLISHED = 1
 
 
 class _Taken(asyncio.StreamReaderProtocol):
@@ -48,6 +52,7 @@ async def join(transport: asyncio.Transport, behind: backend.Connection) -> None
     ways = [
         asyncio.ensure_future(_carry(reader, behind.writer)),
         asyncio.ensure_future(_carry(behind.reader, writer)),
+        asyncio.ensure_future(_vigil(writer, behind.writer)),
     ]
     try:
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -63,6 +68,33 @@ async def _carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> 
         while piece := await source.read(wire.PIECE):
             target.write(piece)
             await target.drain()
+
+
+async def _vigil(*sides: asyncio.StreamWriter) -> None:
+    """Return when either side has hung up though nobody reads from it.
+
+    While one side does not take what it is sent, reading from the other stands still, and its end would be seen by
+    nobody: the kernel is asked instead. Two looks in a row, so that an end which is being carried over is not cut.
+    """
+    suspects: set[int] = set()
+    while True:
+        await asyncio.sleep(VIGIL_SECONDS)
+        gone = {index for index, side in enumerate(sides) if _has_hung_up(side)}
+        if gone & suspects:
+            return
+        suspects = gone
+
+
+def _has_hung_up(side: asyncio.StreamWriter) -> bool:
+    sock = side.get_extra_info("socket")
+    if sock is None or side.transport.is_closing():
+        return True
+    try:
+        # The first byte of struct tcp_info is the connection's state.
+        state = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    except OSError:
+        return True
+    return bool(state != _ESTABLISHED)
 
 
 def transport_of(transport: asyncio.BaseTransport | None) -> asyncio.Transport:

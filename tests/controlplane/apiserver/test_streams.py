@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import socket
+import struct
 
 from apimachinery.errors import ApiError
 from apimachinery.kinds import POD
 from controlplane.apiserver.http.listener import Listener
 from controlplane.apiserver.pipeline import status_response
 from controlplane.apiserver.request import Decision
-from controlplane.apiserver.streams import backend
+from controlplane.apiserver.streams import backend, tunnel
 from controlplane.apiserver.streams.pods import PodStreams
 
 UPGRADE = (
@@ -231,6 +233,38 @@ def test_slow_reader_slows_the_writer():
             assert sent < 2000 * 65536
             writer.transport.abort()
             await asyncio.wait_for(agent.over.wait(), 5)
+
+    run(scenario())
+
+
+def test_client_that_dies_while_nobody_reads_it_is_noticed(monkeypatch):
+    monkeypatch.setattr(tunnel, "VIGIL_SECONDS", 0.05)
+
+    async def scenario():
+        let_go = asyncio.Event()
+
+        async def behave(reader, writer):
+            writer.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+            await let_go.wait()  # reads nothing: the way to the agent is blocked
+
+        async with Agent(behave) as agent, serving(agent.port) as server:
+            _, _, writer = await ask(server.port, "exec?command=sleep&stdin=1", headers=UPGRADE)
+            for _ in range(400):
+                writer.write(b"x" * 65536)
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(writer.drain(), 0.3)
+                    continue
+                break
+            else:
+                raise AssertionError("nothing ever blocked")
+            reset = struct.pack("ii", 1, 0)  # close with a reset, as a killed peer's kernel does
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            writer.transport.abort()
+            while any("_carry" in repr(task) for task in asyncio.all_tasks()):
+                await asyncio.sleep(0.05)
+            let_go.set()
+            await asyncio.wait_for(agent.over.wait(), 5)
+        assert await settled()
 
     run(scenario())
 
