@@ -41,6 +41,21 @@ def load_all(text: str) -> list[dict[str, Any]]:
 def load_value(text: str | bytes) -> Any:
     """The first document as it is, whatever it is; None for an empty text. Raises ManifestError."""
     try:
-        return next(yaml.load_all(text, Loader=_Loader), None)
+        return _json_keys(next(yaml.load_all(text, Loader=_Loader), None))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ManifestError(str(error)) from error
+
+
+def _json_keys(value: Any) -> Any:
+    """YAML allows any key, JSON only text: true, 5 and 1.5 become what JSON would print."""
+    if isinstance(value, list):
+        return [_json_keys(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {_json_key(key): _json_keys(item) for key, item in value.items()}
+
+
+def _json_key(key: Any) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return key if isinstance(key, str) else str(key)

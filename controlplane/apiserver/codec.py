@@ -70,17 +70,20 @@ async def read_object(request: Request, kind: Kind, context: Context) -> Obj:
     return obj
 
 
-def read_applied(body: bytes, kind: Kind, context: Context) -> Obj:
+def read_applied(body: bytes, kind: Kind) -> Obj:
     """The configuration of a server-side apply: YAML (or JSON) of the kind. Raises BadRequest."""
     try:
-        value = manifests.load_value(body) if not body.lstrip().startswith(b"{") else jsontext.loads(body)
-    except (manifests.ManifestError, jsontext.JsonError) as error:
-        raise errors.BadRequest(f"error decoding YAML: {error}") from error
-    if not isinstance(value, dict):
-        raise errors.BadRequest(f"error decoding YAML: {_not_an_object(value)}")
-    obj: Obj = value
-    _check_type(obj, kind, body)
-    check(obj, kind, context)
+        value = manifests.load_value(body)
+    except manifests.ManifestError as error:
+        raise errors.BadRequest(f"error decoding YAML: error converting YAML to JSON: yaml: {error}") from error
+    obj = {} if value is None else value
+    if not isinstance(obj, dict):
+        why = f"json: cannot unmarshal {jsontext.type_of(value)} into Go value of type map[string]interface {{}}"
+        raise errors.BadRequest(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {why}")
+    given, given_kind = obj.get("apiVersion") or "", obj.get("kind") or ""
+    if given != kind.api_version or given_kind != kind.kind:
+        group, _, version = given.rpartition("/")
+        raise errors.BadRequest(f"invalid object type: {group}/{version}, Kind={given_kind}")
     return obj
 
 

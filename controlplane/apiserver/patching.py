@@ -22,7 +22,8 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY_YAML, APPLY_CBOR = "application/apply-patch+yaml", "application/apply-patch+cbor"
-_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC, APPLY_YAML)
+PLAIN_PATCHES = (JSON_PATCH, MERGE_PATCH, STRATEGIC)
+_TYPES = (*PLAIN_PATCHES, APPLY_YAML)
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,7 @@ class Patches:
     async def read(self, request: Request, kind: Kind, context: Context) -> Patch:
         media = codec.media_type(request)
         if media not in _TYPES:
-            accepted = ", ".join(_TYPES)
-            raise errors.UnsupportedMediaType(
-                f"the body of the request was in an unknown format - accepted media types include: {accepted}"
-            )
+            raise errors.UnsupportedMediaType("415: Unsupported Media Type", details={})
         body = await request.body()
         if media == JSON_PATCH:
             operations = patch.decode_json_patch(body)
@@ -59,7 +57,7 @@ class Patches:
             node = Schema.load().node(kind.api_version, kind.kind)
             assert node is not None
             return _checked(lambda old: patch.strategic_merge(old, strategic, node), kind, context)
-        return _applied(codec.read_applied(body, kind, context), request, kind, context)
+        return _applied(codec.read_applied(body, kind), request, kind, context)
 
 
 def _checked(work: Callable[[Obj], Obj], kind: Kind, context: Context) -> Patch:
@@ -83,7 +81,6 @@ def _applied(wanted: Obj, request: Request, kind: Kind, context: Context) -> Pat
     given = wanted.setdefault("metadata", {})
     if kind.namespaced and not given.get("namespace"):
         given["namespace"] = request.namespace
-    given.setdefault("name", request.name)
 
     def apply(old: Obj | None) -> Obj:
         new = server_side.apply(
@@ -96,7 +93,7 @@ def _applied(wanted: Obj, request: Request, kind: Kind, context: Context) -> Pat
             subresource=request.subresource,
             ignored=ownership.ignored(old if old is not None else wanted, request.subresource),
         )
-        Schema.load().compiled(kind).check(new)
+        codec.check(new, kind, context)
         return new
 
     return Patch(apply, creates=True)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import orjson
 
 from apimachinery import errors
-from apimachinery.kinds import KINDS
+from apimachinery.kinds import KINDS, Kind
 from apimachinery.selectors import SelectorError
 from controlplane.apiserver import measures
 from controlplane.apiserver.authz.chain import refusal
@@ -37,6 +37,7 @@ _SLOW_SECONDS = 1.0
 _LONG_RUNNING = frozenset(("watch",))
 _STREAMS = frozenset(("exec", "attach", "portforward", "proxy", "log"))
 _GROUPS = frozenset(kind.group for kind in KINDS if kind.group)
+_OF_ONE = frozenset(("update", "patch"))
 # What can be done with the objects of all namespaces at once.
 _EVERYWHERE = frozenset(("list", "watch"))
 _NO_PAGE = Response(404, b"404 page not found\n", "text/plain; charset=utf-8")
@@ -76,6 +77,8 @@ class Pipeline:
         except Exception as error:
             log.exception("%s %s failed (audit id %s)", request.method, request.path, request.audit_id)
             response = status_response(errors.InternalError(f"Internal error occurred: {error}"))
+        if request.kind is not None and isinstance(response, Response):
+            response = _with_deprecation(request.kind, response)
         self._account(request, response, time.perf_counter() - started)
         return response
 
@@ -97,6 +100,10 @@ class Pipeline:
         if kind is None:
             return _missing(request)
         if request.verb not in self._generic:
+            raise not_allowed()
+        if not request.name and request.verb in _OF_ONE:
+            raise not_allowed()
+        if request.name and request.verb == "create" and not request.subresource:
             raise not_allowed()
         if kind.namespaced and not request.namespace and request.verb not in _EVERYWHERE:
             raise not_allowed()
@@ -156,6 +163,17 @@ class Pipeline:
                 seconds,
                 request.audit_id,
             )
+
+
+_DEPRECATED = {
+    "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
+}
+
+
+def _with_deprecation(kind: Kind, response: Response) -> Response:
+    text = _DEPRECATED.get(kind.resource)
+    return replace(response, warnings=(text, *response.warnings)) if text else response
 
 
 def status_response(error: errors.ApiError) -> Response:

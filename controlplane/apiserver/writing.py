@@ -15,7 +15,7 @@ from controlplane.apiserver import codec, listing
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.convert import stored
-from controlplane.apiserver.patching import APPLY_YAML, Patcher
+from controlplane.apiserver.patching import APPLY_YAML, PLAIN_PATCHES, Patcher
 from controlplane.apiserver.reading import many, one
 from controlplane.apiserver.registry import Context, Registry, metadata
 from controlplane.apiserver.request import Obj, Request, Response
@@ -73,20 +73,28 @@ class Writing:
     async def patch(self, request: Request) -> Response:
         kind, format = _kind(request), self._negotiate(request)
         context = _context(request, "PatchOptions", applying=codec.media_type(request) == APPLY_YAML)
-        patch = await self._patcher.read(request, kind, context)
         namespace, storage = _space(request), self._storage(kind)
+        if request.headers.get("Content-Type", "").partition(";")[0] in PLAIN_PATCHES:
+            self._registry.entry(storage, namespace, request.name)
+        patch = await self._patcher.read(request, kind, context)
         if patch.creates and self._registry.collection(storage).get(namespace, request.name) is None:
             if request.subresource:
                 raise errors.not_found(kind.plural, request.name, kind.group)
             obj = patch.apply(None)
             metadata.match_url(kind, obj, namespace, request.name)
+            if uid := obj["metadata"].get("uid"):
+                why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                raise errors.conflict(kind.plural, request.name, why, kind.group)
             entry = await self._registry.create_entry(storage, stored(kind, obj, storage), namespace, context)
             return one(kind, entry, 201, format, tuple(context.warnings))
 
         def change(old: Obj) -> Obj:
             if old["apiVersion"] != kind.api_version:
                 old["kind"], old["apiVersion"] = kind.kind, kind.api_version
+            before = dict(old["metadata"])
             new = patch.apply(old)
+            new["kind"], new["apiVersion"] = kind.kind, kind.api_version
+            metadata.refuse_changes(kind, new, before)
             metadata.match_url(kind, new, namespace, request.name)
             return stored(kind, new, storage)
 
@@ -167,8 +175,11 @@ def _context(request: Request, options_kind: str, applying: bool = False) -> Con
         problems.append(errors.field_forbidden("force", "may not be specified for non-apply patch"))
     if len(manager) > 128:
         problems.append(errors.too_long("fieldManager", 128))
-    if any(not c.isprintable() for c in manager):
-        problems.append(errors.invalid("fieldManager", manager, "should only contain printable characters"))
+    odd = next((at for at, c in enumerate(manager) if not c.isprintable()), None)
+    if odd is not None:
+        shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in manager)
+        text = f'Invalid value: "{shown}": invalid character U+{ord(manager[odd]):04X} (at position {odd})'
+        problems.append(FieldError("FieldValueInvalid", "fieldManager", text))
     if validation not in ("", "Ignore", "Warn", "Strict"):
         problems.append(errors.not_supported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn")))
     if problems:

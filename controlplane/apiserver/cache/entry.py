@@ -19,6 +19,8 @@ from apimachinery.kinds import Kind
 Obj = dict[str, Any]
 
 _OPEN = b'{"metadata":{'
+# How upstream's metadata begins.
+_FIRST = ("name", "generateName", "namespace", "uid", "generation", "creationTimestamp")
 # Decoded objects cost five times their bytes: only the most recently decoded stay decoded.
 _KEEP_DECODED = 4096
 _decoded: deque[Entry] = deque()
@@ -26,7 +28,9 @@ _decoded: deque[Entry] = deque()
 
 def encode(obj: Obj) -> bytes:
     """The stored form: metadata first, without apiVersion, kind and resourceVersion."""
-    metadata = {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}
+    given = obj["metadata"]
+    metadata = {k: given[k] for k in _FIRST if k in given}
+    metadata.update((k, v) for k, v in given.items() if k != "resourceVersion")
     rest = {k: v for k, v in obj.items() if k not in ("kind", "apiVersion", "metadata")}
     return orjson.dumps({"metadata": metadata, **rest})
 
@@ -48,7 +52,9 @@ class Entry:
         self.revision = revision
         self.created = created
         self.head = head
-        self.wire = b'%s"metadata":{"resourceVersion":"%d",%s' % (head, revision, body[len(_OPEN) :])
+        # A dry run's object has no revision to show.
+        version = b'"resourceVersion":"%d",' % revision if revision else b""
+        self.wire = b'%s"metadata":{%s%s' % (head, version, body[len(_OPEN) :])
         self._obj: Obj | None = None
         self._labels: dict[str, str] | None = None
 
@@ -60,8 +66,8 @@ class Entry:
     @property
     def body(self) -> bytes:
         """The stored form."""
-        skip = len(self.head) + len(b'"metadata":{"resourceVersion":"",') + len(str(self.revision))
-        return _OPEN + self.wire[skip:]
+        version = len(b'"resourceVersion":"",') + len(str(self.revision)) if self.revision else 0
+        return _OPEN + self.wire[len(self.head) + len(b'"metadata":{') + version :]
 
     @property
     def obj(self) -> Obj:

@@ -86,7 +86,8 @@ def _volume(volume: Obj) -> None:
         volume["emptyDir"] = {}
 
 
-def _pod_spec(spec: Obj) -> None:
+def _host_ports(spec: Obj) -> None:
+    """Pods alone: in templates the author's ports stay as they are."""
     if spec.get("hostNetwork"):
         for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
             for port in container.get("ports") or ():
@@ -97,6 +98,7 @@ def _pod_spec(spec: Obj) -> None:
 def _pod(pod: Obj) -> None:
     spec = pod["spec"]
     spec.setdefault("enableServiceLinks", True)
+    _host_ports(spec)
     for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
         _requests_from_limits(container.get("resources") or {})
     _requests_from_limits(spec.get("resources") or {})
@@ -173,7 +175,6 @@ HOOKS: dict[str, Callable[[Obj], None]] = {
     "core.v1.ImageVolumeSource": _image_volume,
     "core.v1.LoadBalancerIngress": _ingress_mode,
     "core.v1.Volume": _volume,
-    "core.v1.PodSpec": _pod_spec,
     "core.v1.Pod": _pod,
     "core.v1.Service": _service,
     "core.v1.Namespace": _namespace,

@@ -47,6 +47,7 @@ def _deployment(spec: Obj) -> None:
 
 def _stateful_set(spec: Obj) -> None:
     _rolling(spec["updateStrategy"], {"partition": 0})
+    _claims(spec)
 
 
 def _daemon_set(spec: Obj) -> None:
@@ -95,10 +96,25 @@ def _policy(kind: str, value: int, seconds: int) -> Obj:
     return {"type": kind, "value": value, "periodSeconds": seconds}
 
 
+def _daemon_set_object(daemon_set: Obj) -> None:
+    """The template's generation, in an annotation since its field is gone; the server counts it."""
+    annotations = daemon_set["metadata"].setdefault("annotations", {})
+    annotations.setdefault("deprecated.daemonset.template.generation", "0")
+
+
+def _claims(spec: Obj) -> None:
+    for claim in spec.get("volumeClaimTemplates") or ():
+        claim.setdefault("kind", "PersistentVolumeClaim")
+        claim.setdefault("apiVersion", "v1")
+        claim.setdefault("status", {}).setdefault("phase", "Pending")
+    (spec["updateStrategy"].get("rollingUpdate") or {}).pop("maxUnavailable", None)
+
+
 HOOKS: dict[str, Callable[[Obj], None]] = {
     "apps.v1.DeploymentSpec": _deployment,
     "apps.v1.StatefulSetSpec": _stateful_set,
     "apps.v1.DaemonSetSpec": _daemon_set,
+    "apps.v1.DaemonSet": _daemon_set_object,
     "batch.v1.Job": _job_object,
     "autoscaling.v2.HorizontalPodAutoscalerSpec": _autoscaler,
 }

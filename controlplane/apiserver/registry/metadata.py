@@ -14,14 +14,7 @@ from controlplane.apiserver.request import Obj
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED = 63
 # Fields that a client cannot change once set, whatever it sends.
-_KEPT = (
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generateName",
-    "selfLink",
-)
+_KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
 
 
 def suffix() -> str:
@@ -67,9 +60,22 @@ def fill_changed(kind: Kind, new: Obj, old: Obj) -> None:
     tidy(metadata)
 
 
+def refuse_changes(kind: Kind, new: Obj, before: Obj) -> None:
+    """What a patch may not touch although a whole object may leave it out. Raises Invalid."""
+    metadata = of(new)
+    found = []
+    for field in ("uid", "deletionTimestamp"):
+        if metadata.get(field) and metadata[field] != before.get(field):
+            found += [errors.immutable(f"metadata.{field}", metadata[field])] * 2
+    if found:
+        raise errors.invalid_object(kind.kind, before["name"], found, kind.group)
+
+
 def tidy(metadata: Obj) -> None:
     """Empty collections and nulls are not kept, as upstream's types omit them."""
-    for key in [k for k, v in metadata.items() if v is None or v == {} or v == [] or v == ""]:
+    # An empty list of managers is somebody's wish to start over.
+    empty = [k for k, v in metadata.items() if v is None or v == {} or v == [] or v == ""]
+    for key in [k for k in empty if k != "managedFields"]:
         del metadata[key]
     if metadata.get("generation") == 0:
         del metadata["generation"]
@@ -83,5 +89,8 @@ def match_url(kind: Kind, obj: Obj, namespace: str, name: str | None) -> None:
     if not kind.namespaced and metadata.get("namespace"):
         raise errors.BadRequest("namespace may not be set on this type of object")
     given = metadata.get("name")
-    if name is not None and given and given != name:
+    if name is not None and not given:
+        text = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        raise errors.BadRequest(text)
+    if name is not None and given != name:
         raise errors.BadRequest(f"the name of the object ({given}) does not match the name on the URL ({name})")

@@ -1,4 +1,4 @@
-"""Secrets: stringData is written, never read."""
+"""Secrets and those who use them: stringData is written, never read; accounts name their secrets and no more."""
 
 from __future__ import annotations
 
@@ -16,3 +16,10 @@ def default(secret: Obj) -> None:
         for key, text in texts.items():
             data[key] = base64.b64encode(text.encode()).decode()
     defaults.apply(secret)
+
+
+def default_account(account: Obj) -> None:
+    """Of the references to secrets only the names count."""
+    if account.get("secrets"):
+        account["secrets"] = [{k: v for k, v in entry.items() if k == "name"} for entry in account["secrets"]]
+    defaults.apply(account)

@@ -30,6 +30,7 @@ from controlplane.apiserver.validation import workloads as valid_workloads
 _GENERATION = frozenset(
     [
         "pods",
+        "podtemplates",
         "deployments.apps",
         "replicasets.apps",
         "statefulsets.apps",
@@ -141,6 +142,7 @@ _OWN: Mapping[str, dict[str, Any]] = {
         "validate": valid_core.secret,
         "validate_update": valid_core.secret_change,
     },
+    "serviceaccounts": {"default": secrets.default_account},
     "configmaps": {"validate": valid_core.config_map, "validate_update": valid_core.config_map_change},
     "persistentvolumeclaims": {
         "validate": valid_core.claim,
