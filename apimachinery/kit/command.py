@@ -7,7 +7,9 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,27 +49,16 @@ async def run(
     At the deadline the command's whole process group is killed. ``check`` turns a non-zero exit status
     into a CommandError; a command that cannot start or does not finish always raises it.
     """
+    process = _start(argv, stdin, env)
+    waiting = asyncio.get_running_loop().run_in_executor(_WAITERS, _finish, process, timeout)
     try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=dict(env) if env is not None else None,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise CommandError(argv, None, f"cannot start: {error.strerror}", stdin) from error
-    try:
-        stdout, stderr = await asyncio.wait_for(process.communicate(stdin), timeout)
-    except asyncio.TimeoutError as error:
+        stdout, stderr = await asyncio.shield(waiting)
+    except subprocess.TimeoutExpired as error:
         raise CommandError(argv, None, f"no end after {timeout:g} s", stdin) from error
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-    assert process.returncode is not None
+    except asyncio.CancelledError:
+        _kill(process)
+        await asyncio.wait([waiting])
+        raise
     if check and process.returncode != 0:
         raise CommandError(argv, process.returncode, stderr.decode(errors="replace"), stdin)
     return Result(tuple(argv), process.returncode, stdout, stderr)
@@ -96,3 +87,49 @@ def start(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) 
         setsigmask=[],
         setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD, signal.SIGHUP],
     )
+
+
+# Threads only wait: spawning by vfork from here takes a fraction of what the event loop's own fork does in a large
+# process, and happens in the caller's thread, hence in its network namespace.
+_WAITERS = ThreadPoolExecutor(32, thread_name_prefix="command")
+
+
+def _start(argv: Sequence[str], stdin: bytes | None, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    source = _in_memory(stdin) if stdin is not None else subprocess.DEVNULL
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(env) if env is not None else None,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise CommandError(argv, None, f"cannot start: {error.strerror}", stdin) from error
+    finally:
+        if source >= 0:
+            os.close(source)
+
+
+def _finish(process: subprocess.Popen[bytes], timeout: float) -> tuple[bytes, bytes]:
+    with process:
+        try:
+            return process.communicate(timeout=timeout)
+        except BaseException:
+            _kill(process)
+            raise
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _in_memory(data: bytes) -> int:
+    """A descriptor to read ``data`` from: no pipe to fill, and a command that ends early breaks no writer."""
+    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
