@@ -76,7 +76,7 @@ def set_info(status: Obj, seen: Observation) -> None:
         "bootID": facts.boot_id,
         "containerRuntimeVersion": version or old.get("containerRuntimeVersion", "containerd://Unknown"),
         "kernelVersion": facts.kernel,
-        # Deprecated since 1.31 and empty in no client's schema: upstream still fills it with nothing of use.
+        # Required by the schema; kubelets since 1.33 know nothing to put there.
         "kubeProxyVersion": "",
         "kubeletVersion": KUBELET_VERSION,
         "machineID": facts.machine_id,

@@ -38,6 +38,11 @@ def static_pod(manifest: Obj, path: str, node_name: str, seen: str) -> Obj:
     if not meta.get("name") or not isinstance(spec, dict) or not spec.get("containers"):
         raise StaticPodError(f"{path}: a Pod needs a name and at least one container")
     _refuse_references(pod, path)
+    for field in ("labels", "annotations"):
+        odd = [key for key, value in (meta.get(field) or {}).items() if not isinstance(value, str)]
+        if odd:
+            # YAML reads y, on and 1 as something else; running it would show other labels than were written.
+            raise StaticPodError(f"{path}: metadata.{field}[{odd[0]}] must be a string: put it in quotes")
     uid = meta.get("uid") or identity(manifest, path, node_name)
     meta["name"] = f"{meta['name']}-{node_name}"
     meta.setdefault("namespace", "default")

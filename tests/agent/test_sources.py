@@ -87,6 +87,7 @@ def test_identity_follows_content_file_and_node_but_not_time() -> None:
         "just text",
         "{kind: Deployment, apiVersion: apps/v1}",
         "{kind: Pod, apiVersion: v1, metadata: {name: x}}",
+        "{kind: Pod, apiVersion: v1, metadata: {name: x, labels: {a: y, b: on}}, spec: {containers: [{name: c}]}}",
         "{kind: Pod, apiVersion: v1, metadata: {name: x}, spec: {serviceAccountName: s, containers: [{name: c}]}}",
         "{kind: Pod, apiVersion: v1, metadata: {name: x}, spec: {containers: [{name: c}], volumes: [{secret: {}}]}}",
     ],
