@@ -38,6 +38,7 @@ from controlplane.apiserver.authz.node import NodeAuthorizer
 from controlplane.apiserver.authz.node_restriction import NodeRestriction
 from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.authz.reviews import AccessReviews
+from controlplane.apiserver.authz.signing import Signing, record_requester
 from controlplane.apiserver.discovery import Discovery
 from controlplane.apiserver.formats.negotiate import negotiate
 from controlplane.apiserver.openapi.documents import Documents
@@ -94,6 +95,7 @@ def admission_of(
     out: list[AdmissionStep] = []
     if "NodeRestriction" not in settings.disable_admission:
         out.append(NodeRestriction(registry))
+    out.append(Signing(authorize))
     if "RBAC" in settings.authorization_mode:
         out.append(Escalation(policy, authorize, registry))
     return tuple(out)
@@ -177,6 +179,7 @@ def assemble(parts: Parts) -> Edge:
         authenticate=authenticate,
         authorize=authorize,
         negotiate=negotiate,
+        mutating=(record_requester,),
         validating=admission_of(settings, registry, policy, authorize),
         routes=routes,
     )

@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from controlplane.apiserver.tables import texts
-from controlplane.apiserver.tables.spec import AGE, NAME, Obj, Table, flag, number, text, wide
+from controlplane.apiserver.tables.spec import AGE, NAME, Column, Obj, Table, flag, number, text, wide
+
+IMMUTABLE = " This field is immutable."
 
 
 def _binding(obj: Obj, now: datetime) -> list[Any]:
@@ -135,7 +137,7 @@ TABLES = {
     "rolebindings.rbac.authorization.k8s.io": Table(
         columns=(
             NAME,
-            text("Role", "rbac.v1.RoleBinding#roleRef"),
+            Column("Role", "rbac.v1.RoleBinding#roleRef", cut=IMMUTABLE),
             AGE,
             wide("Users", "Users in the roleBinding"),
             wide("Groups", "Groups in the roleBinding"),
@@ -146,7 +148,7 @@ TABLES = {
     "clusterrolebindings.rbac.authorization.k8s.io": Table(
         columns=(
             NAME,
-            text("Role", "rbac.v1.ClusterRoleBinding#roleRef"),
+            Column("Role", "rbac.v1.ClusterRoleBinding#roleRef", cut=IMMUTABLE),
             AGE,
             wide("Users", "Users in the clusterRoleBinding"),
             wide("Groups", "Groups in the clusterRoleBinding"),

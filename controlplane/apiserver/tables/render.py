@@ -40,7 +40,7 @@ def table_of(resource: str) -> Table:
 
 
 def _column(column: Column) -> Obj:
-    text = description(column.doc) if "#" in column.doc else column.doc
+    text = description(column.doc).replace(column.cut, "") if "#" in column.doc else column.doc
     return {
         "name": column.name,
         "type": column.type,

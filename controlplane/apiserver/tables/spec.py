@@ -25,6 +25,8 @@ class Column:
     type: str = "string"
     format: str = ""
     priority: int = 0
+    # Left out of the schema's text: upstream takes some from an older version of the type.
+    cut: str = ""
 
 
 @dataclass(frozen=True)

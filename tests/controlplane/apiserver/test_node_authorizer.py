@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from apimachinery import errors
-from apimachinery.kinds import CLUSTER_ROLE, LEASE, NODE, POD, ROLE, ROLE_BINDING
-from controlplane.apiserver.authz import node_restriction, reviews
+from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST, CLUSTER_ROLE, LEASE, NODE, POD, ROLE, ROLE_BINDING
+from controlplane.apiserver.authz import node_restriction, reviews, signing
 from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.authz.escalation import Escalation
 from controlplane.apiserver.authz.graph import Graph
@@ -254,3 +254,40 @@ def test_review_specs_become_questions():
     assert wanted.field_selector == "spec.nodeName=n1"
     assert complaint == "spec.resourceAttributes.labelSelector ignored due to parse error"
     assert reviews.attributes_of({"nonResourceAttributes": {"path": "/x", "verb": "get"}})[0].path == "/x"
+
+
+def signing_request(**status):
+    spec = {"signerName": "example.com/s", "username": "forged"}
+    return {"metadata": {"name": "c"}, "spec": spec, "status": status}
+
+
+def test_signing_requests_carry_who_made_them():
+    made = signing_request()
+    asyncio.run(signing.record_requester(admission(CERTIFICATE_SIGNING_REQUEST, made, user=User("ann", groups=("g",)))))
+    assert made["spec"] == {"signerName": "example.com/s", "username": "ann", "groups": ["g"]}
+    changed = {**made, "spec": {**made["spec"], "username": "eve"}}
+    asyncio.run(signing.record_requester(admission(CERTIFICATE_SIGNING_REQUEST, changed, made, user=User("eve"))))
+    assert changed["spec"]["username"] == "ann"
+
+
+def test_approving_needs_the_signer_s_leave():
+    policy = Policy()
+    rules = [{"verbs": ["approve"], "apiGroups": ["certificates.k8s.io"], "resources": ["signers"]}]
+    rules[0]["resourceNames"] = ["example.com/*"]
+    policy.role_changed(None, {"metadata": {"name": "r"}, "rules": rules})
+    reference = {"kind": "ClusterRole", "name": "r"}
+    subjects = [{"kind": "User", "name": "ann"}]
+    policy.binding_changed(None, {"metadata": {"name": "b"}, "roleRef": reference, "subjects": subjects})
+    step = signing.Signing(Chain((policy.decide,)))
+
+    def go(user, subresource, **status):
+        new, old = signing_request(**status), signing_request()
+        asked = admission(CERTIFICATE_SIGNING_REQUEST, new, old, subresource=subresource, user=User(user), namespace="")
+        asyncio.run(step(asked))
+
+    go("ann", "approval", conditions=[])
+    go("ann", "status", conditions=[])
+    with pytest.raises(errors.Forbidden, match='not permitted to approve requests with signerName "example.com/s"'):
+        go("eve", "approval", conditions=[])
+    with pytest.raises(errors.Forbidden, match="not permitted to sign"):
+        go("ann", "status", certificate="eA==")
