@@ -47,7 +47,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
         (*strategies.mutating(registry), *edges.mutating),
         (*strategies.validating(registry), *edges.validating),
     )
-    await bootstrap.make(registry, strategies.first_service_ip, settings.advertise_address, settings.port)
+    start = (strategies.first_service_ip, settings.advertise_address, settings.port)
+    await bootstrap.make(registry, *start)
     await policy.make(registry, bootstrap.SELF)
 
     health = _Health(lifecycle)
@@ -64,6 +65,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
     await listener.start(settings.shutdown_seconds)
     lifecycle.push("listener", listener.stop)
     lifecycle.push("watches", lambda: _drain(cache))
+    lifecycle.spawn("bootstrap", bootstrap.keep(registry, *start))
     lifecycle.spawn("compaction", _compact(store, cache, settings.history_seconds))
     log.info("serving on %s port %d, %d objects", settings.bind_host, listener.port, _count(cache))
     return listener

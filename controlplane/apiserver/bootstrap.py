@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from apimachinery import errors, kinds
@@ -10,6 +11,8 @@ from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import Obj, User
 
 log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
 
 SELF = User("system:apiserver", groups=("system:masters", "system:authenticated"))
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -42,6 +45,33 @@ async def make(registry: Registry, service_ip: str, advertise: str, port: int) -
             await _endpoints(registry, advertise, port)
         except errors.Invalid as error:
             log.warning("advertise_address %s cannot be an endpoint: %s", advertise, error.message)
+
+
+async def keep(registry: Registry, service_ip: str, advertise: str, port: int) -> None:
+    """Make them again whenever one is deleted, for ever."""
+    gone = asyncio.Event()
+
+    def changed(old: Obj | None, new: Obj | None) -> None:
+        if old is not None and new is None and _is_ours(old):
+            gone.set()
+
+    for kind in (kinds.PRIORITY_CLASS, kinds.SERVICE, kinds.ENDPOINT_SLICE):
+        registry.subscribe(kind, changed)
+    while True:
+        await gone.wait()
+        gone.clear()
+        try:
+            await make(registry, service_ip, advertise, port)
+        except errors.ApiError as error:
+            log.warning("objects that every cluster has are not back yet: %s", error.message)
+            await asyncio.sleep(_RETRY_SECONDS)
+            gone.set()
+
+
+def _is_ours(obj: Obj) -> bool:
+    metadata = obj["metadata"]
+    place = (metadata.get("namespace", ""), metadata["name"])
+    return place == ("default", "kubernetes") or metadata["name"] in (name for name, _, _ in _CLASSES)
 
 
 async def _ensure(registry: Registry, kind: Kind, obj: Obj, namespace: str = "") -> None:

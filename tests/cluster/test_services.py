@@ -73,6 +73,13 @@ def test_scaling_and_rolling_lose_no_request(clean: Lab) -> None:
     assert not seen.errors, seen.errors[:5]
 
 
+def test_the_kubernetes_service_comes_back_when_deleted(lab: Lab) -> None:
+    before = service_ip(lab, "kubernetes")
+    lab.kubectl("delete", "service", "kubernetes")
+    eventually(lambda: service_ip(lab, "kubernetes") == before, 10, "the Service is back under its address")
+    eventually(lambda: lab.get("endpointslice", "kubernetes")["endpoints"], 10, "it has its endpoint again")
+
+
 def test_a_service_without_endpoints_refuses_at_once(clean: Lab) -> None:
     lab = clean
     _, service = web("nobody", 0)
