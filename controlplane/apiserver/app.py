@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections import deque
@@ -51,7 +52,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
     await bootstrap.make(registry, *start)
     await policy.make(registry, bootstrap.SELF)
 
-    health = _Health(lifecycle)
+    health = _Health(lifecycle, registry)
     pipeline = Pipeline(
         edges,
         Reading(registry, edges.negotiate),
@@ -67,6 +68,10 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
     lifecycle.push("watches", lambda: _drain(cache))
     lifecycle.spawn("bootstrap", bootstrap.keep(registry, *start))
     lifecycle.spawn("compaction", _compact(store, cache, settings.history_seconds))
+    # What lives from here on is mostly there to stay: collecting it again and again only costs latency.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     log.info("serving on %s port %d, %d objects", settings.bind_host, listener.port, _count(cache))
     return listener
 
@@ -99,11 +104,12 @@ async def _compact(store: SqliteStore, cache: Cache, history_seconds: int) -> No
 class _Health:
     """The named checks behind /livez and /readyz."""
 
-    def __init__(self, lifecycle: Lifecycle) -> None:
+    def __init__(self, lifecycle: Lifecycle, registry: Registry) -> None:
         self._lifecycle = lifecycle
+        self._registry = registry
 
     def live(self) -> dict[str, operations.Check]:
-        return {"ping": lambda: "", "log": lambda: "", "etcd": lambda: ""}
+        return {"ping": lambda: "", "log": lambda: "", "etcd": lambda: self._registry.trouble}
 
     def ready(self) -> dict[str, operations.Check]:
         return {**self.live(), "informer-sync": lambda: "", "shutdown": self._stopping}

@@ -87,10 +87,16 @@ def read_applied(body: bytes, kind: Kind) -> Obj:
     return obj
 
 
-def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = ()) -> None:
-    """Check an object against its definition, canonicalising it; odd are complaints already found."""
+def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = (), patched: bool = False) -> None:
+    """Check an object against its definition, canonicalising it; odd are complaints already found.
+
+    patched: the object is what a patch made of a good one, so that a wrong type is the patch's (422, not 400).
+    """
     walker = Schema.load().walker(kind.api_version, kind.kind)
+    before = orjson.dumps(obj, option=orjson.OPT_SORT_KEYS) if patched else b""
     findings = walker.check(obj) if walker is not None else None
+    if findings is not None and findings.error and patched:
+        raise errors.invalid_object("", "", [errors.invalid("patch", before.decode(), findings.error)])
     if findings is not None and findings.error:
         raise errors.BadRequest(_cannot(kind.kind, kind.version, kind, findings.error))
     complaints = (*odd, *(findings.unknown_texts if findings is not None else ()))

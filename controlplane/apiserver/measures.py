@@ -13,7 +13,6 @@ _REQUESTS = metrics.counter(
 )
 _SECONDS = metrics.histogram("apiserver_request_duration_seconds", "Time to answer, watches left out.", _LABELS)
 WATCHERS = metrics.gauge("apiserver_longrunning_requests", "Watches being served.", ("resource",))
-OBJECTS = metrics.gauge("apiserver_resource_objects", "Objects kept, by resource.", ("resource",))
 
 
 def request(request: Request, status: int, seconds: float) -> None:

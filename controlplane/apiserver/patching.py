@@ -66,7 +66,7 @@ def _checked(work: Callable[[Obj], Obj], kind: Kind, context: Context) -> Patch:
         new = work(old)
         # What a retry finds is told once.
         del context.warnings[:]
-        codec.check(new, kind, context)
+        codec.check(new, kind, context, patched=True)
         return new
 
     return Patch(apply)

@@ -12,7 +12,7 @@ from apimachinery import errors
 from apimachinery.errors import Cause
 from apimachinery.kinds import Kind
 from apimachinery.selectors import SelectorError
-from controlplane.apiserver import listing
+from controlplane.apiserver import listing, measures
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.collection import Collection
 from controlplane.apiserver.cache.entry import Entry, head_of
@@ -147,6 +147,8 @@ class Reading:
         loop = asyncio.get_running_loop()
         end = loop.time() + (options.timeout or _MIN_WATCH * (1 + random.random()))
         mark = loop.time() + _BOOKMARK_EVERY
+        serving = measures.WATCHERS.labels(collection.kind.resource)
+        serving.inc()
         try:
             # The first bytes of an answer are its headers: a client must see the watch accepted at once.
             yield b""
@@ -164,6 +166,7 @@ class Reading:
                 text = f"too old resource version: {watcher.revision} ({self._registry.cache.revision})"
                 yield error_frame(watcher, errors.Expired(text).status())
         finally:
+            serving.dec()
             collection.detach(watcher)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import parse_qs
 
 from aiohttp import web
 
 from apimachinery import errors
-from controlplane.apiserver import router
+from controlplane.apiserver import ids, router
 from controlplane.apiserver.request import ANONYMOUS, Hijacked, Request, Response
 
 # Upstream's limit for the body of a resource request.
@@ -46,7 +45,7 @@ def parse(raw: web.BaseRequest) -> Request:
         stream=lambda: _pieces(raw),
         transport=raw.transport,
         raw=raw,
-        audit_id=raw.headers.get("Audit-ID") or str(uuid.uuid4()),
+        audit_id=raw.headers.get("Audit-ID") or ids.new(),
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import uuid
 from datetime import datetime
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
 from apimachinery.timestamps import format_time
+from controlplane.apiserver import ids
 from controlplane.apiserver.request import Obj
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -41,7 +41,7 @@ def fill_new(kind: Kind, obj: Obj, namespace: str, now: datetime) -> None:
         metadata["name"] = stem + suffix()
     if kind.namespaced:
         metadata["namespace"] = namespace
-    metadata["uid"] = str(uuid.uuid4())
+    metadata["uid"] = ids.new()
     metadata["creationTimestamp"] = format_time(now)
     tidy(metadata)
 

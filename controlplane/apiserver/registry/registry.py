@@ -38,6 +38,8 @@ class Registry:
         self.cache = cache
         self._strategies = strategies
         self._track = track
+        # Why the last write could not be stored; "" when it could.
+        self.trouble = ""
         self._mutating: tuple[AdmissionStep, ...] = ()
         self._validating: tuple[AdmissionStep, ...] = ()
 
@@ -262,8 +264,11 @@ class Registry:
 
     async def _commit(self, ops: Sequence[Op]) -> list[int]:
         try:
-            return await self._store.txn(ops)
+            revisions = await self._store.txn(ops)
+            self.trouble = ""
+            return revisions
         except Full as error:
+            self.trouble = str(error)
             raise errors.InternalError(f"the server cannot store anything: {error}") from error
 
     async def _admit(

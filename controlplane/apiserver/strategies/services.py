@@ -219,6 +219,9 @@ def prepare_update(new: Obj, old: Obj) -> None:
     elif spec.get("clusterIP") and not spec.get("clusterIPs"):
         same = spec["clusterIP"] == was.get("clusterIP")
         spec["clusterIPs"] = list(was["clusterIPs"]) if same and was.get("clusterIPs") else [spec["clusterIP"]]
+    elif spec.get("clusterIP") != was.get("clusterIP") and spec.get("clusterIPs") == was.get("clusterIPs"):
+        # Only the older of the two fields was changed: the newer follows.
+        spec["clusterIPs"] = [spec["clusterIP"]] if spec.get("clusterIP") else []
     for name in ("ipFamilies", "ipFamilyPolicy"):
         if name not in spec and name in was:
             spec[name] = was[name]

@@ -1,0 +1,104 @@
+"""Collections, their history and their watchers, without a server."""
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+
+from apimachinery import errors, kinds
+from controlplane.apiserver.cache import select
+from controlplane.apiserver.cache.collection import Collection
+from controlplane.apiserver.cache.entry import Entry, encode, head_of
+from controlplane.apiserver.cache.select import Selection
+from controlplane.apiserver.cache.watcher import QUEUE_LIMIT, Watcher
+
+Obj = dict[str, Any]
+
+
+def body(name: str, **labels: str) -> bytes:
+    return encode({"metadata": {"name": name, "namespace": "ns", "labels": labels}, "data": {"k": name}})
+
+
+def drained(watcher: Watcher) -> list[tuple[str, Obj]]:
+    frames = asyncio.run(watcher.next(0))
+    found = [orjson.loads(line) for line in (frames or b"").splitlines()]
+    return [(event["type"], event["object"]) for event in found]
+
+
+def test_an_entry_knows_its_revision_without_encoding_anew() -> None:
+    entry = Entry(head_of(kinds.CONFIG_MAP), "ns", "m", 17, 17, body("m"))
+    assert entry.obj["metadata"]["resourceVersion"] == "17" and entry.obj["kind"] == "ConfigMap"
+    later = entry.at(23)
+    assert later.obj == {**entry.obj, "metadata": {**entry.obj["metadata"], "resourceVersion": "23"}}
+    assert later.body == entry.body == body("m")
+    assert orjson.loads(b"{" + entry.tail).keys() == {"metadata", "data"}
+
+
+def test_lists_follow_the_order_of_keys() -> None:
+    collection = Collection(kinds.CONFIG_MAP)
+    for revision, (space, name) in enumerate([("b", "x"), ("a", "z"), ("a-b", "y"), ("a", "b")], start=2):
+        collection.load(space, name, revision, revision, body(name))
+    listed = [(entry.namespace, entry.name) for entry in collection.scan()]
+    assert listed == sorted(listed, key=lambda key: "/".join(key))
+
+
+def test_an_earlier_moment_can_be_listed_until_it_is_forgotten() -> None:
+    collection = Collection(kinds.CONFIG_MAP)
+    collection.apply("ns", "a", 2, 2, body("a", v="1"))
+    collection.apply("ns", "b", 3, 3, body("b"))
+    collection.apply("ns", "a", 4, 2, body("a", v="2"))
+    collection.apply("ns", "b", 5, 3, None)
+    everything = Selection("ns")
+    moments = {at: [(e.name, e.revision) for e in collection.at(at, everything)] for at in (2, 3, 4, 5)}
+    assert moments == {2: [("a", 2)], 3: [("a", 2), ("b", 3)], 4: [("a", 4), ("b", 3)], 5: [("a", 4)]}
+    collection.forget(4)
+    assert collection.floor == 4
+    assert [event.revision for event in collection.since(4)] == [5]
+
+
+def test_a_selector_turns_changes_into_arrivals_and_departures() -> None:
+    collection = Collection(kinds.CONFIG_MAP)
+    watcher = Watcher(kinds.CONFIG_MAP, select.parse(kinds.CONFIG_MAP, "ns", "", "app=web", ""), None)
+    collection.attach(watcher)
+    collection.apply("ns", "a", 2, 2, body("a", app="db"))
+    collection.apply("ns", "a", 3, 2, body("a", app="web"))
+    collection.apply("ns", "a", 4, 2, body("a", app="web", more="yes"))
+    collection.apply("ns", "a", 5, 2, body("a", app="db"))
+    collection.apply("other", "b", 6, 6, body("b", app="web"))
+    events = drained(watcher)
+    assert [(kind, obj["metadata"]["resourceVersion"]) for kind, obj in events] == [
+        ("ADDED", "3"),
+        ("MODIFIED", "4"),
+        ("DELETED", "5"),
+    ]
+    assert events[-1][1]["metadata"]["labels"]["more"] == "yes"
+
+
+def test_watchers_share_the_bytes_of_an_event() -> None:
+    collection = Collection(kinds.CONFIG_MAP)
+    watchers = [Watcher(kinds.CONFIG_MAP, Selection("ns"), None) for _ in range(3)]
+    for watcher in watchers:
+        collection.attach(watcher)
+    collection.apply("ns", "a", 2, 2, body("a"))
+    first, *rest = [watcher._frames[0] for watcher in watchers]
+    assert all(frame is first for frame in rest)
+
+
+def test_a_slow_watcher_is_ended_and_the_rest_go_on() -> None:
+    collection = Collection(kinds.CONFIG_MAP)
+    slow = Watcher(kinds.CONFIG_MAP, Selection("ns"), None)
+    collection.attach(slow)
+    for revision in range(2, QUEUE_LIMIT + 5):
+        collection.apply("ns", "a", revision, 2, body("a"))
+    assert slow.overrun
+    assert asyncio.run(slow.next(0)) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [("spec.nope=1", "field label not supported: spec.nope"), ("status.hostIP=1", "field label not supported")],
+)
+def test_unknown_fields_are_refused(fields: str, text: str) -> None:
+    with pytest.raises(errors.BadRequest, match=text):
+        select.parse(kinds.POD, "ns", "", "", fields)

@@ -1,0 +1,99 @@
+"""What objects hold that nobody wrote."""
+
+from typing import Any
+
+import pytest
+
+from controlplane.apiserver import defaults
+from controlplane.apiserver.strategies.pods import qos
+from controlplane.apiserver.strategies.pools import AddressPool, PoolFull, PortPool
+
+Obj = dict[str, Any]
+
+
+def completed(api_version: str, kind: str, spec: Obj) -> Obj:
+    obj: Obj = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}, "spec": spec}
+    defaults.apply(obj)
+    return obj
+
+
+TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+
+
+def test_a_deployment() -> None:
+    obj = completed("apps/v1", "Deployment", {"selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE})
+    spec = obj["spec"]
+    assert (spec["replicas"], spec["revisionHistoryLimit"], spec["progressDeadlineSeconds"]) == (1, 10, 600)
+    assert spec["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"},
+    }
+    container = spec["template"]["spec"]["containers"][0]
+    assert container["imagePullPolicy"] == "Always" and container["resources"] == {}
+    assert "enableServiceLinks" not in spec["template"]["spec"], "that one is a pod's alone"
+    assert obj["status"] == {}
+
+
+def test_an_explicit_zero_of_a_reference_stays() -> None:
+    assert completed("apps/v1", "Deployment", {"replicas": 0, "template": TEMPLATE})["spec"]["replicas"] == 0
+
+
+@pytest.mark.parametrize(
+    ("image", "policy"),
+    [
+        ("i", "Always"),
+        ("i:latest", "Always"),
+        ("i:1", "IfNotPresent"),
+        ("r:5000/i", "Always"),
+        ("r:5000/i:1", "IfNotPresent"),
+        ("i@sha256:" + "0" * 64, "IfNotPresent"),
+    ],
+)
+def test_pull_policies_follow_the_tag(image: str, policy: str) -> None:
+    pod = completed("v1", "Pod", {"containers": [{"name": "c", "image": image}]})
+    assert pod["spec"]["containers"][0]["imagePullPolicy"] == policy
+
+
+def test_empty_collections_are_as_good_as_absent() -> None:
+    pod = completed("v1", "Pod", {"containers": [], "volumes": [], "nodeSelector": {}})
+    assert pod["spec"]["containers"] is None
+    assert "volumes" not in pod["spec"] and "nodeSelector" not in pod["spec"]
+
+
+@pytest.mark.parametrize(
+    ("resources", "wanted"),
+    [
+        ({}, "BestEffort"),
+        ({"requests": {"cpu": "1"}}, "Burstable"),
+        ({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}, "Guaranteed"),
+        ({"limits": {"cpu": "2", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}, "Burstable"),
+    ],
+)
+def test_quality_of_service(resources: Obj, wanted: str) -> None:
+    assert qos({"spec": {"containers": [{"name": "c", "resources": resources}]}}) == wanted
+
+
+def test_an_address_pool_gives_each_once_and_then_no_more() -> None:
+    pool = AddressPool("10.0.0.0/28")
+    given = [pool.next(f"ns/{number}") for number in range(14)]
+    assert len(set(given)) == 14 and "10.0.0.0" not in given and "10.0.0.15" not in given
+    with pytest.raises(PoolFull):
+        pool.next("ns/one-more")
+    pool.give_back(given[3], "ns/somebody-else")
+    with pytest.raises(PoolFull):
+        pool.next("ns/one-more")
+    pool.give_back(given[3], "ns/3")
+    assert pool.next("ns/one-more") == given[3]
+
+
+def test_dynamic_addresses_leave_the_first_ones_to_people() -> None:
+    pool = AddressPool("10.0.0.0/24")
+    chosen = {int(pool.next(f"ns/{number}").rsplit(".", 1)[1]) for number in range(100)}
+    assert min(chosen) > 16
+
+
+def test_a_port_number_serves_each_protocol_once() -> None:
+    pool = PortPool("30000-30001")
+    first = pool.next(("TCP",), "a")
+    assert pool.take((first, "UDP"), "b") and not pool.take((first, "TCP"), "b")
+    assert pool.next(("TCP",), "c") != first
