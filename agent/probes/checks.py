@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import functools
+import os
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -122,9 +123,13 @@ async def _http(request: HttpRequest) -> Verdict:
 
 def _network_text(error: Exception, request: HttpRequest) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
-        why = (error.os_error.strerror or str(error)).lower()
-        return f"dial tcp {request.host}:{request.port}: connect: {why}"
+        return f"dial tcp {request.host}:{request.port}: connect: {_reason(error.os_error)}"
     return str(error) or type(error).__name__
+
+
+def _reason(error: OSError) -> str:
+    """ "connection refused"; asyncio puts its own words where the kernel's belong."""
+    return (os.strerror(error.errno) if error.errno else str(error)).lower()
 
 
 async def tcp_check(host: str, port: int, timeout: float) -> Verdict:
@@ -134,8 +139,7 @@ async def tcp_check(host: str, port: int, timeout: float) -> Verdict:
     except asyncio.TimeoutError:
         return Verdict(Outcome.FAILURE, f"dial tcp {host}:{port}: i/o timeout")
     except OSError as error:
-        text = (error.strerror or str(error)).lower()
-        return Verdict(Outcome.FAILURE, f"dial tcp {host}:{port}: connect: {text}")
+        return Verdict(Outcome.FAILURE, f"dial tcp {host}:{port}: connect: {_reason(error)}")
     writer.transport.abort()
     return Verdict(Outcome.SUCCESS)
 
