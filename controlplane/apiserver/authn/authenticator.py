@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -106,9 +107,27 @@ class Authenticator:
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:
-    """The bearer token of a request, from its Authorization header; "" when there is none."""
+    """The bearer token of a request, "" when there is none.
+
+    Browsers cannot set headers on a WebSocket: they name the token among the protocols they offer.
+    """
     scheme, _, token = headers.get("Authorization", "").strip().partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    if scheme.lower() == "bearer":
+        return token.strip()
+    for word in headers.get("Sec-WebSocket-Protocol", "").split(","):
+        if word.strip().startswith(WEBSOCKET_TOKEN):
+            encoded = word.strip()[len(WEBSOCKET_TOKEN) :]
+            try:
+                return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+            except ValueError as error:
+                raise Unauthorized("Unauthorized") from error
+    return ""
+
+
+def without_token(protocols: str) -> str:
+    """The protocols a WebSocket client offers, its token left out: that was for this server alone."""
+    words = (word.strip() for word in protocols.split(","))
+    return ", ".join(word for word in words if not word.startswith(WEBSOCKET_TOKEN))
 
 
 def _certificate_user(request: Request) -> User | None:

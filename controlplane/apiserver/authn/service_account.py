@@ -105,15 +105,6 @@ def sign(key: SigningKey, payload: Mapping[str, Any]) -> str:
     )
 
 
-def looks_like(token: str, issuer: str) -> bool:
-    """Whether a bearer token claims to come from this issuer (nothing is verified)."""
-    try:
-        payload = jwt.decode(token, options={"verify_signature": False})
-    except jwt.PyJWTError:
-        return False
-    return bool(payload.get("iss") == issuer)
-
-
 def verify(
     token: str, keys: Mapping[str, PublicKey], issuers: Sequence[str], audiences: Sequence[str]
 ) -> dict[str, Any]:

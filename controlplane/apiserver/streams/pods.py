@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from apimachinery import errors
 from apimachinery.kinds import POD
 from apimachinery.objects import Obj
+from controlplane.apiserver.authn.authenticator import without_token
 from controlplane.apiserver.authz.chain import refusal
 from controlplane.apiserver.request import HIJACKED, Attributes, Decision, Reply, Request, Response, User, attributes
 from controlplane.apiserver.streams import options, tunnel, wire
@@ -83,7 +84,11 @@ class PodStreams:
                 raise refusal(request.user, wanted, decision.reason)
         if not request.headers.get("Upgrade"):
             raise errors.BadRequest("Upgrade request required")
-        headers = [(k, v) for k, v in request.headers.items() if k.lower() in HANDSHAKE]
+        headers = [
+            (k, without_token(v) if k.lower() == "sec-websocket-protocol" else v)
+            for k, v in request.headers.items()
+            if k.lower() in HANDSHAKE
+        ]
         if request.method == "POST":
             headers.append(("Content-Length", "0"))
         answer = await self._agents.call(node, request.method, path, headers)

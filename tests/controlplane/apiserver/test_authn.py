@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import datetime
 
 import jwt
@@ -7,7 +8,7 @@ import pytest
 from apimachinery import pki
 from apimachinery.errors import BadRequest, Forbidden, Unauthorized
 from controlplane.apiserver.authn import certificates, impersonation, keys, service_account, token_file
-from controlplane.apiserver.authn.authenticator import Authenticator, TokenSettings
+from controlplane.apiserver.authn.authenticator import Authenticator, TokenSettings, bearer_token, without_token
 from controlplane.apiserver.authz.chain import refusal
 from controlplane.apiserver.request import Decision, Request, User
 
@@ -53,9 +54,7 @@ def authenticator(signing, objects):
     async def authorize(user, wanted):
         return Decision(user.name == "root", "" if user.name == "root" else "no way")
 
-    tokens = TokenSettings(
-        (ISSUER,), (ISSUER,), {signing.public.key_id: signing.public}, lambda *key: objects.get(key)
-    )
+    tokens = TokenSettings((ISSUER,), (ISSUER,), {signing.public.key_id: signing.public}, lambda *key: objects.get(key))
     return Authenticator(tokens, {"s3cret": User("root", "u1", ("g1",))}, authorize, refusal)
 
 
@@ -111,8 +110,7 @@ def test_key_set_verifies_what_the_key_signed(algorithm, signing):
     text = service_account.sign(key, service_account.claims(ISSUER, grant()))
     found = jwt.PyJWKSet.from_dict(keys.key_set((key.public,)))[key.public.key_id]
     assert (
-        jwt.decode(text, found.key, algorithms=[algorithm], audience=ISSUER)["sub"]
-        == "system:serviceaccount:ns:robot"
+        jwt.decode(text, found.key, algorithms=[algorithm], audience=ISSUER)["sub"] == "system:serviceaccount:ns:robot"
     )
     with pytest.raises(service_account.TokenInvalid):
         service_account.verify(text, {"k": signing.public}, (ISSUER,), (ISSUER,))
@@ -184,10 +182,16 @@ def test_no_credentials_is_anonymous(authenticator):
 def test_impersonation_needs_permission_for_every_part(authenticator):
     headers = {**bearer("s3cret"), "Impersonate-User": "ann", "Impersonate-Group": "g"}
     assert (ask(authenticator, request(headers))).groups == ("g", "system:authenticated")
-    with pytest.raises(
-        Forbidden, match='users "ann" is forbidden: User "system:anonymous" cannot impersonate'
-    ):
+    with pytest.raises(Forbidden, match='users "ann" is forbidden: User "system:anonymous" cannot impersonate'):
         ask(authenticator, request({"Impersonate-User": "ann"}))
+
+
+def test_browser_names_its_token_among_the_protocols():
+    encoded = base64.urlsafe_b64encode(b"s3cret").rstrip(b"=").decode()
+    offered = f"base64url.bearer.authorization.k8s.io.{encoded}, v5.channel.k8s.io"
+    assert bearer_token({"Sec-WebSocket-Protocol": offered}) == "s3cret"
+    assert without_token(offered) == "v5.channel.k8s.io"
+    assert bearer_token({"Sec-WebSocket-Protocol": "v5.channel.k8s.io"}) == ""
 
 
 def test_impersonation_headers():
