@@ -12,6 +12,7 @@ from apimachinery.kit.lifecycle import Lifecycle, run_daemon
 from apimachinery.kit.settings import SettingsError, load
 from controlplane.apiserver.app import build
 from controlplane.apiserver.settings import Settings
+from controlplane.store import StoreError
 
 
 @click.command()
@@ -28,7 +29,11 @@ def main(config: Path, port: int | None, data_dir: Path | None, log_level: str |
         raise click.ClickException(str(error)) from error
 
     async def serve(lifecycle: Lifecycle) -> None:
-        await build(settings, lifecycle)
+        try:
+            await build(settings, lifecycle)
+        except StoreError as error:
+            # The operator's matter, like a busy port: a message, no traceback.
+            raise OSError(str(error)) from error
 
     sys.exit(run_daemon(serve))
 

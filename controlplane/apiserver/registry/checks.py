@@ -26,6 +26,8 @@ def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource
     found = rules.validate_change(new, old) * 2
     if subresource == "status":
         found += strategy.validate_status(new, old)
+    elif subresource == "finalize":
+        found += strategy.validate_finalize(new, old)
     elif subresource not in _OWN_RULES:
         found += strategy.validate_update(new, old)
     _raise(kind, new, found)

@@ -22,6 +22,11 @@ def suffix() -> str:
     return "".join(random.choices(_ALPHABET, k=5))
 
 
+def generated(stem: str) -> str:
+    """A name that begins as asked."""
+    return stem[: _MAX_GENERATED - 5] + suffix()
+
+
 def of(obj: Obj) -> Obj:
     """The object's metadata, made when missing. Raises BadRequest when it is no object."""
     metadata: Obj | None = obj.get("metadata")
@@ -37,8 +42,7 @@ def fill_new(kind: Kind, obj: Obj, namespace: str, now: datetime) -> None:
     for key in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
         metadata.pop(key, None)
     if not metadata.get("name") and metadata.get("generateName"):
-        stem = metadata["generateName"][: _MAX_GENERATED - 5]
-        metadata["name"] = stem + suffix()
+        metadata["name"] = generated(metadata["generateName"])
     if kind.namespaced:
         metadata["namespace"] = namespace
     metadata["uid"] = ids.new()
@@ -86,8 +90,8 @@ def match_url(kind: Kind, obj: Obj, namespace: str, name: str | None) -> None:
     metadata = of(obj)
     if kind.namespaced and metadata.get("namespace") not in (None, "", namespace):
         raise errors.BadRequest("the namespace of the provided object does not match the namespace sent on the request")
-    if not kind.namespaced and metadata.get("namespace"):
-        raise errors.BadRequest("namespace may not be set on this type of object")
+    if not kind.namespaced:
+        metadata.pop("namespace", None)
     given = metadata.get("name")
     if name is not None and not given:
         text = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"

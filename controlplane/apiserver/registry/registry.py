@@ -24,6 +24,7 @@ Track = Callable[["Obj | None", Obj, Context, str], None]
 # Upstream gives up a patch that keeps losing races after five rounds; an update without resourceVersion
 # never does.
 _ROUNDS = 100
+_NAME_TRIES = 8
 _DEFAULT = Strategy()
 
 # Subresources that are the server's own word on an object: they may set spec and status in one write.
@@ -122,7 +123,10 @@ class Registry:
 
     async def create_entry(self, kind: Kind, obj: Obj, namespace: str, context: Context) -> Entry:
         strategy = self.strategy(kind)
+        chosen = bool(metadata.of(obj).get("name"))
         metadata.fill_new(kind, obj, namespace, clock())
+        if not chosen:
+            self._avoid_collision(kind, obj["metadata"], namespace)
         if strategy.has_status and not strategy.keep_status_on_create:
             obj.pop("status", None)
         strategy.default(obj)
@@ -143,6 +147,13 @@ class Registry:
             raise self._exists(kind, namespace, obj["metadata"]["name"]) from None
         finally:
             reservation.release()
+
+    def _avoid_collision(self, kind: Kind, given: Obj, namespace: str) -> None:
+        """A generated name that is taken is generated anew, a few times, as upstream does."""
+        for _ in range(_NAME_TRIES):
+            if not given.get("name") or self.collection(kind).get(namespace, given["name"]) is None:
+                return
+            given["name"] = metadata.generated(given["generateName"])
 
     async def change_entry(
         self,
