@@ -74,7 +74,8 @@ class _Compiler:
                 structs.append(field)
             elif rule == zeros.SHOWN:
                 shown[field] = zeros.zero(name, field, child)
-            if child.shape in ("list", "map") or rule == zeros.DROP:
+            # An empty list of managers is a wish to start over, not an empty value.
+            if (child.shape in ("list", "map") and field != "managedFields") or rule == zeros.DROP:
                 droppable[field] = rule
         cell.append(_struct(kids, frozenset(droppable), tuple(structs), _LITERALS.get(name), _HOOKS.get(name), shown))
         return cell[0]

@@ -347,6 +347,8 @@ def _count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str) 
     changed = subresource not in ("status", *_WHOLE) and any(
         new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status", "kind", "apiVersion"}
     )
+    if strategy.counts_annotations and not subresource:
+        changed = changed or new["metadata"].get("annotations") != old["metadata"].get("annotations")
     new["metadata"]["generation"] = standing + 1 if changed else standing
 
 

@@ -68,6 +68,7 @@ class Strategy:
     deleting: what is changed with the deletion timestamp; holds: the object may not be removed yet.
     validate*: upstream's field errors, in upstream's order.
     generation: metadata.generation is kept by the server and counts spec changes.
+    counts_annotations: a change of annotations counts as one of the spec.
     has_status: status is split off: create and update drop or keep it, only the subresource changes it.
     returns_deleted: DELETE answers with the object instead of a Status.
     grace: seconds an object is to live on after DELETE (asked: gracePeriodSeconds or None); None is at once.
@@ -88,6 +89,7 @@ class Strategy:
     warn: Callable[[Obj, Obj | None], Sequence[str]] = _quiet
     check_name: Callable[[str], tuple[str, ...]] = formats.dns1123_subdomain
     generation: bool = False
+    counts_annotations: bool = False
     has_status: bool = False
     keep_status_on_create: bool = False
     create_on_update: bool = False

@@ -161,6 +161,7 @@ _OWN: Mapping[str, dict[str, Any]] = {
         "validate_update": valid_core.controller_revision_change,
     },
     "deployments.apps": {
+        "counts_annotations": True,
         "validate": valid_workloads.deployment,
         "validate_update": _both(valid_workloads.deployment, valid_workloads.frozen_selector),
     },
