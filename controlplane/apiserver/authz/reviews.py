@@ -19,8 +19,11 @@ from controlplane.apiserver.authn.user import extra_of, node_name
 from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.authz.rules import Rule
+from controlplane.apiserver.ownership import track
+from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Answer, Attributes, Handler, Request, User
 from controlplane.apiserver.subresources import body
+from controlplane.apiserver.writing import manager_of
 
 GROUP = "authorization.k8s.io"
 RESOURCE, NON_RESOURCE = "spec.resourceAttributes", "spec.nonResourceAttributes"
@@ -53,7 +56,8 @@ class AccessReviews:
     async def _review(self, request: Request, kind: Kind, who: Callable[[Obj], User]) -> Answer:
         review = await body.read(request, kind)
         spec = review.get("spec") or {}
-        metadata = {k: v for k, v in review["metadata"].items() if v and k != "managedFields"}
+        track(None, review, Context(manager=manager_of(request)), "")
+        metadata = {k: v for k, v in review["metadata"].items() if v}
         problems = check(spec, metadata, kind, request.namespace)
         if problems:
             raise errors.invalid_object("", "", problems, GROUP)
@@ -64,7 +68,9 @@ class AccessReviews:
             status["reason"] = decision.reason
         if complaint:
             status["evaluationError"] = complaint
-        place = {"namespace": request.namespace} if kind is LOCAL_SUBJECT_ACCESS_REVIEW else {}
+        place: Obj = {"namespace": request.namespace} if kind is LOCAL_SUBJECT_ACCESS_REVIEW else {}
+        if "managedFields" in metadata:
+            place["managedFields"] = metadata["managedFields"]
         return Answer(
             201,
             {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": place, "spec": spec, "status": status},
@@ -118,7 +124,7 @@ def check(spec: Obj, metadata: Obj, kind: Kind, namespace: str) -> list[FieldErr
     if kind is not SELF_SUBJECT_ACCESS_REVIEW and not spec.get("user") and not spec.get("groups"):
         problems.append(errors.invalid("spec.user", "", "at least one of user or group must be specified"))
     others = {k: v for k, v in metadata.items() if not (local and k == "namespace")}
-    if others:
+    if others.keys() - {"managedFields"}:
         problems.append(errors.invalid("metadata", others, "must be empty"))
     if local and asked is not None and asked.get("namespace", "") != namespace:
         text = "must match metadata.namespace"
