@@ -52,6 +52,9 @@ class Supervision:
             "PYTHONPATH": str(SOURCE),
             "PYTHONUNBUFFERED": "1",
             "LANG": "C.UTF-8",
+            # glibc gives each thread an arena of its own, which single-threaded daemons with helpers never fill.
+            "MALLOC_ARENA_MAX": "1",
+            "MALLOC_TRIM_THRESHOLD_": "131072",
         }
         argv = [sys.executable, "-m", "lab.supervise", self._paths.lab]
         pid = command.start(argv, log, environment)
