@@ -91,7 +91,7 @@ class Agent:
         self.cgroups = Cgroups(settings.cgroup_root, Hierarchy.detect()) if settings.manage_cgroups else None
         self.pods.connect(self._workers(), self.cache)
         self.refresher = Refresher(self.volumes, self.pods)
-        self.objects.on_change(self.pods.wake)
+        self.objects.on_change(self.pods.refresh)
         self.objects.on_change(self.refresher.changed)
 
     def _workers(self) -> WorkerParts:

@@ -172,8 +172,7 @@ class Applier:
             await self._parts.cache.refresh_container(container_id, sandbox_id)
 
     def _respect_backoff(self, pod: Obj, container: Obj, last: Container | None) -> None:
-        """Raises StartError (CrashLoopBackOff) while the container's back-off lasts; counts the start
-        otherwise."""
+        """Raises StartError (CrashLoopBackOff) while the container's back-off lasts."""
         if last is None or last.state is not State.EXITED:
             return
         backoff, now = self._parts.backoff, time.time()
@@ -181,7 +180,6 @@ class Applier:
         ended = last.finished_at / 1e9 or last.created_at / 1e9
         until = backoff.until(key, ended)
         if now >= until:
-            backoff.bump(key, now)
             return
         name = podspec.full_name(pod)
         told = f"Back-off restarting failed container {container['name']} in pod {name}"
@@ -226,10 +224,16 @@ class Applier:
         message = container_config(pod, container, facts)
         try:
             async with parts.starts.hold(Step.CREATE):
-                return await parts.runtime.create_container(sandbox_id, message, config)
+                created = await parts.runtime.create_container(sandbox_id, message, config)
         except CriError as error:
+            # It may be the sandbox that is gone: then the next plan makes a new one.
+            with contextlib.suppress(CriError):
+                await parts.cache.refresh_sandbox(sandbox_id)
             parts.reporter.container(pod, container, "Warning", "Failed", f"Error: {error.message}")
             raise StartError("CreateContainerError", error.message) from error
+        if last is not None and last.state is State.EXITED:
+            parts.backoff.bump(backoff_key(pod, container), time.time())
+        return created
 
     async def _facts(self, pod: Obj, container: Obj, image: Image, attempt: int) -> ContainerFacts:
         parts, uid = self._parts, podspec.uid(pod)

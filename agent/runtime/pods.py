@@ -108,6 +108,12 @@ class Pods:
         if worker is not None:
             worker.wake()
 
+    def refresh(self, uid: str) -> None:
+        """A ConfigMap, Secret or token the pod refers to changed."""
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.refresh()
+
     def ended(self, uid: str) -> None:
         """The pod's worker is through."""
         self._workers.pop(uid, None)

@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from agent import podspec
 from agent.cri.errors import CriError, CriUnavailable
@@ -25,6 +23,7 @@ from agent.runtime import pod_paths
 from agent.runtime.admission import refuse
 from agent.runtime.applier import Applier, Parts, SandboxError
 from agent.runtime.cgroups import Cgroups
+from agent.runtime.cleaning import clean, collect
 from agent.runtime.interrupt import Interrupted, unless
 from agent.runtime.lifecycle import Stage, move
 from agent.runtime.messages import termination_message
@@ -78,6 +77,7 @@ class PodWorker:
         self._stop = asyncio.Event()
         self._killing: asyncio.Task[None] | None = None
         self._hurried = False
+        self._stale = False
         self._wake.set()
         self._cleaned = False
         self._released = False
@@ -89,6 +89,11 @@ class PodWorker:
         self.task = asyncio.get_running_loop().create_task(self._run(), name=f"pod {podspec.full_name(self.pod)}")
 
     def wake(self) -> None:
+        self._wake.set()
+
+    def refresh(self) -> None:
+        """An object the pod refers to changed: what its volumes show is brought up to date."""
+        self._stale = True
         self._wake.set()
 
     def update(self, pod: Obj) -> None:
@@ -210,9 +215,14 @@ class PodWorker:
             self._wake.set()
             return
         actions = plan_pod(self.pod, record, shared.probes.verdicts(record))
+        if self._stale:
+            # Not before the first start: that prepares them anyhow.
+            self._stale = False
+            if record.running:
+                await self._prepare()
         if actions.idle:
             self._drop_stale_reasons(record)
-            await self._collect(record)
+            await collect(parts, record)
             return
         cgroup = shared.cgroups.ensure_pod(self.pod) if shared.cgroups else ""
         if actions.init or actions.containers or actions.ephemeral:
@@ -299,23 +309,6 @@ class PodWorker:
             self._shared.statuses.set(self.pod, status)
         return str(status["phase"])
 
-    async def _collect(self, record: PodRecord) -> None:
-        """Remove runs older than the last two of each container, and sandboxes nothing refers to."""
-        parts = self._shared.parts
-        seen: dict[str, int] = {}
-        for run in record.containers:
-            seen[run.name] = seen.get(run.name, 0) + 1
-            if seen[run.name] > 2 and run.state is State.EXITED:
-                await parts.runtime.remove_container(run.id)
-                parts.cache.drop(run.id)
-                if run.log_path:
-                    Path(run.log_path).unlink(missing_ok=True)
-        used = {run.sandbox_id for run in record.containers}
-        for sandbox in record.sandboxes[1:]:
-            if not sandbox.ready and sandbox.id not in used:
-                await parts.runtime.remove_sandbox(sandbox.id)
-                parts.cache.drop(sandbox.id)
-
     # --- stopping
 
     async def _terminate(self) -> None:
@@ -362,32 +355,7 @@ class PodWorker:
             self._shared.statuses.release(self.pod)
         if self._cleaned or not (podspec.deleting(self.pod) or self.removed):
             return
-        await self._clean()
+        await clean(self._shared.parts, self.pod)
+        self._shared.applier.forget(self.uid)
         self._cleaned = True
         self._wake.set()
-
-    async def _clean(self) -> None:
-        parts = self._shared.parts
-        record = parts.cache.record(self.uid)
-        for run in record.containers:
-            await parts.runtime.remove_container(run.id)
-            parts.cache.drop(run.id)
-        for sandbox in record.sandboxes:
-            await parts.runtime.stop_sandbox(sandbox.id)
-            await parts.runtime.remove_sandbox(sandbox.id)
-            parts.cache.drop(sandbox.id)
-        root, logs = parts.settings.root_dir, parts.settings.pod_log_dir
-        shutil.rmtree(pod_paths.log_directory(logs, self.pod), ignore_errors=True)
-        _remove_directory(pod_paths.pod_directory(root, self.uid))
-        parts.backoff.forget(f"{self.uid}_")
-        parts.images.forget(self.uid)
-        self._shared.applier.forget(self.uid)
-
-
-def _remove_directory(directory: Path) -> None:
-    """The agent's own files of a pod; never through anything that may still be mounted."""
-    shutil.rmtree(directory / "containers", ignore_errors=True)
-    (directory / "etc-hosts").unlink(missing_ok=True)
-    for folder in (directory / "plugins", directory / "volume-subpaths", directory / "volumes", directory):
-        with contextlib.suppress(OSError):
-            folder.rmdir()

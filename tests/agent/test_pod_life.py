@@ -115,6 +115,24 @@ async def test_an_exit_restarts_at_once_then_backs_off(agent, runtime):
 
 
 @live
+async def test_a_changed_object_reaches_the_volumes_of_a_running_pod(agent, runtime):
+    agent.pods.set_pod("file", pod())
+    await until(lambda: is_ready(agent))
+    prepared = []
+
+    async def prepare(subject: dict) -> None:
+        prepared.append(subject["metadata"]["uid"])
+
+    agent.pods.worker("uid-p")._shared.parts.volumes.prepare = prepare
+    agent.pods.wake("uid-p")
+    await asyncio.sleep(0.05)
+    assert prepared == [], "an ordinary wake-up writes no volume"
+    agent.pods.refresh("uid-p")
+    await until(lambda: prepared == ["uid-p"])
+    assert runtime.count("StartContainer") == 1
+
+
+@live
 async def test_lost_events_are_repaired_by_the_relist(agent, runtime):
     agent.pods.set_pod("file", pod())
     await until(lambda: is_ready(agent))
