@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from apimachinery.kit import command
 from lab import paths as places
 from lab.spec import Spec
 
 MEGABYTE = 1 << 20
+PROBE_DEADLINE = 10.0
 DISK_NEEDED = 500 * MEGABYTE
 
 
@@ -29,9 +31,11 @@ class PreflightError(Exception):
     """The machine cannot hold the lab; the message lists every reason."""
 
 
-def check(spec: Spec) -> list[Finding]:
+async def check(spec: Spec) -> list[Finding]:
     """Look at everything before anything is changed. Raises PreflightError; returns what is only a pity."""
     findings = [finding for probe in _PROBES for finding in probe(spec)]
+    if not any(finding.fatal for finding in findings):
+        findings += await _rules(spec)
     fatal = [finding.text for finding in findings if finding.fatal]
     if fatal:
         raise PreflightError("\n".join(fatal))
@@ -89,5 +93,36 @@ def _kernel(spec: Spec) -> list[Finding]:
         findings.append(Finding("no cgroups at /sys/fs/cgroup: mount cgroup2 there"))
     return findings
 
+
+async def _rules(spec: Spec) -> list[Finding]:
+    """Ask the kernel for what the lab's rules need, in a transaction that is only checked (nft -c)."""
+    findings = []
+    text = _NFT_NEEDED.encode()
+    asked = await command.run(["nft", "-c", "-f", "-"], stdin=text, timeout=PROBE_DEADLINE, check=False)
+    if asked.returncode:
+        reason = asked.stderr.decode(errors="replace").strip().splitlines()[:1]
+        findings.append(
+            Finding(f"nftables cannot do what a lab needs here ({''.join(reason)}); Linux 5.13 or newer with nf_tables")
+        )
+    if spec.proxy_mode == "iptables":
+        asked = await command.run(["iptables", "-w", "5", "-t", "nat", "-S"], timeout=PROBE_DEADLINE, check=False)
+        if asked.returncode:
+            reason = asked.stderr.decode(errors="replace").strip().splitlines()[:1]
+            hint = "modprobe iptable_nat, or leave out --proxy-mode iptables"
+            findings.append(Finding(f"iptables has no nat table here ({''.join(reason)}): {hint}"))
+    return findings
+
+
+# What uplink and netproxy write, in small: maps by address, protocol and port, NAT, conntrack, random choice.
+_NFT_NEEDED = """\
+table ip whtprobe {
+  map a { typeof ip daddr . tcp dport . numgen random mod 2 : ip daddr . tcp dport; }
+  map b { type ipv4_addr . inet_proto . inet_service : verdict; }
+  chain nat { type nat hook prerouting priority -100; ip daddr . meta l4proto . th dport vmap @b; }
+  chain to { dnat ip to ip daddr . tcp dport . numgen random mod 2 map @a; }
+  chain out { type nat hook postrouting priority 100; ct mark 1 masquerade; }
+  chain no { type filter hook forward priority 0; ct state new reject; }
+}
+"""
 
 _PROBES: tuple[Callable[[Spec], list[Finding]], ...] = (_programs, _disk, _address, _kernel)

@@ -59,7 +59,7 @@ def up(
             if chosen is None:
                 with state.choosing():
                     chosen = _new(lab, asked)
-                    findings = preflight.check(chosen)
+                    findings = await preflight.check(chosen)
                     network.fence(chosen)
                 for finding in findings:
                     progress.say(f"  !  {finding.text}")
