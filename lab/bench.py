@@ -61,3 +61,30 @@ def pods(count: int, burst: int, name: str) -> None:
         memory.memory(await status.gather(spec, paths), click.echo)
 
     _run(work())
+
+
+@bench.command()
+@click.option(
+    "--mode",
+    "modes",
+    type=click.Choice(PROXY_MODES),
+    multiple=True,
+    default=PROXY_MODES,
+    show_default=True,
+    help="Proxy mode; repeat for several.",
+)
+@click.option(
+    "--services",
+    "sizes",
+    type=click.IntRange(0, 15000),
+    multiple=True,
+    default=(0, 1000, 5000),
+    show_default=True,
+    help="How many other Services; repeat for several.",
+)
+@click.option("--rounds", type=click.IntRange(1, 1000), default=20, show_default=True, help="Changes for each figure.")
+def services(modes: tuple[str, ...], sizes: tuple[int, ...], rounds: int) -> None:
+    """Service changes from the EndpointSlice write to the packet, in a world of its own."""
+    from benchmarks import services as benchmark
+
+    benchmark.measure(modes, sizes, rounds, click.echo)

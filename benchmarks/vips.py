@@ -1,0 +1,124 @@
+"""Where Service rules are measured: a node namespace with a VIP in it, and backends that say who they are."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from apimachinery.kit import netns
+from netproxy.ground import Ground
+from netproxy.model import Family
+
+BACKENDS = ("10.244.1.5", "10.244.1.6")
+VIP = "10.96.255.1"
+GROUND = Ground(Family.IPV4, cluster_cidrs=("10.244.0.0/16",), service_cidrs=("10.96.0.0/16",))
+
+
+def fresh_name() -> str:
+    """A namespace name nobody else uses."""
+    return f"wht{os.getpid():x}{secrets.token_hex(2)}"
+
+
+class World:
+    """A node namespace and one with the backends' addresses; a server there answers with the address asked."""
+
+    def __init__(self) -> None:
+        prefix = fresh_name()
+        self.node, self.pods = netns.path_of(prefix + "n"), netns.path_of(prefix + "p")
+        self._listener: socket.socket | None = None
+
+    def wire(self) -> None:
+        """Make the namespaces, link them, start the server."""
+        for path in (self.node, self.pods):
+            netns.create(path.name)
+        run("ip", "link", "add", "v0", "netns", self.node.name, "type", "veth", "peer", "e0", "netns", self.pods.name)
+        inside = [f"addr add {ip}/24 dev e0" for ip in BACKENDS]
+        self._ip(self.node, "link set lo up", "addr add 10.244.1.1/24 dev v0", "link set v0 up")
+        self._ip(self.pods, "link set lo up", *inside, "link set e0 up", "route add default via 10.244.1.1")
+        self._ip(self.node, "route add default via 10.244.1.254")
+        self._listener = netns.open_socket(self.pods, socket.AF_INET, socket.SOCK_STREAM)
+        self._listener.bind(("", 8080))
+        self._listener.listen(256)
+        threading.Thread(target=_answer, args=(self._listener,), daemon=True).start()
+
+    def close(self) -> None:
+        """Remove everything; whatever was never made need not exist."""
+        if self._listener is not None:
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+        for path in (self.node, self.pods):
+            netns.delete(path.name)
+
+    def _ip(self, where: Path, *lines: str) -> None:
+        run("nsenter", f"--net={where}", "ip", "-batch", "-", text="\n".join(lines))
+
+
+def _answer(listener: socket.socket) -> None:
+    while True:
+        try:
+            handle, _ = listener.accept()
+        except OSError:
+            return
+        with handle, contextlib.suppress(OSError):
+            handle.settimeout(1)
+            handle.sendall(handle.getsockname()[0].encode())
+            # The client closes first: a port in TIME_WAIT here could refuse the next translated client.
+            handle.recv(1)
+
+
+@contextlib.contextmanager
+def new_world() -> Iterator[World]:
+    """A wired world; gone at the end whatever happens."""
+    world = World()
+    try:
+        world.wire()
+        yield world
+    finally:
+        world.close()
+
+
+def run(*argv: str, text: str = "") -> float:
+    """Milliseconds of a command with `text` on its standard input."""
+    began = time.perf_counter()
+    subprocess.run(argv, input=text.encode(), check=True, capture_output=True, timeout=300)
+    return (time.perf_counter() - began) * 1e3
+
+
+def ask(timeout: float = 1.0) -> str:
+    """Who answers at the VIP, for a caller inside the node's namespace; `nobody: …` when nobody does."""
+    try:
+        with socket.create_connection((VIP, 80), timeout=timeout) as handle:
+            return handle.recv(64).decode()
+    except OSError as error:
+        return f"nobody: {error}"
+
+
+def run_inside(where: Path, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a coroutine to its end in a namespace. Ctrl-C cancels it and waits until it has cleaned up."""
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
+
+    async def main() -> None:
+        task = asyncio.ensure_future(body())
+        running.append((asyncio.get_running_loop(), task))
+        await task
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(netns.call, where, lambda: asyncio.run(main()))
+        try:
+            working.result()
+        finally:
+            for loop, task in running:
+                # RuntimeError: the loop has closed because the work is done.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(task.cancel)
