@@ -153,6 +153,7 @@ class _Parts:
         for name in modes.mode_names():
             if name != self._mode.name:
                 await remove(name, self._settings)
+        await self._mode.tidy()
 
 
 async def remove(name: str, settings: Settings) -> None:

@@ -35,6 +35,9 @@ class Mode(Protocol):
     async def cleanup(self) -> None:
         """Remove everything this mode ever wrote; nothing need exist."""
 
+    async def tidy(self) -> None:
+        """Remove what this mode wrote in ways it does not use any more; what is in force stays."""
+
     def close(self) -> None:
         """Give up handles; rules stay."""
 

@@ -47,6 +47,11 @@ class Iptables:
             if shutil.which(self._name(suffix)) is None:
                 raise IptablesError(f"{self._name(suffix)} was not found: install the package iptables")
 
+    async def is_legacy(self) -> bool:
+        """Whether the program writes the kernel's legacy tables, not nftables."""
+        result = await command.run([self._name(""), "--version"], timeout=10)
+        return b"(nf_tables)" not in result.stdout
+
     async def restore(self, text: str, timeout: float = 60.0) -> None:
         """Apply tables' changes; each table's part is atomic and what it does not name stays.
 

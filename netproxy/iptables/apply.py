@@ -13,7 +13,7 @@ from apimachinery.kit import nft_events
 from apimachinery.kit.iptables import Iptables, Snapshot
 from netproxy import names
 from netproxy.ground import Ground
-from netproxy.iptables import base, diff
+from netproxy.iptables import base, diff, legacy
 from netproxy.iptables.plan import Key, Value, plan
 from netproxy.ledger import Ledger
 from netproxy.model import Family, PortKey, Route
@@ -95,13 +95,25 @@ class IptablesMode:
 
     async def cleanup(self) -> None:
         for family, tool in self._tools.items():
-            present = {table: await tool.chains(table) for table in base.TABLES}
-            # Without our mark the chains, if any, are another kube-proxy's.
-            if any(names.OWNER_CHAIN in chains for chains in present.values()):
-                for jump in base.JUMPS:
-                    await tool.remove(jump.table, jump.chain, jump.rule)
-                await tool.restore(diff.remove_all(present, self._grounds[family]))
+            await self._clean(family, tool)
+        await self.tidy()
         self._ledgers = {}
+
+    async def tidy(self) -> None:
+        """The back end that is not in use may hold an earlier start's rules, which still catch packets."""
+        for family, tool in self._tools.items():
+            if await tool.is_legacy():
+                await self._clean(family, Iptables(tool.program, "nft", self._netns))
+            else:
+                await asyncio.to_thread(legacy.clean, self._grounds[family], self._netns)
+
+    async def _clean(self, family: Family, tool: Iptables) -> None:
+        present = {table: await tool.chains(table) for table in base.TABLES}
+        # Without our mark the chains, if any, are another kube-proxy's.
+        if any(names.OWNER_CHAIN in chains for chains in present.values()):
+            for jump in base.JUMPS:
+                await tool.remove(jump.table, jump.chain, jump.rule)
+            await tool.restore(diff.remove_all(present, self._grounds[family]))
 
     def close(self) -> None:
         """Nothing is held open."""

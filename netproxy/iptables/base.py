@@ -90,6 +90,11 @@ def chains(ground: Ground) -> dict[str, dict[str, tuple[str, ...]]]:
     }
 
 
+def is_ours(table: str, chain: str, ground: Ground) -> bool:
+    """True for a chain this package makes, if the owner chain stands beside it."""
+    return chain in chains(ground)[table] or chain.startswith(SERVICE_CHAIN_PREFIXES)
+
+
 def needs_route_localnet(ground: Ground) -> bool:
     """True when the kernel must route 127.0.0.0/8, for node ports on localhost."""
     return ground.family is Family.IPV4 and ground.localhost_node_ports and not ground.node_port_cidrs

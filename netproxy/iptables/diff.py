@@ -78,8 +78,8 @@ def _table_change(table: str, delta: Delta[Key, Value]) -> str:
 def remove_all(present: Mapping[str, Iterable[str]], ground: Ground) -> str:
     """Empty and delete every chain of ours that `present` names; the jumps to them must be gone already."""
     text = ""
-    for table, fixed in base.chains(ground).items():
-        ours = sorted(c for c in present.get(table, ()) if c in fixed or c.startswith(base.SERVICE_CHAIN_PREFIXES))
+    for table in base.TABLES:
+        ours = sorted(c for c in present.get(table, ()) if base.is_ours(table, c, ground))
         if ours:
             lines = [f"*{table}", *(f":{c} - [0:0]" for c in ours), *(f"-X {c}" for c in ours), "COMMIT", ""]
             text += "\n".join(lines)

@@ -73,6 +73,9 @@ class NftablesMode:
         await self._nft.run("".join(diff.remove_table(ground) for ground in self._grounds.values()))
         self._ledgers = {}
 
+    async def tidy(self) -> None:
+        """There has been only one way."""
+
     def close(self) -> None:
         self._nft.close()
 
