@@ -33,8 +33,6 @@ class AgentSettings:
 
     cgroup_root: str = "/"
     """Parent of kubepods; one per agent where several share a machine."""
-    cgroup_driver: str = "cgroupfs"
-    """cgroupfs only; systemd slices come later."""
     manage_cgroups: bool = True
     """Create the QoS and pod cgroups; off: the runtime places containers where it likes."""
 
@@ -82,8 +80,6 @@ class AgentSettings:
     """Sandboxes and containers being started at the same time; 0: two per CPU, as starting is CPU bound."""
     parallel_pulls: int = 4
     """Images pulled at the same time."""
-    image_pull_progress_seconds: float = 60.0
-    """A pull that shows no end after this is kept but a warning is logged."""
     max_container_backoff_seconds: float = 300.0
     """CrashLoopBackOff ceiling."""
     runtime_request_seconds: float = 120.0

@@ -224,9 +224,7 @@ def _qualified(resource: str, group: str) -> str:
 
 def not_found(resource: str, name: str, group: str = "") -> NotFound:
     """``pods "x" not found``; resource is the plural."""
-    return NotFound(
-        f'{_qualified(resource, group)} "{name}" not found', details=_details(group, resource, name)
-    )
+    return NotFound(f'{_qualified(resource, group)} "{name}" not found', details=_details(group, resource, name))
 
 
 def already_exists(resource: str, name: str, group: str = "") -> AlreadyExists:
@@ -307,9 +305,7 @@ def type_invalid(field: str, value: Any, detail: str) -> FieldError:
 def not_supported(field: str, value: Any, allowed: Iterable[str]) -> FieldError:
     """A value outside an enumeration."""
     choices = ", ".join(f'"{choice}"' for choice in allowed)
-    text = _with_detail(
-        f"Unsupported value: {_shown(value)}", f"supported values: {choices}" if choices else ""
-    )
+    text = _with_detail(f"Unsupported value: {_shown(value)}", f"supported values: {choices}" if choices else "")
     return FieldError("FieldValueNotSupported", field, text)
 
 

@@ -70,9 +70,7 @@ class Kind:
         """The kind of a list of these."""
         return self.kind + "List"
 
-    def path(
-        self, namespace: str | None = None, name: str | None = None, subresource: str | None = None
-    ) -> str:
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """The URL path of the collection, of an object in it, or of an object's subresource."""
         parts = ["/apis", self.group, self.version] if self.group else ["/api", self.version]
         if self.namespaced and namespace:
@@ -176,9 +174,7 @@ PERSISTENT_VOLUME_CLAIM = _core("PersistentVolumeClaim", "persistentvolumeclaims
 PERSISTENT_VOLUME = _core("PersistentVolume", "persistentvolumes", cluster=True, short="pv", status=True)
 POD = _core("Pod", "pods", short="po", categories="all")
 POD_TEMPLATE = _core("PodTemplate", "podtemplates")
-REPLICATION_CONTROLLER = _core(
-    "ReplicationController", "replicationcontrollers", short="rc", categories="all"
-)
+REPLICATION_CONTROLLER = _core("ReplicationController", "replicationcontrollers", short="rc", categories="all")
 RESOURCE_QUOTA = _core("ResourceQuota", "resourcequotas", short="quota", status=True)
 SECRET = _core("Secret", "secrets")
 SERVICE_ACCOUNT = _core("ServiceAccount", "serviceaccounts", short="sa")
@@ -296,9 +292,7 @@ IP_ADDRESS = _kind("networking.k8s.io", "v1", "IPAddress", "ipaddresses", cluste
 NETWORK_POLICY = _kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", short="netpol")
 SERVICE_CIDR = _kind("networking.k8s.io", "v1", "ServiceCIDR", "servicecidrs", cluster=True, status=True)
 
-POD_DISRUPTION_BUDGET = _kind(
-    "policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", short="pdb", status=True
-)
+POD_DISRUPTION_BUDGET = _kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", short="pdb", status=True)
 
 CLUSTER_ROLE_BINDING = _kind(
     "rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", cluster=True
@@ -311,9 +305,7 @@ CSI_DRIVER = _kind("storage.k8s.io", "v1", "CSIDriver", "csidrivers", cluster=Tr
 CSI_NODE = _kind("storage.k8s.io", "v1", "CSINode", "csinodes", cluster=True)
 CSI_STORAGE_CAPACITY = _kind("storage.k8s.io", "v1", "CSIStorageCapacity", "csistoragecapacities")
 STORAGE_CLASS = _kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", cluster=True, short="sc")
-VOLUME_ATTACHMENT = _kind(
-    "storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", cluster=True, status=True
-)
+VOLUME_ATTACHMENT = _kind("storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", cluster=True, status=True)
 VOLUME_ATTRIBUTES_CLASS = _kind(
     "storage.k8s.io", "v1", "VolumeAttributesClass", "volumeattributesclasses", cluster=True, short="vac"
 )
@@ -348,9 +340,7 @@ CUSTOM_RESOURCE_DEFINITION = _kind(
     categories="api-extensions",
     status=True,
 )
-PRIORITY_CLASS = _kind(
-    "scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", cluster=True, short="pc"
-)
+PRIORITY_CLASS = _kind("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", cluster=True, short="pc")
 LEASE = _kind("coordination.k8s.io", "v1", "Lease", "leases")
 RUNTIME_CLASS = _kind("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", cluster=True)
 ENDPOINT_SLICE = _kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
@@ -360,9 +350,7 @@ RESOURCE_CLAIM = _kind("resource.k8s.io", "v1", "ResourceClaim", "resourceclaims
 RESOURCE_CLAIM_TEMPLATE = _kind("resource.k8s.io", "v1", "ResourceClaimTemplate", "resourceclaimtemplates")
 RESOURCE_SLICE = _kind("resource.k8s.io", "v1", "ResourceSlice", "resourceslices", cluster=True)
 
-FLOW_SCHEMA = _kind(
-    "flowcontrol.apiserver.k8s.io", "v1", "FlowSchema", "flowschemas", cluster=True, status=True
-)
+FLOW_SCHEMA = _kind("flowcontrol.apiserver.k8s.io", "v1", "FlowSchema", "flowschemas", cluster=True, status=True)
 PRIORITY_LEVEL = _kind(
     "flowcontrol.apiserver.k8s.io",
     "v1",

@@ -110,9 +110,7 @@ def document(cluster: Cluster, context: str, user: str | None = None) -> dict[st
     def encoded(fields: Mapping[str, bytes | None]) -> dict[str, str]:
         return {key: base64.b64encode(value).decode() for key, value in fields.items() if value}
 
-    credentials: dict[str, Any] = encoded(
-        {"client-certificate-data": cluster.cert, "client-key-data": cluster.key}
-    )
+    credentials: dict[str, Any] = encoded({"client-certificate-data": cluster.cert, "client-key-data": cluster.key})
     if cluster.token:
         credentials["token"] = cluster.token
     target = {"server": cluster.server, **encoded({"certificate-authority-data": cluster.ca})}

@@ -28,17 +28,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ElectionSettings:
-    """Seconds as upstream's defaults; ``identity`` empty makes one up that no other process has.
-
-    A fixed identity lets a killed process take over from itself at once; it must then run only once.
-    """
+    """Times are seconds; the defaults are upstream's."""
 
     leader_elect: bool = True
+    """Off: work at once, asking nobody."""
     namespace: str = "kube-system"
+    """Where the Lease lies."""
     identity: str = ""
+    """The holder's name; empty: one that no other process has. A fixed one lets a killed process take over
+    from itself at once; it must then run only once."""
     lease_duration: float = 15.0
+    """A lease not renewed for so long may be taken by another."""
     renew_deadline: float = 10.0
+    """A leader that could not renew for so long stops."""
     retry_period: float = 2.0
+    """Pause between two attempts to take or to renew."""
 
 
 class Move(enum.Enum):

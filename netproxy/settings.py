@@ -23,40 +23,44 @@ class Settings:
     """One netproxy. Times are seconds, addresses and CIDRs may mix families."""
 
     kubeconfig: Path
+    """Where the API server is, and who we are."""
     mode: ModeName = ModeName.NFTABLES
-    """nftables needs a kernel with nf_tables; iptables works on its nft and its legacy back end"""
+    """nftables needs a kernel with nf_tables; iptables works on its nft and its legacy back end."""
     node_name: str = ""
-    """empty: this host is no node; Services work from it, policy Local finds no endpoints"""
+    """Empty: this host is no node; Services work from it, policy Local finds no endpoints."""
     node_ips: tuple[str, ...] = ()
-    """node ports answer on these in nftables mode; empty: on every local address but loopback"""
+    """Node ports answer on these in nftables mode; empty: on every local address but loopback."""
     cluster_cidr: str = ""
-    """pod addresses, several separated by commas; traffic from elsewhere to a cluster IP gets a source it
-    can be answered at"""
+    """Pod addresses, several separated by commas; traffic from elsewhere to a cluster IP gets a source it
+    can be answered at."""
     service_cidr: str = ""
-    """several separated by commas; packets to addresses in it which no Service has are dropped (nftables)"""
+    """Several separated by commas; packets to addresses in it which no Service has are dropped (nftables)."""
     node_port_addresses: tuple[str, ...] = ()
-    """CIDRs of local addresses node ports answer on, or the one word `primary` for node_ips"""
+    """CIDRs of local addresses node ports answer on, or the one word `primary` for node_ips."""
     masquerade_all: bool = False
+    """Every packet to a Service gets a source it can be answered at, also from pods."""
     localhost_node_ports: bool = True
-    """iptables, IPv4: node ports answer on 127.0.0.1 too (sets route_localnet)"""
+    """iptables, IPv4: node ports answer on 127.0.0.1 too (sets route_localnet)."""
     iptables_backend: str = ""
-    """nft or legacy; empty: what the host's iptables command is"""
+    """nft or legacy; empty: what the host's iptables command is."""
     nft_table: str = NFT_TABLE
-    """name of the nftables table; several netproxies may share a host when each has its own"""
+    """Name of the nftables table; several netproxies may share a host when each has its own."""
     ipv6: bool | None = None
-    """None: when the host has IPv6"""
+    """None: when the host has IPv6."""
     sync_period: float = 30.0
-    """a sync at least this often, as a safety net"""
+    """A sync at least this often, as a safety net."""
     min_sync_period: float | None = None
-    """pause between two syncs; the first change after quiet never waits. None: what suits the mode"""
+    """Pause between two syncs; the first change after quiet never waits. None: what suits the mode."""
     bind_address: str = "0.0.0.0"
-    """for the health server"""
+    """For the health server."""
     health_port: int = 10256
-    """0: no health server"""
+    """0: no health server."""
     metrics_bind_address: str = "127.0.0.1"
+    """For the metrics server."""
     metrics_port: int = 10249
-    """0: no metrics server"""
+    """0: no metrics server."""
     log_level: str = "info"
+    """debug | info | warning | error"""
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field."""

@@ -23,9 +23,7 @@ def gauge(name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
     return Gauge(name, text, labels, registry=REGISTRY)
 
 
-def histogram(
-    name: str, text: str, labels: Sequence[str] = (), buckets: Sequence[float] = SECONDS
-) -> Histogram:
+def histogram(name: str, text: str, labels: Sequence[str] = (), buckets: Sequence[float] = SECONDS) -> Histogram:
     """A distribution; seconds unless the name says otherwise."""
     return Histogram(name, text, labels, registry=REGISTRY, buckets=buckets)
 

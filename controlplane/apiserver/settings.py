@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One field a setting; units and reasons beside each."""
+    """One API server; files are PEM unless said otherwise."""
 
-    # Where the state file lies.
     data_dir: Path
-    # Addresses and port of the secure listener.
+    """Where the state file lies."""
     bind_host: str = "0.0.0.0"
+    """Address of the secure listener."""
     port: int = 6443
-    # What the kubernetes Service's endpoint says; "" leaves the endpoint out.
+    """Port of the secure listener."""
     advertise_address: str = ""
-    # The range of cluster IPs; its first address is the kubernetes Service's.
+    """The address in the kubernetes Service's endpoint; empty: that Service gets no endpoint."""
     service_cidr: str = "10.96.0.0/12"
-    # First and last node port.
+    """The range of cluster IPs; its first address is the kubernetes Service's."""
     node_port_range: str = "30000-32767"
-    # The listener's certificate (with chain) and key, PEM.
+    """First and last node port."""
     tls_cert_file: Path | None = None
+    """The listener's certificate, with its chain."""
     tls_key_file: Path | None = None
-    # Whose client certificates are believed.
+    """Its key."""
     client_ca_file: Path | None = None
-    # CSV of token,user,uid,"group1,group2".
+    """Whose client certificates are believed; none: nobody's."""
     token_file: Path | None = None
-    # Signs service account tokens (PEM private key).
+    """CSV of token,user,uid,"group1,group2"."""
     service_account_key_file: Path | None = None
+    """Private key that signs service account tokens."""
     service_account_issuer: str = "https://kubernetes.default.svc.cluster.local"
-    # How this server proves itself to kubelets, and whose kubelets it believes.
+    """The tokens' iss claim, and their audience where none is asked for."""
     kubelet_client_cert_file: Path | None = None
+    """How this server proves itself to kubelets."""
     kubelet_client_key_file: Path | None = None
+    """Its key."""
     kubelet_ca_file: Path | None = None
+    """Whose kubelets are believed."""
     authorization_mode: tuple[str, ...] = ("Node", "RBAC")
-    # Seconds of history kept for watches that resume and lists that continue.
+    """Asked in this order; the first that allows decides."""
     history_seconds: int = 300
-    # Seconds that running requests get to finish when the server stops.
+    """History kept for watches that resume and lists that continue."""
     shutdown_seconds: int = 10
+    """What running requests get to finish when the server stops."""
+    disable_admission: tuple[str, ...] = ()
+    """Admission steps to leave out, by name."""
     log_level: str = "info"
-    # Admission steps to leave out, by name.
-    disable_admission: tuple[str, ...] = field(default_factory=tuple)
+    """debug | info | warning | error"""

@@ -10,34 +10,50 @@ from controlplane.election import ElectionSettings
 
 @dataclass(frozen=True)
 class Settings:
-    """Times are seconds.
-
-    ``cluster_cidr``: the pods' range, or two of them (IPv4 and IPv6) separated by a comma; empty: nodes get
-    no pod range from us. ``root_ca_file``: published to every namespace as kube-root-ca.crt; none: nothing is
-    published. ``node_monitor_grace``: a node silent for longer is Unknown. ``eviction_rate``: nodes per
-    second and zone that may be tainted NoExecute. ``orphan_quarantine``: how long a node must be gone before
-    its pods are removed. ``controllers``: names to run, ``*`` for all, ``-name`` to leave one out.
-    """
+    """One process of controllers; periods and graces are seconds."""
 
     kubeconfig: Path
+    """Where the API server is, and who we are."""
     health_host: str = "127.0.0.1"
+    """Address of /healthz and /metrics."""
     health_port: int = 10257
-    log_level: str = "info"
+    """Their port."""
     cluster_cidr: str = ""
+    """The pods' range, or two of them (IPv4 and IPv6) separated by a comma; empty: nodes get no pod range
+    from us."""
     node_cidr_mask: int = 24
+    """Prefix length of one node's IPv4 pod range."""
     node_cidr_mask_ipv6: int = 64
+    """Prefix length of one node's IPv6 pod range."""
     service_account_key_file: Path | None = None
+    """Private key that signs service account tokens (PEM)."""
     root_ca_file: Path | None = None
+    """Published to every namespace as kube-root-ca.crt; none: nothing is published."""
     node_monitor_period: float = 5.0
+    """How often the nodes' leases are looked at."""
     node_monitor_grace: float = 40.0
+    """A node silent for longer is Unknown."""
     node_startup_grace: float = 60.0
+    """The same, for a node that has not spoken yet."""
     eviction_rate: float = 0.1
+    """Nodes per second and zone that may be tainted NoExecute."""
     unhealthy_zone_threshold: float = 0.55
+    """Share of silent nodes from which a zone counts as disrupted and the secondary rate holds."""
     large_cluster_size: int = 50
+    """A disrupted zone of at most so many nodes loses none at all."""
     secondary_eviction_rate: float = 0.01
+    """Nodes per second that a larger disrupted zone may lose."""
     pod_gc_period: float = 20.0
+    """How often pods are looked at that nobody else will remove."""
     orphan_quarantine: float = 40.0
+    """How long a node must be gone before its pods are removed."""
     terminated_pod_threshold: int = 12500
+    """Finished pods kept; the oldest beyond that are removed."""
     workers: int = 5
+    """Keys that one controller works on at the same time."""
     controllers: tuple[str, ...] = ("*",)
+    """Names to run; ``*`` for all, ``-name`` leaves one out."""
     election: ElectionSettings = field(default_factory=ElectionSettings)
+    """Which of several processes works."""
+    log_level: str = "info"
+    """debug | info | warning | error"""

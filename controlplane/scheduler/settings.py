@@ -11,13 +11,17 @@ from controlplane.scheduler.extract import DEFAULT_SCHEDULER
 
 @dataclass(frozen=True)
 class Settings:
-    """``kubeconfig`` says where the API server is and who we are; ``profiles`` are the scheduler names we
-    answer to.
-    """
+    """One scheduler."""
 
     kubeconfig: Path
+    """Where the API server is, and who we are."""
     health_host: str = "127.0.0.1"
+    """Address of /healthz and /metrics."""
     health_port: int = 10259
-    log_level: str = "info"
+    """Their port."""
     profiles: tuple[str, ...] = (DEFAULT_SCHEDULER,)
+    """The spec.schedulerName values we answer to."""
     election: ElectionSettings = field(default_factory=ElectionSettings)
+    """Which of several schedulers works."""
+    log_level: str = "info"
+    """debug | info | warning | error"""

@@ -44,12 +44,7 @@ def test_v2_is_closed_and_holds_all_paths(documents):
 
 def test_operation_ids_are_unique(documents):
     document = json.loads(documents.v2())
-    found = [
-        op["operationId"]
-        for item in document["paths"].values()
-        for k, op in item.items()
-        if k != "parameters"
-    ]
+    found = [op["operationId"] for item in document["paths"].values() for k, op in item.items() if k != "parameters"]
     double = {name for name in found if found.count(name) > 1}
     # A proxied object and a path below it are one operation to clients, as upstream numbers them.
     assert all("Proxy" in name for name in double), double

@@ -37,10 +37,7 @@ def test_role_counts_in_its_namespace_only():
     policy.role_changed(None, role("r", rule("get", "pods")))
     policy.binding_changed(None, binding("b", "r", user("alice")))
     allowed = policy.decide(ALICE, wanted("get", "pods"))
-    assert (
-        allowed.allowed
-        and allowed.reason == 'RBAC: allowed by RoleBinding "b/ns" of Role "r" to User "alice"'
-    )
+    assert allowed.allowed and allowed.reason == 'RBAC: allowed by RoleBinding "b/ns" of Role "r" to User "alice"'
     assert not policy.decide(ALICE, wanted("get", "pods", namespace="other")).allowed
     assert not policy.decide(ALICE, wanted("list", "pods")).allowed
     assert not policy.decide(User("bob"), wanted("get", "pods")).allowed
@@ -70,9 +67,7 @@ def test_subresources_names_groups_and_wildcards():
         rule("*", "*", groups=("apps",)),
     )
     policy.role_changed(None, role("r", *rules, namespace=""))
-    policy.binding_changed(
-        None, binding("b", "r", {"kind": "Group", "name": "team"}, namespace="", kind="ClusterRole")
-    )
+    policy.binding_changed(None, binding("b", "r", {"kind": "Group", "name": "team"}, namespace="", kind="ClusterRole"))
 
     def may(*args, **more):
         return policy.decide(ALICE, wanted(*args, **more)).allowed
@@ -118,9 +113,7 @@ def test_refusals_are_worded_as_upstream():
         'in API group "apps" at the cluster scope: because'
     )
     assert found.details == {"name": "d", "group": "apps", "kind": "deployments"}
-    assert (
-        refusal(ALICE, Attributes("get", path="/x")).message == 'forbidden: User "alice" cannot get path "/x"'
-    )
+    assert refusal(ALICE, Attributes("get", path="/x")).message == 'forbidden: User "alice" cannot get path "/x"'
 
 
 def test_what_is_not_covered_is_told_by_target():
@@ -162,10 +155,7 @@ def test_stored_defaults_get_what_is_missing_and_lose_nothing():
 
 def test_default_policy_equals_upstream_s():
     dump = golden.load("api/dumps/rbac-bootstrap.json")
-    ours = {
-        (k.plural, o["metadata"].get("namespace", ""), o["metadata"]["name"]): o
-        for k, o in bootstrap.objects()
-    }
+    ours = {(k.plural, o["metadata"].get("namespace", ""), o["metadata"]["name"]): o for k, o in bootstrap.objects()}
     for key in [key for key in dump if "role" in key]:
         for want in dump[key]["items"]:
             metadata = want["metadata"]

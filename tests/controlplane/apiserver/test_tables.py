@@ -113,8 +113,7 @@ def test_kinds_without_columns_show_name_and_birth():
 def test_include_object_decides_what_rides_along():
     one = pod({"phase": "Running"})
     shown = {
-        i: render.render(kinds.POD, [one], {}, NOW, i)["rows"][0]["object"]
-        for i in ("None", "Metadata", "Object")
+        i: render.render(kinds.POD, [one], {}, NOW, i)["rows"][0]["object"] for i in ("None", "Metadata", "Object")
     }
     assert shown["None"] is None
     assert shown["Metadata"] == {**render.partial(one)} and "spec" not in shown["Metadata"]
@@ -143,9 +142,7 @@ def recorded():
                     continue
                 if answer.get("kind") not in ("Status", "Table"):
                     seen[(answer["apiVersion"], answer["kind"], answer["metadata"].get("name"))] = answer
-                found = re.match(
-                    r"/(?:api|apis/([^/]+))/([^/]+)(?:/namespaces/[^/]+)?/([^/]+)/([^/?]+)$", step["path"]
-                )
+                found = re.match(r"/(?:api|apis/([^/]+))/([^/]+)(?:/namespaces/[^/]+)?/([^/]+)/([^/?]+)$", step["path"])
                 if answer.get("kind") == "Table" and len(answer["rows"]) == 1 and found:
                     kind = kinds.by_resource(found[1] or "", found[2], found[3])
                     obj = kind and seen.get((kind.api_version, kind.kind, found[4]))
@@ -163,10 +160,7 @@ def test_cells_and_columns_equal_upstream_s():
         got = cells(kind, timed)
         pairs = zip(want["rows"][0]["cells"], got, strict=True)
         # Recorded ages, addresses and ports are placeholders on one side or the other.
-        same = all(
-            a == b or "$" in f"{a}{b}" or re.fullmatch(r"\d+d|.*ago\)|\S*:\d{5}/\S*", str(a))
-            for a, b in pairs
-        )
+        same = all(a == b or "$" in f"{a}{b}" or re.fullmatch(r"\d+d|.*ago\)|\S*:\d{5}/\S*", str(a)) for a, b in pairs)
         if not same:
             differing.append((case, want["rows"][0]["cells"], got))
     assert total > 150
