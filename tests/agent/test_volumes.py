@@ -160,7 +160,7 @@ def consistent(payload: dict[str, bytes]) -> bool:
 PAYLOADS = st.dictionaries(PATHS, st.binary(max_size=8), max_size=5).filter(consistent)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(PAYLOADS, min_size=1, max_size=4))
 def test_a_volume_shows_exactly_the_last_payload(tmp_path_factory: Any, history: list[dict[str, bytes]]) -> None:
     volume = tmp_path_factory.mktemp("v")

@@ -59,7 +59,7 @@ def steps(draw: st.DrawFn) -> tuple[str, str, Any]:
 
 
 @pytest.mark.parametrize("mode", modes.mode_names())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(sequence=st.lists(st.tuples(steps(), st.booleans()), max_size=14))
 def test_changes_lead_where_a_rebuild_leads(mode: str, sequence: list[tuple[tuple[str, str, Any], bool]]) -> None:
     track = tracker(Place("node1"))

@@ -94,7 +94,7 @@ class World:
 LIMIT = st.one_of(st.integers(0, 4), st.sampled_from(("0%", "25%", "50%", "100%")))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(1, 12), LIMIT, LIMIT, st.lists(st.sampled_from("abc"), max_size=4), st.integers(0, 10**6))
 def test_rolling_never_leaves_its_limits(
     replicas: int, surge: Any, unavailable: Any, images: list[str], seed: int

@@ -39,7 +39,7 @@ PODS = st.dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(PODS, min_size=1, max_size=4))
 def test_every_pod_in_exactly_one_slice(history: list[dict[int, tuple[bool, bool, int | None]]]) -> None:
     svc = service(ports=[{"name": "http", "port": 80, "targetPort": "web", "protocol": "TCP"}])

@@ -48,7 +48,7 @@ def test_verdicts(
 REFERENCES = st.lists(st.lists(st.integers(0, 9), max_size=3, unique=True), min_size=10, max_size=10)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(REFERENCES, st.sets(st.integers(0, 9), min_size=1))
 def test_no_orphan_survives(references: list[list[int]], deleted: set[int]) -> None:
     """Delete some; follow the graph as the loop does; whoever had only owners that went, goes."""

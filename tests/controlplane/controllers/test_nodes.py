@@ -19,7 +19,7 @@ from controlplane.controllers.settings import Settings
 from tests.controlplane.controllers.build import T0, node, pod, ready
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.one_of(st.just("take"), st.integers(0, 20)), max_size=60))
 def test_ranges_are_never_given_twice(steps: list[Any]) -> None:
     ranges = Ranges(ipaddress.ip_network("10.0.0.0/20"), 24)

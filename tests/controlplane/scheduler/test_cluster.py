@@ -23,7 +23,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(STEPS)
 def test_incremental_equals_rebuilt(steps: list[tuple[str, object, str]]) -> None:
     state, where = Cluster(), {}

@@ -1,0 +1,37 @@
+"""A test without a deadline of its own still ends: it fails where it stood, and the run goes on."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+import hypothesis
+import pytest
+
+# No test judges speed, so none may fail by a busy machine.
+hypothesis.settings.register_profile("wherry", deadline=None)
+hypothesis.settings.load_profile("wherry")
+
+# Seconds for one test, set-up and clean-up apart. Generous: a loaded machine is no failure, a hang is.
+UNIT, KERNEL, MACHINE = 60, 180, 900
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Interrupts the test's thread by SIGALRM, which also ends a blocking call there."""
+    seconds = KERNEL if item.get_closest_marker("kernel") else UNIT
+    if item.get_closest_marker("node") or item.get_closest_marker("cluster") or item.get_closest_marker("vm"):
+        seconds = MACHINE
+
+    def overdue(number: int, frame: FrameType | None) -> None:
+        signal.alarm(5)  # once more, should clean-up hang on the same thing
+        raise TimeoutError(f"{item.nodeid} did not end within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, overdue)
+    signal.alarm(seconds)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
