@@ -1,42 +1,37 @@
-"""`python -m cni --config FILE.yaml [--kubeconfig FILE]`: the pod network as a process of its own.
+"""``python -m cni --config FILE [--kubeconfig FILE]``: the pod network as a process of its own.
 
 For a node whose kubelet is not ours. Without a kubeconfig only the daemon behind the executables runs.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from apimachinery.client import Client
-from apimachinery.kit import logs, settings
-from apimachinery.kit.lifecycle import Lifecycle, run_daemon
+from apimachinery.kit import daemon
+from apimachinery.kit.lifecycle import Lifecycle
 from cni import app
 from cni.settings import Settings
 
 
-@click.command(help="Keep this node's pod network.")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings (YAML, cni/settings.py).")
-@click.option("--kubeconfig", type=click.Path(path_type=Path, dir_okay=False), help="How to reach the API server.")
-@click.option("--log-level", default="info", show_default=True)
-def main(config: Path | None, kubeconfig: Path | None, log_level: str) -> None:
-    logs.setup("cni", log_level)
-    try:
-        chosen = settings.load(Settings, config)
-    except settings.SettingsError as problem:
-        raise click.ClickException(str(problem)) from None
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="YAML file with the settings.")
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="How to reach the API server.")
+@click.option("--log-level", help="debug, info, warning or error.")
+def main(config: Path | None, kubeconfig: Path | None, log_level: str | None) -> None:
+    """Keep this node's pod network."""
 
-    async def build(lifecycle: Lifecycle) -> None:
+    async def build(settings: Settings, lifecycle: Lifecycle) -> None:
         if kubeconfig is None:
-            await app.serve(chosen, lifecycle)
+            await app.serve(settings, lifecycle)
             return
         client = Client.from_kubeconfig(kubeconfig, "wherry-cni")
         lifecycle.push("API client", client.close)
-        await app.run(chosen, client, lifecycle)
+        await app.run(settings, client, lifecycle)
 
-    sys.exit(run_daemon(build))
+    daemon.run(daemon.begin("cni", Settings, config, log_level=log_level), build)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ class Settings:
     by the default route."""
     masquerade: bool = True
     """Pods take the node's address when they talk to what is neither a pod nor a node."""
+    log_level: str = "info"
+    """debug | info | warning | error; of a process of its own only."""
 
     @property
     def socket(self) -> Path:

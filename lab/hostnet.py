@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +16,8 @@ import cni.settings
 import netproxy.app
 import netproxy.settings
 from apimachinery.client import Client
-from apimachinery.kit import logs, settings
-from apimachinery.kit.lifecycle import Lifecycle, run_daemon
+from apimachinery.kit import daemon
+from apimachinery.kit.lifecycle import Lifecycle
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,14 @@ class Settings:
     """The two halves' own settings."""
 
     proxy: netproxy.settings.Settings
+    """The host's rules for Services."""
     network: cni.settings.Settings
+    """The host's routes to the pods."""
+
+    @property
+    def log_level(self) -> str:
+        """One process, one level: the proxy's."""
+        return self.proxy.log_level
 
 
 async def start(chosen: Settings, lifecycle: Lifecycle) -> None:
@@ -42,15 +48,11 @@ async def start(chosen: Settings, lifecycle: Lifecycle) -> None:
 @click.option("--cleanup", is_flag=True, help="Remove the rules that this host's proxy wrote, then exit.")
 def main(config: Path, cleanup: bool) -> None:
     """Keep the host's rules and routes for a lab's Services and pods."""
-    logs.setup("hostnet")
-    try:
-        chosen = settings.load(Settings, config)
-    except settings.SettingsError as error:
-        raise click.ClickException(str(error)) from error
+    chosen = daemon.begin("hostnet", Settings, config)
     if cleanup:
         asyncio.run(netproxy.app.remove(chosen.proxy.mode.value, chosen.proxy))
         return
-    sys.exit(run_daemon(lambda lifecycle: start(chosen, lifecycle)))
+    daemon.run(chosen, start)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import agent.settings
 import cni.app
 import cni.settings
 from apimachinery.client import Client
-from apimachinery.kit import logs, settings
-from apimachinery.kit.lifecycle import Lifecycle, run_daemon
+from apimachinery.kit import daemon
+from apimachinery.kit.lifecycle import Lifecycle
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,16 @@ class Settings:
     """The two halves' own settings."""
 
     agent: agent.settings.AgentSettings
+    """The node's agent."""
     network: cni.settings.Settings
-    # The pod network reads every Node, which the Node authorizer denies an agent: it has an identity of its own.
+    """The node's pod network."""
     network_kubeconfig: Path
+    """The pod network reads every Node, which the Node authorizer denies an agent: it has its own identity."""
+
+    @property
+    def log_level(self) -> str:
+        """One process, one level: the agent's."""
+        return self.agent.log_level
 
 
 async def start(chosen: Settings, lifecycle: Lifecycle) -> None:
@@ -42,12 +48,7 @@ async def start(chosen: Settings, lifecycle: Lifecycle) -> None:
 @click.option("--config", type=click.Path(path_type=Path), required=True, help="YAML settings file.")
 def main(config: Path) -> None:
     """Run one node: the agent, and the daemon that wires its pods."""
-    logs.setup("agent")
-    try:
-        chosen = settings.load(Settings, config)
-    except settings.SettingsError as error:
-        raise click.ClickException(str(error)) from error
-    sys.exit(run_daemon(lambda lifecycle: start(chosen, lifecycle)))
+    daemon.run(daemon.begin("agent", Settings, config), start)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,13 @@
-"""`python -m netproxy --config FILE`: run the proxy, or `--cleanup` to take its rules away."""
+"""``python -m netproxy --config FILE``: run the proxy, or ``--cleanup`` to take its rules away."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 
 import click
 
-from apimachinery.kit import logs
-from apimachinery.kit.lifecycle import Lifecycle, run_daemon
-from apimachinery.kit.settings import SettingsError, load
+from apimachinery.kit import daemon
 from netproxy import app, modes
 from netproxy.settings import Settings
 
@@ -23,19 +20,11 @@ from netproxy.settings import Settings
 def main(config: Path | None, kubeconfig: str | None, mode: str | None, cleanup: bool) -> None:
     """Services for this host: cluster IPs, node ports, external addresses."""
     needed = "/dev/null" if cleanup and config is None and kubeconfig is None else kubeconfig
-    try:
-        settings = load(Settings, config, kubeconfig=needed, mode=mode)
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from error
-    logs.setup("netproxy", settings.log_level)
+    settings = daemon.begin("netproxy", Settings, config, kubeconfig=needed, mode=mode)
     if cleanup:
         asyncio.run(_cleanup(settings))
         return
-
-    async def build(lifecycle: Lifecycle) -> None:
-        await app.start(settings, lifecycle)
-
-    sys.exit(run_daemon(build))
+    daemon.run(settings, app.start)
 
 
 async def _cleanup(settings: Settings) -> None:

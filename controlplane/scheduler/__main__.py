@@ -1,32 +1,21 @@
-"""``python -m controlplane.scheduler --config FILE.yaml``"""
+"""``python -m controlplane.scheduler --config FILE``"""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from apimachinery.kit import logs, settings
-from apimachinery.kit.lifecycle import Lifecycle, run_daemon
-from controlplane.scheduler.app import build
+from apimachinery.kit import daemon
+from controlplane.scheduler import app
 from controlplane.scheduler.settings import Settings
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), required=True, help="Settings file (YAML).")
+@click.option("--config", type=click.Path(path_type=Path), required=True, help="YAML file with the settings.")
 def main(config: Path) -> None:
     """Run the scheduler."""
-    try:
-        loaded = settings.load(Settings, config)
-    except settings.SettingsError as error:
-        raise click.ClickException(str(error)) from error
-    logs.setup("scheduler", loaded.log_level)
-
-    async def start(lifecycle: Lifecycle) -> None:
-        await build(loaded, lifecycle)
-
-    sys.exit(run_daemon(start))
+    daemon.run(daemon.begin("scheduler", Settings, config), app.build)
 
 
 if __name__ == "__main__":
