@@ -25,6 +25,7 @@ from typing import Any
 
 from apimachinery.kit import command
 from apimachinery.kit.files import write_atomic
+from apimachinery.kit.tasks import is_set_within
 from lab.process import Process
 
 log = logging.getLogger(__name__)
@@ -106,8 +107,7 @@ class Child:
                 return
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._descriptor, number)
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.gone.wait(), patience)
+            await is_set_within(self.gone, patience)
 
     def _watch(self) -> None:
         self._descriptor = os.pidfd_open(self.pid)

@@ -7,7 +7,6 @@ changed; events tell of what nobody here did; the relist finds what events misse
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Protocol
 
 from agent.cri.errors import CriError, CriNotFound
 from agent.cri.model import Container, PodRecord, RuntimeEvent, Sandbox, State
+from apimachinery.kit.tasks import is_set_within
 
 log = logging.getLogger(__name__)
 
@@ -232,6 +232,4 @@ class RuntimeCache:
                     log.warning("cannot list the runtime's containers: %s", error)
                 await asyncio.sleep(min(1.0, 0.1 * failures))
                 continue
-            with contextlib.suppress(asyncio.TimeoutError):
-                pause = relist_seconds if self.streaming else 1.0
-                await asyncio.wait_for(self._relist_now.wait(), pause)
+            await is_set_within(self._relist_now, relist_seconds if self.streaming else 1.0)

@@ -16,10 +16,12 @@ from agent.runtime import pod_paths
 from agent.runtime.cache import RuntimeCache
 from agent.runtime.worker import PodWorker, WorkerParts
 from agent.status.mirror import Mirrors
+from apimachinery.kit import tasks
 
 log = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 30.0
+_STOP_SECONDS = 5.0
 
 
 class Pods:
@@ -156,11 +158,7 @@ class Pods:
 
     async def stop(self) -> None:
         """End the workers; containers run on."""
-        tasks = [w.task for w in self._workers.values() if w.task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=5.0)
+        await tasks.end([w.task for w in self._workers.values() if w.task is not None], _STOP_SECONDS)
 
 
 def orphan(record: PodRecord) -> Obj:

@@ -35,6 +35,7 @@ from agent.status.containers import ContainerFacts, Waiting
 from agent.status.phase import TERMINAL
 from agent.status.pod_status import StatusFacts, Verdict, pod_status
 from agent.status.writer import StatusSink
+from apimachinery.kit.tasks import is_set_within
 from apimachinery.timestamps import format_time, now, parse_time
 
 log = logging.getLogger(__name__)
@@ -150,8 +151,7 @@ class PodWorker:
         if due is None:
             await self._wake.wait()
             return
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(0.0, due - time.time()))
+        await is_set_within(self._wake, due - time.time())
 
     def _next_due(self) -> float | None:
         if self.stage is Stage.FINISHED and self._cleaned and not self._failures:

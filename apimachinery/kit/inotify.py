@@ -78,9 +78,7 @@ class Inotify:
         if not self._events:
             self._waiter = self._loop.create_future()
             try:
-                await asyncio.wait_for(self._waiter, timeout)
-            except asyncio.TimeoutError:
-                return []
+                await asyncio.wait((self._waiter,), timeout=timeout)
             finally:
                 self._waiter = None
         events = list(self._events)

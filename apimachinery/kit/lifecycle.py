@@ -6,13 +6,14 @@ A worker that dies ends the process: a daemon that limps on with one loop missin
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import uvloop
+
+from apimachinery.kit import tasks
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +70,8 @@ class Lifecycle:
             self.stopping.set()
 
     async def _end_workers(self) -> None:
-        workers = list(self._workers)
-        for task in workers:
-            task.cancel()
-        if workers:
-            await asyncio.wait(workers, timeout=CLEANUP_DEADLINE)
+        for task in await tasks.end(self._workers, CLEANUP_DEADLINE):
+            log.warning("worker %s did not end in %g s and was left", task.get_name(), CLEANUP_DEADLINE)
 
 
 async def _live(main: Callable[[Lifecycle], Awaitable[None]]) -> None:
@@ -88,9 +86,7 @@ async def _live(main: Callable[[Lifecycle], Awaitable[None]]) -> None:
         if building.done():
             building.result()
         else:
-            building.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await building
+            await tasks.end([building], CLEANUP_DEADLINE)
     except BaseException:
         lifecycle.request_stop()
         await lifecycle.wait()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+
+from apimachinery.kit.tasks import is_set_within
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,7 @@ class BoundedFrequencyRunner:
         """Serve triggers for ever."""
         wait = self._max
         while True:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), wait)
+            await is_set_within(self._wanted, wait)
             self._wanted.clear()
             started = self._clock()
             try:

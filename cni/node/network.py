@@ -11,6 +11,7 @@ from apimachinery.informer import Informer
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import Netlink
 from apimachinery.kit.nft import NftError
+from apimachinery.kit.tasks import is_set_within
 from apimachinery.objects import Obj
 from cni import install
 from cni.bridge import plugin as bridge
@@ -47,10 +48,7 @@ class NodeNetworking:
         while True:
             self._changed.clear()
             await self.sync()
-            try:
-                await asyncio.wait_for(self._changed.wait(), REPAIR_PERIOD)
-            except asyncio.TimeoutError:
-                log.debug("checking routes")
+            await is_set_within(self._changed, REPAIR_PERIOD)
 
     async def sync(self) -> None:
         nodes = tuple(sorted(map(extract, self._nodes.items()), key=lambda n: n.name))

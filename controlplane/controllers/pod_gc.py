@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from apimachinery import errors
 from apimachinery.client import PatchType
 from apimachinery.kinds import NODE, POD
-from apimachinery.objects import Obj, is_deleting, key, name, namespace, uid
+from apimachinery.kit.tasks import is_set_within
+from apimachinery.objects import Obj, condition, is_deleting, key, name, namespace, uid
 from apimachinery.timestamps import format_time, now
 from controlplane.controllers import names, podstate
 from controlplane.controllers.context import Context, synced
@@ -51,7 +52,7 @@ def plan(pods: Sequence[Obj], nodes: Mapping[str, Obj], gone: frozenset[str], th
 
 
 def _is_out_of_service(node: Obj) -> bool:
-    ready = podstate.condition(node, "Ready")
+    ready = condition(node, "Ready")
     silent = ready is None or ready.get("status") != "True"
     return silent and any(t.get("key") == names.OUT_OF_SERVICE for t in (node.get("spec") or {}).get("taints") or ())
 
@@ -73,10 +74,7 @@ class PodGCController:
         while True:
             self._wake.clear()
             await self._pass()
-            try:
-                await asyncio.wait_for(self._wake.wait(), self._pause())
-            except asyncio.TimeoutError:
-                continue
+            await is_set_within(self._wake, self._pause())
 
     def _pause(self) -> float:
         settings = self._context.settings

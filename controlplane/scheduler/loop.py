@@ -18,6 +18,7 @@ from apimachinery.client import Client, PatchType
 from apimachinery.events import EventRecorder
 from apimachinery.informer import Informer
 from apimachinery.kinds import POD
+from apimachinery.kit.tasks import is_set_within
 from apimachinery.objects import Obj, uid
 from apimachinery.timestamps import format_time, now
 from controlplane.scheduler import extract, metrics, preemption
@@ -74,10 +75,7 @@ class Scheduler:
             if self._some():
                 await asyncio.sleep(0)
                 continue
-            try:
-                await asyncio.wait_for(self._wake.wait(), self.queue.next_ready(time.monotonic()))
-            except asyncio.TimeoutError:
-                continue
+            await is_set_within(self._wake, self.queue.next_ready(time.monotonic()))
 
     def _some(self) -> bool:
         """Try a few pods; False when none was ready."""

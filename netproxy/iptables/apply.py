@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from apimachinery.kit import netns as namespaces
 from apimachinery.kit import nft_events
 from apimachinery.kit.iptables import Iptables, Snapshot
+from apimachinery.kit.tasks import is_set_within
 from netproxy import names
 from netproxy.ground import Ground
 from netproxy.iptables import base, diff, legacy
@@ -71,8 +71,7 @@ class IptablesMode:
         listening = asyncio.ensure_future(self._listen(suspicion))
         try:
             while True:
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(suspicion.wait(), _CANARY_SECONDS)
+                if await is_set_within(suspicion, _CANARY_SECONDS):
                     # What empties a firewall does so in several steps.
                     await asyncio.sleep(_SETTLE_SECONDS)
                 suspicion.clear()

@@ -22,13 +22,15 @@ async def running(tmp_path: Path, runtime: FakeRuntime, **overrides: object) -> 
         root_dir=tmp_path / "root",
         pod_log_dir=tmp_path / "logs",
         manage_cgroups=False,
+        bind_address="127.0.0.1",
+        port=0,
         healthz_port=0,
         **overrides,  # type: ignore[arg-type]
     )
     agent = Agent(settings, runtime)  # type: ignore[arg-type]
     lifecycle = Lifecycle()
-    await agent.start(lifecycle)
     try:
+        await agent.start(lifecycle)
         yield agent
     finally:
         lifecycle.request_stop()
