@@ -64,6 +64,21 @@ def is_deleting(obj: Mapping[str, Any]) -> bool:
     return bool((obj.get("metadata") or _EMPTY).get("deletionTimestamp"))
 
 
+def condition(obj: Mapping[str, Any], kind: str) -> Obj | None:
+    """The condition of that type in status.conditions, as the object holds it; None without one."""
+    for entry in (obj.get("status") or _EMPTY).get("conditions") or ():
+        if entry.get("type") == kind:
+            found: Obj = entry
+            return found
+    return None
+
+
+def condition_holds(obj: Mapping[str, Any], kind: str) -> bool:
+    """Whether that condition is there and True."""
+    found = condition(obj, kind)
+    return found is not None and found.get("status") == "True"
+
+
 def key(obj: Mapping[str, Any]) -> str:
     """``namespace/name``, or ``name`` for a cluster-scoped object."""
     space = namespace(obj)

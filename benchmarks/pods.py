@@ -17,7 +17,7 @@ from agent.cri.client import CriClient
 from agent.cri.messages import pb
 from apimachinery.client import Client
 from apimachinery.kinds import POD
-from apimachinery.objects import Obj, is_deleting, name
+from apimachinery.objects import Obj, condition_holds, is_deleting, name
 from benchmarks.figures import head, row
 from lab import names
 from lab.images.catalog import BUSYBOX
@@ -61,7 +61,7 @@ class Stopwatch:
                 version = obj["metadata"]["resourceVersion"]
                 if event == "DELETED":
                     self._note(name(obj), "gone")
-                elif is_ready(obj) and not is_deleting(obj):
+                elif condition_holds(obj, "Ready") and not is_deleting(obj):
                     self._note(name(obj), "ready")
 
     def _note(self, title: str, what: str) -> None:
@@ -78,12 +78,6 @@ class Stopwatch:
             return self._moments[(title, what)]
 
         return await asyncio.wait_for(wait(), DEADLINE)
-
-
-def is_ready(obj: Obj) -> bool:
-    """Whether a pod's Ready condition is True."""
-    conditions = (obj.get("status") or {}).get("conditions") or ()
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
 async def measure(spec: Spec, paths: Paths, count: int, burst: int, show: Callable[[str], None]) -> None:

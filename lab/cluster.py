@@ -17,6 +17,7 @@ from apimachinery import errors, kubeconfig
 from apimachinery.client import Client
 from apimachinery.kinds import NODE
 from apimachinery.kit import command
+from apimachinery.objects import condition_holds
 from apimachinery.objects import name as name_of
 from lab import clean, components, names, network, node, state, supervisor, uplink
 from lab.certificates import CONTROLLERS, PROXY, SCHEDULER, Authority
@@ -115,24 +116,17 @@ async def _client(spec: Spec, paths: Paths) -> Client:
     return client
 
 
-def is_ready(obj: dict[str, object]) -> bool:
-    """Whether a Node's Ready condition is True."""
-    status = obj.get("status") or {}
-    assert isinstance(status, dict)
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in status.get("conditions") or ())
-
-
 async def _nodes_ready(client: Client, paths: Paths, wanted: list[Node]) -> None:
     """Watch until every wanted node is Ready."""
     missing = {each.name for each in wanted}
 
     async def watch() -> None:
         listed = await client.list(NODE)
-        missing.difference_update(name_of(obj) for obj in listed["items"] if is_ready(obj))
+        missing.difference_update(name_of(obj) for obj in listed["items"] if condition_holds(obj, "Ready"))
         if not missing:
             return
         async for _, obj in client.watch(NODE, resource_version=listed["metadata"]["resourceVersion"]):
-            if is_ready(obj):
+            if condition_holds(obj, "Ready"):
                 missing.discard(name_of(obj))
             if not missing:
                 return

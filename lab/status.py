@@ -12,8 +12,7 @@ from typing import Any
 from apimachinery import errors
 from apimachinery.client import Client
 from apimachinery.kinds import ENDPOINT_SLICE, NODE, POD, SERVICE
-from apimachinery.objects import Obj, labels, name, namespace
-from lab.cluster import is_ready
+from apimachinery.objects import Obj, condition_holds, labels, name, namespace
 from lab.paths import Paths
 from lab.spec import Spec
 from lab.supervision import Report, Supervision
@@ -126,7 +125,7 @@ def resident(pid: int) -> int:
 
 
 def _node(spec: Spec, obj: Obj, pods: Sequence[Obj]) -> NodeLine:
-    state = "Ready" if is_ready(obj) else "NotReady"
+    state = "Ready" if condition_holds(obj, "Ready") else "NotReady"
     if any(each.name == name(obj) and each.stopped for each in spec.nodes):
         state += " (off)"
     if obj["spec"].get("unschedulable"):

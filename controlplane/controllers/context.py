@@ -10,9 +10,8 @@ from typing import Protocol
 
 from apimachinery.client import Client
 from apimachinery.events import EventRecorder
-from apimachinery.informer import Informer
+from apimachinery.informer import Informer, without_managed_fields
 from apimachinery.kinds import Kind
-from apimachinery.objects import Obj
 from controlplane.controllers.settings import Settings
 
 # The API server's generateName draws from these; no vowels, so no words.
@@ -50,12 +49,6 @@ class Loop(Protocol):
     """A controller: built from a Context (where it registers its handlers), then run for ever."""
 
     async def run(self) -> None: ...
-
-
-def without_managed_fields(obj: Obj) -> Obj:
-    """Half of an object's memory is who wrote which field; no loop reads it."""
-    obj["metadata"].pop("managedFields", None)
-    return obj
 
 
 async def synced(*informers: Informer) -> None:

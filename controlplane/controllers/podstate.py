@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from apimachinery.objects import Obj, is_deleting
+from apimachinery.objects import Obj, condition, condition_holds, is_deleting
 from apimachinery.timestamps import parse_time
 
 FINAL = ("Succeeded", "Failed")
-
-
-def condition(obj: Obj, kind: str) -> Obj | None:
-    """The condition of that type in the object's status, or None."""
-    for entry in (obj.get("status") or {}).get("conditions") or ():
-        if entry.get("type") == kind:
-            return dict(entry)
-    return None
 
 
 def phase(pod: Obj) -> str:
@@ -24,8 +16,7 @@ def phase(pod: Obj) -> str:
 
 def is_ready(pod: Obj) -> bool:
     """Whether the Ready condition is True."""
-    ready = condition(pod, "Ready")
-    return ready is not None and ready.get("status") == "True"
+    return condition_holds(pod, "Ready")
 
 
 def ready_since(pod: Obj) -> datetime | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from apimachinery.client import Client
 from apimachinery.events import EventRecorder
-from apimachinery.informer import Informer
+from apimachinery.informer import Informer, without_managed_fields
 from apimachinery.kinds import NODE, POD, REPLICA_SET, REPLICATION_CONTROLLER, SERVICE, STATEFUL_SET
 from apimachinery.kit import metrics as kit_metrics
 from apimachinery.kit.lifecycle import Lifecycle
@@ -17,7 +17,7 @@ from controlplane.scheduler import metrics
 from controlplane.scheduler.loop import Parts, Scheduler
 from controlplane.scheduler.plugins import default_profile
 from controlplane.scheduler.settings import Settings
-from controlplane.scheduler.trim import spec_selector_only, without_managed_fields
+from controlplane.scheduler.trim import spec_selector_only
 from controlplane.scheduler.workloads import InformedWorkloads
 
 

@@ -5,11 +5,6 @@ from __future__ import annotations
 from apimachinery.objects import Obj
 
 
-def without_managed_fields(obj: Obj) -> Obj:
-    obj["metadata"].pop("managedFields", None)
-    return obj
-
-
 def spec_selector_only(obj: Obj) -> Obj:
     """Metadata without managed fields, and the selector of the spec."""
     metadata = {key: obj["metadata"].get(key) for key in ("name", "namespace", "uid", "resourceVersion")}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from apimachinery import errors, selectors
 from apimachinery.kinds import POD, POD_DISRUPTION_BUDGET
-from apimachinery.objects import Obj
+from apimachinery.objects import Obj, condition_holds
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver.request import Answer, Request, User
 from controlplane.apiserver.subresources import body
@@ -96,8 +96,7 @@ def matching(budgets: Iterable[Obj], pod: Obj) -> list[Obj]:
 
 def may_go_unready(budget: Obj, pod: Obj) -> bool:
     """Whether an unready pod may go without spending the budget (KEP-3017)."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    if any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions):
+    if condition_holds(pod, "Ready"):
         return False
     if (budget.get("spec") or {}).get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from apimachinery.objects import condition
 from controlplane.apiserver.tables import texts
 from controlplane.apiserver.tables.spec import AGE, NAME, Column, Obj, Table, flag, number, text, wide
 
@@ -68,7 +69,7 @@ def _policy_binding(obj: Obj, now: datetime) -> list[Any]:
 
 def _api_service(obj: Obj, now: datetime) -> list[Any]:
     service = (obj.get("spec") or {}).get("service")
-    available = texts.condition(obj, "Available")
+    available = condition(obj, "Available")
     word = "Unknown"
     if available:
         word = str(available.get("status", "Unknown"))
@@ -99,7 +100,7 @@ def _lease(obj: Obj, now: datetime) -> list[Any]:
 
 def _flow_schema(obj: Obj, now: datetime) -> list[Any]:
     spec = obj.get("spec") or {}
-    dangling = texts.condition(obj, "Dangling")
+    dangling = condition(obj, "Dangling")
     return [
         texts.name(obj),
         (spec.get("priorityLevelConfiguration") or {}).get("name", ""),

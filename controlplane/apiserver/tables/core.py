@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from apimachinery.objects import condition
 from controlplane.apiserver.tables import texts
 from controlplane.apiserver.tables.spec import AGE, NAME, WIDE_NAME, Obj, Table, text, wide
 
@@ -66,7 +67,7 @@ def _kernel(info: Obj) -> str:
 def _node(obj: Obj, now: datetime) -> list[Any]:
     status = obj.get("status") or {}
     info, addresses = status.get("nodeInfo") or {}, status.get("addresses") or ()
-    ready = texts.condition(obj, "Ready")
+    ready = condition(obj, "Ready")
     words = ["Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"]
     if (obj.get("spec") or {}).get("unschedulable"):
         words.append("SchedulingDisabled")

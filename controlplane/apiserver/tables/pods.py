@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from apimachinery.objects import condition, condition_holds
 from controlplane.apiserver.tables import texts
 from controlplane.apiserver.tables.spec import AGE, NAME, Obj, Table, text, wide
 
@@ -88,7 +89,7 @@ def _main_reason(pod: Obj, reason: str, count: _Count) -> tuple[str, int]:
             running = True
             ready += 1
     if reason == "Completed" and running:
-        reason = "Running" if texts.condition_true(pod, "Ready") else "NotReady"
+        reason = "Running" if condition_holds(pod, "Ready") else "NotReady"
     return reason, ready
 
 
@@ -99,11 +100,11 @@ def summary(pod: Obj, now: datetime) -> tuple[str, str, str]:
     sidecars = _restartable(spec)
     total = len(spec.get("containers") or ()) + len(sidecars)
     reason = status.get("reason") or status.get("phase") or ""
-    if (texts.condition(pod, "PodScheduled") or {}).get("reason") == "SchedulingGated":
+    if (condition(pod, "PodScheduled") or {}).get("reason") == "SchedulingGated":
         reason = "SchedulingGated"
     everything, count = _Count(), _Count()
     init, ready = _init_reason(pod, sidecars, (everything, count))
-    if not init or texts.condition_true(pod, "Initialized"):
+    if not init or condition_holds(pod, "Initialized"):
         reason, more = _main_reason(pod, init or reason, count)
         ready += more
     else:
@@ -120,7 +121,7 @@ def _gates(pod: Obj) -> str:
     gates = pod["spec"].get("readinessGates") or ()
     if not gates:
         return texts.NONE
-    return f"{sum(texts.condition_true(pod, gate.get('conditionType', '')) for gate in gates)}/{len(gates)}"
+    return f"{sum(condition_holds(pod, gate.get('conditionType', '')) for gate in gates)}/{len(gates)}"
 
 
 def cells(pod: Obj, now: datetime) -> list[Any]:

@@ -110,14 +110,3 @@ def template_cells(pod_spec: Mapping[str, Any] | None) -> list[str]:
 
 def bool_text(value: bool | None) -> str:
     return UNSET if value is None else str(value)
-
-
-def condition(obj: Obj, kind: str) -> Obj | None:
-    """The condition of one type in an object's status."""
-    found = (obj.get("status") or {}).get("conditions") or ()
-    return next((c for c in found if c.get("type") == kind), None)
-
-
-def condition_true(obj: Obj, kind: str) -> bool:
-    found = condition(obj, kind)
-    return found is not None and found.get("status") == "True"

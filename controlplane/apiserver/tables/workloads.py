@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from apimachinery.objects import condition_holds
 from controlplane.apiserver.tables import texts
 from controlplane.apiserver.tables.spec import (
     AGE,
@@ -95,7 +96,7 @@ def _job_status(obj: Obj) -> str:
         if not state:
             if obj["metadata"].get("deletionTimestamp"):
                 return "Terminating"
-        elif texts.condition_true(obj, state):
+        elif condition_holds(obj, state):
             return state
     return "Running"
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from apimachinery import objects
-from apimachinery.objects import Obj, is_deleting, name
+from apimachinery.objects import Obj, condition, is_deleting, name
 from controlplane.controllers import names
 from controlplane.controllers.deployment import revisions, sizes
 from controlplane.controllers.deployment import status as states
 from controlplane.controllers.deployment.sizes import replicas
-from controlplane.controllers.podstate import condition
 
 HISTORY = 10
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from apimachinery.objects import Obj, name
+from apimachinery.objects import Obj, condition, name
 from apimachinery.timestamps import format_time, parse_time
 from controlplane.controllers.deployment.sizes import available, limits, present, replicas
-from controlplane.controllers.podstate import condition
 
 NEW_AVAILABLE = "NewReplicaSetAvailable"
 TIMED_OUT = "ProgressDeadlineExceeded"

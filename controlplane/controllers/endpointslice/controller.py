@@ -9,10 +9,10 @@ import logging
 
 from apimachinery import errors
 from apimachinery.kinds import ENDPOINT_SLICE, NODE, POD, SERVICE
-from apimachinery.objects import Obj, key, labels, name, namespace, uid
+from apimachinery.objects import Obj, condition, key, labels, name, namespace, uid
 from apimachinery.selectors import from_map
 from apimachinery.workqueue import WorkQueue
-from controlplane.controllers import names, podstate
+from controlplane.controllers import names
 from controlplane.controllers.context import Context, generated_name, synced
 from controlplane.controllers.endpointslice import endpoints
 from controlplane.controllers.endpointslice.plan import plan
@@ -70,7 +70,7 @@ class EndpointSliceController:
                 selector = (service.get("spec") or {}).get("selector")
                 if selector and key(service) not in seen and selector.items() <= pod_labels.items():
                     seen.add(key(service))
-                    ready = podstate.condition(pod, "Ready") or {}
+                    ready = condition(pod, "Ready") or {}
                     self._trigger(key(service), ready.get("lastTransitionTime"))
                     self._queue.add(key(service))
 

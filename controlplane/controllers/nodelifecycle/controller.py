@@ -8,13 +8,13 @@ import time
 
 from apimachinery import errors
 from apimachinery.client import PatchType
-from apimachinery.informer import Informer
+from apimachinery.informer import Informer, without_managed_fields
 from apimachinery.kinds import LEASE, NAMESPACE, NODE, POD
-from apimachinery.objects import Obj, name, namespace, uid
+from apimachinery.objects import Obj, condition, name, namespace, uid
 from apimachinery.timestamps import format_time, now
 from apimachinery.workqueue import WorkQueue
 from controlplane.controllers import podstate
-from controlplane.controllers.context import Context, synced, without_managed_fields
+from controlplane.controllers.context import Context, synced
 from controlplane.controllers.nodelifecycle import health, taints, zones
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class NodeLifecycleController:
         heard = health.hear(before, node, self._leases.get(f"{LEASES}/{name(node)}"), clock)
         self._heard[uid(node)] = heard
         settings = self._context.settings
-        known = podstate.condition(node, "Ready") is not None
+        known = condition(node, "Ready") is not None
         grace = settings.node_monitor_grace if known else settings.node_startup_grace
         if clock - heard.at <= grace:
             return
@@ -152,7 +152,7 @@ class NodeLifecycleController:
 
     async def _mark_pods(self, node: Obj) -> None:
         """Pods of a node that is not ready are not ready either: their Services must stop sending to them."""
-        if podstate.condition(node, "Ready") is None:
+        if condition(node, "Ready") is None:
             return
         pods = [p for p in self._pods.by_index(BY_NODE, name(node)) if podstate.is_ready(p)]
         for pod in pods:

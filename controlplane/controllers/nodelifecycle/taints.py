@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from apimachinery.objects import Obj
+from apimachinery.objects import Obj, condition
 from apimachinery.timestamps import format_time
-from controlplane.controllers import names, podstate
+from controlplane.controllers import names
 
 # (condition, status) to the key of its NoSchedule taint.
 BY_CONDITION = {
@@ -24,15 +24,15 @@ EVICTING = frozenset((names.NOT_READY, names.UNREACHABLE))
 
 def ready_status(node: Obj) -> str:
     """True, False or Unknown; Unknown for a node that never said."""
-    ready = podstate.condition(node, "Ready")
+    ready = condition(node, "Ready")
     return str(ready.get("status") or "Unknown") if ready else "Unknown"
 
 
 def no_schedule(node: Obj) -> set[str]:
     """Keys of the NoSchedule taints the node should have of us."""
     keys = set()
-    for condition in (node.get("status") or {}).get("conditions") or ():
-        key = BY_CONDITION.get((condition.get("type", ""), condition.get("status", "")))
+    for held in (node.get("status") or {}).get("conditions") or ():
+        key = BY_CONDITION.get((held.get("type", ""), held.get("status", "")))
         if key is not None:
             keys.add(key)
     if (node.get("spec") or {}).get("unschedulable"):
@@ -42,7 +42,7 @@ def no_schedule(node: Obj) -> set[str]:
 
 def no_execute(node: Obj) -> str | None:
     """Key of the NoExecute taint the node's readiness asks for; None for one that is ready or never said."""
-    if podstate.condition(node, "Ready") is None:
+    if condition(node, "Ready") is None:
         return None
     return {"False": names.NOT_READY, "Unknown": names.UNREACHABLE}.get(ready_status(node))
 
