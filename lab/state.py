@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -52,18 +53,35 @@ def choosing() -> Iterator[None]:
 
 @contextmanager
 def locked(paths: Paths) -> Iterator[None]:
-    """Hold the lab's lock; a second command waits, and says for whom."""
-    places.RUN.mkdir(mode=0o755, parents=True, exist_ok=True)
-    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    """Hold the lab's lock; a second command waits, and says for whom. The file goes with the lab."""
+    descriptor = _open_locked(paths)
     try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        if not paths.state.exists():
+            paths.lock.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                places.RUN.rmdir()
+        os.close(descriptor)
+
+
+def _open_locked(paths: Paths) -> int:
+    """A descriptor of the lock file, locked, and still the file of that name: its last holder may delete it."""
+    while True:
+        places.RUN.mkdir(mode=0o755, parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:
+            continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
             print(f"lab {paths.lab}: another command is at work (pid {holder}); waiting for it", file=sys.stderr)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield
-    finally:
+        with contextlib.suppress(FileNotFoundError):
+            if os.fstat(descriptor).st_ino == paths.lock.stat().st_ino:
+                return descriptor
         os.close(descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 import click
@@ -60,6 +59,9 @@ def up(
                 with state.choosing():
                     chosen = _new(lab, asked)
                     findings = await preflight.check(chosen)
+                    # Written down first: what is fenced can then be found again and taken away.
+                    paths.state.mkdir(mode=0o755, parents=True, exist_ok=True)
+                    state.save(paths, chosen)
                     network.fence(chosen)
                 for finding in findings:
                     progress.say(f"  !  {finding.text}")
@@ -130,8 +132,5 @@ def down(lab: str) -> None:
                 progress.say(f"  !  {error}")
                 chosen = None
             await cluster.down(paths, chosen, progress)
-            paths.lock.unlink(missing_ok=True)
-        with suppress(OSError):
-            paths.lock.parent.rmdir()
 
     run(work())
