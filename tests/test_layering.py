@@ -26,7 +26,6 @@ DOORS = {
         "controlplane/apiserver/",
         "agent/server/",
         "agent/probes/",
-        "agent/lifecycle/",
         "benchmarks/",
     ),
     "cryptography": ("apimachinery/pki.py",),
