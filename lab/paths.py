@@ -38,9 +38,9 @@ class Paths:
         return self.state / "lab.json"
 
     @property
-    def host(self) -> Path:
-        """What the host's settings were before the lab changed them, as JSON."""
-        return self.state / "host.json"
+    def spec_copy(self) -> Path:
+        """The same once more, for taking away a lab whose file was damaged."""
+        return self.run / "lab.json"
 
     @property
     def pki(self) -> Path:

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from apimachinery.kit.files import write_atomic
 from lab import paths as places
@@ -19,18 +20,35 @@ from lab.spec import Spec, SpecError, from_dict, to_dict
 def load(paths: Paths) -> Spec | None:
     """The lab as it was last written; None when there is none. SpecError when its file is damaged."""
     try:
-        return from_dict(json.loads(paths.spec.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
+        return _read(paths.spec)
     except (ValueError, SpecError) as error:
         raise SpecError(
             f"{paths.spec} is damaged ({error}); `wherry down --name {paths.lab}` clears the lab away"
         ) from error
 
 
+def salvage(paths: Paths) -> Spec | None:
+    """What is left of a damaged lab's description; None when its copy is gone or damaged too."""
+    try:
+        return _read(paths.spec_copy)
+    except (ValueError, SpecError):
+        return None
+
+
 def save(paths: Paths, spec: Spec) -> None:
     """Remember the lab."""
-    write_atomic(paths.spec, json.dumps(to_dict(spec), indent=1).encode(), 0o644)
+    text = json.dumps(to_dict(spec), indent=1).encode()
+    for directory, mode in ((paths.state, 0o755), (paths.run, 0o711)):
+        directory.mkdir(mode=mode, parents=True, exist_ok=True)
+    write_atomic(paths.spec_copy, text, 0o644)
+    write_atomic(paths.spec, text, 0o644)
+
+
+def _read(path: Path) -> Spec | None:
+    try:
+        return from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
 
 
 def labs() -> list[str]:

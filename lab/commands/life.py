@@ -60,7 +60,6 @@ def up(
                     chosen = _new(lab, asked)
                     findings = await preflight.check(chosen)
                     # Written down first: what is fenced can then be found again and taken away.
-                    paths.state.mkdir(mode=0o755, parents=True, exist_ok=True)
                     state.save(paths, chosen)
                     network.fence(chosen)
                 for finding in findings:
@@ -130,7 +129,7 @@ def down(lab: str) -> None:
                 chosen = state.load(paths)
             except SpecError as error:
                 progress.say(f"  !  {error}")
-                chosen = None
+                chosen = state.salvage(paths)
             await cluster.down(paths, chosen, progress)
 
     run(work())

@@ -42,14 +42,15 @@ def snapshot() -> dict[str, set[str]]:
 
 
 def processes() -> Iterator[str]:
-    """Command lines of everything a lab could have started."""
+    """Everything our lab started: daemons and shims name it, containers live in its cgroups."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                place = (entry / "cgroup").read_text()
             except OSError:
                 continue
-            if any(word in line for word in ("containerd", "-m lab", NAME)) and "pytest" not in line:
+            if NAME in line + place:
                 yield f"{entry.name} {line}"
 
 
@@ -142,6 +143,18 @@ def test_a_range_in_use_and_a_busy_port_are_refused_before_anything_is_made(lab:
         done = wherry("up", "--name", "whtx", "--api-port", port, check=False)
     assert f"port {port} is taken" in done.stderr
     assert not Path("/var/lib/wherry/whtx").exists()
+
+
+def test_a_lab_whose_state_file_is_damaged_is_taken_away_whole(lab: Lab) -> None:
+    before = snapshot()
+    try:
+        wherry("up", "--name", NAME, "--nodes", "1")
+        (Path("/var/lib/wherry") / NAME / "lab.json").write_text("{")
+    finally:
+        wherry("down", "--name", NAME)
+    after = snapshot()
+    for what, there in after.items():
+        assert there == before[what], f"{what}: {sorted(there ^ before[what])}"
 
 
 def test_a_damaged_state_file_is_told_and_cleared(lab: Lab) -> None:
