@@ -1,5 +1,12 @@
 """``python -m lab``: the ``wherry`` command, once the bootstrap script has what it needs."""
 
-from lab.cli import main
+import sys
 
-main(prog_name="wherry")
+try:
+    from lab.cli import main
+
+    main(prog_name="wherry")
+except KeyboardInterrupt:
+    # Outside a command's own work: while modules load, or between steps.
+    print("\nError: interrupted; run the same command again to go on", file=sys.stderr)
+    sys.exit(130)

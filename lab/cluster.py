@@ -110,9 +110,12 @@ async def _client(spec: Spec, paths: Paths) -> Client:
             return True
         return False
 
-    if not await _until(time.monotonic() + API_DEADLINE, ready):
+    try:
+        if not await _until(time.monotonic() + API_DEADLINE, ready):
+            raise ClusterError(f"the API server does not answer at {spec.server}; look at `wherry logs apiserver`")
+    except BaseException:
         await client.close()
-        raise ClusterError(f"the API server does not answer at {spec.server}; look at `wherry logs apiserver`")
+        raise
     return client
 
 
