@@ -29,10 +29,17 @@ from lab.supervision import SOURCE, Supervision
 READY_DEADLINE = 90.0
 API_DEADLINE = 30.0
 CLEANUP_DEADLINE = 30.0
+DISK_FULL = 20 << 20
 
 
 class ClusterError(Exception):
     """The lab did not come up; the message says which part, and which command shows why."""
+
+
+def _failed(paths: Paths, text: str) -> ClusterError:
+    """What did not come up, and the reason when it is the commonest: no log can be written on a full disk."""
+    free = shutil.disk_usage(paths.state).free
+    return ClusterError(text if free >= DISK_FULL else f"{text}\n{paths.state} has no space left: free some")
 
 
 async def up(spec: Spec, paths: Paths, progress: Progress) -> None:
@@ -112,7 +119,7 @@ async def _client(spec: Spec, paths: Paths) -> Client:
 
     try:
         if not await _until(time.monotonic() + API_DEADLINE, ready):
-            raise ClusterError(f"the API server does not answer at {spec.server}; look at `wherry logs apiserver`")
+            raise _failed(paths, f"the API server does not answer at {spec.server}; look at `wherry logs apiserver`")
     except BaseException:
         await client.close()
         raise
@@ -138,9 +145,10 @@ async def _nodes_ready(client: Client, paths: Paths, wanted: list[Node]) -> None
         await asyncio.wait_for(watch(), READY_DEADLINE)
     except asyncio.TimeoutError:
         late = sorted(missing)
-        raise ClusterError(
+        raise _failed(
+            paths,
             f"not Ready after {READY_DEADLINE:.0f} s: {', '.join(late)}; "
-            f"look at `wherry logs {late[0]}/agent` and `kubectl describe node {late[0]}`"
+            f"look at `wherry logs {late[0]}/agent` and `kubectl describe node {late[0]}`",
         ) from None
 
 
@@ -157,7 +165,7 @@ async def _service_answers(spec: Spec, paths: Paths) -> None:
         return False
 
     if not await _until(time.monotonic() + API_DEADLINE, answers, 0.02):
-        raise ClusterError(f"no answer from {spec.service_ip}:443; look at `wherry logs hostnet`")
+        raise _failed(paths, f"no answer from {spec.service_ip}:443; look at `wherry logs hostnet`")
 
 
 async def add_node(spec: Spec, paths: Paths, name: str | None, progress: Progress) -> tuple[Spec, Node]:

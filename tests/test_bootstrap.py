@@ -210,6 +210,16 @@ def test_commands_that_cannot_run_yet_say_what_to_do(
     assert says in capsys.readouterr().err
 
 
+def test_commands_that_look_install_nothing(
+    wherry: ModuleType, pip: "list[list[str]]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wherry.install_environment(False)
+    (wherry.HERE / "pyproject.toml").write_text(PYPROJECT.replace("aiohttp>=3.14", "aiohttp>=3.15"))
+    monkeypatch.setattr(wherry, "install", lambda tests: pytest.fail("installed"))
+    wherry.prepare(["down"])
+    wherry.prepare(["kubeconfig", "--name", "x"])
+
+
 def test_help_needs_nothing(wherry: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         wherry.prepare(["--help"])
