@@ -101,6 +101,8 @@ async def _rules(spec: Spec) -> list[Finding]:
     asked = await command.run(["nft", "-c", "-f", "-"], stdin=text, timeout=PROBE_DEADLINE, check=False)
     if asked.returncode:
         reason = asked.stderr.decode(errors="replace").strip().splitlines()[:1]
+        if asked.returncode < 0:
+            reason = [f"nft was ended by signal {-asked.returncode}"]
         findings.append(
             Finding(f"nftables cannot do what a lab needs here ({''.join(reason)}); Linux 5.13 or newer with nf_tables")
         )

@@ -32,13 +32,33 @@ def snapshot() -> dict[str, set[str]]:
         "namespaces": [path.name for path in Path("/run/netns").glob("*")],
         "mounts": Path("/proc/self/mountinfo").read_text().splitlines(),
         "links": [line.split(":")[1] for line in run(["ip", "-o", "link"]).stdout.splitlines()],
-        "routes": run(["ip", "route", "show", "table", "all"]).stdout.splitlines(),
+        "routes": [line for line in routes() if not re.search(r"proto 11[89]|unreachable", line)],
         "tables": run(["nft", "list", "tables"]).stdout.splitlines(),
         "cgroups": [str(p) for depth in ("*", "*/*") for p in Path("/sys/fs/cgroup").glob(depth) if p.is_dir()],
         "files": [str(p) for top in ("/run/wherry", "/var/lib/wherry") for p in Path(top).glob("*")],
         "processes": list(processes()),
     }
     return {what: {line for line in found if not foreign(line)} for what, found in lines.items()}
+
+
+def routes() -> list[str]:
+    return run(["ip", "route", "show", "table", "all"]).stdout.splitlines()
+
+
+def own_ranges() -> list[str]:
+    """The ranges of our lab, which must be nowhere in the host's routes once it is down."""
+    described = json.loads(Path(f"/var/lib/wherry/{NAME}/lab.json").read_text())
+    return [
+        described[key].partition("/")[0].rstrip("0").rstrip(".") for key in ("pod_cidr", "service_cidr", "node_cidr")
+    ]
+
+
+def assert_nothing_left(before: dict[str, set[str]], ranges: list[str]) -> None:
+    after = snapshot()
+    for what, there in after.items():
+        assert there == before[what], f"{what}: {sorted(there ^ before[what])}"
+    left = [line for line in routes() if any(f" {start}." in f" {line}" for start in ranges)]
+    assert not left, left
 
 
 def processes() -> Iterator[str]:
@@ -50,7 +70,8 @@ def processes() -> Iterator[str]:
                 place = (entry / "cgroup").read_text()
             except OSError:
                 continue
-            if NAME in line + place:
+            # A process without a command line has ended already and waits for init to notice.
+            if line and NAME in line + place:
                 yield f"{entry.name} {line}"
 
 
@@ -73,11 +94,10 @@ def test_down_leaves_the_machine_as_it_was(lab: Lab) -> None:
         small.kubectl("rollout", "status", "deployment/left", "--timeout=60s")
         vip = str(small.get("service", "left")["spec"]["clusterIP"])
         eventually(lambda: fetch(vip), 5, "the VIP answers")
+        ranges = own_ranges()
     finally:
         wherry("down", "--name", NAME)
-    after = snapshot()
-    for what, there in after.items():
-        assert there == before[what], f"{what}: {sorted(there ^ before[what])}"
+    assert_nothing_left(before, ranges)
     assert "there is no lab" in wherry("down", "--name", NAME).stderr
 
 
@@ -149,12 +169,11 @@ def test_a_lab_whose_state_file_is_damaged_is_taken_away_whole(lab: Lab) -> None
     before = snapshot()
     try:
         wherry("up", "--name", NAME, "--nodes", "1")
+        ranges = own_ranges()
         (Path("/var/lib/wherry") / NAME / "lab.json").write_text("{")
     finally:
         wherry("down", "--name", NAME)
-    after = snapshot()
-    for what, there in after.items():
-        assert there == before[what], f"{what}: {sorted(there ^ before[what])}"
+    assert_nothing_left(before, ranges)
 
 
 def test_a_damaged_state_file_is_told_and_cleared(lab: Lab) -> None:
