@@ -1,6 +1,8 @@
 """Preflight: each thing that is missing is named with its mend, before anything is changed."""
 
 import asyncio
+import dataclasses
+import socket
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ def findings(monkeypatch: pytest.MonkeyPatch, **options: object) -> str:
 @pytest.fixture(autouse=True)
 def complete(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that has everything; each test takes one thing away."""
-    monkeypatch.setattr(preflight, "_PROBES", (preflight._programs, preflight._disk, preflight._address))
+    monkeypatch.setattr(preflight, "_PROBES", (preflight._programs, preflight._disk))
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     answer(monkeypatch, {})
 
@@ -45,6 +47,15 @@ def test_missing_programs_are_named_together(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_full_disk_is_told_with_what_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(preflight, "DISK_NEEDED", 1 << 60)
     assert "MB free; a lab needs" in findings(monkeypatch)
+
+
+def test_a_port_that_another_listens_on_is_told() -> None:
+    with socket.create_server(("", 0)) as other:
+        spec = dataclasses.replace(make(), api_port=other.getsockname()[1])
+        found = preflight._address(spec)
+        assert [finding.fatal for finding in found] == [True]
+        assert f"port {spec.api_port} is taken" in found[0].text
+    assert preflight._address(spec) == []
 
 
 def test_a_kernel_without_nf_tables_is_told_the_version_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
