@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from agent.cri.names import CONFIG_SOURCE
+
 Obj = dict[str, Any]
 
 DEFAULT_GRACE_SECONDS = 30
@@ -74,12 +76,8 @@ def host_network(pod: Obj) -> bool:
 
 
 def is_static(pod: Obj) -> bool:
-    source = (pod["metadata"].get("annotations") or {}).get("kubernetes.io/config.source")
+    source = (pod["metadata"].get("annotations") or {}).get(CONFIG_SOURCE)
     return source is not None and source != "api"
-
-
-def is_critical(pod: Obj) -> bool:
-    return is_static(pod) or (spec(pod).get("priority") or 0) >= SYSTEM_CRITICAL_PRIORITY
 
 
 def deleting(pod: Obj) -> bool:

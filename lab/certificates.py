@@ -45,11 +45,6 @@ class Authority:
         self._spec = spec
         self._ca = self._pair("ca", lambda: pki.new_ca(f"wherry-{spec.name}"))
 
-    @property
-    def ca_file(self) -> Path:
-        """The authority's certificate."""
-        return self._paths.pki / "ca.crt"
-
     def server(self) -> tuple[Path, Path]:
         """The API server's certificate and key."""
         spec = self._spec

@@ -36,7 +36,7 @@ async def start(spec: Spec, paths: Paths, node: Node, authority: Authority, supe
     """Namespace, containerd, images, agent, proxy; whatever is already there is kept."""
     await asyncio.to_thread(network.make_node, spec, node)
     await asyncio.to_thread(network.set_link, spec, node, True)
-    _prepare(spec, paths, node, authority)
+    _prepare(paths, node, authority)
     runtime, *daemons = components.node_components(spec, paths, node)
     await supervision.start(runtime.process)
     # The daemons begin while containerd does: they have their own start to get through.
@@ -47,7 +47,7 @@ async def start(spec: Spec, paths: Paths, node: Node, authority: Authority, supe
     await load_images(paths, node, ("pause", "busybox"))
 
 
-def _prepare(spec: Spec, paths: Paths, node: Node, authority: Authority) -> None:
+def _prepare(paths: Paths, node: Node, authority: Authority) -> None:
     state, run = paths.node_state(node.name), paths.node_run(node.name)
     for directory in (state, run, containerd.cni_conf(paths, node.name), containerd.cni_bin(paths, node.name)):
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)

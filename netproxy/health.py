@@ -21,7 +21,6 @@ from netproxy.model import PortKey, Route
 log = logging.getLogger(__name__)
 Answer = tuple[int, bytes, str]
 _JSON = "application/json"
-_CLIENT_TROUBLE = (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 _TAINT = "ToBeDeletedByClusterAutoscaler"
 
 

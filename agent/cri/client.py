@@ -52,11 +52,6 @@ class CriClient:
         answer = await self._runtime("Status", pb.StatusRequest(), pb.StatusResponse, _QUICK_SECONDS)
         return translate.runtime_info(version, answer.status)
 
-    async def update_pod_cidr(self, pod_cidr: str) -> None:
-        config = pb.RuntimeConfig(network_config=pb.NetworkConfig(pod_cidr=pod_cidr))
-        request = pb.UpdateRuntimeConfigRequest(runtime_config=config)
-        await self._runtime("UpdateRuntimeConfig", request, pb.UpdateRuntimeConfigResponse, _QUICK_SECONDS)
-
     # --- sandboxes
 
     async def run_sandbox(self, config: Any, runtime_handler: str = "") -> str:
@@ -169,10 +164,6 @@ class CriClient:
     async def images(self) -> list[ImageInfo]:
         answer = await self._image("ListImages", pb.ListImagesRequest(), pb.ListImagesResponse)
         return [ImageInfo((*i.repo_digests, *i.repo_tags), i.size) for i in answer.images]
-
-    async def remove_image(self, image: str) -> None:
-        request = pb.RemoveImageRequest(image=pb.ImageSpec(image=image))
-        await _absent_is_fine(self._image("RemoveImage", request, pb.RemoveImageResponse))
 
 
 async def _absent_is_fine(call: Any) -> None:

@@ -1,5 +1,5 @@
-"""Labels and annotations the kubelet puts on sandboxes and containers; the agent's only memory across
-restarts."""
+"""Labels and annotations the kubelet puts on pods, sandboxes and containers; on the last two they are the agent's
+only memory across restarts."""
 
 POD_NAME = "io.kubernetes.pod.name"
 POD_NAMESPACE = "io.kubernetes.pod.namespace"

@@ -62,7 +62,7 @@ def make_environment(pod: Obj, container: Obj, objects: Referenced, facts: PodFa
     services = service_variables(objects.services, namespace, links)
     own: dict[str, str] = {}
     for source in container.get("envFrom") or []:
-        _add_all(own, source, objects, namespace)
+        _add_all(own, source, objects)
 
     def lookup(name: str) -> str | None:
         return own[name] if name in own else services.get(name)
@@ -74,7 +74,7 @@ def make_environment(pod: Obj, container: Obj, objects: Referenced, facts: PodFa
     return {**own, **{name: value for name, value in services.items() if name not in own}}
 
 
-def _add_all(own: dict[str, str], source: Obj, objects: Referenced, namespace: str) -> None:
+def _add_all(own: dict[str, str], source: Obj, objects: Referenced) -> None:
     prefix = source.get("prefix", "")
     if "configMapRef" in source:
         found = _find(objects.config_maps, source["configMapRef"], "configmap")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from agent.cri.names import CONFIG_MIRROR
 from agent.seams import Obj, PodSink
 from apimachinery import kinds
 from apimachinery.client import Client
 from apimachinery.informer import Informer
-
-MIRROR = "kubernetes.io/config.mirror"
 
 
 class ApiSource:
@@ -55,7 +54,7 @@ def deliver(sink: PodSink, source: str, old: Obj | None, new: Obj | None) -> Non
 
 def is_mirror(pod: Obj) -> bool:
     """Whether the pod only shows a static pod of this node."""
-    return MIRROR in (pod["metadata"].get("annotations") or {})
+    return CONFIG_MIRROR in (pod["metadata"].get("annotations") or {})
 
 
 def _uid(pod: Obj) -> str:

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import hashlib
 
+from agent.cri.names import CONFIG_HASH, CONFIG_SEEN, CONFIG_SOURCE
 from agent.seams import Obj
 from agent.sources.defaults import default_pod
 from apimachinery import manifests, objects
-
-HASH = "kubernetes.io/config.hash"
-SEEN = "kubernetes.io/config.seen"
-SOURCE = "kubernetes.io/config.source"
 
 
 class StaticPodError(ValueError):
@@ -47,7 +44,12 @@ def static_pod(manifest: Obj, path: str, node_name: str, seen: str) -> Obj:
     meta["name"] = f"{meta['name']}-{node_name}"
     meta.setdefault("namespace", "default")
     meta["uid"] = uid
-    meta["annotations"] = {**(meta.get("annotations") or {}), HASH: uid, SEEN: seen, SOURCE: "file"}
+    meta["annotations"] = {
+        **(meta.get("annotations") or {}),
+        CONFIG_HASH: uid,
+        CONFIG_SEEN: seen,
+        CONFIG_SOURCE: "file",
+    }
     spec["nodeName"] = node_name
     # A static pod is not evicted by taints: nobody could start it elsewhere.
     tolerations = spec.setdefault("tolerations", [])

@@ -14,7 +14,6 @@ __all__ = ["Field", "load", "message_of", "of_definition", "of_kind"]
 FILE = Path(__file__).with_name("kubernetes-1.36-wire.json")
 
 # Where the short package names stand in the names of the published definitions.
-META_PACKAGES = ("meta", "runtime", "resource.Quantity", "intstr")
 PREFIXES = (
     "io.k8s.api.",
     "io.k8s.apimachinery.pkg.apis.",

@@ -130,7 +130,7 @@ def _library() -> Any:
 
 def _entries(table: Any, chain: str) -> list[tuple[int, str]]:
     """(number, where it leads) of a chain's rules; matches and their options are not decoded."""
-    found = []
+    found: list[tuple[int, str]] = []
     entry = table.first_rule(chain)
     while entry:
         found.append((len(found), (table.get_target(entry) or b"").decode()))

@@ -12,14 +12,7 @@ import re
 import struct
 from pathlib import Path
 
-MS_RDONLY = 0x1
-MS_NOSUID = 0x2
-MS_NODEV = 0x4
-MS_NOEXEC = 0x8
-MS_REMOUNT = 0x20
 MS_BIND = 0x1000
-MS_REC = 0x4000
-MS_SLAVE = 1 << 19
 MNT_DETACH = 0x2
 UMOUNT_NOFOLLOW = 0x8
 

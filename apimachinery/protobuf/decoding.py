@@ -92,7 +92,7 @@ def _store(field: fields.Field) -> Store:
         return lambda result, value: _inline(field.type, result, value)
     read = reader(field.type)
     if field.is_map:
-        return lambda result, value: _map_entry(result.setdefault(name, {}), value, field.type, read)
+        return lambda result, value: _map_entry(result.setdefault(name, {}), value, read)
     if field.repeated:
         return lambda result, value: result.setdefault(name, []).append(read(value))
 
@@ -118,7 +118,7 @@ def _inline(name: str, result: dict[str, Any], value: bytes) -> None:
     message(name, value, result)
 
 
-def _map_entry(result: dict[str, Any], entry: bytes, kind: str, read: Decode) -> None:
+def _map_entry(result: dict[str, Any], entry: bytes, read: Decode) -> None:
     parts = special.scan(entry)
     key = parts.get(1, b"")
     value = parts.get(2, b"")

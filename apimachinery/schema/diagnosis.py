@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from apimachinery.schema import scalars
+from apimachinery.jsontext import type_of
+from apimachinery.schema import presence, scalars
 from apimachinery.schema.node import Node
 
 __all__ = ["Findings", "diagnose"]
@@ -28,16 +29,7 @@ ACCEPTED: dict[str, tuple[type, ...]] = {
 }
 RANGES = {"int32": 2**31, "int64": 2**63}
 # What upstream's decoder makes of a null that is an item of a list or a value of a map.
-ZEROS: dict[str, Any] = {
-    "string": "",
-    "boolean": False,
-    "int32": 0,
-    "int64": 0,
-    "number": 0,
-    "bytes": "",
-    "quantity": "0",
-    "int-or-string": 0,
-}
+ZEROS: dict[str, Any] = {**presence.ZEROS, "bytes": ""}
 SPELLED = {
     "quantity": scalars.quantity_text,
     "int-or-string": scalars.int_or_string,
@@ -139,7 +131,7 @@ class _Visit:
     def _mistyped(self, node: Node, value: Any, struct: str, fields: str) -> None:
         if self.error:
             return
-        shown = scalars.describe(value)
+        shown = type_of(value)
         if shown == "number" and node.shape in RANGES:
             shown = f"number {value!r}"
         where = f"Go struct field {struct}.{fields}" if fields else "Go value"

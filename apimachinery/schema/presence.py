@@ -28,7 +28,6 @@ ZEROS: dict[str, Any] = {
     "quantity": "0",
     "int-or-string": 0,
 }
-TIMES = ("time", "microtime")
 # Set per object by the API machinery, never as a zero of the type.
 NAMES_OF_TYPE = ("apiVersion", "kind")
 # Empty, it asks to forget every owner; absent, it asks nothing. Whoever records owners removes it.

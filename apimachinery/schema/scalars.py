@@ -13,11 +13,11 @@ import re
 from typing import Any
 
 from apimachinery import quantity
+from apimachinery.jsontext import type_of
 
 __all__ = [
     "DecodeError",
     "base64_text",
-    "describe",
     "int_or_string",
     "microtime",
     "quantity_text",
@@ -48,19 +48,6 @@ class DecodeError(ValueError):
     """A value of the wrong type or spelling; the message is upstream's."""
 
 
-def describe(value: Any) -> str:
-    """What upstream's decoder calls a JSON value."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, int | float):
-        return "number"
-    return "array" if isinstance(value, list) else "object"
-
-
 def quantity_text(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise DecodeError(quantity.FORMAT_WRONG)
@@ -77,7 +64,7 @@ def int_or_string(value: Any) -> int | str:
         if -(2**31) <= value < 2**31:
             return value
         raise DecodeError(f"json: cannot unmarshal number {value} into Go value of type int32")
-    shown = f"number {value!r}" if isinstance(value, float) else describe(value)
+    shown = f"number {value!r}" if isinstance(value, float) else type_of(value)
     raise DecodeError(f"json: cannot unmarshal {shown} into Go value of type int32")
 
 
@@ -103,7 +90,7 @@ def microtime(value: Any) -> str | None:
 
 def _parse_time(value: Any, layout: str) -> datetime.datetime | None:
     if not isinstance(value, str):
-        raise DecodeError(f"json: cannot unmarshal {describe(value)} into Go value of type string")
+        raise DecodeError(f"json: cannot unmarshal {type_of(value)} into Go value of type string")
     match = ANY_TIME.fullmatch(value)
     if match is None:
         raise DecodeError(_time_complaint(value, layout))
@@ -147,7 +134,7 @@ def base64_text(value: Any) -> str:
     if type(value) is str and BASE64.fullmatch(value):
         return value
     if not isinstance(value, str):
-        raise DecodeError(f"json: cannot unmarshal {describe(value)} into Go value of type []uint8")
+        raise DecodeError(f"json: cannot unmarshal {type_of(value)} into Go value of type []uint8")
     joined = value.replace("\n", "").replace("\r", "")
     if not BASE64.fullmatch(joined):
         raise DecodeError(f"illegal base64 data at input byte {_bad_byte(value)}")

@@ -99,9 +99,6 @@ class DiskStore:
     def release(self, address: str) -> None:
         (self.directory / address).unlink(missing_ok=True)
 
-    def owner_of(self, address: str) -> Owner | None:
-        return Owner.parse(self._read(address) or "")
-
     def last_reserved(self, set_number: int) -> Address | None:
         text = self._read(f"last_reserved_ip.{set_number}")
         try:

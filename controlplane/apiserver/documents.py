@@ -12,7 +12,6 @@ from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.request import Handler, Request, Response
 
 OPENAPI_V2_JSON = "application/json"
-OPENAPI_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 
 
 def missing() -> ApiError:

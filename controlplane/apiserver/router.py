@@ -61,7 +61,7 @@ def locate(method: str, path: str, query: Mapping[str, Sequence[str]]) -> Target
         tail = "/" + "/".join(path.strip("/").split("/")[-(len(rest) - 3) :])
         tail += "/" if path.endswith("/") else ""
     kind = _TABLE.get((group, version, resource))
-    if kind is not None and not _fits(kind, namespace, name, method):
+    if kind is not None and not _fits(kind, namespace, name):
         kind = None
     return Target(
         _verb(method, name, query, watch),
@@ -77,7 +77,7 @@ def locate(method: str, path: str, query: Mapping[str, Sequence[str]]) -> Target
     )
 
 
-def _fits(kind: Kind, namespace: str, name: str, method: str) -> bool:
+def _fits(kind: Kind, namespace: str, name: str) -> bool:
     if kind.plural == "namespaces" and not kind.group:
         return True
     if not kind.namespaced:

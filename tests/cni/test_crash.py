@@ -14,9 +14,9 @@ import yaml
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import Netlink
 from cni.hostlocal.store import DiskStore, sweep
-from cni.invoke import Attachment, Caller
 from cni.types import CniError
 from tests.cni import kernel
+from tests.cni.invoke import Attachment, Caller
 
 pytestmark = pytest.mark.kernel
 PODS = 50

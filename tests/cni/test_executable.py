@@ -15,9 +15,9 @@ import pytest
 from apimachinery.kit.netlink import Netlink, links
 from cni import install
 from cni.daemon import Daemon
-from cni.invoke import Attachment, Caller
 from cni.types import CniError, Result
 from tests.cni import kernel
+from tests.cni.invoke import Attachment, Caller
 
 pytestmark = pytest.mark.kernel
 DEBIAN = Path("/usr/lib/cni")

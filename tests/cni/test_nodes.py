@@ -21,12 +21,12 @@ from apimachinery.kit import netns
 from apimachinery.kit.netlink import End, Netlink, Route, links, routes
 from apimachinery.objects import Obj
 from cni import install
-from cni.invoke import Attachment, Caller
 from cni.node import network, plan
 from cni.node.masquerade import ruleset
 from cni.node.network import NodeNetworking
 from cni.settings import Settings
 from tests.cni import kernel
+from tests.cni.invoke import Attachment, Caller
 
 CLUSTER = ("10.244.0.0/16", "fd44::/48")
 

@@ -15,7 +15,6 @@ import jwt
 import orjson
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-ALGORITHMS = ("RS256", "ES256", "ES384", "ES512")
 CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 
 

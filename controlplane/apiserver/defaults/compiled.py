@@ -18,7 +18,6 @@ Walk = Callable[[Any], None]
 
 _LITERALS: dict[str, dict[str, Any]] = {**core.LITERALS, **workloads.LITERALS, **others.LITERALS}
 _HOOKS: dict[str, Callable[[Obj], None]] = {**core.HOOKS, **workloads.HOOKS, **others.HOOKS}
-_LEAVES = frozenset(("raw", "any"))
 
 
 def apply(obj: Obj) -> None:

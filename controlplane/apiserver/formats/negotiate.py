@@ -21,7 +21,6 @@ from controlplane.apiserver.seam import Format
 SERVED = (JSON, YAML, PROTOBUF)
 STREAMED = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 TABLE_VERSIONS = ("v1", "v1beta1")
-SHAPES = ("PartialObjectMetadata", "PartialObjectMetadataList")
 INCLUDES = ("None", "Metadata", "Object")
 
 

@@ -12,7 +12,6 @@ STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
 PATCH = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch"
 DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 
-READ = ("get", "get", "read")
 WRITES = (("update", "put", "put", "replace"), ("patch", "patch", "patch", "patch"))
 CONNECT_METHODS = {"create": "post", "delete": "delete", "get": "get", "patch": "patch", "update": "put"}
 STREAMS = frozenset({"attach", "exec", "portforward", "proxy"})

@@ -86,7 +86,6 @@ _RETURNS_DELETED = frozenset(
         "namespaces",
     ]
 )
-_LABEL_NAMES = frozenset(("namespaces", "services"))
 _SEGMENT_NAMES = frozenset(
     [
         "roles.rbac.authorization.k8s.io",

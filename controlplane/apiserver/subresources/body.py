@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apimachinery.errors import BadRequest, MethodNotAllowed
+from apimachinery.errors import BadRequest
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver import codec
@@ -41,7 +41,3 @@ def is_dry_run(request: Request) -> bool:
 def success(code: int = 201) -> Answer:
     """The bare Status that says it was done."""
     return Answer(code, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code})
-
-
-def method_not_allowed() -> MethodNotAllowed:
-    return MethodNotAllowed("the server does not allow this method on the requested resource", details={})

@@ -9,7 +9,7 @@ import orjson
 from apimachinery import errors, formats
 from controlplane.apiserver.validation import containers, scheduling, security, volumes
 from controlplane.apiserver.validation import metadata as meta
-from controlplane.apiserver.validation.fields import MAX_INT32, Found, Obj, each, enum, ip, label_selector, name
+from controlplane.apiserver.validation.fields import MAX_INT32, Found, Obj, each, enum, ip, name
 
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _SEARCH = re.compile(r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*\Z")
@@ -200,10 +200,3 @@ def _masked(spec: Obj, was: Obj, gated: bool) -> Obj:
     for field in free:
         masked.pop(field, None)
     return masked
-
-
-def selector_of(path: str, selector: Obj | None, labels: Obj) -> Found:
-    """The selector of a workload, which has to select its own template."""
-    if selector is None:
-        return [errors.required(path)]
-    return label_selector(path, selector)

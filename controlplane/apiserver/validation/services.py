@@ -73,7 +73,7 @@ def _ports(spec: Obj, headless: bool) -> Found:
     listed = spec.get("ports") or []
     names: set[str] = set()
     for index, entry in enumerate(listed):
-        found += _port(f"spec.ports[{index}]", entry, len(listed) > 1, headless, names)
+        found += _port(f"spec.ports[{index}]", entry, len(listed) > 1, names)
     seen: set[tuple[Any, Any]] = set()
     for index, entry in enumerate(listed):
         key = (entry.get("protocol"), entry.get("port"))
@@ -96,7 +96,7 @@ def _ports(spec: Obj, headless: bool) -> Found:
     return found
 
 
-def _port(path: str, entry: Obj, named: bool, headless: bool, names: set[str]) -> Found:
+def _port(path: str, entry: Obj, named: bool, names: set[str]) -> Found:
     found: Found = []
     title = entry.get("name") or ""
     if named and not title:
