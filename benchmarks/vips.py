@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -95,10 +96,21 @@ def run(*argv: str, text: str = "") -> float:
     return (time.perf_counter() - began) * 1e3
 
 
-def ask(timeout: float = 1.0) -> str:
-    """Who answers at the VIP, for a caller inside the node's namespace; `nobody: …` when nobody does."""
+FIRST_EARLY_PORT = 20000
+"""source ports for questions asked before there are rules: below those the kernel chooses from"""
+
+
+def ask(timeout: float = 1.0, source_port: int = 0) -> str:
+    """Who answers at the VIP, for a caller inside the node's namespace; `nobody: …` when nobody does.
+
+    A question asked before there are rules needs a `source_port` nobody uses later: for two minutes connection
+    tracking remembers that it went nowhere, and sends the next connection from that port there too.
+    """
     try:
-        with socket.create_connection((VIP, 80), timeout=timeout) as handle:
+        with socket.create_connection((VIP, 80), timeout, ("", source_port) if source_port else None) as handle:
+            # Ends with a reset: thousands of ports in TIME_WAIT would leave few to choose from, and each new
+            # connection would search all of them.
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return handle.recv(64).decode()
     except OSError as error:
         return f"nobody: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,16 +16,52 @@ ZONE_LABEL = "topology.kubernetes.io/zone"
 _DEFAULT_AFFINITY_SECONDS = 10800
 
 
+_NO_LABELS: dict[str, str] = {}
+_SPEC = (
+    "type",
+    "clusterIP",
+    "clusterIPs",
+    "ports",
+    "externalIPs",
+    "externalTrafficPolicy",
+    "internalTrafficPolicy",
+    "sessionAffinity",
+    "sessionAffinityConfig",
+    "loadBalancerSourceRanges",
+    "healthCheckNodePort",
+)
+
+
 def trim(obj: dict[str, Any]) -> dict[str, Any]:
     """The object without what a proxy never reads, for a cache that must stay small."""
     meta = obj["metadata"]
-    kept = {field: meta[field] for field in ("namespace", "name", "resourceVersion") if field in meta}
+    kept = _only(meta, ("namespace", "name", "resourceVersion"))
+    kept["namespace"] = sys.intern(kept["namespace"])
     owner = (meta.get("labels") or {}).get(SERVICE_NAME_LABEL)
     trigger = (meta.get("annotations") or {}).get(TRIGGER_ANNOTATION)
-    kept["labels"] = {SERVICE_NAME_LABEL: owner} if owner else {}
-    kept["annotations"] = {TRIGGER_ANNOTATION: trigger} if trigger else {}
-    fields = ("spec", "status", "addressType", "endpoints", "ports")
-    return {"metadata": kept, **{field: obj[field] for field in fields if field in obj}}
+    kept["labels"] = {SERVICE_NAME_LABEL: owner} if owner else _NO_LABELS
+    kept["annotations"] = {TRIGGER_ANNOTATION: trigger} if trigger else _NO_LABELS
+    result = {"metadata": kept, **_only(obj, ("addressType", "ports"))}
+    if "endpoints" in obj:
+        parts = ("addresses", "conditions", "hints", "nodeName")
+        result["endpoints"] = [_only(endpoint, parts) for endpoint in obj["endpoints"] or ()]
+    if "spec" in obj:
+        result["spec"] = _only(obj["spec"] or {}, _SPEC)
+        if (obj.get("status") or {}).get("loadBalancer"):
+            result["status"] = {"loadBalancer": obj["status"]["loadBalancer"]}
+    return result
+
+
+def _only(obj: Obj, fields: Iterable[str]) -> dict[str, Any]:
+    return {field: _shared(obj[field]) for field in fields if field in obj}
+
+
+def _shared(value: Any) -> Any:
+    """Words that stand in thousands of objects are kept once."""
+    return _WORDS.get(value, value) if isinstance(value, str) else value
+
+
+_WORDS = {word: word for word in ("IPv4", "IPv6", "ClusterIP", "NodePort", "LoadBalancer", "None", "Cluster", "Local")}
 
 
 def service_ports(service: Obj) -> tuple[ServicePort, ...]:

@@ -8,6 +8,7 @@ notification of every transaction, which tells our own changes from those of a s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import re
@@ -18,6 +19,7 @@ from typing import Any
 
 _PR_SET_NAME = 15
 _CLONE_NEWNET = 0x40000000
+_LARGE_TEXT = 1 << 18
 _NAME = re.compile(r"^\t(?:chain|set|map) (\S+) \{$", re.MULTILINE)
 
 
@@ -90,6 +92,8 @@ class Nft:
         if self._context is None:
             raise NftError("the nftables context is not open")
         code, out, err = self._context.cmd(text)
+        if len(text) > _LARGE_TEXT:
+            _give_back_memory()
         if code != 0:
             raise NftError(f"nftables refused a transaction: {err.strip() or f'status {code}'}", text)
         return str(out)
@@ -104,6 +108,12 @@ class Nft:
 
     def _drop(self) -> None:
         self._context = None
+
+
+def _give_back_memory() -> None:
+    """The parser builds a tree many times the size of its text; freed, it would stay with the process."""
+    with contextlib.suppress(AttributeError):  # only the GNU C library has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _new_context() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from datetime import datetime, timezone
 
-from netproxy import conntrack, names
+from netproxy import conntrack, names, views
 from netproxy.ground import Ground, allowed_sources
 from netproxy.health import local_counts, node_eligible
 from netproxy.ledger import Ledger
@@ -205,3 +205,61 @@ def test_a_conntrack_message_is_read() -> None:
     flow = conntrack.parse_flow(_attribute(0x8001, original) + _attribute(0x8002, reply), Family.IPV4)
     assert flow == conntrack.Flow(17, ("10.96.0.10", 53), ("10.244.1.5", 5353), original)
     assert conntrack.parse_flow(b"", Family.IPV4) is None
+
+
+def test_trimmed_objects_say_the_same_and_hold_nothing_else() -> None:
+    balancer = {
+        "metadata": {
+            "name": "web",
+            "namespace": "default",
+            "resourceVersion": "7",
+            "uid": "u",
+            "managedFields": [{"manager": "m"}],
+        },
+        "spec": {
+            "type": "LoadBalancer",
+            "clusterIP": "10.96.0.9",
+            "clusterIPs": ["10.96.0.9"],
+            "ports": [{"name": "p", "port": 80, "nodePort": 30080, "protocol": "TCP"}],
+            "externalIPs": ["203.0.113.9"],
+            "externalTrafficPolicy": "Local",
+            "internalTrafficPolicy": "Local",
+            "healthCheckNodePort": 30999,
+            "loadBalancerSourceRanges": ["192.0.2.0/24"],
+            "sessionAffinity": "ClientIP",
+            "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}},
+            "selector": {"app": "web"},
+        },
+        "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}, "conditions": []},
+    }
+    endpoints = {
+        "metadata": {
+            "name": "web-1",
+            "namespace": "default",
+            "resourceVersion": "8",
+            "labels": {views.SERVICE_NAME_LABEL: "web", "other": "x"},
+            "annotations": {views.TRIGGER_ANNOTATION: "2026-01-01T00:00:00Z", "other": "x"},
+        },
+        "addressType": "IPv4",
+        "endpoints": [
+            {
+                "addresses": ["10.244.1.5"],
+                "conditions": {"ready": False, "serving": True, "terminating": True},
+                "nodeName": "a",
+                "hints": {"forZones": [{"name": "z"}], "forNodes": [{"name": "a"}]},
+                "targetRef": {"kind": "Pod"},
+            }
+        ],
+        "ports": [{"name": "p", "port": 8080, "protocol": "TCP"}],
+    }
+    small = views.trim(balancer)
+    assert views.service_ports(small) == views.service_ports(balancer) != ()
+    assert "selector" not in small["spec"]
+    assert "uid" not in small["metadata"]
+    small = views.trim(endpoints)
+    assert views.slice_owner(small) == "default/web"
+    assert views.slice_family(small) == Family.IPV4
+    assert views.slice_endpoints(small) == views.slice_endpoints(endpoints) != {}
+    assert small["metadata"]["annotations"] == {views.TRIGGER_ANNOTATION: "2026-01-01T00:00:00Z"}
+    assert "targetRef" not in small["endpoints"][0]
+    assert views.slice_endpoints(views.trim({**endpoints, "endpoints": None})) == {("p", "TCP"): ()}
