@@ -88,10 +88,13 @@ def locked(paths: Paths) -> Iterator[None]:
 def _open_locked(paths: Paths) -> int:
     """A descriptor of the lock file, locked, and still the file of that name: its last holder may delete it."""
     while True:
-        places.RUN.mkdir(mode=0o755, parents=True, exist_ok=True)
         try:
+            places.RUN.mkdir(mode=0o755, parents=True, exist_ok=True)
             descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except FileNotFoundError:
+        except (FileExistsError, FileNotFoundError):
+            # The last holder removes the directory too, perhaps between any two of these calls.
+            if places.RUN.exists() and not places.RUN.is_dir():
+                raise
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

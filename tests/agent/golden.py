@@ -1,20 +1,16 @@
-"""Recordings of upstream's kubelet, where they lie beside the checkout; tests skip where they do not."""
+"""Recordings of upstream's kubelet."""
 
 import json
-import os
-from pathlib import Path
+
+from tests import golden
 
 
 def cases(name: str) -> list[dict]:
     """The cases of ``cri/NAME``; empty without recordings."""
-    named = os.environ.get("WHERRY_GOLDEN")
-    parents = list(Path(__file__).resolve().parents)
-    for folder in [Path(named)] if named else [p / "shared/golden" for p in parents]:
-        file = folder / "cri" / name
-        if file.exists():
-            found: list[dict] = json.loads(file.read_text())["cases"]
-            return found
-    return []
+    if golden.FOLDER is None or not (golden.FOLDER / "cri" / name).exists():
+        return []
+    found: list[dict] = json.loads((golden.FOLDER / "cri" / name).read_text())["cases"]
+    return found
 
 
 def static_pod(manifest: dict) -> dict:

@@ -18,11 +18,12 @@ from agent.runtime.sandbox_config import ContainerFacts, Dns, SandboxFacts, sand
 from agent.seams import Mount
 from agent.settings import AgentSettings
 from tests.agent import golden
+from tests.golden import MISSING
 
 CASES = golden.cases("static-pods.json")
 HOST = Resolver(servers=("192.0.2.53",), searches=("example.test",))
 MEMORY = 25276510208
-pytestmark = pytest.mark.skipif(not CASES, reason="no recordings beside this checkout (set WHERRY_GOLDEN)")
+pytestmark = pytest.mark.skipif(not CASES, reason=MISSING)
 
 
 def _plain(message) -> dict:

@@ -13,9 +13,10 @@ import pytest
 from tests.agent import golden
 from tests.agent.fake_cri import FakeRuntime
 from tests.agent.harness import running
+from tests.golden import MISSING
 
 CASES = golden.cases("pod-status.json")
-pytestmark = pytest.mark.skipif(not CASES, reason="no recordings beside this checkout (set WHERRY_GOLDEN)")
+pytestmark = pytest.mark.skipif(not CASES, reason=MISSING)
 SECONDS = 12.0
 
 

@@ -1,27 +1,19 @@
-"""Recorded answers of upstream, where they lie beside the checkout or WHERRY_GOLDEN says; else tests skip."""
+"""The API server's recorded answers, and how ours differ from them."""
 
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-HERE = Path(__file__).resolve()
-PLACES = [parent / "shared" / "golden" / "api" for parent in HERE.parents]
-PLACES.insert(0, Path(os.environ.get("WHERRY_GOLDEN", HERE / "none")) / "api")
-FOLDER = next((place for place in PLACES if place.is_dir()), None)
+from tests import golden
 
 MASKS = ("$TIME", "$UID", "$RV", "$NS", "$GEN", "$IP", "$PORT")
 
 
 def cases(*patterns: str) -> Iterator[dict[str, Any]]:
-    """The cases of the files that match; skips the test where there is no such folder."""
-    if FOLDER is None:
-        pytest.skip("no golden folder beside the checkout")
+    """The cases of the files that match; skips the test without recordings."""
+    folder = golden.path("api")
     for pattern in patterns:
-        for path in sorted(FOLDER.glob(pattern)):
+        for path in sorted(folder.glob(pattern)):
             yield from json.loads(path.read_text())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,12 @@ import pytest
 from netproxy.ground import Ground
 from netproxy.model import Family
 from netproxy.topology import Place
+from tests import golden
 from tests.netproxy import iptables_tracer, nft_tracer
 from tests.netproxy.packet import Packet
 from tests.netproxy.simulated import rules_for
 
-_FOLDER = Path(os.environ.get("WHERRY_GOLDEN", Path(__file__).parents[3] / "shared" / "golden"))
-_FILE = _FOLDER / "proxy" / "rules.json"
-
-
+_FILE = (golden.FOLDER or Path()) / "proxy" / "rules.json"
 # The recorded proxy knew an IPv4 pod range and an IPv4 node address only.
 RECORDED = Ground(
     Family.IPV4,
@@ -31,8 +28,7 @@ RECORDED = Ground(
 
 def cases() -> list[Any]:
     if not _FILE.exists():
-        reason = f"no recordings at {_FILE} (WHERRY_GOLDEN names the folder)"
-        return [pytest.param({}, marks=pytest.mark.skip(reason=reason), id="none")]
+        return [pytest.param({}, marks=pytest.mark.skip(reason=golden.MISSING), id="none")]
     return [pytest.param(case, id=case["name"]) for case in json.loads(_FILE.read_text())["cases"]]
 
 

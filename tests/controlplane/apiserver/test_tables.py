@@ -7,6 +7,7 @@ import pytest
 from apimachinery import kinds
 from controlplane.apiserver.tables import render, texts
 from tests.controlplane.apiserver import golden
+from tests.golden import path as recordings
 
 NOW = datetime(2026, 1, 2, 0, 0, 0, tzinfo=timezone.utc)
 BORN = "2026-01-01T23:59:00Z"
@@ -133,7 +134,7 @@ def test_every_kind_with_a_table_has_as_many_cells_as_columns():
 
 def recorded():
     """(case, kind, object, Table) for every recorded Table of one object."""
-    for path in sorted((golden.ROOT / "api").glob("defaults-*.json")):
+    for path in sorted(recordings("api").glob("defaults-*.json")):
         for case in json.loads(path.read_text()):
             seen = {}
             for step in case["steps"]:
