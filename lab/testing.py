@@ -19,7 +19,7 @@ from pathlib import Path
 from apimachinery.kit import command, netns
 from apimachinery.kit.netlink import Netlink, links
 from lab import clean, cluster, state
-from lab.paths import STATE, Paths
+from lab.paths import RUN, STATE, Paths
 from lab.progress import Progress
 from lab.spec import SpecError
 from lab.supervision import SOURCE
@@ -114,6 +114,8 @@ async def sweep() -> None:
             spec = None
         await cluster.down(paths, spec, Progress(quiet=True))
         paths.lock.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        RUN.rmdir()
     for name in netns.names():
         if name.startswith(PREFIX):
             netns.delete(name)
