@@ -12,7 +12,6 @@ import contextlib
 import functools
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ import click
 
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import Netlink
+from benchmarks.figures import head, row
 from cni import install
 
 DEBIAN = Path("/usr/lib/cni")
@@ -50,14 +50,9 @@ def call(binary: Path, config: bytes, command: str, container: str, pod: Path) -
     return took
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
-
-
 def show(label: str, values: Sequence[float]) -> None:
-    middle = statistics.median(values)
-    print(f"{label:<44}{middle:9.2f}{percentile(values, 0.99):9.2f}{min(values):9.2f}   n={len(values)}")
+    """A row of milliseconds."""
+    print(row(label, values))
 
 
 @contextlib.contextmanager
@@ -171,7 +166,7 @@ def compare(base: Path, rounds: int, parallel: int) -> None:
         ways: dict[str, Call] = {
             name: functools.partial(call, binary, config) for name, (binary, config) in setups.items()
         }
-        print(f"{'ms':<44}{'median':>9}{'p99':>9}{'min':>9}")
+        print(head("ms"))
         with pods(parallel) as every:
             floor(rounds)
             one_by_one(ways, every, rounds)

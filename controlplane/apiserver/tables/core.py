@@ -174,6 +174,22 @@ def _quota(obj: Obj, now: datetime) -> list[Any]:
     return [texts.name(obj), ", ".join(texts_of[False]), ", ".join(texts_of[True]), texts.age(obj, now)]
 
 
+_EVENTS = Table(
+    columns=(
+        text("Last Seen", "core.v1.Event#lastTimestamp"),
+        text("Type", "core.v1.Event#type"),
+        text("Reason", "core.v1.Event#reason"),
+        text("Object", "core.v1.Event#involvedObject"),
+        wide("Subobject", "core.v1.ObjectReference#fieldPath"),
+        wide("Source", "core.v1.Event#source"),
+        text("Message", "core.v1.Event#message"),
+        wide("First Seen", "core.v1.Event#firstTimestamp"),
+        wide("Count", "core.v1.Event#count"),
+        WIDE_NAME,
+    ),
+    cells=_event,
+)
+
 TABLES = {
     "services": Table(
         columns=(
@@ -252,36 +268,8 @@ TABLES = {
         ),
         cells=_slice,
     ),
-    "events": Table(
-        columns=(
-            text("Last Seen", "core.v1.Event#lastTimestamp"),
-            text("Type", "core.v1.Event#type"),
-            text("Reason", "core.v1.Event#reason"),
-            text("Object", "core.v1.Event#involvedObject"),
-            wide("Subobject", "core.v1.ObjectReference#fieldPath"),
-            wide("Source", "core.v1.Event#source"),
-            text("Message", "core.v1.Event#message"),
-            wide("First Seen", "core.v1.Event#firstTimestamp"),
-            wide("Count", "core.v1.Event#count"),
-            WIDE_NAME,
-        ),
-        cells=_event,
-    ),
-    "events.events.k8s.io": Table(
-        columns=(
-            text("Last Seen", "core.v1.Event#lastTimestamp"),
-            text("Type", "core.v1.Event#type"),
-            text("Reason", "core.v1.Event#reason"),
-            text("Object", "core.v1.Event#involvedObject"),
-            wide("Subobject", "core.v1.ObjectReference#fieldPath"),
-            wide("Source", "core.v1.Event#source"),
-            text("Message", "core.v1.Event#message"),
-            wide("First Seen", "core.v1.Event#firstTimestamp"),
-            wide("Count", "core.v1.Event#count"),
-            WIDE_NAME,
-        ),
-        cells=_event,
-    ),
+    "events": _EVENTS,
+    "events.events.k8s.io": _EVENTS,
     "resourcequotas": Table(
         columns=(
             NAME,
