@@ -6,9 +6,11 @@ Never writes before the caches have synced. A failed write is followed by a full
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from apimachinery.timestamps import now
@@ -56,16 +58,14 @@ class Proxier:
     async def sync(self) -> None:
         """Bring the kernel in line with the tracker; raises what the mode raised."""
         started = time.perf_counter()
-        changes = self._tracker.drain()
-        for key, old in changes.before.items():
-            self._unswept.setdefault(key, old)
-        self._triggers.extend(changes.triggers)
         rebuild, self._rebuild = self._rebuild, False
         try:
             if rebuild:
-                await self._mode.rebuild(self._tracker.routes)
-            elif changes.routes:
-                await self._mode.change(changes.routes)
+                with _collector_at_rest():
+                    self._drain()
+                    await self._mode.rebuild(self._tracker.routes)
+            elif routes := self._drain():
+                await self._mode.change(routes)
         except BaseException:
             self._failed()
             raise
@@ -74,6 +74,13 @@ class Proxier:
         self._synced.set()
         self._after_sync()
         await self._sweep()
+
+    def _drain(self) -> Mapping[PortKey, Route | None]:
+        changes = self._tracker.drain()
+        for key, old in changes.before.items():
+            self._unswept.setdefault(key, old)
+        self._triggers.extend(changes.triggers)
+        return changes.routes
 
     def _failed(self) -> None:
         self._rebuild = True
@@ -109,3 +116,15 @@ class Proxier:
         for trigger in self._triggers:
             metrics.PROGRAMMING.labels(self._families[0].title).observe((finished - trigger).total_seconds())
         self._triggers.clear()
+
+
+@contextlib.contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """A full write makes a great many objects and no cycles; walking them again and again would double its time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Mapping
 from typing import Any
 
@@ -93,6 +94,25 @@ def test_a_rebuild_asked_for_during_a_write_is_not_forgotten() -> None:
         await proxier.sync()
         await proxier.sync()
         assert [name for name, _ in mode.calls] == ["rebuild", "rebuild"]
+
+    asyncio.run(body())
+
+
+def test_the_collector_rests_during_a_full_write_only_even_if_it_fails() -> None:
+    async def body() -> None:
+        mode, track = FakeMode(), tracker()
+        proxier = Proxier(mode, track, (Family.IPV4,), lambda _: None, lambda: None)
+        seen: list[bool] = []
+
+        async def refused(routes: Mapping[PortKey, Route]) -> None:
+            seen.append(gc.isenabled())
+            raise RuntimeError("refused")
+
+        mode.rebuild = refused  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError):
+            await proxier.sync()
+        assert seen == [False]
+        assert gc.isenabled()
 
     asyncio.run(body())
 
