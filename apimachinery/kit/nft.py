@@ -108,6 +108,8 @@ class Nft:
 
     def _drop(self) -> None:
         self._context = None
+        # Even a small change may have read in every table of the host.
+        _give_back_memory()
 
 
 def _give_back_memory() -> None:
