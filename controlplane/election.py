@@ -25,6 +25,8 @@ from apimachinery.timestamps import format_micro, now
 
 log = logging.getLogger(__name__)
 
+_SETTLE_SECONDS = 0.02
+
 
 @dataclass(frozen=True)
 class ElectionSettings:
@@ -93,6 +95,7 @@ class Election:
         self._seen: Obj | None = None
         self._seen_at = 0.0
         self.leading = False
+        self._away = False
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
         """Wait for leadership, then run ``work`` while renewing. Raises LeadershipLost, or what ``work``
@@ -103,7 +106,7 @@ class Election:
             await work()
             return
         while not await self._try():
-            await asyncio.sleep(self._settings.retry_period)
+            await self._pause()
         self.leading = True
         log.info("leading as %s", self.identity)
         working = asyncio.ensure_future(work())
@@ -138,10 +141,20 @@ class Election:
                 self.leading = False
                 raise LeadershipLost(f"lease {self._name} not renewed for {self._settings.renew_deadline:g} s")
 
+    async def _pause(self) -> None:
+        """Until the next try: a server that is only starting is asked as soon as it takes connections."""
+        if self._away:
+            await self._client.reachable()
+            await asyncio.sleep(_SETTLE_SECONDS)
+        else:
+            await asyncio.sleep(self._settings.retry_period)
+
     async def _try(self) -> bool:
+        self._away = False
         try:
             return await asyncio.wait_for(self._attempt(), self._settings.renew_deadline)
         except (errors.ApiError, errors.Unreachable, asyncio.TimeoutError) as error:
+            self._away = isinstance(error, errors.Unreachable)
             log.debug("lease %s: %s", self._name, error)
             return False
 
