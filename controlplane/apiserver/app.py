@@ -29,6 +29,7 @@ from controlplane.store.sqlite import SqliteStore
 log = logging.getLogger(__name__)
 
 _COMPACT_EVERY = 60.0
+_DRAIN_SECONDS = 0.05
 
 
 async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
@@ -64,8 +65,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
         tls = tls_context(settings.tls_cert_file, settings.tls_key_file, settings.client_ca_file)
     listener = Listener(settings.bind_host, settings.port, tls, pipeline)
     await listener.start(settings.shutdown_seconds)
-    lifecycle.push("listener", listener.stop)
-    lifecycle.push("watches", lambda: _drain(cache))
+    lifecycle.push("listener", lambda: _stop(listener, cache))
     lifecycle.spawn("bootstrap", bootstrap.keep(registry, *start))
     lifecycle.spawn("compaction", _compact(store, cache, settings.history_seconds))
     # What lives from here on is mostly there to stay: collecting it again and again only costs latency.
@@ -80,11 +80,17 @@ def _count(cache: Cache) -> int:
     return sum(len(collection) for collection in cache.collections())
 
 
-async def _drain(cache: Cache) -> None:
-    """End every watch: clients come back to the next server with the revision they have."""
-    for collection in cache.collections():
-        for watcher in collection.watchers():
-            watcher.close()
+async def _stop(listener: Listener, cache: Cache) -> None:
+    """End every watch, also those that clients begin anew while the listener closes: a watch that went on would
+    hold it for all its patience. Clients come back to the next server with the revision they have.
+    """
+    stopping = asyncio.ensure_future(listener.stop())
+    while not stopping.done():
+        for collection in cache.collections():
+            for watcher in collection.watchers():
+                watcher.close()
+        await asyncio.wait((stopping,), timeout=_DRAIN_SECONDS)
+    stopping.result()
 
 
 async def _compact(store: SqliteStore, cache: Cache, history_seconds: int) -> None:
