@@ -56,31 +56,13 @@ async def _floor(nodes: int) -> float:
     """Seconds to start the containerds and import the images, then end them again."""
     tar = await images.archive([catalog.PAUSE, catalog.BUSYBOX])
     with tempfile.TemporaryDirectory(prefix="whtbench-") as directory:
-        paths = _Elsewhere("whtfloor", Path(directory))
+        paths = Paths("whtfloor", Path(directory))
         begun = time.perf_counter()
         await asyncio.gather(*(_one(paths, f"node{number}", tar) for number in range(nodes)))
         took = time.perf_counter() - begun
         await clean.kill([lambda: clean.processes_naming(directory)])
         await asyncio.to_thread(clean.unmount_below, Path(directory))
     return took
-
-
-class _Elsewhere(Paths):
-    """A lab's paths under another directory."""
-
-    def __init__(self, lab: str, top: Path) -> None:
-        super().__init__(lab)
-        object.__setattr__(self, "_top", top)
-
-    @property
-    def state(self) -> Path:
-        """Below the given directory."""
-        return Path(self.__dict__["_top"]) / "state"
-
-    @property
-    def run(self) -> Path:
-        """Below the given directory."""
-        return Path(self.__dict__["_top"]) / "run"
 
 
 async def _one(paths: Paths, node: str, tar: Path) -> None:

@@ -7,6 +7,7 @@ the Node authorizer know (kubernetes.io "PKI certificates and requirements").
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,10 +116,9 @@ class Authority:
     def _files(self, name: str) -> tuple[Path, Path]:
         return self._paths.pki / f"{name}.crt", self._paths.pki / f"{name}.key"
 
-    def _pair(self, name: str, make: object) -> pki.KeyPair:
+    def _pair(self, name: str, make: Callable[[], pki.KeyPair]) -> pki.KeyPair:
         certificate, key = self._files(name)
         if not (certificate.exists() and key.exists()):
-            assert callable(make)
             pair = make()
             # The key first: a certificate on disk always has its key.
             write_atomic(key, pair.key_pem, 0o600)

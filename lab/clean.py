@@ -13,7 +13,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -50,9 +50,8 @@ def processes_naming(text: str) -> set[int]:
     return found
 
 
-async def kill(find: Iterable[object]) -> None:
-    """SIGKILL what the finders (callables that return pids) find, until they find nothing."""
-    finders = [finder for finder in find if callable(finder)]
+async def kill(finders: Sequence[Callable[[], set[int]]]) -> None:
+    """SIGKILL the processes (pids) that the finders find, until they find none, for at most DEADLINE."""
     deadline = time.monotonic() + DEADLINE
     while True:
         pids = {pid for finder in finders for pid in finder()}

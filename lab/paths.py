@@ -16,16 +16,18 @@ class Paths:
     """The files of one lab."""
 
     lab: str
+    top: Path | None = None
+    """Another directory to keep everything below, instead of the three above."""
 
     @property
     def state(self) -> Path:
         """Durable state: the store, keys, images, pods' files, logs."""
-        return STATE / self.lab
+        return (self.top / "state" if self.top else STATE) / self.lab
 
     @property
     def run(self) -> Path:
         """Sockets and what containerd mounts; gone after a reboot."""
-        return RUN / self.lab
+        return (self.top / "run" if self.top else RUN) / self.lab
 
     @property
     def lock(self) -> Path:

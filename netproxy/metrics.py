@@ -50,11 +50,6 @@ LAST_QUEUED = gauge(
 )
 SERVICE_CHANGES = counter("kubeproxy_sync_proxy_rules_service_changes", "Service changes seen", ("ip_family",))
 ENDPOINT_CHANGES = counter("kubeproxy_sync_proxy_rules_endpoint_changes", "Endpoint changes seen", ("ip_family",))
-NO_LOCAL_ENDPOINTS = gauge(
-    "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
-    "Service ports with a Local policy and no endpoint here",
-    ("ip_family", "traffic_policy"),
-)
 NFTABLES_FAILURES = counter(
     "kubeproxy_sync_proxy_rules_nftables_sync_failures", "Failed nftables syncs", ("ip_family",)
 )

@@ -40,15 +40,15 @@ class Reading:
         self._negotiate = negotiate
 
     async def get(self, request: Request) -> Response:
-        kind = _kind(request)
+        kind = request.served
         format = self._negotiate(request)
         if text := request.param("resourceVersion"):
             await self._fresh(listing.revision(text))
-        entry = self._registry.entry(kind, _space(request), request.name)
+        entry = self._registry.entry(kind, request.space, request.name)
         return one(kind, entry, 200, format)
 
     async def list(self, request: Request) -> Response:
-        kind = _kind(request)
+        kind = request.served
         format = self._negotiate(request)
         options = listing.parse(request, watch=False)
         selection = self._selection(request)
@@ -88,10 +88,10 @@ class Reading:
         return collection.select(selection), cache.revision, ""
 
     def _selection(self, request: Request) -> Selection:
-        kind = _kind(request)
+        kind = request.served
         labels, fields = request.param("labelSelector"), request.param("fieldSelector")
         try:
-            return select.parse(kind, _space(request), request.name, labels, fields)
+            return select.parse(kind, request.space, request.name, labels, fields)
         except SelectorError as error:
             raise errors.BadRequest(str(error)) from error
 
@@ -108,7 +108,7 @@ class Reading:
     # --- watch ---
 
     async def watch(self, request: Request) -> Response:
-        kind = _kind(request)
+        kind = request.served
         format = self._negotiate(request)
         options = listing.parse(request, watch=True)
         selection = self._selection(request)
@@ -168,17 +168,6 @@ class Reading:
         finally:
             serving.dec()
             collection.detach(watcher)
-
-
-def _kind(request: Request) -> Kind:
-    assert request.kind is not None
-    return request.kind
-
-
-def _space(request: Request) -> str:
-    """The namespace that objects are kept under: none for a Namespace, whatever its URL says."""
-    assert request.kind is not None
-    return request.namespace if request.kind.namespaced else ""
 
 
 def bookmark(watcher: Watcher, revision: int, annotations: Obj | None = None) -> bytes:

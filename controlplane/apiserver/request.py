@@ -73,6 +73,17 @@ class Request:
         return values[0] if values else default
 
     @property
+    def served(self) -> Kind:
+        """The kind asked for, where the router has made sure that there is one."""
+        assert self.kind is not None
+        return self.kind
+
+    @property
+    def space(self) -> str:
+        """The namespace that objects are kept under: none for a Namespace, whatever its URL says."""
+        return self.namespace if self.served.namespaced else ""
+
+    @property
     def is_resource(self) -> bool:
         return bool(self.resource)
 

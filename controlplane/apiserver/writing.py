@@ -33,20 +33,20 @@ class Writing:
         self._patcher = patcher
 
     async def create(self, request: Request) -> Response:
-        kind, format = _kind(request), self._negotiate(request)
+        kind, format = request.served, self._negotiate(request)
         context = _context(request, "CreateOptions")
         obj = await codec.read_object(request, kind, context)
-        namespace = _space(request)
+        namespace = request.space
         metadata.match_url(kind, obj, namespace, None)
         storage = self._storage(kind)
         entry = await self._registry.create_entry(storage, stored(kind, obj, storage), namespace, context)
         return one(kind, entry, 201, format, tuple(context.warnings))
 
     async def update(self, request: Request) -> Response:
-        kind, format = _kind(request), self._negotiate(request)
+        kind, format = request.served, self._negotiate(request)
         context = _context(request, "UpdateOptions")
         obj = await codec.read_object(request, kind, context)
-        namespace = _space(request)
+        namespace = request.space
         metadata.match_url(kind, obj, namespace, request.name)
         storage = self._storage(kind)
         obj = stored(kind, obj, storage)
@@ -71,9 +71,9 @@ class Writing:
         return True
 
     async def patch(self, request: Request) -> Response:
-        kind, format = _kind(request), self._negotiate(request)
+        kind, format = request.served, self._negotiate(request)
         context = _context(request, "PatchOptions", applying=codec.media_type(request) == APPLY_YAML)
-        namespace, storage = _space(request), self._storage(kind)
+        namespace, storage = request.space, self._storage(kind)
         if request.headers.get("Content-Type", "").partition(";")[0] in PLAIN_PATCHES:
             self._registry.entry(storage, namespace, request.name)
         patch = await self._patcher.read(request, kind, context)
@@ -104,19 +104,19 @@ class Writing:
         return one(kind, entry, 200, format, tuple(context.warnings))
 
     async def delete(self, request: Request) -> Response:
-        kind, format = _kind(request), self._negotiate(request)
+        kind, format = request.served, self._negotiate(request)
         context = await _delete_context(request)
         storage = self._storage(kind)
-        entry, gone = await self._registry.delete_entry(storage, _space(request), request.name, context)
+        entry, gone = await self._registry.delete_entry(storage, request.space, request.name, context)
         if gone and not self._registry.strategy(storage).returns_deleted:
             return _success(kind, entry)
         return one(kind, entry, 200, format, tuple(context.warnings))
 
     async def deletecollection(self, request: Request) -> Response:
-        kind, format = _kind(request), self._negotiate(request)
+        kind, format = request.served, self._negotiate(request)
         context = await _delete_context(request)
         listing.parse(request, watch=False)
-        storage, namespace = self._storage(kind), _space(request)
+        storage, namespace = self._storage(kind), request.space
         labels, fields = request.param("labelSelector"), request.param("fieldSelector")
         selection = select.parse(kind, namespace, "", labels, fields)
         entries = list(self._registry.collection(storage).select(selection))
@@ -132,16 +132,6 @@ class Writing:
 
     def _storage(self, kind: Kind) -> Kind:
         return self._registry.collection(kind).kind
-
-
-def _kind(request: Request) -> Kind:
-    assert request.kind is not None
-    return request.kind
-
-
-def _space(request: Request) -> str:
-    assert request.kind is not None
-    return request.namespace if request.kind.namespaced else ""
 
 
 def _success(kind: Kind, entry: Entry) -> Response:
