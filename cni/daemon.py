@@ -146,9 +146,12 @@ class _Reaper:
         self._kernel.close()
 
     def _run(self) -> None:
-        while not self._closing.is_set():
+        closing = False
+        while not closing:
             self._wanted.wait()
-            self._closing.wait(FREE_AFTER)
+            # Asked before the pass: a link retired while one runs may be missed by it, so the last must begin after
+            # `close`.
+            closing = self._closing.wait(FREE_AFTER)
             self._wanted.clear()
             try:
                 free_retired_now(self._kernel)

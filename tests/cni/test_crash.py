@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import yaml
 
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import Netlink
+from cni import daemon as cni_daemon
 from cni.hostlocal.store import DiskStore, sweep
 from cni.types import CniError
 from tests.cni import kernel
@@ -123,6 +125,30 @@ def test_a_daemon_frees_at_its_start_what_died_with_the_pods(tmp_path: Path) -> 
             assert sweep(DiskStore(tmp_path / "data", "whtnet")) == []
         finally:
             stop(daemon)
+
+
+def test_what_is_retired_during_the_last_pass_is_freed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon is told to stop while links are being freed: one retired since then needs a pass of its own."""
+    retired, freed = ["early"], []
+    reaper = cni_daemon._Reaper()
+
+    def free(_: Netlink) -> None:
+        freed.extend(retired)
+        retired.clear()
+        if freed == ["early"]:
+            retired.append("late")
+            reaper.soon()
+            closing.start()
+            assert reaper._closing.wait(5)
+
+    closing = threading.Thread(target=reaper.close)
+    monkeypatch.setattr(cni_daemon, "free_retired_now", free)
+    reaper.soon()
+    deadline = time.monotonic() + 10
+    while not closing.ident and time.monotonic() < deadline:
+        time.sleep(0.01)
+    closing.join(10)
+    assert freed == ["early", "late"]
 
 
 async def until_some_are_reserved(directory: Path) -> None:
