@@ -1,7 +1,8 @@
 """Events for people: what a component did to an object and why, repeated ones counted instead of repeated.
 
 Follows client-go's recorder: core/v1 Events, similar ones patched with a growing ``count``, a burst of
-25 an object and source refilled one each five minutes; writing never holds up the caller.
+25 an object and source refilled one each five minutes; writing never holds up the caller, and takes no more
+than a share of the time, so that what the events tell of comes first when there is much of it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ REMEMBERED = 4096
 BURST = 25.0
 REFILL_PER_SECOND = 1 / 300
 TRIES = 3
+# A write is followed by a rest this many times as long: 60 events a second while the API server takes 4 ms for one.
+REST = 3.0
+LONGEST_REST = 0.25
 
 
 @dataclass
@@ -93,10 +97,12 @@ class EventRecorder:
         """Write what is queued, for ever."""
         while True:
             entry = await self._queue.get()
+            begun = time.monotonic()
             try:
                 await self._write(entry)
             except (errors.ApiError, errors.Unreachable) as error:
                 log.warning("event %s %r not written: %s", entry.reason, entry.message, error)
+            await asyncio.sleep(min(LONGEST_REST, REST * (time.monotonic() - begun)))
 
     async def _write(self, entry: _Entry) -> None:
         # resourceVersion moves on with every change of the object; the event is the same.

@@ -159,18 +159,23 @@ def _write(file: Path, text: str, quiet: bool = False) -> None:
 
 
 def _remove_tree(directory: Path) -> bool:
-    if not directory.is_dir():
+    """Whether it is gone. Most often there is nothing below, or nothing at all: one call then says so."""
+    if _remove(directory):
         return True
-    gone = True
-    for child in directory.iterdir():
-        if child.is_dir():
-            gone = _remove_tree(child) and gone
+    with contextlib.suppress(FileNotFoundError):
+        for child in directory.iterdir():
+            if child.is_dir():
+                _remove_tree(child)
+    return _remove(directory)
+
+
+def _remove(directory: Path) -> bool:
     try:
         directory.rmdir()
     except FileNotFoundError:
-        return gone
+        return True
     except OSError as error:
         if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
             log.warning("cannot remove cgroup %s: %s", directory, error.strerror)
         return False
-    return gone
+    return True
