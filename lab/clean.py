@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
+import re
 import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from apimachinery.kit import mounts
+
 CGROUPS = Path("/sys/fs/cgroup")
 DEADLINE = 10.0
-_MNT_DETACH = 2
-_libc = ctypes.CDLL(None, use_errno=True)
+# Fixed in containerd and libcni, so the nodes of a lab and the machine's own containerd share them.
+SHIM_SOCKETS = Path("/run/containerd/s")
+CNI_RESULTS = Path("/var/lib/cni/results")
+_SOCKET = re.compile(rf"unix://({re.escape(str(SHIM_SOCKETS))}/[0-9a-f]+)")
 
 
 def cgroup_directories(name: str) -> list[Path]:
@@ -63,27 +67,33 @@ async def kill(finders: Sequence[Callable[[], set[int]]]) -> None:
         await asyncio.sleep(0.02)
 
 
-def mounts_below(directory: Path) -> list[str]:
-    """Mount points at or below ``directory``, innermost first."""
-    prefix = str(directory)
-    points = []
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
-        point = line.split()[4].encode().decode("unicode_escape")
-        if point == prefix or point.startswith(prefix + "/"):
-            points.append(point)
-    return points[::-1]
+def forget_containers(root: Path, state: Path) -> None:
+    """Remove what containerd (its ``root`` and ``state`` directories are given) keeps elsewhere for containers that
+    were killed: the sockets of their shims and libcni's results. Directories that this leaves empty go too.
+    """
+    for file in (*state.glob("*.task/*/*/address"), *state.glob("*.task/*/*/bootstrap.json")):
+        with contextlib.suppress(OSError):
+            for path in _SOCKET.findall(file.read_text(encoding="utf-8")):
+                Path(path).unlink(missing_ok=True)
+    sandboxes = {path.name for path in root.glob("*/sandboxes/*")}
+    for result in CNI_RESULTS.glob("*") if sandboxes else ():
+        if sandboxes & set(result.name.split("-")):
+            result.unlink(missing_ok=True)
+    for directory in (SHIM_SOCKETS, SHIM_SOCKETS.parent, CNI_RESULTS, CNI_RESULTS.parent):
+        with contextlib.suppress(OSError):
+            directory.rmdir()
 
 
 def unmount_below(directory: Path) -> None:
     """Unmount everything at or below ``directory``."""
-    for point in mounts_below(directory):
-        _libc.umount2(os.fsencode(point), _MNT_DETACH)
+    for point in mounts.mount_points(directory):
+        mounts.unmount(point)
 
 
 def remove_tree(directory: Path) -> None:
     """Delete a directory, but never through a mount: raises OSError when one is left below it."""
     unmount_below(directory)
-    left = mounts_below(directory)
+    left = mounts.mount_points(directory)
     if left:
         raise OSError(f"{left[0]} is still mounted; unmount it, then run the command again")
     shutil.rmtree(directory, ignore_errors=False) if directory.exists() else None

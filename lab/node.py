@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from apimachinery.kit import mounts
 from apimachinery.kit.files import write_atomic
 from lab import clean, components, containerd, names, network
 from lab.certificates import Authority, node_identity
@@ -49,12 +50,23 @@ async def start(spec: Spec, paths: Paths, node: Node, authority: Authority, supe
 
 def _prepare(paths: Paths, node: Node, authority: Authority) -> None:
     state, run = paths.node_state(node.name), paths.node_run(node.name)
-    for directory in (state, run, containerd.cni_conf(paths, node.name), containerd.cni_bin(paths, node.name)):
+    for directory in (state, run):
+        directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+    _mount_run(run)
+    for directory in (containerd.cni_conf(paths, node.name), containerd.cni_bin(paths, node.name)):
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
     text = containerd.config(paths, node.name, restrict_oom=containerd.oom_score_is_limited())
     write_atomic(state / "containerd.toml", text.encode(), 0o600)
     authority.agent(node)
     authority.kubeconfig(node_identity(node))
+
+
+def _mount_run(run: Path) -> None:
+    """The node's /run is in memory, as on any host: a node that is switched off loses it, and containers start
+    without waiting for a disk (a tenth of a burst's time where /run is on one).
+    """
+    if not any(run.iterdir()) and run not in mounts.mount_points(run):
+        mounts.mount("tmpfs", run, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, "mode=711")
 
 
 async def _runtime_answers(paths: Paths, node: Node, process: Process) -> None:
@@ -97,11 +109,12 @@ async def end_containers(spec: Spec, paths: Paths, node: Node) -> None:
     await clean.kill(
         [lambda: clean.processes_of_cgroup(cgroup), lambda: clean.processes_naming(socket)],
     )
-    await asyncio.to_thread(_release, cgroup, [paths.node_run(node.name), paths.node_state(node.name)])
+    await asyncio.to_thread(_release, cgroup, paths.node_state(node.name), paths.node_run(node.name))
 
 
-def _release(cgroup: str, directories: Sequence[Path]) -> None:
-    for directory in directories:
+def _release(cgroup: str, state: Path, run: Path) -> None:
+    clean.forget_containers(state / "containerd", run / "containerd")
+    for directory in (run, state):
         clean.unmount_below(directory)
     clean.remove_cgroup(cgroup)
 

@@ -12,6 +12,8 @@ import re
 import struct
 from pathlib import Path
 
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
 MS_BIND = 0x1000
 MNT_DETACH = 0x2
 UMOUNT_NOFOLLOW = 0x8

@@ -20,6 +20,12 @@ _PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/fa
 _GROUP = b"root:x:0:\nnogroup:x:65534:\n"
 _NSSWITCH = b"hosts: files dns\n"
 
+# What a runtime mounts over. It would make what is missing, in every container's own layer, at each start.
+_MOUNT_POINTS = (
+    *(Entry(path) for path in ("dev", "etc", "proc", "sys")),
+    *(Entry(f"etc/{name}", b"", mode=0o644) for name in ("hostname", "hosts", "resolv.conf")),
+)
+
 # Waits without waking, reaps what is re-parented to it, ends on the first SIGTERM or SIGINT.
 _PAUSE_SCRIPT = "trap 'exit 0' TERM INT; while :; do sleep 2147483647 & wait; done"
 
@@ -60,7 +66,7 @@ async def busybox() -> Image:
 
 async def pause() -> Image:
     """The sandbox's image: the same static binary, waiting."""
-    entries = (Entry("bin"), Entry("bin/busybox", _busybox(), mode=0o755))
+    entries = (Entry("bin"), *_MOUNT_POINTS, Entry("bin/busybox", _busybox(), mode=0o755))
     return Image(catalog.PAUSE, entries, entrypoint=("/bin/busybox", "sh", "-c", _PAUSE_SCRIPT))
 
 
@@ -86,7 +92,8 @@ async def python() -> Image:
 
 def _base() -> tuple[Entry, ...]:
     return (
-        *(Entry(path) for path in ("bin", "dev", "etc", "home", "proc", "sys", "usr", "usr/bin", "var", "www")),
+        *_MOUNT_POINTS,
+        *(Entry(path) for path in ("bin", "home", "usr", "usr/bin", "var", "www")),
         Entry("root", mode=0o700),
         Entry("tmp", mode=0o1777),
         Entry("etc/passwd", _PASSWD, mode=0o644),
