@@ -1,8 +1,6 @@
 """CNI ADD and DEL: ours (daemon, and alone) beside Debian's Go bridge + host-local, in turns in one run.
 
-    python -m benchmarks.cni [--rounds 30] [--parallel 20]
-
-Needs root. A call is: start the executable, configuration on standard input, read the answer, wait for its
+A call is: start the executable, configuration on standard input, read the answer, wait for its
 end. The floor is the start of a program that does nothing.
 """
 
@@ -21,8 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import click
-
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import Netlink
 from benchmarks.figures import head, row
@@ -30,6 +26,7 @@ from cni import install
 
 DEBIAN = Path("/usr/lib/cni")
 Call = Callable[[str, str, Path], float]
+Echo = Callable[[str], None]
 
 
 def call(binary: Path, config: bytes, command: str, container: str, pod: Path) -> float:
@@ -50,11 +47,6 @@ def call(binary: Path, config: bytes, command: str, container: str, pod: Path) -
     return took
 
 
-def show(label: str, values: Sequence[float]) -> None:
-    """A row of milliseconds."""
-    print(row(label, values))
-
-
 @contextlib.contextmanager
 def pods(count: int) -> Iterator[list[Path]]:
     made: list[Path] = []
@@ -67,7 +59,7 @@ def pods(count: int) -> Iterator[list[Path]]:
             netns.delete(path.name)
 
 
-def one_by_one(ways: dict[str, Call], every: list[Path], rounds: int) -> None:
+def one_by_one(ways: dict[str, Call], every: list[Path], rounds: int, echo: Echo) -> None:
     times: dict[tuple[str, str], list[float]] = {}
     for number in range(rounds):
         for name, way in ways.items():
@@ -77,10 +69,10 @@ def one_by_one(ways: dict[str, Call], every: list[Path], rounds: int) -> None:
             settle(every[:1])
     for command in ("ADD", "DEL"):
         for name in ways:
-            show(f"{command} one by one, {name}", times[name, command])
+            echo(row(f"{command} one by one, {name}", times[name, command]))
 
 
-def in_parallel(ways: dict[str, Call], every: list[Path], rounds: int) -> None:
+def in_parallel(ways: dict[str, Call], every: list[Path], rounds: int, echo: Echo) -> None:
     times: dict[tuple[str, str], list[float]] = {}
     walls: dict[tuple[str, str], list[float]] = {}
     with ThreadPoolExecutor(len(every)) as crowd:
@@ -94,8 +86,8 @@ def in_parallel(ways: dict[str, Call], every: list[Path], rounds: int) -> None:
                 settle(every)
     for command in ("ADD", "DEL"):
         for name in ways:
-            show(f"{command} {len(every)} at once, each, {name}", times[name, command])
-            show(f"{command} {len(every)} at once, all, {name}", walls[name, command])
+            echo(row(f"{command} {len(every)} at once, each, {name}", times[name, command]))
+            echo(row(f"{command} {len(every)} at once, all, {name}", walls[name, command]))
 
 
 def settle(every: Sequence[Path]) -> None:
@@ -109,13 +101,13 @@ def settle(every: Sequence[Path]) -> None:
                 time.sleep(0.005)
 
 
-def floor(rounds: int) -> None:
+def floor(rounds: int, echo: Echo) -> None:
     taken = []
     for _ in range(rounds):
         began = time.perf_counter()
         subprocess.run(["/bin/true"], input=b"", capture_output=True, timeout=60, check=True)
         taken.append((time.perf_counter() - began) * 1e3)
-    show("floor: /bin/true", taken)
+    echo(row("floor: /bin/true", taken))
 
 
 def config_of(kind: str, base: Path, socket: Path | None) -> bytes:
@@ -153,7 +145,7 @@ def daemon(base: Path) -> Iterator[Path]:
         process.wait(20)
 
 
-def compare(base: Path, rounds: int, parallel: int) -> None:
+def compare(base: Path, rounds: int, parallel: int, echo: Echo) -> None:
     with daemon(base) as socket:
         ours, theirs = base / "bin" / "bridge", DEBIAN / "bridge"
         install.install_executables(base / "alone")
@@ -166,25 +158,19 @@ def compare(base: Path, rounds: int, parallel: int) -> None:
         ways: dict[str, Call] = {
             name: functools.partial(call, binary, config) for name, (binary, config) in setups.items()
         }
-        print(head("ms"))
+        echo(head("ms"))
         with pods(parallel) as every:
-            floor(rounds)
-            one_by_one(ways, every, rounds)
+            floor(rounds, echo)
+            one_by_one(ways, every, rounds, echo)
             ways.pop("wherry (alone)")
-            in_parallel(ways, every, max(3, rounds // 6))
+            in_parallel(ways, every, max(3, rounds // 6), echo)
 
 
-@click.command(help="CNI ADD and DEL beside Debian's plugins.")
-@click.option("--rounds", default=30, show_default=True)
-@click.option("--parallel", default=20, show_default=True)
-def main(rounds: int, parallel: int) -> None:
+def measure(rounds: int, parallel: int, echo: Echo) -> None:
+    """Needs root; everything is in a namespace made for it."""
     node = netns.create(f"whbench{os.getpid()}n")
     try:
         with tempfile.TemporaryDirectory(prefix="wherry-bench-") as base:
-            netns.call(node, lambda: compare(Path(base), rounds, parallel))
+            netns.call(node, lambda: compare(Path(base), rounds, parallel, echo))
     finally:
         netns.delete(node.name)
-
-
-if __name__ == "__main__":
-    main()

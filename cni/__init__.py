@@ -6,6 +6,6 @@ routes of protocol 0x77. Must never touch Services (netproxy's), another plugin'
 set.
 
 Reading order: types, skel (a request), hostlocal/ (addresses), bridge/ (plan, then plugin), plugins (the
-list), bin/stub.py -> daemon (how a runtime's call arrives; the daemon is fast, main is the same work without
+list), bin/stub.pl -> daemon (how a runtime's call arrives; the daemon is fast, main is the same work without
 a daemon), node/ (Node objects -> routes), app (composition root).
 """

@@ -33,6 +33,8 @@ WORKERS = 4
 REQUEST_LIMIT = 1 << 20
 READ_TIMEOUT = 10.0
 ANSWER_TIMEOUT = 45.0
+# Ends an answer (JSON has no such byte), so that one cut off by this daemon's end is known for what it is.
+WHOLE = b"\0"
 # The runtime removes a pod's namespace right after DEL, which frees the links as well; what is left then goes
 # in one.
 FREE_AFTER = 0.25
@@ -87,7 +89,7 @@ class Daemon:
     async def _handle(self, connection: _Connection, data: bytes) -> None:
         try:
             code, output = await self._answer(data)
-            connection.reply(bytes([code]) + output)
+            connection.reply(bytes([code]) + output + WHOLE)
         except ValueError as problem:
             log.warning("request dropped: %s", problem)
             connection.drop()

@@ -21,15 +21,18 @@ NETWORK = "wherry"
 PATHS = "wherry-cni.paths"
 # The newest version that containerd 1.6's CNI library speaks.
 VERSION = "1.0.0"
+PERL = Path("/usr/bin/perl")
 _ROOT = Path(__file__).resolve().parent.parent
 
 
 def install_executables(bin_dir: Path, socket: Path | None = None, interpreter: str = sys.executable) -> list[Path]:
     """Write the plugins; returns what is ours there. Safe to repeat, and while plugins run.
 
-    `socket` is the daemon's, for configurations without a `daemonSocket`.
+    `socket` is the daemon's, for configurations without a `daemonSocket`. FileNotFoundError without Perl.
     """
-    stub = (Path(__file__).parent / "bin" / "stub.py").read_bytes()
+    if not PERL.exists():
+        raise FileNotFoundError(f"{PERL} is missing and runs the CNI executables: apt-get install perl-base")
+    stub = (Path(__file__).parent / "bin" / "stub.pl").read_bytes()
     bin_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
     _write(bin_dir / PATHS, f"{interpreter}\n{_ROOT}\n{socket or ''}\n".encode(), 0o644)
     installed = []

@@ -64,6 +64,16 @@ def pods(count: int, burst: int, name: str) -> None:
 
 
 @bench.command()
+@click.option("--rounds", type=click.IntRange(1, 1000), default=30, show_default=True, help="Calls one by one.")
+@click.option("--parallel", type=click.IntRange(1, 200), default=20, show_default=True, help="Calls at once.")
+def cni(rounds: int, parallel: int) -> None:
+    """CNI ADD and DEL beside Debian's plugins, in a namespace of their own."""
+    from benchmarks import cni as benchmark
+
+    benchmark.measure(rounds, parallel, click.echo)
+
+
+@bench.command()
 @click.option(
     "--mode",
     "modes",

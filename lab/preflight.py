@@ -49,11 +49,11 @@ def require_root() -> None:
 
 
 def _programs(_spec: Spec) -> list[Finding]:
-    needed = ("containerd", "containerd-shim-runc-v2", "runc", "ctr", "nft", "nsenter")
+    needed = ("containerd", "containerd-shim-runc-v2", "runc", "ctr", "nft", "nsenter", "perl")
     missing = [name for name in needed if shutil.which(name) is None]
     if not missing:
         return []
-    return [Finding(f"programs are missing: {', '.join(missing)}; apt-get install containerd runc nftables")]
+    return [Finding(f"programs are missing: {', '.join(missing)}; apt-get install containerd runc nftables perl-base")]
 
 
 def _disk(_spec: Spec) -> list[Finding]:

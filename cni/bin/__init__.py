@@ -1,1 +1,0 @@
-"""The executables a runtime calls. `stub.py` is copied, not imported: it must start in milliseconds."""
