@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import aiohttp
@@ -45,6 +45,18 @@ class PatchType(enum.Enum):
     APPLY = "application/apply-patch+yaml"
 
 
+class TokenSource(Protocol):
+    """Bearer tokens that are renewed as they age."""
+
+    async def token(self) -> str:
+        """A token that is good now. ApiError, Unreachable."""
+        ...
+
+    def rejected(self, token: str) -> None:
+        """The server did not take it: the next request needs another."""
+        ...
+
+
 class Client:
     """A connection pool to one API server as one user."""
 
@@ -55,14 +67,18 @@ class Client:
         *,
         token: str | None = None,
         token_file: Path | None = None,
+        tokens: TokenSource | None = None,
         user_agent: str = "wherry",
+        pool: aiohttp.BaseConnector | None = None,
     ) -> None:
         self._server = server.rstrip("/")
         self._token = token
         self._token_file = token_file
+        self._tokens = tokens
         self._probe: asyncio.Task[None] | None = None
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=ssl_context or True, limit=0, keepalive_timeout=60),
+            connector=pool or aiohttp.TCPConnector(ssl=ssl_context or True, limit=0, keepalive_timeout=60),
+            connector_owner=pool is None,
             headers={"User-Agent": user_agent},
             timeout=aiohttp.ClientTimeout(total=DEADLINE, sock_connect=CONNECT_DEADLINE),
             read_bufsize=1 << 18,
@@ -72,7 +88,11 @@ class Client:
     @classmethod
     def from_kubeconfig(cls, path: Path, user_agent: str = "wherry") -> Client:
         """A client as the file's current context says. Call it with a running loop. KubeconfigError."""
-        cluster = kubeconfig.load(path)
+        return cls.of(kubeconfig.load(path), user_agent)
+
+    @classmethod
+    def of(cls, cluster: kubeconfig.Cluster, user_agent: str = "wherry") -> Client:
+        """A client of a cluster, as the user that stands beside it."""
         return cls(
             cluster.server,
             cluster.ssl_context() if cluster.server.startswith("https:") else None,
@@ -80,6 +100,17 @@ class Client:
             token_file=cluster.token_file,
             user_agent=user_agent,
         )
+
+    def bearing(self, tokens: TokenSource, user_agent: str) -> Client:
+        """A client with tokens of its own over this one's connections, which must present no certificate: that
+        would go before any token. Its connections end with this one's.
+        """
+        return Client(self._server, None, tokens=tokens, user_agent=user_agent, pool=self._session.connector)
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return self._server
 
     async def close(self) -> None:
         """Close every connection; requests under way fail."""
@@ -286,6 +317,8 @@ class Client:
                 method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 if response.status >= 400:
+                    if response.status == 401 and self._tokens is not None and token:
+                        self._tokens.rejected(token)
                     raise _failure(response.status, await response.read(), response.headers)
                 yield response
         except asyncio.TimeoutError as error:
@@ -294,6 +327,8 @@ class Client:
             raise errors.Unreachable(f"{method} {path}: {error}") from error
 
     async def _bearer(self) -> str | None:
+        if self._tokens is not None:
+            return await self._tokens.token()
         if self._token_file is not None:
             # Read each time: mounted tokens are renewed in place.
             return (await asyncio.to_thread(self._token_file.read_text)).strip()

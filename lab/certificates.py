@@ -28,9 +28,15 @@ class Identity:
 
 
 SCHEDULER = Identity("scheduler.kubeconfig", "system:kube-scheduler")
-CONTROLLERS = Identity("controllers.kubeconfig", "system:kube-controller-manager", ("system:masters",))
+CONTROLLERS = Identity("controller-manager.kubeconfig", "system:kube-controller-manager")
 PROXY = Identity("proxy.kubeconfig", "system:kube-proxy")
-ADMIN = Identity("admin.kubeconfig", "kubernetes-admin", ("system:masters",))
+# Nobody is in system:masters, whom no policy can hold: as with kubeadm, the administrator is bound to cluster-admin.
+ADMIN = Identity("admin.kubeconfig", "kubernetes-admin", ("kubeadm:cluster-admins",))
+# What brings nodes up and takes them away.
+LAB = Identity("lab.kubeconfig", "wherry:lab")
+IDENTITIES = (SCHEDULER, CONTROLLERS, PROXY, LAB)
+# What the users above that upstream does not know may do; kept by the API server.
+POLICY = Path(__file__).with_name("policy.txt")
 
 
 def node_identity(node: Node) -> Identity:
@@ -62,9 +68,7 @@ class Authority:
         """How the API server proves itself to agents."""
         self._pair(
             "apiserver-kubelet-client",
-            lambda: pki.issue(
-                self._ca, "kube-apiserver-kubelet-client", organizations=("system:masters",), client=True
-            ),
+            lambda: pki.issue(self._ca, "kube-apiserver-kubelet-client", client=True),
         )
         return self._files("apiserver-kubelet-client")
 

@@ -20,7 +20,7 @@ from apimachinery.kit import command
 from apimachinery.objects import condition_holds
 from apimachinery.objects import name as name_of
 from lab import clean, components, names, network, node, state, supervisor, uplink
-from lab.certificates import CONTROLLERS, PROXY, SCHEDULER, Authority
+from lab.certificates import IDENTITIES, LAB, Authority
 from lab.paths import Paths
 from lab.progress import Progress
 from lab.spec import Node, Spec
@@ -88,7 +88,7 @@ def _certify(spec: Spec, paths: Paths) -> Authority:
     authority.server()
     authority.kubelet_client()
     authority.service_account_key()
-    for identity in (SCHEDULER, CONTROLLERS, PROXY):
+    for identity in IDENTITIES:
         authority.kubeconfig(identity)
     authority.admin()
     return authority
@@ -108,8 +108,8 @@ async def _until(deadline: float, attempt: Callable[[], object], pause: float = 
 
 
 async def _client(spec: Spec, paths: Paths) -> Client:
-    """The administrator's client, once the API server is ready."""
-    client = Client.from_kubeconfig(paths.kubeconfig, user_agent="wherry-lab")
+    """The lab's own client, once the API server is ready."""
+    client = Client.from_kubeconfig(Authority(paths, spec).kubeconfig(LAB), user_agent="wherry-lab")
 
     async def ready() -> bool:
         with contextlib.suppress(errors.ApiError, errors.Unreachable):

@@ -15,7 +15,7 @@ from typing import Any
 
 from apimachinery.kit import netns
 from lab import containerd, names
-from lab.certificates import CONTROLLERS, PROXY, SCHEDULER, node_identity
+from lab.certificates import CONTROLLERS, POLICY, PROXY, SCHEDULER, node_identity
 from lab.paths import Paths
 from lab.process import Process
 from lab.spec import Node, Spec
@@ -64,6 +64,7 @@ def _apiserver(spec: Spec, paths: Paths) -> Component:
         "kubelet_client_cert_file": pki / "apiserver-kubelet-client.crt",
         "kubelet_client_key_file": pki / "apiserver-kubelet-client.key",
         "kubelet_ca_file": pki / "ca.crt",
+        "policy_file": POLICY,
     }
     return _python(paths, "apiserver", "controlplane.apiserver", settings)
 

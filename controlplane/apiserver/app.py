@@ -51,7 +51,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
     )
     start = (strategies.first_service_ip, settings.advertise_address, settings.port)
     await bootstrap.make(registry, *start)
-    await policy.make(registry, bootstrap.SELF)
+    await policy.make(registry, bootstrap.SELF, settings.policy_file)
 
     health = _Health(lifecycle, registry)
     pipeline = Pipeline(

@@ -17,6 +17,7 @@ from apimachinery.kinds import KINDS, Kind
 from apimachinery.selectors import SelectorError
 from controlplane.apiserver import measures
 from controlplane.apiserver.authz.chain import refusal
+from controlplane.apiserver.authz.refusals import Refusals
 from controlplane.apiserver.reading import Reading
 from controlplane.apiserver.request import (
     HIJACKED,
@@ -59,6 +60,7 @@ class Pipeline:
             "deletecollection": writing.deletecollection,
         }
         self._finalize = writing.finalize
+        self._refusals = Refusals()
         self._paths = dict(edge.routes.paths)
         self._paths.update(paths)
         self._prefixes = sorted(self._paths, key=len, reverse=True)
@@ -66,6 +68,7 @@ class Pipeline:
     async def __call__(self, request: Request) -> Response | Hijacked:
         started = time.perf_counter()
         try:
+            request = await self._identified(request)
             reply = await self._answer(request)
             response = self._encode(request, reply)
         except errors.ApiError as error:
@@ -82,15 +85,19 @@ class Pipeline:
         self._account(request, response, time.perf_counter() - started)
         return response
 
-    async def _answer(self, request: Request) -> Reply:
+    async def _identified(self, request: Request) -> Request:
         user = await self._edge.authenticate(request)
         if user is None:
             raise errors.Unauthorized("Unauthorized")
-        request = replace(request, user=user)
+        return replace(request, user=user)
+
+    async def _answer(self, request: Request) -> Reply:
         wanted = attributes(request)
-        decision = await self._edge.authorize(user, wanted)
+        decision = await self._edge.authorize(request.user, wanted)
         if not decision.allowed:
-            raise refusal(user, wanted, decision.reason)
+            error = refusal(request.user, wanted, decision.reason)
+            self._refusals.note(request.user, error.message)
+            raise error
         return await self._handler(request)(request)
 
     def _handler(self, request: Request) -> Handler:

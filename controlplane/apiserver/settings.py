@@ -42,6 +42,9 @@ class Settings:
     """Whose kubelets are believed."""
     authorization_mode: tuple[str, ...] = ("Node", "RBAC")
     """Asked in this order; the first that allows decides."""
+    policy_file: Path | None = None
+    """Roles and bindings of this installation, made and mended at every start as upstream's default ones are, in the
+    notation of authz/bootstrap_policy.txt."""
     history_seconds: int = 300
     """History kept for watches that resume and lists that continue."""
     shutdown_seconds: int = 10

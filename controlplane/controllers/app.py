@@ -1,33 +1,40 @@
-"""Composition of the controllers: client, shared informers, loops, election, health."""
+"""Composition of the controllers: clients, shared informers, loops, election, health."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 
+from apimachinery import kubeconfig
 from apimachinery.client import Client
 from apimachinery.events import EventRecorder
 from apimachinery.kit import metrics
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.kit.serve import TEXT, ok, serve_http
+from controlplane.controllers.accounts import Accounts
 from controlplane.controllers.context import Context, Informers, Loop
 from controlplane.controllers.registry import chosen
 from controlplane.controllers.settings import Settings
 from controlplane.election import Election
 
+AGENT = "wherry-controllers"
 RUNNING = metrics.gauge("running_managed_controllers", "Loops at work", ("name", "manager"))
 
 
 async def build(settings: Settings, lifecycle: Lifecycle) -> None:
     """Build the loops bottom up and start them as soon as this process leads."""
-    client = Client.from_kubeconfig(settings.kubeconfig, "wherry-controllers")
+    cluster = kubeconfig.load(settings.kubeconfig)
+    client = Client.of(cluster, AGENT)
     lifecycle.push("client", client.close)
+    accounts = Accounts(client, cluster, AGENT)
+    lifecycle.push("accounts", accounts.close)
     informers = Informers(client)
     loops: list[tuple[str, Loop]] = []
     recorders = []
     for entry in chosen(settings.controllers):
-        recorders.append(EventRecorder(client, entry.source))
-        loops.append((entry.name, entry.build(Context(client, recorders[-1], informers, settings))))
+        own = accounts.client_of(entry.name) if settings.use_service_account_credentials else client
+        recorders.append(EventRecorder(own, entry.source))
+        loops.append((entry.name, entry.build(Context(own, recorders[-1], informers, settings))))
     election = Election(client, "kube-controller-manager", settings.election)
     lifecycle.push("lease", election.release)
 

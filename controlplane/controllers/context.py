@@ -1,10 +1,12 @@
-"""What every loop is given: one client, one event recorder, the shared informers and the settings."""
+"""What every loop is given: a client and an event recorder that act as the loop's own account, the shared informers
+(which read as the process itself, as upstream's do) and the settings.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +14,7 @@ from apimachinery.client import Client
 from apimachinery.events import EventRecorder
 from apimachinery.informer import Informer, without_managed_fields
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from controlplane.controllers.settings import Settings
 
 # The API server's generateName draws from these; no vowels, so no words.
@@ -32,6 +35,12 @@ class Informers:
         if informer is None:
             informer = self._by_kind[kind] = Informer(self._client, kind, transform=without_managed_fields)
         return informer
+
+    def apart(
+        self, kind: Kind, namespace: str | None = None, transform: Callable[[Obj], Obj] = without_managed_fields
+    ) -> Informer:
+        """An informer of one loop's own, which that loop also runs."""
+        return Informer(self._client, kind, namespace, transform=transform)
 
     def all(self) -> Iterable[Informer]:
         return tuple(self._by_kind.values())

@@ -13,11 +13,14 @@ class Settings:
     """One process of controllers; periods and graces are seconds."""
 
     kubeconfig: Path
-    """Where the API server is, and who we are."""
+    """Where the API server is, and who we are: who reads, stands for election and asks for the loops' tokens."""
     health_host: str = "127.0.0.1"
     """Address of /healthz and /metrics."""
     health_port: int = 10257
     """Their port."""
+    use_service_account_credentials: bool = True
+    """Each loop acts as a service account of its own, with that account's role; off: all act as the kubeconfig's
+    user, who then needs the roles of all of them."""
     cluster_cidr: str = ""
     """The pods' range, or two of them (IPv4 and IPv6) separated by a comma; empty: nodes get no pod range
     from us."""

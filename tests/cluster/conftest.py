@@ -12,6 +12,7 @@ import pytest
 from tests.cluster.lab import Lab, wherry
 
 NAME = "whtlab"
+REFUSED = "component refused"
 
 
 def kubectl_path() -> str:
@@ -31,6 +32,20 @@ def lab() -> Iterator[Lab]:
         yield Lab(NAME, kubectl_path())
     finally:
         wherry("down", "--name", NAME)
+
+
+_TOLD: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def nothing_refused() -> Iterator[None]:
+    """What a component was refused during a test is a missing rule, whatever the test was about."""
+    yield
+    logs = Path("/var/lib/wherry").glob("wht*/logs/apiserver.log*")
+    lines = {line for log in logs for line in log.read_text(errors="replace").splitlines() if REFUSED in line}
+    fresh = sorted(lines - _TOLD)
+    _TOLD.update(lines)
+    assert not fresh, "\n".join(fresh)
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """A whole control plane in this process: real API server, scheduler and controllers, and nodes that only pretend.
 
+Scheduler and controllers are who they are in a cluster, and may do what their roles say: that the server refused them
+nothing is asserted at the end of each test.
+
 The nodes have opinions all the same: they start only pods that are bound to them, end pods only after they are
 marked, and fall silent on request.
 """
@@ -8,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from apimachinery import errors, kubeconfig
+from apimachinery import errors, kubeconfig, pki
 from apimachinery.client import Client, PatchType
 from apimachinery.informer import Informer
 from apimachinery.kinds import LEASE, NODE, POD
@@ -21,6 +25,7 @@ from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.objects import Obj, is_deleting, name, namespace, uid
 from apimachinery.timestamps import format_micro, format_time, now
 from controlplane.apiserver import app as apiserver
+from controlplane.apiserver.authz import refusals
 from controlplane.apiserver.settings import Settings as ApiSettings
 from controlplane.controllers import app as controllers
 from controlplane.controllers.settings import Settings as ControllerSettings
@@ -28,17 +33,16 @@ from controlplane.election import ElectionSettings
 from controlplane.scheduler import app as scheduler
 from controlplane.scheduler.settings import Settings as SchedulerSettings
 
-TOKEN = "stage-token"
+USERS = {"admin": "system:masters", "system:kube-scheduler": "", "system:kube-controller-manager": ""}
 DEADLINE = 20.0
 
 
 class Stage:
     """The running parts. ``client`` acts as an administrator."""
 
-    def __init__(self, root: Path, client: Client, config: Path) -> None:
+    def __init__(self, root: Path, client: Client) -> None:
         self.client = client
         self._root = root
-        self._config = config
         self._loops: list[Lifecycle] = []
         self.silent: set[str] = set()
         self.pods = Informer(client, POD)
@@ -53,10 +57,12 @@ class Stage:
         election = ElectionSettings(identity="stage")
         lifecycle = Lifecycle()
         self._loops.append(lifecycle)
-        common = {"kubeconfig": self._config, "health_port": 0, "election": election}
-        await scheduler.build(SchedulerSettings(**common), lifecycle)
+        common = {"health_port": 0, "election": election}
+        config = kubeconfig_of(self._root, "system:kube-scheduler")
+        await scheduler.build(SchedulerSettings(kubeconfig=config, **common), lifecycle)
         quick = {"node_monitor_period": 0.2, "node_monitor_grace": 1.0, "orphan_quarantine": 0.3, **settings}
-        await controllers.build(ControllerSettings(cluster_cidr="10.244.0.0/16", **common, **quick), lifecycle)
+        common |= {"kubeconfig": kubeconfig_of(self._root, "system:kube-controller-manager"), **quick}
+        await controllers.build(ControllerSettings(cluster_cidr="10.244.0.0/16", **common), lifecycle)
 
     async def kill_loops(self) -> None:
         """Stop them as a kill would: nothing is finished, released or told."""
@@ -164,24 +170,57 @@ def _line(pod: Obj) -> tuple[Any, ...]:
     return name(pod), (pod.get("spec") or {}).get("nodeName"), status.get("phase"), is_deleting(pod)
 
 
+def kubeconfig_of(root: Path, user: str) -> Path:
+    """The kubeconfig of one of the USERS of the stage that has its files there."""
+    return root / f"{user.replace(':', '-')}.kubeconfig"
+
+
 @asynccontextmanager
 async def stage(root: Path) -> AsyncIterator[Stage]:
     """An API server on a free port of the loopback, without TLS, and a Stage around it."""
-    tokens = root / "tokens.csv"
-    tokens.write_text(f"{TOKEN},admin,1,system:masters\n")
+    tokens, key = root / "tokens.csv", root / "service-account.key"
+    tokens.write_text("".join(f"token of {user},{user},1,{groups}\n" for user, groups in USERS.items()))
+    key.write_bytes(pki.service_account_key())
     settings = ApiSettings(
-        data_dir=root, bind_host="127.0.0.1", port=0, token_file=tokens, service_cidr="10.97.0.0/16", shutdown_seconds=1
+        data_dir=root,
+        bind_host="127.0.0.1",
+        port=0,
+        token_file=tokens,
+        service_account_key_file=key,
+        service_cidr="10.97.0.0/16",
+        shutdown_seconds=1,
     )
     lifecycle = Lifecycle()
     listener = await apiserver.build(settings, lifecycle)
-    config = root / "kubeconfig"
-    kubeconfig.write(config, kubeconfig.Cluster(f"http://127.0.0.1:{listener.port}", token=TOKEN), "stage")
-    client = Client.from_kubeconfig(config)
-    set_up = Stage(root, client, config)
+    for user in USERS:
+        cluster = kubeconfig.Cluster(f"http://127.0.0.1:{listener.port}", token=f"token of {user}")
+        kubeconfig.write(kubeconfig_of(root, user), cluster, "stage")
+    client = Client.from_kubeconfig(kubeconfig_of(root, "admin"))
+    set_up = Stage(root, client)
+    refused = _Refused()
     try:
-        yield set_up
+        with refused:
+            yield set_up
     finally:
         await set_up.close()
         await client.close()
         lifecycle.request_stop()
         await lifecycle.wait()
+    assert not refused.messages
+
+
+class _Refused(logging.Handler):
+    """What the server refused to its components meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+    def __enter__(self) -> None:
+        refusals.log.addHandler(self)
+
+    def __exit__(self, *_: object) -> None:
+        refusals.log.removeHandler(self)

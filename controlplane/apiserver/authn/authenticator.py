@@ -68,6 +68,9 @@ class Authenticator:
         return impersonation.user_of(wanted)
 
     def _identify(self, request: Request) -> User | None:
+        found = _certificate_user(request)
+        if found is not None:
+            return authenticated(found)
         token = bearer_token(request.headers)
         if token:
             # A token that is no good is refused, never taken for anonymous.
@@ -75,9 +78,6 @@ class Authenticator:
             if user is None:
                 raise Unauthorized("Unauthorized")
             return authenticated(user)
-        found = _certificate_user(request)
-        if found is not None:
-            return authenticated(found)
         return ANONYMOUS if self.anonymous else None
 
     def user_of_token(self, token: str, audiences: tuple[str, ...] = ()) -> User | None:

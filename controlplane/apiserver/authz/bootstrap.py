@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,10 @@ KINDS = {
 }
 
 
+class PolicyError(Exception):
+    """A policy text cannot be read; the message names the line."""
+
+
 def objects() -> list[tuple[Kind, Obj]]:
     """Every default role and binding, roles first."""
     return list(parse_policy(POLICY.read_text(encoding="utf-8")))
@@ -39,9 +43,15 @@ def rules_of(role: str) -> tuple[Rule, ...]:
     return parse(found["rules"])
 
 
-async def make(registry: Registry, user: User) -> None:
-    """Store what is missing of the default policy, all at once: the store commits them together."""
-    await asyncio.gather(*(_ensure(registry, kind, obj, user) for kind, obj in objects()))
+async def make(registry: Registry, user: User, own: Path | None = None) -> None:
+    """Store what is missing of the default policy, all at once: the store commits them together.
+
+    ``own`` is a file of further roles and bindings, which are kept in the same way. Raises OSError, PolicyError.
+    """
+    wanted = objects()
+    if own is not None:
+        wanted += parse_policy(own.read_text(encoding="utf-8"), {})
+    await asyncio.gather(*(_ensure(registry, kind, obj, user) for kind, obj in wanted))
 
 
 async def _ensure(registry: Registry, kind: Kind, wanted: Obj, user: User) -> None:
@@ -49,33 +59,49 @@ async def _ensure(registry: Registry, kind: Kind, wanted: Obj, user: User) -> No
     stored = registry.find(kind, home, called)
     if stored is None:
         await registry.create(kind, wanted, home, user=user)
+    elif "roleRef" in wanted and stored["roleRef"] != wanted["roleRef"]:
+        # A binding's role cannot be changed: another binding of the name takes its place.
+        if not is_protected(stored):
+            _, gone = await registry.delete(kind, home, called, user=user, options={})
+            if gone:
+                await registry.create(kind, wanted, home, user=user)
     elif reconciled(stored, wanted) is not None:
         await registry.mutate(kind, home, called, lambda live: reconciled(live, wanted) or live, user=user)
 
 
-def parse_policy(text: str) -> Iterator[tuple[Kind, Obj]]:
-    """The objects that a policy text describes; its notation is explained at the head of the file."""
+def parse_policy(text: str, labels: Mapping[str, str] = LABEL) -> Iterator[tuple[Kind, Obj]]:
+    """The objects that a policy text describes, each labelled with ``labels``. PolicyError names a line.
+
+    The notation is explained at the head of `bootstrap_policy.txt`.
+    """
     role: Obj | None = None
-    for line in text.splitlines():
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        if line.startswith(" "):
-            assert role is not None
-            role["rules"] = [*(role["rules"] or ()), _rule(line)]
-            continue
-        word, _, rest = line.partition(" ")
-        kind = KINDS[word]
-        obj = _role(kind, rest) if kind in (ROLE, CLUSTER_ROLE) else _binding(kind, rest)
+        try:
+            if line.startswith(" "):
+                if role is None:
+                    raise ValueError("a rule without a role")
+                role["rules"] = [*(role["rules"] or ()), _rule(line)]
+                continue
+            word, _, rest = line.partition(" ")
+            kind = KINDS[word]
+            obj = _role(kind, rest) if kind in (ROLE, CLUSTER_ROLE) else _binding(kind, rest)
+        except (ValueError, KeyError) as error:
+            raise PolicyError(f"line {number} of the policy cannot be read: {line.strip()!r}: {error}") from error
+        obj["metadata"]["labels"] = {**labels, **obj["metadata"]["labels"]}
         role = obj if kind in (ROLE, CLUSTER_ROLE) else None
         yield kind, obj
 
 
 def _base(kind: Kind, path: str) -> Obj:
     home, _, called = path.partition("/") if kind.namespaced else ("", "", path)
+    if not called:
+        raise ValueError("a name is missing")
     metadata: Obj = {"name": called}
     if home:
         metadata["namespace"] = home
-    metadata |= {"labels": dict(LABEL), "annotations": {AUTOUPDATE: "true"}}
+    metadata |= {"labels": {}, "annotations": {AUTOUPDATE: "true"}}
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
 
 
@@ -126,17 +152,26 @@ def _subject(text: str) -> Obj:
     return {"kind": kind, "apiGroup": GROUP, "name": called}
 
 
+def is_protected(stored: Obj) -> bool:
+    """Whether the administrator keeps an object as it is."""
+    return (stored["metadata"].get("annotations") or {}).get(AUTOUPDATE) == "false"
+
+
 def reconciled(stored: Obj, wanted: Obj) -> Obj | None:
     """What a stored default object must become: what is missing is added, nothing taken away. None: as it is.
 
     Objects whose administrator set the autoupdate annotation to false are left alone.
     """
-    if (stored["metadata"].get("annotations") or {}).get(AUTOUPDATE) == "false":
+    if is_protected(stored):
         return None
     out = copy(stored)
     for key in ("labels", "annotations"):
-        out["metadata"][key] = {**(out["metadata"].get(key) or {}), **wanted["metadata"][key]}
-    if wanted.get("rules") is not None:
+        out["metadata"][key] = {**wanted["metadata"].get(key, {}), **(out["metadata"].get(key) or {})}
+    if gathered := wanted.get("aggregationRule"):
+        had = (stored.get("aggregationRule") or {}).get("clusterRoleSelectors") or []
+        missing_selectors = [s for s in gathered["clusterRoleSelectors"] if s not in had]
+        out["aggregationRule"] = {"clusterRoleSelectors": [*had, *missing_selectors]}
+    elif wanted.get("rules") is not None:
         missing = uncovered(parse(stored.get("rules")), parse(wanted["rules"]))
         if missing:
             out["rules"] = [*(stored.get("rules") or ()), *(rule.to_obj() for rule in missing)]

@@ -140,8 +140,9 @@ class DeploymentController:
     async def _write_back(self, deployment: Obj, revision: str | None, status: Obj | None) -> None:
         client = self._context.client
         if revision is not None and not is_deleting(deployment):
-            patch = {"metadata": {"annotations": {names.REVISION: revision}}}
-            deployment = await client.patch(DEPLOYMENT, name(deployment), patch, namespace(deployment))
+            old = deployment["metadata"]
+            marked = {**(old.get("annotations") or {}), names.REVISION: revision}
+            deployment = await client.update(DEPLOYMENT, {**deployment, "metadata": {**old, "annotations": marked}})
         if status is not None:
             await client.update(DEPLOYMENT, {**deployment, "status": status}, subresource="status")
 

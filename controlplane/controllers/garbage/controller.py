@@ -66,7 +66,7 @@ class GarbageCollector:
                 task.cancel()
 
     def _private(self, kind: Kind) -> Informer:
-        informer = Informer(self._context.client, kind, transform=bare)
+        informer = self._context.informers.apart(kind, transform=bare)
         self._own.append(informer)
         return informer
 

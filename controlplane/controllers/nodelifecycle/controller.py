@@ -8,8 +8,7 @@ import time
 
 from apimachinery import errors
 from apimachinery.client import PatchType
-from apimachinery.informer import Informer, without_managed_fields
-from apimachinery.kinds import LEASE, NAMESPACE, NODE, POD
+from apimachinery.kinds import LEASE, NODE, POD
 from apimachinery.objects import Obj, condition, name, namespace, uid
 from apimachinery.timestamps import format_time, now
 from apimachinery.workqueue import WorkQueue
@@ -32,7 +31,7 @@ class NodeLifecycleController:
         self._context = context
         self._nodes = context.informers.of(NODE)
         self._pods = context.informers.of(POD)
-        self._leases = Informer(context.client, LEASE, LEASES, transform=without_managed_fields)
+        self._leases = context.informers.apart(LEASE, LEASES)
         self._heard: dict[str, health.Heard] = {}
         self._queue: WorkQueue[str] = WorkQueue("nodelifecycle", backoff_max=30.0)
         # When each zone may next begin to empty a node, monotonic seconds.
@@ -87,7 +86,7 @@ class NodeLifecycleController:
     async def _hears(self) -> bool:
         """Whether the API server answers, and so could pass a heartbeat on."""
         try:
-            await self._context.client.get(NAMESPACE, LEASES)
+            await self._context.client.request("GET", "/readyz")
         except errors.Unreachable:
             return False
         except errors.ApiError as error:

@@ -6,7 +6,9 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from apimachinery import pki
 from apimachinery.client import Client
@@ -43,10 +45,10 @@ def prepare(folder: Path) -> Settings:
 
 
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[Client]:
+async def serving(folder: Path, **settings: Any) -> AsyncIterator[Client]:
     """A client of a server that keeps its state in folder."""
     lifecycle = Lifecycle()
-    listener = await build(prepare(folder), lifecycle)
+    listener = await build(replace(prepare(folder), **settings), lifecycle)
     context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
     context.load_cert_chain(folder / "admin.crt", folder / "admin.key")
     client = Client(f"https://127.0.0.1:{listener.port}", context)
@@ -58,11 +60,16 @@ async def serving(folder: Path) -> AsyncIterator[Client]:
         await lifecycle.wait()
 
 
-def run(folder: Path, test: Callable[[Client], Awaitable[None]]) -> None:
+def anonymous(folder: Path, client: Client) -> Client:
+    """A client of the same server that presents no certificate."""
+    return Client(client.server, ssl.create_default_context(cafile=str(folder / "ca.crt")))
+
+
+def run(folder: Path, test: Callable[[Client], Awaitable[None]], **settings: Any) -> None:
     """Run a test against a server of its own."""
 
     async def main() -> None:
-        async with serving(folder) as client:
+        async with serving(folder, **settings) as client:
             await test(client)
 
     asyncio.run(asyncio.wait_for(main(), DEADLINE))

@@ -169,9 +169,12 @@ def test_unsigned_token_is_refused(authenticator):
         ask(authenticator, request(bearer(forged)))
 
 
-def test_wrong_token_is_refused_even_with_a_good_certificate(authenticator):
+def test_a_certificate_goes_before_any_token(authenticator, signing):
+    root = Transport(((("commonName", "root"),),))
+    for value in (token(signing), "wrong"):
+        assert ask(authenticator, request(bearer(value), root)).name == "root"
     with pytest.raises(Unauthorized):
-        ask(authenticator, request(bearer("wrong"), Transport(((("commonName", "root"),),))))
+        ask(authenticator, request(bearer("wrong"), Transport()))
 
 
 def test_no_credentials_is_anonymous(authenticator):

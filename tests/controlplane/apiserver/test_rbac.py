@@ -1,10 +1,14 @@
-from apimachinery.kinds import CLUSTER_ROLE, ROLE
+import pytest
+
+from apimachinery.kinds import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE
+from apimachinery.objects import copy
 from controlplane.apiserver.authz import bootstrap
 from controlplane.apiserver.authz.chain import Chain, masters, refusal
 from controlplane.apiserver.authz.rbac import Policy
+from controlplane.apiserver.authz.refusals import Refusals
 from controlplane.apiserver.authz.rules import Rule, compact, parse, uncovered
 from controlplane.apiserver.request import Attributes, User
-from tests.controlplane.apiserver import golden
+from tests.controlplane.apiserver import golden, server
 
 ALICE = User("alice", groups=("team", "system:authenticated"))
 
@@ -151,6 +155,84 @@ def test_stored_defaults_get_what_is_missing_and_lose_nothing():
     found["metadata"]["annotations"][bootstrap.AUTOUPDATE] = "false"
     found["rules"] = []
     assert bootstrap.reconciled(found, wanted_role) is None
+
+
+def test_what_an_administrator_set_on_a_default_stays():
+    wanted_role = next(o for _, o in bootstrap.objects() if o["metadata"]["name"] == "system:aggregate-to-edit")
+    stored = copy(wanted_role)
+    stored["metadata"]["labels"][bootstrap.AGGREGATE + "edit"] = "false"
+    stored["metadata"]["annotations"] = {"mine": "1"}
+    found = bootstrap.reconciled(stored, wanted_role)
+    assert found["metadata"]["labels"][bootstrap.AGGREGATE + "edit"] == "false"
+    assert found["metadata"]["annotations"] == {"mine": "1", bootstrap.AUTOUPDATE: "true"}
+
+
+def test_a_gathering_default_gathers_again_and_keeps_what_else_it_gathers():
+    wanted_role = next(o for _, o in bootstrap.objects() if o["metadata"]["name"] == "admin")
+    selectors = wanted_role["aggregationRule"]["clusterRoleSelectors"]
+    more = {"matchLabels": {"mine": "true"}}
+    stored = {**wanted_role, "rules": [rule("get", "pods")], "aggregationRule": {"clusterRoleSelectors": [more]}}
+    found = bootstrap.reconciled(stored, wanted_role)
+    assert found["aggregationRule"]["clusterRoleSelectors"] == [more, *selectors]
+    assert found["rules"] == stored["rules"]
+    assert bootstrap.reconciled(found, wanted_role) is None
+
+
+def test_a_start_mends_the_default_policy_and_adds_the_installation_s_own(tmp_path):
+    own = tmp_path / "policy.txt"
+    own.write_text("clusterrole mine\n  get : core : pods\nclusterrolebinding mine : User me\n")
+
+    async def spoil(client):
+        role = await client.get(CLUSTER_ROLE, "system:basic-user")
+        await client.update(CLUSTER_ROLE, {**role, "rules": []})
+        await client.delete(CLUSTER_ROLE, "system:kube-scheduler")
+        kept = await client.get(CLUSTER_ROLE, "system:node-proxier")
+        kept["metadata"]["annotations"][bootstrap.AUTOUPDATE] = "false"
+        await client.update(CLUSTER_ROLE, {**kept, "rules": []})
+        for called, protected in (("system:basic-user", "true"), ("system:discovery", "false")):
+            binding = await client.get(CLUSTER_ROLE_BINDING, called)
+            await client.delete(CLUSTER_ROLE_BINDING, called)
+            metadata = {"name": called, "annotations": {bootstrap.AUTOUPDATE: protected}}
+            other = {**binding["roleRef"], "name": "view"}
+            await client.create(CLUSTER_ROLE_BINDING, {**binding, "metadata": metadata, "roleRef": other})
+
+    async def look(client):
+        wanted = {o["metadata"]["name"]: o for kind, o in bootstrap.objects() if kind is CLUSTER_ROLE}
+        for called in ("system:basic-user", "system:kube-scheduler"):
+            role = await client.get(CLUSTER_ROLE, called)
+            assert not uncovered(parse(role["rules"]), parse(wanted[called]["rules"]))
+        assert not (await client.get(CLUSTER_ROLE, "system:node-proxier")).get("rules")
+        bound = {
+            b["metadata"]["name"]: b["roleRef"]["name"] for b in (await client.list(CLUSTER_ROLE_BINDING))["items"]
+        }
+        assert (bound["system:basic-user"], bound["system:discovery"]) == ("system:basic-user", "view")
+        assert bound["mine"] == "mine"
+        mine = await client.get(CLUSTER_ROLE, "mine")
+        assert mine["rules"] == [rule("get", "pods")] and "labels" not in mine["metadata"]
+
+    server.run(tmp_path, spoil)
+    server.run(tmp_path, look, policy_file=own)
+
+
+@pytest.mark.parametrize("text", ["  get : core : pods", "nonsense x", "clusterrole x\n  get pods", "rolebinding x"])
+def test_a_policy_that_cannot_be_read_names_the_line(text):
+    with pytest.raises(bootstrap.PolicyError, match=r"line \d of the policy"):
+        list(bootstrap.parse_policy(text))
+
+
+def test_what_is_refused_to_a_component_is_told_once(caplog):
+    refusals = Refusals()
+    for name in ("system:kube-scheduler", "system:serviceaccount:kube-system:x", "system:node:n1"):
+        for _ in range(2):
+            refusals.note(User(name), f"{name} cannot")
+    for name in ("alice", "system:anonymous", "system:serviceaccount:default:x"):
+        refusals.note(User(name), f"{name} cannot")
+    refusals.note(User("system:node:n1"), "no relationship found between node 'n1' and this object")
+    assert [r.getMessage() for r in caplog.records] == [
+        "component refused: system:kube-scheduler cannot",
+        "component refused: system:serviceaccount:kube-system:x cannot",
+        "component refused: system:node:n1 cannot",
+    ]
 
 
 def test_default_policy_equals_upstream_s():
