@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from controlplane.apiserver.admission.namespaces import NamespaceLifecycle
+from controlplane.apiserver.admission.nodes import NotReadyTaint
 from controlplane.apiserver.admission.pods import DefaultTolerations, Priority
 from controlplane.apiserver.admission.service_accounts import ServiceAccounts
+from controlplane.apiserver.admission.volumes import ClaimResize, StorageProtection
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.seam import AdmissionStep
 
@@ -13,10 +15,12 @@ def mutating(registry: Registry) -> tuple[AdmissionStep, ...]:
     return (
         NamespaceLifecycle(registry).admit,
         ServiceAccounts(registry).admit,
+        NotReadyTaint().admit,
         Priority(registry).admit,
         DefaultTolerations().admit,
+        StorageProtection().admit,
     )
 
 
 def validating(registry: Registry) -> tuple[AdmissionStep, ...]:
-    return (NamespaceLifecycle(registry).guard,)
+    return (NamespaceLifecycle(registry).guard, ClaimResize(registry).guard)

@@ -8,6 +8,6 @@ the clock.
 Reading order: compiled, zeros, core, workloads, others.
 """
 
-from controlplane.apiserver.defaults.compiled import apply
+from controlplane.apiserver.defaults.compiled import apply, settle
 
-__all__ = ["apply"]
+__all__ = ["apply", "settle"]

@@ -27,6 +27,19 @@ def apply(obj: Obj) -> None:
         walk(obj)
 
 
+def settle(obj: Obj) -> None:
+    """Turn the empty lists that are always shown into nulls, in place: how they look once stored."""
+    walk = _settling(obj["apiVersion"], obj["kind"])
+    if walk is not None:
+        walk(obj)
+
+
+@cache
+def _settling(api_version: str, kind: str) -> Walk | None:
+    node = Schema.load().node(api_version, kind)
+    return None if node is None else _Settler(node).walk(node)
+
+
 @cache
 def _for(api_version: str, kind: str) -> Walk | None:
     node = Schema.load().node(api_version, kind)
@@ -73,11 +86,60 @@ class _Compiler:
                 structs.append(field)
             elif rule == zeros.SHOWN:
                 shown[field] = zeros.zero(name, field, child)
-            # An empty list of managers is a wish to start over, not an empty value.
-            if (child.shape in ("list", "map") and field != "managedFields") or rule == zeros.DROP:
+            # An empty list of managers is a wish to start over, not an empty value; an empty list that is always
+            # shown belongs to its writer until settle() has it.
+            empties = child.shape in ("list", "map") and field != "managedFields"
+            if (empties and not (rule == zeros.SHOWN and child.shape == "list")) or rule == zeros.DROP:
                 droppable[field] = rule
         cell.append(_struct(kids, frozenset(droppable), tuple(structs), _LITERALS.get(name), _HOOKS.get(name), shown))
         return cell[0]
+
+
+class _Settler:
+    """Builds the walk to the lists that are always shown; types without any are passed by."""
+
+    def __init__(self, root: Node) -> None:
+        self._root = root
+        self._made: dict[str, Walk | None] = {}
+
+    def walk(self, node: Node) -> Walk | None:
+        if node.shape == "struct":
+            name = short(node.type_name)
+            if name not in self._made:
+                # A type inside itself is not looked into again: no such type shows empty lists.
+                self._made[name] = None
+                self._made[name] = self._struct(name, node)
+            return self._made[name]
+        if node.shape not in ("list", "map") or node.element is None:
+            return None
+        inner = self.walk(node.element)
+        if inner is None:
+            return None
+        return _each(inner) if node.shape == "list" else _each_value(inner)
+
+    def _struct(self, name: str, node: Node) -> Walk | None:
+        lists = []
+        for field, child in node.fields.items():
+            rule = zeros.rule(name, field, child, field in node.required, node is self._root)
+            if child.shape == "list" and rule == zeros.SHOWN:
+                lists.append(field)
+        kids = {field: walk for field, child in node.fields.items() if (walk := self.walk(child))}
+        return _settle(tuple(lists), tuple(kids.items())) if lists or kids else None
+
+
+def _settle(lists: tuple[str, ...], kids: tuple[tuple[str, Walk], ...]) -> Walk:
+    def walk(value: Any) -> None:
+        if type(value) is not dict:
+            return
+        for field in lists:
+            if field in value and not value[field]:
+                value[field] = None
+        for field, kid in kids:
+            inner = value.get(field)
+            if inner:
+                kid(inner)
+
+    return walk
 
 
 def _each(inner: Walk) -> Walk:
@@ -133,7 +195,7 @@ def _struct(
                 del value[field]
         for field, default in fixed:
             if field not in value:
-                value[field] = default.copy() if type(default) is dict else default
+                value[field] = default.copy() if type(default) in (dict, list) else default
         if hook is not None:
             hook(value)
         for field, zero in zero_values:

@@ -163,10 +163,8 @@ def _limit_range_item(item: Obj) -> None:
 
 
 def _node_status(status: Obj) -> None:
-    if "capacity" in status:
-        allocatable = status.setdefault("allocatable", {})
-        for name, amount in status["capacity"].items():
-            allocatable.setdefault(name, amount)
+    if "capacity" in status and "allocatable" not in status:
+        status["allocatable"] = dict(status["capacity"])
 
 
 HOOKS: dict[str, Callable[[Obj], None]] = {

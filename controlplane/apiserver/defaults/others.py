@@ -19,6 +19,7 @@ LITERALS: dict[str, dict[str, Any]] = {
         "fsGroupPolicy": "ReadWriteOnceWithFSType",
         "requiresRepublish": False,
         "seLinuxMount": False,
+        "volumeLifecycleModes": ["Persistent"],
     },
     "scheduling.v1.PriorityClass": {"preemptionPolicy": "PreemptLowerPriority"},
     "admissionregistration.v1.ServiceReference": {"port": 443},

@@ -71,7 +71,8 @@ def _job_object(job: Obj) -> None:
     _job(job["spec"])
     labels = ((job["spec"].get("template") or {}).get("metadata") or {}).get("labels")
     if labels and not job["metadata"].get("labels"):
-        job["metadata"]["labels"] = dict(labels)
+        # Shared: the labels that the server adds to the template are the Job's as well.
+        job["metadata"]["labels"] = labels
 
 
 def _autoscaler(spec: Obj) -> None:
@@ -107,7 +108,6 @@ def _claims(spec: Obj) -> None:
         claim.setdefault("kind", "PersistentVolumeClaim")
         claim.setdefault("apiVersion", "v1")
         claim.setdefault("status", {}).setdefault("phase", "Pending")
-    (spec["updateStrategy"].get("rollingUpdate") or {}).pop("maxUnavailable", None)
 
 
 HOOKS: dict[str, Callable[[Obj], None]] = {

@@ -86,8 +86,15 @@ _SHOWN = frozenset(
         "core.v1.ResourceFieldSelector.divisor",
         "rbac.v1.Role.rules",
         "rbac.v1.ClusterRole.rules",
-        "core.v1.EndpointSlice.ports",
         "discovery.v1.EndpointSlice.ports",
+        "core.v1.NodeRuntimeHandler.name",
+        "core.v1.TypedLocalObjectReference.apiGroup",
+        "core.v1.TypedObjectReference.apiGroup",
+        "autoscaling.v2.HorizontalPodAutoscalerStatus.currentMetrics",
+        "flowcontrol.v1.ResourcePolicyRule.namespaces",
+        "resource.v1.DeviceClaim.requests",
+        "scheduling.v1.PriorityClass.value",
+        "storage.v1.CSINodeDriver.topologyKeys",
     )
 )
 # Optional strings that are references: "" stays.
@@ -123,6 +130,10 @@ _STRING_REFERENCES = frozenset(
         "apiGroup",
         "localhostProfile",
     ]
+)
+# Of those always shown, references: null when absent.
+_SHOWN_REFERENCES = frozenset(
+    ("core.v1.TypedLocalObjectReference.apiGroup", "core.v1.TypedObjectReference.apiGroup"),
 )
 _NAMED_REFERENCES = frozenset(("discovery.v1.EndpointPort.name", "discovery.v1.EndpointPort.protocol"))
 # Optional strings of those names that are plain values after all.
@@ -173,7 +184,6 @@ _BOOL_VALUES = frozenset(
         "disruptionAllowed",
         "bindsToNode",
         "allNodes",
-        "adminAccess",
     ]
 )
 # Optional numbers that are values: 0 is nothing.
@@ -249,6 +259,8 @@ def rule(type_name: str, field: str, node: Node, required: bool, root: bool) -> 
 
 def zero(type_name: str, field: str, node: Node) -> Any:
     """The zero value that is shown."""
+    if f"{type_name}.{field}" in _SHOWN_REFERENCES:
+        return None
     if node.shape == "string":
         return ""
     if node.shape == "boolean":

@@ -130,7 +130,7 @@ class Registry:
         if strategy.has_status and not strategy.keep_status_on_create:
             obj.pop("status", None)
         strategy.default(obj)
-        self._own(None, obj, context, "")
+        self._own(strategy, None, obj, context, "")
         strategy.prepare_create(obj)
         if strategy.generation:
             obj["metadata"]["generation"] = 1
@@ -196,12 +196,12 @@ class Registry:
             prepare = strategy.prepare_status if subresource == "status" else strategy.prepare_finalize
             prepare(new, old.obj)
             strategy.default(new)
-            self._own(old.obj, new, context, subresource)
+            self._own(strategy, old.obj, new, context, subresource)
         else:
             strategy.default(new)
             if strategy.has_status and not subresource:
                 _keep_status(new, old.obj)
-            self._own(old.obj, new, context, subresource)
+            self._own(strategy, old.obj, new, context, subresource)
             if subresource not in _WHOLE:
                 strategy.prepare_update(new, old.obj)
         _count_generation(strategy, new, old.obj, subresource)
@@ -221,10 +221,11 @@ class Registry:
         finally:
             reservation.release()
 
-    def _own(self, old: Obj | None, new: Obj, context: Context, subresource: str) -> None:
+    def _own(self, strategy: Strategy, old: Obj | None, new: Obj, context: Context, subresource: str) -> None:
         """Write down who owns what, between defaults and what the server itself puts in."""
         if not context.applied:
             self._track(old, new, context, subresource)
+        strategy.settle(new)
 
     def _unchanged(self, new: Obj, old: Entry) -> bool:
         new["metadata"]["resourceVersion"] = str(old.revision)

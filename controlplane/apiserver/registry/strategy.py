@@ -34,7 +34,7 @@ def _never(obj: Obj) -> bool:
     return False
 
 
-def _copy_spec(new: Obj, old: Obj) -> None:
+def keep_spec(new: Obj, old: Obj) -> None:
     """A status write changes nothing but the status."""
     status = new.get("status")
     for key in [k for k in new if k not in ("metadata", "kind", "apiVersion")]:
@@ -63,6 +63,7 @@ class Strategy:
     """Every function gets private objects it may change in place, except old and what validation is given.
 
     default: upstream's defaulting of the versioned type, also run over what a patch produced.
+    settle: the last touch after ownership is written down, of what is owned empty and stored as nothing.
     prepare_create/prepare_update/prepare_status: what upstream's strategy resets before validation.
     prepare_finalize: the same for the finalize subresource.
     deleting: what is changed with the deletion timestamp; holds: the object may not be removed yet.
@@ -76,9 +77,10 @@ class Strategy:
     """
 
     default: Callable[[Obj], None] = _keep
+    settle: Callable[[Obj], None] = _keep
     prepare_create: Callable[[Obj], None] = _keep
     prepare_update: Callable[[Obj, Obj], None] = _keep_both
-    prepare_status: Callable[[Obj, Obj], None] = _copy_spec
+    prepare_status: Callable[[Obj, Obj], None] = keep_spec
     prepare_finalize: Callable[[Obj, Obj], None] = _keep_both
     deleting: Callable[[Obj], None] = _keep
     holds: Callable[[Obj], bool] = _never

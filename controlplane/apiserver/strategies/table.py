@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from apimachinery import formats, kinds
-from apimachinery.errors import FieldError
 from apimachinery.kinds import KINDS, Kind
 from controlplane.apiserver import defaults
 from controlplane.apiserver.admission import chain
 from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.registry import Registry, Strategy
 from controlplane.apiserver.registry.names import path_segment
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.seam import AdmissionStep
 from controlplane.apiserver.settings import Settings
-from controlplane.apiserver.strategies import namespaces, pods, secrets, services, workloads
+from controlplane.apiserver.strategies import namespaces, pods, secrets, services, storage, workloads
+from controlplane.apiserver.strategies.rows import Rows, again, both
 from controlplane.apiserver.strategies.services import ServicePools
 from controlplane.apiserver.validation import core as valid_core
 from controlplane.apiserver.validation import jobs as valid_jobs
@@ -47,7 +46,6 @@ _GENERATION = frozenset(
         "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
         "endpointslices.discovery.k8s.io",
         "validatingwebhookconfigurations.admissionregistration.k8s.io",
-        "csidrivers.storage.k8s.io",
         "mutatingwebhookconfigurations.admissionregistration.k8s.io",
         "ingressclasses.networking.k8s.io",
         "validatingadmissionpolicies.admissionregistration.k8s.io",
@@ -84,6 +82,12 @@ _RETURNS_DELETED = frozenset(
         "podtemplates",
         "resourcequotas",
         "namespaces",
+        "storageclasses.storage.k8s.io",
+        "csidrivers.storage.k8s.io",
+        "csinodes.storage.k8s.io",
+        "volumeattachments.storage.k8s.io",
+        "volumeattributesclasses.storage.k8s.io",
+        "deviceclasses.resource.k8s.io",
     ]
 )
 _SEGMENT_NAMES = frozenset(
@@ -97,19 +101,8 @@ _SEGMENT_NAMES = frozenset(
 )
 
 
-def _both(
-    check: Callable[[Obj], list[FieldError]], change: Callable[[Obj, Obj], list[FieldError]]
-) -> Callable[[Obj, Obj], list[FieldError]]:
-    """A change is validated as a new object is, and then as a change."""
-    return lambda new, old: [*check(new), *change(new, old)]
-
-
-def _again(check: Callable[[Obj], list[FieldError]]) -> dict[str, Any]:
-    """The same rules for new objects and for changed ones."""
-    return {"validate": check, "validate_update": lambda new, old: check(new)}
-
-
-_OWN: Mapping[str, dict[str, Any]] = {
+_OWN: Rows = {
+    **storage.ROWS,
     "pods": {
         "prepare_create": pods.prepare_create,
         "prepare_update": pods.prepare_update,
@@ -143,13 +136,9 @@ _OWN: Mapping[str, dict[str, Any]] = {
     },
     "serviceaccounts": {"default": secrets.default_account},
     "configmaps": {"validate": valid_core.config_map, "validate_update": valid_core.config_map_change},
-    "persistentvolumeclaims": {
-        "validate": valid_core.claim,
-        "validate_update": valid_core.claim_change,
-    },
-    "nodes": _again(valid_core.node),
-    "podtemplates": _again(valid_core.pod_template),
-    "leases.coordination.k8s.io": _again(valid_core.lease),
+    "nodes": again(valid_core.node),
+    "podtemplates": again(valid_core.pod_template),
+    "leases.coordination.k8s.io": again(valid_core.lease),
     "events": {"validate": valid_core.event},
     "endpointslices.discovery.k8s.io": {
         "validate": valid_core.endpoint_slice,
@@ -162,42 +151,45 @@ _OWN: Mapping[str, dict[str, Any]] = {
     "deployments.apps": {
         "counts_annotations": True,
         "validate": valid_workloads.deployment,
-        "validate_update": _both(valid_workloads.deployment, valid_workloads.frozen_selector),
+        "validate_update": both(valid_workloads.deployment, valid_workloads.frozen_selector),
     },
     "replicasets.apps": {
         "validate": valid_workloads.replica_set,
-        "validate_update": _both(valid_workloads.replica_set, valid_workloads.frozen_selector),
+        "validate_update": both(valid_workloads.replica_set, valid_workloads.frozen_selector),
     },
     "statefulsets.apps": {
+        "prepare_create": workloads.stateful_set_created,
+        "prepare_update": workloads.stateful_set_changed,
         "validate": valid_workloads.stateful_set,
         "validate_update": valid_workloads.stateful_set_change,
     },
     "daemonsets.apps": {
         "prepare_create": workloads.daemon_set_created,
         "prepare_update": workloads.daemon_set_changed,
+        "prepare_status": workloads.daemon_set_status,
         "validate": valid_workloads.daemon_set,
-        "validate_update": _both(valid_workloads.daemon_set, valid_workloads.frozen_selector),
+        "validate_update": both(valid_workloads.daemon_set, valid_workloads.frozen_selector),
     },
     "replicationcontrollers": {
         "default_orphan": True,
-        **_again(valid_workloads.replication_controller),
+        **again(valid_workloads.replication_controller),
     },
     "jobs.batch": {
         "prepare_create": workloads.job_created,
         "default_orphan": True,
-        **_again(valid_jobs.job),
+        **again(valid_jobs.job),
     },
-    "roles.rbac.authorization.k8s.io": _again(valid_rbac.role),
-    "clusterroles.rbac.authorization.k8s.io": _again(valid_rbac.cluster_role),
+    "roles.rbac.authorization.k8s.io": again(valid_rbac.role),
+    "clusterroles.rbac.authorization.k8s.io": again(valid_rbac.cluster_role),
     "rolebindings.rbac.authorization.k8s.io": {
         "validate": valid_rbac.role_binding,
-        "validate_update": _both(valid_rbac.role_binding, valid_rbac.same_role),
+        "validate_update": both(valid_rbac.role_binding, valid_rbac.same_role),
     },
     "clusterrolebindings.rbac.authorization.k8s.io": {
         "validate": valid_rbac.cluster_role_binding,
-        "validate_update": _both(valid_rbac.cluster_role_binding, valid_rbac.same_role),
+        "validate_update": both(valid_rbac.cluster_role_binding, valid_rbac.same_role),
     },
-    "cronjobs.batch": {"check_name": valid_jobs.cron_job_name, **_again(valid_jobs.cron_job)},
+    "cronjobs.batch": {"check_name": valid_jobs.cron_job_name, **again(valid_jobs.cron_job)},
 }
 
 
@@ -233,7 +225,8 @@ def _row(kind: Kind) -> Strategy:
     if kind.resource in _SEGMENT_NAMES:
         check = path_segment
     rows: dict[str, Any] = {
-        "default": _default,
+        "default": defaults.apply,
+        "settle": defaults.settle,
         "check_name": check,
         "generation": kind.resource in _GENERATION,
         "has_status": "status" in kind.subresources,
@@ -242,7 +235,3 @@ def _row(kind: Kind) -> Strategy:
     }
     rows.update(_OWN.get(kind.resource, {}))
     return Strategy(**rows)
-
-
-def _default(obj: Obj) -> None:
-    defaults.apply(obj)

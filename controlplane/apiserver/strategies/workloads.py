@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from controlplane.apiserver.registry.strategy import keep_spec
 from controlplane.apiserver.request import Obj
 
 _TEMPLATE = "deprecated.daemonset.template.generation"
@@ -20,6 +21,24 @@ def daemon_set_changed(new: Obj, old: Obj) -> None:
     new["metadata"].setdefault("annotations", {})[_TEMPLATE] = str(standing)
 
 
+def daemon_set_status(new: Obj, old: Obj) -> None:
+    """The template's generation is a part of the spec, whatever its annotation says."""
+    keep_spec(new, old)
+    standing = (old["metadata"].get("annotations") or {}).get(_TEMPLATE)
+    if standing is not None:
+        new["metadata"].setdefault("annotations", {})[_TEMPLATE] = standing
+
+
+def stateful_set_created(stateful_set: Obj) -> None:
+    """Rolling several pods at once is behind a feature gate that is off."""
+    (stateful_set["spec"]["updateStrategy"].get("rollingUpdate") or {}).pop("maxUnavailable", None)
+
+
+def stateful_set_changed(new: Obj, old: Obj) -> None:
+    if "maxUnavailable" not in (old["spec"]["updateStrategy"].get("rollingUpdate") or {}):
+        stateful_set_created(new)
+
+
 def job_created(job: Obj) -> None:
     """A Job selects its pods by its own uid unless its author says otherwise."""
     spec = job["spec"]
@@ -30,5 +49,5 @@ def job_created(job: Obj) -> None:
     labels = template.setdefault("metadata", {}).setdefault("labels", {})
     own = {"controller-uid": uid, "job-name": name, _CONTROLLER_UID: uid, _JOB_NAME: name}
     labels.update(own)
-    job["metadata"].setdefault("labels", {}).update(own)
+    job["metadata"].setdefault("labels", dict(labels))
     spec.setdefault("selector", {}).setdefault("matchLabels", {})[_CONTROLLER_UID] = uid

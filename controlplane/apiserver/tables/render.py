@@ -22,6 +22,7 @@ def _default_cells(obj: Obj, now: datetime) -> list[Any]:
 
 
 # Kinds for which upstream has no columns of its own show their name and birth.
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 DEFAULT = Table(columns=(NAME, CREATED), cells=_default_cells)
 
 TABLES: Mapping[str, Table] = {
@@ -58,7 +59,17 @@ def column_definitions(resource: str) -> tuple[Obj, ...]:
 
 def partial(obj: Obj, version: str = META) -> Obj:
     """The PartialObjectMetadata of an object: its metadata and nothing else."""
-    return {"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": obj.get("metadata", {})}
+    metadata = obj.get("metadata", {})
+    if obj.get("kind") == "DaemonSet":
+        metadata = _without_generation(metadata)
+    return {"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": metadata}
+
+
+def _without_generation(metadata: Obj) -> Obj:
+    """Upstream writes this annotation where it shows a whole DaemonSet, and nowhere else."""
+    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k != _TEMPLATE_GENERATION}
+    rest = {k: v for k, v in metadata.items() if k != "annotations"}
+    return {**rest, "annotations": annotations} if annotations else rest
 
 
 def partial_list(items: Sequence[Obj], metadata: Obj, version: str = META) -> Obj:

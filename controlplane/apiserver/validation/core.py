@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import ipaddress
 
-from apimachinery import errors, formats, jsontext, quantity
-from controlplane.apiserver.validation import pods, volumes
+from apimachinery import errors, formats, jsontext
+from controlplane.apiserver.validation import pods
 from controlplane.apiserver.validation.containers import PROTOCOLS
 from controlplane.apiserver.validation.fields import Found, Obj, config_key, each, enum, not_negative
 from controlplane.apiserver.validation.services import special
@@ -94,23 +94,6 @@ def secret_change(new: Obj, old: Obj) -> Found:
     if new.get("type") != old.get("type"):
         found.append(errors.immutable("type", new.get("type")))
     return found + _frozen(new, old, ("data",)) + secret(new)
-
-
-def claim(obj: Obj) -> Found:
-    return volumes.claim_spec("spec", obj["spec"])
-
-
-def claim_change(new: Obj, old: Obj) -> Found:
-    """A claim's spec stands, but for what binding writes and for more storage."""
-
-    def fixed(spec: Obj) -> Obj:
-        kept = {k: v for k, v in spec.items() if k not in ("volumeName", "resources", "volumeAttributesClassName")}
-        return kept
-
-    if fixed(new["spec"]) == fixed(old["spec"]):
-        return claim(new)
-    text = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
-    return [errors.field_forbidden("spec", text)]
 
 
 def namespace_change(new: Obj, old: Obj) -> Found:
@@ -263,12 +246,3 @@ def endpoint_slice_change(new: Obj, old: Obj) -> Found:
     if new.get("addressType") != old.get("addressType"):
         found.append(errors.immutable("addressType", new.get("addressType")))
     return endpoint_slice(new) + found
-
-
-def amounts(path: str, listed: Obj) -> Found:
-    """A resource list whose amounts may not be negative."""
-    found: Found = []
-    for name, text in sorted(listed.items()):
-        if quantity.parse(text) < quantity.parse(0):
-            found.append(errors.invalid(f"{path}[{name}]", text, "must be greater than or equal to 0"))
-    return found

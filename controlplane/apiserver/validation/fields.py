@@ -125,6 +125,20 @@ def amount(text: Any) -> quantity.Quantity:
     return quantity.parse(text)
 
 
+def amounts(path: str, listed: Obj) -> Found:
+    """A resource list whose amounts may not be negative."""
+    return [
+        errors.invalid(f"{path}[{resource}]", text, NOT_NEGATIVE)
+        for resource, text in sorted(listed.items())
+        if amount(text) < amount(0)
+    ]
+
+
+def frozen(new: Obj, old: Obj, *fields: str) -> Found:
+    """Fields at the top of an object that cannot change."""
+    return [errors.immutable(field, new.get(field)) for field in fields if new.get(field) != old.get(field)]
+
+
 def label_selector(path: str, selector: Obj | None) -> Found:
     """A metav1.LabelSelector."""
     if not selector:

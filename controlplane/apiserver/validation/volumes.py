@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery import errors, formats
-from controlplane.apiserver.validation import containers
+from controlplane.apiserver.validation import claims, containers
 from controlplane.apiserver.validation.fields import (
     Found,
     Obj,
@@ -86,10 +86,11 @@ def _sources(path: str, volume: Obj) -> Found:
     if not given:
         return [errors.required(path, "must specify a volume type")]
     kind, source = given[0], volume[given[0]]
-    return _source(f"{path}.{kind}", kind, source) + found
+    return volume_source(f"{path}.{kind}", kind, source) + found
 
 
-def _source(path: str, kind: str, source: Obj) -> Found:
+def volume_source(path: str, kind: str, source: Obj) -> Found:
+    """One source of a volume, by the name of its kind."""
     if kind == "emptyDir":
         limit = source.get("sizeLimit")
         if limit is not None and amount(limit) < amount(0):
@@ -222,27 +223,4 @@ def _ephemeral(path: str, source: Obj) -> Found:
     for field in sorted(template.get("metadata") or {}):
         if field not in ("labels", "annotations"):
             found.append(errors.field_forbidden(f"{where}.metadata.{field}", "cannot be set"))
-    return found + claim_spec(f"{where}.spec", template.get("spec") or {})
-
-
-def claim_spec(path: str, spec: Obj) -> Found:
-    """The spec of a PersistentVolumeClaim."""
-    found: Found = []
-    modes = spec.get("accessModes") or []
-    if not modes:
-        found.append(errors.required(f"{path}.accessModes", "at least 1 access mode is required"))
-    for mode in modes:
-        allowed = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
-        found += enum(f"{path}.accessModes", mode, allowed)
-    if "ReadWriteOncePod" in modes and len(modes) > 1:
-        text = "may not use ReadWriteOncePod with other access modes"
-        found.append(errors.field_forbidden(f"{path}.accessModes", text))
-    storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
-    if storage is None:
-        found.append(errors.required(f"{path}.resources[storage]"))
-    elif amount(storage) <= amount(0):
-        text = "must be greater than zero"
-        found.append(errors.invalid(f"{path}.resources[storage]", storage, text))
-    if spec.get("volumeMode") is not None:
-        found += enum(f"{path}.volumeMode", spec["volumeMode"], ("Block", "Filesystem"))
-    return found
+    return found + claims.claim_spec(f"{where}.spec", template.get("spec") or {})

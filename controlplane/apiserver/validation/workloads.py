@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from apimachinery import errors, formats, selectors
-from controlplane.apiserver.validation import pods, volumes
+from controlplane.apiserver.validation import claims, pods
 from controlplane.apiserver.validation.fields import NOT_NEGATIVE, Found, Obj, each, enum, label_selector, not_negative
 
 _PERCENT = re.compile(r"[0-9]+%\Z")
@@ -85,7 +85,7 @@ def stateful_set(obj: Obj) -> Found:
         found += each("spec.serviceName", spec["serviceName"], formats.dns1123_label(spec["serviceName"]))
     found += _selected(spec, "statefulset", shown="spec.selector")
     for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
-        found += volumes.claim_spec(f"spec.volumeClaimTemplates[{index}].spec", claim.get("spec") or {})
+        found += claims.claim_spec(f"spec.volumeClaimTemplates[{index}].spec", claim.get("spec") or {})
     return found
 
 

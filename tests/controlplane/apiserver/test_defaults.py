@@ -56,8 +56,47 @@ def test_pull_policies_follow_the_tag(image: str, policy: str) -> None:
 
 def test_empty_collections_are_as_good_as_absent() -> None:
     pod = completed("v1", "Pod", {"containers": [], "volumes": [], "nodeSelector": {}})
-    assert pod["spec"]["containers"] is None
     assert "volumes" not in pod["spec"] and "nodeSelector" not in pod["spec"]
+
+
+def test_an_empty_list_that_is_always_shown_is_its_writers_until_it_is_settled() -> None:
+    pod = completed("v1", "Pod", {"containers": []})
+    assert pod["spec"]["containers"] == []
+    defaults.settle(pod)
+    assert pod["spec"]["containers"] is None
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "body", "path", "wanted"),
+    [
+        ("storage.k8s.io/v1", "CSIDriver", {"spec": {}}, ("spec", "volumeLifecycleModes"), ["Persistent"]),
+        ("storage.k8s.io/v1", "CSINode", {"spec": {"drivers": [{}]}}, ("spec", "drivers", 0, "topologyKeys"), None),
+        ("scheduling.k8s.io/v1", "PriorityClass", {}, ("value",), 0),
+        ("resource.k8s.io/v1", "ResourceClaim", {"spec": {"devices": {}}}, ("spec", "devices", "requests"), None),
+        (
+            "v1",
+            "PersistentVolumeClaim",
+            {"spec": {"dataSource": {"kind": "K", "name": "n"}}},
+            ("spec", "dataSource", "apiGroup"),
+            None,
+        ),
+        ("v1", "Node", {"status": {"runtimeHandlers": [{}]}}, ("status", "runtimeHandlers", 0, "name"), ""),
+        (
+            "v1",
+            "Node",
+            {"status": {"capacity": {"cpu": "1", "pods": "2"}, "allocatable": {"cpu": "1"}}},
+            ("status", "allocatable"),
+            {"cpu": "1"},
+        ),
+        ("v1", "Node", {"status": {"capacity": {"cpu": "1"}}}, ("status", "allocatable"), {"cpu": "1"}),
+    ],
+)
+def test_what_a_kind_shows_of_itself(api_version: str, kind: str, body: Obj, path: Any, wanted: Any) -> None:
+    obj: Any = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}, **body}
+    defaults.apply(obj)
+    for step in path:
+        obj = obj[step]
+    assert obj == wanted
 
 
 @pytest.mark.parametrize(

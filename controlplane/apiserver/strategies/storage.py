@@ -1,0 +1,79 @@
+"""Claims, volumes and the storage group: what the server fills in."""
+
+from __future__ import annotations
+
+from apimachinery.timestamps import format_time, now
+from controlplane.apiserver.registry.strategy import keep_spec
+from controlplane.apiserver.request import Obj
+from controlplane.apiserver.strategies.rows import Rows, then
+from controlplane.apiserver.validation import claims, persistent, storage
+
+_SNAPSHOTS = "snapshot.storage.k8s.io"
+
+
+def claim_created(claim: Obj) -> None:
+    """Only claims and snapshots are data sources of old; the newer reference says the same and more."""
+    claim["status"] = {"phase": "Pending"}
+    claim_sources(claim["spec"])
+
+
+def claim_sources(spec: Obj) -> None:
+    """Drop a dataSource that means nothing, and let dataSource and dataSourceRef fill in each other."""
+    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
+    if source is not None and not _understood(source):
+        del spec["dataSource"]
+        source = None
+    if source is not None and reference is None:
+        spec["dataSourceRef"] = _source(source)
+    elif source is None and reference is not None and not reference.get("namespace"):
+        spec["dataSource"] = _source(reference)
+
+
+def _understood(source: Obj) -> bool:
+    kind, group = source.get("kind"), source.get("apiGroup") or ""
+    return (kind, group) in (("PersistentVolumeClaim", ""), ("VolumeSnapshot", _SNAPSHOTS))
+
+
+def _source(reference: Obj) -> Obj:
+    return {"apiGroup": reference.get("apiGroup"), "kind": reference.get("kind"), "name": reference.get("name")}
+
+
+def claim_changed(new: Obj, old: Obj) -> None:
+    claim_sources(new["spec"])
+
+
+def volume_created(volume: Obj) -> None:
+    volume["status"] = {"phase": "Pending", "lastPhaseTransitionTime": format_time(now())}
+
+
+def volume_status(new: Obj, old: Obj) -> None:
+    """A change of phase is dated, unless its writer has dated it."""
+    keep_spec(new, old)
+    status, was = new.setdefault("status", {}), old.get("status") or {}
+    dated = status.get("lastPhaseTransitionTime")
+    if status.get("phase") != was.get("phase"):
+        if dated is None or dated == was.get("lastPhaseTransitionTime"):
+            status["lastPhaseTransitionTime"] = format_time(now())
+    elif dated is None and was.get("lastPhaseTransitionTime"):
+        status["lastPhaseTransitionTime"] = was["lastPhaseTransitionTime"]
+
+
+ROWS: Rows = {
+    "persistentvolumeclaims": {
+        "prepare_create": claim_created,
+        "prepare_update": claim_changed,
+        **then(claims.claim, claims.claim_change),
+        "validate_status": claims.claim_status,
+    },
+    "persistentvolumes": {
+        "prepare_create": volume_created,
+        "prepare_status": volume_status,
+        **then(persistent.volume, persistent.volume_change),
+    },
+    "storageclasses.storage.k8s.io": then(storage.storage_class, storage.storage_class_change),
+    "csidrivers.storage.k8s.io": then(storage.driver, storage.driver_change),
+    "csinodes.storage.k8s.io": then(storage.node, storage.node_change),
+    "csistoragecapacities.storage.k8s.io": then(storage.capacity, storage.capacity_change),
+    "volumeattachments.storage.k8s.io": then(storage.attachment, storage.attachment_change),
+    "volumeattributesclasses.storage.k8s.io": then(storage.attributes_class, storage.attributes_class_change),
+}

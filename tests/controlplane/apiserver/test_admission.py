@@ -1,0 +1,52 @@
+"""What built-in admission writes into objects, and what it refuses, through a whole server."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery import errors, kinds
+from apimachinery.client import Client
+from tests.controlplane.apiserver.server import run
+
+
+def claim(name: str = "c", **spec: Any) -> dict[str, Any]:
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, **spec}
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+def test_storage_that_is_in_use_is_kept(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        made = await client.create(kinds.PERSISTENT_VOLUME_CLAIM, claim(), "default")
+        assert made["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+        assert made["status"] == {"phase": "Pending"}
+        await client.delete(kinds.PERSISTENT_VOLUME_CLAIM, "c", "default")
+        left = await client.get(kinds.PERSISTENT_VOLUME_CLAIM, "c", "default")
+        assert left["metadata"]["deletionTimestamp"]
+
+    run(tmp_path, test)
+
+
+def test_a_claim_grows_when_its_class_lets_it(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        for name, grows in (("fixed", False), ("elastic", True)):
+            body = {"metadata": {"name": name}, "provisioner": "a.b/c", "allowVolumeExpansion": grows}
+            await client.create(kinds.STORAGE_CLASS, body)
+            await client.create(kinds.PERSISTENT_VOLUME_CLAIM, claim(name, storageClassName=name), "default")
+            bound = {"status": {"phase": "Bound"}}
+            await client.patch(kinds.PERSISTENT_VOLUME_CLAIM, name, bound, "default", subresource="status")
+        more = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+        grown = await client.patch(kinds.PERSISTENT_VOLUME_CLAIM, "elastic", more, "default")
+        assert grown["spec"]["resources"]["requests"]["storage"] == "2Gi"
+        with pytest.raises(errors.Forbidden, match="must support resize"):
+            await client.patch(kinds.PERSISTENT_VOLUME_CLAIM, "fixed", more, "default")
+
+    run(tmp_path, test)
+
+
+def test_a_new_node_takes_no_pods(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        made = await client.create(kinds.NODE, {"metadata": {"name": "n"}})
+        assert made["spec"]["taints"] == [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
+
+    run(tmp_path, test)
