@@ -258,3 +258,24 @@ def test_an_interrupted_step_is_interrupted_itself_and_waited_for(wherry: Module
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 42
     assert (tmp_path / "ended").exists()
+
+
+def test_an_interrupt_while_a_step_starts_reaches_the_step(
+    wherry: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(subprocess.Popen[bytes]):
+        """Ctrl-C comes when the step runs already, but nobody holds its process yet."""
+
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            super().__init__(*arguments, **more)
+            while not (tmp_path / "begun").exists():
+                time.sleep(0.01)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+    step = f"trap 'echo ended > {tmp_path}/ended; exit 1' INT; echo > {tmp_path}/begun; while :; do sleep 0.05; done"
+    with pytest.raises(KeyboardInterrupt):
+        wherry.attempt("step", ["sh", "-c", step])
+    assert (tmp_path / "ended").exists()
+    assert signal.getsignal(signal.SIGINT) is handler
