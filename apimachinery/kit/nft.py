@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import os
 import re
 import secrets
@@ -127,7 +128,8 @@ def _new_context() -> Any:
         context = Nftables()
     except OSError as error:
         raise NftError(f"libnftables cannot be loaded ({error}): install the package libnftables1") from error
-    code, _, err = context.cmd("list tables")
-    if code != 0:
+    # Any other list reads in every rule of the host: seconds and 150 MB where iptables serves 5,000 Services.
+    code, _, err = context.cmd("list table ip wherry-absent")
+    if code != 0 and os.strerror(errno.ENOENT) not in err:
         raise NftError(f"the kernel's nftables cannot be used: {str(err).strip()} (root and nf_tables are needed)")
     return context

@@ -1,0 +1,70 @@
+"""Libnftables in process, beside rules of others."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apimachinery.kit import netns
+
+pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+RULES = 20_000
+# Ten for the library itself; the rules take sixty.
+LIMIT_MB = 25
+CHANGES_A_TABLE = """
+import asyncio, json
+from pathlib import Path
+from apimachinery.kit.nft import Nft
+
+def resident():
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+async def main():
+    nft = Nft()
+    before = resident()
+    await nft.open()
+    await nft.run("add table ip whtmine; add chain ip whtmine c")
+    listed = sorted(await nft.names("ip", "whtmine"))
+    await nft.run("delete table ip whtmine")
+    print(json.dumps([resident() - before, listed]))
+    nft.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def where() -> Iterator[Path]:
+    path = netns.create(f"wht{os.getpid():x}{secrets.token_hex(2)}f")
+    try:
+        yield path
+    finally:
+        netns.delete(path.name)
+
+
+def test_a_host_full_of_others_rules_costs_no_memory(where: Path) -> None:
+    enter = ["nsenter", f"--net={where}"]
+    rules = "".join(f"add rule ip whtothers c ip daddr 10.1.2.3 tcp dport {n} accept\n" for n in range(1, RULES + 1))
+    text = "add table ip whtothers\nadd chain ip whtothers c\n" + rules
+    subprocess.run([*enter, "nft", "-f", "-"], input=text, text=True, check=True, timeout=60)
+    root = Path(__file__).resolve().parents[3]
+    done = subprocess.run(
+        [*enter, sys.executable, "-c", CHANGES_A_TABLE],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=root,
+    )
+    grown, listed = json.loads(done.stdout)
+    assert listed == ["c"]
+    assert grown < LIMIT_MB
