@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 # No test judges speed, so none may fail by a busy machine.
-hypothesis.settings.register_profile("wherry", deadline=None)
+hypothesis.settings.register_profile("wherry", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("wherry")
 
 # Seconds for one test, set-up and clean-up apart. Generous: a loaded machine is no failure, a hang is.

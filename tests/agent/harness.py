@@ -34,10 +34,10 @@ async def running(tmp_path: Path, runtime: FakeRuntime, **overrides: object) -> 
         yield agent
     finally:
         lifecycle.request_stop()
-        await asyncio.wait_for(lifecycle.wait(), 20)
+        await asyncio.wait_for(lifecycle.wait(), 50)
 
 
-async def until(check: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(check: Callable[[], object], seconds: float = 30.0) -> None:
     """Give the loop its turn until ``check`` holds."""
     deadline = time.monotonic() + seconds
     while not check():

@@ -78,7 +78,7 @@ async def test_less_patience_shortens_a_stop_under_way(agent, runtime):
     agent.pods.set_pod("api", deleted(pod(image="busybox:stubborn"), 300))
     await until(lambda: runtime.count("StopContainer") == 1)
     agent.pods.set_pod("api", deleted(pod(image="busybox:stubborn"), 1))
-    await until(lambda: not runtime.held, 10)
+    await until(lambda: not runtime.held)
 
 
 @live
@@ -252,7 +252,7 @@ def test_every_call_may_fail_and_the_pod_still_comes_up(tmp_path, method, error)
                 if is_ready(agent):
                     break
                 await asyncio.sleep(0.1)
-            await until(lambda: is_ready(agent), 15)
+            await until(lambda: is_ready(agent))
             assert runtime.running() == ["c"]
 
     asyncio.run(main())
@@ -308,6 +308,7 @@ def test_readiness_survives_a_restart_of_the_agent(tmp_path):
             real = agent.writer.set
             agent.writer.set = lambda p, s: (seen.append(s), real(p, s))
             agent.pods.set_pod("api", {**manifest, "status": reported})
+            await until(lambda: is_ready(agent))
             await asyncio.sleep(0.3)
             assert is_ready(agent)
             assert not [s for s in seen if {"type": "Ready", "status": "False"}.items() <= s["conditions"][2].items()]

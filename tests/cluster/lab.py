@@ -66,7 +66,7 @@ def eventually(condition: Callable[[], Any], seconds: float, what: str) -> Any:
         time.sleep(0.1)
 
 
-def fetch(address: str, port: int = 80, timeout: float = 2.0) -> str:
+def fetch(address: str, port: int = 80, timeout: float = 5.0) -> str:
     """GET / on a fresh connection from the host."""
     link = http.client.HTTPConnection(address, port, timeout=timeout)
     try:

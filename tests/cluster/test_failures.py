@@ -25,7 +25,7 @@ def start_web(lab: Lab, name: str, replicas: int) -> str:
     lab.apply(*web(name, replicas))
     lab.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
     vip = str(lab.get("service", name)["spec"]["clusterIP"])
-    eventually(lambda: fetch(vip), 5, "the VIP answers")
+    eventually(lambda: fetch(vip), 30, "the VIP answers")
     return vip
 
 
@@ -87,7 +87,7 @@ def test_a_lost_node_loses_its_pods_to_others_and_comes_back(clean: Lab) -> None
     )
     lab.kubectl("rollout", "status", "deployment/moved", "--timeout=60s")
     vip = str(lab.get("service", "moved")["spec"]["clusterIP"])
-    eventually(lambda: fetch(vip), 5, "the VIP answers")
+    eventually(lambda: fetch(vip), 30, "the VIP answers")
     lab.wherry("node", "stop", "node3")
     try:
         eventually(lambda: "NotReady" in lab.kubectl("get", "node", "node3"), 60, "node3 is NotReady")

@@ -99,7 +99,7 @@ def test_down_leaves_the_machine_as_it_was(lab: Lab) -> None:
         small.apply(*web("left", 2))
         small.kubectl("rollout", "status", "deployment/left", "--timeout=60s")
         vip = str(small.get("service", "left")["spec"]["clusterIP"])
-        eventually(lambda: fetch(vip), 5, "the VIP answers")
+        eventually(lambda: fetch(vip), 30, "the VIP answers")
         ranges = own_ranges()
     finally:
         wherry("down", "--name", NAME)
@@ -123,7 +123,7 @@ def test_nodes_join_and_leave_a_running_cluster(small: Lab) -> None:
     assert {pod["spec"]["nodeName"] for pod in small.running("app=joined")} == {"node1", "node2"}
     vip = str(small.get("service", "joined")["spec"]["clusterIP"])
     for node in ("node1", "node2"):
-        eventually(lambda node=node: small.fetch_on_node(node, vip), 5, f"the VIP answers on {node}")
+        eventually(lambda node=node: small.fetch_on_node(node, vip), 30, f"the VIP answers on {node}")
     small.wherry("node", "remove", "node2")
     assert "node2" not in small.kubectl("get", "nodes")
 

@@ -66,26 +66,35 @@ def test_kill_nine_in_the_middle_leaks_nothing(tmp_path: Path, killed: str) -> N
             every = [Attachment(f"c{n}", str(p)) for n, p in enumerate(pods)]
             caller = Caller([tmp_path / "bin"])
 
-            async def storm() -> list[object]:
-                async def both(number: int, what: Attachment) -> None:
-                    await caller.add(network, what)
-                    if number % 2:
+            async def storm() -> bool:
+                """ADD and DEL without end until the kill; whether it came in the middle of any."""
+                over = asyncio.Event()
+
+                async def churn(what: Attachment) -> None:
+                    while not over.is_set():
+                        await caller.add(network, what)
                         await caller.delete(network, what)
 
-                running = asyncio.gather(*[both(n, a) for n, a in enumerate(every)], return_exceptions=True)
+                running = asyncio.gather(*[churn(a) for a in every], return_exceptions=True)
                 await until_some_are_reserved(tmp_path / "data" / "whtnet")
                 if killed == "daemon":
                     daemon.send_signal(signal.SIGKILL)
                 else:
                     kill_executables(tmp_path / "bin")
-                return list(await running)
+                over.set()
+                return any(isinstance(outcome, CniError) for outcome in await running)
 
-            outcomes = kernel.inside(node, storm)
-            assert any(isinstance(o, CniError) for o in outcomes), "the kill came too late to matter"
-            if killed == "daemon":
-                daemon.wait(5)
-                socket.unlink(missing_ok=True)
-                daemon = start(config, node, socket)
+            # On a machine that stalls everybody may just have been answered.
+            for _ in range(10):
+                hit = kernel.inside(node, storm)
+                if killed == "daemon":
+                    daemon.wait(5)
+                    socket.unlink(missing_ok=True)
+                    daemon = start(config, node, socket)
+                if hit:
+                    break
+            else:
+                raise AssertionError("the kill never came in the middle")
 
             async def clean() -> None:
                 await asyncio.gather(*[caller.delete(network, a) for a in every])
@@ -152,7 +161,7 @@ def test_what_is_retired_during_the_last_pass_is_freed_too(monkeypatch: pytest.M
 
 
 async def until_some_are_reserved(directory: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if directory.is_dir() and sum(p.name[0].isdigit() for p in directory.iterdir()) > 5:
             return

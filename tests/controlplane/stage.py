@@ -53,14 +53,17 @@ class Stage:
         self.most: dict[str, int] = {}
 
     async def start_loops(self, **settings: Any) -> None:
-        """Start scheduler and controllers, as one of several candidates that all have the same name."""
+        """Start scheduler and controllers, as one of several candidates that all have the same name.
+
+        The controllers' ``settings`` are quick, but patient with nodes: their heartbeats come from this same loop.
+        """
         election = ElectionSettings(identity="stage")
         lifecycle = Lifecycle()
         self._loops.append(lifecycle)
         common = {"health_port": 0, "election": election}
         config = kubeconfig_of(self._root, "system:kube-scheduler")
         await scheduler.build(SchedulerSettings(kubeconfig=config, **common), lifecycle)
-        quick = {"node_monitor_period": 0.2, "node_monitor_grace": 1.0, "orphan_quarantine": 0.3, **settings}
+        quick = {"node_monitor_period": 0.2, "node_monitor_grace": 60.0, "orphan_quarantine": 0.3, **settings}
         common |= {"kubeconfig": kubeconfig_of(self._root, "system:kube-controller-manager"), **quick}
         await controllers.build(ControllerSettings(cluster_cidr="10.244.0.0/16", **common), lifecycle)
 

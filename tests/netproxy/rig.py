@@ -22,6 +22,8 @@ from apimachinery.kit import command, netns
 NODE_IP, CLIENT_IP = "10.20.0.11", "10.20.0.1"
 PODS = ("10.244.1.5", "10.244.1.6", "10.244.2.5")
 _GATEWAY = "169.254.1.1"
+# Seconds that show silence; an answer, which takes a millisecond, is waited for longer: machines stall.
+BRIEF, PATIENT = 0.5, 10.0
 
 
 class Rig:
@@ -59,7 +61,7 @@ class Rig:
         enter = ["nsenter", f"--net={where}"] if where else []
         await command.run([*enter, "ip", "-batch", "-"], stdin="\n".join(lines).encode(), timeout=10)
 
-    def ask(self, where: Path, address: str, port: int, timeout: float = 2.0) -> tuple[str, str]:
+    def ask(self, where: Path, address: str, port: int, timeout: float = 5.0) -> tuple[str, str]:
         """One TCP connection: (who answered, the source it saw). Raises OSError."""
         with netns.open_socket(where, socket.AF_INET, socket.SOCK_STREAM) as handle:
             handle.settimeout(timeout)
@@ -72,8 +74,8 @@ class Rig:
         """Who answers how often."""
         return Counter(self.ask(where, address, port)[0] for _ in range(times))
 
-    def outcome(self, where: Path, address: str, port: int, timeout: float = 0.5) -> str:
-        """`answered`, `refused` or `silence`."""
+    def outcome(self, where: Path, address: str, port: int, timeout: float = PATIENT) -> str:
+        """`answered`, `refused` or `silence`; BRIEF is enough where silence is expected."""
         try:
             self.ask(where, address, port, timeout)
         except ConnectionRefusedError:
@@ -85,7 +87,7 @@ class Rig:
     def udp(self, where: Path) -> socket.socket:
         """A client's UDP socket."""
         handle = netns.open_socket(where, socket.AF_INET, socket.SOCK_DGRAM)
-        handle.settimeout(1)
+        handle.settimeout(5)
         self._sockets.append(handle)
         return handle
 
@@ -117,7 +119,7 @@ def _answer_tcp(listener: socket.socket, name: str) -> None:
         except OSError:
             return
         with handle, contextlib.suppress(OSError):
-            handle.settimeout(1)
+            handle.settimeout(5)
             handle.sendall(f"{name} {peer[0]}".encode())
             # The client closes first: a port in TIME_WAIT on this side could refuse the next translated client.
             handle.recv(1)

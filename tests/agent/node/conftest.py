@@ -34,5 +34,7 @@ def agent(containerd: Containerd, tmp_path: Path) -> Iterator[AgentProcess]:
     try:
         yield process
     finally:
-        process.clear()
-        process.stop()
+        try:
+            process.clear()
+        finally:
+            process.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -14,9 +15,14 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
+
+from lab import clean
 
 IMAGE = "wherry.test/busybox:1"
 PAUSE = "wherry.test/pause:1"
+
+T = TypeVar("T")
 
 _CONFIG = """
 version = 2
@@ -54,7 +60,7 @@ _APPLETS = (
 )
 
 
-def until(check: Callable[[], object], seconds: float = 30.0, what: str = "") -> object:
+def until(check: Callable[[], T], seconds: float = 30.0, what: str = "") -> T:
     """Poll ``check`` until it is true; its value."""
     deadline = time.monotonic() + seconds
     while True:
@@ -175,15 +181,23 @@ class Containerd:
         )
         config = _CONFIG.format(base=base, pause=PAUSE, snapshotter=_snapshotter(base))
         (base / "config.toml").write_text(config)
-        self.start()
+        try:
+            self.start()
+            self._load_images()
+        except BaseException:
+            self.close()
+            raise
+
+    def _load_images(self) -> None:
+        archive = self.base / "images.tar"
         oci_archive(
-            base / "images.tar",
+            archive,
             {
                 IMAGE: {"Env": ["PATH=/bin"], "Cmd": ["/bin/sleep", "1000000"]},
                 PAUSE: {"Env": ["PATH=/bin"], "Entrypoint": ["/bin/sleep", "2147483647"]},
             },
         )
-        self.ctr("images", "import", str(base / "images.tar"))
+        self.ctr("images", "import", str(archive))
 
     def run(self, *argv: str) -> str:
         """A command in the namespace."""
@@ -224,26 +238,19 @@ class Containerd:
         return {parts[0]: int(parts[1]) for parts in (line.split() for line in lines) if parts[2] == "RUNNING"}
 
     def close(self) -> None:
-        for container in self.ctr("containers", "list", "-q").split():
-            subprocess.run(
-                ["ctr", "-a", str(self.socket), "-n", "k8s.io", "tasks", "delete", "-f", container],
-                capture_output=True,
-            )
-        assert self._process is not None
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
+        """Asks nobody: containerd may be dead, or never have lived; shims and daemons name its directory."""
+        if self._process is not None:
             self._process.kill()
             self._process.wait()
-        for line in reversed(Path("/proc/mounts").read_text().splitlines()):
-            point = line.split()[1]
-            if point.startswith(str(self.base)):
-                subprocess.run(["umount", "-l", point], capture_output=True)
+        cgroup = self.cgroup.strip("/")
+        asyncio.run(
+            clean.kill(
+                [lambda: clean.processes_of_cgroup(cgroup), lambda: clean.processes_naming(str(self.base))],
+            )
+        )
+        clean.remove_tree(self.base)
         subprocess.run(["ip", "netns", "delete", self.netns], check=True)
-        for directory in list(cgroups_below(self.cgroup)):
-            until(lambda d=directory: not d.exists() or _rmdir(d), 5, f"{directory} is free")  # type: ignore[misc]
-        shutil.rmtree(self.base, ignore_errors=True)
+        clean.remove_cgroup(cgroup)
 
 
 def _snapshotter(base: Path) -> str:
@@ -259,14 +266,6 @@ def _snapshotter(base: Path) -> str:
         subprocess.run(["umount", str(probe / "merged")], check=True)
     shutil.rmtree(probe)
     return "overlayfs" if done.returncode == 0 else "native"
-
-
-def _rmdir(directory: Path) -> bool:
-    try:
-        directory.rmdir()
-    except OSError:
-        return False
-    return True
 
 
 def cgroups_below(name: str) -> Iterator[Path]:
@@ -338,14 +337,16 @@ class AgentProcess:
             file.unlink()
         if self.process is None or self.process.poll() is not None:
             self.start()
-        until(lambda: not self.containerd.ctr("containers", "list", "-q").split(), 40, "all containers gone")
+        until(lambda: not self.containerd.ctr("containers", "list", "-q").split(), 90, what="all containers gone")
 
     def containers(self, pod: str) -> dict[str, str]:
         """Name → id of a pod's running containers."""
         found = {}
         for container_id in self.containerd.tasks():
-            info = json.loads(self.containerd.ctr("containers", "info", container_id))
-            labels = info["Labels"]
+            try:
+                labels = json.loads(self.containerd.ctr("containers", "info", container_id))["Labels"]
+            except subprocess.CalledProcessError:
+                continue  # gone since it was listed
             if labels.get("io.kubernetes.pod.name") != f"{pod}-node1":
                 continue
             found[labels.get("io.kubernetes.container.name", "")] = container_id
@@ -360,7 +361,7 @@ class AgentProcess:
             return found if set(found) == set(names) else {}
 
         try:
-            return until(check, what=f"{pod} runs {names}")  # type: ignore[return-value]
+            return until(check, what=f"{pod} runs {names}")
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log.read_text()[-4000:]}") from error
 
@@ -372,4 +373,5 @@ class AgentProcess:
         """Everything the container's newest run printed."""
         files = sorted(self.logs.glob(f"*_{pod}-node1_*/{container}/*.log"), key=lambda p: int(p.stem))
         lines = files[-1].read_text().splitlines() if files else []
-        return "\n".join(line.split(" ", 3)[3] for line in lines)
+        # The last line may be half written.
+        return "\n".join(parts[3] for line in lines if len(parts := line.split(" ", 3)) == 4)

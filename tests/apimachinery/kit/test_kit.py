@@ -67,7 +67,7 @@ def test_a_command_past_its_deadline_is_ended_with_its_children() -> None:
     started = time.monotonic()
     with pytest.raises(command.CommandError, match="no end after"):
         asyncio.run(command.run(["sh", "-c", "sleep 60 & sleep 60"], timeout=0.2))
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 50
 
 
 def test_a_failed_command_says_what_it_was_and_what_it_was_given() -> None:

@@ -18,6 +18,19 @@ UPGRADE = (
 )
 
 
+# A connection on the loopback can hold tens of megabytes that nobody has read, by the machine's settings; the ends
+# that a test holds take little, so that only the server's own can.
+SMALL = 1 << 16
+MORE_THAN_FITS = 2000
+
+
+def small_socket():
+    sock = socket.socket()
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, SMALL)
+    return sock
+
+
 class Registry:
     def get(self, kind, namespace, name):
         assert kind is POD
@@ -34,7 +47,9 @@ class Agent:
         self.over = asyncio.Event()
 
     async def __aenter__(self):
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        listener = small_socket()  # what it accepts is like it
+        listener.bind(("127.0.0.1", 0))
+        self.server = await asyncio.start_server(self._serve, sock=listener)
         self.port = self.server.sockets[0].getsockname()[1]
         return self
 
@@ -81,14 +96,17 @@ async def serving(agent_port, allowed=True):
 
 
 async def ask(port, path, method="GET", headers=""):
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    sock = small_socket()
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=sock)
     writer.write(f"{method} /api/v1/namespaces/ns/pods/p/{path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
-    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).decode()
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)).decode()
     return head, reader, writer
 
 
 def run(scenario):
-    asyncio.run(asyncio.wait_for(scenario, 20))
+    asyncio.run(asyncio.wait_for(scenario, 50))
 
 
 async def settled():
@@ -114,9 +132,9 @@ def test_log_is_streamed_as_it_comes():
         async with Agent(behave) as agent, serving(agent.port) as server:
             head, reader, writer = await ask(server.port, "log?follow=true&tailLines=3")
             assert head.startswith("HTTP/1.1 200")
-            assert b"one" in await asyncio.wait_for(reader.readuntil(b"one\n"), 5)
+            assert b"one" in await asyncio.wait_for(reader.readuntil(b"one\n"), 20)
             more.set()
-            assert b"two" in await asyncio.wait_for(reader.readuntil(b"two\n"), 5)
+            assert b"two" in await asyncio.wait_for(reader.readuntil(b"two\n"), 20)
             assert agent.head.startswith("GET /containerLogs/ns/p/c?follow=true&tailLines=3 HTTP/1.1\r\n")
             writer.close()
 
@@ -133,7 +151,7 @@ def test_agent_is_let_go_when_the_reader_of_a_log_leaves():
             _, reader, writer = await ask(server.port, "log?follow=true")
             await reader.readuntil(b"x\n")
             writer.close()
-            await asyncio.wait_for(agent.over.wait(), 5)
+            await asyncio.wait_for(agent.over.wait(), 20)
 
     run(scenario())
 
@@ -186,13 +204,13 @@ def test_exec_carries_bytes_both_ways_untouched():
                 await writer.drain()
 
             sending = asyncio.ensure_future(send())
-            assert await asyncio.wait_for(reader.readexactly(len(payload)), 10) == payload
+            assert await asyncio.wait_for(reader.readexactly(len(payload)), 20) == payload
             await sending
             assert "Sec-WebSocket-Protocol: v5.channel.k8s.io" in agent.head
             assert agent.head.startswith("GET /exec/ns/p/c?input=1&command=cat ")
             assert [wanted.verb for wanted in server.asked] == ["create"]
             writer.close()
-            await asyncio.wait_for(agent.over.wait(), 5)
+            await asyncio.wait_for(agent.over.wait(), 20)
         assert await settled()
 
     run(scenario())
@@ -206,7 +224,7 @@ def test_client_is_let_go_when_the_agent_dies():
 
         async with Agent(behave) as agent, serving(agent.port) as server:
             _, reader, _ = await ask(server.port, "attach", "POST", UPGRADE)
-            assert await asyncio.wait_for(reader.read(), 5) == b"last words"
+            assert await asyncio.wait_for(reader.read(), 20) == b"last words"
         assert await settled()
 
     run(scenario())
@@ -219,7 +237,7 @@ def test_slow_reader_slows_the_writer():
         async def behave(reader, writer):
             nonlocal sent
             writer.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
-            for _ in range(2000):
+            for _ in range(MORE_THAN_FITS):
                 writer.write(b"x" * 65536)
                 await writer.drain()
                 sent += 65536
@@ -230,9 +248,9 @@ def test_slow_reader_slows_the_writer():
             while before != sent:  # until the writer stands still
                 before = sent
                 await asyncio.sleep(0.3)
-            assert sent < 2000 * 65536
+            assert sent < MORE_THAN_FITS * 65536
             writer.transport.abort()
-            await asyncio.wait_for(agent.over.wait(), 5)
+            await asyncio.wait_for(agent.over.wait(), 20)
 
     run(scenario())
 
@@ -249,7 +267,7 @@ def test_client_that_dies_while_nobody_reads_it_is_noticed(monkeypatch):
 
         async with Agent(behave) as agent, serving(agent.port) as server:
             _, _, writer = await ask(server.port, "exec?command=sleep&stdin=1", headers=UPGRADE)
-            for _ in range(400):
+            for _ in range(MORE_THAN_FITS):
                 writer.write(b"x" * 65536)
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(writer.drain(), 0.3)
@@ -263,7 +281,7 @@ def test_client_that_dies_while_nobody_reads_it_is_noticed(monkeypatch):
             while any("_carry" in repr(task) for task in asyncio.all_tasks()):
                 await asyncio.sleep(0.05)
             let_go.set()
-            await asyncio.wait_for(agent.over.wait(), 5)
+            await asyncio.wait_for(agent.over.wait(), 20)
         assert await settled()
 
     run(scenario())
