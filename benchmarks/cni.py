@@ -1,7 +1,8 @@
 """CNI ADD and DEL: ours (daemon, and alone) beside Debian's Go bridge + host-local, in turns in one run.
 
 A call is: start the executable, configuration on standard input, read the answer, wait for its
-end. The floor is the start of a program that does nothing.
+end. The floors are the starts of programs that do nothing. CPU is that of the executables, all they started, and
+the daemon, until the interface is freed; unlike the times it hardly depends on what else the machine does.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import functools
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -59,17 +61,22 @@ def pods(count: int) -> Iterator[list[Path]]:
             netns.delete(path.name)
 
 
-def one_by_one(ways: dict[str, Call], every: list[Path], rounds: int, echo: Echo) -> None:
+def one_by_one(ways: dict[str, Call], every: list[Path], rounds: int, served_by: int, echo: Echo) -> None:
     times: dict[tuple[str, str], list[float]] = {}
+    spent: dict[str, list[float]] = {}
     for number in range(rounds):
         for name, way in ways.items():
+            before = cpu(served_by)
             for command in ("ADD", "DEL"):
                 took = way(command, f"one{number}", every[0])
                 times.setdefault((name, command), []).append(took)
             settle(every[:1])
+            spent.setdefault(name, []).append(cpu(served_by) - before)
     for command in ("ADD", "DEL"):
         for name in ways:
             echo(row(f"{command} one by one, {name}", times[name, command]))
+    for name in ways:
+        echo(row(f"CPU of both, {name}", spent[name]))
 
 
 def in_parallel(ways: dict[str, Call], every: list[Path], rounds: int, echo: Echo) -> None:
@@ -101,13 +108,20 @@ def settle(every: Sequence[Path]) -> None:
                 time.sleep(0.005)
 
 
-def floor(rounds: int, echo: Echo) -> None:
+def cpu(served_by: int) -> float:
+    """Milliseconds of CPU that children that ended, and this process with all its threads, have used."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # The clock of another process's CPU time: clock_getcpuclockid(3).
+    return (ended.ru_utime + ended.ru_stime + time.clock_gettime(~served_by << 3 | 2)) * 1e3
+
+
+def floor(argv: Sequence[str], rounds: int, echo: Echo) -> None:
     taken = []
     for _ in range(rounds):
         began = time.perf_counter()
-        subprocess.run(["/bin/true"], input=b"", capture_output=True, timeout=60, check=True)
+        subprocess.run(argv, input=b"", capture_output=True, timeout=60, check=True)
         taken.append((time.perf_counter() - began) * 1e3)
-    echo(row("floor: /bin/true", taken))
+    echo(row(f"floor: {' '.join(argv)}", taken))
 
 
 def config_of(kind: str, base: Path, socket: Path | None) -> bytes:
@@ -126,8 +140,8 @@ def config_of(kind: str, base: Path, socket: Path | None) -> bytes:
 
 
 @contextlib.contextmanager
-def daemon(base: Path) -> Iterator[Path]:
-    """The daemon in a process of its own, as on a node; yields its socket."""
+def daemon(base: Path) -> Iterator[tuple[Path, int]]:
+    """The daemon in a process of its own, as on a node; yields its socket and process id."""
     fields = {"run_dir": "run", "conf_dir": "conf", "bin_dir": "bin", "data_dir": "data"}
     config = base / "cni.yaml"
     config.write_text(json.dumps({key: str(base / value) for key, value in fields.items()}))
@@ -139,14 +153,14 @@ def daemon(base: Path) -> Iterator[Path]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit("the daemon did not start")
             time.sleep(0.02)
-        yield socket
+        yield socket, process.pid
     finally:
         process.terminate()
         process.wait(20)
 
 
 def compare(base: Path, rounds: int, parallel: int, echo: Echo) -> None:
-    with daemon(base) as socket:
+    with daemon(base) as (socket, served_by):
         ours, theirs = base / "bin" / "bridge", DEBIAN / "bridge"
         install.install_executables(base / "alone")
         setups = {
@@ -160,8 +174,9 @@ def compare(base: Path, rounds: int, parallel: int, echo: Echo) -> None:
         }
         echo(head("ms"))
         with pods(parallel) as every:
-            floor(rounds, echo)
-            one_by_one(ways, every, rounds, echo)
+            for argv in (["/bin/true"], ["/usr/bin/perl", "-e", "1"], ["/usr/bin/python3", "-ISE", "-c", "1"]):
+                floor(argv, rounds, echo)
+            one_by_one(ways, every, rounds, served_by, echo)
             ways.pop("wherry (alone)")
             in_parallel(ways, every, max(3, rounds // 6), echo)
 
