@@ -10,20 +10,13 @@ import orjson
 
 from apimachinery import errors
 from apimachinery.apply import conflicts, migration
-from apimachinery.apply.compare import compare
-from apimachinery.apply.fieldset import Fields, difference, intersection, union
+from apimachinery.apply.fieldset import difference
 from apimachinery.apply.managers import APPLY, UPDATE, Key, Managed, Managers, decode, encode, stamped
 from apimachinery.apply.merge import merge
-from apimachinery.apply.remove import remove, with_parents
-from apimachinery.apply.tracking import (
-    bare,
-    record_update,
-    settle,
-    tracked,
-    without_untracked,
-    zero_object,
-)
+from apimachinery.apply.pruning import Pruning
+from apimachinery.apply.tracking import UNTRACKED, bare, owned, record_update, settle, zero_object
 from apimachinery.apply.typed import field_set, problems
+from apimachinery.apply.versions import Comparisons, Versions
 from apimachinery.schema import Node
 
 __all__ = ["apply"]
@@ -44,19 +37,20 @@ def apply(
     force: bool = False,
     subresource: str = "",
     ignored: Iterable[tuple[str, ...]] = (),
+    versions: Versions | None = None,
 ) -> Obj:
     """The live object (None: there is none yet) with `applied` merged in, and its managedFields.
 
     Raises errors.Conflict when another manager owns a field that would change and `force` is not set, BadRequest for an
     object that carries managedFields, ApiError (500) for one that is not of its type. The result shares nothing with
-    the arguments and is not yet checked or defaulted. `ignored`: see track_update.
+    the arguments and is not yet checked or defaulted. `ignored` and `versions`: see track_update.
     """
     if (applied.get("metadata") or {}).get("managedFields"):
         raise errors.BadRequest("metadata.managedFields must be nil")
     applied = _copied(bare(applied))
     if wrong := problems(node, applied):
         raise errors.ApiError(f"failed to create typed patch object ({_named(applied)}): {_listed(wrong)}")
-    request = _Request(live, applied, manager, node, now, subresource, tuple(ignored))
+    request = _Request(live, applied, manager, node, now, subresource, tuple(ignored), versions)
     try:
         return request.carried_out(force)
     except errors.Conflict:
@@ -78,8 +72,9 @@ class _Request:
         now: datetime.datetime,
         subresource: str,
         ignored: tuple[tuple[str, ...], ...],
+        versions: Versions | None,
     ) -> None:
-        self.applied, self.node, self.now, self.ignored = applied, node, now, ignored
+        self.applied, self.node, self.now, self.ignored, self.versions = applied, node, now, ignored, versions
         self.manager, self.subresource = manager, subresource
         self.version = applied.get("apiVersion", "")
         self.key = Key(manager, APPLY, "", subresource)
@@ -88,23 +83,26 @@ class _Request:
         self.lost: conflicts.Conflicts = {}
 
     def carried_out(self, force: bool) -> Obj:
-        last = self.managers[self.key].fields if self.key in self.managers else {}
-        wanted = without_untracked(field_set(self.node, self.applied), self.ignored)
         former = self.managers.get(self.key)
-        mine = Managed(wanted, self.version, former.time if former else None)
+        mine = Managed(owned(field_set(self.node, self.applied), self.ignored), self.version)
         managers: Managers = {**self.managers, self.key: mine}
         merged = _copied(merge(self.node, self.live, self.applied))
-        if difference(last, wanted):
-            merged = _pruned(self.node, merged, last, managers)
-        found = tracked(compare(self.node, self.live, merged), self.ignored)
+        if former is not None and former.fields:
+            merged = Pruning(self.node, self.version, managers, self.versions).pruned(merged, former)
+        found = Comparisons(self.node, self.live, merged, self.version, self.ignored, self.versions)
         managers, self.lost = settle(managers, self.key, found)
         if self.lost and not force:
             raise conflicts.error(self.lost, self.managers)
-        if self.key in managers and not found.same:
-            managers[self.key] = stamped(managers[self.key], self.now)
+        # What the machinery sets itself counted so far, lest it be taken away with its last owned neighbour.
+        if left := difference(mine.fields, UNTRACKED):
+            kept = Managed(left, self.version, former.time if former else None)
+            managers[self.key] = kept if found.own.same else stamped(kept, self.now)
+        else:
+            managers.pop(self.key, None)
         if self.manager == migration.KUBECTL and not self.subresource:
             migration.refresh(merged, self.applied)
-        merged.setdefault("metadata", {})["managedFields"] = encode(managers)
+        if entries := encode(managers):
+            merged.setdefault("metadata", {})["managedFields"] = entries
         return merged
 
 
@@ -123,22 +121,6 @@ def _owners(
     version = live.get("apiVersion", "")
     key = Key(BEFORE, UPDATE, version)
     return record_update({}, key, version, zero_object(node, live), plain, node, now, ignored)
-
-
-def _pruned(node: Node, merged: Obj, last: Fields, managers: Managers) -> Obj:
-    """The merged object without what only this manager set and now leaves out."""
-    everything = with_parents(node, field_set(node, merged))
-    pruned = remove(node, merged, with_parents(node, last)) or {}
-    owned: Fields = {}
-    for managed in managers.values():
-        owned = union(owned, managed.fields)
-    kept = union(with_parents(node, field_set(node, pruned)), with_parents(node, owned))
-    pruned = remove(node, merged, difference(everything, kept)) or {}
-    # What nobody ever owned and no longer has a parent stays gone only if this manager had it.
-    left = with_parents(node, field_set(node, pruned))
-    gone = intersection(difference(everything, left), with_parents(node, last))
-    result: Obj = remove(node, merged, gone) or {}
-    return result
 
 
 def _copied(value: Obj) -> Obj:

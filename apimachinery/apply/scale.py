@@ -41,8 +41,9 @@ def to_parent(
             found[key] = managed
         elif left := difference(managed.fields, REPLICAS):
             found[key] = replace(managed, fields=left)
-    for key, managed in owners.items():
-        found[key] = Managed(REPLICAS, api_version, managed.time)
+    # As upstream, who comes to own replicas through the scale does so without a time.
+    for key in owners:
+        found[key] = Managed(REPLICAS, api_version)
     return encode(found)
 
 

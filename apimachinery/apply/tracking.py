@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from apimachinery.apply import conflicts
-from apimachinery.apply.compare import Comparison, compare
 from apimachinery.apply.fieldset import (
     Fields,
     difference,
@@ -27,9 +26,10 @@ from apimachinery.apply.managers import (
     is_reset,
     stamped,
 )
+from apimachinery.apply.versions import Comparisons, Versions
 from apimachinery.schema import Node
 
-__all__ = ["bare", "known_managers", "record_update", "settle", "track_update", "tracked", "zero_object"]
+__all__ = ["UNTRACKED", "bare", "known_managers", "owned", "record_update", "settle", "track_update", "zero_object"]
 
 Obj = dict[str, Any]
 
@@ -66,11 +66,13 @@ def track_update(
     now: datetime.datetime,
     subresource: str = "",
     ignored: Iterable[tuple[str, ...]] = (),
+    versions: Versions | None = None,
 ) -> list[Obj]:
     """The `managedFields` that `new` gets when `manager` writes it over `live` (None: creates it).
 
-    `ignored` are the fields that this endpoint cannot change, as paths of names: ("status",) for the main one. Neither
-    object is changed. Entries stay as they are, times included, when nothing changed.
+    `ignored` are the fields that this endpoint cannot change, as paths of names: ("status",) for the main one;
+    `versions` knows the kind's other versions, for managers that spoke them. Neither object is changed. Entries stay
+    as they are, times included, when nothing changed.
     """
     managers = _managers_of(live, new, bool(subresource))
     if not managers and live is not None and (live.get("metadata") or {}).get("uid"):
@@ -79,7 +81,7 @@ def track_update(
     version = new.get("apiVersion", "")
     key = Key(manager, UPDATE, version, subresource)
     old = bare(live) if live is not None else zero_object(node, new)
-    return encode(bounded(record_update(managers, key, version, old, bare(new), node, now, ignored)))
+    return encode(bounded(record_update(managers, key, version, old, bare(new), node, now, ignored, versions)))
 
 
 def record_update(
@@ -91,50 +93,44 @@ def record_update(
     node: Node,
     now: datetime.datetime,
     ignored: Iterable[tuple[str, ...]] = (),
+    versions: Versions | None = None,
 ) -> Managers:
     """Managers after an update from `old` to `new`, both without managedFields."""
-    found = tracked(compare(node, old, new), ignored)
+    found = Comparisons(node, old, new, version, ignored, versions)
     result, _ = settle(managers, None, found)
-    mine = difference(found.changed, UNTRACKED)
+    mine = difference(found.own.changed, UNTRACKED)
     if mine:
         before = result[key].fields if key in result else {}
         result[key] = stamped(Managed(union(mine, before), version), now)
     return {one: managed for one, managed in result.items() if managed.fields}
 
 
-def settle(managers: Managers, applier: Key | None, found: Comparison) -> tuple[Managers, conflicts.Conflicts]:
-    """Managers after losing what changed or went, and what the others lost because it changed."""
+def settle(managers: Managers, applier: Key | None, found: Comparisons) -> tuple[Managers, conflicts.Conflicts]:
+    """Managers after losing what changed or went, and what the others lost because it changed.
+
+    Managers of a version that the kind no longer has are forgotten.
+    """
     result: Managers = {}
     lost: conflicts.Conflicts = {}
-    changed = found.changed
     for key, managed in managers.items():
         fields = managed.fields
         if key != applier:
-            if taken := intersection(fields, changed):
+            difference_there = found.at(managed.api_version)
+            if difference_there is None:
+                continue
+            if taken := intersection(fields, difference_there.changed):
                 lost[key] = taken
                 fields = difference(fields, taken)
-            fields = difference(fields, found.removed)
+            fields = difference(fields, difference_there.removed)
         if fields:
             result[key] = Managed(fields, managed.api_version, managed.time)
     return result, lost
 
 
-def tracked(found: Comparison, ignored: Iterable[tuple[str, ...]]) -> Comparison:
-    """A comparison without the fields that the endpoint does not touch."""
+def owned(fields: Fields, ignored: Iterable[tuple[str, ...]]) -> Fields:
+    """What of a set an endpoint can change."""
     out = of_paths(tuple(f"f:{name}" for name in path) for path in ignored)
-    if not out:
-        return found
-    return Comparison(
-        recursive_difference(found.added, out),
-        recursive_difference(found.modified, out),
-        recursive_difference(found.removed, out),
-    )
-
-
-def without_untracked(fields: Fields, ignored: Iterable[tuple[str, ...]]) -> Fields:
-    """What of a set can be owned through an endpoint."""
-    out = of_paths(tuple(f"f:{name}" for name in path) for path in ignored)
-    return difference(recursive_difference(fields, out) if out else fields, UNTRACKED)
+    return recursive_difference(fields, out) if out else fields
 
 
 def bare(obj: Obj) -> Obj:

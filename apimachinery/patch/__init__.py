@@ -6,13 +6,14 @@ validation; what comes out still has to pass the schema's check. Failures are `A
 code, reason and text.
 
 Reading order: `body` (from bytes), `jsonpatch` (RFC 6902), `merge` (RFC 7386), `strategic` with `order`
-and `directives`.
+and `directives`, `complaints` (about the patch's text), `told` (the result in a refusal).
 """
 
 from apimachinery.patch.body import decode_json_patch, decode_merge_patch, decode_strategic_merge
 from apimachinery.patch.jsonpatch import json_patch
 from apimachinery.patch.merge import merge_patch
 from apimachinery.patch.strategic import strategic_merge
+from apimachinery.patch.told import told
 
 __all__ = [
     "decode_json_patch",
@@ -21,4 +22,5 @@ __all__ = [
     "json_patch",
     "merge_patch",
     "strategic_merge",
+    "told",
 ]

@@ -1,8 +1,8 @@
 """JSON patch (RFC 6902), with the leniencies of upstream's implementation.
 
 They are: a missing `value` is null; replacing or copying a missing member works; testing a missing member
-against null succeeds; negative list indices count from the end; whatever stands before the first "/" of a
-path is ignored; 1 and 1.0 differ.
+against null succeeds; negative list indices count from the end (of the grown list, when adding); whatever
+stands before the first "/" of a path is ignored; 1 and 1.0 differ.
 """
 
 from __future__ import annotations
@@ -120,10 +120,10 @@ def _index(key: str, length: int, inserting: bool = False) -> int:
     digits = key[1:] if key[:1] in ("-", "+") else key
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
         raise _Failed
-    index = int(key)
-    if index < -length or index > length or (index == length and not inserting):
+    index, places = int(key), length + 1 if inserting else length
+    if index < -places or index >= places:
         raise _Failed
-    return index + length if index < 0 else index
+    return index + places if index < 0 else index
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -4,7 +4,8 @@ complaints.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -19,7 +20,6 @@ JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.
 _ACCEPTED = ", ".join((JSON, YAML, PROTOBUF))
 _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 _SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
-_KEYS = re.compile(rb'"\s*:')
 _SHOWN_BYTES = 30
 # Versions that upstream still knows how to read, though it serves them no more.
 _RETIRED = frozenset(
@@ -70,12 +70,12 @@ async def read_object(request: Request, kind: Kind, context: Context) -> Obj:
     return obj
 
 
-def read_applied(body: bytes, kind: Kind) -> Obj:
+def read_applied(body: bytes, kind: Kind, context: Context) -> Obj:
     """The configuration of a server-side apply: YAML (or JSON) of the kind. Raises BadRequest."""
     try:
-        value = manifests.load_value(body)
+        value, repeated = manifests.load_told(body)
     except manifests.ManifestError as error:
-        raise errors.BadRequest(f"error decoding YAML: error converting YAML to JSON: yaml: {error}") from error
+        raise errors.BadRequest(f"error decoding YAML: error converting YAML to JSON: {error}") from error
     obj = {} if value is None else value
     if not isinstance(obj, dict):
         why = f"json: cannot unmarshal {jsontext.type_of(value)} into Go value of type map[string]interface {{}}"
@@ -84,28 +84,65 @@ def read_applied(body: bytes, kind: Kind) -> Obj:
     if given != kind.api_version or given_kind != kind.kind:
         group, _, version = given.rpartition("/")
         raise errors.BadRequest(f"invalid object type: {group}/{version}, Kind={given_kind}")
+    if repeated and context.field_validation == "Strict":
+        told = "\n".join(f"  {one}" for one in repeated)
+        why = f"error converting YAML to JSON: yaml: unmarshal errors:\n{told}"
+        raise errors.BadRequest(f"error strict decoding YAML: {why}")
+    if context.field_validation == "Warn":
+        context.warnings.extend(repeated)
     return obj
 
 
-def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = (), patched: bool = False) -> None:
-    """Check an object against its definition, canonicalising it; odd are complaints already found.
+@dataclass(frozen=True)
+class Patched:
+    """What a patch made of a good object: what is wrong with it is the patch's fault (422, not 400).
 
-    patched: the object is what a patch made of a good one, so that a wrong type is the patch's (422, not 400).
+    told: how a refusal shows the object or the patch; merged: the object came out of a merge of untyped values, which
+    upstream reads more leniently; odd: complaints about the patch's own text, asked for only when somebody listens.
     """
+
+    told: Callable[[], str]
+    merged: bool = False
+    odd: Callable[[], tuple[str, ...]] = tuple
+
+    def refusal(self, why: str) -> errors.ApiError:
+        return errors.invalid_object("", "", [errors.invalid("patch", self.told(), why)])
+
+
+def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = ()) -> None:
+    """Check an object against its definition, canonicalising it; odd are complaints already found."""
     walker = Schema.load().walker(kind.api_version, kind.kind)
-    before = orjson.dumps(obj, option=orjson.OPT_SORT_KEYS) if patched else b""
     findings = walker.check(obj) if walker is not None else None
-    if findings is not None and findings.error and patched:
-        raise errors.invalid_object("", "", [errors.invalid("patch", before.decode(), findings.error)])
     if findings is not None and findings.error:
         raise errors.BadRequest(_cannot(kind.kind, kind.version, kind, findings.error))
     complaints = (*odd, *(findings.unknown_texts if findings is not None else ()))
     if not complaints or context.field_validation == "Ignore":
         return
     if context.field_validation == "Strict":
-        text = "strict decoding error: " + ", ".join(complaints)
-        raise errors.BadRequest(_cannot(kind.kind, kind.version, kind, text))
+        raise errors.BadRequest(_cannot(kind.kind, kind.version, kind, _strict(complaints)))
     context.warnings.extend(complaints)
+
+
+def check_patched(obj: Obj, kind: Kind, context: Context, patched: Patched) -> None:
+    """Check what a patch made, canonicalising it. Raises Invalid."""
+    if not patched.merged and (wrong := _other_type(obj, kind)):
+        raise patched.refusal(wrong)
+    walker = Schema.load().walker(kind.api_version, kind.kind)
+    findings = walker.check(obj, patched.merged) if walker is not None else None
+    if findings is not None and findings.error:
+        raise patched.refusal(findings.error)
+    if context.field_validation == "Ignore":
+        return
+    # What a merge takes apart comes back with sorted keys.
+    unknown = sorted(findings.unknown_texts) if findings is not None else ()
+    complaints = (*patched.odd(), *unknown)
+    if complaints and context.field_validation == "Strict":
+        raise patched.refusal(_strict(complaints))
+    context.warnings.extend(complaints)
+
+
+def _strict(complaints: Sequence[str]) -> str:
+    return "strict decoding error: " + ", ".join(complaints)
 
 
 async def read(request: Request, kind: str) -> Obj:
@@ -163,14 +200,9 @@ def _parse(media: str, body: bytes, expected: str, context: Context) -> tuple[Ob
     if not isinstance(value, dict):
         raise _unrecognized(expected, _not_an_object(value), body)
     odd: tuple[str, ...] = ()
-    # A repeated key leaves fewer keys after parsing; only then is the text worth a second reading.
-    if context.field_validation != "Ignore" and _repeats(body, value):
-        odd = tuple(f'duplicate field "{path}"' for path in duplicate_fields(body))
+    if context.field_validation != "Ignore":
+        odd = tuple(f'duplicate field "{path}"' for path in duplicate_fields(body, value))
     return value, odd
-
-
-def _repeats(body: bytes, value: Obj) -> bool:
-    return len(_KEYS.findall(body)) != len(_KEYS.findall(orjson.dumps(value)))
 
 
 def _slowly(body: bytes, expected: str) -> Any:
@@ -183,14 +215,14 @@ def _slowly(body: bytes, expected: str) -> Any:
 
 def _yaml(body: bytes, expected: str) -> tuple[Obj, tuple[str, ...]]:
     try:
-        value = manifests.load_value(body)
+        value, repeated = manifests.load_told(body)
     except manifests.ManifestError as error:
-        raise _unrecognized(expected, f"yaml: {error}", body, as_hex=True) from error
+        raise _unrecognized(expected, str(error), body, as_hex=True) from error
     if value is None:
         return {}, ()
     if not isinstance(value, dict):
         raise _unrecognized(expected, _not_an_object(value), body, as_hex=True)
-    return value, ()
+    return value, repeated
 
 
 def _not_an_object(value: Any) -> str:
@@ -227,16 +259,32 @@ def _check_type(obj: Obj, kind: Kind, body: bytes) -> None:
     if given.count("/") > 1:
         raise _unrecognized(kind.kind, f"unexpected GroupVersion string: {given}", body)
     version = given.rpartition("/")[2]
-    other = by_kind(given, given_kind)
-    if given_kind == kind.kind and (other is not None or given in _RETIRED):
+    if given_kind == kind.kind and (by_kind(given, given_kind) is not None or given in _RETIRED):
         raise errors.BadRequest(
             f"the API version in the data ({given}) does not match the expected API version ({kind.api_version})"
         )
+    raise errors.BadRequest(_cannot(given_kind, version, kind, _no_conversion(given, given_kind, kind)))
+
+
+def _no_conversion(given: str, given_kind: str, kind: Kind) -> str:
+    """Why an object of another type is none of this kind."""
+    other = by_kind(given, given_kind)
     if other is None and not (given_kind.endswith("List") and by_kind(given, given_kind[:-4])):
-        why = f'no kind "{given_kind}" is registered for version "{given}" {_SCHEME}'
-    else:
-        why = f"converting ({version}.{given_kind}) to ({_internal(kind)}.{kind.kind}): unknown conversion"
-    raise errors.BadRequest(_cannot(given_kind, version, kind, why))
+        return f'no kind "{given_kind}" is registered for version "{given}" {_SCHEME}'
+    version = given.rpartition("/")[2]
+    return f"converting ({version}.{given_kind}) to ({_internal(kind)}.{kind.kind}): unknown conversion"
+
+
+def _other_type(obj: Obj, kind: Kind) -> str:
+    """What is wrong with the type that a patch gave to an object; "" when nothing."""
+    given, given_kind = obj.get("apiVersion") or kind.api_version, obj.get("kind") or kind.kind
+    if (given == kind.api_version and given_kind == kind.kind) or not isinstance(given, str):
+        return ""
+    if not isinstance(given_kind, str):
+        return ""
+    walker = Schema.load().walker(given, given_kind)
+    findings = walker.check(orjson.loads(orjson.dumps(obj))) if walker is not None else None
+    return (findings.error if findings is not None else "") or _no_conversion(given, given_kind, kind)
 
 
 def _internal(kind: Kind) -> str:

@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 from apimachinery import apply
+from apimachinery.apply.versions import Versions
+from apimachinery.kinds import Kind, by_kind
 from apimachinery.schema import Schema
 from apimachinery.timestamps import now
+from controlplane.apiserver import conversion
+from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Obj
 
+Paths = tuple[tuple[str, ...], ...]
+
 # What an endpoint cannot change, nobody comes to own through it.
-_IGNORED: dict[str, tuple[tuple[str, ...], ...]] = {"": (("status",),), "status": (("spec",),)}
+_IGNORED: dict[str, Paths] = {"": (("status",),), "status": (("spec",),)}
 
 
-def ignored(obj: Obj, subresource: str) -> tuple[tuple[str, ...], ...]:
+def ignored(obj: Obj, subresource: str) -> Paths:
     """The fields an endpoint leaves alone: for kinds without a split status, none."""
-    return _IGNORED.get(subresource, ()) if "status" in obj or subresource else ()
+    found = _IGNORED.get(subresource, ()) if "status" in obj or subresource else ()
+    if subresource == "status":
+        found += tuple(("metadata", key) for key in metadata.kept_by_status(obj["apiVersion"], obj["kind"]))
+    return found
+
+
+def versions(kind: Kind) -> Versions | None:
+    """The versions that owners of a kind's fields may have spoken; None when there is but one."""
+    return conversion.versions(kind)
 
 
 def track(old: Obj | None, new: Obj, context: Context, subresource: str) -> None:
-    """Record in new what its writer owns from now on."""
-    node = Schema.load().node(new["apiVersion"], new["kind"])
-    if node is None:
+    """Record in new what its writer owns from now on, in the version that the writer speaks."""
+    kind = by_kind(context.version or new["apiVersion"], new["kind"])
+    node = Schema.load().node(kind.api_version, kind.kind) if kind is not None else None
+    if kind is None or node is None:
         return
+    seen = conversion.convert(new, kind)
     entries = apply.track_update(
-        old,
-        new,
+        conversion.convert(old, kind) if old is not None else None,
+        seen,
         manager=context.manager,
         node=node,
         now=now(),
         subresource=subresource,
-        ignored=ignored(new, subresource),
+        ignored=ignored(seen, subresource),
+        versions=versions(kind),
     )
     if entries:
         new["metadata"]["managedFields"] = entries

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from apimachinery import apply as server_side
 from apimachinery import errors, patch
 from apimachinery.kinds import Kind
+from apimachinery.patch import complaints
+from apimachinery.patch.directives import go_text
 from apimachinery.schema import Schema
 from apimachinery.timestamps import now
 from controlplane.apiserver import codec, ownership
@@ -42,31 +45,54 @@ class Patches:
     """Reads the body of a PATCH. Raises UnsupportedMediaType, BadRequest."""
 
     async def read(self, request: Request, kind: Kind, context: Context) -> Patch:
-        media = codec.media_type(request)
+        media = media_type(request)
         if media not in _TYPES:
             raise errors.UnsupportedMediaType("415: Unsupported Media Type", details={})
         body = await request.body()
         if media == JSON_PATCH:
             operations = patch.decode_json_patch(body)
-            return _checked(lambda old: patch.json_patch(old, operations), kind, context)
+            odd = partial(complaints.of_json_patch, body, operations)
+            return _parsed(lambda old: patch.json_patch(old, operations), odd, kind, context)
         if media == MERGE_PATCH:
             merge = patch.decode_merge_patch(body)
-            return _checked(lambda old: patch.merge_patch(old, merge), kind, context)
+            odd = partial(complaints.of_merge, body, merge)
+            return _parsed(lambda old: patch.merge_patch(old, merge), odd, kind, context)
         if media == STRATEGIC:
-            strategic = patch.decode_strategic_merge(body)
-            node = Schema.load().node(kind.api_version, kind.kind)
-            assert node is not None
-            return _checked(lambda old: patch.strategic_merge(old, strategic, node), kind, context)
-        return _applied(codec.read_applied(body, kind), request, kind, context)
+            return _merged(patch.decode_strategic_merge(body), body, kind, context)
+        return _applied(codec.read_applied(body, kind, context), request, kind, context)
 
 
-def _checked(work: Callable[[Obj], Obj], kind: Kind, context: Context) -> Patch:
+def media_type(request: Request) -> str:
+    """The body's type without parameters; of patches only the one spelling is known."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip()
+
+
+def _parsed(work: Callable[[Obj], Obj], odd: Callable[[], tuple[str, ...]], kind: Kind, context: Context) -> Patch:
+    """A patch of the object's JSON, which is read anew."""
+    node = Schema.load().node(kind.api_version, kind.kind)
+
     def apply(old: Obj | None) -> Obj:
         assert old is not None
         new = work(old)
         # What a retry finds is told once.
         del context.warnings[:]
-        codec.check(new, kind, context, patched=True)
+        codec.check_patched(new, kind, context, codec.Patched(lambda: patch.told(old, work(old), node), odd=odd))
+        return new
+
+    return Patch(apply)
+
+
+def _merged(strategic: Obj, body: bytes, kind: Kind, context: Context) -> Patch:
+    """A merge of the object as its type has it."""
+    node = Schema.load().node(kind.api_version, kind.kind)
+    assert node is not None
+    how = codec.Patched(lambda: go_text(strategic), merged=True, odd=partial(complaints.of_merge, body, strategic))
+
+    def apply(old: Obj | None) -> Obj:
+        assert old is not None
+        new = patch.strategic_merge(old, strategic, node)
+        del context.warnings[:]
+        codec.check_patched(new, kind, context, how)
         return new
 
     return Patch(apply)
@@ -76,11 +102,8 @@ def _applied(wanted: Obj, request: Request, kind: Kind, context: Context) -> Pat
     """Server-side apply of a configuration."""
     node = Schema.load().node(kind.api_version, kind.kind)
     assert node is not None
-    context.applied = True
+    context.settled = True
     force = is_true(request.query, "force")
-    given = wanted.setdefault("metadata", {})
-    if kind.namespaced and not given.get("namespace"):
-        given["namespace"] = request.namespace
 
     def apply(old: Obj | None) -> Obj:
         new = server_side.apply(
@@ -92,6 +115,7 @@ def _applied(wanted: Obj, request: Request, kind: Kind, context: Context) -> Pat
             force=force,
             subresource=request.subresource,
             ignored=ownership.ignored(old if old is not None else wanted, request.subresource),
+            versions=ownership.versions(kind),
         )
         codec.check(new, kind, context)
         return new

@@ -19,7 +19,7 @@ from controlplane.apiserver.cache.entry import Entry, head_of
 from controlplane.apiserver.cache.events import BOOKMARK, ERROR, Event
 from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.cache.watcher import Watcher
-from controlplane.apiserver.convert import shown
+from controlplane.apiserver.conversion import shown
 from controlplane.apiserver.listing import ListOptions
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import Obj, Request, Response

@@ -19,11 +19,11 @@ from controlplane.apiserver.authn.user import extra_of, node_name
 from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.authz.rules import Rule
+from controlplane.apiserver.options import manager_of
 from controlplane.apiserver.ownership import track
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Answer, Attributes, Handler, Request, User
 from controlplane.apiserver.subresources import body
-from controlplane.apiserver.writing import manager_of
 
 GROUP = "authorization.k8s.io"
 RESOURCE, NON_RESOURCE = "spec.resourceAttributes", "spec.nonResourceAttributes"

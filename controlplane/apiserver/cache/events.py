@@ -9,7 +9,7 @@ import orjson
 from apimachinery.kinds import Kind
 from controlplane.apiserver.cache.entry import Entry, head_of
 from controlplane.apiserver.cache.select import Selection
-from controlplane.apiserver.convert import shown
+from controlplane.apiserver.conversion import shown
 
 if TYPE_CHECKING:
     from controlplane.apiserver.seam import Format

@@ -20,6 +20,8 @@ class Context:
     dry_run: bool = False
     manager: str = "unknown"
     field_validation: str = "Ignore"
-    # The object comes from server-side apply, which has settled who owns what.
-    applied: bool = False
+    # The version the client speaks, when it is not the one that the kind is stored under.
+    version: str = ""
+    # Whoever makes the object has settled who owns what, as server-side apply does.
+    settled: bool = False
     warnings: list[str] = field(default_factory=list)

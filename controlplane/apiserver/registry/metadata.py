@@ -13,8 +13,20 @@ from controlplane.apiserver.request import Obj
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED = 63
-# Fields that a client cannot change once set, whatever it sends.
-_KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
+# What a client cannot change, whatever it sends, and what it cannot take away.
+_KEPT = ("creationTimestamp", "generation", "selfLink")
+_STAYING = ("uid", "deletionGracePeriodSeconds")
+_OWN = ("labels", "annotations", "finalizers", "ownerReferences")
+# Kinds whose status subresource cannot change (some of) the metadata that is a client's own.
+_STATUS_KEEPS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("apps/v1", "Deployment"): ("labels",),
+    ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): _OWN,
+    ("apiregistration.k8s.io/v1", "APIService"): _OWN,
+    ("certificates.k8s.io/v1", "CertificateSigningRequest"): _OWN,
+    ("storage.k8s.io/v1", "VolumeAttachment"): _OWN,
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"): _OWN,
+    ("resource.k8s.io/v1", "ResourceClaim"): _OWN,
+}
 
 
 def suffix() -> str:
@@ -35,11 +47,17 @@ def of(obj: Obj) -> Obj:
     return metadata
 
 
+def wipe(obj: Obj) -> None:
+    """What a client that creates an object may not say about it."""
+    given = of(obj)
+    for key in ("creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+        given.pop(key, None)
+
+
 def fill_new(kind: Kind, obj: Obj, namespace: str, now: datetime) -> None:
     """Metadata of an object to be created, in place."""
     metadata = of(obj)
-    metadata.pop("resourceVersion", None)
-    for key in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+    for key in ("resourceVersion", "selfLink"):
         metadata.pop(key, None)
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = generated(metadata["generateName"])
@@ -61,18 +79,25 @@ def fill_changed(kind: Kind, new: Obj, old: Obj) -> None:
             metadata[key] = stored[key]
         else:
             metadata.pop(key, None)
+    for key in _STAYING:
+        if key in stored and metadata.get(key) is None:
+            metadata[key] = stored[key]
+    if "deletionTimestamp" in stored:
+        metadata["deletionTimestamp"] = stored["deletionTimestamp"]
     tidy(metadata)
 
 
-def refuse_changes(kind: Kind, new: Obj, before: Obj) -> None:
-    """What a patch may not touch although a whole object may leave it out. Raises Invalid."""
-    metadata = of(new)
-    found = []
-    for field in ("uid", "deletionTimestamp"):
-        if metadata.get(field) and metadata[field] != before.get(field):
-            found += [errors.immutable(f"metadata.{field}", metadata[field])] * 2
-    if found:
-        raise errors.invalid_object(kind.kind, before["name"], found, kind.group)
+def kept_by_status(api_version: str, kind: str) -> tuple[str, ...]:
+    """The metadata that a write of a kind's status cannot change."""
+    return _STATUS_KEEPS.get((api_version, kind), ())
+
+
+def keep_for_status(new: Obj, old: Obj) -> None:
+    """Put back the metadata that a write of the status cannot change."""
+    for key in kept_by_status(old["apiVersion"], old["kind"]):
+        new["metadata"].pop(key, None)
+        if key in old["metadata"]:
+            new["metadata"][key] = old["metadata"][key]
 
 
 def tidy(metadata: Obj) -> None:

@@ -180,12 +180,10 @@ class Registry:
         raise _conflict(kind, name)
 
     def _check_pins(self, kind: Kind, new: Obj, old: Entry) -> None:
-        """The uid and resourceVersion that the new object names must be the stored ones (Conflict)."""
+        """The resourceVersion that the new object names must be the stored one (Conflict)."""
         wanted = metadata.of(new).get("resourceVersion") or ""
-        uid = metadata.of(new).get("uid")
-        stored_uid = old.obj["metadata"]["uid"]
-        if uid and uid != stored_uid:
-            raise uid_conflict(kind, old.namespace, old.name, uid, stored_uid)
+        if wanted and not (wanted.isascii() and wanted.isdigit()):
+            raise errors.ApiError(f"strconv.ParseUint: parsing {errors.quoted(wanted)}: invalid syntax")
         if wanted not in ("", "0", str(old.revision)):
             raise _conflict(kind, old.name)
 
@@ -195,6 +193,7 @@ class Registry:
         if subresource in ("status", "finalize"):
             prepare = strategy.prepare_status if subresource == "status" else strategy.prepare_finalize
             prepare(new, old.obj)
+            metadata.keep_for_status(new, old.obj)
             strategy.default(new)
             self._own(strategy, old.obj, new, context, subresource)
         else:
@@ -223,7 +222,7 @@ class Registry:
 
     def _own(self, strategy: Strategy, old: Obj | None, new: Obj, context: Context, subresource: str) -> None:
         """Write down who owns what, between defaults and what the server itself puts in."""
-        if not context.applied:
+        if not context.settled:
             self._track(old, new, context, subresource)
         strategy.settle(new)
 
@@ -313,10 +312,6 @@ class Registry:
         )
         for step in steps:
             await step(admission)
-
-    def uid_conflict(self, kind: Kind, namespace: str, name: str, wanted: str) -> errors.ApiError:
-        """What an update that would create says to a uid: a new object's uid is the server's to choose."""
-        return uid_conflict(kind, namespace, name, wanted, "")
 
     def _exists(self, kind: Kind, namespace: str, name: str) -> errors.ApiError:
         found = self.collection(kind).get(namespace, name)

@@ -20,12 +20,13 @@ SCALE = body_kind("autoscaling", "v1", "Scale")
 TOKEN_REQUEST = body_kind("authentication.k8s.io", "v1", "TokenRequest")
 
 
-async def read(request: Request, kind: Kind) -> Obj:
-    """The body as a checked object of `kind`, its metadata present.
+async def read(request: Request, kind: Kind, context: Context | None = None) -> Obj:
+    """The body as a checked object of `kind`, its metadata present; `context` takes the warnings.
 
     Raises BadRequest when it is something else, or names another namespace than the URL.
     """
-    context = Context(user=request.user, field_validation=request.param("fieldValidation") or "Warn")
+    if context is None:
+        context = Context(user=request.user, field_validation=request.param("fieldValidation") or "Warn")
     obj = await codec.read_object(request, kind, context)
     metadata = obj.get("metadata") or {}
     if metadata.get("namespace") not in (None, "", request.namespace):

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from apimachinery import errors
 from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST, POD, Kind
 from apimachinery.objects import Obj, copy
-from controlplane.apiserver.patching import Patcher
-from controlplane.apiserver.registry import Context
+from controlplane.apiserver.options import write_context
+from controlplane.apiserver.patching import APPLY_YAML, Patcher, media_type
+from controlplane.apiserver.registry import Context, metadata
 from controlplane.apiserver.request import Answer, Request
 from controlplane.apiserver.subresources import body
-from controlplane.apiserver.writing import manager_of
 
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry
@@ -44,36 +44,37 @@ class PartHandlers:
         return Answer(200, self._registry.get(kind, self._namespace(request), request.name), kind)
 
     async def update(self, request: Request) -> Answer:
-        wanted = await body.read(request, self._part.kind)
-        given = (wanted.get("metadata") or {}).get("name")
-        if given not in (None, "", request.name):
-            text = f"the name of the object ({given}) does not match the name on the URL ({request.name})"
-            raise errors.BadRequest(text)
-        return await self._change(request, lambda old: _pinned(self._part.merge(old, wanted), wanted))
+        context = write_context(request, "UpdateOptions")
+        wanted = await body.read(request, self._part.kind, context)
+        metadata.match_url(self._part.kind, wanted, self._namespace(request), request.name)
+        return await self._change(request, context, lambda old: _pinned(self._part.merge(old, wanted), wanted))
 
     async def patch(self, request: Request) -> Answer:
-        context = Context(user=request.user, manager=manager_of(request))
+        context = write_context(request, "PatchOptions", media_type(request) == APPLY_YAML)
         patch = await self._patcher.read(request, self._part.kind, context)
 
         def change(old: Obj) -> Obj:
-            return self._part.merge(old, patch.apply(copy(old)))
+            wanted = patch.apply(copy(old))
+            metadata.match_url(self._part.kind, wanted, self._namespace(request), request.name)
+            return _owned(self._part.merge(old, wanted), wanted, context)
 
-        return await self._change(request, change)
+        return await self._change(request, context, change)
 
-    async def _change(self, request: Request, change: Callable[[Obj], Obj]) -> Answer:
-        obj = await self._registry.mutate(
-            self._part.kind,
-            self._namespace(request),
-            request.name,
-            change,
-            subresource=self._part.name,
-            user=request.user,
-            dry_run=body.is_dry_run(request),
+    async def _change(self, request: Request, context: Context, change: Callable[[Obj], Obj]) -> Answer:
+        entry = await self._registry.change_entry(
+            self._part.kind, self._namespace(request), request.name, change, context, self._part.name
         )
-        return Answer(200, obj, self._part.kind)
+        return Answer(200, entry.obj, self._part.kind, warnings=tuple(context.warnings))
 
     def _namespace(self, request: Request) -> str:
         return request.namespace if self._part.kind.namespaced else ""
+
+
+def _owned(obj: Obj, wanted: Obj, context: Context) -> Obj:
+    """An apply has settled who owns what: take that over with the part."""
+    if context.settled:
+        obj["metadata"]["managedFields"] = wanted["metadata"].get("managedFields", [])
+    return obj
 
 
 def _pinned(obj: Obj, wanted: Obj) -> Obj:

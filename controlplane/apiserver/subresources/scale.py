@@ -6,13 +6,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from apimachinery import errors
+from apimachinery.apply import to_parent, to_scale, track_update
+from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, copy
-from controlplane.apiserver.patching import Patcher
-from controlplane.apiserver.registry import Context
+from apimachinery.schema import Schema
+from apimachinery.timestamps import now
+from controlplane.apiserver.options import write_context
+from controlplane.apiserver.patching import APPLY_YAML, Patcher, media_type
+from controlplane.apiserver.registry import Context, metadata
 from controlplane.apiserver.request import Answer, Request
 from controlplane.apiserver.subresources import body
 from controlplane.apiserver.tables import texts
-from controlplane.apiserver.writing import manager_of
 
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry
@@ -32,42 +36,51 @@ class Scales:
         return Answer(200, scale_of(self._registry.get(request.kind, request.namespace, request.name)))
 
     async def update(self, request: Request) -> Answer:
-        scale = await body.read(request, body.SCALE)
-        given = scale["metadata"].get("name")
-        if given not in (None, "", request.name):
-            text = f"the name of the object ({given}) does not match the name on the URL ({request.name})"
-            raise errors.BadRequest(text)
-
-        def change(obj: Obj) -> Obj:
-            return scaled(obj, scale, request.name)
-
-        return await self._change(request, change)
+        context = write_context(request, "UpdateOptions")
+        scale = await body.read(request, body.SCALE, context)
+        return await self._change(request, context, lambda _: copy(scale))
 
     async def patch(self, request: Request) -> Answer:
-        context = Context(user=request.user, manager=manager_of(request))
+        applying = media_type(request) == APPLY_YAML
+        context = write_context(request, "PatchOptions", applying)
         patch = await self._patcher.read(request, body.SCALE, context)
+        return await self._change(request, context, patch.apply, applying)
+
+    async def _change(
+        self, request: Request, context: Context, wanted: Callable[[Obj], Obj], applying: bool = False
+    ) -> Answer:
+        """Write what wanted() makes of the Scale; who owns replicas is settled there and carried to the workload."""
+        kind = request.served
+        context.settled = True
 
         def change(obj: Obj) -> Obj:
-            before = scale_of(obj)
-            after = patch.apply(copy(before))
-            if after["metadata"].get("resourceVersion") == before["metadata"].get("resourceVersion"):
-                after["metadata"].pop("resourceVersion", None)
-            return scaled(obj, after, request.name)
+            before = _with_owners(scale_of(obj), to_scale(obj["metadata"].get("managedFields")))
+            after = wanted(copy(before))
+            metadata.match_url(body.SCALE, after, request.namespace, request.name)
+            if not applying:
+                _track(before, after, context)
+            owners = to_parent(
+                obj["metadata"].get("managedFields"), after["metadata"].get("managedFields"), kind.api_version
+            )
+            return _with_owners(scaled(kind, obj, after), owners)
 
-        return await self._change(request, change)
+        entry = await self._registry.change_entry(kind, request.namespace, request.name, change, context, "scale")
+        return Answer(200, scale_of(entry.obj), warnings=tuple(context.warnings))
 
-    async def _change(self, request: Request, change: Callable[[Obj], Obj]) -> Answer:
-        assert request.kind is not None
-        obj = await self._registry.mutate(
-            request.kind,
-            request.namespace,
-            request.name,
-            change,
-            subresource="scale",
-            user=request.user,
-            dry_run=body.is_dry_run(request),
-        )
-        return Answer(200, scale_of(obj))
+
+def _track(before: Obj, after: Obj, context: Context) -> None:
+    node = Schema.load().node(body.SCALE.api_version, body.SCALE.kind)
+    assert node is not None
+    entries = track_update(before, after, manager=context.manager, node=node, now=now(), subresource="scale")
+    _with_owners(after, entries)
+
+
+def _with_owners(obj: Obj, entries: list[Obj]) -> Obj:
+    """The object, changed in place."""
+    obj["metadata"].pop("managedFields", None)
+    if entries:
+        obj["metadata"]["managedFields"] = entries
+    return obj
 
 
 def scale_of(obj: Obj) -> Obj:
@@ -87,20 +100,21 @@ def scale_of(obj: Obj) -> Obj:
     }
 
 
-def scaled(obj: Obj, scale: Obj, name: str) -> Obj:
+def scaled(kind: Kind, obj: Obj, scale: Obj) -> Obj:
     """The workload with the Scale's replicas, pinned to its resourceVersion when it has one.
 
-    Raises Invalid.
+    Raises Invalid, and Conflict for another workload's uid.
     """
+    given, stored = scale["metadata"], obj["metadata"]
     wanted = (scale.get("spec") or {}).get("replicas") or 0
     if not isinstance(wanted, int) or wanted < 0:
         problem = errors.invalid("spec.replicas", wanted, "must be greater than or equal to 0")
-        raise errors.invalid_object("Scale", name, [problem], "autoscaling")
+        raise errors.invalid_object("Scale", stored["name"], [problem], "autoscaling")
+    if given.get("uid") and given["uid"] != stored["uid"]:
+        why = f"Precondition failed: UID in precondition: {given['uid']}, UID in object meta: {stored['uid']}"
+        raise errors.conflict(f"{kind.plural}/scale", stored["name"], why, kind.group)
     obj["spec"]["replicas"] = wanted
-    given = scale.get("metadata") or {}
-    for key in ("resourceVersion", "uid"):
-        if given.get(key):
-            obj["metadata"][key] = given[key]
-    if not given.get("resourceVersion"):
-        obj["metadata"].pop("resourceVersion", None)
+    stored.pop("resourceVersion", None)
+    if given.get("resourceVersion"):
+        stored["resourceVersion"] = given["resourceVersion"]
     return obj

@@ -50,6 +50,9 @@ def validate_change(new: Obj, old: Obj) -> list[FieldError]:
             shown = "[]string{" + ", ".join(f'"{f}"' for f in sorted(added)) + "}"
             text = f"no new finalizers can be added if the object is being deleted, found new finalizers {shown}"
             found.append(errors.field_forbidden("metadata.finalizers", text))
+    for key in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        if meta.get(key) is not None and meta[key] != stored.get(key):
+            found.append(errors.immutable(f"metadata.{key}", meta[key]))
     found += check_labels(meta.get("labels") or {}, "metadata.labels")
     found += check_annotations(meta.get("annotations") or {}, "metadata.annotations")
     found += check_owners(meta.get("ownerReferences") or [], "metadata.ownerReferences")

@@ -283,3 +283,14 @@ def test_laws_of_apply(history: list[tuple[str, dict[str, str], bool]]) -> None:
         assert owned == {f"f:{key}" for key in found}
         assert put(result, config(**data), manager, force, now=T2) == result
         live = result
+
+
+def test_the_name_stays_when_the_last_label_goes() -> None:
+    first = put(None, {**config(), "metadata": {"name": "c", "namespace": "n", "labels": {"l": "1"}}}, "alpha")
+    live = {**first, "metadata": {**first["metadata"], "uid": "u"}}
+    left = put(live, {**config(), "metadata": {"name": "c", "namespace": "n"}}, "alpha")
+    assert left["metadata"]["name"] == "c" and "labels" not in left["metadata"]
+
+
+def test_who_owns_nothing_is_not_listed() -> None:
+    assert "managedFields" not in put(None, config(), "alpha")["metadata"]

@@ -38,7 +38,8 @@ GOOD: list[tuple[list[dict[str, Any]], str, Any]] = [
     ),
     ([op("add", "/list/-", value=9)], "list", [1, {"x": None}, 2, 9]),
     ([op("add", "/list/3", value=9)], "list", [1, {"x": None}, 2, 9]),
-    ([op("add", "/list/-1", value=9)], "list", [1, {"x": None}, 9, 2]),
+    ([op("add", "/list/-1", value=9)], "list", [1, {"x": None}, 2, 9]),
+    ([op("add", "/list/-4", value=9)], "list", [9, 1, {"x": None}, 2]),
     ([op("remove", "/list/-1")], "list", [1, {"x": None}]),
     ([op("replace", "", value={"list": 5})], "list", 5),
 ]

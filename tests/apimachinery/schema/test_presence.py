@@ -53,6 +53,16 @@ def test_what_is_always_written_is_filled_in() -> None:
     assert checked("rbac.authorization.k8s.io/v1", "Role", rules=[])["rules"] is None
 
 
+def test_a_pointer_that_nobody_set_stays_away() -> None:
+    term = {"topologyKey": "t"}
+    affinity = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    pod = checked("v1", "Pod", spec={"containers": [], "affinity": affinity})
+    # No selector selects nothing, an empty one everything.
+    assert pod["spec"]["affinity"] == {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    scaler = checked("autoscaling/v2", "HorizontalPodAutoscaler", spec={"metrics": [{"type": "Pods"}]})
+    assert scaler["spec"]["metrics"] == [{"type": "Pods"}]
+
+
 def test_filled_values_are_not_shared() -> None:
     one, two = checked("v1", "Pod"), checked("v1", "Pod")
     one["metadata"]["name"] = "x"

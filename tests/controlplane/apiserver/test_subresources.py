@@ -1,6 +1,6 @@
 import pytest
 
-from apimachinery import errors
+from apimachinery import errors, kinds
 from controlplane.apiserver.subresources import binding, eviction, part, scale, token
 
 STAMP = "2026-01-01T00:00:00Z"
@@ -111,12 +111,12 @@ def test_scale_shows_replicas_and_selector_and_nothing_else_of_the_metadata():
 
 
 def test_scale_changes_replicas_and_pins_only_when_asked():
-    free = scale.scaled(deployment(), {"spec": {"replicas": 7}}, "d")
+    free = scale.scaled(kinds.DEPLOYMENT, deployment(), {"metadata": {}, "spec": {"replicas": 7}})
     assert free["spec"]["replicas"] == 7 and "resourceVersion" not in free["metadata"]
-    pinned = scale.scaled(deployment(), {"metadata": {"resourceVersion": "4"}, "spec": {}}, "d")
+    pinned = scale.scaled(kinds.DEPLOYMENT, deployment(), {"metadata": {"resourceVersion": "4"}, "spec": {}})
     assert pinned["spec"]["replicas"] == 0 and pinned["metadata"]["resourceVersion"] == "4"
     with pytest.raises(errors.Invalid, match="must be greater than or equal to 0"):
-        scale.scaled(deployment(), {"spec": {"replicas": -1}}, "d")
+        scale.scaled(kinds.DEPLOYMENT, deployment(), {"metadata": {}, "spec": {"replicas": -1}})
 
 
 def test_ephemeral_containers_are_only_ever_added():

@@ -1,0 +1,93 @@
+"""The options of a write: who writes under which name, for show or in earnest, and how strictly it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from apimachinery import errors
+from apimachinery.errors import FieldError
+from controlplane.apiserver import codec
+from controlplane.apiserver.registry.context import Context
+from controlplane.apiserver.request import Obj, Request
+
+_POLICIES = ("Foreground", "Background", "Orphan")
+
+
+def manager_of(request: Request) -> str:
+    """The field manager: the parameter, or what the user agent calls itself."""
+    if given := request.param("fieldManager"):
+        return given
+    agent = request.headers.get("User-Agent", "").split("/", 1)[0]
+    return agent[:128] if agent else "unknown"
+
+
+def write_context(request: Request, options_kind: str, applying: bool = False) -> Context:
+    dry = [value for value in request.query.get("dryRun", ()) if value]
+    validation = request.param("fieldValidation")
+    problems: list[FieldError] = []
+    if any(value != "All" for value in dry):
+        problems.append(errors.not_supported("dryRun", dry, ("All",)))
+    manager = request.param("fieldManager")
+    if applying and not manager:
+        problems.append(errors.required("fieldManager", "is required for apply patch"))
+    if options_kind == "PatchOptions" and not applying and "force" in request.query:
+        problems.append(errors.field_forbidden("force", "may not be specified for non-apply patch"))
+    if len(manager) > 128:
+        problems.append(errors.too_long("fieldManager", 128))
+    odd = next((at for at, c in enumerate(manager) if not c.isprintable()), None)
+    if odd is not None:
+        text = f"invalid character U+{ord(manager[odd]):04X} (at position {odd})"
+        problems.append(errors.invalid("fieldManager", manager, text))
+    if validation not in ("", "Ignore", "Warn", "Strict"):
+        problems.append(errors.not_supported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn")))
+    if problems:
+        raise errors.invalid_object(options_kind, "", problems, "meta.k8s.io")
+    return Context(
+        user=request.user,
+        options={"kind": options_kind, "apiVersion": "meta.k8s.io/v1"},
+        dry_run=bool(dry),
+        manager=manager_of(request),
+        field_validation=validation or "Warn",
+        version=request.served.api_version,
+    )
+
+
+async def delete_context(request: Request) -> Context:
+    """DeleteOptions from the body or, without one, from the query."""
+    options: Obj = {}
+    body = await codec.read_options(request)
+    options = body if body is not None else _query_options(request)
+    dry = options.get("dryRun") or []
+    problems: list[FieldError] = []
+    policy, orphan = options.get("propagationPolicy"), options.get("orphanDependents")
+    if policy is not None and orphan is not None:
+        text = "orphanDependents and deletionPropagation cannot be both set"
+        problems.append(errors.invalid("propagationPolicy", policy, text))
+    elif policy is not None and policy not in _POLICIES:
+        problems.append(errors.not_supported("propagationPolicy", policy, (*_POLICIES, "nil")))
+    if any(value != "All" for value in dry):
+        problems.append(errors.not_supported("dryRun", dry, ("All",)))
+    if problems:
+        raise errors.invalid_object("DeleteOptions", "", problems, "meta.k8s.io")
+    return Context(user=request.user, options=options, dry_run=bool(dry), manager=manager_of(request))
+
+
+_QUERY: dict[str, Callable[[str], Any]] = {
+    "gracePeriodSeconds": int,
+    "propagationPolicy": str,
+    "orphanDependents": lambda text: text.lower() not in ("0", "false"),
+}
+
+
+def _query_options(request: Request) -> Obj:
+    options: Obj = {}
+    for key, read in _QUERY.items():
+        if text := request.param(key):
+            try:
+                options[key] = read(text)
+            except ValueError as error:
+                raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+    if dry := [value for value in request.query.get("dryRun", ()) if value]:
+        options["dryRun"] = dry
+    return options

@@ -1,0 +1,64 @@
+import json
+from typing import Any
+
+from apimachinery import patch
+from apimachinery.patch import complaints
+from apimachinery.schema import Schema
+
+DEPLOYMENT = Schema.load().node("apps/v1", "Deployment")
+OWNED = {
+    "time": "T",
+    "manager": "m",
+    "fieldsType": "FieldsV1",
+    "operation": "Update",
+    "fieldsV1": {},
+    "apiVersion": "v1",
+}
+
+
+def names(text: str, *path: str) -> list[str]:
+    found: Any = json.loads(text)
+    for step in path:
+        found = found[int(step)] if isinstance(found, list) else found[step]
+    return list(found)
+
+
+def test_what_a_patch_reaches_into_is_sorted_and_the_rest_stands_as_declared() -> None:
+    old = {
+        "kind": "Deployment",
+        "apiVersion": "apps/v1",
+        "metadata": {"uid": "u", "name": "d", "resourceVersion": "1", "managedFields": [OWNED]},
+        "spec": {
+            "template": {
+                "spec": {"containers": [{"image": "i", "name": "c"}]},
+                "metadata": {"labels": {"b": "", "a": ""}},
+            },
+            "replicas": 1,
+        },
+    }
+    new = patch.json_patch(
+        old,
+        [
+            {"op": "remove", "path": "/metadata/resourceVersion"},
+            {"op": "replace", "path": "/spec/replicas", "value": "x"},
+            {"op": "add", "path": "/bogus", "value": 1},
+        ],
+    )
+    text = patch.told(old, new, DEPLOYMENT)
+    assert names(text) == ["apiVersion", "bogus", "kind", "metadata", "spec"]
+    assert names(text, "metadata") == ["managedFields", "name", "uid"]
+    declared = ["manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1"]
+    assert names(text, "metadata", "managedFields", "0") == declared
+    assert names(text, "spec") == ["replicas", "template"]
+    assert names(text, "spec", "template") == ["metadata", "spec"]
+    assert names(text, "spec", "template", "metadata", "labels") == ["a", "b"]
+    assert names(text, "spec", "template", "spec", "containers", "0") == ["name", "image"]
+
+
+def test_complaints_name_repeated_keys_and_fields_of_no_operation() -> None:
+    merge = b'{"data":{"d":"1","d":"2"},"data":{"e":"1"}}'
+    assert complaints.of_merge(merge, json.loads(merge)) == ('duplicate field "data.d"', 'duplicate field "data"')
+    body = b'[{"op":"test","path":"/a","value":1,"value":2},{"op":"remove","path":"/b","bogus":1}]'
+    told = ('json patch duplicate field "[0].value"', 'json patch unknown field "[1].bogus"')
+    assert complaints.of_json_patch(body, json.loads(body)) == told
+    assert complaints.of_merge(b'{"a":{"b":1}}', {"a": {"b": 1}}) == ()

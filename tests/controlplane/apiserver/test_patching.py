@@ -1,0 +1,175 @@
+"""Patches over HTTPS: what they may say, how refusals read, and who comes to own what."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery import errors, kinds
+from apimachinery.client import Client, PatchType
+from tests.controlplane.apiserver.server import run
+
+Obj = dict[str, Any]
+MAPS = "/api/v1/namespaces/default/configmaps"
+JSON, MERGE = "application/json-patch+json", "application/merge-patch+json"
+STRATEGIC, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
+
+
+def config_map(name: str, **data: str) -> Obj:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": data}
+
+
+def deployment(**spec: Any) -> Obj:
+    labels = {"app": "x"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template, **spec}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "d", "namespace": "default"},
+        "spec": spec,
+    }
+
+
+async def patched(client: Client, path: str, body: Any, how: str, **query: str) -> Obj:
+    return await client.request("PATCH", path, body=body, content_type=how, query=query)
+
+
+async def refused(client: Client, path: str, body: Any, how: str, **query: str) -> errors.ApiError:
+    with pytest.raises(errors.ApiError) as caught:
+        await patched(client, path, body, how, **query)
+    return caught.value
+
+
+def owners(obj: Obj) -> dict[tuple[str, str], Obj]:
+    return {(e["manager"], e.get("subresource", "")): e for e in obj["metadata"].get("managedFields", [])}
+
+
+def test_what_a_patch_makes_wrong_is_its_own_fault(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await client.create(kinds.CONFIG_MAP, config_map("m", a="1"))
+        wrong = await refused(client, f"{MAPS}/m", {"data": {"a": 5}, "metadata": {"resourceVersion": None}}, MERGE)
+        assert wrong.status_code == 422
+        assert '{\\"apiVersion\\":\\"v1\\",\\"data\\":{\\"a\\":5},\\"kind\\":\\"ConfigMap\\"' in wrong.message
+        assert wrong.message.endswith(
+            "json: cannot unmarshal number into Go struct field ConfigMap.data of type string"
+        )
+        other = await refused(client, f"{MAPS}/m", {"apiVersion": "v2"}, MERGE)
+        assert 'no kind "ConfigMap" is registered for version "v2"' in other.message and other.status_code == 422
+        strict = await refused(
+            client, f"{MAPS}/m", {"bogus": 1, "metadata": {"no": 1}}, MERGE, fieldValidation="Strict"
+        )
+        assert strict.message.endswith('strict decoding error: unknown field "bogus", unknown field "metadata.no"')
+        repeated = b'{"data":{"d":"1","d":"2"}}'
+        twice = await refused(client, f"{MAPS}/m", repeated, MERGE, fieldValidation="Strict")
+        assert twice.message.endswith('strict decoding error: duplicate field "data.d"')
+        odd = [{"op": "add", "path": "/data/q", "value": "1", "bogus": 1}]
+        unknown = await refused(client, f"{MAPS}/m", odd, JSON, fieldValidation="Strict")
+        assert unknown.message.endswith('strict decoding error: json patch unknown field "[0].bogus"')
+        kept = await refused(client, f"{MAPS}/m", {"metadata": {"deletionGracePeriodSeconds": 5}}, MERGE)
+        assert "metadata.deletionGracePeriodSeconds: Invalid value: 5: field is immutable" in kept.message
+        assert (await refused(client, f"{MAPS}/m", [], JSON.upper())).status_code == 415
+
+    run(tmp_path, test)
+
+
+def test_a_merge_of_typed_values_has_its_own_words(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await client.create(kinds.DEPLOYMENT, deployment())
+        path = "/apis/apps/v1/namespaces/default/deployments/d"
+        wrong = await refused(client, path, {"spec": {"replicas": "x"}}, STRATEGIC)
+        shown = "map[spec:map[replicas:x]]"
+        assert wrong.message == f' "" is invalid: patch: Invalid value: "{shown}": unrecognized type: int32'
+
+    run(tmp_path, test)
+
+
+def test_scale_writes_under_the_name_of_who_scales(tmp_path: Path) -> None:
+    path = "/apis/apps/v1/namespaces/default/deployments/d"
+
+    async def test(client: Client) -> None:
+        await patched(client, path, deployment(replicas=2), APPLY, fieldManager="alpha")
+        scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "d"}, "spec": {"replicas": 3}}
+        shown = await client.request("PUT", f"{path}/scale", body=scale, query={"fieldManager": "hpa"})
+        assert shown["spec"] == {"replicas": 3} and "managedFields" not in shown["metadata"]
+        found = owners(await client.request("GET", path))
+        assert found["hpa", "scale"]["fieldsV1"] == {"f:spec": {"f:replicas": {}}}
+        assert found["hpa", "scale"]["apiVersion"] == "apps/v1"
+        assert "f:replicas" not in found["alpha", ""]["fieldsV1"]["f:spec"]
+        lost = await refused(client, path, deployment(replicas=2), APPLY, fieldManager="alpha")
+        assert 'conflict with "hpa" with subresource "scale" using apps/v1: .spec.replicas' in lost.message
+        applied = {**scale, "spec": {"replicas": 4}}
+        taken = await refused(client, f"{path}/scale", applied, APPLY, fieldManager="other")
+        assert 'conflict with "hpa"' in taken.message
+        await patched(client, f"{path}/scale", applied, APPLY, fieldManager="other", force="true")
+        assert ("other", "scale") in owners(await client.request("GET", path))
+        named = await refused(client, f"{path}/scale", {"metadata": {"name": "x"}}, MERGE)
+        assert named.status_code == 400 and "does not match the name on the URL" in named.message
+
+    run(tmp_path, test)
+
+
+def test_apply_creates_with_what_it_says_and_pins_only_to_numbers(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        wanted = config_map("c")
+        wanted["metadata"] |= {"generation": 7, "deletionGracePeriodSeconds": 3}
+        made = await patched(client, f"{MAPS}/c", wanted, APPLY, fieldManager="alpha")
+        assert made["metadata"]["generation"] == 7 and made["metadata"]["deletionGracePeriodSeconds"] == 3
+        bad = {**config_map("c"), "metadata": {"name": "c", "resourceVersion": "bad"}}
+        wrong = await refused(client, f"{MAPS}/c", bad, APPLY, fieldManager="alpha")
+        assert wrong.status_code == 500 and wrong.message == 'strconv.ParseUint: parsing "bad": invalid syntax'
+        posted = config_map("p")
+        posted["metadata"] |= {"deletionTimestamp": "2001-01-01T00:00:00Z", "deletionGracePeriodSeconds": 3}
+        assert not {"deletionTimestamp", "deletionGracePeriodSeconds"} & {
+            *(await client.create(kinds.CONFIG_MAP, posted))["metadata"]
+        }
+        twice = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  a: one\n  a: two\n"
+        strict = await refused(client, f"{MAPS}/c", twice, APPLY, fieldManager="alpha", fieldValidation="Strict")
+        assert 'line 6: key "a" already set in map' in strict.message and strict.status_code == 400
+
+    run(tmp_path, test)
+
+
+def test_the_status_of_a_deployment_leaves_its_labels_alone(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        made = await client.create(kinds.DEPLOYMENT, deployment())
+        change = {"metadata": {"labels": {"l": "1"}, "annotations": {"n": "1"}}, "status": {"replicas": 1}}
+        after = await client.patch(
+            kinds.DEPLOYMENT,
+            "d",
+            change,
+            "default",
+            subresource="status",
+            patch_type=PatchType.MERGE,
+            field_manager="ctl",
+        )
+        assert "labels" not in made["metadata"] and "labels" not in after["metadata"]
+        assert after["metadata"]["annotations"] == {"n": "1"}
+        assert "f:labels" not in owners(after)["ctl", "status"]["fieldsV1"]["f:metadata"]
+
+    run(tmp_path, test)
+
+
+def test_both_versions_of_an_autoscaler_are_one_object(tmp_path: Path) -> None:
+    one, two = (f"/apis/autoscaling/{v}/namespaces/default/horizontalpodautoscalers" for v in ("v1", "v2"))
+
+    async def test(client: Client) -> None:
+        target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
+        obj = {"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"}}
+        spec = {"scaleTargetRef": target, "maxReplicas": 5, "targetCPUUtilizationPercentage": 50}
+        made = await client.request("POST", one, body={**obj, "spec": spec}, query={"fieldManager": "alpha"})
+        assert made["apiVersion"] == "autoscaling/v1" and made["spec"]["targetCPUUtilizationPercentage"] == 50
+        entry = owners(made)["alpha", ""]
+        assert entry["apiVersion"] == "autoscaling/v1"
+        assert "f:targetCPUUtilizationPercentage" in entry["fieldsV1"]["f:spec"]
+        (metric,) = (await client.request("GET", f"{two}/h"))["spec"]["metrics"]
+        assert metric["resource"]["target"] == {"type": "Utilization", "averageUtilization": 50}
+        metric["resource"]["target"]["averageUtilization"] = 70
+        await patched(client, f"{two}/h", {"spec": {"metrics": [metric]}}, MERGE, fieldManager="beta")
+        after = await client.request("GET", f"{one}/h")
+        assert after["spec"]["targetCPUUtilizationPercentage"] == 70
+        found = owners(after)
+        assert "f:targetCPUUtilizationPercentage" not in found["alpha", ""]["fieldsV1"]["f:spec"]
+        assert found["beta", ""]["fieldsV1"] == {"f:spec": {"f:metrics": {}}}
+
+    run(tmp_path, test)
