@@ -1,0 +1,58 @@
+"""What `wherry test` clears away when a test could not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apimachinery.kit import netns
+from lab import testing
+
+pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+
+@pytest.fixture
+def prefix(monkeypatch: pytest.MonkeyPatch) -> str:
+    """One of this test's own: those of the tier that runs it must stay."""
+    monkeypatch.setattr(testing, "PREFIX", f"wht{secrets.token_hex(3)}")
+    return testing.PREFIX
+
+
+@pytest.fixture
+def sleeping() -> Iterator[list[subprocess.Popen[bytes]]]:
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_processes_mounts_and_directories_of_killed_tests_go(
+    prefix: str, sleeping: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(testing, "_DIRECTORIES", (tmp_path,))
+    directory = tmp_path / f"{prefix}-left"
+    mounted = directory / "mounted"
+    mounted.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(mounted)], check=True)
+    where = netns.create(f"{prefix}n")
+    sleeping += [
+        subprocess.Popen(["nsenter", f"--net={where}", "sleep", "600"]),
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", f"{directory}/config.yaml"]),
+    ]
+    bystander = subprocess.Popen(["sleep", "600"])
+    sleeping.append(bystander)
+    while netns.identity(Path(f"/proc/{sleeping[0].pid}/ns/net")) != netns.identity(where):
+        assert sleeping[0].poll() is None
+    asyncio.run(testing.sweep())
+    assert [process.wait(20) for process in sleeping[:2]] == [-9, -9]
+    assert bystander.poll() is None
+    assert not directory.exists()
+    assert f"{prefix}n" not in netns.names()
