@@ -173,7 +173,12 @@ def test_programs_from_elsewhere_count(wherry: ModuleType, tmp_path: Path, monke
 
 def test_packages_are_never_removed_to_install_others(wherry: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(wherry, "attempt", lambda title, argv, **_: asked.append(argv) or (0, ""))
+
+    def attempt(title: str, argv: list[str], **_: str) -> tuple[int, str]:
+        asked.append(argv)
+        return 0, ""
+
+    monkeypatch.setattr(wherry, "attempt", attempt)
     monkeypatch.setattr(wherry.shutil, "which", lambda name, path=None: "/usr/bin/apt-get")
     wherry.install_packages(["runc"])
     assert "--no-remove" in asked[-1]

@@ -209,7 +209,7 @@ def test_references_of_a_container() -> None:
         "env": [{"name": "X", "valueFrom": {"configMapKeyRef": {"name": "b", "key": "k"}}}, {"name": "Y"}],
     }
     found = container_references(container)
-    assert (found.config_maps, found.secrets) == ({"a", "b"}, {"s"})
+    assert (found.config_maps, found.secrets) == (frozenset({"a", "b"}), frozenset({"s"}))
 
 
 def pull_secret(auths: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ A, B = container("a"), container("b")
 KEPT = PodActions(sandbox_id="sb")
 
 
-def two(**spec: object) -> dict:
+def two(**spec: Any) -> dict:
     return pod(containers=[A, B], **spec)
 
 
@@ -151,7 +152,7 @@ I1, I2 = container("i1", "busybox:exit-0"), container("i2", "busybox:exit-0")
 SIDE = container("s", restartPolicy="Always")
 
 
-def with_inits(*inits: dict, **spec: object) -> dict:
+def with_inits(*inits: dict, **spec: Any) -> dict:
     return pod(containers=[A], initContainers=list(inits), **spec)
 
 

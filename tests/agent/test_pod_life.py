@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -161,7 +162,7 @@ async def test_many_restarts_keep_two_runs(agent, runtime):
     agent.pods.worker("uid-p")._shared.parts.backoff.bump = lambda key, now: None
     for restart in range(5):
         runtime.exit(runtime_newest(runtime), 1)
-        await until(lambda n=restart: runtime.count("StartContainer") == n + 2)
+        await until(partial(lambda n: runtime.count("StartContainer") == n + 2, restart))
     await until(lambda: len(runtime.held) <= 2)
     assert status(agent)["containerStatuses"][0]["restartCount"] == 5
 
@@ -304,9 +305,14 @@ def test_readiness_survives_a_restart_of_the_agent(tmp_path):
             reported = status(agent)
         runtime.hang.add("ExecSync")
         async with running(tmp_path, runtime) as agent:
-            seen = []
+            seen: list[dict] = []
             real = agent.writer.set
-            agent.writer.set = lambda p, s: (seen.append(s), real(p, s))
+
+            def keep(subject: dict, status: dict) -> None:
+                seen.append(status)
+                real(subject, status)
+
+            agent.writer.set = keep  # type: ignore[method-assign,assignment]
             agent.pods.set_pod("api", {**manifest, "status": reported})
             await until(lambda: is_ready(agent))
             await asyncio.sleep(0.3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 from agent.status.diff import status_patch
 from agent.status.writer import StatusWriter
@@ -38,7 +39,8 @@ class Api:
 def writing(test) -> None:
     async def main() -> None:
         api = Api()
-        writer = StatusWriter(api)
+        client: Any = api
+        writer = StatusWriter(client)
         task = asyncio.ensure_future(writer.run())
         try:
             await test(writer, api)

@@ -296,7 +296,7 @@ def test_running_pods_see_changed_objects_and_labels(tmp_path: Path) -> None:
         objects = Maps()
         volumes = Volumes(AgentSettings(node_name="n", root_dir=tmp_path), objects)
         sink = Pods()
-        refresher = Refresher(volumes, sink)  # type: ignore[arg-type]
+        refresher = Refresher(volumes, sink)
         task = asyncio.ensure_future(refresher.run())
         body = pod({"name": "c", "configMap": {"name": "cm"}})
         refresher.set_pod("api", body)
@@ -323,7 +323,7 @@ def test_running_pods_see_changed_objects_and_labels(tmp_path: Path) -> None:
         await until("3")
         # A new agent adopts the pod and looks at its files once.
         objects.data["k"] = "4"
-        adopting = Refresher(Volumes(AgentSettings(node_name="n", root_dir=tmp_path), objects), sink)  # type: ignore[arg-type]
+        adopting = Refresher(Volumes(AgentSettings(node_name="n", root_dir=tmp_path), objects), sink)
         second = asyncio.ensure_future(adopting.run())
         adopting.set_pod("api", body)
         await until("4")

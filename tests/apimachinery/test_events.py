@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from apimachinery import errors
-from apimachinery.client import Client, PatchType
+from apimachinery.client import Client
 from apimachinery.events import BURST, REST, EventRecorder
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
@@ -37,9 +37,7 @@ class Server(Client):
         self.created.append(obj)
         return obj
 
-    async def patch(
-        self, kind: Kind, name: str, patch: Any, namespace: str | None = None, *, patch_type: PatchType, **_: Any
-    ) -> Obj:
+    async def patch(self, kind: Kind, name: str, patch: Any, namespace: str | None = None, **_: Any) -> Obj:
         if self.expired:
             raise errors.not_found(resource="events", name=name)
         self.patched.append((name, patch))

@@ -53,7 +53,7 @@ def test_depth_is_bounded() -> None:
 
 
 def test_types() -> None:
-    named = {"null": None, "bool": True, "string": "", "array": [], "object": {}}
+    named: dict[str, Any] = {"null": None, "bool": True, "string": "", "array": [], "object": {}}
     assert {jsontext.type_of(value): value for value in named.values()} == named
     assert jsontext.type_of(1) == jsontext.type_of(1.5) == "number"
 

@@ -116,7 +116,7 @@ def test_a_crashing_container_is_restarted_with_back_off(client: Lab) -> None:
 def pod_named(
     name: str, command: list[str], *, env: object = None, mounts: object = None, volumes: object = None
 ) -> dict[str, object]:
-    container = {"name": "main", "image": "wherry.local/busybox:1", "command": command}
+    container: dict[str, object] = {"name": "main", "image": "wherry.local/busybox:1", "command": command}
     container |= {key: value for key, value in (("env", env), ("volumeMounts", mounts)) if value}
     spec = {"containers": [container], "terminationGracePeriodSeconds": 0, **({"volumes": volumes} if volumes else {})}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}

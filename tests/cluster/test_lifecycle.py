@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,7 @@ def test_nodes_join_and_leave_a_running_cluster(small: Lab) -> None:
     assert {pod["spec"]["nodeName"] for pod in small.running("app=joined")} == {"node1", "node2"}
     vip = str(small.get("service", "joined")["spec"]["clusterIP"])
     for node in ("node1", "node2"):
-        eventually(lambda node=node: small.fetch_on_node(node, vip), 30, f"the VIP answers on {node}")
+        eventually(partial(small.fetch_on_node, node, vip), 30, f"the VIP answers on {node}")
     small.wherry("node", "remove", "node2")
     assert "node2" not in small.kubectl("get", "nodes")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_the_readme_example_spreads_and_answers_everywhere(clean: Lab) -> None:
     eventually(lambda: fetch(vip) in names, 30, "the VIP answers on the host")
     for node in ("node1", "node2", "node3"):
         # Each node's proxy hears of the endpoints by itself.
-        eventually(lambda node=node: lab.fetch_on_node(node, vip) in names, 30, f"the VIP answers on {node}")
+        assert eventually(partial(lab.fetch_on_node, node, vip), 30, f"the VIP answers on {node}") in names
     for pod in pods:
         assert lab.fetch_in_pod(pod["metadata"]["name"], vip) in names
     # Each pod is one of the VIP's six answers to one of its own calls: hairpin traffic works.
@@ -50,9 +51,9 @@ def test_a_node_port_answers_on_every_node_from_host_and_node(clean: Lab) -> Non
     assert 30000 <= port <= 32767
     addresses = [node["address"] for node in lab.status()["nodes"]]
     for address in addresses:
-        eventually(lambda address=address: fetch(address, port) in names, 30, f"node port on {address} from the host")
-        on_node1 = f"node port on {address} from node1"
-        eventually(lambda address=address: lab.fetch_on_node("node1", address, port) in names, 30, on_node1)
+        assert eventually(partial(fetch, address, port), 30, f"node port on {address} from the host") in names
+        from_node1 = partial(lab.fetch_on_node, "node1", address, port)
+        assert eventually(from_node1, 30, f"node port on {address} from node1") in names
 
 
 def test_scaling_and_rolling_lose_no_request(clean: Lab) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,7 @@ def test_a_daemon_frees_at_its_start_what_died_with_the_pods(tmp_path: Path) -> 
             caller = Caller([tmp_path / "bin"])
             with kernel.namespaces(1, "q") as (goes,):
                 pair = [Attachment("stays", str(stays)), Attachment("goes", str(goes))]
-                results = [kernel.inside(node, lambda a=a: caller.add(network, a)) for a in pair]
+                results = [kernel.inside(node, partial(caller.add, network, a)) for a in pair]
             stop(daemon)
             daemon = start(config, node, socket)
             taken = DiskStore(tmp_path / "data", "whtnet").taken()

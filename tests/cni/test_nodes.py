@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any, cast
@@ -187,15 +188,15 @@ def test_three_nodes_six_pods(ground: tuple[Path, list[Node], list[Path]]) -> No
 def _everything(outside: Path, nodes: list[Node], pods: list[Path], running: list[Running]) -> None:
     for one in running:
         for node in nodes:
-            one.tell(lambda i, n=node: i.put(n.name, n.number))
+            one.tell(partial(FakeInformer.put, name=node.name, number=node.number))
     for one in running:
         others = [n.number for n in nodes if n is not one.node]
         goal = {f"10.244.{n}.0/24": f"10.99.0.{n}" for n in others} | {
             f"fd44:0:0:{n}::/64": f"fd99::{n}" for n in others
         }
         goal |= dict.fromkeys(CLUSTER, "unreachable")
-        until(lambda o=one, g=goal: o.our_routes() == g)
-        until(lambda o=one: (o.node.settings.conf_dir / install.CONFLIST).exists())
+        until(partial(lambda o, g: o.our_routes() == g, one, goal))
+        until((one.node.settings.conf_dir / install.CONFLIST).exists)
     for place, pod in enumerate(pods):
         asyncio.run(nodes[place % 3].add(pod))
     _all_pairs(nodes)

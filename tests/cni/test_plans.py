@@ -125,9 +125,10 @@ def test_without_a_gateway_the_bridge_gets_no_address() -> None:
 
 
 def test_an_ipam_result_that_makes_no_sense_is_refused() -> None:
-    for ips in ([{"address": "10.1.0.5/99"}], [{}], [{"address": "10.1.0.5/24", "gateway": "x"}]):
+    senseless: list[dict[str, str]] = [{"address": "10.1.0.5/99"}, {}, {"address": "10.1.0.5/24", "gateway": "x"}]
+    for ip in senseless:
         with pytest.raises(CniError, match="IPAM result"):
-            bridge_plan.attachment(Config(), "v", "eth0", {"ips": ips, "routes": []})
+            bridge_plan.attachment(Config(), "v", "eth0", {"ips": [ip], "routes": []})
 
 
 def test_addresses_that_must_make_way() -> None:

@@ -144,6 +144,7 @@ def test_the_newest_result_keeps_everything() -> None:
 def test_gc_needs_well_formed_attachments() -> None:
     request = Request("GC", config={"cni.dev/valid-attachments": [{"containerID": "a", "ifname": "eth0"}]})
     assert request.valid_attachments() == {("a", "eth0")}
-    for wrong in ({}, {"cni.dev/valid-attachments": [{}]}, {"cni.dev/valid-attachments": ["a"]}):
+    malformed: list[dict[str, Any]] = [{}, {"cni.dev/valid-attachments": [{}]}, {"cni.dev/valid-attachments": ["a"]}]
+    for wrong in malformed:
         with pytest.raises(CniError):
             Request("GC", config=wrong).valid_attachments()

@@ -60,7 +60,7 @@ class Stage:
         election = ElectionSettings(identity="stage")
         lifecycle = Lifecycle()
         self._loops.append(lifecycle)
-        common = {"health_port": 0, "election": election}
+        common: dict[str, Any] = {"health_port": 0, "election": election}
         config = kubeconfig_of(self._root, "system:kube-scheduler")
         await scheduler.build(SchedulerSettings(kubeconfig=config, **common), lifecycle)
         quick = {"node_monitor_period": 0.2, "node_monitor_grace": 60.0, "orphan_quarantine": 0.3, **settings}

@@ -189,6 +189,7 @@ def test_nobody_is_above_the_policy(tmp_path: Path) -> None:
     groups = [
         attribute.value
         for pem in shown
+        if pem is not None
         for attribute in x509.load_pem_x509_certificate(pem).subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     ]
     assert sorted(set(groups)) == ["kubeadm:cluster-admins", "system:nodes"]

@@ -87,7 +87,10 @@ def parse_listing(lines: list[str]) -> Table:
         opened = re.fullmatch(r"(set|map|chain) (\S+) \{", line)
         if opened:
             kind, name = opened.groups()
-            (table.chains if kind == "chain" else table.elements)[name] = [] if kind == "chain" else {}  # type: ignore[index]
+            if kind == "chain":
+                table.chains[name] = []
+            else:
+                table.elements[name] = {}
         elif kind == "chain" and line.startswith("type "):
             _add_hook(table, name, line)
         elif kind == "chain" and line not in ("", "}") and not line.startswith("comment "):
@@ -176,9 +179,10 @@ def _hook(table: Table, hook: str, packet: Packet) -> Iterator[Result]:
 
 def _chain(table: Table, name: str, packet: Packet) -> list[Result]:
     """Each branch's packet and verdict; empty verdict: fell off the end."""
-    live, ended = [packet], []
+    live = [packet]
+    ended: list[Result] = []
     for rule in table.chains[name]:
-        following = []
+        following: list[Result] = []
         for state in live:
             for after, verdict in _rule(table, rule, state):
                 (ended if verdict else following).append((after, verdict))

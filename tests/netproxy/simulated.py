@@ -46,8 +46,8 @@ class Rules:
         self._ledger = Ledger()
         self._claim(routes)
         if self.mode == "nftables":
-            present = {*self.nft.chains, *self.nft.elements}
-            for text in nft_diff.rebuild(self._ledger.items(), self._ground, present):
+            names = {*self.nft.chains, *self.nft.elements}
+            for text in nft_diff.rebuild(self._ledger.items(), self._ground, names):
                 self.nft = nft_tracer.apply(self.nft, text)
         else:
             present = {table: list(chains) for table, chains in self.iptables.items()}

@@ -82,8 +82,8 @@ def test_two_ports_lead_to_their_own_target_ports(mode: str) -> None:
 
 @both
 def test_no_endpoints_is_rejected_on_every_address(mode: str) -> None:
-    spec = {"type": "LoadBalancer", "externalIPs": [EXTERNAL]}
-    spec["ports"] = [{"name": "p", "port": 80, "protocol": "TCP", "nodePort": 30080}]  # type: ignore[assignment]
+    ports = [{"name": "p", "port": 80, "protocol": "TCP", "nodePort": 30080}]
+    spec = {"type": "LoadBalancer", "externalIPs": [EXTERNAL], "ports": ports}
     rules = build(mode, spec, ingress=(LB,))
     for source in (POD, OUTSIDE, NODE):
         for address in (VIP, LB, EXTERNAL):

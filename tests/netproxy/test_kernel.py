@@ -118,7 +118,7 @@ def test_no_endpoints_is_refused_at_once_and_no_local_endpoints_is_silence(mode_
 @both
 def test_external_policy_local_keeps_the_source_and_short_cuts_pods(mode_name: str) -> None:
     async def body(rig: Rig, mode: modes.Mode) -> None:
-        wanted = {"node_port": 30080, "external_local": True, "load_balancer_ips": (LOAD_BALANCER,)}
+        wanted: dict[str, Any] = {"node_port": 30080, "external_local": True, "load_balancer_ips": (LOAD_BALANCER,)}
         await mode.rebuild(of(route(*PODS, **wanted)))
         for address, port in ((NODE_IP, 30080), (LOAD_BALANCER, 80)):
             for _ in range(10):

@@ -56,7 +56,8 @@ class FakeMode:
 
 def test_a_failed_write_is_followed_by_a_full_one_with_growing_pauses() -> None:
     async def body() -> None:
-        mode, track, pauses = FakeMode(), tracker(), []
+        mode, track = FakeMode(), tracker()
+        pauses: list[float] = []
         fits: modes.Mode = mode
         synced: list[None] = []
         proxier = Proxier(fits, track, (Family.IPV4,), pauses.append, lambda: synced.append(None))

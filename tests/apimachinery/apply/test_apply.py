@@ -129,7 +129,8 @@ def test_update_on_create_owns_whole_maps() -> None:
 
 def test_resetting_and_keeping_entries() -> None:
     live = put(None, config(a="1"), "alpha")
-    for forget in ([], [{}]):
+    resets: list[list[dict[str, Any]]] = [[], [{}]]
+    for forget in resets:
         new = {**config(a="1"), "metadata": {"name": "c", "managedFields": forget}}
         assert track_update(live, new, manager="m", node=MAP, now=T1) == []
     for keep in ({"name": "c"}, {"name": "c", "managedFields": [{"operation": "Odd"}]}):

@@ -50,7 +50,7 @@ class Conversation:
         self.compared = 0
 
     def step(self, step: dict[str, Any]) -> None:
-        answer = step.get("answer")
+        answer: Any = step.get("answer")
         self.answers.append(answer)
         url = urllib.parse.urlparse(step["path"])
         query = dict(urllib.parse.parse_qsl(url.query))

@@ -91,7 +91,7 @@ def test_a_namespace_is_created_entered_and_gone(blue: Path) -> None:
     with pytest.raises(FileExistsError):
         netns.create(blue.name)
     with pytest.raises(KeyError):
-        netns.call(blue, lambda: {}["absent"])
+        netns.call(blue, lambda: dict[str, int]()["absent"])
     assert netns.delete(blue.name) is True
     assert netns.delete(blue.name) is False
     assert netns.identity(blue) is None

@@ -64,7 +64,7 @@ def test_pods_get_time_to_end(node: str, phase: str, asked: int | None, seconds:
 
 
 def test_a_second_delete_only_shortens() -> None:
-    dying = {"deletionTimestamp": "2026-01-02T03:04:30Z", "deletionGracePeriodSeconds": 30}
+    dying: Obj = {"deletionTimestamp": "2026-01-02T03:04:30Z", "deletionGracePeriodSeconds": 30}
     assert deletion.plan(pod(**dying), {}, POD, NOW) == deletion.Verdict(False)
     assert deletion.plan(pod(**dying), {"gracePeriodSeconds": 60}, POD, NOW) == deletion.Verdict(False)
     shorter = deletion.plan(pod(**dying), {"gracePeriodSeconds": 10}, POD, NOW)

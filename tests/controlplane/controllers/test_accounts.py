@@ -1,10 +1,12 @@
 """Who the loops are: their accounts, their tokens, and what becomes of a token that is no good."""
 
 import asyncio
+from typing import cast
 
 import pytest
 
 from apimachinery import errors
+from apimachinery.client import Client
 from apimachinery.kinds import CLUSTER_ROLE_BINDING, CONFIG_MAP, SERVICE_ACCOUNT
 from controlplane.apiserver.authz import bootstrap
 from controlplane.controllers.accounts import NAMES, NAMESPACE, Tokens, account_of
@@ -55,7 +57,7 @@ class Server:
 def test_a_token_is_asked_for_once_and_renewed_in_time():
     async def play():
         at, clock = Server("robot"), [0.0]
-        tokens = Tokens(at, "robot", lambda: clock[0])
+        tokens = Tokens(cast(Client, at), "robot", lambda: clock[0])
         assert set(await asyncio.gather(*(tokens.token() for _ in range(5)))) == {"robot 1"}
         clock[0] = 799
         assert await tokens.token() == "robot 1"
@@ -74,7 +76,7 @@ def test_a_token_is_asked_for_once_and_renewed_in_time():
 def test_a_missing_account_is_made():
     async def play():
         at = Server()
-        assert await Tokens(at, "robot", lambda: 0.0).token() == "robot 1"
+        assert await Tokens(cast(Client, at), "robot", lambda: 0.0).token() == "robot 1"
         assert at.accounts == {"robot"}
 
     asyncio.run(play())
@@ -82,7 +84,7 @@ def test_a_missing_account_is_made():
 
 def test_a_rejected_token_is_not_used_again_and_a_newer_one_is_kept():
     async def play():
-        tokens = Tokens(Server("robot"), "robot", lambda: 0.0)
+        tokens = Tokens(cast(Client, Server("robot")), "robot", lambda: 0.0)
         first = await tokens.token()
         tokens.rejected(first)
         second = await tokens.token()

@@ -128,7 +128,7 @@ def test_eviction_honours_tolerations(tolerations: list[Obj], seconds: int | Non
 
 
 def test_pod_garbage() -> None:
-    going = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    going: Obj = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
     pods = [
         pod("homeless", nodeName="gone"),
         pod("maybe", nodeName="lately"),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from apimachinery.selectors import from_map
 from controlplane.scheduler.cluster import Cluster
+from controlplane.scheduler.extract import Pod
 from tests.controlplane.scheduler.build import node, pod
 
 NODES = ("a", "b", "c")
@@ -25,8 +26,9 @@ STEPS = st.lists(
 
 @settings(max_examples=200)
 @given(STEPS)
-def test_incremental_equals_rebuilt(steps: list[tuple[str, object, str]]) -> None:
-    state, where = Cluster(), {}
+def test_incremental_equals_rebuilt(steps: list[tuple[str, Pod, str]]) -> None:
+    state = Cluster()
+    where: dict[str, Pod] = {}
     nodes: set[str] = set()
     for step, chosen, name in steps:
         if step == "node":

@@ -21,7 +21,7 @@ IN_ZONE_A = {
         }
     }
 }
-TAINTED = {"taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}]}
+TAINTED: dict[str, Any] = {"taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}]}
 
 
 def spread(hard: bool = True, skew: int = 1) -> dict[str, Any]:

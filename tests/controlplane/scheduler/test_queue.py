@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from controlplane.scheduler.framework import Change
-from controlplane.scheduler.queue import LONGEST_WAIT, Queue, backoff
+from controlplane.scheduler.queue import LONGEST_WAIT, Queue, Waiting, backoff
 from tests.controlplane.scheduler.build import pod
 
 HELPED = {"Fit": frozenset((Change.POD_REMOVED,)), "Taints": frozenset((Change.NODE_TAINTS,))}
@@ -15,19 +15,25 @@ def queue() -> Queue:
     return Queue(lambda name: HELPED[name])
 
 
+def taken(q: Queue, now: float) -> Waiting:
+    waiting = q.pop(now)
+    assert waiting is not None
+    return waiting
+
+
 def test_priority_then_age() -> None:
     q = queue()
     q.add(pod("old"), 1.0, None)
     q.add(pod("young"), 2.0, None)
     q.add(pod("urgent", priority=9), 3.0, None)
-    assert [q.pop(4.0).pod.name for _ in range(3)] == ["urgent", "old", "young"]
+    assert [taken(q, 4.0).pod.name for _ in range(3)] == ["urgent", "old", "young"]
     assert q.pop(4.0) is None
 
 
 def test_only_a_change_that_helps_wakes_a_refused_pod() -> None:
     q = queue()
     q.add(pod(), 0.0, None)
-    waiting = q.pop(0.0)
+    waiting = taken(q, 0.0)
     q.refused(waiting, frozenset(("Fit",)), 0.0)
     assert not q.changed(Change.NODE_TAINTS, 5.0)
     assert q.pop(5.0) is None
@@ -39,7 +45,7 @@ def test_idle_scheduler_tries_refused_pods_before_their_pause_is_over_but_not_fa
     q = queue()
     for name in ("refused", "failed"):
         q.add(pod(name), 0.0, None)
-    first, second = q.pop(0.0), q.pop(0.0)
+    first, second = taken(q, 0.0), taken(q, 0.0)
     q.refused(first, frozenset(("Fit",)), 0.0)
     q.failed(second, 0.0)
     assert q.changed(Change.POD_REMOVED, 0.1)
@@ -52,7 +58,7 @@ def test_idle_scheduler_tries_refused_pods_before_their_pause_is_over_but_not_fa
 def test_nothing_waits_for_ever() -> None:
     q = queue()
     q.add(pod(), 0.0, None)
-    q.refused(q.pop(0.0), frozenset(("Fit",)), 0.0)
+    q.refused(taken(q, 0.0), frozenset(("Fit",)), 0.0)
     assert q.next_ready(10.0) == LONGEST_WAIT - 10
     assert q.pop(LONGEST_WAIT) is not None
 
