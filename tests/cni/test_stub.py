@@ -51,8 +51,8 @@ class Place:
 
     def start(self, command: str, **environment: str) -> "subprocess.Popen[bytes]":
         given = {"CNI_COMMAND": command, "CNI_IFNAME": "eth0", "OTHER": "x", **environment}
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen([self.bridge], env=given, start_new_session=True, **pipes)
+        pipe = subprocess.PIPE
+        return subprocess.Popen([self.bridge], env=given, start_new_session=True, stdin=pipe, stdout=pipe, stderr=pipe)
 
     def call(self, config: bytes, command: str = "ADD", **environment: str) -> tuple[int, bytes]:
         with self.start(command, **environment) as process:
