@@ -28,6 +28,7 @@ class NodeInfo:
     ports: frozenset[tuple[str, str, int]]
 
     def with_pod(self, pod: Pod) -> NodeInfo:
+        """The node with ``pod`` counted in, as a new value."""
         return replace(
             self,
             pods={**self.pods, pod.uid: pod},
@@ -37,6 +38,7 @@ class NodeInfo:
         )
 
     def without(self, pod: Pod) -> NodeInfo:
+        """The node with ``pod`` (which must be on it) counted out, as a new value."""
         pods = {uid: p for uid, p in self.pods.items() if uid != pod.uid}
         ports = self.ports
         if pod.ports:

@@ -22,6 +22,8 @@ HOSTNAME = "kubernetes.io/hostname"
 
 @dataclass(frozen=True)
 class Toleration:
+    """A pod's toleration; empty ``key`` and ``effect`` cover any, ``operator`` is Equal unless it says otherwise."""
+
     key: str
     operator: str
     value: str
@@ -49,6 +51,8 @@ class Taint:
 
 @dataclass(frozen=True)
 class Requirement:
+    """One match expression; ``operator`` is In, NotIn, Exists, DoesNotExist, Gt or Lt."""
+
     key: str
     operator: str
     values: tuple[str, ...]
@@ -76,6 +80,7 @@ class NodeTerm:
     fields: tuple[Requirement, ...]
 
     def matches(self, node: Node) -> bool:
+        """Whether the node's labels and fields (only metadata.name exists) satisfy the term."""
         if not self.expressions and not self.fields:
             return False
         return all(r.matches(node.labels) for r in self.expressions) and all(
@@ -113,6 +118,8 @@ class PodTerm:
 
 @dataclass(frozen=True)
 class PodAffinity:
+    """A pod's wishes about other pods; only the preferred terms carry a weight (1 to 100)."""
+
     required: tuple[PodTerm, ...] = ()
     preferred: tuple[PodTerm, ...] = ()
     anti_required: tuple[PodTerm, ...] = ()

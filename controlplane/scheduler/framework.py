@@ -79,6 +79,7 @@ class Plugin:
         return None
 
     def filter(self, state: Any, pod: Pod, info: NodeInfo) -> Rejection | None:
+        """Why the pod may not go to the node, or None. ``state``: what ``pre_filter`` answered."""
         return None
 
     def pre_score(self, pod: Pod, query: Query, nodes: Sequence[NodeInfo]) -> Any:
@@ -86,6 +87,7 @@ class Plugin:
         return None
 
     def score(self, state: Any, pod: Pod, info: NodeInfo) -> float:
+        """How well the node suits, raw: any scale that ``normalize`` understands. ``state``: ``pre_score``'s answer."""
         return 0
 
     def normalize(self, state: Any, scores: Mapping[str, float]) -> Mapping[str, float]:

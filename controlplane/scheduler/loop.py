@@ -89,6 +89,7 @@ class Scheduler:
     # Events
 
     def on_node(self, old: Obj | None, new: Obj | None) -> None:
+        """Informer callback: the cluster's view of the node, and which refused pods the change may help."""
         if new is None:
             if old is not None:
                 self.cluster.remove_node(old["metadata"]["name"])
@@ -99,6 +100,10 @@ class Scheduler:
             self._changed(change)
 
     def on_pod(self, old: Obj | None, new: Obj | None) -> None:
+        """Informer callback: a pod is counted on its node, waits in the queue, or is nobody's business here.
+
+        A pod made anew under its name (another uid) is a removal and an arrival.
+        """
         if old is not None and (new is None or uid(old) != uid(new)):
             self._forget(uid(old))
         if new is None:

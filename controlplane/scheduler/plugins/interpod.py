@@ -20,6 +20,10 @@ Places = dict[tuple[str, str], int]
 
 @dataclass(frozen=True)
 class HardState:
+    """What ``filter`` looks up, all counts of pods by place: those the pod must be near, those it must not, those that
+    must not have it near. ``first``: no friend exists yet and the pod is its own.
+    """
+
     friends: Places
     foes: Places
     unwelcome: Places
@@ -49,6 +53,7 @@ class InterPodAffinity(Plugin):
     )
 
     def pre_filter(self, pod: Pod, query: Query) -> Any:
+        """HardState, or SKIP where neither the pod nor any pod that runs has a required term about the other."""
         cluster, wishes = query.cluster, pod.affinity
         unwelcome: Places = {}
         for term in cluster.forbidding():
@@ -70,6 +75,7 @@ class InterPodAffinity(Plugin):
         return HardState(friends, foes, unwelcome, first)
 
     def filter(self, state: HardState, pod: Pod, info: NodeInfo) -> Rejection | None:
+        """Missing friends cannot be mended by removing pods (unresolvable); foes and unwelcoming pods can."""
         labels = info.node.labels
         for term in pod.affinity.required:
             value = labels.get(term.key)
@@ -84,6 +90,10 @@ class InterPodAffinity(Plugin):
         return None
 
     def pre_score(self, pod: Pod, query: Query, nodes: Sequence[NodeInfo]) -> Any:
+        """Weights by place, from the pod's preferred terms and from those that running pods have about it.
+
+        A running pod's required affinity counts as a preference too (hardPodAffinityWeight, 1 by default).
+        """
         cluster = query.cluster
         total: Places = {}
         for term in pod.affinity.preferred:
@@ -96,9 +106,11 @@ class InterPodAffinity(Plugin):
         return total or SKIP
 
     def score(self, state: Places, pod: Pod, info: NodeInfo) -> float:
+        """The sum of the weights of every place the node is in; may be negative."""
         return sum(weight for (key, value), weight in state.items() if info.node.labels.get(key) == value)
 
     def normalize(self, state: Places, scores: Mapping[str, float]) -> Mapping[str, float]:
+        """Lowest to 0, highest to MAX_SCORE; all 0 where no node differs from another."""
         low, high = min(scores.values()), max(scores.values())
         if low == high:
             return dict.fromkeys(scores, 0)

@@ -38,6 +38,7 @@ class NodeResourcesFit(Plugin):
         return Rejection("\n".join(reasons), hopeless) if reasons else None
 
     def score(self, state: Any, pod: Pod, info: NodeInfo) -> float:
+        """0 to MAX_SCORE: the mean share of cpu and memory that would stay free, in the units of Amounts."""
         total = weights = 0
         for name in SCORED:
             capacity = info.node.allocatable.get(name, 0)

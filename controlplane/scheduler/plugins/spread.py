@@ -41,6 +41,8 @@ class Scored:
 
 @dataclass(frozen=True)
 class SoftState:
+    """Soft constraints as counted once for all nodes; ``ignored`` nodes lack a label and come last."""
+
     scored: tuple[Scored, ...]
     ignored: frozenset[str]
 
@@ -53,6 +55,7 @@ class PodTopologySpread(Plugin):
     )  # fmt: skip
 
     def pre_filter(self, pod: Pod, query: Query) -> Any:
+        """A Domains for each DoNotSchedule constraint; SKIP without any."""
         hard = [c for c in pod.spread if c.hard]
         if not hard:
             return SKIP
@@ -60,6 +63,7 @@ class PodTopologySpread(Plugin):
         return tuple(_domains(c, keys, pod, query.cluster) for c in hard)
 
     def filter(self, state: Sequence[Domains], pod: Pod, info: NodeInfo) -> Rejection | None:
+        """Skew is the pods of this domain, with this one, less those of the emptiest; maxSkew bounds it."""
         for domains in state:
             value = info.node.labels.get(domains.constraint.key)
             if value is None:
@@ -70,6 +74,10 @@ class PodTopologySpread(Plugin):
         return None
 
     def pre_score(self, pod: Pod, query: Query, nodes: Sequence[NodeInfo]) -> Any:
+        """SoftState from the ScheduleAnyway constraints, or from upstream's defaults for a pod that states nothing.
+
+        The defaults leave no node out: where a label is missing its constraint just says nothing.
+        """
         constraints = [c for c in pod.spread if not c.hard]
         if not pod.spread:
             constraints = _defaults(pod, query)
@@ -83,6 +91,7 @@ class PodTopologySpread(Plugin):
         return SoftState(tuple(_scored(c, pod, query.cluster, counted) for c in constraints), ignored)
 
     def score(self, state: SoftState, pod: Pod, info: NodeInfo) -> float:
+        """Pods already there, a domain's pods weighing more the more domains there are; lower is better."""
         if info.node.name in state.ignored:
             return 0
         total = 0.0
@@ -94,6 +103,7 @@ class PodTopologySpread(Plugin):
         return round(total)
 
     def normalize(self, state: SoftState, scores: Mapping[str, float]) -> Mapping[str, float]:
+        """Turned round: the fewest pods get the most, in steps of the highest raw score; ignored nodes 0."""
         known = [value for name, value in scores.items() if name not in state.ignored]
         low, high = min(known, default=0), max(known, default=0)
         result = {}
