@@ -7,6 +7,7 @@ still comes: containerd 1.6 stops at WebSocket v4, which cannot.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -131,7 +132,9 @@ class _Session:
             stream = self._stream_of.get(decoded.channel)
             if stream is None or decoded.channel not in (channels.STDIN, channels.RESIZE):
                 continue
-            if decoded.closed:
-                await self._runtime.send(stream, b"", fin=True)
-            elif decoded.data:
-                await self._runtime.send(stream, decoded.data)
+            # A command that has ended takes no more input; what it said and how it ended may still be on its way.
+            with contextlib.suppress(ConnectionError):
+                if decoded.closed:
+                    await self._runtime.send(stream, b"", fin=True)
+                elif decoded.data:
+                    await self._runtime.send(stream, decoded.data)
