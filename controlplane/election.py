@@ -121,13 +121,16 @@ class Election:
 
     async def release(self) -> None:
         """Give the lease back, so that the next candidate need not wait for it to expire."""
-        if not self.leading or not self._settings.leader_elect or self._seen is None:
+        if not self.leading or not self._settings.leader_elect:
             return
         self.leading = False
-        lease = renewed(self._seen, self.identity, 1, now())
-        lease["spec"]["holderIdentity"] = ""
         try:
-            await self._client.update(LEASE, lease)
+            # Read again: a renewal that the stop cut short may have been written all the same.
+            held = await self._client.get(LEASE, self._name, self._settings.namespace)
+            if (held.get("spec") or {}).get("holderIdentity") == self.identity:
+                lease = renewed(held, self.identity, 1, now())
+                lease["spec"]["holderIdentity"] = ""
+                await self._client.update(LEASE, lease)
         except (errors.ApiError, errors.Unreachable) as error:
             log.warning("lease %s not released: %s", self._name, error)
 
