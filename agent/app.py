@@ -176,7 +176,7 @@ class Agent:
 
     async def _serve(self, lifecycle: Lifecycle) -> None:
         """The parts that show the node to others."""
-        port = await serve(lifecycle, self.settings, self.view)
+        port = await serve(lifecycle, self.settings, self.view, self.client)
         lifecycle.spawn("log rotation", LogRotator(self.settings, self.view).run())
         if self.client is not None and self.recorder is not None:
             registrar = Registrar(self.settings, self.client, self.view, port, self.recorder)

@@ -10,12 +10,13 @@ from aiohttp import web
 from agent.node.address import node_addresses
 from agent.seams import Obj, RuntimeView
 from agent.server import logs, stats
-from agent.server.access import peer_of, refusal, subresource_of
+from agent.server.authorize import Gate
 from agent.server.containers import Refused
 from agent.server.streams import Streaming
 from agent.server.tls import server_context
 from agent.settings import AgentSettings
 from apimachinery import objects
+from apimachinery.client import Client
 from apimachinery.kit import metrics
 from apimachinery.kit import serve as plain
 from apimachinery.kit.lifecycle import Lifecycle
@@ -28,8 +29,9 @@ _TEXT = "text/plain; charset=utf-8"
 class Api:
     """One handler for every path; `handle` is what the HTTP server calls."""
 
-    def __init__(self, settings: AgentSettings, view: RuntimeView) -> None:
+    def __init__(self, settings: AgentSettings, view: RuntimeView, gate: Gate) -> None:
         self._settings = settings
+        self._gate = gate
         self._view = view
         self._streaming = Streaming(view, settings.streaming_host)
         self._rates = stats.Rates()
@@ -38,8 +40,8 @@ class Api:
         """Check the client, find the endpoint, turn refusals into answers."""
         transport = request.transport
         certificate = transport.get_extra_info("peercert") if transport is not None else None
-        peer = peer_of((certificate or {}).get("subject"))
-        refused = refusal(peer, request.method, subresource_of(request.path))
+        shown = request.headers.get("Authorization", "")
+        refused = await self._gate.refusal((certificate or {}).get("subject"), shown, request.method, request.path)
         if refused is not None:
             return web.Response(status=refused[0], text=refused[1])
         try:
@@ -116,11 +118,15 @@ def _json(body: Obj) -> web.Response:
     return web.Response(body=objects.dumps(body), content_type="application/json")
 
 
-async def serve(lifecycle: Lifecycle, settings: AgentSettings, view: RuntimeView) -> int:
-    """Listen until the lifecycle stops; the port. Raises OSError naming an address that is taken."""
+async def serve(lifecycle: Lifecycle, settings: AgentSettings, view: RuntimeView, client: Client | None) -> int:
+    """Listen until the lifecycle stops; the port. Raises OSError naming an address that is taken.
+
+    ``client`` asks the API server who may come in; None on a node without one.
+    """
+    gate = Gate(client, settings.node_name)
     context = server_context(settings, node_addresses(settings))
     # A follower or a shell whose client is gone must not live on.
-    server = web.Server(Api(settings, view).handle, access_log=None, handler_cancellation=True)
+    server = web.Server(Api(settings, view, gate).handle, access_log=None, handler_cancellation=True)
     runner = web.ServerRunner(server, shutdown_timeout=1.0)
     await runner.setup()
     site = web.TCPSite(runner, settings.bind_address, settings.port, ssl_context=context)

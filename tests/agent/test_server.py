@@ -13,7 +13,6 @@ import uvloop
 
 from agent.seams import ContainerRef, ContainerUsage, ExecResult
 from agent.server import spdy, stats
-from agent.server.access import Peer, peer_of, refusal, subresource_of
 from agent.server.containers import missing_log
 from agent.server.serve import serve
 from agent.settings import AgentSettings
@@ -161,7 +160,7 @@ class Server:
             tls_key_file=self.directory / "s.key",
             client_ca_file=self.directory / "ca.crt",
         )
-        self.port = await serve(lifecycle, settings, self.view)  # type: ignore[arg-type]
+        self.port = await serve(lifecycle, settings, self.view, None)  # type: ignore[arg-type]
 
     def session(self, user: str | None = "kube-apiserver-kubelet-client", *groups: str) -> aiohttp.ClientSession:
         context = ssl.create_default_context(cadata=self.ca.cert_pem.decode())
@@ -386,17 +385,6 @@ def test_port_forward_carries_spdy_inside_websocket_messages(tmp_path: Path) -> 
             assert reply == spdy.SynReply(1)
 
     run(tmp_path, scenario)
-
-
-def test_the_access_rule() -> None:
-    subject = ((("organizationName", "o"),), (("commonName", "u"),))
-    assert peer_of(subject) == Peer("u", ("o",))
-    assert peer_of(None) is None
-    assert refusal(Peer("u"), "POST", subresource_of("/exec/a/b/c")) == (
-        403,
-        "Forbidden (user=u, verb=create, resource=nodes, subresource(s)=[proxy])",
-    )
-    assert subresource_of("/metrics/resource") == "metrics"
 
 
 @pytest.mark.parametrize(

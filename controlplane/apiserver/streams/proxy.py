@@ -72,6 +72,7 @@ def _allowed(host: str) -> bool:
         address = ip_address(host)
     except ValueError:
         return False
+    address = getattr(address, "ipv4_mapped", None) or address
     return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
 
 

@@ -116,8 +116,9 @@ def test_proxy_names_and_addresses():
         proxy.parse_name("ftp:web:1")
     with pytest.raises(errors.BadRequest, match="address not allowed"):
         proxy.pod_address(pod("a"), proxy.Name("", "p", ""), None)
-    with pytest.raises(errors.BadRequest, match="address not allowed"):
-        proxy.pod_address(pod("a", podIP="127.0.0.1"), proxy.Name("", "p", ""), None)
+    for own in ("127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254", "::ffff:169.254.169.254"):
+        with pytest.raises(errors.BadRequest, match="address not allowed"):
+            proxy.pod_address(pod("a", podIP=own), proxy.Name("", "p", ""), None)
     assert proxy.pod_address(pod("a", podIP="10.1.2.3"), proxy.Name("", "p", "81"), None).port == 81
 
 

@@ -3,9 +3,13 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 
-from apimachinery.errors import ApiError
+import pytest
+
+from apimachinery import pki
+from apimachinery.errors import ApiError, InternalError
 from apimachinery.kinds import POD
 from controlplane.apiserver.http.listener import Listener
 from controlplane.apiserver.pipeline import status_response
@@ -306,3 +310,41 @@ def test_request_without_an_upgrade():
             writer.close()
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("own", "address", "reason"),
+    [
+        (True, "127.0.0.1", None),
+        (False, "127.0.0.1", "certificate verify failed"),
+        (True, "127.0.0.2", "address mismatch"),
+    ],
+)
+def test_only_the_agent_at_that_address_is_spoken_to(tmp_path, own, address, reason):
+    """An agent proves itself by the cluster's authority and its address before it hears a word."""
+    ours, other = pki.new_ca("ours"), pki.new_ca("other")
+    pair = pki.issue(ours if own else other, "system:node:n1", ips=("127.0.0.1",), server=True)
+    for name, data in (("ca.crt", ours.cert_pem), ("s.crt", pair.cert_pem), ("s.key", pair.key_pem)):
+        (tmp_path / name).write_bytes(data)
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(tmp_path / "s.crt", tmp_path / "s.key")
+    heard = []
+
+    async def answer(reader, writer):
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    async def main():
+        server = await asyncio.start_server(answer, address, 0, ssl=serving)
+        context = backend.client_context(None, None, tmp_path / "ca.crt")
+        where = backend.Address(address, server.sockets[0].getsockname()[1], context)
+        async with server:
+            if reason is None:
+                assert await (await backend.call(where, "GET", "/", ())).text() == "ok"
+            else:
+                with pytest.raises(InternalError, match=reason):
+                    await backend.call(where, "GET", "/", ())
+                assert not heard
+
+    asyncio.run(asyncio.wait_for(main(), 20))
