@@ -325,6 +325,11 @@ def invalid(field: str, value: Any, detail: str) -> FieldError:
     return FieldError("FieldValueInvalid", field, _with_detail(f"Invalid value: {_shown(value)}", detail))
 
 
+def invalid_whole(field: str, detail: str) -> FieldError:
+    """A struct that cannot be, without showing it."""
+    return FieldError("FieldValueInvalid", field, _with_detail("Invalid value", detail))
+
+
 def type_invalid(field: str, value: Any, detail: str) -> FieldError:
     """A value of the wrong type."""
     return FieldError("FieldValueTypeInvalid", field, _with_detail(f"Invalid value: {_shown(value)}", detail))

@@ -16,17 +16,20 @@ __all__ = [
     "dns1123_subdomain",
     "label_value",
     "qualified_name",
+    "wildcard_subdomain",
 ]
 
 LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
+WILDCARD = rf"\*\.{SUBDOMAIN}"
 NAME_PART = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 VALUE = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
 
 _label = re.compile(LABEL)
 _label_1035 = re.compile(LABEL_1035)
 _subdomain = re.compile(SUBDOMAIN)
+_wildcard = re.compile(WILDCARD)
 _name_part = re.compile(NAME_PART)
 _value = re.compile(VALUE)
 
@@ -62,6 +65,12 @@ _SUBDOMAIN_TEXT = _mismatch(
     SUBDOMAIN,
     "example.com",
 )
+_WILDCARD_TEXT = _mismatch(
+    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of "
+    "lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+    WILDCARD,
+    "*.example.com",
+)
 _NAME_PART_WHAT = (
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
 )
@@ -86,6 +95,11 @@ def dns1035_label(text: str) -> tuple[str, ...]:
 
 def dns1123_subdomain(text: str) -> tuple[str, ...]:
     return _shape(text, 253, _subdomain, _SUBDOMAIN_TEXT)
+
+
+def wildcard_subdomain(text: str) -> tuple[str, ...]:
+    """A subdomain whose first label is "*", as in "*.example.com"."""
+    return _shape(text, 253, _wildcard, _WILDCARD_TEXT)
 
 
 @lru_cache(maxsize=4096)

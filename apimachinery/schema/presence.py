@@ -59,7 +59,9 @@ def presence(node: Node) -> Presence:
             continue
         always = field.always or field.name in node.required
         collection = field.repeated or field.is_map or below.shape in ("list", "map")
-        if collection or not (field.pointer or always or field.is_message):
+        # A list that is always written is owned by whoever wrote it, empty or not.
+        written = collection and always and below.shape == "list"
+        if (collection and not written) or not (collection or field.pointer or always or field.is_message):
             dropped.add(field.name)
         dropped.discard(MEANING_WHEN_EMPTY)
         if always or (field.is_message and not field.pointer and not collection and not field.omit_zero):

@@ -167,7 +167,17 @@ def _node_status(status: Obj) -> None:
         status["allocatable"] = dict(status["capacity"])
 
 
+def _pod_ranges(spec: Obj) -> None:
+    """podCIDR is the first of podCIDRs, and decides when the two disagree."""
+    first, listed = spec.get("podCIDR") or "", spec.get("podCIDRs") or []
+    if first and (not listed or listed[0] != first):
+        spec["podCIDRs"] = [first]
+    elif listed and not first:
+        spec["podCIDR"] = listed[0]
+
+
 HOOKS: dict[str, Callable[[Obj], None]] = {
+    "core.v1.NodeSpec": _pod_ranges,
     "core.v1.Container": pull_policy,
     "core.v1.EphemeralContainer": pull_policy,
     "core.v1.ImageVolumeSource": _image_volume,

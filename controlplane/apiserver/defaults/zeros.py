@@ -95,6 +95,8 @@ _SHOWN = frozenset(
         "resource.v1.DeviceClaim.requests",
         "scheduling.v1.PriorityClass.value",
         "storage.v1.CSINodeDriver.topologyKeys",
+        "discovery.v1.EndpointSlice.endpoints",
+        "networking.v1.HTTPIngressPath.pathType",
     )
 )
 # Optional strings that are references: "" stays.
@@ -133,7 +135,11 @@ _STRING_REFERENCES = frozenset(
 )
 # Of those always shown, references: null when absent.
 _SHOWN_REFERENCES = frozenset(
-    ("core.v1.TypedLocalObjectReference.apiGroup", "core.v1.TypedObjectReference.apiGroup"),
+    (
+        "core.v1.TypedLocalObjectReference.apiGroup",
+        "core.v1.TypedObjectReference.apiGroup",
+        "networking.v1.HTTPIngressPath.pathType",
+    ),
 )
 _NAMED_REFERENCES = frozenset(("discovery.v1.EndpointPort.name", "discovery.v1.EndpointPort.protocol"))
 # Optional strings of those names that are plain values after all.

@@ -13,10 +13,13 @@ from controlplane.apiserver.validation import metadata as rules
 _OWN_RULES = frozenset({"approval", "binding", "ephemeralcontainers", "resize"})
 
 
-def check_new(kind: Kind, strategy: Strategy, obj: Obj) -> None:
-    """Raises Invalid."""
+def check_new(kind: Kind, strategy: Strategy, obj: Obj, version: str) -> None:
+    """version: the client's. Raises Invalid."""
     found = rules.validate(obj, kind.namespaced, strategy.check_name)
-    found += strategy.validate(obj)
+    if strategy.validate_as is not None and version not in ("", kind.api_version):
+        found += strategy.validate_as(obj, version)
+    else:
+        found += strategy.validate(obj)
     _raise(kind, obj, found)
 
 

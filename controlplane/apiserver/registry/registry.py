@@ -135,7 +135,7 @@ class Registry:
         if strategy.generation:
             obj["metadata"]["generation"] = 1
         await self._admit("CREATE", kind, "", namespace, obj, None, context, self._mutating)
-        check_new(kind, strategy, obj)
+        check_new(kind, strategy, obj, context.version)
         await self._admit("CREATE", kind, "", namespace, obj, None, context, self._validating)
         if self.collection(kind).get(namespace, obj["metadata"]["name"]) is not None:
             raise self._exists(kind, namespace, obj["metadata"]["name"])
@@ -340,8 +340,10 @@ def _count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str) 
     if not strategy.generation:
         return
     standing = old["metadata"].get("generation", 1)
-    changed = subresource not in ("status", *_WHOLE) and any(
-        new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status", "kind", "apiVersion"}
+    changed = (
+        not strategy.generation_stands
+        and subresource not in ("status", *_WHOLE)
+        and any(new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status", "kind", "apiVersion"})
     )
     if strategy.counts_annotations and not subresource:
         changed = changed or new["metadata"].get("annotations") != old["metadata"].get("annotations")

@@ -68,7 +68,9 @@ class Strategy:
     prepare_finalize: the same for the finalize subresource.
     deleting: what is changed with the deletion timestamp; holds: the object may not be removed yet.
     validate*: upstream's field errors, in upstream's order.
+    validate_as: the same for a new object that its client wrote in another version than the stored one.
     generation: metadata.generation is kept by the server and counts spec changes.
+    generation_stands: it is 1 for good.
     counts_annotations: a change of annotations counts as one of the spec.
     has_status: status is split off: create and update drop or keep it, only the subresource changes it.
     returns_deleted: DELETE answers with the object instead of a Status.
@@ -85,12 +87,14 @@ class Strategy:
     deleting: Callable[[Obj], None] = _keep
     holds: Callable[[Obj], bool] = _never
     validate: Callable[[Obj], list[FieldError]] = _fine
+    validate_as: Callable[[Obj, str], list[FieldError]] | None = None
     validate_update: Callable[[Obj, Obj], list[FieldError]] = _fine_both
     validate_finalize: Callable[[Obj, Obj], list[FieldError]] = _fine_both
     validate_status: Callable[[Obj, Obj], list[FieldError]] = _fine_both
     warn: Callable[[Obj, Obj | None], Sequence[str]] = _quiet
     check_name: Callable[[str], tuple[str, ...]] = formats.dns1123_subdomain
     generation: bool = False
+    generation_stands: bool = False
     counts_annotations: bool = False
     has_status: bool = False
     keep_status_on_create: bool = False

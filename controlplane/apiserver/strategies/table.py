@@ -12,10 +12,10 @@ from controlplane.apiserver import defaults
 from controlplane.apiserver.admission import chain
 from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.registry import Registry, Strategy
-from controlplane.apiserver.registry.names import path_segment
+from controlplane.apiserver.registry.names import label, path_segment
 from controlplane.apiserver.seam import AdmissionStep
 from controlplane.apiserver.settings import Settings
-from controlplane.apiserver.strategies import namespaces, pods, secrets, services, storage, workloads
+from controlplane.apiserver.strategies import cluster, namespaces, network, pods, secrets, services, storage, workloads
 from controlplane.apiserver.strategies.rows import Rows, again, both
 from controlplane.apiserver.strategies.services import ServicePools
 from controlplane.apiserver.validation import core as valid_core
@@ -102,6 +102,8 @@ _SEGMENT_NAMES = frozenset(
 
 
 _OWN: Rows = {
+    **cluster.ROWS,
+    **network.ROWS,
     **storage.ROWS,
     "pods": {
         "prepare_create": pods.prepare_create,
@@ -118,13 +120,15 @@ _OWN: Rows = {
         "prepare_finalize": namespaces.prepare_finalize,
         "deleting": namespaces.deleting,
         "holds": namespaces.holds,
-        "check_name": formats.dns1123_label,
+        "check_name": label,
+        "validate": valid_core.namespace,
+        "validate_update": lambda new, old: valid_core.pod_security(new),
         "validate_finalize": valid_core.namespace_change,
         "validate_status": valid_core.namespace_status,
     },
     "services": {
         "prepare_update": services.prepare_update,
-        "check_name": valid_services.check_name,
+        "check_name": label,
         "validate": valid_services.validate,
         "validate_update": valid_services.validate_change,
         "validate_status": valid_services.validate_status,
@@ -136,14 +140,8 @@ _OWN: Rows = {
     },
     "serviceaccounts": {"default": secrets.default_account},
     "configmaps": {"validate": valid_core.config_map, "validate_update": valid_core.config_map_change},
-    "nodes": again(valid_core.node),
     "podtemplates": again(valid_core.pod_template),
-    "leases.coordination.k8s.io": again(valid_core.lease),
-    "events": {"validate": valid_core.event},
-    "endpointslices.discovery.k8s.io": {
-        "validate": valid_core.endpoint_slice,
-        "validate_update": valid_core.endpoint_slice_change,
-    },
+    "events": {"validate": valid_core.event, "validate_as": valid_core.event_as},
     "controllerrevisions.apps": {
         "validate": valid_core.controller_revision,
         "validate_update": valid_core.controller_revision_change,

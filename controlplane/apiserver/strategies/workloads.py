@@ -48,6 +48,7 @@ def job_created(job: Obj) -> None:
     template = spec.setdefault("template", {})
     labels = template.setdefault("metadata", {}).setdefault("labels", {})
     own = {"controller-uid": uid, "job-name": name, _CONTROLLER_UID: uid, _JOB_NAME: name}
-    labels.update(own)
+    for key, value in own.items():
+        labels.setdefault(key, value)
     job["metadata"].setdefault("labels", dict(labels))
-    spec.setdefault("selector", {}).setdefault("matchLabels", {})[_CONTROLLER_UID] = uid
+    spec.setdefault("selector", {}).setdefault("matchLabels", {}).setdefault(_CONTROLLER_UID, uid)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
+import re
 
 from apimachinery import errors, formats, jsontext
 from controlplane.apiserver.validation import pods
-from controlplane.apiserver.validation.containers import PROTOCOLS
-from controlplane.apiserver.validation.fields import Found, Obj, config_key, each, enum, not_negative
-from controlplane.apiserver.validation.services import special
+from controlplane.apiserver.validation.fields import Found, Obj, config_key, each, not_negative
 
 _LIMIT = 1 << 20
 _REDACTED = "<secret contents redacted>"
@@ -100,15 +98,48 @@ def namespace_change(new: Obj, old: Obj) -> Found:
     return finalizers(new)
 
 
+_LEVELS = ("privileged", "baseline", "restricted")
+_MODES = ("enforce", "audit", "warn")
+_VERSION = re.compile(r"v1\.(0|[1-9][0-9]*)\Z")
+
+
+def namespace(obj: Obj) -> Found:
+    found: Found = []
+    for name in obj["spec"].get("finalizers") or ():
+        found += _finalizer("spec.finalizers", name)
+    return found + pod_security(obj)
+
+
+def pod_security(obj: Obj) -> Found:
+    """The labels that say what pods of a namespace may do."""
+    labels = obj["metadata"].get("labels") or {}
+    found: Found = []
+    for mode in _MODES:
+        key = f"pod-security.kubernetes.io/{mode}"
+        if key in labels and labels[key] not in _LEVELS:
+            text = f"must be one of {', '.join(_LEVELS)}"
+            found.append(errors.invalid(f"metadata.labels[{key}]", labels[key], text))
+    for mode in _MODES:
+        key = f"pod-security.kubernetes.io/{mode}-version"
+        if key in labels and labels[key] != "latest" and not _VERSION.match(labels[key]):
+            text = 'must be "latest" or "v1.x"'
+            found.append(errors.invalid(f"metadata.labels[{key}]", labels[key], text))
+    return found
+
+
 def finalizers(obj: Obj) -> Found:
     """spec.finalizers of a namespace."""
     found: Found = []
     for index, name in enumerate(obj["spec"].get("finalizers") or ()):
-        where = f"spec.finalizers[{index}]"
-        found += each(where, name, formats.qualified_name(name))
-        if "/" not in name and name != "kubernetes":
-            text = "name is neither a standard finalizer name nor is it fully qualified"
-            found.append(errors.invalid(where, name, text))
+        found += _finalizer(f"spec.finalizers[{index}]", name)
+    return found
+
+
+def _finalizer(path: str, name: str) -> Found:
+    found = each(path, name, formats.qualified_name(name))
+    if "/" not in name and name != "kubernetes":
+        text = "name is neither a standard finalizer name nor is it fully qualified"
+        found.append(errors.invalid(path, name, text))
     return found
 
 
@@ -137,28 +168,54 @@ def pod_template(obj: Obj) -> Found:
     return pods.template("template", obj["template"])
 
 
-def node(obj: Obj) -> Found:
-    found: Found = []
-    cidrs = obj["spec"].get("podCIDRs") or []
-    for index, cidr in enumerate(cidrs):
-        try:
-            ipaddress.ip_network(cidr)
-        except ValueError:
-            text = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
-            found.append(errors.invalid(f"spec.podCIDRs[{index}]", cidr, text))
-    return found
+_EVENT_TEXTS = (("reportingInstance", 128), ("action", 128), ("reason", 128))
+_LONGEST_NOTE = 1024
+_UNSET = ("firstTimestamp", "lastTimestamp", "count")
 
 
 def event(obj: Obj) -> Found:
-    involved = obj.get("involvedObject") or {}
+    return _event(obj, "reportingComponent")
+
+
+def _event(obj: Obj, reporter_field: str) -> Found:
+    """Both kinds of events, under the core group's names. A time makes it one of the newer kind."""
+    involved = (obj.get("involvedObject") or {}).get("namespace") or ""
     space = obj["metadata"].get("namespace") or ""
-    if involved.get("namespace"):
-        if involved["namespace"] != space:
-            text = "does not match event.namespace"
-            return [errors.invalid("involvedObject.namespace", involved["namespace"], text)]
-    elif space not in ("", "default", "kube-system"):
-        return [errors.invalid("involvedObject.namespace", "", "does not match event.namespace")]
-    return []
+    found: Found = []
+    if not obj.get("eventTime"):
+        if involved != space if involved else space not in ("", "default"):
+            found.append(errors.invalid("involvedObject.namespace", involved, "does not match event.namespace"))
+        return found
+    if not involved and space not in ("default", "kube-system"):
+        found.append(errors.invalid("involvedObject.namespace", involved, "does not match event.namespace"))
+    reporter = obj.get("reportingComponent") or ""
+    if not reporter:
+        found.append(errors.required(reporter_field))
+    found += each(reporter_field, reporter, formats.qualified_name(reporter))
+    for field, most in _EVENT_TEXTS:
+        text = obj.get(field) or ""
+        if not text:
+            found.append(errors.required(field))
+        elif len(text) > most:
+            found.append(errors.invalid(field, "", f"can have at most {most} characters"))
+    if len(obj.get("message") or "") > _LONGEST_NOTE:
+        found.append(errors.invalid("message", "", f"can have at most {_LONGEST_NOTE} characters"))
+    return found
+
+
+def event_as(obj: Obj, version: str) -> Found:
+    """Events as events.k8s.io asks for them."""
+    found = _event(obj, "reportingController")
+    if not obj.get("eventTime"):
+        found.append(errors.required("eventTime"))
+    kind = obj.get("type") or ""
+    if kind not in ("Normal", "Warning"):
+        found.append(errors.invalid("type", "", f"has invalid value: {kind}"))
+    found += [errors.invalid(field, "", "needs to be unset") for field in _UNSET if obj.get(field)]
+    source = obj.get("source") or {}
+    if source.get("component") or source.get("host"):
+        found.append(errors.invalid("source", "", "needs to be unset"))
+    return found
 
 
 def controller_revision(obj: Obj) -> Found:
@@ -173,76 +230,3 @@ def controller_revision_change(new: Obj, old: Obj) -> Found:
     if new.get("data") != old.get("data"):
         found.append(errors.immutable("data", new.get("data")))
     return found
-
-
-# --- endpoint slices ---
-
-
-def endpoint_slice(obj: Obj) -> Found:
-    family = obj.get("addressType") or ""
-    found: Found = []
-    if not family:
-        found.append(errors.required("addressType"))
-    else:
-        found += enum("addressType", family, ("FQDN", "IPv4", "IPv6"))
-    for index, endpoint in enumerate(obj.get("endpoints") or ()):
-        found += _endpoint(f"endpoints[{index}]", endpoint, family)
-    names: set[str] = set()
-    for index, port in enumerate(obj.get("ports") or ()):
-        where, title = f"ports[{index}]", port.get("name") or ""
-        if title:
-            found += each(f"{where}.name", title, formats.dns1123_label(title))
-        if title in names:
-            found.append(errors.duplicate(f"{where}.name", title))
-        names.add(title)
-        if port.get("protocol"):
-            found += enum(f"{where}.protocol", port["protocol"], PROTOCOLS)
-    return found
-
-
-def _endpoint(path: str, endpoint: Obj, family: str) -> Found:
-    found: Found = []
-    listed = endpoint.get("addresses") or []
-    if not listed:
-        found.append(errors.required(f"{path}.addresses", "must contain at least 1 address"))
-    for index, address in enumerate(listed):
-        found += _address(f"{path}.addresses", index, address, family)
-    if endpoint.get("nodeName") is not None:
-        found += each(f"{path}.nodeName", endpoint["nodeName"], formats.dns1123_subdomain(endpoint["nodeName"]))
-    if endpoint.get("hostname") is not None:
-        found += each(f"{path}.hostname", endpoint["hostname"], formats.dns1123_label(endpoint["hostname"]))
-    zones: set[str] = set()
-    for index, zone in enumerate((endpoint.get("hints") or {}).get("forZones") or ()):
-        if zone.get("name") in zones:
-            found.append(errors.duplicate(f"{path}.hints.forZones[{index}].name", zone["name"]))
-        zones.add(zone.get("name"))
-    return found
-
-
-def _address(path: str, index: int, address: str, family: str) -> Found:
-    where = f"{path}[{index}]"
-    if family == "FQDN":
-        if "." not in address:
-            text = "should be a domain with at least two segments separated by dots"
-            return [errors.invalid(where, address, text)]
-        return []
-    if family not in ("IPv4", "IPv6"):
-        return []
-    if family == "IPv4" and any(len(p) > 1 and p.startswith("0") for p in address.split(".")):
-        return [errors.invalid(where, address, "must not have leading 0s")]
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        text = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-        return [errors.invalid(where, address, text)]
-    wrong: Found = []
-    if f"IPv{found.version}" != family:
-        wrong.append(errors.invalid(path, address, f"must be an {family} address"))
-    return wrong + special(where, address)
-
-
-def endpoint_slice_change(new: Obj, old: Obj) -> Found:
-    found: Found = []
-    if new.get("addressType") != old.get("addressType"):
-        found.append(errors.immutable("addressType", new.get("addressType")))
-    return endpoint_slice(new) + found

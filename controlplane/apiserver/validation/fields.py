@@ -95,12 +95,72 @@ def config_key(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def ip(path: str, value: Any) -> Found:
+_IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+_CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+_LEADING_ZERO = re.compile(r"(^|\.)0[0-9]")
+
+
+def ip_address(text: str) -> str:
+    """What is wrong with an address, "" when it is fine."""
+    plain = _without_zeros(text)
     try:
-        ipaddress.ip_address(value or "")
+        found = ipaddress.ip_address(plain)
     except ValueError:
-        return [errors.invalid(path, value or "", "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
+        return _IP_TEXT
+    if "%" in text:
+        return _IP_TEXT
+    if plain != text:
+        return "must not have leading 0s"
+    mapped = found.version == 6 and found.ipv4_mapped is not None
+    return "must not be an IPv4-mapped IPv6 address" if mapped else ""
+
+
+def _without_zeros(text: str) -> str:
+    """IPv4 addresses were once read with leading zeros, which say nothing."""
+    if ":" in text or not _LEADING_ZERO.search(text):
+        return text
+    return ".".join(part.lstrip("0") or "0" for part in text.split("."))
+
+
+def ip(path: str, value: Any) -> Found:
+    wrong = ip_address(value or "")
+    return [errors.invalid(path, value or "", wrong)] if wrong else []
+
+
+def cidr(path: str, value: str) -> Found:
+    """A range of addresses, without bits beyond its prefix."""
+    address, slash, length = value.partition("/")
+    plain = _without_zeros(address)
+    try:
+        network = ipaddress.ip_network(f"{plain}/{length}", strict=False)
+    except ValueError:
+        return [errors.invalid(path, value, _CIDR_TEXT)]
+    if not slash or not length.isascii() or not length.isdigit() or "%" in address:
+        return [errors.invalid(path, value, _CIDR_TEXT)]
+    if plain != address:
+        return [errors.invalid(path, value, "must not have leading 0s in IP")]
+    if length != str(network.prefixlen):
+        return [errors.invalid(path, value, "must not have leading 0s in prefix length")]
+    if network.network_address != ipaddress.ip_address(plain):
+        return [errors.invalid(path, value, "must not have bits set beyond the prefix length")]
     return []
+
+
+_URL_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+\Z")
+
+
+def domain_path(path: str, value: str) -> Found:
+    """A name with a domain in front, as in "example.com/controller"."""
+    if not value:
+        return [errors.required(path)]
+    domain, slash, rest = value.partition("/")
+    if not slash or not domain or not rest:
+        return [errors.invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')]
+    found = each(path, domain, formats.dns1123_subdomain(domain))
+    if not _URL_PATH.match(rest):
+        text = f"Invalid path (regex used for validation is '{_URL_PATH.pattern[:-2]}')"
+        found.append(errors.invalid(path, rest, text))
+    return found
 
 
 def relative_path(path: str, value: str) -> Found:

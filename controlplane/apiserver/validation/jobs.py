@@ -7,8 +7,8 @@ import zoneinfo
 from typing import Any
 
 from apimachinery import errors, formats, selectors
-from controlplane.apiserver.validation import pods
-from controlplane.apiserver.validation.fields import Found, Obj, enum, label_selector, not_negative
+from controlplane.apiserver.validation import jobpolicies, pods
+from controlplane.apiserver.validation.fields import Found, Obj, domain_path, enum, label_selector, not_negative
 
 _MACROS = frozenset(("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"))
 _EVERY = re.compile(r"@every ([0-9.]+(ns|us|ms|s|m|h))+\Z")
@@ -55,7 +55,7 @@ def _generated(obj: Obj) -> Found:
     for key in (_NAME_LABEL, "job-name"):
         if key in labels and labels[key] != name:
             where = f"spec.template.metadata.labels[{key}]"
-            found.append(errors.invalid(where, labels, f"must be '{name}'"))
+            found.append(errors.invalid(where, dict(sorted(labels.items())), f"must be '{name}'"))
     if spec.get("selector") != wanted:
         found.append(errors.invalid("spec.selector", spec.get("selector"), "`selector` not auto-generated"))
     return found
@@ -72,12 +72,15 @@ def job_spec(path: str, spec: Obj, named: bool) -> Found:
         found += enum(f"{path}.completionMode", spec["completionMode"], ("NonIndexed", "Indexed"))
         if spec["completionMode"] == "Indexed":
             found += _indexed(path, spec)
+    if spec.get("podFailurePolicy") is not None:
+        found += jobpolicies.failure(f"{path}.podFailurePolicy", spec)
+    if spec.get("successPolicy") is not None:
+        found += jobpolicies.success(f"{path}.successPolicy", spec)
     if spec.get("podReplacementPolicy") is not None:
         allowed = ("Failed", "TerminatingOrFailed")
         found += enum(f"{path}.podReplacementPolicy", spec["podReplacementPolicy"], allowed)
-    if spec.get("managedBy") is not None and "/" not in spec["managedBy"]:
-        text = 'must be a domain-prefixed path (such as "acme.io/foo")'
-        found.append(errors.invalid(f"{path}.managedBy", spec["managedBy"], text))
+    if spec.get("managedBy") is not None:
+        found += domain_path(f"{path}.managedBy", spec["managedBy"])
     template = spec.get("template") or {}
     if named:
         found += _selected(path, spec, template)
@@ -95,7 +98,7 @@ def _selected(path: str, spec: Obj, template: Obj) -> Found:
         fits = False
     if not fits:
         text = "`selector` does not match template `labels`"
-        found.append(errors.invalid(f"{path}.template.metadata.labels", labels or None, text))
+        found.append(errors.invalid(f"{path}.template.metadata.labels", dict(sorted(labels.items())) or None, text))
     return found
 
 

@@ -16,13 +16,6 @@ _DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _ONE_DAY = 86400
 
 
-def check_name(text: str) -> tuple[str, ...]:
-    """A Service's name: an RFC 1123 label, whose dots get a word of their own."""
-    if "." in text:
-        return ("must not contain dots",)
-    return formats.dns1123_label(text)
-
-
 def validate(service: Obj) -> Found:
     spec = service["spec"]
     kind = spec.get("type") or ""

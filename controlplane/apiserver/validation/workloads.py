@@ -144,9 +144,14 @@ def _strategy(path: str, strategy: Obj) -> Found:
     if not _some(down) and not _some(surge):
         text = "may not be 0 when `maxSurge` is 0"
         found.append(errors.invalid(f"{where}.maxUnavailable", down, text))
-    if isinstance(down, str) and _PERCENT.match(down) and int(down[:-1]) > 100:
-        found.append(errors.invalid(f"{where}.maxUnavailable", down, "must not be greater than 100%"))
-    return found
+    return found + at_most_all(f"{where}.maxUnavailable", down)
+
+
+def at_most_all(path: str, value: Any) -> Found:
+    """A share of something that cannot be more than all of it."""
+    if isinstance(value, str) and _PERCENT.match(value) and int(value[:-1]) > 100:
+        return [errors.invalid(path, value, "must not be greater than 100%")]
+    return []
 
 
 def int_or_percent(path: str, value: Any) -> Found:
@@ -190,7 +195,7 @@ def _labels(template: Obj) -> Obj:
 
 
 def _mismatch(path: str, labels: Obj) -> errors.FieldError:
-    return errors.invalid(path, labels or None, "`selector` does not match template `labels`")
+    return errors.invalid(path, dict(sorted(labels.items())) or None, "`selector` does not match template `labels`")
 
 
 def _template(path: str, template: Obj) -> Found:

@@ -50,7 +50,7 @@ def test_what_is_always_written_is_filled_in() -> None:
     assert node["status"]["conditions"] == [
         {"type": "Ready", "status": "True", "lastHeartbeatTime": None, "lastTransitionTime": None}
     ]
-    assert checked("rbac.authorization.k8s.io/v1", "Role", rules=[])["rules"] is None
+    assert checked("rbac.authorization.k8s.io/v1", "Role", rules=[])["rules"] == [], "an empty list has an owner"
 
 
 def test_a_pointer_that_nobody_set_stays_away() -> None:
