@@ -20,7 +20,7 @@ from agent.probes.registry import Probes
 from agent.runtime.applier import Applier, Hardware, Parts
 from agent.runtime.backoff import Backoff
 from agent.runtime.cache import RuntimeCache
-from agent.runtime.cgroups import Cgroups, Hierarchy
+from agent.runtime.cgroups import Cgroups, Hierarchy, swap_counted
 from agent.runtime.images import Images
 from agent.runtime.kill import Killer
 from agent.runtime.network import PodNetwork
@@ -46,13 +46,14 @@ log = logging.getLogger(__name__)
 
 
 def hardware() -> Hardware:
-    """The machine's memory and huge page sizes."""
+    """What the machine and its kernel offer to containers."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     sizes = []
     for directory in sorted(Path("/sys/kernel/mm/hugepages").glob("hugepages-*kB"), key=_page_size):
         size = _page_size(directory)
         sizes.append(f"{size >> 20}GB" if size >= 1 << 20 else f"{size >> 10}MB")
-    return Hardware(memory=memory, hugepage_sizes=tuple(sizes))
+    hierarchy = Hierarchy.detect()
+    return Hardware(memory, tuple(sizes), cgroup_v2=hierarchy.unified, swap_counted=swap_counted(hierarchy))
 
 
 def _page_size(directory: Path) -> int:

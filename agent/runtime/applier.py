@@ -48,10 +48,12 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True)
 class Hardware:
-    """``memory`` in bytes; ``hugepage_sizes`` as ("2MB", "1GB")."""
+    """``memory`` in bytes; ``hugepage_sizes`` as ("2MB", "1GB"); ``swap_counted``: cgroups can limit swap."""
 
     memory: int
     hugepage_sizes: tuple[str, ...] = ()
+    cgroup_v2: bool = False
+    swap_counted: bool = True
 
 
 @dataclass
@@ -261,6 +263,8 @@ class Applier:
             seccomp_root=str(parts.settings.root_dir / "seccomp") + "/",
             target_id=target_run.id if target_run else "",
             hugepage_sizes=parts.hardware.hugepage_sizes,
+            cgroup_v2=parts.hardware.cgroup_v2,
+            swap_counted=parts.hardware.swap_counted,
         )
 
     def _termination_log(self, pod: Obj, container: Obj) -> Mount:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from agent import podspec
 from agent.podspec import Obj
-from agent.runtime.resources import PERIOD_US, Limits, pod_limits
+from agent.runtime.resources import PERIOD_US, Limits, pod_limits, pod_milli_cpu, shares
 from agent.status.qos import BEST_EFFORT, BURSTABLE, qos_class
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,16 @@ class Cgroups:
         self._root = root
         self._hierarchy = hierarchy
         self._ready: set[str] = set()
+        self._burstable: dict[str, int] = {}
+        """Pod uid → millicores asked for."""
+
+    def weigh(self, pod: Obj) -> None:
+        """Count a pod that runs or is to run. The burstable class weighs what its pods ask for together: as one
+        among the guaranteed pods' cgroups it would else have the kernel's default, whatever is in it."""
+        uid = podspec.uid(pod)
+        if uid not in self._burstable and qos_class(pod) == BURSTABLE:
+            self._burstable[uid] = pod_milli_cpu(pod)
+            self._weigh_burstable()
 
     def ensure_pod(self, pod: Obj) -> str:
         """The pod's cgroup, made with its limits; returns its path as CRI's cgroup_parent."""
@@ -89,6 +99,8 @@ class Cgroups:
 
     def remove_pod(self, uid: str) -> bool:
         """False while something still lives in it (or a controller is slow to let go): ask again."""
+        if self._burstable.pop(uid, None) is not None:
+            self._weigh_burstable()
         gone = True
         for quality in (BEST_EFFORT, BURSTABLE, ""):
             path = f"{qos_cgroup(self._root, quality)}/pod{uid}"
@@ -114,14 +126,18 @@ class Cgroups:
             # Pods that ask for nothing get the least share there is.
             self._limit(parent, Limits(cpu_shares=2, cpu_quota=0, memory=0))
         self._ready.add(parent)
+        if parts[-1] == _QOS_DIRECTORY[BURSTABLE]:
+            self._weigh_burstable()
+
+    def _weigh_burstable(self) -> None:
+        path = qos_cgroup(self._root, BURSTABLE)
+        if any((mount / path.strip("/")).is_dir() for mount in self._hierarchy.mounts):
+            self._limit(path, Limits(shares(sum(self._burstable.values())), cpu_quota=0, memory=0))
 
     def _make(self, mount: Path, path: str) -> None:
         directory = mount / path.strip("/")
         if self._hierarchy.unified:
-            # A controller must be enabled in the parent before its files exist in the child.
-            control = directory.parent / "cgroup.subtree_control"
-            for controller in _V2_CONTROLLERS:
-                _write(control, f"+{controller}", quiet=True)
+            _delegate(directory.parent)
         if directory.is_dir():
             return
         directory.mkdir(parents=True, exist_ok=True)
@@ -148,6 +164,23 @@ class Cgroups:
                 _write(base / "cpu.cfs_quota_us", str(limits.cpu_quota or -1), quiet=True)
             if limits.memory and (base / "memory.limit_in_bytes").exists():
                 _write(base / "memory.limit_in_bytes", str(limits.memory))
+
+
+def swap_counted(hierarchy: Hierarchy, own: Path = Path("/proc/self/cgroup")) -> bool:
+    """Whether the memory controller limits swap too. Version 2 has the file in every cgroup but the root."""
+    base = hierarchy.mounts[0] if hierarchy.unified else None
+    if base is None:
+        return any((mount / "memory.memsw.limit_in_bytes").exists() for mount in hierarchy.mounts)
+    place = next((line[3:] for line in own.read_text().splitlines() if line.startswith("0::")), "/")
+    return (base / place.strip("/") / "memory.swap.max").exists()
+
+
+def _delegate(directory: Path) -> None:
+    """Enable in ``directory`` what its children need: before that, a controller's files do not exist in them."""
+    with contextlib.suppress(OSError):
+        there = (directory / "cgroup.controllers").read_text().split()
+        wanted = [f"+{name}" for name in _V2_CONTROLLERS if name in there]
+        _write(directory / "cgroup.subtree_control", " ".join(wanted))
 
 
 def _write(file: Path, text: str, quiet: bool = False) -> None:

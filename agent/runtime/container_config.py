@@ -93,6 +93,13 @@ def _hugepages(container: Obj, sizes: tuple[str, ...]) -> list[Any]:
     return [pb.HugepageLimit(page_size=size, limit=granted.get(size, 0)) for size in sizes]
 
 
+def _unified(facts: ContainerFacts) -> dict[str, str]:
+    """Files of cgroup v2 that CRI has no field for: no swap, and a container that runs out of memory ends whole."""
+    if not facts.cgroup_v2:
+        return {}
+    return {"memory.oom.group": "1", **({"memory.swap.max": "0"} if facts.swap_counted else {})}
+
+
 def _page_text(size: int) -> str:
     """2097152 → ``2MB``, as the kernel's hugetlb controller spells it."""
     for unit, factor in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
@@ -109,8 +116,9 @@ def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
         cpu_quota=limits.cpu_quota,
         cpu_shares=limits.cpu_shares,
         memory_limit_in_bytes=limits.memory,
-        # No swap for containers: memory and memory+swap get one limit.
-        memory_swap_limit_in_bytes=limits.memory,
+        # Version 1 limits memory and swap together: no swap is one limit for both.
+        memory_swap_limit_in_bytes=limits.memory if facts.swap_counted and not facts.cgroup_v2 else 0,
+        unified=_unified(facts),
         oom_score_adj=resources.oom_score_adj(pod, container, facts.memory_capacity),
         hugepage_limits=_hugepages(container, facts.hugepage_sizes),
     )

@@ -97,22 +97,26 @@ def _pod_amounts(pod: Obj, pick: str) -> tuple[int, int, bool, bool]:
     )
 
 
+def pod_milli_cpu(pod: Obj) -> int:
+    """Millicores the whole pod asks for, its overhead included."""
+    pod_level = effective_requests(podspec.spec(pod).get("resources") or {})
+    asked = _milli_cpu(pod_level) if "cpu" in pod_level else _pod_amounts(pod, "requests")[0]
+    return asked + _milli_cpu(podspec.spec(pod).get("overhead") or {})
+
+
 def pod_limits(pod: Obj) -> Limits:
     """The pod's own cgroup: a limit stands only where every container (or the pod itself) has one."""
     pod_level = podspec.spec(pod).get("resources") or {}
     overhead = podspec.spec(pod).get("overhead") or {}
-    cpu_asked, _, _, _ = _pod_amounts(pod, "requests")
     cpu_limit, memory_limit, all_cpu, all_memory = _pod_amounts(pod, "limits")
-    asked, limited = effective_requests(pod_level), pod_level.get("limits") or {}
-    if "cpu" in asked:
-        cpu_asked = _milli_cpu(asked)
+    limited = pod_level.get("limits") or {}
     if "cpu" in limited:
         cpu_limit, all_cpu = _milli_cpu(limited), True
     if "memory" in limited:
         memory_limit, all_memory = _memory(limited), True
     extra_cpu, extra_memory = _milli_cpu(overhead), _memory(overhead)
     return Limits(
-        cpu_shares=shares(cpu_asked + extra_cpu),
+        cpu_shares=shares(pod_milli_cpu(pod)),
         cpu_quota=quota(cpu_limit + extra_cpu) if all_cpu and cpu_limit else 0,
         memory=memory_limit + extra_memory if all_memory and memory_limit else 0,
     )

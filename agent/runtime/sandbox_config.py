@@ -126,3 +126,5 @@ class ContainerFacts:
     seccomp_root: str = ""
     target_id: str = ""
     hugepage_sizes: tuple[str, ...] = field(default=())
+    cgroup_v2: bool = False
+    swap_counted: bool = True

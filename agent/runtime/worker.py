@@ -213,6 +213,8 @@ class PodWorker:
         if self._report(record) in TERMINAL:
             self._wake.set()
             return
+        if shared.cgroups is not None:
+            shared.cgroups.weigh(self.pod)
         actions = plan_pod(self.pod, record, shared.probes.verdicts(record))
         if self._stale:
             # Not before the first start: that prepares them anyhow.
