@@ -103,9 +103,8 @@ async def _rules(spec: Spec) -> list[Finding]:
         reason = asked.stderr.decode(errors="replace").strip().splitlines()[:1]
         if asked.returncode < 0:
             reason = [f"nft was ended by signal {-asked.returncode}"]
-        findings.append(
-            Finding(f"nftables cannot do what a lab needs here ({''.join(reason)}); Linux 5.13 or newer with nf_tables")
-        )
+        problem = f"nftables cannot do what a lab needs here ({''.join(reason)})"
+        findings.append(Finding(problem + "; Linux 5.13 or newer with nf_tables, and nftables 1.0.1 or newer"))
     if spec.proxy_mode == "iptables":
         asked = await command.run(["iptables", "-w", "5", "-t", "nat", "-S"], timeout=PROBE_DEADLINE, check=False)
         if asked.returncode:
@@ -118,12 +117,12 @@ async def _rules(spec: Spec) -> list[Finding]:
 # What uplink and netproxy write, in small: maps by address, protocol and port, NAT, conntrack, random choice.
 _NFT_NEEDED = """\
 table ip whtprobe {
-  map a { typeof ip daddr . tcp dport . numgen random mod 2 : ip daddr . tcp dport; }
+  map a { typeof ip daddr . tcp dport . meta priority : ip daddr . tcp dport; }
   map b { type ipv4_addr . inet_proto . inet_service : verdict; }
-  chain nat { type nat hook prerouting priority -100; ip daddr . meta l4proto . th dport vmap @b; }
-  chain to { dnat ip to ip daddr . tcp dport . numgen random mod 2 map @a; }
-  chain out { type nat hook postrouting priority 100; ct mark 1 masquerade; }
-  chain no { type filter hook forward priority 0; ct state new reject; }
+  chain before { type nat hook prerouting priority -100; ip daddr . meta l4proto . th dport vmap @b; }
+  chain pick { meta priority set numgen random mod 2 dnat ip to ip daddr . tcp dport . meta priority map @a; }
+  chain after { type nat hook postrouting priority 100; ct mark 1 masquerade; }
+  chain refuse { type filter hook forward priority 0; ct state new reject; }
 }
 """
 

@@ -26,6 +26,8 @@ class Ground:
     localhost_node_ports: bool = True
     """iptables only: node ports answer on 127.0.0.1 too"""
     nft_table: str = NFT_TABLE
+    random_by_priority: bool = False
+    """nftables only: libnftables takes no random number into a key, so it gets there as the packet's priority"""
 
 
 def grounds(base: Ground, families: Iterable[Family]) -> tuple[Ground, ...]:

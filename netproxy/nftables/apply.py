@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from apimachinery.kit import nft_events
@@ -13,7 +14,7 @@ from apimachinery.kit.nft_events import Transaction
 from netproxy.ground import Ground
 from netproxy.ledger import Ledger
 from netproxy.model import Family, PortKey, Route
-from netproxy.nftables import diff
+from netproxy.nftables import base, diff
 from netproxy.nftables.plan import Key, Value, ip_word, plan
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,12 @@ class NftablesMode:
 
     async def open(self) -> None:
         await self._nft.open()
+        try:
+            await self._nft.run("".join(base.probe(ground) for ground in self._grounds.values()))
+        except NftError as error:
+            reason = next(iter(error.message.splitlines()), "")
+            log.info("an older libnftables, random numbers go through the packet's priority: %s", reason)
+            self._grounds = {f: replace(g, random_by_priority=True) for f, g in self._grounds.items()}
 
     async def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
         ledgers = {family: Ledger[Key, Value]() for family in self._grounds}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from netproxy import names
 from netproxy.ground import Ground
 from netproxy.model import Family
-from netproxy.nftables.plan import ip_word, source_set
+from netproxy.nftables.plan import RANDOM_FIELD, ip_word, source_set
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 
@@ -40,15 +42,14 @@ _HOOKS = (
 )
 
 
-def containers(family: Family) -> tuple[str, ...]:
+def containers(ground: Ground) -> tuple[str, ...]:
     """Our sets and maps, as `map NAME { … }` or `set NAME { … }`."""
-    word = ip_word(family)
-    ip = "ipv4_addr" if family is Family.IPV4 else "ipv6_addr"
+    ip = "ipv4_addr" if ground.family is Family.IPV4 else "ipv6_addr"
     service = f"type {ip} . inet_proto . inet_service"
     return (
         f"map services {{ {service} : verdict; }}",
         "map node-ports { type inet_proto . inet_service : verdict; }",
-        *(text for protocol in PROTOCOLS for text in _endpoint_maps(word, protocol)),
+        *(text for protocol in PROTOCOLS for text in _endpoint_maps(ground, protocol)),
         f"map no-endpoint-services {{ {service} : verdict; }}",
         "map no-endpoint-node-ports { type inet_proto . inet_service : verdict; }",
         f"map firewall-ips {{ {service} : verdict; }}",
@@ -57,15 +58,24 @@ def containers(family: Family) -> tuple[str, ...]:
     )
 
 
-def _endpoint_maps(word: str, protocol: str) -> tuple[str, str]:
+def _endpoint_maps(ground: Ground, protocol: str) -> tuple[str, str]:
     # Only `typeof` can declare a key that ends in a bare index: there is no named 32-bit integer type. And
     # it ties a port to its protocol (a bare `th dport` is refused once libnftables reads the declaration
     # back), so each protocol has its own maps.
-    index, target = f"{protocol} dport . numgen random mod 2", f"{word} daddr . {protocol} dport"
+    word = ip_word(ground.family)
+    number = RANDOM_FIELD if ground.random_by_priority else "numgen random mod 2"
+    index, target = f"{protocol} dport . {number}", f"{word} daddr . {protocol} dport"
     return (
         f"map {names.nft_endpoints(protocol)} {{ typeof {word} daddr . {index} : {target}; }}",
         f"map {names.nft_node_port_endpoints(protocol)} {{ typeof {index} : {target}; }}",
     )
+
+
+def probe(ground: Ground) -> str:
+    """A transaction that changes nothing; libnftables that takes no random number into a key refuses it."""
+    table = f"{ip_word(ground.family)} {ground.nft_table}-probe"
+    declared, _ = _endpoint_maps(replace(ground, random_by_priority=False), "tcp")
+    return f"add table {table}\nadd map {table} probe {declared[declared.index('{') :]}\ndelete table {table}\n"
 
 
 def chains(ground: Ground) -> dict[str, tuple[str, ...]]:

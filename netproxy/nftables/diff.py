@@ -26,7 +26,7 @@ def rebuild(pieces: Iterable[Piece], ground: Ground, present: Collection[str]) -
     `present` names the chains, sets and maps the kernel has in it. Where they are ours the table is rewritten in place
     (session affinity is remembered, and hooks stay); else it is made anew.
     """
-    kept = {name for name, _, _ in base.hooks()} | {_container(c)[1] for c in base.containers(ground.family)}
+    kept = {name for name, _, _ in base.hooks()} | {_container(c)[1] for c in base.containers(ground)}
     return _in_place(pieces, ground, present) if kept <= set(present) else (anew(pieces, ground),)
 
 
@@ -37,7 +37,7 @@ def anew(pieces: Iterable[Piece], ground: Ground) -> str:
     chains = {**base.chains(ground), **{k.text: v for k, v in by_kind.pop(CHAIN, ())}}
     sets = by_kind.pop(AFFINITY, ())
     lines = [f"add table {table}", f"delete table {table}", f"add table {table}"]
-    for container in base.containers(ground.family):
+    for container in base.containers(ground):
         kind, _, rest = container.partition(" ")
         name, _, body = rest.partition(" ")
         lines.append(f"add {kind} {table} {name} {body}")
@@ -57,7 +57,7 @@ def _in_place(pieces: Iterable[Piece], ground: Ground, present: Collection[str])
     chains = {**base.chains(ground), **{k.text: v for k, v in by_kind.pop(CHAIN, ())}}
     chains.update({name: rules for name, _, rules in base.hooks()})
     sets = {key.text: key for key, _ in by_kind.pop(AFFINITY, ())}
-    containers = [_container(c) for c in base.containers(ground.family)]
+    containers = [_container(c) for c in base.containers(ground)]
     new = {name: rules for name, rules in chains.items() if name not in present}
     stale = sorted(set(present) - chains.keys() - sets.keys() - {name for _, name in containers})
     stale_sets = [name for name in stale if name.startswith("affinity-")]

@@ -32,6 +32,8 @@ Piece = tuple[Key, Value]
 
 CHAIN = "chain"
 AFFINITY = "affinity set"
+RANDOM_FIELD = "meta priority"
+"""What a packet can best do without: forwarding sets it anew from the type of service."""
 
 
 def ip_word(family: Family) -> str:
@@ -58,7 +60,7 @@ def _internal(route: Route, ground: Ground) -> Iterator[Piece]:
         protocol, count = port.key.protocol.lower(), len(route.internal)
         verdict = names.nft_spread(protocol, count)
         yield from _flat("services", where, verdict, route, route.internal)
-        yield _spread(protocol, count, ground.family)
+        yield _spread(protocol, count, ground)
 
 
 def _external(route: Route, ground: Ground) -> Iterator[Piece]:
@@ -85,13 +87,13 @@ def _external(route: Route, ground: Ground) -> Iterator[Piece]:
     for where in addresses:
         yield from _flat("services", where, names.nft_spread_external(protocol, count), route, route.cluster)
     if addresses:
-        yield _spread(protocol, count, ground.family)
+        yield _spread(protocol, count, ground)
         rules = (_MARK, f"goto {names.nft_spread(protocol, count)}")
         yield Key(CHAIN, names.nft_spread_external(protocol, count)), rules
     if node_port:
         verdict = names.nft_spread_node_port(protocol, count)
         yield from _flat("node-ports", node_port, verdict, route, route.cluster)
-        yield _node_port_spread(protocol, count, ground.family)
+        yield _node_port_spread(protocol, count, ground)
 
 
 def _service(route: Route, ip: str) -> str:
@@ -121,26 +123,32 @@ def _hairpin(protocol: str, backend: Backend) -> Piece:
     return Key("hairpin", f"{backend.ip} . {backend.ip} . {protocol} . {backend.port}"), ("",)
 
 
-def _spread(protocol: str, count: int, family: Family) -> Piece:
+def _spread(protocol: str, count: int, ground: Ground) -> Piece:
     """The chain shared by all Service addresses with `count` endpoints.
 
     Its second rule catches the packet whose `services` lookup still saw more endpoints than its endpoint
     lookup: each lookup by itself is atomic, the pair is not. Index 0 exists as long as there is any endpoint.
     """
-    word, targets = ip_word(family), names.nft_endpoints(protocol)
-    base = f"dnat {word} to {word} daddr . {protocol} dport . numgen random mod"
-    return Key(CHAIN, names.nft_spread(protocol, count)), _with_fallback(base, targets, count)
+    key, targets = f"{ip_word(ground.family)} daddr . {protocol} dport", names.nft_endpoints(protocol)
+    return Key(CHAIN, names.nft_spread(protocol, count)), _one_of(count, key, targets, ground)
 
 
-def _node_port_spread(protocol: str, count: int, family: Family) -> Piece:
-    base = f"dnat {ip_word(family)} to {protocol} dport . numgen random mod"
-    rules = (_MARK, *_with_fallback(base, names.nft_node_port_endpoints(protocol), count))
-    return Key(CHAIN, names.nft_spread_node_port(protocol, count)), rules
+def _node_port_spread(protocol: str, count: int, ground: Ground) -> Piece:
+    rules = _one_of(count, f"{protocol} dport", names.nft_node_port_endpoints(protocol), ground)
+    return Key(CHAIN, names.nft_spread_node_port(protocol, count)), (_MARK, *rules)
 
 
-def _with_fallback(base: str, targets: str, count: int) -> Value:
-    fallback = (f"{base} 1 map @{targets}",)
-    return fallback if count == 1 else (f"{base} {count} map @{targets}", *fallback)
+def _one_of(count: int, key: str, targets: str, ground: Ground) -> Value:
+    """To one of the first `count` targets under `key`, else to the first."""
+    to = f"dnat {ip_word(ground.family)} to {key}"
+    rules = []
+    for number in sorted({count, 1}, reverse=True):
+        random = f"numgen random mod {number}"
+        if ground.random_by_priority:
+            rules.append(f"meta priority set {random} {to} . {RANDOM_FIELD} map @{targets}")
+        else:
+            rules.append(f"{to} . {random} map @{targets}")
+    return tuple(rules)
 
 
 def _chain_of_its_own(chain: str, route: Route, backends: Sequence[Backend], ground: Ground) -> Iterator[Piece]:

@@ -238,6 +238,8 @@ def _field(text: str, packet: Packet) -> list[tuple[str, float]] | None:
     if random:
         count = int(random.group(1))
         return [(str(i), 1 / count) for i in range(count)]
+    if text == "meta priority":
+        return [(str(packet.priority), 1.0)]
     protocol = re.fullmatch(r"(tcp|udp|sctp) dport", text)
     if protocol:
         return [(str(packet.dport), 1.0)] if packet.protocol == protocol.group(1) else None
@@ -305,7 +307,12 @@ def _mark(_table: Table, packet: Packet, found: re.Match[str]) -> list[Result]:
     return [(replace(packet, mark=value), "")]
 
 
-_KEY = r"((?:(?:ip6? [sd]addr|meta l4proto|(?:th|tcp|udp|sctp) dport|numgen random mod \d+)(?: \. )?)+)"
+def _priority(_table: Table, packet: Packet, found: re.Match[str]) -> list[Result]:
+    count = int(found.group(1))
+    return [(replace(packet.share(1 / count), priority=number), "") for number in range(count)]
+
+
+_KEY = r"((?:(?:ip6? [sd]addr|meta l4proto|meta priority|(?:th|tcp|udp|sctp) dport|numgen random mod \d+)(?: \. )?)+)"
 _STEPS: list[tuple[re.Pattern[str], Step]] = [
     (re.compile(r"ct state new"), lambda t, p, m: _when(True, p)),
     (re.compile(r"ct status dnat"), lambda t, p, m: _when(p.redirected, p)),
@@ -323,6 +330,7 @@ _STEPS: list[tuple[re.Pattern[str], Step]] = [
         re.compile(r"meta mark & (0x[0-9a-f]+) != (?:0x)?0+"),
         lambda t, p, m: _when(bool(p.mark & int(m.group(1), 0)), p),
     ),
+    (re.compile(r"meta priority set numgen random mod (\d+)"), _priority),
     (re.compile(r"masquerade fully-random"), lambda t, p, m: [(p, "masquerade")]),
     (re.compile(r"update @\S+ \{.*?\}"), lambda t, p, m: _when(True, p)),
     (re.compile(r"dnat (?:ip6? )?to (.+)"), _dnat),

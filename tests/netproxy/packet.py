@@ -20,6 +20,7 @@ class Packet:
     protocol: str = "tcp"
     bound: frozenset[str] = frozenset()
     mark: int = 0
+    priority: int = 0
     redirected: bool = False
     weight: float = 1.0
 

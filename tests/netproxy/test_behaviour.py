@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from netproxy import modes
+from netproxy.ground import grounds
+from netproxy.model import Family
+from netproxy.nftables.diff import anew
 from netproxy.topology import Place
 from tests.netproxy.packet import DROPPED, REJECTED, UNTOUCHED, End, Packet, sent
-from tests.netproxy.simulated import Rules, endpoint, endpoint_slice, rules_for, service
+from tests.netproxy.simulated import BASE, Rules, endpoint, endpoint_slice, rules_for, service
 
 POD, OTHER_POD, NODE, OUTSIDE = "10.244.1.9", "10.244.7.7", "10.20.0.11", "198.51.100.9"
 HERE, HERE2, THERE = "10.244.1.5", "10.244.1.6", "10.244.2.5"
@@ -59,6 +63,17 @@ def test_spread_is_even_over_many_endpoints(mode: str) -> None:
     ips = [f"10.244.3.{i}" for i in range(1, 8)]
     rules = build(mode, {}, *(endpoint(ip) for ip in ips))
     assert rules.trace(to_vip(POD)) == sent(*(f"{ip}:8080" for ip in ips))
+
+
+def test_an_older_libnftables_gets_the_same_spread_by_other_words() -> None:
+    older = replace(BASE, random_by_priority=True)
+    slices = [endpoint_slice(*ONE_EACH)]
+    spec = {"type": "NodePort", "ports": [{"name": "p", "port": 80, "nodePort": 30080}]}
+    rules = rules_for("nftables", service(spec), slices, NODE1, older)
+    assert rules.trace(to_vip(POD)) == sent(*HERE_AND_THERE)
+    assert rules.trace(to_node_port(OUTSIDE)) == sent(*HERE_AND_THERE, masquerade=True)
+    for ground in grounds(older, (Family.IPV4, Family.IPV6)):
+        assert ". numgen" not in anew((), ground)
 
 
 @both

@@ -7,6 +7,7 @@ import contextlib
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,11 +40,15 @@ def of(*routes: Route) -> dict[PortKey, Route]:
     return {r.port.key: r for r in routes}
 
 
+OLDER = "nftables, older library"
+GROUNDS = {OLDER: replace(GROUND, random_by_priority=True)}
+
+
 @contextlib.asynccontextmanager
 async def world(mode_name: str) -> AsyncIterator[tuple[Rig, modes.Mode]]:
     with new_rig() as rig:
         await rig.wire()
-        mode = modes.make(mode_name, (GROUND,), rig.node)
+        mode = modes.make(mode_name.split(",")[0], (GROUNDS.get(mode_name, GROUND),), rig.node)
         await mode.open()
         try:
             yield rig, mode
@@ -62,7 +67,7 @@ def run(body: Callable[[Rig, modes.Mode], Coroutine[Any, Any, None]], mode_name:
 both = pytest.mark.parametrize("mode_name", modes.mode_names())
 
 
-@both
+@pytest.mark.parametrize("mode_name", [*modes.mode_names(), OLDER])
 def test_cluster_ip_and_node_port_reach_every_endpoint_from_everywhere(mode_name: str) -> None:
     async def body(rig: Rig, mode: modes.Mode) -> None:
         await mode.rebuild(of(route(*PODS, node_port=30080)))
