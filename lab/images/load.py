@@ -50,7 +50,19 @@ async def load(socket: Path, tar: Path) -> list[str]:
         ["ctr", "--address", str(socket), "--namespace", NAMESPACE, "images", "import", str(tar)],
         timeout=IMPORT_DEADLINE,
     )
-    return [line.split()[1] for line in result.stdout.decode().splitlines() if line.startswith("unpacking ")]
+    return imported(result.stdout.decode())
+
+
+def imported(printed: str) -> list[str]:
+    """The images that ``ctr images import`` names: ``unpacking NAME (DIGEST)...done``, since containerd 2 a table
+    that is printed again as it grows, ``NAME saved``."""
+    found = []
+    for words in (line.split() for line in printed.splitlines()):
+        if len(words) > 1 and words[0] == "unpacking":
+            found.append(words[1])
+        elif len(words) == 2 and words[1] == "saved":
+            found.append(words[0])
+    return list(dict.fromkeys(found))
 
 
 async def listed(socket: Path) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ import io
 import json
 import tarfile
 
-from lab.images import oci
+from lab.images import load, oci
 from lab.images.oci import Entry, Image
 
 IMAGE = Image(
@@ -46,3 +46,17 @@ def test_every_descriptor_leads_to_the_blob_it_names() -> None:
 
 def test_the_same_input_gives_the_same_bytes() -> None:
     assert oci.archive([IMAGE]) == oci.archive([IMAGE])
+
+
+def test_the_names_of_what_was_imported() -> None:
+    old = "unpacking wherry.local/busybox:1 (sha256:10ab)...done\nunpacking wherry.local/pause:1 (sha256:9a79)...done\n"
+    assert load.imported(old) == ["wherry.local/busybox:1", "wherry.local/pause:1"]
+    new = """\
+wherry.local/pause:1                    \tsaved\t
+application/vnd.oci.image.manifest.v1+json sha256:9a79
+Importing\telapsed: 0.5 s\ttotal:   0.0 B\t(0.0 B/s)\t
+wherry.local/pause:1                    \tsaved\t
+wherry.local/busybox:1                  \tsaved\t
+application/vnd.oci.image.manifest.v1+json sha256:9a79
+"""
+    assert load.imported(new) == ["wherry.local/pause:1", "wherry.local/busybox:1"]
