@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lab import cluster, names, network, preflight, spec, state
+from lab import cluster, modules, names, network, preflight, spec, state
 from lab.commands.base import NAME, root, run
 from lab.paths import Paths
 from lab.progress import Progress
@@ -54,6 +54,7 @@ def up(
     async def work() -> Spec:
         paths = Paths(spec.check_name(lab))
         with state.locked(paths):
+            await modules.load()
             chosen = state.load(paths)
             if chosen is None:
                 with state.choosing():
