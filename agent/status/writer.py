@@ -172,10 +172,24 @@ class StatusWriter:
             if entry.release and not podspec.is_static(entry.pod):
                 await self._client.delete(kinds.POD, name, namespace, grace_period=0, uid=target_uid)
                 entry.gone = True
-        except (NotFound, Conflict) as error:
-            # Gone, or another pod under this name by now: nothing left to report to.
+        except NotFound as error:
             log.debug("pod %s/%s left the API: %s", namespace, name, error)
             entry.gone = True
+        except Conflict:
+            # Another pod under this name by now, to which nothing is reported; or others wrote this one too often
+            # for the server to fit the patch in, which is only a reason to try again.
+            if not await self._is_still(namespace, name, target_uid):
+                entry.gone = True
+            else:
+                raise
+
+    async def _is_still(self, namespace: str, name: str, uid: str) -> bool:
+        """Whether the pod of this name is the one with this uid."""
+        assert self._client is not None
+        try:
+            return podspec.uid(await self._client.get(kinds.POD, name, namespace)) == uid
+        except NotFound:
+            return False
 
 
 def _revision(pod: Obj) -> int:

@@ -20,6 +20,7 @@ class Api:
         self.deletes: list[tuple[str, dict]] = []
         self.fail: Exception | None = None
         self.revision = 10
+        self.uid = "uid-p"
         self.status: dict = {}
 
     async def patch(self, kind, name, body, namespace, **options) -> dict:
@@ -30,6 +31,9 @@ class Api:
         self.revision += 1
         self.status = {**self.status, **body["status"]}
         return {"metadata": {"name": name, "resourceVersion": str(self.revision)}, "status": self.status}
+
+    async def get(self, kind, name, namespace) -> dict:
+        return pod(uid=self.uid)
 
     async def delete(self, kind, name, namespace, **options) -> dict:
         self.deletes.append((name, options))
@@ -123,6 +127,20 @@ def test_a_pod_that_left_the_api_is_dropped():
         writer.set(pod(), ready("False"))
         await asyncio.sleep(0.3)
         assert api.patches == []
+
+    writing(test)
+
+
+def test_a_conflict_ends_the_reports_only_when_the_pod_is_another():
+    async def test(writer, api) -> None:
+        api.fail = errors.Conflict("the object has been modified")
+        writer.set(pod(), ready("True"))
+        await until(lambda: api.patches)
+        api.fail, api.uid = errors.Conflict("the object has been modified"), "uid-another"
+        writer.set(pod(), ready("False"))
+        await until(lambda: api.fail is None)
+        await asyncio.sleep(0.3)
+        assert len(api.patches) == 1
 
     writing(test)
 
