@@ -96,11 +96,11 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish what is queued, checkpoint and close the file."""
-        if self._thread is None:
-            return
-        self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
-        self._thread = None
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            # What is asked from now on is refused: behind this mark nobody would answer it.
+            self._queue.put(None)
+            await asyncio.to_thread(thread.join)
 
     async def txn(self, ops: Sequence[Op]) -> list[int]:
         future: asyncio.Future[list[int]] = self._running().create_future()
@@ -280,12 +280,15 @@ class SqliteStore:
             return
 
     def _deliver(self, batch: list[Change], done: list[_Done]) -> None:
-        if batch:
-            self._revision = batch[-1].revision
-            for deliver in self._followers:
-                deliver(batch)
-        for answer in done:
-            answer.settle()
+        try:
+            if batch:
+                self._revision = batch[-1].revision
+                for deliver in self._followers:
+                    deliver(batch)
+        finally:
+            # It is durable, whatever a follower made of it.
+            for answer in done:
+                answer.settle()
 
 
 def _check(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.store import Change, Compacted, Corrupt, Delete, Full, Locked, Mismatch, Put
+from controlplane.store import Change, Compacted, Corrupt, Delete, Full, Locked, Mismatch, Put, StoreError
 from controlplane.store.sqlite import SqliteStore
 
 
@@ -191,5 +191,21 @@ def test_a_file_in_use_is_refused(tmp_path: Path) -> None:
             with pytest.raises(Locked, match="in use by another process"):
                 async with opened(tmp_path / "state.db"):
                     pass
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def test_a_closing_store_finishes_what_was_asked_and_refuses_what_is_asked_then(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = SqliteStore(tmp_path / "s.db")
+        await store.open()
+        before = asyncio.ensure_future(store.txn([Put("a", b"1", 0)]))
+        await asyncio.sleep(0)
+        closing = asyncio.ensure_future(store.close())
+        await asyncio.sleep(0)
+        with pytest.raises(StoreError):
+            await store.txn([Put("b", b"1", 0)])
+        assert len(await before) == 1
+        await closing
 
     asyncio.run(asyncio.wait_for(main(), 30))
