@@ -97,10 +97,14 @@ class Graph:
 
 def references(pod: Obj) -> Iterator[Ref]:
     """Everything a pod gives its node the right to read; a mirror pod gives nothing but itself."""
+    yield POD, namespace(pod), name(pod)
+    if MIRROR not in objects.annotations(pod):
+        yield from needed(pod)
+
+
+def needed(pod: Obj) -> Iterator[Ref]:
+    """What a pod cannot run without."""
     home, spec = namespace(pod), pod["spec"]
-    yield POD, home, name(pod)
-    if MIRROR in objects.annotations(pod):
-        return
     if account := spec.get("serviceAccountName"):
         yield ACCOUNT, home, account
     for secret in spec.get("imagePullSecrets") or ():

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apimachinery import errors
-from apimachinery.kinds import CSI_NODE, LEASE, NODE, POD, RESOURCE_SLICE, SERVICE_ACCOUNT
+from apimachinery.kinds import CSI_NODE, LEASE, NODE, PERSISTENT_VOLUME_CLAIM, POD, RESOURCE_SLICE, SERVICE_ACCOUNT
 from apimachinery.objects import Obj
 from controlplane.apiserver.authn.user import node_name
+from controlplane.apiserver.authz import mirrors
 from controlplane.apiserver.authz.graph import MIRROR
 from controlplane.apiserver.authz.node import LEASES
 from controlplane.apiserver.seam import Admission
@@ -31,6 +32,8 @@ KUBELET_LABELS = frozenset(
         "beta.kubernetes.io/arch",
     }
 )
+# What a kubelet may say of a claim after it resized the volume.
+GROWTH = ("capacity", "conditions", "allocatedResources", "allocatedResourceStatuses")
 KUBELET_NAMESPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
 
 
@@ -58,6 +61,8 @@ class NodeRestriction:
             _lease(step, node)
         elif step.kind is CSI_NODE and step.name != node:
             raise _refuse(step, "can only access CSINode with the same name as the requesting node")
+        elif step.kind is PERSISTENT_VOLUME_CLAIM:
+            _claim(step, node)
         elif step.kind is RESOURCE_SLICE:
             _slice(step, node)
 
@@ -65,7 +70,7 @@ class NodeRestriction:
         subject = step.obj or step.old or {}
         owner = (step.old or subject)["spec"].get("nodeName", "")
         if not step.subresource and step.operation == "CREATE":
-            _mirror(step, subject, node)
+            self._mirror(step, subject, node)
         elif not step.subresource and step.operation == "DELETE":
             if owner != node:
                 raise _refuse(step, f'node "{node}" can only delete pods with spec.nodeName set to itself')
@@ -76,23 +81,46 @@ class NodeRestriction:
                 )
             if step.old and (subject["metadata"].get("labels") or {}) != (step.old["metadata"].get("labels") or {}):
                 raise _refuse(step, f'node "{node}" cannot update labels through pod status')
+            if step.old and _claims(subject) != _claims(step.old):
+                raise _refuse(step, f'node "{node}" cannot update resource claim statues')
         else:
-            raise _refuse(step, f'unexpected operation "{step.operation}"')
+            text = f'unexpected operation "{step.operation}", node "{node}" can only create and delete mirror pods'
+            raise _refuse(step, text)
+
+    def _mirror(self, step: Admission, pod: Obj, node: str) -> None:
+        if MIRROR not in (pod["metadata"].get("annotations") or {}):
+            text = f'pod does not have "{MIRROR}" annotation, node "{node}" can only create mirror pods'
+            raise _refuse(step, text)
+        if pod["spec"].get("nodeName") != node:
+            raise _refuse(step, f'node "{node}" can only create pods with spec.nodeName set to itself')
+        problem = mirrors.owner_problem(pod, node, self._registry.get(NODE, "", node)["metadata"]["uid"])
+        if problem:
+            raise _refuse(step, problem)
+        if reference := mirrors.reference_of(pod):
+            raise _refuse(step, f'node "{node}" can not create pods that reference {reference}')
 
 
-def _mirror(step: Admission, pod: Obj, node: str) -> None:
-    spec = pod["spec"]
-    if MIRROR not in (pod["metadata"].get("annotations") or {}):
-        text = f'pod does not have "{MIRROR}" annotation, node "{node}" can only create mirror pods'
+def _claims(pod: Obj) -> list[tuple[str, str | None]]:
+    found = (pod.get("status") or {}).get("resourceClaimStatuses") or ()
+    return [(claim.get("name", ""), claim.get("resourceClaimName")) for claim in found]
+
+
+def _claim(step: Admission, node: str) -> None:
+    """A kubelet tells of a volume that was resized, and changes nothing else of the claim."""
+    if step.subresource != "status":
+        raise _refuse(step, "may only update PVC status")
+    if step.operation != "UPDATE":
+        raise _refuse(step, f'unexpected operation "{step.operation}"')
+    if _beyond_growth(step.old or {}) != _beyond_growth(step.obj or {}):
+        text = f'node "{node}" is not allowed to update fields other than status.quantity and status.conditions'
         raise _refuse(step, text)
-    if spec.get("nodeName") != node:
-        raise _refuse(step, f'node "{node}" can only create pods with spec.nodeName set to itself')
-    if spec.get("serviceAccountName"):
-        raise _refuse(step, f'node "{node}" can not create pods that reference a service account')
-    for volume in spec.get("volumes") or ():
-        for key, what in (("secret", "secrets"), ("configMap", "configmaps"), ("persistentVolumeClaim", "pvc")):
-            if key in volume:
-                raise _refuse(step, f'node "{node}" can not create pods that reference {what}')
+
+
+def _beyond_growth(claim: Obj) -> Obj:
+    """A claim without what a kubelet may change: empty lists and maps are as good as none."""
+    metadata = {k: v for k, v in claim["metadata"].items() if v and k not in ("resourceVersion", "managedFields")}
+    status = {k: v for k, v in (claim.get("status") or {}).items() if v and k not in GROWTH}
+    return {"metadata": metadata, "spec": claim.get("spec"), "status": status}
 
 
 def _node(step: Admission, node: str) -> None:

@@ -3,7 +3,16 @@ import asyncio
 import pytest
 
 from apimachinery import errors
-from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST, CLUSTER_ROLE, LEASE, NODE, POD, ROLE, ROLE_BINDING
+from apimachinery.kinds import (
+    CERTIFICATE_SIGNING_REQUEST,
+    CLUSTER_ROLE,
+    LEASE,
+    NODE,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    ROLE,
+    ROLE_BINDING,
+)
 from controlplane.apiserver.authz import node_restriction, reviews, signing
 from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.authz.escalation import Escalation
@@ -13,6 +22,7 @@ from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.authz.rules import Rule
 from controlplane.apiserver.request import Attributes, User
 from controlplane.apiserver.seam import Admission
+from tests.controlplane.apiserver import server
 
 NODE_1 = User("system:node:n1", groups=("system:nodes", "system:authenticated"))
 
@@ -168,10 +178,8 @@ def test_node_changes_itself_alone_and_not_its_trust():
 
 
 def test_node_touches_its_own_pods_alone():
-    mirror = pod()
-    mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "h"}
-    admit(admission(POD, mirror))
     refused(admission(POD, pod()), "can only create mirror pods")
+    refused(admission(POD, pod(), pod()), 'unexpected operation "UPDATE", node "n1" can only create and delete')
     admit(admission(POD, None, pod(), operation="DELETE"))
     refused(
         admission(POD, None, pod(node="n2"), operation="DELETE"),
@@ -179,6 +187,82 @@ def test_node_touches_its_own_pods_alone():
     )
     admit(admission(POD, pod(), pod(), subresource="status"))
     refused(admission(POD, pod(node="n2"), pod(node="n2"), subresource="status"), "can only update pod status for pods")
+    taken = {**pod(), "status": {"resourceClaimStatuses": [{"name": "gpu", "resourceClaimName": "theirs"}]}}
+    refused(admission(POD, taken, pod(), subresource="status"), "cannot update resource claim statues")
+
+
+OWNER = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "n1-uid", "controller": True}
+
+
+def mirror(owners=(OWNER,), **spec):
+    found = pod(**spec)
+    found["metadata"] |= {"annotations": {"kubernetes.io/config.mirror": "h"}, "ownerReferences": list(owners)}
+    return found
+
+
+@pytest.mark.parametrize(("owners", "text"), [
+    ((OWNER,), ""),
+    ((), "with an owner reference set to itself"),
+    ((OWNER, OWNER), "with a single owner reference"),
+    (({**OWNER, "name": "n2"},), "with an owner reference set to itself"),
+    (({**OWNER, "kind": "Pod"},), "with an owner reference set to itself"),
+    (({**OWNER, "controller": False},), "with a controller owner reference"),
+    (({**OWNER, "blockOwnerDeletion": True},), "must not set blockOwnerDeletion"),
+    (({**OWNER, "uid": "old"},), "UID mismatch: expected old got n1-uid"),
+])  # fmt: skip
+def test_a_mirror_pod_belongs_to_its_node(owners, text):
+    own = (NODE, {"metadata": {"name": "n1", "uid": "n1-uid"}})
+    if not text:
+        admit(admission(POD, mirror(owners)), own)
+        return
+    with pytest.raises(errors.Forbidden, match=text):
+        admit(admission(POD, mirror(owners)), own)
+
+
+def volume(**source):
+    return {"volumes": [{"name": "v", **source}]}
+
+
+def projected(source):
+    return volume(projected={"sources": [{source: {}}]})
+
+
+@pytest.mark.parametrize(("spec", "what"), [
+    ({"serviceAccountName": "robot"}, "serviceaccounts"),
+    ({"imagePullSecrets": [{"name": "s"}]}, "secrets"),
+    ({"containers": [{"envFrom": [{"secretRef": {"name": "s"}}]}]}, "secrets"),
+    ({"containers": [{"env": [{"valueFrom": {"configMapKeyRef": {"name": "c"}}}]}]}, "configmaps"),
+    (volume(secret={"secretName": "s"}), "secrets"),
+    (volume(configMap={"name": "c"}), "configmaps"),
+    (volume(persistentVolumeClaim={"claimName": "c"}), "persistentvolumeclaims"),
+    (volume(ephemeral={}), "persistentvolumeclaims"),
+    (volume(csi={"driver": "d"}), "csidrivers"),
+    ({"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "t"}]}, "resourceclaims"),
+    (projected("serviceAccountToken"), "serviceaccounts"),
+    (projected("clusterTrustBundle"), "clustertrustbundles"),
+    (projected("podCertificate"), "podcertificates"),
+    (volume(hostPath={"path": "/"}), ""),
+    (projected("downwardAPI"), ""),
+])  # fmt: skip
+def test_a_mirror_pod_claims_nothing_of_the_api(spec, what):
+    own = (NODE, {"metadata": {"name": "n1", "uid": "n1-uid"}})
+    if not what:
+        admit(admission(POD, mirror(**spec)), own)
+        return
+    with pytest.raises(errors.Forbidden, match=f'node "n1" can not create pods that reference {what}'):
+        admit(admission(POD, mirror(**spec)), own)
+
+
+def test_node_tells_of_a_claim_s_growth_alone():
+    def claim(labels=None, **status):
+        return {"metadata": {"name": "c", "labels": labels or {}}, "spec": {"volumeName": "v"}, "status": status}
+
+    grown = claim(phase="Bound", capacity={"storage": "2Gi"}, conditions=[{"type": "Resizing"}])
+    admit(admission(PERSISTENT_VOLUME_CLAIM, grown, claim(phase="Bound"), subresource="status"))
+    for other in (claim(phase="Lost"), claim({"a": "b"}, phase="Bound")):
+        step = admission(PERSISTENT_VOLUME_CLAIM, other, claim(phase="Bound"), subresource="status")
+        refused(step, "is not allowed to update fields other than")
+    refused(admission(PERSISTENT_VOLUME_CLAIM, grown, claim()), "may only update PVC status")
 
 
 def test_node_leases_and_other_users():
@@ -291,3 +375,23 @@ def test_approving_needs_the_signer_s_leave():
         go("eve", "approval", conditions=[])
     with pytest.raises(errors.Forbidden, match="not permitted to sign"):
         go("ann", "status", certificate="eA==")
+
+
+def test_a_kubelet_s_mirror_pod_passes_the_whole_server(tmp_path):
+    as_node = {"Impersonate-User": "system:node:n1", "Impersonate-Group": "system:nodes"}
+
+    async def play(client):
+        await client.create(NODE, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}})
+        uid = (await client.get(NODE, "n1"))["metadata"]["uid"]
+        for owners in ([], [{**OWNER, "uid": uid}]):
+            made = mirror(owners, containers=[{"name": "c", "image": "i"}])
+            body = {"apiVersion": "v1", "kind": "Pod", **made, "metadata": {**made["metadata"], "namespace": "default"}}
+            body["metadata"].pop("uid")
+            asking = client.request("POST", "/api/v1/namespaces/default/pods", body=body, headers=as_node)
+            if not owners:
+                with pytest.raises(errors.Forbidden, match="with an owner reference set to itself"):
+                    await asking
+                continue
+            assert not (await asking)["spec"].get("serviceAccountName")
+
+    server.run(tmp_path, play)
