@@ -45,7 +45,7 @@ def apply(
     object that carries managedFields, ApiError (500) for one that is not of its type. The result shares nothing with
     the arguments and is not yet checked or defaulted. `ignored` and `versions`: see track_update.
     """
-    if (applied.get("metadata") or {}).get("managedFields"):
+    if (applied.get("metadata") or {}).get("managedFields") is not None:
         raise errors.BadRequest("metadata.managedFields must be nil")
     applied = _copied(bare(applied))
     if wrong := problems(node, applied):
@@ -96,7 +96,7 @@ class _Request:
         # What the machinery sets itself counted so far, lest it be taken away with its last owned neighbour.
         if left := difference(mine.fields, UNTRACKED):
             kept = Managed(left, self.version, former.time if former else None)
-            managers[self.key] = kept if found.own.same else stamped(kept, self.now)
+            managers[self.key] = kept if found.same else stamped(kept, self.now)
         else:
             managers.pop(self.key, None)
         if self.manager == migration.KUBECTL and not self.subresource:

@@ -7,6 +7,9 @@ from typing import Any
 
 import orjson
 
+from apimachinery.schema import Node
+from apimachinery.schema.presence import presence
+
 __all__ = ["field", "item", "order", "shown", "value_element"]
 
 # The API's lists whose keys have a default when an item leaves one out.
@@ -17,16 +20,24 @@ def field(name: str) -> str:
     return "f:" + name
 
 
-def item(keys: tuple[str, ...], value: dict[str, Any]) -> str | None:
-    """The element of a keyed list's item; None when it has none of the keys."""
+def item(keys: tuple[str, ...], value: dict[str, Any], node: Node | None = None) -> str | None:
+    """The element of a keyed list's item; None when it has none of the keys. `node` is the item's type."""
     found = {}
     for key in sorted(keys):
         chosen = value.get(key)
         if chosen is None:
-            chosen = KEY_DEFAULTS.get(key)
+            chosen = _default(node, key)
         if chosen is not None:
             found[key] = chosen
     return "k:" + orjson.dumps(found).decode() if found else None
+
+
+def _default(node: Node | None, key: str) -> Any:
+    """What a key is that an item leaves out: its default, or the zero of a field that is always written."""
+    if key in KEY_DEFAULTS:
+        return KEY_DEFAULTS[key]
+    always = dict(presence(node).filled) if node is not None and node.shape == "struct" else {}
+    return always[key]() if key in always else None
 
 
 def value_element(value: Any) -> str:

@@ -40,7 +40,7 @@ def element_of(node: Node, value: Any) -> str | None:
     """The path element of a list's item, None when it has none."""
     if node.list_type == "set":
         return value_element(value)
-    return item(node.list_map_keys, value) if isinstance(value, dict) else None
+    return item(node.list_map_keys, value, node.element) if isinstance(value, dict) else None
 
 
 def index(node: Node, values: Any) -> tuple[list[str], dict[str, list[Any]]]:

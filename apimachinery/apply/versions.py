@@ -35,7 +35,10 @@ class Comparisons:
         versions: Versions | None = None,
     ) -> None:
         self._old, self._new, self._versions, self._ignored = old, new, versions, tuple(ignored)
-        self.own = tracked(compare(node, old, new), self._ignored)
+        everything = compare(node, old, new)
+        # Whether anything at all differs, what the endpoint does not touch included.
+        self.same = everything.same
+        self.own = tracked(everything, self._ignored)
         self._known: dict[str, Comparison | None] = {version: self.own}
 
     def at(self, version: str) -> Comparison | None:

@@ -12,6 +12,18 @@ from apimachinery.schema import Node
 __all__ = ["told"]
 
 NO_RANK = 1 << 30
+# Fields that are declared right after another, not where their number says.
+AFTER = {
+    "core.v1.Container": {
+        "envFrom": "ports",
+        "resizePolicy": "resources",
+        "restartPolicy": "resizePolicy",
+        "volumeDevices": "volumeMounts",
+        "startupProbe": "readinessProbe",
+        "terminationMessagePolicy": "terminationMessagePath",
+    },
+    "core.v1.PodSpec": {"initContainers": "volumes", "ephemeralContainers": "containers"},
+}
 
 
 def told(old: dict[str, Any], new: Any, node: Node | None) -> str:
@@ -43,9 +55,15 @@ def _whole(value: Any, node: Node | None) -> Any:
 
 
 def _ranks(node: Node | None) -> dict[str, int]:
-    """The numbers of a type's fields stand in the order of its declaration."""
+    """The numbers of a type's fields stand, but for a few, in the order of its declaration."""
     message = fields.of_definition(node.type_name) if node is not None and node.shape == "struct" else None
-    return {field.name: at for at, field in enumerate(fields.message_of(message))} if message else {}
+    if not message:
+        return {}
+    moved = AFTER.get(message, {})
+    names = [field.name for field in fields.message_of(message) if field.name not in moved]
+    for name, before in moved.items():
+        names.insert(names.index(before) + 1, name)
+    return {name: at for at, name in enumerate(names)}
 
 
 def _field(node: Node | None, name: str) -> Node | None:

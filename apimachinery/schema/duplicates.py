@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["duplicate_fields"]
+__all__ = ["duplicate_fields", "merged_repeats"]
 
 KEYS = re.compile(rb'"\s*:')
 
@@ -32,6 +32,26 @@ def duplicate_fields(text: bytes, value: Any, limit: int = 100) -> tuple[str, ..
     found: dict[str, None] = {}
     _scan(root, "", found)
     return tuple(found)[:limit]
+
+
+def merged_repeats(text: bytes) -> Any:
+    """The value of a JSON text with repeated keys as upstream reads it: objects said twice are merged."""
+    return json.loads(text, object_pairs_hook=_together)
+
+
+def _together(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        before = found.get(name)
+        if isinstance(before, dict) and isinstance(value, dict):
+            found[name] = _overlaid(before, value)
+        else:
+            found[name] = value
+    return found
+
+
+def _overlaid(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    return _together([*under.items(), *over.items()])
 
 
 def _scan(value: Any, path: str, found: dict[str, None]) -> None:

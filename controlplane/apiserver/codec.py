@@ -12,7 +12,7 @@ import orjson
 
 from apimachinery import errors, jsontext, manifests
 from apimachinery.kinds import Kind, by_kind
-from apimachinery.schema import Schema, duplicate_fields
+from apimachinery.schema import Schema, duplicate_fields, merged_repeats
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Obj, Request
 
@@ -66,7 +66,7 @@ async def read_object(request: Request, kind: Kind, context: Context) -> Obj:
     body = await request.body()
     obj, odd = _parse(media, body, kind.kind, context)
     _check_type(obj, kind, body)
-    check(obj, kind, context, odd)
+    check(obj, kind, context, odd, media == YAML)
     return obj
 
 
@@ -109,8 +109,8 @@ class Patched:
         return errors.invalid_object("", "", [errors.invalid("patch", self.told(), why)])
 
 
-def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = ()) -> None:
-    """Check an object against its definition, canonicalising it; odd are complaints already found."""
+def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = (), yaml: bool = False) -> None:
+    """Check an object against its definition, canonicalising it; odd are complaints already found in its text."""
     walker = Schema.load().walker(kind.api_version, kind.kind)
     findings = walker.check(obj) if walker is not None else None
     if findings is not None and findings.error:
@@ -119,6 +119,9 @@ def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = ()) -> 
     if not complaints or context.field_validation == "Ignore":
         return
     if context.field_validation == "Strict":
+        if yaml and odd:
+            told = "\n".join(f"  {one}" for one in odd)
+            complaints = (f"yaml: unmarshal errors:\n{told}", *complaints[len(odd) :])
         raise errors.BadRequest(_cannot(kind.kind, kind.version, kind, _strict(complaints)))
     context.warnings.extend(complaints)
 
@@ -139,6 +142,18 @@ def check_patched(obj: Obj, kind: Kind, context: Context, patched: Patched) -> N
     if complaints and context.field_validation == "Strict":
         raise patched.refusal(_strict(complaints))
     context.warnings.extend(complaints)
+
+
+def check_applied(obj: Obj, kind: Kind) -> None:
+    """Check what an apply made, canonicalising it. Raises a nameless error, as upstream."""
+    walker = Schema.load().walker(kind.api_version, kind.kind)
+    findings = walker.check(obj, True) if walker is not None else None
+    if findings is None or not findings.error:
+        return
+    metadata, type_name = obj.get("metadata") or {}, f"{kind.group}/{kind.version}, Kind={kind.kind}"
+    named = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {type_name}"
+    why = f"unable to convert unstructured object to {type_name}: {findings.error}"
+    raise errors.ApiError(f"failed to convert new object ({named}) to proper version: {why}")
 
 
 def _strict(complaints: Sequence[str]) -> str:
@@ -199,10 +214,10 @@ def _parse(media: str, body: bytes, expected: str, context: Context) -> tuple[Ob
         return {}, ()
     if not isinstance(value, dict):
         raise _unrecognized(expected, _not_an_object(value), body)
-    odd: tuple[str, ...] = ()
-    if context.field_validation != "Ignore":
-        odd = tuple(f'duplicate field "{path}"' for path in duplicate_fields(body, value))
-    return value, odd
+    repeated = duplicate_fields(body, value)
+    if repeated:
+        value = merged_repeats(body)
+    return value, tuple(f'duplicate field "{path}"' for path in repeated)
 
 
 def _slowly(body: bytes, expected: str) -> Any:

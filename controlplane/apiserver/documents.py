@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import hashlib
 
-from apimachinery.errors import ApiError, NotAcceptable, NotFound
+from apimachinery.errors import NotAcceptable
 from apimachinery.objects import Obj, dumps
-from controlplane.apiserver.discovery import Discovery, accepts_aggregated
+from controlplane.apiserver.discovery import AGGREGATED_TYPE, Discovery, accepts_aggregated
 from controlplane.apiserver.formats import accept
+from controlplane.apiserver.formats.negotiate import refuse_shapes
 from controlplane.apiserver.openapi.documents import Documents
+from controlplane.apiserver.replies import not_allowed, nothing_there
 from controlplane.apiserver.request import Handler, Request, Response
 
 OPENAPI_V2_JSON = "application/json"
-
-
-def missing() -> ApiError:
-    """The answer to a path that leads nowhere."""
-    return NotFound("the server could not find the requested resource", details={})
 
 
 def discovery_handler(discovery: Discovery) -> Handler:
     """Serves /api, /apis and everything below them that is a group or a group version."""
 
     async def handle(request: Request) -> Response:
-        document = discovery.find(request.path, accepts_aggregated(request.headers.get("Accept", "")))
-        if document is None or request.method not in ("GET", "HEAD"):
-            raise missing()
+        if request.method != "GET":
+            raise not_allowed()
+        accepted = request.headers.get("Accept", "")
+        document = discovery.find(request.path.rstrip("/"), accepts_aggregated(accepted))
+        if document is None:
+            raise nothing_there()
+        if document.content_type != AGGREGATED_TYPE:
+            refuse_shapes(accepted)
         headers = {"ETag": document.etag, "Vary": "Accept", "Cache-Control": "public"}
         if request.headers.get("If-None-Match") == document.etag:
             return Response(304, b"", document.content_type, headers)
@@ -43,7 +45,7 @@ def openapi_v3_handler(documents: Documents) -> Handler:
             return _cached(request, dumps(documents.index()), {})
         body = documents.v3(name)
         if body is None:
-            raise missing()
+            raise nothing_there()
         # An address with the document's hash in it may be kept for good (RFC 8246).
         lasting = {"Cache-Control": "public, immutable"} if request.param("hash") else {}
         return _cached(request, body, lasting)

@@ -117,7 +117,7 @@ def document_routes(discovery: Discovery, openapi: Documents) -> dict[str, Handl
     """The paths of discovery and OpenAPI."""
     found = documents.discovery_handler(discovery)
     return {
-        **{f"{path}$": found for path in discovery.paths()},
+        **{f"{path}{end}": found for path in discovery.paths() for end in ("$", "/$")},
         "/openapi/v3": documents.openapi_v3_handler(openapi),
         "/openapi/v2$": documents.openapi_v2_handler(openapi),
     }

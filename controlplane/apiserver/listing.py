@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from apimachinery import errors
+from apimachinery import errors, jsontext
 from apimachinery.errors import FieldError
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.request import Request
@@ -51,7 +51,7 @@ def parse(request: Request, watch: bool) -> ListOptions:
     if problems:
         raise errors.invalid_object("ListOptions", "", problems, "meta.k8s.io")
     return ListOptions(
-        revision=revision(revision_text) if revision_text else None,
+        revision=revision(revision_text, listed=not watch) if revision_text else None,
         match=match,
         limit=limit,
         token=token,
@@ -70,26 +70,30 @@ def _integer(request: Request, key: str) -> int:
     return int(text)
 
 
-def revision(text: str) -> int:
-    """A resourceVersion parameter. Raises BadRequest."""
+def revision(text: str, listed: bool = True) -> int:
+    """A resourceVersion parameter. Raises BadRequest, and outside of lists a nameless error, as upstream."""
     why = ""
     if not text.isascii() or not text.isdigit():
         why = "invalid syntax"
     elif int(text) >= 1 << 64:
         why = "value out of range"
-    if why:
-        raise errors.BadRequest(
-            f'invalid resource version: resourceVersion: Invalid value: "{text}": '
-            f'strconv.ParseUint: parsing "{text}": {why}'
-        )
-    return int(text)
+    if not why:
+        return int(text)
+    shown = errors.quoted(text)
+    told = f"resourceVersion: Invalid value: {shown}: strconv.ParseUint: parsing {shown}: {why}"
+    raise errors.BadRequest(f"invalid resource version: {told}") if listed else errors.ApiError(told)
 
 
 def _problems(given: str, match: str, initial: bool | None, watch: bool, bookmarks: bool) -> list[FieldError]:
     found: list[FieldError] = []
     field = "resourceVersionMatch"
     if watch and match and initial is None:
-        return [errors.field_forbidden(field, f"{field} is forbidden for watch unless sendInitialEvents is provided")]
+        found.append(
+            errors.field_forbidden(field, f"{field} is forbidden for watch unless sendInitialEvents is provided")
+        )
+        if match != "NotOlderThan":
+            found.append(errors.not_supported(field, match, ("NotOlderThan",)))
+        return found
     if initial is not None and not watch:
         return [errors.field_forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")]
     if initial is not None:
@@ -130,18 +134,23 @@ def encode_token(at: int, last: Entry, namespace: str) -> str:
 
 def decode_token(token: str) -> Continue:
     """Raises BadRequest."""
+    wrong = "invalid continue token: continue key is not valid: "
     try:
-        padded = token + "=" * (-len(token) % 4)
-        value = orjson.loads(base64.urlsafe_b64decode(padded.encode()))
-        version, at, start = value["v"], value.get("rv", 0), value["start"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise errors.BadRequest(f"continue key is not valid: {error}") from error
+        body = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        at = next((at for at, c in enumerate(token) if not (c.isascii() and (c.isalnum() or c in "-_"))), len(token))
+        raise errors.BadRequest(f"{wrong}illegal base64 data at input byte {at}") from None
+    try:
+        value = jsontext.loads(body)
+    except jsontext.JsonError as error:
+        raise errors.BadRequest(f"{wrong}{error}") from None
+    if not isinstance(value, dict):
+        raise errors.BadRequest(f"{wrong}incorrect encoded object")
+    version, at, start = value.get("v"), value.get("rv", 0), value.get("start", "")
     if version != "meta.k8s.io/v1" or not isinstance(at, int) or not isinstance(start, str):
-        raise errors.BadRequest("continue key is not valid: incorrect encoded object version")
+        raise errors.BadRequest(f"{wrong}incorrect encoded object version")
     if at == 0:
-        raise errors.BadRequest(
-            "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)"
-        )
+        raise errors.BadRequest(f"{wrong}incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
     return Continue(at, start)
 
 

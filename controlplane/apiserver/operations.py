@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable, Mapping
 
 from apimachinery.kit import metrics
+from controlplane.apiserver.replies import not_allowed
 from controlplane.apiserver.request import Answer, Handler, Reply, Request, Response
 
 GIT_VERSION = "v1.36.2+wherry"
@@ -18,6 +19,10 @@ def version_info() -> dict[str, str]:
     return {
         "major": "1",
         "minor": "36",
+        "emulationMajor": "1",
+        "emulationMinor": "36",
+        "minCompatibilityMajor": "1",
+        "minCompatibilityMinor": "35",
         "gitVersion": GIT_VERSION,
         "gitCommit": "",
         "gitTreeState": "clean",
@@ -32,6 +37,8 @@ def paths(live: Mapping[str, Check], ready: Mapping[str, Check]) -> dict[str, Ha
     """The handlers of the operational paths. A check gives "" when all is well, else what is wrong."""
 
     async def version(request: Request) -> Reply:
+        if request.method != "GET":
+            raise not_allowed()
         return Answer(200, dict(version_info()))
 
     async def exposition(request: Request) -> Reply:

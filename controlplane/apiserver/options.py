@@ -23,11 +23,11 @@ def manager_of(request: Request) -> str:
 
 
 def write_context(request: Request, options_kind: str, applying: bool = False) -> Context:
-    dry = [value for value in request.query.get("dryRun", ()) if value]
+    dry = request.query.get("dryRun", ())
     validation = request.param("fieldValidation")
     problems: list[FieldError] = []
     if any(value != "All" for value in dry):
-        problems.append(errors.not_supported("dryRun", dry, ("All",)))
+        problems.append(errors.not_supported("dryRun", list(dry), ("All",)))
     manager = request.param("fieldManager")
     if applying and not manager:
         problems.append(errors.required("fieldManager", "is required for apply patch"))
@@ -50,6 +50,7 @@ def write_context(request: Request, options_kind: str, applying: bool = False) -
         manager=manager_of(request),
         field_validation=validation or "Warn",
         version=request.served.api_version,
+        warnings=request.warnings,
     )
 
 

@@ -117,7 +117,7 @@ def _applied(wanted: Obj, request: Request, kind: Kind, context: Context) -> Pat
             ignored=ownership.ignored(old if old is not None else wanted, request.subresource),
             versions=ownership.versions(kind),
         )
-        codec.check(new, kind, context)
+        codec.check_applied(new, kind)
         return new
 
     return Patch(apply, creates=True)

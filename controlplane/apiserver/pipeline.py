@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import orjson
@@ -19,6 +19,7 @@ from controlplane.apiserver import measures
 from controlplane.apiserver.authz.chain import refusal
 from controlplane.apiserver.authz.refusals import Refusals
 from controlplane.apiserver.reading import Reading
+from controlplane.apiserver.replies import not_allowed, nothing_there
 from controlplane.apiserver.request import (
     HIJACKED,
     Answer,
@@ -72,7 +73,7 @@ class Pipeline:
             reply = await self._answer(request)
             response = self._encode(request, reply)
         except errors.ApiError as error:
-            response = status_response(error)
+            response = status_response(error, request.warnings)
         except SelectorError as error:
             response = status_response(errors.BadRequest(str(error)))
         except (asyncio.CancelledError, ConnectionError):
@@ -179,26 +180,18 @@ _DEPRECATED = {
 
 
 def _with_deprecation(kind: Kind, response: Response) -> Response:
-    text = _DEPRECATED.get(kind.resource)
+    text = _DEPRECATED.get(kind.resource) if response.status != 405 else None
     return replace(response, warnings=(text, *response.warnings)) if text else response
 
 
-def status_response(error: errors.ApiError) -> Response:
-    """An error as its Status body."""
+def status_response(error: errors.ApiError, warnings: Sequence[str] = ()) -> Response:
+    """An error as its Status body; what was odd about the request is told all the same."""
     status = error.status()
     token = getattr(error, "continue_token", "")
     if token:
         status["metadata"] = {"continue": token}
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
-    return Response(error.status_code, orjson.dumps(status), headers=headers)
-
-
-def nothing_there() -> errors.ApiError:
-    return errors.NotFound("the server could not find the requested resource", details={})
-
-
-def not_allowed() -> errors.ApiError:
-    return errors.MethodNotAllowed("the server does not allow this method on the requested resource", details={})
+    return Response(error.status_code, orjson.dumps(status), headers=headers, warnings=tuple(warnings))
 
 
 def _missing(request: Request) -> Handler:

@@ -16,7 +16,7 @@ from controlplane.apiserver import listing, measures
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.collection import Collection
 from controlplane.apiserver.cache.entry import Entry, head_of
-from controlplane.apiserver.cache.events import BOOKMARK, ERROR, Event
+from controlplane.apiserver.cache.events import BOOKMARK, ERROR, Event, formatted
 from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.cache.watcher import Watcher
 from controlplane.apiserver.conversion import shown
@@ -43,7 +43,7 @@ class Reading:
         kind = request.served
         format = self._negotiate(request)
         if text := request.param("resourceVersion"):
-            await self._fresh(listing.revision(text))
+            await self._fresh(listing.revision(text, listed=False))
         entry = self._registry.entry(kind, request.space, request.name)
         return one(kind, entry, 200, format)
 
@@ -193,7 +193,9 @@ def _frame(watcher: Watcher, type: str, obj: Obj) -> bytes:
 def one(kind: Kind, entry: Entry, status: int, format: Format | None, warnings: tuple[str, ...] = ()) -> Response:
     """One object in the asked encoding."""
     if format is not None:
-        return Response(status, format.one(kind, shown(kind, entry)), format.content_type, warnings=warnings)
+        return Response(
+            status, format.one(kind, formatted(kind, entry, format)), format.content_type, warnings=warnings
+        )
     if entry.head == head_of(kind):
         return Response(status, entry.wire, warnings=warnings)
     return Response(status, orjson.dumps(shown(kind, entry)), warnings=warnings)
@@ -202,7 +204,7 @@ def one(kind: Kind, entry: Entry, status: int, format: Format | None, warnings: 
 def many(kind: Kind, entries: Sequence[Entry], metadata: Obj, format: Format | None) -> Response:
     """A list in the asked encoding; plain JSON is stitched from stored bytes."""
     if format is not None:
-        body = format.many(kind, [shown(kind, entry) for entry in entries], metadata)
+        body = format.many(kind, [formatted(kind, entry, format) for entry in entries], metadata)
         return Response(200, body, format.content_type)
     head = b'{"kind":"%s","apiVersion":"%s","metadata":%s,"items":[' % (
         kind.list_kind.encode(),

@@ -66,6 +66,8 @@ class Request:
     transport: asyncio.Transport | None
     raw: Any = None
     audit_id: str = ""
+    # What the client is to be told, whatever comes of the request.
+    warnings: list[str] = field(default_factory=list)
 
     def param(self, key: str, default: str = "") -> str:
         """The first value of a query parameter, as upstream reads it."""

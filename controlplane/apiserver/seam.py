@@ -59,11 +59,14 @@ class Format(Protocol):
     changed.
     items of many() and obj of event() carry apiVersion and kind. metadata of many() is the ListMeta.
     event() with type ERROR is given a Status, with BOOKMARK an object of the kind with
-    metadata.resourceVersion alone.
+    metadata.resourceVersion alone. as_stored: objects are wanted in the version they are stored under, since
+    nothing of the answer is of the version asked for.
     """
 
     @property
     def key(self) -> str: ...
+    @property
+    def as_stored(self) -> bool: ...
     @property
     def content_type(self) -> str: ...
     @property

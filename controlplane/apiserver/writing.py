@@ -36,6 +36,8 @@ class Writing:
         namespace = request.space
         metadata.match_url(kind, obj, namespace, None)
         metadata.wipe(obj)
+        if obj["metadata"].get("resourceVersion", "").strip("0").isdigit():
+            raise errors.ApiError("resourceVersion should not be set on objects to be created")
         storage = self._storage(kind)
         entry = await self._registry.create_entry(storage, stored(kind, obj, storage), namespace, context)
         return one(kind, entry, 201, format, tuple(context.warnings))

@@ -10,6 +10,7 @@ from apimachinery.kinds import Kind
 from controlplane.apiserver.cache.entry import Entry, head_of
 from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.conversion import shown
+from controlplane.apiserver.request import Obj
 
 if TYPE_CHECKING:
     from controlplane.apiserver.seam import Format
@@ -62,6 +63,11 @@ class Event:
 
 def _frame(type: str, kind: Kind, entry: Entry, format: Format | None, first: bool) -> bytes:
     if format is not None:
-        return format.event(type, kind, shown(kind, entry), first)
+        return format.event(type, kind, formatted(kind, entry, format), first)
     body = entry.wire if entry.head == head_of(kind) else orjson.dumps(shown(kind, entry))
     return b'{"type":"%s","object":%s}\n' % (type.encode(), body)
+
+
+def formatted(kind: Kind, entry: Entry, format: Format) -> Obj:
+    """An entry's object as a format wants it. Shared: not to be changed."""
+    return entry.obj if format.as_stored else shown(kind, entry)

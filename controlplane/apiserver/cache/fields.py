@@ -76,7 +76,6 @@ BY_RESOURCE: Mapping[str, Mapping[str, Getter]] = {
         "reportingComponent": _path("reportingController"),
     },
     "replicationcontrollers": _paths("status.replicas", status_replicas="0"),
-    "replicasets.apps": _paths("status.replicas", status_replicas="0"),
     "jobs.batch": {"status.successful": _path("status.succeeded", "0")},
     "certificatesigningrequests.certificates.k8s.io": _paths("spec.signerName"),
     "resourceslices.resource.k8s.io": _paths("spec.nodeName", "spec.driver"),

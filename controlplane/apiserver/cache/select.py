@@ -62,6 +62,8 @@ def parse(kind: Kind, namespace: str, name: str, label_text: str, field_text: st
 
 
 def _unknown(kind: Kind, path: str) -> str:
+    if kind.resource == "jobs.batch":
+        return f'field label "{path}" not supported for Job'
     if kind.resource in _TYPED_TEXT:
         return f"field label not supported: {path}"
     return f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
@@ -77,12 +79,6 @@ _TYPED_TEXT = frozenset(
         "secrets",
         "services",
         "events.events.k8s.io",
-        "replicasets.apps",
-        "deployments.apps",
-        "daemonsets.apps",
-        "statefulsets.apps",
-        "jobs.batch",
-        "cronjobs.batch",
         "certificatesigningrequests.certificates.k8s.io",
         "clustertrustbundles.certificates.k8s.io",
         "podcertificaterequests.certificates.k8s.io",

@@ -35,6 +35,10 @@ class TableFormat:
     def key(self) -> str:
         return f"table:{self.include}"
 
+    @property
+    def as_stored(self) -> bool:
+        return self.include != "Object"
+
     def one(self, kind: Kind | None, obj: Obj) -> bytes:
         if kind is None:
             return dumps(obj)
@@ -63,6 +67,10 @@ class MetadataFormat:
     def key(self) -> str:
         return f"metadata:{self.version}"
 
+    @property
+    def as_stored(self) -> bool:
+        return True
+
     def one(self, kind: Kind | None, obj: Obj) -> bytes:
         return dumps(obj if kind is None else render.partial(obj, self.version))
 
@@ -80,6 +88,7 @@ class YamlFormat:
     content_type: str = YAML
     stream_type: str = YAML
     key: str = "yaml"
+    as_stored: bool = False
 
     def one(self, kind: Kind | None, obj: Obj) -> bytes:
         return dumps(obj) + b"\n"
@@ -99,6 +108,7 @@ class ProtobufFormat:
     content_type: str = PROTOBUF
     stream_type: str = f"{PROTOBUF};stream=watch"
     key: str = "protobuf"
+    as_stored: bool = False
 
     def one(self, kind: Kind | None, obj: Obj) -> bytes:
         return _message(obj)

@@ -21,6 +21,7 @@ from controlplane.apiserver.seam import Format
 SERVED = (JSON, YAML, PROTOBUF)
 STREAMED = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 TABLE_VERSIONS = ("v1", "v1beta1")
+_ONLY = f"only the following media types are accepted: {', '.join(SERVED)}"
 INCLUDES = ("None", "Metadata", "Object")
 
 
@@ -36,7 +37,7 @@ def negotiate(request: Request) -> Format | None:
     clauses = accept.parse(header)
     known = [(clause, media) for clause in clauses for media in SERVED if clause.covers(media)]
     if not known:
-        raise _unknown(request)
+        raise _unknown(request.verb in ("list", "watch"))
     spare: Format | None = None
     for clause, media in known:
         shape = clause.parameters.get("as", "")
@@ -52,7 +53,7 @@ def negotiate(request: Request) -> Format | None:
             spare = ProtobufFormat()
     if spare is not None:
         return spare
-    raise NotAcceptable(f"only the following media types are accepted: {', '.join(SERVED)}")
+    raise NotAcceptable(_ONLY)
 
 
 def _shaped(request: Request, media: str, shape: str, parameters: Mapping[str, str]) -> Format | None:
@@ -74,7 +75,17 @@ def _shaped(request: Request, media: str, shape: str, parameters: Mapping[str, s
     return None
 
 
-def _unknown(request: Request) -> NotAcceptable:
-    offered = SERVED + (STREAMED if request.verb in ("list", "watch") else ())
+def refuse_shapes(header: str) -> None:
+    """Raise NotAcceptable for an Accept header that wants nothing plain, where nothing else is served."""
+    clauses = accept.parse(header) if header else []
+    known = [clause for clause in clauses for media in SERVED if clause.covers(media)]
+    if clauses and not known:
+        raise _unknown(streamed=False)
+    if known and all(clause.parameters.get("as") for clause in known):
+        raise NotAcceptable(_ONLY)
+
+
+def _unknown(streamed: bool) -> NotAcceptable:
+    offered = SERVED + (STREAMED if streamed else ())
     text = f"406: Not Acceptable\n\nAvailable representations: {', '.join(offered)}"
     return NotAcceptable(text, details={})

@@ -138,13 +138,13 @@ class Registry:
         check_new(kind, strategy, obj, context.version)
         await self._admit("CREATE", kind, "", namespace, obj, None, context, self._validating)
         if self.collection(kind).get(namespace, obj["metadata"]["name"]) is not None:
-            raise self._exists(kind, namespace, obj["metadata"]["name"])
+            raise self._exists(kind, namespace, obj["metadata"])
         context.warnings.extend(strategy.warn(obj, None))
         reservation = strategy.reserve(obj, None, context.dry_run)
         try:
             return await self._put(kind, namespace, obj, 0, context, reservation)
         except Mismatch:
-            raise self._exists(kind, namespace, obj["metadata"]["name"]) from None
+            raise self._exists(kind, namespace, obj["metadata"]) from None
         finally:
             reservation.release()
 
@@ -313,11 +313,14 @@ class Registry:
         for step in steps:
             await step(admission)
 
-    def _exists(self, kind: Kind, namespace: str, name: str) -> errors.ApiError:
-        found = self.collection(kind).get(namespace, name)
-        error = errors.already_exists(kind.plural, name, kind.group)
+    def _exists(self, kind: Kind, namespace: str, given: Obj) -> errors.ApiError:
+        found = self.collection(kind).get(namespace, given["name"])
+        error = errors.already_exists(kind.plural, given["name"], kind.group)
         if found is not None and "deletionTimestamp" in found.obj["metadata"]:
             error.message = f"object is being deleted: {error.message}"
+        if given.get("generateName"):
+            error.message += ", the server was not able to generate a unique name for the object"
+            error.retry_after = 1
         return error
 
 

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from apimachinery import quantity
 from apimachinery.timestamps import format_time, now
+from controlplane.apiserver import defaults
 from controlplane.apiserver.request import Obj
 
 _QOS_RESOURCES = ("cpu", "memory")
+
+
+def default(pod: Obj) -> None:
+    """The one address and the list of them agree; where they do not, the one is meant."""
+    status = pod.get("status") or {}
+    address, addresses = status.get("podIP"), status.get("podIPs")
+    if address and (not addresses or addresses[0].get("ip") != address):
+        status["podIPs"] = [{"ip": address}]
+    elif addresses and not address and addresses[0].get("ip"):
+        status["podIP"] = addresses[0]["ip"]
+    defaults.apply(pod)
 
 
 def prepare_create(pod: Obj) -> None:

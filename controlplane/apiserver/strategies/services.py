@@ -214,7 +214,7 @@ def prepare_update(new: Obj, old: Obj) -> None:
             _drop_node_ports(spec)
         return
     if was.get("type") != "ExternalName" and not spec.get("clusterIP") and was.get("clusterIP"):
-        if "clusterIPs" not in spec:
+        if spec.get("clusterIPs") in (None, was.get("clusterIPs")):
             spec["clusterIP"], spec["clusterIPs"] = was["clusterIP"], list(was.get("clusterIPs") or ())
     elif spec.get("clusterIP") and not spec.get("clusterIPs"):
         same = spec["clusterIP"] == was.get("clusterIP")

@@ -15,7 +15,17 @@ from controlplane.apiserver.registry import Registry, Strategy
 from controlplane.apiserver.registry.names import label, path_segment
 from controlplane.apiserver.seam import AdmissionStep
 from controlplane.apiserver.settings import Settings
-from controlplane.apiserver.strategies import cluster, namespaces, network, pods, secrets, services, storage, workloads
+from controlplane.apiserver.strategies import (
+    cluster,
+    namespaces,
+    network,
+    pods,
+    secrets,
+    services,
+    storage,
+    warnings,
+    workloads,
+)
 from controlplane.apiserver.strategies.rows import Rows, again, both
 from controlplane.apiserver.strategies.services import ServicePools
 from controlplane.apiserver.validation import core as valid_core
@@ -23,6 +33,7 @@ from controlplane.apiserver.validation import jobs as valid_jobs
 from controlplane.apiserver.validation import pods as valid_pods
 from controlplane.apiserver.validation import rbac as valid_rbac
 from controlplane.apiserver.validation import services as valid_services
+from controlplane.apiserver.validation import statuses as valid_statuses
 from controlplane.apiserver.validation import workloads as valid_workloads
 
 # metadata.generation is the server's for these.
@@ -106,6 +117,9 @@ _OWN: Rows = {
     **network.ROWS,
     **storage.ROWS,
     "pods": {
+        "default": pods.default,
+        "validate_status": valid_statuses.pod,
+        "warn": warnings.of_pod,
         "prepare_create": pods.prepare_create,
         "prepare_update": pods.prepare_update,
         "prepare_status": pods.prepare_status,
@@ -147,21 +161,29 @@ _OWN: Rows = {
         "validate_update": valid_core.controller_revision_change,
     },
     "deployments.apps": {
+        "validate_status": valid_statuses.deployment,
+        "warn": warnings.of_template("spec", "template"),
         "counts_annotations": True,
         "validate": valid_workloads.deployment,
         "validate_update": both(valid_workloads.deployment, valid_workloads.frozen_selector),
     },
     "replicasets.apps": {
+        "validate_status": valid_statuses.replica_set,
+        "warn": warnings.of_template("spec", "template"),
         "validate": valid_workloads.replica_set,
         "validate_update": both(valid_workloads.replica_set, valid_workloads.frozen_selector),
     },
     "statefulsets.apps": {
+        "validate_status": valid_statuses.stateful_set,
+        "warn": warnings.of_template("spec", "template"),
         "prepare_create": workloads.stateful_set_created,
         "prepare_update": workloads.stateful_set_changed,
         "validate": valid_workloads.stateful_set,
         "validate_update": valid_workloads.stateful_set_change,
     },
     "daemonsets.apps": {
+        "validate_status": valid_statuses.daemon_set,
+        "warn": warnings.of_template("spec", "template"),
         "prepare_create": workloads.daemon_set_created,
         "prepare_update": workloads.daemon_set_changed,
         "prepare_status": workloads.daemon_set_status,
@@ -169,13 +191,18 @@ _OWN: Rows = {
         "validate_update": both(valid_workloads.daemon_set, valid_workloads.frozen_selector),
     },
     "replicationcontrollers": {
+        "validate_status": valid_statuses.replica_set,
+        "warn": warnings.of_template("spec", "template"),
         "default_orphan": True,
         **again(valid_workloads.replication_controller),
     },
     "jobs.batch": {
         "prepare_create": workloads.job_created,
         "default_orphan": True,
-        **again(valid_jobs.job),
+        "validate": valid_jobs.job,
+        "validate_update": both(valid_jobs.job, valid_jobs.job_change),
+        "validate_status": valid_statuses.job,
+        "warn": warnings.of_template("spec", "template"),
     },
     "roles.rbac.authorization.k8s.io": again(valid_rbac.role),
     "clusterroles.rbac.authorization.k8s.io": again(valid_rbac.cluster_role),
@@ -187,7 +214,11 @@ _OWN: Rows = {
         "validate": valid_rbac.cluster_role_binding,
         "validate_update": both(valid_rbac.cluster_role_binding, valid_rbac.same_role),
     },
-    "cronjobs.batch": {"check_name": valid_jobs.cron_job_name, **again(valid_jobs.cron_job)},
+    "cronjobs.batch": {
+        "check_name": valid_jobs.cron_job_name,
+        "warn": warnings.of_template("spec", "jobTemplate", "spec", "template"),
+        **again(valid_jobs.cron_job),
+    },
 }
 
 

@@ -8,6 +8,7 @@ from apimachinery import errors
 from apimachinery.kinds import BINDING, POD
 from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
+from controlplane.apiserver.registry.registry import uid_conflict
 from controlplane.apiserver.request import Answer, Request
 from controlplane.apiserver.subresources import body
 
@@ -70,8 +71,8 @@ def bound(pod: Obj, binding: Obj, stamp: str) -> Obj:
     """
     name, spec, metadata = pod["metadata"]["name"], pod["spec"], pod["metadata"]
     given = binding["metadata"]
-    if given.get("uid"):
-        metadata["uid"] = given["uid"]  # the registry compares it with what is stored
+    if given.get("uid") and given["uid"] != metadata["uid"]:
+        raise uid_conflict(POD, metadata["namespace"], name, given["uid"], metadata["uid"])
     if given.get("resourceVersion"):
         metadata["resourceVersion"] = given["resourceVersion"]
     else:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apimachinery.kinds import BINDING, KINDS, POD, SELF_SUBJECT_REVIEW, SERVICE_ACCOUNT, TOKEN_REVIEW
+from apimachinery.kinds import BINDING, COMPONENT_STATUS, KINDS, POD, SELF_SUBJECT_REVIEW, SERVICE_ACCOUNT, TOKEN_REVIEW
 from controlplane.apiserver.authn.reviews import IdentityReviews
 from controlplane.apiserver.patching import Patcher
 from controlplane.apiserver.request import Handler
 from controlplane.apiserver.subresources.binding import Bindings
+from controlplane.apiserver.subresources.components import Components
 from controlplane.apiserver.subresources.eviction import Evictions
 from controlplane.apiserver.subresources.part import PARTS, PartHandlers
 from controlplane.apiserver.subresources.scale import Scales
@@ -32,6 +33,11 @@ def table(registry: Registry, patcher: Patcher, tokens: Tokens | None, identity:
     }
     if tokens is not None:
         out[(SERVICE_ACCOUNT.resource, "token", "create")] = tokens.create
+    components = Components(registry)
+    out |= {
+        (COMPONENT_STATUS.resource, "", "get"): components.get,
+        (COMPONENT_STATUS.resource, "", "list"): components.list,
+    }
     scales = Scales(registry, patcher)
     for kind in KINDS:
         if "scale" in kind.subresources:

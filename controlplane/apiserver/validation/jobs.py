@@ -72,12 +72,16 @@ def job_spec(path: str, spec: Obj, named: bool) -> Found:
         found += enum(f"{path}.completionMode", spec["completionMode"], ("NonIndexed", "Indexed"))
         if spec["completionMode"] == "Indexed":
             found += _indexed(path, spec)
+    if spec.get("completionMode") in (None, "NonIndexed"):
+        for field in ("backoffLimitPerIndex", "maxFailedIndexes"):
+            if spec.get(field) is not None:
+                found.append(errors.invalid(f"{path}.{field}", spec[field], "requires indexed completion mode"))
     if spec.get("podFailurePolicy") is not None:
         found += jobpolicies.failure(f"{path}.podFailurePolicy", spec)
     if spec.get("successPolicy") is not None:
         found += jobpolicies.success(f"{path}.successPolicy", spec)
     if spec.get("podReplacementPolicy") is not None:
-        allowed = ("Failed", "TerminatingOrFailed")
+        allowed = ("Failed",) if spec.get("podFailurePolicy") is not None else ("Failed", "TerminatingOrFailed")
         found += enum(f"{path}.podReplacementPolicy", spec["podReplacementPolicy"], allowed)
     if spec.get("managedBy") is not None:
         found += domain_path(f"{path}.managedBy", spec["managedBy"])
@@ -86,6 +90,60 @@ def job_spec(path: str, spec: Obj, named: bool) -> Found:
         found += _selected(path, spec, template)
     found += pods.template(f"{path}.template", template)
     return found + _restart(path, spec, template)
+
+
+# What of a job's template may change as long as the job is suspended and has not begun (KEP-2926, KEP-5440).
+_SCHEDULING = ("nodeSelector", "affinity", "tolerations", "schedulingGates")
+_FROZEN = (
+    "selector",
+    "template",
+    "completionMode",
+    "podFailurePolicy",
+    "backoffLimitPerIndex",
+    "managedBy",
+    "successPolicy",
+)
+
+
+def job_change(new: Obj, old: Obj) -> Found:
+    """What must not change in a job that exists. The rules of a new one are told twice, as upstream does."""
+    spec, was = new["spec"], old["spec"]
+    found = job_spec("spec", spec, named=True) + _completions(spec, was)
+    waiting = was.get("suspend") and not (old.get("status") or {}).get("startTime")
+    for field in _FROZEN:
+        value, before = spec.get(field), was.get(field)
+        if field == "template" and waiting:
+            value, before = _unscheduled(value or {}), _unscheduled(before or {})
+        if value != before:
+            found.append(errors.immutable(f"spec.{field}", _capitals(value) if field == "podFailurePolicy" else value))
+    return found
+
+
+def _completions(spec: Obj, was: Obj) -> Found:
+    wanted = spec.get("completions")
+    if wanted == was.get("completions"):
+        return []
+    if spec.get("completionMode") != "Indexed":
+        return [errors.immutable("spec.completions", wanted)]
+    if wanted != spec.get("parallelism") or was.get("completions") is None:
+        return [errors.invalid("spec.completions", wanted, "can only be modified in tandem with spec.parallelism")]
+    return []
+
+
+def _unscheduled(template: Obj) -> Obj:
+    """A template without what says where its pods go, how they are labelled and what they need."""
+    metadata = {k: v for k, v in (template.get("metadata") or {}).items() if k not in ("labels", "annotations")}
+    spec = {k: v for k, v in (template.get("spec") or {}).items() if k not in _SCHEDULING}
+    for field in ("containers", "initContainers"):
+        spec[field] = [{k: v for k, v in one.items() if k != "resources"} for one in spec.get(field) or ()]
+    return {"metadata": metadata, "spec": spec}
+
+
+def _capitals(value: Any) -> Any:
+    """A value as upstream's own types spell it."""
+    if isinstance(value, dict):
+        return {key[:1].upper() + key[1:]: _capitals(inner) for key, inner in value.items()}
+    return [_capitals(one) for one in value] if isinstance(value, list) else value
 
 
 def _selected(path: str, spec: Obj, template: Obj) -> Found:

@@ -11,6 +11,9 @@ from controlplane.apiserver.registry.names import as_prefix
 
 Obj = dict[str, Any]
 _ANNOTATIONS_LIMIT = 256 * 1024
+_STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
+# How upstream's type has them.
+_REFERENCE = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
 
 
 def validate(obj: Obj, namespaced: bool, check_name: Callable[[str], tuple[str, ...]]) -> list[FieldError]:
@@ -36,12 +39,28 @@ def validate(obj: Obj, namespaced: bool, check_name: Callable[[str], tuple[str, 
     found += check_annotations(meta.get("annotations") or {}, "metadata.annotations")
     found += check_owners(meta.get("ownerReferences") or [], "metadata.ownerReferences")
     found += check_finalizers(meta.get("finalizers") or [], "metadata.finalizers")
-    return found
+    return found + check_own_finalizers(meta.get("finalizers") or [], "metadata.finalizers")
 
 
-def validate_change(new: Obj, old: Obj) -> list[FieldError]:
-    """Errors of a changed object's metadata."""
-    meta, stored = new["metadata"], old["metadata"]
+def validate_change(new: Obj, old: Obj, whole: bool = False) -> list[FieldError]:
+    """Errors of a changed object's metadata.
+
+    Upstream looks at it as that of any object, as a change of any object, as a change of one of its own kinds, and for
+    some kinds (whole) once more as that of a new one; what each finds is listed.
+    """
+    meta = new["metadata"]
+    finalizers = meta.get("finalizers") or []
+    said = check_labels(meta.get("labels") or {}, "metadata.labels")
+    said += check_annotations(meta.get("annotations") or {}, "metadata.annotations")
+    said += check_owners(meta.get("ownerReferences") or [], "metadata.ownerReferences")
+    listed = check_finalizers(finalizers, "metadata.finalizers")
+    own = check_own_finalizers(finalizers, "metadata.finalizers")
+    changed = _changes(meta, old["metadata"])
+    found = [*said, *listed, *changed, *said, *changed, *said, *own]
+    return [*found, *said, *listed, *own] if whole else found
+
+
+def _changes(meta: Obj, stored: Obj) -> list[FieldError]:
     found: list[FieldError] = []
     if "deletionTimestamp" in stored:
         known = set(stored.get("finalizers") or ())
@@ -53,10 +72,6 @@ def validate_change(new: Obj, old: Obj) -> list[FieldError]:
     for key in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
         if meta.get(key) is not None and meta[key] != stored.get(key):
             found.append(errors.immutable(f"metadata.{key}", meta[key]))
-    found += check_labels(meta.get("labels") or {}, "metadata.labels")
-    found += check_annotations(meta.get("annotations") or {}, "metadata.annotations")
-    found += check_owners(meta.get("ownerReferences") or [], "metadata.ownerReferences")
-    found += check_finalizers(meta.get("finalizers") or [], "metadata.finalizers")
     return found
 
 
@@ -100,18 +115,26 @@ def check_owners(references: list[Obj], path: str) -> list[FieldError]:
             'Only one reference can have Controller set to true. Found "true" in references for '
             f"{controllers[0]} and {controllers[1]}"
         )
-        found.append(errors.invalid(path, references, text))
+        shown = [{key: reference[key] for key in _REFERENCE if key in reference} for reference in references]
+        found.append(errors.invalid(path, shown, text))
     return found
 
 
 def check_finalizers(values: list[str], path: str) -> list[FieldError]:
     found = []
-    orphan = foreground = False
-    for index, value in enumerate(values):
-        found += [errors.invalid(f"{path}[{index}]", value, text) for text in formats.qualified_name(value)]
-        orphan |= value == "orphan"
-        foreground |= value == "foregroundDeletion"
-    if orphan and foreground:
+    for value in values:
+        found += [errors.invalid(path, value, text) for text in formats.qualified_name(value)]
+    if "orphan" in values and "foregroundDeletion" in values:
         text = "finalizer orphan and foregroundDeletion cannot be both set"
         found.append(errors.invalid(path, values, text))
     return found
+
+
+def check_own_finalizers(values: list[str], path: str) -> list[FieldError]:
+    """A finalizer of a built-in kind is a well-known one or says whose it is."""
+    text = "name is neither a standard finalizer name nor is it fully qualified"
+    return [
+        errors.invalid(f"{path}[{index}]", value, text)
+        for index, value in enumerate(values)
+        if "/" not in value and value not in _STANDARD_FINALIZERS
+    ]

@@ -144,6 +144,8 @@ def validate_change(new: Obj, old: Obj) -> Found:
     found += _deadline(spec, was)
     found += _gates_change(spec, was)
     gated = bool(was.get("schedulingGates"))
+    if gated:
+        found += _selector_change(spec.get("nodeSelector"), was.get("nodeSelector") or {})
     found += _tolerations_change(spec, was)
     if _masked(spec, was, gated) != _masked(was, was, gated):
         found.append(errors.field_forbidden("spec", _CHANGEABLE))
@@ -168,6 +170,14 @@ def _gates_change(spec: Obj, was: Obj) -> Found:
             text = f"only deletion is allowed, but found new scheduling gate '{gate.get('name')}'"
             found.append(errors.field_forbidden(f"spec.schedulingGates[{index}].name", text))
     return found
+
+
+def _selector_change(selector: Obj | None, before: Obj) -> Found:
+    """A pod that nobody may schedule yet can be narrowed to fewer nodes, never to others."""
+    if all((selector or {}).get(key) == value for key, value in before.items()):
+        return []
+    text = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
+    return [errors.invalid("spec.nodeSelector", selector, text)]
 
 
 def _tolerations_change(spec: Obj, was: Obj) -> Found:

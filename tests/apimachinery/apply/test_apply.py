@@ -295,3 +295,23 @@ def test_the_name_stays_when_the_last_label_goes() -> None:
 
 def test_who_owns_nothing_is_not_listed() -> None:
     assert "managedFields" not in put(None, config(), "alpha")["metadata"]
+
+
+def test_an_item_without_its_key_has_the_zero_of_it() -> None:
+    template = {"spec": {"containers": [{"image": "i", "ports": [{"name": "p"}]}]}}
+    wanted = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {"template": template}}
+    made = apply(None, wanted, manager="alpha", node=DEPLOYMENT, now=T1)
+    (entry,) = made["metadata"]["managedFields"]
+    container = entry["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"]['k:{"name":""}']
+    assert 'k:{"containerPort":0,"protocol":"TCP"}' in container["f:ports"]
+
+
+def test_what_an_endpoint_does_not_touch_still_makes_an_apply_a_change() -> None:
+    said = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {"replicas": 1}}
+    first = apply(None, said, manager="alpha", node=DEPLOYMENT, now=T1, ignored=[("status",)])
+    again = apply(first, said, manager="alpha", node=DEPLOYMENT, now=T2, ignored=[("status",)])
+    assert again["metadata"]["managedFields"][0]["time"] == "2026-01-01T00:00:00Z"
+    more = {**said, "status": {"replicas": 7}}
+    touched = apply(first, more, manager="alpha", node=DEPLOYMENT, now=T2, ignored=[("status",)])
+    assert touched["metadata"]["managedFields"][0]["time"] == "2026-01-02T00:00:00Z"
+    assert "f:status" not in touched["metadata"]["managedFields"][0]["fieldsV1"]

@@ -1,0 +1,151 @@
+"""What is refused before anything is read or written, and in which words."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery import errors, kinds
+from apimachinery.client import Client
+from controlplane.apiserver import listing
+from controlplane.apiserver.pipeline import status_response
+from tests.controlplane.apiserver.server import run
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+def config_map(**metadata: Any) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+
+async def refused(client: Client, method: str, path: str, body: Any = None, **query: str) -> errors.ApiError:
+    with pytest.raises(errors.ApiError) as caught:
+        await client.request(method, path, body=body, query=query)
+    return caught.value
+
+
+def test_methods_that_a_path_does_not_know(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        for method, path in (
+            ("PUT", "/api/v1"),
+            ("OPTIONS", "/apis"),
+            ("POST", "/version"),
+            ("DELETE", "/apis/apps/v1"),
+        ):
+            assert (await refused(client, method, path)).status_code == 405, (method, path)
+        assert (await client.request("GET", "/apis/"))["kind"] == "APIGroupList"
+        version = await client.request("GET", "/version")
+        assert (version["emulationMinor"], version["minCompatibilityMinor"]) == ("36", "35")
+        for accepted, told in (
+            ("text/html", "Available representations"),
+            ("application/json;as=Odd", "only the following"),
+        ):
+            with pytest.raises(errors.NotAcceptable, match=told):
+                await client.request("GET", "/api/v1", headers={"Accept": accepted})
+
+    run(tmp_path, test)
+
+
+def test_creates_that_say_what_only_the_server_may_say(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        pinned = await refused(client, "POST", MAPS, config_map(name="m", resourceVersion="5"))
+        assert (
+            pinned.status_code == 500 and pinned.message == "resourceVersion should not be set on objects to be created"
+        )
+        await client.request("POST", MAPS, body=config_map(name="m", generateName="m-"))
+        taken = await refused(client, "POST", MAPS, config_map(name="m", generateName="m-"))
+        assert taken.message.endswith("the server was not able to generate a unique name for the object")
+        assert taken.retry_after == 1
+        blank = await refused(client, "POST", MAPS, config_map(name="n"), dryRun="")
+        assert 'dryRun: Unsupported value: [""]: supported values: "All"' in blank.message
+        merged = b'{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"d"},"data":{"a":"1"},"data":{"b":"2"}}'
+        assert (await client.request("POST", MAPS, body=merged))["data"] == {"a": "1", "b": "2"}
+
+    run(tmp_path, test)
+
+
+def test_reads_that_cannot_be(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        assert (await refused(client, "GET", f"{MAPS}/m", resourceVersion="abc")).status_code == 500
+        assert (await refused(client, "GET", MAPS, resourceVersion="abc")).status_code == 400
+        assert (await refused(client, "GET", MAPS, watch="1", resourceVersion="abc")).status_code == 500
+        sets = "/apis/apps/v1/namespaces/default/replicasets"
+        unknown = '"status.replicas" is not a known field selector: only "metadata.name", "metadata.namespace"'
+        assert (await refused(client, "GET", sets, fieldSelector="status.replicas=1")).message == unknown
+        jobs = "/apis/batch/v1/namespaces/default/jobs"
+        assert (
+            await refused(client, "GET", jobs, fieldSelector="a=1")
+        ).message == 'field label "a" not supported for Job'
+        nobody = await refused(client, "GET", "/api/v1/componentstatuses/none")
+        assert nobody.status_code == 404 and nobody.message == 'componentstatus "none" not found'
+        (store,) = (await client.request("GET", "/api/v1/componentstatuses"))["items"]
+        assert store["conditions"] == [{"type": "Healthy", "status": "True", "message": "ok"}]
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("token", "why"),
+    [
+        ("eA", "invalid character 'x' looking for beginning of value"),
+        ("!", "illegal base64 data at input byte 0"),
+        ("NQ", "incorrect encoded object"),
+        ("e30", "incorrect encoded object version"),
+    ],
+)
+def test_continue_tokens_that_are_none(token: str, why: str) -> None:
+    with pytest.raises(errors.BadRequest) as refusal:
+        listing.decode_token(token)
+    assert refusal.value.message.startswith(f"invalid continue token: continue key is not valid: {why}")
+
+
+def test_a_refusal_tells_what_was_odd_besides() -> None:
+    assert status_response(errors.BadRequest("no"), ['unknown field "x"']).warnings == ('unknown field "x"',)
+
+
+def test_an_autoscalers_table_is_of_what_is_stored(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
+        memory = {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 70}}
+        spec = {"scaleTargetRef": target, "maxReplicas": 5, "metrics": [{"type": "Resource", "resource": memory}]}
+        scaler = {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "h"},
+            "spec": spec,
+        }
+        path = "/apis/autoscaling/{}/namespaces/default/horizontalpodautoscalers"
+        made = await client.request("POST", path.format("v2"), body=scaler)
+        assert made["status"] == {"desiredReplicas": 0, "currentMetrics": None}
+        accept = {"Accept": "application/json;as=Table;g=meta.k8s.io;v=v1"}
+        table = await client.request("GET", path.format("v1"), headers=accept)
+        assert "memory: <unknown>/70%" in table["rows"][0]["cells"]
+        assert "annotations" not in table["rows"][0]["object"]["metadata"]
+
+    run(tmp_path, test)
+
+
+def test_addresses_of_a_pod_and_of_a_service_are_kept_in_step(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        account = {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": "default", "namespace": "default"},
+        }
+        await client.create(kinds.SERVICE_ACCOUNT, account)
+        spec = {"containers": [{"name": "c", "image": "i"}]}
+        await client.create(
+            kinds.POD,
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "default"}, "spec": spec},
+        )
+        for status, both in (({"podIP": "10.1.0.5"}, "10.1.0.5"), ({"podIP": "10.1.0.6"}, "10.1.0.6")):
+            after = await client.patch(kinds.POD, "p", {"status": status}, "default", subresource="status")
+            assert after["status"]["podIP"] == both and after["status"]["podIPs"] == [{"ip": both}]
+        with pytest.raises(errors.Invalid, match=r"status.qosClass: Invalid value: \"Guaranteed\": field is immutable"):
+            await client.patch(kinds.POD, "p", {"status": {"qosClass": "Guaranteed"}}, "default", subresource="status")
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "default"}}
+        made = await client.create(kinds.SERVICE, {**service, "spec": {"ports": [{"port": 80}]}})
+        kept = await client.patch(kinds.SERVICE, "s", {"spec": {"clusterIP": None}}, "default")
+        assert kept["spec"]["clusterIPs"] == made["spec"]["clusterIPs"] == [kept["spec"]["clusterIP"]]
+
+    run(tmp_path, test)
