@@ -5,6 +5,7 @@ from __future__ import annotations
 from controlplane.apiserver.admission.namespaces import NamespaceLifecycle
 from controlplane.apiserver.admission.nodes import NotReadyTaint
 from controlplane.apiserver.admission.pods import DefaultTolerations, Priority
+from controlplane.apiserver.admission.runtime_classes import RuntimeClasses
 from controlplane.apiserver.admission.service_accounts import ServiceAccounts
 from controlplane.apiserver.admission.volumes import ClaimResize, StorageProtection
 from controlplane.apiserver.registry import Registry
@@ -19,8 +20,13 @@ def mutating(registry: Registry) -> tuple[AdmissionStep, ...]:
         Priority(registry).admit,
         DefaultTolerations().admit,
         StorageProtection().admit,
+        RuntimeClasses(registry).admit,
     )
 
 
 def validating(registry: Registry) -> tuple[AdmissionStep, ...]:
-    return (NamespaceLifecycle(registry).guard, ClaimResize(registry).guard)
+    return (
+        NamespaceLifecycle(registry).guard,
+        ClaimResize(registry).guard,
+        RuntimeClasses(registry).guard,
+    )

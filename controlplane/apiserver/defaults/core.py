@@ -95,6 +95,13 @@ def _host_ports(spec: Obj) -> None:
                     port["hostPort"] = port.get("containerPort", 0)
 
 
+def _account(spec: Obj) -> None:
+    """The account's older field says the same as the newer one."""
+    name = spec.get("serviceAccountName") or spec.get("serviceAccount")
+    if name:
+        spec["serviceAccountName"] = spec["serviceAccount"] = name
+
+
 def _pod(pod: Obj) -> None:
     spec = pod["spec"]
     spec.setdefault("enableServiceLinks", True)
@@ -131,11 +138,9 @@ def _service(service: Obj) -> None:
         spec.setdefault("internalTrafficPolicy", "Cluster")
     if kind == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
-
-
-def _ingress_mode(ingress: Obj) -> None:
-    if ingress.get("ip"):
-        ingress.setdefault("ipMode", "VIP")
+        for ingress in (service["status"].get("loadBalancer") or {}).get("ingress") or ():
+            if ingress.get("ip"):
+                ingress.setdefault("ipMode", "VIP")
 
 
 def _namespace(namespace: Obj) -> None:
@@ -178,10 +183,10 @@ def _pod_ranges(spec: Obj) -> None:
 
 HOOKS: dict[str, Callable[[Obj], None]] = {
     "core.v1.NodeSpec": _pod_ranges,
+    "core.v1.PodSpec": _account,
     "core.v1.Container": pull_policy,
     "core.v1.EphemeralContainer": pull_policy,
     "core.v1.ImageVolumeSource": _image_volume,
-    "core.v1.LoadBalancerIngress": _ingress_mode,
     "core.v1.Volume": _volume,
     "core.v1.Pod": _pod,
     "core.v1.Service": _service,

@@ -231,6 +231,7 @@ _INT_VALUES = frozenset(
 _INT_REFERENCES = frozenset(
     [
         "apps.v1.DeploymentSpec.replicas",
+        "core.v1.ClientIPConfig.timeoutSeconds",
         "apps.v1.ReplicaSetSpec.replicas",
         "apps.v1.StatefulSetSpec.replicas",
         "core.v1.ReplicationControllerSpec.replicas",

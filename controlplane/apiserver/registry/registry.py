@@ -207,7 +207,8 @@ class Registry:
         await self._admit("UPDATE", kind, subresource, old.namespace, new, old.obj, context, self._mutating)
         check_change(kind, strategy, new, old.obj, subresource)
         await self._admit("UPDATE", kind, subresource, old.namespace, new, old.obj, context, self._validating)
-        context.warnings.extend(strategy.warn(new, old.obj))
+        if subresource != "status":
+            context.warnings.extend(strategy.warn(new, old.obj))
         if self._unchanged(new, old):
             return old
         if deletion_is_due(new) and not strategy.holds(new):

@@ -36,6 +36,40 @@ def prepare_create(pod: Obj) -> None:
             }
         ]
     pod["status"] = status
+    _drop_gated(pod["spec"])
+    _match_labels(pod)
+
+
+def _drop_gated(spec: Obj) -> None:
+    """Stop signals are behind a feature gate that is off."""
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        lifecycle = container.get("lifecycle") or {}
+        if lifecycle.pop("stopSignal", None) is not None and not lifecycle:
+            del container["lifecycle"]
+
+
+def _match_labels(pod: Obj) -> None:
+    """matchLabelKeys and their opposite become requirements with the pod's own values."""
+    labels, spec = pod["metadata"].get("labels") or {}, pod["spec"]
+    affinity = spec.get("affinity") or {}
+    for rules in (affinity.get("podAffinity") or {}, affinity.get("podAntiAffinity") or {}):
+        for term in rules.get("requiredDuringSchedulingIgnoredDuringExecution") or ():
+            _require(term, labels)
+        for preferred in rules.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
+            _require(preferred.get("podAffinityTerm") or {}, labels)
+    for constraint in spec.get("topologySpreadConstraints") or ():
+        _require(constraint, labels)
+
+
+def _require(term: Obj, labels: dict[str, str]) -> None:
+    selector = term.get("labelSelector")
+    if selector is None:
+        return
+    for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")):
+        for key in term.get(field) or ():
+            if key in labels:
+                requirement = {"key": key, "operator": operator, "values": [labels[key]]}
+                selector["matchExpressions"] = [*(selector.get("matchExpressions") or ()), requirement]
 
 
 def prepare_update(new: Obj, old: Obj) -> None:

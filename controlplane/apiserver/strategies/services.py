@@ -76,8 +76,9 @@ class ServicePools:
         if not has_address(spec):
             if spec.get("clusterIP") == "None":
                 spec["clusterIPs"] = ["None"]
-                _families(spec, self.addresses.network.version)
+                self._headless(new)
             return
+        self._check_families(new)
         known = set(_addresses(old["spec"])) if old else set()
         wanted = list(spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else []))
         if not wanted:
@@ -94,6 +95,31 @@ class ServicePools:
                     self._take_address(new, address, index, owner, held)
             spec["clusterIP"], spec["clusterIPs"] = wanted[0], wanted
         _families(spec, self.addresses.network.version)
+
+    def _headless(self, new: Obj) -> None:
+        """Without a selector somebody else lists the addresses, of whichever family."""
+        spec, version = new["spec"], self.addresses.network.version
+        if not spec.get("selector"):
+            spec.setdefault("ipFamilyPolicy", "RequireDualStack")
+            families = spec.setdefault("ipFamilies", [f"IPv{version}"])
+            if spec["ipFamilyPolicy"] != "SingleStack" and len(families) == 1:
+                families.append("IPv4" if families[0] == "IPv6" else "IPv6")
+            return
+        self._check_families(new)
+        _families(spec, version)
+
+    def _check_families(self, new: Obj) -> None:
+        """Raises Invalid for what the cluster's one range cannot give."""
+        spec, own = new["spec"], f"IPv{self.addresses.network.version}"
+        found = []
+        if spec.get("ipFamilyPolicy") == "RequireDualStack":
+            text = "this cluster is not configured for dual-stack services"
+            found.append(errors.invalid("spec.ipFamilyPolicy", "RequireDualStack", text))
+        for index, family in enumerate(spec.get("ipFamilies") or ()):
+            if family != own:
+                found.append(errors.invalid(f"spec.ipFamilies[{index}]", family, "not configured on this cluster"))
+        if found:
+            raise _refused(new, *found)
 
     def _take_address(self, new: Obj, address: str, index: int, owner: str, held: _Held) -> None:
         what = f"failed to allocate IP {address}: "
@@ -177,8 +203,8 @@ class ServicePools:
             held.done.append(partial(self.ports.give_back, port, owner))
 
 
-def _refused(service: Obj, problem: FieldError) -> errors.ApiError:
-    return errors.invalid_object("Service", service["metadata"]["name"], [problem])
+def _refused(service: Obj, *problems: FieldError) -> errors.ApiError:
+    return errors.invalid_object("Service", service["metadata"]["name"], problems)
 
 
 def _owner(service: Obj) -> str:

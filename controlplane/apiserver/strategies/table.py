@@ -10,12 +10,14 @@ from apimachinery import formats, kinds
 from apimachinery.kinds import KINDS, Kind
 from controlplane.apiserver import defaults
 from controlplane.apiserver.admission import chain
+from controlplane.apiserver.advice.kinds import ADVICE
 from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.registry import Registry, Strategy
 from controlplane.apiserver.registry.names import label, path_segment
 from controlplane.apiserver.seam import AdmissionStep
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.strategies import (
+    admission,
     cluster,
     namespaces,
     network,
@@ -23,7 +25,6 @@ from controlplane.apiserver.strategies import (
     secrets,
     services,
     storage,
-    warnings,
     workloads,
 )
 from controlplane.apiserver.strategies.rows import Rows, again, both
@@ -113,13 +114,13 @@ _SEGMENT_NAMES = frozenset(
 
 
 _OWN: Rows = {
+    **admission.ROWS,
     **cluster.ROWS,
     **network.ROWS,
     **storage.ROWS,
     "pods": {
         "default": pods.default,
         "validate_status": valid_statuses.pod,
-        "warn": warnings.of_pod,
         "prepare_create": pods.prepare_create,
         "prepare_update": pods.prepare_update,
         "prepare_status": pods.prepare_status,
@@ -162,20 +163,17 @@ _OWN: Rows = {
     },
     "deployments.apps": {
         "validate_status": valid_statuses.deployment,
-        "warn": warnings.of_template("spec", "template"),
         "counts_annotations": True,
         "validate": valid_workloads.deployment,
         "validate_update": both(valid_workloads.deployment, valid_workloads.frozen_selector),
     },
     "replicasets.apps": {
         "validate_status": valid_statuses.replica_set,
-        "warn": warnings.of_template("spec", "template"),
         "validate": valid_workloads.replica_set,
         "validate_update": both(valid_workloads.replica_set, valid_workloads.frozen_selector),
     },
     "statefulsets.apps": {
         "validate_status": valid_statuses.stateful_set,
-        "warn": warnings.of_template("spec", "template"),
         "prepare_create": workloads.stateful_set_created,
         "prepare_update": workloads.stateful_set_changed,
         "validate": valid_workloads.stateful_set,
@@ -183,7 +181,6 @@ _OWN: Rows = {
     },
     "daemonsets.apps": {
         "validate_status": valid_statuses.daemon_set,
-        "warn": warnings.of_template("spec", "template"),
         "prepare_create": workloads.daemon_set_created,
         "prepare_update": workloads.daemon_set_changed,
         "prepare_status": workloads.daemon_set_status,
@@ -192,7 +189,6 @@ _OWN: Rows = {
     },
     "replicationcontrollers": {
         "validate_status": valid_statuses.replica_set,
-        "warn": warnings.of_template("spec", "template"),
         "default_orphan": True,
         **again(valid_workloads.replication_controller),
     },
@@ -202,7 +198,6 @@ _OWN: Rows = {
         "validate": valid_jobs.job,
         "validate_update": both(valid_jobs.job, valid_jobs.job_change),
         "validate_status": valid_statuses.job,
-        "warn": warnings.of_template("spec", "template"),
     },
     "roles.rbac.authorization.k8s.io": again(valid_rbac.role),
     "clusterroles.rbac.authorization.k8s.io": again(valid_rbac.cluster_role),
@@ -216,7 +211,6 @@ _OWN: Rows = {
     },
     "cronjobs.batch": {
         "check_name": valid_jobs.cron_job_name,
-        "warn": warnings.of_template("spec", "jobTemplate", "spec", "template"),
         **again(valid_jobs.cron_job),
     },
 }
@@ -262,5 +256,7 @@ def _row(kind: Kind) -> Strategy:
         "create_on_update": kind.resource in _CREATE_ON_UPDATE,
         "returns_deleted": kind.resource in _RETURNS_DELETED,
     }
+    if kind.resource in ADVICE:
+        rows["warn"] = ADVICE[kind.resource]
     rows.update(_OWN.get(kind.resource, {}))
     return Strategy(**rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery import errors, formats
-from controlplane.apiserver.validation import probes, resources, security
+from controlplane.apiserver.validation import mounts, probes, resources, security
 from controlplane.apiserver.validation.fields import (
     Found,
     Obj,
@@ -14,7 +14,6 @@ from controlplane.apiserver.validation.fields import (
     name,
     port_name,
     port_number,
-    relative_path,
 )
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
@@ -98,7 +97,8 @@ def common(path: str, container: Obj, spec: Obj, volumes: dict[str, Obj], claims
     found += _ports(f"{path}.ports", container.get("ports") or [], bool(spec.get("hostNetwork")))
     found += env(f"{path}.env", container.get("env") or [])
     found += _env_from(f"{path}.envFrom", container.get("envFrom") or [])
-    found += mounts(path, container, volumes)
+    found += mounts.mounts(path, container, volumes)
+    found += mounts.devices(path, container, volumes)
     found += enum(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), PULL_POLICIES)
     found += resources.requirements(f"{path}.resources", container.get("resources"), claims)
     found += _resize(f"{path}.resizePolicy", container.get("resizePolicy") or [])
@@ -275,49 +275,6 @@ def _env_from(path: str, sources: list[Obj]) -> Found:
             found.append(errors.invalid(path, "", "must specify one of: `configMapRef` or `secretRef`"))
         elif len(given) > 1:
             found.append(errors.invalid(path, "", "may not have more than one field specified at a time"))
-    return found
-
-
-def mounts(path: str, container: Obj, volumes: dict[str, Obj]) -> Found:
-    """volumeMounts of a container; the paths of their details carry no index, as upstream's."""
-    found: Found = []
-    places: set[str] = set()
-    for index, mount in enumerate(container.get("volumeMounts") or ()):
-        where = f"{path}.volumeMounts[{index}]"
-        if not mount.get("name"):
-            found.append(errors.required(f"{where}.name"))
-        elif mount["name"] not in volumes:
-            found.append(errors.field_not_found(f"{where}.name", mount["name"]))
-        place = mount.get("mountPath") or ""
-        if not place:
-            found.append(errors.required(f"{where}.mountPath"))
-        if place in places:
-            found.append(errors.invalid(f"{where}.mountPath", place, "must be unique"))
-        places.add(place)
-        found += _mount_details(f"{path}.volumeMounts", mount, container)
-    return found
-
-
-def _mount_details(path: str, mount: Obj, container: Obj) -> Found:
-    found: Found = []
-    for field in ("subPath", "subPathExpr"):
-        if mount.get(field):
-            found += relative_path(f"{path}.{field}", mount[field])
-    if mount.get("subPath") and mount.get("subPathExpr"):
-        found.append(
-            errors.invalid(
-                f"{path}.subPathExpr", mount["subPathExpr"], "subPathExpr and subPath are mutually exclusive"
-            )
-        )
-    if mode := mount.get("mountPropagation"):
-        found += enum(f"{path}.mountPropagation", mode, ("Bidirectional", "HostToContainer", "None"))
-        privileged = (container.get("securityContext") or {}).get("privileged")
-        if mode == "Bidirectional" and not privileged:
-            text = "Bidirectional mount propagation is available only to privileged containers"
-            found.append(errors.field_forbidden(f"{path}.mountPropagation", text))
-    if mount.get("recursiveReadOnly") not in (None, "Disabled") and not mount.get("readOnly"):
-        text = "may only be specified when readOnly is true"
-        found.append(errors.field_forbidden(f"{path}.recursiveReadOnly", text))
     return found
 
 

@@ -7,7 +7,7 @@ import re
 import orjson
 
 from apimachinery import errors, formats
-from controlplane.apiserver.validation import containers, scheduling, security, volumes
+from controlplane.apiserver.validation import containers, platforms, scheduling, security, shapes, volumes
 from controlplane.apiserver.validation import metadata as meta
 from controlplane.apiserver.validation.fields import MAX_INT32, Found, Obj, each, enum, ip, name
 
@@ -18,6 +18,7 @@ _SEARCH_TEXT = (
     "must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
     "'_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')"
 )
+_PROFILES = ("runtime/default", "docker/default", "unconfined")
 _CHANGEABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
@@ -25,8 +26,16 @@ _CHANGEABLE = (
 )
 
 
+_SECCOMP = "seccomp.security.alpha.kubernetes.io/pod"
+
+
 def validate(pod: Obj) -> Found:
-    found = pod_spec("spec", pod["spec"])
+    found: Found = []
+    profile = (pod["metadata"].get("annotations") or {}).get(_SECCOMP)
+    if profile is not None and profile not in _PROFILES and not profile.startswith("localhost/"):
+        text = "must be a valid seccomp profile"
+        found.append(errors.invalid(f"metadata.annotations.{_SECCOMP}", profile, text))
+    found += pod_spec("spec", pod["spec"])
     if pod["spec"].get("ephemeralContainers"):
         found.append(errors.field_forbidden("spec.ephemeralContainers", "cannot be set on create"))
     if pod["spec"].get("nodeName") and pod["spec"].get("schedulingGates"):
@@ -66,7 +75,35 @@ def pod_spec(path: str, spec: Obj) -> Found:
     found += scheduling.gates(f"{path}.schedulingGates", spec.get("schedulingGates") or [])
     found += scheduling.spread(f"{path}.topologySpreadConstraints", spec.get("topologySpreadConstraints") or [])
     found += _host_users(path, spec)
-    return found + _names(path, spec)
+    found += _resource_claims(f"{path}.resourceClaims", spec.get("resourceClaims") or [])
+    found += _names(path, spec)
+    return found + platforms.platform(path, spec)
+
+
+def _resource_claims(path: str, listed: list[Obj]) -> Found:
+    found: Found = []
+    seen: set[str] = set()
+    for index, claim in enumerate(listed):
+        where, title = f"{path}[{index}]", claim.get("name") or ""
+        if not title:
+            found.append(errors.required(f"{where}.name"))
+        elif title in seen:
+            found.append(errors.duplicate(f"{where}.name", title))
+        else:
+            found += each(f"{where}.name", title, formats.dns1123_label(title))
+        seen.add(title)
+        own, source = claim.get("resourceClaimName"), claim.get("resourceClaimTemplateName")
+        shown = shapes.shown(shapes.RESOURCE_CLAIM, claim)
+        if own is not None and source is not None:
+            text = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
+            found.append(errors.invalid(where, shown, text))
+        elif own is None and source is None:
+            text = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
+            found.append(errors.invalid(where, shown, text))
+        for field in ("resourceClaimName", "resourceClaimTemplateName"):
+            if claim.get(field) is not None:
+                found += each(f"{where}.{field}", claim[field], formats.dns1123_subdomain(claim[field]))
+    return found
 
 
 def _host_users(path: str, spec: Obj) -> Found:

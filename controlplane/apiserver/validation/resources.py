@@ -6,7 +6,6 @@ from apimachinery import errors, formats
 from controlplane.apiserver.validation.fields import NOT_NEGATIVE, Found, Obj, amount, each
 
 _STANDARD = frozenset(("cpu", "memory", "ephemeral-storage"))
-_OVERCOMMIT = frozenset(("cpu", "memory", "ephemeral-storage"))
 _HUGE = "hugepages-"
 
 
@@ -38,7 +37,7 @@ def requirements(path: str, resources: Obj | None, claims: list[str]) -> Found:
 
 
 def _overcommits(resource: str) -> bool:
-    return resource in _OVERCOMMIT or ("/" in resource and resource.startswith("kubernetes.io/"))
+    return ("/" not in resource or "kubernetes.io/" in resource) and not resource.startswith(_HUGE)
 
 
 def _within(path: str, resource: str, request: str, limit: str) -> Found:
@@ -51,17 +50,19 @@ def _within(path: str, resource: str, request: str, limit: str) -> Found:
 
 def _resource_name(path: str, resource: str) -> Found:
     found = each(path, resource, formats.qualified_name(resource))
-    if found:
-        return found
-    if "/" not in resource:
-        if resource in _STANDARD or resource.startswith(_HUGE):
-            return []
-        return each(
-            path,
-            resource,
-            ("must be a standard resource type or fully qualified", "must be a standard resource for containers"),
-        )
-    return []
+    plain = "/" not in resource
+    if plain and not (resource in _STANDARD or resource.startswith(_HUGE)):
+        if not found:
+            found.append(errors.invalid(path, resource, "must be a standard resource type or fully qualified"))
+        found.append(errors.invalid(path, resource, "must be a standard resource for containers"))
+    elif not plain and "kubernetes.io/" not in resource and not _extended(resource):
+        found.append(errors.invalid(path, resource, "doesn't follow extended resource name standard"))
+    return found
+
+
+def _extended(resource: str) -> bool:
+    """Quotas put "requests." in front of the name, which must still be one."""
+    return not resource.startswith("requests.") and not formats.qualified_name(f"requests.{resource}")
 
 
 def _quantity(path: str, resource: str, text: str) -> Found:

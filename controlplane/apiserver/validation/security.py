@@ -129,7 +129,8 @@ def pod(path: str, context: Obj | None, spec: Obj) -> Found:
     for field, allowed in (
         ("fsGroupChangePolicy", ("Always", "OnRootMismatch")),
         ("supplementalGroupsPolicy", ("Merge", "Strict")),
-        ("seLinuxChangePolicy", ("MountOption", "Recursive")),
+        # Mount options are behind a feature gate that is off.
+        ("seLinuxChangePolicy", ("Recursive",)),
     ):
         if context.get(field) is not None:
             found += enum(f"{path}.{field}", context[field], allowed)

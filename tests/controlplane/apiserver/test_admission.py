@@ -50,3 +50,52 @@ def test_a_new_node_takes_no_pods(tmp_path: Path) -> None:
         assert made["spec"]["taints"] == [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
 
     run(tmp_path, test)
+
+
+def pod(name: str, **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i"}], **spec}}
+
+
+def test_a_runtime_class_says_what_a_pod_costs_and_where_it_goes(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        bears = {"key": "k", "operator": "Exists"}
+        rules = {"nodeSelector": {"a": "b"}, "tolerations": [bears]}
+        body = {
+            "metadata": {"name": "r"},
+            "handler": "h",
+            "overhead": {"podFixed": {"cpu": "10m"}},
+            "scheduling": rules,
+        }
+        await client.create(kinds.RUNTIME_CLASS, body)
+        await client.create(kinds.SERVICE_ACCOUNT, {"metadata": {"name": "default"}}, "default")
+        made = await client.create(kinds.POD, pod("p", runtimeClassName="r", nodeSelector={"c": "d"}), "default")
+        assert made["spec"]["overhead"] == {"cpu": "10m"}
+        assert made["spec"]["nodeSelector"] == {"a": "b", "c": "d"}
+        assert bears in made["spec"]["tolerations"]
+        for spec, why in (
+            ({"runtimeClassName": "nope"}, 'RuntimeClass "nope" not found'),
+            ({"runtimeClassName": "r", "overhead": {"cpu": "20m"}}, "Overhead doesn't match"),
+            ({"runtimeClassName": "r", "nodeSelector": {"a": "c"}}, "conflict: runtimeClass.scheduling.nodeSelector"),
+            ({"overhead": {"cpu": "10m"}}, "Pod Overhead set without corresponding RuntimeClass"),
+        ):
+            with pytest.raises(errors.Forbidden, match=why):
+                await client.create(kinds.POD, pod("q", **spec), "default")
+
+    run(tmp_path, test)
+
+
+def test_one_range_serves_one_family(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        def service(name: str, **spec: Any) -> dict[str, Any]:
+            return {"metadata": {"name": name}, "spec": {"ports": [{"port": 80}], **spec}}
+
+        headless = await client.create(kinds.SERVICE, service("h", clusterIP="None"), "default")
+        assert headless["spec"]["ipFamilies"] == ["IPv4", "IPv6"]
+        chosen = await client.create(kinds.SERVICE, service("s", clusterIP="None", selector={"a": "b"}), "default")
+        assert chosen["spec"]["ipFamilyPolicy"] == "SingleStack"
+        with pytest.raises(errors.Invalid, match="not configured for dual-stack"):
+            await client.create(kinds.SERVICE, service("d", ipFamilyPolicy="RequireDualStack"), "default")
+        with pytest.raises(errors.Invalid, match="not configured on this cluster"):
+            await client.create(kinds.SERVICE, service("v", ipFamilies=["IPv6"]), "default")
+
+    run(tmp_path, test)

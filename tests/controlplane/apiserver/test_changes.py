@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from controlplane.apiserver.strategies import warnings
 from controlplane.apiserver.validation import jobs, metadata, pods, statuses
 
 Obj = dict[str, Any]
@@ -114,22 +113,3 @@ def test_metadata_of_a_change_is_told_as_often_as_upstream_looks_at_it() -> None
     )
     moved = {"metadata": {"name": "c", "uid": "v"}}
     assert told(metadata.validate_change(moved, old)) == ['metadata.uid: Invalid value: "v": field is immutable'] * 2
-
-
-def test_a_template_that_is_odd_is_told_of_once() -> None:
-    port = {"containerPort": 80, "protocol": "TCP"}
-    env = [{"name": "E", "value": "1"}, {"name": "E", "value": "2"}, {"name": "E", "value": "$(E)3"}]
-    spec = {
-        "containers": [{"name": "a", "env": env, "ports": [port]}, {"name": "b", "ports": [port]}],
-        "topologySpreadConstraints": [{"topologyKey": "k"}],
-    }
-    path = "spec.template.spec"
-    obj = {"spec": {"template": {"spec": spec}}}
-    warn = warnings.of_template("spec", "template")
-    assert warn(obj, None) == (
-        f"{path}.topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching no pod",
-        f'{path}.containers[0].env[1]: hides previous definition of "E", which may be dropped when using apply',
-        f"{path}.containers[1].ports[0]: duplicate port definition with {path}.containers[0].ports[0]",
-    )
-    assert warn(obj, obj) == ()
-    assert warnings.of_pod({"spec": spec}, {"spec": spec}) == ()
