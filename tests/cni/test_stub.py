@@ -85,11 +85,11 @@ def place(tmp_path: Path) -> Place:
     return found
 
 
-def hurry(place: Place) -> None:
-    """The same program with a deadline of a second."""
+def hurry(place: Place, seconds: int = 1) -> None:
+    """The same program with another deadline."""
     text = STUB.read_text()
     assert text.count("$SECONDS = 60;") == 1
-    place.bridge.write_text(text.replace("$SECONDS = 60;", "$SECONDS = 1;"))
+    place.bridge.write_text(text.replace("$SECONDS = 60;", f"$SECONDS = {seconds};"))
 
 
 Serve = Callable[[socket.socket, threading.Event], object]
@@ -316,6 +316,7 @@ def test_a_full_queue_is_waited_for_and_not_for_ever(place: Place) -> None:
         listener.listen(0)
         first.connect(str(place.socket))
         assert decoded(place.call(place.config())) == full(place.config())
+        hurry(place, 30)
         with place.start("ADD") as process:
             assert process.stdin is not None and process.stdout is not None
             process.stdin.write(place.config())
