@@ -15,10 +15,10 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from apimachinery.kit.netlink import Netlink
 from cni import plugins, skel
@@ -33,6 +33,8 @@ WORKERS = 4
 REQUEST_LIMIT = 1 << 20
 READ_TIMEOUT = 10.0
 ANSWER_TIMEOUT = 45.0
+# Less than a daemon's patience with one clean-up; what is still at work then is no longer waited for.
+FINISH_TIMEOUT = 5.0
 # Ends an answer (JSON has no such byte), so that one cut off by this daemon's end is known for what it is.
 WHOLE = b"\0"
 # The runtime removes a pod's namespace right after DEL, which frees the links as well; what is left then goes
@@ -53,6 +55,7 @@ class Daemon:
         self._host = Host(self._kernel, self._reaper.soon)
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="cni")
         self._busy: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._at_work: set[asyncio.Task[None]] = set()
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self) -> None:
@@ -63,16 +66,18 @@ class Daemon:
         try:
             loop = asyncio.get_running_loop()
             self._server = await loop.create_unix_server(
-                lambda: _Connection(self._handle), str(self._path), backlog=1024
+                lambda: _Connection(self._begin), str(self._path), backlog=1024
             )
         finally:
             os.umask(before)
 
     async def stop(self) -> None:
-        """No new request is taken; those at work are finished."""
+        """No new request is taken; those at work are finished and answered."""
         if self._server is not None:
             self._server.close()
         self._path.unlink(missing_ok=True)
+        if self._at_work:
+            await asyncio.wait(self._at_work, timeout=FINISH_TIMEOUT)
         await asyncio.to_thread(self._pool.shutdown)
         await asyncio.to_thread(self._reaper.close)
         self._kernel.close()
@@ -85,6 +90,11 @@ class Daemon:
             freed = sweep(DiskStore(self._data_dir, network))
             if freed:
                 log.info("network %s: released %s, whose containers are gone", network, ", ".join(freed))
+
+    def _begin(self, connection: _Connection, data: bytes) -> None:
+        task = asyncio.get_running_loop().create_task(self._handle(connection, data))
+        self._at_work.add(task)
+        task.add_done_callback(self._at_work.discard)
 
     async def _handle(self, connection: _Connection, data: bytes) -> None:
         try:
@@ -166,11 +176,10 @@ class _Connection(asyncio.Protocol):
     done.
     """
 
-    def __init__(self, handle: Callable[[_Connection, bytes], Coroutine[Any, Any, None]]) -> None:
-        self._handle = handle
+    def __init__(self, begin: Callable[[_Connection, bytes], None]) -> None:
+        self._begin = begin
         self._data = bytearray()
         self._transport: asyncio.Transport | None = None
-        self._task: asyncio.Task[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -189,7 +198,7 @@ class _Connection(asyncio.Protocol):
         if self._patience is not None:
             self._patience.cancel()
         if self._transport is not None and not self._transport.is_closing():
-            self._task = asyncio.get_running_loop().create_task(self._handle(self, bytes(self._data)))
+            self._begin(self, bytes(self._data))
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
