@@ -102,18 +102,21 @@ class NodePortHealth:
     def __init__(self, health: Health) -> None:
         self._health = health
         self._servers: dict[int, asyncio.Server] = {}
+        self._turn = asyncio.Lock()
         self.counts: Counts = {}
 
     async def update(self, counts: Counts) -> None:
         """Listen on exactly the ports of `counts`; a port that is taken is tried again at the next update."""
         self.counts = counts
-        for port in self._servers.keys() - counts.keys():
-            self._servers.pop(port).close()
-        for port in counts.keys() - self._servers.keys():
-            try:
-                self._servers[port] = await asyncio.start_server(self._serve(port), None, port)
-            except OSError as error:
-                log.error("cannot listen on health check node port %d: %s", port, error.strerror)
+        # Syncs follow each other faster than sockets open: the next waits, and the newest counts are everybody's.
+        async with self._turn:
+            for port in self._servers.keys() - self.counts.keys():
+                self._servers.pop(port).close()
+            for port in self.counts.keys() - self._servers.keys():
+                try:
+                    self._servers[port] = await asyncio.start_server(self._serve(port), None, port)
+                except OSError as error:
+                    log.error("cannot listen on health check node port %d: %s", port, error.strerror)
 
     async def close(self) -> None:
         """Stop listening."""

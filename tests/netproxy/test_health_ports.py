@@ -1,0 +1,44 @@
+"""Health check node ports under syncs that follow each other faster than sockets open."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from netproxy.health import Health, NodePortHealth
+
+
+class Server:
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.open = True
+
+    def close(self) -> None:
+        self.open = False
+
+
+def test_the_newest_counts_win_whatever_was_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> list[Server]:
+        made: list[Server] = []
+        go_on = asyncio.Event()
+
+        async def start_server(_serve: Any, _host: None, port: int) -> Server:
+            await go_on.wait()
+            made.append(Server(port))
+            return made[-1]
+
+        monkeypatch.setattr(asyncio, "start_server", start_server)
+        ports = NodePortHealth(Health(60.0))
+        first = asyncio.ensure_future(ports.update({30001: ("a", "b", 1)}))
+        await asyncio.sleep(0)
+        same = asyncio.ensure_future(ports.update({30001: ("a", "b", 2)}))
+        none = asyncio.ensure_future(ports.update({30002: ("a", "c", 1)}))
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(first, same, none)
+        return made
+
+    made = asyncio.run(asyncio.wait_for(scenario(), 20))
+    assert [(server.port, server.open) for server in made] == [(30001, False), (30002, True)]
