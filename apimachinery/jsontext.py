@@ -34,7 +34,8 @@ def loads(body: bytes) -> Any:
         pass
     text = body.decode("utf-8", "replace")
     try:
-        _Scanner(text).document()
+        # The scanner looks at bytes, as upstream's does.
+        _Scanner(body.decode("latin-1")).document()
         return orjson.loads(json.dumps(json.loads(text)).encode("utf-8", "replace"))
     except RecursionError:
         raise JsonError("exceeded max depth") from None
@@ -206,15 +207,14 @@ class _Scanner:
 
 
 def _quoted(letter: str) -> str:
-    """A character as Go quotes it; of several bytes, the first, as upstream reads bytes."""
+    """A byte as Go quotes it."""
     if letter == "'":
         return r"'\''"
     if letter == '"':
         return "'\"'"
     if letter > "~":
-        # A byte that was no UTF-8 is lost by now: "\ufffd" stands for it.
-        letter = chr(letter.encode("utf-8", "replace")[0]) if letter != "\ufffd" else "ÿ"
-        return f"'{letter}'" if letter.isprintable() else f"'\\u{ord(letter):04x}'"
+        shown = f"\\u{ord(letter):04x}" if letter > "\x7f" else "\\x7f"
+        return f"'{letter}'" if letter.isprintable() else f"'{shown}'"
     named = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\"}
     if letter in named:
         return f"'{named[letter]}'"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import orjson
@@ -18,6 +18,7 @@ from apimachinery.selectors import SelectorError
 from controlplane.apiserver import measures
 from controlplane.apiserver.authz.chain import refusal
 from controlplane.apiserver.authz.refusals import Refusals
+from controlplane.apiserver.formats.negotiate import of_refusal
 from controlplane.apiserver.reading import Reading
 from controlplane.apiserver.replies import not_allowed, nothing_there
 from controlplane.apiserver.request import (
@@ -73,14 +74,14 @@ class Pipeline:
             reply = await self._answer(request)
             response = self._encode(request, reply)
         except errors.ApiError as error:
-            response = status_response(error, request.warnings)
+            response = status_response(error, request)
         except SelectorError as error:
-            response = status_response(errors.BadRequest(str(error)))
+            response = status_response(errors.BadRequest(str(error)), request)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:
             log.exception("%s %s failed (audit id %s)", request.method, request.path, request.audit_id)
-            response = status_response(errors.InternalError(f"Internal error occurred: {error}"))
+            response = status_response(errors.InternalError(f"Internal error occurred: {error}"), request)
         if request.kind is not None and isinstance(response, Response):
             response = _with_deprecation(request.kind, response)
         self._account(request, response, time.perf_counter() - started)
@@ -184,14 +185,19 @@ def _with_deprecation(kind: Kind, response: Response) -> Response:
     return replace(response, warnings=(text, *response.warnings)) if text else response
 
 
-def status_response(error: errors.ApiError, warnings: Sequence[str] = ()) -> Response:
-    """An error as its Status body; what was odd about the request is told all the same."""
+def status_response(error: errors.ApiError, request: Request | None = None) -> Response:
+    """An error as its Status body, in the request's encoding; what was odd about the request is told all the same."""
     status = error.status()
     token = getattr(error, "continue_token", "")
     if token:
         status["metadata"] = {"continue": token}
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
-    return Response(error.status_code, orjson.dumps(status), headers=headers, warnings=tuple(warnings))
+    format = of_refusal(request.headers.get("Accept", "")) if request is not None else None
+    body, content_type = orjson.dumps(status), "application/json"
+    if format is not None:
+        body, content_type = format.one(None, status), format.content_type
+    warnings = tuple(request.warnings) if request is not None else ()
+    return Response(error.status_code, body, content_type, headers, warnings)
 
 
 def _missing(request: Request) -> Handler:

@@ -75,6 +75,19 @@ def _shaped(request: Request, media: str, shape: str, parameters: Mapping[str, s
     return None
 
 
+def of_refusal(header: str) -> Format | None:
+    """The encoding of a Status that says no, chosen as for any answer; JSON where the client takes nothing served."""
+    spare: Format | None = None
+    for clause in accept.parse(header) if header else ():
+        if clause.covers(JSON):
+            return None
+        if clause.covers(YAML):
+            return YamlFormat()
+        if clause.covers(PROTOBUF) and spare is None:
+            spare = ProtobufFormat()
+    return spare
+
+
 def refuse_shapes(header: str) -> None:
     """Raise NotAcceptable for an Accept header that wants nothing plain, where nothing else is served."""
     clauses = accept.parse(header) if header else []

@@ -27,13 +27,15 @@ def check_new(kind: Kind, strategy: Strategy, obj: Obj, version: str) -> None:
     _raise(kind, obj, found)
 
 
-def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource: str) -> None:
-    """Raises Invalid."""
+def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource: str, version: str) -> None:
+    """version: the client's. Raises Invalid."""
     found = rules.validate_change(new, old, whole=not subresource and kind.resource in _WHOLE_METADATA)
     if subresource == "status":
         found += strategy.validate_status(new, old)
     elif subresource == "finalize":
         found += strategy.validate_finalize(new, old)
+    elif strategy.validate_update_as is not None and version not in ("", kind.api_version):
+        found += strategy.validate_update_as(new, old, version)
     elif subresource not in _OWN_RULES:
         found += strategy.validate_update(new, old)
     _raise(kind, new, found)

@@ -110,6 +110,8 @@ class Registry:
     ) -> Obj:
         """Change an object: change() gets a private copy and returns the new one; retried on conflicts."""
         context = _context(user, options, dry_run)
+        # What the server writes into a part of its own, nobody comes to own.
+        context.settled = bool(subresource)
         return (await self.change_entry(kind, namespace, name, change, context, subresource)).obj
 
     async def delete(
@@ -205,7 +207,7 @@ class Registry:
                 strategy.prepare_update(new, old.obj)
         _count_generation(strategy, new, old.obj, subresource)
         await self._admit("UPDATE", kind, subresource, old.namespace, new, old.obj, context, self._mutating)
-        check_change(kind, strategy, new, old.obj, subresource)
+        check_change(kind, strategy, new, old.obj, subresource, context.version)
         await self._admit("UPDATE", kind, subresource, old.namespace, new, old.obj, context, self._validating)
         if subresource != "status":
             context.warnings.extend(strategy.warn(new, old.obj))

@@ -68,7 +68,7 @@ class Strategy:
     prepare_finalize: the same for the finalize subresource.
     deleting: what is changed with the deletion timestamp; holds: the object may not be removed yet.
     validate*: upstream's field errors, in upstream's order.
-    validate_as: the same for a new object that its client wrote in another version than the stored one.
+    validate_as, validate_update_as: the same for objects written in another version than the stored one.
     generation: metadata.generation is kept by the server and counts spec changes.
     generation_stands: it is 1 for good.
     counts_annotations: a change of annotations counts as one of the spec.
@@ -88,6 +88,7 @@ class Strategy:
     holds: Callable[[Obj], bool] = _never
     validate: Callable[[Obj], list[FieldError]] = _fine
     validate_as: Callable[[Obj, str], list[FieldError]] | None = None
+    validate_update_as: Callable[[Obj, Obj, str], list[FieldError]] | None = None
     validate_update: Callable[[Obj, Obj], list[FieldError]] = _fine_both
     validate_finalize: Callable[[Obj, Obj], list[FieldError]] = _fine_both
     validate_status: Callable[[Obj, Obj], list[FieldError]] = _fine_both

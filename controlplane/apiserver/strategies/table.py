@@ -156,7 +156,11 @@ _OWN: Rows = {
     "serviceaccounts": {"default": secrets.default_account},
     "configmaps": {"validate": valid_core.config_map, "validate_update": valid_core.config_map_change},
     "podtemplates": again(valid_core.pod_template),
-    "events": {"validate": valid_core.event, "validate_as": valid_core.event_as},
+    "events": {
+        **again(valid_core.event),
+        "validate_as": valid_core.event_as,
+        "validate_update_as": valid_core.event_change_as,
+    },
     "controllerrevisions.apps": {
         "validate": valid_core.controller_revision,
         "validate_update": valid_core.controller_revision_change,

@@ -7,7 +7,7 @@ import re
 
 from apimachinery import errors, formats, jsontext
 from controlplane.apiserver.validation import pods
-from controlplane.apiserver.validation.fields import Found, Obj, config_key, each, not_negative
+from controlplane.apiserver.validation.fields import Found, Obj, config_key, each, frozen, not_negative
 
 _LIMIT = 1 << 20
 _REDACTED = "<secret contents redacted>"
@@ -216,6 +216,29 @@ def event_as(obj: Obj, version: str) -> Found:
     if source.get("component") or source.get("host"):
         found.append(errors.invalid("source", "", "needs to be unset"))
     return found
+
+
+# What events.k8s.io lets nobody change: all but how often it happened again.
+_EVENT_FIXED = (
+    "involvedObject",
+    "reason",
+    "message",
+    "source",
+    "firstTimestamp",
+    "lastTimestamp",
+    "count",
+    "type",
+    "eventTime",
+    "action",
+    "related",
+    "reportingComponent",
+    "reportingInstance",
+)
+
+
+def event_change_as(new: Obj, old: Obj, version: str) -> Found:
+    """A change of an event by way of events.k8s.io."""
+    return event(new) + frozen(new, old, *_EVENT_FIXED)
 
 
 def controller_revision(obj: Obj) -> Found:

@@ -115,7 +115,7 @@ def job_change(new: Obj, old: Obj) -> Found:
         if field == "template" and waiting:
             value, before = _unscheduled(value or {}), _unscheduled(before or {})
         if value != before:
-            found.append(errors.immutable(f"spec.{field}", _capitals(value) if field == "podFailurePolicy" else value))
+            found.append(errors.immutable(f"spec.{field}", _as_told(field, value)))
     return found
 
 
@@ -137,6 +137,15 @@ def _unscheduled(template: Obj) -> Obj:
     for field in ("containers", "initContainers"):
         spec[field] = [{k: v for k, v in one.items() if k != "resources"} for one in spec.get(field) or ()]
     return {"metadata": metadata, "spec": spec}
+
+
+def _as_told(field: str, value: Any) -> Any:
+    """A value as upstream's own types spell it, with the labels of a selector in their order."""
+    if field == "podFailurePolicy" and value is not None:
+        return {"Rules": [], **{key: inner for key, inner in _capitals(value).items() if inner is not None}}
+    if field == "selector" and (value or {}).get("matchLabels"):
+        return {**value, "matchLabels": dict(sorted(value["matchLabels"].items()))}
+    return value
 
 
 def _capitals(value: Any) -> Any:

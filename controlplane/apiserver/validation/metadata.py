@@ -109,7 +109,7 @@ def check_owners(references: list[Obj], path: str) -> list[FieldError]:
             if not reference.get(field):
                 found.append(errors.invalid(f"{path}.{field}", reference.get(field) or "", "must not be empty"))
         if reference.get("controller"):
-            controllers.append(reference.get("name") or "")
+            controllers.append(f"{reference.get('kind') or ''}/{reference.get('name') or ''}")
     if len(controllers) > 1:
         text = (
             'Only one reference can have Controller set to true. Found "true" in references for '

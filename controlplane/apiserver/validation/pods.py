@@ -58,9 +58,8 @@ def template(path: str, value: Obj) -> Found:
 
 def pod_spec(path: str, spec: Obj) -> Found:
     listed = spec.get("volumes") or []
-    known = {volume.get("name") or "": volume for volume in listed}
     claims = [claim.get("name") or "" for claim in spec.get("resourceClaims") or ()]
-    found = volumes.volumes(f"{path}.volumes", listed)
+    found, known = volumes.volumes(f"{path}.volumes", listed)
     found += containers.containers(f"{path}.containers", spec, known, claims)
     found += containers.init_containers(f"{path}.initContainers", spec, known, claims)
     found += enum(f"{path}.restartPolicy", spec.get("restartPolicy"), ("Always", "OnFailure", "Never"))

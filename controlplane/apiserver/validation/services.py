@@ -221,7 +221,11 @@ def validate_change(new: Obj, old: Obj) -> Found:
 
 def validate_status(new: Obj, old: Obj) -> Found:
     found: Found = []
-    for index, ingress in enumerate(((new.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()):
+    entries = ((new.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    if entries and new["spec"].get("type") != "LoadBalancer":
+        text = "may only be used when `spec.type` is 'LoadBalancer'"
+        found.append(errors.field_forbidden("status.loadBalancer.ingress", text))
+    for index, ingress in enumerate(entries):
         where = f"status.loadBalancer.ingress[{index}]"
         if ingress.get("ip"):
             found += ip(f"{where}.ip", ingress["ip"])

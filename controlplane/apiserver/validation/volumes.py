@@ -61,11 +61,13 @@ _ORDER = (
 )
 
 
-def volumes(path: str, listed: list[Obj]) -> Found:
+def volumes(path: str, listed: list[Obj]) -> tuple[Found, dict[str, Obj]]:
+    """What is wrong with a pod's volumes, and those that can be mounted, by name."""
     found: Found = []
+    sound: dict[str, Obj] = {}
     seen: set[str] = set()
     for index, volume in enumerate(listed):
-        where = f"{path}[{index}]"
+        where, before = f"{path}[{index}]", len(found)
         found += _sources(where, volume)
         title = volume.get("name") or ""
         if not title:
@@ -75,7 +77,9 @@ def volumes(path: str, listed: list[Obj]) -> Found:
         if title in seen and title:
             found.append(errors.duplicate(f"{where}.name", title))
         seen.add(title)
-    return found
+        if len(found) == before:
+            sound[title] = volume
+    return found, sound
 
 
 def _sources(path: str, volume: Obj) -> Found:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.apiserver.validation import jobs, metadata, pods, statuses
+from controlplane.apiserver.validation import jobs, metadata, pods, services, statuses
 
 Obj = dict[str, Any]
 
@@ -113,3 +113,22 @@ def test_metadata_of_a_change_is_told_as_often_as_upstream_looks_at_it() -> None
     )
     moved = {"metadata": {"name": "c", "uid": "v"}}
     assert told(metadata.validate_change(moved, old)) == ['metadata.uid: Invalid value: "v": field is immutable'] * 2
+
+
+def test_a_volume_of_two_kinds_cannot_be_mounted() -> None:
+    container = {**CONTAINER, "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    both = {"name": "v", "emptyDir": {}, "secret": {"secretName": "s"}}
+    spec = {"containers": [container], "volumes": [both], "restartPolicy": "Always", "dnsPolicy": "ClusterFirst"}
+    assert told(pods.pod_spec("spec", spec)) == [
+        "spec.volumes[0].secret: Forbidden: may not specify more than 1 volume type",
+        'spec.containers[0].volumeMounts[0].name: Not found: "v"',
+    ]
+
+
+def test_only_a_load_balancer_has_ingress() -> None:
+    entry = {"ip": "192.0.2.1", "ipMode": "VIP"}
+    balanced = {"spec": {"type": "LoadBalancer"}, "status": {"loadBalancer": {"ingress": [entry]}}}
+    assert services.validate_status(balanced, balanced) == []
+    assert told(services.validate_status({**balanced, "spec": {"type": "NodePort"}}, balanced)) == [
+        "status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is 'LoadBalancer'"
+    ]

@@ -2,12 +2,13 @@ import json
 
 import pytest
 
-from apimachinery import protobuf
+from apimachinery import errors, protobuf
 from apimachinery.errors import NotAcceptable
 from apimachinery.kinds import CONFIG_MAP, SUBJECT_ACCESS_REVIEW
 from controlplane.apiserver.formats import accept
 from controlplane.apiserver.formats.encodings import MetadataFormat, ProtobufFormat, TableFormat, YamlFormat
 from controlplane.apiserver.formats.negotiate import negotiate
+from controlplane.apiserver.pipeline import status_response
 from controlplane.apiserver.request import ANONYMOUS, Request
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -105,3 +106,22 @@ def test_protobuf_is_read_back():
     assert protobuf.decode(frame[frame.index(protobuf.MAGIC) :]) == config_map()
     with pytest.raises(NotAcceptable):
         form.one(None, {"apiVersion": "example.com/v1", "kind": "Widget"})
+
+
+@pytest.mark.parametrize(
+    ("header", "content_type"),
+    [
+        ("", "application/json"),
+        ("text/html", "application/json"),
+        ("application/yaml", "application/yaml"),
+        ("application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf"),
+        ("application/vnd.kubernetes.protobuf,application/json", "application/json"),
+    ],
+)
+def test_refusals_are_told_in_the_clients_encoding_with_what_was_odd_besides(header, content_type):
+    request = asked(header, "get")
+    request.warnings.append('unknown field "x"')
+    told = status_response(errors.NotFound("no"), request)
+    assert told.content_type == content_type and told.warnings == ('unknown field "x"',)
+    body = protobuf.decode(told.body) if "protobuf" in content_type else json.loads(told.body)
+    assert body["code"] == 404 and body["message"] == "no"

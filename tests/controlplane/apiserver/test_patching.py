@@ -173,3 +173,52 @@ def test_both_versions_of_an_autoscaler_are_one_object(tmp_path: Path) -> None:
         assert found["beta", ""]["fieldsV1"] == {"f:spec": {"f:metrics": {}}}
 
     run(tmp_path, test)
+
+
+def test_binding_makes_nobody_an_owner(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        account = {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": "default", "namespace": "default"},
+        }
+        await client.create(kinds.SERVICE_ACCOUNT, account)
+        spec = {"containers": [{"name": "c", "image": "i"}]}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "default"}, "spec": spec}
+        made = await client.create(kinds.POD, pod)
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": "p"},
+            "target": {"kind": "Node", "name": "n"},
+        }
+        path = "/api/v1/namespaces/default/pods/p/binding"
+        other = {**binding, "metadata": {"name": "p", "uid": "11111111-1111-1111-1111-111111111111"}}
+        with pytest.raises(errors.Conflict, match="Precondition failed: UID in precondition"):
+            await client.request("POST", path, body=other)
+        await client.request("POST", path, body=binding)
+        bound = await client.get(kinds.POD, "p", "default")
+        assert bound["spec"]["nodeName"] == "n"
+        assert bound["metadata"]["managedFields"] == made["metadata"]["managedFields"]
+
+    run(tmp_path, test)
+
+
+def test_an_event_cannot_be_rewritten_by_way_of_its_own_group(tmp_path: Path) -> None:
+    new, old = "/apis/events.k8s.io/v1/namespaces/default/events", "/api/v1/namespaces/default/events"
+
+    async def test(client: Client) -> None:
+        involved = {"kind": "Pod", "namespace": "default", "name": "p"}
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": "e"},
+            "involvedObject": involved,
+            "message": "m",
+        }
+        await client.request("POST", old, body=event)
+        wrong = await refused(client, f"{new}/e", {"note": "n"}, MERGE)
+        assert wrong.message == 'Event "e" is invalid: message: Invalid value: "n": field is immutable'
+        assert (await patched(client, f"{old}/e", {"message": "n"}, MERGE))["message"] == "n"
+
+    run(tmp_path, test)
