@@ -21,6 +21,7 @@ from netproxy.tracker import Tracker
 
 log = logging.getLogger(__name__)
 _RETRY_FIRST, _RETRY_MAX = 0.1, 30.0
+_SWEEP_AGAIN = 1.0
 Change = tuple[Route | None, Route | None]
 
 
@@ -101,7 +102,10 @@ class Proxier:
         try:
             removed = await asyncio.to_thread(conntrack.sweep, udp, self._families)
         except OSError as error:
-            log.warning("stale UDP flows were not removed: %s", error)
+            log.warning("stale UDP flows were not removed, next try in %g s: %s", _SWEEP_AGAIN, error)
+            for key, (old, _) in udp.items():
+                self._unswept.setdefault(key, old)
+            self._trigger_later(_SWEEP_AGAIN)
             return
         if removed:
             metrics.STALE_FLOWS.labels("all").inc(removed)

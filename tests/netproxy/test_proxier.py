@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from netproxy import modes
+from netproxy import conntrack, modes
 from netproxy.health import Health, NodePortHealth
 from netproxy.model import Family, PortKey, Route
 from netproxy.proxier import Proxier
@@ -97,6 +97,31 @@ def test_a_rebuild_asked_for_during_a_write_is_not_forgotten() -> None:
         assert [name for name, _ in mode.calls] == ["rebuild", "rebuild"]
 
     asyncio.run(body())
+
+
+def test_a_sweep_of_udp_flows_that_failed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, bool]] = []
+
+    def sweep(changes: Mapping[PortKey, tuple[Route | None, Route | None]], _: tuple[Family, ...]) -> int:
+        asked.append({key.protocol: before is None for key, (before, _) in changes.items()})
+        if len(asked) == 1:
+            raise OSError("no answer")
+        return 0
+
+    monkeypatch.setattr(conntrack, "sweep", sweep)
+
+    async def body() -> None:
+        track = tracker()
+        pauses: list[float] = []
+        proxier = Proxier(FakeMode(), track, (Family.IPV4,), pauses.append, lambda: None)
+        port = {"name": "p", "port": 53, "protocol": "UDP"}
+        track.service_changed(None, service({"ports": [port]}))
+        for _ in range(3):
+            await proxier.sync()
+        assert pauses == [1.0]
+
+    asyncio.run(body())
+    assert asked == [{"UDP": True}, {"UDP": True}]
 
 
 def test_the_collector_rests_during_a_full_write_only_even_if_it_fails() -> None:
