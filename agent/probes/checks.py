@@ -21,6 +21,7 @@ from yarl import URL
 from agent.cri.errors import CriError, CriTimeout
 from agent.podspec import Obj
 from agent.seams import ExecResult
+from apimachinery.kit.tasks import within
 
 _BODY_LIMIT = 10 * 1024
 _USER_AGENT = "kube-probe/1.36"
@@ -94,7 +95,7 @@ def _unverified() -> ssl.SSLContext:
 async def http_check(request: HttpRequest, timeout: float) -> Verdict:
     """200 to 399 is success; a redirect to another host counts as success without being followed."""
     try:
-        return await asyncio.wait_for(_http(request), timeout)
+        return await within(_http(request), timeout)
     except asyncio.TimeoutError:
         text = f'Get "{request.url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
         return Verdict(Outcome.FAILURE, text)
@@ -135,7 +136,7 @@ def _reason(error: OSError) -> str:
 async def tcp_check(host: str, port: int, timeout: float) -> Verdict:
     """Success when the connection opens."""
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), timeout)
+        _, writer = await within(asyncio.open_connection(host, port), timeout)
     except asyncio.TimeoutError:
         return Verdict(Outcome.FAILURE, f"dial tcp {host}:{port}: i/o timeout")
     except OSError as error:

@@ -18,6 +18,7 @@ from agent.podspec import Obj
 from agent.runtime.cache import RuntimeCache
 from agent.runtime.hooks import HookError, run_hook
 from agent.runtime.reporter import Reporter
+from apimachinery.kit.tasks import within
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Killer:
         address = sandbox.ips[0] if sandbox and sandbox.ips else "127.0.0.1"
         try:
             hook = run_hook(self._runtime, pod, container, handler, run.id, address)
-            await asyncio.wait_for(hook, seconds)
+            await within(hook, seconds)
         except HookError as error:
             self._reporter.container(pod, container, "Warning", "FailedPreStopHook", f"PreStopHook failed: {error}")
         except asyncio.TimeoutError:

@@ -2,15 +2,17 @@
 
 Until Python 3.12 ``asyncio.wait_for`` forgets that it was cancelled when what it waits for is done in the same
 turn of the loop. A worker that waits so for its next piece of work then lives on after it was told to end, and
-a loop that is being closed waits for it for ever. So loops wait with ``is_set_within``, and whoever ends tasks
-that call ``wait_for`` anywhere ends them with ``end``.
+a loop that is being closed waits for it for ever. So loops wait with ``is_set_within``, work that is cancelled
+only once is bounded by ``within``, and whoever ends tasks that call ``wait_for`` anywhere ends them with ``end``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 # Seconds a cancelled task gets before it is cancelled again: it may have forgotten, or be cleaning up.
 _AGAIN = 0.5
@@ -24,6 +26,20 @@ async def is_set_within(event: asyncio.Event, seconds: float | None) -> bool:
     finally:
         waiter.cancel()
     return event.is_set()
+
+
+async def within(work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """The result of ``work``, which is cancelled after ``seconds`` and with the caller; asyncio.TimeoutError then."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait((task,), timeout=seconds)
+        if task.done():
+            return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+    raise asyncio.TimeoutError
 
 
 async def end(tasks: Collection[asyncio.Task[Any]], seconds: float) -> set[asyncio.Task[Any]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from apimachinery.kit.lifecycle import Lifecycle
-from apimachinery.kit.tasks import end, is_set_within
+from apimachinery.kit.tasks import end, is_set_within, within
 
 
 def test_waiting_tells_whether_it_is_set() -> None:
@@ -39,6 +41,54 @@ def test_a_loop_that_is_woken_and_cancelled_in_one_turn_ends() -> None:
         task.cancel()
         done, _ = await asyncio.wait((task,), timeout=5)
         assert done
+
+    asyncio.run(scenario())
+
+
+def test_bounded_work_answers_is_ended_in_time_and_fails_as_it_would_alone() -> None:
+    async def scenario() -> None:
+        ended = asyncio.Event()
+
+        async def slow() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        async def answer(value: int) -> int:
+            await asyncio.sleep(0)
+            return 6 // value
+
+        assert await within(answer(2), 60) == 3
+        with pytest.raises(ZeroDivisionError):
+            await within(answer(0), 60)
+        with pytest.raises(asyncio.TimeoutError):
+            await within(slow(), 0.01)
+        assert ended.is_set()
+
+    asyncio.run(scenario())
+
+
+def test_work_that_ends_in_the_turn_in_which_it_is_cancelled_is_cancelled() -> None:
+    async def scenario() -> None:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        went_on = []
+
+        async def work() -> None:
+            async def asked() -> None:
+                await answer
+
+            await within(asked(), 60)
+            went_on.append(True)
+
+        task = asyncio.ensure_future(work())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        answer.set_result(None)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait((task,), timeout=5)
+        assert task.cancelled() and not went_on
 
     asyncio.run(scenario())
 
