@@ -35,6 +35,8 @@ NAMES = {
     "taint-eviction-controller": "node-controller",
     "daemonset-controller": "daemon-set-controller",
     "pod-garbage-collector-controller": "pod-garbage-collector",
+    "persistentvolumeclaim-protection-controller": "pvc-protection-controller",
+    "persistentvolume-protection-controller": "pv-protection-controller",
     "garbage-collector-controller": "generic-garbage-collector",
 }
 

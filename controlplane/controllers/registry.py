@@ -16,6 +16,7 @@ from controlplane.controllers.node_ipam import NodeIPAMController
 from controlplane.controllers.nodelifecycle.controller import NodeLifecycleController
 from controlplane.controllers.nodelifecycle.eviction import TaintEvictionController
 from controlplane.controllers.pod_gc import PodGCController
+from controlplane.controllers.protection import AttributesClassProtection, ClaimProtection, VolumeProtection
 from controlplane.controllers.replicaset.controller import ReplicaSetController
 from controlplane.controllers.service_accounts import RootCAPublisher, ServiceAccountController
 
@@ -42,6 +43,13 @@ REGISTRY: tuple[Entry, ...] = (
     Entry("endpointslice-controller", "endpoint-slice-controller", EndpointSliceController),
     Entry("namespace-controller", "namespace-controller", NamespaceController),
     Entry("pod-garbage-collector-controller", "pod-garbage-collector", PodGCController),
+    Entry("persistentvolumeclaim-protection-controller", "pvc-protection-controller", ClaimProtection),
+    Entry("persistentvolume-protection-controller", "pv-protection-controller", VolumeProtection),
+    Entry(
+        "volumeattributesclass-protection-controller",
+        "volumeattributesclass-protection-controller",
+        AttributesClassProtection,
+    ),
     # Last, so that it shares the informers the others asked for.
     Entry("garbage-collector-controller", "garbage-collector-controller", GarbageCollector),
 )

@@ -18,6 +18,7 @@ from apimachinery.kinds import (
     EVENT,
     NAMESPACE,
     NODE,
+    PERSISTENT_VOLUME_CLAIM,
     POD,
     REPLICA_SET,
     SERVICE,
@@ -228,6 +229,24 @@ def test_orphans_are_left_and_taken_in_again(tmp_path: Path) -> None:
 
 async def _is(value: Awaitable[int], wanted: int) -> bool:
     return await value == wanted
+
+
+def test_a_claim_stays_while_a_pod_uses_it(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        for claim in ("used", "idle"):
+            await at.client.create(PERSISTENT_VOLUME_CLAIM, {"metadata": {"name": claim}, "spec": spec}, "default")
+        volume = {"name": "v", "persistentVolumeClaim": {"claimName": "used"}}
+        await at.client.create(POD, pod("user", volumes=[volume]))
+        await at.until(lambda: len(at.ready_pods()) == 1)
+        for claim in ("used", "idle"):
+            await at.client.delete(PERSISTENT_VOLUME_CLAIM, claim, "default")
+        await at.until_async(lambda: _absent(at.client.get(PERSISTENT_VOLUME_CLAIM, "idle", "default")))
+        assert (await at.client.get(PERSISTENT_VOLUME_CLAIM, "used", "default"))["metadata"]["deletionTimestamp"]
+        await at.client.delete(POD, "user", "default")
+        await at.until_async(lambda: _absent(at.client.get(PERSISTENT_VOLUME_CLAIM, "used", "default")))
+
+    play(tmp_path, scenario, nodes=1)
 
 
 async def _none(call: Awaitable[Obj]) -> bool:
