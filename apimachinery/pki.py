@@ -122,10 +122,20 @@ def identity(certificate: bytes) -> Identity:
     """The user and groups of a client certificate, DER or PEM."""
     pem = certificate.lstrip().startswith(b"-----BEGIN")
     load = x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate
-    subject = load(certificate).subject
+    return _named(load(certificate).subject)
+
+
+def _named(subject: x509.Name) -> Identity:
     users = [str(found.value) for found in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     groups = [str(found.value) for found in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
     return Identity(users[0] if users else "", tuple(groups))
+
+
+def requested(request_pem: bytes) -> Identity:
+    """Whom a certificate signing request asks for. Raises ValueError with upstream's words for what it is not."""
+    if not request_pem.lstrip().startswith(b"-----BEGIN CERTIFICATE REQUEST-----"):
+        raise ValueError("PEM block type must be CERTIFICATE REQUEST")
+    return _named(x509.load_pem_x509_csr(request_pem).subject)
 
 
 def expires(cert_pem: bytes) -> datetime.datetime:

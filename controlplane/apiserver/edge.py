@@ -38,7 +38,7 @@ from controlplane.apiserver.authz.node import NodeAuthorizer
 from controlplane.apiserver.authz.node_restriction import NodeRestriction
 from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.authz.reviews import AccessReviews
-from controlplane.apiserver.authz.signing import Signing, record_requester
+from controlplane.apiserver.authz.signing import Signing, record_requester, restrict_subject
 from controlplane.apiserver.discovery import Discovery
 from controlplane.apiserver.formats.negotiate import negotiate
 from controlplane.apiserver.openapi.documents import Documents
@@ -95,7 +95,7 @@ def admission_of(
     out: list[AdmissionStep] = []
     if "NodeRestriction" not in settings.disable_admission:
         out.append(NodeRestriction(registry))
-    out.append(Signing(authorize))
+    out += [Signing(authorize), restrict_subject]
     if "RBAC" in settings.authorization_mode:
         out.append(Escalation(policy, authorize, registry))
     return tuple(out)

@@ -16,10 +16,14 @@ Paths = tuple[tuple[str, ...], ...]
 
 # What an endpoint cannot change, nobody comes to own through it.
 _IGNORED: dict[str, Paths] = {"": (("status",),), "status": (("spec",),)}
+# Kinds of which nobody owns more than the metadata, whatever the endpoint.
+_UNOWNED = frozenset({"CertificateSigningRequest"})
 
 
 def ignored(obj: Obj, subresource: str) -> Paths:
     """The fields an endpoint leaves alone: for kinds without a split status, none."""
+    if obj["kind"] in _UNOWNED:
+        return (("spec",), ("status",))
     found = _IGNORED.get(subresource, ()) if "status" in obj or subresource else ()
     if subresource == "status":
         found += tuple(("metadata", key) for key in metadata.kept_by_status(obj["apiVersion"], obj["kind"]))

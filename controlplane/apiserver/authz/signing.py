@@ -5,13 +5,16 @@ Upstream's CertificateApproval and CertificateSigning plugins and the strategy t
 
 from __future__ import annotations
 
-from apimachinery import errors
+import base64
+
+from apimachinery import errors, pki
 from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST
 from controlplane.apiserver.authn import user as identity
 from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.request import Attributes
 from controlplane.apiserver.seam import Admission
 
+_CLIENT_SIGNER, _MASTERS = "kubernetes.io/kube-apiserver-client", "system:masters"
 REQUESTER = ("username", "uid", "groups", "extra")
 
 
@@ -19,12 +22,23 @@ async def record_requester(step: Admission) -> None:
     """A new request says who made it, whatever its body says; nobody changes that afterwards."""
     if step.kind is not CERTIFICATE_SIGNING_REQUEST or step.obj is None:
         return
-    spec = step.obj.setdefault("spec", {})
     source = identity.info(step.user) if step.old is None else step.old.get("spec") or {}
-    for key in REQUESTER:
-        spec.pop(key, None)
-        if source.get(key):
-            spec[key] = source[key]
+    # The spec may be the stored one: it is replaced, not changed.
+    spec = {key: value for key, value in (step.obj.get("spec") or {}).items() if key not in REQUESTER}
+    step.obj["spec"] = {**spec, **{key: source[key] for key in REQUESTER if source.get(key)}}
+
+
+async def restrict_subject(step: Admission) -> None:
+    """CertificateSubjectRestriction: nobody becomes a cluster administrator by a certificate. Raises Forbidden."""
+    if step.kind is not CERTIFICATE_SIGNING_REQUEST or step.operation != "CREATE" or step.obj is None:
+        return
+    spec = step.obj["spec"]
+    if spec.get("signerName") != _CLIENT_SIGNER:
+        return
+    asked = pki.requested(base64.b64decode(spec.get("request") or ""))
+    if _MASTERS in asked.groups:
+        text = f"use of {_CLIENT_SIGNER} signer with {_MASTERS} group is not allowed"
+        raise errors.forbidden(step.kind.plural, step.name, text, step.kind.group)
 
 
 class Signing:

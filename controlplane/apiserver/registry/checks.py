@@ -10,7 +10,7 @@ from controlplane.apiserver.request import Obj
 from controlplane.apiserver.validation import metadata as rules
 
 # Subresources whose handlers check what they change; the rules of a plain update would refuse it.
-_OWN_RULES = frozenset({"approval", "binding", "ephemeralcontainers", "resize"})
+_OWN_RULES = frozenset({"binding", "ephemeralcontainers", "resize"})
 
 
 # Kinds whose changes upstream checks as it checks new objects, metadata and all.
@@ -34,6 +34,8 @@ def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource
         found += strategy.validate_status(new, old)
     elif subresource == "finalize":
         found += strategy.validate_finalize(new, old)
+    elif subresource == "approval":
+        found += strategy.validate_approval(new, old)
     elif strategy.validate_update_as is not None and version not in ("", kind.api_version):
         found += strategy.validate_update_as(new, old, version)
     elif subresource not in _OWN_RULES:

@@ -90,6 +90,7 @@ class Strategy:
     validate_as: Callable[[Obj, str], list[FieldError]] | None = None
     validate_update_as: Callable[[Obj, Obj, str], list[FieldError]] | None = None
     validate_update: Callable[[Obj, Obj], list[FieldError]] = _fine_both
+    validate_approval: Callable[[Obj, Obj], list[FieldError]] = _fine_both
     validate_finalize: Callable[[Obj, Obj], list[FieldError]] = _fine_both
     validate_status: Callable[[Obj, Obj], list[FieldError]] = _fine_both
     warn: Callable[[Obj, Obj | None], Sequence[str]] = _quiet

@@ -18,6 +18,7 @@ from controlplane.apiserver.seam import AdmissionStep
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.strategies import (
     admission,
+    certificates,
     cluster,
     namespaces,
     network,
@@ -115,6 +116,7 @@ _SEGMENT_NAMES = frozenset(
 
 _OWN: Rows = {
     **admission.ROWS,
+    **certificates.ROWS,
     **cluster.ROWS,
     **network.ROWS,
     **storage.ROWS,

@@ -15,6 +15,7 @@ from controlplane.apiserver.options import write_context
 from controlplane.apiserver.patching import APPLY_YAML, Patcher, media_type
 from controlplane.apiserver.registry import Context, metadata
 from controlplane.apiserver.request import Answer, Request
+from controlplane.apiserver.strategies.certificates import date_conditions
 from controlplane.apiserver.subresources import body
 
 if TYPE_CHECKING:
@@ -128,9 +129,10 @@ def resources(old: Obj, wanted: Obj) -> Obj:
 
 def approval(old: Obj, wanted: Obj) -> Obj:
     """The verdict on a certificate signing request: its conditions."""
-    conditions = (wanted.get("status") or {}).get("conditions")
-    old.setdefault("status", {})["conditions"] = conditions or []
-    return old
+    new = {**old, "status": {**(old.get("status") or {})}}
+    new["status"]["conditions"] = (wanted.get("status") or {}).get("conditions") or []
+    date_conditions(new, old)
+    return new
 
 
 PARTS = (

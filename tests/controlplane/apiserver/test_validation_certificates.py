@@ -1,0 +1,178 @@
+"""What is refused of signing requests, flow control and aggregated groups."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from apimachinery import errors, kinds
+from apimachinery.client import Client
+from controlplane.apiserver.strategies import certificates as strategy
+from controlplane.apiserver.validation import certificates, flowcontrol
+from tests.controlplane.apiserver.server import run
+
+Obj = dict[str, Any]
+
+
+def pem(user: str = "u", group: str = "") -> str:
+    names = [x509.NameAttribute(NameOID.COMMON_NAME, user)]
+    if group:
+        names.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, group))
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(names))
+    made = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return base64.b64encode(made.public_bytes(serialization.Encoding.PEM)).decode()
+
+
+def request(status: Obj | None = None, **spec: Any) -> Obj:
+    spec = {"request": pem(), "signerName": "a.b/c", "usages": ["client auth"], **spec}
+    return {"metadata": {"name": "r"}, "spec": spec, "status": status or {}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ({}, []),
+        ({"request": "eA=="}, ["spec.request"]),
+        ({"usages": []}, ["spec.usages"]),
+        ({"usages": ["any", "any", "odd"]}, ["spec.usages[2]", "spec.usages[1]"]),
+        ({"signerName": "kubernetes.io/legacy-unknown"}, ["spec.signerName"]),
+        ({"signerName": "a/b"}, ["spec.signerName"]),
+        ({"signerName": "a.b/C"}, ["spec.signerName"]),
+        ({"expirationSeconds": 599}, ["spec.expirationSeconds"]),
+    ],
+)
+def test_requests(spec: Obj, wanted: list[str]) -> None:
+    assert [error.field for error in certificates.request(request(**spec))] == wanted
+
+
+def verdict(*types: str, **more: Any) -> Obj:
+    return {"conditions": [{"type": kind, "status": "True"} for kind in types], **more}
+
+
+def test_verdicts_exclude_one_another_and_stay() -> None:
+    new, approved = request(), request(verdict("Approved"))
+    assert certificates.approval(approved, new) == []
+    assert [e.field for e in certificates.approval(request(verdict("Approved", "Denied")), new)] == [
+        "status.conditions"
+    ]
+    assert "may not remove" in str(certificates.approval(new, approved)[0])
+    assert "may not add" in str(certificates.status(approved, new)[0])
+
+
+def test_a_certificate_is_pem_and_stays() -> None:
+    block = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n").decode()
+    key = base64.b64encode(b"-----BEGIN PRIVATE KEY-----\nYQ==\n-----END PRIVATE KEY-----\n").decode()
+    new, issued = request(), request({"certificate": block})
+    assert certificates.status(issued, new) == []
+    assert "only CERTIFICATE PEM blocks" in str(certificates.status(request({"certificate": key}), new)[0])
+    assert "may not modify existing" in str(certificates.status(new, issued)[0])
+
+
+def test_conditions_get_their_times() -> None:
+    old = request({"conditions": [{"type": "Failed", "status": "True", "lastTransitionTime": "2020-01-01T00:00:00Z"}]})
+    new = request(verdict("Failed", "Approved"))
+    strategy.date_conditions(new, old)
+    failed, approved = new["status"]["conditions"]
+    assert failed["lastTransitionTime"] == "2020-01-01T00:00:00Z" < failed["lastUpdateTime"]
+    assert approved["lastTransitionTime"] == approved["lastUpdateTime"]
+
+
+def test_a_request_names_its_author_and_makes_no_masters(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        csr = kinds.CERTIFICATE_SIGNING_REQUEST
+        signer = "kubernetes.io/kube-apiserver-client"
+        made = await client.create(csr, request(signerName=signer, username="somebody-else"))
+        assert made["spec"]["username"] == "admin"
+        failed = {"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "r"}]}}
+        told = await client.patch(csr, "r", failed, subresource="status")
+        assert told["spec"] == made["spec"] and told["status"]["conditions"][0]["lastUpdateTime"]
+        assert (await client.get(csr, "r"))["spec"]["username"] == "admin"
+        masters = request(signerName=signer, request=pem(group="system:masters"))
+        with pytest.raises(errors.Forbidden, match="system:masters group is not allowed"):
+            await client.create(csr, {**masters, "metadata": {"name": "m"}})
+
+    run(tmp_path, test)
+
+
+RULE = {
+    "subjects": [{"kind": "User", "user": {"name": "u"}}],
+    "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"]}],
+}
+
+
+def schema(**spec: Any) -> Obj:
+    return {"spec": {"matchingPrecedence": 1, "priorityLevelConfiguration": {"name": "l"}, "rules": [RULE], **spec}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ({}, []),
+        ({"matchingPrecedence": 0}, ["matchingPrecedence"]),
+        ({"rules": [{}]}, ["rules[0].subjects", "rules[0]"]),
+        ({"rules": [{**RULE, "subjects": [{"kind": "Group"}]}]}, ["rules[0].subjects[0].group"]),
+        (
+            {
+                "rules": [
+                    {**RULE, "resourceRules": [{**RULE["resourceRules"][0], "verbs": ["*", "get"], "namespaces": []}]}
+                ]
+            },
+            ["rules[0].resourceRules[0].verbs", "rules[0].resourceRules[0].namespaces"],
+        ),
+        (
+            {"rules": [{**RULE, "nonResourceRules": [{"verbs": ["get"]}]}]},
+            ["rules[0].nonResourceRules[0].nonResourceURLs"],
+        ),
+    ],
+)
+def test_flow_schemas(spec: Obj, wanted: list[str]) -> None:
+    assert [error.field for error in flowcontrol.schema(schema(**spec))] == [f"spec.{field}" for field in wanted]
+
+
+QUEUING = {"queues": 8, "handSize": 4, "queueLengthLimit": 50}
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ({"type": "Exempt", "exempt": {"lendablePercent": 101}}, ["exempt.lendablePercent"]),
+        ({"type": "Exempt", "limited": {}}, ["limited"]),
+        ({"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}, []),
+        ({"type": "Limited", "limited": {"limitResponse": {"type": "Queue"}}}, ["limited.limitResponse.queuing"]),
+        ({"type": "Limited", "limited": {"limitResponse": {"type": "Queue", "queuing": QUEUING}}}, []),
+        (
+            {"type": "Limited", "limited": {"limitResponse": {"type": "Queue", "queuing": {**QUEUING, "handSize": 9}}}},
+            ["limited.limitResponse.queuing.handSize"],
+        ),
+    ],
+)
+def test_priority_levels(spec: Obj, wanted: list[str]) -> None:
+    assert [error.field for error in flowcontrol.level({"spec": spec})] == [f"spec.{field}" for field in wanted]
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ({}, []),
+        ({"version": "V1"}, ["metadata.name", "spec.version"]),
+        ({"groupPriorityMinimum": 20001}, ["spec.groupPriorityMinimum"]),
+        ({"service": None, "caBundle": "eA=="}, ["spec.caBundle"]),
+        ({"service": {"name": "s", "namespace": "", "port": 65536}}, ["spec.service.namespace", "spec.service.port"]),
+    ],
+)
+def test_aggregated_groups(spec: Obj, wanted: list[str]) -> None:
+    service = {"name": "s", "namespace": "n"}
+    given = {
+        "group": "g.x",
+        "version": "v1",
+        "groupPriorityMinimum": 1,
+        "versionPriority": 1,
+        "service": service,
+        **spec,
+    }
+    assert [e.field for e in flowcontrol.service({"metadata": {"name": "v1.g.x"}, "spec": given})] == wanted
