@@ -25,6 +25,8 @@ IndexFn = Callable[[Obj], Iterable[str]]
 # in well under a second and everything waits for them.
 RETRY_FIRST = 0.05
 RETRY_MAX = 5.0
+# A watch that ends sooner, with nothing told, is trouble too: a server that is stopping ends each at once.
+SHORT_WATCH = 1.0
 
 
 def without_managed_fields(obj: Obj) -> Obj:
@@ -129,9 +131,12 @@ class Informer:
             try:
                 if not self._version:
                     await self._list()
+                began = asyncio.get_running_loop().time()
+                version = self._version
                 await self._watch()
-                self._retry = RETRY_FIRST
-                continue
+                if self._version != version or asyncio.get_running_loop().time() - began > SHORT_WATCH:
+                    self._retry = RETRY_FIRST
+                    continue
             except errors.Expired:
                 log.info("%s: version %s is gone, listing again", self.kind.resource, self._version)
                 self._version = ""

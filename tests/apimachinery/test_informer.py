@@ -1,0 +1,53 @@
+"""The informer's patience with a server that ends its watches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+from apimachinery.client import Client
+from apimachinery.informer import Informer
+from apimachinery.kinds import CONFIG_MAP
+from apimachinery.objects import Obj
+
+
+class Server:
+    """Each watch tells of `events` changes and ends."""
+
+    def __init__(self, events: int) -> None:
+        self.events = events
+        self.version = 1
+        self.watches = 0
+
+    async def list(self, *_: Any, **__: Any) -> Obj:
+        return {"metadata": {"resourceVersion": "1"}, "items": []}
+
+    async def watch(self, *_: Any, **__: Any) -> AsyncIterator[tuple[str, Obj]]:
+        self.watches += 1
+        for _n in range(self.events):
+            self.version += 1
+            yield "ADDED", {"metadata": {"name": f"o{self.version}", "resourceVersion": str(self.version)}}
+        await asyncio.sleep(0)
+
+
+def watches(events: int) -> int:
+    """How many were begun in a thousand turns of the loop."""
+
+    async def scenario() -> int:
+        server = Server(events)
+        running = asyncio.ensure_future(Informer(cast(Client, server), CONFIG_MAP).run())
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        running.cancel()
+        return server.watches
+
+    return asyncio.run(scenario())
+
+
+def test_watches_that_end_at_once_are_begun_with_pauses() -> None:
+    assert watches(0) < 50
+
+
+def test_a_watch_that_told_something_is_followed_by_the_next_at_once() -> None:
+    assert watches(1) > 200
