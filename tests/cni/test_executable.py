@@ -85,6 +85,9 @@ class World:
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "debian" and not (DEBIAN / "bridge").exists():
         pytest.skip("containernetworking-plugins is not installed")
+    # The collection had flannel up to 0.9 (Ubuntu 22.04's), which does not yet do all that is asked of 1.0 here.
+    if request.param == "debian" and (DEBIAN / "flannel").exists():
+        pytest.skip("containernetworking-plugins is older than 1.0")
     if request.param != "debian":
         install.install_executables(tmp_path / "bin")
     with kernel.namespaces(1, "n") as nodes:
