@@ -13,7 +13,7 @@ from pathlib import Path
 
 from apimachinery.kit import command, netns
 from apimachinery.kit.files import write_atomic
-from lab import names
+from lab import firewall, names
 from lab.paths import RUN
 from lab.spec import Spec
 
@@ -52,6 +52,7 @@ async def open_way(spec: Spec) -> None:
     _remember_forwarding()
     netns.write_sysctl(None, _FORWARD, 1)
     await command.run(["nft", "-f", "-"], stdin=rules(spec).encode(), timeout=DEADLINE)
+    await firewall.admit(spec)
 
 
 async def close_way(spec: Spec, last: bool) -> None:
@@ -59,6 +60,7 @@ async def close_way(spec: Spec, last: bool) -> None:
     table = names.table(spec.name)
     text = f"table ip {table} {{}}\ndelete table ip {table}\n"
     await command.run(["nft", "-f", "-"], stdin=text.encode(), timeout=DEADLINE)
+    await firewall.forget(spec)
     if last:
         _restore_forwarding()
 
