@@ -180,7 +180,13 @@ def _delegate(directory: Path) -> None:
     with contextlib.suppress(OSError):
         there = (directory / "cgroup.controllers").read_text().split()
         wanted = [f"+{name}" for name in _V2_CONTROLLERS if name in there]
-        _write(directory / "cgroup.subtree_control", " ".join(wanted))
+        control = directory / "cgroup.subtree_control"
+        try:
+            control.write_text(" ".join(wanted))
+        except OSError:
+            # One that cannot be had (cpu beside real-time processes) refuses them all.
+            for each in wanted:
+                _write(control, each)
 
 
 def _write(file: Path, text: str, quiet: bool = False) -> None:

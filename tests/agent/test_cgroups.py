@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,22 @@ def test_version_2_enables_controllers_all_the_way_down(unified: Path) -> None:
     for directory in (unified, unified / "lab-node1", unified / "lab-node1/kubepods", (unified / path[1:]).parent):
         assert (directory / "cgroup.subtree_control").read_text() == "+cpuset +cpu +memory +pids"
     assert (unified / path[1:] / "cgroup.subtree_control").read_text() == ""
+
+
+def test_a_controller_that_is_refused_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cgroup.controllers").write_text(CONTROLLERS)
+    enabled = []
+
+    def write_text(self: Path, data: str) -> int:
+        if "+cpu" in data.split():
+            raise OSError(errno.EINVAL, "Invalid argument")
+        if self.parent == tmp_path:
+            enabled.append(data)
+        return len(data)
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    Cgroups("/", Hierarchy.detect(tmp_path)).ensure_pod(pod("u"))
+    assert enabled == ["+cpuset", "+memory", "+pids"]
 
 
 @pytest.mark.parametrize(
