@@ -58,6 +58,12 @@ def volume_status(new: Obj, old: Obj) -> None:
         status["lastPhaseTransitionTime"] = was["lastPhaseTransitionTime"]
 
 
+def driver_changed(new: Obj, old: Obj) -> None:
+    """The generation counts changes from nothing on: a new driver has none."""
+    if new["spec"] != old["spec"]:
+        new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+
 ROWS: Rows = {
     "persistentvolumeclaims": {
         "prepare_create": claim_created,
@@ -71,7 +77,10 @@ ROWS: Rows = {
         **then(persistent.volume, persistent.volume_change),
     },
     "storageclasses.storage.k8s.io": then(storage.storage_class, storage.storage_class_change),
-    "csidrivers.storage.k8s.io": then(storage.driver, storage.driver_change),
+    "csidrivers.storage.k8s.io": {
+        "prepare_update": driver_changed,
+        **then(storage.driver, storage.driver_change),
+    },
     "csinodes.storage.k8s.io": then(storage.node, storage.node_change),
     "csistoragecapacities.storage.k8s.io": then(storage.capacity, storage.capacity_change),
     "volumeattachments.storage.k8s.io": then(storage.attachment, storage.attachment_change),

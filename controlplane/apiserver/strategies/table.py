@@ -20,6 +20,7 @@ from controlplane.apiserver.strategies import (
     admission,
     certificates,
     cluster,
+    devices,
     namespaces,
     network,
     pods,
@@ -118,6 +119,7 @@ _OWN: Rows = {
     **admission.ROWS,
     **certificates.ROWS,
     **cluster.ROWS,
+    **devices.ROWS,
     **network.ROWS,
     **storage.ROWS,
     "pods": {
