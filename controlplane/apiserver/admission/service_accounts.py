@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from apimachinery import errors, kinds
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.registry.metadata import suffix
@@ -12,6 +14,7 @@ MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 # An hour and seven seconds: the API server gives such tokens a long grace for old clients.
 _TOKEN_SECONDS = 3607
 _MIRROR = "kubernetes.io/config.mirror"
+_ENFORCED = "kubernetes.io/enforce-mountable-secrets"
 
 
 class ServiceAccounts:
@@ -36,6 +39,30 @@ class ServiceAccounts:
             _mount_token(spec)
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = [{"name": s["name"]} for s in account["imagePullSecrets"]]
+        if (account["metadata"].get("annotations") or {}).get(_ENFORCED) == "true":
+            for why in _foreign_secrets(spec, account):
+                raise errors.forbidden("pods", admission.name, why)
+
+
+def _foreign_secrets(spec: Obj, account: Obj) -> Iterator[str]:
+    """What a pod uses of secrets that its account does not name."""
+    own = {secret.get("name") for secret in account.get("secrets") or ()}
+    because = f"is not allowed because service account {account['metadata']['name']} does not reference that"
+    for volume in spec.get("volumes") or ():
+        name = (volume.get("secret") or {}).get("secretName")
+        if volume.get("secret") is not None and name not in own:
+            yield f'volume with secret.secretName="{name}" {because} secret'
+    for field, what in (("initContainers", "init container"), ("containers", "container")):
+        for container in spec.get(field) or ():
+            for variable in container.get("env") or ():
+                reference = (variable.get("valueFrom") or {}).get("secretKeyRef")
+                if reference is not None and reference.get("name") not in own:
+                    where = f"{what} {container['name']} with envVar {variable['name']}"
+                    yield f'{where} referencing secret.secretName="{reference.get("name")}" {because} secret'
+    pulls = {secret.get("name") for secret in account.get("imagePullSecrets") or ()}
+    for index, secret in enumerate(spec.get("imagePullSecrets") or ()):
+        if secret.get("name") not in pulls:
+            yield f'imagePullSecrets[{index}].name="{secret.get("name")}" {because} imagePullSecret'
 
 
 def _wants_token(spec: Obj, account: Obj) -> bool:

@@ -99,3 +99,26 @@ def test_one_range_serves_one_family(tmp_path: Path) -> None:
             await client.create(kinds.SERVICE, service("v", ipFamilies=["IPv6"]), "default")
 
     run(tmp_path, test)
+
+
+def test_an_account_may_keep_its_pods_to_its_own_secrets(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        metadata = {"name": "a", "annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}
+        account = {"metadata": metadata, "secrets": [{"name": "own"}], "imagePullSecrets": [{"name": "pull"}]}
+        await client.create(kinds.SERVICE_ACCOUNT, account, "default")
+
+        def using(name: str) -> dict[str, Any]:
+            return {"serviceAccountName": "a", "volumes": [{"name": "v", "secret": {"secretName": name}}]}
+
+        await client.create(kinds.POD, pod("p", **using("own")), "default")
+        with pytest.raises(errors.Forbidden, match="service account a does not reference that secret"):
+            await client.create(kinds.POD, pod("q", **using("other")), "default")
+        pulls = {"serviceAccountName": "a", "imagePullSecrets": [{"name": "other"}]}
+        with pytest.raises(errors.Forbidden, match="does not reference that imagePullSecret"):
+            await client.create(kinds.POD, pod("q", **pulls), "default")
+        variable = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "other", "key": "k"}}}
+        containers = [{"name": "c", "image": "i", "env": [variable]}]
+        with pytest.raises(errors.Forbidden, match="container c with envVar A referencing"):
+            await client.create(kinds.POD, pod("q", serviceAccountName="a", containers=containers), "default")
+
+    run(tmp_path, test)
