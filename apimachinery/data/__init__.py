@@ -2,6 +2,6 @@
 
 `kubernetes-1.36-wire.json`: for every message of the API its fields, each as "number name type flags".
 Flags: `*` repeated; `?` a pointer, so zero and absent differ; `!` inlined into its parent in JSON; `+`
-written to JSON even when zero although optional; `~` left out of JSON when zero although its type would be
-written. Must hold no code but the reader.
+written to JSON even when zero although optional; `~` left out of JSON when zero although its type, or
+that the API requires it, would have it written. Must hold no code but the reader.
 """

@@ -57,7 +57,7 @@ def presence(node: Node) -> Presence:
         below = node.fields.get(field.name)
         if below is None or field.name in NAMES_OF_TYPE:
             continue
-        always = field.always or field.name in node.required
+        always = field.always or (field.name in node.required and not field.omit_zero)
         collection = field.repeated or field.is_map or below.shape in ("list", "map")
         # A list that is always written is owned by whoever wrote it, empty or not.
         written = collection and always and below.shape == "list"

@@ -15,7 +15,7 @@ from controlplane.apiserver.request import Obj
 Paths = tuple[tuple[str, ...], ...]
 
 # What an endpoint cannot change, nobody comes to own through it.
-_IGNORED: dict[str, Paths] = {"": (("status",),), "status": (("spec",),)}
+_IGNORED: dict[str, Paths] = {"": (("status",),), "status": (("spec",),), "finalize": (("status",),)}
 # Kinds of which nobody owns more than the metadata, whatever the endpoint.
 _UNOWNED = frozenset({"CertificateSigningRequest"})
 

@@ -79,6 +79,8 @@ def of_refusal(header: str) -> Format | None:
     """The encoding of a Status that says no, chosen as for any answer; JSON where the client takes nothing served."""
     spare: Format | None = None
     for clause in accept.parse(header) if header else ():
+        if clause.parameters.get("as"):
+            continue
         if clause.covers(JSON):
             return None
         if clause.covers(YAML):

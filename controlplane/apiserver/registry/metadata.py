@@ -19,6 +19,7 @@ _STAYING = ("uid", "deletionGracePeriodSeconds")
 _OWN = ("labels", "annotations", "finalizers", "ownerReferences")
 # Kinds whose status subresource cannot change (some of) the metadata that is a client's own.
 _STATUS_KEEPS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("v1", "Pod"): ("ownerReferences",),
     ("apps/v1", "Deployment"): ("labels",),
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): _OWN,
     ("apiregistration.k8s.io/v1", "APIService"): _OWN,

@@ -110,8 +110,8 @@ class Registry:
     ) -> Obj:
         """Change an object: change() gets a private copy and returns the new one; retried on conflicts."""
         context = _context(user, options, dry_run)
-        # What the server writes into a part of its own, nobody comes to own.
-        context.settled = bool(subresource)
+        # What the server itself writes into a pod (a binding, a mark), nobody comes to own.
+        context.settled = bool(subresource) and kind.resource == "pods"
         return (await self.change_entry(kind, namespace, name, change, context, subresource)).obj
 
     async def delete(
@@ -192,19 +192,17 @@ class Registry:
     async def _replace(self, kind: Kind, old: Entry, new: Obj, context: Context, subresource: str) -> Entry:
         strategy = self.strategy(kind)
         metadata.fill_changed(kind, new, old.obj)
-        if subresource in ("status", "finalize"):
-            prepare = strategy.prepare_status if subresource == "status" else strategy.prepare_finalize
-            prepare(new, old.obj)
+        strategy.default(new)
+        if strategy.has_status and not subresource:
+            _keep_status(new, old.obj)
+        self._own(strategy, old.obj, new, context, subresource)
+        if subresource == "status":
+            strategy.prepare_status(new, old.obj)
             metadata.keep_for_status(new, old.obj)
-            strategy.default(new)
-            self._own(strategy, old.obj, new, context, subresource)
-        else:
-            strategy.default(new)
-            if strategy.has_status and not subresource:
-                _keep_status(new, old.obj)
-            self._own(strategy, old.obj, new, context, subresource)
-            if subresource not in _WHOLE:
-                strategy.prepare_update(new, old.obj)
+        elif subresource == "finalize":
+            strategy.prepare_finalize(new, old.obj)
+        elif subresource not in _WHOLE:
+            strategy.prepare_update(new, old.obj)
         _count_generation(strategy, new, old.obj, subresource)
         await self._admit("UPDATE", kind, subresource, old.namespace, new, old.obj, context, self._mutating)
         check_change(kind, strategy, new, old.obj, subresource, context.version)

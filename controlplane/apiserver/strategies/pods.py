@@ -77,13 +77,8 @@ def prepare_update(new: Obj, old: Obj) -> None:
 
 
 def prepare_status(new: Obj, old: Obj) -> None:
-    """Status writes keep spec and ownership; the quality of service class cannot be lost."""
+    """Status writes keep the spec; the quality of service class cannot be lost."""
     new["spec"] = old["spec"]
-    metadata, stored = new["metadata"], old["metadata"]
-    if "ownerReferences" in stored:
-        metadata["ownerReferences"] = stored["ownerReferences"]
-    else:
-        metadata.pop("ownerReferences", None)
     status = new.setdefault("status", {})
     if not status.get("qosClass") and old.get("status", {}).get("qosClass"):
         status["qosClass"] = old["status"]["qosClass"]

@@ -224,7 +224,7 @@ def validate_status(new: Obj, old: Obj) -> Found:
     entries = ((new.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
     if entries and new["spec"].get("type") != "LoadBalancer":
         text = "may only be used when `spec.type` is 'LoadBalancer'"
-        found.append(errors.field_forbidden("status.loadBalancer.ingress", text))
+        return [errors.field_forbidden("status.loadBalancer.ingress", text)]
     for index, ingress in enumerate(entries):
         where = f"status.loadBalancer.ingress[{index}]"
         if ingress.get("ip"):

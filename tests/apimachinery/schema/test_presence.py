@@ -61,6 +61,7 @@ def test_a_pointer_that_nobody_set_stays_away() -> None:
     assert pod["spec"]["affinity"] == {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
     scaler = checked("autoscaling/v2", "HorizontalPodAutoscaler", spec={"metrics": [{"type": "Pods"}]})
     assert scaler["spec"]["metrics"] == [{"type": "Pods"}]
+    assert checked("networking.k8s.io/v1", "IPAddress", spec={})["spec"] == {}
 
 
 def test_filled_values_are_not_shared() -> None:

@@ -114,6 +114,7 @@ def test_protobuf_is_read_back():
         ("", "application/json"),
         ("text/html", "application/json"),
         ("application/yaml", "application/yaml"),
+        ("application/yaml;as=Table", "application/json"),
         ("application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf"),
         ("application/vnd.kubernetes.protobuf,application/json", "application/json"),
     ],

@@ -7,6 +7,8 @@ import pytest
 
 from apimachinery import errors, kinds
 from apimachinery.client import Client, PatchType
+from controlplane.apiserver import ownership
+from controlplane.apiserver.registry import Context
 from tests.controlplane.apiserver.server import run
 
 Obj = dict[str, Any]
@@ -222,3 +224,31 @@ def test_an_event_cannot_be_rewritten_by_way_of_its_own_group(tmp_path: Path) ->
         assert (await patched(client, f"{old}/e", {"message": "n"}, MERGE))["message"] == "n"
 
     run(tmp_path, test)
+
+
+def test_a_status_is_written_by_who_writes_it_before_the_server_corrects_it(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "default"}}
+        await client.create(kinds.SERVICE, {**service, "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}})
+        path = "/api/v1/namespaces/default/services/s/status"
+        entry = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
+        # The mode is filled in by the type that the client says, and missed by the one that is stored.
+        wrong = await refused(client, path, {"spec": {"type": "ClusterIP"}, "status": entry}, MERGE)
+        assert "status.loadBalancer.ingress[0].ipMode: Required value" in wrong.message
+        after = await patched(client, path, {"status": entry}, MERGE, fieldManager="lb")
+        assert after["status"]["loadBalancer"]["ingress"] == [{"ip": "192.0.2.1", "ipMode": "VIP"}]
+        assert after["spec"]["type"] == "LoadBalancer" and "f:spec" not in owners(after)["lb", "status"]["fieldsV1"]
+
+    run(tmp_path, test)
+
+
+def test_nobody_owns_what_a_signing_request_asks_for() -> None:
+    obj = {
+        "apiVersion": "certificates.k8s.io/v1",
+        "kind": "CertificateSigningRequest",
+        "metadata": {"name": "r", "labels": {"l": "1"}},
+        "spec": {"signerName": "example.com/s"},
+        "status": {},
+    }
+    ownership.track(None, obj, Context(manager="me"), "")
+    assert owners(obj)["me", ""]["fieldsV1"] == {"f:metadata": {"f:labels": {".": {}, "f:l": {}}}}
