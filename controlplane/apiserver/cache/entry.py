@@ -22,7 +22,7 @@ _OPEN = b'{"metadata":{'
 # How upstream's metadata begins.
 _FIRST = ("name", "generateName", "namespace", "uid", "generation", "creationTimestamp")
 # Decoded objects cost five times their bytes: only the most recently decoded stay decoded.
-_KEEP_DECODED = 4096
+_KEEP_DECODED = 512
 _decoded: deque[Entry] = deque()
 
 
