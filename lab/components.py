@@ -173,7 +173,8 @@ def _network_settings(spec: Spec, paths: Paths, node: str) -> dict[str, Any]:
         "run_dir": run,
         "conf_dir": containerd.cni_conf(paths, node or "host"),
         "bin_dir": containerd.cni_bin(paths, node or "host"),
-        "data_dir": paths.node_state(node or "host") / "cni",
+        # Who has which address goes with the pods' network namespaces, which a node that is switched off loses.
+        "data_dir": run / "cni" / "networks",
         "cluster_cidr": [spec.pod_cidr],
     }
 
