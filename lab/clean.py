@@ -22,6 +22,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 DEADLINE = 10.0
 # Fixed in containerd and libcni, so the nodes of a lab and the machine's own containerd share them.
 SHIM_SOCKETS = Path("/run/containerd/s")
+CTR_PIPES = Path("/run/containerd/fifo")
 CNI_RESULTS = Path("/var/lib/cni/results")
 _SOCKET = re.compile(rf"unix://({re.escape(str(SHIM_SOCKETS))}/[0-9a-f]+)")
 
@@ -79,7 +80,7 @@ def forget_containers(root: Path, state: Path) -> None:
     for result in CNI_RESULTS.glob("*") if sandboxes else ():
         if sandboxes & set(result.name.split("-")):
             result.unlink(missing_ok=True)
-    for directory in (SHIM_SOCKETS, SHIM_SOCKETS.parent, CNI_RESULTS, CNI_RESULTS.parent):
+    for directory in (SHIM_SOCKETS, CTR_PIPES, SHIM_SOCKETS.parent, CNI_RESULTS, CNI_RESULTS.parent):
         with contextlib.suppress(OSError):
             directory.rmdir()
 
