@@ -120,6 +120,15 @@ class ExecResult:
 
 
 @dataclass(frozen=True)
+class RuntimeHandler:
+    """One way the runtime offers to run pods (CRI RuntimeHandler); the default one's name is empty."""
+
+    name: str
+    recursive_read_only: bool = False
+    user_namespaces: bool = False
+
+
+@dataclass(frozen=True)
 class RuntimeInfo:
     """What the node object says about the runtime."""
 
@@ -128,6 +137,10 @@ class RuntimeInfo:
     ready: bool  # RuntimeReady
     network_ready: bool  # NetworkReady
     message: str  # why not, upstream's "container runtime network not ready: ..." body
+    handlers: tuple[RuntimeHandler, ...] = ()
+    """Empty from a runtime that does not say (containerd before 2.0)."""
+    strict_groups: bool | None = None
+    """It can keep the image's groups out (supplementalGroupsPolicy Strict); None: it does not say."""
 
 
 @dataclass(frozen=True)

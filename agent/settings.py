@@ -31,6 +31,12 @@ class AgentSettings:
     resolv_conf: Path = Path("/etc/resolv.conf")
     """The resolver file that dnsPolicy Default hands on."""
 
+    seccomp_default: bool = False
+    """Containers that say nothing of seccomp run under the runtime's own profile instead of unconfined, as upstream's
+    seccompDefault."""
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
+    """Namespaced sysctls pods may set beside the safe ones: names, or prefixes ending in * (net.core.*)."""
+
     cgroup_root: str = "/"
     """Parent of kubepods; one per agent where several share a machine."""
     manage_cgroups: bool = True

@@ -137,6 +137,7 @@ def agent(spec: Spec, paths: Paths, node: Node) -> Component:
             "tls_key_file": paths.pki / f"{node.name}-serving.key",
             "client_ca_file": paths.pki / "ca.crt",
             "lease_seconds": LEASE_SECONDS,
+            "seccomp_default": True,
         },
         "network": _network_settings(spec, paths, node.name),
         "network_kubeconfig": paths.settings / PROXY.file,

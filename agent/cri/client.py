@@ -50,7 +50,7 @@ class CriClient:
     async def info(self) -> RuntimeInfo:
         version = await self._runtime("Version", pb.VersionRequest(), pb.VersionResponse, _QUICK_SECONDS)
         answer = await self._runtime("Status", pb.StatusRequest(), pb.StatusResponse, _QUICK_SECONDS)
-        return translate.runtime_info(version, answer.status)
+        return translate.runtime_info(version, answer)
 
     # --- sandboxes
 

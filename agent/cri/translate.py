@@ -7,7 +7,7 @@ from typing import Any
 from agent.cri import names
 from agent.cri.messages import pb
 from agent.cri.model import Container, Image, Sandbox, State
-from agent.seams import Credential, RuntimeInfo
+from agent.seams import Credential, RuntimeHandler, RuntimeInfo
 
 _STATES = {
     pb.ContainerState.CONTAINER_CREATED: State.CREATED,
@@ -99,7 +99,9 @@ def image(item: Any) -> Image:
     return Image(item.id, item.uid.value if item.HasField("uid") else None, item.username)
 
 
-def runtime_info(version: Any, status: Any) -> RuntimeInfo:
+def runtime_info(version: Any, answer: Any) -> RuntimeInfo:
+    """Of a VersionResponse and a StatusResponse."""
+    status = answer.status
     conditions = {c.type: c for c in status.conditions}
 
     def holds(kind: str) -> bool:
@@ -116,6 +118,11 @@ def runtime_info(version: Any, status: Any) -> RuntimeInfo:
         ready=holds("RuntimeReady"),
         network_ready=holds("NetworkReady"),
         message=", ".join(problems),
+        handlers=tuple(
+            RuntimeHandler(h.name, h.features.recursive_read_only_mounts, h.features.user_namespaces)
+            for h in answer.runtime_handlers
+        ),
+        strict_groups=answer.features.supplemental_groups_policy if answer.HasField("features") else None,
     )
 
 

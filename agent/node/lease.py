@@ -32,8 +32,8 @@ def renewed(lease: Obj | None, node_name: str, node: Obj | None, duration: int, 
     if node is not None:
         uid = node["metadata"].get("uid", "")
         owner = {"apiVersion": "v1", "kind": "Node", "name": node_name, "uid": uid}
-        if meta.get("ownerReferences") != [owner]:
-            meta["ownerReferences"] = [owner]
+        others = [o for o in meta.get("ownerReferences") or () if (o.get("kind"), o.get("name")) != ("Node", node_name)]
+        meta["ownerReferences"] = [owner, *others]
     new.setdefault("spec", {}).update({"holderIdentity": node_name, "leaseDurationSeconds": duration, "renewTime": now})
     return new
 

@@ -10,13 +10,24 @@ from collections.abc import Mapping, Sequence
 
 from agent.seams import Obj
 
-# Labels the agent owns and corrects on a node that is already there.
+# Labels every node has.
 _OWN_LABELS = (
     "kubernetes.io/hostname",
     "kubernetes.io/os",
     "kubernetes.io/arch",
     "beta.kubernetes.io/os",
     "beta.kubernetes.io/arch",
+)
+# Labels the agent corrects on a node that is already there, where it has a value for them. Others that it registered
+# with were its first word only: whoever changed them since is right.
+_CORRECTED_LABELS = (
+    *_OWN_LABELS,
+    "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region",
+    "node.kubernetes.io/instance-type",
+    "beta.kubernetes.io/instance-type",
 )
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _CONTROLLER_MANAGED = "volumes.kubernetes.io/controller-managed-attach-detach"
@@ -66,11 +77,11 @@ def initial_node(
 def reconcile(existing: Obj, wanted: Obj) -> Obj | None:
     """A merge patch that brings a known Node in line, or None.
 
-    Taints, foreign labels and capacity survive.
+    Taints, other labels and capacity survive.
     """
     labels = existing["metadata"].get("labels") or {}
     mine = wanted["metadata"]["labels"]
-    missing = {key: value for key, value in mine.items() if labels.get(key) != value}
+    missing = {key: mine[key] for key in _CORRECTED_LABELS if key in mine and labels.get(key) != mine[key]}
     patch: Obj = {}
     if missing:
         patch["metadata"] = {"labels": missing}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from agent.node.facts import MachineFacts
 from agent.seams import ImageInfo, Obj, RuntimeInfo
+from apimachinery.pods.requests import HUGE_PAGES, is_extended, is_huge_page
 
 KUBELET_VERSION = "v1.36.2+wherry"
 MAX_IMAGES = 50
@@ -19,6 +20,8 @@ MAX_NAMES_PER_IMAGE = 5
 EVICTION_MEMORY = 100 * 1024 * 1024
 # ... and nodefs.available<10%.
 EVICTION_DISK_PERCENT = 10
+# Upstream's names, sorted; only what this agent does.
+DECLARED_FEATURES = ("ExtendWebSocketsToKubelet", "RestartAllContainersOnContainerExits")
 
 
 @dataclass(frozen=True)
@@ -42,29 +45,44 @@ Setter = Callable[[Obj, Observation], None]
 
 
 def set_addresses(status: Obj, seen: Observation) -> None:
-    """InternalIP of each address, then the host name."""
+    """InternalIP of each address, then the host name; other types (ExternalIP …) are others' to say."""
     addresses = [{"type": "InternalIP", "address": address} for address in seen.addresses]
-    status["addresses"] = [*addresses, {"type": "Hostname", "address": seen.node_name}]
+    foreign = [a for a in status.get("addresses") or () if a.get("type") not in ("InternalIP", "Hostname")]
+    status["addresses"] = [*addresses, {"type": "Hostname", "address": seen.node_name}, *foreign]
 
 
 def set_capacity(status: Obj, seen: Observation) -> None:
-    """Capacity, and allocatable with the default eviction thresholds taken off."""
+    """Capacity, and allocatable with the default eviction thresholds taken off.
+
+    What others announce (extended resources) stays, and is allocatable in full for as long as they do:
+    https://kubernetes.io/docs/tasks/administer-cluster/extended-resource-node/ .
+    """
     facts = seen.facts
-    pages = {f"hugepages-{size}": str(amount) for size, amount in facts.huge_pages.items()}
-    status["capacity"] = {
+    pages = {f"{HUGE_PAGES}{size}": str(amount) for size, amount in facts.huge_pages.items()}
+    own = {
         "cpu": str(facts.cpus),
         "ephemeral-storage": f"{facts.disk // 1024}Ki",
         **pages,
         "memory": f"{facts.memory // 1024}Ki",
         "pods": str(seen.max_pods),
     }
+    capacity = {**own, **_foreign(status.get("capacity") or {}, own)}
+    # Allocatable without a capacity is a leftover, but for what upstream does not count itself (attachable volumes).
+    kept = {k: v for k, v in (status.get("allocatable") or {}).items() if k in capacity or not is_extended(k)}
     # Huge pages are taken out of ordinary memory when the kernel reserves them.
     memory = facts.memory - EVICTION_MEMORY - sum(facts.huge_pages.values())
+    status["capacity"] = capacity
     status["allocatable"] = {
-        **status["capacity"],
+        **_foreign(kept, own),
+        **capacity,
         "ephemeral-storage": str(facts.disk * (100 - EVICTION_DISK_PERCENT) // 100),
         "memory": f"{max(memory, 0) // 1024}Ki",
     }
+
+
+def _foreign(amounts: Obj, own: Obj) -> Obj:
+    """What is not the agent's. Page sizes are, also those the kernel no longer has."""
+    return {name: amount for name, amount in amounts.items() if name not in own and not is_huge_page(name)}
 
 
 def set_info(status: Obj, seen: Observation) -> None:
@@ -82,14 +100,38 @@ def set_info(status: Obj, seen: Observation) -> None:
         "machineID": facts.machine_id,
         "operatingSystem": "linux",
         "osImage": facts.os_image,
-        "swap": {"capacity": facts.swap},
         "systemUUID": facts.system_uuid,
     }
+    if facts.swap:
+        # The API takes no 0 here: a machine without swap says nothing.
+        status["nodeInfo"]["swap"] = {"capacity": facts.swap}
 
 
 def set_endpoints(status: Obj, seen: Observation) -> None:
     """Where the agent's own API listens."""
     status["daemonEndpoints"] = {"kubeletEndpoint": {"Port": seen.port}}
+
+
+def set_features(status: Obj, seen: Observation) -> None:
+    """What agent and runtime can do, for schedulers that place by it (KEP-5328); as last known while the runtime
+    does not answer.
+    """
+    status["declaredFeatures"] = list(DECLARED_FEATURES)
+    if seen.runtime is None:
+        return
+    if seen.runtime.strict_groups is not None:
+        status["features"] = {"supplementalGroupsPolicy": seen.runtime.strict_groups}
+    if seen.runtime.handlers:
+        status["runtimeHandlers"] = [
+            {
+                "name": handler.name,
+                "features": {
+                    "recursiveReadOnlyMounts": handler.recursive_read_only,
+                    "userNamespaces": handler.user_namespaces,
+                },
+            }
+            for handler in seen.runtime.handlers
+        ]
 
 
 def set_images(status: Obj, seen: Observation) -> None:
@@ -159,6 +201,7 @@ SETTERS: tuple[Setter, ...] = (
     set_capacity,
     set_info,
     set_endpoints,
+    set_features,
     set_images,
     set_memory_pressure,
     set_disk_pressure,

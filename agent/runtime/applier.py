@@ -261,6 +261,7 @@ class Applier:
             image_uid=image.uid,
             image_user=image.user,
             seccomp_root=str(parts.settings.root_dir / "seccomp") + "/",
+            seccomp_default=parts.settings.seccomp_default,
             target_id=target_run.id if target_run else "",
             hugepage_sizes=parts.hardware.hugepage_sizes,
             cgroup_v2=parts.hardware.cgroup_v2,

@@ -144,6 +144,7 @@ def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
                 image_uid=facts.image_uid,
                 image_user=facts.image_user,
                 seccomp_root=facts.seccomp_root,
+                seccomp_default=facts.seccomp_default,
                 target_id=facts.target_id,
             ),
         ),

@@ -124,6 +124,7 @@ class ContainerFacts:
     image_uid: int | None = None
     image_user: str = ""
     seccomp_root: str = ""
+    seccomp_default: bool = False
     target_id: str = ""
     hugepage_sizes: tuple[str, ...] = field(default=())
     cgroup_v2: bool = False

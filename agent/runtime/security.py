@@ -123,15 +123,18 @@ def container_context(
     image_uid: int | None = None,
     image_user: str = "",
     seccomp_root: str = "",
+    seccomp_default: bool = False,
     target_id: str = "",
 ) -> Any:
     """LinuxContainerSecurityContext. ``image_uid``/``image_user``: whom the image would run as;
-    ``seccomp_root``: where Localhost profiles lie, with a trailing slash."""
+    ``seccomp_root``: where Localhost profiles lie, with a trailing slash; ``seccomp_default``: the runtime's
+    profile where neither container nor pod names one (a privileged container runs unconfined whatever is said)."""
     pod_context, own = _pod_context(pod), container.get("securityContext") or {}
     inherited = ("runAsUser", "runAsGroup", "seLinuxOptions", "seccompProfile", "appArmorProfile")
     merged = {**{k: pod_context[k] for k in inherited if pod_context.get(k) is not None}, **own}
     capabilities = merged.get("capabilities")
     unmasked = merged.get("procMount") == "Unmasked"
+    fallback = "RuntimeDefault" if seccomp_default else "Unconfined"
     message = pb.LinuxContainerSecurityContext(
         namespace_options=namespace_options(pod, target_id),
         privileged=bool(merged.get("privileged")),
@@ -143,8 +146,7 @@ def container_context(
         supplemental_groups_policy=_groups_policy(pod_context),
         masked_paths=() if unmasked else MASKED_PATHS,
         readonly_paths=() if unmasked else READONLY_PATHS,
-        seccomp=_profile(merged.get("seccompProfile"), seccomp_root)
-        or pb.SecurityProfile(profile_type=pb.SecurityProfile.Unconfined),
+        seccomp=_profile(merged.get("seccompProfile") or {"type": fallback}, seccomp_root),
         **_run_as(merged, image_uid, image_user),
     )
     if capabilities:

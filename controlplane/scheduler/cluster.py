@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from apimachinery.pods.requests import Amounts
 from apimachinery.selectors import LabelSelector
-from controlplane.scheduler.extract import Amounts, Node, Pod, PodTerm
+from controlplane.scheduler.extract import Node, Pod, PodTerm
 
 Counts = dict[str, int]
 """Node name to a number of pods, never zero."""

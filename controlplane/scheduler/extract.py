@@ -4,88 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from apimachinery import selectors
 from apimachinery.objects import Obj, controller_of
-from apimachinery.quantity import parse
-
-Amounts = Mapping[str, int]
-"""Resource name to amount: milli-cores for ``cpu``, whole units (bytes, pieces) for everything else."""
+from apimachinery.pods import placement
+from apimachinery.pods.placement import NodeTerm, Taint, Toleration
+from apimachinery.pods.ports import HostPort, host_ports
+from apimachinery.pods.requests import Amounts, amounts, pod_requests
 
 DEFAULT_SCHEDULER = "default-scheduler"
 # A container that asks for nothing still counts this much when nodes are compared (upstream's non-zero
 # requests).
 UNREQUESTED = {"cpu": 100, "memory": 200 * 1024 * 1024}
 HOSTNAME = "kubernetes.io/hostname"
-
-
-@dataclass(frozen=True)
-class Toleration:
-    """A pod's toleration; empty ``key`` and ``effect`` cover any, ``operator`` is Equal unless it says otherwise."""
-
-    key: str
-    operator: str
-    value: str
-    effect: str
-
-    def tolerates(self, taint: Taint) -> bool:
-        """Whether this toleration covers the taint (API: Toleration, empty key with Exists covers all)."""
-        if self.effect and self.effect != taint.effect:
-            return False
-        if self.key and self.key != taint.key:
-            return False
-        if self.operator == "Exists":
-            return True
-        if self.operator in ("Lt", "Gt"):
-            return _compares(self.operator, taint.value, self.value)
-        return bool(self.key) and self.value == taint.value
-
-
-@dataclass(frozen=True)
-class Taint:
-    key: str
-    value: str
-    effect: str
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """One match expression; ``operator`` is In, NotIn, Exists, DoesNotExist, Gt or Lt."""
-
-    key: str
-    operator: str
-    values: tuple[str, ...]
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """Node selector semantics: NotIn and DoesNotExist match a missing key, Gt and Lt compare integers."""
-        present = self.key in labels
-        value = labels.get(self.key, "")
-        if self.operator == "In":
-            return present and value in self.values
-        if self.operator == "NotIn":
-            return not present or value not in self.values
-        if self.operator == "Exists":
-            return present
-        if self.operator == "DoesNotExist":
-            return not present
-        return present and _compares(self.operator, value, self.values[0] if self.values else "")
-
-
-@dataclass(frozen=True)
-class NodeTerm:
-    """One nodeSelectorTerm: all requirements hold. A term without any matches nothing."""
-
-    expressions: tuple[Requirement, ...]
-    fields: tuple[Requirement, ...]
-
-    def matches(self, node: Node) -> bool:
-        """Whether the node's labels and fields (only metadata.name exists) satisfy the term."""
-        if not self.expressions and not self.fields:
-            return False
-        return all(r.matches(node.labels) for r in self.expressions) and all(
-            r.matches({"metadata.name": node.name}) for r in self.fields
-        )
 
 
 @dataclass(frozen=True)
@@ -149,7 +80,7 @@ class Pod:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     node_required: tuple[NodeTerm, ...] | None = None
     node_preferred: tuple[tuple[int, NodeTerm], ...] = ()
-    ports: frozenset[tuple[str, str, int]] = frozenset()
+    ports: frozenset[HostPort] = frozenset()
     spread: tuple[Spread, ...] = ()
     affinity: PodAffinity = PodAffinity()
     gates: tuple[str, ...] = ()
@@ -178,10 +109,9 @@ def pod(obj: Obj) -> Pod:
     """The view of one v1 Pod object; a malformed quantity raises QuantityError."""
     meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
     labels = meta.get("labels") or {}
-    requests, scored = pod_requests(spec)
+    floored = pod_requests(spec, UNREQUESTED)
     affinity = spec.get("affinity") or {}
     node_affinity = affinity.get("nodeAffinity") or {}
-    required = node_affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
     namespace = meta.get("namespace", "")
     owner = controller_of(obj)
     return Pod(
@@ -195,16 +125,16 @@ def pod(obj: Obj) -> Pod:
         created=meta.get("creationTimestamp") or "",
         labels=labels,
         label_set=frozenset(labels.items()),
-        requests=requests,
-        scored=scored,
-        tolerations=tuple(_toleration(t) for t in spec.get("tolerations") or ()),
+        requests=pod_requests(spec),
+        scored={name: floored.get(name, 0) for name in UNREQUESTED},
+        tolerations=placement.tolerations(spec),
         node_selector=spec.get("nodeSelector") or {},
-        node_required=None if required is None else node_terms(required),
+        node_required=placement.required_terms(spec),
         node_preferred=tuple(
-            (p.get("weight", 0), _node_term(p.get("preference") or {}))
+            (p.get("weight", 0), placement.node_term(p.get("preference") or {}))
             for p in node_affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
         ),
-        ports=frozenset(_host_ports(spec)),
+        ports=frozenset(host_ports(spec)),
         spread=tuple(_spread(c, labels) for c in spec.get("topologySpreadConstraints") or ()),
         affinity=_pod_affinity(affinity, namespace, labels),
         gates=tuple(g["name"] for g in spec.get("schedulingGates") or ()),
@@ -224,100 +154,11 @@ def node(obj: Obj) -> Node:
     return Node(
         name=obj["metadata"]["name"],
         labels=obj["metadata"].get("labels") or {},
-        taints=tuple(
-            Taint(t.get("key", ""), t.get("value") or "", t.get("effect", "")) for t in spec.get("taints") or ()
-        ),
+        taints=placement.taints(obj),
         unschedulable=bool(spec.get("unschedulable")),
         allocatable=amounts(status.get("allocatable") or status.get("capacity") or {}),
         images={name: i.get("sizeBytes", 0) for i in status.get("images") or () for name in i.get("names") or ()},
     )
-
-
-def amounts(quantities: Mapping[str, Any]) -> dict[str, int]:
-    """Parsed quantities, zero amounts left out."""
-    parsed = {name: (parse(q).milli() if name == "cpu" else parse(q).value()) for name, q in quantities.items()}
-    return {name: amount for name, amount in parsed.items() if amount}
-
-
-def pod_requests(spec: Obj) -> tuple[dict[str, int], dict[str, int]]:
-    """What a pod asks of its node, and the same with upstream's floor for containers that ask for nothing.
-
-    max(sum of app containers and sidecars, each plain init container beside the sidecars started before it),
-    plus overhead; pod-level requests (spec.resources) override what they name. KEP 753, KEP 2837.
-    """
-    plain = _sum_requests(spec, {})
-    floored = _sum_requests(spec, UNREQUESTED)
-    level = amounts((spec.get("resources") or {}).get("requests") or {})
-    overhead = amounts(spec.get("overhead") or {})
-    for total in (plain, floored):
-        total.update(level)
-        _add(total, overhead)
-    return plain, {name: floored.get(name, 0) for name in UNREQUESTED}
-
-
-def _sum_requests(spec: Obj, floor: Mapping[str, int]) -> dict[str, int]:
-    running: dict[str, int] = {}
-    for container in spec.get("containers") or ():
-        _add(running, _container_requests(container, floor))
-    sidecars: dict[str, int] = {}
-    peak: dict[str, int] = {}
-    for container in spec.get("initContainers") or ():
-        wants = _container_requests(container, floor)
-        if container.get("restartPolicy") == "Always":
-            _add(sidecars, wants)
-            wants = sidecars
-        else:
-            _add(wants, sidecars)
-        _raise_to(peak, wants)
-    _add(running, sidecars)
-    _raise_to(running, peak)
-    return running
-
-
-def _container_requests(container: Obj, floor: Mapping[str, int]) -> dict[str, int]:
-    requests = (container.get("resources") or {}).get("requests") or {}
-    wants = amounts(requests)
-    for name, amount in floor.items():
-        if name not in requests:
-            wants[name] = amount
-    return wants
-
-
-def _add(total: dict[str, int], more: Mapping[str, int]) -> None:
-    for name, amount in more.items():
-        total[name] = total.get(name, 0) + amount
-
-
-def _raise_to(total: dict[str, int], other: Mapping[str, int]) -> None:
-    for name, amount in other.items():
-        if amount > total.get(name, 0):
-            total[name] = amount
-
-
-def _host_ports(spec: Obj) -> Iterable[tuple[str, str, int]]:
-    containers = list(spec.get("containers") or ())
-    containers += [c for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always"]
-    for container in containers:
-        for port in container.get("ports") or ():
-            if port.get("hostPort"):
-                yield port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", port["hostPort"]
-
-
-def _toleration(t: Obj) -> Toleration:
-    return Toleration(t.get("key") or "", t.get("operator") or "Equal", t.get("value") or "", t.get("effect") or "")
-
-
-def node_terms(selector: Obj) -> tuple[NodeTerm, ...]:
-    """The alternatives of a v1 NodeSelector."""
-    return tuple(_node_term(t) for t in selector.get("nodeSelectorTerms") or ())
-
-
-def _node_term(term: Obj) -> NodeTerm:
-    return NodeTerm(_requirements(term.get("matchExpressions")), _requirements(term.get("matchFields")))
-
-
-def _requirements(items: Iterable[Obj] | None) -> tuple[Requirement, ...]:
-    return tuple(Requirement(r["key"], r["operator"], tuple(r.get("values") or ())) for r in items or ())
 
 
 def _merged_selector(
@@ -370,10 +211,3 @@ def _pod_term(term: Obj, namespace: str, labels: Mapping[str, str], weight: int 
     merged = {k: labels[k] for k in (*same, *different) if k in labels}
     identity = repr((term, sorted(names), any_namespace, sorted(merged.items()), weight))
     return PodTerm(term["topologyKey"], selector, names, any_namespace, identity, weight)
-
-
-def _compares(operator: str, left: str, right: str) -> bool:
-    try:
-        return int(left) > int(right) if operator == "Gt" else int(left) < int(right)
-    except ValueError:
-        return False

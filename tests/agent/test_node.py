@@ -19,7 +19,7 @@ from agent.node.registration import (
 )
 from agent.node.setters import SETTERS, Observation, not_ready_reasons
 from agent.node.tokens import renewal_time, token_request
-from agent.seams import ImageInfo, RuntimeInfo
+from agent.seams import ImageInfo, RuntimeHandler, RuntimeInfo
 from apimachinery import timestamps
 
 FACTS = MachineFacts(cpus=2, memory=4 << 30, disk=100 << 30, huge_pages={"2Mi": 0}, architecture="amd64")
@@ -99,6 +99,48 @@ def test_conditions_of_others_survive() -> None:
     assert condition(status(SEEN, {"conditions": [foreign]}), "NetworkUnavailable") == foreign
 
 
+def test_what_others_announce_stays_and_is_allocatable() -> None:
+    first = status(SEEN)
+    first["capacity"] |= {"example.com/foo": "3", "hugepages-1Gi": "5"}
+    first["allocatable"] |= {"example.com/gone": "1", "hugepages-1Gi": "5", "attachable-volumes-x": "25"}
+    first["addresses"].append({"type": "ExternalIP", "address": "192.0.2.1"})
+    first |= {"volumesInUse": ["v"], "volumesAttached": [{"name": "v"}], "config": {"error": "e"}, "phase": "Running"}
+    new = status(replace(SEEN, now="2026-01-01T00:00:10Z"), first)
+    assert new["capacity"]["example.com/foo"] == new["allocatable"]["example.com/foo"] == "3"
+    # Its capacity was taken away, so is what could be allocated of it; page sizes are the kernel's to say.
+    assert "example.com/gone" not in new["allocatable"]
+    assert "hugepages-1Gi" not in {**new["capacity"], **new["allocatable"]}
+    assert new["allocatable"]["attachable-volumes-x"] == "25"
+    assert new["addresses"][-1] == {"type": "ExternalIP", "address": "192.0.2.1"}
+    for key in ("volumesInUse", "volumesAttached", "config", "phase"):
+        assert new[key] == first[key]
+    assert new["capacity"]["cpu"] == "2"
+    patch = status_patch(first, new)["status"]
+    assert patch["capacity"] == {**new["capacity"], "hugepages-1Gi": None}
+    assert not {"volumesInUse", "volumesAttached", "config", "phase"} & set(patch)
+
+
+def test_a_machine_without_swap_says_nothing_of_it() -> None:
+    assert "swap" not in status(SEEN)["nodeInfo"]
+    swapping = status(replace(SEEN, facts=replace(FACTS, swap=1024)))
+    assert swapping["nodeInfo"]["swap"] == {"capacity": 1024}
+    assert "swap" not in status(SEEN, swapping)["nodeInfo"]
+
+
+def test_features_are_what_agent_and_runtime_say() -> None:
+    plain = status(SEEN)
+    assert plain["declaredFeatures"] == sorted(plain["declaredFeatures"])
+    assert "features" not in plain and "runtimeHandlers" not in plain
+    handlers = (RuntimeHandler("", True, False), RuntimeHandler("runc", True, True))
+    told = status(replace(SEEN, runtime=replace(RUNTIME, handlers=handlers, strict_groups=False)))
+    assert told["features"] == {"supplementalGroupsPolicy": False}
+    assert told["runtimeHandlers"][1] == {
+        "name": "runc",
+        "features": {"recursiveReadOnlyMounts": True, "userNamespaces": True},
+    }
+    assert status(replace(SEEN, runtime=None), told)["runtimeHandlers"] == told["runtimeHandlers"]
+
+
 def test_images_are_the_largest_fifty_with_five_names() -> None:
     images = tuple(ImageInfo(tuple(f"i{n}:{t}" for t in range(7)), n) for n in range(60))
     found = status(replace(SEEN, images=images))["images"]
@@ -128,10 +170,12 @@ def test_registration_of_a_new_and_a_known_node() -> None:
         {"key": "only", "effect": "NoExecute"},
     ]
     assert reconcile(wanted, wanted) is None
-    known = {"metadata": {"labels": {**wanted["metadata"]["labels"], "mine": "1", "zone": "b"}}, "spec": {}}
+    changed = {"mine": "1", "zone": "b", "kubernetes.io/hostname": "other"}
+    known = {"metadata": {"labels": {**wanted["metadata"]["labels"], **changed}}, "spec": {}}
     patch = reconcile(known, wanted)
     assert patch is not None
-    assert patch["metadata"]["labels"] == {"zone": "a"}
+    # Whoever moved the node to zone b is right; its host name is the agent's to say.
+    assert patch["metadata"]["labels"] == {"kubernetes.io/hostname": "n1"}
     assert patch["spec"] == {"providerID": "p://1"}
 
 
@@ -149,6 +193,17 @@ def test_a_lease_is_made_for_the_node_and_renewed() -> None:
     again = renewed({**lease, "metadata": {**lease["metadata"], "resourceVersion": "7"}}, "n1", node, 40, "t2")
     assert again["metadata"]["resourceVersion"] == "7"
     assert again["spec"]["renewTime"] == "t2"
+
+
+def test_a_lease_keeps_its_other_owners_and_its_own_fields() -> None:
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "c"}
+    stale = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "before"}
+    meta = {"labels": {"a": "b"}, "ownerReferences": [stale, other], "finalizers": ["x/y"]}
+    held = {"metadata": meta, "spec": {"leaseTransitions": 3, "strategy": "OldestEmulationVersion"}}
+    lease = renewed(held, "n1", {"metadata": {"name": "n1", "uid": "u"}}, 40, "t1")
+    assert lease["metadata"]["ownerReferences"] == [{**stale, "uid": "u"}, other]
+    assert lease["metadata"]["finalizers"] == ["x/y"] and lease["metadata"]["labels"] == {"a": "b"}
+    assert lease["spec"]["leaseTransitions"] == 3
 
 
 def test_tokens_are_renewed_at_four_fifths_of_their_life_or_after_a_day() -> None:

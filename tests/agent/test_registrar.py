@@ -184,10 +184,12 @@ def test_a_deleted_node_comes_back_and_a_known_one_keeps_what_others_wrote(tmp_p
         assert rig.node is not None
         rig.node["metadata"]["labels"]["mine"] = "1"
         rig.node["spec"]["taints"] = [{"key": "k", "effect": "NoSchedule"}]
-        again = Rig(tmp_path, register_labels={"zone": "a"})
+        again = Rig(tmp_path, register_labels={"topology.kubernetes.io/zone": "a"})
         again.api.stored = rig.api.stored
         task = asyncio.ensure_future(again.registrar.run())
-        await again.until(lambda: again.node and again.node["metadata"]["labels"].get("zone") == "a")
+        await again.until(
+            lambda: again.node and again.node["metadata"]["labels"].get("topology.kubernetes.io/zone") == "a"
+        )
         assert again.node is not None
         assert again.node["metadata"]["labels"]["mine"] == "1"
         assert again.node["spec"]["taints"]

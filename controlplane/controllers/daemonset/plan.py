@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from apimachinery.objects import Obj, copy, is_deleting, labels, name, uid
+from apimachinery.pods.placement import Toleration
 from controlplane.controllers import names, podstate
 from controlplane.scheduler import extract
-from controlplane.scheduler.extract import Node, Pod, Toleration
+from controlplane.scheduler.extract import Node, Pod
 from controlplane.scheduler.plugins.node_affinity import matches
 from controlplane.scheduler.plugins.taints import untolerated
 

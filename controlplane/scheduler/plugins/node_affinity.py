@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from apimachinery.pods import placement
 from controlplane.scheduler.cluster import NodeInfo
 from controlplane.scheduler.extract import Node, Pod
 from controlplane.scheduler.framework import MAX_SCORE, SKIP, Change, Plugin, Query, Rejection
@@ -14,9 +15,7 @@ REFUSED = Rejection("node(s) didn't match Pod's node affinity/selector", unresol
 
 def matches(pod: Pod, node: Node) -> bool:
     """Whether the node satisfies the pod's nodeSelector and required node affinity."""
-    if any(node.labels.get(key) != value for key, value in pod.node_selector.items()):
-        return False
-    return pod.node_required is None or any(term.matches(node) for term in pod.node_required)
+    return placement.selects(pod.node_selector, pod.node_required, node.name, node.labels)
 
 
 class NodeAffinity(Plugin):
@@ -33,7 +32,7 @@ class NodeAffinity(Plugin):
         return None if pod.node_preferred else SKIP
 
     def score(self, state: Any, pod: Pod, info: NodeInfo) -> float:
-        return sum(weight for weight, term in pod.node_preferred if term.matches(info.node))
+        return sum(weight for weight, term in pod.node_preferred if term.matches(info.node.name, info.node.labels))
 
     def normalize(self, state: Any, scores: Mapping[str, float]) -> Mapping[str, float]:
         return scale(scores)

@@ -4,27 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery.pods.ports import conflicts
 from controlplane.scheduler.cluster import NodeInfo
 from controlplane.scheduler.extract import Pod
 from controlplane.scheduler.framework import SKIP, Change, Plugin, Query, Rejection
 
 REFUSED = Rejection("node(s) didn't have free ports for the requested pod ports")
-ANY = "0.0.0.0"
-
-
-def conflicts(wanted: frozenset[tuple[str, str, int]], used: frozenset[tuple[str, str, int]]) -> bool:
-    """Whether any (address, protocol, port) of one set clashes with the other; the wildcard address clashes
-    with all.
-    """
-    for address, protocol, port in wanted:
-        for other_address, other_protocol, other_port in used:
-            if (
-                port == other_port
-                and protocol == other_protocol
-                and (address == other_address or ANY in (address, other_address))
-            ):
-                return True
-    return False
 
 
 class NodePorts(Plugin):

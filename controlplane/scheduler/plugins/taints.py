@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from apimachinery.pods import placement
+from apimachinery.pods.placement import Taint
 from controlplane.scheduler.cluster import NodeInfo
-from controlplane.scheduler.extract import Pod, Taint
+from controlplane.scheduler.extract import Pod
 from controlplane.scheduler.framework import SKIP, Change, Plugin, Query, Rejection
 from controlplane.scheduler.plugins.node_affinity import scale
 
@@ -16,10 +18,7 @@ REFUSED = Rejection("node(s) had untolerated taint(s)", unresolvable=True)
 
 def untolerated(pod: Pod, taints: Sequence[Taint], effects: Sequence[str] = HARD) -> Taint | None:
     """The first taint with one of the effects that no toleration of the pod covers."""
-    for taint in taints:
-        if taint.effect in effects and not any(t.tolerates(taint) for t in pod.tolerations):
-            return taint
-    return None
+    return placement.untolerated(pod.tolerations, taints, effects)
 
 
 class TaintToleration(Plugin):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery.pods.placement import Taint
 from controlplane.scheduler.cluster import NodeInfo
-from controlplane.scheduler.extract import Pod, Taint
+from controlplane.scheduler.extract import Pod
 from controlplane.scheduler.framework import Change, Plugin, Rejection
 
 CORDONED = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from apimachinery.pods.requests import pod_requests
 from apimachinery.selectors import from_label_selector
 from controlplane.scheduler import preemption
 from controlplane.scheduler.cycle import explain, wanted
-from controlplane.scheduler.extract import Pod, pod_requests
+from controlplane.scheduler.extract import Pod
 from controlplane.scheduler.framework import Query, Workloads
 from tests.controlplane.scheduler.build import PROFILE, cluster, node, pod, run
 
@@ -178,7 +179,7 @@ def test_init_containers_and_sidecars_count_as_upstream() -> None:
         "initContainers": [container("50m", restartPolicy="Always"), container("400m")],
         "overhead": {"cpu": "10m"},
     }
-    assert pod_requests(spec)[0] == {"cpu": 460}
+    assert pod_requests(spec) == {"cpu": 460}
 
 
 def test_preemption_takes_the_fewest_and_least_important() -> None:

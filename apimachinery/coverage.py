@@ -1,0 +1,73 @@
+"""What of the published API nobody acts on yet: data, said in one place.
+
+The API server answers a request that names such a field with a ``Warning:`` header, so that nothing is accepted and
+then ignored in silence. Whoever starts to act on a field takes its row away; tests walk the published types and fail
+for a field that is neither here nor acted upon.
+
+A key is a definition's name without its ``io.k8s.api.`` and a field, with two finer forms::
+
+    core.v1.PodSpec.resourceClaims          the field, whatever it says (empty lists and maps say nothing)
+    core.v1.PodSpec.hostUsers=false         only this value (as JSON writes it, strings without quotes)
+    core.v1.ResourceRequirements.limits[ephemeral-storage]      only this entry of a map
+
+Below a field that is listed as a whole nothing more is listed. The value completes "FIELD: …", in the present tense. A
+request is looked at as it was sent: what defaults put in was not asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_NOT_MOUNTED = "volumes of this kind are not mounted: the pod waits with FailedMount"
+
+# Volume sources without a plugin. All but csi, nfs, iscsi, fc, ephemeral and persistentVolumeClaim are gone from
+# upstream's nodes, too.
+_VOLUMES = (
+    "awsElasticBlockStore",
+    "azureDisk",
+    "azureFile",
+    "cephfs",
+    "cinder",
+    "csi",
+    "ephemeral",
+    "fc",
+    "flexVolume",
+    "flocker",
+    "gcePersistentDisk",
+    "gitRepo",
+    "glusterfs",
+    "iscsi",
+    "nfs",
+    "persistentVolumeClaim",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "quobyte",
+    "rbd",
+    "scaleIO",
+    "storageos",
+    "vsphereVolume",
+)
+
+_POD_FIELDS = {
+    "core.v1.PodSpec.hostUsers=false": "user namespaces are not made: the pod's sandbox is not created",
+    "core.v1.PodSpec.resourceClaims": "devices are not allocated: the pod's node refuses it",
+    "core.v1.PodSpec.schedulingGroup": "the pods of a group are scheduled one by one",
+    **{f"core.v1.Volume.{kind}": _NOT_MOUNTED for kind in _VOLUMES},
+    "core.v1.VolumeProjection.clusterTrustBundle": "trust bundles are not projected: the pod waits with FailedMount",
+    "core.v1.VolumeProjection.podCertificate": "pod certificates are not issued: the pod waits with FailedMount",
+    "core.v1.EmptyDirVolumeSource.sizeLimit": "only a volume with medium Memory is limited; no pod is evicted for "
+    "what it writes to disk",
+    "core.v1.Container.resizePolicy": "the resources of a running container are not changed in place",
+    "core.v1.Container.volumeDevices": "block devices are not handed to containers",
+    "core.v1.ResourceRequirements.claims": "devices are not allocated",
+    "core.v1.ResourceRequirements.limits[ephemeral-storage]": "no pod is evicted for what it writes to disk",
+    "core.v1.ContainerPort.hostPort": "nothing listens on the node's port, unless the pod has hostNetwork",
+    "core.v1.Lifecycle.stopSignal": "containers are stopped with their image's signal, or SIGTERM",
+    "core.v1.PodSecurityContext.seLinuxChangePolicy": "volumes are relabelled by the container runtime or not at all",
+    "core.v1.PodSecurityContext.windowsOptions": "every node runs Linux",
+    "core.v1.SecurityContext.windowsOptions": "every node runs Linux",
+}
+
+UNSUPPORTED: Mapping[str, str] = MappingProxyType({**_POD_FIELDS})
+"""Field to what does not happen."""
