@@ -12,8 +12,9 @@ Reading order:
 1. ``seams``        the vocabulary the parts share: who hands what to whom
 2. ``app``          the composition root
 3. ``sources``      where desired pods come from (API server, manifest files)
-4. ``runtime``      pod workers, the pure planner, the applier; ``cri`` is its one door to the runtime
-5. ``status``, ``probes``   what is reported, and what decides readiness
-6. ``volumes``, ``env``     what a container gets to see
-7. ``node``, ``server``, ``logs``   the node object, port 10250, log files
+4. ``admission``    whether a pod may run here at all
+5. ``runtime``      pod workers, the pure planner, the applier; ``cri`` is its one door to the runtime
+6. ``status``, ``probes``   what is reported, and what decides readiness
+7. ``volumes``, ``env``     what a container gets to see
+8. ``node``, ``server``, ``logs``   the node object, port 10250, log files
 """

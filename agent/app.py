@@ -10,9 +10,11 @@ import os
 import socket
 from pathlib import Path
 
+from agent.admission.gate import Gate
 from agent.cri.client import CriClient
 from agent.env.build import Environment
 from agent.logs.rotate import LogRotator
+from agent.node.expected import expected_node
 from agent.node.objects import Objects
 from agent.node.registrar import Registrar
 from agent.podspec import Obj
@@ -72,6 +74,7 @@ class Agent:
         self.recorder = EventRecorder(self.client, "kubelet", settings.node_name) if self.client else None
         self.reporter = Reporter(self.recorder)
         self.runtime = runtime or CriClient(settings.cri_socket, settings.runtime_request_seconds)
+        self._expected: Obj | None = None
         self.objects = Objects(self.client, settings.node_name)
         self.volumes = Volumes(settings, self.objects)
         self.writer = StatusWriter(self.client)
@@ -79,7 +82,7 @@ class Agent:
             Mirrors(self.client, self.writer.set_mirror, self.objects.node) if self.client is not None else None
         )
         self.sources: list[PodSource] = [
-            *([ApiSource(self.client, settings.node_name)] if self.client else []),
+            *([ApiSource(self.client, settings.node_name, self.objects.node_synced)] if self.client else []),
             *(
                 [FileSource(settings.static_pod_dir, settings.node_name, settings.file_check_seconds)]
                 if settings.static_pod_dir
@@ -118,7 +121,8 @@ class Agent:
             probes=Probes(self.runtime, self.reporter, self.pods.wake),
             cgroups=self.cgroups,
             statuses=self.writer,
-            node=self.node,
+            gate=Gate(settings, self.node, self.objects.fresh_node, self.pods.holding),
+            make_room=self.pods.make_room,
             on_end=self._ended,
         )
 
@@ -136,16 +140,9 @@ class Agent:
     def node(self) -> Obj:
         """Our Node, or what it will be registered as."""
         known = self.objects.node()
-        if known is not None:
-            return known
-        name = self.settings.node_name
-        labels = {
-            "kubernetes.io/hostname": name,
-            "kubernetes.io/os": "linux",
-            "kubernetes.io/arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
-            **self.settings.register_labels,
-        }
-        return {"metadata": {"name": name, "labels": labels}}
+        if known is None:
+            known = self._expected = self._expected or expected_node(self.settings)
+        return known
 
     async def start(self, lifecycle: Lifecycle) -> None:
         """Spawn the workers, runtime first: nothing acts before what runs is known."""

@@ -11,6 +11,7 @@ Obj = dict[str, Any]
 
 DEFAULT_GRACE_SECONDS = 30
 SYSTEM_CRITICAL_PRIORITY = 2_000_000_000
+APPARMOR_PREFIX = "container.apparmor.security.beta.kubernetes.io/"
 
 
 def name(pod: Obj) -> str:
@@ -75,9 +76,18 @@ def host_network(pod: Obj) -> bool:
     return bool(spec(pod).get("hostNetwork"))
 
 
+def host_ipc(pod: Obj) -> bool:
+    return bool(spec(pod).get("hostIPC"))
+
+
 def is_static(pod: Obj) -> bool:
     source = (pod["metadata"].get("annotations") or {}).get(CONFIG_SOURCE)
     return source is not None and source != "api"
+
+
+def critical(pod: Obj) -> bool:
+    """A pod that others must make room for: static, or of a system-critical priority."""
+    return is_static(pod) or (spec(pod).get("priority") or 0) >= SYSTEM_CRITICAL_PRIORITY
 
 
 def deleting(pod: Obj) -> bool:
@@ -100,6 +110,21 @@ def pull_policy(container: Obj) -> str:
         return "IfNotPresent"
     tag = image.rpartition("/")[2].partition(":")[2]
     return "Always" if tag in ("", "latest") else "IfNotPresent"
+
+
+def apparmor_profile(pod: Obj, container: Obj) -> Obj | None:
+    """A container's AppArmorProfile: its own, else the annotation's (of a manifest that met no API server), else the
+    pod's."""
+    own: Obj | None = (container.get("securityContext") or {}).get("appArmorProfile")
+    if own is not None:
+        return own
+    text = (pod["metadata"].get("annotations") or {}).get(f"{APPARMOR_PREFIX}{container['name']}", "")
+    if text in ("runtime/default", "unconfined"):
+        return {"type": "RuntimeDefault" if text == "runtime/default" else "Unconfined"}
+    if text.startswith("localhost/"):
+        return {"type": "Localhost", "localhostProfile": text.removeprefix("localhost/")}
+    held: Obj | None = (spec(pod).get("securityContext") or {}).get("appArmorProfile")
+    return held
 
 
 def message_path(container: Obj) -> str:

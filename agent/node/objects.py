@@ -10,7 +10,7 @@ from agent.node.watched import NotSynced, Watched
 from agent.seams import ConfigError, Obj, VolumeError
 from apimachinery import kinds
 from apimachinery.client import Client
-from apimachinery.errors import ApiError, Unreachable
+from apimachinery.errors import ApiError, NotFound, Unreachable
 from apimachinery.informer import Informer
 
 SERVICES_SECONDS = 5.0
@@ -58,6 +58,20 @@ class Objects:
     def node(self) -> Obj | None:
         """Our own Node as the API server has it."""
         return self._nodes.get(self._node_name) if self._nodes is not None else None
+
+    async def fresh_node(self) -> Obj | None:
+        """Our Node read anew. Raises ApiError or Unreachable."""
+        if self._client is None:
+            return None
+        try:
+            return await self._client.get(kinds.NODE, self._node_name)
+        except NotFound:
+            return None
+
+    async def node_synced(self) -> None:
+        """Returns once it is known whether there is a Node of ours, and what it says."""
+        if self._nodes is not None:
+            await self._nodes.wait_synced()
 
     def allocatable(self) -> Mapping[str, str]:
         """The node's allocatable resources, empty until registered."""

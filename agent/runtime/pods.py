@@ -124,6 +124,15 @@ class Pods:
         if (again := self._again.pop(uid, None)) is not None:
             self._start(again)
 
+    def holding(self, but: str) -> tuple[Obj, ...]:
+        """The pods whose requests and ports are taken on this node, without the one of uid ``but``."""
+        return tuple(w.pod for w in self._workers.values() if w.uid != but and w.holds_room)
+
+    async def make_room(self, uids: tuple[str, ...]) -> None:
+        """End these pods for a critical one."""
+        workers = [self._workers[uid] for uid in uids if uid in self._workers]
+        await asyncio.gather(*(worker.preempt() for worker in workers))
+
     def worker(self, uid: str) -> PodWorker | None:
         return self._workers.get(uid)
 

@@ -41,6 +41,14 @@ def sandbox_labels(pod: Obj) -> dict[str, str]:
     }
 
 
+def sysctl_name(name: str) -> str:
+    """With dots for separators: where a slash stands first, dots are part of the names (net/ipv4/conf/eth0.1)."""
+    dot, slash = name.find("."), name.find("/")
+    if slash < 0 or 0 <= dot < slash:
+        return name
+    return name.translate(str.maketrans("./", "/."))
+
+
 def _port_mappings(pod: Obj) -> list[Any]:
     mappings = []
     for container in (*podspec.init_containers(pod), *podspec.containers(pod)):
@@ -67,7 +75,7 @@ def sandbox_config(pod: Obj, facts: SandboxFacts) -> Any:
     own = not podspec.host_network(pod)
     limits = resources.pod_limits(pod)
     security_context = podspec.spec(pod).get("securityContext") or {}
-    sysctls = {s["name"]: s["value"] for s in security_context.get("sysctls") or ()}
+    sysctls = {sysctl_name(s["name"]): s["value"] for s in security_context.get("sysctls") or ()}
     overhead = podspec.spec(pod).get("overhead")
     return pb.PodSandboxConfig(
         metadata=pb.PodSandboxMetadata(

@@ -130,7 +130,7 @@ def container_context(
     ``seccomp_root``: where Localhost profiles lie, with a trailing slash; ``seccomp_default``: the runtime's
     profile where neither container nor pod names one (a privileged container runs unconfined whatever is said)."""
     pod_context, own = _pod_context(pod), container.get("securityContext") or {}
-    inherited = ("runAsUser", "runAsGroup", "seLinuxOptions", "seccompProfile", "appArmorProfile")
+    inherited = ("runAsUser", "runAsGroup", "seLinuxOptions", "seccompProfile")
     merged = {**{k: pod_context[k] for k in inherited if pod_context.get(k) is not None}, **own}
     capabilities = merged.get("capabilities")
     unmasked = merged.get("procMount") == "Unmasked"
@@ -152,7 +152,7 @@ def container_context(
     if capabilities:
         message.capabilities.add_capabilities.extend(capabilities.get("add") or ())
         message.capabilities.drop_capabilities.extend(capabilities.get("drop") or ())
-    if apparmor := _profile(merged.get("appArmorProfile")):
+    if apparmor := _profile(podspec.apparmor_profile(pod, container)):
         message.apparmor.CopyFrom(apparmor)
         message.apparmor_profile = _apparmor_text(apparmor)
     return message

@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from agent import podspec
+from agent.admission import preemption
+from agent.admission.gate import Gate
 from agent.cri.errors import CriError, CriUnavailable
 from agent.cri.model import PodRecord, State
 from agent.podspec import Obj
 from agent.probes.registry import Probes
 from agent.runtime import pod_paths
-from agent.runtime.admission import refuse
 from agent.runtime.applier import Applier, Parts, SandboxError
 from agent.runtime.cgroups import Cgroups
 from agent.runtime.cleaning import clean, collect
@@ -53,7 +54,9 @@ class WorkerParts:
     probes: Probes
     cgroups: Cgroups | None
     statuses: StatusSink
-    node: Callable[[], Obj]
+    gate: Gate
+    make_room: Callable[[tuple[str, ...]], Awaitable[None]]
+    """Ends the pods of these uids for a critical one; returns when nothing of them runs."""
     on_end: Callable[[str], None]
 
 
@@ -75,6 +78,7 @@ class PodWorker:
         self._failures = 0
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
+        self._stopped = asyncio.Event()
         self._killing: asyncio.Task[None] | None = None
         self._hurried = False
         self._stale = False
@@ -110,6 +114,24 @@ class PodWorker:
                 self._hurried = True
                 self._killing.cancel()
         self._wake.set()
+
+    @property
+    def holds_room(self) -> bool:
+        """Whether what the pod asks of the node is taken: admitted (by an earlier agent, where the runtime has
+        something of it), and not at its end. A pod that left its source is its successor's to replace."""
+        if self.removed or self.stage not in (Stage.SYNC, Stage.TERMINATING) or self.status.get("phase") in TERMINAL:
+            return False
+        record = self._shared.parts.cache.record(self.uid)
+        return self._admitted or bool(record.sandboxes or record.containers)
+
+    async def preempt(self) -> None:
+        """End the pod for a critical one; returns when nothing of it runs."""
+        if self._verdict is None and self.stage is Stage.SYNC:
+            self._verdict = Verdict(preemption.REASON, preemption.MESSAGE, disruption=preemption.CONDITION_MESSAGE)
+            self._shared.parts.reporter.pod(self.pod, "Warning", preemption.REASON, preemption.MESSAGE)
+        self._stop.set()
+        self._wake.set()
+        await self._stopped.wait()
 
     def remove(self) -> None:
         """Gone from its source."""
@@ -207,7 +229,7 @@ class PodWorker:
     async def _sync(self) -> None:
         shared, parts = self._shared, self._shared.parts
         record = parts.cache.record(self.uid)
-        if not self._admit(record):
+        if not await self._admit(record):
             return
         self._observe(record)
         if self._report(record) in TERMINAL:
@@ -244,19 +266,23 @@ class PodWorker:
             # The next container in line must not wait for an event.
             self._wake.set()
 
-    def _admit(self, record: PodRecord) -> bool:
-        if self._admitted:
+    async def _admit(self, record: PodRecord) -> bool:
+        if self._admitted or record.containers or record.sandboxes:
+            self._admitted = True
             return True
+        gate = self._shared.gate
+        decision = await gate.reconsider(self.pod, gate.decide(self.pod))
+        if (refusal := decision.refusal) is not None:
+            self._verdict = Verdict(refusal.reason, f"Pod was rejected: {refusal.message}", started=False)
+            self._shared.parts.reporter.pod(self.pod, "Warning", refusal.reason, refusal.message)
+            self._report(record)
+            self._wake.set()
+            return False
+        # From here on its room is taken, also while others leave it.
         self._admitted = True
-        if record.containers or record.sandboxes:
-            return True
-        self._verdict = refuse(self.pod, self._shared.node())
-        if self._verdict is None:
-            return True
-        self._shared.parts.reporter.pod(self.pod, "Warning", self._verdict.reason, self._verdict.message)
-        self._report(record)
-        self._wake.set()
-        return False
+        if decision.victims:
+            await unless(self._stop, self._shared.make_room(decision.victims))
+        return True
 
     async def _prepare(self) -> None:
         """Directories and volumes. Raises VolumeError after telling the user."""
@@ -338,6 +364,7 @@ class PodWorker:
         self._waiting.clear()
         self._report(record, terminal=True)
         self._shared.probes.forget(self.uid)
+        self._stopped.set()
         self._to(Stage.TERMINATED)
 
     async def _release(self) -> None:

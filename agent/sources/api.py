@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from agent.cri.names import CONFIG_MIRROR
 from agent.seams import Obj, PodSink
@@ -16,7 +17,9 @@ class ApiSource:
 
     name = "api"
 
-    def __init__(self, client: Client, node_name: str) -> None:
+    def __init__(self, client: Client, node_name: str, ready: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Nothing is delivered before ``ready`` returns: pods are judged by the Node's labels and taints."""
+        self._ready = ready
         self._informer = Informer(client, kinds.POD, field_selector=f"spec.nodeName={node_name}")
 
     async def run(self, sink: PodSink) -> None:
@@ -25,6 +28,8 @@ class ApiSource:
         def changed(old: Obj | None, new: Obj | None) -> None:
             deliver(sink, self.name, old, new)
 
+        if self._ready is not None:
+            await self._ready()
         self._informer.add_handler(changed)
         watching = asyncio.ensure_future(self._informer.run())
         try:

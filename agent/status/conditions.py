@@ -9,6 +9,8 @@ from agent import podspec
 from agent.podspec import Obj
 from agent.status.phase import FAILED, SUCCEEDED
 
+# Said by whoever ends a pod for a reason that is not its own: also by the agent.
+DISRUPTION_TARGET = "DisruptionTarget"
 OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.podspec import Obj
-from agent.status.conditions import OWNED
+from agent.status.conditions import DISRUPTION_TARGET, OWNED
 
 _MERGED = {"conditions": "type", "podIPs": "ip", "hostIPs": "ip"}
 
@@ -64,7 +64,7 @@ def _conditions(written: list[Obj], wanted: list[Obj]) -> list[Obj]:
     changed = []
     for condition in wanted:
         before = held.get(condition["type"])
-        if condition["type"] not in OWNED or _said(condition) == _said(before):
+        if condition["type"] not in (*OWNED, DISRUPTION_TARGET) or _said(condition) == _said(before):
             continue
         # A merged condition keeps what the patch does not name.
         stale = {key: None for key in (before or {}) if key not in condition}

@@ -8,7 +8,7 @@ from agent import podspec
 from agent.cri.model import PodRecord
 from agent.podspec import Obj
 from agent.runtime.resources import pod_requests_and_limits
-from agent.status.conditions import pod_conditions, stamp
+from agent.status.conditions import DISRUPTION_TARGET, pod_conditions, stamp
 from agent.status.containers import ContainerFacts, container_statuses
 from agent.status.phase import FAILED, TERMINAL, pod_phase
 from agent.status.qos import qos_class
@@ -22,6 +22,8 @@ class Verdict:
     message: str
     started: bool = True
     """Its containers were ever meant to run: false for a pod refused at admission."""
+    disruption: str = ""
+    """The message of the DisruptionTarget condition of a pod ended for another's sake (KEP-3329)."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class StatusFacts:
 def pod_status(pod: Obj, record: PodRecord, facts: StatusFacts) -> Obj:
     """PodStatus as the API has it."""
     old = facts.old
+    if old.get("phase") in TERMINAL and not record.containers and not record.sandboxes:
+        # The last word was said, perhaps by an agent before this one.
+        return old
     if facts.verdict is not None and not facts.verdict.started:
         return _refused(pod, facts)
     inits = container_statuses(
@@ -65,10 +70,12 @@ def pod_status(pod: Obj, record: PodRecord, facts: StatusFacts) -> Obj:
     if old.get("phase") in TERMINAL:
         # A finished pod never comes back, whatever the runtime still shows.
         phase = old["phase"]
-    if facts.verdict is not None:
+    if facts.verdict is not None and (facts.terminal or not record.running):
+        # A phase that is final is told when nothing runs any more: whoever reads it may start a replacement.
         phase = FAILED
     sandbox = record.ready_sandbox
-    conditions = pod_conditions(pod, inits + mains, phase, _can_start(pod, record), old.get("conditions") or [])
+    held = [*(old.get("conditions") or ()), *_disruption(pod, facts)]
+    conditions = pod_conditions(pod, inits + mains, phase, _can_start(pod, record), held)
     status: Obj = {
         "phase": phase,
         "conditions": stamp(conditions, old.get("conditions") or [], facts.now),
@@ -88,6 +95,27 @@ def pod_status(pod: Obj, record: PodRecord, facts: StatusFacts) -> Obj:
     _resources(status, pod)
     _explain(status, facts)
     return status
+
+
+def _disruption(pod: Obj, facts: StatusFacts) -> list[Obj]:
+    verdict = facts.verdict
+    if (
+        verdict is None
+        or not verdict.disruption
+        or any(c["type"] == DISRUPTION_TARGET for c in facts.old.get("conditions") or ())
+    ):
+        return []
+    condition: Obj = {
+        "type": DISRUPTION_TARGET,
+        "status": "True",
+        "reason": "TerminationByKubelet",
+        "message": verdict.disruption,
+        "lastProbeTime": None,
+        "lastTransitionTime": facts.now,
+    }
+    if generation := pod["metadata"].get("generation"):
+        condition["observedGeneration"] = generation
+    return [condition]
 
 
 def _can_start(pod: Obj, record: PodRecord) -> bool:
@@ -120,7 +148,7 @@ def _resources(status: Obj, pod: Obj) -> None:
 
 
 def _explain(status: Obj, facts: StatusFacts) -> None:
-    if facts.verdict is not None:
+    if facts.verdict is not None and status["phase"] in TERMINAL:
         status["reason"], status["message"] = facts.verdict.reason, facts.verdict.message
     elif status["phase"] in TERMINAL:
         for key in ("reason", "message"):
