@@ -7,6 +7,8 @@ node's network namespace.
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 
 from apimachinery.client import Client
 from apimachinery.informer import Informer
@@ -14,17 +16,31 @@ from apimachinery.kinds import NODE
 from apimachinery.kit.lifecycle import Lifecycle
 from cni import install
 from cni.daemon import Daemon
-from cni.node.network import NodeNetworking, prepare
+from cni.node import sysctls
+from cni.node.network import NodeNetworking
+from cni.node.watch import LostInterface
 from cni.settings import Settings
 
+log = logging.getLogger(__name__)
 
-async def run(settings: Settings, client: Client, lifecycle: Lifecycle) -> None:
-    """Build bottom up, register workers and clean-ups with `lifecycle`, return."""
-    prepare(node=bool(settings.node_name))
+
+async def run(
+    settings: Settings,
+    client: Client,
+    lifecycle: Lifecycle,
+    on_lost: Callable[[LostInterface], None] = lambda _: None,
+) -> None:
+    """Build bottom up, register workers and clean-ups with `lifecycle`, return.
+
+    `on_lost` is called, in the loop, for each pod whose interface vanished without a runtime's DEL: only a new sandbox
+    gives such a pod its network back, and that is for whoever runs the pods.
+    """
+    for problem in sorted(sysctls.keep(sysctls.names(bool(settings.node_name)))):
+        log.warning("%s", problem)
     if settings.node_name:
         await serve(settings, lifecycle)
     nodes = Informer(client, NODE)
-    network = NodeNetworking(settings, nodes)
+    network = NodeNetworking(settings, nodes, on_lost)
     lifecycle.push("pod routes", network.close)
     lifecycle.spawn("nodes", nodes.run())
     lifecycle.spawn("pod routes", network.run())

@@ -7,110 +7,98 @@ made it.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apimachinery.kit import netns as namespaces
+from apimachinery.kit.netlink import events
 
-_NETLINK_NETFILTER, _NFNLGRP_NFTABLES, _SO_RCVBUFFORCE = 12, 7, 33
+NETLINK_NETFILTER, NFNLGRP_NFTABLES = 12, 7
 _SUBSYS_NFTABLES = 10
 _DELTABLE = 2
-_DELCHAIN = 5
-_DELRULE = 8
-_DELSET, _DELSETELEM = 11, 14
+_NEWCHAIN, _DELCHAIN = 3, 5
+_NEWRULE, _DELRULE = 6, 8
 _NEWGEN = 15
 _TASK_NAME = 3
 _TABLE_ATTRIBUTE = 1
-_CHAIN_ATTRIBUTE = {_DELCHAIN: 3, _DELRULE: 2}
+_CHAIN_ATTRIBUTE = {_NEWCHAIN: 3, _DELCHAIN: 3, _NEWRULE: 2, _DELRULE: 2}
 
 
 @dataclass
 class Transaction:
-    """What one transaction deleted. Tables as (family, name), chains as (family, table, chain)."""
+    """What one transaction changed. Tables as (family, name), chains as (family, table, chain)."""
 
     owner: str = ""
+    """the name of the task that made it, at most 15 characters"""
+    touched_tables: set[tuple[int, str]] = field(default_factory=set)
+    """tables in which anything at all was made, changed or deleted, or that were themselves"""
     deleted_tables: set[tuple[int, str]] = field(default_factory=set)
-    lost_tables: set[tuple[int, str]] = field(default_factory=set)
-    """tables deleted, or tables which lost a chain, a rule, a set or an element"""
+    touched_chains: set[tuple[int, str, str]] = field(default_factory=set)
+    """chains made or deleted, or to which a rule came or from which one went"""
     lost_chains: set[tuple[int, str, str]] = field(default_factory=set)
     """chains deleted, or chains which lost a rule"""
 
 
 class EventReader:
-    """Feeds on datagrams and yields each finished transaction; a transaction may span datagrams."""
+    """Feeds on datagrams and yields each finished transaction; a transaction may span datagrams.
 
-    def __init__(self) -> None:
+    With `tables`, only what mentions one of these names is read: a stranger's thousands of rules cost little.
+    """
+
+    def __init__(self, tables: Collection[str] = ()) -> None:
+        self._words = tuple(name.encode() + b"\0" for name in tables)
         self._current = Transaction()
 
     def feed(self, data: bytes) -> Iterator[Transaction]:
         """`data`: one datagram, netlink messages one after the other. Unknown messages are skipped."""
         offset = 0
+        mentioned = not self._words or any(word in data for word in self._words)
         while offset + 20 <= len(data):
             length, kind, _, _, _, family = struct.unpack_from("=IHHIIB", data, offset)
             if length < 20:
                 return
-            if kind >> 8 == _SUBSYS_NFTABLES:
+            if kind == _SUBSYS_NFTABLES << 8 | _NEWGEN:
                 attributes = dict(_attributes(data[offset + 20 : offset + length]))
-                if kind & 0xFF == _NEWGEN:
-                    self._current.owner = _text(attributes.get(_TASK_NAME, b""))
-                    yield self._current
-                    self._current = Transaction()
-                else:
-                    self._note(kind & 0xFF, family, attributes)
+                self._current.owner = _text(attributes.get(_TASK_NAME, b""))
+                yield self._current
+                self._current = Transaction()
+            elif mentioned and kind >> 8 == _SUBSYS_NFTABLES:
+                self._note(kind & 0xFF, family, dict(_attributes(data[offset + 20 : offset + length])))
             offset += (length + 3) & ~3
 
     def _note(self, kind: int, family: int, attributes: dict[int, bytes]) -> None:
         table = _text(attributes.get(_TABLE_ATTRIBUTE, b""))
+        self._current.touched_tables.add((family, table))
         if kind == _DELTABLE:
             self._current.deleted_tables.add((family, table))
-        if kind in (_DELTABLE, _DELCHAIN, _DELRULE, _DELSET, _DELSETELEM):
-            self._current.lost_tables.add((family, table))
-        if kind in (_DELCHAIN, _DELRULE):
-            chain = _text(attributes.get(_CHAIN_ATTRIBUTE[kind], b""))
-            self._current.lost_chains.add((family, table, chain))
+        if kind in _CHAIN_ATTRIBUTE:
+            chain = (family, table, _text(attributes.get(_CHAIN_ATTRIBUTE[kind], b"")))
+            self._current.touched_chains.add(chain)
+            if kind in (_DELCHAIN, _DELRULE):
+                self._current.lost_chains.add(chain)
 
 
 def open_socket(netns: Path | None = None) -> socket.socket:
     """A non-blocking netlink socket of the namespace (None: this one) which receives the notifications."""
-
-    def make() -> socket.socket:
-        handle = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
-        with contextlib.suppress(OSError):
-            handle.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 23)
-        handle.bind((0, 1 << (_NFNLGRP_NFTABLES - 1)))
-        handle.setblocking(False)
-        return handle
-
-    return make() if netns is None else namespaces.call(netns, make)
+    return events.subscribe(NETLINK_NETFILTER, (NFNLGRP_NFTABLES,), netns)
 
 
-async def transactions(events: socket.socket) -> AsyncIterator[Transaction | None]:
-    """Every transaction from now on; None where the kernel dropped notifications. Closes the socket at the end."""
-    reader, readable = EventReader(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_reader(events.fileno(), readable.set)
-    try:
-        while True:
-            try:
-                data = events.recv(1 << 16)
-            except BlockingIOError:
-                readable.clear()
-                await readable.wait()
-            except OSError:
-                # ENOBUFS: too much changed at once; a half-read transaction is worthless.
-                reader = EventReader()
-                yield None
-            else:
-                for transaction in reader.feed(data):
-                    yield transaction
-    finally:
-        loop.remove_reader(events.fileno())
-        events.close()
+async def transactions(listening: socket.socket, tables: Collection[str] = ()) -> AsyncIterator[Transaction | None]:
+    """Every transaction from now on; None where the kernel dropped notifications. Closes the socket at the end.
+
+    What each did elsewhere than in `tables` (none: everywhere) may be left out of it.
+    """
+    reader = EventReader(tables)
+    async for data in events.datagrams(listening):
+        if data is None:
+            # A half-read transaction is worthless.
+            reader = EventReader(tables)
+            yield None
+        else:
+            for transaction in reader.feed(data):
+                yield transaction
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

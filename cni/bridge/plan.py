@@ -42,6 +42,12 @@ def alias(network: str, container_id: str, ifname: str) -> str:
     return f"cni {network} {container_id} {ifname}"
 
 
+def attachment_of(alias: str) -> tuple[str, str, str] | None:
+    """(network, container id, interface) of a link that `alias` names; None for any other link."""
+    words = alias.split(" ")
+    return (words[1], words[2], words[3]) if len(words) == 4 and words[0] == "cni" else None
+
+
 def attachment(config: Config, near: str, ifname: str, given: Result) -> Attachment:
     """Join configuration and IPAM result; CniError(7) when the result cannot be used."""
     addresses: list[Interface] = []

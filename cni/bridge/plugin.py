@@ -87,8 +87,10 @@ def ensure_bridge(kernel: Netlink, config: Config, what: Attachment) -> Link:
     """The bridge, up, with the gateway addresses and forwarding on. Safe when several make it at once."""
     bridge = kernel.link(config.bridge)
     if bridge is None:
-        # A MAC of its own keeps the bridge from taking over, and changing with, the lowest one of its ports.
-        end = End(config.bridge, mac="0a:5a:" + os.urandom(4).hex(":"), mtu=config.mtu)
+        # A MAC of its own keeps the bridge from taking over, and changing with, the lowest one of its ports. One that
+        # follows from the gateway's address stays the same when the bridge is made anew under living pods.
+        mac = plan.derived_mac(what.gateways, "") if what.gateways else "0a:5a:" + os.urandom(4).hex(":")
+        end = End(config.bridge, mac=mac, mtu=config.mtu)
         kernel.do(replace(links.add_bridge(end), ignore=(errno.EEXIST,)))
         bridge = kernel.link(config.bridge)
     if bridge is None or bridge.kind != "bridge":
@@ -189,6 +191,8 @@ def _ensure_addresses(kernel: Netlink, config: Config, bridge: Link, what: Attac
     present = [a.interface for a in kernel.addresses(bridge.index)]
     for wanted in what.gateways:
         if wanted not in present:
+            if wanted.version == 6:
+                netns.write_sysctl(None, f"net.ipv6.conf.{config.bridge.replace('.', '/')}.disable_ipv6", 0)
             for other in plan.conflicting(wanted, present):
                 if not config.force_address:
                     raise CniError(

@@ -5,7 +5,7 @@
                                   \\--- rest of the cluster CIDR: unreachable, so it never leaves by the
                                   default route
 
-Owns: routes marked with PROTOCOL, the conflist, the bridge before the first pod, the masquerade rule. Must
-never touch a route with another mark. Reading order: model (extract), plan (pure), routes (apply), network
-(the loop).
+Owns: routes marked with PROTOCOL, the conflist, the bridge before the first pod, the masquerade rule, and that all of
+these and pods' links stay as made. Must never touch a route with another mark. Reading order: model (extract),
+plan (pure), watch (which notifications matter; pure), routes, ports, sysctls, masquerade (apply), network (the loop).
 """

@@ -7,11 +7,17 @@ Source for what must not be translated: https://kubernetes.io/docs/concepts/clus
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 
+from apimachinery.kit import nft_events
 from apimachinery.kit.netlink.routes import Address, Network
 from apimachinery.kit.nft import Nft
 
+log = logging.getLogger(__name__)
+
+# NFPROTO_INET, the family of a table for both IP versions
+_INET = 1
 _FAMILY = {4: "ip", 6: "ip6"}
 _TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
 # Multicast is never translated: its answers go to the group.
@@ -58,12 +64,14 @@ class Masquerade:
         self._bridge = bridge
         self._nft: Nft | None = None
         self._applied = ""
+        self._doubted = False
 
     async def keep(self, own: Iterable[Network], cluster: Iterable[Network], nodes: Iterable[Address]) -> None:
         """NftError when the kernel refuses; the next call tries again."""
         text = ruleset(self._bridge, own, cluster, nodes)
-        if text == self._applied:
+        if text == self._applied and not self._doubted:
             return
+        self._applied, self._doubted = "", False
         if self._nft is None:
             nft = Nft()
             try:
@@ -74,6 +82,21 @@ class Masquerade:
             self._nft = nft
         await self._nft.run(text)
         self._applied = text
+
+    async def watch(self, on_lost: Callable[[], None]) -> None:
+        """Call `on_lost` when another program touched the table; `keep` then writes it again. Runs for ever."""
+        table = table_of(self._bridge)
+        try:
+            listening = nft_events.open_socket()
+        except OSError as problem:
+            log.warning("no nftables notifications (%s): a foreign change of the masquerade stays", problem)
+            return
+        async for transaction in nft_events.transactions(listening, (table,)):
+            own = transaction is not None and self._nft is not None and transaction.owner == self._nft.owner
+            touched = transaction is None or (_INET, table) in transaction.touched_tables
+            if touched and not own:
+                self._doubted = True
+                on_lost()
 
     def close(self) -> None:
         """The rule stays: pods keep talking while the daemon restarts."""

@@ -1,15 +1,16 @@
-"""The loop: a Node changes, the routes and this node's own network follow within milliseconds."""
+"""The loop: a Node changes, or somebody changes the kernel, and this node's own network and routes follow."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 
 from apimachinery.informer import Informer
-from apimachinery.kit import netns
-from apimachinery.kit.netlink import Netlink
+from apimachinery.kit.netlink import Netlink, events, routes
+from apimachinery.kit.netlink.routes import Interface
 from apimachinery.kit.nft import NftError
 from apimachinery.kit.tasks import is_set_within
 from apimachinery.objects import Obj
@@ -17,27 +18,42 @@ from cni import install
 from cni.bridge import plugin as bridge
 from cni.bridge.config import Config
 from cni.bridge.plan import Attachment
-from cni.node import routes
+from cni.node import plan, ports, sysctls
 from cni.node.masquerade import Masquerade
 from cni.node.model import NodeNetwork, extract
+from cni.node.routes import apply
+from cni.node.watch import LostInterface, Notice, Watcher
 from cni.settings import Settings
 from cni.types import CniError
 
 log = logging.getLogger(__name__)
 
-# Seconds until refused routes are tried again and foreign changes are mended; nothing waits for it otherwise.
-REPAIR_PERIOD = 10.0
+# Seconds until what the kernel refused is tried again.
+RETRY_PERIOD = 10.0
+# Seconds between two looks when nothing was told: a net under the notifications, which does not have to catch anything.
+SAFETY_PERIOD = 300.0
+# Seconds between two repairs, so that changes which come together are mended together and no fight with another
+# program takes more than a little of the machine.
+PAUSE = 0.05
 
 
 class NodeNetworking:
-    """Follows the Node informer. Start `run` in the node's network namespace, once."""
+    """Follows the Node informer and the kernel. Start `run` in the node's network namespace, once.
 
-    def __init__(self, settings: Settings, nodes: Informer) -> None:
+    `on_lost` hears of each pod interface that vanished without a runtime's DEL.
+    """
+
+    def __init__(
+        self, settings: Settings, nodes: Informer, on_lost: Callable[[LostInterface], None] = lambda _: None
+    ) -> None:
         self._settings = settings
         self._nodes = nodes
+        self._on_lost = on_lost
         self._kernel = Netlink()
         self._masquerade = Masquerade(settings.bridge)
         self._cluster = tuple(ipaddress.ip_network(c) for c in settings.cluster_cidr)
+        self._watcher = Watcher(settings.bridge, install.NETWORK)
+        self._doubts = Notice(network=True, settings=True)
         self._changed = asyncio.Event()
         self._complaints: set[str] = set()
         nodes.add_handler(self._on_node)
@@ -45,19 +61,66 @@ class NodeNetworking:
     async def run(self) -> None:
         """Nothing is changed before every Node is known: a half list would delete good routes."""
         await self._nodes.wait_synced()
+        work = [self._listen(), self._masquerade.watch(self._doubt), self._keep()]
+        if self._settings.node_name:
+            work.append(sysctls.watch_bridge_filter(self._doubt_settings))
+        tasks = [asyncio.ensure_future(one) for one in work]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _keep(self) -> None:
         while True:
             self._changed.clear()
             await self.sync()
-            await is_set_within(self._changed, REPAIR_PERIOD)
+            await asyncio.sleep(PAUSE)
+            await is_set_within(self._changed, RETRY_PERIOD if self._complaints else SAFETY_PERIOD)
+            if not self._changed.is_set():
+                self._doubts.network = self._doubts.settings = True
+
+    async def _listen(self) -> None:
+        listening = events.subscribe(socket.NETLINK_ROUTE, events.EVERYTHING)
+        # Only now: what comes after this listing is told.
+        self._heed(self._watcher.reset(self._kernel.links()))
+        async for messages in events.changes(listening):
+            present = self._kernel.links() if messages is None else ()
+            self._heed(self._watcher.reset(present) if messages is None else self._watcher.feed(messages))
+
+    def _heed(self, notice: Notice) -> None:
+        self._doubts.network |= notice.network
+        self._doubts.settings |= notice.settings
+        self._doubts.ports |= notice.ports
+        for lost in notice.lost:
+            log.warning("the interface %s of sandbox %s is gone", lost.ifname, lost.container_id)
+            self._on_lost(lost)
+        if notice.network or notice.settings or notice.ports:
+            self._changed.set()
 
     async def sync(self) -> None:
+        """Look at what is in doubt, and write what differs."""
+        doubts, self._doubts = self._doubts, Notice()
+        problems: set[str] = set()
+        if doubts.network:
+            problems |= await self._network()
+        if doubts.settings:
+            problems |= sysctls.keep(sysctls.names(bool(self._settings.node_name), self._forwarding_links()))
+        if doubts.ports and self._watcher.bridge:
+            problems |= ports.repair(self._kernel, doubts.ports, self._watcher.bridge, install.NETWORK)
+        self._complain(problems)
+
+    async def _network(self) -> set[str]:
         nodes = tuple(sorted(map(extract, self._nodes.items()), key=lambda n: n.name))
-        refused = routes.apply(self._kernel, self._settings.node_name, nodes, self._cluster)
-        problems = {str(problem) for problem in refused}
         own = next((n for n in nodes if self._settings.node_name and n.name == self._settings.node_name), None)
+        problems: set[str] = set()
+        # The bridge first: without it there is no way for the routes of pods to come back in.
         if own is not None and own.cidrs:
             problems |= await self._own_network(own, nodes)
-        self._complain(problems)
+        problems |= {str(p) for p in apply(self._kernel, self._settings.node_name, nodes, self._cluster)}
+        wanted = plan.wanted(self._settings.node_name, nodes, self._cluster)
+        self._watcher.destinations = frozenset([*(r.destination for r in wanted), *(own.cidrs if own else ())])
+        return problems
 
     async def _own_network(self, own: NodeNetwork, nodes: Sequence[NodeNetwork]) -> set[str]:
         """Bridge, masquerade, then the conflist, whose presence tells the runtime that pods can start."""
@@ -66,7 +129,11 @@ class NodeNetworking:
         config = Config(bridge=self._settings.bridge, is_gateway=True, force_address=True, mtu=self._settings.mtu)
         problems = set()
         try:
-            bridge.ensure_bridge(self._kernel, config, what)
+            link = bridge.ensure_bridge(self._kernel, config, what)
+            self._ensure_connected(link.index, gateways)
+            if link.index != self._watcher.bridge:
+                self._watcher.bridge = link.index
+                self._heed(self._watcher.reset(self._kernel.links()))
             if self._settings.masquerade:
                 addresses = [a for n in nodes for a in n.addresses]
                 await self._masquerade.keep(own.cidrs, self._cluster, addresses)
@@ -77,13 +144,32 @@ class NodeNetworking:
             log.info("pod network %s is ready on %s", ", ".join(map(str, own.cidrs)), self._settings.bridge)
         return problems
 
+    def _ensure_connected(self, link: int, gateways: Sequence[Interface]) -> None:
+        """The routes that the kernel makes with the addresses can be deleted by themselves."""
+        present = {r.destination for r in self._kernel.routes() if r.link == link}
+        for route in plan.connected(link, gateways):
+            if route.destination not in present:
+                self._kernel.do(routes.replace_route(route))
+
+    def _forwarding_links(self) -> list[str]:
+        """The bridge, and the links by which packets go to other nodes."""
+        indexes = {r.link for r in self._kernel.routes(protocol=plan.PROTOCOL) if r.gateway} | {self._watcher.bridge}
+        found = (self._kernel.link(index) for index in sorted(indexes - {0}))
+        return [link.name for link in found if link]
+
+    def _doubt(self) -> None:
+        self._heed(Notice(network=True))
+
+    def _doubt_settings(self) -> None:
+        self._heed(Notice(settings=True))
+
     def _on_node(self, old: Obj | None, new: Obj | None) -> None:
         # Status heartbeats change Nodes all the time; only what the network is made of matters.
         if old is None or new is None or extract(old) != extract(new):
-            self._changed.set()
+            self._doubt()
 
     def _complain(self, problems: set[str]) -> None:
-        """Each trouble once, not every ten seconds."""
+        """Each trouble once, not at each look."""
         for problem in sorted(problems - self._complaints):
             log.warning("%s", problem)
         self._complaints = problems
@@ -92,17 +178,3 @@ class NodeNetworking:
         """Routes stay: pods keep talking while their node's daemon restarts."""
         self._kernel.close()
         self._masquerade.close()
-
-
-def prepare(node: bool) -> None:
-    """Kernel settings without which routed pod traffic is dropped or bypasses Service rules."""
-    names = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"]
-    if node:
-        # A pod that reaches a pod of its own node through a Service is answered across the bridge: only with
-        # these does the answer pass the connection tracking that undoes the address translation.
-        names += ["net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"]
-    for name in names:
-        try:
-            netns.write_sysctl(None, name, 1)
-        except OSError as problem:
-            log.warning("cannot set %s: %s", name, problem)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from apimachinery.kit.netlink.routes import Network, Route
+from apimachinery.kit.netlink.routes import Interface, Network, Route
 from cni.node.model import NodeNetwork
 
 # Shown as `proto 119` by ip(8); unassigned in rt_protos, so whatever carries it is ours.
 PROTOCOL = 0x77
 # Only ever wins when nothing more specific exists, also against equally wide routes of others.
 UNREACHABLE_METRIC = 0x7FFF
+# How the kernel marks the routes that come with addresses (RTPROT_KERNEL), and their metric in IPv6.
+_KERNEL, _KERNEL_METRIC = 2, 256
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,16 @@ def wanted(own: str, nodes: Iterable[NodeNetwork], cluster: Iterable[Network]) -
     for network in cluster if own else ():
         if network not in claimed:
             found.append(Route(network, kind="unreachable", metric=UNREACHABLE_METRIC, protocol=PROTOCOL))
+    return tuple(found)
+
+
+def connected(link: int, gateways: Iterable[Interface]) -> tuple[Route, ...]:
+    """The routes to a bridge's own networks, as the kernel makes them when the bridge gets these addresses."""
+    found = []
+    for gateway in gateways:
+        four = gateway.version == 4
+        source, metric = (gateway.ip, 0) if four else (None, _KERNEL_METRIC)
+        found.append(Route(gateway.network, link=link, source=source, metric=metric, protocol=_KERNEL))
     return tuple(found)
 
 

@@ -71,9 +71,10 @@ class NftablesMode:
         self._commit(self._ledgers)
 
     async def watch(self, on_lost: Callable[[], None]) -> None:
-        async for transaction in nft_events.transactions(nft_events.open_socket(self._netns)):
+        tables = {ground.nft_table for ground in self._grounds.values()}
+        async for transaction in nft_events.transactions(nft_events.open_socket(self._netns), tables):
             if self._lost(transaction):
-                log.warning("another program removed rules of ours")
+                log.warning("another program changed our table")
                 on_lost()
 
     async def cleanup(self) -> None:
@@ -101,4 +102,4 @@ class NftablesMode:
         if transaction is None:
             return time.monotonic() - self._rebuilt > _OWN_FLOOD_SECONDS
         ours = {(_FAMILY_NUMBER[f], g.nft_table) for f, g in self._grounds.items() if f in self._ledgers}
-        return transaction.owner != self._nft.owner and not ours.isdisjoint(transaction.lost_tables)
+        return transaction.owner != self._nft.owner and not ours.isdisjoint(transaction.touched_tables)

@@ -15,7 +15,7 @@ A request is a value (`Request`): which errnos mean "already so" is part of it. 
 (an OSError) with what was asked and the kernel's explanation. Opening a `Netlink` in another namespace costs
 a thread and no fork.
 
-Reading order: wire, links, routes, session.
+Reading order: wire, links, routes, session, events (what others changed).
 """
 
 from apimachinery.kit.netlink import links, routes, wire

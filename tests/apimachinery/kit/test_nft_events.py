@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+import pytest
+
 from apimachinery.kit.nft_events import EventReader
 
 _INET = 2
@@ -27,16 +29,26 @@ def test_a_transaction_ends_with_its_generation_and_may_span_datagrams() -> None
     (seen,) = reader.feed(message(2, (1, b"wherry\0")) + NEW_GENERATION)
     assert seen.owner == "nft"
     assert seen.deleted_tables == {(_INET, "wherry")}
-    assert seen.lost_tables == {(_INET, "wherry")}
+    assert seen.touched_tables == {(_INET, "wherry")}
     assert seen.lost_chains == {(_INET, "wherry", "services")}
     (nothing,) = reader.feed(NEW_GENERATION)
-    assert not nothing.lost_tables
+    assert not nothing.touched_tables
 
 
-def test_additions_are_no_loss_and_broken_input_ends_quietly() -> None:
+def test_additions_touch_but_are_no_loss_and_broken_input_ends_quietly() -> None:
     reader = EventReader()
     added = message(0, (1, b"t\0")) + message(6, (1, b"t\0"), (2, b"c\0")) + message(12, (1, b"t\0"))
     (seen,) = reader.feed(added + NEW_GENERATION)
-    assert not seen.lost_tables
+    assert seen.touched_chains == {(_INET, "t", "c")}
+    assert not seen.lost_chains and not seen.deleted_tables
     assert list(reader.feed(b"\0" * 64)) == []
     assert list(reader.feed(b"abc")) == []
+
+
+@pytest.mark.parametrize("kind", [k for k in range(25) if k not in (15, 16)])
+def test_whatever_is_done_to_a_table_touches_it_and_others_are_left_unread(kind: int) -> None:
+    reader = EventReader(("mine",))
+    (other,) = reader.feed(message(kind, (1, b"theirs\0")) + NEW_GENERATION)
+    assert not other.touched_tables
+    (seen,) = reader.feed(message(kind, (1, b"mine\0")) + NEW_GENERATION)
+    assert seen.touched_tables == {(_INET, "mine")}

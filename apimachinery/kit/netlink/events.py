@@ -1,0 +1,96 @@
+"""Notifications: what the kernel tells of changes to links, addresses, routes and settings, whoever made them.
+
+A socket joins multicast groups; its datagrams hold the same messages as the answers to requests. Nothing is received
+between changes, so listening costs nothing while the network is quiet. Sources: rtnetlink(7), linux/rtnetlink.h
+(RTNLGRP_*), linux/netconf.h.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterable
+from enum import IntEnum
+
+from apimachinery.kit import netns
+from apimachinery.kit.netlink import wire
+from apimachinery.kit.netlink.wire import Reply
+
+_SO_RCVBUFFORCE, _SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP = 33, 270, 1
+_DATAGRAM = 1 << 17
+RTM_NEWNETCONF = 80
+
+
+class Group(IntEnum):
+    """Multicast groups of route netlink (RTNLGRP_*)."""
+
+    LINK = 1
+    IPV4_ADDRESS = 5
+    IPV4_ROUTE = 7
+    IPV6_ADDRESS = 9
+    IPV6_ROUTE = 11
+    IPV4_SETTINGS = 24
+    """forwarding, rp_filter and the like, of all links and of each"""
+    IPV6_SETTINGS = 25
+
+
+EVERYTHING = tuple(Group)
+
+
+def subscribe(
+    protocol: int, groups: Iterable[int], namespace: netns.Namespace | None = None, buffer: int = 1 << 23
+) -> socket.socket:
+    """A non-blocking netlink socket of the namespace (None: this thread's) that receives the groups' notifications.
+
+    `buffer`: bytes that may wait to be read before the kernel drops some (`datagrams` tells of it).
+    """
+    arguments = (socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    handle = socket.socket(*arguments) if namespace is None else netns.open_socket(namespace, *arguments)
+    try:
+        with contextlib.suppress(OSError):
+            handle.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer)
+        handle.bind((0, 0))
+        for group in groups:
+            handle.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, int(group))
+        handle.setblocking(False)
+    except OSError:
+        handle.close()
+        raise
+    return handle
+
+
+def receive(events: socket.socket) -> bytes | None:
+    """The next datagram that waits; None where the kernel dropped notifications; BlockingIOError: none waits."""
+    try:
+        return events.recv(_DATAGRAM)
+    except BlockingIOError:
+        raise
+    except OSError:
+        # ENOBUFS: too much changed at once.
+        return None
+
+
+async def datagrams(events: socket.socket) -> AsyncIterator[bytes | None]:
+    """Every datagram from now on; None where the kernel dropped some. Closes the socket at the end."""
+    readable = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(events.fileno(), readable.set)
+    try:
+        while True:
+            try:
+                data = receive(events)
+            except BlockingIOError:
+                readable.clear()
+                await readable.wait()
+            else:
+                yield data
+    finally:
+        loop.remove_reader(events.fileno())
+        events.close()
+
+
+async def changes(listening: socket.socket) -> AsyncIterator[tuple[Reply, ...] | None]:
+    """Messages of route netlink as they come, one datagram at a time; None where some were dropped."""
+    async for data in datagrams(listening):
+        yield None if data is None else tuple(wire.replies(data))

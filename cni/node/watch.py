@@ -1,0 +1,133 @@
+"""Which of the kernel's notifications concern this node's network. Pure: messages in, a notice out.
+
+What others do is told in the same messages as what we do ourselves; the answer to a notice is to compare and to write
+only differences, so that our own changes come to rest after one look.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from apimachinery.kit.netlink import Link, events, links, routes
+from apimachinery.kit.netlink.routes import Network
+from apimachinery.kit.netlink.wire import Reply
+from cni.bridge import plan as bridge_plan
+from cni.host import RETIRED_GROUP
+from cni.node.plan import PROTOCOL
+
+_KERNEL, _LOCAL_TABLE = 2, 255
+# A veth before it has its alias, and one that `retire` has renamed.
+_POD_LINK = re.compile(r"veth[0-9a-f]{11}|gone[0-9a-f]{10}")
+
+
+@dataclass(frozen=True)
+class LostInterface:
+    """A pod's interface that is gone from the kernel without a runtime's DEL: the pod has no network any more.
+
+    `network` is the CNI network's name, `container_id` the sandbox's, `link` the name its end in the node had.
+    """
+
+    network: str
+    container_id: str
+    ifname: str
+    link: str
+
+
+@dataclass
+class Notice:
+    """What a number of messages are about. Nothing set: nothing of ours."""
+
+    network: bool = False
+    """bridge, its addresses, or routes"""
+    settings: bool = False
+    """forwarding"""
+    ports: set[int] = field(default_factory=set)
+    """indexes of pod links that look out of place"""
+    lost: list[LostInterface] = field(default_factory=list)
+
+
+def port_of(link: Link, network: str) -> LostInterface | None:
+    """Whose interface a link is, None when it is no pod's of this network or has been taken out of service."""
+    found = bridge_plan.attachment_of(link.alias)
+    if found is None or found[0] != network or link.group == RETIRED_GROUP:
+        return None
+    return LostInterface(*found, link.name)
+
+
+def in_place(link: Link, bridge: int) -> bool:
+    """Whether a pod's link is up, in the bridge with this index, and may send packets back where they came from."""
+    return link.up and link.master == bridge and link.hairpin
+
+
+class Watcher:
+    """Remembers which links are pods'. `bridge` is the index the bridge has now, 0 for none."""
+
+    def __init__(self, bridge_name: str, network: str) -> None:
+        self._bridge_name = bridge_name
+        self._network = network
+        self._pod_links: dict[int, LostInterface | None] = {}
+        self.bridge = 0
+        self.destinations: frozenset[Network] = frozenset()
+        """of the routes we want"""
+
+    def feed(self, messages: Iterable[Reply]) -> Notice:
+        """Judge messages in the order in which they came."""
+        notice = Notice()
+        for message in messages:
+            if message.type in (links.RTM_NEWLINK, links.RTM_DELLINK):
+                self._link(message, notice)
+            elif message.type in (routes.RTM_NEWADDR, routes.RTM_DELADDR):
+                index = struct.unpack_from("=I", message.payload, 4)[0]
+                notice.network |= index not in self._pod_links
+            elif message.type in (routes.RTM_NEWROUTE, routes.RTM_DELROUTE):
+                notice.network |= self._is_our_route(message)
+            elif message.type == events.RTM_NEWNETCONF:
+                notice.settings = True
+        return notice
+
+    def reset(self, present: Iterable[Link]) -> Notice:
+        """Begin anew from a listing, after notifications were lost or before the first."""
+        before, notice = self._pod_links, Notice(network=True, settings=True)
+        self._pod_links = {}
+        for link in present:
+            if _POD_LINK.fullmatch(link.name):
+                self._note(link, notice)
+        known = (port for index, port in before.items() if port and index not in self._pod_links)
+        notice.lost.extend(known)
+        return notice
+
+    def _link(self, message: Reply, notice: Notice) -> None:
+        index = struct.unpack_from("=i", message.payload, 4)[0]
+        if message.payload[0] == socket.AF_BRIDGE:
+            # The bridge's own word on a port, without the rest of the link.
+            if self._pod_links.get(index):
+                notice.ports.add(index)
+            return
+        link = links.parse(message)
+        if index not in self._pod_links and not _POD_LINK.fullmatch(link.name):
+            notice.network = True
+        elif message.type == links.RTM_NEWLINK:
+            self._note(link, notice)
+        else:
+            self._pod_links.pop(index, None)
+            notice.ports.discard(index)
+            if port := port_of(link, self._network):
+                notice.lost.append(port)
+
+    def _note(self, link: Link, notice: Notice) -> None:
+        self._pod_links[link.index] = port = port_of(link, self._network)
+        if port is not None and not in_place(link, self.bridge):
+            notice.ports.add(link.index)
+
+    def _is_our_route(self, message: Reply) -> bool:
+        protocol = message.payload[5]
+        if protocol == PROTOCOL:
+            return True
+        if message.payload[4] == _LOCAL_TABLE or (protocol == _KERNEL and message.type == routes.RTM_NEWROUTE):
+            return False
+        route = routes.parse_route(message)
+        return route is not None and route.table == routes.MAIN_TABLE and route.destination in self.destinations
