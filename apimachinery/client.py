@@ -79,7 +79,8 @@ class Client:
         self._session = aiohttp.ClientSession(
             connector=pool or aiohttp.TCPConnector(ssl=ssl_context or True, limit=0, keepalive_timeout=60),
             connector_owner=pool is None,
-            headers={"User-Agent": user_agent},
+            # Beside the server, compressing lists costs both sides more than it saves.
+            headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
             timeout=aiohttp.ClientTimeout(total=DEADLINE, sock_connect=CONNECT_DEADLINE),
             read_bufsize=1 << 18,
             auto_decompress=True,

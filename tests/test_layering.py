@@ -23,6 +23,7 @@ DOORS = {
     "aiohttp": (
         "apimachinery/client.py",
         "apimachinery/kit/serve.py",
+        "apimachinery/kit/webserver.py",
         "controlplane/apiserver/",
         "agent/server/",
         "agent/probes/",
@@ -44,6 +45,7 @@ DOORS = {
         "apimachinery/kit/settings.py",
         "apimachinery/kubeconfig.py",
         "apimachinery/manifests.py",
+        "apimachinery/yamltext.py",
         "agent/sources/",
         "controlplane/apiserver/codec.py",
         "lab/",

@@ -17,7 +17,7 @@ from agent.server.tls import server_context
 from agent.settings import AgentSettings
 from apimachinery import objects
 from apimachinery.client import Client
-from apimachinery.kit import metrics
+from apimachinery.kit import metrics, webserver
 from apimachinery.kit import serve as plain
 from apimachinery.kit.lifecycle import Lifecycle
 
@@ -126,7 +126,7 @@ async def serve(lifecycle: Lifecycle, settings: AgentSettings, view: RuntimeView
     gate = Gate(client, settings.node_name)
     context = server_context(settings, node_addresses(settings))
     # A follower or a shell whose client is gone must not live on.
-    server = web.Server(Api(settings, view, gate).handle, access_log=None, handler_cancellation=True)
+    server = webserver.server(Api(settings, view, gate).handle, handler_cancellation=True)
     runner = web.ServerRunner(server, shutdown_timeout=1.0)
     await runner.setup()
     site = web.TCPSite(runner, settings.bind_address, settings.port, ssl_context=context)

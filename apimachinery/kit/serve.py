@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from apimachinery.kit import webserver
 from apimachinery.kit.lifecycle import Lifecycle
 
 # (query) -> (status, body, content type)
@@ -36,7 +37,7 @@ async def serve_http(
         status, body, content_type = await route(request.query)
         return web.Response(status=status, body=body, headers={"Content-Type": content_type})
 
-    runner = web.ServerRunner(web.Server(handle, access_log=None))
+    runner = web.ServerRunner(webserver.server(handle))
     await runner.setup()
     site = web.TCPSite(runner, host, port, ssl_context=ssl)
     try:

@@ -8,7 +8,7 @@ Reading order: `varint` (numbers on the wire), `special` (types whose JSON is no
 `decoding`, `encoding`, `envelope`.
 """
 
-from apimachinery.protobuf.envelope import MAGIC, decode, encode, encode_raw, is_protobuf
+from apimachinery.protobuf.envelope import MAGIC, decode, encode, encode_item, encode_list, encode_raw, is_protobuf
 from apimachinery.protobuf.varint import ProtobufError
 
-__all__ = ["MAGIC", "ProtobufError", "decode", "encode", "encode_raw", "is_protobuf"]
+__all__ = ["MAGIC", "ProtobufError", "decode", "encode", "encode_item", "encode_list", "encode_raw", "is_protobuf"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from apimachinery.data import fields
 from apimachinery.protobuf import decoding, encoding, special
 from apimachinery.protobuf.varint import ProtobufError, varint
 
-__all__ = ["MAGIC", "decode", "encode", "encode_raw", "is_protobuf"]
+__all__ = ["MAGIC", "decode", "encode", "encode_item", "encode_list", "encode_raw", "is_protobuf"]
 
 MAGIC = b"k8s\x00"
 NO_MAGIC = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
@@ -48,10 +49,26 @@ def encode(obj: dict[str, Any]) -> bytes:
     """The envelope of an object; raises ProtobufError for a kind that has no message (Table, custom
     resources)."""
     api_version, kind = obj.get("apiVersion") or "", obj.get("kind") or ""
+    return _envelope(api_version, kind, encoding.message(_message_of(api_version, kind), obj))
+
+
+def encode_item(obj: dict[str, Any]) -> bytes:
+    """An object as one of the items that encode_list takes; raises ProtobufError."""
+    raw = encoding.message(_message_of(obj.get("apiVersion") or "", obj.get("kind") or ""), obj)
+    return b"\x12" + varint(len(raw)) + raw
+
+
+def encode_list(api_version: str, kind: str, metadata: dict[str, Any], items: Iterable[bytes]) -> bytes:
+    """The envelope of a list of encoded items: every list has its ListMeta as field 1 and its items as field 2."""
+    meta = encoding.message("meta.v1.ListMeta", metadata)
+    return _envelope(api_version, kind, b"".join((b"\x0a", varint(len(meta)), meta, *items)))
+
+
+def _message_of(api_version: str, kind: str) -> str:
     message = fields.of_kind(api_version, kind)
     if message is None:
         raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}"')
-    return _envelope(api_version, kind, encoding.message(message, obj))
+    return message
 
 
 def encode_raw(api_version: str, kind: str, raw: bytes, content_type: str = "") -> bytes:

@@ -14,6 +14,7 @@ from apimachinery.kit.lifecycle import Lifecycle
 from controlplane.apiserver import bootstrap, edge, operations
 from controlplane.apiserver.authz import bootstrap as policy
 from controlplane.apiserver.cache.cache import Cache
+from controlplane.apiserver.documents import index_handler
 from controlplane.apiserver.http.listener import Listener, tls_context
 from controlplane.apiserver.ownership import track
 from controlplane.apiserver.patching import Patches
@@ -54,11 +55,14 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
     await policy.make(registry, bootstrap.SELF, settings.policy_file)
 
     health = _Health(lifecycle, registry)
+    paths = operations.paths(health.live(), health.ready())
+    checks = (f"/{name}/{check}" for name, held in health.all().items() for check in held)
+    index = index_handler((*edges.routes.paths, *paths, *checks))
     pipeline = Pipeline(
         edges,
         Reading(registry, edges.negotiate),
         Writing(registry, edges.negotiate, Patches()),
-        operations.paths(health.live(), health.ready()),
+        {**paths, "/$": index, "/index.html$": index},
     )
     tls = None
     if settings.tls_cert_file and settings.tls_key_file:
@@ -119,6 +123,10 @@ class _Health:
 
     def ready(self) -> dict[str, operations.Check]:
         return {**self.live(), "informer-sync": lambda: "", "shutdown": self._stopping}
+
+    def all(self) -> dict[str, dict[str, operations.Check]]:
+        """Path -> its checks."""
+        return {"livez": self.live(), "readyz": self.ready(), "healthz": self.live()}
 
     def _stopping(self) -> str:
         return "the process is shutting down" if self._lifecycle.stopping.is_set() else ""

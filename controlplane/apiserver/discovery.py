@@ -1,18 +1,16 @@
 """Discovery: which groups, versions and resources there are, plain and aggregated (KEP-3352).
 
-Pure: kinds in, documents out. Documents are built once for a set of kinds and kept as bytes with their ETag.
+Pure: kinds in, documents out.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
 
 from apimachinery.kinds import Kind, Subresource
-from apimachinery.objects import Obj, dumps
+from apimachinery.objects import Obj
 
 # The version a kind's fingerprint is computed from, where it is not the served one: objects of several
 # versions share a store, and some kinds are kept in an older version than they are served in.
@@ -28,7 +26,6 @@ STORED_AS = {
     ),
 }
 AGGREGATED = "apidiscovery.k8s.io/v2"
-AGGREGATED_TYPE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
 def storage_version_hash(kind: Kind) -> str:
@@ -153,30 +150,19 @@ def aggregated(kinds: Iterable[Kind], core: bool) -> Obj:
     return {"kind": "APIGroupDiscoveryList", "apiVersion": AGGREGATED, "metadata": {}, "items": items}
 
 
-@dataclass(frozen=True)
-class Document:
-    body: bytes
-    etag: str
-    content_type: str = "application/json"
-
-
-def document(obj: Obj, content_type: str = "application/json") -> Document:
-    body = dumps(obj) + b"\n"
-    return Document(body, f'"{hashlib.sha512(body).hexdigest().upper()}"', content_type)
-
-
 class Discovery:
-    """All discovery documents of a set of kinds, each built when first asked for.
-
-    `find` takes a path and whether the client accepts the aggregated form.
-    """
+    """All discovery documents of a set of kinds, each built when first asked for."""
 
     def __init__(self, kinds: tuple[Kind, ...], address: str) -> None:
         self._kinds = kinds
         self._address = address
-        self._built: dict[tuple[str, bool], Document | None] = {}
+        self._built: dict[tuple[str, bool], Obj | None] = {}
 
-    def find(self, path: str, aggregated_form: bool) -> Document | None:
+    def find(self, path: str, aggregated_form: bool) -> Obj | None:
+        """The document at a path, plain or aggregated (which only /api and /apis have); None where none is.
+
+        Shared: not to be changed.
+        """
         key = (path.rstrip("/"), aggregated_form)
         if key not in self._built:
             self._built[key] = self._build(*key)
@@ -189,36 +175,18 @@ class Discovery:
                 out += [f"/apis/{name}", *(f"/apis/{name}/{version}" for version in served)]
         return out
 
-    def _build(self, path: str, aggregated_form: bool) -> Document | None:
+    def _build(self, path: str, aggregated_form: bool) -> Obj | None:
         if path in ("/api", "/apis"):
             if aggregated_form:
-                return document(aggregated(self._kinds, core=path == "/api"), AGGREGATED_TYPE)
-            return document(versions(self._address) if path == "/api" else groups(self._kinds))
+                return aggregated(self._kinds, core=path == "/api")
+            return versions(self._address) if path == "/api" else groups(self._kinds)
         served = group_versions(self._kinds)
         if path == "/api/v1":
-            return document(resource_list(self._kinds, "v1"))
+            return resource_list(self._kinds, "v1")
         parts = path.split("/")[2:]
         if path.startswith("/apis/") and parts[0] in served:
             if len(parts) == 1:
-                return document({"kind": "APIGroup", "apiVersion": "v1", **group(parts[0], served[parts[0]])})
+                return {"kind": "APIGroup", "apiVersion": "v1", **group(parts[0], served[parts[0]])}
             if len(parts) == 2 and parts[1] in served[parts[0]]:
-                return document(resource_list(self._kinds, f"{parts[0]}/{parts[1]}"))
+                return resource_list(self._kinds, f"{parts[0]}/{parts[1]}")
         return None
-
-
-def accepts_aggregated(accept: str) -> bool:
-    """Whether the first acceptable media type of an Accept header is the aggregated form of v2."""
-    for part in accept.split(","):
-        media, parameters = _media_type(part)
-        if media in ("application/json", "*/*", "application/*"):
-            if parameters.get("as") != "APIGroupDiscoveryList":
-                return False
-            if parameters.get("g") == "apidiscovery.k8s.io" and parameters.get("v") == "v2":
-                return True
-    return False
-
-
-def _media_type(text: str) -> tuple[str, Mapping[str, Any]]:
-    media, *rest = text.split(";")
-    pairs = (part.partition("=") for part in rest)
-    return media.strip(), {key.strip(): value.strip() for key, _, value in pairs}

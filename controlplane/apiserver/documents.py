@@ -1,59 +1,101 @@
-"""Handlers of the documents about the API itself: discovery and OpenAPI."""
+"""Handlers of the documents about the API itself: the index of paths, discovery and OpenAPI."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import Iterable, Mapping
 
 from apimachinery.errors import NotAcceptable
 from apimachinery.objects import Obj, dumps
-from controlplane.apiserver.discovery import AGGREGATED_TYPE, Discovery, accepts_aggregated
-from controlplane.apiserver.formats import accept
-from controlplane.apiserver.formats.negotiate import refuse_shapes
+from controlplane.apiserver.discovery import Discovery
+from controlplane.apiserver.formats import accept, compression, negotiate
+from controlplane.apiserver.formats.encodings import JSON, Json
+from controlplane.apiserver.openapi import gnostic
 from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.replies import not_allowed, nothing_there
 from controlplane.apiserver.request import Handler, Request, Response
 
-OPENAPI_V2_JSON = "application/json"
+_AGGREGATED = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+# What /openapi/v2 is served as, in the order in which a range is answered, and what each is then called.
+_SWAGGER = {JSON: JSON, gnostic.OLD_MEDIA_TYPE: gnostic.MEDIA_TYPE, gnostic.MEDIA_TYPE: gnostic.MEDIA_TYPE}
+
+
+def index_handler(paths: Iterable[str]) -> Handler:
+    """Serves RootPaths: every path that is no resource, sorted. `paths` are keys of `Routes.paths`."""
+    plain = {path.rstrip("$").rstrip("/") for path in paths}
+    body = Json(pretty=True).document({"paths": sorted(plain - {""})})
+
+    async def handle(request: Request) -> Response:
+        return Response(200, body)
+
+    return handle
+
+
+class Document:
+    """A document's bytes with their entity tag, and compressed when that was first asked for."""
+
+    def __init__(self, body: bytes, etag: str = "") -> None:
+        self.body = body
+        self.etag = etag or f'"{hashlib.sha512(body).hexdigest().upper()}"'
+        self._gzipped: bytes | None = None
+
+    async def response(self, request: Request, content_type: str, headers: Mapping[str, str]) -> Response:
+        """The document, or 304 for a client that has it already."""
+        headers = {"ETag": self.etag, **headers}
+        known = request.headers.get("If-None-Match", "").split(",")
+        if self.etag in (tag.strip().removeprefix("W/") for tag in known):
+            return Response(304, b"", content_type, headers)
+        if len(self.body) <= compression.THRESHOLD_BYTES or not compression.accepts_gzip(request.headers):
+            return Response(200, self.body, content_type, headers)
+        if self._gzipped is None:
+            self._gzipped = await asyncio.to_thread(compression.gzipped, self.body)
+        return Response(200, self._gzipped, content_type, {**headers, "Content-Encoding": "gzip"})
 
 
 def discovery_handler(discovery: Discovery) -> Handler:
     """Serves /api, /apis and everything below them that is a group or a group version."""
+    encoded: dict[tuple[str, bool, str], Document] = {}
 
     async def handle(request: Request) -> Response:
         if request.method != "GET":
             raise not_allowed()
-        accepted = request.headers.get("Accept", "")
-        document = discovery.find(request.path.rstrip("/"), accepts_aggregated(accepted))
-        if document is None:
+        path = request.path.rstrip("/")
+        encoding = negotiate.aggregated(request) if path in ("/api", "/apis") else None
+        whole = encoding is not None
+        encoding = encoding or negotiate.plain(request)
+        obj = discovery.find(path, whole)
+        if obj is None:
             raise nothing_there()
-        if document.content_type != AGGREGATED_TYPE:
-            refuse_shapes(accepted)
-        headers = {"ETag": document.etag, "Vary": "Accept", "Cache-Control": "public"}
-        if request.headers.get("If-None-Match") == document.etag:
-            return Response(304, b"", document.content_type, headers)
-        return Response(200, document.body, document.content_type, headers)
+        key = (path, whole, encoding.key)
+        if key not in encoded:
+            # One tag for all encodings: `Vary` keeps them apart.
+            encoded[key] = Document(encoding.document(obj), Document(dumps(obj)).etag)
+        headers = {"Vary": "Accept", "Cache-Control": "public"}
+        return await encoded[key].response(request, encoding.media + _AGGREGATED * whole, headers)
 
     return handle
 
 
 def openapi_v3_handler(documents: Documents) -> Handler:
     """Serves /openapi/v3 (the index) and one document per group version below it."""
+    built: dict[str, Document] = {}
 
     async def handle(request: Request) -> Response:
         name = request.path.removeprefix("/openapi/v3").strip("/")
-        if not name:
-            return _cached(request, dumps(documents.index()), {})
-        body = documents.v3(name)
-        if body is None:
-            raise nothing_there()
+        if name not in built:
+            body = documents.v3(name) if name else dumps(documents.index())
+            if body is None:
+                raise nothing_there()
+            built[name] = Document(body)
         # An address with the document's hash in it may be kept for good (RFC 8246).
-        lasting = {"Cache-Control": "public, immutable"} if request.param("hash") else {}
-        return _cached(request, body, lasting)
+        lasting = {"Cache-Control": "public, immutable"} if name and request.param("hash") else {}
+        return await built[name].response(request, JSON, {"Vary": "Accept-Encoding, Accept", **lasting})
 
     return handle
 
 
-def fixed(obj: Obj, content_type: str = "application/json") -> Handler:
+def fixed(obj: Obj, content_type: str = JSON) -> Handler:
     """Serves one document that never changes."""
     body = dumps(obj)
 
@@ -64,20 +106,29 @@ def fixed(obj: Obj, content_type: str = "application/json") -> Handler:
 
 
 def openapi_v2_handler(documents: Documents) -> Handler:
-    """Serves /openapi/v2 as JSON."""
+    """Serves /openapi/v2 as JSON and as gnostic's protobuf, which kubectl up to 1.28 and Helm up to 3.11 need."""
+    built: dict[str, Document] = {}
+    one_at_a_time = asyncio.Lock()
+
+    def build(media: str) -> None:
+        built[JSON] = built.get(JSON) or Document(documents.v2())
+        if media != JSON:
+            built[media] = Document(documents.v2_protobuf(), built[JSON].etag)
 
     async def handle(request: Request) -> Response:
-        header = request.headers.get("Accept", "")
-        if header and not any(clause.covers(OPENAPI_V2_JSON) for clause in accept.parse(header)):
-            raise NotAcceptable("only application/json is served here")
-        return _cached(request, documents.v2(), {})
+        media = _swagger_type(request.headers.get("Accept", "") or "*/*")
+        # The first time takes a third of a second, and the first few requests come together.
+        async with one_at_a_time:
+            if media not in built:
+                await asyncio.to_thread(build, media)
+        return await built[media].response(request, media, {"Vary": "Accept-Encoding, Accept"})
 
     return handle
 
 
-def _cached(request: Request, body: bytes, headers: dict[str, str]) -> Response:
-    etag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
-    out = {"ETag": etag, "Vary": "Accept-Encoding, Accept", **headers}
-    if request.headers.get("If-None-Match") == etag:
-        return Response(304, b"", "application/json", out)
-    return Response(200, body, "application/json", out)
+def _swagger_type(header: str) -> str:
+    for clause in accept.parse(header):
+        for media, called in _SWAGGER.items():
+            if clause.covers(media):
+                return called
+    raise NotAcceptable(f"only the following media types are accepted: {', '.join(_SWAGGER)}")

@@ -6,8 +6,9 @@ import platform
 from collections.abc import Callable, Mapping
 
 from apimachinery.kit import metrics
+from controlplane.apiserver.formats.encodings import Json
 from controlplane.apiserver.replies import not_allowed
-from controlplane.apiserver.request import Answer, Handler, Reply, Request, Response
+from controlplane.apiserver.request import Handler, Reply, Request, Response
 
 GIT_VERSION = "v1.36.2+wherry"
 _PLAIN = "text/plain; charset=utf-8"
@@ -39,16 +40,21 @@ def paths(live: Mapping[str, Check], ready: Mapping[str, Check]) -> dict[str, Ha
     async def version(request: Request) -> Reply:
         if request.method != "GET":
             raise not_allowed()
-        return Answer(200, dict(version_info()))
+        return Response(200, Json(pretty=True).document(dict(version_info())))
 
     async def exposition(request: Request) -> Reply:
         body, content_type = metrics.exposition()
+        return Response(200, body, content_type)
+
+    async def levels(request: Request) -> Reply:
+        body, content_type = metrics.levels()
         return Response(200, body, content_type)
 
     return {
         "/version$": version,
         "/version/$": version,
         "/metrics$": exposition,
+        "/metrics/slis$": levels,
         "/livez": _health("livez", live),
         "/readyz": _health("readyz", ready),
         "/healthz": _health("healthz", live),
@@ -61,14 +67,14 @@ def _health(name: str, checks: Mapping[str, Check]) -> Handler:
         if one:
             if one not in checks:
                 return Response(404, b"404 page not found\n", _PLAIN)
-            why = checks[one]()
+            why = _run(name, one, checks[one])
             return Response(500, f"internal server error: {why}\n".encode(), _PLAIN) if why else _ok()
         excluded = set(request.query.get("exclude", ()))
         lines, failed = [], False
         for check, run in checks.items():
             if check in excluded:
                 lines.append(f"[+]{check} excluded: ok")
-            elif run():
+            elif _run(name, check, run):
                 failed = True
                 lines.append(f"[-]{check} failed: reason withheld")
             else:
@@ -80,6 +86,12 @@ def _health(name: str, checks: Mapping[str, Check]) -> Handler:
         return Response(200, text.encode(), _PLAIN) if "verbose" in request.query else _ok()
 
     return handle
+
+
+def _run(path: str, name: str, check: Check) -> str:
+    why = check()
+    metrics.checked(name, path, well=not why)
+    return why
 
 
 def _ok() -> Response:

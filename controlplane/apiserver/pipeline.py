@@ -192,7 +192,7 @@ def status_response(error: errors.ApiError, request: Request | None = None) -> R
     if token:
         status["metadata"] = {"continue": token}
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
-    format = of_refusal(request.headers.get("Accept", "")) if request is not None else None
+    format = of_refusal(request)
     body, content_type = orjson.dumps(status), "application/json"
     if format is not None:
         body, content_type = format.one(None, status), format.content_type

@@ -6,7 +6,7 @@ and no streaming protocol; they arrive here as values of these types, put togeth
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -51,16 +51,14 @@ Authorize = Callable[[User, Attributes], Awaitable[Decision]]
 class Format(Protocol):
     """An encoding other than plain JSON, chosen by the Accept header.
 
-    Equal keys give equal bytes for equal objects: an event is encoded once per key and shared by its
-    watchers.
-    one/many answer a get and a list; event is one whole frame of a watch (newline or length prefix
-    included), where
-    first says that it is the first of its stream (a Table sends its columns then). Objects are shared: never
-    changed.
+    Equal keys give equal bytes for equal objects: an event is encoded once per key and shared by its watchers.
+    one answers a get; many a list, by pieces (some of them empty) made one at a time as they are taken, since an item
+    may take a while; event is one whole frame of a watch (newline or length prefix included), where first says that it
+    is the first of its stream (a Table sends its columns then). Objects are shared: never changed.
     items of many() and obj of event() carry apiVersion and kind. metadata of many() is the ListMeta.
-    event() with type ERROR is given a Status, with BOOKMARK an object of the kind with
-    metadata.resourceVersion alone. as_stored: objects are wanted in the version they are stored under, since
-    nothing of the answer is of the version asked for.
+    event() with type ERROR is given a Status, with BOOKMARK an object of the kind with metadata.resourceVersion
+    alone. as_stored: objects are wanted in the version they are stored under, since nothing of the answer is of the
+    version asked for.
     """
 
     @property
@@ -72,7 +70,7 @@ class Format(Protocol):
     @property
     def stream_type(self) -> str: ...
     def one(self, kind: Kind | None, obj: Obj) -> bytes: ...
-    def many(self, kind: Kind, items: Sequence[Obj], metadata: Obj) -> bytes: ...
+    def many(self, kind: Kind, items: Iterable[Obj], metadata: Obj) -> Iterator[bytes]: ...
     def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes: ...
 
 

@@ -128,7 +128,7 @@ class Writing:
         for entry in entries:
             with contextlib.suppress(errors.NotFound):
                 await self._registry.delete_entry(storage, entry.namespace, entry.name, context)
-        return many(kind, entries, revision, format)
+        return await many(kind, entries, revision, format)
 
     async def finalize(self, request: Request) -> Response:
         """namespaces/NAME/finalize: the one way to change spec.finalizers."""

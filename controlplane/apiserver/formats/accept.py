@@ -20,22 +20,38 @@ class MediaType:
 
 
 def parse(header: str) -> list[MediaType]:
-    """The clauses of an Accept header by falling quality, equal ones in their order; broken ones left out."""
-    out = []
+    """The clauses of an Accept header, best first; broken ones left out.
+
+    In the order of goautoneg, which upstream uses: by falling quality, but what is named before what is a range; a
+    quality of 0 is the least, not a refusal, and one that cannot be read is 0.
+    """
+    out: list[MediaType] = []
     for clause in header.split(","):
-        name, *rest = (part.strip() for part in clause.split(";"))
-        if "/" not in name:
-            if name != "*":
-                continue
+        name, *rest = (part.strip(" ") for part in clause.split(";"))
+        if name == "*":
             name = "*/*"
+        if name.count("/") != 1:
+            continue
         parameters = {}
         for part in rest:
-            key, _, value = part.partition("=")
-            parameters[key.strip().lower()] = value.strip().strip('"')
-        try:
-            quality = float(parameters.pop("q", "1"))
-        except ValueError:
-            continue
-        if quality > 0:
-            out.append(MediaType(name.lower(), parameters, quality))
-    return sorted(out, key=lambda m: -m.quality)
+            key, equals, value = part.partition("=")
+            if equals and value and "=" not in value:
+                parameters[key.strip(" ")] = value.strip(" ")
+        found = MediaType(name, parameters, _quality(parameters.pop("q", "1")))
+        at = len(out)
+        while at and _before(found, out[at - 1]):
+            at -= 1
+        out.insert(at, found)
+    return out
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _before(a: MediaType, b: MediaType) -> bool:
+    (a_main, _, a_sub), (b_main, _, b_sub) = a.type.partition("/"), b.type.partition("/")
+    return a.quality > b.quality or (a_main != "*" and b_main == "*") or (a_sub != "*" and b_sub == "*")

@@ -1,140 +1,136 @@
-"""The encodings: each turns shared objects into bytes for a get, a list and an event of a watch."""
+"""The encodings: an object's JSON value as bytes, alone, as a list by pieces and as a frame of a watch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Protocol
 
-from apimachinery import protobuf
+import orjson
+
+from apimachinery import protobuf, yamltext
 from apimachinery.errors import NotAcceptable
-from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, dumps
-from controlplane.apiserver.tables import render
+from apimachinery.protobuf.varint import varint
 
 JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-Clock = Callable[[], datetime]
 
 
-def _frame(type: str, obj: Obj) -> bytes:
-    return dumps({"type": type, "object": obj}) + b"\n"
+class Encoding(Protocol):
+    """document is one object, listed a list whose items come one by one: its pieces, some of them empty, so that
+    whoever sends them can let others work between two. frame is one whole event of a watch.
+    """
+
+    @property
+    def media(self) -> str: ...
+    @property
+    def stream_type(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    def document(self, obj: Obj) -> bytes: ...
+    def listed(self, head: Obj, items: Iterable[Obj], member: str) -> Iterator[bytes]: ...
+    def frame(self, type: str, obj: Obj) -> bytes: ...
 
 
 @dataclass(frozen=True)
-class TableFormat:
-    """`as=Table`: rows of cells; `include` says how much of each object rides along."""
+class Json:
+    """pretty: indented by two, for people."""
 
-    include: str = "Metadata"
-    clock: Clock = render.utc_now
-    content_type: str = JSON
+    pretty: bool = False
+    media: str = JSON
     stream_type: str = JSON
 
     @property
     def key(self) -> str:
-        return f"table:{self.include}"
+        return "json-pretty" if self.pretty else "json"
 
-    @property
-    def as_stored(self) -> bool:
-        return self.include != "Object"
+    def document(self, obj: Obj) -> bytes:
+        return orjson.dumps(obj, option=orjson.OPT_INDENT_2) if self.pretty else dumps(obj)
 
-    def one(self, kind: Kind | None, obj: Obj) -> bytes:
-        if kind is None:
-            return dumps(obj)
-        return dumps(render.render(kind, [obj], render.single_metadata(obj), self.clock(), self.include))
+    def listed(self, head: Obj, items: Iterable[Obj], member: str) -> Iterator[bytes]:
+        opening, between, indented, closing = (
+            (b',\n  "%s": [', b",", b"\n    ", b"\n  ]\n}") if self.pretty else (b',"%s":[', b",", b"", b"]}")
+        )
+        yield self.document(head).removesuffix(b"}").rstrip(b"\n") + opening % member.encode()
+        empty = True
+        for item in items:
+            text = self.document(item)
+            if self.pretty:
+                # A line break inside of a string is written \n: all that are bytes are the layout's.
+                text = text.replace(b"\n", b"\n    ")
+            yield (b"" if empty else between) + indented + text
+            empty = False
+        yield b"]\n}" if empty and self.pretty else closing
 
-    def many(self, kind: Kind, items: Sequence[Obj], metadata: Obj) -> bytes:
-        return dumps(render.render(kind, items, metadata, self.clock(), self.include))
-
-    def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
-        if type == "ERROR":
-            return _frame(type, obj)
-        metadata = render.single_metadata(obj)
-        items = [] if type == "BOOKMARK" else [obj]
-        return _frame(type, render.render(kind, items, metadata, self.clock(), self.include, columns=first))
-
-
-@dataclass(frozen=True)
-class MetadataFormat:
-    """`as=PartialObjectMetadata` and its list: metadata alone."""
-
-    version: str = render.META
-    content_type: str = JSON
-    stream_type: str = JSON
-
-    @property
-    def key(self) -> str:
-        return f"metadata:{self.version}"
-
-    @property
-    def as_stored(self) -> bool:
-        return True
-
-    def one(self, kind: Kind | None, obj: Obj) -> bytes:
-        return dumps(obj if kind is None else render.partial(obj, self.version))
-
-    def many(self, kind: Kind, items: Sequence[Obj], metadata: Obj) -> bytes:
-        return dumps(render.partial_list(items, metadata, self.version))
-
-    def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
-        return _frame(type, obj if type == "ERROR" else render.partial(obj, self.version))
+    def frame(self, type: str, obj: Obj) -> bytes:
+        return dumps({"type": type, "object": obj}) + b"\n"
 
 
 @dataclass(frozen=True)
-class YamlFormat:
-    """YAML by way of JSON, which is YAML already (YAML 1.2, section 1.3)."""
-
-    content_type: str = YAML
+class Yaml:
+    media: str = YAML
     stream_type: str = YAML
     key: str = "yaml"
-    as_stored: bool = False
 
-    def one(self, kind: Kind | None, obj: Obj) -> bytes:
-        return dumps(obj) + b"\n"
+    def document(self, obj: Obj) -> bytes:
+        return yamltext.dumps(obj)
 
-    def many(self, kind: Kind, items: Sequence[Obj], metadata: Obj) -> bytes:
-        bare = [{k: v for k, v in item.items() if k not in ("apiVersion", "kind")} for item in items]
-        return dumps({"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata, "items": bare})
+    def listed(self, head: Obj, items: Iterable[Obj], member: str) -> Iterator[bytes]:
+        """Keys in order, as in any of our YAML; the items are a block of their own among them."""
+        names = sorted((*head, member))
+        for name in names:
+            if name != member:
+                yield yamltext.dumps({name: head[name]})
+                continue
+            empty = True
+            for item in items:
+                yield (member.encode() + b":\n" if empty else b"") + yamltext.dumps([item])
+                empty = False
+            if empty:
+                yield member.encode() + b": []\n"
 
-    def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
-        return b"---\n" + _frame(type, obj)
+    def frame(self, type: str, obj: Obj) -> bytes:
+        raise NotAcceptable("YAML has no streamed form")
 
 
 @dataclass(frozen=True)
-class ProtobufFormat:
+class Protobuf:
     """`application/vnd.kubernetes.protobuf`: objects in the envelope, watch events as length-prefixed WatchEvents."""
 
-    content_type: str = PROTOBUF
+    media: str = PROTOBUF
     stream_type: str = f"{PROTOBUF};stream=watch"
     key: str = "protobuf"
-    as_stored: bool = False
 
-    def one(self, kind: Kind | None, obj: Obj) -> bytes:
-        return _message(obj)
+    def document(self, obj: Obj) -> bytes:
+        with _as_refusal():
+            return protobuf.encode(obj)
 
-    def many(self, kind: Kind, items: Sequence[Obj], metadata: Obj) -> bytes:
-        listed = {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata, "items": list(items)}
-        return _message(listed)
+    def listed(self, head: Obj, items: Iterable[Obj], member: str) -> Iterator[bytes]:
+        encoded = []
+        for item in items:
+            with _as_refusal():
+                encoded.append(protobuf.encode_item(item))
+            yield b""
+        yield protobuf.encode_list(head["apiVersion"], head["kind"], head["metadata"], encoded)
 
-    def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
+    def frame(self, type: str, obj: Obj) -> bytes:
         # WatchEvent { string type = 1; RawExtension object = 2; }, RawExtension { bytes raw = 1; }
-        raw = _delimited(0x0A, _message(obj))
+        raw = _delimited(0x0A, self.document(obj))
         body = _delimited(0x0A, type.encode()) + _delimited(0x12, raw)
         return len(body).to_bytes(4, "big") + body
 
 
-def _message(obj: Obj) -> bytes:
+def _delimited(tag: int, data: bytes) -> bytes:
+    return bytes((tag,)) + varint(len(data)) + data
+
+
+@contextlib.contextmanager
+def _as_refusal() -> Iterator[None]:
+    """A kind without a message cannot be sent in this encoding."""
     try:
-        return protobuf.encode(obj)
+        yield
     except protobuf.ProtobufError as error:
         raise NotAcceptable(str(error)) from error
-
-
-def _delimited(tag: int, data: bytes) -> bytes:
-    size, length = bytearray(), len(data)
-    while length > 0x7F:
-        size.append(length & 0x7F | 0x80)
-        length >>= 7
-    size.append(length)
-    return bytes((tag,)) + bytes(size) + data

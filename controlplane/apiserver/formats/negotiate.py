@@ -1,106 +1,149 @@
-"""The choice of a format by a request's Accept header."""
+"""The choice of a format by a request's Accept header, its `pretty` and who asks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from apimachinery import errors
 from apimachinery.errors import NotAcceptable
+from apimachinery.kinds import Kind
 from controlplane.apiserver.formats import accept
-from controlplane.apiserver.formats.encodings import (
-    JSON,
-    PROTOBUF,
-    YAML,
-    MetadataFormat,
-    ProtobufFormat,
-    TableFormat,
-    YamlFormat,
-)
+from controlplane.apiserver.formats.encodings import JSON, PROTOBUF, YAML, Encoding, Json, Protobuf, Yaml
+from controlplane.apiserver.formats.shapes import META_VERSIONS, MetadataFormat, TableFormat, WholeFormat
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.seam import Format
 
-SERVED = (JSON, YAML, PROTOBUF)
+SERVED: Mapping[str, Encoding] = {JSON: Json(), YAML: Yaml(), PROTOBUF: Protobuf()}
 STREAMED = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
-TABLE_VERSIONS = ("v1", "v1beta1")
-_ONLY = f"only the following media types are accepted: {', '.join(SERVED)}"
-INCLUDES = ("None", "Metadata", "Object")
+INCLUDES = ("", "None", "Metadata", "Object")
+AGGREGATED = "apidiscovery.k8s.io/v2/APIGroupDiscoveryList"
+# Who reads for a person, by what the user agent begins with.
+_PEOPLE = ("curl", "Wget", "Mozilla/5.0")
+_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+
+# What a clause asks for besides an encoding, "GROUP/VERSION/KIND" or "" -> whether that can be had in an encoding.
+Allows = Callable[[str, str], bool]
 
 
 def negotiate(request: Request) -> Format | None:
-    """The format of the answer; None for plain JSON. Raises NotAcceptable as upstream words it.
-
-    A client that takes JSON at all gets JSON before protobuf, whatever it prefers: stored bytes cost nothing
-    to send.
-    """
+    """The format of the answer; None for plain JSON. Raises NotAcceptable as upstream words it, BadRequest."""
     header = request.headers.get("Accept", "")
+    _offered(header, request.verb in ("list", "watch"))
+    kind = request.kind if request.kind is not None and "get" in request.kind.verbs else None
+    found = choose(header, lambda media, shape: not shape or (kind is not None and _has_shape(media, shape)))
+    streamed = request.verb == "watch"
+    if found is None or (streamed and found[0] == YAML):
+        raise NotAcceptable(_only(STREAMED if streamed else SERVED))
+    media, shape, parameters = found
+    encoding = SERVED[media]
+    if not streamed and media == JSON and (parameters.get("pretty") == "1" or is_pretty(request)):
+        encoding = Json(pretty=True)
+    if not shape:
+        return None if encoding == SERVED[JSON] else WholeFormat(encoding)
+    version, _, name = shape.rpartition("/")
+    if name == "Table":
+        return TableFormat(encoding, _include(request), version)
+    _fits(name, request, kind)
+    return MetadataFormat(encoding, version)
+
+
+def choose(header: str, allows: Allows) -> tuple[str, str, Mapping[str, str]] | None:
+    """The first clause that can be answered: its media type, what it asks for besides ("" or "GROUP/VERSION/KIND")
+    and its parameters; None when there is none.
+    """
     if not header:
-        return None
-    clauses = accept.parse(header)
-    known = [(clause, media) for clause in clauses for media in SERVED if clause.covers(media)]
-    if not known:
-        raise _unknown(request.verb in ("list", "watch"))
-    spare: Format | None = None
-    for clause, media in known:
-        shape = clause.parameters.get("as", "")
-        if shape:
-            found = _shaped(request, media, shape, clause.parameters)
-            if found is not None:
-                return found
-        elif media == JSON:
-            return None
-        elif media == YAML and request.verb != "watch":
-            return YamlFormat()
-        elif media == PROTOBUF and spare is None:
-            spare = ProtobufFormat()
-    if spare is not None:
-        return spare
-    raise NotAcceptable(_ONLY)
-
-
-def _shaped(request: Request, media: str, shape: str, parameters: Mapping[str, str]) -> Format | None:
-    """A Table or metadata-only answer; None when this kind or this encoding has no such shape."""
-    readable = request.kind is not None and "get" in request.kind.verbs
-    if media != JSON or parameters.get("g") != "meta.k8s.io" or not readable:
-        return None
-    version = parameters.get("v", "")
-    if version not in TABLE_VERSIONS:
-        return None
-    if shape == "Table" and version == "v1":
-        include = request.param("includeObject", "Metadata")
-        return TableFormat(include if include in INCLUDES else "Metadata")
-    many = request.verb in ("list", "watch", "deletecollection")
-    if shape == "PartialObjectMetadata" and (not many or request.verb == "watch"):
-        return MetadataFormat(f"meta.k8s.io/{version}")
-    if shape == "PartialObjectMetadataList" and many:
-        return MetadataFormat(f"meta.k8s.io/{version}")
+        return (JSON, "", {}) if allows(JSON, "") else None
+    for clause in accept.parse(header):
+        asked = clause.parameters
+        shape = "/".join(asked.get(key, "") for key in ("g", "v", "as")) if {"g", "v", "as"} & set(asked) else ""
+        for media in SERVED:
+            if not clause.covers(media) or asked.get("stream", "watch") != "watch" or asked.get("sv", "v1") != "v1":
+                continue
+            if media == YAML and "stream" in asked:
+                continue
+            if allows(media, shape):
+                return media, shape, asked
     return None
 
 
-def of_refusal(header: str) -> Format | None:
-    """The encoding of a Status that says no, chosen as for any answer; JSON where the client takes nothing served."""
-    spare: Format | None = None
-    for clause in accept.parse(header) if header else ():
-        if clause.parameters.get("as"):
-            continue
-        if clause.covers(JSON):
-            return None
-        if clause.covers(YAML):
-            return YamlFormat()
-        if clause.covers(PROTOBUF) and spare is None:
-            spare = ProtobufFormat()
-    return spare
+def plain(request: Request) -> Encoding:
+    """The encoding of what is served in no other shape: discovery's documents. Raises NotAcceptable."""
+    header = request.headers.get("Accept", "")
+    _offered(header, streamed=False)
+    found = choose(header, lambda media, shape: not shape)
+    if found is None:
+        raise NotAcceptable(_only(SERVED))
+    return _encoding(found, request)
 
 
-def refuse_shapes(header: str) -> None:
-    """Raise NotAcceptable for an Accept header that wants nothing plain, where nothing else is served."""
-    clauses = accept.parse(header) if header else []
-    known = [clause for clause in clauses for media in SERVED if clause.covers(media)]
-    if clauses and not known:
-        raise _unknown(streamed=False)
-    if known and all(clause.parameters.get("as") for clause in known):
-        raise NotAcceptable(_ONLY)
+def aggregated(request: Request) -> Encoding | None:
+    """The encoding of an aggregated discovery document; None when the client asks for the plain one first."""
+    found = choose(request.headers.get("Accept", ""), lambda media, shape: shape == AGGREGATED and media != PROTOBUF)
+    return _encoding(found, request) if found is not None else None
 
 
-def _unknown(streamed: bool) -> NotAcceptable:
-    offered = SERVED + (STREAMED if streamed else ())
-    text = f"406: Not Acceptable\n\nAvailable representations: {', '.join(offered)}"
-    return NotAcceptable(text, details={})
+def of_refusal(request: Request | None) -> Format | None:
+    """The encoding of a Status that says no; None for plain JSON, also where the client takes nothing served."""
+    if request is None:
+        return None
+    found = choose(request.headers.get("Accept", ""), lambda media, shape: not shape)
+    encoding = _encoding(found, request) if found is not None else Json(pretty=True)
+    return None if encoding == SERVED[JSON] else WholeFormat(encoding)
+
+
+def is_pretty(request: Request) -> bool:
+    """Whether JSON is laid out for a person: by the parameter or, without it, by the user agent."""
+    if given := request.param("pretty"):
+        return given in _TRUE
+    return request.headers.get("User-Agent", "").startswith(_PEOPLE)
+
+
+def _encoding(found: tuple[str, str, Mapping[str, str]], request: Request) -> Encoding:
+    media, _, parameters = found
+    if media == JSON and (parameters.get("pretty") == "1" or is_pretty(request)):
+        return Json(pretty=True)
+    return SERVED[media]
+
+
+def _offered(header: str, streamed: bool) -> None:
+    """The first look at the header, which takes a media type by its name or anything at all: no `application/*`."""
+    named = {clause.partition(";")[0].strip(" ") for clause in header.split(",")}
+    offered = (*SERVED, *(STREAMED if streamed else ()))
+    if header and not named & {"*/*", *offered}:
+        text = f"406: Not Acceptable\n\nAvailable representations: {', '.join(offered)}"
+        raise NotAcceptable(text, details={})
+
+
+def _only(media: Iterable[str]) -> str:
+    return f"only the following media types are accepted: {', '.join(media)}"
+
+
+def _has_shape(media: str, shape: str) -> bool:
+    version, _, name = shape.rpartition("/")
+    if version not in META_VERSIONS:
+        return False
+    if name == "Table":
+        return media != PROTOBUF
+    return name in ("PartialObjectMetadata", "PartialObjectMetadataList")
+
+
+def _include(request: Request) -> str:
+    include = request.param("includeObject")
+    if include not in INCLUDES:
+        text = f"Invalid value: {errors.quoted(include)}: must be 'Metadata', 'Object', 'None', or empty"
+        raise errors.BadRequest(f"Unable to convert to Table as requested: includeObject: {text}")
+    return include or "Metadata"
+
+
+def _fits(shape: str, request: Request, kind: Kind | None) -> None:
+    """Metadata of one object for a list, or of a list for one object, is an error: no other clause is tried."""
+    if request.verb == "watch" or kind is None:
+        return
+    many = request.verb in ("list", "deletecollection")
+    if many == (shape == "PartialObjectMetadataList"):
+        return
+    name = kind.list_kind if many else kind.kind
+    odd = "is a list" if many else "is not a list"
+    # Upstream names the Go type, in the package of the group's internal types.
+    package = kind.group.partition(".")[0] or "core"
+    raise NotAcceptable(f"you requested {shape}, but the requested object {odd} (*{package}.{name})")

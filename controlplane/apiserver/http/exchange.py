@@ -11,6 +11,7 @@ from aiohttp import web
 
 from apimachinery import errors
 from controlplane.apiserver import ids, router
+from controlplane.apiserver.formats import compression
 from controlplane.apiserver.request import ANONYMOUS, Hijacked, Request, Response
 
 # Upstream's limit for the body of a resource request.
@@ -90,7 +91,8 @@ async def serve(raw: web.BaseRequest, pipeline: Pipeline) -> web.StreamResponse:
         del headers["Content-Type"]  # nothing follows that could have a type
     sendable: web.StreamResponse
     if isinstance(reply.body, bytes):
-        sendable = web.Response(body=reply.body, status=reply.status, headers=headers)
+        body = await _compressed(raw, reply.body, headers)
+        sendable = web.Response(body=body, status=reply.status, headers=headers)
     else:
         sendable = web.StreamResponse(status=reply.status, headers=headers)
     for text in reply.warnings:
@@ -98,6 +100,17 @@ async def serve(raw: web.BaseRequest, pipeline: Pipeline) -> web.StreamResponse:
     if not isinstance(reply.body, bytes):
         await _stream(raw, sendable, reply.body)
     return sendable
+
+
+async def _compressed(raw: web.BaseRequest, body: bytes, headers: dict[str, str]) -> bytes:
+    """The body as it is sent: a large one compressed, which `headers` then say."""
+    if len(body) <= compression.THRESHOLD_BYTES or "Content-Encoding" in headers:
+        return body
+    if not compression.accepts_gzip(raw.headers):
+        return body
+    headers["Content-Encoding"] = "gzip"
+    headers["Vary"] = ", ".join(filter(None, (headers.get("Vary"), "Accept-Encoding")))
+    return await asyncio.to_thread(compression.gzipped, body)
 
 
 def _quoted(text: str) -> str:

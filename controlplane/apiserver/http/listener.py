@@ -8,6 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from apimachinery.kit import webserver
 from controlplane.apiserver.http.exchange import Pipeline, serve
 
 _LONG_LINE = 64 * 1024
@@ -37,10 +38,9 @@ class Listener:
         async def handle(raw: web.BaseRequest) -> web.StreamResponse:
             return await serve(raw, pipeline)
 
-        self._server = web.Server(
+        self._server = webserver.server(
             handle,
             handler_cancellation=True,
-            access_log=None,
             max_line_size=_LONG_LINE,
             max_field_size=_LONG_LINE,
             keepalive_timeout=120.0,

@@ -4,5 +4,6 @@ Owns the documents that kubectl explain, apply and create read. Schemas come fro
 of the API (kubernetes-validate), paths from the kinds table; both are pure conversions. Documents are built
 when first asked for and kept as bytes.
 
-Reading order: `schemas` (definitions as OpenAPI schemas), `operations` (paths and their verbs), `documents`.
+Reading order: `schemas` (definitions as OpenAPI schemas), `operations` (paths and their verbs), `documents`,
+`gnostic` (v2 as protobuf).
 """

@@ -6,8 +6,8 @@ import hashlib
 from typing import Any
 
 from apimachinery.kinds import Kind
-from apimachinery.objects import Obj, dumps
-from controlplane.apiserver.openapi import operations, schemas
+from apimachinery.objects import Obj, dumps, loads
+from controlplane.apiserver.openapi import gnostic, operations, schemas
 from controlplane.apiserver.openapi.operations import Operation, PathItem
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
@@ -178,6 +178,7 @@ class Documents:
             self._groups.setdefault(f"{prefix}/{kind.api_version}", []).append(kind)
         self._v3: dict[str, bytes] = {}
         self._v2: bytes = b""
+        self._v2_protobuf: bytes = b""
 
     def names(self) -> list[str]:
         """The documents there are: "api/v1", "apis/apps/v1", …"""
@@ -202,6 +203,12 @@ class Documents:
         if not self._v2:
             self._v2 = dumps(document_v2(list(self._kinds), self._version))
         return self._v2
+
+    def v2_protobuf(self) -> bytes:
+        """The same document in gnostic's messages."""
+        if not self._v2_protobuf:
+            self._v2_protobuf = gnostic.document(loads(self.v2()))
+        return self._v2_protobuf
 
     def _fingerprint(self, name: str) -> str:
         # Rendering all documents to hash them would cost a quarter of a second and megabytes for clients that

@@ -72,17 +72,12 @@ def _without_generation(metadata: Obj) -> Obj:
     return {**rest, "annotations": annotations} if annotations else rest
 
 
-def partial_list(items: Sequence[Obj], metadata: Obj, version: str = META) -> Obj:
-    listed = [partial(item, version) for item in items]
-    return {"kind": "PartialObjectMetadataList", "apiVersion": version, "metadata": metadata, "items": listed}
-
-
-def row(table: Table, obj: Obj, now: datetime, include: str) -> Obj:
+def row(table: Table, obj: Obj, now: datetime, include: str, version: str = META) -> Obj:
     """One row; `include` is the includeObject parameter: None, Metadata (the default) or Object."""
     out: Obj = {"cells": table.cells(obj, now)}
     if table.conditions and (found := table.conditions(obj)):
         out["conditions"] = found
-    out["object"] = None if include == "None" else obj if include == "Object" else partial(obj)
+    out["object"] = None if include == "None" else obj if include == "Object" else partial(obj, version)
     return out
 
 
@@ -93,6 +88,7 @@ def render(
     now: datetime,
     include: str = "Metadata",
     columns: bool = True,
+    version: str = META,
 ) -> Obj:
     """The Table of some objects of one kind.
 
@@ -101,10 +97,10 @@ def render(
     table = table_of(kind.resource)
     return {
         "kind": "Table",
-        "apiVersion": META,
+        "apiVersion": version,
         "metadata": metadata,
         "columnDefinitions": list(column_definitions(kind.resource)) if columns else None,
-        "rows": [row(table, item, now, include) for item in items],
+        "rows": [row(table, item, now, include, version) for item in items],
     }
 
 

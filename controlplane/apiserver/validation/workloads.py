@@ -52,11 +52,34 @@ def replication_controller(obj: Obj) -> Found:
     labels = _labels(spec["template"])
     if selector and not selectors.from_map(selector).matches(labels):
         found.append(_mismatch("spec.template.metadata.labels", labels))
-    return found + _template("spec.template", spec["template"])
+    return found + _template("spec.template", spec["template"], "ReplicationController")
 
 
 def stateful_set(obj: Obj) -> Found:
     spec = obj["spec"]
+    found = _stateful_set(spec, _as_made(spec))
+    if spec.get("serviceName"):
+        found += each("spec.serviceName", spec["serviceName"], formats.dns1123_label(spec["serviceName"]))
+    for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+        found += claims.claim_spec(f"spec.volumeClaimTemplates[{index}].spec", claim.get("spec") or {})
+    return found
+
+
+def _as_made(spec: Obj) -> Obj:
+    """The template with what the controller puts in its place when it makes a pod: host name, subdomain and a volume
+    for each claim template, so that these can be mounted.
+    """
+    template = spec.get("template") or {}
+    pod = {k: v for k, v in (template.get("spec") or {}).items() if k not in ("hostname", "subdomain")}
+    claimed = spec.get("volumeClaimTemplates") or ()
+    names = dict.fromkeys((claim.get("metadata") or {}).get("name") or "" for claim in claimed)
+    made = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in names]
+    own = [volume for volume in pod.get("volumes") or () if volume.get("name") not in names]
+    return {**template, "spec": {**pod, "volumes": [*made, *own]} if made else pod}
+
+
+def _stateful_set(spec: Obj, template: Obj | None) -> Found:
+    """All that is checked whenever a StatefulSet is written; `template` None: not to be checked."""
     found: Found = []
     management = spec.get("podManagementPolicy") or ""
     if management not in ("OrderedReady", "Parallel"):
@@ -81,12 +104,8 @@ def stateful_set(obj: Obj) -> Found:
     found += not_negative("spec.replicas", spec.get("replicas"))
     found += not_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
     found += not_negative("spec.ordinals.start", (spec.get("ordinals") or {}).get("start"))
-    if spec.get("serviceName"):
-        found += each("spec.serviceName", spec["serviceName"], formats.dns1123_label(spec["serviceName"]))
-    found += _selected(spec, "statefulset", shown="spec.selector")
-    for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
-        found += claims.claim_spec(f"spec.volumeClaimTemplates[{index}].spec", claim.get("spec") or {})
-    return found
+    found += _selector(spec, "statefulset", shown="spec.selector")
+    return found if template is None else found + _template("spec.template", template, "StatefulSet")
 
 
 def daemon_set(obj: Obj) -> Found:
@@ -98,7 +117,7 @@ def daemon_set(obj: Obj) -> Found:
         found.append(_mismatch("spec.template.metadata.labels", labels))
     if selector is not None and not selector:
         found.append(errors.invalid("spec.selector", {}, "empty selector is invalid for daemonset"))
-    found += _template("spec.template", spec.get("template") or {})
+    found += _template("spec.template", spec.get("template") or {}, "DaemonSet")
     found += not_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
     update = spec.get("updateStrategy") or {}
     kind, rolling = update.get("type"), update.get("rollingUpdate")
@@ -162,7 +181,13 @@ def int_or_percent(path: str, value: Any) -> Found:
 
 def _selected(spec: Obj, what: str, shown: str) -> Found:
     """A selector, and a template that it selects."""
-    selector, template = spec.get("selector"), spec.get("template") or {}
+    template = spec.get("template") or {}
+    return _selector(spec, what, shown) + _template("spec.template", template)
+
+
+def _selector(spec: Obj, what: str, shown: str) -> Found:
+    """A selector, and whether it selects the template."""
+    selector = spec.get("selector")
     found: Found = []
     usable = True
     if selector is None:
@@ -176,10 +201,10 @@ def _selected(spec: Obj, what: str, shown: str) -> Found:
         if wrong:
             found.append(errors.invalid(shown, selector, "invalid label selector"))
             usable = False
-    labels = _labels(template)
+    labels = _labels(spec.get("template") or {})
     if usable and not _matches(selector, labels):
         found.append(_mismatch("spec.template.metadata.labels", labels))
-    return found + _template("spec.template", template)
+    return found
 
 
 def _matches(selector: Obj | None, labels: Obj) -> bool:
@@ -198,14 +223,14 @@ def _mismatch(path: str, labels: Obj) -> errors.FieldError:
     return errors.invalid(path, dict(sorted(labels.items())) or None, "`selector` does not match template `labels`")
 
 
-def _template(path: str, template: Obj) -> Found:
+def _template(path: str, template: Obj, owner: str = "ReplicaSet") -> Found:
     found = pods.template(path, template)
     spec = template.get("spec") or {}
     policy = spec.get("restartPolicy")
     if policy in ("OnFailure", "Never"):
         found.append(errors.not_supported(f"{path}.spec.restartPolicy", policy, ("Always",)))
     if spec.get("activeDeadlineSeconds") is not None:
-        text = "activeDeadlineSeconds in ReplicaSet is not Supported"
+        text = f"activeDeadlineSeconds in {owner} is not Supported"
         found.append(errors.field_forbidden(f"{path}.spec.activeDeadlineSeconds", text))
     return found
 
@@ -229,7 +254,9 @@ _STATEFUL_FREE = (
 
 
 def stateful_set_change(new: Obj, old: Obj) -> Found:
-    found = stateful_set(new)
+    # What was let in earlier and cannot change is not held against a change of something else.
+    sound = not _stateful_set(old["spec"], _as_made(old["spec"]))
+    found = _stateful_set(new["spec"], _as_made(new["spec"]) if sound else None)
     fixed = {k: v for k, v in new["spec"].items() if k not in _STATEFUL_FREE}
     was = {k: v for k, v in old["spec"].items() if k not in _STATEFUL_FREE}
     if fixed != was:

@@ -1,12 +1,10 @@
-import json
-
 from apimachinery.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER, KINDS, TOKEN_REVIEW
-from controlplane.apiserver.discovery import Discovery, accepts_aggregated, storage_version_hash
+from controlplane.apiserver.discovery import Discovery, storage_version_hash
 from tests.controlplane.apiserver import golden
 
 
 def get(path, aggregated=False):
-    return json.loads(Discovery(KINDS, "10.0.0.1:6443").find(path, aggregated).body)
+    return Discovery(KINDS, "10.0.0.1:6443").find(path, aggregated)
 
 
 def test_core_group_lists_pods_with_subresources_sorted():
@@ -44,28 +42,12 @@ def test_storage_version_hash_is_shared_by_versions_of_one_store_and_absent_for_
     assert storage_version_hash(TOKEN_REVIEW) == ""
 
 
-def test_etag_changes_with_the_content_only():
-    first, second = Discovery(KINDS, "a:1"), Discovery(KINDS, "a:1")
-    assert first.find("/apis", True).etag == second.find("/apis", True).etag
-    assert first.find("/apis", True).etag != Discovery(KINDS[:5], "a:1").find("/apis", True).etag
-
-
-def test_accept_header_of_kubectl_asks_for_the_aggregated_form():
-    kubectl = (
-        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
-        "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json"
-    )
-    assert accepts_aggregated(kubectl)
-    assert not accepts_aggregated("application/json")
-    assert not accepts_aggregated("application/json, " + kubectl)
-
-
 def test_equals_what_upstream_serves():
     want = golden.load("api/dumps/discovery.json")
     documents = Discovery(KINDS, want["api"]["serverAddressByClientCIDRs"][0]["serverAddress"])
 
     def served(path, aggregated=False):
-        return json.loads(documents.find(path, aggregated).body)
+        return documents.find(path, aggregated)
 
     assert served("/api", True) == want["aggregated_api"]
     assert served("/apis", True) == want["aggregated_apis"]

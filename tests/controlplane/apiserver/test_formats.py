@@ -1,16 +1,20 @@
 import json
+import re
 
 import pytest
+import yaml
 
 from apimachinery import errors, protobuf
 from apimachinery.errors import NotAcceptable
 from apimachinery.kinds import CONFIG_MAP, SUBJECT_ACCESS_REVIEW
 from controlplane.apiserver.formats import accept
-from controlplane.apiserver.formats.encodings import MetadataFormat, ProtobufFormat, TableFormat, YamlFormat
-from controlplane.apiserver.formats.negotiate import negotiate
+from controlplane.apiserver.formats.encodings import Json, Protobuf, Yaml
+from controlplane.apiserver.formats.negotiate import aggregated, negotiate
+from controlplane.apiserver.formats.shapes import MetadataFormat, TableFormat, WholeFormat
 from controlplane.apiserver.pipeline import status_response
 from controlplane.apiserver.request import ANONYMOUS, Request
 
+ODD = "application/json;as=Odd;g=meta.k8s.io"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 
@@ -24,44 +28,134 @@ def asked(header, verb="get", kind=CONFIG_MAP, **query):
 
 
 def test_accept_orders_by_quality_and_keeps_parameters():
-    found = accept.parse('text/html;q=0.5, application/json;as="Table";q=0.9, */*;q=0, application/yaml')
-    assert [m.type for m in found] == ["application/yaml", "application/json", "text/html"]
+    found = accept.parse("text/html;q=0.5, application/json;as=Table;q=0.9, */*;q=0, application/yaml, nonsense, a/b/c")
+    assert [m.type for m in found] == ["application/yaml", "application/json", "text/html", "*/*"]
     assert found[1].parameters == {"as": "Table"}
 
 
-@pytest.mark.parametrize(
-    ("header", "verb", "kind"),
-    [
-        ("", "get", type(None)),
-        ("application/json", "get", type(None)),
-        ("*/*", "get", type(None)),
-        ("text/html, application/json;q=0.5", "list", type(None)),
-        (f"{TABLE},application/json", "list", TableFormat),
-        (f"{TABLE},application/json", "watch", TableFormat),
-        (PARTIAL, "get", MetadataFormat),
-        (f"application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,{PARTIAL}", "list", MetadataFormat),
-        ("application/yaml", "get", YamlFormat),
-        ("application/vnd.kubernetes.protobuf", "get", ProtobufFormat),
-        # A client that takes JSON as well gets the stored bytes.
-        ("application/vnd.kubernetes.protobuf,application/json", "get", type(None)),
-    ],
-)
-def test_choice(header, verb, kind):
-    assert isinstance(negotiate(asked(header, verb)), kind)
+def test_what_is_named_comes_before_a_range_of_better_quality():
+    assert [m.type for m in accept.parse("*/*, application/yaml;q=0.5")] == ["application/yaml", "*/*"]
+    assert [m.type for m in accept.parse("application/*, application/yaml;q=0.1")] == [
+        "application/yaml",
+        "application/*",
+    ]
+
+
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+ONLY, BUT = "only the following media types are accepted", "but the requested object is"
+PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 
 @pytest.mark.parametrize(
-    ("header", "text"),
+    ("header", "verb", "wanted"),
     [
-        ("text/html", "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml,"),
-        ("application/json;as=Odd;g=meta.k8s.io;v=v1", "only the following media types are accepted: application/json"),
-        ("application/json;as=Table;g=meta.k8s.io;v=v9", "only the following media types are accepted"),
-        ("application/yaml;as=Table;g=meta.k8s.io;v=v1", "only the following media types are accepted"),
+        ("", "get", None),
+        ("application/json", "get", None),
+        ("*/*", "get", None),
+        ("text/html, application/json;q=0.5", "list", None),
+        (f"{TABLE},application/json", "list", TableFormat()),
+        (f"{TABLE},application/json", "watch", TableFormat()),
+        (TABLE.replace("v=v1", "v=v1beta1"), "list", TableFormat(version="meta.k8s.io/v1beta1")),
+        (TABLE.replace("json", "yaml"), "list", TableFormat(Yaml())),
+        # A Table has no message: the next clause is taken.
+        (f"{TABLE.replace('application/json', PROTOBUF)},application/json", "list", None),
+        (PARTIAL, "get", MetadataFormat()),
+        (PARTIAL, "watch", MetadataFormat()),
+        (PARTIAL.replace("v=v1", "v=v1beta1"), "get", MetadataFormat(version="meta.k8s.io/v1beta1")),
+        (PARTIAL.replace("application/json", PROTOBUF), "get", MetadataFormat(Protobuf())),
+        (f"{PARTIAL_LIST},{PARTIAL}", "list", MetadataFormat()),
+        ("application/yaml", "get", WholeFormat(Yaml())),
+        (PROTOBUF, "get", WholeFormat(Protobuf())),
+        (f"{PROTOBUF},application/json", "get", WholeFormat(Protobuf())),
+        (f"application/json,{PROTOBUF}", "get", None),
+        (f"application/json;q=0.9,{PROTOBUF};q=0.8", "get", None),
+        (f"application/json;q=0.8,{PROTOBUF};q=0.9", "get", WholeFormat(Protobuf())),
+        (f"application/yaml;q=0.5,{PROTOBUF};q=0.4,text/html", "get", WholeFormat(Yaml())),
+        (f"{PROTOBUF};stream=watch,application/json;stream=watch", "watch", WholeFormat(Protobuf())),
+        (f"{PROTOBUF};stream=odd,application/json", "watch", None),
+        ("application/json;pretty=1", "get", WholeFormat(Json(pretty=True))),
+        ("application/json;pretty=1", "watch", None),
     ],
 )
-def test_refusals(header, text):
-    with pytest.raises(NotAcceptable, match="^" + text.replace("\n", "\\n")):
-        negotiate(asked(header))
+def test_choice(header, verb, wanted):
+    assert negotiate(asked(header, verb)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("header", "verb", "text"),
+    [
+        ("text/html", "get", "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml,"),
+        # Upstream's router knows types by name, and */*.
+        ("application/*", "get", "406: Not Acceptable\n\nAvailable representations: application/json"),
+        (f"{ODD};v=v1", "get", "only the following media types are accepted: application/json, application/yaml, "),
+        (TABLE.replace("v=v1", "v=v9"), "get", "only the following media types are accepted"),
+        ("application/json;as=Table", "list", "only the following media types are accepted"),
+        ("application/json;sv=v2", "get", "only the following media types are accepted"),
+        # YAML is no stream, and what comes first decides.
+        (
+            "application/yaml,application/json",
+            "watch",
+            f"{ONLY}: application/json;stream=watch",
+        ),
+        (
+            f"{PARTIAL},application/json",
+            "list",
+            "you requested PartialObjectMetadata, but the requested object is a list (*core.ConfigMapList)",
+        ),
+        (PARTIAL_LIST, "get", f"you requested PartialObjectMetadataList, {BUT} not a list (*core.ConfigMap)"),
+    ],
+)
+def test_refusals(header, verb, text):
+    with pytest.raises(NotAcceptable, match="^" + re.escape(text)):
+        negotiate(asked(header, verb))
+
+
+def test_includes_are_the_three_that_there_are():
+    assert negotiate(asked(TABLE, includeObject="Object")) == TableFormat(include="Object")
+    with pytest.raises(errors.BadRequest, match="must be 'Metadata', 'Object', 'None', or empty"):
+        negotiate(asked(TABLE, includeObject="All"))
+
+
+@pytest.mark.parametrize(
+    ("query", "agent", "is_pretty"),
+    [
+        ({"pretty": "true"}, "", True),
+        ({"pretty": "1"}, "", True),
+        ({"pretty": "yes"}, "", False),
+        ({"pretty": "false"}, "curl/8.0", False),
+        ({"pretty": ""}, "curl/8.0", True),
+        ({}, "curl/8.0", True),
+        ({}, "Mozilla/5.0 (X11)", True),
+        ({}, "kubectl/v1.36", False),
+    ],
+)
+def test_json_is_laid_out_for_people(query, agent, is_pretty):
+    request = asked("application/json", **query)
+    request.headers["User-Agent"] = agent
+    assert negotiate(request) == (WholeFormat(Json(pretty=True)) if is_pretty else None)
+    told = status_response(errors.NotFound("no"), request).body
+    assert (b'\n  "status": "Failure"' in told) == is_pretty
+
+
+KUBECTL = (
+    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
+    "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json"
+)
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        (KUBECTL, Json()),
+        (KUBECTL.replace("application/json;g", "application/yaml;g"), Yaml()),
+        ("application/json", None),
+        # A client of before v2, and one that takes a plain document, too, get what they know.
+        ("application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json", None),
+        (f"application/json;q=0.5,{KUBECTL}", Json()),
+    ],
+)
+def test_aggregated_discovery_is_for_those_who_ask_for_it(header, wanted):
+    assert aggregated(asked(header, kind=None)) == wanted
 
 
 def test_reviews_have_no_table():
@@ -89,16 +183,20 @@ def test_watched_table_has_columns_once():
     assert json.loads(form.event("ERROR", CONFIG_MAP, status, False))["object"] == status
 
 
+def listed_by(form, *items):
+    return b"".join(form.many(CONFIG_MAP, items, {"resourceVersion": "9"}))
+
+
 def test_metadata_alone():
-    listed = json.loads(MetadataFormat().many(CONFIG_MAP, [config_map()], {"resourceVersion": "9"}))
+    listed = json.loads(listed_by(MetadataFormat(), config_map()))
     assert listed["kind"] == "PartialObjectMetadataList"
     assert listed["items"][0]["kind"] == "PartialObjectMetadata" and "data" not in listed["items"][0]
 
 
 def test_protobuf_is_read_back():
-    form = ProtobufFormat()
+    form = WholeFormat(Protobuf())
     assert protobuf.decode(form.one(CONFIG_MAP, config_map())) == config_map()
-    listed = protobuf.decode(form.many(CONFIG_MAP, [config_map("a"), config_map("b")], {"resourceVersion": "9"}))
+    listed = protobuf.decode(listed_by(form, config_map("a"), config_map("b")))
     assert [item["metadata"]["name"] for item in listed["items"]] == ["a", "b"]
     frame = form.event("ADDED", CONFIG_MAP, config_map(), True)
     assert int.from_bytes(frame[:4], "big") == len(frame) - 4
@@ -116,7 +214,8 @@ def test_protobuf_is_read_back():
         ("application/yaml", "application/yaml"),
         ("application/yaml;as=Table", "application/json"),
         ("application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf"),
-        ("application/vnd.kubernetes.protobuf,application/json", "application/json"),
+        (f"{PROTOBUF},application/json", PROTOBUF),
+        (f"{PARTIAL},application/yaml", "application/yaml"),
     ],
 )
 def test_refusals_are_told_in_the_clients_encoding_with_what_was_odd_besides(header, content_type):
@@ -124,5 +223,28 @@ def test_refusals_are_told_in_the_clients_encoding_with_what_was_odd_besides(hea
     request.warnings.append('unknown field "x"')
     told = status_response(errors.NotFound("no"), request)
     assert told.content_type == content_type and told.warnings == ('unknown field "x"',)
-    body = protobuf.decode(told.body) if "protobuf" in content_type else json.loads(told.body)
+    body = protobuf.decode(told.body) if "protobuf" in content_type else yaml.safe_load(told.body)
     assert body["code"] == 404 and body["message"] == "no"
+
+
+@pytest.mark.parametrize("encoding", [Json(), Json(pretty=True), Yaml()])
+@pytest.mark.parametrize("names", [(), ("a",), ("a", "b")])
+def test_a_list_by_pieces_is_the_list_as_a_whole(encoding, names):
+    wanted = {
+        "kind": "ConfigMapList",
+        "apiVersion": "v1",
+        "metadata": {"resourceVersion": "9"},
+        "items": [{k: v for k, v in config_map(name).items() if k not in ("kind", "apiVersion")} for name in names],
+    }
+    body = listed_by(WholeFormat(encoding), *map(config_map, names))
+    assert body == encoding.document(wanted)
+    assert yaml.safe_load(body) == wanted
+
+
+@pytest.mark.parametrize("encoding", [Json(), Json(pretty=True), Yaml()])
+def test_a_table_by_pieces_is_the_table_as_a_whole(encoding):
+    form = TableFormat(encoding, version="meta.k8s.io/v1beta1")
+    table = yaml.safe_load(listed_by(form, config_map("a"), config_map("b")))
+    assert table["apiVersion"] == "meta.k8s.io/v1beta1" and table["metadata"] == {"resourceVersion": "9"}
+    assert [row["cells"][0] for row in table["rows"]] == ["a", "b"]
+    assert {row["object"]["apiVersion"] for row in table["rows"]} == {"meta.k8s.io/v1beta1"}

@@ -1,0 +1,116 @@
+"""The shapes of an answer: objects whole, as a Table, or their metadata alone, each in one of the encodings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
+from controlplane.apiserver.formats.encodings import PROTOBUF, Encoding, Json
+from controlplane.apiserver.tables import render
+
+Clock = Callable[[], datetime]
+PLAIN = Json()
+META_VERSIONS = ("meta.k8s.io/v1", "meta.k8s.io/v1beta1")
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    encoding: Encoding = PLAIN
+
+    @property
+    def content_type(self) -> str:
+        return self.encoding.media
+
+    @property
+    def stream_type(self) -> str:
+        return self.encoding.stream_type
+
+
+@dataclass(frozen=True)
+class WholeFormat(_Encoded):
+    """Objects as they are. In plain JSON the core sends stored bytes instead."""
+
+    as_stored: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.encoding.key
+
+    def one(self, kind: Kind | None, obj: Obj) -> bytes:
+        return self.encoding.document(obj)
+
+    def many(self, kind: Kind, items: Iterable[Obj], metadata: Obj) -> Iterator[bytes]:
+        head = {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata}
+        # A message has no room for the type of an item, but is chosen by it.
+        listed = items if self.encoding.media == PROTOBUF else map(_bare, items)
+        return self.encoding.listed(head, listed, "items")
+
+    def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
+        return self.encoding.frame(type, obj)
+
+
+def _bare(item: Obj) -> Obj:
+    return {k: v for k, v in item.items() if k not in ("apiVersion", "kind")}
+
+
+@dataclass(frozen=True)
+class TableFormat(_Encoded):
+    """`as=Table`: rows of cells; `include` says how much of each object rides along."""
+
+    include: str = "Metadata"
+    version: str = render.META
+    clock: Clock = render.utc_now
+
+    @property
+    def key(self) -> str:
+        return f"{self.encoding.key}:table:{self.include}:{self.version}"
+
+    @property
+    def as_stored(self) -> bool:
+        return self.include != "Object"
+
+    def one(self, kind: Kind | None, obj: Obj) -> bytes:
+        if kind is None:
+            return self.encoding.document(obj)
+        return self.encoding.document(self._table(kind, [obj], render.single_metadata(obj)))
+
+    def many(self, kind: Kind, items: Iterable[Obj], metadata: Obj) -> Iterator[bytes]:
+        head = self._table(kind, [], metadata)
+        del head["rows"]
+        table, now = render.table_of(kind.resource), self.clock()
+        rows = (render.row(table, item, now, self.include, self.version) for item in items)
+        return self.encoding.listed(head, rows, "rows")
+
+    def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
+        if type == "ERROR":
+            return self.encoding.frame(type, obj)
+        items = [] if type == "BOOKMARK" else [obj]
+        return self.encoding.frame(type, self._table(kind, items, render.single_metadata(obj), columns=first))
+
+    def _table(self, kind: Kind, items: list[Obj], metadata: Obj, columns: bool = True) -> Obj:
+        return render.render(kind, items, metadata, self.clock(), self.include, columns, self.version)
+
+
+@dataclass(frozen=True)
+class MetadataFormat(_Encoded):
+    """`as=PartialObjectMetadata` and its list: metadata alone."""
+
+    version: str = render.META
+    as_stored: bool = True
+
+    @property
+    def key(self) -> str:
+        return f"{self.encoding.key}:metadata:{self.version}"
+
+    def one(self, kind: Kind | None, obj: Obj) -> bytes:
+        return self.encoding.document(obj if kind is None else render.partial(obj, self.version))
+
+    def many(self, kind: Kind, items: Iterable[Obj], metadata: Obj) -> Iterator[bytes]:
+        head = {"kind": "PartialObjectMetadataList", "apiVersion": self.version, "metadata": metadata}
+        return self.encoding.listed(head, (render.partial(item, self.version) for item in items), "items")
+
+    def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
+        return self.encoding.frame(type, obj if type == "ERROR" else render.partial(obj, self.version))
