@@ -16,12 +16,14 @@ from aiohttp import WSMsgType, web
 
 from agent.server import channels, spdy
 from agent.server.dial import Streams, upgrade
+from apimachinery.objects import loads
 
 log = logging.getLogger(__name__)
 
 # The newest the runtimes' SPDY side speaks; status arrives as JSON on the error stream.
 RUNTIME_PROTOCOL = "v4.channel.k8s.io"
 _OUTPUTS = (channels.STDOUT, channels.STDERR, channels.ERROR)
+_STATUS_LIMIT = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class _Session:
     def __init__(self, socket: web.WebSocketResponse, runtime: Streams) -> None:
         self._socket = socket
         self._runtime = runtime
-        self._protocol = socket.ws_protocol or channels.V4
+        self._protocol = socket.ws_protocol or channels.V1
+        self._status = b""
         self._stream_of: dict[int, int] = {}
         self._channel_of: dict[int, int] = {}
 
@@ -87,6 +90,8 @@ class _Session:
             stream = await self._runtime.open({"streamtype": channels.STREAM_TYPES[channel]})
             self._stream_of[channel] = stream
             self._channel_of[stream] = channel
+        # An empty message tells the client that the session stands, on the first channel that it can read.
+        await self._send(next(channel for channel in _OUTPUTS if channel in self._stream_of), b"")
 
     async def run(self) -> None:
         """Both directions until the runtime is done or the client is gone."""
@@ -109,6 +114,7 @@ class _Session:
                 await self._forward(frame)
                 if frame.fin:
                     left.discard(frame.stream)
+                    await self._tell(frame.stream)
             elif isinstance(frame, spdy.RstStream) or (isinstance(frame, spdy.SynReply) and frame.fin):
                 left.discard(frame.stream)
             if not left:
@@ -118,7 +124,25 @@ class _Session:
         channel = self._channel_of.get(frame.stream)
         if channel is None or not frame.data:
             return
-        message = channels.encode(self._protocol, channel, frame.data)
+        if channel == channels.ERROR and self._protocol in channels.STATUS_AS_TEXT:
+            self._status = (self._status + frame.data)[:_STATUS_LIMIT]
+            return
+        await self._send(channel, frame.data)
+
+    async def _tell(self, stream: int) -> None:
+        """The runtime's Status, in words: what a client of before v4 is told, and only of a failure."""
+        if not self._status or self._channel_of.get(stream) != channels.ERROR:
+            return
+        try:
+            status = loads(self._status)
+            text = "" if status.get("status") == "Success" else str(status.get("message", ""))
+        except (ValueError, AttributeError):
+            text = self._status.decode(errors="replace")
+        if text:
+            await self._send(channels.ERROR, text.encode())
+
+    async def _send(self, channel: int, data: bytes) -> None:
+        message = channels.encode(self._protocol, channel, data)
         if isinstance(message, str):
             await self._socket.send_str(message)
         else:
@@ -129,6 +153,8 @@ class _Session:
             if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
                 return
             decoded = channels.decode(self._protocol, message.data)
+            if decoded is None:
+                continue
             stream = self._stream_of.get(decoded.channel)
             if stream is None or decoded.channel not in (channels.STDIN, channels.RESIZE):
                 continue

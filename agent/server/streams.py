@@ -71,7 +71,8 @@ class Streaming:
         sandbox = self._view.sandbox_id(body["metadata"]["uid"])
         if sandbox is None:
             raise Refused(500, f"unable to do port forwarding: pod {pod} is not running")
-        text = request.query.get("ports") or request.query.get("port") or ""
+        named = request.query.getall("ports", []) or request.query.getall("port", [])
+        text = ",".join(named)
         ports = [int(word) for word in text.split(",") if word.isdigit()]
         url = await self._url(self._view.port_forward_url(sandbox, ports))
         if portforward.TUNNEL in _offered(request):
@@ -107,7 +108,11 @@ class Streaming:
     async def _remote_command(
         self, request: web.BaseRequest, url: str, wanted: remotecommand.Wanted
     ) -> web.StreamResponse:
-        if set(channels.PROTOCOLS).intersection(_offered(request)):
+        if tunnel.is_upgrade(request.headers, "websocket"):
+            offered = _offered(request)
+            if offered and not set(channels.PROTOCOLS).intersection(offered):
+                text = f"requested protocol(s) are not supported: {offered}; supports {list(channels.PROTOCOLS)}"
+                raise Refused(403, text)
             try:
                 return await remotecommand.serve(request, url, self._host, wanted)
             except DialError as error:

@@ -65,4 +65,4 @@ def test_input_that_comes_too_late_costs_no_output() -> None:
         await asyncio.wait_for(session.run(), 20)
         return client.got
 
-    assert asyncio.run(scenario()) == [b"\1last words", b"\3status"]
+    assert asyncio.run(scenario()) == [b"\1", b"\1last words", b"\3status"]

@@ -1,6 +1,7 @@
 """The agent's API over TLS, with a runtime whose streaming server speaks real SPDY."""
 
 import asyncio
+import base64
 import json
 import ssl
 from collections.abc import Awaitable, Callable
@@ -12,7 +13,7 @@ import pytest
 import uvloop
 
 from agent.seams import ContainerRef, ContainerUsage, ExecResult
-from agent.server import spdy, stats
+from agent.server import channels, spdy, stats
 from agent.server.containers import missing_log
 from agent.server.serve import serve
 from agent.settings import AgentSettings
@@ -75,7 +76,7 @@ class StreamingServer:
                     if streams[frame.stream] == "stdin":
                         if frame.data:
                             send(spdy.Data(at["stdout"], b"echo:" + frame.data))
-                        if frame.fin:
+                        if frame.fin or frame.data == b"stop":
                             self._end(send, at)
                             await writer.drain()
                             return
@@ -88,6 +89,7 @@ class StreamingServer:
             send(spdy.Data(at["stderr"], b"", fin=True))
         send(spdy.Data(at["stdout"], b"", fin=True))
         status = {"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": [{"message": "3"}]}}
+        status["message"] = "command terminated with non-zero exit code: exit code 3"
         send(spdy.Data(at["error"], json.dumps(status).encode(), fin=True))
 
 
@@ -285,6 +287,7 @@ def test_exec_over_websocket(tmp_path: Path, protocol: str, tty: bool, loop: Cal
             http.ws_connect(f"/exec/ns/p/c?{query}", protocols=(protocol,)) as socket,
         ):
             assert socket.protocol == protocol
+            assert (await socket.receive_bytes()) == b"\x01"
             await socket.send_bytes(b"\x00hello")
             assert (await socket.receive_bytes()) == b"\x01echo:hello"
             if tty:
@@ -303,6 +306,67 @@ def test_exec_over_websocket(tmp_path: Path, protocol: str, tty: bool, loop: Cal
         ]
 
     run(tmp_path, scenario, loop)
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize("protocol", [*channels.PROTOCOLS, ""])
+def test_every_version_of_the_channels_in_text_and_in_binary_messages(
+    tmp_path: Path, protocol: str, as_text: bool
+) -> None:
+    """The Python client of Kubernetes sends input as text messages; no message that means nothing ends a session."""
+    coded = "base64" in protocol
+
+    def framed(channel: int, data: bytes) -> bytes:
+        return str(channel).encode() + base64.b64encode(data) if coded else bytes((channel,)) + data
+
+    async def scenario(server: Server) -> None:
+        query = "command=cat&command=-&stdin=1&stdout=1&tty=1"
+        offered = (protocol,) if protocol else ()
+        async with server.session() as http, http.ws_connect(f"/exec/ns/p/c?{query}", protocols=offered) as socket:
+
+            async def send(data: bytes) -> None:
+                await (socket.send_str(data.decode()) if as_text else socket.send_bytes(data))
+
+            async def receive() -> bytes:
+                return await socket.receive_bytes() if not coded else (await socket.receive_str()).encode()
+
+            assert (socket.protocol or "") == protocol
+            assert await receive() == framed(1, b"")
+            await send(b"")
+            await send(framed(9, b"to nobody"))
+            await send(framed(0, "hellö".encode()))
+            assert await receive() == framed(1, "echo:hellö".encode())
+            await send(framed(4, b'{"Width":80,"Height":24}'))
+            assert await receive() == framed(1, b'size:{"Width":80,"Height":24}')
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(("protocol", "told"), [("channel.k8s.io", b"\x03"), ("v4.channel.k8s.io", b"\x03{")])
+def test_before_v4_a_failure_is_told_in_words(tmp_path: Path, protocol: str, told: bytes) -> None:
+    async def scenario(server: Server) -> None:
+        async with (
+            server.session() as http,
+            http.ws_connect("/exec/ns/p/c?command=x&stdin=1&stdout=1", protocols=(protocol,)) as socket,
+        ):
+            await socket.send_bytes(b"\x00stop")
+            got = [message.data async for message in socket]
+            assert socket.close_code == 1000
+        assert got[:2] == [b"\x01", b"\x01echo:stop"] and got[-1].startswith(told)
+        assert (b"NonZeroExitCode" in got[-1]) == (protocol != "channel.k8s.io")
+        assert b"exit code 3" in got[-1]
+
+    run(tmp_path, scenario)
+
+
+def test_a_subprotocol_that_nobody_speaks_is_refused(tmp_path: Path) -> None:
+    async def scenario(server: Server) -> None:
+        async with server.session() as http:
+            with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+                await http.ws_connect("/exec/ns/p/c?command=x&stdout=1", protocols=("v9.channel.k8s.io",))
+        assert caught.value.status == 403
+
+    run(tmp_path, scenario)
 
 
 @pytest.mark.parametrize(

@@ -79,11 +79,24 @@ def test_channel_messages_survive(protocol: str, channel: int, data: bytes) -> N
 
 def test_only_v5_can_close_a_channel() -> None:
     assert channels.decode(channels.V5, b"\xff\x00") == channels.Message(0, closed=True)
-    with pytest.raises(channels.ChannelError):
-        channels.decode(channels.V4, b"\xff\x00")
+    assert channels.decode(channels.V4, b"\xff\x00") is None
 
 
-@pytest.mark.parametrize("payload", [b"", b"\x07x", "text", b"\xff"])
-def test_broken_messages_are_errors(payload: Any) -> None:
+@pytest.mark.parametrize("payload", [b"\xff", b"\xff\x00\x00", b"\xff\x09"])
+def test_broken_closings_are_errors(payload: bytes) -> None:
     with pytest.raises(channels.ChannelError):
         channels.decode(channels.V5, payload)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "payload"),
+    [
+        (channels.V5, b""),
+        (channels.V5, ""),
+        (channels.V5, b"\x07x"),
+        (channels.V4, "text"),
+        (channels.V1_BASE64, "0%%"),
+    ],
+)
+def test_what_means_nothing_is_passed_over(protocol: str, payload: bytes | str) -> None:
+    assert channels.decode(protocol, payload) is None
