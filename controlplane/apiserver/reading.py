@@ -22,7 +22,7 @@ from controlplane.apiserver.cache.watcher import Watcher
 from controlplane.apiserver.conversion import shown
 from controlplane.apiserver.listing import ListOptions
 from controlplane.apiserver.registry import Registry
-from controlplane.apiserver.request import Obj, Request, Response
+from controlplane.apiserver.request import Obj, Request, Response, Socket
 from controlplane.apiserver.seam import Format, Negotiate
 
 # Upstream waits this long for a revision that a client has seen elsewhere.
@@ -118,7 +118,9 @@ class Reading:
         watcher = Watcher(kind, selection, format)
         failure = self._begin(collection, watcher, options)
         stream = format.stream_type if format else "application/json"
-        return Response(200, self._stream(collection, watcher, options, failure), stream)
+        # Over a WebSocket each event is a message of its own.
+        socket = Socket(format.messages if format else bytes.splitlines, text=stream == "application/json")
+        return Response(200, self._stream(collection, watcher, options, failure), stream, socket=socket)
 
     def _begin(self, collection: Collection, watcher: Watcher, options: ListOptions) -> Obj | None:
         """Queue what the client has missed and attach, in one step of the loop; or the ERROR to end with."""

@@ -90,11 +90,28 @@ class Request:
         return bool(self.resource)
 
 
+def _whole(piece: bytes) -> Sequence[bytes]:
+    return (piece,) if piece else ()
+
+
+@dataclass(frozen=True)
+class Socket:
+    """How a stream is told to a client that asks for a WebSocket: which messages a piece makes, as text or not, in one
+    of which subprotocols (none: any), and whether an empty message comes first.
+    """
+
+    messages: Callable[[bytes], Sequence[bytes]] = _whole
+    text: bool = False
+    protocols: tuple[str, ...] = ()
+    greets: bool = False
+
+
 @dataclass(frozen=True)
 class Response:
     """A finished answer: status, bytes or a stream of pieces, and headers.
 
-    A stream is sent chunked, each piece flushed at once, and closed (aclose) when the client goes away.
+    A stream is sent chunked, each piece flushed at once, and closed (aclose) when the client goes away; with a
+    `socket` a client may have it over a WebSocket instead.
     """
 
     status: int
@@ -102,6 +119,7 @@ class Response:
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    socket: Socket | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ and no streaming protocol; they arrive here as values of these types, put togeth
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -55,6 +55,7 @@ class Format(Protocol):
     one answers a get; many a list, by pieces (some of them empty) made one at a time as they are taken, since an item
     may take a while; event is one whole frame of a watch (newline or length prefix included), where first says that it
     is the first of its stream (a Table sends its columns then). Objects are shared: never changed.
+    messages takes frames apart again, without what delimits them.
     items of many() and obj of event() carry apiVersion and kind. metadata of many() is the ListMeta.
     event() with type ERROR is given a Status, with BOOKMARK an object of the kind with metadata.resourceVersion
     alone. as_stored: objects are wanted in the version they are stored under, since nothing of the answer is of the
@@ -72,6 +73,7 @@ class Format(Protocol):
     def one(self, kind: Kind | None, obj: Obj) -> bytes: ...
     def many(self, kind: Kind, items: Iterable[Obj], metadata: Obj) -> Iterator[bytes]: ...
     def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes: ...
+    def messages(self, frames: bytes) -> Sequence[bytes]: ...
 
 
 # None: plain JSON, which the core serves from stored bytes. Raises NotAcceptable.

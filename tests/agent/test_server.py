@@ -328,7 +328,9 @@ def test_every_version_of_the_channels_in_text_and_in_binary_messages(
                 await (socket.send_str(data.decode()) if as_text else socket.send_bytes(data))
 
             async def receive() -> bytes:
-                return await socket.receive_bytes() if not coded else (await socket.receive_str()).encode()
+                if coded:
+                    return str(await socket.receive_str()).encode()
+                return bytes(await socket.receive_bytes())
 
             assert (socket.protocol or "") == protocol
             assert await receive() == framed(1, b"")

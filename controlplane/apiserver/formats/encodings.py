@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +21,8 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 class Encoding(Protocol):
     """document is one object, listed a list whose items come one by one: its pieces, some of them empty, so that
-    whoever sends them can let others work between two. frame is one whole event of a watch.
+    whoever sends them can let others work between two. frame is one whole event of a watch, messages takes several
+    apart again, without what delimits them.
     """
 
     @property
@@ -33,6 +34,7 @@ class Encoding(Protocol):
     def document(self, obj: Obj) -> bytes: ...
     def listed(self, head: Obj, items: Iterable[Obj], member: str) -> Iterator[bytes]: ...
     def frame(self, type: str, obj: Obj) -> bytes: ...
+    def messages(self, frames: bytes) -> Sequence[bytes]: ...
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ class Json:
     def frame(self, type: str, obj: Obj) -> bytes:
         return dumps({"type": type, "object": obj}) + b"\n"
 
+    def messages(self, frames: bytes) -> Sequence[bytes]:
+        return frames.splitlines()
+
 
 @dataclass(frozen=True)
 class Yaml:
@@ -95,6 +100,9 @@ class Yaml:
     def frame(self, type: str, obj: Obj) -> bytes:
         raise NotAcceptable("YAML has no streamed form")
 
+    def messages(self, frames: bytes) -> Sequence[bytes]:
+        return ()
+
 
 @dataclass(frozen=True)
 class Protobuf:
@@ -121,6 +129,14 @@ class Protobuf:
         raw = _delimited(0x0A, self.document(obj))
         body = _delimited(0x0A, type.encode()) + _delimited(0x12, raw)
         return len(body).to_bytes(4, "big") + body
+
+    def messages(self, frames: bytes) -> Sequence[bytes]:
+        found, at = [], 0
+        while at < len(frames):
+            end = at + 4 + int.from_bytes(frames[at : at + 4], "big")
+            found.append(frames[at + 4 : end])
+            at = end
+        return found
 
 
 def _delimited(tag: int, data: bytes) -> bytes:

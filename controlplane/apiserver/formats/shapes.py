@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,6 +27,9 @@ class _Encoded:
     @property
     def stream_type(self) -> str:
         return self.encoding.stream_type
+
+    def messages(self, frames: bytes) -> Sequence[bytes]:
+        return self.encoding.messages(frames)
 
 
 @dataclass(frozen=True)

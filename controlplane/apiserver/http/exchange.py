@@ -12,6 +12,7 @@ from aiohttp import web
 from apimachinery import errors
 from controlplane.apiserver import ids, router
 from controlplane.apiserver.formats import compression
+from controlplane.apiserver.http import websocket
 from controlplane.apiserver.request import ANONYMOUS, Hijacked, Request, Response
 
 # Upstream's limit for the body of a resource request.
@@ -81,6 +82,11 @@ async def serve(raw: web.BaseRequest, pipeline: Pipeline) -> web.StreamResponse:
         reply = await asyncio.shield(asyncio.ensure_future(pipeline(request)))
     if isinstance(reply, Hijacked):
         return _Nothing()
+    if reply.socket is not None and not isinstance(reply.body, bytes) and websocket.is_upgrade(raw.headers):
+        try:
+            return await websocket.serve(raw, reply.socket, reply.body)
+        finally:
+            await _closed(reply.body)
     headers = {
         "Audit-Id": request.audit_id,
         "Cache-Control": "no-cache, private",
@@ -131,10 +137,14 @@ async def _stream(raw: web.BaseRequest, response: web.StreamResponse, pieces: As
         if raw.transport is not None and not raw.transport.is_closing():
             raise
     finally:
-        close = getattr(pieces, "aclose", None)
-        if close is not None:
-            with contextlib.suppress(Exception):
-                await close()
+        await _closed(pieces)
+
+
+async def _closed(pieces: AsyncIterator[bytes]) -> None:
+    close = getattr(pieces, "aclose", None)
+    if close is not None:
+        with contextlib.suppress(Exception):
+            await close()
 
 
 class _Nothing(web.StreamResponse):

@@ -11,7 +11,17 @@ from apimachinery.kinds import POD
 from apimachinery.objects import Obj
 from controlplane.apiserver.authn.authenticator import without_token
 from controlplane.apiserver.authz.chain import refusal
-from controlplane.apiserver.request import HIJACKED, Attributes, Decision, Reply, Request, Response, User, attributes
+from controlplane.apiserver.request import (
+    HIJACKED,
+    Attributes,
+    Decision,
+    Reply,
+    Request,
+    Response,
+    Socket,
+    User,
+    attributes,
+)
 from controlplane.apiserver.streams import options, tunnel, wire
 from controlplane.apiserver.streams.backend import Agents, Connection
 
@@ -31,6 +41,8 @@ HANDSHAKE = frozenset(
         "x-accept-stream-protocol-version",
     }
 )
+# A log's subprotocols: as it is, also without one, or in base64.
+_LOG_SOCKET = Socket(protocols=("binary.k8s.io", "base64.binary.k8s.io"), greets=True)
 Authorize = Callable[[User, Attributes], Awaitable[Decision]]
 
 
@@ -53,7 +65,8 @@ class PodStreams:
         )
         if answer.head.status >= 300:
             raise await _complaint(request, answer)
-        return Response(answer.head.status, _quiet(answer.body()), answer.head.get("content-type") or "text/plain")
+        media = answer.head.get("content-type") or "text/plain"
+        return Response(answer.head.status, _quiet(answer.body()), media, socket=_LOG_SOCKET)
 
     async def exec(self, request: Request) -> Reply:
         return await self._stream(request, "exec")

@@ -27,7 +27,7 @@ class Raw:
     def __init__(self, folder, client):
         context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
         context.load_cert_chain(folder / "admin.crt", folder / "admin.key")
-        self._session = aiohttp.ClientSession(
+        self.session = aiohttp.ClientSession(
             client.server, connector=aiohttp.TCPConnector(ssl=context), auto_decompress=False
         )
 
@@ -35,14 +35,14 @@ class Raw:
         return self
 
     async def __aexit__(self, *_):
-        await self._session.close()
+        await self.session.close()
 
     async def get(self, path, accept="", method="GET", body=None, **headers):
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         headers = {"Accept-Encoding": "identity", "User-Agent": "test", **headers}
         if accept:
             headers["Accept"] = accept
-        async with self._session.request(
+        async with self.session.request(
             method, path, headers=headers, data=body, skip_auto_headers=("Accept", "Content-Type")
         ) as answer:
             return answer.status, answer.headers, await answer.read()
@@ -231,5 +231,24 @@ def test_service_levels_count_each_check(tmp_path):
         _, _, after = await raw.get("/metrics/slis")
         counts = [float(text.partition(line)[2].partition(b"\n")[0]) for text in (before, after)]
         assert counts[1] == counts[0] + 1
+
+    against(tmp_path, test)
+
+
+def test_a_watch_over_a_websocket_has_a_message_for_each_event(tmp_path):
+    async def test(client, raw):
+        for name in ("a", "b"):
+            metadata = {"name": name, "namespace": "kube-public"}
+            await client.create(CONFIG_MAP, {"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata})
+        path = "/api/v1/namespaces/kube-public/configmaps?watch=1"
+        async with raw.session.ws_connect(path) as socket:
+            events = [json.loads(await socket.receive_str()) for _ in range(2)]
+            assert [(e["type"], e["object"]["metadata"]["name"]) for e in events] == [("ADDED", "a"), ("ADDED", "b")]
+            await client.delete(CONFIG_MAP, "a", "kube-public")
+            assert json.loads(await socket.receive_str())["type"] == "DELETED"
+        async with raw.session.ws_connect(path, headers={"Accept": "application/vnd.kubernetes.protobuf"}) as socket:
+            message = await socket.receive_bytes()
+            assert special.scan(message)[1] == b"ADDED"
+            assert protobuf.decode(special.scan(special.scan(message)[2])[1])["metadata"]["name"] == "b"
 
     against(tmp_path, test)

@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 
+import aiohttp
 import pytest
 
 from apimachinery import pki
@@ -143,6 +144,57 @@ def test_log_is_streamed_as_it_comes():
             writer.close()
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("protocol", "told"),
+    [
+        ("", ["", "one\n", "two\n"]),
+        ("binary.k8s.io", ["", "one\n", "two\n"]),
+        ("base64.binary.k8s.io", ["", "b25lCg==", "dHdvCg=="]),
+    ],
+)
+def test_log_over_a_websocket(protocol, told):
+    more = asyncio.Event()
+
+    async def behave(reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n")
+        await more.wait()
+        writer.write(b"4\r\ntwo\n\r\n0\r\n\r\n")
+        await writer.drain()
+
+    async def main():
+        async with Agent(behave) as agent, serving(agent.port) as listener, aiohttp.ClientSession() as http:
+            url = f"http://127.0.0.1:{listener.port}/api/v1/namespaces/ns/pods/p/log?follow=true"
+            async with http.ws_connect(url, protocols=(protocol,) if protocol else ()) as socket:
+                assert (socket.protocol or "") == protocol
+                got = [await socket.receive(), await socket.receive()]
+                more.set()
+                got += [message async for message in socket]
+                assert socket.close_code == 1000
+            kind = aiohttp.WSMsgType.TEXT if protocol.startswith("base64") else aiohttp.WSMsgType.BINARY
+            assert {message.type for message in got} == {kind}
+            assert [m.data if isinstance(m.data, str) else m.data.decode() for m in got] == told
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await http.ws_connect(url, protocols=("odd.k8s.io",))
+            assert refused.value.status == 403
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_agent_is_let_go_when_the_socket_of_a_log_is_closed():
+    async def behave(reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n")
+        assert await reader.read() == b""
+
+    async def main():
+        async with Agent(behave) as agent, serving(agent.port) as listener, aiohttp.ClientSession() as http:
+            url = f"http://127.0.0.1:{listener.port}/api/v1/namespaces/ns/pods/p/log?follow=true"
+            async with http.ws_connect(url) as socket:
+                assert [await socket.receive_bytes() for _ in range(2)] == [b"", b"one\n"]
+            await asyncio.wait_for(agent.over.wait(), 10)
+
+    asyncio.run(asyncio.wait_for(main(), 20))
 
 
 def test_agent_is_let_go_when_the_reader_of_a_log_leaves():
