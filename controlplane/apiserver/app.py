@@ -46,10 +46,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
     strategies = table.build(settings, cache)
     registry = Registry(store, cache, strategies.by_resource, track)
     edges = edge.assemble(Parts(settings, registry, lifecycle))
-    registry.admit_with(
-        (*strategies.mutating(registry), *edges.mutating),
-        (*strategies.validating(registry), *edges.validating),
-    )
+    registry.admit_with(edges.admission)
     start = (strategies.first_service_ip, settings.advertise_address, settings.port)
     await bootstrap.make(registry, *start)
     await policy.make(registry, bootstrap.SELF, settings.policy_file)

@@ -27,25 +27,22 @@ from apimachinery.kinds import (
     SERVICE_ACCOUNT,
     VOLUME_ATTACHMENT,
 )
-from controlplane.apiserver import documents
+from controlplane.apiserver import admission, documents
 from controlplane.apiserver.authn import keys, token_file
 from controlplane.apiserver.authn.authenticator import Authenticator, TokenSettings
 from controlplane.apiserver.authn.reviews import IdentityReviews
 from controlplane.apiserver.authz import bootstrap, chain
-from controlplane.apiserver.authz.escalation import Escalation
 from controlplane.apiserver.authz.graph import Graph
 from controlplane.apiserver.authz.node import NodeAuthorizer
-from controlplane.apiserver.authz.node_restriction import NodeRestriction
 from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.authz.reviews import AccessReviews
-from controlplane.apiserver.authz.signing import Signing, record_requester, restrict_subject
 from controlplane.apiserver.discovery import Discovery
 from controlplane.apiserver.formats.negotiate import negotiate
 from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.operations import GIT_VERSION
 from controlplane.apiserver.patching import Patches
 from controlplane.apiserver.request import Decision, Handler, Obj, User
-from controlplane.apiserver.seam import AdmissionStep, Edge, Parts, Routes
+from controlplane.apiserver.seam import Edge, Parts, Routes
 from controlplane.apiserver.streams import backend
 from controlplane.apiserver.streams import routes as streams
 from controlplane.apiserver.streams.pods import PodStreams
@@ -86,19 +83,6 @@ def authorizers_of(settings: Settings, registry: Registry, policy: Policy) -> ch
     if "AlwaysAllow" in settings.authorization_mode:
         out.append(lambda user, wanted: Decision(True))
     return chain.Chain(tuple(out))
-
-
-def admission_of(
-    settings: Settings, registry: Registry, policy: Policy, authorize: chain.Chain
-) -> tuple[AdmissionStep, ...]:
-    """Who may change what, beyond what the authorizers can see."""
-    out: list[AdmissionStep] = []
-    if "NodeRestriction" not in settings.disable_admission:
-        out.append(NodeRestriction(registry))
-    out += [Signing(authorize), restrict_subject]
-    if "RBAC" in settings.authorization_mode:
-        out.append(Escalation(policy, authorize, registry))
-    return tuple(out)
 
 
 def token_settings(settings: Settings, registry: Registry) -> TokenSettings:
@@ -179,7 +163,6 @@ def assemble(parts: Parts) -> Edge:
         authenticate=authenticate,
         authorize=authorize,
         negotiate=negotiate,
-        mutating=(record_requester,),
-        validating=admission_of(settings, registry, policy, authorize),
+        admission=admission.build(admission.Needs(registry, settings, authorize, policy, parts.lifecycle)),
         routes=routes,
     )

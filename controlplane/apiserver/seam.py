@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from apimachinery.kinds import Kind
     from apimachinery.kit.lifecycle import Lifecycle
     from controlplane.apiserver.registry import Registry
+    from controlplane.apiserver.registry.strategy import Reservation
     from controlplane.apiserver.settings import Settings
 
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
@@ -26,8 +27,12 @@ class Admission:
     """One write on its way to the store. Mutating steps change obj in place; every step may raise an
     ApiError.
 
-    obj is the new object (None on DELETE), old the stored one (None on CREATE; shared, never to be changed).
-    options is the CreateOptions/UpdateOptions/PatchOptions/DeleteOptions as a dict.
+    obj is the new object (None on DELETE), old the stored one (None on CREATE; shared, never to be changed). On a
+    CREATE or CONNECT of a subresource obj is the request's own body or options (a Binding, PodExecOptions).
+    options is the CreateOptions/UpdateOptions/PatchOptions/DeleteOptions as a dict. version is the client's, "" when
+    it is the stored one. name is what refusals call the object; given_name is "" for a name still to be generated.
+    changed says that obj became another one (a webhook's patch). reservations are kept when the write is stored and
+    released in any case; annotations are for the audit log. admitted: a part of what has been admitted already.
     """
 
     user: User
@@ -41,9 +46,21 @@ class Admission:
     options: Obj
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
+    version: str = ""
+    given_name: str = ""
+    changed: bool = False
+    reservations: list[Reservation] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)
+    admitted: bool = False
 
 
-AdmissionStep = Callable[[Admission], Awaitable[None]]
+class AdmissionChain(Protocol):
+    """What a write is asked before it is stored: admit may change it, validate may not. Both raise ApiError."""
+
+    async def admit(self, admission: Admission) -> None: ...
+    async def validate(self, admission: Admission) -> None: ...
+
+
 Authenticate = Callable[[Request], Awaitable["User | None"]]
 Authorize = Callable[[User, Attributes], Awaitable[Decision]]
 
@@ -103,8 +120,7 @@ class Edge:
     authenticate: Authenticate
     authorize: Authorize
     negotiate: Negotiate
-    mutating: tuple[AdmissionStep, ...] = ()
-    validating: tuple[AdmissionStep, ...] = ()
+    admission: AdmissionChain
     routes: Routes = field(default_factory=Routes)
 
 

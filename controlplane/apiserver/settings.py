@@ -51,5 +51,10 @@ class Settings:
     """What running requests get to finish when the server stops."""
     disable_admission: tuple[str, ...] = ()
     """Admission steps to leave out, by name."""
+    pod_security_defaults: tuple[str, ...] = ()
+    """What pod security does where a namespace's labels say nothing: enforce=baseline, warn=restricted:v1.30, …;
+    privileged, latest otherwise."""
+    pod_security_exemptions: tuple[str, ...] = ()
+    """Whom pod security lets pass: namespace=NAME, user=NAME, runtimeClass=NAME."""
     log_level: str = "info"
     """debug | info | warning | error"""

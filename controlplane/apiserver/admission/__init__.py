@@ -1,8 +1,13 @@
-"""Built-in admission: steps every write passes between defaults and validation, and after it.
+"""Admission: what every write passes between authorization and the store, in upstream's order.
 
-Owns the steps that look beyond one object: NamespaceLifecycle, ServiceAccount, DefaultTolerationSeconds,
-Priority, TaintNodesByCondition, StorageObjectInUseProtection, PersistentVolumeClaimResize, RuntimeClass. A
-step gets an Admission and changes its obj in place or raises; it never writes anything.
+Owns what looks beyond one object: whether its namespace lives, its defaults of the namespace, who may write such a
+thing, pod security, webhooks, quotas. A plugin gets an Admission and may change its object in the mutating phase; it
+raises an ApiError to refuse. Must never write into the store itself (a quota's usage excepted).
 
-Reading order: chain (their order), then one module per step.
+Reading order: plugin, chain (the order), then a module or a folder each plugin.
 """
+
+from controlplane.apiserver.admission.chain import build
+from controlplane.apiserver.admission.plugin import Needs
+
+__all__ = ["Needs", "build"]

@@ -1,32 +1,104 @@
-"""The order of the built-in steps, upstream's."""
+"""The admission chain: every plugin in upstream's order, in one tuple. A new plugin is its module and a row here."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from controlplane.apiserver.admission.authority import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+    NodeRestriction,
+    Requester,
+    RoleEscalation,
+)
+from controlplane.apiserver.admission.classes import DefaultIngressClass, DefaultStorageClass
+from controlplane.apiserver.admission.limits import LimitRanger
 from controlplane.apiserver.admission.namespaces import NamespaceLifecycle
-from controlplane.apiserver.admission.nodes import NotReadyTaint
-from controlplane.apiserver.admission.pods import DefaultTolerations, Priority
+from controlplane.apiserver.admission.nodes import PodTopologyLabels, TaintNodesByCondition
+from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
+from controlplane.apiserver.admission.podsecurity.plugin import PodSecurity
+from controlplane.apiserver.admission.priority import Priority
 from controlplane.apiserver.admission.runtime_classes import RuntimeClasses
 from controlplane.apiserver.admission.service_accounts import ServiceAccounts
-from controlplane.apiserver.admission.volumes import ClaimResize, StorageProtection
-from controlplane.apiserver.registry import Registry
-from controlplane.apiserver.seam import AdmissionStep
+from controlplane.apiserver.admission.tolerations import DefaultTolerationSeconds
+from controlplane.apiserver.admission.volumes import PersistentVolumeClaimResize, StorageObjectInUseProtection
+from controlplane.apiserver.seam import Admission, Operation
+
+if TYPE_CHECKING:
+    pass
+
+# Upstream's AllOrderedPlugins, those that are on by default. Requester and RoleEscalation are no plugins there but
+# parts of the storage of their kinds, between the mutating and the validating phase.
+PLUGINS: tuple[type[Plugin], ...] = (
+    NamespaceLifecycle,
+    LimitRanger,
+    ServiceAccounts,
+    NodeRestriction,
+    TaintNodesByCondition,
+    PodSecurity,
+    Priority,
+    DefaultTolerationSeconds,
+    DefaultStorageClass,
+    StorageObjectInUseProtection,
+    PersistentVolumeClaimResize,
+    RuntimeClasses,
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+    DefaultIngressClass,
+    PodTopologyLabels,
+    Requester,
+    RoleEscalation,
+)
+
+Step = Callable[[Admission], Wait]
+_Key = tuple[str, str, str, Operation]
 
 
-def mutating(registry: Registry) -> tuple[AdmissionStep, ...]:
-    return (
-        NamespaceLifecycle(registry).admit,
-        ServiceAccounts(registry).admit,
-        NotReadyTaint().admit,
-        Priority(registry).admit,
-        DefaultTolerations().admit,
-        StorageProtection().admit,
-        RuntimeClasses(registry).admit,
-    )
+class Chain:
+    """The plugins in order. Which of them a write concerns is worked out once for each kind of write."""
+
+    def __init__(self, plugins: Sequence[Plugin]) -> None:
+        self.plugins = tuple(plugins)
+        self._admit: dict[_Key, tuple[Step, ...]] = {}
+        self._validate: dict[_Key, tuple[Step, ...]] = {}
+
+    async def admit(self, admission: Admission) -> None:
+        """The mutating phase. Raises ApiError."""
+        kind = admission.kind
+        key = (kind.resource, kind.version, admission.subresource, admission.operation)
+        steps = self._admit.get(key)
+        if steps is None:
+            steps = self._admit[key] = tuple(
+                plugin.admit for plugin in self._concerned(admission) if type(plugin).admit is not Plugin.admit
+            )
+        for step in steps:
+            wait = step(admission)
+            if wait is not None:
+                await wait
+
+    async def validate(self, admission: Admission) -> None:
+        """The validating phase. Raises ApiError."""
+        kind = admission.kind
+        key = (kind.resource, kind.version, admission.subresource, admission.operation)
+        steps = self._validate.get(key)
+        if steps is None:
+            steps = self._validate[key] = tuple(
+                plugin.validate for plugin in self._concerned(admission) if type(plugin).validate is not Plugin.validate
+            )
+        for step in steps:
+            wait = step(admission)
+            if wait is not None:
+                await wait
+
+    def _concerned(self, admission: Admission) -> list[Plugin]:
+        kind, subresource, operation = admission.kind, admission.subresource, admission.operation
+        return [plugin for plugin in self.plugins if plugin.concerns(kind, subresource, operation)]
 
 
-def validating(registry: Registry) -> tuple[AdmissionStep, ...]:
-    return (
-        NamespaceLifecycle(registry).guard,
-        ClaimResize(registry).guard,
-        RuntimeClasses(registry).guard,
-    )
+def build(needs: Needs) -> Chain:
+    """The chain of one server; plugins that its settings name as disabled are left out."""
+    off = frozenset(needs.settings.disable_admission)
+    return Chain([plugin(needs) for plugin in PLUGINS if plugin.name not in off])

@@ -5,24 +5,30 @@ deleted.
 from __future__ import annotations
 
 from apimachinery import errors, kinds
-from controlplane.apiserver.registry import Registry
-from controlplane.apiserver.seam import Admission
+from apimachinery.kinds import Kind
+from controlplane.apiserver.admission.plugin import Plugin
+from controlplane.apiserver.seam import Admission, Operation
 
 _IMMORTAL = frozenset(("default", "kube-system", "kube-public"))
 # Reviews are asked about namespaces whose existence is not to be told.
 _REVIEWS = frozenset(("localsubjectaccessreviews",))
 
 
-class NamespaceLifecycle:
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+class NamespaceLifecycle(Plugin):
+    name = "NamespaceLifecycle"
 
-    async def admit(self, admission: Admission) -> None:
+    def concerns(self, kind: Kind, subresource: str, operation: Operation) -> bool:
+        if kind.resource == "namespaces":
+            return operation == "DELETE" and not subresource
+        return operation == "CREATE" and kind.namespaced and kind.plural not in _REVIEWS
+
+    def admit(self, admission: Admission) -> None:
         """Raises NotFound, Forbidden."""
         kind = admission.kind
-        if admission.operation != "CREATE" or not kind.namespaced or kind.plural in _REVIEWS:
+        if not kind.namespaced:
+            self._keep(admission)
             return
-        namespace = self._registry.find(kinds.NAMESPACE, "", admission.namespace)
+        namespace = self.registry.find(kinds.NAMESPACE, "", admission.namespace)
         if namespace is None:
             raise errors.not_found("namespaces", admission.namespace)
         if admission.subresource or namespace["status"].get("phase") != "Terminating":
@@ -39,8 +45,6 @@ class NamespaceLifecycle:
         ]
         raise error
 
-    async def guard(self, admission: Admission) -> None:
-        """Raises Forbidden."""
-        deleting = admission.operation == "DELETE" and admission.kind.resource == "namespaces"
-        if deleting and admission.name in _IMMORTAL:
+    def _keep(self, admission: Admission) -> None:
+        if admission.name in _IMMORTAL:
             raise errors.forbidden("namespaces", admission.name, "this namespace may not be deleted")

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from apimachinery import errors, kinds, quantity
-from controlplane.apiserver.registry import Registry
+from apimachinery.kinds import Kind
+from controlplane.apiserver.admission.plugin import Plugin
 from controlplane.apiserver.request import Obj
-from controlplane.apiserver.seam import Admission
+from controlplane.apiserver.seam import Admission, Operation
 
 
-class RuntimeClasses:
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+class RuntimeClasses(Plugin):
+    name = "RuntimeClass"
 
-    async def admit(self, admission: Admission) -> None:
+    def concerns(self, kind: Kind, subresource: str, operation: Operation) -> bool:
+        return kind.resource == "pods" and not subresource and operation == "CREATE"
+
+    def admit(self, admission: Admission) -> None:
         """Raises Forbidden."""
         pod = admission.obj
-        if not _new_pod(admission) or pod is None:
-            return
+        assert pod is not None
         found = self._class_of(admission, pod["spec"])
         if found is None:
             return
         _overhead(admission.name, pod["spec"], (found.get("overhead") or {}).get("podFixed"))
         _placing(admission.name, pod["spec"], found.get("scheduling") or {})
 
-    async def guard(self, admission: Admission) -> None:
+    def validate(self, admission: Admission) -> None:
         """Raises Forbidden."""
         pod = admission.obj
-        if not _new_pod(admission) or pod is None or not pod["spec"].get("overhead"):
+        if pod is None or not pod["spec"].get("overhead"):
             return
         found = self._class_of(admission, pod["spec"])
         if not ((found or {}).get("overhead") or {}).get("podFixed"):
@@ -37,14 +39,10 @@ class RuntimeClasses:
         name = spec.get("runtimeClassName")
         if not name:
             return None
-        found = self._registry.find(kinds.RUNTIME_CLASS, "", name)
+        found = self.registry.find(kinds.RUNTIME_CLASS, "", name)
         if found is None:
             raise errors.forbidden("pods", admission.name, f'pod rejected: RuntimeClass "{name}" not found')
         return found
-
-
-def _new_pod(admission: Admission) -> bool:
-    return admission.kind.resource == "pods" and not admission.subresource and admission.operation == "CREATE"
 
 
 def _overhead(name: str, spec: Obj, wanted: Obj | None) -> None:

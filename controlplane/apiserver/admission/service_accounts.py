@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apimachinery import errors, kinds
-from controlplane.apiserver.registry import Registry
+from apimachinery.kinds import Kind
+from controlplane.apiserver.admission.plugin import Plugin
 from controlplane.apiserver.registry.metadata import suffix
 from controlplane.apiserver.request import Obj
-from controlplane.apiserver.seam import Admission
+from controlplane.apiserver.seam import Admission, Operation
 
 MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 # An hour and seven seconds: the API server gives such tokens a long grace for old clients.
@@ -17,21 +18,22 @@ _MIRROR = "kubernetes.io/config.mirror"
 _ENFORCED = "kubernetes.io/enforce-mountable-secrets"
 
 
-class ServiceAccounts:
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+class ServiceAccounts(Plugin):
+    name = "ServiceAccount"
 
-    async def admit(self, admission: Admission) -> None:
+    def concerns(self, kind: Kind, subresource: str, operation: Operation) -> bool:
+        return kind.resource == "pods" and not subresource and operation == "CREATE"
+
+    def admit(self, admission: Admission) -> None:
         """Raises Forbidden when the account is not there."""
         pod = admission.obj
-        if admission.kind.resource != "pods" or admission.subresource or pod is None:
-            return
-        if admission.operation != "CREATE" or _MIRROR in (pod["metadata"].get("annotations") or {}):
+        assert pod is not None
+        if _MIRROR in (pod["metadata"].get("annotations") or {}):
             return
         spec = pod["spec"]
         name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
         spec["serviceAccountName"] = spec["serviceAccount"] = name
-        account = self._registry.find(kinds.SERVICE_ACCOUNT, admission.namespace, name)
+        account = self.registry.find(kinds.SERVICE_ACCOUNT, admission.namespace, name)
         if account is None:
             why = f'error looking up service account {admission.namespace}/{name}: serviceaccount "{name}" not found'
             raise errors.forbidden("pods", admission.name, why)

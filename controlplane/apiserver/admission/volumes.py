@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from apimachinery import errors, kinds, quantity
-from controlplane.apiserver.registry import Registry
+from apimachinery.kinds import Kind
+from controlplane.apiserver.admission.plugin import Plugin
 from controlplane.apiserver.request import Obj
-from controlplane.apiserver.seam import Admission
+from controlplane.apiserver.seam import Admission, Operation
 
 _FINALIZERS = {
     "persistentvolumeclaims": "kubernetes.io/pvc-protection",
@@ -15,29 +16,34 @@ _FINALIZERS = {
 _BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 
 
-class StorageProtection:
-    """StorageObjectInUseProtection: claims, volumes and their classes go only when nothing uses them any more."""
+class StorageObjectInUseProtection(Plugin):
+    """Claims, volumes and their classes go only when nothing uses them any more."""
 
-    async def admit(self, admission: Admission) -> None:
-        finalizer = _FINALIZERS.get(admission.kind.resource)
-        if finalizer is None or admission.operation != "CREATE" or admission.subresource or admission.obj is None:
-            return
+    name = "StorageObjectInUseProtection"
+
+    def concerns(self, kind: Kind, subresource: str, operation: Operation) -> bool:
+        return kind.resource in _FINALIZERS and not subresource and operation == "CREATE"
+
+    def admit(self, admission: Admission) -> None:
+        finalizer = _FINALIZERS[admission.kind.resource]
+        assert admission.obj is not None
         finalizers = admission.obj["metadata"].setdefault("finalizers", [])
         if finalizer not in finalizers:
             finalizers.append(finalizer)
 
 
-class ClaimResize:
-    """PersistentVolumeClaimResize: only a bound claim grows, and only if its class says that it can."""
+class PersistentVolumeClaimResize(Plugin):
+    """Only a bound claim grows, and only if its class says that it can."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    name = "PersistentVolumeClaimResize"
 
-    async def guard(self, admission: Admission) -> None:
+    def concerns(self, kind: Kind, subresource: str, operation: Operation) -> bool:
+        return kind.resource == "persistentvolumeclaims" and not subresource and operation == "UPDATE"
+
+    def validate(self, admission: Admission) -> None:
         """Raises Forbidden."""
         new, old = admission.obj, admission.old
-        if admission.kind.resource != "persistentvolumeclaims" or admission.subresource or new is None or old is None:
-            return
+        assert new is not None and old is not None
         if _storage(new) <= _storage(old):
             return
         if (old.get("status") or {}).get("phase") != "Bound":
@@ -55,7 +61,7 @@ class ClaimResize:
         name = _class_of(new)
         if not name or name != _class_of(old):
             return False
-        found = self._registry.find(kinds.STORAGE_CLASS, "", name)
+        found = self.registry.find(kinds.STORAGE_CLASS, "", name)
         return found is not None and bool(found.get("allowVolumeExpansion"))
 
 

@@ -31,7 +31,7 @@ class Escalation:
         self._chain = chain
         self._registry = registry
 
-    async def __call__(self, step: Admission) -> None:
+    def __call__(self, step: Admission) -> None:
         if step.obj is None or step.kind.group != GROUP or MASTERS in step.user.groups:
             return
         if step.kind in (ROLE, CLUSTER_ROLE):

@@ -47,7 +47,7 @@ class NodeRestriction:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    async def __call__(self, step: Admission) -> None:
+    def __call__(self, step: Admission) -> None:
         node, is_node = node_name(step.user)
         if not is_node:
             return
@@ -68,12 +68,14 @@ class NodeRestriction:
 
     def _pod(self, step: Admission, node: str) -> None:
         subject = step.obj or step.old or {}
-        owner = (step.old or subject)["spec"].get("nodeName", "")
+        owner = ((step.old or subject).get("spec") or {}).get("nodeName", "")
         if not step.subresource and step.operation == "CREATE":
             self._mirror(step, subject, node)
         elif not step.subresource and step.operation == "DELETE":
             if owner != node:
                 raise _refuse(step, f'node "{node}" can only delete pods with spec.nodeName set to itself')
+        elif step.subresource == "eviction":
+            self._eviction(step, node)
         elif step.subresource == "status":
             if owner != node:
                 raise _refuse(
@@ -86,6 +88,12 @@ class NodeRestriction:
         else:
             text = f'unexpected operation "{step.operation}", node "{node}" can only create and delete mirror pods'
             raise _refuse(step, text)
+
+    def _eviction(self, step: Admission, node: str) -> None:
+        name = ((step.obj or {}).get("metadata") or {}).get("name") or step.name
+        pod = self._registry.get(POD, step.namespace, name)
+        if pod["spec"].get("nodeName") != node:
+            raise _refuse(step, f"node {node} can only evict pods with spec.nodeName set to itself")
 
     def _mirror(self, step: Admission, pod: Obj, node: str) -> None:
         if MIRROR not in (pod["metadata"].get("annotations") or {}):

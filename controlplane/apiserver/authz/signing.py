@@ -18,7 +18,7 @@ _CLIENT_SIGNER, _MASTERS = "kubernetes.io/kube-apiserver-client", "system:master
 REQUESTER = ("username", "uid", "groups", "extra")
 
 
-async def record_requester(step: Admission) -> None:
+def record_requester(step: Admission) -> None:
     """A new request says who made it, whatever its body says; nobody changes that afterwards."""
     if step.kind is not CERTIFICATE_SIGNING_REQUEST or step.obj is None:
         return
@@ -28,7 +28,7 @@ async def record_requester(step: Admission) -> None:
     step.obj["spec"] = {**spec, **{key: source[key] for key in REQUESTER if source.get(key)}}
 
 
-async def restrict_subject(step: Admission) -> None:
+def restrict_subject(step: Admission) -> None:
     """CertificateSubjectRestriction: nobody becomes a cluster administrator by a certificate. Raises Forbidden."""
     if step.kind is not CERTIFICATE_SIGNING_REQUEST or step.operation != "CREATE" or step.obj is None:
         return
@@ -41,28 +41,24 @@ async def restrict_subject(step: Admission) -> None:
         raise errors.forbidden(step.kind.plural, step.name, text, step.kind.group)
 
 
-class Signing:
-    """Approving and signing need the verb of that name on the request's signer."""
+def check_approval(chain: Chain, step: Admission) -> None:
+    """CertificateApproval: approving needs the verb of that name on the request's signer. Raises Forbidden."""
+    _need(chain, step, "approve")
 
-    def __init__(self, chain: Chain) -> None:
-        self._chain = chain
 
-    async def __call__(self, step: Admission) -> None:
-        if step.kind is not CERTIFICATE_SIGNING_REQUEST or step.operation != "UPDATE" or step.old is None:
+def check_signing(chain: Chain, step: Admission) -> None:
+    """CertificateSigning: putting a certificate in needs the verb `sign` on the request's signer. Raises Forbidden."""
+    old, new = (((o or {}).get("status") or {}).get("certificate") for o in (step.old, step.obj))
+    if old != new:
+        _need(chain, step, "sign")
+
+
+def _need(chain: Chain, step: Admission, verb: str) -> None:
+    signer = (step.old or {})["spec"].get("signerName", "")
+    domain = signer.partition("/")[0]
+    for name in (signer, f"{domain}/*"):
+        wanted = Attributes(verb=verb, group=step.kind.group, version="*", resource="signers", name=name)
+        if chain.decide(step.user, wanted).allowed:
             return
-        signer = step.old["spec"].get("signerName", "")
-        if step.subresource == "approval":
-            self._need(step, "approve", signer)
-        elif step.subresource == "status":
-            old, new = (((o or {}).get("status") or {}).get("certificate") for o in (step.old, step.obj))
-            if old != new:
-                self._need(step, "sign", signer)
-
-    def _need(self, step: Admission, verb: str, signer: str) -> None:
-        domain = signer.partition("/")[0]
-        for name in (signer, f"{domain}/*"):
-            wanted = Attributes(verb=verb, group=step.kind.group, version="*", resource="signers", name=name)
-            if self._chain.decide(step.user, wanted).allowed:
-                return
-        text = f'user not permitted to {verb} requests with signerName "{signer}"'
-        raise errors.forbidden(step.kind.plural, step.name, text, step.kind.group)
+    text = f'user not permitted to {verb} requests with signerName "{signer}"'
+    raise errors.forbidden(step.kind.plural, step.name, text, step.kind.group)

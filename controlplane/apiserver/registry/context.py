@@ -24,4 +24,6 @@ class Context:
     version: str = ""
     # Whoever makes the object has settled who owns what, as server-side apply does.
     settled: bool = False
+    # What this is a part of has passed admission.
+    admitted: bool = False
     warnings: list[str] = field(default_factory=list)

@@ -55,18 +55,23 @@ def wipe(obj: Obj) -> None:
         given.pop(key, None)
 
 
-def fill_new(kind: Kind, obj: Obj, namespace: str, now: datetime) -> None:
-    """Metadata of an object to be created, in place."""
+def begin(kind: Kind, obj: Obj, namespace: str) -> None:
+    """Metadata of an object to be created, in place, as admission sees it."""
     metadata = of(obj)
     for key in ("resourceVersion", "selfLink"):
         metadata.pop(key, None)
-    if not metadata.get("name") and metadata.get("generateName"):
-        metadata["name"] = generated(metadata["generateName"])
     if kind.namespaced:
         metadata["namespace"] = namespace
+    tidy(metadata)
+
+
+def complete(obj: Obj, now: datetime) -> None:
+    """What the server gives a new object once admission has let it in: a name that was left to it, uid and time."""
+    metadata = of(obj)
+    if not metadata.get("name") and metadata.get("generateName"):
+        metadata["name"] = generated(metadata["generateName"])
     metadata["uid"] = ids.new()
     metadata["creationTimestamp"] = format_time(now)
-    tidy(metadata)
 
 
 def fill_changed(kind: Kind, new: Obj, old: Obj) -> None:

@@ -16,7 +16,7 @@ from controlplane.apiserver.registry.checks import check_change, check_new
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.registry.strategy import Reservation, Strategy
 from controlplane.apiserver.request import Obj, User
-from controlplane.apiserver.seam import Admission, AdmissionStep, Operation
+from controlplane.apiserver.seam import Admission, AdmissionChain, Operation
 from controlplane.store import Delete, Full, Mismatch, Op, Put, Store
 
 Change = Callable[[Obj], Obj]
@@ -41,12 +41,11 @@ class Registry:
         self._track = track
         # Why the last write could not be stored; "" when it could.
         self.trouble = ""
-        self._mutating: tuple[AdmissionStep, ...] = ()
-        self._validating: tuple[AdmissionStep, ...] = ()
+        self._chain: AdmissionChain | None = None
 
-    def admit_with(self, mutating: tuple[AdmissionStep, ...], validating: tuple[AdmissionStep, ...]) -> None:
+    def admit_with(self, chain: AdmissionChain) -> None:
         """Set the admission chain; the composition root does so before serving."""
-        self._mutating, self._validating = mutating, validating
+        self._chain = chain
 
     def strategy(self, kind: Kind) -> Strategy:
         return self._strategies.get(kind.resource, _DEFAULT)
@@ -107,9 +106,14 @@ class Registry:
         user: User,
         options: Obj | None = None,
         dry_run: bool = False,
+        admitted: bool = False,
     ) -> Obj:
-        """Change an object: change() gets a private copy and returns the new one; retried on conflicts."""
+        """Change an object: change() gets a private copy and returns the new one; retried on conflicts.
+
+        admitted: what this is a part of has passed admission already.
+        """
         context = _context(user, options, dry_run)
+        context.admitted = admitted
         # What the server itself writes into a pod (a binding, a mark), nobody comes to own.
         context.settled = bool(subresource) and kind.resource == "pods"
         return (await self.change_entry(kind, namespace, name, change, context, subresource)).obj
@@ -125,30 +129,53 @@ class Registry:
 
     async def create_entry(self, kind: Kind, obj: Obj, namespace: str, context: Context) -> Entry:
         strategy = self.strategy(kind)
-        chosen = bool(metadata.of(obj).get("name"))
-        metadata.fill_new(kind, obj, namespace, clock())
-        if not chosen:
-            self._avoid_collision(kind, obj["metadata"], namespace)
+        metadata.begin(kind, obj, namespace)
+        chosen = bool(obj["metadata"].get("name"))
         if strategy.has_status and not strategy.keep_status_on_create:
             obj.pop("status", None)
         strategy.default(obj)
         self._own(strategy, None, obj, context, "")
+        admission = _admission("CREATE", kind, "", namespace, obj, None, context)
+        await self._admit(admission)
+        metadata.complete(obj, clock())
+        if not chosen:
+            self._avoid_collision(kind, obj["metadata"], namespace)
         strategy.prepare_create(obj)
         if strategy.generation:
             obj["metadata"]["generation"] = 1
-        await self._admit("CREATE", kind, "", namespace, obj, None, context, self._mutating)
         check_new(kind, strategy, obj, context.version)
-        await self._admit("CREATE", kind, "", namespace, obj, None, context, self._validating)
-        if self.collection(kind).get(namespace, obj["metadata"]["name"]) is not None:
-            raise self._exists(kind, namespace, obj["metadata"])
-        context.warnings.extend(strategy.warn(obj, None))
-        reservation = strategy.reserve(obj, None, context.dry_run)
         try:
-            return await self._put(kind, namespace, obj, 0, context, reservation)
+            await self._validate(admission)
+            if self.collection(kind).get(namespace, obj["metadata"]["name"]) is not None:
+                raise self._exists(kind, namespace, obj["metadata"])
+            context.warnings.extend(strategy.warn(obj, None))
+            admission.reservations.append(strategy.reserve(obj, None, context.dry_run))
+            return await self._put(kind, namespace, obj, 0, context, admission.reservations)
         except Mismatch:
             raise self._exists(kind, namespace, obj["metadata"]) from None
         finally:
-            reservation.release()
+            _release(admission)
+
+    async def admit_part(
+        self, kind: Kind, subresource: str, namespace: str, name: str, body: Obj, context: Context
+    ) -> None:
+        """Ask admission about something that is made of an object: a binding, an eviction, a token. Raises ApiError."""
+        admission = _admission("CREATE", kind, subresource, namespace, body, None, context)
+        admission.name = admission.given_name = name
+        try:
+            await self._admit(admission)
+            await self._validate(admission)
+        finally:
+            _release(admission)
+
+    async def admit_connection(
+        self, kind: Kind, subresource: str, namespace: str, name: str, options: Obj, context: Context
+    ) -> None:
+        """Ask admission about a stream into an object (exec, attach, port-forward, proxy). Raises ApiError."""
+        admission = _admission("CONNECT", kind, subresource, namespace, options, None, context)
+        admission.name = admission.given_name = name
+        await self._admit(admission)
+        await self._validate(admission)
 
     def _avoid_collision(self, kind: Kind, given: Obj, namespace: str) -> None:
         """A generated name that is taken is generated anew, a few times, as upstream does."""
@@ -196,6 +223,12 @@ class Registry:
         if strategy.has_status and not subresource:
             _keep_status(new, old.obj)
         self._own(strategy, old.obj, new, context, subresource)
+        admission = _admission("UPDATE", kind, subresource, old.namespace, new, old.obj, context)
+        await self._admit(admission)
+        if admission.changed:
+            metadata.fill_changed(kind, new, old.obj)
+            if strategy.has_status and not subresource:
+                _keep_status(new, old.obj)
         if subresource == "status":
             strategy.prepare_status(new, old.obj)
             metadata.keep_for_status(new, old.obj)
@@ -204,22 +237,21 @@ class Registry:
         elif subresource not in _WHOLE:
             strategy.prepare_update(new, old.obj)
         _count_generation(strategy, new, old.obj, subresource)
-        await self._admit("UPDATE", kind, subresource, old.namespace, new, old.obj, context, self._mutating)
         check_change(kind, strategy, new, old.obj, subresource, context.version)
-        await self._admit("UPDATE", kind, subresource, old.namespace, new, old.obj, context, self._validating)
-        if subresource != "status":
-            context.warnings.extend(strategy.warn(new, old.obj))
-        if self._unchanged(new, old):
-            return old
-        if deletion_is_due(new) and not strategy.holds(new):
-            # Upstream removes what the write left without storing the write.
-            await self._remove(kind, old, context)
-            return Entry(old.head, old.namespace, old.name, old.revision, old.created, encode(new))
-        reservation = strategy.reserve(new, old.obj, context.dry_run)
         try:
-            return await self._put(kind, old.namespace, new, old.revision, context, reservation)
+            await self._validate(admission)
+            if subresource != "status":
+                context.warnings.extend(strategy.warn(new, old.obj))
+            if self._unchanged(new, old):
+                return old
+            if deletion_is_due(new) and not strategy.holds(new):
+                # Upstream removes what the write left without storing the write.
+                await self._remove(kind, old, context)
+                return Entry(old.head, old.namespace, old.name, old.revision, old.created, encode(new))
+            admission.reservations.append(strategy.reserve(new, old.obj, context.dry_run))
+            return await self._put(kind, old.namespace, new, old.revision, context, admission.reservations)
         finally:
-            reservation.release()
+            _release(admission)
 
     def _own(self, strategy: Strategy, old: Obj | None, new: Obj, context: Context, subresource: str) -> None:
         """Write down who owns what, between defaults and what the server itself puts in."""
@@ -237,14 +269,16 @@ class Registry:
         for _ in range(_ROUNDS):
             old = self.entry(kind, namespace, name)
             _check_preconditions(kind, old, context.options)
-            await self._admit("DELETE", kind, "", namespace, None, old.obj, context, self._validating)
+            admission = _admission("DELETE", kind, "", namespace, None, old.obj, context)
+            await self._admit(admission)
+            await self._validate(admission)
             verdict = deletion.plan(old.copy(), context.options, self.strategy(kind), clock())
             try:
                 if verdict.remove:
                     return await self._remove(kind, old, context, verdict.store), True
                 if verdict.store is None:
                     return old, False
-                return await self._put(kind, namespace, verdict.store, old.revision, context, Reservation()), False
+                return await self._put(kind, namespace, verdict.store, old.revision, context, ()), False
             except Mismatch:
                 continue
         raise _conflict(kind, name)
@@ -263,14 +297,15 @@ class Registry:
         return Entry(old.head, old.namespace, old.name, revision, old.created, body)
 
     async def _put(
-        self, kind: Kind, namespace: str, obj: Obj, expect: int, context: Context, reservation: Reservation
+        self, kind: Kind, namespace: str, obj: Obj, expect: int, context: Context, reservations: Sequence[Reservation]
     ) -> Entry:
         name = obj["metadata"]["name"]
         body = encode(obj)
         revision = expect
         if not context.dry_run:
             (revision,) = await self._commit([Put(key_of(kind, namespace, name), body, expect)])
-            reservation.keep()
+            for reservation in reservations:
+                reservation.keep()
         entry = Entry(self.collection(kind).head, namespace, name, revision, revision, body)
         return entry
 
@@ -283,36 +318,13 @@ class Registry:
             self.trouble = str(error)
             raise errors.InternalError(f"the server cannot store anything: {error}") from error
 
-    async def _admit(
-        self,
-        operation: Operation,
-        kind: Kind,
-        subresource: str,
-        namespace: str,
-        obj: Obj | None,
-        old: Obj | None,
-        context: Context,
-        steps: tuple[AdmissionStep, ...],
-    ) -> None:
-        if not steps:
-            return
-        subject = obj if obj is not None else old
-        assert subject is not None
-        admission = Admission(
-            user=context.user,
-            operation=operation,
-            kind=kind,
-            subresource=subresource,
-            namespace=namespace,
-            name=subject["metadata"].get("name", ""),
-            obj=obj,
-            old=old,
-            options=context.options,
-            dry_run=context.dry_run,
-            warnings=context.warnings,
-        )
-        for step in steps:
-            await step(admission)
+    async def _admit(self, admission: Admission) -> None:
+        if self._chain is not None and not admission.admitted:
+            await self._chain.admit(admission)
+
+    async def _validate(self, admission: Admission) -> None:
+        if self._chain is not None and not admission.admitted:
+            await self._chain.validate(admission)
 
     def _exists(self, kind: Kind, namespace: str, given: Obj) -> errors.ApiError:
         found = self.collection(kind).get(namespace, given["name"])
@@ -323,6 +335,39 @@ class Registry:
             error.message += ", the server was not able to generate a unique name for the object"
             error.retry_after = 1
         return error
+
+
+def _admission(
+    operation: Operation,
+    kind: Kind,
+    subresource: str,
+    namespace: str,
+    obj: Obj | None,
+    old: Obj | None,
+    context: Context,
+) -> Admission:
+    found: Obj = (obj if obj is not None else old or {}).get("metadata") or {}
+    return Admission(
+        user=context.user,
+        operation=operation,
+        kind=kind,
+        subresource=subresource,
+        namespace=namespace,
+        name=found.get("name") or found.get("generateName") or "Unknown",
+        obj=obj,
+        old=old,
+        options=context.options,
+        dry_run=context.dry_run,
+        warnings=context.warnings,
+        version=context.version,
+        given_name=found.get("name") or "",
+        admitted=context.admitted,
+    )
+
+
+def _release(admission: Admission) -> None:
+    for reservation in admission.reservations:
+        reservation.release()
 
 
 def deletion_is_due(obj: Obj) -> bool:

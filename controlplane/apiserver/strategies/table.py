@@ -1,4 +1,4 @@
-"""The table of strategies and what it needs around it: pools of addresses and ports, built-in admission."""
+"""The table of strategies and what it needs around it: pools of addresses and ports."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Any
 from apimachinery import formats, kinds
 from apimachinery.kinds import KINDS, Kind
 from controlplane.apiserver import defaults
-from controlplane.apiserver.admission import chain
 from controlplane.apiserver.advice.kinds import ADVICE
 from controlplane.apiserver.cache.cache import Cache
-from controlplane.apiserver.registry import Registry, Strategy
+from controlplane.apiserver.registry import Strategy
 from controlplane.apiserver.registry.names import label, path_segment
-from controlplane.apiserver.seam import AdmissionStep
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.strategies import (
     admission,
@@ -141,7 +139,6 @@ _OWN: Rows = {
         "holds": namespaces.holds,
         "check_name": label,
         "validate": valid_core.namespace,
-        "validate_update": lambda new, old: valid_core.pod_security(new),
         "validate_finalize": valid_core.namespace_change,
         "validate_status": valid_core.namespace_status,
     },
@@ -234,12 +231,6 @@ class Strategies:
     @property
     def first_service_ip(self) -> str:
         return str(self.pools.addresses.network[1])
-
-    def mutating(self, registry: Registry) -> tuple[AdmissionStep, ...]:
-        return chain.mutating(registry)
-
-    def validating(self, registry: Registry) -> tuple[AdmissionStep, ...]:
-        return chain.validating(registry)
 
 
 def build(settings: Settings, cache: Cache) -> Strategies:

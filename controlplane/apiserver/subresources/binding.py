@@ -8,6 +8,7 @@ from apimachinery import errors
 from apimachinery.kinds import BINDING, POD
 from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
+from controlplane.apiserver.registry import Context
 from controlplane.apiserver.registry.registry import uid_conflict
 from controlplane.apiserver.request import Answer, Request
 from controlplane.apiserver.subresources import body
@@ -33,6 +34,9 @@ class Bindings:
         return await self._bind(request, binding["metadata"].get("name", ""), binding)
 
     async def _bind(self, request: Request, name: str, binding: Obj) -> Answer:
+        dry_run = body.is_dry_run(request)
+        context = Context(user=request.user, dry_run=dry_run, warnings=request.warnings)
+        await self._registry.admit_part(POD, "binding", request.namespace, name, binding, context)
         check(binding)
         stamp = format_time(now())
 
@@ -46,7 +50,8 @@ class Bindings:
             change,
             subresource="binding",
             user=request.user,
-            dry_run=body.is_dry_run(request),
+            dry_run=dry_run,
+            admitted=True,
         )
         return body.success()
 

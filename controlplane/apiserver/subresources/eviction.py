@@ -9,6 +9,7 @@ from apimachinery import errors, selectors
 from apimachinery.kinds import POD, POD_DISRUPTION_BUDGET
 from apimachinery.objects import Obj, condition_holds
 from apimachinery.timestamps import format_time, now
+from controlplane.apiserver.registry import Context
 from controlplane.apiserver.request import Answer, Request, User
 from controlplane.apiserver.subresources import body
 
@@ -33,6 +34,8 @@ class Evictions:
             raise errors.BadRequest("name in URL does not match name in Eviction object")
         options = {k: v for k, v in (eviction.get("deleteOptions") or {}).items() if v is not None}
         dry = body.is_dry_run(request) or "All" in (options.get("dryRun") or ())
+        context = Context(user=request.user, dry_run=dry, warnings=request.warnings)
+        await self._registry.admit_part(POD, "eviction", request.namespace, request.name, eviction, context)
         pod = self._registry.get(POD, request.namespace, request.name)
         if not ignores_budget(pod):
             await self._spend(pod, request.user, dry)
@@ -55,6 +58,7 @@ class Evictions:
             subresource="status",
             user=user,
             dry_run=dry,
+            admitted=True,
         )
 
     async def _delete(self, request: Request, pod: Obj, options: Obj, dry: bool) -> None:
@@ -67,6 +71,7 @@ class Evictions:
                 lambda p: marked(p, wanted, stamp),
                 subresource="status",
                 user=request.user,
+                admitted=True,
             )
             if wanted.get("resourceVersion"):
                 # The mark was a write of its own: the deletion holds to what it left.

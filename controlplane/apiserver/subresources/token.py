@@ -18,6 +18,7 @@ from controlplane.apiserver.authn.keys import SigningKey
 from controlplane.apiserver.authn.service_account import Bound, Grant
 from controlplane.apiserver.authn.user import node_name
 from controlplane.apiserver.authz.node_restriction import check_token
+from controlplane.apiserver.registry import Context
 from controlplane.apiserver.request import Answer, Request
 from controlplane.apiserver.subresources import body
 
@@ -64,6 +65,8 @@ class Tokens:
         if is_node:
             asked_for = asked.get("spec") or {}
             check_token(self._registry, node, request.namespace, request.name, asked_for, self._audiences)
+        context = Context(user=request.user, dry_run=body.is_dry_run(request), warnings=request.warnings)
+        await self._registry.admit_part(SERVICE_ACCOUNT, "token", request.namespace, request.name, asked, context)
         check(spec)
         bound = self._bound(request, spec.get("boundObjectRef"))
         return Answer(201, self._issue(account, spec, bound))

@@ -122,3 +122,65 @@ def test_an_account_may_keep_its_pods_to_its_own_secrets(tmp_path: Path) -> None
             await client.create(kinds.POD, pod("q", serviceAccountName="a", containers=containers), "default")
 
     run(tmp_path, test)
+
+
+def test_there_is_one_default_priority(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        def of(name: str, **fields: Any) -> dict[str, Any]:
+            return {"metadata": {"name": name}, "value": 7, **fields}
+
+        await client.create(kinds.SERVICE_ACCOUNT, {"metadata": {"name": "default"}}, "default")
+        await client.create(kinds.PRIORITY_CLASS, of("a", globalDefault=True, preemptionPolicy="Never"))
+        with pytest.raises(errors.Forbidden, match="PriorityClass a is already marked as default. Only one"):
+            await client.create(kinds.PRIORITY_CLASS, of("b", globalDefault=True))
+        await client.patch(kinds.PRIORITY_CLASS, "a", {"metadata": {"labels": {"x": "y"}}})
+        made = await client.create(kinds.POD, pod("p"), "default")
+        wanted = {"priorityClassName": "a", "priority": 7, "preemptionPolicy": "Never"}
+        assert {key: made["spec"][key] for key in wanted} == wanted
+        with pytest.raises(errors.Forbidden, match=r"the integer value of priority \(8\) must not be provided"):
+            await client.create(kinds.POD, pod("q", priority=8), "default")
+        with pytest.raises(errors.Forbidden, match="no PriorityClass with name nope was found"):
+            await client.create(kinds.POD, pod("q", priorityClassName="nope"), "default")
+
+    run(tmp_path, test)
+
+
+def test_what_names_no_class_gets_the_newest_default(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        def of(name: str, group: str, **fields: Any) -> dict[str, Any]:
+            return {"metadata": {"name": name, "annotations": {f"{group}/is-default-class": "true"}}, **fields}
+
+        plain = await client.create(kinds.PERSISTENT_VOLUME_CLAIM, claim("before"), "default")
+        assert "storageClassName" not in plain["spec"]
+        for name in ("b", "a"):
+            body = of(name, "storageclass.kubernetes.io", provisioner="a.b/c")
+            await client.create(kinds.STORAGE_CLASS, body)
+            controller = {"controller": "a.b/c"}
+            await client.create(kinds.INGRESS_CLASS, of(name, "ingressclass.kubernetes.io", spec=controller))
+        # The newest, and of those of one second the first by name.
+        made = await client.create(kinds.PERSISTENT_VOLUME_CLAIM, claim("c"), "default")
+        assert made["spec"]["storageClassName"] == "a"
+        none = await client.create(kinds.PERSISTENT_VOLUME_CLAIM, claim("d", storageClassName=""), "default")
+        assert none["spec"]["storageClassName"] == ""
+        backend = {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}
+        ingress = await client.create(kinds.INGRESS, {"metadata": {"name": "i"}, "spec": backend}, "default")
+        assert ingress["spec"]["ingressClassName"] == "a"
+
+    run(tmp_path, test)
+
+
+def test_a_pod_learns_the_zone_of_its_node(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        zone, region = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
+        await client.create(kinds.SERVICE_ACCOUNT, {"metadata": {"name": "default"}}, "default")
+        await client.create(kinds.NODE, {"metadata": {"name": "n", "labels": {zone: "z", region: "r", "a": "b"}}})
+        await client.create(kinds.POD, pod("p"), "default")
+        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}}
+        body = {**binding, "target": {"kind": "Node", "name": "n"}}
+        await client.request("POST", "/api/v1/namespaces/default/pods/p/binding", body=body)
+        bound = await client.get(kinds.POD, "p", "default")
+        assert bound["metadata"]["labels"] == {zone: "z", region: "r"}
+        placed = await client.create(kinds.POD, pod("q", nodeName="n"), "default")
+        assert placed["metadata"]["labels"] == {zone: "z", region: "r"}
+
+    run(tmp_path, test)
