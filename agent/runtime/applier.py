@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,9 @@ from agent.settings import AgentSettings
 from agent.status.containers import Waiting
 
 log = logging.getLogger(__name__)
+
+# N.log, and what rotation makes of it.
+_ATTEMPT_LOG = re.compile(r"\d+\.log")
 
 
 class SandboxError(Exception):
@@ -111,6 +115,7 @@ class Applier:
             await self._parts.killer.pod(pod, record)
             if not actions.create_sandbox:
                 return outcome
+        await self._reset(pod, record, actions)
         for kill in actions.kills:
             run = next((c for c in record.containers if c.id == kill.container_id), None)
             if run is not None:
@@ -131,6 +136,16 @@ class Applier:
                 outcome.blocked(name, error)
                 self._tell(pod, wanted[name], error)
         return outcome
+
+    async def _reset(self, pod: Obj, record: PodRecord, actions: PodActions) -> None:
+        parts = self._parts
+        runs = {run.id: run for run in record.containers}
+        for reset in actions.reset:
+            if reset.kill:
+                await parts.killer.container(pod, runs[reset.container_id], "killing", override=0)
+            # Its log stays: it is what tells why.
+            await parts.runtime.remove_container(reset.container_id)
+            parts.cache.drop(reset.container_id)
 
     # --- sandbox
 
@@ -213,7 +228,7 @@ class Applier:
     ) -> str:
         parts = self._parts
         last = record.newest(container["name"])
-        attempt = last.attempt + 1 if last is not None else 0
+        attempt = last.attempt + 1 if last is not None else next_attempt(Path(config.log_directory) / container["name"])
         try:
             facts = await unless(stop, self._facts(pod, container, image, attempt))
         except (ConfigError, VolumeError) as error:
@@ -293,6 +308,15 @@ class Applier:
             if run is not None:
                 await parts.killer.container(pod, run, "FailedPostStartHook")
             raise StartError("PostStartHookError", str(error)) from error
+
+
+def next_attempt(logs: Path) -> int:
+    """The attempt after the last one that left a log here: runs may have been taken away since."""
+    try:
+        found = [int(entry.name.partition(".")[0]) for entry in logs.iterdir() if _ATTEMPT_LOG.match(entry.name)]
+    except FileNotFoundError:
+        return 0
+    return max(found) + 1 if found else 0
 
 
 def backoff_key(pod: Obj, container: Obj) -> str:

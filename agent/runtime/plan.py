@@ -17,6 +17,15 @@ class Kill:
 
 
 @dataclass(frozen=True)
+class Reset:
+    """Take one run of a container away, so that it starts as if for the first time."""
+
+    container_id: str
+    kill: bool
+    """It is not over yet: stopped first, without grace."""
+
+
+@dataclass(frozen=True)
 class ProbeVerdicts:
     """Container ids by what their probes last decided; a container in neither set has no verdict yet."""
 
@@ -39,6 +48,8 @@ class PodActions:
     sandbox_changed: str = ""
     """Why a previous sandbox cannot be used any longer."""
     kills: tuple[Kill, ...] = ()
+    reset: tuple[Reset, ...] = ()
+    """Where a container's end restarts all: every run, in this order, and nothing else in this step."""
     init: tuple[str, ...] = ()
     """Init containers to start, by name, in order."""
     ephemeral: tuple[str, ...] = ()
@@ -47,7 +58,7 @@ class PodActions:
     @property
     def idle(self) -> bool:
         starts = self.init or self.ephemeral or self.containers
-        return not (self.kill_pod or self.create_sandbox or self.kills or starts)
+        return not (self.kill_pod or self.create_sandbox or self.kills or self.reset or starts)
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent import podspec
+from agent import podspec, restarts
 from agent.cri.model import Container, PodRecord, Sandbox, State
 from agent.podspec import Obj
 from agent.runtime.container_config import container_hash
-from agent.runtime.plan import Kill, PodActions, ProbeVerdicts
+from agent.runtime.plan import Kill, PodActions, ProbeVerdicts, Reset
 
 
 def plan_pod(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts) -> PodActions:
     """The next actions for a pod that is to run (never for one being terminated)."""
+    if restarts.all_restart(pod, record):
+        runs = restarts.reset_order(pod, record)
+        return PodActions(reset=tuple(Reset(run.id, run.state is not State.EXITED) for run in runs))
     sandbox, attempt, why = _usable_sandbox(pod, record)
     if sandbox is None:
         return _with_new_sandbox(pod, record, attempt, why)
@@ -82,8 +85,7 @@ def should_restart(pod: Obj, container: Obj, last: Container | None) -> bool:
         return True
     if last.state is State.RUNNING:
         return False
-    policy = podspec.restart_policy(pod, container)
-    return policy == "Always" or (policy == "OnFailure" and last.exit_code != 0)
+    return restarts.restarts(pod, container, last.exit_code)
 
 
 def _ephemeral_starts(pod: Obj, record: PodRecord) -> tuple[str, ...]:
@@ -191,9 +193,12 @@ def _init_step(pod: Obj, container: Obj, last: Container) -> tuple[bool, Kill | 
         return False, None, False
     if last.state is State.EXITED and last.exit_code == 0:
         return False, None, True
-    if podspec.restart_policy(pod, container) == "Never":
+    # Without an exit code there is nothing a rule could cover.
+    unknown = last.state is State.UNKNOWN
+    again = podspec.restart_policy(pod, container) != "Never"
+    if not (again if unknown else restarts.restarts(pod, container, last.exit_code)):
         return None
-    if last.state is State.UNKNOWN:
+    if unknown:
         text = f"Init container is in {State.UNKNOWN.value!r} state, try killing it before restart"
         return True, Kill(last.id, name, text), False
     return True, None, False

@@ -262,7 +262,7 @@ class PodWorker:
         record = parts.cache.record(self.uid)
         self._observe(record)
         self._report(record)
-        if outcome.started:
+        if outcome.started or actions.reset:
             # The next container in line must not wait for an event.
             self._wake.set()
 

@@ -5,13 +5,20 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-co
 
 from __future__ import annotations
 
-from agent import podspec
+from agent import podspec, restarts
 from agent.podspec import Obj
-from agent.status.phase import FAILED, SUCCEEDED
+from agent.status.phase import FAILED, SUCCEEDED, TERMINAL
 
 # Said by whoever ends a pod for a reason that is not its own: also by the agent.
 DISRUPTION_TARGET = "DisruptionTarget"
-OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+OWNED = (
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+    restarts.CONDITION,
+)
 
 
 def _condition(kind: str, holds: bool, reason: str = "", message: str = "") -> Obj:
@@ -32,7 +39,7 @@ def _unready_message(names: list[str], unknown: list[str], noun: str) -> str:
     return ", ".join(parts)
 
 
-def initialized(pod: Obj, statuses: list[Obj], phase: str) -> Obj:
+def initialized(pod: Obj, statuses: list[Obj], phase: str, old: list[Obj]) -> Obj:
     by_name = {status["name"]: status for status in statuses}
     started = any(
         "running" in (s := (by_name.get(c["name"], {}).get("state") or {}))
@@ -58,6 +65,9 @@ def initialized(pod: Obj, statuses: list[Obj], phase: str) -> Obj:
         and not any(not podspec.is_sidecar(c) and c["name"] in incomplete for c in podspec.init_containers(pod))
     ):
         incomplete = []
+    if restarts.all_could_restart(pod) and any(c["type"] == "Initialized" and c["status"] == "True" for c in old):
+        # Init containers that run anew do not take a pod back to its beginning.
+        return _condition("Initialized", True)
     if message := _unready_message(incomplete, unknown, "incomplete"):
         return _condition("Initialized", False, "ContainersNotInitialized", message)
     return _condition("Initialized", True)
@@ -100,20 +110,34 @@ def ready(pod: Obj, containers: Obj, others: list[Obj]) -> Obj:
     return _condition("Ready", True)
 
 
-def pod_conditions(pod: Obj, statuses: list[Obj], phase: str, sandbox_ready: bool, old: list[Obj]) -> list[Obj]:
+def all_restarting(phase: str, under_way: bool) -> Obj:
+    """Whether containers are being taken away to start anew; ``under_way``: some of them are still there."""
+    if phase in TERMINAL:
+        return _condition(restarts.CONDITION, False, "PodCompleted" if phase == SUCCEEDED else "PodFailed")
+    if not under_way:
+        return _condition(restarts.CONDITION, False)
+    text = "container exited with restart policy rule"
+    return _condition(restarts.CONDITION, True, "RestartAllContainersStarted", text)
+
+
+def pod_conditions(
+    pod: Obj, statuses: list[Obj], phase: str, sandbox_ready: bool, old: list[Obj], *, restarting: bool = False
+) -> list[Obj]:
     """The owned conditions in upstream's order, without times; then every condition others put on the pod."""
     containers = containers_ready(pod, statuses, phase)
     foreign = [c for c in old if c["type"] not in OWNED]
     generation = pod["metadata"].get("generation")
     made = [
         _condition("PodReadyToStartContainers", sandbox_ready),
-        initialized(pod, statuses, phase),
+        initialized(pod, statuses, phase, old),
         ready(pod, containers, foreign),
         containers,
         _condition("PodScheduled", True),
     ]
     if generation:
         made = [{**condition, "observedGeneration": generation} for condition in made]
+    if restarts.all_could_restart(pod):
+        made.append(all_restarting(phase, restarting))
     return made + foreign
 
 

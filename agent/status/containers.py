@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from agent import podspec
+from agent import podspec, restarts
 from agent.cri.model import Container, PodRecord, State
 from agent.podspec import Obj
 from agent.status.qos import effective_requests
@@ -38,6 +38,8 @@ class ContainerFacts:
     """Termination messages by container id."""
     terminating: bool = False
     """Nothing is started any more."""
+    restarting: bool = False
+    """All containers are being taken away to start anew (restarts)."""
     runtime: str = SCHEME
 
 
@@ -116,7 +118,19 @@ def _from_runs(container: Obj, runs: list[Container], facts: ContainerFacts, wai
     return status
 
 
-def _without_runs(container: Obj, old: Obj | None, waiting: str) -> Obj:
+def _remember(status: Obj, old: Obj | None) -> None:
+    """What the runtime no longer knows where runs were taken away: how often it ran, and how it last ended."""
+    if old is None:
+        return
+    status["restartCount"] = max(status["restartCount"], old.get("restartCount", 0))
+    ended = (old.get("state") or {}).get("terminated")
+    if ended and old.get("containerID") != status["containerID"]:
+        status["lastState"] = {"terminated": ended}
+    elif not status["lastState"] and old.get("lastState"):
+        status["lastState"] = old["lastState"]
+
+
+def _without_runs(container: Obj, old: Obj | None, waiting: str, restarting: bool) -> Obj:
     """No record of it in the runtime: never created, or removed behind the agent's back."""
     status: Obj = {
         "name": container["name"],
@@ -132,6 +146,12 @@ def _without_runs(container: Obj, old: Obj | None, waiting: str) -> Obj:
         return status
     status["restartCount"] = old.get("restartCount", 0)
     state = old.get("state") or {}
+    if restarting and "waiting" not in state:
+        end = {"exitCode": 137, "reason": restarts.REASON, "message": restarts.MESSAGE}
+        status["state"] = {"waiting": {"reason": restarts.REASON, "message": restarts.MESSAGE}}
+        status["lastState"] = {"terminated": {**end, "startedAt": None, "finishedAt": None}}
+        status["restartCount"] += 1
+        return status
     if "terminated" in state:
         return {**old, "ready": False, "started": False}
     if "running" in state:
@@ -165,8 +185,10 @@ def container_statuses(
         runs = [c for c in record.containers if c.name == container["name"]]
         if runs:
             status = _from_runs(container, runs, facts, waiting)
+            if restarts.all_could_restart(pod):
+                _remember(status, previous.get(container["name"]))
         else:
-            status = _without_runs(container, previous.get(container["name"]), waiting)
+            status = _without_runs(container, previous.get(container["name"]), waiting, facts.restarting)
         _show_waiting(pod, container, runs, status, facts, init=init)
         found.append(_init_readiness(container, status) if init else status)
     return found if init else sorted(found, key=lambda s: str(s["name"]))
@@ -197,8 +219,7 @@ def _will_start(pod: Obj, container: Obj, runs: list[Container], *, init: bool) 
         return True
     if init and not podspec.is_sidecar(container) and newest.exit_code == 0:
         return False
-    policy = podspec.restart_policy(pod, container)
-    return policy == "Always" or (policy == "OnFailure" and newest.exit_code != 0)
+    return restarts.restarts(pod, container, newest.exit_code)
 
 
 def _init_readiness(container: Obj, status: Obj) -> Obj:

@@ -5,83 +5,119 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-ph
 
 from __future__ import annotations
 
-from agent import podspec
+from dataclasses import dataclass
+
+from agent import podspec, restarts
 from agent.podspec import Obj
 
 PENDING, RUNNING, SUCCEEDED, FAILED, UNKNOWN = "Pending", "Running", "Succeeded", "Failed", "Unknown"
 TERMINAL = (SUCCEEDED, FAILED)
 
 
-def _sidecar_started(status: Obj | None) -> bool:
-    return bool(status and status.get("started"))
+@dataclass
+class _Counts:
+    """Containers by what they are doing."""
+
+    unknown: int = 0
+    running: int = 0
+    waiting: int = 0
+    stopped: int = 0
+    restarting: int = 0
+    """Of the stopped ones: those that will run again."""
+    succeeded: int = 0
+    pending_init: int = 0
+    """Init containers that are still to come or at work."""
+    pending_sidecars: int = 0
+    failed_init: int = 0
+    """Init containers that failed for good."""
 
 
-def _init_progress(pod: Obj, statuses: dict[str, Obj]) -> tuple[int, int]:
-    """(init containers still before or in their work, init containers that failed for good)."""
-    pending = failed = 0
-    regular_seen = False
-    for container in podspec.containers(pod):
-        state = statuses.get(container["name"], {}).get("state") or {}
-        last = statuses.get(container["name"], {}).get("lastState") or {}
-        regular_seen = regular_seen or "running" in state or "terminated" in state or "terminated" in last
+def _ended(status: Obj) -> tuple[Obj | None, bool]:
+    """(the end the container is at, whether it waits to run again)."""
+    state = status.get("state") or {}
+    if "terminated" in state:
+        return state["terminated"], False
+    if "running" in state:
+        return None, False
+    return (status.get("lastState") or {}).get("terminated"), True
+
+
+def _runs_again(pod: Obj, container: Obj, end: Obj) -> bool:
+    return end.get("reason") == restarts.REASON or restarts.restarts(pod, container, int(end["exitCode"]))
+
+
+def _count_init(pod: Obj, container: Obj, status: Obj | None, counts: _Counts, initialized: bool) -> None:
+    if status is None:
+        # Its record may have been removed since it was through.
+        counts.pending_init += not initialized
+        return
+    end, _ = _ended(status)
+    if end is None:
+        counts.pending_init += 1
+    elif end["exitCode"] != 0:
+        counts.failed_init += not _runs_again(pod, container, end)
+
+
+def _count_sidecar(status: Obj | None, counts: _Counts) -> None:
+    if status is None:
+        counts.unknown += 1
+        counts.pending_sidecars += 1
+    elif "running" in (status.get("state") or {}):
+        counts.running += 1
+        counts.pending_sidecars += not status.get("started")
+    elif _ended(status)[0] is None:
+        counts.waiting += 1
+        counts.pending_sidecars += 1
+
+
+def _count(pod: Obj, container: Obj, status: Obj | None, counts: _Counts) -> None:
+    if status is None:
+        counts.unknown += 1
+        return
+    end, waits = _ended(status)
+    if end is None:
+        counts.running += not waits and "running" in (status.get("state") or {})
+        counts.waiting += "running" not in (status.get("state") or {})
+        return
+    counts.stopped += 1
+    counts.restarting += _runs_again(pod, container, end)
+    counts.succeeded += end["exitCode"] == 0 and not waits
+
+
+def _counts(pod: Obj, by_name: dict[str, Obj]) -> _Counts:
+    counts = _Counts()
+    initialized = any(
+        "running" in (by_name.get(c["name"], {}).get("state") or {})
+        or _ended(by_name.get(c["name"], {}))[0] is not None
+        for c in podspec.containers(pod)
+    )
     for container in podspec.init_containers(pod):
-        status = statuses.get(container["name"])
-        state = (status or {}).get("state") or {}
-        last = (status or {}).get("lastState") or {}
+        status = by_name.get(container["name"])
         if podspec.is_sidecar(container):
-            if not regular_seen and not _sidecar_started(status):
-                pending += 1
-            continue
-        if status is None:
-            pending += 0 if regular_seen else 1
-        elif "running" in state:
-            pending += 1
-        elif "terminated" in state:
-            failed += state["terminated"]["exitCode"] != 0
-        elif last.get("terminated"):
-            if last["terminated"]["exitCode"] != 0:
-                pending += 1
+            _count_sidecar(status, counts)
         else:
-            pending += 1
-    return pending, failed
+            _count_init(pod, container, status, counts, initialized)
+    if initialized:
+        # Sidecars that restart do not take a pod back to its beginning.
+        counts.pending_sidecars = 0
+    for container in podspec.containers(pod):
+        _count(pod, container, by_name.get(container["name"]), counts)
+    return counts
 
 
 def pod_phase(pod: Obj, statuses: list[Obj], *, terminal: bool) -> str:
     """``statuses`` of init and main containers; ``terminal``: nothing of the pod runs or will run again."""
-    by_name = {status["name"]: status for status in statuses}
-    pending_init, failed_init = _init_progress(pod, by_name)
-    unknown = running = waiting = stopped = succeeded = 0
-    for container in podspec.containers(pod):
-        status = by_name.get(container["name"])
-        if status is None:
-            unknown += 1
-            continue
-        state, last = status.get("state") or {}, status.get("lastState") or {}
-        if "running" in state:
-            running += 1
-        elif "terminated" in state:
-            stopped += 1
-            succeeded += state["terminated"]["exitCode"] == 0
-        elif last.get("terminated"):
-            stopped += 1
-        else:
-            waiting += 1
-    never = podspec.restart_policy(pod) == "Never"
-    if failed_init and never:
+    found = _counts(pod, {status["name"]: status for status in statuses})
+    if found.failed_init:
         return FAILED
-    if pending_init:
+    if found.pending_init or found.pending_sidecars or found.waiting:
         return PENDING
-    if waiting:
-        return PENDING
-    if running and not unknown:
+    if found.running and not found.unknown:
         return RUNNING
-    if not running and stopped and not unknown:
+    if not found.running and found.stopped and not found.unknown:
         # A static pod may come back under the same name: only its manifest's removal ends it.
-        if terminal and not podspec.is_static(pod):
-            return SUCCEEDED if succeeded == stopped else FAILED
-        if podspec.restart_policy(pod) == "Always":
+        final = terminal and not podspec.is_static(pod)
+        if found.restarting and not final:
             return RUNNING
-        if succeeded == stopped:
-            return SUCCEEDED
-        return FAILED if never else RUNNING
+        return SUCCEEDED if found.succeeded == found.stopped else FAILED
     return PENDING

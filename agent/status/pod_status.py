@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from agent import podspec
+from agent import podspec, restarts
 from agent.cri.model import PodRecord
 from agent.podspec import Obj
 from agent.runtime.resources import pod_requests_and_limits
@@ -42,6 +42,9 @@ class StatusFacts:
 def pod_status(pod: Obj, record: PodRecord, facts: StatusFacts) -> Obj:
     """PodStatus as the API has it."""
     old = facts.old
+    causes = restarts.all_restart(pod, record)
+    if causes or _was_cause(pod, old):
+        facts = replace(facts, containers=replace(facts.containers, restarting=True))
     if old.get("phase") in TERMINAL and not record.containers and not record.sandboxes:
         # The last word was said, perhaps by an agent before this one.
         return old
@@ -75,7 +78,7 @@ def pod_status(pod: Obj, record: PodRecord, facts: StatusFacts) -> Obj:
         phase = FAILED
     sandbox = record.ready_sandbox
     held = [*(old.get("conditions") or ()), *_disruption(pod, facts)]
-    conditions = pod_conditions(pod, inits + mains, phase, _can_start(pod, record), held)
+    conditions = pod_conditions(pod, inits + mains, phase, _can_start(pod, record), held, restarting=causes)
     status: Obj = {
         "phase": phase,
         "conditions": stamp(conditions, old.get("conditions") or [], facts.now),
@@ -95,6 +98,16 @@ def pod_status(pod: Obj, record: PodRecord, facts: StatusFacts) -> Obj:
     _resources(status, pod)
     _explain(status, facts)
     return status
+
+
+def _was_cause(pod: Obj, old: Obj) -> bool:
+    """Whether the last word said of a container was an end that starts all anew: since then it was taken away."""
+    if not restarts.all_could_restart(pod):
+        return False
+    listed = (*(old.get("initContainerStatuses") or ()), *(old.get("containerStatuses") or ()))
+    ends = {status["name"]: (status.get("state") or {}).get("terminated") for status in listed}
+    containers = (*podspec.init_containers(pod), *podspec.containers(pod))
+    return any((end := ends.get(c["name"])) and restarts.starts_all(c, end["exitCode"]) for c in containers)
 
 
 def _disruption(pod: Obj, facts: StatusFacts) -> list[Obj]:
