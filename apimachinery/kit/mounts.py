@@ -15,6 +15,10 @@ from pathlib import Path
 MS_NOSUID = 0x2
 MS_NODEV = 0x4
 MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MS_SLAVE = 0x80000
+MS_SHARED = 0x100000
 MNT_DETACH = 0x2
 UMOUNT_NOFOLLOW = 0x8
 
@@ -47,18 +51,46 @@ def bind_descriptor(descriptor: int, target: Path) -> None:
 
 def unmount(target: Path) -> None:
     """Detach every mount stacked on `target`; not mounted is success."""
-    while True:
-        if _libc.umount2(os.fsencode(target), MNT_DETACH | UMOUNT_NOFOLLOW) == 0:
-            continue
-        code = ctypes.get_errno()
-        if code in (errno.EINVAL, errno.ENOENT):
-            return
-        raise OSError(code, os.strerror(code), str(target))
+    while unmount_top(target):
+        pass
+
+
+def unmount_top(target: Path) -> bool:
+    """Detach the topmost mount on `target`; False when there is none."""
+    if _libc.umount2(os.fsencode(target), MNT_DETACH | UMOUNT_NOFOLLOW) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOENT):
+        return False
+    raise OSError(code, os.strerror(code), str(target))
+
+
+def stacked(target: Path) -> int:
+    """How many mounts lie on each other at `target`, from the one that the path leads to downwards; 0 when it is no
+    mount point. Those under a mount of a parent directory do not count.
+    """
+    try:
+        descriptor = os.open(target, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    try:
+        # proc(5), fdinfo
+        found = re.search(r"mnt_id:\s*(\d+)", Path(f"/proc/thread-self/fdinfo/{descriptor}").read_text())
+    finally:
+        os.close(descriptor)
+    table = {}
+    for line in Path("/proc/thread-self/mountinfo").read_text().splitlines():
+        fields = line.split(" ")
+        table[fields[0]] = (fields[1], _path(fields[4]))
+    count, mount_id = 0, found[1] if found else ""
+    while mount_id in table and table[mount_id][1] == str(target):
+        count, mount_id = count + 1, table[mount_id][0]
+    return count
 
 
 def mount_points(under: Path) -> list[Path]:
     """Mount points at or below `under`, deepest first."""
-    text = Path("/proc/self/mountinfo").read_text()
+    text = Path("/proc/thread-self/mountinfo").read_text()
     return mount_points_in(text, str(under))
 
 
@@ -68,10 +100,15 @@ def mount_points_in(mountinfo: str, under: str) -> list[Path]:
     for line in mountinfo.splitlines():
         fields = line.split(" ")
         if len(fields) > 4:
-            point = _OCTAL.sub(lambda match: chr(int(match.group(1), 8)), fields[4])
+            point = _path(fields[4])
             if point == under or point.startswith(prefix):
                 found.append(point)
     return [Path(point) for point in sorted(found, key=lambda p: (p.count("/"), p), reverse=True)]
+
+
+def _path(field: str) -> str:
+    """A path as mountinfo writes it: blanks in octal."""
+    return _OCTAL.sub(lambda match: chr(int(match.group(1), 8)), field)
 
 
 def open_beneath(root: int, path: str, flags: int = os.O_PATH) -> int:

@@ -6,19 +6,28 @@ thread of its own, which ends there: no thread of the process can be left in the
 keeps the namespace it was opened in, so code that needs one elsewhere opens it there once (`open_socket`, a
 visit of the calling thread that does nothing else) and then works from any thread.
 
-Sources: namespaces(7), setns(2), unshare(2), ip-netns(8) for the naming convention.
+The directory of names is shared with iproute2 and everyone who follows it: before the first name it is bound to
+itself and made shared, so that a name given or taken in one mount namespace is so in all. Whoever skips that makes
+names that the next `ip netns add` hides, and that then cannot be taken away. The directory's lock is held meanwhile.
+
+Sources: namespaces(7), mount_namespaces(7), setns(2), unshare(2), ip-netns(8) for the naming convention.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
+
+from apimachinery.kit import mounts
 
 T = TypeVar("T")
 Namespace = Path | str | int
@@ -27,8 +36,7 @@ DIRECTORY = Path("/run/netns")
 CURRENT = Path("/proc/thread-self/ns/net")
 
 _CLONE_NEWNET = 0x40000000
-_MS_BIND = 0x1000
-_MNT_DETACH = 0x2
+_CLONE_NEWNS = 0x00020000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -39,15 +47,40 @@ def path_of(name: str) -> Path:
     return DIRECTORY / name
 
 
-def create(name: str) -> Path:
-    """Make a new, empty namespace (only a `lo` that is down) and name it. FileExistsError when the name is
-    taken.
+def prepare() -> bool:
+    """Have the directory of names shared by all mount namespaces, as iproute2 does before its first name. True when
+    this call made it so. May be called by any number of processes at once.
+    """
+    DIRECTORY.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with _locked():
+        if _share():
+            return False
+        mounts.mount(str(DIRECTORY), DIRECTORY, flags=mounts.MS_BIND | mounts.MS_REC)
+        return _share()
+
+
+def release() -> bool:
+    """Undo `prepare`, unless there are names that somebody uses."""
+    with contextlib.suppress(FileNotFoundError), _locked():
+        if names():
+            return False
+        mounts.unmount(DIRECTORY)
+        return True
+    return False
+
+
+def create(name: str, source: Path | None = None) -> Path:
+    """Make a new, empty namespace (only a `lo` that is down) and name it; with `source` (`/proc/PID/ns/net`) name
+    that one. FileExistsError when the name is taken.
     """
     path = path_of(name)
-    DIRECTORY.mkdir(mode=0o755, parents=True, exist_ok=True)
+    prepare()
     os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o444))
     try:
-        _in_thread(lambda: _unshare_and_bind(path))
+        if source is None:
+            _in_thread(lambda: _unshare_and_bind(path))
+        else:
+            mounts.mount(str(source), path, flags=mounts.MS_BIND)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -59,16 +92,53 @@ def delete(name: str) -> bool:
     no such name.
     """
     path = path_of(name)
-    while _libc.umount2(os.fsencode(path), _MNT_DETACH) == 0:
-        pass
-    code = ctypes.get_errno()
-    if code not in (errno.EINVAL, errno.ENOENT):
-        raise OSError(code, os.strerror(code), str(path))
+    mounts.unmount(path)
+    found = path.exists()
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+    # More than the one mount that iproute2 makes, or a name not found in it: it may lie under another mount.
+    if path.exists() or (layers := mounts.stacked(DIRECTORY)) > 1 or (layers and not found):
+        found = _in_thread(lambda: _unlink_hidden(path)) or found
+    return found
+
+
+def _share() -> bool:
+    """Make the mount at the directory, and what is mounted below, shared. False when nothing is mounted there."""
     try:
-        path.unlink()
-    except FileNotFoundError:
+        mounts.mount("", DIRECTORY, flags=mounts.MS_SHARED | mounts.MS_REC)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
         return False
     return True
+
+
+def _unlink_hidden(path: Path) -> bool:
+    """Take away a name whose mount lies under a later mount of the directory, where no path leads.
+
+    In a mount namespace of this thread's own the layers are lifted one by one. A file that is no mount point there
+    may be unlinked, and the kernel then detaches what is mounted on it everywhere else (mount_namespaces(7)).
+    """
+    _check(_libc.unshare(_CLONE_NEWNS), "unshare the mount namespace")
+    mounts.mount("", Path("/"), flags=mounts.MS_PRIVATE | mounts.MS_REC)
+    found = False
+    for _ in range(mounts.stacked(DIRECTORY)):
+        mounts.unmount_top(DIRECTORY)
+        mounts.unmount(path)
+        found |= path.exists()
+        path.unlink(missing_ok=True)
+    return found
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """Hold the lock that iproute2 takes, too, around preparing the directory."""
+    descriptor = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def names() -> list[str]:
@@ -142,8 +212,7 @@ def write_sysctl(namespace: Namespace | None, name: str, value: str | int) -> No
 
 def _unshare_and_bind(path: Path) -> None:
     _check(_libc.unshare(_CLONE_NEWNET), "unshare a network namespace")
-    source = os.fsencode(CURRENT)
-    _check(_libc.mount(source, os.fsencode(path), b"none", _MS_BIND, None), f"bind the namespace to {path}")
+    mounts.mount(str(CURRENT), path, flags=mounts.MS_BIND)
 
 
 def _inside(fd: int, shown: Namespace, function: Callable[[], T]) -> T:
