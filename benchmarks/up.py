@@ -16,7 +16,7 @@ from pathlib import Path
 
 from apimachinery.kit import command
 from benchmarks.figures import head, row
-from lab import clean, containerd
+from lab import clean, containerd, processes
 from lab.images import catalog
 from lab.images import load as images
 from lab.paths import Paths
@@ -60,7 +60,7 @@ async def _floor(nodes: int) -> float:
         begun = time.perf_counter()
         await asyncio.gather(*(_one(paths, f"node{number}", tar) for number in range(nodes)))
         took = time.perf_counter() - begun
-        await clean.kill([lambda: clean.processes_naming(directory)])
+        await processes.kill([lambda: processes.daemons_below(Path(directory))])
         await asyncio.to_thread(clean.unmount_below, Path(directory))
     return took
 

@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import ssl
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,19 +14,17 @@ from pathlib import Path
 from apimachinery import errors, kubeconfig
 from apimachinery.client import Client
 from apimachinery.kinds import NODE
-from apimachinery.kit import command
 from apimachinery.objects import condition_holds
 from apimachinery.objects import name as name_of
-from lab import clean, components, names, network, node, state, supervisor, uplink
+from lab import cgroups, clean, components, machine, names, network, node, processes, remains, state, uplink
 from lab.certificates import IDENTITIES, LAB, Authority
 from lab.paths import Paths
 from lab.progress import Progress
 from lab.spec import Node, Spec
-from lab.supervision import SOURCE, Supervision
+from lab.supervision import Supervision
 
 READY_DEADLINE = 90.0
 API_DEADLINE = 30.0
-CLEANUP_DEADLINE = 30.0
 DISK_FULL = 20 << 20
 
 
@@ -78,6 +74,7 @@ async def _prepare(spec: Spec, paths: Paths) -> None:
     ):
         directory.mkdir(mode=mode, parents=True, exist_ok=True)
     state.save(paths, spec)
+    machine.remember()
     await asyncio.to_thread(network.fence, spec)
     await asyncio.to_thread(network.make_bridge, spec)
     await uplink.open_way(spec)
@@ -208,45 +205,33 @@ async def remove_node(spec: Spec, paths: Paths, chosen: Node, progress: Progress
                 await client.delete(NODE, chosen.name)
         finally:
             await client.close()
-        await node.remove(spec, paths, chosen)
+        await node.remove(paths, chosen.name)
         Authority(paths, spec).forget(chosen)
         state.save(paths, spec.without(chosen.name))
 
 
-async def down(paths: Paths, spec: Spec | None, progress: Progress) -> None:
-    """Leave nothing. Works with every daemon dead, and on what a damaged state file left."""
-    with progress.step("processes stopped"):
-        await _stop_processes(paths)
-    if spec is not None:
-        with progress.step("containers, namespaces, links, rules, cgroups removed"):
-            await asyncio.gather(*(node.remove(spec, paths, each) for each in spec.nodes))
-            await _clean_host(spec, paths)
+async def down(paths: Paths, progress: Progress) -> None:
+    """Leave nothing. Goes by names alone: works with every daemon dead and every file damaged or gone."""
+    with progress.step("processes ended"):
+        await _end_processes(paths)
+    with progress.step("containers, namespaces, links, rules, cgroups removed"):
+        await asyncio.gather(*(node.remove(paths, name) for name in names.NODES))
+        await uplink.close_way(paths.lab)
+        await asyncio.to_thread(network.remove_links, paths.lab)
+        await asyncio.to_thread(network.unfence, paths.lab, state.others(paths))
+        await asyncio.to_thread(cgroups.remove, names.daemons(paths.lab))
     with progress.step("files removed"):
         await asyncio.to_thread(_remove_files, paths)
+        await asyncio.to_thread(machine.restore)
+    if left := await remains.of(paths):
+        raise ClusterError(f"this is left of lab {paths.lab}; run the same command again: {', '.join(left)}")
 
 
-async def _stop_processes(paths: Paths) -> None:
-    supervision = Supervision(paths)
-    reports = await supervision.reports()
-    # The agents go at once: a stopping agent has nothing to save that a removed node would need.
-    await asyncio.gather(*(supervision.stop(report.process.name) for report in reports))
-    await supervision.quit()
-    with contextlib.suppress(OSError, ValueError):
-        for pid, ticks in supervisor.remembered(paths.supervisor_state):
-            if ticks and supervisor.start_ticks(pid) == ticks:
-                os.kill(pid, signal.SIGKILL)
-
-
-async def _clean_host(spec: Spec, paths: Paths) -> None:
-    settings = components.hostnet(spec, paths).settings_file
-    if settings is not None and settings.exists():
-        argv = [sys.executable, "-m", "lab.hostnet", "--config", str(settings), "--cleanup"]
-        environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
-        await command.run(argv, timeout=CLEANUP_DEADLINE, env=environment, check=False)
-    last = not [lab for lab in state.labs() if lab != spec.name]
-    await uplink.close_way(spec, last)
-    await asyncio.to_thread(network.remove_bridge, spec)
-    await asyncio.to_thread(network.unfence, spec)
+async def _end_processes(paths: Paths) -> None:
+    """SIGKILL, supervisor and all: nothing that they could still save outlives the lab."""
+    left = await processes.kill([lambda: remains.running(paths)])
+    if left:
+        raise ClusterError(f"processes that SIGKILL does not end: {', '.join(map(str, sorted(left)))}")
 
 
 def _remove_files(paths: Paths) -> None:

@@ -115,6 +115,7 @@ def _containerd(spec: Spec, paths: Paths, node: Node) -> Component:
         log=str(paths.logs / f"{node.name}-containerd.log"),
         node=node.name,
         namespace=_namespace(spec, node),
+        mounts=str(paths.node_mounts(node.name)),
     )
     return Component(process)
 
@@ -197,6 +198,7 @@ def _python(
         log=str(paths.logs / f"{place}.log"),
         node=node.name if node else "",
         namespace=_namespace(spec, node) if spec and node else "",
+        mounts=str(paths.node_mounts(node.name)) if node else "",
     )
     return Component(process, file, _plain(settings))
 

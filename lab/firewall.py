@@ -10,42 +10,47 @@ from pathlib import Path
 
 from apimachinery.kit import command
 from lab import names
-from lab.spec import Spec
 
 DEADLINE = 10.0
 _LEGACY = Path("/proc/net/ip_tables_names")
 Rule = tuple[str, ...]
 
 
-def rules(spec: Spec) -> tuple[Rule, ...]:
+def rules(lab: str) -> tuple[Rule, ...]:
     """The chain, then the match, of what must pass: nodes to the host, nodes outward and to each other, answers."""
-    bridge = names.bridge(spec.name)
+    bridge = names.bridge(lab)
     answers = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED")
     return (("INPUT", "-i", bridge), ("FORWARD", "-i", bridge), ("FORWARD", "-o", bridge, *answers))
 
 
-def wanted(listed: str, spec: Spec) -> tuple[Rule, ...]:
+def wanted(listed: str, lab: str) -> tuple[Rule, ...]:
     """Those for chains whose policy is to drop, by what ``iptables -S`` printed."""
     closed = {line.split()[1] for line in listed.splitlines() if line.startswith("-P ") and line.endswith(" DROP")}
-    return tuple(rule for rule in rules(spec) if rule[0] in closed)
+    return tuple(rule for rule in rules(lab) if rule[0] in closed)
 
 
-async def admit(spec: Spec) -> None:
+async def admit(lab: str) -> None:
     """Insert what is wanted and not there. Raises CommandError."""
     if not await _in_use():
         return
     listed = await _iptables("-S")
-    for chain, *match in wanted(listed.stdout.decode(), spec):
+    for chain, *match in wanted(listed.stdout.decode(), lab):
         there = await _iptables("-C", chain, *match, "-j", "ACCEPT", check=False)
         if there.returncode:
             await _iptables("-I", chain, *match, "-j", "ACCEPT")
 
 
-async def forget(spec: Spec) -> None:
-    """Delete every one of the rules."""
-    if await _in_use():
-        for chain, *match in rules(spec):
-            await _iptables("-D", chain, *match, "-j", "ACCEPT", check=False)
+async def forget(lab: str) -> None:
+    """Delete every one of the rules, however often it is there. Raises CommandError when iptables cannot work."""
+    if not await _in_use():
+        return
+    for chain, *match in rules(lab):
+        rule = (chain, *match, "-j", "ACCEPT")
+        # Status 1: there is no such rule; others (4: the lock is held) say nothing about it.
+        while (there := await _iptables("-C", *rule, check=False)).returncode == 0:
+            await _iptables("-D", *rule)
+        if there.returncode != 1:
+            raise command.CommandError(there.argv, there.returncode, there.stderr.decode(errors="replace"), None)
 
 
 async def _in_use() -> bool:

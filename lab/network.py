@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,8 +25,6 @@ from apimachinery.kit.netlink import End, Netlink, Route, links, routes
 from lab import names
 from lab.spec import Node, Spec
 
-# The last resort among routes: any real route to part of a range is longer or has a smaller metric.
-UNREACHABLE_METRIC = 4_000_000_000
 # rtnetlink protocol number under which the lab's own host routes are found again.
 PROTOCOL = 0x76
 
@@ -56,17 +54,29 @@ def ranges(spec: Spec) -> list[ipaddress.IPv4Network]:
 def fence(spec: Spec) -> None:
     """Make the lab's ranges unreachable by any way but the lab's own."""
     with Netlink() as kernel:
-        kernel.do(*(routes.add_route(_fence_route(net), exists_ok=True) for net in ranges(spec)))
+        kernel.do(*(routes.add_route(_fence_route(spec.name, net), exists_ok=True) for net in ranges(spec)))
 
 
-def unfence(spec: Spec) -> None:
-    """Forget the lab's ranges, last of all."""
+def fences(lab: str) -> list[Route]:
+    """The routes that fence the lab's ranges, told from other labs' by their metric."""
+    metric = names.fence_metric(lab)
     with Netlink() as kernel:
-        kernel.do(*(routes.delete_route(_fence_route(net)) for net in ranges(spec)))
+        return [route for route in kernel.routes(4) if route.protocol == PROTOCOL and route.metric == metric]
 
 
-def _fence_route(network: ipaddress.IPv4Network) -> Route:
-    return Route(network, metric=UNREACHABLE_METRIC, kind="unreachable", protocol=PROTOCOL)
+def unfence(lab: str, others: Sequence[Spec]) -> None:
+    """Forget the lab's ranges, last of all; of the fences that still carry no lab's metric those that none of the
+    ``others`` on this machine claims.
+    """
+    claimed = {net for other in others for net in ranges(other)}
+    with Netlink() as kernel:
+        ours = [route for route in kernel.routes(4) if route.protocol == PROTOCOL and route.kind == "unreachable"]
+        unmarked = [r for r in ours if r.metric == names.UNMARKED_FENCE and r.destination not in claimed]
+        kernel.do(*(routes.delete_route(route) for route in (*fences(lab), *unmarked)))
+
+
+def _fence_route(lab: str, network: ipaddress.IPv4Network) -> Route:
+    return Route(network, metric=names.fence_metric(lab), kind="unreachable", protocol=PROTOCOL)
 
 
 def make_bridge(spec: Spec) -> None:
@@ -83,31 +93,50 @@ def make_bridge(spec: Spec) -> None:
             kernel.do(links.add_bridge(End(name)))
         index = kernel.index(name)
         kernel.do(
-            links.change(name, up=True),
+            links.change(name, up=True, alias=f"wherry lab {spec.name}"),
             routes.add_address(index, gateway),
             routes.replace_route(Route(services, link=index, source=gateway.ip, protocol=PROTOCOL)),
         )
 
 
-def remove_bridge(spec: Spec) -> None:
-    """Take the bridge away, and with it every route through it."""
+def remove_links(lab: str) -> None:
+    """Take the bridge and every node's link away, and with them every route through them."""
     with Netlink() as kernel:
-        kernel.do(links.delete(names.bridge(spec.name)))
+        kernel.do(*(links.delete(name) for name in link_names(lab)))
 
 
-def make_node(spec: Spec, node: Node) -> Path:
-    """The node's namespace, its link to the bridge, its address and default route; returns its path."""
+def link_names(lab: str) -> list[str]:
+    """The lab's links in the host's namespace."""
+    return [names.bridge(lab), *(names.port(lab, index) for index in range(1, names.MAX_NODES + 1))]
+
+
+def links_there(lab: str) -> list[str]:
+    """Those that exist."""
+    wanted = set(link_names(lab))
+    with Netlink() as kernel:
+        return sorted(wanted & {link.name for link in kernel.links()})
+
+
+def make_node(spec: Spec, node: Node, living: int) -> Path:
+    """The node's namespace, its link to the bridge, its address and default route; returns its path.
+
+    ``living`` is the pid of a daemon that runs on the node, 0 for none: where the name was lost (somebody mounted
+    over /run/netns) the namespace that it is in gets the name back.
+    """
     name = names.namespace(spec.name, node.name)
     path = netns.path_of(name)
     if netns.identity(path) is None:
-        path.unlink(missing_ok=True)
-        netns.create(name)
+        netns.delete(name)
+        netns.create(name, Path(f"/proc/{living}/ns/net") if living else None)
     with _open(path) as descriptor, Netlink() as host, Netlink(path) as inside:
         if inside.link(names.UPLINK) is None:
             port = names.port(spec.name, node.index)
             host.do(links.delete(port))
             bridge = host.index(names.bridge(spec.name))
-            host.do(links.add_veth(End(port, master=bridge), End(names.UPLINK, namespace=descriptor)))
+            host.do(
+                links.add_veth(End(port, master=bridge), End(names.UPLINK, namespace=descriptor)),
+                links.change(port, alias=f"wherry lab {spec.name}, {node.name}"),
+            )
         index = inside.index(names.UPLINK)
         prefix = ipaddress.ip_network(spec.node_cidr).prefixlen
         default = Route(ipaddress.IPv4Network("0.0.0.0/0"), gateway=ipaddress.IPv4Address(spec.gateway), link=index)
@@ -132,11 +161,11 @@ def _node_sysctls(path: Path) -> None:
     netns.call(path, write)
 
 
-def remove_node(spec: Spec, node: Node) -> None:
+def remove_node(lab: str, node: str) -> None:
     """Take the node's link and namespace away; its processes must have ended."""
     with Netlink() as host:
-        host.do(links.delete(names.port(spec.name, node.index)))
-    netns.delete(names.namespace(spec.name, node.name))
+        host.do(links.delete(names.port(lab, names.NODES.index(node) + 1)))
+    netns.delete(names.namespace(lab, node))
 
 
 def set_link(spec: Spec, node: Node, up: bool) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from apimachinery.kit import mounts
+from apimachinery.kit import mountns, mounts, netns
 from apimachinery.kit.files import write_atomic
-from lab import clean, components, containerd, names, network
+from lab import cgroups, clean, components, containerd, machine, names, network, processes
 from lab.certificates import Authority, node_identity
 from lab.images import load as images
 from lab.paths import Paths
@@ -34,11 +34,13 @@ def write_settings(component: components.Component) -> None:
 
 
 async def start(spec: Spec, paths: Paths, node: Node, authority: Authority, supervision: Supervision) -> None:
-    """Namespace, containerd, images, agent, proxy; whatever is already there is kept."""
-    await asyncio.to_thread(network.make_node, spec, node)
+    """Namespaces, containerd, images, agent, proxy; whatever is already there is kept."""
+    runtime, *daemons = components.node_components(spec, paths, node)
+    living = await supervision.pid(runtime.process.name)
+    await asyncio.to_thread(network.make_node, spec, node, living)
     await asyncio.to_thread(network.set_link, spec, node, True)
     _prepare(paths, node, authority)
-    runtime, *daemons = components.node_components(spec, paths, node)
+    await asyncio.to_thread(_keep_mounts, paths, node, living)
     await supervision.start(runtime.process)
     # The daemons begin while containerd does: they have their own start to get through.
     for component in daemons:
@@ -67,6 +69,30 @@ def _mount_run(run: Path) -> None:
     """
     if not any(run.iterdir()) and run not in mounts.mount_points(run):
         mounts.mount("tmpfs", run, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, "mode=711")
+
+
+def _keep_mounts(paths: Paths, node: Node, living: int) -> None:
+    """The node's mount namespace: what pods mount is shared on the node and seen by nobody else, the machine and other
+    nodes included. Two directories that containerd's parts have fixed names for are the node's own in it.
+
+    Where its file was lost, the namespace that the node's containerd (pid ``living``) is in gets it back.
+    """
+    file, run = paths.node_mounts(node.name), paths.node_run(node.name)
+
+    def arrange() -> None:
+        for place in (machine.SHIMS, machine.CNI_RESULTS):
+            own = run / "own" / place.relative_to("/")
+            own.mkdir(mode=0o711, parents=True, exist_ok=True)
+            mounts.mount(str(own), place, flags=mounts.MS_BIND)
+
+    if mountns.identity(file) is not None:
+        return
+    mountns.forget(file)
+    theirs = Path(f"/proc/{living}/ns/mnt")
+    if living and mountns.identity(theirs) not in (None, mountns.identity()):
+        mountns.keep(file, theirs)
+    else:
+        mountns.create(file, arrange)
 
 
 async def _runtime_answers(paths: Paths, node: Node, process: Process) -> None:
@@ -100,28 +126,42 @@ async def stop(spec: Spec, paths: Paths, node: Node, supervision: Supervision) -
     await asyncio.to_thread(network.set_link, spec, node, False)
     for component in reversed(components.node_components(spec, paths, node)):
         await supervision.stop(component.process.name)
-    await end_containers(spec, paths, node)
+    await end_containers(paths, node.name)
 
 
-async def end_containers(spec: Spec, paths: Paths, node: Node) -> None:
-    """Kill the node's containers and shims and take down what they had mounted. Needs no daemon."""
-    cgroup, socket = names.cgroup(spec.name, node.name), str(paths.containerd_socket(node.name))
-    await clean.kill(
-        [lambda: clean.processes_of_cgroup(cgroup), lambda: clean.processes_naming(socket)],
+async def end_containers(paths: Paths, node: str) -> None:
+    """Kill the node's containers, shims and whatever its daemons had begun, and forget its mounts. Needs no daemon."""
+    lab = paths.lab
+    cgroup, started = names.cgroup(lab, node), names.daemons(lab)
+    network_is = netns.identity(netns.path_of(names.namespace(lab, node)))
+    mounts_are = mountns.identity(paths.node_mounts(node))
+    left = await processes.kill(
+        [
+            lambda: cgroups.members(cgroup),
+            lambda: processes.daemons_below(paths.node_run(node), paths.node_state(node)),
+            lambda: processes.inside(cgroups.members(started), "net", network_is),
+            lambda: processes.inside(cgroups.members(started), "mnt", mounts_are),
+        ]
     )
-    await asyncio.to_thread(_release, cgroup, paths.node_state(node.name), paths.node_run(node.name))
+    if left:
+        raise NodeError(f"{node}: processes that SIGKILL does not end: {', '.join(map(str, sorted(left)))}")
+    await asyncio.to_thread(_release, cgroup, paths, node)
 
 
-def _release(cgroup: str, state: Path, run: Path) -> None:
+def _release(cgroup: str, paths: Paths, node: str) -> None:
+    state, run = paths.node_state(node), paths.node_run(node)
     clean.forget_containers(state / "containerd", run / "containerd")
+    mountns.forget(paths.node_mounts(node))
     for directory in (run, state):
         clean.unmount_below(directory)
-    clean.remove_cgroup(cgroup)
+    cgroups.remove(cgroup)
 
 
-async def remove(spec: Spec, paths: Paths, node: Node) -> None:
-    """Everything the node had; its processes have been stopped (`stop`)."""
-    await end_containers(spec, paths, node)
-    await asyncio.to_thread(network.remove_node, spec, node)
-    for directory in (paths.node_run(node.name), paths.node_state(node.name)):
+async def remove(paths: Paths, node: str) -> None:
+    """Everything the node had; its processes have been ended. Known by its name alone: it may never have been, or be
+    half gone.
+    """
+    await asyncio.to_thread(_release, names.cgroup(paths.lab, node), paths, node)
+    await asyncio.to_thread(network.remove_node, paths.lab, node)
+    for directory in (paths.node_run(node), paths.node_state(node)):
         await asyncio.to_thread(clean.remove_tree, directory)

@@ -87,6 +87,10 @@ class Paths:
         """A node's sockets and mounts."""
         return self.run / node
 
+    def node_mounts(self, node: str) -> Path:
+        """What keeps the node's mount namespace; `nsenter --mount=` enters it."""
+        return self.run / "mounts" / node
+
     def containerd_socket(self, node: str) -> Path:
         """The node's CRI and containerd socket."""
         return self.node_run(node) / "containerd.sock"

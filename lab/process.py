@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Process:
     """What to run and where its output goes.
 
-    ``node`` is "" for the host's processes; ``namespace`` the path of a network namespace to run in, or "".
-    ``grace`` is how many seconds it gets between SIGTERM and SIGKILL.
+    ``node`` is "" for the host's processes; ``namespace`` and ``mounts`` are the paths of a network and a mount
+    namespace to run in, or "". ``grace`` is how many seconds it gets between SIGTERM and SIGKILL.
     """
 
     name: str
@@ -18,12 +18,22 @@ class Process:
     log: str
     node: str = ""
     namespace: str = ""
+    mounts: str = ""
     grace: float = 10.0
 
     def command(self) -> list[str]:
-        """The argv, entered into its namespace.
+        """The argv, entered into its namespaces."""
+        return [*entering(self.namespace, self.mounts), *self.argv]
 
-        ``nsenter --net`` and not ``ip netns exec``: the latter would remount /sys and hide the cgroups.
-        """
-        prefix = ["nsenter", f"--net={self.namespace}", "--"] if self.namespace else []
-        return [*prefix, *self.argv]
+    def is_run_by(self, arguments: tuple[str, ...]) -> bool:
+        """Whether a process with these arguments is this one, perhaps still on its way into its namespaces."""
+        return len(arguments) >= len(self.argv) and arguments[-len(self.argv) :] == self.argv
+
+
+def entering(namespace: str, mounts: str) -> list[str]:
+    """What an argv begins with that is run in a network and a mount namespace (paths, or "").
+
+    ``nsenter --net`` and not ``ip netns exec``: the latter would remount /sys and hide the cgroups.
+    """
+    wanted = [f"--net={namespace}"] * bool(namespace) + [f"--mount={mounts}"] * bool(mounts)
+    return ["nsenter", *wanted, "--"] if wanted else []

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from apimachinery.kit import settings
 from lab import names
 
-MAX_NODES = 10
 PROXY_MODES = ("nftables", "iptables")
 # Ranges for the n-th lab on a machine; a range that is already in use here moves on to the next n.
 TRIES = 12
@@ -75,15 +75,15 @@ class Spec:
 
     def with_node(self, name: str | None = None) -> tuple[Spec, Node]:
         """The lab with one node more, under the lowest free number (or the number in ``name``)."""
-        if len(self.nodes) >= MAX_NODES:
-            raise SpecError(f"lab {self.name} has {MAX_NODES} nodes, which is the most it can have")
+        if len(self.nodes) >= names.MAX_NODES:
+            raise SpecError(f"lab {self.name} has {names.MAX_NODES} nodes, which is the most it can have")
         taken = {node.index for node in self.nodes}
         if name is None:
-            index = next(i for i in range(1, MAX_NODES + 1) if i not in taken)
+            index = next(i for i in range(1, names.MAX_NODES + 1) if i not in taken)
         else:
             match = re.fullmatch(r"node([1-9]\d?)", name)
-            if match is None or int(match[1]) > MAX_NODES:
-                raise SpecError(f"{name!r} is no node name here; use node1 to node{MAX_NODES}")
+            if match is None or int(match[1]) > names.MAX_NODES:
+                raise SpecError(f"{name!r} is no node name here; use node1 to node{names.MAX_NODES}")
             index = int(match[1])
             if index in taken:
                 raise SpecError(f"lab {self.name} already has {name}; `wherry status` lists the nodes")
@@ -107,23 +107,25 @@ def to_dict(spec: Spec) -> dict[str, object]:
     return dataclasses.asdict(spec)
 
 
-def from_dict(value: dict[str, object]) -> Spec:
-    """Read it back. SpecError when it is not one."""
+def from_dict(value: object) -> Spec:
+    """Read it back. SpecError when it is not one, whatever it is."""
     try:
-        fields = dict(value)
-        fields["nodes"] = tuple(Node(**node) for node in fields["nodes"])  # type: ignore[attr-defined]
-        return Spec(**fields)  # type: ignore[arg-type]
-    except (TypeError, KeyError) as error:
-        raise SpecError(f"the lab's state is not readable: {error}") from error
+        spec = settings.of(Spec, value)
+        for text in (spec.pod_cidr, spec.service_cidr, spec.node_cidr):
+            ipaddress.IPv4Network(text)
+    except (settings.SettingsError, ValueError) as error:
+        raise SpecError(str(error)) from error
+    if any(names.NODES.index(node.name) + 1 != node.index for node in spec.nodes if node.name in names.NODES):
+        raise SpecError("a node's name and number do not belong together")
+    if spec.proxy_mode not in PROXY_MODES or not {node.name for node in spec.nodes} <= set(names.NODES):
+        raise SpecError("it names a proxy mode or a node that no lab has")
+    return spec
 
 
 def check_name(name: str) -> str:
     """The lab name, if it can be one."""
-    if not re.fullmatch(rf"[a-z][a-z0-9]{{0,{names.LAB_NAME_LIMIT - 1}}}", name):
-        raise SpecError(
-            f"--name {name!r} will not do: a small letter, then letters and digits, "
-            f"at most {names.LAB_NAME_LIMIT} in all"
-        )
+    if problem := names.problem(name):
+        raise SpecError(f"--name {name!r} will not do: {problem}")
     return name
 
 
@@ -142,8 +144,8 @@ def make(
     A range that was asked for and is in use is an error; ranges left open are chosen so that they fit.
     """
     check_name(name)
-    if not 1 <= node_count <= MAX_NODES:
-        raise SpecError(f"--nodes {node_count} is out of range; use 1 to {MAX_NODES}")
+    if not 1 <= node_count <= names.MAX_NODES:
+        raise SpecError(f"--nodes {node_count} is out of range; use 1 to {names.MAX_NODES}")
     if proxy_mode not in PROXY_MODES:
         raise SpecError(f"--proxy-mode {proxy_mode!r} is unknown; use {' or '.join(PROXY_MODES)}")
     asked = {

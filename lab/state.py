@@ -9,30 +9,30 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from apimachinery.kit.files import write_atomic
+from lab import cgroups, names
 from lab import paths as places
 from lab.paths import Paths
 from lab.spec import Spec, SpecError, from_dict, to_dict
 
 
 def load(paths: Paths) -> Spec | None:
-    """The lab as it was last written; None when there is none. SpecError when its file is damaged."""
-    try:
-        return _read(paths.spec)
-    except (ValueError, SpecError) as error:
-        raise SpecError(
-            f"{paths.spec} is damaged ({error}); `wherry down --name {paths.lab}` clears the lab away"
-        ) from error
-
-
-def salvage(paths: Paths) -> Spec | None:
-    """What is left of a damaged lab's description; None when its copy is gone or damaged too."""
-    try:
-        return _read(paths.spec_copy)
-    except (ValueError, SpecError):
-        return None
+    """The lab as it was last written; None when nothing is written. SpecError when both copies are damaged."""
+    problems: list[str] = []
+    for path in (paths.spec, paths.spec_copy):
+        try:
+            found = from_dict(json.loads(path.read_bytes()))
+            if found.name == paths.lab:
+                return found
+            problems.append(f"{path} is damaged (it describes lab {found.name!r})")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError, RecursionError, SpecError) as error:
+            problems.append(f"{path} is damaged ({error})")
+    if problems:
+        raise SpecError(f"{'; '.join(problems)}; `wherry down --name {paths.lab}` clears the lab away")
+    return None
 
 
 def save(paths: Paths, spec: Spec) -> None:
@@ -44,18 +44,21 @@ def save(paths: Paths, spec: Spec) -> None:
     write_atomic(paths.spec, text, 0o644)
 
 
-def _read(path: Path) -> Spec | None:
-    try:
-        return from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-
-
 def labs() -> list[str]:
-    """The names of the labs on this machine."""
-    if not places.STATE.is_dir():
-        return []
-    return sorted(path.name for path in places.STATE.iterdir() if (path / "lab.json").exists())
+    """The names of the labs on this machine: those described somewhere, and those whose processes run."""
+    described = {path.parent.name for top in (places.STATE, places.RUN) for path in top.glob("*/lab.json")}
+    running = {names.lab_of_cgroup(name) for name in cgroups.matching("wherry-.*")}
+    return sorted(name for name in described | running if not names.problem(name))
+
+
+def others(paths: Paths) -> list[Spec]:
+    """The other labs on this machine, as far as they are described."""
+    found = []
+    for name in labs():
+        with contextlib.suppress(SpecError):
+            spec = load(Paths(name)) if name != paths.lab else None
+            found += [spec] if spec else []
+    return found
 
 
 @contextmanager

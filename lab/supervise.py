@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import resource
 import signal
 import sys
+from contextlib import suppress
 
 from apimachinery.kit import logs
+from lab import cgroups, names
 from lab.paths import Paths
 from lab.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+# More than any daemon needs; a lower hard limit is raised to it where that is allowed.
+FILES = 1 << 20
 
 
 async def main(lab: str) -> None:
     """Take over, listen, until told to quit. SIGTERM ends it too and leaves the processes running."""
     paths = Paths(lab)
-    supervisor = Supervisor(paths.supervisor_state)
+    supervisor = Supervisor(paths)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, supervisor.quit.set)
     loop.add_signal_handler(signal.SIGINT, supervisor.quit.set)
@@ -29,6 +38,23 @@ async def main(lab: str) -> None:
     paths.supervisor_socket.unlink(missing_ok=True)
 
 
+def settle(lab: str) -> None:
+    """Leave behind what the person's shell had, for this process and all that it starts: umask, limit of open
+    files, cgroup (a session that ends would take its processes along). Signals and directory were when it was started.
+    """
+    os.umask(0o022)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in (max(hard, FILES), hard):
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+            break
+    try:
+        cgroups.join(names.daemons(lab))
+    except OSError as error:
+        log.warning("no cgroup of the lab's own (%s): what daemons leave is found by its arguments", error)
+
+
 if __name__ == "__main__":
     logs.setup("supervisor")
+    settle(sys.argv[1])
     asyncio.run(main(sys.argv[1]))

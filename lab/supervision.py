@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.kit import command
+from lab import processes
 from lab.paths import Paths
 from lab.process import Process
 
@@ -46,6 +47,8 @@ class Supervision:
         """Have a supervisor run; one that already does is kept."""
         if await self._alive():
             return
+        # One that lost its socket would go on restarting what the new one takes over.
+        await processes.kill([lambda: processes.supervisors(self._paths.lab)])
         log = self._paths.logs / "supervisor.log"
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -56,7 +59,8 @@ class Supervision:
             "MALLOC_ARENA_MAX": "1",
             "MALLOC_TRIM_THRESHOLD_": "131072",
         }
-        argv = [sys.executable, "-m", "lab.supervise", self._paths.lab]
+        # From the root directory: Python would find the person's modules before its own in theirs.
+        argv = ["env", "--chdir=/", sys.executable, "-m", processes.SUPERVISOR, self._paths.lab]
         pid = command.start(argv, log, environment)
         deadline = time.monotonic() + START_DEADLINE
         while not await self._alive():
@@ -79,6 +83,10 @@ class Supervision:
             return []
         answer = await self._ask({"do": "status"})
         return [_report(child) for child in answer["children"]]
+
+    async def pid(self, name: str) -> int:
+        """The process of that name; 0 while there is none."""
+        return next((report.pid for report in await self.reports() if report.process.name == name), 0)
 
     async def quit(self) -> None:
         """End the supervisor itself; its processes, if any, go on."""

@@ -2,7 +2,8 @@
 
 A process that ends is started again after a pause that doubles from 0.1 s to 10 s and is forgotten after
 30 s of life. What runs is written down at every change, so that a supervisor started after a crash takes the
-processes over without touching them. It listens on a unix socket for one JSON request a line::
+processes over without touching them: by pid and start time, and where that was lost by their whole arguments, so
+that there is never a second of one. It listens on a unix socket for one JSON request a line::
 
     {"do": "start", "process": {...}}   {"do": "stop", "name": "..."}   {"do": "status"}   {"do": "quit"}
 
@@ -23,9 +24,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from apimachinery.kit import command
+from apimachinery.kit import command, settings
 from apimachinery.kit.files import write_atomic
 from apimachinery.kit.tasks import is_set_within
+from lab import processes
+from lab.paths import Paths
 from lab.process import Process
 
 log = logging.getLogger(__name__)
@@ -36,21 +39,16 @@ LOG_LIMIT = 16 << 20
 LOG_CHECK_SECONDS = 60
 
 
-def start_ticks(pid: int) -> int:
-    """When the process was started, in clock ticks since boot (proc(5)); 0 when there is none (or a zombie).
+@dataclasses.dataclass(frozen=True)
+class _Remembered:
+    """A child as it is written down."""
 
-    With the pid it names one process for ever, although pids are used again.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return 0 if fields[0] == "Z" else int(fields[19])
-
-
-def remembered(state: Path) -> list[tuple[int, int]]:
-    """(pid, start ticks) of each process that a supervisor wrote down. OSError, ValueError when unreadable."""
-    return [(entry["pid"], entry["ticks"]) for entry in json.loads(state.read_text(encoding="utf-8"))]
+    process: Process
+    pid: int
+    ticks: int
+    since: float
+    restarts: int
+    last_exit: str
 
 
 class Child:
@@ -75,24 +73,25 @@ class Child:
         """Start it now."""
         self._timer = None
         try:
-            self.pid = command.start(self.process.command(), Path(self.process.log))
+            pid = command.start(self.process.command(), Path(self.process.log))
         except (command.CommandError, OSError) as error:
             self.last_exit = str(error)
             log.error("%s: %s", self.process.name, error)
             self._again()
             return
-        self._watch()
+        self._watch(pid)
         log.info("%s started, pid %d", self.process.name, self.pid)
 
-    def adopt(self, pid: int, ticks: int, restarts: int) -> bool:
-        """Take over a process that an earlier supervisor started; False when it has ended."""
-        if not ticks or start_ticks(pid) != ticks:
-            return False
-        self.pid, self.restarts = pid, restarts
+    def adopt(self, pid: int, ticks: int, restarts: int = 0) -> bool:
+        """Take over a process that an earlier supervisor started; False when it has ended, or is not this one."""
         try:
-            self._watch()
-        except ProcessLookupError:
+            self._watch(pid)
+        except (OSError, OverflowError):
             return False
+        if self.ticks != ticks or not ticks or not self.process.is_run_by(processes.arguments(pid)):
+            self._let_go()
+            return False
+        self.restarts = restarts
         log.info("%s adopted, pid %d", self.process.name, pid)
         return True
 
@@ -109,21 +108,26 @@ class Child:
                 signal.pidfd_send_signal(self._descriptor, number)
             await is_set_within(self.gone, patience)
 
-    def _watch(self) -> None:
-        self._descriptor = os.pidfd_open(self.pid)
-        self.ticks = start_ticks(self.pid)
+    def _watch(self, pid: int) -> None:
+        self._descriptor = os.pidfd_open(pid)
+        self.pid = pid
+        self.ticks = processes.start_ticks(pid)
         self.since = time.time()
         self.gone.clear()
         asyncio.get_running_loop().add_reader(self._descriptor, self._ended)
 
-    def _ended(self) -> None:
+    def _let_go(self) -> None:
         asyncio.get_running_loop().remove_reader(self._descriptor)
         os.close(self._descriptor)
         self._descriptor = -1
-        self.last_exit = self._reap()
-        self.gone.set()
-        log.info("%s (pid %d) ended: %s", self.process.name, self.pid, self.last_exit)
         self.pid = self.ticks = 0
+        self.gone.set()
+
+    def _ended(self) -> None:
+        pid = self.pid
+        self.last_exit = self._reap()
+        self._let_go()
+        log.info("%s (pid %d) ended: %s", self.process.name, pid, self.last_exit)
         if self.wanted:
             self.restarts += 1
             self._again()
@@ -151,28 +155,49 @@ class Child:
 class Supervisor:
     """All children of one lab and the socket through which they are managed."""
 
-    def __init__(self, state: Path) -> None:
-        self._state = state
+    def __init__(self, paths: Paths) -> None:
+        self._lab = paths.lab
+        self._state = paths.supervisor_state
+        self._daemons_below = paths.state
         self._children: dict[str, Child] = {}
+        # Daemons of this lab that run without our knowing, by their settings file: nothing but us starts more.
+        self._unclaimed: dict[Path, set[int]] = {}
         self.quit = asyncio.Event()
 
     def resume(self) -> None:
-        """Take over what an earlier supervisor left, and start again what has ended since."""
-        try:
-            entries = json.loads(self._state.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return
-        except ValueError:
-            log.error("%s is not readable; processes it named are left alone", self._state)
-            return
-        for entry in entries:
-            fields = dict(entry["process"], argv=tuple(entry["process"]["argv"]))
-            child = Child(Process(**fields), self._save)
+        """Take over what an earlier supervisor left, and start again what has ended since.
+
+        What a damaged file does not say is taken over once it is asked for (`start`).
+        """
+        for pid in processes.daemons_below(self._daemons_below):
+            if (file := processes.settings_of(pid)) is not None:
+                self._unclaimed.setdefault(file, set()).add(pid)
+        for process, pid, ticks, restarts in self._remembered():
+            child = Child(process, self._save)
             self._children[child.process.name] = child
-            if not child.adopt(entry["pid"], entry["ticks"], entry["restarts"]):
-                child.restarts = entry["restarts"] + 1
+            if not child.adopt(pid, ticks, restarts) and not self._adopt_daemon(child):
+                child.restarts = restarts + 1
                 child.start()
         self._save()
+
+    def _remembered(self) -> list[tuple[Process, int, int, int]]:
+        """Process, pid, start ticks and restarts of each child; nothing when the file is not whole and ours."""
+        try:
+            told = json.loads(self._state.read_bytes())
+            if told["lab"] != self._lab:
+                raise ValueError(f"it is of lab {told['lab']!r}")
+            children = [settings.of(_Remembered, child) for child in told["children"]]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, settings.SettingsError) as error:
+            log.error("%s is not readable (%s); what runs is found by its arguments", self._state, error)
+            return []
+        return [(child.process, child.pid, child.ticks, child.restarts) for child in children]
+
+    def _adopt_daemon(self, child: Child) -> bool:
+        """Take over the process of this definition that runs without our knowing."""
+        found = sorted(self._unclaimed.get(_settings_file(child.process), ()))
+        return any(child.adopt(pid, processes.start_ticks(pid)) for pid in found)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection's requests."""
@@ -204,7 +229,12 @@ class Supervisor:
             await child.stop()
         child = Child(process, self._save)
         self._children[process.name] = child
-        child.start()
+        adopted = self._adopt_daemon(child)
+        # Of one settings file there is one daemon: what else has it is an older definition, or a second one.
+        if others := self._unclaimed.pop(_settings_file(process), set()) - {child.pid}:
+            await processes.kill([lambda: others & processes.daemons_of(_settings_file(process))])
+        if not adopted:
+            child.start()
         self._save()
 
     async def _stop(self, name: str) -> None:
@@ -226,7 +256,7 @@ class Supervisor:
 
     def _save(self) -> None:
         entries = [self._report(child) for child in self._children.values()]
-        write_atomic(self._state, json.dumps(entries).encode())
+        write_atomic(self._state, json.dumps({"lab": self._lab, "children": entries}).encode())
 
     async def trim_logs(self) -> None:
         """Keep each log under its limit: the old half goes to ``.1`` (writers append, so truncation is safe)."""
@@ -235,6 +265,11 @@ class Supervisor:
             for child in self._children.values():
                 with contextlib.suppress(OSError):
                     _trim(Path(child.process.log))
+
+
+def _settings_file(process: Process) -> Path:
+    """What tells the daemons of a lab apart; they all end with it."""
+    return Path(process.argv[-1])
 
 
 def _trim(path: Path) -> None:

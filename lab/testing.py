@@ -19,10 +19,9 @@ from pathlib import Path
 
 from apimachinery.kit import command, netns
 from apimachinery.kit.netlink import Netlink, links
-from lab import clean, cluster, state
-from lab.paths import RUN, STATE, Paths
+from lab import cgroups, clean, cluster, processes, state
+from lab.paths import RUN, Paths
 from lab.progress import Progress
-from lab.spec import SpecError
 from lab.supervision import SOURCE
 
 PREFIX = "wht"
@@ -95,6 +94,9 @@ async def _tier(tier: str, arguments: Sequence[str], deadline: float) -> Outcome
     started = time.monotonic()
     argv = [sys.executable, "-m", "pytest", "-q", "-m", _SELECTIONS[tier], "--durations=5", *arguments]
     process = await asyncio.create_subprocess_exec(*argv, cwd=SOURCE, start_new_session=True)
+    with contextlib.suppress(OSError):
+        # What a killed test leaves is found there, whatever it is.
+        cgroups.join(f"{PREFIX}-tests", process.pid)
     try:
         code = await asyncio.wait_for(process.wait(), max(1.0, deadline - started))
     except asyncio.TimeoutError:
@@ -114,15 +116,11 @@ async def sweep() -> None:
         return
     for lab in _test_labs():
         paths = Paths(lab)
-        try:
-            spec = state.load(paths)
-        except SpecError:
-            spec = None
-        await cluster.down(paths, spec, Progress(quiet=True))
+        await cluster.down(paths, Progress(quiet=True))
         paths.lock.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         RUN.rmdir()
-    await clean.kill([_strays])
+    await processes.kill([_strays])
     for directory in _directories():
         await asyncio.to_thread(clean.remove_tree, directory)
     for name in netns.names():
@@ -133,25 +131,23 @@ async def sweep() -> None:
             if link.name.startswith(PREFIX):
                 kernel.do(links.delete(link.name))
     for name in _cgroups():
-        await asyncio.to_thread(clean.remove_cgroup, name)
+        await asyncio.to_thread(cgroups.remove, name)
 
 
 def _strays() -> set[int]:
-    """Processes in a test's network namespace or cgroup, or started with a path in a test's directory."""
+    """Processes in a test's network namespace or cgroup, and daemons that it configured in a directory of its own."""
     homes = {netns.identity(netns.path_of(name)) for name in netns.names() if name.startswith(PREFIX)}
     homes -= {None, netns.identity()}
-    found = {pid for directory in _directories() for pid in clean.processes_naming(f"{directory}/")}
+    found = {pid for directory in _directories() for pid in processes.daemons_below(directory)}
     for name in _cgroups():
-        found |= clean.processes_of_cgroup(name)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and netns.identity(entry / "ns" / "net") in homes:
-            found.add(int(entry.name))
-    return found - {os.getpid()}
+        found |= cgroups.members(name)
+    everyone = set(processes.pids())
+    return found.union(*(processes.inside(everyone, "net", home) for home in homes))
 
 
 def _cgroups() -> set[str]:
     """In every hierarchy, v1 and v2."""
-    return {path.name for depth in ("", "*/") for path in clean.CGROUPS.glob(f"{depth}{PREFIX}*")}
+    return cgroups.matching(f"{PREFIX}.*")
 
 
 def _directories() -> list[Path]:
@@ -159,6 +155,4 @@ def _directories() -> list[Path]:
 
 
 def _test_labs() -> list[str]:
-    if not STATE.is_dir():
-        return []
-    return [path.name for path in STATE.iterdir() if path.name.startswith(PREFIX)]
+    return [name for name in state.labs() if name.startswith(PREFIX)]

@@ -7,18 +7,13 @@ forwards packets for the lab's sake only while a lab is up.
 
 from __future__ import annotations
 
-import contextlib
 import json
-from pathlib import Path
 
 from apimachinery.kit import command, netns
-from apimachinery.kit.files import write_atomic
-from lab import firewall, names
-from lab.paths import RUN
+from lab import firewall, machine, names
 from lab.spec import Spec
 
 DEADLINE = 10.0
-_FORWARD = "net.ipv4.ip_forward"
 # Private, shared, link-local and documentation ranges: RFC 1918, RFC 6598, RFC 3927, RFC 5737.
 _PRIVATE = (
     "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, 169.254.0.0/16, "
@@ -48,35 +43,26 @@ table ip {table} {{
 
 
 async def open_way(spec: Spec) -> None:
-    """Put the table in place and let the host forward; what ip_forward was before is remembered once."""
-    _remember_forwarding()
-    netns.write_sysctl(None, _FORWARD, 1)
+    """Put the table in place and let the host forward."""
+    netns.write_sysctl(None, machine.FORWARD, 1)
     await command.run(["nft", "-f", "-"], stdin=rules(spec).encode(), timeout=DEADLINE)
-    await firewall.admit(spec)
+    await firewall.admit(spec.name)
 
 
-async def close_way(spec: Spec, last: bool) -> None:
-    """Take the table away; after the machine's last lab, forwarding is again what it was."""
-    table = names.table(spec.name)
-    text = f"table ip {table} {{}}\ndelete table ip {table}\n"
+async def close_way(lab: str) -> None:
+    """Take the lab's tables away: this one, and the one in which its netproxy serves the host itself."""
+    text = "".join(f"table {kind} {name} {{}}\ndelete table {kind} {name}\n" for kind, name in _tables(lab))
     await command.run(["nft", "-f", "-"], stdin=text.encode(), timeout=DEADLINE)
-    await firewall.forget(spec)
-    if last:
-        _restore_forwarding()
+    await firewall.forget(lab)
 
 
-def _remembered() -> Path:
-    return RUN / "host.json"
+async def tables_there(lab: str) -> list[str]:
+    """The lab's tables that exist, as nft names them."""
+    listed = await command.run(["nft", "-j", "list", "tables"], timeout=DEADLINE)
+    found = [item["table"] for item in json.loads(listed.stdout)["nftables"] if "table" in item]
+    there = {(table["family"], table["name"]) for table in found}
+    return [f"{kind} {name}" for kind, name in _tables(lab) if (kind, name) in there]
 
 
-def _remember_forwarding() -> None:
-    if not _remembered().exists():
-        value = Path("/proc/sys/net/ipv4/ip_forward").read_text(encoding="ascii").strip()
-        write_atomic(_remembered(), json.dumps({_FORWARD: value}).encode())
-
-
-def _restore_forwarding() -> None:
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        before = json.loads(_remembered().read_text(encoding="ascii"))
-        netns.write_sysctl(None, _FORWARD, before[_FORWARD])
-    _remembered().unlink(missing_ok=True)
+def _tables(lab: str) -> tuple[tuple[str, str], ...]:
+    return ("ip", names.table(lab)), ("ip", names.proxy_table(lab))

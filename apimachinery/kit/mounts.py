@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 MS_NOSUID = 0x2
@@ -47,6 +50,31 @@ def mount(source: str, target: Path, fstype: str = "", flags: int = 0, options: 
 def bind_descriptor(descriptor: int, target: Path) -> None:
     """Bind what an open descriptor refers to, so that no path is looked up a second time."""
     mount(f"/proc/self/fd/{descriptor}", target, flags=MS_BIND)
+
+
+def own_mount(directory: Path, propagation: int) -> bool:
+    """Have the directory be a mount (of itself, when nothing is mounted there) with this propagation, for itself and
+    all below. True when it was none before. Any number of processes may call it at once: the directory's lock is held,
+    which iproute2 takes for /run/netns, too.
+    """
+    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with locked(directory):
+        fresh = not stacked(directory)
+        if fresh:
+            mount(str(directory), directory, flags=MS_BIND | MS_REC)
+        mount("", directory, flags=propagation | MS_REC)
+        return fresh
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the directory's lock (flock(2)) against others who change what is mounted there."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def unmount(target: Path) -> None:

@@ -17,17 +17,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
-import fcntl
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
-from apimachinery.kit import mounts
+from apimachinery.kit import mountns, mounts
 
 T = TypeVar("T")
 Namespace = Path | str | int
@@ -36,7 +33,6 @@ DIRECTORY = Path("/run/netns")
 CURRENT = Path("/proc/thread-self/ns/net")
 
 _CLONE_NEWNET = 0x40000000
-_CLONE_NEWNS = 0x00020000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -49,19 +45,14 @@ def path_of(name: str) -> Path:
 
 def prepare() -> bool:
     """Have the directory of names shared by all mount namespaces, as iproute2 does before its first name. True when
-    this call made it so. May be called by any number of processes at once.
+    this call made it so.
     """
-    DIRECTORY.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with _locked():
-        if _share():
-            return False
-        mounts.mount(str(DIRECTORY), DIRECTORY, flags=mounts.MS_BIND | mounts.MS_REC)
-        return _share()
+    return mounts.own_mount(DIRECTORY, mounts.MS_SHARED)
 
 
 def release() -> bool:
     """Undo `prepare`, unless there are names that somebody uses."""
-    with contextlib.suppress(FileNotFoundError), _locked():
+    with contextlib.suppress(FileNotFoundError), mounts.locked(DIRECTORY):
         if names():
             return False
         mounts.unmount(DIRECTORY)
@@ -102,25 +93,13 @@ def delete(name: str) -> bool:
     return found
 
 
-def _share() -> bool:
-    """Make the mount at the directory, and what is mounted below, shared. False when nothing is mounted there."""
-    try:
-        mounts.mount("", DIRECTORY, flags=mounts.MS_SHARED | mounts.MS_REC)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        return False
-    return True
-
-
 def _unlink_hidden(path: Path) -> bool:
     """Take away a name whose mount lies under a later mount of the directory, where no path leads.
 
     In a mount namespace of this thread's own the layers are lifted one by one. A file that is no mount point there
     may be unlinked, and the kernel then detaches what is mounted on it everywhere else (mount_namespaces(7)).
     """
-    _check(_libc.unshare(_CLONE_NEWNS), "unshare the mount namespace")
-    mounts.mount("", Path("/"), flags=mounts.MS_PRIVATE | mounts.MS_REC)
+    mountns.isolate()
     found = False
     for _ in range(mounts.stacked(DIRECTORY)):
         mounts.unmount_top(DIRECTORY)
@@ -128,17 +107,6 @@ def _unlink_hidden(path: Path) -> bool:
         found |= path.exists()
         path.unlink(missing_ok=True)
     return found
-
-
-@contextmanager
-def _locked() -> Iterator[None]:
-    """Hold the lock that iproute2 takes, too, around preparing the directory."""
-    descriptor = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def names() -> list[str]:

@@ -38,6 +38,11 @@ def load(cls: type[T], path: Path | None, **overrides: Any) -> T:
     return typing.cast(T, _dataclass(cls, values, where="", source=str(path or "the command line")))
 
 
+def of(cls: type[T], values: object, source: str = "it") -> T:
+    """``cls`` from a value already read (JSON, YAML), held to the same rules; ``source`` begins what is told."""
+    return typing.cast(T, _dataclass(cls, values, where="", source=source))
+
+
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lab import cluster, modules, names, network, preflight, spec, state
+from lab import cluster, modules, names, network, preflight, remains, spec, state
 from lab.commands.base import NAME, root, run
 from lab.paths import Paths
 from lab.progress import Progress
@@ -57,6 +57,7 @@ def up(
             await modules.load()
             chosen = state.load(paths)
             if chosen is None:
+                await _refuse_remains(paths)
                 with state.choosing():
                     chosen = _new(lab, asked)
                     findings = await preflight.check(chosen)
@@ -83,7 +84,18 @@ def up(
     )
 
 
+async def _refuse_remains(paths: Paths) -> None:
+    """Beside what an undescribed lab of that name left, a second one would be made."""
+    if left := await remains.of(paths):
+        raise SpecError(
+            f"lab {paths.lab} is not described any more, but this is left of it: {', '.join(left[:5])}"
+            f"{', …' if len(left) > 5 else ''}; `wherry down --name {paths.lab}` clears it away"
+        )
+
+
 def _new(lab: str, asked: dict[str, Any]) -> Spec:
+    if alike := [other for other in state.labs() if other != lab and names.link_part(other) == names.link_part(lab)]:
+        raise SpecError(f"--name {lab}: its links would be called as those of lab {alike[0]}; choose another name")
     made = spec.make(
         lab,
         3 if asked["--nodes"] is None else asked["--nodes"],
@@ -122,15 +134,10 @@ def down(lab: str) -> None:
 
     async def work() -> None:
         paths = Paths(spec.check_name(lab))
-        if not paths.state.exists() and not paths.run.exists():
-            progress.say(f"there is no lab {lab!r}: nothing to do")
-            return
         with state.locked(paths):
-            try:
-                chosen = state.load(paths)
-            except SpecError as error:
-                progress.say(f"  !  {error}")
-                chosen = state.salvage(paths)
-            await cluster.down(paths, chosen, progress)
+            if not paths.state.exists() and not paths.run.exists() and not await remains.of(paths):
+                progress.say(f"there is no lab {lab!r}: nothing to do")
+            else:
+                await cluster.down(paths, progress)
 
     run(work())

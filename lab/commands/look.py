@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import click
 
@@ -11,6 +12,7 @@ from apimachinery.kit import netns
 from lab import containerd, names, status
 from lab.commands.base import NAME, existing, root, run, with_node
 from lab.images import load as images
+from lab.process import entering
 
 
 @click.command("status")
@@ -63,7 +65,7 @@ def logs(component: str, follow: bool, lines: int, lab: str) -> None:
 @click.argument("argv", nargs=-1, metavar="[-- CMD...]")
 @NAME
 def shell(node_name: str, argv: tuple[str, ...], lab: str) -> None:
-    """A shell inside a node's network, or one command there.
+    """A shell inside a node's network and mounts, or one command there.
 
     \b
     Examples:
@@ -85,4 +87,6 @@ def shell(node_name: str, argv: tuple[str, ...], lab: str) -> None:
     }
     inside = netns.path_of(names.namespace(chosen.name, where.name))
     wanted = list(argv) or [os.environ.get("SHELL", "/bin/sh")]
-    os.execvpe("nsenter", ["nsenter", f"--net={inside}", "--", *wanted], environment)
+    # Entering a mount namespace leads to its root: back to where the person stands, if that is there inside.
+    back = ["sh", "-c", 'cd -- "$0" 2>/dev/null; exec "$@"', str(Path.cwd()), *wanted]
+    os.execvpe("nsenter", [*entering(str(inside), str(paths.node_mounts(where.name))), *back], environment)

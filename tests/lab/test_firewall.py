@@ -11,16 +11,14 @@ import pytest
 
 from apimachinery.kit import command, netns
 from lab import firewall
-from tests.lab.test_spec import make
 
 DOCKER = "-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-N DOCKER-USER\n-A FORWARD -j DOCKER-USER\n"
 
 
 def test_only_closed_chains_get_rules() -> None:
-    spec = make()
-    assert firewall.wanted(DOCKER, spec) == firewall.rules(spec)[1:]
-    assert firewall.wanted(DOCKER.replace("INPUT ACCEPT", "INPUT DROP"), spec) == firewall.rules(spec)
-    assert firewall.wanted(DOCKER.replace("FORWARD DROP", "FORWARD ACCEPT"), spec) == ()
+    assert firewall.wanted(DOCKER, "lab") == firewall.rules("lab")[1:]
+    assert firewall.wanted(DOCKER.replace("INPUT ACCEPT", "INPUT DROP"), "lab") == firewall.rules("lab")
+    assert firewall.wanted(DOCKER.replace("FORWARD DROP", "FORWARD ACCEPT"), "lab") == ()
 
 
 @pytest.fixture
@@ -46,19 +44,18 @@ def test_rules_come_once_and_go(inside: netns.Namespace) -> None:
         return (await firewall._iptables("-S")).stdout.decode().splitlines()
 
     async def main() -> None:
-        spec = make()
-        await firewall.admit(spec)
+        await firewall.admit("lab")
         assert (await command.run(["nft", "list", "tables"], timeout=10)).stdout == b""
         await firewall._iptables("-P", "FORWARD", "DROP")
         before = await listed()
         for _ in range(2):
-            await firewall.admit(spec)
+            await firewall.admit("lab")
         assert sorted(set(await listed()) - set(before)) == [
             "-A FORWARD -i wh-lab -j ACCEPT",
             "-A FORWARD -o wh-lab -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
         ]
         assert len(await listed()) == len(before) + 2
-        await firewall.forget(spec)
+        await firewall.forget("lab")
         assert await listed() == before
 
     asyncio.run(main())

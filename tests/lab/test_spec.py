@@ -41,7 +41,11 @@ def test_ranges_in_use_are_stepped_over() -> None:
         ({"node_count": 11}, "--nodes 11"),
         ({"proxy_mode": "ebpf"}, "--proxy-mode 'ebpf' is unknown; use nftables or iptables"),
         ({"name": "Lab"}, "--name 'Lab' will not do"),
-        ({"name": "a" * 10}, "at most 9"),
+        ({"name": "a" * 33}, "at most 32"),
+        ({"name": "my_lab"}, "letters, digits and hyphens"),
+        ({"name": "lab-"}, "no hyphen last"),
+        ({"name": "a-node1"}, "names a part of another lab"),
+        ({"name": "a-proxy"}, "names a part of another lab"),
         ({"pod_cidr": "10.244.0.0"}, "--pod-cidr 10.244.0.0/32 is too small|--pod-cidr 10.244.0.0 is too small"),
         ({"pod_cidr": "10.244.1.0/16"}, "has host bits set; write it as"),
         ({"service_cidr": "fd00::/108"}, "only IPv4"),
@@ -78,11 +82,37 @@ def test_a_spec_survives_its_file() -> None:
         spec.from_dict({"name": "lab"})
 
 
-@given(st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True), st.integers(1, 10))
+LABS = st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True).filter(lambda lab: not names.problem(lab))
+
+
+@given(LABS, st.integers(1, 10))
 def test_every_link_name_fits_the_kernel(lab: str, index: int) -> None:
     assert spec.check_name(lab) == lab
     assert len(names.port(lab, index)) <= 15
     assert len(names.bridge(lab)) <= 15
+
+
+@given(LABS, LABS)
+def test_no_name_in_the_kernel_belongs_to_two_labs(one: str, other: str) -> None:
+    def everything(lab: str) -> set[str]:
+        links = {names.bridge(lab), *(names.port(lab, index) for index in range(1, 11))}
+        return links | {names.daemons(lab), names.proxy_table(lab), *(names.cgroup(lab, node) for node in names.NODES)}
+
+    hashed = "_" in names.bridge(one) + names.bridge(other)
+    if one != other and not (hashed and names.bridge(one) == names.bridge(other)):
+        assert not everything(one) & everything(other)
+
+
+@pytest.mark.parametrize("pair", [("a", "a-1"), ("a", "a-node1"), ("a", "a-proxy"), ("abcdefghi", "abcdefghij")])
+def test_names_that_read_alike_are_told_apart(pair: tuple[str, str]) -> None:
+    one, other = pair
+    assert names.problem(other) or names.bridge(other) not in {names.bridge(one), names.port(one, 1)}
+
+
+@given(LABS)
+def test_a_cgroup_names_its_lab(lab: str) -> None:
+    assert names.lab_of_cgroup(names.daemons(lab)) == lab
+    assert names.lab_of_cgroup(names.cgroup(lab, "node10")) == lab
 
 
 def test_no_two_processes_share_a_name_a_log_or_a_settings_file() -> None:
@@ -102,4 +132,9 @@ def test_only_node_processes_live_in_a_namespace() -> None:
     lab, paths = make(), Paths("lab")
     assert all(not part.process.namespace for part in components.control_plane(lab, paths))
     for part in components.node_components(lab, paths, lab.nodes[1]):
-        assert part.process.command()[:3] == ["nsenter", "--net=/run/netns/wherry-lab-node2", "--"]
+        assert part.process.command()[:4] == [
+            "nsenter",
+            "--net=/run/netns/wherry-lab-node2",
+            "--mount=/run/wherry/lab/mounts/node2",
+            "--",
+        ]

@@ -6,8 +6,10 @@ import signal
 import time
 from pathlib import Path
 
+from lab.paths import Paths
 from lab.process import Process
-from lab.supervisor import Child, Supervisor, start_ticks
+from lab.processes import start_ticks
+from lab.supervisor import Child, Supervisor
 
 
 def process(tmp_path: Path, *argv: str, name: str = "a") -> Process:
@@ -66,11 +68,12 @@ def test_a_program_that_does_not_exist_is_tried_again_and_reported(tmp_path: Pat
 
 def test_the_next_supervisor_adopts_what_runs(tmp_path: Path) -> None:
     async def scenario() -> None:
-        state = tmp_path / "state.json"
-        first = Supervisor(state)
+        paths = Paths("whta", tmp_path)
+        paths.run.mkdir(parents=True)
+        first = Supervisor(paths)
         await first._answer({"do": "start", "process": process(tmp_path).__dict__})
         before = (await first._answer({"do": "status"}))["children"][0]
-        second = Supervisor(state)
+        second = Supervisor(paths)
         second.resume()
         after = (await second._answer({"do": "status"}))["children"][0]
         assert (after["pid"], after["ticks"]) == (before["pid"], before["ticks"])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from apimachinery.kit import netns
-from lab import testing
+from lab import cgroups, testing
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -43,16 +43,23 @@ def test_processes_mounts_and_directories_of_killed_tests_go(
     mounted.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(mounted)], check=True)
     where = netns.create(f"{prefix}n")
+    (tmp_path / "netproxy").mkdir()
+    (tmp_path / "netproxy" / "__main__.py").write_text("import time; time.sleep(600)")
+    waiting = {**os.environ, "PYTHONPATH": str(tmp_path)}
     sleeping += [
         subprocess.Popen(["nsenter", f"--net={where}", "sleep", "600"]),
-        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", f"{directory}/config.yaml"]),
+        subprocess.Popen([sys.executable, "-m", "netproxy", "--config", f"{directory}/config.yaml"], env=waiting),
+        subprocess.Popen(["sleep", "600"]),
     ]
-    bystander = subprocess.Popen(["sleep", "600"])
+    cgroups.join(f"{prefix}-tests", sleeping[-1].pid)
+    # Looking at a test's files makes nobody a test.
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", f"{directory}/config.yaml"])
     sleeping.append(bystander)
     while netns.identity(Path(f"/proc/{sleeping[0].pid}/ns/net")) != netns.identity(where):
         assert sleeping[0].poll() is None
     asyncio.run(testing.sweep())
-    assert [process.wait(20) for process in sleeping[:2]] == [-9, -9]
+    assert [process.wait(20) for process in sleeping[:3]] == [-9, -9, -9]
     assert bystander.poll() is None
     assert not directory.exists()
     assert f"{prefix}n" not in netns.names()
+    assert not cgroups.directories(f"{prefix}-tests")

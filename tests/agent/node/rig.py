@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from lab import clean
+from lab import cgroups, clean, processes
 
 IMAGE = "wherry.test/busybox:1"
 PAUSE = "wherry.test/pause:1"
@@ -244,13 +244,11 @@ class Containerd:
             self._process.wait()
         cgroup = self.cgroup.strip("/")
         asyncio.run(
-            clean.kill(
-                [lambda: clean.processes_of_cgroup(cgroup), lambda: clean.processes_naming(str(self.base))],
-            )
+            processes.kill([lambda: cgroups.members(cgroup), lambda: processes.daemons_below(self.base)]),
         )
         clean.remove_tree(self.base)
         subprocess.run(["ip", "netns", "delete", self.netns], check=True)
-        clean.remove_cgroup(cgroup)
+        cgroups.remove(cgroup)
 
 
 def _snapshotter(base: Path) -> str:

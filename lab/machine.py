@@ -1,0 +1,62 @@
+"""What labs change on the machine itself, for all of them together: remembered before the first, undone after the last.
+
+Everything else that a lab makes carries its name. Fixed in other programs, and so the machine's: whether it forwards,
+the directory of network namespaces, and two directories in which each node has a place of its own (`node_places`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+from apimachinery.kit import mounts, netns
+from apimachinery.kit.files import write_atomic
+from lab import paths as places
+from lab import state
+
+FORWARD = "net.ipv4.ip_forward"
+SHIMS = Path("/run/containerd")
+"""Where shims keep their sockets, whatever containerd's own directories are."""
+CNI_RESULTS = Path("/var/lib/cni")
+"""Where libcni keeps what plugins answered, for containerd."""
+
+
+def remember() -> None:
+    """Write down what was before; once, however many labs follow."""
+    if not _memory().exists():
+        before = {
+            FORWARD: Path("/proc/sys/net/ipv4/ip_forward").read_text(encoding="ascii").strip(),
+            "names shared": mounts.stacked(netns.DIRECTORY) > 0,
+            "directories": [str(path) for path in _DIRECTORIES if path.is_dir()],
+        }
+        write_atomic(_memory(), json.dumps(before).encode())
+    for directory in (SHIMS, CNI_RESULTS):
+        directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+
+
+def restore() -> None:
+    """Undo it all, unless a lab is left. A memory that is damaged leaves the machine as it is."""
+    with state.choosing():
+        if state.labs() or not _memory().exists():
+            return
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            before = json.loads(_memory().read_text(encoding="ascii"))
+            netns.write_sysctl(None, FORWARD, str(int(before[FORWARD])))
+            if before["names shared"] is False:
+                netns.release()
+            for path in _DIRECTORIES:
+                if str(path) not in before["directories"]:
+                    with contextlib.suppress(OSError):
+                        path.rmdir()
+        _memory().unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            places.RUN.rmdir()
+
+
+# Deepest first. Whoever put something there keeps it.
+_DIRECTORIES = (SHIMS / "s", SHIMS / "fifo", SHIMS, CNI_RESULTS / "results", CNI_RESULTS, netns.DIRECTORY)
+
+
+def _memory() -> Path:
+    return places.RUN / "host.json"
