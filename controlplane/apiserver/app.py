@@ -7,8 +7,9 @@ import gc
 import logging
 import time
 from collections import deque
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
+from apimachinery import errors
 from apimachinery.kinds import KINDS
 from apimachinery.kit.lifecycle import Lifecycle
 from controlplane.apiserver import bootstrap, edge, operations
@@ -25,17 +26,19 @@ from controlplane.apiserver.seam import Parts
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.strategies import table
 from controlplane.apiserver.writing import Writing
-from controlplane.store.sqlite import SqliteStore
+from controlplane.store import Store, StoreError
+from controlplane.store import build as build_store
 
 log = logging.getLogger(__name__)
 
-_COMPACT_EVERY = 60.0
+_COMPACT_EVERY = 60
+_LOOK_EVERY = 5
 _DRAIN_SECONDS = 0.05
 
 
 async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
     """Everything, bottom up; returns once it serves. Raises StoreError, ListenError, OSError."""
-    store = SqliteStore(Path(settings.data_dir) / "state.db")
+    store = build_store(settings.store, settings.data_dir)
     await store.open()
     lifecycle.push("store", store.close)
     kept = [kind for kind in KINDS if "list" in kind.verbs and kind.plural != "componentstatuses"]
@@ -48,10 +51,20 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
     edges = edge.assemble(Parts(settings, registry, lifecycle))
     registry.admit_with(edges.admission)
     start = (strategies.first_service_ip, settings.advertise_address, settings.port)
-    await bootstrap.make(registry, *start)
-    await policy.make(registry, bootstrap.SELF, settings.policy_file)
 
-    health = _Health(lifecycle, registry)
+    async def basics() -> None:
+        await bootstrap.make(registry, *start)
+        await policy.make(registry, bootstrap.SELF, settings.policy_file)
+
+    try:
+        await basics()
+    except errors.ApiError:
+        # A full disk: what is there can be read and removed all the same.
+        if not store.trouble:
+            raise
+        lifecycle.spawn("basic objects", _until_room(basics))
+
+    health = _Health(lifecycle, store)
     paths = operations.paths(health.live(), health.ready())
     checks = (f"/{name}/{check}" for name, held in health.all().items() for check in held)
     index = index_handler((*edges.routes.paths, *paths, *checks))
@@ -94,32 +107,59 @@ async def _stop(listener: Listener, cache: Cache) -> None:
     stopping.result()
 
 
-async def _compact(store: SqliteStore, cache: Cache, history_seconds: int) -> None:
-    """Keep so many seconds of history, in the store and in memory alike."""
+async def _until_room(make: Callable[[], Awaitable[None]]) -> None:
+    """Make the objects that every cluster has as soon as the store takes them."""
+    while True:
+        try:
+            return await make()
+        except errors.ApiError as error:
+            log.warning("not every object that a cluster has could be made: %s", error.message)
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+async def _compact(store: Store, cache: Cache, history_seconds: int) -> None:
+    """Keep so many seconds of history, in the store and in memory alike; none where there is no room for it."""
     marks: deque[tuple[float, int]] = deque()
     while True:
         marks.append((time.monotonic(), cache.revision))
-        await asyncio.sleep(_COMPACT_EVERY)
+        for _ in range(_COMPACT_EVERY // _LOOK_EVERY):
+            await asyncio.sleep(_LOOK_EVERY)
+            if store.trouble and store.compacted < cache.revision:
+                await _forget(store, cache, cache.revision)
         due = 0
         while marks and marks[0][0] <= time.monotonic() - history_seconds:
             due = marks.popleft()[1]
         if due:
-            await store.compact(due)
-            cache.forget(due)
+            await _forget(store, cache, due)
+
+
+async def _forget(store: Store, cache: Cache, revision: int) -> None:
+    try:
+        await store.compact(revision)
+    except StoreError as error:
+        log.warning("history could not be compacted: %s", error)
+    else:
+        cache.forget(revision)
 
 
 class _Health:
     """The named checks behind /livez and /readyz."""
 
-    def __init__(self, lifecycle: Lifecycle, registry: Registry) -> None:
+    def __init__(self, lifecycle: Lifecycle, store: Store) -> None:
         self._lifecycle = lifecycle
-        self._registry = registry
+        self._store = store
 
     def live(self) -> dict[str, operations.Check]:
-        return {"ping": lambda: "", "log": lambda: "", "etcd": lambda: self._registry.trouble}
+        # A full disk is no reason to start anew: that would heal nothing, and what can be read now could not be then.
+        return {"ping": lambda: "", "log": lambda: "", "etcd": lambda: ""}
 
     def ready(self) -> dict[str, operations.Check]:
-        return {**self.live(), "informer-sync": lambda: "", "shutdown": self._stopping}
+        return {
+            **self.live(),
+            "etcd-readiness": lambda: self._store.trouble,
+            "informer-sync": lambda: "",
+            "shutdown": self._stopping,
+        }
 
     def all(self) -> dict[str, dict[str, operations.Check]]:
         """Path -> its checks."""

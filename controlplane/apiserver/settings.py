@@ -11,7 +11,9 @@ class Settings:
     """One API server; files are PEM unless said otherwise."""
 
     data_dir: Path
-    """Where the state file lies."""
+    """Where the store keeps its files; nobody else may look into it."""
+    store: str = "sqlite"
+    """Which store: sqlite."""
     bind_host: str = "0.0.0.0"
     """Address of the secure listener."""
     port: int = 6443

@@ -1,27 +1,59 @@
 """The rows of the state file: one append-only table whose newest row of a key is its current value.
 
-A write is one INSERT; history costs no second copy. Which rows may be forgotten is known from memory
-(superseded), so that no index on keys has to be kept on disk. All functions block and belong to the writer
-thread.
+A write is one INSERT; history costs no second copy. Which rows may be forgotten is known from memory (superseded), so
+that no index on keys has to be kept on disk. All functions block and belong to the store's thread.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+from controlplane.store.checksum import Row
 from controlplane.store.model import Change, Corrupt, Full, Locked, StoreError
 
 APPLICATION_ID = 0x77687279
-SCHEMA = 1
+SCHEMA = 2
+BEFORE_FIRST = 1
+"""Kubernetes gives "0" a meaning of its own: a first write must not get a revision that reads as unset."""
 _CREATE = (
-    "CREATE TABLE log (revision INTEGER PRIMARY KEY, key TEXT NOT NULL, created INTEGER NOT NULL, value BLOB)",
+    "CREATE TABLE log (revision INTEGER PRIMARY KEY, key TEXT NOT NULL, created INTEGER NOT NULL, value BLOB,"
+    " sum INTEGER NOT NULL DEFAULT 0, chain INTEGER NOT NULL DEFAULT 0)",
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-    "INSERT INTO meta VALUES ('compacted', 0)",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA}",
 )
+_ROWS = (256, 64, 16, 4, 1)
+_INSERT = {
+    size: "INSERT INTO log (revision, key, value, created, sum, chain) VALUES "
+    + ", ".join(["(?, ?, ?, ?, ?, ?)"] * size)
+    for size in _ROWS
+}
+REMEDY = (
+    "restore the state files of one moment from a backup, or run `python -m controlplane.store salvage {path}`,"
+    " which says what is lost, keeps the rest and goes on from there"
+)
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What is known of the file as a whole; forgotten rows are those that compaction took away."""
+
+    store: int = 0
+    """The id that the witness has too."""
+    compacted: int = 0
+    """Up to here only what is current may be left."""
+    newest: int = BEFORE_FIRST
+    """The newest revision at the last compaction."""
+    chain: int = 0
+    """The chain there."""
+    forgotten: int = 0
+    """The sum of the checksums of all forgotten rows."""
+    forgotten_rows: int = 0
+    """How many they are."""
 
 
 def translate(error: sqlite3.Error, path: Path) -> StoreError:
@@ -32,107 +64,162 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:
     if "locked" in text:
         return Locked(f"{path} is in use by another process; stop it or choose another data_dir")
     if "malformed" in text or "not a database" in text or "corrupt" in text:
-        return Corrupt(f"{path} is damaged ({text}); restore it from a backup, or move it away to start empty")
+        return Corrupt(f"{path} is damaged ({text}): some or all objects are lost; {REMEDY.format(path=path)}")
     return StoreError(f"{path}: {text}")
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open and check the file, creating it when absent. Raises Corrupt, Locked, Full, StoreError."""
+def connect(path: Path, *, to_read: bool = False) -> sqlite3.Connection:
+    """Open the file, checking whose it is; not to_read: in the mode that it is written in. Raises sqlite3.Error,
+    Corrupt.
+
+    A connection to read changes neither the file nor its log, also when it is closed.
+    """
+    link = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode={'ro' if to_read else 'rwc'}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=1.0,
+    )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        link = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
-    except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"cannot open {path}: {error}") from error
-    try:
+        link.execute("PRAGMA cell_size_check = ON")
+        if to_read:
+            schema_of(link, path)
+            return link
         link.execute("PRAGMA locking_mode = EXCLUSIVE")
-        # Before anything that would write: another program's file stays as it is.
-        empty = _is_empty(link, path)
-        link.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if not path.stat().st_size:
+            # It can only be said before the first table, and would write to a file that has some.
+            link.execute("PRAGMA auto_vacuum = INCREMENTAL")
         link.execute("PRAGMA journal_mode = WAL")
         link.execute("PRAGMA synchronous = FULL")
         link.execute("PRAGMA journal_size_limit = 16777216")
-        _create(link) if empty else _check(link, path)
-    except sqlite3.Error as error:
-        link.close()
-        raise translate(error, path) from error
-    except StoreError:
+    except BaseException:
         link.close()
         raise
-    path.chmod(0o600)
     return link
 
 
-def _is_empty(link: sqlite3.Connection, path: Path) -> bool:
-    """Raises Corrupt for a file of another program or another layout."""
+def head_without_log(path: Path) -> int:
+    """The newest revision in the file itself, its log left aside; 0 when it cannot be read.
+
+    A log that a checkpoint was carrying over holds whatever the file has: it never ends earlier.
+    """
+    try:
+        link = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        try:
+            (head,) = link.execute("SELECT max(revision) FROM log").fetchone()
+            return int(head or 0)
+        finally:
+            link.close()
+    except (sqlite3.Error, TypeError, ValueError):
+        return 0
+
+
+def schema_of(link: sqlite3.Connection, path: Path) -> int:
+    """The layout of the file, 0 for an empty one. Raises Corrupt for a file of another program or layout."""
     (tables,) = link.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (owner,) = link.execute("PRAGMA application_id").fetchone()
     (schema,) = link.execute("PRAGMA user_version").fetchone()
     if not tables and not owner:
-        return True
+        return 0
     if owner != APPLICATION_ID:
         raise Corrupt(f"{path} is an SQLite file of another program; choose another data_dir")
-    if schema != SCHEMA:
+    if schema not in (1, SCHEMA):
         raise Corrupt(f"{path} has layout {schema}, this version knows {SCHEMA}")
-    return False
+    return int(schema)
 
 
-def _create(link: sqlite3.Connection) -> None:
+@contextmanager
+def transaction(link: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing."""
     link.execute("BEGIN IMMEDIATE")
-    for statement in _CREATE:
-        link.execute(statement)
-    link.execute("COMMIT")
+    try:
+        yield
+        link.execute("COMMIT")
+    except BaseException:
+        if link.in_transaction:
+            link.execute("ROLLBACK")
+        raise
 
 
-def _check(link: sqlite3.Connection, path: Path) -> None:
-    (verdict,) = link.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        raise Corrupt(f"{path} is damaged ({verdict}); restore it from a backup, or move it away to start empty")
+def create(link: sqlite3.Connection, notes: Notes) -> None:
+    with transaction(link):
+        for statement in _CREATE:
+            link.execute(statement)
+        _note(link, notes)
 
 
-def rows(link: sqlite3.Connection, after: int = 0) -> Iterator[Change]:
-    """The log after a revision, ascending."""
-    query = "SELECT revision, key, value, created FROM log WHERE revision > ? ORDER BY revision"
-    for revision, key, value, created in link.execute(query, (after,)):
+def upgrade(link: sqlite3.Connection, notes: Notes, rows: Iterable[Row]) -> None:
+    """From layout 1, which had no checksums."""
+    with transaction(link):
+        link.execute("ALTER TABLE log ADD COLUMN sum INTEGER NOT NULL DEFAULT 0")
+        link.execute("ALTER TABLE log ADD COLUMN chain INTEGER NOT NULL DEFAULT 0")
+        sums = ((row.sum, row.chain, row.change.revision) for row in rows)
+        link.executemany("UPDATE log SET sum = ?, chain = ? WHERE revision = ?", sums)
+        _note(link, notes)
+        link.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def notes_of(link: sqlite3.Connection) -> Notes:
+    found = dict(link.execute("SELECT name, value FROM meta"))
+    known = Notes(**{field.name: found[field.name] for field in fields(Notes) if field.name in found})
+    return known if known.newest else Notes(compacted=known.compacted)
+
+
+def _note(link: sqlite3.Connection, notes: Notes) -> None:
+    values = [(field.name, getattr(notes, field.name)) for field in fields(Notes)]
+    link.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values)
+
+
+def plain_rows(link: sqlite3.Connection) -> Iterator[Change]:
+    """The log of either layout, ascending, unchecked."""
+    for revision, key, value, created in link.execute(
+        "SELECT revision, key, value, created FROM log ORDER BY revision"
+    ):
         yield Change(revision, key, value, created)
 
 
-def value_at(link: sqlite3.Connection, revision: int) -> bytes | None:
-    row = link.execute("SELECT value FROM log WHERE revision = ?", (revision,)).fetchone()
-    return None if row is None else row[0]
+def rows(link: sqlite3.Connection, descending: bool = False) -> Iterator[Row]:
+    """The log by revision, with its checksums, unchecked."""
+    order = "DESC" if descending else "ASC"
+    query = f"SELECT revision, key, value, created, sum, chain FROM log ORDER BY revision {order}"
+    for revision, key, value, created, own, chain in link.execute(query):
+        yield Row(Change(revision, key, value, created), own, chain)
 
 
-def append(link: sqlite3.Connection, changes: Iterable[Change]) -> None:
-    """Commit changes as one transaction. Raises sqlite3.Error, nothing written then."""
-    link.execute("BEGIN IMMEDIATE")
-    try:
-        link.executemany(
-            "INSERT INTO log (revision, key, value, created) VALUES (?, ?, ?, ?)",
-            [(c.revision, c.key, c.value, c.created) for c in changes],
-        )
-        link.execute("COMMIT")
-    except BaseException:
-        if link.in_transaction:
-            link.execute("ROLLBACK")
-        raise
+def append(link: sqlite3.Connection, new: Sequence[Row]) -> None:
+    """Commit rows as one transaction. Raises sqlite3.Error, nothing written then.
+
+    In few statements, for at each SQLite lets other threads run, and this one waits for its turn afterwards.
+    """
+    if len(new) == 1:
+        return _insert(link, new)
+    with transaction(link):
+        start = 0
+        while start < len(new):
+            rows = next(size for size in _ROWS if size <= len(new) - start)
+            _insert(link, new[start : start + rows])
+            start += rows
+    return None
 
 
-def compacted(link: sqlite3.Connection) -> tuple[int, int]:
-    """The compaction revision and the newest revision ever given out that compaction may have removed."""
-    found = dict(link.execute("SELECT name, value FROM meta"))
-    return found.get("compacted", 0), found.get("newest", 0)
+def _insert(link: sqlite3.Connection, new: Sequence[Row]) -> None:
+    values: list[object] = []
+    for change, own, chain in new:
+        values += (change.revision, change.key, change.value, change.created, own, chain)
+    link.execute(_INSERT[len(new)], values)
 
 
-def forget(link: sqlite3.Connection, superseded: list[int], revision: int, newest: int) -> None:
-    """Delete rows and remember up to where, then give freed pages back."""
-    link.execute("BEGIN IMMEDIATE")
-    try:
+def sums(link: sqlite3.Connection, revisions: Iterable[int]) -> list[int]:
+    """The checksums of rows by revision."""
+    query = "SELECT sum FROM log WHERE revision = ?"
+    return [int(link.execute(query, (revision,)).fetchone()[0]) for revision in revisions]
+
+
+def forget(link: sqlite3.Connection, superseded: list[int], notes: Notes) -> None:
+    """Delete rows and remember that, then give freed pages back."""
+    with transaction(link):
         link.executemany("DELETE FROM log WHERE revision = ?", [(r,) for r in superseded])
-        marks = [("compacted", revision), ("newest", newest)]
-        link.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", marks)
-        link.execute("COMMIT")
-    except BaseException:
-        if link.in_transaction:
-            link.execute("ROLLBACK")
-        raise
+        _note(link, notes)
     link.execute("PRAGMA incremental_vacuum(256)").fetchall()
     link.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

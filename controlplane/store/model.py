@@ -8,18 +8,11 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
-class Record:
-    """A key's value: written at revision, first created (since it last did not exist) at created."""
-
-    key: str
-    value: bytes
-    revision: int
-    created: int
-
-
-@dataclass(frozen=True)
 class Change:
-    """One entry of the log: value None says the key was deleted at this revision."""
+    """One entry of the log: value None says the key was deleted at this revision.
+
+    created is the revision at which the key was written first, since it last did not exist.
+    """
 
     revision: int
     key: str
@@ -53,25 +46,15 @@ class StoreError(Exception):
 
 
 class Mismatch(StoreError):
-    """A transaction's expectation did not hold: key stands at current (0: does not exist). Nothing was
-    written.
-    """
+    """A transaction's expectation did not hold: key stands at current (0: does not exist). Nothing was written."""
 
     def __init__(self, key: str, current: int) -> None:
         super().__init__(f"{key} stands at revision {current}")
         self.key, self.current = key, current
 
 
-class Compacted(StoreError):
-    """The changes asked for are older than the history that is kept (it starts after .revision)."""
-
-    def __init__(self, revision: int) -> None:
-        super().__init__(f"history up to revision {revision} has been compacted")
-        self.revision = revision
-
-
 class Corrupt(StoreError):
-    """The state file is damaged or is no state file of ours."""
+    """The state file is damaged, is not the one that was written last, or is no state file of ours."""
 
 
 class Locked(StoreError):
@@ -79,9 +62,7 @@ class Locked(StoreError):
 
 
 class Full(StoreError):
-    """No space or no write permission: the transaction was not written, everything acknowledged before is
-    safe.
-    """
+    """No space or no write permission: the transaction was not written, everything acknowledged before is safe."""
 
 
 class Store(Protocol):
@@ -95,21 +76,24 @@ class Store(Protocol):
     def compacted(self) -> int:
         """Changes up to this revision are no longer kept."""
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing but removals can be written now, fit for a user; "" when all is well."""
+
     async def open(self) -> None:
         """Raises Corrupt, Locked, StoreError."""
 
     async def close(self) -> None: ...
 
-    async def txn(self, ops: Sequence[Op]) -> list[int]:
-        """All or nothing; returns each op's revision once durable and delivered. Raises Mismatch, Full."""
+    async def txn(self, ops: Sequence[Op], *, removing: bool = False) -> list[int]:
+        """All or nothing; returns each op's revision once durable and delivered. Raises Mismatch, Full.
 
-    async def get(self, key: str) -> Record | None: ...
+        removing: the write leads to a removal, and may draw on the room kept for when everything else is full. A
+        transaction of deletions alone always may.
+        """
 
-    async def range(self, prefix: str) -> list[Record]:
-        """The current records under prefix, by key."""
-
-    async def changes(self, after: int) -> list[Change]:
-        """The log after a revision, ascending. Raises Compacted."""
+    async def history(self) -> list[Change]:
+        """Every change kept, ascending: what is current, and what superseded it since the last compaction."""
 
     def follow(self, deliver: Deliver) -> None:
         """Call deliver on the loop with every later batch, in order, before its writers are answered."""

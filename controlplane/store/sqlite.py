@@ -1,46 +1,49 @@
-"""The store on one SQLite file: one writer thread that commits whatever has queued up as one transaction.
+"""The store on one SQLite file: one thread that commits whatever has queued up as one transaction.
 
-write path:  txn() -> queue -> writer thread: check expectations, INSERT rows, COMMIT (fsync)
+write path:  txn() -> queue -> the thread: check expectations, INSERT rows, COMMIT (fsync), tell the witness
              -> back on the loop: followers get the batch, then the writers their answer
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from controlplane.store import journal
-from controlplane.store.model import (
-    Change,
-    Compacted,
-    Deliver,
-    Mismatch,
-    Op,
-    Put,
-    Record,
-    StoreError,
-)
+from controlplane.store.checksum import Row, added, sealed
+from controlplane.store.model import Change, Corrupt, Delete, Deliver, Full, Mismatch, Op, Put, StoreError
+from controlplane.store.opening import Opened, open_files
+from controlplane.store.reserve import Reserve
+from controlplane.store.witness import Mark
+
+log = logging.getLogger(__name__)
 
 # More in one commit adds latency to the first of the batch without adding throughput.
 _MAX_BATCH = 512
+_LOOK_AGAIN = 2.0
+"""Seconds after which a full disk is looked at again."""
 
 
 @dataclass
 class _Write:
     ops: Sequence[Op]
     future: asyncio.Future[list[int]]
+    removing: bool
 
 
 @dataclass
 class _Call:
-    function: Callable[[sqlite3.Connection], Any]
+    function: Callable[[Opened], Any]
     future: asyncio.Future[Any]
 
 
@@ -70,7 +73,10 @@ class SqliteStore:
         self._followers: list[Deliver] = []
         self._revision = 0
         self._compacted = 0
-        # Below: the writer thread's alone once open() has returned.
+        # Below: the thread's alone once open() has returned; trouble is only read elsewhere.
+        self._reserve = Reserve(path)
+        self._trouble = ""
+        self._look_at = 0.0
         self._last = 0
         self._index: dict[str, tuple[int, int]] = {}
         # (revision of the row that made it obsolete, obsolete row), ascending in the first
@@ -83,6 +89,10 @@ class SqliteStore:
     @property
     def compacted(self) -> int:
         return self._compacted
+
+    @property
+    def trouble(self) -> str:
+        return self._trouble
 
     def follow(self, deliver: Deliver) -> None:
         self._followers.append(deliver)
@@ -102,48 +112,38 @@ class SqliteStore:
             self._queue.put(None)
             await asyncio.to_thread(thread.join)
 
-    async def txn(self, ops: Sequence[Op]) -> list[int]:
+    async def txn(self, ops: Sequence[Op], *, removing: bool = False) -> list[int]:
         future: asyncio.Future[list[int]] = self._running().create_future()
-        self._queue.put(_Write(ops, future))
+        self._queue.put(_Write(ops, future, removing or all(isinstance(op, Delete) for op in ops)))
         return await future
 
-    async def get(self, key: str) -> Record | None:
-        def read(link: sqlite3.Connection) -> Record | None:
-            return self._record(link, key)
-
-        found: Record | None = await self._call(read)
-        return found
-
-    async def range(self, prefix: str) -> list[Record]:
-        def read(link: sqlite3.Connection) -> list[Record]:
-            keys = sorted(key for key in self._index if key.startswith(prefix))
-            return [record for key in keys if (record := self._record(link, key))]
-
-        found: list[Record] = await self._call(read)
-        return found
-
-    async def changes(self, after: int) -> list[Change]:
-        def read(link: sqlite3.Connection) -> list[Change]:
-            if after < self._compacted:
-                raise Compacted(self._compacted)
-            return list(journal.rows(link, after))
+    async def history(self) -> list[Change]:
+        def read(files: Opened) -> list[Change]:
+            # What the start has read and verified need not be read again.
+            kept, files.history = files.history, []
+            return kept if kept and kept[-1].revision == self._last else _checked(files, self._path)
 
         found: list[Change] = await self._call(read)
         return found
 
-    async def history(self) -> list[Change]:
-        """Every row kept, ascending: what is current, and what superseded it since the last compaction."""
-        found: list[Change] = await self._call(lambda link: list(journal.rows(link)))
-        return found
-
     async def compact(self, revision: int) -> None:
-        def forget(link: sqlite3.Connection) -> int:
+        def forget(files: Opened) -> int:
             upto = min(revision, self._last)
-            dead = []
-            while self._obsolete and self._obsolete[0][0] <= upto:
-                dead.append(self._obsolete.popleft()[1])
-            journal.forget(link, dead, upto, self._last)
-            return upto
+            dead = [row for _, row in takewhile(lambda pair: pair[0] <= upto, self._obsolete)]
+            notes = files.notes
+            for own in journal.sums(files.link, dead):
+                notes = replace(notes, forgotten=added(notes.forgotten, own))
+            rows = notes.forgotten_rows + len(dead)
+            notes = replace(
+                notes, compacted=max(upto, notes.compacted), newest=self._last, chain=files.chain, forgotten_rows=rows
+            )
+            # The row that the witness points to may go: it must not lag behind then.
+            files.witness.sync()
+            journal.forget(files.link, dead, notes)
+            for _ in dead:
+                self._obsolete.popleft()
+            files.notes = notes
+            return notes.compacted
 
         self._compacted = max(self._compacted, await self._call(forget))
 
@@ -152,42 +152,40 @@ class SqliteStore:
             raise StoreError("the store is not open")
         return self._loop
 
-    async def _call(self, function: Callable[[sqlite3.Connection], Any]) -> Any:
+    async def _call(self, function: Callable[[Opened], Any]) -> Any:
         future: asyncio.Future[Any] = self._running().create_future()
         self._queue.put(_Call(function, future))
         return await future
 
-    # --- the writer thread ---
+    # --- the thread ---
 
     def _run(self, opened: asyncio.Future[None]) -> None:
         assert self._loop is not None
         try:
-            link = journal.connect(self._path)
-            try:
-                self._load(link)
-            except sqlite3.Error as error:
-                link.close()
-                raise journal.translate(error, self._path) from error
+            files = open_files(self._path, self._reserve)
+            self._load(files)
         except Exception as error:
             self._loop.call_soon_threadsafe(_Done(opened, error=error).settle)
             return
         self._loop.call_soon_threadsafe(_Done(opened).settle)
-        while self._step(link):
+        while self._step(files):
             pass
         try:
-            link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        except sqlite3.Error:
-            pass
+            files.link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            log.info("%s is left with its log: %s", self._path, error)
         finally:
-            link.close()
+            files.link.close()
+            self._reserve.close()
+            files.witness.close()
 
-    def _load(self, link: sqlite3.Connection) -> None:
-        self._compacted, newest = journal.compacted(link)
-        for change in journal.rows(link):
+    def _load(self, files: Opened) -> None:
+        for change in files.history:
             self._note(change)
-        # Kubernetes gives "0" a meaning of its own: a first write must not get a revision that reads as
-        # unset.
-        self._revision = self._last = max(self._last, newest, self._compacted, 1)
+        self._revision = self._last = files.head
+        self._compacted = files.notes.compacted
+        if not self._reserve.keep():
+            self._enter(f"{self._path.parent} has no room to spare")
 
     def _note(self, change: Change) -> None:
         before = self._index.get(change.key)
@@ -200,66 +198,117 @@ class SqliteStore:
             self._index[change.key] = (change.revision, change.created)
         self._last = change.revision
 
-    def _record(self, link: sqlite3.Connection, key: str) -> Record | None:
-        at = self._index.get(key)
-        value = journal.value_at(link, at[0]) if at else None
-        return None if at is None or value is None else Record(key, value, at[0], at[1])
-
-    def _step(self, link: sqlite3.Connection) -> bool:
+    def _step(self, files: Opened) -> bool:
         """Wait for work, do one batch of it; False when told to stop."""
-        job = self._queue.get()
+        job = self._next(files)
         writes: list[_Write] = []
         while True:
             if isinstance(job, _Write):
                 writes.append(job)
             else:
-                self._commit(link, writes)
+                self._commit(files, writes)
                 writes = []
                 if job is None:
                     return False
-                self._answer(link, job)
+                self._answer(files, job)
             if len(writes) >= _MAX_BATCH:
                 break
             try:
                 job = self._queue.get_nowait()
             except queue.Empty:
                 break
-        self._commit(link, writes)
+        self._commit(files, writes)
         return True
 
-    def _answer(self, link: sqlite3.Connection, call: _Call) -> None:
+    def _next(self, files: Opened) -> _Write | _Call | None:
+        """The next job; while there is none, what can wait is done: the witness's sync, another look at a full disk."""
+        while True:
+            due = files.witness.wait()
+            if due == 0.0:
+                self._sync(files)
+                continue
+            if self._trouble and time.monotonic() >= self._look_at:
+                self._look_again()
+            waits = [due] if due is not None else []
+            waits += [_LOOK_AGAIN] if self._trouble else []
+            try:
+                return self._queue.get(timeout=min(waits, default=None))
+            except queue.Empty:
+                continue
+
+    def _sync(self, files: Opened) -> None:
+        try:
+            files.witness.sync()
+        except OSError as error:
+            self._enter(f"cannot write {files.witness.path}: {error.strerror}")
+
+    def _enter(self, why: str) -> None:
+        """Nothing but removals from now on, until there is room again."""
+        self._reserve.hand_over()
+        if not self._trouble:
+            log.error("%s; until there is room, objects can only be read and removed", why)
+        self._trouble = why
+        self._look_at = time.monotonic() + _LOOK_AGAIN
+
+    def _look_again(self) -> None:
+        self._look_at = time.monotonic() + _LOOK_AGAIN
+        if self._reserve.keep():
+            log.info("%s has room again: everything can be written", self._path.parent)
+            self._trouble = ""
+
+    def _answer(self, files: Opened, call: _Call) -> None:
         done = _Done(call.future)
         try:
-            done.result = call.function(link)
+            done.result = call.function(files)
         except sqlite3.Error as error:
             done.error = journal.translate(error, self._path)
+            if isinstance(done.error, Full):
+                self._enter(str(done.error))
         except Exception as error:
             done.error = error
         self._post([], [done])
 
-    def _commit(self, link: sqlite3.Connection, writes: list[_Write]) -> None:
+    def _commit(self, files: Opened, writes: list[_Write]) -> None:
         if not writes:
             return
-        batch, done = self._plan(writes)
+        batch, done = self._plan(files, writes)
         if batch:
             try:
-                journal.append(link, batch)
+                journal.append(files.link, batch)
             except sqlite3.Error as error:
                 failure = journal.translate(error, self._path)
+                if isinstance(failure, Full) and not self._trouble:
+                    # Once more with the room in reserve: removals pass, the rest is refused.
+                    self._enter(str(failure))
+                    self._commit(files, writes)
+                    return
                 for answer in done:
                     answer.error = answer.error or failure
                 batch = []
-        for change in batch:
-            self._note(change)
-        self._post(batch, done)
+        if batch:
+            self._acknowledge(files, batch)
+        self._post([row.change for row in batch], done)
 
-    def _plan(self, writes: list[_Write]) -> tuple[list[Change], list[_Done]]:
+    def _acknowledge(self, files: Opened, batch: list[Row]) -> None:
+        for row in batch:
+            self._note(row.change)
+        files.chain = batch[-1].chain
+        try:
+            files.witness.write(Mark(files.notes.store, self._last, files.chain))
+        except OSError as error:
+            # It is durable; without a witness nothing more is taken on.
+            self._enter(f"cannot write {files.witness.path}: {error.strerror}")
+
+    def _plan(self, files: Opened, writes: list[_Write]) -> tuple[list[Row], list[_Done]]:
         """Give out revisions to the writes whose expectations hold, each seeing the ones before it."""
         ahead: dict[str, tuple[int, int] | None] = {}
-        batch: list[Change] = []
+        batch: list[Row] = []
         done: list[_Done] = []
-        last = self._last
+        last, chain = self._last, files.chain
         for write in writes:
+            if self._trouble and not write.removing:
+                done.append(_Done(write.future, error=Full(self._trouble)))
+                continue
             try:
                 planned = _check(write.ops, last, ahead, self._index)
             except Mismatch as error:
@@ -267,8 +316,9 @@ class SqliteStore:
                 continue
             for change in planned:
                 ahead[change.key] = None if change.value is None else (change.revision, change.created)
+                batch.append(sealed(change, chain))
+                chain = batch[-1].chain
             last += len(planned)
-            batch += planned
             done.append(_Done(write.future, [change.revision for change in planned]))
         return batch, done
 
@@ -289,6 +339,16 @@ class SqliteStore:
             # It is durable, whatever a follower made of it.
             for answer in done:
                 answer.settle()
+
+
+def _checked(files: Opened, path: Path) -> list[Change]:
+    """Every row, read anew. Raises Corrupt."""
+    found = []
+    for row in journal.rows(files.link):
+        if not row.sound:
+            raise Corrupt(f"{path} is damaged: revision {row.change.revision} does not match its checksum")
+        found.append(row.change)
+    return found
 
 
 def _check(

@@ -39,8 +39,6 @@ class Registry:
         self.cache = cache
         self._strategies = strategies
         self._track = track
-        # Why the last write could not be stored; "" when it could.
-        self.trouble = ""
         self._chain: AdmissionChain | None = None
 
     def admit_with(self, chain: AdmissionChain) -> None:
@@ -292,7 +290,7 @@ class Registry:
             ops.append(Put(key, body, old.revision))
         ops.append(Delete(key, None if ops else old.revision))
         if not context.dry_run:
-            revision = (await self._commit(ops))[-1]
+            revision = (await self._commit(ops, removing=True))[-1]
             self.strategy(kind).reserve(None, old.obj, False).keep()
         return Entry(old.head, old.namespace, old.name, revision, old.created, body)
 
@@ -303,20 +301,26 @@ class Registry:
         body = encode(obj)
         revision = expect
         if not context.dry_run:
-            (revision,) = await self._commit([Put(key_of(kind, namespace, name), body, expect)])
+            # What is on its way out may be written to the end.
+            removing = "deletionTimestamp" in obj["metadata"]
+            (revision,) = await self._commit([Put(key_of(kind, namespace, name), body, expect)], removing)
             for reservation in reservations:
                 reservation.keep()
         entry = Entry(self.collection(kind).head, namespace, name, revision, revision, body)
         return entry
 
-    async def _commit(self, ops: Sequence[Op]) -> list[int]:
+    @property
+    def trouble(self) -> str:
+        """Why nothing but deletions can be stored; "" when all is well."""
+        return self._store.trouble
+
+    async def _commit(self, ops: Sequence[Op], removing: bool = False) -> list[int]:
         try:
-            revisions = await self._store.txn(ops)
-            self.trouble = ""
-            return revisions
+            return await self._store.txn(ops, removing=removing)
         except Full as error:
-            self.trouble = str(error)
-            raise errors.InternalError(f"the server cannot store anything: {error}") from error
+            # In the words of etcd's NOSPACE alarm, which upstream hands on as they are: a 500 without a reason.
+            told = "mvcc: database space exceeded: objects can only be read and deleted until there is room"
+            raise errors.ApiError(f"{told}: {error}") from error
 
     async def _admit(self, admission: Admission) -> None:
         if self._chain is not None and not admission.admitted:

@@ -38,7 +38,7 @@ async def crash_and_check(path: Path) -> None:
         acknowledged |= await kill_a_writer(path, random.randint(2, 400))
         store = SqliteStore(path)
         await store.open()
-        changes = await store.changes(store.compacted)
+        changes = await store.history()
         await store.close()
         revisions = [change.revision for change in changes]
         assert revisions == sorted(set(revisions))
