@@ -20,7 +20,7 @@ from agent.node.registrar import Registrar
 from agent.podspec import Obj
 from agent.probes.registry import Probes
 from agent.runtime.applier import Applier, Hardware, Parts
-from agent.runtime.backoff import Backoff
+from agent.runtime.backoff import CRASHES_FORGOTTEN_SECONDS, Backoff
 from agent.runtime.cache import RuntimeCache
 from agent.runtime.cgroups import Cgroups, Hierarchy, swap_counted
 from agent.runtime.images import Images
@@ -113,7 +113,7 @@ class Agent:
             killer=Killer(self.runtime, self.cache, self.reporter),
             hardware=hardware(),
             starts=Slots(settings.parallel_starts or 2 * (os.cpu_count() or 1)),
-            backoff=Backoff(ceiling=settings.max_container_backoff_seconds),
+            backoff=Backoff(ceiling=settings.max_container_backoff_seconds, forgotten=CRASHES_FORGOTTEN_SECONDS),
         )
         return WorkerParts(
             parts=parts,

@@ -52,11 +52,20 @@ class PodSource(Protocol):
 # --- volumes, environment, credentials -> runtime ---------------------------------------------------------
 
 
-class VolumeError(Exception):
+class NotNow(Exception):
+    """Something the pod asks for cannot be had. ``settling``: the API server does not give or not know it, which just
+    after a pod was bound may only take it a moment: the user is not told at once."""
+
+    def __init__(self, text: str, *, settling: bool = False) -> None:
+        super().__init__(text)
+        self.settling = settling
+
+
+class VolumeError(NotNow):
     """A volume is not ready: event FailedMount with this text, retried with back-off."""
 
 
-class ConfigError(Exception):
+class ConfigError(NotNow):
     """The container cannot be configured (missing key, bad field path): reason CreateContainerConfigError."""
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from agent.cri.stable import stable
+
 
 class CriError(Exception):
-    """A CRI call failed. ``str()`` is what upstream prints: ``rpc error: code = NotFound desc = ...``."""
+    """A CRI call failed. ``str()`` is what upstream prints: ``rpc error: code = NotFound desc = ...``.
+
+    Both that and ``message`` may be put into statuses and events: they are the same for the same cause. ``detail`` is
+    the runtime's own text, for logs.
+    """
 
     def __init__(self, method: str, code: str, message: str) -> None:
-        super().__init__(f"rpc error: code = {code} desc = {message}")
         self.method = method
         self.code = code
-        self.message = message
+        self.message = stable(message)
+        self.detail = message
+        super().__init__(f"rpc error: code = {code} desc = {self.message}")
 
 
 class CriNotFound(CriError):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+# What containerd says of a container whose process it knows nothing about.
+_UNKNOWN_EXIT_CODE = 255
 
 
 class State(enum.Enum):
@@ -55,6 +58,14 @@ class Container:
     def running(self) -> bool:
         return self.state is State.RUNNING
 
+    @property
+    def stillborn(self) -> bool:
+        """Made and never run: its maker, or the runtime, ended between the two. No restart, whatever comes next."""
+        if self.state is State.CREATED:
+            return True
+        lost = self.state in (State.UNKNOWN, State.EXITED) and self.exit_code == _UNKNOWN_EXIT_CODE
+        return lost and not self.started_at
+
 
 @dataclass(frozen=True)
 class Image:
@@ -83,6 +94,12 @@ class PodRecord:
             tuple(s for s in self.sandboxes if s.id == sandbox_id),
             tuple(c for c in self.containers if c.sandbox_id == sandbox_id),
         )
+
+    def ever_run(self) -> PodRecord:
+        """Without the containers that never ran."""
+        if not any(c.stillborn for c in self.containers):
+            return self
+        return replace(self, containers=tuple(c for c in self.containers if not c.stillborn))
 
     @property
     def ready_sandbox(self) -> Sandbox | None:

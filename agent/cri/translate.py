@@ -7,6 +7,7 @@ from typing import Any
 from agent.cri import names
 from agent.cri.messages import pb
 from agent.cri.model import Container, Image, Sandbox, State
+from agent.cri.stable import stable
 from agent.seams import Credential, RuntimeHandler, RuntimeInfo
 
 _STATES = {
@@ -84,7 +85,7 @@ def container(status: Any) -> Container:
         finished_at=status.finished_at,
         exit_code=status.exit_code,
         reason=status.reason,
-        message=status.message,
+        message=stable(status.message),
         image=status.image.image,
         image_ref=status.image_ref,
         image_id=status.image_id or status.image_ref,
@@ -108,7 +109,7 @@ def runtime_info(version: Any, answer: Any) -> RuntimeInfo:
         return kind in conditions and bool(conditions[kind].status)
 
     problems = [
-        f"{c.type}={str(bool(c.status)).lower()} reason:{c.reason} message:{c.message}"
+        f"{c.type}={str(bool(c.status)).lower()} reason:{c.reason} message:{stable(c.message)}"
         for c in status.conditions
         if not c.status
     ]

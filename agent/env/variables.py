@@ -120,7 +120,7 @@ def _value(
 def _find(objects: Mapping[str, Obj], ref: Obj, resource: str) -> Obj | None:
     found = objects.get(ref.get("name", ""))
     if found is None and not ref.get("optional"):
-        raise ConfigError(f'{resource} "{ref.get("name", "")}" not found')
+        raise ConfigError(f'{resource} "{ref.get("name", "")}" not found', settling=True)
     return found
 
 

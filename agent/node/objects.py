@@ -10,7 +10,7 @@ from agent.node.watched import NotSynced, Watched
 from agent.seams import ConfigError, Obj, VolumeError
 from apimachinery import kinds
 from apimachinery.client import Client
-from apimachinery.errors import ApiError, NotFound, Unreachable
+from apimachinery.errors import ApiError, Forbidden, NotFound, Unreachable
 from apimachinery.informer import Informer
 
 SERVICES_SECONDS = 5.0
@@ -115,7 +115,9 @@ class Objects:
         try:
             return await self._tokens.get(pod, audience, expiration)
         except (ApiError, Unreachable) as error:
-            raise VolumeError(f"failed to fetch token: {error}") from error
+            # The authorizer learns of a bound pod a moment after this agent does.
+            settling = isinstance(error, (Forbidden, NotFound))
+            raise VolumeError(f"failed to fetch token: {error}", settling=settling) from error
 
     async def _all(self, kind: kinds.Kind, pod: Obj, names: Iterable[str], error: ErrorType) -> dict[str, Obj]:
         meta = pod["metadata"]

@@ -48,7 +48,7 @@ class Probes:
             for status in reported.get(kind) or ():
                 if str(status.get("containerID", "")).endswith("://" + run.id):
                     ready, started = bool(status.get("ready")), bool(status.get("started"))
-        return ContainerProber(
+        prober = ContainerProber(
             self._runtime,
             self._reporter,
             Target(pod, container, run.id, pod_ip, run.started_at / 1e9),
@@ -56,6 +56,9 @@ class Probes:
             adopted_ready=ready,
             adopted_started=started,
         )
+        if podspec.deleting(pod):
+            prober.stop_killing()
+        return prober
 
     def verdicts(self, record: PodRecord) -> ProbeVerdicts:
         probers = {c.id: self._probers[c.id] for c in record.running if c.id in self._probers}

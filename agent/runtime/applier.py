@@ -18,18 +18,20 @@ from typing import Any
 
 from agent import podspec
 from agent.cri.client import CriClient
-from agent.cri.errors import CriError
-from agent.cri.model import Container, Image, PodRecord, State
+from agent.cri.errors import CriError, CriUnavailable
+from agent.cri.model import Image, PodRecord, State
 from agent.env.variables import expand_all
 from agent.podspec import Obj
 from agent.runtime import pod_paths
+from agent.runtime.attempts import NETWORK_SECONDS, SYNC_SECONDS, Attempts
 from agent.runtime.backoff import Backoff
 from agent.runtime.cache import RuntimeCache
-from agent.runtime.container_config import container_config, container_hash, mount_message
+from agent.runtime.container_config import container_config, mount_message
 from agent.runtime.hooks import HookError, run_hook
 from agent.runtime.images import IMAGE_REASONS, Images, StartError
 from agent.runtime.interrupt import check, unless
 from agent.runtime.kill import Killer
+from agent.runtime.messages import remove_files
 from agent.runtime.network import PodNetwork
 from agent.runtime.plan import PodActions
 from agent.runtime.reporter import Reporter
@@ -44,10 +46,16 @@ log = logging.getLogger(__name__)
 
 # N.log, and what rotation makes of it.
 _ATTEMPT_LOG = re.compile(r"\d+\.log")
+# containerd, before the first network configuration is there.
+_NO_NETWORK = "cni plugin not initialized"
 
 
 class SandboxError(Exception):
-    """No sandbox; the text is the event's."""
+    """No sandbox; the text is the event's. ``seconds``: after which it is tried again, before jitter."""
+
+    def __init__(self, text: str, seconds: float) -> None:
+        super().__init__(text)
+        self.seconds = seconds
 
 
 @dataclass(frozen=True)
@@ -62,17 +70,10 @@ class Hardware:
 
 @dataclass
 class Outcome:
-    """What a walk left undone: why containers wait, and when the next one may be tried (epoch seconds; 0:
-    no date)."""
+    """What a walk started and what it left undone: why containers wait."""
 
     waiting: dict[str, Waiting] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
-    retry_at: float = 0.0
-
-    def blocked(self, name: str, error: StartError) -> None:
-        self.waiting[name] = Waiting(error.reason, error.message)
-        if error.retry_at and (not self.retry_at or error.retry_at < self.retry_at):
-            self.retry_at = error.retry_at
 
 
 @dataclass(frozen=True)
@@ -96,17 +97,17 @@ class Parts:
 class Applier:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._told: dict[tuple[str, str], tuple[str, float]] = {}
-
-    def forget(self, uid: str) -> None:
-        """The pod is gone."""
-        for key in [k for k in self._told if k[0] == uid]:
-            del self._told[key]
 
     async def apply(
-        self, pod: Obj, record: PodRecord, actions: PodActions, cgroup: str, stop: asyncio.Event
+        self,
+        pod: Obj,
+        record: PodRecord,
+        actions: PodActions,
+        cgroup: str,
+        stop: asyncio.Event,
+        attempts: Attempts,
     ) -> Outcome:
-        """Walk ``actions``. Raises SandboxError, Interrupted, CriError."""
+        """Walk ``actions``; what failed is noted in ``attempts``. Raises SandboxError, Interrupted, CriError."""
         outcome = Outcome()
         if actions.kill_pod:
             if actions.sandbox_changed:
@@ -116,6 +117,7 @@ class Applier:
             if not actions.create_sandbox:
                 return outcome
         await self._reset(pod, record, actions)
+        await self._discard(record, actions.discards)
         for kill in actions.kills:
             run = next((c for c in record.containers if c.id == kill.container_id), None)
             if run is not None:
@@ -128,13 +130,18 @@ class Applier:
         wanted = {c["name"]: c for c in podspec.all_containers(pod)}
         for name in (*actions.ephemeral, *actions.init, *actions.containers):
             check(stop)
+            container = wanted[name]
+            attempts.begins(pod, container, self._parts.cache.record(podspec.uid(pod)), time.time())
             try:
-                await self._start(pod, wanted[name], sandbox_id, config, stop)
-                outcome.started.append(name)
-                self._told.pop((podspec.uid(pod), name), None)
+                await self._start(pod, container, sandbox_id, config, stop)
             except StartError as error:
-                outcome.blocked(name, error)
-                self._tell(pod, wanted[name], error)
+                if self._failed(pod, container, error, attempts):
+                    outcome.waiting[name] = Waiting(error.reason, error.message)
+                if name in actions.init and not podspec.is_sidecar(container):
+                    break
+                continue
+            outcome.started.append(name)
+            attempts.succeeded(name)
         return outcome
 
     async def _reset(self, pod: Obj, record: PodRecord, actions: PodActions) -> None:
@@ -147,6 +154,13 @@ class Applier:
             await parts.runtime.remove_container(reset.container_id)
             parts.cache.drop(reset.container_id)
 
+    async def _discard(self, record: PodRecord, discards: tuple[str, ...]) -> None:
+        """Containers that never ran: their names and attempts are free again, and no log says otherwise."""
+        for run in (c for c in record.containers if c.id in discards):
+            await self._parts.runtime.remove_container(run.id)
+            self._parts.cache.drop(run.id)
+            remove_files(run)
+
     # --- sandbox
 
     async def _create_sandbox(self, pod: Obj, config: Any) -> str:
@@ -156,25 +170,42 @@ class Applier:
         try:
             async with parts.starts.hold(Step.SANDBOX):
                 sandbox_id = await parts.runtime.run_sandbox(config)
-            await parts.cache.refresh_sandbox(sandbox_id)
+        except CriUnavailable:
+            raise
         except CriError as error:
+            if _NO_NETWORK in error.message:
+                text = f"network is not ready: {error.message}"
+                parts.reporter.pod(pod, "Warning", "NetworkNotReady", text)
+                raise SandboxError(text, NETWORK_SECONDS) from error
             text = f"Failed to create pod sandbox: {error}"
             parts.reporter.pod(pod, "Warning", "FailedCreatePodSandBox", text)
-            raise SandboxError(text) from error
+            raise SandboxError(text, SYNC_SECONDS) from error
+        await self._look(pod, sandbox_id)
         return sandbox_id
+
+    async def _look(self, pod: Obj, sandbox_id: str) -> None:
+        try:
+            await self._parts.cache.refresh_sandbox(sandbox_id)
+        except CriUnavailable:
+            raise
+        except CriError as error:
+            text = f"Unable to get pod sandbox status: {error}"
+            self._parts.reporter.pod(pod, "Warning", "FailedPodSandBoxStatus", text)
+            raise SandboxError(text, SYNC_SECONDS) from error
 
     # --- containers
 
     async def _start(self, pod: Obj, container: Obj, sandbox_id: str, config: Any, stop: asyncio.Event) -> None:
         parts = self._parts
         record = parts.cache.record(podspec.uid(pod))
-        self._respect_backoff(pod, container, record.newest(container["name"]))
         image = await unless(stop, parts.images.ensure(pod, container, config))
         container_id = await self._create(pod, container, record, sandbox_id, config, image, stop)
         parts.reporter.container(pod, container, "Normal", "Created", "Container created")
         try:
             async with parts.starts.hold(Step.START):
                 await parts.runtime.start_container(container_id)
+        except CriUnavailable:
+            raise
         except CriError as error:
             await self._refresh(container_id, sandbox_id)
             parts.reporter.container(pod, container, "Warning", "Failed", f"Error: {error.message}")
@@ -188,33 +219,22 @@ class Applier:
         with contextlib.suppress(CriError):
             await self._parts.cache.refresh_container(container_id, sandbox_id)
 
-    def _respect_backoff(self, pod: Obj, container: Obj, last: Container | None) -> None:
-        """Raises StartError (CrashLoopBackOff) while the container's back-off lasts."""
-        if last is None or last.state is not State.EXITED:
-            return
-        backoff, now = self._parts.backoff, time.time()
-        key = backoff_key(pod, container)
-        ended = last.finished_at / 1e9 or last.created_at / 1e9
-        until = backoff.until(key, ended)
-        if now >= until:
-            return
-        name = podspec.full_name(pod)
-        told = f"Back-off restarting failed container {container['name']} in pod {name}"
-        delay = _duration(backoff.delay(key))
-        text = f"back-off {delay} restarting failed container={container['name']} pod={name}"
-        raise StartError("CrashLoopBackOff", text, until, ("Warning", "BackOff", told))
-
-    def _tell(self, pod: Obj, container: Obj, error: StartError) -> None:
-        """One event per cause: every wake-up of the worker runs into the same back-off again."""
-        key, what = (podspec.uid(pod), container["name"]), (error.reason, error.retry_at)
-        if self._told.get(key) == what:
-            return
-        self._told[key] = what
+    def _failed(self, pod: Obj, container: Obj, error: StartError, attempts: Attempts) -> bool:
+        """Note when it is tried again and tell the user; False where nobody is to know yet."""
+        name = container["name"]
+        run = self._parts.cache.record(podspec.uid(pod)).newest(name)
+        ended = run is not None and run.state is State.EXITED
+        if not attempts.start_failed(pod, name, error, time.time(), ended=ended):
+            return False
+        # A back-off is met again at each attempt: one event for each of its dates.
+        if error.retry_at and not attempts.news(name, error.reason, error.retry_at):
+            return True
         kind, reason, text = error.event
         if text:
             self._parts.reporter.container(pod, container, kind, reason, text)
         if error.reason in IMAGE_REASONS:
             self._parts.reporter.container(pod, container, "Warning", "Failed", f"Error: {error.reason}")
+        return True
 
     async def _create(
         self,
@@ -232,8 +252,8 @@ class Applier:
         try:
             facts = await unless(stop, self._facts(pod, container, image, attempt))
         except (ConfigError, VolumeError) as error:
-            parts.reporter.container(pod, container, "Warning", "Failed", f"Error: {error}")
-            raise StartError("CreateContainerConfigError", str(error)) from error
+            told = ("Warning", "Failed", f"Error: {error}")
+            raise StartError("CreateContainerConfigError", str(error), event=told, settling=error.settling) from error
         if refusal := root_refusal(pod, container, facts.image_uid, facts.image_user):
             parts.reporter.container(pod, container, "Warning", "Failed", f"Error: {refusal}")
             raise StartError("CreateContainerConfigError", refusal)
@@ -241,16 +261,15 @@ class Applier:
         message = container_config(pod, container, facts)
         try:
             async with parts.starts.hold(Step.CREATE):
-                created = await parts.runtime.create_container(sandbox_id, message, config)
+                return await parts.runtime.create_container(sandbox_id, message, config)
+        except CriUnavailable:
+            raise
         except CriError as error:
             # It may be the sandbox that is gone: then the next plan makes a new one.
             with contextlib.suppress(CriError):
                 await parts.cache.refresh_sandbox(sandbox_id)
             parts.reporter.container(pod, container, "Warning", "Failed", f"Error: {error.message}")
             raise StartError("CreateContainerError", error.message) from error
-        if last is not None and last.state is State.EXITED:
-            parts.backoff.bump(backoff_key(pod, container), time.time())
-        return created
 
     async def _facts(self, pod: Obj, container: Obj, image: Image, attempt: int) -> ContainerFacts:
         parts, uid = self._parts, podspec.uid(pod)
@@ -317,14 +336,3 @@ def next_attempt(logs: Path) -> int:
     except FileNotFoundError:
         return 0
     return max(found) + 1 if found else 0
-
-
-def backoff_key(pod: Obj, container: Obj) -> str:
-    """A changed container starts afresh."""
-    return f"{podspec.uid(pod)}_{container['name']}_{container_hash(container)}"
-
-
-def _duration(seconds: float) -> str:
-    """10s, 1m20s, 5m0s: as Go prints it."""
-    whole = int(seconds)
-    return f"{whole // 60}m{whole % 60}s" if whole >= 60 else f"{whole}s"

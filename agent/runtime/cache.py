@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol
 
-from agent.cri.errors import CriError, CriNotFound
+from agent.cri.errors import CriError, CriNotFound, CriUnavailable
 from agent.cri.model import Container, PodRecord, RuntimeEvent, Sandbox, State
 from apimachinery.kit.tasks import is_set_within
 
@@ -53,6 +53,9 @@ class RuntimeCache:
         """Monotonic time of the last complete one."""
         self.streaming = False
         self._relist_now = asyncio.Event()
+        self._begun = 0
+        self._ended = 0
+        self._relisted = asyncio.Event()
 
     # --- reading
 
@@ -88,7 +91,7 @@ class RuntimeCache:
             self.drop(sandbox_id)
         except CriError:
             # Whoever asked may just have made it: it must not stay unknown until the next slow relist.
-            self._relist_now.set()
+            self._relist_soon()
             raise
 
     async def refresh_container(self, container_id: str, sandbox_id: str = "") -> None:
@@ -99,7 +102,7 @@ class RuntimeCache:
             self.drop(container_id)
             return
         except CriError:
-            self._relist_now.set()
+            self._relist_soon()
             raise
         known = self._containers.get(container_id)
         self._put_container(replace(status, sandbox_id=sandbox_id or (known.sandbox_id if known else "")))
@@ -197,26 +200,44 @@ class RuntimeCache:
 
     # --- relist
 
-    async def relist(self) -> None:
-        """Compare everything; ask for details only of what differs. Raises CriError."""
+    async def relist(self) -> bool:
+        """Compare everything; ask for details only of what differs. False: the runtime lists something of which it
+        says no more. Raises CriError."""
         self._touched.clear()
+        self._begun += 1
+        number, whole = self._begun, True
         sandboxes = await self._runtime.list_sandboxes()
         containers = await self._runtime.list_containers()
         listed = {s.id for s in sandboxes} | {c.id for c in containers}
         for sandbox in sandboxes:
             known = self._sandboxes.get(sandbox.id)
             if known is None or known.ready != sandbox.ready:
-                await self.refresh_sandbox(sandbox.id)
+                whole = await _each_alone(self.refresh_sandbox(sandbox.id)) and whole
         for container in containers:
             held = self._containers.get(container.id)
             if container.pod_uid and (held is None or held.state is not container.state):
-                await self.refresh_container(container.id, container.sandbox_id)
+                whole = await _each_alone(self.refresh_container(container.id, container.sandbox_id)) and whole
         for object_id in [*self._sandboxes, *self._containers]:
             # What was made or looked at while listing may be missing from the list.
             if object_id not in listed and object_id not in self._touched:
                 self.drop(object_id)
         self.last_relist = time.monotonic()
         self.synced.set()
+        self._ended = number
+        self._relisted.set()
+        self._relisted = asyncio.Event()
+        return whole
+
+    def _relist_soon(self) -> None:
+        if self._begun == self._ended:
+            self._relist_now.set()
+
+    async def seen_anew(self) -> None:
+        """Wait for a whole look at the runtime that begins from now on: after a call whose effect is unknown."""
+        wanted = self._begun + 1
+        while self._ended < wanted:
+            self._relist_now.set()
+            await self._relisted.wait()
 
     async def run(self, relist_seconds: float) -> None:
         """Relist now and then (1 s without a stream), at once when asked. Runs until cancelled."""
@@ -224,7 +245,7 @@ class RuntimeCache:
         while True:
             try:
                 self._relist_now.clear()
-                await self.relist()
+                whole = await self.relist()
                 failures = 0
             except CriError as error:
                 failures += 1
@@ -232,4 +253,16 @@ class RuntimeCache:
                     log.warning("cannot list the runtime's containers: %s", error)
                 await asyncio.sleep(min(1.0, 0.1 * failures))
                 continue
-            await is_set_within(self._relist_now, relist_seconds if self.streaming else 1.0)
+            await is_set_within(self._relist_now, relist_seconds if self.streaming and whole else 1.0)
+
+
+async def _each_alone(look: Awaitable[None]) -> bool:
+    """Whether the look succeeded: one object that the runtime says nothing of hides no other."""
+    try:
+        await look
+        return True
+    except CriUnavailable:
+        raise
+    except CriError as error:
+        log.warning("relist: %s", error.detail)
+        return False

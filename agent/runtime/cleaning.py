@@ -11,13 +11,15 @@ from agent.cri.model import PodRecord, State
 from agent.podspec import Obj
 from agent.runtime import pod_paths
 from agent.runtime.applier import Parts
+from agent.runtime.messages import remove_files
 
 # The newest run and the one before it: what a status shows and `logs --previous` reads.
 _KEPT_RUNS = 2
 
 
 async def collect(parts: Parts, record: PodRecord) -> None:
-    """Remove runs older than the last two of each container, and sandboxes nothing refers to. Raises CriError."""
+    """Remove runs older than the last two of each container, sandboxes nothing refers to, and files of last words
+    whose container was never made or is gone. Raises CriError."""
     seen: dict[str, int] = {}
     removed = set()
     for run in record.containers:
@@ -26,13 +28,16 @@ async def collect(parts: Parts, record: PodRecord) -> None:
             await parts.runtime.remove_container(run.id)
             parts.cache.drop(run.id)
             removed.add(run.id)
-            if run.log_path:
-                Path(run.log_path).unlink(missing_ok=True)
+            remove_files(run)
     used = {run.sandbox_id for run in record.containers if run.id not in removed}
     for sandbox in record.sandboxes[1:]:
         if not sandbox.ready and sandbox.id not in used:
             await parts.runtime.remove_sandbox(sandbox.id)
             parts.cache.drop(sandbox.id)
+    written = {run.termination_host_path for run in record.containers if run.id not in removed}
+    for file in (pod_paths.pod_directory(parts.settings.root_dir, record.uid) / "containers").glob("*/*"):
+        if str(file) not in written:
+            file.unlink(missing_ok=True)
 
 
 async def clean(parts: Parts, pod: Obj) -> None:

@@ -11,7 +11,7 @@ import time
 from typing import Any, Protocol
 
 from agent import podspec
-from agent.cri.errors import CriError, cri_error
+from agent.cri.errors import CriError, CriUnavailable, cri_error
 from agent.cri.model import Image
 from agent.podspec import Obj
 from agent.runtime.backoff import Backoff
@@ -31,16 +31,24 @@ _REFERENCE = re.compile(
 
 class StartError(Exception):
     """A container cannot be started now; ``reason`` is shown in its waiting state. ``retry_at`` in
-    seconds since the epoch, 0 for the ordinary pace; ``event`` (type, reason, text) is told once per cause."""
+    seconds since the epoch, 0 for the ordinary pace; ``event`` (type, reason, text) is told once per cause where that
+    has a date; ``settling`` as in ``seams.NotNow``."""
 
     def __init__(
-        self, reason: str, message: str, retry_at: float = 0.0, event: tuple[str, str, str] = ("", "", "")
+        self,
+        reason: str,
+        message: str,
+        retry_at: float = 0.0,
+        event: tuple[str, str, str] = ("", "", ""),
+        *,
+        settling: bool = False,
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
         self.retry_at = retry_at
         self.event = event
+        self.settling = settling
 
 
 # Reasons told once more as "Error: REASON", like every failed step of a start.
@@ -102,6 +110,8 @@ class Images:
             raise StartError("InvalidImageName", text) from error
         try:
             present = await self._runtime.image(image)
+        except CriUnavailable:
+            raise
         except CriError as error:
             text = f'Failed to inspect image "{name}": {error}'
             self._reporter.container(pod, container, "Warning", "InspectFailed", text)

@@ -27,6 +27,13 @@ def termination_message(run: Container) -> str:
     return text
 
 
+def remove_files(run: Container) -> None:
+    """Take away log and last words of a container that is removed."""
+    for path in (run.termination_host_path, run.log_path):
+        if path:
+            Path(path).unlink(missing_ok=True)
+
+
 def _file(path: str) -> str:
     if not path:
         return ""

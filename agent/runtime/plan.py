@@ -34,6 +34,35 @@ class ProbeVerdicts:
     startup_passed: frozenset[str] = frozenset()
 
 
+# The steps of a pod that are not a container's, as keys of ``Pace.holds``.
+SANDBOX, VOLUMES = "/sandbox", "/volumes"
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A step that failed, or a container that ended, is not tried again before ``until`` (seconds since the epoch)."""
+
+    until: float
+    reason: str = ""
+    """What the container's waiting state shows; empty: nothing of its own."""
+    message: str = ""
+    event: tuple[str, str, str] = ("", "", "")
+    """(type, reason, text) to be told when the hold begins; empty: none."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What may not be tried yet, by container name, ``SANDBOX`` or ``VOLUMES``."""
+
+    now: float = 0.0
+    holds: Mapping[str, Hold] = field(default_factory=dict)
+
+    def held(self, step: str) -> Hold | None:
+        """The hold on ``step`` that has not run out."""
+        hold = self.holds.get(step)
+        return hold if hold is not None and self.now < hold.until else None
+
+
 @dataclass(frozen=True)
 class PodActions:
     """One step towards what the pod's specification asks for."""
@@ -54,15 +83,18 @@ class PodActions:
     """Init containers to start, by name, in order."""
     ephemeral: tuple[str, ...] = ()
     containers: tuple[str, ...] = ()
+    discards: tuple[str, ...] = ()
+    """Ids of containers that were made and never ran: removed, and made anew with the same attempt."""
+    held: Mapping[str, Hold] = field(default_factory=dict)
+    """What would be done now, were it not too early."""
 
     @property
     def idle(self) -> bool:
         starts = self.init or self.ephemeral or self.containers
-        return not (self.kill_pod or self.create_sandbox or self.kills or self.reset or starts)
+        acts = self.kill_pod or self.create_sandbox or self.kills or self.reset or self.discards
+        return not (acts or starts)
 
-
-@dataclass(frozen=True)
-class Backoff:
-    """Until when (seconds since the epoch) a container, by name, must not be started again."""
-
-    until: Mapping[str, float] = field(default_factory=dict)
+    @property
+    def due(self) -> float:
+        """When the first held step may be tried (seconds since the epoch); 0: nothing is held."""
+        return min((hold.until for hold in self.held.values()), default=0.0)

@@ -2,7 +2,8 @@
 
 The rules are upstream's: a sandbox is replaced when it is not ready, doubled or lost its address; init
 containers run one after the other, sidecars stay; a container is started when it should run and does not;
-when nothing is left to run or to start, the pod is stopped.
+when nothing is left to run or to start, the pod is stopped. What failed or ended lately waits: the pace says
+until when.
 """
 
 from __future__ import annotations
@@ -13,11 +14,19 @@ from agent import podspec, restarts
 from agent.cri.model import Container, PodRecord, Sandbox, State
 from agent.podspec import Obj
 from agent.runtime.container_config import container_hash
-from agent.runtime.plan import Kill, PodActions, ProbeVerdicts, Reset
+from agent.runtime.plan import SANDBOX, VOLUMES, Hold, Kill, Pace, PodActions, ProbeVerdicts, Reset
 
 
-def plan_pod(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts) -> PodActions:
-    """The next actions for a pod that is to run (never for one being terminated)."""
+def plan_pod(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts, pace: Pace | None = None) -> PodActions:
+    """The next actions for a pod that is to run (never for one being terminated). ``pace``: what must wait; nothing
+    where it is None."""
+    actions = _whole_plan(pod, record.ever_run(), verdicts)
+    if left := tuple(c.id for c in record.containers if c.stillborn):
+        actions = replace(actions, discards=left)
+    return _paced(pod, actions, pace) if pace is not None else actions
+
+
+def _whole_plan(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts) -> PodActions:
     if restarts.all_restart(pod, record):
         runs = restarts.reset_order(pod, record)
         return PodActions(reset=tuple(Reset(run.id, run.state is not State.EXITED) for run in runs))
@@ -31,6 +40,44 @@ def plan_pod(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts) -> PodActions
     if actions.kill_pod or not initialized:
         return actions
     return _main_actions(pod, record, verdicts, actions)
+
+
+# --- pace
+
+
+def _paced(pod: Obj, actions: PodActions, pace: Pace) -> PodActions:
+    """The actions without what is not due yet."""
+    if actions.create_sandbox and (hold := pace.held(SANDBOX)):
+        # The old one was stopped at the first attempt.
+        return PodActions(attempt=actions.attempt, discards=actions.discards, held={SANDBOX: hold})
+    starts = actions.init or actions.ephemeral or actions.containers
+    if (actions.create_sandbox or starts) and (hold := pace.held(VOLUMES)):
+        without = PodActions(attempt=actions.attempt, discards=actions.discards, held={VOLUMES: hold})
+        return without if actions.create_sandbox else replace(without, kills=actions.kills)
+    held = {name: hold for name in (*actions.ephemeral, *actions.containers) if (hold := pace.held(name))}
+    init, waiting = _paced_inits(pod, actions.init, pace)
+    return replace(
+        actions,
+        ephemeral=tuple(name for name in actions.ephemeral if name not in held),
+        containers=tuple(name for name in actions.containers if name not in held),
+        init=init,
+        held=held | waiting,
+    )
+
+
+def _paced_inits(pod: Obj, names: tuple[str, ...], pace: Pace) -> tuple[tuple[str, ...], dict[str, Hold]]:
+    """(init containers to start now, those that wait): nothing goes past an ordinary one that waits."""
+    due: list[str] = []
+    held: dict[str, Hold] = {}
+    for name in names:
+        hold = pace.held(name)
+        if hold is None:
+            due.append(name)
+            continue
+        held[name] = hold
+        if not podspec.is_sidecar(podspec.find_container(pod, name) or {}):
+            break
+    return tuple(due), held
 
 
 # --- sandbox
@@ -81,7 +128,7 @@ def should_restart(pod: Obj, container: Obj, last: Container | None) -> bool:
     """Whether a container that is not running must be started (back-off apart)."""
     if podspec.deleting(pod):
         return False
-    if last is None or last.state in (State.UNKNOWN, State.CREATED):
+    if last is None or last.state is State.UNKNOWN:
         return True
     if last.state is State.RUNNING:
         return False
@@ -186,9 +233,6 @@ def _init_actions(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts, actions:
 def _init_step(pod: Obj, container: Obj, last: Container) -> tuple[bool, Kill | None, bool] | None:
     """(start again, kill, through) of an ordinary init container; None ends the pod."""
     name = container["name"]
-    if last.state is State.CREATED:
-        # Created and never started: the start failed half way.
-        return True, None, False
     if last.state is State.RUNNING:
         return False, None, False
     if last.state is State.EXITED and last.exit_code == 0:
@@ -207,7 +251,7 @@ def _init_step(pod: Obj, container: Obj, last: Container) -> tuple[bool, Kill | 
 def _sidecar_step(container: Obj, last: Container | None, verdicts: ProbeVerdicts) -> tuple[bool, Kill | None, bool]:
     """(start, kill, started far enough for the next one) of a restartable init container."""
     name = container["name"]
-    if last is None or last.state in (State.CREATED, State.EXITED):
+    if last is None or last.state is State.EXITED:
         return True, None, False
     if last.state is State.UNKNOWN:
         text = f"Init container is in {State.UNKNOWN.value!r} state, try killing it before restart"

@@ -70,6 +70,8 @@ class Pods:
         if worker is not None:
             if self._mirrors is not None and source != "api":
                 self._mirrors.unwant(worker.pod)
+            # What still waits to be written would only be refused: the object is gone.
+            self._shared_parts().statuses.forget(uid)
             worker.remove()
 
     def set_mirror(self, mirror: Obj) -> None:

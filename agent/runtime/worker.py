@@ -1,8 +1,8 @@
 """One pod's life: a task that looks, plans, applies and reports whenever something changed.
 
-Nothing else touches the pod's containers. A wake-up during a step leads to one more step; a pod that is
-to be terminated interrupts whatever waits (a pull, a hook, a volume), never a call to the runtime that is
-under way.
+Nothing else touches the pod's containers. A wake-up during a step leads to one more step, and at once to a report of
+what is known by then; a pod that is to be terminated interrupts whatever waits (a pull, a hook, a volume), never a
+call to the runtime that is under way.
 """
 
 from __future__ import annotations
@@ -16,32 +16,35 @@ from dataclasses import dataclass
 from agent import podspec
 from agent.admission import preemption
 from agent.admission.gate import Gate
-from agent.cri.errors import CriError, CriUnavailable
-from agent.cri.model import PodRecord, State
+from agent.cri.errors import CriError, CriTimeout, CriUnavailable
+from agent.cri.model import PodRecord
 from agent.podspec import Obj
 from agent.probes.registry import Probes
 from agent.runtime import pod_paths
 from agent.runtime.applier import Applier, Parts, SandboxError
+from agent.runtime.attempts import Attempts
 from agent.runtime.cgroups import Cgroups
 from agent.runtime.cleaning import clean, collect
 from agent.runtime.interrupt import Interrupted, unless
 from agent.runtime.lifecycle import Stage, move
-from agent.runtime.messages import termination_message
 from agent.runtime.network import NamesError
+from agent.runtime.plan import SANDBOX, Hold, PodActions
 from agent.runtime.planner import plan_pod
+from agent.runtime.report import PodReport
 from agent.seams import VolumeError
-from agent.status.conditions import with_foreign_conditions
-from agent.status.containers import ContainerFacts, Waiting
+from agent.status.containers import Waiting
 from agent.status.phase import TERMINAL
-from agent.status.pod_status import StatusFacts, Verdict, pod_status
+from agent.status.pod_status import Verdict
 from agent.status.writer import StatusSink
 from apimachinery.kit.tasks import is_set_within
-from apimachinery.timestamps import format_time, now, parse_time
+from apimachinery.timestamps import parse_time
 
 log = logging.getLogger(__name__)
 
-_RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-_SHOW_BACKOFF_SECONDS = 3.0
+# Calls in a row that the runtime broke off before it is believed to answer everything but this one.
+_UNSEEN_TRIES = 3
+# What happens while a step waits is reported after this long: many small changes are one report.
+_REPORT_SECONDS = 0.1
 _DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 
 
@@ -68,15 +71,18 @@ class PodWorker:
         self.pod = pod
         self.uid = podspec.uid(pod)
         self.stage = Stage.SYNC
-        self.status: Obj = dict(pod.get("status") or {})
         self.removed = removed
+        parts = shared.parts
+        self._report = PodReport(pod, shared.probes, shared.statuses, parts.network.node_ips)
+        self._attempts = Attempts(parts.backoff, time.time())
         self._admitted = False
-        self._verdict: Verdict | None = None
-        self._waiting: dict[str, Waiting] = {}
-        self._messages: dict[str, str] = {}
         self._retry_at = 0.0
-        self._failures = 0
+        self._failed_step = False
+        self._unseen = 0
+        self._busy = False
+        self._reporting: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
+        self._wish = asyncio.Event()
         self._stop = asyncio.Event()
         self._stopped = asyncio.Event()
         self._killing: asyncio.Task[None] | None = None
@@ -87,33 +93,47 @@ class PodWorker:
         self._released = False
         self.task: asyncio.Task[None] | None = None
 
+    @property
+    def status(self) -> Obj:
+        """The status as it is reported."""
+        return self._report.status
+
     # --- inputs
 
     def start(self) -> None:
         self.task = asyncio.get_running_loop().create_task(self._run(), name=f"pod {podspec.full_name(self.pod)}")
 
     def wake(self) -> None:
+        """Something was seen: a container's end, a probe's verdict."""
         self._wake.set()
+        if self._busy and self._admitted and self._reporting is None:
+            # The step that this leads to may be a long way off.
+            self._reporting = asyncio.get_running_loop().call_later(_REPORT_SECONDS, self._report_now)
 
     def refresh(self) -> None:
         """An object the pod refers to changed: what its volumes show is brought up to date."""
         self._stale = True
-        self._wake.set()
+        self._attempts.objects_changed()
+        self._wanted()
 
     def update(self, pod: Obj) -> None:
         """A newer specification, or the wish to delete it."""
-        before = self.pod["metadata"].get("deletionGracePeriodSeconds")
-        self.pod = pod
-        self.status = with_foreign_conditions(self.status, pod.get("status") or {})
+        before, self.pod = self.pod, pod
+        foreign = self._report.status
+        self._report.reported(pod.get("status") or {})
         if podspec.deleting(pod):
             self._stop.set()
-            after = pod["metadata"].get("deletionGracePeriodSeconds")
-            shorter = before is not None and after is not None and after < before
-            if shorter and self._killing is not None:
-                # Asked again with less patience: the stop under way is abandoned for a quicker one.
-                self._hurried = True
-                self._killing.cancel()
-        self._wake.set()
+            self._hurry(before)
+        if _acted_on(before) != _acted_on(pod) or foreign != self._report.status:
+            self._wanted()
+
+    def _hurry(self, before: Obj) -> None:
+        """Asked again with less patience: the stop under way is abandoned for a quicker one."""
+        old = before["metadata"].get("deletionGracePeriodSeconds")
+        new = self.pod["metadata"].get("deletionGracePeriodSeconds")
+        if old is not None and new is not None and new < old and self._killing is not None:
+            self._hurried = True
+            self._killing.cancel()
 
     @property
     def holds_room(self) -> bool:
@@ -126,17 +146,23 @@ class PodWorker:
 
     async def preempt(self) -> None:
         """End the pod for a critical one; returns when nothing of it runs."""
-        if self._verdict is None and self.stage is Stage.SYNC:
-            self._verdict = Verdict(preemption.REASON, preemption.MESSAGE, disruption=preemption.CONDITION_MESSAGE)
+        if self._report.verdict is None and self.stage is Stage.SYNC:
+            why = Verdict(preemption.REASON, preemption.MESSAGE, disruption=preemption.CONDITION_MESSAGE)
+            self._report.verdict = why
             self._shared.parts.reporter.pod(self.pod, "Warning", preemption.REASON, preemption.MESSAGE)
         self._stop.set()
-        self._wake.set()
+        self._wanted()
         await self._stopped.wait()
 
     def remove(self) -> None:
         """Gone from its source."""
         self.removed = True
         self._stop.set()
+        self._wanted()
+
+    def _wanted(self) -> None:
+        """Something new is wished for: whatever was put off is due."""
+        self._wish.set()
         self._wake.set()
 
     # --- the loop
@@ -145,43 +171,61 @@ class PodWorker:
         while not (self.removed and self.stage is Stage.FINISHED and self._cleaned):
             await self._pause()
             self._wake.clear()
+            self._wish.clear()
+            self._busy = True
             try:
+                if self._unseen:
+                    await self._shared.parts.cache.seen_anew()
                 await self._step()
-                self._failures = 0
+                self._failed_step, self._unseen = False, 0
             except Interrupted:
+                self._failed_step = False
                 self._wake.set()
-            except (CriError, SandboxError, VolumeError, NamesError, OSError) as error:
-                self._failed(error)
-            except Exception:
+            except (CriUnavailable, CriTimeout) as error:
+                self._lost(error)
+            except (CriError, NamesError, VolumeError, OSError) as error:
+                self._put_off(error)
+            except Exception as error:
                 log.exception("pod %s", podspec.full_name(self.pod))
-                self._failed(None)
+                self._put_off(error)
+            # What is put off goes on being reported.
+            self._busy = self._failed_step
+        if self._reporting is not None:
+            self._reporting.cancel()
         self._shared.on_end(self.uid)
 
-    def _failed(self, error: Exception | None) -> None:
-        delay = _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS) - 1)]
-        self._failures += 1
-        self._retry_at = time.time() + delay
-        if error is None or isinstance(error, SandboxError):
-            return
-        level = logging.DEBUG if isinstance(error, CriUnavailable) else logging.WARNING
-        log.log(level, "pod %s: %s", podspec.full_name(self.pod), error)
+    def _lost(self, error: CriError) -> None:
+        """Whether the call took effect is unknown: nothing is done before the runtime was looked at again."""
+        log.debug("pod %s: %s", podspec.full_name(self.pod), error.detail)
+        self._unseen += 1
+        self._failed_step = False
+        self._wake.set()
+        if self._unseen > _UNSEEN_TRIES:
+            # It answers, but not to this.
+            self._put_off(error)
+
+    def _put_off(self, error: Exception) -> None:
+        log.warning("pod %s: %s", podspec.full_name(self.pod), error)
+        self._failed_step = True
+        self._retry_at = self._attempts.later(time.time())
 
     async def _pause(self) -> None:
-        """Until something happened, or something is due."""
+        """Until something happened, or something is due; after a failure only until a new wish or its time."""
         due = self._next_due()
+        event = self._wish if self._failed_step else self._wake
         if due is None:
-            await self._wake.wait()
+            await event.wait()
             return
-        await is_set_within(self._wake, due - time.time())
+        await is_set_within(event, due - time.time())
 
     def _next_due(self) -> float | None:
-        if self.stage is Stage.FINISHED and self._cleaned and not self._failures:
+        if self.stage is Stage.FINISHED and self._cleaned and not self._failed_step:
             return None
         due = time.time() + self._shared.parts.settings.resync_seconds
         if self._retry_at:
             due = min(due, self._retry_at)
         deadline = self._deadline()
-        if deadline and self._verdict is None and self.stage is Stage.SYNC:
+        if deadline and self._report.verdict is None and self.stage is Stage.SYNC:
             due = min(due, deadline)
         return due
 
@@ -213,16 +257,36 @@ class PodWorker:
         self._wake.set()
 
     def _must_terminate(self) -> bool:
-        if self._stop.is_set() or self.removed or podspec.deleting(self.pod) or self._verdict is not None:
+        if self._stop.is_set() or self.removed or podspec.deleting(self.pod):
             return True
-        if self.status.get("phase") in TERMINAL:
+        if self._report.over or self._report.verdict is not None:
             return True
         deadline = self._deadline()
         if deadline and time.time() >= deadline:
-            self._verdict = Verdict("DeadlineExceeded", _DEADLINE_MESSAGE)
+            self._report.verdict = Verdict("DeadlineExceeded", _DEADLINE_MESSAGE)
             self._shared.parts.reporter.pod(self.pod, "Normal", "DeadlineExceeded", _DEADLINE_MESSAGE)
             return True
         return False
+
+    # --- reporting
+
+    def _tell(self, record: PodRecord, *, terminal: bool = False) -> None:
+        """Look at the containers, and report."""
+        self._report.observe(self.pod, record)
+        self._make_report(record, terminal=terminal)
+
+    def _make_report(self, record: PodRecord, *, terminal: bool = False) -> None:
+        stopping = self.stage is not Stage.SYNC
+        self._report.make(self.pod, record, stopping=stopping, terminal=terminal, tell=not self.removed)
+
+    def _report_now(self) -> None:
+        """Something was seen while a step waits."""
+        self._reporting = None
+        if self.stage in (Stage.SYNC, Stage.TERMINATING):
+            try:
+                self._tell(self._shared.parts.cache.record(self.uid))
+            except Exception:
+                log.exception("pod %s: report", podspec.full_name(self.pod))
 
     # --- running
 
@@ -231,40 +295,58 @@ class PodWorker:
         record = parts.cache.record(self.uid)
         if not await self._admit(record):
             return
-        self._observe(record)
-        if self._report(record) in TERMINAL:
+        self._report.observe(self.pod, record)
+        pace = self._attempts.pace(self.pod, record, time.time())
+        actions = plan_pod(self.pod, record, shared.probes.verdicts(record), pace)
+        self._hold_back(actions)
+        self._report.started(record)
+        self._make_report(record)
+        if self._report.over:
             self._wake.set()
             return
         if shared.cgroups is not None:
             shared.cgroups.weigh(self.pod)
-        actions = plan_pod(self.pod, record, shared.probes.verdicts(record))
         if self._stale:
             # Not before the first start: that prepares them anyhow.
             self._stale = False
             if record.running:
                 await self._prepare()
         if actions.idle:
-            self._drop_stale_reasons(record)
             await collect(parts, record)
             return
+        await self._act(record, actions)
+
+    async def _act(self, record: PodRecord, actions: PodActions) -> None:
+        shared, parts = self._shared, self._shared.parts
         cgroup = shared.cgroups.ensure_pod(self.pod) if shared.cgroups else ""
-        if actions.init or actions.containers or actions.ephemeral:
-            await self._prepare()
-        outcome = await shared.applier.apply(self.pod, record, actions, cgroup, self._stop)
-        self._waiting.update(outcome.waiting)
-        for name in outcome.started:
-            self._waiting.pop(name, None)
-        if outcome.waiting:
-            self._retry_at = outcome.retry_at or time.time() + _RETRY_SECONDS[-1]
-            if any(why.reason == "ErrImagePull" for why in outcome.waiting.values()):
-                # What is shown then goes over to the back-off.
-                self._retry_at = min(self._retry_at, time.time() + _SHOW_BACKOFF_SECONDS)
-        record = parts.cache.record(self.uid)
-        self._observe(record)
-        self._report(record)
-        if outcome.started or actions.reset:
-            # The next container in line must not wait for an event.
+        if (actions.init or actions.containers or actions.ephemeral) and not await self._prepare():
             self._wake.set()
+            return
+        try:
+            outcome = await shared.applier.apply(self.pod, record, actions, cgroup, self._stop, self._attempts)
+        except SandboxError as error:
+            self._attempts.failed(self.pod, SANDBOX, Hold(self._attempts.later(time.time(), error.seconds)))
+            self._wake.set()
+            return
+        self._attempts.succeeded(SANDBOX)
+        self._report.waiting.update(outcome.waiting)
+        for name in outcome.started:
+            self._report.waiting.pop(name, None)
+        self._tell(parts.cache.record(self.uid))
+        # The next container in line must not wait for an event; and what failed has its date now.
+        self._wake.set()
+
+    def _hold_back(self, actions: PodActions) -> None:
+        """What must wait says why, and the user hears of each back-off once."""
+        self._retry_at = actions.due
+        for name, hold in actions.held.items():
+            container = podspec.find_container(self.pod, name)
+            if container is None or not hold.reason:
+                continue
+            self._report.waiting[name] = Waiting(hold.reason, hold.message)
+            kind, reason, text = hold.event
+            if text and self._attempts.news(name, hold.reason, hold.until):
+                self._shared.parts.reporter.container(self.pod, container, kind, reason, text)
 
     async def _admit(self, record: PodRecord) -> bool:
         if self._admitted or record.containers or record.sandboxes:
@@ -273,9 +355,10 @@ class PodWorker:
         gate = self._shared.gate
         decision = await gate.reconsider(self.pod, gate.decide(self.pod))
         if (refusal := decision.refusal) is not None:
-            self._verdict = Verdict(refusal.reason, f"Pod was rejected: {refusal.message}", started=False)
+            text = f"Pod was rejected: {refusal.message}"
+            self._report.verdict = Verdict(refusal.reason, text, started=False)
             self._shared.parts.reporter.pod(self.pod, "Warning", refusal.reason, refusal.message)
-            self._report(record)
+            self._make_report(record)
             self._wake.set()
             return False
         # From here on its room is taken, also while others leave it.
@@ -284,8 +367,8 @@ class PodWorker:
             await unless(self._stop, self._shared.make_room(decision.victims))
         return True
 
-    async def _prepare(self) -> None:
-        """Directories and volumes. Raises VolumeError after telling the user."""
+    async def _prepare(self) -> bool:
+        """Directories and volumes; False after putting off what failed and telling the user."""
         parts = self._shared.parts
         directory = pod_paths.pod_directory(parts.settings.root_dir, self.uid)
         for folder in (directory, directory / "volumes", directory / "plugins", directory / "containers"):
@@ -293,56 +376,18 @@ class PodWorker:
         try:
             await unless(self._stop, parts.volumes.prepare(self.pod))
         except VolumeError as error:
-            parts.reporter.pod(self.pod, "Warning", "FailedMount", str(error))
-            raise
-
-    def _observe(self, record: PodRecord) -> None:
-        """Probes follow the containers; messages of ended ones are read once."""
-        sandbox = record.ready_sandbox
-        ips = sandbox.ips if sandbox else ()
-        if podspec.host_network(self.pod) and not ips:
-            ips = tuple(self._shared.parts.network.node_ips())
-        self._shared.probes.sync(self.pod, record, ips[0] if ips else "", self.status)
-        for run in record.containers:
-            if run.state is State.EXITED and run.id not in self._messages:
-                self._messages[run.id] = termination_message(run)
-
-    def _drop_stale_reasons(self, record: PodRecord) -> None:
-        for name in list(self._waiting):
-            run = record.newest(name)
-            if run is not None and run.running:
-                del self._waiting[name]
-
-    def _report(self, record: PodRecord, *, terminal: bool = False) -> str:
-        """Compute the status, hand it on if it changed; returns the phase."""
-        ready, started = self._shared.probes.readiness(self.pod, record)
-        facts = StatusFacts(
-            old=self.status,
-            now=format_time(now()),
-            containers=ContainerFacts(
-                waiting=self._waiting,
-                ready=ready,
-                started=started,
-                messages=self._messages,
-                terminating=self.stage is not Stage.SYNC,
-            ),
-            node_ips=tuple(self._shared.parts.network.node_ips()),
-            verdict=self._verdict,
-            terminal=terminal,
-        )
-        status = pod_status(self.pod, record, facts)
-        if status != self.status:
-            self.status = status
-            self._shared.statuses.set(self.pod, status)
-        return str(status["phase"])
+            if self._attempts.volumes_failed(self.pod, time.time(), settling=error.settling):
+                parts.reporter.pod(self.pod, "Warning", "FailedMount", str(error))
+            return False
+        self._attempts.volumes_ready()
+        return True
 
     # --- stopping
 
     async def _terminate(self) -> None:
         parts = self._shared.parts
         record = parts.cache.record(self.uid)
-        self._observe(record)
-        self._report(record)
+        self._tell(record)
         kill = parts.killer.pod(self.pod, record)
         self._killing = asyncio.get_running_loop().create_task(kill)
         try:
@@ -360,9 +405,8 @@ class PodWorker:
             # Something appeared while the rest was stopped.
             self._wake.set()
             return
-        self._observe(record)
-        self._waiting.clear()
-        self._report(record, terminal=True)
+        self._report.waiting.clear()
+        self._tell(record, terminal=True)
         self._shared.probes.forget(self.uid)
         self._stopped.set()
         self._to(Stage.TERMINATED)
@@ -384,6 +428,11 @@ class PodWorker:
         if self._cleaned or not (podspec.deleting(self.pod) or self.removed):
             return
         await clean(self._shared.parts, self.pod)
-        self._shared.applier.forget(self.uid)
         self._cleaned = True
         self._wake.set()
+
+
+def _acted_on(pod: Obj) -> Obj:
+    """What a worker acts on: not the status, which it writes itself, nor what each write changes."""
+    meta = {k: v for k, v in pod["metadata"].items() if k not in ("resourceVersion", "managedFields")}
+    return {"metadata": meta, "spec": podspec.spec(pod)}

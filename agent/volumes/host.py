@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.node.objects import Objects
-from agent.seams import ConfigError, Mount, Obj, VolumeError
+from agent.seams import ConfigError, Mount, NotNow, Obj, VolumeError
 from agent.settings import AgentSettings
 from agent.volumes import atomic, hostpath, ownership, payload, subpath
 from agent.volumes.plan import MountPlan, VolumePlan, fs_group, plan_mounts, plan_volumes
@@ -92,7 +92,8 @@ class Volumes:
                 files = await self._payload(pod, plan)
                 self._files(plan, files, fs_group(pod))
         except (hostpath.HostPathError, payload.PayloadError, OSError, VolumeError) as error:
-            raise VolumeError(f'MountVolume.SetUp failed for volume "{plan.name}" : {error}') from error
+            text = f'MountVolume.SetUp failed for volume "{plan.name}" : {error}'
+            raise VolumeError(text, settling=isinstance(error, NotNow) and error.settling) from error
 
     def _empty_dir(self, plan: VolumePlan, group: int | None) -> None:
         assert plan.path is not None

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from agent.env.downward import FieldPathError, container_named, metadata_field, resource_field
-from agent.seams import Obj
+from agent.seams import NotNow, Obj
 
 DEFAULT_MODE = 0o644
 
@@ -28,7 +28,7 @@ class FileEntry:
 Payload = Mapping[str, FileEntry]
 
 
-class PayloadError(Exception):
+class PayloadError(NotNow):
     """The objects do not hold what the volume asks for; the text is the user's."""
 
 
@@ -126,4 +126,4 @@ def _mode(own: int | None, default: int | None) -> int:
 
 def _require_optional(source: Obj, resource: str, name: str) -> None:
     if not source.get("optional"):
-        raise PayloadError(f'{resource} "{name}" not found')
+        raise PayloadError(f'{resource} "{name}" not found', settling=True)

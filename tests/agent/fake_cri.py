@@ -3,8 +3,8 @@
 It refuses what containerd refuses: a name in use, a container in a sandbox that is down, a second start,
 the removal of what runs. A container behaves as its image's tag says: ``exit-CODE[-after-SECONDS][-oom]``
 ends so, ``createfail``, ``startfail`` and ``pullfail`` refuse that call, ``absent`` is not on the node,
-``stubborn`` ignores SIGTERM; anything else runs until stopped. ``fail[method]`` is raised by that call,
-``hang`` names calls that never answer.
+``stubborn`` ignores SIGTERM; anything else runs until stopped. ``fail[method]`` is raised by that call (a function
+makes a new one each time), ``hang`` names calls that never answer.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agent.cri import names
 from agent.cri.errors import CriError, CriNotFound
 from agent.cri.messages import pb
 from agent.cri.model import Container, Image, RuntimeEvent, Sandbox, State
@@ -45,7 +46,7 @@ class FakeRuntime:
         self.sandbox_configs: dict[str, Any] = {}
         self.held: dict[str, Held] = {}
         self.calls: list[tuple[str, str]] = []
-        self.fail: dict[str, CriError] = {}
+        self.fail: dict[str, CriError | Callable[[], CriError]] = {}
         self.hang: set[str] = set()
         self.pulled: set[str] = set()
         self.exec_codes: dict[str, int] = {"false": 1, "true": 0}
@@ -63,7 +64,8 @@ class FakeRuntime:
         if method in self.hang:
             await asyncio.Event().wait()
         if method in self.fail:
-            raise self.fail[method]
+            failure = self.fail[method]
+            raise failure if isinstance(failure, CriError) else failure()
         await asyncio.sleep(0)
 
     def _id(self) -> str:
@@ -163,7 +165,9 @@ class FakeRuntime:
         )
         if (listed.pod_uid, listed.name, config.metadata.attempt) in taken:
             raise CriError("CreateContainer", "Unknown", f"failed to reserve container name {listed.name}")
-        record = replace(listed, image=IMAGE_ID, image_id=IMAGE_ID)
+        last_words = config.annotations.get(names.CONTAINER_TERMINATION_PATH)
+        file = next((m.host_path for m in config.mounts if m.container_path == last_words), "")
+        record = replace(listed, image=IMAGE_ID, image_id=IMAGE_ID, termination_host_path=file)
         self.held[record.id] = Held(record, config)
         return record.id
 

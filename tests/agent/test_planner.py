@@ -9,7 +9,8 @@ import pytest
 
 from agent.cri.model import Container, PodRecord, Sandbox, State
 from agent.runtime.container_config import container_hash
-from agent.runtime.plan import PodActions, ProbeVerdicts
+from agent.runtime.plan import SANDBOX as SANDBOX_STEP
+from agent.runtime.plan import VOLUMES, Hold, Pace, PodActions, ProbeVerdicts
 from agent.runtime.planner import plan_pod
 from tests.agent.harness import container, pod
 
@@ -110,11 +111,49 @@ def test_nothing_left_to_run_stops_the_pod(policy):
     assert plan_pod(two(restartPolicy=policy), record(*runs), NONE) == replace(KEPT, kill_pod=True)
 
 
-@pytest.mark.parametrize("state", [State.CREATED, State.UNKNOWN])
-def test_a_container_stuck_half_way_is_started_again(state):
-    actions = plan_pod(two(restartPolicy="Never"), record(run(A, state), run(B)), NONE)
+def test_a_container_in_an_unknown_state_is_killed_and_started_again():
+    actions = plan_pod(two(restartPolicy="Never"), record(run(A, State.UNKNOWN), run(B)), NONE)
     assert actions.containers == ("a",)
-    assert [k.name for k in actions.kills] == (["a"] if state is State.UNKNOWN else [])
+    assert [k.name for k in actions.kills] == ["a"]
+
+
+@pytest.mark.parametrize("state", [State.CREATED, State.UNKNOWN, State.EXITED])
+def test_a_container_that_never_ran_is_made_anew(state):
+    never = replace(run(A, state, 255), started_at=0)
+    actions = plan_pod(two(restartPolicy="Never"), record(never, run(B)), NONE)
+    assert (actions.containers, actions.discards, actions.kills) == (("a",), (never.id,), ())
+    ran = replace(run(A, State.EXITED, 255), started_at=5)
+    assert plan_pod(two(restartPolicy="Never"), record(ran, run(B)), NONE).idle
+
+
+def held(*steps: str, until: float = 9.0) -> Pace:
+    return Pace(now=5.0, holds={step: Hold(until, "Because") for step in steps})
+
+
+def test_what_failed_lately_waits_for_its_date():
+    actions = plan_pod(two(), record(), NONE, held("a"))
+    assert (actions.containers, set(actions.held), actions.due) == (("b",), {"a"}, 9.0)
+    assert plan_pod(two(), record(run(B)), NONE, held("a")).idle
+    assert plan_pod(two(), record(), NONE, held("a", until=5.0)).containers == ("a", "b"), "due now"
+
+
+def test_a_sandbox_that_failed_waits_and_nothing_is_killed_again():
+    down = (replace(SANDBOX, ready=False),)
+    actions = plan_pod(two(), record(sandboxes=down), NONE, held(SANDBOX_STEP))
+    assert actions.idle and actions.due == 9.0
+
+
+def test_volumes_that_failed_hold_every_start_but_no_kill():
+    assert plan_pod(two(), PodRecord("uid-p"), NONE, held(VOLUMES)).idle
+    failed = ProbeVerdicts(liveness_failed=frozenset({run(A).id}))
+    actions = plan_pod(two(), record(run(A), run(B)), failed, held(VOLUMES))
+    assert (actions.containers, [k.name for k in actions.kills]) == ((), ["a"])
+
+
+def test_nothing_goes_past_an_init_container_that_waits():
+    spec = pod(containers=[A], initContainers=[container("i"), container("s", restartPolicy="Always")])
+    actions = plan_pod(spec, record(), NONE, held("i"))
+    assert (actions.init, actions.containers, set(actions.held)) == ((), (), {"i"})
 
 
 def test_a_changed_container_is_replaced_even_under_never():
