@@ -129,7 +129,7 @@ async def serve(lifecycle: Lifecycle, settings: AgentSettings, view: RuntimeView
     server = webserver.server(Api(settings, view, gate).handle, handler_cancellation=True)
     runner = web.ServerRunner(server, shutdown_timeout=1.0)
     await runner.setup()
-    site = web.TCPSite(runner, settings.bind_address, settings.port, ssl_context=context)
+    site = webserver.Site(runner, settings.bind_address, settings.port, ssl_context=context)
     try:
         await site.start()
     except OSError as error:

@@ -6,6 +6,7 @@ import ssl
 from pathlib import Path
 
 from agent.settings import AgentSettings
+from apimachinery.kit import webserver
 from apimachinery.kit.files import write_atomic
 
 
@@ -14,14 +15,7 @@ def server_context(settings: AgentSettings, addresses: tuple[str, ...]) -> ssl.S
     cert, key = settings.tls_cert_file, settings.tls_key_file
     if cert is None or key is None:
         cert, key = own_certificate(settings.root_dir / "pki", settings.node_name, addresses)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(cert, key)
-    if settings.client_ca_file is not None:
-        context.load_verify_locations(settings.client_ca_file)
-        # Optional: a client without one gets an answer that says what is missing.
-        context.verify_mode = ssl.CERT_OPTIONAL
-    return context
+    return webserver.tls_context(cert, key, settings.client_ca_file)
 
 
 def own_certificate(directory: Path, node_name: str, addresses: tuple[str, ...]) -> tuple[Path, Path]:

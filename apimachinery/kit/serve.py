@@ -39,7 +39,7 @@ async def serve_http(
 
     runner = web.ServerRunner(webserver.server(handle))
     await runner.setup()
-    site = web.TCPSite(runner, host, port, ssl_context=ssl)
+    site = webserver.Site(runner, host, port, ssl_context=ssl)
     try:
         await site.start()
     except OSError as error:

@@ -5,6 +5,7 @@ import base64
 import json
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from agent.server.containers import missing_log
 from agent.server.serve import serve
 from agent.settings import AgentSettings
 from apimachinery import pki
+from apimachinery.kit import webserver
 from apimachinery.kit.lifecycle import Lifecycle
 
 POD = {
@@ -473,3 +475,22 @@ def test_rates_need_a_second_between_readings() -> None:
     assert rates.update([("a", 2 * second, second)]) == {"a": second // 2}
     assert rates.update([("a", 3 * second, 7)]) == {"a": second // 2}
     assert rates.update([]) == {}
+
+
+def test_weak_ciphers_are_refused_and_silent_peers_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = replace(webserver.Limits(), handshake=0.3, head=0.3)
+    monkeypatch.setattr(webserver, "Limits", lambda: short)
+
+    async def scenario(server: Server) -> None:
+        weak = ssl.create_default_context(cadata=server.ca.cert_pem.decode())
+        weak.maximum_version = ssl.TLSVersion.TLSv1_2
+        weak.set_ciphers("ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES256-SHA384:AES128-SHA")
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await asyncio.open_connection("127.0.0.1", server.port, ssl=weak)
+        strong = ssl.create_default_context(cadata=server.ca.cert_pem.decode())
+        for context in (None, strong):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=context)
+            assert await asyncio.wait_for(reader.read(), 10.0) == b""
+            writer.close()
+
+    run(tmp_path, scenario)
