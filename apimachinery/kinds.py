@@ -1,7 +1,8 @@
-"""The one table of every resource that Kubernetes v1.36 serves, and how to find a row of it.
+"""What a kind is to those who speak of it, and names for the published kinds of Kubernetes v1.36.
 
-A row says what discovery says (names, scope, verbs, subresources) and, from that, every path follows. The
-API server, the client and discovery all read this table; nothing else may list kinds.
+A Kind says what discovery says (names, scope, verbs, subresources) and, from that, every path follows. The constants
+are a vocabulary, not a list: what a server serves is its own catalog's to say (controlplane/apiserver/resources), and
+clients that have to know all kinds ask for them by discovery.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ _CORE_SUBRESOURCES: dict[str, tuple[Subresource, ...]] = {
 }
 
 
-def _kind(
+def define(
     group: str,
     version: str,
     kind: str,
@@ -121,6 +122,7 @@ def _kind(
     subresources: tuple[Subresource, ...] = (),
     storage: str = "",
 ) -> Kind:
+    """A Kind by its differences from the usual one; short names and categories are separated by spaces."""
     if status:
         subresources = (*subresources, _status(kind))
     return Kind(
@@ -148,7 +150,7 @@ def _core(
     verbs: Verbs = STANDARD,
     status: bool = False,
 ) -> Kind:
-    return _kind(
+    return define(
         "",
         "v1",
         kind,
@@ -180,7 +182,7 @@ SECRET = _core("Secret", "secrets")
 SERVICE_ACCOUNT = _core("ServiceAccount", "serviceaccounts", short="sa")
 SERVICE = _core("Service", "services", short="svc", categories="all")
 
-API_SERVICE = _kind(
+API_SERVICE = define(
     "apiregistration.k8s.io",
     "v1",
     "APIService",
@@ -190,9 +192,9 @@ API_SERVICE = _kind(
     status=True,
 )
 
-CONTROLLER_REVISION = _kind("apps", "v1", "ControllerRevision", "controllerrevisions")
-DAEMON_SET = _kind("apps", "v1", "DaemonSet", "daemonsets", short="ds", categories="all", status=True)
-DEPLOYMENT = _kind(
+CONTROLLER_REVISION = define("apps", "v1", "ControllerRevision", "controllerrevisions")
+DAEMON_SET = define("apps", "v1", "DaemonSet", "daemonsets", short="ds", categories="all", status=True)
+DEPLOYMENT = define(
     "apps",
     "v1",
     "Deployment",
@@ -202,7 +204,7 @@ DEPLOYMENT = _kind(
     subresources=(_SCALE,),
     status=True,
 )
-REPLICA_SET = _kind(
+REPLICA_SET = define(
     "apps",
     "v1",
     "ReplicaSet",
@@ -212,7 +214,7 @@ REPLICA_SET = _kind(
     subresources=(_SCALE,),
     status=True,
 )
-STATEFUL_SET = _kind(
+STATEFUL_SET = define(
     "apps",
     "v1",
     "StatefulSet",
@@ -223,17 +225,17 @@ STATEFUL_SET = _kind(
     status=True,
 )
 
-EVENT_V1 = _kind("events.k8s.io", "v1", "Event", "events", short="ev", storage="events")
+EVENT_V1 = define("events.k8s.io", "v1", "Event", "events", short="ev", storage="events")
 
-SELF_SUBJECT_REVIEW = _kind(
+SELF_SUBJECT_REVIEW = define(
     "authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews", cluster=True, verbs=CREATE
 )
-TOKEN_REVIEW = _kind("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", cluster=True, verbs=CREATE)
+TOKEN_REVIEW = define("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", cluster=True, verbs=CREATE)
 
-LOCAL_SUBJECT_ACCESS_REVIEW = _kind(
+LOCAL_SUBJECT_ACCESS_REVIEW = define(
     "authorization.k8s.io", "v1", "LocalSubjectAccessReview", "localsubjectaccessreviews", verbs=CREATE
 )
-SELF_SUBJECT_ACCESS_REVIEW = _kind(
+SELF_SUBJECT_ACCESS_REVIEW = define(
     "authorization.k8s.io",
     "v1",
     "SelfSubjectAccessReview",
@@ -241,7 +243,7 @@ SELF_SUBJECT_ACCESS_REVIEW = _kind(
     cluster=True,
     verbs=CREATE,
 )
-SELF_SUBJECT_RULES_REVIEW = _kind(
+SELF_SUBJECT_RULES_REVIEW = define(
     "authorization.k8s.io",
     "v1",
     "SelfSubjectRulesReview",
@@ -249,11 +251,11 @@ SELF_SUBJECT_RULES_REVIEW = _kind(
     cluster=True,
     verbs=CREATE,
 )
-SUBJECT_ACCESS_REVIEW = _kind(
+SUBJECT_ACCESS_REVIEW = define(
     "authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews", cluster=True, verbs=CREATE
 )
 
-HORIZONTAL_POD_AUTOSCALER = _kind(
+HORIZONTAL_POD_AUTOSCALER = define(
     "autoscaling",
     "v2",
     "HorizontalPodAutoscaler",
@@ -262,7 +264,7 @@ HORIZONTAL_POD_AUTOSCALER = _kind(
     categories="all",
     status=True,
 )
-HORIZONTAL_POD_AUTOSCALER_V1 = _kind(
+HORIZONTAL_POD_AUTOSCALER_V1 = define(
     "autoscaling",
     "v1",
     "HorizontalPodAutoscaler",
@@ -272,10 +274,10 @@ HORIZONTAL_POD_AUTOSCALER_V1 = _kind(
     status=True,
 )
 
-CRON_JOB = _kind("batch", "v1", "CronJob", "cronjobs", short="cj", categories="all", status=True)
-JOB = _kind("batch", "v1", "Job", "jobs", categories="all", status=True)
+CRON_JOB = define("batch", "v1", "CronJob", "cronjobs", short="cj", categories="all", status=True)
+JOB = define("batch", "v1", "Job", "jobs", categories="all", status=True)
 
-CERTIFICATE_SIGNING_REQUEST = _kind(
+CERTIFICATE_SIGNING_REQUEST = define(
     "certificates.k8s.io",
     "v1",
     "CertificateSigningRequest",
@@ -286,51 +288,46 @@ CERTIFICATE_SIGNING_REQUEST = _kind(
     subresources=(Subresource("approval", GET_PATCH_UPDATE, "CertificateSigningRequest"),),
 )
 
-INGRESS_CLASS = _kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", cluster=True)
-INGRESS = _kind("networking.k8s.io", "v1", "Ingress", "ingresses", short="ing", status=True)
-IP_ADDRESS = _kind("networking.k8s.io", "v1", "IPAddress", "ipaddresses", cluster=True, short="ip")
-NETWORK_POLICY = _kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", short="netpol")
-SERVICE_CIDR = _kind("networking.k8s.io", "v1", "ServiceCIDR", "servicecidrs", cluster=True, status=True)
+INGRESS_CLASS = define("networking.k8s.io", "v1", "IngressClass", "ingressclasses", cluster=True)
+INGRESS = define("networking.k8s.io", "v1", "Ingress", "ingresses", short="ing", status=True)
+IP_ADDRESS = define("networking.k8s.io", "v1", "IPAddress", "ipaddresses", cluster=True, short="ip")
+NETWORK_POLICY = define("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", short="netpol")
+SERVICE_CIDR = define("networking.k8s.io", "v1", "ServiceCIDR", "servicecidrs", cluster=True, status=True)
 
-POD_DISRUPTION_BUDGET = _kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", short="pdb", status=True)
+POD_DISRUPTION_BUDGET = define("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", short="pdb", status=True)
 
-CLUSTER_ROLE_BINDING = _kind(
+CLUSTER_ROLE_BINDING = define(
     "rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", cluster=True
 )
-CLUSTER_ROLE = _kind("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", cluster=True)
-ROLE_BINDING = _kind("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings")
-ROLE = _kind("rbac.authorization.k8s.io", "v1", "Role", "roles")
+CLUSTER_ROLE = define("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", cluster=True)
+ROLE_BINDING = define("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings")
+ROLE = define("rbac.authorization.k8s.io", "v1", "Role", "roles")
 
-CSI_DRIVER = _kind("storage.k8s.io", "v1", "CSIDriver", "csidrivers", cluster=True)
-CSI_NODE = _kind("storage.k8s.io", "v1", "CSINode", "csinodes", cluster=True)
-CSI_STORAGE_CAPACITY = _kind("storage.k8s.io", "v1", "CSIStorageCapacity", "csistoragecapacities")
-STORAGE_CLASS = _kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", cluster=True, short="sc")
-VOLUME_ATTACHMENT = _kind("storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", cluster=True, status=True)
-VOLUME_ATTRIBUTES_CLASS = _kind(
+CSI_DRIVER = define("storage.k8s.io", "v1", "CSIDriver", "csidrivers", cluster=True)
+CSI_NODE = define("storage.k8s.io", "v1", "CSINode", "csinodes", cluster=True)
+CSI_STORAGE_CAPACITY = define("storage.k8s.io", "v1", "CSIStorageCapacity", "csistoragecapacities")
+STORAGE_CLASS = define("storage.k8s.io", "v1", "StorageClass", "storageclasses", cluster=True, short="sc")
+VOLUME_ATTACHMENT = define("storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", cluster=True, status=True)
+VOLUME_ATTRIBUTES_CLASS = define(
     "storage.k8s.io", "v1", "VolumeAttributesClass", "volumeattributesclasses", cluster=True, short="vac"
 )
 
-_ADMISSION = tuple(
-    _kind(
-        "admissionregistration.k8s.io",
-        "v1",
-        kind,
-        plural,
-        cluster=True,
-        categories="api-extensions",
-        status=kind == "ValidatingAdmissionPolicy",
-    )
-    for kind, plural in (
-        ("MutatingAdmissionPolicy", "mutatingadmissionpolicies"),
-        ("MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings"),
-        ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
-        ("ValidatingAdmissionPolicy", "validatingadmissionpolicies"),
-        ("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"),
-        ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
-    )
-)
 
-CUSTOM_RESOURCE_DEFINITION = _kind(
+def _admission(kind: str, plural: str, status: bool = False) -> Kind:
+    group = "admissionregistration.k8s.io"
+    return define(group, "v1", kind, plural, cluster=True, categories="api-extensions", status=status)
+
+
+MUTATING_ADMISSION_POLICY = _admission("MutatingAdmissionPolicy", "mutatingadmissionpolicies")
+MUTATING_ADMISSION_POLICY_BINDING = _admission("MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings")
+MUTATING_WEBHOOK_CONFIGURATION = _admission("MutatingWebhookConfiguration", "mutatingwebhookconfigurations")
+VALIDATING_ADMISSION_POLICY = _admission("ValidatingAdmissionPolicy", "validatingadmissionpolicies", status=True)
+VALIDATING_ADMISSION_POLICY_BINDING = _admission(
+    "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"
+)
+VALIDATING_WEBHOOK_CONFIGURATION = _admission("ValidatingWebhookConfiguration", "validatingwebhookconfigurations")
+
+CUSTOM_RESOURCE_DEFINITION = define(
     "apiextensions.k8s.io",
     "v1",
     "CustomResourceDefinition",
@@ -340,18 +337,18 @@ CUSTOM_RESOURCE_DEFINITION = _kind(
     categories="api-extensions",
     status=True,
 )
-PRIORITY_CLASS = _kind("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", cluster=True, short="pc")
-LEASE = _kind("coordination.k8s.io", "v1", "Lease", "leases")
-RUNTIME_CLASS = _kind("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", cluster=True)
-ENDPOINT_SLICE = _kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
+PRIORITY_CLASS = define("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", cluster=True, short="pc")
+LEASE = define("coordination.k8s.io", "v1", "Lease", "leases")
+RUNTIME_CLASS = define("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", cluster=True)
+ENDPOINT_SLICE = define("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
 
-DEVICE_CLASS = _kind("resource.k8s.io", "v1", "DeviceClass", "deviceclasses", cluster=True)
-RESOURCE_CLAIM = _kind("resource.k8s.io", "v1", "ResourceClaim", "resourceclaims", status=True)
-RESOURCE_CLAIM_TEMPLATE = _kind("resource.k8s.io", "v1", "ResourceClaimTemplate", "resourceclaimtemplates")
-RESOURCE_SLICE = _kind("resource.k8s.io", "v1", "ResourceSlice", "resourceslices", cluster=True)
+DEVICE_CLASS = define("resource.k8s.io", "v1", "DeviceClass", "deviceclasses", cluster=True)
+RESOURCE_CLAIM = define("resource.k8s.io", "v1", "ResourceClaim", "resourceclaims", status=True)
+RESOURCE_CLAIM_TEMPLATE = define("resource.k8s.io", "v1", "ResourceClaimTemplate", "resourceclaimtemplates")
+RESOURCE_SLICE = define("resource.k8s.io", "v1", "ResourceSlice", "resourceslices", cluster=True)
 
-FLOW_SCHEMA = _kind("flowcontrol.apiserver.k8s.io", "v1", "FlowSchema", "flowschemas", cluster=True, status=True)
-PRIORITY_LEVEL = _kind(
+FLOW_SCHEMA = define("flowcontrol.apiserver.k8s.io", "v1", "FlowSchema", "flowschemas", cluster=True, status=True)
+PRIORITY_LEVEL = define(
     "flowcontrol.apiserver.k8s.io",
     "v1",
     "PriorityLevelConfiguration",
@@ -359,83 +356,3 @@ PRIORITY_LEVEL = _kind(
     cluster=True,
     status=True,
 )
-
-# In the order in which upstream's discovery lists groups, versions and resources.
-KINDS: tuple[Kind, ...] = (
-    BINDING,
-    COMPONENT_STATUS,
-    CONFIG_MAP,
-    ENDPOINTS,
-    EVENT,
-    LIMIT_RANGE,
-    NAMESPACE,
-    NODE,
-    PERSISTENT_VOLUME_CLAIM,
-    PERSISTENT_VOLUME,
-    POD,
-    POD_TEMPLATE,
-    REPLICATION_CONTROLLER,
-    RESOURCE_QUOTA,
-    SECRET,
-    SERVICE_ACCOUNT,
-    SERVICE,
-    API_SERVICE,
-    CONTROLLER_REVISION,
-    DAEMON_SET,
-    DEPLOYMENT,
-    REPLICA_SET,
-    STATEFUL_SET,
-    EVENT_V1,
-    SELF_SUBJECT_REVIEW,
-    TOKEN_REVIEW,
-    LOCAL_SUBJECT_ACCESS_REVIEW,
-    SELF_SUBJECT_ACCESS_REVIEW,
-    SELF_SUBJECT_RULES_REVIEW,
-    SUBJECT_ACCESS_REVIEW,
-    HORIZONTAL_POD_AUTOSCALER,
-    HORIZONTAL_POD_AUTOSCALER_V1,
-    CRON_JOB,
-    JOB,
-    CERTIFICATE_SIGNING_REQUEST,
-    INGRESS_CLASS,
-    INGRESS,
-    IP_ADDRESS,
-    NETWORK_POLICY,
-    SERVICE_CIDR,
-    POD_DISRUPTION_BUDGET,
-    CLUSTER_ROLE_BINDING,
-    CLUSTER_ROLE,
-    ROLE_BINDING,
-    ROLE,
-    CSI_DRIVER,
-    CSI_NODE,
-    CSI_STORAGE_CAPACITY,
-    STORAGE_CLASS,
-    VOLUME_ATTACHMENT,
-    VOLUME_ATTRIBUTES_CLASS,
-    *_ADMISSION,
-    CUSTOM_RESOURCE_DEFINITION,
-    PRIORITY_CLASS,
-    LEASE,
-    RUNTIME_CLASS,
-    ENDPOINT_SLICE,
-    DEVICE_CLASS,
-    RESOURCE_CLAIM,
-    RESOURCE_CLAIM_TEMPLATE,
-    RESOURCE_SLICE,
-    FLOW_SCHEMA,
-    PRIORITY_LEVEL,
-)
-
-_BY_RESOURCE = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
-_BY_KIND = {(kind.api_version, kind.kind): kind for kind in KINDS}
-
-
-def by_resource(group: str, version: str, plural: str) -> Kind | None:
-    """The row that serves ``/apis/<group>/<version>/…/<plural>`` (group "" for core)."""
-    return _BY_RESOURCE.get((group, version, plural))
-
-
-def by_kind(api_version: str, kind: str) -> Kind | None:
-    """The row of an object's ``apiVersion`` and ``kind``."""
-    return _BY_KIND.get((api_version, kind))

@@ -47,6 +47,10 @@ class Schema:
         """The schema of a minor version; raises SchemaMissing."""
         return Schema(orjson.loads(_file(version).read_bytes())["$defs"])
 
+    def extended(self) -> Extended:
+        """A schema that knows the same types, and to which others can be added without changing this one."""
+        return Extended(self)
+
     def definition_name(self, api_version: str, kind: str) -> str | None:
         """The definition of a kind: ("apps/v1", "Deployment") -> "io.k8s.api.apps.v1.Deployment"."""
         return self._names.get((api_version, kind))
@@ -80,6 +84,41 @@ class Schema:
         if found is None:
             raise KeyError(f"no definition of {kind.kind} in {kind.api_version}")
         return found
+
+
+class Extended(Schema):
+    """A schema with types of its own beside another's, which it reads and never changes."""
+
+    def __init__(self, base: Schema) -> None:
+        super().__init__({})
+        self._base = base
+        self._own: dict[str, Mapping[str, Any]] = {}
+
+    def add(self, definitions: Mapping[str, Mapping[str, Any]]) -> None:
+        """Know these types, too; those of the same names are replaced."""
+        if definitions:
+            self._own = {**self._own, **definitions}
+            self._forget()
+
+    def remove(self, definitions: Mapping[str, Mapping[str, Any]]) -> None:
+        """Know these no more."""
+        if definitions:
+            self._own = {name: raw for name, raw in self._own.items() if name not in definitions}
+            self._forget()
+
+    def _forget(self) -> None:
+        # A type may hold any other, so what was compiled of the old ones is of no use.
+        self.definitions = {**self._base.definitions, **self._own}
+        self._nodes, self._roots, self._walkers = {}, {}, {}
+        self._names = dict(_names(self._own))
+
+    def node(self, api_version: str, kind: str) -> Node | None:
+        found = super().node(api_version, kind)
+        return found if found is not None else self._base.node(api_version, kind)
+
+    def walker(self, api_version: str, kind: str) -> Walker | None:
+        found = super().walker(api_version, kind)
+        return found if found is not None else self._base.walker(api_version, kind)
 
 
 def _names(definitions: Mapping[str, Mapping[str, Any]]) -> list[tuple[tuple[str, str], str]]:

@@ -8,9 +8,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from apimachinery import errors
-from apimachinery.kinds import KINDS
 from apimachinery.kit.lifecycle import Lifecycle
 from controlplane.apiserver import bootstrap, edge, operations
 from controlplane.apiserver.authz import bootstrap as policy
@@ -22,9 +22,12 @@ from controlplane.apiserver.patching import Patches
 from controlplane.apiserver.pipeline import Pipeline
 from controlplane.apiserver.reading import Reading
 from controlplane.apiserver.registry import Registry
+from controlplane.apiserver.resources import builtin, core
+from controlplane.apiserver.resources.catalog import Catalog
+from controlplane.apiserver.resources.resource import Resource
 from controlplane.apiserver.seam import Parts
 from controlplane.apiserver.settings import Settings
-from controlplane.apiserver.strategies import table
+from controlplane.apiserver.strategies.services import ServicePools
 from controlplane.apiserver.writing import Writing
 from controlplane.store import Store, StoreError
 from controlplane.store import build as build_store
@@ -36,21 +39,27 @@ _LOOK_EVERY = 5
 _DRAIN_SECONDS = 0.05
 
 
-async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
-    """Everything, bottom up; returns once it serves. Raises StoreError, ListenError, OSError."""
+async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | None = None) -> Listener:
+    """Everything, bottom up; returns once it serves. Raises StoreError, ListenError, OSError.
+
+    catalog: the kinds to serve, which its owner may change while the server runs; all that are built in without one.
+    """
     store = build_store(settings.store, settings.data_dir)
     await store.open()
     lifecycle.push("store", store.close)
-    kept = [kind for kind in KINDS if "list" in kind.verbs and kind.plural != "componentstatuses"]
-    cache = Cache(kept)
+    catalog = catalog if catalog is not None else builtin.catalog()
+    cache = Cache()
+    keep(catalog, cache)
     cache.load(await store.history(), store.revision, store.compacted)
     store.follow(cache.deliver)
 
-    strategies = table.build(settings, cache)
-    registry = Registry(store, cache, strategies.by_resource, track)
+    pools = ServicePools(settings.service_cidr, settings.node_port_range)
+    pools.load([entry.obj for entry in cache.collection(core.SERVICE.kind).scan()])
+    catalog.add(replace(core.SERVICE, strategy=replace(core.SERVICE.strategy, reserve=pools.reserve)))
+    registry = Registry(store, cache, catalog, track)
     edges = edge.assemble(Parts(settings, registry, lifecycle))
     registry.admit_with(edges.admission)
-    start = (strategies.first_service_ip, settings.advertise_address, settings.port)
+    start = (pools.first_address, settings.advertise_address, settings.port)
 
     async def basics() -> None:
         await bootstrap.make(registry, *start)
@@ -67,7 +76,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
     health = _Health(lifecycle, store)
     paths = operations.paths(health.live(), health.ready())
     checks = (f"/{name}/{check}" for name, held in health.all().items() for check in held)
-    index = index_handler((*edges.routes.paths, *paths, *checks))
+    index = index_handler(catalog, (*edges.routes.paths, *paths, *checks))
     pipeline = Pipeline(
         edges,
         Reading(registry, edges.negotiate),
@@ -77,7 +86,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
     tls = None
     if settings.tls_cert_file and settings.tls_key_file:
         tls = tls_context(settings.tls_cert_file, settings.tls_key_file, settings.client_ca_file)
-    listener = Listener(settings.bind_host, settings.port, tls, pipeline)
+    listener = Listener(settings.bind_host, settings.port, tls, pipeline, catalog)
     await listener.start(settings.shutdown_seconds)
     lifecycle.push("listener", lambda: _stop(listener, cache))
     lifecycle.spawn("bootstrap", bootstrap.keep(registry, *start))
@@ -88,6 +97,20 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Listener:
     gc.set_threshold(20_000, 20, 20)
     log.info("serving on %s port %d, %d objects", settings.bind_host, listener.port, _count(cache))
     return listener
+
+
+def keep(catalog: Catalog, cache: Cache) -> None:
+    """Have the cache keep what the catalog serves, now and when its rows change."""
+
+    def follow(row: Resource, there: bool) -> None:
+        if there and row.kept:
+            cache.add(row.kind, row.fields.getters.get(row.fields.node))
+        elif not any(other.kept and other.kind.storage == row.kind.storage for other in catalog):
+            cache.drop(row.kind)
+
+    for row in catalog:
+        follow(row, True)
+    catalog.follow(follow)
 
 
 def _count(cache: Cache) -> int:

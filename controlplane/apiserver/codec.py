@@ -11,10 +11,11 @@ from typing import Any
 import orjson
 
 from apimachinery import errors, jsontext, manifests
-from apimachinery.kinds import Kind, by_kind
+from apimachinery.kinds import Kind
 from apimachinery.schema import Schema, duplicate_fields, merged_repeats
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Obj, Request
+from controlplane.apiserver.resources.catalog import Catalog
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 _ACCEPTED = ", ".join((JSON, YAML, PROTOBUF))
@@ -64,8 +65,8 @@ async def read_object(request: Request, kind: Kind, context: Context) -> Obj:
             f"the body of the request was in an unknown format - accepted media types include: {_ACCEPTED}"
         )
     body = await request.body()
-    obj, odd = _parse(media, body, kind.kind, context)
-    _check_type(obj, kind, body)
+    obj, odd = _parse(media, body, kind.kind)
+    _check_type(obj, kind, body, context.catalog)
     check(obj, kind, context, odd, media == YAML)
     return obj
 
@@ -111,7 +112,7 @@ class Patched:
 
 def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = (), yaml: bool = False) -> None:
     """Check an object against its definition, canonicalising it; odd are complaints already found in its text."""
-    walker = Schema.load().walker(kind.api_version, kind.kind)
+    walker = context.catalog.schema.walker(kind.api_version, kind.kind)
     findings = walker.check(obj) if walker is not None else None
     if findings is not None and findings.error:
         raise errors.BadRequest(_cannot(kind.kind, kind.version, kind, findings.error))
@@ -128,9 +129,9 @@ def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = (), yam
 
 def check_patched(obj: Obj, kind: Kind, context: Context, patched: Patched) -> None:
     """Check what a patch made, canonicalising it. Raises Invalid."""
-    if not patched.merged and (wrong := _other_type(obj, kind)):
+    if not patched.merged and (wrong := _other_type(obj, kind, context.catalog)):
         raise patched.refusal(wrong)
-    walker = Schema.load().walker(kind.api_version, kind.kind)
+    walker = context.catalog.schema.walker(kind.api_version, kind.kind)
     findings = walker.check(obj, patched.merged) if walker is not None else None
     if findings is not None and findings.error:
         raise patched.refusal(findings.error)
@@ -144,9 +145,9 @@ def check_patched(obj: Obj, kind: Kind, context: Context, patched: Patched) -> N
     context.warnings.extend(complaints)
 
 
-def check_applied(obj: Obj, kind: Kind) -> None:
+def check_applied(obj: Obj, kind: Kind, context: Context) -> None:
     """Check what an apply made, canonicalising it. Raises a nameless error, as upstream."""
-    walker = Schema.load().walker(kind.api_version, kind.kind)
+    walker = context.catalog.schema.walker(kind.api_version, kind.kind)
     findings = walker.check(obj, True) if walker is not None else None
     if findings is None or not findings.error:
         return
@@ -170,7 +171,7 @@ async def read(request: Request, kind: str) -> Obj:
         raise errors.UnsupportedMediaType(
             f"the body of the request was in an unknown format - accepted media types include: {_ACCEPTED}"
         )
-    obj, _ = _parse(media, await request.body(), kind, Context())
+    obj, _ = _parse(media, await request.body(), kind)
     return obj
 
 
@@ -184,7 +185,7 @@ async def read_options(request: Request) -> Obj | None:
         raise errors.UnsupportedMediaType(
             f"the body of the request was in an unknown format - accepted media types include: {_ACCEPTED}"
         )
-    obj, _ = _parse(media, body, "DeleteOptions", Context())
+    obj, _ = _parse(media, body, "DeleteOptions")
     walker = Schema.load().walker("v1", "DeleteOptions")
     if walker is not None:
         findings = walker.check(obj)
@@ -194,7 +195,7 @@ async def read_options(request: Request) -> Obj | None:
     return {k: v for k, v in obj.items() if v is not None and v != []}
 
 
-def _parse(media: str, body: bytes, expected: str, context: Context) -> tuple[Obj, tuple[str, ...]]:
+def _parse(media: str, body: bytes, expected: str) -> tuple[Obj, tuple[str, ...]]:
     """The body's object and complaints about repeated keys."""
     if media == PROTOBUF:
         from apimachinery import protobuf
@@ -261,7 +262,7 @@ def _cannot(given: str, version: str, kind: Kind, why: str) -> str:
     return f'{given} in version "{version}" cannot be handled as a {kind.kind}: {why}'
 
 
-def _check_type(obj: Obj, kind: Kind, body: bytes) -> None:
+def _check_type(obj: Obj, kind: Kind, body: bytes, catalog: Catalog) -> None:
     given_kind, given = obj.get("kind") or kind.kind, obj.get("apiVersion") or kind.api_version
     obj["kind"], obj["apiVersion"] = kind.kind, kind.api_version
     if given_kind == kind.kind and given == kind.api_version:
@@ -274,32 +275,32 @@ def _check_type(obj: Obj, kind: Kind, body: bytes) -> None:
     if given.count("/") > 1:
         raise _unrecognized(kind.kind, f"unexpected GroupVersion string: {given}", body)
     version = given.rpartition("/")[2]
-    if given_kind == kind.kind and (by_kind(given, given_kind) is not None or given in _RETIRED):
+    if given_kind == kind.kind and (catalog.find(given, given_kind) is not None or given in _RETIRED):
         raise errors.BadRequest(
             f"the API version in the data ({given}) does not match the expected API version ({kind.api_version})"
         )
-    raise errors.BadRequest(_cannot(given_kind, version, kind, _no_conversion(given, given_kind, kind)))
+    raise errors.BadRequest(_cannot(given_kind, version, kind, _no_conversion(given, given_kind, kind, catalog)))
 
 
-def _no_conversion(given: str, given_kind: str, kind: Kind) -> str:
+def _no_conversion(given: str, given_kind: str, kind: Kind, catalog: Catalog) -> str:
     """Why an object of another type is none of this kind."""
-    other = by_kind(given, given_kind)
-    if other is None and not (given_kind.endswith("List") and by_kind(given, given_kind[:-4])):
+    other = catalog.find(given, given_kind)
+    if other is None and not (given_kind.endswith("List") and catalog.find(given, given_kind[:-4])):
         return f'no kind "{given_kind}" is registered for version "{given}" {_SCHEME}'
     version = given.rpartition("/")[2]
     return f"converting ({version}.{given_kind}) to ({_internal(kind)}.{kind.kind}): unknown conversion"
 
 
-def _other_type(obj: Obj, kind: Kind) -> str:
+def _other_type(obj: Obj, kind: Kind, catalog: Catalog) -> str:
     """What is wrong with the type that a patch gave to an object; "" when nothing."""
     given, given_kind = obj.get("apiVersion") or kind.api_version, obj.get("kind") or kind.kind
     if (given == kind.api_version and given_kind == kind.kind) or not isinstance(given, str):
         return ""
     if not isinstance(given_kind, str):
         return ""
-    walker = Schema.load().walker(given, given_kind)
+    walker = catalog.schema.walker(given, given_kind)
     findings = walker.check(orjson.loads(orjson.dumps(obj))) if walker is not None else None
-    return (findings.error if findings is not None else "") or _no_conversion(given, given_kind, kind)
+    return (findings.error if findings is not None else "") or _no_conversion(given, given_kind, kind, catalog)
 
 
 def _internal(kind: Kind) -> str:

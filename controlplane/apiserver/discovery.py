@@ -86,7 +86,7 @@ def versions(address: str) -> Obj:
 
 
 def group_versions(kinds: Iterable[Kind]) -> dict[str, list[str]]:
-    """Group -> its versions, both in the order of the kinds table: the first version is the preferred one."""
+    """Group -> its versions, both in the order given: the first version is the preferred one."""
     out: dict[str, list[str]] = {}
     for kind in kinds:
         known = out.setdefault(kind.group, [])
@@ -156,6 +156,9 @@ class Discovery:
     def __init__(self, kinds: tuple[Kind, ...], address: str) -> None:
         self._kinds = kinds
         self._address = address
+        named = {name: served for name, served in group_versions(kinds).items() if name}
+        below = (f"/apis/{name}{end}" for name, served in named.items() for end in ("", *(f"/{v}" for v in served)))
+        self._paths = frozenset(("/api", "/apis", "/api/v1", *below))
         self._built: dict[tuple[str, bool], Obj | None] = {}
 
     def find(self, path: str, aggregated_form: bool) -> Obj | None:
@@ -168,12 +171,9 @@ class Discovery:
             self._built[key] = self._build(*key)
         return self._built[key]
 
-    def paths(self) -> list[str]:
-        out = ["/api", "/apis", "/api/v1"]
-        for name, served in group_versions(self._kinds).items():
-            if name:
-                out += [f"/apis/{name}", *(f"/apis/{name}/{version}" for version in served)]
-        return out
+    def paths(self) -> frozenset[str]:
+        """Where there is a document."""
+        return self._paths
 
     def _build(self, path: str, aggregated_form: bool) -> Obj | None:
         if path in ("/api", "/apis"):

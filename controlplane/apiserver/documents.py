@@ -13,21 +13,27 @@ from controlplane.apiserver.formats import accept, compression, negotiate
 from controlplane.apiserver.formats.encodings import JSON, Json
 from controlplane.apiserver.openapi import gnostic
 from controlplane.apiserver.openapi.documents import Documents
-from controlplane.apiserver.replies import not_allowed, nothing_there
+from controlplane.apiserver.replies import missing_page, not_allowed, nothing_there
 from controlplane.apiserver.request import Handler, Request, Response
+from controlplane.apiserver.resources.catalog import Catalog, Current
 
 _AGGREGATED = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 # What /openapi/v2 is served as, in the order in which a range is answered, and what each is then called.
 _SWAGGER = {JSON: JSON, gnostic.OLD_MEDIA_TYPE: gnostic.MEDIA_TYPE, gnostic.MEDIA_TYPE: gnostic.MEDIA_TYPE}
 
 
-def index_handler(paths: Iterable[str]) -> Handler:
+def index_handler(catalog: Catalog, paths: Iterable[str]) -> Handler:
     """Serves RootPaths: every path that is no resource, sorted. `paths` are keys of `Routes.paths`."""
-    plain = {path.rstrip("$").rstrip("/") for path in paths}
-    body = Json(pretty=True).document({"paths": sorted(plain - {""})})
+    plain = {path.rstrip("$").rstrip("/") for path in paths} - {""}
+
+    def build() -> bytes:
+        served = Discovery(catalog.kinds(), "").paths()
+        return Json(pretty=True).document({"paths": sorted(plain.union(served))})
+
+    index = Current(catalog, build)
 
     async def handle(request: Request) -> Response:
-        return Response(200, body)
+        return Response(200, index.get())
 
     return handle
 
@@ -53,22 +59,28 @@ class Document:
         return Response(200, self._gzipped, content_type, {**headers, "Content-Encoding": "gzip"})
 
 
-def discovery_handler(discovery: Discovery) -> Handler:
-    """Serves /api, /apis and everything below them that is a group or a group version."""
-    encoded: dict[tuple[str, bool, str], Document] = {}
+def discovery_handler(catalog: Catalog, address: str) -> Handler:
+    """Serves /api, /apis and everything below them that is a group or a group version.
+
+    address: host:port of the server, as /api tells it.
+    """
+    current = Current(catalog, lambda: (Discovery(catalog.kinds(), address), dict[tuple[str, bool, str], Document]()))
 
     async def handle(request: Request) -> Response:
+        discovery, encoded = current.get()
+        path = request.path.rstrip("/")
+        if path not in discovery.paths():
+            return missing_page(request)
         if request.method != "GET":
             raise not_allowed()
-        path = request.path.rstrip("/")
         encoding = negotiate.aggregated(request) if path in ("/api", "/apis") else None
         whole = encoding is not None
         encoding = encoding or negotiate.plain(request)
-        obj = discovery.find(path, whole)
-        if obj is None:
-            raise nothing_there()
         key = (path, whole, encoding.key)
         if key not in encoded:
+            obj = discovery.find(path, whole)
+            if obj is None:
+                raise nothing_there()
             # One tag for all encodings: `Vary` keeps them apart.
             encoded[key] = Document(encoding.document(obj), Document(dumps(obj)).etag)
         headers = {"Vary": "Accept", "Cache-Control": "public"}
@@ -77,20 +89,23 @@ def discovery_handler(discovery: Discovery) -> Handler:
     return handle
 
 
-def openapi_v3_handler(documents: Documents) -> Handler:
+def openapi_v3_handler(openapi: Current[Documents]) -> Handler:
     """Serves /openapi/v3 (the index) and one document per group version below it."""
-    built: dict[str, Document] = {}
+    built: dict[tuple[Documents, str], Document] = {}
 
     async def handle(request: Request) -> Response:
         name = request.path.removeprefix("/openapi/v3").strip("/")
-        if name not in built:
+        documents = openapi.get()
+        if (documents, name) not in built:
             body = documents.v3(name) if name else dumps(documents.index())
             if body is None:
                 raise nothing_there()
-            built[name] = Document(body)
+            for stale in [key for key in built if key[0] is not documents]:
+                del built[stale]
+            built[documents, name] = Document(body)
         # An address with the document's hash in it may be kept for good (RFC 8246).
         lasting = {"Cache-Control": "public, immutable"} if name and request.param("hash") else {}
-        return await built[name].response(request, JSON, {"Vary": "Accept-Encoding, Accept", **lasting})
+        return await built[documents, name].response(request, JSON, {"Vary": "Accept-Encoding, Accept", **lasting})
 
     return handle
 
@@ -105,23 +120,28 @@ def fixed(obj: Obj, content_type: str = JSON) -> Handler:
     return handle
 
 
-def openapi_v2_handler(documents: Documents) -> Handler:
+def openapi_v2_handler(openapi: Current[Documents]) -> Handler:
     """Serves /openapi/v2 as JSON and as gnostic's protobuf, which kubectl up to 1.28 and Helm up to 3.11 need."""
-    built: dict[str, Document] = {}
+    built: dict[tuple[Documents, str], Document] = {}
     one_at_a_time = asyncio.Lock()
 
-    def build(media: str) -> None:
-        built[JSON] = built.get(JSON) or Document(documents.v2())
+    def build(documents: Documents, media: str) -> None:
+        for stale in [key for key in built if key[0] is not documents]:
+            del built[stale]
+        if (documents, JSON) not in built:
+            built[documents, JSON] = Document(documents.v2())
         if media != JSON:
-            built[media] = Document(documents.v2_protobuf(), built[JSON].etag)
+            built[documents, media] = Document(documents.v2_protobuf(), built[documents, JSON].etag)
 
     async def handle(request: Request) -> Response:
         media = _swagger_type(request.headers.get("Accept", "") or "*/*")
         # The first time takes a third of a second, and the first few requests come together.
         async with one_at_a_time:
-            if media not in built:
-                await asyncio.to_thread(build, media)
-        return await built[media].response(request, media, {"Vary": "Accept-Encoding, Accept"})
+            documents = openapi.get()
+            if (documents, media) not in built:
+                await asyncio.to_thread(build, documents, media)
+            document = built[documents, media]
+        return await document.response(request, media, {"Vary": "Accept-Encoding, Accept"})
 
     return handle
 

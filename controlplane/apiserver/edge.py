@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 from apimachinery.kinds import (
     CLUSTER_ROLE,
     CLUSTER_ROLE_BINDING,
-    KINDS,
     NODE,
     PERSISTENT_VOLUME,
     POD,
@@ -36,12 +35,12 @@ from controlplane.apiserver.authz.graph import Graph
 from controlplane.apiserver.authz.node import NodeAuthorizer
 from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.authz.reviews import AccessReviews
-from controlplane.apiserver.discovery import Discovery
 from controlplane.apiserver.formats.negotiate import negotiate
 from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.operations import GIT_VERSION
 from controlplane.apiserver.patching import Patches
 from controlplane.apiserver.request import Decision, Handler, Obj, User
+from controlplane.apiserver.resources.catalog import Catalog, Current
 from controlplane.apiserver.seam import Edge, Parts, Routes
 from controlplane.apiserver.streams import backend
 from controlplane.apiserver.streams import routes as streams
@@ -97,11 +96,13 @@ def token_settings(settings: Settings, registry: Registry) -> TokenSettings:
     return TokenSettings((issuer,), (issuer,), found, lookup)
 
 
-def document_routes(discovery: Discovery, openapi: Documents) -> dict[str, Handler]:
+def document_routes(catalog: Catalog, address: str) -> dict[str, Handler]:
     """The paths of discovery and OpenAPI."""
-    found = documents.discovery_handler(discovery)
+    openapi = Current(catalog, lambda: Documents(tuple(catalog), GIT_VERSION))
+    found = documents.discovery_handler(catalog, address)
     return {
-        **{f"{path}{end}": found for path in discovery.paths() for end in ("$", "/$")},
+        "/api": found,
+        "/apis": found,
         "/openapi/v3": documents.openapi_v3_handler(openapi),
         "/openapi/v2$": documents.openapi_v2_handler(openapi),
     }
@@ -156,7 +157,7 @@ def assemble(parts: Parts) -> Edge:
     resources |= AccessReviews(authorize, policy).routes()
     resources |= streams_of(settings, registry, authorize)
     address = f"{settings.advertise_address or settings.bind_host}:{settings.port}"
-    paths = document_routes(Discovery(KINDS, address), Documents(KINDS, GIT_VERSION))
+    paths = document_routes(registry.catalog, address)
     paths |= issuer_routes(settings, tuple(authenticate.tokens.keys.values()))
     routes = Routes(resources=resources, paths=paths)
     return Edge(

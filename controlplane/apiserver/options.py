@@ -44,6 +44,7 @@ def write_context(request: Request, options_kind: str, applying: bool = False) -
     if problems:
         raise errors.invalid_object(options_kind, "", problems, "meta.k8s.io")
     return Context(
+        request.catalog,
         user=request.user,
         options={"kind": options_kind, "apiVersion": "meta.k8s.io/v1"},
         dry_run=bool(dry),
@@ -71,7 +72,7 @@ async def delete_context(request: Request) -> Context:
         problems.append(errors.not_supported("dryRun", dry, ("All",)))
     if problems:
         raise errors.invalid_object("DeleteOptions", "", problems, "meta.k8s.io")
-    return Context(user=request.user, options=options, dry_run=bool(dry), manager=manager_of(request))
+    return Context(request.catalog, user=request.user, options=options, dry_run=bool(dry), manager=manager_of(request))
 
 
 _QUERY: dict[str, Callable[[str], Any]] = {

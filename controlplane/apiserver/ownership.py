@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from apimachinery import apply
 from apimachinery.apply.versions import Versions
-from apimachinery.kinds import Kind, by_kind
-from apimachinery.schema import Schema
+from apimachinery.kinds import Kind
 from apimachinery.timestamps import now
 from controlplane.apiserver import conversion
-from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Obj
+from controlplane.apiserver.resources.strategy import Strategy
 
 Paths = tuple[tuple[str, ...], ...]
 
 # What an endpoint cannot change, nobody comes to own through it.
 _IGNORED: dict[str, Paths] = {"": (("status",),), "status": (("spec",),), "finalize": (("status",),)}
-# Kinds of which nobody owns more than the metadata, whatever the endpoint.
-_UNOWNED = frozenset({"CertificateSigningRequest"})
 
 
-def ignored(obj: Obj, subresource: str) -> Paths:
+def ignored(strategy: Strategy, obj: Obj, subresource: str) -> Paths:
     """The fields an endpoint leaves alone: for kinds without a split status, none."""
-    if obj["kind"] in _UNOWNED:
+    if strategy.unowned:
         return (("spec",), ("status",))
     found = _IGNORED.get(subresource, ()) if "status" in obj or subresource else ()
     if subresource == "status":
-        found += tuple(("metadata", key) for key in metadata.kept_by_status(obj["apiVersion"], obj["kind"]))
+        found += tuple(("metadata", key) for key in strategy.status_keeps)
     return found
 
 
@@ -37,8 +34,9 @@ def versions(kind: Kind) -> Versions | None:
 
 def track(old: Obj | None, new: Obj, context: Context, subresource: str) -> None:
     """Record in new what its writer owns from now on, in the version that the writer speaks."""
-    kind = by_kind(context.version or new["apiVersion"], new["kind"])
-    node = Schema.load().node(kind.api_version, kind.kind) if kind is not None else None
+    catalog = context.catalog
+    kind = catalog.find(context.version or new["apiVersion"], new["kind"])
+    node = catalog.schema.node(kind.api_version, kind.kind) if kind is not None else None
     if kind is None or node is None:
         return
     seen = conversion.convert(new, kind)
@@ -49,7 +47,7 @@ def track(old: Obj | None, new: Obj, context: Context, subresource: str) -> None
         node=node,
         now=now(),
         subresource=subresource,
-        ignored=ignored(seen, subresource),
+        ignored=ignored(catalog.of(kind).strategy, seen, subresource),
         versions=versions(kind),
     )
     if entries:

@@ -14,7 +14,6 @@ from apimachinery import errors, patch
 from apimachinery.kinds import Kind
 from apimachinery.patch import complaints
 from apimachinery.patch.directives import go_text
-from apimachinery.schema import Schema
 from apimachinery.timestamps import now
 from controlplane.apiserver import codec, ownership
 from controlplane.apiserver.registry import Context
@@ -69,7 +68,7 @@ def media_type(request: Request) -> str:
 
 def _parsed(work: Callable[[Obj], Obj], odd: Callable[[], tuple[str, ...]], kind: Kind, context: Context) -> Patch:
     """A patch of the object's JSON, which is read anew."""
-    node = Schema.load().node(kind.api_version, kind.kind)
+    node = context.catalog.schema.node(kind.api_version, kind.kind)
 
     def apply(old: Obj | None) -> Obj:
         assert old is not None
@@ -84,7 +83,7 @@ def _parsed(work: Callable[[Obj], Obj], odd: Callable[[], tuple[str, ...]], kind
 
 def _merged(strategic: Obj, body: bytes, kind: Kind, context: Context) -> Patch:
     """A merge of the object as its type has it."""
-    node = Schema.load().node(kind.api_version, kind.kind)
+    node = context.catalog.schema.node(kind.api_version, kind.kind)
     assert node is not None
     how = codec.Patched(lambda: go_text(strategic), merged=True, odd=partial(complaints.of_merge, body, strategic))
 
@@ -100,10 +99,11 @@ def _merged(strategic: Obj, body: bytes, kind: Kind, context: Context) -> Patch:
 
 def _applied(wanted: Obj, request: Request, kind: Kind, context: Context) -> Patch:
     """Server-side apply of a configuration."""
-    node = Schema.load().node(kind.api_version, kind.kind)
+    node = context.catalog.schema.node(kind.api_version, kind.kind)
     assert node is not None
     context.settled = True
     force = is_true(request.query, "force")
+    strategy = context.catalog.strategy(kind)
 
     def apply(old: Obj | None) -> Obj:
         new = server_side.apply(
@@ -114,10 +114,10 @@ def _applied(wanted: Obj, request: Request, kind: Kind, context: Context) -> Pat
             now=now(),
             force=force,
             subresource=request.subresource,
-            ignored=ownership.ignored(old if old is not None else wanted, request.subresource),
+            ignored=ownership.ignored(strategy, old if old is not None else wanted, request.subresource),
             versions=ownership.versions(kind),
         )
-        codec.check_applied(new, kind)
+        codec.check_applied(new, kind, context)
         return new
 
     return Patch(apply, creates=True)

@@ -13,14 +13,13 @@ from dataclasses import replace
 import orjson
 
 from apimachinery import errors
-from apimachinery.kinds import KINDS, Kind
 from apimachinery.selectors import SelectorError
 from controlplane.apiserver import measures
 from controlplane.apiserver.authz.chain import refusal
 from controlplane.apiserver.authz.refusals import Refusals
 from controlplane.apiserver.formats.negotiate import of_refusal
 from controlplane.apiserver.reading import Reading
-from controlplane.apiserver.replies import not_allowed, nothing_there
+from controlplane.apiserver.replies import missing_page, not_allowed, nothing_there
 from controlplane.apiserver.request import (
     HIJACKED,
     Answer,
@@ -39,11 +38,9 @@ log = logging.getLogger(__name__)
 _SLOW_SECONDS = 1.0
 _LONG_RUNNING = frozenset(("watch",))
 _STREAMS = frozenset(("exec", "attach", "portforward", "proxy", "log"))
-_GROUPS = frozenset(kind.group for kind in KINDS if kind.group)
 _OF_ONE = frozenset(("update", "patch"))
 # What can be done with the objects of all namespaces at once.
 _EVERYWHERE = frozenset(("list", "watch"))
-_NO_PAGE = Response(404, b"404 page not found\n", "text/plain; charset=utf-8")
 
 
 class Pipeline:
@@ -82,8 +79,8 @@ class Pipeline:
         except Exception as error:
             log.exception("%s %s failed (audit id %s)", request.method, request.path, request.audit_id)
             response = status_response(errors.InternalError(f"Internal error occurred: {error}"), request)
-        if request.kind is not None and isinstance(response, Response):
-            response = _with_deprecation(request.kind, response)
+        if isinstance(response, Response):
+            response = _with_deprecation(request, response)
         self._account(request, response, time.perf_counter() - started)
         return response
 
@@ -107,7 +104,7 @@ class Pipeline:
             return self._path_handler(request)
         kind = request.kind
         if kind is None:
-            return _missing(request)
+            return _missing
         if request.verb not in self._generic:
             raise not_allowed()
         if not request.name and request.verb in _OF_ONE:
@@ -127,6 +124,8 @@ class Pipeline:
                 raise nothing_there()
             if request.verb not in subresource.verbs:
                 raise not_allowed()
+            if shared := special.get(("*", request.subresource, request.verb)):
+                return shared
             if request.subresource == "finalize":
                 return self._finalize
             if request.subresource != "status":
@@ -143,7 +142,7 @@ class Pipeline:
                     return self._paths[prefix]
             elif path == prefix or path.startswith(prefix.rstrip("/") + "/"):
                 return self._paths[prefix]
-        return _missing(request)
+        return _missing
 
     def _encode(self, request: Request, reply: Reply) -> Response | Hijacked:
         if isinstance(reply, (Response, Hijacked)):
@@ -174,14 +173,8 @@ class Pipeline:
             )
 
 
-_DEPRECATED = {
-    "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
-    "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
-}
-
-
-def _with_deprecation(kind: Kind, response: Response) -> Response:
-    text = _DEPRECATED.get(kind.resource) if response.status != 405 else None
+def _with_deprecation(request: Request, response: Response) -> Response:
+    text = request.catalog.of(request.kind).deprecated if request.kind is not None and response.status != 405 else ""
     return replace(response, warnings=(text, *response.warnings)) if text else response
 
 
@@ -200,10 +193,5 @@ def status_response(error: errors.ApiError, request: Request | None = None) -> R
     return Response(error.status_code, body, content_type, headers, warnings)
 
 
-def _missing(request: Request) -> Handler:
-    async def no_page(request: Request) -> Reply:
-        return _NO_PAGE
-
-    if request.path.startswith("/api/") or request.group in _GROUPS:
-        raise nothing_there()
-    return no_page
+async def _missing(request: Request) -> Reply:
+    return missing_page(request)

@@ -93,7 +93,8 @@ class Reading:
         kind = request.served
         labels, fields = request.param("labelSelector"), request.param("fieldSelector")
         try:
-            return select.parse(kind, request.space, request.name, labels, fields)
+            known = request.catalog.of(kind).fields
+            return select.parse(kind, known, request.space, request.name, labels, fields)
         except SelectorError as error:
             raise errors.BadRequest(str(error)) from error
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from apimachinery import errors
+from controlplane.apiserver.request import Request, Response
+
+_NO_PAGE = Response(404, b"404 page not found\n", "text/plain; charset=utf-8")
 
 
 def nothing_there() -> errors.ApiError:
@@ -11,3 +14,12 @@ def nothing_there() -> errors.ApiError:
 
 def not_allowed() -> errors.ApiError:
     return errors.MethodNotAllowed("the server does not allow this method on the requested resource", details={})
+
+
+def missing_page(request: Request) -> Response:
+    """The answer for a path where nothing is; below a group that is served (raised) a Status."""
+    group = request.path.split("/")[2:3] if request.path.startswith("/apis/") else [""]
+    named = request.group or group[0]
+    if request.path.startswith("/api/") or (named and named in request.catalog.groups):
+        raise nothing_there()
+    return _NO_PAGE

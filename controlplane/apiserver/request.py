@@ -14,6 +14,7 @@ from apimachinery.selectors import SelectorError, parse_fields
 
 if TYPE_CHECKING:
     from apimachinery.kinds import Kind
+    from controlplane.apiserver.resources.catalog import Catalog
 
 Obj = dict[str, Any]
 
@@ -64,6 +65,8 @@ class Request:
     body: Callable[[], Awaitable[bytes]]
     stream: Callable[[], AsyncIterator[bytes]]
     transport: asyncio.Transport | None
+    # The kinds that are served at the moment.
+    catalog: Catalog
     raw: Any = None
     audit_id: str = ""
     # What the client is to be told, whatever comes of the request.

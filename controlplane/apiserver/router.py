@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from apimachinery.kinds import KINDS, Kind
+from apimachinery.kinds import Kind
+from controlplane.apiserver.resources.catalog import Catalog
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
-_TABLE: Mapping[tuple[str, str, str], Kind] = {(k.group, k.version, k.plural): k for k in KINDS}
-_GROUPS = frozenset(k.group for k in KINDS)
 _NAMESPACE_PARTS = frozenset(("status", "finalize"))
 
 
@@ -29,20 +28,17 @@ class Target:
     subresource: str = ""
     tail: str = ""
     kind: Kind | None = None
-    # The path lies under a group that this server knows: a miss is answered with a Status, not with a page.
-    known_group: bool = False
 
 
-def locate(method: str, path: str, query: Mapping[str, Sequence[str]]) -> Target:
+def locate(catalog: Catalog, method: str, path: str, query: Mapping[str, Sequence[str]]) -> Target:
     """path is as sent (still escaped), query decoded."""
     parts = [unquote(part) for part in path.split("/") if part]
     plain = method.lower()
     if len(parts) < 2 or parts[0] not in ("api", "apis"):
         return Target(plain)
     group, rest = ("", parts[1:]) if parts[0] == "api" else (parts[1], parts[2:])
-    known = group in _GROUPS and (parts[0] == "api" or group != "")
     if len(rest) < 2:
-        return Target(plain, group=group, known_group=known and bool(rest))
+        return Target(plain, group=group)
     version, rest = rest[0], rest[1:]
     watch = rest[0] == "watch" and len(rest) > 1
     if watch:
@@ -60,7 +56,7 @@ def locate(method: str, path: str, query: Mapping[str, Sequence[str]]) -> Target
     if len(rest) > 3:
         tail = "/" + "/".join(path.strip("/").split("/")[-(len(rest) - 3) :])
         tail += "/" if path.endswith("/") else ""
-    kind = _TABLE.get((group, version, resource))
+    kind = catalog.at(group, version, resource)
     if kind is not None and not _fits(kind, namespace, name):
         kind = None
     return Target(
@@ -73,7 +69,6 @@ def locate(method: str, path: str, query: Mapping[str, Sequence[str]]) -> Target
         subresource,
         tail,
         kind,
-        known,
     )
 
 

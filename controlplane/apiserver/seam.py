@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from apimachinery.kinds import Kind
     from apimachinery.kit.lifecycle import Lifecycle
     from controlplane.apiserver.registry import Registry
-    from controlplane.apiserver.registry.strategy import Reservation
+    from controlplane.apiserver.resources.strategy import Reservation
     from controlplane.apiserver.settings import Settings
 
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
@@ -101,12 +101,11 @@ Negotiate = Callable[[Request], "Format | None"]
 class Routes:
     """What a module serves.
 
-    resources: (resource, subresource, verb) -> handler, where resource is Kind.resource ("pods",
-    "deployments.apps"),
-    subresource may be "" (the resource itself: replaces the generic handler) and verb may be "*".
-    paths: a path prefix -> handler for non-resource paths; the longest prefix that ends at a "/" or the end
-    wins;
-    a key that ends in "$" matches the exact path alone ("/api$").
+    resources: (resource, subresource, verb) -> handler, where resource is Kind.resource ("pods", "deployments.apps")
+    or "*" (every kind that has the subresource), subresource may be "" (the resource itself: replaces the generic
+    handler) and verb may be "*".
+    paths: a path prefix -> handler for non-resource paths; the longest prefix that ends at a "/" or the end wins; a
+    key that ends in "$" matches the exact path alone ("/version$").
     """
 
     resources: Mapping[tuple[str, str, str], Handler] = field(default_factory=dict)

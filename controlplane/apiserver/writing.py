@@ -122,7 +122,7 @@ class Writing:
         listing.parse(request, watch=False)
         storage, namespace = self._storage(kind), request.space
         labels, fields = request.param("labelSelector"), request.param("fieldSelector")
-        selection = select.parse(kind, namespace, "", labels, fields)
+        selection = select.parse(kind, request.catalog.of(kind).fields, namespace, "", labels, fields)
         entries = list(self._registry.collection(storage).select(selection))
         revision = {"resourceVersion": str(self._registry.cache.revision)}
         for entry in entries:

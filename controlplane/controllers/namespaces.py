@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from apimachinery import errors
-from apimachinery.kinds import KINDS, NAMESPACE, POD, Kind
+from apimachinery import discovery, errors
+from apimachinery.kinds import NAMESPACE, POD, Kind
 from apimachinery.objects import Obj, copy, is_deleting, name, namespace
 from apimachinery.timestamps import format_time, now
 from apimachinery.workqueue import WorkQueue
@@ -36,13 +36,10 @@ class Left:
     error: str = ""
 
 
-def collections() -> tuple[Kind, ...]:
-    """One kind for each namespaced collection that can be listed and emptied; pods last, for others own them."""
-    found: dict[str, Kind] = {}
-    for kind in KINDS:
-        if kind.namespaced and {"list", "delete"} <= kind.verbs:
-            found.setdefault(kind.storage or kind.resource, kind)
-    return tuple(sorted(found.values(), key=lambda kind: kind == POD))
+def collections(served: discovery.Served) -> tuple[Kind, ...]:
+    """One version of each namespaced kind that can be listed and emptied; pods last, for others own them."""
+    found = [kind for kind in served.preferred() if kind.namespaced and {"list", "delete"} <= kind.verbs]
+    return tuple(sorted(found, key=lambda kind: kind.resource == POD.resource))
 
 
 def conditions(old: Sequence[Obj], left: Sequence[Left], moment: datetime) -> list[Obj]:
@@ -139,13 +136,14 @@ class NamespaceController:
         await self._finalize(item)
 
     async def _empty(self, space: str) -> list[Left]:
+        kinds = collections(await discovery.served(self._context.client))
         gate = asyncio.Semaphore(ABREAST)
 
         async def one(kind: Kind) -> Left:
             async with gate:
                 return await self._empty_one(kind, space)
 
-        return list(await asyncio.gather(*(one(kind) for kind in collections())))
+        return list(await asyncio.gather(*(one(kind) for kind in kinds)))
 
     async def _empty_one(self, kind: Kind, space: str) -> Left:
         client = self._context.client

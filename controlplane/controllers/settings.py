@@ -52,6 +52,8 @@ class Settings:
     """How long a node must be gone before its pods are removed."""
     terminated_pod_threshold: int = 12500
     """Finished pods kept; the oldest beyond that are removed."""
+    discovery_period: float = 30.0
+    """How often the server is asked which kinds there are."""
     workers: int = 5
     """Keys that one controller works on at the same time."""
     controllers: tuple[str, ...] = ("*",)

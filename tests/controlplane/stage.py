@@ -26,6 +26,7 @@ from apimachinery.objects import Obj, is_deleting, name, namespace, uid
 from apimachinery.timestamps import format_micro, format_time, now
 from controlplane.apiserver import app as apiserver
 from controlplane.apiserver.authz import refusals
+from controlplane.apiserver.resources.catalog import Catalog
 from controlplane.apiserver.settings import Settings as ApiSettings
 from controlplane.controllers import app as controllers
 from controlplane.controllers.settings import Settings as ControllerSettings
@@ -33,7 +34,7 @@ from controlplane.election import ElectionSettings
 from controlplane.scheduler import app as scheduler
 from controlplane.scheduler.settings import Settings as SchedulerSettings
 
-USERS = {"admin": "system:masters", "system:kube-scheduler": "", "system:kube-controller-manager": ""}
+USERS = {"admin": "system:masters", "somebody": "", "system:kube-scheduler": "", "system:kube-controller-manager": ""}
 DEADLINE = 20.0
 
 
@@ -179,7 +180,7 @@ def kubeconfig_of(root: Path, user: str) -> Path:
 
 
 @asynccontextmanager
-async def stage(root: Path) -> AsyncIterator[Stage]:
+async def stage(root: Path, catalog: Catalog | None = None) -> AsyncIterator[Stage]:
     """An API server on a free port of the loopback, without TLS, and a Stage around it."""
     tokens, key = root / "tokens.csv", root / "service-account.key"
     tokens.write_text("".join(f"token of {user},{user},1,{groups}\n" for user, groups in USERS.items()))
@@ -194,7 +195,7 @@ async def stage(root: Path) -> AsyncIterator[Stage]:
         shutdown_seconds=1,
     )
     lifecycle = Lifecycle()
-    listener = await apiserver.build(settings, lifecycle)
+    listener = await apiserver.build(settings, lifecycle, catalog)
     for user in USERS:
         cluster = kubeconfig.Cluster(f"http://127.0.0.1:{listener.port}", token=f"token of {user}")
         kubeconfig.write(kubeconfig_of(root, user), cluster, "stage")

@@ -109,23 +109,3 @@ def driver(obj: Obj, old: Obj | None) -> Sequence[str]:
 
 def endpoint_slice(obj: Obj, old: Obj | None) -> Sequence[str]:
     return ("spec.addressType: FQDN endpoints are deprecated",) if obj.get("addressType") == "FQDN" else ()
-
-
-ADVICE: dict[str, Advice] = {
-    "pods": pods.pod,
-    "podtemplates": template("template"),
-    "replicationcontrollers": template("spec", "template"),
-    "deployments.apps": template("spec", "template"),
-    "replicasets.apps": template("spec", "template"),
-    "statefulsets.apps": template("spec", "template"),
-    "daemonsets.apps": template("spec", "template"),
-    "jobs.batch": template("spec", "template"),
-    "cronjobs.batch": template("spec", "jobTemplate", "spec", "template"),
-    "services": service,
-    "serviceaccounts": service_account,
-    "secrets": secret,
-    "persistentvolumeclaims": claim,
-    "persistentvolumes": volume,
-    "csidrivers.storage.k8s.io": driver,
-    "endpointslices.discovery.k8s.io": endpoint_slice,
-}

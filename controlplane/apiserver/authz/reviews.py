@@ -56,7 +56,7 @@ class AccessReviews:
     async def _review(self, request: Request, kind: Kind, who: Callable[[Obj], User]) -> Answer:
         review = await body.read(request, kind)
         spec = review.get("spec") or {}
-        track(None, review, Context(manager=manager_of(request)), "")
+        track(None, review, Context(request.catalog, manager=manager_of(request)), "")
         metadata = {k: v for k, v in review["metadata"].items() if v}
         problems = check(spec, metadata, kind, request.namespace)
         if problems:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from apimachinery.kinds import Kind
 from controlplane.apiserver.cache.collection import Collection
+from controlplane.apiserver.cache.fields import Getter
 from controlplane.store import Change
 
 log = logging.getLogger(__name__)
@@ -23,14 +24,41 @@ class Cache:
     reflect.
     """
 
-    def __init__(self, kinds: Iterable[Kind]) -> None:
+    def __init__(self) -> None:
         self.revision = 0
         self._collections: dict[str, Collection] = {}
-        for kind in kinds:
-            self._collections.setdefault(kind.storage, Collection(kind))
+        # What the store holds of kinds that are not served (now), by storage: kept for when they are.
+        self._unserved: dict[str, list[Change]] = {}
+        self._compacted = 0
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
 
+    def add(self, kind: Kind, node: Getter | None = None) -> None:
+        """Keep a collection of this kind, with what the store holds of it; one that is there already stays.
+
+        node: reads the node that an object belongs to, where an index by it is worth keeping.
+        """
+        if kind.storage in self._collections:
+            return
+        collection = self._collections[kind.storage] = Collection(kind, node)
+        for change in self._unserved.pop(kind.storage, ()):
+            _, namespace, name = change.key.split("/", 2)
+            collection.load(namespace, name, change.revision, change.created, change.value)
+        collection.forget(self.revision if self.revision else self._compacted)
+
+    def drop(self, kind: Kind) -> None:
+        """Keep the collection no more: its watches end, its objects stay in the store and come back with add()."""
+        collection = self._collections.pop(kind.storage, None)
+        if collection is None:
+            return
+        self._unserved[kind.storage] = [
+            Change(entry.revision, key_of(kind, entry.namespace, entry.name), entry.body, entry.created)
+            for entry in collection.scan()
+        ]
+        for watcher in collection.watchers():
+            watcher.close()
+
     def collection(self, kind: Kind) -> Collection:
+        """KeyError for a kind that is not kept."""
         return self._collections[kind.storage]
 
     def collections(self) -> list[Collection]:
@@ -42,12 +70,15 @@ class Cache:
             resource, namespace, name = change.key.split("/", 2)
             collection = self._collections.get(resource)
             if collection is None:
-                log.warning("the store holds %s, of a kind this version does not serve", change.key)
+                self._unserved.setdefault(resource, []).append(change)
                 continue
             collection.load(namespace, name, change.revision, change.created, change.value)
         self.revision = revision
+        self._compacted = compacted
         for collection in self._collections.values():
             collection.forget(compacted)
+        if self._unserved:
+            log.info("the store holds objects of kinds that are not served: %s", ", ".join(sorted(self._unserved)))
 
     def deliver(self, batch: Sequence[Change]) -> None:
         """The store's follower: take in one batch."""

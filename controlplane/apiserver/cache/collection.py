@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from apimachinery.kinds import Kind
 from controlplane.apiserver.cache.entry import Entry, Obj, head_of
 from controlplane.apiserver.cache.events import Event
+from controlplane.apiserver.cache.fields import Getter
 from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.cache.watcher import Watcher
 
@@ -19,7 +20,8 @@ _HISTORY_BYTES = 64 << 20
 class Collection:
     """Current entries by namespace ("" for cluster-scoped kinds) and name."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, node: Getter | None = None) -> None:
+        """node: reads the node that an object belongs to, where an index by it is worth keeping."""
         self.kind = kind
         self.head = head_of(kind)
         # Watches can start at any revision from here on.
@@ -27,7 +29,7 @@ class Collection:
         self._spaces: dict[str, dict[str, Entry]] = {}
         self._order: dict[str, list[Entry]] = {}
         self._nodes: dict[str, dict[tuple[str, str], Entry]] = {}
-        self._by_node = kind.resource == "pods"
+        self._node = node
         self._history: list[Event] = []
         self._history_bytes = 0
         self._watchers: dict[tuple[str, str, str], set[Watcher]] = {}
@@ -112,15 +114,15 @@ class Collection:
             del self._spaces[namespace]
         self._order.pop(namespace, None)
         self._order.pop("", None)
-        if self._by_node:
-            self._index(old, new)
+        if self._node is not None:
+            self._index(self._node, old, new)
         event = Event(self.kind, revision, old, new)
         self._remember(event)
         return event
 
-    def _index(self, old: Entry | None, new: Entry | None) -> None:
+    def _index(self, read: Getter, old: Entry | None, new: Entry | None) -> None:
         for entry, add in ((old, False), (new, True)):
-            node = node_of(entry)
+            node = read(entry.obj) if entry is not None else ""
             if entry is None or not node:
                 continue
             on_node = self._nodes.setdefault(node, {})
@@ -155,7 +157,9 @@ class Collection:
     def _concerned(self, event: Event) -> list[Watcher]:
         subject = event.new or event.old
         assert subject is not None
-        nodes = {"", node_of(event.old), node_of(event.new)} if self._by_node else ("",)
+        nodes = {""}
+        if self._node is not None:
+            nodes |= {self._node(entry.obj) for entry in (event.old, event.new) if entry is not None}
         found: list[Watcher] = []
         for namespace in {"", subject.namespace}:
             for name in ("", subject.name):
@@ -181,14 +185,6 @@ class Collection:
         for entry in self.scan():
             subscriber(None, entry.obj)
         self._subscribers.append(subscriber)
-
-
-def node_of(entry: Entry | None) -> str:
-    """The node a pod is bound to, "" for none."""
-    if entry is None:
-        return ""
-    node = (entry.obj.get("spec") or {}).get("nodeName")
-    return node if isinstance(node, str) else ""
 
 
 def _key(entry: Entry) -> str:

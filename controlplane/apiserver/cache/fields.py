@@ -1,15 +1,20 @@
-"""The fields that lists and watches may select on, per resource, as upstream registers them."""
+"""Fields that lists and watches may select on: how they are read from an object, and how one is refused."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 Obj = dict[str, Any]
 Getter = Callable[[Obj], str]
 
+_UNKNOWN = '"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+_UNSUPPORTED = "field label not supported: {path}"
 
-def _path(text: str, default: str = "") -> Getter:
+
+def path(text: str, default: str = "") -> Getter:
+    """Reads the field at a dotted path as text; default where it is absent."""
     parts = text.split(".")
 
     def get(obj: Obj) -> str:
@@ -25,66 +30,39 @@ def _path(text: str, default: str = "") -> Getter:
     return get
 
 
-def _paths(*texts: str, **defaults: str) -> dict[str, Getter]:
-    return {text: _path(text, defaults.get(text.replace(".", "_"), "")) for text in texts}
+@dataclass(frozen=True)
+class Selectable:
+    """What a kind offers beside its name and namespace.
+
+    getters: field -> how to read it. refusal: what is said of any other field, with {path} for it. node: the field (of
+    getters) that names a node; the kind's collection then keeps an index by it, so that a node's watch costs what
+    happens on that node.
+    """
+
+    getters: Mapping[str, Getter] = field(default_factory=dict)
+    refusal: str = _UNKNOWN
+    node: str = ""
 
 
-def _event_source(obj: Obj) -> str:
-    source = (obj.get("source") or {}).get("component") or obj.get("reportingComponent") or ""
-    return str(source)
+NOTHING_MORE = Selectable()
 
 
-def _pod_ip(obj: Obj) -> str:
-    ips = (obj.get("status") or {}).get("podIPs") or []
-    return str(ips[0].get("ip", "")) if ips else ""
+def selectable(
+    *paths: str,
+    absent: Mapping[str, str] | None = None,
+    read: Mapping[str, Getter] | None = None,
+    refusal: str = _UNSUPPORTED,
+    node: str = "",
+) -> Selectable:
+    """A Selectable of plain paths, of what some show where they are absent, and of fields read in another way."""
+    found = {text: path(text, (absent or {}).get(text, "")) for text in paths}
+    return Selectable({**found, **(read or {})}, refusal, node)
 
 
-_METADATA = _paths("metadata.name", "metadata.namespace")
-_INVOLVED = tuple(
-    f"involvedObject.{f}" for f in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-)
-
-BY_RESOURCE: Mapping[str, Mapping[str, Getter]] = {
-    "pods": {
-        **_paths(
-            "spec.nodeName",
-            "spec.restartPolicy",
-            "spec.schedulerName",
-            "spec.serviceAccountName",
-            "spec.hostNetwork",
-            "status.phase",
-            "status.nominatedNodeName",
-            spec_hostNetwork="false",
-        ),
-        "status.podIP": _pod_ip,
-    },
-    "nodes": _paths("spec.unschedulable", spec_unschedulable="false"),
-    "namespaces": {**_paths("status.phase"), "name": _path("metadata.name")},
-    "secrets": _paths("type"),
-    "services": _paths("spec.clusterIP", "spec.type"),
-    "events": {
-        **_paths(*_INVOLVED, "reason", "reportingComponent", "type"),
-        "source": _event_source,
-    },
-    "events.events.k8s.io": {
-        **_paths("reason", "type"),
-        **{f: _path(f.replace("involvedObject", "regarding")) for f in _INVOLVED},
-        **{
-            f.replace("involvedObject", "regarding"): _path(f.replace("involvedObject", "regarding")) for f in _INVOLVED
-        },
-        "reportingController": _path("reportingController"),
-        "reportingComponent": _path("reportingController"),
-    },
-    "replicationcontrollers": _paths("status.replicas", status_replicas="0"),
-    "jobs.batch": {"status.successful": _path("status.succeeded", "0")},
-    "certificatesigningrequests.certificates.k8s.io": _paths("spec.signerName"),
-    "resourceslices.resource.k8s.io": _paths("spec.nodeName", "spec.driver"),
-    "podcertificaterequests.certificates.k8s.io": _paths("spec.signerName", "spec.podName", "spec.nodeName"),
-    "clustertrustbundles.certificates.k8s.io": _paths("spec.signerName"),
-}
+_NAME, _NAMESPACE = path("metadata.name"), path("metadata.namespace")
 
 
-def getters(resource: str, namespaced: bool) -> Mapping[str, Getter]:
-    """Field -> how to read it from an object, for one resource ("pods", "jobs.batch")."""
-    common = dict(_METADATA) if namespaced else {"metadata.name": _METADATA["metadata.name"]}
-    return {**common, **BY_RESOURCE.get(resource, {})}
+def getters(fields: Selectable, namespaced: bool) -> Mapping[str, Getter]:
+    """Every field of a kind that can be selected on."""
+    own = {"metadata.name": _NAME, "metadata.namespace": _NAMESPACE} if namespaced else {"metadata.name": _NAME}
+    return {**own, **fields.getters}

@@ -42,7 +42,8 @@ def negotiate(request: Request) -> Format | None:
         return None if encoding == SERVED[JSON] else WholeFormat(encoding)
     version, _, name = shape.rpartition("/")
     if name == "Table":
-        return TableFormat(encoding, _include(request), version)
+        assert kind is not None
+        return TableFormat(encoding, request.catalog.of(kind).columns, _include(request), version)
     _fits(name, request, kind)
     return MetadataFormat(encoding, version)
 

@@ -10,6 +10,8 @@ from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.formats.encodings import PROTOBUF, Encoding, Json
 from controlplane.apiserver.tables import render
+from controlplane.apiserver.tables.plain import NAME_AND_BIRTH
+from controlplane.apiserver.tables.spec import Table
 
 Clock = Callable[[], datetime]
 PLAIN = Json()
@@ -61,8 +63,9 @@ def _bare(item: Obj) -> Obj:
 
 @dataclass(frozen=True)
 class TableFormat(_Encoded):
-    """`as=Table`: rows of cells; `include` says how much of each object rides along."""
+    """`as=Table`: rows of cells, as `table` says; `include` says how much of each object rides along."""
 
+    table: Table = NAME_AND_BIRTH
     include: str = "Metadata"
     version: str = render.META
     clock: Clock = render.utc_now
@@ -78,23 +81,23 @@ class TableFormat(_Encoded):
     def one(self, kind: Kind | None, obj: Obj) -> bytes:
         if kind is None:
             return self.encoding.document(obj)
-        return self.encoding.document(self._table(kind, [obj], render.single_metadata(obj)))
+        return self.encoding.document(self._table([obj], render.single_metadata(obj)))
 
     def many(self, kind: Kind, items: Iterable[Obj], metadata: Obj) -> Iterator[bytes]:
-        head = self._table(kind, [], metadata)
+        head = self._table([], metadata)
         del head["rows"]
-        table, now = render.table_of(kind.resource), self.clock()
-        rows = (render.row(table, item, now, self.include, self.version) for item in items)
+        now = self.clock()
+        rows = (render.row(self.table, item, now, self.include, self.version) for item in items)
         return self.encoding.listed(head, rows, "rows")
 
     def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
         if type == "ERROR":
             return self.encoding.frame(type, obj)
         items = [] if type == "BOOKMARK" else [obj]
-        return self.encoding.frame(type, self._table(kind, items, render.single_metadata(obj), columns=first))
+        return self.encoding.frame(type, self._table(items, render.single_metadata(obj), columns=first))
 
-    def _table(self, kind: Kind, items: list[Obj], metadata: Obj, columns: bool = True) -> Obj:
-        return render.render(kind, items, metadata, self.clock(), self.include, columns, self.version)
+    def _table(self, items: list[Obj], metadata: Obj, columns: bool = True) -> Obj:
+        return render.render(self.table, items, metadata, self.clock(), self.include, columns, self.version)
 
 
 @dataclass(frozen=True)

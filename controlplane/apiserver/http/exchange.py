@@ -14,6 +14,7 @@ from controlplane.apiserver import ids, router
 from controlplane.apiserver.formats import compression
 from controlplane.apiserver.http import websocket
 from controlplane.apiserver.request import ANONYMOUS, Hijacked, Request, Response
+from controlplane.apiserver.resources.catalog import Catalog
 
 # Upstream's limit for the body of a resource request.
 BODY_LIMIT = 3 * 1024 * 1024
@@ -22,11 +23,11 @@ _READING = frozenset(("GET", "HEAD", "OPTIONS"))
 Pipeline = Callable[[Request], Awaitable[Response | Hijacked]]
 
 
-def parse(raw: web.BaseRequest) -> Request:
+def parse(raw: web.BaseRequest, catalog: Catalog) -> Request:
     """The pipeline's view of a request; nobody is authenticated yet."""
     path, query_text = raw.rel_url.raw_path, raw.rel_url.raw_query_string
     query = parse_qs(query_text, keep_blank_values=True, errors="replace") if query_text else {}
-    target = router.locate(raw.method, path, query)
+    target = router.locate(catalog, raw.method, path, query)
     return Request(
         method=raw.method,
         path=path,
@@ -46,6 +47,7 @@ def parse(raw: web.BaseRequest) -> Request:
         body=lambda: _body(raw),
         stream=lambda: _pieces(raw),
         transport=raw.transport,
+        catalog=catalog,
         raw=raw,
         audit_id=raw.headers.get("Audit-ID") or ids.new(),
     )
@@ -73,9 +75,9 @@ def _too_large() -> errors.ApiError:
     return errors.RequestTooLarge(f"Request entity too large: limit is {BODY_LIMIT}", details={})
 
 
-async def serve(raw: web.BaseRequest, pipeline: Pipeline) -> web.StreamResponse:
+async def serve(raw: web.BaseRequest, pipeline: Pipeline, catalog: Catalog) -> web.StreamResponse:
     """Answer one request. A client that hangs up cancels reading, never a write under way."""
-    request = parse(raw)
+    request = parse(raw, catalog)
     if raw.method in _READING:
         reply = await pipeline(request)
     else:

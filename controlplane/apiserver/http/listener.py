@@ -10,6 +10,7 @@ from aiohttp import web
 
 from apimachinery.kit import webserver
 from controlplane.apiserver.http.exchange import Pipeline, serve
+from controlplane.apiserver.resources.catalog import Catalog
 
 _LONG_LINE = 64 * 1024
 
@@ -32,11 +33,11 @@ def tls_context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext
 class Listener:
     """start() listens, stop() lets running requests finish for so many seconds."""
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, pipeline: Pipeline) -> None:
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, pipeline: Pipeline, catalog: Catalog) -> None:
         self._host, self._port, self._tls = host, port, tls
 
         async def handle(raw: web.BaseRequest) -> web.StreamResponse:
-            return await serve(raw, pipeline)
+            return await serve(raw, pipeline, catalog)
 
         self._server = webserver.server(
             handle,

@@ -9,6 +9,8 @@ from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, dumps, loads
 from controlplane.apiserver.openapi import gnostic, operations, schemas
 from controlplane.apiserver.openapi.operations import Operation, PathItem
+from controlplane.apiserver.openapi.schemas import Types
+from controlplane.apiserver.resources.resource import Resource
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 ANSWER_TYPES = (JSON, PROTOBUF, YAML)
@@ -98,22 +100,22 @@ def _path_v3(item: PathItem) -> Obj:
     return out
 
 
-def _roots(items: list[PathItem], kinds: list[Kind]) -> set[str]:
+def _roots(items: list[PathItem], kinds: list[Kind], types: Types) -> set[str]:
     used = {name for item in items for op in item.operations for name in (op.body, op.answer) if name}
-    used |= {schemas.by_group_version_kind().get((k.group, k.version, k.kind), "") for k in kinds}
+    used |= {types.name(k.group, k.version, k.kind) for k in kinds}
     return used - {""}
 
 
-def document_v3(kinds: list[Kind], version: str) -> Obj:
+def document_v3(kinds: list[Kind], types: Types, version: str) -> Obj:
     """The OpenAPI 3.0 document of the kinds of one group version."""
-    items = list(operations.paths(kinds))
-    types = {name: schemas.convert_v3(name) for name in schemas.closure(_roots(items, kinds))}
+    items = list(operations.paths(kinds, types))
+    shown = {name: types.convert_v3(name) for name in types.closure(_roots(items, kinds, types))}
     security = {"BearerToken": {"type": "apiKey", "name": "authorization", "in": "header"}}
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": version},
         "paths": {item.path: _path_v3(item) for item in sorted(items, key=lambda i: i.path)},
-        "components": {"schemas": types, "securitySchemes": security},
+        "components": {"schemas": shown, "securitySchemes": security},
     }
 
 
@@ -142,9 +144,9 @@ def _operation_v2(operation: Operation) -> Obj:
     }
 
 
-def document_v2(kinds: list[Kind], version: str) -> Obj:
+def document_v2(kinds: list[Kind], types: Types, version: str) -> Obj:
     """The Swagger 2.0 document of all kinds."""
-    items = list(operations.paths(kinds))
+    items = list(operations.paths(kinds, types))
     paths: Obj = {}
     for item in sorted(items, key=lambda i: i.path):
         found: Obj = {operation.method: _operation_v2(operation) for operation in item.operations}
@@ -160,7 +162,7 @@ def document_v2(kinds: list[Kind], version: str) -> Obj:
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": version},
         "paths": paths,
-        "definitions": {name: schemas.convert_v2(name) for name in sorted(schemas.definitions())},
+        "definitions": {name: types.convert_v2(name) for name in sorted(types.definitions)},
         "securityDefinitions": token,
         "security": [{"BearerToken": []}],
     }
@@ -169,9 +171,11 @@ def document_v2(kinds: list[Kind], version: str) -> Obj:
 class Documents:
     """All documents of a set of kinds as bytes: built on first use, then kept."""
 
-    def __init__(self, kinds: tuple[Kind, ...], version: str) -> None:
+    def __init__(self, rows: tuple[Resource, ...], version: str) -> None:
         self._version = version
-        self._kinds = kinds
+        self._kinds = kinds = tuple(row.kind for row in rows)
+        self._own = {row.kind: row.definitions for row in rows if row.definitions}
+        self._types = Types({name: schema for own in self._own.values() for name, schema in own.items()})
         self._groups: dict[str, list[Kind]] = {}
         for kind in kinds:
             prefix = "apis" if kind.group else "api"
@@ -196,12 +200,12 @@ class Documents:
         if name not in self._groups:
             return None
         if name not in self._v3:
-            self._v3[name] = dumps(document_v3(self._groups[name], self._version))
+            self._v3[name] = dumps(document_v3(self._groups[name], self._types, self._version))
         return self._v3[name]
 
     def v2(self) -> bytes:
         if not self._v2:
-            self._v2 = dumps(document_v2(list(self._kinds), self._version))
+            self._v2 = dumps(document_v2(list(self._kinds), self._types, self._version))
         return self._v2
 
     def v2_protobuf(self) -> bytes:
@@ -213,7 +217,9 @@ class Documents:
     def _fingerprint(self, name: str) -> str:
         # Rendering all documents to hash them would cost a quarter of a second and megabytes for clients that
         # want one: what a document is made of identifies it as well.
-        made_of = [self._version, schemas.SOURCE_VERSION, *(repr(sorted_kind(k)) for k in self._groups[name])]
+        made_of = [self._version, schemas.SOURCE_VERSION]
+        for kind in self._groups[name]:
+            made_of += [repr(sorted_kind(kind)), dumps(dict(self._own.get(kind, {}))).decode()]
         return hashlib.sha512("\n".join(made_of).encode()).hexdigest().upper()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from apimachinery.kinds import Kind, Subresource
-from controlplane.apiserver.openapi.schemas import by_group_version_kind
+from controlplane.apiserver.openapi.schemas import Types
 
 STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
 PATCH = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch"
@@ -64,27 +64,23 @@ class PathItem:
     operations: tuple[Operation, ...]
 
 
-def definition(group: str, version: str, kind: str) -> str:
-    """The definition name of a kind, "" when the schema does not know it (the options of streams)."""
-    return by_group_version_kind().get((group, version, kind), "")
-
-
-def paths(kinds: Iterable[Kind]) -> Iterator[PathItem]:
+def paths(kinds: Iterable[Kind], types: Types) -> Iterator[PathItem]:
     """Every resource path of the kinds, collections first."""
     for kind in kinds:
-        yield from _Kind(kind).paths()
+        yield from _Kind(kind, types).paths()
 
 
 class _Kind:
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, types: Types) -> None:
         self.kind = kind
+        self._types = types
         group = kind.group.removesuffix(".k8s.io") or "core"
         self.tag = f"{group.replace('.', '').replace('-', '')}_{kind.version}"
         words = "".join(part.capitalize() for part in group.split("."))
         self.title = words + kind.version.capitalize()
         self.own = (kind.group, kind.version, kind.kind)
-        self.type = definition(*self.own)
-        self.list_type = definition(kind.group, kind.version, kind.list_kind)
+        self.type = types.name(*self.own)
+        self.list_type = types.name(kind.group, kind.version, kind.list_kind)
 
     def paths(self) -> Iterator[PathItem]:
         scope: tuple[str, ...] = ("namespace",) if self.kind.namespaced else ()
@@ -165,7 +161,7 @@ class _Kind:
 
     def _subresource(self, sub: Subresource) -> tuple[Operation, ...]:
         identity = (sub.group, sub.version, sub.kind) if sub.version else (*self.own[:2], sub.kind)
-        type_ = definition(*identity)
+        type_ = self._types.name(*identity)
         suffix = sub.name.capitalize()
         if sub.name in STREAMS:
             return tuple(self._connect(sub, CONNECT_METHODS[verb], identity) for verb in sorted(sub.verbs))

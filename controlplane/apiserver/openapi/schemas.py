@@ -51,15 +51,42 @@ def definitions() -> Mapping[str, Schema]:
     return found
 
 
-@lru_cache(maxsize=1)
-def by_group_version_kind() -> Mapping[tuple[str, str, str], str]:
-    """(group, version, kind) -> definition name, for the types that carry exactly one."""
-    found: dict[tuple[str, str, str], str] = {}
-    for name, schema in definitions().items():
-        identities = schema.get("x-kubernetes-group-version-kind") or []
-        if len(identities) == 1:
-            found[(identities[0]["group"], identities[0]["version"], identities[0]["kind"])] = name
-    return found
+class Types:
+    """Definitions by their full names: the published ones, and others beside them."""
+
+    def __init__(self, others: Mapping[str, Mapping[str, Any]]) -> None:
+        self.definitions: Mapping[str, Mapping[str, Any]] = {**definitions(), **others} if others else definitions()
+        self._names: dict[tuple[str, str, str], str] = {}
+        for name, schema in self.definitions.items():
+            # Some types (options, Status) belong to every group.
+            identities = schema.get("x-kubernetes-group-version-kind") or []
+            if len(identities) == 1:
+                self._names[identities[0]["group"], identities[0]["version"], identities[0]["kind"]] = name
+
+    def name(self, group: str, version: str, kind: str) -> str:
+        """The definition of a kind; "" when there is none (the options of streams)."""
+        return self._names.get((group, version, kind), "")
+
+    def convert_v3(self, name: str) -> Schema:
+        """One definition as an OpenAPI v3 schema."""
+        source = self.definitions[name]
+        return _described(source, UNIONS_V3[name]) if name in UNIONS_V3 else _convert(source, V3_PREFIX)
+
+    def convert_v2(self, name: str) -> Schema:
+        """One definition as a Swagger 2.0 schema."""
+        source = self.definitions[name]
+        return _described(source, UNIONS_V2[name]) if name in UNIONS_V2 else _convert(source, V2_PREFIX)
+
+    def closure(self, roots: Iterable[str]) -> list[str]:
+        """The roots and everything they refer to, sorted by name."""
+        seen: set[str] = set()
+        todo = [root for root in roots if root in self.definitions]
+        while todo:
+            name = todo.pop()
+            if name not in seen:
+                seen.add(name)
+                todo += [other for other in references(self.definitions[name]) if other not in seen]
+        return sorted(seen)
 
 
 def description(reference: str) -> str:
@@ -69,34 +96,6 @@ def description(reference: str) -> str:
         if found := definitions().get(prefix + short):
             return str(found["properties"][field].get("description", ""))
     raise KeyError(reference)
-
-
-def convert_v3(name: str) -> Schema:
-    """One definition as an OpenAPI v3 schema."""
-    source = definitions()[name]
-    if name in UNIONS_V3:
-        return _described(source, UNIONS_V3[name])
-    return _convert(source, V3_PREFIX)
-
-
-def convert_v2(name: str) -> Schema:
-    """One definition as a Swagger 2.0 schema."""
-    source = definitions()[name]
-    if name in UNIONS_V2:
-        return _described(source, UNIONS_V2[name])
-    return _convert(source, V2_PREFIX)
-
-
-def closure(roots: Iterable[str]) -> list[str]:
-    """The roots and everything they refer to, sorted by name."""
-    seen: set[str] = set()
-    todo = [root for root in roots if root in definitions()]
-    while todo:
-        name = todo.pop()
-        if name not in seen:
-            seen.add(name)
-            todo += [other for other in references(definitions()[name]) if other not in seen]
-    return sorted(seen)
 
 
 def references(schema: Any) -> Iterator[str]:
@@ -111,11 +110,11 @@ def references(schema: Any) -> Iterator[str]:
             yield from references(value)
 
 
-def _described(source: Schema, shape: Schema) -> Schema:
+def _described(source: Mapping[str, Any], shape: Schema) -> Schema:
     return {"description": source["description"], **shape} if "description" in source else dict(shape)
 
 
-def _convert(source: Schema, prefix: str) -> Schema:
+def _convert(source: Mapping[str, Any], prefix: str) -> Schema:
     out: Schema = {key: source[key] for key in KEPT if key in source}
     out |= {key: value for key, value in source.items() if key.startswith("x-kubernetes-")}
     if kind := _type(source.get("type")):

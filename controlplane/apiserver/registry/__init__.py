@@ -1,14 +1,13 @@
 """The registry: every write to every kind, from a client's object to a durable revision.
 
 Owns the life of an object: metadata, defaults, admission, validation, optimistic concurrency, deletion. What
-differs from kind to kind is a Strategy (controlplane.apiserver.strategies); nothing here names a kind.
+differs from kind to kind is said by the kind's row (controlplane.apiserver.resources); nothing here names a kind.
 Must never answer before the store has, and never change a shared object.
 
-Reading order: context, strategy, metadata, deletion, registry.
+Reading order: context, metadata, deletion, registry.
 """
 
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.registry.registry import Registry
-from controlplane.apiserver.registry.strategy import Strategy
 
-__all__ = ["Context", "Registry", "Strategy"]
+__all__ = ["Context", "Registry"]

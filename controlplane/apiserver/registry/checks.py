@@ -5,41 +5,37 @@ from __future__ import annotations
 from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.kinds import Kind
-from controlplane.apiserver.registry.strategy import Strategy
 from controlplane.apiserver.request import Obj
+from controlplane.apiserver.resources.strategy import Strategy
 from controlplane.apiserver.validation import metadata as rules
 
 # Subresources whose handlers check what they change; the rules of a plain update would refuse it.
 _OWN_RULES = frozenset({"binding", "ephemeralcontainers", "resize"})
 
 
-# Kinds whose changes upstream checks as it checks new objects, metadata and all.
-_WHOLE_METADATA = frozenset({"configmaps", "pods", "secrets", "serviceaccounts", "services"})
-
-
 def check_new(kind: Kind, strategy: Strategy, obj: Obj, version: str) -> None:
     """version: the client's. Raises Invalid."""
     found = rules.validate(obj, kind.namespaced, strategy.check_name)
-    if strategy.validate_as is not None and version not in ("", kind.api_version):
-        found += strategy.validate_as(obj, version)
+    if strategy.rules.new_as is not None and version not in ("", kind.api_version):
+        found += strategy.rules.new_as(obj, version)
     else:
-        found += strategy.validate(obj)
+        found += strategy.rules.new(obj)
     _raise(kind, obj, found)
 
 
 def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource: str, version: str) -> None:
     """version: the client's. Raises Invalid."""
-    found = rules.validate_change(new, old, whole=not subresource and kind.resource in _WHOLE_METADATA)
+    found = rules.validate_change(new, old, whole=not subresource and strategy.whole_metadata)
     if subresource == "status":
-        found += strategy.validate_status(new, old)
+        found += strategy.rules.status(new, old)
     elif subresource == "finalize":
-        found += strategy.validate_finalize(new, old)
+        found += strategy.rules.finalize(new, old)
     elif subresource == "approval":
-        found += strategy.validate_approval(new, old)
-    elif strategy.validate_update_as is not None and version not in ("", kind.api_version):
-        found += strategy.validate_update_as(new, old, version)
+        found += strategy.rules.approval(new, old)
+    elif strategy.rules.change_as is not None and version not in ("", kind.api_version):
+        found += strategy.rules.change_as(new, old, version)
     elif subresource not in _OWN_RULES:
-        found += strategy.validate_update(new, old)
+        found += strategy.rules.change(new, old)
     _raise(kind, new, found)
 
 

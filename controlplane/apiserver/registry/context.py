@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from controlplane.apiserver.request import ANONYMOUS, Obj, User
+from controlplane.apiserver.resources.catalog import Catalog
 
 
 @dataclass
@@ -12,9 +13,10 @@ class Context:
     """One write. options is the verb's Options object as a dict; warnings collects what the client is to be
     told.
 
-    manager names the writer in managedFields.
+    manager names the writer in managedFields. catalog: the kinds that are served.
     """
 
+    catalog: Catalog
     user: User = ANONYMOUS
     options: Obj = field(default_factory=dict)
     dry_run: bool = False

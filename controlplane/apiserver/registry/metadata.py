@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from datetime import datetime
 
 from apimachinery import errors
@@ -16,18 +17,6 @@ _MAX_GENERATED = 63
 # What a client cannot change, whatever it sends, and what it cannot take away.
 _KEPT = ("creationTimestamp", "generation", "selfLink")
 _STAYING = ("uid", "deletionGracePeriodSeconds")
-_OWN = ("labels", "annotations", "finalizers", "ownerReferences")
-# Kinds whose status subresource cannot change (some of) the metadata that is a client's own.
-_STATUS_KEEPS: dict[tuple[str, str], tuple[str, ...]] = {
-    ("v1", "Pod"): ("ownerReferences",),
-    ("apps/v1", "Deployment"): ("labels",),
-    ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): _OWN,
-    ("apiregistration.k8s.io/v1", "APIService"): _OWN,
-    ("certificates.k8s.io/v1", "CertificateSigningRequest"): _OWN,
-    ("storage.k8s.io/v1", "VolumeAttachment"): _OWN,
-    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"): _OWN,
-    ("resource.k8s.io/v1", "ResourceClaim"): _OWN,
-}
 
 
 def suffix() -> str:
@@ -93,14 +82,9 @@ def fill_changed(kind: Kind, new: Obj, old: Obj) -> None:
     tidy(metadata)
 
 
-def kept_by_status(api_version: str, kind: str) -> tuple[str, ...]:
-    """The metadata that a write of a kind's status cannot change."""
-    return _STATUS_KEEPS.get((api_version, kind), ())
-
-
-def keep_for_status(new: Obj, old: Obj) -> None:
-    """Put back the metadata that a write of the status cannot change."""
-    for key in kept_by_status(old["apiVersion"], old["kind"]):
+def put_back(new: Obj, old: Obj, keys: Sequence[str]) -> None:
+    """Put back the metadata that a write cannot change."""
+    for key in keys:
         new["metadata"].pop(key, None)
         if key in old["metadata"]:
             new["metadata"][key] = old["metadata"][key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from apimachinery import errors
@@ -14,8 +14,10 @@ from controlplane.apiserver.cache.entry import Entry, encode
 from controlplane.apiserver.registry import deletion, metadata
 from controlplane.apiserver.registry.checks import check_change, check_new
 from controlplane.apiserver.registry.context import Context
-from controlplane.apiserver.registry.strategy import Reservation, Strategy
+from controlplane.apiserver.replies import nothing_there
 from controlplane.apiserver.request import Obj, User
+from controlplane.apiserver.resources.catalog import Catalog
+from controlplane.apiserver.resources.strategy import Reservation, Strategy
 from controlplane.apiserver.seam import Admission, AdmissionChain, Operation
 from controlplane.store import Delete, Full, Mismatch, Op, Put, Store
 
@@ -25,7 +27,6 @@ Track = Callable[["Obj | None", Obj, Context, str], None]
 # never does.
 _ROUNDS = 100
 _NAME_TRIES = 8
-_DEFAULT = Strategy()
 
 # Subresources that are the server's own word on an object: they may set spec and status in one write.
 _WHOLE = frozenset({"binding", "approval"})
@@ -34,10 +35,10 @@ _WHOLE = frozenset({"binding", "approval"})
 class Registry:
     """All methods belong to the server's event loop. Entries and objects returned are shared."""
 
-    def __init__(self, store: Store, cache: Cache, strategies: Mapping[str, Strategy], track: Track) -> None:
+    def __init__(self, store: Store, cache: Cache, catalog: Catalog, track: Track) -> None:
         self._store = store
         self.cache = cache
-        self._strategies = strategies
+        self.catalog = catalog
         self._track = track
         self._chain: AdmissionChain | None = None
 
@@ -46,12 +47,20 @@ class Registry:
         self._chain = chain
 
     def strategy(self, kind: Kind) -> Strategy:
-        return self._strategies.get(kind.resource, _DEFAULT)
+        """Raises NotFound for a kind that is served no more."""
+        try:
+            return self.catalog.of(kind).strategy
+        except KeyError:
+            raise nothing_there() from None
 
     # --- reading ---
 
     def collection(self, kind: Kind) -> Collection:
-        return self.cache.collection(kind)
+        """Raises NotFound for a kind that is served no more."""
+        try:
+            return self.cache.collection(kind)
+        except KeyError:
+            raise nothing_there() from None
 
     def entry(self, kind: Kind, namespace: str, name: str) -> Entry:
         """Raises NotFound."""
@@ -90,7 +99,7 @@ class Registry:
         dry_run: bool = False,
     ) -> Obj:
         """The full path of a client's create. Raises ApiError."""
-        context = _context(user, options, dry_run)
+        context = self._context(user, options, dry_run)
         return (await self.create_entry(kind, obj, namespace, context)).obj
 
     async def mutate(
@@ -110,7 +119,7 @@ class Registry:
 
         admitted: what this is a part of has passed admission already.
         """
-        context = _context(user, options, dry_run)
+        context = self._context(user, options, dry_run)
         context.admitted = admitted
         # What the server itself writes into a pod (a binding, a mark), nobody comes to own.
         context.settled = bool(subresource) and kind.resource == "pods"
@@ -120,8 +129,12 @@ class Registry:
         self, kind: Kind, namespace: str, name: str, *, user: User, options: Obj, dry_run: bool = False
     ) -> tuple[Obj, bool]:
         """Delete with DeleteOptions; the last state and whether the object is gone already."""
-        entry, gone = await self.delete_entry(kind, namespace, name, _context(user, options, dry_run))
+        entry, gone = await self.delete_entry(kind, namespace, name, self._context(user, options, dry_run))
         return entry.obj, gone
+
+    def _context(self, user: User, options: Obj | None, dry_run: bool) -> Context:
+        manager = (options or {}).get("fieldManager") or "kube-apiserver"
+        return Context(self.catalog, user=user, options=dict(options or {}), dry_run=dry_run, manager=manager)
 
     # --- writing ---
 
@@ -129,7 +142,7 @@ class Registry:
         strategy = self.strategy(kind)
         metadata.begin(kind, obj, namespace)
         chosen = bool(obj["metadata"].get("name"))
-        if strategy.has_status and not strategy.keep_status_on_create:
+        if _has_status(kind) and not strategy.keep_status_on_create:
             obj.pop("status", None)
         strategy.default(obj)
         self._own(strategy, None, obj, context, "")
@@ -218,18 +231,18 @@ class Registry:
         strategy = self.strategy(kind)
         metadata.fill_changed(kind, new, old.obj)
         strategy.default(new)
-        if strategy.has_status and not subresource:
+        if _has_status(kind) and not subresource:
             _keep_status(new, old.obj)
         self._own(strategy, old.obj, new, context, subresource)
         admission = _admission("UPDATE", kind, subresource, old.namespace, new, old.obj, context)
         await self._admit(admission)
         if admission.changed:
             metadata.fill_changed(kind, new, old.obj)
-            if strategy.has_status and not subresource:
+            if _has_status(kind) and not subresource:
                 _keep_status(new, old.obj)
         if subresource == "status":
             strategy.prepare_status(new, old.obj)
-            metadata.keep_for_status(new, old.obj)
+            metadata.put_back(new, old.obj, strategy.status_keeps)
         elif subresource == "finalize":
             strategy.prepare_finalize(new, old.obj)
         elif subresource not in _WHOLE:
@@ -382,6 +395,11 @@ def deletion_is_due(obj: Obj) -> bool:
     return "deletionTimestamp" in found and not found.get("finalizers") and not found.get("deletionGracePeriodSeconds")
 
 
+def _has_status(kind: Kind) -> bool:
+    """Status is split off: create and update drop or keep it, only its subresource changes it."""
+    return "status" in kind.subresources
+
+
 def _keep_status(new: Obj, old: Obj) -> None:
     if "status" in old:
         new["status"] = old["status"]
@@ -401,11 +419,6 @@ def _count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str) 
     if strategy.counts_annotations and not subresource:
         changed = changed or new["metadata"].get("annotations") != old["metadata"].get("annotations")
     new["metadata"]["generation"] = standing + 1 if changed else standing
-
-
-def _context(user: User, options: Obj | None, dry_run: bool) -> Context:
-    manager = (options or {}).get("fieldManager") or "kube-apiserver"
-    return Context(user=user, options=dict(options or {}), dry_run=dry_run, manager=manager)
 
 
 def _conflict(kind: Kind, name: str) -> errors.ApiError:

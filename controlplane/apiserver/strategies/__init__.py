@@ -1,7 +1,5 @@
-"""Strategies: what each kind does differently, as rows of one table.
+"""What the server fills in, drops and takes for an object, where that differs from kind to kind.
 
-Owns the per-kind rows of registry.Strategy and the pools they draw from. A module per group of kinds, whose ROWS
-the table joins; defaults, validation and advice live in their own packages and are only referred to here.
-
-Reading order: rows, table, then the group of interest.
+Functions for the rows of resources/: nothing here is called but by way of a kind's Strategy. Owns the pools that
+cluster addresses and node ports are drawn from.
 """

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from apimachinery.timestamps import format_time, now
-from controlplane.apiserver.registry.strategy import keep_spec
 from controlplane.apiserver.request import Obj
-from controlplane.apiserver.strategies.rows import Rows
-from controlplane.apiserver.validation import certificates, flowcontrol
+from controlplane.apiserver.resources.strategy import keep_spec
 
 
 def changed(new: Obj, old: Obj) -> None:
@@ -30,27 +28,3 @@ def date_conditions(new: Obj, old: Obj) -> None:
             condition["lastTransitionTime"] = stands or moment
         if not condition.get("lastUpdateTime"):
             condition["lastUpdateTime"] = moment
-
-
-ROWS: Rows = {
-    "certificatesigningrequests.certificates.k8s.io": {
-        "prepare_update": changed,
-        "prepare_status": status,
-        "validate": certificates.request,
-        "validate_update": lambda new, old: certificates.request(new),
-        "validate_status": certificates.status,
-        "validate_approval": certificates.approval,
-    },
-    "flowschemas.flowcontrol.apiserver.k8s.io": {
-        "validate": flowcontrol.schema,
-        "validate_update": lambda new, old: flowcontrol.schema(new),
-    },
-    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": {
-        "validate": flowcontrol.level,
-        "validate_update": lambda new, old: flowcontrol.level(new),
-    },
-    "apiservices.apiregistration.k8s.io": {
-        "validate": flowcontrol.service,
-        "validate_update": lambda new, old: flowcontrol.service(new),
-    },
-}

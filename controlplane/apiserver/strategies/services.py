@@ -9,8 +9,8 @@ from typing import Any
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
-from controlplane.apiserver.registry.strategy import Reservation
 from controlplane.apiserver.request import Obj
+from controlplane.apiserver.resources.strategy import Reservation
 from controlplane.apiserver.strategies.pools import AddressPool, PoolFull, PortPool
 
 _WITH_PORTS = ("NodePort", "LoadBalancer")
@@ -47,6 +47,11 @@ class ServicePools:
     def __init__(self, cidr: str, ports: str) -> None:
         self.addresses = AddressPool(cidr)
         self.ports = PortPool(ports)
+
+    @property
+    def first_address(self) -> str:
+        """The cluster IP of the Service ``kubernetes``."""
+        return str(self.addresses.network[1])
 
     def load(self, services: list[Obj]) -> None:
         """Take what stored Services hold."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from apimachinery.timestamps import format_time, now
-from controlplane.apiserver.registry.strategy import keep_spec
 from controlplane.apiserver.request import Obj
-from controlplane.apiserver.strategies.rows import Rows, then
-from controlplane.apiserver.validation import claims, persistent, storage
+from controlplane.apiserver.resources.strategy import keep_spec
 
 _SNAPSHOTS = "snapshot.storage.k8s.io"
 
@@ -62,27 +60,3 @@ def driver_changed(new: Obj, old: Obj) -> None:
     """The generation counts changes from nothing on: a new driver has none."""
     if new["spec"] != old["spec"]:
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-
-
-ROWS: Rows = {
-    "persistentvolumeclaims": {
-        "prepare_create": claim_created,
-        "prepare_update": claim_changed,
-        **then(claims.claim, claims.claim_change),
-        "validate_status": claims.claim_status,
-    },
-    "persistentvolumes": {
-        "prepare_create": volume_created,
-        "prepare_status": volume_status,
-        **then(persistent.volume, persistent.volume_change),
-    },
-    "storageclasses.storage.k8s.io": then(storage.storage_class, storage.storage_class_change),
-    "csidrivers.storage.k8s.io": {
-        "prepare_update": driver_changed,
-        **then(storage.driver, storage.driver_change),
-    },
-    "csinodes.storage.k8s.io": then(storage.node, storage.node_change),
-    "csistoragecapacities.storage.k8s.io": then(storage.capacity, storage.capacity_change),
-    "volumeattachments.storage.k8s.io": then(storage.attachment, storage.attachment_change),
-    "volumeattributesclasses.storage.k8s.io": then(storage.attributes_class, storage.attributes_class_change),
-}

@@ -35,7 +35,7 @@ class Bindings:
 
     async def _bind(self, request: Request, name: str, binding: Obj) -> Answer:
         dry_run = body.is_dry_run(request)
-        context = Context(user=request.user, dry_run=dry_run, warnings=request.warnings)
+        context = Context(request.catalog, user=request.user, dry_run=dry_run, warnings=request.warnings)
         await self._registry.admit_part(POD, "binding", request.namespace, name, binding, context)
         check(binding)
         stamp = format_time(now())

@@ -26,7 +26,9 @@ async def read(request: Request, kind: Kind, context: Context | None = None) -> 
     Raises BadRequest when it is something else, or names another namespace than the URL.
     """
     if context is None:
-        context = Context(user=request.user, field_validation=request.param("fieldValidation") or "Warn")
+        context = Context(
+            request.catalog, user=request.user, field_validation=request.param("fieldValidation") or "Warn"
+        )
     obj = await codec.read_object(request, kind, context)
     metadata = obj.get("metadata") or {}
     if metadata.get("namespace") not in (None, "", request.namespace):

@@ -34,7 +34,7 @@ class Evictions:
             raise errors.BadRequest("name in URL does not match name in Eviction object")
         options = {k: v for k, v in (eviction.get("deleteOptions") or {}).items() if v is not None}
         dry = body.is_dry_run(request) or "All" in (options.get("dryRun") or ())
-        context = Context(user=request.user, dry_run=dry, warnings=request.warnings)
+        context = Context(request.catalog, user=request.user, dry_run=dry, warnings=request.warnings)
         await self._registry.admit_part(POD, "eviction", request.namespace, request.name, eviction, context)
         pod = self._registry.get(POD, request.namespace, request.name)
         if not ignores_budget(pod):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apimachinery.kinds import BINDING, COMPONENT_STATUS, KINDS, POD, SELF_SUBJECT_REVIEW, SERVICE_ACCOUNT, TOKEN_REVIEW
+from apimachinery.kinds import BINDING, COMPONENT_STATUS, POD, SELF_SUBJECT_REVIEW, SERVICE_ACCOUNT, TOKEN_REVIEW
 from controlplane.apiserver.authn.reviews import IdentityReviews
 from controlplane.apiserver.patching import Patcher
 from controlplane.apiserver.request import Handler
@@ -22,7 +22,10 @@ Key = tuple[str, str, str]
 
 
 def table(registry: Registry, patcher: Patcher, tokens: Tokens | None, identity: IdentityReviews) -> dict[Key, Handler]:
-    """(resource, subresource, verb) -> handler. Without a signing key no tokens are issued."""
+    """(resource, subresource, verb) -> handler; resource "*" is any that has the subresource.
+
+    Without a signing key no tokens are issued.
+    """
     bindings, evictions = Bindings(registry), Evictions(registry)
     out: dict[Key, Handler] = {
         (POD.resource, "binding", "create"): bindings.of_pod,
@@ -38,10 +41,7 @@ def table(registry: Registry, patcher: Patcher, tokens: Tokens | None, identity:
         (COMPONENT_STATUS.resource, "", "get"): components.get,
         (COMPONENT_STATUS.resource, "", "list"): components.list,
     }
-    scales = Scales(registry, patcher)
-    for kind in KINDS:
-        if "scale" in kind.subresources:
-            out |= _reads_and_writes(kind.resource, "scale", scales)
+    out |= _reads_and_writes("*", "scale", Scales(registry, patcher))
     for part in PARTS:
         out |= _reads_and_writes(part.kind.resource, part.name, PartHandlers(registry, patcher, part))
     return out

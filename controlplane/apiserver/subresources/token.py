@@ -65,7 +65,9 @@ class Tokens:
         if is_node:
             asked_for = asked.get("spec") or {}
             check_token(self._registry, node, request.namespace, request.name, asked_for, self._audiences)
-        context = Context(user=request.user, dry_run=body.is_dry_run(request), warnings=request.warnings)
+        context = Context(
+            request.catalog, user=request.user, dry_run=body.is_dry_run(request), warnings=request.warnings
+        )
         await self._registry.admit_part(SERVICE_ACCOUNT, "token", request.namespace, request.name, asked, context)
         check(spec)
         bound = self._bound(request, spec.get("boundObjectRef"))

@@ -5,6 +5,6 @@ and the time go in, a list of cells comes out; nothing here knows HTTP. Column d
 into the API schema (`core.v1.PodStatus#podIP`) wherever upstream takes them from there.
 
 Reading order: `spec` (what a column is), `texts` (ages, selectors, lists), then one module per family of
-kinds (`pods`, `workloads`, `core`, `storage`, `network`, `cluster`), `render` (which kind has which table,
-and its JSON).
+kinds (`pods`, `workloads`, `core`, `storage`, `network`, `cluster`), `plain` (for all others), `render` (their JSON).
+Which kind has which is said by its row (controlplane.apiserver.resources).
 """

@@ -134,155 +134,153 @@ def _priority_class(obj: Obj, now: datetime) -> list[Any]:
     ]
 
 
-TABLES = {
-    "rolebindings.rbac.authorization.k8s.io": Table(
-        columns=(
-            NAME,
-            Column("Role", "rbac.v1.RoleBinding#roleRef", cut=IMMUTABLE),
-            AGE,
-            wide("Users", "Users in the roleBinding"),
-            wide("Groups", "Groups in the roleBinding"),
-            wide("ServiceAccounts", "ServiceAccounts in the roleBinding"),
-        ),
-        cells=_binding,
+ROLE_BINDING = Table(
+    columns=(
+        NAME,
+        Column("Role", "rbac.v1.RoleBinding#roleRef", cut=IMMUTABLE),
+        AGE,
+        wide("Users", "Users in the roleBinding"),
+        wide("Groups", "Groups in the roleBinding"),
+        wide("ServiceAccounts", "ServiceAccounts in the roleBinding"),
     ),
-    "clusterrolebindings.rbac.authorization.k8s.io": Table(
-        columns=(
-            NAME,
-            Column("Role", "rbac.v1.ClusterRoleBinding#roleRef", cut=IMMUTABLE),
-            AGE,
-            wide("Users", "Users in the clusterRoleBinding"),
-            wide("Groups", "Groups in the clusterRoleBinding"),
-            wide("ServiceAccounts", "ServiceAccounts in the clusterRoleBinding"),
-        ),
-        cells=_binding,
+    cells=_binding,
+)
+CLUSTER_ROLE_BINDING = Table(
+    columns=(
+        NAME,
+        Column("Role", "rbac.v1.ClusterRoleBinding#roleRef", cut=IMMUTABLE),
+        AGE,
+        wide("Users", "Users in the clusterRoleBinding"),
+        wide("Groups", "Groups in the clusterRoleBinding"),
+        wide("ServiceAccounts", "ServiceAccounts in the clusterRoleBinding"),
     ),
-    "validatingwebhookconfigurations.admissionregistration.k8s.io": Table(
-        columns=(
-            NAME,
-            number("Webhooks", "Webhooks indicates the number of webhooks registered in this configuration"),
-            AGE,
-        ),
-        cells=_webhooks,
+    cells=_binding,
+)
+VALIDATING_WEBHOOK_CONFIGURATION = Table(
+    columns=(
+        NAME,
+        number("Webhooks", "Webhooks indicates the number of webhooks registered in this configuration"),
+        AGE,
     ),
-    "mutatingwebhookconfigurations.admissionregistration.k8s.io": Table(
-        columns=(
-            NAME,
-            number("Webhooks", "Webhooks indicates the number of webhooks registered in this configuration"),
-            AGE,
-        ),
-        cells=_webhooks,
+    cells=_webhooks,
+)
+MUTATING_WEBHOOK_CONFIGURATION = Table(
+    columns=(
+        NAME,
+        number("Webhooks", "Webhooks indicates the number of webhooks registered in this configuration"),
+        AGE,
     ),
-    "validatingadmissionpolicies.admissionregistration.k8s.io": Table(
-        columns=(
-            NAME,
-            number(
-                "Validations",
-                "Validations indicates the number of validation rules defined in this configuration",
-            ),
-            text("ParamKind", "ParamKind specifies the kind of resources used to parameterize this policy"),
-            AGE,
+    cells=_webhooks,
+)
+VALIDATING_ADMISSION_POLICY = Table(
+    columns=(
+        NAME,
+        number(
+            "Validations",
+            "Validations indicates the number of validation rules defined in this configuration",
         ),
-        cells=_validating_policy,
+        text("ParamKind", "ParamKind specifies the kind of resources used to parameterize this policy"),
+        AGE,
     ),
-    "mutatingadmissionpolicies.admissionregistration.k8s.io": Table(
-        columns=(
-            NAME,
-            number(
-                "Mutations",
-                "Mutation indicates the number of mutations rules defined in this configuration",
-            ),
-            text("ParamKind", "ParamKind specifies the kind of resources used to parameterize this policy"),
-            AGE,
+    cells=_validating_policy,
+)
+MUTATING_ADMISSION_POLICY = Table(
+    columns=(
+        NAME,
+        number(
+            "Mutations",
+            "Mutation indicates the number of mutations rules defined in this configuration",
         ),
-        cells=_mutating_policy,
+        text("ParamKind", "ParamKind specifies the kind of resources used to parameterize this policy"),
+        AGE,
     ),
-    "validatingadmissionpolicybindings.admissionregistration.k8s.io": Table(
-        columns=(
-            NAME,
-            text(
-                "PolicyName",
-                "PolicyName indicates the policy definition which the policy binding binded to",
-            ),
-            text("ParamRef", "ParamRef indicates the param resource which sets the configuration param"),
-            AGE,
+    cells=_mutating_policy,
+)
+VALIDATING_ADMISSION_POLICY_BINDING = Table(
+    columns=(
+        NAME,
+        text(
+            "PolicyName",
+            "PolicyName indicates the policy definition which the policy binding binded to",
         ),
-        cells=_policy_binding,
+        text("ParamRef", "ParamRef indicates the param resource which sets the configuration param"),
+        AGE,
     ),
-    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": Table(
-        columns=(
-            NAME,
-            text(
-                "PolicyName",
-                "PolicyName indicates the policy definition which the policy binding binded to",
-            ),
-            text("ParamRef", "ParamRef indicates the param resource which sets the configuration param"),
-            AGE,
+    cells=_policy_binding,
+)
+MUTATING_ADMISSION_POLICY_BINDING = Table(
+    columns=(
+        NAME,
+        text(
+            "PolicyName",
+            "PolicyName indicates the policy definition which the policy binding binded to",
         ),
-        cells=_policy_binding,
+        text("ParamRef", "ParamRef indicates the param resource which sets the configuration param"),
+        AGE,
     ),
-    "apiservices.apiregistration.k8s.io": Table(
-        columns=(
-            NAME,
-            text("Service", "The reference to the service that hosts this API endpoint."),
-            text("Available", "Whether this service is available."),
-            AGE,
+    cells=_policy_binding,
+)
+API_SERVICE = Table(
+    columns=(
+        NAME,
+        text("Service", "The reference to the service that hosts this API endpoint."),
+        text("Available", "Whether this service is available."),
+        AGE,
+    ),
+    cells=_api_service,
+)
+CERTIFICATE_SIGNING_REQUEST = Table(
+    columns=(
+        NAME,
+        AGE,
+        text("SignerName", "certificates.v1.CertificateSigningRequestSpec#signerName"),
+        text("Requestor", "certificates.v1.CertificateSigningRequestSpec#request"),
+        text("RequestedDuration", "certificates.v1.CertificateSigningRequestSpec#expirationSeconds"),
+        text("Condition", "Conditions applied to the request, such as approval or denial."),
+    ),
+    cells=_signing_request,
+)
+LEASE = Table(
+    columns=(
+        NAME,
+        text("Holder", "coordination.v1.LeaseSpec#holderIdentity"),
+        AGE,
+    ),
+    cells=_lease,
+)
+FLOW_SCHEMA = Table(
+    columns=(
+        NAME,
+        text("PriorityLevel", "flowcontrol.v1.PriorityLevelConfigurationReference#name"),
+        text("MatchingPrecedence", "flowcontrol.v1.FlowSchemaSpec#matchingPrecedence"),
+        text("DistinguisherMethod", "flowcontrol.v1.FlowSchemaSpec#distinguisherMethod"),
+        AGE,
+        text("MissingPL", "references a broken or non-existent PriorityLevelConfiguration"),
+    ),
+    cells=_flow_schema,
+)
+PRIORITY_LEVEL = Table(
+    columns=(
+        NAME,
+        text("Type", "flowcontrol.v1.PriorityLevelConfigurationSpec#type"),
+        text(
+            "NominalConcurrencyShares",
+            "flowcontrol.v1.LimitedPriorityLevelConfiguration#nominalConcurrencyShares",
         ),
-        cells=_api_service,
+        text("Queues", "flowcontrol.v1.QueuingConfiguration#queues"),
+        text("HandSize", "flowcontrol.v1.QueuingConfiguration#handSize"),
+        text("QueueLengthLimit", "flowcontrol.v1.QueuingConfiguration#queueLengthLimit"),
+        AGE,
     ),
-    "certificatesigningrequests.certificates.k8s.io": Table(
-        columns=(
-            NAME,
-            AGE,
-            text("SignerName", "certificates.v1.CertificateSigningRequestSpec#signerName"),
-            text("Requestor", "certificates.v1.CertificateSigningRequestSpec#request"),
-            text("RequestedDuration", "certificates.v1.CertificateSigningRequestSpec#expirationSeconds"),
-            text("Condition", "Conditions applied to the request, such as approval or denial."),
-        ),
-        cells=_signing_request,
+    cells=_priority_level,
+)
+PRIORITY_CLASS = Table(
+    columns=(
+        NAME,
+        number("Value", "scheduling.v1.PriorityClass#value"),
+        flag("Global-Default", "scheduling.v1.PriorityClass#globalDefault"),
+        AGE,
+        text("PreemptionPolicy", "scheduling.v1.PriorityClass#preemptionPolicy"),
     ),
-    "leases.coordination.k8s.io": Table(
-        columns=(
-            NAME,
-            text("Holder", "coordination.v1.LeaseSpec#holderIdentity"),
-            AGE,
-        ),
-        cells=_lease,
-    ),
-    "flowschemas.flowcontrol.apiserver.k8s.io": Table(
-        columns=(
-            NAME,
-            text("PriorityLevel", "flowcontrol.v1.PriorityLevelConfigurationReference#name"),
-            text("MatchingPrecedence", "flowcontrol.v1.FlowSchemaSpec#matchingPrecedence"),
-            text("DistinguisherMethod", "flowcontrol.v1.FlowSchemaSpec#distinguisherMethod"),
-            AGE,
-            text("MissingPL", "references a broken or non-existent PriorityLevelConfiguration"),
-        ),
-        cells=_flow_schema,
-    ),
-    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": Table(
-        columns=(
-            NAME,
-            text("Type", "flowcontrol.v1.PriorityLevelConfigurationSpec#type"),
-            text(
-                "NominalConcurrencyShares",
-                "flowcontrol.v1.LimitedPriorityLevelConfiguration#nominalConcurrencyShares",
-            ),
-            text("Queues", "flowcontrol.v1.QueuingConfiguration#queues"),
-            text("HandSize", "flowcontrol.v1.QueuingConfiguration#handSize"),
-            text("QueueLengthLimit", "flowcontrol.v1.QueuingConfiguration#queueLengthLimit"),
-            AGE,
-        ),
-        cells=_priority_level,
-    ),
-    "priorityclasses.scheduling.k8s.io": Table(
-        columns=(
-            NAME,
-            number("Value", "scheduling.v1.PriorityClass#value"),
-            flag("Global-Default", "scheduling.v1.PriorityClass#globalDefault"),
-            AGE,
-            text("PreemptionPolicy", "scheduling.v1.PriorityClass#preemptionPolicy"),
-        ),
-        cells=_priority_class,
-    ),
-}
+    cells=_priority_class,
+)

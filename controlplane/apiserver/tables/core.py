@@ -174,7 +174,7 @@ def _quota(obj: Obj, now: datetime) -> list[Any]:
     return [texts.name(obj), ", ".join(texts_of[False]), ", ".join(texts_of[True]), texts.age(obj, now)]
 
 
-_EVENTS = Table(
+EVENT = Table(
     columns=(
         text("Last Seen", "core.v1.Event#lastTimestamp"),
         text("Type", "core.v1.Event#type"),
@@ -190,100 +190,96 @@ _EVENTS = Table(
     cells=_event,
 )
 
-TABLES = {
-    "services": Table(
-        columns=(
-            NAME,
-            text("Type", "core.v1.ServiceSpec#type"),
-            text("Cluster-IP", "core.v1.ServiceSpec#clusterIP"),
-            text("External-IP", "core.v1.ServiceSpec#externalIPs"),
-            text("Port(s)", "core.v1.ServiceSpec#ports"),
-            AGE,
-            wide("Selector", "core.v1.ServiceSpec#selector"),
-        ),
-        cells=_service,
+SERVICE = Table(
+    columns=(
+        NAME,
+        text("Type", "core.v1.ServiceSpec#type"),
+        text("Cluster-IP", "core.v1.ServiceSpec#clusterIP"),
+        text("External-IP", "core.v1.ServiceSpec#externalIPs"),
+        text("Port(s)", "core.v1.ServiceSpec#ports"),
+        AGE,
+        wide("Selector", "core.v1.ServiceSpec#selector"),
     ),
-    "nodes": Table(
-        columns=(
-            NAME,
-            text("Status", "The status of the node"),
-            text("Roles", "The roles of the node"),
-            AGE,
-            text("Version", "core.v1.NodeSystemInfo#kubeletVersion"),
-            wide("Internal-IP", "core.v1.NodeStatus#addresses"),
-            wide("External-IP", "core.v1.NodeStatus#addresses"),
-            wide("OS-Image", "core.v1.NodeSystemInfo#osImage"),
-            wide("Kernel-Version", "core.v1.NodeSystemInfo#kernelVersion"),
-            wide("Container-Runtime", "core.v1.NodeSystemInfo#containerRuntimeVersion"),
-        ),
-        cells=_node,
+    cells=_service,
+)
+NODE = Table(
+    columns=(
+        NAME,
+        text("Status", "The status of the node"),
+        text("Roles", "The roles of the node"),
+        AGE,
+        text("Version", "core.v1.NodeSystemInfo#kubeletVersion"),
+        wide("Internal-IP", "core.v1.NodeStatus#addresses"),
+        wide("External-IP", "core.v1.NodeStatus#addresses"),
+        wide("OS-Image", "core.v1.NodeSystemInfo#osImage"),
+        wide("Kernel-Version", "core.v1.NodeSystemInfo#kernelVersion"),
+        wide("Container-Runtime", "core.v1.NodeSystemInfo#containerRuntimeVersion"),
     ),
-    "namespaces": Table(
-        columns=(
-            NAME,
-            text("Status", "The status of the namespace"),
-            AGE,
-        ),
-        cells=_namespace,
+    cells=_node,
+)
+NAMESPACE = Table(
+    columns=(
+        NAME,
+        text("Status", "The status of the namespace"),
+        AGE,
     ),
-    "configmaps": Table(
-        columns=(
-            NAME,
-            text("Data", "core.v1.ConfigMap#data"),
-            AGE,
-        ),
-        cells=_config_map,
+    cells=_namespace,
+)
+CONFIG_MAP = Table(
+    columns=(
+        NAME,
+        text("Data", "core.v1.ConfigMap#data"),
+        AGE,
     ),
-    "secrets": Table(
-        columns=(
-            NAME,
-            text("Type", "core.v1.Secret#type"),
-            text("Data", "core.v1.Secret#data"),
-            AGE,
-        ),
-        cells=_secret,
+    cells=_config_map,
+)
+SECRET = Table(
+    columns=(
+        NAME,
+        text("Type", "core.v1.Secret#type"),
+        text("Data", "core.v1.Secret#data"),
+        AGE,
     ),
-    "serviceaccounts": Table(
-        columns=(
-            NAME,
-            AGE,
-        ),
-        cells=_service_account,
+    cells=_secret,
+)
+SERVICE_ACCOUNT = Table(
+    columns=(
+        NAME,
+        AGE,
     ),
-    "endpoints": Table(
-        columns=(
-            NAME,
-            text("Endpoints", "core.v1.Endpoints#subsets"),
-            AGE,
-        ),
-        cells=_endpoints,
+    cells=_service_account,
+)
+ENDPOINTS = Table(
+    columns=(
+        NAME,
+        text("Endpoints", "core.v1.Endpoints#subsets"),
+        AGE,
     ),
-    "endpointslices.discovery.k8s.io": Table(
-        columns=(
-            NAME,
-            text("AddressType", "discovery.v1.EndpointSlice#addressType"),
-            text("Ports", "discovery.v1.EndpointSlice#ports"),
-            text("Endpoints", "discovery.v1.EndpointSlice#endpoints"),
-            AGE,
-        ),
-        cells=_slice,
+    cells=_endpoints,
+)
+ENDPOINT_SLICE = Table(
+    columns=(
+        NAME,
+        text("AddressType", "discovery.v1.EndpointSlice#addressType"),
+        text("Ports", "discovery.v1.EndpointSlice#ports"),
+        text("Endpoints", "discovery.v1.EndpointSlice#endpoints"),
+        AGE,
     ),
-    "events": _EVENTS,
-    "events.events.k8s.io": _EVENTS,
-    "resourcequotas": Table(
-        columns=(
-            NAME,
-            text(
-                "Request",
-                "Request represents a minimum amount of cpu/memory that a container may consume.",
-            ),
-            text(
-                "Limit",
-                "Limits control the maximum amount of cpu/memory that a container may use "
-                "independent of contention on the node.",
-            ),
-            AGE,
+    cells=_slice,
+)
+RESOURCE_QUOTA = Table(
+    columns=(
+        NAME,
+        text(
+            "Request",
+            "Request represents a minimum amount of cpu/memory that a container may consume.",
         ),
-        cells=_quota,
+        text(
+            "Limit",
+            "Limits control the maximum amount of cpu/memory that a container may use "
+            "independent of contention on the node.",
+        ),
+        AGE,
     ),
-}
+    cells=_quota,
+)

@@ -64,69 +64,67 @@ def _budget(obj: Obj, now: datetime) -> list[Any]:
     ]
 
 
-TABLES = {
-    "ingresses.networking.k8s.io": Table(
-        columns=(
-            NAME,
-            text(
-                "Class",
-                "The name of the IngressClass resource that should be used for additional configuration",
-            ),
-            text("Hosts", "Hosts that incoming requests are matched against before the ingress rule"),
-            text("Address", "Address is a list containing ingress points for the load-balancer"),
-            text("Ports", "Ports of TLS configurations that open"),
-            AGE,
+INGRESS = Table(
+    columns=(
+        NAME,
+        text(
+            "Class",
+            "The name of the IngressClass resource that should be used for additional configuration",
         ),
-        cells=_ingress,
+        text("Hosts", "Hosts that incoming requests are matched against before the ingress rule"),
+        text("Address", "Address is a list containing ingress points for the load-balancer"),
+        text("Ports", "Ports of TLS configurations that open"),
+        AGE,
     ),
-    "ingressclasses.networking.k8s.io": Table(
-        columns=(
-            NAME,
-            text("Controller", "Controller that is responsible for handling this class"),
-            text("Parameters", "A reference to a resource with additional parameters"),
-            AGE,
-        ),
-        cells=_ingress_class,
+    cells=_ingress,
+)
+INGRESS_CLASS = Table(
+    columns=(
+        NAME,
+        text("Controller", "Controller that is responsible for handling this class"),
+        text("Parameters", "A reference to a resource with additional parameters"),
+        AGE,
     ),
-    "networkpolicies.networking.k8s.io": Table(
-        columns=(
-            NAME,
-            text("Pod-Selector", "networking.v1.NetworkPolicySpec#podSelector"),
-            AGE,
-        ),
-        cells=_network_policy,
+    cells=_ingress_class,
+)
+NETWORK_POLICY = Table(
+    columns=(
+        NAME,
+        text("Pod-Selector", "networking.v1.NetworkPolicySpec#podSelector"),
+        AGE,
     ),
-    "ipaddresses.networking.k8s.io": Table(
-        columns=(
-            NAME,
-            text("ParentRef", "networking.v1.IPAddressSpec#parentRef"),
-        ),
-        cells=_ip_address,
+    cells=_network_policy,
+)
+IP_ADDRESS = Table(
+    columns=(
+        NAME,
+        text("ParentRef", "networking.v1.IPAddressSpec#parentRef"),
     ),
-    "runtimeclasses.node.k8s.io": Table(
-        columns=(
-            NAME,
-            text("Handler", ""),
-            AGE,
-        ),
-        cells=_runtime_class,
+    cells=_ip_address,
+)
+RUNTIME_CLASS = Table(
+    columns=(
+        NAME,
+        text("Handler", ""),
+        AGE,
     ),
-    "poddisruptionbudgets.policy": Table(
-        columns=(
-            NAME,
-            text("Min Available", "The minimum number of pods that must be available."),
-            text("Max Unavailable", "The maximum number of pods that may be unavailable."),
-            number("Allowed Disruptions", "Calculated number of pods that may be disrupted at this time."),
-            AGE,
-        ),
-        cells=_budget,
+    cells=_runtime_class,
+)
+POD_DISRUPTION_BUDGET = Table(
+    columns=(
+        NAME,
+        text("Min Available", "The minimum number of pods that must be available."),
+        text("Max Unavailable", "The maximum number of pods that may be unavailable."),
+        number("Allowed Disruptions", "Calculated number of pods that may be disrupted at this time."),
+        AGE,
     ),
-    "servicecidrs.networking.k8s.io": Table(
-        columns=(
-            NAME,
-            text("CIDRs", "networking.v1.ServiceCIDRSpec#cidrs"),
-            AGE,
-        ),
-        cells=_service_cidr,
+    cells=_budget,
+)
+SERVICE_CIDR = Table(
+    columns=(
+        NAME,
+        text("CIDRs", "networking.v1.ServiceCIDRSpec#cidrs"),
+        AGE,
     ),
-}
+    cells=_service_cidr,
+)

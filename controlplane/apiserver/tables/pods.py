@@ -143,7 +143,7 @@ def conditions(pod: Obj) -> list[dict[str, str]]:
     return [finished] if finished else []
 
 
-PODS = Table(
+POD = Table(
     columns=(
         NAME,
         text("Ready", "The aggregate readiness state of this pod for accepting traffic."),

@@ -1,43 +1,18 @@
-"""Which kind has which table, and Table and PartialObjectMetadata objects as JSON values."""
+"""Table and PartialObjectMetadata objects as JSON values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
-from typing import Any
 
-from apimachinery.kinds import Kind
-from apimachinery.timestamps import parse_time
 from controlplane.apiserver.openapi.schemas import description
-from controlplane.apiserver.tables import cluster, core, network, pods, storage, texts, workloads
-from controlplane.apiserver.tables.spec import CREATED, NAME, Column, Obj, Table
+from controlplane.apiserver.tables.spec import Column, Obj, Table
 
 META = "meta.k8s.io/v1"
 
 
-def _default_cells(obj: Obj, now: datetime) -> list[Any]:
-    stamp = obj["metadata"].get("creationTimestamp")
-    return [texts.name(obj), parse_time(stamp).strftime("%Y-%m-%dT%H:%M:%SZ") if stamp else None]
-
-
-# Kinds for which upstream has no columns of its own show their name and birth.
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
-DEFAULT = Table(columns=(NAME, CREATED), cells=_default_cells)
-
-TABLES: Mapping[str, Table] = {
-    "pods": pods.PODS,
-    **workloads.TABLES,
-    **core.TABLES,
-    **storage.TABLES,
-    **network.TABLES,
-    **cluster.TABLES,
-}
-
-
-def table_of(resource: str) -> Table:
-    """The table of a resource named as in messages ("pods", "deployments.apps")."""
-    return TABLES.get(resource, DEFAULT)
 
 
 def _column(column: Column) -> Obj:
@@ -52,9 +27,9 @@ def _column(column: Column) -> Obj:
 
 
 @lru_cache(maxsize=256)
-def column_definitions(resource: str) -> tuple[Obj, ...]:
-    """The columnDefinitions of a resource's table; shared, never to be changed."""
-    return tuple(_column(column) for column in table_of(resource).columns)
+def column_definitions(table: Table) -> tuple[Obj, ...]:
+    """The columnDefinitions of a table; shared, never to be changed."""
+    return tuple(_column(column) for column in table.columns)
 
 
 def partial(obj: Obj, version: str = META) -> Obj:
@@ -82,7 +57,7 @@ def row(table: Table, obj: Obj, now: datetime, include: str, version: str = META
 
 
 def render(
-    kind: Kind,
+    table: Table,
     items: Sequence[Obj],
     metadata: Obj,
     now: datetime,
@@ -90,16 +65,15 @@ def render(
     columns: bool = True,
     version: str = META,
 ) -> Obj:
-    """The Table of some objects of one kind.
+    """Some objects of one kind as a Table.
 
     Without `columns` (later events of a watch) the definitions are null.
     """
-    table = table_of(kind.resource)
     return {
         "kind": "Table",
         "apiVersion": version,
         "metadata": metadata,
-        "columnDefinitions": list(column_definitions(kind.resource)) if columns else None,
+        "columnDefinitions": list(column_definitions(table)) if columns else None,
         "rows": [row(table, item, now, include, version) for item in items],
     }
 

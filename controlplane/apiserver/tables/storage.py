@@ -133,108 +133,106 @@ def _device_claim(obj: Obj, now: datetime) -> list[Any]:
     return [texts.name(obj), ",".join(states), texts.age(obj, now)]
 
 
-TABLES = {
-    "persistentvolumes": Table(
-        columns=(
-            NAME,
-            text("Capacity", "core.v1.PersistentVolumeSpec#capacity"),
-            text("Access Modes", "core.v1.PersistentVolumeSpec#accessModes"),
-            text("Reclaim Policy", "core.v1.PersistentVolumeSpec#persistentVolumeReclaimPolicy"),
-            text("Status", "core.v1.PersistentVolumeStatus#phase"),
-            text("Claim", "core.v1.PersistentVolumeSpec#claimRef"),
-            text("StorageClass", "StorageClass of the pv"),
-            text("VolumeAttributesClass", "VolumeAttributesClass of the pv"),
-            text("Reason", "core.v1.PersistentVolumeStatus#reason"),
-            AGE,
-            wide("VolumeMode", "core.v1.PersistentVolumeSpec#volumeMode"),
-        ),
-        cells=_volume,
+PERSISTENT_VOLUME = Table(
+    columns=(
+        NAME,
+        text("Capacity", "core.v1.PersistentVolumeSpec#capacity"),
+        text("Access Modes", "core.v1.PersistentVolumeSpec#accessModes"),
+        text("Reclaim Policy", "core.v1.PersistentVolumeSpec#persistentVolumeReclaimPolicy"),
+        text("Status", "core.v1.PersistentVolumeStatus#phase"),
+        text("Claim", "core.v1.PersistentVolumeSpec#claimRef"),
+        text("StorageClass", "StorageClass of the pv"),
+        text("VolumeAttributesClass", "VolumeAttributesClass of the pv"),
+        text("Reason", "core.v1.PersistentVolumeStatus#reason"),
+        AGE,
+        wide("VolumeMode", "core.v1.PersistentVolumeSpec#volumeMode"),
     ),
-    "persistentvolumeclaims": Table(
-        columns=(
-            NAME,
-            text("Status", "core.v1.PersistentVolumeClaimStatus#phase"),
-            text("Volume", "core.v1.PersistentVolumeClaimSpec#volumeName"),
-            text("Capacity", "core.v1.PersistentVolumeClaimStatus#capacity"),
-            text("Access Modes", "core.v1.PersistentVolumeClaimStatus#accessModes"),
-            text("StorageClass", "StorageClass of the pvc"),
-            text("VolumeAttributesClass", "VolumeAttributesClass of the pvc"),
-            AGE,
-            wide("VolumeMode", "core.v1.PersistentVolumeClaimSpec#volumeMode"),
-        ),
-        cells=_claim,
+    cells=_volume,
+)
+PERSISTENT_VOLUME_CLAIM = Table(
+    columns=(
+        NAME,
+        text("Status", "core.v1.PersistentVolumeClaimStatus#phase"),
+        text("Volume", "core.v1.PersistentVolumeClaimSpec#volumeName"),
+        text("Capacity", "core.v1.PersistentVolumeClaimStatus#capacity"),
+        text("Access Modes", "core.v1.PersistentVolumeClaimStatus#accessModes"),
+        text("StorageClass", "StorageClass of the pvc"),
+        text("VolumeAttributesClass", "VolumeAttributesClass of the pvc"),
+        AGE,
+        wide("VolumeMode", "core.v1.PersistentVolumeClaimSpec#volumeMode"),
     ),
-    "storageclasses.storage.k8s.io": Table(
-        columns=(
-            NAME,
-            text("Provisioner", "storage.v1.StorageClass#provisioner"),
-            text("ReclaimPolicy", "storage.v1.StorageClass#reclaimPolicy"),
-            text("VolumeBindingMode", "storage.v1.StorageClass#volumeBindingMode"),
-            text("AllowVolumeExpansion", "storage.v1.StorageClass#allowVolumeExpansion"),
-            AGE,
-        ),
-        cells=_storage_class,
+    cells=_claim,
+)
+STORAGE_CLASS = Table(
+    columns=(
+        NAME,
+        text("Provisioner", "storage.v1.StorageClass#provisioner"),
+        text("ReclaimPolicy", "storage.v1.StorageClass#reclaimPolicy"),
+        text("VolumeBindingMode", "storage.v1.StorageClass#volumeBindingMode"),
+        text("AllowVolumeExpansion", "storage.v1.StorageClass#allowVolumeExpansion"),
+        AGE,
     ),
-    "csidrivers.storage.k8s.io": Table(
-        columns=(
-            NAME,
-            flag("AttachRequired", "storage.v1.CSIDriverSpec#attachRequired"),
-            flag("PodInfoOnMount", "storage.v1.CSIDriverSpec#podInfoOnMount"),
-            flag("StorageCapacity", "storage.v1.CSIDriverSpec#storageCapacity"),
-            text("TokenRequests", "storage.v1.CSIDriverSpec#tokenRequests"),
-            flag("RequiresRepublish", "storage.v1.CSIDriverSpec#requiresRepublish"),
-            text("Modes", "storage.v1.CSIDriverSpec#volumeLifecycleModes"),
-            AGE,
-        ),
-        cells=_driver,
+    cells=_storage_class,
+)
+CSI_DRIVER = Table(
+    columns=(
+        NAME,
+        flag("AttachRequired", "storage.v1.CSIDriverSpec#attachRequired"),
+        flag("PodInfoOnMount", "storage.v1.CSIDriverSpec#podInfoOnMount"),
+        flag("StorageCapacity", "storage.v1.CSIDriverSpec#storageCapacity"),
+        text("TokenRequests", "storage.v1.CSIDriverSpec#tokenRequests"),
+        flag("RequiresRepublish", "storage.v1.CSIDriverSpec#requiresRepublish"),
+        text("Modes", "storage.v1.CSIDriverSpec#volumeLifecycleModes"),
+        AGE,
     ),
-    "csinodes.storage.k8s.io": Table(
-        columns=(
-            NAME,
-            number("Drivers", "Drivers indicates the number of CSI drivers registered on the node"),
-            AGE,
-        ),
-        cells=_csi_node,
+    cells=_driver,
+)
+CSI_NODE = Table(
+    columns=(
+        NAME,
+        number("Drivers", "Drivers indicates the number of CSI drivers registered on the node"),
+        AGE,
     ),
-    "volumeattachments.storage.k8s.io": Table(
-        columns=(
-            NAME,
-            Column("Attacher", "storage.v1.VolumeAttachmentSpec#attacher", format="name"),
-            text("PV", "storage.v1.VolumeAttachmentSource#persistentVolumeName"),
-            text("Node", "storage.v1.VolumeAttachmentSpec#nodeName"),
-            flag("Attached", "storage.v1.VolumeAttachmentStatus#attached"),
-            AGE,
-        ),
-        cells=_attachment,
+    cells=_csi_node,
+)
+VOLUME_ATTACHMENT = Table(
+    columns=(
+        NAME,
+        Column("Attacher", "storage.v1.VolumeAttachmentSpec#attacher", format="name"),
+        text("PV", "storage.v1.VolumeAttachmentSource#persistentVolumeName"),
+        text("Node", "storage.v1.VolumeAttachmentSpec#nodeName"),
+        flag("Attached", "storage.v1.VolumeAttachmentStatus#attached"),
+        AGE,
     ),
-    "volumeattributesclasses.storage.k8s.io": Table(
-        columns=(
-            NAME,
-            text("DriverName", "storage.v1.VolumeAttributesClass#driverName"),
-            AGE,
-        ),
-        cells=_attributes,
+    cells=_attachment,
+)
+VOLUME_ATTRIBUTES_CLASS = Table(
+    columns=(
+        NAME,
+        text("DriverName", "storage.v1.VolumeAttributesClass#driverName"),
+        AGE,
     ),
-    "deviceclasses.resource.k8s.io": Table(
-        columns=(
-            NAME,
-            AGE,
-        ),
-        cells=_named,
+    cells=_attributes,
+)
+DEVICE_CLASS = Table(
+    columns=(
+        NAME,
+        AGE,
     ),
-    "resourceclaims.resource.k8s.io": Table(
-        columns=(
-            NAME,
-            text("State", "A summary of the current state (allocated, pending, reserved, etc.)."),
-            AGE,
-        ),
-        cells=_device_claim,
+    cells=_named,
+)
+RESOURCE_CLAIM = Table(
+    columns=(
+        NAME,
+        text("State", "A summary of the current state (allocated, pending, reserved, etc.)."),
+        AGE,
     ),
-    "resourceclaimtemplates.resource.k8s.io": Table(
-        columns=(
-            NAME,
-            AGE,
-        ),
-        cells=_named,
+    cells=_device_claim,
+)
+RESOURCE_CLAIM_TEMPLATE = Table(
+    columns=(
+        NAME,
+        AGE,
     ),
-}
+    cells=_named,
+)

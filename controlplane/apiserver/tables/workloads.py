@@ -194,128 +194,126 @@ def _autoscaler(obj: Obj, now: datetime) -> list[Any]:
     ]
 
 
-TABLES = {
-    "deployments.apps": Table(
-        columns=(
-            NAME,
-            text("Ready", "Number of the pod with ready state"),
-            text("Up-to-date", "apps.v1.DeploymentStatus#updatedReplicas"),
-            text("Available", "apps.v1.DeploymentStatus#availableReplicas"),
-            AGE,
-            CONTAINERS,
-            IMAGES,
-            wide("Selector", "apps.v1.DeploymentSpec#selector"),
-        ),
-        cells=_deployment,
+DEPLOYMENT = Table(
+    columns=(
+        NAME,
+        text("Ready", "Number of the pod with ready state"),
+        text("Up-to-date", "apps.v1.DeploymentStatus#updatedReplicas"),
+        text("Available", "apps.v1.DeploymentStatus#availableReplicas"),
+        AGE,
+        CONTAINERS,
+        IMAGES,
+        wide("Selector", "apps.v1.DeploymentSpec#selector"),
     ),
-    "replicasets.apps": Table(
-        columns=(
-            NAME,
-            number("Desired", "apps.v1.ReplicaSetSpec#replicas"),
-            number("Current", "apps.v1.ReplicaSetStatus#replicas"),
-            number("Ready", "apps.v1.ReplicaSetStatus#readyReplicas"),
-            AGE,
-            CONTAINERS,
-            IMAGES,
-            wide("Selector", "apps.v1.ReplicaSetSpec#selector"),
-        ),
-        cells=_replica_set,
+    cells=_deployment,
+)
+REPLICA_SET = Table(
+    columns=(
+        NAME,
+        number("Desired", "apps.v1.ReplicaSetSpec#replicas"),
+        number("Current", "apps.v1.ReplicaSetStatus#replicas"),
+        number("Ready", "apps.v1.ReplicaSetStatus#readyReplicas"),
+        AGE,
+        CONTAINERS,
+        IMAGES,
+        wide("Selector", "apps.v1.ReplicaSetSpec#selector"),
     ),
-    "replicationcontrollers": Table(
-        columns=(
-            NAME,
-            number("Desired", "core.v1.ReplicationControllerSpec#replicas"),
-            number("Current", "core.v1.ReplicationControllerStatus#replicas"),
-            number("Ready", "core.v1.ReplicationControllerStatus#readyReplicas"),
-            AGE,
-            CONTAINERS,
-            IMAGES,
-            wide("Selector", "core.v1.ReplicationControllerSpec#selector"),
-        ),
-        cells=_replica_set,
+    cells=_replica_set,
+)
+REPLICATION_CONTROLLER = Table(
+    columns=(
+        NAME,
+        number("Desired", "core.v1.ReplicationControllerSpec#replicas"),
+        number("Current", "core.v1.ReplicationControllerStatus#replicas"),
+        number("Ready", "core.v1.ReplicationControllerStatus#readyReplicas"),
+        AGE,
+        CONTAINERS,
+        IMAGES,
+        wide("Selector", "core.v1.ReplicationControllerSpec#selector"),
     ),
-    "statefulsets.apps": Table(
-        columns=(
-            NAME,
-            text("Ready", "Number of the pod with ready state"),
-            AGE,
-            CONTAINERS,
-            IMAGES,
-        ),
-        cells=_stateful_set,
+    cells=_replica_set,
+)
+STATEFUL_SET = Table(
+    columns=(
+        NAME,
+        text("Ready", "Number of the pod with ready state"),
+        AGE,
+        CONTAINERS,
+        IMAGES,
     ),
-    "daemonsets.apps": Table(
-        columns=(
-            NAME,
-            number("Desired", "apps.v1.DaemonSetStatus#desiredNumberScheduled"),
-            number("Current", "apps.v1.DaemonSetStatus#currentNumberScheduled"),
-            number("Ready", "apps.v1.DaemonSetStatus#numberReady"),
-            number("Up-to-date", "apps.v1.DaemonSetStatus#updatedNumberScheduled"),
-            number("Available", "apps.v1.DaemonSetStatus#numberAvailable"),
-            text("Node Selector", "core.v1.PodSpec#nodeSelector"),
-            AGE,
-            CONTAINERS,
-            IMAGES,
-            wide("Selector", "apps.v1.DaemonSetSpec#selector"),
-        ),
-        cells=_daemon_set,
+    cells=_stateful_set,
+)
+DAEMON_SET = Table(
+    columns=(
+        NAME,
+        number("Desired", "apps.v1.DaemonSetStatus#desiredNumberScheduled"),
+        number("Current", "apps.v1.DaemonSetStatus#currentNumberScheduled"),
+        number("Ready", "apps.v1.DaemonSetStatus#numberReady"),
+        number("Up-to-date", "apps.v1.DaemonSetStatus#updatedNumberScheduled"),
+        number("Available", "apps.v1.DaemonSetStatus#numberAvailable"),
+        text("Node Selector", "core.v1.PodSpec#nodeSelector"),
+        AGE,
+        CONTAINERS,
+        IMAGES,
+        wide("Selector", "apps.v1.DaemonSetSpec#selector"),
     ),
-    "controllerrevisions.apps": Table(
-        columns=(
-            NAME,
-            text("Controller", "Controller of the object"),
-            text("Revision", "apps.v1.ControllerRevision#revision"),
-            AGE,
-        ),
-        cells=_revision,
+    cells=_daemon_set,
+)
+CONTROLLER_REVISION = Table(
+    columns=(
+        NAME,
+        text("Controller", "Controller of the object"),
+        text("Revision", "apps.v1.ControllerRevision#revision"),
+        AGE,
     ),
-    "jobs.batch": Table(
-        columns=(
-            NAME,
-            text("Status", "Status of the job."),
-            text("Completions", "batch.v1.JobStatus#succeeded"),
-            text("Duration", "Time required to complete the job."),
-            AGE,
-            CONTAINERS,
-            IMAGES,
-            wide("Selector", "batch.v1.JobSpec#selector"),
-        ),
-        cells=_job,
+    cells=_revision,
+)
+JOB = Table(
+    columns=(
+        NAME,
+        text("Status", "Status of the job."),
+        text("Completions", "batch.v1.JobStatus#succeeded"),
+        text("Duration", "Time required to complete the job."),
+        AGE,
+        CONTAINERS,
+        IMAGES,
+        wide("Selector", "batch.v1.JobSpec#selector"),
     ),
-    "cronjobs.batch": Table(
-        columns=(
-            NAME,
-            text("Schedule", "batch.v1.CronJobSpec#schedule"),
-            text("Timezone", "batch.v1.CronJobSpec#timeZone"),
-            flag("Suspend", "batch.v1.CronJobSpec#suspend"),
-            number("Active", "batch.v1.CronJobStatus#active"),
-            text("Last Schedule", "batch.v1.CronJobStatus#lastScheduleTime"),
-            AGE,
-            CONTAINERS,
-            IMAGES,
-            wide("Selector", "batch.v1.JobSpec#selector"),
-        ),
-        cells=_cron_job,
+    cells=_job,
+)
+CRON_JOB = Table(
+    columns=(
+        NAME,
+        text("Schedule", "batch.v1.CronJobSpec#schedule"),
+        text("Timezone", "batch.v1.CronJobSpec#timeZone"),
+        flag("Suspend", "batch.v1.CronJobSpec#suspend"),
+        number("Active", "batch.v1.CronJobStatus#active"),
+        text("Last Schedule", "batch.v1.CronJobStatus#lastScheduleTime"),
+        AGE,
+        CONTAINERS,
+        IMAGES,
+        wide("Selector", "batch.v1.JobSpec#selector"),
     ),
-    "podtemplates": Table(
-        columns=(
-            NAME,
-            text("Containers", "Names of each container in the template."),
-            text("Images", "Images referenced by each container in the template."),
-            text("Pod Labels", "The labels for the pod template."),
-        ),
-        cells=_pod_template,
+    cells=_cron_job,
+)
+POD_TEMPLATE = Table(
+    columns=(
+        NAME,
+        text("Containers", "Names of each container in the template."),
+        text("Images", "Images referenced by each container in the template."),
+        text("Pod Labels", "The labels for the pod template."),
     ),
-    "horizontalpodautoscalers.autoscaling": Table(
-        columns=(
-            NAME,
-            text("Reference", "autoscaling.v2.HorizontalPodAutoscalerSpec#scaleTargetRef"),
-            text("Targets", "autoscaling.v2.HorizontalPodAutoscalerSpec#metrics"),
-            text("MinPods", "autoscaling.v1.HorizontalPodAutoscalerSpec#minReplicas"),
-            text("MaxPods", "autoscaling.v2.HorizontalPodAutoscalerSpec#maxReplicas"),
-            text("Replicas", "autoscaling.v2.HorizontalPodAutoscalerStatus#currentReplicas"),
-            AGE,
-        ),
-        cells=_autoscaler,
+    cells=_pod_template,
+)
+HORIZONTAL_POD_AUTOSCALER = Table(
+    columns=(
+        NAME,
+        text("Reference", "autoscaling.v2.HorizontalPodAutoscalerSpec#scaleTargetRef"),
+        text("Targets", "autoscaling.v2.HorizontalPodAutoscalerSpec#metrics"),
+        text("MinPods", "autoscaling.v1.HorizontalPodAutoscalerSpec#minReplicas"),
+        text("MaxPods", "autoscaling.v2.HorizontalPodAutoscalerSpec#maxReplicas"),
+        text("Replicas", "autoscaling.v2.HorizontalPodAutoscalerStatus#currentReplicas"),
+        AGE,
     ),
-}
+    cells=_autoscaler,
+)

@@ -7,9 +7,9 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 
-from apimachinery import errors
+from apimachinery import discovery, errors
 from apimachinery.informer import Informer
-from apimachinery.kinds import KINDS, Kind, by_kind
+from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, uid
 from apimachinery.workqueue import WorkQueue
 from controlplane.controllers import names
@@ -22,19 +22,21 @@ log = logging.getLogger(__name__)
 # Events own nothing and are owned by nothing; upstream leaves them out too.
 IGNORED = ("events",)
 ABSENT_REMEMBERED = 500
+# Seconds until the server is asked again which kinds there are, at the start.
+DISCOVERY_RETRY = 1.0
 
 
-def watched() -> tuple[Kind, ...]:
-    """One kind for each collection whose objects can be listed, watched and deleted."""
-    found: dict[str, Kind] = {}
-    for kind in KINDS:
-        if {"list", "watch", "delete"} <= kind.verbs and kind.plural not in IGNORED:
-            found.setdefault(kind.storage or kind.resource, kind)
-    return tuple(found.values())
+def watched(served: discovery.Served) -> tuple[Kind, ...]:
+    """One version of each kind whose objects can be listed, watched and deleted."""
+    wanted = {"list", "watch", "delete"}
+    return tuple(kind for kind in served.preferred() if wanted <= kind.verbs and kind.plural not in IGNORED)
 
 
 class GarbageCollector:
-    """The loop; keys are uids. Queue ``delete`` judges objects, queue ``orphan`` frees dependents."""
+    """The loop; keys are uids. Queue ``delete`` judges objects, queue ``orphan`` frees dependents.
+
+    Which kinds there are is asked of the server, at the start and every discovery_period.
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -43,32 +45,67 @@ class GarbageCollector:
         self._orphan: WorkQueue[str] = WorkQueue("garbage orphan", backoff_max=30.0)
         # Owners known to be gone: their other dependents need not ask again. A uid never comes back.
         self._absent: OrderedDict[str, None] = OrderedDict()
-        shared = {informer.kind for informer in context.informers.all()}
-        self._own: list[Informer] = []
-        self._all: list[Informer] = []
-        for kind in watched():
-            informer = context.informers.of(kind) if kind in shared else self._private(kind)
-            informer.add_handler(self._handler(kind))
-            self._all.append(informer)
+        # By resource: what is watched of it, and the task of an informer that no other loop has.
+        self._monitors: dict[str, tuple[Informer, asyncio.Task[None] | None]] = {}
+        self._types: dict[tuple[str, str], Kind] = {}
 
     async def run(self) -> None:
-        tasks = [asyncio.ensure_future(informer.run()) for informer in self._own]
         try:
+            while not await self._learn():
+                await asyncio.sleep(DISCOVERY_RETRY)
             # The graph must be whole: an owner not seen yet would look like one that is gone.
-            await synced(*self._all)
+            await synced(*(informer for informer, _ in self._monitors.values()))
             workers = self._context.settings.workers
             await asyncio.gather(
                 self._delete.run_workers(workers, self._judge),
                 self._orphan.run_workers(workers, self._free),
+                self._keep_up(),
             )
         finally:
-            for task in tasks:
-                task.cancel()
+            for _, task in self._monitors.values():
+                if task is not None:
+                    task.cancel()
 
-    def _private(self, kind: Kind) -> Informer:
+    async def _keep_up(self) -> None:
+        while True:
+            await asyncio.sleep(self._context.settings.discovery_period)
+            await self._learn()
+
+    async def _learn(self) -> bool:
+        """Watch what the server serves now; False when it could not be asked."""
+        try:
+            served = await discovery.served(self._context.client)
+        except (errors.ApiError, errors.Unreachable) as error:
+            log.warning("which kinds there are is not known: %s", error)
+            return False
+        self._types = {(kind.api_version, kind.kind): kind for kind in served.kinds}
+        wanted = {kind.resource: kind for kind in watched(served)}
+        # What a server that does not answer serves is not gone.
+        silent = {group_version.partition("/")[0] for group_version in served.stale}
+        for resource, (informer, _) in list(self._monitors.items()):
+            if resource not in wanted and informer.kind.group not in silent:
+                self._forget(resource)
+        for resource, kind in wanted.items():
+            if resource not in self._monitors:
+                self._monitors[resource] = self._monitor(kind)
+        return True
+
+    def _monitor(self, kind: Kind) -> tuple[Informer, asyncio.Task[None] | None]:
+        for shared in self._context.informers.all():
+            if (shared.kind.resource, shared.kind.version) == (kind.resource, kind.version):
+                shared.add_handler(self._handler(kind))
+                return shared, None
         informer = self._context.informers.apart(kind, transform=bare)
-        self._own.append(informer)
-        return informer
+        informer.add_handler(self._handler(kind))
+        return informer, asyncio.ensure_future(informer.run())
+
+    def _forget(self, resource: str) -> None:
+        """A kind is served no more. Its objects are not gone: what they own stays."""
+        _, task = self._monitors.pop(resource)
+        if task is not None:
+            task.cancel()
+        for item in [item for item in self._graph.items.values() if item.kind.resource == resource]:
+            self._graph.drop(item.uid)
 
     def _handler(self, kind: Kind) -> Callable[[Obj | None, Obj | None], None]:
         def handle(old: Obj | None, new: Obj | None) -> None:
@@ -147,7 +184,7 @@ class GarbageCollector:
     async def _state(self, item: Item, owner: Owner) -> State:
         if owner.uid in self._absent:
             return State.ABSENT
-        kind = by_kind(owner.api_version, owner.kind)
+        kind = self._types.get((owner.api_version, owner.kind))
         if kind is None or (kind.namespaced and not item.namespace):
             # What cannot be looked up (an unknown kind, or a namespaced owner of a cluster-wide object)
             # counts as there: nothing is deleted on a doubt.

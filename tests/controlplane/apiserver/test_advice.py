@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from controlplane.apiserver.advice import kinds, pods
+from controlplane.apiserver.resources import apps, batch
 
 Obj = dict[str, Any]
 
@@ -100,7 +101,7 @@ def test_a_pods_name_is_its_host_name() -> None:
 def test_templates_are_told_of_profiles_in_annotations_pods_are_not() -> None:
     annotated = pod({"container.apparmor.security.beta.kubernetes.io/c": "unconfined"})
     assert pods.pod(annotated, None) == []
-    found = kinds.ADVICE["deployments.apps"]({"spec": {"template": annotated}}, None)
+    found = apps.DEPLOYMENT.strategy.warn({"spec": {"template": annotated}}, None)
     assert list(found) == [
         "spec.template.metadata.annotations[container.apparmor.security.beta.kubernetes.io/c]: deprecated since "
         'v1.30; use the "appArmorProfile" field instead'
@@ -109,7 +110,7 @@ def test_templates_are_told_of_profiles_in_annotations_pods_are_not() -> None:
 
 def test_a_template_is_looked_at_when_it_changes() -> None:
     old, new = {"spec": {"template": pod(nodeSelector={"beta.kubernetes.io/os": "x"})}}, {"spec": {"template": pod()}}
-    advise = kinds.ADVICE["jobs.batch"]
+    advise = batch.JOB.strategy.warn
     assert advise(old, old) == () and list(advise(old, new)) != []
 
 

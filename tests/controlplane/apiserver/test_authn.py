@@ -11,6 +11,7 @@ from controlplane.apiserver.authn import certificates, impersonation, keys, serv
 from controlplane.apiserver.authn.authenticator import Authenticator, TokenSettings, bearer_token, without_token
 from controlplane.apiserver.authz.chain import refusal
 from controlplane.apiserver.request import Decision, Request, User
+from controlplane.apiserver.resources import builtin
 
 ISSUER = "https://issuer.example.com"
 NOW = 1_800_000_000
@@ -32,7 +33,7 @@ def request(headers=(), transport=None):
     return Request(
         method="GET", path="/", verb="get", group="", version="", resource="", subresource="", namespace="",
         name="", tail="", kind=None, query={}, raw_query="", headers=Headers(headers), user=None, body=None,
-        stream=None, transport=transport,
+        stream=None, transport=transport, catalog=builtin.catalog(),
     )  # fmt: skip
 
 

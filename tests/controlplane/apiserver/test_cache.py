@@ -12,6 +12,7 @@ from controlplane.apiserver.cache.collection import Collection
 from controlplane.apiserver.cache.entry import Entry, encode, head_of
 from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.cache.watcher import QUEUE_LIMIT, Watcher
+from controlplane.apiserver.resources import core
 
 Obj = dict[str, Any]
 
@@ -59,7 +60,9 @@ def test_an_earlier_moment_can_be_listed_until_it_is_forgotten() -> None:
 
 def test_a_selector_turns_changes_into_arrivals_and_departures() -> None:
     collection = Collection(kinds.CONFIG_MAP)
-    watcher = Watcher(kinds.CONFIG_MAP, select.parse(kinds.CONFIG_MAP, "ns", "", "app=web", ""), None)
+    watcher = Watcher(
+        kinds.CONFIG_MAP, select.parse(kinds.CONFIG_MAP, core.CONFIG_MAP.fields, "ns", "", "app=web", ""), None
+    )
     collection.attach(watcher)
     collection.apply("ns", "a", 2, 2, body("a", app="db"))
     collection.apply("ns", "a", 3, 2, body("a", app="web"))
@@ -101,4 +104,4 @@ def test_a_slow_watcher_is_ended_and_the_rest_go_on() -> None:
 )
 def test_unknown_fields_are_refused(fields: str, text: str) -> None:
     with pytest.raises(errors.BadRequest, match=text):
-        select.parse(kinds.POD, "ns", "", "", fields)
+        select.parse(kinds.POD, core.POD.fields, "ns", "", "", fields)

@@ -2,7 +2,6 @@ import pytest
 
 from apimachinery import errors, protobuf
 from controlplane.apiserver import codec
-from controlplane.apiserver.registry import Context
 
 
 @pytest.mark.parametrize(
@@ -15,4 +14,4 @@ from controlplane.apiserver.registry import Context
 )
 def test_bytes_that_are_no_message_are_a_bad_request(body: bytes, why: str) -> None:
     with pytest.raises(errors.BadRequest, match=why):
-        codec._parse(codec.PROTOBUF, body, "ConfigMap", Context())
+        codec._parse(codec.PROTOBUF, body, "ConfigMap")

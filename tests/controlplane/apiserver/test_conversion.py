@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
-from apimachinery.kinds import by_kind
 from controlplane.apiserver import conversion
+from controlplane.apiserver.resources import builtin
 
 KIND = "HorizontalPodAutoscaler"
 METRICS = [
@@ -55,7 +55,7 @@ def scaler(**more: Any) -> dict[str, Any]:
 
 
 def seen(obj: dict[str, Any], version: str) -> Any:
-    kind = by_kind(version, obj["kind"])
+    kind = builtin.catalog().find(version, obj["kind"])
     assert kind is not None
     before = orjson.dumps(obj)
     found = conversion.convert(obj, kind)

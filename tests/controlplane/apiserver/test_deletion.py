@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from controlplane.apiserver.registry import Strategy, deletion
+from controlplane.apiserver.registry import deletion
+from controlplane.apiserver.resources.strategy import PLAIN, Strategy
 from controlplane.apiserver.strategies import pods
 
 Obj = dict[str, Any]
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
-PLAIN = Strategy()
 POD = Strategy(grace=pods.grace)
 
 

@@ -1,6 +1,9 @@
-from apimachinery.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER, KINDS, TOKEN_REVIEW
+from apimachinery.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER, TOKEN_REVIEW
 from controlplane.apiserver.discovery import Discovery, storage_version_hash
+from controlplane.apiserver.resources import builtin
 from tests.controlplane.apiserver import golden
+
+KINDS = builtin.catalog().kinds()
 
 
 def get(path, aggregated=False):

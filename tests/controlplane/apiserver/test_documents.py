@@ -9,12 +9,14 @@ import pytest
 import yaml
 
 from apimachinery import protobuf
-from apimachinery.kinds import CONFIG_MAP, KINDS
+from apimachinery.kinds import CONFIG_MAP
 from apimachinery.protobuf import special
 from apimachinery.protobuf.varint import read_varint, skip
 from controlplane.apiserver.formats import compression
 from controlplane.apiserver.openapi import gnostic
 from controlplane.apiserver.openapi.documents import document_v2
+from controlplane.apiserver.openapi.schemas import Types
+from controlplane.apiserver.resources import builtin
 from tests.controlplane.apiserver.server import run
 
 SWAGGER = ("application/com.github.proto-openapi.spec.v2@v1.0+protobuf", gnostic.MEDIA_TYPE)
@@ -82,7 +84,7 @@ def first(data, *path):
 
 def test_swagger_as_protobuf_says_what_the_json_says():
     """Numbers are those of gnostic's OpenAPIv2.proto, written out here once more."""
-    document = document_v2(list(KINDS), "v1.36.2")
+    document = document_v2(list(builtin.catalog().kinds()), Types({}), "v1.36.2")
     data = gnostic.document(document)
     assert first(data, 1) == b"2.0" and first(data, 2, 1) == b"Kubernetes" and first(data, 2, 2) == b"v1.36.2"
     paths = {first(pair, 1).decode(): first(pair, 2) for pair in of(first(data, 8), 2)}

@@ -13,17 +13,24 @@ from controlplane.apiserver.formats.negotiate import aggregated, negotiate
 from controlplane.apiserver.formats.shapes import MetadataFormat, TableFormat, WholeFormat
 from controlplane.apiserver.pipeline import status_response
 from controlplane.apiserver.request import ANONYMOUS, Request
+from controlplane.apiserver.resources import builtin
 
+CATALOG = builtin.catalog()
 ODD = "application/json;as=Odd;g=meta.k8s.io"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+
+
+def table(*arguments, **fields):
+    """A Table of ConfigMaps."""
+    return TableFormat(*arguments, **{"table": CATALOG.of(CONFIG_MAP).columns, **fields})
 
 
 def asked(header, verb="get", kind=CONFIG_MAP, **query):
     return Request(
         method="GET", path="/", verb=verb, group="", version="v1", resource="x", subresource="", namespace="", name="n",
         tail="", kind=kind, query={k: [v] for k, v in query.items()}, raw_query="", headers={"Accept": header},
-        user=ANONYMOUS, body=None, stream=None, transport=None,
+        user=ANONYMOUS, body=None, stream=None, transport=None, catalog=CATALOG,
     )  # fmt: skip
 
 
@@ -53,10 +60,10 @@ PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io
         ("application/json", "get", None),
         ("*/*", "get", None),
         ("text/html, application/json;q=0.5", "list", None),
-        (f"{TABLE},application/json", "list", TableFormat()),
-        (f"{TABLE},application/json", "watch", TableFormat()),
-        (TABLE.replace("v=v1", "v=v1beta1"), "list", TableFormat(version="meta.k8s.io/v1beta1")),
-        (TABLE.replace("json", "yaml"), "list", TableFormat(Yaml())),
+        (f"{TABLE},application/json", "list", table()),
+        (f"{TABLE},application/json", "watch", table()),
+        (TABLE.replace("v=v1", "v=v1beta1"), "list", table(version="meta.k8s.io/v1beta1")),
+        (TABLE.replace("json", "yaml"), "list", table(Yaml())),
         # A Table has no message: the next clause is taken.
         (f"{TABLE.replace('application/json', PROTOBUF)},application/json", "list", None),
         (PARTIAL, "get", MetadataFormat()),
@@ -111,7 +118,7 @@ def test_refusals(header, verb, text):
 
 
 def test_includes_are_the_three_that_there_are():
-    assert negotiate(asked(TABLE, includeObject="Object")) == TableFormat(include="Object")
+    assert negotiate(asked(TABLE, includeObject="Object")) == table(include="Object")
     with pytest.raises(errors.BadRequest, match="must be 'Metadata', 'Object', 'None', or empty"):
         negotiate(asked(TABLE, includeObject="All"))
 
@@ -170,7 +177,7 @@ def config_map(name="m", version="7"):
 
 
 def test_watched_table_has_columns_once():
-    form = TableFormat()
+    form = table()
     first = json.loads(form.event("ADDED", CONFIG_MAP, config_map(), True))
     later = json.loads(form.event("MODIFIED", CONFIG_MAP, config_map(), False))
     assert [c["name"] for c in first["object"]["columnDefinitions"]] == ["Name", "Data", "Age"]
@@ -243,8 +250,8 @@ def test_a_list_by_pieces_is_the_list_as_a_whole(encoding, names):
 
 @pytest.mark.parametrize("encoding", [Json(), Json(pretty=True), Yaml()])
 def test_a_table_by_pieces_is_the_table_as_a_whole(encoding):
-    form = TableFormat(encoding, version="meta.k8s.io/v1beta1")
-    table = yaml.safe_load(listed_by(form, config_map("a"), config_map("b")))
-    assert table["apiVersion"] == "meta.k8s.io/v1beta1" and table["metadata"] == {"resourceVersion": "9"}
-    assert [row["cells"][0] for row in table["rows"]] == ["a", "b"]
-    assert {row["object"]["apiVersion"] for row in table["rows"]} == {"meta.k8s.io/v1beta1"}
+    form = table(encoding, version="meta.k8s.io/v1beta1")
+    shown = yaml.safe_load(listed_by(form, config_map("a"), config_map("b")))
+    assert shown["apiVersion"] == "meta.k8s.io/v1beta1" and shown["metadata"] == {"resourceVersion": "9"}
+    assert [row["cells"][0] for row in shown["rows"]] == ["a", "b"]
+    assert {row["object"]["apiVersion"] for row in shown["rows"]} == {"meta.k8s.io/v1beta1"}

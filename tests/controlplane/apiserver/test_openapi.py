@@ -2,14 +2,14 @@ import json
 
 import pytest
 
-from apimachinery.kinds import KINDS
 from controlplane.apiserver.openapi import schemas
 from controlplane.apiserver.openapi.documents import Documents
+from controlplane.apiserver.resources import builtin
 
 
 @pytest.fixture(scope="module")
 def documents():
-    return Documents(KINDS, "v1.36.0")
+    return Documents(builtin.ROWS, "v1.36.0")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from apimachinery import errors, kinds
 from apimachinery.client import Client, PatchType
 from controlplane.apiserver import ownership
 from controlplane.apiserver.registry import Context
+from controlplane.apiserver.resources import builtin
 from tests.controlplane.apiserver.server import run
 
 Obj = dict[str, Any]
@@ -250,5 +251,5 @@ def test_nobody_owns_what_a_signing_request_asks_for() -> None:
         "spec": {"signerName": "example.com/s"},
         "status": {},
     }
-    ownership.track(None, obj, Context(manager="me"), "")
+    ownership.track(None, obj, Context(builtin.catalog(), manager="me"), "")
     assert owners(obj)["me", ""]["fieldsV1"] == {"f:metadata": {"f:labels": {".": {}, "f:l": {}}}}

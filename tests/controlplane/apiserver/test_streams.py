@@ -15,6 +15,7 @@ from apimachinery.kinds import POD
 from controlplane.apiserver.http.listener import Listener
 from controlplane.apiserver.pipeline import status_response
 from controlplane.apiserver.request import Decision
+from controlplane.apiserver.resources import builtin
 from controlplane.apiserver.streams import backend, tunnel
 from controlplane.apiserver.streams.pods import PodStreams
 
@@ -91,7 +92,7 @@ async def serving(agent_port, allowed=True):
         except ApiError as error:
             return status_response(error)
 
-    listener = Listener("127.0.0.1", 0, None, pipeline)
+    listener = Listener("127.0.0.1", 0, None, pipeline, builtin.catalog())
     await listener.start(1)
     listener.asked = authorize.asked
     try:

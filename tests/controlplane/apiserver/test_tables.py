@@ -5,10 +5,12 @@ from datetime import datetime, timezone
 import pytest
 
 from apimachinery import kinds
+from controlplane.apiserver.resources import builtin
 from controlplane.apiserver.tables import render, texts
 from tests.controlplane.apiserver import golden
 from tests.golden import path as recordings
 
+CATALOG = builtin.catalog()
 NOW = datetime(2026, 1, 2, 0, 0, 0, tzinfo=timezone.utc)
 BORN = "2026-01-01T23:59:00Z"
 
@@ -23,7 +25,7 @@ def pod(status, **spec):
 
 
 def cells(kind, obj):
-    return render.render(kind, [obj], {}, NOW)["rows"][0]["cells"]
+    return render.render(CATALOG.of(kind).columns, [obj], {}, NOW)["rows"][0]["cells"]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_deleted_pod_is_terminating_unless_it_has_ended():
 
 
 def test_finished_pod_carries_a_row_condition():
-    row = render.render(kinds.POD, [pod({"phase": "Succeeded"})], {}, NOW)["rows"][0]
+    row = render.render(CATALOG.of(kinds.POD).columns, [pod({"phase": "Succeeded"})], {}, NOW)["rows"][0]
     assert row["conditions"][0]["reason"] == "Succeeded"
 
 
@@ -114,7 +116,8 @@ def test_kinds_without_columns_show_name_and_birth():
 def test_include_object_decides_what_rides_along():
     one = pod({"phase": "Running"})
     shown = {
-        i: render.render(kinds.POD, [one], {}, NOW, i)["rows"][0]["object"] for i in ("None", "Metadata", "Object")
+        i: render.render(CATALOG.of(kinds.POD).columns, [one], {}, NOW, i)["rows"][0]["object"]
+        for i in ("None", "Metadata", "Object")
     }
     assert shown["None"] is None
     assert shown["Metadata"] == {**render.partial(one)} and "spec" not in shown["Metadata"]
@@ -123,13 +126,11 @@ def test_include_object_decides_what_rides_along():
 
 def test_every_kind_with_a_table_has_as_many_cells_as_columns():
     bare = {"metadata": {"name": "x", "creationTimestamp": BORN}, "spec": {}, "status": {}}
-    served = {kind.resource: kind for kind in kinds.KINDS}
-    assert set(render.TABLES) <= set(served)
-    for resource, kind in served.items():
-        table = render.render(kind, [bare], {}, NOW)
+    for row in CATALOG:
+        table = render.render(row.columns, [bare], {}, NOW)
         assert all(column["description"] is not None for column in table["columnDefinitions"])
-        if resource != "ipaddresses.networking.k8s.io":  # upstream has one cell more than columns there
-            assert len(table["rows"][0]["cells"]) == len(table["columnDefinitions"]), resource
+        if row.kind.resource != "ipaddresses.networking.k8s.io":  # upstream has one cell more than columns there
+            assert len(table["rows"][0]["cells"]) == len(table["columnDefinitions"]), row.kind.resource
 
 
 def recorded():
@@ -145,7 +146,7 @@ def recorded():
                     seen[(answer["apiVersion"], answer["kind"], answer["metadata"].get("name"))] = answer
                 found = re.match(r"/(?:api|apis/([^/]+))/([^/]+)(?:/namespaces/[^/]+)?/([^/]+)/([^/?]+)$", step["path"])
                 if answer.get("kind") == "Table" and len(answer["rows"]) == 1 and found:
-                    kind = kinds.by_resource(found[1] or "", found[2], found[3])
+                    kind = CATALOG.at(found[1] or "", found[2], found[3])
                     obj = kind and seen.get((kind.api_version, kind.kind, found[4]))
                     if obj:
                         yield f"{path.stem}: {case['name']}", kind, obj, answer

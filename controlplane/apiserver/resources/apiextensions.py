@@ -1,0 +1,14 @@
+"""The rows of apiextensions.k8s.io."""
+
+from __future__ import annotations
+
+from apimachinery import kinds
+from controlplane.apiserver.resources.resource import Resource
+from controlplane.apiserver.resources.strategy import OWN_METADATA, Strategy
+
+CUSTOM_RESOURCE_DEFINITION = Resource(
+    kinds.CUSTOM_RESOURCE_DEFINITION, Strategy(generation=True, status_keeps=OWN_METADATA)
+)
+
+
+ROWS = (CUSTOM_RESOURCE_DEFINITION,)

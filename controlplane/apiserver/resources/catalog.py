@@ -1,0 +1,102 @@
+"""The kinds that a server serves at the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+from apimachinery.kinds import Kind
+from apimachinery.schema import Schema
+from controlplane.apiserver.resources.resource import Resource
+from controlplane.apiserver.resources.strategy import PLAIN, Strategy
+
+T = TypeVar("T")
+Follower = Callable[[Resource, bool], None]
+
+
+class Catalog:
+    """An ordered set of rows, at most one for a group, version and plural. Belongs to the server's event loop.
+
+    The order is that of discovery: the first version of a group is the preferred one. version counts the changes, so
+    that documents made of the catalog know when they are stale.
+    """
+
+    def __init__(self, rows: Iterable[Resource], schema: Schema | None = None) -> None:
+        self.schema = (schema or Schema.load()).extended()
+        self.version = 0
+        self._rows: dict[tuple[str, str, str], Resource] = {}
+        self._by_type: dict[tuple[str, str], Resource] = {}
+        self._groups: frozenset[str] = frozenset()
+        self._followers: list[Follower] = []
+        self.add(*rows)
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(tuple(self._rows.values()))
+
+    def kinds(self) -> tuple[Kind, ...]:
+        """Every kind, in the order of discovery."""
+        return tuple(row.kind for row in self._rows.values())
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The groups that something is served of."""
+        return self._groups
+
+    def of(self, kind: Kind) -> Resource:
+        """A kind's row. KeyError for one that is not served (any more)."""
+        return self._rows[kind.group, kind.version, kind.plural]
+
+    def strategy(self, kind: Kind) -> Strategy:
+        """A kind's strategy; the plain one for what is but the body of a subresource (a Scale)."""
+        found = self._rows.get((kind.group, kind.version, kind.plural))
+        return found.strategy if found is not None else PLAIN
+
+    def at(self, group: str, version: str, plural: str) -> Kind | None:
+        """The kind that is served at ``/apis/<group>/<version>/…/<plural>`` (group "" for core)."""
+        found = self._rows.get((group, version, plural))
+        return found.kind if found is not None else None
+
+    def find(self, api_version: str, kind: str) -> Kind | None:
+        """The kind of an object's ``apiVersion`` and ``kind``."""
+        found = self._by_type.get((api_version, kind))
+        return found.kind if found is not None else None
+
+    def add(self, *rows: Resource) -> None:
+        """Serve these, too; a row that is there already is replaced."""
+        for row in rows:
+            kind = row.kind
+            self._rows[kind.group, kind.version, kind.plural] = row
+            self._by_type[kind.api_version, kind.kind] = row
+            self.schema.add(row.definitions)
+        self._changed(rows, True)
+
+    def remove(self, kind: Kind) -> None:
+        """Serve this no more. Its objects stay in the store. KeyError when it is not served."""
+        row = self._rows.pop((kind.group, kind.version, kind.plural))
+        self._by_type.pop((kind.api_version, kind.kind), None)
+        self.schema.remove(row.definitions)
+        self._changed((row,), False)
+
+    def follow(self, follower: Follower) -> None:
+        """Call with every row that comes (True) or goes (False) from now on, on the loop, in order."""
+        self._followers.append(follower)
+
+    def _changed(self, rows: Iterable[Resource], there: bool) -> None:
+        self.version += 1
+        self._groups = frozenset(group for group, _, _ in self._rows)
+        for row in rows:
+            for follower in self._followers:
+                follower(row, there)
+
+
+class Current(Generic[T]):
+    """What is made of a catalog: made when first asked for, and anew after each change of the catalog."""
+
+    def __init__(self, catalog: Catalog, make: Callable[[], T]) -> None:
+        self._catalog, self._make = catalog, make
+        self._made: tuple[int, T] | None = None
+
+    def get(self) -> T:
+        if self._made is None or self._made[0] != self._catalog.version:
+            self._made = (self._catalog.version, self._make())
+        return self._made[1]

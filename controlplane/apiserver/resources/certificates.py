@@ -1,0 +1,29 @@
+"""The rows of certificates.k8s.io."""
+
+from __future__ import annotations
+
+from apimachinery import kinds
+from controlplane.apiserver.cache.fields import selectable
+from controlplane.apiserver.resources.names import path_segment
+from controlplane.apiserver.resources.resource import Resource
+from controlplane.apiserver.resources.strategy import OWN_METADATA, Strategy, again
+from controlplane.apiserver.strategies import certificates as certificates_strategy
+from controlplane.apiserver.tables import cluster as cluster_columns
+from controlplane.apiserver.validation import certificates as certificates_rules
+
+CERTIFICATE_SIGNING_REQUEST = Resource(
+    kinds.CERTIFICATE_SIGNING_REQUEST,
+    Strategy(
+        prepare_update=certificates_strategy.changed,
+        prepare_status=certificates_strategy.status,
+        rules=again(certificates_rules.request, status=certificates_rules.status, approval=certificates_rules.approval),
+        check_name=path_segment,
+        status_keeps=OWN_METADATA,
+        unowned=True,
+    ),
+    columns=cluster_columns.CERTIFICATE_SIGNING_REQUEST,
+    fields=selectable("spec.signerName"),
+)
+
+
+ROWS = (CERTIFICATE_SIGNING_REQUEST,)

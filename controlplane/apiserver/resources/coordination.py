@@ -1,0 +1,24 @@
+"""The rows of coordination.k8s.io."""
+
+from __future__ import annotations
+
+from apimachinery import kinds
+from controlplane.apiserver.resources.resource import Resource
+from controlplane.apiserver.resources.strategy import Strategy, again
+from controlplane.apiserver.strategies import cluster as cluster_strategy
+from controlplane.apiserver.tables import cluster as cluster_columns
+from controlplane.apiserver.validation import core as core_rules
+
+LEASE = Resource(
+    kinds.LEASE,
+    Strategy(
+        prepare_create=cluster_strategy.lease_created,
+        prepare_update=cluster_strategy.lease_changed,
+        rules=again(core_rules.lease),
+        create_on_update=True,
+    ),
+    columns=cluster_columns.LEASE,
+)
+
+
+ROWS = (LEASE,)

@@ -1,0 +1,231 @@
+"""The rows of the core group."""
+
+from __future__ import annotations
+
+from apimachinery import kinds
+from controlplane.apiserver.advice import kinds as advice
+from controlplane.apiserver.advice import pods as pods_advice
+from controlplane.apiserver.cache.fields import path, selectable
+from controlplane.apiserver.request import Obj
+from controlplane.apiserver.resources.events import INVOLVED
+from controlplane.apiserver.resources.names import label
+from controlplane.apiserver.resources.resource import Resource
+from controlplane.apiserver.resources.strategy import Rules, Strategy, again, then
+from controlplane.apiserver.strategies import cluster as cluster_strategy
+from controlplane.apiserver.strategies import namespaces as namespaces_strategy
+from controlplane.apiserver.strategies import pods as pods_strategy
+from controlplane.apiserver.strategies import secrets as secrets_strategy
+from controlplane.apiserver.strategies import services as services_strategy
+from controlplane.apiserver.strategies import storage as storage_strategy
+from controlplane.apiserver.tables import core as core_columns
+from controlplane.apiserver.tables import pods as pods_columns
+from controlplane.apiserver.tables import storage as storage_columns
+from controlplane.apiserver.tables import workloads as workloads_columns
+from controlplane.apiserver.validation import claims as claims_rules
+from controlplane.apiserver.validation import core as core_rules
+from controlplane.apiserver.validation import endpoints as endpoints_rules
+from controlplane.apiserver.validation import nodes as nodes_rules
+from controlplane.apiserver.validation import persistent as persistent_rules
+from controlplane.apiserver.validation import pods as pods_rules
+from controlplane.apiserver.validation import quotas as quotas_rules
+from controlplane.apiserver.validation import services as services_rules
+from controlplane.apiserver.validation import statuses as statuses_rules
+from controlplane.apiserver.validation import workloads as workloads_rules
+
+
+def _event_source(obj: Obj) -> str:
+    source = (obj.get("source") or {}).get("component") or obj.get("reportingComponent") or ""
+    return str(source)
+
+
+def _pod_ip(obj: Obj) -> str:
+    ips = (obj.get("status") or {}).get("podIPs") or []
+    return str(ips[0].get("ip", "")) if ips else ""
+
+
+BINDING = Resource(kinds.BINDING)
+COMPONENT_STATUS = Resource(kinds.COMPONENT_STATUS, deprecated="v1 ComponentStatus is deprecated in v1.19+")
+CONFIG_MAP = Resource(
+    kinds.CONFIG_MAP,
+    Strategy(rules=Rules(new=core_rules.config_map, change=core_rules.config_map_change), whole_metadata=True),
+    columns=core_columns.CONFIG_MAP,
+)
+ENDPOINTS = Resource(
+    kinds.ENDPOINTS,
+    Strategy(rules=again(endpoints_rules.endpoints), create_on_update=True),
+    columns=core_columns.ENDPOINTS,
+    deprecated="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+)
+EVENT = Resource(
+    kinds.EVENT,
+    Strategy(
+        rules=again(core_rules.event, new_as=core_rules.event_as, change_as=core_rules.event_change_as),
+        create_on_update=True,
+    ),
+    columns=core_columns.EVENT,
+    fields=selectable(*INVOLVED, "reason", "reportingComponent", "type", read={"source": _event_source}),
+)
+LIMIT_RANGE = Resource(kinds.LIMIT_RANGE, Strategy(rules=again(quotas_rules.limit_range), create_on_update=True))
+NAMESPACE = Resource(
+    kinds.NAMESPACE,
+    Strategy(
+        prepare_create=namespaces_strategy.prepare_create,
+        prepare_update=namespaces_strategy.prepare_update,
+        prepare_finalize=namespaces_strategy.prepare_finalize,
+        deleting=namespaces_strategy.deleting,
+        holds=namespaces_strategy.holds,
+        check_name=label,
+        rules=Rules(
+            new=core_rules.namespace,
+            finalize=core_rules.namespace_change,
+            status=core_rules.namespace_status,
+        ),
+        returns_deleted=True,
+    ),
+    columns=core_columns.NAMESPACE,
+    fields=selectable("status.phase", read={"name": path("metadata.name")}),
+)
+NODE = Resource(
+    kinds.NODE,
+    Strategy(
+        prepare_create=cluster_strategy.node_created,
+        prepare_update=cluster_strategy.node_changed,
+        prepare_status=cluster_strategy.node_status,
+        rules=Rules(new=nodes_rules.node, change=nodes_rules.node_change, status=nodes_rules.node_status),
+    ),
+    columns=core_columns.NODE,
+    fields=selectable("spec.unschedulable", absent={"spec.unschedulable": "false"}),
+)
+PERSISTENT_VOLUME_CLAIM = Resource(
+    kinds.PERSISTENT_VOLUME_CLAIM,
+    Strategy(
+        prepare_create=storage_strategy.claim_created,
+        prepare_update=storage_strategy.claim_changed,
+        rules=then(claims_rules.claim, claims_rules.claim_change, status=claims_rules.claim_status),
+        returns_deleted=True,
+        warn=advice.claim,
+    ),
+    columns=storage_columns.PERSISTENT_VOLUME_CLAIM,
+)
+PERSISTENT_VOLUME = Resource(
+    kinds.PERSISTENT_VOLUME,
+    Strategy(
+        prepare_create=storage_strategy.volume_created,
+        prepare_status=storage_strategy.volume_status,
+        rules=then(persistent_rules.volume, persistent_rules.volume_change),
+        returns_deleted=True,
+        warn=advice.volume,
+    ),
+    columns=storage_columns.PERSISTENT_VOLUME,
+)
+POD = Resource(
+    kinds.POD,
+    Strategy(
+        default=pods_strategy.default,
+        prepare_create=pods_strategy.prepare_create,
+        prepare_update=pods_strategy.prepare_update,
+        prepare_status=pods_strategy.prepare_status,
+        grace=pods_strategy.grace,
+        keep_status_on_create=True,
+        rules=Rules(status=statuses_rules.pod, new=pods_rules.validate, change=pods_rules.validate_change),
+        generation=True,
+        returns_deleted=True,
+        status_keeps=("ownerReferences",),
+        whole_metadata=True,
+        warn=pods_advice.pod,
+    ),
+    columns=pods_columns.POD,
+    fields=selectable(
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "spec.hostNetwork",
+        "status.phase",
+        "status.nominatedNodeName",
+        absent={"spec.hostNetwork": "false"},
+        read={"status.podIP": _pod_ip},
+        node="spec.nodeName",
+    ),
+)
+POD_TEMPLATE = Resource(
+    kinds.POD_TEMPLATE,
+    Strategy(
+        rules=again(core_rules.pod_template), generation=True, returns_deleted=True, warn=advice.template("template")
+    ),
+    columns=workloads_columns.POD_TEMPLATE,
+)
+REPLICATION_CONTROLLER = Resource(
+    kinds.REPLICATION_CONTROLLER,
+    Strategy(
+        default_orphan=True,
+        rules=again(workloads_rules.replication_controller, status=statuses_rules.replica_set),
+        generation=True,
+        warn=advice.template("spec", "template"),
+    ),
+    columns=workloads_columns.REPLICATION_CONTROLLER,
+    fields=selectable("status.replicas", absent={"status.replicas": "0"}),
+)
+RESOURCE_QUOTA = Resource(
+    kinds.RESOURCE_QUOTA,
+    Strategy(
+        rules=then(quotas_rules.quota, quotas_rules.quota_change, status=quotas_rules.quota_status),
+        returns_deleted=True,
+    ),
+    columns=core_columns.RESOURCE_QUOTA,
+)
+SECRET = Resource(
+    kinds.SECRET,
+    Strategy(
+        default=secrets_strategy.default,
+        rules=Rules(new=core_rules.secret, change=core_rules.secret_change),
+        whole_metadata=True,
+        warn=advice.secret,
+    ),
+    columns=core_columns.SECRET,
+    fields=selectable("type"),
+)
+SERVICE_ACCOUNT = Resource(
+    kinds.SERVICE_ACCOUNT,
+    Strategy(
+        default=secrets_strategy.default_account, returns_deleted=True, whole_metadata=True, warn=advice.service_account
+    ),
+    columns=core_columns.SERVICE_ACCOUNT,
+)
+SERVICE = Resource(
+    kinds.SERVICE,
+    Strategy(
+        prepare_update=services_strategy.prepare_update,
+        check_name=label,
+        rules=Rules(
+            new=services_rules.validate, change=services_rules.validate_change, status=services_rules.validate_status
+        ),
+        create_on_update=True,
+        returns_deleted=True,
+        whole_metadata=True,
+        warn=advice.service,
+    ),
+    columns=core_columns.SERVICE,
+    fields=selectable("spec.clusterIP", "spec.type"),
+)
+
+
+ROWS = (
+    BINDING,
+    COMPONENT_STATUS,
+    CONFIG_MAP,
+    ENDPOINTS,
+    EVENT,
+    LIMIT_RANGE,
+    NAMESPACE,
+    NODE,
+    PERSISTENT_VOLUME_CLAIM,
+    PERSISTENT_VOLUME,
+    POD,
+    POD_TEMPLATE,
+    REPLICATION_CONTROLLER,
+    RESOURCE_QUOTA,
+    SECRET,
+    SERVICE_ACCOUNT,
+    SERVICE,
+)

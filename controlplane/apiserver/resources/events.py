@@ -1,0 +1,30 @@
+"""The rows of events.k8s.io."""
+
+from __future__ import annotations
+
+from apimachinery import kinds
+from controlplane.apiserver.cache.fields import path, selectable
+from controlplane.apiserver.resources.resource import Resource
+from controlplane.apiserver.resources.strategy import Strategy
+from controlplane.apiserver.tables import core as core_columns
+
+# What an event is about, by the names of the core group and by its own.
+INVOLVED = tuple(
+    f"involvedObject.{f}" for f in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+)
+_REGARDING = tuple(f.replace("involvedObject", "regarding") for f in INVOLVED)
+_READ = {
+    **{old: path(new) for old, new in zip(INVOLVED, _REGARDING, strict=True)},
+    "reportingComponent": path("reportingController"),
+}
+
+
+EVENT_V1 = Resource(
+    kinds.EVENT_V1,
+    Strategy(create_on_update=True),
+    columns=core_columns.EVENT,
+    fields=selectable(*_REGARDING, "reason", "type", "reportingController", read=_READ),
+)
+
+
+ROWS = (EVENT_V1,)

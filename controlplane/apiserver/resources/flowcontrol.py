@@ -1,0 +1,26 @@
+"""The rows of flowcontrol.apiserver.k8s.io."""
+
+from __future__ import annotations
+
+from apimachinery import kinds
+from controlplane.apiserver.resources.resource import Resource
+from controlplane.apiserver.resources.strategy import Strategy, again
+from controlplane.apiserver.tables import cluster as cluster_columns
+from controlplane.apiserver.validation import flowcontrol as flowcontrol_rules
+
+FLOW_SCHEMA = Resource(
+    kinds.FLOW_SCHEMA,
+    Strategy(rules=again(flowcontrol_rules.schema), generation=True),
+    columns=cluster_columns.FLOW_SCHEMA,
+)
+PRIORITY_LEVEL = Resource(
+    kinds.PRIORITY_LEVEL,
+    Strategy(rules=again(flowcontrol_rules.level), generation=True),
+    columns=cluster_columns.PRIORITY_LEVEL,
+)
+
+
+ROWS = (
+    FLOW_SCHEMA,
+    PRIORITY_LEVEL,
+)

@@ -1,0 +1,18 @@
+"""The rows of node.k8s.io."""
+
+from __future__ import annotations
+
+from apimachinery import kinds
+from controlplane.apiserver.resources.resource import Resource
+from controlplane.apiserver.resources.strategy import Strategy, then
+from controlplane.apiserver.tables import network as network_columns
+from controlplane.apiserver.validation import nodes as nodes_rules
+
+RUNTIME_CLASS = Resource(
+    kinds.RUNTIME_CLASS,
+    Strategy(rules=then(nodes_rules.runtime_class, nodes_rules.runtime_class_change), create_on_update=True),
+    columns=network_columns.RUNTIME_CLASS,
+)
+
+
+ROWS = (RUNTIME_CLASS,)

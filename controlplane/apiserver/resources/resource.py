@@ -1,0 +1,38 @@
+"""One kind as the API server serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from apimachinery.kinds import Kind
+from controlplane.apiserver.cache.fields import NOTHING_MORE, Selectable
+from controlplane.apiserver.resources.strategy import PLAIN, Strategy
+from controlplane.apiserver.tables.plain import NAME_AND_BIRTH
+from controlplane.apiserver.tables.spec import Table
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One version of one kind.
+
+    kind: names, scope, verbs, subresources; kind.storage says whose objects these are, where several versions or groups
+    show the same.
+    strategy: the life of an object; columns: how `kubectl get` shows it; fields: what lists and watches may select on.
+    deprecated: the warning that every answer carries.
+    definitions: the types of a kind that upstream does not publish, as JSON schemas by their full names; the one of the
+    kind itself carries x-kubernetes-group-version-kind. Empty for all that the published definitions hold.
+    """
+
+    kind: Kind
+    strategy: Strategy = PLAIN
+    columns: Table = NAME_AND_BIRTH
+    fields: Selectable = NOTHING_MORE
+    deprecated: str = ""
+    definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> bool:
+        """Whether objects of it are stored: what can be watched is."""
+        return "watch" in self.kind.verbs

@@ -1,0 +1,22 @@
+"""The rows of scheduling.k8s.io."""
+
+from __future__ import annotations
+
+from apimachinery import kinds
+from controlplane.apiserver.resources.resource import Resource
+from controlplane.apiserver.resources.strategy import Strategy, then
+from controlplane.apiserver.tables import cluster as cluster_columns
+from controlplane.apiserver.validation import nodes as nodes_rules
+
+PRIORITY_CLASS = Resource(
+    kinds.PRIORITY_CLASS,
+    Strategy(
+        generation_stands=True,
+        rules=then(nodes_rules.priority_class, nodes_rules.priority_class_change),
+        generation=True,
+    ),
+    columns=cluster_columns.PRIORITY_CLASS,
+)
+
+
+ROWS = (PRIORITY_CLASS,)

@@ -1,0 +1,59 @@
+"""The rows of storage.k8s.io."""
+
+from __future__ import annotations
+
+from apimachinery import kinds
+from controlplane.apiserver.advice import kinds as advice
+from controlplane.apiserver.resources.resource import Resource
+from controlplane.apiserver.resources.strategy import OWN_METADATA, Strategy, then
+from controlplane.apiserver.strategies import storage as storage_strategy
+from controlplane.apiserver.tables import storage as storage_columns
+from controlplane.apiserver.validation import storage as storage_rules
+
+CSI_DRIVER = Resource(
+    kinds.CSI_DRIVER,
+    Strategy(
+        prepare_update=storage_strategy.driver_changed,
+        rules=then(storage_rules.driver, storage_rules.driver_change),
+        returns_deleted=True,
+        warn=advice.driver,
+    ),
+    columns=storage_columns.CSI_DRIVER,
+)
+CSI_NODE = Resource(
+    kinds.CSI_NODE,
+    Strategy(rules=then(storage_rules.node, storage_rules.node_change), returns_deleted=True),
+    columns=storage_columns.CSI_NODE,
+)
+CSI_STORAGE_CAPACITY = Resource(
+    kinds.CSI_STORAGE_CAPACITY, Strategy(rules=then(storage_rules.capacity, storage_rules.capacity_change))
+)
+STORAGE_CLASS = Resource(
+    kinds.STORAGE_CLASS,
+    Strategy(rules=then(storage_rules.storage_class, storage_rules.storage_class_change), returns_deleted=True),
+    columns=storage_columns.STORAGE_CLASS,
+)
+VOLUME_ATTACHMENT = Resource(
+    kinds.VOLUME_ATTACHMENT,
+    Strategy(
+        rules=then(storage_rules.attachment, storage_rules.attachment_change),
+        returns_deleted=True,
+        status_keeps=OWN_METADATA,
+    ),
+    columns=storage_columns.VOLUME_ATTACHMENT,
+)
+VOLUME_ATTRIBUTES_CLASS = Resource(
+    kinds.VOLUME_ATTRIBUTES_CLASS,
+    Strategy(rules=then(storage_rules.attributes_class, storage_rules.attributes_class_change), returns_deleted=True),
+    columns=storage_columns.VOLUME_ATTRIBUTES_CLASS,
+)
+
+
+ROWS = (
+    CSI_DRIVER,
+    CSI_NODE,
+    CSI_STORAGE_CAPACITY,
+    STORAGE_CLASS,
+    VOLUME_ATTACHMENT,
+    VOLUME_ATTRIBUTES_CLASS,
+)

@@ -1,0 +1,157 @@
+"""What may differ from kind to kind in the life of an object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from apimachinery import formats
+from apimachinery.errors import FieldError
+from controlplane.apiserver import defaults
+from controlplane.apiserver.request import Obj
+
+
+def _keep(obj: Obj) -> None:
+    return None
+
+
+def _keep_both(new: Obj, old: Obj) -> None:
+    return None
+
+
+def _quiet(new: Obj, old: Obj | None) -> Sequence[str]:
+    return ()
+
+
+def _never(obj: Obj) -> bool:
+    return False
+
+
+def keep_spec(new: Obj, old: Obj) -> None:
+    """A status write changes nothing but the status."""
+    status = new.get("status")
+    for key in [k for k in new if k not in ("metadata", "kind", "apiVersion")]:
+        del new[key]
+    new.update({k: v for k, v in old.items() if k not in ("metadata", "kind", "apiVersion", "status")})
+    if status is not None:
+        new["status"] = status
+
+
+class Reservation:
+    """Things taken outside the object (addresses, ports) that a failed write must give back."""
+
+    def keep(self) -> None:
+        """The write succeeded."""
+
+    def release(self) -> None:
+        """The write failed or was a dry run."""
+
+
+def _reserve_nothing(new: Obj | None, old: Obj | None, dry_run: bool) -> Reservation:
+    return Reservation()
+
+
+# What no write of the status can change, where a kind says so.
+OWN_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
+
+Check = Callable[[Obj], list[FieldError]]
+CheckChange = Callable[[Obj, Obj], list[FieldError]]
+
+
+def _fine(obj: Obj) -> list[FieldError]:
+    return []
+
+
+def _fine_both(new: Obj, old: Obj) -> list[FieldError]:
+    return []
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Upstream's field errors of one kind, in upstream's order; what is given is not to be changed.
+
+    new: a new object. change: an update of all but the status. status, finalize, approval: those subresources.
+    new_as, change_as: the same for objects written in another version than the stored one (its apiVersion is the
+    last argument).
+    """
+
+    new: Check = _fine
+    change: CheckChange = _fine_both
+    status: CheckChange = _fine_both
+    finalize: CheckChange = _fine_both
+    approval: CheckChange = _fine_both
+    new_as: Callable[[Obj, str], list[FieldError]] | None = None
+    change_as: Callable[[Obj, Obj, str], list[FieldError]] | None = None
+
+
+NO_RULES = Rules()
+
+
+def again(
+    check: Check,
+    *,
+    status: CheckChange = _fine_both,
+    approval: CheckChange = _fine_both,
+    new_as: Callable[[Obj, str], list[FieldError]] | None = None,
+    change_as: Callable[[Obj, Obj, str], list[FieldError]] | None = None,
+) -> Rules:
+    """The same rules for new objects and for changed ones."""
+    return Rules(
+        check, lambda new, old: check(new), status=status, approval=approval, new_as=new_as, change_as=change_as
+    )
+
+
+def then(check: Check, change: CheckChange, *, status: CheckChange = _fine_both) -> Rules:
+    """The rules of a new object, which a changed one passes too, before those of the change."""
+    return Rules(check, lambda new, old: [*check(new), *change(new, old)], status=status)
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """Every function gets private objects it may change in place, except old.
+
+    default: upstream's defaulting of the versioned type, also run over what a patch produced.
+    settle: the last touch after ownership is written down, of what is owned empty and stored as nothing.
+    prepare_create, prepare_update, prepare_status, prepare_finalize: what upstream's strategy resets before
+    validation.
+    deleting: what is changed with the deletion timestamp. holds: the object may not be removed yet.
+    rules: what an object must be like. check_name: what it may be called.
+    warn: what its author is told, whatever comes of it.
+    generation: metadata.generation is kept by the server and counts spec changes. generation_stands: it is 1 for
+    good. counts_annotations: a change of annotations counts as one of the spec.
+    keep_status_on_create: a new object may bring its status.
+    whole_metadata: changes are checked as new objects are, metadata and all.
+    status_keeps: the metadata that a write of the status cannot change.
+    unowned: nobody owns more of it than the metadata, whatever the endpoint.
+    create_on_update: PUT makes what is not there. default_orphan: dependents outlive it unless asked otherwise.
+    returns_deleted: DELETE answers with the object instead of a Status.
+    grace: seconds an object is to live on after DELETE (asked: gracePeriodSeconds or None); None is at once.
+    reserve: take what the object needs from cluster-wide pools, filling it in.
+    """
+
+    default: Callable[[Obj], None] = defaults.apply
+    settle: Callable[[Obj], None] = defaults.settle
+    prepare_create: Callable[[Obj], None] = _keep
+    prepare_update: Callable[[Obj, Obj], None] = _keep_both
+    prepare_status: Callable[[Obj, Obj], None] = keep_spec
+    prepare_finalize: Callable[[Obj, Obj], None] = _keep_both
+    deleting: Callable[[Obj], None] = _keep
+    holds: Callable[[Obj], bool] = _never
+    rules: Rules = NO_RULES
+    check_name: Callable[[str], tuple[str, ...]] = formats.dns1123_subdomain
+    warn: Callable[[Obj, Obj | None], Sequence[str]] = _quiet
+    generation: bool = False
+    generation_stands: bool = False
+    counts_annotations: bool = False
+    keep_status_on_create: bool = False
+    whole_metadata: bool = False
+    status_keeps: tuple[str, ...] = ()
+    unowned: bool = False
+    create_on_update: bool = False
+    default_orphan: bool = False
+    returns_deleted: bool = False
+    grace: Callable[[Obj, int | None], int] | None = None
+    reserve: Callable[[Obj | None, Obj | None, bool], Reservation] = _reserve_nothing
+
+
+PLAIN = Strategy()
