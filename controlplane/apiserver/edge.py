@@ -27,6 +27,7 @@ from apimachinery.kinds import (
     VOLUME_ATTACHMENT,
 )
 from controlplane.apiserver import admission, documents
+from controlplane.apiserver.admission import connections
 from controlplane.apiserver.authn import keys, token_file
 from controlplane.apiserver.authn.authenticator import Authenticator, TokenSettings
 from controlplane.apiserver.authn.reviews import IdentityReviews
@@ -155,7 +156,7 @@ def assemble(parts: Parts) -> Edge:
     identity = IdentityReviews(authenticate)
     resources = subresources.table(registry, Patches(), tokens_of(settings, registry), identity)
     resources |= AccessReviews(authorize, policy).routes()
-    resources |= streams_of(settings, registry, authorize)
+    resources |= connections.guarded(streams_of(settings, registry, authorize), registry)
     address = f"{settings.advertise_address or settings.bind_host}:{settings.port}"
     paths = document_routes(registry.catalog, address)
     paths |= issuer_routes(settings, tuple(authenticate.tokens.keys.values()))

@@ -43,10 +43,14 @@ def write_context(request: Request, options_kind: str, applying: bool = False) -
         problems.append(errors.not_supported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn")))
     if problems:
         raise errors.invalid_object(options_kind, "", problems, "meta.k8s.io")
+    given: Obj = {"kind": options_kind, "apiVersion": "meta.k8s.io/v1"}
+    given |= {"dryRun": list(dry)} if dry else {}
+    given |= {"fieldManager": manager} if manager else {}
+    given |= {"fieldValidation": validation} if validation else {}
     return Context(
         request.catalog,
         user=request.user,
-        options={"kind": options_kind, "apiVersion": "meta.k8s.io/v1"},
+        options=given,
         dry_run=bool(dry),
         manager=manager_of(request),
         field_validation=validation or "Warn",
@@ -72,7 +76,16 @@ async def delete_context(request: Request) -> Context:
         problems.append(errors.not_supported("dryRun", dry, ("All",)))
     if problems:
         raise errors.invalid_object("DeleteOptions", "", problems, "meta.k8s.io")
-    return Context(request.catalog, user=request.user, options=options, dry_run=bool(dry), manager=manager_of(request))
+    options = {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", **options}
+    return Context(
+        request.catalog,
+        user=request.user,
+        options=options,
+        dry_run=bool(dry),
+        manager=manager_of(request),
+        version=request.served.api_version,
+        warnings=request.warnings,
+    )
 
 
 _QUERY: dict[str, Callable[[str], Any]] = {

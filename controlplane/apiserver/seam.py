@@ -52,6 +52,10 @@ class Admission:
     reservations: list[Reservation] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
     admitted: bool = False
+    # A plugin changed what those before it have seen: the mutating phase runs once more, and `again` says so then.
+    reinvoke: bool = False
+    again: bool = False
+    memory: dict[str, object] = field(default_factory=dict)
 
 
 class AdmissionChain(Protocol):

@@ -113,7 +113,7 @@ class Writing:
         storage = self._storage(kind)
         entry, gone = await self._registry.delete_entry(storage, request.space, request.name, context)
         if gone and not self._registry.strategy(storage).returns_deleted:
-            return _success(kind, entry)
+            return _success(kind, entry, tuple(context.warnings))
         return one(kind, entry, 200, format, tuple(context.warnings))
 
     async def deletecollection(self, request: Request) -> Response:
@@ -138,11 +138,11 @@ class Writing:
         return self._registry.collection(kind).kind
 
 
-def _success(kind: Kind, entry: Entry) -> Response:
+def _success(kind: Kind, entry: Entry, warnings: tuple[str, ...]) -> Response:
     details: Obj = {"name": entry.name}
     if kind.group:
         details["group"] = kind.group
     details["kind"] = kind.plural
     details["uid"] = entry.obj["metadata"]["uid"]
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-    return Response(200, orjson.dumps(status))
+    return Response(200, orjson.dumps(status), warnings=warnings)

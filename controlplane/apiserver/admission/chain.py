@@ -24,6 +24,7 @@ from controlplane.apiserver.admission.runtime_classes import RuntimeClasses
 from controlplane.apiserver.admission.service_accounts import ServiceAccounts
 from controlplane.apiserver.admission.tolerations import DefaultTolerationSeconds
 from controlplane.apiserver.admission.volumes import PersistentVolumeClaimResize, StorageObjectInUseProtection
+from controlplane.apiserver.admission.webhooks.plugins import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from controlplane.apiserver.seam import Admission, Operation
 
 if TYPE_CHECKING:
@@ -49,8 +50,10 @@ PLUGINS: tuple[type[Plugin], ...] = (
     CertificateSubjectRestriction,
     DefaultIngressClass,
     PodTopologyLabels,
+    MutatingAdmissionWebhook,
     Requester,
     RoleEscalation,
+    ValidatingAdmissionWebhook,
 )
 
 Step = Callable[[Admission], Wait]
@@ -74,10 +77,10 @@ class Chain:
             steps = self._admit[key] = tuple(
                 plugin.admit for plugin in self._concerned(admission) if type(plugin).admit is not Plugin.admit
             )
-        for step in steps:
-            wait = step(admission)
-            if wait is not None:
-                await wait
+        await _run(steps, admission)
+        if admission.reinvoke:
+            admission.again = True
+            await _run(steps, admission)
 
     async def validate(self, admission: Admission) -> None:
         """The validating phase. Raises ApiError."""
@@ -88,14 +91,18 @@ class Chain:
             steps = self._validate[key] = tuple(
                 plugin.validate for plugin in self._concerned(admission) if type(plugin).validate is not Plugin.validate
             )
-        for step in steps:
-            wait = step(admission)
-            if wait is not None:
-                await wait
+        await _run(steps, admission)
 
     def _concerned(self, admission: Admission) -> list[Plugin]:
         kind, subresource, operation = admission.kind, admission.subresource, admission.operation
         return [plugin for plugin in self.plugins if plugin.concerns(kind, subresource, operation)]
+
+
+async def _run(steps: tuple[Step, ...], admission: Admission) -> None:
+    for step in steps:
+        wait = step(admission)
+        if wait is not None:
+            await wait
 
 
 def build(needs: Needs) -> Chain:

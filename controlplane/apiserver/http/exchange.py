@@ -103,7 +103,7 @@ async def serve(raw: web.BaseRequest, pipeline: Pipeline, catalog: Catalog) -> w
         sendable = web.Response(body=body, status=reply.status, headers=headers)
     else:
         sendable = web.StreamResponse(status=reply.status, headers=headers)
-    for text in reply.warnings:
+    for text in dict.fromkeys(reply.warnings):
         sendable.headers.add("Warning", f'299 - "{_quoted(text)}"')
     if not isinstance(reply.body, bytes):
         await _stream(raw, sendable, reply.body)

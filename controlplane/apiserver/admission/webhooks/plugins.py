@@ -1,0 +1,246 @@
+"""MutatingAdmissionWebhook and ValidatingAdmissionWebhook."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from dataclasses import dataclass, field
+
+from apimachinery import errors, patch
+from apimachinery.kinds import MUTATING_WEBHOOK_CONFIGURATION, NAMESPACE, VALIDATING_WEBHOOK_CONFIGURATION, Kind
+from apimachinery.objects import copy
+from controlplane.apiserver import codec, conversion
+from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
+from controlplane.apiserver.admission.webhooks import measures, review
+from controlplane.apiserver.admission.webhooks.caller import Caller, CallError
+from controlplane.apiserver.admission.webhooks.hooks import (
+    EXEMPT,
+    GROUP,
+    Hook,
+    Hooks,
+    Invocation,
+    is_namespace_change,
+)
+from controlplane.apiserver.admission.webhooks.review import ReviewError, Verdict
+from controlplane.apiserver.bootstrap import SELF
+from controlplane.apiserver.registry.context import Context
+from controlplane.apiserver.request import Obj
+from controlplane.apiserver.seam import Admission, Operation
+from controlplane.apiserver.subresources.scale import scaled
+
+log = logging.getLogger(__name__)
+
+# What all webhooks of one request may take together: as long as upstream gives a request.
+_ALL_SECONDS = 60.0
+_AUDIT = "webhook.admission.k8s.io"
+_CONDITIONS = "matchConditions cannot be evaluated by this server yet"
+
+
+class Unanswered(Exception):
+    """A webhook could not be asked, or its answer is none: what its failure policy is about."""
+
+
+class _Webhooks(Plugin):
+    """What both sorts share: whom to ask about a request, and how."""
+
+    sort: str
+    configurations: Kind
+
+    def __init__(self, needs: Needs) -> None:
+        super().__init__(needs)
+        self._hooks = Hooks(needs.registry.catalog)
+        self._caller = Caller(needs.registry)
+        needs.lifecycle.push(f"{self.sort} webhooks", self._caller.close)
+        needs.registry.subscribe(self.configurations, self._hooks.changed)
+
+    def concerns(self, kind: Kind, subresource: str, operation: Operation) -> bool:
+        return not (kind.group == GROUP and kind.kind in EXEMPT)
+
+    def _asked(self, admission: Admission) -> tuple[Kind, list[Invocation]]:
+        """The kind as the client speaks it, and who is to be asked. Raises NotFound for a namespace that is not."""
+        requested = self.registry.catalog.find(admission.version, admission.kind.kind) or admission.kind
+        found = self._hooks.about(requested, admission.subresource, admission.operation)
+        # What every cluster has, the server makes itself, also while its webhooks' pods do not run yet.
+        if not found or admission.user is SELF:
+            return requested, []
+        return requested, [one for one in found if self._selected(one.hook, admission)]
+
+    def _selected(self, hook: Hook, admission: Admission) -> bool:
+        space = review.namespace_of(admission)
+        if not hook.namespaces.empty and (space or admission.kind is NAMESPACE):
+            if is_namespace_change(admission.kind, admission.subresource, admission.operation):
+                namespace = admission.obj or {}
+            else:
+                namespace = self.registry.get(NAMESPACE, "", space)
+            if not hook.namespaces.matches(namespace["metadata"].get("labels")):
+                return False
+        if hook.objects.empty:
+            return True
+        held = (obj for obj in (admission.obj, admission.old) if obj is not None)
+        return any(hook.objects.matches((obj.get("metadata") or {}).get("labels")) for obj in held)
+
+    async def _ask(self, one: Invocation, admission: Admission, requested: Kind, seconds: float) -> Verdict:
+        """Raises Unanswered, and ApiError for a refusal or a dry run that the hook cannot bear."""
+        hook = one.hook
+        if hook.conditions:
+            raise Unanswered(_CONDITIONS)
+        if admission.dry_run and hook.side_effects not in ("None", "NoneOnDryRun"):
+            raise errors.BadRequest(f'admission webhook "{hook.name}" does not support dry run')
+        uid = str(uuid.uuid4())
+        try:
+            version = review.version_of(hook.versions)
+            asked = review.ask(admission, requested, one.kind, uid, version)
+            answer = await self._caller.post(hook.target, asked, min(hook.seconds, seconds))
+            verdict = review.understand(answer, uid, version, mutating=self.sort == measures.ADMIT)
+        except CallError as error:
+            raise Unanswered(f"failed to call webhook: {error}") from error
+        except ReviewError as error:
+            raise Unanswered(str(error)) from error
+        admission.warnings.extend(verdict.warnings)
+        for key, value in verdict.annotations.items():
+            admission.annotations[f"{hook.name}/{key}"] = value
+        if not verdict.allowed:
+            raise review.rejection(hook.name, verdict.result)
+        return verdict
+
+    async def _judged(self, one: Invocation, admission: Admission, requested: Kind, seconds: float) -> Verdict | None:
+        """The verdict, None when there is none and the hook fails open. Raises ApiError."""
+        hook = one.hook
+        measure = measures.Call(hook.name, self.sort, admission.operation)
+        try:
+            verdict = await self._ask(one, admission, requested, seconds)
+        except Unanswered as error:
+            text = f'failed calling webhook "{hook.name}": {error}'
+            if hook.fails_open:
+                measure.failed_open()
+                log.warning("failing open: %s", text)
+                admission.annotations[f"failed-open.{self.sort}.{_AUDIT}/{hook.name}"] = hook.name
+                if hook.conditions:
+                    admission.warnings.append(f'admission webhook "{hook.name}" was not asked: {_CONDITIONS}')
+                return None
+            measure.rejected("calling_webhook_error", 500)
+            log.warning("failing closed: %s", text)
+            message = f"Internal error occurred: {text}"
+            raise errors.InternalError(message, details={"causes": [{"message": text}]}) from error
+        except errors.ApiError as error:
+            measure.rejected("no_error", error.status_code)
+            raise
+        measure.passed()
+        return verdict
+
+
+class ValidatingAdmissionWebhook(_Webhooks):
+    name = "ValidatingAdmissionWebhook"
+    sort = measures.VALIDATING
+    configurations = VALIDATING_WEBHOOK_CONFIGURATION
+
+    def validate(self, admission: Admission) -> Wait:
+        requested, asked = self._asked(admission)
+        return self._all(asked, admission, requested) if asked else None
+
+    async def _all(self, asked: list[Invocation], admission: Admission, requested: Kind) -> None:
+        """Ask all at once. Raises the first refusal, in the order of the webhooks."""
+        calls = [self._judged(one, admission, requested, _ALL_SECONDS) for one in asked]
+        for result in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+
+@dataclass
+class _Memory:
+    """What a request's mutating webhooks have done: who may be asked again, who has to, and what they left."""
+
+    invoked: set[tuple[str, str, int]] = field(default_factory=set)
+    again: set[tuple[str, str, int]] = field(default_factory=set)
+    left: Obj | None = None
+
+    def changed(self) -> None:
+        self.again |= self.invoked
+        self.invoked.clear()
+
+
+class MutatingAdmissionWebhook(_Webhooks):
+    name = "MutatingAdmissionWebhook"
+    sort = measures.ADMIT
+    configurations = MUTATING_WEBHOOK_CONFIGURATION
+
+    def admit(self, admission: Admission) -> Wait:
+        requested, asked = self._asked(admission)
+        return self._in_turn(asked, admission, requested) if asked else None
+
+    async def _in_turn(self, asked: list[Invocation], admission: Admission, requested: Kind) -> None:
+        memory = admission.memory.setdefault(self.name, _Memory())
+        assert isinstance(memory, _Memory)
+        if admission.again and admission.obj != memory.left:
+            memory.changed()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _ALL_SECONDS
+        for one in asked:
+            if admission.again and one.hook.key not in memory.again:
+                continue
+            # What the hooks before it did may have taken the object out of its sight.
+            if not self._selected(one.hook, admission):
+                continue
+            verdict = await self._judged(one, admission, requested, max(0.1, end - loop.time()))
+            if verdict is not None and verdict.patch and self._patched(one, admission, verdict):
+                memory.changed()
+                admission.changed = admission.reinvoke = True
+            if one.hook.reinvoked:
+                memory.invoked.add(one.hook.key)
+        memory.left = copy(admission.obj) if admission.obj is not None else None
+
+    def _patched(self, one: Invocation, admission: Admission, verdict: Verdict) -> bool:
+        """Apply a webhook's patch to the object in place; whether that changed it. Raises ApiError."""
+        hook = one.hook
+        if verdict.patch_type != "JSONPatch":
+            raise _internal(f'failed calling webhook "{hook.name}": unsupported patch type "{verdict.patch_type}"')
+        try:
+            operations = patch.decode_json_patch(verdict.patch)
+        except errors.ApiError as error:
+            text = f"received undecodable patch in webhook response: {error.message}"
+            raise _internal(f'failed calling webhook "{hook.name}": {text}') from error
+        if not operations:
+            return False
+        if admission.obj is None:
+            why = "attempted to modify the object, which is not supported for this operation"
+            raise _internal(f'admission webhook "{hook.name}" {why}')
+        shown = review.seen(admission, admission.obj, one.kind)
+        try:
+            new = patch.json_patch(copy(shown or {}), operations)
+        except errors.ApiError as error:
+            raise _internal(error.message) from error
+        before = copy(admission.obj)
+        self._take_over(one.kind, admission, new)
+        return admission.obj != before
+
+    def _take_over(self, kind: Kind, admission: Admission, new: Obj) -> None:
+        """Make the patched object the one that is written, complete as if a client had sent it."""
+        obj = admission.obj
+        assert obj is not None
+        if admission.subresource and admission.operation in ("CREATE", "CONNECT"):
+            obj.clear()
+            obj.update(new)
+            return
+        if admission.subresource == "scale":
+            new["metadata"] = {"name": admission.name}
+            version = obj["metadata"].get("resourceVersion")
+            scaled(admission.kind, obj, new)
+            if version:
+                obj["metadata"]["resourceVersion"] = version
+            return
+        new["kind"], new["apiVersion"] = kind.kind, kind.api_version
+        try:
+            codec.check(new, kind, Context(self.registry.catalog, field_validation="Ignore"))
+        except errors.ApiError as error:
+            raise _internal(error.message) from error
+        whole = conversion.convert(new, admission.kind)
+        strategy = self.registry.strategy(admission.kind)
+        strategy.default(whole)
+        strategy.settle(whole)
+        obj.clear()
+        obj.update(whole)
+
+
+def _internal(text: str) -> errors.InternalError:
+    return errors.InternalError(f"Internal error occurred: {text}", details={"causes": [{"message": text}]})
