@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from apimachinery import errors
+from apimachinery.kinds import Kind
 from apimachinery.kit.lifecycle import Lifecycle
-from controlplane.apiserver import bootstrap, edge, operations
+from controlplane.apiserver import edge, operations
 from controlplane.apiserver.authz import bootstrap as policy
+from controlplane.apiserver.bootstrap import addresses, aggregation, authentication, cluster, flowcontrol, keeping
 from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.documents import index_handler
 from controlplane.apiserver.http.listener import Listener, tls_context
@@ -59,11 +61,11 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     registry = Registry(store, cache, catalog, track)
     edges = edge.assemble(Parts(settings, registry, lifecycle))
     registry.admit_with(edges.admission)
-    start = (pools.first_address, settings.advertise_address, settings.port)
+    keeper = keeping.Keeper(registry, published(settings, pools.first_address, catalog.kinds()))
 
     async def basics() -> None:
-        await bootstrap.make(registry, *start)
-        await policy.make(registry, bootstrap.SELF, settings.policy_file)
+        await keeper.make()
+        await policy.make(registry, keeping.SELF, settings.policy_file)
 
     try:
         await basics()
@@ -89,7 +91,9 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     listener = Listener(settings.bind_host, settings.port, tls, pipeline, catalog)
     await listener.start(settings.shutdown_seconds)
     lifecycle.push("listener", lambda: _stop(listener, cache))
-    lifecycle.spawn("bootstrap", bootstrap.keep(registry, *start))
+    lifecycle.spawn("bootstrap", keeper.run())
+    lifecycle.spawn("flow schemas", flowcontrol.Dangling(registry).run())
+    lifecycle.spawn("ip addresses", addresses.Addresses(registry).run())
     lifecycle.spawn("compaction", _compact(store, cache, settings.history_seconds))
     # What lives from here on is mostly there to stay: collecting it again and again only costs latency.
     gc.collect()
@@ -99,6 +103,7 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     return listener
 
 
+<<<<<<< HEAD
 def keep(catalog: Catalog, cache: Cache) -> None:
     """Have the cache keep what the catalog serves, now and when its rows change."""
 
@@ -111,6 +116,17 @@ def keep(catalog: Catalog, cache: Cache) -> None:
     for row in catalog:
         follow(row, True)
     catalog.follow(follow)
+=======
+def published(settings: Settings, service_ip: str, kinds: tuple[Kind, ...]) -> tuple[keeping.Wanted, ...]:
+    """What the server keeps without being asked. Raises OSError for an authority that cannot be read."""
+    client_ca = settings.client_ca_file.read_text() if settings.client_ca_file else ""
+    return (
+        *cluster.wanted(service_ip, settings.service_cidr, settings.advertise_address, settings.port),
+        *authentication.wanted(client_ca),
+        *aggregation.wanted(kinds),
+        *flowcontrol.wanted(),
+    )
+>>>>>>> 00ae934 (Publish and keep what every cluster's server publishes)
 
 
 def _count(cache: Cache) -> int:

@@ -153,6 +153,9 @@ class Pipeline:
         format = self._edge.negotiate(request)
         if format is None:
             body, content_type = orjson.dumps(answer.obj), "application/json"
+        elif answer.kind is not None and answer.obj.get("kind") == answer.kind.list_kind:
+            pieces = format.many(answer.kind, answer.obj["items"], answer.obj["metadata"])
+            body, content_type = b"".join(pieces), format.content_type
         else:
             body, content_type = format.one(answer.kind, answer.obj), format.content_type
         return Response(answer.status, body, content_type, answer.headers, answer.warnings)

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from apimachinery import kinds
+from apimachinery.timestamps import format_time, now
+from controlplane.apiserver.request import Obj
+from controlplane.apiserver.resources.names import path_segment
 from controlplane.apiserver.resources.resource import Resource
 from controlplane.apiserver.resources.strategy import OWN_METADATA, Strategy, again
 from controlplane.apiserver.tables import cluster as cluster_columns
 from controlplane.apiserver.validation import flowcontrol as flowcontrol_rules
 
+
+def _created(service: Obj) -> None:
+    """What this server serves itself is available at once."""
+    if service["spec"].get("service") is None:
+        text = "Local APIServices are always available"
+        condition = {"type": "Available", "status": "True", "reason": "Local", "message": text}
+        service["status"] = {"conditions": [{**condition, "lastTransitionTime": format_time(now())}]}
+
+
 API_SERVICE = Resource(
     kinds.API_SERVICE,
-    Strategy(rules=again(flowcontrol_rules.service), status_keeps=OWN_METADATA),
+    Strategy(
+        rules=again(flowcontrol_rules.service),
+        # The core group's is called "v1.".
+        check_name=path_segment,
+        prepare_create=_created,
+        status_keeps=OWN_METADATA,
+    ),
     columns=cluster_columns.API_SERVICE,
 )
 

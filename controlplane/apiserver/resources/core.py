@@ -44,7 +44,11 @@ def _pod_ip(obj: Obj) -> str:
 
 
 BINDING = Resource(kinds.BINDING)
-COMPONENT_STATUS = Resource(kinds.COMPONENT_STATUS, deprecated="v1 ComponentStatus is deprecated in v1.19+")
+COMPONENT_STATUS = Resource(
+    kinds.COMPONENT_STATUS,
+    deprecated="v1 ComponentStatus is deprecated in v1.19+",
+    columns=cluster_columns.COMPONENT_STATUS,
+)
 CONFIG_MAP = Resource(
     kinds.CONFIG_MAP,
     Strategy(rules=Rules(new=core_rules.config_map, change=core_rules.config_map_change), whole_metadata=True),

@@ -55,6 +55,14 @@ def _go_selector(found: Obj) -> str:
     return f"&LabelSelector{{{labels},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
 
 
+def _component(obj: Obj, now: datetime) -> list[Any]:
+    health = next((c for c in obj.get("conditions") or () if c.get("type") == "Healthy"), None)
+    if health is None:
+        return [texts.name(obj), "Unknown", "", ""]
+    shown = "Healthy" if health.get("status") == "True" else "Unhealthy"
+    return [texts.name(obj), shown, health.get("message", ""), health.get("error", "")]
+
+
 def _policy_binding(obj: Obj, now: datetime) -> list[Any]:
     spec = obj["spec"]
     reference = spec.get("paramRef")
@@ -219,6 +227,15 @@ MUTATING_ADMISSION_POLICY_BINDING = Table(
         AGE,
     ),
     cells=_policy_binding,
+)
+COMPONENT_STATUS = Table(
+    columns=(
+        NAME,
+        text("Status", "Status of the component conditions"),
+        text("Message", "Message of the component conditions"),
+        text("Error", "Error of the component conditions"),
+    ),
+    cells=_component,
 )
 API_SERVICE = Table(
     columns=(

@@ -77,8 +77,29 @@ def test_reads_that_cannot_be(tmp_path: Path) -> None:
         ).message == 'field label "a" not supported for Job'
         nobody = await refused(client, "GET", "/api/v1/componentstatuses/none")
         assert nobody.status_code == 404 and nobody.message == 'componentstatus "none" not found'
-        (store,) = (await client.request("GET", "/api/v1/componentstatuses"))["items"]
-        assert store["conditions"] == [{"type": "Healthy", "status": "True", "message": "ok"}]
+
+    run(tmp_path, test)
+
+
+def test_components_and_their_table(tmp_path: Path) -> None:
+    """Nobody but the store is there: the others are Unhealthy, in a row of their own."""
+
+    async def test(client: Client) -> None:
+        path = "/api/v1/componentstatuses"
+        found = {c["metadata"]["name"]: c["conditions"][0] for c in (await client.request("GET", path))["items"]}
+        assert list(found) == ["controller-manager", "scheduler", "etcd-0"]
+        assert found["etcd-0"] == {"type": "Healthy", "status": "True", "message": "ok"}
+        table = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+        shown = await client.request("GET", path, headers=table)
+        assert [c["name"] for c in shown["columnDefinitions"]] == ["Name", "Status", "Message", "Error"]
+        assert shown["rows"][2]["cells"] == ["etcd-0", "Healthy", "ok", ""]
+        for row in shown["rows"][:2]:
+            assert row["cells"][1] == "Unhealthy" and ":102" in row["cells"][2]
+        (only,) = (await client.request("GET", f"{path}/etcd-0", headers=table))["rows"]
+        assert only["cells"] == ["etcd-0", "Healthy", "ok", ""]
+        query = {"fieldSelector": "metadata.name=etcd-0"}
+        assert len((await client.request("GET", path, query=query))["items"]) == 1
+        assert (await client.request("GET", path, query={"labelSelector": "a=b"}))["items"] == []
 
     run(tmp_path, test)
 

@@ -1,0 +1,189 @@
+"""Upstream's default FlowSchemas and PriorityLevelConfigurations, and whether a FlowSchema leads anywhere.
+
+Two of each are mandatory and always as said here. The others are suggestions: they follow what is said here until
+somebody says otherwise by the annotation (KEP-1040).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import datetime
+from typing import Any
+
+from apimachinery import errors
+from apimachinery.kinds import FLOW_SCHEMA, PRIORITY_LEVEL
+from apimachinery.timestamps import format_time, now
+from apimachinery.workqueue import WorkQueue
+from controlplane.apiserver.bootstrap.keeping import SELF, Plan, Wanted
+from controlplane.apiserver.registry import Registry
+from controlplane.apiserver.request import Obj
+
+AUTO_UPDATE = "apf.kubernetes.io/autoupdate-spec"
+MANDATORY = frozenset(("exempt", "catch-all"))
+# Level -> its shares of the server, what part of them it lends, and (queues, hand size, length of a queue).
+_LEVELS: dict[str, tuple[int, int, tuple[int, int, int] | None]] = {
+    "catch-all": (5, 0, None),
+    "system": (30, 33, (64, 6, 50)),
+    "node-high": (40, 25, (64, 6, 50)),
+    "leader-election": (10, 0, (16, 4, 50)),
+    "workload-high": (40, 50, (128, 6, 50)),
+    "workload-low": (100, 90, (128, 6, 50)),
+    "global-default": (20, 50, (128, 6, 50)),
+}
+
+
+def wanted() -> tuple[Wanted, ...]:
+    levels = [Wanted(PRIORITY_LEVEL, "exempt", _kept("exempt", _EXEMPT))]
+    levels += [Wanted(PRIORITY_LEVEL, name, _kept(name, _level(*row))) for name, row in _LEVELS.items()]
+    schemas = [
+        Wanted(FLOW_SCHEMA, name, _kept(name, _schema(level, precedence, by, rules)))
+        for name, (level, precedence, by, rules) in _schemas().items()
+    ]
+    return (*levels, *schemas)
+
+
+def _kept(name: str, spec: Obj) -> Plan:
+    fresh = {"metadata": {"annotations": {AUTO_UPDATE: "true"}}, "spec": spec}
+
+    def plan(found: Obj | None, now: datetime) -> Obj:
+        if found is None:
+            return fresh
+        if name not in MANDATORY and not _follows(found):
+            return found
+        metadata = found["metadata"]
+        annotations = {**(metadata.get("annotations") or {}), AUTO_UPDATE: "true"}
+        return {**found, "metadata": {**metadata, "annotations": annotations}, "spec": spec}
+
+    return plan
+
+
+def _follows(found: Obj) -> bool:
+    """Whether a suggestion is still ours: said so, or unsaid of one that nobody has changed."""
+    said = (found["metadata"].get("annotations") or {}).get(AUTO_UPDATE)
+    return said == "true" or (said is None and found["metadata"].get("generation") == 1)
+
+
+_EXEMPT: Obj = {"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}}
+
+
+def _level(shares: int, lends: int, queuing: tuple[int, int, int] | None) -> Obj:
+    response: Obj = {"type": "Reject"}
+    if queuing is not None:
+        queues, hand, length = queuing
+        response = {"type": "Queue", "queuing": {"queues": queues, "handSize": hand, "queueLengthLimit": length}}
+    limited = {"nominalConcurrencyShares": shares, "limitResponse": response, "lendablePercent": lends}
+    return {"type": "Limited", "limited": limited}
+
+
+def _schema(level: str, precedence: int, by: str, rules: Obj) -> Obj:
+    spec: Obj = {"priorityLevelConfiguration": {"name": level}, "matchingPrecedence": precedence}
+    return {**spec, **({"distinguisherMethod": {"type": by}} if by else {}), "rules": [rules]}
+
+
+def _groups(*names: str) -> list[Obj]:
+    return [{"kind": "Group", "group": {"name": name}} for name in names]
+
+
+def _users(*names: str) -> list[Obj]:
+    return [{"kind": "User", "user": {"name": name}} for name in names]
+
+
+_EVERYBODY = _groups("system:unauthenticated", "system:authenticated")
+_SYSTEM_ACCOUNTS: list[Obj] = [
+    {"kind": "ServiceAccount", "serviceAccount": {"namespace": "kube-system", "name": "*"}},
+]
+
+
+def _rule(verbs: list[str], groups: list[str], resources: list[str], cluster: bool) -> Obj:
+    found: Obj = {"verbs": verbs, "apiGroups": groups, "resources": resources, "namespaces": ["*"]}
+    return {**found, "clusterScope": True} if cluster else found
+
+
+def _anything(subjects: list[Obj]) -> Obj:
+    paths = [{"verbs": ["*"], "nonResourceURLs": ["*"]}]
+    return {"subjects": subjects, "resourceRules": [_rule(["*"], ["*"], ["*"], True)], "nonResourceRules": paths}
+
+
+def _schemas() -> dict[str, tuple[str, int, str, Obj]]:
+    """Name -> its level, precedence, what tells flows apart, and whose requests."""
+    leases = _rule(["*"], ["coordination.k8s.io"], ["leases"], False)
+    probes = [{"verbs": ["get"], "nonResourceURLs": ["/healthz", "/readyz", "/livez"]}]
+    elections: dict[str, Any] = {
+        "subjects": [*_users("system:kube-controller-manager", "system:kube-scheduler"), *_SYSTEM_ACCOUNTS],
+        "resourceRules": [{**leases, "verbs": ["get", "create", "update"]}],
+    }
+    nodes = {
+        "subjects": _groups("system:nodes"),
+        "resourceRules": [_rule(["*"], [""], ["nodes", "nodes/status"], True), leases],
+    }
+    manager, scheduler = _users("system:kube-controller-manager"), _users("system:kube-scheduler")
+    return {
+        "exempt": ("exempt", 1, "", _anything(_groups("system:masters"))),
+        "probes": ("exempt", 2, "", {"subjects": _EVERYBODY, "nonResourceRules": probes}),
+        "system-leader-election": ("leader-election", 100, "ByUser", elections),
+        "system-node-high": ("node-high", 400, "ByUser", nodes),
+        "system-nodes": ("system", 500, "ByUser", _anything(_groups("system:nodes"))),
+        "kube-controller-manager": ("workload-high", 800, "ByNamespace", _anything(manager)),
+        "kube-scheduler": ("workload-high", 800, "ByNamespace", _anything(scheduler)),
+        "kube-system-service-accounts": ("workload-high", 900, "ByNamespace", _anything(_SYSTEM_ACCOUNTS)),
+        "service-accounts": ("workload-low", 9000, "ByUser", _anything(_groups("system:serviceaccounts"))),
+        "global-default": ("global-default", 9900, "ByUser", _anything(_EVERYBODY)),
+        "catch-all": ("catch-all", 10000, "ByUser", _anything(_EVERYBODY)),
+    }
+
+
+def with_dangling(schema: Obj, level_exists: bool, now: datetime) -> Obj:
+    """A FlowSchema whose condition says whether its level exists; the same object where it says so already."""
+    level = schema["spec"]["priorityLevelConfiguration"]["name"]
+    ends = "and it exists" if level_exists else "but there is no such object"
+    condition = {
+        "type": "Dangling",
+        "status": "False" if level_exists else "True",
+        "lastTransitionTime": format_time(now),
+        "reason": "Found" if level_exists else "NotFound",
+        "message": f'This FlowSchema references the PriorityLevelConfiguration object named "{level}" {ends}',
+    }
+    conditions = (schema.get("status") or {}).get("conditions") or []
+    before: Obj = next((c for c in conditions if c.get("type") == "Dangling"), {})
+    if all(before.get(member) == condition[member] for member in ("status", "reason", "message")):
+        return schema
+    kept = [c for c in conditions if c.get("type") != "Dangling"]
+    return {**schema, "status": {**(schema.get("status") or {}), "conditions": [*kept, condition]}}
+
+
+class Dangling:
+    """Tells on each FlowSchema whether the level that it names exists."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._queue: WorkQueue[str] = WorkQueue("flow-schemas", backoff_max=60.0)
+
+    async def run(self) -> None:
+        self._registry.subscribe(FLOW_SCHEMA, self._schema_changed)
+        self._registry.subscribe(PRIORITY_LEVEL, self._level_changed)
+        await self._queue.run_workers(1, self._sync)
+
+    def _schema_changed(self, old: Obj | None, new: Obj | None) -> None:
+        if new is not None:
+            self._queue.add(new["metadata"]["name"])
+
+    def _level_changed(self, old: Obj | None, new: Obj | None) -> None:
+        if old is not None and new is not None:
+            return
+        level = (new or old or {})["metadata"]["name"]
+        for schema in self._registry.items(FLOW_SCHEMA):
+            if schema["spec"]["priorityLevelConfiguration"]["name"] == level:
+                self._queue.add(schema["metadata"]["name"])
+
+    async def _sync(self, name: str) -> None:
+        found = self._registry.find(FLOW_SCHEMA, "", name)
+        if found is None:
+            return
+        level = found["spec"]["priorityLevelConfiguration"]["name"]
+        exists, at = self._registry.find(PRIORITY_LEVEL, "", level) is not None, now()
+        if with_dangling(found, exists, at) is found:
+            return
+        with contextlib.suppress(errors.NotFound):
+            await self._registry.mutate(
+                FLOW_SCHEMA, "", name, lambda stored: with_dangling(stored, exists, at), subresource="status", user=SELF
+            )
