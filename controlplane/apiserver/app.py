@@ -103,7 +103,6 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     return listener
 
 
-<<<<<<< HEAD
 def keep(catalog: Catalog, cache: Cache) -> None:
     """Have the cache keep what the catalog serves, now and when its rows change."""
 
@@ -116,7 +115,8 @@ def keep(catalog: Catalog, cache: Cache) -> None:
     for row in catalog:
         follow(row, True)
     catalog.follow(follow)
-=======
+
+
 def published(settings: Settings, service_ip: str, kinds: tuple[Kind, ...]) -> tuple[keeping.Wanted, ...]:
     """What the server keeps without being asked. Raises OSError for an authority that cannot be read."""
     client_ca = settings.client_ca_file.read_text() if settings.client_ca_file else ""
@@ -126,7 +126,6 @@ def published(settings: Settings, service_ip: str, kinds: tuple[Kind, ...]) -> t
         *aggregation.wanted(kinds),
         *flowcontrol.wanted(),
     )
->>>>>>> 00ae934 (Publish and keep what every cluster's server publishes)
 
 
 def _count(cache: Cache) -> int:

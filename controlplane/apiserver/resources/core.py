@@ -17,6 +17,7 @@ from controlplane.apiserver.strategies import pods as pods_strategy
 from controlplane.apiserver.strategies import secrets as secrets_strategy
 from controlplane.apiserver.strategies import services as services_strategy
 from controlplane.apiserver.strategies import storage as storage_strategy
+from controlplane.apiserver.tables import cluster as cluster_columns
 from controlplane.apiserver.tables import core as core_columns
 from controlplane.apiserver.tables import pods as pods_columns
 from controlplane.apiserver.tables import storage as storage_columns

@@ -35,7 +35,7 @@ class Components:
 
     async def list(self, request: Request) -> Answer:
         labels, fields = request.param("labelSelector"), request.param("fieldSelector")
-        selection = select.parse(COMPONENT_STATUS, "", "", labels, fields)
+        selection = select.parse(COMPONENT_STATUS, request.catalog.of(COMPONENT_STATUS).fields, "", "", labels, fields)
         names = [name for name in (*PORTS, STORE) if _selected(name, selection)]
         items = await asyncio.gather(*map(self._status, names))
         kind = {"kind": "ComponentStatusList", "apiVersion": COMPONENT_STATUS.api_version}

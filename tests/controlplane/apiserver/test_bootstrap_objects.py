@@ -16,14 +16,15 @@ from apimachinery.kinds import (
     ENDPOINTS,
     FLOW_SCHEMA,
     IP_ADDRESS,
-    KINDS,
     PRIORITY_LEVEL,
     SERVICE,
     SERVICE_CIDR,
 )
 from controlplane.apiserver.bootstrap import aggregation, authentication, flowcontrol
+from controlplane.apiserver.resources import builtin
 from tests.controlplane.apiserver.server import run
 
+KINDS = builtin.catalog().kinds()
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
 
 
