@@ -23,7 +23,7 @@ from controlplane.apiserver.admission.webhooks.hooks import (
     is_namespace_change,
 )
 from controlplane.apiserver.admission.webhooks.review import ReviewError, Verdict
-from controlplane.apiserver.bootstrap import SELF
+from controlplane.apiserver.bootstrap.keeping import SELF
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Obj
 from controlplane.apiserver.seam import Admission, Operation
