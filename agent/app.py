@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent.admission.gate import Gate
 from agent.cri.client import CriClient
+from agent.dns import ResolverError, resolv_conf_complaint
 from agent.env.build import Environment
 from agent.logs.rotate import LogRotator
 from agent.node.expected import expected_node
@@ -25,7 +26,7 @@ from agent.runtime.cache import RuntimeCache
 from agent.runtime.cgroups import Cgroups, Hierarchy, swap_counted
 from agent.runtime.images import Images
 from agent.runtime.kill import Killer
-from agent.runtime.network import PodNetwork
+from agent.runtime.network import PodNetwork, read_resolv_conf
 from agent.runtime.pods import Pods
 from agent.runtime.reporter import Reporter
 from agent.runtime.slots import Slots
@@ -72,7 +73,7 @@ class Agent:
             Client.from_kubeconfig(settings.kubeconfig, user_agent="wherry-agent") if settings.kubeconfig else None
         )
         self.recorder = EventRecorder(self.client, "kubelet", settings.node_name) if self.client else None
-        self.reporter = Reporter(self.recorder)
+        self.reporter = Reporter(self.recorder, settings.node_name)
         self.runtime = runtime or CriClient(settings.cri_socket, settings.runtime_request_seconds)
         self._expected: Obj | None = None
         self.objects = Objects(self.client, settings.node_name)
@@ -109,6 +110,7 @@ class Agent:
             volumes=self.volumes,
             environment=environment,
             network=PodNetwork(settings, self.reporter, self.node_ips),
+            runtime_handler=self.objects.runtime_handler,
             reporter=self.reporter,
             killer=Killer(self.runtime, self.cache, self.reporter),
             hardware=hardware(),
@@ -168,16 +170,28 @@ class Agent:
         lifecycle.spawn("sweep", self.pods.sweep())
         await self._serve(lifecycle)
 
+    def _check_resolver(self) -> None:
+        """What pods cannot be given of the node's resolver is told once, at start."""
+        path = self.settings.resolv_conf
+        try:
+            host = read_resolv_conf(path)
+            complaint = resolv_conf_complaint(str(path), host, self.settings.cluster_domain) if host else ""
+        except ResolverError as error:
+            complaint = str(error)
+        if complaint:
+            self.reporter.node("Warning", "CheckLimitsForResolvConf", complaint)
+
     async def _open(self) -> None:
         await self.cache.synced.wait()
+        self._check_resolver()
         self.pods.open()
 
     async def _serve(self, lifecycle: Lifecycle) -> None:
         """The parts that show the node to others."""
         port = await serve(lifecycle, self.settings, self.view, self.client)
         lifecycle.spawn("log rotation", LogRotator(self.settings, self.view).run())
-        if self.client is not None and self.recorder is not None:
-            registrar = Registrar(self.settings, self.client, self.view, port, self.recorder)
+        if self.client is not None:
+            registrar = Registrar(self.settings, self.client, self.view, port, self.reporter)
             lifecycle.spawn("node", registrar.run())
 
 

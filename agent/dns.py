@@ -12,9 +12,16 @@ from agent.seams import Obj
 MAX_NAMESERVERS = 3
 MAX_SEARCHES = 32
 MAX_SEARCH_CHARACTERS = 2048
+# Resolvers are known that abort on longer ones (glibc 2.28).
+MAX_SEARCH_LENGTH = 253
+MISSING_CLUSTER_DNS = (
+    'kubelet does not have ClusterDNS IP configured and cannot create Pod using "ClusterFirst" policy. '
+    'Falling back to "Default" policy.'
+)
 _CLUSTER_NDOTS = "ndots:5"
-# Linux's limit for a host name.
-_MAX_HOSTNAME = 63
+# A label of a name, and what Linux takes for a host name.
+_MAX_LABEL = 63
+_MAX_HOSTNAME = 64
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,12 @@ class DnsPlan:
 
     resolver: Resolver
     warnings: tuple[tuple[str, str], ...] = field(default=())
+    missing: bool = False
+    """The cluster's DNS was asked for and is not known: MISSING_CLUSTER_DNS is told of the node, too."""
+
+
+class ResolverError(Exception):
+    """The node's resolv.conf cannot be handed on; the text is the user's."""
 
 
 class HostnameError(Exception):
@@ -39,50 +52,65 @@ class HostnameError(Exception):
 
 
 def parse_resolv_conf(text: str) -> Resolver:
-    """A resolv.conf as the resolver reads it: the last search line counts, options add up."""
+    """A resolv.conf: the last search line counts, of an option the last value. Raises ResolverError.
+
+    Unlike the resolver itself, upstream's kubelet does not read ``domain`` lines and passes over the root (``.``) in
+    search lines.
+    """
     servers: list[str] = []
     searches: tuple[str, ...] = ()
-    options: list[str] = []
+    options: dict[str, str] = {}
     for line in text.splitlines():
         words = line.split()
         if not words or words[0][0] in "#;":
             continue
-        if words[0] == "nameserver" and len(words) > 1:
+        if words[0] == "nameserver":
+            if len(words) < 2:
+                raise ResolverError("Encountered error while parsing resolv conf file. Error: nameserver list is empty")
             servers.append(words[1])
-        elif words[0] in ("search", "domain"):
-            searches = tuple(w.rstrip(".") or "." for w in words[1:])
+        elif words[0] == "search":
+            searches = tuple(word.removesuffix(".") for word in words[1:] if word != ".")
         elif words[0] == "options":
-            options.extend(words[1:])
-    return Resolver(tuple(servers), searches, tuple(options))
+            options |= {word.partition(":")[0]: word for word in words[1:]}
+    return Resolver(tuple(servers), searches, tuple(options.values()))
 
 
-def plan_dns(pod: Obj, host: Resolver, cluster_dns: tuple[str, ...], cluster_domain: str) -> DnsPlan:
-    """The resolver of `pod` by its dnsPolicy and dnsConfig."""
+def plan_dns(pod: Obj, host: Resolver | None, cluster_dns: tuple[str, ...], cluster_domain: str) -> DnsPlan:
+    """The resolver of `pod` by its dnsPolicy and dnsConfig; ``host`` None: the node's is not to be handed on."""
     spec, namespace = pod.get("spec", {}), pod["metadata"].get("namespace", "default")
-    policy = spec.get("dnsPolicy", "ClusterFirst")
+    policy = spec.get("dnsPolicy") or "ClusterFirst"
     warnings: list[tuple[str, str]] = []
     # A pod in the node's network takes the cluster's DNS only where it says so.
     clustered = policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not spec.get("hostNetwork"))
+    missing = clustered and not cluster_dns
     if policy == "None":
         resolver = Resolver()
     elif clustered and cluster_dns:
-        searches = _cluster_searches(namespace, cluster_domain) + host.searches
-        resolver = Resolver(cluster_dns, _unique(searches), (_CLUSTER_NDOTS,))
+        below = host.searches if host is not None else ()
+        searches = _unique(_cluster_searches(namespace, cluster_domain) + below) if cluster_domain else below
+        resolver = Resolver(cluster_dns, searches, (_CLUSTER_NDOTS,))
     else:
-        resolver = host
-        if clustered:
-            warnings.append(("MissingClusterDNS", f'pod: "{pod_text(pod)}". {missing_cluster_dns()}'))
+        # A name server on the pod's own loopback is what a resolver takes where none is named: nobody answers there.
+        resolver = host if host is not None else Resolver(("127.0.0.1",), (".",))
+        if missing:
+            warnings.append(("MissingClusterDNS", f'pod: "{pod_text(pod)}". {MISSING_CLUSTER_DNS}'))
     if spec.get("dnsConfig"):
         resolver = _merge(resolver, spec["dnsConfig"])
-    return _limit(resolver, warnings)
+    return _limit(resolver, warnings, missing)
 
 
-def missing_cluster_dns() -> str:
-    """What the node's own event says when a pod falls back."""
-    return (
-        'kubelet does not have ClusterDNS IP configured and cannot create Pod using "ClusterFirst" policy. '
-        'Falling back to "Default" policy.'
-    )
+def resolv_conf_complaint(path: str, host: Resolver, cluster_domain: str) -> str:
+    """What of the node's resolver pods cannot be given, for a warning at start; empty where all fits."""
+    most = MAX_SEARCHES - len(_cluster_searches("", cluster_domain))
+    if len(host.searches) > most:
+        return f"Resolv.conf file '{path}' contains search line consisting of more than {most} domains!"
+    if any(len(search) > MAX_SEARCH_LENGTH for search in host.searches):
+        text = f"contains a search path which length is more than allowed {MAX_SEARCH_LENGTH} chars!"
+        return f'Resolv.conf file "{path}" {text}'
+    if len(" ".join(host.searches)) > MAX_SEARCH_CHARACTERS:
+        text = f"contains search line which length is more than allowed {MAX_SEARCH_CHARACTERS} chars!"
+        return f"Resolv.conf file '{path}' {text}"
+    return ""
 
 
 def pod_text(pod: Obj) -> str:
@@ -114,21 +142,20 @@ def _merge(resolver: Resolver, config: Obj) -> Resolver:
     )
 
 
-def _limit(resolver: Resolver, warnings: list[tuple[str, str]]) -> DnsPlan:
-    servers, searches = resolver.servers[:MAX_NAMESERVERS], resolver.searches[:MAX_SEARCHES]
-    while searches and len(" ".join(searches)) > MAX_SEARCH_CHARACTERS:
+def _limit(resolver: Resolver, warnings: list[tuple[str, str]], missing: bool) -> DnsPlan:
+    servers = resolver.servers[:MAX_NAMESERVERS]
+    searches = tuple(s for s in resolver.searches[:MAX_SEARCHES] if len(s) <= MAX_SEARCH_LENGTH)
+    while len(" ".join(searches)) > MAX_SEARCH_CHARACTERS:
         searches = searches[:-1]
-    if searches != resolver.searches:
-        line = " ".join(searches)
-        text = "Search Line limits were exceeded, some search paths have been omitted, "
-        text += "the applied search line is: "
-        warnings.append(("DNSConfigForming", text + line))
     if servers != resolver.servers:
-        line = " ".join(servers)
         text = "Nameserver limits were exceeded, some nameservers have been omitted, "
-        text += "the applied nameserver line is: "
-        warnings.append(("DNSConfigForming", text + line))
-    return DnsPlan(Resolver(servers, searches, resolver.options), tuple(warnings))
+        text += f"the applied nameserver line is: {' '.join(servers)}"
+        warnings.append(("DNSConfigForming", text))
+    if searches != resolver.searches:
+        text = "Search Line limits were exceeded, some search paths have been omitted, "
+        text += f"the applied search line is: {' '.join(searches)}"
+        warnings.append(("DNSConfigForming", text))
+    return DnsPlan(Resolver(servers, searches, resolver.options), tuple(warnings), missing)
 
 
 @dataclass(frozen=True)
@@ -165,4 +192,4 @@ def plan_hostname(pod: Obj, cluster_domain: str) -> HostName:
 
 def truncate_hostname(name: str) -> str:
     """A pod name as a host name: 63 characters, not ending in a dash or dot."""
-    return name if len(name) <= _MAX_HOSTNAME else name[:_MAX_HOSTNAME].rstrip("-.")
+    return name if len(name) <= _MAX_LABEL else name[:_MAX_LABEL].rstrip("-.")

@@ -65,6 +65,10 @@ class VolumeError(NotNow):
     """A volume is not ready: event FailedMount with this text, retried with back-off."""
 
 
+class HandlerError(Exception):
+    """The pod's RuntimeClass leads to no runtime handler; the text is the user's."""
+
+
 class ConfigError(NotNow):
     """The container cannot be configured (missing key, bad field path): reason CreateContainerConfigError."""
 

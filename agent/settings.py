@@ -28,8 +28,9 @@ class AgentSettings:
     """Name servers given to ClusterFirst pods; empty: those pods get the host's."""
     cluster_domain: str = "cluster.local"
     """Last two labels of every Service name."""
-    resolv_conf: Path = Path("/etc/resolv.conf")
-    """The resolver file that dnsPolicy Default hands on."""
+    resolv_conf: Path | None = Path("/etc/resolv.conf")
+    """The resolver file that dnsPolicy Default hands on; null: such pods ask only themselves, as upstream's kubelet
+    with an empty --resolv-conf."""
 
     seccomp_default: bool = False
     """Containers that say nothing of seccomp run under the runtime's own profile instead of unconfined, as upstream's

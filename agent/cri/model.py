@@ -74,6 +74,8 @@ class Image:
     id: str
     uid: int | None = None
     user: str = ""
+    size: int = 0
+    """Bytes on the node's disk."""
 
 
 @dataclass(frozen=True)

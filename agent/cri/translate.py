@@ -97,7 +97,7 @@ def container(status: Any) -> Container:
 
 
 def image(item: Any) -> Image:
-    return Image(item.id, item.uid.value if item.HasField("uid") else None, item.username)
+    return Image(item.id, item.uid.value if item.HasField("uid") else None, item.username, item.size)
 
 
 def runtime_info(version: Any, answer: Any) -> RuntimeInfo:

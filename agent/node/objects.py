@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 
 from agent.node.tokens import Tokens
 from agent.node.watched import NotSynced, Watched
-from agent.seams import ConfigError, Obj, VolumeError
+from agent.seams import ConfigError, HandlerError, Obj, VolumeError
 from apimachinery import kinds
 from apimachinery.client import Client
 from apimachinery.errors import ApiError, Forbidden, NotFound, Unreachable
 from apimachinery.informer import Informer
 
 SERVICES_SECONDS = 5.0
+RUNTIME_CLASS_SECONDS = 5.0
 
 # What the caller wants raised where an object cannot be had.
 ErrorType = type[ConfigError] | type[VolumeError]
@@ -67,6 +68,24 @@ class Objects:
             return await self._client.get(kinds.NODE, self._node_name)
         except NotFound:
             return None
+
+    async def runtime_handler(self, pod: Obj) -> str:
+        """The runtime handler the pod's RuntimeClass names, empty for the default; raises HandlerError.
+
+        Asked for once a sandbox: few pods name a class, and a watch would cost every node a connection.
+        """
+        name = (pod.get("spec") or {}).get("runtimeClassName")
+        if not name:
+            return ""
+        if self._client is None:
+            raise HandlerError(f"failed to lookup RuntimeClass {name}: no API server to ask")
+        try:
+            found = await asyncio.wait_for(self._client.get(kinds.RUNTIME_CLASS, name), RUNTIME_CLASS_SECONDS)
+        except NotFound as error:
+            raise HandlerError(f'runtimeclass.node.k8s.io "{name}" not found') from error
+        except (ApiError, Unreachable, asyncio.TimeoutError) as error:
+            raise HandlerError(f"failed to lookup RuntimeClass {name}: {error}") from error
+        return str(found.get("handler", ""))
 
     async def node_synced(self) -> None:
         """Returns once it is known whether there is a Node of ours, and what it says."""

@@ -13,12 +13,12 @@ from agent.node.facts import read_facts
 from agent.node.lease import LeaseKeeper
 from agent.node.registration import initial_node, reconcile, same_but_heartbeat, status_patch
 from agent.node.setters import SETTERS, Observation, not_ready_reasons
+from agent.runtime.reporter import Reporter
 from agent.seams import Obj, RuntimeInfo, RuntimeView
 from agent.settings import AgentSettings
 from apimachinery import kinds, objects, timestamps
 from apimachinery.client import Client, PatchType
 from apimachinery.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
-from apimachinery.events import EventRecorder
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +46,15 @@ class Registrar:
         client: Client,
         view: RuntimeView,
         server_port: int,
-        recorder: EventRecorder,
+        reporter: Reporter,
     ) -> None:
         self._settings = settings
         self._client = client
         self._view = view
         self._port = server_port
-        self._recorder = recorder
+        self._reporter = reporter
+        self._unschedulable = False
+        self._boot_told = False
         self._addresses = node_addresses(settings)
         self._lease = LeaseKeeper(client, settings.node_name, settings.lease_seconds)
         self._registered = False
@@ -94,6 +96,7 @@ class Registrar:
         if node is None:
             node = await self._register(seen)
             self._registered = True
+        self._look(node, seen)
         await self._post(node, seen)
         return not not_ready_reasons(seen)
 
@@ -142,7 +145,7 @@ class Registrar:
                 pass
             else:
                 log.info("node %s: registered", self._settings.node_name)
-                self._record("Starting", "Starting kubelet.")
+                self._reporter.node("Normal", "Starting", "Starting kubelet.")
                 self._posted = time.monotonic()
                 self._lease.node_known(created)
                 return created
@@ -151,7 +154,7 @@ class Registrar:
         if patch is not None:
             node = await self._client.patch(kinds.NODE, self._settings.node_name, patch, patch_type=PatchType.MERGE)
         log.info("node %s: was already registered", self._settings.node_name)
-        self._record("Starting", "Starting kubelet.")
+        self._reporter.node("Normal", "Starting", "Starting kubelet.")
         self._posted = 0.0
         self._lease.node_known(node)
         return node
@@ -198,12 +201,19 @@ class Registrar:
         for condition in new.get("conditions") or []:
             kind, value = condition["type"], condition["status"]
             if before.get(kind) != value and (kind, value) in _NODE_EVENTS:
-                reason = _NODE_EVENTS[(kind, value)]
-                text = f"Node {self._settings.node_name} status is now: {reason}"
-                self._record(reason, text)
+                self._say(_NODE_EVENTS[(kind, value)])
 
-    def _record(self, reason: str, message: str) -> None:
-        # Node events carry the name as uid, which is what `kubectl describe node` looks for.
-        name = self._settings.node_name
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": name}}
-        self._recorder.event(node, "Normal", reason, message)
+    def _look(self, node: Obj, seen: Observation) -> None:
+        """What others did to the Node, or the machine's owner to it, since the last look."""
+        name, unschedulable = self._settings.node_name, bool((node.get("spec") or {}).get("unschedulable"))
+        if unschedulable is not self._unschedulable:
+            self._unschedulable = unschedulable
+            self._say("NodeNotSchedulable" if unschedulable else "NodeSchedulable")
+        before = ((node.get("status") or {}).get("nodeInfo") or {}).get("bootID")
+        if before and before != seen.facts.boot_id and not self._boot_told:
+            self._boot_told = True
+            text = f"Node {name} has been rebooted, boot id: {seen.facts.boot_id}"
+            self._reporter.node("Warning", "Rebooted", text)
+
+    def _say(self, reason: str) -> None:
+        self._reporter.node("Normal", reason, f"Node {self._settings.node_name} status is now: {reason}")

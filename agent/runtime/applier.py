@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,13 @@ from agent.runtime.images import IMAGE_REASONS, Images, StartError
 from agent.runtime.interrupt import check, unless
 from agent.runtime.kill import Killer
 from agent.runtime.messages import remove_files
-from agent.runtime.network import PodNetwork
+from agent.runtime.network import NamesError, PodNetwork
 from agent.runtime.plan import PodActions
 from agent.runtime.reporter import Reporter
-from agent.runtime.sandbox_config import ContainerFacts, sandbox_config
+from agent.runtime.sandbox_config import ContainerFacts, SandboxConfigError, sandbox_config
 from agent.runtime.security import root_refusal
 from agent.runtime.slots import Slots, Step
-from agent.seams import ConfigError, EnvBuilder, Mount, VolumeError, VolumeHost
+from agent.seams import ConfigError, EnvBuilder, HandlerError, Mount, VolumeError, VolumeHost
 from agent.settings import AgentSettings
 from agent.status.containers import Waiting
 
@@ -87,6 +88,8 @@ class Parts:
     volumes: VolumeHost
     environment: EnvBuilder
     network: PodNetwork
+    runtime_handler: Callable[[Obj], Awaitable[str]]
+    """The name of the handler a pod's sandbox runs by; raises HandlerError."""
     reporter: Reporter
     killer: Killer
     hardware: Hardware
@@ -110,7 +113,7 @@ class Applier:
         """Walk ``actions``; what failed is noted in ``attempts``. Raises SandboxError, Interrupted, CriError."""
         outcome = Outcome()
         if actions.kill_pod:
-            if actions.sandbox_changed:
+            if actions.sandbox_changed and actions.create_sandbox:
                 text = "Pod sandbox changed, it will be killed and re-created."
                 self._parts.reporter.pod(pod, "Normal", "SandboxChanged", text)
             await self._parts.killer.pod(pod, record)
@@ -123,10 +126,10 @@ class Applier:
             if run is not None:
                 await self._parts.killer.container(pod, run, kill.message, probe=kill.probe)
         check(stop)
-        config = sandbox_config(pod, self._parts.network.facts(pod, cgroup, actions))
+        config, handler = await self._sandbox_config(pod, cgroup, actions)
         sandbox_id = actions.sandbox_id
         if actions.create_sandbox:
-            sandbox_id = await self._create_sandbox(pod, config)
+            sandbox_id = await self._create_sandbox(pod, config, handler)
         wanted = {c["name"]: c for c in podspec.all_containers(pod)}
         for name in (*actions.ephemeral, *actions.init, *actions.containers):
             check(stop)
@@ -163,13 +166,26 @@ class Applier:
 
     # --- sandbox
 
-    async def _create_sandbox(self, pod: Obj, config: Any) -> str:
+    async def _sandbox_config(self, pod: Obj, cgroup: str, actions: PodActions) -> tuple[Any, str]:
+        """(PodSandboxConfig, runtime handler)."""
+        parts = self._parts
+        try:
+            config = sandbox_config(pod, parts.network.facts(pod, cgroup, actions))
+            handler = await parts.runtime_handler(pod) if actions.create_sandbox else ""
+        except (NamesError, HandlerError, SandboxConfigError) as error:
+            text = f"Failed to create pod sandbox: {error}"
+            if actions.create_sandbox:
+                parts.reporter.pod(pod, "Warning", "FailedCreatePodSandBox", text)
+            raise SandboxError(text, SYNC_SECONDS) from error
+        return config, handler
+
+    async def _create_sandbox(self, pod: Obj, config: Any, handler: str) -> str:
         parts = self._parts
         directory = Path(config.log_directory)
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         try:
             async with parts.starts.hold(Step.SANDBOX):
-                sandbox_id = await parts.runtime.run_sandbox(config)
+                sandbox_id = await parts.runtime.run_sandbox(config, handler)
         except CriUnavailable:
             raise
         except CriError as error:

@@ -149,7 +149,7 @@ class Images:
         ended = time.monotonic()
         text = (
             f'Successfully pulled image "{name}" in {_seconds(ended - begun)} '
-            f"({_seconds(ended - queued)} including waiting)."
+            f"({_seconds(ended - queued)} including waiting). Image size: {found.size} bytes."
         )
         self._reporter.container(pod, container, "Normal", "Pulled", text)
         self._backoff.forget(key)

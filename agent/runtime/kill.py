@@ -56,7 +56,8 @@ class Killer:
             hook = run_hook(self._runtime, pod, container, handler, run.id, address)
             await within(hook, seconds)
         except HookError as error:
-            self._reporter.container(pod, container, "Warning", "FailedPreStopHook", f"PreStopHook failed: {error}")
+            self._reporter.container(pod, container, "Warning", "FailedPreStopHook", "PreStopHook failed")
+            log.info("preStop hook of %s/%s: %s", podspec.full_name(pod), container["name"], error)
         except asyncio.TimeoutError:
             log.info("preStop hook of %s/%s used up the grace period", podspec.full_name(pod), container["name"])
 

@@ -9,7 +9,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent import podspec
-from agent.dns import HostnameError, parse_resolv_conf, plan_dns, plan_hostname
+from agent.dns import (
+    MISSING_CLUSTER_DNS,
+    HostnameError,
+    Resolver,
+    ResolverError,
+    parse_resolv_conf,
+    plan_dns,
+    plan_hostname,
+)
 from agent.hosts import hosts_file
 from agent.podspec import Obj
 from agent.runtime import pod_paths
@@ -20,10 +28,22 @@ from agent.seams import Mount
 from agent.settings import AgentSettings
 
 _HOSTS = "/etc/hosts"
+_RESOLV_CONF_BYTES = 10 << 20
 
 
 class NamesError(Exception):
     """The pod cannot get the names it asks for."""
+
+
+def read_resolv_conf(path: Path | None) -> Resolver | None:
+    """The node's resolver; None where pods are to have none. Raises ResolverError."""
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            return parse_resolv_conf(file.read(_RESOLV_CONF_BYTES).decode("utf-8", "replace"))
+    except OSError as error:
+        raise ResolverError(f"open {path}: {(error.strerror or str(error)).lower()}") from error
 
 
 class PodNetwork:
@@ -38,16 +58,16 @@ class PodNetwork:
         """Raises NamesError. The user is warned when the sandbox is made, not at every later start."""
         settings = self._settings
         try:
-            host = parse_resolv_conf(settings.resolv_conf.read_text())
-        except OSError:
-            host = parse_resolv_conf("")
-        plan = plan_dns(pod, host, settings.cluster_dns, settings.cluster_domain)
-        for reason, message in plan.warnings if actions.create_sandbox else ():
-            self._reporter.pod(pod, "Warning", reason, message)
-        try:
+            host = read_resolv_conf(settings.resolv_conf)
             hostname = plan_hostname(pod, settings.cluster_domain).kernel
-        except HostnameError as error:
+        except (HostnameError, ResolverError) as error:
             raise NamesError(str(error)) from error
+        plan = plan_dns(pod, host, settings.cluster_dns, settings.cluster_domain)
+        if actions.create_sandbox:
+            if plan.missing:
+                self._reporter.node("Warning", "MissingClusterDNS", MISSING_CLUSTER_DNS)
+            for reason, message in plan.warnings:
+                self._reporter.pod(pod, "Warning", reason, message)
         resolver = plan.resolver
         return SandboxFacts(
             dns=Dns(resolver.servers, resolver.searches, resolver.options),

@@ -70,8 +70,15 @@ def _port_mappings(pod: Obj) -> list[Any]:
     return mappings
 
 
+class SandboxConfigError(Exception):
+    """The pod asks for what no sandbox of this node can be; the text is the user's."""
+
+
 def sandbox_config(pod: Obj, facts: SandboxFacts) -> Any:
-    """PodSandboxConfig; ``facts.hostname`` is left out for pods in the node's network."""
+    """PodSandboxConfig; ``facts.hostname`` is left out for pods in the node's network. Raises SandboxConfigError."""
+    if podspec.spec(pod).get("hostUsers") is False:
+        # The node's own user namespace would be less than was asked for.
+        raise SandboxConfigError("can't set `spec.hostUsers: false`, user namespaces are not supported on this node")
     own = not podspec.host_network(pod)
     limits = resources.pod_limits(pod)
     security_context = podspec.spec(pod).get("securityContext") or {}

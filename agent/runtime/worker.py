@@ -27,7 +27,6 @@ from agent.runtime.cgroups import Cgroups
 from agent.runtime.cleaning import clean, collect
 from agent.runtime.interrupt import Interrupted, unless
 from agent.runtime.lifecycle import Stage, move
-from agent.runtime.network import NamesError
 from agent.runtime.plan import SANDBOX, Hold, PodActions
 from agent.runtime.planner import plan_pod
 from agent.runtime.report import PodReport
@@ -183,7 +182,7 @@ class PodWorker:
                 self._wake.set()
             except (CriUnavailable, CriTimeout) as error:
                 self._lost(error)
-            except (CriError, NamesError, VolumeError, OSError) as error:
+            except (CriError, VolumeError, OSError) as error:
                 self._put_off(error)
             except Exception as error:
                 log.exception("pod %s", podspec.full_name(self.pod))

@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 
 from agent.dns import (
+    MISSING_CLUSTER_DNS,
     HostnameError,
     Resolver,
-    missing_cluster_dns,
+    ResolverError,
     parse_resolv_conf,
     plan_dns,
     plan_hostname,
+    resolv_conf_complaint,
     truncate_hostname,
 )
 from agent.hosts import hosts_file
@@ -57,7 +59,20 @@ def test_resolver_by_policy(spec: dict[str, Any], expected: Resolver) -> None:
 def test_without_cluster_dns_the_host_resolver_is_used_and_the_user_told() -> None:
     plan = plan_dns(pod(), HOST, (), "cluster.local")
     assert plan.resolver == HOST
-    assert plan.warnings == (("MissingClusterDNS", f'pod: "p_default(u)". {missing_cluster_dns()}'),)
+    assert plan.warnings == (("MissingClusterDNS", f'pod: "p_default(u)". {MISSING_CLUSTER_DNS}'),)
+    assert plan.missing
+    for policy in ("Default", "None"):
+        quiet = plan_dns(pod(dnsPolicy=policy), HOST, (), "cluster.local")
+        assert not quiet.warnings and not quiet.missing
+    assert not plan_dns(pod(hostNetwork=True), HOST, (), "cluster.local").missing
+    assert plan_dns(pod(hostNetwork=True, dnsPolicy="ClusterFirstWithHostNet"), HOST, (), "cluster.local").missing
+
+
+def test_where_the_nodes_resolver_is_not_handed_on() -> None:
+    assert plan_dns(pod(dnsPolicy="Default"), None, ("10.96.0.10",), "c.l").resolver == Resolver(("127.0.0.1",), (".",))
+    clustered = plan_dns(pod(), None, ("10.96.0.10",), "c.l").resolver
+    assert clustered.searches == ("default.svc.c.l", "svc.c.l", "c.l")
+    assert plan_dns(pod(), HOST, ("10.96.0.10",), "").resolver.searches == HOST.searches
 
 
 def test_limits_cut_the_line_and_say_so() -> None:
@@ -66,7 +81,41 @@ def test_limits_cut_the_line_and_say_so() -> None:
     assert len(plan.resolver.servers) == 3
     assert len(plan.resolver.searches) == 32
     assert [reason for reason, _ in plan.warnings] == ["DNSConfigForming", "DNSConfigForming"]
-    assert plan.warnings[1][1].endswith("10.0.0.0 10.0.0.1 10.0.0.2")
+    assert plan.warnings[0][1] == (
+        "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "
+        "10.0.0.0 10.0.0.1 10.0.0.2"
+    )
+    assert plan.warnings[1][1].startswith(
+        "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: s0.test s1"
+    )
+
+
+def test_a_search_path_that_resolvers_choke_on_is_left_out() -> None:
+    searches = ["a.test", "x" * 254, "b.test"]
+    plan = plan_dns(pod(dnsPolicy="None", dnsConfig={"searches": searches}), HOST, (), "")
+    assert plan.resolver.searches == ("a.test", "b.test")
+    assert [reason for reason, _ in plan.warnings] == ["DNSConfigForming"]
+
+
+def test_repeated_entries_count_once_and_the_pods_options_win() -> None:
+    host = Resolver(("1.1.1.1",), ("a.test",), ("ndots:2", "rotate"))
+    options = [{"name": "ndots"}, {"name": "x", "value": ""}]
+    own = {"nameservers": ["1.1.1.1", "2.2.2.2"], "searches": ["a.test"], "options": options}
+    plan = plan_dns(pod(dnsPolicy="Default", dnsConfig=own), host, (), "")
+    assert plan.resolver == Resolver(("1.1.1.1", "2.2.2.2"), ("a.test",), ("ndots", "rotate", "x"))
+
+
+@pytest.mark.parametrize(
+    ("searches", "complaint"),
+    [
+        (["a.test"] * 29, ""),
+        (["a.test"] * 30, "Resolv.conf file '/r' contains search line consisting of more than 29 domains!"),
+        (["x" * 254], 'Resolv.conf file "/r" contains a search path which length is more than allowed 253 chars!'),
+        (["x" * 250] * 9, "Resolv.conf file '/r' contains search line which length is more than allowed 2048 chars!"),
+    ],
+)
+def test_what_of_the_nodes_resolver_pods_cannot_be_given(searches: list[str], complaint: str) -> None:
+    assert resolv_conf_complaint("/r", Resolver((), tuple(searches)), "cluster.local") == complaint
 
 
 def test_search_line_is_cut_to_2048_characters() -> None:
@@ -76,8 +125,11 @@ def test_search_line_is_cut_to_2048_characters() -> None:
 
 
 def test_resolv_conf_is_read_as_the_resolver_reads_it() -> None:
-    text = "# c\nnameserver 1.2.3.4\nsearch old\nsearch a. b\noptions ndots:2\n;x\noptions rotate\n\nnameserver\n"
-    assert parse_resolv_conf(text) == Resolver(("1.2.3.4",), ("a", "b"), ("ndots:2", "rotate"))
+    lines = ("# c", "nameserver 1.2.3.4", "search old", "search a. . b", "options ndots:2", ";x", "domain d", "")
+    text = "\n".join((*lines, "options rotate ndots:3"))
+    assert parse_resolv_conf(text) == Resolver(("1.2.3.4",), ("a", "b"), ("ndots:3", "rotate"))
+    with pytest.raises(ResolverError, match="nameserver list is empty"):
+        parse_resolv_conf("nameserver\n")
 
 
 def test_host_names() -> None:
@@ -86,8 +138,11 @@ def test_host_names() -> None:
     assert (named.short, named.domain, named.kernel) == ("h1", "sub.default.svc.c.l", "h1")
     full = plan_hostname(pod(hostname="h1", subdomain="sub", setHostnameAsFQDN=True), "c.l")
     assert full.kernel == "h1.sub.default.svc.c.l"
-    with pytest.raises(HostnameError):
-        plan_hostname(pod(hostname="h" * 60, subdomain="sub", setHostnameAsFQDN=True), "c.l")
+    # sub.default.svc.c.l and a dot are 20 characters.
+    longest = plan_hostname(pod(hostname="h" * 44, subdomain="sub", setHostnameAsFQDN=True), "c.l")
+    assert len(longest.kernel) == 64
+    with pytest.raises(HostnameError, match=r"too long \(64 characters is the max, 65 characters requested\)"):
+        plan_hostname(pod(hostname="h" * 45, subdomain="sub", setHostnameAsFQDN=True), "c.l")
     assert truncate_hostname("a" * 62 + "-.b") == "a" * 62
 
 

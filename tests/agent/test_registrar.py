@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.node.registrar import Registrar
+from agent.runtime.reporter import Reporter
 from agent.seams import RuntimeInfo
 from agent.settings import AgentSettings
 from apimachinery import objects
@@ -91,7 +92,8 @@ class Events:
     def __init__(self) -> None:
         self.reasons: list[str] = []
 
-    def event(self, obj: Any, kind: str, reason: str, message: str) -> None:
+    def event(self, obj: Any, type: str, reason: str, message: str) -> None:
+        assert obj == {"kind": "Node", "name": "n", "uid": "n", "apiVersion": "v1"}
         self.reasons.append(reason)
 
 
@@ -101,8 +103,7 @@ class Rig:
         base = AgentSettings(node_name="n", node_ip="10.0.0.1", root_dir=tmp_path, **settings)
         api: Any = self.api
         view: Any = self.view
-        events: Any = self.events
-        self.registrar = Registrar(base, api, view, 10250, events)
+        self.registrar = Registrar(base, api, view, 10250, Reporter(self.events, "n"))
 
     async def until(self, check: Callable[[], object]) -> None:
         async def poll() -> None:

@@ -37,7 +37,7 @@ class Events:
         agent.reporter._recorder = self
 
     def event(self, obj: dict[str, Any], type: str, reason: str, message: str) -> None:
-        self.told.append((obj["metadata"]["name"], type, reason, message))
+        self.told.append((obj["name"], type, reason, message))
 
 
 def status(agent: Agent, name: str) -> dict[str, Any]:
