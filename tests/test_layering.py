@@ -53,6 +53,28 @@ DOORS = {
     ),
 }
 
+# Floors inside a package, the top first: a folder imports from lower floors alone, never from its own or above. What
+# lies in the package itself is the roof (composition) or the ground (vocabulary: request, codec) and is held by the
+# test of circles only.
+FLOORS = {
+    "apimachinery": ({"apply", "patch"}, {"protobuf", "schema", "selectors", "pods"}, {"data"}, {"kit"}),
+    "controlplane": ({"controllers"}, {"apiserver", "scheduler"}, {"store"}),
+    "controlplane/apiserver": (
+        {"admission"},
+        {"subresources"},
+        {"streams"},
+        {"authz", "bootstrap"},
+        {"registry", "resources"},
+        {"http", "openapi", "strategies", "validation"},
+        {"catalog"},
+        {"cache", "formats"},
+        {"advice", "authn", "conversion", "defaults", "tables"},
+    ),
+    "netproxy": ({"iptables", "nftables"},),
+    "cni": ({"node"}, {"bridge", "hostlocal"}),
+    "lab": ({"commands"}, {"images"}),
+}
+
 # Modules whose names say nothing about what they own.
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 
@@ -69,7 +91,7 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: relative import"
-            yield node.lineno, node.module or ""
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
 @pytest.mark.parametrize("path", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in modules()])
@@ -87,6 +109,85 @@ def test_imports_flow_one_way_and_through_the_doors(path: Path) -> None:
         if doors and not any(place == door or (door.endswith("/") and place.startswith(door)) for door in doors):
             wrong.append(f"{place}:{line} imports {name}: use its door, {doors[0]}")
     assert not wrong, "\n".join(wrong)
+
+
+def _floor(package: str, place: str) -> tuple[int, str] | None:
+    """The floor (0 is the top) and the folder of a file or dotted module; None for what is in no folder of it."""
+    inside = place.replace(".", "/").removeprefix(package + "/")
+    folder = inside.partition("/")[0]
+    if inside == place.replace(".", "/") or folder == inside:
+        return None
+    return next(((n, folder) for n, names in enumerate(FLOORS[package]) if folder in names), None)
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_folders_import_from_lower_floors_alone(package: str) -> None:
+    wrong = []
+    for path in sorted((ROOT / package).rglob("*.py")):
+        place = path.relative_to(ROOT).with_suffix("").as_posix()
+        here = _floor(package, place)
+        for line, name in imports(path):
+            there = _floor(package, name + "/")
+            if here and there and here[1] != there[1] and there[0] <= here[0]:
+                wrong.append(f"{place}:{line} imports {name}: {here[1]} lies below or beside {there[1]}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_folder_of_a_package_with_floors_has_one() -> None:
+    for package, floors in FLOORS.items():
+        found = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+        assert found - set().union(*floors) <= {"bin"}, f"{package}: folders without a floor"
+
+
+def _dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _typing_only(tree: ast.AST) -> set[int]:
+    """The ids of all nodes below `if TYPE_CHECKING`."""
+    guarded = (n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
+    return {id(inner) for node in guarded for inner in ast.walk(node)}
+
+
+def test_no_module_reaches_itself_by_its_imports() -> None:
+    """At run time; a circle of types alone costs a reader less and the interpreter nothing."""
+    known = {_dotted(path): path for path in modules()}
+    graph: dict[str, set[str]] = {}
+    for module, path in known.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        skipped = _typing_only(tree)
+        found = (n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module and id(n) not in skipped)
+        names = {full for n in found for full in _imported(n, known)}
+        graph[module] = names - {module}
+    assert not (circle := _circle(graph)), " -> ".join(circle)
+
+
+def _imported(node: ast.ImportFrom, known: dict[str, Path]) -> Iterator[str]:
+    for alias in node.names:
+        full = f"{node.module}.{alias.name}"
+        if full in known:
+            yield full
+        elif node.module in known:
+            yield str(node.module)
+
+
+def _circle(graph: dict[str, set[str]]) -> list[str]:
+    """A circle, as the modules on it in order; empty when there is none."""
+    done: set[str] = set()
+
+    def walk(module: str, way: list[str]) -> list[str]:
+        if module in way:
+            return [*way[way.index(module) :], module]
+        if module in done:
+            return []
+        for other in sorted(graph.get(module, ())):
+            if circle := walk(other, [*way, module]):
+                return circle
+        done.add(module)
+        return []
+
+    return next((circle for module in graph if (circle := walk(module, []))), [])
 
 
 def test_planners_read_no_clock_and_touch_nothing() -> None:

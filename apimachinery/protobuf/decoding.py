@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+import orjson
+
 from apimachinery.data import fields
 from apimachinery.protobuf import special
 from apimachinery.protobuf.varint import (
@@ -19,7 +21,7 @@ from apimachinery.protobuf.varint import (
     skip,
 )
 
-__all__ = ["message"]
+__all__ = ["MAGIC", "decode", "is_protobuf", "message"]
 
 Decode = Callable[[bytes], Any]
 # How one field of the wire lands in the dict: (dict, value off the wire) -> None.
@@ -109,7 +111,7 @@ def _store(field: fields.Field) -> Store:
         if found is not None:
             result[name] = found
 
-    if field.pointer or field.type in special.READERS:
+    if field.pointer or field.type in READERS:
         return keep_unless_none if field.is_message else keep
     return keep if field.always else keep_unless_zero
 
@@ -132,8 +134,8 @@ def reader(kind: str) -> Decode:
     """How a value of a scalar or message type is read."""
     if kind in SCALARS:
         return SCALARS[kind]
-    if kind in special.READERS:
-        return special.READERS[kind]
+    if kind in READERS:
+        return READERS[kind]
     if kind in CHOICES:
         return CHOICES[kind]
     return lambda data: message(kind, data)
@@ -190,4 +192,57 @@ CHOICES: dict[str, Decode] = {
     "apiextensions.v1.JSONSchemaPropsOrStringArray": _either(
         1, lambda data: message("apiextensions.v1.JSONSchemaPropsOrStringArray", data).get("property", [])
     ),
+}
+
+
+MAGIC = b"k8s\x00"
+NO_MAGIC = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+
+
+def is_protobuf(body: bytes) -> bool:
+    return body[:4] == MAGIC
+
+
+def decode(body: bytes, api_version: str = "", kind: str = "") -> dict[str, Any]:
+    """The object in an envelope, with its apiVersion and kind first.
+
+    The two arguments name what is expected where the envelope does not say. Raises ProtobufError for
+    anything else.
+    """
+    if not is_protobuf(body):
+        raise ProtobufError(NO_MAGIC)
+    parts = special.scan(body[4:])
+    named = special.scan(_bytes(parts.get(1)))
+    api_version = _bytes(named.get(1)).decode("utf-8", "replace") or api_version
+    kind = _bytes(named.get(2)).decode("utf-8", "replace") or kind
+    name = fields.of_kind(api_version, kind)
+    if name is None:
+        raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}"')
+    result: dict[str, Any] = {"apiVersion": api_version, "kind": kind}
+    try:
+        return message(name, _bytes(parts.get(2)), result)
+    except RecursionError:
+        raise ProtobufError("proto: message nested too deeply") from None
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else b""
+
+
+def read_json(data: bytes) -> Any:
+    """Raw JSON inside a message; an object may also stand there in its own envelope."""
+    raw = special.scan(data).get(1)
+    if not raw:
+        return None
+    if is_protobuf(raw):
+        return decode(raw)
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise ProtobufError(f"raw JSON: {error}") from None
+
+
+READERS: dict[str, Decode] = {
+    **special.READERS,
+    **dict.fromkeys(("meta.v1.FieldsV1", "runtime.RawExtension", "apiextensions.v1.JSON"), read_json),
 }

@@ -6,43 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from apimachinery.data import fields
-from apimachinery.protobuf import decoding, encoding, special
+from apimachinery.protobuf import encoding
+from apimachinery.protobuf.decoding import MAGIC, decode, is_protobuf
 from apimachinery.protobuf.varint import ProtobufError, varint
 
 __all__ = ["MAGIC", "decode", "encode", "encode_item", "encode_list", "encode_raw", "is_protobuf"]
-
-MAGIC = b"k8s\x00"
-NO_MAGIC = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
-
-
-def is_protobuf(body: bytes) -> bool:
-    return body[:4] == MAGIC
-
-
-def decode(body: bytes, api_version: str = "", kind: str = "") -> dict[str, Any]:
-    """The object in an envelope, with its apiVersion and kind first.
-
-    The two arguments name what is expected where the envelope does not say. Raises ProtobufError for
-    anything else.
-    """
-    if not is_protobuf(body):
-        raise ProtobufError(NO_MAGIC)
-    parts = special.scan(body[4:])
-    named = special.scan(_bytes(parts.get(1)))
-    api_version = _bytes(named.get(1)).decode("utf-8", "replace") or api_version
-    kind = _bytes(named.get(2)).decode("utf-8", "replace") or kind
-    message = fields.of_kind(api_version, kind)
-    if message is None:
-        raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}"')
-    result: dict[str, Any] = {"apiVersion": api_version, "kind": kind}
-    try:
-        return decoding.message(message, _bytes(parts.get(2)), result)
-    except RecursionError:
-        raise ProtobufError("proto: message nested too deeply") from None
-
-
-def _bytes(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else b""
 
 
 def encode(obj: dict[str, Any]) -> bytes:

@@ -1,7 +1,7 @@
 """Messages whose JSON is no object of their fields: times, quantities, raw JSON and the like.
 
 Each has a reader from the message's bytes to the JSON value (None for the zero that JSON leaves out) and
-a writer back.
+a writer back. The reader of raw JSON stands with the decoder: what it reads may be a whole object.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ __all__ = ["READERS", "WRITERS", "base64_of", "scan"]
 
 Reader = Callable[[bytes], Any]
 Writer = Callable[[Any], bytes]
-
-NESTED = b"k8s\x00"
 
 
 def scan(data: bytes) -> dict[int, Any]:
@@ -124,21 +122,6 @@ def write_int_or_string(value: Any) -> bytes:
     return b"\x08" + (b"\x01" if is_text else b"\x00") + b"\x10" + number + _string_field(3, value if is_text else "")
 
 
-def read_json(data: bytes) -> Any:
-    """Raw JSON inside a message; an object may also stand there in its own envelope."""
-    raw = scan(data).get(1)
-    if not raw:
-        return None
-    if raw.startswith(NESTED):
-        from apimachinery.protobuf.envelope import decode
-
-        return decode(raw)
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise ProtobufError(f"raw JSON: {error}") from None
-
-
 def write_json(value: Any) -> bytes:
     data = orjson.dumps(value)
     return b"\x0a" + varint(len(data)) + data
@@ -174,9 +157,6 @@ READERS: dict[str, Reader] = {
     "meta.v1.MicroTime": read_microtime,
     "api.resource.Quantity": read_quantity,
     "util.intstr.IntOrString": read_int_or_string,
-    "meta.v1.FieldsV1": read_json,
-    "runtime.RawExtension": read_json,
-    "apiextensions.v1.JSON": read_json,
     "meta.v1.Verbs": read_strings,
     **{
         f"{package}.ExtraValue": read_strings

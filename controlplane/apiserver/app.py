@@ -17,6 +17,8 @@ from controlplane.apiserver import edge, operations
 from controlplane.apiserver.authz import bootstrap as policy
 from controlplane.apiserver.bootstrap import addresses, aggregation, authentication, cluster, flowcontrol, keeping
 from controlplane.apiserver.cache.cache import Cache
+from controlplane.apiserver.catalog.catalog import Catalog
+from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.documents import index_handler
 from controlplane.apiserver.http.listener import Listener, tls_context
 from controlplane.apiserver.ownership import track
@@ -25,8 +27,6 @@ from controlplane.apiserver.pipeline import Pipeline
 from controlplane.apiserver.reading import Reading
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.resources import builtin, core
-from controlplane.apiserver.resources.catalog import Catalog
-from controlplane.apiserver.resources.resource import Resource
 from controlplane.apiserver.seam import Parts
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.strategies.services import ServicePools

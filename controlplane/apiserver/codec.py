@@ -13,9 +13,9 @@ import orjson
 from apimachinery import errors, jsontext, manifests
 from apimachinery.kinds import Kind
 from apimachinery.schema import Schema, duplicate_fields, merged_repeats
+from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Obj, Request
-from controlplane.apiserver.resources.catalog import Catalog
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 _ACCEPTED = ", ".join((JSON, YAML, PROTOBUF))

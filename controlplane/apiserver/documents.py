@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from apimachinery.errors import NotAcceptable
 from apimachinery.objects import Obj, dumps
+from controlplane.apiserver.catalog.catalog import Catalog, Current
 from controlplane.apiserver.discovery import Discovery
 from controlplane.apiserver.formats import accept, compression, negotiate
 from controlplane.apiserver.formats.encodings import JSON, Json
@@ -15,7 +16,6 @@ from controlplane.apiserver.openapi import gnostic
 from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.replies import missing_page, not_allowed, nothing_there
 from controlplane.apiserver.request import Handler, Request, Response
-from controlplane.apiserver.resources.catalog import Catalog, Current
 
 _AGGREGATED = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 # What /openapi/v2 is served as, in the order in which a range is answered, and what each is then called.

@@ -36,12 +36,12 @@ from controlplane.apiserver.authz.graph import Graph
 from controlplane.apiserver.authz.node import NodeAuthorizer
 from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.authz.reviews import AccessReviews
+from controlplane.apiserver.catalog.catalog import Catalog, Current
 from controlplane.apiserver.formats.negotiate import negotiate
 from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.operations import GIT_VERSION
 from controlplane.apiserver.patching import Patches
 from controlplane.apiserver.request import Decision, Handler, Obj, User
-from controlplane.apiserver.resources.catalog import Catalog, Current
 from controlplane.apiserver.seam import Edge, Parts, Routes
 from controlplane.apiserver.streams import backend
 from controlplane.apiserver.streams import routes as streams

@@ -7,9 +7,9 @@ from apimachinery.apply.versions import Versions
 from apimachinery.kinds import Kind
 from apimachinery.timestamps import now
 from controlplane.apiserver import conversion
+from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Obj
-from controlplane.apiserver.resources.strategy import Strategy
 
 Paths = tuple[tuple[str, ...], ...]
 

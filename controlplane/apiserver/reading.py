@@ -15,11 +15,10 @@ from apimachinery.selectors import SelectorError
 from controlplane.apiserver import listing, measures
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.collection import Collection
-from controlplane.apiserver.cache.entry import Entry, head_of
+from controlplane.apiserver.cache.entry import Entry, head_of, shown
 from controlplane.apiserver.cache.events import BOOKMARK, ERROR, Event, formatted
 from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.cache.watcher import Watcher
-from controlplane.apiserver.conversion import shown
 from controlplane.apiserver.listing import ListOptions
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import Obj, Request, Response, Socket

@@ -14,7 +14,7 @@ from apimachinery.selectors import SelectorError, parse_fields
 
 if TYPE_CHECKING:
     from apimachinery.kinds import Kind
-    from controlplane.apiserver.resources.catalog import Catalog
+    from controlplane.apiserver.catalog.catalog import Catalog
 
 Obj = dict[str, Any]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from apimachinery.kinds import Kind
-from controlplane.apiserver.resources.catalog import Catalog
+from controlplane.apiserver.catalog.catalog import Catalog
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 _NAMESPACE_PARTS = frozenset(("status", "finalize"))

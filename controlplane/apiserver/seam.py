@@ -15,8 +15,8 @@ from controlplane.apiserver.request import Attributes, Decision, Handler, Obj, R
 if TYPE_CHECKING:
     from apimachinery.kinds import Kind
     from apimachinery.kit.lifecycle import Lifecycle
+    from controlplane.apiserver.catalog.strategy import Reservation
     from controlplane.apiserver.registry import Registry
-    from controlplane.apiserver.resources.strategy import Reservation
     from controlplane.apiserver.settings import Settings
 
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]

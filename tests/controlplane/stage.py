@@ -26,7 +26,7 @@ from apimachinery.objects import Obj, is_deleting, name, namespace, uid
 from apimachinery.timestamps import format_micro, format_time, now
 from controlplane.apiserver import app as apiserver
 from controlplane.apiserver.authz import refusals
-from controlplane.apiserver.resources.catalog import Catalog
+from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.settings import Settings as ApiSettings
 from controlplane.controllers import app as controllers
 from controlplane.controllers.settings import Settings as ControllerSettings

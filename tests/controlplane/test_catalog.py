@@ -14,9 +14,9 @@ from apimachinery.informer import Informer
 from apimachinery.kinds import CONFIG_MAP, NAMESPACE, define
 from apimachinery.objects import Obj, name
 from controlplane.apiserver.cache.fields import selectable
+from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.resources import builtin
-from controlplane.apiserver.resources.resource import Resource
-from controlplane.apiserver.resources.strategy import Strategy
 from controlplane.apiserver.tables import texts
 from controlplane.apiserver.tables.spec import AGE, NAME, Table, text
 from tests.controlplane.stage import Stage, kubeconfig_of, stage

@@ -5,11 +5,11 @@ from __future__ import annotations
 from apimachinery.kinds import SELF_SUBJECT_REVIEW, TOKEN_REVIEW
 from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
+from controlplane.apiserver import body
 from controlplane.apiserver.authn.authenticator import Authenticator
 from controlplane.apiserver.authn.service_account import TokenInvalid
 from controlplane.apiserver.authn.user import authenticated, info
 from controlplane.apiserver.request import Answer, Request
-from controlplane.apiserver.subresources import body
 
 VERSION = "authentication.k8s.io/v1"
 

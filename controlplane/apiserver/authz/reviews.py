@@ -15,6 +15,7 @@ from apimachinery.kinds import (
     Kind,
 )
 from apimachinery.objects import Obj
+from controlplane.apiserver import body
 from controlplane.apiserver.authn.user import extra_of, node_name
 from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.authz.rbac import Policy
@@ -23,7 +24,6 @@ from controlplane.apiserver.options import manager_of
 from controlplane.apiserver.ownership import track
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Answer, Attributes, Handler, Request, User
-from controlplane.apiserver.subresources import body
 
 GROUP = "authorization.k8s.io"
 RESOURCE, NON_RESOURCE = "spec.resourceAttributes", "spec.nonResourceAttributes"

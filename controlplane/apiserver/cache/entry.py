@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from apimachinery.kinds import Kind
+from controlplane.apiserver.conversion import convert
 
 Obj = dict[str, Any]
 
@@ -92,3 +93,8 @@ class Entry:
     def at(self, revision: int) -> Entry:
         """The same content under another revision: what a deletion shows."""
         return Entry(self.head, self.namespace, self.name, revision, self.created, self.body)
+
+
+def shown(kind: Kind, entry: Entry) -> Obj:
+    """An entry's object as a version of its kind. Shared: not to be changed."""
+    return convert(entry.obj, kind)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from apimachinery.kinds import Kind
-from controlplane.apiserver.cache.entry import Entry, head_of
+from controlplane.apiserver.cache.entry import Entry, head_of, shown
 from controlplane.apiserver.cache.select import Selection
-from controlplane.apiserver.conversion import shown
 from controlplane.apiserver.request import Obj
 
 if TYPE_CHECKING:

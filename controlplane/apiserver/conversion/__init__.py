@@ -5,6 +5,6 @@ travels in annotations, as upstream's conversions have it. Pure; nothing given i
 default or validate. Reading order: `table`, then one module per group.
 """
 
-from controlplane.apiserver.conversion.table import convert, shown, stored, versions
+from controlplane.apiserver.conversion.table import convert, stored, versions
 
-__all__ = ["convert", "shown", "stored", "versions"]
+__all__ = ["convert", "stored", "versions"]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from apimachinery.apply.versions import Versions
 from apimachinery.kinds import Kind
 from apimachinery.schema import Node, Schema
-from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.conversion import autoscaling, events
 from controlplane.apiserver.request import Obj
 
@@ -26,11 +25,6 @@ def convert(obj: Obj, kind: Kind) -> Obj:
     if obj["apiVersion"] == kind.api_version:
         return obj
     return _CONVERSIONS[obj["apiVersion"], kind.api_version](obj)
-
-
-def shown(kind: Kind, entry: Entry) -> Obj:
-    """An entry's object as a version of its kind. Shared: not to be changed."""
-    return convert(entry.obj, kind)
 
 
 def stored(kind: Kind, obj: Obj, storage: Kind) -> Obj:

@@ -11,10 +11,10 @@ from aiohttp import web
 
 from apimachinery import errors
 from controlplane.apiserver import ids, router
+from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.formats import compression
 from controlplane.apiserver.http import websocket
 from controlplane.apiserver.request import ANONYMOUS, Hijacked, Request, Response
-from controlplane.apiserver.resources.catalog import Catalog
 
 # Upstream's limit for the body of a resource request.
 BODY_LIMIT = 3 * 1024 * 1024

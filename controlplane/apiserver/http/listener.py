@@ -9,8 +9,8 @@ from pathlib import Path
 from aiohttp import web
 
 from apimachinery.kit import webserver
+from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.http.exchange import Pipeline, serve
-from controlplane.apiserver.resources.catalog import Catalog
 
 _LONG_LINE = 64 * 1024
 

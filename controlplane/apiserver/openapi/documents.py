@@ -7,10 +7,10 @@ from typing import Any
 
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, dumps, loads
+from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.openapi import gnostic, operations, schemas
 from controlplane.apiserver.openapi.operations import Operation, PathItem
 from controlplane.apiserver.openapi.schemas import Types
-from controlplane.apiserver.resources.resource import Resource
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 ANSWER_TYPES = (JSON, PROTOBUF, YAML)

@@ -7,13 +7,10 @@ Quantity and IntOrString as unions; all of that is undone here.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from apimachinery.objects import loads
+from apimachinery.schema import Schema as Definitions
 
 Schema = dict[str, Any]
 SOURCE_VERSION = "v1.36.0"
@@ -32,23 +29,9 @@ UNIONS_V2: dict[str, Schema] = {
 KEPT = ("description", "format", "required", "default")
 
 
-class SchemaMissing(Exception):
-    """The package that ships the API's schemas is not installed, or lacks our version."""
-
-
-@lru_cache(maxsize=1)
-def definitions() -> Mapping[str, Schema]:
-    """Every type of the API by its full name ("io.k8s.api.core.v1.Pod"), as shipped: never change it."""
-    # The package itself takes a tenth of a second to import and is not needed to read its data.
-    spec = importlib.util.find_spec("kubernetes_validate")
-    if spec is None or spec.origin is None:
-        raise SchemaMissing("kubernetes-validate is not installed: the API's schemas come from it")
-    path = Path(spec.origin).parent / "kubernetes-json-schema" / f"{SOURCE_VERSION}-local" / "_definitions.json"
-    try:
-        found: Mapping[str, Schema] = loads(path.read_bytes())["$defs"]
-    except OSError as error:
-        raise SchemaMissing(f"cannot read {path}: {error.strerror}") from error
-    return found
+def definitions() -> Mapping[str, Mapping[str, Any]]:
+    """Every published type of the API by its full name ("io.k8s.api.core.v1.Pod"), as shipped: never change it."""
+    return Definitions.load().definitions
 
 
 class Types:
@@ -87,15 +70,6 @@ class Types:
                 seen.add(name)
                 todo += [other for other in references(self.definitions[name]) if other not in seen]
         return sorted(seen)
-
-
-def description(reference: str) -> str:
-    """The text of `core.v1.PodStatus#podIP`: a definition without its prefix, and one of its properties."""
-    short, _, field = reference.partition("#")
-    for prefix in ("io.k8s.api.", "io.k8s.apimachinery.pkg.apis."):
-        if found := definitions().get(prefix + short):
-            return str(found["properties"][field].get("description", ""))
-    raise KeyError(reference)
 
 
 def references(schema: Any) -> Iterator[str]:

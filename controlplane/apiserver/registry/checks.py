@@ -5,8 +5,8 @@ from __future__ import annotations
 from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.kinds import Kind
+from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.request import Obj
-from controlplane.apiserver.resources.strategy import Strategy
 from controlplane.apiserver.validation import metadata as rules
 
 # Subresources whose handlers check what they change; the rules of a plain update would refuse it.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.request import ANONYMOUS, Obj, User
-from controlplane.apiserver.resources.catalog import Catalog
 
 
 @dataclass

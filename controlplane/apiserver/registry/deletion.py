@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from apimachinery.timestamps import format_time, parse_time
+from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.request import Obj
-from controlplane.apiserver.resources.strategy import Strategy
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 

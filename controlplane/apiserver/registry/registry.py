@@ -11,13 +11,13 @@ from apimachinery.timestamps import now as clock
 from controlplane.apiserver.cache.cache import Cache, key_of
 from controlplane.apiserver.cache.collection import Collection, Subscriber
 from controlplane.apiserver.cache.entry import Entry, encode
+from controlplane.apiserver.catalog.catalog import Catalog
+from controlplane.apiserver.catalog.strategy import Reservation, Strategy
 from controlplane.apiserver.registry import deletion, metadata
 from controlplane.apiserver.registry.checks import check_change, check_new
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.replies import nothing_there
 from controlplane.apiserver.request import Obj, User
-from controlplane.apiserver.resources.catalog import Catalog
-from controlplane.apiserver.resources.strategy import Reservation, Strategy
 from controlplane.apiserver.seam import Admission, AdmissionChain, Operation
 from controlplane.store import Delete, Full, Mismatch, Op, Put, Store
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from apimachinery import kinds
-from controlplane.apiserver.resources.resource import Resource
-from controlplane.apiserver.resources.strategy import OWN_METADATA, Strategy, again
+from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy, again
 from controlplane.apiserver.tables import cluster as cluster_columns
 from controlplane.apiserver.validation import policies as policies_rules
 from controlplane.apiserver.validation import webhooks as webhooks_rules

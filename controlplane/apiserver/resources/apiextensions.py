@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from apimachinery import kinds
-from controlplane.apiserver.resources.resource import Resource
-from controlplane.apiserver.resources.strategy import OWN_METADATA, Strategy
+from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy
 
 CUSTOM_RESOURCE_DEFINITION = Resource(
     kinds.CUSTOM_RESOURCE_DEFINITION, Strategy(generation=True, status_keeps=OWN_METADATA)

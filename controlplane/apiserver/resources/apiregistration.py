@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from apimachinery.timestamps import format_time, now
+from controlplane.apiserver.catalog.names import path_segment
+from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy, again
 from controlplane.apiserver.request import Obj
-from controlplane.apiserver.resources.names import path_segment
-from controlplane.apiserver.resources.resource import Resource
-from controlplane.apiserver.resources.strategy import OWN_METADATA, Strategy, again
 from controlplane.apiserver.tables import cluster as cluster_columns
 from controlplane.apiserver.validation import flowcontrol as flowcontrol_rules
 

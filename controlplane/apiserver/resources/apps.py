@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from controlplane.apiserver.advice import kinds as advice
-from controlplane.apiserver.resources.resource import Resource
-from controlplane.apiserver.resources.strategy import Rules, Strategy, then
+from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.catalog.strategy import Rules, Strategy, then
 from controlplane.apiserver.strategies import workloads as workloads_strategy
 from controlplane.apiserver.tables import workloads as workloads_columns
 from controlplane.apiserver.validation import core as core_rules

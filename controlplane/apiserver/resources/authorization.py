@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery import kinds
-from controlplane.apiserver.resources.resource import Resource
+from controlplane.apiserver.catalog.resource import Resource
 
 LOCAL_SUBJECT_ACCESS_REVIEW = Resource(kinds.LOCAL_SUBJECT_ACCESS_REVIEW)
 SELF_SUBJECT_ACCESS_REVIEW = Resource(kinds.SELF_SUBJECT_ACCESS_REVIEW)

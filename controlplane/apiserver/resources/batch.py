@@ -5,8 +5,8 @@ from __future__ import annotations
 from apimachinery import kinds
 from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.cache.fields import path, selectable
-from controlplane.apiserver.resources.resource import Resource
-from controlplane.apiserver.resources.strategy import Strategy, again, then
+from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.catalog.strategy import Strategy, again, then
 from controlplane.apiserver.strategies import workloads as workloads_strategy
 from controlplane.apiserver.tables import workloads as workloads_columns
 from controlplane.apiserver.validation import jobs as jobs_rules

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from controlplane.apiserver.catalog.catalog import Catalog
+from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.resources import (
     admissionregistration,
     apiextensions,
@@ -25,8 +27,6 @@ from controlplane.apiserver.resources import (
     scheduling,
     storage,
 )
-from controlplane.apiserver.resources.catalog import Catalog
-from controlplane.apiserver.resources.resource import Resource
 
 ROWS: tuple[Resource, ...] = (
     *core.ROWS,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from controlplane.apiserver.cache.fields import selectable
-from controlplane.apiserver.resources.names import path_segment
-from controlplane.apiserver.resources.resource import Resource
-from controlplane.apiserver.resources.strategy import OWN_METADATA, Strategy, again
+from controlplane.apiserver.catalog.names import path_segment
+from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy, again
 from controlplane.apiserver.strategies import certificates as certificates_strategy
 from controlplane.apiserver.tables import cluster as cluster_columns
 from controlplane.apiserver.validation import certificates as certificates_rules

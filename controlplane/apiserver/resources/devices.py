@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from controlplane.apiserver.cache.fields import selectable
-from controlplane.apiserver.resources.resource import Resource
-from controlplane.apiserver.resources.strategy import OWN_METADATA, Strategy, again, then
+from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy, again, then
 from controlplane.apiserver.tables import storage as storage_columns
 from controlplane.apiserver.validation import devices as devices_rules
 

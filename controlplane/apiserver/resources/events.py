@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from controlplane.apiserver.cache.fields import path, selectable
-from controlplane.apiserver.resources.resource import Resource
-from controlplane.apiserver.resources.strategy import Strategy
+from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.tables import core as core_columns
 
 # What an event is about, by the names of the core group and by its own.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from apimachinery import kinds
-from controlplane.apiserver.resources.resource import Resource
-from controlplane.apiserver.resources.strategy import Rules, Strategy, again, then
+from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.catalog.strategy import Rules, Strategy, again, then
 from controlplane.apiserver.tables import network as network_columns
 from controlplane.apiserver.validation import ingress as ingress_rules
 from controlplane.apiserver.validation import networking as networking_rules

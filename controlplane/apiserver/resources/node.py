@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from apimachinery import kinds
-from controlplane.apiserver.resources.resource import Resource
-from controlplane.apiserver.resources.strategy import Strategy, then
+from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.catalog.strategy import Strategy, then
 from controlplane.apiserver.tables import network as network_columns
 from controlplane.apiserver.validation import nodes as nodes_rules
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from apimachinery import kinds
-from controlplane.apiserver.resources.names import path_segment
-from controlplane.apiserver.resources.resource import Resource
-from controlplane.apiserver.resources.strategy import Strategy, again, then
+from controlplane.apiserver.catalog.names import path_segment
+from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.catalog.strategy import Strategy, again, then
 from controlplane.apiserver.tables import cluster as cluster_columns
 from controlplane.apiserver.validation import rbac as rbac_rules
 

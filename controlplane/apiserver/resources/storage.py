@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from controlplane.apiserver.advice import kinds as advice
-from controlplane.apiserver.resources.resource import Resource
-from controlplane.apiserver.resources.strategy import OWN_METADATA, Strategy, then
+from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy, then
 from controlplane.apiserver.strategies import storage as storage_strategy
 from controlplane.apiserver.tables import storage as storage_columns
 from controlplane.apiserver.validation import storage as storage_rules

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from apimachinery.timestamps import format_time, now
+from controlplane.apiserver.catalog.strategy import keep_spec
 from controlplane.apiserver.request import Obj
-from controlplane.apiserver.resources.strategy import keep_spec
 
 
 def changed(new: Obj, old: Obj) -> None:

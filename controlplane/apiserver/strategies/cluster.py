@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from controlplane.apiserver.catalog.strategy import keep_spec
 from controlplane.apiserver.request import Obj
-from controlplane.apiserver.resources.strategy import keep_spec
 
 
 def node_created(node: Obj) -> None:

@@ -8,10 +8,10 @@ from apimachinery import errors
 from apimachinery.kinds import BINDING, POD
 from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
+from controlplane.apiserver import body
 from controlplane.apiserver.registry import Context
 from controlplane.apiserver.registry.registry import uid_conflict
 from controlplane.apiserver.request import Answer, Request
-from controlplane.apiserver.subresources import body
 
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry

@@ -9,9 +9,9 @@ from apimachinery import errors, selectors
 from apimachinery.kinds import POD, POD_DISRUPTION_BUDGET
 from apimachinery.objects import Obj, condition_holds
 from apimachinery.timestamps import format_time, now
+from controlplane.apiserver import body
 from controlplane.apiserver.registry import Context
 from controlplane.apiserver.request import Answer, Request, User
-from controlplane.apiserver.subresources import body
 
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry

@@ -11,11 +11,11 @@ from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, copy
 from apimachinery.schema import Schema
 from apimachinery.timestamps import now
+from controlplane.apiserver import body
 from controlplane.apiserver.options import write_context
 from controlplane.apiserver.patching import APPLY_YAML, Patcher, media_type
 from controlplane.apiserver.registry import Context, metadata
 from controlplane.apiserver.request import Answer, Request
-from controlplane.apiserver.subresources import body
 from controlplane.apiserver.tables import texts
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from apimachinery import errors
 from apimachinery.kinds import NODE, POD, SECRET, SERVICE_ACCOUNT, Kind
 from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
+from controlplane.apiserver import body
 from controlplane.apiserver.authn import service_account
 from controlplane.apiserver.authn.keys import SigningKey
 from controlplane.apiserver.authn.service_account import Bound, Grant
@@ -20,7 +21,6 @@ from controlplane.apiserver.authn.user import node_name
 from controlplane.apiserver.authz.node_restriction import check_token
 from controlplane.apiserver.registry import Context
 from controlplane.apiserver.request import Answer, Request
-from controlplane.apiserver.subresources import body
 
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
 
-from controlplane.apiserver.openapi.schemas import description
+from apimachinery.schema import Schema
 from controlplane.apiserver.tables.spec import Column, Obj, Table
 
 META = "meta.k8s.io/v1"
@@ -24,6 +24,15 @@ def _column(column: Column) -> Obj:
         "description": text,
         "priority": column.priority,
     }
+
+
+def description(reference: str) -> str:
+    """The text of `core.v1.PodStatus#podIP`: a definition without its prefix, and one of its properties."""
+    short, _, field = reference.partition("#")
+    for prefix in ("io.k8s.api.", "io.k8s.apimachinery.pkg.apis."):
+        if found := Schema.load().definitions.get(prefix + short):
+            return str(found["properties"][field].get("description", ""))
+    raise KeyError(reference)
 
 
 @lru_cache(maxsize=256)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery import errors
-from controlplane.apiserver.resources.names import path_segment
+from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.validation.fields import Found, Obj, amount, enum, label_selector, name, not_negative
 
 _SOURCES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from apimachinery import errors, formats
-from controlplane.apiserver.resources.names import label, path_segment
+from controlplane.apiserver.catalog.names import label, path_segment
 from controlplane.apiserver.validation.fields import Found, Obj, each, enum, name, port_name, port_number
 
 _CLASS = "kubernetes.io/ingress.class"

@@ -7,7 +7,7 @@ from typing import Any
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
-from controlplane.apiserver.resources.names import as_prefix
+from controlplane.apiserver.catalog.names import as_prefix
 
 Obj = dict[str, Any]
 _ANNOTATIONS_LIMIT = 256 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from apimachinery import errors, formats
-from controlplane.apiserver.resources.names import path_segment
+from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.validation.fields import (
     Found,
     Obj,

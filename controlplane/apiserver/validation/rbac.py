@@ -5,7 +5,7 @@ from __future__ import annotations
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.resources.names import path_segment
+from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.validation.fields import label_selector
 
 GROUP = "rbac.authorization.k8s.io"

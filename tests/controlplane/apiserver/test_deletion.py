@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from controlplane.apiserver.catalog.strategy import PLAIN, Strategy
 from controlplane.apiserver.registry import deletion
-from controlplane.apiserver.resources.strategy import PLAIN, Strategy
 from controlplane.apiserver.strategies import pods
 
 Obj = dict[str, Any]

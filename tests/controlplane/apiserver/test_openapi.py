@@ -89,9 +89,3 @@ def test_schemas_say_what_upstream_says(core):
     assert containers["items"] == {"$ref": schemas.V3_PREFIX + "io.k8s.api.core.v1.Container"}
     assert found[schemas.QUANTITY]["oneOf"] == [{"type": "string"}, {"type": "number"}]
     assert found[schemas.INT_OR_STRING]["format"] == "int-or-string"
-
-
-def test_descriptions_by_reference():
-    assert schemas.description("core.v1.PodStatus#podIP").startswith("podIP address")
-    with pytest.raises(KeyError):
-        schemas.description("core.v1.Nothing#here")

@@ -168,3 +168,9 @@ def test_cells_and_columns_equal_upstream_s():
     assert total > 150
     # The objects shown before these tables were read differ from the tables' (changed in between).
     assert len(differing) <= 12, differing
+
+
+def test_descriptions_by_reference():
+    assert render.description("core.v1.PodStatus#podIP").startswith("podIP address")
+    with pytest.raises(KeyError):
+        render.description("core.v1.Nothing#here")

@@ -8,7 +8,7 @@ from typing import Any
 
 from apimachinery.kinds import Kind
 from controlplane.apiserver.cache.fields import NOTHING_MORE, Selectable
-from controlplane.apiserver.resources.strategy import PLAIN, Strategy
+from controlplane.apiserver.catalog.strategy import PLAIN, Strategy
 from controlplane.apiserver.tables.plain import NAME_AND_BIRTH
 from controlplane.apiserver.tables.spec import Table
 

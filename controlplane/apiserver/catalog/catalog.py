@@ -7,8 +7,8 @@ from typing import Generic, TypeVar
 
 from apimachinery.kinds import Kind
 from apimachinery.schema import Schema
-from controlplane.apiserver.resources.resource import Resource
-from controlplane.apiserver.resources.strategy import PLAIN, Strategy
+from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.catalog.strategy import PLAIN, Strategy
 
 T = TypeVar("T")
 Follower = Callable[[Resource, bool], None]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from apimachinery import formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver import defaults
-from controlplane.apiserver.request import Obj
 
 
 def _keep(obj: Obj) -> None:
