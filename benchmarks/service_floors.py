@@ -27,7 +27,7 @@ def texts(mode: str, one: Route, other: Route, rest: Iterable[Route]) -> tuple[s
     for made in (one, *rest):
         ledger.claim(made.port.key, plan(made, GROUND))
     rebuild = (
-        nft_diff.anew(ledger.items(), GROUND)
+        "".join(nft_diff.anew(ledger.items(), GROUND))
         if mode == "nftables"
         else iptables_diff.rebuild(ledger.items(), GROUND, {}, iptables_base.JUMPS)
     )

@@ -17,6 +17,7 @@ from apimachinery.kit.serve import serve_http
 from apimachinery.objects import labels
 from netproxy import metrics, modes, views
 from netproxy.ground import Ground, grounds
+from netproxy.guard import Guard
 from netproxy.health import Health, NodePortHealth, local_counts, node_eligible
 from netproxy.model import Family
 from netproxy.proxier import Proxier
@@ -61,6 +62,9 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     mode = modes.make(settings.mode.value, ground_of(settings), iptables_backend=settings.iptables_backend)
     await mode.open()
     lifecycle.push("mode", _closing(mode))
+    guard = Guard(ground_of(settings))
+    await guard.open()
+    lifecycle.push("guard", _closing(guard))
     log.info("mode %s for %s", mode.name, " and ".join(f.title for f in families(settings)))
     health = Health(_HEALTH_PATIENCE * settings.sync_period)
     parts = _Parts(settings, mode, health, lifecycle)
@@ -168,9 +172,9 @@ async def remove(name: str, settings: Settings) -> None:
         mode.close()
 
 
-def _closing(mode: modes.Mode) -> Any:
+def _closing(part: modes.Mode | Guard) -> Any:
     async def close() -> None:
-        mode.close()
+        part.close()
 
     return close
 

@@ -1,16 +1,17 @@
 """Stale UDP flows are removed from the kernel's connection tracking.
 
-A UDP flow never ends by itself while a client keeps sending: its entry would keep leading to an endpoint
-that is gone, or past the rules to nowhere when it began before the first endpoint came. TCP and SCTP need
-nothing: their peer resets them. Packets are packed by hand (nfnetlink_conntrack.h); deciding is pure,
-`sweep` is the only side effect.
+A UDP flow never ends by itself while a client keeps sending: its entry would keep leading to an endpoint that is
+gone, or past the rules to nowhere when it began before the first endpoint came. TCP and SCTP need nothing: their peer
+them. Only what began while a stranger had taken our rules away is removed whatever its protocol: the tracker would keep
+it untranslated, however often the client repeats itself. Packets are packed by hand (nfnetlink_conntrack.h);
+deciding is pure, `sweep` and `sweep_untranslated` are the only side effects.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from netproxy.model import Family, PortKey, Route
@@ -21,7 +22,8 @@ _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_DUMP = 1, 4, 0x300
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NESTED = 0x8000
 _ADDRESS_FAMILY = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
-_UDP = 17
+_PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132}
+_UDP = _PROTOCOLS["UDP"]
 
 Target = tuple[str, int]
 """(address, port)"""
@@ -89,6 +91,29 @@ def sweep(changes: Mapping[PortKey, tuple[Route | None, Route | None]], families
             with _connect() as handle:
                 flows = list(_dump(handle, family))
                 removed += sum(_delete(handle, family, flow) for flow in stale(flows, wish))
+    return removed
+
+
+def untranslated(flows: Iterable[Flow], fronts: Collection[tuple[int, str, int]]) -> list[Flow]:
+    """Flows to a Service's address that no rule has redirected. Pure. `fronts`: (protocol number, address, port)."""
+    return [f for f in flows if f.answering == f.destination and (f.protocol, *f.destination) in fronts]
+
+
+def sweep_untranslated(routes: Iterable[Route], families: Iterable[Family]) -> int:
+    """Remove what began while rules were missing, so that its next packet is translated; returns how many.
+
+    Blocks, so call it from a thread. Raises OSError.
+    """
+    fronts = {
+        (_PROTOCOLS[route.port.key.protocol], ip, route.port.port)
+        for route in routes
+        for ip in (route.port.cluster_ip, *route.port.external_ips, *route.port.load_balancer_ips)
+    }
+    removed = 0
+    for family in families if fronts else ():
+        with _connect() as handle:
+            flows = list(_dump(handle, family))
+            removed += sum(_delete(handle, family, flow) for flow in untranslated(flows, fronts))
     return removed
 
 

@@ -14,6 +14,12 @@ from netproxy.model import Backend, PortKey
 NFT_TABLE = "wherry-proxy"
 """our nftables table, one per family, unless settings name another; nobody else writes into it"""
 
+
+def guard_table(nft_table: str) -> str:
+    """The guard's table beside the mode's own, whose name tells several proxies on a host apart."""
+    return nft_table.removesuffix("-proxy") + "-guard"
+
+
 MASQUERADE_MARK = 0x4000
 """the packet mark bit that asks for source NAT (kube-proxy's default, iptablesMasqueradeBit 14)"""
 

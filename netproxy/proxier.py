@@ -43,6 +43,7 @@ class Proxier:
         self._trigger_later = trigger_later
         self._after_sync = after_sync
         self._rebuild = True
+        self._rules_were_lost = False
         self._retry = _RETRY_FIRST
         self._unswept: dict[PortKey, Route | None] = {}
         self._triggers: list[datetime] = []
@@ -53,8 +54,8 @@ class Proxier:
         await self._synced.wait()
 
     def request_rebuild(self) -> None:
-        """The kernel's rules are in doubt: the next sync writes all of them."""
-        self._rebuild = True
+        """The kernel's rules are in doubt: the next sync writes all of them, and looks after what went past them."""
+        self._rebuild = self._rules_were_lost = True
 
     async def sync(self) -> None:
         """Bring the kernel in line with the tracker; raises what the mode raised."""
@@ -75,6 +76,8 @@ class Proxier:
         self._synced.set()
         self._after_sync()
         await self._sweep()
+        if self._rules_were_lost:
+            await self._sweep_untranslated()
 
     def _drain(self) -> Mapping[PortKey, Route | None]:
         changes = self._tracker.drain()
@@ -110,6 +113,22 @@ class Proxier:
         if removed:
             metrics.STALE_FLOWS.labels("all").inc(removed)
             log.info("removed %d stale UDP flows", removed)
+
+    async def _sweep_untranslated(self) -> None:
+        self._rules_were_lost = False
+        try:
+            removed = await asyncio.to_thread(
+                conntrack.sweep_untranslated, list(self._tracker.routes.values()), self._families
+            )
+        except OSError as error:
+            log.warning(
+                "connections that began without rules were not removed, next try in %g s: %s", _SWEEP_AGAIN, error
+            )
+            self._rules_were_lost = True
+            self._trigger_later(_SWEEP_AGAIN)
+            return
+        if removed:
+            log.info("removed %d connections that began while rules were missing", removed)
 
     def _measure(self, seconds: float, rebuild: bool) -> None:
         finished = now()

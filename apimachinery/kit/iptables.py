@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from apimachinery.kit import command
 
 _CHAIN = re.compile(rb"^:(\S+) ", re.MULTILINE)
+_RULE = re.compile(rb"^-A (\S+)", re.MULTILINE)
 _LOCK_SECONDS = 5
 
 
@@ -71,6 +73,12 @@ class Iptables:
         lines = result.stdout.splitlines() if wanted else []
         rules = frozenset(line.decode() for line in lines if line.startswith(wanted))
         return Snapshot(tuple(name.decode() for name in _CHAIN.findall(result.stdout)), rules)
+
+    async def sizes(self, table: str, timeout: float = 60.0) -> dict[str, int]:
+        """How many rules each chain of a table has; empty when the kernel has no such table."""
+        result = await command.run([*self._command("-save"), "-t", table], timeout=timeout, check=False)
+        rules = Counter(_RULE.findall(result.stdout))
+        return {name.decode(): rules[name] for name in _CHAIN.findall(result.stdout)}
 
     async def save(self, table: str, timeout: float = 60.0) -> str:
         """A table's rules as text, for people and tests."""

@@ -21,6 +21,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -167,8 +168,7 @@ def write_sysctl(namespace: Namespace | None, name: str, value: str | int) -> No
     A dot inside an interface name is written as a slash, as sysctl(8) does:
     `net.ipv4.conf.eth0/5.forwarding`.
     """
-    path = Path("/proc/sys") / name.translate(str.maketrans("./", "/."))
-    text = str(value)
+    path, text = _sysctl_path(name), str(value)
 
     def write() -> None:
         # Writing ip_forward again would reset per-interface settings, so only differences are written.
@@ -176,6 +176,17 @@ def write_sysctl(namespace: Namespace | None, name: str, value: str | int) -> No
             path.write_text(text)
 
     write() if namespace is None else call(namespace, write)
+
+
+def read_sysctl(namespace: Namespace | None, name: str) -> str:
+    """What `write_sysctl` would set. Raises OSError."""
+    path = _sysctl_path(name)
+    read = path.read_text if namespace is None else partial(call, namespace, path.read_text)
+    return read().strip()
+
+
+def _sysctl_path(name: str) -> Path:
+    return Path("/proc/sys") / name.translate(str.maketrans("./", "/."))
 
 
 def _unshare_and_bind(path: Path) -> None:

@@ -22,6 +22,7 @@ _PR_SET_NAME = 15
 _CLONE_NEWNET = 0x40000000
 _LARGE_TEXT = 1 << 18
 _NAME = re.compile(r"^\t(?:chain|set|map) (\S+) \{$", re.MULTILINE)
+_DORMANT = re.compile(r"^\s*flags .*\bdormant\b", re.MULTILINE)
 
 
 class NftError(Exception):
@@ -66,7 +67,10 @@ class Nft:
         return result
 
     async def names(self, family: str, table: str, timeout: float = 60.0) -> frozenset[str]:
-        """The chains, sets and maps of a table; empty when there is no such table. Elements are not read."""
+        """The chains, sets and maps of a table, without their elements.
+
+        Empty when there is no such table, or when it sleeps (flag dormant): only a table made anew wakes up.
+        """
         result: frozenset[str] = await self._call(self._names, family, table, timeout=timeout)
         return result
 
@@ -105,7 +109,7 @@ class Nft:
             code, out, _ = self._context.cmd(f"list table {family} {table}")
         finally:
             self._context.set_terse_output(False)
-        return frozenset(_NAME.findall(out)) if code == 0 else frozenset()
+        return frozenset(_NAME.findall(out)) if code == 0 and not _DORMANT.search(out) else frozenset()
 
     def _drop(self) -> None:
         self._context = None

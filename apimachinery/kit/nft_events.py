@@ -7,7 +7,6 @@ made it.
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from apimachinery.kit.netlink import events
 
-NETLINK_NETFILTER, NFNLGRP_NFTABLES = 12, 7
+_NETLINK_NETFILTER, _NFNLGRP_NFTABLES = 12, 7
 _SUBSYS_NFTABLES = 10
 _DELTABLE = 2
 _NEWCHAIN, _DELCHAIN = 3, 5
@@ -80,25 +79,43 @@ class EventReader:
                 self._current.lost_chains.add(chain)
 
 
-def open_socket(netns: Path | None = None) -> socket.socket:
-    """A non-blocking netlink socket of the namespace (None: this one) which receives the notifications."""
-    return events.subscribe(NETLINK_NETFILTER, (NFNLGRP_NFTABLES,), netns)
+class Listener:
+    """Receives the notifications of a namespace (None: this one). What happened elsewhere than in `tables` (none:
+    everywhere) may be left out of transactions."""
 
+    def __init__(self, netns: Path | None = None, tables: Collection[str] = ()) -> None:
+        self._socket = events.subscribe(_NETLINK_NETFILTER, (_NFNLGRP_NFTABLES,), netns)
+        self._tables = tables
+        self._reader = EventReader(tables)
 
-async def transactions(listening: socket.socket, tables: Collection[str] = ()) -> AsyncIterator[Transaction | None]:
-    """Every transaction from now on; None where the kernel dropped notifications. Closes the socket at the end.
+    def drain(self) -> Iterator[Transaction | None]:
+        """Every finished transaction that has been told by now; None where the kernel dropped notifications."""
+        while True:
+            try:
+                data = events.receive(self._socket)
+            except BlockingIOError:
+                return
+            if data is None:
+                # A half-read transaction is worthless.
+                self._reader = EventReader(self._tables)
+                yield None
+            else:
+                yield from self._reader.feed(data)
 
-    What each did elsewhere than in `tables` (none: everywhere) may be left out of it.
-    """
-    reader = EventReader(tables)
-    async for data in events.datagrams(listening):
-        if data is None:
-            # A half-read transaction is worthless.
-            reader = EventReader(tables)
-            yield None
-        else:
-            for transaction in reader.feed(data):
+    async def wait(self) -> None:
+        """Return when there is something to drain."""
+        await events.readable(self._socket)
+
+    async def transactions(self) -> AsyncIterator[Transaction | None]:
+        """What `drain` gives, from now on for ever."""
+        while True:
+            await self.wait()
+            for transaction in self.drain():
                 yield transaction
+
+    def close(self) -> None:
+        """Receive no more."""
+        self._socket.close()
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

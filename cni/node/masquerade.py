@@ -7,6 +7,7 @@ Source for what must not be translated: https://kubernetes.io/docs/concepts/clus
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 
@@ -87,16 +88,17 @@ class Masquerade:
         """Call `on_lost` when another program touched the table; `keep` then writes it again. Runs for ever."""
         table = table_of(self._bridge)
         try:
-            listening = nft_events.open_socket()
+            listener = nft_events.Listener(tables=(table,))
         except OSError as problem:
             log.warning("no nftables notifications (%s): a foreign change of the masquerade stays", problem)
             return
-        async for transaction in nft_events.transactions(listening, (table,)):
-            own = transaction is not None and self._nft is not None and transaction.owner == self._nft.owner
-            touched = transaction is None or (_INET, table) in transaction.touched_tables
-            if touched and not own:
-                self._doubted = True
-                on_lost()
+        with contextlib.closing(listener):
+            async for transaction in listener.transactions():
+                own = transaction is not None and self._nft is not None and transaction.owner == self._nft.owner
+                touched = transaction is None or (_INET, table) in transaction.touched_tables
+                if touched and not own:
+                    self._doubted = True
+                    on_lost()
 
     def close(self) -> None:
         """The rule stays: pods keep talking while the daemon restarts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import socket
@@ -81,12 +82,14 @@ class NodeNetworking:
                 self._doubts.network = self._doubts.settings = True
 
     async def _listen(self) -> None:
-        listening = events.subscribe(socket.NETLINK_ROUTE, events.EVERYTHING)
-        # Only now: what comes after this listing is told.
-        self._heed(self._watcher.reset(self._kernel.links()))
-        async for messages in events.changes(listening):
-            present = self._kernel.links() if messages is None else ()
-            self._heed(self._watcher.reset(present) if messages is None else self._watcher.feed(messages))
+        with contextlib.closing(events.subscribe(socket.NETLINK_ROUTE, events.EVERYTHING)) as listening:
+            # Only now: what comes after this listing is told.
+            self._heed(self._watcher.reset(self._kernel.links()))
+            async for messages in events.changes(listening):
+                if messages is None:
+                    self._heed(self._watcher.reset(self._kernel.links()))
+                else:
+                    self._heed(self._watcher.feed(messages))
 
     def _heed(self, notice: Notice) -> None:
         self._doubts.network |= notice.network

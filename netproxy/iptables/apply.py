@@ -8,21 +8,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from apimachinery.kit import netns as namespaces
-from apimachinery.kit import nft_events
 from apimachinery.kit.iptables import Iptables, Snapshot
-from apimachinery.kit.tasks import is_set_within
 from netproxy import names
 from netproxy.ground import Ground
 from netproxy.iptables import base, diff, legacy
 from netproxy.iptables.plan import Key, Value, plan
+from netproxy.iptables.watch import BUILT_IN_CHAINS, LOOK_SECONDS, Damage, LegacyWatch, NftWatch
 from netproxy.ledger import Ledger
 from netproxy.model import Family, PortKey, Route
 
 log = logging.getLogger(__name__)
 _ROUTE_LOCALNET = "net.ipv4.conf.all.route_localnet"
-_CANARY_SECONDS = 30.0
-_SETTLE_SECONDS = 0.1
-_BUILT_IN_CHAINS = frozenset(jump.chain for jump in base.JUMPS)
+_SETTLE_SECONDS = 0.05
+"""what empties a firewall does so in several steps"""
 _PROGRAM = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 
 
@@ -37,22 +35,31 @@ class IptablesMode:
         self._tools = {family: Iptables(_PROGRAM[family], backend, netns) for family in self._grounds}
         self._netns = netns
         self._ledgers: dict[Family, Ledger[Key, Value]] = {}
+        self._turn = asyncio.Lock()
+        self._watch: NftWatch | LegacyWatch | None = None
+        self._damage = Damage.NONE
+        self._doubted = asyncio.Event()
 
     async def open(self) -> None:
         for tool in self._tools.values():
             tool.require()
+        kind = LegacyWatch if await next(iter(self._tools.values())).is_legacy() else NftWatch
+        try:
+            self._watch = kind(self._grounds, self._netns)
+        except OSError as error:
+            log.warning("changes by other programs will not be noticed: %s", error)
 
     async def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
         ledgers = {family: Ledger[Key, Value]() for family in self._grounds}
         self._claim(ledgers, routes)
         for family, ground in self._grounds.items():
             tool = self._tools[family]
-            seen = {table: await tool.snapshot(table, _BUILT_IN_CHAINS) for table in base.TABLES}
+            seen = {table: await tool.snapshot(table, BUILT_IN_CHAINS) for table in base.TABLES}
             if any("KUBE-SERVICES" in s.chains and names.OWNER_CHAIN not in s.chains for s in seen.values()):
                 log.warning("another kube-proxy's %s chains are here; they are taken over", family.title)
             missing = [jump for jump in base.JUMPS if await self._is_missing(tool, jump, seen[jump.table])]
             present = {table: snapshot.chains for table, snapshot in seen.items()}
-            await tool.restore(diff.rebuild(ledgers[family].items(), ground, present, missing))
+            await self._write(family, diff.rebuild(ledgers[family].items(), ground, present, missing))
             if base.needs_route_localnet(ground):
                 self._route_localnet()
         self._commit(ledgers)
@@ -62,35 +69,57 @@ class IptablesMode:
         for family, ledger in self._ledgers.items():
             text = diff.change(ledger.delta())
             if text:
-                await self._tools[family].restore(text)
+                await self._write(family, text)
         self._commit(self._ledgers)
 
     async def watch(self, on_lost: Callable[[], None]) -> None:
-        """The nft back end notifies; the legacy one is looked at every half minute."""
-        suspicion = asyncio.Event()
-        listening = asyncio.ensure_future(self._listen(suspicion))
+        work = [self._listen(), self._decide(on_lost)]
+        if any(base.needs_route_localnet(ground) for ground in self._grounds.values()):
+            work.append(self._keep_route_localnet())
+        tasks = [asyncio.ensure_future(one) for one in work]
         try:
-            while True:
-                if await is_set_within(suspicion, _CANARY_SECONDS):
-                    # What empties a firewall does so in several steps.
-                    await asyncio.sleep(_SETTLE_SECONDS)
-                suspicion.clear()
-                if self._ledgers and not await self._intact():
-                    log.warning("another program removed our iptables chains")
-                    on_lost()
+            await asyncio.gather(*tasks)
         finally:
-            listening.cancel()
+            for task in tasks:
+                task.cancel()
 
-    async def _listen(self, suspicion: asyncio.Event) -> None:
-        watched = {*_BUILT_IN_CHAINS, base.CANARY}
-        try:
-            events = nft_events.open_socket(self._netns)
-        except OSError as error:
-            log.info("no nftables notifications (%s): foreign changes are looked for every half minute", error)
-            return
-        async for transaction in nft_events.transactions(events):
-            if transaction is None or any(chain in watched for _, _, chain in transaction.lost_chains):
-                suspicion.set()
+    async def _write(self, family: Family, text: str) -> None:
+        """A turn, so that what is told meanwhile can be known for our own."""
+        async with self._turn:
+            if self._watch:
+                self._note(self._watch.before_write())
+            try:
+                await self._tools[family].restore(text)
+            finally:
+                if self._watch:
+                    self._note(self._watch.after_write(text.count("\nCOMMIT\n")))
+
+    async def _listen(self) -> None:
+        while self._watch:
+            await self._watch.wait()
+            async with self._turn:
+                self._note(self._watch.before_write())
+
+    def _note(self, damage: Damage) -> None:
+        self._damage = max(self._damage, damage)
+        if damage:
+            self._doubted.set()
+
+    async def _decide(self, on_lost: Callable[[], None]) -> None:
+        while True:
+            await self._doubted.wait()
+            await asyncio.sleep(_SETTLE_SECONDS)
+            self._doubted.clear()
+            damage, self._damage = self._damage, Damage.NONE
+            if self._ledgers and (damage is Damage.CERTAIN or not await self._intact()):
+                log.warning("another program changed our iptables chains")
+                on_lost()
+
+    async def _keep_route_localnet(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self._ledgers:
+                self._route_localnet()
 
     async def cleanup(self) -> None:
         for family, tool in self._tools.items():
@@ -115,7 +144,9 @@ class IptablesMode:
             await tool.restore(diff.remove_all(present, self._grounds[family]))
 
     def close(self) -> None:
-        """Nothing is held open."""
+        if self._watch:
+            self._watch.close()
+            self._watch = None
 
     async def _is_missing(self, tool: Iptables, jump: base.Jump, seen: Snapshot) -> bool:
         if jump.target not in seen.chains:
@@ -125,9 +156,11 @@ class IptablesMode:
         return printed not in seen.rules and not await tool.has_rule(jump.table, jump.chain, jump.rule)
 
     async def _intact(self) -> bool:
-        for tool in self._tools.values():
-            for table in base.TABLES:
-                if not await tool.has_chain(table, base.CANARY):
+        """Whether our chains have as many rules as we wrote, and the jumps to them are there."""
+        for family, tool in self._tools.items():
+            wanted = diff.sizes(self._ledgers[family].items(), self._grounds[family])
+            for table, chains in wanted.items():
+                if not chains.items() <= (await tool.sizes(table)).items():
                     return False
             for jump in base.JUMPS:
                 if not await tool.has_rule(jump.table, jump.chain, jump.rule):
@@ -147,6 +180,7 @@ class IptablesMode:
 
     def _route_localnet(self) -> None:
         try:
-            namespaces.write_sysctl(self._netns, _ROUTE_LOCALNET, 1)
+            if namespaces.read_sysctl(self._netns, _ROUTE_LOCALNET) != "1":
+                namespaces.write_sysctl(self._netns, _ROUTE_LOCALNET, 1)
         except OSError as error:
             log.warning("cannot set %s (%s): node ports will not answer on 127.0.0.1", _ROUTE_LOCALNET, error)

@@ -19,6 +19,20 @@ def rebuild(
 
     `present` (table → chain names) is what the kernel has: Service chains nobody claims go.
     """
+    chains = _whole(pieces, ground)
+    # Translation first: the refusal of a Service that just got its first endpoint must not go before that.
+    return "".join(_whole_table(table, chains[table], present.get(table, ()), jumps) for table in ("nat", "filter"))
+
+
+def sizes(pieces: Iterable[Piece], ground: Ground) -> dict[str, dict[str, int]]:
+    """table → chain of ours → how many rules it has after a full write."""
+    return {
+        table: {chain: len(rules) for chain, rules in chains.items()}
+        for table, chains in _whole(pieces, ground).items()
+    }
+
+
+def _whole(pieces: Iterable[Piece], ground: Ground) -> dict[str, dict[str, list[str]]]:
     chains: dict[str, dict[str, list[str]]] = {table: {} for table in base.TABLES}
     shared: dict[tuple[str, str], list[str]] = defaultdict(list)
     for key, value in pieces:
@@ -29,8 +43,7 @@ def rebuild(
     for table, fixed in base.chains(ground).items():
         for chain, rules in fixed.items():
             chains[table][chain] = [*shared.get((table, chain), ()), *rules]
-    # Translation first: the refusal of a Service that just got its first endpoint must not go before that.
-    return "".join(_whole_table(table, chains[table], present.get(table, ()), jumps) for table in ("nat", "filter"))
+    return chains
 
 
 def _whole_table(table: str, chains: Mapping[str, list[str]], present: Iterable[str], jumps: Collection[Jump]) -> str:

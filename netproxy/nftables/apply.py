@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -59,7 +60,8 @@ class NftablesMode:
                 log.warning(
                     "table %s cannot be rewritten in place and is made anew: %s", ground.nft_table, error.message
                 )
-                await self._nft.run(diff.anew(ledgers[family].items(), ground))
+                for text in diff.anew(ledgers[family].items(), ground):
+                    await self._nft.run(text)
         self._rebuilt = time.monotonic()
         self._commit(ledgers)
 
@@ -72,10 +74,11 @@ class NftablesMode:
 
     async def watch(self, on_lost: Callable[[], None]) -> None:
         tables = {ground.nft_table for ground in self._grounds.values()}
-        async for transaction in nft_events.transactions(nft_events.open_socket(self._netns), tables):
-            if self._lost(transaction):
-                log.warning("another program changed our table")
-                on_lost()
+        with contextlib.closing(nft_events.Listener(self._netns, tables)) as listener:
+            async for transaction in listener.transactions():
+                if self._lost(transaction):
+                    log.warning("another program changed our table")
+                    on_lost()
 
     async def cleanup(self) -> None:
         await self._nft.run("".join(diff.remove_table(ground) for ground in self._grounds.values()))

@@ -42,6 +42,11 @@ _HOOKS = (
 )
 
 
+REFUSING = frozenset({"filter-input", "filter-forward", "filter-output"})
+"""Hooks that refuse packets to Services which no rule has translated. They come last when the table is made or mended:
+a packet on its way from hook to hook must not meet them when translation was not there yet as it passed."""
+
+
 def containers(ground: Ground) -> tuple[str, ...]:
     """Our sets and maps, as `map NAME { … }` or `set NAME { … }`."""
     ip = "ipv4_addr" if ground.family is Family.IPV4 else "ipv6_addr"

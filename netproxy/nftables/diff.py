@@ -27,11 +27,11 @@ def rebuild(pieces: Iterable[Piece], ground: Ground, present: Collection[str]) -
     (session affinity is remembered, and hooks stay); else it is made anew.
     """
     kept = {name for name, _, _ in base.hooks()} | {_container(c)[1] for c in base.containers(ground)}
-    return _in_place(pieces, ground, present) if kept <= set(present) else (anew(pieces, ground),)
+    return _in_place(pieces, ground, present) if kept <= set(present) else anew(pieces, ground)
 
 
-def anew(pieces: Iterable[Piece], ground: Ground) -> str:
-    """The whole table in one transaction, whatever is there under its name."""
+def anew(pieces: Iterable[Piece], ground: Ground) -> tuple[str, ...]:
+    """The whole table, whatever is there under its name, as transactions to run in this order."""
     table = _table(ground)
     by_kind = _sorted_out(pieces)
     chains = {**base.chains(ground), **{k.text: v for k, v in by_kind.pop(CHAIN, ())}}
@@ -46,20 +46,24 @@ def anew(pieces: Iterable[Piece], ground: Ground) -> str:
     lines += _rules(table, chains)
     for container, elements in by_kind.items():
         lines += _elements("add", table, container, elements)
-    lines += [f"add chain {table} {name} {{ {hook} }}" for name, hook, _ in base.hooks()]
-    lines += _rules(table, {name: rules for name, _, rules in base.hooks()})
-    return _text(lines)
+    hooks = base.hooks()
+    last = [f"add chain {table} {name} {{ {hook} }}" for name, hook, _ in hooks if name in base.REFUSING]
+    lines += [f"add chain {table} {name} {{ {hook} }}" for name, hook, _ in hooks if name not in base.REFUSING]
+    lines += _rules(table, {name: rules for name, _, rules in hooks if name not in base.REFUSING})
+    last += _rules(table, {name: rules for name, _, rules in hooks if name in base.REFUSING})
+    return _text(lines), _text(last)
 
 
 def _in_place(pieces: Iterable[Piece], ground: Ground, present: Collection[str]) -> tuple[str, ...]:
     table = _table(ground)
     by_kind = _sorted_out(pieces)
     chains = {**base.chains(ground), **{k.text: v for k, v in by_kind.pop(CHAIN, ())}}
-    chains.update({name: rules for name, _, rules in base.hooks()})
+    chains.update({name: rules for name, _, rules in base.hooks() if name not in base.REFUSING})
+    last = {name: rules for name, _, rules in base.hooks() if name in base.REFUSING}
     sets = {key.text: key for key, _ in by_kind.pop(AFFINITY, ())}
     containers = [_container(c) for c in base.containers(ground)]
     new = {name: rules for name, rules in chains.items() if name not in present}
-    stale = sorted(set(present) - chains.keys() - sets.keys() - {name for _, name in containers})
+    stale = sorted(set(present) - chains.keys() - last.keys() - sets.keys() - {name for _, name in containers})
     stale_sets = [name for name in stale if name.startswith("affinity-")]
     stale_chains = [name for name in stale if not name.startswith("affinity-")]
     first = [_affinity_set(table, key, ground.family) for name, key in sets.items() if name not in present]
@@ -72,7 +76,8 @@ def _in_place(pieces: Iterable[Piece], ground: Ground, present: Collection[str])
         second += _elements("add", table, container, elements)
     second += [f"delete chain {table} {name}" for name in stale_chains]
     second += [f"delete set {table} {name}" for name in stale_sets]
-    return tuple(_text(lines) for lines in (first, second) if lines)
+    third = [*(f"flush chain {table} {name}" for name in last), *_rules(table, last)]
+    return tuple(_text(lines) for lines in (first, second, third) if lines)
 
 
 def change(delta: Delta[Key, Value], ground: Ground) -> tuple[str, ...]:

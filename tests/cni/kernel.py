@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,6 +70,31 @@ def echo(namespace: Path, port: int = 7, count: int = 1000) -> Iterator[None]:
         server.shutdown(socket.SHUT_RDWR)
         server.close()
         thread.join(5)
+
+
+@contextmanager
+def staying_echo(namespace: Path, port: int) -> Iterator[None]:
+    """A TCP server that sends back what it gets, for as long as it gets something."""
+    server = netns.open_socket(namespace, socket.AF_INET, socket.SOCK_STREAM)
+    server.bind(("", port))
+    server.listen(8)
+
+    def serve(handle: socket.socket) -> None:
+        with handle, suppress(OSError):
+            while data := handle.recv(100):
+                handle.sendall(data)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
 
 
 def ask(namespace: Path, address: str, port: int = 7, timeout: float = 3.0) -> str:

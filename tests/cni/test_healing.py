@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_address, ip_interface, ip_network
@@ -65,34 +65,9 @@ class Talk:
 
 
 @contextmanager
-def staying_echo(namespace: Path, port: int) -> Iterator[None]:
-    """A TCP server that sends back what it gets, for as long as it gets something."""
-    server = netns.open_socket(namespace, socket.AF_INET, socket.SOCK_STREAM)
-    server.bind(("", port))
-    server.listen(8)
-
-    def serve(handle: socket.socket) -> None:
-        with handle, suppress(OSError):
-            while data := handle.recv(100):
-                handle.sendall(data)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield
-    finally:
-        server.shutdown(socket.SHUT_RDWR)
-        server.close()
-
-
-@contextmanager
 def talking(pod: Path, to: Path, address: str) -> Iterator[Talk]:
     talk, stop = Talk(pod, address), threading.Event()
-    with kernel.echo(to), staying_echo(to, 8), ThreadPoolExecutor(2) as threads:
+    with kernel.echo(to), kernel.staying_echo(to, 8), ThreadPoolExecutor(2) as threads:
         futures = [threads.submit(talk.stay, stop), threads.submit(talk.begin, stop)]
         until(lambda: talk.echoed > 3)
         try:

@@ -43,7 +43,7 @@ def subscribe(
 ) -> socket.socket:
     """A non-blocking netlink socket of the namespace (None: this thread's) that receives the groups' notifications.
 
-    `buffer`: bytes that may wait to be read before the kernel drops some (`datagrams` tells of it).
+    `buffer`: bytes that may wait to be read before the kernel drops some (`receive` tells of it).
     """
     arguments = (socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     handle = socket.socket(*arguments) if namespace is None else netns.open_socket(namespace, *arguments)
@@ -71,26 +71,29 @@ def receive(events: socket.socket) -> bytes | None:
         return None
 
 
-async def datagrams(events: socket.socket) -> AsyncIterator[bytes | None]:
-    """Every datagram from now on; None where the kernel dropped some. Closes the socket at the end."""
-    readable = asyncio.Event()
+async def readable(events: socket.socket) -> None:
+    """Return when a datagram, or the news that some were dropped, waits."""
     loop = asyncio.get_running_loop()
-    loop.add_reader(events.fileno(), readable.set)
-    try:
-        while True:
-            try:
-                data = receive(events)
-            except BlockingIOError:
-                readable.clear()
-                await readable.wait()
-            else:
-                yield data
-    finally:
+    arrived = loop.create_future()
+
+    def ready() -> None:
         loop.remove_reader(events.fileno())
-        events.close()
+        if not arrived.done():
+            arrived.set_result(None)
+
+    loop.add_reader(events.fileno(), ready)
+    try:
+        await arrived
+    finally:
+        if events.fileno() >= 0:
+            loop.remove_reader(events.fileno())
 
 
-async def changes(listening: socket.socket) -> AsyncIterator[tuple[Reply, ...] | None]:
+async def changes(events: socket.socket) -> AsyncIterator[tuple[Reply, ...] | None]:
     """Messages of route netlink as they come, one datagram at a time; None where some were dropped."""
-    async for data in datagrams(listening):
-        yield None if data is None else tuple(wire.replies(data))
+    while True:
+        await readable(events)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                data = receive(events)
+                yield None if data is None else tuple(wire.replies(data))
