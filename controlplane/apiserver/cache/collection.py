@@ -180,9 +180,9 @@ class Collection:
     def watchers(self) -> list[Watcher]:
         return [watcher for group in self._watchers.values() for watcher in group]
 
-    def subscribe(self, subscriber: Subscriber) -> None:
-        """Call with every present object, then with every change, on the loop, in order."""
-        for entry in self.scan():
+    def subscribe(self, subscriber: Subscriber, replay: bool = True) -> None:
+        """Call with every present object (replay), then with every change, on the loop, in order."""
+        for entry in self.scan() if replay else ():
             subscriber(None, entry.obj)
         self._subscribers.append(subscriber)
 

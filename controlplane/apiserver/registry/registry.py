@@ -80,11 +80,9 @@ class Registry:
     def items(self, kind: Kind, namespace: str = "") -> list[Obj]:
         return [entry.obj for entry in self.collection(kind).scan(namespace)]
 
-    def subscribe(self, kind: Kind, subscriber: Subscriber) -> None:
-        """subscriber(None, obj) for all that is there, then (old, new) for every change, on the loop, in
-        order.
-        """
-        self.collection(kind).subscribe(subscriber)
+    def subscribe(self, kind: Kind, subscriber: Subscriber, replay: bool = True) -> None:
+        """subscriber(None, obj) for all that is there (replay), then (old, new) for every change, on the loop."""
+        self.collection(kind).subscribe(subscriber, replay)
 
     # --- writing, for the server's own modules ---
 

@@ -1,0 +1,9 @@
+"""Resource quotas: how much of what a namespace may hold.
+
+Owns what an object counts, what a quota covers, and how much of each quota is used: kept in this server's own memory,
+exact because every write reserves before it is stored. The status of each quota is written from there. Must never let
+more be stored than a quota allows, however many writes come at once.
+Source: the resource quota concept page; KEP-1208 (scopes), the count/RESOURCE.GROUP syntax.
+
+Reading order: usage (what an object counts), coverage (what a quota covers), ledger (what is used), plugin.
+"""

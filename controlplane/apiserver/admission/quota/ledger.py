@@ -1,0 +1,198 @@
+"""How much of each quota is used: by what is stored, and by what is on its way there.
+
+A write reserves what it adds before it is stored. When the cache takes it in, it is counted instead, in the same step:
+so nothing is ever counted twice or not at all, and as many writes pass as there is room for, whatever their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+
+from apimachinery.kinds import POD, RESOURCE_QUOTA, Kind
+from apimachinery.objects import Obj
+from apimachinery.pods.totals import Amounts, add, parsed
+from apimachinery.quantity import Quantity
+from controlplane.apiserver.admission.quota import coverage, usage
+from controlplane.apiserver.catalog.strategy import Reservation
+from controlplane.apiserver.registry import Registry
+
+_ZERO = Quantity(0)
+
+
+@dataclass
+class Account:
+    """One quota. counted: (kind's resource, name) -> what that object counts; reserved: uid -> by writes under way.
+
+    leaving: what of it counts less once its time is over, without anything happening to it. wrong grows whenever the
+    stored status may not say what is used; written: what wrong was when it last did.
+    """
+
+    namespace: str
+    name: str
+    hard: Amounts
+    scopes: tuple[coverage.Selector, ...]
+    counted: dict[tuple[str, str], Amounts] = field(default_factory=dict)
+    reserved: dict[str, dict[int, Amounts]] = field(default_factory=dict)
+    leaving: set[tuple[str, str]] = field(default_factory=set)
+    total: Amounts = field(default_factory=dict)
+    wrong: int = 0
+    written: int = 0
+    # The quota is gone, or another one: nobody needs to wait for this one's status.
+    closed: bool = False
+
+    def limits(self, kind: Kind) -> set[str]:
+        return usage.names(kind, self.hard)
+
+    def used(self) -> Amounts:
+        """Of each limited resource."""
+        return {name: self.total.get(name, _ZERO) for name in self.hard}
+
+    def count(self, kind: Kind, name: str, obj: Obj | None, now: datetime) -> None:
+        """An object is stored like this now; None: it is gone."""
+        key = (kind.resource, name)
+        before, after = self.counted.pop(key, None), self._amounts(kind, obj, now)
+        self.leaving.discard(key)
+        if after is not None:
+            self.counted[key] = after
+            if kind is POD and obj is not None and "deletionTimestamp" in obj["metadata"]:
+                self.leaving.add(key)
+        if before != after:
+            self._take(before or {})
+            add(self.total, after or {})
+            self.wrong += 1
+
+    def _amounts(self, kind: Kind, obj: Obj | None, now: datetime) -> Amounts | None:
+        limited = self.limits(kind) if obj is not None else ()
+        if obj is None or not limited or not coverage.covers(self.scopes, kind, obj):
+            return None
+        of = usage.of(kind, obj, now)
+        return {name: of[name] for name in limited if name in of}
+
+    def reserve(self, uid: str, ticket: int, amounts: Amounts) -> None:
+        self.reserved.setdefault(uid, {})[ticket] = amounts
+        add(self.total, amounts)
+        self.wrong += 1
+
+    def release(self, uid: str, ticket: int | None = None) -> None:
+        """Forget what one write, or all writes, of an object have reserved."""
+        tickets = self.reserved.get(uid, {})
+        for one in [ticket] if ticket is not None else list(tickets):
+            amounts = tickets.pop(one, None)
+            if amounts is not None:
+                self._take(amounts)
+                self.wrong += 1
+        if not tickets:
+            self.reserved.pop(uid, None)
+
+    def _take(self, amounts: Mapping[str, Quantity]) -> None:
+        for name, amount in amounts.items():
+            self.total[name] = self.total[name] - amount
+
+
+class Ledger:
+    """The accounts of all quotas, following the registry. Kinds are followed once a quota limits them."""
+
+    def __init__(self, registry: Registry, clock: Callable[[], datetime], on_change: Callable[[Account], None]) -> None:
+        """on_change is called with an account whose stored status may be wrong now."""
+        self._registry = registry
+        self._clock = clock
+        self._on_change = on_change
+        self._accounts: dict[str, dict[str, Account]] = {}
+        self._followed: dict[str, Kind] = {}
+        self._tickets = 0
+        registry.subscribe(RESOURCE_QUOTA, self._quota_changed)
+
+    def accounts(self, namespace: str) -> list[Account]:
+        """The quotas of a namespace, by name."""
+        held = self._accounts.get(namespace)
+        return [held[name] for name in sorted(held)] if held else []
+
+    def find(self, namespace: str, name: str) -> Account | None:
+        return self._accounts.get(namespace, {}).get(name)
+
+    def _quota_changed(self, old: Obj | None, new: Obj | None) -> None:
+        metadata = (new or old or {})["metadata"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        if new is None:
+            held = self._accounts.get(namespace, {})
+            if (gone := held.pop(name, None)) is not None:
+                gone.closed = True
+            if not held:
+                self._accounts.pop(namespace, None)
+            return
+        account = self.find(namespace, name)
+        hard, scopes = parsed(new["spec"].get("hard")), coverage.selectors(new["spec"])
+        if account is None or (account.hard, account.scopes) != (hard, scopes):
+            reserved = account.reserved if account is not None else {}
+            if account is not None:
+                account.closed = True
+            account = Account(namespace, name, hard, scopes, reserved=reserved)
+            self._accounts.setdefault(namespace, {})[name] = account
+            for tickets in reserved.values():
+                for amounts in tickets.values():
+                    add(account.total, amounts)
+            self._count_all(account)
+        account.wrong += 1
+        self._on_change(account)
+
+    def _count_all(self, account: Account) -> None:
+        """Count what is stored, for a new quota."""
+        now = self._clock()
+        for kind in self._registry.catalog.kinds():
+            if kind.namespaced and "list" in kind.verbs and account.limits(kind):
+                self.follow(kind)
+                for obj in self._registry.items(kind, account.namespace):
+                    account.count(self._followed[kind.resource], obj["metadata"]["name"], obj, now)
+
+    def look_again(self, account: Account) -> None:
+        """Count the pods anew that were on their way out: their time may be over."""
+        now = self._clock()
+        for resource, name in list(account.leaving):
+            kind = self._followed[resource]
+            account.count(kind, name, self._registry.find(kind, account.namespace, name), now)
+
+    def follow(self, kind: Kind) -> None:
+        """Count what becomes of the objects of a kind from now on; what is there is counted with each quota."""
+        if kind.resource not in self._followed:
+            stored = self._registry.collection(kind).kind
+            self._followed[kind.resource] = stored
+            self._registry.subscribe(stored, partial(self._object_changed, stored), replay=False)
+
+    def _object_changed(self, kind: Kind, old: Obj | None, new: Obj | None) -> None:
+        metadata = (new or old or {})["metadata"]
+        held = self._accounts.get(metadata.get("namespace", ""))
+        if not held:
+            return
+        now = self._clock()
+        for account in held.values():
+            if account.limits(kind):
+                account.count(kind, metadata["name"], new, now)
+                account.release(metadata["uid"])
+                self._on_change(account)
+
+    def changed(self, account: Account) -> None:
+        self._on_change(account)
+
+    def reserve(self, uid: str, wanted: list[tuple[Account, Amounts]]) -> Reservation:
+        """Take room in several quotas for one write."""
+        self._tickets += 1
+        for account, amounts in wanted:
+            account.reserve(uid, self._tickets, amounts)
+        return _Room(self, uid, self._tickets, [account for account, _ in wanted])
+
+
+class _Room(Reservation):
+    """Kept, it is counted already: the cache had the object before the write was answered."""
+
+    def __init__(self, ledger: Ledger, uid: str, ticket: int, accounts: list[Account]) -> None:
+        self._ledger, self._uid, self._ticket, self._accounts = ledger, uid, ticket, accounts
+
+    def release(self) -> None:
+        for account in self._accounts:
+            current = self._ledger.find(account.namespace, account.name)
+            if current is not None and self._ticket in current.reserved.get(self._uid, {}):
+                current.release(self._uid, self._ticket)
+                self._ledger.changed(current)

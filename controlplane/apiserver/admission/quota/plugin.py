@@ -1,0 +1,208 @@
+"""ResourceQuota: refuses what exceeds a namespace's quotas, and writes down how much of them is used."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from apimachinery import errors
+from apimachinery.kinds import EVENT, PERSISTENT_VOLUME_CLAIM, POD, RESOURCE_QUOTA, SERVICE, Kind
+from apimachinery.pods.totals import Amounts
+from apimachinery.quantity import Quantity
+from apimachinery.timestamps import now
+from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
+from controlplane.apiserver.admission.quota import coverage, usage
+from controlplane.apiserver.admission.quota.ledger import Account, Ledger
+from controlplane.apiserver.bootstrap.keeping import SELF
+from controlplane.apiserver.request import Obj
+from controlplane.apiserver.seam import Admission, Operation
+
+log = logging.getLogger(__name__)
+
+# Kinds that a change may make count more, besides those of which only the number counts.
+_GROWING = (POD, SERVICE, PERSISTENT_VOLUME_CLAIM)
+# How long a quota's status may lag behind what was deleted or changed by others, in seconds.
+_LAG = 0.5
+_RETRY = 1.0
+
+
+class ResourceQuota(Plugin):
+    name = "ResourceQuota"
+
+    def __init__(self, needs: Needs) -> None:
+        super().__init__(needs)
+        self._statuses = Statuses(needs)
+        self._ledger = Ledger(needs.registry, now, self._statuses.note)
+        needs.lifecycle.spawn("quota statuses", self._statuses.run(self._ledger))
+
+    def concerns(self, kind: Kind, subresource: str, operation: Operation) -> bool:
+        if not kind.namespaced or kind.storage == EVENT.storage or "list" not in kind.verbs:
+            return False
+        if kind is POD and (subresource, operation) == ("resize", "UPDATE"):
+            return True
+        return not subresource and (operation == "CREATE" or (operation == "UPDATE" and kind in _GROWING))
+
+    def validate(self, admission: Admission) -> Wait:
+        """Raises Forbidden."""
+        accounts = self._ledger.accounts(admission.namespace)
+        if accounts and admission.kind is POD and admission.operation == "UPDATE" and not _moves(admission):
+            return None
+        wanted = self._wanted(admission, accounts) if accounts else []
+        if not wanted or admission.dry_run:
+            return None
+        assert admission.obj is not None
+        room = self._ledger.reserve(admission.obj["metadata"]["uid"], wanted)
+        admission.reservations.append(room)
+        return self._statuses.written([account for account, _ in wanted])
+
+    def _wanted(self, admission: Admission, accounts: list[Account]) -> list[tuple[Account, Amounts]]:
+        """What the write adds to which quota. Raises Forbidden."""
+        kind, obj, old = admission.kind, admission.obj, admission.old
+        assert obj is not None
+        covering: list[tuple[Account, set[str]]] = []
+        for account in accounts:
+            limited = account.limits(kind)
+            if limited and coverage.covers(account.scopes, kind, obj):
+                if why := coverage.unsaid(limited, kind, obj):
+                    raise self._refusal(admission, f"failed quota: {account.name}: {why}")
+                self._ledger.follow(kind)
+                covering.append((account, limited))
+        if not covering:
+            return []
+        moment = now()
+        new_usage = usage.of(kind, obj, moment)
+        old_usage = usage.of(kind, old, moment) if old is not None else {}
+        found = []
+        for account, limited in covering:
+            before = old_usage if old is not None and coverage.covers(account.scopes, kind, old) else {}
+            added = {name: _more(new_usage[name], before.get(name)) for name in limited if name in new_usage}
+            added = {name: amount for name, amount in added.items() if amount.nanos > 0}
+            if added:
+                self._check(admission, account, added)
+                found.append((account, added))
+        return found
+
+    def _check(self, admission: Admission, account: Account, added: Amounts) -> None:
+        if not _exceeded(account, added):
+            return
+        self._ledger.look_again(account)
+        if exceeded := _exceeded(account, added):
+            used = account.used()
+            told = (
+                f"requested: {_listed(added, exceeded)}, used: {_listed(used, exceeded)}, "
+                f"limited: {_listed(account.hard, exceeded)}"
+            )
+            raise self._refusal(admission, f"exceeded quota: {account.name}, {told}")
+
+    def _refusal(self, admission: Admission, why: str) -> errors.Forbidden:
+        return errors.forbidden(admission.kind.plural, admission.name, why, admission.kind.group)
+
+
+def _moves(admission: Admission) -> bool:
+    """Whether an update of a pod may make it count elsewhere: only its resources and its deadline do."""
+    if admission.subresource:
+        return True
+    deadlines = [(obj or {})["spec"].get("activeDeadlineSeconds") is None for obj in (admission.obj, admission.old)]
+    return deadlines[0] != deadlines[1]
+
+
+def _more(new: Quantity, old: Quantity | None) -> Quantity:
+    return new if old is None else new - old
+
+
+def _exceeded(account: Account, added: Amounts) -> list[str]:
+    used = account.used()
+    return sorted(name for name, amount in added.items() if used[name] + amount > account.hard[name])
+
+
+def _listed(amounts: Mapping[str, Quantity], names: list[str]) -> str:
+    return ",".join(f"{name}={amounts[name]}" for name in names)
+
+
+class Statuses:
+    """Writes the statuses of quotas. One write serves all that wait for it."""
+
+    def __init__(self, needs: Needs) -> None:
+        self._registry = needs.registry
+        self._writing: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._stale: set[tuple[str, str]] = set()
+        self._woken = asyncio.Event()
+
+    def note(self, account: Account) -> None:
+        """What is stored may be wrong: it is written in a moment, if nobody does so before."""
+        if account.written >= account.wrong:
+            return
+        self._stale.add((account.namespace, account.name))
+        self._woken.set()
+
+    async def written(self, accounts: list[Account]) -> None:
+        """Wait until what is stored says at least what is used now. Raises ApiError when it cannot be stored."""
+        marks = [(account, account.wrong) for account in accounts]
+        for account, mark in marks:
+            while account.written < mark and not account.closed:
+                await self._write(account)
+
+    async def _write(self, account: Account) -> None:
+        key = (account.namespace, account.name)
+        task = self._writing.get(key)
+        if task is None:
+            task = self._writing[key] = asyncio.ensure_future(self._store(account))
+            task.add_done_callback(lambda _: self._writing.pop(key, None))
+        # Who is cancelled does not take the others' write along.
+        await asyncio.shield(task)
+
+    async def _store(self, account: Account) -> None:
+        mark = account.wrong
+
+        def change(quota: Obj) -> Obj:
+            nonlocal mark
+            mark = account.wrong
+            quota["status"] = status_of(account, quota.get("status") or {})
+            return quota
+
+        try:
+            await self._registry.mutate(
+                RESOURCE_QUOTA, account.namespace, account.name, change, subresource="status", user=SELF, admitted=True
+            )
+        except errors.NotFound:
+            log.debug("quota %s/%s went while its status was written", account.namespace, account.name)
+        account.written = max(account.written, mark)
+
+    async def run(self, ledger: Ledger) -> None:
+        """Write what nobody waits for: after deletions, changes of quotas and other people's writes of a status."""
+        while True:
+            await self._woken.wait()
+            await asyncio.sleep(_LAG)
+            self._woken.clear()
+            stale, self._stale = self._stale, set()
+            for namespace, name in stale:
+                account = ledger.find(namespace, name)
+                if account is None or account.written >= account.wrong or self._says(account):
+                    continue
+                try:
+                    await self._write(account)
+                except errors.ApiError as error:
+                    log.warning("status of quota %s/%s is not written: %s", namespace, name, error.message)
+                    await asyncio.sleep(_RETRY)
+                    self.note(account)
+
+    def _says(self, account: Account) -> bool:
+        """Whether the stored status is right already."""
+        quota = self._registry.find(RESOURCE_QUOTA, account.namespace, account.name)
+        if quota is None:
+            return True
+        status = quota.get("status") or {}
+        right = status == status_of(account, status)
+        if right:
+            account.written = account.wrong
+        return right
+
+
+def status_of(account: Account, standing: Obj) -> Obj:
+    """The status of a quota; amounts that are right already keep their writing."""
+    found: Obj = {}
+    for key, amounts in (("hard", account.hard), ("used", account.used())):
+        if amounts:
+            found[key] = {name: str(amount) for name, amount in sorted(amounts.items())}
+    return {**standing, **found} if found else standing

@@ -1,0 +1,121 @@
+"""What an object counts against a quota, by its kind. Pure; `now` is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from apimachinery.kinds import PERSISTENT_VOLUME_CLAIM, POD, SERVICE, Kind
+from apimachinery.objects import Obj
+from apimachinery.pods.requests import is_extended, is_huge_page
+from apimachinery.pods.totals import Amounts, parsed, total
+from apimachinery.quantity import NANO, Quantity, parse
+from apimachinery.timestamps import parse_time
+
+ONE, NONE = Quantity(NANO), Quantity(0)
+STORAGE_CLASS = ".storageclass.storage.k8s.io/"
+_BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
+# Names of old for the number of objects of a kind, beside count/RESOURCE.
+ALIASES = {
+    "configmaps": "configmaps",
+    "resourcequotas": "resourcequotas",
+    "replicationcontrollers": "replicationcontrollers",
+    "secrets": "secrets",
+}
+_COUNTED = ("cpu", "memory", "ephemeral-storage")
+_OF_PODS = frozenset(("pods", *_COUNTED, *(f"{side}.{name}" for side in ("requests", "limits") for name in _COUNTED)))
+_OF_SERVICES = frozenset(("services", "services.nodeports", "services.loadbalancers"))
+_OF_CLAIMS = ("persistentvolumeclaims", "requests.storage")
+# What every container must say once a quota limits it.
+MUST_SAY = frozenset(f"{side}{name}" for side in ("", "requests.", "limits.") for name in ("cpu", "memory"))
+
+
+def count_name(kind: Kind) -> str:
+    """count/pods, count/deployments.apps"""
+    return f"count/{kind.resource}"
+
+
+def names(kind: Kind, limited: Iterable[str]) -> set[str]:
+    """Which of the resources that a quota limits objects of a kind count against."""
+    return {name for name in limited if _counts(kind, name)}
+
+
+def _counts(kind: Kind, name: str) -> bool:
+    if name in (count_name(kind), ALIASES.get(kind.resource)):
+        return True
+    if kind is POD:
+        plain = name.removeprefix("requests.")
+        return name in _OF_PODS or is_huge_page(plain) or (name != plain and is_extended(plain))
+    if kind is SERVICE:
+        return name in _OF_SERVICES
+    if kind is PERSISTENT_VOLUME_CLAIM:
+        return name in _OF_CLAIMS or name.partition(STORAGE_CLASS)[2] in _OF_CLAIMS
+    return False
+
+
+def of(kind: Kind, obj: Obj, now: datetime) -> Amounts:
+    """What one object counts, by resource."""
+    counted: Amounts = {count_name(kind): ONE}
+    if kind is POD:
+        counted |= _of_pod(obj, now)
+    elif kind is SERVICE:
+        counted |= _of_service(obj["spec"])
+    elif kind is PERSISTENT_VOLUME_CLAIM:
+        counted |= _of_claim(obj)
+    elif alias := ALIASES.get(kind.resource):
+        counted[alias] = ONE
+    return counted
+
+
+def _of_pod(pod: Obj, now: datetime) -> Amounts:
+    """A pod that has ended, or should have, takes up no more than its object."""
+    if (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded") or _overdue(pod["metadata"], now):
+        return {}
+    spec = pod["spec"]
+    return {"pods": ONE, **_amounts(total(spec, "requests", overhead=True), total(spec, "limits", overhead=True))}
+
+
+def _overdue(metadata: Obj, now: datetime) -> bool:
+    if not metadata.get("deletionTimestamp"):
+        return False
+    grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+    return now > parse_time(metadata["deletionTimestamp"]) + grace
+
+
+def _amounts(requests: Amounts, limits: Amounts) -> Amounts:
+    counted: Amounts = {}
+    for name, amount in requests.items():
+        if name in _COUNTED or is_huge_page(name):
+            counted[name] = counted[f"requests.{name}"] = amount
+        elif is_extended(name):
+            counted[f"requests.{name}"] = amount
+    counted |= {f"limits.{name}": amount for name, amount in limits.items() if name in _COUNTED}
+    return counted
+
+
+def said(container: Obj) -> set[str]:
+    """The resources that a container says something of, under a quota's names."""
+    resources = container.get("resources") or {}
+    return set(_amounts(parsed(resources.get("requests")), parsed(resources.get("limits"))))
+
+
+def _of_service(spec: Obj) -> Amounts:
+    sort, ports = spec.get("type"), spec.get("ports") or ()
+    nodes = len(ports) if sort in ("NodePort", "LoadBalancer") else 0
+    if sort == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is False:
+        nodes = sum(1 for port in ports if port.get("nodePort"))
+    balancers = ONE if sort == "LoadBalancer" else NONE
+    return {"services": ONE, "services.nodeports": Quantity(nodes * NANO), "services.loadbalancers": balancers}
+
+
+def _of_claim(claim: Obj) -> Amounts:
+    annotated = (claim["metadata"].get("annotations") or {}).get(_BETA_CLASS)
+    name = annotated or claim["spec"].get("storageClassName") or ""
+    counted = {"persistentvolumeclaims": ONE}
+    requested = ((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage")
+    if requested is not None:
+        standing = ((claim.get("status") or {}).get("allocatedResources") or {}).get("storage") or 0
+        counted["requests.storage"] = max(parse(requested), parse(standing))
+    if name:
+        counted |= {f"{name}{STORAGE_CLASS}{key}": amount for key, amount in counted.items()}
+    return counted

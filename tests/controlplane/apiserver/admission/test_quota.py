@@ -1,0 +1,258 @@
+"""Resource quotas: what counts, what is covered, and that no more is stored than is allowed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery import errors, kinds
+from apimachinery.client import Client
+from apimachinery.kinds import Kind
+from apimachinery.timestamps import format_time
+from controlplane.apiserver.admission.quota import coverage, usage
+from tests.controlplane.apiserver.server import DEADLINE, run, serving
+
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+def pod(name: str = "p", requests: Any = None, limits: Any = None, **spec: Any) -> dict[str, Any]:
+    resources = {key: value for key, value in (("requests", requests), ("limits", limits)) if value}
+    container = {"name": "c", "image": "i", "resources": resources}
+    return {"metadata": {"name": name}, "spec": {"containers": [container], **spec}}
+
+
+def counted(kind: Kind, obj: dict[str, Any]) -> dict[str, str]:
+    return {name: str(amount) for name, amount in usage.of(kind, obj, NOW).items()}
+
+
+def test_what_a_pod_counts() -> None:
+    sidecar = {"name": "s", "restartPolicy": "Always", "resources": {"requests": {"cpu": "1"}}}
+    made = pod(requests={"cpu": "500m", "hugepages-2Mi": "4Mi", "a.b/gpu": "1"}, limits={"memory": "1Gi"})
+    made["spec"] |= {"initContainers": [sidecar], "overhead": {"cpu": "250m", "memory": "1Mi"}}
+    assert counted(kinds.POD, made) == {
+        "count/pods": "1",
+        "pods": "1",
+        "cpu": "1750m",
+        "requests.cpu": "1750m",
+        "memory": "1Mi",
+        "requests.memory": "1Mi",
+        "hugepages-2Mi": "4Mi",
+        "requests.hugepages-2Mi": "4Mi",
+        "requests.a.b/gpu": "1",
+        "limits.memory": "1025Mi",
+    }
+    assert counted(kinds.POD, {**made, "status": {"phase": "Succeeded"}}) == {"count/pods": "1"}
+    gone = {"deletionTimestamp": format_time(NOW - timedelta(seconds=31)), "deletionGracePeriodSeconds": 30}
+    assert counted(kinds.POD, {**made, "metadata": gone}) == {"count/pods": "1"}
+    gone["deletionTimestamp"] = format_time(NOW)
+    assert counted(kinds.POD, {**made, "metadata": gone})["pods"] == "1"
+
+
+def test_what_services_and_claims_count() -> None:
+    ports = [{"port": 1}, {"port": 2, "nodePort": 30001}]
+
+    def service(**spec: Any) -> dict[str, str]:
+        found = counted(kinds.SERVICE, {"spec": {"ports": ports, **spec}})
+        assert found["services"] == found["count/services"] == "1"
+        return {key: found[f"services.{key}"] for key in ("nodeports", "loadbalancers")}
+
+    assert service(type="ClusterIP") == {"nodeports": "0", "loadbalancers": "0"}
+    assert service(type="NodePort") == {"nodeports": "2", "loadbalancers": "0"}
+    assert service(type="LoadBalancer") == {"nodeports": "2", "loadbalancers": "1"}
+    without = service(type="LoadBalancer", allocateLoadBalancerNodePorts=False)
+    assert without == {"nodeports": "1", "loadbalancers": "1"}
+    claim: dict[str, Any] = {"metadata": {}, "spec": {"storageClassName": "gold"}}
+    claim["spec"]["resources"] = {"requests": {"storage": "1Gi"}}
+    assert counted(kinds.PERSISTENT_VOLUME_CLAIM, claim) == {
+        "count/persistentvolumeclaims": "1",
+        "persistentvolumeclaims": "1",
+        "requests.storage": "1Gi",
+        "gold.storageclass.storage.k8s.io/persistentvolumeclaims": "1",
+        "gold.storageclass.storage.k8s.io/requests.storage": "1Gi",
+    }
+    assert counted(kinds.DEPLOYMENT, {"metadata": {}}) == {"count/deployments.apps": "1"}
+    assert counted(kinds.SECRET, {"metadata": {}}) == {"count/secrets": "1", "secrets": "1"}
+
+
+def test_which_names_a_kind_counts_against() -> None:
+    limited = {"pods", "requests.a.b/gpu", "hugepages-1Gi", "services", "count/pods", "configmaps", "requests.storage"}
+    assert usage.names(kinds.POD, limited) == {"pods", "requests.a.b/gpu", "hugepages-1Gi", "count/pods"}
+    assert usage.names(kinds.CONFIG_MAP, limited) == {"configmaps"}
+    assert usage.names(kinds.PERSISTENT_VOLUME_CLAIM, limited) == {"requests.storage"}
+
+
+@pytest.mark.parametrize(
+    ("scope", "inside", "outside"),
+    [
+        ({"scopes": ["Terminating"]}, pod(activeDeadlineSeconds=0), pod()),
+        ({"scopes": ["NotTerminating"]}, pod(), pod(activeDeadlineSeconds=1)),
+        ({"scopes": ["BestEffort"]}, pod(), pod(requests={"cpu": "1"})),
+        ({"scopes": ["NotBestEffort", "NotTerminating"]}, pod(requests={"cpu": "1"}), pod()),
+        ({"scopes": ["PriorityClass"]}, pod(priorityClassName="a"), pod()),
+        (("PriorityClass", "In", ["a", "b"]), pod(priorityClassName="a"), pod(priorityClassName="c")),
+        (("PriorityClass", "NotIn", ["a"]), pod(), pod(priorityClassName="a")),
+        (("PriorityClass", "DoesNotExist", []), pod(), pod(priorityClassName="a")),
+        (
+            {"scopes": ["CrossNamespacePodAffinity"]},
+            pod(
+                affinity={
+                    "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"namespaceSelector": {}}]}
+                }
+            ),
+            pod(affinity={"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "k"}]}}),
+        ),
+    ],
+)
+def test_scopes(scope: Any, inside: dict[str, Any], outside: dict[str, Any]) -> None:
+    if isinstance(scope, tuple):
+        name, operator, values = scope
+        scope = {"scopeSelector": {"matchExpressions": [{"scopeName": name, "operator": operator, "values": values}]}}
+    scopes = coverage.selectors(scope)
+    assert coverage.covers(scopes, kinds.POD, inside) and not coverage.covers(scopes, kinds.POD, outside)
+    assert not coverage.covers(scopes, kinds.CONFIG_MAP, {"metadata": {}})
+
+
+def quota(name: str = "q", scopes: Any = None, **hard: str) -> dict[str, Any]:
+    spec: dict[str, Any] = {"hard": {key.replace("__", "/").replace("_", "."): value for key, value in hard.items()}}
+    return {"metadata": {"name": name}, "spec": {**spec, **({"scopes": scopes} if scopes else {})}}
+
+
+async def begin(client: Client, *quotas: dict[str, Any]) -> None:
+    await client.create(kinds.NAMESPACE, {"metadata": {"name": "n"}})
+    await client.create(kinds.SERVICE_ACCOUNT, {"metadata": {"name": "default"}}, "n")
+    for one in quotas:
+        await client.create(kinds.RESOURCE_QUOTA, one, "n")
+
+
+async def used(client: Client, name: str = "q") -> Any:
+    return (await client.get(kinds.RESOURCE_QUOTA, name, "n"))["status"].get("used")
+
+
+async def until(what: Callable[[], Awaitable[bool]]) -> None:
+    end = asyncio.get_running_loop().time() + 15
+    while not await what():
+        assert asyncio.get_running_loop().time() < end
+        await asyncio.sleep(0.02)
+
+
+def test_as_many_pass_as_there_is_room_for(tmp_path: Path) -> None:
+    """A hundred at once: exactly forty are stored, and the status never says less than there is."""
+
+    async def test(client: Client) -> None:
+        await begin(client, quota(pods="40", requests_cpu="100"))
+        wanted = (client.create(kinds.POD, pod(f"p{n}", {"cpu": "100m"}), "n") for n in range(100))
+        results = await asyncio.gather(*wanted, return_exceptions=True)
+        refusals = [result for result in results if isinstance(result, errors.Forbidden)]
+        assert len(refusals) == 60 and all(isinstance(r, (dict, errors.Forbidden)) for r in results)
+        assert refusals[-1].message.endswith("exceeded quota: q, requested: pods=1, used: pods=40, limited: pods=40")
+        assert await used(client) == {"pods": "40", "requests.cpu": "4"}
+        names = [result["metadata"]["name"] for result in results if isinstance(result, dict)]
+        await asyncio.gather(*(client.delete(kinds.POD, name, "n", grace_period=0) for name in names[:10]))
+
+        async def settled() -> bool:
+            return bool(await used(client) == {"pods": "30", "requests.cpu": "3"})
+
+        await until(settled)
+        wanted = (client.create(kinds.POD, pod(f"q{n}", {"cpu": "100m"}), "n") for n in range(20))
+        again = await asyncio.gather(*wanted, return_exceptions=True)
+        assert sum(isinstance(result, dict) for result in again) == 10
+
+    run(tmp_path, test)
+
+
+def test_what_is_not_stored_takes_no_room(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await begin(client, quota(count__configmaps="2"))
+        made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "dry"}}
+        path = "/api/v1/namespaces/n/configmaps"
+        await client.request("POST", path, body=made, query={"dryRun": "All"})
+        await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "a"}}, "n")
+        for _ in range(3):
+            with pytest.raises(errors.AlreadyExists):
+                await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "a"}}, "n")
+        await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "b"}}, "n")
+        with pytest.raises(errors.Forbidden, match="exceeded quota: q, requested: count/configmaps=1"):
+            await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "c"}}, "n")
+        with pytest.raises(errors.Forbidden, match="exceeded quota"):
+            await client.request("POST", path, body=made, query={"dryRun": "All"})
+        # Other namespaces have room of their own; a change of what is there takes none.
+        await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "c"}}, "default")
+        await client.patch(kinds.CONFIG_MAP, "a", {"data": {"x": "y"}}, "n")
+
+    run(tmp_path, test)
+
+
+def test_changes_count_what_they_add(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await begin(client, quota(services_nodeports="1"))
+        spec = {"ports": [{"port": 1}]}
+        await client.create(kinds.SERVICE, {"metadata": {"name": "s"}, "spec": spec}, "n")
+        two = {"spec": {"type": "NodePort", "ports": [{"port": 1, "name": "a"}, {"port": 2, "name": "b"}]}}
+        why = "exceeded quota: q, requested: services.nodeports=2, used: services.nodeports=0"
+        with pytest.raises(errors.Forbidden, match=why):
+            await client.patch(kinds.SERVICE, "s", two, "n")
+        await client.patch(kinds.SERVICE, "s", {"spec": {"type": "NodePort"}}, "n")
+        assert await used(client) == {"services.nodeports": "1"}
+        await client.patch(kinds.SERVICE, "s", {"metadata": {"labels": {"a": "b"}}}, "n")
+
+    run(tmp_path, test)
+
+
+def test_pods_must_say_what_is_limited(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await begin(client)
+        await client.create(kinds.POD, pod("before"), "n")
+        await client.create(kinds.RESOURCE_QUOTA, quota(limits_cpu="1", memory="1Gi"), "n")
+        with pytest.raises(errors.Forbidden) as refusal:
+            await client.create(kinds.POD, pod("p"), "n")
+        assert refusal.value.message.endswith("failed quota: q: must specify limits.cpu for: c; memory for: c")
+        # What was there before may change what has nothing to do with it.
+        await client.patch(kinds.POD, "before", {"metadata": {"labels": {"a": "b"}}}, "n")
+        resources = {"requests": {"memory": "1Mi"}, "limits": {"cpu": "1"}}
+        await client.create(kinds.POD, pod("p", **resources), "n")
+        # What has ended gives its room back.
+        await client.patch(kinds.POD, "p", {"status": {"phase": "Succeeded"}}, "n", subresource="status")
+        await client.create(kinds.POD, pod("q", **resources), "n")
+
+    run(tmp_path, test)
+
+
+def test_a_status_is_kept_right(tmp_path: Path) -> None:
+    """Whoever writes another one, and across a restart."""
+
+    async def main() -> None:
+        async with serving(tmp_path) as client:
+            await begin(client)
+            await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "a"}}, "n")
+            await client.create(kinds.RESOURCE_QUOTA, quota(configmaps="5"), "n")
+
+            async def right() -> bool:
+                found = (await client.get(kinds.RESOURCE_QUOTA, "q", "n"))["status"]
+                return bool(found == {"hard": {"configmaps": "5"}, "used": {"configmaps": "1"}})
+
+            await until(right)
+            wrong = {"status": {"used": {"configmaps": "9"}}}
+            await client.patch(kinds.RESOURCE_QUOTA, "q", wrong, "n", subresource="status")
+            await until(right)
+            await client.patch(kinds.RESOURCE_QUOTA, "q", {"spec": {"hard": {"configmaps": "1"}}}, "n")
+        async with serving(tmp_path) as client:
+            with pytest.raises(errors.Forbidden, match="used: configmaps=1, limited: configmaps=1"):
+                await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "b"}}, "n")
+            await client.delete(kinds.RESOURCE_QUOTA, "q", "n")
+            await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "b"}}, "n")
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def test_each_quota_is_asked_for_what_it_covers(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await begin(client, quota("best", ["BestEffort"], pods="0"), quota("all", pods="9"))
+        with pytest.raises(errors.Forbidden, match="exceeded quota: best"):
+            await client.create(kinds.POD, pod("p"), "n")
+        await client.create(kinds.POD, pod("q", {"cpu": "1"}), "n")
+        assert await used(client, "all") == {"pods": "1"}
+
+    run(tmp_path, test)
