@@ -352,9 +352,9 @@ def duplicate(field: str, value: Any) -> FieldError:
     return FieldError("FieldValueDuplicate", field, f"Duplicate value: {_shown(value)}")
 
 
-def field_not_found(field: str, value: Any) -> FieldError:
+def field_not_found(field: str, value: Any, detail: str = "") -> FieldError:
     """A reference inside the object to something that is not there."""
-    return FieldError("FieldValueNotFound", field, f"Not found: {_shown(value)}")
+    return FieldError("FieldValueNotFound", field, _with_detail(f"Not found: {_shown(value)}", detail))
 
 
 def too_long(field: str, limit: int) -> FieldError:

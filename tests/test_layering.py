@@ -66,6 +66,7 @@ FLOORS = {
         {"authz", "bootstrap"},
         {"registry", "resources"},
         {"http", "openapi", "strategies", "validation"},
+        {"rules"},
         {"catalog"},
         {"cache", "formats"},
         {"advice", "authn", "conversion", "defaults", "tables"},

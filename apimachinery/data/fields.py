@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-__all__ = ["Field", "load", "message_of", "of_definition", "of_kind"]
+__all__ = ["Field", "declared", "load", "message_of", "of_definition", "of_kind"]
 
 FILE = Path(__file__).with_name("kubernetes-1.36-wire.json")
 
@@ -47,8 +47,13 @@ class Field:
 @lru_cache(maxsize=1)
 def load() -> Mapping[str, tuple[Field, ...]]:
     """Every message's fields by its short name, "core.v1.Pod", in the order of their numbers."""
+    return {name: tuple(sorted(map(_field, lines), key=lambda f: f.number)) for name, lines in _lines().items()}
+
+
+@lru_cache(maxsize=1)
+def _lines() -> dict[str, list[str]]:
     raw: dict[str, list[str]] = orjson.loads(FILE.read_bytes())
-    return {name: tuple(sorted(map(_field, lines), key=lambda f: f.number)) for name, lines in raw.items()}
+    return raw
 
 
 def _field(line: str) -> Field:
@@ -85,6 +90,15 @@ def of_definition(name: str) -> str | None:
         if name.startswith(prefix) and name[len(prefix) :] in load():
             return name[len(prefix) :]
     return None
+
+
+@lru_cache(maxsize=256)
+def declared(name: str) -> tuple[Field, ...]:
+    """A message's fields as `message_of` gives them, in the order in which upstream declares them."""
+    found: list[Field] = []
+    for field in map(_field, _lines().get(name, ())):
+        found += declared(field.type) if field.inline else (field,)
+    return tuple(found)
 
 
 def message_of(name: str) -> tuple[Field, ...]:

@@ -2,13 +2,16 @@
 
 The definitions say which fields are required; those are always shown. What they do not say is which optional
 fields are values (an explicit zero is the same as nothing) and which are references (an explicit zero is
-kept): the tables here say so. Source: the API's documented objects as upstream prints them.
+kept): apimachinery.data says so for scalars, the tables here for the rest. Source: the API's documented objects as
+upstream prints them.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
+from apimachinery.data import fields
 from apimachinery.schema import Node
 
 STRUCT, SHOWN, DROP, KEEP = "struct", "shown", "drop", "keep"
@@ -99,40 +102,6 @@ _SHOWN = frozenset(
         "networking.v1.HTTPIngressPath.pathType",
     )
 )
-# Optional strings that are references: "" stays.
-_STRING_REFERENCES = frozenset(
-    [
-        "storageClassName",
-        "ingressClassName",
-        "appProtocol",
-        "runtimeClassName",
-        "volumeMode",
-        "fsGroupChangePolicy",
-        "volumeAttributesClassName",
-        "supplementalGroupsPolicy",
-        "resourceClaimName",
-        "resourceClaimTemplateName",
-        "signerName",
-        "reservedFor",
-        "matchPolicy",
-        "timeZone",
-        "completionMode",
-        "podReplacementPolicy",
-        "managedBy",
-        "holderIdentity",
-        "strategy",
-        "preferredHolder",
-        "nodeName",
-        "hostname",
-        "zone",
-        "deprecatedTopology",
-        "policy",
-        "deletionPropagation",
-        "ip",
-        "apiGroup",
-        "localhostProfile",
-    ]
-)
 # Of those always shown, references: null when absent.
 _SHOWN_REFERENCES = frozenset(
     (
@@ -140,106 +109,6 @@ _SHOWN_REFERENCES = frozenset(
         "core.v1.TypedObjectReference.apiGroup",
         "networking.v1.HTTPIngressPath.pathType",
     ),
-)
-_NAMED_REFERENCES = frozenset(("discovery.v1.EndpointPort.name", "discovery.v1.EndpointPort.protocol"))
-# Optional strings of those names that are plain values after all.
-_STRING_VALUES = frozenset(
-    [
-        "core.v1.PodSpec.nodeName",
-        "core.v1.PodSpec.hostname",
-        "core.v1.EndpointAddress.hostname",
-        "core.v1.PodIP.ip",
-        "core.v1.HostIP.ip",
-        "core.v1.LoadBalancerIngress.ip",
-        "core.v1.LoadBalancerIngress.hostname",
-        "networking.v1.IngressLoadBalancerIngress.ip",
-        "networking.v1.IngressLoadBalancerIngress.hostname",
-        "core.v1.PersistentVolumeSpec.storageClassName",
-        "core.v1.HostAlias.ip",
-        "rbac.v1.Subject.apiGroup",
-        "networking.v1.IngressClassParametersReference.apiGroup",
-    ]
-)
-# Optional booleans that are values: false is nothing.
-_BOOL_VALUES = frozenset(
-    [
-        "hostNetwork",
-        "hostPID",
-        "hostIPC",
-        "readOnly",
-        "stdin",
-        "stdinOnce",
-        "tty",
-        "unschedulable",
-        "publishNotReadyAddresses",
-        "paused",
-        "isCA",
-        "skipTLSVerify",
-        "insecureSkipTLSVerify",
-        "allowSchedulingOnNodes",
-        "globalDefault",
-        "requiresRepublish",
-        "deprecatedOrphan",
-        "attached",
-        "invertMatch",
-        "preserveUnknownFields",
-        "x-kubernetes-preserve-unknown-fields",
-        "storage",
-        "served",
-        "conditionsAwareness",
-        "disruptionAllowed",
-        "bindsToNode",
-        "allNodes",
-    ]
-)
-# Optional numbers that are values: 0 is nothing.
-_INT_VALUES = frozenset(
-    [
-        "minReadySeconds",
-        "initialDelaySeconds",
-        "timeoutSeconds",
-        "periodSeconds",
-        "successThreshold",
-        "failureThreshold",
-        "nodePort",
-        "hostPort",
-        "healthCheckNodePort",
-        "observedGeneration",
-        "count",
-        "replicas",
-        "readyReplicas",
-        "availableReplicas",
-        "updatedReplicas",
-        "fullyLabeledReplicas",
-        "currentReplicas",
-        "unavailableReplicas",
-        "active",
-        "succeeded",
-        "failed",
-        "updatedNumberScheduled",
-        "numberAvailable",
-        "numberUnavailable",
-        "generation",
-        "targetPort",
-        "signal",
-        "weight",
-        "partition",
-        "iops",
-        "value",
-    ]
-)
-_INT_REFERENCES = frozenset(
-    [
-        "apps.v1.DeploymentSpec.replicas",
-        "core.v1.ClientIPConfig.timeoutSeconds",
-        "apps.v1.ReplicaSetSpec.replicas",
-        "apps.v1.StatefulSetSpec.replicas",
-        "core.v1.ReplicationControllerSpec.replicas",
-        "apps.v1.RollingUpdateStatefulSetStrategy.partition",
-        "batch.v1.JobStatus.ready",
-        "autoscaling.v1.ScaleSpec.replicas",
-        "storage.v1.VolumeError.errorCode",
-    ]
 )
 
 
@@ -254,14 +123,15 @@ def rule(type_name: str, field: str, node: Node, required: bool, root: bool) -> 
         return SHOWN if required else KEEP
     if required or name in _SHOWN or name in _TIMES:
         return SHOWN
-    if node.shape == "string":
-        kept = field in _STRING_REFERENCES or name in _NAMED_REFERENCES
-        return KEEP if kept and name not in _STRING_VALUES else DROP
-    if node.shape == "boolean":
-        return DROP if field in _BOOL_VALUES else KEEP
-    if node.shape in ("int32", "int64", "int-or-string"):
-        return DROP if field in _INT_VALUES and name not in _INT_REFERENCES else KEEP
+    if node.shape in ("string", "boolean", "int32", "int64", "int-or-string"):
+        return DROP if _values(type_name).get(field) else KEEP
     return KEEP
+
+
+@lru_cache(maxsize=1024)
+def _values(type_name: str) -> dict[str, bool]:
+    """Whether each field of a type is a plain value, of which zero is as good as nothing."""
+    return {field.name: not field.pointer for field in fields.message_of(type_name)}
 
 
 def zero(type_name: str, field: str, node: Node) -> Any:

@@ -7,7 +7,8 @@ from apimachinery.errors import FieldError
 from apimachinery.kinds import Kind
 from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.request import Obj
-from controlplane.apiserver.validation import metadata as rules
+from controlplane.apiserver.rules import metadata
+from controlplane.apiserver.rules.tables import rules
 
 # Subresources whose handlers check what they change; the rules of a plain update would refuse it.
 _OWN_RULES = frozenset({"binding", "ephemeralcontainers", "resize"})
@@ -15,8 +16,10 @@ _OWN_RULES = frozenset({"binding", "ephemeralcontainers", "resize"})
 
 def check_new(kind: Kind, strategy: Strategy, obj: Obj, version: str) -> None:
     """version: the client's. Raises Invalid."""
-    found = rules.validate(obj, kind.namespaced, strategy.check_name)
-    if strategy.rules.new_as is not None and version not in ("", kind.api_version):
+    found = metadata.validate(obj, kind.namespaced, strategy.check_name)
+    if rules().knows(kind):
+        found += rules().check(kind, obj, version=version)
+    elif strategy.rules.new_as is not None and version not in ("", kind.api_version):
         found += strategy.rules.new_as(obj, version)
     else:
         found += strategy.rules.new(obj)
@@ -25,8 +28,10 @@ def check_new(kind: Kind, strategy: Strategy, obj: Obj, version: str) -> None:
 
 def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource: str, version: str) -> None:
     """version: the client's. Raises Invalid."""
-    found = rules.validate_change(new, old, whole=not subresource and strategy.whole_metadata)
-    if subresource == "status":
+    found = metadata.validate_change(new, old, whole=not subresource and strategy.whole_metadata)
+    if rules().knows(kind, subresource):
+        found += rules().check(kind, new, old, subresource, version)
+    elif subresource == "status":
         found += strategy.rules.status(new, old)
     elif subresource == "finalize":
         found += strategy.rules.finalize(new, old)

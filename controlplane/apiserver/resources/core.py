@@ -22,12 +22,9 @@ from controlplane.apiserver.tables import core as core_columns
 from controlplane.apiserver.tables import pods as pods_columns
 from controlplane.apiserver.tables import storage as storage_columns
 from controlplane.apiserver.tables import workloads as workloads_columns
-from controlplane.apiserver.validation import claims as claims_rules
 from controlplane.apiserver.validation import core as core_rules
 from controlplane.apiserver.validation import endpoints as endpoints_rules
 from controlplane.apiserver.validation import nodes as nodes_rules
-from controlplane.apiserver.validation import persistent as persistent_rules
-from controlplane.apiserver.validation import pods as pods_rules
 from controlplane.apiserver.validation import quotas as quotas_rules
 from controlplane.apiserver.validation import services as services_rules
 from controlplane.apiserver.validation import statuses as statuses_rules
@@ -106,7 +103,6 @@ PERSISTENT_VOLUME_CLAIM = Resource(
     Strategy(
         prepare_create=storage_strategy.claim_created,
         prepare_update=storage_strategy.claim_changed,
-        rules=then(claims_rules.claim, claims_rules.claim_change, status=claims_rules.claim_status),
         returns_deleted=True,
         warn=advice.claim,
     ),
@@ -117,7 +113,6 @@ PERSISTENT_VOLUME = Resource(
     Strategy(
         prepare_create=storage_strategy.volume_created,
         prepare_status=storage_strategy.volume_status,
-        rules=then(persistent_rules.volume, persistent_rules.volume_change),
         returns_deleted=True,
         warn=advice.volume,
     ),
@@ -132,7 +127,6 @@ POD = Resource(
         prepare_status=pods_strategy.prepare_status,
         grace=pods_strategy.grace,
         keep_status_on_create=True,
-        rules=Rules(status=statuses_rules.pod, new=pods_rules.validate, change=pods_rules.validate_change),
         generation=True,
         returns_deleted=True,
         status_keeps=("ownerReferences",),
@@ -155,9 +149,7 @@ POD = Resource(
 )
 POD_TEMPLATE = Resource(
     kinds.POD_TEMPLATE,
-    Strategy(
-        rules=again(core_rules.pod_template), generation=True, returns_deleted=True, warn=advice.template("template")
-    ),
+    Strategy(generation=True, returns_deleted=True, warn=advice.template("template")),
     columns=workloads_columns.POD_TEMPLATE,
 )
 REPLICATION_CONTROLLER = Resource(

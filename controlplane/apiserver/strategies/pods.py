@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from apimachinery import quantity
+from apimachinery.pods.qos import qos_class
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver import defaults
 from controlplane.apiserver.request import Obj
-
-_QOS_RESOURCES = ("cpu", "memory")
 
 
 def default(pod: Obj) -> None:
@@ -23,7 +21,7 @@ def default(pod: Obj) -> None:
 
 def prepare_create(pod: Obj) -> None:
     """A new pod is Pending, whatever its creator says."""
-    status: Obj = {"phase": "Pending", "qosClass": qos(pod)}
+    status: Obj = {"phase": "Pending", "qosClass": qos_class(pod)}
     if pod["spec"].get("schedulingGates"):
         status["conditions"] = [
             {
@@ -82,38 +80,6 @@ def prepare_status(new: Obj, old: Obj) -> None:
     status = new.setdefault("status", {})
     if not status.get("qosClass") and old.get("status", {}).get("qosClass"):
         status["qosClass"] = old["status"]["qosClass"]
-
-
-def qos(pod: Obj) -> str:
-    """Guaranteed, Burstable or BestEffort, by the requests and limits of cpu and memory."""
-    spec = pod["spec"]
-    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-    pod_level = spec.get("resources") or {}
-    if pod_level.get("requests") or pod_level.get("limits"):
-        containers = [{"resources": pod_level}]
-    requests: dict[str, int] = {}
-    limits: dict[str, int] = {}
-    guaranteed = True
-    for container in containers:
-        resources = container.get("resources") or {}
-        found = set()
-        _add(requests, resources.get("requests"))
-        for name in _add(limits, resources.get("limits")):
-            found.add(name)
-        guaranteed = guaranteed and found == set(_QOS_RESOURCES)
-    if not requests and not limits:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed and requests == limits else "Burstable"
-
-
-def _add(total: dict[str, int], amounts: Obj | None) -> list[str]:
-    named = []
-    for name in _QOS_RESOURCES:
-        amount = quantity.parse((amounts or {}).get(name, 0)).milli()
-        if amount > 0:
-            total[name] = total.get(name, 0) + amount
-            named.append(name)
-    return named
 
 
 def grace(pod: Obj, asked: int | None) -> int:

@@ -4,11 +4,10 @@ approval.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from apimachinery import errors
 from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST, POD, Kind
 from apimachinery.objects import Obj, copy
 from controlplane.apiserver import body
@@ -87,43 +86,32 @@ def _pinned(obj: Obj, wanted: Obj) -> Obj:
 
 
 def ephemeral_containers(old: Obj, wanted: Obj) -> Obj:
-    """Containers may be added; those that are there may neither change nor go (KEP-277)."""
-    new = (wanted.get("spec") or {}).get("ephemeralContainers") or []
-    before = {c["name"]: c for c in old["spec"].get("ephemeralContainers") or ()}
-    after = {c.get("name"): c for c in new}
-    problems = [
-        errors.field_forbidden("spec.ephemeralContainers", f'existing ephemeral containers "{name}" may not be removed')
-        for name in before
-        if name not in after
-    ]
-    problems += [
-        errors.field_forbidden("spec.ephemeralContainers", f'existing ephemeral containers "{name}" may not be changed')
-        for name, container in before.items()
-        if name in after and not _same(container, after[name])
-    ]
-    if problems:
-        raise errors.invalid_object("Pod", old["metadata"]["name"], problems)
-    if new:
-        old["spec"]["ephemeralContainers"] = new
-    return old
-
-
-def _same(stored: Obj, given: Mapping[str, object]) -> bool:
-    # What the client leaves out was filled in by defaults; what it says must be what is stored.
-    return all(stored.get(key) == value for key, value in given.items())
+    """The pod's ephemeral containers (KEP-277); everything else of it stays. What may change is for the rules."""
+    return _taken(old, wanted, "ephemeralContainers")
 
 
 def resources(old: Obj, wanted: Obj) -> Obj:
-    """The resources of running containers (KEP-1287); everything else of the pod stays."""
+    """The resources of containers and of the pod (KEP-1287); everything else of it stays.
+
+    Containers that are others than before are handed on as they are, for the rules to refuse.
+    """
     for field in ("containers", "initContainers"):
-        asked = {c.get("name"): c for c in (wanted.get("spec") or {}).get(field) or ()}
-        for container in old["spec"].get(field) or ():
-            found = asked.get(container["name"])
-            if found is None:
-                continue
+        asked, stored = (wanted.get("spec") or {}).get(field) or [], old["spec"].get(field) or []
+        if [c.get("name") for c in asked] != [c.get("name") for c in stored]:
+            _taken(old, wanted, field)
+            continue
+        for container, found in zip(stored, asked, strict=True):
             for key in ("resources", "resizePolicy"):
+                container.pop(key, None)
                 if key in found:
                     container[key] = found[key]
+    return _taken(old, wanted, "resources")
+
+
+def _taken(old: Obj, wanted: Obj, field: str) -> Obj:
+    old["spec"].pop(field, None)
+    if (wanted.get("spec") or {}).get(field):
+        old["spec"][field] = wanted["spec"][field]
     return old
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from apimachinery import errors
 from controlplane.apiserver.catalog.names import path_segment
-from controlplane.apiserver.validation.fields import Found, Obj, amount, enum, label_selector, name, not_negative
+from controlplane.apiserver.rules.values import Found, Obj, amount, enum, label_selector, name, not_negative
 
 _SOURCES = {
     "ContainerResource": "containerResource",

@@ -7,7 +7,7 @@ import binascii
 import re
 
 from apimachinery import errors, formats, pki
-from controlplane.apiserver.validation.fields import Found, Obj, each, enum
+from controlplane.apiserver.rules.values import Found, Obj, each, enum
 
 _USAGES = (
     "any",

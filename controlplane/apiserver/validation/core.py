@@ -6,8 +6,7 @@ import base64
 import re
 
 from apimachinery import errors, formats, jsontext
-from controlplane.apiserver.validation import pods
-from controlplane.apiserver.validation.fields import Found, Obj, config_key, each, frozen, not_negative
+from controlplane.apiserver.rules.values import Found, Obj, config_key, each, frozen, not_negative
 
 _LIMIT = 1 << 20
 _REDACTED = "<secret contents redacted>"
@@ -162,10 +161,6 @@ def lease(obj: Obj) -> Found:
     if seconds is not None and seconds <= 0:
         found.append(errors.invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0"))
     return found + not_negative("spec.leaseTransitions", spec.get("leaseTransitions"))
-
-
-def pod_template(obj: Obj) -> Found:
-    return pods.template("template", obj["template"])
 
 
 _EVENT_TEXTS = (("reportingInstance", 128), ("action", 128), ("reason", 128))

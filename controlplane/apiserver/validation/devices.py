@@ -6,7 +6,7 @@ Selectors are looked at for being there; whether they compile is for whoever eva
 from __future__ import annotations
 
 from apimachinery import errors, formats
-from controlplane.apiserver.validation.fields import Found, Obj, each, enum, frozen, name, not_negative
+from controlplane.apiserver.rules.values import Found, Obj, each, enum, frozen, name, not_negative
 
 _MOST = 32
 _LONGEST_DRIVER = 63

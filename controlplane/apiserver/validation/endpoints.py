@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 
 from apimachinery import errors, formats
-from controlplane.apiserver.validation.containers import PROTOCOLS
-from controlplane.apiserver.validation.fields import Found, Obj, each, enum, ip, ip_address, port_number
+from controlplane.apiserver.rules.core.containers import PROTOCOLS
+from controlplane.apiserver.rules.values import Found, Obj, each, enum, ip, ip_address, port_number
 from controlplane.apiserver.validation.services import special
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery import errors, formats
-from controlplane.apiserver.validation.fields import PORT_RANGE, Found, Obj, each, enum
+from controlplane.apiserver.rules.values import PORT_RANGE, Found, Obj, each, enum
 
 _MOST_PRECEDENCE = 10000
 _METHODS, _SUBJECTS = ("ByNamespace", "ByUser"), ("Group", "ServiceAccount", "User")

@@ -6,7 +6,7 @@ import ipaddress
 
 from apimachinery import errors, formats
 from controlplane.apiserver.catalog.names import label, path_segment
-from controlplane.apiserver.validation.fields import Found, Obj, each, enum, name, port_name, port_number
+from controlplane.apiserver.rules.values import Found, Obj, each, enum, name, port_name, port_number
 
 _CLASS = "kubernetes.io/ingress.class"
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")

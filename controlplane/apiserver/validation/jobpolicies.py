@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery import errors, formats
-from controlplane.apiserver.validation.fields import Found, Obj, each, enum, not_negative
+from controlplane.apiserver.rules.values import Found, Obj, each, enum, not_negative
 
 _MOST = 20
 _MOST_CODES = 255

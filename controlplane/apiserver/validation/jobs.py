@@ -7,8 +7,9 @@ import zoneinfo
 from typing import Any
 
 from apimachinery import errors, formats, selectors
-from controlplane.apiserver.validation import jobpolicies, pods
-from controlplane.apiserver.validation.fields import Found, Obj, domain_path, enum, label_selector, not_negative
+from controlplane.apiserver.rules.tables import rules
+from controlplane.apiserver.rules.values import Found, Obj, domain_path, enum, label_selector, not_negative
+from controlplane.apiserver.validation import jobpolicies
 
 _MACROS = frozenset(("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"))
 _EVERY = re.compile(r"@every ([0-9.]+(ns|us|ms|s|m|h))+\Z")
@@ -88,7 +89,7 @@ def job_spec(path: str, spec: Obj, named: bool) -> Found:
     template = spec.get("template") or {}
     if named:
         found += _selected(path, spec, template)
-    found += pods.template(f"{path}.template", template)
+    found += rules().of_type("core.v1.PodTemplateSpec", f"{path}.template", template, "Job")
     return found + _restart(path, spec, template)
 
 

@@ -6,7 +6,7 @@ import ipaddress
 
 from apimachinery import errors, formats
 from controlplane.apiserver.catalog.names import path_segment
-from controlplane.apiserver.validation.fields import (
+from controlplane.apiserver.rules.values import (
     Found,
     Obj,
     cidr,

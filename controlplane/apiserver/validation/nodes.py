@@ -5,8 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from apimachinery import errors, formats
-from controlplane.apiserver.validation import scheduling, shapes
-from controlplane.apiserver.validation.fields import (
+from controlplane.apiserver.rules.values import (
     NOT_NEGATIVE,
     Found,
     Obj,
@@ -17,6 +16,7 @@ from controlplane.apiserver.validation.fields import (
     frozen,
     name,
 )
+from controlplane.apiserver.validation import scheduling, shapes
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _PREEMPTION = ("PreemptLowerPriority", "Never")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery import errors
-from controlplane.apiserver.validation.fields import Found, Obj, enum, label_selector, not_negative
+from controlplane.apiserver.rules.values import Found, Obj, enum, label_selector, not_negative
 from controlplane.apiserver.validation.workloads import at_most_all, int_or_percent
 
 _UNHEALTHY = ("AlwaysAllow", "IfHealthyBudget")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from apimachinery import errors, formats
 from apimachinery.quantity import Quantity
-from controlplane.apiserver.validation.fields import NOT_NEGATIVE, Found, Obj, amount, each
+from controlplane.apiserver.rules.values import NOT_NEGATIVE, Found, Obj, amount, each
 
 _COMPUTE = ("cpu", "memory", "ephemeral-storage")
 _COUNTED = (

@@ -6,7 +6,7 @@ from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.names import path_segment
-from controlplane.apiserver.validation.fields import label_selector
+from controlplane.apiserver.rules.values import label_selector
 
 GROUP = "rbac.authorization.k8s.io"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery import errors, formats
-from controlplane.apiserver.validation.fields import NOT_NEGATIVE, Found, Obj, amount, each
+from controlplane.apiserver.rules.values import NOT_NEGATIVE, Found, Obj, amount, each
 
 _STANDARD = frozenset(("cpu", "memory", "ephemeral-storage"))
 _HUGE = "hugepages-"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery import errors, formats
-from controlplane.apiserver.validation.fields import Found, Obj, each, enum, label_selector
+from controlplane.apiserver.rules.values import Found, Obj, each, enum, label_selector
 
 _REQUIRED, _PREFERRED = (
     "requiredDuringSchedulingIgnoredDuringExecution",

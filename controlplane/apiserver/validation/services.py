@@ -6,9 +6,9 @@ import ipaddress
 from typing import Any
 
 from apimachinery import errors, formats
-from controlplane.apiserver.validation import metadata as meta
-from controlplane.apiserver.validation.containers import PROTOCOLS
-from controlplane.apiserver.validation.fields import Found, Obj, each, enum, ip, port, port_number
+from controlplane.apiserver.rules import metadata as meta
+from controlplane.apiserver.rules.core.containers import PROTOCOLS
+from controlplane.apiserver.rules.values import Found, Obj, each, enum, ip, port, port_number
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _EXTERNAL = ("NodePort", "LoadBalancer")

@@ -10,7 +10,7 @@ import difflib
 import json
 from typing import Any
 
-from controlplane.apiserver.validation.fields import Obj
+from controlplane.apiserver.rules.values import Obj
 
 Shape = tuple[tuple[str, str, Any], ...]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery import errors
-from controlplane.apiserver.validation.fields import Found, Obj, not_negative
+from controlplane.apiserver.rules.values import Found, Obj, not_negative
 
 _DAEMONS = (
     "currentNumberScheduled",

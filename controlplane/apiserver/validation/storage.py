@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from apimachinery import errors, formats
-from controlplane.apiserver.validation import shapes
-from controlplane.apiserver.validation.fields import (
+from controlplane.apiserver.rules.core.volumes import csi_driver_name
+from controlplane.apiserver.rules.tables import rules
+from controlplane.apiserver.rules.values import (
     MAX_INT32,
     Found,
     Obj,
@@ -16,7 +17,7 @@ from controlplane.apiserver.validation.fields import (
     name,
     not_negative,
 )
-from controlplane.apiserver.validation.persistent import driver_name, volume_spec
+from controlplane.apiserver.validation import shapes
 
 _MOST_PARAMETERS, _MOST_BYTES = 512, 256 * 1024
 _RECLAIM, _BINDING = ("Delete", "Retain"), ("Immediate", "WaitForFirstConsumer")
@@ -209,7 +210,9 @@ def attachment(obj: Obj) -> Found:
         text = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
         found.append(errors.field_forbidden("spec.source", text))
     elif inline is not None:
-        found += volume_spec("spec.source.inlineVolumeSpec", inline)
+        found += rules().of_type(
+            "core.v1.PersistentVolumeSpec", "spec.source.inlineVolumeSpec", inline, "VolumeAttachment"
+        )
     found += name("spec.nodeName", spec.get("nodeName"), formats.dns1123_subdomain)
     for field in ("attachError", "detachError"):
         code = (status.get(field) or {}).get("errorCode")
@@ -249,3 +252,8 @@ def attributes_class_change(new: Obj, old: Obj) -> Found:
         for field in ("driverName", "parameters")
         if new.get(field) != old.get(field)
     ]
+
+
+def driver_name(path: str, text: str) -> Found:
+    """The name of a CSI driver: a domain of at most 63 characters, in either case."""
+    return csi_driver_name(path, text) if text else [errors.required(path)]

@@ -9,7 +9,7 @@ import re
 from urllib.parse import urlsplit
 
 from apimachinery import errors, formats
-from controlplane.apiserver.validation.fields import (
+from controlplane.apiserver.rules.values import (
     PORT_RANGE,
     Found,
     Obj,

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from apimachinery import errors, formats, selectors
-from controlplane.apiserver.validation import claims, pods
-from controlplane.apiserver.validation.fields import NOT_NEGATIVE, Found, Obj, each, enum, label_selector, not_negative
+from controlplane.apiserver.rules.tables import rules
+from controlplane.apiserver.rules.values import NOT_NEGATIVE, Found, Obj, each, enum, label_selector, not_negative
 
 _PERCENT = re.compile(r"[0-9]+%\Z")
 _PERCENT_TEXT = (
@@ -61,7 +61,12 @@ def stateful_set(obj: Obj) -> Found:
     if spec.get("serviceName"):
         found += each("spec.serviceName", spec["serviceName"], formats.dns1123_label(spec["serviceName"]))
     for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
-        found += claims.claim_spec(f"spec.volumeClaimTemplates[{index}].spec", claim.get("spec") or {})
+        found += rules().of_type(
+            "core.v1.PersistentVolumeClaimSpec",
+            f"spec.volumeClaimTemplates[{index}].spec",
+            claim.get("spec") or {},
+            "StatefulSet",
+        )
     return found
 
 
@@ -224,7 +229,7 @@ def _mismatch(path: str, labels: Obj) -> errors.FieldError:
 
 
 def _template(path: str, template: Obj, owner: str = "ReplicaSet") -> Found:
-    found = pods.template(path, template)
+    found = rules().of_type("core.v1.PodTemplateSpec", path, template, owner)
     spec = template.get("spec") or {}
     policy = spec.get("restartPolicy")
     if policy in ("OnFailure", "Never"):

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.apiserver.validation import jobs, metadata, pods, services, statuses
+from controlplane.apiserver.rules import metadata
+from controlplane.apiserver.validation import jobs, services, statuses
 
 Obj = dict[str, Any]
 
@@ -42,7 +43,8 @@ CONTAINER = {"name": "c", "image": "i", "terminationMessagePolicy": "File", "ima
 
 
 def job(**spec: Any) -> Obj:
-    pod = {"containers": [CONTAINER], "restartPolicy": "Never", "dnsPolicy": "ClusterFirst"}
+    pod: Obj = {"containers": [CONTAINER], "restartPolicy": "Never", "dnsPolicy": "ClusterFirst"}
+    pod["terminationGracePeriodSeconds"] = 30
     template = {"metadata": {"labels": {"z": "z"}}, "spec": pod}
     fixed = {"manualSelector": True, "selector": {"matchLabels": {"z": "z"}}, "template": template}
     return {"metadata": {"name": "j"}, "spec": {**fixed, **spec}}
@@ -82,24 +84,6 @@ def test_only_a_suspended_job_that_has_not_begun_may_be_scheduled_elsewhere() ->
     assert told(jobs.job_change(moved, begun))[0].startswith("spec.template: Invalid value")
 
 
-def test_a_gated_pod_can_only_be_narrowed() -> None:
-    spec = {
-        "containers": [CONTAINER],
-        "schedulingGates": [{"name": "a"}],
-        "nodeSelector": {"a": "b"},
-        "restartPolicy": "Always",
-        "dnsPolicy": "ClusterFirst",
-    }
-    old = {"metadata": {"name": "p"}, "spec": spec}
-
-    def changed(selector: Obj) -> list[str]:
-        return told(pods.validate_change({**old, "spec": {**spec, "nodeSelector": selector}}, old))
-
-    assert changed({"a": "b", "c": "d"}) == []
-    why = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
-    assert changed({"a": "z"}) == [f'spec.nodeSelector: Invalid value: {{"a":"z"}}: {why}']
-
-
 def test_metadata_of_a_change_is_told_as_often_as_upstream_looks_at_it() -> None:
     old = {"metadata": {"name": "c", "uid": "u"}}
     label = {"metadata": {"name": "c", "uid": "u", "labels": {"a": "not valid!"}}}
@@ -113,16 +97,6 @@ def test_metadata_of_a_change_is_told_as_often_as_upstream_looks_at_it() -> None
     )
     moved = {"metadata": {"name": "c", "uid": "v"}}
     assert told(metadata.validate_change(moved, old)) == ['metadata.uid: Invalid value: "v": field is immutable'] * 2
-
-
-def test_a_volume_of_two_kinds_cannot_be_mounted() -> None:
-    container = {**CONTAINER, "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
-    both = {"name": "v", "emptyDir": {}, "secret": {"secretName": "s"}}
-    spec = {"containers": [container], "volumes": [both], "restartPolicy": "Always", "dnsPolicy": "ClusterFirst"}
-    assert told(pods.pod_spec("spec", spec)) == [
-        "spec.volumes[0].secret: Forbidden: may not specify more than 1 volume type",
-        'spec.containers[0].volumeMounts[0].name: Not found: "v"',
-    ]
 
 
 def test_only_a_load_balancer_has_ingress() -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.apiserver.validation import endpoints, fields, ingress, networking
+from controlplane.apiserver.rules import values as fields
+from controlplane.apiserver.validation import endpoints, ingress, networking
 
 Obj = dict[str, Any]
 SERVICE = {"service": {"name": "s", "port": {"number": 80}}}

@@ -6,150 +6,17 @@ import pytest
 
 from controlplane.apiserver import defaults
 from controlplane.apiserver.strategies import storage as strategy
-from controlplane.apiserver.validation import claims, persistent, storage
+from controlplane.apiserver.validation import storage
 
 Obj = dict[str, Any]
-GIB = {"requests": {"storage": "1Gi"}}
 
 
 def texts(found: Any) -> list[str]:
     return [str(error) for error in found]
 
 
-def claim(phase: str = "Pending", capacity: str = "", **spec: Any) -> Obj:
-    status = {"phase": phase, **({"capacity": {"storage": capacity}} if capacity else {})}
-    return {
-        "metadata": {"name": "c"},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": GIB, **spec},
-        "status": status,
-    }
-
-
-def volume(**spec: Any) -> Obj:
-    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], **spec}
-    return {"metadata": {"name": "v"}, "spec": spec}
-
-
-@pytest.mark.parametrize(
-    ("spec", "wanted"),
-    [
-        ({}, []),
-        ({"accessModes": []}, ["spec.accessModes: Required value: at least 1 access mode is required"]),
-        (
-            {"accessModes": ["ReadWriteOncePod", "ReadWriteMany"]},
-            ["spec.accessModes: Forbidden: may not use ReadWriteOncePod with other access modes"],
-        ),
-        (
-            {"resources": {"requests": {"storage": "0"}}},
-            ['spec.resources[storage]: Invalid value: "0": must be greater than zero'],
-        ),
-        (
-            {"selector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}},
-            ['spec.selector.matchExpressions[0].operator: Invalid value: "Near": not a valid selector operator'],
-        ),
-        (
-            {"dataSource": {"kind": "PersistentVolumeClaim"}},
-            ["spec.dataSource.name: Required value"],
-        ),
-        (
-            {"dataSourceRef": {"kind": "Disk", "name": "d"}},
-            [
-                'spec.dataSourceRef: Invalid value: "Disk": must be '
-                "'PersistentVolumeClaim' when referencing the default apiGroup"
-            ],
-        ),
-        (
-            {
-                "dataSource": {"kind": "PersistentVolumeClaim", "name": "x"},
-                "dataSourceRef": {"kind": "PersistentVolumeClaim", "name": "y"},
-            },
-            ["spec: Invalid value: {}: must match dataSourceRef"],
-        ),
-    ],
-)
-def test_claims(spec: Obj, wanted: list[str]) -> None:
-    assert texts(claims.claim(claim(**spec))) == wanted
-
-
-def test_a_claims_names_are_subdomains() -> None:
-    found = claims.claim(claim(storageClassName="Up", volumeAttributesClassName="Up"))
-    assert [error.field for error in found] == ["spec.storageClassName", "spec.volumeAttributesClassName"]
-
-
-def test_a_claim_is_bound_once_and_then_stands() -> None:
-    old, new = claim(), claim(volumeName="v")
-    assert claims.claim_change(new, old) == []
-    moved = claim(volumeName="w")
-    (found,) = claims.claim_change(moved, new)
-    assert found.field == "spec" and found.text.endswith('- "VolumeName": "v",\n+ "VolumeName": "w",\n' + _AFTER_NAME)
-
-
-_AFTER_NAME = '  "StorageClassName": null,\n  "VolumeMode": null,\n  "DataSource": null,\n'
-
-
-@pytest.mark.parametrize(
-    ("phase", "capacity", "before", "after", "complains_of"),
-    [
-        ("Bound", "1Gi", "1Gi", "2Gi", []),
-        ("Pending", "", "1Gi", "2Gi", ["spec"]),
-        ("Bound", "1Gi", "3Gi", "2Gi", []),
-        ("Bound", "1Gi", "3Gi", "500Mi", ["spec.resources.requests.storage"]),
-        ("Bound", "", "3Gi", "2Gi", ["spec.resources.requests.storage"]),
-    ],
-)
-def test_a_bound_claim_grows_and_shrinks_down_to_what_it_has(
-    phase: str, capacity: str, before: str, after: str, complains_of: list[str]
-) -> None:
-    old = claim(phase, capacity, resources={"requests": {"storage": before}})
-    new = claim(phase, capacity, resources={"requests": {"storage": after}})
-    assert [error.field for error in claims.claim_change(new, old)] == complains_of
-
-
-def test_a_class_may_be_filled_in_but_not_exchanged() -> None:
-    assert claims.claim_change(claim(storageClassName="a"), claim()) == []
-    found = claims.claim_change(claim(storageClassName="b"), claim(storageClassName="a"))
-    assert [error.field for error in found] == ["spec"]
-
-
-@pytest.mark.parametrize(
-    ("spec", "wanted"),
-    [
-        ({"hostPath": {"path": "/x", "type": ""}}, []),
-        ({}, ["spec: Required value: must specify a volume type"]),
-        (
-            {"hostPath": {"path": "/"}, "persistentVolumeReclaimPolicy": "Recycle"},
-            ["spec.persistentVolumeReclaimPolicy: Forbidden: may not be 'recycle' for a hostPath mount of '/'"],
-        ),
-        (
-            {"hostPath": {"path": "/x"}, "nfs": {"server": "s", "path": "/"}},
-            ["spec.nfs: Forbidden: may not specify more than 1 volume type"],
-        ),
-        (
-            {"capacity": {"storage": "1Gi", "cpu": "1"}, "hostPath": {"path": "/x"}},
-            ['spec.capacity: Unsupported value: {"storage":"1Gi","cpu":"1"}: supported values: "storage"'],
-        ),
-        ({"local": {"path": "/x"}}, ["spec.nodeAffinity: Required value: Local volume requires node affinity"]),
-        (
-            {"csi": {"driver": "d", "volumeHandle": "h", "nodePublishSecretRef": {"name": "s"}}},
-            ["spec.csi.nodePublishSecretRef.namespace: Required value"],
-        ),
-        (
-            {"hostPath": {"path": "/x"}, "volumeAttributesClassName": "gold"},
-            ["spec.csi: Required value: has to be specified when using volumeAttributesClassName"],
-        ),
-    ],
-)
-def test_volumes(spec: Obj, wanted: list[str]) -> None:
-    assert texts(persistent.volume(volume(**spec))) == wanted
-
-
-def test_a_volume_stays_where_it_is() -> None:
-    old = volume(hostPath={"path": "/a"}, volumeMode="Filesystem")
-    new = volume(hostPath={"path": "/b"}, volumeMode="Block")
-    moved, mode = persistent.volume_change(new, old)
-    assert moved.field == "spec.persistentvolumesource"
-    assert '-  "Path": "/a",\n+  "Path": "/b",\n' in moved.text
-    assert str(mode) == 'volumeMode: Invalid value: "Block": field is immutable'
+def claim(**spec: Any) -> Obj:
+    return {"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"], **spec}}
 
 
 def storage_class(**fields: Any) -> Obj:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from apimachinery import errors, formats
-from apimachinery.errors import FieldError
 from controlplane.apiserver.catalog.names import as_prefix
+from controlplane.apiserver.rules.place import Found, Obj
 
-Obj = dict[str, Any]
 _ANNOTATIONS_LIMIT = 256 * 1024
 _STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
 # How upstream's type has them.
 _REFERENCE = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
 
 
-def validate(obj: Obj, namespaced: bool, check_name: Callable[[str], tuple[str, ...]]) -> list[FieldError]:
+def validate(obj: Obj, namespaced: bool, check_name: Callable[[str], tuple[str, ...]]) -> Found:
     """Errors of a new object's metadata."""
     meta = obj["metadata"]
-    found: list[FieldError] = []
+    found: Found = []
     if stem := meta.get("generateName"):
         found += [errors.invalid("metadata.generateName", stem, text) for text in check_name(as_prefix(stem))]
     name = meta.get("name") or ""
@@ -42,7 +40,7 @@ def validate(obj: Obj, namespaced: bool, check_name: Callable[[str], tuple[str, 
     return found + check_own_finalizers(meta.get("finalizers") or [], "metadata.finalizers")
 
 
-def validate_change(new: Obj, old: Obj, whole: bool = False) -> list[FieldError]:
+def validate_change(new: Obj, old: Obj, whole: bool = False) -> Found:
     """Errors of a changed object's metadata.
 
     Upstream looks at it as that of any object, as a change of any object, as a change of one of its own kinds, and for
@@ -60,8 +58,8 @@ def validate_change(new: Obj, old: Obj, whole: bool = False) -> list[FieldError]
     return [*found, *said, *listed, *own] if whole else found
 
 
-def _changes(meta: Obj, stored: Obj) -> list[FieldError]:
-    found: list[FieldError] = []
+def _changes(meta: Obj, stored: Obj) -> Found:
+    found: Found = []
     if "deletionTimestamp" in stored:
         known = set(stored.get("finalizers") or ())
         added = [f for f in meta.get("finalizers") or () if f not in known]
@@ -75,7 +73,7 @@ def _changes(meta: Obj, stored: Obj) -> list[FieldError]:
     return found
 
 
-def check_labels(values: dict[str, str], path: str) -> list[FieldError]:
+def check_labels(values: dict[str, str], path: str) -> Found:
     found = []
     for key in sorted(values):
         found += [errors.invalid(path, key, text) for text in formats.qualified_name(key)]
@@ -83,7 +81,7 @@ def check_labels(values: dict[str, str], path: str) -> list[FieldError]:
     return found
 
 
-def check_annotations(values: dict[str, str], path: str) -> list[FieldError]:
+def check_annotations(values: dict[str, str], path: str) -> Found:
     found = []
     size = 0
     for key in sorted(values):
@@ -94,9 +92,9 @@ def check_annotations(values: dict[str, str], path: str) -> list[FieldError]:
     return found
 
 
-def check_owners(references: list[Obj], path: str) -> list[FieldError]:
+def check_owners(references: list[Obj], path: str) -> Found:
     """Paths carry no index, as upstream's."""
-    found: list[FieldError] = []
+    found: Found = []
     controllers: list[str] = []
     for reference in references:
         version = reference.get("apiVersion") or ""
@@ -120,7 +118,7 @@ def check_owners(references: list[Obj], path: str) -> list[FieldError]:
     return found
 
 
-def check_finalizers(values: list[str], path: str) -> list[FieldError]:
+def check_finalizers(values: list[str], path: str) -> Found:
     found = []
     for value in values:
         found += [errors.invalid(path, value, text) for text in formats.qualified_name(value)]
@@ -130,7 +128,7 @@ def check_finalizers(values: list[str], path: str) -> list[FieldError]:
     return found
 
 
-def check_own_finalizers(values: list[str], path: str) -> list[FieldError]:
+def check_own_finalizers(values: list[str], path: str) -> Found:
     """A finalizer of a built-in kind is a well-known one or says whose it is."""
     text = "name is neither a standard finalizer name nor is it fully qualified"
     return [

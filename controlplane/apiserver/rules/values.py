@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from apimachinery import errors, formats, quantity
-from apimachinery.errors import FieldError
-
-Obj = dict[str, Any]
-Found = list[FieldError]
+from controlplane.apiserver.rules.place import Found as Found
+from controlplane.apiserver.rules.place import Obj as Obj
 
 MAX_INT32 = 2147483647
 _PORT_NAME = re.compile(r"[-a-z0-9]+\Z")
@@ -59,7 +57,7 @@ def port_name(text: str) -> tuple[str, ...]:
         found.append("must be no more than 15 characters")
     if not _PORT_NAME.match(text):
         found.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
-    elif not _LETTER.search(text):
+    if not _LETTER.search(text):
         found.append("must contain at least one letter (a-z)")
     if "--" in text:
         found.append("must not contain consecutive hyphens")
@@ -168,6 +166,20 @@ def relative_path(path: str, value: str) -> Found:
     if value.startswith("/"):
         return [errors.invalid(path, value, "must be a relative path")]
     return no_way_up(path, value)
+
+
+def descending_path(path: str, value: str) -> Found:
+    """A path below something, without a way up; each complaint on its own."""
+    found = [errors.invalid(path, value, "must be a relative path")] if value.startswith("/") else []
+    return found + no_way_up(path, value)
+
+
+def below(path: str, value: str) -> Found:
+    """A descending path that does not begin as a way up would."""
+    found = descending_path(path, value)
+    if value.startswith("..") and not value.startswith("../"):
+        found.append(errors.invalid(path, value, "must not start with '..'"))
+    return found
 
 
 def no_way_up(path: str, value: str) -> Found:

@@ -1,0 +1,34 @@
+"""What annotations of pods and of their templates mean."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from apimachinery import errors
+from apimachinery.errors import FieldError
+from controlplane.apiserver.rules.core.security import profiles_in_annotations
+from controlplane.apiserver.rules.place import Obj
+from controlplane.apiserver.rules.values import MAX_INT32
+
+MIRROR = "kubernetes.io/config.mirror"
+_TOLERATIONS = "scheduler.alpha.kubernetes.io/tolerations"
+_COST = "controller.kubernetes.io/pod-deletion-cost"
+_WHOLE_NUMBER = re.compile(r"(0|-[0-9]+|[1-9][0-9]*)\Z")
+
+
+def pod_annotations(values: Obj, spec: Obj, path: str) -> Iterator[FieldError]:
+    """path: that of the annotations."""
+    if MIRROR in values and not spec.get("nodeName"):
+        text = "must set spec.nodeName if mirror pod annotation is set"
+        yield errors.invalid(f"{path}[{MIRROR}]", values[MIRROR], text)
+    if values.get(_TOLERATIONS):
+        try:
+            json.loads(values[_TOLERATIONS])
+        except ValueError as error:
+            yield errors.invalid(path, _TOLERATIONS, str(error))
+    cost = values.get(_COST)
+    if cost is not None and not (_WHOLE_NUMBER.match(cost) and -MAX_INT32 - 1 <= int(cost) <= MAX_INT32):
+        yield errors.invalid(f"{path}[{_COST}]", cost, "must be a 32bit integer")
+    yield from profiles_in_annotations(values, spec, path)

@@ -1,0 +1,46 @@
+"""The rows of every group in one set of rules."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from controlplane.apiserver.rules.compiled import Rules
+from controlplane.apiserver.rules.core import (
+    claims,
+    containers,
+    environment,
+    mounts,
+    persistent,
+    podparts,
+    pods,
+    podstatus,
+    probes,
+    resources,
+    scheduling,
+    security,
+    selectors,
+    volumes,
+)
+
+_TABLES = (
+    claims.RULES,
+    containers.RULES,
+    environment.RULES,
+    mounts.RULES,
+    persistent.RULES,
+    podparts.RULES,
+    pods.RULES,
+    podstatus.RULES,
+    probes.RULES,
+    resources.RULES,
+    scheduling.RULES,
+    security.RULES,
+    selectors.RULES,
+    volumes.RULES,
+)
+
+
+@cache
+def rules() -> Rules:
+    """The rules of all served kinds; made once, compiled a type at a time."""
+    return Rules(*_TABLES)
