@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from apimachinery.kinds import KINDS, Kind
+from apimachinery.kinds import Kind
 from apimachinery.objects import copy
 from controlplane.apiserver import defaults
+from controlplane.apiserver.resources.builtin import ROWS
 from controlplane.apiserver.rules.tables import rules
 
 Obj = dict[str, Any]
@@ -15,7 +16,8 @@ ABSENT = object()
 
 
 def kind_of(obj: Obj) -> Kind:
-    return next(kind for kind in KINDS if (kind.api_version, kind.kind) == (obj["apiVersion"], obj["kind"]))
+    wanted = (obj["apiVersion"], obj["kind"])
+    return next(row.kind for row in ROWS if (row.kind.api_version, row.kind.kind) == wanted)
 
 
 def put(obj: Obj, changes: Obj) -> Obj:
