@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from apimachinery.kinds import PERSISTENT_VOLUME_CLAIM, POD, Kind
 from apimachinery.objects import Obj
+from apimachinery.pods.qos import qos_class
 from controlplane.apiserver.admission.quota import usage
-from controlplane.apiserver.strategies.pods import qos
 
 Selector = tuple[str, str, frozenset[str]]
 
@@ -42,7 +42,7 @@ def _pod_within(name: str, pod: Obj) -> bool:
     if name in ("Terminating", "NotTerminating"):
         return (spec.get("activeDeadlineSeconds") is not None) == (name == "Terminating")
     if name in ("BestEffort", "NotBestEffort"):
-        return (qos(pod) == "BestEffort") == (name == "BestEffort")
+        return (qos_class(pod) == "BestEffort") == (name == "BestEffort")
     return name == "CrossNamespacePodAffinity" and any(_crosses(term) for term in _terms(spec.get("affinity") or {}))
 
 
