@@ -5,6 +5,7 @@ Standalone (no kubeconfig) it runs static pods only; everything else is the same
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from agent.admission.gate import Gate
 from agent.cri.client import CriClient
+from agent.cri.errors import CriError
 from agent.dns import ResolverError, resolv_conf_complaint
 from agent.env.build import Environment
 from agent.logs.rotate import LogRotator
@@ -77,7 +79,7 @@ class Agent:
         self.runtime = runtime or CriClient(settings.cri_socket, settings.runtime_request_seconds)
         self._expected: Obj | None = None
         self.objects = Objects(self.client, settings.node_name)
-        self.volumes = Volumes(settings, self.objects)
+        self.volumes = Volumes(settings, self.objects, lambda pod: self.view.recursive_read_only(pod))
         self.writer = StatusWriter(self.client)
         self.mirrors = (
             Mirrors(self.client, self.writer.set_mirror, self.objects.node) if self.client is not None else None
@@ -101,7 +103,7 @@ class Agent:
 
     def _workers(self) -> WorkerParts:
         settings = self.settings
-        environment = Environment(settings, self.objects)
+        environment = Environment(settings, self.objects, self.reporter)
         parts = Parts(
             settings=settings,
             runtime=self.runtime,
@@ -184,6 +186,9 @@ class Agent:
     async def _open(self) -> None:
         await self.cache.synced.wait()
         self._check_resolver()
+        # What the runtime can do; a runtime that cannot say is asked again for the node's status.
+        with contextlib.suppress(CriError):
+            await self.view.info()
         self.pods.open()
 
     async def _serve(self, lifecycle: Lifecycle) -> None:

@@ -56,14 +56,21 @@ _POD_FIELDS = {
     **{f"core.v1.Volume.{kind}": _NOT_MOUNTED for kind in _VOLUMES},
     "core.v1.VolumeProjection.clusterTrustBundle": "trust bundles are not projected: the pod waits with FailedMount",
     "core.v1.VolumeProjection.podCertificate": "pod certificates are not issued: the pod waits with FailedMount",
+    **{
+        f"core.v1.EmptyDirVolumeSource.medium={medium}": "huge pages are not mounted: the pod waits with FailedMount"
+        for medium in ("HugePages", "HugePages-2Mi", "HugePages-1Gi")
+    },
     "core.v1.EmptyDirVolumeSource.sizeLimit": "only a volume with medium Memory is limited; no pod is evicted for "
     "what it writes to disk",
     "core.v1.Container.resizePolicy": "the resources of a running container are not changed in place",
     "core.v1.Container.volumeDevices": "block devices are not handed to containers",
+    "core.v1.EphemeralContainer.volumeDevices": "block devices are not handed to containers",
     "core.v1.ResourceRequirements.claims": "devices are not allocated",
     "core.v1.ResourceRequirements.limits[ephemeral-storage]": "no pod is evicted for what it writes to disk",
     "core.v1.ContainerPort.hostPort": "nothing listens on the node's port, unless the pod has hostNetwork",
     "core.v1.Lifecycle.stopSignal": "containers are stopped with their image's signal, or SIGTERM",
+    "core.v1.LifecycleHandler.tcpSocket": "such a hook fails when it is to run, as it does upstream",
+    "core.v1.PodAffinityTerm.namespaceSelector": "only an empty selector, for all namespaces, is looked at",
     "core.v1.PodSecurityContext.seLinuxChangePolicy": "volumes are relabelled by the container runtime or not at all",
     "core.v1.PodSecurityContext.windowsOptions": "every node runs Linux",
     "core.v1.SecurityContext.windowsOptions": "every node runs Linux",

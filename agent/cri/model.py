@@ -52,6 +52,8 @@ class Container:
     hash: str = ""
     log_path: str = ""
     termination_host_path: str = ""
+    recursive_mounts: frozenset[str] = frozenset()
+    """Where in the container mounts are read-only with all below them."""
     annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -92,6 +92,7 @@ def container(status: Any) -> Container:
         hash=status.annotations.get(names.CONTAINER_HASH, ""),
         log_path=status.log_path,
         termination_host_path=host_path if message_path else "",
+        recursive_mounts=frozenset(m.container_path for m in status.mounts if m.recursive_read_only),
         annotations=dict(status.annotations),
     )
 

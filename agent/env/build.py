@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from agent.env.credentials import credentials_for
 from agent.env.downward import PodFacts
 from agent.env.variables import Referenced, container_references, make_environment
 from agent.node.objects import Objects
+from agent.podspec import uid
+from agent.runtime.pod_paths import pod_directory
+from agent.runtime.reporter import Reporter
 from agent.seams import ConfigError, Credential, Obj
 from agent.settings import AgentSettings
+from agent.volumes.plan import plan_volumes
+from agent.volumes.subpath import read_beneath
 
 
 class Environment:
     """EnvBuilder and CredentialSource of agent.seams."""
 
-    def __init__(self, settings: AgentSettings, objects: Objects) -> None:
+    def __init__(self, settings: AgentSettings, objects: Objects, reporter: Reporter | None = None) -> None:
+        """``reporter``: who is told of pull secrets that are not there."""
         self._settings = settings
         self._objects = objects
+        self._reporter = reporter
 
     async def build(self, pod: Obj, container: Obj, pod_ips: Sequence[str]) -> tuple[tuple[str, str], ...]:
         """The variables of `container` in CRI order; raises ConfigError."""
@@ -26,6 +33,7 @@ class Environment:
             config_maps=await self._objects.config_maps(pod, wanted.config_maps, ConfigError),
             secrets=await self._objects.secrets(pod, wanted.secrets, ConfigError),
             services=await self._objects.services_for(pod),
+            files=self._files(pod, wanted.files),
         )
         variables = make_environment(pod, container, referenced, self._facts(pod, pod_ips))
         return tuple(variables.items())
@@ -39,7 +47,23 @@ class Environment:
         if not names:
             return ()
         secrets = await self._objects.secrets(pod, frozenset(names), ConfigError)
+        missing = [name for name in names if name not in secrets]
+        if missing and self._reporter is not None:
+            text = f"Unable to retrieve some image pull secrets ({', '.join(missing)}); "
+            text += "attempting to pull the image may not succeed."
+            self._reporter.pod(pod, "Warning", "FailedToRetrieveImagePullSecret", text)
         return credentials_for(image, [secrets[name] for name in names if name in secrets])
+
+    def _files(self, pod: Obj, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
+        """Files of the pod's volumes; those of volumes it has not are left out."""
+        if not wanted:
+            return {}
+        paths = {plan.name: plan.path for plan in plan_volumes(pod, pod_directory(self._settings.root_dir, uid(pod)))}
+        found: dict[tuple[str, str], str | None] = {}
+        for volume, path in wanted:
+            if (root := paths.get(volume)) is not None:
+                found[volume, path] = read_beneath(root, path)
+        return found
 
     def _facts(self, pod: Obj, pod_ips: Sequence[str]) -> PodFacts:
         return PodFacts(self._objects.host_ips(pod, self._settings.node_ip), tuple(pod_ips), self._allocatable())

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agent.env.downward import FieldPathError, PodFacts, container_named, pod_field, resource_field
+from agent.env.envfile import EnvFileError, value_of
 from agent.seams import ConfigError, Obj
 
 _REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))")
@@ -28,6 +29,8 @@ class Referenced:
     config_maps: Mapping[str, Obj] = field(default_factory=dict)
     secrets: Mapping[str, Obj] = field(default_factory=dict)
     services: tuple[Obj, ...] = ()
+    files: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
+    """Files of the pod's volumes by (volume, path); None: there is no such file."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class References:
 
     config_maps: frozenset[str]
     secrets: frozenset[str]
+    files: frozenset[tuple[str, str]] = frozenset()
+    """(volume, path)."""
 
 
 def expand(text: str, lookup: Callable[[str], str | None]) -> str:
@@ -114,7 +119,26 @@ def _value(
     if "secretKeyRef" in source:
         text = _key(objects.secrets, source["secretKeyRef"], ("secret", "Secret"), namespace)
         return None if text is None else _secret_text(text)
+    if "fileKeyRef" in source:
+        return _file_key(objects.files, source["fileKeyRef"])
     return ""
+
+
+def _file_key(files: Mapping[tuple[str, str], str | None], ref: Obj) -> str | None:
+    """A variable of a file another container wrote; what is not there and optional is not set."""
+    volume, path, key = ref.get("volumeName", ""), ref.get("path", ""), ref.get("key", "")
+    if (volume, path) not in files:
+        raise ConfigError(f'cannot find the volume "{volume}" referenced by FileKeyRef')
+    text = files[volume, path]
+    if text is None and not ref.get("optional"):
+        raise ConfigError("couldn't parse env file")
+    try:
+        found = value_of(text or "", key)
+    except EnvFileError as error:
+        raise ConfigError("couldn't parse env file") from error
+    if not found and not ref.get("optional"):
+        raise ConfigError(f'environment variable key "{key}" not found in file "{path}"')
+    return found or None
 
 
 def _find(objects: Mapping[str, Obj], ref: Obj, resource: str) -> Obj | None:
@@ -191,6 +215,7 @@ def container_references(container: Obj) -> References:
     """The config maps and secrets one container's variables name."""
     maps: set[str] = set()
     secrets: set[str] = set()
+    files: set[tuple[str, str]] = set()
     for entry in container.get("envFrom") or []:
         maps.add((entry.get("configMapRef") or {}).get("name", ""))
         secrets.add((entry.get("secretRef") or {}).get("name", ""))
@@ -198,4 +223,6 @@ def container_references(container: Obj) -> References:
         source = variable.get("valueFrom") or {}
         maps.add((source.get("configMapKeyRef") or {}).get("name", ""))
         secrets.add((source.get("secretKeyRef") or {}).get("name", ""))
-    return References(frozenset(maps - {""}), frozenset(secrets - {""}))
+        if file := source.get("fileKeyRef"):
+            files.add((file.get("volumeName", ""), file.get("path", "")))
+    return References(frozenset(maps - {""}), frozenset(secrets - {""}), frozenset(files))

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +266,7 @@ class Applier:
         last = record.newest(container["name"])
         attempt = last.attempt + 1 if last is not None else next_attempt(Path(config.log_directory) / container["name"])
         try:
-            facts = await unless(stop, self._facts(pod, container, image, attempt))
+            facts = await unless(stop, self._facts(pod, container, image, attempt, config))
         except (ConfigError, VolumeError) as error:
             told = ("Warning", "Failed", f"Error: {error}")
             raise StartError("CreateContainerConfigError", str(error), event=told, settling=error.settling) from error
@@ -287,7 +287,7 @@ class Applier:
             parts.reporter.container(pod, container, "Warning", "Failed", f"Error: {error.message}")
             raise StartError("CreateContainerError", error.message) from error
 
-    async def _facts(self, pod: Obj, container: Obj, image: Image, attempt: int) -> ContainerFacts:
+    async def _facts(self, pod: Obj, container: Obj, image: Image, attempt: int, config: Any) -> ContainerFacts:
         parts, uid = self._parts, podspec.uid(pod)
         record = parts.cache.record(uid)
         sandbox = record.ready_sandbox
@@ -296,6 +296,8 @@ class Applier:
         env = await parts.environment.build(shown, container, (shown["status"].get("podIPs") and ips) or ips)
         named = dict(env)
         mounts = [*await parts.volumes.mounts(shown, container, named)]
+        images = {m.image: await self._volume_image(pod, m.image, config) for m in mounts if m.image}
+        mounts = [replace(m, image=images[m.image]) if m.image else m for m in mounts]
         mounts += parts.network.own_mounts(pod, container, ips)
         mounts.append(self._termination_log(pod, container))
         target = container.get("targetContainerName", "")
@@ -317,6 +319,14 @@ class Applier:
             cgroup_v2=parts.hardware.cgroup_v2,
             swap_counted=parts.hardware.swap_counted,
         )
+
+    async def _volume_image(self, pod: Obj, reference: str, config: Any) -> str:
+        """The id of an image that is mounted as a volume, pulled as the volume says. Raises StartError."""
+        sources = (v["image"] for v in podspec.spec(pod).get("volumes") or () if v.get("image"))
+        source = next(s for s in sources if s.get("reference") == reference)
+        # No name of a container: what is told is told of the pod.
+        holder = {"name": "", "image": reference, "imagePullPolicy": source.get("pullPolicy")}
+        return (await self._parts.images.ensure(pod, holder, config)).id
 
     def _termination_log(self, pod: Obj, container: Obj) -> Mount:
         """A fresh file per start, writable by whoever the container runs as."""

@@ -33,12 +33,14 @@ class Reporter:
         self._send(pod, kind, reason, message, "")
 
     def container(self, pod: Obj, container: Obj, kind: str, reason: str, message: str) -> None:
+        """A container without a name stands for the pod."""
         field = "containers"
         if podspec.is_init(pod, container["name"]):
             field = "initContainers"
         elif any(c["name"] == container["name"] for c in podspec.ephemeral_containers(pod)):
             field = "ephemeralContainers"
-        self._send(pod, kind, reason, message, f"spec.{field}{{{container['name']}}}")
+        name = container["name"]
+        self._send(pod, kind, reason, message, f"spec.{field}{{{name}}}" if name else "")
 
     def _send(self, pod: Obj, kind: str, reason: str, message: str, field_path: str) -> None:
         # A reference, not the object: only it can name the part of the pod that is meant.

@@ -13,7 +13,7 @@ from agent.cri.model import Container
 from agent.podspec import Obj
 from agent.runtime.cache import RuntimeCache
 from agent.runtime.pods import Pods
-from agent.seams import ContainerRef, ContainerUsage, ExecResult, ImageInfo, RuntimeInfo
+from agent.seams import ContainerRef, ContainerUsage, ExecResult, ImageInfo, RuntimeHandler, RuntimeInfo
 
 # Upstream calls the runtime down when it could not be listed for this long.
 _UNHEALTHY_SECONDS = 180.0
@@ -27,6 +27,7 @@ class View:
         self._cache = cache
         self._pods = pods
         self._started = time.monotonic()
+        self._handlers: tuple[RuntimeHandler, ...] = ()
 
     def pods(self) -> list[Obj]:
         return [{**w.pod, "status": w.status} for w in self._pods.all() if podspec.name(w.pod) and not w.removed]
@@ -79,7 +80,17 @@ class View:
         return found
 
     async def info(self) -> RuntimeInfo:
-        return await self._runtime.info()
+        found = await self._runtime.info()
+        self._handlers = found.handlers
+        return found
+
+    def recursive_read_only(self, pod: Obj) -> bool:
+        """Whether the runtime, as last asked, can make a pod's mounts read-only with all below them. A class leads to
+        some handler: then all of them must."""
+        able = {handler.name: handler.recursive_read_only for handler in self._handlers}
+        if podspec.spec(pod).get("runtimeClassName"):
+            return bool(able) and all(able.values())
+        return able.get("", False)
 
     async def images(self) -> list[ImageInfo]:
         return await self._runtime.images()

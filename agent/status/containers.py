@@ -86,11 +86,12 @@ def _resources(container: Obj) -> tuple[Obj, Obj | None]:
     return shown, requests or None
 
 
-def _mount(mount: Obj) -> Obj:
+def _mount(mount: Obj, run: Container) -> Obj:
     """A volume mount as it came out: recursive read-only needs a runtime that offers it."""
     shown = {"name": mount["name"], "mountPath": mount["mountPath"]}
     if mount.get("readOnly"):
-        shown |= {"readOnly": True, "recursiveReadOnly": "Disabled"}
+        recursive = mount["mountPath"] in run.recursive_mounts
+        shown |= {"readOnly": True, "recursiveReadOnly": "Enabled" if recursive else "Disabled"}
     return shown
 
 
@@ -110,7 +111,7 @@ def _from_runs(container: Obj, runs: list[Container], facts: ContainerFacts, wai
         "resources": resources,
     }
     if mounts := container.get("volumeMounts"):
-        status["volumeMounts"] = [_mount(mount) for mount in mounts]
+        status["volumeMounts"] = [_mount(mount, newest) for mount in mounts]
     if allocated:
         status["allocatedResources"] = allocated
     if len(runs) > 1 and runs[1].state is State.EXITED:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.node.objects import Objects
@@ -27,7 +27,11 @@ _DIRECTORIES = ("volumes", "volume-subpaths")
 class Volumes:
     """VolumeHost of agent.seams."""
 
-    def __init__(self, settings: AgentSettings, objects: Objects) -> None:
+    def __init__(
+        self, settings: AgentSettings, objects: Objects, recursive: Callable[[Obj], bool] = lambda pod: False
+    ) -> None:
+        """``recursive``: whether the pod's runtime handler can make a mount read-only with all below it."""
+        self._recursive = recursive
         self._pods = settings.root_dir / "pods"
         self._objects = objects
         # By pod: a refresh must not write where a teardown removes.
@@ -69,7 +73,8 @@ class Volumes:
         """The container's volumeMounts; raises VolumeError or ConfigError."""
         pod_dir = self._dir(pod["metadata"]["uid"])
         volumes = {plan.name: plan for plan in plan_volumes(pod, pod_dir)}
-        return tuple(self._mount(pod_dir, container, plan) for plan in plan_mounts(container, volumes, env))
+        planned = plan_mounts(container, volumes, env, recursive=self._recursive(pod))
+        return tuple(self._mount(pod_dir, container, plan) for plan in planned)
 
     async def teardown(self, uid: str) -> None:
         """Unmount and remove whatever the disk says this pod has; raises VolumeError where a mount will not go."""
@@ -167,7 +172,15 @@ class Volumes:
     def _mount(self, pod_dir: Path, container: Obj, plan: MountPlan) -> Mount:
         volume = plan.volume
         if volume.kind == "image":
-            return Mount(plan.container_path, "", True, image=volume.image, image_sub_path=plan.sub_path)
+            recursive = plan.recursive_read_only
+            return Mount(
+                plan.container_path,
+                "",
+                True,
+                recursive_read_only=recursive,
+                image=volume.image,
+                image_sub_path=plan.sub_path,
+            )
         assert volume.path is not None
         path = volume.path
         if plan.sub_path:
@@ -178,7 +191,7 @@ class Volumes:
                 log.error("pod %s: %s", pod_dir.name, error)
                 text = f'failed to prepare subPath for volumeMount "{volume.name}" of container '
                 raise ConfigError(f'{text}"{container["name"]}"') from error
-        return Mount(plan.container_path, str(path), plan.read_only, plan.propagation)
+        return Mount(plan.container_path, str(path), plan.read_only, plan.propagation, plan.recursive_read_only)
 
 
 async def _remove(directory: Path) -> None:

@@ -50,6 +50,7 @@ class MountPlan:
     read_only: bool
     sub_path: str
     propagation: str
+    recursive_read_only: bool = False
 
 
 def plan_volumes(pod: Obj, pod_dir: Path) -> tuple[VolumePlan, ...]:
@@ -73,10 +74,14 @@ def memory_limit(pod: Obj) -> int:
     return total
 
 
-def plan_mounts(container: Obj, volumes: Mapping[str, VolumePlan], env: Mapping[str, str]) -> tuple[MountPlan, ...]:
-    """The container's volumeMounts in order; raises ConfigError."""
+def plan_mounts(
+    container: Obj, volumes: Mapping[str, VolumePlan], env: Mapping[str, str], *, recursive: bool = False
+) -> tuple[MountPlan, ...]:
+    """The container's volumeMounts in order; ``recursive``: the runtime can make a mount read-only with all below.
+    Raises ConfigError."""
     return tuple(
-        _mount(mount, index, container, volumes, env) for index, mount in enumerate(container.get("volumeMounts") or [])
+        _mount(mount, index, container, volumes, env, recursive)
+        for index, mount in enumerate(container.get("volumeMounts") or [])
     )
 
 
@@ -110,13 +115,16 @@ def _volume(volume: Obj, pod_dir: Path, pod_limit: int) -> VolumePlan:
 
 
 def _mount(
-    mount: Obj, index: int, container: Obj, volumes: Mapping[str, VolumePlan], env: Mapping[str, str]
+    mount: Obj,
+    index: int,
+    container: Obj,
+    volumes: Mapping[str, VolumePlan],
+    env: Mapping[str, str],
+    recursive: bool,
 ) -> MountPlan:
     volume = volumes.get(mount["name"])
     if volume is None:
         raise ConfigError(f'cannot find volume "{mount["name"]}" to mount into container "{container["name"]}"')
-    if mount.get("recursiveReadOnly") == "Enabled":
-        raise ConfigError(f'failed to resolve recursive read-only mode: volume "{mount["name"]}": not supported')
     sub_path = mount.get("subPath", "")
     if mount.get("subPathExpr"):
         sub_path = expand_strictly(mount["subPathExpr"], env)
@@ -132,7 +140,25 @@ def _mount(
         read_only=bool(mount.get("readOnly")) or volume.kind in _READ_ONLY,
         sub_path=sub_path,
         propagation=mount.get("mountPropagation", "None"),
+        recursive_read_only=recursive_read_only(mount, supported=recursive),
     )
+
+
+def recursive_read_only(mount: Obj, *, supported: bool) -> bool:
+    """Whether what is mounted below is to be read-only, too (KEP-3857); ``supported`` by the pod's runtime handler.
+    Raises ConfigError."""
+    mode, name = mount.get("recursiveReadOnly") or "Disabled", mount["name"]
+    if mode == "Disabled":
+        return False
+    asked = f'volume "{name}" requested recursive read-only mode, but it is not'
+    if not mount.get("readOnly"):
+        raise ConfigError(f"{asked} read-only")
+    propagation = mount.get("mountPropagation") or "None"
+    if propagation != "None":
+        raise ConfigError(f'{asked} compatible with propagation "{propagation}"')
+    if mode == "Enabled" and not supported:
+        raise ConfigError(f"{asked} supported by the runtime")
+    return supported
 
 
 def expand_strictly(text: str, env: Mapping[str, str]) -> str:

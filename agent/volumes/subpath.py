@@ -13,9 +13,11 @@ import os
 import stat
 from pathlib import Path
 
+from agent.seams import ConfigError
 from apimachinery.kit import mounts
 
 _DIRECTORY_MODE = 0o750
+_MAX_FILE = 1 << 20
 
 
 class SubPathError(Exception):
@@ -36,6 +38,34 @@ def bind(volume: Path, sub_path: str, target: Path) -> None:
         _bind(source, target)
     finally:
         os.close(source)
+
+
+def read_beneath(volume: Path, path: str) -> str | None:
+    """The text of a file in a volume, None where there is none. Links lead no further than the volume's own files.
+
+    Raises ConfigError for what is no file, or too large.
+    """
+    try:
+        root = os.open(volume, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        # A pipe must not be waited for.
+        descriptor = mounts.open_beneath(root, path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f'cannot read "{path}" of volume "{volume.name}": {error.strerror}') from error
+    finally:
+        os.close(root)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ConfigError(f'"{path}" of volume "{volume.name}" is no file')
+    with os.fdopen(descriptor, "rb") as file:
+        data = file.read(_MAX_FILE + 1)
+    if len(data) > _MAX_FILE:
+        raise ConfigError(f'"{path}" of volume "{volume.name}" has more than {_MAX_FILE} bytes')
+    return data.decode("utf-8", "replace")
 
 
 def _open(root: int, sub_path: str, volume: Path) -> int:

@@ -1,16 +1,26 @@
 """Environment: base container + one mutation + expected variables."""
 
+import asyncio
 import base64
-from typing import Any
+import os
+import re
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.env.build import Environment
 from agent.env.credentials import credentials_for
 from agent.env.downward import FieldPathError, PodFacts, format_map, metadata_field, quote, resource_field
+from agent.env.envfile import EnvFileError, value_of
 from agent.env.variables import Referenced, container_references, expand, make_environment, service_variables
+from agent.node.objects import Objects
+from agent.runtime.reporter import Reporter
 from agent.seams import ConfigError
+from agent.settings import AgentSettings
+from agent.volumes.subpath import read_beneath
 
 FACTS = PodFacts(("10.9.9.9",), ("10.1.2.3", "fd00::3"), {"cpu": "2", "memory": "4Gi", "ephemeral-storage": "7"})
 
@@ -235,3 +245,101 @@ def test_images_without_a_registry_use_the_default_one(image: str) -> None:
 
 def test_a_broken_pull_secret_is_passed_over() -> None:
     assert credentials_for("busybox", [{"type": "kubernetes.io/dockercfg", "data": {".dockercfg": "!!"}}]) == ()
+
+
+FILE = "# c\n\n  A='1'\nB='x y # z'  # comment\nC='one\n two'\nD= 'nothing'\nE=''\nA='2'\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("A", "1"), ("B", "x y # z"), ("C", "one\n two"), ("D", ""), ("E", ""), ("F", "")]
+)
+def test_a_variable_of_a_file(key: str, value: str) -> None:
+    assert value_of(FILE, key) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("A", "at line 1: missing '='"),
+        ("\n='1'", "at line 2: empty variable name"),
+        ("A ='1'", "at line 1: whitespace before '=' is not allowed"),
+        ("A=1", "at line 1: value must be enclosed in single quotes"),
+        ('A="1"', "at line 1: value must be enclosed in single quotes"),
+        ("A='1'2", "at line 1: unexpected content after closing quote"),
+        ("A='1\n2", "starting at line 1: unclosed single quote"),
+        ("A='" + "x" * 70_000 + "'", "at line 1: the line is too long"),
+    ],
+)
+def test_a_file_that_is_not_in_the_format(text: str, why: str) -> None:
+    with pytest.raises(EnvFileError, match=f"invalid environment variable format {why}"):
+        value_of(text, "Z")
+
+
+@pytest.mark.parametrize(
+    ("files", "optional", "expected"),
+    [
+        ({("v", "f"): "K='1'\n"}, False, {"X": "1"}),
+        ({("v", "f"): "L='1'\n"}, True, {}),
+        ({("v", "f"): None}, True, {}),
+        ({("v", "f"): None}, False, "couldn't parse env file"),
+        ({("v", "f"): "broken"}, True, "couldn't parse env file"),
+        ({("v", "f"): "L='1'\n"}, False, 'environment variable key "K" not found in file "f"'),
+        ({}, True, 'cannot find the volume "v" referenced by FileKeyRef'),
+    ],
+)
+def test_references_to_files(files: dict[tuple[str, str], str | None], optional: bool, expected: Any) -> None:
+    ref = {"volumeName": "v", "path": "f", "key": "K", **({"optional": True} if optional else {})}
+    container = {"name": "c", "env": [{"name": "X", "valueFrom": {"fileKeyRef": ref}}]}
+    assert container_references(container).files == {("v", "f")}
+    if isinstance(expected, str):
+        with pytest.raises(ConfigError, match=re.escape(expected)):
+            env(container, Referenced(files=files))
+    else:
+        assert env(container, Referenced(files=files)) == expected
+
+
+def test_a_file_is_read_inside_its_volume_only(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    (volume / "below").mkdir(parents=True)
+    (volume / "below/f").write_text("K='1'\n")
+    (volume / "inside").symlink_to("below/f")
+    (volume / "outside").symlink_to("../secret")
+    (tmp_path / "secret").write_text("K='2'\n")
+    os.mkfifo(volume / "pipe")
+    (volume / "large").write_bytes(b"x" * ((1 << 20) + 1))
+    assert read_beneath(volume, "below/f") == read_beneath(volume, "inside") == "K='1'\n"
+    assert read_beneath(volume, "none") is None
+    assert read_beneath(tmp_path / "no volume", "f") is None
+    for path in ("outside", "../secret", "pipe", "large", "below"):
+        with pytest.raises(ConfigError):
+            read_beneath(volume, path)
+
+
+def test_the_node_reads_the_file_of_the_pods_own_volume(tmp_path: Path) -> None:
+    settings = AgentSettings(node_name="n", root_dir=tmp_path)
+    volume = tmp_path / "pods/u-1/volumes/kubernetes.io~empty-dir/v"
+    volume.mkdir(parents=True)
+    (volume / "f").write_text("K='1'\n")
+    ref = {"volumeName": "v", "path": "f", "key": "K"}
+    container = {"name": "c", "env": [{"name": "X", "valueFrom": {"fileKeyRef": ref}}]}
+    made = pod(volumes=[{"name": "v", "emptyDir": {}}])
+    built = asyncio.run(Environment(settings, Objects(None, "n")).build(made, container, ()))
+    assert dict(built)["X"] == "1"
+
+
+def test_pull_secrets_that_are_not_there_are_told_of() -> None:
+    class Told:
+        events: ClassVar[list[tuple[str, str]]] = []
+
+        def event(self, obj: dict[str, Any], type: str, reason: str, message: str) -> None:
+            self.events.append((reason, message))
+
+    class NoSecrets(Objects):
+        async def secrets(self, pod: Any, names: Any, error: Any) -> dict[str, dict[str, Any]]:
+            return {}
+
+    settings, made = AgentSettings(node_name="n"), pod(imagePullSecrets=[{"name": "a"}, {"name": "b"}])
+    environment = Environment(settings, NoSecrets(None, "n"), Reporter(Told()))
+    assert asyncio.run(environment.credentials(made, "busybox")) == ()
+    text = "Unable to retrieve some image pull secrets (a, b); attempting to pull the image may not succeed."
+    assert Told.events == [("FailedToRetrieveImagePullSecret", text)]

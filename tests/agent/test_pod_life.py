@@ -10,7 +10,7 @@ import pytest
 
 from agent.cri.errors import CriError, CriUnavailable
 from agent.runtime.lifecycle import IllegalMove, Stage, move
-from tests.agent.fake_cri import FakeRuntime
+from tests.agent.fake_cri import IMAGE_ID, FakeRuntime
 from tests.agent.harness import container, pod, running, until
 
 
@@ -346,3 +346,37 @@ def test_a_pod_never_goes_back_in_its_life():
             move(Stage.TERMINATING, back)
     with pytest.raises(IllegalMove):
         move(Stage.FINISHED, Stage.SYNC)
+
+
+@live
+async def test_an_image_volume_is_pulled_as_it_says_and_mounted_by_its_id(agent, runtime):
+    mounted = container("c", volumeMounts=[{"name": "v", "mountPath": "/v", "subPath": "sub"}])
+    volume = {"name": "v", "image": {"reference": "data:absent-here", "pullPolicy": "Always"}}
+    agent.pods.set_pod("api", pod(containers=[mounted], volumes=[volume]))
+    await until(lambda: runtime.running() == ["c"])
+    assert ("PullImage", "data:absent-here") in runtime.calls
+    (held,) = runtime.held.values()
+    (mount,) = [m for m in held.config.mounts if m.container_path == "/v"]
+    assert (mount.image.image, mount.image_sub_path, mount.host_path) == (IMAGE_ID, "sub", "")
+    assert mount.readonly
+
+
+@live
+async def test_an_image_volume_that_cannot_be_had_is_what_the_container_waits_for(agent, runtime):
+    mounted = container("c", volumeMounts=[{"name": "v", "mountPath": "/v"}])
+    volume = {"name": "v", "image": {"reference": "data:pullfail"}}
+    agent.pods.set_pod("api", pod(containers=[mounted], volumes=[volume]))
+    await until(lambda: "waiting" in (status(agent).get("containerStatuses") or [{"state": {}}])[0]["state"])
+
+    def reason():
+        return status(agent)["containerStatuses"][0]["state"]["waiting"]["reason"]
+
+    await until(lambda: reason() in ("ErrImagePull", "ImagePullBackOff"))
+    assert not runtime.held
+
+
+@live
+async def test_a_hook_that_is_in_the_api_for_old_manifests_only_fails(agent, runtime):
+    hook = {"postStart": {"tcpSocket": {"port": 80}}}
+    agent.pods.set_pod("api", pod(containers=[container("c", lifecycle=hook)], restartPolicy="Never"))
+    await until(lambda: runtime.count("StopContainer") == 1)

@@ -27,7 +27,7 @@ from agent.volumes.payload import (
     single_user,
     token_payload,
 )
-from agent.volumes.plan import memory_limit, plan_mounts, plan_volumes
+from agent.volumes.plan import VolumePlan, memory_limit, plan_mounts, plan_volumes
 from agent.volumes.refresh import Refresher
 from apimachinery.kit import mounts
 
@@ -336,3 +336,41 @@ def test_running_pods_see_changed_objects_and_labels(tmp_path: Path) -> None:
         await asyncio.gather(task, second, return_exceptions=True)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("mount", "supported", "expected"),
+    [
+        ({}, True, False),
+        ({"recursiveReadOnly": "Disabled"}, True, False),
+        ({"readOnly": True, "recursiveReadOnly": "Enabled"}, True, True),
+        ({"readOnly": True, "recursiveReadOnly": "IfPossible"}, True, True),
+        ({"readOnly": True, "recursiveReadOnly": "IfPossible"}, False, False),
+        (
+            {"readOnly": True, "recursiveReadOnly": "Enabled"},
+            False,
+            'volume "v" requested recursive read-only mode, but it is not supported by the runtime',
+        ),
+        (
+            {"recursiveReadOnly": "IfPossible"},
+            True,
+            'volume "v" requested recursive read-only mode, but it is not read-only',
+        ),
+        (
+            {"readOnly": True, "recursiveReadOnly": "Enabled", "mountPropagation": "HostToContainer"},
+            True,
+            'volume "v" requested recursive read-only mode, but it is not compatible with propagation '
+            '"HostToContainer"',
+        ),
+    ],
+)
+def test_recursive_read_only_as_the_runtime_can(mount: dict[str, Any], supported: bool, expected: bool | str) -> None:
+    container = {"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/v", **mount}]}
+    volumes = {"v": VolumePlan("v", "emptyDir", {}, Path("/x"))}
+    if isinstance(expected, str):
+        with pytest.raises(ConfigError) as caught:
+            plan_mounts(container, volumes, {}, recursive=supported)
+        assert str(caught.value) == expected
+    else:
+        (planned,) = plan_mounts(container, volumes, {}, recursive=supported)
+        assert planned.recursive_read_only is expected
