@@ -13,8 +13,8 @@ over an object), `diagnosis` (the slow pass that finds the words when the quick 
 
 from apimachinery.schema.definitions import Schema, SchemaMissing
 from apimachinery.schema.diagnosis import Findings
-from apimachinery.schema.duplicates import duplicate_fields, merged_repeats
+from apimachinery.schema.duplicates import as_met, duplicate_fields, merged_repeats
 from apimachinery.schema.node import Node
 from apimachinery.schema.walker import Walker
 
-__all__ = ["Findings", "Node", "Schema", "SchemaMissing", "Walker", "duplicate_fields", "merged_repeats"]
+__all__ = ["Findings", "Node", "Schema", "SchemaMissing", "Walker", "as_met", "duplicate_fields", "merged_repeats"]

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-__all__ = ["duplicate_fields", "merged_repeats"]
+__all__ = ["as_met", "duplicate_fields", "merged_repeats"]
 
 KEYS = re.compile(rb'"\s*:')
 
@@ -32,6 +33,32 @@ def duplicate_fields(text: bytes, value: Any, limit: int = 100) -> tuple[str, ..
     found: dict[str, None] = {}
     _scan(root, "", found)
     return tuple(found)[:limit]
+
+
+def as_met(text: bytes, complaints: Sequence[str]) -> tuple[str, ...]:
+    """Complaints about repeated and unknown members (`duplicate field "a.b"`, `unknown field "a.c"`) in the order in
+    which upstream, that reads a text once, meets them: a member at its first mention, a repeated one at its second.
+    """
+    firsts: dict[str, int] = {}
+    seconds: dict[str, int] = {}
+    _number(json.loads(text, object_pairs_hook=_Pairs), "", firsts, seconds)
+
+    def place(complaint: str) -> int:
+        kind, _, path = complaint.removesuffix('"').partition(' field "')
+        return (seconds if kind == "duplicate" else firsts).get(path, 0)
+
+    return tuple(sorted(complaints, key=place))
+
+
+def _number(value: Any, path: str, firsts: dict[str, int], seconds: dict[str, int]) -> None:
+    if isinstance(value, _Pairs):
+        for name, item in value:
+            below = f"{path}.{name}" if path else name
+            (seconds if below in firsts else firsts).setdefault(below, len(firsts) + len(seconds))
+            _number(item, below, firsts, seconds)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _number(item, f"{path}[{index}]", firsts, seconds)
 
 
 def merged_repeats(text: bytes) -> Any:

@@ -68,6 +68,10 @@ def int_or_string(value: Any) -> int | str:
     raise DecodeError(f"json: cannot unmarshal {shown} into Go value of type int32")
 
 
+# Go's zero time: no time at all.
+_ZERO_TIME = datetime.datetime(1, 1, 1, tzinfo=datetime.timezone.utc)
+
+
 def timestamp(value: Any) -> str | None:
     """RFC 3339 in UTC with whole seconds; None for the zero time, which the API writes as nothing."""
     if type(value) is str and SECOND.fullmatch(value):
@@ -116,7 +120,7 @@ def _parse_time(value: Any, layout: str) -> datetime.datetime | None:
             when = when - offset if zone[0] == "+" else when + offset
         except OverflowError:
             return None
-    return None if when.year == 1 and when.timetuple().tm_yday == 1 and not when.hour + when.minute else when
+    return None if when == _ZERO_TIME else when
 
 
 def _time_complaint(value: str, layout: str) -> str:

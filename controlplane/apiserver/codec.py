@@ -12,7 +12,7 @@ import orjson
 
 from apimachinery import errors, jsontext, manifests
 from apimachinery.kinds import Kind
-from apimachinery.schema import Schema, duplicate_fields, merged_repeats
+from apimachinery.schema import Schema, as_met, duplicate_fields, merged_repeats
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Obj, Request
@@ -67,7 +67,7 @@ async def read_object(request: Request, kind: Kind, context: Context) -> Obj:
     body = await request.body()
     obj, odd = _parse(media, body, kind.kind)
     _check_type(obj, kind, body, context.catalog)
-    check(obj, kind, context, odd, media == YAML)
+    check(obj, kind, context, odd, None if media == YAML else body)
     return obj
 
 
@@ -110,17 +110,23 @@ class Patched:
         return errors.invalid_object("", "", [errors.invalid("patch", self.told(), why)])
 
 
-def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = (), yaml: bool = False) -> None:
-    """Check an object against its definition, canonicalising it; odd are complaints already found in its text."""
+def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = (), json: bytes | None = None) -> None:
+    """Check an object against its definition, canonicalising it.
+
+    odd are complaints already found in its text; json is that text, and None for YAML, whose own complaints come first.
+    """
     walker = context.catalog.schema.walker(kind.api_version, kind.kind)
     findings = walker.check(obj) if walker is not None else None
     if findings is not None and findings.error:
         raise errors.BadRequest(_cannot(kind.kind, kind.version, kind, findings.error))
-    complaints = (*odd, *(findings.unknown_texts if findings is not None else ()))
+    unknown = findings.unknown_texts if findings is not None else ()
+    complaints = (*odd, *unknown)
+    if odd and unknown and json is not None:
+        complaints = as_met(json, complaints)
     if not complaints or context.field_validation == "Ignore":
         return
     if context.field_validation == "Strict":
-        if yaml and odd:
+        if json is None and odd:
             told = "\n".join(f"  {one}" for one in odd)
             complaints = (f"yaml: unmarshal errors:\n{told}", *complaints[len(odd) :])
         raise errors.BadRequest(_cannot(kind.kind, kind.version, kind, _strict(complaints)))

@@ -6,7 +6,7 @@ from apimachinery import kinds
 from controlplane.apiserver.cache.fields import selectable
 from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy, again
+from controlplane.apiserver.catalog.strategy import Strategy, again
 from controlplane.apiserver.strategies import certificates as certificates_strategy
 from controlplane.apiserver.tables import cluster as cluster_columns
 from controlplane.apiserver.validation import certificates as certificates_rules
@@ -18,7 +18,6 @@ CERTIFICATE_SIGNING_REQUEST = Resource(
         prepare_status=certificates_strategy.status,
         rules=again(certificates_rules.request, status=certificates_rules.status, approval=certificates_rules.approval),
         check_name=path_segment,
-        status_keeps=OWN_METADATA,
         unowned=True,
     ),
     columns=cluster_columns.CERTIFICATE_SIGNING_REQUEST,

@@ -12,10 +12,10 @@ from controlplane.apiserver.tables import core as core_columns
 INVOLVED = tuple(
     f"involvedObject.{f}" for f in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 )
-_REGARDING = tuple(f.replace("involvedObject", "regarding") for f in INVOLVED)
+# An Event is stored as one of the core group, and read so here.
 _READ = {
-    **{old: path(new) for old, new in zip(INVOLVED, _REGARDING, strict=True)},
-    "reportingComponent": path("reportingController"),
+    **{name.replace("involvedObject", "regarding"): path(name) for name in INVOLVED},
+    "reportingController": path("reportingComponent"),
 }
 
 
@@ -23,7 +23,7 @@ EVENT_V1 = Resource(
     kinds.EVENT_V1,
     Strategy(create_on_update=True),
     columns=core_columns.EVENT,
-    fields=selectable(*_REGARDING, "reason", "type", "reportingController", read=_READ),
+    fields=selectable("reason", "type", read=_READ),
 )
 
 

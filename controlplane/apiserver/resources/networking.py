@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import Rules, Strategy, again, then
+from controlplane.apiserver.catalog.strategy import OWN_METADATA, Rules, Strategy, again, then
 from controlplane.apiserver.tables import network as network_columns
 from controlplane.apiserver.validation import ingress as ingress_rules
 from controlplane.apiserver.validation import networking as networking_rules
@@ -38,7 +38,9 @@ NETWORK_POLICY = Resource(
 )
 SERVICE_CIDR = Resource(
     kinds.SERVICE_CIDR,
-    Strategy(rules=then(networking_rules.service_range, networking_rules.service_range_change)),
+    Strategy(
+        rules=then(networking_rules.service_range, networking_rules.service_range_change), status_keeps=OWN_METADATA
+    ),
     columns=network_columns.SERVICE_CIDR,
 )
 

@@ -13,7 +13,15 @@ def changed(new: Obj, old: Obj) -> None:
 
 
 def status(new: Obj, old: Obj) -> None:
+    """A verdict is not given here: as many as there were stay as they were, and more or fewer are refused later."""
     keep_spec(new, old)
+    conditions = (new.get("status") or {}).get("conditions") or []
+    for verdict in ("Approved", "Denied"):
+        before = [c for c in (old.get("status") or {}).get("conditions") or () if c.get("type") == verdict]
+        places = [at for at, c in enumerate(conditions) if c.get("type") == verdict]
+        if len(before) == len(places):
+            for at, condition in zip(places, before, strict=True):
+                conditions[at] = condition
     date_conditions(new, old)
 
 

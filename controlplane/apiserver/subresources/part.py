@@ -116,8 +116,8 @@ def _taken(old: Obj, wanted: Obj, field: str) -> Obj:
 
 
 def approval(old: Obj, wanted: Obj) -> Obj:
-    """The verdict on a certificate signing request: its conditions."""
-    new = {**old, "status": {**(old.get("status") or {})}}
+    """The verdict on a certificate signing request: its conditions, and what the client says in its metadata."""
+    new = {**old, "metadata": wanted["metadata"], "status": {**(old.get("status") or {})}}
     new["status"]["conditions"] = (wanted.get("status") or {}).get("conditions") or []
     date_conditions(new, old)
     return new
