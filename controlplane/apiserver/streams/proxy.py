@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -18,12 +18,15 @@ from apimachinery.objects import Obj
 from controlplane.apiserver.request import HIJACKED, Reply, Request, Response
 from controlplane.apiserver.streams import backend, tunnel, wire
 from controlplane.apiserver.streams.backend import Address, Agents
+from controlplane.apiserver.streams.rewriting import Through
 
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry
 
 # Never passed on: the client's credentials are for this server alone.
 PRIVATE = frozenset({"authorization", "cookie", "host"})
+# Longer pages keep the links that they have.
+PAGE_LIMIT = 4 * 1024 * 1024
 SERVICE_LABEL = "kubernetes.io/service-name"
 
 
@@ -109,12 +112,12 @@ class Proxies:
 
     async def node(self, request: Request) -> Reply:
         name = parse_name(request.name)
-        return await self._pass_on(request, self._agents.address(name.name), request.tail or "/")
+        return await self._pass_on(request, self._agents.address(name.name))
 
     async def pod(self, request: Request) -> Reply:
         name = parse_name(request.name)
         pod = self._registry.get(POD, request.namespace, name.name)
-        return await self._pass_on(request, pod_address(pod, name, self._tls), request.tail or "/")
+        return await self._pass_on(request, pod_address(pod, name, self._tls))
 
     async def service(self, request: Request) -> Reply:
         name = parse_name(request.name)
@@ -128,26 +131,83 @@ class Proxies:
         if not found:
             raise errors.ServiceUnavailable(f'no endpoints available for service "{request.name}"')
         host, port = self._pick(found)
-        return await self._pass_on(request, _address(host, str(port), name.scheme, self._tls), request.tail or "/")
+        return await self._pass_on(request, _address(host, str(port), name.scheme, self._tls))
 
-    async def _pass_on(self, request: Request, address: Address, path: str) -> Reply:
-        target = f"{path}?{request.raw_query}" if request.raw_query else path
+    async def _pass_on(self, request: Request, address: Address) -> Reply:
         upgrade = "upgrade" in request.headers.get("Connection", "").lower() and "Upgrade" in request.headers
-        headers = list(_forwarded(request, upgrade))
+        if not upgrade and not request.tail and not request.path.endswith("/") and request.method in ("GET", "HEAD"):
+            # Relative links of a page at the root would lead elsewhere without the slash.
+            query = f"?{request.raw_query}" if request.raw_query else ""
+            return Response(301, b"", "text/plain; charset=utf-8", {"Location": f"{request.path}/{query}"})
+        path = request.tail or "/"
+        target = f"{path}?{request.raw_query}" if request.raw_query else path
+        headers = [*_forwarded(request, upgrade), ("X-Forwarded-Uri", request.path)]
         body = None if upgrade or request.method in ("GET", "HEAD") else request.stream()
-        answer = await backend.call(address, request.method, target, headers, body)
+        try:
+            answer = await backend.call(address, request.method, target, headers, body)
+        except errors.InternalError as error:
+            why = error.message.removeprefix("error dialing backend: ")
+            raise errors.ServiceUnavailable(f"error trying to reach service: {why}", details={}) from error
         if answer.head.status == 101:
             await tunnel.join(tunnel.transport_of(request.transport), answer)
             return HIJACKED
-        kept = {k: v for k, v in answer.head.headers if k not in wire.HOP_BY_HOP and k not in _REFRAMED}
-        media = answer.head.get("content-type") or "application/octet-stream"
-        if request.method == "HEAD":
-            await answer.close()
-            return Response(answer.head.status, b"", media, kept)
-        return Response(answer.head.status, answer.body(), media, kept)
+        way = Through(request.path.removesuffix(path).rstrip("/"), _hosts(address), request.headers.get("Host", ""))
+        return await _answer(request, answer, way)
 
 
-_REFRAMED = frozenset({"content-length", "content-type"})
+async def _answer(request: Request, answer: backend.Connection, way: Through) -> Response:
+    """What the client is sent of an answer: its links, if it has any, lead through the proxy."""
+    kept = {k: v for k, v in answer.head.headers if k not in wire.HOP_BY_HOP and k not in _DROPPED}
+    media = answer.head.get("content-type") or "application/octet-stream"
+    status = answer.head.status
+    if request.method == "HEAD":
+        await answer.close()
+        return Response(status, b"", media, kept)
+    if target := answer.head.get("location"):
+        return Response(status, answer.body(), media, {**kept, "location": way.link(target)})
+    if media.partition(";")[0].strip().lower() != "text/html":
+        return Response(status, answer.body(), media, kept)
+    start, rest = await _read(answer)
+    if rest is not None:
+        return Response(status, _after(start, rest), media, kept)
+    encoding = answer.head.get("content-encoding").lower()
+    return Response(status, way.body(start, encoding) or start, media, kept)
+
+
+async def _read(answer: backend.Connection) -> tuple[bytes, AsyncIterator[bytes] | None]:
+    """A whole body and None; or the start of one that is too long to be held, and its rest."""
+    out, pieces = bytearray(), answer.body()
+    async for piece in pieces:
+        out += piece
+        if len(out) > PAGE_LIMIT:
+            return bytes(out), pieces
+    return bytes(out), None
+
+
+async def _after(start: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield start
+    async for piece in rest:
+        yield piece
+
+
+def _hosts(address: Address) -> tuple[str, ...]:
+    """Where the proxied host was dialled, as it may write that."""
+    default = 443 if address.tls else 80
+    bare = (address.authority.removesuffix(f":{address.port}"),) if address.port == default else ()
+    return (address.authority, *bare)
+
+
+# Said anew here; and what the proxied host allows other pages' scripts is not for this server's origin.
+_DROPPED = frozenset(
+    {
+        "content-length",
+        "content-type",
+        "access-control-allow-credentials",
+        "access-control-allow-headers",
+        "access-control-allow-methods",
+        "access-control-allow-origin",
+    }
+)
 
 
 def _forwarded(request: Request, upgrade: bool) -> Iterable[tuple[str, str]]:
