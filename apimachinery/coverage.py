@@ -10,8 +10,9 @@ A key is a definition's name without its ``io.k8s.api.`` and a field, with two f
     core.v1.PodSpec.hostUsers=false         only this value (as JSON writes it, strings without quotes)
     core.v1.ResourceRequirements.limits[ephemeral-storage]      only this entry of a map
 
-Below a field that is listed as a whole nothing more is listed. The value completes "FIELD: …", in the present tense. A
-request is looked at as it was sent: what defaults put in was not asked for.
+Below a field that is listed as a whole nothing more is listed, nor below a kind (IDLE, UNSERVED_KINDS). The value
+completes "FIELD: …", in the present tense. A request is looked at as it was sent: what defaults put in was not asked
+for.
 """
 
 from __future__ import annotations
@@ -76,5 +77,72 @@ _POD_FIELDS = {
     "core.v1.SecurityContext.windowsOptions": "every node runs Linux",
 }
 
-UNSUPPORTED: Mapping[str, str] = MappingProxyType({**_POD_FIELDS})
+_OTHER_FIELDS = {
+    "core.v1.ServiceSpec.type=LoadBalancer": "no load balancer is made: the Service is reached at its node ports alone",
+    "core.v1.ServiceSpec.loadBalancerIP": "no load balancer is made",
+    "core.v1.ServiceSpec.loadBalancerClass": "no load balancer is made",
+    "core.v1.ServiceSpec.trafficDistribution": "endpoints are chosen without regard to where they are",
+    "core.v1.Secret.type=kubernetes.io/service-account-token": "no token is put into the Secret",
+    "core.v1.Secret.type=bootstrap.kubernetes.io/token": "bootstrap tokens let nobody in",
+    "apps.v1.RollingUpdateDaemonSet.maxSurge": "an old pod goes before its new one comes",
+}
+
+UNSUPPORTED: Mapping[str, str] = MappingProxyType({**_POD_FIELDS, **_OTHER_FIELDS})
 """Field to what does not happen."""
+
+_NO_VOLUMES = "volumes are neither provisioned, bound nor mounted"
+_NO_DEVICES = "devices are neither allocated nor handed to pods"
+_NO_QUEUES = "requests are neither queued nor limited by it"
+
+IDLE: Mapping[str, str] = MappingProxyType(
+    {
+        "certificatesigningrequests.certificates.k8s.io": "nothing signs what is approved",
+        "cronjobs.batch": "no Job is made of it",
+        "csidrivers.storage.k8s.io": _NO_VOLUMES,
+        "csinodes.storage.k8s.io": _NO_VOLUMES,
+        "csistoragecapacities.storage.k8s.io": _NO_VOLUMES,
+        "deviceclasses.resource.k8s.io": _NO_DEVICES,
+        "endpoints": "it is not mirrored into EndpointSlices, which proxies follow",
+        "flowschemas.flowcontrol.apiserver.k8s.io": _NO_QUEUES,
+        "horizontalpodautoscalers.autoscaling": "nothing is scaled by it",
+        "jobs.batch": "no pods are made of it",
+        "networkpolicies.networking.k8s.io": "no traffic is stopped by it",
+        "persistentvolumeclaims": _NO_VOLUMES,
+        "persistentvolumes": _NO_VOLUMES,
+        "poddisruptionbudgets.policy": "nothing counts the pods it covers: each eviction of them is refused",
+        "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": _NO_QUEUES,
+        "replicationcontrollers": "no pods are made of it",
+        "resourceclaims.resource.k8s.io": _NO_DEVICES,
+        "resourceclaimtemplates.resource.k8s.io": _NO_DEVICES,
+        "resourceslices.resource.k8s.io": _NO_DEVICES,
+        "servicecidrs.networking.k8s.io": "Services get addresses of the server's own range alone",
+        "statefulsets.apps": "no pods are made of it",
+        "storageclasses.storage.k8s.io": _NO_VOLUMES,
+        "volumeattachments.storage.k8s.io": _NO_VOLUMES,
+        "volumeattributesclasses.storage.k8s.io": _NO_VOLUMES,
+    }
+)
+"""Kind (``jobs.batch``) to what does not happen, since no loop and no node of ours acts on it."""
+
+_NOT_EVALUATED = "policies are not evaluated: nothing is refused or changed by them"
+_NO_CONDITIONS = "conditions are not evaluated: the webhook is not asked, and its failurePolicy decides"
+
+UNSERVED_KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "apiservices.apiregistration.k8s.io": "requests are not passed on to other API servers",
+        "customresourcedefinitions.apiextensions.k8s.io": "the kind is not served",
+        "mutatingadmissionpolicies.admissionregistration.k8s.io": _NOT_EVALUATED,
+        "mutatingadmissionpolicybindings.admissionregistration.k8s.io": _NOT_EVALUATED,
+        "validatingadmissionpolicies.admissionregistration.k8s.io": _NOT_EVALUATED,
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io": _NOT_EVALUATED,
+    }
+)
+"""The same for what is the API server's own part: told whoever runs beside it."""
+
+UNSERVED_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "admissionregistration.v1.MutatingWebhook.matchConditions": _NO_CONDITIONS,
+        "admissionregistration.v1.ValidatingWebhook.matchConditions": _NO_CONDITIONS,
+    }
+)
+"""Fields in the form of UNSUPPORTED that are the API server's own part."""

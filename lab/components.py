@@ -65,6 +65,7 @@ def _apiserver(spec: Spec, paths: Paths) -> Component:
         "kubelet_client_key_file": pki / "apiserver-kubelet-client.key",
         "kubelet_ca_file": pki / "ca.crt",
         "policy_file": POLICY,
+        "warn_of_gaps": True,
     }
     return _python(paths, "apiserver", "controlplane.apiserver", settings)
 

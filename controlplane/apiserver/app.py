@@ -14,6 +14,7 @@ from apimachinery import errors
 from apimachinery.kinds import Kind
 from apimachinery.kit.lifecycle import Lifecycle
 from controlplane.apiserver import edge, operations
+from controlplane.apiserver.advice.gaps import Gaps
 from controlplane.apiserver.authz import bootstrap as policy
 from controlplane.apiserver.bootstrap import addresses, aggregation, authentication, cluster, flowcontrol, keeping
 from controlplane.apiserver.cache.cache import Cache
@@ -58,7 +59,7 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     pools = ServicePools(settings.service_cidr, settings.node_port_range)
     pools.load([entry.obj for entry in cache.collection(core.SERVICE.kind).scan()])
     catalog.add(replace(core.SERVICE, strategy=replace(core.SERVICE.strategy, reserve=pools.reserve)))
-    registry = Registry(store, cache, catalog, track)
+    registry = Registry(store, cache, catalog, track, Gaps(ours=settings.warn_of_gaps))
     edges = edge.assemble(Parts(settings, registry, lifecycle))
     registry.admit_with(edges.admission)
     keeper = keeping.Keeper(registry, published(settings, pools.first_address, catalog.kinds()))

@@ -58,5 +58,8 @@ class Settings:
     privileged, latest otherwise."""
     pod_security_exemptions: tuple[str, ...] = ()
     """Whom pod security lets pass: namespace=NAME, user=NAME, runtimeClass=NAME."""
+    warn_of_gaps: bool = False
+    """Tell who writes a kind or a field that this project's own loops and nodes do not act on yet. On where those are
+    what runs beside this server, off where others do."""
     log_level: str = "info"
     """debug | info | warning | error"""

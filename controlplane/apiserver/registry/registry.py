@@ -8,6 +8,7 @@ from typing import Any
 from apimachinery import errors
 from apimachinery.kinds import Kind
 from apimachinery.timestamps import now as clock
+from controlplane.apiserver.advice.gaps import Gaps
 from controlplane.apiserver.cache.cache import Cache, key_of
 from controlplane.apiserver.cache.collection import Collection, Subscriber
 from controlplane.apiserver.cache.entry import Entry, encode
@@ -35,11 +36,12 @@ _WHOLE = frozenset({"binding", "approval"})
 class Registry:
     """All methods belong to the server's event loop. Entries and objects returned are shared."""
 
-    def __init__(self, store: Store, cache: Cache, catalog: Catalog, track: Track) -> None:
+    def __init__(self, store: Store, cache: Cache, catalog: Catalog, track: Track, gaps: Gaps | None = None) -> None:
         self._store = store
         self.cache = cache
         self.catalog = catalog
         self._track = track
+        self._gaps = gaps or Gaps(ours=False)
         self._chain: AdmissionChain | None = None
 
     def admit_with(self, chain: AdmissionChain) -> None:
@@ -142,6 +144,7 @@ class Registry:
         chosen = bool(obj["metadata"].get("name"))
         if _has_status(kind) and not strategy.keep_status_on_create:
             obj.pop("status", None)
+        gaps = self._gaps.told(kind, self.catalog.schema, obj)
         strategy.default(obj)
         self._own(strategy, None, obj, context, "")
         admission = _admission("CREATE", kind, "", namespace, obj, None, context)
@@ -157,7 +160,7 @@ class Registry:
             await self._validate(admission)
             if self.collection(kind).get(namespace, obj["metadata"]["name"]) is not None:
                 raise self._exists(kind, namespace, obj["metadata"])
-            context.warnings.extend(strategy.warn(obj, None))
+            context.warnings.extend((*strategy.warn(obj, None), *gaps))
             admission.reservations.append(strategy.reserve(obj, None, context.dry_run))
             return await self._put(kind, namespace, obj, 0, context, admission.reservations)
         except Mismatch:
@@ -228,6 +231,7 @@ class Registry:
     async def _replace(self, kind: Kind, old: Entry, new: Obj, context: Context, subresource: str) -> Entry:
         strategy = self.strategy(kind)
         metadata.fill_changed(kind, new, old.obj)
+        gaps = [] if subresource else self._gaps.told(kind, self.catalog.schema, new, old.obj)
         strategy.default(new)
         if _has_status(kind) and not subresource:
             _keep_status(new, old.obj)
@@ -250,7 +254,7 @@ class Registry:
         try:
             await self._validate(admission)
             if subresource != "status":
-                context.warnings.extend(strategy.warn(new, old.obj))
+                context.warnings.extend((*strategy.warn(new, old.obj), *gaps))
             if self._unchanged(new, old):
                 return old
             if deletion_is_due(new) and not strategy.holds(new):

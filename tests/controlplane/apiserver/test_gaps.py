@@ -1,0 +1,260 @@
+"""Nothing is accepted and then ignored in silence: each kind and field has somebody who acts on it, or says so."""
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from apimachinery import kinds
+from apimachinery.client import Client
+from apimachinery.coverage import IDLE, UNSERVED_FIELDS, UNSERVED_KINDS, UNSUPPORTED
+from apimachinery.schema import Schema
+from controlplane.apiserver.advice.gaps import Gaps
+from controlplane.apiserver.resources import builtin
+from tests.controlplane.apiserver.server import run
+
+ROOT = Path(__file__).resolve().parents[3]
+SERVER, LOOPS = "controlplane/apiserver", "controlplane/controllers"
+RBAC = f"{SERVER}/authz/rbac.py"
+# Kind -> a file that acts on its objects. "": what upstream's own components do not act on either: they are kept for
+# others (an ingress controller that somebody installs, people who read).
+ACTING = {
+    "bindings": f"{SERVER}/subresources/binding.py",
+    "clusterrolebindings.rbac.authorization.k8s.io": RBAC,
+    "clusterroles.rbac.authorization.k8s.io": RBAC,
+    "componentstatuses": f"{SERVER}/subresources/components.py",
+    "configmaps": "agent/node/watched.py",
+    "controllerrevisions.apps": f"{LOOPS}/daemonset/revisions.py",
+    "daemonsets.apps": f"{LOOPS}/daemonset/controller.py",
+    "deployments.apps": f"{LOOPS}/deployment/controller.py",
+    "endpointslices.discovery.k8s.io": "netproxy/tracker.py",
+    "events": "",
+    "events.events.k8s.io": "",
+    "ingressclasses.networking.k8s.io": f"{SERVER}/admission/classes.py",
+    "ingresses.networking.k8s.io": "",
+    "ipaddresses.networking.k8s.io": f"{SERVER}/bootstrap/addresses.py",
+    "leases.coordination.k8s.io": "controlplane/election.py",
+    "limitranges": f"{SERVER}/admission/limits.py",
+    "localsubjectaccessreviews.authorization.k8s.io": f"{SERVER}/authz/reviews.py",
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": f"{SERVER}/admission/webhooks/plugins.py",
+    "namespaces": f"{LOOPS}/namespaces.py",
+    "nodes": "controlplane/scheduler/extract.py",
+    "pods": "agent/sources/api.py",
+    "podtemplates": "",
+    "priorityclasses.scheduling.k8s.io": f"{SERVER}/admission/priority.py",
+    "replicasets.apps": f"{LOOPS}/replicaset/controller.py",
+    "resourcequotas": f"{SERVER}/admission/quota/plugin.py",
+    "rolebindings.rbac.authorization.k8s.io": RBAC,
+    "roles.rbac.authorization.k8s.io": RBAC,
+    "runtimeclasses.node.k8s.io": f"{SERVER}/admission/runtime_classes.py",
+    "secrets": "agent/node/watched.py",
+    "selfsubjectaccessreviews.authorization.k8s.io": f"{SERVER}/authz/reviews.py",
+    "selfsubjectreviews.authentication.k8s.io": f"{SERVER}/authn/reviews.py",
+    "selfsubjectrulesreviews.authorization.k8s.io": f"{SERVER}/authz/reviews.py",
+    "serviceaccounts": f"{LOOPS}/service_accounts.py",
+    "services": "netproxy/views.py",
+    "subjectaccessreviews.authorization.k8s.io": f"{SERVER}/authz/reviews.py",
+    "tokenreviews.authentication.k8s.io": f"{SERVER}/authn/reviews.py",
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": f"{SERVER}/admission/webhooks/plugins.py",
+}
+
+
+def test_each_kind_has_somebody_who_acts_on_it_or_says_so() -> None:
+    served = {kind.resource for kind in builtin.catalog().kinds()}
+    silent = {**IDLE, **UNSERVED_KINDS}
+    assert not ACTING.keys() & silent.keys()
+    assert served == ACTING.keys() | silent.keys()
+    missing = [path for path in ACTING.values() if not (ROOT / path).exists()]
+    assert not missing
+
+
+PROXY, SLICES = "netproxy/views.py", f"{LOOPS}/endpointslice/endpoints.py"
+SERVICES = f"{SERVER}/strategies/services.py"
+DEPLOYMENT, DAEMON = f"{LOOPS}/deployment", f"{LOOPS}/daemonset"
+HOOKS = f"{SERVER}/admission/webhooks/hooks.py"
+LIMITS = f"{SERVER}/admission/limits.py"
+# Type -> field -> the file that reads it. "": upstream's components do not act on it either.
+FIELDS: dict[str, dict[str, str]] = {
+    "core.v1.ServiceSpec": {
+        "allocateLoadBalancerNodePorts": SERVICES,
+        "clusterIP": PROXY,
+        "clusterIPs": PROXY,
+        "externalIPs": PROXY,
+        "externalName": f"{SERVER}/admission/webhooks/caller.py",
+        "externalTrafficPolicy": PROXY,
+        "healthCheckNodePort": PROXY,
+        "internalTrafficPolicy": PROXY,
+        "ipFamilies": SERVICES,
+        "ipFamilyPolicy": SERVICES,
+        "loadBalancerSourceRanges": PROXY,
+        "ports": PROXY,
+        "publishNotReadyAddresses": SLICES,
+        "selector": f"{LOOPS}/endpointslice/controller.py",
+        "sessionAffinity": PROXY,
+        "sessionAffinityConfig": PROXY,
+        "type": PROXY,
+    },
+    "core.v1.ServicePort": {
+        "appProtocol": SLICES,
+        "name": PROXY,
+        "nodePort": PROXY,
+        "port": PROXY,
+        "protocol": PROXY,
+        "targetPort": SLICES,
+    },
+    "apps.v1.DeploymentSpec": {
+        "minReadySeconds": f"{DEPLOYMENT}/plan.py",
+        "paused": f"{DEPLOYMENT}/plan.py",
+        "progressDeadlineSeconds": f"{DEPLOYMENT}/status.py",
+        "replicas": f"{DEPLOYMENT}/sizes.py",
+        "revisionHistoryLimit": f"{DEPLOYMENT}/plan.py",
+        "selector": f"{DEPLOYMENT}/controller.py",
+        "strategy": f"{DEPLOYMENT}/sizes.py",
+        "template": f"{DEPLOYMENT}/revisions.py",
+    },
+    "apps.v1.DeploymentStrategy": {"type": f"{DEPLOYMENT}/sizes.py", "rollingUpdate": f"{DEPLOYMENT}/sizes.py"},
+    "apps.v1.RollingUpdateDeployment": {
+        "maxSurge": f"{DEPLOYMENT}/sizes.py",
+        "maxUnavailable": f"{DEPLOYMENT}/sizes.py",
+    },
+    "apps.v1.ReplicaSetSpec": {
+        "minReadySeconds": f"{LOOPS}/replicaset/plan.py",
+        "replicas": f"{LOOPS}/replicaset/plan.py",
+        "selector": f"{LOOPS}/replicaset/controller.py",
+        "template": f"{LOOPS}/replicaset/plan.py",
+    },
+    "apps.v1.DaemonSetSpec": {
+        "minReadySeconds": f"{DAEMON}/plan.py",
+        "revisionHistoryLimit": f"{DAEMON}/revisions.py",
+        "selector": f"{DAEMON}/controller.py",
+        "template": f"{DAEMON}/plan.py",
+        "updateStrategy": f"{DAEMON}/plan.py",
+    },
+    "apps.v1.DaemonSetUpdateStrategy": {"type": f"{DAEMON}/plan.py", "rollingUpdate": f"{DAEMON}/plan.py"},
+    "apps.v1.RollingUpdateDaemonSet": {"maxUnavailable": f"{DAEMON}/plan.py"},
+    "core.v1.NodeSpec": {
+        "configSource": "",
+        "externalID": "",
+        "podCIDR": f"{LOOPS}/node_ipam.py",
+        "podCIDRs": f"{LOOPS}/node_ipam.py",
+        "providerID": "agent/node/registration.py",
+        "taints": "apimachinery/pods/placement.py",
+        "unschedulable": "controlplane/scheduler/extract.py",
+    },
+    "core.v1.Secret": {
+        "data": "agent/volumes/payload.py",
+        "immutable": "agent/node/watched.py",
+        "stringData": f"{SERVER}/strategies/secrets.py",
+        "type": "agent/env/credentials.py",
+    },
+    "core.v1.ServiceAccount": {
+        "automountServiceAccountToken": f"{SERVER}/admission/service_accounts.py",
+        "imagePullSecrets": f"{SERVER}/admission/service_accounts.py",
+        "secrets": f"{SERVER}/admission/service_accounts.py",
+    },
+    "core.v1.LimitRangeItem": {
+        field: LIMITS for field in ("default", "defaultRequest", "max", "maxLimitRequestRatio", "min", "type")
+    },
+    "core.v1.ResourceQuotaSpec": {
+        "hard": f"{SERVER}/admission/quota/ledger.py",
+        "scopeSelector": f"{SERVER}/admission/quota/coverage.py",
+        "scopes": f"{SERVER}/admission/quota/coverage.py",
+    },
+    "scheduling.v1.PriorityClass": {
+        "description": "",
+        "globalDefault": f"{SERVER}/admission/priority.py",
+        "preemptionPolicy": f"{SERVER}/admission/priority.py",
+        "value": f"{SERVER}/admission/priority.py",
+    },
+    "admissionregistration.v1.MutatingWebhook": {
+        field: HOOKS
+        for field in (
+            *("admissionReviewVersions", "clientConfig", "failurePolicy", "matchPolicy", "name", "namespaceSelector"),
+            *("objectSelector", "reinvocationPolicy", "rules", "sideEffects", "timeoutSeconds"),
+        )
+    },
+    "admissionregistration.v1.WebhookClientConfig": {field: HOOKS for field in ("caBundle", "service", "url")},
+    "admissionregistration.v1.ServiceReference": {field: HOOKS for field in ("name", "namespace", "path", "port")},
+    "admissionregistration.v1.RuleWithOperations": {
+        field: HOOKS for field in ("apiGroups", "apiVersions", "operations", "resources", "scope")
+    },
+}
+FIELDS["admissionregistration.v1.ValidatingWebhook"] = {
+    field: path
+    for field, path in FIELDS["admissionregistration.v1.MutatingWebhook"].items()
+    if field != "reinvocationPolicy"
+}
+LISTED = {**UNSUPPORTED, **UNSERVED_FIELDS}
+
+
+@pytest.mark.parametrize("type_name", FIELDS)
+def test_each_field_has_somebody_who_acts_on_it_or_says_so(type_name: str) -> None:
+    published = set(Schema.load().definitions[f"io.k8s.api.{type_name}"]["properties"])
+    acting = FIELDS[type_name]
+    silent = {field for field in published if f"{type_name}.{field}" in LISTED}
+    assert not silent & acting.keys()
+    assert published - {"apiVersion", "kind", "metadata"} == acting.keys() | silent
+    for field, path in acting.items():
+        assert not path or f'"{field}"' in (ROOT / path).read_text(), f"{path} does not read {field}"
+
+
+def told(kind: kinds.Kind, new: dict[str, Any], old: dict[str, Any] | None = None, ours: bool = True) -> list[str]:
+    return Gaps(ours).told(kind, Schema.load(), new, old)
+
+
+def test_fields_are_told_of_where_they_stand() -> None:
+    container = {"name": "c", "ports": [{"containerPort": 1}, {"hostPort": 80}]}
+    spec = {"containers": [container], "hostUsers": False, "volumes": [{"name": "v", "nfs": {"server": "s"}}]}
+    found = [text.partition(": ")[0] for text in told(kinds.POD, {"spec": spec})]
+    assert found == ["spec.containers[0].ports[1].hostPort", "spec.hostUsers", "spec.volumes[0].nfs"]
+    (deployed, *_) = told(kinds.DEPLOYMENT, {"spec": {"template": {"spec": spec}}})
+    assert deployed.startswith("spec.template.spec.containers[0].ports[1].hostPort: ")
+    assert told(kinds.POD, {"spec": {"hostUsers": True, "containers": [{"name": "c"}]}}) == []
+    limits = {"limits": {"ephemeral-storage": "1Gi", "cpu": "1"}}
+    (limited,) = told(kinds.POD, {"spec": {"containers": [{"resources": limits}]}})
+    assert limited.startswith("spec.containers[0].resources.limits[ephemeral-storage]: ")
+
+
+def test_changes_are_told_of_what_they_add() -> None:
+    old = {"spec": {"containers": [{"ports": [{"hostPort": 1}]}]}}
+    assert told(kinds.POD, old, old) == []
+    new = {"spec": {**old["spec"], "hostUsers": False}}
+    assert [text.partition(": ")[0] for text in told(kinds.POD, new, old)] == ["spec.hostUsers"]
+    job = {"spec": {"parallelism": 1}}
+    assert told(kinds.JOB, {**job, "metadata": {"labels": {"a": "b"}}}, job) == []
+    assert told(kinds.JOB, {"spec": {"parallelism": 2}}, job) == [f"Job: {IDLE['jobs.batch']}"]
+
+
+def test_other_people_s_loops_are_not_spoken_for() -> None:
+    assert told(kinds.JOB, {"spec": {}}, ours=False) == []
+    policy = told(kinds.VALIDATING_ADMISSION_POLICY, {"spec": {}}, ours=False)
+    assert policy == ["ValidatingAdmissionPolicy: policies are not evaluated: nothing is refused or changed by them"]
+
+
+async def warnings(folder: Path, client: Client, path: str, body: dict[str, Any]) -> list[str]:
+    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    context.load_cert_chain(folder / "admin.crt", folder / "admin.key")
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(client.server + path, json=body, ssl=context) as response,
+    ):
+        assert response.status == 201, await response.text()
+        return [value for key, value in response.headers.items() if key == "Warning"]
+
+
+def test_the_server_tells_in_a_header(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        template = {"spec": {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}}
+        job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"template": template}}
+        (warning,) = await warnings(tmp_path, client, "/apis/batch/v1/namespaces/default/jobs", job)
+        assert warning == '299 - "Job: no pods are made of it"'
+        spec = {"type": "LoadBalancer", "ports": [{"port": 80}]}
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": spec}
+        (warning,) = await warnings(tmp_path, client, "/api/v1/namespaces/default/services", service)
+        assert warning.startswith('299 - "spec.type: no load balancer is made')
+        plain = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}}
+        assert await warnings(tmp_path, client, "/api/v1/namespaces/default/configmaps", plain) == []
+
+    run(tmp_path, test, warn_of_gaps=True)
