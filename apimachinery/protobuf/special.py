@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from apimachinery.jsontext import spelled_as_go
 from apimachinery.protobuf.varint import (
     BYTES,
     END,
@@ -123,7 +124,7 @@ def write_int_or_string(value: Any) -> bytes:
 
 
 def write_json(value: Any) -> bytes:
-    data = orjson.dumps(value)
+    data = spelled_as_go(orjson.dumps(value))
     return b"\x0a" + varint(len(data)) + data
 
 

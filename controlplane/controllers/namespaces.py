@@ -37,9 +37,8 @@ class Left:
 
 
 def collections(served: discovery.Served) -> tuple[Kind, ...]:
-    """One version of each namespaced kind that can be listed and emptied; pods last, for others own them."""
-    found = [kind for kind in served.preferred() if kind.namespaced and {"list", "delete"} <= kind.verbs]
-    return tuple(sorted(found, key=lambda kind: kind.resource == POD.resource))
+    """One version of each namespaced kind that can be listed and emptied."""
+    return tuple(kind for kind in served.preferred() if kind.namespaced and {"list", "delete"} <= kind.verbs)
 
 
 def conditions(old: Sequence[Obj], left: Sequence[Left], moment: datetime) -> list[Obj]:
@@ -136,14 +135,21 @@ class NamespaceController:
         await self._finalize(item)
 
     async def _empty(self, space: str) -> list[Left]:
-        kinds = collections(await discovery.served(self._context.client))
+        """Pods go first, and all else stays until they are gone: what guards them, and what they end with, is among it
+        (KEP-5080).
+        """
+        found = collections(await discovery.served(self._context.client))
+        pods = [await self._empty_one(kind, space) for kind in found if kind.resource == POD.resource]
+        if any(entry.count for entry in pods):
+            return pods
+        kinds = [kind for kind in found if kind.resource != POD.resource]
         gate = asyncio.Semaphore(ABREAST)
 
         async def one(kind: Kind) -> Left:
             async with gate:
                 return await self._empty_one(kind, space)
 
-        return list(await asyncio.gather(*(one(kind) for kind in kinds)))
+        return [*pods, *await asyncio.gather(*(one(kind) for kind in kinds))]
 
     async def _empty_one(self, kind: Kind, space: str) -> Left:
         client = self._context.client

@@ -157,6 +157,35 @@ def test_a_namespace_is_furnished_and_emptied(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_a_namespaces_pods_go_before_all_else(tmp_path: Path) -> None:
+    """What a pod needs while it ends, and what guards it, stays until the last pod is gone."""
+
+    async def scenario(at: Stage) -> None:
+        await at.client.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}})
+        await at.until_async(lambda: _there(at.client.get(SERVICE_ACCOUNT, "default", "x")))
+        config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "needed", "namespace": "x"}}
+        await at.client.create(CONFIG_MAP, config)
+        held = pod("held", "100m")
+        held["metadata"] |= {"namespace": "x", "finalizers": ["example.com/hold"]}
+        await at.client.create(POD, held)
+        await at.until(lambda: len(at.ready_pods()) == 1)
+        await at.client.delete(NAMESPACE, "x")
+
+        async def told() -> bool:
+            conditions = (await at.client.get(NAMESPACE, "x"))["status"].get("conditions") or ()
+            messages = {c["type"]: c["message"] for c in conditions}
+            return "pods. has 1 resource instances" in messages.get("NamespaceContentRemaining", "")
+
+        await at.until_async(told)
+        assert (await at.client.get(POD, "held", "x"))["metadata"]["deletionTimestamp"]
+        for kind, wanted in ((CONFIG_MAP, "needed"), (SERVICE_ACCOUNT, "default")):
+            assert "deletionTimestamp" not in (await at.client.get(kind, wanted, "x"))["metadata"]
+        await at.client.patch(POD, "held", {"metadata": {"finalizers": None}}, "x")
+        await at.until_async(lambda: _absent(at.client.get(NAMESPACE, "x")))
+
+    play(tmp_path, scenario)
+
+
 def test_a_silent_node_loses_its_traffic_then_a_deleted_one_its_pods(tmp_path: Path) -> None:
     async def scenario(at: Stage) -> None:
         await at.client.create(SERVICE, SERVICE_OF_WEB)

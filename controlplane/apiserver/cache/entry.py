@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from apimachinery.jsontext import spelled_as_go
 from apimachinery.kinds import Kind
 from controlplane.apiserver.conversion import convert
 
@@ -28,12 +29,15 @@ _decoded: deque[Entry] = deque()
 
 
 def encode(obj: Obj) -> bytes:
-    """The stored form: metadata first, without apiVersion, kind and resourceVersion."""
+    """The stored form: metadata first, without apiVersion, kind and resourceVersion.
+
+    Spelled as upstream spells it, for some compare an answer's bytes: a ControllerRevision's data above all.
+    """
     given = obj["metadata"]
     metadata = {k: given[k] for k in _FIRST if k in given}
     metadata.update((k, v) for k, v in given.items() if k != "resourceVersion")
     rest = {k: v for k, v in obj.items() if k not in ("kind", "apiVersion", "metadata")}
-    return orjson.dumps({"metadata": metadata, **rest})
+    return spelled_as_go(orjson.dumps({"metadata": metadata, **rest}))
 
 
 @cache

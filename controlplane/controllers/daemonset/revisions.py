@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apimachinery.objects import Obj, copy, labels, name, namespace, owner_reference
+from apimachinery.objects import Obj, labels, name, namespace, owner_reference
+from controlplane.controllers import history
 from controlplane.controllers.daemonset.plan import REVISION_HASH
 from controlplane.controllers.deployment.revisions import comparable, template_hash
 
@@ -51,7 +52,7 @@ def _template(revision: Obj) -> Obj:
 
 
 def _build(daemon_set: Obj, digest: str, number: int) -> Obj:
-    template = copy(daemon_set["spec"]["template"])
+    template = daemon_set["spec"]["template"]
     carried = (template.get("metadata") or {}).get("labels") or {}
     return {
         "apiVersion": "apps/v1",
@@ -63,6 +64,6 @@ def _build(daemon_set: Obj, digest: str, number: int) -> Obj:
             "annotations": dict(daemon_set["metadata"].get("annotations") or {}),
             "ownerReferences": [owner_reference(daemon_set)],
         },
-        "data": {"spec": {"template": {**template, "$patch": "replace"}}},
+        "data": history.data(template),
         "revision": number,
     }
