@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.cri.names import CONFIG_SOURCE
+from apimachinery.pods import images
 
 Obj = dict[str, Any]
 
@@ -105,11 +106,7 @@ def pull_policy(container: Obj) -> str:
     policy = container.get("imagePullPolicy")
     if policy:
         return str(policy)
-    image = str(container.get("image", ""))
-    if "@" in image:
-        return "IfNotPresent"
-    tag = image.rpartition("/")[2].partition(":")[2]
-    return "Always" if tag in ("", "latest") else "IfNotPresent"
+    return images.pull_policy(str(container.get("image", "")))
 
 
 def apparmor_profile(pod: Obj, container: Obj) -> Obj | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from agent import podspec
 from agent.admission.model import Held
 from agent.podspec import Obj
-from agent.status.qos import BEST_EFFORT, BURSTABLE, GUARANTEED, qos_class
+from apimachinery.pods.qos import BEST_EFFORT, BURSTABLE, GUARANTEED, qos_class
 
 REASON = "Preempting"
 MESSAGE = "Preempted in order to admit critical pod"
@@ -27,7 +27,7 @@ class NotEnough(Exception):
 def victims(pod: Obj, others: Sequence[Held], needs: Needs) -> tuple[str, ...]:
     """Uids of the pods to end, least important first. Raises NotEnough."""
     below = [o for o in others if preemptable(pod, o.pod)]
-    classes = {quality: [o for o in below if qos_class(o.pod) == quality] for quality in _CLASSES}
+    classes = {quality: [o for o in below if qos_class(podspec.spec(o.pod)) == quality] for quality in _CLASSES}
     everyone = [o for quality in _CLASSES for o in classes[quality]]
     if lacking := _without(needs, everyone):
         raise NotEnough(f"no set of running pods found to reclaim resources: {_text(lacking)}")

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from agent.node.facts import MachineFacts
 from agent.seams import ImageInfo, Obj, RuntimeInfo
-from apimachinery.pods.requests import HUGE_PAGES, is_extended, is_huge_page
+from apimachinery.pods.requests import is_extended
+from apimachinery.pods.totals import HUGE_PAGES, is_huge_page
 
 KUBELET_VERSION = "v1.36.2+wherry"
 MAX_IMAGES = 50

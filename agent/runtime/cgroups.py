@@ -16,7 +16,7 @@ from pathlib import Path
 from agent import podspec
 from agent.podspec import Obj
 from agent.runtime.resources import PERIOD_US, Limits, pod_limits, pod_milli_cpu, shares
-from agent.status.qos import BEST_EFFORT, BURSTABLE, qos_class
+from apimachinery.pods.qos import BEST_EFFORT, BURSTABLE, qos_class
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def qos_cgroup(root: str, quality: str) -> str:
 
 
 def pod_cgroup(root: str, pod: Obj) -> str:
-    return f"{qos_cgroup(root, qos_class(pod))}/pod{podspec.uid(pod)}"
+    return f"{qos_cgroup(root, qos_class(podspec.spec(pod)))}/pod{podspec.uid(pod)}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Cgroups:
         """Count a pod that runs or is to run. The burstable class weighs what its pods ask for together: as one
         among the guaranteed pods' cgroups it would else have the kernel's default, whatever is in it."""
         uid = podspec.uid(pod)
-        if uid not in self._burstable and qos_class(pod) == BURSTABLE:
+        if uid not in self._burstable and qos_class(podspec.spec(pod)) == BURSTABLE:
             self._burstable[uid] = pod_milli_cpu(pod)
             self._weigh_burstable()
 

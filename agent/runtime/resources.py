@@ -6,12 +6,15 @@ period (at least 1 ms), OOM score adjusted by quality of service.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent import podspec
 from agent.podspec import Obj
-from agent.status.qos import BEST_EFFORT, GUARANTEED, effective_requests, qos_class
 from apimachinery import quantity
+from apimachinery.pods.qos import BEST_EFFORT, GUARANTEED, qos_class
+from apimachinery.pods.requests import pod_requests
+from apimachinery.pods.totals import parsed, stated, total
 
 PERIOD_US = 100_000
 _MIN_SHARES, _MAX_SHARES = 2, 262_144
@@ -66,90 +69,43 @@ def container_limits(pod: Obj, container: Obj) -> Limits:
     )
 
 
-def _pod_amounts(pod: Obj, pick: str) -> tuple[int, int, bool, bool]:
-    """(milli cpu, memory bytes, cpu stated by all, memory stated by all) over the whole pod: sidecars add
-    to the containers; ordinary init containers run alone, so only the greatest counts."""
-
-    def amounts(container: Obj) -> tuple[int, int, bool, bool]:
-        resources = container.get("resources") or {}
-        listed = effective_requests(resources) if pick == "requests" else resources.get("limits") or {}
-        cpu, memory = _milli_cpu(listed), _memory(listed)
-        return cpu, memory, cpu > 0, memory > 0
-
-    cpu = memory = sidecar_cpu = sidecar_memory = peak_cpu = peak_memory = 0
-    all_cpu = all_memory = True
-    for container in podspec.init_containers(pod):
-        c, m, has_cpu, has_memory = amounts(container)
-        all_cpu, all_memory = all_cpu and has_cpu, all_memory and has_memory
-        if podspec.is_sidecar(container):
-            sidecar_cpu, sidecar_memory = sidecar_cpu + c, sidecar_memory + m
-            c = m = 0
-        peak_cpu, peak_memory = max(peak_cpu, sidecar_cpu + c), max(peak_memory, sidecar_memory + m)
-    for container in podspec.containers(pod):
-        c, m, has_cpu, has_memory = amounts(container)
-        all_cpu, all_memory = all_cpu and has_cpu, all_memory and has_memory
-        cpu, memory = cpu + c, memory + m
-    return (
-        max(cpu + sidecar_cpu, peak_cpu),
-        max(memory + sidecar_memory, peak_memory),
-        all_cpu,
-        all_memory,
-    )
-
-
 def pod_milli_cpu(pod: Obj) -> int:
     """Millicores the whole pod asks for, its overhead included."""
-    pod_level = effective_requests(podspec.spec(pod).get("resources") or {})
-    asked = _milli_cpu(pod_level) if "cpu" in pod_level else _pod_amounts(pod, "requests")[0]
-    return asked + _milli_cpu(podspec.spec(pod).get("overhead") or {})
+    return pod_requests(podspec.spec(pod)).get("cpu", 0)
 
 
 def pod_limits(pod: Obj) -> Limits:
     """The pod's own cgroup: a limit stands only where every container (or the pod itself) has one."""
-    pod_level = podspec.spec(pod).get("resources") or {}
-    overhead = podspec.spec(pod).get("overhead") or {}
-    cpu_limit, memory_limit, all_cpu, all_memory = _pod_amounts(pod, "limits")
-    limited = pod_level.get("limits") or {}
-    if "cpu" in limited:
-        cpu_limit, all_cpu = _milli_cpu(limited), True
-    if "memory" in limited:
-        memory_limit, all_memory = _memory(limited), True
-    extra_cpu, extra_memory = _milli_cpu(overhead), _memory(overhead)
+    spec = podspec.spec(pod)
+    limits = total(spec, "limits", overhead=True)
+    cpu = limits["cpu"].milli() if _limited(spec, "cpu") else 0
     return Limits(
         cpu_shares=shares(pod_milli_cpu(pod)),
-        cpu_quota=quota(cpu_limit + extra_cpu) if all_cpu and cpu_limit else 0,
-        memory=memory_limit + extra_memory if all_memory and memory_limit else 0,
+        cpu_quota=quota(cpu),
+        memory=limits["memory"].value() if _limited(spec, "memory") else 0,
     )
+
+
+def _limited(spec: Obj, resource: str) -> bool:
+    """Whether the pod as a whole has a limit of a resource: its own, or one on each container."""
+    if resource in ((spec.get("resources") or {}).get("limits") or {}):
+        return True
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    return bool(containers) and all(parsed(_limits(container)).get(resource) for container in containers)
 
 
 def pod_requests_and_limits(pod: Obj) -> tuple[dict[str, str], dict[str, str]]:
     """Summed cpu and memory as canonical quantities, only what is stated; pod-level figures win."""
-    pod_level = podspec.spec(pod).get("resources") or {}
-    requests: dict[str, str] = {}
-    limits: dict[str, str] = {}
-    for pick, into in (("requests", requests), ("limits", limits)):
-        holders = [
-            effective_requests(c.get("resources")) if pick == "requests" else _limits(c)
-            for c in (*podspec.init_containers(pod), *podspec.containers(pod))
-        ]
-        milli_cpu, memory, _, _ = _pod_amounts(pod, pick)
-        if any("cpu" in h for h in holders):
-            into["cpu"] = str(quantity.parse(f"{milli_cpu}m"))
-        if any("memory" in h for h in holders):
-            into["memory"] = _memory_text(memory, holders)
-        own = effective_requests(pod_level) if pick == "requests" else pod_level.get("limits") or {}
-        into.update({k: str(v) for k, v in own.items() if k in ("cpu", "memory")})
-    return requests, limits
+    requests, limits = (total(podspec.spec(pod), side, overhead=False) for side in ("requests", "limits"))
+    return _told(requests), _told(limits)
+
+
+def _told(amounts: Mapping[str, quantity.Quantity]) -> dict[str, str]:
+    return {name: str(amounts[name]) for name in ("cpu", "memory") if name in amounts}
 
 
 def _limits(container: Obj) -> Obj:
     return (container.get("resources") or {}).get("limits") or {}
-
-
-def _memory_text(total: int, holders: list[Obj]) -> str:
-    """Binary suffixes where the manifest used them."""
-    binary = any(str(h.get("memory", "")).endswith("i") for h in holders)
-    return str(quantity.Quantity(total * 10**9, quantity.BINARY if binary else quantity.DECIMAL))
 
 
 def oom_score_adj(pod: Obj, container: Obj, memory_capacity: int) -> int:
@@ -157,7 +113,7 @@ def oom_score_adj(pod: Obj, container: Obj, memory_capacity: int) -> int:
     node-pressure page."""
     if (podspec.spec(pod).get("priority") or 0) >= podspec.SYSTEM_CRITICAL_PRIORITY:
         return _OOM_CRITICAL
-    quality = qos_class(pod)
+    quality = qos_class(podspec.spec(pod))
     if quality == GUARANTEED:
         return _OOM_GUARANTEED
     if quality == BEST_EFFORT:
@@ -173,13 +129,13 @@ def oom_score_adj(pod: Obj, container: Obj, memory_capacity: int) -> int:
 def _oom_request(pod: Obj, container: Obj) -> int:
     """Memory the score counts: the container's request, plus its part of what the pod asks beyond its
     containers."""
-    own = _memory(effective_requests(container.get("resources")))
-    pod_level = effective_requests(podspec.spec(pod).get("resources"))
+    own = _memory(stated(container.get("resources"), "requests"))
+    pod_level = stated(podspec.spec(pod).get("resources"), "requests")
     if "memory" not in pod_level:
         return own
     regular = podspec.containers(pod)
     sidecars = [c for c in podspec.init_containers(pod) if podspec.is_sidecar(c)]
-    total = sum(_memory(effective_requests(c.get("resources"))) for c in (*regular, *sidecars))
+    total = sum(_memory(stated(c.get("resources"), "requests")) for c in (*regular, *sidecars))
     spare = _memory(pod_level) - total
     return own + max(0, spare) // max(1, len(regular) + len(sidecars))
 

@@ -6,6 +6,7 @@ Source: the Pod reference, https://kubernetes.io/docs/reference/kubernetes-api/w
 from __future__ import annotations
 
 from agent.seams import Obj
+from apimachinery.pods import images
 
 _SPEC = {
     "restartPolicy": "Always",
@@ -38,19 +39,10 @@ def default_pod(pod: Obj) -> None:
         _volume(volume)
 
 
-def pull_policy(image: str) -> str:
-    """Always for `latest` or no tag, else IfNotPresent."""
-    name, at, _ = image.partition("@")
-    if at:
-        return "IfNotPresent"
-    tag = name.rpartition("/")[2].partition(":")[2]
-    return "Always" if tag in ("", "latest") else "IfNotPresent"
-
-
 def _container(container: Obj, host_network: bool) -> None:
     for key, value in _CONTAINER.items():
         container.setdefault(key, value)
-    container.setdefault("imagePullPolicy", pull_policy(container.get("image", "")))
+    container.setdefault("imagePullPolicy", images.pull_policy(container.get("image", "")))
     resources = container.setdefault("resources", {})
     # A limit without a request requests the limit.
     if resources.get("limits"):

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from agent import podspec, restarts
 from agent.cri.model import Container, PodRecord, State
 from agent.podspec import Obj
-from agent.status.qos import effective_requests
+from apimachinery.pods.totals import stated
 from apimachinery.timestamps import format_time
 
 SCHEME = "containerd"
@@ -77,7 +77,7 @@ def _state(run: Container, facts: ContainerFacts, waiting: str) -> Obj:
 def _resources(container: Obj) -> tuple[Obj, Obj | None]:
     """(resources, allocatedResources) as reported for a container that exists."""
     resources = container.get("resources") or {}
-    requests = effective_requests(resources)
+    requests = stated(resources, "requests")
     shown: Obj = {}
     if resources.get("limits"):
         shown["limits"] = dict(resources["limits"])

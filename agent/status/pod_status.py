@@ -11,7 +11,7 @@ from agent.runtime.resources import pod_requests_and_limits
 from agent.status.conditions import DISRUPTION_TARGET, pod_conditions, stamp
 from agent.status.containers import ContainerFacts, container_statuses
 from agent.status.phase import FAILED, TERMINAL, pod_phase
-from agent.status.qos import qos_class
+from apimachinery.pods.qos import qos_class
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def pod_status(pod: Obj, record: PodRecord, facts: StatusFacts) -> Obj:
         "phase": phase,
         "conditions": stamp(conditions, old.get("conditions") or [], facts.now),
         "startTime": old.get("startTime") or facts.now,
-        "qosClass": qos_class(pod),
+        "qosClass": qos_class(podspec.spec(pod)),
     }
     if generation := pod["metadata"].get("generation"):
         status["observedGeneration"] = generation
@@ -176,7 +176,7 @@ def _refused(pod: Obj, facts: StatusFacts) -> Obj:
         "phase": FAILED,
         "reason": facts.verdict.reason,
         "message": facts.verdict.message,
-        "qosClass": qos_class(pod),
+        "qosClass": qos_class(podspec.spec(pod)),
         "startTime": facts.old.get("startTime") or facts.now,
     }
     if foreign:

@@ -1,43 +1,45 @@
 """Quality of service class of a pod.
 
-Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/; pod-level resources, where set, decide alone.
+Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/ ; pod-level resources, where set, decide alone
+(KEP-2837). Only cpu and memory count, and only amounts above zero.
 """
 
 from __future__ import annotations
 
-from apimachinery import quantity
+from collections.abc import Mapping
+from typing import Any
+
 from apimachinery.objects import Obj
+from apimachinery.pods.totals import stated
+from apimachinery.quantity import parse
 
-_QOS_RESOURCES = ("cpu", "memory")
+GUARANTEED, BURSTABLE, BEST_EFFORT = "Guaranteed", "Burstable", "BestEffort"
+_COMPUTE = ("cpu", "memory")
 
 
-def qos_class(pod: Obj) -> str:
-    """Guaranteed, Burstable or BestEffort, by the requests and limits of cpu and memory."""
-    spec = pod["spec"]
-    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-    pod_level = spec.get("resources") or {}
-    if pod_level.get("requests") or pod_level.get("limits"):
-        containers = [{"resources": pod_level}]
+def qos_class(spec: Obj) -> str:
+    """The class of a PodSpec."""
+    level = spec.get("resources") or {}
+    if level.get("requests") or level.get("limits"):
+        holders = [level]
+    else:
+        listed = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+        holders = [container.get("resources") or {} for container in listed]
     requests: dict[str, int] = {}
     limits: dict[str, int] = {}
     guaranteed = True
-    for container in containers:
-        resources = container.get("resources") or {}
-        found = set()
-        _add(requests, resources.get("requests"))
-        for name in _add(limits, resources.get("limits")):
-            found.add(name)
-        guaranteed = guaranteed and found == set(_QOS_RESOURCES)
+    for resources in holders:
+        _add(requests, stated(resources, "requests"))
+        guaranteed = _add(limits, stated(resources, "limits")) == len(_COMPUTE) and guaranteed
     if not requests and not limits:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed and requests == limits else "Burstable"
+        return BEST_EFFORT
+    return GUARANTEED if guaranteed and requests == limits else BURSTABLE
 
 
-def _add(total: dict[str, int], amounts: Obj | None) -> list[str]:
-    named = []
-    for name in _QOS_RESOURCES:
-        amount = quantity.parse((amounts or {}).get(name, 0)).milli()
-        if amount > 0:
-            total[name] = total.get(name, 0) + amount
-            named.append(name)
-    return named
+def _add(total: dict[str, int], amounts: Mapping[str, Any]) -> int:
+    """Add the amounts that count, in billionths; how many there were."""
+    found = {name: parse(amounts.get(name, 0)).nanos for name in _COMPUTE}
+    counted = {name: nanos for name, nanos in found.items() if nanos > 0}
+    for name, nanos in counted.items():
+        total[name] = total.get(name, 0) + nanos
+    return len(counted)

@@ -10,18 +10,11 @@ from typing import Any
 
 from apimachinery import formats
 from apimachinery.objects import Obj
-from apimachinery.quantity import parse
+from apimachinery.pods.totals import parsed, total
+from apimachinery.quantity import Quantity
 
 Amounts = Mapping[str, int]
 """Resource name to amount: milli-cores for ``cpu``, whole units (bytes, pieces) for everything else."""
-
-HUGE_PAGES = "hugepages-"
-# What pod-level requests (spec.resources) may name.
-_POD_LEVEL = ("cpu", "memory")
-
-
-def is_huge_page(name: str) -> bool:
-    return name.startswith(HUGE_PAGES)
 
 
 def is_extended(name: str) -> bool:
@@ -32,57 +25,15 @@ def is_extended(name: str) -> bool:
 
 def amounts(quantities: Mapping[str, Any]) -> dict[str, int]:
     """Parsed quantities, zero amounts left out."""
-    parsed = {name: (parse(q).milli() if name == "cpu" else parse(q).value()) for name, q in quantities.items()}
-    return {name: amount for name, amount in parsed.items() if amount}
+    return _whole(parsed(quantities))
 
 
-def pod_requests(spec: Obj, floor: Amounts | None = None) -> dict[str, int]:
-    """What a pod asks of its node; ``floor``: what a container counts that says nothing of a resource.
-
-    max(sum of app containers and sidecars, each plain init container beside the sidecars started before it),
-    plus overhead; pod-level requests (spec.resources) override what they name.
-    """
-    total = _sum_requests(spec, floor or {})
-    level = amounts((spec.get("resources") or {}).get("requests") or {})
-    total.update({name: amount for name, amount in level.items() if name in _POD_LEVEL or is_huge_page(name)})
-    _add(total, amounts(spec.get("overhead") or {}))
-    return total
+def pod_requests(spec: Obj, floor: Mapping[str, Quantity] | None = None) -> dict[str, int]:
+    """What a pod asks of its node, overhead included; ``floor``: what a container counts that says nothing of a
+    resource."""
+    return _whole(total(spec, "requests", overhead=True, floor=floor or {}))
 
 
-def _sum_requests(spec: Obj, floor: Amounts) -> dict[str, int]:
-    running: dict[str, int] = {}
-    for container in spec.get("containers") or ():
-        _add(running, _container_requests(container, floor))
-    sidecars: dict[str, int] = {}
-    peak: dict[str, int] = {}
-    for container in spec.get("initContainers") or ():
-        wants = _container_requests(container, floor)
-        if container.get("restartPolicy") == "Always":
-            _add(sidecars, wants)
-            wants = sidecars
-        else:
-            _add(wants, sidecars)
-        _raise_to(peak, wants)
-    _add(running, sidecars)
-    _raise_to(running, peak)
-    return running
-
-
-def _container_requests(container: Obj, floor: Amounts) -> dict[str, int]:
-    requests = (container.get("resources") or {}).get("requests") or {}
-    wants = amounts(requests)
-    for name, amount in floor.items():
-        if name not in requests:
-            wants[name] = amount
-    return wants
-
-
-def _add(total: dict[str, int], more: Amounts) -> None:
-    for name, amount in more.items():
-        total[name] = total.get(name, 0) + amount
-
-
-def _raise_to(total: dict[str, int], other: Amounts) -> None:
-    for name, amount in other.items():
-        if amount > total.get(name, 0):
-            total[name] = amount
+def _whole(quantities: Mapping[str, Quantity]) -> dict[str, int]:
+    found = {name: (q.milli() if name == "cpu" else q.value()) for name, q in quantities.items()}
+    return {name: amount for name, amount in found.items() if amount}

@@ -1,6 +1,7 @@
-"""What a pod asks for and may use in all, as quantities in the writing of its author: for limits and quotas.
+"""What a pod asks for and may use in all: its containers, sidecars, init containers, overhead and its own resources.
 
-The scheduler and the agent count whole numbers (requests.py); whoever shows a sum to people needs its suffix.
+Quantities in the writing of their author, since limits and quotas are shown to people; requests.py has the same sums as
+the whole numbers that scheduler and agent count.
 Source: KEP-753 (sidecars), KEP-2837 (pod-level resources), KEP-688 (overhead).
 """
 
@@ -10,11 +11,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from apimachinery.objects import Obj
-from apimachinery.pods.requests import is_huge_page
 from apimachinery.quantity import Quantity, parse
 
 Amounts = dict[str, Quantity]
+HUGE_PAGES = "hugepages-"
+# What pod-level resources (spec.resources) may name.
 _POD_LEVEL = ("cpu", "memory")
+_NOTHING: Mapping[str, Quantity] = {}
+
+
+def is_huge_page(name: str) -> bool:
+    return name.startswith(HUGE_PAGES)
 
 
 def parsed(quantities: Mapping[str, Any] | None) -> Amounts:
@@ -22,13 +29,21 @@ def parsed(quantities: Mapping[str, Any] | None) -> Amounts:
     return {name: parse(amount) for name, amount in (quantities or {}).items()}
 
 
-def total(spec: Obj, side: str, overhead: bool) -> Amounts:
+def stated(resources: Obj | None, side: str) -> Obj:
+    """The requests or limits of a ResourceRequirements; what is only limited is requested, too, as the API server
+    defaults it and as manifests that met none mean it."""
+    resources = resources or {}
+    own: Obj = resources.get(side) or {}
+    return {**(resources.get("limits") or {}), **own} if side == "requests" else own
+
+
+def total(spec: Obj, side: str, overhead: bool, floor: Mapping[str, Quantity] = _NOTHING) -> Amounts:
     """The pod's requests or limits (side): its containers and sidecars, or the most that an init container takes
     beside the sidecars started before it; pod-level resources override. overhead: what the runtime takes is added, to
-    limits only where there is one.
+    limits only where there is one. floor: what a container counts that says nothing of a resource.
     """
-    running = _sum(spec, side)
-    level = parsed((spec.get("resources") or {}).get(side))
+    running = _sum(spec, side, floor)
+    level = parsed(stated(spec.get("resources"), side))
     running.update({name: amount for name, amount in level.items() if name in _POD_LEVEL or is_huge_page(name)})
     if overhead:
         for name, amount in parsed(spec.get("overhead")).items():
@@ -37,14 +52,14 @@ def total(spec: Obj, side: str, overhead: bool) -> Amounts:
     return running
 
 
-def _sum(spec: Obj, side: str) -> Amounts:
+def _sum(spec: Obj, side: str, floor: Mapping[str, Quantity]) -> Amounts:
     running: Amounts = {}
     for container in spec.get("containers") or ():
-        add(running, _of(container, side))
+        add(running, _of(container, side, floor))
     sidecars: Amounts = {}
     peak: Amounts = {}
     for container in spec.get("initContainers") or ():
-        wants = _of(container, side)
+        wants = _of(container, side, floor)
         if container.get("restartPolicy") == "Always":
             add(running, wants)
             add(sidecars, wants)
@@ -56,8 +71,8 @@ def _sum(spec: Obj, side: str) -> Amounts:
     return running
 
 
-def _of(container: Obj, side: str) -> Amounts:
-    return parsed((container.get("resources") or {}).get(side))
+def _of(container: Obj, side: str, floor: Mapping[str, Quantity]) -> Amounts:
+    return {**floor, **parsed(stated(container.get("resources"), side))}
 
 
 def _plus(standing: Quantity | None, more: Quantity) -> Quantity:

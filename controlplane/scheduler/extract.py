@@ -11,11 +11,12 @@ from apimachinery.pods import placement
 from apimachinery.pods.placement import NodeTerm, Taint, Toleration
 from apimachinery.pods.ports import HostPort, host_ports
 from apimachinery.pods.requests import Amounts, amounts, pod_requests
+from apimachinery.quantity import parse
 
 DEFAULT_SCHEDULER = "default-scheduler"
 # A container that asks for nothing still counts this much when nodes are compared (upstream's non-zero
 # requests).
-UNREQUESTED = {"cpu": 100, "memory": 200 * 1024 * 1024}
+UNREQUESTED = {"cpu": parse("100m"), "memory": parse("200Mi")}
 HOSTNAME = "kubernetes.io/hostname"
 
 

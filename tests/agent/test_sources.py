@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from agent.sources.api import deliver
-from agent.sources.defaults import pull_policy
 from agent.sources.file import FileSource
 from agent.sources.static import StaticPodError, pods_of
+from apimachinery.pods.images import pull_policy
 
 MANIFEST = """
 apiVersion: v1
@@ -105,6 +105,9 @@ def test_a_manifest_that_cannot_run_is_refused(text: str) -> None:
         ("r:5000/a", "Always"),
         ("a:1", "IfNotPresent"),
         ("a@sha256:0", "IfNotPresent"),
+        ("a:1@sha256:0", "IfNotPresent"),
+        ("busybox:latest@sha256:0", "Always"),
+        ("host:5000/a", "Always"),
     ],
 )
 def test_pull_policy(image: str, policy: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from apimachinery.pods import images
+
 Obj = dict[str, Any]
 
 _MODE = 0o644
@@ -65,12 +67,7 @@ def pull_policy(container: Obj) -> None:
     """Always for :latest and for no tag, IfNotPresent for the rest."""
     if "imagePullPolicy" in container:
         return
-    image = container.get("image") or ""
-    last = image.rsplit("/", 1)[-1]
-    name, _, digest = last.partition("@")
-    tag = name.partition(":")[2]
-    latest = tag == "latest" or (not tag and not digest)
-    container["imagePullPolicy"] = "Always" if latest else "IfNotPresent"
+    container["imagePullPolicy"] = images.pull_policy(container.get("image") or "")
 
 
 def _image_volume(source: Obj) -> None:

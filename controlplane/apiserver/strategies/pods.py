@@ -21,7 +21,7 @@ def default(pod: Obj) -> None:
 
 def prepare_create(pod: Obj) -> None:
     """A new pod is Pending, whatever its creator says."""
-    status: Obj = {"phase": "Pending", "qosClass": qos_class(pod)}
+    status: Obj = {"phase": "Pending", "qosClass": qos_class(pod["spec"])}
     if pod["spec"].get("schedulingGates"):
         status["conditions"] = [
             {

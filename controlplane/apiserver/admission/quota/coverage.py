@@ -42,7 +42,7 @@ def _pod_within(name: str, pod: Obj) -> bool:
     if name in ("Terminating", "NotTerminating"):
         return (spec.get("activeDeadlineSeconds") is not None) == (name == "Terminating")
     if name in ("BestEffort", "NotBestEffort"):
-        return (qos_class(pod) == "BestEffort") == (name == "BestEffort")
+        return (qos_class(pod["spec"]) == "BestEffort") == (name == "BestEffort")
     return name == "CrossNamespacePodAffinity" and any(_crosses(term) for term in _terms(spec.get("affinity") or {}))
 
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from apimachinery.kinds import PERSISTENT_VOLUME_CLAIM, POD, SERVICE, Kind
 from apimachinery.objects import Obj
-from apimachinery.pods.requests import is_extended, is_huge_page
-from apimachinery.pods.totals import Amounts, parsed, total
+from apimachinery.pods.requests import is_extended
+from apimachinery.pods.totals import Amounts, is_huge_page, parsed, total
 from apimachinery.quantity import NANO, Quantity, parse
 from apimachinery.timestamps import parse_time
 

@@ -85,7 +85,7 @@ def _resize(pod: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
 def _whole(pod: Obj, before: Obj) -> Iterator[FieldError]:
     """What is asked of the pod as a whole."""
     spec, was, status = pod["spec"], before["spec"], before.get("status") or {}
-    if (status.get("qosClass") or qos_class(before)) != qos_class(pod):
+    if (status.get("qosClass") or qos_class(before["spec"])) != qos_class(pod["spec"]):
         shown = (pod.get("status") or {}).get("qosClass") or ""
         yield errors.invalid("spec", shown, "Pod QOS Class may not change as a result of resizing")
     running = [c for c in status.get("containerStatuses") or () if (c.get("state") or {}).get("running") is not None]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
-from apimachinery.pods.requests import HUGE_PAGES as HUGE
 from apimachinery.pods.requests import is_extended
+from apimachinery.pods.totals import HUGE_PAGES as HUGE
 from apimachinery.pods.totals import total
 from apimachinery.quantity import Quantity
 from controlplane.apiserver.rules.core.podspec import claims_of
