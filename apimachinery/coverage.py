@@ -131,9 +131,7 @@ UNSERVED_KINDS: Mapping[str, str] = MappingProxyType(
     {
         "apiservices.apiregistration.k8s.io": "requests are not passed on to other API servers",
         "customresourcedefinitions.apiextensions.k8s.io": "the kind is not served",
-        "mutatingadmissionpolicies.admissionregistration.k8s.io": _NOT_EVALUATED,
         "mutatingadmissionpolicybindings.admissionregistration.k8s.io": _NOT_EVALUATED,
-        "validatingadmissionpolicies.admissionregistration.k8s.io": _NOT_EVALUATED,
         "validatingadmissionpolicybindings.admissionregistration.k8s.io": _NOT_EVALUATED,
     }
 )

@@ -31,7 +31,7 @@ class NamespaceLifecycle(Plugin):
         namespace = self.registry.find(kinds.NAMESPACE, "", admission.namespace)
         if namespace is None:
             raise errors.not_found("namespaces", admission.namespace)
-        if admission.subresource or namespace["status"].get("phase") != "Terminating":
+        if namespace["status"].get("phase") != "Terminating":
             return
         why = f"unable to create new content in namespace {admission.namespace} because it is being terminated"
         error = errors.forbidden(kind.plural, admission.name, why, kind.group)

@@ -1,5 +1,6 @@
 """What built-in admission writes into objects, and what it refuses, through a whole server."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -182,5 +183,70 @@ def test_a_pod_learns_the_zone_of_its_node(tmp_path: Path) -> None:
         assert bound["metadata"]["labels"] == {zone: "z", region: "r"}
         placed = await client.create(kinds.POD, pod("q", nodeName="n"), "default")
         assert placed["metadata"]["labels"] == {zone: "z", region: "r"}
+
+    run(tmp_path, test)
+
+
+def test_no_way_around_the_secrets_of_an_account(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        metadata = {"name": "a", "annotations": {"kubernetes.io/enforce-mountable-secrets": "T"}}
+        await client.create(kinds.SERVICE_ACCOUNT, {"metadata": metadata}, "default")
+        whole = [{"name": "c", "image": "i", "envFrom": [{"secretRef": {"name": "other"}}]}]
+        with pytest.raises(errors.Forbidden, match='container c with envFrom referencing secret.secretName="other"'):
+            await client.create(kinds.POD, pod("p", serviceAccountName="a", containers=whole), "default")
+        await client.create(kinds.POD, pod("p", serviceAccountName="a"), "default")
+        debug = {"spec": {"ephemeralContainers": [{**whole[0], "name": "e"}]}}
+        with pytest.raises(errors.Forbidden, match="ephemeral container e with envFrom referencing"):
+            await client.patch(kinds.POD, "p", debug, "default", subresource="ephemeralcontainers")
+
+        def mirror(**spec: Any) -> dict[str, Any]:
+            made = pod("m", nodeName="n", **spec)
+            return {**made, "metadata": {"name": "m", "annotations": {"kubernetes.io/config.mirror": "x"}}}
+
+        token = {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}
+        for spec, why in (
+            ({"serviceAccountName": "a"}, "a mirror pod may not reference service accounts"),
+            ({"volumes": [{"name": "v", "secret": {"secretName": "other"}}]}, "a mirror pod may not reference secrets"),
+            ({"imagePullSecrets": [{"name": "other"}]}, "a mirror pod may not reference secrets"),
+            ({"volumes": [token]}, "a mirror pod may not use ServiceAccountToken volume projections"),
+        ):
+            with pytest.raises(errors.Forbidden, match=why):
+                await client.create(kinds.POD, mirror(**spec), "default")
+
+    run(tmp_path, test)
+
+
+def test_a_pod_waits_for_its_namespace_s_default_account(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await client.create(kinds.NAMESPACE, {"metadata": {"name": "n"}})
+        early = asyncio.ensure_future(client.create(kinds.POD, pod("p"), "n"))
+        await client.get(kinds.NAMESPACE, "n")
+        assert not early.done()
+        await client.create(kinds.SERVICE_ACCOUNT, {"metadata": {"name": "default"}}, "n")
+        assert (await early)["spec"]["serviceAccountName"] == "default"
+        with pytest.raises(errors.Forbidden, match='serviceaccount "other" not found'):
+            await client.create(kinds.POD, pod("q", serviceAccountName="other"), "n")
+
+    run(tmp_path, test)
+
+
+def test_nothing_new_comes_into_a_namespace_that_goes(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await client.create(kinds.NAMESPACE, {"metadata": {"name": "n", "finalizers": ["a.b/c"]}})
+        await client.create(kinds.SERVICE_ACCOUNT, {"metadata": {"name": "default"}}, "n")
+        await client.create(kinds.POD, pod("p"), "n")
+        await client.delete(kinds.NAMESPACE, "n")
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
+        for work in (
+            client.create(kinds.CONFIG_MAP, {"metadata": {"name": "m"}}, "n"),
+            client.request("POST", "/api/v1/namespaces/n/pods/p/eviction", body=eviction),
+        ):
+            with pytest.raises(errors.Forbidden, match="because it is being terminated") as refusal:
+                await work
+            assert refusal.value.details and refusal.value.details["causes"][0]["reason"] == "NamespaceTerminating"
+        await client.patch(kinds.POD, "p", {"metadata": {"labels": {"a": "b"}}}, "n")
+        for name in ("default", "kube-system", "kube-public"):
+            with pytest.raises(errors.Forbidden, match="this namespace may not be deleted"):
+                await client.delete(kinds.NAMESPACE, name)
 
     run(tmp_path, test)

@@ -38,6 +38,9 @@ ACTING = {
     "leases.coordination.k8s.io": "controlplane/election.py",
     "limitranges": f"{SERVER}/admission/limits.py",
     "localsubjectaccessreviews.authorization.k8s.io": f"{SERVER}/authz/reviews.py",
+    # A policy does nothing before it is bound, and its binding is told of.
+    "mutatingadmissionpolicies.admissionregistration.k8s.io": "",
+    "validatingadmissionpolicies.admissionregistration.k8s.io": "",
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": f"{SERVER}/admission/webhooks/plugins.py",
     "namespaces": f"{LOOPS}/namespaces.py",
     "nodes": "controlplane/scheduler/extract.py",
@@ -229,8 +232,9 @@ def test_changes_are_told_of_what_they_add() -> None:
 
 def test_other_people_s_loops_are_not_spoken_for() -> None:
     assert told(kinds.JOB, {"spec": {}}, ours=False) == []
-    policy = told(kinds.VALIDATING_ADMISSION_POLICY, {"spec": {}}, ours=False)
-    assert policy == ["ValidatingAdmissionPolicy: policies are not evaluated: nothing is refused or changed by them"]
+    bound = told(kinds.VALIDATING_ADMISSION_POLICY_BINDING, {"spec": {}}, ours=False)
+    why = "policies are not evaluated: nothing is refused or changed by them"
+    assert bound == [f"ValidatingAdmissionPolicyBinding: {why}"]
 
 
 async def warnings(folder: Path, client: Client, path: str, body: dict[str, Any]) -> list[str]:
