@@ -268,12 +268,37 @@ class FieldError:
 
 def invalid_object(kind: str, name: str, problems: Iterable[FieldError], group: str = "") -> Invalid:
     """``Pod "x" is invalid: spec.a: Required value`` or, for several, ``…: [a, b]``."""
-    problems = list(problems)
+    problems, more = _told(list(problems))
     # The message says each thing once, the causes as often as it was found.
     texts = list(dict.fromkeys(str(problem) for problem in problems))
+    texts += [f"and {more} more"] if more else []
     body = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     message = f'{_qualified(kind, group)} "{name}" is invalid: {body}'
     return Invalid(message, details=_details(group, kind, name, [p.cause() for p in problems]))
+
+
+# An answer must not be many times its request: a text in a message has so many characters, a list of problems so many.
+_LONGEST_VALUE = 1024
+_LONGEST_TEXT = 4096
+_LONGEST_LIST = 65536
+
+
+def _told(problems: list[FieldError]) -> tuple[list[FieldError], int]:
+    """The problems that a message has room for, and how many more there are; always the first."""
+    told: list[FieldError] = []
+    room = _LONGEST_LIST
+    for problem in problems:
+        text = shortened(problem.text)
+        told.append(FieldError(problem.reason, shortened(problem.field), text) if text != problem.text else problem)
+        room -= len(text) + len(problem.field)
+        if room < 0:
+            break
+    return told, len(problems) - len(told)
+
+
+def shortened(text: str, most: int = _LONGEST_TEXT) -> str:
+    """A text, or the beginning of one that is too long for a message."""
+    return text if len(text) <= most else text[:most] + " ..."
 
 
 _ESCAPES = {
@@ -291,6 +316,7 @@ _ESCAPES = {
 
 def quoted(text: str) -> str:
     """A text as Go's %q prints it."""
+    text = shortened(text, _LONGEST_VALUE)
     if text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
     return '"' + "".join(_ESCAPES.get(c) or (c if c.isprintable() else _code(ord(c))) for c in text) + '"'

@@ -6,19 +6,22 @@ that are no UTF-8, lone surrogates), and else for the message of Go's encoding/j
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from typing import Any
 
 import orjson
 
-__all__ = ["JsonError", "loads", "spelled_as_go", "type_of"]
+__all__ = ["JsonError", "loads", "parsed", "spelled_as_go", "type_of"]
 
 END = "unexpected end of JSON input"
+PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 SPACE = re.compile(r"[ \t\r\n]*")
 MAX_DEPTH = 10000
 # orjson writes 254 levels and no more.
 WRITABLE_DEPTH = 200
+_LARGE = 64 * 1024
 LITERALS = {"t": "true", "f": "false", "n": "null"}
 
 
@@ -29,9 +32,10 @@ class JsonError(ValueError):
 def loads(body: bytes) -> Any:
     """The value of a JSON text; raises JsonError."""
     try:
-        return _bounded(body, orjson.loads(body))
-    except orjson.JSONDecodeError:
-        pass
+        return _bounded(body, parsed(body))
+    except orjson.JSONDecodeError as error:
+        if "depth limit" in str(error) or "Recursion limit" in str(error):
+            raise JsonError("exceeded max depth") from None
     text = body.decode("utf-8", "replace")
     try:
         # The scanner looks at bytes, as upstream's does.
@@ -48,6 +52,20 @@ def loads(body: bytes) -> Any:
             return orjson.loads(escaped)
         except orjson.JSONDecodeError as cause:
             raise JsonError(str(cause)) from None
+
+
+def parsed(body: bytes) -> Any:
+    """The value of a text that is JSON; raises orjson.JSONDecodeError.
+
+    Of a large text the collector would look at every value several times while it is made.
+    """
+    if len(body) < _LARGE or not gc.isenabled():
+        return orjson.loads(body)
+    gc.disable()
+    try:
+        return orjson.loads(body)
+    finally:
+        gc.enable()
 
 
 def _bounded(body: bytes, value: Any) -> Any:
@@ -185,12 +203,16 @@ class _Scanner:
 
     def string(self) -> None:
         self.at += 1
-        while (letter := self.peek()) != '"':
-            if not letter or letter < " ":
+        while True:
+            plain = PLAIN.match(self.text, self.at)
+            self.at = plain.end() if plain else self.at
+            letter = self.peek()
+            if letter == '"':
+                break
+            if letter != "\\":
                 raise self.refused("in string literal")
             self.at += 1
-            if letter == "\\":
-                self.escape()
+            self.escape()
         self.at += 1
 
     def escape(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import yaml
@@ -12,7 +13,10 @@ class ManifestError(ValueError):
     """The text is no manifest; the message says where."""
 
 
-MERGE = "tag:yaml.org,2002:merge"
+# libyaml's parser, fifty times as fast, where PyYAML was built with it.
+_Parser: Callable[[Any], Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TOLD_EXACTLY = 64 * 1024
+_MAX_DEPTH = 200
 BOOLEAN = "tag:yaml.org,2002:bool"
 
 
@@ -52,61 +56,163 @@ def load_value(text: str | bytes) -> Any:
 
 
 def load_told(text: str | bytes) -> tuple[Any, tuple[str, ...]]:
-    """load_value's document, and a complaint for every key that a mapping says twice, `line 6: key "a" …`."""
+    """load_value's document, and a complaint for every key that a mapping says twice, `line 6: key "a" …`.
+
+    Bounded as upstream's parser is: in depth, and in what aliases may multiply.
+    """
     try:
-        loader = _Loader(text)
-        try:
-            node = loader.get_node() if loader.check_node() else None
-            if node is None:
-                return None, ()
-            reader = _Reader(loader)
-            return reader.value(node), tuple(reader.repeated)
-        finally:
-            loader.dispose()
+        return _read(text, _Parser)
+    except yaml.YAMLError as error:
+        if len(text) > _TOLD_EXACTLY:
+            raise ManifestError(_upstream_text(error)) from error
+    try:
+        # The slower parser says exactly where.
+        return _read(text, yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ManifestError(_upstream_text(error)) from error
+
+
+def _read(text: str | bytes, parser: Callable[[Any], Any]) -> tuple[Any, tuple[str, ...]]:
+    try:
+        events = parser(text)
+        try:
+            events.get_event()  # the stream's start
+            if isinstance(events.get_event(), yaml.StreamEndEvent):
+                return None, ()
+            reader = _Reader(events.get_event)
+            return reader.value(events.get_event(), 0), tuple(reader.repeated)
+        finally:
+            events.dispose()
     except UnicodeDecodeError as error:
         raise ManifestError(str(error)) from error
-    except RecursionError:
-        raise ManifestError("yaml: exceeded max depth") from None
 
 
 class _Reader:
-    """From the nodes of a document to what JSON could say, where every key is a text."""
+    """From the events of a document to what JSON could say, where every key is a text."""
 
-    def __init__(self, loader: _Loader) -> None:
-        self._loader = loader
-        self._known: dict[int, Any] = {}
-        self._open: set[int] = set()
+    def __init__(self, next_event: Callable[[], Any]) -> None:
+        self._next = next_event
+        # What an anchor names, and how many values that is; None while it is still being read.
+        self._named: dict[str, tuple[Any, int] | None] = {}
+        self._values = 0
+        # Those of them that aliases repeat.
+        self._repeats = 0
         self.repeated: list[str] = []
 
-    def value(self, node: yaml.Node) -> Any:
-        if id(node) in self._known:
-            return self._known[id(node)]
-        if id(node) in self._open:
-            raise ManifestError("yaml: anchor value contains itself")
-        self._open.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            found: Any = self._mapping(node)
-        elif isinstance(node, yaml.SequenceNode):
-            found = [self.value(item) for item in node.value]
-        else:
-            found = self._loader.construct_object(node)
-        self._open.discard(id(node))
-        self._known[id(node)] = found
-        return found
+    def value(self, event: Any, depth: int) -> Any:
+        """The value that begins with an event."""
+        self._values += 1
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(str(event.anchor))
+        if isinstance(event, yaml.ScalarEvent):
+            found = _scalar(event)
+            if event.anchor:
+                self._named[event.anchor] = found, 1
+            return found
+        if depth >= _MAX_DEPTH:
+            raise ManifestError("yaml: exceeded max depth")
+        before = self._values
+        if event.anchor:
+            self._named[event.anchor] = None
+        items = self._mapping(depth + 1) if isinstance(event, yaml.MappingStartEvent) else self._sequence(depth + 1)
+        if event.anchor:
+            self._named[event.anchor] = items, self._values - before + 1
+        return items
 
-    def _mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
-        said: set[str] = set()
-        for key, _ in node.value:
-            if key.tag == MERGE:
+    def _alias(self, anchor: str) -> Any:
+        if anchor not in self._named:
+            raise ManifestError("yaml: unknown anchor")
+        named = self._named[anchor]
+        if named is None:
+            raise ManifestError("yaml: anchor value contains itself")
+        found, values = named
+        self._values += values
+        self._repeats += values
+        if self._repeats > 100 and self._values > 1000 and self._repeats > self._values * _alias_share(self._values):
+            raise ManifestError("yaml: document contains excessive aliasing")
+        return _copied(found)
+
+    def _sequence(self, depth: int) -> list[Any]:
+        items = []
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+            items.append(self.value(event, depth))
+        return items
+
+    def _mapping(self, depth: int) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        at = len(self.repeated)
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+            if isinstance(event, yaml.ScalarEvent) and event.value == "<<" and event.implicit[0]:
+                merged.update(_merged(self.value(self._next(), depth)))
                 continue
-            name = _json_key(self.value(key))
-            if name in said:
-                self.repeated.append(f'line {key.start_mark.line + 1}: key "{name}" already set in map')
-            said.add(name)
-        self._loader.flatten_mapping(node)
-        return {_json_key(self.value(key)): self.value(item) for key, item in node.value}
+            name = _json_key(self.value(event, depth))
+            if name in own:
+                # A mapping's own repetitions stand before those of what is in it.
+                told = f'line {event.start_mark.line + 1}: key "{name}" already set in map'
+                self.repeated.insert(at, told)
+                at += 1
+            own[name] = self.value(self._next(), depth)
+        return {**merged, **own} if merged else own
+
+
+def _merged(given: Any) -> dict[str, Any]:
+    """What a merge key adds: a mapping, or several of which the first to say something counts."""
+    found: dict[str, Any] = {}
+    for one in reversed(given if isinstance(given, list) else [given]):
+        if not isinstance(one, dict):
+            raise ManifestError("yaml: map merge requires map or sequence of maps as the value")
+        found.update(one)
+    return found
+
+
+def _alias_share(values: int) -> float:
+    """How much of a document may come from aliases: nearly all of a small one, a tenth of a large one, as upstream."""
+    low, high = 400_000, 4_000_000
+    return 0.99 - 0.89 * min(max(values - low, 0) / (high - low), 1.0)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
+_RESOLVERS: Mapping[str, list[tuple[str, Any]]] = _Loader.yaml_implicit_resolvers
+
+
+# Longer than any number, truth or nothing: a text.
+_LONGEST_VALUE = 64
+_DECIMAL = re.compile(r"(?:[-+]?(?:0|[1-9][0-9]{0,17}))\Z", re.ASCII)
+_FRACTION = re.compile(r"[-+]?[0-9]+\.[0-9]+\Z", re.ASCII)
+
+
+def _scalar(event: Any) -> Any:
+    """A scalar's value; a tag decides before its looks do."""
+    text, tag = event.value, event.tag
+    if tag is None or tag == "!":
+        if not event.implicit[0] or len(text) > _LONGEST_VALUE:
+            return text
+        found = _RESOLVERS.get(text[:1])
+        if found is None:
+            return text
+        if _DECIMAL.match(text):
+            return int(text)
+        if _FRACTION.match(text):
+            return float(text)
+        tag = next((name for name, looks in found if looks.match(text)), None)
+        if tag is None:
+            return text
+    elif len(text) > _LONGEST_VALUE and tag.endswith((":int", ":float")):
+        raise ManifestError("yaml: cannot decode a text of this length as a number")
+    try:
+        return _CONSTRUCTOR.construct_object(yaml.ScalarNode(tag, text, event.start_mark, event.end_mark), deep=True)
+    except ValueError as error:
+        raise ManifestError(f"yaml: {error}") from error
+
+
+# Remembers nothing between two scalars.
+_CONSTRUCTOR = _Loader("")
 
 
 def _json_key(key: Any) -> str:

@@ -11,9 +11,14 @@ from typing import Any
 
 import orjson
 
-from apimachinery import errors
+from apimachinery import errors, jsontext
 
 __all__ = ["json_patch"]
+
+# Upstream's limit on what the copies of one patch add up to, as JSON.
+MAX_COPIED = 3 * 1024 * 1024
+# Items of lists that insertions and removals may move, all in all: some tenths of a second.
+MAX_MOVED = 100_000_000
 
 REJECTED = "the server rejected our request due to an error in our request"
 
@@ -25,21 +30,48 @@ class _Failed(Exception):
 def json_patch(obj: Any, operations: list[dict[str, Any]]) -> Any:
     """The patched copy of `obj`; raises Invalid (422) when an operation fails, as upstream words it."""
     document = orjson.loads(orjson.dumps(obj))
+    work = _Work()
     try:
         for operation in operations:
-            document = _apply(document, operation)
-    except _Failed:
+            document = _apply(document, operation, work)
+        # What is nested too deeply to be written fails here, not later.
+        orjson.dumps(document)
+    except (_Failed, orjson.JSONEncodeError):
         raise errors.Invalid(REJECTED, details={}) from None
     return document
 
 
-def _apply(document: Any, operation: dict[str, Any]) -> Any:
+class _Work:
+    """What a patch may do in all: a small one must not make a large object, or work for long."""
+
+    def __init__(self) -> None:
+        self._copied = 0
+        self._moved = 0
+
+    def copy(self, value: Any) -> Any:
+        """A private copy. Raises _Failed when the copies of the patch get too large."""
+        raw = orjson.dumps(value)
+        self._copied += len(raw)
+        if self._copied > MAX_COPIED:
+            raise _Failed
+        return jsontext.parsed(raw)
+
+    def move(self, container: Any) -> None:
+        """The items of a list are moved, at worst all of them."""
+        self._moved += len(container) if isinstance(container, list) else 0
+        if self._moved > MAX_MOVED:
+            raise _Failed
+
+
+def _apply(document: Any, operation: dict[str, Any], work: _Work) -> Any:
     name, path = operation.get("op"), operation.get("path")
     if not isinstance(path, str):
         raise _Failed
     if path == "" and name in ("replace", "test"):
         return _root(document, name, operation)
     parent, key = _find(document, path)
+    if name in ("add", "remove") and key != "-":
+        work.move(parent)
     if name == "add":
         _add(parent, key, _fresh(operation.get("value")))
     elif name == "remove":
@@ -49,8 +81,10 @@ def _apply(document: Any, operation: dict[str, Any]) -> Any:
         _put(parent, key, _fresh(operation.get("value")))
     elif name in ("move", "copy"):
         source, source_key = _find(document, operation.get("from"))
-        value = _take(source, source_key) if name == "move" else _fresh(_get(source, source_key))
+        value = _take(source, source_key) if name == "move" else work.copy(_get(source, source_key))
         parent, key = _find(document, path)
+        work.move(source)
+        work.move(parent)
         _add(parent, key, value)
     elif name == "test":
         if "value" not in operation or not _same(_get(parent, key), operation["value"]):

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
+from apimachinery.kit import webserver
 from apimachinery.kit.lifecycle import Lifecycle
 from controlplane.apiserver import edge, operations
 from controlplane.apiserver.advice.gaps import Gaps
@@ -21,7 +22,7 @@ from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.documents import index_handler
-from controlplane.apiserver.http.listener import Listener, tls_context
+from controlplane.apiserver.http.listener import Listener
 from controlplane.apiserver.ownership import track
 from controlplane.apiserver.patching import Patches
 from controlplane.apiserver.pipeline import Pipeline
@@ -88,7 +89,7 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     )
     tls = None
     if settings.tls_cert_file and settings.tls_key_file:
-        tls = tls_context(settings.tls_cert_file, settings.tls_key_file, settings.client_ca_file)
+        tls = webserver.tls_context(settings.tls_cert_file, settings.tls_key_file, settings.client_ca_file)
     listener = Listener(settings.bind_host, settings.port, tls, pipeline, catalog)
     await listener.start(settings.shutdown_seconds)
     lifecycle.push("listener", lambda: _stop(listener, cache))

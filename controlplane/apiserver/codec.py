@@ -14,6 +14,7 @@ from apimachinery import errors, jsontext, manifests
 from apimachinery.kinds import Kind
 from apimachinery.schema import Schema, as_met, duplicate_fields, merged_repeats
 from controlplane.apiserver.catalog.catalog import Catalog
+from controlplane.apiserver.offloop import off_loop
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Obj, Request
 
@@ -22,6 +23,8 @@ _ACCEPTED = ", ".join((JSON, YAML, PROTOBUF))
 _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 _SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
 _SHOWN_BYTES = 30
+# Upstream's decoder remembers no more.
+_MOST_COMPLAINTS = 100
 # Versions that upstream still knows how to read, though it serves them no more.
 _RETIRED = frozenset(
     [
@@ -65,10 +68,15 @@ async def read_object(request: Request, kind: Kind, context: Context) -> Obj:
             f"the body of the request was in an unknown format - accepted media types include: {_ACCEPTED}"
         )
     body = await request.body()
-    obj, odd = _parse(media, body, kind.kind)
-    _check_type(obj, kind, body, context.catalog)
-    check(obj, kind, context, odd, None if media == YAML else body)
-    return obj
+    context.size = len(body)
+
+    def read() -> Obj:
+        obj, odd = _parse(media, body, kind.kind)
+        _check_type(obj, kind, body, context.catalog)
+        check(obj, kind, context, odd, None if media == YAML else body)
+        return obj
+
+    return await off_loop(len(body), read)
 
 
 def read_applied(body: bytes, kind: Kind, context: Context) -> Obj:
@@ -123,6 +131,7 @@ def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = (), jso
     complaints = (*odd, *unknown)
     if odd and unknown and json is not None:
         complaints = as_met(json, complaints)
+    complaints = complaints[:_MOST_COMPLAINTS]
     if not complaints or context.field_validation == "Ignore":
         return
     if context.field_validation == "Strict":
@@ -145,7 +154,7 @@ def check_patched(obj: Obj, kind: Kind, context: Context, patched: Patched) -> N
         return
     # What a merge takes apart comes back with sorted keys.
     unknown = sorted(findings.unknown_texts) if findings is not None else ()
-    complaints = (*patched.odd(), *unknown)
+    complaints = (*patched.odd(), *unknown)[:_MOST_COMPLAINTS]
     if complaints and context.field_validation == "Strict":
         raise patched.refusal(_strict(complaints))
     context.warnings.extend(complaints)
@@ -177,7 +186,8 @@ async def read(request: Request, kind: str) -> Obj:
         raise errors.UnsupportedMediaType(
             f"the body of the request was in an unknown format - accepted media types include: {_ACCEPTED}"
         )
-    obj, _ = _parse(media, await request.body(), kind)
+    body = await request.body()
+    obj, _ = await off_loop(len(body), _parse, media, body, kind)
     return obj
 
 
@@ -191,7 +201,7 @@ async def read_options(request: Request) -> Obj | None:
         raise errors.UnsupportedMediaType(
             f"the body of the request was in an unknown format - accepted media types include: {_ACCEPTED}"
         )
-    obj, _ = _parse(media, body, "DeleteOptions")
+    obj, _ = await off_loop(len(body), _parse, media, body, "DeleteOptions")
     walker = Schema.load().walker("v1", "DeleteOptions")
     if walker is not None:
         findings = walker.check(obj)
@@ -210,13 +220,12 @@ def _parse(media: str, body: bytes, expected: str) -> tuple[Obj, tuple[str, ...]
             decoded: Obj = protobuf.decode(body)
         except protobuf.ProtobufError as error:
             raise _unrecognized(expected, str(error), body, as_hex=True) from None
+        except RecursionError:
+            raise _unrecognized(expected, "exceeded max depth", body, as_hex=True) from None
         return decoded, ()
     if media == YAML:
         return _yaml(body, expected)
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        value = _slowly(body, expected)
+    value = _json(body, expected)
     if value is None:
         return {}, ()
     if not isinstance(value, dict):
@@ -227,8 +236,7 @@ def _parse(media: str, body: bytes, expected: str) -> tuple[Obj, tuple[str, ...]
     return value, tuple(f'duplicate field "{path}"' for path in repeated)
 
 
-def _slowly(body: bytes, expected: str) -> Any:
-    """What orjson refuses: mostly nonsense, with upstream's text for it; big numbers are read after all."""
+def _json(body: bytes, expected: str) -> Any:
     try:
         return jsontext.loads(body)
     except jsontext.JsonError as error:
@@ -259,6 +267,8 @@ def _unrecognized(expected: str, why: str, body: bytes, as_hex: bool = False) ->
     elif body.startswith(b"{") and not as_hex:
         text = body.decode(errors="replace")
         shown = text if len(text) <= _SHOWN_BYTES else text[:_SHOWN_BYTES] + " ..."
+    elif len(body) > _SHOWN_BYTES:
+        shown = body[:_SHOWN_BYTES].hex() + " ..."
     else:
         shown = body.hex()
     return errors.BadRequest(f"the object provided is unrecognized (must be of type {expected}): {why} ({shown})")

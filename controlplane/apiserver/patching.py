@@ -16,6 +16,7 @@ from apimachinery.patch import complaints
 from apimachinery.patch.directives import go_text
 from apimachinery.timestamps import now
 from controlplane.apiserver import codec, ownership
+from controlplane.apiserver.offloop import off_loop
 from controlplane.apiserver.registry import Context
 from controlplane.apiserver.request import Obj, Request
 from controlplane.apiserver.router import is_true
@@ -48,6 +49,10 @@ class Patches:
         if media not in _TYPES:
             raise errors.UnsupportedMediaType("415: Unsupported Media Type", details={})
         body = await request.body()
+        context.size = len(body)
+        return await off_loop(len(body), self._decoded, media, body, request, kind, context)
+
+    def _decoded(self, media: str, body: bytes, request: Request, kind: Kind, context: Context) -> Patch:
         if media == JSON_PATCH:
             operations = patch.decode_json_patch(body)
             odd = partial(complaints.of_json_patch, body, operations)

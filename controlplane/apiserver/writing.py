@@ -12,6 +12,7 @@ from controlplane.apiserver import codec, listing
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.conversion import convert, stored
+from controlplane.apiserver.offloop import off_loop
 from controlplane.apiserver.options import delete_context, write_context
 from controlplane.apiserver.patching import APPLY_YAML, PLAIN_PATCHES, Patcher, media_type
 from controlplane.apiserver.reading import many, one
@@ -88,7 +89,7 @@ class Writing:
         if patch.creates and self._registry.collection(storage).get(namespace, request.name) is None:
             if request.subresource:
                 raise errors.not_found(kind.plural, request.name, kind.group)
-            obj = patch.apply(None)
+            obj = await off_loop(context.size, patch.apply, None)
             if uid := metadata.of(obj).get("uid"):
                 why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
                 raise errors.conflict(kind.plural, request.name, why, kind.group)

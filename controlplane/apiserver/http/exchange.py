@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from urllib.parse import parse_qs
 
 from aiohttp import web
@@ -18,6 +18,7 @@ from controlplane.apiserver.request import ANONYMOUS, Hijacked, Request, Respons
 
 # Upstream's limit for the body of a resource request.
 BODY_LIMIT = 3 * 1024 * 1024
+_WARNINGS_TOTAL, _WARNING_EACH = 4096, 256
 _READING = frozenset(("GET", "HEAD", "OPTIONS"))
 
 Pipeline = Callable[[Request], Awaitable[Response | Hijacked]]
@@ -103,11 +104,28 @@ async def serve(raw: web.BaseRequest, pipeline: Pipeline, catalog: Catalog) -> w
         sendable = web.Response(body=body, status=reply.status, headers=headers)
     else:
         sendable = web.StreamResponse(status=reply.status, headers=headers)
-    for text in dict.fromkeys(reply.warnings):
+    for text in told_warnings(reply.warnings):
         sendable.headers.add("Warning", f'299 - "{_quoted(text)}"')
     if not isinstance(reply.body, bytes):
         await _stream(raw, sendable, reply.body)
     return sendable
+
+
+def told_warnings(texts: Iterable[str]) -> list[str]:
+    """Warnings as upstream bounds them: each once; when they have more than 4,096 characters, 256 of each, and none
+    after that many.
+    """
+    once = list(dict.fromkeys(text for text in texts if text))
+    if sum(map(len, once)) <= _WARNINGS_TOTAL:
+        return once
+    told: list[str] = []
+    written = 0
+    for text in once:
+        if written >= _WARNINGS_TOTAL:
+            break
+        told.append(text[:_WARNING_EACH])
+        written += len(told[-1])
+    return told
 
 
 async def _compressed(raw: web.BaseRequest, body: bytes, headers: dict[str, str]) -> bytes:

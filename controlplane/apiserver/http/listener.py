@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import ssl
-from pathlib import Path
 
 from aiohttp import web
 
@@ -19,17 +18,6 @@ class ListenError(OSError):
     """The address cannot be listened on; the message says what to do."""
 
 
-def tls_context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
-    """A server context that asks for client certificates when it has a CA to judge them by."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(cert, key)
-    if client_ca is not None:
-        context.load_verify_locations(client_ca)
-        context.verify_mode = ssl.CERT_OPTIONAL
-    return context
-
-
 class Listener:
     """start() listens, stop() lets running requests finish for so many seconds."""
 
@@ -42,9 +30,10 @@ class Listener:
         self._server = webserver.server(
             handle,
             handler_cancellation=True,
+            # Upstream takes bodies as they come: a small one that unfolds into a large one is no API object.
+            auto_decompress=False,
             max_line_size=_LONG_LINE,
             max_field_size=_LONG_LINE,
-            keepalive_timeout=120.0,
         )
         self._runner: web.ServerRunner | None = None
 
@@ -52,7 +41,7 @@ class Listener:
         """Raises ListenError."""
         runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=shutdown_seconds)
         await runner.setup()
-        site = web.TCPSite(runner, self._host, self._port, ssl_context=self._tls, backlog=1024, reuse_address=True)
+        site = webserver.Site(runner, self._host, self._port, ssl_context=self._tls, backlog=1024, reuse_address=True)
         try:
             await site.start()
         except OSError as error:

@@ -21,6 +21,8 @@ class Context:
     options: Obj = field(default_factory=dict)
     dry_run: bool = False
     manager: str = "unknown"
+    # Bytes of the body: what is large is worked on beside the event loop.
+    size: int = 0
     field_validation: str = "Ignore"
     # The version the client speaks, when it is not the one that the kind is stored under.
     version: str = ""

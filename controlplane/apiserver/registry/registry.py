@@ -14,9 +14,11 @@ from controlplane.apiserver.cache.collection import Collection, Subscriber
 from controlplane.apiserver.cache.entry import Entry, encode
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.strategy import Reservation, Strategy
+from controlplane.apiserver.offloop import off_loop
 from controlplane.apiserver.registry import deletion, metadata
 from controlplane.apiserver.registry.checks import check_change, check_new
 from controlplane.apiserver.registry.context import Context
+from controlplane.apiserver.registry.size import bounded
 from controlplane.apiserver.replies import nothing_there
 from controlplane.apiserver.request import Obj, User
 from controlplane.apiserver.seam import Admission, AdmissionChain, Operation
@@ -140,6 +142,25 @@ class Registry:
 
     async def create_entry(self, kind: Kind, obj: Obj, namespace: str, context: Context) -> Entry:
         strategy = self.strategy(kind)
+        chosen, gaps = await off_loop(context.size, self._begin_new, kind, obj, namespace, context)
+        admission = _admission("CREATE", kind, "", namespace, obj, None, context)
+        await self._admit(admission)
+        await off_loop(context.size, self._finish_new, kind, obj, namespace, context, chosen)
+        try:
+            await self._validate(admission)
+            if self.collection(kind).get(namespace, obj["metadata"]["name"]) is not None:
+                raise self._exists(kind, namespace, obj["metadata"])
+            context.warnings.extend((*await off_loop(context.size, strategy.warn, obj, None), *gaps))
+            admission.reservations.append(strategy.reserve(obj, None, context.dry_run))
+            return await self._put(kind, namespace, obj, 0, context, admission.reservations)
+        except Mismatch:
+            raise self._exists(kind, namespace, obj["metadata"]) from None
+        finally:
+            _release(admission)
+
+    def _begin_new(self, kind: Kind, obj: Obj, namespace: str, context: Context) -> tuple[bool, list[str]]:
+        """Up to admission; whether the client chose the name, and what nobody acts on."""
+        strategy = self.strategy(kind)
         metadata.begin(kind, obj, namespace)
         chosen = bool(obj["metadata"].get("name"))
         if _has_status(kind) and not strategy.keep_status_on_create:
@@ -147,8 +168,11 @@ class Registry:
         gaps = self._gaps.told(kind, self.catalog.schema, obj)
         strategy.default(obj)
         self._own(strategy, None, obj, context, "")
-        admission = _admission("CREATE", kind, "", namespace, obj, None, context)
-        await self._admit(admission)
+        return chosen, gaps
+
+    def _finish_new(self, kind: Kind, obj: Obj, namespace: str, context: Context, chosen: bool) -> None:
+        """From admission to a valid object. Raises Invalid."""
+        strategy = self.strategy(kind)
         metadata.complete(obj, clock())
         if not chosen:
             self._avoid_collision(kind, obj["metadata"], namespace)
@@ -156,17 +180,6 @@ class Registry:
         if strategy.generation:
             obj["metadata"]["generation"] = 1
         check_new(kind, strategy, obj, context.version)
-        try:
-            await self._validate(admission)
-            if self.collection(kind).get(namespace, obj["metadata"]["name"]) is not None:
-                raise self._exists(kind, namespace, obj["metadata"])
-            context.warnings.extend((*strategy.warn(obj, None), *gaps))
-            admission.reservations.append(strategy.reserve(obj, None, context.dry_run))
-            return await self._put(kind, namespace, obj, 0, context, admission.reservations)
-        except Mismatch:
-            raise self._exists(kind, namespace, obj["metadata"]) from None
-        finally:
-            _release(admission)
 
     async def admit_part(
         self, kind: Kind, subresource: str, namespace: str, name: str, body: Obj, context: Context
@@ -210,7 +223,8 @@ class Registry:
         """
         for _ in range(_ROUNDS):
             old = self.entry(kind, namespace, name)
-            new = change(old.copy())
+            size = max(context.size, len(old.wire))
+            new = await off_loop(size, lambda old=old: change(old.copy()))  # type: ignore[misc]
             self._check_pins(kind, new, old)
             try:
                 return await self._replace(kind, old, new, context, subresource)
@@ -229,15 +243,40 @@ class Registry:
             raise _conflict(kind, old.name)
 
     async def _replace(self, kind: Kind, old: Entry, new: Obj, context: Context, subresource: str) -> Entry:
-        strategy = self.strategy(kind)
-        metadata.fill_changed(kind, new, old.obj)
-        gaps = [] if subresource else self._gaps.told(kind, self.catalog.schema, new, old.obj)
-        strategy.default(new)
-        if _has_status(kind) and not subresource:
-            _keep_status(new, old.obj)
-        self._own(strategy, old.obj, new, context, subresource)
+        strategy, size = self.strategy(kind), max(context.size, len(old.wire))
+        gaps = await off_loop(size, self._begin_change, kind, old.obj, new, context, subresource)
         admission = _admission("UPDATE", kind, subresource, old.namespace, new, old.obj, context)
         await self._admit(admission)
+        await off_loop(size, self._finish_change, kind, old, new, context, admission)
+        try:
+            await self._validate(admission)
+            if subresource != "status":
+                context.warnings.extend((*await off_loop(size, strategy.warn, new, old.obj), *gaps))
+            if self._unchanged(new, old):
+                return old
+            if deletion_is_due(new) and not strategy.holds(new):
+                # Upstream removes what the write left without storing the write.
+                await self._remove(kind, old, context)
+                return Entry(old.head, old.namespace, old.name, old.revision, old.created, encode(new))
+            admission.reservations.append(strategy.reserve(new, old.obj, context.dry_run))
+            return await self._put(kind, old.namespace, new, old.revision, context, admission.reservations)
+        finally:
+            _release(admission)
+
+    def _begin_change(self, kind: Kind, old: Obj, new: Obj, context: Context, subresource: str) -> list[str]:
+        """Up to admission; what nobody acts on."""
+        strategy = self.strategy(kind)
+        metadata.fill_changed(kind, new, old)
+        gaps = [] if subresource else self._gaps.told(kind, self.catalog.schema, new, old)
+        strategy.default(new)
+        if _has_status(kind) and not subresource:
+            _keep_status(new, old)
+        self._own(strategy, old, new, context, subresource)
+        return gaps
+
+    def _finish_change(self, kind: Kind, old: Entry, new: Obj, context: Context, admission: Admission) -> None:
+        """From admission to a valid object. Raises Invalid."""
+        strategy, subresource = self.strategy(kind), admission.subresource
         if admission.changed:
             metadata.fill_changed(kind, new, old.obj)
             if _has_status(kind) and not subresource:
@@ -251,20 +290,6 @@ class Registry:
             strategy.prepare_update(new, old.obj)
         _count_generation(strategy, new, old.obj, subresource)
         check_change(kind, strategy, new, old.obj, subresource, context.version)
-        try:
-            await self._validate(admission)
-            if subresource != "status":
-                context.warnings.extend((*strategy.warn(new, old.obj), *gaps))
-            if self._unchanged(new, old):
-                return old
-            if deletion_is_due(new) and not strategy.holds(new):
-                # Upstream removes what the write left without storing the write.
-                await self._remove(kind, old, context)
-                return Entry(old.head, old.namespace, old.name, old.revision, old.created, encode(new))
-            admission.reservations.append(strategy.reserve(new, old.obj, context.dry_run))
-            return await self._put(kind, old.namespace, new, old.revision, context, admission.reservations)
-        finally:
-            _release(admission)
 
     def _own(self, strategy: Strategy, old: Obj | None, new: Obj, context: Context, subresource: str) -> None:
         """Write down who owns what, between defaults and what the server itself puts in."""
@@ -313,11 +338,11 @@ class Registry:
         self, kind: Kind, namespace: str, obj: Obj, expect: int, context: Context, reservations: Sequence[Reservation]
     ) -> Entry:
         name = obj["metadata"]["name"]
-        body = encode(obj)
+        # What is on its way out may be written to the end.
+        removing = "deletionTimestamp" in obj["metadata"]
+        body = encode(obj) if removing else await off_loop(context.size, bounded, obj, context.settled)
         revision = expect
         if not context.dry_run:
-            # What is on its way out may be written to the end.
-            removing = "deletionTimestamp" in obj["metadata"]
             (revision,) = await self._commit([Put(key_of(kind, namespace, name), body, expect)], removing)
             for reservation in reservations:
                 reservation.keep()

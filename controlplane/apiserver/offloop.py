@@ -1,0 +1,41 @@
+"""Large pieces of work, done beside the event loop so that everybody else is answered meanwhile.
+
+What is large is said by bytes: of a body, or of the object that is changed. One thread does it, one piece after the
+other: two would only take the interpreter from each other. Too many waiting pieces are refused, as upstream refuses
+more requests than it can have in flight.
+
+A function that is handed over works on what is its caller's alone, or only reads; it never touches the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from apimachinery import errors
+
+LARGE = 32 * 1024
+"""Bytes from which on work is done beside the loop: some milliseconds of it."""
+_WAITING = 64
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_thread = ThreadPoolExecutor(1, "large-work")
+_pieces = 0
+
+
+async def off_loop(size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What the function returns or raises. Raises TooManyRequests when too much is waiting."""
+    global _pieces
+    if size < LARGE:
+        return function(*args, **kwargs)
+    if _pieces >= _WAITING:
+        raise errors.TooManyRequests("too many large requests, please try again later", retry_after=1)
+    _pieces += 1
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_thread, lambda: function(*args, **kwargs))
+    finally:
+        _pieces -= 1

@@ -1,0 +1,181 @@
+"""Requests that are small or cheap to make and cost the API server much, while a second client reads a ConfigMap.
+
+    python -m tests.robustness.attacks
+
+For each: what the attacker is answered, how long the second client waits at worst and how many answers it gets, and
+what the server's memory comes to. The server is a process of its own; both clients share this one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+import uvloop
+
+from benchmarks import api
+
+Obj = dict[str, Any]
+PATH = "/api/v1/namespaces/default/configmaps"
+DEADLINE = 120.0
+# The request is accepted without what is unknown in it, or refused.
+ANY = (201, 400, 413, 422, 500)
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One request; expect are the statuses that are right answers."""
+
+    name: str
+    method: str
+    path: str
+    body: bytes
+    media: str = "application/json"
+    expect: tuple[int, ...] = (400, 413, 422)
+
+
+def config_map(name: str, **metadata: Any) -> Obj:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **metadata}}
+
+
+def nested(levels: int) -> bytes:
+    head = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"deep"},"x":'
+    return head + b'{"x":' * levels + b"1" + b"}" * (levels + 1)
+
+
+def patches() -> list[Attack]:
+    media = "application/json-patch+json"
+    into_itself = [{"op": "add", "path": "/x", "value": [1]}, *[{"op": "copy", "from": "/x", "path": "/x/-"}] * 40]
+    of_holder = [{"op": "add", "path": "/data/x", "value": ["y" * 100]}]
+    of_holder += [{"op": "copy", "from": "/data", "path": "/data/x/-"}] * 40
+    shifts: list[Obj] = [{"op": "add", "path": "/x", "value": [0] * 1_000_000}]
+    shifts += [{"op": "add", "path": "/x/0", "value": 0}] * 9999
+    made = {"40 copies into itself": into_itself, "40 copies of what holds it": of_holder, "9,999 insertions": shifts}
+    return [
+        Attack(f"JSON patch, {name}", "PATCH", f"{PATH}/victim", orjson.dumps(body), media)
+        for name, body in made.items()
+    ]
+
+
+def yamls() -> list[Attack]:
+    head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: NAME}\n"
+    laughs = "x: &a [1,1,1,1,1,1,1,1,1,1]\n"
+    laughs += "".join(f"x{n}: &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 10)}]\n" for n in range(8))
+    made = {
+        "3 MB of keys": "".join(f"k{n}: v\n" for n in range(270_000)),
+        "3 MB of numbers": "x: [" + "1," * 1_400_000 + "1]",
+        "aliases of aliases": laughs,
+    }
+    return [
+        Attack(f"YAML, {name}", "POST", PATH, (head.replace("NAME", f"y{at}") + body).encode(), "application/yaml", ANY)
+        for at, (name, body) in enumerate(made.items())
+    ]
+
+
+def objects() -> list[Attack]:
+    labels = {f"label-{n}": "v" for n in range(100_000)}
+    bad = {f"a!{n}": "v" for n in range(200_000)}
+    odd = {f"x{n}": 0 for n in range(200_000)}
+    made = {
+        "100,000 labels": orjson.dumps(config_map("labels", labels=labels)),
+        "200,000 bad labels": orjson.dumps(config_map("bad", labels=bad)),
+        "a bad label of 3 MB": orjson.dumps(config_map("long", labels={"a": "!" * 3_000_000})),
+        "100 KB of [": b"[" * 100_000,
+        "3 MB of JSON without its end": b'{"a":[' + b'{"b":1},' * 370_000,
+        "unknown fields at 300 levels": nested(300),
+        "3 MB of unknown fields": orjson.dumps({**config_map("odd"), **odd}),
+    }
+    return [Attack(name, "POST", PATH, body, expect=ANY) for name, body in made.items()]
+
+
+def attacks() -> list[Attack]:
+    """Those of known cases, and their neighbours."""
+    return [*patches(), *yamls(), *objects()]
+
+
+@dataclass
+class Seen:
+    """What the second client met: answers, and the longest wait in ms."""
+
+    answers: int = 0
+    worst: float = 0.0
+
+
+async def reader(target: api.Target, seen: Seen, stop: asyncio.Event) -> None:
+    link = await api.Connection.open(target)
+    ask = api.request("GET", f"{PATH}/victim")
+    while not stop.is_set():
+        began = time.perf_counter()
+        status, _ = await link.call(ask)
+        assert status == 200
+        seen.answers += 1
+        seen.worst = max(seen.worst, (time.perf_counter() - began) * 1e3)
+        await asyncio.sleep(0.002)
+    link.close()
+
+
+async def strike(target: api.Target, attack: Attack) -> tuple[int, int, Seen]:
+    """Status and bytes of the attacker's answer, and what the other client saw meanwhile."""
+    seen, stop = Seen(), asyncio.Event()
+    other = asyncio.ensure_future(reader(target, seen, stop))
+    while not seen.answers:
+        await asyncio.sleep(0.005)
+    seen.answers, seen.worst = 0, 0.0
+    link = await api.Connection.open(target)
+    head = f"{attack.method} {attack.path} HTTP/1.1\r\nHost: b\r\nContent-Length: {len(attack.body)}\r\n"
+    head += f"Content-Type: {attack.media}\r\nAccept: application/json\r\n\r\n"
+    try:
+        status, body = await asyncio.wait_for(link.call(head.encode() + attack.body), DEADLINE)
+    finally:
+        link.close()
+        stop.set()
+        await other
+    return status, len(body), seen
+
+
+@contextlib.asynccontextmanager
+async def server(port: int) -> AsyncIterator[tuple[api.Target, int]]:
+    """A server of its own process with a ConfigMap to read; its pid."""
+    with tempfile.TemporaryDirectory(prefix="wht") as fresh:
+        folder = Path(fresh)
+        config = api.settings(folder, port)
+        tls: ssl.SSLContext = api.client_context(folder)
+        target = api.Target(port, tls)
+        async with api.process("controlplane.apiserver", "--config", str(config)) as running:
+            await api.answers(target)
+            link = await api.Connection.open(target)
+            body = {**config_map("victim"), "data": {"y": "z" * 100}}
+            status, told = await link.call(api.request("POST", PATH, body))
+            assert status == 201, told
+            link.close()
+            yield target, running.pid
+
+
+async def measure(port: int) -> None:
+    async with server(port) as (target, pid):
+        click.echo(f"{'':<42}{'answer':>7}{'bytes':>9}{'others':>8}{'worst ms':>10}{'MB':>6}")
+        for attack in attacks():
+            status, size, seen = await strike(target, attack)
+            mark = "" if status in attack.expect else "  !"
+            figures = f"{status:>7}{size:>9}{seen.answers:>8}{seen.worst:>10.0f}{api.resident(pid):>6.0f}{mark}"
+            click.echo(f"{attack.name:<42}{figures}")
+
+
+@click.command()
+@click.option("--port", default=18643, help="A free loopback port.")
+def main(port: int) -> None:
+    """Strike a server and read from it meanwhile."""
+    uvloop.run(measure(port))
+
+
+if __name__ == "__main__":
+    main()
