@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import click
 
+from lab import versions
 from lab.bench import bench
 from lab.commands import checks, images, life, look, nodes
+from lab.commands.base import Commands
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(versions.own(), prog_name="wherry")
 def main() -> None:
     """A real multi-node Kubernetes cluster on this machine: each node a network namespace, in seconds.
 
@@ -20,10 +23,29 @@ def main() -> None:
     """
 
 
+@click.command("help")
+@click.argument("words", nargs=-1, metavar="[COMMAND]...")
+@click.pass_context
+def show_help(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """What a command does: `wherry help node add`."""
+    found: click.Command = main
+    within = ctx.parent or ctx
+    for word in words:
+        inner = found.get_command(within, word) if isinstance(found, click.Group) else None
+        if inner is None:
+            raise click.UsageError(f"there is no command {' '.join(words)!r}; `wherry help` lists them")
+        within, found = click.Context(inner, info_name=word, parent=within, max_content_width=100), inner
+    click.echo(found.get_help(within))
+
+
 for command in (
     life.up,
     life.down,
+    life.stop,
+    life.start,
+    look.list_labs,
     look.show_status,
+    look.version,
     look.kubeconfig,
     look.logs,
     look.shell,
@@ -31,5 +53,6 @@ for command in (
     images.image,
     checks.test,
     bench,
+    show_help,
 ):
     main.add_command(command)

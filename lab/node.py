@@ -157,11 +157,16 @@ def _release(cgroup: str, paths: Paths, node: str) -> None:
     cgroups.remove(cgroup)
 
 
-async def remove(paths: Paths, node: str) -> None:
-    """Everything the node had; its processes have been ended. Known by its name alone: it may never have been, or be
-    half gone.
+async def switch_off(paths: Paths, node: str) -> None:
+    """Everything the node had in the kernel; its processes have been ended. Known by its name alone: it may never have
+    been, or be half gone.
     """
     await asyncio.to_thread(_release, names.cgroup(paths.lab, node), paths, node)
     await asyncio.to_thread(network.remove_node, paths.lab, node)
+
+
+async def remove(paths: Paths, node: str) -> None:
+    """That and its files."""
+    await switch_off(paths, node)
     for directory in (paths.node_run(node), paths.node_state(node)):
         await asyncio.to_thread(clean.remove_tree, directory)

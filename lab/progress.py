@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class Progress:
@@ -13,7 +14,8 @@ class Progress:
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._terminal = sys.stderr.isatty()
+        # A terminal that can take its line back; TERM is unset or "dumb" where none is.
+        self._terminal = bool(sys.stderr and sys.stderr.isatty()) and os.environ.get("TERM", "") not in ("", "dumb")
         self._started = time.monotonic()
 
     @property
@@ -43,4 +45,6 @@ class Progress:
 
     def _write(self, text: str, end: str = "\n") -> None:
         if not self._quiet:
-            print(text, end=end, file=sys.stderr, flush=True)
+            # Nothing fails for want of a reader.
+            with suppress(OSError):
+                print(text, end=end, file=sys.stderr, flush=True)

@@ -129,6 +129,14 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_options(node_count: int | None, proxy_mode: str | None) -> None:
+    """What no lab can have is refused whether one is there or not. None is what was not asked for."""
+    if node_count is not None and not 1 <= node_count <= names.MAX_NODES:
+        raise SpecError(f"--nodes {node_count} is out of range; use 1 to {names.MAX_NODES}")
+    if proxy_mode is not None and proxy_mode not in PROXY_MODES:
+        raise SpecError(f"--proxy-mode {proxy_mode!r} is unknown; use {' or '.join(PROXY_MODES)}")
+
+
 def make(
     name: str,
     node_count: int,
@@ -144,10 +152,7 @@ def make(
     A range that was asked for and is in use is an error; ranges left open are chosen so that they fit.
     """
     check_name(name)
-    if not 1 <= node_count <= names.MAX_NODES:
-        raise SpecError(f"--nodes {node_count} is out of range; use 1 to {names.MAX_NODES}")
-    if proxy_mode not in PROXY_MODES:
-        raise SpecError(f"--proxy-mode {proxy_mode!r} is unknown; use {' or '.join(PROXY_MODES)}")
+    check_options(node_count, proxy_mode)
     asked = {
         option: parse_range(option, text, longest)
         for option, text, longest in (

@@ -13,8 +13,9 @@ from apimachinery import errors
 from apimachinery.client import Client
 from apimachinery.kinds import ENDPOINT_SLICE, NODE, POD, SERVICE
 from apimachinery.objects import Obj, condition_holds, labels, name, namespace
+from lab import cgroups, names, state
 from lab.paths import Paths
-from lab.spec import Spec
+from lab.spec import Spec, SpecError
 from lab.supervision import Report, Supervision
 
 WIDTH = 100
@@ -74,9 +75,37 @@ class Status:
         return asdict(self) | {"pods": dict(self.pods)}
 
 
+@dataclass(frozen=True)
+class Summary:
+    """One lab in a line. ``state`` is running, off, or damaged (nothing describes it any more); then the rest is
+    unknown, and empty.
+    """
+
+    lab: str
+    state: str
+    nodes: int = 0
+    proxy_mode: str = ""
+    server: str = ""
+
+
+def summary(paths: Paths) -> Summary:
+    """What the lab's description and its cgroup say; asks no daemon, and needs no root."""
+    try:
+        spec = state.load(paths)
+    except SpecError:
+        spec = None
+    if spec is None:
+        return Summary(paths.lab, "damaged")
+    runs = bool(cgroups.members(names.daemons(paths.lab)))
+    return Summary(paths.lab, "running" if runs else "off", len(spec.nodes), spec.proxy_mode, spec.server)
+
+
 async def gather(spec: Spec, paths: Paths) -> Status:
     """Ask the supervisor and, within five seconds, the API server."""
     reports = await Supervision(paths).reports()
+    if not reports and not cgroups.members(names.daemons(spec.name)):
+        hint = f"`wherry start --name {spec.name}` switches it on, `wherry down` takes it away"
+        raise SpecError(f"lab {spec.name} is off: {hint}")
     parts = tuple(_component(report, time.time()) for report in reports)
     base = Status(spec.name, spec.server, spec.proxy_mode, parts)
     client = Client.from_kubeconfig(paths.kubeconfig, user_agent="wherry-status")
@@ -125,15 +154,15 @@ def resident(pid: int) -> int:
 
 
 def _node(spec: Spec, obj: Obj, pods: Sequence[Obj]) -> NodeLine:
-    state = "Ready" if condition_holds(obj, "Ready") else "NotReady"
+    told = "Ready" if condition_holds(obj, "Ready") else "NotReady"
     if any(each.name == name(obj) and each.stopped for each in spec.nodes):
-        state += " (off)"
+        told += " (off)"
     if obj["spec"].get("unschedulable"):
-        state += ",SchedulingDisabled"
+        told += ",SchedulingDisabled"
     addresses = (obj.get("status") or {}).get("addresses") or ()
     address = next((a["address"] for a in addresses if a["type"] == "InternalIP"), "")
     count = sum(1 for pod in pods if (pod.get("spec") or {}).get("nodeName") == name(obj))
-    return NodeLine(name(obj), state, address, obj["spec"].get("podCIDR", ""), count)
+    return NodeLine(name(obj), told, address, obj["spec"].get("podCIDR", ""), count)
 
 
 def _phases(pods: Sequence[Obj]) -> tuple[tuple[str, int], ...]:

@@ -9,6 +9,12 @@ from types import FrameType
 import hypothesis
 import pytest
 
+from lab import inherited
+
+# Tests judge the project, not the shell, script or runner that started them: Ctrl-C reaches what they start, files
+# have the modes that they ask for, and enough of them can be open.
+inherited.settle()
+
 # No test judges speed, so none may fail by a busy machine.
 hypothesis.settings.register_profile("wherry", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("wherry")

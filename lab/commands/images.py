@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import click
 
 from lab import status
-from lab.commands.base import NAME, existing, root, run
+from lab.commands.base import NAME, Commands, existing, root, run
 from lab.images import load as images
 from lab.progress import Progress
 from lab.spec import SpecError
 
 
-@click.group()
+@click.group(cls=Commands)
 def image() -> None:
     """Build, load and list images without a registry."""
 
@@ -48,7 +49,11 @@ def image_load(source: str, only: str | None, lab: str) -> None:
             if source not in ("pause", "busybox", "python"):
                 raise SpecError(f"there is no file {source}; give an image archive, or pause, busybox or python")
             path = await images.archive([images.full_name(source)])
-        for each in [chosen.node(only)] if only else [n for n in chosen.nodes if not n.stopped]:
+        await asyncio.to_thread(images.check, path)
+        wanted = [chosen.node(only)] if only else [n for n in chosen.nodes if not n.stopped]
+        if only and wanted[0].stopped:
+            raise SpecError(f"{only} is off; `wherry node start {only}` switches it on")
+        for each in wanted:
             with progress.step(f"{each.name}: {path.name}"):
                 loaded = await images.load(paths.containerd_socket(each.name), path)
             for name in loaded:

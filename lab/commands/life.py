@@ -1,19 +1,23 @@
-"""``up`` and ``down``."""
+"""``up``, ``down`` (``delete``), ``stop`` and ``start``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from lab import cluster, modules, names, network, preflight, remains, spec, state
-from lab.commands.base import NAME, root, run
+from lab import cluster, config, machine, modules, names, network, preflight, remains, spec, state
+from lab.commands.base import NAME, existing, root, run
 from lab.paths import Paths
 from lab.progress import Progress
 from lab.spec import Spec, SpecError
 
+Asked = dict[str, Any]
+
 
 @click.command()
+@click.option("--config", "file", type=click.Path(path_type=Path), help="YAML that says all this; options win over it.")
 @click.option("--nodes", type=int, default=None, help="How many nodes, 1 to 10.  [default: 3]")
 @click.option("--proxy-mode", type=click.Choice(spec.PROXY_MODES), default=None, help="[default: nftables]")
 @click.option("--pod-cidr", default=None, help="Range of pod addresses.  [default: a free one, 10.244.0.0/16]")
@@ -21,17 +25,8 @@ from lab.spec import Spec, SpecError
 @click.option("--node-cidr", default=None, help="Range of node addresses.  [default: a free one, 10.89.0.0/24]")
 @click.option("--api-port", type=click.IntRange(1, 65535), default=None, help="[default: 6443]")
 @click.option("--merge-kubeconfig", is_flag=True, help="Add a context to ~/.kube/config; nothing else in it changes.")
-@NAME
-def up(
-    nodes: int | None,
-    proxy_mode: str | None,
-    pod_cidr: str | None,
-    service_cidr: str | None,
-    node_cidr: str | None,
-    api_port: int | None,
-    merge_kubeconfig: bool,
-    lab: str,
-) -> None:
+@click.option("--name", "lab", default=None, help=f"Which lab.  [default: {names.DEFAULT_LAB}]")
+def up(file: Path | None, merge_kubeconfig: bool, lab: str | None, **options: Any) -> None:
     """Start a cluster, or finish starting one. Running it again changes nothing.
 
     \b
@@ -39,42 +34,54 @@ def up(
       sudo ./wherry up
       sudo ./wherry up --nodes 5 --proxy-mode iptables
       sudo ./wherry up --name second --pod-cidr 10.50.0.0/16
+      sudo ./wherry up --config docs/examples/lab.yaml
     """
     root()
-    asked = {
-        "--proxy-mode": proxy_mode,
-        "--pod-cidr": pod_cidr,
-        "--service-cidr": service_cidr,
-        "--node-cidr": node_cidr,
-        "--api-port": api_port,
-        "--nodes": nodes,
-    }
     progress = Progress()
+    given = {f"--{key.replace('_', '-')}": value for key, value in options.items()} | {"--name": lab}
+    chosen = run(_up(file, given, merge_kubeconfig, progress))
+    _greet(chosen, progress)
 
-    async def work() -> Spec:
-        paths = Paths(spec.check_name(lab))
-        with state.locked(paths):
-            await modules.load()
-            chosen = state.load(paths)
-            if chosen is None:
-                await _refuse_remains(paths)
-                with state.choosing():
-                    chosen = _new(lab, asked)
-                    findings = await preflight.check(chosen)
-                    # Written down first: what is fenced can then be found again and taken away.
-                    state.save(paths, chosen)
-                    network.fence(chosen)
-                for finding in findings:
-                    progress.say(f"  !  {finding.text}")
-            else:
-                _agree(chosen, asked)
-            await cluster.up(chosen, paths, progress)
-            if merge_kubeconfig:
-                cluster.merge_kubeconfig(paths)
-            return chosen
 
-    chosen = run(work())
-    flag = "" if lab == names.DEFAULT_LAB else f" --name {lab}"
+async def _up(file: Path | None, given: Asked, merge_kubeconfig: bool, progress: Progress) -> Spec:
+    told = config.read(file) if file else {}
+    asked = {option: told.get(option) if value is None else value for option, value in given.items()}
+    try:
+        chosen = await _make(asked, progress)
+    except SpecError as error:
+        from_file = {option for option, value in told.items() if value is not None and given[option] is None}
+        raise (config.explained(error, file, from_file) if file else error) from error
+    if merge_kubeconfig:
+        cluster.merge_kubeconfig(Paths(chosen.name))
+    return chosen
+
+
+async def _make(asked: Asked, progress: Progress) -> Spec:
+    """The lab as asked for, up; SpecError before anything is made when that cannot be."""
+    lab = spec.check_name(asked["--name"] or names.DEFAULT_LAB)
+    spec.check_options(asked["--nodes"], asked["--proxy-mode"])
+    paths = Paths(lab)
+    with state.locked(paths):
+        await modules.load()
+        chosen = state.load(paths)
+        if chosen is not None:
+            _agree(chosen, asked)
+        else:
+            await _refuse_remains(paths)
+            with state.choosing():
+                chosen = _new(lab, asked)
+                findings = await preflight.check(chosen)
+                # Written down first: what is fenced can then be found again and taken away.
+                state.save(paths, chosen)
+                network.fence(chosen)
+            for finding in findings:
+                progress.say(f"  !  {finding.text}")
+        await cluster.up(chosen, paths, progress)
+        return chosen
+
+
+def _greet(chosen: Spec, progress: Progress) -> None:
+    flag = "" if chosen.name == names.DEFAULT_LAB else f" --name {chosen.name}"
     progress.say(
         f"\nUp in {progress.seconds:.1f} s: {len(chosen.nodes)} nodes, API at {chosen.server}\n\n"
         f"  export KUBECONFIG=$(./wherry kubeconfig{flag})\n"
@@ -93,9 +100,11 @@ async def _refuse_remains(paths: Paths) -> None:
         )
 
 
-def _new(lab: str, asked: dict[str, Any]) -> Spec:
+def _new(lab: str, asked: Asked) -> Spec:
     if alike := [other for other in state.labs() if other != lab and names.link_part(other) == names.link_part(lab)]:
         raise SpecError(f"--name {lab}: its links would be called as those of lab {alike[0]}; choose another name")
+    # A lab that is switched off has no routes, and keeps its ranges.
+    theirs = [net for other in state.others(Paths(lab)) for net in network.ranges(other)]
     made = spec.make(
         lab,
         3 if asked["--nodes"] is None else asked["--nodes"],
@@ -103,15 +112,16 @@ def _new(lab: str, asked: dict[str, Any]) -> Spec:
         pod_cidr=asked["--pod-cidr"],
         service_cidr=asked["--service-cidr"],
         node_cidr=asked["--node-cidr"],
-        in_use=network.networks_in_use(),
+        in_use=[*network.networks_in_use(), *theirs],
     )
     fields = {**spec.to_dict(made), "api_port": asked["--api-port"] or made.api_port}
     return spec.from_dict(fields)
 
 
-def _agree(existing: Spec, asked: dict[str, Any]) -> None:
+def _agree(existing: Spec, asked: Asked) -> None:
     """A lab that is there keeps its shape: say so when other options are given."""
     has = {
+        "--name": existing.name,
         "--proxy-mode": existing.proxy_mode,
         "--pod-cidr": existing.pod_cidr,
         "--service-cidr": existing.service_cidr,
@@ -128,7 +138,7 @@ def _agree(existing: Spec, asked: dict[str, Any]) -> None:
 @click.command()
 @NAME
 def down(lab: str) -> None:
-    """Stop a cluster and leave nothing of it. Images stay in the cache for the next one."""
+    """Stop a cluster and leave nothing of it; `delete` does the same. Images stay in the cache for the next one."""
     root()
     progress = Progress()
 
@@ -136,8 +146,41 @@ def down(lab: str) -> None:
         paths = Paths(spec.check_name(lab))
         with state.locked(paths):
             if not paths.state.exists() and not paths.run.exists() and not await remains.of(paths):
+                # An earlier one may have been killed when the lab was gone and the machine not yet as it was.
+                machine.restore()
                 progress.say(f"there is no lab {lab!r}: nothing to do")
             else:
                 await cluster.down(paths, progress)
 
     run(work())
+
+
+@click.command()
+@NAME
+def stop(lab: str) -> None:
+    """Switch a whole cluster off, as a machine is. What it holds stays, and `start` (or `up`) goes on with it."""
+    root()
+
+    async def work() -> None:
+        with state.locked(Paths(lab)):
+            paths, _ = existing(lab)
+            await cluster.stop(paths, Progress())
+
+    run(work())
+
+
+@click.command()
+@NAME
+def start(lab: str) -> None:
+    """Switch a cluster on again that was stopped, or that the machine's restart ended."""
+    root()
+    progress = Progress()
+
+    async def work() -> Spec:
+        with state.locked(Paths(lab)):
+            paths, chosen = existing(lab)
+            await modules.load()
+            await cluster.up(chosen, paths, progress)
+            return chosen
+
+    _greet(run(work()), progress)

@@ -1,29 +1,70 @@
-"""Commands that look: ``status``, ``kubeconfig``, ``logs``, ``shell``."""
+"""Commands that look: ``status``, ``list``, ``version``, ``kubeconfig``, ``logs``, ``shell``."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
+import time
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from apimachinery.kit import netns
-from lab import containerd, names, status
-from lab.commands.base import NAME, existing, root, run, with_node
+from lab import containerd, inherited, names, state, status, versions
+from lab.commands.base import NAME, OUTPUT, Interrupted, existing, root, run, with_node
 from lab.images import load as images
+from lab.paths import Paths
 from lab.process import entering
+
+WATCH_SECONDS = 2.0
 
 
 @click.command("status")
-@click.option("-o", "--output", type=click.Choice(("table", "json")), default="table", show_default=True)
+@click.option("-w", "--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@OUTPUT
 @NAME
-def show_status(output: str, lab: str) -> None:
+def show_status(watch: bool, output: str, lab: str) -> None:
     """Nodes, components, pods and VIPs on one screen."""
     paths, chosen = existing(lab)
     root()
-    found = run(status.gather(chosen, paths))
-    click.echo(json.dumps(found.to_dict(), indent=2) if output == "json" else status.render(found))
+    if not watch:
+        found = run(status.gather(chosen, paths))
+        click.echo(json.dumps(found.to_dict(), indent=2) if output == "json" else status.render(found))
+        return
+    try:
+        while True:
+            found = run(status.gather(state.load(paths) or chosen, paths))
+            if output == "table" and sys.stdout.isatty():
+                click.clear()
+            click.echo(json.dumps(found.to_dict()) if output == "json" else status.render(found))
+            time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        sys.exit(Interrupted.exit_code)
+
+
+@click.command("list")
+@OUTPUT
+def list_labs(output: str) -> None:
+    """Labs on this machine, also those that are switched off or whose description is damaged."""
+    found = [status.summary(Paths(lab)) for lab in state.labs()]
+    if output == "json":
+        click.echo(json.dumps([asdict(each) for each in found], indent=2))
+        return
+    rows = [(each.lab, each.state, str(each.nodes or "-"), each.proxy_mode, each.server) for each in found]
+    click.echo("\n".join(status.table(("LAB", "STATE", "NODES", "PROXY", "API"), rows)))
+
+
+@click.command()
+@OUTPUT
+def version(output: str) -> None:
+    """wherry's version, the Kubernetes API's, and those of the programs that it uses here."""
+    found = run(versions.gather())
+    if output == "json":
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo("\n".join(f"{name:<12}{value}" for name, value in found.items()))
 
 
 @click.command()
@@ -89,4 +130,5 @@ def shell(node_name: str, argv: tuple[str, ...], lab: str) -> None:
     wanted = list(argv) or [os.environ.get("SHELL", "/bin/sh")]
     # Entering a mount namespace leads to its root: back to where the person stands, if that is there inside.
     back = ["sh", "-c", 'cd -- "$0" 2>/dev/null; exec "$@"', str(Path.cwd()), *wanted]
+    os.umask(inherited.person_umask)
     os.execvpe("nsenter", [*entering(str(inside), str(paths.node_mounts(where.name))), *back], environment)

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
-from lab import cluster, state
-from lab.commands.base import NAME, existing, root, run, with_node
+from lab import cluster, state, status
+from lab.commands.base import NAME, OUTPUT, Commands, existing, root, run, with_node
 from lab.paths import Paths
 from lab.progress import Progress
 
 
-@click.group("node")
+@click.group("node", cls=Commands)
 def node_group() -> None:
-    """Add, remove, stop and start nodes of a running cluster."""
+    """List, add, remove, stop and start nodes of a running cluster."""
+
+
+@node_group.command("list")
+@OUTPUT
+@NAME
+def node_list(output: str, lab: str) -> None:
+    """Nodes: what the lab has, and what the API says of each."""
+    root()
+    paths, chosen = existing(lab)
+    found = run(status.gather(chosen, paths))
+    if output == "json":
+        click.echo(json.dumps(found.to_dict()["nodes"], indent=2))
+        return
+    rows = [(n.name, n.state, n.address, n.pod_cidr, str(n.pods)) for n in found.nodes]
+    click.echo("\n".join(status.table(("NODE", "STATE", "ADDRESS", "POD CIDR", "PODS"), rows)))
+    if found.problem:
+        raise click.ClickException(found.problem)
 
 
 @node_group.command("add")

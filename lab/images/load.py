@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import tarfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from apimachinery.kit import command
 from apimachinery.kit.files import write_atomic
 from lab import paths
-from lab.images import catalog, oci, rootfs
+from lab.images import busybox, catalog, oci, rootfs
 
 IMPORT_DEADLINE = 300.0
+_COMPRESSED = {b"\x1f\x8b": "gunzip", b"\x28\xb5\x2f\xfd": "unzstd", b"\xfd7zXZ\x00": "unxz", b"BZh": "bunzip2"}
 # CRI sees only images of this containerd namespace.
 NAMESPACE = "k8s.io"
 
@@ -39,18 +41,43 @@ async def archive(names: Sequence[str]) -> Path:
 
 
 def _sources() -> list[str]:
-    files = [rootfs.BUSYBOX, Path("/usr/bin/python3").resolve(), *sorted(Path(__file__).parent.glob("*.py"))]
+    files = [busybox.BINARY, Path("/usr/bin/python3").resolve(), *sorted(Path(__file__).parent.glob("*.*"))]
     found = ((path, path.stat()) for path in files if path.exists())
     return [f"{path} {status.st_size} {status.st_mtime_ns}" for path, status in found]
 
 
 async def load(socket: Path, tar: Path) -> list[str]:
-    """Import every image of ``tar`` into the containerd behind ``socket``; the names it now has."""
+    """Import every image of ``tar`` into the containerd behind ``socket``; the names it now has. ImageError says what
+    containerd has against it.
+    """
     result = await command.run(
         ["ctr", "--address", str(socket), "--namespace", NAMESPACE, "images", "import", str(tar)],
         timeout=IMPORT_DEADLINE,
+        check=False,
     )
+    if result.returncode:
+        told = (result.stderr.decode(errors="replace").strip() or "no reason given").splitlines()[-1]
+        raise rootfs.ImageError(f"containerd does not take {tar}: {told.removeprefix('ctr: ')}")
     return imported(result.stdout.decode())
+
+
+def check(path: Path) -> None:
+    """ImageError for a file that cannot be an image archive, with what to do about it."""
+    make = "`docker save NAME:TAG -o FILE` makes one"
+    if not path.is_file():
+        raise rootfs.ImageError(f"{path} is no file; give an image archive: {make}")
+    with path.open("rb") as file:
+        begins = file.read(6)
+    for magic, tool in _COMPRESSED.items():
+        if begins.startswith(magic):
+            raise rootfs.ImageError(f"{path} is compressed; unpack it first: `{tool} {path}`")
+    try:
+        with tarfile.open(path, "r:") as archive:
+            names = {member.name.removeprefix("./") for member in archive}
+    except (tarfile.TarError, EOFError) as error:
+        raise rootfs.ImageError(f"{path} is no image archive (a tar file): {error}; {make}") from error
+    if not names & {"index.json", "manifest.json"}:
+        raise rootfs.ImageError(f"{path} is a tar file without images (no index.json, no manifest.json); {make}")
 
 
 def imported(printed: str) -> list[str]:

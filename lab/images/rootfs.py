@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from apimachinery.kit import command
+from lab.images import busybox as busybox_files
 from lab.images import catalog
 from lab.images.oci import Entry, Image
 
-BUSYBOX = Path("/bin/busybox")
 DEADLINE = 30.0
 
 _PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
@@ -58,10 +58,7 @@ class ImageError(Exception):
 
 async def busybox() -> Image:
     """Debian's static busybox with a link for each of its applets."""
-    applets = await _applets()
-    links = [Entry(f"bin/{name}", target="busybox") for name in applets if name != "busybox"]
-    entries = (*_base(), *links)
-    return Image(catalog.BUSYBOX, entries, command=("sh",))
+    return Image(catalog.BUSYBOX, await _base(), command=("sh",))
 
 
 async def pause() -> Image:
@@ -77,10 +74,7 @@ async def python() -> Image:
     files = await _package_files(packages)
     binary = f"/usr/bin/python{version}"
     libraries = await _libraries([binary, *(path for path in files if path.endswith(".so"))])
-    entries = [
-        *_base(),
-        *(Entry(f"bin/{name}", target="busybox") for name in await _applets() if name != "busybox"),
-    ]
+    entries = list(await _base())
     entries += _copies([*files, *libraries])
     entries += [
         Entry("usr/bin/python3", target=f"python{version}"),
@@ -90,7 +84,7 @@ async def python() -> Image:
     return Image(catalog.PYTHON, tuple(_once(entries)), entrypoint=("/usr/bin/python3",), command=("/srv/web.py",))
 
 
-def _base() -> tuple[Entry, ...]:
+async def _base() -> tuple[Entry, ...]:
     return (
         *_MOUNT_POINTS,
         *(Entry(path) for path in ("bin", "home", "usr", "usr/bin", "var", "www")),
@@ -99,20 +93,15 @@ def _base() -> tuple[Entry, ...]:
         Entry("etc/passwd", _PASSWD, mode=0o644),
         Entry("etc/group", _GROUP, mode=0o644),
         Entry("etc/nsswitch.conf", _NSSWITCH, mode=0o644),
-        Entry("bin/busybox", _busybox(), mode=0o755),
+        *await busybox_files.entries(_busybox()),
     )
 
 
 def _busybox() -> bytes:
     try:
-        return BUSYBOX.read_bytes()
+        return busybox_files.BINARY.read_bytes()
     except OSError as error:
         raise ImageError("busybox is missing: apt-get install busybox-static") from error
-
-
-async def _applets() -> list[str]:
-    result = await command.run([str(BUSYBOX), "--list"], timeout=DEADLINE)
-    return result.stdout.decode().split()
 
 
 async def _package_files(packages: list[str]) -> list[str]:

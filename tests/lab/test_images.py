@@ -1,11 +1,22 @@
 """Image archives are OCI layouts that hold together, and the same input gives the same bytes."""
 
+from __future__ import annotations
+
+import asyncio
 import hashlib
+import http.server
 import io
 import json
+import os
+import subprocess
 import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
-from lab.images import load, oci
+import pytest
+
+from lab.images import busybox, load, oci, rootfs
 from lab.images.oci import Entry, Image
 
 IMAGE = Image(
@@ -60,3 +71,79 @@ wherry.local/busybox:1                  \tsaved\t
 application/vnd.oci.image.manifest.v1+json sha256:9a79
 """
     assert load.imported(new) == ["wherry.local/pause:1", "wherry.local/busybox:1"]
+
+
+def unpacked(image: Image, root: Path) -> Path:
+    """The image's files in a directory, as far as they are plain."""
+    with tarfile.open(fileobj=io.BytesIO(oci.layer(image.entries))) as tar:
+        tar.extractall(root, filter="tar")
+    return root
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not busybox.BINARY.exists():
+        pytest.skip("no busybox here")
+    return unpacked(asyncio.run(rootfs.busybox()), tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """Answers /slow a byte each 0.3 s, /dead never, and everything else at once."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/dead":
+                stopped.wait(30)
+                return
+            self.send_response(200)
+            self.end_headers()
+            for _ in range(5):
+                self.wfile.write(b"x")
+                if self.path == "/slow":
+                    stopped.wait(0.3)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    stopped = threading.Event()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        stopped.set()
+        listening.shutdown()
+
+
+def inside(root: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["chroot", str(root), *argv], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(os.geteuid() != 0, reason="chroot needs root")
+@pytest.mark.parametrize("options", ["-T 1 -q -O -", "-qT1 -O -", "-q -O - --timeout=1", "-T1 -qO-", "-qO -"])
+def test_wget_gives_up_after_a_silence_of_seconds(root: Path, server: str, options: str) -> None:
+    (root / "proc").mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "proc", "proc", str(root / "proc")], check=True)
+    try:
+        direct = ["/bin/wget", *options.split()]
+        for argv in (direct, ["/bin/sh", "-c", f"wget {options} $0"], ["/bin/timeout", "30", *direct]):
+            assert inside(root, *argv, f"{server}/").stdout == "xxxxx", argv
+            if "T" in options or "timeout" in options:
+                assert inside(root, *argv, f"{server}/slow").stdout == "xxxxx", argv
+                dead = inside(root, *argv, f"{server}/dead")
+                assert (dead.returncode, dead.stderr) == (1, "wget: download timed out\n"), argv
+    finally:
+        subprocess.run(["umount", "-l", str(root / "proc")], check=True)
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(os.geteuid() != 0, reason="chroot needs root")
+def test_wget_takes_values_as_they_are_and_no_applet_crashes(root: Path, server: str) -> None:
+    assert inside(root, "/bin/wget", "-q", "-O", "-T", f"{server}/").returncode == 0
+    assert (root / "-T").read_text() == "xxxxx"
+    assert "wants seconds" in inside(root, "/bin/wget", "-T", "soon", f"{server}/").stderr
+    explicit = inside(root, "/bin/busybox", "wget", "-T", "1", "-qO-", f"{server}/")
+    assert explicit.returncode in (0, 1) and (explicit.stdout == "xxxxx" or "option" in explicit.stderr)
+    refused = inside(root, "/bin/wget", "-q", "http://127.0.0.1:1/")
+    assert refused.returncode == 1
+    assert refused.stderr == "wget: can't connect to remote host (127.0.0.1): Connection refused\n"

@@ -1,0 +1,187 @@
+"""The command line: every command in help, other tools' words, a file for `up`, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from lab import config, spec, state, status, versions
+from lab import paths as places
+from lab.cli import main
+from lab.images import load
+from lab.images.rootfs import ImageError
+from lab.paths import Paths
+from lab.spec import SpecError
+from tests.lab.test_spec import make
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(places, "RUN", tmp_path / "run")
+    monkeypatch.setattr(places, "STATE", tmp_path / "state")
+
+
+def test_help_of_everything() -> None:
+    for name, command in main.commands.items():
+        told = CliRunner().invoke(main, ["help", name])
+        assert told.exit_code == 0 and f"Usage: main {name}" in told.output, told.output
+        assert command.help
+    assert "Add a node" in CliRunner().invoke(main, ["help", "node", "add"]).output
+    wrong = CliRunner().invoke(main, ["help", "nodes"])
+    assert wrong.exit_code == 2 and "there is no command 'nodes'" in wrong.output
+
+
+@pytest.mark.parametrize(
+    "words", [["delete"], ["ls"], ["node", "ls"], ["node", "rm"], ["node", "delete"], ["image", "list"]]
+)
+def test_the_words_of_other_tools(words: list[str]) -> None:
+    assert CliRunner().invoke(main, [*words, "--help"]).exit_code == 0
+
+
+def test_labs_are_listed_whatever_became_of_them(elsewhere: None) -> None:
+    for name in ("whta", "wht-b", "whtc"):
+        state.save(Paths(name), make(name=name))
+    Paths("whta").spec.write_text("{")
+    Paths("whtc").spec.write_text("{")
+    Paths("whtc").spec_copy.unlink()
+    told = json.loads(CliRunner().invoke(main, ["list", "-o", "json"]).output)
+    assert [(each["lab"], each["state"], each["nodes"]) for each in told] == [
+        ("wht-b", "off", 3),
+        ("whta", "off", 3),
+        ("whtc", "damaged", 0),
+    ]
+    table = CliRunner().invoke(main, ["list"]).output
+    assert "whtc   damaged  -" in table
+    assert all(len(line) <= status.WIDTH for line in table.splitlines())
+
+
+def test_versions() -> None:
+    found = json.loads(CliRunner().invoke(main, ["version", "-o", "json"]).output)
+    assert found["wherry"] == versions.own()
+    assert found["kubernetes"].startswith("v1.36.")
+    assert {"containerd", "runc", "nft", "kubectl", "linux"} <= found.keys()
+
+
+def test_a_file_says_what_options_say(tmp_path: Path) -> None:
+    told = config.read(ROOT / "docs" / "examples" / "lab.yaml")
+    assert told["--name"] == "second" and told["--nodes"] == 2 and told["--api-port"] == 7443
+    assert told["--pod-cidr"] == "10.50.0.0/16" and told["--proxy-mode"] == "iptables"
+    empty = tmp_path / "empty.yaml"
+    empty.touch()
+    assert set(config.read(empty).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("node: 3", "unknown field node; known fields: name, networking, nodes"),
+        ("networking: {podCIDR: 10.0.0.0/16}", "unknown field networking.podCIDR; known fields: .*podSubnet"),
+        ("nodes: three", "nodes must be a int, not 'three'|nodes must be"),
+        ("nodes: true", "nodes must be"),
+        ("networking: [1]", "networking must be a mapping"),
+        ("networking: {apiServerPort: 70000}", "networking.apiServerPort is 70000; use 1 to 65535"),
+        ("a: [", "is not valid YAML"),
+        ("- a", "must hold a mapping"),
+    ],
+)
+def test_a_file_that_will_not_do_names_the_key(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "lab.yaml"
+    file.write_text(text)
+    with pytest.raises(SpecError, match=message):
+        config.read(file)
+    with pytest.raises(SpecError, match="cannot read settings file"):
+        config.read(tmp_path / "none.yaml")
+
+
+def test_what_is_wrong_with_a_value_is_told_in_the_files_words(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as told:
+        spec.check_options(0, None)
+    explained = config.explained(told.value, Path("lab.yaml"), {"--nodes"})
+    assert str(explained) == "lab.yaml: nodes 0 is out of range; use 1 to 10"
+    assert config.explained(told.value, Path("lab.yaml"), set()) is told.value
+
+
+def archive(path: Path, *names: str) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name in names:
+            tar.addfile(tarfile.TarInfo(name))
+    return path
+
+
+def test_files_that_are_no_image_archive(tmp_path: Path) -> None:
+    load.check(archive(tmp_path / "docker.tar", "manifest.json"))
+    load.check(archive(tmp_path / "oci.tar", "./index.json", "./blobs"))
+    (tmp_path / "text").write_text("hello")
+    (tmp_path / "empty").touch()
+    (tmp_path / "gz").write_bytes(b"\x1f\x8b\x08\x00rest")
+    archive(tmp_path / "other.tar", "a", "b")
+    for name, message in {
+        "text": "is no image archive",
+        "empty": "is no image archive",
+        "gz": "is compressed; unpack it first: `gunzip",
+        "other.tar": "is a tar file without images",
+        ".": "is no file",
+    }.items():
+        with pytest.raises(ImageError, match=message):
+            load.check(tmp_path / name)
+
+
+def wherry(*arguments: str, **options: object) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-m", "lab", *arguments]
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(argv, **{**streams, "cwd": ROOT, "text": True, **options})  # type: ignore[call-overload]
+
+
+def test_a_reader_that_had_enough_is_no_error_to_tell() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = wherry("--help", stdout=writing)
+    os.close(writing)
+    assert process.communicate(timeout=30)[1] == ""
+    assert process.returncode != 0
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_full_disk_behind_a_stream(stream: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        process = wherry("version" if stream == "stdout" else "nonsense", **{stream: full})
+        told = "".join(filter(None, process.communicate(timeout=30)))
+    assert process.returncode != 0
+    assert "Traceback" not in told and "Exception ignored" not in told
+    assert stream == "stderr" or "No space left on device" in told
+
+
+@pytest.mark.parametrize("milliseconds", [0, 40, 80, 120, 180, 250, 400])
+def test_ctrl_c_at_any_moment_shows_no_traceback(milliseconds: int) -> None:
+    """The script `wherry` hands over with Ctrl-C held back, so that Python's own start tells nothing either."""
+
+    def held_back() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+
+    for _ in range(3):
+        process = wherry("version", preexec_fn=held_back)
+        time.sleep(milliseconds / 1000)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+        assert process.returncode in (0, 130), told
+        assert "Traceback" not in told
+
+
+def test_what_nobody_expected_is_told_in_a_line() -> None:
+    code = "import lab.cli, lab.__main__ as m, sys\ndef boom(**_): raise ZeroDivisionError('x')\nlab.cli.main = boom\n"
+    process = subprocess.run(
+        [sys.executable, "-c", f"{code}sys.exit(m.main())"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 1
+    assert process.stderr.startswith("Error: unexpected: ZeroDivisionError: x\n") and "Traceback" not in process.stderr
