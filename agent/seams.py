@@ -226,7 +226,11 @@ class RuntimeView(Protocol):
 
     async def usage(self) -> list[ContainerUsage]: ...
 
-    async def info(self) -> RuntimeInfo: ...
+    async def info(self) -> RuntimeInfo:
+        """What the runtime says of itself, or said less than 30 s ago. Raises where it said nothing for longer."""
+
+    def in_grace(self) -> bool:
+        """Whether a runtime that does not answer has not been silent for 30 s yet: no reason to call it down."""
 
     async def images(self) -> list[ImageInfo]: ...
 

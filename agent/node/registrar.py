@@ -110,7 +110,7 @@ class Registrar:
 
     async def _observe(self) -> Observation:
         info = await self._runtime_info()
-        images: tuple[Any, ...] = ()
+        images: tuple[Any, ...] | None = None
         if info is not None:
             try:
                 images = tuple(await asyncio.wait_for(self._view.images(), RUNTIME_SECONDS))
@@ -120,6 +120,7 @@ class Registrar:
             now=timestamps.format_time(timestamps.now()),
             facts=read_facts(self._settings.root_dir),
             runtime=info,
+            in_grace=self._view.in_grace(),
             unhealthy=self._view.healthy(),
             images=images,
             addresses=self._addresses,

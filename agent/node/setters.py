@@ -33,9 +33,12 @@ class Observation:
     facts: MachineFacts
     runtime: RuntimeInfo | None
     """None: the runtime does not answer."""
+    in_grace: bool = False
+    """It has not been silent for long enough to be called down."""
     unhealthy: str = ""
     """Why the sync loop is unhealthy, or empty."""
-    images: tuple[ImageInfo, ...] = ()
+    images: tuple[ImageInfo, ...] | None = ()
+    """None: not known now."""
     addresses: tuple[str, ...] = ()
     node_name: str = ""
     port: int = 10250
@@ -137,6 +140,9 @@ def set_features(status: Obj, seen: Observation) -> None:
 
 def set_images(status: Obj, seen: Observation) -> None:
     """The largest images, as many as upstream reports."""
+    if seen.images is None:
+        status.setdefault("images", [])
+        return
     largest = sorted(seen.images, key=lambda image: (-image.size, image.names))[:MAX_IMAGES]
     status["images"] = [
         {"names": list(image.names[:MAX_NAMES_PER_IMAGE]), "sizeBytes": image.size} for image in largest
@@ -173,8 +179,13 @@ def set_pid_pressure(status: Obj, seen: Observation) -> None:
 
 
 def set_ready(status: Obj, seen: Observation) -> None:
-    """Ready; must be the last condition, for readers that only look there."""
+    """Ready; must be the last condition, for readers that only look there. An agent that was restarted and has not
+    heard of the runtime yet lets stand what was said before."""
     errors = not_ready_reasons(seen)
+    said = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
+    if seen.runtime is None and seen.in_grace and not seen.unhealthy and said is not None:
+        _condition(status, seen, "Ready", said["status"], said.get("reason", ""), said.get("message", ""))
+        return
     if errors:
         _condition(status, seen, "Ready", "False", "KubeletNotReady", ", ".join(errors))
     else:

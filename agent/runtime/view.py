@@ -12,6 +12,7 @@ from agent.cri.client import CriClient
 from agent.cri.model import Container
 from agent.podspec import Obj
 from agent.runtime.cache import RuntimeCache
+from agent.runtime.heard import LIST_SECONDS, QUICK_SECONDS, Heard
 from agent.runtime.pods import Pods
 from agent.seams import ContainerRef, ContainerUsage, ExecResult, ImageInfo, RuntimeHandler, RuntimeInfo
 
@@ -28,6 +29,9 @@ class View:
         self._pods = pods
         self._started = time.monotonic()
         self._handlers: tuple[RuntimeHandler, ...] = ()
+        self._info = Heard(runtime.info, QUICK_SECONDS)
+        self._images = Heard(runtime.images, QUICK_SECONDS)
+        self._stats = Heard(runtime.container_stats, LIST_SECONDS)
 
     def pods(self) -> list[Obj]:
         return [{**w.pod, "status": w.status} for w in self._pods.all() if podspec.name(w.pod) and not w.removed]
@@ -73,14 +77,14 @@ class View:
 
     async def usage(self) -> list[ContainerUsage]:
         found = []
-        for item in await self._runtime.container_stats():
+        for item in await self._stats.get():
             container = self._cache.container(item.attributes.id)
             if container is not None:
                 found.append(_usage(_ref(container), item))
         return found
 
     async def info(self) -> RuntimeInfo:
-        found = await self._runtime.info()
+        found = await self._info.get()
         self._handlers = found.handlers
         return found
 
@@ -92,8 +96,11 @@ class View:
             return bool(able) and all(able.values())
         return able.get("", False)
 
+    def in_grace(self) -> bool:
+        return self._info.in_grace
+
     async def images(self) -> list[ImageInfo]:
-        return await self._runtime.images()
+        return await self._images.get()
 
     def healthy(self) -> str:
         since = time.monotonic() - (self._cache.last_relist or self._started)

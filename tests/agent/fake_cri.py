@@ -237,6 +237,10 @@ class FakeRuntime:
         await self._call("ContainerStatus", self.name(container_id))
         return replace(self._get("ContainerStatus", container_id).record, sandbox_id="")
 
+    async def container_stats(self) -> list[Any]:
+        await self._call("ListContainerStats", "")
+        return []
+
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult:
         await self._call("ExecSync", " ".join(command))
         if self._get("ExecSync", container_id).record.state is not State.RUNNING:

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.node.registrar import Registrar
 from agent.runtime.reporter import Reporter
-from agent.seams import RuntimeInfo
+from agent.seams import ImageInfo, RuntimeInfo
 from agent.settings import AgentSettings
 from apimachinery import objects
 from apimachinery.errors import AlreadyExists, Conflict, NotFound, Unreachable
@@ -75,6 +75,11 @@ class View:
 
     def __init__(self) -> None:
         self.state: RuntimeInfo | None = READY
+        self.grace = False
+        self.held: list[Any] = []
+
+    def in_grace(self) -> bool:
+        return self.grace
 
     async def info(self) -> RuntimeInfo:
         if self.state is None:
@@ -82,7 +87,9 @@ class View:
         return self.state
 
     async def images(self) -> list[Any]:
-        return []
+        if self.state is None:
+            raise ConnectionError("no runtime")
+        return self.held
 
     def healthy(self) -> str:
         return ""
@@ -175,6 +182,28 @@ def test_a_runtime_that_is_gone_makes_the_node_not_ready(tmp_path: Path) -> None
         assert rig.node["status"]["conditions"][-1]["message"] == "container runtime is down"
 
     run(lambda: Rig(tmp_path, node_status_seconds=0.05), scenario)
+
+
+def test_an_agent_that_has_not_heard_of_the_runtime_yet_lets_stand_what_was_said(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        rig.view.held = [ImageInfo(("busybox:1",), 5)]
+        await rig.until(lambda: rig.node)
+        again = Rig(tmp_path, node_status_seconds=0.05, node_status_report_seconds=0.1)
+        again.api.stored = rig.api.stored
+        again.view.state, again.view.grace = None, True
+        task = asyncio.ensure_future(again.registrar.run())
+        written = len(again.api.statuses)
+        await again.until(lambda: len(again.api.statuses) > written + 2)
+        assert set(again.api.statuses) == {"True"}
+        assert again.node is not None
+        assert again.node["status"]["images"], "images that could not be listed are not gone"
+        again.view.grace = False
+        await again.until(lambda: again.api.statuses[-1] == "False")
+        assert again.node["status"]["conditions"][-1]["message"] == "container runtime is down"
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(lambda: Rig(tmp_path, node_status_seconds=3600.0), scenario)
 
 
 def test_a_deleted_node_comes_back_and_a_known_one_keeps_what_others_wrote(tmp_path: Path) -> None:
