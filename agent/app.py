@@ -16,6 +16,7 @@ from agent.cri.client import CriClient
 from agent.cri.errors import CriError
 from agent.dns import ResolverError, resolv_conf_complaint
 from agent.env.build import Environment
+from agent.leftovers.collect import Leftovers
 from agent.logs.rotate import LogRotator
 from agent.node.expected import expected_node
 from agent.node.objects import Objects
@@ -170,6 +171,8 @@ class Agent:
         lifecycle.spawn("volumes", self.refresher.run())
         lifecycle.spawn("pods", self._open())
         lifecycle.spawn("sweep", self.pods.sweep())
+        leftovers = Leftovers(self.runtime.containerd, self.cgroups, self.cache.ids)
+        lifecycle.spawn("leftovers", leftovers.run(self.cache.synced))
         await self._serve(lifecycle)
 
     def _check_resolver(self) -> None:

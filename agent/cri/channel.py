@@ -47,14 +47,22 @@ class Channel:
         self._channel = grpc.aio.insecure_channel(f"unix://{socket.absolute()}", options=_OPTIONS)
         self._unary: dict[str, Any] = {}
 
-    async def call(self, path: str, request: Message, decode: Callable[[bytes], R], timeout: float) -> R:
+    async def call(
+        self,
+        path: str,
+        request: Message | bytes,
+        decode: Callable[[bytes], R],
+        timeout: float,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> R:
         """One request, one answer. ``path`` is ``/package.Service/Method``; ``timeout`` in seconds."""
         stub = self._unary.get(path)
         if stub is None:
             stub = self._channel.unary_unary(path)
             self._unary[path] = stub
         try:
-            return decode(await stub(request.SerializeToString(), timeout=timeout))
+            body = request if isinstance(request, bytes) else request.SerializeToString()
+            return decode(await stub(body, timeout=timeout, metadata=headers or None))
         except grpc.aio.AioRpcError as error:
             raise _translate(path.rpartition("/")[2], error) from error
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.cri import events, translate
 from agent.cri.channel import Channel
+from agent.cri.containerd import Containerd
 from agent.cri.errors import CriError, CriNotFound
 from agent.cri.messages import pb
 from agent.cri.model import Container, Image, RuntimeEvent, Sandbox
@@ -26,6 +27,7 @@ class CriClient:
 
     def __init__(self, socket: Path, request_seconds: float = 120.0) -> None:
         self.channel = Channel(socket)
+        self.containerd = Containerd(self.channel)
         self._timeout = request_seconds
 
     async def _runtime(self, method: str, request: Any, answer: Any, timeout: float | None = None) -> Any:

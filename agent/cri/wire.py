@@ -80,7 +80,13 @@ class Envelope:
 
 def subscribe_request(filters: tuple[str, ...]) -> bytes:
     """SubscribeRequest{repeated string filters = 1}."""
-    return b"".join(b"\x0a" + _encode_varint(len(f)) + f for f in (s.encode() for s in filters))
+    return b"".join(encode_text(1, each) for each in filters)
+
+
+def encode_text(number: int, text: str) -> bytes:
+    """One string field."""
+    data = text.encode()
+    return _encode_varint(number << 3 | 2) + _encode_varint(len(data)) + data
 
 
 def _encode_varint(value: int) -> bytes:

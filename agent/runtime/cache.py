@@ -76,6 +76,10 @@ class RuntimeCache:
     def uids(self) -> list[str]:
         return [uid for uid, ids in self._by_pod.items() if ids]
 
+    def ids(self) -> frozenset[str]:
+        """Of every sandbox and container."""
+        return frozenset((*self._sandboxes, *self._containers))
+
     def containers(self) -> list[Container]:
         return list(self._containers.values())
 

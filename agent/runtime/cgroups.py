@@ -10,6 +10,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
+import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +26,8 @@ log = logging.getLogger(__name__)
 KUBEPODS = "kubepods"
 _QOS_DIRECTORY = {BURSTABLE: "burstable", BEST_EFFORT: "besteffort"}
 _V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "hugetlb", "systemd")
+# The kernel lets go of a cgroup a moment after its last process.
+_EMPTY_SECONDS = 1.0
 _V2_CONTROLLERS = ("cpuset", "cpu", "memory", "pids", "hugetlb")
 
 
@@ -107,6 +112,21 @@ class Cgroups:
             for mount in self._hierarchy.all_mounts:
                 gone = _remove_tree(mount / path.strip("/")) and gone
         return gone
+
+    def remove_container(self, container_id: str) -> None:
+        """End what runs in a container that nobody knows any more, and remove its cgroup. Blocks for a moment."""
+        for quality in (BEST_EFFORT, BURSTABLE, ""):
+            parent = qos_cgroup(self._root, quality).strip("/")
+            for mount in self._hierarchy.all_mounts:
+                for directory in (mount / parent).glob(f"pod*/{container_id}"):
+                    _empty(directory)
+
+    def end_pod(self, uid: str) -> None:
+        """End what still runs in a pod's cgroup although the runtime holds nothing of it."""
+        for quality in (BEST_EFFORT, BURSTABLE, ""):
+            path = f"{qos_cgroup(self._root, quality)}/pod{uid}"
+            for mount in self._hierarchy.all_mounts:
+                _kill(mount / path.strip("/"))
 
     def remove_all(self) -> None:
         """The whole kubepods tree, where empty."""
@@ -195,6 +215,23 @@ def _write(file: Path, text: str, quiet: bool = False) -> None:
     except OSError as error:
         if not quiet:
             log.warning("cannot write %r to %s: %s", text, file, error.strerror)
+
+
+def _kill(directory: Path) -> None:
+    """SIGKILL every process in the cgroup and below it."""
+    for file in (directory / "cgroup.procs", *directory.glob("**/cgroup.procs")):
+        with contextlib.suppress(OSError):
+            for pid in file.read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+
+
+def _empty(directory: Path) -> None:
+    _kill(directory)
+    deadline = time.monotonic() + _EMPTY_SECONDS
+    while not _remove_tree(directory) and time.monotonic() < deadline:
+        time.sleep(0.02)
+        _kill(directory)
 
 
 def _remove_tree(directory: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from pathlib import Path
 
 import orjson
 
@@ -157,19 +158,28 @@ class Pods:
 
     def _sweep_directories(self) -> None:
         assert self._shared is not None and self._cache is not None
-        directory = pod_paths.pods_directory(self._shared.parts.settings.root_dir)
+        settings = self._shared.parts.settings
         known = set(self._workers) | set(self._cache.uids())
-        left = {d.name for d in directory.iterdir() if d.is_dir()} if directory.is_dir() else set()
+        left = {uid: ("", "") for uid in _entries(pod_paths.pods_directory(settings.root_dir))}
         if self._shared.cgroups is not None:
-            left |= set(self._shared.cgroups.pods())
-        for uid in left - known:
+            left |= {uid: ("", "") for uid in self._shared.cgroups.pods()}
+        for entry in _entries(settings.pod_log_dir):
+            namespace, _, rest = entry.partition("_")
+            name, _, uid = rest.partition("_")
+            left |= {uid: (namespace, name)} if uid else {}
+        for uid in left.keys() - known:
             log.info("cleaning what pod %s left behind", uid)
-            skeleton = {"metadata": {"uid": uid, "name": "", "namespace": ""}, "spec": {}}
+            namespace, name = left[uid]
+            skeleton = {"metadata": {"uid": uid, "name": name, "namespace": namespace}, "spec": {}}
             self._start(skeleton, removed=True)
 
     async def stop(self) -> None:
         """End the workers; containers run on."""
         await tasks.end([w.task for w in self._workers.values() if w.task is not None], _STOP_SECONDS)
+
+
+def _entries(directory: Path) -> list[str]:
+    return [entry.name for entry in directory.iterdir() if entry.is_dir()] if directory.is_dir() else []
 
 
 def orphan(record: PodRecord) -> Obj:

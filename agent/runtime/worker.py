@@ -413,9 +413,12 @@ class PodWorker:
     async def _release(self) -> None:
         parts = self._shared.parts
         await parts.volumes.teardown(self.uid)
-        if self._shared.cgroups is not None and not self._shared.cgroups.remove_pod(self.uid):
-            # The kernel lets go of a cgroup a moment after its last process; nobody need wait for it.
-            asyncio.get_running_loop().call_later(1.0, self._shared.cgroups.remove_pod, self.uid)
+        cgroups = self._shared.cgroups
+        if cgroups is not None and not cgroups.remove_pod(self.uid):
+            # The kernel lets go of a cgroup a moment after its last process, and nobody need wait for it. What else is
+            # in there is in no container that the runtime knows.
+            cgroups.end_pod(self.uid)
+            asyncio.get_running_loop().call_later(1.0, cgroups.remove_pod, self.uid)
         self._to(Stage.FINISHED)
 
     async def _finish(self) -> None:

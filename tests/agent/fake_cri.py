@@ -40,6 +40,13 @@ class Held:
         return str(self.config.image.user_specified_image).rpartition(":")[2]
 
 
+class NotContainerd:
+    """A runtime that is not containerd, and says so."""
+
+    async def directories(self) -> None:
+        return None
+
+
 class FakeRuntime:
     def __init__(self, present: Callable[[str], bool] = lambda image: True) -> None:
         self.sandboxes: dict[str, Sandbox] = {}
@@ -52,6 +59,7 @@ class FakeRuntime:
         self.exec_codes: dict[str, int] = {"false": 1, "true": 0}
         self.silent = False
         """Events are lost."""
+        self.containerd = NotContainerd()
         self._present = present
         self._next = 0
         self._on_event: Callable[[RuntimeEvent], None] | None = None

@@ -1,0 +1,129 @@
+"""containerd's own services, which share CRI's socket: what it keeps that CRI has no word for.
+
+Another runtime answers Unimplemented. Field numbers: containerd ``api/services/containers/v1``,
+``api/services/leases/v1``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.cri.channel import Channel
+from agent.cri.errors import CriUnimplemented
+from agent.cri.messages import pb
+from agent.cri.wire import encode_text, fields
+
+NAMESPACE = "k8s.io"
+_SECONDS = 10.0
+_HEADERS = (("containerd-namespace", NAMESPACE),)
+# DeleteRequest.sync: the collection is over when the answer comes.
+_SYNC = b"\x10\x01"
+_TASKS = "io.containerd.runtime.v2.task"
+_RUNC = "/run/containerd/runc"
+
+
+@dataclass(frozen=True)
+class Directories:
+    """Where containerd and what it starts keep their files."""
+
+    socket: Path
+    bundles: Path
+    works: Path
+    runc: tuple[Path, ...]
+    """runc's states, one directory for each root that a runtime handler names."""
+    snapshotter: str = "overlayfs"
+    """Its name."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What keeps content and snapshots of an operation under way from being collected. ``created``: epoch seconds."""
+
+    id: str
+    created: float
+
+
+class Containerd:
+    """Calls raise CriError."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def directories(self) -> Directories | None:
+        """As the runtime says; None where it does not, being another runtime."""
+        request = pb.StatusRequest(verbose=True)
+        path = "/runtime.v1.RuntimeService/Status"
+        answer = await self._channel.call(path, request, pb.StatusResponse.FromString, _SECONDS)
+        try:
+            config = json.loads(answer.info["config"])
+            state, root = Path(config["stateDir"]).parent, Path(config["containerdRootDir"])
+            own = config.get("containerd") or {}
+            handlers = own.get("runtimes") or {}
+        except (KeyError, ValueError, TypeError):
+            return None
+        roots = {str((h.get("options") or {}).get("Root") or _RUNC) for h in handlers.values()} or {_RUNC}
+        return Directories(
+            socket=self._channel.socket,
+            bundles=state / _TASKS / NAMESPACE,
+            works=root / _TASKS / NAMESPACE,
+            runc=tuple(Path(each) / NAMESPACE for each in sorted(roots)),
+            snapshotter=str(own.get("snapshotter") or "overlayfs"),
+        )
+
+    async def containers(self) -> frozenset[str]:
+        """Ids of all containers and sandboxes in its metadata, also those that are just being made."""
+        answer = await self._call("containers.v1.Containers/List", b"")
+        return frozenset(_text(item, 1) for item in _repeated(answer, 1))
+
+    async def leases(self) -> tuple[Lease, ...]:
+        answer = await self._call("leases.v1.Leases/List", b"")
+        return tuple(Lease(_text(item, 1), _moment(item, 2)) for item in _repeated(answer, 1))
+
+    async def collect_garbage(self, leases: tuple[Lease, ...], snapshotter: str) -> None:
+        """Delete the leases, and have what nothing refers to any more collected: by itself containerd does that after a
+        hundred changes, and removes directories of snapshots that it was killed over with the next snapshot."""
+        mark = f"wherry-{secrets.token_hex(8)}"
+        await self._call("leases.v1.Leases/Create", encode_text(1, mark))
+        for lease in leases:
+            await self._call("leases.v1.Leases/Delete", encode_text(1, lease.id))
+        await self._call("leases.v1.Leases/Delete", encode_text(1, mark) + _SYNC)
+        with contextlib.suppress(CriUnimplemented):
+            await self._call("snapshots.v1.Snapshots/Cleanup", encode_text(1, snapshotter))
+
+    async def _call(self, method: str, request: bytes) -> bytes:
+        return await self._channel.call(f"/containerd.services.{method}", request, bytes, _SECONDS, headers=_HEADERS)
+
+
+def server_pid(path: Path) -> int:
+    """The process that listens at a unix socket; 0 where that cannot be told. Blocks for microseconds."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1.0)
+            connection.connect(str(path))
+            raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    except OSError:
+        return 0
+    pid: int = struct.unpack("3i", raw)[0]
+    return pid
+
+
+def _repeated(message: bytes, number: int) -> Iterator[bytes]:
+    return (value for n, value in fields(message) if n == number and isinstance(value, bytes))
+
+
+def _text(message: bytes, number: int) -> str:
+    return next((value.decode("utf-8", "replace") for value in _repeated(message, number)), "")
+
+
+def _moment(message: bytes, number: int) -> float:
+    """A google.protobuf.Timestamp as seconds since the epoch."""
+    stamp = dict(fields(next(_repeated(message, number), b"")))
+    seconds, nanos = stamp.get(1, 0), stamp.get(2, 0)
+    return float(seconds) + float(nanos) / 1e9 if isinstance(seconds, int) and isinstance(nanos, int) else 0.0

@@ -1,0 +1,33 @@
+"""Which traces are nobody's. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.cri.containerd import Lease
+from agent.leftovers.traces import Shim, Traces
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What is to go."""
+
+    ids: tuple[str, ...] = ()
+    """Containers: their processes, cgroups, states and bundles."""
+    shims: tuple[Shim, ...] = ()
+    sockets: tuple[Path, ...] = ()
+    leases: tuple[Lease, ...] = ()
+
+
+def plan_removal(traces: Traces, known: frozenset[str], leases: tuple[Lease, ...], runtime_began: float) -> Removal:
+    """``known``: ids in the runtime's metadata, read after ``traces``: a container is entered there before its shim is
+    started and taken out after it has ended. ``runtime_began`` (epoch seconds; 0: not known): the operation that a
+    lease was for ended with the process that made it."""
+    ids = traces.ids - known
+    return Removal(
+        ids=tuple(sorted(ids)),
+        shims=tuple(shim for shim in traces.shims if shim.container_id in ids),
+        sockets=traces.dead_sockets,
+        leases=tuple(lease for lease in leases if 0 < lease.created < runtime_began),
+    )
