@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import uuid
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from apimachinery import errors
+from apimachinery import errors, formats
 from apimachinery.client import Client, PatchType
 from apimachinery.kinds import EVENT
 from apimachinery.objects import Obj, dumps, reference
@@ -141,7 +142,7 @@ class EventRecorder:
         event = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{involved_name}.{time.time_ns():x}", "namespace": space},
+            "metadata": {"name": _event_name(involved_name), "namespace": space},
             "involvedObject": entry.obj,
             "reason": entry.reason,
             "message": entry.message[:1024],
@@ -155,6 +156,12 @@ class EventRecorder:
         }
         await self._client.create(EVENT, event, space)
         return _Seen(str(event["metadata"]["name"]), 1, moment)  # type: ignore[index]
+
+
+def _event_name(involved: str) -> str:
+    """Of the object's name and the moment; where that makes none (names may have 253 characters), any unique one."""
+    name = f"{involved}.{time.time_ns():x}"
+    return str(uuid.uuid4()) if formats.dns1123_subdomain(name) else name
 
 
 def _trim(cache: OrderedDict[_K, _V]) -> None:

@@ -73,8 +73,7 @@ def pod_status(pod: Obj, record: PodRecord, facts: StatusFacts) -> Obj:
     if old.get("phase") in TERMINAL:
         # A finished pod never comes back, whatever the runtime still shows.
         phase = old["phase"]
-    if facts.verdict is not None and (facts.terminal or not record.running):
-        # A phase that is final is told when nothing runs any more: whoever reads it may start a replacement.
+    if facts.verdict is not None:
         phase = FAILED
     sandbox = record.ready_sandbox
     held = [*(old.get("conditions") or ()), *_disruption(pod, facts)]
@@ -161,7 +160,7 @@ def _resources(status: Obj, pod: Obj) -> None:
 
 
 def _explain(status: Obj, facts: StatusFacts) -> None:
-    if facts.verdict is not None and status["phase"] in TERMINAL:
+    if facts.verdict is not None:
         status["reason"], status["message"] = facts.verdict.reason, facts.verdict.message
     elif status["phase"] in TERMINAL:
         for key in ("reason", "message"):

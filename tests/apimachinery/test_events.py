@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apimachinery import errors
+from apimachinery import errors, formats
 from apimachinery.client import Client
 from apimachinery.events import BURST, REST, EventRecorder
 from apimachinery.kinds import Kind
@@ -133,5 +133,22 @@ def test_writing_takes_a_share_of_the_time(delay: float) -> None:
         await written(server, recorder, 4)
         gaps = [later - earlier for earlier, later in zip(server.moments, server.moments[1:], strict=False)]
         assert min(gaps) >= delay * (1 + REST) * 0.99
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", ["a" * 240, "UPPER", "with:colon"])
+def test_an_object_whose_name_makes_no_events_name_still_has_events(name: str) -> None:
+    async def main() -> None:
+        server = Server()
+        recorder = EventRecorder(server, "kubelet")
+        meta = {"name": name, "namespace": "shop", "uid": "u-9"}
+        recorder.event({**POD, "metadata": meta}, "Normal", "Tick", "once")
+        recorder.event({**POD, "metadata": meta}, "Normal", "Tick", "twice")
+        await written(server, recorder, 2)
+        made = [event["metadata"]["name"] for event in server.created]
+        assert len(set(made)) == 2
+        assert not any(formats.dns1123_subdomain(text) for text in made)
+        assert server.created[0]["involvedObject"]["name"] == name
 
     asyncio.run(main())
