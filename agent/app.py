@@ -145,9 +145,11 @@ class Agent:
     def node(self) -> Obj:
         """Our Node, or what it will be registered as."""
         known = self.objects.node()
-        if known is None:
-            known = self._expected = self._expected or expected_node(self.settings)
-        return known
+        if known is not None and (known.get("status") or {}).get("allocatable"):
+            return known
+        self._expected = self._expected or expected_node(self.settings)
+        # A Node that somebody else made says nothing of this machine before the first status is posted.
+        return {**known, "status": self._expected["status"]} if known is not None else self._expected
 
     async def start(self, lifecycle: Lifecycle) -> None:
         """Spawn the workers, runtime first: nothing acts before what runs is known."""

@@ -93,6 +93,7 @@ NODE = Resource(
         prepare_create=cluster_strategy.node_created,
         prepare_update=cluster_strategy.node_changed,
         prepare_status=cluster_strategy.node_status,
+        keep_status_on_create=True,
         rules=Rules(new=nodes_rules.node, change=nodes_rules.node_change, status=nodes_rules.node_status),
     ),
     columns=core_columns.NODE,

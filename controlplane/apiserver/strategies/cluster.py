@@ -9,11 +9,12 @@ from controlplane.apiserver.request import Obj
 def node_created(node: Obj) -> None:
     """Configuration from the API server is gone, and its fields with it."""
     node["spec"].pop("configSource", None)
+    (node.get("status") or {}).pop("config", None)
 
 
 def node_changed(new: Obj, old: Obj) -> None:
     if "configSource" not in old["spec"]:
-        node_created(new)
+        new["spec"].pop("configSource", None)
 
 
 def node_status(new: Obj, old: Obj) -> None:

@@ -170,3 +170,14 @@ async def test_labels_newer_than_what_was_seen_count(agent: Agent, runtime: Fake
     agent.pods.set_pod("api", pod("q", nodeSelector={"new": "2"}))
     await until(lambda: status(agent, "p").get("phase") == "Running")
     await until(lambda: status(agent, "q").get("reason") == "NodeAffinity")
+
+
+@live
+async def test_a_node_somebody_made_beforehand_is_as_large_as_the_machine(agent: Agent, runtime: FakeRuntime) -> None:
+    expected = agent.node()["status"]["allocatable"]
+    made = {"metadata": {"name": "node1", "labels": {"theirs": "1"}}, "spec": {}, "status": {}}
+    agent.objects.node = lambda: made  # type: ignore[method-assign]
+    assert agent.node()["metadata"]["labels"] == {"theirs": "1"}
+    assert agent.node()["status"]["allocatable"] == expected
+    agent.pods.set_pod("api", pod("p", nodeSelector={"theirs": "1"}))
+    await until(lambda: status(agent, "p").get("phase") == "Running")

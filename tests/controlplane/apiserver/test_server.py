@@ -300,3 +300,22 @@ def test_health_and_version(tmp_path: Path) -> None:
         assert (version["major"], version["minor"]) == ("1", "36")
 
     run(tmp_path, test)
+
+
+def test_a_node_brings_its_status_and_keeps_it_from_those_who_write_its_specification(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        status = {"capacity": {"cpu": "4"}, "config": {"error": "e"}}
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "status": status}
+        made = await client.create(kinds.NODE, node)
+        assert made["status"]["capacity"] == {"cpu": "4"}
+        assert made["status"]["nodeInfo"]["machineID"] == ""
+        assert "config" not in made["status"]
+        made["status"] = {"capacity": {"cpu": "8"}}
+        made["spec"]["unschedulable"] = True
+        changed = await client.update(kinds.NODE, made)
+        assert changed["spec"]["unschedulable"]
+        assert changed["status"]["capacity"] == {"cpu": "4"}
+        bare = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "bare"}}
+        assert (await client.create(kinds.NODE, bare))["status"]["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 0}}
+
+    run(tmp_path, test)
