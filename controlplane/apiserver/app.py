@@ -28,7 +28,7 @@ from controlplane.apiserver.patching import Patches
 from controlplane.apiserver.pipeline import Pipeline
 from controlplane.apiserver.reading import Reading
 from controlplane.apiserver.registry import Registry
-from controlplane.apiserver.resources import builtin, core
+from controlplane.apiserver.resources import builtin, core, networking
 from controlplane.apiserver.seam import Parts
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.strategies.services import ServicePools
@@ -63,6 +63,8 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     registry = Registry(store, cache, catalog, track, Gaps(ours=settings.warn_of_gaps))
     edges = edge.assemble(Parts(settings, registry, lifecycle))
     registry.admit_with(edges.admission)
+    registry.subscribe(networking.SERVICE_CIDR.kind, pools.range_changed)
+    registry.subscribe(networking.IP_ADDRESS.kind, pools.address_changed)
     keeper = keeping.Keeper(registry, published(settings, pools.first_address, catalog.kinds()))
 
     async def basics() -> None:

@@ -29,6 +29,7 @@ RENEW_AT = 0.8
 # The accounts that are not called as their loop.
 NAMES = {
     "serviceaccount-controller": "service-account-controller",
+    "service-cidr-controller": "service-cidrs-controller",
     "root-ca-certificate-publisher-controller": "root-ca-cert-publisher",
     "node-ipam-controller": "node-controller",
     "node-lifecycle-controller": "node-controller",

@@ -30,3 +30,7 @@ OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 FOREGROUND_FINALIZER = "foregroundDeletion"
 ORPHAN_FINALIZER = "orphan"
 ROOT_CA = "kube-root-ca.crt"
+
+SERVICE_RANGE_FINALIZER = "networking.k8s.io/service-cidr-finalizer"
+ADDRESS_MANAGED_BY = "ipaddress.kubernetes.io/managed-by"
+ALLOCATOR = "ipallocator.k8s.io"

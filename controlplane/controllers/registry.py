@@ -19,6 +19,7 @@ from controlplane.controllers.pod_gc import PodGCController
 from controlplane.controllers.protection import AttributesClassProtection, ClaimProtection, VolumeProtection
 from controlplane.controllers.replicaset.controller import ReplicaSetController
 from controlplane.controllers.service_accounts import RootCAPublisher, ServiceAccountController
+from controlplane.controllers.service_ranges import ServiceRangeController
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ REGISTRY: tuple[Entry, ...] = (
         "volumeattributesclass-protection-controller",
         AttributesClassProtection,
     ),
+    Entry("service-cidr-controller", "service-cidr-controller", ServiceRangeController),
     # Last, so that it shares the informers the others asked for.
     Entry("garbage-collector-controller", "garbage-collector-controller", GarbageCollector),
 )

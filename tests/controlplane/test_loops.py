@@ -16,6 +16,7 @@ from apimachinery.kinds import (
     DEPLOYMENT,
     ENDPOINT_SLICE,
     EVENT,
+    IP_ADDRESS,
     NAMESPACE,
     NODE,
     PERSISTENT_VOLUME_CLAIM,
@@ -23,8 +24,9 @@ from apimachinery.kinds import (
     REPLICA_SET,
     SERVICE,
     SERVICE_ACCOUNT,
+    SERVICE_CIDR,
 )
-from apimachinery.objects import Obj, name, uid
+from apimachinery.objects import Obj, copy, name, uid
 from tests.controlplane.stage import Stage, stage
 
 Scenario = Callable[[Stage], Awaitable[None]]
@@ -153,6 +155,32 @@ def test_a_namespace_is_furnished_and_emptied(tmp_path: Path) -> None:
         await at.until_async(told)
         await at.client.patch(CONFIG_MAP, "kept", {"metadata": {"finalizers": None}}, "x")
         await at.until_async(lambda: _absent(at.client.get(NAMESPACE, "x")))
+
+    play(tmp_path, scenario)
+
+
+def test_a_second_range_gives_addresses_and_stays_while_one_is_used(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        spare = {"apiVersion": SERVICE_CIDR.api_version, "kind": "ServiceCIDR", "metadata": {"name": "spare"}}
+        await at.client.create(SERVICE_CIDR, {**spare, "spec": {"cidrs": ["10.111.0.0/24"]}})
+
+        async def ready(status: str) -> bool:
+            found = (await at.client.get(SERVICE_CIDR, "spare")).get("status") or {}
+            return [(c["type"], c["status"]) for c in found.get("conditions") or ()] == [("Ready", status)]
+
+        await at.until_async(lambda: ready("True"))
+        service = copy(SERVICE_OF_WEB)
+        service["spec"]["clusterIP"] = "10.111.0.9"
+        made = await at.client.create(SERVICE, service)
+        assert made["spec"]["clusterIPs"] == ["10.111.0.9"]
+        await at.until_async(lambda: _there(at.client.get(IP_ADDRESS, "10.111.0.9")))
+        await at.client.delete(SERVICE_CIDR, "spare")
+        await at.until_async(lambda: ready("False"))
+        service["metadata"]["name"], service["spec"]["clusterIP"] = "late", "10.111.0.10"
+        with pytest.raises(errors.Invalid, match="does not match the current range"):
+            await at.client.create(SERVICE, service)
+        await at.client.delete(SERVICE, name(made), "default")
+        await at.until_async(lambda: _absent(at.client.get(SERVICE_CIDR, "spare")))
 
     play(tmp_path, scenario)
 

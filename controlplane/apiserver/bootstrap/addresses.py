@@ -15,10 +15,9 @@ from apimachinery.workqueue import WorkQueue
 from controlplane.apiserver.bootstrap.keeping import SELF
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import Obj
+from controlplane.apiserver.strategies.services import MANAGED_BY, OURS
 
-MANAGED_BY = "ipaddress.kubernetes.io/managed-by"
 FAMILY = "ipaddress.kubernetes.io/ip-family"
-OURS = "ipallocator.k8s.io"
 
 
 def is_ours(address: Obj) -> bool:

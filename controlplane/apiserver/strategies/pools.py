@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import random
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Upstream keeps the lower part of each range for people who choose themselves.
 _MIN_BAND, _MAX_BAND, _BAND_STEP = 16, 256, 16
@@ -50,37 +51,59 @@ def band(size: int) -> int:
 
 
 class AddressPool(Pool[str]):
-    """Cluster IPs of one range."""
+    """Cluster IPs of the configured range, `network`, and of those that are added to it."""
 
     def __init__(self, cidr: str) -> None:
         super().__init__()
         self.network = ipaddress.ip_network(cidr)
-        # Network and (IPv4) broadcast addresses are never given out.
-        last = 2 if self.network.version == 4 else 1
-        self._count = min(self.network.num_addresses - last, 1 << 16)
-        self._first = int(self.network.network_address) + 1
+        self._more: dict[str, list[Network]] = {}
+
+    def set_range(self, name: str, cidrs: Iterable[str]) -> None:
+        """The ranges of one ServiceCIDR, of this pool's family; none for one that may not be used (any more)."""
+        found = [network for network in map(ipaddress.ip_network, cidrs) if network.version == self.network.version]
+        self._more[name] = [network for network in found if network != self.network]
 
     def contains(self, address: str) -> bool:
         found = ipaddress.ip_address(address)
-        if found.version != self.network.version:
-            return False
-        offset = int(found) - self._first
-        return 0 <= offset < self.network.num_addresses - (2 if found.version == 4 else 1)
+        return any(_offset(found, network) is not None for network in self._networks())
 
     def next(self, owner: str) -> str:
-        """Take a free address, outside the static band as long as there is one. Raises PoolFull."""
-        low = band(self._count)
-        for start, stop in ((low, self._count), (0, low)):
+        """Take a free address, outside the static bands as long as there is one. Raises PoolFull."""
+        for network in self._networks():
+            if (address := self._next(network, owner)) is not None:
+                return address
+        raise PoolFull("range is full")
+
+    def _networks(self) -> Iterator[Network]:
+        yield self.network
+        for networks in self._more.values():
+            yield from networks
+
+    def _next(self, network: Network, owner: str) -> str | None:
+        count, first = min(_usable(network), 1 << 16), int(network.network_address) + 1
+        low = band(count)
+        for start, stop in ((low, count), (0, low)):
             size = stop - start
             if size <= 0:
                 continue
             offset = random.randrange(size)
             for step in range(size):
-                address = str(ipaddress.ip_address(self._first + start + (offset + step) % size))
+                address = str(ipaddress.ip_address(first + start + (offset + step) % size))
                 if self.owner(address) is None:
                     self.take(address, owner)
                     return address
-        raise PoolFull("range is full")
+        return None
+
+
+def _usable(network: Network) -> int:
+    """Network and (IPv4) broadcast addresses are never given out."""
+    return network.num_addresses - (2 if network.version == 4 else 1)
+
+
+def _offset(address: ipaddress.IPv4Address | ipaddress.IPv6Address, network: Network) -> int | None:
+    """An address' place among the usable ones of a network; None outside of them."""
+    offset = int(address) - int(network.network_address) - 1
+    return offset if address.version == network.version and 0 <= offset < _usable(network) else None
 
 
 class PortPool(Pool[tuple[int, str]]):

@@ -41,6 +41,10 @@ class _Held(Reservation):
         self.undo.clear()
 
 
+# The label of an IPAddress that shows a cluster IP, and not a claim of somebody else's.
+MANAGED_BY, OURS = "ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io"
+
+
 class ServicePools:
     """The pools behind all Services of the cluster."""
 
@@ -52,6 +56,25 @@ class ServicePools:
     def first_address(self) -> str:
         """The cluster IP of the Service ``kubernetes``."""
         return str(self.addresses.network[1])
+
+    def range_changed(self, old: Obj | None, new: Obj | None) -> None:
+        """A ServiceCIDR that is ready and not on its way out gives addresses, too."""
+        obj: Obj = new or old or {}
+        conditions = (obj.get("status") or {}).get("conditions") or ()
+        ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+        usable = new is not None and ready and not obj["metadata"].get("deletionTimestamp")
+        self.addresses.set_range(obj["metadata"]["name"], obj["spec"].get("cidrs") or () if usable else ())
+
+    def address_changed(self, old: Obj | None, new: Obj | None) -> None:
+        """What somebody has claimed by an IPAddress of his own is nobody's cluster IP."""
+        metadata = (new or old or {})["metadata"]
+        if (metadata.get("labels") or {}).get(MANAGED_BY) == OURS:
+            return
+        owner = f"ipaddress/{metadata['name']}"
+        if new is not None:
+            self.addresses.take(metadata["name"], owner)
+        else:
+            self.addresses.give_back(metadata["name"], owner)
 
     def load(self, services: list[Obj]) -> None:
         """Take what stored Services hold."""
