@@ -38,7 +38,9 @@ def status(lab: Lab, name: str) -> dict[str, Any]:
 
 
 def events(lab: Lab, name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = lab.get("events", "--field-selector", f"involvedObject.name={name}")["items"]
+    """Of this pod alone: another test's pod may have had the name."""
+    uid = lab.get("pod", name)["metadata"]["uid"]
+    found: list[dict[str, Any]] = lab.get("events", "--field-selector", f"involvedObject.uid={uid}")["items"]
     return found
 
 
