@@ -373,9 +373,9 @@ def field_forbidden(field: str, detail: str) -> FieldError:
     return FieldError("FieldValueForbidden", field, _with_detail("Forbidden", detail))
 
 
-def duplicate(field: str, value: Any) -> FieldError:
+def duplicate(field: str, value: Any, detail: str = "") -> FieldError:
     """The second of two that must differ."""
-    return FieldError("FieldValueDuplicate", field, f"Duplicate value: {_shown(value)}")
+    return FieldError("FieldValueDuplicate", field, _with_detail(f"Duplicate value: {_shown(value)}", detail))
 
 
 def field_not_found(field: str, value: Any, detail: str = "") -> FieldError:

@@ -8,7 +8,7 @@ from controlplane.apiserver.advice import pods as pods_advice
 from controlplane.apiserver.cache.fields import path, selectable
 from controlplane.apiserver.catalog.names import label
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import Rules, Strategy, again, then
+from controlplane.apiserver.catalog.strategy import Strategy, again
 from controlplane.apiserver.request import Obj
 from controlplane.apiserver.resources.events import INVOLVED
 from controlplane.apiserver.strategies import cluster as cluster_strategy
@@ -22,11 +22,6 @@ from controlplane.apiserver.tables import core as core_columns
 from controlplane.apiserver.tables import pods as pods_columns
 from controlplane.apiserver.tables import storage as storage_columns
 from controlplane.apiserver.tables import workloads as workloads_columns
-from controlplane.apiserver.validation import core as core_rules
-from controlplane.apiserver.validation import endpoints as endpoints_rules
-from controlplane.apiserver.validation import nodes as nodes_rules
-from controlplane.apiserver.validation import quotas as quotas_rules
-from controlplane.apiserver.validation import services as services_rules
 from controlplane.apiserver.validation import statuses as statuses_rules
 from controlplane.apiserver.validation import workloads as workloads_rules
 
@@ -49,25 +44,24 @@ COMPONENT_STATUS = Resource(
 )
 CONFIG_MAP = Resource(
     kinds.CONFIG_MAP,
-    Strategy(rules=Rules(new=core_rules.config_map, change=core_rules.config_map_change), whole_metadata=True),
+    Strategy(whole_metadata=True),
     columns=core_columns.CONFIG_MAP,
 )
 ENDPOINTS = Resource(
     kinds.ENDPOINTS,
-    Strategy(rules=again(endpoints_rules.endpoints), create_on_update=True),
+    Strategy(create_on_update=True),
     columns=core_columns.ENDPOINTS,
     deprecated="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 )
 EVENT = Resource(
     kinds.EVENT,
     Strategy(
-        rules=again(core_rules.event, new_as=core_rules.event_as, change_as=core_rules.event_change_as),
         create_on_update=True,
     ),
     columns=core_columns.EVENT,
     fields=selectable(*INVOLVED, "reason", "reportingComponent", "type", read={"source": _event_source}),
 )
-LIMIT_RANGE = Resource(kinds.LIMIT_RANGE, Strategy(rules=again(quotas_rules.limit_range), create_on_update=True))
+LIMIT_RANGE = Resource(kinds.LIMIT_RANGE, Strategy(create_on_update=True))
 NAMESPACE = Resource(
     kinds.NAMESPACE,
     Strategy(
@@ -77,11 +71,6 @@ NAMESPACE = Resource(
         deleting=namespaces_strategy.deleting,
         holds=namespaces_strategy.holds,
         check_name=label,
-        rules=Rules(
-            new=core_rules.namespace,
-            finalize=core_rules.namespace_change,
-            status=core_rules.namespace_status,
-        ),
         returns_deleted=True,
     ),
     columns=core_columns.NAMESPACE,
@@ -94,7 +83,6 @@ NODE = Resource(
         prepare_update=cluster_strategy.node_changed,
         prepare_status=cluster_strategy.node_status,
         keep_status_on_create=True,
-        rules=Rules(new=nodes_rules.node, change=nodes_rules.node_change, status=nodes_rules.node_status),
     ),
     columns=core_columns.NODE,
     fields=selectable("spec.unschedulable", absent={"spec.unschedulable": "false"}),
@@ -167,7 +155,6 @@ REPLICATION_CONTROLLER = Resource(
 RESOURCE_QUOTA = Resource(
     kinds.RESOURCE_QUOTA,
     Strategy(
-        rules=then(quotas_rules.quota, quotas_rules.quota_change, status=quotas_rules.quota_status),
         returns_deleted=True,
     ),
     columns=core_columns.RESOURCE_QUOTA,
@@ -176,7 +163,6 @@ SECRET = Resource(
     kinds.SECRET,
     Strategy(
         default=secrets_strategy.default,
-        rules=Rules(new=core_rules.secret, change=core_rules.secret_change),
         whole_metadata=True,
         warn=advice.secret,
     ),
@@ -195,9 +181,6 @@ SERVICE = Resource(
     Strategy(
         prepare_update=services_strategy.prepare_update,
         check_name=label,
-        rules=Rules(
-            new=services_rules.validate, change=services_rules.validate_change, status=services_rules.validate_status
-        ),
         create_on_update=True,
         returns_deleted=True,
         whole_metadata=True,

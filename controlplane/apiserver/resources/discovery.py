@@ -5,17 +5,15 @@ from __future__ import annotations
 from apimachinery import kinds
 from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import Rules, Strategy
+from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.strategies import network as network_strategy
 from controlplane.apiserver.tables import core as core_columns
-from controlplane.apiserver.validation import endpoints as endpoints_rules
 
 ENDPOINT_SLICE = Resource(
     kinds.ENDPOINT_SLICE,
     Strategy(
         prepare_create=network_strategy.slice_created,
         prepare_update=network_strategy.slice_changed,
-        rules=Rules(new=endpoints_rules.endpoint_slice, change=endpoints_rules.endpoint_slice_change),
         generation=True,
         warn=advice.endpoint_slice,
     ),

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 from functools import cache
 
+from controlplane.apiserver.rules import discovery, events
 from controlplane.apiserver.rules.compiled import Rules
 from controlplane.apiserver.rules.core import (
     claims,
     containers,
+    data,
+    endpoints,
     environment,
     mounts,
+    namespaces,
+    nodes,
     persistent,
     podparts,
     pods,
     podstatus,
     probes,
+    quotas,
     resources,
     scheduling,
     security,
     selectors,
+    services,
     volumes,
 )
 
 _TABLES = (
+    data.RULES,
+    discovery.RULES,
+    endpoints.RULES,
+    events.RULES,
+    namespaces.RULES,
+    nodes.RULES,
+    quotas.RULES,
+    services.RULES,
     claims.RULES,
     containers.RULES,
     environment.RULES,

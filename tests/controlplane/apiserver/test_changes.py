@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from controlplane.apiserver.rules import metadata
-from controlplane.apiserver.validation import jobs, services, statuses
+from controlplane.apiserver.validation import jobs, statuses
 
 Obj = dict[str, Any]
 
@@ -97,12 +97,3 @@ def test_metadata_of_a_change_is_told_as_often_as_upstream_looks_at_it() -> None
     )
     moved = {"metadata": {"name": "c", "uid": "v"}}
     assert told(metadata.validate_change(moved, old)) == ['metadata.uid: Invalid value: "v": field is immutable'] * 2
-
-
-def test_only_a_load_balancer_has_ingress() -> None:
-    entry = {"ip": "192.0.2.1", "ipMode": "VIP"}
-    balanced = {"spec": {"type": "LoadBalancer"}, "status": {"loadBalancer": {"ingress": [entry]}}}
-    assert services.validate_status(balanced, balanced) == []
-    assert told(services.validate_status({**balanced, "spec": {"type": "NodePort"}}, balanced)) == [
-        "status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is 'LoadBalancer'"
-    ]

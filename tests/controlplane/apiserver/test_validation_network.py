@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from controlplane.apiserver.rules import values as fields
-from controlplane.apiserver.validation import endpoints, ingress, networking
+from controlplane.apiserver.validation import ingress, networking
 
 Obj = dict[str, Any]
 SERVICE = {"service": {"name": "s", "port": {"number": 80}}}
@@ -207,33 +207,3 @@ def test_a_service_range_may_get_its_other_family() -> None:
     assert networking.service_range_change(one, two) != []
     assert "may specify no more than one IP" in str(networking.service_range(made("10.0.0.0/16", "10.1.0.0/16"))[0])
     assert "may only hold up to 2 values" in str(networking.service_range(made("10.0.0.0/16", "x", "y"))[0])
-
-
-@pytest.mark.parametrize(
-    ("subset", "wanted"),
-    [
-        ({"addresses": [{"ip": "1.2.3.4"}], "ports": [{"port": 80, "protocol": "TCP"}]}, []),
-        ({"ports": []}, ["subsets[0]: Required value: must specify `addresses` or `notReadyAddresses`"]),
-        (
-            {"notReadyAddresses": [{"ip": "127.0.0.1"}]},
-            [
-                'subsets[0].notReadyAddresses[0].ip: Invalid value: "127.0.0.1": may not be in the loopback range '
-                "(127.0.0.0/8, ::1/128)"
-            ],
-        ),
-        (
-            {"addresses": [{"ip": "1.2.3.4"}], "ports": [{"name": "a", "port": 1, "protocol": "TCP"}, {"port": 2}]},
-            ["subsets[0].ports[1].name: Required value", "subsets[0].ports[1].protocol: Required value"],
-        ),
-    ],
-)
-def test_endpoints(subset: Obj, wanted: list[str]) -> None:
-    assert texts(endpoints.endpoints({"subsets": [subset]})) == wanted
-
-
-def test_an_address_that_is_none_is_told_twice() -> None:
-    found = endpoints.endpoints({"subsets": [{"addresses": [{"ip": "x"}]}]})
-    assert [error.text.partition(": ")[2] for error in found] == [
-        '"x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)',
-        '"x": must be a valid IP address',
-    ]

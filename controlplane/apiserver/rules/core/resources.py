@@ -28,7 +28,7 @@ _COUNTED = (
     "services.loadbalancers",
 )
 _AMOUNTS = ("cpu", "memory", "ephemeral-storage")
-_STANDARD = frozenset(
+STANDARD = frozenset(
     (
         *_AMOUNTS,
         *(f"requests.{name}" for name in (*_AMOUNTS, "storage")),
@@ -53,7 +53,7 @@ def whole(resource: str) -> bool:
 
 def resource_name(path: str, resource: str) -> list[FieldError]:
     found = each(path, resource, formats.qualified_name(resource))
-    if not found and "/" not in resource and resource not in _STANDARD and not resource.startswith(_QUOTA_HUGE):
+    if not found and "/" not in resource and resource not in STANDARD and not resource.startswith(_QUOTA_HUGE):
         found.append(errors.invalid(path, resource, "must be a standard resource type or fully qualified"))
     return found
 
