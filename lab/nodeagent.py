@@ -17,6 +17,7 @@ import cni.settings
 from apimachinery.client import Client
 from apimachinery.kit import daemon
 from apimachinery.kit.lifecycle import Lifecycle
+from cni.node.watch import LostInterface
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,14 @@ async def start(chosen: Settings, lifecycle: Lifecycle) -> None:
     """The network first: the node is Ready as soon as its runtime finds a CNI configuration."""
     client = Client.from_kubeconfig(chosen.network_kubeconfig, user_agent="wherry-cni")
     lifecycle.push("cni client", client.close)
-    await cni.app.run(chosen.network, client, lifecycle)
-    await agent.app.run(chosen.agent, lifecycle)
+    node = agent.app.Agent(chosen.agent)
+
+    def lost(interface: LostInterface) -> None:
+        why = f"the interface {interface.ifname} of the pod's sandbox is gone"
+        node.pods.network_lost(interface.container_id, why)
+
+    await cni.app.run(chosen.network, client, lifecycle, lost)
+    await node.start(lifecycle)
 
 
 @click.command()

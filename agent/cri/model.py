@@ -28,6 +28,8 @@ class Sandbox:
     created_at: int
     host_network: bool = False
     ips: tuple[str, ...] = ()
+    network_lost: str = ""
+    """What of its network is gone from the kernel, which the runtime does not know; empty: nothing."""
 
 
 @dataclass(frozen=True)

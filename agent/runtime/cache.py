@@ -46,6 +46,7 @@ class RuntimeCache:
         self._by_pod: dict[str, set[str]] = {}
         self._records: dict[str, PodRecord] = {}
         self._touched: set[str] = set()
+        self._lost_networks: dict[str, str] = {}
         self._early_exits: dict[str, None] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.synced = asyncio.Event()
@@ -111,9 +112,19 @@ class RuntimeCache:
         known = self._containers.get(container_id)
         self._put_container(replace(status, sandbox_id=sandbox_id or (known.sandbox_id if known else "")))
 
+    def network_lost(self, sandbox_id: str, why: str) -> str:
+        """The sandbox's network is gone, whatever the runtime says of it; its pod's uid, empty where nobody's."""
+        sandbox = self._sandboxes.get(sandbox_id)
+        if sandbox is None or not sandbox.ready:
+            return ""
+        self._lost_networks[sandbox_id] = why
+        self._put_sandbox(sandbox)
+        return sandbox.uid
+
     def drop(self, object_id: str) -> None:
         """The object was removed from the runtime."""
         self._touched.add(object_id)
+        self._lost_networks.pop(object_id, None)
         gone = self._sandboxes.pop(object_id, None) or self._containers.pop(object_id, None)
         if gone is None:
             return
@@ -126,6 +137,7 @@ class RuntimeCache:
 
     def _put_sandbox(self, sandbox: Sandbox) -> None:
         self._touched.add(sandbox.id)
+        sandbox = replace(sandbox, network_lost=self._lost_networks.get(sandbox.id, ""))
         if self._sandboxes.get(sandbox.id) == sandbox:
             return
         self._sandboxes[sandbox.id] = sandbox

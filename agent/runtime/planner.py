@@ -95,6 +95,8 @@ def _usable_sandbox(pod: Obj, record: PodRecord) -> tuple[Sandbox | None, int, s
         return None, following, "the sandbox is not ready"
     if newest.host_network != podspec.host_network(pod):
         return None, following, "the network namespace changed"
+    if newest.network_lost:
+        return None, following, newest.network_lost
     if not newest.host_network and not newest.ips:
         return None, following, "the sandbox has no address"
     return newest, newest.attempt, ""

@@ -136,6 +136,14 @@ class Pods:
         workers = [self._workers[uid] for uid in uids if uid in self._workers]
         await asyncio.gather(*(worker.preempt() for worker in workers))
 
+    def network_lost(self, sandbox_id: str, why: str) -> None:
+        """A pod's network is gone from the kernel: only a new sandbox gives it another."""
+        assert self._cache is not None
+        worker = self._workers.get(self._cache.network_lost(sandbox_id, why))
+        if worker is not None:
+            reporter = self._shared_parts().parts.reporter
+            reporter.pod(worker.pod, "Warning", "NetworkNotReady", f"network is not ready: {why}")
+
     def worker(self, uid: str) -> PodWorker | None:
         return self._workers.get(uid)
 

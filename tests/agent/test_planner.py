@@ -62,6 +62,7 @@ def test_a_new_pod_gets_a_sandbox_and_all_containers():
         ((replace(SANDBOX, ready=False),), "the sandbox is not ready"),
         ((SANDBOX, replace(SANDBOX, id="sb2", created_at=0)), "more than one sandbox is ready"),
         ((replace(SANDBOX, ips=()),), "the sandbox has no address"),
+        ((replace(SANDBOX, network_lost="eth0 is gone"),), "eth0 is gone"),
         ((replace(SANDBOX, host_network=True),), "the network namespace changed"),
     ],
 )

@@ -156,6 +156,27 @@ async def test_a_lost_sandbox_is_replaced(agent, runtime):
 
 
 @live
+async def test_a_pod_whose_interface_is_gone_gets_a_new_sandbox_and_says_why(agent, runtime):
+    told = []
+    agent.reporter.pod = lambda p, kind, reason, text: told.append((reason, text))
+    agent.pods.set_pod("file", pod())
+    agent.pods.set_pod("file", pod("never", restartPolicy="Never"))
+    await until(lambda: is_ready(agent) and is_ready(agent, "never"))
+    first = {s.uid: s.id for s in runtime.sandboxes.values()}
+    agent.pods.network_lost(first["uid-p"], "eth0 is gone")
+    await until(lambda: [s.attempt for s in runtime.sandboxes.values() if s.uid == "uid-p" and s.ready] == [1])
+    await until(lambda: is_ready(agent))
+    assert [each for each in told if each[0] != "MissingClusterDNS"] == [
+        ("NetworkNotReady", "network is not ready: eth0 is gone"),
+        ("SandboxChanged", "Pod sandbox changed, it will be killed and re-created."),
+    ]
+    agent.pods.network_lost(first["uid-never"], "eth0 is gone")
+    await until(lambda: status(agent, "never")["phase"] in ("Succeeded", "Failed"))
+    assert [s.attempt for s in runtime.sandboxes.values() if s.uid == "uid-never"] == [0], "the policy is respected"
+    agent.pods.network_lost("nobody's", "eth0 is gone")
+
+
+@live
 async def test_many_restarts_keep_two_runs(agent, runtime):
     agent.pods.set_pod("file", pod())
     await until(lambda: is_ready(agent))
