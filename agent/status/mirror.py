@@ -33,6 +33,8 @@ class Mirrors:
         self._node = node
         self._wanted: dict[str, Obj] = {}
         self._seen: dict[str, Obj] = {}
+        self._deleted: dict[str, str] = {}
+        """Key → uid of the mirror that was deleted last: until the watch says so it is still seen."""
         self._queue: WorkQueue[str] = WorkQueue()
 
     def want(self, pod: Obj) -> None:
@@ -57,6 +59,7 @@ class Mirrors:
     def left(self, mirror: Obj) -> None:
         key = objects.key(mirror)
         self._seen.pop(key, None)
+        self._deleted.pop(key, None)
         if key in self._wanted:
             self._on_mirror(podspec.uid(self._wanted[key]), None)
         self._queue.add(key)
@@ -68,6 +71,8 @@ class Mirrors:
         wanted, mirror = self._wanted.get(key), self._seen.get(key)
         try:
             if mirror is not None and (wanted is None or not _matches(wanted, mirror) or podspec.deleting(mirror)):
+                if self._deleted.get(key) == podspec.uid(mirror):
+                    return
                 await self._client.delete(
                     kinds.POD,
                     podspec.name(mirror),
@@ -75,6 +80,7 @@ class Mirrors:
                     grace_period=0,
                     uid=podspec.uid(mirror),
                 )
+                self._deleted[key] = podspec.uid(mirror)
                 return
             if wanted is not None and mirror is None and self._node() is None:
                 # Its owner is the Node, which is not known yet.

@@ -7,6 +7,7 @@ import contextlib
 from typing import Any
 
 from agent.status.diff import status_patch
+from agent.status.mirror import Mirrors
 from agent.status.writer import StatusWriter
 from apimachinery import errors, objects
 from tests.agent.harness import pod, until
@@ -155,3 +156,39 @@ def test_foreign_conditions_are_never_sent():
 def test_nulls_the_server_dropped_are_no_difference():
     wanted = {"conditions": [{"type": "Ready", "status": "True", "lastProbeTime": None}], "resources": {}}
     assert status_patch({"conditions": [{"type": "Ready", "status": "True"}]}, wanted) == {}
+
+
+def test_nothing_is_asked_for_a_pod_that_is_gone():
+    async def test(writer, api) -> None:
+        writer.set(pod(), ready("True"))
+        writer.release(pod())
+        writer.forget("uid-p")
+        writer.set(pod("other", uid="uid-o"), ready("True"))
+        await until(lambda: api.patches)
+        await asyncio.sleep(0.05)
+        assert [p["metadata"]["uid"] for p in api.patches] == ["uid-o"]
+        assert not api.deletes
+
+    writing(test)
+
+
+def test_a_mirror_is_deleted_once():
+    async def main() -> None:
+        api: Any = Api()
+        mirrors = Mirrors(api, lambda uid, mirror: None, lambda: None)
+        task = asyncio.ensure_future(mirrors.run())
+        mirror = pod("m", uid="uid-m")
+        mirrors.seen(mirror)
+        await until(lambda: api.deletes)
+        for version in ("2", "3"):
+            mirrors.seen({**mirror, "metadata": {**mirror["metadata"], "resourceVersion": version}})
+            await asyncio.sleep(0.05)
+        assert len(api.deletes) == 1
+        mirrors.left(mirror)
+        mirrors.seen(pod("m", uid="uid-n"))
+        await until(lambda: len(api.deletes) == 2)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
