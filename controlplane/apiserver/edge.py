@@ -129,11 +129,16 @@ def streams_of(settings: Settings, registry: Registry, authorize: chain.Chain) -
     return streams.table(PodStreams(registry, agents, authorize), proxies)
 
 
-def issuer_routes(settings: Settings, public: tuple[keys.PublicKey, ...]) -> dict[str, Handler]:
-    """OpenID discovery (RFC 8414 shape) and the key set, for verifiers outside the cluster."""
-    issuer = settings.service_account_issuer
+def issuer_routes(settings: Settings, address: str, public: tuple[keys.PublicKey, ...]) -> dict[str, Handler]:
+    """OpenID discovery (RFC 8414 shape) and the key set, for verifiers outside the cluster.
+
+    The keys are where the settings say, or else at this server itself, `address`: the issuer is a name that may lead
+    nowhere.
+    """
+    uri = settings.service_account_jwks_uri or f"https://{address}/openid/v1/jwks"
+    found = keys.openid_configuration(settings.service_account_issuer, uri, public)
     return {
-        "/.well-known/openid-configuration$": documents.fixed(keys.openid_configuration(issuer, public)),
+        "/.well-known/openid-configuration$": documents.fixed(found),
         "/openid/v1/jwks$": documents.fixed(keys.key_set(public), "application/jwk-set+json"),
     }
 
@@ -159,7 +164,7 @@ def assemble(parts: Parts) -> Edge:
     resources |= connections.guarded(streams_of(settings, registry, authorize), registry)
     address = f"{settings.advertise_address or settings.bind_host}:{settings.port}"
     paths = document_routes(registry.catalog, address)
-    paths |= issuer_routes(settings, tuple(authenticate.tokens.keys.values()))
+    paths |= issuer_routes(settings, address, tuple(authenticate.tokens.keys.values()))
     routes = Routes(resources=resources, paths=paths)
     return Edge(
         authenticate=authenticate,

@@ -36,6 +36,8 @@ class Settings:
     """Private key that signs service account tokens."""
     service_account_issuer: str = "https://kubernetes.default.svc.cluster.local"
     """The tokens' iss claim, and their audience where none is asked for."""
+    service_account_jwks_uri: str = ""
+    """Where verifiers of the tokens find the keys; empty: at this server's advertised address."""
     kubelet_client_cert_file: Path | None = None
     """How this server proves itself to kubelets."""
     kubelet_client_key_file: Path | None = None

@@ -55,11 +55,11 @@ def key_set(keys: tuple[PublicKey, ...]) -> dict[str, Any]:
     return {"keys": [key.jwk for key in keys]}
 
 
-def openid_configuration(issuer: str, keys: tuple[PublicKey, ...]) -> dict[str, Any]:
+def openid_configuration(issuer: str, jwks_uri: str, keys: tuple[PublicKey, ...]) -> dict[str, Any]:
     """The OpenID provider document of the issuer (OpenID Connect Discovery 1.0, as far as tokens need it)."""
     return {
         "issuer": issuer,
-        "jwks_uri": f"{issuer.rstrip('/')}/openid/v1/jwks",
+        "jwks_uri": jwks_uri,
         "response_types_supported": ["id_token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": sorted({key.algorithm for key in keys}),

@@ -3,12 +3,13 @@
 import base64
 import json
 
+import jwt
 import pytest
 
 from apimachinery import errors, pki
 from apimachinery.client import PatchType
 from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST as CSR
-from apimachinery.kinds import EVENT, EVENT_V1, IP_ADDRESS, LEASE, SERVICE_CIDR
+from apimachinery.kinds import EVENT, EVENT_V1, IP_ADDRESS, LEASE, SERVICE_ACCOUNT, SERVICE_CIDR
 from tests.controlplane.apiserver.server import run
 from tests.controlplane.apiserver.test_validation_certificates import pem
 
@@ -215,3 +216,25 @@ def test_ranges_and_addresses_can_be_written(tmp_path):
         assert (await client.request("GET", IP_ADDRESS.path(), query=query))["items"] == []
 
     run(tmp_path, test)
+
+
+@pytest.mark.parametrize("uri", ["", "https://keys.example.com/jwks"])
+def test_a_token_is_verified_by_what_the_issuer_publishes(tmp_path, uri):
+    async def test(client):
+        found = await client.request("GET", "/.well-known/openid-configuration")
+        assert found["issuer"] == "https://kubernetes.default.svc.cluster.local"
+        # The issuer may be a name that no verifier can look up: the keys are at the server's own address.
+        assert found["jwks_uri"] == (uri or "https://192.0.2.1:0/openid/v1/jwks")
+        assert found["response_types_supported"] == ["id_token"] and found["subject_types_supported"] == ["public"]
+        account = {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "a", "namespace": "default"}}
+        await client.create(SERVICE_ACCOUNT, account)
+        asked = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {"audiences": ["them"]}}
+        path = f"{SERVICE_ACCOUNT.path('default')}/a/token"
+        token = (await client.request("POST", path, body=asked))["status"]["token"]
+        published = jwt.PyJWKSet.from_dict(await client.request("GET", "/openid/v1/jwks"))
+        key = published[jwt.get_unverified_header(token)["kid"]]
+        algorithms = found["id_token_signing_alg_values_supported"]
+        claims = jwt.decode(token, key, algorithms=algorithms, audience="them", issuer=found["issuer"])
+        assert claims["sub"] == "system:serviceaccount:default:a"
+
+    run(tmp_path, test, service_account_jwks_uri=uri)

@@ -401,3 +401,33 @@ def test_only_the_agent_at_that_address_is_spoken_to(tmp_path, own, address, rea
                 assert not heard
 
     asyncio.run(asyncio.wait_for(main(), 20))
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_a_kubelets_own_certificate_is_enough_where_no_authority_is_configured(tmp_path, judged):
+    """A kubelet signs its serving certificate itself unless told otherwise; an authority judges all alike."""
+    own, authority = pki.new_ca("kubelet"), pki.new_ca("cluster")
+    pair = pki.issue(own, "node", ips=("127.0.0.1",), server=True)
+    for name, data in (("k.crt", pair.cert_pem), ("k.key", pair.key_pem), ("ca.crt", authority.cert_pem)):
+        (tmp_path / name).write_bytes(data)
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await writer.drain()
+        writer.close()
+
+    async def main():
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(tmp_path / "k.crt", tmp_path / "k.key")
+        server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+        async with server:
+            tls = backend.client_context(None, None, tmp_path / "ca.crt" if judged else None)
+            address = backend.Address("127.0.0.1", server.sockets[0].getsockname()[1], tls)
+            return await (await backend.call(address, "GET", "/healthz", [])).text()
+
+    if judged:
+        with pytest.raises(InternalError, match="certificate verify failed"):
+            asyncio.run(asyncio.wait_for(main(), 20))
+    else:
+        assert asyncio.run(asyncio.wait_for(main(), 20)) == "ok"
