@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from controlplane.apiserver.admission.authority import (
     CertificateApproval,
@@ -26,7 +26,7 @@ from controlplane.apiserver.admission.service_accounts import ServiceAccounts
 from controlplane.apiserver.admission.tolerations import DefaultTolerationSeconds
 from controlplane.apiserver.admission.volumes import PersistentVolumeClaimResize, StorageObjectInUseProtection
 from controlplane.apiserver.admission.webhooks.plugins import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
-from controlplane.apiserver.seam import Admission, Operation
+from controlplane.apiserver.seam import Admission
 
 if TYPE_CHECKING:
     pass
@@ -59,7 +59,7 @@ PLUGINS: tuple[type[Plugin], ...] = (
 )
 
 Step = Callable[[Admission], Wait]
-_Key = tuple[str, str, str, Operation]
+Phase = Literal["admit", "validate"]
 
 
 class Chain:
@@ -67,18 +67,11 @@ class Chain:
 
     def __init__(self, plugins: Sequence[Plugin]) -> None:
         self.plugins = tuple(plugins)
-        self._admit: dict[_Key, tuple[Step, ...]] = {}
-        self._validate: dict[_Key, tuple[Step, ...]] = {}
+        self._known: dict[tuple[str, ...], tuple[Step, ...]] = {}
 
     async def admit(self, admission: Admission) -> None:
         """The mutating phase. Raises ApiError."""
-        kind = admission.kind
-        key = (kind.resource, kind.version, admission.subresource, admission.operation)
-        steps = self._admit.get(key)
-        if steps is None:
-            steps = self._admit[key] = tuple(
-                plugin.admit for plugin in self._concerned(admission) if type(plugin).admit is not Plugin.admit
-            )
+        steps = self._steps("admit", admission)
         await _run(steps, admission)
         if admission.reinvoke:
             admission.again = True
@@ -86,18 +79,18 @@ class Chain:
 
     async def validate(self, admission: Admission) -> None:
         """The validating phase. Raises ApiError."""
-        kind = admission.kind
-        key = (kind.resource, kind.version, admission.subresource, admission.operation)
-        steps = self._validate.get(key)
-        if steps is None:
-            steps = self._validate[key] = tuple(
-                plugin.validate for plugin in self._concerned(admission) if type(plugin).validate is not Plugin.validate
-            )
-        await _run(steps, admission)
+        await _run(self._steps("validate", admission), admission)
 
-    def _concerned(self, admission: Admission) -> list[Plugin]:
+    def _steps(self, phase: Phase, admission: Admission) -> tuple[Step, ...]:
         kind, subresource, operation = admission.kind, admission.subresource, admission.operation
-        return [plugin for plugin in self.plugins if plugin.concerns(kind, subresource, operation)]
+        key = (phase, kind.group, kind.version, kind.plural, subresource, operation)
+        steps = self._known.get(key)
+        if steps is None:
+            concerned = [plugin for plugin in self.plugins if plugin.concerns(kind, subresource, operation)]
+            idle = getattr(Plugin, phase)
+            steps = tuple(getattr(plugin, phase) for plugin in concerned if getattr(type(plugin), phase) is not idle)
+            self._known[key] = steps
+        return steps
 
 
 async def _run(steps: tuple[Step, ...], admission: Admission) -> None:

@@ -29,7 +29,7 @@ class Gaps:
     def __init__(self, ours: bool) -> None:
         self._kinds = {**coverage.UNSERVED_KINDS, **(coverage.IDLE if ours else {})}
         self._rows = _rows({**coverage.UNSERVED_FIELDS, **(coverage.UNSUPPORTED if ours else {})})
-        self._walks: dict[Kind, Walk | None] = {}
+        self._walks: dict[tuple[str, str, str], Walk] = {}
 
     def told(self, kind: Kind, schema: Schema, new: Obj, old: Obj | None = None) -> list[str]:
         """What to say about a new object, or about a change: nothing of what was there before."""
@@ -37,11 +37,10 @@ class Gaps:
         idle = self._kinds.get(kind.resource)
         if idle and (old is None or old.get("spec") != new.get("spec")):
             found.append(f"{kind.kind}: {idle}")
-        if kind not in self._walks:
-            self._walks[kind] = self._compiled(kind, schema)
-        walk = self._walks[kind]
+        key = (kind.group, kind.version, kind.plural)
+        walk = self._walks.get(key)
         if walk is None:
-            return found
+            walk = self._walks[key] = self._compiled(kind, schema) or _nothing
         fields = list(walk(new, ""))
         if fields and old is not None:
             known = set(walk(old, ""))
@@ -54,6 +53,10 @@ class Gaps:
         if node is None or kind.resource in self._kinds:
             return None
         return _Compiler(self._rows).walk(node)
+
+
+def _nothing(value: Any, path: str) -> Iterator[str]:
+    return iter(())
 
 
 Rows = Mapping[str, Mapping[str, tuple[tuple[str, str, str], ...]]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
 import random
 import socket
@@ -54,7 +55,7 @@ class Caller:
 
     async def post(self, target: Target, review: Any, seconds: float) -> Any:
         """The decoded answer to a review. Raises CallError; asks a second time only when a kept connection was dead."""
-        url = f"{target.url}{'&' if '?' in target.url else '?'}timeout={max(1, round(seconds))}s"
+        url = f"{target.url}{'&' if '?' in target.url else '?'}timeout={math.ceil(seconds)}s"
         body = orjson.dumps(review)
         where = ""
         try:

@@ -57,16 +57,15 @@ class _Webhooks(Plugin):
     def concerns(self, kind: Kind, subresource: str, operation: Operation) -> bool:
         return not (kind.group == GROUP and kind.kind in EXEMPT)
 
-    def _asked(self, admission: Admission) -> tuple[Kind, list[Invocation]]:
-        """The kind as the client speaks it, and who is to be asked. Raises NotFound for a namespace that is not."""
+    def _about(self, admission: Admission) -> tuple[Kind, tuple[Invocation, ...]]:
+        """The kind as the client speaks it, and whose rules speak of such requests; selectors are not looked at yet."""
         requested = self.registry.catalog.find(admission.version, admission.kind.kind) or admission.kind
         found = self._hooks.about(requested, admission.subresource, admission.operation)
         # What every cluster has, the server makes itself, also while its webhooks' pods do not run yet.
-        if not found or admission.user is SELF:
-            return requested, []
-        return requested, [one for one in found if self._selected(one.hook, admission)]
+        return requested, () if admission.user is SELF else found
 
     def _selected(self, hook: Hook, admission: Admission) -> bool:
+        """Raises NotFound for a namespace that is not there."""
         space = review.namespace_of(admission)
         if not hook.namespaces.empty and (space or admission.kind is NAMESPACE):
             if is_namespace_change(admission.kind, admission.subresource, admission.operation):
@@ -136,7 +135,8 @@ class ValidatingAdmissionWebhook(_Webhooks):
     configurations = VALIDATING_WEBHOOK_CONFIGURATION
 
     def validate(self, admission: Admission) -> Wait:
-        requested, asked = self._asked(admission)
+        requested, found = self._about(admission)
+        asked = [one for one in found if self._selected(one.hook, admission)]
         return self._all(asked, admission, requested) if asked else None
 
     async def _all(self, asked: list[Invocation], admission: Admission, requested: Kind) -> None:
@@ -166,20 +166,20 @@ class MutatingAdmissionWebhook(_Webhooks):
     configurations = MUTATING_WEBHOOK_CONFIGURATION
 
     def admit(self, admission: Admission) -> Wait:
-        requested, asked = self._asked(admission)
-        return self._in_turn(asked, admission, requested) if asked else None
+        requested, found = self._about(admission)
+        return self._in_turn(found, admission, requested) if found else None
 
-    async def _in_turn(self, asked: list[Invocation], admission: Admission, requested: Kind) -> None:
+    async def _in_turn(self, found: tuple[Invocation, ...], admission: Admission, requested: Kind) -> None:
         memory = admission.memory.setdefault(self.name, _Memory())
         assert isinstance(memory, _Memory)
         if admission.again and admission.obj != memory.left:
             memory.changed()
         loop = asyncio.get_running_loop()
         end = loop.time() + _ALL_SECONDS
-        for one in asked:
+        for one in found:
             if admission.again and one.hook.key not in memory.again:
                 continue
-            # What the hooks before it did may have taken the object out of its sight.
+            # What the hooks before it did may have brought the object into its sight, or out of it.
             if not self._selected(one.hook, admission):
                 continue
             verdict = await self._judged(one, admission, requested, max(0.1, end - loop.time()))

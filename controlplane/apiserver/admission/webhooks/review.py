@@ -112,8 +112,8 @@ def understand(answer: Any, uid: str, version: str, mutating: bool) -> Verdict:
     elif patch:
         patch_type = "JSONPatch"
     try:
-        decoded = base64.b64decode(patch, validate=True) if mutating else b""
-    except (binascii.Error, TypeError, ValueError):
+        decoded = base64.b64decode("".join(patch.split()), validate=True) if mutating else b""
+    except (binascii.Error, AttributeError, ValueError):
         text = f"failed to call webhook: illegal base64 data in response.patch {errors.quoted(str(patch)[:40])}"
         raise ReviewError(text) from None
     return Verdict(

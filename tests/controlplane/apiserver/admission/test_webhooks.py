@@ -234,6 +234,20 @@ def test_hooks_are_asked_in_order_of_names_and_again_when_needed(tmp_path: Path)
     play(tmp_path, test)
 
 
+def test_a_hook_sees_what_those_before_it_made(tmp_path: Path) -> None:
+    async def test(client: Client, made: Backend) -> None:
+        marked = {"objectSelector": {"matchLabels": {"marked": "yes"}}}
+        second = hook(made, "b.hook.test", clientConfig=made.config("/b"), **marked)
+        await change(client, hook(made, clientConfig=made.config("/a")), second)
+        made.answer = lambda request: (
+            patch(add("/metadata/labels", {"marked": "yes"})) if made.paths[-1].startswith("/a") else {"allowed": True}
+        )
+        await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "m"}}, "n")
+        assert [path[1] for path in made.paths] == ["a", "b"]
+
+    play(tmp_path, test)
+
+
 def test_selectors_rules_and_scopes(tmp_path: Path) -> None:
     async def test(client: Client, made: Backend) -> None:
         made.answer = lambda _: {"allowed": False}
