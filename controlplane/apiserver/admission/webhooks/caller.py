@@ -24,7 +24,9 @@ from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.streams.proxy import SERVICE_LABEL, endpoints
 
 _AGENT = "kube-apiserver-admission"
-_LARGEST_ANSWER = 16 << 20
+_LARGEST_ANSWER = 4 << 20
+# Of as many different caBundles the contexts are kept.
+_CONTEXTS = 64
 _CONNECTIONS, _PER_HOST, _IDLE_SECONDS = 100, 25, 60.0
 _UNTRUSTED = "certificate signed by unknown authority"
 # OpenSSL's verification results in the words of Go's x509.
@@ -105,9 +107,9 @@ class Caller:
     def _context(self, ca: bytes) -> ssl.SSLContext:
         found = self._contexts.get(ca)
         if found is None:
-            found = ssl.create_default_context(cadata=ca.decode("ascii") if ca else None)
-            found.minimum_version = ssl.TLSVersion.TLSv1_2
-            self._contexts[ca] = found
+            if len(self._contexts) >= _CONTEXTS:
+                self._contexts.clear()
+            found = self._contexts[ca] = _trusting(ca)
         return found
 
     def resolve(self, namespace: str, name: str, port: int) -> tuple[str, int]:
@@ -134,6 +136,20 @@ class Caller:
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+
+def _trusting(ca: bytes) -> ssl.SSLContext:
+    """Trusts what a caBundle holds, as Go does: also a server's own or an intermediate certificate.
+
+    Without a bundle the machine's authorities are trusted.
+    """
+    context = ssl.create_default_context(cadata=ca.decode("ascii") if ca else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False
+    # Later Pythons refuse certificates whose extensions are not quite in order, which Go accepts.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
 
 
 class _Unresolved(Exception):

@@ -1,6 +1,7 @@
 """Webhooks on a whole server, asked over real HTTPS."""
 
 import asyncio
+import base64
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -403,3 +404,13 @@ def test_what_every_cluster_has_is_made_without_asking(tmp_path: Path) -> None:
 )
 def test_resources_of_rules(resources: tuple[str, ...], kind: kinds.Kind, subresource: str, matches: bool) -> None:
     assert Rule(("*",), ("*",), ("*",), resources).matches(kind, subresource, "UPDATE") is matches
+
+
+def test_a_server_s_own_certificate_is_trusted_when_the_bundle_holds_it(tmp_path: Path) -> None:
+    async def test(client: Client, made: Backend) -> None:
+        own = base64.b64encode((tmp_path / "hook.crt").read_bytes()).decode()
+        await guard(client, hook(made, clientConfig={**made.config(), "caBundle": own}))
+        await client.create(kinds.CONFIG_MAP, config("m"), "n")
+        assert len(made.asked) == 1
+
+    play(tmp_path, test)
