@@ -17,4 +17,5 @@ Reading order:
 6. ``status``, ``probes``   what is reported, and what decides readiness
 7. ``volumes``, ``env``     what a container gets to see
 8. ``node``, ``server``, ``logs``   the node object, port 10250, log files
+9. ``leftovers``    what a runtime that was killed has forgotten
 """

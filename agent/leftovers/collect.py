@@ -15,8 +15,8 @@ from pathlib import Path
 from agent.cri.containerd import Containerd, Directories, server_pid
 from agent.cri.errors import CriError, CriUnimplemented
 from agent.leftovers import traces
-from agent.leftovers.plan import Removal, plan_removal
-from agent.leftovers.traces import Shim
+from agent.leftovers.model import Removal, Shim
+from agent.leftovers.plan import plan_removal
 from agent.runtime.cgroups import Cgroups
 from apimachinery.kit import mounts
 

@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 from agent.cri.containerd import Lease
-from agent.leftovers.traces import Shim, Traces
-
-
-@dataclass(frozen=True)
-class Removal:
-    """What is to go."""
-
-    ids: tuple[str, ...] = ()
-    """Containers: their processes, cgroups, states and bundles."""
-    shims: tuple[Shim, ...] = ()
-    sockets: tuple[Path, ...] = ()
-    leases: tuple[Lease, ...] = ()
+from agent.leftovers.model import Removal, Traces
 
 
 def plan_removal(traces: Traces, known: frozenset[str], leases: tuple[Lease, ...], runtime_began: float) -> Removal:

@@ -8,36 +8,16 @@ import itertools
 import os
 import socket
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.cri.containerd import NAMESPACE, Directories
+from agent.leftovers.model import Shim, Traces
 
 # Where shims listen, whichever containerd started them: fixed in containerd.
 SOCKETS = Path("/run/containerd/s")
 # A socket that nobody listens at may be one that its shim is just making.
 _SETTLED_SECONDS = 60.0
 _TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Shim:
-    pid: int
-    container_id: str
-
-
-@dataclass(frozen=True)
-class Traces:
-    """Ids of containers by what there is of them, and sockets at which nobody listens."""
-
-    shims: tuple[Shim, ...] = ()
-    bundles: frozenset[str] = frozenset()
-    states: frozenset[str] = frozenset()
-    dead_sockets: tuple[Path, ...] = ()
-
-    @property
-    def ids(self) -> frozenset[str]:
-        return frozenset(s.container_id for s in self.shims) | self.bundles | self.states
 
 
 def read(places: Directories) -> Traces:

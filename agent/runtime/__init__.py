@@ -6,7 +6,8 @@ nobody wants any more.
 
 Never: reads the API server, writes a status by itself, or keeps on disk what the runtime's labels tell.
 
-Reading order: ``plan`` and ``planner`` (what to do), ``sandbox_config`` and ``container_config`` (how the
-runtime is told), ``applier`` with ``images``, ``hooks`` and ``kill`` (doing it), ``cache`` (what is),
-``lifecycle``, ``worker`` and ``pods`` (when), ``view`` (what others may see).
+Reading order: ``plan`` and ``planner`` (what to do), ``attempts`` (what must wait), ``sandbox_config`` and
+``container_config`` (how the runtime is told), ``applier`` with ``images``, ``hooks`` and ``kill`` (doing it),
+``cache`` and ``heard`` (what is), ``lifecycle``, ``worker`` and ``pods`` (when), ``report`` and ``view`` (what others
+may see).
 """

@@ -18,8 +18,8 @@ from agent.cri.containerd import Containerd, Directories, Lease, server_pid
 from agent.cri.wire import encode_text
 from agent.leftovers import traces
 from agent.leftovers.collect import Leftovers
-from agent.leftovers.plan import Removal, plan_removal
-from agent.leftovers.traces import Shim, Traces
+from agent.leftovers.model import Removal, Shim, Traces
+from agent.leftovers.plan import plan_removal
 from tests.agent.fake_cri import FakeRuntime
 from tests.agent.harness import running, until
 

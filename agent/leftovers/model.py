@@ -1,0 +1,39 @@
+"""What is seen of containers, and what of it is to go, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.cri.containerd import Lease
+
+
+@dataclass(frozen=True)
+class Shim:
+    pid: int
+    container_id: str
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Ids of containers by what there is of them, and sockets at which nobody listens."""
+
+    shims: tuple[Shim, ...] = ()
+    bundles: frozenset[str] = frozenset()
+    states: frozenset[str] = frozenset()
+    dead_sockets: tuple[Path, ...] = ()
+
+    @property
+    def ids(self) -> frozenset[str]:
+        return frozenset(s.container_id for s in self.shims) | self.bundles | self.states
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What is to go."""
+
+    ids: tuple[str, ...] = ()
+    """Containers: their processes, cgroups, states and bundles."""
+    shims: tuple[Shim, ...] = ()
+    sockets: tuple[Path, ...] = ()
+    leases: tuple[Lease, ...] = ()
