@@ -35,7 +35,7 @@ class ProbeVerdicts:
 
 
 # The steps of a pod that are not a container's, as keys of ``Pace.holds``.
-SANDBOX, VOLUMES = "/sandbox", "/volumes"
+SANDBOX, VOLUMES, COLLECTION = "/sandbox", "/volumes", "/collection"
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from agent.runtime.cgroups import Cgroups
 from agent.runtime.cleaning import clean, collect
 from agent.runtime.interrupt import Interrupted, unless
 from agent.runtime.lifecycle import Stage, move
-from agent.runtime.plan import SANDBOX, Hold, PodActions
+from agent.runtime.plan import COLLECTION, SANDBOX, Hold, Pace, PodActions
 from agent.runtime.planner import plan_pod
 from agent.runtime.report import PodReport
 from agent.seams import VolumeError
@@ -311,9 +311,21 @@ class PodWorker:
             if record.running:
                 await self._prepare()
         if actions.idle:
-            await collect(parts, record)
+            await self._collect(record, pace)
             return
         await self._act(record, actions)
+
+    async def _collect(self, record: PodRecord, pace: Pace) -> None:
+        """Old runs go; one that will not must not keep its successors from being started."""
+        if pace.held(COLLECTION):
+            return
+        try:
+            await collect(self._shared.parts, record)
+        except CriUnavailable:
+            raise
+        except (CriError, OSError) as error:
+            log.warning("pod %s: cannot collect old runs: %s", podspec.full_name(self.pod), error)
+            self._attempts.failed(self.pod, COLLECTION, Hold(self._attempts.later(time.time())))
 
     async def _act(self, record: PodRecord, actions: PodActions) -> None:
         shared, parts = self._shared, self._shared.parts

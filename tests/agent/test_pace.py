@@ -302,3 +302,16 @@ def test_one_object_the_runtime_says_nothing_of_hides_no_other(tmp_path):
             await until(lambda: is_ready(agent, "good"), 5)
 
     asyncio.run(main())
+
+
+@live
+async def test_an_old_run_that_will_not_go_keeps_no_new_one_from_its_start(agent, runtime):
+    agent.pods.set_pod("file", pod())
+    await until(lambda: is_ready(agent))
+    agent.pods.worker("uid-p")._shared.parts.backoff.bump = lambda key, now, since=None: None
+    runtime.fail["RemoveContainer"] = new_text
+    for restart in range(4):
+        newest = max(runtime.held.values(), key=lambda h: h.record.created_at)
+        runtime.exit(newest.record.id, 1)
+        await until(lambda: runtime.count("StartContainer") == restart + 2, 5)  # noqa: B023
+    assert runtime.count("RemoveContainer") == 1
