@@ -38,6 +38,8 @@ class Outcome(enum.Enum):
 class Verdict:
     outcome: Outcome
     output: str = ""
+    warning: bool = False
+    """A success that its owner should hear of."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ async def _http(request: HttpRequest) -> Verdict:
                 if 300 <= answer.status < 400 and answer.headers.get("Location"):
                     following = answer.url.join(URL(answer.headers["Location"]))
                     if following.host != answer.url.host:
-                        return Verdict(Outcome.SUCCESS, "Probe terminated redirects, Response body: " + body)
+                        text = f"Probe terminated redirects, Response body: {body}"
+                        return Verdict(Outcome.SUCCESS, text, warning=True)
                     url = str(following)
                     continue
                 if 200 <= answer.status < 400:

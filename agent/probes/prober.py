@@ -166,4 +166,8 @@ class ContainerProber:
         if verdict.outcome is Outcome.FAILURE:
             text = f"{kind} probe failed: {verdict.output}"
             self._reporter.container(pod, container, "Warning", "Unhealthy", text)
+        if verdict.warning:
+            self._reporter.container(
+                pod, container, "Warning", "ProbeWarning", f"{kind} probe warning: {verdict.output}"
+            )
         return count(state, verdict.outcome is Outcome.SUCCESS, spec)

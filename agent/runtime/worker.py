@@ -329,7 +329,7 @@ class PodWorker:
 
     async def _act(self, record: PodRecord, actions: PodActions) -> None:
         shared, parts = self._shared, self._shared.parts
-        cgroup = shared.cgroups.ensure_pod(self.pod) if shared.cgroups else ""
+        cgroup = self._ensure_cgroup()
         if (actions.init or actions.containers or actions.ephemeral) and not await self._prepare():
             self._wake.set()
             return
@@ -358,6 +358,17 @@ class PodWorker:
             kind, reason, text = hold.event
             if text and self._attempts.news(name, hold.reason, hold.until):
                 self._shared.parts.reporter.container(self.pod, container, kind, reason, text)
+
+    def _ensure_cgroup(self) -> str:
+        """The pod's cgroup, as the runtime is told it. Raises OSError after telling the user."""
+        if self._shared.cgroups is None:
+            return ""
+        try:
+            return self._shared.cgroups.ensure_pod(self.pod)
+        except OSError as error:
+            text = f"unable to ensure pod container exists: {error.strerror or error}"
+            self._shared.parts.reporter.pod(self.pod, "Warning", "FailedCreatePodContainer", text)
+            raise
 
     async def _admit(self, record: PodRecord) -> bool:
         if self._admitted or record.containers or record.sandboxes:
@@ -409,6 +420,11 @@ class PodWorker:
             self._hurried = False
             self._wake.set()
             return
+        except CriUnavailable:
+            raise
+        except CriError as error:
+            parts.reporter.pod(self.pod, "Warning", "FailedKillPod", f"error killing pod: {error}")
+            raise
         finally:
             self._killing = None
         record = parts.cache.record(self.uid)

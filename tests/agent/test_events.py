@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from agent.app import Agent
+from agent.cri.errors import CriError
 from agent.node.registrar import Registrar
 from agent.runtime.reporter import Reporter
 from agent.settings import AgentSettings
@@ -149,3 +150,31 @@ def test_the_node_says_when_it_is_cordoned_and_that_it_was_rebooted() -> None:
         ("", "Warning", "Rebooted", "Node n has been rebooted, boot id: new"),
         ("", "Normal", "NodeSchedulable", "Node n status is now: NodeSchedulable"),
     ]
+
+
+@live
+async def test_a_probe_that_is_led_away_succeeds_and_says_so(agent: Agent, runtime: FakeRuntime) -> None:
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere.test/\r\nContent-Length: 4\r\n\r\ngone")
+        writer.close()
+
+    server = await asyncio.start_server(redirect, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    events = listen(agent)
+    probe = {"httpGet": {"host": "127.0.0.1", "port": port}, "periodSeconds": 1}
+    agent.pods.set_pod("api", pod(containers=[container("c", readinessProbe=probe)]))
+    text = "Readiness probe warning: Probe terminated redirects, Response body: gone"
+    await until(lambda: ("ProbeWarning", text) in events.of("spec.containers{c}"))
+    server.close()
+
+
+@live
+async def test_a_pod_that_cannot_be_stopped_says_so(agent: Agent, runtime: FakeRuntime) -> None:
+    agent.pods.set_pod("api", pod())
+    await until(lambda: runtime.running() == ["c"])
+    events = listen(agent)
+    runtime.fail["StopContainer"] = CriError("StopContainer", "Unknown", "no such luck")
+    agent.pods.remove_pod("api", "uid-p")
+    await until(lambda: any(reason == "FailedKillPod" for reason, _ in events.of("")))
+    assert ("FailedKillPod", "error killing pod: rpc error: code = Unknown desc = no such luck") in events.of("")
