@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from apimachinery.kit import daemon
+from apimachinery.kit import daemon, memory
 from apimachinery.kit.lifecycle import Lifecycle
 from controlplane.apiserver import app
 from controlplane.apiserver.settings import Settings
@@ -20,6 +20,7 @@ from controlplane.store import StoreError
 @click.option("--log-level", help="debug, info, warning or error.")
 def main(config: Path, port: int | None, data_dir: Path | None, log_level: str | None) -> None:
     """Serve the Kubernetes API."""
+    memory.tune()
     loaded = daemon.begin("apiserver", Settings, config, port=port, data_dir=data_dir, log_level=log_level)
     daemon.run(loaded, serve)
 

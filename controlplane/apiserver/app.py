@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
-from apimachinery.kit import webserver
+from apimachinery.kit import memory, webserver
 from apimachinery.kit.lifecycle import Lifecycle
 from controlplane.apiserver import edge, operations
 from controlplane.apiserver.advice.gaps import Gaps
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 _COMPACT_EVERY = 60
 _LOOK_EVERY = 5
 _DRAIN_SECONDS = 0.05
+_GIVE_BACK_EVERY = 20
 
 
 async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | None = None) -> Listener:
@@ -99,6 +100,7 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     lifecycle.spawn("flow schemas", flowcontrol.Dangling(registry).run())
     lifecycle.spawn("ip addresses", addresses.Addresses(registry).run())
     lifecycle.spawn("compaction", _compact(store, cache, settings.history_seconds))
+    lifecycle.spawn("memory", _give_memory_back())
     # What lives from here on is mostly there to stay: collecting it again and again only costs latency.
     gc.collect()
     gc.freeze()
@@ -130,6 +132,13 @@ def published(settings: Settings, service_ip: str, kinds: tuple[Kind, ...]) -> t
         *aggregation.wanted(kinds),
         *flowcontrol.wanted(),
     )
+
+
+async def _give_memory_back() -> None:
+    """What clients took that are gone: blocks that are free between others that are not go back only when asked for."""
+    while True:
+        await asyncio.sleep(_GIVE_BACK_EVERY)
+        await asyncio.to_thread(memory.give_back)
 
 
 def _count(cache: Cache) -> int:

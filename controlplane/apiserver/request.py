@@ -6,7 +6,7 @@ Values only. The transport appears as an opaque field for the handlers that take
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +110,14 @@ class Socket:
 
 
 @dataclass(frozen=True)
+class Shared:
+    """A body whose size is known and which is made as it is sent, of bytes that many answers share."""
+
+    size: int
+    pieces: Callable[[], Iterator[bytes]]
+
+
+@dataclass(frozen=True)
 class Response:
     """A finished answer: status, bytes or a stream of pieces, and headers.
 
@@ -118,7 +126,7 @@ class Response:
     """
 
     status: int
-    body: bytes | AsyncIterator[bytes] = b""
+    body: bytes | Shared | AsyncIterator[bytes] = b""
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -46,8 +46,13 @@ class Event:
             found = self._frames[key] = _frame(type, kind, self._subject(type), format, first)
         return found
 
+    def made(self, type: str, kind: Kind, format: Format | None, first: bool) -> bytes:
+        """The same for one who is alone in asking: nothing is kept."""
+        return _frame(type, kind, self._subject(type), format, first)
+
     def forget_frames(self) -> None:
         self._frames.clear()
+        self._gone = None
 
     def _subject(self, type: str) -> Entry:
         if type != DELETED:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from apimachinery.kinds import Kind
@@ -13,8 +15,11 @@ from controlplane.apiserver.cache.select import Selection
 if TYPE_CHECKING:
     from controlplane.apiserver.seam import Format
 
-# Frames a client may lag behind. They are shared bytes: the bound is about events kept alive, not copies.
+# Frames, and bytes of them, that a client may lag behind. They are shared: the bound is about what is kept alive.
 QUEUE_LIMIT = 4096
+QUEUE_BYTES = 16 << 20
+# Bytes given to the connection at a time of what a client has missed: so much is a client's own, not shared.
+_PIECE = 64 << 10
 
 
 class Watcher:
@@ -27,7 +32,10 @@ class Watcher:
         self.format = format
         self.overrun = False
         self.revision = 0
+        # What happened before the watch began, made into bytes only as the client takes it.
+        self._backlog: Iterator[bytes] | None = None
         self._frames: deque[bytes] = deque()
+        self._queued = 0
         self._closed = False
         self._waiter: asyncio.Future[None] | None = None
         self._first = True
@@ -36,6 +44,18 @@ class Watcher:
     def group(self) -> tuple[str, str, str]:
         s = self.selection
         return s.namespace, s.name, s.node
+
+    def begin(self, missed: Iterable[Event]) -> None:
+        """Send these first, piece by piece; they may be many, and are shared with others until then."""
+        backlog = self._told(missed)
+        first = next(backlog, None)
+        self._backlog = None if first is None else chain((first,), backlog)
+
+    def _told(self, missed: Iterable[Event]) -> Iterator[bytes]:
+        for event in missed:
+            if type := event.type_for(self.selection):
+                first, self._first = self._first, False
+                yield event.made(type, self.kind, self.format, first)
 
     def offer(self, event: Event) -> None:
         """Queue an event if it concerns this client. Never blocks, never raises."""
@@ -55,9 +75,11 @@ class Watcher:
     def push_frame(self, frame: bytes) -> None:
         self._first = False
         self._frames.append(frame)
-        if len(self._frames) > QUEUE_LIMIT:
+        self._queued += len(frame)
+        if len(self._frames) > QUEUE_LIMIT or (self._queued > QUEUE_BYTES and len(self._frames) > 1):
             self.overrun = True
             self._frames.clear()
+            self._backlog = None
             self.close()
         else:
             self._wake()
@@ -76,7 +98,11 @@ class Watcher:
             self._waiter.set_result(None)
 
     async def next(self, timeout: float) -> bytes | None:
-        """Everything queued, joined; b"" after timeout seconds of silence; None when closed and drained."""
+        """A piece of what was missed, or all that is queued; b"" after timeout seconds of silence; None when closed and
+        drained.
+        """
+        if self._backlog is not None and (piece := self._piece(self._backlog)):
+            return piece
         if not self._frames and not self._closed:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()
@@ -89,5 +115,21 @@ class Watcher:
         if self._frames:
             joined = self._frames[0] if len(self._frames) == 1 else b"".join(self._frames)
             self._frames.clear()
+            self._queued = 0
             return joined
         return None if self._closed else b""
+
+    @property
+    def catching_up(self) -> bool:
+        """There is more of what was missed."""
+        return self._backlog is not None
+
+    def _piece(self, backlog: Iterator[bytes]) -> bytes:
+        made, size = [], 0
+        for frame in backlog:
+            made.append(frame)
+            size += len(frame)
+            if size >= _PIECE:
+                return b"".join(made)
+        self._backlog = None
+        return b"".join(made)

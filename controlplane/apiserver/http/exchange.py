@@ -14,10 +14,13 @@ from controlplane.apiserver import ids, router
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.formats import compression
 from controlplane.apiserver.http import websocket
-from controlplane.apiserver.request import ANONYMOUS, Hijacked, Request, Response
+from controlplane.apiserver.request import ANONYMOUS, Hijacked, Request, Response, Shared
 
 # Upstream's limit for the body of a resource request.
 BODY_LIMIT = 3 * 1024 * 1024
+# Seconds that a client may leave an answer lying, and bytes that wait for it meanwhile.
+_PATIENCE = 30.0
+_UNSENT_BYTES = 64 << 10
 _WARNINGS_TOTAL, _WARNING_EACH = 4096, 256
 _READING = frozenset(("GET", "HEAD", "OPTIONS"))
 
@@ -85,7 +88,7 @@ async def serve(raw: web.BaseRequest, pipeline: Pipeline, catalog: Catalog) -> w
         reply = await asyncio.shield(asyncio.ensure_future(pipeline(request)))
     if isinstance(reply, Hijacked):
         return _Nothing()
-    if reply.socket is not None and not isinstance(reply.body, bytes) and websocket.is_upgrade(raw.headers):
+    if reply.socket is not None and isinstance(reply.body, AsyncIterator) and websocket.is_upgrade(raw.headers):
         try:
             return await websocket.serve(raw, reply.socket, reply.body)
         finally:
@@ -99,16 +102,30 @@ async def serve(raw: web.BaseRequest, pipeline: Pipeline, catalog: Catalog) -> w
     if reply.status == 204:
         del headers["Content-Type"]  # nothing follows that could have a type
     sendable: web.StreamResponse
-    if isinstance(reply.body, bytes):
-        body = await _compressed(raw, reply.body, headers)
+    body = reply.body
+    if isinstance(body, Shared) and compression.accepts_gzip(raw.headers):
+        body = b"".join(body.pieces())
+    if isinstance(body, bytes):
+        body = await _compressed(raw, body, headers)
         sendable = web.Response(body=body, status=reply.status, headers=headers)
     else:
         sendable = web.StreamResponse(status=reply.status, headers=headers)
     for text in told_warnings(reply.warnings):
         sendable.headers.add("Warning", f'299 - "{_quoted(text)}"')
-    if not isinstance(reply.body, bytes):
-        await _stream(raw, sendable, reply.body)
+    if isinstance(body, Shared):
+        sendable.content_length = body.size
+        await _stream(raw, sendable, _each(body), _PATIENCE)
+    elif not isinstance(body, bytes):
+        if raw.version >= (1, 1):
+            sendable.enable_chunked_encoding()
+        # Whoever reads logs may stop and look at them.
+        await _stream(raw, sendable, body, _PATIENCE if request.verb == "watch" else None)
     return sendable
+
+
+async def _each(body: Shared) -> AsyncIterator[bytes]:
+    for piece in body.pieces():
+        yield piece
 
 
 def told_warnings(texts: Iterable[str]) -> list[str]:
@@ -144,20 +161,55 @@ def _quoted(text: str) -> str:
     return clean.replace("\\", "\\\\").replace('"', '\\"')
 
 
-async def _stream(raw: web.BaseRequest, response: web.StreamResponse, pieces: AsyncIterator[bytes]) -> None:
-    if raw.version >= (1, 1):
-        response.enable_chunked_encoding()
+async def _stream(
+    raw: web.BaseRequest, response: web.StreamResponse, pieces: AsyncIterator[bytes], seconds: float | None
+) -> None:
+    """Send as fast as the client takes it, with little in between; one that takes nothing for so long is cut off."""
+    patience = _Patience(raw.transport, seconds)
     try:
         await response.prepare(raw)
         async for piece in pieces:
             if piece:
+                patience.waits()
                 await response.write(piece)
+                patience.rests()
         await response.write_eof()
     except (ConnectionError, asyncio.CancelledError):
         if raw.transport is not None and not raw.transport.is_closing():
             raise
     finally:
+        patience.ends()
         await _closed(pieces)
+
+
+class _Patience:
+    """Breaks off a connection whose client has not made room for a piece for so many seconds."""
+
+    def __init__(self, transport: asyncio.Transport | None, seconds: float | None) -> None:
+        self._transport, self._seconds = transport, seconds
+        self._since = 0.0
+        self._loop = asyncio.get_running_loop()
+        if transport is not None:
+            # More would be the memory of clients that do not read.
+            transport.set_write_buffer_limits(high=_UNSENT_BYTES)
+        self._timer = self._loop.call_later(seconds, self._look) if seconds is not None else None
+
+    def waits(self) -> None:
+        self._since = self._loop.time()
+
+    def rests(self) -> None:
+        self._since = 0.0
+
+    def ends(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        assert self._seconds is not None
+        if self._since and self._loop.time() - self._since > self._seconds and self._transport is not None:
+            self._transport.abort()
+            return
+        self._timer = self._loop.call_later(self._seconds, self._look)
 
 
 async def _closed(pieces: AsyncIterator[bytes]) -> None:
