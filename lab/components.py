@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.kit import netns
-from lab import containerd, names
+from lab import containerd, names, privileges
 from lab.certificates import CONTROLLERS, POLICY, PROXY, SCHEDULER, node_identity
 from lab.paths import Paths
 from lab.process import Process
@@ -22,9 +22,10 @@ from lab.spec import Node, Spec
 
 SCHEDULER_PORT, CONTROLLERS_PORT = 10259, 10257
 PROXY_HEALTH_PORT, PROXY_METRICS_PORT, AGENT_PORT = 10256, 10249, 10250
-# A node that falls silent is noticed and its pods are replaced within this many seconds, not upstream's 40
-# and 300: a lab is watched by a person.
-NODE_GRACE_SECONDS = 12.0
+# Upstream's: its kubelets, which may join, renew their leases every 10 s.
+NODE_GRACE_SECONDS = 50.0
+# Ours renew more often, and say so in their leases, which run out after four times as long: a lab is watched by a
+# person, who need not wait for 50 s to see that a node fell silent.
 LEASE_SECONDS = 3.0
 # One of each runs, so a restarted one may take its own lease over at once.
 _ELECTION = {"identity": "lab"}
@@ -67,7 +68,7 @@ def _apiserver(spec: Spec, paths: Paths) -> Component:
         "policy_file": POLICY,
         "warn_of_gaps": True,
     }
-    return _python(paths, "apiserver", "controlplane.apiserver", settings)
+    return _python(paths, "apiserver", "controlplane.apiserver", settings, port=spec.api_port)
 
 
 def _scheduler(spec: Spec, paths: Paths) -> Component:
@@ -90,6 +91,7 @@ def _controllers(spec: Spec, paths: Paths) -> Component:
         "health_port": CONTROLLERS_PORT,
         "election": _ELECTION,
         "node_monitor_grace": NODE_GRACE_SECONDS,
+        "lease_shortens_grace": True,
         "node_monitor_period": 1.0,
     }
     return _python(paths, "controllers", "controlplane.controllers", settings)
@@ -117,6 +119,8 @@ def _containerd(spec: Spec, paths: Paths, node: Node) -> Component:
         node=node.name,
         namespace=_namespace(spec, node),
         mounts=str(paths.node_mounts(node.name)),
+        capabilities=privileges.of("containerd"),
+        oom_score_adj=privileges.oom_score("containerd"),
     )
     return Component(process)
 
@@ -189,6 +193,7 @@ def _python(
     settings: dict[str, Any],
     spec: Spec | None = None,
     node: Node | None = None,
+    port: int = privileges.PRIVILEGED_PORTS,
 ) -> Component:
     """A daemon of ours: ``python -m module --config settings/name.yaml``."""
     place = f"{node.name}-{name}" if node else name
@@ -200,6 +205,8 @@ def _python(
         node=node.name if node else "",
         namespace=_namespace(spec, node) if spec and node else "",
         mounts=str(paths.node_mounts(node.name)) if node else "",
+        capabilities=privileges.of(name, port),
+        oom_score_adj=privileges.oom_score(name),
     )
     return Component(process, file, _plain(settings))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from lab import privileges
 from lab.images.catalog import PAUSE
 from lab.paths import Paths
 
@@ -27,7 +28,7 @@ version = 2
 root = "{state / "containerd"}"
 state = "{run / "containerd"}"
 disabled_plugins = [{listed}]
-oom_score = 0
+oom_score = {0 if restrict_oom else privileges.oom_score("containerd")}
 
 [grpc]
   address = "{paths.containerd_socket(node)}"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lab import privileges
+
 
 @dataclass(frozen=True)
 class Process:
     """What to run and where its output goes.
 
     ``node`` is "" for the host's processes; ``namespace`` and ``mounts`` are the paths of a network and a mount
-    namespace to run in, or "". ``grace`` is how many seconds it gets between SIGTERM and SIGKILL.
+    namespace to run in, or "". ``capabilities`` are those it keeps, ``oom_score_adj`` what the kernel is asked for.
+    ``grace`` is how many seconds it gets between SIGTERM and SIGKILL.
     """
 
     name: str
@@ -19,11 +22,13 @@ class Process:
     node: str = ""
     namespace: str = ""
     mounts: str = ""
+    capabilities: tuple[str, ...] = privileges.EVERYTHING
+    oom_score_adj: int = 0
     grace: float = 10.0
 
     def command(self) -> list[str]:
-        """The argv, entered into its namespaces."""
-        return [*entering(self.namespace, self.mounts), *self.argv]
+        """The argv, entered into its namespaces and then without what it does not need."""
+        return [*entering(self.namespace, self.mounts), *privileges.dropping(self.capabilities), *self.argv]
 
     def is_run_by(self, arguments: tuple[str, ...]) -> bool:
         """Whether a process with these arguments is this one, perhaps still on its way into its namespaces."""

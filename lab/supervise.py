@@ -11,9 +11,9 @@ import sys
 from contextlib import suppress
 
 from apimachinery.kit import logs
-from lab import cgroups, names
+from lab import cgroups, names, privileges
 from lab.paths import Paths
-from lab.supervisor import Supervisor
+from lab.supervisor import Machine, Supervisor
 
 log = logging.getLogger(__name__)
 # More than any daemon needs; a lower hard limit is raised to it where that is allowed.
@@ -23,7 +23,10 @@ FILES = 1 << 20
 async def main(lab: str) -> None:
     """Take over, listen, until told to quit. SIGTERM ends it too and leaves the processes running."""
     paths = Paths(lab)
-    supervisor = Supervisor(paths)
+    machine = Machine(await privileges.can_drop(), privileges.to_read_the_program())
+    if not machine.drops:
+        log.warning("setpriv does not work here: daemons keep all capabilities")
+    supervisor = Supervisor(paths, machine)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, supervisor.quit.set)
     loop.add_signal_handler(signal.SIGINT, supervisor.quit.set)
@@ -48,6 +51,7 @@ def settle(lab: str) -> None:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
             break
+    privileges.lower_oom_score(os.getpid(), privileges.OOM_SCORES["agent"])
     try:
         cgroups.join(names.daemons(lab))
     except OSError as error:

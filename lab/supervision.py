@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from apimachinery.kit import command
+from apimachinery.kit import command, settings
 from lab import processes
 from lab.paths import Paths
 from lab.process import Process
@@ -120,5 +120,5 @@ class Supervision:
 
 
 def _report(child: dict[str, Any]) -> Report:
-    fields = dict(child["process"], argv=tuple(child["process"]["argv"]))
-    return Report(Process(**fields), child["pid"], child["since"], child["restarts"], child["last_exit"])
+    process = settings.of(Process, child["process"])
+    return Report(process, child["pid"], child["since"], child["restarts"], child["last_exit"])

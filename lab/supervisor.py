@@ -27,7 +27,7 @@ from typing import Any
 from apimachinery.kit import command, settings
 from apimachinery.kit.files import write_atomic
 from apimachinery.kit.tasks import is_set_within
-from lab import processes
+from lab import privileges, processes
 from lab.paths import Paths
 from lab.process import Process
 
@@ -37,6 +37,21 @@ PAUSE_FIRST, PAUSE_MAX, PAUSE_FORGET = 0.1, 10.0, 30.0
 KILL_DEADLINE = 5.0
 LOG_LIMIT = 16 << 20
 LOG_CHECK_SECONDS = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What this machine says about capabilities: whether they can be dropped, and which are needed to read us."""
+
+    drops: bool = False
+    reading: tuple[str, ...] = ()
+
+    def limit(self, process: Process) -> Process:
+        """The process as it can be started here."""
+        kept = process.capabilities
+        if not self.drops or kept == privileges.EVERYTHING:
+            return dataclasses.replace(process, capabilities=privileges.EVERYTHING)
+        return dataclasses.replace(process, capabilities=tuple(dict.fromkeys((*kept, *self.reading))))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +69,9 @@ class _Remembered:
 class Child:
     """One process through its lives."""
 
-    def __init__(self, process: Process, changed: Callable[[], None]) -> None:
+    def __init__(self, process: Process, changed: Callable[[], None], may: Machine | None = None) -> None:
         self.process = process
+        self._may = may or Machine()
         self.pid = 0
         self.ticks = 0
         self.since = 0.0
@@ -73,12 +89,13 @@ class Child:
         """Start it now."""
         self._timer = None
         try:
-            pid = command.start(self.process.command(), Path(self.process.log))
+            pid = command.start(self._may.limit(self.process).command(), Path(self.process.log))
         except (command.CommandError, OSError) as error:
             self.last_exit = str(error)
             log.error("%s: %s", self.process.name, error)
             self._again()
             return
+        privileges.lower_oom_score(pid, self.process.oom_score_adj)
         self._watch(pid)
         log.info("%s started, pid %d", self.process.name, self.pid)
 
@@ -155,7 +172,8 @@ class Child:
 class Supervisor:
     """All children of one lab and the socket through which they are managed."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, machine: Machine | None = None) -> None:
+        self._machine = machine or Machine()
         self._lab = paths.lab
         self._state = paths.supervisor_state
         self._daemons_below = paths.state
@@ -173,7 +191,7 @@ class Supervisor:
             if (file := processes.settings_of(pid)) is not None:
                 self._unclaimed.setdefault(file, set()).add(pid)
         for process, pid, ticks, restarts in self._remembered():
-            child = Child(process, self._save)
+            child = Child(process, self._save, self._machine)
             self._children[child.process.name] = child
             if not child.adopt(pid, ticks, restarts) and not self._adopt_daemon(child):
                 child.restarts = restarts + 1
@@ -205,14 +223,14 @@ class Supervisor:
             while line := await reader.readline():
                 try:
                     answer = await self._answer(json.loads(line))
-                except (KeyError, TypeError, ValueError) as error:
+                except (KeyError, TypeError, ValueError, settings.SettingsError) as error:
                     answer = {"error": f"bad request: {error}"}
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if request["do"] == "start":
-            await self._start(Process(**dict(request["process"], argv=tuple(request["process"]["argv"]))))
+            await self._start(settings.of(Process, request["process"]))
         elif request["do"] == "stop":
             await self._stop(request["name"])
         elif request["do"] == "quit":
@@ -227,7 +245,7 @@ class Supervisor:
             return
         if child is not None:
             await child.stop()
-        child = Child(process, self._save)
+        child = Child(process, self._save, self._machine)
         self._children[process.name] = child
         adopted = self._adopt_daemon(child)
         # Of one settings file there is one daemon: what else has it is an older definition, or a second one.

@@ -34,8 +34,10 @@ class Settings:
     """Published to every namespace as kube-root-ca.crt; none: nothing is published."""
     node_monitor_period: float = 5.0
     """How often the nodes' leases are looked at."""
-    node_monitor_grace: float = 40.0
+    node_monitor_grace: float = 50.0
     """A node silent for longer is Unknown."""
+    lease_shortens_grace: bool = False
+    """A node whose lease runs out sooner is Unknown when it has; upstream's controller does not look at that."""
     node_startup_grace: float = 60.0
     """The same, for a node that has not spoken yet."""
     eviction_rate: float = 0.1

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import privileges
 from lab.paths import Paths
 from tests.cluster.conftest import kubectl_path
 from tests.cluster.lab import ROOT, Lab, eventually, wherry
@@ -128,6 +129,18 @@ def careless() -> None:
     os.closerange(0, 3)
 
 
+def assert_least_privilege(name: str, told: dict[str, str]) -> None:
+    """The capabilities of the table and no others, and none to be gained."""
+    kept = privileges.CAPABILITIES[name.rpartition("/")[2]]
+    if kept == privileges.EVERYTHING:
+        assert told["NoNewPrivs"] == "0", "a container's set-user-id program would not work"
+        return
+    reading = privileges.to_read_the_program()
+    assert int(told["CapEff"], 16).bit_count() <= len({*kept, *reading}), name
+    assert int(told["CapBnd"], 16).bit_count() <= len({*kept, *reading}), name
+    assert told["NoNewPrivs"] == "1", name
+
+
 @pytest.mark.parametrize(
     ("before", "env"),
     [
@@ -159,6 +172,7 @@ def test_daemons_have_none_of_what_the_caller_had(
         assert int(told["SigIgn"], 16) & lethal == 0, name
         assert "containerd" in name or int(told["SigBlk"], 16) == 0, name
         assert told["Umask"] == "0022", name
+        assert_least_privilege(name, told)
         assert Path(f"/proc/{part['pid']}/cwd").readlink() == Path("/"), name
         limits = Path(f"/proc/{part['pid']}/limits").read_text()
         soft = next(line.split()[3] for line in limits.splitlines() if line.startswith("Max open files"))

@@ -97,11 +97,14 @@ class NodeLifecycleController:
         before = self._heard.get(uid(node))
         if before is not None and deaf > 0:
             before = health.forgive(before, deaf)
-        heard = health.hear(before, node, self._leases.get(f"{LEASES}/{name(node)}"), clock)
+        lease = self._leases.get(f"{LEASES}/{name(node)}")
+        heard = health.hear(before, node, lease, clock)
         self._heard[uid(node)] = heard
         settings = self._context.settings
         known = condition(node, "Ready") is not None
         grace = settings.node_monitor_grace if known else settings.node_startup_grace
+        if known and settings.lease_shortens_grace:
+            grace = health.patience(lease, grace)
         if clock - heard.at <= grace:
             return
         conditions = health.silenced(node, now())

@@ -38,6 +38,14 @@ def forgive(heard: Heard, seconds: float) -> Heard:
     return replace(heard, at=heard.at + seconds)
 
 
+def patience(lease: Obj | None, grace: float) -> float:
+    """How many seconds of silence are allowed to a node that says in its lease how long that is good for: as many, and
+    never more than ``grace``.
+    """
+    seconds = ((lease or {}).get("spec") or {}).get("leaseDurationSeconds")
+    return min(grace, float(seconds)) if isinstance(seconds, int) and seconds > 0 else grace
+
+
 def silenced(node: Obj, now: datetime) -> list[Obj] | None:
     """The node's conditions with the watched ones Unknown; None where they are already."""
     conditions: Sequence[Obj] = (node.get("status") or {}).get("conditions") or ()

@@ -144,3 +144,14 @@ def test_pod_garbage() -> None:
         "unbound": "unscheduled",
         "old": "terminated",
     }
+
+
+def test_a_lease_shortens_the_silence_that_is_allowed_and_never_lengthens_it() -> None:
+    def lease(seconds: object) -> dict[str, object]:
+        return {"spec": {"leaseDurationSeconds": seconds}}
+
+    assert health.patience(lease(12), 50.0) == 12.0
+    assert health.patience(lease(40), 50.0) == 40.0, "upstream's kubelet: four of its renewals"
+    assert health.patience(lease(120), 50.0) == 50.0
+    for nothing in (None, {}, lease(None), lease(0), lease(-1), lease("12")):
+        assert health.patience(nothing, 50.0) == 50.0
