@@ -115,7 +115,6 @@ IDLE: Mapping[str, str] = MappingProxyType(
         "resourceclaims.resource.k8s.io": _NO_DEVICES,
         "resourceclaimtemplates.resource.k8s.io": _NO_DEVICES,
         "resourceslices.resource.k8s.io": _NO_DEVICES,
-        "servicecidrs.networking.k8s.io": "Services get addresses of the server's own range alone",
         "statefulsets.apps": "no pods are made of it",
         "storageclasses.storage.k8s.io": _NO_VOLUMES,
         "volumeattachments.storage.k8s.io": _NO_VOLUMES,
