@@ -10,15 +10,17 @@ import contextlib
 from datetime import datetime
 from typing import Any
 
-from apimachinery import errors
+from apimachinery import apply, errors
 from apimachinery.kinds import FLOW_SCHEMA, PRIORITY_LEVEL
 from apimachinery.timestamps import format_time, now
 from apimachinery.workqueue import WorkQueue
 from controlplane.apiserver.bootstrap.keeping import SELF, Plan, Wanted
-from controlplane.apiserver.registry import Registry
+from controlplane.apiserver.registry import Context, Registry
 from controlplane.apiserver.request import Obj
 
 AUTO_UPDATE = "apf.kubernetes.io/autoupdate-spec"
+# Who writes the conditions of FlowSchemas, as upstream calls it.
+CONSUMER = "api-priority-and-fairness-config-consumer-v1"
 MANDATORY = frozenset(("exempt", "catch-all"))
 # Level -> its shares of the server, what part of them it lends, and (queues, hand size, length of a queue).
 _LEVELS: dict[str, tuple[int, int, tuple[int, int, int] | None]] = {
@@ -132,8 +134,8 @@ def _schemas() -> dict[str, tuple[str, int, str, Obj]]:
     }
 
 
-def with_dangling(schema: Obj, level_exists: bool, now: datetime) -> Obj:
-    """A FlowSchema whose condition says whether its level exists; the same object where it says so already."""
+def dangling(schema: Obj, level_exists: bool, now: datetime) -> Obj | None:
+    """The condition that a FlowSchema is to have of whether its level exists; None where it says so already."""
     level = schema["spec"]["priorityLevelConfiguration"]["name"]
     ends = "and it exists" if level_exists else "but there is no such object"
     condition = {
@@ -145,10 +147,8 @@ def with_dangling(schema: Obj, level_exists: bool, now: datetime) -> Obj:
     }
     conditions = (schema.get("status") or {}).get("conditions") or []
     before: Obj = next((c for c in conditions if c.get("type") == "Dangling"), {})
-    if all(before.get(member) == condition[member] for member in ("status", "reason", "message")):
-        return schema
-    kept = [c for c in conditions if c.get("type") != "Dangling"]
-    return {**schema, "status": {**(schema.get("status") or {}), "conditions": [*kept, condition]}}
+    unchanged = all(before.get(member) == condition[member] for member in ("status", "reason", "message"))
+    return None if unchanged else condition
 
 
 class Dangling:
@@ -181,9 +181,24 @@ class Dangling:
             return
         level = found["spec"]["priorityLevelConfiguration"]["name"]
         exists, at = self._registry.find(PRIORITY_LEVEL, "", level) is not None, now()
-        if with_dangling(found, exists, at) is found:
+        condition = dangling(found, exists, at)
+        if condition is None:
             return
+        kind, catalog = FLOW_SCHEMA, self._registry.catalog
+        node = catalog.schema.node(kind.api_version, kind.kind)
+        assert node is not None
+        told: Obj = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {"name": name}}
+        told["status"] = {"conditions": [condition]}
+        # Applied, so that whoever else writes conditions keeps them and is kept apart.
+        context = Context(catalog, user=SELF, manager=CONSUMER, settled=True)
         with contextlib.suppress(errors.NotFound):
-            await self._registry.mutate(
-                FLOW_SCHEMA, "", name, lambda stored: with_dangling(stored, exists, at), subresource="status", user=SELF
+            await self._registry.change_entry(
+                kind,
+                "",
+                name,
+                lambda stored: apply.apply(
+                    stored, told, manager=CONSUMER, node=node, now=at, force=True, subresource="status"
+                ),
+                context,
+                "status",
             )

@@ -17,6 +17,7 @@ SERVED: Mapping[str, Encoding] = {JSON: Json(), YAML: Yaml(), PROTOBUF: Protobuf
 STREAMED = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 INCLUDES = ("", "None", "Metadata", "Object")
 AGGREGATED = "apidiscovery.k8s.io/v2/APIGroupDiscoveryList"
+_PLAIN = frozenset(("", JSON, "*/*"))
 # Who reads for a person, by what the user agent begins with.
 _PEOPLE = ("curl", "Wget", "Mozilla/5.0")
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
@@ -28,6 +29,9 @@ Allows = Callable[[str, str], bool]
 def negotiate(request: Request) -> Format | None:
     """The format of the answer; None for plain JSON. Raises NotAcceptable as upstream words it, BadRequest."""
     header = request.headers.get("Accept", "")
+    if header in _PLAIN:
+        # What most ask for needs no weighing.
+        return WholeFormat(Json(pretty=True)) if request.verb != "watch" and is_pretty(request) else None
     _offered(header, request.verb in ("list", "watch"))
     kind = request.kind if request.kind is not None and "get" in request.kind.verbs else None
     found = choose(header, lambda media, shape: not shape or (kind is not None and _has_shape(media, shape)))

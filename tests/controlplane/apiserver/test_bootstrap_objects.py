@@ -183,6 +183,9 @@ def test_flow_schemas_tell_whether_they_lead_anywhere(tmp_path):
             return (await dangling()) == {"Dangling": ("False", "Found")}
 
         assert await until(found_again)
+        owners = (await client.get(FLOW_SCHEMA, "mine"))["metadata"]["managedFields"]
+        (consumer,) = (o for o in owners if o["manager"] == flowcontrol.CONSUMER)
+        assert (consumer["operation"], consumer["subresource"]) == ("Apply", "status")
 
     run(tmp_path, test)
 
