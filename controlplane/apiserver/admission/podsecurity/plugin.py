@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
@@ -21,7 +21,7 @@ from apimachinery.kinds import (
     Kind,
 )
 from apimachinery.objects import controller_of
-from controlplane.apiserver.admission.plugin import Needs, Plugin
+from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
 from controlplane.apiserver.admission.podsecurity import levels
 from controlplane.apiserver.admission.podsecurity.levels import LevelVersion, Policy
 from controlplane.apiserver.admission.podsecurity.standards import violations
@@ -41,7 +41,8 @@ _TEMPLATES: dict[Kind, tuple[str, ...]] = {
 }
 # Subresources of pods that say nothing about what a pod may do.
 _IGNORED = frozenset(("exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status"))
-_MOST_PODS = 3000
+# How many pods of a namespace are looked at, for how long (seconds), and how many at once.
+_MOST_PODS, _CHECK_SECONDS, _SLICE = 3000, 1.0, 50
 
 
 class PodSecurity(Plugin):
@@ -59,13 +60,15 @@ class PodSecurity(Plugin):
             return subresource not in _IGNORED
         return not subresource and (kind is NAMESPACE or kind in _TEMPLATES)
 
-    def validate(self, admission: Admission) -> None:
+    def validate(self, admission: Admission) -> Wait:
         """Raises Forbidden, and Invalid for a namespace's labels."""
         if admission.kind is NAMESPACE:
-            self._namespace(admission)
-            return
-        if self._exempted(admission):
-            return
+            return self._namespace(admission)
+        if not self._exempted(admission):
+            self._of_pods(admission)
+        return None
+
+    def _of_pods(self, admission: Admission) -> None:
         namespace = self.registry.find(NAMESPACE, "", admission.namespace)
         if namespace is None:
             raise errors.InternalError(f'failed to lookup namespace "{admission.namespace}"')
@@ -120,7 +123,7 @@ class PodSecurity(Plugin):
         if told := _told(policy.warn, metadata, spec):
             admission.warnings.append(f"would violate PodSecurity {told}")
 
-    def _namespace(self, admission: Admission) -> None:
+    def _namespace(self, admission: Admission) -> Wait:
         new, name = admission.obj, admission.name
         assert new is not None
         policy, wrong = self._policy(new)
@@ -128,12 +131,13 @@ class PodSecurity(Plugin):
         if wrong and wrong != wrong_before:
             raise errors.invalid_object("Namespace", name, wrong)
         if before is not None and not _tightened(policy.enforce, before.enforce):
-            return
+            return None
         if f"namespace={name}" in self._exempt:
             if warning := self._ignored(name, policy, new["metadata"].get("labels") or {}):
                 admission.warnings.append(warning)
         elif before is not None:
-            admission.warnings.extend(self._standing(name, policy.enforce))
+            return self._standing(admission, name, policy.enforce)
+        return None
 
     def _ignored(self, name: str, policy: Policy, labels: dict[str, str]) -> str:
         if policy.open or policy.amounts_to(self._defaults):
@@ -146,32 +150,42 @@ class PodSecurity(Plugin):
                 asked.append(f"{mode}={wanted}")
         return f'namespace "{name}" is exempt from Pod Security, and the policy ({", ".join(asked)}) will be ignored'
 
-    def _standing(self, namespace: str, enforce: LevelVersion) -> list[str]:
-        """What is said of the pods that are there and could not be made any more."""
-        pods = self._sorted_out(self.registry.items(POD, namespace))
+    async def _standing(self, admission: Admission, namespace: str, enforce: LevelVersion) -> None:
+        """Warn of the pods that are there and could not be made any more; a little at a time, for others wait, too."""
+        pods = await self._sorted_out(namespace)
+        end = asyncio.get_running_loop().time() + _CHECK_SECONDS
         first: dict[str, str] = {}
         counts: Counter[str] = Counter()
+        checked = 0
         for pod in pods[:_MOST_PODS]:
+            if checked % _SLICE == 0:
+                await asyncio.sleep(0)
+                if asyncio.get_running_loop().time() > end:
+                    break
+            checked += 1
             reasons = ", ".join(found.reason for found in violations(enforce, pod["metadata"], pod["spec"]))
             if reasons:
                 name = pod["metadata"]["name"]
                 first[reasons] = min(name, first.get(reasons, name))
                 counts[reasons] += 1
-        told = []
-        if len(pods) > _MOST_PODS:
-            text = f"only checked against the first {_MOST_PODS} of {len(pods)} existing pods"
-            told.append(f"new PodSecurity enforce level {text}")
+        if checked < len(pods):
+            text = f"only checked against the first {checked} of {len(pods)} existing pods"
+            admission.warnings.append(f"new PodSecurity enforce level {text}")
         if counts:
             text = f"violate the new PodSecurity enforce level {_quoted(str(enforce))}"
-            told.append(f"existing pods in namespace {_quoted(namespace)} {text}")
-        return told + sorted(f"{first[why]}{_others(count - 1)}: {why}" for why, count in counts.items())
+            admission.warnings.append(f"existing pods in namespace {_quoted(namespace)} {text}")
+        told = sorted(f"{first[why]}{_others(count - 1)}: {why}" for why, count in counts.items())
+        admission.warnings.extend(told)
 
-    def _sorted_out(self, pods: Iterable[Obj]) -> list[Obj]:
+    async def _sorted_out(self, namespace: str) -> list[Obj]:
         """The pods to look at: one of each controller before the rest of them, none with an exempt runtime class."""
         seen: set[str] = set()
         ahead: list[Obj] = []
         behind: list[Obj] = []
-        for pod in pods:
+        for index, entry in enumerate(self.registry.collection(POD).scan(namespace)):
+            if index % _SLICE == 0:
+                await asyncio.sleep(0)
+            pod = entry.obj
             if f"runtimeClass={pod['spec'].get('runtimeClassName')}" in self._exempt:
                 continue
             owner = (controller_of(pod) or {}).get("uid", "")

@@ -1,8 +1,10 @@
 """The Pod Security Standards: each check, since which version, in which words; and the plugin on a whole server."""
 
+import ssl
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from apimachinery import errors, kinds
@@ -323,3 +325,32 @@ def test_who_is_exempt_passes(tmp_path: Path) -> None:
 
     exempt = ("namespace=kube-system", "runtimeClass=sandboxed", "user=robot")
     run(tmp_path, test, pod_security_exemptions=exempt)
+
+
+def test_a_tightened_level_is_told_of_the_pods_that_are_there(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await begin(client)
+        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "u", "controller": True}
+        for number in range(3):
+            made = body(f"p{number}", hostNetwork=True)
+            made["metadata"]["ownerReferences"] = [owner]
+            await client.create(kinds.POD, made, "n")
+        await client.create(kinds.POD, body("alone", hostPID=True), "n")
+        await client.create(kinds.POD, body("fine"), "n")
+        context = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+        context.load_cert_chain(tmp_path / "admin.crt", tmp_path / "admin.key")
+        patch = {"metadata": {"labels": {P + "enforce": "baseline", P + "enforce-version": "v1.20"}}}
+        media = {"Content-Type": "application/merge-patch+json"}
+        path = f"{client.server}/api/v1/namespaces/n"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.patch(path, json=patch, headers=media, ssl=context) as response,
+        ):
+            values = [value for key, value in response.headers.items() if key == "Warning"]
+        # All four say the same of themselves, so they are told of together, under the first name.
+        assert [value.removeprefix('299 - "')[:-1].replace("\\", "") for value in values] == [
+            'existing pods in namespace "n" violate the new PodSecurity enforce level "baseline:v1.20"',
+            "alone (and 3 other pods): host namespaces",
+        ]
+
+    run(tmp_path, test)
