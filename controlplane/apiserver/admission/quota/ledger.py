@@ -6,6 +6,7 @@ so nothing is ever counted twice or not at all, and as many writes pass as there
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,8 @@ from controlplane.apiserver.catalog.strategy import Reservation
 from controlplane.apiserver.registry import Registry
 
 _ZERO = Quantity(0)
+# How many objects are counted before others get their turn.
+_SLICE = 200
 
 
 @dataclass
@@ -42,6 +45,8 @@ class Account:
     written: int = 0
     # The quota is gone, or another one: nobody needs to wait for this one's status.
     closed: bool = False
+    # Set once all that is stored is counted; before that nothing can be decided.
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     def limits(self, kind: Kind) -> set[str]:
         return usage.names(kind, self.hard)
@@ -103,6 +108,7 @@ class Ledger:
         self._accounts: dict[str, dict[str, Account]] = {}
         self._followed: dict[str, Kind] = {}
         self._tickets = 0
+        self._counting: set[asyncio.Task[None]] = set()
         registry.subscribe(RESOURCE_QUOTA, self._quota_changed)
 
     def accounts(self, namespace: str) -> list[Account]:
@@ -134,25 +140,44 @@ class Ledger:
             for tickets in reserved.values():
                 for amounts in tickets.values():
                     add(account.total, amounts)
-            self._count_all(account)
+            self._begin(account)
         account.wrong += 1
         self._on_change(account)
 
-    def _count_all(self, account: Account) -> None:
-        """Count what is stored, for a new quota."""
-        now = self._clock()
+    def _begin(self, account: Account) -> None:
+        """Count what is stored, for a new quota: at once, or a little at a time where there is much."""
+        found: list[tuple[Kind, str]] = []
         for kind in self._registry.catalog.kinds():
             if kind.namespaced and "list" in kind.verbs and account.limits(kind):
                 self.follow(kind)
-                for obj in self._registry.items(kind, account.namespace):
-                    account.count(self._followed[kind.resource], obj["metadata"]["name"], obj, now)
+                stored = self._followed[kind.resource]
+                found += [(stored, entry.name) for entry in self._registry.collection(stored).scan(account.namespace)]
+        if len(found) <= _SLICE:
+            self._count(account, found)
+            account.ready.set()
+            return
+        task = asyncio.ensure_future(self._count_slowly(account, found))
+        self._counting.add(task)
+        task.add_done_callback(self._counting.discard)
+
+    async def _count_slowly(self, account: Account, found: list[tuple[Kind, str]]) -> None:
+        """What changes meanwhile is counted as it changes, and looked at here as it is then."""
+        try:
+            for start in range(0, len(found), _SLICE):
+                self._count(account, found[start : start + _SLICE])
+                await asyncio.sleep(0)
+        finally:
+            account.ready.set()
+            self._on_change(account)
+
+    def _count(self, account: Account, keys: list[tuple[Kind, str]]) -> None:
+        now = self._clock()
+        for kind, name in keys:
+            account.count(kind, name, self._registry.find(kind, account.namespace, name), now)
 
     def look_again(self, account: Account) -> None:
         """Count the pods anew that were on their way out: their time may be over."""
-        now = self._clock()
-        for resource, name in list(account.leaving):
-            kind = self._followed[resource]
-            account.count(kind, name, self._registry.find(kind, account.namespace, name), now)
+        self._count(account, [(self._followed[resource], name) for resource, name in account.leaving])
 
     def follow(self, kind: Kind) -> None:
         """Count what becomes of the objects of a kind from now on; what is there is counted with each quota."""

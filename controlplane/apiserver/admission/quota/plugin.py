@@ -48,6 +48,19 @@ class ResourceQuota(Plugin):
         accounts = self._ledger.accounts(admission.namespace)
         if accounts and admission.kind is POD and admission.operation == "UPDATE" and not _moves(admission):
             return None
+        if uncounted := [account for account in accounts if not account.ready.is_set()]:
+            return self._later(admission, uncounted)
+        return self._decided(admission, accounts)
+
+    async def _later(self, admission: Admission, uncounted: list[Account]) -> None:
+        """Decide when it is known what is there."""
+        for account in uncounted:
+            await account.ready.wait()
+        wait = self._decided(admission, self._ledger.accounts(admission.namespace))
+        if wait is not None:
+            await wait
+
+    def _decided(self, admission: Admission, accounts: list[Account]) -> Wait:
         wanted = self._wanted(admission, accounts) if accounts else []
         if not wanted or admission.dry_run:
             return None
@@ -131,7 +144,7 @@ class Statuses:
 
     def note(self, account: Account) -> None:
         """What is stored may be wrong: it is written in a moment, if nobody does so before."""
-        if account.written >= account.wrong:
+        if account.written >= account.wrong or not account.ready.is_set():
             return
         self._stale.add((account.namespace, account.name))
         self._woken.set()

@@ -256,3 +256,18 @@ def test_each_quota_is_asked_for_what_it_covers(tmp_path: Path) -> None:
         assert await used(client, "all") == {"pods": "1"}
 
     run(tmp_path, test)
+
+
+def test_a_namespace_with_much_in_it_is_counted_before_anything_is_decided(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await begin(client)
+        names = [f"m{number}" for number in range(450)]
+        await asyncio.gather(*(client.create(kinds.CONFIG_MAP, {"metadata": {"name": n}}, "n") for n in names))
+        asked = client.create(kinds.RESOURCE_QUOTA, quota(configmaps="452"), "n")
+        more = [client.create(kinds.CONFIG_MAP, {"metadata": {"name": f"x{n}"}}, "n") for n in range(5)]
+        await asked
+        results = await asyncio.gather(*more, return_exceptions=True)
+        assert sum(isinstance(result, dict) for result in results) == 2
+        assert await used(client) == {"configmaps": "452"}
+
+    run(tmp_path, test)
