@@ -9,6 +9,7 @@ import click
 
 from apimachinery.kit import daemon
 from netproxy import app, modes
+from netproxy.dns.app import forget_addresses
 from netproxy.settings import Settings
 
 
@@ -30,6 +31,7 @@ def main(config: Path | None, kubeconfig: str | None, mode: str | None, cleanup:
 async def _cleanup(settings: Settings) -> None:
     for name in modes.mode_names():
         await app.remove(name, settings)
+    forget_addresses(settings.dns)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from apimachinery.kit.runner import BoundedFrequencyRunner
 from apimachinery.kit.serve import serve_http
 from apimachinery.objects import labels
 from netproxy import metrics, modes, views
+from netproxy.dns.app import ClusterDns
 from netproxy.ground import Ground, grounds
 from netproxy.guard import Guard
 from netproxy.health import Health, NodePortHealth, local_counts, node_eligible
@@ -26,8 +27,7 @@ from netproxy.topology import Place
 from netproxy.tracker import Tracker
 
 log = logging.getLogger(__name__)
-_NOT_OTHERS = "!service.kubernetes.io/service-proxy-name"
-_NOT_HEADLESS = "!service.kubernetes.io/headless"
+_NOT_OTHERS, _NOT_HEADLESS = f"!{views.PROXY_NAME_LABEL}", f"!{views.HEADLESS_LABEL}"
 _HEALTH_PATIENCE = 2.0
 """times the sync period, before an unfinished sync counts as unhealthy"""
 
@@ -47,6 +47,7 @@ def ground_of(settings: Settings) -> tuple[Ground, ...]:
         cluster_cidrs=split(settings.cluster_cidr),
         service_cidrs=split(settings.service_cidr),
         node_ips=settings.node_ips,
+        local_vips=settings.dns.addresses,
         node_port_cidrs=(*cidrs, *settings.node_ips) if primary else cidrs,
         masquerade_all=settings.masquerade_all,
         localhost_node_ports=settings.localhost_node_ports,
@@ -69,8 +70,10 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     health = Health(_HEALTH_PATIENCE * settings.sync_period)
     parts = _Parts(settings, mode, health, lifecycle)
     await _serve(settings, health, lifecycle)
-    services = Informer(client, SERVICE, label_selector=_NOT_OTHERS, transform=views.trim)
-    slices = Informer(client, ENDPOINT_SLICE, label_selector=f"{_NOT_OTHERS},{_NOT_HEADLESS}", transform=views.trim)
+    # A name has every Service, a rule not.
+    proxied, with_vip = ("", "") if parts.dns else (_NOT_OTHERS, f"{_NOT_OTHERS},{_NOT_HEADLESS}")
+    services = Informer(client, SERVICE, label_selector=proxied, transform=views.trim)
+    slices = Informer(client, ENDPOINT_SLICE, label_selector=with_vip, transform=views.trim)
     services.add_handler(parts.service_changed)
     slices.add_handler(parts.slice_changed)
     informers = [services, slices]
@@ -93,7 +96,10 @@ class _Parts:
         self._lifecycle = lifecycle
         wanted = families(settings)
         self._families = wanted
-        self._tracker = Tracker(wanted, Place(settings.node_name), self._trigger)
+        ranges = (*split(settings.service_cidr), *split(settings.cluster_cidr))
+        self.dns = ClusterDns(settings.dns, ranges) if settings.dns.enabled else None
+        here = {(address, settings.dns.port) for address in settings.dns.addresses}
+        self._tracker = Tracker(wanted, Place(settings.node_name), self._trigger, here)
         self._proxier = Proxier(mode, self._tracker, wanted, self._trigger_later, self._synced)
         self._node_ports = NodePortHealth(health)
         pause = mode.min_sync_seconds if settings.min_sync_period is None else settings.min_sync_period
@@ -109,6 +115,8 @@ class _Parts:
         """Wait for the caches, then write for ever. Other modes' rules go only after ours stand."""
         await asyncio.gather(*(informer.wait_synced() for informer in informers))
         self._trigger()
+        if self.dns:
+            self.dns.start(self._lifecycle)
         pacing = asyncio.ensure_future(self._runner.run())
         watching = asyncio.ensure_future(self._mode.watch(self._lost))
         cleaning = asyncio.ensure_future(self._remove_other_modes())
@@ -119,12 +127,20 @@ class _Parts:
                 task.cancel()
 
     def service_changed(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
-        self._count(metrics.SERVICE_CHANGES)
-        self._tracker.service_changed(old, new)
+        if self.dns:
+            self.dns.directory.service_changed(old, new)
+        before, after = views.proxied(old), views.proxied(new)
+        if before or after:
+            self._count(metrics.SERVICE_CHANGES)
+            self._tracker.service_changed(before, after)
 
     def slice_changed(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
-        self._count(metrics.ENDPOINT_CHANGES)
-        self._tracker.slice_changed(old, new)
+        if self.dns:
+            self.dns.directory.slice_changed(old, new)
+        before, after = views.proxied(old), views.proxied(new)
+        if before or after:
+            self._count(metrics.ENDPOINT_CHANGES)
+            self._tracker.slice_changed(before, after)
 
     def node_changed(self, _old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self._health.node_eligible = node_eligible(new)

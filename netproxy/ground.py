@@ -22,6 +22,8 @@ class Ground:
     node_ips: tuple[str, ...] = ()
     node_port_cidrs: tuple[str, ...] = ()
     """node ports answer on the local addresses in these; empty: the mode's default"""
+    local_vips: tuple[str, ...] = ()
+    """cluster IPs this host has itself, and at which a process of its own answers"""
     masquerade_all: bool = False
     localhost_node_ports: bool = True
     """iptables only: node ports answer on 127.0.0.1 too"""
@@ -42,6 +44,7 @@ def _only(base: Ground, family: Family) -> Ground:
         cluster_cidrs=of_family(base.cluster_cidrs, family),
         service_cidrs=of_family(base.service_cidrs, family),
         node_ips=of_family(base.node_ips, family),
+        local_vips=of_family(base.local_vips, family),
         node_port_cidrs=of_family(base.node_port_cidrs, family),
     )
 

@@ -61,5 +61,23 @@ STALE_FLOWS = counter(
     "UDP flows removed after an endpoint change",
     ("ip_family",),
 )
+_DNS_ASKED = counter("coredns_dns_requests", "Queries, by protocol", ("proto",))
+_DNS_ANSWERED = counter("coredns_dns_responses", "Answers that had to be worked out, by their code", ("rcode",))
+DNS_CACHE = counter("coredns_cache_requests", "Questions for others, by whether the answer was known", ("result",))
+DNS_FORWARDED = counter("coredns_forward_requests", "Questions sent to others, by whether they answered", ("result",))
+DNS_FORWARD_SECONDS = histogram("coredns_forward_request_duration_seconds", "From a query to somebody else's answer")
+_ASKED = {protocol: _DNS_ASKED.labels(protocol) for protocol in ("udp", "tcp")}
+
+
+def dns_asked(protocol: str) -> None:
+    """A query came over udp or tcp."""
+    _ASKED[protocol].inc()
+
+
+def dns_answered(rcode: str) -> None:
+    """An answer was worked out, or somebody else's was handed on."""
+    _DNS_ANSWERED.labels(rcode).inc()
+
+
 HEALTHZ = counter("kubeproxy_proxy_healthz", "Answers of /healthz", ("code",))
 LIVEZ = counter("kubeproxy_proxy_livez", "Answers of /livez", ("code",))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from netproxy.dns.settings import Dns
 from netproxy.names import NFT_TABLE
 
 
@@ -59,6 +60,8 @@ class Settings:
     """For the metrics server."""
     metrics_port: int = 10249
     """0: no metrics server."""
+    dns: Dns = field(default_factory=Dns)
+    """Cluster DNS on this host."""
     log_level: str = "info"
     """debug | info | warning | error"""
 

@@ -6,7 +6,7 @@ keeps parsed values only, no API objects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -47,8 +47,16 @@ class _Service:
 class Tracker:
     """One per proxy. `on_change` is called after every callback that may have changed a route."""
 
-    def __init__(self, families: tuple[Family, ...], place: Place, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        families: tuple[Family, ...],
+        place: Place,
+        on_change: Callable[[], None],
+        answered_here: Collection[tuple[str, int]] = (),
+    ) -> None:
+        """`answered_here`: (cluster IP, port) where a process of this host answers; no rule may lead away from it."""
         self._families = families
+        self._answered_here = answered_here
         self._place = place
         self._on_change = on_change
         self._services: dict[str, _Service] = {}
@@ -78,7 +86,9 @@ class Tracker:
         assert some is not None
         key = f"{some['metadata']['namespace']}/{some['metadata']['name']}"
         ports = views.service_ports(new) if new else ()
-        ports = tuple(p for p in ports if p.key.family in self._families)
+        ports = tuple(
+            p for p in ports if p.key.family in self._families and (p.cluster_ip, p.port) not in self._answered_here
+        )
         state = self._services.setdefault(key, _Service())
         if state.ports != ports:
             state.ports = ports

@@ -11,12 +11,15 @@ from netproxy.model import Endpoint, Family, PortKey, ServicePort
 
 Obj = Mapping[str, Any]
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
+HEADLESS_LABEL = "service.kubernetes.io/headless"
 TRIGGER_ANNOTATION = "endpoints.kubernetes.io/last-change-trigger-time"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 _DEFAULT_AFFINITY_SECONDS = 10800
 
 
 _NO_LABELS: dict[str, str] = {}
+_LABELS = frozenset({SERVICE_NAME_LABEL, PROXY_NAME_LABEL, HEADLESS_LABEL})
 _SPEC = (
     "type",
     "clusterIP",
@@ -29,6 +32,7 @@ _SPEC = (
     "sessionAffinityConfig",
     "loadBalancerSourceRanges",
     "healthCheckNodePort",
+    "externalName",
 )
 
 
@@ -37,13 +41,13 @@ def trim(obj: dict[str, Any]) -> dict[str, Any]:
     meta = obj["metadata"]
     kept = _only(meta, ("namespace", "name", "resourceVersion"))
     kept["namespace"] = sys.intern(kept["namespace"])
-    owner = (meta.get("labels") or {}).get(SERVICE_NAME_LABEL)
+    labels = {name: value for name, value in (meta.get("labels") or {}).items() if name in _LABELS}
     trigger = (meta.get("annotations") or {}).get(TRIGGER_ANNOTATION)
-    kept["labels"] = {SERVICE_NAME_LABEL: owner} if owner else _NO_LABELS
+    kept["labels"] = labels or _NO_LABELS
     kept["annotations"] = {TRIGGER_ANNOTATION: trigger} if trigger else _NO_LABELS
     result = {"metadata": kept, **_only(obj, ("addressType", "ports"))}
     if "endpoints" in obj:
-        parts = ("addresses", "conditions", "hints", "nodeName")
+        parts = ("addresses", "conditions", "hints", "nodeName", "hostname")
         result["endpoints"] = [_only(endpoint, parts) for endpoint in obj["endpoints"] or ()]
     if "spec" in obj:
         result["spec"] = _only(obj["spec"] or {}, _SPEC)
@@ -64,6 +68,12 @@ def _shared(value: Any) -> Any:
 _WORDS = {word: word for word in ("IPv4", "IPv6", "ClusterIP", "NodePort", "LoadBalancer", "None", "Cluster", "Local")}
 
 
+def proxied(obj: Obj | None) -> Obj | None:
+    """The Service or slice, None when it is not for this proxy: another one's (label), or without a cluster IP."""
+    labels = (obj["metadata"].get("labels") or {}) if obj else {}
+    return None if PROXY_NAME_LABEL in labels or HEADLESS_LABEL in labels else obj
+
+
 def service_ports(service: Obj) -> tuple[ServicePort, ...]:
     """Every port of a Service in every family it has a cluster IP in; none for headless and ExternalName
     ones."""
@@ -72,13 +82,14 @@ def service_ports(service: Obj) -> tuple[ServicePort, ...]:
         return ()
     return tuple(
         _service_port(service, spec, port, ip)
-        for ip in _cluster_ips(spec)
+        for ip in cluster_ips(spec)
         for port in spec.get("ports") or ()
         if port.get("protocol", "TCP") in ("TCP", "UDP", "SCTP")
     )
 
 
-def _cluster_ips(spec: Obj) -> tuple[str, ...]:
+def cluster_ips(spec: Obj) -> tuple[str, ...]:
+    """A Service's own addresses; none when it is headless."""
     ips = spec.get("clusterIPs") or [spec.get("clusterIP") or ""]
     return tuple(canonical(ip) for ip in ips if ip not in ("", "None"))
 

@@ -66,7 +66,7 @@ def chains(ground: Ground) -> dict[str, dict[str, tuple[str, ...]]]:
             "KUBE-EXTERNAL-SERVICES": (),
             "KUBE-NODEPORTS": (),
             "KUBE-PROXY-FIREWALL": (),
-            "KUBE-FIREWALL": _martians(ground),
+            "KUBE-FIREWALL": (*_martians(ground), *_silence(ground)),
             "KUBE-FORWARD": (
                 # A packet the connection tracker cannot place would leave un-translated and reset the
                 # client's connection (kubernetes#74839).
@@ -107,6 +107,15 @@ def _martians(ground: Ground) -> tuple[str, ...]:
         '! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment "block incoming localnet connections" '
         "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP",
     )
+
+
+def _silence(ground: Ground) -> tuple[str, ...]:
+    """While the process behind an address of this host restarts, who asks waits and asks again."""
+    if ground.family is Family.IPV4:
+        match, prefix = "-p icmp -m icmp --icmp-type destination-unreachable", 32
+    else:
+        match, prefix = "-p ipv6-icmp -m icmp6 --icmpv6-type destination-unreachable", 128
+    return tuple(f"-s {ip}/{prefix} {match} -j DROP" for ip in ground.local_vips)
 
 
 def _node_port_rules(ground: Ground) -> tuple[str, ...]:

@@ -47,6 +47,9 @@ REFUSING = frozenset({"filter-input", "filter-forward", "filter-output"})
 a packet on its way from hook to hook must not meet them when translation was not there yet as it passed."""
 
 
+_ICMP = {Family.IPV4: "icmp", Family.IPV6: "icmpv6"}
+
+
 def containers(ground: Ground) -> tuple[str, ...]:
     """Our sets and maps, as `map NAME { … }` or `set NAME { … }`."""
     ip = "ipv4_addr" if ground.family is Family.IPV4 else "ipv6_addr"
@@ -99,7 +102,7 @@ def chains(ground: Ground) -> dict[str, tuple[str, ...]]:
         "firewall-check": (f"{service} @firewall-ips",),
         "node-port-endpoints-check": (f"{node_port} @no-endpoint-node-ports",),
         "service-endpoints-check": (f"{service} @no-endpoint-services",),
-        "cluster-ips-check": (f"{word} daddr @cluster-ips reject", *unused),
+        "cluster-ips-check": (*_own_vips(ground, "daddr", "return"), f"{word} daddr @cluster-ips reject", *unused),
         "service-dispatch": tuple(dispatch),
         "masquerading": (
             f"meta mark & {mark:#x} != 0 meta mark set meta mark ^ {mark:#x} masquerade fully-random",
@@ -108,12 +111,23 @@ def chains(ground: Ground) -> dict[str, tuple[str, ...]]:
     }
 
 
-def hooks() -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+def hooks(ground: Ground) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
     """Base chains: (name, hook declaration, rules)."""
+    # While the process behind an address of this host restarts, who asks shall wait and ask again, not be told that
+    # nobody is there.
+    silence = _own_vips(ground, "saddr", f"{_ICMP[ground.family]} type destination-unreachable drop")
     return tuple(
-        (name, f"type {kind} hook {hook} priority {priority}; policy accept;", rules)
+        (
+            name,
+            f"type {kind} hook {hook} priority {priority}; policy accept;",
+            (*silence, *rules) if name == "filter-output" else rules,
+        )
         for name, kind, hook, priority, rules in _HOOKS
     )
+
+
+def _own_vips(ground: Ground, field: str, what: str) -> tuple[str, ...]:
+    return (f"{ip_word(ground.family)} {field} {source_set(ground.local_vips)} {what}",) if ground.local_vips else ()
 
 
 def node_port_match(ground: Ground) -> str:

@@ -26,7 +26,7 @@ def rebuild(pieces: Iterable[Piece], ground: Ground, present: Collection[str]) -
     `present` names the chains, sets and maps the kernel has in it. Where they are ours the table is rewritten in place
     (session affinity is remembered, and hooks stay); else it is made anew.
     """
-    kept = {name for name, _, _ in base.hooks()} | {_container(c)[1] for c in base.containers(ground)}
+    kept = {name for name, _, _ in base.hooks(ground)} | {_container(c)[1] for c in base.containers(ground)}
     return _in_place(pieces, ground, present) if kept <= set(present) else anew(pieces, ground)
 
 
@@ -46,7 +46,7 @@ def anew(pieces: Iterable[Piece], ground: Ground) -> tuple[str, ...]:
     lines += _rules(table, chains)
     for container, elements in by_kind.items():
         lines += _elements("add", table, container, elements)
-    hooks = base.hooks()
+    hooks = base.hooks(ground)
     last = [f"add chain {table} {name} {{ {hook} }}" for name, hook, _ in hooks if name in base.REFUSING]
     lines += [f"add chain {table} {name} {{ {hook} }}" for name, hook, _ in hooks if name not in base.REFUSING]
     lines += _rules(table, {name: rules for name, _, rules in hooks if name not in base.REFUSING})
@@ -58,8 +58,8 @@ def _in_place(pieces: Iterable[Piece], ground: Ground, present: Collection[str])
     table = _table(ground)
     by_kind = _sorted_out(pieces)
     chains = {**base.chains(ground), **{k.text: v for k, v in by_kind.pop(CHAIN, ())}}
-    chains.update({name: rules for name, _, rules in base.hooks() if name not in base.REFUSING})
-    last = {name: rules for name, _, rules in base.hooks() if name in base.REFUSING}
+    chains.update({name: rules for name, _, rules in base.hooks(ground) if name not in base.REFUSING})
+    last = {name: rules for name, _, rules in base.hooks(ground) if name in base.REFUSING}
     sets = {key.text: key for key, _ in by_kind.pop(AFFINITY, ())}
     containers = [_container(c) for c in base.containers(ground)]
     new = {name: rules for name, rules in chains.items() if name not in present}

@@ -1,0 +1,189 @@
+"""Queries in, answers out, over UDP and TCP. What is known is answered in the same turn of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
+
+from apimachinery.kit.tasks import within
+from netproxy import metrics
+from netproxy.dns import records, wire
+from netproxy.dns.directory import Directory
+from netproxy.dns.forward import Forwarder, NoAnswer
+from netproxy.dns.records import Answer, Zone
+from netproxy.dns.replies import Replies, orders
+from netproxy.dns.wire import Malformed, Question
+
+log = logging.getLogger(__name__)
+_REPLIES = 10_000
+_TCP_IDLE_SECONDS, _TCP_CONNECTIONS = 10.0, 1000
+_FOR_US = 1
+"""class IN"""
+_TRANSFERS = frozenset({251, 252})
+_MAX_WAITING = 5000
+"""queries that wait for somebody else's answer"""
+Send = Callable[[bytes], None]
+
+
+class Resolver:
+    """Answers queries, wherever they come from."""
+
+    def __init__(self, directory: Directory, zone: Zone, forwarder: Forwarder) -> None:
+        self._directory = directory
+        self._zone = zone
+        self._forwarder = forwarder
+        self._replies = {"udp": Replies(_REPLIES), "tcp": Replies(_REPLIES)}
+        self._waiting: set[asyncio.Task[None]] = set()
+
+    def changed(self) -> None:
+        """An answer may be another one now."""
+        for replies in self._replies.values():
+            replies.clear()
+
+    def known(self, data: bytes, protocol: str) -> bytes | None:
+        """The answer to a query that was answered before, if nothing has changed since."""
+        answer = self._replies[protocol].get(data)
+        if answer is not None:
+            metrics.dns_asked(protocol)
+        return answer
+
+    def handle(self, data: bytes, protocol: str, send: Send) -> None:
+        """Work out the answer to one query, now or when others have answered. `protocol` is udp or tcp."""
+        try:
+            question = wire.parse(data)
+        except Malformed as problem:
+            metrics.dns_answered("formerr")
+            log.debug("malformed query: %s", problem)
+            if refusal := wire.refuse(data):
+                send(refusal)
+            return
+        metrics.dns_asked(protocol)
+        limit = question.size if protocol == "udp" else wire.TCP_SIZE
+        answer = self._local(question)
+        if answer is not None and not answer.alias:
+            self._send_local(data, question, answer, protocol, limit, send)
+        elif len(self._waiting) >= _MAX_WAITING:
+            send(wire.reply(question, Answer(records.SERVFAIL), self._zone, limit))
+        else:
+            task = asyncio.ensure_future(self._forward(question, answer or Answer(), limit, send))
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
+
+    def _local(self, question: Question) -> Answer | None:
+        """What can be said without asking anybody; None for others' names."""
+        if question.opcode != 0:
+            return Answer(records.NOTIMP)
+        if question.edns and question.edns_version:
+            return Answer(wire.BADVERS)
+        if question.cls != _FOR_US or question.type in _TRANSFERS:
+            return Answer(records.REFUSED)
+        if question.type == records.HINFO and self._forwarder.returned(question.key):
+            return Answer(records.SERVFAIL)
+        return records.answer(question.key, question.type, self._directory, self._zone)
+
+    def _send_local(
+        self, data: bytes, question: Question, answer: Answer, protocol: str, limit: int, send: Send
+    ) -> None:
+        turns = [(*answer.records[n:], *answer.records[:n]) for n in orders(_addresses(answer))]
+        replies = [wire.reply(question, replace(answer, records=each), self._zone, limit) for each in turns]
+        if not question.has_options:
+            # A cookie differs with each client, and would fill the memory with one answer.
+            self._replies[protocol].put(data, replies)
+        metrics.dns_answered(_RCODES.get(answer.rcode, "other"))
+        send(replies[0])
+
+    async def _forward(self, question: Question, known: Answer, limit: int, send: Send) -> None:
+        started = time.perf_counter()
+        try:
+            response, age = await self._forwarder.resolve(known.alias or question.key, question.type, question.dnssec)
+            rcode, sections = response.rcode, response.aged(age)
+        except NoAnswer as problem:
+            log.debug("%s: %s", question.name, problem)
+            rcode, sections = problem.rcode, ()
+            # An alias is true whether or not somebody knows where it leads.
+            rcode = records.SERVFAIL if known.alias else rcode
+        metrics.dns_answered(_RCODES.get(rcode, "other"))
+        metrics.DNS_FORWARD_SECONDS.observe(time.perf_counter() - started)
+        send(wire.relay(question, sections, rcode, limit, known.records))
+
+
+def _addresses(answer: Answer) -> int:
+    """How many records may change places: addresses only, and only when there is nothing else."""
+    kinds = {record.type for record in answer.records}
+    return len(answer.records) if kinds in ({records.A}, {records.AAAA}) else 1
+
+
+_RCODES = {
+    records.NOERROR: "noerror",
+    records.SERVFAIL: "servfail",
+    records.NXDOMAIN: "nxdomain",
+    records.NOTIMP: "notimp",
+    records.REFUSED: "refused",
+}
+
+
+class UdpServer(asyncio.DatagramProtocol):
+    """One socket."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        known = self._resolver.known(data, "udp")
+        if known is not None:
+            self._send(known, addr)
+        else:
+            self._resolver.handle(data, "udp", partial(self._send, addr=addr))
+
+    def _send(self, answer: bytes, addr: Any) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.sendto(answer, addr)
+
+
+class TcpServer:
+    """Several queries on a connection, answered as they are ready (RFC 7766)."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._open = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, until it is closed or silent."""
+        if self._open >= _TCP_CONNECTIONS:
+            writer.close()
+            return
+        self._open += 1
+
+        def send(answer: bytes) -> None:
+            if not writer.is_closing():
+                writer.write(len(answer).to_bytes(2, "big") + answer)
+
+        try:
+            with contextlib.suppress(OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
+                while True:
+                    query = await within(_message(reader), _TCP_IDLE_SECONDS)
+                    known = self._resolver.known(query, "tcp")
+                    if known is not None:
+                        send(known)
+                    else:
+                        self._resolver.handle(query, "tcp", send)
+                    # Who does not read its answers is asked for no more questions.
+                    await within(writer.drain(), _TCP_IDLE_SECONDS)
+        finally:
+            self._open -= 1
+            writer.close()
+
+
+async def _message(reader: asyncio.StreamReader) -> bytes:
+    size = int.from_bytes(await reader.readexactly(2), "big")
+    return await reader.readexactly(size)

@@ -1,0 +1,1 @@
+"""Cluster DNS: what is answered, in bytes and over sockets."""
