@@ -16,7 +16,7 @@ from apimachinery.client import Client
 from apimachinery.kinds import NODE
 from apimachinery.objects import condition_holds
 from apimachinery.objects import name as name_of
-from lab import cgroups, clean, components, machine, names, network, node, processes, remains, state, uplink
+from lab import cgroups, clean, components, dns, machine, names, network, node, processes, remains, state, uplink
 from lab.certificates import IDENTITIES, LAB, Authority
 from lab.paths import Paths
 from lab.progress import Progress
@@ -55,6 +55,8 @@ async def up(spec: Spec, paths: Paths, progress: Progress) -> None:
     with progress.step("API server answers"):
         client = await _client(spec, paths)
     try:
+        if spec.dns == "builtin":
+            await dns.publish(spec, client)
         with progress.step(f"{len(running)} nodes Ready"):
             await _nodes_ready(client, paths, running)
         with progress.step(f"first Service answers at {spec.service_ip}"):

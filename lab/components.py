@@ -102,7 +102,7 @@ def hostnet(spec: Spec, paths: Paths) -> Component:
 
     Always nftables, and in a table of the lab's own: iptables chains have fixed names, and two labs share a host.
     """
-    proxy_settings = _proxy_settings(spec, paths, "", spec.gateway)
+    proxy_settings = _proxy_settings(spec, paths, "", spec.gateway, {"listen": [spec.gateway]})
     settings = {
         "proxy": {**proxy_settings, "mode": "nftables", "nft_table": names.proxy_table(spec.name)},
         "network": _network_settings(spec, paths, ""),
@@ -137,6 +137,7 @@ def agent(spec: Spec, paths: Paths, node: Node) -> Component:
             "pod_log_dir": state / "pod-logs",
             "cri_socket": paths.containerd_socket(node.name),
             "cgroup_root": "/" + names.cgroup(spec.name, node.name),
+            "cluster_dns": [spec.dns_ip],
             "bind_address": spec.address(node),
             "port": AGENT_PORT,
             "tls_cert_file": paths.pki / f"{node.name}-serving.crt",
@@ -153,12 +154,16 @@ def agent(spec: Spec, paths: Paths, node: Node) -> Component:
 
 def proxy(spec: Spec, paths: Paths, node: Node) -> Component:
     """The node's netproxy."""
-    settings = _proxy_settings(spec, paths, node.name, spec.address(node))
+    # What a node does not know it asks the host, which may ask the machine's own servers; they lie in ranges that the
+    # lab's nodes are kept out of.
+    dns = {"addresses": [spec.dns_ip], "upstreams": [spec.gateway]}
+    settings = _proxy_settings(spec, paths, node.name, spec.address(node), dns)
     return _python(paths, "proxy", "netproxy", settings, spec, node)
 
 
-def _proxy_settings(spec: Spec, paths: Paths, node: str, address: str) -> dict[str, Any]:
+def _proxy_settings(spec: Spec, paths: Paths, node: str, address: str, dns: dict[str, Any]) -> dict[str, Any]:
     return {
+        **({"dns": dns} if spec.dns == "builtin" else {}),
         "kubeconfig": paths.settings / PROXY.file,
         "node_name": node,
         "node_ips": [address],

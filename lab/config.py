@@ -10,6 +10,7 @@
       serviceSubnet: 10.51.0.0/16
       nodeSubnet: 10.52.0.0/24
       apiServerPort: 7443
+      dns: external
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Networking:
     serviceSubnet: str | None = None
     nodeSubnet: str | None = None
     apiServerPort: int | None = None
+    dns: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ _OPTIONS = {
     "--service-cidr": "networking.serviceSubnet",
     "--node-cidr": "networking.nodeSubnet",
     "--api-port": "networking.apiServerPort",
+    "--dns": "networking.dns",
 }
 
 

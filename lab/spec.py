@@ -15,6 +15,7 @@ from apimachinery.kit import settings
 from lab import names
 
 PROXY_MODES = ("nftables", "iptables")
+DNS = ("builtin", "external")
 # Ranges for the n-th lab on a machine; a range that is already in use here moves on to the next n.
 TRIES = 12
 
@@ -45,6 +46,8 @@ class Spec:
     service_cidr: str
     node_cidr: str
     api_port: int = 6443
+    dns: str = DNS[0]
+    """who answers at `dns_ip`: every node itself, or whatever the user deploys (CoreDNS)"""
 
     @property
     def gateway(self) -> str:
@@ -60,6 +63,11 @@ class Spec:
     def service_ip(self) -> str:
         """The cluster IP of the Service ``kubernetes``."""
         return str(ipaddress.ip_network(self.service_cidr)[1])
+
+    @property
+    def dns_ip(self) -> str:
+        """The cluster IP of the Service ``kube-dns``, which pods have in their resolv.conf."""
+        return str(ipaddress.ip_network(self.service_cidr)[10])
 
     def address(self, node: Node) -> str:
         """The node's address."""
@@ -119,6 +127,8 @@ def from_dict(value: object) -> Spec:
         raise SpecError("a node's name and number do not belong together")
     if spec.proxy_mode not in PROXY_MODES or not {node.name for node in spec.nodes} <= set(names.NODES):
         raise SpecError("it names a proxy mode or a node that no lab has")
+    if spec.dns not in DNS:
+        raise SpecError(f"dns is {spec.dns!r}; it can be {' or '.join(DNS)}")
     return spec
 
 

@@ -24,6 +24,12 @@ Asked = dict[str, Any]
 @click.option("--service-cidr", default=None, help="Range of cluster IPs.  [default: a free one, 10.96.0.0/16]")
 @click.option("--node-cidr", default=None, help="Range of node addresses.  [default: a free one, 10.89.0.0/24]")
 @click.option("--api-port", type=click.IntRange(1, 65535), default=None, help="[default: 6443]")
+@click.option(
+    "--dns",
+    type=click.Choice(spec.DNS),
+    default=None,
+    help="Names of Services: answered by every node, or by what you deploy as kube-dns.  [default: builtin]",
+)
 @click.option("--merge-kubeconfig", is_flag=True, help="Add a context to ~/.kube/config; nothing else in it changes.")
 @click.option("--name", "lab", default=None, help=f"Which lab.  [default: {names.DEFAULT_LAB}]")
 def up(file: Path | None, merge_kubeconfig: bool, lab: str | None, **options: Any) -> None:
@@ -114,7 +120,11 @@ def _new(lab: str, asked: Asked) -> Spec:
         node_cidr=asked["--node-cidr"],
         in_use=[*network.networks_in_use(), *theirs],
     )
-    fields = {**spec.to_dict(made), "api_port": asked["--api-port"] or made.api_port}
+    fields = {
+        **spec.to_dict(made),
+        "api_port": asked["--api-port"] or made.api_port,
+        "dns": asked["--dns"] or made.dns,
+    }
     return spec.from_dict(fields)
 
 
@@ -128,6 +138,7 @@ def _agree(existing: Spec, asked: Asked) -> None:
         "--node-cidr": existing.node_cidr,
         "--api-port": existing.api_port,
         "--nodes": len(existing.nodes),
+        "--dns": existing.dns,
     }
     for option, value in asked.items():
         if value is not None and value != has[option]:

@@ -98,8 +98,10 @@ CASES = {
     ),
     "the lab's commands": (
         of(LAB),
-        "list nodes|watch nodes|delete nodes n1|get /readyz",
-        "list pods|create nodes|patch nodes n1|get secrets ns/s|list services|create pods ns/",
+        "list nodes|watch nodes|delete nodes n1|get /readyz|create services kube-system/"
+        "|create endpointslices.discovery.k8s.io kube-system/",
+        "list pods|create nodes|patch nodes n1|get secrets ns/s|list services|create pods ns/|create services ns/"
+        "|update services kube-system/kube-dns|create endpointslices.discovery.k8s.io ns/",
     ),
     "the API server towards agents": (
         KUBELET_CLIENT,
