@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from apimachinery import kubeconfig, pki
@@ -71,6 +72,13 @@ class Authority:
             lambda: pki.issue(self._ca, "kube-apiserver-kubelet-client", client=True),
         )
         return self._files("apiserver-kubelet-client")
+
+    def daemon(self, name: str) -> tuple[Path, Path]:
+        """The serving certificate of the scheduler or the controllers."""
+        addresses = (self._spec.gateway, "127.0.0.1")
+        issue = partial(pki.issue, self._ca, name, dns=("localhost",), ips=addresses, server=True)
+        self._pair(f"{name}-serving", issue)
+        return self._files(f"{name}-serving")
 
     def agent(self, node: Node) -> tuple[Path, Path]:
         """An agent's serving certificate."""

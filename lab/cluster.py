@@ -86,6 +86,8 @@ def _certify(spec: Spec, paths: Paths) -> Authority:
     authority = Authority(paths, spec)
     authority.server()
     authority.kubelet_client()
+    for daemon in ("scheduler", "controllers"):
+        authority.daemon(daemon)
     authority.service_account_key()
     for identity in IDENTITIES:
         authority.kubeconfig(identity)

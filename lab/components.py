@@ -76,6 +76,7 @@ def _scheduler(spec: Spec, paths: Paths) -> Component:
         "kubeconfig": paths.settings / SCHEDULER.file,
         "health_host": spec.gateway,
         "health_port": SCHEDULER_PORT,
+        **_door(paths, "scheduler"),
         "election": _ELECTION,
     }
     return _python(paths, "scheduler", "controlplane.scheduler", settings)
@@ -89,12 +90,22 @@ def _controllers(spec: Spec, paths: Paths) -> Component:
         "root_ca_file": paths.pki / "ca.crt",
         "health_host": spec.gateway,
         "health_port": CONTROLLERS_PORT,
+        **_door(paths, "controllers"),
         "election": _ELECTION,
         "node_monitor_grace": NODE_GRACE_SECONDS,
         "lease_shortens_grace": True,
         "node_monitor_period": 1.0,
     }
     return _python(paths, "controllers", "controlplane.controllers", settings)
+
+
+def _door(paths: Paths, name: str) -> dict[str, Path]:
+    """How a daemon proves itself to whoever asks for its metrics, and whom it believes."""
+    return {
+        "tls_cert_file": paths.pki / f"{name}-serving.crt",
+        "tls_key_file": paths.pki / f"{name}-serving.key",
+        "client_ca_file": paths.pki / "ca.crt",
+    }
 
 
 def hostnet(spec: Spec, paths: Paths) -> Component:
@@ -104,7 +115,13 @@ def hostnet(spec: Spec, paths: Paths) -> Component:
     """
     proxy_settings = _proxy_settings(spec, paths, "", spec.gateway, {"listen": [spec.gateway]})
     settings = {
-        "proxy": {**proxy_settings, "mode": "nftables", "nft_table": names.proxy_table(spec.name)},
+        # Two labs share the host's localhost, too: its proxy shows no metrics.
+        "proxy": {
+            **proxy_settings,
+            "mode": "nftables",
+            "nft_table": names.proxy_table(spec.name),
+            "metrics_port": 0,
+        },
         "network": _network_settings(spec, paths, ""),
     }
     return _python(paths, "hostnet", "lab.hostnet", settings)
@@ -173,7 +190,8 @@ def _proxy_settings(spec: Spec, paths: Paths, node: str, address: str, dns: dict
         "ipv6": False,
         "bind_address": address,
         "health_port": PROXY_HEALTH_PORT,
-        "metrics_bind_address": address,
+        # Plain HTTP, for whoever is on the node itself.
+        "metrics_bind_address": "127.0.0.1",
         "metrics_port": PROXY_METRICS_PORT,
     }
 

@@ -6,11 +6,11 @@ asked of the API server (`authorize`), or, on a node without one, said here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-AUTHENTICATED = "system:authenticated"
+from apimachinery.delegation import Peer
+
 # Who gets in where nobody can be asked: organizations and common names of certificates signed by the client CA.
 ALLOWED_GROUPS = frozenset({"system:masters"})
 ALLOWED_USERS = frozenset({"kube-apiserver-kubelet-client", "kube-apiserver"})
@@ -20,18 +20,6 @@ OWN = {"stats": "stats", "metrics": "metrics", "logs": "log"}
 # Finer ones (KEP-2862): who may do `proxy` may do these too.
 FINE = {"pods": "pods", "runningpods": "pods", "healthz": "healthz", "configz": "configz"}
 
-Refusal = tuple[int, str]
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A client: its user name and groups, as authentication.k8s.io UserInfo has them."""
-
-    user: str
-    groups: tuple[str, ...] = ()
-    uid: str = ""
-    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
-
 
 @dataclass(frozen=True)
 class Question:
@@ -39,32 +27,6 @@ class Question:
 
     verb: str
     subresources: tuple[str, ...]
-
-
-def peer_of(subject: Iterable[Iterable[tuple[str, str]]] | None) -> Peer | None:
-    """The subject of a verified certificate as Python's ssl module shows it; None without a certificate."""
-    pairs = [pair for rdn in subject or () for pair in rdn]
-    users = [value for name, value in pairs if name == "commonName"]
-    groups = tuple(value for name, value in pairs if name == "organizationName")
-    return Peer(users[0], (*groups, AUTHENTICATED)) if users else None
-
-
-def reviewed(status: Mapping[str, Any]) -> Peer | None:
-    """The user in a TokenReview's status; None for a token that is no good."""
-    user = status.get("user") or {}
-    if not status.get("authenticated") or not user.get("username"):
-        return None
-    groups = tuple(user.get("groups") or ())
-    if AUTHENTICATED not in groups:
-        groups = (*groups, AUTHENTICATED)
-    extra = {key: tuple(values) for key, values in (user.get("extra") or {}).items()}
-    return Peer(user["username"], groups, user.get("uid", ""), extra)
-
-
-def bearer_token(header: str) -> str:
-    """The token of an Authorization header; "" for none."""
-    scheme, _, token = header.strip().partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def question(method: str, path: str) -> Question:
@@ -80,15 +42,10 @@ def allowed_alone(peer: Peer) -> bool:
     return peer.user in ALLOWED_USERS or not ALLOWED_GROUPS.isdisjoint(peer.groups)
 
 
-def review_of(peer: Peer, wanted: Question, subresource: str, node: str) -> dict[str, Any]:
-    """The SubjectAccessReview that asks it."""
-    attributes = {"verb": wanted.verb, "version": "v1", "resource": "nodes", "subresource": subresource, "name": node}
-    spec: dict[str, Any] = {"user": peer.user, "groups": list(peer.groups), "resourceAttributes": attributes}
-    if peer.uid:
-        spec["uid"] = peer.uid
-    if peer.extra:
-        spec["extra"] = {key: list(values) for key, values in peer.extra.items()}
-    return {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+def attributes_of(wanted: Question, subresource: str, node: str) -> dict[str, Any]:
+    """What a SubjectAccessReview about it asks."""
+    asked = {"verb": wanted.verb, "version": "v1", "resource": "nodes", "subresource": subresource, "name": node}
+    return {"resourceAttributes": asked}
 
 
 def told(peer: Peer, wanted: Question) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -33,4 +34,12 @@ def run(loaded: T, build: Callable[[T, Lifecycle], Awaitable[object]]) -> NoRetu
     async def start(lifecycle: Lifecycle) -> None:
         await build(loaded, lifecycle)
 
+    raise_file_limit()
     sys.exit(run_daemon(start))
+
+
+def raise_file_limit() -> None:
+    """As many open files as this process may have: each connection is one. Go's programs do so, too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -12,6 +13,9 @@ from apimachinery.kit.lifecycle import Lifecycle
 
 # (query) -> (status, body, content type)
 Route = Callable[[Mapping[str, str]], Awaitable[tuple[int, bytes, str]]]
+
+# (subject of the client's certificate, Authorization header, method, path) -> (status, text) of a refusal, or None
+Gate = Callable[[Any, str, str, str], Awaitable[tuple[int, str] | None]]
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -22,8 +26,9 @@ async def serve_http(
     port: int,
     routes: Mapping[str, Route],
     ssl: ssl_module.SSLContext | None = None,
+    gate: Gate | None = None,
 ) -> None:
-    """Serve ``routes`` (path → answer) on ``host:port`` until the lifecycle stops.
+    """Serve ``routes`` (path → answer) on ``host:port`` until the lifecycle stops, to whom ``gate`` lets in.
 
     Raises OSError with the address in its text when the port is taken.
     """
@@ -31,6 +36,8 @@ async def serve_http(
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         if request.method not in ("GET", "HEAD"):
             return web.Response(status=405, text="405 method not allowed\n")
+        if gate is not None and (refused := await gate(*_asks(request))) is not None:
+            return web.Response(status=refused[0], text=refused[1])
         route = routes.get(request.path)
         if route is None:
             return web.Response(status=404, text="404 page not found\n")
@@ -46,6 +53,14 @@ async def serve_http(
         await runner.cleanup()
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
     lifecycle.push(f"http {host}:{port}", runner.cleanup)
+
+
+def _asks(request: web.BaseRequest) -> tuple[Any, str, str, str]:
+    transport = request.transport
+    certificate = transport.get_extra_info("peercert") if transport is not None else None
+    shown = request.headers.get("Authorization", "")
+    # What is asked about a HEAD is what is asked about a GET.
+    return (certificate or {}).get("subject"), shown, "GET", request.path
 
 
 async def ok(_query: Mapping[str, str]) -> tuple[int, bytes, str]:

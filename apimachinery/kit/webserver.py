@@ -8,9 +8,10 @@ rest between requests for ``keepalive_timeout``. Where too many are connected, t
 from __future__ import annotations
 
 import asyncio
+import resource
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,9 +116,17 @@ class Site(web.TCPSite):
 
 def server(handle: Handle, *, limits: Limits | None = None, **options: Any) -> web.Server:
     """A server for a runner; ``options`` are those of aiohttp's. Call it with a loop running."""
-    made, held = partial(_Request, loop=asyncio.get_running_loop()), limits or Limits()
+    made, held = partial(_Request, loop=asyncio.get_running_loop()), fitting(limits or Limits())
     options = {"keepalive_timeout": held.idle, **options}
     return _Server(handle, held, request_factory=made, access_log=None, **options)
+
+
+def fitting(limits: Limits) -> Limits:
+    """No more connections than leave the process files to work with, however few it may open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return limits
+    return replace(limits, connections=max(16, min(limits.connections, soft - max(64, soft // 4))))
 
 
 def tls_context(cert: Path, key: Path, client_ca: Path | None = None) -> ssl_module.SSLContext:

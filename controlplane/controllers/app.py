@@ -10,7 +10,8 @@ from apimachinery.client import Client
 from apimachinery.events import EventRecorder
 from apimachinery.kit import metrics
 from apimachinery.kit.lifecycle import Lifecycle
-from apimachinery.kit.serve import TEXT, ok, serve_http
+from apimachinery.kit.serve import TEXT, ok
+from controlplane import doors
 from controlplane.controllers.accounts import Accounts
 from controlplane.controllers.context import Context, Informers, Loop
 from controlplane.controllers.registry import chosen
@@ -47,7 +48,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> None:
         return 200, body, content_type
 
     routes = {"/healthz": ok, "/livez": ok, "/readyz": ready, "/metrics": figures}
-    await serve_http(lifecycle, settings.health_host, settings.health_port, routes)
+    await doors.serve(lifecycle, _door(settings), "kube-controller-manager", client, routes)
     for informer in informers.all():
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
     for recorder in recorders:
@@ -60,3 +61,8 @@ async def _run(loops: list[tuple[str, Loop]]) -> None:
     for name, _ in loops:
         RUNNING.labels(name, "kube-controller-manager").set(1)
     await asyncio.gather(*(loop.run() for _, loop in loops))
+
+
+def _door(settings: Settings) -> doors.Door:
+    cert, key = settings.tls_cert_file, settings.tls_key_file
+    return doors.Door(settings.health_host, settings.health_port, cert, key, settings.client_ca_file)

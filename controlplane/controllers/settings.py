@@ -18,6 +18,13 @@ class Settings:
     """Address of /healthz and /metrics."""
     health_port: int = 10257
     """Their port."""
+    tls_cert_file: Path | None = None
+    """Their certificate (PEM); none: one is made at each start."""
+    tls_key_file: Path | None = None
+    """Its key."""
+    client_ca_file: Path | None = None
+    """Whose client certificates are believed there; none: tokens alone. Health is for everybody, the rest for whom the
+    API server lets in."""
     use_service_account_credentials: bool = True
     """Each loop acts as a service account of its own, with that account's role; off: all act as the kubeconfig's
     user, who then needs the roles of all of them."""

@@ -11,7 +11,8 @@ from apimachinery.informer import Informer, without_managed_fields
 from apimachinery.kinds import NODE, POD, REPLICA_SET, REPLICATION_CONTROLLER, SERVICE, STATEFUL_SET
 from apimachinery.kit import metrics as kit_metrics
 from apimachinery.kit.lifecycle import Lifecycle
-from apimachinery.kit.serve import TEXT, Route, ok, serve_http
+from apimachinery.kit.serve import TEXT, Route, ok
+from controlplane import doors
 from controlplane.election import Election
 from controlplane.scheduler import metrics
 from controlplane.scheduler.loop import Parts, Scheduler
@@ -38,7 +39,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Scheduler:
     scheduler = Scheduler(Parts(client, pods, nodes, recorder, profiles, workloads))
     election = Election(client, "kube-scheduler", settings.election)
     lifecycle.push("lease", election.release)
-    await serve_http(lifecycle, settings.health_host, settings.health_port, _routes(scheduler, (pods, nodes)))
+    await doors.serve(lifecycle, _door(settings), "kube-scheduler", client, _routes(scheduler, (pods, nodes)))
     for informer in (nodes, services, *owners.values(), pods):
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
     lifecycle.spawn("events", recorder.run())
@@ -57,3 +58,8 @@ def _routes(scheduler: Scheduler, informers: tuple[Informer, ...]) -> dict[str, 
         return 200, body, content_type
 
     return {"/healthz": ok, "/livez": ok, "/readyz": ready, "/metrics": figures}
+
+
+def _door(settings: Settings) -> doors.Door:
+    cert, key = settings.tls_cert_file, settings.tls_key_file
+    return doors.Door(settings.health_host, settings.health_port, cert, key, settings.client_ca_file)

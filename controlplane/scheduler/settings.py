@@ -19,6 +19,13 @@ class Settings:
     """Address of /healthz and /metrics."""
     health_port: int = 10259
     """Their port."""
+    tls_cert_file: Path | None = None
+    """Their certificate (PEM); none: one is made at each start."""
+    tls_key_file: Path | None = None
+    """Its key."""
+    client_ca_file: Path | None = None
+    """Whose client certificates are believed there; none: tokens alone. Health is for everybody, the rest for whom the
+    API server lets in."""
     profiles: tuple[str, ...] = (DEFAULT_SCHEDULER,)
     """The spec.schedulerName values we answer to."""
     election: ElectionSettings = field(default_factory=ElectionSettings)

@@ -5,10 +5,11 @@ from typing import cast
 
 import pytest
 
-from agent.server.access import AUTHENTICATED, Peer, Question, bearer_token, peer_of, question
-from agent.server.authorize import REMEMBERED, Gate, Memory
+from agent.server.access import Question, question
+from agent.server.authorize import Gate
 from apimachinery import errors
 from apimachinery.client import Client
+from apimachinery.delegation import AUTHENTICATED, REMEMBERED, Memory, Peer, bearer_token, peer_of
 from apimachinery.kinds import SUBJECT_ACCESS_REVIEW, TOKEN_REVIEW
 
 PROMETHEUS = "system:serviceaccount:mon:prometheus"

@@ -1,0 +1,52 @@
+"""The door of a daemon that is no API server: health for everybody, the rest for whom the API server lets in; TLS."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from apimachinery.client import Client
+from apimachinery.delegation import Delegate, PathGate
+from apimachinery.kit import webserver
+from apimachinery.kit.lifecycle import Lifecycle
+from apimachinery.kit.serve import Route, serve_http
+
+# Upstream's --authorization-always-allow-paths.
+OPEN = ("/healthz", "/livez", "/readyz")
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where a daemon is asked how it is; files are PEM."""
+
+    host: str
+    port: int
+    cert: Path | None = None
+    """None: a certificate made at the start, which nobody can judge, as upstream's daemons do."""
+    key: Path | None = None
+    client_ca: Path | None = None
+    """Whose client certificates are believed; none: tokens alone."""
+
+
+async def serve(lifecycle: Lifecycle, door: Door, name: str, client: Client, routes: Mapping[str, Route]) -> None:
+    """Serve until the lifecycle stops. Raises OSError when the port is taken or a file cannot be read."""
+    gate = PathGate(Delegate(client), OPEN)
+    await serve_http(lifecycle, door.host, door.port, routes, ssl=_context(door, name), gate=gate.refusal)
+
+
+def _context(door: Door, name: str) -> ssl.SSLContext:
+    if door.cert is not None and door.key is not None:
+        return webserver.tls_context(door.cert, door.key, door.client_ca)
+    # Eight megabytes that a daemon with a certificate never needs.
+    from apimachinery import pki
+
+    pair = pki.issue(pki.new_ca(f"{name}-ca"), name, dns=("localhost",), ips=("127.0.0.1",), server=True)
+    with tempfile.TemporaryDirectory(prefix="wherry") as folder:
+        cert, key = Path(folder) / "tls.crt", Path(folder) / "tls.key"
+        cert.write_bytes(pair.cert_pem)
+        key.touch(0o600)
+        key.write_bytes(pair.key_pem)
+        return webserver.tls_context(cert, key, door.client_ca)
