@@ -10,6 +10,7 @@ A function that is handed over works on what is its caller's alone, or only read
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -27,6 +28,17 @@ _thread = ThreadPoolExecutor(1, "large-work")
 _pieces = 0
 
 
+def _done(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The collector would look at some hundred thousand new values again and again, and stop everybody meanwhile."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return function(*args, **kwargs)
+    finally:
+        if collecting:
+            gc.enable()
+
+
 async def off_loop(size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What the function returns or raises. Raises TooManyRequests when too much is waiting."""
     global _pieces
@@ -36,6 +48,6 @@ async def off_loop(size: int, function: Callable[P, T], *args: P.args, **kwargs:
         raise errors.TooManyRequests("too many large requests, please try again later", retry_after=1)
     _pieces += 1
     try:
-        return await asyncio.get_running_loop().run_in_executor(_thread, lambda: function(*args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(_thread, lambda: _done(function, *args, **kwargs))
     finally:
         _pieces -= 1

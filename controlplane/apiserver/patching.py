@@ -16,7 +16,7 @@ from apimachinery.patch import complaints
 from apimachinery.patch.directives import go_text
 from apimachinery.timestamps import now
 from controlplane.apiserver import codec, ownership
-from controlplane.apiserver.offloop import off_loop
+from controlplane.apiserver.offloop import LARGE, off_loop
 from controlplane.apiserver.registry import Context
 from controlplane.apiserver.request import Obj, Request
 from controlplane.apiserver.router import is_true
@@ -55,6 +55,9 @@ class Patches:
     def _decoded(self, media: str, body: bytes, request: Request, kind: Kind, context: Context) -> Patch:
         if media == JSON_PATCH:
             operations = patch.decode_json_patch(body)
+            if any(operation.get("op") == "copy" for operation in operations):
+                # A few of them make much of a small object.
+                context.size = max(context.size, LARGE)
             odd = partial(complaints.of_json_patch, body, operations)
             return _parsed(lambda old: patch.json_patch(old, operations), odd, kind, context)
         if media == MERGE_PATCH:

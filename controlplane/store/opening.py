@@ -42,10 +42,10 @@ def open_files(path: Path, reserve: Reserve) -> Opened:
         path.parent.chmod(0o700)
         found = Witness.open(witness.path_of(path))
         judged = inspect(path, found, reserve)
+        _for_owner_alone(path)
         opened = _begun(path, found) if judged is None else _resumed(path, found, judged)
         opened.witness.write(Mark(opened.notes.store, opened.head, opened.chain))
         opened.witness.sync()
-        path.chmod(0o600)
     except BaseException as error:
         if found is not None:
             found.close()
@@ -55,6 +55,14 @@ def open_files(path: Path, reserve: Reserve) -> Opened:
             raise StoreError(f"cannot open {path}: {error}") from error
         raise
     return opened
+
+
+def _for_owner_alone(path: Path) -> None:
+    """Before SQLite makes them: it gives a log the mode of its database. Raises OSError."""
+    path.touch(0o600)
+    for file in (path, path.with_name(path.name + "-wal")):
+        if file.exists():
+            file.chmod(0o600)
 
 
 def _begun(path: Path, found: Witness | None) -> Opened:

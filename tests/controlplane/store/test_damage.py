@@ -162,7 +162,16 @@ def test_a_value_changed_in_the_file_is_never_served(tmp_path: Path) -> None:
 
 def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "data" / "state.db"
-    filled(path)
+
+    async def main() -> set[str]:
+        store = SqliteStore(path)
+        await store.open()
+        await store.txn([Put("k", b"v")])
+        there = {p.name for p in path.parent.iterdir() if stat.S_IMODE(p.stat().st_mode) == 0o600}
+        await store.close()
+        return there
+
+    assert asyncio.run(main()) == {"state.db", "state.db-wal", "state.reserve", "state.witness"}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert {stat.S_IMODE(p.stat().st_mode) for p in path.parent.iterdir()} == {0o600}
 
