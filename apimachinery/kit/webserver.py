@@ -126,7 +126,7 @@ def fitting(limits: Limits) -> Limits:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return limits
-    return replace(limits, connections=max(16, min(limits.connections, soft - max(64, soft // 4))))
+    return replace(limits, connections=min(limits.connections, max(16, soft - max(64, soft // 4))))
 
 
 def tls_context(cert: Path, key: Path, client_ca: Path | None = None) -> ssl_module.SSLContext:
