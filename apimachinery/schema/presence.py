@@ -15,7 +15,7 @@ from typing import Any
 from apimachinery.data import fields
 from apimachinery.schema.node import Node
 
-__all__ = ["NOTHING", "Presence", "presence"]
+__all__ = ["NOTHING", "TELLING_WHEN_EMPTY", "Presence", "presence"]
 
 Make = Callable[[], Any]
 
@@ -30,8 +30,9 @@ ZEROS: dict[str, Any] = {
 }
 # Set per object by the API machinery, never as a zero of the type.
 NAMES_OF_TYPE = ("apiVersion", "kind")
-# Empty, it asks to forget every owner; absent, it asks nothing. Whoever records owners removes it.
-MEANING_WHEN_EMPTY = "managedFields"
+# Lists that say something when they are empty: forget every owner (whoever records owners removes it), and use none of
+# the policies that come in where none are given (whoever checks objects refuses it).
+TELLING_WHEN_EMPTY = frozenset(("meta.v1.ObjectMeta.managedFields", "autoscaling.v2.HPAScalingRules.policies"))
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def presence(node: Node) -> Presence:
         written = collection and always and below.shape == "list"
         if (collection and not written) or not (collection or field.pointer or always or field.is_message):
             dropped.add(field.name)
-        dropped.discard(MEANING_WHEN_EMPTY)
+        if f"{message}.{field.name}" in TELLING_WHEN_EMPTY:
+            dropped.discard(field.name)
         if always or (field.is_message and not field.pointer and not collection and not field.omit_zero):
             make = _constant(None) if collection or field.pointer else _zero(below)
             filled.append((field.name, make))

@@ -114,6 +114,7 @@ class Strategy:
     settle: the last touch after ownership is written down, of what is owned empty and stored as nothing.
     prepare_create, prepare_update, prepare_status, prepare_finalize: what upstream's strategy resets before
     validation.
+    finish: the last touch of a new object once it is valid, as upstream makes it when it reads what it stored.
     deleting: what is changed with the deletion timestamp. holds: the object may not be removed yet.
     rules: what an object must be like. check_name: what it may be called.
     warn: what its author is told, whatever comes of it.
@@ -135,6 +136,7 @@ class Strategy:
     prepare_update: Callable[[Obj, Obj], None] = _keep_both
     prepare_status: Callable[[Obj, Obj], None] = keep_spec
     prepare_finalize: Callable[[Obj, Obj], None] = _keep_both
+    finish: Callable[[Obj], None] = _keep
     deleting: Callable[[Obj], None] = _keep
     holds: Callable[[Obj], bool] = _never
     rules: Rules = NO_RULES

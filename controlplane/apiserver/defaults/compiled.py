@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from apimachinery.schema import Node, Schema
+from apimachinery.schema.presence import TELLING_WHEN_EMPTY
 from controlplane.apiserver.defaults import core, others, workloads, zeros
 
 Obj = dict[str, Any]
@@ -86,9 +87,8 @@ class _Compiler:
                 structs.append(field)
             elif rule == zeros.SHOWN:
                 shown[field] = zeros.zero(name, field, child)
-            # An empty list of managers is a wish to start over, not an empty value; an empty list that is always
-            # shown belongs to its writer until settle() has it.
-            empties = child.shape in ("list", "map") and field != "managedFields"
+            # An empty list that is always shown belongs to its writer until settle() has it.
+            empties = child.shape in ("list", "map") and f"{name}.{field}" not in TELLING_WHEN_EMPTY
             if (empties and not (rule == zeros.SHOWN and child.shape == "list")) or rule == zeros.DROP:
                 droppable[field] = rule
         cell.append(_struct(kids, frozenset(droppable), tuple(structs), _LITERALS.get(name), _HOOKS.get(name), shown))

@@ -180,6 +180,7 @@ class Registry:
         if strategy.generation:
             obj["metadata"]["generation"] = 1
         check_new(kind, strategy, obj, context.version)
+        strategy.finish(obj)
 
     async def admit_part(
         self, kind: Kind, subresource: str, namespace: str, name: str, body: Obj, context: Context

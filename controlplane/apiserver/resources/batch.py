@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from apimachinery import kinds
+from controlplane.apiserver import defaults
 from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.cache.fields import path, selectable
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import Strategy, again, then
+from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.strategies import workloads as workloads_strategy
 from controlplane.apiserver.tables import workloads as workloads_columns
-from controlplane.apiserver.validation import jobs as jobs_rules
-from controlplane.apiserver.validation import statuses as statuses_rules
 
 CRON_JOB = Resource(
     kinds.CRON_JOB,
     Strategy(
-        check_name=jobs_rules.cron_job_name,
-        rules=again(jobs_rules.cron_job),
         generation=True,
         warn=advice.template("spec", "jobTemplate", "spec", "template"),
     ),
@@ -26,8 +23,9 @@ JOB = Resource(
     kinds.JOB,
     Strategy(
         prepare_create=workloads_strategy.job_created,
+        # A Job without labels has those of its template.
+        finish=defaults.apply,
         default_orphan=True,
-        rules=then(jobs_rules.job, jobs_rules.job_change, status=statuses_rules.job),
         generation=True,
         warn=advice.template("spec", "template"),
     ),

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import Strategy, again
+from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.strategies import cluster as cluster_strategy
 from controlplane.apiserver.tables import cluster as cluster_columns
-from controlplane.apiserver.validation import core as core_rules
 
 LEASE = Resource(
     kinds.LEASE,
     Strategy(
         prepare_create=cluster_strategy.lease_created,
         prepare_update=cluster_strategy.lease_changed,
-        rules=again(core_rules.lease),
         create_on_update=True,
     ),
     columns=cluster_columns.LEASE,

@@ -8,7 +8,7 @@ from controlplane.apiserver.advice import pods as pods_advice
 from controlplane.apiserver.cache.fields import path, selectable
 from controlplane.apiserver.catalog.names import label
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import Strategy, again
+from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.request import Obj
 from controlplane.apiserver.resources.events import INVOLVED
 from controlplane.apiserver.strategies import cluster as cluster_strategy
@@ -22,8 +22,6 @@ from controlplane.apiserver.tables import core as core_columns
 from controlplane.apiserver.tables import pods as pods_columns
 from controlplane.apiserver.tables import storage as storage_columns
 from controlplane.apiserver.tables import workloads as workloads_columns
-from controlplane.apiserver.validation import statuses as statuses_rules
-from controlplane.apiserver.validation import workloads as workloads_rules
 
 
 def _event_source(obj: Obj) -> str:
@@ -145,7 +143,6 @@ REPLICATION_CONTROLLER = Resource(
     kinds.REPLICATION_CONTROLLER,
     Strategy(
         default_orphan=True,
-        rules=again(workloads_rules.replication_controller, status=statuses_rules.replica_set),
         generation=True,
         warn=advice.template("spec", "template"),
     ),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import Strategy, then
+from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.tables import network as network_columns
-from controlplane.apiserver.validation import nodes as nodes_rules
 
 RUNTIME_CLASS = Resource(
     kinds.RUNTIME_CLASS,
-    Strategy(rules=then(nodes_rules.runtime_class, nodes_rules.runtime_class_change), create_on_update=True),
+    Strategy(create_on_update=True),
     columns=network_columns.RUNTIME_CLASS,
 )
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import Strategy, then
+from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.tables import cluster as cluster_columns
-from controlplane.apiserver.validation import nodes as nodes_rules
 
 PRIORITY_CLASS = Resource(
     kinds.PRIORITY_CLASS,
     Strategy(
         generation_stands=True,
-        rules=then(nodes_rules.priority_class, nodes_rules.priority_class_change),
         generation=True,
     ),
     columns=cluster_columns.PRIORITY_CLASS,

@@ -121,11 +121,18 @@ def _sounded(walk: Walk, last: tuple[Step, ...]) -> Walk:
     return sounded
 
 
-def inside(field: str, shown: str | None = None, index: bool = True, always: bool = False) -> Rule:
+def inside(
+    field: str,
+    shown: str | None = None,
+    index: bool = True,
+    always: bool = False,
+    made: Callable[[Obj], Obj | None] | None = None,
+) -> Rule:
     """The rules of what lies in a field, in every item of a list or map.
 
     shown: the name that upstream's paths give the field, "" for none. index: whether they say which item. always:
-    check an empty struct where there is none, as where upstream's type holds it by value.
+    check an empty struct where there is none, as where upstream's type holds it by value. made: makes the struct
+    that is looked at of the one around it, where it is not the field's as it stands.
     """
     label = field if shown is None else shown
 
@@ -133,7 +140,7 @@ def inside(field: str, shown: str | None = None, index: bool = True, always: boo
         child = node.fields[field]
         use = f"{short(node.type_name)}.{field}"
         if child.shape == "struct":
-            return _below(_Late(rules, child, use), field, label, always)
+            return _below(_Late(rules, child, use), field, label, always, made or (lambda value: value.get(field)))
         if child.element is None or child.element.shape != "struct":
             raise KeyError(f"{use} holds no struct")
         late = _Late(rules, child.element, use)
@@ -160,9 +167,9 @@ class _Late:
         self.walk(value, at, found)
 
 
-def _below(late: _Late, field: str, label: str, always: bool) -> Step:
+def _below(late: _Late, field: str, label: str, always: bool, made: Callable[[Obj], Obj | None]) -> Step:
     def step(value: Obj, at: Place, found: Found) -> None:
-        item = value.get(field)
+        item = made(value)
         if item is None:
             if not always:
                 return

@@ -89,6 +89,8 @@ _ORDER = {
 }
 # The internal security context of a pod begins with what the published type has in the pod's spec.
 _HOST = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers")
+# Templates, which upstream's types make of an object's metadata, shown as if they were its own fields, and its spec.
+_EMBEDDING = {"core.v1.PodTemplateSpec": "core.v1.PodSpec", "batch.v1.JobTemplateSpec": "batch.v1.JobSpec"}
 _ZEROS = {"string": "", "bool": False, "bytes": None, "api.resource.Quantity": "0", "util.intstr.IntOrString": 0}
 _NULL = ("meta.v1.Time", "meta.v1.MicroTime", "runtime.RawExtension")
 
@@ -118,8 +120,15 @@ def _lines(value: Any) -> list[str]:
 
 def struct(name: str, value: Any) -> Any:
     """A struct by the short name of its type, "core.v1.Container"."""
-    if value is None or name.startswith("meta."):
-        return value
+    if value is None:
+        return None
+    if name.startswith("meta."):
+        return {key: dict(sorted(item.items())) if isinstance(item, dict) else item for key, item in value.items()}
+    if name in _EMBEDDING:
+        return {
+            **struct("meta.v1.ObjectMeta", value.get("metadata") or {}),
+            "Spec": struct(_EMBEDDING[name], value.get("spec") or {}),
+        }
     if name == "core.v1.PodSpec":
         inner = {**(value.get("securityContext") or {}), **{key: value[key] for key in _HOST if key in value}}
         value = {**value, "securityContext": inner}

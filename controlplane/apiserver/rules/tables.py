@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from functools import cache
 
-from controlplane.apiserver.rules import discovery, events
+from controlplane.apiserver.rules import (
+    apps,
+    autoscaling,
+    conditions,
+    coordination,
+    discovery,
+    events,
+    node,
+    policy,
+    scheduling,
+)
+from controlplane.apiserver.rules.batch import cronjobs, jobs, jobstatus, policies
 from controlplane.apiserver.rules.compiled import Rules
 from controlplane.apiserver.rules.core import (
     claims,
@@ -21,15 +32,28 @@ from controlplane.apiserver.rules.core import (
     podstatus,
     probes,
     quotas,
+    replication,
     resources,
-    scheduling,
     security,
     selectors,
     services,
     volumes,
 )
+from controlplane.apiserver.rules.core import scheduling as pod_scheduling
 
 _TABLES = (
+    apps.RULES,
+    autoscaling.RULES,
+    conditions.RULES,
+    coordination.RULES,
+    cronjobs.RULES,
+    jobs.RULES,
+    jobstatus.RULES,
+    node.RULES,
+    policies.RULES,
+    policy.RULES,
+    replication.RULES,
+    scheduling.RULES,
     data.RULES,
     discovery.RULES,
     endpoints.RULES,
@@ -48,7 +72,7 @@ _TABLES = (
     podstatus.RULES,
     probes.RULES,
     resources.RULES,
-    scheduling.RULES,
+    pod_scheduling.RULES,
     security.RULES,
     selectors.RULES,
     volumes.RULES,

@@ -50,5 +50,4 @@ def job_created(job: Obj) -> None:
     own = {"controller-uid": uid, "job-name": name, _CONTROLLER_UID: uid, _JOB_NAME: name}
     for key, value in own.items():
         labels.setdefault(key, value)
-    job["metadata"].setdefault("labels", dict(labels))
     spec.setdefault("selector", {}).setdefault("matchLabels", {}).setdefault(_CONTROLLER_UID, uid)

@@ -7,7 +7,6 @@ import pytest
 from apimachinery import errors
 from apimachinery.kinds import CRON_JOB, DAEMON_SET, DEPLOYMENT, JOB, POD_TEMPLATE, REPLICA_SET, STATEFUL_SET
 from apimachinery.kinds import REPLICATION_CONTROLLER as RC
-from controlplane.apiserver.validation import workloads
 from tests.controlplane.apiserver.server import run
 
 LABELS = {"app": "a"}
@@ -71,22 +70,6 @@ def test_a_stateful_sets_template(tmp_path, template, templates, field):
         assert field in [cause["field"] for cause in found.value.status()["details"]["causes"]]
 
     run(tmp_path, test)
-
-
-def test_a_change_is_not_blamed_for_what_cannot_be_changed_any_more():
-    spec = {
-        "podManagementPolicy": "OrderedReady",
-        "updateStrategy": {"type": "RollingUpdate"},
-        "selector": {"matchLabels": LABELS},
-        "serviceName": "Bad_",
-        "template": {"metadata": {"labels": LABELS}, "spec": {"containers": []}},
-        "volumeClaimTemplates": [{"metadata": {"name": "x"}, "spec": {}}],
-    }
-    old = {"metadata": {"name": "s"}, "spec": spec}
-    assert workloads.stateful_set(old)
-    assert workloads.stateful_set_change({**old, "spec": {**spec, "replicas": 3}}, old) == []
-    fields = [error.field for error in workloads.stateful_set_change({**old, "spec": {**spec, "replicas": -3}}, old)]
-    assert fields == ["spec.replicas"]
 
 
 def test_the_templates_of_other_kinds_need_nothing_that_is_added_later(tmp_path):

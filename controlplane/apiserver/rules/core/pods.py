@@ -48,11 +48,12 @@ def pod_annotations_of(pod: Obj, at: Place) -> Iterator[FieldError]:
     return pod_annotations(values, pod["spec"], "metadata.annotations") if values else iter(())
 
 
-def _template_metadata(template: Obj, at: Place) -> Iterator[FieldError]:
+def template_metadata(template: Obj, path: str) -> Iterator[FieldError]:
+    """The labels and annotations of the pods that are made of a template."""
     meta = template.get("metadata") or {}
-    yield from check_labels(meta.get("labels") or {}, at.to("labels"))
-    yield from check_annotations(meta.get("annotations") or {}, at.to("annotations"))
-    yield from pod_annotations(meta.get("annotations") or {}, template.get("spec") or {}, at.to("annotations"))
+    yield from check_labels(meta.get("labels") or {}, f"{path}.labels")
+    yield from check_annotations(meta.get("annotations") or {}, f"{path}.annotations")
+    yield from pod_annotations(meta.get("annotations") or {}, template.get("spec") or {}, f"{path}.annotations")
 
 
 def _template_profiles(template: Obj, at: Place) -> Iterator[FieldError]:
@@ -256,7 +257,11 @@ RULES: dict[str, Row] = {
         changed(podchanges.change),
     ),
     "core.v1.PodTemplate": (inside("template", always=True),),
-    "core.v1.PodTemplateSpec": (hook(_template_metadata), inside("spec", always=True), hook(_template_profiles)),
+    "core.v1.PodTemplateSpec": (
+        hook(lambda template, at: template_metadata(template, at.path)),
+        inside("spec", always=True),
+        hook(_template_profiles),
+    ),
     "core.v1.PodSpec": (
         hook(remember),
         hook(_grace),

@@ -1,0 +1,50 @@
+"""What the server itself writes into objects, and what it takes out of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controlplane.apiserver import defaults
+from controlplane.apiserver.strategies import cluster, workloads
+
+Obj = dict[str, Any]
+
+
+def test_what_a_feature_gate_hides_is_dropped_unless_it_was_there() -> None:
+    node: Obj = {"metadata": {"name": "n"}, "spec": {"configSource": {"configMap": {}}}}
+    cluster.node_created(node)
+    assert node["spec"] == {}
+    lease: Obj = {"spec": {"strategy": "Oldest", "preferredHolder": "x", "holderIdentity": "y"}}
+    kept: Obj = {"spec": dict(lease["spec"])}
+    cluster.lease_changed(kept, {"spec": {"strategy": "Oldest"}})
+    assert kept == lease
+    cluster.lease_changed(kept, {"spec": {}})
+    assert kept == {"spec": {"holderIdentity": "y"}}
+
+
+def job(template: Obj, **metadata: Any) -> Obj:
+    spec = {"template": {"metadata": {"labels": template} if template else {}, "spec": {"containers": []}}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "j", "uid": "u", **metadata},
+        "spec": spec,
+    }
+
+
+def test_a_job_adds_its_labels_to_those_given() -> None:
+    made = job({"job-name": "mine"}, labels={"own": "x"})
+    workloads.job_created(made)
+    labels = made["spec"]["template"]["metadata"]["labels"]
+    assert (labels["job-name"], labels["batch.kubernetes.io/job-name"]) == ("mine", "j")
+    assert made["metadata"]["labels"] == {"own": "x"}
+    assert made["spec"]["selector"] == {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}}
+
+
+def test_a_job_without_labels_gets_those_of_its_template_once_it_is_valid() -> None:
+    made = job({})
+    defaults.apply(made)
+    workloads.job_created(made)
+    assert "labels" not in made["metadata"]
+    defaults.apply(made)
+    assert made["metadata"]["labels"] == made["spec"]["template"]["metadata"]["labels"]
