@@ -21,6 +21,7 @@ from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
 from controlplane.apiserver.admission.podsecurity.plugin import PodSecurity
 from controlplane.apiserver.admission.priority import Priority
 from controlplane.apiserver.admission.quota.plugin import ResourceQuota
+from controlplane.apiserver.admission.resize import PodResizeValidator
 from controlplane.apiserver.admission.runtime_classes import RuntimeClasses
 from controlplane.apiserver.admission.service_accounts import ServiceAccounts
 from controlplane.apiserver.admission.tolerations import DefaultTolerationSeconds
@@ -51,6 +52,7 @@ PLUGINS: tuple[type[Plugin], ...] = (
     CertificateSubjectRestriction,
     DefaultIngressClass,
     PodTopologyLabels,
+    PodResizeValidator,
     MutatingAdmissionWebhook,
     Requester,
     RoleEscalation,

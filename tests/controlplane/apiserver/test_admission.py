@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apimachinery import errors, kinds
-from apimachinery.client import Client
+from apimachinery.client import Client, PatchType
 from tests.controlplane.apiserver.server import run
 
 
@@ -248,5 +248,32 @@ def test_nothing_new_comes_into_a_namespace_that_goes(tmp_path: Path) -> None:
         for name in ("default", "kube-system", "kube-public"):
             with pytest.raises(errors.Forbidden, match="this namespace may not be deleted"):
                 await client.delete(kinds.NAMESPACE, name)
+
+    run(tmp_path, test)
+
+
+def test_a_pod_grows_no_larger_than_its_node(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await client.create(kinds.SERVICE_ACCOUNT, {"metadata": {"name": "default"}}, "default")
+        made = pod("p", nodeName="n")
+        made["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1"}}
+        await client.create(kinds.POD, made, "default")
+
+        async def grow(**requests: str) -> None:
+            wanted = {"spec": {"containers": [{"name": "c", "resources": {"requests": requests}}]}}
+            await client.patch(kinds.POD, "p", wanted, "default", subresource="resize", patch_type=PatchType.STRATEGIC)
+
+        with pytest.raises(errors.Forbidden, match='pods "p" is forbidden: node "n" not found'):
+            await grow(cpu="2")
+        await client.create(kinds.NODE, {"metadata": {"name": "n"}})
+        status = {"status": {"allocatable": {"cpu": "2", "memory": "1Gi"}}}
+        await client.patch(kinds.NODE, "n", status, subresource="status")
+        await grow(cpu="2")
+        with pytest.raises(errors.Forbidden, match="resources: cpu, requested: 2500, allocatable: 2000") as refusal:
+            await grow(cpu="2500m")
+        assert refusal.value.details and refusal.value.details["causes"] == [{"reason": "NodeCapacity"}]
+        await client.patch(kinds.NODE, "n", {"metadata": {"labels": {"kubernetes.io/os": "windows"}}})
+        with pytest.raises(errors.Forbidden, match='only supported on linux nodes, node "n" is "windows"'):
+            await grow(cpu="1500m")
 
     run(tmp_path, test)

@@ -17,8 +17,9 @@ UPSTREAM = (
     *("NamespaceLifecycle", "LimitRanger", "ServiceAccount", "NodeRestriction", "TaintNodesByCondition"),
     *("PodSecurity", "Priority", "DefaultTolerationSeconds", "DefaultStorageClass", "StorageObjectInUseProtection"),
     *("PersistentVolumeClaimResize", "RuntimeClass", "CertificateApproval", "CertificateSigning"),
-    *("CertificateSubjectRestriction", "DefaultIngressClass", "PodTopologyLabels", "MutatingAdmissionPolicy"),
-    *("MutatingAdmissionWebhook", "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook", "ResourceQuota"),
+    *("CertificateSubjectRestriction", "DefaultIngressClass", "PodTopologyLabels", "PodResizeValidator"),
+    *("MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "ValidatingAdmissionPolicy"),
+    *("ValidatingAdmissionWebhook", "ResourceQuota"),
 )
 # Upstream's storage of these kinds does this between the two phases.
 OF_STORAGE = {"CertificateRequester", "RBACEscalation"}
