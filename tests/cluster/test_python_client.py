@@ -102,7 +102,12 @@ def test_a_port_over_channels(core: client.CoreV1Api) -> None:
 
 def test_logs_lists_watches_and_patches(core: client.CoreV1Api) -> None:
     start(core, "talker", "echo said; exec sleep 3600")
-    assert eventually(lambda: core.read_namespaced_pod_log("talker", "default"), SECONDS, "the log") == "said\n"
+
+    def log() -> bytes:
+        # As text, this client gives the representation of the bytes: "b'said\\n'".
+        return bytes(core.read_namespaced_pod_log("talker", "default", _preload_content=False).data)
+
+    assert eventually(log, SECONDS, "the log") == b"said\n"
     listed = core.list_namespaced_pod("default", field_selector="metadata.name=talker")
     core.patch_namespaced_pod("talker", "default", {"metadata": {"labels": {"seen": "yes"}}})
     seen = watch.Watch()
