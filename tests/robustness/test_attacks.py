@@ -1,6 +1,9 @@
 """While a large request is worked on, others are answered; small requests stay small."""
 
 import asyncio
+import socket
+import sys
+import threading
 from pathlib import Path
 
 import orjson
@@ -8,6 +11,7 @@ import pytest
 
 from apimachinery import errors, jsontext, manifests
 from apimachinery.patch import json_patch
+from benchmarks import api
 from controlplane.apiserver import offloop
 from controlplane.apiserver.http.exchange import told_warnings
 from tests.robustness.attacks import attacks, server, strike
@@ -26,6 +30,37 @@ def test_a_second_client_is_answered_during_every_attack() -> None:
                 assert seen.answers, attack.name
 
     asyncio.run(asyncio.wait_for(main(), 280))
+
+
+@pytest.mark.kernel
+def test_idle_connections_beyond_the_file_limit_do_not_stop_the_server(tmp_path: Path) -> None:
+    """1,100 of them where a process may open 1,024 files until it asks for more."""
+
+    async def main() -> None:
+        config = api.settings(tmp_path, PORT + 1)
+        run = f"ulimit -Sn 1024; exec {sys.executable} -m controlplane.apiserver --config {config}"
+        server = await asyncio.create_subprocess_exec("bash", "-c", run, stderr=asyncio.subprocess.DEVNULL)
+        idle: list[socket.socket] = []
+        try:
+            target = api.Target(PORT + 1, api.client_context(tmp_path))
+            await api.answers(target)
+            for _ in range(1100):
+                link = socket.socket()
+                link.setblocking(False)
+                link.connect_ex(("127.0.0.1", target.port))
+                idle.append(link)
+                await asyncio.sleep(0)
+            other = await api.Connection.open(target)
+            status, _ = await other.call(api.request("GET", "/api/v1/namespaces/default"))
+            assert status == 200
+            other.close()
+        finally:
+            for link in idle:
+                link.close()
+            server.terminate()
+            await server.wait()
+
+    asyncio.run(asyncio.wait_for(main(), 100))
 
 
 def test_copies_of_a_json_patch_are_bounded_in_sum() -> None:
@@ -104,7 +139,7 @@ def test_too_much_large_work_at_once_is_refused(monkeypatch: pytest.MonkeyPatch,
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        inside, release = asyncio.Event(), __import__("threading").Event()
+        inside, release = asyncio.Event(), threading.Event()
 
         def work() -> int:
             loop.call_soon_threadsafe(inside.set)
