@@ -76,6 +76,8 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     slices = Informer(client, ENDPOINT_SLICE, label_selector=with_vip, transform=views.trim)
     services.add_handler(parts.service_changed)
     slices.add_handler(parts.slice_changed)
+    if parts.dns:
+        parts.dns.start(lifecycle)
     informers = [services, slices]
     if settings.node_name:
         nodes = Informer(client, NODE, field_selector=f"metadata.name={settings.node_name}")
@@ -116,7 +118,7 @@ class _Parts:
         await asyncio.gather(*(informer.wait_synced() for informer in informers))
         self._trigger()
         if self.dns:
-            self.dns.start(self._lifecycle)
+            self.dns.known()
         pacing = asyncio.ensure_future(self._runner.run())
         watching = asyncio.ensure_future(self._mode.watch(self._lost))
         cleaning = asyncio.ensure_future(self._remove_other_modes())

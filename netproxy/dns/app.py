@@ -40,13 +40,16 @@ class ClusterDns:
         self._resolver = Resolver(self.directory, zone, self._forwarder)
 
     def start(self, lifecycle: Lifecycle) -> None:
-        """Answer as soon as the addresses can be had. Call it when the caches have synced: until then no name is known,
-        and an answer would say of each that it does not exist."""
+        """Answer as soon as the addresses can be had: others' names at once, the cluster's when all are known."""
         for address in self._settings.addresses:
             lifecycle.spawn(f"DNS address {address}", keep_address(address))
         for address in (*self._settings.addresses, *self._settings.listen):
             lifecycle.spawn(f"DNS at {address}", self._serve(address, lifecycle))
         lifecycle.spawn("DNS loop probe", self._forwarder.probe())
+
+    def known(self) -> None:
+        """The directory now holds the whole cluster."""
+        self._resolver.complete = True
 
     def _changed(self) -> None:
         self._resolver.changed()

@@ -40,6 +40,8 @@ class Resolver:
         self._forwarder = forwarder
         self._replies = {"udp": Replies(_REPLIES), "tcp": Replies(_REPLIES)}
         self._waiting: set[asyncio.Task[None]] = set()
+        self.complete = False
+        """whether the directory holds the whole cluster; until then questions about it are left unanswered"""
 
     def changed(self) -> None:
         """An answer may be another one now."""
@@ -66,6 +68,10 @@ class Resolver:
         metrics.dns_asked(protocol)
         limit = question.size if protocol == "udp" else wire.TCP_SIZE
         answer = self._local(question)
+        if answer is not None and not self.complete and question.opcode == 0:
+            # To say that a name does not exist would be wrong, to say that we do not know would end the search: who
+            # hears nothing asks again in a few seconds.
+            return
         if answer is not None and not answer.alias:
             self._send_local(data, question, answer, protocol, limit, send)
         elif len(self._waiting) >= _MAX_WAITING:

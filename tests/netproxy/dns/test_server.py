@@ -100,6 +100,7 @@ class World:
         self.directory = directory()
         self.resolver = Resolver(self.directory, ZONE, self.forwarder)
         self.directory._on_change = self.resolver.changed
+        self.resolver.complete = True
         self.address: Address = ("", 0)
 
     async def udp(self, *queries: bytes, timeout: float = 10.0) -> list[Any]:
@@ -172,6 +173,23 @@ def test_an_answer_is_as_new_as_its_objects() -> None:
         assert (await world.ask("new" + HERE)).header.rcode == records.NXDOMAIN
 
     run(body)
+
+
+def test_until_the_cluster_is_known_only_others_names_are_answered() -> None:
+    far = Upstream({"www.example.com": ["192.0.2.1"]})
+
+    async def body(world: World) -> None:
+        world.resolver.complete = False
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+            handle.setblocking(False)
+            handle.connect(world.address)
+            for number, name in enumerate(("web" + HERE, "www.example.com"), 1):
+                await loop.sock_sendall(handle, ask_bytes(name, number=number))
+            seen = read(await asyncio.wait_for(loop.sock_recv(handle, 65535), 10))
+        assert (seen.header.id, ips(seen)) == (2, ["192.0.2.1"])
+
+    run(body, far)
 
 
 def test_every_address_comes_first_now_and_then() -> None:
