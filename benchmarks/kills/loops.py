@@ -77,6 +77,16 @@ class Killer:
         for report in found:
             await self._again(report.process)
 
+    async def silence(self, part: str, seconds: float) -> None:
+        """Stop a part for a while: it answers nobody, and nothing says that it is gone."""
+        wanted = f"{self._place.node}/{part}"
+        pid = await self._supervision.pid(wanted)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     async def _again(self, process: Process) -> None:
         """A supervisor pauses before a process that ends often; this is no fault of the process."""
         await self._supervision.stop(process.name)
@@ -177,9 +187,11 @@ async def in_the_middle(
 
 
 async def beside(
-    client: Client, place: Place, kills: int, seed: int, part: str = "containerd", pods: int = 5
+    client: Client, place: Place, kills: int, seed: int, part: str = "containerd", pods: int = 5, silent: float = 20.0
 ) -> Outcome:
-    """``kills`` kills of one part while probed pods run: whatever condition changes is a flap."""
+    """``kills`` kills of one part while probed pods run, after it was silent for ``silent`` seconds: whatever condition
+    changes is a flap. Twenty seconds are longer than the node's status is left alone, and shorter than upstream waits.
+    """
     chance, outcome = random.Random(seed), Outcome()
     killer, watcher = Killer(place), Watcher(client, place.node)
     titles = [f"kills-steady-{number}" for number in range(pods)]
@@ -188,6 +200,7 @@ async def beside(
             await client.create(POD, pod(title, place.node, probed=True), NAMESPACE)
         await watcher.until(lambda: watcher.ready(titles), READY_SECONDS, "steady pods Ready")
         watcher.changes.clear()
+        await killer.silence(part, silent)
         for _ in range(kills):
             await killer.kill((part,))
             outcome.kills[part] += 1
