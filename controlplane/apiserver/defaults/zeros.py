@@ -39,8 +39,6 @@ _STRUCTS = frozenset(
         "batch.v1.JobTemplateSpec.spec",
     )
 )
-# Required, but a reference: null when absent.
-_NULLS = frozenset(("selector",))
 # Optional times that are values: null when absent.
 _TIMES = frozenset(
     (
@@ -114,24 +112,25 @@ _SHOWN_REFERENCES = frozenset(
 
 def rule(type_name: str, field: str, node: Node, required: bool, root: bool) -> str:
     """How an absent or zero value of a field is treated."""
-    name = f"{type_name}.{field}"
+    name, declared = f"{type_name}.{field}", _fields(type_name).get(field)
+    reference = declared is not None and declared.pointer
     if node.shape == "struct":
-        if name in _STRUCTS or (required and field not in _NULLS) or (root and field in ("spec", "status")):
+        if name in _STRUCTS or (required and not reference) or (root and field in ("spec", "status")):
             return STRUCT
         if field == "metadata" and node.type_name.endswith(".ObjectMeta"):
             return STRUCT
-        return SHOWN if required else KEEP
+        return SHOWN if required and not (declared and declared.omit_zero) else KEEP
     if required or name in _SHOWN or name in _TIMES:
         return SHOWN
     if node.shape in ("string", "boolean", "int32", "int64", "int-or-string"):
-        return DROP if _values(type_name).get(field) else KEEP
+        return DROP if declared is not None and not reference else KEEP
     return KEEP
 
 
 @lru_cache(maxsize=1024)
-def _values(type_name: str) -> dict[str, bool]:
-    """Whether each field of a type is a plain value, of which zero is as good as nothing."""
-    return {field.name: not field.pointer for field in fields.message_of(type_name)}
+def _fields(type_name: str) -> dict[str, fields.Field]:
+    """What is known of the fields of a published type: of a plain value zero is as good as nothing."""
+    return {field.name: field for field in fields.message_of(type_name)}
 
 
 def zero(type_name: str, field: str, node: Node) -> Any:

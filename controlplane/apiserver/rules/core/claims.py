@@ -82,6 +82,6 @@ RULES: dict[str, Row] = {
         hook(_same_source, "dataSource"),
         form("volumeAttributesClassName", formats.dns1123_subdomain),
     ),
-    "core.v1.TypedLocalObjectReference": _SOURCE,
+    "core.v1.PersistentVolumeClaimSpec.dataSource": _SOURCE,
     "core.v1.TypedObjectReference": (*_SOURCE, form("namespace", formats.dns1123_label)),
 }
