@@ -5,16 +5,14 @@ from __future__ import annotations
 from apimachinery import kinds
 from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy, then
+from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy
 from controlplane.apiserver.strategies import storage as storage_strategy
 from controlplane.apiserver.tables import storage as storage_columns
-from controlplane.apiserver.validation import storage as storage_rules
 
 CSI_DRIVER = Resource(
     kinds.CSI_DRIVER,
     Strategy(
         prepare_update=storage_strategy.driver_changed,
-        rules=then(storage_rules.driver, storage_rules.driver_change),
         returns_deleted=True,
         warn=advice.driver,
     ),
@@ -22,21 +20,18 @@ CSI_DRIVER = Resource(
 )
 CSI_NODE = Resource(
     kinds.CSI_NODE,
-    Strategy(rules=then(storage_rules.node, storage_rules.node_change), returns_deleted=True),
+    Strategy(returns_deleted=True),
     columns=storage_columns.CSI_NODE,
 )
-CSI_STORAGE_CAPACITY = Resource(
-    kinds.CSI_STORAGE_CAPACITY, Strategy(rules=then(storage_rules.capacity, storage_rules.capacity_change))
-)
+CSI_STORAGE_CAPACITY = Resource(kinds.CSI_STORAGE_CAPACITY, Strategy())
 STORAGE_CLASS = Resource(
     kinds.STORAGE_CLASS,
-    Strategy(rules=then(storage_rules.storage_class, storage_rules.storage_class_change), returns_deleted=True),
+    Strategy(returns_deleted=True),
     columns=storage_columns.STORAGE_CLASS,
 )
 VOLUME_ATTACHMENT = Resource(
     kinds.VOLUME_ATTACHMENT,
     Strategy(
-        rules=then(storage_rules.attachment, storage_rules.attachment_change),
         returns_deleted=True,
         status_keeps=OWN_METADATA,
     ),
@@ -44,7 +39,7 @@ VOLUME_ATTACHMENT = Resource(
 )
 VOLUME_ATTRIBUTES_CLASS = Resource(
     kinds.VOLUME_ATTRIBUTES_CLASS,
-    Strategy(rules=then(storage_rules.attributes_class, storage_rules.attributes_class_change), returns_deleted=True),
+    Strategy(returns_deleted=True),
     columns=storage_columns.VOLUME_ATTRIBUTES_CLASS,
 )
 

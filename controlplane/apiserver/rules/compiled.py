@@ -64,14 +64,6 @@ class Rules:
                 walk(new, Place(None, "", None, new, old, About(kind.kind, new, old, version)), found)
         return found
 
-    def of_type(self, key: str, path: str, value: Obj, kind: str) -> Found:
-        """What is wrong with a struct of a type that lies somewhere in an object of a kind without a row."""
-        found: Found = []
-        walk = self.walk(key, Schema.load().type(f"io.k8s.api.{key}"))
-        if walk is not None:
-            walk(value, Place(None, path, None, value, None, About(kind, {})), found)
-        return found
-
     def walk(self, key: str, node: Node) -> Walk | None:
         """The function of a row; None when the key has none."""
         if key not in self._made:

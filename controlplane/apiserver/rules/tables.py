@@ -17,6 +17,7 @@ from controlplane.apiserver.rules import (
     policy,
     rbac,
     scheduling,
+    storage,
 )
 from controlplane.apiserver.rules.batch import cronjobs, jobs, jobstatus, policies
 from controlplane.apiserver.rules.compiled import Rules
@@ -60,6 +61,7 @@ _TABLES = (
     rbac.RULES,
     replication.RULES,
     scheduling.RULES,
+    storage.RULES,
     data.RULES,
     discovery.RULES,
     endpoints.RULES,

@@ -161,13 +161,6 @@ def domain_path(path: str, value: str) -> Found:
     return found
 
 
-def relative_path(path: str, value: str) -> Found:
-    """A path below something, without a way up."""
-    if value.startswith("/"):
-        return [errors.invalid(path, value, "must be a relative path")]
-    return no_way_up(path, value)
-
-
 def descending_path(path: str, value: str) -> Found:
     """A path below something, without a way up; each complaint on its own."""
     found = [errors.invalid(path, value, "must be a relative path")] if value.startswith("/") else []
@@ -186,24 +179,8 @@ def no_way_up(path: str, value: str) -> Found:
     return [errors.invalid(path, value, "must not contain '..'")] if ".." in value.split("/") else []
 
 
-def local_path(path: str, value: str) -> Found:
-    found = relative_path(path, value)
-    if not found and value.startswith(".."):
-        found.append(errors.invalid(path, value, "must not start with '..'"))
-    return found
-
-
 def amount(text: Any) -> quantity.Quantity:
     return quantity.parse(text)
-
-
-def amounts(path: str, listed: Obj) -> Found:
-    """A resource list whose amounts may not be negative."""
-    return [
-        errors.invalid(f"{path}[{resource}]", text, NOT_NEGATIVE)
-        for resource, text in sorted(listed.items())
-        if amount(text) < amount(0)
-    ]
 
 
 def frozen(new: Obj, old: Obj, *fields: str) -> Found:

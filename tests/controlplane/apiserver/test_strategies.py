@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from controlplane.apiserver import defaults
-from controlplane.apiserver.strategies import cluster, workloads
+from controlplane.apiserver.strategies import cluster, storage, workloads
 
 Obj = dict[str, Any]
 
@@ -48,3 +48,36 @@ def test_a_job_without_labels_gets_those_of_its_template_once_it_is_valid() -> N
     assert "labels" not in made["metadata"]
     defaults.apply(made)
     assert made["metadata"]["labels"] == made["spec"]["template"]["metadata"]["labels"]
+
+
+def claim(**spec: Any) -> Obj:
+    return {"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"], **spec}}
+
+
+def test_data_sources_fill_in_each_other() -> None:
+    new = claim(dataSource={"apiGroup": None, "kind": "PersistentVolumeClaim", "name": "x"})
+    storage.claim_created(new)
+    assert new["spec"]["dataSourceRef"] == new["spec"]["dataSource"]
+    new = claim(dataSourceRef={"apiGroup": "e.com", "kind": "Thing", "name": "x"})
+    storage.claim_created(new)
+    assert new["spec"]["dataSource"] == {"apiGroup": "e.com", "kind": "Thing", "name": "x"}
+    new = claim(dataSource={"kind": "Pod", "name": "p"})
+    storage.claim_created(new)
+    assert "dataSource" not in new["spec"] and "dataSourceRef" not in new["spec"]
+    new = claim(dataSourceRef={"kind": "PersistentVolumeClaim", "name": "x", "namespace": "elsewhere"})
+    storage.claim_created(new)
+    assert "dataSource" not in new["spec"], "the older field cannot say where"
+
+
+def test_a_volumes_phase_is_dated() -> None:
+    old = {
+        "metadata": {},
+        "spec": {},
+        "status": {"phase": "Pending", "lastPhaseTransitionTime": "2020-01-01T00:00:00Z"},
+    }
+    same = {"metadata": {}, "spec": {"x": 1}, "status": {"phase": "Pending"}}
+    storage.volume_status(same, old)
+    assert same["status"] == old["status"] and same["spec"] == {}
+    bound: Obj = {"metadata": {}, "spec": {}, "status": {"phase": "Bound", **{}}}
+    storage.volume_status(bound, old)
+    assert bound["status"]["lastPhaseTransitionTime"] > "2020-01-01T00:00:00Z"
