@@ -120,7 +120,7 @@ class _Parts:
         if self.dns:
             self.dns.known()
         pacing = asyncio.ensure_future(self._runner.run())
-        watching = asyncio.ensure_future(self._mode.watch(self._lost))
+        watching = asyncio.ensure_future(self._mode.watch(self._lost, self._mended))
         cleaning = asyncio.ensure_future(self._remove_other_modes())
         try:
             await asyncio.gather(pacing, watching, cleaning)
@@ -164,6 +164,10 @@ class _Parts:
 
     def _lost(self) -> None:
         self._proxier.request_rebuild()
+        self._trigger()
+
+    def _mended(self) -> None:
+        self._proxier.request_sweep()
         self._trigger()
 
     def _synced(self) -> None:

@@ -29,8 +29,9 @@ class Mode(Protocol):
     async def change(self, routes: Mapping[PortKey, Route | None]) -> None:
         """Apply differences; None for a route that is gone."""
 
-    async def watch(self, on_lost: Callable[[], None]) -> None:
-        """Call `on_lost` whenever a stranger removed our rules; runs for ever."""
+    async def watch(self, on_lost: Callable[[], None], on_mended: Callable[[], None]) -> None:
+        """Call `on_lost` whenever a stranger changed our rules and all must be written, `on_mended` when that was
+        mended already; runs for ever."""
 
     async def cleanup(self) -> None:
         """Remove everything this mode ever wrote; nothing need exist."""

@@ -57,6 +57,10 @@ class Proxier:
         """The kernel's rules are in doubt: the next sync writes all of them, and looks after what went past them."""
         self._rebuild = self._rules_were_lost = True
 
+    def request_sweep(self) -> None:
+        """Rules were missing for a moment: the next sync looks after what went past them."""
+        self._rules_were_lost = True
+
     async def sync(self) -> None:
         """Bring the kernel in line with the tracker; raises what the mode raised."""
         started = time.perf_counter()

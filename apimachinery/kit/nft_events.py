@@ -96,7 +96,9 @@ class Listener:
             except BlockingIOError:
                 return
             if data is None:
-                # A half-read transaction is worthless.
+                # What still waits came before the loss, and the end of its transaction may be what was lost: read on,
+                # it would be taken for a part of the next one.
+                events.discard(self._socket)
                 self._reader = EventReader(self._tables)
                 yield None
             else:

@@ -7,13 +7,14 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from apimachinery.kit import command
 from apimachinery.kit import netns as namespaces
 from apimachinery.kit.iptables import Iptables, Snapshot
 from netproxy import names
 from netproxy.ground import Ground
 from netproxy.iptables import base, diff, legacy
 from netproxy.iptables.plan import Key, Value, plan
-from netproxy.iptables.watch import BUILT_IN_CHAINS, LOOK_SECONDS, Damage, LegacyWatch, NftWatch
+from netproxy.iptables.watch import BUILT_IN_CHAINS, LOOK_SECONDS, NO_DAMAGE, Damage, LegacyWatch, NftWatch
 from netproxy.ledger import Ledger
 from netproxy.model import Family, PortKey, Route
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 _ROUTE_LOCALNET = "net.ipv4.conf.all.route_localnet"
 _SETTLE_SECONDS = 0.05
 """what empties a firewall does so in several steps"""
+_MANY_CHAINS = 200
 _PROGRAM = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 
 
@@ -37,7 +39,9 @@ class IptablesMode:
         self._ledgers: dict[Family, Ledger[Key, Value]] = {}
         self._turn = asyncio.Lock()
         self._watch: NftWatch | LegacyWatch | None = None
-        self._damage = Damage.NONE
+        # A repair must not fall between a plan and its commit.
+        self._at_work = asyncio.Lock()
+        self._damage = NO_DAMAGE
         self._doubted = asyncio.Event()
 
     async def open(self) -> None:
@@ -50,6 +54,10 @@ class IptablesMode:
             log.warning("changes by other programs will not be noticed: %s", error)
 
     async def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
+        async with self._at_work:
+            await self._rebuild(routes)
+
+    async def _rebuild(self, routes: Mapping[PortKey, Route]) -> None:
         ledgers = {family: Ledger[Key, Value]() for family in self._grounds}
         self._claim(ledgers, routes)
         for family, ground in self._grounds.items():
@@ -65,15 +73,16 @@ class IptablesMode:
         self._commit(ledgers)
 
     async def change(self, routes: Mapping[PortKey, Route | None]) -> None:
-        self._claim(self._ledgers, routes)
-        for family, ledger in self._ledgers.items():
-            text = diff.change(ledger.delta())
-            if text:
-                await self._write(family, text)
-        self._commit(self._ledgers)
+        async with self._at_work:
+            self._claim(self._ledgers, routes)
+            for family, ledger in self._ledgers.items():
+                text = diff.change(ledger.delta())
+                if text:
+                    await self._write(family, text)
+            self._commit(self._ledgers)
 
-    async def watch(self, on_lost: Callable[[], None]) -> None:
-        work = [self._listen(), self._decide(on_lost)]
+    async def watch(self, on_lost: Callable[[], None], on_mended: Callable[[], None]) -> None:
+        work = [self._listen(), self._decide(on_lost, on_mended)]
         if any(base.needs_route_localnet(ground) for ground in self._grounds.values()):
             work.append(self._keep_route_localnet())
         tasks = [asyncio.ensure_future(one) for one in work]
@@ -101,19 +110,53 @@ class IptablesMode:
                 self._note(self._watch.before_write())
 
     def _note(self, damage: Damage) -> None:
-        self._damage = max(self._damage, damage)
+        self._damage |= damage
         if damage:
             self._doubted.set()
 
-    async def _decide(self, on_lost: Callable[[], None]) -> None:
+    async def _decide(self, on_lost: Callable[[], None], on_mended: Callable[[], None]) -> None:
         while True:
             await self._doubted.wait()
             await asyncio.sleep(_SETTLE_SECONDS)
             self._doubted.clear()
-            damage, self._damage = self._damage, Damage.NONE
-            if self._ledgers and (damage is Damage.CERTAIN or not await self._intact()):
-                log.warning("another program changed our iptables chains")
+            async with self._at_work:
+                damage, self._damage = self._damage, NO_DAMAGE
+                try:
+                    mended = await self._repair(damage) if self._ledgers else False
+                except command.CommandError as error:
+                    log.warning("chains cannot be mended one by one, all are written anew: %s", error)
+                    mended = None
+            if mended is None:
                 on_lost()
+            elif mended:
+                on_mended()
+
+    async def _repair(self, damage: Damage) -> bool | None:
+        """Write what others broke, and no more: of thousands of chains all would take seconds.
+
+        True when something was broken, None when everything has to be written.
+        """
+        unwritten = any(ledger.delta() for ledger in self._ledgers.values())
+        if damage.everything or unwritten or len(damage.chains) > _MANY_CHAINS:
+            log.warning("another program changed our iptables chains")
+            return None
+        found = False
+        for family, tool in self._tools.items():
+            pieces, ground = list(self._ledgers[family].items()), self._grounds[family]
+            broken = {table: {c for f, t, c in damage.chains if (f, t) == (family, table)} for table in base.TABLES}
+            if damage.look:
+                for table, wanted in diff.sizes(pieces, ground).items():
+                    present = await tool.sizes(table)
+                    broken[table] |= {chain for chain, size in wanted.items() if present.get(chain) != size}
+            doubted = [j for j in base.JUMPS if damage.look or (family, j.table, j.chain) in damage.jumps]
+            missing = [j for j in doubted if not await tool.has_rule(j.table, j.chain, j.rule)]
+            if text := diff.repair(pieces, ground, broken, missing):
+                count = sum(map(len, broken.values()))
+                what = f"{count} of our {family.title} chains and {len(missing)} of the jumps to them"
+                log.warning("another program changed %s", what)
+                await self._write(family, text)
+                found = True
+        return found
 
     async def _keep_route_localnet(self) -> None:
         while True:
@@ -154,18 +197,6 @@ class IptablesMode:
         # Programs of other versions may print the same rule differently, so their word counts.
         printed = f"-A {jump.chain} {jump.rule}"
         return printed not in seen.rules and not await tool.has_rule(jump.table, jump.chain, jump.rule)
-
-    async def _intact(self) -> bool:
-        """Whether our chains have as many rules as we wrote, and the jumps to them are there."""
-        for family, tool in self._tools.items():
-            wanted = diff.sizes(self._ledgers[family].items(), self._grounds[family])
-            for table, chains in wanted.items():
-                if not chains.items() <= (await tool.sizes(table)).items():
-                    return False
-            for jump in base.JUMPS:
-                if not await tool.has_rule(jump.table, jump.chain, jump.rule):
-                    return False
-        return True
 
     def _claim(self, ledgers: Mapping[Family, Ledger[Key, Value]], routes: Mapping[PortKey, Route | None]) -> None:
         for key, route in routes.items():

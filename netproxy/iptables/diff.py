@@ -24,6 +24,23 @@ def rebuild(
     return "".join(_whole_table(table, chains[table], present.get(table, ()), jumps) for table in ("nat", "filter"))
 
 
+def repair(
+    pieces: Iterable[Piece], ground: Ground, broken: Mapping[str, Collection[str]], jumps: Collection[Jump]
+) -> str:
+    """Only these chains (table → names) anew, and these jumps; chains that are not ours any more go."""
+    text = ""
+    whole = _whole(pieces, ground)
+    for table in ("nat", "filter"):
+        chains = whole[table]
+        names = sorted(broken.get(table, ()))
+        lines = [f":{name} - [0:0]" for name in names]
+        lines += [f"-A {name} {rule}" for name in names for rule in chains.get(name, ())]
+        lines += [f"-X {name}" for name in names if name not in chains]
+        lines += [f"-I {jump.chain} {jump.rule}" for jump in jumps if jump.table == table]
+        text += "\n".join([f"*{table}", *lines, "COMMIT", ""]) if lines else ""
+    return text
+
+
 def sizes(pieces: Iterable[Piece], ground: Ground) -> dict[str, dict[str, int]]:
     """table → chain of ours → how many rules it has after a full write."""
     return {

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
+import operator
 from collections.abc import Iterable, Mapping
-from enum import IntEnum
+from dataclasses import dataclass
 from pathlib import Path
 
 from apimachinery.kit import nft_events
@@ -29,29 +31,56 @@ BUILT_IN_CHAINS = frozenset(jump.chain for jump in base.JUMPS)
 _OWN_NAMES = frozenset({"iptables-restor", "ip6tables-resto", "iptables-nft-re", "ip6tables-nft-r"})
 
 
-class Damage(IntEnum):
-    """How much is in doubt."""
+Chain = tuple[Family, str, str]
+"""(family, table, name)"""
 
-    NONE = 0
-    PERHAPS = 1
-    """a look at the kernel decides"""
-    CERTAIN = 2
+
+@dataclass(frozen=True)
+class Damage:
+    """What others changed, or may have."""
+
+    chains: frozenset[Chain] = frozenset()
+    """chains of ours that are not as they were"""
+    jumps: frozenset[Chain] = frozenset()
+    """the kernel's own chains that lost a rule: perhaps a jump of ours"""
+    look: bool = False
+    """nobody told what it was: the kernel must be asked"""
+    everything: bool = False
+
+    def __or__(self, other: Damage) -> Damage:
+        return Damage(
+            self.chains | other.chains,
+            self.jumps | other.jumps,
+            self.look or other.look,
+            self.everything or other.everything,
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.chains or self.jumps) or self.look or self.everything
+
+
+NO_DAMAGE, UNKNOWN = Damage(), Damage(look=True)
 
 
 def judge(transaction: Transaction | None, grounds: Mapping[Family, Ground]) -> Damage:
     """What somebody else's transaction did to our chains; None: it is not known. Pure."""
     if transaction is None:
-        return Damage.PERHAPS
-    damage = Damage.NONE
+        return UNKNOWN
+    damage = NO_DAMAGE
     for family, ground in grounds.items():
         number = _FAMILY_NUMBER[family]
-        if any((number, table) in transaction.deleted_tables for table in base.TABLES):
-            return Damage.CERTAIN
-        for kind, table, chain in transaction.touched_chains:
-            if kind == number and table in base.TABLES and base.is_ours(table, chain, ground):
-                return Damage.CERTAIN
-        if any(kind == number and chain in BUILT_IN_CHAINS for kind, _, chain in transaction.lost_chains):
-            damage = Damage.PERHAPS
+        ours = frozenset(
+            (family, table, chain)
+            for kind, table, chain in transaction.touched_chains
+            if kind == number and table in base.TABLES and base.is_ours(table, chain, ground)
+        )
+        jumps = frozenset(
+            (family, table, chain)
+            for kind, table, chain in transaction.lost_chains
+            if kind == number and table in base.TABLES and chain in BUILT_IN_CHAINS
+        )
+        gone = any((number, table) in transaction.deleted_tables for table in base.TABLES)
+        damage |= Damage(ours, jumps, everything=gone)
     return damage
 
 
@@ -72,18 +101,18 @@ class NftWatch:
 
     def before_write(self) -> Damage:
         """What others did before our write."""
-        return self._worst(self._listener.drain())
+        return self._all(self._listener.drain())
 
     def after_write(self, written: int) -> Damage:
         """What others did during our write of that many transactions."""
-        return self._worst(foreign(self._listener.drain(), written))
+        return self._all(foreign(self._listener.drain(), written))
 
     async def wait(self) -> None:
         """Return when there is something to judge."""
         await self._listener.wait()
 
-    def _worst(self, told: Iterable[Transaction | None]) -> Damage:
-        return max((judge(transaction, self._grounds) for transaction in told), default=Damage.NONE)
+    def _all(self, told: Iterable[Transaction | None]) -> Damage:
+        return functools.reduce(operator.or_, (judge(one, self._grounds) for one in told), NO_DAMAGE)
 
     def close(self) -> None:
         self._listener.close()
@@ -101,12 +130,12 @@ class LegacyWatch:
         now = self._look()
         changed = bool(self._seen) and now != self._seen
         self._seen = now
-        return Damage.PERHAPS if changed else Damage.NONE
+        return UNKNOWN if changed else NO_DAMAGE
 
     def after_write(self, written: int) -> Damage:
         """Nothing tells apart what others did meanwhile, but the tables' lock leaves them little room for it."""
         self._seen = self._look()
-        return Damage.NONE
+        return NO_DAMAGE
 
     async def wait(self) -> None:
         """Return when there may be something to judge."""

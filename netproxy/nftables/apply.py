@@ -72,7 +72,7 @@ class NftablesMode:
                 await self._nft.run(text)
         self._commit(self._ledgers)
 
-    async def watch(self, on_lost: Callable[[], None]) -> None:
+    async def watch(self, on_lost: Callable[[], None], on_mended: Callable[[], None]) -> None:
         tables = {ground.nft_table for ground in self._grounds.values()}
         with contextlib.closing(nft_events.Listener(self._netns, tables)) as listener:
             async for transaction in listener.transactions():

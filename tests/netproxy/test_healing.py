@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,12 +18,14 @@ import pytest
 from apimachinery.client import Client
 from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
 from apimachinery.kit import command, netns
-from apimachinery.kit.nft_events import Transaction
+from apimachinery.kit.nft_events import Listener, Transaction
 from benchmarks.plane import daemons
 from netproxy import conntrack
 from netproxy.ground import Ground
 from netproxy.guard import ruleset
-from netproxy.iptables.watch import Damage, foreign, judge
+from netproxy.iptables import base, diff
+from netproxy.iptables.plan import Key
+from netproxy.iptables.watch import NO_DAMAGE, UNKNOWN, Damage, foreign, judge
 from netproxy.model import Family
 from tests.cni.kernel import staying_echo
 from tests.netproxy.rig import PODS, Rig, new_rig
@@ -265,22 +268,54 @@ def transaction(owner: str = "nft", **what: Any) -> Transaction:
     return Transaction(owner, **what)
 
 
+SERVICES = (Family.IPV4, "nat", "KUBE-SERVICES")
+
+
 @pytest.mark.parametrize(
     ("told", "damage"),
     [
-        (None, Damage.PERHAPS),
-        (transaction(deleted_tables={(2, "nat")}), Damage.CERTAIN),
-        (transaction(deleted_tables={(10, "nat")}), Damage.NONE),
-        (transaction(touched_chains={(2, "nat", "KUBE-SVC-ABC")}), Damage.CERTAIN),
-        (transaction(touched_chains={(2, "nat", "KUBE-SERVICES")}), Damage.CERTAIN),
-        (transaction(touched_chains={(2, "nat", "DOCKER")}), Damage.NONE),
-        (transaction(touched_chains={(2, "nat", "PREROUTING")}), Damage.NONE),
-        (transaction(lost_chains={(2, "nat", "PREROUTING")}), Damage.PERHAPS),
-        (transaction(lost_chains={(2, "nat", "DOCKER")}), Damage.NONE),
+        (None, UNKNOWN),
+        (transaction(deleted_tables={(2, "nat")}), Damage(everything=True)),
+        (transaction(deleted_tables={(10, "nat")}), NO_DAMAGE),
+        (transaction(touched_chains={(2, "nat", "KUBE-SERVICES")}), Damage(frozenset({SERVICES}))),
+        (transaction(touched_chains={(2, "nat", "DOCKER"), (2, "mangle", "KUBE-SERVICES")}), NO_DAMAGE),
+        (transaction(touched_chains={(2, "nat", "PREROUTING")}), NO_DAMAGE),
+        (
+            transaction(lost_chains={(2, "nat", "PREROUTING")}),
+            Damage(jumps=frozenset({(Family.IPV4, "nat", "PREROUTING")})),
+        ),
+        (transaction(lost_chains={(2, "nat", "DOCKER")}), NO_DAMAGE),
     ],
 )
 def test_what_a_transaction_of_others_may_have_done(told: Transaction | None, damage: Damage) -> None:
-    assert judge(told, GROUNDS) is damage
+    assert judge(told, GROUNDS) == damage
+
+
+def test_only_what_is_broken_is_written() -> None:
+    ground = Ground(Family.IPV4)
+    pieces = [(Key("nat", "KUBE-SVC-A"), ("-j KUBE-SEP-A",)), (Key("nat", "KUBE-SVC-B"), ("-j KUBE-SEP-B",))]
+    text = diff.repair(pieces, ground, {"nat": {"KUBE-SVC-A", "KUBE-SVC-OLD"}}, [base.JUMPS[0]])
+    assert text == (
+        "*nat\n:KUBE-SVC-A - [0:0]\n:KUBE-SVC-OLD - [0:0]\n-A KUBE-SVC-A -j KUBE-SEP-A\n-X KUBE-SVC-OLD\nCOMMIT\n"
+        f"*filter\n-I INPUT {base.JUMPS[0].rule}\nCOMMIT\n"
+    )
+    assert diff.repair(pieces, ground, {"nat": set()}, []) == ""
+
+
+@root
+@pytest.mark.kernel
+def test_after_notifications_were_lost_the_next_are_read_right() -> None:
+    with new_rig() as rig:
+        listener = Listener(rig.node)
+        # What fits the smallest buffer is soon too much.
+        listener._socket.setsockopt(socket.SOL_SOCKET, 33, 1)
+        many = "".join(f"add chain ip flood c{n}\n" for n in range(2000))
+        netns.call(rig.node, lambda: subprocess.run(["nft", "add table ip flood\n" + many], check=True))
+        assert list(listener.drain()) == [None]
+        netns.call(rig.node, lambda: subprocess.run(["nft", "add chain ip flood last"], check=True))
+        (seen,) = listener.drain()
+        assert seen is not None and seen.touched_chains == {(2, "flood", "last")}
+        listener.close()
 
 
 def test_more_transactions_than_we_wrote_are_not_all_ours() -> None:

@@ -301,7 +301,7 @@ def test_a_foreign_flush_is_noticed_by_notification() -> None:
         routes = of(route(*PODS, node_port=30080))
         await mode.rebuild(routes)
         lost = asyncio.Event()
-        watching = asyncio.ensure_future(mode.watch(lost.set))
+        watching = asyncio.ensure_future(mode.watch(lost.set, lost.set))
         await asyncio.sleep(0)  # it listens from its first step on
         await mode.rebuild(routes)
         await mode.change(of(route(OTHER, node_port=30080)))

@@ -71,6 +71,13 @@ def receive(events: socket.socket) -> bytes | None:
         return None
 
 
+def discard(events: socket.socket) -> None:
+    """Forget every datagram that waits."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            receive(events)
+
+
 async def readable(events: socket.socket) -> None:
     """Return when a datagram, or the news that some were dropped, waits."""
     loop = asyncio.get_running_loop()
