@@ -3,9 +3,9 @@
 Owns: everything between "this pod belongs on this node" and the container runtime's socket, the pod status
 written back, the node object, and the kubelet's HTTPS API on port 10250.
 
-Never: decides where a pod runs, writes a packet rule, keeps state of its own that the runtime already keeps
-(a restarted agent learns all it needs from the runtime, the API server and a few small files), or touches a
-running container because the agent itself was restarted.
+Never: decides where a pod runs, writes a packet rule, keeps state of its own that the runtime already keeps (a
+restarted agent learns all it needs from the runtime, the API server and a few small files), or touches a running
+container because the agent itself was restarted.
 
 Reading order:
 

@@ -35,8 +35,7 @@ class PodSink(Protocol):
         """A mirror pod left the API."""
 
     def synced(self, source: str) -> None:
-        """The source has delivered everything it knows. Nothing unknown is cleaned before every source
-        did."""
+        """The source has delivered everything it knows. Nothing unknown is cleaned before every source did."""
 
 
 class PodSource(Protocol):

@@ -1,8 +1,8 @@
 """Events for people: what a component did to an object and why, repeated ones counted instead of repeated.
 
-Follows client-go's recorder: core/v1 Events, similar ones patched with a growing ``count``, a burst of
-25 an object and source refilled one each five minutes; writing never holds up the caller, and takes no more
-than a share of the time, so that what the events tell of comes first when there is much of it.
+Follows client-go's recorder: core/v1 Events, similar ones patched with a growing ``count``, a burst of 25 an object and
+source refilled one each five minutes; writing never holds up the caller, and takes no more than a share of the time, so
+that what the events tell of comes first when there is much of it.
 """
 
 from __future__ import annotations

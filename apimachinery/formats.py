@@ -1,8 +1,7 @@
 """The shapes of names, keys and values in the API, each check giving upstream's texts for what is wrong.
 
-Every function takes a text and returns the tuple of complaints, empty when the text is fine. Sources: RFC
-1123, RFC 1035 and the "Object Names and IDs" and "Labels and Selectors" pages of the Kubernetes
-documentation.
+Every function takes a text and returns the tuple of complaints, empty when the text is fine. Sources: RFC 1123, RFC
+1035 and the "Object Names and IDs" and "Labels and Selectors" pages of the Kubernetes documentation.
 """
 
 from __future__ import annotations

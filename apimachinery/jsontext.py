@@ -1,7 +1,7 @@
 """JSON texts as upstream reads them: what it takes, what it refuses, and in which words.
 
-orjson does the work. Only when it refuses is the text looked at again: for what upstream forgives (bytes
-that are no UTF-8, lone surrogates), and else for the message of Go's encoding/json scanner.
+orjson does the work. Only when it refuses is the text looked at again: for what upstream forgives (bytes that are no
+UTF-8, lone surrogates), and else for the message of Go's encoding/json scanner.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Certificates and keys: authorities, what they issue, and the service account signing key.
 
-Owns nothing on disk: results are PEM bytes, and whoever writes a key writes it with mode 0600. The only
-door to `cryptography`. EC keys lie on P-256; the service account key is RSA-2048, signing RS256 as
-upstream's does.
+Owns nothing on disk: results are PEM bytes, and whoever writes a key writes it with mode 0600. The only door to
+`cryptography`. EC keys lie on P-256; the service account key is RSA-2048, signing RS256 as upstream's does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Resource quantities: "500m", "1.5Gi", "2e3", exact, and written the one canonical way.
 
-A quantity is an exact count of billionths and the family of suffixes it was written with. Source: the
-serialisation rules of `resource.Quantity` in the Kubernetes API reference; finer than a billionth rounds
-up, away from zero.
+A quantity is an exact count of billionths and the family of suffixes it was written with. Source: the serialisation
+rules of `resource.Quantity` in the Kubernetes API reference; finer than a billionth rounds up, away from zero.
 """
 
 from __future__ import annotations

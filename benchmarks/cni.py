@@ -1,8 +1,8 @@
 """CNI ADD and DEL: ours (daemon, and alone) beside Debian's Go bridge + host-local, in turns in one run.
 
-A call is: start the executable, configuration on standard input, read the answer, wait for its
-end. The floors are the starts of programs that do nothing. CPU is that of the executables, all they started, and
-the daemon, until the interface is freed; unlike the times it hardly depends on what else the machine does.
+A call is: start the executable, configuration on standard input, read the answer, wait for its end. The floors are the
+starts of programs that do nothing. CPU is that of the executables, all they started, and the daemon, until the
+interface is freed; unlike the times it hardly depends on what else the machine does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The lab's authorities, everyone's certificate and kubeconfig. Made once; later calls find them on disk.
 
-Least privilege by upstream's names: each daemon has the user and groups that upstream's default roles and
-the Node authorizer know (kubernetes.io "PKI certificates and requirements").
+Least privilege by upstream's names: each daemon has the user and groups that upstream's default roles and the Node
+authorizer know (kubernetes.io "PKI certificates and requirements").
 """
 
 from __future__ import annotations

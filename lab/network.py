@@ -7,9 +7,8 @@
       wh-lab 10.89.0.1/24 (bridge) ── wh-lab-1 ─veth─┘    cni0 10.244.1.1/24 (bridge) ── pods
       routes: pod CIDRs via node addresses (kept by cni), services on wh-lab (answered by netproxy's DNAT)
 
-Before any of these addresses is used, the host's table holds an unreachable route for each whole range, so
-that no packet for one ever leaves by the machine's default route. Every function may be called again: what
-is already so stays.
+Before any of these addresses is used, the host's table holds an unreachable route for each whole range, so that no
+packet for one ever leaves by the machine's default route. Every function may be called again: what is already so stays.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Keeps a lab's processes up: starts them, notices their end at once, starts them again.
 
-A process that ends is started again after a pause that doubles from 0.1 s to 10 s and is forgotten after
-30 s of life. What runs is written down at every change, so that a supervisor started after a crash takes the
+A process that ends is started again after a pause that doubles from 0.1 s to 10 s and is forgotten after 30 s of life.
+What runs is written down at every change, so that a supervisor started after a crash takes the
 processes over without touching them: by pid and start time, and where that was lost by their whole arguments, so
 that there is never a second of one. It listens on a unix socket for one JSON request a line::
 

@@ -1,8 +1,7 @@
 """The downward API: what a pod may read about itself, as text.
 
-Source: https://kubernetes.io/docs/concepts/workloads/pods/downward-api/ . Used by environment variables,
-downwardAPI volumes, projected volumes and subPathExpr alike, so that one table says which fields exist
-where.
+Source: https://kubernetes.io/docs/concepts/workloads/pods/downward-api/ . Used by environment variables, downwardAPI
+volumes, projected volumes and subPathExpr alike, so that one table says which fields exist where.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ class RotationPlan:
 def plan_rotation(log_name: str, names: Sequence[str], max_files: int) -> RotationPlan:
     """`names` are the entries of the log's directory.
 
-    Kept are the log, its newest rotated file as it is and older ones packed, `max_files` in all once the
-    log has been renamed and a new one begun.
+    Kept are the log, its newest rotated file as it is and older ones packed, `max_files` in all once the log has been
+    renamed and a new one begun.
     """
     mine = [name for name in names if name.startswith(log_name + ".")]
     broken = [name for name in mine if name.endswith(".tmp")]

@@ -1,7 +1,7 @@
 """Service account tokens of pods: asked for once, renewed before they end.
 
-Source: https://kubernetes.io/docs/concepts/storage/projected-volumes/#serviceaccounttoken . A token is
-renewed when 80 % of its life or 24 hours have passed, whichever comes first.
+Source: https://kubernetes.io/docs/concepts/storage/projected-volumes/#serviceaccounttoken . A token is renewed when 80
+% of its life or 24 hours have passed, whichever comes first.
 """
 
 from __future__ import annotations

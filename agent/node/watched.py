@@ -1,9 +1,9 @@
 """Config maps and secrets the node's pods use, each watched by name for as long as a pod uses it.
 
-Why watches by name and neither a list of all nor GETs with a time to live: the Node authorizer lets an
-agent see only objects its pods refer to, and only by name; a watch shows a change in milliseconds where a
-time to live means a poll on the path; and the second pod with the same references costs no call at all. The
-price is one idle connection per distinct object, which immutable objects give back at once.
+Why watches by name and neither a list of all nor GETs with a time to live: the Node authorizer lets an agent see only
+objects its pods refer to, and only by name; a watch shows a change in milliseconds where a time to live means a poll on
+the path; and the second pod with the same references costs no call at all. The price is one idle connection per
+distinct object, which immutable objects give back at once.
 """
 
 from __future__ import annotations

@@ -144,8 +144,9 @@ class ContainerProber:
             await asyncio.sleep(spec.period)
 
     async def _initial(self, spec: ProbeSpec) -> None:
-        """The initial delay counts from the container's start. After an agent's restart every pod's
-        probes would fire at once, so adopted ones are spread over their period."""
+        """The initial delay counts from the container's start. After an agent's restart every pod's probes would fire
+        at once, so adopted ones are spread over their period.
+        """
         wait = self.target.started_at + spec.initial_delay - time.time()
         if self._adopted:
             wait = max(wait, random.random() * spec.period)

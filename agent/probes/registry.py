@@ -25,8 +25,9 @@ class Probes:
         self._probers: dict[str, ContainerProber] = {}
 
     def sync(self, pod: Obj, record: PodRecord, pod_ip: str, reported: Obj) -> None:
-        """Start probers of running containers, stop those of ended ones. ``reported``: the pod's status
-        as last known, from which a container that was ready before the agent's restart is still ready."""
+        """Start probers of running containers, stop those of ended ones. ``reported``: the pod's status as last known,
+        from which a container that was ready before the agent's restart is still ready.
+        """
         uid = podspec.uid(pod)
         running = {c.id: c for c in record.running}
         for container_id in [i for i, p in self._probers.items() if podspec.uid(p.target.pod) == uid]:

@@ -1,7 +1,6 @@
 """Walks a plan: kills, sandbox, images, containers. Decides nothing but what failed.
 
-A failed start is not an error of the pod: it is remembered as the reason its container waits, and tried
-again.
+A failed start is not an error of the pod: it is remembered as the reason its container waits, and tried again.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Doubling delays, by key, with a reset after calm. Pure but for what it remembers; times are passed in,
-in seconds.
+"""Doubling delays, by key, with a reset after calm. Pure but for what it remembers; times are passed in, in seconds.
 
 Source: crash loops 10 s to 5 min, image pulls the same. Pulls are forgotten after twice the ceiling without a new
 failure, crashes after ten minutes, however low the ceiling is set.

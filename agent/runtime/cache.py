@@ -1,7 +1,7 @@
 """What the runtime holds, kept current by events within milliseconds and repaired by a slow relist.
 
-Owns the only copy of runtime state in the agent. Whoever changes the runtime refreshes the object
-changed; events tell of what nobody here did; the relist finds what events missed.
+Owns the only copy of runtime state in the agent. Whoever changes the runtime refreshes the object changed; events tell
+of what nobody here did; the relist finds what events missed.
 """
 
 from __future__ import annotations

@@ -30,9 +30,10 @@ _REFERENCE = re.compile(
 
 
 class StartError(Exception):
-    """A container cannot be started now; ``reason`` is shown in its waiting state. ``retry_at`` in
-    seconds since the epoch, 0 for the ordinary pace; ``event`` (type, reason, text) is told once per cause where that
-    has a date; ``settling`` as in ``seams.NotNow``."""
+    """A container cannot be started now; ``reason`` is shown in its waiting state. ``retry_at`` in seconds since the
+    epoch, 0 for the ordinary pace; ``event`` (type, reason, text) is told once per cause where that has a date;
+    ``settling`` as in ``seams.NotNow``.
+    """
 
     def __init__(
         self,
@@ -67,8 +68,7 @@ class ImageRuntime(Protocol):
 
 
 def with_default_tag(image: str) -> str:
-    """``image``, ``:latest`` added where it names neither tag nor digest. Raises ValueError with
-    upstream's text."""
+    """``image``, ``:latest`` added where it names neither tag nor digest. Raises ValueError with upstream's text."""
     match = _REFERENCE.fullmatch(image)
     if match is None:
         name = image.partition("@")[0].partition(":")[0]

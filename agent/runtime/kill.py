@@ -62,8 +62,9 @@ class Killer:
             log.info("preStop hook of %s/%s used up the grace period", podspec.full_name(pod), container["name"])
 
     async def pod(self, pod: Obj, record: PodRecord, override: int | None = None) -> None:
-        """Stop every running container, sidecars after the others and in reverse order, then the
-        sandboxes. Raises the first CriError after trying everything."""
+        """Stop every running container, sidecars after the others and in reverse order, then the sandboxes. Raises the
+        first CriError after trying everything.
+        """
         sidecars = [c["name"] for c in podspec.init_containers(pod) if podspec.is_sidecar(c)]
         alive = [c for c in record.containers if c.state.value in ("running", "unknown", "created")]
         first = [c for c in alive if c.name not in sidecars]
@@ -91,8 +92,9 @@ class Killer:
 
 
 def _grace(pod: Obj, container: Obj, run: Container, probe: str) -> int:
-    """Seconds: the deletion's, else the failed probe's own, else the pod's; what the container was
-    started with for a pod nobody knows any more."""
+    """Seconds: the deletion's, else the failed probe's own, else the pod's; what the container was started with for a
+    pod nobody knows any more.
+    """
     meta = pod["metadata"]
     if meta.get("deletionGracePeriodSeconds") is not None:
         return int(meta["deletionGracePeriodSeconds"])

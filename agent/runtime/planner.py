@@ -184,8 +184,9 @@ def _main_actions(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts, actions:
 
 
 def _has_initialized(pod: Obj, record: PodRecord) -> bool:
-    """A regular container that ever came up proves that init containers are through; their own records
-    may have been removed since."""
+    """A regular container that ever came up proves that init containers are through; their own records may have been
+    removed since.
+    """
     return any(record.newest(c["name"]) is not None for c in podspec.containers(pod))
 
 

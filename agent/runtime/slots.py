@@ -1,8 +1,7 @@
 """How many starts the runtime is asked for at the same time.
 
-Starting is CPU bound in the runtime. Unbounded, thirty pods created at once all become ready at the very
-end; bounded, with the later steps of pods already begun going first, the first is ready as early as alone
-and the last no later.
+Starting is CPU bound in the runtime. Unbounded, thirty pods created at once all become ready at the very end; bounded,
+with the later steps of pods already begun going first, the first is ready as early as alone and the last no later.
 """
 
 from __future__ import annotations

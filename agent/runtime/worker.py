@@ -450,8 +450,9 @@ class PodWorker:
         self._to(Stage.FINISHED)
 
     async def _finish(self) -> None:
-        """Nothing runs. A deleted pod's object is let go, and what it left is cleaned; a finished one
-        keeps its containers for their logs until it is deleted."""
+        """Nothing runs. A deleted pod's object is let go, and what it left is cleaned; a finished one keeps its
+        containers for their logs until it is deleted.
+        """
         if podspec.deleting(self.pod) and not self.removed and not self._released:
             self._released = True
             self._shared.statuses.release(self.pod)

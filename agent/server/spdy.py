@@ -1,9 +1,9 @@
 """SPDY/3.1 frames as values: bytes in, frames out and back. No sockets, no clock.
 
-Source: the SPDY protocol draft 3.1. What exec, attach and port-forward use of it: SYN_STREAM, SYN_REPLY,
-data, RST_STREAM, PING, GOAWAY. SETTINGS, HEADERS and WINDOW_UPDATE are understood and passed on; neither
-kubectl nor containerd applies flow control. Header blocks of one direction share one zlib stream, so every
-block must go through the same Codec in order, wanted or not.
+Source: the SPDY protocol draft 3.1. What exec, attach and port-forward use of it: SYN_STREAM, SYN_REPLY, data,
+RST_STREAM, PING, GOAWAY. SETTINGS, HEADERS and WINDOW_UPDATE are understood and passed on; neither kubectl nor
+containerd applies flow control. Header blocks of one direction share one zlib stream, so every block must go through
+the same Codec in order, wanted or not.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Pods from a directory of manifests, read when the kernel says that a file changed and, in any case, now
-and then.
-"""
+"""Pods from a directory of manifests, read when the kernel says that a file changed and, in any case, now and then."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Container statuses. Pure.
 
-A container shows its newest run; the run before it is the last state. One that should start but cannot
-shows why it waits. Source:
+A container shows its newest run; the run before it is the last state. One that should start but cannot shows why it
+waits. Source:
 https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-states .
 """
 
@@ -28,8 +28,9 @@ class Waiting:
 
 @dataclass(frozen=True)
 class ContainerFacts:
-    """``waiting``: why a container, by name, could not be started last time. ``ready``/``started``: ids
-    of running containers whose probes say so (or that have none)."""
+    """``waiting``: why a container, by name, could not be started last time. ``ready``/``started``: ids of running
+    containers whose probes say so (or that have none).
+    """
 
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     ready: frozenset[str] = frozenset()

@@ -1,7 +1,7 @@
 """The strategic merge patch from one pod status to another. Pure.
 
-Conditions and addresses merge by key on the server, so that conditions others set survive; every other
-list is replaced.
+Conditions and addresses merge by key on the server, so that conditions others set survive; every other list is
+replaced.
 """
 
 from __future__ import annotations

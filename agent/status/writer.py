@@ -1,7 +1,7 @@
 """Pod statuses on their way to the API server: only what changed, at once, a few at a time.
 
-One pod is never written by two requests at a time; a newer status replaces one still waiting. A finished
-pod that is being deleted is released by a last delete with its uid.
+One pod is never written by two requests at a time; a newer status replaces one still waiting. A finished pod that is
+being deleted is released by a last delete with its uid.
 """
 
 from __future__ import annotations

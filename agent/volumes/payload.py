@@ -1,7 +1,7 @@
 """What the files of a configMap, secret, downwardAPI or projected volume hold; pure.
 
-Sources: https://kubernetes.io/docs/concepts/storage/volumes/ and .../projected-volumes/ . Paths are
-relative and have been validated by the API server; they are checked again because static pods never met it.
+Sources: https://kubernetes.io/docs/concepts/storage/volumes/ and .../projected-volumes/ . Paths are relative and have
+been validated by the API server; they are checked again because static pods never met it.
 """
 
 from __future__ import annotations

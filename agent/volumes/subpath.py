@@ -1,9 +1,8 @@
 """subPath: a part of a volume bind-mounted for one container, whatever links a container has put into the
 volume.
 
-The kernel resolves the path (openat2, RESOLVE_BENEATH) and what it opened is mounted by descriptor, so
-there is no moment at which a link could be exchanged. Upstream's CVE-2017-1002101 and CVE-2021-25741 were
-such moments.
+The kernel resolves the path (openat2, RESOLVE_BENEATH) and what it opened is mounted by descriptor, so there is no
+moment at which a link could be exchanged. Upstream's CVE-2017-1002101 and CVE-2021-25741 were such moments.
 """
 
 from __future__ import annotations

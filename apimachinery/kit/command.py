@@ -46,8 +46,8 @@ async def run(
 ) -> Result:
     """Run ``argv`` to its end within ``timeout`` seconds and return what it printed.
 
-    At the deadline the command's whole process group is killed. ``check`` turns a non-zero exit status
-    into a CommandError; a command that cannot start or does not finish always raises it.
+    At the deadline the command's whole process group is killed. ``check`` turns a non-zero exit status into a
+    CommandError; a command that cannot start or does not finish always raises it.
     """
     process = _start(argv, stdin, env)
     waiting = asyncio.get_running_loop().run_in_executor(_WAITERS, _finish, process, timeout)

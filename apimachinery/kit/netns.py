@@ -1,7 +1,7 @@
 """Network namespaces: create, name, enter and delete them without a fork and without the `ip` command.
 
-A namespace is given as a path (`/run/netns/NAME`, `/proc/PID/ns/net`, any bind mount) or as an open
-descriptor of one. `setns(2)` changes the calling thread only, so code runs in a namespace (`call`) in a
+A namespace is given as a path (`/run/netns/NAME`, `/proc/PID/ns/net`, any bind mount) or as an open descriptor of one.
+`setns(2)` changes the calling thread only, so code runs in a namespace (`call`) in a
 thread of its own, which ends there: no thread of the process can be left in the wrong namespace. A socket
 keeps the namespace it was opened in, so code that needs one elsewhere opens it there once (`open_socket`, a
 visit of the calling thread that does nothing else) and then works from any thread.
@@ -162,8 +162,7 @@ def open_socket(namespace: Namespace, family: int, kind: int, protocol: int = 0)
 
 
 def write_sysctl(namespace: Namespace | None, name: str, value: str | int) -> None:
-    """Set `net.ipv4.ip_forward` and the like; `/proc/sys/net` shows the namespace of the thread that opens
-    it.
+    """Set `net.ipv4.ip_forward` and the like; `/proc/sys/net` shows the namespace of the thread that opens it.
 
     A dot inside an interface name is written as a slash, as sysctl(8) does:
     `net.ipv4.conf.eth0/5.forwarding`.

@@ -1,8 +1,8 @@
 """The one door to libnftables: text transactions, run in process, inside a chosen network namespace.
 
-A context lives on a thread of its own. The thread enters the namespace once and stays there, so neither a
-fork nor an `ip netns exec` is needed, and its kernel name is unique: the kernel writes that name into the
-notification of every transaction, which tells our own changes from those of a stranger (see nft_events).
+A context lives on a thread of its own. The thread enters the namespace once and stays there, so neither a fork nor an
+`ip netns exec` is needed, and its kernel name is unique: the kernel writes that name into the notification of every
+transaction, which tells our own changes from those of a stranger (see nft_events).
 """
 
 from __future__ import annotations
@@ -60,8 +60,7 @@ class Nft:
     async def run(self, text: str, timeout: float = 60.0) -> str:
         """Apply `text` (nft syntax) as one atomic transaction; returns what list commands print.
 
-        Raises NftError when the kernel or the parser refuses it, asyncio.TimeoutError after `timeout`
-        seconds.
+        Raises NftError when the kernel or the parser refuses it, asyncio.TimeoutError after `timeout` seconds.
         """
         result: str = await self._call(self._run, text, timeout=timeout)
         return result

@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 class BoundedFrequencyRunner:
     """Runs ``fn`` when triggered, never twice within ``min_interval``, at least every ``max_interval``.
 
-    All intervals are seconds. A failed run is logged and tried again after ``retry_interval`` (or sooner,
-    when triggered). Triggers that arrive during a run cause exactly one more.
+    All intervals are seconds. A failed run is logged and tried again after ``retry_interval`` (or sooner, when
+    triggered). Triggers that arrive during a run cause exactly one more.
     """
 
     def __init__(

@@ -1,5 +1,4 @@
-"""The order of a merged list: what the patch names follows the patch, the rest keeps its place among what
-it knew.
+"""The order of a merged list: what the patch names follows the patch, the rest keeps its place among what it knew.
 
 Upstream's design: "preserve order in strategic merge patch".
 """
@@ -40,9 +39,7 @@ def identity(item: Any, merge_key: str) -> Any:
 
 
 def ordered(merged: list[Any], wanted: list[Any], known: list[Any], merge_key: str) -> list[Any]:
-    """`merged` with the items of `wanted` in its order, and the others in the order of `known` among
-    them.
-    """
+    """`merged` with the items of `wanted` in its order, and the others in the order of `known` among them."""
     rank = _ranks(wanted, merge_key)
     place = _ranks(known, merge_key)
     named: list[tuple[int, Any]] = []
@@ -91,9 +88,7 @@ def _ranks(items: list[Any], merge_key: str) -> dict[Any, int]:
 
 
 def check_order(patch: list[Any], wanted: list[Any], merge_key: str) -> None:
-    """Refuse a patch list whose items are not in `wanted`, in its order; items with a directive do not
-    count.
-    """
+    """Refuse a patch list whose items are not in `wanted`, in its order; items with a directive do not count."""
     kept = [item for item in patch if not (isinstance(item, dict) and DIRECTIVE in item)] if merge_key else patch
     at = 0
     for item in wanted:

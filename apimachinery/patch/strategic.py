@@ -31,8 +31,7 @@ Map = dict[str, Any]
 def strategic_merge(obj: Map, patch: Map, node: Node) -> Map:
     """The patched copy of `obj`, whose type is `node`.
 
-    Raises BadRequest for malformed directives and ApiError (500, no reason) for patches that cannot be
-    carried out.
+    Raises BadRequest for malformed directives and ApiError (500, no reason) for patches that cannot be carried out.
     """
     return _map(orjson.loads(orjson.dumps(obj)), orjson.loads(orjson.dumps(patch)), node)
 

@@ -206,8 +206,7 @@ def is_protobuf(body: bytes) -> bool:
 def decode(body: bytes, api_version: str = "", kind: str = "") -> dict[str, Any]:
     """The object in an envelope, with its apiVersion and kind first.
 
-    The two arguments name what is expected where the envelope does not say. Raises ProtobufError for
-    anything else.
+    The two arguments name what is expected where the envelope does not say. Raises ProtobufError for anything else.
     """
     if not is_protobuf(body):
         raise ProtobufError(NO_MAGIC)

@@ -1,7 +1,7 @@
 """Messages whose JSON is no object of their fields: times, quantities, raw JSON and the like.
 
-Each has a reader from the message's bytes to the JSON value (None for the zero that JSON leaves out) and
-a writer back. The reader of raw JSON stands with the decoder: what it reads may be a whole object.
+Each has a reader from the message's bytes to the JSON value (None for the zero that JSON leaves out) and a writer back.
+The reader of raw JSON stands with the decoder: what it reads may be a whole object.
 """
 
 from __future__ import annotations

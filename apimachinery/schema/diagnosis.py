@@ -1,8 +1,8 @@
 """The slow pass: what is wrong with an object, in the words of upstream's decoder.
 
-That decoder remembers the first wrong type and goes on, but stops at once at a value with a spelling of
-its own (a quantity, a time), whose error then is the one shown. Paths in type errors name fields only;
-paths of unknown fields carry indices.
+That decoder remembers the first wrong type and goes on, but stops at once at a value with a spelling of its own (a
+quantity, a time), whose error then is the one shown. Paths in type errors name fields only; paths of unknown fields
+carry indices.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ SPELLED = {
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check found: the first error (upstream's text, "" when none) and the unknown fields' paths
-    in order.
-    """
+    """What a check found: the first error (upstream's text, "" when none) and the unknown fields' paths in order."""
 
     error: str = ""
     unknown: tuple[str, ...] = ()

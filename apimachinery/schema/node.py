@@ -1,8 +1,7 @@
 """One place in a schema: the type of a field, and how its value merges.
 
-A Node belongs to a use of a type (a field, an element), because merge keys and list types are written at
-the use. Nodes are made lazily and each place of each type exactly once, so recursive types
-(JSONSchemaProps) cost nothing.
+A Node belongs to a use of a type (a field, an element), because merge keys and list types are written at the use. Nodes
+are made lazily and each place of each type exactly once, so recursive types (JSONSchemaProps) cost nothing.
 """
 
 from __future__ import annotations
@@ -46,9 +45,8 @@ GO_SCALARS = {
 class Node:
     """The type at one place.
 
-    `shape` is one of struct, map, list, string, boolean, int32, int64, number, bytes, quantity,
-    int-or-string, time, microtime, raw (any object), any. `type_name` is the definition's full name, ""
-    for what has none.
+    `shape` is one of struct, map, list, string, boolean, int32, int64, number, bytes, quantity, int-or-string, time,
+    microtime, raw (any object), any. `type_name` is the definition's full name, "" for what has none.
     """
 
     def __init__(

@@ -1,5 +1,4 @@
-"""Values whose JSON has more than one spelling: each check returns the canonical one or raises a
-DecodeError.
+"""Values whose JSON has more than one spelling: each check returns the canonical one or raises a DecodeError.
 
 The texts are those of upstream's decoder (Go's encoding/json, time and encoding/base64 packages).
 """

@@ -1,8 +1,7 @@
-"""The quick pass over an object: one closure per type, compiled once, that checks, prunes and normalises
-in place.
+"""The quick pass over an object: one closure per type, compiled once, that checks, prunes and normalises in place.
 
-It assumes the object is fine and stops at the first surprise; then `diagnosis` walks the object again,
-slowly, to say what is wrong in upstream's words. So a good object pays for no path and no message.
+It assumes the object is fine and stops at the first surprise; then `diagnosis` walks the object again, slowly, to say
+what is wrong in upstream's words. So a good object pays for no path and no message.
 """
 
 from __future__ import annotations

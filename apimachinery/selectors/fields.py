@@ -41,9 +41,7 @@ class FieldSelector:
 
 @lru_cache(maxsize=1024)
 def parse_fields(text: str) -> FieldSelector:
-    """The selector of a query parameter: "metadata.name=a,status.phase!=Running"; backslash escapes , =
-    and itself.
-    """
+    """The selector of a query parameter: "metadata.name=a,status.phase!=Running"; backslash escapes , = and itself."""
     found = []
     for term in _terms(text):
         split = _FIELD_TERM.match(term)

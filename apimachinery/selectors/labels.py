@@ -29,9 +29,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
 @dataclass(frozen=True)
 class Requirement:
-    """One condition on a label: operator is one of in, notin, exists, !, gt, lt ("=" is "in" with one
-    value).
-    """
+    """One condition on a label: operator is one of in, notin, exists, !, gt, lt ("=" is "in" with one value)."""
 
     key: str
     operator: str

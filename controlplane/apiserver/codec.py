@@ -59,8 +59,7 @@ def media_type(request: Request) -> str:
 async def read_object(request: Request, kind: Kind, context: Context) -> Obj:
     """The body as a checked object of a kind.
 
-    Raises UnsupportedMediaType, RequestTooLarge, BadRequest; unknown fields warn or raise as the context
-    says.
+    Raises UnsupportedMediaType, RequestTooLarge, BadRequest; unknown fields warn or raise as the context says.
     """
     media = media_type(request)
     if media not in (JSON, YAML, PROTOBUF):

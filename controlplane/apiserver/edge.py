@@ -1,7 +1,6 @@
 """Puts the server's edges together: who may, how answers are encoded, discovery, subresources and streams.
 
-The composition root of everything beside the core: each part is built here from `Parts` and handed over as
-one `Edge`.
+The composition root of everything beside the core: each part is built here from `Parts` and handed over as one `Edge`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""What a list or watch asks for, and the pages of a list: resourceVersion rules, limits and continue
-tokens.
-"""
+"""What a list or watch asks for, and the pages of a list: resourceVersion rules, limits and continue tokens."""
 
 from __future__ import annotations
 

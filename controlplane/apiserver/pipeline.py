@@ -1,6 +1,4 @@
-"""The path of every request: authenticate, authorize, route, answer; errors become Status bodies here
-alone.
-"""
+"""The path of every request: authenticate, authorize, route, answer; errors become Status bodies here alone."""
 
 from __future__ import annotations
 

@@ -36,15 +36,12 @@ ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
 class Request:
     """One request, parsed as upstream's RequestInfo does it.
 
-    verb is get, list, watch, create, update, patch, delete or deletecollection for a resource, and the HTTP
-    method in
-    lower case for anything else (kind is None then, resource is ""). tail is what follows a subresource in
-    the path
+    verb is get, list, watch, create, update, patch, delete or deletecollection for a resource, and the HTTP method in
+    lower case for anything else (kind is None then, resource is ""). tail is what follows a subresource in the path
     (the proxied path of .../proxy/a/b is "/a/b"). query keeps every value of a repeated parameter. headers is
-    case-insensitive. body() reads and returns the whole body (413 past the limit); stream() yields it
-    piecemeal.
-    transport is the client's asyncio transport (for peercert, peername and for taking the connection over);
-    raw is the HTTP library's own request, for http/ alone.
+    case-insensitive. body() reads and returns the whole body (413 past the limit); stream() yields it piecemeal.
+    transport is the client's asyncio transport (for peercert, peername and for taking the connection over); raw is the
+    HTTP library's own request, for http/ alone.
     """
 
     method: str

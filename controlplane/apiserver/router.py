@@ -15,9 +15,7 @@ _NAMESPACE_PARTS = frozenset(("status", "finalize"))
 
 @dataclass(frozen=True)
 class Target:
-    """resource "" : no resource of a served group version. kind None with a resource: one that is not
-    served.
-    """
+    """resource "" : no resource of a served group version. kind None with a resource: one that is not served."""
 
     verb: str
     group: str = ""

@@ -24,8 +24,7 @@ Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
 @dataclass
 class Admission:
-    """One write on its way to the store. Mutating steps change obj in place; every step may raise an
-    ApiError.
+    """One write on its way to the store. Mutating steps change obj in place; every step may raise an ApiError.
 
     obj is the new object (None on DELETE), old the stored one (None on CREATE; shared, never to be changed). On a
     CREATE or CONNECT of a subresource obj is the request's own body or options (a Binding, PodExecOptions).

@@ -27,8 +27,8 @@ _BUILDERS: dict[str, Callable[[], Awaitable[oci.Image]]] = {
 async def archive(names: Sequence[str]) -> Path:
     """The archive that holds these lab images, built now or found in the cache.
 
-    The cache's key holds the source binaries' size and time and this package's code, so an upgraded busybox
-    or a changed recipe gives a new archive.
+    The cache's key holds the source binaries' size and time and this package's code, so an upgraded busybox or a
+    changed recipe gives a new archive.
     """
     key = hashlib.sha256("\n".join([*names, *_sources()]).encode()).hexdigest()[:16]
     target = paths.CACHE / "images" / f"{key}.tar"

@@ -31,8 +31,8 @@ LinkRef = str | int
 
 @dataclass(frozen=True)
 class Link:
-    """One link as the kernel reports it. `master` and `peer` are indexes, 0 when there is none; `kind` ""
-    for hardware.
+    """One link as the kernel reports it. `master` and `peer` are indexes, 0 when there is none; `kind` is "" for
+    hardware.
     """
 
     index: int
@@ -103,9 +103,7 @@ def delete(ref: LinkRef, missing_ok: bool = True) -> Request:
 
 
 def delete_group(group: int) -> Request:
-    """Delete every link of the group at once: one wait for the kernel's readers instead of one for each
-    link.
-    """
+    """Delete every link of the group at once: one wait for the kernel's readers instead of one for each link."""
     payload = _info(0) + wire.u32(IFLA_GROUP, group)
     return Request(RTM_DELLINK, 0, payload, f"delete links of group {group}", (errno.ENODEV,))
 
@@ -123,8 +121,8 @@ def change(
     group: int | None = None,
     alias: str | None = None,
 ) -> Request:
-    """Change an existing link; only what is given. `master=0` takes it out of its bridge; `namespace` moves
-    it there. A new `name` needs the link's index as `ref`.
+    """Change an existing link; only what is given. `master=0` takes it out of its bridge; `namespace` moves it there. A
+    new `name` needs the link's index as `ref`.
     """
     if name and isinstance(ref, str):
         raise ValueError(f"renaming {ref} to {name} needs the link's index: a message carries one name")

@@ -93,9 +93,7 @@ def family_of(version: int) -> int:
 def add_address(
     link: int, interface: Interface, *, exists_ok: bool = True, duplicate_detection: bool = False
 ) -> Request:
-    """IPv6 addresses are usable at once unless `duplicate_detection` is asked for (it takes a second or
-    two).
-    """
+    """IPv6 addresses are usable at once unless `duplicate_detection` is asked for (it takes a second or two)."""
     parts = [_address_head(link, interface, 0 if duplicate_detection else IFA_F_NODAD)]
     packed = interface.ip.packed
     parts += [wire.attribute(IFA_LOCAL, packed), wire.attribute(IFA_ADDRESS, packed)]

@@ -32,8 +32,8 @@ DUMP_ATTEMPTS = 5
 
 
 class Netlink:
-    """Route netlink in the current namespace, or in `namespace` (a path or descriptor). Close it, or use it
-    in a `with`.
+    """Route netlink in the current namespace, or in `namespace` (a path or descriptor). Close it, or use it in a
+    `with`.
 
     `timeout` (seconds) bounds every wait for the kernel's answer; TimeoutError beyond it.
     """

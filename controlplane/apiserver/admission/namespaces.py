@@ -1,6 +1,4 @@
-"""NamespaceLifecycle: nothing is created in a namespace that is not there or is going; some cannot be
-deleted.
-"""
+"""NamespaceLifecycle: nothing is created in a namespace that is not there or is going; some cannot be deleted."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from controlplane.apiserver.request import User
 def user_of(peer_certificate: Mapping[str, Any], der: bytes | None = None) -> User | None:
     """The user of a verified peer certificate.
 
-    `peer_certificate` is what `ssl.SSLSocket.getpeercert()` gives: its "subject" is a tuple of relative
-    names, each a tuple of (type, value) pairs. The TLS layer has verified the chain; certificates without
-    a common name authenticate nobody. `der` adds the credential id that upstream records (KEP-4193).
+    `peer_certificate` is what `ssl.SSLSocket.getpeercert()` gives: its "subject" is a tuple of relative names, each a
+    tuple of (type, value) pairs. The TLS layer has verified the chain; certificates without a common name authenticate
+    nobody. `der` adds the credential id that upstream records (KEP-4193).
     """
     name = ""
     groups: list[str] = []

@@ -1,7 +1,7 @@
 """Service account keys: PEM in, key ids and the JSON Web Key Set out.
 
-The key id is the unpadded base64url SHA-256 of the public key's DER form (SubjectPublicKeyInfo), as
-upstream computes it, so that tokens stay verifiable when a key moves between implementations.
+The key id is the unpadded base64url SHA-256 of the public key's DER form (SubjectPublicKeyInfo), as upstream computes
+it, so that tokens stay verifiable when a key moves between implementations.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Service account tokens: claims, signing and verifying (KEP-1205, KEP-4193).
 
-A token names its account, and may be bound to a pod, a node or a secret: it dies with that object. Claims
-are built and checked here as values; looking the objects up is the caller's (`Lookup`).
+A token names its account, and may be bound to a pod, a node or a secret: it dies with that object. Claims are built and
+checked here as values; looking the objects up is the caller's (`Lookup`).
 """
 
 from __future__ import annotations

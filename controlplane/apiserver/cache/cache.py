@@ -20,9 +20,7 @@ def key_of(kind: Kind, namespace: str, name: str) -> str:
 
 
 class Cache:
-    """Collections by storage name ("pods", "deployments.apps"); .revision is the newest change they
-    reflect.
-    """
+    """Collections by storage name ("pods", "deployments.apps"); .revision is the newest change they reflect."""
 
     def __init__(self) -> None:
         self.revision = 0

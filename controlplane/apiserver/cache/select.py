@@ -1,6 +1,4 @@
-"""Which objects a list or watch is about: scope, label selector and field selector compiled to one
-predicate.
-"""
+"""Which objects a list or watch is about: scope, label selector and field selector compiled to one predicate."""
 
 from __future__ import annotations
 

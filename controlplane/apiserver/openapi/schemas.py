@@ -1,8 +1,8 @@
 """The API's type definitions as OpenAPI schemas.
 
-The source is kubernetes-validate's `_definitions.json` (JSON Schema). Against upstream's own documents it
-says `type: [T, "null"]` for `type: T`, points to `#/$defs/`, adds enums to apiVersion and kind, and spells
-Quantity and IntOrString as unions; all of that is undone here.
+The source is kubernetes-validate's `_definitions.json` (JSON Schema). Against upstream's own documents it says `type:
+[T, "null"]` for `type: T`, points to `#/$defs/`, adds enums to apiVersion and kind, and spells Quantity and IntOrString
+as unions; all of that is undone here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""serviceaccounts/NAME/token: a signed token for an account, bound to a pod, a node or a secret when
-asked.
-"""
+"""serviceaccounts/NAME/token: a signed token for an account, bound to a pod, a node or a secret when asked."""
 
 from __future__ import annotations
 
