@@ -6,10 +6,9 @@ from apimachinery import kinds
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy, again
+from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy
 from controlplane.apiserver.request import Obj
 from controlplane.apiserver.tables import cluster as cluster_columns
-from controlplane.apiserver.validation import flowcontrol as flowcontrol_rules
 
 
 def _created(service: Obj) -> None:
@@ -23,7 +22,6 @@ def _created(service: Obj) -> None:
 API_SERVICE = Resource(
     kinds.API_SERVICE,
     Strategy(
-        rules=again(flowcontrol_rules.service),
         # The core group's is called "v1.".
         check_name=path_segment,
         prepare_create=_created,

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import Strategy, again
+from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.tables import cluster as cluster_columns
-from controlplane.apiserver.validation import flowcontrol as flowcontrol_rules
 
 FLOW_SCHEMA = Resource(
     kinds.FLOW_SCHEMA,
-    Strategy(rules=again(flowcontrol_rules.schema), generation=True),
+    Strategy(generation=True),
     columns=cluster_columns.FLOW_SCHEMA,
 )
 PRIORITY_LEVEL = Resource(
     kinds.PRIORITY_LEVEL,
-    Strategy(rules=again(flowcontrol_rules.level), generation=True),
+    Strategy(generation=True),
     columns=cluster_columns.PRIORITY_LEVEL,
 )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import cache
 
 from controlplane.apiserver.rules import (
+    apiservices,
     apps,
     autoscaling,
     conditions,
     coordination,
     discovery,
     events,
+    flowcontrol,
     ingress,
     networking,
     node,
@@ -46,7 +48,9 @@ from controlplane.apiserver.rules.core import (
 from controlplane.apiserver.rules.core import scheduling as pod_scheduling
 
 _TABLES = (
+    apiservices.RULES,
     apps.RULES,
+    flowcontrol.RULES,
     autoscaling.RULES,
     conditions.RULES,
     coordination.RULES,

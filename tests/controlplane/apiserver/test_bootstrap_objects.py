@@ -175,7 +175,7 @@ def test_flow_schemas_tell_whether_they_lead_anywhere(tmp_path):
         assert await until(lambda: dangling("exempt")) == {"Dangling": ("False", "Found")}
         await client.create(FLOW_SCHEMA, schema("nowhere"))
         assert await until(dangling) == {"Dangling": ("True", "NotFound")}
-        spec = {"type": "Exempt", "exempt": {}}
+        spec = {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}
         level = {"kind": "PriorityLevelConfiguration", "apiVersion": PRIORITY_LEVEL.api_version}
         await client.create(PRIORITY_LEVEL, {**level, "metadata": {"name": "nowhere"}, "spec": spec})
 

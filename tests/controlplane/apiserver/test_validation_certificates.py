@@ -1,4 +1,4 @@
-"""What is refused of signing requests, flow control and aggregated groups."""
+"""What is refused of signing requests, and what the server makes of them."""
 
 import base64
 from pathlib import Path
@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from apimachinery import errors, kinds
 from apimachinery.client import Client
 from controlplane.apiserver.strategies import certificates as strategy
-from controlplane.apiserver.validation import certificates, flowcontrol
+from controlplane.apiserver.validation import certificates
 from tests.controlplane.apiserver.server import run
 
 Obj = dict[str, Any]
@@ -97,82 +97,3 @@ def test_a_request_names_its_author_and_makes_no_masters(tmp_path: Path) -> None
             await client.create(csr, {**masters, "metadata": {"name": "m"}})
 
     run(tmp_path, test)
-
-
-RULE = {
-    "subjects": [{"kind": "User", "user": {"name": "u"}}],
-    "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"]}],
-}
-
-
-def schema(**spec: Any) -> Obj:
-    return {"spec": {"matchingPrecedence": 1, "priorityLevelConfiguration": {"name": "l"}, "rules": [RULE], **spec}}
-
-
-@pytest.mark.parametrize(
-    ("spec", "wanted"),
-    [
-        ({}, []),
-        ({"matchingPrecedence": 0}, ["matchingPrecedence"]),
-        ({"rules": [{}]}, ["rules[0].subjects", "rules[0]"]),
-        ({"rules": [{**RULE, "subjects": [{"kind": "Group"}]}]}, ["rules[0].subjects[0].group"]),
-        (
-            {
-                "rules": [
-                    {**RULE, "resourceRules": [{**RULE["resourceRules"][0], "verbs": ["*", "get"], "namespaces": []}]}
-                ]
-            },
-            ["rules[0].resourceRules[0].verbs", "rules[0].resourceRules[0].namespaces"],
-        ),
-        (
-            {"rules": [{**RULE, "nonResourceRules": [{"verbs": ["get"]}]}]},
-            ["rules[0].nonResourceRules[0].nonResourceURLs"],
-        ),
-    ],
-)
-def test_flow_schemas(spec: Obj, wanted: list[str]) -> None:
-    assert [error.field for error in flowcontrol.schema(schema(**spec))] == [f"spec.{field}" for field in wanted]
-
-
-QUEUING = {"queues": 8, "handSize": 4, "queueLengthLimit": 50}
-
-
-@pytest.mark.parametrize(
-    ("spec", "wanted"),
-    [
-        ({"type": "Exempt", "exempt": {"lendablePercent": 101}}, ["exempt.lendablePercent"]),
-        ({"type": "Exempt", "limited": {}}, ["limited"]),
-        ({"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}, []),
-        ({"type": "Limited", "limited": {"limitResponse": {"type": "Queue"}}}, ["limited.limitResponse.queuing"]),
-        ({"type": "Limited", "limited": {"limitResponse": {"type": "Queue", "queuing": QUEUING}}}, []),
-        (
-            {"type": "Limited", "limited": {"limitResponse": {"type": "Queue", "queuing": {**QUEUING, "handSize": 9}}}},
-            ["limited.limitResponse.queuing.handSize"],
-        ),
-    ],
-)
-def test_priority_levels(spec: Obj, wanted: list[str]) -> None:
-    assert [error.field for error in flowcontrol.level({"spec": spec})] == [f"spec.{field}" for field in wanted]
-
-
-@pytest.mark.parametrize(
-    ("spec", "wanted"),
-    [
-        ({}, []),
-        ({"version": "V1"}, ["metadata.name", "spec.version"]),
-        ({"groupPriorityMinimum": 20001}, ["spec.groupPriorityMinimum"]),
-        ({"service": None, "caBundle": "eA=="}, ["spec.caBundle"]),
-        ({"service": {"name": "s", "namespace": "", "port": 65536}}, ["spec.service.namespace", "spec.service.port"]),
-    ],
-)
-def test_aggregated_groups(spec: Obj, wanted: list[str]) -> None:
-    service = {"name": "s", "namespace": "n"}
-    given = {
-        "group": "g.x",
-        "version": "v1",
-        "groupPriorityMinimum": 1,
-        "versionPriority": 1,
-        "service": service,
-        **spec,
-    }
-    assert [e.field for e in flowcontrol.service({"metadata": {"name": "v1.g.x"}, "spec": given})] == wanted
