@@ -79,7 +79,7 @@ class NodeNetworking:
             await asyncio.sleep(PAUSE)
             await is_set_within(self._changed, RETRY_PERIOD if self._complaints else SAFETY_PERIOD)
             if not self._changed.is_set():
-                self._doubts.network = self._doubts.settings = True
+                self._heed(self._watcher.reset(self._kernel.links()))
 
     async def _listen(self) -> None:
         with contextlib.closing(events.subscribe(socket.NETLINK_ROUTE, events.EVERYTHING)) as listening:
