@@ -134,7 +134,11 @@ def requested(request_pem: bytes) -> Identity:
     """Whom a certificate signing request asks for. Raises ValueError with upstream's words for what it is not."""
     if not request_pem.lstrip().startswith(b"-----BEGIN CERTIFICATE REQUEST-----"):
         raise ValueError("PEM block type must be CERTIFICATE REQUEST")
-    return _named(x509.load_pem_x509_csr(request_pem).subject)
+    request = x509.load_pem_x509_csr(request_pem)
+    if not request.is_signature_valid:
+        elliptic = isinstance(request.public_key(), ec.EllipticCurvePublicKey)
+        raise ValueError("x509: ECDSA verification failure" if elliptic else "crypto/rsa: verification error")
+    return _named(request.subject)
 
 
 def expires(cert_pem: bytes) -> datetime.datetime:

@@ -6,17 +6,15 @@ from apimachinery import kinds
 from controlplane.apiserver.cache.fields import selectable
 from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import Strategy, again
+from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.strategies import certificates as certificates_strategy
 from controlplane.apiserver.tables import cluster as cluster_columns
-from controlplane.apiserver.validation import certificates as certificates_rules
 
 CERTIFICATE_SIGNING_REQUEST = Resource(
     kinds.CERTIFICATE_SIGNING_REQUEST,
     Strategy(
         prepare_update=certificates_strategy.changed,
         prepare_status=certificates_strategy.status,
-        rules=again(certificates_rules.request, status=certificates_rules.status, approval=certificates_rules.approval),
         check_name=path_segment,
         unowned=True,
     ),

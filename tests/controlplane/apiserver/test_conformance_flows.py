@@ -11,7 +11,7 @@ from apimachinery.client import PatchType
 from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST as CSR
 from apimachinery.kinds import EVENT, EVENT_V1, IP_ADDRESS, LEASE, SERVICE_ACCOUNT, SERVICE_CIDR
 from tests.controlplane.apiserver.server import run
-from tests.controlplane.apiserver.test_validation_certificates import pem
+from tests.controlplane.apiserver.test_signing_requests import pem
 
 STRICT = {"fieldValidation": "Strict"}
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"

@@ -8,7 +8,7 @@ import pytest
 from apimachinery import errors, kinds
 from apimachinery.client import Client
 from tests.controlplane.apiserver.server import run
-from tests.controlplane.apiserver.test_validation_certificates import pem
+from tests.controlplane.apiserver.test_signing_requests import pem
 
 NODE = {"Impersonate-User": "system:node:n1", "Impersonate-Group": "system:nodes"}
 EVE = {"Impersonate-User": "eve"}

@@ -1,4 +1,4 @@
-"""What is refused of signing requests, and what the server makes of them."""
+"""What the server makes of signing requests."""
 
 import base64
 from pathlib import Path
@@ -13,7 +13,6 @@ from cryptography.x509.oid import NameOID
 from apimachinery import errors, kinds
 from apimachinery.client import Client
 from controlplane.apiserver.strategies import certificates as strategy
-from controlplane.apiserver.validation import certificates
 from tests.controlplane.apiserver.server import run
 
 Obj = dict[str, Any]
@@ -33,44 +32,8 @@ def request(status: Obj | None = None, **spec: Any) -> Obj:
     return {"metadata": {"name": "r"}, "spec": spec, "status": status or {}}
 
 
-@pytest.mark.parametrize(
-    ("spec", "wanted"),
-    [
-        ({}, []),
-        ({"request": "eA=="}, ["spec.request"]),
-        ({"usages": []}, ["spec.usages"]),
-        ({"usages": ["any", "any", "odd"]}, ["spec.usages[2]", "spec.usages[1]"]),
-        ({"signerName": "kubernetes.io/legacy-unknown"}, ["spec.signerName"]),
-        ({"signerName": "a/b"}, ["spec.signerName"]),
-        ({"signerName": "a.b/C"}, ["spec.signerName"]),
-        ({"expirationSeconds": 599}, ["spec.expirationSeconds"]),
-    ],
-)
-def test_requests(spec: Obj, wanted: list[str]) -> None:
-    assert [error.field for error in certificates.request(request(**spec))] == wanted
-
-
 def verdict(*types: str, **more: Any) -> Obj:
     return {"conditions": [{"type": kind, "status": "True"} for kind in types], **more}
-
-
-def test_verdicts_exclude_one_another_and_stay() -> None:
-    new, approved = request(), request(verdict("Approved"))
-    assert certificates.approval(approved, new) == []
-    assert [e.field for e in certificates.approval(request(verdict("Approved", "Denied")), new)] == [
-        "status.conditions"
-    ]
-    assert "may not remove" in str(certificates.approval(new, approved)[0])
-    assert "may not add" in str(certificates.status(approved, new)[0])
-
-
-def test_a_certificate_is_pem_and_stays() -> None:
-    block = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n").decode()
-    key = base64.b64encode(b"-----BEGIN PRIVATE KEY-----\nYQ==\n-----END PRIVATE KEY-----\n").decode()
-    new, issued = request(), request({"certificate": block})
-    assert certificates.status(issued, new) == []
-    assert "only CERTIFICATE PEM blocks" in str(certificates.status(request({"certificate": key}), new)[0])
-    assert "may not modify existing" in str(certificates.status(new, issued)[0])
 
 
 def test_conditions_get_their_times() -> None:
