@@ -68,42 +68,26 @@ def _fine_both(new: Obj, old: Obj) -> list[FieldError]:
 
 @dataclass(frozen=True)
 class Rules:
-    """Upstream's field errors of one kind, in upstream's order; what is given is not to be changed.
+    """Upstream's field errors of a kind that has no row in rules/ yet; what is given is not to be changed.
 
-    new: a new object. change: an update of all but the status. status, finalize, approval: those subresources.
-    new_as, change_as: the same for objects written in another version than the stored one (its apiVersion is the
-    last argument).
+    new: a new object. change: an update of all but the status.
     """
 
     new: Check = _fine
     change: CheckChange = _fine_both
-    status: CheckChange = _fine_both
-    finalize: CheckChange = _fine_both
-    approval: CheckChange = _fine_both
-    new_as: Callable[[Obj, str], list[FieldError]] | None = None
-    change_as: Callable[[Obj, Obj, str], list[FieldError]] | None = None
 
 
 NO_RULES = Rules()
 
 
-def again(
-    check: Check,
-    *,
-    status: CheckChange = _fine_both,
-    approval: CheckChange = _fine_both,
-    new_as: Callable[[Obj, str], list[FieldError]] | None = None,
-    change_as: Callable[[Obj, Obj, str], list[FieldError]] | None = None,
-) -> Rules:
+def again(check: Check) -> Rules:
     """The same rules for new objects and for changed ones."""
-    return Rules(
-        check, lambda new, old: check(new), status=status, approval=approval, new_as=new_as, change_as=change_as
-    )
+    return Rules(check, lambda new, old: check(new))
 
 
-def then(check: Check, change: CheckChange, *, status: CheckChange = _fine_both) -> Rules:
+def then(check: Check, change: CheckChange) -> Rules:
     """The rules of a new object, which a changed one passes too, before those of the change."""
-    return Rules(check, lambda new, old: [*check(new), *change(new, old)], status=status)
+    return Rules(check, lambda new, old: [*check(new), *change(new, old)])
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,12 @@ from controlplane.apiserver.request import Obj
 from controlplane.apiserver.rules import metadata
 from controlplane.apiserver.rules.tables import rules
 
-# Subresources whose handlers check what they change; the rules of a plain update would refuse it.
-_OWN_RULES = frozenset({"binding", "ephemeralcontainers", "resize"})
-
 
 def check_new(kind: Kind, strategy: Strategy, obj: Obj, version: str) -> None:
     """version: the client's. Raises Invalid."""
     found = metadata.validate(obj, kind.namespaced, strategy.check_name)
     if rules().knows(kind):
         found += rules().check(kind, obj, version=version)
-    elif strategy.rules.new_as is not None and version not in ("", kind.api_version):
-        found += strategy.rules.new_as(obj, version)
     else:
         found += strategy.rules.new(obj)
     _raise(kind, obj, found)
@@ -29,17 +24,11 @@ def check_new(kind: Kind, strategy: Strategy, obj: Obj, version: str) -> None:
 def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource: str, version: str) -> None:
     """version: the client's. Raises Invalid."""
     found = metadata.validate_change(new, old, whole=not subresource and strategy.whole_metadata)
-    if rules().knows(kind, subresource):
-        found += rules().check(kind, new, old, subresource, version)
-    elif subresource == "status":
-        found += strategy.rules.status(new, old)
-    elif subresource == "finalize":
-        found += strategy.rules.finalize(new, old)
-    elif subresource == "approval":
-        found += strategy.rules.approval(new, old)
-    elif strategy.rules.change_as is not None and version not in ("", kind.api_version):
-        found += strategy.rules.change_as(new, old, version)
-    elif subresource not in _OWN_RULES:
+    # A scale is an update of the whole, as upstream does it.
+    part = "" if subresource == "scale" else subresource
+    if rules().knows(kind, part):
+        found += rules().check(kind, new, old, part, version)
+    elif not part:
         found += strategy.rules.change(new, old)
     _raise(kind, new, found)
 
