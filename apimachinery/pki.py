@@ -6,8 +6,10 @@ Owns nothing on disk: results are PEM bytes, and whoever writes a key writes it 
 
 from __future__ import annotations
 
+import base64
 import datetime
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -23,6 +25,7 @@ __all__ = [
     "identity",
     "issue",
     "new_ca",
+    "no_certificates",
     "public_key_pem",
     "rsa_numbers",
     "service_account_key",
@@ -30,6 +33,7 @@ __all__ = [
 
 # Clocks of nodes drift; a certificate valid from this instant would be refused by a node that lags.
 BACKDATE = datetime.timedelta(hours=1)
+_BLOCK = re.compile(rb"-----BEGIN ([^-\n]+)-----\s*?\n(.*?)-----END \1-----", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,21 @@ def requested(request_pem: bytes) -> Identity:
         elliptic = isinstance(request.public_key(), ec.EllipticCurvePublicKey)
         raise ValueError("x509: ECDSA verification failure" if elliptic else "crypto/rsa: verification error")
     return _named(request.subject)
+
+
+def no_certificates(data: bytes) -> str:
+    """What is wrong with certificates in PEM, in upstream's words; "" when nothing is, or nothing is there."""
+    blocks = _BLOCK.findall(data)
+    for kind, body in blocks:
+        if kind != b"CERTIFICATE":
+            return f'only CERTIFICATE PEM blocks are allowed, found "{kind.decode(errors="replace")}"'
+        if b":" in body:
+            return "no PEM block headers are permitted"
+        try:
+            x509.load_der_x509_certificate(base64.b64decode(body))
+        except ValueError:
+            return "x509: malformed certificate"
+    return "must contain at least one CERTIFICATE PEM block" if data and not blocks else ""
 
 
 def expires(cert_pem: bytes) -> datetime.datetime:

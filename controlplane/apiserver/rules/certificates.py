@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Callable, Iterator
-
-from cryptography import x509
 
 from apimachinery import errors, formats, pki
 from apimachinery.errors import FieldError
@@ -48,7 +45,6 @@ _SHORTEST = 600
 _VERDICTS = ("Approved", "Denied")
 _FINAL = (*_VERDICTS, "Failed")
 _STATUSES = ("False", "True", "Unknown")
-_BLOCK = re.compile(rb"-----BEGIN ([^-\n]+)-----\s*?\n(.*?)-----END \1-----", re.DOTALL)
 
 
 def _decoded(text: str | None) -> bytes:
@@ -178,25 +174,10 @@ def _judged(request: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
 
 def _certificate(status: Obj, at: Place) -> Iterator[FieldError]:
     given, before = status["certificate"] or "", _was(at, "status").get("certificate") or ""
-    if (at.about.old is not None and given == before) or _no_certificate(_decoded(before)):
+    if (at.about.old is not None and given == before) or pki.no_certificates(_decoded(before)):
         return
-    if wrong := _no_certificate(_decoded(given)):
+    if wrong := pki.no_certificates(_decoded(given)):
         yield errors.invalid(at.to("certificate"), "<certificate data>", wrong)
-
-
-def _no_certificate(data: bytes) -> str:
-    """What is wrong with certificates in PEM, "" when nothing is, or nothing is there."""
-    blocks = _BLOCK.findall(data)
-    for kind, body in blocks:
-        if kind != b"CERTIFICATE":
-            return f'only CERTIFICATE PEM blocks are allowed, found "{kind.decode(errors="replace")}"'
-        if b":" in body:
-            return "no PEM block headers are permitted"
-        try:
-            x509.load_der_x509_certificate(base64.b64decode(body))
-        except ValueError:
-            return "x509: malformed certificate"
-    return "must contain at least one CERTIFICATE PEM block" if data and not blocks else ""
 
 
 def _unissued(request: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
