@@ -35,6 +35,7 @@ NAMES = {
     "node-lifecycle-controller": "node-controller",
     "taint-eviction-controller": "node-controller",
     "daemonset-controller": "daemon-set-controller",
+    "replicationcontroller-controller": "replication-controller",
     "pod-garbage-collector-controller": "pod-garbage-collector",
     "persistentvolumeclaim-protection-controller": "pvc-protection-controller",
     "persistentvolume-protection-controller": "pv-protection-controller",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from apimachinery import errors
@@ -34,15 +34,21 @@ class Claims:
     release: tuple[Obj, ...]
 
 
-def claim(owner: Obj, selector: LabelSelector, candidates: Iterable[Obj]) -> Claims:
-    """Sort candidates. An owner that is being deleted adopts and releases nothing; finished objects stay
-    orphans.
+def claim(
+    owner: Obj,
+    selector: LabelSelector,
+    candidates: Iterable[Obj],
+    is_member: Callable[[Obj], bool] = lambda obj: True,
+) -> Claims:
+    """Sort candidates; what an owner has is what its selector picks and ``is_member`` lets in.
+
+    An owner that is being deleted adopts and releases nothing; finished objects stay orphans.
     """
     owned, adopt, release = [], [], []
     going = is_deleting(owner)
     for obj in candidates:
         reference = controller_of(obj)
-        matches = selector.matches(labels(obj))
+        matches = selector.matches(labels(obj)) and is_member(obj)
         if reference is not None:
             if reference.get("uid") != uid(owner):
                 continue

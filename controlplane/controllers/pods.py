@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from apimachinery import errors
 from apimachinery.kinds import POD
@@ -37,10 +38,24 @@ def from_template(owner: Obj, template: Obj, pod_name: str, base: str) -> Obj:
 ABREAST = 16
 
 
+@dataclass(frozen=True)
+class Words:
+    """What events tell of a pod's creation and deletion; {pod}, {owner} and {error} are filled in."""
+
+    created: str
+    not_created: str
+    deleted: str
+    not_deleted: str
+
+
+PLAIN = Words("Created pod: {pod}", "Error creating: {error}", "Deleted pod: {pod}", "Error deleting: {error}")
+
+
 class PodControl:
     """Writes pods on behalf of owners."""
 
-    def __init__(self, context: Context, expectations: Expectations) -> None:
+    def __init__(self, context: Context, expectations: Expectations, words: Words = PLAIN) -> None:
+        self._words = words
         self._context = context
         self._expectations = expectations
         self._abreast = asyncio.Semaphore(ABREAST)
@@ -70,12 +85,15 @@ class PodControl:
             self._expectations.created(uid(owner), key)
             if is_namespace_going(error):
                 return Failure("", "")
-            recorder.event(owner, "Warning", "FailedCreate", f"Error creating: {error}")
+            if not isinstance(error, errors.AlreadyExists):
+                text = self._words.not_created.format(pod=name(pod), owner=name(owner), error=error)
+                recorder.event(owner, "Warning", "FailedCreate", text)
             return Failure("FailedCreate", str(error))
         except errors.Unreachable as error:
             # It may exist: the expectation stays until the cache or the API server says.
             return Failure("FailedCreate", str(error))
-        recorder.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {name(pod)}")
+        text = self._words.created.format(pod=name(pod), owner=name(owner))
+        recorder.event(owner, "Normal", "SuccessfulCreate", text)
         return None
 
     async def delete(self, owner: Obj, views: tuple[PodView, ...]) -> Failure | None:
@@ -95,11 +113,13 @@ class PodControl:
             return None
         except errors.ApiError as error:
             self._expectations.deleted(uid(owner), view.uid)
-            recorder.event(owner, "Warning", "FailedDelete", f"Error deleting: {error}")
+            text = self._words.not_deleted.format(pod=view.name, owner=name(owner), error=error)
+            recorder.event(owner, "Warning", "FailedDelete", text)
             return Failure("FailedDelete", str(error))
         except errors.Unreachable as error:
             return Failure("FailedDelete", str(error))
-        recorder.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {view.name}")
+        text = self._words.deleted.format(pod=view.name, owner=name(owner))
+        recorder.event(owner, "Normal", "SuccessfulDelete", text)
         return None
 
 

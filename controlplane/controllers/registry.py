@@ -18,8 +18,10 @@ from controlplane.controllers.nodelifecycle.eviction import TaintEvictionControl
 from controlplane.controllers.pod_gc import PodGCController
 from controlplane.controllers.protection import AttributesClassProtection, ClaimProtection, VolumeProtection
 from controlplane.controllers.replicaset.controller import ReplicaSetController
+from controlplane.controllers.replicationcontroller.controller import ReplicationControllerLoop
 from controlplane.controllers.service_accounts import RootCAPublisher, ServiceAccountController
 from controlplane.controllers.service_ranges import ServiceRangeController
+from controlplane.controllers.statefulset.controller import StatefulSetController
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ REGISTRY: tuple[Entry, ...] = (
     Entry("taint-eviction-controller", "taint-eviction-controller", TaintEvictionController),
     Entry("deployment-controller", "deployment-controller", DeploymentController),
     Entry("replicaset-controller", "replicaset-controller", ReplicaSetController),
+    Entry("replicationcontroller-controller", "replication-controller", ReplicationControllerLoop),
+    Entry("statefulset-controller", "statefulset-controller", StatefulSetController),
     Entry("daemonset-controller", "daemonset-controller", DaemonSetController),
     Entry("endpointslice-controller", "endpoint-slice-controller", EndpointSliceController),
     Entry("namespace-controller", "namespace-controller", NamespaceController),

@@ -6,11 +6,11 @@ import asyncio
 
 from apimachinery import errors
 from apimachinery.kinds import CONTROLLER_REVISION, DAEMON_SET, NODE, POD
-from apimachinery.objects import Obj, is_deleting, key, labels, name, namespace, uid
+from apimachinery.objects import Obj, is_deleting, key, labels, name, uid
 from apimachinery.selectors import from_label_selector
 from apimachinery.timestamps import now
 from apimachinery.workqueue import WorkQueue
-from controlplane.controllers import ownership
+from controlplane.controllers import ownership, revision_store
 from controlplane.controllers.context import Context, generated_name, synced
 from controlplane.controllers.daemonset import plan as planning
 from controlplane.controllers.daemonset import revisions
@@ -101,25 +101,16 @@ class DaemonSetController:
 
     async def _keep_history(self, daemon_set: Obj, history: revisions.History) -> bool:
         """Write the present revision; False when its name belongs to another template."""
-        client = self._context.client
-        if history.create is not None:
-            try:
-                await client.create(CONTROLLER_REVISION, history.create)
-            except errors.AlreadyExists:
-                stored = await client.get(CONTROLLER_REVISION, name(history.create), namespace(daemon_set))
-                if revisions.plan(daemon_set, [stored], frozenset()).create is not None:
-                    status = dict(daemon_set.get("status") or {})
-                    status["collisionCount"] = int(status.get("collisionCount") or 0) + 1
-                    await self._write_status(daemon_set, status)
-                    return False
-        if history.renew is not None:
-            await client.update(CONTROLLER_REVISION, history.renew)
-        for revision in history.delete:
-            try:
-                await client.delete(CONTROLLER_REVISION, name(revision), namespace(revision), uid=uid(revision))
-            except errors.NotFound:
-                continue
-        return True
+
+        def is_wanted(stored: Obj) -> bool:
+            return revisions.plan(daemon_set, [stored], frozenset()).create is None
+
+        if await revision_store.keep(self._context.client, history, is_wanted):
+            return True
+        status = dict(daemon_set.get("status") or {})
+        status["collisionCount"] = int(status.get("collisionCount") or 0) + 1
+        await self._write_status(daemon_set, status)
+        return False
 
     async def _write_status(self, daemon_set: Obj, status: Obj) -> None:
         try:

@@ -9,6 +9,7 @@ from datetime import datetime
 from apimachinery.objects import Obj, copy, is_deleting, labels, name, uid
 from apimachinery.pods.placement import Toleration
 from controlplane.controllers import names, podstate
+from controlplane.controllers.shares import resolved
 from controlplane.scheduler import extract
 from controlplane.scheduler.extract import Node, Pod
 from controlplane.scheduler.plugins.node_affinity import matches
@@ -119,7 +120,7 @@ def _outdated(
     """Old pods to replace now: those that do not work at once, working ones as far as maxUnavailable lets."""
     desired = sum(verdict.run for verdict in fits.values())
     rolling = (daemon_set["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
-    limit = _resolved(rolling.get("maxUnavailable", 1), desired)
+    limit = max(resolved(rolling.get("maxUnavailable", 1), desired, up=True), 1)
     broken: list[Obj] = []
     working: list[Obj] = []
     missing = 0
@@ -133,12 +134,6 @@ def _outdated(
             if labels(pod).get(REVISION_HASH) != digest:
                 (working if pod in usable else broken).append(pod)
     return [*broken, *working[: max(limit - missing, 0)]]
-
-
-def _resolved(value: int | str, total: int) -> int:
-    if isinstance(value, int):
-        return max(value, 1)
-    return max(-(-int(value.removesuffix("%")) * total // 100), 1)
 
 
 def _is_available(daemon_set: Obj, pod: Obj, now: datetime) -> bool:

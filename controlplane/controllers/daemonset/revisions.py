@@ -9,18 +9,16 @@ from apimachinery.objects import Obj, labels, name, namespace, owner_reference
 from controlplane.controllers import history
 from controlplane.controllers.daemonset.plan import REVISION_HASH
 from controlplane.controllers.deployment.revisions import comparable, template_hash
+from controlplane.controllers.revision_store import Changes
 
 HISTORY = 10
 
 
 @dataclass(frozen=True)
-class History:
-    """``digest`` of the present template; the revision to ``create`` or to ``renew``; those to ``delete``."""
+class History(Changes):
+    """The changes, and the ``digest`` of the present template."""
 
-    digest: str
-    create: Obj | None = None
-    renew: Obj | None = None
-    delete: tuple[Obj, ...] = ()
+    digest: str = ""
 
 
 def plan(daemon_set: Obj, revisions: Sequence[Obj], used: frozenset[str]) -> History:
@@ -43,7 +41,7 @@ def plan(daemon_set: Obj, revisions: Sequence[Obj], used: frozenset[str]) -> His
     idle = [r for r in revisions if r is not present and labels(r).get(REVISION_HASH) not in used]
     surplus = max(len(idle) - limit, 0)
     oldest = sorted(idle, key=lambda r: int(r.get("revision") or 0))[:surplus]
-    return History(digest, create, renew, tuple(oldest))
+    return History(create, renew, tuple(oldest), digest)
 
 
 def _template(revision: Obj) -> Obj:

@@ -9,6 +9,7 @@ from apimachinery import objects
 from apimachinery.objects import Obj, name
 from controlplane.controllers import names
 from controlplane.controllers.deployment.revisions import by_age
+from controlplane.controllers.shares import resolved
 
 Sizes = Mapping[str, int]
 """ReplicaSet name to the replicas it should have."""
@@ -37,14 +38,8 @@ def is_rolling(deployment: Obj) -> bool:
     return (deployment["spec"].get("strategy") or {}).get("type") != "Recreate"
 
 
-def _resolved(value: int | str | None, default: str, total: int, up: bool) -> int:
-    value = default if value is None else value
-    if isinstance(value, int):
-        return value
-    if value.endswith("%"):
-        share = int(value[:-1]) * total
-        return -(-share // 100) if up else share // 100
-    return int(value)
+def _or_quarter(value: int | str | None) -> int | str:
+    return "25%" if value is None else value
 
 
 def limits(deployment: Obj) -> tuple[int, int]:
@@ -53,8 +48,8 @@ def limits(deployment: Obj) -> tuple[int, int]:
         return 0, 0
     rolling = (deployment["spec"].get("strategy") or {}).get("rollingUpdate") or {}
     wanted = replicas(deployment)
-    surge = _resolved(rolling.get("maxSurge"), "25%", wanted, up=True)
-    unavailable = _resolved(rolling.get("maxUnavailable"), "25%", wanted, up=False)
+    surge = resolved(_or_quarter(rolling.get("maxSurge")), wanted, up=True)
+    unavailable = resolved(_or_quarter(rolling.get("maxUnavailable")), wanted, up=False)
     if surge == 0 and unavailable == 0:
         unavailable = 1
     return surge, min(unavailable, wanted)

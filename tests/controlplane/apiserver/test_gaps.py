@@ -48,6 +48,7 @@ ACTING = {
     "podtemplates": "",
     "priorityclasses.scheduling.k8s.io": f"{SERVER}/admission/priority.py",
     "replicasets.apps": f"{LOOPS}/replicaset/controller.py",
+    "replicationcontrollers": f"{LOOPS}/replicationcontroller/controller.py",
     "resourcequotas": f"{SERVER}/admission/quota/plugin.py",
     "rolebindings.rbac.authorization.k8s.io": RBAC,
     "roles.rbac.authorization.k8s.io": RBAC,
@@ -57,7 +58,9 @@ ACTING = {
     "selfsubjectreviews.authentication.k8s.io": f"{SERVER}/authn/reviews.py",
     "selfsubjectrulesreviews.authorization.k8s.io": f"{SERVER}/authz/reviews.py",
     "serviceaccounts": f"{LOOPS}/service_accounts.py",
+    "servicecidrs.networking.k8s.io": f"{LOOPS}/service_ranges.py",
     "services": "netproxy/views.py",
+    "statefulsets.apps": f"{LOOPS}/statefulset/controller.py",
     "subjectaccessreviews.authorization.k8s.io": f"{SERVER}/authz/reviews.py",
     "tokenreviews.authentication.k8s.io": f"{SERVER}/authn/reviews.py",
     "validatingwebhookconfigurations.admissionregistration.k8s.io": f"{SERVER}/admission/webhooks/plugins.py",
@@ -76,6 +79,7 @@ def test_each_kind_has_somebody_who_acts_on_it_or_says_so() -> None:
 PROXY, SLICES = "netproxy/views.py", f"{LOOPS}/endpointslice/endpoints.py"
 SERVICES = f"{SERVER}/strategies/services.py"
 DEPLOYMENT, DAEMON = f"{LOOPS}/deployment", f"{LOOPS}/daemonset"
+STATEFUL = f"{LOOPS}/statefulset"
 HOOKS = f"{SERVER}/admission/webhooks/hooks.py"
 LIMITS = f"{SERVER}/admission/limits.py"
 # Type -> field -> the file that reads it. "": upstream's components do not act on it either.
@@ -125,7 +129,7 @@ FIELDS: dict[str, dict[str, str]] = {
     "apps.v1.ReplicaSetSpec": {
         "minReadySeconds": f"{LOOPS}/replicaset/plan.py",
         "replicas": f"{LOOPS}/replicaset/plan.py",
-        "selector": f"{LOOPS}/replicaset/controller.py",
+        "selector": f"{LOOPS}/owner_loop.py",
         "template": f"{LOOPS}/replicaset/plan.py",
     },
     "apps.v1.DaemonSetSpec": {
@@ -137,6 +141,29 @@ FIELDS: dict[str, dict[str, str]] = {
     },
     "apps.v1.DaemonSetUpdateStrategy": {"type": f"{DAEMON}/plan.py", "rollingUpdate": f"{DAEMON}/plan.py"},
     "apps.v1.RollingUpdateDaemonSet": {"maxUnavailable": f"{DAEMON}/plan.py"},
+    "apps.v1.StatefulSetSpec": {
+        "minReadySeconds": f"{STATEFUL}/plan.py",
+        "ordinals": f"{STATEFUL}/identity.py",
+        "persistentVolumeClaimRetentionPolicy": f"{STATEFUL}/retention.py",
+        "podManagementPolicy": f"{STATEFUL}/plan.py",
+        "replicas": f"{STATEFUL}/identity.py",
+        "revisionHistoryLimit": f"{STATEFUL}/revisions.py",
+        "selector": f"{LOOPS}/owner_loop.py",
+        "serviceName": f"{STATEFUL}/identity.py",
+        "template": f"{STATEFUL}/revisions.py",
+        "updateStrategy": f"{STATEFUL}/plan.py",
+        "volumeClaimTemplates": f"{STATEFUL}/identity.py",
+    },
+    "apps.v1.RollingUpdateStatefulSetStrategy": {
+        "maxUnavailable": f"{STATEFUL}/plan.py",
+        "partition": f"{STATEFUL}/plan.py",
+    },
+    "core.v1.ReplicationControllerSpec": {
+        "minReadySeconds": f"{LOOPS}/replicaset/plan.py",
+        "replicas": f"{LOOPS}/replicaset/controller.py",
+        "selector": f"{LOOPS}/replicationcontroller/controller.py",
+        "template": f"{LOOPS}/replicaset/controller.py",
+    },
     "core.v1.NodeSpec": {
         "configSource": "",
         "externalID": "",

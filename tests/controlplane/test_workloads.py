@@ -1,0 +1,135 @@
+"""StatefulSets, ReplicationControllers and Jobs against the real API server, with nodes that pretend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from apimachinery.kinds import (
+    CONTROLLER_REVISION,
+    EVENT,
+    PERSISTENT_VOLUME_CLAIM,
+    REPLICATION_CONTROLLER,
+    STATEFUL_SET,
+)
+from apimachinery.objects import Obj, labels, name, uid
+from tests.controlplane.stage import Stage
+from tests.controlplane.test_loops import play
+
+TEMPLATE = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "web:1"}]}}
+IMAGE_2 = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "web:2"}]}}}}
+
+
+def stateful_set(**spec: Any) -> Obj:
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    wanted = {"replicas": 3, "serviceName": "web", "selector": {"matchLabels": {"app": "web"}}, "template": TEMPLATE}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {**wanted, "volumeClaimTemplates": [claim], **spec},
+    }
+
+
+async def claims(at: Stage) -> list[str]:
+    return sorted(name(c) for c in (await at.client.list(PERSISTENT_VOLUME_CLAIM, "default"))["items"])
+
+
+async def has_status(at: Stage, **wanted: Any) -> bool:
+    status = (await at.client.get(STATEFUL_SET, "web", "default")).get("status") or {}
+    return all(status.get(key, 0) == value for key, value in wanted.items())
+
+
+def ready_names(at: Stage) -> list[str]:
+    return sorted(name(p) for p in at.ready_pods())
+
+
+def test_a_stateful_set_comes_rolls_shrinks_and_goes(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        policy = {"whenScaled": "Delete", "whenDeleted": "Delete"}
+        await at.client.create(STATEFUL_SET, stateful_set(persistentVolumeClaimRetentionPolicy=policy))
+        await at.until(lambda: ready_names(at) == ["web-0", "web-1", "web-2"])
+        assert await claims(at) == ["data-web-0", "data-web-1", "data-web-2"]
+        await at.until_async(lambda: has_status(at, readyReplicas=3, availableReplicas=3, currentReplicas=3))
+        first = {name(p): uid(p) for p in at.pods.items()}
+        await at.client.patch(STATEFUL_SET, "web", IMAGE_2, "default")
+
+        async def rolled() -> bool:
+            found = await at.client.get(STATEFUL_SET, "web", "default")
+            status = found["status"]
+            return status["currentRevision"] == status["updateRevision"] and status.get("updatedReplicas") == 3
+
+        images = {"web:2"}
+        await at.until(lambda: {p["spec"]["containers"][0]["image"] for p in at.ready_pods()} == images)
+        await at.until_async(rolled)
+        assert not {uid(p) for p in at.pods.items()} & set(first.values())
+        assert len((await at.client.list(CONTROLLER_REVISION, "default"))["items"]) == 2
+        await at.client.patch(STATEFUL_SET, "web", {"spec": {"replicas": 1}}, "default")
+        await at.until(lambda: ready_names(at) == ["web-0"] and len(at.pods.items()) == 1)
+
+        async def shrunk() -> bool:
+            return await claims(at) == ["data-web-0"]
+
+        await at.until_async(shrunk)
+        await at.client.delete(STATEFUL_SET, "web", "default", propagation="Background")
+        await at.until(lambda: not at.pods.items())
+
+        async def gone() -> bool:
+            return await claims(at) == []
+
+        await at.until_async(gone)
+        told = {e["message"] for e in (await at.client.list(EVENT, "default"))["items"]}
+        assert "Create Pod web-0 in StatefulSet web successful" in told
+        assert "Create Claim data-web-0 Pod web-0 in StatefulSet web success" in told
+
+    play(tmp_path, scenario)
+
+
+def test_killed_loops_make_no_ordinal_twice(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        await at.client.create(STATEFUL_SET, stateful_set(replicas=8, podManagementPolicy="Parallel"))
+        await at.until(lambda: len(at.pods.items()) >= 2)
+        await at.kill_loops()
+        await at.start_loops()
+        await at.until(lambda: ready_names(at) == [f"web-{n}" for n in range(8)])
+        assert max(at.most.values()) == 8
+
+    play(tmp_path, scenario)
+
+
+def test_a_replication_controller_keeps_its_number_and_adopts(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        controller = {
+            "apiVersion": "v1",
+            "kind": "ReplicationController",
+            "metadata": {"name": "web", "namespace": "default"},
+            "spec": {"replicas": 3, "selector": {"app": "web"}, "template": TEMPLATE},
+        }
+        await at.client.create(REPLICATION_CONTROLLER, controller)
+        await at.until(lambda: len(at.ready_pods()) == 3)
+
+        async def full() -> bool:
+            status = (await at.client.get(REPLICATION_CONTROLLER, "web", "default"))["status"]
+            assert "terminatingReplicas" not in status
+            return status.get("availableReplicas") == status.get("fullyLabeledReplicas") == 3
+
+        await at.until_async(full)
+        await at.client.delete(REPLICATION_CONTROLLER, "web", "default", propagation="Orphan")
+        await at.until(lambda: not any(p["metadata"].get("ownerReferences") for p in at.pods.items()))
+
+        async def gone() -> bool:
+            return not (await at.client.list(REPLICATION_CONTROLLER, "default"))["items"]
+
+        await at.until_async(gone)
+        before = {uid(p) for p in at.pods.items()}
+        await at.client.create(REPLICATION_CONTROLLER, controller)
+        await at.until(lambda: all(p["metadata"].get("ownerReferences") for p in at.pods.items()))
+        await at.client.patch(REPLICATION_CONTROLLER, "web", {"spec": {"replicas": 1}}, "default")
+        await at.until(lambda: len(at.pods.items()) == 1)
+        assert uid(at.pods.items()[0]) in before
+        assert labels(at.pods.items()[0]) == {"app": "web"}
+
+    play(tmp_path, scenario)
