@@ -40,6 +40,10 @@ class Directories:
     """runc's states, one directory for each root that a runtime handler names."""
     snapshotter: str = "overlayfs"
     """Its name."""
+    scratch: Path | None = None
+    """Where containerd mounts a snapshot for a moment."""
+    networks: Path | None = None
+    """Where sandboxes' network namespaces are kept; None where other runtimes keep theirs there, too."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,25 @@ class Containerd:
             works=root / _TASKS / NAMESPACE,
             runc=tuple(Path(each) / NAMESPACE for each in sorted(roots)),
             snapshotter=str(own.get("snapshotter") or "overlayfs"),
+            scratch=root / "tmpmounts",
+            networks=Path(config["stateDir"], "netns") if config.get("netnsMountsUnderStateDir") else None,
         )
 
     async def containers(self) -> frozenset[str]:
         """Ids of all containers and sandboxes in its metadata, also those that are just being made."""
         answer = await self._call("containers.v1.Containers/List", b"")
         return frozenset(_text(item, 1) for item in _repeated(answer, 1))
+
+    async def networks(self) -> frozenset[str]:
+        """Paths of the network namespaces that any of them names."""
+        answer = await self._call("containers.v1.Containers/List", b"")
+        found = set()
+        for item in _repeated(answer, 1):
+            for spec in _repeated(item, 5):
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    listed = json.loads(next(_repeated(spec, 2), b""))["linux"]["namespaces"]
+                    found |= {each.get("path", "") for each in listed if each.get("type") == "network"}
+        return frozenset(found - {""})
 
     async def leases(self) -> tuple[Lease, ...]:
         answer = await self._call("leases.v1.Leases/List", b"")

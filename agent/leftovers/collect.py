@@ -62,10 +62,12 @@ class Leftovers:
         if seen.ids - known:
             known = await self._runtime.containers()
         began = traces.started(pid) if (pid := server_pid(places.socket)) else 0.0
-        removal = plan_removal(seen, known, leases, began)
+        old = any(made < began for _, made in seen.networks)
+        used = await self._runtime.networks() if old else frozenset()
+        removal = plan_removal(seen, known, leases, began, used)
         for lease in removal.leases:
             log.info("collecting lease %s of an operation that was cut off", lease.id)
-        if removal.ids or removal.sockets:
+        if removal.ids or removal.sockets or removal.scratch or removal.networks:
             await asyncio.to_thread(self._remove, removal, places)
         if removal.leases or removal.ids or self._began != began:
             # A runtime that is new to this agent, or the other way round: one of them was cut off, perhaps between
@@ -88,6 +90,13 @@ class Leftovers:
             _remove_tree(places.works / container_id)
             traces.socket_of(places.socket, container_id).unlink(missing_ok=True)
         for path in removal.sockets:
+            path.unlink(missing_ok=True)
+        for path in removal.scratch:
+            _remove_tree(path)
+        for path in removal.networks:
+            log.info("letting go of network namespace %s of a sandbox that was never made", path.name)
+            with contextlib.suppress(OSError):
+                mounts.unmount(path)
             path.unlink(missing_ok=True)
 
 

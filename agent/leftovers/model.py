@@ -22,6 +22,10 @@ class Traces:
     bundles: frozenset[str] = frozenset()
     states: frozenset[str] = frozenset()
     dead_sockets: tuple[Path, ...] = ()
+    scratch: tuple[tuple[Path, float], ...] = ()
+    """Directories that containerd mounts snapshots at for a moment, and when each was made (epoch seconds)."""
+    networks: tuple[tuple[Path, float], ...] = ()
+    """The same of network namespaces."""
 
     @property
     def ids(self) -> frozenset[str]:
@@ -37,3 +41,5 @@ class Removal:
     shims: tuple[Shim, ...] = ()
     sockets: tuple[Path, ...] = ()
     leases: tuple[Lease, ...] = ()
+    scratch: tuple[Path, ...] = ()
+    networks: tuple[Path, ...] = ()

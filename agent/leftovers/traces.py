@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent.cri.containerd import NAMESPACE, Directories
 from agent.leftovers.model import Shim, Traces
+from apimachinery.kit import mounts
 
 # Where shims listen, whichever containerd started them: fixed in containerd.
 SOCKETS = Path("/run/containerd/s")
@@ -27,6 +28,8 @@ def read(places: Directories) -> Traces:
         bundles=_names(places.bundles) | _names(places.works),
         states=frozenset().union(*(_names(root) for root in places.runc)),
         dead_sockets=_dead_sockets(),
+        scratch=_dated(places.scratch, mounted=False),
+        networks=_dated(places.networks, mounted=True),
     )
 
 
@@ -71,10 +74,27 @@ def started(pid: int) -> float:
     return time.time() - age
 
 
-def _names(directory: Path) -> frozenset[str]:
+def _names(directory: Path | None) -> frozenset[str]:
     with contextlib.suppress(OSError):
-        return frozenset(os.listdir(directory))  # noqa: PTH208
+        return frozenset(os.listdir(directory) if directory is not None else ())  # noqa: PTH208
     return frozenset()
+
+
+def _dated(directory: Path | None, mounted: bool) -> tuple[tuple[Path, float], ...]:
+    """What lies in a directory, and when each was made; of what is mounted there only where that is wanted.
+
+    Over a directory the mount's own times would show, which are an image's; a namespace's are those of its making.
+    """
+    names = _names(directory)
+    if directory is None or not names:
+        return ()
+    points = frozenset() if mounted else frozenset(mounts.mount_points(directory))
+    found = []
+    for path in sorted(directory / name for name in names):
+        with contextlib.suppress(OSError):
+            if path not in points:
+                found.append((path, path.lstat().st_ctime))
+    return tuple(found)
 
 
 def _dead_sockets() -> tuple[Path, ...]:

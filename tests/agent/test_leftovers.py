@@ -40,6 +40,40 @@ def test_only_what_the_runtime_does_not_know_goes():
     assert not plan_removal(seen, seen.ids, leases, 0.0).leases, "nobody knows when the runtime began"
 
 
+def test_what_an_earlier_runtime_was_cut_off_over_goes():
+    seen = Traces(
+        scratch=((Path("/t/old"), 50.0), (Path("/t/new"), 150.0)),
+        networks=((Path("/n/used"), 50.0), (Path("/n/lost"), 50.0), (Path("/n/new"), 150.0)),
+    )
+    removal = plan_removal(seen, frozenset(), (), 100.0, frozenset({"/n/used"}))
+    assert removal.scratch == (Path("/t/old"),)
+    assert removal.networks == (Path("/n/lost"),)
+    assert plan_removal(seen, frozenset(), (), 0.0) == Removal(), "nobody knows when the runtime began"
+
+
+@pytest.mark.kernel
+def test_a_passing_mount_under_way_is_let_be_and_a_lost_namespace_is_let_go(tmp_path: Path) -> None:
+    where = Directories(
+        tmp_path / "containerd.sock", tmp_path / "b", tmp_path / "w", (), "overlayfs", tmp_path / "t", tmp_path / "n"
+    )
+    for made in (tmp_path / "t/empty", tmp_path / "t/mounted", tmp_path / "n"):
+        made.mkdir(parents=True)
+    space = tmp_path / "n/cni-whtlost"
+    space.touch()
+    subprocess.run(["mount", "-t", "tmpfs", "wht", str(tmp_path / "t/mounted")], check=True)
+    subprocess.run(["unshare", f"--net={space}", "true"], check=True)
+    try:
+        seen = traces.read(where)
+        assert [path.name for path, _ in seen.scratch] == ["empty"]
+        removal = plan_removal(seen, frozenset(), (), time.time() + 1.0)
+        Leftovers(Runtime(where, frozenset()), None, frozenset)._remove(removal, where)
+        assert not space.exists() and not (tmp_path / "t/empty").exists()
+        assert (tmp_path / "t/mounted").is_mount()
+    finally:
+        for point in (tmp_path / "t/mounted", space):
+            subprocess.run(["umount", "-l", str(point)], check=False, capture_output=True)
+
+
 def places(top: Path) -> Directories:
     for name in ("bundles", "works", "runc"):
         (top / name).mkdir(exist_ok=True)
