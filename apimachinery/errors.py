@@ -277,9 +277,11 @@ def invalid_object(kind: str, name: str, problems: Iterable[FieldError], group: 
     return Invalid(message, details=_details(group, kind, name, [p.cause() for p in problems]))
 
 
-# An answer must not be many times its request: a text in a message has so many characters, a list of problems so many.
-_LONGEST_VALUE = 1024
-_LONGEST_TEXT = 4096
+# An answer must not be many times its request. Upstream prints values whole, so a value that is cut is one that nobody
+# reads: a whole object that a patch made of the wrong type has some thousand characters. A value has so many, a text
+# about one (its escapes and a reason) so many, and after so many in all no further problem is told.
+_LONGEST_VALUE = 32768
+_LONGEST_TEXT = 4 * _LONGEST_VALUE
 _LONGEST_LIST = 65536
 
 

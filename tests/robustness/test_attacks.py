@@ -124,7 +124,18 @@ def test_a_refusal_is_not_many_times_its_request() -> None:
     assert 'a: Invalid value: "0": why' in error.message and error.message.endswith(" more]")
     assert len(orjson.dumps(errors.invalid_object("ConfigMap", "x", problems).status())) < 400_000
     long = errors.invalid_object("ConfigMap", "x", [errors.invalid("a", "!" * 4_000_000, "why")])
-    assert len(orjson.dumps(long.status())) < 20_000 and long.message.endswith("why")
+    assert len(orjson.dumps(long.status())) < 100_000 and long.message.endswith("why")
+    quotes = errors.invalid_object("ConfigMap", "x", [errors.invalid("a", '"' * 4_000_000, "why")])
+    assert len(orjson.dumps(quotes.status())) < 300_000 and quotes.message.endswith("why")
+
+
+def test_a_refusal_shows_whole_what_a_patch_made_of_an_ordinary_object() -> None:
+    whole = orjson.dumps({"spec": {"items": [{"name": f"n{n}"} for n in range(1000)]}}).decode()
+    error = errors.invalid_object("", "", [errors.invalid("patch", whole, "cannot unmarshal")])
+    assert (
+        error.message
+        == f' "" is invalid: patch: Invalid value: "{whole.replace(chr(34), chr(92) + chr(34))}": cannot unmarshal'
+    )
 
 
 def test_warnings_are_bounded_as_upstreams_are() -> None:
