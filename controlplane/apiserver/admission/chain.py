@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from controlplane.apiserver.admission.authority import (
     CertificateApproval,
@@ -28,9 +28,6 @@ from controlplane.apiserver.admission.tolerations import DefaultTolerationSecond
 from controlplane.apiserver.admission.volumes import PersistentVolumeClaimResize, StorageObjectInUseProtection
 from controlplane.apiserver.admission.webhooks.plugins import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from controlplane.apiserver.seam import Admission
-
-if TYPE_CHECKING:
-    pass
 
 # Upstream's AllOrderedPlugins, those that are on by default. Requester and RoleEscalation are no plugins there but
 # parts of the storage of their kinds, between the mutating and the validating phase.
