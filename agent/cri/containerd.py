@@ -40,6 +40,8 @@ class Directories:
     """runc's states, one directory for each root that a runtime handler names."""
     snapshotter: str = "overlayfs"
     """Its name."""
+    records: tuple[Path, ...] = ()
+    """Where CRI keeps a directory for each container and sandbox, by its id."""
     scratch: Path | None = None
     """Where containerd mounts a snapshot for a moment."""
     networks: Path | None = None
@@ -79,6 +81,12 @@ class Containerd:
             works=root / _TASKS / NAMESPACE,
             runc=tuple(Path(each) / NAMESPACE for each in sorted(roots)),
             snapshotter=str(own.get("snapshotter") or "overlayfs"),
+            records=tuple(
+                Path(config[top], kind)
+                for top in ("stateDir", "rootDir")
+                if config.get(top)
+                for kind in ("containers", "sandboxes")
+            ),
             scratch=root / "tmpmounts",
             networks=Path(config["stateDir"], "netns") if config.get("netnsMountsUnderStateDir") else None,
         )

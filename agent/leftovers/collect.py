@@ -59,15 +59,15 @@ class Leftovers:
         seen = await asyncio.to_thread(traces.read, places)
         leases = await self._runtime.leases()
         known = self._cached()
-        if seen.ids - known:
-            known = await self._runtime.containers()
         began = traces.started(pid) if (pid := server_pid(places.socket)) else 0.0
+        if (seen.ids | {path.name for path, made in seen.records if made < began}) - known:
+            known = await self._runtime.containers()
         old = any(made < began for _, made in seen.networks)
         used = await self._runtime.networks() if old else frozenset()
         removal = plan_removal(seen, known, leases, began, used)
         for lease in removal.leases:
             log.info("collecting lease %s of an operation that was cut off", lease.id)
-        if removal.ids or removal.sockets or removal.scratch or removal.networks:
+        if removal.ids or removal.sockets or removal.scratch or removal.networks or removal.records:
             await asyncio.to_thread(self._remove, removal, places)
         if removal.leases or removal.ids or self._began != began:
             # A runtime that is new to this agent, or the other way round: one of them was cut off, perhaps between
@@ -91,7 +91,7 @@ class Leftovers:
             traces.socket_of(places.socket, container_id).unlink(missing_ok=True)
         for path in removal.sockets:
             path.unlink(missing_ok=True)
-        for path in removal.scratch:
+        for path in (*removal.records, *removal.scratch):
             _remove_tree(path)
         for path in removal.networks:
             log.info("letting go of network namespace %s of a sandbox that was never made", path.name)

@@ -26,6 +26,8 @@ class Traces:
     """Directories that containerd mounts snapshots at for a moment, and when each was made (epoch seconds)."""
     networks: tuple[tuple[Path, float], ...] = ()
     """The same of network namespaces."""
+    records: tuple[tuple[Path, float], ...] = ()
+    """The same of CRI's directories of containers and sandboxes, which are named by their ids."""
 
     @property
     def ids(self) -> frozenset[str]:
@@ -43,3 +45,4 @@ class Removal:
     leases: tuple[Lease, ...] = ()
     scratch: tuple[Path, ...] = ()
     networks: tuple[Path, ...] = ()
+    records: tuple[Path, ...] = ()

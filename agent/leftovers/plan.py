@@ -15,8 +15,8 @@ def plan_removal(
 ) -> Removal:
     """``known``: ids in the runtime's metadata, read after ``traces``: a container is entered there before its shim is
     started and taken out after it has ended. ``runtime_began`` (epoch seconds; 0: not known): the operation that a
-    lease, a passing mount or a namespace that nothing names (``used``: paths) was for ended with the process that made
-    it.
+    lease, a passing mount, a directory of no known id or a namespace that nothing names (``used``: paths) was for ended
+    with the process that made it.
     """
     ids = traces.ids - known
     return Removal(
@@ -25,5 +25,6 @@ def plan_removal(
         sockets=traces.dead_sockets,
         leases=tuple(lease for lease in leases if 0 < lease.created < runtime_began),
         scratch=tuple(path for path, made in traces.scratch if made < runtime_began),
+        records=tuple(path for path, made in traces.records if made < runtime_began and path.name not in known),
         networks=tuple(path for path, made in traces.networks if made < runtime_began and str(path) not in used),
     )

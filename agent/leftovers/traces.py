@@ -28,6 +28,7 @@ def read(places: Directories) -> Traces:
         bundles=_names(places.bundles) | _names(places.works),
         states=frozenset().union(*(_names(root) for root in places.runc)),
         dead_sockets=_dead_sockets(),
+        records=tuple(found for place in places.records for found in _dated(place, mounted=True)),
         scratch=_dated(places.scratch, mounted=False),
         networks=_dated(places.networks, mounted=True),
     )

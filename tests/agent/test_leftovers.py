@@ -44,8 +44,10 @@ def test_what_an_earlier_runtime_was_cut_off_over_goes():
     seen = Traces(
         scratch=((Path("/t/old"), 50.0), (Path("/t/new"), 150.0)),
         networks=((Path("/n/used"), 50.0), (Path("/n/lost"), 50.0), (Path("/n/new"), 150.0)),
+        records=((Path("/r") / KNOWN, 50.0), (Path("/r") / LOST, 50.0), (Path("/r") / OTHER, 150.0)),
     )
-    removal = plan_removal(seen, frozenset(), (), 100.0, frozenset({"/n/used"}))
+    removal = plan_removal(seen, frozenset({KNOWN}), (), 100.0, frozenset({"/n/used"}))
+    assert removal.records == (Path("/r") / LOST,)
     assert removal.scratch == (Path("/t/old"),)
     assert removal.networks == (Path("/n/lost"),)
     assert plan_removal(seen, frozenset(), (), 0.0) == Removal(), "nobody knows when the runtime began"
@@ -54,7 +56,12 @@ def test_what_an_earlier_runtime_was_cut_off_over_goes():
 @pytest.mark.kernel
 def test_a_passing_mount_under_way_is_let_be_and_a_lost_namespace_is_let_go(tmp_path: Path) -> None:
     where = Directories(
-        tmp_path / "containerd.sock", tmp_path / "b", tmp_path / "w", (), "overlayfs", tmp_path / "t", tmp_path / "n"
+        tmp_path / "containerd.sock",
+        tmp_path / "b",
+        tmp_path / "w",
+        (),
+        scratch=tmp_path / "t",
+        networks=tmp_path / "n",
     )
     for made in (tmp_path / "t/empty", tmp_path / "t/mounted", tmp_path / "n"):
         made.mkdir(parents=True)
