@@ -105,7 +105,6 @@ IDLE: Mapping[str, str] = MappingProxyType(
         "endpoints": "it is not mirrored into EndpointSlices, which proxies follow",
         "flowschemas.flowcontrol.apiserver.k8s.io": _NO_QUEUES,
         "horizontalpodautoscalers.autoscaling": "nothing is scaled by it",
-        "jobs.batch": "no pods are made of it",
         "networkpolicies.networking.k8s.io": "no traffic is stopped by it",
         "persistentvolumeclaims": _NO_VOLUMES,
         "persistentvolumes": _NO_VOLUMES,

@@ -8,6 +8,8 @@ selector picks, lets go what it no longer picks), makes sure that the cache show
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from apimachinery import errors
 from apimachinery.informer import Informer
@@ -27,6 +29,8 @@ class OwnerLoop(ABC):
     kind: Kind
     words: Words = PLAIN
     backoff_max = BACKOFF_MAX
+    # What adopted pods get beside their owner: members of metadata.
+    adopted_with: Mapping[str, object] = MappingProxyType({})
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -56,6 +60,10 @@ class OwnerLoop(ABC):
         """What a pod of the owner has to be beside what its selector says."""
         return True
 
+    def is_manageable(self, owner: Obj) -> bool:
+        """Whether there is anything to do for an owner at all, its pods' claims included."""
+        return True
+
     @abstractmethod
     async def sync(self, item: str, owner: Obj, pods: list[Obj], settled: bool) -> None:
         """Look at one owner. ``settled``: the cache shows all that the loop wrote; else no pod may be created or
@@ -80,11 +88,11 @@ class OwnerLoop(ABC):
 
     async def _work(self, item: str) -> None:
         owner = self._owners.get(item)
-        if owner is None:
+        if owner is None or not self.is_manageable(owner):
             return
         candidates = ownership.candidates(self._pods, owner)
         claims = ownership.claim(owner, self.selector(owner), candidates, lambda pod: self.is_member(owner, pod))
-        pods = await ownership.settle(self._context.client, self.kind, owner, POD, claims)
+        pods = await ownership.settle(self._context.client, self.kind, owner, POD, claims, self.adopted_with)
         if not self._expected.settled(uid(owner)):
             await self._expected.verify(uid(owner), self._context.client)
             self._queue.add_after(item, DOUBT_AFTER)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from apimachinery import errors
 from apimachinery.client import Client, PatchType
@@ -80,8 +81,18 @@ def candidates(informer: Informer, owner: Obj) -> list[Obj]:
     return [*informer.by_index(CONTROLLER, uid(owner)), *informer.by_index(ORPHANS, namespace(owner))]
 
 
-async def settle(client: Client, owner_kind: Kind, owner: Obj, kind: Kind, claims: Claims) -> list[Obj]:
-    """Write adoptions and releases; answers what is owned then. Raises ApiError or Unreachable."""
+async def settle(
+    client: Client,
+    owner_kind: Kind,
+    owner: Obj,
+    kind: Kind,
+    claims: Claims,
+    adopted_with: Mapping[str, object] = MappingProxyType({}),
+) -> list[Obj]:
+    """Write adoptions and releases; answers what is owned then. ``adopted_with``: more metadata for what is adopted.
+
+    Raises ApiError or Unreachable.
+    """
     owned = list(claims.owned)
     if claims.adopt:
         # The cache may not know yet that the owner is going or another of the same name.
@@ -89,7 +100,7 @@ async def settle(client: Client, owner_kind: Kind, owner: Obj, kind: Kind, claim
         if uid(fresh) != uid(owner) or is_deleting(fresh):
             return owned
     for obj in claims.adopt:
-        patch = {"metadata": {"ownerReferences": [owner_reference(owner)], "uid": uid(obj)}}
+        patch = {"metadata": {**adopted_with, "ownerReferences": [owner_reference(owner)], "uid": uid(obj)}}
         try:
             owned.append(await _patch(client, kind, obj, patch))
         except errors.NotFound:

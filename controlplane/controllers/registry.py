@@ -11,6 +11,8 @@ from controlplane.controllers.daemonset.controller import DaemonSetController
 from controlplane.controllers.deployment.controller import DeploymentController
 from controlplane.controllers.endpointslice.controller import EndpointSliceController
 from controlplane.controllers.garbage.controller import GarbageCollector
+from controlplane.controllers.job.controller import JobController
+from controlplane.controllers.job_ttl import JobTTLController
 from controlplane.controllers.namespaces import NamespaceController
 from controlplane.controllers.node_ipam import NodeIPAMController
 from controlplane.controllers.nodelifecycle.controller import NodeLifecycleController
@@ -44,6 +46,8 @@ REGISTRY: tuple[Entry, ...] = (
     Entry("replicaset-controller", "replicaset-controller", ReplicaSetController),
     Entry("replicationcontroller-controller", "replication-controller", ReplicationControllerLoop),
     Entry("statefulset-controller", "statefulset-controller", StatefulSetController),
+    Entry("job-controller", "job-controller", JobController),
+    Entry("ttl-after-finished-controller", "ttl-after-finished-controller", JobTTLController),
     Entry("daemonset-controller", "daemonset-controller", DaemonSetController),
     Entry("endpointslice-controller", "endpoint-slice-controller", EndpointSliceController),
     Entry("namespace-controller", "namespace-controller", NamespaceController),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from apimachinery.client import PatchType
 from apimachinery.kinds import (
     CONTROLLER_REVISION,
     EVENT,
+    JOB,
     PERSISTENT_VOLUME_CLAIM,
+    POD,
     REPLICATION_CONTROLLER,
     STATEFUL_SET,
 )
@@ -131,5 +135,98 @@ def test_a_replication_controller_keeps_its_number_and_adopts(tmp_path: Path) ->
         await at.until(lambda: len(at.pods.items()) == 1)
         assert uid(at.pods.items()[0]) in before
         assert labels(at.pods.items()[0]) == {"app": "web"}
+
+    play(tmp_path, scenario)
+
+
+def job(**spec: Any) -> Obj:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "work", "namespace": "default"},
+        "spec": {"template": template, **spec},
+    }
+
+
+async def end(at: Stage, pod: Obj, phase: str = "Succeeded") -> None:
+    """What a node tells when a pod's process ended."""
+    conditions = [{"type": "Ready", "status": "False"}]
+    status = {"status": {"phase": phase, "conditions": conditions}}
+    await at.client.patch(POD, name(pod), status, "default", subresource="status", patch_type=PatchType.STRATEGIC)
+
+
+def index(pod: Obj) -> str:
+    return labels(pod)["batch.kubernetes.io/job-completion-index"]
+
+
+def test_an_indexed_job_runs_each_index_once_also_across_kills(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        wanted = job(completions=5, parallelism=2, completionMode="Indexed", ttlSecondsAfterFinished=1)
+        await at.client.create(JOB, wanted)
+        ran: Counter[str] = Counter()
+        ended: set[str] = set()
+        for number in range(5):
+            fresh = await at.until(lambda: [p for p in at.ready_pods() if uid(p) not in ended])
+            ended.add(uid(fresh[0]))
+            ran[index(fresh[0])] += 1
+            await end(at, fresh[0])
+            if number in (1, 3):
+                await at.kill_loops()
+                await at.start_loops()
+        assert ran == {str(n): 1 for n in range(5)}
+
+        async def over() -> bool:
+            found = (await at.client.list(JOB, "default"))["items"]
+            if not found:
+                return True
+            status = found[0]["status"]
+            done = [c["type"] for c in status.get("conditions") or ()]
+            if "Complete" in done:
+                assert (status["succeeded"], status["completedIndexes"]) == (5, "0-4")
+                assert status["uncountedTerminatedPods"] == {} and "failed" not in status
+            return "Complete" in done
+
+        await at.until_async(over)
+        # Its time to live is over soon, and no finalizer holds its pods.
+        await at.until(lambda: not at.pods.items())
+
+        async def gone() -> bool:
+            return not (await at.client.list(JOB, "default"))["items"]
+
+        await at.until_async(gone)
+        told = Counter(e["reason"] for e in (await at.client.list(EVENT, "default"))["items"])
+        assert told["Completed"] == 1
+
+    play(tmp_path, scenario)
+
+
+def test_a_failed_job_tells_why_and_its_deletion_frees_its_pods(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        await at.client.create(JOB, job(backoffLimit=0, parallelism=2, completions=2))
+        first = (await at.until(lambda: len(at.ready_pods()) == 2 and at.ready_pods()))[0]
+        await end(at, first, "Failed")
+
+        async def failed() -> bool:
+            status = (await at.client.get(JOB, "work", "default"))["status"]
+            conditions = {c["type"]: c["reason"] for c in status.get("conditions") or ()}
+            return conditions.get("Failed") == "BackoffLimitExceeded" and status["failed"] == 2
+
+        await at.until_async(failed)
+        assert (await at.client.get(JOB, "work", "default"))["status"]["terminating"] == 0
+        await at.client.delete(JOB, "work", "default", propagation="Background")
+        await at.until(lambda: not at.pods.items())
+
+    play(tmp_path, scenario)
+
+
+def test_pods_of_a_job_that_went_while_nobody_looked_are_freed(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        await at.client.create(JOB, job(parallelism=2, completions=2))
+        await at.until(lambda: len(at.ready_pods()) == 2)
+        await at.kill_loops()
+        await at.client.delete(JOB, "work", "default", propagation="Background")
+        await at.start_loops()
+        await at.until(lambda: not at.pods.items())
 
     play(tmp_path, scenario)

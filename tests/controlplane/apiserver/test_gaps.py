@@ -35,6 +35,7 @@ ACTING = {
     "ingressclasses.networking.k8s.io": f"{SERVER}/admission/classes.py",
     "ingresses.networking.k8s.io": "",
     "ipaddresses.networking.k8s.io": f"{SERVER}/bootstrap/addresses.py",
+    "jobs.batch": f"{LOOPS}/job/controller.py",
     "leases.coordination.k8s.io": "controlplane/election.py",
     "limitranges": f"{SERVER}/admission/limits.py",
     "localsubjectaccessreviews.authorization.k8s.io": f"{SERVER}/authz/reviews.py",
@@ -79,7 +80,7 @@ def test_each_kind_has_somebody_who_acts_on_it_or_says_so() -> None:
 PROXY, SLICES = "netproxy/views.py", f"{LOOPS}/endpointslice/endpoints.py"
 SERVICES = f"{SERVER}/strategies/services.py"
 DEPLOYMENT, DAEMON = f"{LOOPS}/deployment", f"{LOOPS}/daemonset"
-STATEFUL = f"{LOOPS}/statefulset"
+STATEFUL, JOBS = f"{LOOPS}/statefulset", f"{LOOPS}/job"
 HOOKS = f"{SERVER}/admission/webhooks/hooks.py"
 LIMITS = f"{SERVER}/admission/limits.py"
 # Type -> field -> the file that reads it. "": upstream's components do not act on it either.
@@ -163,6 +164,24 @@ FIELDS: dict[str, dict[str, str]] = {
         "replicas": f"{LOOPS}/replicaset/controller.py",
         "selector": f"{LOOPS}/replicationcontroller/controller.py",
         "template": f"{LOOPS}/replicaset/controller.py",
+    },
+    "batch.v1.JobSpec": {
+        "activeDeadlineSeconds": f"{JOBS}/verdict.py",
+        "backoffLimit": f"{JOBS}/verdict.py",
+        "backoffLimitPerIndex": f"{JOBS}/facts.py",
+        "completionMode": f"{JOBS}/facts.py",
+        "completions": f"{JOBS}/facts.py",
+        "managedBy": f"{JOBS}/facts.py",
+        "manualSelector": f"{SERVER}/strategies/workloads.py",
+        "maxFailedIndexes": f"{JOBS}/verdict.py",
+        "parallelism": f"{JOBS}/births.py",
+        "podFailurePolicy": f"{JOBS}/policies.py",
+        "podReplacementPolicy": f"{JOBS}/facts.py",
+        "selector": f"{LOOPS}/owner_loop.py",
+        "successPolicy": f"{JOBS}/policies.py",
+        "suspend": f"{JOBS}/facts.py",
+        "template": f"{JOBS}/births.py",
+        "ttlSecondsAfterFinished": f"{LOOPS}/job_ttl.py",
     },
     "core.v1.NodeSpec": {
         "configSource": "",
@@ -252,13 +271,14 @@ def test_changes_are_told_of_what_they_add() -> None:
     assert told(kinds.POD, old, old) == []
     new = {"spec": {**old["spec"], "hostUsers": False}}
     assert [text.partition(": ")[0] for text in told(kinds.POD, new, old)] == ["spec.hostUsers"]
-    job = {"spec": {"parallelism": 1}}
-    assert told(kinds.JOB, {**job, "metadata": {"labels": {"a": "b"}}}, job) == []
-    assert told(kinds.JOB, {"spec": {"parallelism": 2}}, job) == [f"Job: {IDLE['jobs.batch']}"]
+    devices = {"spec": {"extendedResourceName": "a.b/c"}}
+    assert told(kinds.DEVICE_CLASS, {**devices, "metadata": {"labels": {"a": "b"}}}, devices) == []
+    why = f"DeviceClass: {IDLE['deviceclasses.resource.k8s.io']}"
+    assert told(kinds.DEVICE_CLASS, {"spec": {}}, devices) == [why]
 
 
 def test_other_people_s_loops_are_not_spoken_for() -> None:
-    assert told(kinds.JOB, {"spec": {}}, ours=False) == []
+    assert told(kinds.DEVICE_CLASS, {"spec": {}}, ours=False) == []
     bound = told(kinds.VALIDATING_ADMISSION_POLICY_BINDING, {"spec": {}}, ours=False)
     why = "policies are not evaluated: nothing is refused or changed by them"
     assert bound == [f"ValidatingAdmissionPolicyBinding: {why}"]
@@ -277,10 +297,10 @@ async def warnings(folder: Path, client: Client, path: str, body: dict[str, Any]
 
 def test_the_server_tells_in_a_header(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
-        template = {"spec": {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}}
-        job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"template": template}}
-        (warning,) = await warnings(tmp_path, client, "/apis/batch/v1/namespaces/default/jobs", job)
-        assert warning == '299 - "Job: no pods are made of it"'
+        version = kinds.DEVICE_CLASS.api_version
+        devices = {"apiVersion": version, "kind": "DeviceClass", "metadata": {"name": "d"}, "spec": {}}
+        (warning,) = await warnings(tmp_path, client, kinds.DEVICE_CLASS.path(), devices)
+        assert warning == f'299 - "DeviceClass: {IDLE["deviceclasses.resource.k8s.io"]}"'
         spec = {"type": "LoadBalancer", "ports": [{"port": 80}]}
         service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": spec}
         (warning,) = await warnings(tmp_path, client, "/api/v1/namespaces/default/services", service)
