@@ -96,7 +96,10 @@ def _apply(document: Any, operation: dict[str, Any], work: _Work) -> Any:
 
 def _root(document: Any, name: str, operation: dict[str, Any]) -> Any:
     if name == "replace":
-        return _fresh(operation.get("value"))
+        # A document is an object or a list; what the latter is refused for is for its reader to say.
+        if not isinstance(operation.get("value"), dict | list):
+            raise _Failed
+        return _fresh(operation["value"])
     if not _same(document, operation.get("value")):
         raise _Failed
     return document

@@ -5,7 +5,7 @@ from __future__ import annotations
 from apimachinery.errors import BadRequest
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
-from controlplane.apiserver import codec
+from controlplane.apiserver import codec, options
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Answer, Request
 
@@ -38,7 +38,8 @@ async def read(request: Request, kind: Kind, context: Context | None = None) -> 
 
 
 def is_dry_run(request: Request) -> bool:
-    return "All" in request.query.get("dryRun", ())
+    """Whether this is for show. Raises Invalid for options of the URL that no writer may give."""
+    return options.write_context(request, "CreateOptions").dry_run
 
 
 def success(code: int = 201) -> Answer:

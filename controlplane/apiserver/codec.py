@@ -22,6 +22,7 @@ JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.
 _ACCEPTED = ", ".join((JSON, YAML, PROTOBUF))
 _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 _SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
+_OPTIONS_SCHEME = 'in scheme "pkg/apis/meta/internalversion/scheme/register.go:27"'
 _SHOWN_BYTES = 30
 # Upstream's decoder remembers no more.
 _MOST_COMPLAINTS = 100
@@ -143,6 +144,9 @@ def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = (), jso
 
 def check_patched(obj: Obj, kind: Kind, context: Context, patched: Patched) -> None:
     """Check what a patch made, canonicalising it. Raises Invalid."""
+    if not isinstance(obj, dict):
+        # A JSON patch may replace the whole document, by a list, too.
+        raise patched.refusal(_not_an_object(obj))
     if not patched.merged and (wrong := _other_type(obj, kind, context.catalog)):
         raise patched.refusal(wrong)
     walker = context.catalog.schema.walker(kind.api_version, kind.kind)
@@ -201,6 +205,11 @@ async def read_options(request: Request) -> Obj | None:
             f"the body of the request was in an unknown format - accepted media types include: {_ACCEPTED}"
         )
     obj, _ = await off_loop(len(body), _parse, media, body, "DeleteOptions")
+    given = obj.get("kind") or "DeleteOptions"
+    if isinstance(given, str) and given != "DeleteOptions":
+        # Clients send them in whatever group and version they delete something of, but nothing else instead.
+        where = f'version "{obj.get("apiVersion") or "v1"}" {_OPTIONS_SCHEME}'
+        raise errors.BadRequest(f'no kind "{given}" is registered for {where}')
     walker = Schema.load().walker("v1", "DeleteOptions")
     if walker is not None:
         findings = walker.check(obj)

@@ -12,7 +12,7 @@ import orjson
 
 from apimachinery import errors
 from apimachinery.selectors import SelectorError
-from controlplane.apiserver import measures
+from controlplane.apiserver import deadlines, measures
 from controlplane.apiserver.authz.chain import refusal
 from controlplane.apiserver.authz.refusals import Refusals
 from controlplane.apiserver.formats.negotiate import of_refusal
@@ -34,8 +34,6 @@ from controlplane.apiserver.writing import Writing
 log = logging.getLogger(__name__)
 
 _SLOW_SECONDS = 1.0
-_LONG_RUNNING = frozenset(("watch",))
-_STREAMS = frozenset(("exec", "attach", "portforward", "proxy", "log"))
 _OF_ONE = frozenset(("update", "patch"))
 # What can be done with the objects of all namespaces at once.
 _EVERYWHERE = frozenset(("list", "watch"))
@@ -65,8 +63,10 @@ class Pipeline:
     async def __call__(self, request: Request) -> Response | Hijacked:
         started = time.perf_counter()
         try:
+            limit = deadlines.limit(request)
             request = await self._identified(request)
-            reply = await self._answer(request)
+            answer = self._answer(request)
+            reply = await (answer if limit is None else deadlines.within(limit, answer, request.verb))
             response = self._encode(request, reply)
         except errors.ApiError as error:
             response = status_response(error, request)
@@ -161,8 +161,8 @@ class Pipeline:
     def _account(self, request: Request, response: Response | Hijacked, seconds: float) -> None:
         status = 101 if response is HIJACKED or isinstance(response, Hijacked) else response.status
         measures.request(request, status, seconds)
-        slow = seconds > _SLOW_SECONDS and request.verb not in _LONG_RUNNING
-        if slow and request.subresource not in _STREAMS:
+        slow = seconds > _SLOW_SECONDS and request.verb not in deadlines.LONG_RUNNING
+        if slow and request.subresource not in deadlines.STREAMS:
             log.warning(
                 "slow request: %s %s by %s: %d after %.2f s (audit id %s)",
                 request.method,

@@ -29,11 +29,17 @@ class Evictions:
         self._registry = registry
 
     async def create(self, request: Request) -> Answer:
+        dry = body.is_dry_run(request)
         eviction = await body.read(request, body.EVICTION)
         if eviction["metadata"].get("name") not in (None, "", request.name):
             raise errors.BadRequest("name in URL does not match name in Eviction object")
         options = {k: v for k, v in (eviction.get("deleteOptions") or {}).items() if v is not None}
-        dry = body.is_dry_run(request) or "All" in (options.get("dryRun") or ())
+        # Whatever the body names there keeps the pod, as upstream has it.
+        named = options.get("dryRun") or []
+        if named and dry and named != ["All"]:
+            shown = " ".join(named)
+            raise errors.ApiError(f"Non-matching dry-run options in request and content: [All] and [{shown}]")
+        dry = dry or bool(named)
         context = Context(request.catalog, user=request.user, dry_run=dry, warnings=request.warnings)
         await self._registry.admit_part(POD, "eviction", request.namespace, request.name, eviction, context)
         pod = self._registry.get(POD, request.namespace, request.name)

@@ -58,6 +58,7 @@ BAD: list[dict[str, Any]] = [
     op("move", "/data/a/b", **{"from": "/data/a"}), op("move", "/data/z", **{"from": "/data/zz"}), op("move", "/data/z"),
     op("add", "/list/4", value=1), op("remove", "/list/3"), op("remove", "/list/-"), op("replace", "/list/x", value=1),
     op("replace", "/list/-", value=1), op("add", "/data/a/b", value=1),
+    op("replace", "", value="s"), op("replace", "", value=1), op("replace", "", value=None), op("replace", ""),
 ]  # fmt: skip
 
 

@@ -71,6 +71,9 @@ def test_what_a_patch_makes_wrong_is_its_own_fault(tmp_path: Path) -> None:
         assert unknown.message.endswith('strict decoding error: json patch unknown field "[0].bogus"')
         kept = await refused(client, f"{MAPS}/m", {"metadata": {"deletionGracePeriodSeconds": 5}}, MERGE)
         assert "metadata.deletionGracePeriodSeconds: Invalid value: 5: field is immutable" in kept.message
+        whole = await refused(client, f"{MAPS}/m", [{"op": "replace", "path": "", "value": [1]}], JSON)
+        assert whole.status_code == 422
+        assert whole.message.startswith(' "" is invalid: patch: Invalid value: "[1]": couldn\'t get version/kind; json')
         assert (await refused(client, f"{MAPS}/m", [], JSON.upper())).status_code == 415
 
     run(tmp_path, test)
