@@ -68,12 +68,12 @@ def resolve_port(port: int | str, container: Obj) -> int:
     raise ValueError(f"couldn't find port: {port} in container {container['name']}")
 
 
-def http_request(action: Obj, container: Obj, pod_ip: str) -> HttpRequest:
-    """An httpGet action. Raises ValueError for an unknown port name."""
+def http_request(action: Obj, container: Obj, pod_ip: str, agent: str = _USER_AGENT) -> HttpRequest:
+    """An httpGet action; ``agent`` is who asks. Raises ValueError for an unknown port name."""
     path = action.get("path") or "/"
     if not path.startswith("/"):
         path = "/" + path
-    headers = {"User-Agent": _USER_AGENT, "Accept": "*/*"}
+    headers = {"User-Agent": agent, "Accept": "*/*"}
     for header in action.get("httpHeaders") or ():
         headers[header["name"]] = header.get("value", "")
     return HttpRequest(
@@ -94,10 +94,11 @@ def _unverified() -> ssl.SSLContext:
     return context
 
 
-async def http_check(request: HttpRequest, timeout: float) -> Verdict:
-    """200 to 399 is success; a redirect to another host counts as success without being followed."""
+async def http_check(request: HttpRequest, timeout: float, *, any_status: bool = False) -> Verdict:
+    """200 to 399 is success, every answer where ``any_status`` is set; a redirect to another host counts as success
+    without being followed."""
     try:
-        return await within(_http(request), timeout)
+        return await within(_http(request, any_status), timeout)
     except asyncio.TimeoutError:
         text = f'Get "{request.url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
         return Verdict(Outcome.FAILURE, text)
@@ -105,7 +106,7 @@ async def http_check(request: HttpRequest, timeout: float) -> Verdict:
         return Verdict(Outcome.FAILURE, f'Get "{request.url}": {_network_text(error, request)}')
 
 
-async def _http(request: HttpRequest) -> Verdict:
+async def _http(request: HttpRequest, any_status: bool) -> Verdict:
     connector = aiohttp.TCPConnector(ssl=_unverified(), force_close=True)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
         url = request.url
@@ -119,7 +120,7 @@ async def _http(request: HttpRequest) -> Verdict:
                         return Verdict(Outcome.SUCCESS, text, warning=True)
                     url = str(following)
                     continue
-                if 200 <= answer.status < 400:
+                if any_status or 200 <= answer.status < 400:
                     return Verdict(Outcome.SUCCESS, body)
                 return Verdict(Outcome.FAILURE, f"HTTP probe failed with statuscode: {answer.status}")
     return Verdict(Outcome.FAILURE, f'Get "{request.url}": stopped after 10 redirects')

@@ -12,8 +12,10 @@ from typing import Protocol
 from agent import podspec
 from agent.cri.errors import CriError
 from agent.podspec import Obj
-from agent.probes.checks import HttpRequest, Outcome, http_check, http_request
+from agent.probes.checks import Outcome, http_check, http_request
 from agent.seams import ExecResult
+
+_USER_AGENT = "kube-lifecycle/1.36"
 
 
 class HookError(Exception):
@@ -31,7 +33,7 @@ async def run_hook(
     if "exec" in handler:
         await _exec(runtime, pod, container, handler["exec"].get("command") or [], container_id)
     elif "httpGet" in handler:
-        await _http(pod, container, http_request(handler["httpGet"], container, pod_ip))
+        await _http(pod, container, handler["httpGet"], pod_ip)
     elif "sleep" in handler:
         await asyncio.sleep(float(handler["sleep"]["seconds"]))
     else:
@@ -53,8 +55,17 @@ async def _exec(runtime: ExecRuntime, pod: Obj, container: Obj, command: Sequenc
         raise HookError(f'Exec lifecycle hook ({shown}) for {who} failed - error: {text}, message: "{output}"')
 
 
-async def _http(pod: Obj, container: Obj, request: HttpRequest) -> None:
-    verdict = await http_check(request, timeout=30.0)
+async def _http(pod: Obj, container: Obj, action: Obj, pod_ip: str) -> None:
+    """The request has to be answered; what the answer says, the container's owner decides."""
+    try:
+        request = http_request(action, container, pod_ip, _USER_AGENT)
+    except ValueError as error:
+        raise _http_error(pod, container, action, str(error)) from error
+    verdict = await http_check(request, timeout=30.0, any_status=True)
     if verdict.outcome is not Outcome.SUCCESS:
-        who = f'Container "{container["name"]}" in Pod "{podspec.full_name(pod)}"'
-        raise HookError(f'HTTP lifecycle hook ({request.path}) for {who} failed - error: {verdict.output}, message: ""')
+        raise _http_error(pod, container, action, verdict.output)
+
+
+def _http_error(pod: Obj, container: Obj, action: Obj, why: str) -> HookError:
+    who = f'Container "{container["name"]}" in Pod "{podspec.full_name(pod)}"'
+    return HookError(f"HTTP lifecycle hook ({action.get('path', '')}) for {who} failed - error: {why}")

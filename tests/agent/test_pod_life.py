@@ -203,6 +203,57 @@ async def test_post_start_failure_kills_and_says_why(agent, runtime):
     assert calls[:3] == ["StartContainer", "ExecSync", "StopContainer"]
 
 
+NO_SUCH_PORT = {"httpGet": {"port": "nowhere", "path": "/x"}}
+
+
+@live
+async def test_a_post_start_hook_that_cannot_be_asked_has_failed(agent, runtime):
+    said = []
+    agent.writer.set = lambda p, s: said.append(s["containerStatuses"][0]["state"].get("waiting", {}))
+    agent.pods.set_pod("file", pod(containers=[container("c", lifecycle={"postStart": NO_SUCH_PORT})]))
+    await until(lambda: any(w.get("reason") == "PostStartHookError" for w in said))
+    message = next(w["message"] for w in said if w.get("reason") == "PostStartHookError")
+    assert message.startswith('HTTP lifecycle hook (/x) for Container "c" in Pod ')
+    assert message.endswith("failed - error: couldn't find port: nowhere in container c")
+    assert [m for m, _ in runtime.calls if m in ("StartContainer", "StopContainer")][:2] == [
+        "StartContainer",
+        "StopContainer",
+    ]
+
+
+@live
+async def test_a_pre_stop_hook_that_cannot_be_asked_keeps_no_container_from_its_stop(agent, runtime):
+    told = []
+    agent.reporter.container = lambda p, c, kind, reason, text: told.append((kind, reason))
+    agent.pods.set_pod("file", pod(containers=[container("c", lifecycle={"preStop": NO_SUCH_PORT})]))
+    await until(lambda: is_ready(agent))
+    agent.pods.remove_pod("file", "uid-p")
+    await until(lambda: not runtime.held)
+    assert ("Warning", "FailedPreStopHook") in told
+    order = [m for m, _ in runtime.calls if m in ("StopContainer", "StopPodSandbox")]
+    assert order[:2] == ["StopContainer", "StopPodSandbox"]
+
+
+@live
+async def test_a_hook_asks_to_be_answered_not_what_the_answer_says(agent, runtime):
+    heard = []
+
+    async def refuse(reader, writer) -> None:
+        heard.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        hook = {"postStart": {"httpGet": {"host": "127.0.0.1", "port": port}}}
+        agent.pods.set_pod("file", pod(containers=[container("c", lifecycle=hook)]))
+        await until(lambda: is_ready(agent) and heard)
+        await until(lambda: not agent.pods.worker("uid-p")._busy)
+    assert "kube-lifecycle/" in heard[0]
+    assert runtime.count("StopContainer") == 0
+
+
 @live
 async def test_pre_stop_goes_before_the_stop(agent, runtime):
     hook = {"preStop": {"exec": {"command": ["true"]}}}
