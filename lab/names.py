@@ -91,6 +91,6 @@ def problem(lab: str) -> str:
     """Why this cannot be a lab's name; "" when it can."""
     if not re.fullmatch(rf"[a-z]([a-z0-9-]{{0,{LAB_NAME_LIMIT - 2}}}[a-z0-9])?", lab):
         return f"a small letter, then letters, digits and hyphens, no hyphen last, at most {LAB_NAME_LIMIT} in all"
-    if re.search(r"-(proxy|node\d+)$", lab):
-        return "what ends in -proxy or -nodeN names a part of another lab"
+    if re.search(r"-(proxy|guard|node\d+)$", lab):
+        return "what ends in -proxy, -guard or -nodeN names a part of another lab"
     return ""

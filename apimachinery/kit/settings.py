@@ -48,6 +48,8 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"cannot read settings file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"settings file {path} is not text in UTF-8: {error.reason}") from error
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:

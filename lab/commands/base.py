@@ -12,7 +12,7 @@ import click
 
 from apimachinery.kit import command
 from apimachinery.kubeconfig import KubeconfigError
-from lab import cluster, names, node, preflight, state
+from lab import cluster, names, node, preflight, spec, state
 from lab.images.rootfs import ImageError
 from lab.paths import Paths
 from lab.spec import Node, Spec, SpecError
@@ -30,7 +30,18 @@ _EXPECTED = (
     OSError,
 )
 
-NAME = click.option("--name", "lab", default=names.DEFAULT_LAB, show_default=True, help="Which lab.")
+
+def _lab_name(_ctx: click.Context, _option: click.Parameter, name: str) -> str:
+    """Before anything is locked or looked for by it: a name is a part of paths, and an empty one of none."""
+    try:
+        return spec.check_name(name)
+    except SpecError as error:
+        raise click.ClickException(str(error)) from error
+
+
+NAME = click.option(
+    "--name", "lab", default=names.DEFAULT_LAB, show_default=True, callback=_lab_name, help="Which lab."
+)
 
 
 class Commands(click.Group):

@@ -64,7 +64,7 @@ async def _up(file: Path | None, given: Asked, merge_kubeconfig: bool, progress:
 
 async def _make(asked: Asked, progress: Progress) -> Spec:
     """The lab as asked for, up; SpecError before anything is made when that cannot be."""
-    lab = spec.check_name(asked["--name"] or names.DEFAULT_LAB)
+    lab = spec.check_name(names.DEFAULT_LAB if asked["--name"] is None else asked["--name"])
     spec.check_options(asked["--nodes"], asked["--proxy-mode"])
     paths = Paths(lab)
     with state.locked(paths):
@@ -154,7 +154,7 @@ def down(lab: str) -> None:
     progress = Progress()
 
     async def work() -> None:
-        paths = Paths(spec.check_name(lab))
+        paths = Paths(lab)
         with state.locked(paths):
             if not paths.state.exists() and not paths.run.exists() and not await remains.of(paths):
                 # An earlier one may have been killed when the lab was gone and the machine not yet as it was.

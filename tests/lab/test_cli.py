@@ -185,3 +185,10 @@ def test_what_nobody_expected_is_told_in_a_line() -> None:
     )
     assert process.returncode == 1
     assert process.stderr.startswith("Error: unexpected: ZeroDivisionError: x\n") and "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize("name", ["", "../x", "Lab", "a-guard"])
+@pytest.mark.parametrize("words", [["up"], ["down"], ["stop"], ["start"], ["status"], ["node", "list"], ["kubeconfig"]])
+def test_no_command_takes_a_name_that_no_lab_can_have(elsewhere: None, words: list[str], name: str) -> None:
+    result = CliRunner().invoke(main, [*words, "--name", name])
+    assert (result.exit_code, f"--name {name!r} will not do" in result.output) == (1, True), result.output

@@ -46,6 +46,7 @@ def test_ranges_in_use_are_stepped_over() -> None:
         ({"name": "lab-"}, "no hyphen last"),
         ({"name": "a-node1"}, "names a part of another lab"),
         ({"name": "a-proxy"}, "names a part of another lab"),
+        ({"name": "a-guard"}, "names a part of another lab"),
         ({"pod_cidr": "10.244.0.0"}, "--pod-cidr 10.244.0.0/32 is too small|--pod-cidr 10.244.0.0 is too small"),
         ({"pod_cidr": "10.244.1.0/16"}, "has host bits set; write it as"),
         ({"service_cidr": "fd00::/108"}, "only IPv4"),

@@ -63,6 +63,13 @@ def test_bad_settings_name_the_field_and_the_fix(tmp_path: Path, text: str, mess
         settings.load(Example, write(tmp_path, text))
 
 
+def test_settings_that_are_no_text_say_so(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_bytes(b"name: \xa2\xe6")
+    with pytest.raises(settings.SettingsError, match=f"settings file {path} is not text in UTF-8"):
+        settings.load(Example, path)
+
+
 def test_a_command_past_its_deadline_is_ended_with_its_children() -> None:
     started = time.monotonic()
     with pytest.raises(command.CommandError, match="no end after"):
