@@ -97,7 +97,6 @@ _NO_QUEUES = "requests are neither queued nor limited by it"
 IDLE: Mapping[str, str] = MappingProxyType(
     {
         "certificatesigningrequests.certificates.k8s.io": "nothing signs what is approved",
-        "cronjobs.batch": "no Job is made of it",
         "csidrivers.storage.k8s.io": _NO_VOLUMES,
         "csinodes.storage.k8s.io": _NO_VOLUMES,
         "csistoragecapacities.storage.k8s.io": _NO_VOLUMES,

@@ -29,6 +29,7 @@ DOORS = {
         "agent/probes/",
         "benchmarks/",
     ),
+    "cronsim": ("controlplane/controllers/cronjob/schedule.py",),
     "cryptography": ("apimachinery/pki.py",),
     "dnslib": ("netproxy/dns/wire.py", "benchmarks/"),
     "google": ("agent/cri/", "apimachinery/"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from controlplane.controllers.cluster_roles import ClusterRoleAggregationController
 from controlplane.controllers.context import Context, Loop
+from controlplane.controllers.cronjob.controller import CronJobController
 from controlplane.controllers.daemonset.controller import DaemonSetController
 from controlplane.controllers.deployment.controller import DeploymentController
 from controlplane.controllers.endpointslice.controller import EndpointSliceController
@@ -47,6 +48,7 @@ REGISTRY: tuple[Entry, ...] = (
     Entry("replicationcontroller-controller", "replication-controller", ReplicationControllerLoop),
     Entry("statefulset-controller", "statefulset-controller", StatefulSetController),
     Entry("job-controller", "job-controller", JobController),
+    Entry("cronjob-controller", "cronjob-controller", CronJobController),
     Entry("ttl-after-finished-controller", "ttl-after-finished-controller", JobTTLController),
     Entry("daemonset-controller", "daemonset-controller", DaemonSetController),
     Entry("endpointslice-controller", "endpoint-slice-controller", EndpointSliceController),

@@ -9,6 +9,7 @@ from typing import Any
 from apimachinery.client import PatchType
 from apimachinery.kinds import (
     CONTROLLER_REVISION,
+    CRON_JOB,
     EVENT,
     JOB,
     PERSISTENT_VOLUME_CLAIM,
@@ -228,5 +229,52 @@ def test_pods_of_a_job_that_went_while_nobody_looked_are_freed(tmp_path: Path) -
         await at.client.delete(JOB, "work", "default", propagation="Background")
         await at.start_loops()
         await at.until(lambda: not at.pods.items())
+
+    play(tmp_path, scenario)
+
+
+def test_a_cron_job_makes_jobs_and_takes_them_with_it(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        wanted = {
+            "apiVersion": "batch/v1",
+            "kind": "CronJob",
+            "metadata": {"name": "tick", "namespace": "default"},
+            "spec": {
+                "schedule": "@every 1s",
+                "concurrencyPolicy": "Forbid",
+                "successfulJobsHistoryLimit": 0,
+                "jobTemplate": {"spec": job()["spec"]},
+            },
+        }
+        await at.client.create(CRON_JOB, wanted)
+        (first,) = await at.until(at.ready_pods)
+
+        async def status() -> Obj:
+            return dict((await at.client.get(CRON_JOB, "tick", "default")).get("status") or {})
+
+        async def noted() -> bool:
+            return len((await status()).get("active") or ()) == 1
+
+        await at.until_async(noted)
+        # The Jobs of one minute have one name: what is left of it brings no second one.
+        (made,) = (await at.client.list(JOB, "default"))["items"]
+        assert name(made) == f"tick-{int(name(made).rpartition('-')[2])}"
+        assert "batch.kubernetes.io/cronjob-scheduled-timestamp" in made["metadata"]["annotations"]
+        await at.client.patch(CRON_JOB, "tick", {"spec": {"suspend": True}}, "default")
+        await end(at, first)
+
+        async def cleaned() -> bool:
+            now_noted = await status()
+            gone = not (await at.client.list(JOB, "default"))["items"]
+            return gone and "active" not in now_noted and "lastSuccessfulTime" in now_noted
+
+        await at.until_async(cleaned)
+
+        async def told() -> bool:
+            found = {e["reason"] for e in (await at.client.list(EVENT, "default"))["items"]}
+            return found >= {"SuccessfulCreate", "SawCompletedJob"}
+
+        await at.until_async(told)
+        await at.client.delete(CRON_JOB, "tick", "default")
 
     play(tmp_path, scenario)

@@ -27,6 +27,7 @@ ACTING = {
     "componentstatuses": f"{SERVER}/subresources/components.py",
     "configmaps": "agent/node/watched.py",
     "controllerrevisions.apps": f"{LOOPS}/daemonset/revisions.py",
+    "cronjobs.batch": f"{LOOPS}/cronjob/controller.py",
     "daemonsets.apps": f"{LOOPS}/daemonset/controller.py",
     "deployments.apps": f"{LOOPS}/deployment/controller.py",
     "endpointslices.discovery.k8s.io": "netproxy/tracker.py",
@@ -80,7 +81,7 @@ def test_each_kind_has_somebody_who_acts_on_it_or_says_so() -> None:
 PROXY, SLICES = "netproxy/views.py", f"{LOOPS}/endpointslice/endpoints.py"
 SERVICES = f"{SERVER}/strategies/services.py"
 DEPLOYMENT, DAEMON = f"{LOOPS}/deployment", f"{LOOPS}/daemonset"
-STATEFUL, JOBS = f"{LOOPS}/statefulset", f"{LOOPS}/job"
+STATEFUL, JOBS, CRON = f"{LOOPS}/statefulset", f"{LOOPS}/job", f"{LOOPS}/cronjob"
 HOOKS = f"{SERVER}/admission/webhooks/hooks.py"
 LIMITS = f"{SERVER}/admission/limits.py"
 # Type -> field -> the file that reads it. "": upstream's components do not act on it either.
@@ -182,6 +183,16 @@ FIELDS: dict[str, dict[str, str]] = {
         "suspend": f"{JOBS}/facts.py",
         "template": f"{JOBS}/births.py",
         "ttlSecondsAfterFinished": f"{LOOPS}/job_ttl.py",
+    },
+    "batch.v1.CronJobSpec": {
+        "concurrencyPolicy": f"{CRON}/plan.py",
+        "failedJobsHistoryLimit": f"{CRON}/plan.py",
+        "jobTemplate": f"{CRON}/plan.py",
+        "schedule": f"{CRON}/plan.py",
+        "startingDeadlineSeconds": f"{CRON}/plan.py",
+        "successfulJobsHistoryLimit": f"{CRON}/plan.py",
+        "suspend": f"{CRON}/plan.py",
+        "timeZone": f"{CRON}/plan.py",
     },
     "core.v1.NodeSpec": {
         "configSource": "",
