@@ -64,6 +64,22 @@ def test_a_pointer_that_nobody_set_stays_away() -> None:
     assert checked("networking.k8s.io/v1", "IPAddress", spec={})["spec"] == {}
 
 
+@pytest.mark.parametrize(
+    ("api_version", "kind", "obj"),
+    [
+        ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding", {"spec": {}}),
+        ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding", {"spec": {"validationActions": []}}),
+        ("networking.k8s.io/v1", "IPAddress", {"spec": {"parentRef": {"name": "", "resource": ""}}}),
+        ("resource.k8s.io/v1", "ResourceSlice", {"spec": {"sharedCounters": [{"name": "s", "counters": {}}]}}),
+    ],
+)
+def test_what_is_required_may_yet_be_left_out_when_zero(api_version: str, kind: str, obj: dict[str, Any]) -> None:
+    """Its absence is then for whoever checks objects to refuse, and its first value is owned as a whole."""
+    text = json.dumps(checked(api_version, kind, **obj))
+    for name in ("policyName", "validationActions", "resource", "counters"):
+        assert f'"{name}"' not in text
+
+
 def test_filled_values_are_not_shared() -> None:
     one, two = checked("v1", "Pod"), checked("v1", "Pod")
     one["metadata"]["name"] = "x"
