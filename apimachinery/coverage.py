@@ -107,7 +107,6 @@ IDLE: Mapping[str, str] = MappingProxyType(
         "networkpolicies.networking.k8s.io": "no traffic is stopped by it",
         "persistentvolumeclaims": _NO_VOLUMES,
         "persistentvolumes": _NO_VOLUMES,
-        "poddisruptionbudgets.policy": "nothing counts the pods it covers: each eviction of them is refused",
         "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": _NO_QUEUES,
         "resourceclaims.resource.k8s.io": _NO_DEVICES,
         "resourceclaimtemplates.resource.k8s.io": _NO_DEVICES,

@@ -10,6 +10,7 @@ from controlplane.controllers.context import Context, Loop
 from controlplane.controllers.cronjob.controller import CronJobController
 from controlplane.controllers.daemonset.controller import DaemonSetController
 from controlplane.controllers.deployment.controller import DeploymentController
+from controlplane.controllers.disruption.controller import DisruptionController
 from controlplane.controllers.endpointslice.controller import EndpointSliceController
 from controlplane.controllers.garbage.controller import GarbageCollector
 from controlplane.controllers.job.controller import JobController
@@ -51,6 +52,7 @@ REGISTRY: tuple[Entry, ...] = (
     Entry("cronjob-controller", "cronjob-controller", CronJobController),
     Entry("ttl-after-finished-controller", "ttl-after-finished-controller", JobTTLController),
     Entry("daemonset-controller", "daemonset-controller", DaemonSetController),
+    Entry("disruption-controller", "controllermanager", DisruptionController),
     Entry("endpointslice-controller", "endpoint-slice-controller", EndpointSliceController),
     Entry("namespace-controller", "namespace-controller", NamespaceController),
     Entry("pod-garbage-collector-controller", "pod-garbage-collector", PodGCController),

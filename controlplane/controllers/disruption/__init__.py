@@ -1,0 +1,1 @@
+"""How many pods of a PodDisruptionBudget may be evicted now."""
