@@ -52,15 +52,25 @@ class Cluster:
         return context
 
 
-def load(path: Path) -> Cluster:
-    """The cluster and user of the file's current context. Raises KubeconfigError."""
+def _read(path: Path) -> dict[str, Any]:
+    """The file's mapping; an empty file is an empty one. Raises KubeconfigError."""
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise KubeconfigError(f"cannot read kubeconfig {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise KubeconfigError(f"kubeconfig {path} is not text in UTF-8: {error.reason}") from error
     except yaml.YAMLError as error:
         raise KubeconfigError(f"kubeconfig {path} is not valid YAML: {error}") from error
     if not isinstance(config, dict):
+        raise KubeconfigError(f"kubeconfig {path} must hold a mapping, not a {type(config).__name__}")
+    return config
+
+
+def load(path: Path) -> Cluster:
+    """The cluster and user of the file's current context. Raises KubeconfigError."""
+    config = _read(path)
+    if not config:
         raise KubeconfigError(f"kubeconfig {path} is empty")
     context = _entry(path, config, "contexts", "context", str(config.get("current-context") or ""))
     cluster = _entry(path, config, "clusters", "cluster", str(context.get("cluster") or ""))
@@ -130,10 +140,9 @@ def write(path: Path, cluster: Cluster, context: str, user: str | None = None) -
 
 
 def merge(path: Path, cluster: Cluster, context: str, user: str | None = None) -> None:
-    """Add (or renew) one context in the user's kubeconfig; everything else in the file stays as it is."""
-    config: dict[str, Any] = {}
-    if path.exists():
-        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    """Add (or renew) one context in the user's kubeconfig; everything else in the file stays as it is. Raises
+    KubeconfigError."""
+    config = _read(path) if path.exists() else {}
     addition = document(cluster, context, user)
     for plural in ("clusters", "users", "contexts"):
         (entry,) = addition[plural]
@@ -148,10 +157,11 @@ def merge(path: Path, cluster: Cluster, context: str, user: str | None = None) -
 
 
 def remove(path: Path, context: str, user: str | None = None) -> None:
-    """Take one context, its cluster and its user out of the user's kubeconfig; a missing file is fine."""
+    """Take one context, its cluster and its user out of the user's kubeconfig; a missing file is fine. Raises
+    KubeconfigError."""
     if not path.exists():
         return
-    config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    config = _read(path)
     names = {"clusters": context, "users": user or context, "contexts": context}
     for plural, name in names.items():
         config[plural] = [old for old in config.get(plural) or () if old.get("name") != name]

@@ -259,7 +259,9 @@ async def _end_processes(paths: Paths) -> None:
 
 
 def _remove_files(paths: Paths) -> None:
-    kubeconfig.remove(_user_kubeconfig(), names.context(paths.lab))
+    # A person's file that cannot be read holds no context anybody could use, and must keep no lab from going.
+    with contextlib.suppress(kubeconfig.KubeconfigError):
+        kubeconfig.remove(_user_kubeconfig(), names.context(paths.lab))
     for directory in (paths.run, paths.state):
         clean.remove_tree(directory)
     for parent in (paths.run.parent, paths.state.parent):

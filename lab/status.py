@@ -100,12 +100,18 @@ def summary(paths: Paths) -> Summary:
     return Summary(paths.lab, "running" if runs else "off", len(spec.nodes), spec.proxy_mode, spec.server)
 
 
+def require_running(spec: Spec) -> None:
+    """Raises SpecError for a lab that is switched off: nothing of it can be asked or entered."""
+    if not cgroups.members(names.daemons(spec.name)):
+        hint = f"`wherry start --name {spec.name}` switches it on, `wherry down` takes it away"
+        raise SpecError(f"lab {spec.name} is off: {hint}")
+
+
 async def gather(spec: Spec, paths: Paths) -> Status:
     """Ask the supervisor and, within five seconds, the API server."""
     reports = await Supervision(paths).reports()
-    if not reports and not cgroups.members(names.daemons(spec.name)):
-        hint = f"`wherry start --name {spec.name}` switches it on, `wherry down` takes it away"
-        raise SpecError(f"lab {spec.name} is off: {hint}")
+    if not reports:
+        require_running(spec)
     parts = tuple(_component(report, time.time()) for report in reports)
     base = Status(spec.name, spec.server, spec.proxy_mode, parts)
     client = Client.from_kubeconfig(paths.kubeconfig, user_agent="wherry-status")

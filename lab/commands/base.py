@@ -12,7 +12,7 @@ import click
 
 from apimachinery.kit import command
 from apimachinery.kubeconfig import KubeconfigError
-from lab import cluster, names, node, preflight, spec, state
+from lab import cluster, names, node, preflight, spec, state, status
 from lab.images.rootfs import ImageError
 from lab.paths import Paths
 from lab.spec import Node, Spec, SpecError
@@ -98,9 +98,19 @@ def existing(lab: str) -> tuple[Paths, Spec]:
     return paths, found
 
 
-def with_node(lab: str, name: str) -> tuple[Paths, Spec, Node]:
-    """The lab and its node of that name, or an error that lists those there are."""
+def running(lab: str) -> tuple[Paths, Spec]:
+    """The lab of that name, or an error that tells how to switch it on."""
     paths, chosen = existing(lab)
+    try:
+        status.require_running(chosen)
+    except SpecError as error:
+        raise click.ClickException(str(error)) from error
+    return paths, chosen
+
+
+def with_node(lab: str, name: str) -> tuple[Paths, Spec, Node]:
+    """The running lab and its node of that name, or an error that lists those there are."""
+    paths, chosen = running(lab)
     try:
         return paths, chosen, chosen.node(name)
     except SpecError as error:

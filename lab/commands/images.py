@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lab import status
-from lab.commands.base import NAME, Commands, existing, root, run
+from lab.commands.base import NAME, Commands, root, run, running
 from lab.images import load as images
 from lab.progress import Progress
 from lab.spec import SpecError
@@ -40,7 +40,7 @@ def image_load(source: str, only: str | None, lab: str) -> None:
       docker save web:1 -o web.tar && sudo ./wherry image load web.tar
     """
     root()
-    paths, chosen = existing(lab)
+    paths, chosen = running(lab)
     progress = Progress()
 
     async def work() -> None:
@@ -67,7 +67,7 @@ def image_load(source: str, only: str | None, lab: str) -> None:
 def image_ls(lab: str) -> None:
     """Images on each node."""
     root()
-    paths, chosen = existing(lab)
+    paths, chosen = running(lab)
 
     async def work() -> list[tuple[str, str, str]]:
         rows = []

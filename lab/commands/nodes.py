@@ -7,7 +7,7 @@ import json
 import click
 
 from lab import cluster, state, status
-from lab.commands.base import NAME, OUTPUT, Commands, existing, root, run, with_node
+from lab.commands.base import NAME, OUTPUT, Commands, existing, root, run, running, with_node
 from lab.paths import Paths
 from lab.progress import Progress
 
@@ -49,7 +49,7 @@ def node_add(node_name: str | None, lab: str) -> None:
     async def work() -> None:
         paths, _ = existing(lab)
         with state.locked(paths):
-            _, chosen = existing(lab)
+            _, chosen = running(lab)
             await cluster.add_node(chosen, paths, node_name, Progress())
 
     run(work())

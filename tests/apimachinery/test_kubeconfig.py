@@ -37,3 +37,17 @@ def test_errors_name_file_and_entry(tmp_path: Path) -> None:
     path.write_text("current-context: gone\n")
     with pytest.raises(kubeconfig.KubeconfigError, match="contexts has no entry named 'gone'"):
         kubeconfig.load(path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [(b"\xa2\xe6", "not text in UTF-8"), (b"a: [", "not valid YAML"), (b"- a", "must hold a mapping, not a list")],
+)
+def test_a_damaged_file_is_named_by_whoever_reads_it(tmp_path: Path, damage: bytes, message: str) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(damage)
+    cluster = kubeconfig.Cluster("https://192.0.2.1:6443")
+    for use in (kubeconfig.load, lambda p: kubeconfig.merge(p, cluster, "a"), lambda p: kubeconfig.remove(p, "a")):
+        with pytest.raises(kubeconfig.KubeconfigError, match=message):
+            use(path)
+    assert path.read_bytes() == damage

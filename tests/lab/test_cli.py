@@ -192,3 +192,18 @@ def test_what_nobody_expected_is_told_in_a_line() -> None:
 def test_no_command_takes_a_name_that_no_lab_can_have(elsewhere: None, words: list[str], name: str) -> None:
     result = CliRunner().invoke(main, [*words, "--name", name])
     assert (result.exit_code, f"--name {name!r} will not do" in result.output) == (1, True), result.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["shell", "node1"], ["node", "add"], ["node", "start", "node1"], ["node", "stop", "node1"], ["image", "ls"]],
+)
+def test_what_needs_a_running_lab_says_how_to_switch_it_on(
+    elsewhere: None, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr("lab.preflight.os.geteuid", lambda: 0)
+    state.save(Paths("whta"), make(name="whta"))
+    result = CliRunner().invoke(main, [*words, "--name", "whta"])
+    assert (result.exit_code, "lab whta is off: `wherry start --name whta`" in result.output) == (1, True), (
+        result.output
+    )
