@@ -28,6 +28,7 @@ RESOURCE_SLICE = Resource(
     kinds.RESOURCE_SLICE,
     Strategy(rules=then(devices_rules.resource_slice, devices_rules.resource_slice_change), generation=True),
     fields=selectable("spec.nodeName", "spec.driver"),
+    columns=storage_columns.RESOURCE_SLICE,
 )
 
 

@@ -133,6 +133,12 @@ def _device_claim(obj: Obj, now: datetime) -> list[Any]:
     return [texts.name(obj), ",".join(states), texts.age(obj, now)]
 
 
+def _device_slice(obj: Obj, now: datetime) -> list[Any]:
+    spec = obj["spec"]
+    pool = (spec.get("pool") or {}).get("name", "")
+    return [texts.name(obj), spec.get("nodeName") or "", spec.get("driver", ""), pool, texts.age(obj, now)]
+
+
 PERSISTENT_VOLUME = Table(
     columns=(
         NAME,
@@ -235,4 +241,14 @@ RESOURCE_CLAIM_TEMPLATE = Table(
         AGE,
     ),
     cells=_named,
+)
+RESOURCE_SLICE = Table(
+    columns=(
+        NAME,
+        Column("Node", "resource.v1.ResourceSliceSpec#nodeName"),
+        Column("Driver", "resource.v1.ResourceSliceSpec#driver"),
+        Column("Pool", "resource.v1.ResourcePool#name"),
+        AGE,
+    ),
+    cells=_device_slice,
 )

@@ -151,7 +151,15 @@ def resource_slice(obj: Obj) -> Found:
         if title in seen:
             found.append(errors.duplicate(where, title))
         seen.add(title)
+    for index, counters in enumerate(spec.get("sharedCounters") or ()):
+        found += _counters(f"spec.sharedCounters[{index}]", counters)
     return found
+
+
+def _counters(path: str, counters: Obj) -> Found:
+    title = counters.get("name") or ""
+    found = each(f"{path}.name", title, formats.dns1123_label(title)) if title else [errors.required(f"{path}.name")]
+    return found if counters.get("counters") else [*found, errors.required(f"{path}.counters")]
 
 
 def _pool(path: str, pool: Obj) -> Found:

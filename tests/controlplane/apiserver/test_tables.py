@@ -113,6 +113,18 @@ def test_kinds_without_columns_show_name_and_birth():
     assert cells(kinds.ROLE, role) == ["r", BORN]
 
 
+def test_a_slice_tells_whose_devices_it_has():
+    meta = {"name": "s", "creationTimestamp": BORN}
+    spec = {"driver": "d.example.com", "pool": {"name": "p"}}
+    assert cells(kinds.RESOURCE_SLICE, {"metadata": meta, "spec": {**spec, "nodeName": "n"}}) == [
+        *("s", "n", "d.example.com", "p", "60s"),
+    ]
+    assert cells(kinds.RESOURCE_SLICE, {"metadata": meta, "spec": {**spec, "allNodes": True}})[1] == ""
+    columns = render.render(CATALOG.of(kinds.RESOURCE_SLICE).columns, [], {}, NOW)["columnDefinitions"]
+    assert [column["name"] for column in columns] == ["Name", "Node", "Driver", "Pool", "Age"]
+    assert columns[1]["description"].startswith("NodeName identifies the node")
+
+
 def test_include_object_decides_what_rides_along():
     one = pod({"phase": "Running"})
     shown = {

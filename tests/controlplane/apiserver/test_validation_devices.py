@@ -74,6 +74,13 @@ def test_slices(spec: Obj, wanted: list[str]) -> None:
     assert [error.field for error in devices.resource_slice(offer(**spec))] == wanted
 
 
+def test_counters_that_devices_share_have_names_and_values() -> None:
+    shared = [{"name": "a", "counters": {"c": {"value": "1"}}}, {"name": "A_"}, {"counters": {}}]
+    found = [error.field for error in devices.resource_slice(offer(sharedCounters=shared))]
+    paths = ("[1].name", "[1].counters", "[2].name", "[2].counters")
+    assert found == [f"spec.sharedCounters{path}" for path in paths]
+
+
 def test_a_slice_stays_where_it_is() -> None:
     assert [e.field for e in devices.resource_slice_change(offer(nodeName="m"), offer())] == ["spec.nodeName"]
 
