@@ -104,9 +104,11 @@ class Authority:
         return path
 
     def kubeconfig(self, identity: Identity, path: Path | None = None) -> Path:
-        """The kubeconfig of one identity, written when it is not there."""
+        """The kubeconfig of one identity, written when there is none that can be read."""
         path = path or self._paths.settings / identity.file
-        if not path.exists():
+        try:
+            kubeconfig.load(path)
+        except kubeconfig.KubeconfigError:
             pair = pki.issue(self._ca, identity.user, organizations=identity.groups, client=True)
             cluster = kubeconfig.Cluster(self._spec.server, ca=self._ca.cert_pem, cert=pair.cert_pem, key=pair.key_pem)
             kubeconfig.write(path, cluster, names.context(self._spec.name), identity.user)

@@ -218,3 +218,13 @@ def _authority(root: Path) -> Authority:
         directory.mkdir(parents=True)
     spec = Spec("t", (Node("n1", 1),), "nftables", "10.244.0.0/16", "10.96.0.0/16", "10.89.0.0/24")
     return Authority(paths, spec)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xa2\xe6", b"a: [", b"clusters: []"])
+def test_a_damaged_kubeconfig_is_made_anew_and_another_is_kept(tmp_path: Path, damage: bytes) -> None:
+    authority = _authority(tmp_path)
+    path = authority.admin()
+    whole = path.read_bytes()
+    assert authority.admin().read_bytes() == whole
+    path.write_bytes(damage)
+    assert kubeconfig.load(authority.admin()).server == kubeconfig.load(authority.kubeconfig(LAB)).server
