@@ -68,7 +68,6 @@ _POD_FIELDS = {
     "core.v1.EphemeralContainer.volumeDevices": "block devices are not handed to containers",
     "core.v1.ResourceRequirements.claims": "devices are not allocated",
     "core.v1.ResourceRequirements.limits[ephemeral-storage]": "no pod is evicted for what it writes to disk",
-    "core.v1.ContainerPort.hostPort": "nothing listens on the node's port, unless the pod has hostNetwork",
     "core.v1.Lifecycle.stopSignal": "containers are stopped with their image's signal, or SIGTERM",
     "core.v1.LifecycleHandler.tcpSocket": "such a hook fails when it is to run, as it does upstream",
     "core.v1.PodAffinityTerm.namespaceSelector": "only an empty selector, for all namespaces, is looked at",

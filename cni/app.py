@@ -52,3 +52,4 @@ async def serve(settings: Settings, lifecycle: Lifecycle) -> None:
     daemon = Daemon(settings.socket, settings.data_dir)
     await daemon.start()
     lifecycle.push("cni daemon", daemon.stop)
+    lifecycle.spawn("host ports", daemon.heal())

@@ -24,6 +24,7 @@ from apimachinery.kit.netlink import Netlink
 from cni import plugins, skel
 from cni.host import Host, free_retired_now
 from cni.hostlocal.store import DiskStore, sweep
+from cni.portmap import rules
 from cni.types import INTERNAL, LATEST, TRY_AGAIN_LATER, CniError
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,8 @@ class Daemon:
         self._data_dir = data_dir
         self._kernel = Netlink()
         self._reaper = _Reaper()
-        self._host = Host(self._kernel, self._reaper.soon)
+        self._host = Host(self._kernel, self._reaper.soon, path.parent)
+        self._host_ports = rules.of(path.parent)
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="cni")
         self._busy: dict[str, tuple[asyncio.Lock, int]] = {}
         self._at_work: set[asyncio.Task[None]] = set()
@@ -71,6 +73,10 @@ class Daemon:
         finally:
             os.umask(before)
 
+    async def heal(self) -> None:
+        """Write host ports again whenever another program changed their rules; runs for ever."""
+        await self._host_ports.heal()
+
     async def stop(self) -> None:
         """No new request is taken; those at work are finished and answered."""
         if self._server is not None:
@@ -80,10 +86,16 @@ class Daemon:
             await asyncio.wait(self._at_work, timeout=FINISH_TIMEOUT)
         await asyncio.to_thread(self._pool.shutdown)
         await asyncio.to_thread(self._reaper.close)
+        self._host_ports.close()
         self._kernel.close()
 
     def _clean(self) -> None:
         free_retired_now(self._kernel)
+        try:
+            self._host_ports.restore()
+        except (OSError, CniError) as problem:
+            # Pods without host ports need none of it, and the next ADD or DEL of one tries again.
+            log.warning("host ports: %s", problem)
         if not self._data_dir.is_dir():
             return
         for network in sorted(p.name for p in self._data_dir.iterdir() if p.is_dir()):

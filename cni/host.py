@@ -17,10 +17,12 @@ RETIRED_GROUP = 0x77686E
 
 @dataclass(frozen=True)
 class Host:
-    """`kernel` is open in the node's namespace. `free_retired` deletes RETIRED_GROUP, now or soon."""
+    """`kernel` is open in the node's namespace. `free_retired` deletes RETIRED_GROUP, now or soon. `run_dir` is the
+    daemon's, None without one."""
 
     kernel: Netlink
     free_retired: Callable[[], None]
+    run_dir: Path | None = None
 
 
 def free_retired_now(kernel: Netlink) -> None:

@@ -64,7 +64,13 @@ def conflist(settings: Settings, cidrs: Sequence[str]) -> dict[str, Any]:
     }
     if settings.mtu:
         bridge["mtu"] = settings.mtu
-    return {"cniVersion": VERSION, "name": NETWORK, "plugins": [bridge]}
+    portmap = {
+        "type": PREFIX + "portmap",
+        "snat": True,
+        "daemonSocket": str(settings.socket),
+        "capabilities": {"portMappings": True},
+    }
+    return {"cniVersion": VERSION, "name": NETWORK, "plugins": [bridge, portmap]}
 
 
 def install_conflist(settings: Settings, cidrs: Sequence[str]) -> bool:

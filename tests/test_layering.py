@@ -74,7 +74,7 @@ FLOORS = {
         {"advice", "authn", "conversion", "defaults", "tables"},
     ),
     "netproxy": ({"dns", "iptables", "nftables"},),
-    "cni": ({"node"}, {"bridge", "hostlocal"}),
+    "cni": ({"node"}, {"bridge", "hostlocal", "portmap"}),
     "lab": ({"commands"}, {"images"}),
 }
 

@@ -7,18 +7,12 @@ Source for what must not be translated: https://kubernetes.io/docs/concepts/clus
 
 from __future__ import annotations
 
-import contextlib
-import logging
 from collections.abc import Callable, Iterable
 
-from apimachinery.kit import nft_events
 from apimachinery.kit.netlink.routes import Address, Network
 from apimachinery.kit.nft import Nft
+from cni import foreign
 
-log = logging.getLogger(__name__)
-
-# NFPROTO_INET, the family of a table for both IP versions
-_INET = 1
 _FAMILY = {4: "ip", 6: "ip6"}
 _TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
 # Multicast is never translated: its answers go to the group.
@@ -86,19 +80,9 @@ class Masquerade:
 
     async def watch(self, on_lost: Callable[[], None]) -> None:
         """Call `on_lost` when another program touched the table; `keep` then writes it again. Runs for ever."""
-        table = table_of(self._bridge)
-        try:
-            listener = nft_events.Listener(tables=(table,))
-        except OSError as problem:
-            log.warning("no nftables notifications (%s): a foreign change of the masquerade stays", problem)
-            return
-        with contextlib.closing(listener):
-            async for transaction in listener.transactions():
-                own = transaction is not None and self._nft is not None and transaction.owner == self._nft.owner
-                touched = transaction is None or (_INET, table) in transaction.touched_tables
-                if touched and not own:
-                    self._doubted = True
-                    on_lost()
+        async for _ in foreign.changes(table_of(self._bridge), lambda: self._nft.owner if self._nft else ""):
+            self._doubted = True
+            on_lost()
 
     def close(self) -> None:
         """The rule stays: pods keep talking while the daemon restarts."""

@@ -24,6 +24,7 @@ from cni.node.masquerade import Masquerade
 from cni.node.model import NodeNetwork, extract
 from cni.node.routes import apply
 from cni.node.watch import LostInterface, Notice, Watcher
+from cni.portmap import rules
 from cni.settings import Settings
 from cni.types import CniError
 
@@ -137,6 +138,8 @@ class NodeNetworking:
             if link.index != self._watcher.bridge:
                 self._watcher.bridge = link.index
                 self._heed(self._watcher.reset(self._kernel.links()))
+                # Host ports need a setting of the bridge's, and this is another bridge.
+                await asyncio.to_thread(rules.of(self._settings.run_dir).restore)
             if self._settings.masquerade:
                 addresses = [a for n in nodes for a in n.addresses]
                 await self._masquerade.keep(own.cidrs, self._cluster, addresses)

@@ -191,4 +191,5 @@ def test_the_conflist_waits_for_a_cidr_and_is_written_once(tmp_path: Path) -> No
     written = json.loads((given.conf_dir / install.CONFLIST).read_text())
     assert written["plugins"][0]["ipam"]["ranges"] == [[{"subnet": "10.244.2.0/24"}]]
     assert written["plugins"][0]["mtu"] == 1400
+    assert written["plugins"][1]["capabilities"] == {"portMappings": True}
     assert [p.name for p in given.conf_dir.iterdir()] == [install.CONFLIST]

@@ -18,6 +18,7 @@ import pytest
 from apimachinery.client import Client
 from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
 from apimachinery.kit import command, netns
+from apimachinery.kit.conntrack import Flow
 from apimachinery.kit.nft_events import Listener, Transaction
 from benchmarks.plane import daemons
 from netproxy import conntrack
@@ -328,7 +329,7 @@ def test_more_transactions_than_we_wrote_are_not_all_ours() -> None:
 
 def test_a_flow_past_the_rules_is_one_that_its_own_address_answers() -> None:
     vip = ("10.96.0.9", 80)
-    gone = conntrack.Flow(6, vip, vip, b"")
-    good = conntrack.Flow(6, vip, ("10.244.1.5", 8080), b"")
-    other = conntrack.Flow(6, ("10.96.0.9", 81), ("10.96.0.9", 81), b"")
+    gone = Flow(6, vip, vip, b"")
+    good = Flow(6, vip, ("10.244.1.5", 8080), b"")
+    other = Flow(6, ("10.96.0.9", 81), ("10.96.0.9", 81), b"")
     assert conntrack.untranslated([gone, good, other], {(6, *vip)}) == [gone]

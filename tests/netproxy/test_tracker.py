@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from datetime import datetime, timezone
 
+from apimachinery.kit.conntrack import Flow, parse_flow
 from netproxy import conntrack, names, views
 from netproxy.ground import Ground, allowed_sources
 from netproxy.health import local_counts, node_eligible
@@ -160,8 +162,8 @@ def test_node_eligibility() -> None:
     assert not node_eligible({"metadata": {}, "spec": {"taints": [{"key": "ToBeDeletedByClusterAutoscaler"}]}})
 
 
-def _flow(destination: tuple[str, int], answering: tuple[str, int], protocol: int = 17) -> conntrack.Flow:
-    return conntrack.Flow(protocol, destination, answering, b"")
+def _flow(destination: tuple[str, int], answering: tuple[str, int], protocol: int = 17) -> Flow:
+    return Flow(protocol, destination, answering, b"")
 
 
 def test_stale_flows_are_those_that_lead_to_no_backend_of_the_service_any_more() -> None:
@@ -202,9 +204,9 @@ def test_a_conntrack_message_is_read() -> None:
 
     client, vip, pod = bytes([10, 20, 0, 1]), bytes([10, 96, 0, 10]), bytes([10, 244, 1, 5])
     original, reply = side(client, vip, 4000, 53), side(pod, client, 5353, 4000)
-    flow = conntrack.parse_flow(_attribute(0x8001, original) + _attribute(0x8002, reply), Family.IPV4)
-    assert flow == conntrack.Flow(17, ("10.96.0.10", 53), ("10.244.1.5", 5353), original)
-    assert conntrack.parse_flow(b"", Family.IPV4) is None
+    flow = parse_flow(_attribute(0x8001, original) + _attribute(0x8002, reply), socket.AF_INET)
+    assert flow == Flow(17, ("10.96.0.10", 53), ("10.244.1.5", 5353), original)
+    assert parse_flow(b"", socket.AF_INET) is None
 
 
 def test_trimmed_objects_say_the_same_and_hold_nothing_else() -> None:

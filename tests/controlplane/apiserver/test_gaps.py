@@ -265,12 +265,16 @@ def told(kind: kinds.Kind, new: dict[str, Any], old: dict[str, Any] | None = Non
 
 
 def test_fields_are_told_of_where_they_stand() -> None:
-    container = {"name": "c", "ports": [{"containerPort": 1}, {"hostPort": 80}]}
-    spec = {"containers": [container], "hostUsers": False, "volumes": [{"name": "v", "nfs": {"server": "s"}}]}
+    container = {"name": "c", "ports": [{"hostPort": 80}], "resizePolicy": [{"resourceName": "cpu"}]}
+    spec = {
+        "containers": [{"name": "b"}, container],
+        "hostUsers": False,
+        "volumes": [{"name": "v", "nfs": {"server": "s"}}],
+    }
     found = [text.partition(": ")[0] for text in told(kinds.POD, {"spec": spec})]
-    assert found == ["spec.containers[0].ports[1].hostPort", "spec.hostUsers", "spec.volumes[0].nfs"]
+    assert found == ["spec.containers[1].resizePolicy", "spec.hostUsers", "spec.volumes[0].nfs"]
     (deployed, *_) = told(kinds.DEPLOYMENT, {"spec": {"template": {"spec": spec}}})
-    assert deployed.startswith("spec.template.spec.containers[0].ports[1].hostPort: ")
+    assert deployed.startswith("spec.template.spec.containers[1].resizePolicy: ")
     assert told(kinds.POD, {"spec": {"hostUsers": True, "containers": [{"name": "c"}]}}) == []
     limits = {"limits": {"ephemeral-storage": "1Gi", "cpu": "1"}}
     (limited,) = told(kinds.POD, {"spec": {"containers": [{"resources": limits}]}})
@@ -278,7 +282,7 @@ def test_fields_are_told_of_where_they_stand() -> None:
 
 
 def test_changes_are_told_of_what_they_add() -> None:
-    old = {"spec": {"containers": [{"ports": [{"hostPort": 1}]}]}}
+    old = {"spec": {"containers": [{"resizePolicy": [{"resourceName": "cpu"}]}]}}
     assert told(kinds.POD, old, old) == []
     new = {"spec": {**old["spec"], "hostUsers": False}}
     assert [text.partition(": ")[0] for text in told(kinds.POD, new, old)] == ["spec.hostUsers"]

@@ -1,0 +1,161 @@
+"""Records of host ports to nftables text. Pure.
+
+    to an address of the node, port 8080 ── map tcp4 ──> DNAT to the pod; the source stays
+    from the node's loopback, or from a pod beside it   ──> also masqueraded, for the answer to come back this way
+
+A flat map for each protocol and family: one more host port is one more element. Those bound to an address go first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+TABLE = "wherry-hostports"
+PROTOCOLS = ("tcp", "udp", "sctp")
+# The reference plugin's bit; the packet has it from DNAT to postrouting.
+_MARK = "0x2000"
+_IP = {4: "ip", 6: "ip6"}
+_TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
+# After Services (dstnat) and before masquerading of what leaves the cluster (srcnat + 10).
+_DSTNAT, _SRCNAT = "-90", "105"
+# route_localnet, which the way from the node's loopback needs, would also let pods in to it. It stays when the last
+# host port goes, and so does this.
+_MARTIANS = (
+    "chain martians {",
+    "type filter hook prerouting priority raw;",
+    'iif != "lo" ip daddr 127.0.0.0/8 drop',
+    "}",
+)
+
+
+@dataclass(frozen=True)
+class Forward:
+    """`host_ip` "" means every address of the node in `pod_ip`'s family. `protocol` is one of PROTOCOLS."""
+
+    protocol: str
+    host_ip: str
+    host_port: int
+    pod_ip: str
+    pod_port: int
+
+    @property
+    def version(self) -> int:
+        return 6 if ":" in self.pod_ip else 4
+
+
+@dataclass(frozen=True)
+class Holder:
+    """An attachment and its host ports. `sources` are the networks (CIDR) of its addresses; `snat`: masquerade what
+    comes from them or from the node's loopback. `links` are the node's, by which the pod is reached.
+    """
+
+    network: str
+    container_id: str
+    ifname: str
+    forwards: tuple[Forward, ...]
+    sources: tuple[str, ...]
+    snat: bool = True
+    links: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.network, self.container_id, self.ifname
+
+
+def clash(wanted: Holder, others: Iterable[Holder]) -> str:
+    """Why a holder cannot have its ports, "" when it can: one port has one pod, on overlapping addresses."""
+    taken = [(f, o.container_id) for o in others for f in o.forwards]
+    for number, forward in enumerate(wanted.forwards):
+        own = [(f, wanted.container_id) for f in wanted.forwards[:number]]
+        for other, holder in [*taken, *own]:
+            if _meet(forward, other):
+                where = f"{forward.host_ip or 'every address'} {forward.protocol} port {forward.host_port}"
+                return f"host port conflict: {where} already leads to container {holder}"
+    return ""
+
+
+def _meet(one: Forward, other: Forward) -> bool:
+    same = (one.protocol, one.host_port, one.version) == (other.protocol, other.host_port, other.version)
+    return same and (one.host_ip == other.host_ip or not one.host_ip or not other.host_ip)
+
+
+def added(holder: Holder) -> str:
+    """A transaction for one more holder; the table must be there."""
+    lines = [f"create element inet {TABLE} {name} {{ {key} : {value} }}" for name, key, value in _elements(holder)]
+    lines += [f"add element inet {TABLE} {name} {{ {value} }}" for name, value in _members(holder)]
+    return "\n".join(lines) + "\n"
+
+
+def removed(holder: Holder) -> str:
+    """A transaction for one holder less. Its networks stay in the sets: others share them."""
+    lines = [f"delete element inet {TABLE} {name} {{ {key} }}" for name, key, _ in _elements(holder)]
+    lines += [f"delete element inet {TABLE} {n} {{ {v} }}" for n, v in _members(holder) if n.startswith("snat")]
+    return "\n".join(lines) + "\n"
+
+
+def present(holder: Holder) -> str:
+    """A command that fails unless all of a holder's ports are in the kernel."""
+    return "\n".join(f"get element inet {TABLE} {name} {{ {key} }}" for name, key, _ in _elements(holder)) + "\n"
+
+
+def ruleset(holders: Iterable[Holder]) -> str:
+    """The whole table as one transaction, whether it exists or not; for no holder what guards the loopback alone."""
+    everybody = list(holders)
+    head = f"add table inet {TABLE}\ndelete table inet {TABLE}\n"
+    contents = [*_MARTIANS]
+    if everybody:
+        contents += [line for version in _IP for line in _containers(version)]
+        for version in _IP:
+            contents += [f"chain forward{version} {{", *_lookups(version), "}"]
+        contents += _hooks()
+    return head + "\n".join([f"table inet {TABLE} {{", *contents, "}"]) + "\n" + "".join(map(added, everybody))
+
+
+def _containers(version: int) -> Iterator[str]:
+    kind = _TYPE[version]
+    for protocol in PROTOCOLS:
+        yield f"map {protocol}{version} {{ type inet_service : {kind} . inet_service; }}"
+        yield f"map {protocol}{version}at {{ type {kind} . inet_service : {kind} . inet_service; }}"
+    yield f"set snat{version} {{ type {kind}; }}"
+    yield f"set near{version} {{ type {kind}; flags interval; auto-merge; }}"
+
+
+def _lookups(version: int) -> Iterator[str]:
+    ip = _IP[version]
+    yield f"{ip} saddr @near{version} meta mark set meta mark or {_MARK}"
+    if version == 4:
+        yield f"ip saddr 127.0.0.0/8 meta mark set meta mark or {_MARK}"
+    else:
+        # The kernel never routes ::1 out of lo, whatever its source is translated to.
+        yield "ip6 daddr ::1 return"
+    for protocol in PROTOCOLS:
+        port = f"{protocol} dport"
+        yield f"meta l4proto {protocol} dnat {ip} to {ip} daddr . {port} map @{protocol}{version}at"
+        yield f"meta l4proto {protocol} dnat {ip} to {port} map @{protocol}{version}"
+
+
+def _hooks() -> Iterator[str]:
+    for hook in ("prerouting", "output"):
+        yield f"chain {hook} {{ type nat hook {hook} priority {_DSTNAT};"
+        yield from (f"meta nfproto ipv{v} fib daddr type local jump forward{v}" for v in _IP)
+        yield "}"
+    yield f"chain postrouting {{ type nat hook postrouting priority {_SRCNAT};"
+    for version, ip in _IP.items():
+        yield f"meta mark and {_MARK} != 0 ct status dnat {ip} daddr @snat{version} masquerade"
+    yield "}"
+
+
+def _elements(holder: Holder) -> Iterator[tuple[str, str, str]]:
+    """(map, key, value)."""
+    for f in holder.forwards:
+        name = f"{f.protocol}{f.version}{'at' if f.host_ip else ''}"
+        key = f"{f.host_ip} . {f.host_port}" if f.host_ip else str(f.host_port)
+        yield name, key, f"{f.pod_ip} . {f.pod_port}"
+
+
+def _members(holder: Holder) -> Iterator[tuple[str, str]]:
+    """(set, element)."""
+    if holder.snat:
+        yield from ((f"snat{6 if ':' in ip else 4}", ip) for ip in sorted({f.pod_ip for f in holder.forwards}))
+        yield from ((f"near{6 if ':' in cidr else 4}", cidr) for cidr in holder.sources)
