@@ -73,11 +73,13 @@ def _forwards(place: int, one: Any, pods: Mapping[int, Any]) -> Iterable[Forward
     at = f"portMappings[{place}]"
     if not isinstance(one, dict):
         raise CniError(types.DECODING_FAILURE, f"{at} is not an object")
+    # Go reads JSON whatever the case of its keys, and containerd counts on it: it writes HostPort, HostIP, ….
+    one = {str(key).lower(): value for key, value in one.items()}
     protocol = str(one.get("protocol") or "tcp").lower()
     if protocol not in PROTOCOLS:
         raise CniError(types.INVALID_CONFIG, f"{at}.protocol: {protocol!r} is not one of {', '.join(PROTOCOLS)}")
     host_port, pod_port = _port(at, one, "hostPort"), _port(at, one, "containerPort")
-    text = one.get("hostIP") or ""
+    text = one.get("hostip") or ""
     try:
         host = ipaddress.ip_address(text) if text else None
     except ValueError:
@@ -91,7 +93,7 @@ def _forwards(place: int, one: Any, pods: Mapping[int, Any]) -> Iterable[Forward
 
 
 def _port(at: str, one: Mapping[str, Any], key: str) -> int:
-    value = one.get(key)
+    value = one.get(key.lower())
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
         raise CniError(types.INVALID_CONFIG, f"{at}.{key}: {value!r} is not a port from 1 to 65535")
     return value

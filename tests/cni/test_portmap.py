@@ -63,6 +63,11 @@ def test_a_host_address_serves_its_family(address: str, expected: list[tuple[str
     assert [(f.host_ip, f.pod_ip) for f in parsed.forwards] == expected
 
 
+def test_containerd_writes_the_keys_in_its_own_way() -> None:
+    given = {"HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp", "HostIP": "127.0.0.1"}
+    assert config.parse(request([given])).forwards == (Forward("tcp", "127.0.0.1", 8080, "10.244.1.5", 80),)
+
+
 GOOD = {"hostPort": 1, "containerPort": 2}
 
 
