@@ -46,6 +46,7 @@ ACTING = {
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": f"{SERVER}/admission/webhooks/plugins.py",
     "namespaces": f"{LOOPS}/namespaces.py",
     "nodes": "controlplane/scheduler/extract.py",
+    "poddisruptionbudgets.policy": f"{LOOPS}/disruption/controller.py",
     "pods": "agent/sources/api.py",
     "podtemplates": "",
     "priorityclasses.scheduling.k8s.io": f"{SERVER}/admission/priority.py",
