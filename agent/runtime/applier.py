@@ -38,7 +38,7 @@ from agent.runtime.reporter import Reporter
 from agent.runtime.sandbox_config import ContainerFacts, SandboxConfigError, sandbox_config
 from agent.runtime.security import root_refusal
 from agent.runtime.slots import Slots, Step
-from agent.seams import ConfigError, EnvBuilder, HandlerError, Mount, VolumeError, VolumeHost
+from agent.seams import ConfigError, EnvBuilder, HandlerError, Mount, NotNow, VolumeError, VolumeHost
 from agent.settings import AgentSettings
 from agent.status.containers import Waiting
 
@@ -266,13 +266,12 @@ class Applier:
         attempt = last.attempt + 1 if last is not None else next_attempt(Path(config.log_directory) / container["name"])
         try:
             facts = await unless(stop, self._facts(pod, container, image, attempt, config))
-        except (ConfigError, VolumeError) as error:
-            told = ("Warning", "Failed", f"Error: {error}")
-            raise StartError("CreateContainerConfigError", str(error), event=told, settling=error.settling) from error
-        if refusal := root_refusal(pod, container, facts.image_uid, facts.image_user):
-            parts.reporter.container(pod, container, "Warning", "Failed", f"Error: {refusal}")
-            raise StartError("CreateContainerConfigError", refusal)
-        (Path(config.log_directory) / container["name"]).mkdir(mode=0o755, parents=True, exist_ok=True)
+            if refusal := root_refusal(pod, container, facts.image_uid, facts.image_user):
+                raise ConfigError(refusal)
+            (Path(config.log_directory) / container["name"]).mkdir(mode=0o755, parents=True, exist_ok=True)
+        except (ConfigError, VolumeError, OSError) as error:
+            told, settling = ("Warning", "Failed", f"Error: {error}"), isinstance(error, NotNow) and error.settling
+            raise StartError("CreateContainerConfigError", str(error), event=told, settling=settling) from error
         message = container_config(pod, container, facts)
         try:
             async with parts.starts.hold(Step.CREATE):

@@ -203,6 +203,21 @@ async def test_post_start_failure_kills_and_says_why(agent, runtime):
     assert calls[:3] == ["StartContainer", "ExecSync", "StopContainer"]
 
 
+@live
+async def test_a_container_whose_files_cannot_be_made_says_why(agent, runtime):
+    told = []
+    agent.reporter.container = lambda p, c, kind, reason, text: told.append((kind, reason, text))
+    folder = agent.settings.root_dir / "pods" / "uid-p" / "containers"
+    folder.mkdir(parents=True)
+    (folder / "c").touch()
+    agent.pods.set_pod("file", pod())
+    await until(lambda: "containerStatuses" in status(agent) and "message" in str(status(agent)["containerStatuses"]))
+    waiting = status(agent)["containerStatuses"][0]["state"]["waiting"]
+    assert waiting["reason"] == "CreateContainerConfigError"
+    assert "File exists" in waiting["message"]
+    assert ("Warning", "Failed", f"Error: {waiting['message']}") in told
+
+
 NO_SUCH_PORT = {"httpGet": {"port": "nowhere", "path": "/x"}}
 
 
