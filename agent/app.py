@@ -21,7 +21,6 @@ from agent.logs.rotate import LogRotator
 from agent.node.expected import expected_node
 from agent.node.objects import Objects
 from agent.node.registrar import Registrar
-from agent.podspec import Obj
 from agent.probes.registry import Probes
 from agent.runtime.applier import Applier, Hardware, Parts
 from agent.runtime.backoff import CRASHES_FORGOTTEN_SECONDS, Backoff
@@ -47,6 +46,7 @@ from agent.volumes.refresh import Refresher
 from apimachinery.client import Client
 from apimachinery.events import EventRecorder
 from apimachinery.kit.lifecycle import Lifecycle
+from apimachinery.objects import Obj
 
 log = logging.getLogger(__name__)
 

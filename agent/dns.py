@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agent.seams import Obj
+from apimachinery.objects import Obj
 
 MAX_NAMESERVERS = 3
 MAX_SEARCHES = 32

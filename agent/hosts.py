@@ -5,7 +5,7 @@ Source: https://kubernetes.io/docs/tasks/network/customize-hosts-file-for-pods/ 
 
 from __future__ import annotations
 
-from agent.seams import Obj
+from apimachinery.objects import Obj
 
 _HEADER = "# Kubernetes-managed hosts file.\n"
 _HOST_NETWORK_HEADER = "# Kubernetes-managed hosts file (host network).\n"

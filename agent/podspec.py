@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from agent.cri.names import CONFIG_SOURCE
+from apimachinery.objects import Obj
 from apimachinery.pods import images
-
-Obj = dict[str, Any]
 
 DEFAULT_GRACE_SECONDS = 30
 SYSTEM_CRITICAL_PRIORITY = 2_000_000_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from agent import podspec
 from agent.cri.model import Container, PodRecord, State
-from agent.podspec import Obj
+from apimachinery.objects import Obj
 
 # The status' condition, and the reason of containers that were taken away to start anew.
 CONDITION = "AllContainersRestarting"

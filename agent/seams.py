@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-Obj = dict[str, Any]
-
+from apimachinery.objects import Obj
 
 # --- sources -> runtime ---------------------------------------------------------------------------------
 

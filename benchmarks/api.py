@@ -19,7 +19,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import orjson
@@ -28,9 +27,9 @@ import yaml
 from aiohttp import web
 
 from apimachinery import pki
+from apimachinery.objects import Obj
 from benchmarks import figures
 
-Obj = dict[str, Any]
 DEADLINE = 60.0
 NAMESPACE = "default"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent import podspec
 from agent.admission.model import NodeFacts, Refusal
-from agent.podspec import Obj
+from apimachinery.objects import Obj
 
 
 def missing(root: Path = Path("/")) -> str:

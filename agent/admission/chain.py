@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from agent.admission import apparmor, features, predicates, sysctls
 from agent.admission.model import Decision, NodeFacts, Refusal
-from agent.podspec import Obj
+from apimachinery.objects import Obj
 
 
 def _plain(check: Callable[[Obj, NodeFacts], Refusal | None]) -> Callable[[Obj, NodeFacts], Decision]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent import podspec
 from agent.admission.model import NodeFacts, Refusal
-from agent.podspec import Obj
+from apimachinery.objects import Obj
 
 
 def check(pod: Obj, facts: NodeFacts) -> Refusal | None:

@@ -12,9 +12,9 @@ from agent.admission import apparmor, sysctls
 from agent.admission.chain import decide
 from agent.admission.model import Decision, Held, NodeFacts
 from agent.admission.predicates import NODE_AFFINITY
-from agent.podspec import Obj
 from agent.settings import AgentSettings
 from apimachinery.errors import ApiError, Unreachable
+from apimachinery.objects import Obj
 
 log = logging.getLogger(__name__)
 

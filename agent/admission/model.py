@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agent import podspec
-from agent.podspec import Obj
+from apimachinery.objects import Obj
 from apimachinery.pods.ports import HostPort, host_ports
 from apimachinery.pods.requests import Amounts, pod_requests
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from agent import podspec
 from agent.admission import preemption
 from agent.admission.model import Decision, NodeFacts, Refusal
-from agent.podspec import Obj
+from apimachinery.objects import Obj
 from apimachinery.objects import Obj as AnyObj
 from apimachinery.pods import placement
 from apimachinery.pods.ports import conflicts, host_ports

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from agent import podspec
 from agent.admission.model import Held
-from agent.podspec import Obj
+from apimachinery.objects import Obj
 from apimachinery.pods.qos import BEST_EFFORT, BURSTABLE, GUARANTEED, qos_class
 
 REASON = "Preempting"

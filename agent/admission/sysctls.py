@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable
 
 from agent.admission.model import NodeFacts, Refusal
-from agent.podspec import Obj, host_ipc, host_network, spec
+from agent.podspec import host_ipc, host_network, spec
 from agent.runtime.sandbox_config import sysctl_name
+from apimachinery.objects import Obj
 
 # Namespaced and without effect on other pods, and the kernel since which they are so.
 _SAFE: tuple[tuple[str, tuple[int, int]], ...] = (

@@ -11,10 +11,11 @@ from agent.node.objects import Objects
 from agent.podspec import uid
 from agent.runtime.pod_paths import pod_directory
 from agent.runtime.reporter import Reporter
-from agent.seams import ConfigError, Credential, Obj
+from agent.seams import ConfigError, Credential
 from agent.settings import AgentSettings
 from agent.volumes.plan import plan_volumes
 from agent.volumes.subpath import read_beneath
+from apimachinery.objects import Obj
 
 
 class Environment:

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
-from agent.seams import Credential, Obj
+from agent.seams import Credential
+from apimachinery.objects import Obj
 
 _DEFAULT_REGISTRY = "index.docker.io"
 _KINDS = {

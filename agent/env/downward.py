@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.seams import Obj
+from apimachinery.objects import Obj
 from apimachinery.quantity import parse as parse_quantity
 
 # Go's %q: short escapes for these, \xNN, \uNNNN or \UNNNNNNNN for what cannot be printed.

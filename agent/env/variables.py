@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from agent.env.downward import FieldPathError, PodFacts, container_named, pod_field, resource_field
 from agent.env.envfile import EnvFileError, value_of
-from agent.seams import ConfigError, Obj
+from agent.seams import ConfigError
+from apimachinery.objects import Obj
 
 _REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))")
 

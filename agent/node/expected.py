@@ -5,8 +5,8 @@ from __future__ import annotations
 from agent.node.facts import read_facts
 from agent.node.registration import initial_node
 from agent.node.setters import Observation, set_capacity, set_features
-from agent.seams import Obj
 from agent.settings import AgentSettings
+from apimachinery.objects import Obj
 
 
 def expected_node(settings: AgentSettings) -> Obj:

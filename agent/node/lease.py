@@ -9,10 +9,10 @@ import asyncio
 import logging
 import random
 
-from agent.seams import Obj
 from apimachinery import kinds, objects, timestamps
 from apimachinery.client import Client
 from apimachinery.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
+from apimachinery.objects import Obj
 
 log = logging.getLogger(__name__)
 

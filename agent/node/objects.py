@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from agent.node.tokens import Tokens
 from agent.node.watched import NotSynced, Watched
-from agent.seams import ConfigError, HandlerError, Obj, VolumeError
+from agent.seams import ConfigError, HandlerError, VolumeError
 from apimachinery import kinds
 from apimachinery.client import Client
 from apimachinery.errors import ApiError, Forbidden, NotFound, Unreachable
 from apimachinery.informer import Informer
+from apimachinery.objects import Obj
 
 SERVICES_SECONDS = 5.0
 RUNTIME_CLASS_SECONDS = 5.0

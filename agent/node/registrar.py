@@ -14,11 +14,12 @@ from agent.node.lease import LeaseKeeper
 from agent.node.registration import initial_node, reconcile, same_but_heartbeat, status_patch
 from agent.node.setters import SETTERS, Observation, not_ready_reasons
 from agent.runtime.reporter import Reporter
-from agent.seams import Obj, RuntimeInfo, RuntimeView
+from agent.seams import RuntimeInfo, RuntimeView
 from agent.settings import AgentSettings
 from apimachinery import kinds, objects, timestamps
 from apimachinery.client import Client, PatchType
 from apimachinery.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
+from apimachinery.objects import Obj
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 
-from agent.seams import Obj
+from apimachinery.objects import Obj
 
 # Labels every node has.
 _OWN_LABELS = (

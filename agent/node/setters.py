@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.node.facts import MachineFacts
-from agent.seams import ImageInfo, Obj, RuntimeInfo
+from agent.seams import ImageInfo, RuntimeInfo
+from apimachinery.objects import Obj
 from apimachinery.pods.requests import is_extended
 from apimachinery.pods.totals import HUGE_PAGES, is_huge_page
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from agent.seams import Obj
 from apimachinery import kinds, timestamps
 from apimachinery.client import Client
 from apimachinery.errors import ApiError, Unreachable
+from apimachinery.objects import Obj
 
 log = logging.getLogger(__name__)
 

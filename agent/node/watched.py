@@ -13,10 +13,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agent.seams import Obj
 from apimachinery.client import Client
 from apimachinery.informer import Informer
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 
 log = logging.getLogger(__name__)
 

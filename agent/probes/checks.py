@@ -19,9 +19,9 @@ import aiohttp
 from yarl import URL
 
 from agent.cri.errors import CriError, CriTimeout
-from agent.podspec import Obj
 from agent.seams import ExecResult
 from apimachinery.kit.tasks import within
+from apimachinery.objects import Obj
 
 _BODY_LIMIT = 10 * 1024
 _USER_AGENT = "kube-probe/1.36"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.podspec import Obj
+from apimachinery.objects import Obj
 
 
 @dataclass(frozen=True)

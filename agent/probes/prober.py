@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.cri import health
-from agent.podspec import Obj
 from agent.probes.checks import (
     ExecRuntime,
     Outcome,
@@ -22,6 +21,7 @@ from agent.probes.checks import (
 )
 from agent.probes.counter import Count, ProbeSpec, count
 from agent.runtime.reporter import Reporter
+from apimachinery.objects import Obj
 
 
 @dataclass(frozen=True)

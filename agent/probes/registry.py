@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from agent import podspec
 from agent.cri.model import Container, PodRecord
-from agent.podspec import Obj
 from agent.probes.checks import ExecRuntime
 from agent.probes.prober import ContainerProber, Target
 from agent.runtime.plan import ProbeVerdicts
 from agent.runtime.reporter import Reporter
+from apimachinery.objects import Obj
 
 _KINDS = ("livenessProbe", "readinessProbe", "startupProbe")
 

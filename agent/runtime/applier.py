@@ -21,7 +21,6 @@ from agent.cri.client import CriClient
 from agent.cri.errors import CriError, CriUnavailable
 from agent.cri.model import Image, PodRecord, State
 from agent.env.variables import expand_all
-from agent.podspec import Obj
 from agent.runtime import pod_paths
 from agent.runtime.attempts import NETWORK_SECONDS, SYNC_SECONDS, Attempts
 from agent.runtime.backoff import Backoff
@@ -41,6 +40,7 @@ from agent.runtime.slots import Slots, Step
 from agent.seams import ConfigError, EnvBuilder, HandlerError, Mount, NotNow, VolumeError, VolumeHost
 from agent.settings import AgentSettings
 from agent.status.containers import Waiting
+from apimachinery.objects import Obj
 
 log = logging.getLogger(__name__)
 

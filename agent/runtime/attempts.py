@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from agent import podspec
 from agent.cri.model import Container, PodRecord, State
-from agent.podspec import Obj
 from agent.runtime.backoff import Backoff
 from agent.runtime.container_config import container_hash
 from agent.runtime.images import StartError
 from agent.runtime.plan import VOLUMES, Hold, Pace
+from apimachinery.objects import Obj
 
 SYNC_SECONDS = 10.0
 NETWORK_SECONDS = 1.0

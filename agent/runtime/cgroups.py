@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent import podspec
-from agent.podspec import Obj
 from agent.runtime.resources import PERIOD_US, Limits, pod_limits, pod_milli_cpu, shares
+from apimachinery.objects import Obj
 from apimachinery.pods.qos import BEST_EFFORT, BURSTABLE, qos_class
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from agent import podspec
 from agent.cri.model import PodRecord, State
-from agent.podspec import Obj
 from agent.runtime import pod_paths
 from agent.runtime.applier import Parts
 from agent.runtime.messages import remove_files
+from apimachinery.objects import Obj
 
 # The newest run and the one before it: what a status shows and `logs --previous` reads.
 _KEPT_RUNS = 2

@@ -10,11 +10,11 @@ import orjson
 from agent import podspec
 from agent.cri import names
 from agent.cri.messages import pb
-from agent.podspec import Obj
 from agent.runtime import resources, security
 from agent.runtime.sandbox_config import ContainerFacts
 from agent.seams import Mount
 from apimachinery import quantity
+from apimachinery.objects import Obj
 
 _PROPAGATION = {
     "None": pb.MountPropagation.PROPAGATION_PRIVATE,

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from agent import podspec
 from agent.cri.errors import CriError
-from agent.podspec import Obj
 from agent.probes.checks import Outcome, http_check, http_request
 from agent.seams import ExecResult
+from apimachinery.objects import Obj
 
 _USER_AGENT = "kube-lifecycle/1.36"
 

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 from agent import podspec
 from agent.cri.errors import CriError, CriUnavailable, cri_error
 from agent.cri.model import Image
-from agent.podspec import Obj
 from agent.runtime.backoff import Backoff
 from agent.runtime.reporter import Reporter
 from agent.seams import Credential, CredentialSource
+from apimachinery.objects import Obj
 
 # distribution/reference: optional host, lower-case path, tag, digest.
 _HOST = r"(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.[a-zA-Z0-9-]+)*|\[[a-fA-F0-9:]+\])(?::\d+)?"

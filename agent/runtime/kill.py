@@ -14,11 +14,11 @@ from agent.cri import names
 from agent.cri.client import CriClient
 from agent.cri.errors import CriError
 from agent.cri.model import Container, PodRecord
-from agent.podspec import Obj
 from agent.runtime.cache import RuntimeCache
 from agent.runtime.hooks import HookError, run_hook
 from agent.runtime.reporter import Reporter
 from apimachinery.kit.tasks import within
+from apimachinery.objects import Obj
 
 log = logging.getLogger(__name__)
 

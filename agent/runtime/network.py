@@ -19,13 +19,13 @@ from agent.dns import (
     plan_hostname,
 )
 from agent.hosts import hosts_file
-from agent.podspec import Obj
 from agent.runtime import pod_paths
 from agent.runtime.plan import PodActions
 from agent.runtime.reporter import Reporter
 from agent.runtime.sandbox_config import Dns, SandboxFacts
 from agent.seams import Mount
 from agent.settings import AgentSettings
+from apimachinery.objects import Obj
 
 _HOSTS = "/etc/hosts"
 _RESOLV_CONF_BYTES = 10 << 20

@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from agent import podspec, restarts
 from agent.cri.model import Container, PodRecord, Sandbox, State
-from agent.podspec import Obj
 from agent.runtime.container_config import container_hash
 from agent.runtime.plan import SANDBOX, VOLUMES, Hold, Kill, Pace, PodActions, ProbeVerdicts, Reset
+from apimachinery.objects import Obj
 
 
 def plan_pod(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts, pace: Pace | None = None) -> PodActions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent import podspec
-from agent.podspec import Obj
+from apimachinery.objects import Obj
 
 
 def pods_directory(root: Path) -> Path:

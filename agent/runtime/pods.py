@@ -12,12 +12,12 @@ import orjson
 from agent import podspec
 from agent.cri import names
 from agent.cri.model import PodRecord
-from agent.podspec import Obj
 from agent.runtime import pod_paths
 from agent.runtime.cache import RuntimeCache
 from agent.runtime.worker import PodWorker, WorkerParts
 from agent.status.mirror import Mirrors
 from apimachinery.kit import tasks
+from apimachinery.objects import Obj
 
 log = logging.getLogger(__name__)
 

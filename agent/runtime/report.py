@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 
 from agent import podspec
 from agent.cri.model import PodRecord, State
-from agent.podspec import Obj
 from agent.probes.registry import Probes
 from agent.runtime.messages import termination_message
 from agent.status.conditions import with_foreign_conditions
@@ -18,6 +17,7 @@ from agent.status.containers import ContainerFacts, Waiting
 from agent.status.phase import TERMINAL
 from agent.status.pod_status import StatusFacts, Verdict, pod_status
 from agent.status.writer import StatusSink
+from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
 
 

@@ -6,8 +6,7 @@ import logging
 from typing import Protocol
 
 from agent import podspec
-from agent.podspec import Obj
-from apimachinery.objects import reference
+from apimachinery.objects import Obj, reference
 
 log = logging.getLogger(__name__)
 

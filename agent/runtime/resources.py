@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent import podspec
-from agent.podspec import Obj
 from apimachinery import quantity
+from apimachinery.objects import Obj
 from apimachinery.pods.qos import BEST_EFFORT, GUARANTEED, qos_class
 from apimachinery.pods.requests import pod_requests
 from apimachinery.pods.totals import parsed, stated, total

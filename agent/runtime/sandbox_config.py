@@ -8,8 +8,8 @@ from typing import Any
 from agent import podspec
 from agent.cri import names
 from agent.cri.messages import pb
-from agent.podspec import Obj
 from agent.runtime import resources, security
+from apimachinery.objects import Obj
 
 _PROTOCOLS = {"TCP": pb.Protocol.TCP, "UDP": pb.Protocol.UDP, "SCTP": pb.Protocol.SCTP}
 

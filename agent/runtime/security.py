@@ -6,7 +6,7 @@ from typing import Any
 
 from agent import podspec
 from agent.cri.messages import pb
-from agent.podspec import Obj
+from apimachinery.objects import Obj
 
 # What /proc and /sys show to an ordinary container; procMount: Unmasked shows all.
 MASKED_PATHS = (

@@ -10,11 +10,11 @@ from typing import Any
 from agent import podspec
 from agent.cri.client import CriClient
 from agent.cri.model import Container
-from agent.podspec import Obj
 from agent.runtime.cache import RuntimeCache
 from agent.runtime.heard import LIST_SECONDS, QUICK_SECONDS, Heard
 from agent.runtime.pods import Pods
 from agent.seams import ContainerRef, ContainerUsage, ExecResult, ImageInfo, RuntimeHandler, RuntimeInfo
+from apimachinery.objects import Obj
 
 # Upstream calls the runtime down when it could not be listed for this long.
 _UNHEALTHY_SECONDS = 180.0

@@ -18,7 +18,6 @@ from agent.admission import preemption
 from agent.admission.gate import Gate
 from agent.cri.errors import CriError, CriTimeout, CriUnavailable
 from agent.cri.model import PodRecord
-from agent.podspec import Obj
 from agent.probes.registry import Probes
 from agent.runtime import pod_paths
 from agent.runtime.applier import Applier, Parts, SandboxError
@@ -36,6 +35,7 @@ from agent.status.phase import TERMINAL
 from agent.status.pod_status import Verdict
 from agent.status.writer import StatusSink
 from apimachinery.kit.tasks import is_set_within
+from apimachinery.objects import Obj
 from apimachinery.timestamps import parse_time
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,8 @@ Pure over the RuntimeView.
 
 from __future__ import annotations
 
-from agent.seams import ContainerRef, Obj, RuntimeView
+from agent.seams import ContainerRef, RuntimeView
+from apimachinery.objects import Obj
 
 _STATUS_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 _SPEC_LISTS = ("containers", "initContainers", "ephemeralContainers")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from agent.node.address import node_addresses
-from agent.seams import Obj, RuntimeView
+from agent.seams import RuntimeView
 from agent.server import logs, stats
 from agent.server.authorize import Gate
 from agent.server.containers import Refused
@@ -20,6 +20,7 @@ from apimachinery.client import Client
 from apimachinery.kit import metrics, webserver
 from apimachinery.kit import serve as plain
 from apimachinery.kit.lifecycle import Lifecycle
+from apimachinery.objects import Obj
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.node.facts import parse_meminfo
-from agent.seams import ContainerUsage, Obj
+from agent.seams import ContainerUsage
+from apimachinery.objects import Obj
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _NANO = 1_000_000_000

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from agent.cri.names import CONFIG_MIRROR
-from agent.seams import Obj, PodSink
+from agent.seams import PodSink
 from apimachinery import kinds
 from apimachinery.client import Client
 from apimachinery.informer import Informer
+from apimachinery.objects import Obj
 
 
 class ApiSource:

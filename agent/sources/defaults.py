@@ -5,7 +5,7 @@ Source: the Pod reference, https://kubernetes.io/docs/reference/kubernetes-api/w
 
 from __future__ import annotations
 
-from agent.seams import Obj
+from apimachinery.objects import Obj
 from apimachinery.pods import images
 
 _SPEC = {

@@ -7,9 +7,10 @@ import logging
 import time
 from pathlib import Path
 
-from agent.seams import Obj, PodSink
+from agent.seams import PodSink
 from agent.sources.static import StaticPodError, pods_of
 from apimachinery.kit import inotify
+from apimachinery.objects import Obj
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 
 from agent.cri.names import CONFIG_HASH, CONFIG_SEEN, CONFIG_SOURCE
-from agent.seams import Obj
 from agent.sources.defaults import default_pod
 from apimachinery import manifests, objects
+from apimachinery.objects import Obj
 
 
 class StaticPodError(ValueError):

@@ -6,8 +6,8 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-co
 from __future__ import annotations
 
 from agent import podspec, restarts
-from agent.podspec import Obj
 from agent.status.phase import FAILED, SUCCEEDED, TERMINAL
+from apimachinery.objects import Obj
 
 # Said by whoever ends a pod for a reason that is not its own: also by the agent.
 DISRUPTION_TARGET = "DisruptionTarget"

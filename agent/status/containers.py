@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 
 from agent import podspec, restarts
 from agent.cri.model import Container, PodRecord, State
-from agent.podspec import Obj
+from apimachinery.objects import Obj
 from apimachinery.pods.totals import stated
 from apimachinery.timestamps import format_time
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.podspec import Obj
 from agent.status.conditions import DISRUPTION_TARGET, OWNED
+from apimachinery.objects import Obj
 
 _MERGED = {"conditions": "type", "podIPs": "ip", "hostIPs": "ip"}
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from agent import podspec
 from agent.cri.names import CONFIG_HASH, CONFIG_MIRROR
-from agent.podspec import Obj
 from apimachinery import kinds, objects
 from apimachinery.client import Client
 from apimachinery.errors import AlreadyExists, ApiError, NotFound, Unreachable
+from apimachinery.objects import Obj
 from apimachinery.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent import podspec, restarts
-from agent.podspec import Obj
+from apimachinery.objects import Obj
 
 PENDING, RUNNING, SUCCEEDED, FAILED, UNKNOWN = "Pending", "Running", "Succeeded", "Failed", "Unknown"
 TERMINAL = (SUCCEEDED, FAILED)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 
 from agent import podspec, restarts
 from agent.cri.model import PodRecord
-from agent.podspec import Obj
 from agent.runtime.resources import pod_requests_and_limits
 from agent.status.conditions import DISRUPTION_TARGET, pod_conditions, stamp
 from agent.status.containers import ContainerFacts, container_statuses
 from agent.status.phase import FAILED, TERMINAL, pod_phase
+from apimachinery.objects import Obj
 from apimachinery.pods.qos import qos_class
 
 

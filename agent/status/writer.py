@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent import podspec
-from agent.podspec import Obj
 from agent.status.diff import status_patch
 from apimachinery import kinds
 from apimachinery.client import Client, PatchType
 from apimachinery.errors import ApiError, Conflict, NotFound, Unreachable
+from apimachinery.objects import Obj
 
 log = logging.getLogger(__name__)
 

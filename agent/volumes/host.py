@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.node.objects import Objects
-from agent.seams import ConfigError, Mount, NotNow, Obj, VolumeError
+from agent.seams import ConfigError, Mount, NotNow, VolumeError
 from agent.settings import AgentSettings
 from agent.volumes import atomic, hostpath, ownership, payload, subpath
 from agent.volumes.plan import MountPlan, VolumePlan, fs_group, plan_mounts, plan_volumes
 from apimachinery.kit import mounts
+from apimachinery.objects import Obj
 
 log = logging.getLogger(__name__)
 

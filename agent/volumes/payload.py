@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from agent.env.downward import FieldPathError, container_named, metadata_field, resource_field
-from agent.seams import NotNow, Obj
+from agent.seams import NotNow
+from apimachinery.objects import Obj
 
 DEFAULT_MODE = 0o644
 

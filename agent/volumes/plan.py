@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.env.variables import expand
-from agent.seams import ConfigError, Obj, VolumeError
+from agent.seams import ConfigError, VolumeError
+from apimachinery.objects import Obj
 from apimachinery.quantity import parse as parse_quantity
 
 # Volume source in the pod spec -> directory of its plugin under volumes/, as other tools on a node expect it.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.seams import Obj, PodSink
+from agent.seams import PodSink
 from agent.volumes.host import Volumes
+from apimachinery.objects import Obj
 from apimachinery.workqueue import WorkQueue
 
 _WORKERS = 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from typing import Any
 
 import orjson
 
@@ -17,11 +16,11 @@ from apimachinery.apply.pruning import Pruning
 from apimachinery.apply.tracking import UNTRACKED, bare, owned, record_update, settle, zero_object
 from apimachinery.apply.typed import field_set, problems
 from apimachinery.apply.versions import Comparisons, Versions
+from apimachinery.objects import Obj
 from apimachinery.schema import Node
 
 __all__ = ["apply"]
 
-Obj = dict[str, Any]
 
 # Who owns what was there before anybody's ownership was recorded.
 BEFORE = "before-first-apply"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from apimachinery import errors
 from apimachinery.apply.fieldset import Fields, difference, intersection, union
 from apimachinery.apply.managers import Managed, Managers
 from apimachinery.apply.remove import remove, with_parents
 from apimachinery.apply.typed import field_set
 from apimachinery.apply.versions import Versions
+from apimachinery.objects import Obj
 from apimachinery.schema import Node
 
 __all__ = ["Pruning"]
-
-Obj = dict[str, Any]
 
 
 class Pruning:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from typing import Any
 
 from apimachinery.apply import conflicts
 from apimachinery.apply.fieldset import (
@@ -27,11 +26,11 @@ from apimachinery.apply.managers import (
     stamped,
 )
 from apimachinery.apply.versions import Comparisons, Versions
+from apimachinery.objects import Obj
 from apimachinery.schema import Node
 
 __all__ = ["UNTRACKED", "bare", "known_managers", "owned", "record_update", "settle", "track_update", "zero_object"]
 
-Obj = dict[str, Any]
 
 # Set by the machinery itself; nobody owns them.
 UNTRACKED = of_paths(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from apimachinery.apply.compare import Comparison, compare
 from apimachinery.apply.fieldset import of_paths, recursive_difference
+from apimachinery.objects import Obj
 from apimachinery.schema import Node
 
 __all__ = ["Comparisons", "Versions", "tracked"]
-
-Obj = dict[str, Any]
 
 
 class Versions(Protocol):

@@ -12,11 +12,12 @@ import orjson
 
 from apimachinery import errors, jsontext, manifests
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from apimachinery.schema import Schema, as_met, duplicate_fields, merged_repeats
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.offloop import off_loop
 from controlplane.apiserver.registry.context import Context
-from controlplane.apiserver.request import Obj, Request
+from controlplane.apiserver.request import Request
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 _ACCEPTED = ", ".join((JSON, YAML, PROTOBUF))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apimachinery.objects import Obj
+
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry
     from controlplane.apiserver.settings import Settings
@@ -40,7 +42,7 @@ from controlplane.apiserver.formats.negotiate import negotiate
 from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.operations import GIT_VERSION
 from controlplane.apiserver.patching import Patches
-from controlplane.apiserver.request import Decision, Handler, Obj, User
+from controlplane.apiserver.request import Decision, Handler, User
 from controlplane.apiserver.seam import Edge, Parts, Routes
 from controlplane.apiserver.streams import backend
 from controlplane.apiserver.streams import routes as streams

@@ -7,9 +7,10 @@ from typing import Any
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver import codec
 from controlplane.apiserver.registry.context import Context
-from controlplane.apiserver.request import Obj, Request
+from controlplane.apiserver.request import Request
 
 _POLICIES = ("Foreground", "Background", "Orphan")
 

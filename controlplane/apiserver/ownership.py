@@ -5,11 +5,11 @@ from __future__ import annotations
 from apimachinery import apply
 from apimachinery.apply.versions import Versions
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from apimachinery.timestamps import now
 from controlplane.apiserver import conversion
 from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.registry.context import Context
-from controlplane.apiserver.request import Obj
 
 Paths = tuple[tuple[str, ...], ...]
 

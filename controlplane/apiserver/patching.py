@@ -12,13 +12,14 @@ from typing import Protocol
 from apimachinery import apply as server_side
 from apimachinery import errors, patch
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from apimachinery.patch import complaints
 from apimachinery.patch.directives import go_text
 from apimachinery.timestamps import now
 from controlplane.apiserver import codec, ownership
 from controlplane.apiserver.offloop import LARGE, off_loop
 from controlplane.apiserver.registry import Context
-from controlplane.apiserver.request import Obj, Request
+from controlplane.apiserver.request import Request
 from controlplane.apiserver.router import is_true
 
 JSON_PATCH = "application/json-patch+json"

@@ -11,6 +11,7 @@ import orjson
 from apimachinery import errors
 from apimachinery.errors import Cause
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from apimachinery.selectors import SelectorError
 from controlplane.apiserver import listing, measures
 from controlplane.apiserver.cache import select
@@ -21,7 +22,7 @@ from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.cache.watcher import Watcher
 from controlplane.apiserver.listing import ListOptions
 from controlplane.apiserver.registry import Registry
-from controlplane.apiserver.request import Obj, Request, Response, Shared, Socket
+from controlplane.apiserver.request import Request, Response, Shared, Socket
 from controlplane.apiserver.seam import Format, Negotiate
 
 # Upstream waits this long for a revision that a client has seen elsewhere.

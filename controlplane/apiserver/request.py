@@ -10,13 +10,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from apimachinery.objects import Obj
 from apimachinery.selectors import SelectorError, parse_fields
 
 if TYPE_CHECKING:
     from apimachinery.kinds import Kind
     from controlplane.apiserver.catalog.catalog import Catalog
-
-Obj = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from controlplane.apiserver.request import Attributes, Decision, Handler, Obj, Request, User
+from apimachinery.objects import Obj
+from controlplane.apiserver.request import Attributes, Decision, Handler, Request, User
 
 if TYPE_CHECKING:
     from apimachinery.kinds import Kind

@@ -8,6 +8,7 @@ import orjson
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from controlplane.apiserver import codec, listing
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.entry import Entry
@@ -18,7 +19,7 @@ from controlplane.apiserver.patching import APPLY_YAML, PLAIN_PATCHES, Patcher, 
 from controlplane.apiserver.reading import many, one
 from controlplane.apiserver.registry import Registry, metadata
 from controlplane.apiserver.registry.registry import uid_conflict
-from controlplane.apiserver.request import Obj, Request, Response
+from controlplane.apiserver.request import Request, Response
 from controlplane.apiserver.seam import Negotiate
 
 

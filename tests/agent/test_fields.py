@@ -118,7 +118,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
         "agent/probes/": "failureThreshold initialDelaySeconds periodSeconds successThreshold timeoutSeconds",
         "agent/runtime/kill.py": "terminationGracePeriodSeconds",
     },
-    "api.core.v1.ContainerPort": {SANDBOX: "containerPort hostIP protocol", CHECKS: "name"},
+    "api.core.v1.ContainerPort": {SANDBOX: "containerPort hostIP hostPort protocol", CHECKS: "name"},
     "api.core.v1.ContainerRestartRule": {RESTARTS: "action exitCodes"},
     "api.core.v1.ContainerRestartRuleOnExitCodes": {RESTARTS: "operator values"},
     "api.core.v1.SecurityContext": {

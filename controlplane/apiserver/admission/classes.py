@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from apimachinery.kinds import INGRESS, INGRESS_CLASS, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS, Kind
+from apimachinery.objects import Obj
 from controlplane.apiserver.admission.plugin import Plugin
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.seam import Admission, Operation
 
 _STORAGE_DEFAULTS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")

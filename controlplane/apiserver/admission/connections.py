@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from apimachinery.objects import Obj
 from controlplane.apiserver.registry.context import Context
-from controlplane.apiserver.request import Handler, Obj, Reply, Request
+from controlplane.apiserver.request import Handler, Reply, Request
 from controlplane.apiserver.router import is_true
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import Any
 
 from apimachinery import errors
 from apimachinery.kinds import LIMIT_RANGE, PERSISTENT_VOLUME_CLAIM, POD, Kind
+from apimachinery.objects import Obj
 from apimachinery.pods.totals import Amounts, parsed, total
 from apimachinery.quantity import Quantity, parse
 from controlplane.apiserver.admission.plugin import Plugin
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.seam import Admission, Operation
 
 _NOTE = "kubernetes.io/limit-ranger"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from apimachinery import errors
 from apimachinery.kinds import NODE, POD, Kind
+from apimachinery.objects import Obj
 from apimachinery.pods.totals import parsed, total
 from apimachinery.quantity import Quantity
 from controlplane.apiserver.admission.plugin import Plugin
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.seam import Admission, Operation
 
 _OS = "kubernetes.io/os"

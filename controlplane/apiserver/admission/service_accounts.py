@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from apimachinery import errors, kinds
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from controlplane.apiserver.admission.plugin import Plugin, Wait
 from controlplane.apiserver.authz.graph import SECRET, needed
 from controlplane.apiserver.registry.metadata import suffix
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.seam import Admission, Operation
 
 MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from apimachinery import errors, kinds, quantity
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from controlplane.apiserver.admission.plugin import Plugin
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.seam import Admission, Operation
 
 _FINALIZERS = {

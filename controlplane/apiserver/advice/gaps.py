@@ -13,9 +13,9 @@ from typing import Any
 
 from apimachinery import coverage
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from apimachinery.schema import Node, Schema
 
-Obj = dict[str, Any]
 # (value, its path) -> sentences
 Walk = Callable[[Any, str], Iterator[str]]
 _KEY = re.compile(r"(?P<type>[\w.]+)\.(?P<field>\w+)(?:=(?P<value>.+)|\[(?P<entry>.+)\])?", re.ASCII)

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from apimachinery.objects import Obj
 from controlplane.apiserver.advice import pods
 
-Obj = dict[str, Any]
 Advice = Callable[[Obj, "Obj | None"], Sequence[str]]
 
 _BETA_CLASS = "volume.beta.kubernetes.io/storage-class"

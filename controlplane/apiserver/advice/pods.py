@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from apimachinery import formats, quantity
-
-Obj = dict[str, Any]
+from apimachinery.objects import Obj
 
 _NODE_LABELS = {
     "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',

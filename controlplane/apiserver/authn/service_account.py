@@ -12,6 +12,7 @@ from typing import Any
 
 import jwt
 
+from apimachinery.objects import Obj
 from apimachinery.timestamps import parse_time
 from controlplane.apiserver.authn.keys import PublicKey, SigningKey
 from controlplane.apiserver.authn.user import (
@@ -23,7 +24,7 @@ from controlplane.apiserver.authn.user import (
     service_account_groups,
     service_account_name,
 )
-from controlplane.apiserver.request import Obj, User
+from controlplane.apiserver.request import User
 
 PRIVATE = "kubernetes.io"
 # A projected token of this lifetime comes from the default volume; upstream lets clients that never reread it

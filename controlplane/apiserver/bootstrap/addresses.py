@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 from apimachinery import errors
 from apimachinery.kinds import IP_ADDRESS, SERVICE
+from apimachinery.objects import Obj
 from apimachinery.workqueue import WorkQueue
 from controlplane.apiserver.bootstrap.keeping import SELF
 from controlplane.apiserver.registry import Registry
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.strategies.services import MANAGED_BY, OURS
 
 FAMILY = "ipaddress.kubernetes.io/ip-family"

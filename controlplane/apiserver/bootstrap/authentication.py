@@ -6,8 +6,8 @@ import re
 from datetime import datetime
 
 from apimachinery import kinds
+from apimachinery.objects import Obj
 from controlplane.apiserver.bootstrap.keeping import Wanted
-from controlplane.apiserver.request import Obj
 
 AUTHENTICATION = "extension-apiserver-authentication"
 TRACKING = "kube-apiserver-legacy-service-account-token-tracking"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from apimachinery import kinds
+from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time
 from controlplane.apiserver.bootstrap.keeping import Wanted, constant, restored
-from controlplane.apiserver.request import Obj
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _CLASSES = (

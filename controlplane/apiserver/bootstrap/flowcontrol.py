@@ -12,11 +12,11 @@ from typing import Any
 
 from apimachinery import apply, errors
 from apimachinery.kinds import FLOW_SCHEMA, PRIORITY_LEVEL
+from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
 from apimachinery.workqueue import WorkQueue
 from controlplane.apiserver.bootstrap.keeping import SELF, Plan, Wanted
 from controlplane.apiserver.registry import Context, Registry
-from controlplane.apiserver.request import Obj
 
 AUTO_UPDATE = "apf.kubernetes.io/autoupdate-spec"
 # Who writes the conditions of FlowSchemas, as upstream calls it.

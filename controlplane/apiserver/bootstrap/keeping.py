@@ -9,11 +9,11 @@ from datetime import datetime
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
-from apimachinery.objects import copy
+from apimachinery.objects import Obj, copy
 from apimachinery.timestamps import now
 from apimachinery.workqueue import WorkQueue
 from controlplane.apiserver.registry import Registry
-from controlplane.apiserver.request import Obj, User
+from controlplane.apiserver.request import User
 
 log = logging.getLogger(__name__)
 

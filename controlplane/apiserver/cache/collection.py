@@ -6,7 +6,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
 from apimachinery.kinds import Kind
-from controlplane.apiserver.cache.entry import Entry, Obj, head_of
+from apimachinery.objects import Obj
+from controlplane.apiserver.cache.entry import Entry, head_of
 from controlplane.apiserver.cache.events import Event
 from controlplane.apiserver.cache.fields import Getter
 from controlplane.apiserver.cache.select import Selection

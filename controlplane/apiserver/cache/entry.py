@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from collections import deque
 from functools import cache
-from typing import Any
 
 import orjson
 
 from apimachinery.jsontext import spelled_as_go
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from controlplane.apiserver.conversion import convert
-
-Obj = dict[str, Any]
 
 _OPEN = b'{"metadata":{'
 # How upstream's metadata begins.

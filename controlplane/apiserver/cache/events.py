@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import orjson
 
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from controlplane.apiserver.cache.entry import Entry, head_of, shown
 from controlplane.apiserver.cache.select import Selection
-from controlplane.apiserver.request import Obj
 
 if TYPE_CHECKING:
     from controlplane.apiserver.seam import Format

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Obj = dict[str, Any]
+from apimachinery.objects import Obj
+
 Getter = Callable[[Obj], str]
 
 _UNKNOWN = '"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'

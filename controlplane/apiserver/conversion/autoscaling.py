@@ -6,10 +6,9 @@ from typing import Any
 
 import orjson
 
+from apimachinery.objects import Obj
 from apimachinery.schema import Schema
 from controlplane.apiserver.conversion import metrics
-
-Obj = dict[str, Any]
 
 METRICS = "autoscaling.alpha.kubernetes.io/metrics"
 CURRENT_METRICS = "autoscaling.alpha.kubernetes.io/current-metrics"

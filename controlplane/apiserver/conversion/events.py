@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-Obj = dict[str, Any]
+from apimachinery.objects import Obj
 
 _CORE_NAMES = {
     "regarding": "involvedObject",

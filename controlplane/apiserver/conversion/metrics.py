@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-Obj = dict[str, Any]
+from apimachinery.objects import Obj
 
 # Kinds of metric by the field that holds them, in the order the annotation has them.
 _SOURCES = ("object", "pods", "resource", "containerResource", "external")

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 from apimachinery.apply.versions import Versions
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from apimachinery.schema import Node, Schema
 from controlplane.apiserver.conversion import autoscaling, events
-from controlplane.apiserver.request import Obj
 
 Conversion = Callable[[Obj], Obj]
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from apimachinery.objects import Obj
 from apimachinery.schema import Node, Schema
 from apimachinery.schema.presence import TELLING_WHEN_EMPTY
 from controlplane.apiserver.defaults import core, others, workloads, zeros
 
-Obj = dict[str, Any]
 Walk = Callable[[Any], None]
 
 _LITERALS: dict[str, dict[str, Any]] = {**core.LITERALS, **workloads.LITERALS, **others.LITERALS}

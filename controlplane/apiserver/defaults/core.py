@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from apimachinery.objects import Obj
 from apimachinery.pods import images
-
-Obj = dict[str, Any]
 
 _MODE = 0o644
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-Obj = dict[str, Any]
+from apimachinery.objects import Obj
 
 LITERALS: dict[str, dict[str, Any]] = {
     "networking.v1.NetworkPolicyPort": {"protocol": "TCP"},

@@ -5,8 +5,8 @@ from __future__ import annotations
 from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.strategy import Strategy
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.rules import metadata
 from controlplane.apiserver.rules.tables import rules
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.catalog import Catalog
-from controlplane.apiserver.request import ANONYMOUS, Obj, User
+from controlplane.apiserver.request import ANONYMOUS, User
 
 
 @dataclass

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, parse_time
 from controlplane.apiserver.catalog.strategy import Strategy
-from controlplane.apiserver.request import Obj
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time
 from controlplane.apiserver import ids
-from controlplane.apiserver.request import Obj
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED = 63

@@ -7,6 +7,7 @@ from typing import Any
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from apimachinery.timestamps import now as clock
 from controlplane.apiserver.advice.gaps import Gaps
 from controlplane.apiserver.cache.cache import Cache, key_of
@@ -20,7 +21,7 @@ from controlplane.apiserver.registry.checks import check_change, check_new
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.registry.size import bounded
 from controlplane.apiserver.replies import nothing_there
-from controlplane.apiserver.request import Obj, User
+from controlplane.apiserver.request import User
 from controlplane.apiserver.seam import Admission, AdmissionChain, Operation
 from controlplane.store import Delete, Full, Mismatch, Op, Put, Store
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from apimachinery import errors, protobuf
+from apimachinery.objects import Obj
 from controlplane.apiserver.cache.entry import encode
-from controlplane.apiserver.request import Obj
 
 LIMIT = 1536 * 1024
 """etcd's default for one request, which is upstream's bound for an object."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from apimachinery import kinds
+from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.tables import cluster as cluster_columns
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from apimachinery import kinds
+from apimachinery.objects import Obj
 from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.advice import pods as pods_advice
 from controlplane.apiserver.cache.fields import path, selectable
 from controlplane.apiserver.catalog.names import label
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import Strategy
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.resources.events import INVOLVED
 from controlplane.apiserver.strategies import cluster as cluster_strategy
 from controlplane.apiserver.strategies import namespaces as namespaces_strategy

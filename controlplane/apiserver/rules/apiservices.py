@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules.compiled import inside
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import PORT_RANGE
 from controlplane.apiserver.rules.words import any_form, enum, form, hook, required
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from apimachinery.schema import Node
 from controlplane.apiserver.rules import values
 from controlplane.apiserver.rules.compiled import Rules, inside
 from controlplane.apiserver.rules.core.pods import template_metadata
-from controlplane.apiserver.rules.place import About, Found, Obj, Place, Row, Rule, Step
+from controlplane.apiserver.rules.place import About, Found, Place, Row, Rule, Step
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.words import changed, created, enum, form, hook, immutable, not_negative, when
 from controlplane.apiserver.rules.workloads import (

@@ -7,10 +7,11 @@ from typing import Any
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.core.resources import container_resource_name
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import NOT_NEGATIVE, amount
 from controlplane.apiserver.rules.words import enum, hook, name, not_negative, required
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 
 from apimachinery import errors, formats, pki
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules.compiled import inside
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.words import changed, hook, required
 
 _USAGES = (

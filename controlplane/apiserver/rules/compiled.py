@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from apimachinery.schema import Node, Schema
-from controlplane.apiserver.rules.place import About, Found, Obj, Place, Row, Rule, Step
+from controlplane.apiserver.rules.place import About, Found, Place, Row, Rule, Step
 
 Walk = Callable[[Obj, Place, Found], None]
 _CLOSED: Row = ()

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from apimachinery.objects import Obj
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.words import any_form, enum, form, hook, longest, required, unique
 
 _REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?\Z")

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.containers import PROTOCOLS
 from controlplane.apiserver.rules.core.services import special
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import each, ip, ip_address
 from controlplane.apiserver.rules.words import any_form, at_most, enum, form, hook, immutable, labels, strict_form, when
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.names import label
 from controlplane.apiserver.rules.compiled import inside
-from controlplane.apiserver.rules.place import Obj, Place, Row, Rule
+from controlplane.apiserver.rules.place import Place, Row, Rule
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.values import each, enum
 from controlplane.apiserver.rules.words import hook, name, required, unique, when

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from apimachinery import errors, formats
+from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.names import as_prefix
-from controlplane.apiserver.rules.place import Found, Obj
+from controlplane.apiserver.rules.place import Found
 
 _ANNOTATIONS_LIMIT = 256 * 1024
 _STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.rules.compiled import inside
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.values import cidr, domain_path, each, enum, ip_address, port, port_number
 from controlplane.apiserver.rules.words import (

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 
 if TYPE_CHECKING:
     from apimachinery.schema import Node
     from controlplane.apiserver.rules.compiled import Rules
 
-Obj = dict[str, Any]
 Found = list[FieldError]
 
 

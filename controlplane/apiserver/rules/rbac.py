@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 
 from apimachinery import errors, formats, selectors
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.rules.compiled import inside
-from controlplane.apiserver.rules.place import Obj, Place, Row, Rule
+from controlplane.apiserver.rules.place import Place, Row, Rule
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.words import changed, enum, hook, name, required
 

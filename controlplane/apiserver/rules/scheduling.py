@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from apimachinery.objects import Obj
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.words import changed, enum, hook, immutable
 
 _MOST = 1_000_000_000

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from apimachinery import errors, formats, quantity
+from apimachinery.objects import Obj as Obj
 from controlplane.apiserver.rules.place import Found as Found
-from controlplane.apiserver.rules.place import Obj as Obj
 
 MAX_INT32 = 2147483647
 _PORT_NAME = re.compile(r"[-a-z0-9]+\Z")

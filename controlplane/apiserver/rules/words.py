@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from apimachinery.schema import Node
 from controlplane.apiserver.rules.compiled import Rules, inside
-from controlplane.apiserver.rules.place import Found, Hook, Obj, Place, Rule, Step, of_field, plain
+from controlplane.apiserver.rules.place import Found, Hook, Place, Rule, Step, of_field, plain
 from controlplane.apiserver.rules.shown import shown
 from controlplane.apiserver.rules.values import NOT_NEGATIVE, PORT_RANGE
 

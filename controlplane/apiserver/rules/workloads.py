@@ -8,7 +8,8 @@ from typing import Any
 
 from apimachinery import errors, selectors
 from apimachinery.errors import FieldError
-from controlplane.apiserver.rules.place import Obj, Place, Row, Rule
+from apimachinery.objects import Obj
+from controlplane.apiserver.rules.place import Place, Row, Rule
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.values import NOT_NEGATIVE
 from controlplane.apiserver.rules.words import changed, hook, required, when

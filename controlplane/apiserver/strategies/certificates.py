@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver.catalog.strategy import keep_spec
-from controlplane.apiserver.request import Obj
 
 
 def changed(new: Obj, old: Obj) -> None:

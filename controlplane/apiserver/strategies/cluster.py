@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.strategy import keep_spec
-from controlplane.apiserver.request import Obj
 
 
 def node_created(node: Obj) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controlplane.apiserver.request import Obj
+from apimachinery.objects import Obj
 
 
 def slice_created(endpoint_slice: Obj) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from apimachinery.objects import Obj
 from apimachinery.pods.qos import qos_class
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver import defaults
-from controlplane.apiserver.request import Obj
 
 
 def default(pod: Obj) -> None:

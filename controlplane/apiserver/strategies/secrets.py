@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 
+from apimachinery.objects import Obj
 from controlplane.apiserver import defaults
-from controlplane.apiserver.request import Obj
 
 
 def default(secret: Obj) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.strategy import Reservation
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.strategies.pools import AddressPool, PoolFull, PortPool
 
 _WITH_PORTS = ("NodePort", "LoadBalancer")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.strategy import keep_spec
-from controlplane.apiserver.request import Obj
 
 _TEMPLATE = "deprecated.daemonset.template.generation"
 _CONTROLLER_UID, _JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"

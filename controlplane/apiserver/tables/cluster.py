@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from apimachinery.objects import condition
+from apimachinery.objects import Obj, condition
 from controlplane.apiserver.tables import texts
-from controlplane.apiserver.tables.spec import AGE, NAME, Column, Obj, Table, flag, number, text, wide
+from controlplane.apiserver.tables.spec import AGE, NAME, Column, Table, flag, number, text, wide
 
 IMMUTABLE = " This field is immutable."
 

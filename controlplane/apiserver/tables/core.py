@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from apimachinery.objects import condition
+from apimachinery.objects import Obj, condition
 from controlplane.apiserver.tables import texts
-from controlplane.apiserver.tables.spec import AGE, NAME, WIDE_NAME, Obj, Table, text, wide
+from controlplane.apiserver.tables.spec import AGE, NAME, WIDE_NAME, Table, text, wide
 
 ROLE_LABEL_PREFIX = "node-role.kubernetes.io/"
 ROLE_LABEL = "kubernetes.io/role"

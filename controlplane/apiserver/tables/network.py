@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from apimachinery.objects import Obj
 from controlplane.apiserver.tables import texts
-from controlplane.apiserver.tables.spec import AGE, NAME, Obj, Table, number, text
+from controlplane.apiserver.tables.spec import AGE, NAME, Table, number, text
 
 
 def _ingress(obj: Obj, now: datetime) -> list[Any]:

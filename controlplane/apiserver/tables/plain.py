@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from apimachinery.objects import Obj
 from apimachinery.timestamps import parse_time
 from controlplane.apiserver.tables import texts
-from controlplane.apiserver.tables.spec import CREATED, NAME, Obj, Table
+from controlplane.apiserver.tables.spec import CREATED, NAME, Table
 
 
 def _cells(obj: Obj, now: datetime) -> list[Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from apimachinery.objects import condition, condition_holds
+from apimachinery.objects import Obj, condition, condition_holds
 from controlplane.apiserver.tables import texts
-from controlplane.apiserver.tables.spec import AGE, NAME, Obj, Table, text, wide
+from controlplane.apiserver.tables.spec import AGE, NAME, Table, text, wide
 
 COMPLETED = {"type": "Completed", "status": "True"}
 FINISHED = {

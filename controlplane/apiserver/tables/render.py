@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
 
+from apimachinery.objects import Obj
 from apimachinery.schema import Schema
-from controlplane.apiserver.tables.spec import Column, Obj, Table
+from controlplane.apiserver.tables.spec import Column, Table
 
 META = "meta.k8s.io/v1"
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-Obj = dict[str, Any]
+from apimachinery.objects import Obj
+
 Cells = Callable[[Obj, datetime], list[Any]]
 # Conditions of a row: a finished pod says so, and clients may hide it.
 Conditions = Callable[[Obj], list[dict[str, str]]]

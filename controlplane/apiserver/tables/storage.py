@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from apimachinery.objects import Obj
 from controlplane.apiserver.tables import texts
-from controlplane.apiserver.tables.spec import AGE, NAME, Column, Obj, Table, flag, number, text, wide
+from controlplane.apiserver.tables.spec import AGE, NAME, Column, Table, flag, number, text, wide
 
 ACCESS_MODES = {
     "ReadWriteOnce": "RWO",

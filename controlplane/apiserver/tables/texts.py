@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from apimachinery.objects import Obj
 from apimachinery.timestamps import parse_time
-
-Obj = dict[str, Any]
 
 NONE = "<none>"
 UNSET = "<unset>"

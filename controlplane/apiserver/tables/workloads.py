@@ -5,20 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from apimachinery.objects import condition_holds
+from apimachinery.objects import Obj, condition_holds
 from controlplane.apiserver.tables import texts
-from controlplane.apiserver.tables.spec import (
-    AGE,
-    CONTAINERS,
-    IMAGES,
-    NAME,
-    Obj,
-    Table,
-    flag,
-    number,
-    text,
-    wide,
-)
+from controlplane.apiserver.tables.spec import AGE, CONTAINERS, IMAGES, NAME, Table, flag, number, text, wide
 
 
 def _template(obj: Obj) -> Obj:

@@ -6,7 +6,8 @@ Selectors are looked at for being there; whether they compile is for whoever eva
 from __future__ import annotations
 
 from apimachinery import errors, formats
-from controlplane.apiserver.rules.values import Found, Obj, each, enum, frozen, name, not_negative
+from apimachinery.objects import Obj
+from controlplane.apiserver.rules.values import Found, each, enum, frozen, name, not_negative
 
 _MOST = 32
 _LONGEST_DRIVER = 63

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery import errors, formats
-from controlplane.apiserver.rules.values import Found, Obj, each, enum, label_selector, name
+from apimachinery.objects import Obj
+from controlplane.apiserver.rules.values import Found, each, enum, label_selector, name
 from controlplane.apiserver.validation.webhooks import (
     FAILURE_POLICIES,
     IDENTIFIER,

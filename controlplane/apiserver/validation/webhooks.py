@@ -9,14 +9,8 @@ import re
 from urllib.parse import urlsplit
 
 from apimachinery import errors, formats
-from controlplane.apiserver.rules.values import (
-    PORT_RANGE,
-    Found,
-    Obj,
-    each,
-    enum,
-    label_selector,
-)
+from apimachinery.objects import Obj
+from controlplane.apiserver.rules.values import PORT_RANGE, Found, each, enum, label_selector
 
 FAILURE_POLICIES = ("Fail", "Ignore")
 MATCH_POLICIES = ("Equivalent", "Exact")

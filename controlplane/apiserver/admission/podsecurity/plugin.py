@@ -20,12 +20,11 @@ from apimachinery.kinds import (
     STATEFUL_SET,
     Kind,
 )
-from apimachinery.objects import controller_of
+from apimachinery.objects import Obj, controller_of
 from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
 from controlplane.apiserver.admission.podsecurity import levels
 from controlplane.apiserver.admission.podsecurity.levels import LevelVersion, Policy
 from controlplane.apiserver.admission.podsecurity.standards import violations
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.seam import Admission, Operation
 
 # Where the template of a pod controller lies.

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from apimachinery import errors
 from apimachinery.kinds import EVENT, PERSISTENT_VOLUME_CLAIM, POD, RESOURCE_QUOTA, SERVICE, Kind
+from apimachinery.objects import Obj
 from apimachinery.pods.totals import Amounts
 from apimachinery.quantity import Quantity
 from apimachinery.timestamps import now
@@ -15,7 +16,6 @@ from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
 from controlplane.apiserver.admission.quota import coverage, usage
 from controlplane.apiserver.admission.quota.ledger import Account, Ledger
 from controlplane.apiserver.bootstrap.keeping import SELF
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.seam import Admission, Operation
 
 log = logging.getLogger(__name__)

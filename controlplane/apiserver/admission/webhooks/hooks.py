@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from apimachinery import selectors
 from apimachinery.kinds import NAMESPACE, Kind
+from apimachinery.objects import Obj
 from apimachinery.selectors import LabelSelector
 from controlplane.apiserver.catalog.catalog import Catalog
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.seam import Operation
 
 GROUP = "admissionregistration.k8s.io"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from apimachinery import errors, patch
 from apimachinery.kinds import MUTATING_WEBHOOK_CONFIGURATION, NAMESPACE, VALIDATING_WEBHOOK_CONFIGURATION, Kind
-from apimachinery.objects import copy
+from apimachinery.objects import Obj, copy
 from controlplane.apiserver import codec, conversion
 from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
 from controlplane.apiserver.admission.webhooks import measures, review
@@ -25,7 +25,6 @@ from controlplane.apiserver.admission.webhooks.hooks import (
 from controlplane.apiserver.admission.webhooks.review import ReviewError, Verdict
 from controlplane.apiserver.bootstrap.keeping import SELF
 from controlplane.apiserver.registry.context import Context
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.seam import Admission, Operation
 from controlplane.apiserver.subresources.scale import scaled
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from apimachinery import errors
 from apimachinery.kinds import NAMESPACE, Kind
+from apimachinery.objects import Obj
 from controlplane.apiserver import conversion
 from controlplane.apiserver.authn.user import info
-from controlplane.apiserver.request import Obj
 from controlplane.apiserver.seam import Admission
 from controlplane.apiserver.subresources.scale import scale_of
 

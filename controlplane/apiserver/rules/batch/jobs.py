@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats, selectors
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules import values
 from controlplane.apiserver.rules.compiled import inside
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.words import changed, enum, hook, longest, not_negative, required, when
 from controlplane.apiserver.rules.workloads import labels_of, selects, usable

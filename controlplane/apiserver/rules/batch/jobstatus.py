@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules.batch import indexes
 from controlplane.apiserver.rules.batch.jobs import indexed, is_true
 from controlplane.apiserver.rules.compiled import inside
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.words import hook, not_negative
 

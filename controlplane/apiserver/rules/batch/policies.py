@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules import values
 from controlplane.apiserver.rules.batch import indexes
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.words import any_form, at_most, enum, hook, required
 
 _MOST, _MOST_CODES, _LONGEST_INDEXES = 20, 255, 64 * 1024

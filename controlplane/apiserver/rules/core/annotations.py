@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.security import profiles_in_annotations
-from controlplane.apiserver.rules.place import Obj
 from controlplane.apiserver.rules.values import MAX_INT32
 
 MIRROR = "kubernetes.io/config.mirror"

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.core import probes
 from controlplane.apiserver.rules.core.podspec import spec_of
 from controlplane.apiserver.rules.core.volumes import PULL_POLICIES
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import port_name
 from controlplane.apiserver.rules.words import enum, forbidden, hook, name, ports, required, unique, when
 

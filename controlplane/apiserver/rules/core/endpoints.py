@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.containers import PROTOCOLS
 from controlplane.apiserver.rules.core.services import special
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import each, ip, port_number
 from controlplane.apiserver.rules.words import enum, form, hook, strict_form, when
 

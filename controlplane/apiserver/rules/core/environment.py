@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats, quantity
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.names import as_prefix
 from controlplane.apiserver.rules.core.podspec import noting
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import config_key, each, env_name, no_way_up
 from controlplane.apiserver.rules.words import any_form, by_path, form, hook, name
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.resources import resource_amount
 from controlplane.apiserver.rules.core.scheduling import EFFECTS
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.values import cidr, config_key, each
 from controlplane.apiserver.rules.words import changed, created, hook, name, when

@@ -7,12 +7,12 @@ from posixpath import normpath
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
-from apimachinery.objects import copy
+from apimachinery.objects import Obj, copy
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.core.claims import VOLUME_MODES, access_modes
 from controlplane.apiserver.rules.core.resources import native, resource_amount
 from controlplane.apiserver.rules.core.volumes import ISCSI_LONG, NO_KIND, TOO_MANY, csi_driver_name
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import difference, struct
 from controlplane.apiserver.rules.values import amount, each, no_way_up
 from controlplane.apiserver.rules.words import by_path, changed, enum, form, hook, name, required, union, when

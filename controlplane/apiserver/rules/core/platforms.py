@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.podspec import containers
-from controlplane.apiserver.rules.place import Obj, Place
+from controlplane.apiserver.rules.place import Place
 
 SYSTEMS = ("linux", "windows")
 _ONLY_LINUX = "cannot be set for a windows pod"

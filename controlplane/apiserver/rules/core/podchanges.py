@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
-from apimachinery.objects import copy
+from apimachinery.objects import Obj, copy
 from controlplane.apiserver.rules.core.annotations import MIRROR, pod_annotations
 from controlplane.apiserver.rules.core.containers import padded
 from controlplane.apiserver.rules.core.security import APPARMOR
-from controlplane.apiserver.rules.place import Obj, Place
+from controlplane.apiserver.rules.place import Place
 from controlplane.apiserver.rules.shown import difference, struct
 from controlplane.apiserver.rules.values import MAX_INT32
 

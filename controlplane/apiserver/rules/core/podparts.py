@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
-from apimachinery.objects import copy
+from apimachinery.objects import Obj, copy
 from apimachinery.pods.qos import qos_class
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.core.annotations import MIRROR
 from controlplane.apiserver.rules.core.podchanges import annotation_changes
 from controlplane.apiserver.rules.core.pods import POD_ONLY, pod_annotations_of
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import difference
 from controlplane.apiserver.rules.words import changed, hook, when
 

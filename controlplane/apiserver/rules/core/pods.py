@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.core import containers, platforms, podchanges, resources
 from controlplane.apiserver.rules.core.annotations import MIRROR, pod_annotations
@@ -14,7 +15,7 @@ from controlplane.apiserver.rules.core.podspec import containers as every
 from controlplane.apiserver.rules.core.podspec import remember
 from controlplane.apiserver.rules.core.security import profiles_agree
 from controlplane.apiserver.rules.metadata import check_annotations, check_labels
-from controlplane.apiserver.rules.place import Found, Obj, Place, Row
+from controlplane.apiserver.rules.place import Found, Place, Row
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.values import MAX_INT32, ip
 from controlplane.apiserver.rules.words import (

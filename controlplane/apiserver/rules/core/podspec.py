@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controlplane.apiserver.rules.place import Hook, Obj, Place
+from apimachinery.objects import Obj
+from controlplane.apiserver.rules.place import Hook, Place
 
 # In the order in which upstream visits them.
 _LISTS = ("initContainers", "containers", "ephemeralContainers")

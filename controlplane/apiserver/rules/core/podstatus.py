@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.podchanges import annotation_changes
 from controlplane.apiserver.rules.core.resources import native
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.values import MAX_INT32, amount, each, ip
 from controlplane.apiserver.rules.words import changed, hook, immutable

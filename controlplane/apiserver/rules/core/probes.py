@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.podspec import spec_of
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import port
 from controlplane.apiserver.rules.words import enum, hook, more_than_nothing, not_negative, required, union
 

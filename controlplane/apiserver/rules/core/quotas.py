@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from apimachinery.pods.totals import HUGE_PAGES as HUGE
 from apimachinery.quantity import Quantity
 from controlplane.apiserver.rules.core.resources import (
@@ -15,7 +16,7 @@ from controlplane.apiserver.rules.core.resources import (
     resource_amount,
     resource_name,
 )
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.values import amount, each
 from controlplane.apiserver.rules.words import changed, hook

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from apimachinery.pods.requests import is_extended
 from apimachinery.pods.totals import HUGE_PAGES as HUGE
 from apimachinery.pods.totals import total
 from apimachinery.quantity import Quantity
 from controlplane.apiserver.rules.core.podspec import claims_of
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import NOT_NEGATIVE, amount, each
 from controlplane.apiserver.rules.words import hook
 

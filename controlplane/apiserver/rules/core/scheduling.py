@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from apimachinery.objects import Obj
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import each
 from controlplane.apiserver.rules.words import any_form, enum, form, forms, hook, more_than_nothing, required
 

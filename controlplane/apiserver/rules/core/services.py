@@ -8,8 +8,9 @@ from typing import Any
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.containers import PROTOCOLS
-from controlplane.apiserver.rules.place import Obj, Place, Row
+from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.values import cidr, each, ip, port, port_number
 from controlplane.apiserver.rules.words import changed, enum, hook, labels, strict_form, when

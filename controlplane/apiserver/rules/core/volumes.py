@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.core.environment import VOLUME_FIELDS, field_reference, resource_reference
 from controlplane.apiserver.rules.core.podspec import volumes_of
-from controlplane.apiserver.rules.place import Obj, Place, Row, Rule
+from controlplane.apiserver.rules.place import Place, Row, Rule
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.values import amount, below, each, no_way_up
 from controlplane.apiserver.rules.values import descending_path as descending
