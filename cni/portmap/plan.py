@@ -82,9 +82,7 @@ def _meet(one: Forward, other: Forward) -> bool:
 
 def added(holder: Holder) -> str:
     """A transaction for one more holder; the table must be there."""
-    lines = [f"create element inet {TABLE} {name} {{ {key} : {value} }}" for name, key, value in _elements(holder)]
-    lines += [f"add element inet {TABLE} {name} {{ {value} }}" for name, value in _members(holder)]
-    return "\n".join(lines) + "\n"
+    return _filled([holder])
 
 
 def removed(holder: Holder) -> str:
@@ -109,7 +107,19 @@ def ruleset(holders: Iterable[Holder]) -> str:
         for version in _IP:
             contents += [f"chain forward{version} {{", *_lookups(version), "}"]
         contents += _hooks()
-    return head + "\n".join([f"table inet {TABLE} {{", *contents, "}"]) + "\n" + "".join(map(added, everybody))
+    return head + "\n".join([f"table inet {TABLE} {{", *contents, "}"]) + "\n" + _filled(everybody)
+
+
+def _filled(holders: Iterable[Holder]) -> str:
+    """What holders put into maps and sets. A member that many share is added once: for a second time in one transaction
+    nft merges it with the first, which the kernel does not have yet, and the whole is refused.
+    """
+    lines, members = [], dict[tuple[str, str], None]()
+    for holder in holders:
+        lines += [f"create element inet {TABLE} {name} {{ {key} : {value} }}" for name, key, value in _elements(holder)]
+        members.update(dict.fromkeys(_members(holder)))
+    lines += [f"add element inet {TABLE} {name} {{ {value} }}" for name, value in members]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _containers(version: int) -> Iterator[str]:

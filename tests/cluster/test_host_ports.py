@@ -46,6 +46,16 @@ def test_pods_share_a_port_by_address_and_protocol_and_every_side_reaches_it(cle
         return True
 
     eventually(everybody_is_right, 20, "every side reaches the right pod")
+    lab.on_node("node1", "nft", "flush", "ruleset")
+    eventually(everybody_is_right, 20, "every side reaches the right pod again")
     lab.kubectl("delete", "pod", "far", "--wait=true")
-    with pytest.raises(OSError):
+    # Without grace the object goes before the pod does.
+    eventually(lambda: refused(node), 20, "the port is closed")
+
+
+def refused(node: str) -> bool:
+    try:
         fetch(node, PORT)
+    except ConnectionRefusedError:
+        return True
+    return False

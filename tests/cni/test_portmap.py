@@ -205,6 +205,13 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 WEB = {"hostPort": 8080, "containerPort": 7, "protocol": "tcp"}
 
 
+def test_what_pods_share_stands_in_the_table_once() -> None:
+    """nft merges a second mention with the first, and the kernel, which has neither yet, refuses the whole."""
+    forwards = [Forward("tcp", "", port, f"10.244.1.{port}", 80) for port in (2, 3)]
+    one, two = holder("a", forwards[0]), holder("b", forwards[1])
+    assert plan.ruleset([one, two]).count("near4 { 10.244.1.0/24 }") == 1
+
+
 @pytest.mark.kernel
 def test_a_host_port_answers_from_every_side(world: World) -> None:
     async def scenario(caller: Caller) -> None:
@@ -354,6 +361,8 @@ def test_rules_come_back_after_a_stranger(world: World, damage: str) -> None:
     async def scenario(caller: Caller) -> None:
         network = world.conflist()
         result = await caller.add(network, world.attachment(0, WEB))
+        # What two pods share stands in the table once.
+        await caller.add(network, world.attachment(1, {**WEB, "hostPort": 8081}))
         await world.nft(damage)
         deadline = time.monotonic() + 10
         while not await _passes(caller, network, world.attachment(0, WEB), result):
