@@ -62,11 +62,20 @@ def _flushed(status: int) -> int:
     except OSError as error:
         status = _told(f"cannot write the answer: {error.strerror}")
     else:
-        if status != INTERRUPTED:
+        if status != INTERRUPTED and _progress_read():
             return status
     # Nothing is left to say: Python would try to write the rest once more, wait for threads whose work nobody wants any
     # more, and die of SIGINT after all when that had come at some moments.
     os._exit(status)
+
+
+def _progress_read() -> bool:
+    """Whether all that was told reached its reader: what is left over would make Python end with status 120."""
+    try:
+        sys.stderr.flush() if sys.stderr else None
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":
