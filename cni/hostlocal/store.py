@@ -7,10 +7,8 @@ may remove it).
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +17,8 @@ from typing import Protocol
 
 from apimachinery.kit import netns
 from apimachinery.kit.netlink.routes import Address
-from cni.types import TRY_AGAIN_LATER, CniError
+from cni import locking
 
-LOCK_TIMEOUT = 10.0
 _NETNS = "netns."
 
 
@@ -66,7 +63,7 @@ class DiskStore:
         """Held against other processes and other threads; CniError(11) when it cannot be had in time."""
         fd = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            self._wait_for(fd)
+            locking.wait_for(fd, self.directory)
             yield
         finally:
             os.close(fd)
@@ -145,18 +142,6 @@ class DiskStore:
             os.ftruncate(fd, len(data))
         finally:
             os.close(fd)
-
-    def _wait_for(self, fd: int) -> None:
-        deadline = time.monotonic() + LOCK_TIMEOUT
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise CniError(TRY_AGAIN_LATER, f"{self.directory} stayed locked {LOCK_TIMEOUT:.0f} s") from None
-                # flock has no timeout; the lock is held well under a millisecond by each holder.
-                time.sleep(0.0005)
 
 
 def sweep(store: DiskStore, alive: Callable[[str], bool] | None = None) -> list[str]:

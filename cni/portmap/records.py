@@ -6,10 +6,8 @@ machine either.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,10 +15,9 @@ from pathlib import Path
 
 from apimachinery.kit import netns
 from apimachinery.kit.files import write_atomic
+from cni import locking
 from cni.portmap.plan import Forward, Holder
-from cni.types import TRY_AGAIN_LATER, CniError
 
-LOCK_TIMEOUT = 10.0
 Key = tuple[str, str, str]
 """(network, container id, interface)"""
 
@@ -36,16 +33,7 @@ class Records:
         """CniError(11) when another holds it too long."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self._directory / "lock").open("w") as file:
-            deadline = time.monotonic() + LOCK_TIMEOUT
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise CniError(TRY_AGAIN_LATER, f"{self._directory} stayed locked") from None
-                    # flock has no timeout; a holder is done within milliseconds.
-                    time.sleep(0.002)
+            locking.wait_for(file.fileno(), self._directory)
             yield
 
     def exist(self) -> bool:
