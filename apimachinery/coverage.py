@@ -80,7 +80,6 @@ _OTHER_FIELDS = {
     "core.v1.ServiceSpec.type=LoadBalancer": "no load balancer is made: the Service is reached at its node ports alone",
     "core.v1.ServiceSpec.loadBalancerIP": "no load balancer is made",
     "core.v1.ServiceSpec.loadBalancerClass": "no load balancer is made",
-    "core.v1.ServiceSpec.trafficDistribution": "endpoints are chosen without regard to where they are",
     "core.v1.Secret.type=kubernetes.io/service-account-token": "no token is put into the Secret",
     "core.v1.Secret.type=bootstrap.kubernetes.io/token": "bootstrap tokens let nobody in",
     "apps.v1.RollingUpdateDaemonSet.maxSurge": "an old pod goes before its new one comes",
@@ -95,12 +94,10 @@ _NO_QUEUES = "requests are neither queued nor limited by it"
 
 IDLE: Mapping[str, str] = MappingProxyType(
     {
-        "certificatesigningrequests.certificates.k8s.io": "nothing signs what is approved",
         "csidrivers.storage.k8s.io": _NO_VOLUMES,
         "csinodes.storage.k8s.io": _NO_VOLUMES,
         "csistoragecapacities.storage.k8s.io": _NO_VOLUMES,
         "deviceclasses.resource.k8s.io": _NO_DEVICES,
-        "endpoints": "it is not mirrored into EndpointSlices, which proxies follow",
         "flowschemas.flowcontrol.apiserver.k8s.io": _NO_QUEUES,
         "horizontalpodautoscalers.autoscaling": "nothing is scaled by it",
         "networkpolicies.networking.k8s.io": "no traffic is stopped by it",

@@ -21,11 +21,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 __all__ = [
     "Identity",
     "KeyPair",
+    "authority_key",
     "expires",
     "identity",
     "issue",
+    "named",
     "new_ca",
     "no_certificates",
+    "opened",
     "public_key_pem",
     "rsa_numbers",
     "service_account_key",
@@ -80,16 +83,13 @@ def issue(
 
     It never outlives its authority.
     """
-    authority = x509.load_pem_x509_certificate(ca.cert_pem)
-    signer = serialization.load_pem_private_key(ca.key_pem, password=None)
-    if not isinstance(signer, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-        raise ValueError("the authority's key must be an EC or RSA key")
+    authority, signer = opened(ca)
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
         _builder(_name(common_name, organizations), authority.subject, key.public_key(), days, authority)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(certificates=False), critical=True)
-        .add_extension(_authority_key(authority), critical=False)
+        .add_extension(authority_key(authority), critical=False)
     )
     purposes = [ExtendedKeyUsageOID.SERVER_AUTH] * server + [ExtendedKeyUsageOID.CLIENT_AUTH] * client
     if purposes:
@@ -99,6 +99,14 @@ def issue(
     if alternatives:
         builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
     return _pair(builder.sign(signer, hashes.SHA256()), key)
+
+
+def opened(ca: KeyPair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey]:
+    """An authority's certificate and key. ValueError for what is none."""
+    signer = serialization.load_pem_private_key(ca.key_pem, password=None)
+    if not isinstance(signer, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise ValueError("the authority's key must be an EC or RSA key")
+    return x509.load_pem_x509_certificate(ca.cert_pem), signer
 
 
 def service_account_key() -> bytes:
@@ -125,24 +133,14 @@ def identity(certificate: bytes) -> Identity:
     """The user and groups of a client certificate, DER or PEM."""
     pem = certificate.lstrip().startswith(b"-----BEGIN")
     load = x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate
-    return _named(load(certificate).subject)
+    return named(load(certificate).subject)
 
 
-def _named(subject: x509.Name) -> Identity:
+def named(subject: x509.Name) -> Identity:
+    """Whom a subject names."""
     users = [str(found.value) for found in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     groups = [str(found.value) for found in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
     return Identity(users[0] if users else "", tuple(groups))
-
-
-def requested(request_pem: bytes) -> Identity:
-    """Whom a certificate signing request asks for. Raises ValueError with upstream's words for what it is not."""
-    if not request_pem.lstrip().startswith(b"-----BEGIN CERTIFICATE REQUEST-----"):
-        raise ValueError("PEM block type must be CERTIFICATE REQUEST")
-    request = x509.load_pem_x509_csr(request_pem)
-    if not request.is_signature_valid:
-        elliptic = isinstance(request.public_key(), ec.EllipticCurvePublicKey)
-        raise ValueError("x509: ECDSA verification failure" if elliptic else "crypto/rsa: verification error")
-    return _named(request.subject)
 
 
 def no_certificates(data: bytes) -> str:
@@ -207,7 +205,8 @@ def _usage(certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _authority_key(authority: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+def authority_key(authority: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """The extension by which what an authority issued names its key."""
     try:
         found = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except x509.ExtensionNotFound:

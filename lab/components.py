@@ -88,6 +88,8 @@ def _controllers(spec: Spec, paths: Paths) -> Component:
         "cluster_cidr": spec.pod_cidr,
         "node_cidr_mask": 24,
         "root_ca_file": paths.pki / "ca.crt",
+        "cluster_signing_cert_file": paths.pki / "ca.crt",
+        "cluster_signing_key_file": paths.pki / "ca.key",
         "health_host": spec.gateway,
         "health_port": CONTROLLERS_PORT,
         **_door(paths, "controllers"),

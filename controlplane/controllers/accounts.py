@@ -28,8 +28,13 @@ LIFETIME = 3600
 RENEW_AT = 0.8
 # The accounts that are not called as their loop.
 NAMES = {
+    "certificatesigningrequest-signing-controller": "certificate-controller",
+    "certificatesigningrequest-approving-controller": "certificate-controller",
+    "certificatesigningrequest-cleaner-controller": "certificate-controller",
     "serviceaccount-controller": "service-account-controller",
     "service-cidr-controller": "service-cidrs-controller",
+    "endpoints-controller": "endpoint-controller",
+    "endpointslice-mirroring-controller": "endpointslicemirroring-controller",
     "root-ca-certificate-publisher-controller": "root-ca-cert-publisher",
     "node-ipam-controller": "node-controller",
     "node-lifecycle-controller": "node-controller",

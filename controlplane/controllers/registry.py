@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from controlplane.controllers.certificates.approving import ApprovingController
+from controlplane.controllers.certificates.cleaning import CleaningController
+from controlplane.controllers.certificates.signing import SigningController
 from controlplane.controllers.cluster_roles import ClusterRoleAggregationController
 from controlplane.controllers.context import Context, Loop
 from controlplane.controllers.cronjob.controller import CronJobController
 from controlplane.controllers.daemonset.controller import DaemonSetController
 from controlplane.controllers.deployment.controller import DeploymentController
 from controlplane.controllers.disruption.controller import DisruptionController
+from controlplane.controllers.endpoints.controller import EndpointsController
 from controlplane.controllers.endpointslice.controller import EndpointSliceController
+from controlplane.controllers.endpointslicemirroring.controller import EndpointSliceMirroringController
 from controlplane.controllers.garbage.controller import GarbageCollector
 from controlplane.controllers.job.controller import JobController
 from controlplane.controllers.job_ttl import JobTTLController
@@ -54,6 +59,13 @@ REGISTRY: tuple[Entry, ...] = (
     Entry("daemonset-controller", "daemonset-controller", DaemonSetController),
     Entry("disruption-controller", "controllermanager", DisruptionController),
     Entry("endpointslice-controller", "endpoint-slice-controller", EndpointSliceController),
+    Entry("endpoints-controller", "endpoint-controller", EndpointsController),
+    Entry(
+        "endpointslice-mirroring-controller", "endpoint-slice-mirroring-controller", EndpointSliceMirroringController
+    ),
+    Entry("certificatesigningrequest-signing-controller", "certificate-controller", SigningController),
+    Entry("certificatesigningrequest-approving-controller", "certificate-controller", ApprovingController),
+    Entry("certificatesigningrequest-cleaner-controller", "certificate-controller", CleaningController),
     Entry("namespace-controller", "namespace-controller", NamespaceController),
     Entry("pod-garbage-collector-controller", "pod-garbage-collector", PodGCController),
     Entry("persistentvolumeclaim-protection-controller", "pvc-protection-controller", ClaimProtection),

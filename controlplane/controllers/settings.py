@@ -39,6 +39,12 @@ class Settings:
     """Private key that signs service account tokens (PEM)."""
     root_ca_file: Path | None = None
     """Published to every namespace as kube-root-ca.crt; none: nothing is published."""
+    cluster_signing_cert_file: Path | None = None
+    """The authority that signs approved requests of the built-in signers (PEM); none: they are not signed."""
+    cluster_signing_key_file: Path | None = None
+    """Its key; only this process's user should be able to read it."""
+    cluster_signing_duration: float = 31536000.0
+    """How long such a certificate lives at most."""
     node_monitor_period: float = 5.0
     """How often the nodes' leases are looked at."""
     node_monitor_grace: float = 50.0

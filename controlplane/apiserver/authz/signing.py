@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 
-from apimachinery import errors, pki
+from apimachinery import errors, signing
 from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST
 from controlplane.apiserver.authn import user as identity
 from controlplane.apiserver.authz.chain import Chain
@@ -35,7 +35,7 @@ def restrict_subject(step: Admission) -> None:
     spec = step.obj["spec"]
     if spec.get("signerName") != _CLIENT_SIGNER:
         return
-    asked = pki.requested(base64.b64decode(spec.get("request") or ""))
+    asked = signing.requested(base64.b64decode(spec.get("request") or ""))
     if _MASTERS in asked.groups:
         text = f"use of {_CLIENT_SIGNER} signer with {_MASTERS} group is not allowed"
         raise errors.forbidden(step.kind.plural, step.name, text, step.kind.group)

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable, Iterator
 
-from apimachinery import errors, formats, pki
+from apimachinery import errors, formats, pki, signing
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.compiled import inside
@@ -65,7 +65,7 @@ def _was(at: Place, part: str) -> Obj:
 
 def _request(spec: Obj, at: Place) -> Iterator[FieldError]:
     try:
-        pki.requested(_decoded(spec.get("request")))
+        signing.requested(_decoded(spec.get("request")))
     except ValueError as error:
         yield errors.invalid(at.to("request"), spec.get("request") or "", str(error))
 

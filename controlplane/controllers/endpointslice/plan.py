@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery import objects
 from apimachinery.objects import Obj, is_deleting, labels, name, namespace, owner_reference
 from controlplane.controllers import names
-from controlplane.controllers.endpointslice import endpoints
+from controlplane.controllers.endpointslice import endpoints, topology
 from controlplane.controllers.endpointslice.endpoints import Port
+from controlplane.controllers.endpointslice.topology import Note, Zones
 
 # Endpoints in one slice (upstream's max-endpoints-per-slice).
 FULL = 100
@@ -18,11 +19,15 @@ FULL = 100
 
 @dataclass(frozen=True)
 class Plan:
-    """Slices to create (their names still without suffix, in generateName), to update, to delete."""
+    """Slices to create (their names still without suffix, in generateName), to update, to delete. ``hinted``: the
+    families that have hints by the topology annotation, ``notes`` what to tell of them.
+    """
 
     create: tuple[Obj, ...] = ()
     update: tuple[Obj, ...] = ()
     delete: tuple[Obj, ...] = ()
+    hinted: frozenset[str] = frozenset()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass
@@ -30,27 +35,31 @@ class _Draft:
     create: list[Obj] = field(default_factory=list)
     update: list[Obj] = field(default_factory=list)
     delete: list[Obj] = field(default_factory=list)
+    hinted: set[str] = field(default_factory=set)
+    notes: list[Note] = field(default_factory=list)
 
 
 def plan(
     service: Obj,
     pods: Iterable[Obj],
     slices: Sequence[Obj],
-    zones: Mapping[str, str],
+    zones: Zones,
     changed_at: str | None,
+    hinted: frozenset[str] = frozenset(),
 ) -> Plan:
     """``slices``: ours of this Service. ``changed_at``: when what made them change happened (RFC 3339), if
-    known.
+    known. ``hinted``: what the last plan said of that.
     """
     pods = [pod for pod in pods if endpoints.is_candidate(pod)]
-    draft = _Draft()
+    draft = _Draft(hinted=set(hinted))
     families = endpoints.families(service)
     present = [s for s in slices if not is_deleting(s)]
     draft.delete += [s for s in present if s.get("addressType") not in families]
     for family in families:
         mine = [s for s in present if s.get("addressType") == family]
         _family(draft, service, family, pods, mine, zones, changed_at)
-    return Plan(tuple(draft.create), tuple(draft.update), tuple(draft.delete))
+    writes = tuple(draft.create), tuple(draft.update), tuple(draft.delete)
+    return Plan(*writes, frozenset(draft.hinted & set(families)), tuple(draft.notes))
 
 
 def _family(
@@ -59,17 +68,10 @@ def _family(
     family: str,
     pods: Iterable[Obj],
     slices: Sequence[Obj],
-    zones: Mapping[str, str],
+    zones: Zones,
     changed_at: str | None,
 ) -> None:
-    wanted: dict[tuple[Port, ...], dict[tuple[Any, ...], Obj]] = {}
-    for pod in pods:
-        address = endpoints.address_of(pod, family)
-        if address is None:
-            continue
-        entry = endpoints.endpoint(service, pod, address, zones)
-        ports = tuple(sorted(endpoints.ports_of(service, pod), key=str))
-        wanted.setdefault(ports, {})[endpoints.identity(entry)] = entry
+    wanted = _wanted(draft, service, family, pods, [e for s in slices for e in s.get("endpoints") or ()], zones)
     existing: dict[tuple[Port, ...], list[Obj]] = {}
     for piece in slices:
         existing.setdefault(endpoints.port_key(piece.get("ports")), []).append(piece)
@@ -82,6 +84,25 @@ def _family(
         # A Service without endpoints keeps one empty slice, which says that there is none.
         unused = _placeholder(draft, service, family, unused, changed_at)
     draft.delete += unused
+
+
+def _wanted(
+    draft: _Draft, service: Obj, family: str, pods: Iterable[Obj], before: Iterable[Obj], zones: Zones
+) -> dict[tuple[Port, ...], dict[tuple[Any, ...], Obj]]:
+    """The endpoints that should stand in slices, by their ports."""
+    ports, entries = [], []
+    for pod in pods:
+        address = endpoints.address_of(pod, family)
+        if address is not None:
+            entries.append(endpoints.endpoint(service, pod, address, zones.of))
+            ports.append(tuple(sorted(endpoints.ports_of(service, pod), key=str)))
+    entries, has, note = topology.hinted(service, family, entries, before, zones, family in draft.hinted)
+    (draft.hinted.add if has else draft.hinted.discard)(family)
+    draft.notes += [note] if note else []
+    wanted: dict[tuple[Port, ...], dict[tuple[Any, ...], Obj]] = {}
+    for place, entry in zip(ports, entries, strict=True):
+        wanted.setdefault(place, {})[endpoints.identity(entry)] = entry
+    return wanted
 
 
 def _placeholder(draft: _Draft, service: Obj, family: str, unused: list[Obj], changed_at: str | None) -> list[Obj]:
@@ -111,7 +132,7 @@ def _ports(
         new = [left.pop(endpoints.identity(e)) for e in old if endpoints.identity(e) in left]
         if not new:
             draft.delete.append(piece)
-        elif _alike(new, old) and _is_labelled(service, piece):
+        elif new == old and _is_labelled(service, piece):
             same.append((piece, new))
         else:
             changed.append((piece, new))
@@ -139,12 +160,6 @@ def _ports(
             draft.create.append(_fresh(service, family, ports, rest[:FULL], changed_at))
         rest = rest[FULL:]
     return len(same)
-
-
-def _alike(new: Sequence[Obj], old: Sequence[Obj]) -> bool:
-    """Equal but for fields that others fill in (hints)."""
-    plain = [{k: v for k, v in e.items() if k != "hints"} for e in old]
-    return list(new) == plain
 
 
 def _is_labelled(service: Obj, piece: Obj) -> bool:

@@ -22,6 +22,7 @@ RBAC = f"{SERVER}/authz/rbac.py"
 # others (an ingress controller that somebody installs, people who read).
 ACTING = {
     "bindings": f"{SERVER}/subresources/binding.py",
+    "certificatesigningrequests.certificates.k8s.io": f"{LOOPS}/certificates/signing.py",
     "clusterrolebindings.rbac.authorization.k8s.io": RBAC,
     "clusterroles.rbac.authorization.k8s.io": RBAC,
     "componentstatuses": f"{SERVER}/subresources/components.py",
@@ -30,6 +31,7 @@ ACTING = {
     "cronjobs.batch": f"{LOOPS}/cronjob/controller.py",
     "daemonsets.apps": f"{LOOPS}/daemonset/controller.py",
     "deployments.apps": f"{LOOPS}/deployment/controller.py",
+    "endpoints": f"{LOOPS}/endpointslicemirroring/controller.py",
     "endpointslices.discovery.k8s.io": "netproxy/tracker.py",
     "events": "",
     "events.events.k8s.io": "",
@@ -104,6 +106,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "selector": f"{LOOPS}/endpointslice/controller.py",
         "sessionAffinity": PROXY,
         "sessionAffinityConfig": PROXY,
+        "trafficDistribution": f"{LOOPS}/endpointslice/topology.py",
         "type": PROXY,
     },
     "core.v1.ServicePort": {
