@@ -12,33 +12,33 @@ import socket
 from pathlib import Path
 
 from agent.admission.gate import Gate
+from agent.containers.backoff import CRASHES_FORGOTTEN_SECONDS, Backoff
+from agent.containers.images import Images
+from agent.containers.kill import Killer
+from agent.containers.slots import Slots
+from agent.cri.cache import RuntimeCache
 from agent.cri.client import CriClient
 from agent.cri.errors import CriError
-from agent.dns import ResolverError, resolv_conf_complaint
 from agent.env.build import Environment
+from agent.host.cgroups import Cgroups, Hierarchy, swap_counted
+from agent.host.dns import ResolverError, resolv_conf_complaint
+from agent.host.names import PodNames, read_resolv_conf
 from agent.leftovers.collect import Leftovers
 from agent.logs.rotate import LogRotator
 from agent.node.expected import expected_node
-from agent.node.objects import Objects
 from agent.node.registrar import Registrar
+from agent.objects.cache import Objects
+from agent.pods.applier import Applier, Hardware, Parts
+from agent.pods.pods import Pods
+from agent.pods.view import View
+from agent.pods.worker import WorkerParts
 from agent.probes.registry import Probes
-from agent.runtime.applier import Applier, Hardware, Parts
-from agent.runtime.backoff import CRASHES_FORGOTTEN_SECONDS, Backoff
-from agent.runtime.cache import RuntimeCache
-from agent.runtime.cgroups import Cgroups, Hierarchy, swap_counted
-from agent.runtime.images import Images
-from agent.runtime.kill import Killer
-from agent.runtime.network import PodNetwork, read_resolv_conf
-from agent.runtime.pods import Pods
-from agent.runtime.reporter import Reporter
-from agent.runtime.slots import Slots
-from agent.runtime.view import View
-from agent.runtime.worker import WorkerParts
-from agent.seams import PodSource
+from agent.reporter import Reporter
 from agent.server.serve import serve
 from agent.settings import AgentSettings
 from agent.sources.api import ApiSource
 from agent.sources.file import FileSource
+from agent.sources.model import PodSource
 from agent.status.mirror import Mirrors
 from agent.status.writer import StatusWriter
 from agent.volumes.host import Volumes
@@ -112,7 +112,7 @@ class Agent:
             images=Images(self.runtime, self.reporter, environment, parallel=settings.parallel_pulls),
             volumes=self.volumes,
             environment=environment,
-            network=PodNetwork(settings, self.reporter, self.node_ips),
+            names=PodNames(settings, self.reporter, self.node_ips),
             runtime_handler=self.objects.runtime_handler,
             reporter=self.reporter,
             killer=Killer(self.runtime, self.cache, self.reporter),

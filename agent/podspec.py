@@ -128,3 +128,16 @@ def message_path(container: Obj) -> str:
 
 def message_policy(container: Obj) -> str:
     return str(container.get("terminationMessagePolicy") or "File")
+
+
+def sysctls(pod: Obj) -> dict[str, str]:
+    """The kernel parameters that the pod sets, by their names with dots."""
+    return {sysctl_name(s["name"]): s["value"] for s in (spec(pod).get("securityContext") or {}).get("sysctls") or ()}
+
+
+def sysctl_name(name: str) -> str:
+    """With dots for separators: where a slash stands first, dots are part of the names (net/ipv4/conf/eth0.1)."""
+    dot, slash = name.find("."), name.find("/")
+    if slash < 0 or 0 <= dot < slash:
+        return name
+    return name.translate(str.maketrans("./", "/."))

@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from agent import podspec
 from agent.admission.model import NodeFacts, Refusal
-from agent.podspec import host_ipc, host_network, spec
-from agent.runtime.sandbox_config import sysctl_name
 from apimachinery.objects import Obj
 
 # Namespaced and without effect on other pods, and the kernel since which they are so.
@@ -43,7 +42,7 @@ def allowed(kernel: str, unsafe: Iterable[str]) -> tuple[str, ...]:
     SysctlPatternError."""
     found = re.match(r"(\d+)\.(\d+)", kernel)
     version = (int(found[1]), int(found[2])) if found else (0, 0)
-    own = tuple(sysctl_name(pattern) for pattern in unsafe)
+    own = tuple(podspec.sysctl_name(pattern) for pattern in unsafe)
     for pattern, said in zip(own, unsafe, strict=True):
         if len(said) > _MAX_LENGTH or not _PATTERN.fullmatch(said):
             raise SysctlPatternError(f"allowed_unsafe_sysctls: {said!r} is neither a sysctl nor a prefix ending in *")
@@ -60,12 +59,11 @@ def namespace(name: str) -> str:
 
 
 def check(pod: Obj, facts: NodeFacts) -> Refusal | None:
-    for sysctl in (spec(pod).get("securityContext") or {}).get("sysctls") or ():
-        name = sysctl_name(sysctl["name"])
+    for name in podspec.sysctls(pod):
         if not any(_covers(pattern, name) for pattern in facts.sysctls):
             return _forbidden(f'"{name}" not allowlisted')
         kept = namespace(name)
-        if (kept == "IPC" and host_ipc(pod)) or (kept == "Net" and host_network(pod)):
+        if (kept == "IPC" and podspec.host_ipc(pod)) or (kept == "Net" and podspec.host_network(pod)):
             return _forbidden(f'"{name}" not allowed with host {kept} enabled')
     return None
 

@@ -11,8 +11,7 @@ from agent.cri.channel import Channel
 from agent.cri.containerd import Containerd
 from agent.cri.errors import CriError, CriNotFound
 from agent.cri.messages import pb
-from agent.cri.model import Container, Image, RuntimeEvent, Sandbox
-from agent.seams import Credential, ExecResult, ImageInfo, RuntimeInfo
+from agent.cri.model import Container, Credential, ExecResult, Image, ImageInfo, RuntimeEvent, RuntimeInfo, Sandbox
 
 _RUNTIME = "/runtime.v1.RuntimeService/"
 _IMAGES = "/runtime.v1.ImageService/"

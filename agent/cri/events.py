@@ -2,7 +2,7 @@
 
 CRI's own stream (containerd from 1.7, CRI-O) where it is served; else containerd's event service, which shares the
 socket. A runtime with neither is only relisted. Events may be lost (a restart, a full buffer): they make the agent
-fast, never right; ``agent.runtime.cache`` relists.
+fast, never right; ``agent.cri.cache`` relists.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the runtime says, as frozen records. Times are nanoseconds since the epoch, 0 where unset."""
+"""What the runtime says and is told, as frozen records. Times are nanoseconds since the epoch, 0 where unset."""
 
 from __future__ import annotations
 
@@ -125,3 +125,64 @@ class RuntimeEvent:
     """The object was removed."""
     exited: bool = False
     """The process ended; the runtime's own record may lag a few milliseconds behind."""
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    stdout: bytes
+    stderr: bytes
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class RuntimeHandler:
+    """One way the runtime offers to run pods (CRI RuntimeHandler); the default one's name is empty."""
+
+    name: str
+    recursive_read_only: bool = False
+    user_namespaces: bool = False
+
+
+@dataclass(frozen=True)
+class RuntimeInfo:
+    """What the node object says about the runtime."""
+
+    name: str  # "containerd"
+    version: str  # "1.6.20"
+    ready: bool  # RuntimeReady
+    network_ready: bool  # NetworkReady
+    message: str  # why not, upstream's "container runtime network not ready: ..." body
+    handlers: tuple[RuntimeHandler, ...] = ()
+    """Empty from a runtime that does not say (containerd before 2.0)."""
+    strict_groups: bool | None = None
+    """It can keep the image's groups out (supplementalGroupsPolicy Strict); None: it does not say."""
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    names: tuple[str, ...]  # digests, then tags
+    size: int  # bytes
+
+
+@dataclass(frozen=True)
+class Mount:
+    container_path: str
+    host_path: str
+    read_only: bool = False
+    propagation: str = "None"  # None | HostToContainer | Bidirectional, as in volumeMounts
+    recursive_read_only: bool = False
+    selinux_relabel: bool = False
+    image: str = ""  # image volume: the reference; host_path is then empty
+    image_sub_path: str = ""
+
+
+@dataclass(frozen=True)
+class Credential:
+    """One way to log in to a registry (CRI AuthConfig)."""
+
+    username: str = ""
+    password: str = ""
+    auth: str = ""
+    server_address: str = ""
+    identity_token: str = ""
+    registry_token: str = ""

@@ -6,9 +6,8 @@ from typing import Any
 
 from agent.cri import names
 from agent.cri.messages import pb
-from agent.cri.model import Container, Image, Sandbox, State
+from agent.cri.model import Container, Credential, Image, RuntimeHandler, RuntimeInfo, Sandbox, State
 from agent.cri.stable import stable
-from agent.seams import Credential, RuntimeHandler, RuntimeInfo
 
 _STATES = {
     pb.ContainerState.CONTAINER_CREATED: State.CREATED,

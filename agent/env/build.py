@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from agent.cri.model import Credential
+from agent.downward import PodFacts
 from agent.env.credentials import credentials_for
-from agent.env.downward import PodFacts
 from agent.env.variables import Referenced, container_references, make_environment
-from agent.node.objects import Objects
+from agent.errors import ConfigError
+from agent.host.paths import pod_directory
+from agent.objects.cache import Objects
 from agent.podspec import uid
-from agent.runtime.pod_paths import pod_directory
-from agent.runtime.reporter import Reporter
-from agent.seams import ConfigError, Credential
+from agent.reporter import Reporter
 from agent.settings import AgentSettings
 from agent.volumes.plan import plan_volumes
 from agent.volumes.subpath import read_beneath
@@ -19,7 +20,7 @@ from apimachinery.objects import Obj
 
 
 class Environment:
-    """EnvBuilder and CredentialSource of agent.seams."""
+    """The environment of containers, and the credentials of their images."""
 
     def __init__(self, settings: AgentSettings, objects: Objects, reporter: Reporter | None = None) -> None:
         """``reporter``: who is told of pull secrets that are not there."""

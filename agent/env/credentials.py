@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
-from agent.seams import Credential
+from agent.cri.model import Credential
 from apimachinery.objects import Obj
 
 _DEFAULT_REGISTRY = "index.docker.io"

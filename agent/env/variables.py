@@ -8,16 +8,14 @@ CreateContainerConfigError with exactly this text.
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from agent.env.downward import FieldPathError, PodFacts, container_named, pod_field, resource_field
+from agent.downward import FieldPathError, PodFacts, container_named, pod_field, resource_field
 from agent.env.envfile import EnvFileError, value_of
-from agent.seams import ConfigError
+from agent.errors import ConfigError
+from agent.expansion import expand
 from apimachinery.objects import Obj
-
-_REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))")
 
 
 @dataclass(frozen=True)
@@ -42,23 +40,6 @@ class References:
     secrets: frozenset[str]
     files: frozenset[tuple[str, str]] = frozenset()
     """(volume, path)."""
-
-
-def expand(text: str, lookup: Callable[[str], str | None]) -> str:
-    """`$(NAME)` replaced where known and left alone where not; `$$` is a literal dollar sign."""
-
-    def substitute(match: re.Match[str]) -> str:
-        if match.group(1) == "$":
-            return "$"
-        value = lookup(match.group(2))
-        return match.group(0) if value is None else value
-
-    return _REFERENCE.sub(substitute, text)
-
-
-def expand_all(texts: Iterable[str], env: Mapping[str, str]) -> list[str]:
-    """Expansion of command or args against the finished environment."""
-    return [expand(text, env.get) for text in texts]
 
 
 def make_environment(pod: Obj, container: Obj, objects: Referenced, facts: PodFacts) -> dict[str, str]:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from agent.cri.containerd import Containerd, Directories, server_pid
 from agent.cri.errors import CriError, CriUnimplemented
+from agent.host.cgroups import Cgroups
 from agent.leftovers import traces
 from agent.leftovers.model import Removal, Shim
 from agent.leftovers.plan import plan_removal
-from agent.runtime.cgroups import Cgroups
 from apimachinery.kit import mounts
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.seams import ContainerRef, RuntimeView
 from agent.settings import AgentSettings
+from agent.view import ContainerRef, RuntimeView
 
 log = logging.getLogger(__name__)
 

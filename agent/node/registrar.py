@@ -8,14 +8,15 @@ import random
 import time
 from typing import Any
 
+from agent.cri.model import RuntimeInfo
 from agent.node.address import node_addresses
 from agent.node.facts import read_facts
 from agent.node.lease import LeaseKeeper
 from agent.node.registration import initial_node, reconcile, same_but_heartbeat, status_patch
 from agent.node.setters import SETTERS, Observation, not_ready_reasons
-from agent.runtime.reporter import Reporter
-from agent.seams import RuntimeInfo, RuntimeView
+from agent.reporter import Reporter
 from agent.settings import AgentSettings
+from agent.view import RuntimeView
 from apimachinery import kinds, objects, timestamps
 from apimachinery.client import Client, PatchType
 from apimachinery.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable

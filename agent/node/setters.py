@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.cri.model import ImageInfo, RuntimeInfo
 from agent.node.facts import MachineFacts
-from agent.seams import ImageInfo, RuntimeInfo
 from apimachinery.objects import Obj
 from apimachinery.pods.requests import is_extended
 from apimachinery.pods.totals import HUGE_PAGES, is_huge_page

@@ -19,7 +19,7 @@ import aiohttp
 from yarl import URL
 
 from agent.cri.errors import CriError, CriTimeout
-from agent.seams import ExecResult
+from agent.cri.model import ExecResult
 from apimachinery.kit.tasks import within
 from apimachinery.objects import Obj
 

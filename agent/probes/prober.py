@@ -20,7 +20,7 @@ from agent.probes.checks import (
     tcp_check,
 )
 from agent.probes.counter import Count, ProbeSpec, count
-from agent.runtime.reporter import Reporter
+from agent.reporter import Reporter
 from apimachinery.objects import Obj
 
 

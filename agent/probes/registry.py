@@ -8,8 +8,8 @@ from agent import podspec
 from agent.cri.model import Container, PodRecord
 from agent.probes.checks import ExecRuntime
 from agent.probes.prober import ContainerProber, Target
-from agent.runtime.plan import ProbeVerdicts
-from agent.runtime.reporter import Reporter
+from agent.probes.verdicts import ProbeVerdicts
+from agent.reporter import Reporter
 from apimachinery.objects import Obj
 
 _KINDS = ("livenessProbe", "readinessProbe", "startupProbe")

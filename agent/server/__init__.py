@@ -3,7 +3,7 @@
     kubectl --WebSocket v5 / SPDY--> API server --the same bytes--> agent --SPDY--> runtime's streaming server
 
 Owns the listener, its access rule, and the translation between clients' streaming protocols and the runtime's. Must
-never decide about a pod: it only reads agent.seams.RuntimeView. Reading order: spdy and channels (the two framings,
+never decide about a pod: it only reads agent.view.RuntimeView. Reading order: spdy and channels (the two framings,
 pure), dial (connections to the runtime), remotecommand (exec, attach), portforward, tunnel (bytes passed on as they
 are), logs, stats, access and authorize (who may come in), serve (routes and listener).
 """

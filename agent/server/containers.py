@@ -5,7 +5,7 @@ Pure over the RuntimeView.
 
 from __future__ import annotations
 
-from agent.seams import ContainerRef, RuntimeView
+from agent.view import ContainerRef, RuntimeView
 from apimachinery.objects import Obj
 
 _STATUS_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")

@@ -8,8 +8,8 @@ from aiohttp import web
 
 from agent.logs.lines import Options, since_of
 from agent.logs.read import read_log
-from agent.seams import RuntimeView
 from agent.server.containers import Refused, find_pod, logged_container
+from agent.view import RuntimeView
 from apimachinery import timestamps
 
 _TRUE = ("1", "true", "True")

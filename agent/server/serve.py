@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from agent.node.address import node_addresses
-from agent.seams import RuntimeView
 from agent.server import logs, stats
 from agent.server.authorize import Gate
 from agent.server.containers import Refused
 from agent.server.streams import Streaming
 from agent.server.tls import server_context
 from agent.settings import AgentSettings
+from agent.view import RuntimeView
 from apimachinery import objects
 from apimachinery.client import Client
 from apimachinery.kit import metrics, webserver

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.node.facts import parse_meminfo
-from agent.seams import ContainerUsage
+from agent.view import ContainerUsage
 from apimachinery.objects import Obj
 
 _TICK = os.sysconf("SC_CLK_TCK")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from agent.seams import RuntimeView
 from agent.server import channels, portforward, remotecommand, tunnel
 from agent.server.containers import Refused, find_pod, running_container
 from agent.server.dial import DialError
+from agent.view import RuntimeView
 
 RUN_SECONDS = 600.0
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from agent.cri.names import CONFIG_MIRROR
-from agent.seams import PodSink
+from agent.sources.model import PodSink
 from apimachinery import kinds
 from apimachinery.client import Client
 from apimachinery.informer import Informer

@@ -7,7 +7,7 @@ import logging
 import time
 from pathlib import Path
 
-from agent.seams import PodSink
+from agent.sources.model import PodSink
 from agent.sources.static import StaticPodError, pods_of
 from apimachinery.kit import inotify
 from apimachinery.objects import Obj

@@ -13,8 +13,8 @@ from datetime import datetime, timezone
 
 from agent import podspec, restarts
 from agent.cri.model import Container, PodRecord, State
+from agent.status.resources import container_resources
 from apimachinery.objects import Obj
-from apimachinery.pods.totals import stated
 from apimachinery.timestamps import format_time
 
 SCHEME = "containerd"
@@ -27,9 +27,9 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class ContainerFacts:
-    """``waiting``: why a container, by name, could not be started last time. ``ready``/``started``: ids of running
-    containers whose probes say so (or that have none).
+class Observations:
+    """What was seen of a pod's containers beyond the runtime's record. ``waiting``: why a container, by name, could not
+    be started last time. ``ready``/``started``: ids of running containers whose probes say so (or that have none).
     """
 
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
@@ -50,7 +50,7 @@ def _time(nanos: int) -> str | None:
     return format_time(datetime.fromtimestamp(nanos / 1e9, tz=timezone.utc))
 
 
-def _terminated(run: Container, facts: ContainerFacts) -> Obj:
+def _terminated(run: Container, seen: Observations) -> Obj:
     reason = run.reason
     if not reason:
         reason = "Completed" if run.exit_code == 0 else "Error"
@@ -59,32 +59,20 @@ def _terminated(run: Container, facts: ContainerFacts) -> Obj:
         "reason": reason,
         "startedAt": _time(run.started_at or run.created_at),
         "finishedAt": _time(run.finished_at),
-        "containerID": f"{facts.runtime}://{run.id}",
+        "containerID": f"{seen.runtime}://{run.id}",
     }
-    message = facts.messages.get(run.id) or run.message
+    message = seen.messages.get(run.id) or run.message
     if message:
         state["message"] = message
     return state
 
 
-def _state(run: Container, facts: ContainerFacts, waiting: str) -> Obj:
+def _state(run: Container, seen: Observations, waiting: str) -> Obj:
     if run.state is State.RUNNING:
         return {"running": {"startedAt": _time(run.started_at)}}
     if run.state is State.EXITED:
-        return {"terminated": _terminated(run, facts)}
+        return {"terminated": _terminated(run, seen)}
     return {"waiting": {"reason": waiting}}
-
-
-def _resources(container: Obj) -> tuple[Obj, Obj | None]:
-    """(resources, allocatedResources) as reported for a container that exists."""
-    resources = container.get("resources") or {}
-    requests = stated(resources, "requests")
-    shown: Obj = {}
-    if resources.get("limits"):
-        shown["limits"] = dict(resources["limits"])
-    if requests:
-        shown["requests"] = requests if "memory" in requests else {**requests, "memory": "0"}
-    return shown, requests or None
 
 
 def _mount(mount: Obj, run: Container) -> Obj:
@@ -96,19 +84,19 @@ def _mount(mount: Obj, run: Container) -> Obj:
     return shown
 
 
-def _from_runs(container: Obj, runs: list[Container], facts: ContainerFacts, waiting: str) -> Obj:
+def _from_runs(container: Obj, runs: list[Container], seen: Observations, waiting: str) -> Obj:
     newest = runs[0]
-    resources, allocated = _resources(container)
+    resources, allocated = container_resources(container)
     status: Obj = {
         "name": container["name"],
-        "state": _state(newest, facts, waiting),
+        "state": _state(newest, seen, waiting),
         "lastState": {},
-        "ready": newest.id in facts.ready,
-        "started": newest.id in facts.started,
+        "ready": newest.id in seen.ready,
+        "started": newest.id in seen.started,
         "restartCount": newest.attempt,
         "image": newest.image,
         "imageID": newest.image_ref,
-        "containerID": f"{facts.runtime}://{newest.id}",
+        "containerID": f"{seen.runtime}://{newest.id}",
         "resources": resources,
     }
     if mounts := container.get("volumeMounts"):
@@ -116,7 +104,7 @@ def _from_runs(container: Obj, runs: list[Container], facts: ContainerFacts, wai
     if allocated:
         status["allocatedResources"] = allocated
     if len(runs) > 1 and runs[1].state is State.EXITED:
-        status["lastState"] = {"terminated": _terminated(runs[1], facts)}
+        status["lastState"] = {"terminated": _terminated(runs[1], seen)}
     return status
 
 
@@ -175,7 +163,7 @@ def _without_runs(container: Obj, old: Obj | None, waiting: str, restarting: boo
 
 
 def container_statuses(
-    pod: Obj, listed: list[Obj], record: PodRecord, old: list[Obj], facts: ContainerFacts, *, init: bool
+    pod: Obj, listed: list[Obj], record: PodRecord, old: list[Obj], seen: Observations, *, init: bool
 ) -> list[Obj]:
     """Statuses of ``listed``: init containers in their order, others by name."""
     waiting = "ContainerCreating"
@@ -186,21 +174,21 @@ def container_statuses(
     for container in listed:
         runs = [c for c in record.containers if c.name == container["name"]]
         if runs:
-            status = _from_runs(container, runs, facts, waiting)
+            status = _from_runs(container, runs, seen, waiting)
             if restarts.all_could_restart(pod):
                 _remember(status, previous.get(container["name"]))
         else:
-            status = _without_runs(container, previous.get(container["name"]), waiting, facts.restarting)
-        _show_waiting(pod, container, runs, status, facts, init=init)
+            status = _without_runs(container, previous.get(container["name"]), waiting, seen.restarting)
+        _show_waiting(pod, container, runs, status, seen, init=init)
         found.append(_init_readiness(container, status) if init else status)
     return found if init else sorted(found, key=lambda s: str(s["name"]))
 
 
 def _show_waiting(
-    pod: Obj, container: Obj, runs: list[Container], status: Obj, facts: ContainerFacts, *, init: bool
+    pod: Obj, container: Obj, runs: list[Container], status: Obj, seen: Observations, *, init: bool
 ) -> None:
-    why = facts.waiting.get(container["name"])
-    if why is None or facts.terminating or not _will_start(pod, container, runs, init=init):
+    why = seen.waiting.get(container["name"])
+    if why is None or seen.terminating or not _will_start(pod, container, runs, init=init):
         return
     if "terminated" in status["state"]:
         status["lastState"] = status["state"]

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from agent import podspec, restarts
 from agent.cri.model import PodRecord
-from agent.runtime.resources import pod_requests_and_limits
 from agent.status.conditions import DISRUPTION_TARGET, pod_conditions, stamp
-from agent.status.containers import ContainerFacts, container_statuses
+from agent.status.containers import Observations, container_statuses
 from agent.status.phase import FAILED, TERMINAL, pod_phase
+from agent.status.resources import pod_resources
 from apimachinery.objects import Obj
 from apimachinery.pods.qos import qos_class
 
@@ -32,7 +32,7 @@ class StatusFacts:
 
     old: Obj
     now: str
-    containers: ContainerFacts = field(default_factory=ContainerFacts)
+    containers: Observations = field(default_factory=Observations)
     node_ips: tuple[str, ...] = ()
     verdict: Verdict | None = None
     terminal: bool = False
@@ -149,7 +149,7 @@ def _addresses(status: Obj, pod: Obj, facts: StatusFacts, ips: tuple[str, ...]) 
 
 
 def _resources(status: Obj, pod: Obj) -> None:
-    requests, limits = pod_requests_and_limits(pod)
+    requests, limits = pod_resources(pod)
     shown: Obj = {}
     if limits:
         shown["limits"] = limits

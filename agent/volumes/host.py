@@ -9,8 +9,9 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agent.node.objects import Objects
-from agent.seams import ConfigError, Mount, NotNow, VolumeError
+from agent.cri.model import Mount
+from agent.errors import ConfigError, NotNow, VolumeError
+from agent.objects.cache import Objects
 from agent.settings import AgentSettings
 from agent.volumes import atomic, hostpath, ownership, payload, subpath
 from agent.volumes.plan import MountPlan, VolumePlan, fs_group, plan_mounts, plan_volumes
@@ -26,7 +27,7 @@ _DIRECTORIES = ("volumes", "volume-subpaths")
 
 
 class Volumes:
-    """VolumeHost of agent.seams."""
+    """The volumes of every pod of this node."""
 
     def __init__(
         self, settings: AgentSettings, objects: Objects, recursive: Callable[[Obj], bool] = lambda pod: False

@@ -10,8 +10,8 @@ import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from agent.env.downward import FieldPathError, container_named, metadata_field, resource_field
-from agent.seams import NotNow
+from agent.downward import FieldPathError, container_named, metadata_field, resource_field
+from agent.errors import NotNow
 from apimachinery.objects import Obj
 
 DEFAULT_MODE = 0o644

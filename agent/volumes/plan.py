@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.env.variables import expand
-from agent.seams import ConfigError, VolumeError
+from agent.errors import ConfigError, VolumeError
+from agent.expansion import expand_strictly
 from apimachinery.objects import Obj
 from apimachinery.quantity import parse as parse_quantity
 
@@ -160,18 +160,3 @@ def recursive_read_only(mount: Obj, *, supported: bool) -> bool:
     if mode == "Enabled" and not supported:
         raise ConfigError(f"{asked} supported by the runtime")
     return supported
-
-
-def expand_strictly(text: str, env: Mapping[str, str]) -> str:
-    """Expansion of subPathExpr: an unknown variable is an error, not left as it is."""
-    missing: list[str] = []
-
-    def lookup(name: str) -> str | None:
-        if name not in env:
-            missing.append(name)
-        return env.get(name)
-
-    expanded = expand(text, lookup)
-    if missing:
-        raise ConfigError(f'missing value for "{missing[0]}"')
-    return expanded

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.seams import PodSink
+from agent.sources.model import PodSink
 from agent.volumes.host import Volumes
 from apimachinery.objects import Obj
 from apimachinery.workqueue import WorkQueue

@@ -19,9 +19,18 @@ from typing import Any
 from agent.cri import names
 from agent.cri.errors import CriError, CriNotFound
 from agent.cri.messages import pb
-from agent.cri.model import Container, Image, RuntimeEvent, Sandbox, State
+from agent.cri.model import (
+    Container,
+    Credential,
+    ExecResult,
+    Image,
+    ImageInfo,
+    RuntimeEvent,
+    RuntimeInfo,
+    Sandbox,
+    State,
+)
 from agent.cri.translate import listed_container
-from agent.seams import Credential, ExecResult, ImageInfo, RuntimeInfo
 
 IMAGE_ID = "sha256:" + "1" * 64
 _EXIT = re.compile(r"exit-(\d+)(?:-after-(\d+))?(-oom)?")

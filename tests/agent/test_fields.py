@@ -22,11 +22,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "io.k8s."
 
 ADMISSION = "controlplane/apiserver/admission/"
-CONFIG = "agent/runtime/container_config.py"
-SANDBOX = "agent/runtime/sandbox_config.py"
-SECURITY = "agent/runtime/security.py"
-RESOURCES = "agent/runtime/resources.py"
-APPLIER = "agent/runtime/applier.py"
+CONFIG = "agent/containers/config.py"
+SANDBOX = "agent/containers/sandbox.py"
+SECURITY = "agent/containers/security.py"
+RESOURCES = "agent/host/resources.py"
+APPLIER = "agent/pods/applier.py"
 SPEC = "agent/podspec.py"
 PREDICATES = "agent/admission/predicates.py"
 PLACEMENT = "apimachinery/pods/placement.py"
@@ -36,10 +36,10 @@ PLAN = "agent/volumes/plan.py"
 HOST = "agent/volumes/host.py"
 PAYLOAD = "agent/volumes/payload.py"
 VARIABLES = "agent/env/variables.py"
-DOWNWARD = "agent/env/downward.py"
+DOWNWARD = "agent/downward.py"
 PROBER = "agent/probes/prober.py"
 CHECKS = "agent/probes/checks.py"
-HOOKS = "agent/runtime/hooks.py"
+HOOKS = "agent/containers/hooks.py"
 RESTARTS = "agent/restarts.py"
 
 CONTAINER = {
@@ -64,13 +64,13 @@ ACTED_ON: dict[str, dict[str, str]] = {
         SPEC: "containers ephemeralContainers hostNetwork initContainers restartPolicy terminationGracePeriodSeconds",
         SECURITY: "hostIPC hostPID securityContext shareProcessNamespace",
         SANDBOX: "hostUsers overhead",
-        "agent/dns.py": "dnsConfig dnsPolicy hostname hostnameOverride setHostnameAsFQDN subdomain",
-        "agent/hosts.py": "hostAliases",
+        "agent/host/dns.py": "dnsConfig dnsPolicy hostname hostnameOverride setHostnameAsFQDN subdomain",
+        "agent/host/hosts.py": "hostAliases",
         VARIABLES: "enableServiceLinks",
         "agent/env/build.py": "imagePullSecrets",
-        "agent/node/tokens.py": "serviceAccountName",
-        "agent/node/objects.py": "runtimeClassName",
-        "agent/runtime/worker.py": "activeDeadlineSeconds",
+        "agent/objects/tokens.py": "serviceAccountName",
+        "agent/objects/cache.py": "runtimeClassName",
+        "agent/pods/worker.py": "activeDeadlineSeconds",
         RESOURCES: "priority resources",
         PREDICATES: "nodeSelector os",
         "agent/status/conditions.py": "readinessGates",
@@ -82,12 +82,12 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "api.core.v1.Container": CONTAINER,
     "api.core.v1.EphemeralContainer": {
         **CONTAINER,
-        "agent/runtime/applier.py": "args command lifecycle targetContainerName",
+        "agent/pods/applier.py": "args command lifecycle targetContainerName",
     },
     "api.core.v1.Affinity": {PLACEMENT: "nodeAffinity", SCHEDULER: "podAffinity podAntiAffinity"},
-    "api.core.v1.PodDNSConfig": {"agent/dns.py": "nameservers options searches"},
-    "api.core.v1.PodDNSConfigOption": {"agent/dns.py": "name value"},
-    "api.core.v1.HostAlias": {"agent/hosts.py": "hostnames ip"},
+    "api.core.v1.PodDNSConfig": {"agent/host/dns.py": "nameservers options searches"},
+    "api.core.v1.PodDNSConfigOption": {"agent/host/dns.py": "name value"},
+    "api.core.v1.HostAlias": {"agent/host/hosts.py": "hostnames ip"},
     "api.core.v1.LocalObjectReference": {"agent/env/build.py": "name"},
     "api.core.v1.PodOS": {PREDICATES: "name"},
     "api.core.v1.PodReadinessGate": {"agent/status/conditions.py": "conditionType"},
@@ -96,8 +96,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "api.core.v1.PodSecurityContext": {
         SECURITY: "fsGroup runAsGroup runAsNonRoot runAsUser seLinuxOptions seccompProfile supplementalGroups "
         "supplementalGroupsPolicy",
-        SPEC: "appArmorProfile",
-        SANDBOX: "sysctls",
+        SPEC: "appArmorProfile sysctls",
     },
     "api.core.v1.Toleration": {
         PLACEMENT: "effect key operator value",
@@ -112,11 +111,11 @@ ACTED_ON: dict[str, dict[str, str]] = {
     },
     "api.core.v1.EnvVar": {VARIABLES: "name value valueFrom"},
     "api.core.v1.EnvFromSource": {VARIABLES: "configMapRef prefix secretRef"},
-    "api.core.v1.Lifecycle": {APPLIER: "postStart", "agent/runtime/kill.py": "preStop"},
+    "api.core.v1.Lifecycle": {APPLIER: "postStart", "agent/containers/kill.py": "preStop"},
     "api.core.v1.Probe": {
         PROBER: "exec grpc httpGet tcpSocket",
         "agent/probes/": "failureThreshold initialDelaySeconds periodSeconds successThreshold timeoutSeconds",
-        "agent/runtime/kill.py": "terminationGracePeriodSeconds",
+        "agent/containers/kill.py": "terminationGracePeriodSeconds",
     },
     "api.core.v1.ContainerPort": {SANDBOX: "containerPort hostIP hostPort protocol", CHECKS: "name"},
     "api.core.v1.ContainerRestartRule": {RESTARTS: "action exitCodes"},
@@ -136,7 +135,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "api.core.v1.AppArmorProfile": {SECURITY: "localhostProfile type"},
     "api.core.v1.SELinuxOptions": {SECURITY: "level role type user"},
     "api.core.v1.SeccompProfile": {SECURITY: "localhostProfile type"},
-    "api.core.v1.Sysctl": {SANDBOX: "name value"},
+    "api.core.v1.Sysctl": {SPEC: "name value"},
     "apimachinery.pkg.apis.meta.v1.LabelSelector": {SELECTORS: "matchExpressions matchLabels"},
     "apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement": {SELECTORS: "key operator values"},
     "api.core.v1.ConfigMapVolumeSource": {PAYLOAD: "defaultMode items name optional"},

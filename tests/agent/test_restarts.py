@@ -10,8 +10,9 @@ import pytest
 from agent import restarts
 from agent.app import Agent
 from agent.cri.model import Container, PodRecord, Sandbox, State
-from agent.runtime.plan import PodActions, ProbeVerdicts, Reset
-from agent.runtime.planner import plan_pod
+from agent.pods.actions import PodActions, Reset
+from agent.pods.plan import plan_pod
+from agent.probes.verdicts import ProbeVerdicts
 from tests.agent.admission.test_life import live, status
 from tests.agent.fake_cri import FakeRuntime
 from tests.agent.harness import container, pod, until
@@ -173,6 +174,8 @@ async def test_all_containers_start_anew(agent: Agent, runtime: FakeRuntime) -> 
     mains = [ruled("c", "Never", ALL_42), container("other")]
     agent.pods.set_pod("api", pod(initContainers=inits, containers=mains, restartPolicy="Never"))
     await until(lambda: runtime.running() == ["c", "other", "s"])
+    # What is told from here on is of the second start.
+    await until(lambda: status(agent, "p").get("phase") == "Running" and not agent.pods.worker("uid-p")._busy)  # type: ignore[union-attr]
     seen: list[dict[str, Any]] = []
     worker = agent.pods.worker("uid-p")
     assert worker is not None

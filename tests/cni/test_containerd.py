@@ -19,7 +19,7 @@ from apimachinery.kit.netlink import Netlink
 from cni import install
 from cni.hostlocal.store import DiskStore
 from cni.settings import Settings
-from tests.agent.node.rig import Containerd, until
+from tests.agent.alone.rig import Containerd, until
 
 pytestmark = pytest.mark.node
 SANDBOXES = 6

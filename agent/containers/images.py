@@ -1,0 +1,193 @@
+"""An image on the node before its container: pull policy, back-off, upstream's reasons and texts.
+
+Source: https://kubernetes.io/docs/concepts/containers/images/ .
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import Any, Protocol
+
+from agent import podspec
+from agent.containers.backoff import Backoff
+from agent.cri.errors import CriError, CriUnavailable, cri_error
+from agent.cri.model import Credential, Image
+from agent.reporter import Reporter
+from apimachinery.objects import Obj
+
+# distribution/reference: optional host, lower-case path, tag, digest.
+_HOST = r"(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.[a-zA-Z0-9-]+)*|\[[a-fA-F0-9:]+\])(?::\d+)?"
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*"
+    r"(?P<tag>:[\w][\w.-]{0,127})?"
+    r"(?P<digest>@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
+
+
+class StartError(Exception):
+    """A container cannot be started now; ``reason`` is shown in its waiting state. ``retry_at`` in seconds since the
+    epoch, 0 for the ordinary pace; ``event`` (type, reason, text) is told once per cause where that has a date;
+    ``settling`` as in ``errors.NotNow``.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        retry_at: float = 0.0,
+        event: tuple[str, str, str] = ("", "", ""),
+        *,
+        settling: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.retry_at = retry_at
+        self.event = event
+        self.settling = settling
+
+
+# Reasons told once more as "Error: REASON", like every failed step of a start.
+IMAGE_REASONS = (
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "ImageInspectError",
+)
+
+
+class ImageRuntime(Protocol):
+    async def image(self, image: str) -> Image | None: ...
+    async def pull(self, image: str, credential: Credential | None, sandbox_config: Any) -> str: ...
+
+
+def with_default_tag(image: str) -> str:
+    """``image``, ``:latest`` added where it names neither tag nor digest. Raises ValueError with upstream's text."""
+    match = _REFERENCE.fullmatch(image)
+    if match is None:
+        name = image.partition("@")[0].partition(":")[0]
+        why = "invalid reference format"
+        if re.search("[A-Z]", name.rpartition("/")[2]):
+            shown = name if "/" in name else f"library/{name}"
+            why += f": repository name ({shown}) must be lowercase"
+        raise ValueError(f'couldn\'t parse image name "{image}": {why}')
+    return image if match["tag"] or match["digest"] else f"{image}:latest"
+
+
+class CredentialSource(Protocol):
+    async def credentials(self, pod: Obj, image: str) -> tuple[Credential, ...]:
+        """Credentials from imagePullSecrets for the image, best match first; empty means anonymous."""
+
+
+class Images:
+    """``parallel``: pulls under way at the same time. Pulls of one image are shared."""
+
+    def __init__(
+        self,
+        runtime: ImageRuntime,
+        reporter: Reporter,
+        credentials: CredentialSource | None,
+        *,
+        parallel: int,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._reporter = reporter
+        self._credentials = credentials
+        self._slots = asyncio.Semaphore(parallel)
+        self._backoff = backoff or Backoff()
+        self._errors: dict[str, str] = {}
+
+    async def ensure(self, pod: Obj, container: Obj, sandbox_config: Any) -> Image:
+        """The container's image, pulled where the policy says so. Raises StartError."""
+        name = str(container.get("image", ""))
+        try:
+            image = with_default_tag(name)
+        except ValueError as error:
+            text = f'Failed to apply default image tag "{name}": {error}'
+            self._reporter.container(pod, container, "Warning", "InspectFailed", text)
+            raise StartError("InvalidImageName", text) from error
+        try:
+            present = await self._runtime.image(image)
+        except CriUnavailable:
+            raise
+        except CriError as error:
+            text = f'Failed to inspect image "{name}": {error}'
+            self._reporter.container(pod, container, "Warning", "InspectFailed", text)
+            raise StartError("ImageInspectError", text) from error
+        policy = podspec.pull_policy(container)
+        if present and policy != "Always":
+            text = f'Container image "{name}" already present on machine and can be accessed by the pod'
+            self._reporter.container(pod, container, "Normal", "Pulled", text)
+            return present
+        if policy == "Never":
+            text = f'Container image "{name}" is not present with pull policy of Never'
+            self._reporter.container(pod, container, "Warning", "ErrImageNeverPull", text)
+            raise StartError("ErrImageNeverPull", text)
+        return await self._pull(pod, container, image, sandbox_config)
+
+    async def _pull(self, pod: Obj, container: Obj, image: str, sandbox_config: Any) -> Image:
+        name = container["image"]
+        key = f"{podspec.uid(pod)}_{name}"
+        if retry_at := self._backoff.waiting(key, time.time()):
+            text = f'Back-off pulling image "{name}"'
+            why = f"{text}: {self._errors.get(key, 'ErrImagePull')}"
+            raise StartError("ImagePullBackOff", why, retry_at, ("Normal", "BackOff", text))
+        self._reporter.container(pod, container, "Normal", "Pulling", f'Pulling image "{name}"')
+        queued = time.monotonic()
+        async with self._slots:
+            begun = time.monotonic()
+            try:
+                await self._pull_with_credentials(pod, image, sandbox_config)
+                # The runtime answers a pull with a reference; containers are created from the id.
+                found = await self._runtime.image(image)
+                if found is None:
+                    raise cri_error("ImageStatus", "NotFound", f"image {image} vanished after the pull")
+            except CriError as error:
+                raise self._failed(pod, container, key, error) from error
+        ended = time.monotonic()
+        text = (
+            f'Successfully pulled image "{name}" in {_seconds(ended - begun)} '
+            f"({_seconds(ended - queued)} including waiting). Image size: {found.size} bytes."
+        )
+        self._reporter.container(pod, container, "Normal", "Pulled", text)
+        self._backoff.forget(key)
+        self._errors.pop(key, None)
+        return found
+
+    def _failed(self, pod: Obj, container: Obj, key: str, error: CriError) -> StartError:
+        text = f'Failed to pull image "{container["image"]}": {error}'
+        self._reporter.container(pod, container, "Warning", "Failed", text)
+        now = time.time()
+        self._backoff.bump(key, now)
+        self._errors[key] = f"ErrImagePull: {error}"
+        return StartError("ErrImagePull", str(error), self._backoff.waiting(key, now))
+
+    async def _pull_with_credentials(self, pod: Obj, image: str, sandbox_config: Any) -> None:
+        found = await self._credentials.credentials(pod, image) if self._credentials else ()
+        attempts: tuple[Credential | None, ...] = found or (None,)
+        failure: CriError | None = None
+        for credential in attempts:
+            try:
+                await self._runtime.pull(image, credential, sandbox_config)
+                return
+            except CriError as error:
+                failure = error
+        assert failure is not None
+        raise failure
+
+    def forget(self, uid: str) -> None:
+        """The pod is gone."""
+        self._backoff.forget(f"{uid}_")
+        for key in [k for k in self._errors if k.startswith(f"{uid}_")]:
+            del self._errors[key]
+
+
+def _seconds(value: float) -> str:
+    """1.234s or 56ms, as Go prints a duration rounded to milliseconds."""
+    return f"{value:.3f}".rstrip("0").rstrip(".") + "s" if value >= 1 else f"{round(value * 1000)}ms"

@@ -1,0 +1,469 @@
+"""Whole lives of pods over the fake runtime: what is asked of it, and what is reported."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import pytest
+
+from agent.cri.errors import CriError, CriUnavailable
+from agent.pods.lifecycle import IllegalMove, Stage, move
+from tests.agent.fake_cri import IMAGE_ID, FakeRuntime
+from tests.agent.harness import container, pod, running, until
+
+
+def live(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run an async test with an agent over a fake runtime."""
+
+    def run(tmp_path) -> None:
+        async def main() -> None:
+            runtime = FakeRuntime()
+            async with running(tmp_path, runtime) as agent:
+                await test(agent, runtime)
+
+        asyncio.run(main())
+
+    run.__name__ = test.__name__
+    return run
+
+
+def status(agent, name: str = "p") -> dict:
+    found = agent.view.find_pod("default", name)
+    return found["status"] if found else {}
+
+
+def is_ready(agent, name: str = "p") -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in status(agent, name).get("conditions", ()))
+
+
+def deleted(manifest: dict, grace: int = 1) -> dict:
+    meta = {
+        **manifest["metadata"],
+        "deletionTimestamp": "2026-01-01T00:00:00Z",
+        "deletionGracePeriodSeconds": grace,
+    }
+    return {**manifest, "metadata": meta}
+
+
+@live
+async def test_ready_without_probes_at_once_and_gone_after_removal(agent, runtime):
+    agent.pods.set_pod("file", pod())
+    await until(lambda: is_ready(agent))
+    assert runtime.running() == ["c"]
+    agent.pods.remove_pod("file", "uid-p")
+    await until(lambda: not runtime.sandboxes and not runtime.held)
+    await until(lambda: agent.pods.worker("uid-p") is None)
+    assert not list((agent.settings.root_dir / "pods").iterdir())
+    assert not list(agent.settings.pod_log_dir.iterdir())
+
+
+@live
+async def test_a_deleted_pod_is_stopped_and_its_object_released(agent, runtime):
+    released = []
+    agent.writer.release = lambda p: released.append((p["metadata"]["uid"], runtime.running()))
+    agent.pods.set_pod("api", pod())
+    await until(lambda: is_ready(agent))
+    agent.pods.set_pod("api", deleted(pod()))
+    await until(lambda: released)
+    assert released == [("uid-p", [])], "released only once nothing runs"
+    assert status(agent)["phase"] == "Succeeded"
+    await until(lambda: not runtime.sandboxes)
+
+
+@live
+async def test_less_patience_shortens_a_stop_under_way(agent, runtime):
+    agent.pods.set_pod("api", pod(image="busybox:stubborn"))
+    await until(lambda: is_ready(agent))
+    agent.pods.set_pod("api", deleted(pod(image="busybox:stubborn"), 300))
+    await until(lambda: runtime.count("StopContainer") == 1)
+    agent.pods.set_pod("api", deleted(pod(image="busybox:stubborn"), 1))
+    await until(lambda: not runtime.held)
+
+
+@live
+async def test_deletion_interrupts_a_pull(agent, runtime):
+    runtime.hang.add("PullImage")
+    agent.pods.set_pod("api", pod(image="busybox:absent"))
+    await until(lambda: runtime.count("PullImage"))
+    agent.pods.set_pod("api", deleted(pod(image="busybox:absent")))
+    await until(lambda: not runtime.sandboxes)
+
+
+@live
+async def test_a_pod_is_never_started_twice(agent, runtime):
+    agent.pods.set_pod("file", pod())
+    await until(lambda: is_ready(agent))
+    for _ in range(20):
+        agent.pods.wake("uid-p")
+        await asyncio.sleep(0.005)
+    assert runtime.count("RunPodSandbox") == runtime.count("StartContainer") == 1
+
+
+@live
+async def test_an_exit_restarts_at_once_then_backs_off(agent, runtime):
+    agent.pods.set_pod("file", pod(image="busybox:exit-3"))
+
+    def waiting() -> dict:
+        return status(agent).get("containerStatuses", [{}])[0].get("state", {}).get("waiting", {})
+
+    await until(lambda: waiting().get("reason") == "CrashLoopBackOff")
+    assert waiting()["message"].startswith("back-off 10s restarting failed container=c pod=p_default(uid-p)")
+    assert runtime.count("StartContainer") == 2
+    last = status(agent)["containerStatuses"][0]["lastState"]["terminated"]
+    assert (last["exitCode"], last["reason"]) == (3, "Error")
+
+
+@live
+async def test_a_changed_object_reaches_the_volumes_of_a_running_pod(agent, runtime):
+    agent.pods.set_pod("file", pod())
+    await until(lambda: is_ready(agent))
+    prepared = []
+
+    async def prepare(subject: dict) -> None:
+        prepared.append(subject["metadata"]["uid"])
+
+    agent.pods.worker("uid-p")._shared.parts.volumes.prepare = prepare
+    agent.pods.wake("uid-p")
+    await asyncio.sleep(0.05)
+    assert prepared == [], "an ordinary wake-up writes no volume"
+    agent.pods.refresh("uid-p")
+    await until(lambda: prepared == ["uid-p"])
+    assert runtime.count("StartContainer") == 1
+
+
+@live
+async def test_lost_events_are_repaired_by_the_relist(agent, runtime):
+    agent.pods.set_pod("file", pod())
+    await until(lambda: is_ready(agent))
+    runtime.silent = True
+    runtime.exit(next(iter(runtime.held)), 1)
+    agent.cache.on_stream(False)
+    await until(lambda: runtime.count("StartContainer") == 2 and runtime.running() == ["c"])
+
+
+@live
+async def test_a_lost_sandbox_is_replaced(agent, runtime):
+    agent.pods.set_pod("file", pod())
+    await until(lambda: is_ready(agent))
+    first = next(iter(runtime.sandboxes))
+    await runtime.stop_sandbox(first)
+    agent.cache.on_stream(False)
+    await until(lambda: len(runtime.sandboxes) == 2 and runtime.running() == ["c"])
+    newest = max(runtime.sandboxes.values(), key=lambda s: s.attempt)
+    assert newest.attempt == 1 and newest.ready
+
+
+@live
+async def test_a_pod_whose_interface_is_gone_gets_a_new_sandbox_and_says_why(agent, runtime):
+    told = []
+    agent.reporter.pod = lambda p, kind, reason, text: told.append((reason, text))
+    agent.pods.set_pod("file", pod())
+    agent.pods.set_pod("file", pod("never", restartPolicy="Never"))
+    await until(lambda: is_ready(agent) and is_ready(agent, "never"))
+    first = {s.uid: s.id for s in runtime.sandboxes.values()}
+    agent.pods.network_lost(first["uid-p"], "eth0 is gone")
+    await until(lambda: [s.attempt for s in runtime.sandboxes.values() if s.uid == "uid-p" and s.ready] == [1])
+    await until(lambda: is_ready(agent))
+    assert [each for each in told if each[0] != "MissingClusterDNS"] == [
+        ("NetworkNotReady", "network is not ready: eth0 is gone"),
+        ("SandboxChanged", "Pod sandbox changed, it will be killed and re-created."),
+    ]
+    agent.pods.network_lost(first["uid-never"], "eth0 is gone")
+    await until(lambda: status(agent, "never")["phase"] in ("Succeeded", "Failed"))
+    assert [s.attempt for s in runtime.sandboxes.values() if s.uid == "uid-never"] == [0], "the policy is respected"
+    agent.pods.network_lost("nobody's", "eth0 is gone")
+
+
+@live
+async def test_many_restarts_keep_two_runs(agent, runtime):
+    agent.pods.set_pod("file", pod())
+    await until(lambda: is_ready(agent))
+    agent.pods.worker("uid-p")._shared.parts.backoff.bump = lambda key, now, since=None: None
+    for restart in range(5):
+        runtime.exit(runtime_newest(runtime), 1)
+        await until(partial(lambda n: runtime.count("StartContainer") == n + 2, restart))
+    await until(lambda: len(runtime.held) <= 2)
+    assert status(agent)["containerStatuses"][0]["restartCount"] == 5
+
+
+def runtime_newest(runtime: FakeRuntime) -> str:
+    return max(runtime.held.values(), key=lambda h: h.record.created_at).record.id
+
+
+@live
+async def test_post_start_failure_kills_and_says_why(agent, runtime):
+    hook = {"postStart": {"exec": {"command": ["false"]}}}
+    said = []
+    agent.writer.set = lambda p, s: said.append(str(s))
+    agent.pods.set_pod("file", pod(containers=[container("c", lifecycle=hook)]))
+    await until(lambda: any("PostStartHookError" in s for s in said))
+    calls = [method for method, _ in runtime.calls if method in ("StartContainer", "ExecSync", "StopContainer")]
+    assert calls[:3] == ["StartContainer", "ExecSync", "StopContainer"]
+
+
+@live
+async def test_a_container_whose_files_cannot_be_made_says_why(agent, runtime):
+    told = []
+    agent.reporter.container = lambda p, c, kind, reason, text: told.append((kind, reason, text))
+    folder = agent.settings.root_dir / "pods" / "uid-p" / "containers"
+    folder.mkdir(parents=True)
+    (folder / "c").touch()
+    agent.pods.set_pod("file", pod())
+    await until(lambda: "containerStatuses" in status(agent) and "message" in str(status(agent)["containerStatuses"]))
+    waiting = status(agent)["containerStatuses"][0]["state"]["waiting"]
+    assert waiting["reason"] == "CreateContainerConfigError"
+    assert "File exists" in waiting["message"]
+    assert ("Warning", "Failed", f"Error: {waiting['message']}") in told
+
+
+NO_SUCH_PORT = {"httpGet": {"port": "nowhere", "path": "/x"}}
+
+
+@live
+async def test_a_post_start_hook_that_cannot_be_asked_has_failed(agent, runtime):
+    said = []
+    agent.writer.set = lambda p, s: said.append(s["containerStatuses"][0]["state"].get("waiting", {}))
+    agent.pods.set_pod("file", pod(containers=[container("c", lifecycle={"postStart": NO_SUCH_PORT})]))
+    await until(lambda: any(w.get("reason") == "PostStartHookError" for w in said))
+    message = next(w["message"] for w in said if w.get("reason") == "PostStartHookError")
+    assert message.startswith('HTTP lifecycle hook (/x) for Container "c" in Pod ')
+    assert message.endswith("failed - error: couldn't find port: nowhere in container c")
+    assert [m for m, _ in runtime.calls if m in ("StartContainer", "StopContainer")][:2] == [
+        "StartContainer",
+        "StopContainer",
+    ]
+
+
+@live
+async def test_a_pre_stop_hook_that_cannot_be_asked_keeps_no_container_from_its_stop(agent, runtime):
+    told = []
+    agent.reporter.container = lambda p, c, kind, reason, text: told.append((kind, reason))
+    agent.pods.set_pod("file", pod(containers=[container("c", lifecycle={"preStop": NO_SUCH_PORT})]))
+    await until(lambda: is_ready(agent))
+    agent.pods.remove_pod("file", "uid-p")
+    await until(lambda: not runtime.held)
+    assert ("Warning", "FailedPreStopHook") in told
+    order = [m for m, _ in runtime.calls if m in ("StopContainer", "StopPodSandbox")]
+    assert order[:2] == ["StopContainer", "StopPodSandbox"]
+
+
+@live
+async def test_a_hook_asks_to_be_answered_not_what_the_answer_says(agent, runtime):
+    heard = []
+
+    async def refuse(reader, writer) -> None:
+        heard.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        hook = {"postStart": {"httpGet": {"host": "127.0.0.1", "port": port}}}
+        agent.pods.set_pod("file", pod(containers=[container("c", lifecycle=hook)]))
+        await until(lambda: is_ready(agent) and heard)
+        await until(lambda: not agent.pods.worker("uid-p")._busy)
+    assert "kube-lifecycle/" in heard[0]
+    assert runtime.count("StopContainer") == 0
+
+
+@live
+async def test_pre_stop_goes_before_the_stop(agent, runtime):
+    hook = {"preStop": {"exec": {"command": ["true"]}}}
+    agent.pods.set_pod("file", pod(containers=[container("c", lifecycle=hook)]))
+    await until(lambda: is_ready(agent))
+    agent.pods.remove_pod("file", "uid-p")
+    await until(lambda: not runtime.held)
+    order = [m for m, _ in runtime.calls if m in ("ExecSync", "StopContainer")]
+    assert order == ["ExecSync", "StopContainer"]
+
+
+@live
+async def test_sidecars_stop_after_the_containers_in_reverse(agent, runtime):
+    inits = [container("s1", restartPolicy="Always"), container("s2", restartPolicy="Always")]
+    agent.pods.set_pod("file", pod(initContainers=inits))
+    await until(lambda: is_ready(agent))
+    agent.pods.remove_pod("file", "uid-p")
+    await until(lambda: not runtime.held)
+    assert [s for m, s in runtime.calls if m == "StopContainer"][:3] == ["c", "s2", "s1"]
+
+
+@live
+async def test_liveness_failure_restarts(agent, runtime):
+    probe = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1}
+    agent.pods.set_pod("file", pod(containers=[container("c", livenessProbe=probe)]))
+    await until(lambda: runtime.count("StartContainer") == 2)
+
+
+@live
+async def test_readiness_follows_its_probe(agent, runtime):
+    probe = {"exec": {"command": ["ask"]}, "periodSeconds": 1, "failureThreshold": 1}
+    runtime.exec_codes["ask"] = 1
+    agent.pods.set_pod("file", pod(containers=[container("c", readinessProbe=probe)]))
+    await until(lambda: runtime.count("ExecSync") == 1)
+    assert not is_ready(agent)
+    runtime.exec_codes["ask"] = 0
+    await until(lambda: is_ready(agent))
+    runtime.exec_codes["ask"] = 1
+    await until(lambda: not is_ready(agent))
+
+
+@live
+async def test_a_static_pod_put_back_runs_again(agent, runtime):
+    agent.pods.set_pod("file", pod())
+    await until(lambda: is_ready(agent))
+    agent.pods.remove_pod("file", "uid-p")
+    agent.pods.set_pod("file", pod())
+    await until(lambda: runtime.count("StartContainer") == 2 and is_ready(agent))
+    assert len(runtime.sandboxes) == 1
+
+
+_MUTATING = ["RunPodSandbox", "CreateContainer", "StartContainer", "ImageStatus", "ContainerStatus", "PodSandboxStatus"]
+
+
+@pytest.mark.parametrize("method", _MUTATING)
+@pytest.mark.parametrize("error", [CriError, CriUnavailable])
+def test_every_call_may_fail_and_the_pod_still_comes_up(tmp_path, monkeypatch, method, error):
+    monkeypatch.setattr("agent.pods.attempts.jittered", lambda seconds: seconds / 20)
+
+    async def main() -> None:
+        runtime = FakeRuntime()
+        runtime.fail[method] = error(method, "Unknown", "injected")
+        async with running(tmp_path, runtime) as agent:
+            agent.pods.set_pod("file", pod())
+            await until(lambda: runtime.count(method) >= 1)
+            await asyncio.sleep(0.05)
+            del runtime.fail[method]
+            await until(lambda: is_ready(agent))
+            assert runtime.running() == ["c"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("method", ["StopContainer", "StopPodSandbox", "RemoveContainer", "RemovePodSandbox"])
+def test_every_stop_may_fail_and_the_pod_still_goes(tmp_path, monkeypatch, method):
+    monkeypatch.setattr("agent.pods.attempts.jittered", lambda seconds: seconds / 20)
+
+    async def main() -> None:
+        runtime = FakeRuntime()
+        async with running(tmp_path, runtime) as agent:
+            agent.pods.set_pod("file", pod())
+            await until(lambda: is_ready(agent))
+            runtime.fail[method] = CriError(method, "Unknown", "injected")
+            agent.pods.remove_pod("file", "uid-p")
+            await until(lambda: runtime.count(method) >= 1)
+            del runtime.fail[method]
+            await until(lambda: not runtime.sandboxes and not runtime.held)
+
+    asyncio.run(main())
+
+
+def test_a_restarted_agent_adopts_what_runs(tmp_path):
+    async def main() -> None:
+        runtime = FakeRuntime()
+        async with running(tmp_path, runtime) as agent:
+            for name in ("stays", "goes"):
+                agent.pods.set_pod("file", pod(name))
+            await until(lambda: is_ready(agent, "stays") and is_ready(agent, "goes"))
+        assert runtime.running() == ["c", "c"], "stopping the agent stops no container"
+        runtime.calls.clear()
+        async with running(tmp_path, runtime) as agent:
+            agent.pods.set_pod("file", pod("stays"))
+            await until(lambda: is_ready(agent, "stays"))
+            await until(lambda: len(runtime.sandboxes) == 1)
+            assert runtime.running() == ["c"]
+            assert runtime.count("StartContainer") == runtime.count("RunPodSandbox") == 0
+
+    asyncio.run(main())
+
+
+def test_readiness_survives_a_restart_of_the_agent(tmp_path):
+    async def main() -> None:
+        runtime = FakeRuntime()
+        probe = {"exec": {"command": ["true"]}, "periodSeconds": 1}
+        manifest = pod(containers=[container("c", readinessProbe=probe)])
+        async with running(tmp_path, runtime) as agent:
+            agent.pods.set_pod("api", manifest)
+            await until(lambda: is_ready(agent))
+            reported = status(agent)
+        runtime.hang.add("ExecSync")
+        async with running(tmp_path, runtime) as agent:
+            seen: list[dict] = []
+            real = agent.writer.set
+
+            def keep(subject: dict, status: dict) -> None:
+                seen.append(status)
+                real(subject, status)
+
+            agent.writer.set = keep  # type: ignore[method-assign,assignment]
+            agent.pods.set_pod("api", {**manifest, "status": reported})
+            await until(lambda: is_ready(agent))
+            await asyncio.sleep(0.3)
+            assert is_ready(agent)
+            assert not [s for s in seen if {"type": "Ready", "status": "False"}.items() <= s["conditions"][2].items()]
+
+    asyncio.run(main())
+
+
+def test_a_finished_pod_is_not_run_again(tmp_path):
+    async def main() -> None:
+        runtime = FakeRuntime()
+        async with running(tmp_path, runtime) as agent:
+            manifest = pod(image="busybox:exit-0", restartPolicy="Never")
+            agent.pods.set_pod("api", manifest)
+            await until(lambda: status(agent).get("phase") == "Succeeded")
+            reported = status(agent)
+        runtime.held.clear()
+        runtime.sandboxes.clear()
+        async with running(tmp_path, runtime) as agent:
+            agent.pods.set_pod("api", {**manifest, "status": reported})
+            await until(lambda: status(agent).get("phase") == "Succeeded")
+            await asyncio.sleep(0.1)
+            assert runtime.count("StartContainer") == 1
+
+    asyncio.run(main())
+
+
+def test_a_pod_never_goes_back_in_its_life():
+    assert move(Stage.SYNC, Stage.TERMINATING) is Stage.TERMINATING
+    for back in (Stage.SYNC, Stage.TERMINATING, Stage.FINISHED):
+        with pytest.raises(IllegalMove):
+            move(Stage.TERMINATING, back)
+    with pytest.raises(IllegalMove):
+        move(Stage.FINISHED, Stage.SYNC)
+
+
+@live
+async def test_an_image_volume_is_pulled_as_it_says_and_mounted_by_its_id(agent, runtime):
+    mounted = container("c", volumeMounts=[{"name": "v", "mountPath": "/v", "subPath": "sub"}])
+    volume = {"name": "v", "image": {"reference": "data:absent-here", "pullPolicy": "Always"}}
+    agent.pods.set_pod("api", pod(containers=[mounted], volumes=[volume]))
+    await until(lambda: runtime.running() == ["c"])
+    assert ("PullImage", "data:absent-here") in runtime.calls
+    (held,) = runtime.held.values()
+    (mount,) = [m for m in held.config.mounts if m.container_path == "/v"]
+    assert (mount.image.image, mount.image_sub_path, mount.host_path) == (IMAGE_ID, "sub", "")
+    assert mount.readonly
+
+
+@live
+async def test_an_image_volume_that_cannot_be_had_is_what_the_container_waits_for(agent, runtime):
+    mounted = container("c", volumeMounts=[{"name": "v", "mountPath": "/v"}])
+    volume = {"name": "v", "image": {"reference": "data:pullfail"}}
+    agent.pods.set_pod("api", pod(containers=[mounted], volumes=[volume]))
+    await until(lambda: "waiting" in (status(agent).get("containerStatuses") or [{"state": {}}])[0]["state"])
+
+    def reason():
+        return status(agent)["containerStatuses"][0]["state"]["waiting"]["reason"]
+
+    await until(lambda: reason() in ("ErrImagePull", "ImagePullBackOff"))
+    assert not runtime.held
+
+
+@live
+async def test_a_hook_that_is_in_the_api_for_old_manifests_only_fails(agent, runtime):
+    hook = {"postStart": {"tcpSocket": {"port": 80}}}
+    agent.pods.set_pod("api", pod(containers=[container("c", lifecycle=hook)], restartPolicy="Never"))
+    await until(lambda: runtime.count("StopContainer") == 1)
