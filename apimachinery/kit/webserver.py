@@ -3,23 +3,32 @@ wait for ever for peers that say nothing.
 
 A peer has a few seconds for its handshake and for the head of its first request, as Go's servers give it; later it may
 rest between requests for ``keepalive_timeout``. Where too many are connected, those that rest longest make room.
+Handshakes under way count, too, and take a quarter of the places at most: whoever has said nothing yet may not push out
+whom the server knows.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import resource
+import socket
 import ssl as ssl_module
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web, web_protocol, web_runner
 
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
+log = logging.getLogger(__name__)
+
+_ACCEPTED_AT_ONCE = 64
+_NO_FILES_SECONDS = 0.5
 # Forward secrecy and authenticated encryption only; TLS 1.3 has no others.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -32,6 +41,11 @@ class Limits:
     head: float = 10.0
     idle: float = 90.0
     connections: int = 4096
+
+    @property
+    def handshakes(self) -> int:
+        """How many of the connections may be no further than that."""
+        return max(1, self.connections // 4)
 
 
 class _Request(web.BaseRequest):
@@ -80,16 +94,115 @@ class _Server(web.Server):
     def __init__(self, handle: Handle, limits: Limits, **options: Any) -> None:
         super().__init__(handle, **options)
         self.limits = limits
+        # Handshakes under way, in the order in which their peers came.
+        self._greeted: dict[asyncio.Task[None], None] = {}
 
-    def __call__(self) -> web_protocol.RequestHandler:
+    def __call__(self) -> _Connection:
         return _Connection(self, loop=self._loop, head_seconds=self.limits.head, **self._kwargs)
 
     def connection_made(self, handler: web_protocol.RequestHandler, transport: asyncio.Transport) -> None:
-        if len(self._connections) >= self.limits.connections:
-            # In the order in which they came: the first at rest has made least use of its place.
-            known = (c for c in self._connections if isinstance(c, _Connection))
-            (next((c for c in known if c.resting), None) or handler).force_close()
+        if not self._has_room():
+            handler.force_close()
         super().connection_made(handler, transport)
+
+    def greet(self, peer: socket.socket, context: ssl_module.SSLContext) -> None:
+        """Shake hands with a peer that has connected, or turn somebody away."""
+        if len(self._greeted) >= self.limits.handshakes:
+            self._turn_away()
+        elif not self._has_room():
+            peer.close()
+            return
+        task = self._loop.create_task(self._shake(peer, context))
+        self._greeted[task] = None
+        task.add_done_callback(partial(self._shaken, peer))
+
+    async def _shake(self, peer: socket.socket, context: ssl_module.SSLContext) -> None:
+        # It may speak something else, say nothing or hang up.
+        with contextlib.suppress(OSError):
+            await self._loop.connect_accepted_socket(
+                self, peer, ssl=context, ssl_handshake_timeout=self.limits.handshake
+            )
+
+    def _shaken(self, peer: socket.socket, task: asyncio.Task[None]) -> None:
+        self._greeted.pop(task, None)
+        if task.cancelled():
+            peer.close()
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        while self._greeted:
+            self._turn_away()
+        await super().shutdown(timeout)
+
+    def _has_room(self) -> bool:
+        """Whether there is a place for one more, made where it has to be."""
+        if len(self._connections) + len(self._greeted) < self.limits.connections:
+            return True
+        # In the order in which they came: the first at rest has made least use of its place.
+        resting = next((c for c in self._connections if isinstance(c, _Connection) and c.resting), None)
+        if resting is not None:
+            resting.force_close()
+        elif self._greeted:
+            self._turn_away()
+        else:
+            return False
+        return True
+
+    def _turn_away(self) -> None:
+        """The one whose handshake takes longest."""
+        oldest = next(iter(self._greeted))
+        del self._greeted[oldest]
+        oldest.cancel()
+
+
+class _Doorstep:
+    """Where peers of a TLS port come in. The loop's own server would keep from us how many are shaking hands."""
+
+    def __init__(self, sockets: Sequence[socket.socket], context: ssl_module.SSLContext, server: _Server) -> None:
+        self.sockets = tuple(sockets)
+        self._context, self._server = context, server
+        self._loop = asyncio.get_running_loop()
+        for listening in self.sockets:
+            self._open(listening)
+
+    def close(self) -> None:
+        sockets, self.sockets = self.sockets, ()
+        for listening in sockets:
+            self._loop.remove_reader(listening)
+            listening.close()
+
+    def _open(self, listening: socket.socket) -> None:
+        if listening in self.sockets:
+            self._loop.add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                peer, _address = listening.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                log.warning("no connection is taken on for %g s: %s", _NO_FILES_SECONDS, error)
+                self._loop.remove_reader(listening)
+                self._loop.call_later(_NO_FILES_SECONDS, self._open, listening)
+                return
+            peer.setblocking(False)
+            self._server.greet(peer, self._context)
+
+
+async def _listening(host: str | None, port: int, backlog: int) -> list[socket.socket]:
+    """A socket for each address of a host. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    made: list[socket.socket] = []
+    try:
+        for family, *_, address in dict.fromkeys(found):
+            made.append(socket.create_server(address, family=family, backlog=backlog))
+            made[-1].setblocking(False)
+    except OSError:
+        for listening in made:
+            listening.close()
+        raise
+    return made
 
 
 class Site(web.TCPSite):
@@ -99,17 +212,15 @@ class Site(web.TCPSite):
         """Raises OSError."""
         await web_runner.BaseSite.start(self)
         server = self._runner.server
-        limits = server.limits if isinstance(server, _Server) else Limits()
-        assert server is not None
-        self._server = await asyncio.get_running_loop().create_server(
-            server,
-            self._host,
-            self._port,
-            ssl=self._ssl_context,
-            ssl_handshake_timeout=limits.handshake if self._ssl_context else None,
-            backlog=self._backlog,
-            reuse_address=self._reuse_address,
-        )
+        assert isinstance(server, _Server)
+        if self._ssl_context is not None:
+            sockets = await _listening(self._host, self._port, self._backlog)
+            # The library only closes it and looks at its sockets.
+            self._server = cast(asyncio.Server, _Doorstep(sockets, self._ssl_context, server))
+        else:
+            self._server = await asyncio.get_running_loop().create_server(
+                server, self._host, self._port, backlog=self._backlog, reuse_address=self._reuse_address
+            )
         if self._server.sockets:
             self._bound_port = self._server.sockets[0].getsockname()[1]
 

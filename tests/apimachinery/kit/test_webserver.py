@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from apimachinery import pki
@@ -168,6 +170,50 @@ def test_a_crowd_of_silent_peers_does_not_keep_others_out() -> None:
             await asyncio.wait_for(reader.readuntil(b"ok"), DEADLINE)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_handshakes_under_way_have_a_quarter_of_the_places(
+    certificate: tuple[Path, Path, Path], run: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
+    """Those that take longest make room for the next, and nobody who has shaken hands loses a place to them."""
+
+    async def main() -> None:
+        context = ssl.create_default_context(cafile=str(certificate[2]))
+        async with door(Limits(NEVER, NEVER, NEVER, 16), webserver.tls_context(*certificate)) as at:
+            known, first = await asyncio.open_connection("127.0.0.1", at.port, ssl=context)
+            first.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.wait_for(known.readuntil(b"ok"), DEADLINE)
+            half = [await at.open() for _ in range(60)]
+            half[-1][1].write(b"\x16\x03\x01\x02\x00\x01")
+            await asyncio.gather(*(cut(reader) for reader, _ in half[:-4]))
+            late, second = await asyncio.open_connection("127.0.0.1", at.port, ssl=context)
+            for reader, writer in ((known, first), (late, second)):
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                await asyncio.wait_for(reader.readuntil(b"ok"), DEADLINE)
+                writer.close()
+            assert [reader.at_eof() for reader, _ in half[-3:]] == [False] * 3
+
+    run(main())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_what_a_peer_says_right_behind_its_handshake_is_heard(
+    certificate: tuple[Path, Path, Path], run: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
+    """And one that hangs up at once leaves its place."""
+
+    async def main() -> None:
+        context = ssl.create_default_context(cafile=str(certificate[2]))
+        async with door(Limits(NEVER, NEVER, NEVER, 4), webserver.tls_context(*certificate)) as at:
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection("127.0.0.1", at.port, ssl=context)
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert (await asyncio.wait_for(reader.read(), DEADLINE)).endswith(b"ok")
+                _, hasty = await at.open()
+                hasty.close()
+
+    run(main())
 
 
 def client(authority: Path, version: ssl.TLSVersion, ciphers: str) -> ssl.SSLContext:
