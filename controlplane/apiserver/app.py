@@ -22,6 +22,7 @@ from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.documents import index_handler
+from controlplane.apiserver.expiry import Expiry
 from controlplane.apiserver.http.listener import Listener
 from controlplane.apiserver.ownership import track
 from controlplane.apiserver.patching import Patches
@@ -99,6 +100,8 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     lifecycle.spawn("bootstrap", keeper.run())
     lifecycle.spawn("flow schemas", flowcontrol.Dangling(registry).run())
     lifecycle.spawn("ip addresses", addresses.Addresses(registry).run())
+    if settings.event_ttl > 0:
+        lifecycle.spawn("events", Expiry(registry, core.EVENT.kind, settings.event_ttl).run())
     lifecycle.spawn("compaction", _compact(store, cache, settings.history_seconds))
     lifecycle.spawn("memory", _give_memory_back())
     # What lives from here on is mostly there to stay: collecting it again and again only costs latency.

@@ -51,6 +51,8 @@ class Settings:
     notation of authz/bootstrap_policy.txt."""
     history_seconds: int = 300
     """History kept for watches that resume and lists that continue."""
+    event_ttl: int = 3600
+    """Seconds that an Event is kept after it was last written; 0: for ever."""
     shutdown_seconds: int = 10
     """What running requests get to finish when the server stops."""
     disable_admission: tuple[str, ...] = ()

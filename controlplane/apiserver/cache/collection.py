@@ -14,6 +14,7 @@ from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.cache.watcher import Watcher
 
 Subscriber = Callable[["Obj | None", "Obj | None"], None]
+Follower = Callable[[Event], None]
 # Bytes of superseded objects that one kind may keep for watchers that resume.
 _HISTORY_BYTES = 64 << 20
 
@@ -34,7 +35,7 @@ class Collection:
         self._history: list[Event] = []
         self._history_bytes = 0
         self._watchers: dict[tuple[str, str, str], set[Watcher]] = {}
-        self._subscribers: list[Subscriber] = []
+        self._followers: list[Follower] = []
 
     def __len__(self) -> int:
         return sum(len(space) for space in self._spaces.values())
@@ -100,8 +101,8 @@ class Collection:
         for watcher in self._concerned(event):
             watcher.offer(event)
         event.forget_frames()
-        for subscriber in self._subscribers:
-            subscriber(event.old.obj if event.old else None, event.new.obj if event.new else None)
+        for follower in self._followers:
+            follower(event)
 
     def _change(self, namespace: str, name: str, revision: int, created: int, body: bytes | None) -> Event | None:
         space = self._spaces.setdefault(namespace, {})
@@ -185,7 +186,15 @@ class Collection:
         """Call with every present object (replay), then with every change, on the loop, in order."""
         for entry in self.scan() if replay else ():
             subscriber(None, entry.obj)
-        self._subscribers.append(subscriber)
+
+        def tell(event: Event) -> None:
+            subscriber(event.old.obj if event.old else None, event.new.obj if event.new else None)
+
+        self.follow(tell)
+
+    def follow(self, follower: Follower) -> None:
+        """Call with every change from now on, on the loop, in order; nothing is decoded for it."""
+        self._followers.append(follower)
 
 
 def _key(entry: Entry) -> str:

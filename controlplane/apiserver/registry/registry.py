@@ -135,6 +135,10 @@ class Registry:
         entry, gone = await self.delete_entry(kind, namespace, name, self._context(user, options, dry_run))
         return entry.obj, gone
 
+    async def expire(self, kind: Kind, entry: Entry) -> None:
+        """Take an object out whose time is over; nobody is asked. Raises Mismatch when it is another one by now."""
+        await self._commit([Delete(key_of(kind, entry.namespace, entry.name), entry.revision)], removing=True)
+
     def _context(self, user: User, options: Obj | None, dry_run: bool) -> Context:
         manager = (options or {}).get("fieldManager") or "kube-apiserver"
         return Context(self.catalog, user=user, options=dict(options or {}), dry_run=dry_run, manager=manager)
