@@ -1,22 +1,22 @@
 """pods|services|nodes NAME/proxy: an HTTP request passed on to what the object stands for, answer streamed back.
 
-A name may say how: `[scheme:]NAME[:port]`. Upgrades are tunnelled as they are.
+A name may say how: `[scheme:]NAME[:port]` (`targets`). Upgrades are tunnelled as they are.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import random
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from apimachinery import errors
 from apimachinery.kinds import ENDPOINT_SLICE, POD, SERVICE
-from apimachinery.objects import Obj
 from controlplane.apiserver.request import HIJACKED, Reply, Request, Response
-from controlplane.apiserver.streams import backend, tunnel, wire
+from controlplane.apiserver.streams import backend, targets, tunnel, wire
 from controlplane.apiserver.streams.backend import Address, Agents
 from controlplane.apiserver.streams.rewriting import Through
 
@@ -27,76 +27,11 @@ if TYPE_CHECKING:
 PRIVATE = frozenset({"authorization", "cookie", "host"})
 # Longer pages keep the links that they have.
 PAGE_LIMIT = 4 * 1024 * 1024
-SERVICE_LABEL = "kubernetes.io/service-name"
-
-
-@dataclass(frozen=True)
-class Name:
-    """A proxied object's name taken apart; `port` is a number, a port's name or ""."""
-
-    scheme: str
-    name: str
-    port: str
-
-
-def parse_name(text: str) -> Name:
-    """Raises BadRequest for more parts than there can be or an unknown scheme."""
-    parts = text.split(":")
-    if len(parts) == 1:
-        return Name("", text, "")
-    if len(parts) == 2:
-        return Name("", parts[0], parts[1])
-    if len(parts) == 3 and parts[0] in ("", "http", "https"):
-        return Name(parts[0], parts[1], parts[2])
-    raise errors.BadRequest(f'invalid proxy target "{text}"')
-
-
-def pod_address(pod: Obj, name: Name, tls: ssl.SSLContext) -> Address:
-    """Where a pod's port is. Raises BadRequest when the pod has no address, or none that may be proxied to."""
-    host = (pod.get("status") or {}).get("podIP", "")
-    port = name.port
-    if not port:
-        ports = [p for c in pod["spec"].get("containers") or () for p in c.get("ports") or ()]
-        port = str(ports[0]["containerPort"]) if ports else "443" if name.scheme == "https" else "80"
-    return _address(host, port, name.scheme, tls)
-
-
-def _address(host: str, port: str, scheme: str, tls: ssl.SSLContext) -> Address:
-    if not _allowed(host):
-        raise errors.BadRequest("address not allowed")
-    if not port.isdigit():
-        raise errors.BadRequest(f'invalid port "{port}"')
-    return Address(host, int(port), tls if scheme == "https" else None)
-
-
-def _allowed(host: str) -> bool:
-    """Proxying to this machine itself or to its link would lend the server's own position to the client."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    address = getattr(address, "ipv4_mapped", None) or address
-    return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
-
-
-def endpoints(service: Obj, slices: Iterable[Obj], port: str) -> list[tuple[str, int]]:
-    """(address, port) of every ready endpoint behind one port of a service, named by name or number."""
-    ports = (service.get("spec") or {}).get("ports") or []
-    chosen = [p for p in ports if port in (p.get("name"), str(p.get("port")))] if port else ports[:1]
-    if not chosen:
-        raise errors.ServiceUnavailable(f'no service port "{port}" found for service "{service["metadata"]["name"]}"')
-    wanted = chosen[0].get("name") or ""
-    out = []
-    for found in slices:
-        numbers = [p["port"] for p in found.get("ports") or () if (p.get("name") or "") == wanted and p.get("port")]
-        for endpoint in found.get("endpoints") or ():
-            if (endpoint.get("conditions") or {}).get("ready", True):
-                out += [(address, n) for address in endpoint.get("addresses") or () for n in numbers]
-    return out
+_LOOKUP_SECONDS = 10.0
 
 
 class Proxies:
-    """The handlers. `pick` chooses one of several endpoints."""
+    """The handlers. `pick` chooses one of several endpoints, `may` says which addresses are proxied to."""
 
     def __init__(
         self,
@@ -104,34 +39,65 @@ class Proxies:
         agents: Agents,
         tls: ssl.SSLContext,
         pick: Callable[[list[tuple[str, int]]], tuple[str, int]] = random.choice,
+        may: Callable[[str], bool] = targets.is_proxyable,
     ) -> None:
         self._registry = registry
         self._agents = agents
         self._tls = tls
         self._pick = pick
+        self._may = may
 
     async def node(self, request: Request) -> Reply:
-        name = parse_name(request.name)
-        return await self._pass_on(request, self._agents.address(name.name))
+        name = targets.parse_name(request.name, "node")
+        agent = self._agents.address(name.name)
+        await self._check_host(agent.host)
+        if name.port in ("", str(agent.port)):
+            return await self._pass_on(request, agent)
+        return await self._pass_on(request, self._address(agent.host, name.port, name))
 
     async def pod(self, request: Request) -> Reply:
-        name = parse_name(request.name)
+        name = targets.parse_name(request.name, "pod")
         pod = self._registry.get(POD, request.namespace, name.name)
-        return await self._pass_on(request, pod_address(pod, name, self._tls))
+        host = (pod.get("status") or {}).get("podIP") or ""
+        if not self._may(host):
+            raise errors.BadRequest("address not allowed")
+        return await self._pass_on(request, self._address(host, targets.pod_port(pod, name), name))
 
     async def service(self, request: Request) -> Reply:
-        name = parse_name(request.name)
-        service = self._registry.get(SERVICE, request.namespace, name.name)
-        labelled = (
-            s
-            for s in self._registry.items(ENDPOINT_SLICE, request.namespace)
-            if (s["metadata"].get("labels") or {}).get(SERVICE_LABEL) == name.name
-        )
-        found = endpoints(service, labelled, name.port)
-        if not found:
-            raise errors.ServiceUnavailable(f'no endpoints available for service "{request.name}"')
-        host, port = self._pick(found)
-        return await self._pass_on(request, _address(host, str(port), name.scheme, self._tls))
+        name = targets.parse_name(request.name, "service")
+        host, port = self._pick(self._endpoints(request, name))
+        return await self._pass_on(request, self._address(host, str(port), name))
+
+    def _endpoints(self, request: Request, name: targets.Name) -> list[tuple[str, int]]:
+        """Where a Service's port is served. Raises NotFound, ServiceUnavailable."""
+        space = request.namespace
+        service = self._registry.find(SERVICE, space, name.name)
+        port = targets.endpoint_port(service, name)
+        listed = self._registry.items(ENDPOINT_SLICE, space)
+        slices = [s for s in listed if (s["metadata"].get("labels") or {}).get(targets.SERVICE_LABEL) == name.name]
+        if service is None and not slices:
+            raise errors.not_found("endpoints", name.name)
+        if not any(found.get("endpoints") for found in slices):
+            raise _without_endpoints(name.name)
+        ready = targets.ready(slices, port)
+        found = targets.of_pods(ready, space, lambda pod: self._registry.find(POD, space, pod))
+        allowed = [one for one in found if self._may(one[0])]
+        if not allowed:
+            raise _without_endpoints(request.name)
+        return allowed
+
+    def _address(self, host: str, port: str, name: targets.Name) -> Address:
+        return Address(host, _number(port), self._tls if name.is_tls else None)
+
+    async def _check_host(self, host: str) -> None:
+        """A node may be known by a name. Raises BadRequest when that leads to where nobody may be proxied."""
+        try:
+            lookup = asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            found = await asyncio.wait_for(lookup, _LOOKUP_SECONDS)
+        except (OSError, asyncio.TimeoutError) as error:
+            raise errors.BadRequest(f"lookup {host}: {error or 'i/o timeout'}") from error
+        if not all(self._may(str(address[0])) for *_, address in found):
+            raise errors.BadRequest("address not allowed")
 
     async def _pass_on(self, request: Request, address: Address) -> Reply:
         upgrade = "upgrade" in request.headers.get("Connection", "").lower() and "Upgrade" in request.headers
@@ -153,6 +119,24 @@ class Proxies:
             return HIJACKED
         way = Through(request.path.removesuffix(path).rstrip("/"), _hosts(address), request.headers.get("Host", ""))
         return await _answer(request, answer, way)
+
+
+def _without_endpoints(name: str) -> errors.ServiceUnavailable:
+    return errors.ServiceUnavailable(f"no endpoints available for service {errors.quoted(name)}")
+
+
+def _number(port: str) -> int:
+    """The number of a port that may be given by a service's name, as Go's dialler reads it. Raises
+    ServiceUnavailable.
+    """
+    why = f"lookup tcp/{port}: unknown port"
+    if port.isascii() and port.isdigit():
+        if int(port) < 1 << 16:
+            return int(port)
+        why = f"address {port}: invalid port"
+    with contextlib.suppress(OSError, ValueError):
+        return socket.getservbyname(port.lower(), "tcp")
+    raise errors.ServiceUnavailable(f"error trying to reach service: dial tcp: {why}", details={})
 
 
 async def _answer(request: Request, answer: backend.Connection, way: Through) -> Response:

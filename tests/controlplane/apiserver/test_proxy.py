@@ -3,17 +3,21 @@
 import asyncio
 import contextlib
 import gzip
+import tempfile
+from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from apimachinery import pki
 from apimachinery.errors import ApiError
-from apimachinery.kinds import NODE
+from apimachinery.kinds import NODE, POD, SERVICE
+from apimachinery.kit import webserver
 from controlplane.apiserver.http.listener import Listener
 from controlplane.apiserver.pipeline import status_response
 from controlplane.apiserver.resources import builtin
-from controlplane.apiserver.streams import backend
+from controlplane.apiserver.streams import backend, targets
 from controlplane.apiserver.streams.proxy import Proxies
 from controlplane.apiserver.streams.rewriting import Through
 
@@ -89,46 +93,102 @@ async def host(request: web.BaseRequest) -> web.StreamResponse:
     return web.Response(text=text, headers=headers)
 
 
+class Known:
+    """A registry of what is behind the names: a Pod and a Service on this machine."""
+
+    def __init__(self, plain, secure):
+        ports = {"web": plain, "tls": secure}
+        address = {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}
+        containers = [{"ports": [{"containerPort": plain}, {"containerPort": secure}]}]
+        target = {"kind": "Pod", "namespace": "n", "name": "p"}
+
+        def slice_of(service, ports, **endpoint):
+            told = [{"name": name, "port": port} for name, port in ports.items()]
+            metadata = {"labels": {"kubernetes.io/service-name": service}}
+            return {"metadata": metadata, "ports": told, "endpoints": [{"addresses": ["127.0.0.1"], **endpoint}]}
+
+        def service(ports):
+            return {"spec": {"ports": [{"name": name, "port": number} for number, name in ports.items()]}}
+
+        self.pods = {"p": {"spec": {"containers": containers}, "status": address}, "new": {"spec": {}, "status": {}}}
+        self.services = {
+            "s": service({80: "web", 443: "tls"}),
+            "one": service({80: ""}),
+            "byhand": service({80: ""}),
+            "empty": service({80: ""}),
+        }
+        self.slices = [
+            slice_of("s", ports, targetRef=target),
+            slice_of("one", {"": plain}, targetRef=target),
+            slice_of("byhand", {"": plain}),
+        ]
+
+    def find(self, kind, namespace, name):
+        return (self.pods if kind is POD else self.services).get(name)
+
+    def get(self, kind, namespace, name):
+        return self.find(kind, namespace, name) or pytest.fail(name)
+
+    def items(self, kind, namespace):
+        return self.slices
+
+
 @contextlib.asynccontextmanager
-async def proxied():
-    """The address under which a node is looked at through a server, whose port 1 is nobody's."""
+async def hosts(folder):
+    """The ports of a plain host and of one with a certificate that nobody has signed."""
+    pair = pki.issue(pki.new_ca("nobody"), "somebody", server=True)
+    (folder / "crt").write_bytes(pair.cert_pem)
+    (folder / "key").write_bytes(pair.key_pem)
     runner = web.ServerRunner(web.Server(host))
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    ports = {"n": runner.addresses[0][1], "gone": 1}
-
-    def find(name):
-        status = {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}
-        return {
-            "metadata": {"name": name},
-            "status": {**status, "daemonEndpoints": {"kubeletEndpoint": {"Port": ports[name]}}},
-        }
-
-    proxies = Proxies(None, backend.Agents(find, None), backend.client_context(None, None, None))
-
-    async def pipeline(request):
-        assert request.kind is NODE and request.subresource == "proxy"
-        try:
-            return await proxies.node(request)
-        except ApiError as error:
-            return status_response(error)
-
-    listener = Listener("127.0.0.1", 0, None, pipeline, builtin.catalog())
-    await listener.start(1)
-    async with aiohttp.ClientSession(
-        f"http://127.0.0.1:{listener.port}", headers={"Authorization": "Bearer t"}
-    ) as http:
-        try:
-            yield http
-        finally:
-            await listener.stop()
-            await runner.cleanup()
+    context = webserver.tls_context(folder / "crt", folder / "key")
+    for tls in (None, context):
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    try:
+        yield [address[1] for address in runner.addresses]
+    finally:
+        await runner.cleanup()
 
 
-def through(test):
+@contextlib.asynccontextmanager
+async def proxied(folder, may=lambda address: True):
+    """A client of a server that knows nodes, a pod and services behind which two hosts are; also their ports."""
+    async with hosts(folder) as (plain, secure):
+        agents = {"n": plain, "gone": 1}
+
+        def find(name):
+            status = {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}
+            return {
+                "metadata": {"name": name},
+                "status": {**status, "daemonEndpoints": {"kubeletEndpoint": {"Port": agents[name]}}},
+            }
+
+        tls = backend.client_context(None, None, None)
+        proxies = Proxies(Known(plain, secure), backend.Agents(find, None), tls, may=may)
+        handlers = {NODE: proxies.node, POD: proxies.pod, SERVICE: proxies.service}
+
+        async def pipeline(request):
+            assert request.subresource == "proxy"
+            try:
+                return await handlers[request.kind](request)
+            except ApiError as error:
+                return status_response(error)
+
+        listener = Listener("127.0.0.1", 0, None, pipeline, builtin.catalog())
+        await listener.start(1)
+        base = f"http://127.0.0.1:{listener.port}"
+        async with aiohttp.ClientSession(base, headers={"Authorization": "Bearer t"}) as http:
+            try:
+                yield http, (plain, secure)
+            finally:
+                await listener.stop()
+
+
+def through(test, **options):
     async def main():
-        async with proxied() as http:
-            await test(http)
+        with tempfile.TemporaryDirectory(prefix="wht") as folder:
+            async with proxied(Path(folder), **options) as (http, ports):
+                await (test(http, ports) if test.__code__.co_argcount == 2 else test(http))
 
     asyncio.run(asyncio.wait_for(main(), 30))
 
@@ -187,5 +247,77 @@ def test_a_host_that_is_not_there_is_an_unavailable_service():
             told = await answer.json()
         assert (answer.status, told["reason"]) == (503, "ServiceUnavailable")
         assert told["message"].startswith("error trying to reach service: dial tcp 127.0.0.1:1: ")
+
+    through(test)
+
+
+SPACE = "/api/v1/namespaces/n"
+FORMS = {
+    "nodes": ("n", "n:{plain}", "http:n:{plain}", "http:n:", "https:n:{secure}"),
+    "pods": ("p", "p:", "p:{plain}", "http:p:{plain}", "http:p:", "https:p:{secure}"),
+    "services": ("one", "one:", "one:80", "http:one:", "http:one:80", "s:web", "s:80", "https:s:tls", "https:s:443"),
+}
+
+
+@pytest.mark.parametrize(("kind", "form"), [(kind, form) for kind, forms in FORMS.items() for form in forms])
+def test_every_form_of_a_name_leads_there(kind, form):
+    """Over TLS too, with a certificate that is nobody's."""
+
+    async def test(http, ports):
+        name = form.format(plain=ports[0], secure=ports[1])
+        start = "/api/v1" if kind == "nodes" else SPACE
+        async with http.get(f"{start}/{kind}/{name}/proxy/x?y=z") as answer:
+            assert (answer.status, await answer.text()) == (200, "GET /x?y=z  None")
+
+    through(test)
+
+
+BAD, AWAY = (400, "BadRequest"), (503, "ServiceUnavailable")
+
+
+@pytest.mark.parametrize(
+    ("path", "refusal", "message"),
+    [
+        ("services/s", AWAY, 'no endpoints available for service "s"'),
+        ("services/s:nope", AWAY, 'no endpoints available for service "s:nope"'),
+        ("services/https:one:tls", AWAY, 'no endpoints available for service "https:one:tls"'),
+        ("services/s:81", AWAY, 'no service port 81 found for service "s"'),
+        ("services/byhand", AWAY, 'no endpoints available for service "byhand"'),
+        ("services/empty:80", AWAY, 'no endpoints available for service "empty"'),
+        ("services/nobody", (404, "NotFound"), 'endpoints "nobody" not found'),
+        ("services/nobody:80", (404, "NotFound"), 'services "nobody" not found'),
+        ("services/ftp:s:80", BAD, 'invalid service request "ftp:s:80"'),
+        ("pods/a:b:c:d", BAD, 'invalid pod request "a:b:c:d"'),
+        ("pods/p:nope", AWAY, "error trying to reach service: dial tcp: lookup tcp/nope: unknown port"),
+        ("pods/p:65536", AWAY, "error trying to reach service: dial tcp: address 65536: invalid port"),
+        ("pods/https:p:1", AWAY, None),
+    ],
+)
+def test_names_that_lead_nowhere(path, refusal, message):
+    async def test(http):
+        async with http.get(f"{SPACE}/{path}/proxy/") as answer:
+            told = await answer.json()
+        assert (answer.status, told["reason"]) == refusal
+        assert message is None or told["message"] == message
+
+    through(test)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/nodes/n", f"{SPACE}/pods/p", f"{SPACE}/pods/new"])
+def test_what_is_the_server_s_own_is_not_proxied_to(path):
+    async def test(http):
+        async with http.get(f"{path}/proxy/") as answer:
+            told = await answer.json()
+        assert (answer.status, told["message"]) == (400, "address not allowed")
+
+    through(test, may=targets.is_proxyable)
+
+
+def test_plain_text_where_tls_is_spoken_is_an_unavailable_service():
+    async def test(http, ports):
+        async with http.get(f"{SPACE}/pods/https:p:{ports[0]}/proxy/") as answer:
+            told = await answer.json()
+        assert (answer.status, told["reason"]) == AWAY
+        assert told["message"].startswith(f"error trying to reach service: dial tcp 127.0.0.1:{ports[0]}: ")
 
     through(test)

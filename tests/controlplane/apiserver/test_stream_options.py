@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from apimachinery import errors
-from controlplane.apiserver.streams import backend, options, proxy, wire
+from controlplane.apiserver.streams import backend, options, targets, wire
 
 
 def pod(*containers, init=(), node="n1", **status):
@@ -109,30 +109,96 @@ def test_a_header_cannot_smuggle_a_line():
         wire.request_head("GET", "/", [("X", "a\r\nEvil: 1")])
 
 
-def test_proxy_names_and_addresses():
-    assert proxy.parse_name("https:web:8443") == proxy.Name("https", "web", "8443")
-    assert proxy.parse_name("web:http") == proxy.Name("", "web", "http")
-    with pytest.raises(errors.BadRequest):
-        proxy.parse_name("ftp:web:1")
-    with pytest.raises(errors.BadRequest, match="address not allowed"):
-        proxy.pod_address(pod("a"), proxy.Name("", "p", ""), None)
-    for own in ("127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254", "::ffff:169.254.169.254"):
-        with pytest.raises(errors.BadRequest, match="address not allowed"):
-            proxy.pod_address(pod("a", podIP=own), proxy.Name("", "p", ""), None)
-    assert proxy.pod_address(pod("a", podIP="10.1.2.3"), proxy.Name("", "p", "81"), None).port == 81
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("web", ("", "web", "")),
+        ("web:", ("", "web", "")),
+        ("web:http", ("", "web", "http")),
+        ("https:web", ("", "https", "web")),
+        ("https:web:", ("https", "web", "")),
+        ("https:web:8443", ("https", "web", "8443")),
+        ("http:web:name", ("http", "web", "name")),
+        (":web:80", ("", "web", "80")),
+        ("ftp:web:1", None),
+        ("HTTPS:web:1", None),
+        ("a:b:c:d", None),
+        (":80", None),
+        ("https::80", None),
+    ],
+)
+def test_names_of_what_is_proxied(text, parts):
+    if parts is None:
+        with pytest.raises(errors.BadRequest, match=f'invalid pod request "{text}"'):
+            targets.parse_name(text, "pod")
+    else:
+        assert targets.parse_name(text, "pod") == targets.Name(*parts)
 
 
-def test_service_endpoints_follow_the_port_s_name_and_readiness():
-    service = {"metadata": {"name": "s"}, "spec": {"ports": [{"name": "web", "port": 80}, {"name": "b", "port": 81}]}}
+@pytest.mark.parametrize(
+    "own",
+    [
+        "",
+        "name",
+        "127.0.0.1",
+        "::1",
+        "::ffff:127.0.0.1",
+        "169.254.169.254",
+        "::ffff:169.254.169.254",
+        "fe80::1",
+        "::",
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+    ],
+)
+def test_what_is_the_server_s_own_is_not_proxied_to(own):
+    assert not targets.is_proxyable(own)
+    assert all(map(targets.is_proxyable, ("10.1.2.3", "192.0.2.1", "fd00::1")))
+
+
+def test_ports_of_a_pod():
+    named = {"spec": {"containers": [{}, {"ports": [{"containerPort": 81}, {"containerPort": 82}]}]}}
+    assert targets.pod_port(named, targets.Name("", "p", "")) == "81"
+    assert targets.pod_port(named, targets.Name("", "p", "82")) == "82"
+    assert targets.pod_port({"spec": {}}, targets.Name("", "p", "")) == "80"
+    assert targets.pod_port({"spec": {}}, targets.Name("https", "p", "")) == "443"
+
+
+@pytest.mark.parametrize(
+    ("port", "called"),
+    [("", ""), ("web", "web"), ("80", "web"), ("81", ""), ("other", "other"), ("8080", None), ("99999", None)],
+)
+def test_a_port_s_number_is_the_service_s_and_its_name_the_endpoints_own(port, called):
+    service = {"spec": {"ports": [{"name": "web", "port": 80, "targetPort": 8080}, {"port": 81}]}}
+    name = targets.Name("", "s", port)
+    if called is None:
+        with pytest.raises(errors.ServiceUnavailable, match=f'no service port {port} found for service "s"'):
+            targets.endpoint_port(service, name)
+    else:
+        assert targets.endpoint_port(service, name) == called
+    if port.isdigit():
+        with pytest.raises(errors.NotFound, match='services "s" not found'):
+            targets.endpoint_port(None, name)
+
+
+def test_only_ready_pods_of_the_namespace_are_behind_a_service():
+    def endpoint(address, namespace="n", name="p", kind="Pod", **conditions):
+        target = {"kind": kind, "namespace": namespace, "name": name}
+        return {"addresses": [address], "conditions": conditions, "targetRef": target}
+
     found = {
         "ports": [{"name": "web", "port": 8080}, {"name": "b", "port": 8081}],
         "endpoints": [
+            endpoint("10.0.0.1"),
+            endpoint("10.0.0.1", ready=False),
+            endpoint("10.0.0.9", ready=True),
+            endpoint("10.0.0.1", namespace="other"),
+            endpoint("10.0.0.1", name="gone"),
+            endpoint("10.0.0.1", kind="Node"),
             {"addresses": ["10.0.0.1"]},
-            {"addresses": ["10.0.0.2"], "conditions": {"ready": False}},
         ],
     }
-    assert proxy.endpoints(service, [found], "") == [("10.0.0.1", 8080)]
-    assert proxy.endpoints(service, [found], "b") == [("10.0.0.1", 8081)]
-    assert proxy.endpoints(service, [found], "80") == [("10.0.0.1", 8080)]
-    with pytest.raises(errors.ServiceUnavailable):
-        proxy.endpoints(service, [found], "nope")
+    pods = {"p": {"status": {"podIPs": [{"ip": "10.0.0.1"}]}}}
+    assert targets.of_pods(targets.ready([found], "b"), "n", pods.get) == [("10.0.0.1", 8081)]
+    assert not list(targets.ready([found], ""))

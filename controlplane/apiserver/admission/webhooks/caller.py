@@ -21,7 +21,7 @@ from apimachinery import errors
 from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
 from controlplane.apiserver.admission.webhooks.hooks import Target
 from controlplane.apiserver.registry import Registry
-from controlplane.apiserver.streams.proxy import SERVICE_LABEL, endpoints
+from controlplane.apiserver.streams import targets
 
 _AGENT = "kube-apiserver-admission"
 _LARGEST_ANSWER = 4 << 20
@@ -120,14 +120,15 @@ class Caller:
         spec = service.get("spec") or {}
         if spec.get("type") == "ExternalName":
             return str(spec.get("externalName")), port
-        if not any(one.get("port") == port for one in spec.get("ports") or ()):
+        called = next((str(one.get("name") or "") for one in spec.get("ports") or () if one.get("port") == port), None)
+        if called is None:
             raise _Unresolved(f'no service port {port} found for service "{name}"')
         listed = self._registry.items(ENDPOINT_SLICE, namespace)
-        slices = [s for s in listed if (s["metadata"].get("labels") or {}).get(SERVICE_LABEL) == name]
+        slices = [s for s in listed if (s["metadata"].get("labels") or {}).get(targets.SERVICE_LABEL) == name]
         address = spec.get("clusterIP") or ""
         if not slices and address not in ("", "None"):
             return address, port
-        found = endpoints(service, slices, str(port))
+        found = [(one.address, one.port) for one in targets.ready(slices, called)]
         if not found:
             raise _Unresolved(f'no endpoints available for service "{name}"')
         host, number = self._pick(found)
