@@ -1,55 +1,98 @@
-"""How long a client waits: the `timeout` of a request's URL."""
+"""How long a request may take: the `timeout` of its URL, and a minute at most."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from apimachinery import duration, errors
 from controlplane.apiserver.request import Request
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
-# Whoever asks for more, or for 0, gets as much as who asks for nothing.
+# Upstream's --request-timeout. Whoever asks for more, or for 0, gets as much as who asks for nothing.
 LONGEST = 60.0
 # These go on until a side ends them.
 LONG_RUNNING = frozenset(("watch",))
 STREAMS = frozenset(("exec", "attach", "portforward", "proxy", "log"))
-_READING = frozenset(("get", "list"))
+_READING = frozenset(("get", "list", "head", "options"))
 
 
 def limit(request: Request) -> float | None:
-    """The seconds that a request may take, None where its client sets no limit. Raises BadRequest."""
-    text = request.param("timeout")
-    if not text or request.verb in LONG_RUNNING or request.subresource in STREAMS:
+    """The seconds that a request may take, None for one that goes on until a side ends it. Raises BadRequest."""
+    if request.verb in LONG_RUNNING or request.subresource in STREAMS:
         return None
+    text = request.param("timeout")
+    if not text:
+        return LONGEST
     try:
         asked = duration.seconds(text)
     except duration.DurationError as error:
         raise errors.BadRequest(f"invalid timeout specified in the request URL - {error}") from error
-    return asked if 0 < asked < LONGEST else None
+    return asked if 0 < asked < LONGEST else LONGEST
 
 
-async def within(seconds: float, work: Coroutine[Any, Any, T], verb: str) -> T:
-    """What the work gives. Raises Timeout when it takes longer: reading ends then, a write under way goes on."""
-    task = asyncio.ensure_future(work)
-    try:
-        done, _ = await asyncio.wait((task,), timeout=seconds)
-    except asyncio.CancelledError:
-        task.cancel()
-        raise
-    if done:
-        return task.result()
+async def within(seconds: float | None, work: Coroutine[Any, Any, T], verb: str) -> T:
+    """What the work gives. Raises Timeout when it takes longer.
+
+    Reading ends then, and with its client. A write under way goes on, whoever listens.
+    """
     if verb in _READING:
+        return await (work if seconds is None else _read(seconds, work))
+    return await _written(seconds, asyncio.ensure_future(work))
+
+
+async def _written(seconds: float | None, task: asyncio.Future[T]) -> T:
+    waiting, is_late = asyncio.shield(task), False
+
+    def end() -> None:
+        nonlocal is_late
+        is_late = True
+        waiting.cancel()
+
+    timer = asyncio.get_running_loop().call_later(seconds, end) if seconds is not None else None
+    try:
+        return await waiting
+    except asyncio.CancelledError:
+        task.add_done_callback(_heard)
+        if not is_late:
+            raise
+        why = "Timeout: request did not complete within requested timeout - context deadline exceeded"
+        raise errors.Timeout(why, details={}) from None
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+async def _read(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """In the caller's own task: one of its own for each would cost as much as a small answer does."""
+    task, is_late = asyncio.current_task(), False
+    assert task is not None
+
+    def end() -> None:
+        nonlocal is_late
+        is_late = True
         task.cancel()
-        raise errors.Timeout("Timeout: request did not complete within the allotted timeout", details={})
-    task.add_done_callback(_heard)
-    why = "Timeout: request did not complete within requested timeout - context deadline exceeded"
-    raise errors.Timeout(why, details={})
+
+    timer = asyncio.get_running_loop().call_later(seconds, end)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not is_late:
+            raise
+        if hasattr(task, "uncancel"):  # Python 3.11
+            task.uncancel()
+        raise errors.Timeout("Timeout: request did not complete within the allotted timeout", details={}) from None
+    finally:
+        timer.cancel()
 
 
 def _heard(task: asyncio.Future[Any]) -> None:
-    """Its client has been answered: what becomes of a write is nobody's to hear."""
-    if not task.cancelled():
-        task.exception()
+    """Its client has been answered, or has gone: only a fault of ours is still worth a word."""
+    error = task.exception() if not task.cancelled() else None
+    if error is not None and not isinstance(error, errors.ApiError | ConnectionError):
+        log.error("a write that its client did not wait for failed: %r", error, exc_info=error)

@@ -65,8 +65,7 @@ class Pipeline:
         try:
             limit = deadlines.limit(request)
             request = await self._identified(request)
-            answer = self._answer(request)
-            reply = await (answer if limit is None else deadlines.within(limit, answer, request.verb))
+            reply = await deadlines.within(limit, self._answer(request), request.verb)
             response = self._encode(request, reply)
         except errors.ApiError as error:
             response = status_response(error, request)

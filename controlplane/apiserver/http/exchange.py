@@ -22,7 +22,6 @@ BODY_LIMIT = 3 * 1024 * 1024
 _PATIENCE = 30.0
 _UNSENT_BYTES = 64 << 10
 _WARNINGS_TOTAL, _WARNING_EACH = 4096, 256
-_READING = frozenset(("GET", "HEAD", "OPTIONS"))
 
 Pipeline = Callable[[Request], Awaitable[Response | Hijacked]]
 
@@ -82,10 +81,7 @@ def _too_large() -> errors.ApiError:
 async def serve(raw: web.BaseRequest, pipeline: Pipeline, catalog: Catalog) -> web.StreamResponse:
     """Answer one request. A client that hangs up cancels reading, never a write under way."""
     request = parse(raw, catalog)
-    if raw.method in _READING:
-        reply = await pipeline(request)
-    else:
-        reply = await asyncio.shield(asyncio.ensure_future(pipeline(request)))
+    reply = await pipeline(request)
     if isinstance(reply, Hijacked):
         return _Nothing()
     if reply.socket is not None and isinstance(reply.body, AsyncIterator) and websocket.is_upgrade(raw.headers):

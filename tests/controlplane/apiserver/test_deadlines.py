@@ -1,14 +1,21 @@
 """How long a request may take is its client's to say."""
 
 import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import aiohttp
 import pytest
 
 from apimachinery import errors
 from apimachinery.client import Client
 from apimachinery.kinds import CONFIG_MAP
 from controlplane.apiserver import deadlines
+from controlplane.apiserver.request import Request
 from tests.controlplane.apiserver.server import DEADLINE, run
 
 MAPS = CONFIG_MAP.path("default")
@@ -58,6 +65,93 @@ def test_a_client_that_hangs_up_ends_what_it_waits_for() -> None:
         await ended.wait()
 
     asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def test_a_client_that_hangs_up_does_not_end_its_write() -> None:
+    async def main() -> None:
+        go, ended = asyncio.Event(), asyncio.Event()
+
+        async def work() -> None:
+            await go.wait()
+            ended.set()
+
+        for seconds in (60, None):
+            ended.clear()
+            waiting = asyncio.ensure_future(deadlines.within(seconds, work(), "delete"))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            go.set()
+            await ended.wait()
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def test_a_read_that_is_late_can_be_waited_for_again() -> None:
+    """The cancellation that ended it is not left behind in the task that asked."""
+
+    async def main() -> None:
+        for _ in range(3):
+            with pytest.raises(errors.Timeout):
+                await deadlines.within(0.001, asyncio.sleep(60), "get")
+            await asyncio.wait_for(asyncio.sleep(0), 60)
+            assert await deadlines.within(60, asyncio.sleep(0, "answer"), "list") == "answer"
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+@pytest.mark.parametrize("verb", ["get", "list", "create", "update", "patch", "delete", "deletecollection", "post"])
+def test_who_names_no_time_has_a_minute(verb: str) -> None:
+    def asked(**query: str) -> float | None:
+        given = {key: [value] for key, value in query.items()}
+        return deadlines.limit(cast(Request, SimpleNamespace(verb=verb, subresource="", param=partial(first, given))))
+
+    assert asked() == asked(timeout="0") == asked(timeout="2m") == asked(timeout="-1s") == 60
+    assert asked(timeout="500ms") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("verb", "subresource"),
+    [("watch", ""), *(("get", name) for name in ("log", "exec", "attach", "portforward", "proxy")), ("create", "exec")],
+)
+def test_what_goes_on_has_no_limit(verb: str, subresource: str) -> None:
+    asked = SimpleNamespace(verb=verb, subresource=subresource, param=partial(first, {"timeout": ["no duration"]}))
+    assert deadlines.limit(cast(Request, asked)) is None
+
+
+def first(query: dict[str, list[str]], key: str, default: str = "") -> str:
+    return query.get(key, [default])[0]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])
+def test_a_request_that_names_no_time_is_answered_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """One waits for a revision that never comes, the others' bodies for their ends."""
+    monkeypatch.setattr(deadlines, "LONGEST", 0.2)
+
+    async def test(client: Client) -> None:
+        async def never() -> AsyncIterator[bytes]:
+            yield b"{"
+            await asyncio.Event().wait()
+
+        headers = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {}
+        path = f"{client.server}{MAPS}/kept" if method != "GET" else f"{client.server}{MAPS}?resourceVersion=999999"
+        await client.create(CONFIG_MAP, {"metadata": {"name": "kept"}}, "default")
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context(tmp_path))) as http:
+            data = None if method == "GET" else never()
+            async with http.request(method, path, headers=headers, data=data) as answer:
+                assert (answer.status, (await answer.json())["reason"]) == (504, "Timeout")
+
+    run(tmp_path, test)
+
+
+def context(folder: Path) -> ssl.SSLContext:
+    found = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    found.load_cert_chain(folder / "admin.crt", folder / "admin.key")
+    return found
 
 
 def test_a_timeout_is_a_duration(tmp_path: Path) -> None:
