@@ -58,8 +58,8 @@ def media_type(request: Request) -> str:
     return media.strip().lower()
 
 
-async def read_object(request: Request, kind: Kind, context: Context) -> Obj:
-    """The body as a checked object of a kind.
+async def read_object(request: Request, kind: Kind, context: Context, also: tuple[str, ...] = ()) -> Obj:
+    """The body as a checked object of a kind; also: apiVersions of it that are as good.
 
     Raises UnsupportedMediaType, RequestTooLarge, BadRequest; unknown fields warn or raise as the context says.
     """
@@ -73,7 +73,7 @@ async def read_object(request: Request, kind: Kind, context: Context) -> Obj:
 
     def read() -> Obj:
         obj, odd = _parse(media, body, kind.kind)
-        _check_type(obj, kind, body, context.catalog)
+        _check_type(obj, kind, body, context.catalog, also)
         check(obj, kind, context, odd, None if media == YAML else body)
         return obj
 
@@ -287,10 +287,10 @@ def _cannot(given: str, version: str, kind: Kind, why: str) -> str:
     return f'{given} in version "{version}" cannot be handled as a {kind.kind}: {why}'
 
 
-def _check_type(obj: Obj, kind: Kind, body: bytes, catalog: Catalog) -> None:
+def _check_type(obj: Obj, kind: Kind, body: bytes, catalog: Catalog, also: tuple[str, ...] = ()) -> None:
     given_kind, given = obj.get("kind") or kind.kind, obj.get("apiVersion") or kind.api_version
     obj["kind"], obj["apiVersion"] = kind.kind, kind.api_version
-    if given_kind == kind.kind and given == kind.api_version:
+    if given_kind == kind.kind and given in (kind.api_version, *also):
         return
     if not isinstance(given, str) or not isinstance(given_kind, str):
         what = "apiVersion" if not isinstance(given, str) else "kind"

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 # running.
 DISRUPTED_LIMIT = 2000
 RETRY_SECONDS = 10
+ROUNDS = 20
+ALLOWED = "DisruptionAllowed"
+# The version of the body's type that clients of earlier days send; the newer one is answered alike.
+OLDER = "policy/v1beta1"
+UNREADABLE = "ignoreStoreReadErrorWithClusterBreakingPotential"
 REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."
 MORE_THAN_ONE = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
 
@@ -30,10 +35,14 @@ class Evictions:
 
     async def create(self, request: Request) -> Answer:
         dry = body.is_dry_run(request)
-        eviction = await body.read(request, body.EVICTION)
-        if eviction["metadata"].get("name") not in (None, "", request.name):
+        eviction = await body.read(request, body.EVICTION, also=(OLDER,))
+        if eviction["metadata"].get("name") != request.name:
             raise errors.BadRequest("name in URL does not match name in Eviction object")
         options = {k: v for k, v in (eviction.get("deleteOptions") or {}).items() if v is not None}
+        if options.get(UNREADABLE):
+            why = "can not be set for pod eviction, try after removing the option"
+            problem = errors.invalid(f"deleteOptions.{UNREADABLE}", True, why)
+            raise errors.invalid_object("Eviction", request.name, [problem], "policy")
         # Whatever the body names there keeps the pod, as upstream has it.
         named = options.get("dryRun") or []
         if named and dry and named != ["All"]:
@@ -42,24 +51,48 @@ class Evictions:
         dry = dry or bool(named)
         context = Context(request.catalog, user=request.user, dry_run=dry, warnings=request.warnings)
         await self._registry.admit_part(POD, "eviction", request.namespace, request.name, eviction, context)
-        pod = self._registry.get(POD, request.namespace, request.name)
-        if not ignores_budget(pod):
-            await self._spend(pod, request.user, dry)
-        await self._delete(request, pod, options, dry)
+        if not await self._gone_unasked(request, options, dry):
+            await self._gone_by_budget(request, options, dry)
         return body.success()
 
-    async def _spend(self, pod: Obj, user: User, dry: bool) -> None:
-        namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-        found = matching(self._registry.items(POD_DISRUPTION_BUDGET, namespace), pod)
+    async def _gone_unasked(self, request: Request, options: Obj, dry: bool) -> bool:
+        """Delete a pod that no budget counts; False for one that a budget may be about."""
+        for left in reversed(range(ROUNDS)):
+            pod = self._registry.get(POD, request.namespace, request.name)
+            if not ignores_budget(pod):
+                return False
+            try:
+                await self._delete(request, pod, options if is_over(pod) else as_it_is(options, pod), dry)
+                return True
+            except errors.Conflict:
+                # It became another one in between, and may be one that a budget counts.
+                if is_pinned(options) or not left:
+                    raise
+        raise AssertionError("the last round returns or raises")
+
+    async def _gone_by_budget(self, request: Request, options: Obj, dry: bool) -> None:
+        pod = self._registry.get(POD, request.namespace, request.name)
+        found = matching(self._registry.items(POD_DISRUPTION_BUDGET, request.namespace), pod)
         if len(found) > 1:
             raise errors.InternalError(MORE_THAN_ONE, reason="")
-        if not found or may_go_unready(found[0], pod):
-            return
-        stamp = format_time(now())
+        if not found or not may_go_unready(found[0], pod):
+            if found:
+                await self._spend(found[0], pod, request.user, dry)
+            return await self._delete(request, pod, options, dry)
+        try:
+            return await self._delete(request, pod, as_it_is(options, pod), dry)
+        except errors.Conflict:
+            if is_pinned(options):
+                raise
+            # Should it be ready by now, the budget counts it.
+            raise _processing(found[0]["metadata"]["name"]) from None
+
+    async def _spend(self, budget: Obj, pod: Obj, user: User, dry: bool) -> None:
+        name, stamp = pod["metadata"]["name"], format_time(now())
         await self._registry.mutate(
             POD_DISRUPTION_BUDGET,
-            namespace,
-            found[0]["metadata"]["name"],
+            pod["metadata"]["namespace"],
+            budget["metadata"]["name"],
             lambda budget: spent(budget, name, stamp),
             subresource="status",
             user=user,
@@ -88,10 +121,28 @@ class Evictions:
         )
 
 
+def is_over(pod: Obj) -> bool:
+    """Whether a pod serves nobody any more."""
+    ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return ended or bool(pod["metadata"].get("deletionTimestamp"))
+
+
 def ignores_budget(pod: Obj) -> bool:
     """Pods that serve nobody any more, or not yet, may always go."""
-    phase = (pod.get("status") or {}).get("phase")
-    return phase in ("Succeeded", "Failed", "Pending") or bool(pod["metadata"].get("deletionTimestamp"))
+    return is_over(pod) or (pod.get("status") or {}).get("phase") == "Pending"
+
+
+def is_pinned(options: Obj) -> bool:
+    """Whether the client itself said at which resourceVersion the pod may go."""
+    return (options.get("preconditions") or {}).get("resourceVersion") is not None
+
+
+def as_it_is(options: Obj, pod: Obj) -> Obj:
+    """The options to delete a pod only as long as it is what it was found to be."""
+    if is_pinned(options):
+        return options
+    preconditions = {**(options.get("preconditions") or {}), "resourceVersion": pod["metadata"]["resourceVersion"]}
+    return {**options, "preconditions": preconditions}
 
 
 def matching(budgets: Iterable[Obj], pod: Obj) -> list[Obj]:
@@ -119,18 +170,16 @@ def spent(budget: Obj, pod: str, stamp: str) -> Obj:
     """The budget with one disruption less. Raises TooManyRequests when there is none to spend."""
     name, status = budget["metadata"]["name"], budget.setdefault("status", {})
     if status.get("observedGeneration", 0) < budget["metadata"].get("generation", 0):
-        text = f"The disruption budget {name} is still being processed by the server."
-        raise _refused(text, RETRY_SECONDS)
+        raise _processing(name)
     disrupted = status.get("disruptedPods") or {}
     left = status.get("disruptionsAllowed", 0)
     if left < 0:
-        raise errors.forbidden("poddisruptionbudgets", name, "pdb disruptions allowed is negative", "policy")
+        raise errors.forbidden("poddisruptionbudget", name, "pdb disruptions allowed is negative", "policy")
     if len(disrupted) > DISRUPTED_LIMIT:
         text = "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
-        raise errors.forbidden("poddisruptionbudgets", name, text, "policy")
+        raise errors.forbidden("poddisruptionbudget", name, text, "policy")
     if left == 0:
-        wanted, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
-        raise _refused(f"The disruption budget {name} needs {wanted} healthy pods and has {healthy} currently")
+        raise _refused(f"The disruption budget {name} {_why_not(status)}")
     status["disruptionsAllowed"] = left - 1
     status["disruptedPods"] = {**disrupted, pod: stamp}
     if left == 1:
@@ -138,14 +187,30 @@ def spent(budget: Obj, pod: str, stamp: str) -> Obj:
     return budget
 
 
+def _why_not(status: Obj) -> str:
+    """Why a budget has nothing to spend."""
+    found: Obj = next((c for c in status.get("conditions") or () if c.get("type") == ALLOWED), {})
+    told = found.get("message") if found.get("status") == "False" else ""
+    if told and found.get("reason") == "SyncFailed":
+        return f"does not allow evicting pods currently because it failed sync: {told}"
+    wanted, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+    if healthy <= wanted:
+        return f"needs {wanted} healthy pods and has {healthy} currently"
+    reason = f" ({found.get('reason')}): {told}" if told else ""
+    return f"does not allow evicting pods currently{reason}"
+
+
 def _exhausted(status: Obj, generation: int, stamp: str) -> None:
-    kind = "DisruptionAllowed"
-    others = [c for c in status.get("conditions") or () if c.get("type") != kind]
-    old: Obj = next((c for c in status.get("conditions") or () if c.get("type") == kind), {})
+    others = [c for c in status.get("conditions") or () if c.get("type") != ALLOWED]
+    old: Obj = next((c for c in status.get("conditions") or () if c.get("type") == ALLOWED), {})
     since = old.get("lastTransitionTime") if old.get("status") == "False" else stamp
-    condition: Obj = {"type": kind, "status": "False", "observedGeneration": generation}
+    condition: Obj = {"type": ALLOWED, "status": "False", "observedGeneration": generation}
     condition |= {"lastTransitionTime": since, "reason": "InsufficientPods", "message": ""}
     status["conditions"] = [*others, condition]
+
+
+def _processing(name: str) -> errors.TooManyRequests:
+    return _refused(f"The disruption budget {name} is still being processed by the server.", RETRY_SECONDS)
 
 
 def _refused(text: str, retry_after: int | None = None) -> errors.TooManyRequests:

@@ -2,6 +2,7 @@ import pytest
 
 from apimachinery import errors, kinds
 from controlplane.apiserver.subresources import binding, eviction, part, scale, token
+from tests.controlplane.apiserver.server import run
 
 STAMP = "2026-01-01T00:00:00Z"
 
@@ -96,6 +97,71 @@ def test_eviction_marks_the_pod_it_was_asked_about():
     for wanted in ({"uid": "x"}, {"resourceVersion": "4"}):
         with pytest.raises(errors.Conflict, match="in the precondition"):
             eviction.marked(pod(), wanted, STAMP)
+
+
+@pytest.mark.parametrize(
+    ("condition", "status", "told"),
+    [
+        ({}, {"currentHealthy": 1}, "needs 1 healthy pods and has 1 currently"),
+        ({}, {}, "does not allow evicting pods currently"),
+        ({"reason": "X", "message": "why"}, {}, "does not allow evicting pods currently (X): why"),
+        (
+            {"reason": "SyncFailed", "message": "why"},
+            {"currentHealthy": 1},
+            "does not allow evicting pods currently because it failed sync: why",
+        ),
+    ],
+)
+def test_a_refused_eviction_is_told_why(condition, status, told):
+    conditions = [{"type": "DisruptionAllowed", "status": "False", **condition}]
+    with pytest.raises(errors.TooManyRequests) as refused:
+        eviction.spent(budget(disruptionsAllowed=0, conditions=conditions, **status), "p", STAMP)
+    assert refused.value.details["causes"][0]["message"] == f"The disruption budget b {told}"
+
+
+def test_a_deletion_is_held_to_the_pod_that_was_looked_at():
+    held = eviction.as_it_is({"gracePeriodSeconds": 3}, pod())
+    assert held == {"gracePeriodSeconds": 3, "preconditions": {"resourceVersion": "5"}}
+    pinned = {"preconditions": {"resourceVersion": "4"}}
+    assert eviction.as_it_is(pinned, pod()) == pinned and eviction.is_pinned(pinned)
+
+
+def evicted(name="p", version="policy/v1", **options):
+    found = {"apiVersion": version, "kind": "Eviction", "metadata": {"name": name} if name else {}}
+    return {**found, "deleteOptions": options}
+
+
+REFUSED = (
+    (evicted(version="policy/v1alpha1"), 400, "Eviction in version"),
+    (evicted(version="apps/v1"), 400, "Eviction in version"),
+    (evicted("other"), 400, "name in URL does not match name in Eviction object"),
+    (evicted(""), 400, "name in URL does not match name in Eviction object"),
+    (evicted(preconditions={"resourceVersion": "1"}), 409, "the ResourceVersion in the precondition (1)"),
+    (
+        evicted(ignoreStoreReadErrorWithClusterBreakingPotential=True),
+        422,
+        'Eviction.policy "p" is invalid: deleteOptions.ignoreStoreReadErrorWithClusterBreakingPotential: '
+        "Invalid value: true: can not be set for pod eviction",
+    ),
+)
+
+
+def test_evictions_of_either_version_and_of_no_other(tmp_path):
+    async def test(client):
+        await client.create(kinds.SERVICE_ACCOUNT, {"metadata": {"name": "default"}}, "default")
+        spec = {"containers": [{"name": "c", "image": "i"}], "terminationGracePeriodSeconds": 0}
+        path = kinds.POD.path("default", "p", "eviction")
+        for version in ("policy/v1", "policy/v1beta1"):
+            await client.create(kinds.POD, {"metadata": {"name": "p"}, "spec": spec}, "default")
+            for sent, status, message in REFUSED:
+                with pytest.raises(errors.ApiError) as refused:
+                    await client.request("POST", path, body=sent)
+                assert refused.value.status_code == status and message in refused.value.message
+            assert (await client.request("POST", path, body=evicted(version=version)))["status"] == "Success"
+            with pytest.raises(errors.NotFound):
+                await client.get(kinds.POD, "p", "default")
+
+    run(tmp_path, test)
 
 
 def deployment():
