@@ -8,5 +8,5 @@ streams) in seam.
                                                               cache <- store's batches -> watchers
 
 Reading order: app (what is built from what), request and seam (the types), http/, router, pipeline, reading,
-writing, registry/, cache/, resources/ with strategies/, defaults/ and validation/, admission/.
+writing, registry/, cache/, resources/ with strategies/, defaults/ and rules/, admission/.
 """

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from apimachinery import errors
 from apimachinery.objects import Obj
 from controlplane.apiserver.advice import pods
 
@@ -16,6 +17,7 @@ _BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 _USE_CLASS = 'deprecated since v1.8; use "storageClassName" attribute instead'
 _MOUNTABLE = "kubernetes.io/enforce-mountable-secrets"
 _HINTS, _TOPOLOGY = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
+_STATIC = ".static.k8s.io"
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s.*?-----END \1-----", re.DOTALL)
 
 
@@ -109,3 +111,19 @@ def driver(obj: Obj, old: Obj | None) -> Sequence[str]:
 
 def endpoint_slice(obj: Obj, old: Obj | None) -> Sequence[str]:
     return ("spec.addressType: FQDN endpoints are deprecated",) if obj.get("addressType") == "FQDN" else ()
+
+
+def reserved_name(obj: Obj, old: Obj | None) -> Sequence[str]:
+    """Names that configurations of admission on disk will have."""
+    if not (obj["metadata"].get("name") or "").endswith(_STATIC):
+        return ()
+    text = "are reserved for static manifest-based configurations and cannot be managed via the API"
+    return (f'metadata.name: names ending with "{_STATIC}" {text}',)
+
+
+def resource_slice(obj: Obj, old: Obj | None) -> Sequence[str]:
+    driver = obj["spec"].get("driver") or ""
+    if driver == driver.lower():
+        return ()
+    text = f"driver names should be lowercase; {errors.quoted(driver)} contains uppercase characters"
+    return (f"spec.driver: {text}",)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from apimachinery import formats
-from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver import defaults
 
@@ -54,41 +53,6 @@ def _reserve_nothing(new: Obj | None, old: Obj | None, dry_run: bool) -> Reserva
 # What no write of the status can change, where a kind says so.
 OWN_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 
-Check = Callable[[Obj], list[FieldError]]
-CheckChange = Callable[[Obj, Obj], list[FieldError]]
-
-
-def _fine(obj: Obj) -> list[FieldError]:
-    return []
-
-
-def _fine_both(new: Obj, old: Obj) -> list[FieldError]:
-    return []
-
-
-@dataclass(frozen=True)
-class Rules:
-    """Upstream's field errors of a kind that has no row in rules/ yet; what is given is not to be changed.
-
-    new: a new object. change: an update of all but the status.
-    """
-
-    new: Check = _fine
-    change: CheckChange = _fine_both
-
-
-NO_RULES = Rules()
-
-
-def again(check: Check) -> Rules:
-    """The same rules for new objects and for changed ones."""
-    return Rules(check, lambda new, old: check(new))
-
-
-def then(check: Check, change: CheckChange) -> Rules:
-    """The rules of a new object, which a changed one passes too, before those of the change."""
-    return Rules(check, lambda new, old: [*check(new), *change(new, old)])
-
 
 @dataclass(frozen=True)
 class Strategy:
@@ -100,7 +64,7 @@ class Strategy:
     validation.
     finish: the last touch of a new object once it is valid, as upstream makes it when it reads what it stored.
     deleting: what is changed with the deletion timestamp. holds: the object may not be removed yet.
-    rules: what an object must be like. check_name: what it may be called.
+    check_name: what it may be called (what it must be like is in rules/).
     warn: what its author is told, whatever comes of it.
     generation: metadata.generation is kept by the server and counts spec changes. generation_stands: it is 1 for
     good. counts_annotations: a change of annotations counts as one of the spec.
@@ -123,7 +87,6 @@ class Strategy:
     finish: Callable[[Obj], None] = _keep
     deleting: Callable[[Obj], None] = _keep
     holds: Callable[[Obj], bool] = _never
-    rules: Rules = NO_RULES
     check_name: Callable[[str], tuple[str, ...]] = formats.dns1123_subdomain
     warn: Callable[[Obj, Obj | None], Sequence[str]] = _quiet
     generation: bool = False

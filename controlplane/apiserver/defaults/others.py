@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from apimachinery.objects import Obj
+from apimachinery.timestamps import format_time, now
 
 LITERALS: dict[str, dict[str, Any]] = {
     "networking.v1.NetworkPolicyPort": {"protocol": "TCP"},
@@ -77,7 +78,12 @@ def _role_ref(binding: Obj) -> None:
 
 def _count(request: Obj) -> None:
     if request.get("allocationMode") == "ExactCount":
-        request.setdefault("count", 1)
+        request["count"] = request.get("count") or 1
+
+
+def _since(taint: Obj) -> None:
+    """A taint is dated by whoever sets it, or by when it first came here."""
+    taint.setdefault("timeAdded", format_time(now()))
 
 
 HOOKS: dict[str, Callable[[Obj], None]] = {
@@ -86,4 +92,5 @@ HOOKS: dict[str, Callable[[Obj], None]] = {
     "rbac.v1.ClusterRoleBinding": _role_ref,
     "resource.v1.ExactDeviceRequest": _count,
     "resource.v1.DeviceSubRequest": _count,
+    "resource.v1.DeviceTaint": _since,
 }

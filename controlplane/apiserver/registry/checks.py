@@ -14,11 +14,7 @@ from controlplane.apiserver.rules.tables import rules
 def check_new(kind: Kind, strategy: Strategy, obj: Obj, version: str) -> None:
     """version: the client's. Raises Invalid."""
     found = metadata.validate(obj, kind.namespaced, strategy.check_name)
-    if rules().knows(kind):
-        found += rules().check(kind, obj, version=version)
-    else:
-        found += strategy.rules.new(obj)
-    _raise(kind, obj, found)
+    _raise(kind, obj, found + rules().check(kind, obj, version=version))
 
 
 def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource: str, version: str) -> None:
@@ -26,11 +22,7 @@ def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource
     found = metadata.validate_change(new, old, whole=not subresource and strategy.whole_metadata)
     # A scale is an update of the whole, as upstream does it.
     part = "" if subresource == "scale" else subresource
-    if rules().knows(kind, part):
-        found += rules().check(kind, new, old, part, version)
-    elif not part:
-        found += strategy.rules.change(new, old)
-    _raise(kind, new, found)
+    _raise(kind, new, found + rules().check(kind, new, old, part, version))
 
 
 def _raise(kind: Kind, obj: Obj, found: list[FieldError]) -> None:

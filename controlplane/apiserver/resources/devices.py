@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from apimachinery import kinds
+from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.cache.fields import selectable
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy, again, then
+from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy
+from controlplane.apiserver.strategies import devices as devices_strategy
 from controlplane.apiserver.tables import storage as storage_columns
-from controlplane.apiserver.validation import devices as devices_rules
 
 DEVICE_CLASS = Resource(
     kinds.DEVICE_CLASS,
-    Strategy(rules=again(devices_rules.device_class), generation=True, returns_deleted=True),
+    Strategy(generation=True, returns_deleted=True),
     columns=storage_columns.DEVICE_CLASS,
 )
 RESOURCE_CLAIM = Resource(
     kinds.RESOURCE_CLAIM,
-    Strategy(rules=then(devices_rules.claim, devices_rules.spec_change), status_keeps=OWN_METADATA),
+    Strategy(prepare_status=devices_strategy.claim_status, status_keeps=OWN_METADATA),
     columns=storage_columns.RESOURCE_CLAIM,
 )
 RESOURCE_CLAIM_TEMPLATE = Resource(
     kinds.RESOURCE_CLAIM_TEMPLATE,
-    Strategy(rules=then(devices_rules.template, devices_rules.spec_change)),
     columns=storage_columns.RESOURCE_CLAIM_TEMPLATE,
 )
 RESOURCE_SLICE = Resource(
     kinds.RESOURCE_SLICE,
-    Strategy(rules=then(devices_rules.resource_slice, devices_rules.resource_slice_change), generation=True),
+    Strategy(
+        prepare_create=devices_strategy.slice_created,
+        prepare_update=devices_strategy.slice_changed,
+        generation=True,
+        warn=advice.resource_slice,
+    ),
     fields=selectable("spec.nodeName", "spec.driver"),
     columns=storage_columns.RESOURCE_SLICE,
 )

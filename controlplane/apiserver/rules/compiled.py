@@ -48,10 +48,6 @@ class Rules:
     def row(self, key: str) -> Row:
         return self._rows[key]
 
-    def knows(self, kind: Kind, part: str = "") -> bool:
-        """Whether a kind (seen by a subresource) has a row."""
-        return _key(kind, part) in self._rows
-
     def check(self, kind: Kind, new: Obj, old: Obj | None = None, part: str = "", version: str = "") -> Found:
         """What is wrong with a new object, or with a change of one, in upstream's order; never raises.
 

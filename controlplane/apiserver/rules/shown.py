@@ -52,6 +52,9 @@ _NAMES = {
     "core.v1.RBDVolumeSource.pool": "RBDPool",
     "core.v1.RBDVolumeSource.user": "RadosUser",
     **{f"resource.v1.DeviceAttribute.{name}": f"{name.title()}Value" for name in ("int", "bool", "string", "version")},
+    **{
+        f"resource.v1.DeviceAttribute.{name}s": f"{name.title()}Values" for name in ("int", "bool", "string", "version")
+    },
 }
 # Where the internal type has another order: these fields come directly before the one named.
 _MOVED: dict[str, tuple[tuple[str, str], ...]] = {

@@ -8,7 +8,7 @@ from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.compiled import inside
-from controlplane.apiserver.rules.core.volumes import csi_driver_name
+from controlplane.apiserver.rules.core.sources import csi_driver_name
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.values import MAX_INT32, NOT_NEGATIVE, amount, each

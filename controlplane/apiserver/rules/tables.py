@@ -22,6 +22,8 @@ from controlplane.apiserver.rules import (
     scheduling,
     storage,
 )
+from controlplane.apiserver.rules.admissionregistration import matching, webhooks
+from controlplane.apiserver.rules.admissionregistration import policies as admission_policies
 from controlplane.apiserver.rules.batch import cronjobs, jobs, jobstatus, policies
 from controlplane.apiserver.rules.compiled import Rules
 from controlplane.apiserver.rules.core import (
@@ -38,17 +40,28 @@ from controlplane.apiserver.rules.core import (
     pods,
     podstatus,
     probes,
+    projections,
     quotas,
     replication,
     resources,
     security,
     selectors,
     services,
+    sources,
     volumes,
 )
 from controlplane.apiserver.rules.core import scheduling as pod_scheduling
+from controlplane.apiserver.rules.devices import allocation, names, slices
+from controlplane.apiserver.rules.devices import claims as device_claims
 
 _TABLES = (
+    admission_policies.RULES,
+    allocation.RULES,
+    device_claims.RULES,
+    matching.RULES,
+    names.RULES,
+    slices.RULES,
+    webhooks.RULES,
     apiservices.RULES,
     apps.RULES,
     flowcontrol.RULES,
@@ -89,6 +102,8 @@ _TABLES = (
     pod_scheduling.RULES,
     security.RULES,
     selectors.RULES,
+    projections.RULES,
+    sources.RULES,
     volumes.RULES,
 )
 

@@ -73,6 +73,18 @@ def port(path: str, value: Any) -> Found:
     return port_number(path, value or 0)
 
 
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_IDENTIFIER_TEXT = (
+    "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric "
+    "characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for validation is "
+    "'[A-Za-z_][A-Za-z0-9_]*')"
+)
+
+
+def c_identifier(text: str) -> tuple[str, ...]:
+    return () if _IDENTIFIER.match(text) else (_IDENTIFIER_TEXT,)
+
+
 def env_name(text: str) -> tuple[str, ...]:
     return () if _ENV_NAME.match(text) else (_ENV_TEXT,)
 

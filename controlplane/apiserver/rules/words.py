@@ -344,6 +344,39 @@ def at_most(field: str, limit: int) -> Rule:
     return of_field(step, field)
 
 
+def bounded(field: str, limit: int, *entries: Rule | str) -> Rule:
+    """A list of at most so many items; entries are asked only of one that is no longer."""
+    listed = [inside(entry) if isinstance(entry, str) else entry for entry in entries]
+
+    def bind(node: Node, rules: Rules) -> Step:
+        walk = rules.compiled(tuple(listed), node)
+
+        def step(value: Obj, at: Place, found: Found) -> None:
+            count = len(value.get(field) or ())
+            if count > limit:
+                found.append(errors.too_many(at.to(field), count, limit))
+            else:
+                walk(value, at, found)
+
+        return step
+
+    return Rule(bind, (field, *(name for entry in listed for name in entry.fields)), only_with=field)
+
+
+def distinct(field: str, key: str = "") -> Rule:
+    """No two items of a list are equal (in one of their fields): told of the item, and once the list was looked at."""
+
+    def step(value: Obj, at: Place, found: Found) -> None:
+        seen: set[Any] = set()
+        for index, item in enumerate(value.get(field) or ()):
+            shown = (item.get(key) or "") if key else item
+            if shown in seen:
+                found.append(errors.duplicate(f"{at.to(field)}[{index}]", shown))
+            seen.add(shown)
+
+    return of_field(step, field)
+
+
 # --- changes ---
 
 

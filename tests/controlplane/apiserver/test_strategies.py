@@ -81,3 +81,12 @@ def test_a_volumes_phase_is_dated() -> None:
     bound: Obj = {"metadata": {}, "spec": {}, "status": {"phase": "Bound", **{}}}
     storage.volume_status(bound, old)
     assert bound["status"]["lastPhaseTransitionTime"] > "2020-01-01T00:00:00Z"
+
+
+def test_a_driver_counts_its_changes_from_nothing() -> None:
+    old: Obj = {"metadata": {}, "spec": {"podInfoOnMount": False}}
+    same: Obj = {"metadata": {}, "spec": {"podInfoOnMount": False}}
+    new: Obj = {"metadata": {}, "spec": {"podInfoOnMount": True}}
+    storage.driver_changed(same, old)
+    storage.driver_changed(new, old)
+    assert same["metadata"] == {} and new["metadata"] == {"generation": 1}

@@ -11,7 +11,8 @@ from apimachinery.objects import Obj, copy
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.core.claims import VOLUME_MODES, access_modes
 from controlplane.apiserver.rules.core.resources import native, resource_amount
-from controlplane.apiserver.rules.core.volumes import ISCSI_LONG, NO_KIND, TOO_MANY, csi_driver_name
+from controlplane.apiserver.rules.core.sources import csi_driver_name
+from controlplane.apiserver.rules.core.volumes import ISCSI_LONG, NO_KIND, TOO_MANY
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import difference, struct
 from controlplane.apiserver.rules.values import amount, each, no_way_up

@@ -1,13 +1,26 @@
 """What is refused of webhook configurations and admission policies."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest
 
-from controlplane.apiserver.validation import policies, webhooks
+from tests.controlplane.apiserver.rules.cases import Obj, expect, put, told
 
-Obj = dict[str, Any]
 RULE = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}
+
+
+def made(kind: str, **fields: Any) -> Obj:
+    version = "admissionregistration.k8s.io/v1"
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": "x"}, **fields}
+
+
+def fields_of(obj: Obj, base: str) -> list[str]:
+    """The fields that are complained of, from `base` on."""
+    found = told(obj)
+    assert all(text.startswith(base) for text in found), found
+    return [text.partition(": ")[0].removeprefix(base) for text in found]
 
 
 def hook(**fields: Any) -> Obj:
@@ -49,13 +62,12 @@ def service(**fields: Any) -> Obj:
     ],
 )
 def test_webhooks(fields: Obj, wanted: list[str]) -> None:
-    found = webhooks.mutating({"webhooks": [hook(**fields)]})
-    assert [error.field for error in found] == [f"webhooks[0].{field}" for field in wanted]
+    assert fields_of(made("MutatingWebhookConfiguration", webhooks=[hook(**fields)]), "webhooks[0].") == wanted
 
 
 def test_webhooks_have_names_of_their_own() -> None:
-    (found,) = webhooks.validating({"webhooks": [hook(), hook()]})
-    assert str(found) == 'webhooks[1].name: Duplicate value: "a.b.c"'
+    found = told(made("ValidatingWebhookConfiguration", webhooks=[hook(), hook()]))
+    assert found == ['webhooks[1].name: Duplicate value: "a.b.c"']
 
 
 @pytest.mark.parametrize(
@@ -73,18 +85,16 @@ def test_webhooks_have_names_of_their_own() -> None:
     ],
 )
 def test_rules(change: Obj, wanted: list[str]) -> None:
-    assert [error.field for error in webhooks.rule_with_operations("r", {**RULE, **change})] == [
-        f"r.{f}" for f in wanted
-    ]
+    configuration = made("ValidatingWebhookConfiguration", webhooks=[hook(rules=[{**RULE, **change}])])
+    assert fields_of(configuration, "webhooks[0].rules[0].") == wanted
 
 
 MATCH = {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}, "resourceRules": [RULE]}
 
 
 def policy(**spec: Any) -> Obj:
-    return {
-        "spec": {"failurePolicy": "Fail", "matchConstraints": MATCH, "validations": [{"expression": "true"}], **spec}
-    }
+    validations = [{"expression": "true"}]
+    return made("ValidatingAdmissionPolicy", spec={"matchConstraints": MATCH, "validations": validations, **spec})
 
 
 @pytest.mark.parametrize(
@@ -109,10 +119,15 @@ def policy(**spec: Any) -> Obj:
             {"auditAnnotations": [{"key": "k", "valueExpression": "'x'"}, {"key": "k", "valueExpression": "'x'"}]},
             ["auditAnnotations[1].key"],
         ),
+        (
+            {"auditAnnotations": [{"key": "k/l", "valueExpression": " "}]},
+            [f"auditAnnotations[0].{key}" for key in ("key", "valueExpression")],
+        ),
+        ({"variables": [{"name": "in", "expression": "1"}]}, ["variables[0].name"]),
     ],
 )
 def test_policies(spec: Obj, wanted: list[str]) -> None:
-    assert [error.field for error in policies.validating(policy(**spec))] == [f"spec.{field}" for field in wanted]
+    assert fields_of(policy(**spec), "spec.") == wanted
 
 
 @pytest.mark.parametrize(
@@ -126,8 +141,18 @@ def test_policies(spec: Obj, wanted: list[str]) -> None:
     ],
 )
 def test_mutations(mutation: Obj, wanted: list[str]) -> None:
-    found = policies.mutating(policy(mutations=[mutation], reinvocationPolicy="Never"))
-    assert [error.field for error in found] == [f"spec.mutations[0].{field}" for field in wanted]
+    assert fields_of(mutating([mutation]), "spec.mutations[0].") == wanted
+
+
+def mutating(mutations: list[Obj]) -> Obj:
+    spec = {"matchConstraints": MATCH, "mutations": mutations, "reinvocationPolicy": "Never"}
+    return made("MutatingAdmissionPolicy", spec=spec)
+
+
+def test_what_changes_objects_is_not_asked_about_deletions() -> None:
+    changes = {"spec.matchConstraints.resourceRules.0.operations": ["CREATE", "DELETE"]}
+    wanted = ['spec.matchConstraints.resourceRules.operations: Unsupported value: "DELETE": supported values: "*"']
+    expect(told(put(mutating([{"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}]), changes)), wanted)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +164,13 @@ def test_mutations(mutation: Obj, wanted: list[str]) -> None:
         ({"validationActions": ["Deny", "Warn"]}, ["validationActions"]),
         ({"paramRef": {"name": "p"}}, ["paramRef.parameterNotFoundAction"]),
         ({"paramRef": {"parameterNotFoundAction": "Deny"}}, ["paramRef"]),
-        ({"matchResources": {**MATCH, "matchPolicy": None}}, ["matchResources.matchPolicy"]),
+        (
+            {"paramRef": {"name": "a/b", "parameterNotFoundAction": "Odd"}},
+            ["paramRef.name", "paramRef.parameterNotFoundAction"],
+        ),
+        ({"matchResources": {**MATCH, "matchPolicy": "Odd"}}, ["matchResources.matchPolicy"]),
     ],
 )
 def test_bindings(spec: Obj, wanted: list[str]) -> None:
-    found = policies.binding({"spec": {"policyName": "p", "validationActions": ["Deny"], **spec}})
-    assert [error.field for error in found] == [f"spec.{field}" for field in wanted]
+    whole = {"policyName": "p", "validationActions": ["Deny"], **spec}
+    assert fields_of(made("ValidatingAdmissionPolicyBinding", spec=whole), "spec.") == wanted
