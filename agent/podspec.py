@@ -122,6 +122,12 @@ def apparmor_profile(pod: Obj, container: Obj) -> Obj | None:
     return held
 
 
+def fs_group(pod: Obj) -> int | None:
+    """The group that owns the pod's volumes, if any."""
+    group = (spec(pod).get("securityContext") or {}).get("fsGroup")
+    return None if group is None else int(group)
+
+
 def message_path(container: Obj) -> str:
     return str(container.get("terminationMessagePath") or "/dev/termination-log")
 

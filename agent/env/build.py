@@ -14,7 +14,8 @@ from agent.objects.cache import Objects
 from agent.podspec import uid
 from agent.reporter import Reporter
 from agent.settings import AgentSettings
-from agent.volumes.plan import plan_volumes
+from agent.volumes.extract import place_of, volumes_of
+from agent.volumes.plugins import EmptyDir
 from agent.volumes.subpath import read_beneath
 from apimachinery.objects import Obj
 
@@ -57,13 +58,14 @@ class Environment:
         return credentials_for(image, [secrets[name] for name in names if name in secrets])
 
     def _files(self, pod: Obj, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
-        """Files of the pod's volumes; those of volumes it has not are left out."""
+        """Files of the pod's volumes, which can only be emptyDirs; those of volumes it has not are left out."""
         if not wanted:
             return {}
-        paths = {plan.name: plan.path for plan in plan_volumes(pod, pod_directory(self._settings.root_dir, uid(pod)))}
+        place, plugin = place_of(pod, pod_directory(self._settings.root_dir, uid(pod))), EmptyDir()
+        roots = {v.name: plugin.plan(v, place).path for v in volumes_of(pod) if v.kind == plugin.kind}
         found: dict[tuple[str, str], str | None] = {}
         for volume, path in wanted:
-            if (root := paths.get(volume)) is not None:
+            if (root := roots.get(volume)) is not None:
                 found[volume, path] = read_beneath(root, path)
         return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agent.downward import FieldPathError, container_named, metadata_field, resource_field
 from agent.errors import NotNow
@@ -33,7 +34,7 @@ class PayloadError(NotNow):
     """The objects do not hold what the volume asks for; the text is the user's."""
 
 
-def config_map_payload(source: Obj, found: Obj | None, default_mode: int | None = None) -> Payload:
+def config_map_payload(source: Mapping[str, Any], found: Obj | None, default_mode: int | None = None) -> Payload:
     """Files of a configMap volume or source; `found` is None where there is no such object."""
     if found is None:
         _require_optional(source, "configmap", source.get("name", ""))
@@ -43,7 +44,7 @@ def config_map_payload(source: Obj, found: Obj | None, default_mode: int | None 
     return _select(source, data, default_mode, "configmap references non-existent config key: ")
 
 
-def secret_payload(source: Obj, found: Obj | None, default_mode: int | None = None) -> Payload:
+def secret_payload(source: Mapping[str, Any], found: Obj | None, default_mode: int | None = None) -> Payload:
     """Files of a secret volume (secretName) or source (name)."""
     if found is None:
         _require_optional(source, "secret", source.get("secretName") or source.get("name", ""))
@@ -52,7 +53,9 @@ def secret_payload(source: Obj, found: Obj | None, default_mode: int | None = No
     return _select(source, data, default_mode, "references non-existent secret key: ")
 
 
-def downward_payload(source: Obj, pod: Obj, allocatable: Mapping[str, str], default_mode: int | None = None) -> Payload:
+def downward_payload(
+    source: Mapping[str, Any], pod: Obj, allocatable: Mapping[str, str], default_mode: int | None = None
+) -> Payload:
     """Files of a downwardAPI volume or source."""
     mode = _mode(source.get("defaultMode"), default_mode)
     files: dict[str, FileEntry] = {}
@@ -70,7 +73,7 @@ def downward_payload(source: Obj, pod: Obj, allocatable: Mapping[str, str], defa
     return files
 
 
-def token_payload(source: Obj, token: str, mode: int, fs_group: int | None, owner: int | None) -> Payload:
+def token_payload(source: Mapping[str, Any], token: str, mode: int, fs_group: int | None, owner: int | None) -> Payload:
     """The file of a serviceAccountToken source: private where the pod says who reads it."""
     private = fs_group is not None or owner is not None
     path = checked_path(source["path"])
@@ -104,7 +107,7 @@ def single_user(pod: Obj) -> int | None:
     return users.pop() if len(users) == 1 else None
 
 
-def _select(source: Obj, data: Mapping[str, bytes], default_mode: int | None, missing: str) -> Payload:
+def _select(source: Mapping[str, Any], data: Mapping[str, bytes], default_mode: int | None, missing: str) -> Payload:
     mode = _mode(source.get("defaultMode"), default_mode)
     items = source.get("items")
     if not items:
@@ -125,6 +128,6 @@ def _mode(own: int | None, default: int | None) -> int:
     return DEFAULT_MODE if default is None else default
 
 
-def _require_optional(source: Obj, resource: str, name: str) -> None:
+def _require_optional(source: Mapping[str, Any], resource: str, name: str) -> None:
     if not source.get("optional"):
         raise PayloadError(f'{resource} "{name}" not found', settling=True)

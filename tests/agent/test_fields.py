@@ -32,8 +32,9 @@ PREDICATES = "agent/admission/predicates.py"
 PLACEMENT = "apimachinery/pods/placement.py"
 SCHEDULER = "controlplane/scheduler/extract.py"
 SELECTORS = "apimachinery/selectors/labels.py"
-PLAN = "agent/volumes/plan.py"
-HOST = "agent/volumes/host.py"
+VOLUMES = "agent/volumes/extract.py"
+PLUGINS = "agent/volumes/plugins.py"
+SOURCES = "agent/volumes/sources.py"
 PAYLOAD = "agent/volumes/payload.py"
 VARIABLES = "agent/env/variables.py"
 DOWNWARD = "agent/downward.py"
@@ -52,7 +53,7 @@ CONTAINER = {
     RESTARTS: "restartPolicyRules",
     SECURITY: "securityContext",
     CONFIG: "stdin stdinOnce tty workingDir",
-    PLAN: "volumeMounts",
+    VOLUMES: "volumeMounts",
 }
 SCHEDULED = {
     SCHEDULER: "preferredDuringSchedulingIgnoredDuringExecution requiredDuringSchedulingIgnoredDuringExecution"
@@ -74,7 +75,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
         RESOURCES: "priority resources",
         PREDICATES: "nodeSelector os",
         "agent/status/conditions.py": "readinessGates",
-        PLAN: "volumes",
+        VOLUMES: "volumes",
         PLACEMENT: "affinity tolerations",
         SCHEDULER: "nodeName preemptionPolicy schedulerName schedulingGates topologySpreadConstraints",
         ADMISSION: "automountServiceAccountToken serviceAccount priorityClassName",
@@ -107,7 +108,8 @@ ACTED_ON: dict[str, dict[str, str]] = {
         "whenUnsatisfiable"
     },
     "api.core.v1.Volume": {
-        PLAN: "configMap downwardAPI emptyDir hostPath image name projected secret",
+        VOLUMES: "name",
+        PLUGINS: "configMap downwardAPI emptyDir hostPath image projected secret",
     },
     "api.core.v1.EnvVar": {VARIABLES: "name value valueFrom"},
     "api.core.v1.EnvFromSource": {VARIABLES: "configMapRef prefix secretRef"},
@@ -125,7 +127,9 @@ ACTED_ON: dict[str, dict[str, str]] = {
         "runAsNonRoot runAsUser seLinuxOptions seccompProfile",
         SPEC: "appArmorProfile",
     },
-    "api.core.v1.VolumeMount": {PLAN: "mountPath mountPropagation name readOnly recursiveReadOnly subPath subPathExpr"},
+    "api.core.v1.VolumeMount": {
+        VOLUMES: "mountPath mountPropagation name readOnly recursiveReadOnly subPath subPathExpr"
+    },
     "api.core.v1.NodeAffinity": {
         PLACEMENT: "requiredDuringSchedulingIgnoredDuringExecution",
         SCHEDULER: "preferredDuringSchedulingIgnoredDuringExecution",
@@ -140,10 +144,10 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement": {SELECTORS: "key operator values"},
     "api.core.v1.ConfigMapVolumeSource": {PAYLOAD: "defaultMode items name optional"},
     "api.core.v1.DownwardAPIVolumeSource": {PAYLOAD: "defaultMode items"},
-    "api.core.v1.EmptyDirVolumeSource": {PLAN: "medium"},
-    "api.core.v1.HostPathVolumeSource": {PLAN: "path", HOST: "type"},
-    "api.core.v1.ImageVolumeSource": {APPLIER: "pullPolicy", PLAN: "reference"},
-    "api.core.v1.ProjectedVolumeSource": {HOST: "defaultMode sources"},
+    "api.core.v1.EmptyDirVolumeSource": {PLUGINS: "medium"},
+    "api.core.v1.HostPathVolumeSource": {PLUGINS: "path type"},
+    "api.core.v1.ImageVolumeSource": {APPLIER: "pullPolicy", PLUGINS: "reference"},
+    "api.core.v1.ProjectedVolumeSource": {SOURCES: "defaultMode sources"},
     "api.core.v1.SecretVolumeSource": {PAYLOAD: "defaultMode items optional secretName"},
     "api.core.v1.EnvVarSource": {
         VARIABLES: "configMapKeyRef fieldRef fileKeyRef resourceFieldRef secretKeyRef",
@@ -162,7 +166,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "api.core.v1.PodAffinityTerm": {SCHEDULER: "labelSelector matchLabelKeys mismatchLabelKeys namespaces topologyKey"},
     "api.core.v1.KeyToPath": {PAYLOAD: "key mode path"},
     "api.core.v1.DownwardAPIVolumeFile": {PAYLOAD: "fieldRef mode path resourceFieldRef"},
-    "api.core.v1.VolumeProjection": {HOST: "configMap downwardAPI secret serviceAccountToken"},
+    "api.core.v1.VolumeProjection": {SOURCES: "configMap downwardAPI secret serviceAccountToken"},
     "api.core.v1.ConfigMapKeySelector": {VARIABLES: "key name optional"},
     "api.core.v1.ObjectFieldSelector": {VARIABLES: "fieldPath"},
     "api.core.v1.FileKeySelector": {VARIABLES: "key optional path volumeName"},
@@ -175,7 +179,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "api.core.v1.ConfigMapProjection": {PAYLOAD: "items name optional"},
     "api.core.v1.DownwardAPIProjection": {PAYLOAD: "items"},
     "api.core.v1.SecretProjection": {PAYLOAD: "items name optional"},
-    "api.core.v1.ServiceAccountTokenProjection": {HOST: "audience expirationSeconds", PAYLOAD: "path"},
+    "api.core.v1.ServiceAccountTokenProjection": {SOURCES: "audience expirationSeconds", PAYLOAD: "path"},
 }
 
 # What says nothing to a node upstream either, and why.

@@ -15,6 +15,7 @@ from agent.errors import ConfigError, VolumeError
 from agent.objects.cache import Objects
 from agent.settings import AgentSettings
 from agent.volumes import atomic, hostpath, ownership, subpath
+from agent.volumes.extract import memory_limit, mounts_of, place_of, volumes_of
 from agent.volumes.host import Volumes
 from agent.volumes.payload import (
     FileEntry,
@@ -27,7 +28,9 @@ from agent.volumes.payload import (
     single_user,
     token_payload,
 )
-from agent.volumes.plan import VolumePlan, memory_limit, plan_mounts, plan_volumes
+from agent.volumes.plan import MountPlan, plan_mounts, plan_volumes
+from agent.volumes.plugin import Plugin, Volume, VolumePlan
+from agent.volumes.plugins import PLUGINS, by_kind
 from agent.volumes.refresh import Refresher
 from apimachinery.kit import mounts
 
@@ -38,6 +41,14 @@ CONFIG = {"data": {"a": "1", "b": "2"}, "binaryData": {"c": base64.b64encode(b"\
 def pod(*volumes: dict[str, Any], **spec: Any) -> dict[str, Any]:
     meta = {"name": "p", "namespace": "ns", "uid": "u", "labels": {"x": "y"}}
     return {"metadata": meta, "spec": {"volumes": list(volumes), "containers": [], **spec}}
+
+
+def planned(body: dict[str, Any]) -> tuple[VolumePlan, ...]:
+    return plan_volumes(volumes_of(body), place_of(body, DIR), by_kind(PLUGINS))
+
+
+def mounted(container: dict[str, Any], volumes: Any, env: Any, **more: Any) -> tuple[MountPlan, ...]:
+    return plan_mounts(container["name"], mounts_of(container), volumes, env, **more)
 
 
 def test_config_map_files_and_modes() -> None:
@@ -90,7 +101,7 @@ def test_later_projected_sources_win() -> None:
 
 
 def test_volume_plans() -> None:
-    plans = plan_volumes(
+    plans = planned(
         pod(
             {"name": "e", "emptyDir": {}},
             {"name": "m", "emptyDir": {"medium": "Memory", "sizeLimit": "10Mi"}},
@@ -99,8 +110,7 @@ def test_volume_plans() -> None:
             {"name": "h", "hostPath": {"path": "/srv"}},
             {"name": "i", "image": {"reference": "img"}},
             {"name": "n"},
-        ),
-        DIR,
+        )
     )
     at = {plan.name: plan for plan in plans}
     assert at["e"].path == DIR / "volumes/kubernetes.io~empty-dir/e"
@@ -111,21 +121,21 @@ def test_volume_plans() -> None:
     assert at["i"].image == "img"
     assert at["n"].kind == "emptyDir"
     with pytest.raises(VolumeError, match="no volume plugin matched"):
-        plan_volumes(pod({"name": "z", "glusterfs": {}}), DIR)
+        planned(pod({"name": "z", "glusterfs": {}}))
     with pytest.raises(VolumeError, match="unknown storage medium"):
-        plan_volumes(pod({"name": "z", "emptyDir": {"medium": "Tape"}}), DIR)
+        planned(pod({"name": "z", "emptyDir": {"medium": "Tape"}}))
 
 
 def test_a_memory_volume_is_bounded_by_the_pods_memory() -> None:
     limited = {"resources": {"limits": {"memory": "64Mi"}}}
     assert memory_limit(pod(containers=[limited, limited])) == 128 << 20
     assert memory_limit(pod(containers=[limited, {}])) == 0
-    (plan,) = plan_volumes(pod({"name": "m", "emptyDir": {"medium": "Memory"}}, containers=[limited]), DIR)
+    (plan,) = planned(pod({"name": "m", "emptyDir": {"medium": "Memory"}}, containers=[limited]))
     assert plan.size == 64 << 20
 
 
 def test_mount_plans() -> None:
-    volumes = {plan.name: plan for plan in plan_volumes(pod({"name": "d"}, {"name": "c", "configMap": {}}), DIR)}
+    volumes = {plan.name: plan for plan in planned(pod({"name": "d"}, {"name": "c", "configMap": {}}))}
     container = {
         "name": "c",
         "volumeMounts": [
@@ -134,7 +144,7 @@ def test_mount_plans() -> None:
             {"name": "d", "mountPath": "/d", "readOnly": True, "mountPropagation": "HostToContainer"},
         ],
     }
-    first, second, third = plan_mounts(container, volumes, {"P": "q"})
+    first, second, third = mounted(container, volumes, {"P": "q"})
     assert (first.container_path, first.sub_path, first.read_only) == ("/a", "q/z", False)
     assert (second.read_only, second.index) == (True, 1)
     assert (third.read_only, third.propagation) == (True, "HostToContainer")
@@ -145,7 +155,7 @@ def test_mount_plans() -> None:
         {"name": "d", "mountPath": "/x", "subPathExpr": "$(ABS)"},
     ):
         with pytest.raises(ConfigError):
-            plan_mounts({"name": "c", "volumeMounts": [bad]}, volumes, {"ABS": "/etc"})
+            mounted({"name": "c", "volumeMounts": [bad]}, volumes, {"ABS": "/etc"})
 
 
 NAMES = st.text(alphabet="abc", min_size=1, max_size=3)
@@ -238,6 +248,51 @@ def test_mountinfo_is_read_deepest_first_with_escapes() -> None:
         "3 0 0:1 / /r/pods/uu rw - tmpfs t rw\n"
     )
     assert mounts.mount_points_in(text, "/r/pods/u") == [Path("/r/pods/u/a b/c"), Path("/r/pods/u")]
+
+
+class Borrowed(Plugin):
+    """A made-up kind: a claim that leads to a directory of the node, noted down while it is in use."""
+
+    kind = "borrowed"
+    directory = "test.example~borrowed"
+
+    def __init__(self, shelf: Path) -> None:
+        self.shelf = shelf
+        self.returned: list[str] = []
+
+    async def resolve(self, pod: Any, volume: Volume, objects: Objects) -> Volume:
+        if volume.source["claim"] != "mine":
+            raise VolumeError("nobody lends this", settling=True)
+        return Volume(volume.name, self.kind, {"path": str(self.shelf)})
+
+    async def set_up(self, pod: Any, plan: VolumePlan, objects: Objects) -> None:
+        assert plan.path is not None
+        plan.path.mkdir(parents=True, exist_ok=True)
+        (plan.path / "from").write_text(plan.source["path"])
+
+    async def tear_down(self, path: Path) -> None:
+        self.returned.append((path / "from").read_text())
+
+
+def test_a_new_kind_of_volume_is_a_row(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        kind = Borrowed(tmp_path / "shelf")
+        settings = AgentSettings(node_name="n", root_dir=tmp_path)
+        volumes = Volumes(settings, Objects(None, "n"), plugins=(*PLUGINS, kind))
+        body = pod({"name": "b", "borrowed": {"claim": "mine"}})
+        container = {"name": "c", "volumeMounts": [{"name": "b", "mountPath": "/b"}]}
+        await volumes.prepare(body)
+        (mount,) = await volumes.mounts(body, container, {})
+        assert mount.host_path == str(tmp_path / "pods/u/volumes/test.example~borrowed/b")
+        assert (Path(mount.host_path) / "from").read_text() == str(kind.shelf)
+        with pytest.raises(VolumeError, match='for volume "b" : nobody lends this') as caught:
+            await volumes.prepare(pod({"name": "b", "borrowed": {"claim": "other"}}))
+        assert caught.value.settling
+        await volumes.teardown("u")
+        assert kind.returned == [str(kind.shelf)]
+        assert not (tmp_path / "pods/u/volumes").exists()
+
+    asyncio.run(scenario())
 
 
 def host(tmp_path: Path) -> Volumes:
@@ -369,8 +424,8 @@ def test_recursive_read_only_as_the_runtime_can(mount: dict[str, Any], supported
     volumes = {"v": VolumePlan("v", "emptyDir", {}, Path("/x"))}
     if isinstance(expected, str):
         with pytest.raises(ConfigError) as caught:
-            plan_mounts(container, volumes, {}, recursive=supported)
+            mounted(container, volumes, {}, recursive=supported)
         assert str(caught.value) == expected
     else:
-        (planned,) = plan_mounts(container, volumes, {}, recursive=supported)
+        (planned,) = mounted(container, volumes, {}, recursive=supported)
         assert planned.recursive_read_only is expected
