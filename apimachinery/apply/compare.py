@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.apply import elements
-from apimachinery.apply.fieldset import HERE, Fields, union
+from apimachinery.apply.fieldset import HERE, LEAF, Fields, union
 from apimachinery.apply.typed import associative, child, field_set, granular, index
 from apimachinery.schema import Node
 
@@ -51,7 +51,7 @@ def _compare(node: Node | None, old: Any, new: Any) -> Triple:
     if node is not None and _descends(node, old, new):
         maps = node.shape != "list"
         return _members(node, old, new) if maps else _items(node, old, new)
-    return ({}, {HERE: {}}, {})
+    return ({}, LEAF, {})
 
 
 def _descends(node: Node, old: Any, new: Any) -> bool:
@@ -67,14 +67,18 @@ def _descends(node: Node, old: Any, new: Any) -> bool:
 
 def _everything(node: Node | None, value: Any) -> Fields:
     """A value that one side lacks altogether: itself and every part."""
+    if node is None or not isinstance(value, (dict, list)):
+        return LEAF
     result: Fields = {HERE: {}}
-    if isinstance(value, dict) and node is not None and granular(node):
+    if isinstance(value, dict) and node.granular:
         for name, inner in value.items():
-            result[elements.field(name)] = _everything(child(node, name), inner)
-    elif isinstance(value, list) and node is not None and associative(node):
+            # Most of an object are plain values, of every new object: they are not worth a call.
+            deep = isinstance(inner, (dict, list))
+            result["f:" + name] = _everything(child(node, name), inner) if deep else LEAF
+    elif isinstance(value, list) and associative(node):
         _, items = index(node, value)
         for element, found in items.items():
-            result[element] = _everything(node.element, found[0]) if len(found) == 1 else {HERE: {}}
+            result[element] = _everything(node.element, found[0]) if len(found) == 1 else LEAF
     return result
 
 

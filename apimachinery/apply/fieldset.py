@@ -99,7 +99,7 @@ def paths(fields: Fields, prefix: Path = ()) -> Iterator[Path]:
     """Every path, in order."""
     if HERE in fields:
         yield prefix
-    for element in sorted((element for element in fields if element != HERE), key=order):
+    for element in _ordered(fields):
         yield from paths(fields[element], (*prefix, element))
 
 
@@ -110,10 +110,20 @@ def path_text(path: Path) -> str:
 def to_json(fields: Fields) -> dict[str, Any]:
     """FieldsV1, its keys in the one order."""
     result: dict[str, Any] = {HERE: {}} if HERE in fields else {}
-    for element in sorted((element for element in fields if element != HERE), key=order):
+    for element in _ordered(fields):
         below = fields[element]
-        result[element] = {} if below.keys() == LEAF.keys() else to_json(below)
+        result[element] = {} if len(below) == 1 and HERE in below else to_json(below)
     return result
+
+
+def _ordered(fields: Fields) -> list[str]:
+    """The elements in the one order. Names of fields, most of what there is, sort as they are."""
+    elements = sorted(fields)
+    if elements and elements[0] == HERE:
+        del elements[0]
+    if elements and (elements[0][0] != "f" or elements[-1][0] != "f"):
+        elements.sort(key=order)
+    return elements
 
 
 def from_json(fields: dict[str, Any]) -> Fields:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 
 _BATCH = 256
 _pool = bytearray()
@@ -13,6 +12,10 @@ def new() -> str:
     """A version 4 UUID. Not for other threads than the loop's."""
     if len(_pool) < 16:
         _pool.extend(os.urandom(16 * _BATCH))
-    raw = bytes(_pool[-16:])
+    raw = _pool[-16:]
     del _pool[-16:]
-    return str(uuid.UUID(bytes=raw, version=4))
+    # Version and variant (RFC 9562, section 5.4); uuid.UUID takes five times as long, and each request has an id.
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -64,7 +64,7 @@ class Pipeline:
         started = time.perf_counter()
         try:
             limit = deadlines.limit(request)
-            request = await self._identified(request)
+            await self._identify(request)
             reply = await deadlines.within(limit, self._answer(request), request.verb)
             response = self._encode(request, reply)
         except errors.ApiError as error:
@@ -81,11 +81,11 @@ class Pipeline:
         self._account(request, response, time.perf_counter() - started)
         return response
 
-    async def _identified(self, request: Request) -> Request:
+    async def _identify(self, request: Request) -> None:
         user = await self._edge.authenticate(request)
         if user is None:
             raise errors.Unauthorized("Unauthorized")
-        return replace(request, user=user)
+        request.user = user
 
     async def _answer(self, request: Request) -> Reply:
         wanted = attributes(request)

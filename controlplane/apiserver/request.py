@@ -31,9 +31,9 @@ class User:
 ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Request:
-    """One request, parsed as upstream's RequestInfo does it.
+    """One request, parsed as upstream's RequestInfo does it. The pipeline alone changes it, and only its user.
 
     verb is get, list, watch, create, update, patch, delete or deletecollection for a resource, and the HTTP method in
     lower case for anything else (kind is None then, resource is ""). tail is what follows a subresource in the path

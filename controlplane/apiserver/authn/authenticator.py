@@ -18,6 +18,7 @@ from controlplane.apiserver.request import ANONYMOUS, Attributes, Decision, Requ
 # Verified claims are kept so that RS256 is paid once a token, not once a request; bound objects are looked at
 # every time.
 CACHED_TOKENS = 4096
+CACHED_CERTIFICATES = 1024
 CACHE_SECONDS = 300.0
 WEBSOCKET_TOKEN = "base64url.bearer.authorization.k8s.io."
 
@@ -51,6 +52,7 @@ class Authenticator:
     _verified: OrderedDict[tuple[str, tuple[str, ...]], tuple[float, dict[str, Any]]] = field(
         default_factory=OrderedDict
     )
+    _certificates: OrderedDict[bytes, User] = field(default_factory=OrderedDict)
 
     async def __call__(self, request: Request) -> User | None:
         """The user of a request; None (or Unauthorized) when its credentials are no good."""
@@ -68,9 +70,9 @@ class Authenticator:
         return impersonation.user_of(wanted)
 
     def _identify(self, request: Request) -> User | None:
-        found = _certificate_user(request)
+        found = self._certificate_user(request)
         if found is not None:
-            return authenticated(found)
+            return found
         token = bearer_token(request.headers)
         if token:
             # A token that is no good is refused, never taken for anonymous.
@@ -79,6 +81,27 @@ class Authenticator:
                 raise Unauthorized("Unauthorized")
             return authenticated(user)
         return ANONYMOUS if self.anonymous else None
+
+    def _certificate_user(self, request: Request) -> User | None:
+        """The user of the connection's certificate; each certificate is read once."""
+        transport = request.transport
+        peer = transport.get_extra_info("peercert") if transport is not None else None
+        if transport is None or not peer:
+            return None
+        tls = transport.get_extra_info("ssl_object")
+        der = tls.getpeercert(True) if tls is not None else None
+        known = self._certificates.get(der) if der is not None else None
+        if known is not None:
+            return known
+        found = certificates.user_of(peer, der)
+        if found is None:
+            return None
+        user = authenticated(found)
+        if der is not None:
+            self._certificates[der] = user
+            if len(self._certificates) > CACHED_CERTIFICATES:
+                self._certificates.popitem(last=False)
+        return user
 
     def user_of_token(self, token: str, audiences: tuple[str, ...] = ()) -> User | None:
         """The user behind a bearer token for any of `audiences` (default: the server's own); None: nobody."""
@@ -128,13 +151,3 @@ def without_token(protocols: str) -> str:
     """The protocols a WebSocket client offers, its token left out: that was for this server alone."""
     words = (word.strip() for word in protocols.split(","))
     return ", ".join(word for word in words if not word.startswith(WEBSOCKET_TOKEN))
-
-
-def _certificate_user(request: Request) -> User | None:
-    if request.transport is None:
-        return None
-    peer = request.transport.get_extra_info("peercert")
-    if not peer:
-        return None
-    tls = request.transport.get_extra_info("ssl_object")
-    return certificates.user_of(peer, tls.getpeercert(True) if tls is not None else None)

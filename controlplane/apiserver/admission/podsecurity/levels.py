@@ -59,6 +59,8 @@ def policy_of(labels: Mapping[str, str], defaults: Policy) -> tuple[Policy, list
     """
     found: list[FieldError] = []
     policy = defaults
+    if not any(key.startswith(PREFIX) for key in labels):
+        return policy, found
     for mode, fallback in (("enforce", RESTRICTED), ("audit", PRIVILEGED), ("warn", PRIVILEGED)):
         chosen: LevelVersion = getattr(policy, mode)
         level, version = labels.get(PREFIX + mode), labels.get(f"{PREFIX}{mode}-version")
