@@ -85,7 +85,8 @@ _VALUE_TEXT = _mismatch(
 
 
 def dns1123_label(text: str) -> tuple[str, ...]:
-    return _shape(text, 63, _label, _LABEL_TEXT)
+    dotted = "." in text and _subdomain.fullmatch(text) is not None
+    return _shape(text, 63, _label, "must not contain dots" if dotted else _LABEL_TEXT)
 
 
 def dns1035_label(text: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import orjson
 
@@ -38,6 +39,7 @@ class Writing:
         namespace = request.space
         metadata.match_url(kind, obj, namespace, None)
         metadata.wipe(obj)
+        context.warnings.extend(metadata.single_owners(obj))
         if obj["metadata"].get("resourceVersion", "").strip("0").isdigit():
             raise errors.ApiError("resourceVersion should not be set on objects to be created")
         storage = self._storage(kind)
@@ -50,6 +52,7 @@ class Writing:
         obj = await codec.read_object(request, kind, context)
         namespace = request.space
         metadata.match_url(kind, obj, namespace, request.name)
+        context.warnings.extend(metadata.single_owners(obj))
         storage = self._storage(kind)
         obj = stored(kind, obj, storage)
         if self._creates(storage, namespace, request, obj):
@@ -113,6 +116,7 @@ class Writing:
         kind, format = request.served, self._negotiate(request)
         context = await delete_context(request)
         storage = self._storage(kind)
+        context.warnings.extend(self._registry.strategy(storage).warn_deleted(context.options))
         entry, gone = await self._registry.delete_entry(storage, request.space, request.name, context)
         if gone and not self._registry.strategy(storage).returns_deleted:
             return _success(kind, entry, tuple(context.warnings))
@@ -123,6 +127,7 @@ class Writing:
         context = await delete_context(request)
         listing.parse(request, watch=False)
         storage, namespace = self._storage(kind), request.space
+        context.warnings.extend(self._registry.strategy(storage).warn_deleted(context.options))
         labels, fields = request.param("labelSelector"), request.param("fieldSelector")
         selection = select.parse(kind, request.catalog.of(kind).fields, namespace, "", labels, fields)
         entries = list(self._registry.collection(storage).select(selection))
@@ -130,7 +135,7 @@ class Writing:
         for entry in entries:
             with contextlib.suppress(errors.NotFound):
                 await self._registry.delete_entry(storage, entry.namespace, entry.name, context)
-        return await many(kind, entries, revision, format)
+        return replace(await many(kind, entries, revision, format), warnings=tuple(context.warnings))
 
     async def finalize(self, request: Request) -> Response:
         """namespaces/NAME/finalize: the one way to change spec.finalizers."""

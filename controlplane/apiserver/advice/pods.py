@@ -5,19 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from apimachinery import formats, quantity
+from apimachinery import errors, formats, quantity
 from apimachinery.objects import Obj
+from controlplane.apiserver.advice import addresses, nodelabels, paths
 
-_NODE_LABELS = {
-    "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
-    "beta.kubernetes.io/os": 'deprecated since v1.14; use "kubernetes.io/os" instead',
-    "failure-domain.beta.kubernetes.io/region": ('deprecated since v1.17; use "topology.kubernetes.io/region" instead'),
-    "failure-domain.beta.kubernetes.io/zone": 'deprecated since v1.17; use "topology.kubernetes.io/zone" instead',
-    "beta.kubernetes.io/instance-type": 'deprecated since v1.17; use "node.kubernetes.io/instance-type" instead',
-    "app.kubernetes.io/created-by": "deprecated since v1.9",
-    "scheduler.alpha.kubernetes.io/preferAvoidPods": "deprecated since v1.22; use Taints and Tolerations instead",
-    "node-role.kubernetes.io/master": 'use "node-role.kubernetes.io/control-plane" instead',
-}
 _ANNOTATIONS = {
     "scheduler.alpha.kubernetes.io/critical-pod": (
         'non-functional in v1.16+; use the "priorityClassName" field instead'
@@ -28,24 +19,27 @@ _ANNOTATIONS = {
 # Volume sources on their way out; in upstream's order, under its names.
 VOLUMES = {
     "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
-    "gitRepo": "deprecated in v1.11",
+    "gitRepo": "deprecated in v1.11, and disabled by default in v1.33+",
     "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
     "flocker": "deprecated in v1.22, non-functional in v1.25+",
     "storageos": "deprecated in v1.22, non-functional in v1.25+",
     "quobyte": "deprecated in v1.22, non-functional in v1.25+",
     "glusterfs": "deprecated in v1.25, non-functional in v1.26+",
+    # Here upstream looks at the claim of an ephemeral volume.
+    "ephemeral": "",
     "cephfs": "deprecated in v1.28, non-functional in v1.31+",
     "rbd": "deprecated in v1.28, non-functional in v1.31+",
 }
-_SHOWN = {"storageos": "storageOS"}
+SHOWN = {"storageos": "storageOS"}
 _SECCOMP_POD, _SECCOMP = "seccomp.security.alpha.kubernetes.io/pod", "container.seccomp.security.alpha.kubernetes.io/"
-_APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
+APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
 _SECCOMP_TEXT = 'non-functional in v1.27+; use the "seccompProfile" field instead'
-_APP_ARMOR_TEXT = 'deprecated since v1.30; use the "appArmorProfile" field instead'
+APP_ARMOR_TEXT = 'deprecated since v1.30; use the "appArmorProfile" field instead'
 _REQUIRED, _PREFERRED = (
     "requiredDuringSchedulingIgnoredDuringExecution",
     "preferredDuringSchedulingIgnoredDuringExecution",
 )
+_LONGEST_PROFILE = 4095
 _NO_MATCH = "a null labelSelector results in matching no pod"
 _BYTES = ("memory", "ephemeral-storage")
 _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
@@ -55,20 +49,47 @@ def pod(obj: Obj, old: Obj | None) -> list[str]:
     """Of a new Pod: an update can change little, and there are many."""
     if old is not None:
         return []
-    found = []
-    if wrong := _hostname(obj["metadata"].get("name") or ""):
-        what = "this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended"
-        found.append(f"metadata.name: {what}: [{' '.join(wrong)}]")
-    return found + list(_told("", obj))
+    return [*hostname(obj, "the Pod's hostname"), *_told("", obj)]
 
 
-def _hostname(name: str) -> tuple[str, ...]:
-    return ("must not contain dots",) if "." in name else formats.dns1123_label(name)
+def pod_sent(obj: Obj) -> Iterator[str]:
+    """Of profiles that only annotations name, or that none can be made of."""
+    spec, annotations = obj.get("spec") or {}, obj["metadata"].get("annotations") or {}
+    if not annotations or (spec.get("os") or {}).get("name") == "windows":
+        return
+    whole = (spec.get("securityContext") or {}).get("appArmorProfile")
+    for _, container in _containers("spec", spec):
+        key = APP_ARMOR + (container.get("name") or "")
+        if key in annotations and not (container.get("securityContext") or {}).get("appArmorProfile"):
+            profile = app_armor_profile(annotations[key])
+            if profile is None or profile != whole:
+                yield f"metadata.annotations[{key}]: {APP_ARMOR_TEXT}"
+
+
+def pod_status(obj: Obj, old: Obj) -> Iterator[str]:
+    """Of what a node tells about a Pod."""
+    for field in ("podIPs", "hostIPs"):
+        for index, entry in enumerate((obj.get("status") or {}).get(field) or ()):
+            yield from addresses.address(f"status.{field}[{index}].ip", entry.get("ip") or "")
+
+
+def hostname(obj: Obj, where: str) -> Iterator[str]:
+    """Of a name that becomes one of a host."""
+    if wrong := formats.dns1123_label(obj["metadata"].get("name") or ""):
+        what = f"this is used in {where}, which can result in surprising behavior; a DNS label is recommended"
+        yield f"metadata.name: {what}: [{' '.join(wrong)}]"
 
 
 def template(path: str, value: Obj | None) -> list[str]:
     """Of a PodTemplateSpec at a path."""
     return list(_told(f"{path}.", value)) if value else []
+
+
+def claim(path: str, spec: Obj) -> Iterator[str]:
+    """Of a PersistentVolumeClaimSpec at a path."""
+    resources = spec.get("resources") or {}
+    for field in ("requests", "limits"):
+        yield from fraction(f"{path}.resources.{field}[storage]", (resources.get(field) or {}).get("storage"))
 
 
 def _told(prefix: str, value: Obj) -> Iterator[str]:
@@ -79,12 +100,12 @@ def _told(prefix: str, value: Obj) -> Iterator[str]:
         if key in annotations:
             yield f"{prefix}metadata.annotations[{key}]: {text}"
     for index, volume in enumerate(spec.get("volumes") or ()):
-        for kind, text in VOLUMES.items():
-            if volume.get(kind) is not None:
-                yield f"{prefix}spec.volumes[{index}].{_SHOWN.get(kind, kind)}: {text}"
+        yield from _volume(f"{prefix}spec.volumes[{index}]", volume)
+    for volume in spec.get("volumes") or ():
+        yield from paths.volume(volume)
     yield from _repeats(f"{prefix}spec", spec)
     for name in _BYTES:
-        yield from _fraction(f"{prefix}spec.overhead[{name}]", (spec.get("overhead") or {}).get(name))
+        yield from fraction(f"{prefix}spec.overhead[{name}]", (spec.get("overhead") or {}).get(name))
     if not (spec.get("securityContext") or {}).get("seccompProfile") and _SECCOMP_POD in annotations:
         yield f"{prefix}metadata.annotations[{_SECCOMP_POD}]: {_SECCOMP_TEXT}"
     for path, container in _containers(f"{prefix}spec", spec):
@@ -95,6 +116,20 @@ def _told(prefix: str, value: Obj) -> Iterator[str]:
         text = "must be >= 0; negative values are invalid and will be treated as 1"
         yield f"{prefix}spec.terminationGracePeriodSeconds: {text}"
     yield from _affinity(f"{prefix}spec.affinity", spec.get("affinity") or {})
+    for index, server in enumerate((spec.get("dnsConfig") or {}).get("nameservers") or ()):
+        yield from addresses.address(f"{prefix}spec.dnsConfig.nameservers[{index}]", server)
+    for index, alias in enumerate(spec.get("hostAliases") or ()):
+        yield from addresses.address(f"{prefix}spec.hostAliases[{index}].ip", alias.get("ip") or "")
+
+
+def _volume(path: str, volume: Obj) -> Iterator[str]:
+    for kind, text in VOLUMES.items():
+        if volume.get(kind) is None:
+            continue
+        if text:
+            yield f"{path}.{SHOWN.get(kind, kind)}: {text}"
+        elif (template := volume[kind].get("volumeClaimTemplate")) is not None:
+            yield from claim(f"{path}.ephemeral.volumeClaimTemplate.spec", template.get("spec") or {})
 
 
 def _containers(path: str, spec: Obj) -> Iterator[tuple[str, Obj]]:
@@ -105,30 +140,21 @@ def _containers(path: str, spec: Obj) -> Iterator[tuple[str, Obj]]:
 
 def _node_labels(path: str, spec: Obj) -> Iterator[str]:
     for key in sorted(spec.get("nodeSelector") or {}):
-        if key in _NODE_LABELS:
-            yield f"{path}.nodeSelector[{key}]: {_NODE_LABELS[key]}"
+        if key in nodelabels.OLD:
+            yield f"{path}.nodeSelector[{key}]: {nodelabels.OLD[key]}"
     rules = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     where = f"{path}.affinity.nodeAffinity"
-    terms = [
-        (f"{where}.{_REQUIRED}.nodeSelectorTerms[{index}]", term)
-        for index, term in enumerate((rules.get(_REQUIRED) or {}).get("nodeSelectorTerms") or ())
-    ]
-    terms += [
-        (f"{where}.{_PREFERRED}[{index}].preference", entry.get("preference") or {})
-        for index, entry in enumerate(rules.get(_PREFERRED) or ())
-    ]
-    for term_path, term in terms:
-        for index, expression in enumerate(term.get("matchExpressions") or ()):
-            key = expression.get("key")
-            if key in _NODE_LABELS:
-                yield f"{term_path}.matchExpressions[{index}].key: {key} is {_NODE_LABELS[key]}"
+    for index, term in enumerate((rules.get(_REQUIRED) or {}).get("nodeSelectorTerms") or ()):
+        yield from nodelabels.term(f"{where}.{_REQUIRED}.nodeSelectorTerms[{index}]", term)
+    for index, entry in enumerate(rules.get(_PREFERRED) or ()):
+        yield from nodelabels.term(f"{where}.{_PREFERRED}[{index}].preference", entry.get("preference") or {}, True)
 
 
 def _spread(path: str, spec: Obj) -> Iterator[str]:
     for index, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
         key = constraint.get("topologyKey")
-        if key in _NODE_LABELS:
-            yield f"{path}[{index}].topologyKey: {key} is {_NODE_LABELS[key]}"
+        if key in nodelabels.OLD:
+            yield f"{path}[{index}].topologyKey: {key} is {nodelabels.OLD[key]}"
         if constraint.get("labelSelector") is None:
             yield f"{path}[{index}].labelSelector: {_NO_MATCH}"
 
@@ -157,9 +183,19 @@ def _repeats(path: str, spec: Obj) -> Iterator[str]:
             yield f'{path}.imagePullSecrets[{index}].name: invalid empty name ""'
 
 
-def _fraction(path: str, text: str | None) -> Iterator[str]:
+def fraction(path: str, text: str | None) -> Iterator[str]:
+    """Of an amount of bytes."""
     if text is not None and (value := quantity.parse(text)).milli() % 1000:
         yield f'{path}: fractional byte value "{value}" is invalid, must be an integer'
+
+
+def app_armor_profile(said: str) -> Obj | None:
+    """The profile that an annotation means; None for one that means none."""
+    if said in ("unconfined", "runtime/default"):
+        return {"type": "Unconfined" if said == "unconfined" else "RuntimeDefault"}
+    local = said.removeprefix("localhost/")
+    valid = local and local != said and local == local.strip() and len(local.encode()) <= _LONGEST_PROFILE
+    return {"type": "Localhost", "localhostProfile": local} if valid else None
 
 
 def _annotated(prefix: str, spec: Obj, container: Obj, annotations: Obj) -> Iterator[str]:
@@ -167,16 +203,18 @@ def _annotated(prefix: str, spec: Obj, container: Obj, annotations: Obj) -> Iter
     name, own = container.get("name") or "", container.get("securityContext") or {}
     if not own.get("seccompProfile") and _SECCOMP + name in annotations:
         yield f"{prefix}metadata.annotations[{_SECCOMP}{name}]: {_SECCOMP_TEXT}"
-    profiled = (spec.get("securityContext") or {}).get("appArmorProfile") or own.get("appArmorProfile")
-    if prefix and not profiled and _APP_ARMOR + name in annotations:
-        yield f"{prefix}metadata.annotations[{_APP_ARMOR}{name}]: {_APP_ARMOR_TEXT}"
+    said = annotations.get(APP_ARMOR + name)
+    if prefix and said is not None and not own.get("appArmorProfile"):
+        whole = (spec.get("securityContext") or {}).get("appArmorProfile")
+        if whole is None or whole != app_armor_profile(said):
+            yield f"{prefix}metadata.annotations[{APP_ARMOR}{name}]: {APP_ARMOR_TEXT}"
 
 
 def _container(path: str, container: Obj) -> Iterator[str]:
     resources = container.get("resources") or {}
     for name in _BYTES:
         for field in ("limits", "requests"):
-            yield from _fraction(f"{path}.resources.{field}[{name}]", (resources.get(field) or {}).get(name))
+            yield from fraction(f"{path}.resources.{field}[{name}]", (resources.get(field) or {}).get(name))
     seen = set()
     for index, entry in enumerate(container.get("env") or ()):
         name, value = entry.get("name") or "", entry.get("value") or ""
@@ -192,11 +230,27 @@ def _ports(path: str, spec: Obj) -> Iterator[str]:
     for where, container in _containers(path, spec):
         for index, port in enumerate(container.get("ports") or ()):
             here = f"{where}.ports[{index}]"
+            if port.get("hostIP") and not port.get("hostPort"):
+                yield f"{here}: hostIP set without hostPort: {_as_struct(port)}"
             others = known.setdefault((port.get("containerPort"), port.get("protocol")), [])
             for there, other in others:
                 if how := _clash(port, other):
                     yield f"{here}: {how} port definition with {there}"
             others.append((here, port))
+    names: dict[str, str] = {}
+    for where, container in _containers(path, spec):
+        for index, port in enumerate(container.get("ports") or ()):
+            here, name = f"{where}.ports[{index}]", port.get("name")
+            if name and names.setdefault(name, here) != here:
+                first = names[name]
+                what = f"services and probes that select ports by name will use {first}"
+                yield f"{here}: duplicate port name {errors.quoted(name)} with {first}, {what}"
+
+
+def _as_struct(port: Obj) -> str:
+    """A port as Go prints its struct."""
+    fields = (("name", ""), ("hostPort", 0), ("containerPort", 0), ("protocol", ""), ("hostIP", ""))
+    return "{" + " ".join(f"{name[:1].upper()}{name[1:]}:{port.get(name, zero)}" for name, zero in fields) + "}"
 
 
 def _clash(port: Obj, other: Obj) -> str:

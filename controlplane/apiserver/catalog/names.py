@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from apimachinery import formats
-
 
 def path_segment(name: str) -> tuple[str, ...]:
     """Names that only have to fit into a URL: RBAC objects, among others."""
     if name in (".", ".."):
         return (f"may not be '{name}'",)
     return tuple(f"may not contain '{part}'" for part in ("/", "%") if part in name)
-
-
-def label(name: str) -> tuple[str, ...]:
-    """Services, namespaces: an RFC 1123 label, whose dots get a word of their own."""
-    return ("must not contain dots",) if "." in name else formats.dns1123_label(name)
 
 
 def as_prefix(stem: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from apimachinery import formats
@@ -18,7 +18,11 @@ def _keep_both(new: Obj, old: Obj) -> None:
     return None
 
 
-def _quiet(new: Obj, old: Obj | None) -> Sequence[str]:
+def _quiet(new: Obj, old: Obj | None) -> Iterable[str]:
+    return ()
+
+
+def _say_nothing(obj: Obj) -> Iterable[str]:
     return ()
 
 
@@ -65,7 +69,8 @@ class Strategy:
     finish: the last touch of a new object once it is valid, as upstream makes it when it reads what it stored.
     deleting: what is changed with the deletion timestamp. holds: the object may not be removed yet.
     check_name: what it may be called (what it must be like is in rules/).
-    warn: what its author is told, whatever comes of it.
+    warn, warn_status, warn_deleted, warn_sent: what its author is told of a valid write, of one of its status, of a
+    deletion with these options, of a new object as it was sent.
     generation: metadata.generation is kept by the server and counts spec changes. generation_stands: it is 1 for
     good. counts_annotations: a change of annotations counts as one of the spec.
     keep_status_on_create: a new object may bring its status.
@@ -88,7 +93,10 @@ class Strategy:
     deleting: Callable[[Obj], None] = _keep
     holds: Callable[[Obj], bool] = _never
     check_name: Callable[[str], tuple[str, ...]] = formats.dns1123_subdomain
-    warn: Callable[[Obj, Obj | None], Sequence[str]] = _quiet
+    warn: Callable[[Obj, Obj | None], Iterable[str]] = _quiet
+    warn_status: Callable[[Obj, Obj], Iterable[str]] = _quiet
+    warn_deleted: Callable[[Obj], Iterable[str]] = _say_nothing
+    warn_sent: Callable[[Obj], Iterable[str]] = _say_nothing
     generation: bool = False
     generation_stands: bool = False
     counts_annotations: bool = False

@@ -90,6 +90,27 @@ def put_back(new: Obj, old: Obj, keys: Sequence[str]) -> None:
             new["metadata"][key] = old["metadata"][key]
 
 
+def single_owners(obj: Obj, admitted: bool = False) -> list[str]:
+    """Take owners out that are listed twice; what the client is told of them. admitted: admission has seen it."""
+    listed = of(obj).get("ownerReferences") or []
+    kept: list[Obj] = []
+    twice: list[str] = []
+    for owner in listed if len(listed) > 1 else ():
+        if owner in kept:
+            twice.append(owner.get("uid") or "")
+        else:
+            kept.append(owner)
+    if not twice:
+        return []
+    of(obj)["ownerReferences"] = kept
+    when = " after mutating admission happens" if admitted else ""
+    told = (
+        f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and "
+        "may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+    )
+    return [told + ", ".join(twice)]
+
+
 def tidy(metadata: Obj) -> None:
     """Empty collections and nulls are not kept, as upstream's types omit them."""
     # An empty list of managers is somebody's wish to start over.

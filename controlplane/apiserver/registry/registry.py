@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from apimachinery import errors
@@ -155,7 +155,7 @@ class Registry:
             await self._validate(admission)
             if self.collection(kind).get(namespace, obj["metadata"]["name"]) is not None:
                 raise self._exists(kind, namespace, obj["metadata"])
-            context.warnings.extend((*await off_loop(context.size, strategy.warn, obj, None), *gaps))
+            context.warnings.extend((*await off_loop(context.size, _listed, strategy.warn, obj, None), *gaps))
             admission.reservations.append(strategy.reserve(obj, None, context.dry_run))
             return await self._put(kind, namespace, obj, 0, context, admission.reservations)
         except Mismatch:
@@ -171,6 +171,7 @@ class Registry:
         if _has_status(kind) and not strategy.keep_status_on_create:
             obj.pop("status", None)
         gaps = self._gaps.told(kind, self.catalog.schema, obj)
+        context.warnings.extend(strategy.warn_sent(obj))
         strategy.default(obj)
         self._own(strategy, None, obj, context, "")
         return chosen, gaps
@@ -178,6 +179,7 @@ class Registry:
     def _finish_new(self, kind: Kind, obj: Obj, namespace: str, context: Context, chosen: bool) -> None:
         """From admission to a valid object. Raises Invalid."""
         strategy = self.strategy(kind)
+        context.warnings.extend(metadata.single_owners(obj, admitted=True))
         metadata.complete(obj, clock())
         if not chosen:
             self._avoid_collision(kind, obj["metadata"], namespace)
@@ -256,8 +258,8 @@ class Registry:
         await off_loop(size, self._finish_change, kind, old, new, context, admission)
         try:
             await self._validate(admission)
-            if subresource != "status":
-                context.warnings.extend((*await off_loop(size, strategy.warn, new, old.obj), *gaps))
+            told = strategy.warn_status if subresource == "status" else strategy.warn
+            context.warnings.extend((*await off_loop(size, _listed, told, new, old.obj), *gaps))
             if self._unchanged(new, old):
                 return old
             if deletion_is_due(new) and not strategy.holds(new):
@@ -283,6 +285,7 @@ class Registry:
     def _finish_change(self, kind: Kind, old: Entry, new: Obj, context: Context, admission: Admission) -> None:
         """From admission to a valid object. Raises Invalid."""
         strategy, subresource = self.strategy(kind), admission.subresource
+        context.warnings.extend(metadata.single_owners(new, admitted=True))
         if admission.changed:
             metadata.fill_changed(kind, new, old.obj)
             if _has_status(kind) and not subresource:
@@ -413,6 +416,10 @@ def _admission(
         given_name=found.get("name") or "",
         admitted=context.admitted,
     )
+
+
+def _listed(told: Callable[..., Iterable[str]], *objects: Obj | None) -> list[str]:
+    return list(told(*objects))
 
 
 def _release(admission: Admission) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery import kinds
-from controlplane.apiserver.advice import kinds as advice
+from controlplane.apiserver.advice import workloads as advice
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.strategies import workloads as workloads_strategy
@@ -20,7 +20,7 @@ DAEMON_SET = Resource(
         prepare_update=workloads_strategy.daemon_set_changed,
         prepare_status=workloads_strategy.daemon_set_status,
         generation=True,
-        warn=advice.template("spec", "template"),
+        warn=advice.daemon_set,
     ),
     columns=workloads_columns.DAEMON_SET,
 )
@@ -48,7 +48,7 @@ STATEFUL_SET = Resource(
         prepare_create=workloads_strategy.stateful_set_created,
         prepare_update=workloads_strategy.stateful_set_changed,
         generation=True,
-        warn=advice.template("spec", "template"),
+        warn=advice.stateful_set,
     ),
     columns=workloads_columns.STATEFUL_SET,
 )

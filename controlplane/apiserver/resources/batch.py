@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from controlplane.apiserver import defaults
-from controlplane.apiserver.advice import kinds as advice
+from controlplane.apiserver.advice import workloads as advice
 from controlplane.apiserver.cache.fields import path, selectable
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import Strategy
@@ -15,7 +15,7 @@ CRON_JOB = Resource(
     kinds.CRON_JOB,
     Strategy(
         generation=True,
-        warn=advice.template("spec", "jobTemplate", "spec", "template"),
+        warn=advice.cron_job,
     ),
     columns=workloads_columns.CRON_JOB,
 )
@@ -27,7 +27,8 @@ JOB = Resource(
         finish=defaults.apply,
         default_orphan=True,
         generation=True,
-        warn=advice.template("spec", "template"),
+        warn=advice.job,
+        warn_deleted=advice.job_deleted,
     ),
     columns=workloads_columns.JOB,
     fields=selectable(

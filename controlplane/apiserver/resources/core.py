@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from apimachinery import kinds
+from apimachinery import formats, kinds
 from apimachinery.objects import Obj
 from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.advice import pods as pods_advice
+from controlplane.apiserver.advice import workloads as workloads_advice
 from controlplane.apiserver.cache.fields import path, selectable
-from controlplane.apiserver.catalog.names import label
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.resources.events import INVOLVED
@@ -47,7 +47,7 @@ CONFIG_MAP = Resource(
 )
 ENDPOINTS = Resource(
     kinds.ENDPOINTS,
-    Strategy(create_on_update=True),
+    Strategy(create_on_update=True, warn=advice.endpoints),
     columns=core_columns.ENDPOINTS,
     deprecated="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 )
@@ -68,7 +68,7 @@ NAMESPACE = Resource(
         prepare_finalize=namespaces_strategy.prepare_finalize,
         deleting=namespaces_strategy.deleting,
         holds=namespaces_strategy.holds,
-        check_name=label,
+        check_name=formats.dns1123_label,
         returns_deleted=True,
     ),
     columns=core_columns.NAMESPACE,
@@ -81,6 +81,7 @@ NODE = Resource(
         prepare_update=cluster_strategy.node_changed,
         prepare_status=cluster_strategy.node_status,
         keep_status_on_create=True,
+        warn=advice.node,
     ),
     columns=core_columns.NODE,
     fields=selectable("spec.unschedulable", absent={"spec.unschedulable": "false"}),
@@ -119,6 +120,8 @@ POD = Resource(
         status_keeps=("ownerReferences",),
         whole_metadata=True,
         warn=pods_advice.pod,
+        warn_sent=pods_advice.pod_sent,
+        warn_status=pods_advice.pod_status,
     ),
     columns=pods_columns.POD,
     fields=selectable(
@@ -136,7 +139,7 @@ POD = Resource(
 )
 POD_TEMPLATE = Resource(
     kinds.POD_TEMPLATE,
-    Strategy(generation=True, returns_deleted=True, warn=advice.template("template")),
+    Strategy(generation=True, returns_deleted=True, warn=workloads_advice.template("template", named=False)),
     columns=workloads_columns.POD_TEMPLATE,
 )
 REPLICATION_CONTROLLER = Resource(
@@ -144,16 +147,14 @@ REPLICATION_CONTROLLER = Resource(
     Strategy(
         default_orphan=True,
         generation=True,
-        warn=advice.template("spec", "template"),
+        warn=workloads_advice.replication_controller,
     ),
     columns=workloads_columns.REPLICATION_CONTROLLER,
     fields=selectable("status.replicas", absent={"status.replicas": "0"}),
 )
 RESOURCE_QUOTA = Resource(
     kinds.RESOURCE_QUOTA,
-    Strategy(
-        returns_deleted=True,
-    ),
+    Strategy(returns_deleted=True, warn=advice.quota),
     columns=core_columns.RESOURCE_QUOTA,
 )
 SECRET = Resource(
@@ -177,11 +178,12 @@ SERVICE = Resource(
     kinds.SERVICE,
     Strategy(
         prepare_update=services_strategy.prepare_update,
-        check_name=label,
+        check_name=formats.dns1123_label,
         create_on_update=True,
         returns_deleted=True,
         whole_metadata=True,
         warn=advice.service,
+        warn_status=advice.balanced,
     ),
     columns=core_columns.SERVICE,
     fields=selectable("spec.clusterIP", "spec.type"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apimachinery import kinds
+from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy
 from controlplane.apiserver.rules import networking
@@ -15,9 +16,7 @@ INGRESS_CLASS = Resource(
 )
 INGRESS = Resource(
     kinds.INGRESS,
-    Strategy(
-        generation=True,
-    ),
+    Strategy(generation=True, warn=advice.ingress, warn_status=advice.balanced),
     columns=network_columns.INGRESS,
 )
 IP_ADDRESS = Resource(
@@ -27,7 +26,7 @@ IP_ADDRESS = Resource(
 )
 NETWORK_POLICY = Resource(
     kinds.NETWORK_POLICY,
-    Strategy(generation=True),
+    Strategy(generation=True, warn=advice.network_policy),
     columns=network_columns.NETWORK_POLICY,
 )
 SERVICE_CIDR = Resource(

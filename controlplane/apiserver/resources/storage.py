@@ -23,10 +23,10 @@ CSI_NODE = Resource(
     Strategy(returns_deleted=True),
     columns=storage_columns.CSI_NODE,
 )
-CSI_STORAGE_CAPACITY = Resource(kinds.CSI_STORAGE_CAPACITY, Strategy())
+CSI_STORAGE_CAPACITY = Resource(kinds.CSI_STORAGE_CAPACITY, Strategy(warn=advice.storage_capacity))
 STORAGE_CLASS = Resource(
     kinds.STORAGE_CLASS,
-    Strategy(returns_deleted=True),
+    Strategy(returns_deleted=True, warn=advice.storage_class),
     columns=storage_columns.STORAGE_CLASS,
 )
 VOLUME_ATTACHMENT = Resource(

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.catalog.names import label
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row, Rule
 from controlplane.apiserver.rules.shown import struct
@@ -79,7 +78,7 @@ def _account(account: Obj, at: Place) -> Iterator[FieldError]:
     elif title != "*":
         yield from each(at.to("name"), title, formats.dns1123_subdomain(title))
     if space:
-        yield from each(at.to("namespace"), space, label(space))
+        yield from each(at.to("namespace"), space, formats.dns1123_label(space))
     else:
         yield errors.required(at.to("namespace"), "must specify namespace for service account")
 
@@ -113,7 +112,9 @@ def _resources(rule: Obj, at: Place) -> Iterator[FieldError]:
     if "*" in spaces:
         return
     for index, space in enumerate(spaces):
-        yield from each(f"{where}[{index}]", space, tuple(_SPACE_WANTED + text for text in label(space)))
+        yield from each(
+            f"{where}[{index}]", space, tuple(_SPACE_WANTED + text for text in formats.dns1123_label(space))
+        )
 
 
 def _urls(rule: Obj, at: Place) -> Iterator[FieldError]:

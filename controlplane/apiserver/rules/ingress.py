@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.catalog.names import label, path_segment
+from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import each, enum, ip, port_name, port_number
@@ -147,7 +147,7 @@ RULES: dict[str, Row] = {
         name("kind", path_segment),
         name("name", path_segment),
     ),
-    "networking.v1.IngressServiceBackend": (name("name", label), hook(_port)),
+    "networking.v1.IngressServiceBackend": (name("name", formats.dns1123_label), hook(_port)),
     "networking.v1.IngressTLS": (hook(_tls),),
     "networking.v1.Ingress/status": ("status",),
     "networking.v1.IngressStatus": ("loadBalancer",),

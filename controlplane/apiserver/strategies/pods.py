@@ -6,6 +6,7 @@ from apimachinery.objects import Obj
 from apimachinery.pods.qos import qos_class
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver import defaults
+from controlplane.apiserver.advice import pods as advice
 
 
 def default(pod: Obj) -> None:
@@ -35,6 +36,7 @@ def prepare_create(pod: Obj) -> None:
         ]
     pod["status"] = status
     _drop_gated(pod["spec"])
+    _profiles(pod)
     _match_labels(pod)
 
 
@@ -44,6 +46,23 @@ def _drop_gated(spec: Obj) -> None:
         lifecycle = container.get("lifecycle") or {}
         if lifecycle.pop("stopSignal", None) is not None and not lifecycle:
             del container["lifecycle"]
+
+
+def _profiles(pod: Obj) -> None:
+    """AppArmor profiles that only annotations name become fields, as upstream does for nodes that read these alone."""
+    spec, annotations = pod["spec"], pod["metadata"].get("annotations") or {}
+    if not annotations or (spec.get("os") or {}).get("name") == "windows":
+        return
+    whole = (spec.get("securityContext") or {}).get("appArmorProfile")
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        said = annotations.get(advice.APP_ARMOR + (container.get("name") or ""))
+        profile = advice.app_armor_profile(said) if said is not None else None
+        if (
+            profile is not None
+            and profile != whole
+            and not (container.get("securityContext") or {}).get("appArmorProfile")
+        ):
+            container.setdefault("securityContext", {})["appArmorProfile"] = profile
 
 
 def _match_labels(pod: Obj) -> None:

@@ -1235,7 +1235,7 @@ REST: Cases = [
     ),
     (
         {"spec.hostname": "a.b", "spec.subdomain": "A"},
-        [f'spec.hostname: Invalid value: "a.b": {LABEL}', "spec.subdomain: I"],
+        ['spec.hostname: Invalid value: "a.b": must not contain dots', "spec.subdomain: I"],
     ),
     (
         {"spec.hostAliases": [{"ip": "01.1.1.1", "hostnames": ["a", "B"]}]},

@@ -1,0 +1,53 @@
+"""Addresses and ranges that are let pass though one program may read them otherwise than another (KEP-4858)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+from apimachinery import errors
+
+_ZEROS = re.compile(r"(?<![\d])0+(?=\d)")
+
+
+def _plain(text: str) -> str:
+    """An address without leading zeros, which say nothing; those of IPv6 are read anyway."""
+    return text if ":" in text else _ZEROS.sub("", text)
+
+
+def address(path: str, text: str) -> Iterator[str]:
+    """About a valid address."""
+    try:
+        found = ipaddress.ip_address(_plain(text))
+    except ValueError:
+        return
+    shown = errors.quoted(text)
+    mapped = found.ipv4_mapped if found.version == 6 else None
+    if mapped is not None or _plain(text) != text:
+        yield f'{path}: non-standard IP address {shown} is invalid: use "{mapped or found}"'
+    elif found.version == 6 and str(found) != text:
+        yield f'{path}: IPv6 address {shown} should be in RFC 5952 canonical format ("{found}")'
+
+
+def network(path: str, text: str) -> Iterator[str]:
+    """About a valid range of addresses."""
+    start, _, length = text.partition("/")
+    plain = f"{_plain(start)}/{int(length) if length.isascii() and length.isdigit() else length}"
+    try:
+        found = ipaddress.ip_interface(plain)
+    except ValueError:
+        return
+    mapped = found.ip.ipv4_mapped if found.version == 6 else None
+    if mapped is not None and found.network.prefixlen >= 96:
+        found = ipaddress.ip_interface(f"{mapped}/{found.network.prefixlen - 96}")
+    shown, odd = errors.quoted(text), mapped is not None or plain != text
+    if found.ip != found.network.network_address:
+        alone = f"{found.ip}/{found.max_prefixlen}"
+        yield f'{path}: CIDR value {shown} is ambiguous in this context (should be "{found.network}" or "{alone}"?)'
+        if not odd:
+            return
+    if odd:
+        yield f'{path}: non-standard CIDR value {shown} is invalid: use "{found.network}"'
+    elif found.version == 6 and str(found.network) != text:
+        yield f'{path}: IPv6 CIDR value {shown} should be in RFC 5952 canonical format ("{found.network}")'
