@@ -27,6 +27,8 @@ DAEMON_SET = Resource(
 DEPLOYMENT = Resource(
     kinds.DEPLOYMENT,
     Strategy(
+        prepare_create=workloads_strategy.template_created,
+        prepare_update=workloads_strategy.template_changed,
         counts_annotations=True,
         generation=True,
         status_keeps=("labels",),
@@ -37,6 +39,8 @@ DEPLOYMENT = Resource(
 REPLICA_SET = Resource(
     kinds.REPLICA_SET,
     Strategy(
+        prepare_create=workloads_strategy.template_created,
+        prepare_update=workloads_strategy.template_changed,
         generation=True,
         warn=advice.template("spec", "template"),
     ),

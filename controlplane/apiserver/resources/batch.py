@@ -14,6 +14,8 @@ from controlplane.apiserver.tables import workloads as workloads_columns
 CRON_JOB = Resource(
     kinds.CRON_JOB,
     Strategy(
+        prepare_create=workloads_strategy.cron_job_created,
+        prepare_update=workloads_strategy.cron_job_changed,
         generation=True,
         warn=advice.cron_job,
     ),
@@ -23,6 +25,7 @@ JOB = Resource(
     kinds.JOB,
     Strategy(
         prepare_create=workloads_strategy.job_created,
+        prepare_update=workloads_strategy.template_changed,
         # A Job without labels has those of its template.
         finish=defaults.apply,
         default_orphan=True,

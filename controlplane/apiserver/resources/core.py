@@ -17,6 +17,7 @@ from controlplane.apiserver.strategies import pods as pods_strategy
 from controlplane.apiserver.strategies import secrets as secrets_strategy
 from controlplane.apiserver.strategies import services as services_strategy
 from controlplane.apiserver.strategies import storage as storage_strategy
+from controlplane.apiserver.strategies import workloads as workloads_strategy
 from controlplane.apiserver.tables import cluster as cluster_columns
 from controlplane.apiserver.tables import core as core_columns
 from controlplane.apiserver.tables import pods as pods_columns
@@ -139,12 +140,20 @@ POD = Resource(
 )
 POD_TEMPLATE = Resource(
     kinds.POD_TEMPLATE,
-    Strategy(generation=True, returns_deleted=True, warn=workloads_advice.template("template", named=False)),
+    Strategy(
+        prepare_create=workloads_strategy.pod_template_created,
+        prepare_update=workloads_strategy.pod_template_changed,
+        generation=True,
+        returns_deleted=True,
+        warn=workloads_advice.template("template", named=False),
+    ),
     columns=workloads_columns.POD_TEMPLATE,
 )
 REPLICATION_CONTROLLER = Resource(
     kinds.REPLICATION_CONTROLLER,
     Strategy(
+        prepare_create=workloads_strategy.template_created,
+        prepare_update=workloads_strategy.template_changed,
         default_orphan=True,
         generation=True,
         warn=workloads_advice.replication_controller,

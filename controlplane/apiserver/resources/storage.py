@@ -12,6 +12,7 @@ from controlplane.apiserver.tables import storage as storage_columns
 CSI_DRIVER = Resource(
     kinds.CSI_DRIVER,
     Strategy(
+        prepare_create=storage_strategy.driver_created,
         prepare_update=storage_strategy.driver_changed,
         returns_deleted=True,
         warn=advice.driver,

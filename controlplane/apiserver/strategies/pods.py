@@ -7,6 +7,7 @@ from apimachinery.pods.qos import qos_class
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver import defaults
 from controlplane.apiserver.advice import pods as advice
+from controlplane.apiserver.strategies import gates
 
 
 def default(pod: Obj) -> None:
@@ -35,17 +36,9 @@ def prepare_create(pod: Obj) -> None:
             }
         ]
     pod["status"] = status
-    _drop_gated(pod["spec"])
+    gates.pod_spec(pod["spec"])
     _profiles(pod)
     _match_labels(pod)
-
-
-def _drop_gated(spec: Obj) -> None:
-    """Stop signals are behind a feature gate that is off."""
-    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
-        lifecycle = container.get("lifecycle") or {}
-        if lifecycle.pop("stopSignal", None) is not None and not lifecycle:
-            del container["lifecycle"]
 
 
 def _profiles(pod: Obj) -> None:
@@ -91,6 +84,7 @@ def _require(term: Obj, labels: dict[str, str]) -> None:
 
 def prepare_update(new: Obj, old: Obj) -> None:
     new["status"] = old["status"]
+    gates.pod_spec(new["spec"], old["spec"])
 
 
 def prepare_status(new: Obj, old: Obj) -> None:

@@ -12,13 +12,20 @@ _SNAPSHOTS = "snapshot.storage.k8s.io"
 def claim_created(claim: Obj) -> None:
     """Only claims and snapshots are data sources of old; the newer reference says the same and more."""
     claim["status"] = {"phase": "Pending"}
-    claim_sources(claim["spec"])
+    claim_sources(claim["spec"], {})
 
 
-def claim_sources(spec: Obj) -> None:
-    """Drop a dataSource that means nothing, and let dataSource and dataSourceRef fill in each other."""
+def claim_sources(spec: Obj, before: Obj) -> None:
+    """Let dataSource and dataSourceRef fill in each other.
+
+    What means nothing goes, unless the claim had sources before: a reference into another namespace, which is behind a
+    feature gate that is off, and alone a dataSource of another kind.
+    """
+    if (spec.get("dataSourceRef") or {}).get("namespace") and before.get("dataSourceRef") is None:
+        del spec["dataSourceRef"]
     source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
-    if source is not None and not _understood(source):
+    had = before.get("dataSource") is not None or before.get("dataSourceRef") is not None
+    if source is not None and reference is None and not had and not _understood(source):
         del spec["dataSource"]
         source = None
     if source is not None and reference is None:
@@ -37,7 +44,7 @@ def _source(reference: Obj) -> Obj:
 
 
 def claim_changed(new: Obj, old: Obj) -> None:
-    claim_sources(new["spec"])
+    claim_sources(new["spec"], old["spec"])
 
 
 def volume_created(volume: Obj) -> None:
@@ -56,7 +63,14 @@ def volume_status(new: Obj, old: Obj) -> None:
         status["lastPhaseTransitionTime"] = was["lastPhaseTransitionTime"]
 
 
+def driver_created(driver: Obj) -> None:
+    """Limits of volumes in scheduling are behind a feature gate that is off."""
+    driver["spec"].pop("preventPodSchedulingIfMissing", None)
+
+
 def driver_changed(new: Obj, old: Obj) -> None:
     """The generation counts changes from nothing on: a new driver has none."""
+    if "preventPodSchedulingIfMissing" not in old["spec"]:
+        driver_created(new)
     if new["spec"] != old["spec"]:
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1

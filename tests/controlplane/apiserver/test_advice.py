@@ -276,8 +276,8 @@ def test_more_requests_than_limits() -> None:
 def test_names_that_hosts_will_have() -> None:
     (told,) = workloads.job({"metadata": {"name": "a.b"}, "spec": {}}, None)
     assert told == (
-        "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
-        "recommended: [must not contain dots]"
+        "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label "
+        "is recommended: [must not contain dots]"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from controlplane.apiserver import defaults
-from controlplane.apiserver.strategies import cluster, storage, workloads
+from controlplane.apiserver.strategies import cluster, gates, storage, workloads
 
 Obj = dict[str, Any]
 
@@ -90,3 +90,42 @@ def test_a_driver_counts_its_changes_from_nothing() -> None:
     storage.driver_changed(same, old)
     storage.driver_changed(new, old)
     assert same["metadata"] == {} and new["metadata"] == {"generation": 1}
+
+
+def test_fields_of_pods_behind_gates_stay_only_where_they_were() -> None:
+    def made() -> Obj:
+        sources = [{"clusterTrustBundle": {"path": "x"}}, {"secret": {}, "podCertificate": {}}]
+        return {
+            "volumes": [{"name": "v", "projected": {"sources": sources}}],
+            "containers": [{"lifecycle": {"stopSignal": "SIGTERM"}}, {"lifecycle": {"stopSignal": "X", "preStop": {}}}],
+            "schedulingGroup": {"podGroupName": "g"},
+        }
+
+    spec = made()
+    gates.pod_spec(spec)
+    assert spec == {
+        "volumes": [{"name": "v", "projected": {"sources": [{}, {"secret": {}}]}}],
+        "containers": [{}, {"lifecycle": {"preStop": {}}}],
+    }
+    kept = made()
+    gates.pod_spec(kept, made())
+    assert kept == made()
+    deployment = {"spec": {"template": {"spec": made()}}}
+    workloads.template_created(deployment)
+    assert deployment["spec"]["template"]["spec"] == spec
+
+
+def test_sources_of_claims() -> None:
+    snapshot = {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "s"}
+    odd = {"apiGroup": "a.b", "kind": "X", "name": "x"}
+
+    def made(before: Obj, **spec: Any) -> Obj:
+        storage.claim_sources(spec, before)
+        return spec
+
+    assert made({}, dataSource=odd) == {}, "an old client means nothing by it"
+    assert made({}, dataSource=snapshot) == {"dataSource": snapshot, "dataSourceRef": snapshot}
+    assert made({}, dataSource=odd, dataSourceRef=snapshot)["dataSource"] == odd, "which the rules refuse"
+    assert made({}, dataSourceRef={**odd, "namespace": "n"}) == {}, "behind a feature gate"
+    assert "dataSource" not in made({"dataSourceRef": odd}, dataSourceRef={**odd, "namespace": "n"})
+    assert made({"dataSource": odd}, dataSource=odd)["dataSourceRef"] == odd
