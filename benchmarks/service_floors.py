@@ -16,6 +16,7 @@ from netproxy.iptables import diff as iptables_diff
 from netproxy.iptables.plan import plan as iptables_plan
 from netproxy.ledger import Ledger
 from netproxy.model import Route
+from netproxy.nftables import base as nft_base
 from netproxy.nftables import diff as nft_diff
 from netproxy.nftables.plan import plan as nft_plan
 
@@ -27,16 +28,19 @@ def texts(mode: str, one: Route, other: Route, rest: Iterable[Route]) -> tuple[s
     for made in (one, *rest):
         ledger.claim(made.port.key, plan(made, GROUND))
     rebuild = (
-        "".join(nft_diff.anew(ledger.items(), GROUND))
+        "".join(nft_diff.anew(ledger.items(), nft_base.layout(GROUND)))
         if mode == "nftables"
-        else iptables_diff.rebuild(ledger.items(), GROUND, {}, iptables_base.JUMPS)
+        else "".join(iptables_diff.rebuild(ledger.items(), GROUND, {}, iptables_base.JUMPS))
     )
     changes = []
     for made in (other, one):
         ledger.commit()
         ledger.claim(made.port.key, plan(made, GROUND))
         delta = ledger.delta()
-        changes.append("".join(nft_diff.change(delta, GROUND)) if mode == "nftables" else iptables_diff.change(delta))
+        if mode == "nftables":
+            changes.append("".join(nft_diff.change(delta, nft_base.layout(GROUND))))
+        else:
+            changes.append(iptables_diff.change(delta))
     return rebuild, changes[0], changes[1]
 
 

@@ -1,21 +1,26 @@
 """Who claims which piece of a rule set, and what changed since the last commit.
 
-Each Service port claims pieces (a map element, a chain, a rule in a shared chain). Several may claim the
-same one: the chain for "two endpoints" is everybody's, one external address may stand in two Services. The
-smallest claimant wins, whatever the order in which they came, so that a change leads to the same rules as a
-rebuild.
+Each owner (a Service port; a pod or a policy) claims pieces (a map element, a chain, a rule in a shared chain).
+Several may claim the same one: the chain for "two endpoints" is everybody's, one external address may stand in two
+Services. The smallest claimant wins, whatever the order in which they came, so that a change leads to the same rules
+as a rebuild.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
-
-from netproxy.model import PortKey
+from typing import Any, Generic, Protocol, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+class Owner(Protocol):
+    """Who claims: anything with an order among its like, and a hash."""
+
+    def __lt__(self, other: Any, /) -> bool: ...
+    def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,12 @@ class Ledger(Generic[K, V]):
     """Claims by owner. Values must not be None."""
 
     def __init__(self) -> None:
-        self._pieces: dict[PortKey, tuple[tuple[K, V], ...]] = {}
-        self._winner: dict[K, tuple[PortKey, V]] = {}
-        self._others: dict[K, dict[PortKey, V]] = {}
+        self._pieces: dict[Owner, tuple[tuple[K, V], ...]] = {}
+        self._winner: dict[K, tuple[Owner, V]] = {}
+        self._others: dict[K, dict[Owner, V]] = {}
         self._before: dict[K, V | None] = {}
 
-    def claim(self, owner: PortKey, pieces: Sequence[tuple[K, V]]) -> None:
+    def claim(self, owner: Owner, pieces: Sequence[tuple[K, V]]) -> None:
         """Replace all that `owner` claims; an empty sequence gives everything up."""
         now = tuple(dict(pieces).items())
         old = self._pieces.get(owner, ())
@@ -79,7 +84,7 @@ class Ledger(Generic[K, V]):
         """The world now is as the ledger says."""
         self._before.clear()
 
-    def _take(self, owner: PortKey, key: K, value: V) -> None:
+    def _take(self, owner: Owner, key: K, value: V) -> None:
         winner = self._winner.get(key)
         self._before.setdefault(key, winner[1] if winner else None)
         if winner is None or winner[0] == owner:
@@ -91,7 +96,7 @@ class Ledger(Generic[K, V]):
         else:
             self._others.setdefault(key, {})[owner] = value
 
-    def _release(self, owner: PortKey, key: K) -> None:
+    def _release(self, owner: Owner, key: K) -> None:
         winner = self._winner[key]
         self._before.setdefault(key, winner[1])
         others = self._others.get(key)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from netproxy.ground import Ground
-from netproxy.iptables.apply import IptablesMode
 from netproxy.model import PortKey, Route
 from netproxy.nftables.apply import NftablesMode
+from netproxy.standin import StoodInFor
 
 
 class Mode(Protocol):
@@ -47,7 +47,7 @@ Builder = Callable[[tuple[Ground, ...], Path | None, str], Mode]
 
 MODES: tuple[tuple[str, Builder], ...] = (
     ("nftables", lambda grounds, netns, _backend: NftablesMode(grounds, netns)),
-    ("iptables", IptablesMode),
+    ("iptables", StoodInFor),
 )
 
 

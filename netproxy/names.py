@@ -20,13 +20,24 @@ def guard_table(nft_table: str) -> str:
     return nft_table.removesuffix("-proxy") + "-guard"
 
 
+def stand_in_table(nft_table: str) -> str:
+    """The table that serves while iptables' chains are written, beside the mode's own."""
+    return nft_table.removesuffix("-proxy") + "-stand-in"
+
+
+def policy_table(nft_table: str) -> str:
+    """The table of NetworkPolicies, beside the mode's own."""
+    return nft_table.removesuffix("-proxy") + "-policy"
+
+
 MASQUERADE_MARK = 0x4000
 """the packet mark bit that asks for source NAT (kube-proxy's default, iptablesMasqueradeBit 14)"""
 
 
 def digest(text: str, length: int) -> str:
     """The first characters of the base32 SHA-256 of `text`."""
-    return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode()[:length]
+    # Five bytes are eight characters; no more is encoded than is shown.
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()[: -(-length * 5 // 8)]).decode()[:length]
 
 
 def address(backend: Backend) -> str:
@@ -140,3 +151,29 @@ def nft_endpoints(protocol: str) -> str:
 def nft_node_port_endpoints(protocol: str) -> str:
     """Map (node port, index) → endpoint."""
     return f"node-port-endpoints-{protocol}"
+
+
+# NetworkPolicies
+
+NFT_GROUP, NFT_NAMED_PORT = "pods-", "port-"
+"""how the names of sets begin that policies need"""
+
+
+def nft_policy(direction: str, key: str) -> str:
+    """Chain that accepts what one policy allows. `direction`: Ingress or Egress; `key`: namespace/name."""
+    return f"{direction.lower()}-{digest(key, 8)}-{key}"[: _NFT_NAME_LIMIT - 12]
+
+
+def nft_isolated(direction: str, policies: tuple[str, ...]) -> str:
+    """Chain of the pods that exactly these policies select."""
+    return f"isolated-{direction.lower()}-{digest(' '.join(policies), 16)}"
+
+
+def nft_group(text: str) -> str:
+    """Set of the addresses of the pods that `text` describes."""
+    return NFT_GROUP + digest(text, 16)
+
+
+def nft_named_port(protocol: str, name: str) -> str:
+    """Set of (address, port) of the pods that call a port by this name."""
+    return f"{NFT_NAMED_PORT}{protocol.lower()}-{name}"

@@ -12,7 +12,9 @@ TABLES = ("filter", "nat")
 CANARY = "KUBE-PROXY-CANARY"
 
 
-SERVICE_CHAIN_PREFIXES = ("KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-", "KUBE-EXT-", "KUBE-FW-")
+MARK_CHAIN = "KUBE-MARK-MASQ"
+SERVICE_CHAIN_PREFIXES = ("KUBE-SEP-", "KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-")
+"""each kind leads to MARK_CHAIN and to kinds before it alone"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def chains(ground: Ground) -> dict[str, dict[str, tuple[str, ...]]]:
             CANARY: (),
             "KUBE-SERVICES": _node_port_rules(ground),
             "KUBE-NODEPORTS": (),
-            "KUBE-MARK-MASQ": (f"-j MARK --set-xmark {mark:#x}/{mark:#x}",),
+            MARK_CHAIN: (f"-j MARK --set-xmark {mark:#x}/{mark:#x}",),
             "KUBE-POSTROUTING": (
                 f"-m mark ! --mark {mark:#x}/{mark:#x} -j RETURN",
                 f"-j MARK --set-xmark {mark:#x}/0x0",

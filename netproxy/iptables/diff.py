@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from netproxy.ground import Ground
 from netproxy.iptables import base
@@ -13,15 +13,35 @@ from netproxy.ledger import Delta
 
 
 def rebuild(
-    pieces: Iterable[Piece], ground: Ground, present: Mapping[str, Iterable[str]], jumps: Collection[Jump]
-) -> str:
-    """All tables in full, and the `jumps` to them that are missing.
+    pieces: Iterable[Piece],
+    ground: Ground,
+    present: Mapping[str, Iterable[str]],
+    jumps: Collection[Jump],
+    portion: int = 0,
+) -> tuple[str, ...]:
+    """All tables in full, and the `jumps` to them that are missing, as texts to restore in this order.
 
-    `present` (table → chain names) is what the kernel has: Service chains nobody claims go.
+    `present` (table → chain names) is what the kernel has: Service chains nobody claims go. `portion`: how many chains
+    a text may have; 0: any number. The nft back end takes ever longer for each chain of a text, and the last text alone
+    leads to new chains, so that what was in force stays so.
     """
     chains = _whole(pieces, ground)
+    early = _portions(chains["nat"], portion) if 0 < portion < len(chains["nat"]) else []
+    written = {chain for part in early for chain in part if chain != base.MARK_CHAIN}
+    stale = {table: _stale(present.get(table, ()), chains[table]) for table in base.TABLES}
+    rest = {**chains, "nat": {chain: rules for chain, rules in chains["nat"].items() if chain not in written}}
     # Translation first: the refusal of a Service that just got its first endpoint must not go before that.
-    return "".join(_whole_table(table, chains[table], present.get(table, ()), jumps) for table in ("nat", "filter"))
+    last = "".join(_table(table, rest[table], stale[table], jumps) for table in ("nat", "filter"))
+    return (*(_table("nat", part, (), ()) for part in early), last)
+
+
+def _portions(chains: Mapping[str, list[str]], portion: int) -> list[dict[str, list[str]]]:
+    """Chains of Services, those first to which others lead."""
+    mark = {base.MARK_CHAIN: chains[base.MARK_CHAIN]}
+    ours = [chain for prefix in base.SERVICE_CHAIN_PREFIXES for chain in chains if chain.startswith(prefix)]
+    starts = range(0, len(ours), portion)
+    parts = [{chain: chains[chain] for chain in ours[start : start + portion]} for start in starts]
+    return [{**mark, **part} if number == 0 else part for number, part in enumerate(parts)]
 
 
 def repair(
@@ -63,8 +83,11 @@ def _whole(pieces: Iterable[Piece], ground: Ground) -> dict[str, dict[str, list[
     return chains
 
 
-def _whole_table(table: str, chains: Mapping[str, list[str]], present: Iterable[str], jumps: Collection[Jump]) -> str:
-    stale = sorted(c for c in present if c.startswith(base.SERVICE_CHAIN_PREFIXES) and c not in chains)
+def _stale(present: Iterable[str], chains: Collection[str]) -> list[str]:
+    return sorted(c for c in present if c.startswith(base.SERVICE_CHAIN_PREFIXES) and c not in chains)
+
+
+def _table(table: str, chains: Mapping[str, list[str]], stale: Sequence[str], jumps: Collection[Jump]) -> str:
     # The nft back end keeps its chains in order, and walks past those before: at 5,000 Services sorted declarations
     # take a third of the time.
     lines = [f"*{table}", *(f":{chain} - [0:0]" for chain in sorted((*chains, *stale)))]

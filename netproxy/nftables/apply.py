@@ -1,27 +1,21 @@
-"""Writes plans into our nftables table: one transaction a sync, both families in it."""
+"""Writes the plans of Services into our nftables table."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from apimachinery.kit import nft_events
-from apimachinery.kit.nft import Nft, NftError
-from apimachinery.kit.nft_events import Transaction
+from apimachinery.kit.nft import NftError
 from netproxy.ground import Ground
 from netproxy.ledger import Ledger
 from netproxy.model import Family, PortKey, Route
-from netproxy.nftables import base, diff
-from netproxy.nftables.plan import Key, Value, ip_word, plan
+from netproxy.nftables import base
+from netproxy.nftables.plan import Key, Value, plan
+from netproxy.nftables.table import OwnTables
 
 log = logging.getLogger(__name__)
-_OWN_FLOOD_SECONDS = 5.0
-"""notifications dropped this soon after a rebuild are taken for the rebuild's own"""
-_FAMILY_NUMBER = {Family.IPV4: 2, Family.IPV6: 10}
 
 
 class NftablesMode:
@@ -33,14 +27,12 @@ class NftablesMode:
     def __init__(self, grounds: tuple[Ground, ...], netns: Path | None = None) -> None:
         self._grounds = {ground.family: ground for ground in grounds}
         self._ledgers: dict[Family, Ledger[Key, Value]] = {}
-        self._netns = netns
-        self._nft = Nft(netns)
-        self._rebuilt = 0.0
+        self._tables = OwnTables(netns)
 
     async def open(self) -> None:
-        await self._nft.open()
+        await self._tables.open()
         try:
-            await self._nft.run("".join(base.probe(ground) for ground in self._grounds.values()))
+            await self._tables.run("".join(base.probe(ground) for ground in self._grounds.values()))
         except NftError as error:
             reason = next(iter(error.message.splitlines()), "")
             log.info("an older libnftables, random numbers go through the packet's priority: %s", reason)
@@ -50,45 +42,27 @@ class NftablesMode:
         ledgers = {family: Ledger[Key, Value]() for family in self._grounds}
         self._claim(ledgers, routes)
         for family, ground in self._grounds.items():
-            present = await self._nft.names(ip_word(family), ground.nft_table)
-            try:
-                for text in diff.rebuild(ledgers[family].items(), ground, present):
-                    await self._nft.run(text)
-            except NftError as error:
-                if not present:
-                    raise
-                log.warning(
-                    "table %s cannot be rewritten in place and is made anew: %s", ground.nft_table, error.message
-                )
-                for text in diff.anew(ledgers[family].items(), ground):
-                    await self._nft.run(text)
-        self._rebuilt = time.monotonic()
+            await self._tables.rebuild(base.layout(ground), tuple(ledgers[family].items()))
         self._commit(ledgers)
 
     async def change(self, routes: Mapping[PortKey, Route | None]) -> None:
         self._claim(self._ledgers, routes)
         for family, ledger in self._ledgers.items():
-            for text in diff.change(ledger.delta(), self._grounds[family]):
-                await self._nft.run(text)
+            await self._tables.change(base.layout(self._grounds[family]), ledger.delta())
         self._commit(self._ledgers)
 
     async def watch(self, on_lost: Callable[[], None], on_mended: Callable[[], None]) -> None:
-        tables = {ground.nft_table for ground in self._grounds.values()}
-        with contextlib.closing(nft_events.Listener(self._netns, tables)) as listener:
-            async for transaction in listener.transactions():
-                if self._lost(transaction):
-                    log.warning("another program changed our table")
-                    on_lost()
+        await self._tables.watch({ground.nft_table for ground in self._grounds.values()}, on_lost)
 
     async def cleanup(self) -> None:
-        await self._nft.run("".join(diff.remove_table(ground) for ground in self._grounds.values()))
+        await self._tables.remove(map(base.layout, self._grounds.values()))
         self._ledgers = {}
 
     async def tidy(self) -> None:
         """There has been only one way."""
 
     def close(self) -> None:
-        self._nft.close()
+        self._tables.close()
 
     def _claim(self, ledgers: Mapping[Family, Ledger[Key, Value]], routes: Mapping[PortKey, Route | None]) -> None:
         for key, route in routes.items():
@@ -100,9 +74,3 @@ class NftablesMode:
         for ledger in ledgers.values():
             ledger.commit()
         self._ledgers = ledgers
-
-    def _lost(self, transaction: Transaction | None) -> bool:
-        if transaction is None:
-            return time.monotonic() - self._rebuilt > _OWN_FLOOD_SECONDS
-        ours = {(_FAMILY_NUMBER[f], g.nft_table) for f, g in self._grounds.items() if f in self._ledgers}
-        return transaction.owner != self._nft.owner and not ours.isdisjoint(transaction.touched_tables)

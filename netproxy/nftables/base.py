@@ -7,7 +7,8 @@ from dataclasses import replace
 from netproxy import names
 from netproxy.ground import Ground
 from netproxy.model import Family
-from netproxy.nftables.plan import RANDOM_FIELD, ip_word, source_set
+from netproxy.nftables.layout import Layout, address_type, ip_word
+from netproxy.nftables.plan import RANDOM_FIELD, source_set
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 
@@ -47,12 +48,18 @@ REFUSING = frozenset({"filter-input", "filter-forward", "filter-output"})
 a packet on its way from hook to hook must not meet them when translation was not there yet as it passed."""
 
 
+def layout(ground: Ground) -> Layout:
+    """Our table on this host."""
+    fixed = chains(ground)
+    return Layout(ground.family, ground.nft_table, containers(ground), fixed, hooks(ground), REFUSING, ("affinity-",))
+
+
 _ICMP = {Family.IPV4: "icmp", Family.IPV6: "icmpv6"}
 
 
 def containers(ground: Ground) -> tuple[str, ...]:
     """Our sets and maps, as `map NAME { … }` or `set NAME { … }`."""
-    ip = "ipv4_addr" if ground.family is Family.IPV4 else "ipv6_addr"
+    ip = address_type(ground.family)
     service = f"type {ip} . inet_proto . inet_service"
     return (
         f"map services {{ {service} : verdict; }}",

@@ -5,72 +5,71 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from netproxy.ground import Ground
 from netproxy.ledger import Delta
-from netproxy.model import Family
-from netproxy.nftables import base
-from netproxy.nftables.plan import AFFINITY, CHAIN, Key, Piece, Value, ip_word
+from netproxy.nftables.layout import Layout
+from netproxy.nftables.plan import CHAIN, SET, Key, Piece, Value
 
 _ELEMENTS_A_LINE = 500
 
 
-def remove_table(ground: Ground) -> str:
+def remove_table(layout: Layout) -> str:
     """Deletes the table whether it exists or not."""
-    table = _table(ground)
-    return f"add table {table}\ndelete table {table}\n"
+    return f"add table {layout.table}\ndelete table {layout.table}\n"
 
 
-def rebuild(pieces: Iterable[Piece], ground: Ground, present: Collection[str]) -> tuple[str, ...]:
+def rebuild(pieces: Iterable[Piece], layout: Layout, present: Collection[str]) -> tuple[str, ...]:
     """The whole table, as transactions to run in this order.
 
     `present` names the chains, sets and maps the kernel has in it. Where they are ours the table is rewritten in place
     (session affinity is remembered, and hooks stay); else it is made anew.
     """
-    kept = {name for name, _, _ in base.hooks(ground)} | {_container(c)[1] for c in base.containers(ground)}
-    return _in_place(pieces, ground, present) if kept <= set(present) else anew(pieces, ground)
+    kept = {name for name, _, _ in layout.hooks} | {_container(c)[1] for c in layout.containers}
+    return _in_place(pieces, layout, present) if kept <= set(present) else anew(pieces, layout)
 
 
-def anew(pieces: Iterable[Piece], ground: Ground) -> tuple[str, ...]:
+def anew(pieces: Iterable[Piece], layout: Layout) -> tuple[str, ...]:
     """The whole table, whatever is there under its name, as transactions to run in this order."""
-    table = _table(ground)
+    table = layout.table
     by_kind = _sorted_out(pieces)
-    chains = {**base.chains(ground), **{k.text: v for k, v in by_kind.pop(CHAIN, ())}}
-    sets = by_kind.pop(AFFINITY, ())
+    chains = {**layout.chains, **{k.text: v for k, v in by_kind.pop(CHAIN, ())}}
+    sets = by_kind.pop(SET, ())
     lines = [f"add table {table}", f"delete table {table}", f"add table {table}"]
-    for container in base.containers(ground):
+    for container in layout.containers:
         kind, _, rest = container.partition(" ")
         name, _, body = rest.partition(" ")
         lines.append(f"add {kind} {table} {name} {body}")
-    lines += [_affinity_set(table, key, ground.family) for key, _ in sets]
+    lines += [f"add set {table} {key.text} {body}" for key, (body,) in sets]
     lines += [f"add chain {table} {name}" for name in chains]
     lines += _rules(table, chains)
     for container, elements in by_kind.items():
         lines += _elements("add", table, container, elements)
-    hooks = base.hooks(ground)
-    last = [f"add chain {table} {name} {{ {hook} }}" for name, hook, _ in hooks if name in base.REFUSING]
-    lines += [f"add chain {table} {name} {{ {hook} }}" for name, hook, _ in hooks if name not in base.REFUSING]
-    lines += _rules(table, {name: rules for name, _, rules in hooks if name not in base.REFUSING})
-    last += _rules(table, {name: rules for name, _, rules in hooks if name in base.REFUSING})
-    return _text(lines), _text(last)
+    last = [f"add chain {table} {name} {{ {hook} }}" for name, hook, _ in layout.hooks if name in layout.last]
+    lines += [f"add chain {table} {name} {{ {hook} }}" for name, hook, _ in layout.hooks if name not in layout.last]
+    lines += _rules(table, {name: rules for name, _, rules in layout.hooks if name not in layout.last})
+    last += _rules(table, {name: rules for name, _, rules in layout.hooks if name in layout.last})
+    return tuple(_text(part) for part in (lines, last) if part)
 
 
-def _in_place(pieces: Iterable[Piece], ground: Ground, present: Collection[str]) -> tuple[str, ...]:
-    table = _table(ground)
+def _in_place(pieces: Iterable[Piece], layout: Layout, present: Collection[str]) -> tuple[str, ...]:
+    table = layout.table
     by_kind = _sorted_out(pieces)
-    chains = {**base.chains(ground), **{k.text: v for k, v in by_kind.pop(CHAIN, ())}}
-    chains.update({name: rules for name, _, rules in base.hooks(ground) if name not in base.REFUSING})
-    last = {name: rules for name, _, rules in base.hooks(ground) if name in base.REFUSING}
-    sets = {key.text: key for key, _ in by_kind.pop(AFFINITY, ())}
-    containers = [_container(c) for c in base.containers(ground)]
+    chains = {**layout.chains, **{k.text: v for k, v in by_kind.pop(CHAIN, ())}}
+    chains.update({name: rules for name, _, rules in layout.hooks if name not in layout.last})
+    last = {name: rules for name, _, rules in layout.hooks if name in layout.last}
+    sets = {key.text: value for key, value in by_kind.pop(SET, ())}
+    containers = [_container(c) for c in layout.containers]
     new = {name: rules for name, rules in chains.items() if name not in present}
     stale = sorted(set(present) - chains.keys() - last.keys() - sets.keys() - {name for _, name in containers})
-    stale_sets = [name for name in stale if name.startswith("affinity-")]
-    stale_chains = [name for name in stale if not name.startswith("affinity-")]
-    first = [_affinity_set(table, key, ground.family) for name, key in sets.items() if name not in present]
+    stale_sets = [name for name in stale if name.startswith(layout.set_prefixes)]
+    stale_chains = [name for name in stale if not name.startswith(layout.set_prefixes)]
+    first = [f"add set {table} {name} {body}" for name, (body,) in sets.items() if name not in present]
     first += [f"add chain {table} {name}" for name in new]
     first += _rules(table, new)
     second = [f"flush chain {table} {name}" for name in (*(c for c in chains if c not in new), *stale_chains)]
     second += [f"flush {kind} {table} {name}" for kind, name in containers]
+    # What packets put into a set is remembered.
+    filled_by_us = [name for name, (body,) in sets.items() if name in present and "dynamic" not in body]
+    second += [f"flush set {table} {name}" for name in filled_by_us]
     second += _rules(table, {name: rules for name, rules in chains.items() if name not in new})
     for container, elements in by_kind.items():
         second += _elements("add", table, container, elements)
@@ -80,24 +79,26 @@ def _in_place(pieces: Iterable[Piece], ground: Ground, present: Collection[str])
     return tuple(_text(lines) for lines in (first, second, third) if lines)
 
 
-def change(delta: Delta[Key, Value], ground: Ground) -> tuple[str, ...]:
+def change(delta: Delta[Key, Value], layout: Layout) -> tuple[str, ...]:
     """From one state of the pieces to the next, as transactions to run in this order; none for no difference.
 
     New chains come in a transaction of their own. A packet walks the chains of the generation in which it began, but
     looks maps up in the newest: in one transaction it could be sent by a new element to a chain that is still empty
     to it, and be lost. Within a transaction, what is referred to is deleted only when nothing refers to it any more.
     """
-    table = _table(ground)
+    table = layout.table
     new, old = _sorted_out(delta.added.items()), _sorted_out(delta.removed.items())
     chains = {key.text: rules for key, rules in new.pop(CHAIN, [])}
     old_chains = [key.text for key, _ in old.pop(CHAIN, [])]
     fresh = {name: rules for name, rules in chains.items() if name not in old_chains}
-    first = [_affinity_set(table, key, ground.family) for key, _ in new.pop(AFFINITY, [])]
+    first = [f"add set {table} {key.text} {body}" for key, (body,) in new.pop(SET, [])]
     first += [f"add chain {table} {name}" for name in fresh]
     first += _rules(table, fresh)
     second = [f"flush chain {table} {name}" for name in old_chains]
-    old_sets = [key.text for key, _ in old.pop(AFFINITY, [])]
+    old_sets = [key.text for key, _ in old.pop(SET, [])]
     for container, elements in old.items():
+        if container in old_sets:
+            continue  # its elements go with it
         second += _elements("delete", table, container, [(key, ("",)) for key, _ in elements])
     second += _rules(table, {name: rules for name, rules in chains.items() if name not in fresh})
     for container, elements in new.items():
@@ -121,20 +122,11 @@ def _container(declaration: str) -> tuple[str, str]:
     return kind, name
 
 
-def _table(ground: Ground) -> str:
-    return f"{ip_word(ground.family)} {ground.nft_table}"
-
-
 def _sorted_out(pieces: Iterable[Piece]) -> dict[str, list[Piece]]:
     result: dict[str, list[Piece]] = defaultdict(list)
     for key, value in pieces:
         result[key.container].append((key, value))
     return result
-
-
-def _affinity_set(table: str, key: Key, family: Family) -> str:
-    ip = "ipv4_addr" if family is Family.IPV4 else "ipv6_addr"
-    return f"add set {table} {key.text} {{ type {ip}; size 65535; flags dynamic,timeout; }}"
 
 
 def _elements(verb: str, table: str, container: str, elements: list[Piece]) -> Iterator[str]:

@@ -15,30 +15,25 @@ from dataclasses import dataclass
 from netproxy import names
 from netproxy.ground import Ground, allowed_sources
 from netproxy.model import Backend, Family, Route
+from netproxy.nftables.layout import address_type, ip_word
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Names one piece. `container` is a map or set of ours, or CHAIN or AFFINITY; `text` is the element or
-    name."""
+    """Names one piece. `container` is a map or set of ours, or CHAIN or SET; `text` is the element or name."""
 
     container: str
     text: str
 
 
 Value = tuple[str, ...]
-"""an element's data (one text, empty for a set) or a chain's rules; an affinity set has none"""
+"""an element's data (one text, empty for a set's), a chain's rules, or a set's declaration"""
 Piece = tuple[Key, Value]
 
 CHAIN = "chain"
-AFFINITY = "affinity set"
+SET = "set"
 RANDOM_FIELD = "meta priority"
 """What a packet can best do without: forwarding sets it anew from the type of service."""
-
-
-def ip_word(family: Family) -> str:
-    """The family's name in nft syntax, for tables and for header fields alike."""
-    return "ip" if family is Family.IPV4 else "ip6"
 
 
 def plan(route: Route, ground: Ground) -> tuple[Piece, ...]:
@@ -164,7 +159,7 @@ def _chain_of_its_own(chain: str, route: Route, backends: Sequence[Backend], gro
     for backend in backends:
         bound, target = names.nft_affinity(key, backend), names.nft_endpoint(key, backend)
         rules.append(f"{word} saddr @{bound} goto {target}")
-        yield Key(AFFINITY, bound), ("",)
+        yield Key(SET, bound), (f"{{ type {address_type(ground.family)}; size 65535; flags dynamic,timeout; }}",)
         to = f"[{backend.ip}]" if ground.family is Family.IPV6 else backend.ip
         remember = f"update @{bound} {{ {word} saddr timeout {route.port.affinity_seconds}s }}"
         yield Key(CHAIN, target), (remember, f"meta l4proto {protocol} dnat {word} to {to}:{backend.port}")

@@ -24,6 +24,7 @@ def empty() -> Tables:
     tables: Tables = {table: {chain: [] for chain in chains} for table, chains in _BUILT_IN.items()}
     for jump in JUMPS:
         tables[jump.table][jump.chain].insert(0, jump.rule)
+        tables[jump.table].setdefault(jump.target, [])
     return tables
 
 

@@ -226,10 +226,20 @@ def _address(table: Table, packet: Packet, found: re.Match[str]) -> list[Result]
     if operand.startswith("@affinity"):
         inside = operand[1:] in packet.bound
     elif operand.startswith("@"):
-        inside = value in table.elements[operand[1:]]
+        inside = any(matches(value, element) for element in table.elements[operand[1:]])
     else:
         inside = any(matches(value, part.strip()) for part in operand.strip("{} ").split(","))
     return _when(inside != bool(found.group(2)), packet)
+
+
+def _port_set(_table: Table, packet: Packet, found: re.Match[str]) -> list[Result]:
+    ranges = (part.strip().partition("-") for part in found.group(2).split(","))
+    inside = any(int(first) <= packet.dport <= int(last or first) for first, _, last in ranges)
+    return _when(packet.protocol == found.group(1) and inside, packet)
+
+
+def _member(table: Table, packet: Packet, found: re.Match[str]) -> list[Result]:
+    return _when(any(key in table.elements[found.group(2)] for key, _ in _keys(found.group(1), packet)), packet)
 
 
 def _field(text: str, packet: Packet) -> list[tuple[str, float]] | None:
@@ -319,10 +329,11 @@ _STEPS: list[tuple[re.Pattern[str], Step]] = [
     (re.compile(r"fib daddr type local"), lambda t, p, m: _when(p.to_here, p)),
     (re.compile(r"fib saddr type local"), lambda t, p, m: _when(p.from_here, p)),
     (re.compile(_KEY + r" vmap (@\S+|\{.*?\})"), _vmap),
-    (
-        re.compile(_KEY + r" (@hairpin\S*)"),
-        lambda t, p, m: _when(_keys(m.group(1), p)[0][0] in t.elements[m.group(2)[1:]], p),
-    ),
+    (re.compile(r"((?:\w+ \w+ \. )+\w+ \w+) @(\S+)"), _member),
+    (re.compile(r"(tcp|udp|sctp) dport \{(.*?)\}"), _port_set),
+    # A first packet of TCP, UDP or SCTP.
+    (re.compile(r"ct state established,related"), lambda t, p, m: _when(False, p)),
+    (re.compile(r"icmpv6 type \{.*?\}"), lambda t, p, m: _when(False, p)),
     (re.compile(r"meta l4proto (\w+)(?! \.)"), lambda t, p, m: _when(p.protocol == m.group(1), p)),
     (re.compile(r"ip6? ([sd]addr) (!= )?(@\S+|\{.*?\}|[0-9a-f:][0-9a-f.:/]*)"), _address),
     (re.compile(r"meta mark set meta mark ([|^]) (0x[0-9a-f]+)"), _mark),

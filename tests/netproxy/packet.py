@@ -6,8 +6,8 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-LOCAL_ADDRESSES = frozenset({"10.20.0.11", "127.0.0.1", "fd00:20::11", "::1"})
-"""addresses of the node the packet passes"""
+LOCAL_ADDRESSES = frozenset({"10.20.0.11", "10.96.0.10", "127.0.0.1", "fd00:20::11", "::1"})
+"""addresses of the node the packet passes; the tenth Service address is its DNS"""
 
 
 @dataclass(frozen=True)

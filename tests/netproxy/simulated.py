@@ -11,6 +11,7 @@ from netproxy.iptables import diff as iptables_diff
 from netproxy.iptables.plan import plan as iptables_plan
 from netproxy.ledger import Ledger
 from netproxy.model import Family, PortKey, Route
+from netproxy.nftables import base as nft_base
 from netproxy.nftables import diff as nft_diff
 from netproxy.nftables.plan import plan as nft_plan
 from netproxy.topology import Place
@@ -24,6 +25,9 @@ BASE = Ground(
     service_cidrs=("10.96.0.0/16", "fd00:96::/112"),
     node_ips=("10.20.0.11", "fd00:20::11"),
 )
+
+PORTION = 4
+"""chains of a restore text: few, so that small worlds take several"""
 
 
 def ground(family: Family) -> Ground:
@@ -47,12 +51,12 @@ class Rules:
         self._claim(routes)
         if self.mode == "nftables":
             names = {*self.nft.chains, *self.nft.elements}
-            for text in nft_diff.rebuild(self._ledger.items(), self._ground, names):
+            for text in nft_diff.rebuild(self._ledger.items(), nft_base.layout(self._ground), names):
                 self.nft = nft_tracer.apply(self.nft, text)
         else:
             present = {table: list(chains) for table, chains in self.iptables.items()}
-            text = iptables_diff.rebuild(self._ledger.items(), self._ground, present, ())
-            iptables_tracer.apply(self.iptables, text)
+            for text in iptables_diff.rebuild(self._ledger.items(), self._ground, present, (), PORTION):
+                iptables_tracer.apply(self.iptables, text)
         self._ledger.commit()
 
     def change(self, routes: Mapping[PortKey, Route | None]) -> str:
@@ -60,7 +64,7 @@ class Rules:
         self._claim(routes)
         delta = self._ledger.delta()
         if self.mode == "nftables":
-            steps = nft_diff.change(delta, self._ground)
+            steps = nft_diff.change(delta, nft_base.layout(self._ground))
             for step in steps:
                 self.nft = nft_tracer.apply(self.nft, step)
             text = "".join(steps)

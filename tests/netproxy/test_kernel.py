@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from apimachinery.kit import command, netns
-from netproxy import conntrack, modes
+from netproxy import conntrack, modes, standin
 from netproxy.ground import Ground
+from netproxy.iptables.apply import IptablesMode
 from netproxy.model import Backend, Family, PortKey, Route, ServicePort
 from tests.netproxy.rig import BRIEF, CLIENT_IP, NODE_IP, PODS, Rig, new_rig
 
@@ -262,6 +263,34 @@ def test_a_restarted_proxy_remembers_session_affinity(mode_name: str) -> None:
             successor.close()
 
     run(body, mode_name)
+
+
+def test_a_flat_table_serves_until_lost_iptables_chains_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standin, "_MANY_ROUTES", 1)
+    served: list[str] = []
+
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        write = IptablesMode.rebuild
+        routes = of(route(*PODS, node_port=30080))
+
+        async def late(chains: IptablesMode, wanted: dict[PortKey, Route]) -> None:
+            assert "KUBE-SVC" not in await ruleset(rig) or not served
+            served.extend({rig.ask(w, VIP, 80)[0] for w in (rig.client, rig.node, rig.pods[PODS[0]]) for _ in range(20)})
+            assert rig.ask(rig.client, NODE_IP, 30080)[0] in PODS
+            await write(chains, wanted)
+
+        monkeypatch.setattr(IptablesMode, "rebuild", late)
+        await mode.rebuild(routes)
+        assert set(served) == set(PODS) and "stand-in" not in await ruleset(rig)
+        assert set(rig.who(rig.client, VIP, 80, 40)) == set(PODS)
+        served.clear()
+        # What stands needs no stand-in, but it is taken away where an earlier process left it.
+        monkeypatch.setattr(IptablesMode, "rebuild", write)
+        await command.run(["nsenter", f"--net={rig.node}", "nft", "add", "table", "ip", "wherry-stand-in"], timeout=10)
+        await mode.rebuild(routes)
+        assert "stand-in" not in await ruleset(rig)
+
+    run(body, "iptables")
 
 
 async def ruleset(rig: Rig) -> str:

@@ -1,0 +1,43 @@
+"""What a table of ours always has, whatever pieces come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from netproxy.model import Family
+
+Rules = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One table of one family. Nobody else writes into it."""
+
+    family: Family
+    name: str
+    containers: tuple[str, ...]
+    """fixed sets and maps, as `map NAME { … }` or `set NAME { … }`"""
+    chains: Mapping[str, Rules]
+    """fixed chains, in an order in which every one only goes to earlier ones"""
+    hooks: tuple[tuple[str, str, Rules], ...]
+    """base chains: (name, hook declaration, rules)"""
+    last: frozenset[str] = frozenset()
+    """hooks to be made or mended only when everything else stands"""
+    set_prefixes: tuple[str, ...] = ()
+    """how the names of sets begin which pieces declare"""
+
+    @property
+    def table(self) -> str:
+        """As nft's commands name it."""
+        return f"{ip_word(self.family)} {self.name}"
+
+
+def ip_word(family: Family) -> str:
+    """The family's name in nft syntax, for tables and for header fields alike."""
+    return "ip" if family is Family.IPV4 else "ip6"
+
+
+def address_type(family: Family) -> str:
+    """The type of an address in nft syntax."""
+    return "ipv4_addr" if family is Family.IPV4 else "ipv6_addr"

@@ -1,0 +1,84 @@
+"""Tables of ours in the kernel: written in transactions, and watched, for a stranger may change them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from apimachinery.kit import nft_events
+from apimachinery.kit.nft import Nft, NftError
+from apimachinery.kit.nft_events import Transaction
+from netproxy.ledger import Delta
+from netproxy.model import Family
+from netproxy.nftables import diff
+from netproxy.nftables.layout import Layout, ip_word
+from netproxy.nftables.plan import Key, Piece, Value
+
+log = logging.getLogger(__name__)
+_OWN_FLOOD_SECONDS = 5.0
+"""notifications dropped this soon after a rebuild are taken for the rebuild's own"""
+_FAMILY_NUMBER = {Family.IPV4: 2, Family.IPV6: 10}
+
+
+class OwnTables:
+    """One applier's tables. Every call but `watch` raises NftError, and asyncio.TimeoutError after its deadline."""
+
+    def __init__(self, netns: Path | None = None) -> None:
+        self._netns = netns
+        self._nft = Nft(netns)
+        self._rebuilt = 0.0
+        self._stand: set[tuple[int, str]] = set()
+
+    async def open(self) -> None:
+        """Make the kernel's nftables ready for use."""
+        await self._nft.open()
+
+    async def run(self, text: str) -> None:
+        """One transaction of the caller's own."""
+        await self._nft.run(text)
+
+    async def rebuild(self, layout: Layout, pieces: Sequence[Piece]) -> None:
+        """The whole table, in place when it is ours already."""
+        present = await self._nft.names(ip_word(layout.family), layout.name)
+        try:
+            for text in diff.rebuild(pieces, layout, present):
+                await self._nft.run(text)
+        except NftError as error:
+            if not present:
+                raise
+            log.warning("table %s cannot be rewritten in place and is made anew: %s", layout.name, error.message)
+            for text in diff.anew(pieces, layout):
+                await self._nft.run(text)
+        self._rebuilt = time.monotonic()
+        self._stand.add((_FAMILY_NUMBER[layout.family], layout.name))
+
+    async def change(self, layout: Layout, delta: Delta[Key, Value]) -> None:
+        """Only what differs."""
+        for text in diff.change(delta, layout):
+            await self._nft.run(text)
+
+    async def remove(self, layouts: Iterable[Layout]) -> None:
+        """Take the tables away, whether they exist or not."""
+        wanted = tuple(layouts)
+        self._stand -= {(_FAMILY_NUMBER[layout.family], layout.name) for layout in wanted}
+        await self._nft.run("".join(map(diff.remove_table, wanted)))
+
+    async def watch(self, names: Iterable[str], on_lost: Callable[[], None]) -> None:
+        """Call `on_lost` whenever somebody else changed a table of ours that stands; runs for ever."""
+        with contextlib.closing(nft_events.Listener(self._netns, set(names))) as listener:
+            async for transaction in listener.transactions():
+                if self._lost(transaction):
+                    log.warning("another program changed our table")
+                    on_lost()
+
+    def close(self) -> None:
+        """Give up the handle; tables stay."""
+        self._nft.close()
+
+    def _lost(self, transaction: Transaction | None) -> bool:
+        if transaction is None:
+            return bool(self._stand) and time.monotonic() - self._rebuilt > _OWN_FLOOD_SECONDS
+        return transaction.owner != self._nft.owner and not self._stand.isdisjoint(transaction.touched_tables)
