@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import socket
 from pathlib import Path
 
 from agent.admission.gate import Gate
@@ -205,11 +204,6 @@ class Agent:
             lifecycle.spawn("node", registrar.run())
 
 
-def default_node_name() -> str:
-    """The host's name, as upstream's kubelet takes it."""
-    return socket.gethostname().lower()
-
-
 async def run(settings: AgentSettings, lifecycle: Lifecycle) -> Agent:
     """Build the agent and spawn its workers."""
     agent = Agent(settings)
@@ -218,4 +212,4 @@ async def run(settings: AgentSettings, lifecycle: Lifecycle) -> Agent:
     return agent
 
 
-__all__ = ["Agent", "default_node_name", "hardware", "run"]
+__all__ = ["Agent", "hardware", "run"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import hashlib
 import ipaddress
 import re
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 __all__ = [
     "Identity",
     "KeyPair",
+    "SigningRequest",
     "authority_key",
     "expires",
     "identity",
@@ -29,9 +31,12 @@ __all__ = [
     "new_ca",
     "no_certificates",
     "opened",
+    "public_key_hash",
     "public_key_pem",
     "rsa_numbers",
     "service_account_key",
+    "signing_request",
+    "validity",
 ]
 
 # Clocks of nodes drift; a certificate valid from this instant would be refused by a node that lags.
@@ -44,6 +49,14 @@ class KeyPair:
     """A certificate and its private key (PKCS #8), both PEM."""
 
     cert_pem: bytes
+    key_pem: bytes
+
+
+@dataclass(frozen=True)
+class SigningRequest:
+    """A certificate signing request and its private key, both PEM."""
+
+    csr_pem: bytes
     key_pem: bytes
 
 
@@ -94,9 +107,7 @@ def issue(
     purposes = [ExtendedKeyUsageOID.SERVER_AUTH] * server + [ExtendedKeyUsageOID.CLIENT_AUTH] * client
     if purposes:
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
-    alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in dict.fromkeys(dns)]
-    alternatives += [x509.IPAddress(ipaddress.ip_address(ip)) for ip in dict.fromkeys(ips)]
-    if alternatives:
+    if alternatives := _alternatives(dns, ips):
         builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
     return _pair(builder.sign(signer, hashes.SHA256()), key)
 
@@ -107,6 +118,25 @@ def opened(ca: KeyPair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey | 
     if not isinstance(signer, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise ValueError("the authority's key must be an EC or RSA key")
     return x509.load_pem_x509_certificate(ca.cert_pem), signer
+
+
+def signing_request(
+    common_name: str, organizations: Iterable[str] = (), dns: Iterable[str] = (), ips: Iterable[str] = ()
+) -> SigningRequest:
+    """A new key and a request for a certificate of it (PKCS #10)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_name(common_name, organizations))
+    if alternatives := _alternatives(dns, ips):
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+    signed = builder.sign(key, hashes.SHA256())
+    return SigningRequest(signed.public_bytes(serialization.Encoding.PEM), _key_pem(key))
+
+
+def public_key_hash(cert_pem: bytes) -> str:
+    """sha256:HEX of a certificate's SubjectPublicKeyInfo, as kubeadm pins authorities (RFC 7469, 2.4). ValueError."""
+    public = x509.load_pem_x509_certificate(cert_pem).public_key()
+    encoded = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return f"sha256:{hashlib.sha256(encoded).hexdigest()}"
 
 
 def service_account_key() -> bytes:
@@ -161,6 +191,17 @@ def no_certificates(data: bytes) -> str:
 def expires(cert_pem: bytes) -> datetime.datetime:
     """When a certificate ends, aware, UTC."""
     return x509.load_pem_x509_certificate(cert_pem).not_valid_after_utc
+
+
+def _alternatives(dns: Iterable[str], ips: Iterable[str]) -> list[x509.GeneralName]:
+    names: list[x509.GeneralName] = [x509.DNSName(name) for name in dict.fromkeys(dns)]
+    return [*names, *(x509.IPAddress(ipaddress.ip_address(ip)) for ip in dict.fromkeys(ips))]
+
+
+def validity(cert_pem: bytes) -> tuple[datetime.datetime, datetime.datetime]:
+    """From when until when a certificate is good, aware, UTC."""
+    found = x509.load_pem_x509_certificate(cert_pem)
+    return found.not_valid_before_utc, found.not_valid_after_utc
 
 
 def _name(common_name: str, organizations: Iterable[str]) -> x509.Name:

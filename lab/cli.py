@@ -6,7 +6,7 @@ import click
 
 from lab import versions
 from lab.bench import bench
-from lab.commands import checks, images, life, look, nodes
+from lab.commands import checks, images, life, look, machines, nodes
 from lab.commands.base import Commands
 
 
@@ -51,6 +51,9 @@ for command in (
     look.shell,
     nodes.node_group,
     images.image,
+    machines.server,
+    machines.agent,
+    machines.proxy,
     checks.test,
     bench,
     show_help,

@@ -115,11 +115,11 @@ def hostnet(spec: Spec, paths: Paths) -> Component:
 
     Always nftables, and in a table of the lab's own: iptables chains have fixed names, and two labs share a host.
     """
-    proxy_settings = _proxy_settings(spec, paths, "", spec.gateway, {"listen": [spec.gateway]})
+    shared = proxy_settings(spec, paths, "", spec.gateway, {"listen": [spec.gateway]})
     settings = {
         # Two labs share the host's localhost, too: its proxy shows no metrics.
         "proxy": {
-            **proxy_settings,
+            **shared,
             "mode": "nftables",
             "nft_table": names.proxy_table(spec.name),
             "metrics_port": 0,
@@ -176,11 +176,12 @@ def proxy(spec: Spec, paths: Paths, node: Node) -> Component:
     # What a node does not know it asks the host, which may ask the machine's own servers; they lie in ranges that the
     # lab's nodes are kept out of.
     dns = {"addresses": [spec.dns_ip], "upstreams": [spec.gateway]}
-    settings = _proxy_settings(spec, paths, node.name, spec.address(node), dns)
+    settings = proxy_settings(spec, paths, node.name, spec.address(node), dns)
     return _python(paths, "proxy", "netproxy", settings, spec, node)
 
 
-def _proxy_settings(spec: Spec, paths: Paths, node: str, address: str, dns: dict[str, Any]) -> dict[str, Any]:
+def proxy_settings(spec: Spec, paths: Paths, node: str, address: str, dns: dict[str, Any]) -> dict[str, Any]:
+    """netproxy's settings for a node, or for a host that is none (""), which has this address."""
     return {
         **({"dns": dns} if spec.dns == "builtin" else {}),
         "kubeconfig": paths.settings / PROXY.file,
@@ -233,15 +234,15 @@ def _python(
         capabilities=privileges.of(name, port),
         oom_score_adj=privileges.oom_score(name),
     )
-    return Component(process, file, _plain(settings))
+    return Component(process, file, plain(settings))
 
 
 def _namespace(spec: Spec, node: Node) -> str:
     return str(netns.path_of(names.namespace(spec.name, node.name)))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Paths as text, for YAML."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     return str(value) if isinstance(value, Path) else value

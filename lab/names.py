@@ -9,6 +9,8 @@ import re
 import zlib
 
 DEFAULT_LAB = "lab"
+MACHINE = "machine"
+"""Where a machine's own control plane and node keep their files (`lab/standalone`): no lab's name."""
 LAB_NAME_LIMIT = 32
 """A socket's path holds 107 characters, and containerd adds to the lab's."""
 MAX_NODES = 10
@@ -91,6 +93,8 @@ def problem(lab: str) -> str:
     """Why this cannot be a lab's name; "" when it can."""
     if not re.fullmatch(rf"[a-z]([a-z0-9-]{{0,{LAB_NAME_LIMIT - 2}}}[a-z0-9])?", lab):
         return f"a small letter, then letters, digits and hyphens, no hyphen last, at most {LAB_NAME_LIMIT} in all"
+    if lab == MACHINE:
+        return "what is installed on a machine of its own keeps its files there"
     if re.search(r"-(proxy|guard|node\d+)$", lab):
         return "what ends in -proxy, -guard or -nodeN names a part of another lab"
     return ""

@@ -84,7 +84,7 @@ FLOORS = {
     ),
     "netproxy": ({"dns", "iptables", "nftables"},),
     "cni": ({"node"}, {"bridge", "hostlocal", "portmap"}),
-    "lab": ({"commands"}, {"images"}),
+    "lab": ({"commands"}, {"standalone"}, {"images"}),
 }
 
 # Modules whose names say nothing about what they own.

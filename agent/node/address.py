@@ -1,4 +1,4 @@
-"""Which of the machine's addresses the node is known by."""
+"""The name and the address that the node is known by."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from urllib.parse import urlsplit
 
 from agent.settings import AgentSettings
 from apimachinery import kubeconfig
+
+
+def default_node_name() -> str:
+    """The host's name, as upstream's kubelet takes it."""
+    return socket.gethostname().lower()
 
 
 def node_addresses(settings: AgentSettings) -> tuple[str, ...]:

@@ -156,6 +156,7 @@ def assemble(parts: Parts) -> Edge:
     authenticate = Authenticator(
         tokens=token_settings(settings, registry),
         static_tokens=_static_tokens(settings.token_file),
+        bootstrap_tokens=settings.bootstrap_token_auth,
         authorize=authorize,
         forbid=chain.refusal,
     )

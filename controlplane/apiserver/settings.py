@@ -32,6 +32,9 @@ class Settings:
     """Whose client certificates are believed; none: nobody's."""
     token_file: Path | None = None
     """CSV of token,user,uid,"group1,group2"."""
+    bootstrap_token_auth: bool = False
+    """Believe bootstrap tokens: Secrets of type bootstrap.kubernetes.io/token in kube-system, as upstream's
+    --enable-bootstrap-token-auth."""
     service_account_key_file: Path | None = None
     """Private key that signs service account tokens."""
     service_account_issuer: str = "https://kubernetes.default.svc.cluster.local"

@@ -10,12 +10,17 @@ from typing import Any
 
 import click
 
+from apimachinery import errors
 from apimachinery.kit import command
+from apimachinery.kit.settings import SettingsError
 from apimachinery.kubeconfig import KubeconfigError
 from lab import cluster, names, node, preflight, spec, state, status
 from lab.images.rootfs import ImageError
 from lab.paths import Paths
 from lab.spec import Node, Spec, SpecError
+from lab.standalone.join import JoinError
+from lab.standalone.tokens import TokenError
+from lab.standalone.waiting import NotThere
 from lab.supervision import SupervisorError
 
 _EXPECTED = (
@@ -27,6 +32,12 @@ _EXPECTED = (
     command.CommandError,
     KubeconfigError,
     ImageError,
+    SettingsError,
+    JoinError,
+    TokenError,
+    NotThere,
+    errors.ApiError,
+    errors.Unreachable,
     OSError,
 )
 

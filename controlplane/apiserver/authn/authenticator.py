@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.errors import ApiError, Unauthorized
-from controlplane.apiserver.authn import certificates, impersonation, service_account, token_file
+from controlplane.apiserver.authn import bootstrap_token, certificates, impersonation, service_account, token_file
 from controlplane.apiserver.authn.keys import PublicKey
 from controlplane.apiserver.authn.user import authenticated
 from controlplane.apiserver.request import ANONYMOUS, Attributes, Decision, Request, User
@@ -41,13 +41,14 @@ class TokenSettings:
 
 @dataclass
 class Authenticator:
-    """x509, then token file, then service account tokens, then anonymous; impersonation on top."""
+    """x509, then token file, bootstrap tokens, service account tokens, then anonymous; impersonation on top."""
 
     tokens: TokenSettings
     static_tokens: Mapping[str, User]
     authorize: Authorize
     forbid: Forbid
     anonymous: bool = True
+    bootstrap_tokens: bool = False
     clock: Callable[[], float] = time.time
     _verified: OrderedDict[tuple[str, tuple[str, ...]], tuple[float, dict[str, Any]]] = field(
         default_factory=OrderedDict
@@ -106,6 +107,8 @@ class Authenticator:
     def user_of_token(self, token: str, audiences: tuple[str, ...] = ()) -> User | None:
         """The user behind a bearer token for any of `audiences` (default: the server's own); None: nobody."""
         found = token_file.find(self.static_tokens, token)
+        if found is None and self.bootstrap_tokens:
+            found = bootstrap_token.user_of(token, self.tokens.lookup, self.clock())
         if found is not None:
             return found
         try:

@@ -1,0 +1,221 @@
+"""A machine of one's own: what it may be told, what its daemons are told, and whom those who join believe."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from apimachinery import pki
+from apimachinery.kit.settings import SettingsError, load
+from controlplane.apiserver.authz import bootstrap
+from lab import names
+from lab.certificates import POLICY
+from lab.paths import Paths
+from lab.spec import SpecError
+from lab.standalone import join, publish, server, tokens, worker
+from lab.standalone.credentials import Credentials
+from lab.standalone.machine import NAT_ADDRESS, own_address
+from lab.standalone.settings import Node, Server, configure, merged
+
+TOKEN = tokens.Token("abcdef", "0123456789abcdef")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Paths:
+    return Paths(names.MACHINE, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        ("api_port=443", "1024"),
+        ("address=localhost", "address"),
+        ("name=Bad Name", "name"),
+        ("pod_cidr=10.244.0.0/24", "pod_cidr"),
+        ("service_cidr=10.244.0.0/24", "overlaps"),
+        ("proxy_mode=magic", "proxy_mode"),
+        ("dns=maybe", "dns"),
+        ("adress=192.0.2.1", "adress"),
+    ],
+)
+def test_what_a_server_cannot_be_is_refused_by_name_before_it_is_written(tmp_path: Path, key: str, problem: str):
+    file = tmp_path / "server.yaml"
+    configure(Server, file, ["address=192.0.2.10"])
+    before = file.read_bytes()
+    with pytest.raises(SettingsError, match=problem):
+        configure(Server, file, [key])
+    assert file.read_bytes() == before
+
+
+def test_setting_keys_keeps_the_others_and_an_empty_value_takes_one_out(tmp_path: Path):
+    file = tmp_path / "node.yaml"
+    file.write_text("agent: {max_pods: 50}\nserver: https://192.0.2.10:6443\n")
+    # A token of digits alone is no number.
+    configure(Node, file, ["token=123456.1234567890123456", "taints=[a=b:NoSchedule]", "node_ip=192.0.2.11"])
+    configure(Node, file, ["node_ip="])
+    assert yaml.safe_load(file.read_text()) == {
+        "agent": {"max_pods": 50},
+        "server": "https://192.0.2.10:6443",
+        "token": "123456.1234567890123456",
+        "taints": ["a=b:NoSchedule"],
+    }
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert load(Node, file).taints == ("a=b:NoSchedule",)
+
+
+@pytest.mark.parametrize(("given", "problem"), [({}, "kubeconfig"), ({"server": "http://192.0.2.1"}, "https")])
+def test_a_node_must_know_how_the_api_server_is_reached(given: dict[str, str], problem: str):
+    with pytest.raises(ValueError, match=problem):
+        Node(**given)
+
+
+def test_the_address_that_every_machine_behind_a_nat_has_is_no_address(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("lab.standalone.machine.route_source", lambda *_: NAT_ADDRESS)
+    with pytest.raises(SpecError, match="NAT"):
+        own_address("", "192.0.2.1")
+    assert own_address("192.0.2.7", "192.0.2.1") == "192.0.2.7"
+
+
+def test_the_control_planes_daemons_are_told_of_the_machine_and_own_settings_win(home: Paths):
+    chosen = Server(address="192.0.2.10", apiserver={"history_seconds": 60}, hostnet={"proxy": {"mode": "iptables"}})
+    api = server.component(chosen, "apiserver", home).settings
+    assert api is not None
+    assert (api["bind_host"], api["history_seconds"]) == ("192.0.2.10", 60)
+    assert api["bootstrap_token_auth"] is True
+    hostnet = server.component(chosen, "hostnet", home).settings
+    assert hostnet is not None
+    assert (hostnet["proxy"]["mode"], hostnet["proxy"]["bind_address"]) == ("iptables", "192.0.2.10")
+    with pytest.raises(SpecError, match="etcd"):
+        server.component(chosen, "etcd", home)
+
+
+def test_every_daemons_settings_are_ones_it_takes(home: Paths):
+    import controlplane.apiserver.settings
+    import controlplane.controllers.settings
+    import controlplane.scheduler.settings
+    import lab.hostnet
+    import lab.nodeagent
+    import netproxy.settings
+    from apimachinery.kit.settings import of
+
+    kinds = {
+        "apiserver": controlplane.apiserver.settings.Settings,
+        "scheduler": controlplane.scheduler.settings.Settings,
+        "controllers": controlplane.controllers.settings.Settings,
+        "hostnet": lab.hostnet.Settings,
+    }
+    assert set(kinds) == set(server.DAEMONS)
+    for name, kind in kinds.items():
+        of(kind, server.component(Server(address="192.0.2.10"), name, home).settings)
+    chosen = Node(server="https://192.0.2.10:6443", node_ip="192.0.2.11", node_name="n1", labels={"a": "b"})
+    held = Credentials(Path("/k"), Path("/ca"), None)
+    told = of(lab.nodeagent.Settings, worker.agent(chosen, held, home).settings)
+    assert (told.agent.node_ip, told.agent.cluster_dns, told.agent.tls_cert_file) == (
+        "192.0.2.11",
+        ("10.96.0.10",),
+        None,
+    )
+    assert told.agent.register_labels == {"a": "b"}
+    of(netproxy.settings.Settings, worker.proxy(chosen, held, home).settings)
+
+
+def test_certificates_are_made_once_and_anew_before_they_end(home: Paths):
+    chosen = Server(address="192.0.2.10", name="c1")
+    server.certify(chosen, home)
+    made = {path: path.read_bytes() for path in (*home.pki.iterdir(), *home.settings.iterdir(), home.kubeconfig)}
+    server.certify(chosen, home)
+    assert {path: path.read_bytes() for path in made} == made
+    now = datetime.datetime.now(datetime.timezone.utc)
+    assert server.due(now, home) == []
+    late = server.due(now + datetime.timedelta(days=365 - 59), home)
+    assert home.pki / "ca.crt" not in late
+    assert {"apiserver.crt", "scheduler.kubeconfig", "kubeconfig"} <= {path.name for path in late}
+
+
+def test_the_policy_is_the_labs_and_more_and_can_be_read(home: Paths):
+    server.certify(Server(address="192.0.2.10"), home)
+    text = (home.settings / "policy.txt").read_text()
+    found = {obj["metadata"]["name"] for _, obj in bootstrap.parse_policy(text, {})}
+    assert {obj["metadata"]["name"] for _, obj in bootstrap.parse_policy(POLICY.read_text(), {})} < found
+    assert "kubeadm:node-autoapprove-bootstrap" in found
+
+
+def test_own_settings_reach_into_mappings_without_emptying_them():
+    assert merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": {"e": 1}}) == {
+        "a": {"b": 9, "c": 2},
+        "d": {"e": 1},
+    }
+
+
+@pytest.mark.parametrize("text", ["", "abcdef", "abcdef.short", "ABCDEF.0123456789abcdef", "abcdef.0123456789abcdef0"])
+def test_what_is_no_token_is_refused_without_repeating_it(text: str):
+    with pytest.raises(tokens.TokenError) as told:
+        tokens.parse(text)
+    assert not text or text not in str(told.value)
+
+
+def test_new_tokens_are_tokens_and_never_twice_the_same():
+    made = {str(tokens.new()) for _ in range(100)}
+    assert len(made) == 100
+    assert all(str(tokens.parse(text)) == text for text in made)
+
+
+def info(ca: bytes, signer: tokens.Token | None, **more: str) -> dict[str, str]:
+    text = publish.cluster_info("https://192.0.2.10:6443", ca)
+    return {
+        "kubeconfig": text,
+        **({tokens.SIGNATURE + signer.ident: tokens.sign(signer, text)} if signer else {}),
+        **more,
+    }
+
+
+def test_a_clusters_authority_is_believed_by_the_tokens_signature():
+    ca = pki.new_ca("c").cert_pem
+    assert join.believed(info(ca, TOKEN), TOKEN, "").strip() == ca.strip()
+
+
+def test_who_does_not_know_the_tokens_secret_is_not_believed():
+    other = tokens.Token(TOKEN.ident, "f" * 16)
+    with pytest.raises(join.JoinError, match="in between"):
+        join.believed(info(pki.new_ca("c").cert_pem, other), TOKEN, "")
+    # Nor is a good signature of something else.
+    forged = info(pki.new_ca("d").cert_pem, TOKEN) | {"kubeconfig": info(pki.new_ca("e").cert_pem, None)["kubeconfig"]}
+    with pytest.raises(join.JoinError, match="in between"):
+        join.believed(forged, TOKEN, "")
+
+
+def test_the_authoritys_hash_does_where_nobody_signed_and_another_one_does_not():
+    ca = pki.new_ca("c").cert_pem
+    assert join.believed(info(ca, None), TOKEN, pki.public_key_hash(ca)).strip() == ca.strip()
+    with pytest.raises(join.JoinError, match="another cluster"):
+        join.believed(info(ca, TOKEN), TOKEN, "sha256:" + "0" * 64)
+
+
+@pytest.mark.parametrize("text", ["", "{", "clusters: []", "clusters: [{cluster: {certificate-authority-data: '??'}}]"])
+def test_what_holds_no_cluster_is_said_to(text: str):
+    with pytest.raises(join.JoinError, match="holds no cluster"):
+        join.believed({"kubeconfig": text}, TOKEN, "")
+
+
+def test_a_signature_is_the_one_that_the_specification_makes():
+    """RFC 7515: BASE64URL(header) .. BASE64URL(HMAC of header.payload), here recomputed by hand."""
+    import hashlib
+    import hmac
+
+    signature = tokens.sign(TOKEN, "content")
+    header, _, mac = signature.partition("..")
+    assert base64.urlsafe_b64decode(header + "==") == b'{"alg":"HS256","kid":"abcdef"}'
+    payload = base64.urlsafe_b64encode(b"content").rstrip(b"=").decode()
+    expected = hmac.new(b"0123456789abcdef", f"{header}.{payload}".encode(), hashlib.sha256).digest()
+    assert base64.urlsafe_b64decode(mac + "=" * (-len(mac) % 4)) == expected
+    assert tokens.signed(TOKEN, "content", signature)
+    assert not tokens.signed(TOKEN, "content", ".." + mac)
+    assert not tokens.signed(TOKEN, "content", header)
+
+
+def test_no_lab_may_take_the_machines_place():
+    assert names.problem(names.MACHINE)
