@@ -73,6 +73,11 @@ class Authority:
         )
         return self._files("apiserver-kubelet-client")
 
+    def kubelet_authority(self) -> tuple[Path, Path]:
+        """An authority for agents' serving certificates alone: whoever has one cannot pass for the API server."""
+        self._pair("kubelet-ca", lambda: pki.new_ca(f"wherry-{self._spec.name}-kubelets"))
+        return self._files("kubelet-ca")
+
     def daemon(self, name: str) -> tuple[Path, Path]:
         """The serving certificate of the scheduler or the controllers."""
         addresses = (self._spec.gateway, "127.0.0.1")

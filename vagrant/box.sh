@@ -85,7 +85,7 @@ NETWORK
 # The account and the key that Vagrant knows; it replaces the key at the first `up`.
 account() {
   local key
-  key=$(find /usr/share /opt/vagrant -path '*keys/vagrant.pub' 2>/dev/null | head -n 1)
+  key=$(find /usr/share /opt -path '*keys/vagrant.pub' -print -quit 2>/dev/null || true)
   [[ -n $key ]] || { printf "Error: Vagrant's public key is not on this machine: apt-get install vagrant\n" >&2 && exit 1; }
   chroot "$ROOT" useradd -m -s /bin/bash vagrant
   printf 'vagrant:vagrant\n' | chroot "$ROOT" chpasswd

@@ -30,6 +30,7 @@ RENEW_AT = 0.8
 NAMES = {
     "certificatesigningrequest-signing-controller": "certificate-controller",
     "certificatesigningrequest-approving-controller": "certificate-controller",
+    "kubelet-serving-approving-controller": "certificate-controller",
     "certificatesigningrequest-cleaner-controller": "certificate-controller",
     "serviceaccount-controller": "service-account-controller",
     "service-cidr-controller": "service-cidrs-controller",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from controlplane.controllers.certificates.approving import ApprovingController
+from controlplane.controllers.certificates.approving import ApprovingController, ServingApprovingController
 from controlplane.controllers.certificates.cleaning import CleaningController
 from controlplane.controllers.certificates.signing import SigningController
 from controlplane.controllers.cluster_roles import ClusterRoleAggregationController
@@ -65,6 +65,7 @@ REGISTRY: tuple[Entry, ...] = (
     ),
     Entry("certificatesigningrequest-signing-controller", "certificate-controller", SigningController),
     Entry("certificatesigningrequest-approving-controller", "certificate-controller", ApprovingController),
+    Entry("kubelet-serving-approving-controller", "certificate-controller", ServingApprovingController),
     Entry("certificatesigningrequest-cleaner-controller", "certificate-controller", CleaningController),
     Entry("namespace-controller", "namespace-controller", NamespaceController),
     Entry("pod-garbage-collector-controller", "pod-garbage-collector", PodGCController),

@@ -43,6 +43,14 @@ class Settings:
     """The authority that signs approved requests of the built-in signers (PEM); none: they are not signed."""
     cluster_signing_key_file: Path | None = None
     """Its key; only this process's user should be able to read it."""
+    kubelet_serving_cert_file: Path | None = None
+    """Another authority for nodes' serving certificates, as upstream's --cluster-signing-kubelet-serving-cert-file:
+    what it signs is believed by who dials nodes, and by nobody as the API server's."""
+    kubelet_serving_key_file: Path | None = None
+    """Its key."""
+    approve_kubelet_serving: bool = False
+    """Approve a node's serving certificate for its own name and addresses that no other Node has; upstream leaves that
+    to a person, and so does off."""
     cluster_signing_duration: float = 31536000.0
     """How long such a certificate lives at most."""
     node_monitor_period: float = 5.0

@@ -22,6 +22,7 @@ from lab.standalone.settings import Server, merged
 DAEMONS = ("apiserver", "scheduler", "controllers", "hostnet")
 # What joins with a token and what nodes may do besides, on top of what a lab allows.
 MACHINE_POLICY = Path(__file__).with_name("policy.txt")
+AUTHORITIES = ("ca", "kubelet-ca")
 RENEW_BEFORE = datetime.timedelta(days=60)
 
 
@@ -55,6 +56,7 @@ def certify(settings: Server, home: Paths = HOME) -> Authority:
     authority = Authority(home, machine(settings))
     authority.server()
     authority.kubelet_client()
+    authority.kubelet_authority()
     for daemon in ("scheduler", "controllers"):
         authority.daemon(daemon)
     authority.service_account_key()
@@ -66,8 +68,8 @@ def certify(settings: Server, home: Paths = HOME) -> Authority:
 
 
 def due(now: datetime.datetime, home: Paths = HOME) -> list[Path]:
-    """Certificates and kubeconfigs that end within `RENEW_BEFORE`; the authority's own is not renewed."""
-    found = [path for path in sorted(home.pki.glob("*.crt")) if path.stem != "ca"]
+    """Certificates and kubeconfigs that end within `RENEW_BEFORE`; the authorities' own are not renewed."""
+    found = [path for path in sorted(home.pki.glob("*.crt")) if path.stem not in AUTHORITIES]
     late = [path for path in found if pki.expires(path.read_bytes()) < now + RENEW_BEFORE]
     files = [home.settings / identity.file for identity in IDENTITIES] + [home.kubeconfig]
     for path in files:
@@ -80,14 +82,21 @@ def due(now: datetime.datetime, home: Paths = HOME) -> list[Path]:
 
 def component(settings: Server, name: str, home: Paths = HOME) -> Component:
     """The daemon of that name (`DAEMONS`) and its settings. SpecError for another."""
+    kubelet_ca = home.pki / "kubelet-ca.crt", home.pki / "kubelet-ca.key"
     own: Mapping[str, Mapping[str, Any]] = {
         "apiserver": {
             "policy_file": str(home.settings / "policy.txt"),
             "bootstrap_token_auth": True,
+            "kubelet_ca_file": str(kubelet_ca[0]),
             **settings.apiserver,
         },
         "scheduler": settings.scheduler,
-        "controllers": settings.controllers,
+        "controllers": {
+            "kubelet_serving_cert_file": str(kubelet_ca[0]),
+            "kubelet_serving_key_file": str(kubelet_ca[1]),
+            "approve_kubelet_serving": True,
+            **settings.controllers,
+        },
         "hostnet": settings.hostnet,
     }
     for found in components.control_plane(machine(settings), home):

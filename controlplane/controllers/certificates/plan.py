@@ -5,7 +5,7 @@ Source: "Certificate Signing Requests" in the Kubernetes reference, its table of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -55,6 +55,33 @@ def permissions(csr: Obj, asked: Request) -> tuple[Permission, ...]:
     if spec.get("signerName") != KUBELET_CLIENT or _of_kubelet_client(asked, spec.get("usages") or ()):
         return ()
     return _PERMISSIONS if spec.get("username") == asked.user else _PERMISSIONS[1:]
+
+
+def claims_of_serving(csr: Obj, asked: Request, nodes: Iterable[Obj]) -> str:
+    """Why a node may not have this serving certificate unasked; "" where it asks for itself: its own name, and
+    addresses that no other Node has. What is no such request at all has a reason, too.
+    """
+    spec = csr["spec"]
+    if spec.get("signerName") != KUBELET_SERVING or kinds_of(csr) & {"Approved", "Denied"}:
+        return "it is none, or decided"
+    if spec.get("username") != asked.user or wrong_groups(spec):
+        return "its author is not the node it names"
+    if problem := _of_kubelet_serving(asked, spec.get("usages") or ()):
+        return problem
+    name = asked.user.removeprefix(_NODE)
+    if set(asked.dns) - {name}:
+        return f"it asks for names that are not {name}"
+    for node in nodes:
+        if node["metadata"]["name"] != name:
+            theirs = {a.get("address") for a in (node.get("status") or {}).get("addresses") or ()}
+            if taken := sorted(theirs & set(asked.ips)):
+                return f"{', '.join(map(str, taken))} belongs to node {node['metadata']['name']}"
+    return ""
+
+
+def wrong_groups(spec: Obj) -> bool:
+    """Whether its author is no node."""
+    return not set(_NODES) <= set(spec.get("groups") or ())
 
 
 def to_sign(csr: Obj) -> bool:

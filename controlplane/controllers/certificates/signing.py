@@ -35,14 +35,16 @@ class SigningController(RequestLoop):
             status["conditions"] = [*(status.get("conditions") or ()), failed]
         else:
             life = plan.life(csr, timedelta(seconds=self.context.settings.cluster_signing_duration))
-            made = signing.sign(await self._authority(), request, csr["spec"].get("usages") or (), life, now())
+            made = signing.sign(await self._authority(csr), request, csr["spec"].get("usages") or (), life, now())
             status["certificate"] = base64.b64encode(made).decode()
         with contextlib.suppress(errors.NotFound):
             await self.client.update(CERTIFICATE_SIGNING_REQUEST, {**csr, "status": status}, subresource="status")
 
-    async def _authority(self) -> pki.KeyPair:
+    async def _authority(self, csr: Obj) -> pki.KeyPair:
         """Read each time: it may have been renewed."""
         settings = self.context.settings
-        assert settings.cluster_signing_cert_file is not None and settings.cluster_signing_key_file is not None
-        certificate = await asyncio.to_thread(settings.cluster_signing_cert_file.read_bytes)
-        return pki.KeyPair(certificate, await asyncio.to_thread(settings.cluster_signing_key_file.read_bytes))
+        certificate, key = settings.cluster_signing_cert_file, settings.cluster_signing_key_file
+        if csr["spec"].get("signerName") == plan.KUBELET_SERVING and settings.kubelet_serving_cert_file is not None:
+            certificate, key = settings.kubelet_serving_cert_file, settings.kubelet_serving_key_file
+        assert certificate is not None and key is not None
+        return pki.KeyPair(await asyncio.to_thread(certificate.read_bytes), await asyncio.to_thread(key.read_bytes))

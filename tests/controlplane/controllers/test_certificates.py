@@ -123,3 +123,41 @@ def test_when_a_request_is_of_no_use_any_more(request_: Obj, hours: int) -> None
 def test_an_expired_certificate_is_of_no_use() -> None:
     assert plan.is_over(ISSUED, T0, T0 + timedelta(seconds=1))
     assert not plan.is_over(ISSUED, T0, T0)
+
+
+def other(name: str, *addresses: str) -> Obj:
+    return {
+        "metadata": {"name": name},
+        "status": {"addresses": [{"type": "InternalIP", "address": a} for a in addresses]},
+    }
+
+
+def serving(*conditions: str, **spec: Any) -> Obj:
+    return csr(plan.KUBELET_SERVING, *conditions, **{"usages": SERVING, "groups": [*NODES], **spec})
+
+
+SELF = node(dns=("a",), ips=("10.0.0.1",))
+
+
+@pytest.mark.parametrize(
+    ("asking", "asked", "nodes", "problem"),
+    [
+        (serving(), SELF, [], ""),
+        (serving(), SELF, [other("a", "10.0.0.1"), other("b", "10.0.0.2")], ""),
+        (serving(), SELF, [other("b", "10.0.0.1")], "belongs to node b"),
+        (serving(), node(dns=("a", "b"), ips=("10.0.0.1",)), [], "names"),
+        (serving(), node(dns=("kubernetes",)), [], "names"),
+        (serving(), node(), [], "required"),
+        (serving(username="system:node:b"), SELF, [], "author"),
+        (serving(groups=["system:authenticated"]), SELF, [], "author"),
+        (serving("Approved"), SELF, [], "decided"),
+        (serving("Denied"), SELF, [], "decided"),
+        (serving(usages=CLIENT), SELF, [], "usages"),
+        (csr(groups=[*NODES]), SELF, [], "none"),
+    ],
+)
+def test_a_node_gets_a_serving_certificate_for_itself_alone(
+    asking: Obj, asked: Request, nodes: list[Obj], problem: str
+) -> None:
+    told = plan.claims_of_serving(asking, asked, nodes)
+    assert problem in told if problem else told == ""
