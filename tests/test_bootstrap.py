@@ -174,6 +174,22 @@ def test_an_optional_package_that_fails_stops_nothing(
     assert "going on without: legacy iptables" in capsys.readouterr().err
 
 
+def test_extras_can_be_left_out_and_so_can_the_compilers_they_need(
+    wherry: ModuleType, pip: "list[list[str]]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wherry.failing.add("legacy")
+    left_out = wherry.extras_left_out(["--without", "legacy", "--without", "build"])
+    wherry.install_environment(False, left_out)
+    assert wherry.complete(False)
+    assert not any("legacy.txt" in word for argv in pip for word in argv)
+    monkeypatch.setattr(wherry, "present", lambda what: False)
+    assert "gcc" in wherry.missing(False, True)
+    assert "gcc" not in wherry.missing(False, True, left_out)
+    for wrong in (["--without"], ["--without", "all"], ["--with", "legacy"], ["legacy"]):
+        with pytest.raises(SystemExit):
+            wherry.extras_left_out(wrong)
+
+
 def test_a_failing_pip_is_told_and_the_environment_that_worked_stays(
     wherry: ModuleType, pip: "list[list[str]]", capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,6 +61,11 @@ system() {
   [[ $SUITE == bookworm ]] || packages=${packages/systemd-resolved,/}
   debootstrap --variant=minbase --include="$packages" "$SUITE" "$ROOT" "$MIRROR" >"$WORK/log" 2>&1 ||
     { tail -n 20 "$WORK/log" >&2 && exit 1; }
+  # Whom this machine trusts besides (a proxy that looks into TLS) the machines behind it must trust, too.
+  if [[ -n $(find /usr/local/share/ca-certificates -name '*.crt' -print -quit 2>/dev/null) ]]; then
+    cp -a /usr/local/share/ca-certificates/. "$ROOT/usr/local/share/ca-certificates/"
+    chroot "$ROOT" update-ca-certificates >"$WORK/log" 2>&1
+  fi
   printf 'deb %s %s main\n' "$MIRROR" "$SUITE" >"$ROOT/etc/apt/sources.list"
   printf '/dev/vda1 / ext4 defaults,discard,noatime 0 1\n' >"$ROOT/etc/fstab"
   printf 'box\n' >"$ROOT/etc/hostname"
@@ -110,7 +115,7 @@ program() {
   # No daemon is started by its package in here.
   printf '#!/bin/sh\nexit 101\n' >"$ROOT/usr/sbin/policy-rc.d"
   chmod 755 "$ROOT/usr/sbin/policy-rc.d"
-  chroot "$ROOT" env ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} /root/checkout/vagrant/install.sh program
+  chroot "$ROOT" /root/checkout/vagrant/install.sh program
   rm -rf "$ROOT/usr/sbin/policy-rc.d" "$ROOT/root/checkout" "$ROOT/root/.cache"
   umount "$ROOT/proc" "$ROOT/dev"
   mv "$WORK/resolv.conf" "$ROOT/etc/resolv.conf"

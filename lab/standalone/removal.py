@@ -12,13 +12,18 @@ import netproxy.app
 import netproxy.settings
 from agent.cri.client import CriClient
 from agent.cri.errors import CriError
+from apimachinery.kit import command
 from apimachinery.kit.netlink import Netlink, links
 from apimachinery.kit.settings import SettingsError, load
+from cni.node.masquerade import table_of
+from cni.portmap.plan import TABLE as HOST_PORTS
 from lab.paths import Paths
 from lab.standalone.machine import HOME
 from lab.standalone.worker import RUNTIME
 from netproxy.dns.app import forget_addresses
 from netproxy.modes import mode_names
+
+NFT_DEADLINE = 10.0
 
 
 async def clear(home: Paths = HOME) -> list[str]:
@@ -30,10 +35,14 @@ async def clear(home: Paths = HOME) -> list[str]:
             for mode in mode_names():
                 await netproxy.app.remove(mode, chosen)
             forget_addresses(chosen.dns)
+    bridge = cni.settings.Settings().bridge
     with Netlink() as kernel:
         for link in kernel.links():
-            if link.name == cni.settings.Settings().bridge:
+            if link.name == bridge:
                 kernel.do(links.delete(link.name))
+    tables = (f"inet {table_of(bridge)}", f"inet {HOST_PORTS}")
+    text = "".join(f"table {table} {{}}\ndelete table {table}\n" for table in tables)
+    await command.run(["nft", "-f", "-"], stdin=text.encode(), timeout=NFT_DEADLINE)
     return left
 
 

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# provision.sh CHECKOUT VENV WORK CGROUP: in namespaces of its own (network, mounts, pids), a root that is this machine's
+# seen through an overlay, with nothing of wherry in it; vagrant/install.sh makes a control plane and a node of it, then
+# the units' commands are started as systemd would. What the test looks at goes to stdout, the rest to stderr.
+set -euo pipefail
+CHECKOUT=$1 VENV=$2 WORK=$3 CGROUP=$4
+ADDRESS=192.168.56.10 TOKEN=abcdef.0123456789abcdef
+
+if [[ -z ${INSIDE:-} ]]; then
+  mount -t tmpfs tmpfs "$WORK"
+  mkdir "$WORK/upper" "$WORK/work" "$WORK/root" "$WORK/containerd"
+  mount -t overlay overlay -o "lowerdir=/,upperdir=$WORK/upper,workdir=$WORK/work" "$WORK/root"
+  cd "$WORK/root"
+  mount -t proc proc proc
+  mount --rbind /sys sys
+  mount --rbind /dev dev
+  mount -t tmpfs tmpfs run
+  rm -rf var/lib/wherry var/lib/containerd var/log/pods etc/wherry opt/wherry etc/containerd/config.toml opt/cni etc/cni
+  mkdir -p var/lib/containerd etc/systemd/system opt/wherry run/old
+  # An overlay cannot hold another's upper layer.
+  mount --bind "$WORK/containerd" var/lib/containerd
+  # The environment that this test runs in serves: what pip does is tests/test_bootstrap.py's.
+  ln -s "$VENV" opt/wherry/.venv
+  # Not chroot alone: a container's root would be the real one's.
+  pivot_root . run/old
+  umount -l run/old
+  exec env -i INSIDE=yes PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 bash "$0" "$@"
+fi
+
+ip link set lo up
+ip link add whtp type bridge
+ip address add "$ADDRESS/24" dev whtp
+ip link set whtp up
+ip route add default via 192.168.56.1 dev whtp onlink
+
+answer() { printf '%s: %s\n' "$1" "$2"; }
+unit() { # as ExecStart says
+  local argv
+  read -ra argv < <(sed -n 's/^ExecStart=//p' "/etc/systemd/system/wherry-$1.service")
+  exec "${argv[@]}" >"/run/$1.log" 2>&1
+}
+finish() { [[ $1 == 0 ]] || tail -n 15 /run/*.log >&2; }
+trap 'finish $?' EXIT
+
+server=("$CHECKOUT/vagrant/install.sh" server --address "$ADDRESS")
+written=(/etc/wherry /etc/systemd/system /etc/sysctl.d /etc/modules-load.d)
+"${server[@]}" >&2
+before=$(find "${written[@]}" -printf '%p %T@ %i\n' | sort)
+"${server[@]}" >&2
+[[ $before == "$(find "${written[@]}" -printf '%p %T@ %i\n' | sort)" ]] && answer repeated unchanged
+
+(unit prepare)
+for daemon in apiserver scheduler controllers; do unit "$daemon" & done
+wherry server publish >&2
+answer join "$(wherry server token create "$TOKEN" --hours 1)"
+
+"$CHECKOUT/vagrant/install.sh" agent --server "https://$ADDRESS:6443" --token "$TOKEN" --node-name one \
+  --set "agent={cgroup_root: /$CGROUP}" >&2
+answer hostnet "$(systemctl is-enabled wherry-hostnet.service || true)"
+# Where the machine lacks CAP_SYS_RESOURCE no sandbox starts otherwise.
+if ((($((16#$(awk '/CapEff/ { print $2 }' /proc/self/status))) >> 24 & 1) == 0)); then
+  sed -i 's/sandbox_image/restrict_oom_score_adj = true\n  &/' /etc/containerd/config.toml
+fi
+containerd >/run/containerd.log 2>&1 &
+started=()
+for daemon in agent proxy; do
+  unit "$daemon" &
+  started+=($!)
+done
+wherry agent wait --seconds 60 >&2
+
+kubectl() { command kubectl --kubeconfig /var/lib/wherry/machine/kubeconfig "$@"; }
+answer requests "$(kubectl get csr -o jsonpath='{range .items[*]}{.spec.signerName} {.spec.username} {.status.conditions[*].type},{end}')"
+kubectl run web --image wherry.local/busybox:1 --command -- sh -c 'hostname >/www/index.html; exec httpd -f -h /www' >&2
+kubectl expose pod web --port 80 >&2
+kubectl wait --for=condition=Ready pod/web --timeout=60s >&2
+# Through the API server to the agent, whose certificate it checks.
+answer exec "$(kubectl exec web -- hostname)"
+VIP=$(kubectl get service web -o jsonpath='{.spec.clusterIP}')
+answer vip "$(curl -s --max-time 5 --retry 20 --retry-connrefused --retry-max-time 30 "http://$VIP/")"
+answer name "$(kubectl exec web -- nslookup web.default.svc.cluster.local | awk '/^Address/ { found = $NF } END { print found }')"
+answer expected "$VIP"
+wherry server token delete abcdef >&2
+answer revoked "$(curl -sk -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $TOKEN" "https://$ADDRESS:6443/api")"
+answer refused "$(grep -c 'component refused' /run/apiserver.log || true)"
+answer due "$(wherry agent due >&2 || echo none)"
+kill "${started[@]}"
+wait "${started[@]}" || true
+wherry agent remove >&2
+answer pods "$(ctr -n k8s.io containers ls -q | wc -l)"
+answer rules "$(nft list tables | grep wherry || true)"
