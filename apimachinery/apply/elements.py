@@ -14,6 +14,8 @@ __all__ = ["field", "item", "order", "shown", "value_element"]
 
 # The API's lists whose keys have a default when an item leaves one out.
 KEY_DEFAULTS = {"protocol": "TCP"}
+# A type whose one key, its name, is empty where nobody gives it.
+_NAMELESS = "io.k8s.api.core.v1.LocalObjectReference"
 
 
 def field(name: str) -> str:
@@ -36,6 +38,8 @@ def _default(node: Node | None, key: str) -> Any:
     """What a key is that an item leaves out: its default, or the zero of a field that is always written."""
     if key in KEY_DEFAULTS:
         return KEY_DEFAULTS[key]
+    if node is not None and node.type_name == _NAMELESS:
+        return ""
     always = dict(presence(node).filled) if node is not None and node.shape == "struct" else {}
     return always[key]() if key in always else None
 

@@ -30,6 +30,10 @@ def _event_source(obj: Obj) -> str:
     return str(source)
 
 
+def _nothing(obj: Obj) -> str:
+    return ""
+
+
 def _pod_ip(obj: Obj) -> str:
     ips = (obj.get("status") or {}).get("podIPs") or []
     return str(ips[0].get("ip", "")) if ips else ""
@@ -134,7 +138,8 @@ POD = Resource(
         "status.phase",
         "status.nominatedNodeName",
         absent={"spec.hostNetwork": "false"},
-        read={"status.podIP": _pod_ip},
+        # Of addresses only the first is looked at, whoever asks for all.
+        read={"spec.host": path("spec.nodeName"), "status.podIP": _pod_ip, "status.podIPs": _nothing},
         node="spec.nodeName",
     ),
 )

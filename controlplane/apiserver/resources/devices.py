@@ -32,7 +32,11 @@ RESOURCE_SLICE = Resource(
         generation=True,
         warn=advice.resource_slice,
     ),
-    fields=selectable("spec.nodeName", "spec.driver"),
+    fields=selectable(
+        "spec.nodeName",
+        "spec.driver",
+        refusal="field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {path}",
+    ),
     columns=storage_columns.RESOURCE_SLICE,
 )
 
