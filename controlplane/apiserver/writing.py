@@ -19,7 +19,7 @@ from controlplane.apiserver.options import delete_context, write_context
 from controlplane.apiserver.patching import APPLY_YAML, PLAIN_PATCHES, Patcher, media_type
 from controlplane.apiserver.reading import many, one
 from controlplane.apiserver.registry import Registry, metadata
-from controlplane.apiserver.registry.registry import uid_conflict
+from controlplane.apiserver.registry.conflicts import uid_conflict
 from controlplane.apiserver.request import Request, Response
 from controlplane.apiserver.seam import Negotiate
 

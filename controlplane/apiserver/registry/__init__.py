@@ -4,7 +4,7 @@ Owns the life of an object: metadata, defaults, admission, validation, optimisti
 differs from kind to kind is said by the kind's row (controlplane.apiserver.resources); nothing here names a kind.
 Must never answer before the store has, and never change a shared object.
 
-Reading order: context, metadata, deletion, registry.
+Reading order: context, metadata, conflicts, upkeep, deletion, registry.
 """
 
 from controlplane.apiserver.registry.context import Context

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
@@ -16,7 +15,7 @@ from controlplane.apiserver.cache.entry import Entry, encode
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.strategy import Reservation, Strategy
 from controlplane.apiserver.offloop import off_loop
-from controlplane.apiserver.registry import deletion, metadata
+from controlplane.apiserver.registry import conflicts, deletion, metadata, upkeep
 from controlplane.apiserver.registry.checks import check_change, check_new
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.registry.size import bounded
@@ -31,9 +30,6 @@ Track = Callable[["Obj | None", Obj, Context, str], None]
 # never does.
 _ROUNDS = 100
 _NAME_TRIES = 8
-
-# Subresources that are the server's own word on an object: they may set spec and status in one write.
-_WHOLE = frozenset({"binding", "approval"})
 
 
 class Registry:
@@ -153,22 +149,25 @@ class Registry:
         await off_loop(context.size, self._finish_new, kind, obj, namespace, context, chosen)
         try:
             await self._validate(admission)
-            if self.collection(kind).get(namespace, obj["metadata"]["name"]) is not None:
-                raise self._exists(kind, namespace, obj["metadata"])
+            if (standing := self._standing(kind, namespace, obj)) is not None:
+                raise conflicts.exists(kind, obj["metadata"], standing)
             context.warnings.extend((*await off_loop(context.size, _listed, strategy.warn, obj, None), *gaps))
             admission.reservations.append(strategy.reserve(obj, None, context.dry_run))
             return await self._put(kind, namespace, obj, 0, context, admission.reservations)
         except Mismatch:
-            raise self._exists(kind, namespace, obj["metadata"]) from None
+            raise conflicts.exists(kind, obj["metadata"], self._standing(kind, namespace, obj)) from None
         finally:
             _release(admission)
+
+    def _standing(self, kind: Kind, namespace: str, obj: Obj) -> Entry | None:
+        return self.collection(kind).get(namespace, obj["metadata"]["name"])
 
     def _begin_new(self, kind: Kind, obj: Obj, namespace: str, context: Context) -> tuple[bool, list[str]]:
         """Up to admission; whether the client chose the name, and what nobody acts on."""
         strategy = self.strategy(kind)
         metadata.begin(kind, obj, namespace)
         chosen = bool(obj["metadata"].get("name"))
-        if _has_status(kind) and not strategy.keep_status_on_create:
+        if upkeep.has_status(kind) and not strategy.keep_status_on_create:
             obj.pop("status", None)
         gaps = self._gaps.told(kind, self.catalog.schema, obj)
         context.warnings.extend(strategy.warn_sent(obj))
@@ -233,22 +232,14 @@ class Registry:
             old = self.entry(kind, namespace, name)
             size = max(context.size, len(old.wire))
             new = await off_loop(size, lambda old=old: change(old.copy()))  # type: ignore[misc]
-            self._check_pins(kind, new, old)
+            conflicts.check_pins(kind, new, old)
             try:
                 return await self._replace(kind, old, new, context, subresource)
             except Mismatch:
                 # Someone was faster. A patch that names no resourceVersion carries the one it was read
                 # with, so only the next round tells whether the version was the client's own wish.
                 continue
-        raise _conflict(kind, name)
-
-    def _check_pins(self, kind: Kind, new: Obj, old: Entry) -> None:
-        """The resourceVersion that the new object names must be the stored one (Conflict)."""
-        wanted = metadata.of(new).get("resourceVersion") or ""
-        if wanted and not (wanted.isascii() and wanted.isdigit()):
-            raise errors.ApiError(f"strconv.ParseUint: parsing {errors.quoted(wanted)}: invalid syntax")
-        if wanted not in ("", "0", str(old.revision)):
-            raise _conflict(kind, old.name)
+        raise conflicts.conflict(kind, name)
 
     async def _replace(self, kind: Kind, old: Entry, new: Obj, context: Context, subresource: str) -> Entry:
         strategy, size = self.strategy(kind), max(context.size, len(old.wire))
@@ -262,7 +253,7 @@ class Registry:
             context.warnings.extend((*await off_loop(size, _listed, told, new, old.obj), *gaps))
             if self._unchanged(new, old):
                 return old
-            if deletion_is_due(new) and not strategy.holds(new):
+            if upkeep.deletion_is_due(new) and not strategy.holds(new):
                 # Upstream removes what the write left without storing the write.
                 await self._remove(kind, old, context)
                 return Entry(old.head, old.namespace, old.name, old.revision, old.created, encode(new))
@@ -277,8 +268,8 @@ class Registry:
         metadata.fill_changed(kind, new, old)
         gaps = [] if subresource else self._gaps.told(kind, self.catalog.schema, new, old)
         strategy.default(new)
-        if _has_status(kind) and not subresource:
-            _keep_status(new, old)
+        if upkeep.has_status(kind) and not subresource:
+            upkeep.keep_status(new, old)
         self._own(strategy, old, new, context, subresource)
         return gaps
 
@@ -288,16 +279,16 @@ class Registry:
         context.warnings.extend(metadata.single_owners(new, admitted=True))
         if admission.changed:
             metadata.fill_changed(kind, new, old.obj)
-            if _has_status(kind) and not subresource:
-                _keep_status(new, old.obj)
+            if upkeep.has_status(kind) and not subresource:
+                upkeep.keep_status(new, old.obj)
         if subresource == "status":
             strategy.prepare_status(new, old.obj)
             metadata.put_back(new, old.obj, strategy.status_keeps)
         elif subresource == "finalize":
             strategy.prepare_finalize(new, old.obj)
-        elif subresource not in _WHOLE:
+        elif subresource not in upkeep.WHOLE:
             strategy.prepare_update(new, old.obj)
-        _count_generation(strategy, new, old.obj, subresource)
+        upkeep.count_generation(strategy, new, old.obj, subresource)
         check_change(kind, strategy, new, old.obj, subresource, context.version)
 
     def _own(self, strategy: Strategy, old: Obj | None, new: Obj, context: Context, subresource: str) -> None:
@@ -315,7 +306,7 @@ class Registry:
         """The object's last state and whether it is gone. Raises NotFound, Conflict (preconditions)."""
         for _ in range(_ROUNDS):
             old = self.entry(kind, namespace, name)
-            _check_preconditions(kind, old, context.options)
+            conflicts.check_preconditions(kind, old, context.options)
             admission = _admission("DELETE", kind, "", namespace, None, old.obj, context)
             await self._admit(admission)
             await self._validate(admission)
@@ -328,7 +319,7 @@ class Registry:
                 return await self._put(kind, namespace, verdict.store, old.revision, context, ()), False
             except Mismatch:
                 continue
-        raise _conflict(kind, name)
+        raise conflicts.conflict(kind, name)
 
     async def _remove(self, kind: Kind, old: Entry, context: Context, last: Obj | None = None) -> Entry:
         """Take an object out; last is what is written just before, for those who watch."""
@@ -379,16 +370,6 @@ class Registry:
         if self._chain is not None and not admission.admitted:
             await self._chain.validate(admission)
 
-    def _exists(self, kind: Kind, namespace: str, given: Obj) -> errors.ApiError:
-        found = self.collection(kind).get(namespace, given["name"])
-        error = errors.already_exists(kind.plural, given["name"], kind.group)
-        if found is not None and "deletionTimestamp" in found.obj["metadata"]:
-            error.message = f"object is being deleted: {error.message}"
-        if given.get("generateName"):
-            error.message += ", the server was not able to generate a unique name for the object"
-            error.retry_after = 1
-        return error
-
 
 def _admission(
     operation: Operation,
@@ -425,69 +406,3 @@ def _listed(told: Callable[..., Iterable[str]], *objects: Obj | None) -> list[st
 def _release(admission: Admission) -> None:
     for reservation in admission.reservations:
         reservation.release()
-
-
-def deletion_is_due(obj: Obj) -> bool:
-    """A marked object without finalizers and without grace left goes with the write that took the last one
-    off.
-    """
-    found: Obj = obj["metadata"]
-    return "deletionTimestamp" in found and not found.get("finalizers") and not found.get("deletionGracePeriodSeconds")
-
-
-def _has_status(kind: Kind) -> bool:
-    """Status is split off: create and update drop or keep it, only its subresource changes it."""
-    return "status" in kind.subresources
-
-
-def _keep_status(new: Obj, old: Obj) -> None:
-    if "status" in old:
-        new["status"] = old["status"]
-    else:
-        new.pop("status", None)
-
-
-def _count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str) -> None:
-    if not strategy.generation:
-        return
-    standing = old["metadata"].get("generation", 1)
-    changed = (
-        not strategy.generation_stands
-        and subresource not in ("status", *_WHOLE)
-        and any(new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status", "kind", "apiVersion"})
-    )
-    if strategy.counts_annotations and not subresource:
-        changed = changed or new["metadata"].get("annotations") != old["metadata"].get("annotations")
-    new["metadata"]["generation"] = standing + 1 if changed else standing
-
-
-def _conflict(kind: Kind, name: str) -> errors.ApiError:
-    return errors.conflict(kind.plural, name, errors.MODIFIED, kind.group)
-
-
-def uid_conflict(kind: Kind, namespace: str, name: str, wanted: Any, stored: str) -> errors.ApiError:
-    where = f"{namespace}/{name}" if namespace else name
-    text = (
-        f"StorageError: invalid object, Code: 4, Key: /registry/{kind.plural}/{where}, "
-        "ResourceVersion: 0, "
-        f"AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, "
-        f"UID in object meta: {stored}"
-    )
-    return errors.conflict(kind.plural, name, text, kind.group)
-
-
-def _check_preconditions(kind: Kind, old: Entry, options: Obj) -> None:
-    wanted = options.get("preconditions") or {}
-    uid, revision = wanted.get("uid"), wanted.get("resourceVersion")
-    if uid is not None and uid != old.obj["metadata"]["uid"]:
-        text = (
-            f"the UID in the precondition ({uid}) does not match the UID in record "
-            f"({old.obj['metadata']['uid']}). The object might have been deleted and then recreated"
-        )
-        raise errors.conflict(kind.plural, old.name, text, kind.group)
-    if revision is not None and revision != str(old.revision):
-        text = (
-            f"the ResourceVersion in the precondition ({revision}) does not match the ResourceVersion "
-            f"in record ({old.revision}). The object might have been modified"
-        )
-        raise errors.conflict(kind.plural, old.name, text, kind.group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from apimachinery.objects import Obj
@@ -26,7 +27,12 @@ def _lifecycles(spec: Obj) -> Iterator[Holder]:
         for container in spec.get(field) or ():
             lifecycle = container.get("lifecycle")
             if lifecycle is not None:
-                yield lifecycle, lambda c=container: None if c["lifecycle"] else c.pop("lifecycle")
+                yield lifecycle, partial(_drop_empty, container, "lifecycle")
+
+
+def _drop_empty(holder: Obj, field: str) -> None:
+    if not holder[field]:
+        del holder[field]
 
 
 def _itself(spec: Obj) -> Iterator[Holder]:

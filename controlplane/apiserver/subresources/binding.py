@@ -10,7 +10,7 @@ from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver import body
 from controlplane.apiserver.registry import Context
-from controlplane.apiserver.registry.registry import uid_conflict
+from controlplane.apiserver.registry.conflicts import uid_conflict
 from controlplane.apiserver.request import Answer, Request
 
 if TYPE_CHECKING:

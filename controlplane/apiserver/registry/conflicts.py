@@ -1,0 +1,63 @@
+"""What stands in the way of a write: a newer version, another object of the name, a wish that is not met."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apimachinery import errors
+from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
+from controlplane.apiserver.cache.entry import Entry
+from controlplane.apiserver.registry import metadata
+
+
+def conflict(kind: Kind, name: str) -> errors.ApiError:
+    return errors.conflict(kind.plural, name, errors.MODIFIED, kind.group)
+
+
+def uid_conflict(kind: Kind, namespace: str, name: str, wanted: Any, stored: str) -> errors.ApiError:
+    where = f"{namespace}/{name}" if namespace else name
+    text = (
+        f"StorageError: invalid object, Code: 4, Key: /registry/{kind.plural}/{where}, "
+        "ResourceVersion: 0, "
+        f"AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, "
+        f"UID in object meta: {stored}"
+    )
+    return errors.conflict(kind.plural, name, text, kind.group)
+
+
+def exists(kind: Kind, given: Obj, found: Entry | None) -> errors.ApiError:
+    """The name of a new object is taken, by `found` where it is known."""
+    error = errors.already_exists(kind.plural, given["name"], kind.group)
+    if found is not None and "deletionTimestamp" in found.obj["metadata"]:
+        error.message = f"object is being deleted: {error.message}"
+    if given.get("generateName"):
+        error.message += ", the server was not able to generate a unique name for the object"
+        error.retry_after = 1
+    return error
+
+
+def check_pins(kind: Kind, new: Obj, old: Entry) -> None:
+    """The resourceVersion that the new object names must be the stored one (Conflict)."""
+    wanted = metadata.of(new).get("resourceVersion") or ""
+    if wanted and not (wanted.isascii() and wanted.isdigit()):
+        raise errors.ApiError(f"strconv.ParseUint: parsing {errors.quoted(wanted)}: invalid syntax")
+    if wanted not in ("", "0", str(old.revision)):
+        raise conflict(kind, old.name)
+
+
+def check_preconditions(kind: Kind, old: Entry, options: Obj) -> None:
+    wanted = options.get("preconditions") or {}
+    uid, revision = wanted.get("uid"), wanted.get("resourceVersion")
+    if uid is not None and uid != old.obj["metadata"]["uid"]:
+        text = (
+            f"the UID in the precondition ({uid}) does not match the UID in record "
+            f"({old.obj['metadata']['uid']}). The object might have been deleted and then recreated"
+        )
+        raise errors.conflict(kind.plural, old.name, text, kind.group)
+    if revision is not None and revision != str(old.revision):
+        text = (
+            f"the ResourceVersion in the precondition ({revision}) does not match the ResourceVersion "
+            f"in record ({old.revision}). The object might have been modified"
+        )
+        raise errors.conflict(kind.plural, old.name, text, kind.group)

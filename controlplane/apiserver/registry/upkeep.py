@@ -1,0 +1,44 @@
+"""What the server keeps in an object beside what its writer wants: its status, its generation, its end."""
+
+from __future__ import annotations
+
+from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
+from controlplane.apiserver.catalog.strategy import Strategy
+
+# Subresources that are the server's own word on an object: they may set spec and status in one write.
+WHOLE = frozenset({"binding", "approval"})
+
+
+def deletion_is_due(obj: Obj) -> bool:
+    """A marked object without finalizers and without grace left goes with the write that took the last one
+    off.
+    """
+    found: Obj = obj["metadata"]
+    return "deletionTimestamp" in found and not found.get("finalizers") and not found.get("deletionGracePeriodSeconds")
+
+
+def has_status(kind: Kind) -> bool:
+    """Status is split off: create and update drop or keep it, only its subresource changes it."""
+    return "status" in kind.subresources
+
+
+def keep_status(new: Obj, old: Obj) -> None:
+    if "status" in old:
+        new["status"] = old["status"]
+    else:
+        new.pop("status", None)
+
+
+def count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str) -> None:
+    if not strategy.generation:
+        return
+    standing = old["metadata"].get("generation", 1)
+    changed = (
+        not strategy.generation_stands
+        and subresource not in ("status", *WHOLE)
+        and any(new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status", "kind", "apiVersion"})
+    )
+    if strategy.counts_annotations and not subresource:
+        changed = changed or new["metadata"].get("annotations") != old["metadata"].get("annotations")
+    new["metadata"]["generation"] = standing + 1 if changed else standing
