@@ -108,8 +108,12 @@ class NodeNetworking:
         problems: set[str] = set()
         if doubts.network:
             problems |= await self._network()
-        if doubts.settings:
-            problems |= sysctls.keep(sysctls.names(bool(self._settings.node_name), self._forwarding_links()))
+        if doubts.network or doubts.settings:
+            forwarding = self._forwarding_links()
+            doubts.settings |= self._watcher.forwarding != forwarding.keys()
+            self._watcher.forwarding = frozenset(forwarding)
+            if doubts.settings:
+                problems |= sysctls.keep(sysctls.names(bool(self._settings.node_name), forwarding.values()))
         if doubts.ports and self._watcher.bridge:
             problems |= ports.repair(self._kernel, doubts.ports, self._watcher.bridge, install.NETWORK)
         self._complain(problems)
@@ -157,11 +161,11 @@ class NodeNetworking:
             if route.destination not in present:
                 self._kernel.do(routes.replace_route(route))
 
-    def _forwarding_links(self) -> list[str]:
-        """The bridge, and the links by which packets go to other nodes."""
+    def _forwarding_links(self) -> dict[int, str]:
+        """Index and name of the bridge and of the links by which packets go to other nodes."""
         indexes = {r.link for r in self._kernel.routes(protocol=plan.PROTOCOL) if r.gateway} | {self._watcher.bridge}
         found = (self._kernel.link(index) for index in sorted(indexes - {0}))
-        return [link.name for link in found if link]
+        return {link.index: link.name for link in found if link}
 
     def _doubt(self) -> None:
         self._heed(Notice(network=True))

@@ -10,7 +10,7 @@ import re
 import socket
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from apimachinery.kit.netlink import Link, events, links, routes
 from apimachinery.kit.netlink.routes import Network
@@ -63,6 +63,11 @@ def in_place(link: Link, bridge: int) -> bool:
     return link.up and link.master == bridge and link.hairpin
 
 
+def _lasting(link: Link) -> Link:
+    """A link without what comes and goes with its carrier."""
+    return replace(link, flags=link.flags & links.IFF_PROMISC)
+
+
 class Watcher:
     """Remembers which links are pods'. `bridge` is the index the bridge has now, 0 for none."""
 
@@ -70,9 +75,12 @@ class Watcher:
         self._bridge_name = bridge_name
         self._network = network
         self._pod_links: dict[int, LostInterface | None] = {}
+        self._other_links: dict[int, Link] = {}
         self.bridge = 0
         self.destinations: frozenset[Network] = frozenset()
         """of the routes we want"""
+        self.forwarding: frozenset[int] = frozenset()
+        """indexes of the links that have to forward"""
 
     def feed(self, messages: Iterable[Reply]) -> Notice:
         """Judge messages in the order in which they came."""
@@ -86,16 +94,19 @@ class Watcher:
             elif message.type in (routes.RTM_NEWROUTE, routes.RTM_DELROUTE):
                 notice.network |= self._is_our_route(message)
             elif message.type == events.RTM_NEWNETCONF:
-                notice.settings = True
+                notice.settings |= events.forwarding_of(message) in (events.ALL_LINKS, *self.forwarding)
         return notice
 
     def reset(self, present: Iterable[Link]) -> Notice:
         """Begin anew from a listing, after notifications were lost or before the first."""
         before, notice = self._pod_links, Notice(network=True, settings=True)
         self._pod_links = {}
+        self._other_links = {}
         for link in present:
             if _POD_LINK.fullmatch(link.name):
                 self._note(link, notice)
+            else:
+                self._other_links[link.index] = _lasting(link)
         known = (port for index, port in before.items() if port and index not in self._pod_links)
         notice.lost.extend(known)
         return notice
@@ -109,7 +120,7 @@ class Watcher:
             return
         link = links.parse(message)
         if index not in self._pod_links and not _POD_LINK.fullmatch(link.name):
-            notice.network = True
+            self._other(message, link, notice)
         elif message.type == links.RTM_NEWLINK:
             self._note(link, notice)
         else:
@@ -117,6 +128,15 @@ class Watcher:
             notice.ports.discard(index)
             if port := port_of(link, self._network):
                 notice.lost.append(port)
+
+    def _other(self, message: Reply, link: Link, notice: Notice) -> None:
+        """The kernel tells of the bridge, too, whenever a port comes or goes: of each pod, that is."""
+        if message.type == links.RTM_DELLINK:
+            self._other_links.pop(link.index, None)
+            notice.network = True
+        elif self._other_links.get(link.index) != (lasting := _lasting(link)):
+            self._other_links[link.index] = lasting
+            notice.network = True
 
     def _note(self, link: Link, notice: Notice) -> None:
         self._pod_links[link.index] = port = port_of(link, self._network)

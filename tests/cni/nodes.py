@@ -71,10 +71,18 @@ class Node:
         return self.settings.node_name
 
     async def add(self, pod: Path) -> None:
-        conflist = json.loads((self.settings.conf_dir / install.CONFLIST).read_text())
-        caller = Caller([self.settings.bin_dir], ["nsenter", f"--net={self.path}"])
-        result = await caller.add(conflist, Attachment(pod.name, str(pod)))
+        result = await self._caller().add(self._conflist(), Attachment(pod.name, str(pod)))
         self.pods.append((pod, result))
+
+    async def remove(self, pod: Path) -> None:
+        await self._caller().delete(self._conflist(), Attachment(pod.name, str(pod)))
+
+    def _caller(self) -> Caller:
+        return Caller([self.settings.bin_dir], ["nsenter", f"--net={self.path}"])
+
+    def _conflist(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.settings.conf_dir / install.CONFLIST).read_text())
+        return found
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from cni import install
 from cni.host import RETIRED_GROUP
 from cni.node import network, ports, sysctls
 from cni.node.masquerade import table_of
-from cni.node.watch import LostInterface, Watcher
+from cni.node.watch import LostInterface, Notice, Watcher
 from tests.cni import kernel
 from tests.cni.nodes import FakeInformer, Node, Running, new_ground, until
 
@@ -292,7 +292,31 @@ def test_a_deleted_pod_link_is_told_once_and_a_runtimes_del_never(world: World) 
 
 
 @pytest.mark.kernel
-def test_a_storm_is_mended_together_and_then_there_is_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pods_that_come_and_go_ask_for_no_look_at_the_node(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel tells of the bridge, too, whenever a port comes or goes."""
+    looks: list[Notice] = []
+    sync = network.NodeNetworking.sync
+
+    async def counted(self: network.NodeNetworking) -> None:
+        if self._settings.node_name == world.nodes[0].name and (self._doubts.network or self._doubts.settings):
+            looks.append(self._doubts)
+        await sync(self)
+
+    monkeypatch.setattr(network.NodeNetworking, "sync", counted)
+    with kernel.namespaces(3, "q") as pods:
+        for pod in pods:
+            asyncio.run(world.nodes[0].add(pod))
+        for pod in pods:
+            asyncio.run(world.nodes[0].remove(pod))
+    before = len(looks)
+    world.kernel.do(routes.delete_address(world.bridge.index, ip_interface("10.244.1.1/24")))
+    until(world.address_is_there)  # so what came before has been read, too
+    assert looks[:before] == []
+    assert looks
+
+
+def _counted(world: World, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The moments at which the first node looks at its network from now on."""
     looks: list[float] = []
     before = network.NodeNetworking.sync
 
@@ -302,6 +326,12 @@ def test_a_storm_is_mended_together_and_then_there_is_rest(world: World, monkeyp
         await before(self)
 
     monkeypatch.setattr(network.NodeNetworking, "sync", counted)
+    return looks
+
+
+@pytest.mark.kernel
+def test_a_storm_is_mended_together_and_then_there_is_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = _counted(world, monkeypatch)
     for number in range(300):
         world.kernel.do(routes.replace_route(Route(NODE2, ip_address("10.99.0.3"), world.kernel.index("eth0"))))
         if number % 100 == 0:

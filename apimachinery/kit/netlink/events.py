@@ -20,6 +20,9 @@ from apimachinery.kit.netlink.wire import Reply
 _SO_RCVBUFFORCE, _SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP = 33, 270, 1
 _DATAGRAM = 1 << 17
 RTM_NEWNETCONF = 80
+NETCONFA_IFINDEX, NETCONFA_FORWARDING = 1, 2
+# The index under which the kernel tells of `net.ipv4.conf.all`.
+ALL_LINKS = -1
 
 
 class Group(IntEnum):
@@ -69,6 +72,13 @@ def receive(events: socket.socket) -> bytes | None:
     except OSError:
         # ENOBUFS: too much changed at once.
         return None
+
+
+def forwarding_of(message: Reply) -> int | None:
+    """The index of the link whose forwarding an RTM_NEWNETCONF tells (ALL_LINKS: the switch of all); None: of none."""
+    found = wire.attributes(message.payload, 4)
+    index = found.get(NETCONFA_IFINDEX)
+    return None if index is None or NETCONFA_FORWARDING not in found else int.from_bytes(index, "little", signed=True)
 
 
 def discard(events: socket.socket) -> None:
