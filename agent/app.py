@@ -11,13 +11,17 @@ import os
 from pathlib import Path
 
 from agent.admission.gate import Gate
-from agent.containers.backoff import CRASHES_FORGOTTEN_SECONDS, Backoff
+from agent.containers.cleaning import Cleaner
+from agent.containers.gather import Gatherer, Hardware
 from agent.containers.images import Images
 from agent.containers.kill import Killer
+from agent.containers.sandbox import Sandboxes
 from agent.containers.slots import Slots
+from agent.containers.start import Starter
 from agent.cri.cache import RuntimeCache
 from agent.cri.client import CriClient
 from agent.cri.errors import CriError
+from agent.cri.heard import QUICK_SECONDS, Heard
 from agent.env.build import Environment
 from agent.host.cgroups import Cgroups, Hierarchy, swap_counted
 from agent.host.dns import ResolverError, resolv_conf_complaint
@@ -27,10 +31,11 @@ from agent.logs.rotate import LogRotator
 from agent.node.expected import expected_node
 from agent.node.registrar import Registrar
 from agent.objects.cache import Objects
-from agent.pods.applier import Applier, Hardware, Parts
+from agent.pods.applier import Applier
 from agent.pods.pods import Pods
+from agent.pods.shared import Shared
+from agent.pods.sweep import Sweeper
 from agent.pods.view import View
-from agent.pods.worker import WorkerParts
 from agent.probes.registry import Probes
 from agent.reporter import Reporter
 from agent.server.serve import serve
@@ -77,9 +82,10 @@ class Agent:
         self.recorder = EventRecorder(self.client, "kubelet", settings.node_name) if self.client else None
         self.reporter = Reporter(self.recorder, settings.node_name)
         self.runtime = runtime or CriClient(settings.cri_socket, settings.runtime_request_seconds)
+        self.info = Heard(self.runtime.info, QUICK_SECONDS)
         self._expected: Obj | None = None
         self.objects = Objects(self.client, settings.node_name)
-        self.volumes = Volumes(settings, self.objects, lambda pod: self.view.recursive_read_only(pod))
+        self.volumes = Volumes(settings, self.objects, lambda: self.info.last)
         self.writer = StatusWriter(self.client)
         self.mirrors = (
             Mirrors(self.client, self.writer.set_mirror, self.objects.node) if self.client is not None else None
@@ -92,47 +98,50 @@ class Agent:
                 else []
             ),
         ]
-        self.pods = Pods((s.name for s in self.sources), self.mirrors)
-        self.cache = RuntimeCache(self.runtime, self.pods.wake)
-        self.view = View(self.runtime, self.cache, self.pods)
+        self.cache = RuntimeCache(self.runtime)
         self.cgroups = Cgroups(settings.cgroup_root, Hierarchy.detect()) if settings.manage_cgroups else None
-        self.pods.connect(self._workers(), self.cache)
-        self.refresher = Refresher(self.volumes, self.pods)
-        self.objects.on_change(self.pods.refresh)
-        self.objects.on_change(self.refresher.changed)
+        self.refresher = Refresher(self.volumes, self.reporter)
+        self.shared = self._shared()
+        names = (source.name for source in self.sources)
+        self.pods = Pods(self.shared, self.refresher, names, self.objects.pod_gone, self.mirrors)
+        self.view = View(self.runtime, self.cache, self.pods, self.info)
+        self.cache.on_change(self.pods.wake)
+        self.shared.probes.on_change(self.pods.wake)
+        self.objects.on_change(self.pods.objects_changed)
 
-    def _workers(self) -> WorkerParts:
-        settings = self.settings
-        environment = Environment(settings, self.objects, self.reporter)
-        parts = Parts(
+    def _shared(self) -> Shared:
+        settings, runtime, cache, reporter = self.settings, self.runtime, self.cache, self.reporter
+        killer = Killer(runtime, cache, reporter)
+        cleaner = Cleaner(runtime, cache, settings.root_dir, settings.pod_log_dir)
+        return Shared(
             settings=settings,
-            runtime=self.runtime,
-            cache=self.cache,
-            images=Images(self.runtime, self.reporter, environment, parallel=settings.parallel_pulls),
+            cache=cache,
+            applier=self._applier(killer, cleaner),
+            killer=killer,
+            cleaner=cleaner,
             volumes=self.volumes,
-            environment=environment,
-            names=PodNames(settings, self.reporter, self.node_ips),
-            runtime_handler=self.objects.runtime_handler,
-            reporter=self.reporter,
-            killer=Killer(self.runtime, self.cache, self.reporter),
-            hardware=hardware(),
-            starts=Slots(settings.parallel_starts or 2 * (os.cpu_count() or 1)),
-            backoff=Backoff(ceiling=settings.max_container_backoff_seconds, forgotten=CRASHES_FORGOTTEN_SECONDS),
-        )
-        return WorkerParts(
-            parts=parts,
-            applier=Applier(parts),
-            probes=Probes(self.runtime, self.reporter, self.pods.wake),
             cgroups=self.cgroups,
+            probes=Probes(runtime, reporter),
             statuses=self.writer,
-            gate=Gate(settings, self.node, self.objects.fresh_node, self.pods.holding),
-            make_room=self.pods.make_room,
-            on_end=self._ended,
+            reporter=reporter,
+            gate=Gate(settings, self.node, self.objects.fresh_node),
+            node_ips=self.node_ips,
         )
 
-    def _ended(self, uid: str) -> None:
-        self.objects.pod_gone(uid)
-        self.pods.ended(uid)
+    def _applier(self, killer: Killer, cleaner: Cleaner) -> Applier:
+        settings, runtime, cache, reporter = self.settings, self.runtime, self.cache, self.reporter
+        environment = Environment(settings, self.objects, reporter)
+        images = Images(runtime, reporter, environment, parallel=settings.parallel_pulls)
+        names = PodNames(settings, reporter, self.node_ips)
+        slots = Slots(settings.parallel_starts or 2 * (os.cpu_count() or 1))
+        gatherer = Gatherer(settings, cache, images, self.volumes, environment, names, hardware())
+        return Applier(
+            Sandboxes(runtime, cache, names, self.objects.runtime_handler, reporter, slots, settings.pod_log_dir),
+            Starter(runtime, cache, images, gatherer, killer, reporter, slots),
+            killer,
+            cleaner,
+            reporter,
+        )
 
     def node_ips(self) -> tuple[str, ...]:
         """The node's addresses: stated, or from its own object once that is known."""
@@ -168,10 +177,10 @@ class Agent:
         if self.mirrors is not None:
             lifecycle.spawn("mirror pods", self.mirrors.run())
         for source in self.sources:
-            lifecycle.spawn(f"{source.name} pods", source.run(self.refresher))
+            lifecycle.spawn(f"{source.name} pods", source.run(self.pods))
         lifecycle.spawn("volumes", self.refresher.run())
         lifecycle.spawn("pods", self._open())
-        lifecycle.spawn("sweep", self.pods.sweep())
+        lifecycle.spawn("sweep", Sweeper(self.shared, self.pods).run())
         leftovers = Leftovers(self.runtime.containerd, self.cgroups, self.cache.ids)
         lifecycle.spawn("leftovers", leftovers.run(self.cache.synced))
         await self._serve(lifecycle)

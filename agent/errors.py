@@ -24,3 +24,32 @@ class HandlerError(Exception):
 
 class ConfigError(NotNow):
     """The container cannot be configured (missing key, bad field path): reason CreateContainerConfigError."""
+
+
+class StartError(Exception):
+    """A container cannot be started now. ``reason`` and ``message`` are what its waiting state shows, ``event`` (type,
+    reason, text) what the user is told; ``image``: whose pull failed or is too early, empty where it is none."""
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        event: tuple[str, str, str] = ("", "", ""),
+        *,
+        image: str = "",
+        settling: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.event = event
+        self.image = image
+        self.settling = settling
+
+
+class SandboxError(Exception):
+    """No sandbox; the text is the event's. ``network``: only because the node's network is not there yet."""
+
+    def __init__(self, text: str, *, network: bool = False) -> None:
+        super().__init__(text)
+        self.network = network

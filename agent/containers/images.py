@@ -1,4 +1,4 @@
-"""An image on the node before its container: pull policy, back-off, upstream's reasons and texts.
+"""An image on the node before its container: pull policy, upstream's reasons and texts.
 
 Source: https://kubernetes.io/docs/concepts/containers/images/ .
 """
@@ -11,9 +11,9 @@ import time
 from typing import Any, Protocol
 
 from agent import podspec
-from agent.containers.backoff import Backoff
 from agent.cri.errors import CriError, CriUnavailable, cri_error
 from agent.cri.model import Credential, Image
+from agent.errors import StartError
 from agent.reporter import Reporter
 from apimachinery.objects import Obj
 
@@ -26,29 +26,6 @@ _REFERENCE = re.compile(
     r"(?P<digest>@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?",
     re.ASCII,
 )
-
-
-class StartError(Exception):
-    """A container cannot be started now; ``reason`` is shown in its waiting state. ``retry_at`` in seconds since the
-    epoch, 0 for the ordinary pace; ``event`` (type, reason, text) is told once per cause where that has a date;
-    ``settling`` as in ``errors.NotNow``.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        message: str,
-        retry_at: float = 0.0,
-        event: tuple[str, str, str] = ("", "", ""),
-        *,
-        settling: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-        self.retry_at = retry_at
-        self.event = event
-        self.settling = settling
 
 
 # Reasons told once more as "Error: REASON", like every failed step of a start.
@@ -94,17 +71,15 @@ class Images:
         credentials: CredentialSource | None,
         *,
         parallel: int,
-        backoff: Backoff | None = None,
     ) -> None:
         self._runtime = runtime
         self._reporter = reporter
         self._credentials = credentials
         self._slots = asyncio.Semaphore(parallel)
-        self._backoff = backoff or Backoff()
-        self._errors: dict[str, str] = {}
 
-    async def ensure(self, pod: Obj, container: Obj, sandbox_config: Any) -> Image:
-        """The container's image, pulled where the policy says so. Raises StartError."""
+    async def ensure(self, pod: Obj, container: Obj, sandbox_config: Any, too_early: StartError | None) -> Image:
+        """The container's image, pulled where the policy says so; ``too_early``: what is raised instead of a pull, as
+        the last one failed only lately. Raises StartError."""
         name = str(container.get("image", ""))
         try:
             image = with_default_tag(name)
@@ -129,15 +104,12 @@ class Images:
             text = f'Container image "{name}" is not present with pull policy of Never'
             self._reporter.container(pod, container, "Warning", "ErrImageNeverPull", text)
             raise StartError("ErrImageNeverPull", text)
+        if too_early is not None:
+            raise too_early
         return await self._pull(pod, container, image, sandbox_config)
 
     async def _pull(self, pod: Obj, container: Obj, image: str, sandbox_config: Any) -> Image:
         name = container["image"]
-        key = f"{podspec.uid(pod)}_{name}"
-        if retry_at := self._backoff.waiting(key, time.time()):
-            text = f'Back-off pulling image "{name}"'
-            why = f"{text}: {self._errors.get(key, 'ErrImagePull')}"
-            raise StartError("ImagePullBackOff", why, retry_at, ("Normal", "BackOff", text))
         self._reporter.container(pod, container, "Normal", "Pulling", f'Pulling image "{name}"')
         queued = time.monotonic()
         async with self._slots:
@@ -149,24 +121,16 @@ class Images:
                 if found is None:
                     raise cri_error("ImageStatus", "NotFound", f"image {image} vanished after the pull")
             except CriError as error:
-                raise self._failed(pod, container, key, error) from error
+                text = f'Failed to pull image "{name}": {error}'
+                self._reporter.container(pod, container, "Warning", "Failed", text)
+                raise StartError("ErrImagePull", str(error), image=name) from error
         ended = time.monotonic()
         text = (
             f'Successfully pulled image "{name}" in {_seconds(ended - begun)} '
             f"({_seconds(ended - queued)} including waiting). Image size: {found.size} bytes."
         )
         self._reporter.container(pod, container, "Normal", "Pulled", text)
-        self._backoff.forget(key)
-        self._errors.pop(key, None)
         return found
-
-    def _failed(self, pod: Obj, container: Obj, key: str, error: CriError) -> StartError:
-        text = f'Failed to pull image "{container["image"]}": {error}'
-        self._reporter.container(pod, container, "Warning", "Failed", text)
-        now = time.time()
-        self._backoff.bump(key, now)
-        self._errors[key] = f"ErrImagePull: {error}"
-        return StartError("ErrImagePull", str(error), self._backoff.waiting(key, now))
 
     async def _pull_with_credentials(self, pod: Obj, image: str, sandbox_config: Any) -> None:
         found = await self._credentials.credentials(pod, image) if self._credentials else ()
@@ -180,12 +144,6 @@ class Images:
                 failure = error
         assert failure is not None
         raise failure
-
-    def forget(self, uid: str) -> None:
-        """The pod is gone."""
-        self._backoff.forget(f"{uid}_")
-        for key in [k for k in self._errors if k.startswith(f"{uid}_")]:
-            del self._errors[key]
 
 
 def _seconds(value: float) -> str:

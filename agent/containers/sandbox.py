@@ -1,108 +1,80 @@
-"""A pod as CRI PodSandboxConfig. Pure."""
+"""Making a pod's sandbox."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from agent import podspec
-from agent.containers import security
-from agent.cri import names
-from agent.cri.messages import pb
-from agent.host import resources
-from agent.host.dns import Resolver
+from agent.containers.sandbox_config import SandboxConfigError, SandboxFacts, sandbox_config
+from agent.containers.slots import Slots, Step
+from agent.cri.cache import RuntimeCache
+from agent.cri.client import CriClient
+from agent.cri.errors import CriError, CriUnavailable
+from agent.errors import HandlerError, SandboxError
+from agent.host import paths
+from agent.host.names import NamesError, PodNames
+from agent.reporter import Reporter
 from apimachinery.objects import Obj
 
-_PROTOCOLS = {"TCP": pb.Protocol.TCP, "UDP": pb.Protocol.UDP, "SCTP": pb.Protocol.SCTP}
+# containerd, before the first network configuration is there.
+_NO_NETWORK = "cni plugin not initialized"
 
 
 @dataclass(frozen=True)
-class SandboxFacts:
-    """What a sandbox needs to know beyond the pod itself."""
+class Sandboxes:
+    """``handler`` says by which of the runtime's handlers a pod's sandbox runs, and raises HandlerError."""
 
-    dns: Resolver
-    hostname: str
-    log_directory: str
-    cgroup_parent: str
-    attempt: int = 0
+    runtime: CriClient
+    cache: RuntimeCache
+    names: PodNames
+    handler: Callable[[Obj], Awaitable[str]]
+    reporter: Reporter
+    starts: Slots
+    pod_log_dir: Path
 
+    def config(self, pod: Obj, cgroup: str, attempt: int, *, new: bool) -> Any:
+        """PodSandboxConfig; ``new``: of one that is to be made, of which the user is told. Raises SandboxError."""
+        logs = str(paths.log_directory(self.pod_log_dir, pod))
+        try:
+            names = self.names.of(pod, warn=new)
+            return sandbox_config(pod, SandboxFacts(names.resolver, names.hostname, logs, cgroup, attempt))
+        except (NamesError, SandboxConfigError) as error:
+            raise self._failed(pod, error, tell=new) from error
 
-def sandbox_labels(pod: Obj) -> dict[str, str]:
-    return {
-        **(pod["metadata"].get("labels") or {}),
-        names.POD_NAME: podspec.name(pod),
-        names.POD_NAMESPACE: podspec.namespace(pod),
-        names.POD_UID: podspec.uid(pod),
-    }
+    async def make(self, pod: Obj, config: Any) -> str:
+        """The new sandbox's id, seen by the cache. Raises SandboxError, CriUnavailable."""
+        Path(config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
+        try:
+            handler = await self.handler(pod)
+            async with self.starts.hold(Step.SANDBOX):
+                sandbox_id = await self.runtime.run_sandbox(config, handler)
+        except CriUnavailable:
+            raise
+        except CriError as error:
+            if _NO_NETWORK in error.message:
+                text = f"network is not ready: {error.message}"
+                self.reporter.pod(pod, "Warning", "NetworkNotReady", text)
+                raise SandboxError(text, network=True) from error
+            raise self._failed(pod, error) from error
+        except HandlerError as error:
+            raise self._failed(pod, error) from error
+        await self._look(pod, sandbox_id)
+        return sandbox_id
 
+    def _failed(self, pod: Obj, error: Exception, *, tell: bool = True) -> SandboxError:
+        text = f"Failed to create pod sandbox: {error}"
+        if tell:
+            self.reporter.pod(pod, "Warning", "FailedCreatePodSandBox", text)
+        return SandboxError(text)
 
-def _port_mappings(pod: Obj) -> list[Any]:
-    mappings = []
-    for container in (*podspec.init_containers(pod), *podspec.containers(pod)):
-        init = podspec.is_init(pod, container["name"])
-        if init and not podspec.is_sidecar(container):
-            continue
-        for port in container.get("ports") or ():
-            # Upstream names no sidecar port; one with a host port would then never answer.
-            if init and not port.get("hostPort"):
-                continue
-            mappings.append(
-                pb.PortMapping(
-                    protocol=_PROTOCOLS[port.get("protocol") or "TCP"],
-                    container_port=port["containerPort"],
-                    host_port=port.get("hostPort") or 0,
-                    host_ip=port.get("hostIP") or "",
-                )
-            )
-    return mappings
-
-
-class SandboxConfigError(Exception):
-    """The pod asks for what no sandbox of this node can be; the text is the user's."""
-
-
-def sandbox_config(pod: Obj, facts: SandboxFacts) -> Any:
-    """PodSandboxConfig; ``facts.hostname`` is left out for pods in the node's network. Raises SandboxConfigError."""
-    if podspec.spec(pod).get("hostUsers") is False:
-        # The node's own user namespace would be less than was asked for.
-        raise SandboxConfigError("can't set `spec.hostUsers: false`, user namespaces are not supported on this node")
-    own = not podspec.host_network(pod)
-    limits = resources.pod_limits(pod)
-    overhead = podspec.spec(pod).get("overhead")
-    return pb.PodSandboxConfig(
-        metadata=pb.PodSandboxMetadata(
-            name=podspec.name(pod),
-            namespace=podspec.namespace(pod),
-            uid=podspec.uid(pod),
-            attempt=facts.attempt,
-        ),
-        hostname=facts.hostname if own else "",
-        log_directory=facts.log_directory,
-        dns_config=pb.DNSConfig(servers=facts.dns.servers, searches=facts.dns.searches, options=facts.dns.options),
-        port_mappings=_port_mappings(pod),
-        labels=sandbox_labels(pod),
-        annotations=pod["metadata"].get("annotations") or {},
-        linux=pb.LinuxPodSandboxConfig(
-            cgroup_parent=facts.cgroup_parent,
-            security_context=security.sandbox_context(pod),
-            sysctls=podspec.sysctls(pod),
-            overhead=_overhead(overhead),
-            resources=_linux(limits),
-        ),
-    )
-
-
-def _linux(limits: resources.Limits) -> Any:
-    return pb.LinuxContainerResources(
-        cpu_period=resources.PERIOD_US,
-        cpu_quota=limits.cpu_quota,
-        cpu_shares=limits.cpu_shares,
-        memory_limit_in_bytes=limits.memory,
-    )
-
-
-def _overhead(overhead: Obj | None) -> Any:
-    if not overhead:
-        return pb.LinuxContainerResources()
-    holder = {"spec": {"containers": [{"name": "", "resources": {"limits": overhead}}]}}
-    return _linux(resources.pod_limits({"metadata": {}, **holder}))
+    async def _look(self, pod: Obj, sandbox_id: str) -> None:
+        try:
+            await self.cache.refresh_sandbox(sandbox_id)
+        except CriUnavailable:
+            raise
+        except CriError as error:
+            text = f"Unable to get pod sandbox status: {error}"
+            self.reporter.pod(pod, "Warning", "FailedPodSandBoxStatus", text)
+            raise SandboxError(text) from error

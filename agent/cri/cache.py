@@ -36,11 +36,9 @@ class Runtime(Protocol):
 
 
 class RuntimeCache:
-    """``on_change(uid)`` is called after any change of a pod's record."""
-
-    def __init__(self, runtime: Runtime, on_change: Callable[[str], None]) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._on_change = on_change
+        self._listeners: list[Callable[[str], None]] = []
         self._sandboxes: dict[str, Sandbox] = {}
         self._containers: dict[str, Container] = {}
         self._by_pod: dict[str, set[str]] = {}
@@ -57,6 +55,10 @@ class RuntimeCache:
         self._begun = 0
         self._ended = 0
         self._relisted = asyncio.Event()
+
+    def on_change(self, listener: Callable[[str], None]) -> None:
+        """``listener(uid)`` is called after any change of a pod's record."""
+        self._listeners.append(listener)
 
     # --- reading
 
@@ -164,7 +166,8 @@ class RuntimeCache:
 
     def _changed(self, uid: str) -> None:
         self._records.pop(uid, None)
-        self._on_change(uid)
+        for listener in self._listeners:
+            listener(uid)
 
     # --- events
 

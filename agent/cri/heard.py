@@ -33,19 +33,20 @@ class Heard(Generic[T]):
         self._ask = ask
         self._patience = patience
         self._clock = clock
-        self._answer: T | None = None
+        self.last: T | None = None
+        """The last answer, however old."""
         self._since = clock()
 
     async def get(self) -> T:
         """What the runtime says, or said less than 30 s ago. Raises CriError, asyncio.TimeoutError."""
         try:
-            self._answer = await within(self._ask(), self._patience)
+            self.last = await within(self._ask(), self._patience)
         except (CriError, asyncio.TimeoutError):
-            if self._answer is None or not self.in_grace:
+            if self.last is None or not self.in_grace:
                 raise
-            return self._answer
+            return self.last
         self._since = self._clock()
-        return self._answer
+        return self.last
 
     @property
     def in_grace(self) -> bool:

@@ -1,9 +1,12 @@
-"""What the planner decides: frozen, complete, walked by the applier from top to bottom."""
+"""What the planner is given and what it decides: frozen, complete, walked by the applier from top to bottom."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from agent.cri.model import PodRecord
+from agent.probes.verdicts import ProbeVerdicts
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,23 @@ class Pace:
 
     now: float = 0.0
     holds: Mapping[str, Hold] = field(default_factory=dict)
+    pulls: Mapping[str, Hold] = field(default_factory=dict)
+    """Images whose pulls failed, by reference."""
 
     def held(self, step: str) -> Hold | None:
         """The hold on ``step`` that has not run out."""
         hold = self.holds.get(step)
         return hold if hold is not None and self.now < hold.until else None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is there of a pod."""
+
+    record: PodRecord
+    verdicts: ProbeVerdicts = field(default_factory=ProbeVerdicts)
+    logged: Mapping[str, int] = field(default_factory=dict)
+    """The attempts, by container, that the runtime has forgotten and that left a log: how many there were."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +86,27 @@ class PodActions:
     reset: tuple[Reset, ...] = ()
     """Where a container's end restarts all: every run, in this order, and nothing else in this step."""
     init: tuple[str, ...] = ()
-    """Init containers to start, by name, in order."""
+    """Init containers to start, by name, in order: nothing comes after one that has to end first."""
     ephemeral: tuple[str, ...] = ()
     containers: tuple[str, ...] = ()
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    """The number of each start, by container."""
+    no_pulls: Mapping[str, Hold] = field(default_factory=dict)
+    """Images, by reference, that must be there already: it is too early to pull them again."""
     discards: tuple[str, ...] = ()
     """Ids of containers that were made and never ran: removed, and made anew with the same attempt."""
     held: Mapping[str, Hold] = field(default_factory=dict)
     """What would be done now, were it not too early."""
 
     @property
+    def starts(self) -> tuple[str, ...]:
+        """Every container to start, by name, in order."""
+        return (*self.ephemeral, *self.init, *self.containers)
+
+    @property
     def idle(self) -> bool:
-        starts = self.init or self.ephemeral or self.containers
         acts = self.kill_pod or self.create_sandbox or self.kills or self.reset or self.discards
-        return not (acts or starts)
+        return not (acts or self.starts)
 
     @property
     def due(self) -> float:

@@ -1,4 +1,4 @@
-"""What of one pod failed, and when each may be tried again. Pure but for what it remembers; times are passed in.
+"""What of one pod failed, and when each may be tried again. Times are passed in, and nothing but memory is touched.
 
 Upstream's pace: a step that failed (sandbox, image, configuration, creation) is tried again with the pod's next
 synchronization, 10 to 15 s later; volumes after 0.5 s, then twice as long each time up to about two minutes; a
@@ -11,11 +11,12 @@ import random
 from dataclasses import dataclass, field
 
 from agent import podspec
-from agent.containers.backoff import Backoff
-from agent.containers.config import container_hash
-from agent.containers.images import StartError
+from agent.containers.container_config import container_hash
+from agent.containers.images import IMAGE_REASONS
 from agent.cri.model import Container, PodRecord, State
-from agent.pods.actions import VOLUMES, Hold, Pace
+from agent.errors import SandboxError, StartError
+from agent.pods.actions import COLLECTION, SANDBOX, VOLUMES, Hold, Pace
+from agent.pods.backoff import Backoff
 from apimachinery.objects import Obj
 
 SYNC_SECONDS = 10.0
@@ -30,6 +31,9 @@ _SETTLING_RETRY = 0.2
 _AFTER_RUNNING = ("RunContainerError", "PostStartHookError")
 
 
+Event = tuple[str, str, str]
+
+
 def jittered(seconds: float) -> float:
     """Between ``seconds`` and half as much again, as upstream spreads its retries."""
     return seconds * (1 + random.random() / 2)
@@ -37,11 +41,13 @@ def jittered(seconds: float) -> float:
 
 @dataclass
 class Attempts:
-    """One pod's. ``crashes``: the back-off of ended containers, shared by all pods."""
+    """One pod's. ``crashes``: the back-off of ended containers; ``born``: when the pod was first seen here."""
 
     crashes: Backoff
     born: float
-    """When the pod was first seen here."""
+    _pulls: Backoff = field(default_factory=Backoff)
+    """By image."""
+    _pull_errors: dict[str, str] = field(default_factory=dict)
     _holds: dict[str, Hold] = field(default_factory=dict)
     _specs: dict[str, str] = field(default_factory=dict)
     """Hash of the container each hold was set for: a changed one is tried at once."""
@@ -60,13 +66,20 @@ class Attempts:
             known = holds.get(container["name"])
             if hold is not None and now < hold.until and (known is None or known.until < hold.until):
                 holds[container["name"]] = hold
-        return Pace(now, holds)
+        pulls = ((image, self._pull_hold(image, now)) for image in self._pull_errors)
+        return Pace(now, holds, {image: hold for image, hold in pulls if hold is not None})
+
+    def _pull_hold(self, image: str, now: float) -> Hold | None:
+        until = self._pulls.waiting(image, now)
+        text = f'Back-off pulling image "{image}"'
+        why = f"{text}: ErrImagePull: {self._pull_errors[image]}"
+        return Hold(until, "ImagePullBackOff", why, ("Normal", "BackOff", text)) if until else None
 
     def _crash_hold(self, pod: Obj, container: Obj, record: PodRecord) -> Hold | None:
         ended = _last_end(record, container["name"])
         if not ended:
             return None
-        key = backoff_key(pod, container)
+        key = backoff_key(container)
         until = self.crashes.until(key, ended)
         full, name, delay = podspec.full_name(pod), container["name"], _duration(self.crashes.delay(key))
         text = f"back-off {delay} restarting failed container={name} pod={full}"
@@ -75,47 +88,61 @@ class Attempts:
 
     # --- what happened
 
-    def begins(self, pod: Obj, container: Obj, record: PodRecord, now: float) -> None:
+    def begins(self, container: Obj, record: PodRecord, now: float) -> None:
         """A container is about to be started: if it ended before, the next end waits longer."""
         self._holds.pop(container["name"], None)
         if ended := _last_end(record, container["name"]):
-            self.crashes.bump(backoff_key(pod, container), now, ended)
-
-    def failed(self, pod: Obj, step: str, hold: Hold) -> None:
-        self._holds[step] = hold
-        self._specs[step] = _spec(pod, step)
+            self.crashes.bump(backoff_key(container), now, ended)
 
     def start_failed(self, pod: Obj, name: str, error: StartError, now: float, *, ended: bool) -> bool:
         """Whether the user is to hear of it. ``ended``: the container was made and has ended; then its crash back-off
         says when it is tried again."""
         if error.settling and self._settling(now):
-            self.failed(pod, name, Hold(now + _SETTLING_RETRY))
+            self._hold(pod, name, Hold(now + _SETTLING_RETRY))
             return False
         if ended and error.reason in _AFTER_RUNNING:
             return True
-        until = self.later(now)
+        until = now + jittered(SYNC_SECONDS)
         if error.reason == "ErrImagePull":
+            self._pulls.bump(error.image, now)
+            self._pull_errors[error.image] = error.message
             until = now + SHOW_BACKOFF_SECONDS
-        elif error.retry_at:
+        elif error.image:
             # Before that, it may have come to the node by another way.
-            until = min(until, error.retry_at)
-        self.failed(pod, name, Hold(until, error.reason, error.message))
+            until = min(until, self._pulls.waiting(error.image, now) or now)
+        self._hold(pod, name, Hold(until, error.reason, error.message))
         return True
+
+    def events(self, name: str, error: StartError, now: float) -> tuple[Event, ...]:
+        """What the user is told of a failed start, as (type, reason, text): a back-off is met again at each attempt,
+        and told once for each of its dates."""
+        until = self._pulls.waiting(error.image, now) if error.image else 0.0
+        if until and not self.news(name, error.reason, until):
+            return ()
+        told = (error.event,) if error.event[2] else ()
+        return (*told, ("Warning", "Failed", f"Error: {error.reason}")) if error.reason in IMAGE_REASONS else told
+
+    def sandbox_failed(self, pod: Obj, error: SandboxError, now: float) -> None:
+        seconds = NETWORK_SECONDS if error.network else SYNC_SECONDS
+        self._hold(pod, SANDBOX, Hold(now + jittered(seconds)))
+
+    def collection_failed(self, pod: Obj, now: float) -> None:
+        self._hold(pod, COLLECTION, Hold(now + jittered(SYNC_SECONDS)))
+
+    def _hold(self, pod: Obj, step: str, hold: Hold) -> None:
+        self._holds[step] = hold
+        self._specs[step] = _spec(pod, step)
 
     def _settling(self, now: float) -> bool:
         return now - self.born < SETTLING_SECONDS
 
-    def later(self, now: float, seconds: float = SYNC_SECONDS) -> float:
-        """The date of the next attempt at what failed now."""
-        return now + jittered(seconds)
-
     def volumes_failed(self, pod: Obj, now: float, *, settling: bool) -> bool:
         """Whether the user is to hear of it. ``settling``: it was the API server, which may only need a moment."""
         if settling and self._settling(now):
-            self.failed(pod, VOLUMES, Hold(now + _SETTLING_RETRY))
+            self._hold(pod, VOLUMES, Hold(now + _SETTLING_RETRY))
             return False
         self._volume_delay = min(max(_VOLUME_SECONDS, 2 * self._volume_delay), _VOLUME_CEILING)
-        self.failed(pod, VOLUMES, Hold(now + self._volume_delay))
+        self._hold(pod, VOLUMES, Hold(now + self._volume_delay))
         return True
 
     def volumes_ready(self) -> None:
@@ -138,9 +165,9 @@ class Attempts:
         return known != (reason, until)
 
 
-def backoff_key(pod: Obj, container: Obj) -> str:
+def backoff_key(container: Obj) -> str:
     """A changed container starts afresh."""
-    return f"{podspec.uid(pod)}_{container['name']}_{container_hash(container)}"
+    return f"{container['name']}_{container_hash(container)}"
 
 
 def _spec(pod: Obj, step: str) -> str:

@@ -6,21 +6,27 @@ import enum
 
 
 class Stage(enum.Enum):
+    ADMITTING = "admitting"
+    """It is not decided yet whether it may run here."""
     SYNC = "sync"
     """It should run: sandbox and containers are made and kept."""
     TERMINATING = "terminating"
     """It must stop: containers are being killed; nothing is started any more."""
     TERMINATED = "terminated"
-    """Nothing runs; volumes, cgroups and directories are being released."""
+    """Nothing runs; volumes and cgroups are being released."""
     FINISHED = "finished"
-    """Released. The worker lives on only to hold the final status until the pod leaves its source."""
+    """Released. Its containers are kept for their logs until it is deleted or leaves its source."""
+    CLEANED = "cleaned"
+    """Nothing of it is left but the status, until it leaves its source."""
 
 
 MOVES: dict[Stage, frozenset[Stage]] = {
+    Stage.ADMITTING: frozenset({Stage.SYNC, Stage.TERMINATING}),
     Stage.SYNC: frozenset({Stage.TERMINATING}),
     Stage.TERMINATING: frozenset({Stage.TERMINATED}),
     Stage.TERMINATED: frozenset({Stage.FINISHED}),
-    Stage.FINISHED: frozenset(),
+    Stage.FINISHED: frozenset({Stage.CLEANED}),
+    Stage.CLEANED: frozenset(),
 }
 
 

@@ -1,4 +1,4 @@
-"""Pod specification and what the runtime holds → what to do next. Pure: no clock, no runtime, no log.
+"""What a pod wants and what the runtime holds → what to do next. Pure: no clock, no runtime, no log.
 
 The rules are upstream's: a sandbox is replaced when it is not ready, doubled or lost its address; init
 containers run one after the other, sidecars stay; a container is started when it should run and does not;
@@ -10,26 +10,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent import podspec, restarts
-from agent.containers.config import container_hash
+from agent import restarts
 from agent.cri.model import Container, PodRecord, Sandbox, State
-from agent.pods.actions import SANDBOX, VOLUMES, Hold, Kill, Pace, PodActions, Reset
+from agent.pods.actions import SANDBOX, VOLUMES, Hold, Kill, Pace, PodActions, Reset, Seen
+from agent.pods.extract import WantedContainer, WantedPod
+from agent.pods.plan_init import init_actions, why_kill
 from agent.probes.verdicts import ProbeVerdicts
-from apimachinery.objects import Obj
 
 
-def plan_pod(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts, pace: Pace | None = None) -> PodActions:
+def plan_pod(pod: WantedPod, seen: Seen, pace: Pace | None = None) -> PodActions:
     """The next actions for a pod that is to run (never for one being terminated). ``pace``: what must wait; nothing
     where it is None."""
-    actions = _whole_plan(pod, record.ever_run(), verdicts)
-    if left := tuple(c.id for c in record.containers if c.stillborn):
+    record = seen.record.ever_run()
+    actions = _whole_plan(pod, record, seen.verdicts)
+    if left := tuple(c.id for c in seen.record.containers if c.stillborn):
         actions = replace(actions, discards=left)
-    return _paced(pod, actions, pace) if pace is not None else actions
+    if pace is not None:
+        actions = _paced(pod, actions, pace)
+    return replace(actions, attempts={name: _attempt(name, record, seen) for name in actions.starts})
 
 
-def _whole_plan(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts) -> PodActions:
-    if restarts.all_restart(pod, record):
-        runs = restarts.reset_order(pod, record)
+def _whole_plan(pod: WantedPod, record: PodRecord, verdicts: ProbeVerdicts) -> PodActions:
+    if restarts.all_restart(pod.ruled, record):
+        runs = restarts.reset_order(pod.ruled, record)
         return PodActions(reset=tuple(Reset(run.id, run.state is not State.EXITED) for run in runs))
     sandbox, attempt, why = _usable_sandbox(pod, record)
     if sandbox is None:
@@ -37,22 +40,26 @@ def _whole_plan(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts) -> PodActi
     actions = PodActions(sandbox_id=sandbox.id, attempt=sandbox.attempt)
     actions = replace(actions, ephemeral=_ephemeral_starts(pod, record))
     # A new sandbox starts over with the init containers, whatever ran in the one before.
-    actions, initialized = _init_actions(pod, record.within(sandbox.id), verdicts, actions)
+    actions, initialized = init_actions(pod, record.within(sandbox.id), verdicts, actions)
     if actions.kill_pod or not initialized:
         return actions
     return _main_actions(pod, record, verdicts, actions)
 
 
+def _attempt(name: str, record: PodRecord, seen: Seen) -> int:
+    last = record.newest(name)
+    return last.attempt + 1 if last is not None else seen.logged.get(name, 0)
+
+
 # --- pace
 
 
-def _paced(pod: Obj, actions: PodActions, pace: Pace) -> PodActions:
+def _paced(pod: WantedPod, actions: PodActions, pace: Pace) -> PodActions:
     """The actions without what is not due yet."""
     if actions.create_sandbox and (hold := pace.held(SANDBOX)):
         # The old one was stopped at the first attempt.
         return PodActions(attempt=actions.attempt, discards=actions.discards, held={SANDBOX: hold})
-    starts = actions.init or actions.ephemeral or actions.containers
-    if (actions.create_sandbox or starts) and (hold := pace.held(VOLUMES)):
+    if (actions.create_sandbox or actions.starts) and (hold := pace.held(VOLUMES)):
         without = PodActions(attempt=actions.attempt, discards=actions.discards, held={VOLUMES: hold})
         return without if actions.create_sandbox else replace(without, kills=actions.kills)
     held = {name: hold for name in (*actions.ephemeral, *actions.containers) if (hold := pace.held(name))}
@@ -63,10 +70,11 @@ def _paced(pod: Obj, actions: PodActions, pace: Pace) -> PodActions:
         containers=tuple(name for name in actions.containers if name not in held),
         init=init,
         held=held | waiting,
+        no_pulls={image: hold for image, hold in pace.pulls.items() if pace.now < hold.until},
     )
 
 
-def _paced_inits(pod: Obj, names: tuple[str, ...], pace: Pace) -> tuple[tuple[str, ...], dict[str, Hold]]:
+def _paced_inits(pod: WantedPod, names: tuple[str, ...], pace: Pace) -> tuple[tuple[str, ...], dict[str, Hold]]:
     """(init containers to start now, those that wait): nothing goes past an ordinary one that waits."""
     due: list[str] = []
     held: dict[str, Hold] = {}
@@ -76,7 +84,7 @@ def _paced_inits(pod: Obj, names: tuple[str, ...], pace: Pace) -> tuple[tuple[st
             due.append(name)
             continue
         held[name] = hold
-        if not podspec.is_sidecar(podspec.find_container(pod, name) or {}):
+        if not pod.init_named(name).sidecar:
             break
     return tuple(due), held
 
@@ -84,7 +92,7 @@ def _paced_inits(pod: Obj, names: tuple[str, ...], pace: Pace) -> tuple[tuple[st
 # --- sandbox
 
 
-def _usable_sandbox(pod: Obj, record: PodRecord) -> tuple[Sandbox | None, int, str]:
+def _usable_sandbox(pod: WantedPod, record: PodRecord) -> tuple[Sandbox | None, int, str]:
     """(the sandbox to use or None, the attempt of the one to create, why the old one will not do)."""
     if not record.sandboxes:
         return None, 0, ""
@@ -94,7 +102,7 @@ def _usable_sandbox(pod: Obj, record: PodRecord) -> tuple[Sandbox | None, int, s
         return None, following, "more than one sandbox is ready"
     if not newest.ready:
         return None, following, "the sandbox is not ready"
-    if newest.host_network != podspec.host_network(pod):
+    if newest.host_network != pod.host_network:
         return None, following, "the network namespace changed"
     if newest.network_lost:
         return None, following, newest.network_lost
@@ -103,63 +111,50 @@ def _usable_sandbox(pod: Obj, record: PodRecord) -> tuple[Sandbox | None, int, s
     return newest, newest.attempt, ""
 
 
-def _with_new_sandbox(pod: Obj, record: PodRecord, attempt: int, why: str) -> PodActions:
+def _with_new_sandbox(pod: WantedPod, record: PodRecord, attempt: int, why: str) -> PodActions:
     base = PodActions(kill_pod=True, attempt=attempt, sandbox_changed=why)
-    if podspec.restart_policy(pod) == "Never" and attempt and record.containers:
+    if pod.policy == "Never" and attempt and record.containers:
         return base
-    starts = tuple(c["name"] for c in podspec.containers(pod) if not _done_for_good(pod, c, record))
+    starts = tuple(c.name for c in pod.containers if not _done_for_good(c, record))
     if not starts:
         return base
-    inits = podspec.init_containers(pod)
-    if inits:
-        return replace(base, create_sandbox=True, init=(inits[0]["name"],))
+    if pod.init:
+        return replace(base, create_sandbox=True, init=(pod.init[0].name,))
     return replace(base, create_sandbox=True, containers=starts)
 
 
-def _done_for_good(pod: Obj, container: Obj, record: PodRecord) -> bool:
+def _done_for_good(container: WantedContainer, record: PodRecord) -> bool:
     """Succeeded under OnFailure: a new sandbox must not run it again."""
-    last = record.newest(container["name"])
+    last = record.newest(container.name)
     if last is None or last.state is not State.EXITED or last.exit_code != 0:
         return False
-    return podspec.restart_policy(pod, container) == "OnFailure"
+    return container.policy.name == "OnFailure"
 
 
 # --- containers
 
 
-def should_restart(pod: Obj, container: Obj, last: Container | None) -> bool:
+def should_restart(pod: WantedPod, container: WantedContainer, last: Container | None) -> bool:
     """Whether a container that is not running must be started (back-off apart)."""
-    if podspec.deleting(pod):
+    if pod.deleting:
         return False
     if last is None or last.state is State.UNKNOWN:
         return True
     if last.state is State.RUNNING:
         return False
-    return restarts.restarts(pod, container, last.exit_code)
+    return container.policy.restarts(last.exit_code)
 
 
-def _ephemeral_starts(pod: Obj, record: PodRecord) -> tuple[str, ...]:
-    return tuple(c["name"] for c in podspec.ephemeral_containers(pod) if record.newest(c["name"]) is None)
+def _ephemeral_starts(pod: WantedPod, record: PodRecord) -> tuple[str, ...]:
+    return tuple(c.name for c in pod.ephemeral if record.newest(c.name) is None)
 
 
-def _why_kill(container: Obj, running: Container, verdicts: ProbeVerdicts, noun: str) -> tuple[str, str]:
-    """(message, probe) for a running container that must go; ("", "") when it may stay."""
-    name = container["name"]
-    if running.hash and running.hash != container_hash(container):
-        return f"{noun} {name} definition changed", ""
-    if running.id in verdicts.liveness_failed:
-        return f"{noun} {name} failed liveness probe", "livenessProbe"
-    if running.id in verdicts.startup_failed:
-        return f"{noun} {name} failed startup probe", "startupProbe"
-    return "", ""
-
-
-def _main_actions(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts, actions: PodActions) -> PodActions:
+def _main_actions(pod: WantedPod, record: PodRecord, verdicts: ProbeVerdicts, actions: PodActions) -> PodActions:
     starts: list[str] = []
     kills: list[Kill] = list(actions.kills)
     kept = 0
-    for container in podspec.containers(pod):
-        name, last = container["name"], record.newest(container["name"])
+    for container in pod.containers:
+        name, last = container.name, record.newest(container.name)
         if last is None or not last.running:
             if should_restart(pod, container, last):
                 starts.append(name)
@@ -167,11 +162,11 @@ def _main_actions(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts, actions:
                     text = f"Container is in {State.UNKNOWN.value!r} state, try killing it before restart"
                     kills.append(Kill(last.id, name, text))
             continue
-        message, probe = _why_kill(container, last, verdicts, "Container")
+        message, probe = why_kill(container, last, verdicts, "Container")
         if not message:
             kept += 1
             continue
-        if probe == "" or podspec.restart_policy(pod, container) != "Never":
+        if probe == "" or container.policy.name != "Never":
             message += ", will be restarted"
             starts.append(name)
         kills.append(Kill(last.id, name, message, probe))
@@ -179,89 +174,3 @@ def _main_actions(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts, actions:
         # Sidecars end with the pod.
         return replace(actions, kill_pod=True, init=(), kills=())
     return replace(actions, containers=tuple(starts), kills=tuple(kills))
-
-
-# --- init containers
-
-
-def _has_initialized(pod: Obj, record: PodRecord) -> bool:
-    """A regular container that ever came up proves that init containers are through; their own records may have been
-    removed since.
-    """
-    return any(record.newest(c["name"]) is not None for c in podspec.containers(pod))
-
-
-def _init_actions(pod: Obj, record: PodRecord, verdicts: ProbeVerdicts, actions: PodActions) -> tuple[PodActions, bool]:
-    """Actions for init containers and whether the main containers may run.
-
-    Walks backwards to the furthest init container that has a record; what lies before it is done, except
-    sidecars, which are kept up."""
-    inits = podspec.init_containers(pod)
-    if not inits:
-        return actions, True
-    initialized = _has_initialized(pod, record)
-    located = initialized
-    starts: list[str] = []
-    kills: list[Kill] = []
-    for index in range(len(inits) - 1, -1, -1):
-        container = inits[index]
-        last = record.newest(container["name"])
-        sidecar = podspec.is_sidecar(container)
-        if located:
-            if sidecar:
-                start, kill, _ = _sidecar_step(container, last, verdicts)
-                starts += [container["name"]] * start
-                kills += [kill] if kill else []
-            continue
-        if last is None:
-            continue
-        located = True
-        step = _sidecar_step(container, last, verdicts) if sidecar else _init_step(pod, container, last)
-        if step is None:
-            return replace(actions, kill_pod=True, init=(), kills=()), False
-        start, kill, passed = step
-        kills += [kill] if kill else []
-        if passed:
-            if index == len(inits) - 1:
-                initialized = True
-            else:
-                starts.append(inits[index + 1]["name"])
-        if start:
-            starts.append(container["name"])
-    if not located:
-        starts = [inits[0]["name"]]
-    ordered = tuple(c["name"] for c in inits if c["name"] in starts)
-    return replace(actions, init=ordered, kills=tuple(kills)), initialized
-
-
-def _init_step(pod: Obj, container: Obj, last: Container) -> tuple[bool, Kill | None, bool] | None:
-    """(start again, kill, through) of an ordinary init container; None ends the pod."""
-    name = container["name"]
-    if last.state is State.RUNNING:
-        return False, None, False
-    if last.state is State.EXITED and last.exit_code == 0:
-        return False, None, True
-    # Without an exit code there is nothing a rule could cover.
-    unknown = last.state is State.UNKNOWN
-    again = podspec.restart_policy(pod, container) != "Never"
-    if not (again if unknown else restarts.restarts(pod, container, last.exit_code)):
-        return None
-    if unknown:
-        text = f"Init container is in {State.UNKNOWN.value!r} state, try killing it before restart"
-        return True, Kill(last.id, name, text), False
-    return True, None, False
-
-
-def _sidecar_step(container: Obj, last: Container | None, verdicts: ProbeVerdicts) -> tuple[bool, Kill | None, bool]:
-    """(start, kill, started far enough for the next one) of a restartable init container."""
-    name = container["name"]
-    if last is None or last.state is State.EXITED:
-        return True, None, False
-    if last.state is State.UNKNOWN:
-        text = f"Init container is in {State.UNKNOWN.value!r} state, try killing it before restart"
-        return True, Kill(last.id, name, text), False
-    message, probe = _why_kill(container, last, verdicts, "Init container")
-    if message:
-        return True, Kill(last.id, name, message, probe), False
-    passed = not container.get("startupProbe") or last.id in verdicts.startup_passed
-    return False, None, passed

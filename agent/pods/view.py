@@ -11,7 +11,7 @@ from agent import podspec
 from agent.cri.cache import RuntimeCache
 from agent.cri.client import CriClient
 from agent.cri.heard import LIST_SECONDS, QUICK_SECONDS, Heard
-from agent.cri.model import Container, ExecResult, ImageInfo, RuntimeHandler, RuntimeInfo
+from agent.cri.model import Container, ExecResult, ImageInfo, RuntimeInfo
 from agent.pods.pods import Pods
 from agent.view import ContainerRef, ContainerUsage
 from apimachinery.objects import Obj
@@ -23,18 +23,17 @@ _UNHEALTHY_SECONDS = 180.0
 class View:
     """The RuntimeView."""
 
-    def __init__(self, runtime: CriClient, cache: RuntimeCache, pods: Pods) -> None:
+    def __init__(self, runtime: CriClient, cache: RuntimeCache, pods: Pods, info: Heard[RuntimeInfo]) -> None:
         self._runtime = runtime
         self._cache = cache
         self._pods = pods
         self._started = time.monotonic()
-        self._handlers: tuple[RuntimeHandler, ...] = ()
-        self._info = Heard(runtime.info, QUICK_SECONDS)
+        self._info = info
         self._images = Heard(runtime.images, QUICK_SECONDS)
         self._stats = Heard(runtime.container_stats, LIST_SECONDS)
 
     def pods(self) -> list[Obj]:
-        return [{**w.pod, "status": w.status} for w in self._pods.all() if podspec.name(w.pod) and not w.removed]
+        return [{**w.pod, "status": w.status} for w in self._pods.all() if podspec.name(w.pod) and not w.life.removed]
 
     def find_pod(self, namespace: str, name: str, uid: str = "") -> Obj | None:
         for worker in self._pods.all():
@@ -84,17 +83,7 @@ class View:
         return found
 
     async def info(self) -> RuntimeInfo:
-        found = await self._info.get()
-        self._handlers = found.handlers
-        return found
-
-    def recursive_read_only(self, pod: Obj) -> bool:
-        """Whether the runtime, as last asked, can make a pod's mounts read-only with all below them. A class leads to
-        some handler: then all of them must."""
-        able = {handler.name: handler.recursive_read_only for handler in self._handlers}
-        if podspec.spec(pod).get("runtimeClassName"):
-            return bool(able) and all(able.values())
-        return able.get("", False)
+        return await self._info.get()
 
     def in_grace(self) -> bool:
         return self._info.in_grace

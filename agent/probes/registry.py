@@ -16,13 +16,19 @@ _KINDS = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
 class Probes:
-    """``on_change(uid)``: a verdict of the pod changed."""
-
-    def __init__(self, runtime: ExecRuntime, reporter: Reporter, on_change: Callable[[str], None]) -> None:
+    def __init__(self, runtime: ExecRuntime, reporter: Reporter) -> None:
         self._runtime = runtime
         self._reporter = reporter
-        self._on_change = on_change
+        self._listeners: list[Callable[[str], None]] = []
         self._probers: dict[str, ContainerProber] = {}
+
+    def on_change(self, listener: Callable[[str], None]) -> None:
+        """``listener(uid)`` is called when a verdict of the pod changed."""
+        self._listeners.append(listener)
+
+    def _tell(self, uid: str) -> None:
+        for listener in self._listeners:
+            listener(uid)
 
     def sync(self, pod: Obj, record: PodRecord, pod_ip: str, reported: Obj) -> None:
         """Start probers of running containers, stop those of ended ones. ``reported``: the pod's status as last known,
@@ -53,7 +59,7 @@ class Probes:
             self._runtime,
             self._reporter,
             Target(pod, container, run.id, pod_ip, run.started_at / 1e9),
-            lambda: self._on_change(uid),
+            lambda: self._tell(uid),
             adopted_ready=ready,
             adopted_started=started,
         )

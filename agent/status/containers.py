@@ -209,7 +209,7 @@ def _will_start(pod: Obj, container: Obj, runs: list[Container], *, init: bool) 
         return True
     if init and not podspec.is_sidecar(container) and newest.exit_code == 0:
         return False
-    return restarts.restarts(pod, container, newest.exit_code)
+    return restarts.policy(pod, container).restarts(newest.exit_code)
 
 
 def _init_readiness(container: Obj, status: Obj) -> Obj:

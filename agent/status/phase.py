@@ -43,7 +43,7 @@ def _ended(status: Obj) -> tuple[Obj | None, bool]:
 
 
 def _runs_again(pod: Obj, container: Obj, end: Obj) -> bool:
-    return end.get("reason") == restarts.REASON or restarts.restarts(pod, container, int(end["exitCode"]))
+    return end.get("reason") == restarts.REASON or restarts.policy(pod, container).restarts(int(end["exitCode"]))
 
 
 def _count_init(pod: Obj, container: Obj, status: Obj | None, counts: _Counts, initialized: bool) -> None:

@@ -42,7 +42,7 @@ class StatusFacts:
 def pod_status(pod: Obj, record: PodRecord, facts: StatusFacts) -> Obj:
     """PodStatus as the API has it."""
     old = facts.old
-    causes = restarts.all_restart(pod, record)
+    causes = restarts.all_restart(restarts.restartables(pod), record)
     if causes or _was_cause(pod, old):
         facts = replace(facts, containers=replace(facts.containers, restarting=True))
     if old.get("phase") in TERMINAL and not record.containers and not record.sandboxes:
@@ -105,8 +105,7 @@ def _was_cause(pod: Obj, old: Obj) -> bool:
         return False
     listed = (*(old.get("initContainerStatuses") or ()), *(old.get("containerStatuses") or ()))
     ends = {status["name"]: (status.get("state") or {}).get("terminated") for status in listed}
-    containers = (*podspec.init_containers(pod), *podspec.containers(pod))
-    return any((end := ends.get(c["name"])) and restarts.starts_all(c, end["exitCode"]) for c in containers)
+    return any((end := ends.get(c.name)) and c.policy.starts_all(end["exitCode"]) for c in restarts.restartables(pod))
 
 
 def _disruption(pod: Obj, facts: StatusFacts) -> list[Obj]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent import podspec
+from agent.cri.model import RuntimeHandler
 from agent.volumes.plugin import Place, Volume
 from apimachinery.objects import Obj
 from apimachinery.quantity import parse as parse_quantity
@@ -54,6 +56,15 @@ def memory_limit(pod: Obj) -> int:
             return 0
         total += parse_quantity(limit).value()
     return total
+
+
+def offers_recursive(pod: Obj, handlers: Iterable[RuntimeHandler]) -> bool:
+    """Whether the runtime can make the pod's mounts read-only with all below them. A class leads to some handler: then
+    all of them must."""
+    able = {handler.name: handler.recursive_read_only for handler in handlers}
+    if podspec.spec(pod).get("runtimeClassName"):
+        return bool(able) and all(able.values())
+    return able.get("", False)
 
 
 def mounts_of(container: Obj) -> tuple[VolumeMount, ...]:

@@ -8,13 +8,13 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agent.cri.model import Mount
+from agent.cri.model import Mount, RuntimeInfo
 from agent.errors import ConfigError, NotNow, VolumeError
 from agent.host import paths
 from agent.objects.cache import Objects
 from agent.settings import AgentSettings
 from agent.volumes import subpath
-from agent.volumes.extract import mounts_of, place_of, volumes_of
+from agent.volumes.extract import mounts_of, offers_recursive, place_of, volumes_of
 from agent.volumes.hostpath import HostPathError
 from agent.volumes.payload import PayloadError
 from agent.volumes.plan import MountPlan, not_set_up, plan_mounts, plan_volumes
@@ -35,11 +35,11 @@ class Volumes:
         self,
         settings: AgentSettings,
         objects: Objects,
-        recursive: Callable[[Obj], bool] = lambda pod: False,
+        runtime: Callable[[], RuntimeInfo | None] = lambda: None,
         plugins: tuple[Plugin, ...] = PLUGINS,
     ) -> None:
-        """``recursive``: whether the pod's runtime handler can make a mount read-only with all below it."""
-        self._recursive = recursive
+        """``runtime``: what the runtime last said of itself."""
+        self._runtime = runtime
         self._root = settings.root_dir
         self._objects = objects
         self._plugins = by_kind(plugins)
@@ -68,8 +68,9 @@ class Volumes:
     async def mounts(self, pod: Obj, container: Obj, env: Mapping[str, str]) -> tuple[Mount, ...]:
         """The container's volumeMounts in order (``env`` expands subPathExpr); raises VolumeError or ConfigError."""
         volumes = {plan.name: plan for plan in await self._plans(pod)}
-        name = container["name"]
-        planned = plan_mounts(name, mounts_of(container), volumes, env, recursive=self._recursive(pod))
+        name, runtime = container["name"], self._runtime()
+        recursive = runtime is not None and offers_recursive(pod, runtime.handlers)
+        planned = plan_mounts(name, mounts_of(container), volumes, env, recursive=recursive)
         return tuple(self._mount(self._dir(pod["metadata"]["uid"]), name, plan) for plan in planned)
 
     async def teardown(self, uid: str) -> None:

@@ -28,6 +28,8 @@ async def running(tmp_path: Path, runtime: FakeRuntime, **overrides: object) -> 
         **overrides,  # type: ignore[arg-type]
     )
     agent = Agent(settings, runtime)  # type: ignore[arg-type]
+    # The test is the source of pods: what it has not named yet is nobody's only once it says so.
+    agent.pods.all_synced.clear()
     lifecycle = Lifecycle()
     try:
         await agent.start(lifecycle)

@@ -22,11 +22,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "io.k8s."
 
 ADMISSION = "controlplane/apiserver/admission/"
-CONFIG = "agent/containers/config.py"
-SANDBOX = "agent/containers/sandbox.py"
+CONFIG = "agent/containers/container_config.py"
+SANDBOX = "agent/containers/sandbox_config.py"
 SECURITY = "agent/containers/security.py"
 RESOURCES = "agent/host/resources.py"
-APPLIER = "agent/pods/applier.py"
+GATHERER = "agent/containers/gather.py"
+STARTER = "agent/containers/start.py"
 SPEC = "agent/podspec.py"
 PREDICATES = "agent/admission/predicates.py"
 PLACEMENT = "apimachinery/pods/placement.py"
@@ -44,7 +45,8 @@ HOOKS = "agent/containers/hooks.py"
 RESTARTS = "agent/restarts.py"
 
 CONTAINER = {
-    APPLIER: "args command lifecycle",
+    GATHERER: "args command",
+    STARTER: "lifecycle",
     VARIABLES: "env envFrom",
     SPEC: "image imagePullPolicy name restartPolicy terminationMessagePath terminationMessagePolicy",
     "agent/probes/registry.py": "livenessProbe readinessProbe startupProbe",
@@ -71,7 +73,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
         "agent/env/build.py": "imagePullSecrets",
         "agent/objects/tokens.py": "serviceAccountName",
         "agent/objects/cache.py": "runtimeClassName",
-        "agent/pods/worker.py": "activeDeadlineSeconds",
+        "agent/pods/life.py": "activeDeadlineSeconds",
         RESOURCES: "priority resources",
         PREDICATES: "nodeSelector os",
         "agent/status/conditions.py": "readinessGates",
@@ -83,7 +85,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "api.core.v1.Container": CONTAINER,
     "api.core.v1.EphemeralContainer": {
         **CONTAINER,
-        "agent/pods/applier.py": "args command lifecycle targetContainerName",
+        GATHERER: "args command targetContainerName",
     },
     "api.core.v1.Affinity": {PLACEMENT: "nodeAffinity", SCHEDULER: "podAffinity podAntiAffinity"},
     "api.core.v1.PodDNSConfig": {"agent/host/dns.py": "nameservers options searches"},
@@ -113,7 +115,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
     },
     "api.core.v1.EnvVar": {VARIABLES: "name value valueFrom"},
     "api.core.v1.EnvFromSource": {VARIABLES: "configMapRef prefix secretRef"},
-    "api.core.v1.Lifecycle": {APPLIER: "postStart", "agent/containers/kill.py": "preStop"},
+    "api.core.v1.Lifecycle": {STARTER: "postStart", "agent/containers/kill.py": "preStop"},
     "api.core.v1.Probe": {
         PROBER: "exec grpc httpGet tcpSocket",
         "agent/probes/": "failureThreshold initialDelaySeconds periodSeconds successThreshold timeoutSeconds",
@@ -146,7 +148,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "api.core.v1.DownwardAPIVolumeSource": {PAYLOAD: "defaultMode items"},
     "api.core.v1.EmptyDirVolumeSource": {PLUGINS: "medium"},
     "api.core.v1.HostPathVolumeSource": {PLUGINS: "path type"},
-    "api.core.v1.ImageVolumeSource": {APPLIER: "pullPolicy", PLUGINS: "reference"},
+    "api.core.v1.ImageVolumeSource": {GATHERER: "pullPolicy", PLUGINS: "reference"},
     "api.core.v1.ProjectedVolumeSource": {SOURCES: "defaultMode sources"},
     "api.core.v1.SecretVolumeSource": {PAYLOAD: "defaultMode items optional secretName"},
     "api.core.v1.EnvVarSource": {

@@ -10,9 +10,10 @@ import pytest
 from agent import restarts
 from agent.app import Agent
 from agent.cri.model import Container, PodRecord, Sandbox, State
-from agent.pods.actions import PodActions, Reset
+from agent.pods.actions import PodActions, Reset, Seen
+from agent.pods.extract import wanted_pod
 from agent.pods.plan import plan_pod
-from agent.probes.verdicts import ProbeVerdicts
+from agent.pods.worker import Turn
 from tests.agent.admission.test_life import live, status
 from tests.agent.fake_cri import FakeRuntime
 from tests.agent.harness import container, pod, until
@@ -59,7 +60,7 @@ ALL_42 = rule("RestartAllContainers", "In", 42)
 )
 def test_who_runs_again(pod_says: str, own: str, rules: list[dict[str, Any]], code: int, expected: bool) -> None:
     spec = ruled("c", own, *rules)
-    assert restarts.restarts(pod(containers=[spec], restartPolicy=pod_says), spec, code) is expected
+    assert restarts.policy(pod(containers=[spec], restartPolicy=pod_says), spec).restarts(code) is expected
 
 
 def run(name: str, state: State = State.EXITED, code: int = 0, attempt: int = 0) -> Container:
@@ -67,7 +68,7 @@ def run(name: str, state: State = State.EXITED, code: int = 0, attempt: int = 0)
 
 
 def planned(made: dict[str, Any], *runs: Container, sandbox: Sandbox = SANDBOX) -> PodActions:
-    return plan_pod(made, PodRecord("uid-p", (sandbox,), runs), ProbeVerdicts())
+    return plan_pod(wanted_pod(made), Seen(PodRecord("uid-p", (sandbox,), runs)))
 
 
 def test_a_rule_restarts_in_a_pod_that_never_does() -> None:
@@ -175,11 +176,11 @@ async def test_all_containers_start_anew(agent: Agent, runtime: FakeRuntime) -> 
     agent.pods.set_pod("api", pod(initContainers=inits, containers=mains, restartPolicy="Never"))
     await until(lambda: runtime.running() == ["c", "other", "s"])
     # What is told from here on is of the second start.
-    await until(lambda: status(agent, "p").get("phase") == "Running" and not agent.pods.worker("uid-p")._busy)  # type: ignore[union-attr]
+    await until(lambda: status(agent, "p").get("phase") == "Running" and agent.pods.worker("uid-p").turn is Turn.IDLE)  # type: ignore[union-attr]
     seen: list[dict[str, Any]] = []
     worker = agent.pods.worker("uid-p")
     assert worker is not None
-    statuses: Any = worker._shared.statuses
+    statuses: Any = worker.life.shared.statuses
     statuses.set = lambda pod, said: seen.append(said)
     before = set(runtime.held)
     runtime.exit(next(h.record.id for h in runtime.held.values() if h.record.name == "c"), 42)

@@ -67,7 +67,7 @@ async def test_a_refused_pod_fails_for_good_and_nothing_of_it_is_made(agent: Age
     # Not tried again, whatever happens to it later.
     agent.pods.set_pod("api", {**want, "metadata": {**want["metadata"], "labels": {"a": "b"}}})
     agent.pods.wake("uid-p")
-    await until(lambda: agent.pods.worker("uid-p").stage.value == "finished")  # type: ignore[union-attr]
+    await until(lambda: agent.pods.worker("uid-p").life.stage.value == "finished")  # type: ignore[union-attr]
     assert runtime.count("RunPodSandbox") == 0
     assert status(agent, "p")["message"] == said["message"] and len(events.told) == 1
 
@@ -85,7 +85,7 @@ def test_the_next_agent_lets_a_refused_pod_be(tmp_path: Path) -> None:
         want = {**asking("p", "1m"), "status": said}
         async with running(tmp_path, runtime) as agent:
             agent.pods.set_pod("api", want)
-            await until(lambda: agent.pods.worker("uid-p").stage.value == "finished")  # type: ignore[union-attr]
+            await until(lambda: agent.pods.worker("uid-p").life.stage.value == "finished")  # type: ignore[union-attr]
             assert status(agent, "p") == said
             assert runtime.count("RunPodSandbox") == 0
 
@@ -165,7 +165,7 @@ async def test_labels_newer_than_what_was_seen_count(agent: Agent, runtime: Fake
         node = agent.node()
         return {**node, "metadata": {**node["metadata"], "labels": {**node["metadata"]["labels"], "new": "1"}}}
 
-    agent.pods._shared.gate._fresh = fresh  # type: ignore[union-attr]
+    agent.shared.gate._fresh = fresh
     agent.pods.set_pod("api", pod("p", nodeSelector={"new": "1"}))
     agent.pods.set_pod("api", pod("q", nodeSelector={"new": "2"}))
     await until(lambda: status(agent, "p").get("phase") == "Running")

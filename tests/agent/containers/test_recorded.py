@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from agent.containers.config import ContainerFacts, container_config, mount_message
-from agent.containers.sandbox import SandboxFacts, sandbox_config
+from agent.containers.container_config import ContainerFacts, container_config, mount_message
+from agent.containers.sandbox_config import SandboxFacts, sandbox_config
 from agent.cri.model import Mount
 from agent.env.build import Environment
 from agent.host import paths

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.containers.config import ContainerFacts, container_config
+from agent.containers.container_config import ContainerFacts, container_config
 from agent.host.cgroups import Cgroups, Hierarchy, swap_counted
 
 CONTROLLERS = "cpuset cpu io memory pids"

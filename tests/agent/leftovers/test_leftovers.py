@@ -225,7 +225,7 @@ def test_logs_of_a_pod_nobody_knows_go(tmp_path: Path) -> None:
         left.mkdir(parents=True)
         (left / "0.log").write_text("last words")
         async with running(tmp_path, FakeRuntime()) as agent:
-            agent.pods._all_synced.set()
+            agent.pods.all_synced.set()
             await until(lambda: not left.parent.exists())
 
     asyncio.run(main())

@@ -10,6 +10,7 @@ import pytest
 
 from agent.cri.errors import CriError, CriUnavailable
 from agent.pods.lifecycle import IllegalMove, Stage, move
+from agent.pods.worker import Turn
 from tests.agent.fake_cri import IMAGE_ID, FakeRuntime
 from tests.agent.harness import container, pod, running, until
 
@@ -124,11 +125,12 @@ async def test_a_changed_object_reaches_the_volumes_of_a_running_pod(agent, runt
     async def prepare(subject: dict) -> None:
         prepared.append(subject["metadata"]["uid"])
 
-    agent.pods.worker("uid-p")._shared.parts.volumes.prepare = prepare
+    agent.shared.volumes.prepare = agent.shared.volumes.refresh = prepare
     agent.pods.wake("uid-p")
-    await asyncio.sleep(0.05)
+    worker = agent.pods.worker("uid-p")
+    await until(lambda: not worker.life.wake.is_set() and worker.turn is Turn.IDLE)
     assert prepared == [], "an ordinary wake-up writes no volume"
-    agent.pods.refresh("uid-p")
+    agent.pods.objects_changed("uid-p")
     await until(lambda: prepared == ["uid-p"])
     assert runtime.count("StartContainer") == 1
 
@@ -180,7 +182,7 @@ async def test_a_pod_whose_interface_is_gone_gets_a_new_sandbox_and_says_why(age
 async def test_many_restarts_keep_two_runs(agent, runtime):
     agent.pods.set_pod("file", pod())
     await until(lambda: is_ready(agent))
-    agent.pods.worker("uid-p")._shared.parts.backoff.bump = lambda key, now, since=None: None
+    agent.pods.worker("uid-p").life.attempts.crashes.bump = lambda key, now, since=None: None
     for restart in range(5):
         runtime.exit(runtime_newest(runtime), 1)
         await until(partial(lambda n: runtime.count("StartContainer") == n + 2, restart))
@@ -264,7 +266,7 @@ async def test_a_hook_asks_to_be_answered_not_what_the_answer_says(agent, runtim
         hook = {"postStart": {"httpGet": {"host": "127.0.0.1", "port": port}}}
         agent.pods.set_pod("file", pod(containers=[container("c", lifecycle=hook)]))
         await until(lambda: is_ready(agent) and heard)
-        await until(lambda: not agent.pods.worker("uid-p")._busy)
+        await until(lambda: agent.pods.worker("uid-p").turn is Turn.IDLE)
     assert "kube-lifecycle/" in heard[0]
     assert runtime.count("StopContainer") == 0
 
@@ -372,6 +374,7 @@ def test_a_restarted_agent_adopts_what_runs(tmp_path):
         async with running(tmp_path, runtime) as agent:
             agent.pods.set_pod("file", pod("stays"))
             await until(lambda: is_ready(agent, "stays"))
+            agent.pods.all_synced.set()
             await until(lambda: len(runtime.sandboxes) == 1)
             assert runtime.running() == ["c"]
             assert runtime.count("StartContainer") == runtime.count("RunPodSandbox") == 0
@@ -427,12 +430,16 @@ def test_a_finished_pod_is_not_run_again(tmp_path):
 
 
 def test_a_pod_never_goes_back_in_its_life():
-    assert move(Stage.SYNC, Stage.TERMINATING) is Stage.TERMINATING
-    for back in (Stage.SYNC, Stage.TERMINATING, Stage.FINISHED):
-        with pytest.raises(IllegalMove):
-            move(Stage.TERMINATING, back)
+    order = list(Stage)
+    for number, stage in enumerate(order):
+        for earlier in order[: number + 1]:
+            with pytest.raises(IllegalMove):
+                move(stage, earlier)
+        if stage is not Stage.CLEANED:
+            assert move(stage, order[number + 1]) is order[number + 1]
+    assert move(Stage.ADMITTING, Stage.TERMINATING) is Stage.TERMINATING, "refused, or deleted before it was judged"
     with pytest.raises(IllegalMove):
-        move(Stage.FINISHED, Stage.SYNC)
+        move(Stage.SYNC, Stage.TERMINATED)
 
 
 @live

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from agent.containers.backoff import Backoff
 from agent.cri.errors import CriError, CriUnavailable
 from agent.cri.model import PodRecord, State
 from agent.cri.stable import stable
 from agent.errors import ConfigError, VolumeError
 from agent.pods.actions import VOLUMES
 from agent.pods.attempts import Attempts
+from agent.pods.backoff import Backoff
+from agent.pods.worker import Turn
 from tests.agent.fake_cri import FakeRuntime
 from tests.agent.harness import container, pod, running, until
 from tests.agent.pods.test_life import is_ready, live, status
@@ -141,7 +142,6 @@ def test_a_changed_object_is_tried_at_once(tmp_path, error):
     async def main() -> None:
         runtime = FakeRuntime()
         async with running(tmp_path, runtime) as agent:
-            parts = agent.pods._shared_parts().parts
             tries = itertools.count()
             broken = True
 
@@ -152,7 +152,9 @@ def test_a_changed_object_is_tried_at_once(tmp_path, error):
                 return ()
 
             target, name = (
-                (parts.environment, "build") if isinstance(error, ConfigError) else (parts.volumes, "prepare")
+                (agent.shared.applier.starter.gatherer.environment, "build")
+                if isinstance(error, ConfigError)
+                else (agent.shared.volumes, "prepare")
             )
             monkey = getattr(target, name)
             setattr(target, name, fails)
@@ -165,7 +167,7 @@ def test_a_changed_object_is_tried_at_once(tmp_path, error):
             assert next(tries) <= before + 3, "wake-ups are no attempts"
             broken = False
             setattr(target, name, monkey)
-            agent.pods.refresh("uid-p")
+            agent.pods.objects_changed("uid-p")
             await until(lambda: is_ready(agent), 5)
 
     asyncio.run(main())
@@ -185,13 +187,13 @@ async def test_its_own_status_coming_back_wakes_nobody(agent, runtime):
     agent.pods.set_pod("api", manifest)
     await until(lambda: waiting(agent).get("reason") == "CreateContainerError")
     worker = agent.pods.worker("uid-p")
-    await until(lambda: not worker._wake.is_set() and not worker._busy)
+    await until(lambda: not worker.life.wake.is_set() and worker.turn is Turn.IDLE)
     for version in range(3):
         meta = {**manifest["metadata"], "resourceVersion": str(version), "managedFields": [version]}
         agent.pods.set_pod("api", {**manifest, "metadata": meta, "status": status(agent)})
-        assert not worker._wake.is_set()
+        assert not worker.life.wake.is_set()
     agent.pods.set_pod("api", {**manifest, "metadata": {**manifest["metadata"], "labels": {"a": "b"}}})
-    assert worker._wake.is_set()
+    assert worker.life.wake.is_set()
 
 
 def test_a_runtime_that_went_away_is_asked_again_once_it_was_looked_at(tmp_path):
@@ -254,12 +256,12 @@ def test_crashes_wait_from_the_end_of_the_last_run():
     manifest, spec = pod(), container("c")
     ended = record(replace(run(spec, State.EXITED, 1), started_at=1, finished_at=int(100e9)))
     assert not attempts.pace(manifest, ended, 100.0).holds, "the first restart is at once"
-    attempts.begins(manifest, spec, ended, 100.0)
+    attempts.begins(spec, ended, 100.0)
     hold = attempts.pace(manifest, ended, 101.0).held("c")
     assert hold is not None and hold.until == 110.0 and hold.reason == "CrashLoopBackOff"
     assert hold.message == "back-off 10s restarting failed container=c pod=p_default(uid-p)"
     assert hold.event[2] == "Back-off restarting failed container c in pod p_default(uid-p)"
-    attempts.begins(manifest, spec, ended, 110.0)
+    attempts.begins(spec, ended, 110.0)
     assert attempts.pace(manifest, ended, 110.0).held("c").until == 120.0  # type: ignore[union-attr]
     calm = record(replace(run(spec, State.EXITED, 1), started_at=1, finished_at=int(800e9)))
     assert not attempts.pace(manifest, calm, 800.0).holds, "ten minutes of calm are forgiven"
@@ -308,7 +310,7 @@ def test_one_object_the_runtime_says_nothing_of_hides_no_other(tmp_path):
 async def test_an_old_run_that_will_not_go_keeps_no_new_one_from_its_start(agent, runtime):
     agent.pods.set_pod("file", pod())
     await until(lambda: is_ready(agent))
-    agent.pods.worker("uid-p")._shared.parts.backoff.bump = lambda key, now, since=None: None
+    agent.pods.worker("uid-p").life.attempts.crashes.bump = lambda key, now, since=None: None
     runtime.fail["RemoveContainer"] = new_text
     for restart in range(4):
         newest = max(runtime.held.values(), key=lambda h: h.record.created_at)

@@ -67,7 +67,7 @@ HOOKED = pod(containers=[container("c", readinessProbe=READY, lifecycle=SLEEPS)]
 
 def _hook(agent, runtime: FakeRuntime) -> Any:
     agent.pods.set_pod("api", deleted(HOOKED, 20))
-    return lambda: agent.pods.worker("uid-p")._killing is not None and "c" in runtime.running()
+    return lambda: agent.pods.worker("uid-p").life.killing is not None and "c" in runtime.running()
 
 
 test_during_a_pre_stop_hook = published(HOOKED, _hook)
@@ -178,7 +178,7 @@ def test_what_a_kill_left_behind_is_cleaned_without_a_word(tmp_path):
             said: list[dict] = []
             agent.writer.set = lambda p, s: said.append(p)  # type: ignore[method-assign,assignment]
             agent.pods.synced("api")
-            agent.pods._all_synced.set()
+            agent.pods.all_synced.set()
             await until(lambda: not (tmp_path / "root/pods/uid-x").exists())
             assert not said
 

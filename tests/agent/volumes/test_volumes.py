@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from agent.errors import ConfigError, VolumeError
 from agent.objects.cache import Objects
+from agent.reporter import Reporter
 from agent.settings import AgentSettings
 from agent.volumes import atomic, hostpath, ownership, subpath
 from agent.volumes.extract import memory_limit, mounts_of, place_of, volumes_of
@@ -336,26 +337,26 @@ class Maps(Objects):
         return {"cm": {"data": dict(self.data)}}
 
 
-class Pods:
-    """A PodSink that takes what comes."""
+class Told(Reporter):
+    """What the user hears."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
+        super().__init__(None)
+        self.texts: list[str] = []
 
-    def __getattr__(self, name: str) -> Any:
-        return lambda *args: self.calls.append((name, *args))
+    def pod(self, pod: Any, kind: str, reason: str, message: str) -> None:
+        self.texts.append(f"{reason}: {message}")
 
 
 def test_running_pods_see_changed_objects_and_labels(tmp_path: Path) -> None:
     async def scenario() -> None:
         objects = Maps()
         volumes = Volumes(AgentSettings(node_name="n", root_dir=tmp_path), objects)
-        sink = Pods()
-        refresher = Refresher(volumes, sink)
+        told = Told()
+        refresher = Refresher(volumes, told)
         task = asyncio.ensure_future(refresher.run())
         body = pod({"name": "c", "configMap": {"name": "cm"}})
-        refresher.set_pod("api", body)
-        assert sink.calls == [("set_pod", "api", body)]
+        refresher.see(body)
         # Not prepared yet: nothing may be made before the worker asks.
         refresher.changed("u")
         await asyncio.sleep(0.05)
@@ -374,13 +375,13 @@ def test_running_pods_see_changed_objects_and_labels(tmp_path: Path) -> None:
         refresher.changed("u")
         await until("2")
         objects.data["k"] = "3"
-        refresher.set_pod("api", {**body, "metadata": {**body["metadata"], "labels": {"new": "1"}}})
+        refresher.see({**body, "metadata": {**body["metadata"], "labels": {"new": "1"}}})
         await until("3")
         # A new agent adopts the pod and looks at its files once.
         objects.data["k"] = "4"
-        adopting = Refresher(Volumes(AgentSettings(node_name="n", root_dir=tmp_path), objects), sink)
+        adopting = Refresher(Volumes(AgentSettings(node_name="n", root_dir=tmp_path), objects), told)
         second = asyncio.ensure_future(adopting.run())
-        adopting.set_pod("api", body)
+        adopting.see(body)
         await until("4")
         await volumes.teardown("u")
         refresher.changed("u")
@@ -389,6 +390,37 @@ def test_running_pods_see_changed_objects_and_labels(tmp_path: Path) -> None:
         for running in (task, second):
             running.cancel()
         await asyncio.gather(task, second, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
+def test_what_a_running_pod_cannot_be_shown_is_told_once_and_tried_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        objects, told, tries = Maps(), Told(), []
+        volumes = Volumes(AgentSettings(node_name="n", root_dir=tmp_path), objects)
+        refresher = Refresher(volumes, told)
+        task = asyncio.ensure_future(refresher.run())
+        body = pod({"name": "c", "configMap": {"name": "cm", "items": [{"key": "k", "path": "k"}]}})
+        await volumes.prepare(body)
+        refresher.see(body)
+        real = objects.config_maps
+
+        async def counted(*args: Any) -> Any:
+            tries.append(args)
+            return await real(*args)
+
+        objects.config_maps = counted  # type: ignore[method-assign, assignment]
+        objects.data = {}
+        refresher.changed("u")
+        for _ in range(2000):
+            if len(tries) >= 3:
+                break
+            await asyncio.sleep(0.005)
+        assert len(tries) >= 3
+        text = 'MountVolume.SetUp failed for volume "c" : configmap references non-existent config key: k'
+        assert told.texts == [f"FailedMount: {text}"]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(scenario())
 

@@ -13,6 +13,7 @@ from agent.containers import security
 from agent.cri import names
 from agent.cri.messages import pb
 from agent.cri.model import Mount
+from agent.errors import ConfigError
 from agent.host import resources
 from apimachinery import quantity
 from apimachinery.objects import Obj
@@ -133,7 +134,9 @@ def _page_text(size: int) -> str:
 
 
 def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
-    """ContainerConfig for one start of ``container``."""
+    """ContainerConfig for one start of ``container``. Raises ConfigError where it must not be started like this."""
+    if refusal := security.root_refusal(pod, container, facts.image_uid, facts.image_user):
+        raise ConfigError(refusal)
     limits = resources.container_limits(pod, container)
     linux_resources = pb.LinuxContainerResources(
         cpu_period=resources.PERIOD_US,

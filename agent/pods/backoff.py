@@ -59,8 +59,3 @@ class Backoff:
             self._entries[key] = _Entry(min(self._initial, self._ceiling), now)
         else:
             entry.delay, entry.updated = min(entry.delay * 2, self._ceiling), now
-
-    def forget(self, prefix: str) -> None:
-        """Drop every key that starts with ``prefix``."""
-        for key in [k for k in self._entries if k.startswith(prefix)]:
-            del self._entries[key]

@@ -1,0 +1,121 @@
+"""What a container that is to be started needs to know of its node, its pod and the objects it refers to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agent import podspec
+from agent.containers.container_config import ContainerFacts, mount_message
+from agent.containers.images import Images
+from agent.cri.cache import RuntimeCache
+from agent.cri.model import Image, Mount
+from agent.env.build import Environment
+from agent.errors import StartError
+from agent.expansion import expand_all
+from agent.host import paths
+from agent.host.names import PodNames
+from agent.settings import AgentSettings
+from agent.volumes.host import Volumes
+from apimachinery.objects import Obj
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """``memory`` in bytes; ``hugepage_sizes`` as ("2MB", "1GB"); ``swap_counted``: cgroups can limit swap."""
+
+    memory: int
+    hugepage_sizes: tuple[str, ...] = ()
+    cgroup_v2: bool = False
+    swap_counted: bool = True
+
+
+@dataclass(frozen=True)
+class Start:
+    """A container that is to be started. ``sandbox``: the PodSandboxConfig; ``too_early``: for an image, by reference,
+    what is raised instead of a pull; ``stop``, once set, gives up every wait."""
+
+    pod: Obj
+    container: Obj
+    attempt: int
+    sandbox_id: str
+    sandbox: Any
+    too_early: Mapping[str, StartError]
+    stop: asyncio.Event
+
+    @property
+    def log_directory(self) -> Path:
+        return Path(self.sandbox.log_directory) / str(self.container["name"])
+
+
+@dataclass(frozen=True)
+class Gatherer:
+    settings: AgentSettings
+    cache: RuntimeCache
+    images: Images
+    volumes: Volumes
+    environment: Environment
+    names: PodNames
+    hardware: Hardware
+
+    async def facts(self, start: Start, image: Image) -> ContainerFacts:
+        """Raises ConfigError, VolumeError, StartError (of an image that is a volume), OSError."""
+        pod, container = start.pod, start.container
+        record = self.cache.record(podspec.uid(pod))
+        sandbox = record.ready_sandbox
+        ips = sandbox.ips if sandbox else ()
+        shown = self.names.with_addresses(pod, ips)
+        env = await self.environment.build(shown, container, (shown["status"].get("podIPs") and ips) or ips)
+        named = dict(env)
+        mounts = await self._mounts(start, shown, ips, named)
+        target = container.get("targetContainerName", "")
+        target_run = record.newest(target) if target else None
+        return ContainerFacts(
+            image=image.id,
+            attempt=start.attempt,
+            env=env,
+            command=tuple(expand_all(container.get("command") or (), named)),
+            args=tuple(expand_all(container.get("args") or (), named)),
+            mounts=tuple(mount_message(mount) for mount in mounts),
+            memory_capacity=self.hardware.memory,
+            image_uid=image.uid,
+            image_user=image.user,
+            seccomp_root=str(self.settings.root_dir / "seccomp") + "/",
+            seccomp_default=self.settings.seccomp_default,
+            target_id=target_run.id if target_run else "",
+            hugepage_sizes=self.hardware.hugepage_sizes,
+            cgroup_v2=self.hardware.cgroup_v2,
+            swap_counted=self.hardware.swap_counted,
+        )
+
+    async def _mounts(self, start: Start, shown: Obj, ips: tuple[str, ...], env: Mapping[str, str]) -> list[Mount]:
+        """``shown``: the pod with its addresses."""
+        pod, container = start.pod, start.container
+        mounts = await self.volumes.mounts(shown, container, env)
+        images = {m.image: await self._volume_image(start, m.image) for m in mounts if m.image}
+        return [
+            *(replace(m, image=images[m.image]) if m.image else m for m in mounts),
+            *self.names.own_mounts(pod, container, ips),
+            self._termination_log(pod, container),
+        ]
+
+    async def _volume_image(self, start: Start, reference: str) -> str:
+        """The id of an image that is mounted as a volume, pulled as the volume says. Raises StartError."""
+        sources = (v["image"] for v in podspec.spec(start.pod).get("volumes") or () if v.get("image"))
+        source = next(s for s in sources if s.get("reference") == reference)
+        # No name of a container: what is told is told of the pod.
+        holder = {"name": "", "image": reference, "imagePullPolicy": source.get("pullPolicy")}
+        return (await self.images.ensure(start.pod, holder, start.sandbox, start.too_early.get(reference))).id
+
+    def _termination_log(self, pod: Obj, container: Obj) -> Mount:
+        """A fresh file per start, writable by whoever the container runs as."""
+        folder = paths.container_directory(self.settings.root_dir, podspec.uid(pod), container["name"])
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        file = folder / os.urandom(4).hex()
+        file.touch()
+        file.chmod(0o666)
+        return Mount(podspec.message_path(container), str(file))
