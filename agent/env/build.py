@@ -15,7 +15,7 @@ from agent.podspec import uid
 from agent.reporter import Reporter
 from agent.settings import AgentSettings
 from agent.volumes.extract import place_of, volumes_of
-from agent.volumes.plugins import EmptyDir
+from agent.volumes.plugins import PLUGINS, by_kind
 from agent.volumes.subpath import read_beneath
 from apimachinery.objects import Obj
 
@@ -61,7 +61,7 @@ class Environment:
         """Files of the pod's volumes, which can only be emptyDirs; those of volumes it has not are left out."""
         if not wanted:
             return {}
-        place, plugin = place_of(pod, pod_directory(self._settings.root_dir, uid(pod))), EmptyDir()
+        place, plugin = place_of(pod, pod_directory(self._settings.root_dir, uid(pod))), by_kind(PLUGINS)["emptyDir"]
         roots = {v.name: plugin.plan(v, place).path for v in volumes_of(pod) if v.kind == plugin.kind}
         found: dict[tuple[str, str], str | None] = {}
         for volume, path in wanted:
