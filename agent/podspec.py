@@ -128,6 +128,11 @@ def fs_group(pod: Obj) -> int | None:
     return None if group is None else int(group)
 
 
+def fs_group_change_policy(pod: Obj) -> str:
+    """Always | OnRootMismatch: when the files of persistent volumes are given to that group."""
+    return str((spec(pod).get("securityContext") or {}).get("fsGroupChangePolicy") or "Always")
+
+
 def message_path(container: Obj) -> str:
     return str(container.get("terminationMessagePath") or "/dev/termination-log")
 

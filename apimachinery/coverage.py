@@ -22,8 +22,7 @@ from types import MappingProxyType
 
 _NOT_MOUNTED = "volumes of this kind are not mounted: the pod waits with FailedMount"
 
-# Volume sources without a plugin. All but csi, nfs, iscsi, fc, ephemeral and persistentVolumeClaim are gone from
-# upstream's nodes, too.
+# Volume sources without a plugin. All but csi, nfs, iscsi and fc are gone from upstream's nodes, too.
 _VOLUMES = (
     "awsElasticBlockStore",
     "azureDisk",
@@ -31,7 +30,6 @@ _VOLUMES = (
     "cephfs",
     "cinder",
     "csi",
-    "ephemeral",
     "fc",
     "flexVolume",
     "flocker",
@@ -40,7 +38,6 @@ _VOLUMES = (
     "glusterfs",
     "iscsi",
     "nfs",
-    "persistentVolumeClaim",
     "photonPersistentDisk",
     "portworxVolume",
     "quobyte",
@@ -77,6 +74,17 @@ _POD_FIELDS = {
 }
 
 _OTHER_FIELDS = {
+    **{
+        f"core.v1.PersistentVolumeSpec.{kind}": "volumes of this kind are bound, but not mounted: a pod that uses one "
+        "waits with FailedMount"
+        for kind in _VOLUMES
+        if kind not in ("gitRepo",)
+    },
+    "core.v1.PersistentVolumeSpec.mountOptions": "volumes are mounted without options",
+    "core.v1.PersistentVolumeSpec.volumeMode=Block": "block devices are not handed to containers",
+    "core.v1.PersistentVolumeSpec.persistentVolumeReclaimPolicy=Recycle": "no volume is recycled: a released one fails",
+    "core.v1.PersistentVolumeClaimSpec.dataSource": "volumes are made empty",
+    "core.v1.PersistentVolumeClaimSpec.dataSourceRef": "volumes are made empty",
     "core.v1.ServiceSpec.type=LoadBalancer": "no load balancer is made: the Service is reached at its node ports alone",
     "core.v1.ServiceSpec.loadBalancerIP": "no load balancer is made",
     "core.v1.ServiceSpec.loadBalancerClass": "no load balancer is made",
@@ -88,28 +96,25 @@ _OTHER_FIELDS = {
 UNSUPPORTED: Mapping[str, str] = MappingProxyType({**_POD_FIELDS, **_OTHER_FIELDS})
 """Field to what does not happen."""
 
-_NO_VOLUMES = "volumes are neither provisioned, bound nor mounted"
+_NO_DRIVERS = "volumes of drivers are neither attached nor mounted"
 _NO_DEVICES = "devices are neither allocated nor handed to pods"
 _NO_QUEUES = "requests are neither queued nor limited by it"
 
 IDLE: Mapping[str, str] = MappingProxyType(
     {
-        "csidrivers.storage.k8s.io": _NO_VOLUMES,
-        "csinodes.storage.k8s.io": _NO_VOLUMES,
-        "csistoragecapacities.storage.k8s.io": _NO_VOLUMES,
+        "csidrivers.storage.k8s.io": _NO_DRIVERS,
+        "csinodes.storage.k8s.io": _NO_DRIVERS,
+        "csistoragecapacities.storage.k8s.io": _NO_DRIVERS,
         "deviceclasses.resource.k8s.io": _NO_DEVICES,
         "flowschemas.flowcontrol.apiserver.k8s.io": _NO_QUEUES,
         "horizontalpodautoscalers.autoscaling": "nothing is scaled by it",
         "networkpolicies.networking.k8s.io": "no traffic is stopped by it",
-        "persistentvolumeclaims": _NO_VOLUMES,
-        "persistentvolumes": _NO_VOLUMES,
         "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": _NO_QUEUES,
         "resourceclaims.resource.k8s.io": _NO_DEVICES,
         "resourceclaimtemplates.resource.k8s.io": _NO_DEVICES,
         "resourceslices.resource.k8s.io": _NO_DEVICES,
-        "storageclasses.storage.k8s.io": _NO_VOLUMES,
-        "volumeattachments.storage.k8s.io": _NO_VOLUMES,
-        "volumeattributesclasses.storage.k8s.io": _NO_VOLUMES,
+        "volumeattachments.storage.k8s.io": _NO_DRIVERS,
+        "volumeattributesclasses.storage.k8s.io": _NO_DRIVERS,
     }
 )
 """Kind (``jobs.batch``) to what does not happen, since no loop and no node of ours acts on it."""

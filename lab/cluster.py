@@ -16,7 +16,21 @@ from apimachinery.client import Client
 from apimachinery.kinds import NODE
 from apimachinery.objects import condition_holds
 from apimachinery.objects import name as name_of
-from lab import cgroups, clean, components, dns, machine, names, network, node, processes, remains, state, uplink
+from lab import (
+    cgroups,
+    clean,
+    components,
+    dns,
+    machine,
+    names,
+    network,
+    node,
+    processes,
+    remains,
+    state,
+    storage,
+    uplink,
+)
 from lab.certificates import IDENTITIES, LAB, Authority
 from lab.paths import Paths
 from lab.progress import Progress
@@ -57,6 +71,7 @@ async def up(spec: Spec, paths: Paths, progress: Progress) -> None:
     try:
         if spec.dns == "builtin":
             await dns.publish(spec, client)
+        await storage.publish(client)
         with progress.step(f"{len(running)} nodes Ready"):
             await _nodes_ready(client, paths, running)
         with progress.step(f"first Service answers at {spec.service_ip}"):

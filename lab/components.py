@@ -16,6 +16,7 @@ from typing import Any
 from apimachinery.kit import netns
 from lab import containerd, names, privileges
 from lab.certificates import CONTROLLERS, POLICY, PROXY, SCHEDULER, node_identity
+from lab.images.catalog import BUSYBOX
 from lab.paths import Paths
 from lab.process import Process
 from lab.spec import Node, Spec
@@ -90,6 +91,8 @@ def _controllers(spec: Spec, paths: Paths) -> Component:
         "root_ca_file": paths.pki / "ca.crt",
         "cluster_signing_cert_file": paths.pki / "ca.crt",
         "cluster_signing_key_file": paths.pki / "ca.key",
+        "local_path_directory": paths.node_state("{node}") / "local-path",
+        "local_path_image": BUSYBOX,
         "health_host": spec.gateway,
         "health_port": CONTROLLERS_PORT,
         **_door(paths, "controllers"),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 from agent.errors import ConfigError, HandlerError, VolumeError
+from agent.objects.claims import Claims
 from agent.objects.tokens import Tokens
 from agent.objects.watched import NotSynced, Watched
 from apimachinery import kinds
@@ -30,6 +31,7 @@ class Objects:
         self._node_name = node_name
         self._watched = Watched(client, self._tell) if client else None
         self._tokens = Tokens(client, self._tell) if client else None
+        self.claims = Claims(client)
         self._services = Informer(client, kinds.SERVICE) if client else None
         if self._services is not None:
             self._services.add_index("namespace", lambda service: [service["metadata"].get("namespace", "")])
@@ -53,6 +55,7 @@ class Objects:
 
     def pod_gone(self, uid: str) -> None:
         """Nothing of this pod is needed any more."""
+        self.claims.release(uid)
         if self._watched is not None and self._tokens is not None:
             self._watched.release(uid)
             self._tokens.release(uid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.errors import ConfigError, VolumeError
 from agent.expansion import expand_strictly
@@ -34,7 +34,8 @@ def _volume(volume: Volume, place: Place, plugins: Mapping[str, Plugin]) -> Volu
     if plugin is None:
         raise not_set_up(volume.name, f"no volume plugin matched for {volume.kind}")
     try:
-        return plugin.plan(volume, place)
+        planned = plugin.plan(volume, place)
+        return replace(planned, read_only=True) if volume.read_only else planned
     except VolumeError as error:
         raise not_set_up(volume.name, error) from error
 

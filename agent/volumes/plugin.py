@@ -18,6 +18,8 @@ class Volume:
     name: str
     kind: str
     source: Mapping[str, Any]
+    read_only: bool = False
+    """Containers get it read only, whatever they ask for."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from agent.errors import VolumeError
 from agent.objects.cache import Objects
 from agent.volumes import atomic, hostpath, ownership, sources
 from agent.volumes.directory import make_directory
+from agent.volumes.persistent import Ephemeral, Local, PersistentVolumeClaim
 from agent.volumes.plugin import Place, Plugin, Volume, VolumePlan
 from apimachinery.objects import Obj
 from apimachinery.quantity import parse as parse_quantity
@@ -103,7 +104,18 @@ class Projected(Files):
     memory = True
 
 
-PLUGINS: tuple[Plugin, ...] = (EmptyDir(), ConfigMap(), Secret(), DownwardApi(), Projected(), HostPath(), Image())
+PLUGINS: tuple[Plugin, ...] = (
+    EmptyDir(),
+    ConfigMap(),
+    Secret(),
+    DownwardApi(),
+    Projected(),
+    HostPath(),
+    Image(),
+    PersistentVolumeClaim(),
+    Ephemeral(),
+    Local(),
+)
 
 
 def by_kind(plugins: tuple[Plugin, ...]) -> Mapping[str, Plugin]:

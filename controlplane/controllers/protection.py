@@ -8,22 +8,14 @@ from apimachinery import errors
 from apimachinery.informer import Informer
 from apimachinery.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD, VOLUME_ATTRIBUTES_CLASS, Kind
 from apimachinery.objects import Obj, is_deleting, key, name, namespace
+from apimachinery.volumes import claims
 from apimachinery.workqueue import WorkQueue
 from controlplane.controllers.context import Context, synced
 
 
 def claims_of(pod: Obj) -> list[str]:
     """The claims a pod uses. A pod without a node uses none: no node starts it with a claim that is going."""
-    spec = pod["spec"]
-    if not spec.get("nodeName"):
-        return []
-    found = []
-    for volume in spec.get("volumes") or ():
-        if volume.get("persistentVolumeClaim") is not None:
-            found.append(volume["persistentVolumeClaim"].get("claimName") or "")
-        elif volume.get("ephemeral") is not None:
-            found.append(f"{name(pod)}-{volume['name']}")
-    return found
+    return [use.claim for use in claims.uses(pod)] if pod["spec"].get("nodeName") else []
 
 
 def classes_of(obj: Obj) -> list[str]:

@@ -20,6 +20,7 @@ from controlplane.controllers.endpointslicemirroring.controller import EndpointS
 from controlplane.controllers.garbage.controller import GarbageCollector
 from controlplane.controllers.job.controller import JobController
 from controlplane.controllers.job_ttl import JobTTLController
+from controlplane.controllers.localpath.controller import LocalPathProvisioner
 from controlplane.controllers.namespaces import NamespaceController
 from controlplane.controllers.node_ipam import NodeIPAMController
 from controlplane.controllers.nodelifecycle.controller import NodeLifecycleController
@@ -31,6 +32,9 @@ from controlplane.controllers.replicationcontroller.controller import Replicatio
 from controlplane.controllers.service_accounts import RootCAPublisher, ServiceAccountController
 from controlplane.controllers.service_ranges import ServiceRangeController
 from controlplane.controllers.statefulset.controller import StatefulSetController
+from controlplane.controllers.volumes.binder import BinderController
+from controlplane.controllers.volumes.ephemeral import EphemeralVolumeController
+from controlplane.controllers.volumes.expansion import ExpansionController
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ REGISTRY: tuple[Entry, ...] = (
     Entry("certificatesigningrequest-cleaner-controller", "certificate-controller", CleaningController),
     Entry("namespace-controller", "namespace-controller", NamespaceController),
     Entry("pod-garbage-collector-controller", "pod-garbage-collector", PodGCController),
+    Entry("persistentvolume-binder-controller", "persistentvolume-controller", BinderController),
+    Entry("persistentvolume-expander-controller", "volume_expand", ExpansionController),
+    Entry("ephemeral-volume-controller", "ephemeral_volume", EphemeralVolumeController),
+    # None of upstream's: small clusters have it beside them.
+    Entry("local-path-provisioner", "wherry.local/local-path", LocalPathProvisioner),
     Entry("persistentvolumeclaim-protection-controller", "pvc-protection-controller", ClaimProtection),
     Entry("persistentvolume-protection-controller", "pv-protection-controller", VolumeProtection),
     Entry(

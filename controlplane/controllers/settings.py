@@ -53,6 +53,11 @@ class Settings:
     to a person, and so does off."""
     cluster_signing_duration: float = 31536000.0
     """How long such a certificate lives at most."""
+    local_path_directory: str = ""
+    """Where volumes of the local-path provisioner lie on a node, ``{node}`` standing for its name; empty: none are
+    made."""
+    local_path_image: str = "busybox"
+    """The image of the pods that make and remove such a directory: it needs mkdir and rm."""
     node_monitor_period: float = 5.0
     """How often the nodes' leases are looked at."""
     node_monitor_grace: float = 50.0

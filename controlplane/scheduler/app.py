@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from apimachinery.client import Client
 from apimachinery.events import EventRecorder
 from apimachinery.informer import Informer, without_managed_fields
-from apimachinery.kinds import NODE, POD, REPLICA_SET, REPLICATION_CONTROLLER, SERVICE, STATEFUL_SET
+from apimachinery.kinds import (
+    NODE,
+    PERSISTENT_VOLUME,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    REPLICA_SET,
+    REPLICATION_CONTROLLER,
+    SERVICE,
+    STATEFUL_SET,
+    STORAGE_CLASS,
+)
 from apimachinery.kit import metrics as kit_metrics
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.kit.serve import TEXT, Route, ok
@@ -18,6 +28,7 @@ from controlplane.scheduler import metrics
 from controlplane.scheduler.loop import Parts, Scheduler
 from controlplane.scheduler.plugins import default_profile
 from controlplane.scheduler.settings import Settings
+from controlplane.scheduler.storage import InformedStorage
 from controlplane.scheduler.trim import spec_selector_only
 from controlplane.scheduler.workloads import InformedWorkloads
 
@@ -35,12 +46,16 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Scheduler:
     }
     recorder = EventRecorder(client, "default-scheduler")
     workloads = InformedWorkloads(services, owners)
-    profiles = {name: default_profile(name) for name in settings.profiles}
-    scheduler = Scheduler(Parts(client, pods, nodes, recorder, profiles, workloads))
+    kinds = (PERSISTENT_VOLUME_CLAIM, PERSISTENT_VOLUME, STORAGE_CLASS)
+    storage = InformedStorage(*(Informer(client, kind, transform=without_managed_fields) for kind in kinds))
+    profiles = {name: default_profile(name, storage) for name in settings.profiles}
+    scheduler = Scheduler(Parts(client, pods, nodes, recorder, profiles, workloads, storage))
     election = Election(client, "kube-scheduler", settings.election)
     lifecycle.push("lease", election.release)
-    await doors.serve(lifecycle, _door(settings), "kube-scheduler", client, _routes(scheduler, (pods, nodes)))
-    for informer in (nodes, services, *owners.values(), pods):
+    await doors.serve(
+        lifecycle, _door(settings), "kube-scheduler", client, _routes(scheduler, (pods, nodes, *storage.informers))
+    )
+    for informer in (nodes, services, *owners.values(), *storage.informers, pods):
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
     lifecycle.spawn("events", recorder.run())
     lifecycle.spawn("scheduler", election.lead(scheduler.run))

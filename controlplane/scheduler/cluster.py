@@ -72,6 +72,7 @@ class Cluster:
         self._placed: dict[str, Pod] = {}
         self._assumed: set[str] = set()
         self._classes: dict[str, dict[frozenset[tuple[str, str]], Counts]] = {}
+        self._claims: dict[str, Counts] = {}
         self._forbidding: dict[str, Term] = {}
         self._preferring: dict[tuple[str, int], Term] = {}
 
@@ -123,6 +124,10 @@ class Cluster:
     def placed(self, uid: str) -> Pod | None:
         return self._placed.get(uid)
 
+    def claim_users(self, item: str) -> Counts:
+        """Placed pods that use a claim (``namespace/name``), counted by node."""
+        return self._claims.get(item, {})
+
     def matching(self, selects: Callable[[str, Mapping[str, str]], bool], namespaces: frozenset[str] | None) -> Counts:
         """Pods that are not being deleted, selected by (namespace, labels), counted by node."""
         total: Counts = {}
@@ -169,6 +174,10 @@ class Cluster:
                 del classes[pod.label_set]
             if not classes:
                 del self._classes[pod.namespace]
+        for item in {f"{pod.namespace}/{use.claim}" for use in pod.claims}:
+            _bump(self._claims.setdefault(item, {}), pod.node_name, sign)
+            if not self._claims[item]:
+                del self._claims[item]
         if pod.affinity:
             self._count_terms(pod, sign)
 

@@ -12,6 +12,7 @@ from apimachinery.pods.placement import NodeTerm, Taint, Toleration
 from apimachinery.pods.ports import HostPort, host_ports
 from apimachinery.pods.requests import Amounts, amounts, pod_requests
 from apimachinery.quantity import parse
+from apimachinery.volumes.claims import Use, uses
 
 DEFAULT_SCHEDULER = "default-scheduler"
 # A container that asks for nothing still counts this much when nodes are compared (upstream's non-zero
@@ -86,6 +87,7 @@ class Pod:
     affinity: PodAffinity = PodAffinity()
     gates: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    claims: tuple[Use, ...] = ()
     owner: tuple[str, str] | None = None
     nominated: str = ""
     never_preempts: bool = False
@@ -140,6 +142,7 @@ def pod(obj: Obj) -> Pod:
         affinity=_pod_affinity(affinity, namespace, labels),
         gates=tuple(g["name"] for g in spec.get("schedulingGates") or ()),
         images=tuple(c.get("image", "") for c in spec.get("containers") or ()),
+        claims=tuple(uses(obj)),
         owner=(owner["kind"], owner["name"]) if owner else None,
         nominated=status.get("nominatedNodeName") or "",
         never_preempts=spec.get("preemptionPolicy") == "Never",

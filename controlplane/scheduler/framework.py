@@ -15,6 +15,7 @@ from typing import Any
 from apimachinery.client import Client
 from controlplane.scheduler.cluster import Cluster, NodeInfo
 from controlplane.scheduler.extract import Pod
+from controlplane.scheduler.storage import Storage
 
 MAX_SCORE = 100
 
@@ -38,6 +39,9 @@ class Change(enum.Enum):
     POD_REMOVED = "AssignedPodDelete"
     POD_PLACED = "AssignedPodAdd"
     POD_UPDATED = "AssignedPodUpdate"
+    CLAIM = "PersistentVolumeClaimChange"
+    VOLUME = "PersistentVolumeChange"
+    STORAGE_CLASS = "StorageClassChange"
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Query:
 
     cluster: Cluster
     workloads: Workloads
+    storage: Storage = field(default_factory=Storage)
 
 
 class Workloads:
@@ -94,11 +99,16 @@ class Plugin:
         """Raw scores to 0..MAX_SCORE, by node name."""
         return scores
 
-    def reserve(self, pod: Pod, node: str) -> None:
+    def reserve(self, pod: Pod, info: NodeInfo) -> None:
         """Take what the pod will use on the node; must be undone by ``unreserve``."""
 
     def unreserve(self, pod: Pod, node: str) -> None:
-        """Give it back. Called for a binding that failed, also when ``reserve`` never ran."""
+        """Give it back. Called for a binding that failed and for a pod that went meanwhile, also when ``reserve``
+        never ran.
+        """
+
+    async def pre_bind(self, client: Client, pod: Pod, node: str) -> None:
+        """Make what the pod needs before it is bound; may take long. ApiError, Unreachable, NotBound."""
 
     async def bind(self, client: Client, pod: Pod, node: str) -> bool:
         """Write the binding and answer True, or leave it to the next plugin."""
@@ -121,6 +131,7 @@ class Profile:
     filters: tuple[Plugin, ...] = field(init=False)
     scorers: tuple[tuple[Plugin, int], ...] = field(init=False)
     reservers: tuple[Plugin, ...] = field(init=False)
+    pre_binders: tuple[Plugin, ...] = field(init=False)
     binders: tuple[Plugin, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,4 +142,5 @@ class Profile:
         put("filters", overriding(self.plugins, "filter"))
         put("scorers", tuple((p, self.weights.get(p.name, 1)) for p in overriding(self.plugins, "score")))
         put("reservers", overriding(self.plugins, "reserve"))
+        put("pre_binders", overriding(self.plugins, "pre_bind"))
         put("binders", overriding(self.plugins, "bind"))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from apimachinery import errors
 from apimachinery.client import Client, PatchType
 from apimachinery.events import EventRecorder
-from apimachinery.informer import Informer
+from apimachinery.informer import Handler, Informer
 from apimachinery.kinds import POD
 from apimachinery.kit.tasks import is_set_within
 from apimachinery.objects import Obj, uid
@@ -26,11 +26,14 @@ from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.cycle import Decision, decide, explain
 from controlplane.scheduler.framework import Change, Plugin, Profile, Query, Workloads
 from controlplane.scheduler.queue import Queue, Waiting
+from controlplane.scheduler.storage import InformedStorage, NotBound
 
 log = logging.getLogger(__name__)
 
 # Decisions in a row before the loop looks at sockets again; each takes well under a millisecond.
 BURST = 8
+# What a change of a claim, a volume, a class is to a waiting pod.
+STORAGE_CHANGES = (Change.CLAIM, Change.VOLUME, Change.STORAGE_CLASS)
 # Requests under way at once: more would only open more connections, each with its handshake.
 ABREAST = 8
 
@@ -45,6 +48,7 @@ class Parts:
     recorder: EventRecorder
     profiles: Mapping[str, Profile]
     workloads: Workloads
+    storage: InformedStorage
 
 
 class Scheduler:
@@ -57,17 +61,19 @@ class Scheduler:
             plugin.name: plugin for profile in parts.profiles.values() for plugin in profile.plugins
         }
         self.queue = Queue(lambda name: plugins[name].helped_by)
-        self._query = Query(self.cluster, parts.workloads)
+        self._query = Query(self.cluster, parts.workloads, parts.storage)
         self._wake = asyncio.Event()
         self._writes: set[asyncio.Task[None]] = set()
         self._abreast = asyncio.Semaphore(ABREAST)
         self._views: dict[str, extract.Pod] = {}
+        for informer, change in zip(parts.storage.informers, STORAGE_CHANGES, strict=True):
+            informer.add_handler(self._on_storage(change))
         parts.nodes.add_handler(self.on_node)
         parts.pods.add_handler(self.on_pod)
 
     async def run(self) -> None:
         """Schedule for ever."""
-        for informer in (self._parts.nodes, self._parts.pods):
+        for informer in (self._parts.nodes, self._parts.pods, *self._parts.storage.informers):
             await informer.wait_synced()
         log.info("scheduling %d nodes as %s", len(self.cluster.nodes), ", ".join(self._parts.profiles))
         while True:
@@ -122,6 +128,9 @@ class Scheduler:
             self.queue.add(view, time.monotonic(), gate)
             self._wake.set()
 
+    def _on_storage(self, change: Change) -> Handler:
+        return lambda _old, _new: self._changed(change)
+
     def _placed(self, view: extract.Pod) -> None:
         self.queue.remove(view.uid)
         self._views.pop(view.uid, None)
@@ -140,8 +149,15 @@ class Scheduler:
     def _forget(self, pod_uid: str) -> None:
         self.queue.remove(pod_uid)
         self._views.pop(pod_uid, None)
-        if self.cluster.remove(pod_uid) is not None:
-            self._changed(Change.POD_REMOVED)
+        assumed = self.cluster.is_assumed(pod_uid)
+        gone = self.cluster.remove(pod_uid)
+        if gone is None:
+            return
+        if assumed:
+            # It went on its way: what was kept for it is free, and nobody waits for it any more.
+            for plugin in reversed(self._parts.profiles[gone.profile].reservers):
+                plugin.unreserve(gone, gone.node_name)
+        self._changed(Change.POD_REMOVED)
 
     def _changed(self, change: Change) -> None:
         if self.queue.changed(change, time.monotonic()):
@@ -162,7 +178,7 @@ class Scheduler:
         if decision.node:
             self.cluster.assume(pod, decision.node)
             for plugin in profile.reservers:
-                plugin.reserve(pod, decision.node)
+                plugin.reserve(pod, self.cluster.nodes[decision.node])
             self._changed(Change.POD_PLACED)
             self._write(self._bind(waiting, profile, decision.node, started))
             return
@@ -186,11 +202,13 @@ class Scheduler:
     async def _bind(self, waiting: Waiting, profile: Profile, node: str, started: float) -> None:
         pod = waiting.pod
         try:
+            for plugin in profile.pre_binders:
+                await plugin.pre_bind(self._parts.client, pod, node)
             async with self._abreast:
                 for plugin in profile.binders:
                     if await plugin.bind(self._parts.client, pod, node):
                         break
-        except (errors.ApiError, errors.Unreachable) as error:
+        except (errors.ApiError, errors.Unreachable, NotBound) as error:
             # After silence the binding may stand; a second one is then refused and the watch tells the truth.
             metrics.attempt("error", pod.profile, time.perf_counter() - started)
             self._unbind(waiting, profile, node, error)
@@ -215,6 +233,9 @@ class Scheduler:
         waiting.pod = self._views.get(pod.uid, pod)
         self.queue.failed(waiting, time.monotonic())
         self._wake.set()
+        if isinstance(error, NotBound):
+            text = f'running PreBind plugin "VolumeBinding": {error}'
+            self._write(self._report(pod, "SchedulerError", text, preemption.Found()))
 
     def _current(self, pod: extract.Pod) -> Obj | None:
         obj = self._parts.pods.get(pod.key)

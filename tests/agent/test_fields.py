@@ -35,6 +35,10 @@ SCHEDULER = "controlplane/scheduler/extract.py"
 SELECTORS = "apimachinery/selectors/labels.py"
 VOLUMES = "agent/volumes/extract.py"
 PLUGINS = "agent/volumes/plugins.py"
+PERSISTENT = "agent/volumes/persistent.py"
+CLAIMS = "apimachinery/volumes/claims.py"
+MATCHING = "apimachinery/volumes/matching.py"
+EPHEMERAL = "controlplane/controllers/volumes/ephemeral.py"
 SOURCES = "agent/volumes/sources.py"
 PAYLOAD = "agent/volumes/payload.py"
 VARIABLES = "agent/env/variables.py"
@@ -99,7 +103,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "api.core.v1.PodSecurityContext": {
         SECURITY: "fsGroup runAsGroup runAsNonRoot runAsUser seLinuxOptions seccompProfile supplementalGroups "
         "supplementalGroupsPolicy",
-        SPEC: "appArmorProfile sysctls",
+        SPEC: "appArmorProfile fsGroupChangePolicy sysctls",
     },
     "api.core.v1.Toleration": {
         PLACEMENT: "effect key operator value",
@@ -112,7 +116,16 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "api.core.v1.Volume": {
         VOLUMES: "name",
         PLUGINS: "configMap downwardAPI emptyDir hostPath image projected secret",
+        PERSISTENT: "ephemeral persistentVolumeClaim",
     },
+    "api.core.v1.PersistentVolumeClaimVolumeSource": {CLAIMS: "claimName readOnly"},
+    "api.core.v1.EphemeralVolumeSource": {EPHEMERAL: "volumeClaimTemplate"},
+    "api.core.v1.PersistentVolumeClaimTemplate": {EPHEMERAL: "spec"},
+    "api.core.v1.PersistentVolumeClaimSpec": {
+        CLAIMS: "storageClassName volumeName",
+        MATCHING: "accessModes resources selector volumeAttributesClassName volumeMode",
+    },
+    "api.core.v1.VolumeResourceRequirements": {MATCHING: "requests"},
     "api.core.v1.EnvVar": {VARIABLES: "name value valueFrom"},
     "api.core.v1.EnvFromSource": {VARIABLES: "configMapRef prefix secretRef"},
     "api.core.v1.Lifecycle": {STARTER: "postStart", "agent/containers/kill.py": "preStop"},
@@ -186,7 +199,8 @@ ACTED_ON: dict[str, dict[str, str]] = {
 
 # What says nothing to a node upstream either, and why.
 NO_EFFECT = {
-    "api.core.v1.PodSecurityContext.fsGroupChangePolicy": "counts for persistent volumes alone, which are not mounted",
+    "api.core.v1.PersistentVolumeClaimTemplate.metadata": "becomes the claim's, which no node reads",
+    "api.core.v1.VolumeResourceRequirements.limits": "no driver is there to hold a volume to it",
     "api.core.v1.ObjectFieldSelector.apiVersion": "v1 is the only version of the paths",
     "api.core.v1.EphemeralContainer.resizePolicy": "not allowed there",
 }

@@ -20,19 +20,22 @@ from typing import Any
 from apimachinery import errors, kubeconfig, pki
 from apimachinery.client import Client, PatchType
 from apimachinery.informer import Informer
-from apimachinery.kinds import LEASE, NODE, POD
+from apimachinery.kinds import LEASE, NODE, POD, STORAGE_CLASS
 from apimachinery.kit.lifecycle import Lifecycle
-from apimachinery.objects import Obj, is_deleting, name, namespace, uid
+from apimachinery.objects import Obj, is_deleting, labels, name, namespace, uid
 from apimachinery.timestamps import format_micro, format_time, now
 from controlplane.apiserver import app as apiserver
 from controlplane.apiserver.authz import refusals
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.settings import Settings as ApiSettings
 from controlplane.controllers import app as controllers
+from controlplane.controllers.localpath.plan import VOLUME
 from controlplane.controllers.settings import Settings as ControllerSettings
 from controlplane.election import ElectionSettings
 from controlplane.scheduler import app as scheduler
 from controlplane.scheduler.settings import Settings as SchedulerSettings
+from lab.certificates import POLICY
+from lab.storage import storage_class
 
 USERS = {"admin": "system:masters", "somebody": "", "system:kube-scheduler": "", "system:kube-controller-manager": ""}
 DEADLINE = 20.0
@@ -111,11 +114,26 @@ class Stage:
         return found
 
     def ready_pods(self) -> list[Obj]:
-        return [p for p in self.pods.items() if not is_deleting(p) and (p.get("status") or {}).get("podIP")]
+        """Those that run, but for those that make volumes."""
+        found = [p for p in self.pods.items() if not is_deleting(p) and VOLUME not in labels(p)]
+        return [p for p in found if (p.get("status") or {}).get("podIP")]
 
     def watch_pods(self) -> None:
         self.pods.add_handler(self._on_pod)
         self._tasks.append(asyncio.ensure_future(self.pods.run()))
+
+    async def make_volumes(self) -> None:
+        """A default class, and nodes that end the provisioner's pods well. Needs loops with a local_path_directory."""
+        self.pods.add_handler(self._on_helper)
+        await self.client.create(STORAGE_CLASS, storage_class())
+
+    def _on_helper(self, old: Obj | None, new: Obj | None) -> None:
+        running = new is not None and (new.get("status") or {}).get("phase") == "Running"
+        if new is not None and VOLUME in labels(new) and running and not is_deleting(new):
+            ended = {"status": {"phase": "Succeeded"}}
+            where: dict[str, Any] = {"subresource": "status", "patch_type": PatchType.STRATEGIC}
+            work = self.client.patch(POD, name(new), ended, namespace(new), **where)
+            self._tasks.append(asyncio.ensure_future(work))
 
     async def close(self) -> None:
         await self.kill_loops()
@@ -192,6 +210,7 @@ async def stage(root: Path, catalog: Catalog | None = None) -> AsyncIterator[Sta
         token_file=tokens,
         service_account_key_file=key,
         service_cidr="10.97.0.0/16",
+        policy_file=POLICY,
         shutdown_seconds=1,
     )
     lifecycle = Lifecycle()

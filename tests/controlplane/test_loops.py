@@ -291,6 +291,7 @@ async def _is(value: Awaitable[int], wanted: int) -> bool:
 def test_a_claim_stays_while_a_pod_uses_it(tmp_path: Path) -> None:
     async def scenario(at: Stage) -> None:
         spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        await at.make_volumes()
         for claim in ("used", "idle"):
             await at.client.create(PERSISTENT_VOLUME_CLAIM, {"metadata": {"name": claim}, "spec": spec}, "default")
         volume = {"name": "v", "persistentVolumeClaim": {"claimName": "used"}}
@@ -303,7 +304,7 @@ def test_a_claim_stays_while_a_pod_uses_it(tmp_path: Path) -> None:
         await at.client.delete(POD, "user", "default")
         await at.until_async(lambda: _absent(at.client.get(PERSISTENT_VOLUME_CLAIM, "used", "default")))
 
-    play(tmp_path, scenario, nodes=1)
+    play(tmp_path, scenario, nodes=1, local_path_directory="/volumes")
 
 
 async def _none(call: Awaitable[Obj]) -> bool:

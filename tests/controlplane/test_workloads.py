@@ -55,6 +55,7 @@ def ready_names(at: Stage) -> list[str]:
 def test_a_stateful_set_comes_rolls_shrinks_and_goes(tmp_path: Path) -> None:
     async def scenario(at: Stage) -> None:
         policy = {"whenScaled": "Delete", "whenDeleted": "Delete"}
+        await at.make_volumes()
         await at.client.create(STATEFUL_SET, stateful_set(persistentVolumeClaimRetentionPolicy=policy))
         await at.until(lambda: ready_names(at) == ["web-0", "web-1", "web-2"])
         assert await claims(at) == ["data-web-0", "data-web-1", "data-web-2"]
@@ -90,19 +91,20 @@ def test_a_stateful_set_comes_rolls_shrinks_and_goes(tmp_path: Path) -> None:
         assert "Create Pod web-0 in StatefulSet web successful" in told
         assert "Create Claim data-web-0 Pod web-0 in StatefulSet web success" in told
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, local_path_directory="/volumes")
 
 
 def test_killed_loops_make_no_ordinal_twice(tmp_path: Path) -> None:
     async def scenario(at: Stage) -> None:
+        await at.make_volumes()
         await at.client.create(STATEFUL_SET, stateful_set(replicas=8, podManagementPolicy="Parallel"))
         await at.until(lambda: len(at.pods.items()) >= 2)
         await at.kill_loops()
-        await at.start_loops()
+        await at.start_loops(local_path_directory="/volumes")
         await at.until(lambda: ready_names(at) == [f"web-{n}" for n in range(8)])
         assert max(at.most.values()) == 8
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, local_path_directory="/volumes")
 
 
 def test_a_replication_controller_keeps_its_number_and_adopts(tmp_path: Path) -> None:

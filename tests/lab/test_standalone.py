@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -68,7 +69,7 @@ def test_setting_keys_keeps_the_others_and_an_empty_value_takes_one_out(tmp_path
 
 
 @pytest.mark.parametrize(("given", "problem"), [({}, "kubeconfig"), ({"server": "http://192.0.2.1"}, "https")])
-def test_a_node_must_know_how_the_api_server_is_reached(given: dict[str, str], problem: str):
+def test_a_node_must_know_how_the_api_server_is_reached(given: dict[str, Any], problem: str):
     with pytest.raises(ValueError, match=problem):
         Node(**given)
 

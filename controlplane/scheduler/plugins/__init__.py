@@ -20,21 +20,30 @@ from controlplane.scheduler.plugins.resources import BalancedAllocation, NodeRes
 from controlplane.scheduler.plugins.spread import PodTopologySpread
 from controlplane.scheduler.plugins.taints import TaintToleration
 from controlplane.scheduler.plugins.unschedulable import NodeUnschedulable
+from controlplane.scheduler.plugins.volumes import VolumeBinding, VolumeRestrictions, VolumeZone
+from controlplane.scheduler.storage import Storage
 
-DEFAULT_PLUGINS: tuple[Plugin, ...] = (
-    SchedulingGates(),
-    NodeUnschedulable(),
-    NodeName(),
-    TaintToleration(),
-    NodeAffinity(),
-    NodePorts(),
-    NodeResourcesFit(),
-    PodTopologySpread(),
-    InterPodAffinity(),
-    BalancedAllocation(),
-    ImageLocality(),
-    DefaultBinder(),
-)
+
+def default_plugins(storage: Storage) -> tuple[Plugin, ...]:
+    """Upstream's, in its order."""
+    return (
+        SchedulingGates(),
+        NodeUnschedulable(),
+        NodeName(),
+        TaintToleration(),
+        NodeAffinity(),
+        NodePorts(),
+        NodeResourcesFit(),
+        VolumeRestrictions(),
+        VolumeBinding(storage),
+        VolumeZone(),
+        PodTopologySpread(),
+        InterPodAffinity(),
+        BalancedAllocation(),
+        ImageLocality(),
+        DefaultBinder(),
+    )
+
 
 DEFAULT_WEIGHTS = {
     "TaintToleration": 3,
@@ -44,6 +53,6 @@ DEFAULT_WEIGHTS = {
 }
 
 
-def default_profile(name: str = DEFAULT_SCHEDULER) -> Profile:
-    """Upstream's default plugins and weights under a scheduler name."""
-    return Profile(name, DEFAULT_PLUGINS, DEFAULT_WEIGHTS)
+def default_profile(name: str = DEFAULT_SCHEDULER, storage: Storage | None = None) -> Profile:
+    """Upstream's default plugins and weights under a scheduler name; without ``storage`` there are no volumes."""
+    return Profile(name, default_plugins(storage or Storage()), DEFAULT_WEIGHTS)

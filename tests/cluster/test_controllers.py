@@ -1,0 +1,171 @@
+"""Loops whose work a person sees through kubectl: a certificate for a request, endpoints of one's own, a drain."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.cluster.lab import Lab, eventually, fetch, traffic, web
+
+pytestmark = pytest.mark.cluster
+
+
+def test_an_approved_request_leads_to_a_certificate_that_lets_its_owner_in(clean: Lab, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "whtjane")])
+    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    pem = made.public_bytes(serialization.Encoding.PEM)
+    spec: dict[str, Any] = {
+        "request": base64.b64encode(pem).decode(),
+        "signerName": "kubernetes.io/kube-apiserver-client",
+    }
+    spec |= {"usages": ["client auth"], "expirationSeconds": 600}
+    kind = {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest"}
+    clean.apply({**kind, "metadata": {"name": "whtjane"}, "spec": spec})
+    assert "Pending" in clean.kubectl("get", "csr", "whtjane", "--no-headers")
+    clean.kubectl("certificate", "approve", "whtjane")
+    issued = eventually(
+        lambda: clean.get("csr", "whtjane")["status"].get("certificate"), 20, "the certificate is issued"
+    )
+    assert "Approved,Issued" in clean.kubectl("get", "csr", "whtjane", "--no-headers")
+    plain = serialization.NoEncryption()
+    own_key = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    config = yaml.safe_load(Path(clean.kubeconfig).read_text())
+    user = {"client-certificate-data": issued, "client-key-data": base64.b64encode(own_key).decode()}
+    config["users"][0]["user"] = user
+    own = tmp_path / "kubeconfig"
+    own.write_text(yaml.safe_dump(config))
+    who = clean.kubectl(f"--kubeconfig={own}", "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
+    assert who == "whtjane"
+    clean.kubectl("delete", "csr", "whtjane")
+
+
+def test_endpoints_written_by_hand_answer(clean: Lab) -> None:
+    clean.apply(*web("whtback", 1))
+    clean.kubectl("rollout", "status", "deployment/whtback", "--timeout=60s")
+    (pod,) = clean.running("app=whtback")
+    meta = {"name": "whtown"}
+    ports = [{"port": 80, "targetPort": 8080}]
+    clean.apply(
+        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": ports}},
+        {
+            "apiVersion": "v1",
+            "kind": "Endpoints",
+            "metadata": meta,
+            "subsets": [{"addresses": [{"ip": pod["status"]["podIP"]}], "ports": [{"port": 8080}]}],
+        },
+    )
+    address = clean.get("service", "whtown")["spec"]["clusterIP"]
+    assert eventually(lambda: fetch(address), 20, "the Service answers") == pod["metadata"]["name"]
+    assert clean.get("endpoints", "whtback")["subsets"][0]["addresses"][0]["ip"] == pod["status"]["podIP"]
+
+
+def test_a_drain_waits_for_the_budget_and_no_request_is_lost(clean: Lab) -> None:
+    spread: dict[str, Any] = {
+        "topologyKey": "kubernetes.io/hostname",
+        "maxSkew": 1,
+        "whenUnsatisfiable": "ScheduleAnyway",
+    }
+    spread["labelSelector"] = {"matchLabels": {"app": "whtdrain"}}
+    clean.apply(*web("whtdrain", 3, topologySpreadConstraints=[spread]))
+    budget = {"minAvailable": 2, "selector": {"matchLabels": {"app": "whtdrain"}}}
+    clean.apply(
+        {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "whtdrain"}, "spec": budget}
+    )
+    clean.kubectl("rollout", "status", "deployment/whtdrain", "--timeout=60s")
+    node = clean.running("app=whtdrain")[0]["spec"]["nodeName"]
+    address = clean.get("service", "whtdrain")["spec"]["clusterIP"]
+    try:
+        with traffic(address) as seen:
+            clean.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=60s")
+            clean.kubectl("rollout", "status", "deployment/whtdrain", "--timeout=60s")
+    finally:
+        clean.kubectl("uncordon", node)
+        clean.kubectl("delete", "pdb", "whtdrain", check=False)
+    assert seen.answers > 10
+    assert not seen.errors, seen.errors[:3]
+    assert node not in {pod["spec"]["nodeName"] for pod in clean.running("app=whtdrain")}
+
+
+def claim(name: str, **spec: Any) -> dict[str, Any]:
+    wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}, **spec}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": wanted}
+
+
+def pod(name: str, command: str, volume: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    container: dict[str, Any] = {"name": "main", "image": "wherry.local/busybox:1"}
+    container["command"] = ["sh", "-c", command]
+    container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 0, **spec}
+    spec["volumes"] = [{"name": "data", **volume}]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def test_what_a_pod_wrote_is_there_for_the_next_and_goes_with_the_claim(clean: Lab) -> None:
+    volume = {"persistentVolumeClaim": {"claimName": "whtdata"}}
+    user = {"runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 2000}
+    first = pod("whtfirst", "echo kept > /data/file && sleep 3600", volume, securityContext=user)
+    clean.apply(claim("whtdata"), first)
+    clean.kubectl("wait", "--for=condition=Ready", "pod/whtfirst", "--timeout=60s")
+    found = clean.get("pv", clean.get("pvc", "whtdata")["spec"]["volumeName"])
+    path = Path(found["spec"]["local"]["path"])
+    assert eventually(lambda: (path / "file").read_text(), 10, "the pod wrote") == "kept\n"
+    assert (path.stat().st_gid, (path / "file").stat().st_gid) == (2000, 2000)
+    node = clean.get("pod", "whtfirst")["spec"]["nodeName"]
+    clean.kubectl("delete", "pod", "whtfirst", "--timeout=30s")
+    clean.apply(pod("whtnext", "cat /data/file && sleep 3600", volume))
+    clean.kubectl("wait", "--for=condition=Ready", "pod/whtnext", "--timeout=60s")
+    assert clean.kubectl("logs", "whtnext") == "kept\n"
+    assert clean.get("pod", "whtnext")["spec"]["nodeName"] == node
+    clean.kubectl("delete", "pvc", "whtdata", "--wait=false")
+    # In use, it stays.
+    assert clean.get("pvc", "whtdata")["metadata"]["deletionTimestamp"]
+    assert path.exists()
+    clean.kubectl("delete", "pod", "whtnext", "--timeout=30s")
+    eventually(
+        lambda: found["metadata"]["name"] not in clean.kubectl("get", "pv", "-o", "name"), 30, "the volume is gone"
+    )
+    assert not path.exists()
+    assert not clean.get("pods", "-n", "kube-system", "-l", "local-path.wherry.local/volume")["items"]
+
+
+def test_a_stateful_set_finds_each_ordinals_data_again(clean: Lab) -> None:
+    command = "echo $(hostname) >> /data/log; exec sleep 3600"
+    template = pod("", command, {"emptyDir": {}})
+    del template["spec"]["volumes"], template["metadata"]["name"]
+    template["metadata"]["labels"] = {"app": "whtdb"}
+    data = claim("data")
+    spec = {"replicas": 2, "serviceName": "whtdb", "selector": {"matchLabels": {"app": "whtdb"}}}
+    spec |= {"template": {k: template[k] for k in ("metadata", "spec")}, "volumeClaimTemplates": [data]}
+    spec |= {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Retain"}}
+    clean.apply({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "whtdb"}, "spec": spec})
+    clean.kubectl("rollout", "status", "statefulset/whtdb", "--timeout=90s")
+    clean.kubectl("scale", "statefulset/whtdb", "--replicas=1")
+    eventually(lambda: len(clean.running("app=whtdb")) == 1, 30, "one is left")
+    clean.kubectl("set", "env", "statefulset/whtdb", "ROUND=2")
+    clean.kubectl("scale", "statefulset/whtdb", "--replicas=2")
+    clean.kubectl("rollout", "status", "statefulset/whtdb", "--timeout=90s")
+    for ordinal in (0, 1):
+        told = clean.kubectl("exec", f"whtdb-{ordinal}", "--", "cat", "/data/log").split()
+        assert told == [f"whtdb-{ordinal}"] * 2
+    clean.kubectl("delete", "statefulset", "whtdb", "--timeout=30s")
+    eventually(
+        lambda: not clean.get("pvc")["items"] and not clean.get("pv")["items"], 60, "claims and volumes are gone"
+    )
+
+
+def test_an_ephemeral_volume_lives_as_long_as_its_pod(clean: Lab) -> None:
+    template = {"spec": claim("")["spec"]}
+    clean.apply(pod("whtscratch", "touch /data/x && sleep 3600", {"ephemeral": {"volumeClaimTemplate": template}}))
+    clean.kubectl("wait", "--for=condition=Ready", "pod/whtscratch", "--timeout=60s")
+    assert clean.get("pvc", "whtscratch-data")["status"]["phase"] == "Bound"
+    clean.kubectl("delete", "pod", "whtscratch", "--timeout=30s")
+    eventually(lambda: not clean.get("pvc")["items"], 30, "its claim is gone")

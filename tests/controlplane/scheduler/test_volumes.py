@@ -1,0 +1,219 @@
+"""Volumes in a decision: which nodes a pod's claims leave it, what is promised, and what becomes of a promise."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from apimachinery.client import Client
+from apimachinery.informer import Informer
+from apimachinery.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS
+from apimachinery.objects import Obj, copy, key
+from controlplane.scheduler import extract
+from controlplane.scheduler.cluster import Cluster
+from controlplane.scheduler.cycle import Decision, decide
+from controlplane.scheduler.framework import Query, Workloads
+from controlplane.scheduler.plugins import default_profile
+from controlplane.scheduler.plugins.volumes import VolumeBinding
+from controlplane.scheduler.storage import Choice, InformedStorage, NotBound
+from tests.controlplane.controllers.test_volumes import BOUND, claim, storage_class, volume
+from tests.controlplane.scheduler.build import cluster, node, pod
+
+LATE = storage_class("late", "WaitForFirstConsumer")
+STATIC = {**storage_class("static", "WaitForFirstConsumer"), "provisioner": "kubernetes.io/no-provisioner"}
+
+
+class Server:
+    """What an API server answers to the scheduler's writes: the informers hear of them."""
+
+    def __init__(self, *objects: Obj) -> None:
+        nobody = cast(Client, None)
+        kinds = (PERSISTENT_VOLUME_CLAIM, PERSISTENT_VOLUME, STORAGE_CLASS)
+        self.informers = {kind.kind: Informer(nobody, kind) for kind in kinds}
+        self.storage = InformedStorage(*self.informers.values())
+        self.version = 0
+        for obj in (*objects, LATE, STATIC):
+            self.put({"kind": "StorageClass", **obj})
+
+    def put(self, obj: Obj) -> Obj:
+        self.version += 1
+        stored = copy(obj)
+        stored["metadata"]["resourceVersion"] = str(self.version)
+        self.informers[obj["kind"]]._replace(key(stored), stored)
+        return stored
+
+    async def update(self, kind: Any, obj: Obj) -> Obj:
+        return self.put(obj)
+
+
+def user(name: str = "p", *claims: str, **spec: Any) -> extract.Pod:
+    volumes = [{"name": c, "persistentVolumeClaim": {"claimName": c}} for c in claims or ("c",)]
+    return pod(name, volumes=volumes, **spec)
+
+
+def on(*names: str) -> Obj:
+    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": list(names)}]}
+    return {"required": {"nodeSelectorTerms": [term]}}
+
+
+def run(server: Server, wanted: extract.Pod, state: Cluster | None = None) -> Decision:
+    profile = default_profile(storage=server.storage)
+    return decide(wanted, profile, Query(state or cluster(node("a"), node("b")), Workloads(), server.storage))
+
+
+def reasons(decision: Decision) -> dict[str, str]:
+    return {name: rejection.reason for name, rejection in decision.rejections.items()}
+
+
+def bound(name: str = "c", to: str = "v", **more: Any) -> Obj:
+    return claim(name, annotations=BOUND, phase="Bound", volumeName=to, **more)
+
+
+GONE = {"metadata": {**claim()["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+EVERYWHERE = [
+    ((), 'persistentvolumeclaim "c" not found'),
+    ((claim(),), "pod has unbound immediate PersistentVolumeClaims"),
+    ((claim(storageClassName="late", volumeName="v"),), "pod has unbound immediate PersistentVolumeClaims"),
+    ((claim(phase="Lost", volumeName="v"),), 'persistentvolumeclaim "c" bound to non-existent persistentvolume "v"'),
+    (({**claim(), **GONE},), 'persistentvolumeclaim "c" is being deleted'),
+]
+
+
+@pytest.mark.parametrize(("objects", "text"), EVERYWHERE)
+def test_what_keeps_a_pod_from_every_node(objects: tuple[Obj, ...], text: str) -> None:
+    found = run(Server(*objects), user())
+    assert (found.node, found.everywhere, found.plugins) == ("", text, frozenset(("VolumeBinding",)))
+
+
+def test_a_pod_follows_its_volume() -> None:
+    server = Server(bound(), volume(nodeAffinity=on("b")))
+    found = run(server, user())
+    assert found.node == "b"
+    assert reasons(found) == {"a": "node(s) didn't match PersistentVolume's node affinity"}
+    lost = run(Server(bound()), user())
+    assert set(reasons(lost).values()) == {"node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"}
+
+
+def test_a_pod_goes_where_volumes_for_all_its_claims_are() -> None:
+    late: dict[str, Any] = {"storageClassName": "static"}
+    there = [volume(f"v{n}", nodeAffinity=on(where), **late) for n, where in enumerate("abb")]
+    server = Server(claim("one", **late), claim("two", **late), *there)
+    found = run(server, user("p", "one", "two"))
+    assert found.node == "b"
+    assert reasons(found) == {"a": "node(s) didn't find available persistent volumes to bind"}
+
+
+def test_a_class_that_makes_volumes_makes_them_where_it_may() -> None:
+    narrow = {**LATE, "kind": "StorageClass", "metadata": {"name": "narrow"}}
+    zones = [{"key": "kubernetes.io/hostname", "values": ["b"]}]
+    narrow["allowedTopologies"] = [{"matchLabelExpressions": zones}]
+    assert run(Server(claim(storageClassName="narrow"), narrow), user()).node == "b"
+    selected = {"volume.kubernetes.io/selected-node": "a"}
+    assert run(Server(claim(annotations=selected, storageClassName="late")), user()).node == "a"
+
+
+def test_a_volume_labelled_with_a_zone_stays_there() -> None:
+    labelled = volume()
+    labelled["metadata"]["labels"] = {"topology.kubernetes.io/zone": "east__west"}
+    state = cluster(*(node(z, labels={"topology.kubernetes.io/zone": z}) for z in ("north", "west")))
+    found = run(Server(bound(), labelled), user(), state)
+    assert (found.node, reasons(found)) == ("west", {"north": "node(s) had no available volume zone"})
+
+
+def test_a_claim_for_one_pod_serves_one() -> None:
+    server = Server(bound(accessModes=["ReadWriteOncePod"]), volume())
+    state = cluster(node("a"), node("b"))
+    state.place(extract.Pod(**{**vars(user("other")), "node_name": "a"}))
+    text = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
+    assert set(reasons(run(server, user(), state)).values()) == {text}
+    state.remove("uid-other")
+    assert run(server, user(), state).node
+
+
+def test_two_pods_in_a_row_never_get_one_volume() -> None:
+    late: dict[str, Any] = {"storageClassName": "static"}
+    server = Server(claim("one", **late), claim("two", **late), volume(**late))
+    state = cluster(node("a"))
+    plugin = VolumeBinding(server.storage)
+    assert run(server, user("p", "one"), state).node == "a"
+    plugin.reserve(user("p", "one"), state.nodes["a"])
+    assert server.storage.promised("default/one") == ("a", "v")
+    assert not run(server, user("q", "two"), state).node
+    # A second pod of the same claim goes to the same node.
+    assert run(server, user("r", "one"), cluster(node("a"), node("b"))).node == "a"
+    plugin.unreserve(user("p", "one"), "a")
+    assert run(server, user("q", "two"), state).node == "a"
+
+
+def finished(server: Server, name: str, to: str) -> None:
+    """What the binder does."""
+    now = server.informers["PersistentVolumeClaim"].get(f"default/{name}")
+    assert now is not None
+    marks = {**now["metadata"]["annotations"], **BOUND}
+    server.put(
+        {**now, "metadata": {**now["metadata"], "annotations": marks}, "spec": {**now["spec"], "volumeName": to}}
+    )
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_pod_waits_until_its_volumes_are_bound(made: bool) -> None:
+    async def scenario() -> None:
+        class_name = "late" if made else "static"
+        server = Server(claim(storageClassName=class_name), volume(storageClassName="static"))
+        choice = Choice("a", provisions=("default/c",)) if made else Choice("a", bindings=(("default/c", "v"),))
+        server.storage.promise("uid-p", choice)
+        waiting = asyncio.ensure_future(server.storage.bind(cast(Client, server), "uid-p"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        there, asked = (
+            server.informers["PersistentVolume"].get("v"),
+            server.informers["PersistentVolumeClaim"].get("default/c"),
+        )
+        assert there is not None and asked is not None
+        if made:
+            assert asked["metadata"]["annotations"] == {"volume.kubernetes.io/selected-node": "a"}
+        else:
+            assert there["spec"]["claimRef"]["uid"] == "uid-c"
+            assert there["metadata"]["annotations"] == {"pv.kubernetes.io/bound-by-controller": "yes"}
+        finished(server, "c", "v")
+        await asyncio.wait_for(waiting, 5)
+        assert server.storage.promised("default/c") == ("", "")
+
+    asyncio.run(scenario())
+
+
+def reset_node(server: Server) -> None:
+    server.put(claim(storageClassName="late"))
+
+
+def remove_claim(server: Server) -> None:
+    server.informers["PersistentVolumeClaim"]._replace("default/c", None)
+
+
+def forget_pod(server: Server) -> None:
+    server.storage.release("uid-p")
+
+
+BROKEN = [
+    (reset_node, 'provisioning failed for PVC "c"'),
+    (remove_claim, "failed to check provisioning pvc: default/c is gone"),
+    (forget_pod, "pod does not exist any more"),
+]
+
+
+@pytest.mark.parametrize(("breaks", "text"), BROKEN)
+def test_why_a_pod_waits_no_longer(breaks: Any, text: str) -> None:
+    async def scenario() -> None:
+        server = Server(claim(storageClassName="late"))
+        server.storage.promise("uid-p", Choice("a", provisions=("default/c",)))
+        waiting = asyncio.ensure_future(server.storage.bind(cast(Client, server), "uid-p"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        breaks(server)
+        with pytest.raises(NotBound, match=text):
+            await asyncio.wait_for(waiting, 5)
+
+    asyncio.run(scenario())
