@@ -6,22 +6,24 @@ UTF-8, lone surrogates), and else for the message of Go's encoding/json scanner.
 
 from __future__ import annotations
 
-import gc
-import json
 import re
 from typing import Any
 
 import orjson
 
-__all__ = ["JsonError", "loads", "parsed", "spelled_as_go", "type_of"]
+from apimachinery import jsonpieces
+
+__all__ = ["KEYS", "LARGE", "JsonError", "copied", "loads", "spelled_as_go", "told", "type_of"]
 
 END = "unexpected end of JSON input"
 PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 SPACE = re.compile(r"[ \t\r\n]*")
+KEYS = re.compile(rb'"\s*:')
 MAX_DEPTH = 10000
-# orjson writes 254 levels and no more.
-WRITABLE_DEPTH = 200
-_LARGE = 64 * 1024
+DEPTH = 254
+"""What is nested deeper cannot be written again."""
+LARGE = 256 * 1024
+"""Bytes of a text that is read by pieces: the library would keep everybody else waiting for some milliseconds."""
 LITERALS = {"t": "true", "f": "false", "n": "null"}
 
 
@@ -30,52 +32,65 @@ class JsonError(ValueError):
 
 
 def loads(body: bytes) -> Any:
-    """The value of a JSON text; raises JsonError."""
+    """The value of a JSON text; raises JsonError. A large one is read a piece at a time: for a thread beside others."""
+    return _told(body)[0]
+
+
+def told(body: bytes) -> tuple[Any, bool]:
+    """The same, and whether an object in it may say a key twice."""
+    value, repeats = _told(body)
+    if repeats is None:
+        # A repeated key leaves fewer keys after parsing.
+        repeats = len(KEYS.findall(body)) != len(KEYS.findall(orjson.dumps(value)))
+    return value, repeats
+
+
+def copied(value: Any) -> Any:
+    """A private copy of what JSON can say."""
+    return loads(orjson.dumps(value))
+
+
+def _told(body: bytes) -> tuple[Any, bool | None]:
     try:
-        return _bounded(body, parsed(body))
+        return _read(body)
+    except jsonpieces.TooDeep:
+        raise JsonError("exceeded max depth") from None
     except orjson.JSONDecodeError as error:
         if "depth limit" in str(error) or "Recursion limit" in str(error):
             raise JsonError("exceeded max depth") from None
-    text = body.decode("utf-8", "replace")
+    except jsonpieces.Broken:
+        pass
     try:
         # The scanner looks at bytes, as upstream's does.
         _Scanner(body.decode("latin-1")).document()
-        return orjson.loads(json.dumps(json.loads(text)).encode("utf-8", "replace"))
     except RecursionError:
         raise JsonError("exceeded max depth") from None
-    except ValueError as error:
-        if isinstance(error, JsonError):
-            raise
-        # What is left are lone surrogates, which upstream reads as the replacement character.
-        escaped = re.sub(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}", r"\\ufffd", text)
-        try:
-            return orjson.loads(escaped)
-        except orjson.JSONDecodeError as cause:
-            raise JsonError(str(cause)) from None
+    return _forgiven(body.decode("utf-8", "replace"))
 
 
-def parsed(body: bytes) -> Any:
-    """The value of a text that is JSON; raises orjson.JSONDecodeError.
-
-    Of a large text the collector would look at every value several times while it is made.
-    """
-    if len(body) < _LARGE or not gc.isenabled():
-        return orjson.loads(body)
-    gc.disable()
-    try:
-        return orjson.loads(body)
-    finally:
-        gc.enable()
-
-
-def _bounded(body: bytes, value: Any) -> Any:
-    """The value, unless it is nested deeper than it could be written again."""
-    if body.count(b"{") + body.count(b"[") > WRITABLE_DEPTH:
+def _read(body: bytes) -> tuple[Any, bool | None]:
+    """Raises Broken, TooDeep, JSONDecodeError."""
+    if len(body) >= LARGE and body.lstrip()[:1] in (b"{", b"["):
+        return jsonpieces.loads(body, DEPTH)
+    value = orjson.loads(body)
+    if body.count(b"{") + body.count(b"[") > DEPTH:
         try:
             orjson.dumps(value)
         except TypeError:
+            raise jsonpieces.TooDeep from None
+    return value, None
+
+
+def _forgiven(text: str) -> tuple[Any, bool | None]:
+    """What upstream reads though it is not quite JSON: bytes that are no UTF-8, lone surrogates."""
+    for lenient in (text, re.sub(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}", r"\\ufffd", text)):
+        try:
+            return _read(lenient.encode("utf-8", "replace"))
+        except (jsonpieces.Broken, orjson.JSONDecodeError) as error:
+            why = str(error)
+        except jsonpieces.TooDeep:
             raise JsonError("exceeded max depth") from None
-    return value
+    raise JsonError(why)
 
 
 def type_of(value: Any) -> str:

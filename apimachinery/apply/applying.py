@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable
 
-import orjson
-
-from apimachinery import errors
+from apimachinery import errors, jsontext
 from apimachinery.apply import conflicts, migration
 from apimachinery.apply.fieldset import difference
 from apimachinery.apply.managers import APPLY, UPDATE, Key, Managed, Managers, decode, encode, stamped
@@ -123,7 +121,7 @@ def _owners(
 
 
 def _copied(value: Obj) -> Obj:
-    result: Obj = orjson.loads(orjson.dumps(value))
+    result: Obj = jsontext.copied(value)
     return result
 
 

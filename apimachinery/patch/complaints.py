@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery import jsontext
 from apimachinery.schema import duplicate_fields
 
 __all__ = ["of_json_patch", "of_merge"]
@@ -11,14 +12,18 @@ __all__ = ["of_json_patch", "of_merge"]
 FIELDS = ("op", "path", "from", "value")
 
 
-def of_merge(body: bytes, patch: dict[str, Any]) -> tuple[str, ...]:
+def of_merge(body: bytes) -> tuple[str, ...]:
     """Repeated keys of a merge patch or strategic merge patch."""
-    return tuple(f'duplicate field "{path}"' for path in duplicate_fields(body, patch))
+    return tuple(f'duplicate field "{path}"' for path in _repeated(body))
 
 
 def of_json_patch(body: bytes, operations: list[dict[str, Any]]) -> tuple[str, ...]:
     """Repeated and unknown keys of a JSON patch's operations."""
-    found = [f'json patch duplicate field "{path}"' for path in duplicate_fields(body, operations)]
+    found = [f'json patch duplicate field "{path}"' for path in _repeated(body)]
     for index, operation in enumerate(operations):
         found += [f'json patch unknown field "[{index}].{key}"' for key in operation if key not in FIELDS]
     return tuple(found)
+
+
+def _repeated(body: bytes) -> tuple[str, ...]:
+    return duplicate_fields(body) if jsontext.told(body)[1] else ()

@@ -29,7 +29,7 @@ class _Failed(Exception):
 
 def json_patch(obj: Any, operations: list[dict[str, Any]]) -> Any:
     """The patched copy of `obj`; raises Invalid (422) when an operation fails, as upstream words it."""
-    document = orjson.loads(orjson.dumps(obj))
+    document = jsontext.copied(obj)
     work = _Work()
     try:
         for operation in operations:
@@ -54,7 +54,7 @@ class _Work:
         self._copied += len(raw)
         if self._copied > MAX_COPIED:
             raise _Failed
-        return jsontext.parsed(raw)
+        return jsontext.loads(raw)
 
     def move(self, container: Any) -> None:
         """The items of a list are moved, at worst all of them."""
@@ -106,7 +106,7 @@ def _root(document: Any, name: str, operation: dict[str, Any]) -> Any:
 
 
 def _fresh(value: Any) -> Any:
-    return orjson.loads(orjson.dumps(value)) if isinstance(value, dict | list) else value
+    return jsontext.copied(value) if isinstance(value, dict | list) else value
 
 
 def _find(document: Any, path: Any) -> tuple[Any, str]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
+from apimachinery import jsontext
 
 __all__ = ["merge_patch"]
 
 
 def merge_patch(obj: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     """The patched copy of `obj`: null removes, objects merge, everything else replaces."""
-    result: dict[str, Any] = orjson.loads(orjson.dumps(obj))
-    _merge(result, orjson.loads(orjson.dumps(patch)))
+    result: dict[str, Any] = jsontext.copied(obj)
+    _merge(result, jsontext.copied(patch))
     return result
 
 

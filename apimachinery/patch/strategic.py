@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
+from apimachinery import jsontext
 from apimachinery.patch.directives import (
     DELETE_FROM,
     DIRECTIVE,
@@ -33,7 +32,7 @@ def strategic_merge(obj: Map, patch: Map, node: Node) -> Map:
 
     Raises BadRequest for malformed directives and ApiError (500, no reason) for patches that cannot be carried out.
     """
-    return _map(orjson.loads(orjson.dumps(obj)), orjson.loads(orjson.dumps(patch)), node)
+    return _map(jsontext.copied(obj), jsontext.copied(patch), node)
 
 
 def _map(original: Map, patch: Map, node: Node | None) -> Map:

@@ -46,10 +46,8 @@ def _part(field: fields.Field) -> Part:
 
 
 def _map(head: bytes, value: Any, write: Write) -> bytes:
-    out = b""
-    for key in sorted(value or ()):
-        out += head + _sized(b"\x0a" + _sized(key.encode()) + b"\x12" + write(value[key]))
-    return out
+    entries = (b"\x0a" + _sized(key.encode()) + b"\x12" + write(value[key]) for key in sorted(value or ()))
+    return b"".join([head + _sized(entry) for entry in entries])
 
 
 def _wire_type(field: fields.Field) -> int:

@@ -5,31 +5,26 @@ text.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
+from apimachinery.jsontext import LARGE
 
 __all__ = ["as_met", "duplicate_fields", "merged_repeats"]
-
-KEYS = re.compile(rb'"\s*:')
 
 
 class _Pairs(list[tuple[str, Any]]):
     """An object's members, in the order and number of the text."""
 
 
-def duplicate_fields(text: bytes, value: Any, limit: int = 100) -> tuple[str, ...]:
+def duplicate_fields(text: bytes, limit: int = 100) -> tuple[str, ...]:
     """The paths of repeated keys, "spec.replicas", in the order upstream meets them; at most `limit`.
 
-    `value` is what the text, which must be valid JSON (raises ValueError otherwise), was parsed to. Upstream reports a
-    member's repeated key as soon as it reads it, before what lies inside its value, and each path once.
+    The text must be valid JSON (raises ValueError otherwise), and `jsontext.told` says whether it is worth this second
+    reading. Upstream reports a member's repeated key as soon as it reads it, before what lies inside its value, and
+    each path once.
     """
-    # A repeated key leaves fewer keys after parsing; only then is the text worth a second reading.
-    if len(KEYS.findall(text)) == len(KEYS.findall(orjson.dumps(value))):
-        return ()
-    root = json.loads(text, object_pairs_hook=_Pairs)
+    root = _parsed(text, _Pairs)
     found: dict[str, None] = {}
     _scan(root, "", found)
     return tuple(found)[:limit]
@@ -41,7 +36,7 @@ def as_met(text: bytes, complaints: Sequence[str]) -> tuple[str, ...]:
     """
     firsts: dict[str, int] = {}
     seconds: dict[str, int] = {}
-    _number(json.loads(text, object_pairs_hook=_Pairs), "", firsts, seconds)
+    _number(_parsed(text, _Pairs), "", firsts, seconds)
 
     def place(complaint: str) -> int:
         kind, _, path = complaint.removesuffix('"').partition(' field "')
@@ -63,7 +58,17 @@ def _number(value: Any, path: str, firsts: dict[str, int], seconds: dict[str, in
 
 def merged_repeats(text: bytes) -> Any:
     """The value of a JSON text with repeated keys as upstream reads it: objects said twice are merged."""
-    return json.loads(text, object_pairs_hook=_together)
+    return _parsed(text, _together)
+
+
+def _parsed(text: bytes, of_pairs: Callable[[list[tuple[str, Any]]], Any]) -> Any:
+    """A large text is read by the library's part in Python: the one in C would let no other thread run meanwhile."""
+    if len(text) < LARGE:
+        return json.loads(text, object_pairs_hook=of_pairs)
+    decoder: Any = json.JSONDecoder(object_pairs_hook=of_pairs)
+    decoder.parse_object, decoder.parse_array = json.decoder.JSONObject, json.decoder.JSONArray  # type: ignore[attr-defined]
+    decoder.scan_once = json.scanner.py_make_scanner(decoder)  # type: ignore[attr-defined]
+    return decoder.decode(text.decode("utf-8", "replace"))
 
 
 def _together(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -12,6 +13,9 @@ from controlplane.apiserver import app
 from controlplane.apiserver.settings import Settings
 from controlplane.store import StoreError
 
+# How long another thread may keep the interpreter from the loop, which wants it several times for each request.
+_TURN_SECONDS = 0.001
+
 
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), required=True, help="YAML file with the settings.")
@@ -21,6 +25,7 @@ from controlplane.store import StoreError
 def main(config: Path, port: int | None, data_dir: Path | None, log_level: str | None) -> None:
     """Serve the Kubernetes API."""
     memory.tune()
+    sys.setswitchinterval(_TURN_SECONDS)
     loaded = daemon.begin("apiserver", Settings, config, port=port, data_dir=data_dir, log_level=log_level)
     daemon.run(loaded, serve)
 

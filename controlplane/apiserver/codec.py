@@ -234,20 +234,20 @@ def _parse(media: str, body: bytes, expected: str) -> tuple[Obj, tuple[str, ...]
         return decoded, ()
     if media == YAML:
         return _yaml(body, expected)
-    value = _json(body, expected)
+    value, repeats = _json(body, expected)
     if value is None:
         return {}, ()
     if not isinstance(value, dict):
         raise _unrecognized(expected, _not_an_object(value), body)
-    repeated = duplicate_fields(body, value)
+    repeated = duplicate_fields(body) if repeats else ()
     if repeated:
         value = merged_repeats(body)
     return value, tuple(f'duplicate field "{path}"' for path in repeated)
 
 
-def _json(body: bytes, expected: str) -> Any:
+def _json(body: bytes, expected: str) -> tuple[Any, bool]:
     try:
-        return jsontext.loads(body)
+        return jsontext.told(body)
     except jsontext.JsonError as error:
         raise _unrecognized(expected, f"couldn't get version/kind; json parse error: {error}", body) from None
 

@@ -66,7 +66,7 @@ class Expiry:
         """Take in what was there before this worker."""
         before: list[tuple[float, int, Key]] = []
         for number, entry in enumerate(tuple(self._registry.collection(self._kind).scan())):
-            left = seconds_left(entry.copy(), self._ttl, utc_now())
+            left = seconds_left(entry.obj, self._ttl, utc_now())
             before.append((self._clock() + left, entry.revision, (entry.namespace, entry.name)))
             if number % _FEW == _FEW - 1:
                 await asyncio.sleep(0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -29,11 +30,19 @@ _pieces = 0
 
 
 def _done(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """The collector would look at some hundred thousand new values again and again, and stop everybody meanwhile."""
+    """The collector would look at some hundred thousand new values again and again, and stop everybody meanwhile; also
+    afterwards, at those that only a refusal still holds, by the frames it came through.
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:
         return function(*args, **kwargs)
+    except Exception as error:
+        told: BaseException | None = error
+        while told is not None:
+            traceback.clear_frames(told.__traceback__)
+            told = told.__cause__ or told.__context__
+        raise
     finally:
         if collecting:
             gc.enable()
@@ -41,11 +50,16 @@ def _done(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 async def off_loop(size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What the function returns or raises. Raises TooManyRequests when too much is waiting."""
-    global _pieces
     if size < LARGE:
         return function(*args, **kwargs)
     if _pieces >= _WAITING:
         raise errors.TooManyRequests("too many large requests, please try again later", retry_after=1)
+    return await beside_loop(function, *args, **kwargs)
+
+
+async def beside_loop(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same for what has been taken on already, however much is waiting."""
+    global _pieces
     _pieces += 1
     try:
         return await asyncio.get_running_loop().run_in_executor(_thread, lambda: _done(function, *args, **kwargs))

@@ -63,7 +63,7 @@ class Patches:
             return _parsed(lambda old: patch.json_patch(old, operations), odd, kind, context)
         if media == MERGE_PATCH:
             merge = patch.decode_merge_patch(body)
-            odd = partial(complaints.of_merge, body, merge)
+            odd = partial(complaints.of_merge, body)
             return _parsed(lambda old: patch.merge_patch(old, merge), odd, kind, context)
         if media == STRATEGIC:
             return _merged(patch.decode_strategic_merge(body), body, kind, context)
@@ -94,7 +94,7 @@ def _merged(strategic: Obj, body: bytes, kind: Kind, context: Context) -> Patch:
     """A merge of the object as its type has it."""
     node = context.catalog.schema.node(kind.api_version, kind.kind)
     assert node is not None
-    how = codec.Patched(lambda: go_text(strategic), merged=True, odd=partial(complaints.of_merge, body, strategic))
+    how = codec.Patched(lambda: go_text(strategic), merged=True, odd=partial(complaints.of_merge, body))
 
     def apply(old: Obj | None) -> Obj:
         assert old is not None

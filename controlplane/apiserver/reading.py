@@ -20,7 +20,9 @@ from controlplane.apiserver.cache.entry import Entry, head_of, shown
 from controlplane.apiserver.cache.events import BOOKMARK, ERROR, Event, formatted
 from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.cache.watcher import Watcher
+from controlplane.apiserver.formats.shapes import WholeFormat
 from controlplane.apiserver.listing import ListOptions
+from controlplane.apiserver.offloop import LARGE, off_loop
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import Request, Response, Shared, Socket
 from controlplane.apiserver.seam import Format, Negotiate
@@ -49,7 +51,7 @@ class Reading:
         if text := request.param("resourceVersion"):
             await self._fresh(listing.revision(text, listed=False))
         entry = self._registry.entry(kind, request.space, request.name)
-        return one(kind, entry, 200, format)
+        return await one(kind, entry, 200, format)
 
     async def list(self, request: Request) -> Response:
         kind = request.served
@@ -199,22 +201,36 @@ def _frame(watcher: Watcher, type: str, obj: Obj) -> bytes:
     return b'{"type":"%s","object":%s}\n' % (type.encode(), orjson.dumps(obj))
 
 
-def one(kind: Kind, entry: Entry, status: int, format: Format | None, warnings: tuple[str, ...] = ()) -> Response:
+async def one(kind: Kind, entry: Entry, status: int, format: Format | None, warnings: tuple[str, ...] = ()) -> Response:
     """One object in the asked encoding."""
-    if format is not None:
-        return Response(
-            status, format.one(kind, formatted(kind, entry, format)), format.content_type, warnings=warnings
-        )
-    if entry.head == head_of(kind):
+    if format is None and entry.head == head_of(kind):
         return Response(status, entry.wire, warnings=warnings)
-    return Response(status, orjson.dumps(shown(kind, entry)), warnings=warnings)
+    body = await off_loop(len(entry.wire), _encoded, kind, entry, format)
+    return Response(status, body, format.content_type if format else "application/json", warnings=warnings)
+
+
+def _encoded(kind: Kind, entry: Entry, format: Format | None) -> bytes:
+    entry.read_beside_others()
+    if format is not None:
+        return format.one(kind, formatted(kind, entry, format))
+    return orjson.dumps(shown(kind, entry))
 
 
 async def many(kind: Kind, entries: Sequence[Entry], metadata: Obj, format: Format | None) -> Response:
     """A list in the asked encoding; plain JSON is stitched from stored bytes."""
-    if format is not None:
-        shaped = (formatted(kind, entry, format) for entry in entries)
-        return Response(200, await _joined(format.many(kind, shaped, metadata)), format.content_type)
+    if format is None and (not entries or entries[0].head == head_of(kind)):
+        return _as_stored(kind, entries, metadata)
+    if format is None:
+        # Another version than the stored one.
+        format = WholeFormat()
+    shaped = (formatted(kind, entry, format) for entry in entries)
+    pieces = format.many(kind, shaped, metadata)
+    largest = max((len(entry.wire) for entry in entries), default=0)
+    body = await (_joined(pieces) if largest < LARGE else off_loop(largest, b"".join, pieces))
+    return Response(200, body, format.content_type)
+
+
+def _as_stored(kind: Kind, entries: Sequence[Entry], metadata: Obj) -> Response:
     head = b'{"kind":"%s","apiVersion":"%s","metadata":%s,"items":[' % (
         kind.list_kind.encode(),
         kind.api_version.encode(),
@@ -222,10 +238,6 @@ async def many(kind: Kind, entries: Sequence[Entry], metadata: Obj, format: Form
     )
     if not entries:
         return Response(200, head + b"]}")
-    if entries[0].head != head_of(kind):
-        items = [shown(kind, entry) for entry in entries]
-        bare = [{k: v for k, v in item.items() if k not in ("kind", "apiVersion")} for item in items]
-        return Response(200, head + b",".join(map(orjson.dumps, bare)) + b"]}")
     skip = len(entries[0].head)
     if len(entries) < _FEW:
         parts = [memoryview(entry.wire)[skip:] for entry in entries]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import orjson
 
-from apimachinery import errors
+from apimachinery import errors, jsontext
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver import codec, listing
@@ -44,7 +44,7 @@ class Writing:
             raise errors.ApiError("resourceVersion should not be set on objects to be created")
         storage = self._storage(kind)
         entry = await self._registry.create_entry(storage, stored(kind, obj, storage), namespace, context)
-        return one(kind, entry, 201, format, tuple(context.warnings))
+        return await one(kind, entry, 201, format, tuple(context.warnings))
 
     async def update(self, request: Request) -> Response:
         kind, format = request.served, self._negotiate(request)
@@ -59,19 +59,19 @@ class Writing:
             obj["metadata"]["name"] = request.name
             obj["metadata"].pop("resourceVersion", None)
             entry = await self._registry.create_entry(storage, obj, namespace, context)
-            return one(kind, entry, 201, format, tuple(context.warnings))
-        body, wanted = orjson.dumps(obj), obj["metadata"].get("uid")
+            return await one(kind, entry, 201, format, tuple(context.warnings))
+        body, wanted = await off_loop(context.size, orjson.dumps, obj), obj["metadata"].get("uid")
 
         def change(old: Obj) -> Obj:
             if wanted and wanted != old["metadata"]["uid"]:
                 raise uid_conflict(storage, namespace, request.name, wanted, old["metadata"]["uid"])
-            new: Obj = orjson.loads(body)
+            new: Obj = jsontext.loads(body)
             return new
 
         entry = await self._registry.change_entry(
             storage, namespace, request.name, change, context, request.subresource
         )
-        return one(kind, entry, 200, format, tuple(context.warnings))
+        return await one(kind, entry, 200, format, tuple(context.warnings))
 
     def _creates(self, kind: Kind, namespace: str, request: Request, obj: Obj) -> bool:
         if request.subresource or not self._registry.strategy(kind).create_on_update:
@@ -99,7 +99,7 @@ class Writing:
                 raise errors.conflict(kind.plural, request.name, why, kind.group)
             metadata.match_url(kind, obj, namespace, request.name)
             entry = await self._registry.create_entry(storage, stored(kind, obj, storage), namespace, context)
-            return one(kind, entry, 201, format, tuple(context.warnings))
+            return await one(kind, entry, 201, format, tuple(context.warnings))
 
         def change(old: Obj) -> Obj:
             new = patch.apply(convert(old, kind))
@@ -110,7 +110,7 @@ class Writing:
         entry = await self._registry.change_entry(
             storage, namespace, request.name, change, context, request.subresource
         )
-        return one(kind, entry, 200, format, tuple(context.warnings))
+        return await one(kind, entry, 200, format, tuple(context.warnings))
 
     async def delete(self, request: Request) -> Response:
         kind, format = request.served, self._negotiate(request)
@@ -120,7 +120,7 @@ class Writing:
         entry, gone = await self._registry.delete_entry(storage, request.space, request.name, context)
         if gone and not self._registry.strategy(storage).returns_deleted:
             return _success(kind, entry, tuple(context.warnings))
-        return one(kind, entry, 200, format, tuple(context.warnings))
+        return await one(kind, entry, 200, format, tuple(context.warnings))
 
     async def deletecollection(self, request: Request) -> Response:
         kind, format = request.served, self._negotiate(request)

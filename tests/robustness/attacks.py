@@ -26,9 +26,11 @@ from benchmarks import api
 
 Obj = dict[str, Any]
 PATH = "/api/v1/namespaces/default/configmaps"
+TYPE = "application/vnd.kubernetes"
+PODS = "/api/v1/namespaces/default/pods"
 DEADLINE = 120.0
 # The request is accepted without what is unknown in it, or refused.
-ANY = (201, 400, 413, 422, 500)
+ANY = (201, 400, 403, 413, 422, 500)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Attack:
     body: bytes
     media: str = "application/json"
     expect: tuple[int, ...] = (400, 413, 422)
+    accept: str = "application/json"
 
 
 def config_map(name: str, **metadata: Any) -> Obj:
@@ -97,9 +100,45 @@ def objects() -> list[Attack]:
     return [Attack(name, "POST", PATH, body, expect=ANY) for name, body in made.items()]
 
 
+def of_many_values() -> list[Attack]:
+    """What no unknown field, no depth and no size gives away."""
+    head = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"NAME"},"x":['
+    twice = {f"k{n}": "" for n in range(150_000)}
+    containers = [{"name": f"c{n}", "image": "i"} for n in range(30_000)]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "many"}, "spec": {"containers": containers}}
+    made = {
+        "a million empty lists": head.replace(b"NAME", b"lists") + b",".join([b"[]"] * 950_000) + b"]}",
+        "300,000 small objects": head.replace(b"NAME", b"objects") + b",".join([b'{"b":1}'] * 360_000) + b"]}",
+        "150,000 keys, one twice": orjson.dumps({**config_map("twice"), **twice})[:-1] + b',"k7":""}',
+        "3 MB that are not quite UTF-8": orjson.dumps({**config_map("latin"), "x": [{"b": "c"}] * 200_000})[:-1]
+        + b',"y":"\xff"}',
+    }
+    found = [Attack(name, "POST", PATH, body, expect=ANY) for name, body in made.items()]
+    return [*found, Attack("30,000 containers", "POST", PODS, orjson.dumps(pod), expect=ANY)]
+
+
+def of_one_large_object() -> list[Attack]:
+    """An object as large as any may be, in every way that it can be asked for or changed."""
+    keys = orjson.dumps({**config_map("large"), "data": {f"k{n}": "v" for n in range(90_000)}})
+    one, table, protobuf = f"{PATH}/large", "application/json;as=Table;v=v1;g=meta.k8s.io", f"{TYPE}.protobuf"
+    apply = "application/apply-patch+yaml"
+    change = orjson.dumps({"metadata": {"labels": {"a": "b"}}})
+    return [
+        Attack("90,000 keys", "POST", PATH, keys, expect=(201,)),
+        Attack("the same in protobuf", "GET", one, b"", expect=(200,), accept=protobuf),
+        Attack("the same for people", "GET", f"{one}?pretty=1", b"", expect=(200,)),
+        Attack("the same in YAML", "GET", one, b"", expect=(200,), accept="application/yaml"),
+        Attack("a table with it", "GET", f"{PATH}?includeObject=Object", b"", expect=(200,), accept=table),
+        Attack("a list with it in protobuf", "GET", PATH, b"", expect=(200,), accept=protobuf),
+        Attack("a small change of it", "PATCH", one, change, "application/merge-patch+json", (200,)),
+        Attack("an applied change of it", "PATCH", f"{one}?fieldManager=a", keys, apply, ANY),
+        Attack("its deletion", "DELETE", one, b"", expect=(200,)),
+    ]
+
+
 def attacks() -> list[Attack]:
     """Those of known cases, and their neighbours."""
-    return [*patches(), *yamls(), *objects()]
+    return [*patches(), *yamls(), *objects(), *of_many_values(), *of_one_large_object()]
 
 
 @dataclass
@@ -132,7 +171,7 @@ async def strike(target: api.Target, attack: Attack) -> tuple[int, int, Seen]:
     seen.answers, seen.worst = 0, 0.0
     link = await api.Connection.open(target)
     head = f"{attack.method} {attack.path} HTTP/1.1\r\nHost: b\r\nContent-Length: {len(attack.body)}\r\n"
-    head += f"Content-Type: {attack.media}\r\nAccept: application/json\r\n\r\n"
+    head += f"Content-Type: {attack.media}\r\nAccept: {attack.accept}\r\n\r\n"
     try:
         status, body = await asyncio.wait_for(link.call(head.encode() + attack.body), DEADLINE)
     finally:
@@ -160,9 +199,21 @@ async def server(port: int) -> AsyncIterator[tuple[api.Target, int]]:
             yield target, running.pid
 
 
+async def undisturbed(target: api.Target, seconds: float) -> Seen:
+    """What the second client sees when nobody attacks: the machine's own share in the figures."""
+    seen, stop = Seen(), asyncio.Event()
+    other = asyncio.ensure_future(reader(target, seen, stop))
+    await asyncio.sleep(seconds)
+    stop.set()
+    await other
+    return seen
+
+
 async def measure(port: int) -> None:
     async with server(port) as (target, pid):
         click.echo(f"{'':<42}{'answer':>7}{'bytes':>9}{'others':>8}{'worst ms':>10}{'MB':>6}")
+        seen = await undisturbed(target, 3.0)
+        click.echo(f"{'nothing':<42}{'':>7}{'':>9}{seen.answers:>8}{seen.worst:>10.0f}{api.resident(pid):>6.0f}")
         for attack in attacks():
             status, size, seen = await strike(target, attack)
             mark = "" if status in attack.expect else "  !"

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections import deque
 from functools import cache
+from threading import Lock
 
 import orjson
 
-from apimachinery.jsontext import spelled_as_go
+from apimachinery.jsontext import LARGE, loads, spelled_as_go
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.conversion import convert
@@ -22,8 +23,7 @@ _OPEN = b'{"metadata":{'
 # How upstream's metadata begins.
 _FIRST = ("name", "generateName", "namespace", "uid", "generation", "creationTimestamp")
 # Decoded objects cost five times their bytes: only the most recently decoded stay decoded.
-_KEEP_DECODED = 512
-_decoded: deque[Entry] = deque()
+_KEEP_DECODED, _KEEP_DECODED_BYTES = 512, 16 << 20
 
 
 def encode(obj: Obj) -> bytes:
@@ -74,12 +74,18 @@ class Entry:
 
     @property
     def obj(self) -> Obj:
-        if self._obj is None:
-            self._obj = orjson.loads(self.wire)
-            _decoded.append(self)
-            if len(_decoded) > _KEEP_DECODED:
-                _decoded.popleft()._obj = None
-        return self._obj
+        # Another thread may let go of it at any time.
+        found = self._obj
+        if found is None:
+            found = self._obj = orjson.loads(self.wire)
+            _decoded.keep(self)
+        return found
+
+    def read_beside_others(self) -> None:
+        """Have obj at hand; of a large object this is for a thread, which it holds up but nobody else."""
+        if self._obj is None and len(self.wire) >= LARGE:
+            self._obj = loads(self.wire)
+            _decoded.keep(self)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -89,12 +95,33 @@ class Entry:
 
     def copy(self) -> Obj:
         """A private copy of the object."""
-        found: Obj = orjson.loads(self.wire)
+        found: Obj = loads(self.wire)
         return found
 
     def at(self, revision: int) -> Entry:
         """The same content under another revision: what a deletion shows."""
         return Entry(self.head, self.namespace, self.name, revision, self.created, self.body)
+
+
+class _Decoded:
+    """The entries whose objects are at hand, the oldest first; for any thread."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def keep(self, entry: Entry) -> None:
+        with self._lock:
+            self._entries.append(entry)
+            self._bytes += len(entry.wire)
+            while len(self._entries) > _KEEP_DECODED or (self._bytes > _KEEP_DECODED_BYTES and len(self._entries) > 1):
+                oldest = self._entries.popleft()
+                oldest._obj = None
+                self._bytes -= len(oldest.wire)
+
+
+_decoded = _Decoded()
 
 
 def shown(kind: Kind, entry: Entry) -> Obj:

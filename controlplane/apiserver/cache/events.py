@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
@@ -10,6 +13,7 @@ from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.cache.entry import Entry, head_of, shown
 from controlplane.apiserver.cache.select import Selection
+from controlplane.apiserver.offloop import LARGE, beside_loop
 
 if TYPE_CHECKING:
     from controlplane.apiserver.seam import Format
@@ -28,7 +32,7 @@ class Event:
         self.old = old
         self.new = new
         self._gone: Entry | None = None
-        self._frames: dict[tuple[str, str, str, bool], bytes] = {}
+        self._frames: dict[tuple[str, str, str, bool], Frame] = {}
 
     def type_for(self, selection: Selection) -> str:
         """How this change looks through a selection; "" when it does not concern it."""
@@ -38,7 +42,7 @@ class Event:
             return MODIFIED if was else ADDED
         return DELETED if was else ""
 
-    def frame(self, type: str, kind: Kind, format: Format | None, first: bool = False) -> bytes:
+    def frame(self, type: str, kind: Kind, format: Format | None, first: bool = False) -> Frame:
         """The event's bytes in one version and encoding, made once; first matters to formats alone."""
         key = (type, kind.api_version, "" if format is None else format.key, first and format is not None)
         found = self._frames.get(key)
@@ -46,7 +50,7 @@ class Event:
             found = self._frames[key] = _frame(type, kind, self._subject(type), format, first)
         return found
 
-    def made(self, type: str, kind: Kind, format: Format | None, first: bool) -> bytes:
+    def made(self, type: str, kind: Kind, format: Format | None, first: bool) -> Frame:
         """The same for one who is alone in asking: nothing is kept."""
         return _frame(type, kind, self._subject(type), format, first)
 
@@ -65,11 +69,37 @@ class Event:
         return self._gone
 
 
-def _frame(type: str, kind: Kind, entry: Entry, format: Format | None, first: bool) -> bytes:
+class Later:
+    """The bytes of an event that take long to make: made beside the loop, once somebody waits for them, for all."""
+
+    def __init__(self, size: int, make: Callable[[], bytes]) -> None:
+        """size: about how many bytes they will be."""
+        self.size = size
+        self._make = make
+        self._making: asyncio.Future[bytes] | None = None
+
+    async def bytes(self) -> bytes:
+        if self._making is None:
+            self._making = asyncio.ensure_future(beside_loop(self._make))
+        return await asyncio.shield(self._making)
+
+
+Frame = bytes | Later
+
+
+def _frame(type: str, kind: Kind, entry: Entry, format: Format | None, first: bool) -> Frame:
+    if format is None and entry.head == head_of(kind):
+        return b'{"type":"%s","object":%s}\n' % (type.encode(), entry.wire)
+    if len(entry.wire) >= LARGE:
+        return Later(len(entry.wire), partial(_encoded, type, kind, entry, format, first))
+    return _encoded(type, kind, entry, format, first)
+
+
+def _encoded(type: str, kind: Kind, entry: Entry, format: Format | None, first: bool) -> bytes:
+    entry.read_beside_others()
     if format is not None:
         return format.event(type, kind, formatted(kind, entry, format), first)
-    body = entry.wire if entry.head == head_of(kind) else orjson.dumps(shown(kind, entry))
-    return b'{"type":"%s","object":%s}\n' % (type.encode(), body)
+    return b'{"type":"%s","object":%s}\n' % (type.encode(), orjson.dumps(shown(kind, entry)))
 
 
 def formatted(kind: Kind, entry: Entry, format: Format) -> Obj:

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from apimachinery.kinds import Kind
-from controlplane.apiserver.cache.events import Event
+from controlplane.apiserver.cache.events import Event, Frame, Later
 from controlplane.apiserver.cache.select import Selection
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class Watcher:
         self.overrun = False
         self.revision = 0
         # What happened before the watch began, made into bytes only as the client takes it.
-        self._backlog: Iterator[bytes] | None = None
-        self._frames: deque[bytes] = deque()
+        self._backlog: Iterator[Frame] | None = None
+        self._frames: deque[Frame] = deque()
         self._queued = 0
         self._closed = False
         self._waiter: asyncio.Future[None] | None = None
@@ -51,7 +51,7 @@ class Watcher:
         first = next(backlog, None)
         self._backlog = None if first is None else chain((first,), backlog)
 
-    def _told(self, missed: Iterable[Event]) -> Iterator[bytes]:
+    def _told(self, missed: Iterable[Event]) -> Iterator[Frame]:
         for event in missed:
             if type := event.type_for(self.selection):
                 first, self._first = self._first, False
@@ -72,10 +72,10 @@ class Watcher:
     def push(self, event: Event, type: str) -> None:
         self.push_frame(event.frame(type, self.kind, self.format, self._first))
 
-    def push_frame(self, frame: bytes) -> None:
+    def push_frame(self, frame: Frame) -> None:
         self._first = False
         self._frames.append(frame)
-        self._queued += len(frame)
+        self._queued += frame.size if isinstance(frame, Later) else len(frame)
         if len(self._frames) > QUEUE_LIMIT or (self._queued > QUEUE_BYTES and len(self._frames) > 1):
             self.overrun = True
             self._frames.clear()
@@ -101,7 +101,7 @@ class Watcher:
         """A piece of what was missed, or all that is queued; b"" after timeout seconds of silence; None when closed and
         drained.
         """
-        if self._backlog is not None and (piece := self._piece(self._backlog)):
+        if self._backlog is not None and (piece := await self._piece(self._backlog)):
             return piece
         if not self._frames and not self._closed:
             loop = asyncio.get_running_loop()
@@ -113,10 +113,11 @@ class Watcher:
                 timer.cancel()
                 self._waiter = None
         if self._frames:
-            joined = self._frames[0] if len(self._frames) == 1 else b"".join(self._frames)
+            frames = list(self._frames)
             self._frames.clear()
             self._queued = 0
-            return joined
+            made = [await frame.bytes() if isinstance(frame, Later) else frame for frame in frames]
+            return made[0] if len(made) == 1 else b"".join(made)
         return None if self._closed else b""
 
     @property
@@ -124,11 +125,11 @@ class Watcher:
         """There is more of what was missed."""
         return self._backlog is not None
 
-    def _piece(self, backlog: Iterator[bytes]) -> bytes:
+    async def _piece(self, backlog: Iterator[Frame]) -> bytes:
         made, size = [], 0
         for frame in backlog:
-            made.append(frame)
-            size += len(frame)
+            made.append(await frame.bytes() if isinstance(frame, Later) else frame)
+            size += len(made[-1])
             if size >= _PIECE:
                 return b"".join(made)
         self._backlog = None

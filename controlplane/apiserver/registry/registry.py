@@ -231,6 +231,7 @@ class Registry:
         for _ in range(_ROUNDS):
             old = self.entry(kind, namespace, name)
             size = max(context.size, len(old.wire))
+            await off_loop(size, old.read_beside_others)
             new = await off_loop(size, lambda old=old: change(old.copy()))  # type: ignore[misc]
             conflicts.check_pins(kind, new, old)
             try:
@@ -251,7 +252,7 @@ class Registry:
             await self._validate(admission)
             told = strategy.warn_status if subresource == "status" else strategy.warn
             context.warnings.extend((*await off_loop(size, _listed, told, new, old.obj), *gaps))
-            if self._unchanged(new, old):
+            if await off_loop(size, self._unchanged, new, old):
                 return old
             if upkeep.deletion_is_due(new) and not strategy.holds(new):
                 # Upstream removes what the write left without storing the write.
@@ -306,11 +307,13 @@ class Registry:
         """The object's last state and whether it is gone. Raises NotFound, Conflict (preconditions)."""
         for _ in range(_ROUNDS):
             old = self.entry(kind, namespace, name)
+            await off_loop(len(old.wire), old.read_beside_others)
             conflicts.check_preconditions(kind, old, context.options)
             admission = _admission("DELETE", kind, "", namespace, None, old.obj, context)
             await self._admit(admission)
             await self._validate(admission)
-            verdict = deletion.plan(old.copy(), context.options, self.strategy(kind), clock())
+            private = await off_loop(len(old.wire), old.copy)
+            verdict = deletion.plan(private, context.options, self.strategy(kind), clock())
             try:
                 if verdict.remove:
                     return await self._remove(kind, old, context, verdict.store), True

@@ -1,17 +1,24 @@
 """Collections, their history and their watchers, without a server."""
 
 import asyncio
+import threading
 from typing import Any
 
 import orjson
 import pytest
 
 from apimachinery import errors, kinds
+from apimachinery.kinds import Kind
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.collection import Collection
 from controlplane.apiserver.cache.entry import Entry, encode, head_of
+from controlplane.apiserver.cache.events import Event
 from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.cache.watcher import QUEUE_LIMIT, Watcher
+from controlplane.apiserver.formats.encodings import Yaml
+from controlplane.apiserver.formats.shapes import WholeFormat
+from controlplane.apiserver.offloop import LARGE
+from controlplane.apiserver.reading import one
 from controlplane.apiserver.resources import core
 
 Obj = dict[str, Any]
@@ -105,3 +112,66 @@ def test_a_slow_watcher_is_ended_and_the_rest_go_on() -> None:
 def test_unknown_fields_are_refused(fields: str, text: str) -> None:
     with pytest.raises(errors.BadRequest, match=text):
         select.parse(kinds.POD, core.POD.fields, "ns", "", "", fields)
+
+
+class Where(WholeFormat):
+    """A format that notes in which thread it encodes."""
+
+    def __init__(self) -> None:
+        super().__init__(Yaml())
+        self.threads: list[int]
+        object.__setattr__(self, "threads", [])
+
+    def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
+        self.threads.append(threading.get_ident())
+        return type.encode() + b"\n"
+
+    def one(self, kind: Kind | None, obj: Obj) -> bytes:
+        self.threads.append(threading.get_ident())
+        return b"one"
+
+
+def large(name: str) -> bytes:
+    return encode({"metadata": {"name": name, "namespace": "ns"}, "data": {"k": "v" * LARGE}})
+
+
+def test_events_of_large_objects_are_encoded_beside_the_loop_and_once_for_all() -> None:
+    async def main() -> None:
+        collection, format = Collection(kinds.CONFIG_MAP), Where()
+        collection.apply("ns", "before", 2, 2, large("before"))
+        watchers = [Watcher(kinds.CONFIG_MAP, Selection("ns"), format) for _ in range(3)]
+        watchers[0].begin(Event(collection.kind, 2, None, entry) for entry in collection.scan())
+        for watcher in watchers:
+            collection.attach(watcher)
+        for revision, made in ((3, large("m")), (4, body("small")), (5, large("m"))):
+            collection.apply("ns", "m", revision, 3, made)
+        assert len(format.threads) == 1, "the small one alone was made at once"
+        assert await watchers[0].next(0) == b"ADDED\n"
+        waiting = [watcher.next(0) for watcher in watchers]
+        assert await asyncio.gather(*waiting) == [b"ADDED\nMODIFIED\nMODIFIED\n"] * 3
+        # What was missed, the first change once for those to whom it comes first and once for the other, the last one.
+        assert len(format.threads) == 5 and format.threads.count(threading.get_ident()) == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("made", "here"), [(large("m"), False), (body("m"), True)])
+def test_an_answer_that_shows_a_large_object_is_encoded_beside_the_loop(made: bytes, here: bool) -> None:
+    async def main() -> None:
+        collection, format = Collection(kinds.CONFIG_MAP), Where()
+        collection.load("ns", "m", 2, 2, made)
+        assert (await one(collection.kind, collection.scan()[0], 200, format)).body == b"one"
+        assert [thread == threading.get_ident() for thread in format.threads] == [here]
+
+    asyncio.run(main())
+
+
+def test_what_is_kept_decoded_is_bounded_in_bytes() -> None:
+    collection = Collection(kinds.CONFIG_MAP)
+    for number in range(40):
+        data = {"k": "v" * (1 << 20)}
+        raw = encode({"metadata": {"name": f"m{number}", "namespace": "ns"}, "data": data})
+        collection.load("ns", f"m{number}", number + 2, number + 2, raw)
+        assert collection.get("ns", f"m{number}").obj  # type: ignore[union-attr]
+    kept = [entry for entry in collection.scan() if entry._obj is not None]
+    assert 1 <= len(kept) <= 16
