@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import hypothesis
 import pytest
 
 from lab import inherited
+from lab.testing import plan
 
 # Tests judge the project, not the shell, script or runner that started them: Ctrl-C reaches what they start, files
 # have the modes that they ask for, and enough of them can be open.
@@ -21,6 +23,19 @@ hypothesis.settings.load_profile("wherry")
 
 # Seconds for one test, set-up and clean-up apart. Generous: a loaded machine is no failure, a hang is.
 UNIT, KERNEL, MACHINE = 60, 180, 900
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Which files hold tests of a tier is read from their text (`lab.testing.plan`): no marker may come from
+    elsewhere.
+    """
+    sources: dict[Path, plan.Source] = {}
+    for item in items:
+        if item.path not in sources:
+            sources[item.path] = plan.source(item.path.name, item.path.read_text(encoding="utf-8"))
+        marked = {mark.name for mark in item.iter_markers()} & {*plan.TIERS, "vm"}
+        if not (marked or {"unit"}) - {"vm"} <= sources[item.path].tiers:
+            raise pytest.UsageError(f"{item.nodeid}: write its markers ({', '.join(marked)}) out in this file")
 
 
 @pytest.hookimpl(wrapper=True)

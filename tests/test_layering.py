@@ -90,7 +90,7 @@ FLOORS = {
     ),
     "netproxy": ({"dns", "iptables", "nftables"},),
     "cni": ({"node"}, {"bridge", "hostlocal", "portmap"}),
-    "lab": ({"commands"}, {"standalone"}, {"images"}),
+    "lab": ({"commands"}, {"standalone", "testing"}, {"images"}),
 }
 
 # Modules whose names say nothing about what they own.

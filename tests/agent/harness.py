@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from agent.app import Agent
@@ -37,14 +36,6 @@ async def running(tmp_path: Path, runtime: FakeRuntime, **overrides: object) -> 
     finally:
         lifecycle.request_stop()
         await asyncio.wait_for(lifecycle.wait(), 50)
-
-
-async def until(check: Callable[[], object], seconds: float = 30.0) -> None:
-    """Give the loop its turn until ``check`` holds."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "not reached in time"
-        await asyncio.sleep(0.005)
 
 
 def pod(name: str = "p", *, uid: str = "", image: str = "busybox:run", **spec: object) -> dict:

@@ -13,7 +13,8 @@ from agent.settings import AgentSettings
 from apimachinery.events import EventRecorder
 from tests.agent.admission.test_life import live
 from tests.agent.fake_cri import FakeRuntime
-from tests.agent.harness import container, pod, until
+from tests.agent.harness import container, pod
+from tests.waiting import until
 
 
 class Events:

@@ -18,8 +18,9 @@ from apimachinery.errors import ApiError, NotFound
 from apimachinery.pods.requests import is_extended
 from apimachinery.quantity import parse
 from tests.agent.fake_cri import FakeRuntime
-from tests.agent.harness import container, pod, running, until
+from tests.agent.harness import container, pod, running
 from tests.controlplane.apiserver.server import serving
+from tests.waiting import until
 
 
 class Recorded(Client):

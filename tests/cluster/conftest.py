@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.lab import Lab, wherry
+from tests.waiting import eventually
 
 NAME = "whtlab"
 REFUSED = "component refused"
@@ -52,5 +53,6 @@ def nothing_refused() -> Iterator[None]:
 def clean(lab: Lab) -> Iterator[Lab]:
     """The lab, with the objects of this test's namespace gone afterwards."""
     yield lab
-    lab.kubectl("delete", "deployments,services,pods,configmaps,jobs", "--all", "--wait=false", check=False)
-    lab.kubectl("wait", "--for=delete", "pods", "--all", "--timeout=60s", check=False)
+    owners = "deployments,replicasets,statefulsets,daemonsets,cronjobs,jobs,services,configmaps"
+    lab.kubectl("delete", f"{owners},pods", "--all", "--wait=false", "--grace-period=1", check=False)
+    eventually(lambda: not lab.get("pods")["items"], 60, "the test's pods are gone")

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import yaml
+
+from apimachinery import kinds, kubeconfig
+from apimachinery.kit import netns
+from lab import names
+from lab.paths import Paths
+from lab.process import entering
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
@@ -48,22 +57,6 @@ def wherry(*arguments: str, timeout: float = 180, check: bool = True) -> subproc
     """The command line, as `./wherry` runs it once everything is installed."""
     env = {"PYTHONPATH": str(ROOT)}
     return run([sys.executable, "-m", "lab", *arguments], timeout=timeout, check=check, env=env)
-
-
-def eventually(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Poll until ``condition`` gives something true; its last answer is in the failure."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            result = condition()
-        except (AssertionError, OSError, http.client.HTTPException) as error:
-            result, last = None, repr(error)
-        else:
-            last = repr(result)
-        if result:
-            return result
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s; last: {last[-2000:]}"
-        time.sleep(0.1)
 
 
 def fetch(address: str, port: int = 80, timeout: float = 5.0) -> str:
@@ -112,6 +105,26 @@ def traffic(address: str, port: int = 80) -> Iterator[Traffic]:
             thread.join(10)
 
 
+# By what kubectl calls them, too; of two groups with one name the older.
+_KINDS = {
+    word: kind
+    for kind in reversed([each for each in vars(kinds).values() if isinstance(each, kinds.Kind)])
+    for word in (kind.plural, kind.singular, *kind.short_names)
+}
+
+
+@functools.lru_cache(maxsize=4)
+def _trust(path: str, _written: int) -> tuple[str, ssl.SSLContext]:
+    """Address and context of a kubeconfig; the file's time tells a lab from an earlier one of its name."""
+    cluster = kubeconfig.load(Path(path))
+    return cluster.server.removeprefix("https://"), cluster.ssl_context()
+
+
+def _connection(path: str, written: int) -> http.client.HTTPSConnection:
+    address, context = _trust(path, written)
+    return http.client.HTTPSConnection(address, timeout=10, context=context)
+
+
 @dataclass(frozen=True)
 class Lab:
     """One running lab."""
@@ -132,8 +145,21 @@ class Lab:
         env = {"HOME": "/nonexistent"}
         return run(argv, text=text, timeout=timeout, check=check, env=env).stdout
 
-    def get(self, *arguments: str) -> Any:
-        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+    def get(
+        self, resource: str, name: str = "", *, label: str = "", field: str = "", namespace: str = "default"
+    ) -> Any:
+        """An object, or a list by selectors, straight from the API: who polls starts no kubectl each time."""
+        kind = _KINDS[resource]
+        query = urlencode({key: text for key, text in (("labelSelector", label), ("fieldSelector", field)) if text})
+        link = _connection(self.kubeconfig, Path(self.kubeconfig).stat().st_mtime_ns)
+        try:
+            link.request("GET", kind.path(namespace, name or None) + (f"?{query}" if query else ""))
+            reply = link.getresponse()
+            text = reply.read().decode()
+        finally:
+            link.close()
+        assert reply.status == 200, f"HTTP {reply.status}: {text}"
+        return json.loads(text)
 
     def apply(self, *objects: dict[str, Any]) -> None:
         self.kubectl("apply", "-f", "-", text=yaml.safe_dump_all(objects))
@@ -149,7 +175,9 @@ class Lab:
         return self.wherry("shell", node, "--", *argv).stdout.strip()
 
     def fetch_on_node(self, node: str, address: str, port: int = 80) -> str:
-        return self.on_node(node, "timeout", "3", "busybox", "wget", "-q", "-O", "-", f"http://{address}:{port}/")
+        inside = entering(str(netns.path_of(names.namespace(self.name, node))), str(Paths(self.name).node_mounts(node)))
+        url = f"http://{address}:{port}/"
+        return run([*inside, "timeout", "3", "busybox", "wget", "-q", "-O", "-", url]).stdout.strip()
 
     def fetch_in_pod(self, pod: str, address: str, port: int = 80) -> str:
         url = f"http://{address}:{port}/"
@@ -157,7 +185,7 @@ class Lab:
 
     def running(self, label: str) -> list[dict[str, Any]]:
         """Pods with the label that are Ready and not being deleted."""
-        pods = self.get("pods", "-l", label)["items"]
+        pods = self.get("pods", label=label)["items"]
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and ready(pod)]
 
 

@@ -17,8 +17,9 @@ import pytest
 from lab import privileges
 from lab.paths import Paths
 from tests.cluster.conftest import kubectl_path
-from tests.cluster.lab import ROOT, Lab, eventually, wherry
+from tests.cluster.lab import ROOT, Lab, wherry
 from tests.cluster.test_lifecycle import assert_nothing_left, own_ranges, snapshot
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 

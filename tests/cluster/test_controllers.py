@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.cluster.lab import Lab, eventually, fetch, traffic, web
+from tests.cluster.lab import Lab, fetch, traffic, web
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -134,7 +135,7 @@ def test_what_a_pod_wrote_is_there_for_the_next_and_goes_with_the_claim(clean: L
         lambda: found["metadata"]["name"] not in clean.kubectl("get", "pv", "-o", "name"), 30, "the volume is gone"
     )
     assert not path.exists()
-    assert not clean.get("pods", "-n", "kube-system", "-l", "local-path.wherry.local/volume")["items"]
+    assert not clean.get("pods", label="local-path.wherry.local/volume", namespace="kube-system")["items"]
 
 
 def test_a_stateful_set_finds_each_ordinals_data_again(clean: Lab) -> None:

@@ -6,7 +6,8 @@ from functools import partial
 
 import pytest
 
-from tests.cluster.lab import Lab, eventually, web
+from tests.cluster.lab import Lab, web
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 

@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from tests.cluster.lab import Lab, eventually, fetch, traffic, web
+from tests.cluster.lab import Lab, fetch, traffic, web
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.cluster
 def containers(lab: Lab, label: str) -> dict[str, tuple[str, int]]:
     """Container id and restart count of each pod's container."""
     found = {}
-    for pod in lab.get("pods", "-l", label)["items"]:
+    for pod in lab.get("pods", label=label)["items"]:
         (status,) = pod["status"]["containerStatuses"]
         found[pod["metadata"]["name"]] = (status["containerID"], status["restartCount"])
     return found
@@ -104,7 +105,7 @@ def test_a_lost_node_loses_its_pods_to_others_and_comes_back(clean: Lab) -> None
         lab.wherry("node", "start", "node3")
     assert " Ready" in lab.kubectl("get", "node", "node3")
     eventually(
-        lambda: all(p["spec"]["nodeName"] != "node3" for p in lab.get("pods", "-l", "app=moved")["items"]),
+        lambda: all(p["spec"]["nodeName"] != "node3" for p in lab.get("pods", label="app=moved")["items"]),
         60,
         "what ran on node3 is gone",
     )

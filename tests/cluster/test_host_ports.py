@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.lab import Lab, eventually, fetch, ready
+from tests.cluster.lab import Lab, fetch, ready
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 PORT = 18323

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.lab import Lab, eventually, web
+from tests.cluster.lab import Lab, web
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -42,7 +43,7 @@ def test_everyday_verbs(client: Lab) -> None:
     assert "deployments" in lab.kubectl("api-resources")
     lab.kubectl("label", "pod", name, "tested=yes")
     lab.kubectl("annotate", "pod", name, "why=because")
-    assert lab.get("pods", "-l", "tested=yes")["items"][0]["metadata"]["annotations"]["why"] == "because"
+    assert lab.get("pods", label="tested=yes")["items"][0]["metadata"]["annotations"]["why"] == "because"
     assert lab.kubectl("auth", "can-i", "delete", "pods").strip() == "yes"
     lab.kubectl("delete", "deployment/verbs", "service/verbs")
     lab.kubectl("wait", "--for=delete", f"pod/{name}", "--timeout=30s")

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.conftest import kubectl_path
-from tests.cluster.lab import ROOT, Lab, eventually, fetch, run, web, wherry
+from tests.cluster.lab import ROOT, Lab, fetch, run, web, wherry
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 

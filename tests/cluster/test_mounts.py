@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.lab import Lab, eventually
+from tests.cluster.lab import Lab
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.lab import Lab, eventually, ready
+from tests.cluster.lab import Lab, ready
 from tests.cluster.test_node_rules import container, events, pod, status
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 STATE = "/var/lib/wherry/whtlab/nodes/node1/agent/pods"
@@ -58,7 +59,7 @@ def test_readiness_of_a_pod_that_ends_reaches_its_endpoints(clean: Lab) -> None:
     eventually(lambda: ready(lab.get("pod", "ending")), 30, "pod Ready")
 
     def endpoint() -> dict[str, Any]:
-        slices = lab.get("endpointslices", "-l", "kubernetes.io/service-name=ending")["items"]
+        slices = lab.get("endpointslices", label="kubernetes.io/service-name=ending")["items"]
         found: list[dict[str, Any]] = [e for s in slices for e in s["endpoints"] or ()]
         return found[0]["conditions"] if found else {}
 

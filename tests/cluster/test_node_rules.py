@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.lab import Lab, eventually
+from tests.cluster.lab import Lab
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -40,7 +41,7 @@ def status(lab: Lab, name: str) -> dict[str, Any]:
 def events(lab: Lab, name: str) -> list[dict[str, Any]]:
     """Of this pod alone: another test's pod may have had the name."""
     uid = lab.get("pod", name)["metadata"]["uid"]
-    found: list[dict[str, Any]] = lab.get("events", "--field-selector", f"involvedObject.uid={uid}")["items"]
+    found: list[dict[str, Any]] = lab.get("events", field=f"involvedObject.uid={uid}")["items"]
     return found
 
 

@@ -12,7 +12,8 @@ from kubernetes import client, config, watch
 from kubernetes.stream import portforward, stream
 
 from lab.images.catalog import BUSYBOX
-from tests.cluster.lab import Lab, eventually
+from tests.cluster.lab import Lab
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 

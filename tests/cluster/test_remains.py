@@ -15,9 +15,10 @@ import pytest
 from lab import processes, remains
 from lab.paths import Paths
 from tests.cluster.conftest import kubectl_path
-from tests.cluster.lab import Lab, eventually, run, wherry
+from tests.cluster.lab import Lab, run, wherry
 from tests.cluster.test_lifecycle import assert_nothing_left, own_ranges, snapshot
 from tests.lab.damage import PID_REUSED, WAYS, damage, mend
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from lab.images.catalog import BUSYBOX
-from tests.cluster.lab import Lab, eventually, run, web
+from tests.cluster.lab import Lab, run, web
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -96,7 +97,7 @@ def test_a_loop_whose_account_was_deleted_goes_on(clean: Lab) -> None:
     clean.kubectl("delete", "serviceaccount", "-n", "kube-system", *accounts)
     clean.kubectl("scale", "deployment/whtanew", "--replicas=3")
     clean.kubectl("rollout", "status", "deployment/whtanew", "--timeout=60s")
-    there = {account["metadata"]["name"] for account in clean.get("serviceaccounts", "-n", "kube-system")["items"]}
+    there = {account["metadata"]["name"] for account in clean.get("serviceaccounts", namespace="kube-system")["items"]}
     assert there.issuperset(accounts)
     eventually(lambda: len(clean.running("app=whtanew")) == 3, 30, "three pods")
 

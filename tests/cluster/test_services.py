@@ -7,7 +7,8 @@ from functools import partial
 
 import pytest
 
-from tests.cluster.lab import EXAMPLES, Lab, eventually, fetch, traffic, web
+from tests.cluster.lab import EXAMPLES, Lab, fetch, traffic, web
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -68,7 +69,7 @@ def test_scaling_and_rolling_lose_no_request(clean: Lab) -> None:
         lab.kubectl("rollout", "restart", "deployment/rolled")
         lab.kubectl("rollout", "status", "deployment/rolled", "--timeout=120s")
         lab.kubectl("scale", "deployment/rolled", "--replicas=2")
-        eventually(lambda: len(lab.get("pods", "-l", "app=rolled")["items"]) == 2, 60, "two pods are left")
+        eventually(lambda: len(lab.get("pods", label="app=rolled")["items"]) == 2, 60, "two pods are left")
         lab.kubectl("rollout", "undo", "deployment/rolled")
         lab.kubectl("rollout", "status", "deployment/rolled", "--timeout=60s")
         time.sleep(1)

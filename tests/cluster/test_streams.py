@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from lab.images.catalog import BUSYBOX
-from tests.cluster.lab import Lab, eventually, fetch
+from tests.cluster.lab import Lab, fetch
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.lab import Lab, eventually
+from tests.cluster.lab import Lab
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -27,7 +28,7 @@ def test_an_indexed_job_gives_each_pod_its_index(clean: Lab) -> None:
     logs = clean.kubectl("logs", "-l", "job-name=whtjob", "--prefix=false")
     assert sorted(logs.split("\n")[:-1]) == ["index 0", "index 1", "index 2"]
     clean.kubectl("delete", "job/whtjob", "--timeout=30s")
-    eventually(lambda: not clean.get("pods", "-l", "job-name=whtjob")["items"], 30, "the Job's pods are gone")
+    eventually(lambda: not clean.get("pods", label="job-name=whtjob")["items"], 30, "the Job's pods are gone")
 
 
 def test_a_cron_job_and_a_job_made_of_it_by_hand(clean: Lab) -> None:

@@ -21,6 +21,7 @@ from cni.node.watch import LostInterface
 from cni.settings import Settings
 from tests.cni import kernel
 from tests.cni.invoke import Attachment, Caller
+from tests.waiting import eventually
 
 CLUSTER = ("10.244.0.0/16", "fd44::/48")
 
@@ -121,9 +122,7 @@ def new_ground(tmp_path: Path) -> Iterator[tuple[Path, list[Node], list[Path]]]:
 def until(what: Callable[[], bool], seconds: float = 10.0) -> float:
     """Seconds until `what` holds."""
     began = time.monotonic()
-    while not what():
-        assert time.monotonic() - began < seconds, "it never came true"
-        time.sleep(0.002)
+    eventually(what, seconds, pause=0.002)
     return time.monotonic() - began
 
 

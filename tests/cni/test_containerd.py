@@ -19,7 +19,8 @@ from apimachinery.kit.netlink import Netlink
 from cni import install
 from cni.hostlocal.store import DiskStore
 from cni.settings import Settings
-from tests.agent.alone.rig import Containerd, until
+from tests.agent.alone.rig import Containerd
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.node
 SANDBOXES = 6
@@ -43,7 +44,7 @@ def serve(rig: Containerd) -> tuple[Settings, "subprocess.Popen[bytes]"]:
     (base / "cni.yaml").write_text(yaml.safe_dump({key: str(path) for key, path in fields.items()}))
     argv = [sys.executable, "-m", "cni", "--config", str(base / "cni.yaml"), "--log-level", "warning"]
     daemon = netns.call(netns.path_of(rig.netns), lambda: subprocess.Popen(argv))
-    until(settings.socket.exists, what="the CNI daemon serves")
+    eventually(settings.socket.exists, what="the CNI daemon serves")
     (base / "cni" / "10-net.conflist").unlink()
     install.install_conflist(settings, ["10.250.8.0/24", "fd25:8::/64"])
     rig.kill()
@@ -89,7 +90,7 @@ def test_sandboxes_come_and_go(rig: Containerd) -> None:
         asyncio.run(asyncio.wait_for(scenario(), 90))
         assert DiskStore(settings.data_dir, install.NETWORK).taken() == {}
         with Netlink(netns.path_of(rig.netns)) as node:
-            until(lambda: not [x for x in node.links() if x.kind == "veth"], 5, "links of the pods are gone")
+            eventually(lambda: not [x for x in node.links() if x.kind == "veth"], 5, "links of the pods are gone")
         assert json.loads((settings.conf_dir / install.CONFLIST).read_text())["name"] == install.NETWORK
     finally:
         daemon.terminate()

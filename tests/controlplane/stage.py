@@ -36,6 +36,7 @@ from controlplane.scheduler import app as scheduler
 from controlplane.scheduler.settings import Settings as SchedulerSettings
 from lab.certificates import POLICY
 from lab.storage import storage_class
+from tests.waiting import until
 
 USERS = {"admin": "system:masters", "somebody": "", "system:kube-scheduler": "", "system:kube-controller-manager": ""}
 DEADLINE = 20.0
@@ -97,21 +98,10 @@ class Stage:
 
     async def until(self, what: Callable[[], Any], within: float = DEADLINE) -> Any:
         """Wait for something about ``pods`` (or anything else that changes by itself) to be true."""
-        end = asyncio.get_running_loop().time() + within
-        while not (found := what()):
-            if asyncio.get_running_loop().time() > end:
-                raise AssertionError(f"not within {within:g} s; pods: {[_line(p) for p in self.pods.items()]}")
-            await asyncio.sleep(0.01)
-        return found
-
-    async def until_async(self, what: Callable[[], Any], within: float = DEADLINE) -> Any:
-        """The same for a coroutine function."""
-        end = asyncio.get_running_loop().time() + within
-        while not (found := await what()):
-            if asyncio.get_running_loop().time() > end:
-                raise AssertionError(f"not within {within:g} s")
-            await asyncio.sleep(0.03)
-        return found
+        try:
+            return await until(what, within, pause=0.02)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; pods: {[_line(p) for p in self.pods.items()]}") from error
 
     def ready_pods(self) -> list[Obj]:
         """Those that run, but for those that make volumes."""

@@ -203,14 +203,14 @@ def test_garbage_collection_and_the_end_of_a_namespace_include_it(tmp_path: Path
             maps = (await client.list(CONFIG_MAP, "sea"))["items"]
             return not (await client.list(BOAT, "sea"))["items"] and "cargo" not in map(name, maps)
 
-        await set_up.until_async(sunk)
+        await set_up.until(sunk)
         await client.create(BOAT, boat("last", "sea"))
         await client.delete(NAMESPACE, "sea")
 
         async def emptied() -> bool:
             return "sea" not in map(name, (await client.list(NAMESPACE))["items"])
 
-        await set_up.until_async(emptied)
+        await set_up.until(emptied)
         assert not (await client.list(BOAT))["items"]
 
     play(tmp_path, scenario)

@@ -41,7 +41,7 @@ async def certificate(at: Stage, name: str) -> bytes:
     async def issued() -> str:
         return str((await status(at, name)).get("certificate") or "")
 
-    return base64.b64decode(await at.until_async(issued))
+    return base64.b64decode(await at.until(issued))
 
 
 def test_what_is_approved_is_issued(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_what_is_approved_is_issued(tmp_path: Path) -> None:
         async def failed() -> Any:
             return [c for c in (await status(at, "wrong")).get("conditions") or () if c["type"] == "Failed"]
 
-        (told,) = await at.until_async(failed)
+        (told,) = await at.until(failed)
         assert (told["reason"], told["message"]) == (
             "SignerValidationFailure",
             "subject organization is not system:nodes",

@@ -34,11 +34,11 @@ def test_endpoints_follow_the_pods_and_go_with_the_service(tmp_path: Path) -> No
             found = await subsets(at, "web")
             return len((found or [{}])[0].get("addresses") or ()) == 3
 
-        await at.until_async(full)
+        await at.until(full)
         # Nobody makes slices of what a selector governs.
         assert len(await slices(at, "web")) == 1
         await at.client.delete(ENDPOINTS, "web", "default")
-        await at.until_async(full)
+        await at.until(full)
         await at.kill_loops()
         await at.client.delete(SERVICE, "web", "default")
         await at.start_loops()
@@ -46,7 +46,7 @@ def test_endpoints_follow_the_pods_and_go_with_the_service(tmp_path: Path) -> No
         async def gone() -> bool:
             return await subsets(at, "web") is None
 
-        await at.until_async(gone)
+        await at.until(gone)
 
     play(tmp_path, scenario)
 
@@ -64,11 +64,11 @@ def test_endpoints_written_by_hand_are_mirrored(tmp_path: Path) -> None:
             found = await slices(at, "db")
             return [e["addresses"][0] for s in found for e in s["endpoints"]] == list(addresses)
 
-        await at.until_async(lambda: mirrored("10.9.0.1"))
+        await at.until(lambda: mirrored("10.9.0.1"))
         (first,) = await slices(at, "db")
         subset["addresses"].append({"ip": "10.9.0.2"})
         await at.client.update(ENDPOINTS, made)
-        await at.until_async(lambda: mirrored("10.9.0.1", "10.9.0.2"))
+        await at.until(lambda: mirrored("10.9.0.1", "10.9.0.2"))
         (second,) = await slices(at, "db")
         # At rest nothing is written any more.
         assert (second["metadata"]["name"], second["metadata"]["generation"]) == (first["metadata"]["name"], 2)
@@ -80,6 +80,6 @@ def test_endpoints_written_by_hand_are_mirrored(tmp_path: Path) -> None:
             }
             return managers == {"endpointslice-controller.k8s.io"}
 
-        await at.until_async(handed_over)
+        await at.until(handed_over)
 
     play(tmp_path, scenario)

@@ -71,7 +71,7 @@ def play(root: Path, scenario: Scenario, nodes: int = 3, cpu: str = "4", **setti
             await at.start_loops(**settings)
             at.watch_pods()
             await at.add_nodes(nodes, cpu)
-            await at.until_async(lambda: _there(at.client.get(SERVICE_ACCOUNT, "default", "default")))
+            await at.until(lambda: _there(at.client.get(SERVICE_ACCOUNT, "default", "default")))
             await asyncio.wait_for(scenario(at), 60)
 
     asyncio.run(run())
@@ -89,7 +89,7 @@ def test_a_deployment_comes_rolls_and_goes(tmp_path: Path) -> None:
         await at.client.create(DEPLOYMENT, deployment(6))
         await at.until(lambda: len(at.ready_pods()) == 6)
         assert Counter(p["spec"]["nodeName"] for p in at.ready_pods()) == {"node1": 2, "node2": 2, "node3": 2}
-        await at.until_async(lambda: _is(ready_addresses(at), 6))
+        await at.until(lambda: _is(ready_addresses(at), 6))
         (first,) = (await at.client.list(REPLICA_SET, "default"))["items"]
         image = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "web:2"}]}}}}
         await at.client.patch(DEPLOYMENT, "web", image, "default")
@@ -101,7 +101,7 @@ def test_a_deployment_comes_rolls_and_goes(tmp_path: Path) -> None:
             status = (await at.client.get(DEPLOYMENT, "web", "default"))["status"]
             return status.get("updatedReplicas") == status.get("replicas") == status.get("availableReplicas") == 6
 
-        await at.until_async(rolled)
+        await at.until(rolled)
         # maxUnavailable 25 % of 6, rounded down.
         assert lowest >= 5
         await at.until(lambda: all(p["spec"]["containers"][0]["image"] == "web:2" for p in at.ready_pods()))
@@ -110,8 +110,8 @@ def test_a_deployment_comes_rolls_and_goes(tmp_path: Path) -> None:
         assert old["spec"]["replicas"] == 0
         await at.client.delete(DEPLOYMENT, "web", "default", propagation="Background")
         await at.until(lambda: not at.pods.items())
-        await at.until_async(lambda: _is(ready_addresses(at), 0))
-        await at.until_async(lambda: _none(at.client.list(REPLICA_SET, "default")))
+        await at.until(lambda: _is(ready_addresses(at), 0))
+        await at.until(lambda: _none(at.client.list(REPLICA_SET, "default")))
 
     play(tmp_path, scenario)
 
@@ -125,13 +125,13 @@ def test_killed_loops_lose_nothing_and_do_nothing_twice(tmp_path: Path, after: f
         await at.kill_loops()
         await at.start_loops()
         await at.until(lambda: len(at.ready_pods()) == 20)
-        await at.until_async(lambda: _is(ready_addresses(at), 20))
+        await at.until(lambda: _is(ready_addresses(at), 20))
         assert max(at.most.values()) == 20
 
         async def ranges() -> list[str]:
             return [n["spec"].get("podCIDR", "") for n in (await at.client.list(NODE))["items"]]
 
-        await at.until_async(lambda: _all(ranges()))
+        await at.until(lambda: _all(ranges()))
         assert len(set(await ranges())) == 3
 
     play(tmp_path, scenario)
@@ -140,7 +140,7 @@ def test_killed_loops_lose_nothing_and_do_nothing_twice(tmp_path: Path, after: f
 def test_a_namespace_is_furnished_and_emptied(tmp_path: Path) -> None:
     async def scenario(at: Stage) -> None:
         await at.client.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}})
-        await at.until_async(lambda: _there(at.client.get(SERVICE_ACCOUNT, "default", "x")))
+        await at.until(lambda: _there(at.client.get(SERVICE_ACCOUNT, "default", "x")))
         kept = {"name": "kept", "namespace": "x", "finalizers": ["example.com/hold"]}
         await at.client.create(CONFIG_MAP, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": kept})
         await at.client.create(DEPLOYMENT, deployment(2, "x"))
@@ -152,9 +152,9 @@ def test_a_namespace_is_furnished_and_emptied(tmp_path: Path) -> None:
             conditions = (await at.client.get(NAMESPACE, "x"))["status"].get("conditions") or ()
             return any("example.com/hold in 1 resource instances" in c["message"] for c in conditions)
 
-        await at.until_async(told)
+        await at.until(told)
         await at.client.patch(CONFIG_MAP, "kept", {"metadata": {"finalizers": None}}, "x")
-        await at.until_async(lambda: _absent(at.client.get(NAMESPACE, "x")))
+        await at.until(lambda: _absent(at.client.get(NAMESPACE, "x")))
 
     play(tmp_path, scenario)
 
@@ -168,19 +168,19 @@ def test_a_second_range_gives_addresses_and_stays_while_one_is_used(tmp_path: Pa
             found = (await at.client.get(SERVICE_CIDR, "spare")).get("status") or {}
             return [(c["type"], c["status"]) for c in found.get("conditions") or ()] == [("Ready", status)]
 
-        await at.until_async(lambda: ready("True"))
+        await at.until(lambda: ready("True"))
         service = copy(SERVICE_OF_WEB)
         service["spec"]["clusterIP"] = "10.111.0.9"
         made = await at.client.create(SERVICE, service)
         assert made["spec"]["clusterIPs"] == ["10.111.0.9"]
-        await at.until_async(lambda: _there(at.client.get(IP_ADDRESS, "10.111.0.9")))
+        await at.until(lambda: _there(at.client.get(IP_ADDRESS, "10.111.0.9")))
         await at.client.delete(SERVICE_CIDR, "spare")
-        await at.until_async(lambda: ready("False"))
+        await at.until(lambda: ready("False"))
         service["metadata"]["name"], service["spec"]["clusterIP"] = "late", "10.111.0.10"
         with pytest.raises(errors.Invalid, match="does not match the current range"):
             await at.client.create(SERVICE, service)
         await at.client.delete(SERVICE, name(made), "default")
-        await at.until_async(lambda: _absent(at.client.get(SERVICE_CIDR, "spare")))
+        await at.until(lambda: _absent(at.client.get(SERVICE_CIDR, "spare")))
 
     play(tmp_path, scenario)
 
@@ -190,7 +190,7 @@ def test_a_namespaces_pods_go_before_all_else(tmp_path: Path) -> None:
 
     async def scenario(at: Stage) -> None:
         await at.client.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}})
-        await at.until_async(lambda: _there(at.client.get(SERVICE_ACCOUNT, "default", "x")))
+        await at.until(lambda: _there(at.client.get(SERVICE_ACCOUNT, "default", "x")))
         config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "needed", "namespace": "x"}}
         await at.client.create(CONFIG_MAP, config)
         held = pod("held", "100m")
@@ -204,12 +204,12 @@ def test_a_namespaces_pods_go_before_all_else(tmp_path: Path) -> None:
             messages = {c["type"]: c["message"] for c in conditions}
             return "pods. has 1 resource instances" in messages.get("NamespaceContentRemaining", "")
 
-        await at.until_async(told)
+        await at.until(told)
         assert (await at.client.get(POD, "held", "x"))["metadata"]["deletionTimestamp"]
         for kind, wanted in ((CONFIG_MAP, "needed"), (SERVICE_ACCOUNT, "default")):
             assert "deletionTimestamp" not in (await at.client.get(kind, wanted, "x"))["metadata"]
         await at.client.patch(POD, "held", {"metadata": {"finalizers": None}}, "x")
-        await at.until_async(lambda: _absent(at.client.get(NAMESPACE, "x")))
+        await at.until(lambda: _absent(at.client.get(NAMESPACE, "x")))
 
     play(tmp_path, scenario)
 
@@ -218,13 +218,13 @@ def test_a_silent_node_loses_its_traffic_then_a_deleted_one_its_pods(tmp_path: P
     async def scenario(at: Stage) -> None:
         await at.client.create(SERVICE, SERVICE_OF_WEB)
         await at.client.create(DEPLOYMENT, deployment(6))
-        await at.until_async(lambda: _is(ready_addresses(at), 6))
+        await at.until(lambda: _is(ready_addresses(at), 6))
         at.silent.add("node2")
-        await at.until_async(lambda: _is(ready_addresses(at), 4))
+        await at.until(lambda: _is(ready_addresses(at), 4))
         taints = (await at.client.get(NODE, "node2"))["spec"]["taints"]
         assert {(t["key"], t["effect"]) for t in taints} >= {("node.kubernetes.io/unreachable", "NoExecute")}
         await at.client.delete(NODE, "node2")
-        await at.until_async(lambda: _is(ready_addresses(at), 6))
+        await at.until(lambda: _is(ready_addresses(at), 6))
         await at.until(lambda: {p["spec"]["nodeName"] for p in at.ready_pods()} == {"node1", "node3"})
 
     play(tmp_path, scenario, node_monitor_grace=1.0)
@@ -247,13 +247,13 @@ def test_waiting_pods_say_why_and_come_in_when_there_is_room(tmp_path: Path) -> 
                 (c["type"], c["status"], c.get("message")) == ("PodScheduled", "False", text) for c in conditions
             )
 
-        await at.until_async(told)
+        await at.until(told)
 
         async def said() -> bool:
             events = (await at.client.list(EVENT, "default"))["items"]
             return text in [e["message"] for e in events if e["reason"] == "FailedScheduling"]
 
-        await at.until_async(said)
+        await at.until(said)
         await at.client.delete(POD, "first", "default")
         await at.until(lambda: [name(p) for p in at.ready_pods()] == ["second"], within=9)
 
@@ -266,7 +266,7 @@ def test_orphans_are_left_and_taken_in_again(tmp_path: Path) -> None:
         await at.until(lambda: len(at.ready_pods()) == 2)
         before = {uid(p) for p in at.ready_pods()}
         await at.client.delete(DEPLOYMENT, "web", "default", propagation="Orphan")
-        await at.until_async(lambda: _absent(at.client.get(DEPLOYMENT, "web", "default")))
+        await at.until(lambda: _absent(at.client.get(DEPLOYMENT, "web", "default")))
         (left,) = (await at.client.list(REPLICA_SET, "default"))["items"]
         assert not left["metadata"].get("ownerReferences")
         made = await at.client.create(DEPLOYMENT, deployment(2))
@@ -275,9 +275,9 @@ def test_orphans_are_left_and_taken_in_again(tmp_path: Path) -> None:
             sets = (await at.client.list(REPLICA_SET, "default"))["items"]
             return [r["uid"] for s in sets for r in s["metadata"].get("ownerReferences") or ()] == [uid(made)]
 
-        await at.until_async(adopted)
+        await at.until(adopted)
         await at.client.delete(DEPLOYMENT, "web", "default", propagation="Foreground")
-        await at.until_async(lambda: _absent(at.client.get(DEPLOYMENT, "web", "default")))
+        await at.until(lambda: _absent(at.client.get(DEPLOYMENT, "web", "default")))
         assert {uid(p) for p in at.pods.items()} <= before
         await at.until(lambda: not at.pods.items())
 
@@ -299,10 +299,10 @@ def test_a_claim_stays_while_a_pod_uses_it(tmp_path: Path) -> None:
         await at.until(lambda: len(at.ready_pods()) == 1)
         for claim in ("used", "idle"):
             await at.client.delete(PERSISTENT_VOLUME_CLAIM, claim, "default")
-        await at.until_async(lambda: _absent(at.client.get(PERSISTENT_VOLUME_CLAIM, "idle", "default")))
+        await at.until(lambda: _absent(at.client.get(PERSISTENT_VOLUME_CLAIM, "idle", "default")))
         assert (await at.client.get(PERSISTENT_VOLUME_CLAIM, "used", "default"))["metadata"]["deletionTimestamp"]
         await at.client.delete(POD, "user", "default")
-        await at.until_async(lambda: _absent(at.client.get(PERSISTENT_VOLUME_CLAIM, "used", "default")))
+        await at.until(lambda: _absent(at.client.get(PERSISTENT_VOLUME_CLAIM, "used", "default")))
 
     play(tmp_path, scenario, nodes=1, local_path_directory="/volumes")
 

@@ -52,14 +52,14 @@ def test_claims_get_volumes_and_let_them_go(tmp_path: Path) -> None:
         client = at.client
         await client.create(PERSISTENT_VOLUME_CLAIM, claim("early", ""))
         await client.create(PERSISTENT_VOLUME, volume("one"))
-        await at.until_async(lambda: is_(phase(at, "early"), "Bound"))
+        await at.until(lambda: is_(phase(at, "early"), "Bound"))
         assert await volumes(at) == {"one": "Bound"}
         await client.create(PERSISTENT_VOLUME_CLAIM, claim("late", ""))
-        await at.until_async(lambda: is_(phase(at, "late"), "Pending"))
+        await at.until(lambda: is_(phase(at, "late"), "Pending"))
         await client.delete(PERSISTENT_VOLUME_CLAIM, "early", "default")
-        await at.until_async(lambda: is_(volumes(at), {"one": "Released"}))
+        await at.until(lambda: is_(volumes(at), {"one": "Released"}))
         await client.patch(PERSISTENT_VOLUME, "one", {"spec": {"claimRef": None}})
-        await at.until_async(lambda: is_(phase(at, "late"), "Bound"))
+        await at.until(lambda: is_(phase(at, "late"), "Bound"))
         await client.create(POD, user("p", "late"))
         await at.until(lambda: [name(p) for p in at.ready_pods()] == ["p"])
         await client.delete(PERSISTENT_VOLUME, "one")
@@ -83,7 +83,7 @@ def test_a_hundred_claims_and_as_many_volumes_through_kills(tmp_path: Path) -> N
                 "Bound"
             }
 
-        await at.until_async(all_bound)
+        await at.until(all_bound)
         found = (await at.client.list(PERSISTENT_VOLUME_CLAIM, "default"))["items"]
         assert len({c["spec"]["volumeName"] for c in found}) == 40
 
@@ -98,7 +98,7 @@ def test_the_scheduler_chooses_the_volume_with_the_node(tmp_path: Path) -> None:
             term = {"key": "kubernetes.io/hostname", "operator": "In", "values": [f"node{number}"]}
             affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [term]}]}}
             await at.client.create(PERSISTENT_VOLUME, volume(f"v{number}", "static", nodeAffinity=affinity))
-        await at.until_async(lambda: is_(volumes(at), {"v2": "Available", "v3": "Available"}))
+        await at.until(lambda: is_(volumes(at), {"v2": "Available", "v3": "Available"}))
         for number in range(3):
             await at.client.create(PERSISTENT_VOLUME_CLAIM, claim(f"c{number}", "static"))
             await at.client.create(POD, user(f"p{number}", f"c{number}"))
@@ -109,7 +109,7 @@ def test_the_scheduler_chooses_the_volume_with_the_node(tmp_path: Path) -> None:
             events = (await at.client.list(EVENT, "default"))["items"]
             return any("3 node(s) didn't find available persistent volumes to bind" in e["message"] for e in events)
 
-        await at.until_async(refused)
+        await at.until(refused)
         assert await volumes(at) == {"v2": "Bound", "v3": "Bound"}
 
     play(tmp_path, scenario)
@@ -128,7 +128,7 @@ def test_volumes_of_nodes_are_made_bound_and_removed(tmp_path: Path) -> None:
         # The default class.
         await at.client.create(PERSISTENT_VOLUME_CLAIM, claim("waits"))
         await at.client.create(PERSISTENT_VOLUME_CLAIM, claim("now", "now"))
-        await at.until_async(lambda: is_(phase(at, "now"), "Bound"))
+        await at.until(lambda: is_(phase(at, "now"), "Bound"))
         assert await phase(at, "waits") == "Pending"
         await at.client.create(POD, user("p", "waits"))
         await at.until(lambda: "p" in {name(p) for p in at.ready_pods()})
@@ -145,7 +145,7 @@ def test_volumes_of_nodes_are_made_bound_and_removed(tmp_path: Path) -> None:
         async def left() -> bool:
             return list((await volumes(at)).values()) == ["Released"]
 
-        await at.until_async(left)
+        await at.until(left)
         await at.until(lambda: not [p for p in at.pods.items() if VOLUME in labels(p)])
         assert {"ProvisioningSucceeded", "Provisioning", "ExternalProvisioning"} <= await told(at)
 
@@ -166,6 +166,6 @@ def test_a_killed_provisioner_makes_each_volume_once(tmp_path: Path) -> None:
         assert list((await volumes(at)).values()) == ["Bound"] * 4
         for number in range(4):
             await at.client.delete(POD, f"p{number}", "default", grace_period=0)
-        await at.until_async(lambda: is_(volumes(at), {}))
+        await at.until(lambda: is_(volumes(at), {}))
 
     play(tmp_path, scenario, local_path_directory="/volumes")

@@ -59,7 +59,7 @@ def test_a_stateful_set_comes_rolls_shrinks_and_goes(tmp_path: Path) -> None:
         await at.client.create(STATEFUL_SET, stateful_set(persistentVolumeClaimRetentionPolicy=policy))
         await at.until(lambda: ready_names(at) == ["web-0", "web-1", "web-2"])
         assert await claims(at) == ["data-web-0", "data-web-1", "data-web-2"]
-        await at.until_async(lambda: has_status(at, readyReplicas=3, availableReplicas=3, currentReplicas=3))
+        await at.until(lambda: has_status(at, readyReplicas=3, availableReplicas=3, currentReplicas=3))
         first = {name(p): uid(p) for p in at.pods.items()}
         await at.client.patch(STATEFUL_SET, "web", IMAGE_2, "default")
 
@@ -70,7 +70,7 @@ def test_a_stateful_set_comes_rolls_shrinks_and_goes(tmp_path: Path) -> None:
 
         images = {"web:2"}
         await at.until(lambda: {p["spec"]["containers"][0]["image"] for p in at.ready_pods()} == images)
-        await at.until_async(rolled)
+        await at.until(rolled)
         assert not {uid(p) for p in at.pods.items()} & set(first.values())
         assert len((await at.client.list(CONTROLLER_REVISION, "default"))["items"]) == 2
         await at.client.patch(STATEFUL_SET, "web", {"spec": {"replicas": 1}}, "default")
@@ -79,14 +79,14 @@ def test_a_stateful_set_comes_rolls_shrinks_and_goes(tmp_path: Path) -> None:
         async def shrunk() -> bool:
             return await claims(at) == ["data-web-0"]
 
-        await at.until_async(shrunk)
+        await at.until(shrunk)
         await at.client.delete(STATEFUL_SET, "web", "default", propagation="Background")
         await at.until(lambda: not at.pods.items())
 
         async def gone() -> bool:
             return await claims(at) == []
 
-        await at.until_async(gone)
+        await at.until(gone)
         told = {e["message"] for e in (await at.client.list(EVENT, "default"))["items"]}
         assert "Create Pod web-0 in StatefulSet web successful" in told
         assert "Create Claim data-web-0 Pod web-0 in StatefulSet web success" in told
@@ -123,14 +123,14 @@ def test_a_replication_controller_keeps_its_number_and_adopts(tmp_path: Path) ->
             assert "terminatingReplicas" not in status
             return status.get("availableReplicas") == status.get("fullyLabeledReplicas") == 3
 
-        await at.until_async(full)
+        await at.until(full)
         await at.client.delete(REPLICATION_CONTROLLER, "web", "default", propagation="Orphan")
         await at.until(lambda: not any(p["metadata"].get("ownerReferences") for p in at.pods.items()))
 
         async def gone() -> bool:
             return not (await at.client.list(REPLICATION_CONTROLLER, "default"))["items"]
 
-        await at.until_async(gone)
+        await at.until(gone)
         before = {uid(p) for p in at.pods.items()}
         await at.client.create(REPLICATION_CONTROLLER, controller)
         await at.until(lambda: all(p["metadata"].get("ownerReferences") for p in at.pods.items()))
@@ -190,14 +190,14 @@ def test_an_indexed_job_runs_each_index_once_also_across_kills(tmp_path: Path) -
                 assert status["uncountedTerminatedPods"] == {} and "failed" not in status
             return "Complete" in done
 
-        await at.until_async(over)
+        await at.until(over)
         # Its time to live is over soon, and no finalizer holds its pods.
         await at.until(lambda: not at.pods.items())
 
         async def gone() -> bool:
             return not (await at.client.list(JOB, "default"))["items"]
 
-        await at.until_async(gone)
+        await at.until(gone)
         told = Counter(e["reason"] for e in (await at.client.list(EVENT, "default"))["items"])
         assert told["Completed"] == 1
 
@@ -215,7 +215,7 @@ def test_a_failed_job_tells_why_and_its_deletion_frees_its_pods(tmp_path: Path) 
             conditions = {c["type"]: c["reason"] for c in status.get("conditions") or ()}
             return conditions.get("Failed") == "BackoffLimitExceeded" and status["failed"] == 2
 
-        await at.until_async(failed)
+        await at.until(failed)
         assert (await at.client.get(JOB, "work", "default"))["status"]["terminating"] == 0
         await at.client.delete(JOB, "work", "default", propagation="Background")
         await at.until(lambda: not at.pods.items())
@@ -257,7 +257,7 @@ def test_a_cron_job_makes_jobs_and_takes_them_with_it(tmp_path: Path) -> None:
         async def noted() -> bool:
             return len((await status()).get("active") or ()) == 1
 
-        await at.until_async(noted)
+        await at.until(noted)
         # The Jobs of one minute have one name: what is left of it brings no second one.
         (made,) = (await at.client.list(JOB, "default"))["items"]
         assert name(made) == f"tick-{int(name(made).rpartition('-')[2])}"
@@ -270,13 +270,13 @@ def test_a_cron_job_makes_jobs_and_takes_them_with_it(tmp_path: Path) -> None:
             gone = not (await at.client.list(JOB, "default"))["items"]
             return gone and "active" not in now_noted and "lastSuccessfulTime" in now_noted
 
-        await at.until_async(cleaned)
+        await at.until(cleaned)
 
         async def told() -> bool:
             found = {e["reason"] for e in (await at.client.list(EVENT, "default"))["items"]}
             return found >= {"SuccessfulCreate", "SawCompletedJob"}
 
-        await at.until_async(told)
+        await at.until(told)
         await at.client.delete(CRON_JOB, "tick", "default")
 
     play(tmp_path, scenario)

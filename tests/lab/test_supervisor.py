@@ -10,18 +10,11 @@ from lab.paths import Paths
 from lab.process import Process
 from lab.processes import start_ticks
 from lab.supervisor import Child, Supervisor
+from tests.waiting import until
 
 
 def process(tmp_path: Path, *argv: str, name: str = "a") -> Process:
     return Process(name, argv or ("sleep", "60"), str(tmp_path / f"{name}.log"), grace=2)
-
-
-async def until(condition: object, seconds: float = 30.0) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        await asyncio.sleep(0.01)
 
 
 def test_a_killed_process_is_started_again_and_a_stopped_one_is_not(tmp_path: Path) -> None:

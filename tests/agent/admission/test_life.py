@@ -9,7 +9,8 @@ from typing import Any
 
 from agent.app import Agent
 from tests.agent.fake_cri import FakeRuntime
-from tests.agent.harness import container, pod, running, until
+from tests.agent.harness import container, pod, running
+from tests.waiting import until
 
 Scenario = Callable[[Agent, FakeRuntime], Awaitable[None]]
 

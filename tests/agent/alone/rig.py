@@ -12,17 +12,14 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from lab import cgroups, clean, processes
+from tests.waiting import eventually
 
 IMAGE = "wherry.test/busybox:1"
 PAUSE = "wherry.test/pause:1"
-
-T = TypeVar("T")
 
 _CONFIG = """
 version = 2
@@ -58,18 +55,6 @@ _APPLETS = (
     "kill",
     "id",
 )
-
-
-def until(check: Callable[[], T], seconds: float = 30.0, what: str = "") -> T:
-    """Poll ``check`` until it is true; its value."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = check()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what or check}")
-        time.sleep(0.02)
 
 
 def _layer() -> bytes:
@@ -220,7 +205,7 @@ class Containerd:
         ]
         with (self.base / "containerd.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        until(self._answers, what="containerd answers")
+        eventually(self._answers, what="containerd answers")
 
     def _answers(self) -> bool:
         command = ["ctr", "--address", str(self.socket), "--connect-timeout", "1s", "version"]
@@ -335,7 +320,7 @@ class AgentProcess:
             file.unlink()
         if self.process is None or self.process.poll() is not None:
             self.start()
-        until(lambda: not self.containerd.ctr("containers", "list", "-q").split(), 90, what="all containers gone")
+        eventually(lambda: not self.containerd.ctr("containers", "list", "-q").split(), 90, what="all containers gone")
 
     def containers(self, pod: str) -> dict[str, str]:
         """Name → id of a pod's running containers."""
@@ -359,7 +344,7 @@ class AgentProcess:
             return found if set(found) == set(names) else {}
 
         try:
-            return until(check, what=f"{pod} runs {names}")
+            return eventually(check, what=f"{pod} runs {names}")
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log.read_text()[-4000:]}") from error
 

@@ -14,7 +14,8 @@ import pytest
 
 from apimachinery import pki
 from apimachinery.kit import mounts
-from tests.agent.alone.rig import IMAGE, AgentProcess, Containerd, until
+from tests.agent.alone.rig import IMAGE, AgentProcess, Containerd
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.node
 
@@ -143,7 +144,7 @@ def test_environment_and_volumes_reach_the_container_and_leave_nothing(api: Api)
     agent.start()
     assert api_answers(api)
     agent.remove("full")
-    until(lambda: not list(agent.root.glob("pods/*")), 30, "the pod's directory is gone")
+    eventually(lambda: not list(agent.root.glob("pods/*")), 30, "the pod's directory is gone")
     assert mounts.mount_points(agent.root.resolve()) == []
 
 
@@ -156,7 +157,7 @@ def api_answers(api: Api) -> bool:
         except AssertionError:
             return False
 
-    return bool(until(check, 20, "the API answers"))
+    return bool(eventually(check, 20, "the API answers"))
 
 
 def test_exec_ends_its_input_and_returns_the_exit_code(api: Api) -> None:
@@ -184,7 +185,7 @@ def test_logs_of_this_and_the_previous_run(api: Api) -> None:
     def restarted() -> bool:
         return "1.log" in {file.name for file in api.agent.logs.glob("*/c/*.log")}
 
-    until(restarted, 30, "second run")
+    eventually(restarted, 30, "second run")
     api.agent.running("logs", "c")
     assert api.get(f"{path}?tailLines=1") == "two\n"
     assert api.get(f"{path}?previous=true") == "one\ntwo\n"
@@ -206,7 +207,7 @@ def test_a_growing_log_is_rotated_under_a_running_container(api: Api) -> None:
         settled = len(packed) == len(plain) == 1 and plain[0].name != packed[0].stem
         return [files[0], *plain] if settled and b"\n" in files[0].read_bytes() else []
 
-    current, newest = until(twice_rotated, 60, "a packed log")
+    current, newest = eventually(twice_rotated, 60, "a packed log")
     last = int(newest.read_text().splitlines()[-1].split()[-1])
     first = int(current.read_text().splitlines()[0].split()[-1])
     assert first == last + 1

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.alone.rig import IMAGE, AgentProcess, cgroups_below, until
+from tests.agent.alone.rig import IMAGE, AgentProcess, cgroups_below
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.node
 
@@ -27,12 +28,12 @@ def test_a_pod_runs_and_leaves_nothing(agent: AgentProcess):
     greeting = ["sh", "-c", 'echo "$GREETING from $(hostname 2>/dev/null || cat /etc/hostname)"; ' + SLEEP[2]]
     agent.apply("web", {"containers": [container(command=greeting, env=[{"name": "GREETING", "value": "hello"}])]})
     agent.running("web", "c")
-    until(lambda: "hello from web-node1" in agent.output("web", "c"), what="the greeting")
+    eventually(lambda: "hello from web-node1" in agent.output("web", "c"), what="the greeting")
     assert list((agent.root / "pods").iterdir())
     agent.remove("web")
-    until(lambda: not agent.containerd.ctr("containers", "list", "-q").split(), what="containers gone")
-    until(lambda: not list((agent.root / "pods").iterdir()), what="directory gone")
-    until(
+    eventually(lambda: not agent.containerd.ctr("containers", "list", "-q").split(), what="containers gone")
+    eventually(lambda: not list((agent.root / "pods").iterdir()), what="directory gone")
+    eventually(
         lambda: not [c for c in cgroups_below(agent.containerd.cgroup) if c.name.startswith("pod")], what="cgroup gone"
     )
     assert not list(agent.logs.iterdir())
@@ -44,7 +45,7 @@ def test_a_container_that_dies_is_started_again(agent: AgentProcess):
     agent.apply("again", {"containers": [container()], "terminationGracePeriodSeconds": 1})
     first = agent.running("again", "c")["c"]
     os.kill(agent.containerd.tasks()[first], signal.SIGKILL)
-    until(lambda: agent.containers("again").get("c", first) != first, EVENT_SECONDS, "a new container")
+    eventually(lambda: agent.containers("again").get("c", first) != first, EVENT_SECONDS, "a new container")
     assert agent.events("Started") == 2
 
 
@@ -62,7 +63,7 @@ def test_init_containers_run_in_order_and_a_sidecar_stays(agent: AgentProcess):
     }
     agent.apply("init", spec)
     agent.running("init", "c", "side")
-    until(lambda: agent.output("init", "c") == "one\ntwo", what="both wrote")
+    eventually(lambda: agent.output("init", "c") == "one\ntwo", what="both wrote")
 
 
 def test_liveness_restarts_and_startup_holds_it_off(agent: AgentProcess):
@@ -77,7 +78,7 @@ def test_liveness_restarts_and_startup_holds_it_off(agent: AgentProcess):
     agent.apply("live", spec)
     first = agent.running("live", "c")["c"]
     agent.containerd.ctr("tasks", "exec", "--exec-id", "x", first, "rm", "/tmp/alive")
-    until(lambda: agent.containers("live").get("c", first) != first, what="restarted by liveness")
+    eventually(lambda: agent.containers("live").get("c", first) != first, what="restarted by liveness")
     assert agent.events("Unhealthy") >= 1
 
 
@@ -95,8 +96,8 @@ def test_http_and_tcp_probes_reach_the_pod(agent: AgentProcess):
     }
     agent.apply("http", spec)
     first = agent.running("http", "c")
-    until(lambda: agent.events("Started") == 1)
-    until(lambda: _lived(agent, first["c"]) > 3)
+    eventually(lambda: agent.events("Started") == 1)
+    eventually(lambda: _lived(agent, first["c"]) > 3)
     assert agent.containers("http")["c"] == first["c"]
     assert agent.events("Killing") == 0
 
@@ -121,8 +122,8 @@ def test_pre_stop_runs_and_the_grace_period_ends(agent: AgentProcess):
     agent.apply("stop", spec)
     agent.running("stop", "c")
     agent.remove("stop")
-    until(lambda: (host / "stopped").exists(), what="the hook ran")
-    until(lambda: not agent.containers("stop"), 20, "killed after its grace period")
+    eventually(lambda: (host / "stopped").exists(), what="the hook ran")
+    eventually(lambda: not agent.containers("stop"), 20, "killed after its grace period")
 
 
 def test_kill_9_of_the_agent_touches_no_container(agent: AgentProcess):
@@ -140,7 +141,7 @@ def test_kill_9_of_the_agent_touches_no_container(agent: AgentProcess):
     agent.kill()
     agent.remove("keep0")
     agent.start()
-    until(lambda: not agent.containers("keep0"), what="a pod removed while the agent was away is stopped")
+    eventually(lambda: not agent.containers("keep0"), what="a pod removed while the agent was away is stopped")
 
 
 def test_kill_9_of_containerd_touches_no_container(agent: AgentProcess):
@@ -154,7 +155,7 @@ def test_kill_9_of_containerd_touches_no_container(agent: AgentProcess):
     assert before.items() <= agent.containerd.tasks().items()
     # Events flow again over the new connection.
     os.kill(agent.containerd.tasks()[first], signal.SIGKILL)
-    until(lambda: agent.containers("calm").get("c", first) != first, EVENT_SECONDS, "events after the restart")
+    eventually(lambda: agent.containers("calm").get("c", first) != first, EVENT_SECONDS, "events after the restart")
 
 
 def test_an_exit_while_nobody_looked_is_found(agent: AgentProcess):
@@ -163,4 +164,4 @@ def test_an_exit_while_nobody_looked_is_found(agent: AgentProcess):
     agent.kill()
     os.kill(agent.containerd.tasks()[first], signal.SIGKILL)
     agent.start()
-    until(lambda: agent.containers("gone").get("c", first) != first, what="restarted")
+    eventually(lambda: agent.containers("gone").get("c", first) != first, what="restarted")

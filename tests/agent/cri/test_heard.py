@@ -9,9 +9,11 @@ import pytest
 from agent.cri.errors import CriError, CriUnavailable
 from agent.cri.heard import GRACE_SECONDS, Heard
 from agent.cri.model import RuntimeInfo
+from tests import clock
 from tests.agent.fake_cri import FakeRuntime
-from tests.agent.harness import pod, running, until
+from tests.agent.harness import pod, running
 from tests.agent.pods.test_life import is_ready
+from tests.waiting import until
 
 
 class Clock:
@@ -45,7 +47,7 @@ def test_the_last_answer_stands_for_thirty_seconds(failure: str) -> None:
         well = True
         assert (await heard.get(), heard.in_grace) == ("ready", True)
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 def test_what_was_never_heard_is_not_made_up() -> None:
@@ -62,7 +64,7 @@ def test_what_was_never_heard_is_not_made_up() -> None:
         clock.now += GRACE_SECONDS
         assert not heard.in_grace
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 CALLS = ["ListPodSandbox", "ListContainers", "PodSandboxStatus", "ContainerStatus", "ExecSync"]
@@ -104,4 +106,4 @@ def test_no_failed_call_makes_a_pod_unready(tmp_path, method: str) -> None:
             assert await agent.view.info() == before
             assert runtime.running() == ["c"] and runtime.count("StopContainer") == 0
 
-    asyncio.run(main())
+    clock.run(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import struct
@@ -20,8 +19,10 @@ from agent.leftovers import traces
 from agent.leftovers.collect import Leftovers
 from agent.leftovers.model import Removal, Shim, Traces
 from agent.leftovers.plan import plan_removal
+from tests import clock
 from tests.agent.fake_cri import FakeRuntime
-from tests.agent.harness import running, until
+from tests.agent.harness import running
+from tests.waiting import until
 
 KNOWN, LOST, OTHER = "a" * 64, "b" * 64, "c" * 64
 
@@ -129,7 +130,7 @@ def test_everything_of_a_forgotten_container_goes_and_nothing_of_a_known_one(tmp
         alive.bind(str(sockets / "alive"))
         alive.listen()
         runtime = Runtime(where, frozenset({KNOWN}))
-        asyncio.run(Leftovers(runtime, None, lambda: frozenset({KNOWN})).collect())
+        clock.run(Leftovers(runtime, None, lambda: frozenset({KNOWN})).collect())
     for top in (where.bundles, where.works, *where.runc):
         assert [entry.name for entry in top.iterdir()] == [KNOWN]
     assert [entry.name for entry in sockets.iterdir()] == ["alive"], "nobody listens at the others"
@@ -140,12 +141,12 @@ def test_the_metadata_is_read_only_where_there_is_something_unknown(tmp_path: Pa
     (where.bundles / KNOWN).mkdir()
     runtime = Runtime(where, frozenset({KNOWN}))
     leftovers = Leftovers(runtime, None, lambda: frozenset({KNOWN}))
-    asyncio.run(leftovers.collect())
+    clock.run(leftovers.collect())
     assert runtime.asked == 0
     # A container that is just being made: in the metadata, not yet in the cache.
     (where.bundles / OTHER).mkdir()
     runtime.known = frozenset({KNOWN, OTHER})
-    asyncio.run(leftovers.collect())
+    clock.run(leftovers.collect())
     assert runtime.asked == 1 and (where.bundles / OTHER).is_dir()
 
 
@@ -158,7 +159,7 @@ def test_leases_from_before_the_runtime_began_go(tmp_path: Path, sockets: Path) 
         began = traces.started(os.getpid())
         assert 0 < began < time.time()
         runtime = Runtime(where, frozenset(), (Lease("before", began - 10), Lease("since", time.time())))
-        asyncio.run(Leftovers(runtime, None, frozenset).collect())
+        clock.run(Leftovers(runtime, None, frozenset).collect())
     assert [lease.id for lease in runtime.held] == ["since"]
     assert server_pid(tmp_path / "none") == 0
 
@@ -216,7 +217,7 @@ def test_containerds_services_are_read(tmp_path: Path) -> None:
         assert (method, body, headers) == ("v1.Leases/Delete", b"\x0a\x03one", {"containerd-namespace": "k8s.io"})
         assert last == mark + b"\x10\x01", "the last one waits for the collection"
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 def test_logs_of_a_pod_nobody_knows_go(tmp_path: Path) -> None:
@@ -228,4 +229,4 @@ def test_logs_of_a_pod_nobody_knows_go(tmp_path: Path) -> None:
             agent.pods.all_synced.set()
             await until(lambda: not left.parent.exists())
 
-    asyncio.run(main())
+    clock.run(main())

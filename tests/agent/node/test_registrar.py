@@ -12,6 +12,7 @@ from agent.reporter import Reporter
 from agent.settings import AgentSettings
 from apimachinery import objects
 from apimachinery.errors import AlreadyExists, Conflict, NotFound, Unreachable
+from tests import clock
 
 READY = RuntimeInfo("containerd", "1.6.20", True, True, "")
 
@@ -135,7 +136,7 @@ def run(rig_of: Callable[[], Rig], scenario: Callable[[Rig], Awaitable[None]]) -
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 def test_a_new_node_is_registered_ready_with_its_lease(tmp_path: Path) -> None:

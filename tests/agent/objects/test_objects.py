@@ -13,6 +13,7 @@ from agent.objects import watched as watched_module
 from agent.objects.cache import Objects
 from apimachinery import kinds, timestamps
 from apimachinery.errors import Forbidden
+from tests import clock
 
 POD = {"metadata": {"name": "p", "namespace": "ns", "uid": "u"}, "spec": {"serviceAccountName": "sa"}}
 
@@ -93,7 +94,7 @@ def run(scenario: Callable[[Rig], Awaitable[None]]) -> None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 def listed(rig: Rig, name: str) -> int:
@@ -200,4 +201,4 @@ def test_without_an_api_server_nothing_can_be_referred_to() -> None:
             await alone.token(POD, "", 3600)
         alone.pod_gone("u")
 
-    asyncio.run(scenario())
+    clock.run(scenario())

@@ -11,8 +11,10 @@ import pytest
 from agent.cri.errors import CriError, CriUnavailable
 from agent.pods.lifecycle import IllegalMove, Stage, move
 from agent.pods.worker import Turn
+from tests import clock
 from tests.agent.fake_cri import IMAGE_ID, FakeRuntime
-from tests.agent.harness import container, pod, running, until
+from tests.agent.harness import container, pod, running
+from tests.waiting import until
 
 
 def live(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
@@ -24,7 +26,7 @@ def live(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
             async with running(tmp_path, runtime) as agent:
                 await test(agent, runtime)
 
-        asyncio.run(main())
+        clock.run(main())
 
     run.__name__ = test.__name__
     return run
@@ -341,7 +343,7 @@ def test_every_call_may_fail_and_the_pod_still_comes_up(tmp_path, monkeypatch, m
             await until(lambda: is_ready(agent))
             assert runtime.running() == ["c"]
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 @pytest.mark.parametrize("method", ["StopContainer", "StopPodSandbox", "RemoveContainer", "RemovePodSandbox"])
@@ -359,7 +361,7 @@ def test_every_stop_may_fail_and_the_pod_still_goes(tmp_path, monkeypatch, metho
             del runtime.fail[method]
             await until(lambda: not runtime.sandboxes and not runtime.held)
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 def test_a_restarted_agent_adopts_what_runs(tmp_path):
@@ -379,7 +381,7 @@ def test_a_restarted_agent_adopts_what_runs(tmp_path):
             assert runtime.running() == ["c"]
             assert runtime.count("StartContainer") == runtime.count("RunPodSandbox") == 0
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 def test_readiness_survives_a_restart_of_the_agent(tmp_path):
@@ -407,7 +409,7 @@ def test_readiness_survives_a_restart_of_the_agent(tmp_path):
             assert is_ready(agent)
             assert not [s for s in seen if {"type": "Ready", "status": "False"}.items() <= s["conditions"][2].items()]
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 def test_a_finished_pod_is_not_run_again(tmp_path):
@@ -426,7 +428,7 @@ def test_a_finished_pod_is_not_run_again(tmp_path):
             await asyncio.sleep(0.1)
             assert runtime.count("StartContainer") == 1
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 def test_a_pod_never_goes_back_in_its_life():

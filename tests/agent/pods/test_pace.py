@@ -17,10 +17,12 @@ from agent.pods.actions import VOLUMES
 from agent.pods.attempts import Attempts
 from agent.pods.backoff import Backoff
 from agent.pods.worker import Turn
+from tests import clock
 from tests.agent.fake_cri import FakeRuntime
-from tests.agent.harness import container, pod, running, until
+from tests.agent.harness import container, pod, running
 from tests.agent.pods.test_life import is_ready, live, status
 from tests.agent.pods.test_plan import record, run
+from tests.waiting import until
 
 RUN_ID, SANDBOX_ID, DIGEST = ("3f" * 32, "0a" * 32, "7b" * 32)
 
@@ -107,7 +109,7 @@ def test_a_refusal_is_met_once_however_often_the_worker_wakes(tmp_path, method):
             assert len(written) == len(set(written)) <= 3, written
             assert not [text for text in written if "<id>" not in text and "failed, pid" in text]
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 @pytest.mark.parametrize("method", STEPS)
@@ -130,7 +132,7 @@ def test_a_refusal_is_met_again_at_upstreams_pace(tmp_path, monkeypatch, method)
             await until(lambda: runtime.count(again) >= 3)
             assert set(asked) == {10.0}
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 def waiting(agent) -> dict:
@@ -170,7 +172,7 @@ def test_a_changed_object_is_tried_at_once(tmp_path, error):
             agent.pods.objects_changed("uid-p")
             await until(lambda: is_ready(agent), 5)
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 @live
@@ -217,7 +219,7 @@ def test_a_runtime_that_went_away_is_asked_again_once_it_was_looked_at(tmp_path)
             assert status(agent)["containerStatuses"][0]["restartCount"] == 0
             assert "Failed" not in events
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 def test_a_container_made_by_an_agent_that_was_killed_is_no_restart(tmp_path):
@@ -236,7 +238,7 @@ def test_a_container_made_by_an_agent_that_was_killed_is_no_restart(tmp_path):
             left = list((agent.settings.root_dir / "pods/uid-p/containers/c").iterdir())
             assert len(left) == 1, "one file of last words for each container there is"
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 @live
@@ -303,7 +305,7 @@ def test_one_object_the_runtime_says_nothing_of_hides_no_other(tmp_path):
             agent.pods.set_pod("file", pod("good"))
             await until(lambda: is_ready(agent, "good"), 5)
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 @live

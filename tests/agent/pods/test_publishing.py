@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from tests import clock
 from tests.agent.fake_cri import FakeRuntime
-from tests.agent.harness import container, pod, running, until
+from tests.agent.harness import container, pod, running
 from tests.agent.pods.test_life import deleted, is_ready, status
+from tests.waiting import until
 
 READY = {"exec": {"command": ["ask"]}, "periodSeconds": 1, "failureThreshold": 1}
 # Far less than what the worker waits for in each case, far more than a report takes.
@@ -36,7 +37,7 @@ def published(manifest: dict, goes: Callable[[Any, FakeRuntime], Any]) -> Callab
                 assert waits(), "the worker still waits"
                 runtime.hang.clear()
 
-        asyncio.run(main())
+        clock.run(main())
 
     return run
 
@@ -111,7 +112,7 @@ def test_while_another_containers_image_is_pulled(tmp_path):
 
             await until(lambda: state().get("terminated", {}).get("exitCode") == 3, SOON)
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 SIDECAR = pod(
@@ -133,7 +134,7 @@ def test_a_sidecar_while_the_next_init_containers_image_is_pulled(tmp_path):
             runtime.exec_codes["ask"] = 1
             await until(lambda: not ready_of(agent, "c"), SOON)
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 def test_a_phase_is_terminal_only_once_nothing_runs(tmp_path):
@@ -150,7 +151,7 @@ def test_a_phase_is_terminal_only_once_nothing_runs(tmp_path):
             assert said[-1][1] == "DeadlineExceeded"
             assert not [each for each in said if each[0] == "Failed" and each[2]], said
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 def test_nothing_is_said_of_a_pod_whose_object_is_gone(tmp_path):
@@ -165,7 +166,7 @@ def test_nothing_is_said_of_a_pod_whose_object_is_gone(tmp_path):
             await until(lambda: agent.pods.worker("uid-p") is None)
             assert not said
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 def test_what_a_kill_left_behind_is_cleaned_without_a_word(tmp_path):
@@ -182,4 +183,4 @@ def test_what_a_kill_left_behind_is_cleaned_without_a_word(tmp_path):
             await until(lambda: not (tmp_path / "root/pods/uid-x").exists())
             assert not said
 
-    asyncio.run(main())
+    clock.run(main())

@@ -10,6 +10,7 @@ import re
 
 import pytest
 
+from tests import clock
 from tests.agent import golden
 from tests.agent.fake_cri import FakeRuntime
 from tests.agent.harness import running
@@ -34,7 +35,7 @@ def statuses(tmp_path_factory) -> dict[str, dict]:
             await asyncio.sleep(SECONDS)
             return {p["metadata"]["name"].removesuffix("-node1"): p["status"] for p in agent.view.pods()}
 
-    return asyncio.run(live())
+    return clock.run(live())
 
 
 def _steady(status: dict, name: str) -> dict:

@@ -10,7 +10,9 @@ from agent.status.diff import status_patch
 from agent.status.mirror import Mirrors
 from agent.status.writer import StatusWriter
 from apimachinery import errors, objects
-from tests.agent.harness import pod, until
+from tests import clock
+from tests.agent.harness import pod
+from tests.waiting import until
 
 
 class Api:
@@ -54,7 +56,7 @@ def writing(test) -> None:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    asyncio.run(main())
+    clock.run(main())
 
 
 def ready(value: str) -> dict:
@@ -191,4 +193,4 @@ def test_a_mirror_is_deleted_once():
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    asyncio.run(main())
+    clock.run(main())

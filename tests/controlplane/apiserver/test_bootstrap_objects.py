@@ -1,6 +1,5 @@
 """What the server keeps by itself: there from the start, and back when somebody takes it away."""
 
-import asyncio
 import copy
 import socket
 from datetime import datetime, timezone
@@ -23,22 +22,10 @@ from apimachinery.kinds import (
 from controlplane.apiserver.bootstrap import aggregation, authentication, flowcontrol
 from controlplane.apiserver.resources import builtin
 from tests.controlplane.apiserver.server import run
+from tests.waiting import until
 
 KINDS = builtin.catalog().kinds()
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
-
-
-async def until(ask):
-    """What `ask` gives once it gives something; NotFound is nothing."""
-    end = asyncio.get_running_loop().time() + 10
-    while True:
-        try:
-            if found := await ask():
-                return found
-        except errors.NotFound:
-            pass
-        assert asyncio.get_running_loop().time() < end
-        await asyncio.sleep(0.01)
 
 
 KEPT = [

@@ -145,7 +145,7 @@ def test_a_budget_lets_pods_go_one_by_one(tmp_path: Path) -> None:
 
         names = set()
         for _ in range(3):
-            await at.until_async(allowed)
+            await at.until(allowed)
             first, second = (name(p) for p in at.ready_pods()[:2])
             await at.client.create(POD, eviction(first), "default", name=first, subresource="eviction")
             names.add(first)
@@ -170,6 +170,6 @@ def test_a_controller_without_a_scale_allows_nothing_and_says_so(tmp_path: Path)
             found = condition(await at.client.get(POD_DISRUPTION_BUDGET, "web", "default"), "DisruptionAllowed") or {}
             return found.get("message") == "jobs.batch does not implement the scale subresource"
 
-        await at.until_async(told)
+        await at.until(told)
 
     play(tmp_path, scenario)

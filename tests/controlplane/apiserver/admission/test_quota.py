@@ -1,7 +1,6 @@
 """Resource quotas: what counts, what is covered, and that no more is stored than is allowed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from apimachinery.kinds import Kind
 from apimachinery.timestamps import format_time
 from controlplane.apiserver.admission.quota import coverage, usage
 from tests.controlplane.apiserver.server import DEADLINE, run, serving
+from tests.waiting import until
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -129,13 +129,6 @@ async def begin(client: Client, *quotas: dict[str, Any]) -> None:
 
 async def used(client: Client, name: str = "q") -> Any:
     return (await client.get(kinds.RESOURCE_QUOTA, name, "n"))["status"].get("used")
-
-
-async def until(what: Callable[[], Awaitable[bool]]) -> None:
-    end = asyncio.get_running_loop().time() + 15
-    while not await what():
-        assert asyncio.get_running_loop().time() < end
-        await asyncio.sleep(0.02)
 
 
 def test_as_many_pass_as_there_is_room_for(tmp_path: Path) -> None:

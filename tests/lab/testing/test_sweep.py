@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from apimachinery.kit import netns
-from lab import cgroups, testing
+from lab import cgroups
+from lab.testing import sweep as sweeping
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -21,8 +22,8 @@ pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="
 @pytest.fixture
 def prefix(monkeypatch: pytest.MonkeyPatch) -> str:
     """One of this test's own: those of the tier that runs it must stay."""
-    monkeypatch.setattr(testing, "PREFIX", f"wht{secrets.token_hex(3)}")
-    return testing.PREFIX
+    monkeypatch.setattr(sweeping, "PREFIX", f"wht{secrets.token_hex(3)}")
+    return sweeping.PREFIX
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def sleeping() -> Iterator[list[subprocess.Popen[bytes]]]:
 def test_processes_mounts_and_directories_of_killed_tests_go(
     prefix: str, sleeping: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(testing, "_DIRECTORIES", (tmp_path,))
+    monkeypatch.setattr(sweeping, "_DIRECTORIES", (tmp_path,))
     directory = tmp_path / f"{prefix}-left"
     mounted = directory / "mounted"
     mounted.mkdir(parents=True)
@@ -57,7 +58,7 @@ def test_processes_mounts_and_directories_of_killed_tests_go(
     sleeping.append(bystander)
     while netns.identity(Path(f"/proc/{sleeping[0].pid}/ns/net")) != netns.identity(where):
         assert sleeping[0].poll() is None
-    asyncio.run(testing.sweep())
+    asyncio.run(sweeping.sweep())
     assert [process.wait(20) for process in sleeping[:3]] == [-9, -9, -9]
     assert bystander.poll() is None
     assert not directory.exists()
