@@ -26,6 +26,8 @@ from lab.spec import Spec
 
 NAMESPACE = "default"
 DEADLINE = 120.0
+# What a lab's pods get when they ask for nothing; without it runc is about 35 ms faster for each pod.
+FILTER = pb.SecurityProfile(profile_type=pb.SecurityProfile.RuntimeDefault)
 COMMAND = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait; done"]
 
 
@@ -163,7 +165,10 @@ class Floor:
             image=pb.ImageSpec(image=BUSYBOX),
             command=COMMAND,
             log_path="main.log",
-            linux=pb.LinuxContainerConfig(resources=pb.LinuxContainerResources(cpu_shares=2)),
+            linux=pb.LinuxContainerConfig(
+                resources=pb.LinuxContainerResources(cpu_shares=2),
+                security_context=pb.LinuxContainerSecurityContext(seccomp=FILTER),
+            ),
         )
         container = await self._cri.create_container(sandbox, config, sandbox_config)
         await self._cri.start_container(container)
@@ -174,7 +179,10 @@ class Floor:
             metadata=pb.PodSandboxMetadata(name=title, uid=title, namespace="floor"),
             hostname=title,
             log_directory=str(directory),
-            linux=pb.LinuxPodSandboxConfig(cgroup_parent=f"{self._cgroup}/{title}"),
+            linux=pb.LinuxPodSandboxConfig(
+                cgroup_parent=f"{self._cgroup}/{title}",
+                security_context=pb.LinuxSandboxSecurityContext(seccomp=FILTER),
+            ),
         )
 
     async def stop(self, sandbox: str, container: str) -> None:
