@@ -108,7 +108,6 @@ IDLE: Mapping[str, str] = MappingProxyType(
         "deviceclasses.resource.k8s.io": _NO_DEVICES,
         "flowschemas.flowcontrol.apiserver.k8s.io": _NO_QUEUES,
         "horizontalpodautoscalers.autoscaling": "nothing is scaled by it",
-        "networkpolicies.networking.k8s.io": "no traffic is stopped by it",
         "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": _NO_QUEUES,
         "resourceclaims.resource.k8s.io": _NO_DEVICES,
         "resourceclaimtemplates.resource.k8s.io": _NO_DEVICES,

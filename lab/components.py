@@ -194,6 +194,7 @@ def proxy_settings(spec: Spec, paths: Paths, node: str, address: str, dns: dict[
         "cluster_cidr": spec.pod_cidr,
         "service_cidr": spec.service_cidr,
         "ipv6": False,
+        "network_policy": spec.network_policy,
         "bind_address": address,
         "health_port": PROXY_HEALTH_PORT,
         # Plain HTTP, for whoever is on the node itself.

@@ -11,6 +11,7 @@
       nodeSubnet: 10.52.0.0/24
       apiServerPort: 7443
       dns: external
+      networkPolicy: false
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Networking:
     nodeSubnet: str | None = None
     apiServerPort: int | None = None
     dns: str | None = None
+    networkPolicy: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,11 @@ _OPTIONS = {
     "--node-cidr": "networking.nodeSubnet",
     "--api-port": "networking.apiServerPort",
     "--dns": "networking.dns",
+    "--network-policy": "networking.networkPolicy",
 }
 
 
-def read(path: Path) -> dict[str, str | int | None]:
+def read(path: Path) -> dict[str, str | int | bool | None]:
     """The file's values by the options that they stand for. SpecError names the key that will not do."""
     try:
         config = settings.load(Config, path)

@@ -48,6 +48,8 @@ class Spec:
     api_port: int = 6443
     dns: str = DNS[0]
     """who answers at `dns_ip`: every node itself, or whatever the user deploys (CoreDNS)"""
+    network_policy: bool = True
+    """whether nodes enforce NetworkPolicies, or leave them to what the user deploys (Calico)"""
 
     @property
     def gateway(self) -> str:

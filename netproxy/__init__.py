@@ -1,8 +1,8 @@
-"""netproxy: makes Services work on one host, as kube-proxy does.
+"""netproxy: makes Services work on one host, as kube-proxy does, and NetworkPolicies.
 
-Owns: one nftables table per family (names.NFT_TABLE), or kube-proxy's iptables chains; the UDP flows that
-point to endpoints which are gone; the health check node ports. Must never: write before both caches have
-synced, delete a rule it did not make, learn its own state by reading rules back, or import agent, cni or
+Owns: one nftables table per family (names.NFT_TABLE), or kube-proxy's iptables chains; the table of policies (policy/);
+the UDP flows that point to endpoints which are gone; the health check node ports. Must never: write before both caches
+have synced, delete a rule it did not make, learn its own state by reading rules back, or import agent, cni or
 controlplane.
 
 Reading order, along the way of one change: views (API objects to the model) → tracker (what changed) →

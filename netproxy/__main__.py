@@ -10,6 +10,7 @@ import click
 from apimachinery.kit import daemon
 from netproxy import app, modes
 from netproxy.dns.app import forget_addresses
+from netproxy.policy.app import remove as remove_policies
 from netproxy.settings import Settings
 
 
@@ -17,11 +18,14 @@ from netproxy.settings import Settings
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file with the settings.")
 @click.option("--kubeconfig", help="How to reach the API server.")
 @click.option("--mode", type=click.Choice(modes.mode_names()), help="How rules are written.")
+@click.option("--network-policy", type=bool, help="false: NetworkPolicies are another program's business.")
 @click.option("--cleanup", is_flag=True, help="Remove every rule any mode wrote, then exit.")
-def main(config: Path | None, kubeconfig: str | None, mode: str | None, cleanup: bool) -> None:
+def main(
+    config: Path | None, kubeconfig: str | None, mode: str | None, network_policy: bool | None, cleanup: bool
+) -> None:
     """Services for this host: cluster IPs, node ports, external addresses."""
     needed = "/dev/null" if cleanup and config is None and kubeconfig is None else kubeconfig
-    settings = daemon.begin("netproxy", Settings, config, kubeconfig=needed, mode=mode)
+    settings = daemon.begin("netproxy", Settings, config, kubeconfig=needed, mode=mode, network_policy=network_policy)
     if cleanup:
         asyncio.run(_cleanup(settings))
         return
@@ -31,6 +35,7 @@ def main(config: Path | None, kubeconfig: str | None, mode: str | None, cleanup:
 async def _cleanup(settings: Settings) -> None:
     for name in modes.mode_names():
         await app.remove(name, settings)
+    await remove_policies(app.ground_of(settings))
     forget_addresses(settings.dns)
 
 

@@ -21,6 +21,8 @@ from netproxy.ground import Ground, grounds
 from netproxy.guard import Guard
 from netproxy.health import Health, NodePortHealth, local_counts, node_eligible
 from netproxy.model import Family
+from netproxy.policy.app import NetworkPolicies
+from netproxy.policy.app import remove as remove_policies
 from netproxy.proxier import Proxier
 from netproxy.settings import Settings, split
 from netproxy.topology import Place
@@ -83,6 +85,11 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
         nodes = Informer(client, NODE, field_selector=f"metadata.name={settings.node_name}")
         nodes.add_handler(parts.node_changed)
         informers.append(nodes)
+        if settings.network_policy:
+            judge = NetworkPolicies(client, ground_of(settings), settings.node_name, nodes, settings.cni_results)
+            await judge.start(lifecycle)
+    if not settings.network_policy:
+        await remove_policies(ground_of(settings))
     for informer in informers:
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
     lifecycle.spawn("sync", parts.run(informers))

@@ -61,6 +61,9 @@ STALE_FLOWS = counter(
     "UDP flows removed after an endpoint change",
     ("ip_family",),
 )
+POLICY_SYNC = histogram("wherry_network_policy_sync_duration_seconds", "One sync of the rules of NetworkPolicies")
+POLICY_FAILURES = counter("wherry_network_policy_sync_failures", "Failed syncs of the rules of NetworkPolicies")
+POLICIES = gauge("wherry_network_policies", "NetworkPolicies in force")
 _DNS_ASKED = counter("coredns_dns_requests", "Queries, by protocol", ("proto",))
 _DNS_ANSWERED = counter("coredns_dns_responses", "Answers that had to be worked out, by their code", ("rcode",))
 DNS_CACHE = counter("coredns_cache_requests", "Questions for others, by whether the answer was known", ("result",))

@@ -48,6 +48,10 @@ class Settings:
     """Name of the nftables table; several netproxies may share a host when each has its own."""
     ipv6: bool | None = None
     """None: when the host has IPv6."""
+    network_policy: bool = True
+    """Enforce NetworkPolicies on this node's pods; false where another program does (Calico, Cilium)."""
+    cni_results: Path = Path("/var/lib/cni/results")
+    """Where CNI's library keeps what each pod got: tells a pod's address before the API does."""
     sync_period: float = 30.0
     """A sync at least this often, as a safety net."""
     min_sync_period: float | None = None

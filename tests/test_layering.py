@@ -88,7 +88,7 @@ FLOORS = {
         {"host"},
         {"cri"},
     ),
-    "netproxy": ({"dns", "iptables", "nftables"},),
+    "netproxy": ({"trace"}, {"policy"}, {"dns", "iptables", "nftables"}),
     "cni": ({"node"}, {"bridge", "hostlocal", "portmap"}),
     "lab": ({"commands"}, {"standalone", "testing"}, {"images"}),
 }

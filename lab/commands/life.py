@@ -30,6 +30,12 @@ Asked = dict[str, Any]
     default=None,
     help="Names of Services: answered by every node, or by what you deploy as kube-dns.  [default: builtin]",
 )
+@click.option(
+    "--network-policy",
+    type=bool,
+    default=None,
+    help="Whether nodes enforce NetworkPolicies; false where you deploy what does.  [default: true]",
+)
 @click.option("--merge-kubeconfig", is_flag=True, help="Add a context to ~/.kube/config; nothing else in it changes.")
 @click.option("--name", "lab", default=None, help=f"Which lab.  [default: {names.DEFAULT_LAB}]")
 def up(file: Path | None, merge_kubeconfig: bool, lab: str | None, **options: Any) -> None:
@@ -124,6 +130,7 @@ def _new(lab: str, asked: Asked) -> Spec:
         **spec.to_dict(made),
         "api_port": asked["--api-port"] or made.api_port,
         "dns": asked["--dns"] or made.dns,
+        "network_policy": made.network_policy if asked["--network-policy"] is None else asked["--network-policy"],
     }
     return spec.from_dict(fields)
 
@@ -139,6 +146,7 @@ def _agree(existing: Spec, asked: Asked) -> None:
         "--api-port": existing.api_port,
         "--nodes": len(existing.nodes),
         "--dns": existing.dns,
+        "--network-policy": existing.network_policy,
     }
     for option, value in asked.items():
         if value is not None and value != has[option]:

@@ -84,8 +84,10 @@ CASES = {
     ),
     "proxy, and the pod network": (
         of(PROXY),
-        "list services|watch endpointslices.discovery.k8s.io|get nodes n1|watch nodes|create events default/",
-        "get pods ns/p|list pods|list secrets|get configmaps ns/c|patch nodes n1|update services ns/s|delete nodes n1",
+        "list services|watch endpointslices.discovery.k8s.io|get nodes n1|watch nodes|create events default/"
+        "|list pods|watch namespaces|watch networkpolicies.networking.k8s.io",
+        "get pods ns/p|delete pods ns/p|list secrets|get configmaps ns/c|patch nodes n1|update services ns/s"
+        "|delete nodes n1",
     ),
     "agent of n1": (
         of(NODE),

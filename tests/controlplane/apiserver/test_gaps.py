@@ -47,6 +47,7 @@ ACTING = {
     "validatingadmissionpolicies.admissionregistration.k8s.io": "",
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": f"{SERVER}/admission/webhooks/plugins.py",
     "namespaces": f"{LOOPS}/namespaces.py",
+    "networkpolicies.networking.k8s.io": "netproxy/policy/views.py",
     "nodes": "controlplane/scheduler/extract.py",
     "persistentvolumeclaims": f"{LOOPS}/volumes/binder.py",
     "persistentvolumes": f"{LOOPS}/volumes/binder.py",

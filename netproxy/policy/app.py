@@ -1,0 +1,117 @@
+"""NetworkPolicies as a part of the proxy's process: its informers, and when it writes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from apimachinery.client import Client
+from apimachinery.informer import Informer
+from apimachinery.kinds import NAMESPACE, NETWORK_POLICY, POD
+from apimachinery.kit.lifecycle import Lifecycle
+from apimachinery.kit.nft import NftError
+from apimachinery.kit.runner import BoundedFrequencyRunner
+from apimachinery.objects import Obj
+from netproxy.ground import Ground
+from netproxy.policy import views
+from netproxy.policy.addresses import PodAddresses
+from netproxy.policy.enforcer import Enforcer
+from netproxy.policy.model import Pod
+from netproxy.policy.tracker import PolicyTracker
+
+log = logging.getLogger(__name__)
+_PAUSE, _RETRY, _SAFETY_NET = 0.005, 1.0, 30.0
+"""seconds: between two writes, after a failed one, at least this often"""
+
+
+def cluster_dns(grounds: tuple[Ground, ...]) -> Pod:
+    """The DNS this host answers itself stands where a cluster's DNS pods would: with the labels that policies name."""
+    ips = tuple(ip for ground in grounds for ip in ground.local_vips)
+    ports = (("TCP", "dns-tcp", 53), ("UDP", "dns", 53))
+    return Pod("kube-system", "", {"k8s-app": "kube-dns"}, ips, ports)
+
+
+class NetworkPolicies:
+    """One per node. Pods and namespaces are watched from the first policy on: clusters without one pay for none."""
+
+    def __init__(self, client: Client, grounds: tuple[Ground, ...], node: str, nodes: Informer, results: Path) -> None:
+        """`nodes` follows this host's Node; `results`: where CNI's library keeps what pods got."""
+        self._runner = BoundedFrequencyRunner(
+            self._sync, min_interval=_PAUSE, max_interval=_SAFETY_NET, retry_interval=_RETRY
+        )
+        dns = cluster_dns(grounds)
+        self._tracker = PolicyTracker(node, self._trigger, (dns,) if dns.ips else ())
+        self._enforcer = Enforcer(self._tracker, grounds)
+        self._policies = Informer(client, NETWORK_POLICY)
+        self._policies.add_handler(self._tracker.policy_changed)
+        pods = Informer(client, POD, transform=views.trim_pod)
+        pods.add_handler(self._tracker.pod_changed)
+        namespaces = Informer(client, NAMESPACE, transform=views.trim_namespace)
+        namespaces.add_handler(self._tracker.namespace_changed)
+        self._others = (namespaces, pods)
+        self._addresses = PodAddresses(results, self._tracker.told_addresses)
+        self._lifecycle: Lifecycle
+        self._watching = False
+        self._nodes = nodes
+        nodes.add_handler(self._node_changed)
+
+    async def start(self, lifecycle: Lifecycle) -> None:
+        """Spawn the workers. A kernel without nftables enforces nothing, and the log says so."""
+        try:
+            await self._enforcer.open()
+        except NftError as error:
+            log.error("NetworkPolicies are not enforced on this node: %s", error.message)
+            return
+        self._lifecycle = lifecycle
+        lifecycle.push("network policies", self._close)
+        lifecycle.spawn("informer networkpolicies", self._policies.run())
+        lifecycle.spawn("network policies", self._run())
+
+    async def _run(self) -> None:
+        await asyncio.gather(self._policies.wait_synced(), self._nodes.wait_synced())
+        self._trigger()
+        watching = asyncio.ensure_future(self._enforcer.watch(self._lost))
+        pacing = asyncio.ensure_future(self._runner.run())
+        try:
+            await asyncio.gather(watching, pacing)
+        finally:
+            watching.cancel()
+            pacing.cancel()
+
+    async def _sync(self) -> None:
+        if self._tracker.policies and not self._watching:
+            self._watching = True
+            self._lifecycle.spawn("addresses of pods", self._addresses.run())
+            for informer in self._others:
+                self._lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
+        if self._watching:
+            # Rules of an earlier process stay in force meanwhile.
+            await asyncio.gather(*(informer.wait_synced() for informer in self._others))
+        await self._enforcer.sync()
+
+    def _node_changed(self, _old: Obj | None, new: Obj | None) -> None:
+        if new is not None:
+            self._tracker.ranges_changed(views.node_ranges(new))
+
+    def _trigger(self) -> None:
+        self._runner.trigger()
+
+    def _lost(self) -> None:
+        self._enforcer.doubt()
+        self._trigger()
+
+    async def _close(self) -> None:
+        self._enforcer.close()
+
+
+async def remove(grounds: tuple[Ground, ...]) -> None:
+    """Take every rule of policies away; a kernel without nftables has none."""
+    enforcer = Enforcer(PolicyTracker("", lambda: None), grounds)
+    try:
+        await enforcer.open()
+        await enforcer.remove()
+    except NftError as error:
+        log.info("no rules of NetworkPolicies removed: %s", error.message)
+    finally:
+        enforcer.close()

@@ -1,0 +1,154 @@
+"""Policies and pods to nftables pieces. Pure.
+
+A pod that policies select is one element of `ingress` or `egress`: goto the chain of exactly these policies, which all
+pods share that the same ones select. Peers are sets of addresses, shared by all rules that name the same pods. So a pod
+that comes or goes is a few elements, and a policy a few chains, whatever else there is.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from apimachinery.selectors import LabelSelector
+from netproxy import names
+from netproxy.ground import collapse, of_family
+from netproxy.model import Family
+from netproxy.nftables.layout import address_type, ip_word
+from netproxy.nftables.plan import CHAIN, SET, Key, Piece, source_set
+from netproxy.policy.model import Block, Direction, Group, NamedPort, Peer, Pod, Policy, Port, Rule
+
+KNOWN, HELD, SELF = "known", "held", "self"
+MAPS = {Direction.INGRESS: "ingress", Direction.EGRESS: "egress"}
+_PROTOCOLS = ("TCP", "UDP", "SCTP")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that rules need to know of one pod."""
+
+    pod: Pod
+    here: bool
+    """it runs on this node"""
+    groups: frozenset[Group]
+    """of those that some policy names"""
+    named_ports: frozenset[NamedPort]
+    """its own, of those that some policy names"""
+    ingress: tuple[str, ...] = ()
+    """keys of the policies that isolate it, sorted; none: not isolated"""
+    egress: tuple[str, ...] = ()
+
+    def policies(self, direction: Direction) -> tuple[str, ...]:
+        """Those of one direction."""
+        return self.ingress if direction is Direction.INGRESS else self.egress
+
+
+def plan_pod(facts: Facts, family: Family) -> tuple[Piece, ...]:
+    """All pieces one pod claims."""
+    addresses = of_family(facts.pod.ips, family)
+    return tuple(piece for ip in addresses for piece in _address(facts, ip))
+
+
+def _address(facts: Facts, ip: str) -> Iterator[Piece]:
+    yield from ((Key(group_set(group), ip), ("",)) for group in facts.groups)
+    for protocol, name, number in facts.pod.ports:
+        if (protocol, name) in facts.named_ports:
+            yield Key(names.nft_named_port(protocol, name), f"{ip} . {number}"), ("",)
+    if not facts.here:
+        return
+    yield Key(KNOWN, ip), ("",)
+    if facts.ingress or facts.egress:
+        yield Key(SELF, f"{ip} . {ip}"), ("",)
+    for direction in Direction:
+        if keys := facts.policies(direction):
+            chain = names.nft_isolated(direction.value, keys)
+            yield Key(MAPS[direction], ip), (f"goto {chain}",)
+            jumps = (f"jump {names.nft_policy(direction.value, key)}" for key in keys)
+            yield Key(CHAIN, chain), (*jumps, "drop")
+
+
+def plan_hold(ranges: Iterable[str], family: Family) -> tuple[Piece, ...]:
+    """Addresses of this node's range which no known pod has wait until they are known."""
+    return tuple((Key(HELD, cidr), ("",)) for cidr in collapse(of_family(ranges, family)))
+
+
+def plan_policy(policy: Policy, family: Family) -> tuple[Piece, ...]:
+    """All pieces one policy claims: its chains, and the sets its rules look into."""
+    return tuple(_policy(policy, family))
+
+
+def _policy(policy: Policy, family: Family) -> Iterator[Piece]:
+    address = address_type(family)
+    for group in policy.groups:
+        yield Key(SET, group_set(group)), (f"{{ type {address}; }}",)
+    for protocol, name in policy.named_ports:
+        yield Key(SET, names.nft_named_port(protocol, name)), (f"{{ type {address} . inet_service; }}",)
+    for direction in Direction:
+        rules = policy.rules(direction)
+        if rules is not None:
+            texts = (text for rule in rules for text in _rule(rule, direction, family))
+            # One packet needs no second look at the same words.
+            yield Key(CHAIN, names.nft_policy(direction.value, policy.key)), tuple(dict.fromkeys(texts))
+
+
+def _rule(rule: Rule, direction: Direction, family: Family) -> Iterator[str]:
+    ports = [""] if rule.ports is None else list(_ports(rule.ports, family))
+    for peer in _peers(rule.peers, direction, family):
+        yield from (" ".join(word for word in (peer, port, "accept") if word) for port in ports)
+
+
+def _peers(peers: tuple[Peer, ...] | None, direction: Direction, family: Family) -> Iterator[str]:
+    word = f"{ip_word(family)} {'saddr' if direction is Direction.INGRESS else 'daddr'}"
+    if peers is None:
+        yield ""
+        return
+    for peer in peers:
+        if isinstance(peer, Group):
+            yield f"{word} @{group_set(peer)}"
+        elif of_family((peer.cidr,), family):
+            yield _block(peer, word)
+
+
+def _block(block: Block, word: str) -> str:
+    whole = f"{word} {block.cidr}" if ipaddress.ip_network(block.cidr).prefixlen else ""
+    if not block.excepted:
+        return whole
+    return f"{whole} {word} != {source_set(collapse(block.excepted))}".strip()
+
+
+def _ports(ports: Iterable[Port], family: Family) -> Iterator[str]:
+    listed = tuple(ports)
+    for protocol in _PROTOCOLS:
+        mine = [port for port in listed if port.protocol == protocol]
+        word = protocol.lower()
+        if any(not port.first and not port.name for port in mine):
+            yield f"meta l4proto {word}"
+            continue
+        if ranges := _merged((port.first, port.last) for port in mine if port.first):
+            shown = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
+            yield f"{word} dport {{ {shown} }}"
+        for name in sorted({port.name for port in mine if port.name}):
+            yield f"{ip_word(family)} daddr . {word} dport @{names.nft_named_port(protocol, name)}"
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sorted, none overlapping: nft refuses what does."""
+    result: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if result and first <= result[-1][1] + 1:
+            result[-1] = (result[-1][0], max(last, result[-1][1]))
+        else:
+            result.append((first, last))
+    return result
+
+
+def group_set(group: Group) -> str:
+    """The name of the set of a group's addresses."""
+    parts = (group.namespace, _text(group.namespaces), _text(group.pods))
+    return names.nft_group("\n".join(parts))
+
+
+def _text(selector: LabelSelector) -> str:
+    # Only here does the selector of nothing need a text, since it has no conditions to show.
+    return "nothing" if selector.impossible else f"[{selector}]"
