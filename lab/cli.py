@@ -6,7 +6,7 @@ import click
 
 from lab import versions
 from lab.bench import bench
-from lab.commands import checks, images, life, look, machines, nodes
+from lab.commands import checks, images, life, look, machines, nodes, trace
 from lab.commands.base import Commands
 
 
@@ -49,6 +49,7 @@ for command in (
     look.kubeconfig,
     look.logs,
     look.shell,
+    trace.trace_connection,
     nodes.node_group,
     images.image,
     machines.server,

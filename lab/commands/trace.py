@@ -1,0 +1,111 @@
+"""``trace``: where a connection goes, and why."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import click
+
+from apimachinery import kinds
+from apimachinery.client import Client
+from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
+from lab.commands.base import NAME, OUTPUT, existing, root, run
+from netproxy.trace.model import Objects, Outcome, Trace, TraceError
+from netproxy.trace.plan import trace
+from netproxy.trace.resolve import resolve, split_port
+
+_KINDS: dict[str, Kind] = {
+    "services": kinds.SERVICE,
+    "slices": kinds.ENDPOINT_SLICE,
+    "pods": kinds.POD,
+    "nodes": kinds.NODE,
+    "namespaces": kinds.NAMESPACE,
+    "policies": kinds.NETWORK_POLICY,
+}
+_SIGNS = {Outcome.ARRIVES: "✓", Outcome.DROPPED: "✗", Outcome.REFUSED: "✗"}
+
+
+@click.command("trace")
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO[:PORT]")
+@click.option("--protocol", type=click.Choice(("TCP", "UDP", "SCTP"), case_sensitive=False), default="TCP")
+@click.option("-n", "--namespace", default="default", show_default=True, help="Of names without one.")
+@OUTPUT
+@NAME
+def trace_connection(source: str, target: str, protocol: str, namespace: str, output: str, lab: str) -> None:
+    """Where a connection goes: which Service takes it, which endpoints it may reach, what policies say.
+
+    FROM and TO are pod/NAME, service/NAME, node/NAME (NAME may be NAMESPACE/NAME), an address, or a bare name. It is
+    worked out from the API's objects, as the nodes work out their rules; no packet is sent. Ends with 1 when no way
+    arrives.
+
+    \b
+    Examples:
+      sudo ./wherry trace web-5d4f8 service/web:80
+      sudo ./wherry trace 198.51.100.9 node/node1:30080
+      sudo ./wherry trace pod/app/a pod/db/b:5432 -o json
+    """
+    root()
+    paths, chosen = existing(lab)
+    objects = run(_objects(paths.kubeconfig))
+    end, port = split_port(target)
+    try:
+        if port and not port.isdigit():
+            raise TraceError(f"{port!r} is no port number")
+        found = trace(
+            objects,
+            resolve(source, objects, namespace),
+            resolve(end, objects, namespace),
+            int(port or 0),
+            protocol.upper(),
+            chosen.network_policy,
+        )
+    except TraceError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(json.dumps(_plain(found), indent=2) if output == "json" else "\n".join(_lines(found)))
+    if not any(way.outcome is Outcome.ARRIVES for way in found.ways):
+        raise click.exceptions.Exit(1)
+
+
+async def _objects(kubeconfig: Path) -> Objects:
+    client = Client.from_kubeconfig(kubeconfig, "wherry-trace")
+    try:
+
+        async def listed(kind: Kind) -> list[Obj]:
+            return list((await asyncio.wait_for(client.list(kind), 30))["items"])
+
+        found = await asyncio.gather(*(listed(kind) for kind in _KINDS.values()))
+        return Objects(**dict(zip(_KINDS, found, strict=True)))
+    finally:
+        await client.close()
+
+
+def _lines(found: Trace) -> list[str]:
+    lines = [
+        f"from  {found.source.ip}  {found.source.title}",
+        f"to    {found.target.ip}:{found.port}/{found.protocol}  {found.target.title}",
+        *(f"      {step}" for step in found.steps),
+    ]
+    for way in found.ways:
+        lines.append(f"  {_SIGNS[way.outcome]} {way.outcome.value:<8} {way.to}  {way.title}")
+        lines += [f"      {why}" for why in way.why]
+    return lines
+
+
+def _plain(found: Trace) -> Any:
+    def value(part: Any) -> Any:
+        if isinstance(part, Enum):
+            return part.value
+        if isinstance(part, dict):
+            return {key: value(item) for key, item in part.items() if key != "pod"}
+        if isinstance(part, (list, tuple)):
+            return [value(item) for item in part]
+        return part
+
+    return value(asdict(found))

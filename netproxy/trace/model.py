@@ -1,0 +1,69 @@
+"""What a trace is asked about, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from apimachinery.objects import Obj
+
+
+class TraceError(Exception):
+    """The question cannot be answered: what is unknown, and what to write instead."""
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The cluster, as the API lists it."""
+
+    services: Sequence[Obj] = ()
+    slices: Sequence[Obj] = ()
+    pods: Sequence[Obj] = ()
+    nodes: Sequence[Obj] = ()
+    namespaces: Sequence[Obj] = ()
+    policies: Sequence[Obj] = ()
+
+
+@dataclass(frozen=True)
+class End:
+    """One end: an address, who has it, and the node whose rules its packets pass first (empty: none of them)."""
+
+    title: str
+    ip: str
+    node: str = ""
+    pod: Obj | None = None
+    port: int = 0
+    """the one its owner suggests, when nobody names one; 0: none"""
+
+
+class Outcome(Enum):
+    """What becomes of a first packet."""
+
+    ARRIVES = "arrives"
+    DROPPED = "dropped"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way a first packet may take; `why` tells every decision on it, in their order."""
+
+    outcome: Outcome
+    to: str
+    """ip:port"""
+    title: str
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The answer. Several ways: the rules choose one at random for each connection."""
+
+    source: End
+    target: End
+    port: int
+    protocol: str
+    ways: tuple[Way, ...]
+    steps: tuple[str, ...] = field(default=())
+    """what happens on each of them before they part"""

@@ -1,0 +1,99 @@
+"""`wherry trace`: the way a connection takes, told from the API's objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from netproxy.trace.model import Objects, Outcome, Trace, TraceError
+from netproxy.trace.plan import trace
+from netproxy.trace.resolve import resolve, split_port
+from tests.netproxy.policy.world import namespace, pod, policy
+from tests.netproxy.simulated import endpoint, endpoint_slice, service
+
+A, B, DB = "10.244.1.1", "10.244.2.2", "10.244.2.9"
+OUTSIDE = "198.51.100.9"
+
+
+def node(name: str, ip: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "status": {"addresses": [{"type": "InternalIP", "address": ip}]}}
+
+
+def objects(*policies: dict[str, Any], **spec: Any) -> Objects:
+    ports = [{"name": "p", "port": 80, "protocol": "TCP", "targetPort": 8080, "nodePort": 30080}]
+    return Objects(
+        services=[
+            service({"type": "NodePort", "ports": ports, **spec}),
+            service({"clusterIP": "10.96.0.101", "clusterIPs": ["10.96.0.101"]}, name="none"),
+        ],
+        slices=[endpoint_slice(endpoint(A, "node1"), endpoint(B, "node2"))],
+        pods=[pod("default", "a", A), pod("default", "b", B, "node2"), pod("data", "db", DB, "node2")],
+        nodes=[node("node1", "10.20.0.11"), node("node2", "10.20.0.12")],
+        namespaces=[namespace("default"), namespace("data")],
+        policies=policies,
+    )
+
+
+def asked(there: Objects, source: str, target: str, protocol: str = "TCP") -> Trace:
+    end, port = split_port(target)
+    return trace(there, resolve(source, there, "default"), resolve(end, there, "default"), int(port or 0), protocol)
+
+
+def outcomes(found: Trace) -> dict[str, str]:
+    return {way.to: way.outcome.value for way in found.ways}
+
+
+def test_a_service_leads_to_each_of_its_endpoints() -> None:
+    found = asked(objects(), "data/db", "service/svc:80")
+    assert outcomes(found) == {f"{A}:8080": "arrives", f"{B}:8080": "arrives"}
+    assert "default/svc:p" in found.steps[0] and "one of 2 endpoints" in found.ways[0].why[0]
+
+
+def test_policies_are_asked_of_each_endpoint() -> None:
+    denied = policy("default", "deny", podSelector={"matchLabels": {"pod": "b"}})
+    found = asked(objects(denied), "pod/data/db", "svc")
+    assert outcomes(found) == {f"{A}:8080": "arrives", f"{B}:8080": "dropped"}
+    assert "default/deny" in found.ways[1].why[-1]
+    assert outcomes(asked(objects(denied), "node2", "pod/b:8080")) == {f"{B}:8080": "arrives"}
+    assert outcomes(asked(objects(denied), "node1", "pod/b:8080")) == {f"{B}:8080": "dropped"}
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "spec", "wanted"),
+    [
+        ("a", "service/none:80", {}, {"10.96.0.101:80": "refused"}),
+        ("a", "10.96.0.100:81", {}, {"10.96.0.100:81": "arrives"}),
+        (OUTSIDE, "node/node1:30080", {}, {f"{A}:8080": "arrives", f"{B}:8080": "arrives"}),
+        (OUTSIDE, "10.20.0.12:30080", {"externalTrafficPolicy": "Local"}, {f"{B}:8080": "arrives"}),
+        ("a", "10.20.0.12:30080", {"externalTrafficPolicy": "Local"}, {f"{A}:8080": "arrives", f"{B}:8080": "arrives"}),
+        ("a", "svc", {"internalTrafficPolicy": "Local"}, {f"{A}:8080": "arrives"}),
+        ("a", "b", {}, {f"{B}:80": "arrives"}),
+    ],
+)
+def test_where_it_goes(source: str, target: str, spec: dict[str, Any], wanted: dict[str, str]) -> None:
+    assert outcomes(asked(objects(**spec), source, target)) == wanted
+
+
+def test_without_an_endpoint_on_this_node_and_policy_local_it_is_lost() -> None:
+    there = objects(internalTrafficPolicy="Local")
+    alone = Objects(**{**vars(there), "slices": [endpoint_slice(endpoint(B, "node2"))]})
+    (way,) = asked(alone, "a", "svc").ways
+    assert way.outcome is Outcome.DROPPED and "Local" in way.why[0]
+
+
+def test_what_is_unknown_is_told_with_what_to_write() -> None:
+    with pytest.raises(TraceError, match="write pod/NAME"):
+        asked(objects(), "nobody", "svc")
+    with pytest.raises(TraceError, match="which port"):
+        asked(objects(), "a", OUTSIDE)
+    with pytest.raises(TraceError, match="has no address yet"):
+        late = Objects(pods=[pod("default", "late", "")])
+        resolve("pod/late", late, "default")
+
+
+def test_an_end_and_its_port() -> None:
+    assert split_port("svc/web:80") == ("svc/web", "80")
+    assert split_port("fd00::1") == ("fd00::1", "")
+    assert split_port("[fd00::1]:80") == ("fd00::1", "80")
+    assert split_port("10.0.0.1") == ("10.0.0.1", "")
