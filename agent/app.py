@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from agent.admission.gate import Gate
@@ -68,6 +69,10 @@ def hardware() -> Hardware:
 
 def _page_size(directory: Path) -> int:
     return int(directory.name.removeprefix("hugepages-").removesuffix("kB"))
+
+
+NetworkCheck = Callable[[frozenset[str]], Awaitable[Mapping[str, str]]]
+"""Of these sandboxes, by id, those whose network is gone from the kernel, and what of it is."""
 
 
 class Agent:
@@ -134,7 +139,7 @@ class Agent:
         images = Images(runtime, reporter, environment, parallel=settings.parallel_pulls)
         names = PodNames(settings, reporter, self.node_ips)
         slots = Slots(settings.parallel_starts or 2 * (os.cpu_count() or 1))
-        gatherer = Gatherer(settings, cache, images, self.volumes, environment, names, hardware())
+        gatherer = Gatherer(settings, cache, self.volumes, environment, names, hardware())
         return Applier(
             Sandboxes(runtime, cache, names, self.objects.runtime_handler, reporter, slots, settings.pod_log_dir),
             Starter(runtime, cache, images, gatherer, killer, reporter, slots),
@@ -159,8 +164,9 @@ class Agent:
         # A Node that somebody else made says nothing of this machine before the first status is posted.
         return {**known, "status": self._expected["status"]} if known is not None else self._expected
 
-    async def start(self, lifecycle: Lifecycle) -> None:
-        """Spawn the workers, runtime first: nothing acts before what runs is known."""
+    async def start(self, lifecycle: Lifecycle, networks: NetworkCheck | None = None) -> None:
+        """Spawn the workers, runtime first: nothing acts before what runs is known, nor before ``networks`` has said
+        what became of pods' networks while no agent was there to be told."""
         settings = self.settings
         settings.root_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
         settings.pod_log_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -179,7 +185,7 @@ class Agent:
         for source in self.sources:
             lifecycle.spawn(f"{source.name} pods", source.run(self.pods))
         lifecycle.spawn("volumes", self.refresher.run())
-        lifecycle.spawn("pods", self._open())
+        lifecycle.spawn("pods", self._open(networks))
         lifecycle.spawn("sweep", Sweeper(self.shared, self.pods).run())
         leftovers = Leftovers(self.runtime.containerd, self.cgroups, self.cache.ids)
         lifecycle.spawn("leftovers", leftovers.run(self.cache.synced))
@@ -196,8 +202,12 @@ class Agent:
         if complaint:
             self.reporter.node("Warning", "CheckLimitsForResolvConf", complaint)
 
-    async def _open(self) -> None:
+    async def _open(self, networks: NetworkCheck | None) -> None:
         await self.cache.synced.wait()
+        if networks is not None:
+            # Nothing makes or ends a sandbox now: one that runs without its interface has lost it.
+            for sandbox_id, why in (await networks(self.cache.networked())).items():
+                self.cache.network_lost(sandbox_id, why)
         self._check_resolver()
         # What the runtime can do; a runtime that cannot say is asked again for the node's status.
         with contextlib.suppress(CriError):

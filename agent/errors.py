@@ -53,3 +53,12 @@ class SandboxError(Exception):
     def __init__(self, text: str, *, network: bool = False) -> None:
         super().__init__(text)
         self.network = network
+
+
+class Unsettled(Exception):
+    """What an earlier attempt at a container had begun is not over yet, which takes a moment: ``name`` is the
+    container's, the text the runtime's."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name

@@ -29,8 +29,8 @@ async def run(
     client: Client,
     lifecycle: Lifecycle,
     on_lost: Callable[[LostInterface], None] = lambda _: None,
-) -> None:
-    """Build bottom up, register workers and clean-ups with `lifecycle`, return.
+) -> NodeNetworking:
+    """Build bottom up, register workers and clean-ups with `lifecycle`, return what keeps the network.
 
     `on_lost` is called, in the loop, for each pod whose interface vanished without a runtime's DEL: only a new sandbox
     gives such a pod its network back, and that is for whoever runs the pods.
@@ -44,6 +44,7 @@ async def run(
     lifecycle.push("pod routes", network.close)
     lifecycle.spawn("nodes", nodes.run())
     lifecycle.spawn("pod routes", network.run())
+    return network
 
 
 async def serve(settings: Settings, lifecycle: Lifecycle) -> None:

@@ -27,6 +27,7 @@ from lab import (
     node,
     processes,
     remains,
+    room,
     state,
     storage,
     uplink,
@@ -38,8 +39,11 @@ from lab.spec import Node, Spec
 from lab.supervision import Supervision, SupervisorError
 
 READY_DEADLINE = 90.0
+# What /readyz says of a store that cannot write.
+_STORE_FAILS = "[-]etcd-readiness"
 API_DEADLINE = 30.0
-DISK_FULL = 20 << 20
+# A store that cannot write may find room again at its next attempt.
+STORE_DEADLINE = 3.0
 
 
 class ClusterError(Exception):
@@ -48,12 +52,15 @@ class ClusterError(Exception):
 
 def _failed(paths: Paths, text: str) -> ClusterError:
     """What did not come up, and the reason when it is the commonest: no log can be written on a full disk."""
-    free = shutil.disk_usage(paths.state).free
-    return ClusterError(text if free >= DISK_FULL else f"{text}\n{paths.state} has no space left: free some")
+    return ClusterError(text if room.free(paths.state) >= room.LITTLE else f"{text}\n{room.remedy(paths)}")
 
 
 async def up(spec: Spec, paths: Paths, progress: Progress) -> None:
-    """From a spec to Ready nodes and an answering VIP."""
+    """From a spec to Ready nodes and an answering VIP. NoRoomError soon, where the disk is full."""
+    await room.needed(paths, _up(spec, paths, progress))
+
+
+async def _up(spec: Spec, paths: Paths, progress: Progress) -> None:
     with progress.step("network: ranges fenced, bridge, way out"):
         await _prepare(spec, paths)
     supervision = Supervision(paths)
@@ -126,20 +133,34 @@ async def _until(deadline: float, attempt: Callable[[], object], pause: float = 
 async def _client(spec: Spec, paths: Paths) -> Client:
     """The lab's own client, once the API server is ready."""
     client = Client.from_kubeconfig(Authority(paths, spec).kubeconfig(LAB), user_agent="wherry-lab")
-
-    async def ready() -> bool:
-        with contextlib.suppress(errors.ApiError, errors.Unreachable):
-            await client.request("GET", "/readyz", timeout=5)
-            return True
-        return False
-
+    begun = writing = time.monotonic()
     try:
-        if not await _until(time.monotonic() + API_DEADLINE, ready):
-            raise _failed(paths, f"the API server does not answer at {spec.server}; look at `wherry logs apiserver`")
+        while said := await _readiness(client):
+            now = time.monotonic()
+            if _STORE_FAILS not in said:
+                writing = now
+            if now - writing > STORE_DEADLINE:
+                text = f"the API server at {spec.server} answers, but cannot write to {paths.apiserver}"
+                raise ClusterError(f"{text}\n{room.remedy(paths)}")
+            if now - begun > API_DEADLINE:
+                text = f"the API server does not answer at {spec.server}; look at `wherry logs apiserver`"
+                raise _failed(paths, text)
+            await asyncio.sleep(0.05)
     except BaseException:
         await client.close()
         raise
     return client
+
+
+async def _readiness(client: Client) -> str:
+    """Nothing when the API server is ready, else what it answers."""
+    try:
+        await client.request("GET", "/readyz", timeout=5)
+    except errors.ApiError as error:
+        return error.message
+    except errors.Unreachable as error:
+        return str(error) or "unreachable"
+    return ""
 
 
 async def _nodes_ready(client: Client, paths: Paths, wanted: list[Node]) -> None:
@@ -193,7 +214,11 @@ async def add_node(spec: Spec, paths: Paths, name: str | None, progress: Progres
 
 
 async def start_node(spec: Spec, paths: Paths, chosen: Node, progress: Progress) -> None:
-    """Switch a node on and wait until it is Ready."""
+    """Switch a node on and wait until it is Ready. NoRoomError soon, where the disk is full."""
+    await room.needed(paths, _start_node(spec, paths, chosen, progress))
+
+
+async def _start_node(spec: Spec, paths: Paths, chosen: Node, progress: Progress) -> None:
     supervision = Supervision(paths)
     authority = Authority(paths, spec)
     with progress.step(f"{chosen.name}: network, containerd, agent, proxy"):

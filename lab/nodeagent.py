@@ -44,11 +44,18 @@ async def start(chosen: Settings, lifecycle: Lifecycle) -> None:
     node = agent.app.Agent(chosen.agent)
 
     def lost(interface: LostInterface) -> None:
-        why = f"the interface {interface.ifname} of the pod's sandbox is gone"
-        node.pods.network_lost(interface.container_id, why)
+        node.cache.network_lost(interface.container_id, _what(interface))
 
-    await cni.app.run(chosen.network, client, lifecycle, lost)
-    await node.start(lifecycle)
+    network = await cni.app.run(chosen.network, client, lifecycle, lost)
+
+    async def missing(sandboxes: frozenset[str]) -> dict[str, str]:
+        return {each.container_id: _what(each) for each in await network.missing(sandboxes)}
+
+    await node.start(lifecycle, missing)
+
+
+def _what(lost: LostInterface) -> str:
+    return f"the interface {lost.ifname} of the pod's sandbox is gone"
 
 
 @click.command()

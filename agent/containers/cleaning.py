@@ -34,10 +34,11 @@ class Cleaner:
 
     async def remove(self, run: Container, *, with_log: bool = True) -> None:
         """Remove one run; its log stays where it is what tells why. Raises CriError."""
+        if with_log:
+            # First: of a log without its container the next start takes its number.
+            remove_files(run)
         await self.runtime.remove_container(run.id)
         self.cache.drop(run.id)
-        if with_log:
-            remove_files(run)
 
     async def collect(self, record: PodRecord) -> None:
         """Remove runs older than the last two of each container, sandboxes nothing refers to, and files of last words

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent import podspec
 from agent.containers.container_config import ContainerFacts, mount_message
-from agent.containers.images import Images
+from agent.containers.image_volumes import ImageVolumes
 from agent.cri.cache import RuntimeCache
 from agent.cri.model import Image, Mount
 from agent.env.build import Environment
@@ -37,7 +37,8 @@ class Hardware:
 @dataclass(frozen=True)
 class Start:
     """A container that is to be started. ``sandbox``: the PodSandboxConfig; ``too_early``: for an image, by reference,
-    what is raised instead of a pull; ``stop``, once set, gives up every wait."""
+    what is raised instead of a pull; ``volumes``: the pod's images that are volumes; ``stop``, once set, gives up every
+    wait."""
 
     pod: Obj
     container: Obj
@@ -45,6 +46,7 @@ class Start:
     sandbox_id: str
     sandbox: Any
     too_early: Mapping[str, StartError]
+    volumes: ImageVolumes
     stop: asyncio.Event
 
     @property
@@ -56,14 +58,13 @@ class Start:
 class Gatherer:
     settings: AgentSettings
     cache: RuntimeCache
-    images: Images
     volumes: Volumes
     environment: Environment
     names: PodNames
     hardware: Hardware
 
-    async def facts(self, start: Start, image: Image) -> ContainerFacts:
-        """Raises ConfigError, VolumeError, StartError (of an image that is a volume), OSError."""
+    async def facts(self, start: Start, image: Image, mounted: Mapping[str, str]) -> ContainerFacts:
+        """``mounted``: ids of the images that are volumes, by reference. Raises ConfigError, VolumeError, OSError."""
         pod, container = start.pod, start.container
         record = self.cache.record(podspec.uid(pod))
         sandbox = record.ready_sandbox
@@ -71,7 +72,7 @@ class Gatherer:
         shown = self.names.with_addresses(pod, ips)
         env = await self.environment.build(shown, container, (shown["status"].get("podIPs") and ips) or ips)
         named = dict(env)
-        mounts = await self._mounts(start, shown, ips, named)
+        mounts = await self._mounts(start, shown, ips, named, mounted)
         target = container.get("targetContainerName", "")
         target_run = record.newest(target) if target else None
         return ContainerFacts(
@@ -92,24 +93,17 @@ class Gatherer:
             swap_counted=self.hardware.swap_counted,
         )
 
-    async def _mounts(self, start: Start, shown: Obj, ips: tuple[str, ...], env: Mapping[str, str]) -> list[Mount]:
+    async def _mounts(
+        self, start: Start, shown: Obj, ips: tuple[str, ...], env: Mapping[str, str], mounted: Mapping[str, str]
+    ) -> list[Mount]:
         """``shown``: the pod with its addresses."""
         pod, container = start.pod, start.container
         mounts = await self.volumes.mounts(shown, container, env)
-        images = {m.image: await self._volume_image(start, m.image) for m in mounts if m.image}
         return [
-            *(replace(m, image=images[m.image]) if m.image else m for m in mounts),
+            *(replace(m, image=mounted[m.image]) if m.image else m for m in mounts),
             *self.names.own_mounts(pod, container, ips),
             self._termination_log(pod, container),
         ]
-
-    async def _volume_image(self, start: Start, reference: str) -> str:
-        """The id of an image that is mounted as a volume, pulled as the volume says. Raises StartError."""
-        sources = (v["image"] for v in podspec.spec(start.pod).get("volumes") or () if v.get("image"))
-        source = next(s for s in sources if s.get("reference") == reference)
-        # No name of a container: what is told is told of the pod.
-        holder = {"name": "", "image": reference, "imagePullPolicy": source.get("pullPolicy")}
-        return (await self.images.ensure(start.pod, holder, start.sandbox, start.too_early.get(reference))).id
 
     def _termination_log(self, pod: Obj, container: Obj) -> Mount:
         """A fresh file per start, writable by whoever the container runs as."""

@@ -87,16 +87,10 @@ class Images:
             text = f'Failed to apply default image tag "{name}": {error}'
             self._reporter.container(pod, container, "Warning", "InspectFailed", text)
             raise StartError("InvalidImageName", text) from error
-        try:
-            present = await self._runtime.image(image)
-        except CriUnavailable:
-            raise
-        except CriError as error:
-            text = f'Failed to inspect image "{name}": {error}'
-            self._reporter.container(pod, container, "Warning", "InspectFailed", text)
-            raise StartError("ImageInspectError", text) from error
         policy = podspec.pull_policy(container)
-        if present and policy != "Always":
+        # What is here does not count where it is always asked for anew.
+        present = await self._present(pod, container, image) if policy != "Always" else None
+        if present:
             text = f'Container image "{name}" already present on machine and can be accessed by the pod'
             self._reporter.container(pod, container, "Normal", "Pulled", text)
             return present
@@ -107,6 +101,16 @@ class Images:
         if too_early is not None:
             raise too_early
         return await self._pull(pod, container, image, sandbox_config)
+
+    async def _present(self, pod: Obj, container: Obj, image: str) -> Image | None:
+        try:
+            return await self._runtime.image(image)
+        except CriUnavailable:
+            raise
+        except CriError as error:
+            text = f'Failed to inspect image "{container.get("image", "")}": {error}'
+            self._reporter.container(pod, container, "Warning", "InspectFailed", text)
+            raise StartError("ImageInspectError", text) from error
 
     async def _pull(self, pod: Obj, container: Obj, image: str, sandbox_config: Any) -> Image:
         name = container["image"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent import podspec
@@ -37,8 +38,9 @@ class Starter:
         """Start a container whose sandbox is ready. Raises StartError, Interrupted, CriUnavailable."""
         pod, container = start.pod, start.container
         too_early = start.too_early.get(container.get("image", ""))
+        mounted = await unless(start.stop, start.volumes.of(container))
         image = await unless(start.stop, self.images.ensure(pod, container, start.sandbox, too_early))
-        container_id = await self._create(start, image)
+        container_id = await self._create(start, image, mounted)
         self.reporter.container(pod, container, "Normal", "Created", "Container created")
         try:
             async with self.slots.hold(Step.START):
@@ -53,10 +55,10 @@ class Starter:
         await self._look(container_id, start.sandbox_id)
         await self._post_start(start, container_id)
 
-    async def _create(self, start: Start, image: Image) -> str:
+    async def _create(self, start: Start, image: Image, mounted: Mapping[str, str]) -> str:
         pod, container = start.pod, start.container
         try:
-            facts = await unless(start.stop, self.gatherer.facts(start, image))
+            facts = await unless(start.stop, self.gatherer.facts(start, image, mounted))
             message = container_config(pod, container, facts)
             start.log_directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         except (ConfigError, VolumeError, OSError) as error:

@@ -114,14 +114,16 @@ class RuntimeCache:
         known = self._containers.get(container_id)
         self._put_container(replace(status, sandbox_id=sandbox_id or (known.sandbox_id if known else "")))
 
-    def network_lost(self, sandbox_id: str, why: str) -> str:
-        """The sandbox's network is gone, whatever the runtime says of it; its pod's uid, empty where nobody's."""
+    def network_lost(self, sandbox_id: str, why: str) -> None:
+        """The sandbox's network is gone from the kernel, whatever the runtime says of it."""
         sandbox = self._sandboxes.get(sandbox_id)
-        if sandbox is None or not sandbox.ready:
-            return ""
-        self._lost_networks[sandbox_id] = why
-        self._put_sandbox(sandbox)
-        return sandbox.uid
+        if sandbox is not None and sandbox.ready:
+            self._lost_networks[sandbox_id] = why
+            self._put_sandbox(sandbox)
+
+    def networked(self) -> frozenset[str]:
+        """Ids of the sandboxes that run and have a network of their own."""
+        return frozenset(s.id for s in self._sandboxes.values() if s.ready and not s.host_network)
 
     def drop(self, object_id: str) -> None:
         """The object was removed from the runtime."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 # What containerd says of a container whose process it knows nothing about.
-_UNKNOWN_EXIT_CODE = 255
+UNKNOWN_EXIT_CODE = 255
 
 
 class State(enum.Enum):
@@ -65,10 +65,8 @@ class Container:
     @property
     def stillborn(self) -> bool:
         """Made and never run: its maker, or the runtime, ended between the two. No restart, whatever comes next."""
-        if self.state is State.CREATED:
-            return True
-        lost = self.state in (State.UNKNOWN, State.EXITED) and self.exit_code == _UNKNOWN_EXIT_CODE
-        return lost and not self.started_at
+        lost = self.state is State.UNKNOWN and self.exit_code == UNKNOWN_EXIT_CODE and not self.started_at
+        return lost or self.state is State.CREATED
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,16 @@ from typing import Any
 
 from agent.cri import names
 from agent.cri.messages import pb
-from agent.cri.model import Container, Credential, Image, RuntimeHandler, RuntimeInfo, Sandbox, State
+from agent.cri.model import (
+    UNKNOWN_EXIT_CODE,
+    Container,
+    Credential,
+    Image,
+    RuntimeHandler,
+    RuntimeInfo,
+    Sandbox,
+    State,
+)
 from agent.cri.stable import stable
 
 _STATES = {
@@ -14,6 +23,10 @@ _STATES = {
     pb.ContainerState.CONTAINER_RUNNING: State.RUNNING,
     pb.ContainerState.CONTAINER_EXITED: State.EXITED,
 }
+
+
+# What containerd notes of a start whose caller went away in the middle, in Go's words; its shim is killed then, too.
+_START_ERROR, _CALLER_LEFT = "StartError", ("context canceled", "failed to start shim: start failed: : signal: killed")
 
 
 def listed_sandbox(item: Any) -> Sandbox:
@@ -67,6 +80,17 @@ def listed_container(item: Any) -> Container:
     )
 
 
+def _state(status: Any) -> State:
+    """A start that was cut off is no end: a container whose process was never on record is still one that waits to be
+    run, or else a restart would be counted that nobody saw, and a pod that restarts nothing would have failed."""
+    state = _STATES.get(status.state, State.UNKNOWN)
+    if state is State.EXITED and not status.started_at:
+        cut_off = status.reason == _START_ERROR and any(text in status.message for text in _CALLER_LEFT)
+        if cut_off or status.exit_code == UNKNOWN_EXIT_CODE:
+            return State.CREATED
+    return state
+
+
 def container(status: Any) -> Container:
     message_path = status.annotations.get(names.CONTAINER_TERMINATION_PATH, "")
     host_path = next((m.host_path for m in status.mounts if m.container_path == message_path), "")
@@ -78,7 +102,7 @@ def container(status: Any) -> Container:
         pod_name=status.labels.get(names.POD_NAME, ""),
         name=status.labels.get(names.CONTAINER_NAME, "") or status.metadata.name,
         attempt=_restart_count(status),
-        state=_STATES.get(status.state, State.UNKNOWN),
+        state=_state(status),
         created_at=status.created_at,
         started_at=status.started_at,
         finished_at=status.finished_at,

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 
 from agent import podspec
 from agent.containers.cleaning import Cleaner
 from agent.containers.gather import Start
+from agent.containers.image_volumes import ImageVolumes
 from agent.containers.interrupt import check
 from agent.containers.kill import Killer
 from agent.containers.sandbox import Sandboxes
 from agent.containers.start import Starter
-from agent.cri.model import PodRecord
-from agent.errors import StartError
+from agent.cri.errors import CriError, CriTimeout, CriUnavailable
+from agent.cri.model import Container, PodRecord
+from agent.errors import StartError, Unsettled
 from agent.pods.actions import PodActions
 from agent.reporter import Reporter
 from apimachinery.objects import Obj
+
+log = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
@@ -42,11 +47,9 @@ class Applier:
     async def apply(
         self, pod: Obj, record: PodRecord, actions: PodActions, cgroup: str, stop: asyncio.Event, progress: Progress
     ) -> None:
-        """Walk ``actions``, until ``stop`` is set. Raises SandboxError, Interrupted, CriError."""
+        """Walk ``actions``, until ``stop`` is set. Raises SandboxError, Unsettled, Interrupted, CriError."""
         if actions.kill_pod:
-            if actions.sandbox_changed and actions.create_sandbox:
-                text = "Pod sandbox changed, it will be killed and re-created."
-                self.reporter.pod(pod, "Normal", "SandboxChanged", text)
+            self._tell_of_change(pod, record, actions)
             await self.killer.pod(pod, record)
         await self._take_away(pod, record, actions)
         check(stop)
@@ -58,13 +61,15 @@ class Applier:
             image: StartError(hold.reason, hold.message, hold.event, image=image)
             for image, hold in actions.no_pulls.items()
         }
+        volumes = ImageVolumes(self.starter.images, pod, config, too_early)
         wanted = {container["name"]: container for container in podspec.all_containers(pod)}
         for name in actions.starts:
             check(stop)
             progress.begins(name)
             attempt = actions.attempts[name]
+            start = Start(pod, wanted[name], attempt, sandbox_id, config, too_early, volumes, stop)
             try:
-                await self.starter.start(Start(pod, wanted[name], attempt, sandbox_id, config, too_early, stop))
+                await self.starter.start(start)
             except StartError as error:
                 progress.failed(name, error)
                 if error.image:
@@ -72,6 +77,15 @@ class Applier:
                     return
                 continue
             progress.started(name)
+
+    def _tell_of_change(self, pod: Obj, record: PodRecord, actions: PodActions) -> None:
+        """Why a sandbox has to go, where that is not the pod's own end."""
+        why = actions.sandbox_changed
+        if why and why == record.sandboxes[0].network_lost:
+            self.reporter.pod(pod, "Warning", "NetworkNotReady", f"network is not ready: {why}")
+        if why and actions.create_sandbox:
+            text = "Pod sandbox changed, it will be killed and re-created."
+            self.reporter.pod(pod, "Normal", "SandboxChanged", text)
 
     async def _take_away(self, pod: Obj, record: PodRecord, actions: PodActions) -> None:
         """Runs that are to start anew, that never ran, or that must end."""
@@ -81,6 +95,16 @@ class Applier:
                 await self.killer.container(pod, runs[reset.container_id], "killing", override=0)
             await self.cleaner.remove(runs[reset.container_id], with_log=False)
         for container_id in actions.discards:
-            await self.cleaner.remove(runs[container_id])
+            await self._discard(runs[container_id])
         for kill in actions.kills:
             await self.killer.container(pod, runs[kill.container_id], kill.message, probe=kill.probe)
+
+    async def _discard(self, run: Container) -> None:
+        log.info("container %s of %s never ran (%s): another is made", run.name, run.pod_name, run.message or "made")
+        try:
+            await self.cleaner.remove(run)
+        except (CriUnavailable, CriTimeout):
+            raise
+        except CriError as error:
+            # The runtime is still ending the start that an agent before this one had asked for.
+            raise Unsettled(run.name, error.detail) from error

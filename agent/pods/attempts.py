@@ -27,7 +27,7 @@ SHOW_BACKOFF_SECONDS = 3.0
 _VOLUME_SECONDS, _VOLUME_CEILING = 0.5, 122.0
 SETTLING_SECONDS = 2.0
 """Just after a pod was bound, the API server may not yet know that this node may read what the pod refers to."""
-_SETTLING_RETRY = 0.2
+_SETTLING_RETRY, _UNSETTLED_RETRY = 0.2, 0.5
 _AFTER_RUNNING = ("RunContainerError", "PostStartHookError")
 
 
@@ -121,6 +121,10 @@ class Attempts:
             return ()
         told = (error.event,) if error.event[2] else ()
         return (*told, ("Warning", "Failed", f"Error: {error.reason}")) if error.reason in IMAGE_REASONS else told
+
+    def unsettled(self, pod: Obj, name: str, now: float) -> None:
+        """What an earlier attempt had begun is not over yet: nobody need hear of it."""
+        self._hold(pod, name, Hold(now + _UNSETTLED_RETRY))
 
     def sandbox_failed(self, pod: Obj, error: SandboxError, now: float) -> None:
         seconds = NETWORK_SECONDS if error.network else SYNC_SECONDS

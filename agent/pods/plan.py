@@ -23,8 +23,9 @@ def plan_pod(pod: WantedPod, seen: Seen, pace: Pace | None = None) -> PodActions
     where it is None."""
     record = seen.record.ever_run()
     actions = _whole_plan(pod, record, seen.verdicts)
-    if left := tuple(c.id for c in seen.record.containers if c.stillborn):
-        actions = replace(actions, discards=left)
+    left = (c for c in seen.record.containers if c.stillborn)
+    if discards := tuple(c.id for c in left if pace is None or not pace.held(c.name)):
+        actions = replace(actions, discards=discards)
     if pace is not None:
         actions = _paced(pod, actions, pace)
     return replace(actions, attempts={name: _attempt(name, record, seen) for name in actions.starts})

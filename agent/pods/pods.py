@@ -136,12 +136,6 @@ class Pods:
         workers = [self._workers[uid] for uid in uids if uid in self._workers]
         await asyncio.gather(*(worker.preempt() for worker in workers))
 
-    def network_lost(self, sandbox_id: str, why: str) -> None:
-        """A pod's network is gone from the kernel: only a new sandbox gives it another."""
-        worker = self._workers.get(self._shared.cache.network_lost(sandbox_id, why))
-        if worker is not None:
-            self._shared.reporter.pod(worker.pod, "Warning", "NetworkNotReady", f"network is not ready: {why}")
-
     def worker(self, uid: str) -> PodWorker | None:
         return self._workers.get(uid)
 

@@ -11,7 +11,7 @@ from agent.containers.cleaning import logged_attempts
 from agent.containers.interrupt import unless
 from agent.cri.errors import CriError, CriUnavailable
 from agent.cri.model import PodRecord, State
-from agent.errors import SandboxError, StartError, VolumeError
+from agent.errors import SandboxError, StartError, Unsettled, VolumeError
 from agent.host import paths
 from agent.pods.actions import COLLECTION, SANDBOX, Pace, PodActions, Seen
 from agent.pods.life import Life
@@ -124,6 +124,11 @@ async def _act(life: Life, record: PodRecord, actions: PodActions) -> None:
         await life.shared.applier.apply(life.pod, record, actions, cgroup, life.stop, _Progress(life))
     except SandboxError as error:
         life.attempts.sandbox_failed(life.pod, error, time.time())
+        life.wake.set()
+        return
+    except Unsettled as error:
+        log.info("container %s of pod %s: %s", error.name, podspec.full_name(life.pod), error)
+        life.attempts.unsettled(life.pod, error.name, time.time())
         life.wake.set()
         return
     life.attempts.succeeded(SANDBOX)

@@ -33,11 +33,12 @@ _SCRIPT = "trap 'exit 0' TERM; while :; do sleep 3600 & wait; done"
 @dataclass
 class Outcome:
     """What a loop saw. ``left``: what was still there at the end, by kind; ``restarts``: containers that said they had
-    been restarted; ``flaps``: conditions that changed, as "object: type status"."""
+    been restarted, as "pod/container: count, how the run before ended"; ``flaps``: conditions that changed, as
+    "object: type status"."""
 
     kills: Counter[str] = field(default_factory=Counter)
     left: set[Thing] = field(default_factory=set)
-    restarts: int = 0
+    restarts: list[str] = field(default_factory=list)
     flaps: list[str] = field(default_factory=list)
     slowest_ready: float = 0.0
     slowest_gone: float = 0.0
@@ -153,9 +154,17 @@ class Watcher:
     def ready(self, titles: list[str]) -> bool:
         return all(title in self.pods and condition_holds(self.pods[title], "Ready") for title in titles)
 
-    def restarts(self) -> int:
-        statuses = [s for p in self.pods.values() for s in (p.get("status") or {}).get("containerStatuses") or ()]
-        return sum(int(status["restartCount"]) for status in statuses)
+    def restarts(self) -> list[str]:
+        statuses = [
+            (title, status)
+            for title, p in self.pods.items()
+            for status in (p.get("status") or {}).get("containerStatuses") or ()
+        ]
+        return [
+            f"{title}/{status['name']}: {status['restartCount']}, before: {status['lastState']}"
+            for title, status in statuses
+            if status["restartCount"]
+        ]
 
 
 async def in_the_middle(

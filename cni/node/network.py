@@ -7,7 +7,7 @@ import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from apimachinery.informer import Informer
 from apimachinery.kit.netlink import Netlink, events, routes
@@ -19,7 +19,8 @@ from cni import install
 from cni.bridge import plugin as bridge
 from cni.bridge.config import Config
 from cni.bridge.plan import Attachment
-from cni.node import plan, ports, sysctls
+from cni.hostlocal.store import DiskStore, Owner
+from cni.node import plan, ports, sysctls, watch
 from cni.node.masquerade import Masquerade
 from cni.node.model import NodeNetwork, extract
 from cni.node.routes import apply
@@ -72,6 +73,22 @@ class NodeNetworking:
         finally:
             for task in tasks:
                 task.cancel()
+
+    async def missing(self, sandboxes: Collection[str]) -> list[LostInterface]:
+        """Of these sandboxes (ids) those that hold an address of this network and whose interface is gone: what
+        happened while nobody listened. Only sandboxes that are neither just being made nor being taken away tell
+        anything. A look that fails is logged, and finds nothing."""
+        try:
+            held = await asyncio.to_thread(self._held)
+            return watch.missing(held, self._kernel.links(), install.NETWORK, sandboxes)
+        except (OSError, CniError) as problem:
+            log.warning("cannot compare pods' addresses with their interfaces: %s", problem)
+            return []
+
+    def _held(self) -> set[Owner]:
+        store = DiskStore(self._settings.data_dir, install.NETWORK)
+        with store.lock():
+            return {owner for owner in store.taken().values() if owner is not None}
 
     async def _keep(self) -> None:
         while True:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from apimachinery.kit.netlink import Link, events, links, routes
@@ -17,6 +17,7 @@ from apimachinery.kit.netlink.routes import Network
 from apimachinery.kit.netlink.wire import Reply
 from cni.bridge import plan as bridge_plan
 from cni.host import RETIRED_GROUP
+from cni.hostlocal.store import Owner
 from cni.node.plan import PROTOCOL
 
 _KERNEL, _LOCAL_TABLE = 2, 255
@@ -35,6 +36,19 @@ class LostInterface:
     container_id: str
     ifname: str
     link: str
+
+
+def missing(
+    held: Iterable[Owner], present: Iterable[Link], network: str, sandboxes: Collection[str]
+) -> list[LostInterface]:
+    """Of the attachments that hold an address in `network`, those of `sandboxes` without their link among `present`."""
+    names = {link.name for link in present}
+    found = []
+    for owner in sorted(held, key=str):
+        link = bridge_plan.host_name(network, owner.container_id, owner.ifname)
+        if owner.container_id in sandboxes and link not in names:
+            found.append(LostInterface(network, owner.container_id, owner.ifname, link))
+    return found
 
 
 @dataclass

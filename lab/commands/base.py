@@ -14,7 +14,7 @@ from apimachinery import errors
 from apimachinery.kit import command
 from apimachinery.kit.settings import SettingsError
 from apimachinery.kubeconfig import KubeconfigError
-from lab import cluster, names, node, preflight, spec, state, status
+from lab import cluster, names, node, preflight, room, spec, state, status
 from lab.images.rootfs import ImageError
 from lab.paths import Paths
 from lab.spec import Node, Spec, SpecError
@@ -28,6 +28,7 @@ _EXPECTED = (
     preflight.PreflightError,
     cluster.ClusterError,
     node.NodeError,
+    room.NoRoomError,
     SupervisorError,
     command.CommandError,
     KubeconfigError,
@@ -82,11 +83,17 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
     try:
         return asyncio.run(_alone(work))
     except _EXPECTED as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_told(error)) from error
     except KeyboardInterrupt:
         # Whoever asks once more, while threads finish what they began, is not made to wait.
         signal.signal(signal.SIGINT, lambda *_: os._exit(Interrupted.exit_code))
         raise Interrupted("interrupted; run the same command again to go on") from None
+
+
+def _told(error: Exception) -> str:
+    """What went wrong; where it is a full disk, with what helps."""
+    helps = ": free some space on that disk and run the same command again" if room.is_full(error) else ""
+    return f"{error}{helps}"
 
 
 async def _alone(work: Coroutine[Any, Any, Any]) -> Any:

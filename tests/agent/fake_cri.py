@@ -64,6 +64,8 @@ class FakeRuntime:
         self.calls: list[tuple[str, str]] = []
         self.fail: dict[str, CriError | Callable[[], CriError]] = {}
         self.hang: set[str] = set()
+        self.starting: set[str] = set()
+        """Containers that an agent which is gone had asked to be started: nothing else can be done to them."""
         self.pulled: set[str] = set()
         self.exec_codes: dict[str, int] = {"false": 1, "true": 0}
         self.silent = False
@@ -235,6 +237,8 @@ class FakeRuntime:
 
     async def remove_container(self, container_id: str) -> None:
         await self._call("RemoveContainer", self.name(container_id))
+        if container_id in self.starting:
+            raise CriError("RemoveContainer", "Unknown", "container is in starting state, can't be removed")
         self.held.pop(container_id, None)
         self._tell(RuntimeEvent(container_id, gone=True))
 

@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
-from agent.app import Agent
+from agent.app import Agent, NetworkCheck
 from agent.settings import AgentSettings
 from apimachinery.kit.lifecycle import Lifecycle
 from tests.agent.fake_cri import FakeRuntime
 
 
 @contextlib.asynccontextmanager
-async def running(tmp_path: Path, runtime: FakeRuntime, **overrides: object) -> AsyncIterator[Agent]:
+async def running(
+    tmp_path: Path, runtime: FakeRuntime, *, networks: NetworkCheck | None = None, **overrides: Any
+) -> AsyncIterator[Agent]:
     """An agent at work on ``runtime``; stopped (its containers not) at the end."""
     settings = AgentSettings(
         node_name="node1",
@@ -24,14 +27,14 @@ async def running(tmp_path: Path, runtime: FakeRuntime, **overrides: object) -> 
         bind_address="127.0.0.1",
         port=0,
         healthz_port=0,
-        **overrides,  # type: ignore[arg-type]
+        **overrides,
     )
     agent = Agent(settings, runtime)  # type: ignore[arg-type]
     # The test is the source of pods: what it has not named yet is nobody's only once it says so.
     agent.pods.all_synced.clear()
     lifecycle = Lifecycle()
     try:
-        await agent.start(lifecycle)
+        await agent.start(lifecycle, networks)
         yield agent
     finally:
         lifecycle.request_stop()

@@ -161,7 +161,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "api.core.v1.DownwardAPIVolumeSource": {PAYLOAD: "defaultMode items"},
     "api.core.v1.EmptyDirVolumeSource": {PLUGINS: "medium"},
     "api.core.v1.HostPathVolumeSource": {PLUGINS: "path type"},
-    "api.core.v1.ImageVolumeSource": {GATHERER: "pullPolicy", PLUGINS: "reference"},
+    "api.core.v1.ImageVolumeSource": {"agent/containers/image_volumes.py": "pullPolicy reference"},
     "api.core.v1.ProjectedVolumeSource": {SOURCES: "defaultMode sources"},
     "api.core.v1.SecretVolumeSource": {PAYLOAD: "defaultMode items optional secretName"},
     "api.core.v1.EnvVarSource": {

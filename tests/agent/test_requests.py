@@ -69,7 +69,12 @@ def test_nothing_an_agent_sends_is_refused(tmp_path: Path, monkeypatch: Any) -> 
 
 async def life(admin: Client, manifests: Path, access: Path, folder: Path) -> None:
     runtime = FakeRuntime()
-    settings = {"kubeconfig": access, "node_ip": "10.0.0.7", "static_pod_dir": manifests, "node_status_seconds": 0.2}
+    settings: dict[str, Any] = {
+        "kubeconfig": access,
+        "node_ip": "10.0.0.7",
+        "static_pod_dir": manifests,
+        "node_status_seconds": 0.2,
+    }
     async with running(folder, runtime, **settings) as agent:
         await until(lambda: agent.objects.node() is not None)
         containers = "spec: {containers: [{name: c, image: 'busybox:run'}]}"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
+from lab.paths import Paths
+from lab.supervision import Supervision
 from tests.cluster.lab import Lab, ready
 from tests.cluster.test_node_rules import container, events, pod, status
 from tests.waiting import eventually
@@ -69,7 +74,21 @@ def test_readiness_of_a_pod_that_ends_reaches_its_endpoints(clean: Lab) -> None:
     assert not ready(lab.get("pod", "ending")), "the pod is still there, and says so"
 
 
-def test_a_pod_whose_interface_was_deleted_gets_another(clean: Lab) -> None:
+def while_no_agent_runs(lab: Lab, happens: Callable[[], object]) -> None:
+    async def work() -> None:
+        supervision = Supervision(Paths(lab.name))
+        agent = next(r.process for r in await supervision.reports() if r.process.name == "node1/agent")
+        await supervision.stop(agent.name)
+        try:
+            happens()
+        finally:
+            await supervision.start(agent)
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("agent_runs", [True, False])
+def test_a_pod_whose_interface_was_deleted_gets_another(clean: Lab, agent_runs: bool) -> None:
     lab = clean
     lab.apply(pod("cut", nodeName="node1"))
     eventually(lambda: ready(lab.get("pod", "cut")), 30, "pod Ready")
@@ -77,7 +96,11 @@ def test_a_pod_whose_interface_was_deleted_gets_another(clean: Lab) -> None:
     lines = lab.on_node("node1", "ip", "-o", "link", "show", "type", "veth").splitlines()
     ours = [line for line in lines if " eth0@" not in line]
     assert len(ours) == 1, "this test's pod is the only one on the node"
-    lab.on_node("node1", "ip", "link", "delete", ours[0].split()[1].partition("@")[0])
+    delete = partial(lab.on_node, "node1", "ip", "link", "delete", ours[0].split()[1].partition("@")[0])
+    if agent_runs:
+        delete()
+    else:
+        while_no_agent_runs(lab, delete)
     eventually(lambda: "SandboxChanged" in {e["reason"] for e in events(lab, "cut")}, 10, "SandboxChanged")
     told = {e["reason"]: e["message"] for e in events(lab, "cut")}
     assert told["NetworkNotReady"] == "network is not ready: the interface eth0 of the pod's sandbox is gone"

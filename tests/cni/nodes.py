@@ -135,6 +135,7 @@ class Running:
         self.lost: list[LostInterface] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        self._networking: NodeNetworking | None = None
 
     def main(self) -> None:
         netns.call(self.node.path, lambda: asyncio.run(self._main()))
@@ -143,6 +144,7 @@ class Running:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         sysctls.keep(sysctls.names(node=True))
         networking = NodeNetworking(self.node.settings, cast(Informer, self.informer), self.lost.append)
+        self._networking = networking
         task = asyncio.ensure_future(networking.run())
         await self._stop.wait()
         task.cancel()
@@ -153,8 +155,13 @@ class Running:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(what, self.informer)
 
+    def missing(self, sandboxes: frozenset[str]) -> list[LostInterface]:
+        until(lambda: self._networking is not None)
+        assert self._loop is not None and self._networking is not None
+        return asyncio.run_coroutine_threadsafe(self._networking.missing(sandboxes), self._loop).result(10)
+
     def stop(self) -> None:
-        if self._loop is not None and self._stop is not None:
+        if self._loop is not None and self._stop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stop.set)
 
     def our_routes(self) -> dict[str, str]:

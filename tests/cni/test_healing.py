@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,10 +20,12 @@ import pytest
 from apimachinery.kit import command, netns
 from apimachinery.kit.netlink import Link, Netlink, Route, links, routes
 from cni import install
+from cni.bridge.plan import host_name
 from cni.host import RETIRED_GROUP
+from cni.hostlocal.store import Owner
 from cni.node import network, ports, sysctls
 from cni.node.masquerade import table_of
-from cni.node.watch import LostInterface, Notice, Watcher
+from cni.node.watch import LostInterface, Notice, Watcher, missing
 from tests.cni import kernel
 from tests.cni.nodes import FakeInformer, Node, Running, new_ground, until
 
@@ -84,6 +86,8 @@ def talking(pod: Path, to: Path, address: str) -> Iterator[Talk]:
 class World:
     nodes: list[Node]
     running: list[Running]
+    threads: ThreadPoolExecutor
+    futures: list[Future[None]]
 
     @property
     def kernel(self) -> Netlink:
@@ -122,6 +126,18 @@ class World:
     def address_is_there(self) -> bool:
         return ip_interface("10.244.1.1/24") in {a.interface for a in self._kernel.addresses(self.bridge.index)}
 
+    def while_down(self, happens: Callable[[], object]) -> Running:
+        """The first node's networking ends, something happens, and another begins."""
+        self.running[0].stop()
+        self.futures[0].result(20)
+        happens()
+        self.running[0] = one = Running(self.nodes[0])
+        for node in self.nodes[:2]:
+            # As a real informer, which is only synced when it knows all.
+            one.informer.put(node.name, node.number)
+        self.futures[0] = self.threads.submit(one.main)
+        return one
+
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
@@ -130,7 +146,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(network, "RETRY_PERIOD", LONG)
     with new_ground(tmp_path) as (_, nodes, pods), ThreadPoolExecutor(2) as threads:
         running = [Running(n) for n in nodes[:2]]
-        futures = [threads.submit(r.main) for r in running]
+        world = World(nodes, running, threads, [threads.submit(r.main) for r in running])
         try:
             for one in running:
                 for node in nodes[:2]:
@@ -140,11 +156,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
                 until((one.node.settings.conf_dir / install.CONFLIST).exists)
             for place, pod in enumerate(pods[:3]):
                 asyncio.run(nodes[place // 2].add(pod))
-            yield World(nodes, running)
+            yield world
         finally:
-            for one in running:
+            for one in world.running:
                 one.stop()
-        for future in futures:
+        for future in world.futures:
             future.result(20)
 
 
@@ -255,6 +271,26 @@ def test_foreign_changes_are_told_and_mended_under_traffic(world: World, what: s
 
 
 @pytest.mark.kernel
+def test_what_was_changed_while_no_daemon_ran_is_mended_when_one_starts(world: World) -> None:
+    """Notifications tell only those who listen: a start compares everything once."""
+    for what, (damage, healed) in DAMAGES.items():
+        world.while_down(partial(damage, world))
+        until(partial(healed, world))
+        print(f"{what}: mended at the start")
+
+
+@pytest.mark.kernel
+def test_pod_links_that_went_while_no_daemon_ran_are_missed_by_name(world: World) -> None:
+    cut, whole = (pod.name for pod, _ in world.nodes[0].pods)
+    link = world.port().name
+    one = world.while_down(lambda: world.kernel.do(links.delete(link)))
+    asked = frozenset({cut, whole, "somebody-elses"})
+    assert one.missing(asked) == [LostInterface("wherry", cut, "eth0", link)]
+    assert one.missing(frozenset({whole})) == [], "who is not asked for may be about to come or to go"
+    assert not one.lost, "nobody was told"
+
+
+@pytest.mark.kernel
 def test_a_deleted_bridge_comes_back_with_its_mac_and_all_pods(world: World) -> None:
     before = world.bridge
     pod, (to, result) = world.nodes[0].pods[0][0], world.nodes[1].pods[0]
@@ -350,6 +386,16 @@ def test_ports_of_other_networks_and_retired_ones_are_left_alone() -> None:
     assert not ports.repairs(mine, 3, "other")
     for alias, group in (("cni wherry abc eth0", RETIRED_GROUP), ("", 0), ("my own words here", 0)):
         assert not ports.repairs(Link(7, "v", False, 1500, "", "veth", 0, alias=alias, group=group), 3, "wherry")
+
+
+def test_only_who_holds_an_address_can_miss_an_interface() -> None:
+    held = {Owner("a", "eth0"), Owner("a", "eth1"), Owner("b", "eth0"), Owner("c", "eth0")}
+    here = [Link(7, host_name("wherry", "a", "eth0"), True, 1500, "", "veth", 3)]
+    here.append(Link(8, host_name("other", "b", "eth0"), True, 1500, "", "veth", 3))
+    assert [(lost.container_id, lost.ifname) for lost in missing(held, here, "wherry", {"a", "b", "foreign"})] == [
+        ("a", "eth1"),
+        ("b", "eth0"),
+    ]
 
 
 def test_what_went_while_notifications_were_lost_is_told_from_the_listing() -> None:

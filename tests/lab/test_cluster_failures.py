@@ -1,17 +1,128 @@
 """What a lab that does not come up says."""
 
-import shutil
+import asyncio
+import errno
 from pathlib import Path
 
+import click
 import pytest
 
-from lab import cluster
+from apimachinery import errors
+from apimachinery.client import Client
+from lab import cluster, room
 from lab import paths as places
+from lab.commands import base
 from lab.paths import Paths
+from lab.spec import make
+
+
+@pytest.fixture
+def paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Paths:
+    monkeypatch.setattr(places, "STATE", tmp_path)
+    monkeypatch.setattr(room, "_PAUSE", 0.001)
+    monkeypatch.setattr(room, "PATIENCE", 0.005)
+    return Paths("lab")
+
+
+def disk(monkeypatch: pytest.MonkeyPatch, *free: int) -> None:
+    """The disk at its next looks; the last goes on."""
+    looks = list(free)
+    monkeypatch.setattr(room, "free", lambda directory: looks.pop(0) if len(looks) > 1 else looks[0])
 
 
 @pytest.mark.parametrize(("free", "told"), [(1 << 20, True), (1 << 30, False)])
-def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: int, told: bool) -> None:
-    monkeypatch.setattr(places, "STATE", tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 0, free))
-    assert ("no space left" in str(cluster._failed(Paths("lab"), "no answer"))) is told
+def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch, paths: Paths, free: int, told: bool) -> None:
+    disk(monkeypatch, free)
+    assert ("no space left" in str(cluster._failed(paths, "no answer"))) is told
+
+
+def test_nothing_is_waited_for_on_a_full_disk(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> None:
+    disk(monkeypatch, 0)
+    ended = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    with pytest.raises(room.NoRoomError) as told:
+        asyncio.run(room.needed(paths, waits()))
+    assert f"{paths.state} has no space left (0 MB free): have 32 MB free on that disk" in str(told.value)
+    assert ended, "what waited has ended"
+
+
+def test_what_cannot_be_written_names_the_labs_disk(paths: Paths) -> None:
+    async def fails(number: int) -> None:
+        raise OSError(number, "of a write, which names no file")
+
+    with pytest.raises(room.NoRoomError, match=str(paths.state)):
+        asyncio.run(room.needed(paths, fails(errno.ENOSPC)))
+    with pytest.raises(PermissionError):
+        asyncio.run(room.needed(paths, fails(errno.EACCES)))
+
+
+def test_room_that_comes_back_is_no_reason_to_give_up(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> None:
+    looks: list[int] = []
+
+    def free(directory: Path) -> int:
+        looks.append(0 if len(looks) % 3 else 1 << 30)
+        return looks[-1]
+
+    monkeypatch.setattr(room, "free", free)
+
+    async def slow() -> str:
+        while len(looks) < 20:
+            await asyncio.sleep(0.001)
+        return "up"
+
+    assert asyncio.run(room.needed(paths, slow())) == "up"
+
+
+def test_the_room_below_a_directory_that_is_not_there_yet(tmp_path: Path) -> None:
+    assert room.free(tmp_path / "not/yet/there") == pytest.approx(room.free(tmp_path), rel=0.1)
+
+
+class Answers:
+    """An API server that gives one answer to every question."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def request(self, *_: object, **__: object) -> None:
+        raise self._error
+
+    async def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (errors.ApiError("[+]ping ok\n[-]etcd-readiness failed: reason withheld\nreadyz check failed"), "cannot write"),
+        (errors.ApiError("[-]informer-sync failed: reason withheld"), "does not answer"),
+        (errors.Unreachable("refused"), "does not answer"),
+    ],
+)
+def test_an_api_server_that_cannot_write_is_not_waited_for_like_one_that_begins(
+    monkeypatch: pytest.MonkeyPatch, paths: Paths, error: Exception, words: str
+) -> None:
+    disk(monkeypatch, 3 << 20)
+    monkeypatch.setattr(cluster, "STORE_DEADLINE", 0.0)
+    monkeypatch.setattr(cluster, "API_DEADLINE", 0.2)
+    monkeypatch.setattr(cluster, "Authority", lambda paths, spec: type("A", (), {"kubeconfig": lambda self, who: ""})())
+    monkeypatch.setattr(Client, "from_kubeconfig", lambda *_, **__: Answers(error))
+    with pytest.raises(cluster.ClusterError, match=words) as told:
+        spec = make("lab", 1, "nftables", pod_cidr=None, service_cidr=None, node_cidr=None, in_use=[])
+        asyncio.run(cluster._client(spec, paths))
+    assert "no space left (3 MB free)" in str(told.value)
+
+
+@pytest.mark.parametrize(("number", "helps"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])
+def test_a_command_that_cannot_write_says_what_helps(number: int, helps: bool) -> None:
+    async def fails() -> None:
+        raise OSError(number, "why", "/var/lib/x")
+
+    with pytest.raises(click.ClickException) as told:
+        base.run(fails())
+    assert ("free some space" in told.value.message) is helps
+    assert "/var/lib/x" in told.value.message

@@ -43,4 +43,4 @@ def test_nothing_is_left_and_nothing_flaps() -> None:
     assert sum(middle.kills.values()) == 12
     assert not middle.left
     assert not steady.flaps
-    assert (middle.restarts, steady.restarts) == (0, 0)
+    assert (middle.restarts, steady.restarts) == ([], [])

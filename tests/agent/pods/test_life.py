@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,13 @@ def live(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 def status(agent, name: str = "p") -> dict:
     found = agent.view.find_pod("default", name)
     return found["status"] if found else {}
+
+
+def waits_for(agent, container_name: str) -> str:
+    """The reason in a container's waiting state."""
+    statuses: list[dict[str, Any]] = status(agent).get("containerStatuses", [])
+    found: dict[str, Any] = next((s for s in statuses if s["name"] == container_name), {})
+    return found.get("state", {}).get("waiting", {}).get("reason", "")
 
 
 def is_ready(agent, name: str = "p") -> bool:
@@ -167,17 +175,54 @@ async def test_a_pod_whose_interface_is_gone_gets_a_new_sandbox_and_says_why(age
     agent.pods.set_pod("file", pod("never", restartPolicy="Never"))
     await until(lambda: is_ready(agent) and is_ready(agent, "never"))
     first = {s.uid: s.id for s in runtime.sandboxes.values()}
-    agent.pods.network_lost(first["uid-p"], "eth0 is gone")
+    assert agent.cache.networked() == frozenset(first.values())
+    agent.cache.network_lost(first["uid-p"], "eth0 is gone")
     await until(lambda: [s.attempt for s in runtime.sandboxes.values() if s.uid == "uid-p" and s.ready] == [1])
     await until(lambda: is_ready(agent))
     assert [each for each in told if each[0] != "MissingClusterDNS"] == [
         ("NetworkNotReady", "network is not ready: eth0 is gone"),
         ("SandboxChanged", "Pod sandbox changed, it will be killed and re-created."),
     ]
-    agent.pods.network_lost(first["uid-never"], "eth0 is gone")
+    agent.cache.network_lost(first["uid-never"], "eth0 is gone")
     await until(lambda: status(agent, "never")["phase"] in ("Succeeded", "Failed"))
+    assert [each for each in told if each[0] == "NetworkNotReady"][1:] == [
+        ("NetworkNotReady", "network is not ready: eth0 is gone")
+    ], "and this one says why it ended"
     assert [s.attempt for s in runtime.sandboxes.values() if s.uid == "uid-never"] == [0], "the policy is respected"
-    agent.pods.network_lost("nobody's", "eth0 is gone")
+    agent.cache.network_lost("nobody's", "eth0 is gone")
+
+
+def test_a_network_that_went_while_no_agent_ran_is_missed_before_anything_is_done(tmp_path):
+    """The next agent asks once for every sandbox that runs with a network of its own, before its workers look."""
+
+    async def main() -> None:
+        runtime, asked = FakeRuntime(), []
+        pods = (pod("cut"), pod("whole"), pod("host", hostNetwork=True))
+
+        async with running(tmp_path, runtime) as agent:
+            for each in pods:
+                agent.pods.set_pod("file", each)
+            await until(lambda: all(is_ready(agent, name) for name in ("cut", "whole", "host")))
+        first = {s.name: s.id for s in runtime.sandboxes.values()}
+
+        async def check(sandboxes: frozenset[str]) -> dict[str, str]:
+            asked.append((sandboxes, runtime.count("StopPodSandbox")))
+            return {first["cut"]: "eth0 is gone"}
+
+        async with running(tmp_path, runtime, networks=check) as agent:
+            told: list[tuple[str, str, str]] = []
+            agent.reporter.pod = lambda p, kind, reason, text: told.append((p["metadata"]["name"], reason, text))  # type: ignore[method-assign,assignment]
+            for each in pods:
+                agent.pods.set_pod("file", each)
+            await until(lambda: [s.attempt for s in runtime.sandboxes.values() if s.name == "cut" and s.ready] == [1])
+            await until(lambda: all(is_ready(agent, name) for name in ("cut", "whole", "host")))
+        assert asked == [(frozenset({first["cut"], first["whole"]}), 0)]
+        assert ("cut", "NetworkNotReady", "network is not ready: eth0 is gone") in told
+        assert {s.name: s.id for s in runtime.sandboxes.values() if s.attempt == 0 and s.ready} == {
+            name: first[name] for name in ("whole", "host")
+        }
+
+    asyncio.run(main())
 
 
 @live
@@ -455,6 +500,124 @@ async def test_an_image_volume_is_pulled_as_it_says_and_mounted_by_its_id(agent,
     (mount,) = [m for m in held.config.mounts if m.container_path == "/v"]
     assert (mount.image.image, mount.image_sub_path, mount.host_path) == (IMAGE_ID, "sub", "")
     assert mount.readonly
+
+
+# Policy and what is on the node -> what is asked of the runtime, the events told of the pod, why the container waits.
+IMAGE_VOLUMES = [
+    ("IfNotPresent", "here", ["ImageStatus"], [("Normal", "Pulled", "already present on machine and can be")], ""),
+    (
+        "IfNotPresent",
+        "away",
+        ["ImageStatus", "PullImage", "ImageStatus"],
+        [("Normal", "Pulling", 'Pulling image "data:away"'), ("Normal", "Pulled", "Successfully pulled image")],
+        "",
+    ),
+    (
+        "IfNotPresent",
+        "pullfail",
+        ["ImageStatus", "PullImage"],
+        [
+            ("Normal", "Pulling", "Pulling image"),
+            ("Warning", "Failed", 'Failed to pull image "data:pullfail": rpc error'),
+        ],
+        "ErrImagePull",
+    ),
+    (
+        "Always",
+        "here",
+        ["PullImage", "ImageStatus"],
+        [("Normal", "Pulling", "Pulling image"), ("Normal", "Pulled", "Successfully pulled image")],
+        "",
+    ),
+    (
+        "Always",
+        "absent",
+        ["PullImage"],
+        [("Normal", "Pulling", "Pulling image"), ("Warning", "Failed", "Failed to pull image")],
+        "ErrImagePull",
+    ),
+    ("Never", "here", ["ImageStatus"], [("Normal", "Pulled", "already present on machine and can be")], ""),
+    (
+        "Never",
+        "away",
+        ["ImageStatus"],
+        [("Warning", "ErrImageNeverPull", 'Container image "data:away" is not present with pull policy of Never')],
+        "ErrImageNeverPull",
+    ),
+]
+
+
+@pytest.mark.parametrize(("policy", "tag", "calls", "told", "reason"), IMAGE_VOLUMES)
+def test_an_image_volume_is_had_as_its_policy_says(tmp_path, policy, tag, calls, told, reason):
+    """For two containers that mount it, and before the first container's own image: once."""
+
+    async def main() -> None:
+        runtime = FakeRuntime(present=lambda image: image != "data:away")
+        events = []
+        async with running(tmp_path, runtime) as agent:
+            agent.reporter._tell = lambda subject, *rest: events.append((subject.get("fieldPath", ""), *rest))  # type: ignore[method-assign]
+            mounts = [{"name": "v", "mountPath": "/v"}]
+            containers = [container("c", volumeMounts=mounts), container("d", volumeMounts=mounts), container("e")]
+            volume = {"name": "v", "image": {"reference": f"data:{tag}", "pullPolicy": policy}}
+            agent.pods.set_pod("api", pod(containers=containers, volumes=[volume]))
+            await until(lambda: runtime.running() == (["e"] if reason else ["c", "d", "e"]))
+            for name in ("c", "d") if reason else ():
+                await until(partial(lambda which: waits_for(agent, which) == reason, name))
+        assert [method for method, what in runtime.calls if what == f"data:{tag}"] == calls
+        of_pod = [each for each in events if not each[0] and f"data:{tag}" in each[3]]
+        assert [(kind, why) for _, kind, why, _ in of_pod] == [(kind, why) for kind, why, _ in told]
+        for (_, _, _, text), (_, _, words) in zip(of_pod, told, strict=True):
+            assert words in text
+        for name in ("c", "d") if reason else ():
+            assert (f"spec.containers{{{name}}}", "Warning", "Failed", f"Error: {reason}") in events
+            assert not [why for field, _, why, _ in events if field == f"spec.containers{{{name}}}" and why == "Pulled"]
+
+    asyncio.run(main())
+
+
+def test_a_start_that_outlives_its_agent_is_waited_for_and_counts_as_none(tmp_path, monkeypatch):
+    """The runtime still ends what it was asked for when the next agent looks: that is no failure to wait ten seconds
+    for, no restart, and no end of a pod that restarts nothing."""
+    monkeypatch.setattr("agent.pods.attempts._UNSETTLED_RETRY", 0.01)
+
+    async def main() -> None:
+        runtime, refused = FakeRuntime(), []
+        manifest = pod(containers=[container("c"), container("d")], restartPolicy="Never")
+        runtime.hang.add("StartContainer")
+        async with running(tmp_path, runtime) as agent:
+            agent.pods.set_pod("file", manifest)
+            await until(lambda: runtime.count("StartContainer") == 1)
+            (first,) = runtime.held
+        runtime.hang.clear()
+        runtime.starting.add(first)
+        async with running(tmp_path, runtime) as agent:
+            agent.pods.set_pod("file", manifest)
+            await until(lambda: runtime.running() == ["d"])
+            assert runtime.held[first], "it is not over"
+            refused.append(runtime.count("RemoveContainer"))
+            runtime.starting.clear()
+            await until(lambda: runtime.running() == ["c", "d"], 5.0)
+            await until(lambda: is_ready(agent))
+            found = status(agent)
+        assert refused[0] >= 1
+        assert [s["restartCount"] for s in found["containerStatuses"]] == [0, 0]
+        assert found["phase"] == "Running"
+
+    asyncio.run(main())
+
+
+@live
+async def test_two_volumes_of_one_image_are_each_had_by_their_own_policy(agent, runtime):
+    runtime._present = lambda image: image != "data:away"
+    volumes = [
+        {"name": name, "image": {"reference": "data:away", "pullPolicy": policy}}
+        for name, policy in (("never", "Never"), ("always", "Always"))
+    ]
+    names = ("never", "always")
+    mounting = [container(name, volumeMounts=[{"name": name, "mountPath": "/v"}]) for name in names]
+    agent.pods.set_pod("api", pod(containers=mounting, volumes=volumes))
+    await until(lambda: runtime.running() == ["always"])
+    await until(lambda: waits_for(agent, "never") == "ErrImageNeverPull")
 
 
 @live

@@ -131,13 +131,17 @@ def test_a_container_in_an_unknown_state_is_killed_and_started_again():
     assert [k.name for k in actions.kills] == ["a"]
 
 
-@pytest.mark.parametrize("state", [State.CREATED, State.UNKNOWN, State.EXITED])
+@pytest.mark.parametrize("state", [State.CREATED, State.UNKNOWN])
 def test_a_container_that_never_ran_is_made_anew(state):
     never = replace(run(A, state, 255), started_at=0)
     actions = planned(two(restartPolicy="Never"), record(never, run(B)), NONE)
     assert (actions.containers, actions.discards, actions.kills) == (("a",), (never.id,), ())
-    ran = replace(run(A, State.EXITED, 255), started_at=5)
-    assert planned(two(restartPolicy="Never"), record(ran, run(B)), NONE).idle
+
+
+def test_one_that_never_ran_and_is_not_over_yet_is_left_alone_for_a_moment():
+    never = replace(run(A, State.CREATED), started_at=0)
+    actions = planned(two(), record(never), NONE, held("a"))
+    assert (actions.discards, actions.containers) == ((), ("b",))
 
 
 def held(*steps: str, until: float = 9.0) -> Pace:

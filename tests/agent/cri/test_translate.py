@@ -1,0 +1,45 @@
+"""What the runtime's answers come to."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.cri import translate
+from agent.cri.messages import pb
+from agent.cri.model import State
+
+_EXITED = pb.ContainerState.CONTAINER_EXITED
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "code", "started", "state"),
+    [
+        # The agent was killed while it waited for StartContainer.
+        ("StartError", 'failed to start containerd task "x": context canceled: unknown', 128, 0, State.CREATED),
+        ("StartError", "failed to create containerd task: context canceled", 128, 0, State.CREATED),
+        (
+            "StartError",
+            "failed to create containerd task: failed to start shim: start failed: : signal: killed: unknown",
+            128,
+            0,
+            State.CREATED,
+        ),
+        # containerd was killed, and finds no task of a container that it had not yet noted as started.
+        ("Unknown", "", 255, 0, State.CREATED),
+        # A command that is not there is an end like any other.
+        ("StartError", 'failed to create shim task: exec: "/no": no such file or directory', 128, 0, State.EXITED),
+        ("StartError", "OCI runtime create failed: container init was OOM-killed", 128, 0, State.EXITED),
+        # It ran, and what became of it is not known.
+        ("Unknown", "", 255, 5, State.EXITED),
+        ("Error", "", 255, 5, State.EXITED),
+        # So short that the runtime was killed before it noted the start.
+        ("Completed", "", 0, 0, State.EXITED),
+        ("Error", "", 3, 0, State.EXITED),
+        ("Error", "context canceled", 1, 5, State.EXITED),
+    ],
+)
+def test_a_start_that_was_cut_off_is_no_end(reason: str, message: str, code: int, started: int, state: State) -> None:
+    said = pb.ContainerStatus(
+        id="c", state=_EXITED, reason=reason, message=message, exit_code=code, started_at=started, finished_at=9
+    )
+    assert translate.container(said).state is state
