@@ -297,6 +297,13 @@ class Client:
         result: Obj = loads(raw) if raw.lstrip()[:1] in (b"{", b"[") else {"raw": raw.decode(errors="replace")}
         return result
 
+    async def stream(self, path: str) -> AsyncIterator[bytes]:
+        """An answer that is no object, piece by piece; it may take as long as it comes."""
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_DEADLINE, sock_read=WATCH_SILENCE)
+        async with self._exchange("GET", path, {}, None, {"Accept": "*/*"}, limits) as response:
+            async for piece in response.content.iter_any():
+                yield piece
+
     @asynccontextmanager
     async def _exchange(
         self,

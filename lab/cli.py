@@ -6,7 +6,7 @@ import click
 
 from lab import versions
 from lab.bench import bench
-from lab.commands import checks, images, life, look, machines, nodes, trace
+from lab.commands import backups, checks, images, life, look, machines, nodes, trace
 from lab.commands.base import Commands
 
 
@@ -55,6 +55,9 @@ for command in (
     machines.server,
     machines.agent,
     machines.proxy,
+    backups.take,
+    backups.verify,
+    backups.restore,
     checks.test,
     bench,
     show_help,

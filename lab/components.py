@@ -28,6 +28,7 @@ NODE_GRACE_SECONDS = 50.0
 # Ours renew more often, and say so in their leases, which run out after four times as long: a lab is watched by a
 # person, who need not wait for 50 s to see that a node fell silent.
 LEASE_SECONDS = 3.0
+BACKUP_SECONDS = 3600
 # One of each runs, so a restarted one may take its own lease over at once.
 _ELECTION = {"identity": "lab"}
 
@@ -68,6 +69,7 @@ def _apiserver(spec: Spec, paths: Paths) -> Component:
         "kubelet_ca_file": pki / "ca.crt",
         "policy_file": POLICY,
         "warn_of_gaps": True,
+        "backup_seconds": BACKUP_SECONDS,
     }
     return _python(paths, "apiserver", "controlplane.apiserver", settings, port=spec.api_port)
 

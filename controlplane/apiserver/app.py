@@ -17,6 +17,7 @@ from apimachinery.kit.lifecycle import Lifecycle
 from controlplane.apiserver import edge, operations
 from controlplane.apiserver.advice.gaps import Gaps
 from controlplane.apiserver.authz import bootstrap as policy
+from controlplane.apiserver.backups import Backups, Schedule
 from controlplane.apiserver.bootstrap import addresses, aggregation, authentication, cluster, flowcontrol, keeping
 from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.catalog.catalog import Catalog
@@ -84,6 +85,8 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     health = _Health(lifecycle, store)
     paths = operations.paths(health.live(), health.ready())
     checks = (f"/{name}/{check}" for name, held in health.all().items() for check in held)
+    backups = Backups(store, schedule(settings))
+    paths["/snapshot$"] = backups.handler
     index = index_handler(catalog, (*edges.routes.paths, *paths, *checks))
     pipeline = Pipeline(
         edges,
@@ -102,6 +105,7 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     lifecycle.spawn("ip addresses", addresses.Addresses(registry).run())
     if settings.event_ttl > 0:
         lifecycle.spawn("events", Expiry(registry, core.EVENT.kind, settings.event_ttl).run())
+    lifecycle.spawn("backups", backups.run())
     lifecycle.spawn("compaction", _compact(store, cache, settings.history_seconds))
     lifecycle.spawn("memory", _give_memory_back())
     # What lives from here on is mostly there to stay: collecting it again and again only costs latency.
@@ -124,6 +128,12 @@ def keep(catalog: Catalog, cache: Cache) -> None:
     for row in catalog:
         follow(row, True)
     catalog.follow(follow)
+
+
+def schedule(settings: Settings) -> Schedule:
+    """When backups are made, and which are kept."""
+    folder = settings.backup_dir or settings.data_dir / "backups"
+    return Schedule(folder, settings.backup_seconds, settings.backup_count, settings.backup_days * 86400)
 
 
 def published(settings: Settings, service_ip: str, kinds: tuple[Kind, ...]) -> tuple[keeping.Wanted, ...]:

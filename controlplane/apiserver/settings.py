@@ -56,6 +56,14 @@ class Settings:
     """History kept for watches that resume and lists that continue."""
     event_ttl: int = 3600
     """Seconds that an Event is kept after it was last written; 0: for ever."""
+    backup_dir: Path | None = None
+    """Where scheduled backups go, best on another disk; none: into backups/ of data_dir."""
+    backup_seconds: int = 0
+    """Every so many seconds one is made; 0: none."""
+    backup_count: int = 24
+    """So many of them are kept."""
+    backup_days: float = 7.0
+    """And none of them for longer, but the newest; 0: however old they are."""
     shutdown_seconds: int = 10
     """What running requests get to finish when the server stops."""
     disable_admission: tuple[str, ...] = ()

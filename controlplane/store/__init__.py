@@ -6,14 +6,26 @@ something.
 
 Reading order: model (the interface and its values), sqlite (the backend on one file), journal (its rows), checksum and
 witness (how damage is known), audit, inspection and opening (the start), reserve (the full disk), salvage (the way
-out).
+out), backup (copies, and putting them back).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from controlplane.store.model import Change, Corrupt, Delete, Full, Locked, Mismatch, Op, Put, Store, StoreError
+from controlplane.store.model import (
+    Change,
+    Corrupt,
+    Delete,
+    Full,
+    Locked,
+    Mismatch,
+    Op,
+    Put,
+    Snapshot,
+    Store,
+    StoreError,
+)
 
 __all__ = [
     "Change",
@@ -24,6 +36,7 @@ __all__ = [
     "Mismatch",
     "Op",
     "Put",
+    "Snapshot",
     "Store",
     "StoreError",
     "build",

@@ -146,7 +146,7 @@ def create(link: sqlite3.Connection, notes: Notes) -> None:
     with transaction(link):
         for statement in _CREATE:
             link.execute(statement)
-        _note(link, notes)
+        note(link, notes)
 
 
 def upgrade(link: sqlite3.Connection, notes: Notes, rows: Iterable[Row]) -> None:
@@ -156,7 +156,7 @@ def upgrade(link: sqlite3.Connection, notes: Notes, rows: Iterable[Row]) -> None
         link.execute("ALTER TABLE log ADD COLUMN chain INTEGER NOT NULL DEFAULT 0")
         sums = ((row.sum, row.chain, row.change.revision) for row in rows)
         link.executemany("UPDATE log SET sum = ?, chain = ? WHERE revision = ?", sums)
-        _note(link, notes)
+        note(link, notes)
         link.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
@@ -166,7 +166,8 @@ def notes_of(link: sqlite3.Connection) -> Notes:
     return known if known.newest else Notes(compacted=known.compacted)
 
 
-def _note(link: sqlite3.Connection, notes: Notes) -> None:
+def note(link: sqlite3.Connection, notes: Notes) -> None:
+    """Write down what is known of the file as a whole."""
     values = [(field.name, getattr(notes, field.name)) for field in fields(Notes)]
     link.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values)
 
@@ -185,6 +186,13 @@ def rows(link: sqlite3.Connection, descending: bool = False) -> Iterator[Row]:
     query = f"SELECT revision, key, value, created, sum, chain FROM log ORDER BY revision {order}"
     for revision, key, value, created, own, chain in link.execute(query):
         yield Row(Change(revision, key, value, created), own, chain)
+
+
+def some(link: sqlite3.Connection, revisions: Sequence[int]) -> list[Row]:
+    """The rows of these revisions, ascending, unchecked."""
+    marks = ", ".join("?" * len(revisions))
+    query = f"SELECT revision, key, value, created, sum, chain FROM log WHERE revision IN ({marks}) ORDER BY revision"
+    return [Row(Change(*row[:4]), *row[4:]) for row in link.execute(query, revisions)]
 
 
 def append(link: sqlite3.Connection, new: Sequence[Row]) -> None:
@@ -220,6 +228,6 @@ def forget(link: sqlite3.Connection, superseded: list[int], notes: Notes) -> Non
     """Delete rows and remember that, then give freed pages back."""
     with transaction(link):
         link.executemany("DELETE FROM log WHERE revision = ?", [(r,) for r in superseded])
-        _note(link, notes)
+        note(link, notes)
     link.execute("PRAGMA incremental_vacuum(256)").fetchall()
     link.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

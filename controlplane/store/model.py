@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 
@@ -35,6 +36,15 @@ class Delete:
 
     key: str
     expect: int | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of the store in a file of its own: what was current at a revision, and how many objects that are."""
+
+    path: Path
+    revision: int
+    objects: int
 
 
 Op = Put | Delete
@@ -100,3 +110,6 @@ class Store(Protocol):
 
     async def compact(self, revision: int) -> None:
         """Forget values superseded or deleted at or before revision."""
+
+    async def snapshot(self, target: Path) -> Snapshot:
+        """Make a copy while everything goes on; history is not compacted meanwhile. Raises StoreError, no file then."""

@@ -22,7 +22,7 @@ from controlplane.store.journal import BEFORE_FIRST, Notes
 from controlplane.store.model import Change, StoreError
 from controlplane.store.witness import Mark, Witness
 
-_AHEAD = 100_000
+AHEAD = 100_000
 """Revisions skipped: more than can have been given out and forgotten."""
 
 
@@ -58,7 +58,7 @@ def plan(changes: list[Change], unsound: list[int], compacted: int, mark: Mark |
         lost.append(f"{len(older)} objects last written at revision {', '.join(map(str, older[:10]))}")
     if mark is None:
         lost.append("whatever was written after what could be read: the witness, which would know, is lost, too")
-    return Salvage(tuple(current.values()), tuple(lost), acknowledged + _AHEAD)
+    return Salvage(tuple(current.values()), tuple(lost), acknowledged + AHEAD)
 
 
 def salvage(path: Path, now: Callable[[], float] = time.time) -> tuple[Salvage, Path]:
@@ -71,12 +71,12 @@ def salvage(path: Path, now: Callable[[], float] = time.time) -> tuple[Salvage, 
         told = plan(changes, unsound, compacted, found.mark if found is not None else None)
         aside = path.parent / time.strftime("damaged-%Y%m%d-%H%M%S", time.gmtime(now()))
         try:
-            return told, _replaced(path, found, told, aside)
+            return told, replaced(path, found, told, aside)
         except OSError as error:
             raise StoreError(f"cannot salvage {path}: {error}") from error
 
 
-def _replaced(path: Path, found: Witness | None, told: Salvage, aside: Path) -> Path:
+def replaced(path: Path, found: Witness | None, told: Salvage, aside: Path) -> Path:
     """In an order that leaves, whenever it is cut short, a store that refuses to start rather than an empty one."""
     fresh = path.with_name(path.name + ".salvaged")
     mark = _written(fresh, told)

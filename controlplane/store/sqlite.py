@@ -19,9 +19,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from controlplane.store import journal
+from controlplane.store import backup, journal
 from controlplane.store.checksum import Row, added, sealed
-from controlplane.store.model import Change, Corrupt, Delete, Deliver, Full, Mismatch, Op, Put, StoreError
+from controlplane.store.model import Change, Corrupt, Delete, Deliver, Full, Mismatch, Op, Put, Snapshot, StoreError
 from controlplane.store.opening import Opened, open_files
 from controlplane.store.reserve import Reserve
 from controlplane.store.witness import Mark
@@ -73,6 +73,7 @@ class SqliteStore:
         self._followers: list[Deliver] = []
         self._revision = 0
         self._compacted = 0
+        self._copying = 0
         # Below: the thread's alone once open() has returned; trouble is only read elsewhere.
         self._reserve = Reserve(path)
         self._trouble = ""
@@ -126,7 +127,25 @@ class SqliteStore:
         found: list[Change] = await self._call(read)
         return found
 
+    async def snapshot(self, target: Path) -> Snapshot:
+        self._copying += 1
+        try:
+            return await backup.write(await self._call(self._moment), self._some, target)
+        finally:
+            self._copying -= 1
+
+    def _moment(self, files: Opened) -> backup.Moment:
+        return backup.Moment(files.notes.store, self._last, sorted(revision for revision, _ in self._index.values()))
+
+    async def _some(self, revisions: Sequence[int]) -> list[Row]:
+        found: list[Row] = await self._call(lambda files: journal.some(files.link, revisions))
+        return found
+
     async def compact(self, revision: int) -> None:
+        if self._copying:
+            # What is superseded meanwhile is still to be copied; another time will do.
+            return
+
         def forget(files: Opened) -> int:
             upto = min(revision, self._last)
             dead = [row for _, row in takewhile(lambda pair: pair[0] <= upto, self._obsolete)]
