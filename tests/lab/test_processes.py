@@ -71,6 +71,23 @@ def test_who_reads_a_labs_files_is_a_stranger(start: Start, home: Path, tmp_path
     assert processes.daemons_below(home) == set()
 
 
+def test_a_supervisor_is_the_program_of_one_lab(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "lab"
+    package.mkdir()
+    (package / "supervise.py").write_text("import sys; sys.stdin.read()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    wait = ("-c", "import sys; sys.stdin.read()")
+    strangers = {
+        start(sys.executable, *wait, "-m", processes.SUPERVISOR, "whtx"),
+        start(sys.executable, *wait, f"-m {processes.SUPERVISOR} whtx"),
+        start(sys.executable, "-m", processes.SUPERVISOR, "whtxy"),
+    }
+    supervisor = start(sys.executable, "-m", processes.SUPERVISOR, "whtx")
+    assert supervisor not in strangers
+    assert processes.supervisors("whtx") == {supervisor}
+
+
 def test_daemons_and_shims_are_known_by_program_and_whole_argument(
     start: Start, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -579,6 +579,28 @@ def test_an_image_volume_is_had_as_its_policy_says(tmp_path, policy, tag, calls,
     asyncio.run(main())
 
 
+def test_of_a_pod_that_no_source_names_nothing_is_written(tmp_path):
+    """What a status would be written to is unknown: a request without a name, again and again."""
+
+    async def main() -> None:
+        runtime = FakeRuntime()
+        async with running(tmp_path, runtime) as agent:
+            agent.pods.set_pod("file", pod())
+            await until(lambda: is_ready(agent))
+        async with running(tmp_path, runtime) as agent:
+            written = []
+            agent.writer.set = lambda *each: written.append(each)  # type: ignore[method-assign]
+            agent.writer.release = lambda *each: written.append(each)  # type: ignore[method-assign]
+            # A cgroup, a directory, a log that is left of a pod says no name either.
+            (agent.settings.root_dir / "pods" / "uid-gone").mkdir()
+            agent.pods.all_synced.set()
+            await until(lambda: not runtime.sandboxes)
+            await until(lambda: not list((agent.settings.root_dir / "pods").iterdir()) and not agent.pods.all())
+        assert not written
+
+    asyncio.run(main())
+
+
 def test_a_start_that_outlives_its_agent_is_waited_for_and_counts_as_none(tmp_path, monkeypatch):
     """The runtime still ends what it was asked for when the next agent looks: that is no failure to wait ten seconds
     for, no restart, and no end of a pod that restarts nothing."""
