@@ -37,7 +37,7 @@ from agent.pods.pods import Pods
 from agent.pods.shared import Shared
 from agent.pods.sweep import Sweeper
 from agent.pods.view import View
-from agent.probes.registry import Probes
+from agent.probes.probers import Probes
 from agent.reporter import Reporter
 from agent.server.serve import serve
 from agent.settings import AgentSettings

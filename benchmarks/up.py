@@ -21,7 +21,7 @@ from lab.images import catalog
 from lab.images import load as images
 from lab.paths import Paths
 from lab.status import Status
-from lab.supervision import SOURCE
+from lab.supervisor_client import SOURCE
 
 NAME = "whtbench"
 DEADLINE = 180.0

@@ -36,7 +36,7 @@ from lab.certificates import IDENTITIES, LAB, Authority
 from lab.paths import Paths
 from lab.progress import Progress
 from lab.spec import Node, Spec
-from lab.supervision import Supervision, SupervisorError
+from lab.supervisor_client import Supervision, SupervisorError
 
 READY_DEADLINE = 90.0
 # What /readyz says of a store that cannot write.

@@ -17,7 +17,7 @@ from lab.images import load as images
 from lab.paths import Paths
 from lab.process import Process
 from lab.spec import Node, Spec
-from lab.supervision import Supervision
+from lab.supervisor_client import Supervision
 
 RUNTIME_DEADLINE = 30.0
 

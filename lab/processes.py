@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 KILL_DEADLINE = 10.0
-SUPERVISOR = "lab.supervise"
+SUPERVISOR = "lab.supervisor_process"
 _PROC = Path("/proc")
 # Which option of which program says whose it is.
 _CONFIG, _ADDRESS = "--config", "-address"

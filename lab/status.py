@@ -16,7 +16,7 @@ from apimachinery.objects import Obj, condition_holds, labels, name, namespace
 from lab import cgroups, names, state
 from lab.paths import Paths
 from lab.spec import Spec, SpecError
-from lab.supervision import Report, Supervision
+from lab.supervisor_client import Report, Supervision
 
 WIDTH = 100
 ASK_DEADLINE = 5.0

@@ -6,7 +6,7 @@ import platform
 import re
 
 from apimachinery.kit import command
-from lab.supervision import SOURCE
+from lab.supervisor_client import SOURCE
 
 DEADLINE = 10.0
 # How each is asked; the first number with a dot in the answer is its version.
@@ -21,7 +21,7 @@ _PROGRAMS = {
 
 async def gather() -> dict[str, str]:
     """Version by name; "-" for a program that is not there."""
-    from controlplane.apiserver.operations import GIT_VERSION
+    from controlplane.apiserver.health import GIT_VERSION
 
     found = {"wherry": own(), "kubernetes": GIT_VERSION, "python": platform.python_version()}
     for name, argv in _PROGRAMS.items():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import calendar
 import re
-import time
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -58,7 +57,7 @@ def stamp_ns(stamp: bytes) -> int | None:
     match = _TIME.match(stamp)
     if match is None:
         return None
-    seconds = calendar.timegm(time.strptime(match.group(1).decode(), "%Y-%m-%dT%H:%M:%S"))
+    seconds = calendar.timegm(datetime.fromisoformat(match.group(1).decode()).timetuple())
     zone = match.group(3)
     if zone != b"Z":
         offset = int(zone[1:3]) * 3600 + int(zone[4:6]) * 60

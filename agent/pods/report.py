@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from agent import podspec
 from agent.containers.termination import termination_message
 from agent.cri.model import PodRecord, State
-from agent.probes.registry import Probes
+from agent.probes.probers import Probes
 from agent.status.conditions import with_foreign_conditions
 from agent.status.containers import Observations, Waiting
 from agent.status.phase import TERMINAL

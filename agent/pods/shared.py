@@ -12,7 +12,7 @@ from agent.containers.kill import Killer
 from agent.cri.cache import RuntimeCache
 from agent.host.cgroups import Cgroups
 from agent.pods.applier import Applier
-from agent.probes.registry import Probes
+from agent.probes.probers import Probes
 from agent.reporter import Reporter
 from agent.settings import AgentSettings
 from agent.status.writer import StatusSink

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from apimachinery.data import fields
+from apimachinery.data import wire_fields
 from apimachinery.schema import Node
 
 __all__ = ["told"]
@@ -56,11 +56,11 @@ def _whole(value: Any, node: Node | None) -> Any:
 
 def _ranks(node: Node | None) -> dict[str, int]:
     """The numbers of a type's fields stand, but for a few, in the order of its declaration."""
-    message = fields.of_definition(node.type_name) if node is not None and node.shape == "struct" else None
+    message = wire_fields.of_definition(node.type_name) if node is not None and node.shape == "struct" else None
     if not message:
         return {}
     moved = AFTER.get(message, {})
-    names = [field.name for field in fields.message_of(message) if field.name not in moved]
+    names = [field.name for field in wire_fields.message_of(message) if field.name not in moved]
     for name, before in moved.items():
         names.insert(names.index(before) + 1, name)
     return {name: at for at, name in enumerate(names)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from apimachinery.data import fields
+from apimachinery.data import wire_fields
 from apimachinery.protobuf import special
 from apimachinery.protobuf.varint import (
     BYTES,
@@ -32,7 +32,7 @@ Store = Callable[[dict[str, Any], Any], None]
 def _stores(name: str) -> Mapping[int, Store]:
     """By tag (number and wire type together) how a field is stored."""
     found: dict[int, Store] = {}
-    for field in fields.load()[name]:
+    for field in wire_fields.load()[name]:
         found[field.number << 3 | _wire_type(field)] = _store(field)
     return found
 
@@ -76,19 +76,19 @@ def _unexpected(name: str, data: bytes, at: int, key: int, end: int) -> int:
     number, wire_type = key >> 3, key & 7
     if number == 0:
         raise ProtobufError(f"proto: {name.rpartition('.')[2]}: illegal tag 0 (wire type {key})")
-    for field in fields.load()[name]:
+    for field in wire_fields.load()[name]:
         if field.number == number:
             raise ProtobufError(f"proto: wrong wireType = {wire_type} for field {field.name}")
     return skip(data, at, wire_type, end)
 
 
-def _wire_type(field: fields.Field) -> int:
+def _wire_type(field: wire_fields.Field) -> int:
     if field.is_map or field.is_message or field.type in ("string", "bytes"):
         return BYTES
     return FIXED64 if field.type == "double" else VARINT
 
 
-def _store(field: fields.Field) -> Store:
+def _store(field: wire_fields.Field) -> Store:
     name = field.name
     if field.inline:
         return lambda result, value: _inline(field.type, result, value)
@@ -214,7 +214,7 @@ def decode(body: bytes, api_version: str = "", kind: str = "") -> dict[str, Any]
     named = special.scan(_bytes(parts.get(1)))
     api_version = _bytes(named.get(1)).decode("utf-8", "replace") or api_version
     kind = _bytes(named.get(2)).decode("utf-8", "replace") or kind
-    name = fields.of_kind(api_version, kind)
+    name = wire_fields.of_kind(api_version, kind)
     if name is None:
         raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}"')
     result: dict[str, Any] = {"apiVersion": api_version, "kind": kind}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from apimachinery.data import fields
+from apimachinery.data import wire_fields
 from apimachinery.protobuf import special
 from apimachinery.protobuf.decoding import SCHEMA
 from apimachinery.protobuf.varint import BYTES, FIXED64, VARINT, tag, varint, write_double, write_signed
@@ -27,10 +27,10 @@ def message(name: str, obj: dict[str, Any]) -> bytes:
 
 @cache
 def _parts(name: str) -> tuple[Part, ...]:
-    return tuple(map(_part, fields.load()[name]))
+    return tuple(map(_part, wire_fields.load()[name]))
 
 
-def _part(field: fields.Field) -> Part:
+def _part(field: wire_fields.Field) -> Part:
     write, name = _writer(field.type), field.name
     head = tag(field.number, _wire_type(field))
     if field.inline:
@@ -50,7 +50,7 @@ def _map(head: bytes, value: Any, write: Write) -> bytes:
     return b"".join([head + _sized(entry) for entry in entries])
 
 
-def _wire_type(field: fields.Field) -> int:
+def _wire_type(field: wire_fields.Field) -> int:
     if field.is_map or field.is_message or field.type in ("string", "bytes"):
         return BYTES
     return FIXED64 if field.type == "double" else VARINT

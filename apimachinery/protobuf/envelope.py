@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from apimachinery.data import fields
+from apimachinery.data import wire_fields
 from apimachinery.protobuf import encoding
 from apimachinery.protobuf.decoding import MAGIC, decode, is_protobuf
 from apimachinery.protobuf.varint import ProtobufError, varint
@@ -33,7 +33,7 @@ def encode_list(api_version: str, kind: str, metadata: dict[str, Any], items: It
 
 
 def _message_of(api_version: str, kind: str) -> str:
-    message = fields.of_kind(api_version, kind)
+    message = wire_fields.of_kind(api_version, kind)
     if message is None:
         raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}"')
     return message

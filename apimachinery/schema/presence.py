@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from apimachinery.data import fields
+from apimachinery.data import wire_fields
 from apimachinery.schema.node import Node
 
 __all__ = ["NOTHING", "TELLING_WHEN_EMPTY", "Presence", "presence"]
@@ -49,12 +49,12 @@ NOTHING = Presence(frozenset(), ())
 @cache
 def presence(node: Node) -> Presence:
     """The rules of a struct; types of custom resources have none."""
-    message = fields.of_definition(node.type_name)
+    message = wire_fields.of_definition(node.type_name)
     if message is None:
         return NOTHING
     dropped = set()
     filled: list[tuple[str, Make]] = []
-    for field in fields.message_of(message):
+    for field in wire_fields.message_of(message):
         below = node.fields.get(field.name)
         if below is None or field.name in NAMES_OF_TYPE:
             continue

@@ -20,7 +20,7 @@ from apimachinery.objects import Obj, condition_holds, name
 from benchmarks.kills.inventory import Place, Thing, inventory
 from lab.images.catalog import BUSYBOX
 from lab.process import Process
-from lab.supervision import Supervision
+from lab.supervisor_client import Supervision
 
 NAMESPACE = "default"
 READY_SECONDS, GONE_SECONDS = 90.0, 90.0

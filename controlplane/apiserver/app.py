@@ -14,15 +14,15 @@ from apimachinery import errors
 from apimachinery.kinds import Kind
 from apimachinery.kit import memory, webserver
 from apimachinery.kit.lifecycle import Lifecycle
-from controlplane.apiserver import edge, operations
+from controlplane.apiserver import edge, health
 from controlplane.apiserver.advice.gaps import Gaps
-from controlplane.apiserver.authz import bootstrap as policy
+from controlplane.apiserver.authz import default_policy
 from controlplane.apiserver.backups import Backups, Schedule
 from controlplane.apiserver.bootstrap import addresses, aggregation, authentication, cluster, flowcontrol, keeping
 from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.documents import index_handler
+from controlplane.apiserver.edge import Parts
 from controlplane.apiserver.expiry import Expiry
 from controlplane.apiserver.http.listener import Listener
 from controlplane.apiserver.ownership import track
@@ -31,7 +31,7 @@ from controlplane.apiserver.pipeline import Pipeline
 from controlplane.apiserver.reading import Reading
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.resources import builtin, core, networking
-from controlplane.apiserver.seam import Parts
+from controlplane.apiserver.self_description import index_handler
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.strategies.services import ServicePools
 from controlplane.apiserver.writing import Writing
@@ -72,7 +72,7 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
 
     async def basics() -> None:
         await keeper.make()
-        await policy.make(registry, keeping.SELF, settings.policy_file)
+        await default_policy.make(registry, keeping.SELF, settings.policy_file)
 
     try:
         await basics()
@@ -82,9 +82,9 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
             raise
         lifecycle.spawn("basic objects", _until_room(basics))
 
-    health = _Health(lifecycle, store)
-    paths = operations.paths(health.live(), health.ready())
-    checks = (f"/{name}/{check}" for name, held in health.all().items() for check in held)
+    state = _Health(lifecycle, store)
+    paths = health.paths(state.live(), state.ready())
+    checks = (f"/{name}/{check}" for name, held in state.all().items() for check in held)
     backups = Backups(store, schedule(settings))
     paths["/snapshot$"] = backups.handler
     index = index_handler(catalog, (*edges.routes.paths, *paths, *checks))
@@ -213,11 +213,11 @@ class _Health:
         self._lifecycle = lifecycle
         self._store = store
 
-    def live(self) -> dict[str, operations.Check]:
+    def live(self) -> dict[str, health.Check]:
         # A full disk is no reason to start anew: that would heal nothing, and what can be read now could not be then.
         return {"ping": lambda: "", "log": lambda: "", "etcd": lambda: ""}
 
-    def ready(self) -> dict[str, operations.Check]:
+    def ready(self) -> dict[str, health.Check]:
         return {
             **self.live(),
             "etcd-readiness": lambda: self._store.trouble,
@@ -225,7 +225,7 @@ class _Health:
             "shutdown": self._stopping,
         }
 
-    def all(self) -> dict[str, dict[str, operations.Check]]:
+    def all(self) -> dict[str, dict[str, health.Check]]:
         """Path -> its checks."""
         return {"livez": self.live(), "readyz": self.ready(), "healthz": self.live()}
 

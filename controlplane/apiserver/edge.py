@@ -5,14 +5,8 @@ The composition root of everything beside the core: each part is built here from
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from apimachinery.objects import Obj
-
-if TYPE_CHECKING:
-    from controlplane.apiserver.registry import Registry
-    from controlplane.apiserver.settings import Settings
 
 from apimachinery.kinds import (
     CLUSTER_ROLE,
@@ -27,31 +21,44 @@ from apimachinery.kinds import (
     SERVICE_ACCOUNT,
     VOLUME_ATTACHMENT,
 )
-from controlplane.apiserver import admission, documents
+from apimachinery.kit.lifecycle import Lifecycle
+from apimachinery.objects import Obj
+from controlplane.apiserver import admission, self_description
 from controlplane.apiserver.admission import connections
 from controlplane.apiserver.authn import keys, token_file
 from controlplane.apiserver.authn.authenticator import Authenticator, TokenSettings
 from controlplane.apiserver.authn.reviews import IdentityReviews
-from controlplane.apiserver.authz import bootstrap, chain
+from controlplane.apiserver.authz import chain, default_policy
 from controlplane.apiserver.authz.graph import Graph
 from controlplane.apiserver.authz.node import NodeAuthorizer
 from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.authz.reviews import AccessReviews
 from controlplane.apiserver.catalog.catalog import Catalog, Current
 from controlplane.apiserver.formats.negotiate import negotiate
+from controlplane.apiserver.health import GIT_VERSION
 from controlplane.apiserver.openapi.documents import Documents
-from controlplane.apiserver.operations import GIT_VERSION
 from controlplane.apiserver.patching import Patches
+from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import Decision, Handler, User
-from controlplane.apiserver.seam import Edge, Parts, Routes
+from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.streams import backend
 from controlplane.apiserver.streams import routes as streams
 from controlplane.apiserver.streams.pods import PodStreams
 from controlplane.apiserver.streams.proxy import Proxies
 from controlplane.apiserver.subresources import routes as subresources
 from controlplane.apiserver.subresources.token import Tokens
+from controlplane.apiserver.supplied import Edge, Routes
 
 BOUND_KINDS = {"ServiceAccount": SERVICE_ACCOUNT, "Pod": POD, "Node": NODE, "Secret": SECRET}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an edge is built from."""
+
+    settings: Settings
+    registry: Registry
+    lifecycle: Lifecycle
 
 
 def policy_of(registry: Registry) -> Policy:
@@ -78,7 +85,7 @@ def authorizers_of(settings: Settings, registry: Registry, policy: Policy) -> ch
     """The chain of authorizers that the settings name."""
     out: list[chain.Authorizer] = [chain.masters]
     if "Node" in settings.authorization_mode:
-        out.append(NodeAuthorizer(graph_of(registry), bootstrap.rules_of("system:node")).decide)
+        out.append(NodeAuthorizer(graph_of(registry), default_policy.rules_of("system:node")).decide)
     if "RBAC" in settings.authorization_mode:
         out.append(policy.decide)
     if "AlwaysAllow" in settings.authorization_mode:
@@ -101,12 +108,12 @@ def token_settings(settings: Settings, registry: Registry) -> TokenSettings:
 def document_routes(catalog: Catalog, address: str) -> dict[str, Handler]:
     """The paths of discovery and OpenAPI."""
     openapi = Current(catalog, lambda: Documents(tuple(catalog), GIT_VERSION))
-    found = documents.discovery_handler(catalog, address)
+    found = self_description.discovery_handler(catalog, address)
     return {
         "/api": found,
         "/apis": found,
-        "/openapi/v3": documents.openapi_v3_handler(openapi),
-        "/openapi/v2$": documents.openapi_v2_handler(openapi),
+        "/openapi/v3": self_description.openapi_v3_handler(openapi),
+        "/openapi/v2$": self_description.openapi_v2_handler(openapi),
     }
 
 
@@ -139,8 +146,8 @@ def issuer_routes(settings: Settings, address: str, public: tuple[keys.PublicKey
     uri = settings.service_account_jwks_uri or f"https://{address}/openid/v1/jwks"
     found = keys.openid_configuration(settings.service_account_issuer, uri, public)
     return {
-        "/.well-known/openid-configuration$": documents.fixed(found),
-        "/openid/v1/jwks$": documents.fixed(keys.key_set(public), "application/jwk-set+json"),
+        "/.well-known/openid-configuration$": self_description.fixed(found),
+        "/openid/v1/jwks$": self_description.fixed(keys.key_set(public), "application/jwk-set+json"),
     }
 
 

@@ -28,7 +28,7 @@ from controlplane.apiserver.request import (
     Response,
     attributes,
 )
-from controlplane.apiserver.seam import Edge
+from controlplane.apiserver.supplied import Edge
 from controlplane.apiserver.writing import Writing
 
 log = logging.getLogger(__name__)

@@ -20,12 +20,12 @@ from controlplane.apiserver.cache.entry import Entry, head_of, shown
 from controlplane.apiserver.cache.events import BOOKMARK, ERROR, Event, formatted
 from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.cache.watcher import Watcher
+from controlplane.apiserver.encoding import Format, Negotiate
 from controlplane.apiserver.formats.shapes import WholeFormat
 from controlplane.apiserver.listing import ListOptions
 from controlplane.apiserver.offloop import LARGE, off_loop
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import Request, Response, Shared, Socket
-from controlplane.apiserver.seam import Format, Negotiate
 
 # Upstream waits this long for a revision that a client has seen elsewhere.
 _FRESH = 3.0

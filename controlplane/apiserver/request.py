@@ -1,4 +1,4 @@
-"""What one API request is and what an answer to it is: the seam between the pipeline and every handler.
+"""What one API request is and what an answer to it is: what the pipeline hands to every handler, and gets.
 
 Values only. The transport appears as an opaque field for the handlers that take the connection over.
 """

@@ -14,6 +14,7 @@ from controlplane.apiserver import codec, listing
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.conversion import convert, stored
+from controlplane.apiserver.encoding import Negotiate
 from controlplane.apiserver.offloop import off_loop
 from controlplane.apiserver.options import delete_context, write_context
 from controlplane.apiserver.patching import APPLY_YAML, PLAIN_PATCHES, Patcher, media_type
@@ -21,7 +22,6 @@ from controlplane.apiserver.reading import many, one
 from controlplane.apiserver.registry import Registry, metadata
 from controlplane.apiserver.registry.conflicts import uid_conflict
 from controlplane.apiserver.request import Request, Response
-from controlplane.apiserver.seam import Negotiate
 
 
 class Writing:

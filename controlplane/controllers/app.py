@@ -14,7 +14,7 @@ from apimachinery.kit.serve import TEXT, ok
 from controlplane import doors
 from controlplane.controllers.accounts import Accounts
 from controlplane.controllers.context import Context, Informers, Loop
-from controlplane.controllers.registry import chosen
+from controlplane.controllers.loops import chosen
 from controlplane.controllers.settings import Settings
 from controlplane.election import Election
 

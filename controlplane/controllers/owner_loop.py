@@ -20,7 +20,7 @@ from apimachinery.workqueue import BACKOFF_MAX, WorkQueue
 from controlplane.controllers import ownership
 from controlplane.controllers.context import Context, synced
 from controlplane.controllers.expectations import DOUBT_AFTER, Expectations
-from controlplane.controllers.pods import PLAIN, PodControl, Words, watch_pods
+from controlplane.controllers.pod_control import PLAIN, PodControl, Words, watch_pods
 
 
 class OwnerLoop(ABC):

@@ -14,7 +14,7 @@ from apimachinery.kinds import NODE, POD
 from apimachinery.kit.tasks import is_set_within
 from apimachinery.objects import Obj, condition, is_deleting, key, name, namespace, uid
 from apimachinery.timestamps import format_time, now
-from controlplane.controllers import names, podstate
+from controlplane.controllers import names, pod_status
 from controlplane.controllers.context import Context, synced
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Removal:
 def plan(pods: Sequence[Obj], nodes: Mapping[str, Obj], gone: frozenset[str], threshold: int) -> tuple[Removal, ...]:
     """``gone``: nodes that have been missing for longer than the quarantine."""
     removals: dict[str, Removal] = {}
-    finished = [pod for pod in pods if podstate.phase(pod) in podstate.FINAL]
+    finished = [pod for pod in pods if pod_status.phase(pod) in pod_status.FINAL]
     surplus = len(finished) - threshold if threshold > 0 else 0
     if surplus > 0:
         oldest = sorted(finished, key=lambda p: p["metadata"].get("creationTimestamp") or "")
@@ -119,7 +119,7 @@ class PodGCController:
         pod, client = removal.pod, self._context.client
         log.info("removing %s pod %s", removal.why, key(pod))
         status: Obj = {}
-        if podstate.phase(pod) not in podstate.FINAL and removal.why != "unscheduled":
+        if pod_status.phase(pod) not in pod_status.FINAL and removal.why != "unscheduled":
             status["phase"] = "Failed"
         if removal.reason:
             condition = {"type": "DisruptionTarget", "status": "True", "reason": removal.reason}

@@ -8,7 +8,7 @@ from apimachinery.objects import Obj, is_deleting, name, namespace
 from apimachinery.workqueue import WorkQueue
 from controlplane.controllers import names
 from controlplane.controllers.context import Context, synced
-from controlplane.controllers.pods import is_namespace_going
+from controlplane.controllers.pod_control import is_namespace_going
 
 CA_DESCRIPTION = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as"

@@ -21,7 +21,7 @@ from lab.spec import Node, Spec, SpecError
 from lab.standalone.join import JoinError
 from lab.standalone.tokens import TokenError
 from lab.standalone.waiting import NotThere
-from lab.supervision import SupervisorError
+from lab.supervisor_client import SupervisorError
 
 _EXPECTED = (
     SpecError,

@@ -16,7 +16,7 @@ from pathlib import Path
 from apimachinery.kit import command
 from lab import cgroups
 from lab.paths import CACHE
-from lab.supervision import SOURCE
+from lab.supervisor_client import SOURCE
 from lab.testing import enclosure, plan, report
 from lab.testing.report import Counts
 from lab.testing.sweep import PREFIX, sweep

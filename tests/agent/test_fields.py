@@ -53,7 +53,7 @@ CONTAINER = {
     STARTER: "lifecycle",
     VARIABLES: "env envFrom",
     SPEC: "image imagePullPolicy name restartPolicy terminationMessagePath terminationMessagePolicy",
-    "agent/probes/registry.py": "livenessProbe readinessProbe startupProbe",
+    "agent/probes/probers.py": "livenessProbe readinessProbe startupProbe",
     SANDBOX: "ports",
     RESOURCES: "resources",
     RESTARTS: "restartPolicyRules",

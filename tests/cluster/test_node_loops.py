@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lab.paths import Paths
-from lab.supervision import Supervision
+from lab.supervisor_client import Supervision
 from tests.cluster.lab import Lab, ready
 from tests.cluster.test_node_rules import container, events, pod, status
 from tests.waiting import eventually

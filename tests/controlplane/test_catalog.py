@@ -13,7 +13,7 @@ from apimachinery.client import Client
 from apimachinery.informer import Informer
 from apimachinery.kinds import CONFIG_MAP, NAMESPACE, define
 from apimachinery.objects import Obj, name
-from controlplane.apiserver.cache.fields import selectable
+from controlplane.apiserver.cache.selectable import selectable
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.resources import builtin

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from apimachinery import kubeconfig
 from apimachinery.kinds import CLUSTER_ROLE, ROLE
 from controlplane.apiserver.authn.user import service_account_groups, service_account_name
-from controlplane.apiserver.authz import bootstrap
+from controlplane.apiserver.authz import default_policy
 from controlplane.apiserver.authz.chain import Chain, masters
 from controlplane.apiserver.authz.graph import Graph
 from controlplane.apiserver.authz.node import NodeAuthorizer
@@ -36,11 +36,11 @@ POD_HERE = {
 @cache
 def chain() -> Chain:
     policy, graph = Policy(), Graph()
-    own = bootstrap.parse_policy(POLICY.read_text(), {})
-    for kind, obj in (*bootstrap.objects(), *own):
+    own = default_policy.parse_policy(POLICY.read_text(), {})
+    for kind, obj in (*default_policy.objects(), *own):
         (policy.role_changed if kind in (ROLE, CLUSTER_ROLE) else policy.binding_changed)(None, obj)
     graph.pod_changed(None, POD_HERE)
-    node = NodeAuthorizer(graph, bootstrap.rules_of("system:node"))
+    node = NodeAuthorizer(graph, default_policy.rules_of("system:node"))
     return Chain((masters, node.decide, policy.decide))
 
 

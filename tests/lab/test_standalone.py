@@ -12,7 +12,7 @@ import yaml
 
 from apimachinery import pki
 from apimachinery.kit.settings import SettingsError, load
-from controlplane.apiserver.authz import bootstrap
+from controlplane.apiserver.authz import default_policy
 from lab import names
 from lab.certificates import POLICY
 from lab.paths import Paths
@@ -140,8 +140,8 @@ def test_certificates_are_made_once_and_anew_before_they_end(home: Paths):
 def test_the_policy_is_the_labs_and_more_and_can_be_read(home: Paths):
     server.certify(Server(address="192.0.2.10"), home)
     text = (home.settings / "policy.txt").read_text()
-    found = {obj["metadata"]["name"] for _, obj in bootstrap.parse_policy(text, {})}
-    assert {obj["metadata"]["name"] for _, obj in bootstrap.parse_policy(POLICY.read_text(), {})} < found
+    found = {obj["metadata"]["name"] for _, obj in default_policy.parse_policy(text, {})}
+    assert {obj["metadata"]["name"] for _, obj in default_policy.parse_policy(POLICY.read_text(), {})} < found
     assert "kubeadm:node-autoapprove-bootstrap" in found
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST, Kind
 from controlplane.apiserver.admission.plugin import Needs, Plugin
+from controlplane.apiserver.admission_request import Admission, Operation
 from controlplane.apiserver.authz import rbac, signing
 from controlplane.apiserver.authz.escalation import Escalation
 from controlplane.apiserver.authz.node_restriction import NodeRestriction as Restriction
-from controlplane.apiserver.seam import Admission, Operation
 
 
 class NodeRestriction(Plugin):

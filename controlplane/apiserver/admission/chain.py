@@ -27,7 +27,7 @@ from controlplane.apiserver.admission.service_accounts import ServiceAccounts
 from controlplane.apiserver.admission.tolerations import DefaultTolerationSeconds
 from controlplane.apiserver.admission.volumes import PersistentVolumeClaimResize, StorageObjectInUseProtection
 from controlplane.apiserver.admission.webhooks.plugins import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
-from controlplane.apiserver.seam import Admission
+from controlplane.apiserver.admission_request import Admission
 
 # Upstream's AllOrderedPlugins, those that are on by default. Requester and RoleEscalation are no plugins there but
 # parts of the storage of their kinds, between the mutating and the validating phase.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from apimachinery.kinds import INGRESS, INGRESS_CLASS, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS, Kind
 from apimachinery.volumes import claims
 from controlplane.apiserver.admission.plugin import Plugin
-from controlplane.apiserver.seam import Admission, Operation
+from controlplane.apiserver.admission_request import Admission, Operation
 
 _INGRESS_DEFAULTS = ("ingressclass.kubernetes.io/is-default-class",)
 _OLD_INGRESS_CLASS = "kubernetes.io/ingress.class"

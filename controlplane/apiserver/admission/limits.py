@@ -11,7 +11,7 @@ from apimachinery.objects import Obj
 from apimachinery.pods.totals import Amounts, parsed, total
 from apimachinery.quantity import Quantity, parse
 from controlplane.apiserver.admission.plugin import Plugin
-from controlplane.apiserver.seam import Admission, Operation
+from controlplane.apiserver.admission_request import Admission, Operation
 
 _NOTE = "kubernetes.io/limit-ranger"
 

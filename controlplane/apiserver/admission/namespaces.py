@@ -5,7 +5,7 @@ from __future__ import annotations
 from apimachinery import errors, kinds
 from apimachinery.kinds import Kind
 from controlplane.apiserver.admission.plugin import Plugin
-from controlplane.apiserver.seam import Admission, Operation
+from controlplane.apiserver.admission_request import Admission, Operation
 
 _IMMORTAL = frozenset(("default", "kube-system", "kube-public"))
 # Reviews are asked about namespaces whose existence is not to be told.

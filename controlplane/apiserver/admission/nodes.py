@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apimachinery.kinds import NODE, POD, Kind
 from controlplane.apiserver.admission.plugin import Plugin
-from controlplane.apiserver.seam import Admission, Operation
+from controlplane.apiserver.admission_request import Admission, Operation
 
 _NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 # What a pod's binding takes over from its node (KEP-4742).

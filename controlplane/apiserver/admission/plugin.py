@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from controlplane.apiserver.seam import Admission, Operation
+from controlplane.apiserver.admission_request import Admission, Operation
 
 if TYPE_CHECKING:
     from apimachinery.kinds import Kind

@@ -10,7 +10,7 @@ from apimachinery.objects import Obj
 from apimachinery.pods.totals import parsed, total
 from apimachinery.quantity import Quantity
 from controlplane.apiserver.admission.plugin import Plugin
-from controlplane.apiserver.seam import Admission, Operation
+from controlplane.apiserver.admission_request import Admission, Operation
 
 _OS = "kubernetes.io/os"
 

@@ -9,9 +9,9 @@ from apimachinery import errors, kinds
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.admission.plugin import Plugin, Wait
+from controlplane.apiserver.admission_request import Admission, Operation
 from controlplane.apiserver.authz.graph import SECRET, needed
 from controlplane.apiserver.registry.metadata import suffix
-from controlplane.apiserver.seam import Admission, Operation
 
 MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 # An hour and seven seconds: the API server gives such tokens a long grace for old clients.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.admission.plugin import Plugin
-from controlplane.apiserver.seam import Admission, Operation
+from controlplane.apiserver.admission_request import Admission, Operation
 
 _NOT_READY, _UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 _SECONDS = 300

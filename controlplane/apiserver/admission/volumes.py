@@ -6,7 +6,7 @@ from apimachinery import errors, kinds, quantity
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.admission.plugin import Plugin
-from controlplane.apiserver.seam import Admission, Operation
+from controlplane.apiserver.admission_request import Admission, Operation
 
 _FINALIZERS = {
     "persistentvolumeclaims": "kubernetes.io/pvc-protection",

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from apimachinery import errors
 from apimachinery.kinds import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING
 from apimachinery.objects import Obj
+from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.authn.user import MASTERS
 from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.authz.rbac import GROUP, Policy
 from controlplane.apiserver.authz.rules import ALL, Rule, compact, parse, uncovered
 from controlplane.apiserver.request import Attributes, User
-from controlplane.apiserver.seam import Admission
 
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from apimachinery import errors
 from apimachinery.kinds import CSI_NODE, LEASE, NODE, PERSISTENT_VOLUME_CLAIM, POD, RESOURCE_SLICE, SERVICE_ACCOUNT
 from apimachinery.objects import Obj
+from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.authn.user import node_name
 from controlplane.apiserver.authz import mirrors
 from controlplane.apiserver.authz.graph import MIRROR
 from controlplane.apiserver.authz.node import LEASES
-from controlplane.apiserver.seam import Admission
 
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry

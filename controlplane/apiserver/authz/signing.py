@@ -9,10 +9,10 @@ import base64
 
 from apimachinery import errors, signing
 from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST
+from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.authn import user as identity
 from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.request import Attributes
-from controlplane.apiserver.seam import Admission
 
 _CLIENT_SIGNER, _MASTERS = "kubernetes.io/kube-apiserver-client", "system:masters"
 REQUESTER = ("username", "uid", "groups", "extra")

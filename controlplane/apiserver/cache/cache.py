@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from apimachinery.kinds import Kind
 from controlplane.apiserver.cache.collection import Collection
-from controlplane.apiserver.cache.fields import Getter
+from controlplane.apiserver.cache.selectable import Getter
 from controlplane.store import Change
 
 log = logging.getLogger(__name__)

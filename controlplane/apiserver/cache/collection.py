@@ -9,8 +9,8 @@ from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.cache.entry import Entry, head_of
 from controlplane.apiserver.cache.events import Event
-from controlplane.apiserver.cache.fields import Getter
 from controlplane.apiserver.cache.select import Selection
+from controlplane.apiserver.cache.selectable import Getter
 from controlplane.apiserver.cache.watcher import Watcher
 
 Subscriber = Callable[["Obj | None", "Obj | None"], None]

@@ -16,7 +16,7 @@ from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.offloop import LARGE, beside_loop
 
 if TYPE_CHECKING:
-    from controlplane.apiserver.seam import Format
+    from controlplane.apiserver.encoding import Format
 
 ADDED, MODIFIED, DELETED, BOOKMARK, ERROR = "ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"
 

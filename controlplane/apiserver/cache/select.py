@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from apimachinery import errors, selectors
 from apimachinery.kinds import Kind
 from controlplane.apiserver.cache.entry import Entry
-from controlplane.apiserver.cache.fields import Getter, Selectable, getters
+from controlplane.apiserver.cache.selectable import Getter, Selectable, getters
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from controlplane.apiserver.cache.events import Event, Frame, Later
 from controlplane.apiserver.cache.select import Selection
 
 if TYPE_CHECKING:
-    from controlplane.apiserver.seam import Format
+    from controlplane.apiserver.encoding import Format
 
 # Frames, and bytes of them, that a client may lag behind. They are shared: the bound is about what is kept alive.
 QUEUE_LIMIT = 4096

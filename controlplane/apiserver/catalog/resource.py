@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.kinds import Kind
-from controlplane.apiserver.cache.fields import NOTHING_MORE, Selectable
+from controlplane.apiserver.cache.selectable import NOTHING_MORE, Selectable
 from controlplane.apiserver.catalog.strategy import PLAIN, Strategy
 from controlplane.apiserver.tables.plain import NAME_AND_BIRTH
 from controlplane.apiserver.tables.spec import Table

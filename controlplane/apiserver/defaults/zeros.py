@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from apimachinery.data import fields
+from apimachinery.data import wire_fields
 from apimachinery.schema import Node
 
 STRUCT, SHOWN, DROP, KEEP = "struct", "shown", "drop", "keep"
@@ -128,9 +128,9 @@ def rule(type_name: str, field: str, node: Node, required: bool, root: bool) -> 
 
 
 @lru_cache(maxsize=1024)
-def _fields(type_name: str) -> dict[str, fields.Field]:
+def _fields(type_name: str) -> dict[str, wire_fields.Field]:
     """What is known of the fields of a published type: of a plain value zero is as good as nothing."""
-    return {field.name: field for field in fields.message_of(type_name)}
+    return {field.name: field for field in wire_fields.message_of(type_name)}
 
 
 def zero(type_name: str, field: str, node: Node) -> Any:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from apimachinery import errors
 from apimachinery.errors import NotAcceptable
 from apimachinery.kinds import Kind
+from controlplane.apiserver.encoding import Format
 from controlplane.apiserver.formats import accept
 from controlplane.apiserver.formats.encodings import JSON, PROTOBUF, YAML, Encoding, Json, Protobuf, Yaml
 from controlplane.apiserver.formats.shapes import META_VERSIONS, MetadataFormat, TableFormat, WholeFormat
 from controlplane.apiserver.request import Request
-from controlplane.apiserver.seam import Format
 
 SERVED: Mapping[str, Encoding] = {JSON: Json(), YAML: Yaml(), PROTOBUF: Protobuf()}
 STREAMED = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")

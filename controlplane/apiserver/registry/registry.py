@@ -8,6 +8,7 @@ from apimachinery import errors
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from apimachinery.timestamps import now as clock
+from controlplane.apiserver.admission_request import Admission, AdmissionChain, Operation
 from controlplane.apiserver.advice.gaps import Gaps
 from controlplane.apiserver.cache.cache import Cache, key_of
 from controlplane.apiserver.cache.collection import Collection, Subscriber
@@ -21,7 +22,6 @@ from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.registry.size import bounded
 from controlplane.apiserver.replies import nothing_there
 from controlplane.apiserver.request import User
-from controlplane.apiserver.seam import Admission, AdmissionChain, Operation
 from controlplane.store import Delete, Full, Mismatch, Op, Put, Store
 
 Change = Callable[[Obj], Obj]

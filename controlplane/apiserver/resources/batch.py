@@ -5,7 +5,7 @@ from __future__ import annotations
 from apimachinery import kinds
 from controlplane.apiserver import defaults
 from controlplane.apiserver.advice import workloads as advice
-from controlplane.apiserver.cache.fields import path, selectable
+from controlplane.apiserver.cache.selectable import path, selectable
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.strategies import workloads as workloads_strategy

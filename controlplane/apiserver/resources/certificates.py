@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery import kinds
-from controlplane.apiserver.cache.fields import selectable
+from controlplane.apiserver.cache.selectable import selectable
 from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import Strategy

@@ -7,7 +7,7 @@ from apimachinery.objects import Obj
 from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.advice import pods as pods_advice
 from controlplane.apiserver.advice import workloads as workloads_advice
-from controlplane.apiserver.cache.fields import path, selectable
+from controlplane.apiserver.cache.selectable import path, selectable
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.resources.events import INVOLVED

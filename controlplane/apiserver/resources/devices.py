@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from controlplane.apiserver.advice import kinds as advice
-from controlplane.apiserver.cache.fields import selectable
+from controlplane.apiserver.cache.selectable import selectable
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy
 from controlplane.apiserver.strategies import devices as devices_strategy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery import kinds
-from controlplane.apiserver.cache.fields import path, selectable
+from controlplane.apiserver.cache.selectable import path, selectable
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.tables import core as core_columns

@@ -13,8 +13,8 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from apimachinery.data import fields
-from apimachinery.data.fields import Field
+from apimachinery.data import wire_fields
+from apimachinery.data.wire_fields import Field
 from apimachinery.schema import Node
 
 # Go writes these words in capitals at the beginning of a name.
@@ -101,7 +101,7 @@ _NULL = ("meta.v1.Time", "meta.v1.MicroTime", "runtime.RawExtension")
 def shown(node: Node, value: Any) -> Any:
     """A value of a type, ready to be written as JSON in a message."""
     if node.shape == "struct":
-        name = fields.of_definition(node.type_name)
+        name = wire_fields.of_definition(node.type_name)
         return value if name is None else struct(name, value)
     if node.element is not None and value is not None:
         if node.shape == "list":
@@ -162,7 +162,7 @@ def _field(field: Field, value: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def _fields(name: str) -> tuple[Field, ...]:
-    found = {field.name: field for field in fields.declared(name)}
+    found = {field.name: field for field in wire_fields.declared(name)}
     order = _ORDER[name].split() if name in _ORDER else list(found)
     for moved, before in _MOVED.get(name, ()):
         order.remove(moved)

@@ -16,7 +16,7 @@ from controlplane.controllers import ownership
 from controlplane.controllers.context import Context, synced
 from controlplane.controllers.cronjob import schedule
 from controlplane.controllers.cronjob.plan import Plan, ended, plan
-from controlplane.controllers.pods import is_namespace_going
+from controlplane.controllers.pod_control import is_namespace_going
 
 
 def local_zone() -> tzinfo:

@@ -15,7 +15,7 @@ from controlplane.controllers.context import Context, generated_name, synced
 from controlplane.controllers.daemonset import plan as planning
 from controlplane.controllers.daemonset import revisions
 from controlplane.controllers.expectations import DOUBT_AFTER, Expectations
-from controlplane.controllers.pods import PodControl, from_template, watch_pods
+from controlplane.controllers.pod_control import PodControl, from_template, watch_pods
 from controlplane.controllers.replicaset.plan import BURST, Failure, batches
 from controlplane.controllers.replicaset.plan import view as pod_view
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from apimachinery.objects import Obj, copy, is_deleting, labels, name, uid
 from apimachinery.pods.placement import Toleration
-from controlplane.controllers import names, podstate
+from controlplane.controllers import names, pod_status
 from controlplane.controllers.shares import resolved
 from controlplane.scheduler import extract
 from controlplane.scheduler.extract import Node, Pod
@@ -95,8 +95,8 @@ def plan(daemon_set: Obj, pods: Sequence[Obj], nodes: Sequence[Obj], digest: str
     create, delete, failed = [], [], []
     for node_name, verdict in fits.items():
         here = by_node.get(node_name, [])
-        bad = [p for p in here if podstate.phase(p) in podstate.FINAL and not is_deleting(p)]
-        good = [p for p in here if podstate.phase(p) not in podstate.FINAL and not is_deleting(p)]
+        bad = [p for p in here if pod_status.phase(p) in pod_status.FINAL and not is_deleting(p)]
+        good = [p for p in here if pod_status.phase(p) not in pod_status.FINAL and not is_deleting(p)]
         failed += bad
         delete += bad
         if verdict.run and not here:
@@ -137,7 +137,7 @@ def _outdated(
 
 
 def _is_available(daemon_set: Obj, pod: Obj, now: datetime) -> bool:
-    return podstate.available_in(pod, int(daemon_set["spec"].get("minReadySeconds") or 0), now) == 0
+    return pod_status.available_in(pod, int(daemon_set["spec"].get("minReadySeconds") or 0), now) == 0
 
 
 def _status(
@@ -155,7 +155,7 @@ def _status(
         oldest = min(alive, key=lambda p: p["metadata"].get("creationTimestamp") or "", default=None)
         if oldest is None:
             continue
-        wait = podstate.available_in(oldest, int(daemon_set["spec"].get("minReadySeconds") or 0), now)
+        wait = pod_status.available_in(oldest, int(daemon_set["spec"].get("minReadySeconds") or 0), now)
         counts["ready"] += wait is not None
         counts["available"] += wait == 0
         counts["updated"] += labels(oldest).get(REVISION_HASH) == digest

@@ -8,7 +8,7 @@ from apimachinery.objects import Obj, controller_of, is_deleting, key, labels, n
 from apimachinery.selectors import LabelSelector, from_label_selector
 from apimachinery.timestamps import now
 from apimachinery.workqueue import WorkQueue
-from controlplane.controllers import names, ownership, podstate
+from controlplane.controllers import names, ownership, pod_status
 from controlplane.controllers.context import Context, synced
 from controlplane.controllers.deployment import revisions, sizes
 from controlplane.controllers.deployment.plan import Change, plan
@@ -56,7 +56,7 @@ class DeploymentController:
 
     def _on_pod(self, old: Obj | None, new: Obj | None) -> None:
         """Recreate waits for the last old pod to go; nothing else looks at pods."""
-        gone = new is None or podstate.phase(new) in podstate.FINAL
+        gone = new is None or pod_status.phase(new) in pod_status.FINAL
         pod = new or old or {}
         reference = controller_of(pod) if gone else None
         replica_set = self._sets.get(f"{namespace(pod)}/{reference['name']}") if reference else None
@@ -100,7 +100,7 @@ class DeploymentController:
             return False
         new = revisions.find_new(deployment, sets)
         return any(
-            podstate.phase(pod) not in podstate.FINAL
+            pod_status.phase(pod) not in pod_status.FINAL
             for s in sets
             if s is not new
             for pod in self._pods.by_index(ownership.CONTROLLER, uid(s))

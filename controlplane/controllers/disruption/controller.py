@@ -11,7 +11,7 @@ from apimachinery.objects import Obj, controller_of, is_deleting, key, labels, n
 from apimachinery.selectors import from_label_selector
 from apimachinery.timestamps import now
 from apimachinery.workqueue import WorkQueue
-from controlplane.controllers import podstate
+from controlplane.controllers import pod_status
 from controlplane.controllers.context import Context, synced
 from controlplane.controllers.disruption.plan import fail_safe, needs_scale, plan, spared, stale_in, unmanaged
 from controlplane.controllers.disruption.scales import Scales, Unknown
@@ -121,4 +121,4 @@ class DisruptionController:
 def _counted(pod: Obj) -> tuple[object, ...]:
     """What of a pod a budget looks at."""
     owner = (controller_of(pod) or {}).get("uid")
-    return name(pod), labels(pod), is_deleting(pod), podstate.is_ready(pod), owner
+    return name(pod), labels(pod), is_deleting(pod), pod_status.is_ready(pod), owner

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from apimachinery.objects import Obj, condition, controller_of, is_deleting, name
 from apimachinery.timestamps import format_time, parse_time
-from controlplane.controllers import podstate
+from controlplane.controllers import pod_status
 from controlplane.controllers.shares import resolved
 
 # How long an evicted pod counts as going before its deletion was seen.
@@ -48,7 +48,7 @@ def plan(budget: Obj, pods: Sequence[Obj], scale: int, now: datetime) -> Plan:
     """``pods`` are those the budget selects; ``scale`` is how many their controllers want (0 unless needed)."""
     expected, desired = _wanted(budget["spec"], len(pods), scale)
     disrupted, recheck, overdue = _disrupted(budget, pods, now)
-    healthy = sum(1 for p in pods if not is_deleting(p) and name(p) not in disrupted and podstate.is_ready(p))
+    healthy = sum(1 for p in pods if not is_deleting(p) and name(p) not in disrupted and pod_status.is_ready(p))
     # Without pods nothing is allowed: the first ones may come before this loop sees them.
     allowed = max(healthy - desired, 0) if expected > 0 else 0
     old = budget.get("status") or {}
@@ -81,7 +81,7 @@ def stale_in(pod: Obj, now: datetime) -> float | None:
     if mark is None or mark.get("status") != "True" or is_deleting(pod):
         return None
     # The agent marks a pod long before it ends it, and a pod that ended keeps the reason of its end.
-    if mark.get("reason") == "TerminationByKubelet" or podstate.phase(pod) in podstate.FINAL:
+    if mark.get("reason") == "TerminationByKubelet" or pod_status.phase(pod) in pod_status.FINAL:
         return None
     return max((_moment(mark) + STALE_AFTER - now).total_seconds(), 0.0)
 

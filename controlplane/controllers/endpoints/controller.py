@@ -12,7 +12,7 @@ from controlplane.controllers import names
 from controlplane.controllers.context import Context, synced
 from controlplane.controllers.endpoints.plan import plan
 from controlplane.controllers.endpointslice.changes import Changes
-from controlplane.controllers.pods import is_namespace_going
+from controlplane.controllers.pod_control import is_namespace_going
 
 
 class EndpointsController:

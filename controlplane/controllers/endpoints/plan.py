@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from apimachinery import objects
 from apimachinery.objects import Obj, labels, name, namespace
-from controlplane.controllers import names, podstate
+from controlplane.controllers import names, pod_status
 from controlplane.controllers.endpoints.subsets import FULL, repacked, truncated
 from controlplane.controllers.endpointslice import endpoints
 
@@ -50,7 +50,7 @@ def _subsets(service: Obj, pods: Iterable[Obj]) -> list[Obj]:
         ip = endpoints.address_of(pod, family)
         if ip is None or going or not endpoints.is_candidate(pod):
             continue
-        field = "addresses" if anyway or podstate.is_ready(pod) else "notReadyAddresses"
+        field = "addresses" if anyway or pod_status.is_ready(pod) else "notReadyAddresses"
         subset: Obj = {field: [_address(service, pod, ip)]}
         if spec.get("ports"):
             ports = endpoints.port_objects(endpoints.ports_of(service, pod))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from apimachinery.objects import Obj, is_deleting, labels, name, namespace, uid
-from controlplane.controllers import names, podstate
+from controlplane.controllers import names, pod_status
 
 FAMILIES = {"IPv4": 4, "IPv6": 6}
 
@@ -37,7 +37,7 @@ def address_of(pod: Obj, family: str) -> str | None:
 
 def is_candidate(pod: Obj) -> bool:
     """A pod that finished is no endpoint; one on its way out still is, marked as terminating."""
-    return podstate.phase(pod) not in podstate.FINAL
+    return pod_status.phase(pod) not in pod_status.FINAL
 
 
 def ports_of(service: Obj, pod: Obj) -> tuple[Port, ...]:
@@ -68,7 +68,7 @@ def endpoint(service: Obj, pod: Obj, address: str, zones: Mapping[str, str]) -> 
     """The v1 Endpoint. ``zones``: node name to zone."""
     spec = service.get("spec") or {}
     pod_spec = pod.get("spec") or {}
-    serving, terminating = podstate.is_ready(pod), is_deleting(pod)
+    serving, terminating = pod_status.is_ready(pod), is_deleting(pod)
     result: Obj = {
         "addresses": [address],
         "conditions": {
@@ -99,7 +99,7 @@ def relevant(pod: Obj) -> tuple[Any, ...]:
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     return (
         labels(pod),
-        podstate.is_ready(pod),
+        pod_status.is_ready(pod),
         is_deleting(pod),
         is_candidate(pod),
         status.get("podIP"),

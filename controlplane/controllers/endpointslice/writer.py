@@ -13,7 +13,7 @@ from controlplane.controllers import names
 from controlplane.controllers.context import Context, generated_name
 from controlplane.controllers.endpointslice.plan import Plan
 from controlplane.controllers.expectations import DOUBT_AFTER, Expectations
-from controlplane.controllers.pods import is_namespace_going
+from controlplane.controllers.pod_control import is_namespace_going
 
 
 class SliceWriter:

@@ -11,7 +11,7 @@ from controlplane.controllers.context import LONGEST_BASE
 from controlplane.controllers.job import backoff, indexes, policies
 from controlplane.controllers.job.backoff import Record
 from controlplane.controllers.job.facts import FAILURES, FINALIZER, IGNORED, INDEX, Facts, failures_of, index_of
-from controlplane.controllers.pods import from_template
+from controlplane.controllers.pod_control import from_template
 from controlplane.controllers.replicaset.plan import BURST, order, view
 
 VARIABLE = "JOB_COMPLETION_INDEX"

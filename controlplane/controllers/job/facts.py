@@ -8,7 +8,7 @@ from functools import cached_property
 
 from apimachinery import objects
 from apimachinery.objects import Obj, is_deleting, uid
-from controlplane.controllers import podstate
+from controlplane.controllers import pod_status
 from controlplane.controllers.job import backoff, indexes, policies
 from controlplane.controllers.job.indexes import Indexes
 
@@ -83,11 +83,11 @@ class Facts:
 
     @cached_property
     def active(self) -> list[Obj]:
-        return [pod for pod in self.pods if podstate.is_active(pod)]
+        return [pod for pod in self.pods if pod_status.is_active(pod)]
 
     @cached_property
     def terminating(self) -> list[Obj]:
-        return [pod for pod in self.pods if is_deleting(pod) and podstate.phase(pod) not in podstate.FINAL]
+        return [pod for pod in self.pods if is_deleting(pod) and pod_status.phase(pod) not in pod_status.FINAL]
 
     @cached_property
     def uncounted(self) -> dict[str, frozenset[str]]:
@@ -96,9 +96,9 @@ class Facts:
         return {outcome: frozenset(noted.get(outcome) or ()) for outcome in ("succeeded", "failed")}
 
     def has_failed(self, pod: Obj) -> bool:
-        if podstate.phase(pod) == "Failed":
+        if pod_status.phase(pod) == "Failed":
             return True
-        return not self.replaces_only_failed and is_deleting(pod) and podstate.phase(pod) != "Succeeded"
+        return not self.replaces_only_failed and is_deleting(pod) and pod_status.phase(pod) != "Succeeded"
 
     def counts(self, pod: Obj) -> bool:
         """Whether an ended pod is one of those that the Job asked for."""
@@ -112,7 +112,7 @@ class Facts:
         """Pods that succeeded and are in no count of the status yet."""
         noted = self.uncounted["succeeded"]
         fresh = (p for p in self.pods if is_tracked(p) and uid(p) not in noted and self.counts(p))
-        return [p for p in fresh if podstate.phase(p) == "Succeeded"]
+        return [p for p in fresh if pod_status.phase(p) == "Succeeded"]
 
     @cached_property
     def new_failed(self) -> list[Obj]:
@@ -132,7 +132,7 @@ class Facts:
 
     @cached_property
     def succeeded_indexes(self) -> Indexes:
-        ended = (p for p in self.pods if is_tracked(p) and self.counts(p) and podstate.phase(p) == "Succeeded")
+        ended = (p for p in self.pods if is_tracked(p) and self.counts(p) and pod_status.phase(p) == "Succeeded")
         return self.noted_indexes | indexes.of(index_of(p) or 0 for p in ended)
 
     @cached_property

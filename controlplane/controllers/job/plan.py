@@ -8,7 +8,7 @@ from datetime import datetime
 
 from apimachinery.objects import Obj, copy, is_deleting, uid
 from apimachinery.timestamps import format_time
-from controlplane.controllers import podstate
+from controlplane.controllers import pod_status
 from controlplane.controllers.job import backoff, births, indexes, verdict
 from controlplane.controllers.job.backoff import Record
 from controlplane.controllers.job.facts import Facts, index_of, is_tracked
@@ -59,7 +59,7 @@ def plan(job: Obj, pods: Sequence[Obj], record: Record, settled: bool, now: date
     elif not is_deleting(job):
         over = verdict.completed(facts, len(facts.active))
     going = [*untracked, *delete]
-    ready = sum(map(podstate.is_ready, facts.active)) - sum(map(podstate.is_ready, going))
+    ready = sum(map(pod_status.is_ready, facts.active)) - sum(map(pod_status.is_ready, going))
     writer = _Writer(facts, over, now)
     writer.numbers(len(facts.active) + len(create) - len(going), ready, len(facts.terminating) + len(going))
     if settled and not delete:
@@ -166,7 +166,7 @@ class _Writer:
 
     def _may_go(self, pod: Obj) -> bool:
         facts = self._facts
-        if is_deleting(facts.job) or self._over is not None or podstate.phase(pod) == "Succeeded":
+        if is_deleting(facts.job) or self._over is not None or pod_status.phase(pod) == "Succeeded":
             return True
         waits = facts.waiting.get(index_of(pod) or 0) if facts.is_indexed else None
         return facts.has_failed(pod) and (waits is None or uid(waits) != uid(pod))
@@ -177,7 +177,7 @@ class _Writer:
         ended_badly = facts.has_failed(pod) or (self._over is not None and self._over.kind != CRITERIA)
         if not facts.counts(pod) or own in self._uncounted["failed"]:
             return None
-        if podstate.phase(pod) == "Succeeded":
+        if pod_status.phase(pod) == "Succeeded":
             if facts.is_indexed:
                 return index_of(pod)
             if own not in self._uncounted["succeeded"]:

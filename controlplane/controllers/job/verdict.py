@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from apimachinery.objects import Obj, condition
 from apimachinery.timestamps import parse_time
-from controlplane.controllers import podstate
+from controlplane.controllers import pod_status
 from controlplane.controllers.job import policies
 from controlplane.controllers.job.facts import Facts
 
@@ -85,7 +85,7 @@ def _restarts_too_often(facts: Facts) -> bool:
     spec = facts.job["spec"]
     if spec["template"]["spec"].get("restartPolicy") != "OnFailure":
         return False
-    restarts = sum(_restarts(pod) for pod in facts.pods if podstate.phase(pod) in ("Running", "Pending"))
+    restarts = sum(_restarts(pod) for pod in facts.pods if pod_status.phase(pod) in ("Running", "Pending"))
     return restarts >= max(int(spec.get("backoffLimit", 6)), 1)
 
 

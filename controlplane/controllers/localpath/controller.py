@@ -10,7 +10,7 @@ from apimachinery.kinds import NODE, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM,
 from apimachinery.objects import Obj, is_deleting, key, labels, name, uid
 from apimachinery.volumes import claims
 from apimachinery.workqueue import WorkQueue
-from controlplane.controllers import podstate
+from controlplane.controllers import pod_status
 from controlplane.controllers.context import Context, synced
 from controlplane.controllers.localpath import plan
 from controlplane.controllers.localpath.plan import Home, Refusal
@@ -77,7 +77,7 @@ class LocalPathProvisioner:
         if self._volumes.get(volume) is not None:
             return
         pod = self._pod("create", volume)
-        if pod is not None and podstate.phase(pod) == "Failed":
+        if pod is not None and pod_status.phase(pod) == "Failed":
             await self._refused(claim, storage_class, Refusal(_why(pod), elsewhere=True))
             await self._remove(pod)
             return
@@ -152,7 +152,7 @@ class LocalPathProvisioner:
             log.warning("node %s of the volume %s is gone: %s is not removed", node, name(volume), path)
         elif not await self._is_done("delete", name(volume), node, path.rpartition("/")[0]):
             pod = self._pod("delete", name(volume))
-            if pod is not None and podstate.phase(pod) == "Failed":
+            if pod is not None and pod_status.phase(pod) == "Failed":
                 self._context.recorder.event(volume, "Warning", "VolumeFailedDelete", _why(pod))
                 await self._remove(pod)
             self._queue.add_after((PERSISTENT_VOLUME, name(volume)), AGAIN)
@@ -179,7 +179,7 @@ class LocalPathProvisioner:
             with contextlib.suppress(errors.AlreadyExists):
                 await self._context.client.create(POD, wanted)
             return False
-        return podstate.phase(pod) == "Succeeded" and pod["spec"].get("nodeName") == node
+        return pod_status.phase(pod) == "Succeeded" and pod["spec"].get("nodeName") == node
 
     async def _remove(self, pod: Obj) -> None:
         if is_deleting(pod):

@@ -12,7 +12,7 @@ from apimachinery.kinds import LEASE, NODE, POD
 from apimachinery.objects import Obj, condition, name, namespace, uid
 from apimachinery.timestamps import format_time, now
 from apimachinery.workqueue import WorkQueue
-from controlplane.controllers import podstate
+from controlplane.controllers import pod_status
 from controlplane.controllers.context import Context, synced
 from controlplane.controllers.nodelifecycle import health, taints, zones
 
@@ -156,7 +156,7 @@ class NodeLifecycleController:
         """Pods of a node that is not ready are not ready either: their Services must stop sending to them."""
         if condition(node, "Ready") is None:
             return
-        pods = [p for p in self._pods.by_index(BY_NODE, name(node)) if podstate.is_ready(p)]
+        pods = [p for p in self._pods.by_index(BY_NODE, name(node)) if pod_status.is_ready(p)]
         for pod in pods:
             await self._mark(node, pod)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from apimachinery.kinds import REPLICA_SET
 from apimachinery.objects import Obj, controller_of, is_deleting, uid
 from apimachinery.timestamps import now
-from controlplane.controllers import ownership, podstate
+from controlplane.controllers import ownership, pod_status
 from controlplane.controllers.owner_loop import OwnerLoop
 from controlplane.controllers.replicaset import plan as planning
 
@@ -32,7 +32,7 @@ class ReplicaSetController(OwnerLoop):
 
     async def _manage(self, replica_set: Obj, pods: list[Obj]) -> planning.Failure | None:
         spec = replica_set["spec"]
-        active = [pod for pod in pods if podstate.is_active(pod)]
+        active = [pod for pod in pods if pod_status.is_active(pod)]
         replicas = spec.get("replicas")
         views = planning.ranked(active, self._related(replica_set) if len(active) > (replicas or 0) else ())
         todo = planning.plan(1 if replicas is None else replicas, views, now())

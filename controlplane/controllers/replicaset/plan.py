@@ -11,7 +11,7 @@ from datetime import datetime
 from apimachinery import objects
 from apimachinery.objects import Obj, is_deleting, labels, name, uid
 from apimachinery.timestamps import format_time, parse_time
-from controlplane.controllers import names, podstate
+from controlplane.controllers import names, pod_status
 
 # Pods created or deleted in one go at most (upstream's BurstReplicas).
 BURST = 500
@@ -59,12 +59,12 @@ def view(pod: Obj, rank: int = 0) -> PodView:
         name=name(pod),
         uid=uid(pod),
         node=(pod.get("spec") or {}).get("nodeName") or "",
-        phase=PHASES.get(podstate.phase(pod) or "Pending", 2),
-        ready=podstate.is_ready(pod),
-        ready_at=podstate.ready_since(pod),
+        phase=PHASES.get(pod_status.phase(pod) or "Pending", 2),
+        ready=pod_status.is_ready(pod),
+        ready_at=pod_status.ready_since(pod),
         created=parse_time(stamp) if stamp else None,
         cost=cost,
-        restarts=podstate.restarts(pod),
+        restarts=pod_status.restarts(pod),
         rank=rank,
     )
 
@@ -106,7 +106,7 @@ def _age(moment: datetime | None, now: datetime) -> int:
 
 def ranked(active: Sequence[Obj], related: Iterable[Obj]) -> list[PodView]:
     """Views of the active pods, ranked by how many active pods of related sets share their nodes."""
-    crowd = Counter((pod.get("spec") or {}).get("nodeName") or "" for pod in related if podstate.is_active(pod))
+    crowd = Counter((pod.get("spec") or {}).get("nodeName") or "" for pod in related if pod_status.is_active(pod))
     return [view(pod, crowd[(pod.get("spec") or {}).get("nodeName") or ""]) for pod in active]
 
 
@@ -124,8 +124,8 @@ def status(replica_set: Obj, pods: Sequence[Obj], failure: Failure | None, now: 
     spec = replica_set.get("spec") or {}
     min_ready = int(spec.get("minReadySeconds") or 0)
     template = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
-    active = [pod for pod in pods if podstate.is_active(pod)]
-    waits = [wait for pod in active if (wait := podstate.available_in(pod, min_ready, now)) is not None]
+    active = [pod for pod in pods if pod_status.is_active(pod)]
+    waits = [wait for pod in active if (wait := pod_status.available_in(pod, min_ready, now)) is not None]
     counts = {
         "fullyLabeledReplicas": sum(template.items() <= labels(pod).items() for pod in active),
         "readyReplicas": len(waits),
@@ -133,7 +133,9 @@ def status(replica_set: Obj, pods: Sequence[Obj], failure: Failure | None, now: 
     }
     result: Obj = {"replicas": len(active)}
     result.update({key: count for key, count in counts.items() if count})
-    result["terminatingReplicas"] = sum(is_deleting(pod) and podstate.phase(pod) not in podstate.FINAL for pod in pods)
+    result["terminatingReplicas"] = sum(
+        is_deleting(pod) and pod_status.phase(pod) not in pod_status.FINAL for pod in pods
+    )
     result["observedGeneration"] = replica_set["metadata"].get("generation") or 0
     conditions = _conditions((replica_set.get("status") or {}).get("conditions") or (), failure, now)
     if conditions:

@@ -14,7 +14,7 @@ from apimachinery.timestamps import now
 from controlplane.controllers import ownership, revision_store
 from controlplane.controllers.context import Context
 from controlplane.controllers.owner_loop import OwnerLoop
-from controlplane.controllers.pods import Words
+from controlplane.controllers.pod_control import Words
 from controlplane.controllers.replicaset.plan import Failure, batches
 from controlplane.controllers.replicaset.plan import view as pod_view
 from controlplane.controllers.statefulset import identity, revisions

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from apimachinery.objects import Obj, copy, labels, name, namespace
-from controlplane.controllers.pods import from_template
+from controlplane.controllers.pod_control import from_template
 
 POD_NAME = "statefulset.kubernetes.io/pod-name"
 POD_INDEX = "apps.kubernetes.io/pod-index"

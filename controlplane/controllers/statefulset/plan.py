@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from apimachinery.objects import Obj, is_deleting, labels, name
-from controlplane.controllers import podstate
+from controlplane.controllers import pod_status
 from controlplane.controllers.shares import resolved
 from controlplane.controllers.statefulset import identity, retention, status
 from controlplane.controllers.statefulset.revisions import History
@@ -105,15 +105,15 @@ class _Pass:
         pod = self._here.get(number)
         if pod is None:
             return self._bear(number)
-        if podstate.phase(pod) in podstate.FINAL:
+        if pod_status.phase(pod) in pod_status.FINAL:
             if not is_deleting(pod):
                 self.delete.append(pod)
             return True
-        missing = self._missing(number) if podstate.phase(pod) == "Pending" and not is_deleting(pod) else ()
+        missing = self._missing(number) if pod_status.phase(pod) == "Pending" and not is_deleting(pod) else ()
         if missing:
             self.claims.append(Birth(pod, missing))
         waits = self._ordered and self._unavailable(pod)
-        if not is_deleting(pod) and (not waits or podstate.phase(pod) == "Pending"):
+        if not is_deleting(pod) and (not waits or pod_status.phase(pod) == "Pending"):
             self._own_claims(number, pod)
         if not waits and not is_deleting(pod) and not identity.is_itself(self._set, pod, number):
             self.repair.append(identity.identified(self._set, pod, number))
@@ -183,8 +183,8 @@ class _Pass:
                 return
 
     def _unavailable(self, pod: Obj) -> bool:
-        running = podstate.phase(pod) == "Running" and not is_deleting(pod)
-        return not running or podstate.available_in(pod, self._min_ready, self._now) != 0
+        running = pod_status.phase(pod) == "Running" and not is_deleting(pod)
+        return not running or pod_status.available_in(pod, self._min_ready, self._now) != 0
 
     def _missing(self, number: int) -> tuple[Obj, ...]:
         return tuple(c for c in identity.claims(self._set, number) if name(c) not in self._known)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from apimachinery.objects import Obj, is_deleting, labels
-from controlplane.controllers import podstate
+from controlplane.controllers import pod_status
 from controlplane.controllers.statefulset.identity import REVISION, replicas
 from controlplane.controllers.statefulset.revisions import History
 
@@ -14,8 +14,8 @@ from controlplane.controllers.statefulset.revisions import History
 def plan(stateful_set: Obj, pods: Sequence[Obj], history: History, now: datetime) -> tuple[Obj, float | None]:
     """The status and the seconds until it changes by time alone."""
     min_ready = int(stateful_set["spec"].get("minReadySeconds") or 0)
-    ready = [p for p in pods if podstate.phase(p) == "Running" and podstate.is_ready(p)]
-    waits = [podstate.available_in(p, min_ready, now) or 0.0 for p in ready]
+    ready = [p for p in pods if pod_status.phase(p) == "Running" and pod_status.is_ready(p)]
+    waits = [pod_status.available_in(p, min_ready, now) or 0.0 for p in ready]
     staying = [p for p in pods if not is_deleting(p)]
     current, update = history.current.name, history.update.name
     counts = {

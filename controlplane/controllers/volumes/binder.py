@@ -13,7 +13,7 @@ from apimachinery.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD, 
 from apimachinery.objects import Obj, is_deleting, key, name, split_key, uid
 from apimachinery.volumes import claims, matching
 from apimachinery.workqueue import WorkQueue
-from controlplane.controllers import podstate
+from controlplane.controllers import pod_status
 from controlplane.controllers.context import Context, synced
 from controlplane.controllers.volumes.plan import Step, World, plan
 from controlplane.controllers.volumes.release import release
@@ -88,7 +88,7 @@ class BinderController:
         if not claim["spec"].get("volumeName"):
             found += self._volumes.by_index(BY_CLAIM, key(claim))
             found += self._volumes.by_index(BY_CLASS, claims.class_of(claim))
-        users = [p for p in self._pods.by_index(BY_CLAIM, key(claim)) if podstate.phase(p) not in podstate.FINAL]
+        users = [p for p in self._pods.by_index(BY_CLAIM, key(claim)) if pod_status.phase(p) not in pod_status.FINAL]
         waiting = [name(p) for p in users if not p["spec"].get("nodeName") and not is_deleting(p)]
         return World({name(v): v for v in found}, {name(c): c for c in self._classes.items()}, sorted(waiting))
 

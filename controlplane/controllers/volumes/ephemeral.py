@@ -8,7 +8,7 @@ from apimachinery.objects import Obj, is_deleting, key, namespace, owner_referen
 from apimachinery.volumes import claims
 from apimachinery.workqueue import WorkQueue
 from controlplane.controllers.context import Context, synced
-from controlplane.controllers.pods import is_namespace_going
+from controlplane.controllers.pod_control import is_namespace_going
 from controlplane.controllers.volumes.binder import BY_CLAIM
 
 

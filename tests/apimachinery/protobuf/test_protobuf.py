@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apimachinery import protobuf
-from apimachinery.data import fields
+from apimachinery.data import wire_fields
 from apimachinery.schema import Schema
 from controlplane.apiserver.resources import builtin
 from tests.apimachinery import golden
@@ -88,7 +88,7 @@ def test_special_types(obj: dict[str, Any]) -> None:
 
 
 def test_every_kind_has_a_message() -> None:
-    without = {row.kind for row in builtin.catalog().kinds() if fields.of_kind(row.api_version, row.kind) is None}
+    without = {row.kind for row in builtin.catalog().kinds() if wire_fields.of_kind(row.api_version, row.kind) is None}
     assert without <= {"NodeMetrics", "PodMetrics"}
 
 

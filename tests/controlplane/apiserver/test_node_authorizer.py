@@ -11,6 +11,7 @@ from apimachinery.kinds import (
     ROLE,
     ROLE_BINDING,
 )
+from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.authz import node_restriction, reviews, signing
 from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.authz.escalation import Escalation
@@ -19,7 +20,6 @@ from controlplane.apiserver.authz.node import NodeAuthorizer, selects
 from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.authz.rules import Rule
 from controlplane.apiserver.request import Attributes, User
-from controlplane.apiserver.seam import Admission
 from tests.controlplane.apiserver import server
 
 NODE_1 = User("system:node:n1", groups=("system:nodes", "system:authenticated"))

@@ -2,7 +2,7 @@ import pytest
 
 from apimachinery.kinds import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE
 from apimachinery.objects import copy
-from controlplane.apiserver.authz import bootstrap
+from controlplane.apiserver.authz import default_policy
 from controlplane.apiserver.authz.chain import Chain, masters, refusal
 from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.authz.refusals import Refusals
@@ -134,7 +134,7 @@ def test_what_is_not_covered_is_told_by_target():
 
 def test_default_policy_lets_the_usual_users_do_their_work():
     policy = Policy()
-    for kind, obj in bootstrap.objects():
+    for kind, obj in default_policy.objects():
         (policy.role_changed if kind in (ROLE, CLUSTER_ROLE) else policy.binding_changed)(None, obj)
     anybody = User("x", groups=("system:authenticated",))
     nobody = User("system:anonymous", groups=("system:unauthenticated",))
@@ -147,35 +147,35 @@ def test_default_policy_lets_the_usual_users_do_their_work():
 
 
 def test_stored_defaults_get_what_is_missing_and_lose_nothing():
-    wanted_role = next(o for _, o in bootstrap.objects() if o["metadata"]["name"] == "system:basic-user")
+    wanted_role = next(o for _, o in default_policy.objects() if o["metadata"]["name"] == "system:basic-user")
     stored = {**wanted_role, "rules": [rule("get", "pods"), wanted_role["rules"][0]]}
-    found = bootstrap.reconciled(stored, wanted_role)
+    found = default_policy.reconciled(stored, wanted_role)
     assert found["rules"][:2] == stored["rules"] and len(found["rules"]) == 3
-    assert bootstrap.reconciled(found, wanted_role) is None
-    found["metadata"]["annotations"][bootstrap.AUTOUPDATE] = "false"
+    assert default_policy.reconciled(found, wanted_role) is None
+    found["metadata"]["annotations"][default_policy.AUTOUPDATE] = "false"
     found["rules"] = []
-    assert bootstrap.reconciled(found, wanted_role) is None
+    assert default_policy.reconciled(found, wanted_role) is None
 
 
 def test_what_an_administrator_set_on_a_default_stays():
-    wanted_role = next(o for _, o in bootstrap.objects() if o["metadata"]["name"] == "system:aggregate-to-edit")
+    wanted_role = next(o for _, o in default_policy.objects() if o["metadata"]["name"] == "system:aggregate-to-edit")
     stored = copy(wanted_role)
-    stored["metadata"]["labels"][bootstrap.AGGREGATE + "edit"] = "false"
+    stored["metadata"]["labels"][default_policy.AGGREGATE + "edit"] = "false"
     stored["metadata"]["annotations"] = {"mine": "1"}
-    found = bootstrap.reconciled(stored, wanted_role)
-    assert found["metadata"]["labels"][bootstrap.AGGREGATE + "edit"] == "false"
-    assert found["metadata"]["annotations"] == {"mine": "1", bootstrap.AUTOUPDATE: "true"}
+    found = default_policy.reconciled(stored, wanted_role)
+    assert found["metadata"]["labels"][default_policy.AGGREGATE + "edit"] == "false"
+    assert found["metadata"]["annotations"] == {"mine": "1", default_policy.AUTOUPDATE: "true"}
 
 
 def test_a_gathering_default_gathers_again_and_keeps_what_else_it_gathers():
-    wanted_role = next(o for _, o in bootstrap.objects() if o["metadata"]["name"] == "admin")
+    wanted_role = next(o for _, o in default_policy.objects() if o["metadata"]["name"] == "admin")
     selectors = wanted_role["aggregationRule"]["clusterRoleSelectors"]
     more = {"matchLabels": {"mine": "true"}}
     stored = {**wanted_role, "rules": [rule("get", "pods")], "aggregationRule": {"clusterRoleSelectors": [more]}}
-    found = bootstrap.reconciled(stored, wanted_role)
+    found = default_policy.reconciled(stored, wanted_role)
     assert found["aggregationRule"]["clusterRoleSelectors"] == [more, *selectors]
     assert found["rules"] == stored["rules"]
-    assert bootstrap.reconciled(found, wanted_role) is None
+    assert default_policy.reconciled(found, wanted_role) is None
 
 
 def test_a_start_mends_the_default_policy_and_adds_the_installation_s_own(tmp_path):
@@ -187,17 +187,17 @@ def test_a_start_mends_the_default_policy_and_adds_the_installation_s_own(tmp_pa
         await client.update(CLUSTER_ROLE, {**role, "rules": []})
         await client.delete(CLUSTER_ROLE, "system:kube-scheduler")
         kept = await client.get(CLUSTER_ROLE, "system:node-proxier")
-        kept["metadata"]["annotations"][bootstrap.AUTOUPDATE] = "false"
+        kept["metadata"]["annotations"][default_policy.AUTOUPDATE] = "false"
         await client.update(CLUSTER_ROLE, {**kept, "rules": []})
         for called, protected in (("system:basic-user", "true"), ("system:discovery", "false")):
             binding = await client.get(CLUSTER_ROLE_BINDING, called)
             await client.delete(CLUSTER_ROLE_BINDING, called)
-            metadata = {"name": called, "annotations": {bootstrap.AUTOUPDATE: protected}}
+            metadata = {"name": called, "annotations": {default_policy.AUTOUPDATE: protected}}
             other = {**binding["roleRef"], "name": "view"}
             await client.create(CLUSTER_ROLE_BINDING, {**binding, "metadata": metadata, "roleRef": other})
 
     async def look(client):
-        wanted = {o["metadata"]["name"]: o for kind, o in bootstrap.objects() if kind is CLUSTER_ROLE}
+        wanted = {o["metadata"]["name"]: o for kind, o in default_policy.objects() if kind is CLUSTER_ROLE}
         for called in ("system:basic-user", "system:kube-scheduler"):
             role = await client.get(CLUSTER_ROLE, called)
             assert not uncovered(parse(role["rules"]), parse(wanted[called]["rules"]))
@@ -216,8 +216,8 @@ def test_a_start_mends_the_default_policy_and_adds_the_installation_s_own(tmp_pa
 
 @pytest.mark.parametrize("text", ["  get : core : pods", "nonsense x", "clusterrole x\n  get pods", "rolebinding x"])
 def test_a_policy_that_cannot_be_read_names_the_line(text):
-    with pytest.raises(bootstrap.PolicyError, match=r"line \d of the policy"):
-        list(bootstrap.parse_policy(text))
+    with pytest.raises(default_policy.PolicyError, match=r"line \d of the policy"):
+        list(default_policy.parse_policy(text))
 
 
 def test_what_is_refused_to_a_component_is_told_once(caplog):
@@ -237,7 +237,9 @@ def test_what_is_refused_to_a_component_is_told_once(caplog):
 
 def test_default_policy_equals_upstream_s():
     dump = golden.load("api/dumps/rbac-bootstrap.json")
-    ours = {(k.plural, o["metadata"].get("namespace", ""), o["metadata"]["name"]): o for k, o in bootstrap.objects()}
+    ours = {
+        (k.plural, o["metadata"].get("namespace", ""), o["metadata"]["name"]): o for k, o in default_policy.objects()
+    }
     for key in [key for key in dump if "role" in key]:
         for want in dump[key]["items"]:
             metadata = want["metadata"]

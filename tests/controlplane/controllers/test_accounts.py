@@ -8,14 +8,14 @@ import pytest
 from apimachinery import errors
 from apimachinery.client import Client
 from apimachinery.kinds import CLUSTER_ROLE_BINDING, CONFIG_MAP, SERVICE_ACCOUNT
-from controlplane.apiserver.authz import bootstrap
+from controlplane.apiserver.authz import default_policy
 from controlplane.controllers.accounts import NAMES, NAMESPACE, Tokens, account_of
-from controlplane.controllers.registry import REGISTRY
+from controlplane.controllers.loops import REGISTRY
 from tests.controlplane.apiserver import server
 
 BOUND = {
     (subject["namespace"], subject["name"]): obj["roleRef"]["name"]
-    for kind, obj in bootstrap.objects()
+    for kind, obj in default_policy.objects()
     if kind is CLUSTER_ROLE_BINDING
     for subject in obj.get("subjects") or ()
     if subject["kind"] == "ServiceAccount"

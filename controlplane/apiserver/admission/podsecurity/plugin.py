@@ -25,7 +25,7 @@ from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
 from controlplane.apiserver.admission.podsecurity import levels
 from controlplane.apiserver.admission.podsecurity.levels import LevelVersion, Policy
 from controlplane.apiserver.admission.podsecurity.standards import violations
-from controlplane.apiserver.seam import Admission, Operation
+from controlplane.apiserver.admission_request import Admission, Operation
 
 # Where the template of a pod controller lies.
 _TEMPLATES: dict[Kind, tuple[str, ...]] = {

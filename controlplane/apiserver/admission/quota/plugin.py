@@ -15,8 +15,8 @@ from apimachinery.timestamps import now
 from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
 from controlplane.apiserver.admission.quota import coverage, usage
 from controlplane.apiserver.admission.quota.ledger import Account, Ledger
+from controlplane.apiserver.admission_request import Admission, Operation
 from controlplane.apiserver.bootstrap.keeping import SELF
-from controlplane.apiserver.seam import Admission, Operation
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from apimachinery import selectors
 from apimachinery.kinds import NAMESPACE, Kind
 from apimachinery.objects import Obj
 from apimachinery.selectors import LabelSelector
+from controlplane.apiserver.admission_request import Operation
 from controlplane.apiserver.catalog.catalog import Catalog
-from controlplane.apiserver.seam import Operation
 
 GROUP = "admissionregistration.k8s.io"
 # What decides about webhooks is not decided by webhooks: a wrong one could never be mended.

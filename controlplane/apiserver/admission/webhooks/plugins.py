@@ -23,9 +23,9 @@ from controlplane.apiserver.admission.webhooks.hooks import (
     is_namespace_change,
 )
 from controlplane.apiserver.admission.webhooks.review import ReviewError, Verdict
+from controlplane.apiserver.admission_request import Admission, Operation
 from controlplane.apiserver.bootstrap.keeping import SELF
 from controlplane.apiserver.registry.context import Context
-from controlplane.apiserver.seam import Admission, Operation
 from controlplane.apiserver.subresources.scale import scaled
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from apimachinery import errors
 from apimachinery.kinds import NAMESPACE, Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver import conversion
+from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.authn.user import info
-from controlplane.apiserver.seam import Admission
 from controlplane.apiserver.subresources.scale import scale_of
 
 GROUP, KIND = "admission.k8s.io", "AdmissionReview"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apimachinery import errors, formats
-from apimachinery.data import fields
+from apimachinery.data import wire_fields
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.compiled import inside
@@ -61,7 +61,7 @@ def template_metadata(template: Obj, at: Place) -> Iterator[FieldError]:
     meta, where = template.get("metadata") or {}, at.to("metadata")
     yield from check_annotations(meta.get("annotations") or {}, f"{where}.annotations")
     yield from check_labels(meta.get("labels") or {}, f"{where}.labels")
-    for field in fields.declared("meta.v1.ObjectMeta"):
+    for field in wire_fields.declared("meta.v1.ObjectMeta"):
         if meta.get(field.name) and field.name not in ("labels", "annotations"):
             shown = "uID" if field.name == "uid" else field.name
             yield errors.field_forbidden(f"{where}.{shown}", "cannot be set")

@@ -8,8 +8,8 @@ from apimachinery import kinds
 from apimachinery.kinds import Kind
 from controlplane.apiserver.admission.chain import PLUGINS, Chain
 from controlplane.apiserver.admission.plugin import Plugin
+from controlplane.apiserver.admission_request import Admission, Operation
 from controlplane.apiserver.request import User
-from controlplane.apiserver.seam import Admission, Operation
 
 # The plugins that are on by default in v1.36, in the order of the API server's own list. Those whose feature is off by
 # default there do nothing: ClusterTrustBundleAttest, PodGroupProtection, PodGroupWorkloadExists, JobValidation.

@@ -1,4 +1,6 @@
-"""The supervisor's process: ``python -m lab.supervise LAB``. Plain asyncio, few imports: it is always there."""
+"""The supervisor's process: ``python -m lab.supervisor_process LAB``. Plain asyncio, few imports: it is always
+there.
+"""
 
 from __future__ import annotations
 
