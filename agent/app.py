@@ -142,7 +142,7 @@ class Agent:
         gatherer = Gatherer(settings, cache, self.volumes, environment, names, hardware())
         return Applier(
             Sandboxes(runtime, cache, names, self.objects.runtime_handler, reporter, slots, settings.pod_log_dir),
-            Starter(runtime, cache, images, gatherer, killer, reporter, slots),
+            Starter(runtime, cache, images, gatherer, killer, reporter, slots, lambda: self.info.last),
             killer,
             cleaner,
             reporter,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent import podspec
@@ -17,7 +17,7 @@ from agent.containers.slots import Slots, Step
 from agent.cri.cache import RuntimeCache
 from agent.cri.client import CriClient
 from agent.cri.errors import CriError, CriUnavailable
-from agent.cri.model import Image
+from agent.cri.model import Image, RuntimeInfo
 from agent.errors import ConfigError, NotNow, StartError, VolumeError
 from agent.reporter import Reporter
 
@@ -33,12 +33,20 @@ class Starter:
     killer: Killer
     reporter: Reporter
     slots: Slots
+    runtime_info: Callable[[], RuntimeInfo | None]
+    """What the runtime last said of itself."""
 
     async def start(self, start: Start) -> None:
         """Start a container whose sandbox is ready. Raises StartError, Interrupted, CriUnavailable."""
         pod, container = start.pod, start.container
         too_early = start.too_early.get(container.get("image", ""))
         mounted = await unless(start.stop, start.volumes.of(container))
+        told = self.runtime_info()
+        if mounted and told is not None and not told.mounts_images:
+            # It would say that it cannot make a directory without a name.
+            why = f"ImageVolumeMountFailed: {told.name} {told.version} mounts no images: containerd 2.1 or newer does"
+            self.reporter.container(pod, container, "Warning", "Failed", f"Error: {why}")
+            raise StartError("CreateContainerError", why)
         image = await unless(start.stop, self.images.ensure(pod, container, start.sandbox, too_early))
         container_id = await self._create(start, image, mounted)
         self.reporter.container(pod, container, "Normal", "Created", "Container created")

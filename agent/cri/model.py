@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -141,6 +142,9 @@ class RuntimeHandler:
     user_namespaces: bool = False
 
 
+_CONTAINERD_MOUNTS_IMAGES = (2, 1)
+
+
 @dataclass(frozen=True)
 class RuntimeInfo:
     """What the node object says about the runtime."""
@@ -154,6 +158,13 @@ class RuntimeInfo:
     """Empty from a runtime that does not say (containerd before 2.0)."""
     strict_groups: bool | None = None
     """It can keep the image's groups out (supplementalGroupsPolicy Strict); None: it does not say."""
+
+    @property
+    def mounts_images(self) -> bool:
+        """Whether it takes images as volumes (KEP-4639). CRI has no word for that: what is not known to be too old is
+        tried."""
+        numbers = tuple(map(int, re.findall(r"\d+", self.version)[:2]))
+        return self.name != "containerd" or not numbers or numbers >= _CONTAINERD_MOUNTS_IMAGES
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,24 @@ import pytest
 
 from agent.cri import translate
 from agent.cri.messages import pb
-from agent.cri.model import State
+from agent.cri.model import RuntimeInfo, State
 
 _EXITED = pb.ContainerState.CONTAINER_EXITED
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "able"),
+    [
+        ("containerd", "1.6.20~ds1", False),
+        ("containerd", "v2.0.5", False),
+        ("containerd", "2.1.0", True),
+        ("containerd", "v2.2.0-rc.1", True),
+        ("containerd", "", True),
+        ("cri-o", "1.29.1", True),
+    ],
+)
+def test_which_containerd_mounts_images(name: str, version: str, able: bool) -> None:
+    assert RuntimeInfo(name, version, True, True, "").mounts_images is able
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent.cri.errors import CriError, CriUnavailable
+from agent.cri.model import RuntimeInfo
 from agent.pods.lifecycle import IllegalMove, Stage, move
 from agent.pods.worker import Turn
 from tests import clock
@@ -644,6 +645,21 @@ async def test_two_volumes_of_one_image_are_each_had_by_their_own_policy(agent, 
     agent.pods.set_pod("api", pod(containers=mounting, volumes=volumes))
     await until(lambda: runtime.running() == ["always"])
     await until(lambda: waits_for(agent, "never") == "ErrImageNeverPull")
+
+
+@live
+async def test_a_runtime_that_is_too_old_for_image_volumes_is_named(agent, runtime):
+    async def info() -> RuntimeInfo:
+        return RuntimeInfo("containerd", "1.6.20~ds1", True, True, "")
+
+    agent.info._ask = info
+    await agent.info.get()
+    mounted = container("c", volumeMounts=[{"name": "v", "mountPath": "/v"}])
+    volume = {"name": "v", "image": {"reference": "data:here"}}
+    agent.pods.set_pod("api", pod(containers=[mounted, container("d")], volumes=[volume]))
+    await until(lambda: runtime.running() == ["d"] and waits_for(agent, "c") == "CreateContainerError")
+    (state,) = [s["state"] for s in status(agent)["containerStatuses"] if s["name"] == "c"]
+    assert "containerd 1.6.20~ds1 mounts no images: containerd 2.1" in state["waiting"]["message"]
 
 
 @live
