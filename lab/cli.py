@@ -51,6 +51,7 @@ for command in (
     look.shell,
     trace.trace_connection,
     nodes.node_group,
+    nodes.proxy_mode,
     images.image,
     machines.server,
     machines.agent,

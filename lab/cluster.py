@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import shutil
 import ssl
@@ -25,6 +26,7 @@ from lab import (
     names,
     network,
     node,
+    preflight,
     processes,
     remains,
     room,
@@ -230,6 +232,44 @@ async def _start_node(spec: Spec, paths: Paths, chosen: Node, progress: Progress
             await _nodes_ready(client, paths, [chosen])
     finally:
         await client.close()
+
+
+async def change_proxy_mode(spec: Spec, paths: Paths, mode: str, name: str, progress: Progress) -> Spec:
+    """Another way of writing rules, on one node or ("") on all, under traffic: the new proxy writes its rules before it
+    removes the old one's, which stay in force until then."""
+    if fatal := [finding.text for finding in await preflight.mode_findings(mode)]:
+        raise ClusterError("; ".join(fatal))
+    changed = spec.with_proxy_mode(mode, name)
+    state.save(paths, changed)
+    supervision = Supervision(paths)
+    await supervision.ensure()
+    for before, after in zip(spec.nodes, changed.nodes, strict=True):
+        if after.stopped or spec.mode_of(before) == changed.mode_of(after):
+            continue
+        component = components.proxy(changed, paths, after)
+        with progress.step(f"{after.name}: {spec.mode_of(before)} to {mode}"):
+            node.write_settings(component)
+            await supervision.stop(component.process.name)
+            await supervision.start(component.process)
+            serves = functools.partial(_proxy_serves, changed.address(after))
+            if not await _until(time.monotonic() + READY_DEADLINE, serves):
+                hint = f"look at `wherry logs {component.process.name}`; `wherry proxy-mode` goes back, too"
+                raise ClusterError(f"{after.name} does not serve in mode {mode}; {hint}")
+    return changed
+
+
+async def _proxy_serves(address: str) -> bool:
+    """Whether the proxy at this node's address says that its rules are written."""
+    try:
+        opening = asyncio.open_connection(address, components.PROXY_HEALTH_PORT)
+        reader, writer = await asyncio.wait_for(opening, 1)
+        try:
+            writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+            return b" 200 " in await asyncio.wait_for(reader.readline(), 1)
+        finally:
+            writer.close()
+    except (OSError, asyncio.TimeoutError):
+        return False
 
 
 async def stop_node(spec: Spec, paths: Paths, chosen: Node, progress: Progress) -> None:

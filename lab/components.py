@@ -181,7 +181,7 @@ def proxy(spec: Spec, paths: Paths, node: Node) -> Component:
     # What a node does not know it asks the host, which may ask the machine's own servers; they lie in ranges that the
     # lab's nodes are kept out of.
     dns = {"addresses": [spec.dns_ip], "upstreams": [spec.gateway]}
-    settings = proxy_settings(spec, paths, node.name, spec.address(node), dns)
+    settings = {**proxy_settings(spec, paths, node.name, spec.address(node), dns), "mode": spec.mode_of(node)}
     return _python(paths, "proxy", "netproxy", settings, spec, node)
 
 

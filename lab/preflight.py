@@ -105,13 +105,18 @@ async def _rules(spec: Spec) -> list[Finding]:
             reason = [f"nft was ended by signal {-asked.returncode}"]
         problem = f"nftables cannot do what a lab needs here ({''.join(reason)})"
         findings.append(Finding(problem + "; Linux 5.13 or newer with nf_tables, and nftables 1.0.1 or newer"))
-    if spec.proxy_mode == "iptables":
+    return [*findings, *await mode_findings(spec.proxy_mode)]
+
+
+async def mode_findings(mode: str) -> list[Finding]:
+    """What a proxy mode lacks here."""
+    if mode == "iptables":
         asked = await command.run(["iptables", "-w", "5", "-t", "nat", "-S"], timeout=PROBE_DEADLINE, check=False)
         if asked.returncode:
             reason = asked.stderr.decode(errors="replace").strip().splitlines()[:1]
             hint = "modprobe iptable_nat, or leave out --proxy-mode iptables"
-            findings.append(Finding(f"iptables has no nat table here ({''.join(reason)}): {hint}"))
-    return findings
+            return [Finding(f"iptables has no nat table here ({''.join(reason)}): {hint}")]
+    return []
 
 
 # What uplink and netproxy write, in small: maps by address, protocol and port, NAT, conntrack, random choice.

@@ -33,6 +33,8 @@ class Node:
     name: str
     index: int
     stopped: bool = False
+    proxy_mode: str = ""
+    """how its proxy writes rules; empty: as the lab's"""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,19 @@ class Spec:
         changed = dataclasses.replace(self.node(name), stopped=stopped)
         return dataclasses.replace(self, nodes=tuple(changed if n.name == name else n for n in self.nodes))
 
+    def mode_of(self, node: Node) -> str:
+        """How the node's proxy writes rules."""
+        return node.proxy_mode or self.proxy_mode
+
+    def with_proxy_mode(self, mode: str, name: str = "") -> Spec:
+        """The lab with one node in that mode, or, without a name, with all of them and those to come."""
+        if not name:
+            nodes = tuple(dataclasses.replace(node, proxy_mode="") for node in self.nodes)
+            return dataclasses.replace(self, proxy_mode=mode, nodes=nodes)
+        own = "" if mode == self.proxy_mode else mode
+        changed = dataclasses.replace(self.node(name), proxy_mode=own)
+        return dataclasses.replace(self, nodes=tuple(changed if n.name == name else n for n in self.nodes))
+
     def without(self, name: str) -> Spec:
         """The lab with that node gone."""
         gone = self.node(name)
@@ -127,7 +142,8 @@ def from_dict(value: object) -> Spec:
         raise SpecError(str(error)) from error
     if any(names.NODES.index(node.name) + 1 != node.index for node in spec.nodes if node.name in names.NODES):
         raise SpecError("a node's name and number do not belong together")
-    if spec.proxy_mode not in PROXY_MODES or not {node.name for node in spec.nodes} <= set(names.NODES):
+    modes = {spec.proxy_mode, *(node.proxy_mode for node in spec.nodes if node.proxy_mode)}
+    if not modes <= set(PROXY_MODES) or not {node.name for node in spec.nodes} <= set(names.NODES):
         raise SpecError("it names a proxy mode or a node that no lab has")
     if spec.dns not in DNS:
         raise SpecError(f"dns is {spec.dns!r}; it can be {' or '.join(DNS)}")

@@ -9,8 +9,6 @@ import click
 
 from apimachinery.kit import daemon
 from netproxy import app, modes
-from netproxy.dns.app import forget_addresses
-from netproxy.policy.app import remove as remove_policies
 from netproxy.settings import Settings
 
 
@@ -27,16 +25,9 @@ def main(
     needed = "/dev/null" if cleanup and config is None and kubeconfig is None else kubeconfig
     settings = daemon.begin("netproxy", Settings, config, kubeconfig=needed, mode=mode, network_policy=network_policy)
     if cleanup:
-        asyncio.run(_cleanup(settings))
+        asyncio.run(app.remove_everything(settings))
         return
     daemon.run(settings, app.start)
-
-
-async def _cleanup(settings: Settings) -> None:
-    for name in modes.mode_names():
-        await app.remove(name, settings)
-    await remove_policies(app.ground_of(settings))
-    forget_addresses(settings.dns)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from apimachinery.kit.runner import BoundedFrequencyRunner
 from apimachinery.kit.serve import serve_http
 from apimachinery.objects import labels
 from netproxy import metrics, modes, views
-from netproxy.dns.app import ClusterDns
+from netproxy.dns.app import ClusterDns, forget_addresses
 from netproxy.ground import Ground, grounds
 from netproxy.guard import Guard
 from netproxy.health import Health, NodePortHealth, local_counts, node_eligible
@@ -199,6 +199,14 @@ async def remove(name: str, settings: Settings) -> None:
         log.info("nothing removed for mode %s: %s", name, error)
     finally:
         mode.close()
+
+
+async def remove_everything(settings: Settings) -> None:
+    """All that a proxy with these settings, in whatever mode, leaves in the kernel."""
+    for name in modes.mode_names():
+        await remove(name, settings)
+    await remove_policies(ground_of(settings))
+    forget_addresses(settings.dns)
 
 
 def _closing(part: modes.Mode | Guard) -> Any:

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from lab import cluster, state, status
+from lab import cluster, spec, state, status
 from lab.commands.base import NAME, OUTPUT, Commands, existing, root, run, running, with_node
 from lab.paths import Paths
 from lab.progress import Progress
@@ -32,6 +32,28 @@ def node_list(output: str, lab: str) -> None:
     click.echo("\n".join(status.table(("NODE", "STATE", "ADDRESS", "POD CIDR", "PODS"), rows)))
     if found.problem:
         raise click.ClickException(found.problem)
+
+
+@click.command("proxy-mode")
+@click.argument("mode", type=click.Choice(spec.PROXY_MODES))
+@click.option("--node", "node_name", default="", help="This node alone.  [default: all, and those to come]")
+@NAME
+def proxy_mode(mode: str, node_name: str, lab: str) -> None:
+    """Change how nodes write the rules of Services, under traffic: new rules first, then the old ones go.
+
+    \b
+    Examples:
+      sudo ./wherry proxy-mode iptables
+      sudo ./wherry proxy-mode nftables --node node2
+    """
+    root()
+
+    async def work() -> None:
+        with state.locked(Paths(lab)):
+            paths, chosen = running(lab)
+            await cluster.change_proxy_mode(chosen, paths, mode, node_name, Progress())
+
+    run(work())
 
 
 @node_group.command("add")

@@ -14,8 +14,11 @@ import click
 from apimachinery import kinds
 from apimachinery.client import Client
 from apimachinery.kinds import Kind
+from apimachinery.kit import netns
 from apimachinery.objects import Obj
+from lab import live, names
 from lab.commands.base import NAME, OUTPUT, existing, root, run
+from lab.spec import Spec, SpecError
 from netproxy.trace.model import Objects, Outcome, Trace, TraceError
 from netproxy.trace.plan import trace
 from netproxy.trace.resolve import resolve, split_port
@@ -36,20 +39,26 @@ _SIGNS = {Outcome.ARRIVES: "✓", Outcome.DROPPED: "✗", Outcome.REFUSED: "✗"
 @click.argument("target", metavar="TO[:PORT]")
 @click.option("--protocol", type=click.Choice(("TCP", "UDP", "SCTP"), case_sensitive=False), default="TCP")
 @click.option("-n", "--namespace", default="default", show_default=True, help="Of names without one.")
+@click.option(
+    "--live", "seconds", type=click.IntRange(1, 600), metavar="SECONDS", help="Then follow real packets for so long."
+)
 @OUTPUT
 @NAME
-def trace_connection(source: str, target: str, protocol: str, namespace: str, output: str, lab: str) -> None:
+def trace_connection(
+    source: str, target: str, protocol: str, namespace: str, seconds: int | None, output: str, lab: str
+) -> None:
     """Where a connection goes: which Service takes it, which endpoints it may reach, what policies say.
 
     FROM and TO are pod/NAME, service/NAME, node/NAME (NAME may be NAMESPACE/NAME), an address, or a bare name. It is
     worked out from the API's objects, as the nodes work out their rules; no packet is sent. Ends with 1 when no way
-    arrives.
+    arrives. --live shows which rules of FROM's and TO's nodes the packets meet that somebody sends meanwhile.
 
     \b
     Examples:
       sudo ./wherry trace web-5d4f8 service/web:80
       sudo ./wherry trace 198.51.100.9 node/node1:30080
       sudo ./wherry trace pod/app/a pod/db/b:5432 -o json
+      sudo ./wherry trace pod/web-1 service/db:5432 --live 10
     """
     root()
     paths, chosen = existing(lab)
@@ -69,8 +78,25 @@ def trace_connection(source: str, target: str, protocol: str, namespace: str, ou
     except TraceError as error:
         raise click.ClickException(str(error)) from error
     click.echo(json.dumps(_plain(found), indent=2) if output == "json" else "\n".join(_lines(found)))
+    if seconds:
+        run(_follow(chosen, found, seconds))
     if not any(way.outcome is Outcome.ARRIVES for way in found.ways):
         raise click.exceptions.Exit(1)
+
+
+async def _follow(chosen: Spec, found: Trace, seconds: int) -> None:
+    places = sorted({end.node for end in (found.source, found.target) if end.node})
+    if not places:
+        raise SpecError("--live: neither FROM nor TO is on a node of this lab")
+    click.echo(f"following on {' and '.join(places)} for {seconds} s: send the packets now", err=True)
+    # A node's own packets may have any of its addresses.
+    sender = found.source.ip if found.source.pod else ""
+    rules = live.ruleset(sender, found.target.ip, found.port, found.protocol)
+    spaces = [netns.path_of(names.namespace(chosen.name, place)) for place in places]
+    for place, lines in zip(
+        places, await asyncio.gather(*(live.follow(s, rules, seconds) for s in spaces)), strict=True
+    ):
+        click.echo("\n".join([f"{place}: {'' if lines else 'no packet'}", *(f"  {line}" for line in lines)]))
 
 
 async def _objects(kubeconfig: Path) -> Objects:

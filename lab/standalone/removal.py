@@ -20,8 +20,6 @@ from cni.portmap.plan import TABLE as HOST_PORTS
 from lab.paths import Paths
 from lab.standalone.machine import HOME
 from lab.standalone.worker import RUNTIME
-from netproxy.dns.app import forget_addresses
-from netproxy.modes import mode_names
 
 NFT_DEADLINE = 10.0
 
@@ -31,10 +29,7 @@ async def clear(home: Paths = HOME) -> list[str]:
     left = await _pods() if RUNTIME.exists() else []
     for name in ("proxy", "hostnet"):
         with contextlib.suppress(SettingsError):
-            chosen = _proxy(home, name)
-            for mode in mode_names():
-                await netproxy.app.remove(mode, chosen)
-            forget_addresses(chosen.dns)
+            await netproxy.app.remove_everything(_proxy(home, name))
     bridge = cni.settings.Settings().bridge
     with Netlink() as kernel:
         for link in kernel.links():

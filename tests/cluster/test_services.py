@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from functools import partial
 
@@ -74,6 +75,34 @@ def test_scaling_and_rolling_lose_no_request(clean: Lab) -> None:
         lab.kubectl("rollout", "status", "deployment/rolled", "--timeout=60s")
         time.sleep(1)
     assert seen.answers > 100
+    assert not seen.errors, seen.errors[:5]
+
+
+def test_a_running_node_changes_its_proxy_mode_and_loses_no_request(clean: Lab) -> None:
+    lab = clean
+    deployment, service = web("steady", 2)
+    service["spec"]["type"] = "NodePort"
+    lab.apply(deployment, service)
+    lab.kubectl("rollout", "status", "deployment/steady", "--timeout=60s")
+    port = int(lab.get("service", "steady")["spec"]["ports"][0]["nodePort"])
+    address = next(node["address"] for node in lab.status()["nodes"] if node["name"] == "node2")
+    eventually(lambda: fetch(address, port), 30, "the node port answers")
+    told = lab.wherry("trace", address, "service/steady:80", "-o", "json").stdout
+    assert sorted(way["outcome"] for way in json.loads(told)["ways"]) == ["arrives", "arrives"]
+
+    def only(wanted: str) -> bool:
+        text = lab.on_node("node2", "nft", "list", "ruleset")
+        marks = {"iptables": "KUBE-SVC", "nftables": "table ip wherry-proxy {"}
+        return {mode for mode, mark in marks.items() if mark in text} == {wanted}
+
+    with traffic(address, port) as seen:
+        try:
+            for mode in ("iptables", "nftables"):
+                lab.wherry("proxy-mode", mode, "--node", "node2")
+                eventually(partial(only, mode), 30, f"the rules of {mode} alone stand")
+        finally:
+            lab.wherry("proxy-mode", "nftables")
+    assert seen.answers > 50
     assert not seen.errors, seen.errors[:5]
 
 

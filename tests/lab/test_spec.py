@@ -139,3 +139,16 @@ def test_only_node_processes_live_in_a_namespace() -> None:
             "--mount=/run/wherry/lab/mounts/node2",
             "--",
         ]
+
+
+def test_one_node_or_all_change_their_mode() -> None:
+    lab = make().with_proxy_mode("iptables", "node2")
+    assert [lab.mode_of(node) for node in lab.nodes] == ["nftables", "iptables", "nftables"]
+    told = [components.proxy(lab, Paths("lab"), lab.node(name)).settings or {} for name in ("node1", "node2")]
+    assert [settings["mode"] for settings in told] == ["nftables", "iptables"]
+    assert spec.from_dict(spec.to_dict(lab)) == lab
+    assert lab.with_proxy_mode("nftables", "node2") == make()
+    everywhere = lab.with_proxy_mode("iptables")
+    grown, added = everywhere.with_node()
+    assert {grown.mode_of(node) for node in (*grown.nodes, added)} == {"iptables"}
+    assert everywhere.with_proxy_mode("nftables", "node1").with_proxy_mode("nftables") == make()

@@ -104,7 +104,7 @@ def play(cluster: Cluster, sequence: list[tuple[tuple[str, str, Any], bool]]) ->
 sequences = st.lists(st.tuples(steps(), st.booleans()), max_size=16)
 
 
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(sequence=sequences)
 def test_changes_lead_where_a_rebuild_leads(sequence: list[Any]) -> None:
     cluster = Cluster(*(("namespace", namespace(space)) for space in SPACES))
@@ -121,7 +121,7 @@ def test_changes_lead_where_a_rebuild_leads(sequence: list[Any]) -> None:
             assert node.state() == fresh.state()
 
 
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(sequence=sequences, setting=st.lists(specs, min_size=1, max_size=2))
 def test_the_rules_say_what_the_model_says(sequence: list[Any], setting: list[Any]) -> None:
     cluster = Cluster(*(("namespace", namespace(space)) for space in SPACES))
