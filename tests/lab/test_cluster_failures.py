@@ -9,10 +9,11 @@ import pytest
 
 from apimachinery import errors
 from apimachinery.client import Client
-from lab import cluster, room
+from lab import cgroups, cluster, machine, names, network, node, remains, room, uplink
 from lab import paths as places
 from lab.commands import base
 from lab.paths import Paths
+from lab.progress import Progress
 from lab.spec import make
 
 
@@ -81,6 +82,48 @@ def test_room_that_comes_back_is_no_reason_to_give_up(monkeypatch: pytest.Monkey
 
 def test_the_room_below_a_directory_that_is_not_there_yet(tmp_path: Path) -> None:
     assert room.free(tmp_path / "not/yet/there") == pytest.approx(room.free(tmp_path), rel=0.1)
+
+
+async def nothing(*_: object) -> None: ...
+
+
+@pytest.fixture
+def going(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A lab is taken away without a machine; the nodes that were switched off."""
+    off: list[str] = []
+
+    async def switch_off(paths: Paths, name: str) -> None:
+        off.append(name)
+
+    monkeypatch.setattr(node, "switch_off", switch_off)
+    monkeypatch.setattr(uplink, "close_way", nothing)
+    for module, name in ((network, "remove_links"), (network, "unfence"), (cgroups, "remove"), (machine, "restore")):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    monkeypatch.setattr(cluster, "_end_processes", nothing)
+    monkeypatch.setattr(cluster, "_remove_files", lambda *_: None)
+    return off
+
+
+def test_down_says_what_is_left(monkeypatch: pytest.MonkeyPatch, paths: Paths, going: list[str]) -> None:
+    left: list[str] = ["link wh-lab", "cgroup /sys/fs/cgroup/x"]
+
+    async def of(_: Paths) -> list[str]:
+        return left
+
+    monkeypatch.setattr(remains, "of", of)
+    with pytest.raises(cluster.ClusterError, match="left of lab lab; run the same command again: link wh-lab, cgroup"):
+        asyncio.run(cluster.down(paths, Progress(quiet=True)))
+    left.clear()
+    asyncio.run(cluster.down(paths, Progress(quiet=True)))
+
+
+def test_down_switches_off_every_node_that_a_lab_can_have(
+    monkeypatch: pytest.MonkeyPatch, paths: Paths, going: list[str]
+) -> None:
+    """No file says which there are: it may be damaged, or older than the last `node add`."""
+    monkeypatch.setattr(remains, "of", lambda _: nothing())
+    asyncio.run(cluster.down(paths, Progress(quiet=True)))
+    assert set(going) == set(names.NODES)
 
 
 class Answers:

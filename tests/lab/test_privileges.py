@@ -34,6 +34,13 @@ def test_only_containerd_keeps_everything() -> None:
         assert not limited or "--no-new-privs" in process.command()
 
 
+def test_containers_of_a_lab_are_confined_by_seccomp_unless_their_pod_says_otherwise() -> None:
+    spec = make()
+    parts = components.node_components(spec, Paths(spec.name), spec.nodes[0])
+    (agent,) = [part.settings for part in parts if part.process.name == "node1/agent"]
+    assert agent is not None and agent["agent"]["seccomp_default"] is True
+
+
 def test_a_low_port_needs_its_capability() -> None:
     assert privileges.of("apiserver", 443) == ("net_bind_service",)
     assert privileges.of("apiserver", 6443) == ()
