@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from lab import versions
-from lab.bench import bench
-from lab.commands import backups, checks, images, life, look, machines, nodes, trace
+from lab.commands import backups, bench, checks, images, life, look, machines, nodes, trace
 from lab.commands.base import Commands
 
 
@@ -60,7 +59,7 @@ for command in (
     backups.verify,
     backups.restore,
     checks.test,
-    bench,
+    bench.bench,
     show_help,
 ):
     main.add_command(command)

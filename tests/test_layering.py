@@ -15,7 +15,7 @@ MIDDLE = {"agent", "netproxy", "cni", "controlplane"}
 ALLOWED = {
     "apimachinery": set(),
     **{name: {"apimachinery"} for name in MIDDLE},
-    "lab": {*MIDDLE, "apimachinery", "benchmarks"},
+    "lab": {*MIDDLE, "apimachinery"},
     "benchmarks": {*MIDDLE, "apimachinery", "lab"},
 }
 

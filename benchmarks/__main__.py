@@ -1,4 +1,4 @@
-"""``wherry bench``: the benchmarks as commands. Only what an ordinary command must not import lives there."""
+"""``python -m benchmarks``, which is ``wherry bench``: the benchmarks as commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.paths import Paths
 from lab.spec import PROXY_MODES, Spec
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def bench() -> None:
     """Measure, beside a floor or a peer in the same run."""
     try:
@@ -98,3 +98,7 @@ def services(modes: tuple[str, ...], sizes: tuple[int, ...], rounds: int) -> Non
     from benchmarks import services as benchmark
 
     benchmark.measure(modes, sizes, rounds, click.echo)
+
+
+if __name__ == "__main__":
+    bench(prog_name="wherry bench")
