@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
+import importlib
+
 import click
 
 from lab import versions
-from lab.commands import backups, bench, checks, images, life, look, machines, nodes, trace
-from lab.commands.base import Commands
+from lab.commands.base import Commands, meant
+
+# Where each command lives: its module, below `lab`, and its name there.
+_HOMES = {
+    "up": "commands.life:up",
+    "down": "commands.life:down",
+    "stop": "commands.life:stop",
+    "start": "commands.life:start",
+    "list": "commands.look:list_labs",
+    "status": "commands.look:show_status",
+    "version": "commands.look:version",
+    "kubeconfig": "commands.look:kubeconfig",
+    "logs": "commands.look:logs",
+    "shell": "commands.look:shell",
+    "trace": "commands.trace:trace_connection",
+    "node": "commands.nodes:node_group",
+    "proxy-mode": "commands.nodes:proxy_mode",
+    "image": "commands.images:image",
+    "server": "commands.server:server",
+    "agent": "commands.worker:agent",
+    "proxy": "commands.worker:proxy",
+    "backup": "commands.backups:take",
+    "verify": "commands.backups:verify",
+    "restore": "commands.backups:restore",
+    "test": "commands.checks:test",
+    "e2e": "commands.e2e:e2e",
+    "bench": "commands.bench:bench",
+    "help": "cli:show_help",
+}
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Main(Commands):
+    """Loads a command when it is asked for: all together are a second's work, and units start by these, too."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command's name."""
+        return sorted(_HOMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, else the one that the word stands for here."""
+        home = next((_HOMES[name] for name in meant(cmd_name) if name in _HOMES), None)
+        if home is None:
+            return None
+        module, _, name = home.partition(":")
+        found: click.Command = getattr(importlib.import_module(f"lab.{module}"), name)
+        return found
+
+
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(versions.own(), prog_name="wherry")
 def main() -> None:
     """A real multi-node Kubernetes cluster on this machine: each node a network namespace, in seconds.
@@ -35,31 +81,3 @@ def show_help(ctx: click.Context, words: tuple[str, ...]) -> None:
             raise click.UsageError(f"there is no command {' '.join(words)!r}; `wherry help` lists them")
         within, found = click.Context(inner, info_name=word, parent=within, max_content_width=100), inner
     click.echo(found.get_help(within))
-
-
-for command in (
-    life.up,
-    life.down,
-    life.stop,
-    life.start,
-    look.list_labs,
-    look.show_status,
-    look.version,
-    look.kubeconfig,
-    look.logs,
-    look.shell,
-    trace.trace_connection,
-    nodes.node_group,
-    nodes.proxy_mode,
-    images.image,
-    machines.server,
-    machines.agent,
-    machines.proxy,
-    backups.take,
-    backups.verify,
-    backups.restore,
-    checks.test,
-    bench.bench,
-    show_help,
-):
-    main.add_command(command)

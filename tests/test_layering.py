@@ -91,7 +91,7 @@ FLOORS = {
     ),
     "netproxy": ({"trace"}, {"policy"}, {"dns", "iptables", "nftables"}),
     "cni": ({"node"}, {"bridge", "hostlocal", "portmap"}),
-    "lab": ({"commands"}, {"standalone", "testing"}, {"images"}),
+    "lab": ({"commands"}, {"e2e", "standalone", "testing"}, {"images"}),
 }
 
 # Modules whose names say nothing about what they own.

@@ -14,33 +14,34 @@ from apimachinery import errors
 from apimachinery.kit import command
 from apimachinery.kit.settings import SettingsError
 from apimachinery.kubeconfig import KubeconfigError
-from lab import cluster, names, node, preflight, room, spec, state, status
-from lab.images.rootfs import ImageError
+from lab import names, preflight, room, spec, state
 from lab.paths import Paths
 from lab.spec import Node, Spec, SpecError
-from lab.standalone.join import JoinError
-from lab.standalone.tokens import TokenError
-from lab.standalone.waiting import NotThere
-from lab.supervisor_client import SupervisorError
 
-_EXPECTED = (
-    SpecError,
-    preflight.PreflightError,
-    cluster.ClusterError,
-    node.NodeError,
-    room.NoRoomError,
-    SupervisorError,
-    command.CommandError,
-    KubeconfigError,
-    ImageError,
-    SettingsError,
-    JoinError,
-    TokenError,
-    NotThere,
-    errors.ApiError,
-    errors.Unreachable,
-    OSError,
-)
+
+def _expected() -> tuple[type[Exception], ...]:
+    """What can go wrong without being anybody's fault. Looked up when something did: loading all that could is most of
+    a short command's time, which counts where a unit starts by one, above all on a slow machine.
+    """
+    from lab import cluster, node
+    from lab.images.rootfs import ImageError
+    from lab.standalone.join import JoinError
+    from lab.standalone.tokens import TokenError
+    from lab.standalone.waiting import NotThere
+    from lab.supervisor_client import SupervisorError
+
+    own = (
+        SpecError,
+        preflight.PreflightError,
+        cluster.ClusterError,
+        node.NodeError,
+        SupervisorError,
+        ImageError,
+        room.NoRoomError,
+    )
+    standalone = (JoinError, TokenError, NotThere)
+    kit = (command.CommandError, KubeconfigError, SettingsError, errors.ApiError, errors.Unreachable, OSError)
+    return (*own, *standalone, *kit)
 
 
 def _lab_name(_ctx: click.Context, _option: click.Parameter, name: str) -> str:
@@ -61,9 +62,13 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, else the one that the word stands for here."""
-        others = _WORDS.get(cmd_name, ())
-        found = (super(Commands, self).get_command(ctx, name) for name in (cmd_name, *others))
+        found = (super(Commands, self).get_command(ctx, name) for name in meant(cmd_name))
         return next((command for command in found if command is not None), None)
+
+
+def meant(word: str) -> tuple[str, ...]:
+    """The command of that name, then those that the word may stand for."""
+    return (word, *_WORDS.get(word, ()))
 
 
 _WORDS = {"delete": ("down", "remove"), "ls": ("list",), "list": ("ls",), "rm": ("remove",)}
@@ -82,7 +87,9 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
     """Run a command's work; what can be expected to go wrong is told in a line, not in a traceback."""
     try:
         return asyncio.run(_alone(work))
-    except _EXPECTED as error:
+    except Exception as error:
+        if not isinstance(error, _expected()):
+            raise
         raise click.ClickException(_told(error)) from error
     except KeyboardInterrupt:
         # Whoever asks once more, while threads finish what they began, is not made to wait.
@@ -118,6 +125,8 @@ def existing(lab: str) -> tuple[Paths, Spec]:
 
 def running(lab: str) -> tuple[Paths, Spec]:
     """The lab of that name, or an error that tells how to switch it on."""
+    from lab import status
+
     paths, chosen = existing(lab)
     try:
         status.require_running(chosen)

@@ -10,6 +10,8 @@ import base64
 import contextlib
 import datetime
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import yaml
@@ -18,18 +20,43 @@ from apimachinery import errors, kubeconfig
 from apimachinery.client import Client
 from apimachinery.kinds import CONFIG_MAP, SECRET
 from lab import dns
+from lab.certificates import LAB
+from lab.paths import Paths
 from lab.spec import Spec
 from lab.standalone import tokens
 from lab.standalone.join import INFO, INFO_NAMESPACE
+from lab.standalone.machine import HOME
 from lab.standalone.tokens import Token
 
 READY_SECONDS = 10.0
+# A slow machine (an emulated one) takes minutes.
+START_SECONDS = 600.0
 
 
 def cluster_info(server: str, ca: bytes) -> str:
     """A kubeconfig without a user."""
     document = kubeconfig.document(kubeconfig.Cluster(server, ca=ca), "")
     return str(yaml.safe_dump(document | {"users": [], "contexts": [], "current-context": ""}, sort_keys=False))
+
+
+@asynccontextmanager
+async def administrator(home: Paths = HOME) -> AsyncIterator[Client]:
+    """A client as the cluster's administrator."""
+    client = Client.from_kubeconfig(home.kubeconfig, user_agent="wherry-token")
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def all_of(spec: Spec, home: Paths = HOME) -> None:
+    """Wait for the API server, then publish. Raises what the API server says against it, or that it does not answer."""
+    client = Client.from_kubeconfig(home.settings / LAB.file, user_agent="wherry-publish")
+    try:
+        await when_ready(client, START_SECONDS)
+        await publish(spec, (home.pki / "ca.crt").read_bytes(), client)
+    finally:
+        await client.close()
 
 
 async def publish(spec: Spec, ca: bytes, client: Client) -> None:
@@ -61,8 +88,13 @@ async def when_ready(client: Client, seconds: float) -> None:
             return
 
 
-def described(secret: dict[str, Any]) -> tuple[str, str]:
-    """A token's ID and when it ends."""
+async def admitted(client: Client) -> list[tuple[str, str]]:
+    """The tokens' IDs and when they end."""
+    found = await client.list(SECRET, tokens.NAMESPACE, field_selector=f"type={tokens.TYPE}")
+    return [_described(secret) for secret in found["items"]]
+
+
+def _described(secret: dict[str, Any]) -> tuple[str, str]:
     data = secret.get("data") or {}
     ident, ends = (base64.b64decode(data.get(key, "")).decode() for key in ("token-id", "expiration"))
     return ident, ends or "never"

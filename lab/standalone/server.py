@@ -103,3 +103,8 @@ def component(settings: Server, name: str, home: Paths = HOME) -> Component:
         if found.process.name == name:
             return dataclasses.replace(found, settings=merged(found.settings or {}, own[name]))
     raise SpecError(f"a control plane has no {name!r}; its daemons: {', '.join(DAEMONS)}")
+
+
+def ca_hash(home: Paths = HOME) -> str:
+    """By which those who join know the authority."""
+    return pki.public_key_hash((home.pki / "ca.crt").read_bytes())

@@ -11,16 +11,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 TIERS = ("unit", "kernel", "node", "cluster")
-# Marker expressions; together they cover every test but the emulated machines.
+EMULATED = "vm"
+"""The tier of emulated machines, which is run when it is asked for. It fetches kernels and is not enclosed: what it
+makes lies in machines and namespaces of its own."""
+# Marker expressions.
 _SELECTIONS = {
     "unit": "not kernel and not node and not cluster and not vm",
     "kernel": "kernel",
     "node": "node",
     "cluster": "cluster",
+    EMULATED: EMULATED,
 }
 # Into how many runs a tier is dealt, in the order in which they begin: what waits most first. Each run of the cluster
 # tier brings a lab up.
-_SHARES = {"cluster": 3, "node": 2, "kernel": 6, "unit": 8}
+_SHARES = {EMULATED: 1, "cluster": 3, "node": 2, "kernel": 6, "unit": 8}
 _MARKER = re.compile(r"pytest\.mark\.(kernel|node|cluster|vm)\b")
 # Every test of the file: `pytestmark = pytest.mark.X` or a list that holds it.
 _WHOLE = re.compile(r"^pytestmark\b[^#\n]*?=\s*(\[[^\]]*)?pytest\.mark\.(kernel|node|cluster|vm)\b", re.MULTILINE)
@@ -56,7 +60,7 @@ def source(path: str, text: str) -> Source:
     tiers = {found[1] for found in _MARKER.finditer(text)}
     if not _WHOLE.search(text):
         tiers.add("unit")
-    return Source(path, len(text), frozenset(tiers & set(TIERS)))
+    return Source(path, len(text), frozenset(tiers & set(_SELECTIONS)))
 
 
 def deal(sources: Sequence[Source], tiers: Iterable[str]) -> tuple[Run, ...]:

@@ -137,7 +137,9 @@ class _Pool:
         started, group, results = time.monotonic(), f"{PREFIX}-tests-{number}", self._directory / f"{number}.xml"
         argv = list(task.argv)
         if task.tier:
-            argv = enclosure.argv(group, [*argv, f"--junitxml={results}"])
+            argv.append(f"--junitxml={results}")
+        if task.tier in plan.TIERS:
+            argv = enclosure.argv(group, argv)
         environment = {**os.environ, "NO_COLOR": "1", "PYTHONPATH": str(SOURCE)}
         pid = command.start(argv, self._log(number), environment)
         code = await _ended(pid, self._deadline - started)

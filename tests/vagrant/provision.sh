@@ -1,26 +1,34 @@
 #!/usr/bin/env bash
-# provision.sh CHECKOUT VENV WORK CGROUP: in namespaces of its own (network, mounts, pids), a root that is this machine's
-# seen through an overlay, with nothing of wherry in it; vagrant/install.sh makes a control plane and a node of it, then
-# the units' commands are started as systemd would. What the test looks at goes to stdout, the rest to stderr.
+# provision.sh CHECKOUT VENV WORK CGROUP [BASE]: in namespaces of its own (network, mounts, pids), a root that is this
+# machine's seen through an overlay, with nothing of wherry in it (or BASE, where `install.sh program` has run);
+# vagrant/install.sh makes a control plane and a node of it, then the units' commands are started as systemd would. What
+# the test looks at goes to stdout, the rest to stderr.
 set -euo pipefail
-CHECKOUT=$1 VENV=$2 WORK=$3 CGROUP=$4
+CHECKOUT=$1 VENV=$2 WORK=$3 CGROUP=$4 BASE=${5:-}
 ADDRESS=192.168.56.10 TOKEN=abcdef.0123456789abcdef
 
 if [[ -z ${INSIDE:-} ]]; then
   mount -t tmpfs tmpfs "$WORK"
   mkdir "$WORK/upper" "$WORK/work" "$WORK/root" "$WORK/containerd"
-  mount -t overlay overlay -o "lowerdir=/,upperdir=$WORK/upper,workdir=$WORK/work" "$WORK/root"
+  mount -t overlay overlay -o "lowerdir=${BASE:-/},upperdir=$WORK/upper,workdir=$WORK/work" "$WORK/root"
   cd "$WORK/root"
   mount -t proc proc proc
   mount --rbind /sys sys
   mount --rbind /dev dev
   mount -t tmpfs tmpfs run
-  rm -rf var/lib/wherry var/lib/containerd var/log/pods etc/wherry opt/wherry etc/containerd/config.toml opt/cni etc/cni
-  mkdir -p var/lib/containerd etc/systemd/system opt/wherry run/old
+  rm -rf var/lib/wherry var/lib/containerd var/log/pods etc/wherry etc/containerd/config.toml opt/cni etc/cni
+  mkdir -p var/lib/containerd etc/systemd/system run/old
   # An overlay cannot hold another's upper layer.
   mount --bind "$WORK/containerd" var/lib/containerd
-  # The environment that this test runs in serves: what pip does is tests/test_bootstrap.py's.
-  ln -s "$VENV" opt/wherry/.venv
+  if [[ -n $BASE ]]; then
+    mkdir -p ".$CHECKOUT"
+    mount --bind "$CHECKOUT" ".$CHECKOUT"
+  else
+    # The environment that this test runs in serves: what pip does is tests/test_bootstrap.py's.
+    rm -rf opt/wherry
+    mkdir opt/wherry
+    ln -s "$VENV" opt/wherry/.venv
+  fi
   # Not chroot alone: a container's root would be the real one's.
   pivot_root . run/old
   umount -l run/old

@@ -16,9 +16,9 @@ from lab import cgroups
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAME = "wht-provision"
+BASE = Path("/var/cache/wherry/vm/debian")
 
 pytestmark = [
-    pytest.mark.node,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(not Path("/etc/systemd").is_dir(), reason="install.sh is for machines with systemd"),
 ]
@@ -34,7 +34,7 @@ def work() -> Iterator[Path]:
         cgroups.remove(NAME)
 
 
-def test_a_machine_becomes_a_control_plane_and_a_node_that_joined_by_token(work: Path):
+def provision(work: Path, base: str) -> None:
     apart = [
         "unshare",
         "--mount",
@@ -47,8 +47,8 @@ def test_a_machine_becomes_a_control_plane_and_a_node_that_joined_by_token(work:
         "private",
     ]
     script = str(ROOT / "tests" / "vagrant" / "provision.sh")
-    argv = [*apart, "bash", script, str(ROOT), sys.prefix, str(work), NAME]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+    argv = [*apart, "bash", script, str(ROOT), sys.prefix, str(work), NAME, base]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     told = dict(line.split(": ", 1) for line in done.stdout.splitlines())
     assert told["repeated"] == "unchanged"
@@ -63,3 +63,36 @@ def test_a_machine_becomes_a_control_plane_and_a_node_that_joined_by_token(work:
     assert told["revoked"] == "401"
     assert told["refused"] == "0"
     assert (told["due"], told["pods"], told["rules"]) == ("none", "0", "")
+
+
+@pytest.mark.node
+def test_a_machine_becomes_a_control_plane_and_a_node_that_joined_by_token(work: Path):
+    provision(work, "")
+
+
+@pytest.mark.vm
+def test_so_does_a_debian_that_has_nothing_but_python(work: Path):
+    """From debootstrap on: what apt and pip bring is enough. The root is kept, since it takes minutes to make."""
+    if shutil.which("debootstrap") is None:
+        pytest.skip("debootstrap is missing: apt-get install debootstrap")
+    provision(work, str(_debian()))
+
+
+def _debian() -> Path:
+    root, beside = BASE / "root", BASE / "new"
+    if root.exists():
+        return root
+    shutil.rmtree(beside, ignore_errors=True)
+    BASE.mkdir(parents=True, exist_ok=True)
+    include = "systemd-sysv,python3,python3-venv,iproute2,ca-certificates"
+    subprocess.run(
+        ["debootstrap", "--variant=minbase", f"--include={include}", "bookworm", beside], check=True, timeout=900
+    )
+    trusted = Path("/usr/local/share/ca-certificates")
+    shutil.copytree(trusted, beside / trusted.relative_to("/"), dirs_exist_ok=True)
+    script = """set -e; cd "$1"; cp -L /etc/resolv.conf etc/resolv.conf; mount -t proc proc proc; mount --rbind /dev dev
+      mkdir -p ".$2"; mount --bind "$2" ".$2"; printf '#!/bin/sh\\nexit 101\\n' >usr/sbin/policy-rc.d
+      chmod 755 usr/sbin/policy-rc.d; chroot . update-ca-certificates; exec chroot . "$2/vagrant/install.sh" program"""
+    apart = ["unshare", "--mount", "--propagation", "private", "bash", "-c", script, "-", str(beside), str(ROOT)]
+    subprocess.run(apart, check=True, timeout=900)
+    return beside.rename(root)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
         ("pytestmark = [\n    pytest.mark.kernel,\n    pytest.mark.skipif(x),\n]\n", {"kernel"}),
         ("pytestmark = pytest.mark.skipif(x)\n@pytest.mark.kernel\ndef test_x(): ...", {"unit", "kernel"}),
         ("@pytest.mark.kernel\ndef test_x(): ...\ndef test_y(): ...", {"unit", "kernel"}),
-        ("pytestmark = pytest.mark.vm\n", set()),
+        ("pytestmark = pytest.mark.vm\n", {"vm"}),
     ],
 )
 def test_a_files_tiers_are_those_of_its_markers(text: str, tiers: set[str]) -> None:
@@ -35,7 +35,7 @@ def sources() -> list[plan.Source]:
 
 def test_each_file_is_in_one_run_of_each_of_its_tiers() -> None:
     found = sources()
-    runs = plan.deal(found, plan.TIERS)
+    runs = plan.deal(found, (plan.EMULATED, *plan.TIERS))
     dealt = Counter((run.tier, file) for run in runs for file in run.files)
     assert dealt == Counter((tier, each.path) for each in found for tier in each.tiers)
     assert set(dealt.values()) == {1}
