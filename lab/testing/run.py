@@ -59,9 +59,9 @@ async def run(tiers: Sequence[str], arguments: Sequence[str], *, lint: bool, job
     await sweep()
     started = time.monotonic()
     try:
+        # Where an enclosure hides nothing, and under a name that is no test's: another run beside this sweeps those.
         CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
-        # Where an enclosure hides nothing.
-        with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-tests-", dir=CACHE) as directory:
+        with tempfile.TemporaryDirectory(prefix="reports-", dir=CACHE) as directory:
             pool = _Pool(Path(directory), started + BUDGET)
             outcomes = await pool.run(_tasks(tiers, arguments, lint), jobs or (os.cpu_count() or 1) + 1)
     finally:

@@ -11,11 +11,11 @@ from pathlib import Path
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import Netlink, links
 from lab import cgroups, clean, cluster, processes, state
-from lab.paths import CACHE, RUN, Paths
+from lab.paths import RUN, Paths
 from lab.progress import Progress
 
 PREFIX = "wht"
-_DIRECTORIES = (Path("/var/tmp"), Path(tempfile.gettempdir()), CACHE)
+_DIRECTORIES = (Path("/var/tmp"), Path(tempfile.gettempdir()))
 
 
 async def sweep() -> None:

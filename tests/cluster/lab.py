@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import http.client
 import json
@@ -25,6 +26,7 @@ from apimachinery.kit import netns
 from lab import names
 from lab.paths import Paths
 from lab.process import entering
+from lab.supervisor_client import Supervision
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
@@ -169,7 +171,8 @@ class Lab:
         return result
 
     def pid(self, component: str) -> int:
-        return next(int(part["pid"]) for part in self.status()["components"] if part["name"] == component)
+        """As its supervisor knows it; `wherry status` would ask everybody, in an interpreter of its own."""
+        return asyncio.run(Supervision(Paths(self.name)).pid(component))
 
     def on_node(self, node: str, *argv: str) -> str:
         return self.wherry("shell", node, "--", *argv).stdout.strip()

@@ -205,7 +205,7 @@ def test_storage_and_slices() -> None:
         "spec.rbd",
     ]
     assert kinds.driver({"spec": {"tokenRequests": [{}], "serviceAccountTokenInSecrets": False}}, None) == ()
-    driver = {"spec": {"tokenRequests": [{}]}}
+    driver: dict[str, Any] = {"spec": {"tokenRequests": [{}]}}
     assert len(kinds.driver(driver, None)) == 1 and kinds.driver(driver, driver) == ()
     names = {"metadata": {}, "addressType": "FQDN"}
     assert len(kinds.endpoint_slice(names, None)) == 1 and kinds.endpoint_slice(names, names) == []

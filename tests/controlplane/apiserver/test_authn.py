@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import datetime
+from typing import Any
 
 import jwt
 import pytest
@@ -30,10 +31,11 @@ def request(headers=(), transport=None):
         def get(self, key, default=None):
             return next((v for k, v in self.items() if k.lower() == key.lower()), default)
 
+    nothing: Any = None
     return Request(
         method="GET", path="/", verb="get", group="", version="", resource="", subresource="", namespace="",
-        name="", tail="", kind=None, query={}, raw_query="", headers=Headers(headers), user=None, body=None,
-        stream=None, transport=transport, catalog=builtin.catalog(),
+        name="", tail="", kind=None, query={}, raw_query="", headers=Headers(headers), user=nothing, body=nothing,
+        stream=nothing, transport=transport, catalog=builtin.catalog(),
     )  # fmt: skip
 
 
@@ -88,6 +90,7 @@ def test_certificate_gives_common_name_and_every_organization():
         (("commonName", "system:node:a"),),
     )
     user = certificates.user_of({"subject": subject}, b"der")
+    assert user is not None
     assert (user.name, user.groups) == ("system:node:a", ("system:nodes", "b"))
     assert user.extra["authentication.kubernetes.io/credential-id"][0].startswith("X509SHA256=")
     assert certificates.user_of({"subject": ((("organizationName", "x"),),)}) is None
@@ -165,7 +168,8 @@ def test_deleted_pod_keeps_its_token_for_a_minute(authenticator, signing, object
 
 
 def test_unsigned_token_is_refused(authenticator):
-    forged = jwt.encode(service_account.claims(ISSUER, grant()), None, algorithm="none")
+    no_key: Any = None
+    forged = jwt.encode(service_account.claims(ISSUER, grant()), no_key, algorithm="none")
     with pytest.raises(Unauthorized):
         ask(authenticator, request(bearer(forged)))
 
@@ -202,6 +206,7 @@ def test_impersonation_headers():
     wanted = impersonation.parse(
         [("Impersonate-User", "a"), ("impersonate-extra-a%2Fb", "c"), ("Impersonate-Uid", "7")]
     )
+    assert wanted is not None
     assert (wanted.name, wanted.uid, dict(wanted.extra)) == ("a", "7", {"a/b": ("c",)})
     assert impersonation.parse([("Accept", "x"), ("Impersonate-User", "")]) is None
     with pytest.raises(BadRequest, match=r'Groups:\[\]string\{"x"\}.* without impersonating a user name'):

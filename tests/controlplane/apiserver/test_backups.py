@@ -14,7 +14,8 @@ from tests.controlplane.apiserver.server import anonymous, run
 
 def test_a_copy_of_everything_is_for_who_may_have_it_and_is_put_back(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    first.mkdir(), second.mkdir()
+    first.mkdir()
+    second.mkdir()
     copy = tmp_path / "copy.db"
 
     async def take(client: Client) -> None:

@@ -3,6 +3,7 @@
 import copy
 import socket
 from datetime import datetime, timezone
+from functools import partial
 
 import pytest
 
@@ -47,7 +48,7 @@ KEPT = [
 def test_what_is_taken_away_comes_back(tmp_path):
     async def test(client):
         for kind, name, namespace in KEPT:
-            before = await until(lambda k=kind, n=name, ns=namespace: client.get(k, n, ns))
+            before = await until(partial(client.get, kind, name, namespace))
             await client.delete(kind, name, namespace)
 
             async def again(k=kind, n=name, ns=namespace, uid=before["metadata"]["uid"]):

@@ -1,5 +1,6 @@
 import json
 import re
+from typing import Any
 
 import pytest
 import yaml
@@ -27,10 +28,11 @@ def table(*arguments, **fields):
 
 
 def asked(header, verb="get", kind=CONFIG_MAP, **query):
+    nothing: Any = None
     return Request(
         method="GET", path="/", verb=verb, group="", version="v1", resource="x", subresource="", namespace="", name="n",
         tail="", kind=kind, query={k: [v] for k, v in query.items()}, raw_query="", headers={"Accept": header},
-        user=ANONYMOUS, body=None, stream=None, transport=None, catalog=CATALOG,
+        user=ANONYMOUS, body=nothing, stream=nothing, transport=None, catalog=CATALOG,
     )  # fmt: skip
 
 
@@ -141,6 +143,7 @@ def test_json_is_laid_out_for_people(query, agent, is_pretty):
     request.headers["User-Agent"] = agent
     assert negotiate(request) == (WholeFormat(Json(pretty=True)) if is_pretty else None)
     told = status_response(errors.NotFound("no"), request).body
+    assert isinstance(told, bytes)
     assert (b'\n  "status": "Failure"' in told) == is_pretty
 
 
@@ -230,6 +233,7 @@ def test_refusals_are_told_in_the_clients_encoding_with_what_was_odd_besides(hea
     request.warnings.append('unknown field "x"')
     told = status_response(errors.NotFound("no"), request)
     assert told.content_type == content_type and told.warnings == ('unknown field "x"',)
+    assert isinstance(told.body, bytes)
     body = protobuf.decode(told.body) if "protobuf" in content_type else yaml.safe_load(told.body)
     assert body["code"] == 404 and body["message"] == "no"
 

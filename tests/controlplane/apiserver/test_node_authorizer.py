@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from apimachinery import errors
@@ -132,7 +134,9 @@ def test_only_whole_identities_are_nodes(may):
     assert may("get", "nodes", user=User("system:node:", groups=("system:nodes",))).reason.startswith("unknown node")
 
 
-class Registry:
+class _Objects:
+    """As much of a registry as is asked for here."""
+
     def __init__(self, *objects):
         self.objects = objects
 
@@ -142,6 +146,10 @@ class Registry:
     get = find
 
 
+def holding(*objects) -> Any:
+    return _Objects(*objects)
+
+
 def admission(kind, obj, old=None, operation="", subresource="", user=NODE_1, namespace="ns"):
     subject = obj or old
     operation = operation or ("UPDATE" if old else "CREATE")
@@ -149,7 +157,7 @@ def admission(kind, obj, old=None, operation="", subresource="", user=NODE_1, na
 
 
 def admit(step, *objects):
-    node_restriction.NodeRestriction(Registry(*objects))(step)
+    node_restriction.NodeRestriction(holding(*objects))(step)
 
 
 def refused(step, text):
@@ -272,7 +280,7 @@ def test_node_leases_and_other_users():
 def test_tokens_are_for_pods_of_the_node():
     own, theirs = (POD, pod("p")), (POD, pod("q", node="n2"))
     spec = {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}}
-    node_restriction.check_token(Registry(own), "n1", "ns", "robot", spec)
+    node_restriction.check_token(holding(own), "n1", "ns", "robot", spec)
     for reference, text in (
         (None, "not bound to a pod"),
         ({**spec["boundObjectRef"], "uid": ""}, "without a uid"),
@@ -280,9 +288,9 @@ def test_tokens_are_for_pods_of_the_node():
         ({**spec["boundObjectRef"], "name": "q"}, "scheduled on a different node"),
     ):
         with pytest.raises(errors.Forbidden, match=text):
-            node_restriction.check_token(Registry(own, theirs), "n1", "ns", "robot", {"boundObjectRef": reference})
+            node_restriction.check_token(holding(own, theirs), "n1", "ns", "robot", {"boundObjectRef": reference})
     with pytest.raises(errors.Forbidden, match="audience"):
-        node_restriction.check_token(Registry(own), "n1", "ns", "robot", {**spec, "audiences": ["vault"]})
+        node_restriction.check_token(holding(own), "n1", "ns", "robot", {**spec, "audiences": ["vault"]})
 
 
 def role(verbs, resources, name="r"):
@@ -300,7 +308,7 @@ def test_nobody_grants_what_they_do_not_hold():
     policy.role_changed(None, role("get list", "pods", "held"))
     policy.binding_changed(None, bound("ann", "held"))
     big, small = role("delete", "secrets", "big"), role("get", "pods", "small")
-    step = Escalation(policy, Chain((policy.decide,)), Registry((ROLE, big), (ROLE, small)))
+    step = Escalation(policy, Chain((policy.decide,)), holding((ROLE, big), (ROLE, small)))
     ann = User("ann")
 
     def go(kind, obj, old=None, user=ann):

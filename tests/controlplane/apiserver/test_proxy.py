@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import tempfile
 from pathlib import Path
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -72,7 +73,8 @@ def test_packed_pages_are_unpacked_and_packed_again():
     page = b'\xff<a href="/x">'
     led = b'\xff<a href="%s/x">' % WAY.prefix.encode()
     assert WAY.body(page, "") == led
-    assert gzip.decompress(WAY.body(gzip.compress(page), "gzip")) == led
+    packed = WAY.body(gzip.compress(page), "gzip")
+    assert packed is not None and gzip.decompress(packed) == led
     assert WAY.body(page, "br") is None and WAY.body(page, "gzip") is None
 
 
@@ -164,7 +166,7 @@ async def proxied(folder, may=lambda address: True):
             }
 
         tls = backend.client_context(None, None, None)
-        proxies = Proxies(Known(plain, secure), backend.Agents(find, None), tls, may=may)
+        proxies = Proxies(cast(Any, Known(plain, secure)), backend.Agents(find, None), tls, may=may)
         handlers = {NODE: proxies.node, POD: proxies.pod, SERVICE: proxies.service}
 
         async def pipeline(request):

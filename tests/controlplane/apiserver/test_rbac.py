@@ -150,6 +150,7 @@ def test_stored_defaults_get_what_is_missing_and_lose_nothing():
     wanted_role = next(o for _, o in default_policy.objects() if o["metadata"]["name"] == "system:basic-user")
     stored = {**wanted_role, "rules": [rule("get", "pods"), wanted_role["rules"][0]]}
     found = default_policy.reconciled(stored, wanted_role)
+    assert found is not None
     assert found["rules"][:2] == stored["rules"] and len(found["rules"]) == 3
     assert default_policy.reconciled(found, wanted_role) is None
     found["metadata"]["annotations"][default_policy.AUTOUPDATE] = "false"
@@ -163,6 +164,7 @@ def test_what_an_administrator_set_on_a_default_stays():
     stored["metadata"]["labels"][default_policy.AGGREGATE + "edit"] = "false"
     stored["metadata"]["annotations"] = {"mine": "1"}
     found = default_policy.reconciled(stored, wanted_role)
+    assert found is not None
     assert found["metadata"]["labels"][default_policy.AGGREGATE + "edit"] == "false"
     assert found["metadata"]["annotations"] == {"mine": "1", default_policy.AUTOUPDATE: "true"}
 
@@ -173,6 +175,7 @@ def test_a_gathering_default_gathers_again_and_keeps_what_else_it_gathers():
     more = {"matchLabels": {"mine": "true"}}
     stored = {**wanted_role, "rules": [rule("get", "pods")], "aggregationRule": {"clusterRoleSelectors": [more]}}
     found = default_policy.reconciled(stored, wanted_role)
+    assert found is not None
     assert found["aggregationRule"]["clusterRoleSelectors"] == [more, *selectors]
     assert found["rules"] == stored["rules"]
     assert default_policy.reconciled(found, wanted_role) is None

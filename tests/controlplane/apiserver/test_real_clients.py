@@ -16,7 +16,7 @@ from apimachinery.kinds import CONFIG_MAP, DEPLOYMENT
 from tests.controlplane.apiserver.server import run
 
 GIVEN = [path for path in os.environ.get("WHERRY_CLIENTS", "").split(":") if path]
-FOUND = [shutil.which("kubectl")] if not GIVEN and shutil.which("kubectl") else []
+FOUND = [path for path in [shutil.which("kubectl")] if path and not GIVEN]
 KUBECTLS = [path for path in (*GIVEN, *FOUND) if Path(path).name == "kubectl"]
 HELMS = [path for path in GIVEN if Path(path).name == "helm"]
 NONE = pytest.param("", marks=pytest.mark.skip(reason="no such executable (set WHERRY_CLIENTS)"))

@@ -48,7 +48,7 @@ def test_what_a_watch_has_missed_is_made_piece_by_piece_and_in_order() -> None:
     collection.apply("ns", "late", 9000, 9000, body)
     collection.apply("ns", "c00499", 9001, 501, body)
 
-    async def read() -> list[bytes]:
+    async def read() -> list[bytes | None]:
         return [await watcher.next(0) for _ in range(600 * 3000 // watchers._PIECE)]
 
     pieces = [piece for piece in asyncio.run(read()) if piece]

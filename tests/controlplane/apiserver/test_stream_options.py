@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_paths_carry_what_the_agent_needs():
 
 
 def node(addresses=(("Hostname", "h"), ("InternalIP", "10.0.0.1"), ("InternalIP", "fd00::1")), port=None):
-    status = {"addresses": [{"type": t, "address": a} for t, a in addresses]}
+    status: dict[str, Any] = {"addresses": [{"type": t, "address": a} for t, a in addresses]}
     if port:
         status["daemonEndpoints"] = {"kubeletEndpoint": {"Port": port}}
     return {"metadata": {"name": "n"}, "status": status}

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import ssl
 import struct
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -76,15 +77,16 @@ class Agent:
 
 @contextlib.asynccontextmanager
 async def serving(agent_port, allowed=True):
+    asked: list[Any] = []
+
     async def authorize(user, wanted):
-        authorize.asked.append(wanted)
+        asked.append(wanted)
         return Decision(allowed)
 
-    authorize.asked = []
-    status = {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}
+    status: dict[str, Any] = {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}
     status["daemonEndpoints"] = {"kubeletEndpoint": {"Port": agent_port}}
     agents = backend.Agents(lambda name: {"metadata": {"name": name}, "status": status}, None)
-    pods = PodStreams(Registry(), agents, authorize)
+    pods = PodStreams(cast(Any, Registry()), agents, authorize)
 
     async def pipeline(request):
         try:
@@ -94,7 +96,7 @@ async def serving(agent_port, allowed=True):
 
     listener = Listener("127.0.0.1", 0, None, pipeline, builtin.catalog())
     await listener.start(1)
-    listener.asked = authorize.asked
+    vars(listener)["asked"] = asked
     try:
         yield listener
     finally:

@@ -75,7 +75,7 @@ def test_eviction_is_told_to_wait_while_the_budget_is_not_counted():
 def test_eviction_is_refused_when_nothing_is_left():
     with pytest.raises(errors.TooManyRequests) as refused:
         eviction.spent(budget(disruptionsAllowed=0, currentHealthy=1), "p", STAMP)
-    (cause,) = refused.value.details["causes"]
+    (cause,) = refused.value.status()["details"]["causes"]
     assert cause["message"] == "The disruption budget b needs 1 healthy pods and has 1 currently"
     assert refused.value.retry_after is None
 
@@ -116,7 +116,7 @@ def test_a_refused_eviction_is_told_why(condition, status, told):
     conditions = [{"type": "DisruptionAllowed", "status": "False", **condition}]
     with pytest.raises(errors.TooManyRequests) as refused:
         eviction.spent(budget(disruptionsAllowed=0, conditions=conditions, **status), "p", STAMP)
-    assert refused.value.details["causes"][0]["message"] == f"The disruption budget b {told}"
+    assert refused.value.status()["details"]["causes"][0]["message"] == f"The disruption budget b {told}"
 
 
 def test_a_deletion_is_held_to_the_pod_that_was_looked_at():

@@ -252,8 +252,8 @@ def test_a_hook_sees_what_those_before_it_made(tmp_path: Path) -> None:
 def test_selectors_rules_and_scopes(tmp_path: Path) -> None:
     async def test(client: Client, made: Backend) -> None:
         made.answer = lambda _: {"allowed": False}
-        spaced = {"namespaceSelector": {"matchLabels": {"hooked": "yes"}}}
-        labelled = {"objectSelector": {"matchExpressions": [{"key": "x", "operator": "Exists"}]}}
+        spaced: dict[str, Any] = {"namespaceSelector": {"matchLabels": {"hooked": "yes"}}}
+        labelled: dict[str, Any] = {"objectSelector": {"matchExpressions": [{"key": "x", "operator": "Exists"}]}}
         await guard(client, hook(made, **spaced, **labelled))
         await client.create(kinds.CONFIG_MAP, config("a"), "n")
         await client.create(kinds.CONFIG_MAP, config("b", x="y"), "default")
@@ -350,7 +350,10 @@ def test_parts_of_objects_are_shown_as_what_they_are(tmp_path: Path) -> None:
 def test_dry_runs_reach_only_hooks_without_side_effects(tmp_path: Path) -> None:
     async def test(client: Client, made: Backend) -> None:
         await guard(client, hook(made, sideEffects="NoneOnDryRun"))
-        dry = {"query": {"dryRun": "All"}, "body": {"apiVersion": "v1", "kind": "ConfigMap", **config("m")}}
+        dry: dict[str, Any] = {
+            "query": {"dryRun": "All"},
+            "body": {"apiVersion": "v1", "kind": "ConfigMap", **config("m")},
+        }
         await client.request("POST", "/api/v1/namespaces/n/configmaps", **dry)
         assert made.asked[-1]["dryRun"] is True
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.controlplane.apiserver.rules.cases import ABSENT, Obj, complete, expect, kind_of, put, rules, teller, told
+from controlplane.apiserver.rules.tables import rules
+from tests.controlplane.apiserver.rules.cases import ABSENT, Obj, complete, expect, kind_of, put, teller, told
 
 POD: Obj = {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}
 JOB: Obj = {

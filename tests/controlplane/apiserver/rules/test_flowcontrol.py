@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.controlplane.apiserver.rules.cases import ABSENT, Obj, complete, expect, kind_of, put, rules, teller, told
+from controlplane.apiserver.rules.tables import rules
+from tests.controlplane.apiserver.rules.cases import ABSENT, Obj, complete, expect, kind_of, put, teller, told
 
 
 def made(kind: str, name: str = "x", **spec: Any) -> Obj:

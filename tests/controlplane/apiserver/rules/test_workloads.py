@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.controlplane.apiserver.rules.cases import ABSENT, Obj, complete, expect, kind_of, put, rules, teller, told
+from controlplane.apiserver.rules.tables import rules
+from tests.controlplane.apiserver.rules.cases import ABSENT, Obj, complete, expect, kind_of, put, teller, told
 
 LABELS = {"app": "a"}
 POD: Obj = {"containers": [{"name": "c", "image": "i"}]}
@@ -185,7 +186,13 @@ def said(obj: Obj, before: Obj | None = None, **status: Any) -> list[str]:
 
 @pytest.mark.parametrize("obj", [*(made(kind) for kind in LIFELONG), CONTROLLER], ids=lambda obj: str(obj["kind"]))
 def test_no_part_of_a_status_is_greater_than_the_whole(obj: Obj) -> None:
-    fine = {"replicas": 3, "readyReplicas": 2, "availableReplicas": 2, "fullyLabeledReplicas": 3, "updatedReplicas": 3}
+    fine: dict[str, Any] = {
+        "replicas": 3,
+        "readyReplicas": 2,
+        "availableReplicas": 2,
+        "fullyLabeledReplicas": 3,
+        "updatedReplicas": 3,
+    }
     assert said(obj, **fine) == []
     if obj["kind"] == "DaemonSet":
         expect(said(obj, numberReady=-1), ["status.numberReady: Invalid value: -1: must be greater than or equal to 0"])
