@@ -12,7 +12,8 @@ from agent.objects import tokens as tokens_module
 from agent.objects import watched as watched_module
 from agent.objects.cache import Objects
 from apimachinery import kinds, timestamps
-from apimachinery.errors import Forbidden
+from apimachinery.errors import Forbidden, NotFound, TooManyRequests, Unreachable
+from apimachinery.volumes.claims import Use
 from tests import clock
 
 POD = {"metadata": {"name": "p", "namespace": "ns", "uid": "u"}, "spec": {"serviceAccountName": "sa"}}
@@ -202,3 +203,29 @@ def test_without_an_api_server_nothing_can_be_referred_to() -> None:
         alone.pod_gone("u")
 
     clock.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("error", "settling"),
+    [(Forbidden("no"), True), (NotFound("no"), True), (TooManyRequests("no"), False), (Unreachable("no"), False)],
+)
+def test_what_the_authorizer_does_not_know_yet_is_told_apart(error: Exception, settling: bool) -> None:
+    """A pod that was bound a moment ago is not refused what it needs: it is asked for once more before anybody hears."""
+
+    class Refusing(Api):
+        async def create(self, kind: kinds.Kind, obj: dict[str, Any], **_: Any) -> dict[str, Any]:
+            raise error
+
+        async def get(self, kind: kinds.Kind, name: str, namespace: str | None = None) -> dict[str, Any]:
+            raise error
+
+    async def main() -> None:
+        api: Any = Refusing()
+        objects = Objects(api, "n1")
+        with pytest.raises(VolumeError) as token:
+            await objects.token(POD, "", 600)
+        with pytest.raises(VolumeError) as claim:
+            await objects.claims.volume(POD, Use("v", "c"))
+        assert (token.value.settling, claim.value.settling) == (settling, settling)
+
+    asyncio.run(main())
