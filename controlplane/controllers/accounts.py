@@ -43,6 +43,8 @@ NAMES = {
     "daemonset-controller": "daemon-set-controller",
     "replicationcontroller-controller": "replication-controller",
     "pod-garbage-collector-controller": "pod-garbage-collector",
+    "bootstrap-signer-controller": "bootstrap-signer",
+    "token-cleaner-controller": "token-cleaner",
     "persistentvolume-binder-controller": "persistent-volume-binder",
     "persistentvolume-expander-controller": "expand-controller",
     "persistentvolumeclaim-protection-controller": "pvc-protection-controller",

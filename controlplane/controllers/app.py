@@ -33,7 +33,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> None:
     loops: list[tuple[str, Loop]] = []
     recorders = []
     for entry in chosen(settings.controllers):
-        own = accounts.client_of(entry.name) if settings.use_service_account_credentials else client
+        apart = settings.use_service_account_credentials and not entry.as_process
+        own = accounts.client_of(entry.name) if apart else client
         recorders.append(EventRecorder(own, entry.source))
         loops.append((entry.name, entry.build(Context(own, recorders[-1], informers, settings))))
     election = Election(client, "kube-controller-manager", settings.election)

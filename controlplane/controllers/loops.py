@@ -32,6 +32,8 @@ from controlplane.controllers.replicationcontroller.controller import Replicatio
 from controlplane.controllers.service_accounts import RootCAPublisher, ServiceAccountController
 from controlplane.controllers.service_ranges import ServiceRangeController
 from controlplane.controllers.statefulset.controller import StatefulSetController
+from controlplane.controllers.tokens.accounts import AccountTokenController
+from controlplane.controllers.tokens.bootstrap import BootstrapSigner, TokenCleaner
 from controlplane.controllers.volumes.binder import BinderController
 from controlplane.controllers.volumes.ephemeral import EphemeralVolumeController
 from controlplane.controllers.volumes.expansion import ExpansionController
@@ -44,9 +46,14 @@ class Entry:
     name: str
     source: str
     build: Callable[[Context], Loop]
+    # Acts as the process itself, not under an account of its own.
+    as_process: bool = False
 
 
 REGISTRY: tuple[Entry, ...] = (
+    Entry(
+        "serviceaccount-token-controller", "serviceaccount-token-controller", AccountTokenController, as_process=True
+    ),
     Entry("serviceaccount-controller", "serviceaccount-controller", ServiceAccountController),
     Entry("root-ca-certificate-publisher-controller", "root-ca-certificate-publisher", RootCAPublisher),
     Entry("clusterrole-aggregation-controller", "clusterrole-aggregation-controller", ClusterRoleAggregationController),
@@ -71,6 +78,8 @@ REGISTRY: tuple[Entry, ...] = (
     Entry("certificatesigningrequest-approving-controller", "certificate-controller", ApprovingController),
     Entry("kubelet-serving-approving-controller", "certificate-controller", ServingApprovingController),
     Entry("certificatesigningrequest-cleaner-controller", "certificate-controller", CleaningController),
+    Entry("bootstrap-signer-controller", "bootstrap-signer", BootstrapSigner),
+    Entry("token-cleaner-controller", "token-cleaner", TokenCleaner),
     Entry("namespace-controller", "namespace-controller", NamespaceController),
     Entry("pod-garbage-collector-controller", "pod-garbage-collector", PodGCController),
     Entry("persistentvolume-binder-controller", "persistentvolume-controller", BinderController),

@@ -1,25 +1,23 @@
 """Bootstrap tokens: what they look like, and the signature by which who has one believes ``cluster-info``.
 
-Source: kubernetes.io "Authenticating with Bootstrap Tokens"; RFC 7515 (detached JWS, HS256).
+Source: kubernetes.io "Authenticating with Bootstrap Tokens".
 """
 
 from __future__ import annotations
 
-import base64
 import datetime
-import hashlib
-import hmac
 import re
 import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from apimachinery import bootstrap_tokens
 from apimachinery.timestamps import format_time
 
-NAMESPACE = "kube-system"
+NAMESPACE = bootstrap_tokens.SECRETS_NAMESPACE
 GROUP = "system:bootstrappers:kubeadm:default-node-token"
-TYPE = "bootstrap.kubernetes.io/token"
-SIGNATURE = "jws-kubeconfig-"
+TYPE = bootstrap_tokens.TYPE
+SIGNATURE = bootstrap_tokens.SIGNATURE_PREFIX
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 _FORM = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
 
@@ -66,26 +64,16 @@ def secret(token: Token, expires: datetime.datetime | None) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "Secret",
         "type": TYPE,
-        "metadata": {"namespace": NAMESPACE, "name": f"bootstrap-token-{token.ident}"},
+        "metadata": {"namespace": NAMESPACE, "name": f"{bootstrap_tokens.SECRET_PREFIX}{token.ident}"},
         "stringData": data,
     }
 
 
 def sign(token: Token, content: str) -> str:
     """The detached signature of ``content``: HEADER..SIGNATURE."""
-    header = _base64(b'{"alg":"HS256","kid":"' + token.ident.encode() + b'"}')
-    signed = f"{header}.{_base64(content.encode())}".encode()
-    return f"{header}..{_base64(hmac.digest(token.secret.encode(), signed, hashlib.sha256))}"
+    return bootstrap_tokens.sign(token.ident, token.secret, content)
 
 
 def signed(token: Token, content: str, signature: str) -> bool:
-    """Whether whoever signed ``content`` knows the token. The header is part of what was signed, whatever its form."""
-    header, _, rest = signature.partition("..")
-    if not rest or header == "":
-        return False
-    expected = hmac.digest(token.secret.encode(), f"{header}.{_base64(content.encode())}".encode(), hashlib.sha256)
-    return hmac.compare_digest(_base64(expected), rest)
-
-
-def _base64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    """Whether whoever signed ``content`` knows the token."""
+    return bootstrap_tokens.is_signed(token.secret, content, signature)

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.errors import ApiError, Unauthorized
-from controlplane.apiserver.authn import bootstrap_token, certificates, impersonation, service_account, token_file
+from controlplane.apiserver.authn import (
+    bootstrap_token,
+    certificates,
+    impersonation,
+    legacy_token,
+    service_account,
+    token_file,
+)
 from controlplane.apiserver.authn.keys import PublicKey
 from controlplane.apiserver.authn.user import authenticated
 from controlplane.apiserver.request import ANONYMOUS, Attributes, Decision, Request, User
@@ -112,6 +119,10 @@ class Authenticator:
         if found is not None:
             return found
         try:
+            if legacy_token.is_one(token):
+                # Such a token is for this server alone, and its Secret is looked at each time.
+                ours = not audiences or set(audiences) & set(self.tokens.audiences)
+                return legacy_token.user_of(token, self.tokens.keys, self.tokens.lookup) if ours else None
             claims = self.claims_of(token, audiences)
             return service_account.user_of(claims, self.tokens.lookup, self.clock())
         except service_account.TokenInvalid:
