@@ -356,3 +356,6 @@ PRIORITY_LEVEL = define(
     cluster=True,
     status=True,
 )
+
+NODE_METRICS = define("metrics.k8s.io", "v1beta1", "NodeMetrics", "nodes", cluster=True, verbs=GET_LIST)
+POD_METRICS = define("metrics.k8s.io", "v1beta1", "PodMetrics", "pods", verbs=GET_LIST)

@@ -65,6 +65,7 @@ def _apiserver(spec: Spec, paths: Paths) -> Component:
         "client_ca_file": pki / "ca.crt",
         "service_account_key_file": pki / "service-account.key",
         "bootstrap_token_auth": True,
+        "serve_metrics": True,
         "kubelet_client_cert_file": pki / "apiserver-kubelet-client.crt",
         "kubelet_client_key_file": pki / "apiserver-kubelet-client.key",
         "kubelet_ca_file": pki / "ca.crt",

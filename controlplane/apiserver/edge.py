@@ -40,12 +40,15 @@ from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.patching import Patches
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import Decision, Handler, User
+from controlplane.apiserver.resources import metrics
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.streams import backend
 from controlplane.apiserver.streams import routes as streams
 from controlplane.apiserver.streams.pods import PodStreams
 from controlplane.apiserver.streams.proxy import Proxies
+from controlplane.apiserver.streams.usage import Meter
 from controlplane.apiserver.subresources import routes as subresources
+from controlplane.apiserver.subresources.metrics import Metrics
 from controlplane.apiserver.subresources.token import Tokens
 from controlplane.apiserver.supplied import Edge, Routes
 
@@ -126,12 +129,28 @@ def tokens_of(settings: Settings, registry: Registry) -> Tokens | None:
     return Tokens(registry, key, issuer, (issuer,))
 
 
+def agents_of(settings: Settings, registry: Registry) -> backend.Agents:
+    """The nodes' agents, to whom this server is their client."""
+    certificate, key = settings.kubelet_client_cert_file, settings.kubelet_client_key_file
+    tls = backend.client_context(certificate, key, settings.kubelet_ca_file)
+    return backend.Agents(lambda name: registry.find(NODE, "", name), tls)
+
+
+def metrics_of(parts: Parts) -> dict[tuple[str, str, str], Handler]:
+    """metrics.k8s.io, where it is wanted."""
+    settings, registry = parts.settings, parts.registry
+    if not settings.serve_metrics:
+        return {}
+    for row in metrics.ROWS:
+        registry.catalog.add(row)
+    found = Metrics(registry, Meter(agents_of(settings, registry)))
+    parts.lifecycle.spawn("usage of nodes", found.run())
+    return found.routes()
+
+
 def streams_of(settings: Settings, registry: Registry, authorize: chain.Chain) -> dict[tuple[str, str, str], Handler]:
     """Log, exec, attach, port-forward and proxy, through the nodes' agents."""
-    tls = backend.client_context(
-        settings.kubelet_client_cert_file, settings.kubelet_client_key_file, settings.kubelet_ca_file
-    )
-    agents = backend.Agents(lambda name: registry.find(NODE, "", name), tls)
+    agents = agents_of(settings, registry)
     # What a pod serves over TLS is judged by nobody here, as upstream's proxy.
     proxies = Proxies(registry, agents, backend.client_context(None, None, None))
     return streams.table(PodStreams(registry, agents, authorize), proxies)
@@ -170,6 +189,7 @@ def assemble(parts: Parts) -> Edge:
     identity = IdentityReviews(authenticate)
     resources = subresources.table(registry, Patches(), tokens_of(settings, registry), identity)
     resources |= AccessReviews(authorize, policy).routes()
+    resources |= metrics_of(parts)
     resources |= connections.guarded(streams_of(settings, registry, authorize), registry)
     address = f"{settings.advertise_address or settings.bind_host}:{settings.port}"
     paths = document_routes(registry.catalog, address)

@@ -52,6 +52,8 @@ class Settings:
     policy_file: Path | None = None
     """Roles and bindings of this installation, made and mended at every start as upstream's default ones are, in the
     notation of authz/bootstrap_policy.txt."""
+    serve_metrics: bool = False
+    """Serve metrics.k8s.io from the summaries of the nodes' agents, so that no metrics-server is needed."""
     history_seconds: int = 300
     """History kept for watches that resume and lists that continue."""
     event_ttl: int = 3600

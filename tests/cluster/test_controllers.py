@@ -170,3 +170,17 @@ def test_an_ephemeral_volume_lives_as_long_as_its_pod(clean: Lab) -> None:
     assert clean.get("pvc", "whtscratch-data")["status"]["phase"] == "Bound"
     clean.kubectl("delete", "pod", "whtscratch", "--timeout=30s")
     eventually(lambda: not clean.get("pvc")["items"], 30, "its claim is gone")
+
+
+def test_top_shows_what_nodes_and_pods_use(clean: Lab) -> None:
+    clean.apply(pod("whtbusy", "while :; do :; done", {"emptyDir": {}}))
+    clean.kubectl("wait", "--for=condition=Ready", "pod/whtbusy", "--timeout=60s")
+
+    def busy() -> int:
+        cells = clean.kubectl("top", "pod", "whtbusy", "--no-headers", check=False).split()
+        return int(cells[1].removesuffix("m")) if len(cells) == 3 else 0
+
+    assert eventually(lambda: busy() > 50, 60, "the pod is seen at work")
+    lines = clean.kubectl("top", "nodes", "--no-headers").splitlines()
+    assert len(lines) == 3
+    clean.kubectl("delete", "pod", "whtbusy", "--timeout=30s")

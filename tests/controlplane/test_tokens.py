@@ -38,7 +38,7 @@ def test_a_secret_gets_a_token_that_lives_as_long_as_it(tmp_path: Path) -> None:
             data = (await at.client.get(SECRET, "robot", "default")).get("data") or {}
             return base64.b64decode(data.get("token") or "").decode()
 
-        token = await at.until_async(filled)
+        token = await at.until(filled)
         assert await whoami(at, token) == "system:serviceaccount:default:robot"
         with pytest.raises(errors.ApiError, match="Unauthorized"):
             await whoami(at, token[:-4] + "AAAA")
@@ -51,7 +51,7 @@ def test_a_secret_gets_a_token_that_lives_as_long_as_it(tmp_path: Path) -> None:
         async def gone() -> bool:
             return not [s for s in (await at.client.list(SECRET, "default"))["items"] if name(s) == "robot"]
 
-        await at.until_async(gone)
+        await at.until(gone)
 
     play(tmp_path, scenario, nodes=0, service_account_key_file=tmp_path / "service-account.key")
 
@@ -69,13 +69,13 @@ def test_cluster_info_is_signed_while_its_token_lives(tmp_path: Path) -> None:
             found = await at.client.get(CONFIG_MAP, "cluster-info", "kube-public")
             return str(found["data"].get("jws-kubeconfig-abcdef") or "")
 
-        assert bootstrap_tokens.is_signed("0123456789abcdef", "text", await at.until_async(signature))
+        assert bootstrap_tokens.is_signed("0123456789abcdef", "text", await at.until(signature))
 
         async def ended() -> bool:
             return not await signature() and not [
                 s for s in (await at.client.list(SECRET, "kube-system"))["items"] if s["type"] == bootstrap_tokens.TYPE
             ]
 
-        await at.until_async(ended)
+        await at.until(ended)
 
     play(tmp_path, scenario, nodes=0)

@@ -1,0 +1,113 @@
+"""metrics.k8s.io, answered from what the meter knows: `kubectl top`, and autoscalers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from apimachinery import errors
+from apimachinery.kinds import NODE, NODE_METRICS, POD, POD_METRICS, Kind
+from apimachinery.objects import Obj, labels, name, namespace
+from apimachinery.timestamps import format_time, now
+from controlplane.apiserver.cache import select
+from controlplane.apiserver.request import Answer, Handler, Request
+from controlplane.apiserver.streams.usage import PERIOD, Meter, Usage
+
+if TYPE_CHECKING:
+    from controlplane.apiserver.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+class Metrics:
+    """The handlers of both kinds."""
+
+    def __init__(self, registry: Registry, meter: Meter) -> None:
+        self._registry = registry
+        self._meter = meter
+
+    def routes(self) -> dict[tuple[str, str, str], Handler]:
+        """As the table of subresources has them."""
+        return {
+            (kind.resource, "", verb): handler
+            for kind in (NODE_METRICS, POD_METRICS)
+            for verb, handler in (("get", self.get), ("list", self.list))
+        }
+
+    async def run(self) -> None:
+        """Keep the meter's figures new, for ever."""
+        while True:
+            try:
+                pause = await self._meter.ask([name(node) for node in self._registry.items(NODE)])
+            except errors.ApiError as error:
+                log.warning("usage of nodes not asked for: %s", error)
+                pause = PERIOD
+            await asyncio.sleep(pause)
+
+    async def get(self, request: Request) -> Answer:
+        """Raises NotFound, also where nothing is known yet."""
+        kind = request.served
+        found = self._registry.find(POD if kind is POD_METRICS else NODE, request.namespace, request.name)
+        told = self._told(kind, found) if found is not None else None
+        if told is None:
+            raise errors.not_found(kind.plural, request.name, kind.group)
+        return Answer(200, told, kind)
+
+    async def list(self, request: Request) -> Answer:
+        kind = request.served
+        wanted = select.parse(
+            kind,
+            request.catalog.of(kind).fields,
+            request.namespace,
+            "",
+            request.param("labelSelector"),
+            request.param("fieldSelector"),
+        )
+        items = []
+        for found in self._registry.items(POD if kind is POD_METRICS else NODE):
+            if not _selected(found, wanted, request.namespace):
+                continue
+            told = self._told(kind, found)
+            if told is not None:
+                items.append(told)
+        body = {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": {}, "items": items}
+        return Answer(200, body, kind)
+
+    def _told(self, kind: Kind, obj: Obj) -> Obj | None:
+        if kind is NODE_METRICS:
+            usage = self._meter.usage(name(obj)).get(())
+            return _body(kind, obj, usage) | {"usage": _amounts(usage)} if usage is not None else None
+        known = self._meter.usage((obj.get("spec") or {}).get("nodeName") or "")
+        return pod_metrics(obj, {key[2]: u for key, u in known.items() if key[:2] == (namespace(obj), name(obj))})
+
+
+def pod_metrics(pod: Obj, usages: Mapping[str, Usage]) -> Obj | None:
+    """A pod's figures by its containers; None where one that runs has none: half of a pod's use is no figure."""
+    if (pod.get("status") or {}).get("phase") != "Running":
+        return None
+    expected = {c["name"] for c in pod["spec"]["containers"]}
+    if not expected <= usages.keys():
+        return None
+    containers = [{"name": which, "usage": _amounts(usages[which])} for which in sorted(usages)]
+    oldest = min(usages.values(), key=lambda usage: usage.moment)
+    return _body(POD_METRICS, pod, oldest) | {"containers": containers}
+
+
+def _body(kind: Kind, obj: Obj, usage: Usage) -> Obj:
+    metadata: Obj = {"name": name(obj), "creationTimestamp": format_time(now())}
+    metadata |= {"namespace": namespace(obj)} if namespace(obj) else {}
+    metadata |= {"labels": dict(labels(obj))} if labels(obj) else {}
+    told = {"timestamp": format_time(usage.moment), "window": f"{usage.window:.3f}s"}
+    return {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata, **told}
+
+
+def _amounts(usage: Usage) -> Obj:
+    return {"cpu": f"{usage.cpu}n", "memory": f"{usage.memory // 1024}Ki"}
+
+
+def _selected(obj: Obj, wanted: select.Selection, space: str) -> bool:
+    labelled = wanted.labels is None or wanted.labels.matches(labels(obj))
+    here = not space or namespace(obj) == space
+    return labelled and here and all((get(obj) == value) is equal for get, equal, value in wanted.fields)

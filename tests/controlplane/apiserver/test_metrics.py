@@ -1,0 +1,107 @@
+"""metrics.k8s.io: two summaries into what was used between them, and who is told."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from apimachinery import errors
+from apimachinery.objects import Obj
+from apimachinery.timestamps import parse_time
+from controlplane.apiserver.streams.backend import Agents
+from controlplane.apiserver.streams.usage import PERIOD, SOON, Meter, Reading, Usage, between, readings
+from controlplane.apiserver.subresources.metrics import pod_metrics
+
+T0 = parse_time("2026-01-01T00:00:00Z")
+MiB = 1 << 20
+
+
+def stats(seconds: int, cpu: int, memory: int = MiB) -> Obj:
+    stamp = f"2026-01-01T00:00:{seconds:02}Z"
+    return {"cpu": {"time": stamp, "usageCoreNanoSeconds": cpu}, "memory": {"time": stamp, "workingSetBytes": memory}}
+
+
+def summary(seconds: int, node: int, **containers: int) -> Obj:
+    told = [{"name": name, **stats(seconds, cpu)} for name, cpu in containers.items()]
+    pods = [{"podRef": {"namespace": "ns", "name": "p"}, "containers": told}]
+    return {"node": {"nodeName": "n", **stats(seconds, node)}, "pods": pods}
+
+
+def test_what_a_summary_says() -> None:
+    told = summary(5, 100, c=7)
+    told["pods"][0]["containers"].append({"name": "new", "cpu": {}, "memory": {}})
+    moment = T0 + timedelta(seconds=5)
+    assert readings(told) == {(): Reading(moment, 100, MiB), ("ns", "p", "c"): Reading(moment, 7, MiB)}
+
+
+BETWEEN = [
+    (None, None),
+    (Reading(T0, 0, 1), Usage(T0 + timedelta(seconds=4), 4.0, 250, MiB)),
+    # A container that began anew counts from nothing.
+    (Reading(T0, 1001, 1), None),
+    (Reading(T0 + timedelta(seconds=4), 900, 1), None),
+]
+
+
+@pytest.mark.parametrize(("old", "used"), BETWEEN)
+def test_what_was_used_between_two_readings(old: Reading | None, used: Usage | None) -> None:
+    assert between(old, Reading(T0 + timedelta(seconds=4), 1000, MiB)) == used
+
+
+class Told(Meter):
+    """A meter whose agents say what the test says."""
+
+    def __init__(self) -> None:
+        super().__init__(cast(Agents, None))
+        self.says: dict[str, Any] = {}
+
+    async def _summary(self, node: str) -> Obj:
+        found = self.says.get(node)
+        if found is None:
+            raise errors.InternalError("error dialing backend", reason="")
+        return cast(Obj, found)
+
+
+def test_a_node_is_asked_again_soon_and_forgotten_when_it_is_silent() -> None:
+    async def scenario() -> None:
+        meter = Told()
+        meter.says["n"] = summary(0, 0, c=0)
+        assert await meter.ask(["n", "silent"]) == SOON
+        assert meter.usage("n") == {} == meter.usage("silent")
+        meter.says["n"] = summary(2, 4_000_000_000, c=1_000_000_000)
+        assert await meter.ask(["n", "silent"]) == PERIOD
+        assert meter.usage("n")[()].cpu == 2_000_000_000
+        assert meter.usage("n")["ns", "p", "c"].cpu == 500_000_000
+        # The same figures again are still true.
+        assert await meter.ask(["n"]) == PERIOD
+        assert meter.usage("n")[()].cpu == 2_000_000_000
+        meter.says.clear()
+        await meter.ask(["n"])
+        assert meter.usage("n") == {}
+
+    asyncio.run(scenario())
+
+
+def pod(phase: str = "Running") -> Obj:
+    meta = {"name": "p", "namespace": "ns", "labels": {"app": "x"}}
+    return {"metadata": meta, "spec": {"containers": [{"name": "a"}, {"name": "b"}]}, "status": {"phase": phase}}
+
+
+def test_a_pod_is_told_of_whole_or_not_at_all() -> None:
+    used = {which: Usage(T0, 15.0, 1500, 3 * MiB) for which in ("a", "b")}
+    told = pod_metrics(pod(), used)
+    assert told is not None
+    told["metadata"].pop("creationTimestamp")
+    assert told == {
+        "kind": "PodMetrics",
+        "apiVersion": "metrics.k8s.io/v1beta1",
+        "metadata": {"name": "p", "namespace": "ns", "labels": {"app": "x"}},
+        "timestamp": "2026-01-01T00:00:00Z",
+        "window": "15.000s",
+        "containers": [{"name": which, "usage": {"cpu": "1500n", "memory": "3072Ki"}} for which in ("a", "b")],
+    }
+    assert pod_metrics(pod(), {"a": used["a"]}) is None
+    assert pod_metrics(pod("Succeeded"), used) is None
