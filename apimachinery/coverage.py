@@ -105,7 +105,6 @@ IDLE: Mapping[str, str] = MappingProxyType(
         "csistoragecapacities.storage.k8s.io": _NO_DRIVERS,
         "deviceclasses.resource.k8s.io": _NO_DEVICES,
         "flowschemas.flowcontrol.apiserver.k8s.io": _NO_QUEUES,
-        "horizontalpodautoscalers.autoscaling": "nothing is scaled by it",
         "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": _NO_QUEUES,
         "resourceclaims.resource.k8s.io": _NO_DEVICES,
         "resourceclaimtemplates.resource.k8s.io": _NO_DEVICES,

@@ -28,6 +28,7 @@ LIFETIME = 3600
 RENEW_AT = 0.8
 # The accounts that are not called as their loop.
 NAMES = {
+    "horizontal-pod-autoscaler-controller": "horizontal-pod-autoscaler",
     "certificatesigningrequest-signing-controller": "certificate-controller",
     "certificatesigningrequest-approving-controller": "certificate-controller",
     "kubelet-serving-approving-controller": "certificate-controller",

@@ -18,6 +18,7 @@ from controlplane.controllers.endpoints.controller import EndpointsController
 from controlplane.controllers.endpointslice.controller import EndpointSliceController
 from controlplane.controllers.endpointslicemirroring.controller import EndpointSliceMirroringController
 from controlplane.controllers.garbage.controller import GarbageCollector
+from controlplane.controllers.horizontal.controller import HorizontalController
 from controlplane.controllers.job.controller import JobController
 from controlplane.controllers.job_ttl import JobTTLController
 from controlplane.controllers.localpath.controller import LocalPathProvisioner
@@ -68,6 +69,7 @@ REGISTRY: tuple[Entry, ...] = (
     Entry("cronjob-controller", "cronjob-controller", CronJobController),
     Entry("ttl-after-finished-controller", "ttl-after-finished-controller", JobTTLController),
     Entry("daemonset-controller", "daemonset-controller", DaemonSetController),
+    Entry("horizontal-pod-autoscaler-controller", "horizontal-pod-autoscaler", HorizontalController),
     Entry("disruption-controller", "controllermanager", DisruptionController),
     Entry("endpointslice-controller", "endpoint-slice-controller", EndpointSliceController),
     Entry("endpoints-controller", "endpoint-controller", EndpointsController),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apimachinery import discovery, errors
+from apimachinery import errors
 from apimachinery.informer import Informer
-from apimachinery.kinds import DEPLOYMENT, REPLICA_SET, REPLICATION_CONTROLLER, STATEFUL_SET, Kind
+from apimachinery.kinds import DEPLOYMENT, REPLICA_SET, REPLICATION_CONTROLLER, STATEFUL_SET
 from apimachinery.objects import Obj, controller_of, name, namespace, uid
 from controlplane.controllers.context import Context
+from controlplane.controllers.served import ServedKinds
 
 KNOWN = (DEPLOYMENT, REPLICA_SET, REPLICATION_CONTROLLER, STATEFUL_SET)
 
@@ -23,7 +24,7 @@ class Scales:
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._caches = {(kind.group, kind.kind): context.informers.of(kind) for kind in KNOWN}
-        self._served: dict[tuple[str, str], Kind] = {}
+        self._served = ServedKinds(context.client)
 
     def informers(self) -> tuple[Informer, ...]:
         return tuple(self._caches.values())
@@ -52,7 +53,7 @@ class Scales:
         return higher or (uid(owner), int(owner["spec"].get("replicas", 1)))
 
     async def _asked(self, reference: Obj, pod: Obj) -> tuple[str, int]:
-        kind = await self._kind(_group_kind(reference))
+        kind = await self._served.of(*_group_kind(reference))
         if kind is None:
             raise Unknown(f"found no controllers for pod {name(pod)!r}")
         if "scale" not in kind.subresources:
@@ -64,12 +65,6 @@ class Scales:
         if not scale or uid(scale) != reference["uid"]:
             raise Unknown(f"found no controllers for pod {name(pod)!r}")
         return uid(scale), int((scale.get("spec") or {}).get("replicas") or 0)
-
-    async def _kind(self, wanted: tuple[str, str]) -> Kind | None:
-        if wanted not in self._served:
-            served = await discovery.served(self._client)
-            self._served = {(kind.group, kind.kind): kind for kind in served.preferred()}
-        return self._served.get(wanted)
 
 
 def _group_kind(reference: Obj) -> tuple[str, str]:

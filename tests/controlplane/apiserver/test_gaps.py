@@ -35,6 +35,7 @@ ACTING = {
     "endpointslices.discovery.k8s.io": "netproxy/tracker.py",
     "events": "",
     "events.events.k8s.io": "",
+    "horizontalpodautoscalers.autoscaling": f"{LOOPS}/horizontal/controller.py",
     "ingressclasses.networking.k8s.io": f"{SERVER}/admission/classes.py",
     "ingresses.networking.k8s.io": "",
     "ipaddresses.networking.k8s.io": f"{SERVER}/bootstrap/addresses.py",
