@@ -115,6 +115,9 @@ def test_its_objects_are_written_read_selected_watched_and_shown(tmp_path: Path)
         accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
         table = await client.request("GET", BOAT.path("default"), headers=accept)
         assert [row["cells"][:2] for row in table["rows"]] == [["a", "gaff"], ["b", "lug"]]
+        # Clients that prefer protobuf get what the kind has.
+        accept = {"Accept": "application/vnd.kubernetes.protobuf,application/json"}
+        assert (await client.request("GET", BOAT.path("default"), headers=accept))["kind"] == "BoatList"
         boats = Informer(client, BOAT)
         task = asyncio.ensure_future(boats.run())
         await boats.wait_synced()

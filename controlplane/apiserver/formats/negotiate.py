@@ -34,7 +34,11 @@ def negotiate(request: Request) -> Format | None:
         return WholeFormat(Json(pretty=True)) if request.verb != "watch" and is_pretty(request) else None
     _offered(header, request.verb in ("list", "watch"))
     kind = request.kind if request.kind is not None and "get" in request.kind.verbs else None
-    found = choose(header, lambda media, shape: not shape or (kind is not None and _has_shape(media, shape)))
+
+    def allows(media: str, shape: str) -> bool:
+        return _encodes(request, media) if not shape else kind is not None and _has_shape(media, shape)
+
+    found = choose(header, allows)
     streamed = request.verb == "watch"
     if found is None or (streamed and found[0] == YAML):
         raise NotAcceptable(_only(STREAMED if streamed else SERVED))
@@ -130,6 +134,12 @@ def _has_shape(media: str, shape: str) -> bool:
     if name == "Table":
         return media != PROTOBUF
     return name in ("PartialObjectMetadata", "PartialObjectMetadataList")
+
+
+def _encodes(request: Request, media: str) -> bool:
+    """Whether whole objects can be written so: protobuf is for the types that upstream publishes alone."""
+    kind = request.kind
+    return media != PROTOBUF or kind is None or not request.catalog.of(kind).definitions
 
 
 def _include(request: Request) -> str:
