@@ -27,8 +27,6 @@ def write_context(request: Request, options_kind: str, applying: bool = False) -
     dry = request.query.get("dryRun", ())
     validation = request.param("fieldValidation")
     problems: list[FieldError] = []
-    if any(value != "All" for value in dry):
-        problems.append(errors.not_supported("dryRun", list(dry), ("All",)))
     manager = request.param("fieldManager")
     if applying and not manager:
         problems.append(errors.required("fieldManager", "is required for apply patch"))
@@ -36,10 +34,13 @@ def write_context(request: Request, options_kind: str, applying: bool = False) -
         problems.append(errors.field_forbidden("force", "may not be specified for non-apply patch"))
     if len(manager) > 128:
         problems.append(errors.too_long("fieldManager", 128))
-    odd = next((at for at, c in enumerate(manager) if not c.isprintable()), None)
-    if odd is not None:
-        text = f"invalid character U+{ord(manager[odd]):04X} (at position {odd})"
-        problems.append(errors.invalid("fieldManager", manager, text))
+    for index, character in enumerate(manager):
+        if not character.isprintable():
+            # Upstream counts bytes.
+            text = f"invalid character U+{ord(character):04X} (at position {len(manager[:index].encode())})"
+            problems.append(errors.invalid("fieldManager", manager, text))
+    if any(value != "All" for value in dry):
+        problems.append(errors.not_supported("dryRun", list(dry), ("All",)))
     if validation not in ("", "Ignore", "Warn", "Strict"):
         problems.append(errors.not_supported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn")))
     if problems:
@@ -71,7 +72,7 @@ async def delete_context(request: Request) -> Context:
     if policy is not None and orphan is not None:
         text = "orphanDependents and deletionPropagation cannot be both set"
         problems.append(errors.invalid("propagationPolicy", policy, text))
-    elif policy is not None and policy not in _POLICIES:
+    if policy is not None and policy not in _POLICIES:
         problems.append(errors.not_supported("propagationPolicy", policy, (*_POLICIES, "nil")))
     if any(value != "All" for value in dry):
         problems.append(errors.not_supported("dryRun", dry, ("All",)))
@@ -89,8 +90,15 @@ async def delete_context(request: Request) -> Context:
     )
 
 
+def _int64(text: str) -> int:
+    number = int(text)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return number
+
+
 _QUERY: dict[str, Callable[[str], Any]] = {
-    "gracePeriodSeconds": int,
+    "gracePeriodSeconds": _int64,
     "propagationPolicy": str,
     "orphanDependents": lambda text: text.lower() not in ("0", "false"),
 }

@@ -120,12 +120,14 @@ class Writing:
         entry, gone = await self._registry.delete_entry(storage, request.space, request.name, context)
         if gone and not self._registry.strategy(storage).returns_deleted:
             return _success(kind, entry, tuple(context.warnings))
-        return await one(kind, entry, 200, format, tuple(context.warnings))
+        # Whoever asks in the old way for dependents to go, too, is told that it is not done yet.
+        status = 202 if not gone and context.options.get("orphanDependents") is False else 200
+        return await one(kind, entry, status, format, tuple(context.warnings))
 
     async def deletecollection(self, request: Request) -> Response:
         kind, format = request.served, self._negotiate(request)
-        context = await delete_context(request)
         listing.parse(request, watch=False)
+        context = await delete_context(request)
         storage, namespace = self._storage(kind), request.space
         context.warnings.extend(self._registry.strategy(storage).warn_deleted(context.options))
         labels, fields = request.param("labelSelector"), request.param("fieldSelector")

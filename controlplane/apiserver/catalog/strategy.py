@@ -77,6 +77,7 @@ class Strategy:
     whole_metadata: changes are checked as new objects are, metadata and all.
     status_keeps: the metadata that a write of the status cannot change.
     unowned: nobody owns more of it than the metadata, whatever the endpoint.
+    names_version: a change must say which version of the object it changes.
     create_on_update: PUT makes what is not there. default_orphan: dependents outlive it unless asked otherwise.
     returns_deleted: DELETE answers with the object instead of a Status.
     grace: seconds an object is to live on after DELETE (asked: gracePeriodSeconds or None); None is at once.
@@ -104,6 +105,7 @@ class Strategy:
     whole_metadata: bool = False
     status_keeps: tuple[str, ...] = ()
     unowned: bool = False
+    names_version: bool = False
     create_on_update: bool = False
     default_orphan: bool = False
     returns_deleted: bool = False

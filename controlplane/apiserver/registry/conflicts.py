@@ -37,11 +37,15 @@ def exists(kind: Kind, given: Obj, found: Entry | None) -> errors.ApiError:
     return error
 
 
-def check_pins(kind: Kind, new: Obj, old: Entry) -> None:
-    """The resourceVersion that the new object names must be the stored one (Conflict)."""
+def check_pins(kind: Kind, new: Obj, old: Entry, needed: bool) -> None:
+    """The resourceVersion that the new object names must be the stored one (Conflict); needed: it must name one."""
     wanted = metadata.of(new).get("resourceVersion") or ""
     if wanted and not (wanted.isascii() and wanted.isdigit()):
         raise errors.ApiError(f"strconv.ParseUint: parsing {errors.quoted(wanted)}: invalid syntax")
+    if needed and wanted in ("", "0"):
+        # Upstream names the resource here, not the kind.
+        problem = errors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+        raise errors.invalid_object(kind.plural, old.name, [problem], kind.group)
     if wanted not in ("", "0", str(old.revision)):
         raise conflict(kind, old.name)
 

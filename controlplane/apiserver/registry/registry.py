@@ -233,7 +233,7 @@ class Registry:
             size = max(context.size, len(old.wire))
             await off_loop(size, old.read_beside_others)
             new = await off_loop(size, lambda old=old: change(old.copy()))  # type: ignore[misc]
-            conflicts.check_pins(kind, new, old)
+            conflicts.check_pins(kind, new, old, self.strategy(kind).names_version)
             try:
                 return await self._replace(kind, old, new, context, subresource)
             except Mismatch:

@@ -25,6 +25,7 @@ API_SERVICE = Resource(
         # The core group's is called "v1.".
         check_name=path_segment,
         prepare_create=_created,
+        names_version=True,
         status_keeps=OWN_METADATA,
     ),
     columns=cluster_columns.API_SERVICE,

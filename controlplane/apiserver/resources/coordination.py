@@ -13,6 +13,7 @@ LEASE = Resource(
     Strategy(
         prepare_create=cluster_strategy.lease_created,
         prepare_update=cluster_strategy.lease_changed,
+        names_version=True,
         create_on_update=True,
     ),
     columns=cluster_columns.LEASE,

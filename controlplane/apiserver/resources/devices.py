@@ -17,11 +17,12 @@ DEVICE_CLASS = Resource(
 )
 RESOURCE_CLAIM = Resource(
     kinds.RESOURCE_CLAIM,
-    Strategy(prepare_status=devices_strategy.claim_status, status_keeps=OWN_METADATA),
+    Strategy(prepare_status=devices_strategy.claim_status, status_keeps=OWN_METADATA, returns_deleted=True),
     columns=storage_columns.RESOURCE_CLAIM,
 )
 RESOURCE_CLAIM_TEMPLATE = Resource(
     kinds.RESOURCE_CLAIM_TEMPLATE,
+    Strategy(returns_deleted=True),
     columns=storage_columns.RESOURCE_CLAIM_TEMPLATE,
 )
 RESOURCE_SLICE = Resource(
@@ -30,6 +31,7 @@ RESOURCE_SLICE = Resource(
         prepare_create=devices_strategy.slice_created,
         prepare_update=devices_strategy.slice_changed,
         generation=True,
+        returns_deleted=True,
         warn=advice.resource_slice,
     ),
     fields=selectable(

@@ -10,7 +10,7 @@ from controlplane.apiserver.tables import network as network_columns
 
 RUNTIME_CLASS = Resource(
     kinds.RUNTIME_CLASS,
-    Strategy(create_on_update=True, warn=advice.runtime_class),
+    Strategy(names_version=True, create_on_update=True, warn=advice.runtime_class),
     columns=network_columns.RUNTIME_CLASS,
 )
 

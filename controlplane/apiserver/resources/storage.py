@@ -14,6 +14,7 @@ CSI_DRIVER = Resource(
     Strategy(
         prepare_create=storage_strategy.driver_created,
         prepare_update=storage_strategy.driver_changed,
+        names_version=True,
         returns_deleted=True,
         warn=advice.driver,
     ),
@@ -21,10 +22,10 @@ CSI_DRIVER = Resource(
 )
 CSI_NODE = Resource(
     kinds.CSI_NODE,
-    Strategy(returns_deleted=True),
+    Strategy(names_version=True, returns_deleted=True),
     columns=storage_columns.CSI_NODE,
 )
-CSI_STORAGE_CAPACITY = Resource(kinds.CSI_STORAGE_CAPACITY, Strategy(warn=advice.storage_capacity))
+CSI_STORAGE_CAPACITY = Resource(kinds.CSI_STORAGE_CAPACITY, Strategy(names_version=True, warn=advice.storage_capacity))
 STORAGE_CLASS = Resource(
     kinds.STORAGE_CLASS,
     Strategy(returns_deleted=True, warn=advice.storage_class),
@@ -33,6 +34,7 @@ STORAGE_CLASS = Resource(
 VOLUME_ATTACHMENT = Resource(
     kinds.VOLUME_ATTACHMENT,
     Strategy(
+        names_version=True,
         returns_deleted=True,
         status_keeps=OWN_METADATA,
     ),

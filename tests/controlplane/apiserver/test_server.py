@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from apimachinery import errors, kinds
@@ -11,6 +12,7 @@ from apimachinery.client import Client, PatchType
 from tests.controlplane.apiserver.server import run
 
 Obj = dict[str, Any]
+LIMIT = aiohttp.ClientTimeout(total=10)
 
 
 def config_map(name: str, **data: str) -> Obj:
@@ -317,5 +319,52 @@ def test_a_node_brings_its_status_and_keeps_it_from_those_who_write_its_specific
         assert changed["status"]["capacity"] == {"cpu": "4"}
         bare = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "bare"}}
         assert (await client.create(kinds.NODE, bare))["status"]["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 0}}
+
+    run(tmp_path, test)
+
+
+def test_changes_of_some_kinds_must_say_what_they_change(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": "l", "namespace": "default"},
+        }
+        made = await client.create(kinds.LEASE, lease)
+        with pytest.raises(errors.Invalid) as refused:
+            await client.update(kinds.LEASE, {**lease, "spec": {"holderIdentity": "x"}})
+        assert refused.value.message == (
+            'leases.coordination.k8s.io "l" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified '
+            "for an update"
+        )
+        await client.update(kinds.LEASE, {**made, "spec": {"holderIdentity": "x"}})
+        merge = {"spec": {"holderIdentity": "y"}}
+        await client.patch(kinds.LEASE, "l", merge, "default", patch_type=PatchType.MERGE)
+
+    run(tmp_path, test)
+
+
+def test_what_is_not_gone_yet_is_accepted_from_who_asks_in_the_old_way(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        held = config_map("m")
+        held["metadata"]["finalizers"] = ["a.b/c"]
+        await client.create(kinds.CONFIG_MAP, held)
+        path = "/api/v1/namespaces/default/configmaps/m"
+        for options, code in ((b'{"orphanDependents": false}', 202), (b"{}", 200)):
+            async with client._exchange(
+                "DELETE", path, {}, options, {"Content-Type": "application/json"}, LIMIT
+            ) as found:
+                assert found.status == code
+
+    run(tmp_path, test)
+
+
+def test_duplicate_owners_are_told_of(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+        owned = config_map("m")
+        owned["metadata"]["ownerReferences"] = [owner, owner]
+        made = await client.create(kinds.CONFIG_MAP, owned)
+        assert made["metadata"]["ownerReferences"] == [owner]
 
     run(tmp_path, test)
