@@ -108,14 +108,14 @@ def label_value(text: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def qualified_name(text: str, what: str = "a qualified name") -> tuple[str, ...]:
+def qualified_name(text: str) -> tuple[str, ...]:
     """A label or annotation key: an optional DNS prefix and "/", then a name of up to 63 bytes."""
     prefix, slash, name = text.partition("/")
     if not slash:
         name = prefix
     elif "/" in name:
         optional = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
-        return (f"{what} {_NAME_PART_TEXT} {optional}",)
+        return (f"a valid label key {_NAME_PART_TEXT} {optional}",)
     complaints: list[str] = []
     if slash and not prefix:
         complaints.append(f"prefix part {EMPTY}")

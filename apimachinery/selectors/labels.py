@@ -120,7 +120,7 @@ def requirement(key: str, operator: str, values: Iterable[str], spelling: str = 
 
 def key_complaints(key: str, path: str) -> list[str]:
     """What is wrong with a label key, each as `path: Invalid value: …`."""
-    wrong = formats.qualified_name(key, "a valid label key")
+    wrong = formats.qualified_name(key)
     return [f'{path}: Invalid value: "{key}": {"; ".join(wrong)}'] if wrong else []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from apimachinery import formats
 from apimachinery.objects import Obj
@@ -54,6 +55,12 @@ def _reserve_nothing(new: Obj | None, old: Obj | None, dry_run: bool) -> Reserva
     return Reservation()
 
 
+# How upstream's validation of a kind looks at metadata, beside what it asks of every object: as that of a new object or
+# of a change, each with or without ("plain") the rule on finalizers of built-in kinds.
+MetadataCheck = Literal["new", "change", "plain new", "plain change"]
+CHANGE_THEN_NEW: tuple[MetadataCheck, ...] = ("change", "new")
+NEW_THEN_CHANGE: tuple[MetadataCheck, ...] = ("new", "change")
+
 # What no write of the status can change, where a kind says so.
 OWN_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 
@@ -74,7 +81,8 @@ class Strategy:
     generation: metadata.generation is kept by the server and counts spec changes. generation_stands: it is 1 for
     good. counts_annotations: a change of annotations counts as one of the spec.
     keep_status_on_create: a new object may bring its status.
-    whole_metadata: changes are checked as new objects are, metadata and all.
+    plain_metadata: finalizers of a new object may have any name.
+    metadata_checks, status_metadata_checks: how the metadata of a change is looked at, once for each.
     status_keeps: the metadata that a write of the status cannot change.
     unowned: nobody owns more of it than the metadata, whatever the endpoint.
     names_version: a change must say which version of the object it changes.
@@ -102,7 +110,9 @@ class Strategy:
     generation_stands: bool = False
     counts_annotations: bool = False
     keep_status_on_create: bool = False
-    whole_metadata: bool = False
+    plain_metadata: bool = False
+    metadata_checks: tuple[MetadataCheck, ...] = ("change",)
+    status_metadata_checks: tuple[MetadataCheck, ...] = ("change",)
     status_keeps: tuple[str, ...] = ()
     unowned: bool = False
     names_version: bool = False

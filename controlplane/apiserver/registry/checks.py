@@ -13,13 +13,14 @@ from controlplane.apiserver.rules.tables import rules
 
 def check_new(kind: Kind, strategy: Strategy, obj: Obj, version: str) -> None:
     """version: the client's. Raises Invalid."""
-    found = metadata.validate(obj, kind.namespaced, strategy.check_name)
+    found = metadata.validate(obj, kind.namespaced, strategy.check_name, strategy.plain_metadata)
     _raise(kind, obj, found + rules().check(kind, obj, version=version))
 
 
 def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource: str, version: str) -> None:
     """version: the client's. Raises Invalid."""
-    found = metadata.validate_change(new, old, whole=not subresource and strategy.whole_metadata)
+    checks = strategy.status_metadata_checks if subresource == "status" else strategy.metadata_checks
+    found = metadata.validate_change(new, old, checks)
     # A scale is an update of the whole, as upstream does it.
     part = "" if subresource == "scale" else subresource
     _raise(kind, new, found + rules().check(kind, new, old, part, version))

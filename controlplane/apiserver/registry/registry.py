@@ -54,6 +54,11 @@ class Registry:
         except KeyError:
             raise nothing_there() from None
 
+    def _spoken(self, kind: Kind, context: Context) -> Strategy:
+        """That of the version that the client speaks: upstream validates objects of two groups by two sets of rules."""
+        spoken = self.catalog.find(context.version, kind.kind) if context.version else None
+        return self.strategy(spoken or kind)
+
     # --- reading ---
 
     def collection(self, kind: Kind) -> Collection:
@@ -185,7 +190,7 @@ class Registry:
         strategy.prepare_create(obj)
         if strategy.generation:
             obj["metadata"]["generation"] = 1
-        check_new(kind, strategy, obj, context.version)
+        check_new(kind, self._spoken(kind, context), obj, context.version)
         strategy.finish(obj)
 
     async def admit_part(
@@ -290,7 +295,7 @@ class Registry:
         elif subresource not in upkeep.WHOLE:
             strategy.prepare_update(new, old.obj)
         upkeep.count_generation(strategy, new, old.obj, subresource)
-        check_change(kind, strategy, new, old.obj, subresource, context.version)
+        check_change(kind, self._spoken(kind, context), new, old.obj, subresource, context.version)
 
     def _own(self, strategy: Strategy, old: Obj | None, new: Obj, context: Context, subresource: str) -> None:
         """Write down who owns what, between defaults and what the server itself puts in."""

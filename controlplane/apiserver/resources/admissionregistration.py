@@ -10,32 +10,69 @@ from controlplane.apiserver.tables import cluster as cluster_columns
 
 MUTATING_ADMISSION_POLICY = Resource(
     kinds.MUTATING_ADMISSION_POLICY,
-    Strategy(generation=True, names_version=True, warn=advice.reserved_name),
+    Strategy(
+        plain_metadata=True,
+        metadata_checks=("plain new",),
+        generation=True,
+        names_version=True,
+        warn=advice.reserved_name,
+    ),
     columns=cluster_columns.MUTATING_ADMISSION_POLICY,
 )
 MUTATING_ADMISSION_POLICY_BINDING = Resource(
     kinds.MUTATING_ADMISSION_POLICY_BINDING,
-    Strategy(generation=True, names_version=True, warn=advice.reserved_name),
+    Strategy(
+        plain_metadata=True,
+        metadata_checks=("plain new",),
+        generation=True,
+        names_version=True,
+        warn=advice.reserved_name,
+    ),
     columns=cluster_columns.MUTATING_ADMISSION_POLICY_BINDING,
 )
 MUTATING_WEBHOOK_CONFIGURATION = Resource(
     kinds.MUTATING_WEBHOOK_CONFIGURATION,
-    Strategy(generation=True, names_version=True, warn=advice.reserved_name),
+    Strategy(
+        plain_metadata=True,
+        metadata_checks=("plain new",),
+        generation=True,
+        names_version=True,
+        warn=advice.reserved_name,
+    ),
     columns=cluster_columns.MUTATING_WEBHOOK_CONFIGURATION,
 )
 VALIDATING_ADMISSION_POLICY = Resource(
     kinds.VALIDATING_ADMISSION_POLICY,
-    Strategy(generation=True, names_version=True, warn=advice.reserved_name, status_keeps=OWN_METADATA),
+    Strategy(
+        plain_metadata=True,
+        metadata_checks=("plain new",),
+        generation=True,
+        names_version=True,
+        warn=advice.reserved_name,
+        status_keeps=OWN_METADATA,
+    ),
     columns=cluster_columns.VALIDATING_ADMISSION_POLICY,
 )
 VALIDATING_ADMISSION_POLICY_BINDING = Resource(
     kinds.VALIDATING_ADMISSION_POLICY_BINDING,
-    Strategy(generation=True, names_version=True, warn=advice.reserved_name),
+    Strategy(
+        plain_metadata=True,
+        metadata_checks=("plain new",),
+        generation=True,
+        names_version=True,
+        warn=advice.reserved_name,
+    ),
     columns=cluster_columns.VALIDATING_ADMISSION_POLICY_BINDING,
 )
 VALIDATING_WEBHOOK_CONFIGURATION = Resource(
     kinds.VALIDATING_WEBHOOK_CONFIGURATION,
-    Strategy(generation=True, names_version=True, warn=advice.reserved_name),
+    Strategy(
+        plain_metadata=True,
+        metadata_checks=("plain new",),
+        generation=True,
+        names_version=True,
+        warn=advice.reserved_name,
+    ),
     columns=cluster_columns.VALIDATING_WEBHOOK_CONFIGURATION,
 )
 

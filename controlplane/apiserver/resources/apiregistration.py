@@ -22,6 +22,8 @@ def _created(service: Obj) -> None:
 API_SERVICE = Resource(
     kinds.API_SERVICE,
     Strategy(
+        plain_metadata=True,
+        metadata_checks=("plain change", "plain new"),
         # The core group's is called "v1.".
         check_name=path_segment,
         prepare_create=_created,

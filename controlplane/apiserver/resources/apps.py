@@ -5,12 +5,13 @@ from __future__ import annotations
 from apimachinery import kinds
 from controlplane.apiserver.advice import workloads as advice
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import Strategy
+from controlplane.apiserver.catalog.strategy import CHANGE_THEN_NEW, Strategy
 from controlplane.apiserver.strategies import workloads as workloads_strategy
 from controlplane.apiserver.tables import workloads as workloads_columns
 
 CONTROLLER_REVISION = Resource(
     kinds.CONTROLLER_REVISION,
+    Strategy(metadata_checks=CHANGE_THEN_NEW),
     columns=workloads_columns.CONTROLLER_REVISION,
 )
 DAEMON_SET = Resource(

@@ -7,13 +7,14 @@ from controlplane.apiserver import defaults
 from controlplane.apiserver.advice import workloads as advice
 from controlplane.apiserver.cache.selectable import path, selectable
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import Strategy
+from controlplane.apiserver.catalog.strategy import NEW_THEN_CHANGE, Strategy
 from controlplane.apiserver.strategies import workloads as workloads_strategy
 from controlplane.apiserver.tables import workloads as workloads_columns
 
 CRON_JOB = Resource(
     kinds.CRON_JOB,
     Strategy(
+        status_metadata_checks=(),
         prepare_create=workloads_strategy.cron_job_created,
         prepare_update=workloads_strategy.cron_job_changed,
         generation=True,
@@ -24,6 +25,7 @@ CRON_JOB = Resource(
 JOB = Resource(
     kinds.JOB,
     Strategy(
+        metadata_checks=NEW_THEN_CHANGE,
         prepare_create=workloads_strategy.job_created,
         prepare_update=workloads_strategy.template_changed,
         # A Job without labels has those of its template.

@@ -11,6 +11,8 @@ from controlplane.apiserver.tables import cluster as cluster_columns
 LEASE = Resource(
     kinds.LEASE,
     Strategy(
+        plain_metadata=True,
+        metadata_checks=("plain change",),
         prepare_create=cluster_strategy.lease_created,
         prepare_update=cluster_strategy.lease_changed,
         names_version=True,

@@ -9,7 +9,7 @@ from controlplane.apiserver.advice import pods as pods_advice
 from controlplane.apiserver.advice import workloads as workloads_advice
 from controlplane.apiserver.cache.selectable import path, selectable
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import Strategy
+from controlplane.apiserver.catalog.strategy import CHANGE_THEN_NEW, NEW_THEN_CHANGE, Strategy
 from controlplane.apiserver.resources.events import INVOLVED
 from controlplane.apiserver.strategies import cluster as cluster_strategy
 from controlplane.apiserver.strategies import namespaces as namespaces_strategy
@@ -47,27 +47,30 @@ COMPONENT_STATUS = Resource(
 )
 CONFIG_MAP = Resource(
     kinds.CONFIG_MAP,
-    Strategy(whole_metadata=True),
+    Strategy(metadata_checks=CHANGE_THEN_NEW),
     columns=core_columns.CONFIG_MAP,
 )
 ENDPOINTS = Resource(
     kinds.ENDPOINTS,
-    Strategy(create_on_update=True, warn=advice.endpoints),
+    Strategy(metadata_checks=CHANGE_THEN_NEW, create_on_update=True, warn=advice.endpoints),
     columns=core_columns.ENDPOINTS,
     deprecated="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 )
 EVENT = Resource(
     kinds.EVENT,
     Strategy(
+        plain_metadata=True,
+        metadata_checks=(),
         create_on_update=True,
     ),
     columns=core_columns.EVENT,
     fields=selectable(*INVOLVED, "reason", "reportingComponent", "type", read={"source": _event_source}),
 )
-LIMIT_RANGE = Resource(kinds.LIMIT_RANGE, Strategy(create_on_update=True))
+LIMIT_RANGE = Resource(kinds.LIMIT_RANGE, Strategy(metadata_checks=("new",), create_on_update=True))
 NAMESPACE = Resource(
     kinds.NAMESPACE,
     Strategy(
+        metadata_checks=NEW_THEN_CHANGE,
         prepare_create=namespaces_strategy.prepare_create,
         prepare_update=namespaces_strategy.prepare_update,
         prepare_finalize=namespaces_strategy.prepare_finalize,
@@ -82,6 +85,7 @@ NAMESPACE = Resource(
 NODE = Resource(
     kinds.NODE,
     Strategy(
+        metadata_checks=NEW_THEN_CHANGE,
         prepare_create=cluster_strategy.node_created,
         prepare_update=cluster_strategy.node_changed,
         prepare_status=cluster_strategy.node_status,
@@ -94,6 +98,7 @@ NODE = Resource(
 PERSISTENT_VOLUME_CLAIM = Resource(
     kinds.PERSISTENT_VOLUME_CLAIM,
     Strategy(
+        metadata_checks=CHANGE_THEN_NEW,
         prepare_create=storage_strategy.claim_created,
         prepare_update=storage_strategy.claim_changed,
         returns_deleted=True,
@@ -104,6 +109,7 @@ PERSISTENT_VOLUME_CLAIM = Resource(
 PERSISTENT_VOLUME = Resource(
     kinds.PERSISTENT_VOLUME,
     Strategy(
+        metadata_checks=("new", "new"),
         prepare_create=storage_strategy.volume_created,
         prepare_status=storage_strategy.volume_status,
         returns_deleted=True,
@@ -114,6 +120,7 @@ PERSISTENT_VOLUME = Resource(
 POD = Resource(
     kinds.POD,
     Strategy(
+        metadata_checks=CHANGE_THEN_NEW,
         default=pods_strategy.default,
         prepare_create=pods_strategy.prepare_create,
         prepare_update=pods_strategy.prepare_update,
@@ -123,7 +130,6 @@ POD = Resource(
         generation=True,
         returns_deleted=True,
         status_keeps=("ownerReferences",),
-        whole_metadata=True,
         warn=pods_advice.pod,
         warn_sent=pods_advice.pod_sent,
         warn_status=pods_advice.pod_status,
@@ -174,8 +180,8 @@ RESOURCE_QUOTA = Resource(
 SECRET = Resource(
     kinds.SECRET,
     Strategy(
+        metadata_checks=CHANGE_THEN_NEW,
         default=secrets_strategy.default,
-        whole_metadata=True,
         warn=advice.secret,
     ),
     columns=core_columns.SECRET,
@@ -184,7 +190,10 @@ SECRET = Resource(
 SERVICE_ACCOUNT = Resource(
     kinds.SERVICE_ACCOUNT,
     Strategy(
-        default=secrets_strategy.default_account, returns_deleted=True, whole_metadata=True, warn=advice.service_account
+        metadata_checks=CHANGE_THEN_NEW,
+        default=secrets_strategy.default_account,
+        returns_deleted=True,
+        warn=advice.service_account,
     ),
     columns=core_columns.SERVICE_ACCOUNT,
 )
@@ -195,7 +204,6 @@ SERVICE = Resource(
         check_name=formats.dns1123_label,
         create_on_update=True,
         returns_deleted=True,
-        whole_metadata=True,
         warn=advice.service,
         warn_status=advice.balanced,
     ),

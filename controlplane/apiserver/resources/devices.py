@@ -6,23 +6,28 @@ from apimachinery import kinds
 from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.cache.selectable import selectable
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy
+from controlplane.apiserver.catalog.strategy import NEW_THEN_CHANGE, OWN_METADATA, Strategy
 from controlplane.apiserver.strategies import devices as devices_strategy
 from controlplane.apiserver.tables import storage as storage_columns
 
 DEVICE_CLASS = Resource(
     kinds.DEVICE_CLASS,
-    Strategy(generation=True, returns_deleted=True),
+    Strategy(metadata_checks=NEW_THEN_CHANGE, generation=True, returns_deleted=True),
     columns=storage_columns.DEVICE_CLASS,
 )
 RESOURCE_CLAIM = Resource(
     kinds.RESOURCE_CLAIM,
-    Strategy(prepare_status=devices_strategy.claim_status, status_keeps=OWN_METADATA, returns_deleted=True),
+    Strategy(
+        metadata_checks=NEW_THEN_CHANGE,
+        prepare_status=devices_strategy.claim_status,
+        status_keeps=OWN_METADATA,
+        returns_deleted=True,
+    ),
     columns=storage_columns.RESOURCE_CLAIM,
 )
 RESOURCE_CLAIM_TEMPLATE = Resource(
     kinds.RESOURCE_CLAIM_TEMPLATE,
-    Strategy(returns_deleted=True),
+    Strategy(metadata_checks=NEW_THEN_CHANGE, returns_deleted=True),
     columns=storage_columns.RESOURCE_CLAIM_TEMPLATE,
 )
 RESOURCE_SLICE = Resource(

@@ -12,6 +12,7 @@ from controlplane.apiserver.tables import core as core_columns
 ENDPOINT_SLICE = Resource(
     kinds.ENDPOINT_SLICE,
     Strategy(
+        metadata_checks=("new",),
         prepare_create=network_strategy.slice_created,
         prepare_update=network_strategy.slice_changed,
         generation=True,

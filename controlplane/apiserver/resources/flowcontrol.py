@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import Strategy
+from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy
 from controlplane.apiserver.tables import cluster as cluster_columns
 
 FLOW_SCHEMA = Resource(
     kinds.FLOW_SCHEMA,
-    Strategy(generation=True),
+    Strategy(metadata_checks=("new",), generation=True, status_keeps=OWN_METADATA),
     columns=cluster_columns.FLOW_SCHEMA,
 )
 PRIORITY_LEVEL = Resource(
     kinds.PRIORITY_LEVEL,
-    Strategy(generation=True),
+    Strategy(metadata_checks=("new",), generation=True, status_keeps=OWN_METADATA),
     columns=cluster_columns.PRIORITY_LEVEL,
 )
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 from apimachinery import kinds
 from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy
+from controlplane.apiserver.catalog.strategy import CHANGE_THEN_NEW, NEW_THEN_CHANGE, OWN_METADATA, Strategy
 from controlplane.apiserver.rules import networking
 from controlplane.apiserver.tables import network as network_columns
 
 INGRESS_CLASS = Resource(
     kinds.INGRESS_CLASS,
-    Strategy(generation=True),
+    Strategy(metadata_checks=CHANGE_THEN_NEW, generation=True),
     columns=network_columns.INGRESS_CLASS,
 )
 INGRESS = Resource(
     kinds.INGRESS,
-    Strategy(generation=True, warn=advice.ingress, warn_status=advice.balanced),
+    Strategy(metadata_checks=CHANGE_THEN_NEW, generation=True, warn=advice.ingress, warn_status=advice.balanced),
     columns=network_columns.INGRESS,
 )
 IP_ADDRESS = Resource(
     kinds.IP_ADDRESS,
-    Strategy(check_name=networking.address_name),
+    Strategy(metadata_checks=NEW_THEN_CHANGE, check_name=networking.address_name),
     columns=network_columns.IP_ADDRESS,
 )
 NETWORK_POLICY = Resource(

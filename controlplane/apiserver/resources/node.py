@@ -10,7 +10,13 @@ from controlplane.apiserver.tables import network as network_columns
 
 RUNTIME_CLASS = Resource(
     kinds.RUNTIME_CLASS,
-    Strategy(names_version=True, create_on_update=True, warn=advice.runtime_class),
+    Strategy(
+        plain_metadata=True,
+        metadata_checks=("plain new", "plain change"),
+        names_version=True,
+        create_on_update=True,
+        warn=advice.runtime_class,
+    ),
     columns=network_columns.RUNTIME_CLASS,
 )
 

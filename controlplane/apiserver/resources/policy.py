@@ -9,7 +9,7 @@ from controlplane.apiserver.tables import network as network_columns
 
 POD_DISRUPTION_BUDGET = Resource(
     kinds.POD_DISRUPTION_BUDGET,
-    Strategy(generation=True, names_version=True),
+    Strategy(plain_metadata=True, metadata_checks=(), status_metadata_checks=(), generation=True, names_version=True),
     columns=network_columns.POD_DISRUPTION_BUDGET,
 )
 

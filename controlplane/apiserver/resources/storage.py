@@ -5,7 +5,7 @@ from __future__ import annotations
 from apimachinery import kinds
 from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy
+from controlplane.apiserver.catalog.strategy import CHANGE_THEN_NEW, NEW_THEN_CHANGE, OWN_METADATA, Strategy
 from controlplane.apiserver.strategies import storage as storage_strategy
 from controlplane.apiserver.tables import storage as storage_columns
 
@@ -22,18 +22,22 @@ CSI_DRIVER = Resource(
 )
 CSI_NODE = Resource(
     kinds.CSI_NODE,
-    Strategy(names_version=True, returns_deleted=True),
+    Strategy(metadata_checks=("new",), names_version=True, returns_deleted=True),
     columns=storage_columns.CSI_NODE,
 )
-CSI_STORAGE_CAPACITY = Resource(kinds.CSI_STORAGE_CAPACITY, Strategy(names_version=True, warn=advice.storage_capacity))
+CSI_STORAGE_CAPACITY = Resource(
+    kinds.CSI_STORAGE_CAPACITY,
+    Strategy(metadata_checks=NEW_THEN_CHANGE, names_version=True, warn=advice.storage_capacity),
+)
 STORAGE_CLASS = Resource(
     kinds.STORAGE_CLASS,
-    Strategy(returns_deleted=True, warn=advice.storage_class),
+    Strategy(metadata_checks=NEW_THEN_CHANGE, returns_deleted=True, warn=advice.storage_class),
     columns=storage_columns.STORAGE_CLASS,
 )
 VOLUME_ATTACHMENT = Resource(
     kinds.VOLUME_ATTACHMENT,
     Strategy(
+        metadata_checks=("new",),
         names_version=True,
         returns_deleted=True,
         status_keeps=OWN_METADATA,
@@ -42,7 +46,7 @@ VOLUME_ATTACHMENT = Resource(
 )
 VOLUME_ATTRIBUTES_CLASS = Resource(
     kinds.VOLUME_ATTRIBUTES_CLASS,
-    Strategy(returns_deleted=True),
+    Strategy(metadata_checks=CHANGE_THEN_NEW, returns_deleted=True),
     columns=storage_columns.VOLUME_ATTRIBUTES_CLASS,
 )
 

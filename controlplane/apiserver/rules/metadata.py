@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from apimachinery import errors, formats
 from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.names import as_prefix
+from controlplane.apiserver.catalog.strategy import MetadataCheck
 from controlplane.apiserver.rules.place import Found
 
 _ANNOTATIONS_LIMIT = 256 * 1024
@@ -15,8 +16,8 @@ _STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
 _REFERENCE = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
 
 
-def validate(obj: Obj, namespaced: bool, check_name: Callable[[str], tuple[str, ...]]) -> Found:
-    """Errors of a new object's metadata."""
+def validate(obj: Obj, namespaced: bool, check_name: Callable[[str], tuple[str, ...]], plain: bool = False) -> Found:
+    """Errors of a new object's metadata. plain: its finalizers may have any name."""
     meta = obj["metadata"]
     found: Found = []
     if stem := meta.get("generateName"):
@@ -38,14 +39,14 @@ def validate(obj: Obj, namespaced: bool, check_name: Callable[[str], tuple[str, 
     found += check_annotations(meta.get("annotations") or {}, "metadata.annotations")
     found += check_owners(meta.get("ownerReferences") or [], "metadata.ownerReferences")
     found += check_finalizers(meta.get("finalizers") or [], "metadata.finalizers")
-    return found + check_own_finalizers(meta.get("finalizers") or [], "metadata.finalizers")
+    return found if plain else found + check_own_finalizers(meta.get("finalizers") or [], "metadata.finalizers")
 
 
-def validate_change(new: Obj, old: Obj, whole: bool = False) -> Found:
+def validate_change(new: Obj, old: Obj, checks: Sequence[MetadataCheck]) -> Found:
     """Errors of a changed object's metadata.
 
-    Upstream looks at it as that of any object, as a change of any object, as a change of one of its own kinds, and for
-    some kinds (whole) once more as that of a new one; what each finds is listed.
+    Upstream looks at it as that of any object, as a change of any object, and then as its kind has it; what each finds
+    is listed.
     """
     meta = new["metadata"]
     finalizers = meta.get("finalizers") or []
@@ -55,8 +56,9 @@ def validate_change(new: Obj, old: Obj, whole: bool = False) -> Found:
     listed = check_finalizers(finalizers, "metadata.finalizers")
     own = check_own_finalizers(finalizers, "metadata.finalizers")
     changed = _changes(meta, old["metadata"])
-    found = [*said, *listed, *changed, *said, *changed, *said, *own]
-    return [*found, *said, *listed, *own] if whole else found
+    kinds: dict[MetadataCheck, Found] = {"plain new": [*said, *listed], "plain change": [*changed, *said]}
+    kinds |= {"new": [*said, *listed, *own], "change": [*changed, *said, *own]}
+    return [*said, *listed, *changed, *said, *(error for check in checks for error in kinds[check])]
 
 
 def _changes(meta: Obj, stored: Obj) -> Found:

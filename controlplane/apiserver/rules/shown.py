@@ -93,7 +93,12 @@ _ORDER = {
 # The internal security context of a pod begins with what the published type has in the pod's spec.
 _HOST = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers")
 # Templates, which upstream's types make of an object's metadata, shown as if they were its own fields, and its spec.
-_EMBEDDING = {"core.v1.PodTemplateSpec": "core.v1.PodSpec", "batch.v1.JobTemplateSpec": "batch.v1.JobSpec"}
+_EMBEDDING = {
+    "batch.v1.JobTemplateSpec": "batch.v1.JobSpec",
+    "core.v1.PersistentVolumeClaimTemplate": "core.v1.PersistentVolumeClaimSpec",
+    "core.v1.PodTemplateSpec": "core.v1.PodSpec",
+    "resource.v1.ResourceClaimTemplateSpec": "resource.v1.ResourceClaimSpec",
+}
 _ZEROS = {"string": "", "bool": False, "bytes": None, "api.resource.Quantity": "0", "util.intstr.IntOrString": 0}
 _NULL = ("meta.v1.Time", "meta.v1.MicroTime", "runtime.RawExtension")
 

@@ -9,6 +9,7 @@ import pytest
 
 from apimachinery import errors, kinds
 from apimachinery.client import Client, PatchType
+from apimachinery.kinds import Kind
 from tests.controlplane.apiserver.server import run
 
 Obj = dict[str, Any]
@@ -366,5 +367,30 @@ def test_duplicate_owners_are_told_of(tmp_path: Path) -> None:
         owned["metadata"]["ownerReferences"] = [owner, owner]
         made = await client.create(kinds.CONFIG_MAP, owned)
         assert made["metadata"]["ownerReferences"] == [owner]
+
+    run(tmp_path, test)
+
+
+def test_the_metadata_of_a_change_is_looked_at_as_the_kind_has_it(tmp_path: Path) -> None:
+    async def told(client: Client, kind: Kind, status: bool = False) -> tuple[int, int]:
+        """How often upstream tells of a bad label and of a bad finalizer."""
+        bad = {"metadata": {"labels": {"a": "not valid!"}, "finalizers": ["bare"]}}
+        with pytest.raises(errors.Invalid) as refused:
+            await client.patch(kind, "m", bad, "default", patch_type=PatchType.MERGE, subresource="status" * status)
+        causes = refused.value.details["causes"]
+        fields = [cause["field"] for cause in causes]
+        return fields.count("metadata.labels"), fields.count("metadata.finalizers[0]")
+
+    async def test(client: Client) -> None:
+        await client.create(kinds.CONFIG_MAP, config_map("m"))
+        assert await told(client, kinds.CONFIG_MAP) == (4, 2)
+        budget = {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": "m", "namespace": "default"},
+        }
+        await client.create(kinds.POD_DISRUPTION_BUDGET, budget)
+        assert await told(client, kinds.POD_DISRUPTION_BUDGET) == (2, 0)
+        assert await told(client, kinds.POD_DISRUPTION_BUDGET, status=True) == (2, 0)
 
     run(tmp_path, test)

@@ -70,3 +70,9 @@ def test_a_difference_has_three_lines_around_it() -> None:
         '  "DataSource": null,\n'
     )
     assert difference("core.v1.PersistentVolumeClaimSpec", one, one) == ""
+
+
+def test_a_template_holds_its_metadata_itself() -> None:
+    template = struct("resource.v1.ResourceClaimTemplateSpec", {"metadata": {"name": "n"}})
+    assert "ObjectMeta" not in template
+    assert list(template)[-1] == "Spec"
