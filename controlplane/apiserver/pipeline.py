@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 _SLOW_SECONDS = 1.0
 _OF_ONE = frozenset(("update", "patch"))
+# What a kind's objects must know, at least one of it, to have paths of their own.
+_NAMED = frozenset(("get", "update", "patch", "delete"))
 # What can be done with the objects of all namespaces at once.
 _EVERYWHERE = frozenset(("list", "watch"))
 
@@ -104,6 +106,8 @@ class Pipeline:
             return _missing
         if request.verb not in self._generic:
             raise not_allowed()
+        if request.name and not request.subresource and not _NAMED & set(kind.verbs):
+            raise nothing_there()
         if not request.name and request.verb in _OF_ONE:
             raise not_allowed()
         if request.name and request.verb == "create" and not request.subresource:

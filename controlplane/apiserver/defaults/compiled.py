@@ -53,6 +53,10 @@ def short(type_name: str) -> str:
     return ".".join(parts[-3:])
 
 
+def _amounts(node: Node) -> bool:
+    return node.shape == "map" and node.element is not None and node.element.shape == "quantity"
+
+
 class _Compiler:
     """Builds the walks of one kind; a type met inside itself is the same walk."""
 
@@ -78,6 +82,8 @@ class _Compiler:
             return lambda value: cell[0](value)
         cell = self._made[name] = []
         kids = {field: walk for field, child in node.fields.items() if (walk := self.walk(child))}
+        if name.startswith("core."):
+            kids |= {field: core.round_amounts for field, child in node.fields.items() if _amounts(child)}
         shown: dict[str, Any] = {}
         structs: list[str] = []
         droppable: dict[str, str] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from apimachinery import quantity
 from apimachinery.objects import Obj
 from apimachinery.pods import images
 
@@ -60,6 +61,14 @@ LITERALS: dict[str, dict[str, Any]] = {
     "core.v1.EndpointPort": {"protocol": "TCP"},
     "core.v1.ReplicationControllerSpec": {"replicas": 1},
 }
+
+
+def round_amounts(amounts: Obj) -> None:
+    """Amounts of resources are no finer than thousandths: what is left goes up."""
+    for name, text in amounts.items():
+        if text[-1] in "nu" or "e-" in text:
+            amount = quantity.parse(text)
+            amounts[name] = str(quantity.Quantity(amount.milli() * 10**6, amount.format))
 
 
 def pull_policy(container: Obj) -> None:

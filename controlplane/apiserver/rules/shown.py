@@ -15,6 +15,7 @@ from typing import Any
 
 from apimachinery.data import wire_fields
 from apimachinery.data.wire_fields import Field
+from apimachinery.objects import Obj
 from apimachinery.schema import Node
 
 # Go writes these words in capitals at the beginning of a name.
@@ -99,6 +100,13 @@ _EMBEDDING = {
     "core.v1.PodTemplateSpec": "core.v1.PodSpec",
     "resource.v1.ResourceClaimTemplateSpec": "resource.v1.ResourceClaimSpec",
 }
+# Fields of the machinery's types that their JSON always has.
+_TOLD_WHEN_EMPTY = frozenset(
+    (
+        *(f"meta.v1.LabelSelectorRequirement.{name}" for name in ("key", "operator")),
+        *(f"meta.v1.OwnerReference.{name}" for name in ("apiVersion", "kind", "name", "uid")),
+    )
+)
 _ZEROS = {"string": "", "bool": False, "bytes": None, "api.resource.Quantity": "0", "util.intstr.IntOrString": 0}
 _NULL = ("meta.v1.Time", "meta.v1.MicroTime", "runtime.RawExtension")
 
@@ -131,7 +139,7 @@ def struct(name: str, value: Any) -> Any:
     if value is None:
         return None
     if name.startswith("meta."):
-        return {key: dict(sorted(item.items())) if isinstance(item, dict) else item for key, item in value.items()}
+        return _machinery(name, value)
     if name in _EMBEDDING:
         return {
             **struct("meta.v1.ObjectMeta", value.get("metadata") or {}),
@@ -146,6 +154,23 @@ def struct(name: str, value: Any) -> Any:
             made[_go_name(name, key)] = value.get(key, None if key in ("shareProcessNamespace", "hostUsers") else False)
     for field in _fields(name):
         made[_go_name(name, field.name)] = _field(field, value.get(field.name))
+    return made
+
+
+def _machinery(name: str, value: Obj) -> Obj:
+    """As its JSON, which leaves out what is empty."""
+    made: Obj = {}
+    for field in wire_fields.declared(name):
+        item = value.get(field.name)
+        if not item:
+            if f"{name}.{field.name}" in _TOLD_WHEN_EMPTY:
+                made[field.name] = ""
+        elif field.is_map:
+            made[field.name] = dict(sorted(item.items()))
+        elif field.repeated and field.is_message:
+            made[field.name] = [_machinery(field.type, each) for each in item]
+        else:
+            made[field.name] = item
     return made
 
 

@@ -33,10 +33,6 @@ _TOLD = {"attachRequired": "attachedRequired", "podInfoOnMount": "podInfoOnMount
 _SPEC = inside("spec", always=True)
 
 
-def _new(obj: Obj, at: Place) -> bool:
-    return at.about.old is None
-
-
 # --- classes ---
 
 
@@ -219,14 +215,11 @@ _ATTACHMENT: Row = (_SPEC, inside("status", always=True), hook(_volume), immutab
 
 RULES: dict[str, Row] = {
     "storage.v1.StorageClass": (
-        when(
-            _new,
-            by_path("provisioner", _provisioner, "required"),
-            hook(_parameters),
-            enum("reclaimPolicy", ("Delete", "Retain"), "pass"),
-            enum("volumeBindingMode", ("Immediate", "WaitForFirstConsumer"), "required"),
-            hook(_topologies, "allowedTopologies"),
-        ),
+        by_path("provisioner", _provisioner, "required"),
+        hook(_parameters),
+        enum("reclaimPolicy", ("Delete", "Retain"), "pass"),
+        enum("volumeBindingMode", ("Immediate", "WaitForFirstConsumer"), "required"),
+        hook(_topologies, "allowedTopologies"),
         immutable("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
     ),
     "storage.v1.VolumeAttributesClass": (
@@ -265,12 +258,9 @@ RULES: dict[str, Row] = {
     "storage.v1.VolumeAttachmentStatus": (hook(_metadata, "attachmentMetadata"), "attachError", "detachError"),
     "storage.v1.VolumeError": (hook(_failure),),
     "storage.v1.CSIStorageCapacity": (
-        when(
-            _new,
-            "nodeTopology",
-            any_form("storageClassName", formats.dns1123_subdomain),
-            hook(_room, "capacity"),
-        ),
+        "nodeTopology",
+        any_form("storageClassName", formats.dns1123_subdomain),
+        hook(_room, "capacity"),
         immutable("nodeTopology", "storageClassName"),
     ),
 }

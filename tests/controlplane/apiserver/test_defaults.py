@@ -136,3 +136,10 @@ def test_a_port_number_serves_each_protocol_once() -> None:
     first = pool.next(("TCP",), "a")
     assert pool.take((first, "UDP"), "b") and not pool.take((first, "TCP"), "b")
     assert pool.next(("TCP",), "c") != first
+
+
+def test_amounts_are_no_finer_than_thousandths() -> None:
+    limits = completed("v1", "LimitRange", {"limits": [{"type": "Pod", "max": {"cpu": "1n", "memory": "1Gi"}}]})
+    assert limits["spec"]["limits"][0]["max"] == {"cpu": "1m", "memory": "1Gi"}
+    source = {"csi": {"driver": "d"}, "capacity": {"storage": "1500001u"}}
+    assert completed("v1", "PersistentVolume", source)["spec"]["capacity"] == {"storage": "1501m"}

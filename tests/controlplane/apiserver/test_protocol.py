@@ -32,6 +32,10 @@ def test_methods_that_a_path_does_not_know(tmp_path: Path) -> None:
             ("DELETE", "/apis/apps/v1"),
         ):
             assert (await refused(client, method, path)).status_code == 405, (method, path)
+        # Bindings are only made: none has a path.
+        for method in ("GET", "DELETE"):
+            error = await refused(client, method, "/api/v1/namespaces/default/bindings/b")
+            assert (error.status_code, error.message) == (404, "the server could not find the requested resource")
         assert (await client.request("GET", "/apis/"))["kind"] == "APIGroupList"
         version = await client.request("GET", "/version")
         assert (version["emulationMinor"], version["minCompatibilityMinor"]) == ("36", "35")

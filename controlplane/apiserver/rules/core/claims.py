@@ -62,7 +62,8 @@ def template_metadata(template: Obj, at: Place) -> Iterator[FieldError]:
     yield from check_annotations(meta.get("annotations") or {}, f"{where}.annotations")
     yield from check_labels(meta.get("labels") or {}, f"{where}.labels")
     for field in wire_fields.declared("meta.v1.ObjectMeta"):
-        if meta.get(field.name) and field.name not in ("labels", "annotations"):
+        # An empty list is one.
+        if (meta.get(field.name) or meta.get(field.name) == []) and field.name not in ("labels", "annotations"):
             shown = "uID" if field.name == "uid" else field.name
             yield errors.field_forbidden(f"{where}.{shown}", "cannot be set")
 

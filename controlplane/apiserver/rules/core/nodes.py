@@ -15,7 +15,7 @@ from controlplane.apiserver.rules.core.scheduling import EFFECTS
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.values import cidr, config_key, each
-from controlplane.apiserver.rules.words import changed, created, hook, name, when
+from controlplane.apiserver.rules.words import changed, hook, name, when
 
 _FEATURE = re.compile(r"[A-Z][a-zA-Z0-9]*(/[a-zA-Z][a-zA-Z0-9]*)*\Z")
 _TAINTS = "scheduler.alpha.kubernetes.io/taints"
@@ -170,12 +170,13 @@ _CHANGED: Row = (
 
 RULES: dict[str, Row] = {
     "core.v1.Node": (
-        created(_annotations),
-        created(_taints),
-        created(_amounts),
-        created(_swap),
-        created(_features),
-        created(_pod_ranges),
+        hook(_annotations),
+        hook(_taints),
+        hook(_amounts),
+        hook(_swap),
+        hook(_features),
+        hook(_pod_ranges),
+        # Upstream looks twice at much of a node that is changed.
         when(_exists, *_CHANGED),
     ),
     "core.v1.Node/status": _CHANGED,

@@ -40,6 +40,10 @@ _RENAMED = {
 }
 
 
+def _exists(volume: Obj, at: Place) -> bool:
+    return at.about.old is not None
+
+
 def _inlined(spec: Obj, at: Place) -> bool:
     return at.name == "inlineVolumeSpec"
 
@@ -289,7 +293,12 @@ _SECRETS = ("controllerPublishSecretRef", "controllerExpandSecretRef", "nodePubl
 RULES: dict[str, Row] = {
     "core.v1.PersistentVolumeClaim": ("spec", changed(_claim_change)),
     "core.v1.PersistentVolumeClaim/status": (hook(_claim_status),),
-    "core.v1.PersistentVolume": ("spec", changed(_volume_change)),
+    "core.v1.PersistentVolume": (
+        "spec",
+        # Upstream looks twice at a volume that is changed.
+        when(_exists, "spec"),
+        changed(_volume_change),
+    ),
     "core.v1.PersistentVolumeSpec": (
         when(_inlined, hook(_inline)),
         required("accessModes"),

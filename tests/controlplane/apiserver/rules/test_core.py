@@ -335,6 +335,13 @@ def test_a_new_node(changes: Obj, wanted: list[str]) -> None:
     expect(teller(NODE)(changes), wanted)
 
 
+def test_what_a_new_node_must_not_have_a_changed_one_must_not_either() -> None:
+    where = "spec.podCIDRs[0]"
+    expect(told(put(NODE, {"spec.podCIDRs": ["x"]}), NODE), [f'{where}: Invalid value: "x": must be a valid CIDR'])
+    tainted = put(NODE, {"spec.taints": [{"key": "a"}]})
+    assert told(tainted, NODE) == ["metadata.taints[0].effect: Required value"] * 2
+
+
 def test_what_identifies_a_node_is_written_once() -> None:
     known = put(NODE, {"spec.providerID": "a://b", "spec.podCIDRs": ["10.0.0.0/24"]})
     assert told(known, NODE) == []

@@ -300,6 +300,10 @@ def test_nodes_of_a_volume_follow_renamed_labels_alone() -> None:
     )
 
 
+def test_a_changed_volume_is_looked_at_twice() -> None:
+    assert told(put(VOLUME, {"spec.accessModes": None}), VOLUME) == ["spec.accessModes: Required value"] * 2
+
+
 def test_a_secret_for_growth_may_come_later() -> None:
     csi = {"driver": "d", "volumeHandle": "h"}
     old = put(VOLUME, source(csi=csi))

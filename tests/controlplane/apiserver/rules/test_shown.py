@@ -76,3 +76,10 @@ def test_a_template_holds_its_metadata_itself() -> None:
     template = struct("resource.v1.ResourceClaimTemplateSpec", {"metadata": {"name": "n"}})
     assert "ObjectMeta" not in template
     assert list(template)[-1] == "Spec"
+
+
+def test_a_selector_is_shown_in_the_order_of_its_type() -> None:
+    selector = {"matchExpressions": [{"values": ["v"], "key": "k"}], "matchLabels": {"b": "1"}}
+    assert json.dumps(struct("meta.v1.LabelSelector", selector)) == (
+        '{"matchLabels": {"b": "1"}, "matchExpressions": [{"key": "k", "operator": "", "values": ["v"]}]}'
+    )

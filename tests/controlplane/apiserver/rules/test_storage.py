@@ -54,10 +54,11 @@ def test_classes(changes: Obj, wanted: list[str]) -> None:
 
 
 def test_a_class_is_what_it_was() -> None:
-    changed = put(CLASS, {"provisioner": "A b", "parameters": {"a": "b"}, "mountOptions": ["ro"]})
+    changed = put(CLASS, {"provisioner": "", "parameters": {"a": "b"}, "mountOptions": ["ro"]})
     assert told(changed, CLASS) == [
+        "provisioner: Required value",
         'parameters: Invalid value: {"a":"b"}: field is immutable',
-        'provisioner: Invalid value: "A b": field is immutable',
+        'provisioner: Invalid value: "": field is immutable',
     ]
 
 
@@ -186,8 +187,8 @@ def test_capacities_and_attributes_classes() -> None:
     room = made("CSIStorageCapacity", storageClassName="a", capacity="1Gi")
     assert told(room) == []
     expect(told(put(room, {"capacity": "-1"})), ['capacity: Invalid value: "-1": must be greater than or equal to 0'])
-    changed = put(room, {"storageClassName": "B", "capacity": "2Gi"})
-    assert told(changed, room) == ['storageClassName: Invalid value: "B": field is immutable']
+    changed = put(room, {"storageClassName": "b", "capacity": "2Gi"})
+    assert told(changed, room) == ['storageClassName: Invalid value: "b": field is immutable']
     gold = made("VolumeAttributesClass", driverName="d", parameters={"iops": "5"})
     assert told(gold) == []
     none = put(gold, {"parameters": {}})
