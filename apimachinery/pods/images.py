@@ -5,10 +5,20 @@ Source: https://kubernetes.io/docs/concepts/containers/images/#imagepullpolicy-d
 
 from __future__ import annotations
 
+import re
+
+_HOST = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_DOMAIN = rf"(?:{_HOST}(?:\.{_HOST})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_TAG, _DIGEST = r"\w[\w.-]{0,127}", r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
+_REFERENCE = re.compile(rf"(?:{_DOMAIN}/)?{_PART}(?:/{_PART})*(?::{_TAG})?(?:@{_DIGEST})?", re.ASCII)
+
 
 def pull_policy(image: str) -> str:
     """The default of imagePullPolicy: Always for the tag ``latest`` (beside a digest, too) and for a bare name, else
-    IfNotPresent."""
+    IfNotPresent. A text that names no image has no tag either: IfNotPresent."""
+    if not _REFERENCE.fullmatch(image):
+        return "IfNotPresent"
     name, _, digest = image.rpartition("/")[2].partition("@")
     tag = name.partition(":")[2]
     return "Always" if tag == "latest" or (not tag and not digest) else "IfNotPresent"

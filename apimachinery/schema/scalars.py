@@ -36,11 +36,14 @@ BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3
 
 SECOND_LAYOUT = "2006-01-02T15:04:05Z07:00"
 MICROSECOND_LAYOUT = "2006-01-02T15:04:05.000000Z07:00"
-TIME_PIECES = (
+Pieces = tuple[tuple[str, str], ...]
+TIME_PIECES: Pieces = (
     ("2006", r"[0-9]{4}"), ("-", "-"), ("01", r"[0-9]{2}"), ("-", "-"), ("02", r"[0-9]{2}"), ("T", "T"),
-    ("15", r"[0-9]{2}"), (":", ":"), ("04", r"[0-9]{2}"), (":", ":"), ("05", r"[0-9]{2}(?:[.,][0-9]+)?"),
-    ("Z07:00", r"Z|[+-][0-9]{2}:[0-9]{2}"),
+    ("15", r"[0-9]{2}"), (":", ":"), ("04", r"[0-9]{2}"), (":", ":"), ("05", r"[0-9]{2}"),
 )  # fmt: skip
+ZONE = ("Z07:00", r"Z|[+-][0-9]{2}:[0-9]{2}")
+SECOND_PIECES = (*TIME_PIECES, ("", r"(?:[.,][0-9]+)?"), ZONE)
+MICROSECOND_PIECES = (*TIME_PIECES, (".000000", r"[.,][0-9]{6}"), ZONE)
 
 
 class DecodeError(ValueError):
@@ -75,28 +78,31 @@ def timestamp(value: Any) -> str | None:
     """RFC 3339 in UTC with whole seconds; None for the zero time, which the API writes as nothing."""
     if type(value) is str and SECOND.fullmatch(value):
         return value
-    when = _parse_time(value, SECOND_LAYOUT)
+    when = _parse_time(value, SECOND_LAYOUT, SECOND_PIECES)
     if when is None:
         return None
     return f"{when.year:04d}-{when.month:02d}-{when.day:02d}T{when:%H:%M:%S}Z"
 
 
 def microtime(value: Any) -> str | None:
-    """RFC 3339 in UTC with six digits of a second."""
+    """RFC 3339 in UTC with six digits of a second, which must be there."""
     if type(value) is str and MICROSECOND.fullmatch(value):
         return value
-    when = _parse_time(value, MICROSECOND_LAYOUT)
+    # Go takes any fraction of a second where the layout has none, and exactly what it has where it has one.
+    if isinstance(value, str) and (complaint := _time_complaint(value, MICROSECOND_LAYOUT, MICROSECOND_PIECES)):
+        raise DecodeError(complaint)
+    when = _parse_time(value, MICROSECOND_LAYOUT, MICROSECOND_PIECES)
     if when is None:
         return None
     return f"{when.year:04d}-{when.month:02d}-{when.day:02d}T{when:%H:%M:%S}.{when.microsecond:06d}Z"
 
 
-def _parse_time(value: Any, layout: str) -> datetime.datetime | None:
+def _parse_time(value: Any, layout: str, pieces: Pieces) -> datetime.datetime | None:
     if not isinstance(value, str):
         raise DecodeError(f"json: cannot unmarshal {type_of(value)} into Go value of type string")
     match = ANY_TIME.fullmatch(value)
     if match is None:
-        raise DecodeError(_time_complaint(value, layout))
+        raise DecodeError(_time_complaint(value, layout, pieces))
     year, month, day, hour, minute, second = (int(match[group]) for group in range(1, 7))
     micros = int(((match[7] or "") + "000000")[:6])
     for name, number, low, high in (
@@ -122,14 +128,14 @@ def _parse_time(value: Any, layout: str) -> datetime.datetime | None:
     return None if when == _ZERO_TIME else when
 
 
-def _time_complaint(value: str, layout: str) -> str:
+def _time_complaint(value: str, layout: str, pieces: Pieces) -> str:
     rest = value
-    for element, pattern in TIME_PIECES:
+    for element, pattern in pieces:
         match = re.match(pattern, rest, re.ASCII)
         if match is None:
             return f'parsing time "{value}" as "{layout}": cannot parse "{rest}" as "{element}"'
         rest = rest[match.end() :]
-    return f'parsing time "{value}": extra text: "{rest}"'
+    return f'parsing time "{value}": extra text: "{rest}"' if rest else ""
 
 
 def base64_text(value: Any) -> str:

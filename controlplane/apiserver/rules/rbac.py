@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from apimachinery import errors, formats, selectors
+from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row, Rule
 from controlplane.apiserver.rules.shown import struct
+from controlplane.apiserver.rules.values import label_selector
 from controlplane.apiserver.rules.words import changed, enum, hook, name, required
 
 _GROUP = "rbac.authorization.k8s.io"
@@ -37,9 +38,7 @@ def _paths(namespaced: bool) -> Rule:
 def _usable(aggregation: Obj, at: Place) -> Iterator[FieldError]:
     """Upstream shows nothing of a selector that selects nothing."""
     for index, selector in enumerate(aggregation["clusterRoleSelectors"] or ()):
-        try:
-            selectors.from_label_selector(selector)
-        except selectors.SelectorError:
+        if label_selector("", selector):
             yield errors.invalid(f"{at.to('clusterRoleSelectors')}[{index}]", None, "invalid label selector.")
 
 

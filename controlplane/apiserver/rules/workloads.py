@@ -11,7 +11,7 @@ from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.place import Place, Row, Rule
 from controlplane.apiserver.rules.shown import struct
-from controlplane.apiserver.rules.values import NOT_NEGATIVE
+from controlplane.apiserver.rules.values import NOT_NEGATIVE, label_selector
 from controlplane.apiserver.rules.words import changed, hook, required, when
 
 _PERCENT = re.compile(r"[0-9]+%\Z")
@@ -59,11 +59,7 @@ def mismatch(path: str, labels: Obj) -> FieldError:
 
 def usable(spec: Obj, at: Place) -> bool:
     """Whether the selector of a spec can select at all; an absent one selects nothing."""
-    try:
-        selectors.from_label_selector(spec.get("selector"))
-    except selectors.SelectorError:
-        return False
-    return True
+    return not label_selector("", spec.get("selector"))
 
 
 def selects(spec: Obj, at: Place) -> Iterator[FieldError]:

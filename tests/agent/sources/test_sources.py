@@ -97,6 +97,9 @@ def test_a_manifest_that_cannot_run_is_refused(text: str) -> None:
         pods_of(text, "/f", "n", "t")
 
 
+DIGEST = f"sha256:{'0' * 64}"
+
+
 @pytest.mark.parametrize(
     ("image", "policy"),
     [
@@ -104,10 +107,15 @@ def test_a_manifest_that_cannot_run_is_refused(text: str) -> None:
         ("a:latest", "Always"),
         ("r:5000/a", "Always"),
         ("a:1", "IfNotPresent"),
-        ("a@sha256:0", "IfNotPresent"),
-        ("a:1@sha256:0", "IfNotPresent"),
-        ("busybox:latest@sha256:0", "Always"),
+        (f"a@{DIGEST}", "IfNotPresent"),
+        (f"a:1@{DIGEST}", "IfNotPresent"),
+        (f"busybox:latest@{DIGEST}", "Always"),
         ("host:5000/a", "Always"),
+        # None of these names an image.
+        ("", "IfNotPresent"),
+        ("Upper", "IfNotPresent"),
+        ("a b", "IfNotPresent"),
+        ("a@sha256:0", "IfNotPresent"),
     ],
 )
 def test_pull_policy(image: str, policy: str) -> None:

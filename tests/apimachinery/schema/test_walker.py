@@ -80,7 +80,7 @@ def test_values_are_rewritten_canonically() -> None:
     assert not walker("v1", "Pod").check(obj).error
     assert obj["metadata"]["deletionTimestamp"] == "2026-01-02T02:04:05Z"
     assert obj["spec"]["containers"][0]["resources"] == {"limits": {"cpu": "500m", "memory": "1Mi"}}
-    lease = {"spec": {"renewTime": "2026-01-31T03:04:05Z"}}
+    lease = {"spec": {"renewTime": "2026-01-31T04:04:05.000000+01:00"}}
     assert not walker("coordination.k8s.io/v1", "Lease").check(lease).error
     assert lease["spec"]["renewTime"] == "2026-01-31T03:04:05.000000Z"
     secret = {"data": {"a": "aGVs\nbG8="}}
@@ -104,6 +104,7 @@ BAD = [
     ("v1", "Pod", {"spec": {"containers": [{"image": 1}]}}, "json: cannot unmarshal number into Go struct field Container.spec.containers.image of type string"),
     ("v1", "Pod", {"spec": {"containers": {}}}, "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container"),
     ("v1", "Pod", {"spec": {"containers": [{"resources": {"limits": {"cpu": "one"}}}]}}, "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"),
+    ("coordination.k8s.io/v1", "Lease", {"spec": {"renewTime": "2026-01-01T00:00:00Z"}}, 'parsing time "2026-01-01T00:00:00Z" as "2006-01-02T15:04:05.000000Z07:00": cannot parse "Z" as ".000000"'),
     ("v1", "Pod", {"metadata": {"deletionTimestamp": "now"}}, 'parsing time "now" as "2006-01-02T15:04:05Z07:00": cannot parse "now" as "2006"'),
     ("v1", "Pod", {"metadata": {"deletionTimestamp": "2026-02-30T00:00:00Z"}}, 'parsing time "2026-02-30T00:00:00Z": day out of range'),
     ("v1", "Pod", {"metadata": {"deletionTimestamp": 7}}, "json: cannot unmarshal number into Go value of type string"),

@@ -210,6 +210,9 @@ RUNTIME: Obj = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadat
 def test_classes_stand() -> None:
     assert told(priority(value=2), priority(value=1)) == ["value: Forbidden: may not be changed in an update."]
     assert told(priority(value=0), priority()) == []
+    odd = {"preemptionPolicy": "Odd"}
+    told_once = ['preemptionPolicy: Invalid value: "Odd": field is immutable']
+    assert told(priority(value=1, **odd), priority(value=1)) == told_once
     changed = told(put(RUNTIME, {"handler": "b"}), RUNTIME)
     assert changed == ['handler: Invalid value: "b": field is immutable']
 

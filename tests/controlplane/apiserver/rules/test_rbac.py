@@ -62,6 +62,10 @@ def test_what_a_role_gathers() -> None:
             f"{where}[0]: Invalid value: null: invalid label selector.",
         ],
     )
+    expect(
+        tell({"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"/a": "b"}}]}}),
+        [f'{where}[0].matchLabels: Invalid value: "/a"', f"{where}[0]: Invalid value: null: invalid label selector."],
+    )
 
 
 SUBJECT = "subjects[0]"

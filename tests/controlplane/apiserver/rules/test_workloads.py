@@ -60,6 +60,11 @@ def test_a_selector_selects_something(kind: str, what: str) -> None:
         tell({"spec.selector": expression, "spec.template.spec": {}}),
         ['spec.selector.matchExpressions[0].operator: Invalid value: "Near"', 'spec.selector: Invalid value: {"match'],
     )
+    # A selector by what is no label selects nothing, so that no template is held against it.
+    expect(
+        tell({"spec.selector": {"matchLabels": {"a": "/b"}}}),
+        ['spec.selector.matchLabels: Invalid value: "/b"', 'spec.selector: Invalid value: {"matchLabels":{"a":"/b"}}'],
+    )
 
 
 @pytest.mark.parametrize("kind", LIFELONG[:3])
@@ -112,6 +117,7 @@ UPDATE = "spec.updateStrategy"
         ),
         ({f"{UPDATE}.type": "X"}, [f'{UPDATE}: Unsupported value: {{"Type":"X","RollingUpdate":null}}: supported val']),
         ({f"{UPDATE}.type": "OnDelete"}, []),
+        ({"spec.selector.matchLabels": {"a": "/b"}}, ['spec.selector.matchLabels: Invalid value: "/b"']),
     ],
 )
 def test_daemon_sets(changes: Obj, wanted: list[str]) -> None:
