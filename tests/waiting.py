@@ -28,7 +28,7 @@ class _Deadline:
             raise AssertionError(f"not within {self._seconds:g} s: {self._what or 'it'}; last: {repr(last)[-3000:]}")
 
 
-def eventually(condition: Callable[[], Any], seconds: float = SECONDS, what: str = "", pause: float = 0.02) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = SECONDS, what: str = "", pause: float = 0.05) -> Any:
     """What ``condition`` gives once it gives something true."""
     deadline = _Deadline(seconds, what)
     while True:

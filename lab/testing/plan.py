@@ -22,8 +22,7 @@ _SELECTIONS = {
     "cluster": "cluster",
     EMULATED: EMULATED,
 }
-# Into how many runs a tier is dealt, in the order in which they begin: what waits most first. Each run of the cluster
-# tier brings a lab up.
+# Into how many runs a tier is dealt; each run of the cluster tier brings a lab up.
 _SHARES = {EMULATED: 1, "cluster": 3, "node": 2, "kernel": 6, "unit": 8}
 _MARKER = re.compile(r"pytest\.mark\.(kernel|node|cluster|vm)\b")
 # Every test of the file: `pytestmark = pytest.mark.X` or a list that holds it.
@@ -65,13 +64,15 @@ def source(path: str, text: str) -> Source:
 
 def deal(sources: Sequence[Source], tiers: Iterable[str]) -> tuple[Run, ...]:
     """The runs of the tiers, in the order in which they are best begun."""
-    runs: list[Run] = []
+    placed: list[tuple[float, Run]] = []
     for tier in (tier for tier in _SHARES if tier in set(tiers)):
         shares = _shares([each for each in sources if tier in each.tiers], _SHARES[tier])
-        for number, share in enumerate(shares, 1):
-            name = f"{tier} {number}/{len(shares)}" if len(shares) > 1 else tier
-            runs.append(Run(name, tier, _SELECTIONS[tier], tuple(sorted(share.files))))
-    return tuple(runs)
+        for number, share in enumerate(shares):
+            name = f"{tier} {number + 1}/{len(shares)}" if len(shares) > 1 else tier
+            # The tiers that wait go evenly: two labs that come up at once are slow. What computes fills the gaps.
+            place = number / len(shares) if tier != "unit" else 1.0
+            placed.append((place, Run(name, tier, _SELECTIONS[tier], tuple(sorted(share.files)))))
+    return tuple(run for _, run in sorted(placed, key=lambda found: found[0]))
 
 
 def _shares(sources: Sequence[Source], count: int) -> list[_Share]:

@@ -48,6 +48,14 @@ def test_only_the_tiers_that_were_asked_for_are_dealt() -> None:
     assert plan.deal([], plan.TIERS) == ()
 
 
+def test_labs_do_not_come_up_together_and_what_only_computes_comes_last() -> None:
+    made = [plan.Source(f"tests/test_{n}.py", 100, frozenset(plan.TIERS)) for n in range(20)]
+    order = [run.tier for run in plan.deal(made, plan.TIERS)]
+    first_unit = order.index("unit")
+    assert set(order[first_unit:]) == {"unit"}
+    assert order[0] == "cluster" and "cluster" not in order[1:3]
+
+
 def test_shares_are_of_about_one_size() -> None:
     made = [plan.Source(f"tests/test_{n}.py", 100 + 7 * n, frozenset({"unit"})) for n in range(100)]
     sizes = {each.path: each.size for each in made}
