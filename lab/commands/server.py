@@ -82,7 +82,7 @@ def server_run(daemon: str, file: Path) -> None:
 @server.command("publish")
 @SERVER
 def server_publish(file: Path) -> None:
-    """Wait for the API server; make the Service kube-dns and what those read who join."""
+    """Wait for the API server; make kube-dns, the default StorageClass and what those read who join."""
     root()
 
     async def work() -> None:

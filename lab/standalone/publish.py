@@ -1,4 +1,5 @@
-"""What a cluster of machines shows to those who come: its DNS Service, and where and who it is (``cluster-info``).
+"""What a cluster of machines shows to those who come: its DNS Service, its default StorageClass, and where and who it
+is (``cluster-info``).
 
 Source: kubernetes.io "Authenticating with Bootstrap Tokens", ConfigMap signing.
 """
@@ -19,7 +20,7 @@ import yaml
 from apimachinery import errors, kubeconfig
 from apimachinery.client import Client
 from apimachinery.kinds import CONFIG_MAP, SECRET
-from lab import dns
+from lab import dns, storage
 from lab.certificates import LAB
 from lab.paths import Paths
 from lab.spec import Spec
@@ -60,9 +61,10 @@ async def all_of(spec: Spec, home: Paths = HOME) -> None:
 
 
 async def publish(spec: Spec, ca: bytes, client: Client) -> None:
-    """Make or mend both. Raises what the API server says against it."""
+    """Make or mend all of it. Raises what the API server says against it."""
     if spec.dns == "builtin":
         await dns.publish(spec, client)
+    await storage.publish(client)
     text = cluster_info(spec.server, ca)
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": INFO_NAMESPACE, "name": INFO}}
     try:
