@@ -24,7 +24,6 @@ from controlplane.apiserver.rules.words import (
     name,
     required,
     strict_form,
-    when,
 )
 from controlplane.apiserver.rules.words import enum as one_of
 
@@ -171,10 +170,6 @@ def _more_ranges(spec: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
         yield from _ranges(spec, at)
 
 
-def _parented(spec: Obj, at: Place) -> bool:
-    return at.about.old is None
-
-
 RULES: dict[str, Row] = {
     "networking.v1.NetworkPolicy": (_SPEC,),
     "networking.v1.NetworkPolicySpec": ("podSelector", "ingress", "egress", hook(_directions, "policyTypes")),
@@ -197,7 +192,7 @@ RULES: dict[str, Row] = {
         hook(_scope),
     ),
     "networking.v1.IPAddress": (_SPEC,),
-    "networking.v1.IPAddressSpec": (when(_parented, required("parentRef"), "parentRef"), immutable("parentRef")),
+    "networking.v1.IPAddressSpec": (required("parentRef"), "parentRef", immutable("parentRef")),
     "networking.v1.ParentReference": (
         form("group", formats.dns1123_subdomain),
         name("resource", path_segment),

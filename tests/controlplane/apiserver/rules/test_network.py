@@ -245,6 +245,8 @@ def test_an_address_has_an_owner() -> None:
         told(put(address, {"spec.parentRef.name": "t"}), address),
         ['spec.parentRef: Invalid value: {"Group":"","Resource":"services","Namespace":"","Name":"t"}: field is imm'],
     )
+    text = 'spec.parentRef: Invalid value: {"Group":"","Resource":"services","Namespace":"","Name":""}: field is imm'
+    expect(told(put(address, {"spec.parentRef.name": ""}), address), ["spec.parentRef.name: Required value", text])
 
 
 def test_a_service_range_may_get_its_other_family() -> None:
