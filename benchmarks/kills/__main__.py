@@ -45,9 +45,11 @@ async def measure(middle: int, steady: int, seed: int, logs: Path | None) -> Non
             report(await beside(client, place, steady, seed))
     finally:
         await client.close()
-        if logs is not None:
-            shutil.copytree(paths.logs, logs, dirs_exist_ok=True)
-        await wherry("down", "--name", NAME)
+        try:
+            if logs is not None:
+                shutil.copytree(paths.logs, logs, dirs_exist_ok=True)
+        finally:
+            await wherry("down", "--name", NAME)
 
 
 @click.command()
