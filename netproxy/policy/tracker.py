@@ -99,6 +99,8 @@ class PolicyTracker:
         some_before = bool(self._policies)
         if after is None:
             del self._policies[key], self._policies_in[space][key]
+            if not self._policies_in[space]:
+                del self._policies_in[space]
         else:
             self._policies[key] = self._policies_in[space][key] = after
         self._changed.add(key)
@@ -148,7 +150,7 @@ class PolicyTracker:
             return None
         if not here:
             return Facts(pod, here, groups, named)
-        mine = [p for p in self._policies_in[pod.namespace].values() if p.selects(pod)]
+        mine = [p for p in self._policies_in.get(pod.namespace, {}).values() if p.selects(pod)]
         chosen = (tuple(sorted(p.key for p in mine if p.rules(d) is not None)) for d in Direction)
         return Facts(pod, here, groups, named, *chosen)
 
@@ -162,6 +164,8 @@ class PolicyTracker:
         elif before is not None:
             del self._pods[key]
             self._by_namespace[before.namespace].discard(key)
+            if not self._by_namespace[before.namespace]:
+                del self._by_namespace[before.namespace]
         self._touch((key,))
 
     def _count(self, before: Policy | None, after: Policy | None) -> None:
