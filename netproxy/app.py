@@ -60,6 +60,8 @@ def ground_of(settings: Settings) -> tuple[Ground, ...]:
 
 async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     """Build everything and spawn the workers; returns once they run."""
+    if settings.unused:
+        log.warning("of kube-proxy's settings these change nothing here: %s", ", ".join(settings.unused))
     client = Client.from_kubeconfig(settings.kubeconfig, "netproxy")
     lifecycle.push("client", client.close)
     mode = modes.make(settings.mode.value, ground_of(settings), iptables_backend=settings.iptables_backend)

@@ -7,7 +7,9 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
+from netproxy import kubeproxy
 from netproxy.dns.settings import Dns
 from netproxy.names import NFT_TABLE
 
@@ -68,6 +70,13 @@ class Settings:
     """Cluster DNS on this host."""
     log_level: str = "info"
     """debug | info | warning | error"""
+    unused: tuple[str, ...] = ()
+    """Fields of a kube-proxy file that change nothing here: told at the start."""
+
+    @staticmethod
+    def translated(values: dict[str, Any]) -> dict[str, Any]:
+        """A file's values: ours, or kube-proxy's own."""
+        return kubeproxy.translated(values)
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field."""

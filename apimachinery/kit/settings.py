@@ -34,6 +34,12 @@ def load(cls: type[T], path: Path | None, **overrides: Any) -> T:
     values: dict[str, Any] = {}
     if path is not None:
         values = _read_mapping(path)
+        # A program's settings may understand another program's file.
+        if translate := getattr(cls, "translated", None):
+            try:
+                values = translate(values)
+            except (ValueError, TypeError, AttributeError) as error:
+                raise SettingsError(f"{path}: {error}") from error
     values.update({key: value for key, value in overrides.items() if value is not None})
     return typing.cast(T, _dataclass(cls, values, where="", source=str(path or "the command line")))
 

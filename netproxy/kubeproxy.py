@@ -1,0 +1,119 @@
+"""kube-proxy's own settings file (KubeProxyConfiguration, kubeproxy.config.k8s.io/v1alpha1) as ours. Pure.
+
+What it asks for and cannot have here is refused; what changes nothing here is told at the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from apimachinery.duration import seconds
+
+Values = dict[str, Any]
+KIND, VERSION = "KubeProxyConfiguration", "kubeproxy.config.k8s.io/v1alpha1"
+_MASQUERADE_BIT = 14
+_SECTIONS = ("iptables", "nftables", "ipvs")
+_UNUSED = frozenset(
+    {
+        "bindAddressHardFail",
+        "configSyncPeriod",
+        "conntrack",
+        "detectLocal",
+        "enableProfiling",
+        "featureGates",
+        "logging",
+        "oomScoreAdj",
+        "portRange",
+        "showHiddenMetricsForVersion",
+        "windowsRunAsService",
+        "winkernel",
+    }
+)
+
+
+def translated(values: Values) -> Values:
+    """Our settings' values. Anything but a KubeProxyConfiguration stays as it is; raises ValueError naming a field."""
+    if values.get("kind") != KIND:
+        return values
+    if values.get("apiVersion") != VERSION:
+        raise ValueError(f"apiVersion: {values.get('apiVersion')!r} is not known; use {VERSION}")
+    given = {key: value for key, value in values.items() if key not in ("kind", "apiVersion")}
+    if unknown := sorted(set(given) - _UNUSED - _FIELDS.keys() - set(_SECTIONS)):
+        raise ValueError(f"{unknown[0]}: no field of {KIND}")
+    result: Values = {}
+    for field, read in _FIELDS.items():
+        result.update(read(given.get(field)))
+    result.update(_rules(given.get(result["mode"]) or {}, result["mode"]))
+    unused = [
+        field for field in sorted(_UNUSED & given.keys()) if given[field] not in (None, "", "0s", 0, False, {}, [])
+    ]
+    unused += [s for s in _SECTIONS if given.get(s) and s != result["mode"]]
+    return {**result, "unused": unused}
+
+
+def _mode(value: str | None) -> Values:
+    # Upstream's default on Linux.
+    mode = value or "iptables"
+    if mode not in ("iptables", "nftables"):
+        raise ValueError(f"mode: {mode!r} is not there yet; use iptables or nftables")
+    return {"mode": mode}
+
+
+def _detection(value: str | None) -> Values:
+    if value not in (None, "", "ClusterCIDR"):
+        raise ValueError(f"detectLocalMode: {value!r} is not there; use ClusterCIDR and clusterCIDR")
+    return {}
+
+
+def _node_ips(value: str | None) -> Values:
+    return {} if value in (None, "", "0.0.0.0", "::") else {"node_ips": [value]}
+
+
+def _server(address: str, port: str, usual: str) -> Callable[[str | None], Values]:
+    def read(value: str | None) -> Values:
+        if value == "":
+            return {port: 0}
+        host, colon, number = (value or usual).rpartition(":")
+        if not colon or not number.isdigit():
+            raise ValueError(f"{value!r} is no address with a port: write {usual}")
+        return {address: host.strip("[]") or "0.0.0.0", port: int(number)}
+
+    return read
+
+
+def _same(setting: str) -> Callable[[Any], Values]:
+    return lambda value: {setting: value} if value else {}
+
+
+def _connection(value: Mapping[str, Any] | None) -> Values:
+    return _same("kubeconfig")((value or {}).get("kubeconfig"))
+
+
+_FIELDS: dict[str, Callable[[Any], Values]] = {
+    "bindAddress": _node_ips,
+    "clientConnection": _connection,
+    "clusterCIDR": _same("cluster_cidr"),
+    "detectLocalMode": _detection,
+    "healthzBindAddress": _server("bind_address", "health_port", "0.0.0.0:10256"),
+    "hostnameOverride": _same("node_name"),
+    "metricsBindAddress": _server("metrics_bind_address", "metrics_port", "127.0.0.1:10249"),
+    "mode": _mode,
+    "nodePortAddresses": _same("node_port_addresses"),
+}
+
+
+def _rules(section: Mapping[str, Any], mode: str) -> Iterator[tuple[str, Any]]:
+    known = {"masqueradeAll", "masqueradeBit", "syncPeriod", "minSyncPeriod"}
+    known |= {"localhostNodePorts"} if mode == "iptables" else set()
+    if unknown := sorted(section.keys() - known):
+        raise ValueError(f"{mode}.{unknown[0]}: no field of it")
+    if section.get("masqueradeBit") not in (None, _MASQUERADE_BIT):
+        raise ValueError(f"{mode}.masqueradeBit: {section['masqueradeBit']} cannot be had; it is {_MASQUERADE_BIT}")
+    if section.get("masqueradeAll"):
+        yield "masquerade_all", True
+    if section.get("localhostNodePorts") is not None:
+        yield "localhost_node_ports", section["localhostNodePorts"]
+    for field, setting in (("syncPeriod", "sync_period"), ("minSyncPeriod", "min_sync_period")):
+        if period := seconds(section.get(field) or "0"):
+            yield setting, period

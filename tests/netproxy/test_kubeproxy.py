@@ -1,0 +1,73 @@
+"""Files written for kube-proxy start this proxy, or say which field keeps them from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from apimachinery.kit.settings import SettingsError, load
+from netproxy.settings import ModeName, Settings
+
+# What kubeadm writes.
+KUBEADM = """\
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+bindAddress: 0.0.0.0
+bindAddressHardFail: false
+clientConnection: {contentType: "", burst: 0, kubeconfig: /var/lib/kube-proxy/kubeconfig.conf, qps: 0}
+clusterCIDR: 10.244.0.0/16
+configSyncPeriod: 0s
+conntrack: {maxPerCore: 1000, min: null}
+detectLocalMode: ""
+featureGates: {}
+healthzBindAddress: ""
+hostnameOverride: ""
+iptables: {localhostNodePorts: null, masqueradeAll: true, masqueradeBit: 14, minSyncPeriod: 1s, syncPeriod: 1m0s}
+ipvs: null
+metricsBindAddress: "[::1]:10249"
+mode: ""
+nodePortAddresses: [primary]
+oomScoreAdj: null
+"""
+
+
+def read(path: Path, text: str) -> Settings:
+    file = path / "config.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load(Settings, file)
+
+
+def test_what_kubeadm_writes(tmp_path: Path) -> None:
+    found = read(tmp_path, KUBEADM)
+    assert found.kubeconfig == Path("/var/lib/kube-proxy/kubeconfig.conf") and found.cluster_cidr == "10.244.0.0/16"
+    assert found.mode is ModeName.IPTABLES and found.masquerade_all and found.localhost_node_ports
+    assert (found.sync_period, found.min_sync_period) == (60.0, 1.0)
+    assert (found.metrics_bind_address, found.metrics_port, found.health_port) == ("::1", 10249, 0)
+    assert found.node_port_addresses == ("primary",) and found.node_name == ""
+    assert found.unused == ("conntrack",), "told, not passed over in silence"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('mode: ""', "mode: ipvs", "mode: 'ipvs' is not there yet"),
+        ('detectLocalMode: ""', "detectLocalMode: BridgeInterface", "detectLocalMode"),
+        ("masqueradeBit: 14", "masqueradeBit: 15", "iptables.masqueradeBit: 15"),
+        ("oomScoreAdj", "oomScore", "oomScore: no field"),
+        ("v1alpha1", "v1", "apiVersion"),
+        ("syncPeriod: 1m0s}", "syncPeriod: soon}", "soon"),
+        ('healthzBindAddress: ""', "healthzBindAddress: here", "no address with a port"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_by_name(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in KUBEADM
+    with pytest.raises((SettingsError, ValueError), match=message):
+        read(tmp_path, KUBEADM.replace(old, new))
+
+
+def test_upstreams_defaults_where_the_file_is_silent(tmp_path: Path) -> None:
+    head = "\n".join(KUBEADM.splitlines()[:2])
+    found = read(tmp_path, f"{head}\nclientConnection: {{kubeconfig: /k}}\nmode: nftables\n")
+    assert found.mode is ModeName.NFTABLES and found.health_port == 10256 and found.metrics_port == 10249
+    assert found.unused == ()
