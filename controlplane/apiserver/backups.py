@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from apimachinery import errors
 from controlplane.apiserver import ids
@@ -21,7 +22,7 @@ from controlplane.store import Snapshot, Store, StoreError, backup
 log = logging.getLogger(__name__)
 
 _PIECE = 256 * 1024
-_PARTIAL = ".sending-"
+_SENDING = ".sending-"
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,13 @@ class Backups:
 
     async def take(self) -> None:
         """A scheduled snapshot, and the end of those that need not be kept. Raises StoreError, OSError."""
-        if self._store.trouble:
-            raise StoreError(self._store.trouble)
         made = await self._made(self._schedule.folder / backup.name_of(time.time(), self._store.revision))
         log.info("backup of %d objects at revision %d in %s", made.objects, made.revision, made.path)
         await asyncio.to_thread(self._prune)
 
     async def _made(self, path: Path) -> Snapshot:
+        if self._store.trouble:
+            raise StoreError(self._store.trouble)
         async with self._one_at_a_time:
             await asyncio.to_thread(path.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
             return await self._store.snapshot(path)
@@ -69,31 +70,31 @@ class Backups:
             (folder / name).unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        """What a server left that was killed while it sent."""
-        for left in self._schedule.folder.glob(f"{_PARTIAL}*"):
-            left.unlink(missing_ok=True)
+        """What a server left that was killed meanwhile."""
+        for pattern in (f"{_SENDING}*", "*.partial", "*.partial-wal"):
+            for left in self._schedule.folder.glob(pattern):
+                left.unlink(missing_ok=True)
 
     @property
     def handler(self) -> Handler:
         async def handle(request: Request) -> Response:
             if request.method != "GET":
                 raise not_allowed()
-            path = self._schedule.folder / f"{_PARTIAL}{ids.new()}"
+            path = self._schedule.folder / f"{_SENDING}{ids.new()}"
             try:
                 made = await self._made(path)
+                file = path.open("rb")
+                # Its client may go before the first byte: nothing but this handle may keep it.
+                path.unlink()
             except (StoreError, OSError) as error:
                 raise errors.ServiceUnavailable(f"no backup can be made: {error}") from error
             headers = {"X-Wherry-Revision": str(made.revision), "X-Wherry-Objects": str(made.objects)}
-            return Response(200, _sent(path), "application/vnd.sqlite3", headers)
+            return Response(200, _sent(file), "application/vnd.sqlite3", headers)
 
         return handle
 
 
-async def _sent(path: Path) -> AsyncIterator[bytes]:
-    """The bytes of a file that is gone afterwards."""
-    try:
-        with path.open("rb") as file:
-            while piece := await asyncio.to_thread(file.read, _PIECE):
-                yield piece
-    finally:
-        path.unlink(missing_ok=True)
+async def _sent(file: BinaryIO) -> AsyncIterator[bytes]:
+    with file:
+        while piece := await asyncio.to_thread(file.read, _PIECE):
+            yield piece

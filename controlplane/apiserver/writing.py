@@ -119,6 +119,7 @@ class Writing:
         context.warnings.extend(self._registry.strategy(storage).warn_deleted(context.options))
         entry, gone = await self._registry.delete_entry(storage, request.space, request.name, context)
         if gone and not self._registry.strategy(storage).returns_deleted:
+            await off_loop(len(entry.wire), entry.read_beside_others)
             return _success(kind, entry, tuple(context.warnings))
         # Whoever asks in the old way for dependents to go, too, is told that it is not done yet.
         status = 202 if not gone and context.options.get("orphanDependents") is False else 200

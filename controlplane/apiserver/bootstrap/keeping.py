@@ -6,12 +6,15 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, copy
 from apimachinery.timestamps import now
 from apimachinery.workqueue import WorkQueue
+from controlplane.apiserver.cache.entry import Entry
+from controlplane.apiserver.cache.events import Event
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import User
 
@@ -71,17 +74,22 @@ class Keeper:
     async def run(self) -> None:
         """For ever: mend what somebody has changed."""
         for kind in {one.kind.resource: one.kind for one in self._wanted.values()}.values():
-            self._registry.subscribe(kind, self._listener(kind))
+            collection = self._registry.collection(kind)
+            for entry in collection.scan():
+                self._changed(kind, entry)
+            collection.follow(partial(self._heard, kind))
         await self._queue.run_workers(1, self._mend)
 
-    def _listener(self, kind: Kind) -> Callable[[Obj | None, Obj | None], None]:
-        def changed(old: Obj | None, new: Obj | None) -> None:
-            metadata = (new or old or {})["metadata"]
-            key = (kind.resource, metadata.get("namespace", ""), metadata["name"])
-            if key in self._wanted:
-                self._queue.add(key)
+    def _heard(self, kind: Kind, event: Event) -> None:
+        subject = event.new or event.old
+        assert subject is not None
+        self._changed(kind, subject)
 
-        return changed
+    def _changed(self, kind: Kind, entry: Entry) -> None:
+        """By its names alone: an object may be large, and nearly all are nobody's here."""
+        key = (kind.resource, entry.namespace, entry.name)
+        if key in self._wanted:
+            self._queue.add(key)
 
     async def _mend(self, key: _Key) -> None:
         one = self._wanted[key]

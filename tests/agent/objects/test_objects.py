@@ -210,7 +210,7 @@ def test_without_an_api_server_nothing_can_be_referred_to() -> None:
     [(Forbidden("no"), True), (NotFound("no"), True), (TooManyRequests("no"), False), (Unreachable("no"), False)],
 )
 def test_what_the_authorizer_does_not_know_yet_is_told_apart(error: Exception, settling: bool) -> None:
-    """A pod that was bound a moment ago is not refused what it needs: it is asked for once more before anybody hears."""
+    """What a pod that was bound a moment ago needs is asked for once more before anybody hears of it."""
 
     class Refusing(Api):
         async def create(self, kind: kinds.Kind, obj: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -40,6 +40,9 @@ def test_a_copy_of_everything_is_for_who_may_have_it_and_is_put_back(tmp_path: P
 
 def test_copies_on_schedule_are_whole_and_no_more_than_asked_for(tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    for left in (".sending-x", "20260101T120000Z-r1.db.partial", "20260101T120000Z-r1.db.partial-wal"):
+        (folder / left).touch()
 
     async def test(client: Client) -> None:
         seen: set[str] = set()
@@ -48,7 +51,7 @@ def test_copies_on_schedule_are_whole_and_no_more_than_asked_for(tmp_path: Path)
             await asyncio.sleep(0.05)
 
     run(tmp_path, test, backup_seconds=1, backup_count=2, backup_dir=folder)
-    kept = sorted(folder.glob("*.db"))
-    assert 1 <= len(kept) <= 3
+    kept = sorted(path for path in folder.iterdir() if not path.name.endswith((".partial", "-wal", "-shm")))
+    assert 1 <= len(kept) <= 3 and not (folder / "20260101T120000Z-r1.db.partial").exists()
     for path in kept:
         assert backup.read(path)[1]
