@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from agent.containers.container_config import mount_message
+from agent.containers.container_config import ContainerFacts, container_config, mount_message
 from agent.cri.messages import pb
 from agent.cri.model import Mount
+from agent.errors import ConfigError
+from tests.agent.harness import container, pod
 
 
 @pytest.mark.parametrize(
@@ -19,3 +23,28 @@ from agent.cri.model import Mount
 )
 def test_the_propagation_of_a_mount_is_asked_of_the_runtime(asked: str, told: int) -> None:
     assert mount_message(Mount("/in", "/on", propagation=asked)).propagation == told
+
+
+@pytest.mark.parametrize(
+    ("pod_says", "own", "image", "refused"),
+    [
+        ({}, {}, {}, ""),
+        ({"runAsNonRoot": True}, {}, {}, "image will run as root"),
+        ({"runAsNonRoot": True}, {"runAsNonRoot": False}, {}, ""),
+        ({}, {"runAsNonRoot": True}, {"image_uid": 0}, "image will run as root"),
+        ({}, {"runAsNonRoot": True}, {"image_uid": 7}, ""),
+        ({}, {"runAsNonRoot": True}, {"image_user": "web"}, "image has non-numeric user \\(web\\)"),
+        ({"runAsUser": 0}, {"runAsNonRoot": True}, {"image_uid": 7}, "runAsUser breaks non-root policy"),
+        ({"runAsUser": 0}, {"runAsNonRoot": True, "runAsUser": 7}, {}, ""),
+    ],
+)
+def test_who_must_not_be_root_is_not_started_as_root(
+    pod_says: dict[str, Any], own: dict[str, Any], image: dict[str, Any], refused: str
+) -> None:
+    made = pod(containers=[container("c", securityContext=own)], securityContext=pod_says)
+    facts = ContainerFacts(image="i", attempt=0, **image)
+    if not refused:
+        assert container_config(made, made["spec"]["containers"][0], facts).metadata.name == "c"
+        return
+    with pytest.raises(ConfigError, match=refused):
+        container_config(made, made["spec"]["containers"][0], facts)
