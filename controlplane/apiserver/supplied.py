@@ -1,8 +1,8 @@
 """What the edges supply to the server's core.
 
 The core (routing, storage, cache, registry) knows no authentication scheme, no authorizer, no table columns and no
-streaming protocol; they arrive here as values of these types, put together by edge.assemble(). The pipeline, which calls
-them, knows of all that only how a refusal is worded.
+streaming protocol; they arrive here as values of these types, put together by edge.assemble(). The pipeline, which
+calls them, knows of all that only how a refusal is worded.
 """
 
 from __future__ import annotations

@@ -377,7 +377,7 @@ def test_the_metadata_of_a_change_is_looked_at_as_the_kind_has_it(tmp_path: Path
         bad = {"metadata": {"labels": {"a": "not valid!"}, "finalizers": ["bare"]}}
         with pytest.raises(errors.Invalid) as refused:
             await client.patch(kind, "m", bad, "default", patch_type=PatchType.MERGE, subresource="status" * status)
-        causes = refused.value.details["causes"]
+        causes = refused.value.status()["details"]["causes"]
         fields = [cause["field"] for cause in causes]
         return fields.count("metadata.labels"), fields.count("metadata.finalizers[0]")
 
