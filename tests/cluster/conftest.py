@@ -29,9 +29,7 @@ def lab() -> Iterator[Lab]:
     """Three nodes, nftables. Taken down at the end, also after a failure."""
     wherry("down", "--name", NAME, check=False)
     try:
-        if wherry("up", "--name", NAME, "--nodes", "3", check=False).returncode:
-            # On a machine that is busy enough it gives up, and goes on when it is told once more.
-            wherry("up", "--name", NAME, "--nodes", "3")
+        wherry("up", "--name", NAME, "--nodes", "3")
         yield Lab(NAME, kubectl_path())
     finally:
         wherry("down", "--name", NAME)
