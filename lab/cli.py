@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import click
 
 from lab import versions
-from lab.commands.base import Commands, meant
+from lab.commands.base import Commands, Interrupted, meant
 
 # Where each command lives: its module, below `lab`, and its name there.
 _HOMES = {
@@ -53,6 +54,13 @@ class _Main(Commands):
         module, _, name = home.partition(":")
         found: click.Command = getattr(importlib.import_module(f"lab.{module}"), name)
         return found
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Ctrl-C while it loads ends as it does in the command's own work."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; run the same command again to go on") from None
 
 
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -5,7 +5,7 @@ What it asks for and cannot have here is refused; what changes nothing here is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from apimachinery.duration import seconds
@@ -13,7 +13,6 @@ from apimachinery.duration import seconds
 Values = dict[str, Any]
 KIND, VERSION = "KubeProxyConfiguration", "kubeproxy.config.k8s.io/v1alpha1"
 _MASQUERADE_BIT = 14
-_SECTIONS = ("iptables", "nftables", "ipvs")
 _UNUSED = frozenset(
     {
         "bindAddressHardFail",
@@ -32,32 +31,35 @@ _UNUSED = frozenset(
 )
 
 
-def translated(values: Values) -> Values:
-    """Our settings' values. Anything but a KubeProxyConfiguration stays as it is; raises ValueError naming a field."""
+def translated(values: Values, modes: Sequence[str]) -> Values:
+    """Our settings' values. Anything but a KubeProxyConfiguration stays as it is; raises ValueError naming a field.
+
+    `modes`: what can be had; the file has a section of each, and of ipvs.
+    """
     if values.get("kind") != KIND:
         return values
     if values.get("apiVersion") != VERSION:
         raise ValueError(f"apiVersion: {values.get('apiVersion')!r} is not known; use {VERSION}")
     given = {key: value for key, value in values.items() if key not in ("kind", "apiVersion")}
-    if unknown := sorted(set(given) - _UNUSED - _FIELDS.keys() - set(_SECTIONS)):
+    sections = dict.fromkeys((*modes, "ipvs"))
+    if unknown := sorted(set(given) - _UNUSED - _FIELDS.keys() - sections.keys()):
         raise ValueError(f"{unknown[0]}: no field of {KIND}")
     result: Values = {}
     for field, read in _FIELDS.items():
         result.update(read(given.get(field)))
+    if result["mode"] not in modes:
+        raise ValueError(f"mode: {result['mode']!r} is not there yet; use {' or '.join(modes)}")
     result.update(_rules(given.get(result["mode"]) or {}, result["mode"]))
     unused = [
         field for field in sorted(_UNUSED & given.keys()) if given[field] not in (None, "", "0s", 0, False, {}, [])
     ]
-    unused += [s for s in _SECTIONS if given.get(s) and s != result["mode"]]
+    unused += [s for s in sections if given.get(s) and s != result["mode"]]
     return {**result, "unused": unused}
 
 
 def _mode(value: str | None) -> Values:
     # Upstream's default on Linux.
-    mode = value or "iptables"
-    if mode not in ("iptables", "nftables"):
-        raise ValueError(f"mode: {mode!r} is not there yet; use iptables or nftables")
-    return {"mode": mode}
+    return {"mode": value or "iptables"}
 
 
 def _detection(value: str | None) -> Values:

@@ -76,7 +76,7 @@ class Settings:
     @staticmethod
     def translated(values: dict[str, Any]) -> dict[str, Any]:
         """A file's values: ours, or kube-proxy's own."""
-        return kubeproxy.translated(values)
+        return kubeproxy.translated(values, [mode.value for mode in ModeName])
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field."""

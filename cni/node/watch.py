@@ -20,7 +20,7 @@ from cni.host import RETIRED_GROUP
 from cni.hostlocal.store import Owner
 from cni.node.plan import PROTOCOL
 
-_KERNEL, _LOCAL_TABLE = 2, 255
+_KERNEL, _LOCAL_TABLE, _LINK_SCOPE = 2, 255, 253
 # A veth before it has its alias, and one that `retire` has renamed.
 _POD_LINK = re.compile(r"veth[0-9a-f]{11}|gone[0-9a-f]{10}")
 
@@ -103,8 +103,9 @@ class Watcher:
             if message.type in (links.RTM_NEWLINK, links.RTM_DELLINK):
                 self._link(message, notice)
             elif message.type in (routes.RTM_NEWADDR, routes.RTM_DELADDR):
-                index = struct.unpack_from("=I", message.payload, 4)[0]
-                notice.network |= index not in self._pod_links
+                scope, index = struct.unpack_from("=3xBI", message.payload)
+                # Addresses of a link alone are the kernel's, made anew whenever a link comes up; nothing goes by them.
+                notice.network |= scope != _LINK_SCOPE and index not in self._pod_links
             elif message.type in (routes.RTM_NEWROUTE, routes.RTM_DELROUTE):
                 notice.network |= self._is_our_route(message)
             elif message.type == events.RTM_NEWNETCONF:
