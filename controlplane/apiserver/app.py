@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import ssl
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -94,26 +95,34 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
         Writing(registry, edges.negotiate, Patches()),
         {**paths, "/$": index, "/index.html$": index},
     )
-    tls = None
-    if settings.tls_cert_file and settings.tls_key_file:
-        tls = webserver.tls_context(settings.tls_cert_file, settings.tls_key_file, settings.client_ca_file)
-    listener = Listener(settings.bind_host, settings.port, tls, pipeline, catalog)
+    listener = Listener(settings.bind_host, settings.port, _tls(settings), pipeline, catalog)
     await listener.start(settings.shutdown_seconds)
     lifecycle.push("listener", lambda: _stop(listener, cache))
     lifecycle.spawn("bootstrap", keeper.run())
-    lifecycle.spawn("flow schemas", flowcontrol.Dangling(registry).run())
-    lifecycle.spawn("ip addresses", addresses.Addresses(registry).run())
-    if settings.event_ttl > 0:
-        lifecycle.spawn("events", Expiry(registry, core.EVENT.kind, settings.event_ttl).run())
     lifecycle.spawn("backups", backups.run())
-    lifecycle.spawn("compaction", _compact(store, cache, settings.history_seconds))
-    lifecycle.spawn("memory", _give_memory_back())
+    _tend(settings, lifecycle, registry, store)
     # What lives from here on is mostly there to stay: collecting it again and again only costs latency.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     log.info("serving on %s port %d, %d objects", settings.bind_host, listener.port, _count(cache))
     return listener
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if not (settings.tls_cert_file and settings.tls_key_file):
+        return None
+    return webserver.tls_context(settings.tls_cert_file, settings.tls_key_file, settings.client_ca_file)
+
+
+def _tend(settings: Settings, lifecycle: Lifecycle, registry: Registry, store: Store) -> None:
+    """The loops that keep what is there in order."""
+    lifecycle.spawn("flow schemas", flowcontrol.Dangling(registry).run())
+    lifecycle.spawn("ip addresses", addresses.Addresses(registry).run())
+    if settings.event_ttl > 0:
+        lifecycle.spawn("events", Expiry(registry, core.EVENT.kind, settings.event_ttl).run())
+    lifecycle.spawn("compaction", _compact(store, registry.cache, settings.history_seconds))
+    lifecycle.spawn("memory", _give_memory_back())
 
 
 def keep(catalog: Catalog, cache: Cache) -> None:

@@ -8,7 +8,7 @@ from apimachinery import errors
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from apimachinery.timestamps import now as clock
-from controlplane.apiserver.admission_request import Admission, AdmissionChain, Operation
+from controlplane.apiserver.admission_request import Admission, AdmissionChain
 from controlplane.apiserver.advice.gaps import Gaps
 from controlplane.apiserver.cache.cache import Cache, key_of
 from controlplane.apiserver.cache.collection import Collection, Subscriber
@@ -16,7 +16,7 @@ from controlplane.apiserver.cache.entry import Entry, encode
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.strategy import Reservation, Strategy
 from controlplane.apiserver.offloop import off_loop
-from controlplane.apiserver.registry import conflicts, deletion, metadata, upkeep
+from controlplane.apiserver.registry import asking, conflicts, deletion, metadata, upkeep
 from controlplane.apiserver.registry.checks import check_change, check_new
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.registry.size import bounded
@@ -149,7 +149,7 @@ class Registry:
     async def create_entry(self, kind: Kind, obj: Obj, namespace: str, context: Context) -> Entry:
         strategy = self.strategy(kind)
         chosen, gaps = await off_loop(context.size, self._begin_new, kind, obj, namespace, context)
-        admission = _admission("CREATE", kind, "", namespace, obj, None, context)
+        admission = asking.admission("CREATE", kind, "", namespace, obj, None, context)
         await self._admit(admission)
         await off_loop(context.size, self._finish_new, kind, obj, namespace, context, chosen)
         try:
@@ -162,7 +162,7 @@ class Registry:
         except Mismatch:
             raise conflicts.exists(kind, obj["metadata"], self._standing(kind, namespace, obj)) from None
         finally:
-            _release(admission)
+            asking.release(admission)
 
     def _standing(self, kind: Kind, namespace: str, obj: Obj) -> Entry | None:
         return self.collection(kind).get(namespace, obj["metadata"]["name"])
@@ -197,19 +197,19 @@ class Registry:
         self, kind: Kind, subresource: str, namespace: str, name: str, body: Obj, context: Context
     ) -> None:
         """Ask admission about something that is made of an object: a binding, an eviction, a token. Raises ApiError."""
-        admission = _admission("CREATE", kind, subresource, namespace, body, None, context)
+        admission = asking.admission("CREATE", kind, subresource, namespace, body, None, context)
         admission.name = admission.given_name = name
         try:
             await self._admit(admission)
             await self._validate(admission)
         finally:
-            _release(admission)
+            asking.release(admission)
 
     async def admit_connection(
         self, kind: Kind, subresource: str, namespace: str, name: str, options: Obj, context: Context
     ) -> None:
         """Ask admission about a stream into an object (exec, attach, port-forward, proxy). Raises ApiError."""
-        admission = _admission("CONNECT", kind, subresource, namespace, options, None, context)
+        admission = asking.admission("CONNECT", kind, subresource, namespace, options, None, context)
         admission.name = admission.given_name = name
         await self._admit(admission)
         await self._validate(admission)
@@ -250,7 +250,7 @@ class Registry:
     async def _replace(self, kind: Kind, old: Entry, new: Obj, context: Context, subresource: str) -> Entry:
         strategy, size = self.strategy(kind), max(context.size, len(old.wire))
         gaps = await off_loop(size, self._begin_change, kind, old.obj, new, context, subresource)
-        admission = _admission("UPDATE", kind, subresource, old.namespace, new, old.obj, context)
+        admission = asking.admission("UPDATE", kind, subresource, old.namespace, new, old.obj, context)
         await self._admit(admission)
         await off_loop(size, self._finish_change, kind, old, new, context, admission)
         try:
@@ -266,7 +266,7 @@ class Registry:
             admission.reservations.append(strategy.reserve(new, old.obj, context.dry_run))
             return await self._put(kind, old.namespace, new, old.revision, context, admission.reservations)
         finally:
-            _release(admission)
+            asking.release(admission)
 
     def _begin_change(self, kind: Kind, old: Obj, new: Obj, context: Context, subresource: str) -> list[str]:
         """Up to admission; what nobody acts on."""
@@ -314,7 +314,7 @@ class Registry:
             old = self.entry(kind, namespace, name)
             await off_loop(len(old.wire), old.read_beside_others)
             conflicts.check_preconditions(kind, old, context.options)
-            admission = _admission("DELETE", kind, "", namespace, None, old.obj, context)
+            admission = asking.admission("DELETE", kind, "", namespace, None, old.obj, context)
             await self._admit(admission)
             await self._validate(admission)
             private = await off_loop(len(old.wire), old.copy)
@@ -379,38 +379,5 @@ class Registry:
             await self._chain.validate(admission)
 
 
-def _admission(
-    operation: Operation,
-    kind: Kind,
-    subresource: str,
-    namespace: str,
-    obj: Obj | None,
-    old: Obj | None,
-    context: Context,
-) -> Admission:
-    found: Obj = (obj if obj is not None else old or {}).get("metadata") or {}
-    return Admission(
-        user=context.user,
-        operation=operation,
-        kind=kind,
-        subresource=subresource,
-        namespace=namespace,
-        name=found.get("name") or found.get("generateName") or "Unknown",
-        obj=obj,
-        old=old,
-        options=context.options,
-        dry_run=context.dry_run,
-        warnings=context.warnings,
-        version=context.version,
-        given_name=found.get("name") or "",
-        admitted=context.admitted,
-    )
-
-
 def _listed(told: Callable[..., Iterable[str]], *objects: Obj | None) -> list[str]:
     return list(told(*objects))
-
-
-def _release(admission: Admission) -> None:
-    for reservation in admission.reservations:
-        reservation.release()
