@@ -5,6 +5,7 @@ Standalone (no kubeconfig) it runs static pods only; everything else is the same
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -210,7 +211,7 @@ class Agent:
                 self.cache.network_lost(sandbox_id, why)
         self._check_resolver()
         # What the runtime can do; a runtime that cannot say is asked again for the node's status.
-        with contextlib.suppress(CriError):
+        with contextlib.suppress(CriError, asyncio.TimeoutError):
             await self.view.info()
         self.pods.open()
 

@@ -108,6 +108,7 @@ class FakeRuntime:
     async def close(self) -> None: ...
 
     async def info(self) -> RuntimeInfo:
+        await self._call("Status", "")
         return RuntimeInfo("fake", "1", True, True, "")
 
     # --- sandboxes

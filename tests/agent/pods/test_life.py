@@ -193,6 +193,21 @@ async def test_a_pod_whose_interface_is_gone_gets_a_new_sandbox_and_says_why(age
     agent.cache.network_lost("nobody's", "eth0 is gone")
 
 
+@pytest.mark.parametrize("answer", ["none", "refused"])
+def test_pods_are_run_though_the_runtime_does_not_say_what_it_is(tmp_path, answer):
+    async def main() -> None:
+        runtime = FakeRuntime()
+        if answer == "none":
+            runtime.hang.add("Status")
+        else:
+            runtime.fail["Status"] = CriUnavailable("Status", "Unavailable", "connection refused")
+        async with running(tmp_path, runtime) as agent:
+            agent.pods.set_pod("file", pod())
+            await until(lambda: is_ready(agent))
+
+    clock.run(main())
+
+
 def test_a_network_that_went_while_no_agent_ran_is_missed_before_anything_is_done(tmp_path):
     """The next agent asks once for every sandbox that runs with a network of its own, before its workers look."""
 
