@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/tasks/configure-pod-container/security-contex
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -19,7 +20,9 @@ def own(path: Path, group: int, read_only: bool) -> None:
     _own_one(path, group, read_only)
     for root, directories, files in os.walk(path):
         for name in (*directories, *files):
-            _own_one(Path(root, name), group, read_only)
+            # Of a volume that others use, a file may go meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                _own_one(Path(root, name), group, read_only)
 
 
 def group_mode(mode: int, is_directory: bool, read_only: bool) -> int:

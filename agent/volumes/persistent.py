@@ -6,6 +6,7 @@ pod leaves is taken away without the data.
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from agent import podspec
@@ -79,7 +80,8 @@ class Local(Plugin):
             raise VolumeError(f'path "{source}" is no directory: block devices are not mounted')
         group = podspec.fs_group(pod)
         if group is not None and not plan.read_only:
-            own(source, group, podspec.fs_group_change_policy(pod))
+            # It may hold millions of files, and nothing else on the node may wait for them.
+            await asyncio.to_thread(own, source, group, podspec.fs_group_change_policy(pod))
         plan.path.mkdir(mode=0o750, parents=True, exist_ok=True)
         mounts.mount(str(source), plan.path, flags=mounts.MS_BIND)
 

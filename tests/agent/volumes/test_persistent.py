@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from agent.errors import VolumeError
 from agent.objects.cache import Objects
 from agent.objects.claims import Claims
 from agent.settings import AgentSettings
+from agent.volumes import persistent
 from agent.volumes.host import Volumes
-from agent.volumes.persistent import PersistentVolumeClaim, own
-from agent.volumes.plugin import Volume
+from agent.volumes.persistent import Local, PersistentVolumeClaim, own
+from agent.volumes.plugin import Volume, VolumePlan
 from apimachinery import errors
 from apimachinery.kinds import PERSISTENT_VOLUME_CLAIM, Kind
 from apimachinery.kit import mounts
@@ -173,6 +175,32 @@ def test_a_nodes_directory_is_the_pods_and_outlives_it(root: Path) -> None:
             await volumes.prepare(body)
 
     asyncio.run(missing())
+
+
+def test_nobody_waits_for_the_files_of_a_large_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are given to the pod's group beside the loop, and before the pod gets to see them."""
+    turned, order = threading.Event(), []
+    monkeypatch.setattr(persistent, "own", lambda *_: order.append(("turned", turned.wait(2))))
+    monkeypatch.setattr(mounts, "mount", lambda *_, **__: order.append(("mounted", True)))
+    body = pod()
+    body["spec"]["securityContext"] = {"fsGroup": 4242}
+    plan = VolumePlan("d", "local", {"path": str(tmp_path)}, tmp_path / "in")
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().call_soon(turned.set)
+        await Local().set_up(body, plan, Objects(None, "n"))
+
+    asyncio.run(scenario())
+    assert order == [("turned", True), ("mounted", True)]
+
+
+def test_a_file_that_goes_while_the_group_is_given_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").touch(mode=0o600)
+    monkeypatch.setattr(os, "walk", lambda path: [(str(path), ["gone"], ["gone", "there"])])
+    own(tmp_path, os.getgid(), "Always")
+    assert (tmp_path / "there").stat().st_mode & 0o777 == 0o660
 
 
 @pytest.mark.kernel
