@@ -62,7 +62,7 @@ class CredentialSource(Protocol):
 
 
 class Images:
-    """``parallel``: pulls under way at the same time. Pulls of one image are shared."""
+    """``parallel``: pulls under way at the same time."""
 
     def __init__(
         self,

@@ -170,12 +170,13 @@ def container_statuses(
     if podspec.init_containers(pod):
         waiting = "PodInitializing"
     previous = {status["name"]: status for status in old}
+    in_place = restarts.all_could_restart(pod)
     found = []
     for container in listed:
         runs = [c for c in record.containers if c.name == container["name"]]
         if runs:
             status = _from_runs(container, runs, seen, waiting)
-            if restarts.all_could_restart(pod):
+            if in_place:
                 _remember(status, previous.get(container["name"]))
         else:
             status = _without_runs(container, previous.get(container["name"]), waiting, seen.restarting)
