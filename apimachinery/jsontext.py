@@ -13,12 +13,11 @@ import orjson
 
 from apimachinery import jsonpieces
 
-__all__ = ["KEYS", "LARGE", "JsonError", "copied", "loads", "spelled_as_go", "told", "type_of"]
+__all__ = ["LARGE", "JsonError", "copied", "loads", "spelled_as_go", "told", "type_of"]
 
 END = "unexpected end of JSON input"
 PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 SPACE = re.compile(r"[ \t\r\n]*")
-KEYS = re.compile(rb'"\s*:')
 MAX_DEPTH = 10000
 DEPTH = 254
 """What is nested deeper cannot be written again."""
@@ -40,14 +39,14 @@ def told(body: bytes) -> tuple[Any, bool]:
     """The same, and whether an object in it may say a key twice."""
     value, repeats = _told(body)
     if repeats is None:
-        # A repeated key leaves fewer keys after parsing.
-        repeats = len(KEYS.findall(body)) != len(KEYS.findall(orjson.dumps(value)))
+        repeats = jsonpieces.may_repeat(body, value)
     return value, repeats
 
 
 def copied(value: Any) -> Any:
     """A private copy of what JSON can say."""
-    return loads(orjson.dumps(value))
+    # What could be written is not too deep, nor is it broken.
+    return _parsed(orjson.dumps(value))[0]
 
 
 def _told(body: bytes) -> tuple[Any, bool | None]:
@@ -70,15 +69,20 @@ def _told(body: bytes) -> tuple[Any, bool | None]:
 
 def _read(body: bytes) -> tuple[Any, bool | None]:
     """Raises Broken, TooDeep, JSONDecodeError."""
-    if len(body) >= LARGE and body.lstrip()[:1] in (b"{", b"["):
-        return jsonpieces.loads(body, DEPTH)
-    value = orjson.loads(body)
-    if body.count(b"{") + body.count(b"[") > DEPTH:
+    value, repeats = _parsed(body)
+    if repeats is None and body.count(b"{") + body.count(b"[") > DEPTH:
         try:
             orjson.dumps(value)
         except TypeError:
             raise jsonpieces.TooDeep from None
-    return value, None
+    return value, repeats
+
+
+def _parsed(body: bytes) -> tuple[Any, bool | None]:
+    """The value, in whatever depth a small text has, and of a large one whether it may say a key twice."""
+    if len(body) >= LARGE and body.lstrip()[:1] in (b"{", b"["):
+        return jsonpieces.loads(body, DEPTH)
+    return orjson.loads(body), None
 
 
 def _forgiven(text: str) -> tuple[Any, bool | None]:

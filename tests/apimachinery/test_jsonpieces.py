@@ -133,6 +133,13 @@ def test_keys_said_twice_in_a_large_text_are_told_and_merged() -> None:
     assert value["k0"] == {"b": 2} and merged_repeats(text)["k0"] == {"a": 0, "b": 2}
 
 
+@pytest.mark.parametrize("hiding", ["\\u0022:", "\\u003a", "\\u003A", "\\u0020:"])
+def test_a_string_that_looks_like_a_key_once_read_hides_none_said_twice(hiding: str) -> None:
+    for text in (b'{"a":1,"a":2,"b":"%b"}' % hiding.encode(), large()[:-1] + b',"k0":7,"b":"%b"}' % hiding.encode()):
+        assert jsontext.told(text)[1]
+        assert duplicate_fields(text)
+
+
 def test_others_have_their_turn_while_a_large_text_is_read() -> None:
     """Counted, not timed: a library that kept the interpreter would leave the other thread a turn or two."""
     text, done, turns = b"[" + b",".join([b'{"b":1}'] * 60_000) + b"]", threading.Event(), 0
