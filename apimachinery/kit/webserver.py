@@ -101,7 +101,8 @@ class _Server(web.Server):
         return _Connection(self, loop=self._loop, head_seconds=self.limits.head, **self._kwargs)
 
     def connection_made(self, handler: web_protocol.RequestHandler, transport: asyncio.Transport) -> None:
-        if not self._has_room():
+        # Who has shaken hands was given a place for it, and keeps it.
+        if transport.get_extra_info("sslcontext") is None and not self._has_room():
             handler.force_close()
         super().connection_made(handler, transport)
 

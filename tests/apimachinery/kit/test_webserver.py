@@ -198,6 +198,26 @@ def test_handshakes_under_way_have_a_quarter_of_the_places(
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_the_last_place_is_for_the_peer_that_took_it_to_shake_hands(
+    certificate: tuple[Path, Path, Path], run: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
+    async def main() -> None:
+        context = ssl.create_default_context(cafile=str(certificate[2]))
+        async with door(Limits(NEVER, NEVER, NEVER, 2), webserver.tls_context(*certificate)) as at:
+            _, busy = await asyncio.open_connection("127.0.0.1", at.port, ssl=context)
+            busy.write(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.wait_for(at.entered.wait(), DEADLINE)
+            reader, last = await asyncio.open_connection("127.0.0.1", at.port, ssl=context)
+            last.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.wait_for(reader.readuntil(b"ok"), DEADLINE)
+            at.release.set()
+            busy.close()
+            last.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_what_a_peer_says_right_behind_its_handshake_is_heard(
     certificate: tuple[Path, Path, Path], run: Callable[[Coroutine[Any, Any, None]], None]
 ) -> None:
