@@ -19,7 +19,7 @@ from lab.paths import CACHE
 from lab.supervisor_client import SOURCE
 from lab.testing import enclosure, plan, report
 from lab.testing.report import Counts
-from lab.testing.sweep import PREFIX, sweep
+from lab.testing.sweep import PREFIX, swept
 
 # Seconds for everything together: the project's own limit is 25 minutes.
 BUDGET = 24 * 60.0
@@ -56,16 +56,12 @@ async def run(tiers: Sequence[str], arguments: Sequence[str], *, lint: bool, job
     for what waits); True when all passed. ``arguments`` are pytest's; paths among them choose files. Prints as it goes.
     """
     os.chdir(SOURCE)
-    await sweep()
-    started = time.monotonic()
-    try:
-        # Where an enclosure hides nothing, and under a name that is no test's: another run beside this sweeps those.
-        CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    async with swept(CACHE):
+        started = time.monotonic()
+        # Where an enclosure hides nothing.
         with tempfile.TemporaryDirectory(prefix="reports-", dir=CACHE) as directory:
             pool = _Pool(Path(directory), started + BUDGET)
             outcomes = await pool.run(_tasks(tiers, arguments, lint), jobs or (os.cpu_count() or 1) + 1)
-    finally:
-        await sweep()
     # With a selection of their own a tier may well be left out.
     return _summary(outcomes, () if arguments else tiers, time.monotonic() - started)
 
@@ -134,7 +130,7 @@ class _Pool:
         return self._directory / f"{number}.log"
 
     async def _one(self, number: int, task: Task) -> Outcome:
-        started, group, results = time.monotonic(), f"{PREFIX}-tests-{number}", self._directory / f"{number}.xml"
+        started, group, results = time.monotonic(), _group(number), self._directory / f"{number}.xml"
         argv = list(task.argv)
         if task.tier:
             argv.append(f"--junitxml={results}")
@@ -146,6 +142,11 @@ class _Pool:
         cpu = cgroups.cpu_seconds(group)
         await asyncio.to_thread(cgroups.remove, group)
         return Outcome(task, code, time.monotonic() - started, cpu, report.read(results))
+
+
+def _group(number: int) -> str:
+    """The cgroup of a task: this run's alone, for there may be others beside it."""
+    return f"{PREFIX}-tests-{os.getpid()}-{number}"
 
 
 async def _ended(pid: int, seconds: float) -> int | None:

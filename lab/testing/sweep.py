@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from apimachinery.kit import netns
@@ -16,6 +19,33 @@ from lab.progress import Progress
 
 PREFIX = "wht"
 _DIRECTORIES = (Path("/var/tmp"), Path(tempfile.gettempdir()))
+
+
+@asynccontextmanager
+async def swept(cache: Path) -> AsyncIterator[None]:
+    """Sweep before and after, but not while another run is under way: what its tests make is not left over. The last
+    of several sweeps for all. They know of each other by a lock in ``cache``.
+    """
+    cache.mkdir(mode=0o755, parents=True, exist_ok=True)
+    lock = os.open(cache / "tests.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        await _sweep_alone(lock)
+        # Shared by all runs; who sweeps has it alone, for some seconds.
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            await _sweep_alone(lock)
+    finally:
+        os.close(lock)
+
+
+async def _sweep_alone(lock: int) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    await sweep()
 
 
 async def sweep() -> None:

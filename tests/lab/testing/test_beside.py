@@ -1,0 +1,51 @@
+"""Several runs of `wherry test` on one machine leave each other alone."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from lab.testing import sweep as sweeping
+
+
+def test_nobody_sweeps_while_another_run_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept: list[str] = []
+    where = "first begins"
+
+    async def sweep() -> None:
+        swept.append(where)
+
+    monkeypatch.setattr(sweeping, "sweep", sweep)
+
+    async def runs() -> None:
+        nonlocal where
+        first, second = sweeping.swept(tmp_path / "cache"), sweeping.swept(tmp_path / "cache")
+        await first.__aenter__()
+        where = "second begins"
+        await second.__aenter__()
+        where = "first ends"
+        await first.__aexit__(None, None, None)
+        where = "second ends"
+        await second.__aexit__(None, None, None)
+
+    asyncio.run(runs())
+    assert swept == ["first begins", "second ends"]
+
+
+def test_a_run_that_fails_sweeps_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept: list[bool] = []
+
+    async def sweep() -> None:
+        swept.append(True)
+
+    monkeypatch.setattr(sweeping, "sweep", sweep)
+
+    async def fails() -> None:
+        async with sweeping.swept(tmp_path):
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        asyncio.run(fails())
+    assert len(swept) == 2
