@@ -49,7 +49,8 @@ class RuntimeView(Protocol):
     def pods(self) -> list[Obj]:
         """Every pod this node has, with the status as the agent knows it now (newer than the API's)."""
 
-    def find_pod(self, namespace: str, name: str, uid: str = "") -> Obj | None: ...
+    def find_pod(self, namespace: str, name: str, uid: str = "") -> Obj | None:
+        """The pod of that name, with its status; of several the one that took the others' place."""
 
     def containers(self, pod_uid: str) -> list[ContainerRef]:
         """Every container of the pod still known to the runtime, newest attempt first per name."""

@@ -36,11 +36,17 @@ class View:
         return [{**w.pod, "status": w.status} for w in self._pods.all() if podspec.name(w.pod) and not w.life.removed]
 
     def find_pod(self, namespace: str, name: str, uid: str = "") -> Obj | None:
-        for worker in self._pods.all():
-            pod = worker.pod
-            if (podspec.namespace(pod), podspec.name(pod)) == (namespace, name) and uid in ("", worker.uid):
-                return {**pod, "status": worker.status}
-        return None
+        found = [
+            worker
+            for worker in self._pods.all()
+            if (podspec.namespace(worker.pod), podspec.name(worker.pod)) == (namespace, name)
+            and uid in ("", worker.uid)
+        ]
+        if not found:
+            return None
+        # A pod that took the place of another is the one that is meant, though the other is not cleaned away yet.
+        worker = min(reversed(found), key=lambda w: w.life.removed)
+        return {**worker.pod, "status": worker.status}
 
     def containers(self, pod_uid: str) -> list[ContainerRef]:
         return [_ref(c) for c in self._cache.record(pod_uid).containers]

@@ -72,6 +72,22 @@ async def test_ready_without_probes_at_once_and_gone_after_removal(agent, runtim
 
 
 @live
+async def test_of_two_pods_of_one_name_the_one_that_stays_is_found(agent, runtime):
+    agent.pods.set_pod("api", pod(uid="first"))
+    await until(lambda: is_ready(agent))
+    agent.pods.remove_pod("api", "first")
+    # Nobody took its place yet: it is found until it is cleaned away.
+    assert agent.view.find_pod("default", "p")["metadata"]["uid"] == "first"
+    agent.pods.set_pod("api", pod(uid="second"))
+    assert agent.pods.worker("first") is not None
+    assert agent.view.find_pod("default", "p")["metadata"]["uid"] == "second"
+    assert agent.view.find_pod("default", "p", "first")["metadata"]["uid"] == "first"
+    # What no source names is adopted after those that are named.
+    agent.pods.adopt(pod(uid="leftover"))
+    assert agent.view.find_pod("default", "p")["metadata"]["uid"] == "second"
+
+
+@live
 async def test_a_deleted_pod_is_stopped_and_its_object_released(agent, runtime):
     released = []
     agent.writer.release = lambda p: released.append((p["metadata"]["uid"], runtime.running()))
