@@ -4,7 +4,6 @@ it.
 
 from __future__ import annotations
 
-from apimachinery import errors
 from apimachinery.kinds import NODE, POD, SERVICE
 from apimachinery.objects import Obj, key
 from apimachinery.workqueue import WorkQueue
@@ -25,7 +24,8 @@ class EndpointSliceController:
         self._pods = context.informers.of(POD)
         self._nodes = context.informers.of(NODE)
         self._queue: WorkQueue[str] = WorkQueue("endpointslice", backoff_max=60.0)
-        self._slices = SliceWriter(context, names.SLICE_MANAGER, self._queue.add_after)
+        failed = "Failed to update Endpoint Slices for Service"
+        self._slices = SliceWriter(context, names.SLICE_MANAGER, failed, self._queue.add_after)
         self._changes = Changes(self._services, self._pods, self._queue.add)
         self._hinted: dict[str, frozenset[str]] = {}
         self._zones: topology.Zones | None = None
@@ -65,14 +65,7 @@ class EndpointSliceController:
         pods, slices = self._changes.pods_of(service), self._slices.of(item)
         trigger = self._changes.take_trigger(item)
         todo = plan(service, pods, slices, self._zones, trigger, self._hinted.get(item, frozenset()))
-        try:
-            await self._slices.apply(item, todo)
-        except errors.Conflict:
-            raise
-        except errors.ApiError as error:
-            text = f"Failed to update Endpoint Slices for Service {item}: {error}"
-            self._context.recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", text)
-            raise
+        await self._slices.apply(item, todo, service)
         self._hinted[item] = todo.hinted
         for note in todo.notes:
             self._context.recorder.event(service, note.kind, note.reason, note.message)

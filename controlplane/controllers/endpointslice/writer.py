@@ -17,12 +17,15 @@ from controlplane.controllers.pod_control import is_namespace_going
 
 
 class SliceWriter:
-    """``add_after`` gets the key of each Service whose slices changed, and the seconds to wait."""
+    """``add_after`` gets the key of each Service whose slices changed, and the seconds to wait. ``failed``: how the
+    event of a failed write begins, before the key.
+    """
 
-    def __init__(self, context: Context, manager: str, add_after: Callable[[str, float], None]) -> None:
+    def __init__(self, context: Context, manager: str, failed: str, add_after: Callable[[str, float], None]) -> None:
         self.informer: Informer = context.informers.of(ENDPOINT_SLICE)
         self._context = context
         self._manager = manager
+        self._failed = failed
         self._add_after = add_after
         self._expected = Expectations(ENDPOINT_SLICE, self.informer)
         # Slice uid to the generation of our last write, until the cache shows it.
@@ -47,14 +50,20 @@ class SliceWriter:
             self._add_after(service, DOUBT_AFTER)
         return self._expected.settled(service) and not any(self._is_stale(s) for s in self.of(service))
 
-    async def apply(self, service: str, todo: Plan) -> None:
-        """Write a plan, every part at once. Raises what the first failed request raised, when all have ended."""
+    async def apply(self, service: str, todo: Plan, source: Obj | None = None) -> None:
+        """Write a plan, every part at once. ``source``: what the slices are made of, which is told of a failure.
+        Raises what the first failed request raised, when all have ended.
+        """
         writes = [self._create(service, piece) for piece in todo.create]
         writes += [self._update(piece) for piece in todo.update]
         writes += [self._delete(service, piece) for piece in todo.delete]
-        for error in await asyncio.gather(*writes, return_exceptions=True):
-            if isinstance(error, BaseException):
-                raise error
+        failures = [e for e in await asyncio.gather(*writes, return_exceptions=True) if isinstance(e, BaseException)]
+        for error in failures:
+            if source is not None and isinstance(error, errors.ApiError) and not isinstance(error, errors.Conflict):
+                text = f"{self._failed} {service}: {error}"
+                self._context.recorder.event(source, "Warning", "FailedToUpdateEndpointSlices", text)
+        if failures:
+            raise failures[0]
 
     def _service_keys(self, piece: Mapping[str, object]) -> tuple[str, ...]:
         found = labels(piece)

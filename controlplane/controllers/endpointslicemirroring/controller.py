@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from apimachinery import errors
 from apimachinery.kinds import ENDPOINTS, SERVICE
 from apimachinery.objects import Obj, key
 from apimachinery.workqueue import WorkQueue
@@ -21,7 +20,8 @@ class EndpointSliceMirroringController:
         self._services = context.informers.of(SERVICE)
         self._endpoints = context.informers.of(ENDPOINTS)
         self._queue: WorkQueue[str] = WorkQueue("endpointslicemirroring", backoff_max=60.0)
-        self._slices = SliceWriter(context, names.SLICE_MIRROR, self._queue.add_after)
+        failed = "Failed to update EndpointSlices for Endpoints"
+        self._slices = SliceWriter(context, names.SLICE_MIRROR, failed, self._queue.add_after)
         for informer in (self._services, self._endpoints):
             informer.add_handler(self._on_change)
 
@@ -47,11 +47,4 @@ class EndpointSliceMirroringController:
         todo = plan(endpoints, slices)
         for note in todo.notes:
             self._context.recorder.event(endpoints, note.kind, note.reason, note.message)
-        try:
-            await self._slices.apply(item, todo)
-        except errors.Conflict:
-            raise
-        except errors.ApiError as error:
-            text = f"Failed to update EndpointSlices for Endpoints {item}: {error}"
-            self._context.recorder.event(endpoints, "Warning", "FailedToUpdateEndpointSlices", text)
-            raise
+        await self._slices.apply(item, todo, endpoints)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apimachinery import errors
+from apimachinery.informer import Informer
+from apimachinery.kinds import ENDPOINT_SLICE
 from apimachinery.objects import Obj, copy
 from controlplane.controllers import names
-from controlplane.controllers.endpointslice.plan import FULL, plan
+from controlplane.controllers.endpointslice.plan import FULL, Plan, plan
 from controlplane.controllers.endpointslice.topology import Zones, zones_of
+from controlplane.controllers.endpointslice.writer import SliceWriter
 from tests.controlplane.controllers.build import node, pod, ready, service
 
 GOING = "2026-01-01T00:00:00Z"
@@ -240,3 +246,27 @@ def test_nodes_that_take_no_pods_count_for_no_zone() -> None:
     manager["metadata"]["labels"]["node-role.kubernetes.io/control-plane"] = ""
     silent["status"]["conditions"] = [ready("Unknown")]
     assert zones_of([*nodes(a="1", b="3"), manager, silent]).shares == {"a": 0.25, "b": 0.75}
+
+
+def test_every_failed_write_is_told_of_but_for_lost_races() -> None:
+    class Refusing:
+        async def update(self, kind: Any, piece: Obj) -> Obj:
+            raise errors.Conflict("behind")
+
+        async def delete(self, kind: Any, *where: str, uid: str) -> None:
+            raise errors.Forbidden("no")
+
+    client, told = Refusing(), []
+    recorder = SimpleNamespace(event=lambda _obj, *event: told.append(event))
+    informers = SimpleNamespace(of=lambda kind: Informer(client, kind))  # type: ignore[arg-type]
+    context: Any = SimpleNamespace(client=client, recorder=recorder, informers=informers)
+    piece: Obj = {"metadata": {"name": "web-1", "namespace": "default", "uid": "1"}, "kind": ENDPOINT_SLICE.kind}
+
+    async def write() -> None:
+        writer = SliceWriter(context, names.SLICE_MANAGER, "Failed to update Endpoint Slices for Service", print)
+        await writer.apply("default/web", Plan(update=(piece,), delete=(piece,)), service())
+
+    with pytest.raises(errors.Conflict):
+        asyncio.run(write())
+    text = "Failed to update Endpoint Slices for Service default/web: no"
+    assert told == [("Warning", "FailedToUpdateEndpointSlices", text)]
