@@ -59,9 +59,7 @@ def plan(cron_job: Obj, jobs: Sequence[Obj], now: datetime, local: tzinfo) -> Pl
             text = f'unparseable schedule: "{spec["schedule"]}" : {error}'
             events.append(("Warning", "UnparseableSchedule", text))
         return _done(status, events, old)
-    due, missed = latest(cron_job, times, now)
-    following = times.after(now)
-    again = None if following is None else (following - now).total_seconds() + DELAY
+    due, missed, again = _coming(cron_job, times, now)
     if missed > MANY:
         text = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
         events.append(("Warning", "TooManyMissedTimes", text))
@@ -122,12 +120,21 @@ def _started(job: Obj) -> tuple[bool, str, str]:
     return not stamp, stamp, name(job)
 
 
-def latest(cron_job: Obj, times: Schedule, now: datetime) -> tuple[datetime | None, int]:
-    """The latest time that came since the last one that was acted on, and about how many came."""
+def _coming(cron_job: Obj, times: Schedule, now: datetime) -> tuple[datetime | None, int, float | None]:
+    """The latest time that is due, about how many came, and the seconds until the next."""
     status, deadline = cron_job.get("status") or {}, cron_job["spec"].get("startingDeadlineSeconds")
-    earliest = parse_time(status.get("lastScheduleTime") or cron_job["metadata"]["creationTimestamp"])
+    since = parse_time(status.get("lastScheduleTime") or cron_job["metadata"]["creationTimestamp"])
+    came, passed = latest(since, times, now)
+    # From the last time that came, since an ``@every`` counts from there and not from now.
+    following = times.after(came or (now if passed else since))
+    again = None if following is None else (following - now).total_seconds() + DELAY
     if deadline is not None:
-        earliest = max(earliest, now - timedelta(seconds=int(deadline)))
+        came, passed = latest(max(since, now - timedelta(seconds=int(deadline))), times, now)
+    return came, passed, again
+
+
+def latest(earliest: datetime, times: Schedule, now: datetime) -> tuple[datetime | None, int]:
+    """The latest time that came since ``earliest``, and about how many came."""
     first = times.after(earliest)
     second = None if first is None else times.after(first)
     if first is None or now < first:
@@ -136,13 +143,12 @@ def latest(cron_job: Obj, times: Schedule, now: datetime) -> tuple[datetime | No
         return first, 1
     pace = max((second - first).total_seconds(), 1.0)
     missed = int((now - first).total_seconds() / pace) + 1
-    # Near the end first: a schedule of minutes may have slept for months.
-    moment, found = max(now - timedelta(seconds=2 * pace), first), first
-    while True:
-        following = times.after(moment)
-        if following is None or following > now:
-            return found, missed
+    # From the end, in steps of that pace from the first on, which is what keeps the beat of an ``@every``. A schedule
+    # whose pace is none (the minutes of one hour) may have no time so late: upstream starts nothing for it, either.
+    moment, found = first + timedelta(seconds=(missed - 2) * pace), None
+    while (following := times.after(moment)) is not None and following <= now:
         moment = found = following
+    return found, missed
 
 
 def _may_start(cron_job: Obj, status: Obj, due: datetime, now: datetime, events: list[Event]) -> bool:

@@ -119,6 +119,31 @@ def test_the_latest_of_many_missed_times_counts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "away", "scheduled", "again"),
+    [
+        # The beat of an @every is that of its last time, however late somebody looks.
+        ("@every 1h", 20, None, 60),
+        ("@every 1h", 60 * 5 + 20, 60 * 5, 60 * 6),
+        ("30 6-16/4 * * *", 60 * 24 * 3 + 60 * 12, 60 * 24 * 3 + 60 * 10 + 30, 60 * 24 * 3 + 60 * 14 + 30),
+        # One minute apart, and then a day: nothing came lately.
+        ("58-59 9 * * *", 60 * 20, None, 60 * 24 + 60 * 9 + 58),
+        ("58-59 9 * * *", 60 * 24 + 60 * 9 + 59.5, 60 * 24 + 60 * 9 + 59, 60 * 48 + 60 * 9 + 58),
+    ],
+)
+def test_what_is_due_after_a_pause_and_when_to_look_again(
+    text: str, away: float, scheduled: float | None, again: float
+) -> None:
+    todo = planned(cron_job(text), minutes(away))
+    assert todo.scheduled == (None if scheduled is None else minutes(scheduled))
+    assert todo.again_in == pytest.approx((again - away) * 60 + planning.DELAY)
+
+
+def test_a_deadline_to_start_does_not_move_the_beat() -> None:
+    todo = planned(cron_job("@every 1h", startingDeadlineSeconds=600), minutes(90))
+    assert todo.again_in == pytest.approx(30 * 60 + planning.DELAY)
+
+
+@pytest.mark.parametrize(
     ("policy", "made", "deleted", "told"),
     [("Allow", True, [], []), ("Forbid", False, [], ["JobAlreadyActive"]), ("Replace", True, ["old"], [])],
 )
