@@ -13,7 +13,7 @@ from agent import podspec
 from agent.errors import VolumeError
 from agent.objects.cache import Objects
 from agent.volumes import ownership
-from agent.volumes.plugin import Place, Plugin, Volume, VolumePlan
+from agent.volumes.plugin import Plugin, Volume, VolumePlan
 from apimachinery.kit import mounts
 from apimachinery.objects import Obj, labels, name
 from apimachinery.volumes import claims, matching
@@ -64,10 +64,6 @@ class Local(Plugin):
 
     kind = "local"
     directory = "kubernetes.io~local-volume"
-
-    def plan(self, volume: Volume, place: Place) -> VolumePlan:
-        path = place.directory / "volumes" / self.directory / volume.name
-        return VolumePlan(volume.name, self.kind, volume.source, path)
 
     async def set_up(self, pod: Obj, plan: VolumePlan, objects: Objects) -> None:
         assert plan.path is not None

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -32,9 +33,8 @@ class EmptyDir(Plugin):
         sizes = [place.memory_limit] if medium else []
         if volume.source.get("sizeLimit"):
             sizes.append(parse_quantity(volume.source["sizeLimit"]).value())
-        path = place.directory / "volumes" / self.directory / volume.name
         size = min((s for s in sizes if s > 0), default=0)
-        return VolumePlan(volume.name, self.kind, volume.source, path, medium == "Memory", size)
+        return replace(super().plan(volume, place), memory=medium == "Memory", size=size)
 
     async def set_up(self, pod: Obj, plan: VolumePlan, objects: Objects) -> None:
         make_directory(plan, podspec.fs_group(pod), read_only=False)
