@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from agent.app import Agent, NetworkCheck
 from agent.settings import AgentSettings
 from apimachinery.kit.lifecycle import Lifecycle
+from tests import clock
 from tests.agent.fake_cri import FakeRuntime
 
 
@@ -39,6 +40,21 @@ async def running(
     finally:
         lifecycle.request_stop()
         await asyncio.wait_for(lifecycle.wait(), 50)
+
+
+def live(test: Callable[[Agent, FakeRuntime], Awaitable[None]]) -> Callable[[Path], None]:
+    """Run an async test with an agent over a fake runtime, on a loop whose time is turned on."""
+
+    def run(tmp_path: Path) -> None:
+        async def main() -> None:
+            runtime = FakeRuntime()
+            async with running(tmp_path, runtime) as agent:
+                await test(agent, runtime)
+
+        clock.run(main())
+
+    run.__name__ = test.__name__
+    return run
 
 
 def pod(name: str = "p", *, uid: str = "", image: str = "busybox:run", **spec: object) -> dict:

@@ -11,9 +11,8 @@ from agent.node.registrar import Registrar
 from agent.reporter import Reporter
 from agent.settings import AgentSettings
 from apimachinery.events import EventRecorder
-from tests.agent.admission.test_life import live
 from tests.agent.fake_cri import FakeRuntime
-from tests.agent.harness import container, pod
+from tests.agent.harness import container, live, pod
 from tests.waiting import until
 
 

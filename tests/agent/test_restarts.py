@@ -14,9 +14,9 @@ from agent.pods.actions import PodActions, Reset, Seen
 from agent.pods.extract import wanted_pod
 from agent.pods.plan import plan_pod
 from agent.pods.worker import Turn
-from tests.agent.admission.test_life import live, status
+from tests.agent.admission.test_life import status
 from tests.agent.fake_cri import FakeRuntime
-from tests.agent.harness import container, pod
+from tests.agent.harness import container, live, pod
 from tests.waiting import until
 
 SANDBOX = Sandbox("s", "uid-p", "default", "p", 0, True, 1, ips=("10.0.0.1",))

@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from agent.app import Agent
 from tests.agent.fake_cri import FakeRuntime
-from tests.agent.harness import container, pod, running
+from tests.agent.harness import container, live, pod, running
 from tests.waiting import until
-
-Scenario = Callable[[Agent, FakeRuntime], Awaitable[None]]
-
-
-def live(test: Scenario) -> Callable[[Path], None]:
-    """Run an async test with an agent over a fake runtime."""
-
-    def run(tmp_path: Path) -> None:
-        async def main() -> None:
-            runtime = FakeRuntime()
-            async with running(tmp_path, runtime) as agent:
-                await test(agent, runtime)
-
-        asyncio.run(main())
-
-    run.__name__ = test.__name__
-    return run
 
 
 class Events:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -15,23 +14,8 @@ from agent.pods.lifecycle import IllegalMove, Stage, move
 from agent.pods.worker import Turn
 from tests import clock
 from tests.agent.fake_cri import IMAGE_ID, FakeRuntime
-from tests.agent.harness import container, pod, running
+from tests.agent.harness import container, live, pod, running
 from tests.waiting import until
-
-
-def live(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Run an async test with an agent over a fake runtime."""
-
-    def run(tmp_path) -> None:
-        async def main() -> None:
-            runtime = FakeRuntime()
-            async with running(tmp_path, runtime) as agent:
-                await test(agent, runtime)
-
-        clock.run(main())
-
-    run.__name__ = test.__name__
-    return run
 
 
 def status(agent, name: str = "p") -> dict:

@@ -19,8 +19,8 @@ from agent.pods.backoff import Backoff
 from agent.pods.worker import Turn
 from tests import clock
 from tests.agent.fake_cri import FakeRuntime
-from tests.agent.harness import container, pod, running
-from tests.agent.pods.test_life import is_ready, live, status
+from tests.agent.harness import container, live, pod, running
+from tests.agent.pods.test_life import is_ready, status
 from tests.agent.pods.test_plan import record, run
 from tests.waiting import until
 
