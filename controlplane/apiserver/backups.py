@@ -71,8 +71,8 @@ class Backups:
 
     def _sweep(self) -> None:
         """What a server left that was killed meanwhile."""
-        for pattern in (f"{_SENDING}*", "*.partial", "*.partial-wal"):
-            for left in self._schedule.folder.glob(pattern):
+        for left in self._schedule.folder.glob("*"):
+            if left.name.startswith(_SENDING) or backup.is_unfinished(left.name):
                 left.unlink(missing_ok=True)
 
     @property
@@ -84,10 +84,11 @@ class Backups:
             try:
                 made = await self._made(path)
                 file = path.open("rb")
-                # Its client may go before the first byte: nothing but this handle may keep it.
-                path.unlink()
             except (StoreError, OSError) as error:
                 raise errors.ServiceUnavailable(f"no backup can be made: {error}") from error
+            finally:
+                # Its client may go at any time, before the first byte or while it is made: this handle alone keeps it.
+                path.unlink(missing_ok=True)
             headers = {"X-Wherry-Revision": str(made.revision), "X-Wherry-Objects": str(made.objects)}
             return Response(200, _sent(file), "application/vnd.sqlite3", headers)
 

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from controlplane.store import journal, witness
 from controlplane.store.audit import audit
@@ -28,8 +29,10 @@ from controlplane.store.witness import Mark, Witness
 _AT_ONCE = 256
 """Rows read between two writes of others."""
 _STAMP = "%Y%m%dT%H%M%SZ"
-_SUFFIX = ".db"
+_SUFFIX, _PARTIAL, _LOG = ".db", ".partial", "-wal"
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Read = Callable[[Sequence[int]], Awaitable[list[Row]]]
 
 
@@ -44,28 +47,40 @@ class Moment:
 
 async def write(moment: Moment, read: Read, target: Path) -> Snapshot:
     """Make a snapshot, whole or not at all; read gives rows by revision. Raises Corrupt, Full, StoreError."""
-    partial = target.with_name(f"{target.name}.partial")
+    partial = target.with_name(target.name + _PARTIAL)
     try:
-        link = await asyncio.to_thread(_begin, partial)
+        link = await _finished(_begin, partial)
         try:
             chain = 0
             for start in range(0, len(moment.revisions), _AT_ONCE):
                 rows = _sealed(await read(moment.revisions[start : start + _AT_ONCE]), chain)
-                await asyncio.to_thread(journal.append, link, rows)
+                await _finished(journal.append, link, rows)
                 chain = rows[-1].chain
             forgotten = moment.head - BEFORE_FIRST - len(moment.revisions)
-            await asyncio.to_thread(_end, link, Notes(moment.store, moment.head, moment.head, chain, 0, forgotten))
+            await _finished(_end, link, Notes(moment.store, moment.head, moment.head, chain, 0, forgotten))
         finally:
             link.close()
-        await asyncio.to_thread(_publish, partial, target)
+        await _finished(_publish, partial, target)
     except sqlite3.Error as error:
         raise journal.translate(error, partial) from error
     except OSError as error:
         raise StoreError(f"cannot write {target}: {error.strerror or error}") from error
     finally:
-        for left in (partial, partial.with_name(f"{partial.name}-wal")):
+        for left in (partial, partial.with_name(partial.name + _LOG)):
             left.unlink(missing_ok=True)
     return Snapshot(target, moment.head, len(moment.revisions))
+
+
+async def _finished(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a blocking call in a thread gives; whoever gives up waits until it is through, so that nothing is closed or
+    removed under it.
+    """
+    call = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(call)
+    except asyncio.CancelledError:
+        await asyncio.wait((call,))
+        raise
 
 
 def _begin(path: Path) -> sqlite3.Connection:
@@ -153,6 +168,12 @@ def outdated(names: Iterable[str], now: float, count: int, seconds: float) -> li
     kept = {name for at, name in known[-max(count, 1) :] if not seconds or now - at <= seconds}
     kept |= {name for _, name in known[-1:]}
     return [name for _, name in known if name not in kept]
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file is what is left of a scheduled snapshot whose maker was killed."""
+    stem, partial, rest = name.partition(_PARTIAL)
+    return bool(partial) and rest in ("", _LOG) and _made(stem) is not None
 
 
 def _made(name: str) -> float | None:

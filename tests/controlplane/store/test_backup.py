@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from controlplane.store import Change, Corrupt, Delete, Locked, Put, Snapshot, StoreError, backup
+from controlplane.store import Change, Corrupt, Delete, Locked, Put, Snapshot, StoreError, backup, journal
+from controlplane.store.checksum import Row
 from controlplane.store.sqlite import SqliteStore
 
 NOW = 1_767_268_800.0  # 2026-01-01T12:00:00Z
@@ -171,3 +175,42 @@ def test_copies_are_kept_by_count_and_age_and_the_newest_always(count: int, hour
     assert backup.outdated(names, NOW + 1000 * HOUR, 5, HOUR) and HOURLY[0] not in backup.outdated(
         names, NOW + 1000 * HOUR, 5, HOUR
     )
+
+
+def test_a_copy_that_is_given_up_is_not_closed_under_the_thread_that_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, go_on, written = threading.Event(), threading.Event(), []
+
+    def append(link: sqlite3.Connection, rows: Sequence[Row]) -> None:
+        inside.set()
+        go_on.wait(10)
+        written.append(link.execute("SELECT count(*) FROM log").fetchone())
+
+    async def main() -> None:
+        store = await opened(tmp_path)
+        await filled(store, 10)
+        monkeypatch.setattr(backup, "journal", _With(journal, append))
+        copying = asyncio.ensure_future(store.snapshot(tmp_path / "copy.db"))
+        assert await asyncio.to_thread(inside.wait, 10)
+        copying.cancel()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await copying
+        await store.close()
+
+    asyncio.run(main())
+    assert written == [(0,)]
+    assert not list(tmp_path.glob("copy*"))
+
+
+class _With:
+    """A module with one function of it replaced, for its one user alone."""
+
+    def __init__(self, module: object, append: object) -> None:
+        self._module, self.append = module, append
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._module, name)
