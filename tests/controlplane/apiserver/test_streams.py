@@ -428,6 +428,8 @@ def test_a_kubelets_own_certificate_is_enough_where_no_authority_is_configured(t
             address = backend.Address("127.0.0.1", server.sockets[0].getsockname()[1], tls)
             return await (await backend.call(address, "GET", "/healthz", [])).text()
 
+    if not judged:
+        assert backend.client_context(None, None, None).cert_store_stats()["x509_ca"] == 0, "read for nothing"
     if judged:
         with pytest.raises(InternalError, match="certificate verify failed"):
             asyncio.run(asyncio.wait_for(main(), 20))
