@@ -119,7 +119,9 @@ class Authenticator:
         if found is not None:
             return found
         try:
-            if legacy_token.is_one(token):
+            # What has been verified is no legacy token: most requests need not be taken apart to know.
+            verified = (token, audiences or self.tokens.audiences) in self._verified
+            if not verified and legacy_token.is_one(token):
                 # Such a token is for this server alone, and its Secret is looked at each time.
                 ours = not audiences or set(audiences) & set(self.tokens.audiences)
                 return legacy_token.user_of(token, self.tokens.keys, self.tokens.lookup) if ours else None

@@ -8,7 +8,7 @@ import pytest
 
 from apimachinery import pki
 from apimachinery.errors import BadRequest, Forbidden, Unauthorized
-from controlplane.apiserver.authn import certificates, impersonation, keys, service_account, token_file
+from controlplane.apiserver.authn import certificates, impersonation, keys, legacy_token, service_account, token_file
 from controlplane.apiserver.authn.authenticator import Authenticator, TokenSettings, bearer_token, without_token
 from controlplane.apiserver.authz.chain import refusal
 from controlplane.apiserver.request import Decision, Request, User
@@ -148,6 +148,20 @@ def test_service_account_token_names_account_groups_and_pod(authenticator, signi
 def test_tokens_that_are_no_good(authenticator, signing, changes):
     with pytest.raises(Unauthorized):
         ask(authenticator, request(bearer(token(signing, **changes))))
+
+
+def test_a_token_is_taken_apart_once_not_for_each_request(authenticator, signing, monkeypatch):
+    taken_apart = []
+
+    def is_one(text):
+        taken_apart.append(text)
+        return False
+
+    monkeypatch.setattr(legacy_token, "is_one", is_one)
+    text = token(signing)
+    for _ in range(3):
+        assert authenticator.user_of_token(text) is not None
+    assert taken_apart == [text]
 
 
 def test_token_dies_with_its_pod_though_its_signature_was_cached(authenticator, signing, objects):
