@@ -65,13 +65,8 @@ class Metrics:
             request.param("labelSelector"),
             request.param("fieldSelector"),
         )
-        items = []
-        for found in self._registry.items(POD if kind is POD_METRICS else NODE):
-            if not _selected(found, wanted, request.namespace):
-                continue
-            told = self._told(kind, found)
-            if told is not None:
-                items.append(told)
+        selected = self._registry.collection(POD if kind is POD_METRICS else NODE).select(wanted)
+        items = [told for entry in selected if (told := self._told(kind, entry.obj)) is not None]
         body = {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": {}, "items": items}
         return Answer(200, body, kind)
 
@@ -80,7 +75,13 @@ class Metrics:
             usage = self._meter.usage(name(obj)).get(())
             return _body(kind, obj, usage) | {"usage": _amounts(usage)} if usage is not None else None
         known = self._meter.usage((obj.get("spec") or {}).get("nodeName") or "")
-        return pod_metrics(obj, {key[2]: u for key, u in known.items() if key[:2] == (namespace(obj), name(obj))})
+        keys = ((namespace(obj), name(obj), container) for container in _containers(obj))
+        return pod_metrics(obj, {key[2]: known[key] for key in keys if key in known})
+
+
+def _containers(pod: Obj) -> list[str]:
+    parts = (pod["spec"].get(part) or () for part in ("containers", "initContainers", "ephemeralContainers"))
+    return [container["name"] for part in parts for container in part]
 
 
 def pod_metrics(pod: Obj, usages: Mapping[str, Usage]) -> Obj | None:
@@ -105,9 +106,3 @@ def _body(kind: Kind, obj: Obj, usage: Usage) -> Obj:
 
 def _amounts(usage: Usage) -> Obj:
     return {"cpu": f"{usage.cpu}n", "memory": f"{usage.memory // 1024}Ki"}
-
-
-def _selected(obj: Obj, wanted: select.Selection, space: str) -> bool:
-    labelled = wanted.labels is None or wanted.labels.matches(labels(obj))
-    here = not space or namespace(obj) == space
-    return labelled and here and all((get(obj) == value) is equal for get, equal, value in wanted.fields)

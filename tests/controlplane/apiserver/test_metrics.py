@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from apimachinery import errors
+from apimachinery.kinds import POD_METRICS
 from apimachinery.objects import Obj
 from apimachinery.timestamps import parse_time
+from controlplane.apiserver.registry import Registry
+from controlplane.apiserver.request import Request
+from controlplane.apiserver.resources import builtin, metrics
 from controlplane.apiserver.streams.backend import Agents
-from controlplane.apiserver.streams.usage import PERIOD, SOON, Meter, Reading, Usage, between, readings
-from controlplane.apiserver.subresources.metrics import pod_metrics
+from controlplane.apiserver.streams.usage import PERIOD, SOON, Key, Meter, Reading, Usage, between, readings
+from controlplane.apiserver.subresources.metrics import Metrics, pod_metrics
 
 T0 = parse_time("2026-01-01T00:00:00Z")
 MiB = 1 << 20
@@ -105,3 +111,33 @@ def test_a_pod_is_told_of_whole_or_not_at_all() -> None:
     }
     assert pod_metrics(pod(), {"a": used["a"]}) is None
     assert pod_metrics(pod("Succeeded"), used) is None
+
+
+class Asked(dict[Key, Usage]):
+    """What a node with many pods has told: looked up, never walked for each pod."""
+
+    def items(self) -> Any:
+        raise AssertionError("all that the node has told was walked")
+
+    __iter__ = items
+
+
+def test_a_list_of_pods_costs_what_they_are_and_knows_all_their_containers() -> None:
+    figures = Asked({("ns", "p", which): Usage(T0, 15.0, 1500, MiB) for which in ("a", "b", "side")})
+    figures["ns", "other", "a"] = Usage(T0, 15.0, 1, MiB)
+    shown = pod()
+    shown["spec"] |= {"nodeName": "n", "initContainers": [{"name": "side"}, {"name": "over"}]}
+
+    class Known(Told):
+        def usage(self, node: str) -> Mapping[Key, Usage]:
+            return figures if node == "n" else {}
+
+    catalog = builtin.catalog()
+    for row in metrics.ROWS:
+        catalog.add(row)
+    pods = SimpleNamespace(select=lambda wanted: [SimpleNamespace(obj=shown)])
+    registry = cast(Registry, SimpleNamespace(collection=lambda kind: pods))
+    request = SimpleNamespace(served=POD_METRICS, namespace="ns", catalog=catalog, param=lambda name: "")
+    answer = asyncio.run(Metrics(registry, Known()).list(cast(Request, request)))
+    told = cast(Any, answer).obj["items"]
+    assert [[c["name"] for c in one["containers"]] for one in told] == [["a", "b", "side"]]
