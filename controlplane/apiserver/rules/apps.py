@@ -9,9 +9,9 @@ from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from apimachinery.schema import Node
 from controlplane.apiserver.rules import values
-from controlplane.apiserver.rules.compiled import Rules, inside
+from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.core.pods import template_metadata
-from controlplane.apiserver.rules.place import About, Found, Place, Row, Rule, Step
+from controlplane.apiserver.rules.place import About, Found, Place, Row, Rows, Rule, Step
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.words import changed, created, enum, form, hook, immutable, not_negative, when
 from controlplane.apiserver.rules.workloads import (
@@ -148,7 +148,7 @@ def _stateful_update(spec: Obj, at: Place) -> Iterator[FieldError]:
 def _claims() -> Rule:
     """Claims are made of claim templates, of which nothing else is looked at."""
 
-    def bind(node: Node, rules: Rules) -> Step:
+    def bind(node: Node, rules: Rows) -> Step:
         claim = node.fields["volumeClaimTemplates"].element
         if claim is None:
             raise KeyError("claim templates are a list")
@@ -185,7 +185,7 @@ def _metadata_again(spec: Obj, at: Place) -> Iterator[FieldError]:
 def _held_against(template: Rule) -> Rule:
     """A template's own rules, but for changes of what was let in earlier although it is not as it should be."""
 
-    def bind(node: Node, rules: Rules) -> Step:
+    def bind(node: Node, rules: Rows) -> Step:
         own, whole = rules.compiled((template,), node), rules.compiled(_stateful(template), node)
 
         def step(value: Obj, at: Place, found: Found) -> None:

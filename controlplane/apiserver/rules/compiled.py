@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from apimachinery.schema import Node, Schema
-from controlplane.apiserver.rules.place import About, Found, Place, Row, Rule, Step
+from controlplane.apiserver.rules.place import About, Found, Place, Row, Rows, Rule, Step
 
-Walk = Callable[[Obj, Place, Found], None]
 _CLOSED: Row = ()
 
 
@@ -29,7 +28,7 @@ class Rules:
         self._rows: dict[str, Row] = {}
         for table in tables:
             self.add(table)
-        self._made: dict[str, Walk | None] = {}
+        self._made: dict[str, Step | None] = {}
 
     def add(self, table: Mapping[str, Row]) -> None:
         """Take more rows in; raises ValueError for a type that has one."""
@@ -61,14 +60,14 @@ class Rules:
                 walk(new, Place(None, "", None, new, old, About(kind.kind, new, old, version)), found)
         return found
 
-    def walk(self, key: str, node: Node) -> Walk | None:
+    def walk(self, key: str, node: Node) -> Step | None:
         """The function of a row; None when the key has none."""
         if key not in self._made:
             row = self._rows.get(key)
             self._made[key] = None if row is None else self.compiled(row, node)
         return self._made[key]
 
-    def compiled(self, row: Row, node: Node) -> Walk:
+    def compiled(self, row: Row, node: Node) -> Step:
         """One function of a row's entries; raises KeyError for a field that the type does not have."""
         steps: list[tuple[str | None, Step]] = []
         last: list[Step] = []
@@ -90,7 +89,7 @@ def _key(kind: Kind, part: str) -> str:
     return "" if name is None else f"{short(name)}/{part}" if part else short(name)
 
 
-def _all(steps: tuple[tuple[str | None, Step], ...]) -> Walk:
+def _all(steps: tuple[tuple[str | None, Step], ...]) -> Step:
     def walk(value: Obj, at: Place, found: Found) -> None:
         for needed, step in steps:
             if needed is None or needed in value:
@@ -99,7 +98,7 @@ def _all(steps: tuple[tuple[str | None, Step], ...]) -> Walk:
     return walk
 
 
-def _sounded(walk: Walk, last: tuple[Step, ...]) -> Walk:
+def _sounded(walk: Step, last: tuple[Step, ...]) -> Step:
     def sounded(value: Obj, at: Place, found: Found) -> None:
         before = len(found)
         walk(value, at, found)
@@ -125,7 +124,7 @@ def inside(
     """
     label = field if shown is None else shown
 
-    def bind(node: Node, rules: Rules) -> Step | None:
+    def bind(node: Node, rules: Rows) -> Step | None:
         child = node.fields[field]
         use = f"{short(node.type_name)}.{field}"
         if child.shape == "struct":
@@ -143,9 +142,9 @@ class _Late:
 
     __slots__ = ("_node", "_rules", "_use", "walk")
 
-    def __init__(self, rules: Rules, node: Node, use: str) -> None:
+    def __init__(self, rules: Rows, node: Node, use: str) -> None:
         self._rules, self._node, self._use = rules, node, use
-        self.walk: Walk = self._first
+        self.walk: Step = self._first
 
     def _first(self, value: Obj, at: Place, found: Found) -> None:
         rows = [self._rules.row(key) for key in (short(self._node.type_name), self._use) if key in self._rules]

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-
-if TYPE_CHECKING:
-    from apimachinery.schema import Node
-    from controlplane.apiserver.rules.compiled import Rules
+from apimachinery.schema import Node
 
 Found = list[FieldError]
 
@@ -93,6 +90,17 @@ Step = Callable[[Obj, Place, Found], None]
 Hook = Callable[[Obj, Place], Iterable[FieldError]]
 
 
+class Rows(Protocol):
+    """The rows of all types, as an entry sees them that is bound to a type."""
+
+    def __contains__(self, key: str, /) -> bool: ...
+
+    def row(self, key: str) -> Row: ...
+
+    def compiled(self, row: Row, node: Node) -> Step:
+        """One function of a row's entries; raises KeyError for a field that the type does not have."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """One entry of a row.
@@ -102,7 +110,7 @@ class Rule:
     sound: the step runs after all others and only where none found anything.
     """
 
-    bind: Callable[[Node, Rules], Step | None]
+    bind: Callable[[Node, Rows], Step | None]
     fields: tuple[str, ...] = ()
     only_with: str | None = None
     sound: bool = False

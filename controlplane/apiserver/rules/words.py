@@ -13,8 +13,8 @@ from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from apimachinery.schema import Node
-from controlplane.apiserver.rules.compiled import Rules, inside
-from controlplane.apiserver.rules.place import Found, Hook, Place, Rule, Step, of_field, plain
+from controlplane.apiserver.rules.compiled import inside
+from controlplane.apiserver.rules.place import Found, Hook, Place, Rows, Rule, Step, of_field, plain
 from controlplane.apiserver.rules.shown import shown
 from controlplane.apiserver.rules.values import NOT_NEGATIVE, PORT_RANGE
 
@@ -62,7 +62,7 @@ def when(test: Callable[[Obj, Place], bool], *entries: Rule | str) -> Rule:
     """Entries for the structs alone that pass a test."""
     listed = [inside(entry) if isinstance(entry, str) else entry for entry in entries]
 
-    def bind(node: Node, rules: Rules) -> Step:
+    def bind(node: Node, rules: Rows) -> Step:
         walk = rules.compiled(tuple(listed), node)
 
         def step(value: Obj, at: Place, found: Found) -> None:
@@ -80,7 +80,7 @@ def when(test: Callable[[Obj, Place], bool], *entries: Rule | str) -> Rule:
 def required(*fields: str, detail: str = "") -> Rule:
     """Fields that must be there. A text, list or map must hold something, a number must not be zero."""
 
-    def bind(node: Node, rules: Rules) -> Step:
+    def bind(node: Node, rules: Rows) -> Step:
         structs = {field for field in fields if node.fields[field].shape == "struct"}
 
         def step(value: Obj, at: Place, found: Found) -> None:
@@ -97,7 +97,7 @@ def required(*fields: str, detail: str = "") -> Rule:
 def forbidden(*fields: str, detail: str) -> Rule:
     """Fields that may not be set here; a text, number or list that is empty is not set, an empty struct is."""
 
-    def bind(node: Node, rules: Rules) -> Step:
+    def bind(node: Node, rules: Rows) -> Step:
         structs = {field for field in fields if node.fields[field].shape == "struct"}
 
         def step(value: Obj, at: Place, found: Found) -> None:
@@ -119,7 +119,7 @@ def union(*members: str | tuple[str, str, str], many: str, none: str = "") -> Ru
     """
     named = [(m, m, m) if isinstance(m, str) else m for m in members]
 
-    def bind(node: Node, rules: Rules) -> Step:
+    def bind(node: Node, rules: Rows) -> Step:
         looks = {field: inside(field, looked).bind(node, rules) for field, _, looked in named}
         refusals = {field: refused for field, refused, _ in named}
 
@@ -348,7 +348,7 @@ def bounded(field: str, limit: int, *entries: Rule | str) -> Rule:
     """A list of at most so many items; entries are asked only of one that is no longer."""
     listed = [inside(entry) if isinstance(entry, str) else entry for entry in entries]
 
-    def bind(node: Node, rules: Rules) -> Step:
+    def bind(node: Node, rules: Rows) -> Step:
         walk = rules.compiled(tuple(listed), node)
 
         def step(value: Obj, at: Place, found: Found) -> None:
@@ -383,7 +383,7 @@ def distinct(field: str, key: str = "") -> Rule:
 def immutable(*fields: str) -> Rule:
     """Fields that stay as they were made; the value shown is the new one."""
 
-    def bind(node: Node, rules: Rules) -> Step:
+    def bind(node: Node, rules: Rows) -> Step:
         def step(value: Obj, at: Place, found: Found) -> None:
             if at.about.old is None:
                 return
