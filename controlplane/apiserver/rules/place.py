@@ -85,6 +85,16 @@ class Place:
         return place
 
 
+def is_new(value: Obj, at: Place) -> bool:
+    """Whether the whole is new."""
+    return at.about.old is None
+
+
+def exists(value: Obj, at: Place) -> bool:
+    """Whether the whole is changed."""
+    return at.about.old is not None
+
+
 Step = Callable[[Obj, Place, Found], None]
 # A hook: what is wrong with a struct, given the struct and where it stands.
 Hook = Callable[[Obj, Place], Iterable[FieldError]]

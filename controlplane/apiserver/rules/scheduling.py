@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.rules.place import Place, Row
+from controlplane.apiserver.rules.place import Place, Row, is_new
 from controlplane.apiserver.rules.words import changed, enum, hook, immutable, when
 
 _MOST = 1_000_000_000
@@ -34,10 +34,6 @@ def _not_the_systems(title: str, value: int, default: bool) -> str:
     return f"globalDefault of {title} PriorityClass must be false" if default else ""
 
 
-def _new(priority: Obj, at: Place) -> bool:
-    return at.about.old is None
-
-
 def _stands(priority: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
     if (priority.get("value") or 0) != (before.get("value") or 0):
         yield errors.field_forbidden("value", "may not be changed in an update.")
@@ -45,7 +41,7 @@ def _stands(priority: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
 
 RULES: dict[str, Row] = {
     "scheduling.v1.PriorityClass": (
-        when(_new, hook(_value), enum("preemptionPolicy", ("PreemptLowerPriority", "Never"))),
+        when(is_new, hook(_value), enum("preemptionPolicy", ("PreemptLowerPriority", "Never"))),
         changed(_stands),
         immutable("preemptionPolicy"),
     ),

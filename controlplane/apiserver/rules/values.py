@@ -82,6 +82,7 @@ _IDENTIFIER_TEXT = (
 
 
 def c_identifier(text: str) -> tuple[str, ...]:
+    """Complaints about a name as the C language has it."""
     return () if _IDENTIFIER.match(text) else (_IDENTIFIER_TEXT,)
 
 

@@ -19,7 +19,7 @@ from controlplane.apiserver.rules.admissionregistration.matching import (
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row, Rule
 from controlplane.apiserver.rules.shown import struct
-from controlplane.apiserver.rules.values import each
+from controlplane.apiserver.rules.values import c_identifier, each
 from controlplane.apiserver.rules.words import enum, form, hook, name, required, unique, when
 
 _ACTIONS = ("Audit", "Deny", "Warn")
@@ -32,7 +32,6 @@ _BOTH_TOLD = (
     "must not contain both Deny and Warn (repeating the same validation failure information in the API response "
     "and headers serves no purpose)"
 )
-_IDENTIFIER = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*\Z")
 _RESERVED = (
     "true false null in as break const continue else for function if import let loop package namespace return var void "
     "while"
@@ -79,7 +78,7 @@ def _variable(variable: Obj, at: Place) -> Iterator[FieldError]:
     title = variable.get("name") or ""
     if not title.strip():
         yield errors.required(at.to("name"), "name is not specified")
-    elif not _IDENTIFIER.match(title) or title in _RESERVED.split():
+    elif c_identifier(title) or title in _RESERVED.split():
         yield errors.invalid(at.to("name"), title, "must be a valid CEL identifier")
 
 

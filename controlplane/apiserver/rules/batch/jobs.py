@@ -9,7 +9,7 @@ from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules import values
 from controlplane.apiserver.rules.compiled import inside
-from controlplane.apiserver.rules.place import Place, Row
+from controlplane.apiserver.rules.place import Place, Row, exists
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.words import changed, enum, hook, longest, not_negative, required, when
 from controlplane.apiserver.rules.workloads import labels_of, selects, usable
@@ -131,10 +131,6 @@ def _pod_names(job: Obj, at: Place) -> Iterator[FieldError]:
         yield errors.invalid("metadata.name", name, text)
 
 
-def _exists(job: Obj, at: Place) -> bool:
-    return at.about.old is not None
-
-
 def _change(job: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
     spec, was = job["spec"], before["spec"]
     wanted = spec.get("completions")
@@ -192,7 +188,7 @@ RULES: dict[str, Row] = {
         inside("spec", always=True),
         hook(_pod_names),
         # Upstream looks twice at a spec that is changed.
-        when(_exists, inside("spec", always=True)),
+        when(exists, inside("spec", always=True)),
         changed(_change),
     ),
     "batch.v1.JobSpec": (

@@ -12,7 +12,7 @@ from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.resources import resource_amount
 from controlplane.apiserver.rules.core.scheduling import EFFECTS
-from controlplane.apiserver.rules.place import Place, Row
+from controlplane.apiserver.rules.place import Place, Row, exists
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.values import cidr, config_key, each
 from controlplane.apiserver.rules.words import changed, hook, name, when
@@ -22,10 +22,6 @@ _TAINTS = "scheduler.alpha.kubernetes.io/taints"
 _UNIQUE = "taints must be unique by key and effect pair"
 _POD_RANGES = 'node updates may not change podCIDR except from "" to valid'
 _ONE_SOURCE = "exactly one reference subfield must be non-nil"
-
-
-def _exists(node: Obj, at: Place) -> bool:
-    return at.about.old is not None
 
 
 def _annotations(node: Obj, at: Place) -> Iterator[FieldError]:
@@ -177,7 +173,7 @@ RULES: dict[str, Row] = {
         hook(_features),
         hook(_pod_ranges),
         # Upstream looks twice at much of a node that is changed.
-        when(_exists, *_CHANGED),
+        when(exists, *_CHANGED),
     ),
     "core.v1.Node/status": _CHANGED,
     "core.v1.NodeSpec": ("configSource",),

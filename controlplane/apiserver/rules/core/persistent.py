@@ -13,7 +13,7 @@ from controlplane.apiserver.rules.core.claims import VOLUME_MODES, access_modes
 from controlplane.apiserver.rules.core.resources import native, resource_amount
 from controlplane.apiserver.rules.core.sources import csi_driver_name
 from controlplane.apiserver.rules.core.volumes import ISCSI_LONG, NO_KIND, TOO_MANY
-from controlplane.apiserver.rules.place import Place, Row
+from controlplane.apiserver.rules.place import Place, Row, exists
 from controlplane.apiserver.rules.shown import difference, struct
 from controlplane.apiserver.rules.values import amount, each, no_way_up
 from controlplane.apiserver.rules.words import by_path, changed, enum, form, hook, name, required, union, when
@@ -38,10 +38,6 @@ _RENAMED = {
     "beta.kubernetes.io/arch": "kubernetes.io/arch",
     "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
 }
-
-
-def _exists(volume: Obj, at: Place) -> bool:
-    return at.about.old is not None
 
 
 def _inlined(spec: Obj, at: Place) -> bool:
@@ -296,7 +292,7 @@ RULES: dict[str, Row] = {
     "core.v1.PersistentVolume": (
         "spec",
         # Upstream looks twice at a volume that is changed.
-        when(_exists, "spec"),
+        when(exists, "spec"),
         changed(_volume_change),
     ),
     "core.v1.PersistentVolumeSpec": (

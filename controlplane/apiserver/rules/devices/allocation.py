@@ -68,7 +68,7 @@ def _was_allocated(status: Obj, at: Place) -> bool:
     return status.get("allocation") is not None and (at.old or {}).get("allocation") is not None
 
 
-def _is_allocated(status: Obj, at: Place) -> bool:
+def _was_free(status: Obj, at: Place) -> bool:
     return not _was_allocated(status, at)
 
 
@@ -100,7 +100,7 @@ RULES: dict[str, Row] = {
         hook(_once, "devices"),
         changed(_consumers),
         when(_was_allocated, immutable("allocation")),
-        when(_is_allocated, "allocation"),
+        when(_was_free, "allocation"),
     ),
     "resource.v1.ResourceClaimConsumerReference": (required("resource", "name", "uid"),),
     "resource.v1.AllocationResult": (inside("devices", always=True), "nodeSelector"),

@@ -14,7 +14,7 @@ from apimachinery.pods.requests import is_extended
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.core.claims import template_metadata
 from controlplane.apiserver.rules.devices.names import REQUESTS, full_name
-from controlplane.apiserver.rules.place import Place, Row
+from controlplane.apiserver.rules.place import Place, Row, is_new
 from controlplane.apiserver.rules.words import (
     any_form,
     bounded,
@@ -31,10 +31,6 @@ from controlplane.apiserver.rules.words import (
 _MOST, _MOST_ALTERNATIVES, _LONGEST_EXPRESSION = 32, 8, 10 * 1024
 _ONE_KIND = "exactly one of `exactly` or `firstAvailable` is required"
 _NO_ATTRIBUTE = 'exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple fields are set'
-
-
-def _new(obj: Obj, at: Place) -> bool:
-    return at.about.old is None
 
 
 def _one_kind(request: Obj, at: Place) -> Iterator[FieldError]:
@@ -87,7 +83,7 @@ def _extended(path: str, text: str) -> list[FieldError]:
 
 
 RULES: dict[str, Row] = {
-    "resource.v1.ResourceClaim": (when(_new, inside("spec", always=True)), immutable("spec")),
+    "resource.v1.ResourceClaim": (when(is_new, inside("spec", always=True)), immutable("spec")),
     "resource.v1.ResourceClaimTemplate": (inside("spec", always=True), immutable("spec")),
     "resource.v1.ResourceClaimTemplateSpec": (hook(template_metadata), inside("spec", always=True)),
     "resource.v1.ResourceClaimSpec": (inside("devices", always=True),),
@@ -114,7 +110,7 @@ RULES: dict[str, Row] = {
     "resource.v1.DeviceClassConfiguration": _OPAQUE,
     "resource.v1.DeviceClass": (inside("spec", always=True),),
     "resource.v1.DeviceClassSpec": (
-        bounded("selectors", _MOST, "selectors"),
+        _SELECTORS,
         bounded("config", _MOST, "config"),
         by_path("extendedResourceName", _extended, "pass"),
     ),

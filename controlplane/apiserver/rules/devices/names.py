@@ -131,7 +131,6 @@ def _parameters(config: Obj, at: Place) -> Found:
 
 def _binding(device: Obj, at: Place) -> Iterator[FieldError]:
     wanted, failed = device.get("bindingConditions") or [], device.get("bindingFailureConditions") or []
-    yield from _repeated(at.to("bindingConditions"), wanted)
     repeated = set[str]()
     for index, condition in enumerate(failed):
         path = f"{at.to('bindingFailureConditions')}[{index}]"
@@ -148,15 +147,10 @@ def _binding(device: Obj, at: Place) -> Iterator[FieldError]:
         yield errors.invalid(at.to("bindingFailureConditions"), device.get("bindingFailureConditions"), text)
 
 
-def _repeated(path: str, listed: list[str]) -> Iterator[FieldError]:
-    for index, text in enumerate(listed):
-        if text in listed[:index]:
-            yield errors.duplicate(f"{path}[{index}]", text)
-
-
 BINDING: Row = (
     bounded("bindingConditions", _MOST_CONDITIONS, forms("bindingConditions", formats.qualified_name)),
     bounded("bindingFailureConditions", _MOST_CONDITIONS, forms("bindingFailureConditions", formats.qualified_name)),
+    distinct("bindingConditions"),
     hook(_binding, "bindingConditions", "bindingFailureConditions"),
 )
 _EFFECTS = ("NoExecute", "NoSchedule", "None")
