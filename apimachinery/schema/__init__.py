@@ -14,7 +14,17 @@ object), `diagnosis` (the slow pass that finds the words when the quick one stum
 from apimachinery.schema.definitions import Schema, SchemaMissing
 from apimachinery.schema.diagnosis import Findings
 from apimachinery.schema.duplicates import as_met, duplicate_fields, merged_repeats
-from apimachinery.schema.node import Node
+from apimachinery.schema.node import Node, short
 from apimachinery.schema.walker import Walker
 
-__all__ = ["Findings", "Node", "Schema", "SchemaMissing", "Walker", "as_met", "duplicate_fields", "merged_repeats"]
+__all__ = [
+    "Findings",
+    "Node",
+    "Schema",
+    "SchemaMissing",
+    "Walker",
+    "as_met",
+    "duplicate_fields",
+    "merged_repeats",
+    "short",
+]

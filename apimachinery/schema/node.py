@@ -42,6 +42,11 @@ GO_SCALARS = {
 }
 
 
+def short(type_name: str) -> str:
+    """io.k8s.api.core.v1.Pod -> core.v1.Pod; the machinery's own types -> meta.v1.ObjectMeta."""
+    return ".".join(type_name.split(".")[-3:])
+
+
 class Node:
     """The type at one place.
 

@@ -14,7 +14,7 @@ from typing import Any
 from apimachinery import coverage
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
-from apimachinery.schema import Node, Schema
+from apimachinery.schema import Node, Schema, short
 
 # (value, its path) -> sentences
 Walk = Callable[[Any, str], Iterator[str]]
@@ -96,7 +96,7 @@ class _Compiler:
         return _each(inner) if node.shape == "list" else _each_value(inner)
 
     def _struct(self, node: Node) -> Walk | None:
-        rows = self._rows.get(".".join(node.type_name.split(".")[-3:]), {})
+        rows = self._rows.get(short(node.type_name), {})
         told = {field: rows[field] for field in node.fields if field in rows}
         below = {field: walk for field, child in node.fields.items() if (walk := self.walk(child)) is not None}
         return _fields(told, below) if told or below else None

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from apimachinery.objects import Obj
-from apimachinery.schema import Node, Schema
+from apimachinery.schema import Node, Schema, short
 from apimachinery.schema.presence import TELLING_WHEN_EMPTY
 from controlplane.apiserver.defaults import core, others, workloads, zeros
 
@@ -45,12 +45,6 @@ def _settling(api_version: str, kind: str) -> Walk | None:
 def _for(api_version: str, kind: str) -> Walk | None:
     node = Schema.load().node(api_version, kind)
     return None if node is None else _Compiler(root=node).struct(node)
-
-
-def short(type_name: str) -> str:
-    """io.k8s.api.core.v1.Pod -> core.v1.Pod; the machinery's own types -> meta.v1.ObjectMeta."""
-    parts = type_name.split(".")
-    return ".".join(parts[-3:])
 
 
 def _amounts(node: Node) -> bool:

@@ -6,15 +6,8 @@ from collections.abc import Callable, Mapping
 
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
-from apimachinery.schema import Node, Schema
+from apimachinery.schema import Node, Schema, short
 from controlplane.apiserver.rules.place import About, Found, Place, Row, Rows, Rule, Step
-
-_CLOSED: Row = ()
-
-
-def short(type_name: str) -> str:
-    """io.k8s.api.core.v1.Pod -> core.v1.Pod; the machinery's own types -> meta.v1.ObjectMeta."""
-    return ".".join(type_name.split(".")[-3:])
 
 
 class Rules:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from apimachinery.schema import Node, Schema
+from apimachinery.schema import Node, Schema, short
 from controlplane.apiserver.resources.builtin import ROWS
-from controlplane.apiserver.rules.compiled import Rules, inside, short
+from controlplane.apiserver.rules.compiled import Rules, inside
 from controlplane.apiserver.rules.place import About, Place
 from controlplane.apiserver.rules.tables import rules
 from controlplane.apiserver.rules.words import (
