@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterator
 
 from apimachinery import errors
-
-_ZEROS = re.compile(r"(?<![\d])0+(?=\d)")
-
-
-def _plain(text: str) -> str:
-    """An address without leading zeros, which say nothing; those of IPv6 are read anyway."""
-    return text if ":" in text else _ZEROS.sub("", text)
+from apimachinery.addresses import interface, without_zeros
 
 
 def address(path: str, text: str) -> Iterator[str]:
     """About a valid address."""
     try:
-        found = ipaddress.ip_address(_plain(text))
+        found = ipaddress.ip_address(without_zeros(text))
     except ValueError:
         return
     shown = errors.quoted(text)
     mapped = found.ipv4_mapped if found.version == 6 else None
-    if mapped is not None or _plain(text) != text:
+    if mapped is not None or without_zeros(text) != text:
         yield f'{path}: non-standard IP address {shown} is invalid: use "{mapped or found}"'
     elif found.version == 6 and str(found) != text:
         yield f'{path}: IPv6 address {shown} should be in RFC 5952 canonical format ("{found}")'
@@ -32,16 +25,15 @@ def address(path: str, text: str) -> Iterator[str]:
 
 def network(path: str, text: str) -> Iterator[str]:
     """About a valid range of addresses."""
-    start, _, length = text.partition("/")
-    plain = f"{_plain(start)}/{int(length) if length.isascii() and length.isdigit() else length}"
-    try:
-        found = ipaddress.ip_interface(plain)
-    except ValueError:
+    found = interface(text)
+    if found is None:
         return
+    start, _, length = text.partition("/")
+    zeros = without_zeros(start) != start or length != str(found.network.prefixlen)
     mapped = found.ip.ipv4_mapped if found.version == 6 else None
     if mapped is not None and found.network.prefixlen >= 96:
         found = ipaddress.ip_interface(f"{mapped}/{found.network.prefixlen - 96}")
-    shown, odd = errors.quoted(text), mapped is not None or plain != text
+    shown, odd = errors.quoted(text), mapped is not None or zeros
     if found.ip != found.network.network_address:
         alone = f"{found.ip}/{found.max_prefixlen}"
         yield f'{path}: CIDR value {shown} is ambiguous in this context (should be "{found.network}" or "{alone}"?)'

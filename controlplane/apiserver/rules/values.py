@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from apimachinery import errors, formats, quantity
-from apimachinery.objects import Obj as Obj
+from apimachinery.addresses import interface, without_zeros
+from apimachinery.objects import Obj
 from controlplane.apiserver.rules.place import Found as Found
 
 MAX_INT32 = 2147483647
@@ -27,13 +28,6 @@ _KEY_TEXT = (
 
 def each(path: str, value: Any, complaints: Iterable[str]) -> Found:
     return [errors.invalid(path, value, text) for text in complaints]
-
-
-def name(path: str, value: Any, check: Callable[[str], tuple[str, ...]], detail: str = "") -> Found:
-    """A required name."""
-    if not value:
-        return [errors.required(path, detail)]
-    return each(path, value, check(value))
 
 
 def enum(path: str, value: Any, allowed: Iterable[str]) -> Found:
@@ -108,12 +102,11 @@ def config_key(text: str) -> tuple[str, ...]:
 
 _IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 _CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
-_LEADING_ZERO = re.compile(r"(^|\.)0[0-9]")
 
 
 def ip_address(text: str) -> str:
     """What is wrong with an address, "" when it is fine."""
-    plain = _without_zeros(text)
+    plain = without_zeros(text)
     try:
         found = ipaddress.ip_address(plain)
     except ValueError:
@@ -126,13 +119,6 @@ def ip_address(text: str) -> str:
     return "must not be an IPv4-mapped IPv6 address" if mapped else ""
 
 
-def _without_zeros(text: str) -> str:
-    """IPv4 addresses were once read with leading zeros, which say nothing."""
-    if ":" in text or not _LEADING_ZERO.search(text):
-        return text
-    return ".".join(part.lstrip("0") or "0" for part in text.split("."))
-
-
 def ip(path: str, value: Any) -> Found:
     wrong = ip_address(value or "")
     return [errors.invalid(path, value or "", wrong)] if wrong else []
@@ -140,19 +126,15 @@ def ip(path: str, value: Any) -> Found:
 
 def cidr(path: str, value: str) -> Found:
     """A range of addresses, without bits beyond its prefix."""
-    address, slash, length = value.partition("/")
-    plain = _without_zeros(address)
-    try:
-        network = ipaddress.ip_network(f"{plain}/{length}", strict=False)
-    except ValueError:
+    found = interface(value)
+    if found is None:
         return [errors.invalid(path, value, _CIDR_TEXT)]
-    if not slash or not length.isascii() or not length.isdigit() or "%" in address:
-        return [errors.invalid(path, value, _CIDR_TEXT)]
-    if plain != address:
+    address, _, length = value.partition("/")
+    if without_zeros(address) != address:
         return [errors.invalid(path, value, "must not have leading 0s in IP")]
-    if length != str(network.prefixlen):
+    if length != str(found.network.prefixlen):
         return [errors.invalid(path, value, "must not have leading 0s in prefix length")]
-    if network.network_address != ipaddress.ip_address(plain):
+    if found.network.network_address != found.ip:
         return [errors.invalid(path, value, "must not have bits set beyond the prefix length")]
     return []
 
@@ -194,11 +176,6 @@ def no_way_up(path: str, value: str) -> Found:
 
 def amount(text: Any) -> quantity.Quantity:
     return quantity.parse(text)
-
-
-def frozen(new: Obj, old: Obj, *fields: str) -> Found:
-    """Fields at the top of an object that cannot change."""
-    return [errors.immutable(field, new.get(field)) for field in fields if new.get(field) != old.get(field)]
 
 
 def label_selector(path: str, selector: Obj | None) -> Found:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from apimachinery import errors, formats
+from apimachinery.addresses import Interface, interface
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.compiled import inside
@@ -83,13 +83,18 @@ def _data(device: Obj, at: Place) -> Found:
 def _addresses(network: Obj, at: Place) -> Iterator[FieldError]:
     for index, text in enumerate(network["ips"] or ()):
         path = f"{at.to('ips')}[{index}]"
-        try:
-            address = ipaddress.ip_interface(text if "/" in text else "")
-        except ValueError:
+        found = interface(text)
+        if found is None:
             yield errors.invalid(path, text, _ADDRESS_TEXT)
-            continue
-        if text != address.with_prefixlen:
-            yield errors.invalid(path, text, f'must be in canonical form ("{address.with_prefixlen}")')
+        elif text != (plain := _canonical(found)):
+            yield errors.invalid(path, text, f'must be in canonical form ("{plain}")')
+
+
+def _canonical(found: Interface) -> str:
+    """An IPv4 address is written as one also where it came as one of IPv6."""
+    length = found.network.prefixlen
+    mapped = found.ip.ipv4_mapped if found.ip.version == 6 else None
+    return f"{mapped or found.ip}/{length - 96 if mapped and length > 32 else length}"
 
 
 RULES: dict[str, Row] = {

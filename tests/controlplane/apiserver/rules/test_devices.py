@@ -162,8 +162,16 @@ def test_what_a_claim_was_given(status: Obj, wanted: list[str]) -> None:
     expect(told(put(CLAIM, {"status": status}), CLAIM, "status"), wanted)
 
 
+IPS = {
+    "010.0.0.1/8": 'Invalid value: "010.0.0.1/8": must be in canonical form ("10.0.0.1/8")',
+    "10.0.0.2/08": 'Invalid value: "10.0.0.2/08": must be in canonical form ("10.0.0.2/8")',
+    "10.0.0.1/255.0.0.0": 'Invalid value: "10.0.0.1/255.0.0.0": must be a valid address in CIDR form',
+    "::ffff:10.0.0.3/104": 'Invalid value: "::ffff:10.0.0.3/104": must be in canonical form ("10.0.0.3/8")',
+}
+
+
 def test_what_drivers_tell_of_given_devices() -> None:
-    network = {"interfaceName": "x" * 257, "ips": ["10.0.0.1/8", "10.0.0.1", "2001:DB8::1/64", "10.0.0.1/8"]}
+    network = {"interfaceName": "x" * 257, "ips": ["10.0.0.1/8", "10.0.0.1", "2001:DB8::1/64", "10.0.0.1/8", *IPS]}
     devices = [{**DEVICE, "networkData": network, "data": {}}, DEVICE]
     expect(
         told(put(GIVEN, {"status.devices": devices}), GIVEN, "status"),
@@ -172,6 +180,7 @@ def test_what_drivers_tell_of_given_devices() -> None:
             'status.devices[0].networkData.ips[1]: Invalid value: "10.0.0.1": must be a valid address in CIDR form',
             'status.devices[0].networkData.ips[2]: Invalid value: "2001:DB8::1/64": must be in canonical form '
             '("2001:db8::1/64")',
+            *(f"status.devices[0].networkData.ips[{4 + n}]: {text}" for n, text in enumerate(IPS.values())),
             'status.devices[0].networkData.ips[3]: Duplicate value: "10.0.0.1/8"',
             'status.devices[1]: Duplicate value: "d.e/p/v"',
         ],
