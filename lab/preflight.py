@@ -85,6 +85,8 @@ def _kernel(spec: Spec) -> list[Finding]:
         findings.append(Finding("net.ipv4.ip_forward cannot be set here: nodes would be cut off; need CAP_NET_ADMIN"))
     if not Path("/proc/sys/net/bridge").exists():
         text = "br_netfilter is not loaded: a pod reaching itself or a neighbour through a VIP gets no answer"
+        if spec.network_policy:
+            text += ", and NetworkPolicies do not part pods of one node"
         findings.append(Finding(text + "; modprobe br_netfilter", fatal=False))
     overlay = "overlay" in Path("/proc/filesystems").read_text(encoding="ascii")
     if not overlay:

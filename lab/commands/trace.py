@@ -19,9 +19,11 @@ from apimachinery.objects import Obj
 from lab import live, names
 from lab.commands.base import NAME, OUTPUT, existing, root, run
 from lab.spec import Spec, SpecError
-from netproxy.trace.model import Objects, Outcome, Trace, TraceError
+from netproxy.policy.shortfall import of_bridges
+from netproxy.trace.model import End, Objects, Outcome, Trace, TraceError
 from netproxy.trace.plan import trace
 from netproxy.trace.resolve import resolve, split_port
+from netproxy.views import family_of
 
 _KINDS: dict[str, Kind] = {
     "services": kinds.SERVICE,
@@ -67,14 +69,9 @@ def trace_connection(
     try:
         if port and not port.isdigit():
             raise TraceError(f"{port!r} is no port number")
-        found = trace(
-            objects,
-            resolve(source, objects, namespace),
-            resolve(end, objects, namespace),
-            int(port or 0),
-            protocol.upper(),
-            chosen.network_policy,
-        )
+        start, goal = resolve(source, objects, namespace), resolve(end, objects, namespace)
+        below = _below_rules(chosen, start)
+        found = trace(objects, start, goal, int(port or 0), protocol.upper(), chosen.network_policy, below)
     except TraceError as error:
         raise click.ClickException(str(error)) from error
     click.echo(json.dumps(_plain(found), indent=2) if output == "json" else "\n".join(_lines(found)))
@@ -82,6 +79,12 @@ def trace_connection(
         run(_follow(chosen, found, seconds))
     if not any(way.outcome is Outcome.ARRIVES for way in found.ways):
         raise click.exceptions.Exit(1)
+
+
+def _below_rules(chosen: Spec, source: End) -> str:
+    """What the node of this end cannot judge between its own pods; empty for nothing, or when the node is off."""
+    space = netns.path_of(names.namespace(chosen.name, source.node))
+    return of_bridges((family_of(source.ip),), space) if source.node and space.exists() else ""
 
 
 async def _follow(chosen: Spec, found: Trace, seconds: int) -> None:

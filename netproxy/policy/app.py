@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 from apimachinery.client import Client
+from apimachinery.events import EventRecorder
 from apimachinery.informer import Informer
 from apimachinery.kinds import NAMESPACE, NETWORK_POLICY, POD
 from apimachinery.kit.lifecycle import Lifecycle
@@ -18,6 +19,7 @@ from netproxy.policy import views
 from netproxy.policy.addresses import PodAddresses
 from netproxy.policy.enforcer import Enforcer
 from netproxy.policy.model import Pod
+from netproxy.policy.shortfall import Shortfall, of_bridges
 from netproxy.policy.tracker import PolicyTracker
 
 log = logging.getLogger(__name__)
@@ -43,8 +45,12 @@ class NetworkPolicies:
         dns = cluster_dns(grounds)
         self._tracker = PolicyTracker(node, self._trigger, (dns,) if dns.ips else ())
         self._enforcer = Enforcer(self._tracker, grounds)
+        self._families = tuple(ground.family for ground in grounds)
+        self._recorder = EventRecorder(client, "kube-proxy", node)
+        self._shortfall = Shortfall(node, self._recorder.event)
         self._policies = Informer(client, NETWORK_POLICY)
         self._policies.add_handler(self._tracker.policy_changed)
+        self._policies.add_handler(self._shortfall.policy_changed)
         pods = Informer(client, POD, transform=views.trim_pod)
         pods.add_handler(self._tracker.pod_changed)
         namespaces = Informer(client, NAMESPACE, transform=views.trim_namespace)
@@ -57,15 +63,17 @@ class NetworkPolicies:
         nodes.add_handler(self._node_changed)
 
     async def start(self, lifecycle: Lifecycle) -> None:
-        """Spawn the workers. A kernel without nftables enforces nothing, and the log says so."""
-        try:
-            await self._enforcer.open()
-        except NftError as error:
-            log.error("NetworkPolicies are not enforced on this node: %s", error.message)
-            return
+        """Spawn the workers. A kernel without nftables enforces nothing: the log and each policy's events say so."""
         self._lifecycle = lifecycle
         lifecycle.push("network policies", self._close)
         lifecycle.spawn("informer networkpolicies", self._policies.run())
+        lifecycle.spawn("events of networkpolicies", self._recorder.run())
+        try:
+            await self._enforcer.open()
+        except NftError as error:
+            reason = next(iter(error.message.splitlines()), "")
+            self._shortfall.found(f"not enforced at all: {reason}", self._policies.items())
+            return
         lifecycle.spawn("network policies", self._run())
 
     async def _run(self) -> None:
@@ -89,6 +97,8 @@ class NetworkPolicies:
             # Rules of an earlier process stay in force meanwhile.
             await asyncio.gather(*(informer.wait_synced() for informer in self._others))
         await self._enforcer.sync()
+        if self._tracker.policies:
+            self._shortfall.found(of_bridges(self._families), self._policies.items())
 
     def _node_changed(self, _old: Obj | None, new: Obj | None) -> None:
         if new is not None:

@@ -18,8 +18,17 @@ from netproxy.tracker import Tracker
 _FAMILIES = (Family.IPV4, Family.IPV6)
 
 
-def trace(objects: Objects, source: End, target: End, port: int, protocol: str, policies: bool = True) -> Trace:
-    """Every way a first packet may take; protocol in upper case, `policies`: somebody of ours enforces them.
+def trace(
+    objects: Objects,
+    source: End,
+    target: End,
+    port: int,
+    protocol: str,
+    policies: bool = True,
+    below: str = "",
+) -> Trace:
+    """Every way a first packet may take; protocol in upper case, `policies`: somebody of ours enforces them. `below`:
+    why nobody sees frames that two pods of the source's node send each other by their own addresses, empty: it is seen.
 
     A packet from outside the cluster meets the rules of the node it comes to: that of the address, else any node's.
     """
@@ -30,7 +39,9 @@ def trace(objects: Objects, source: End, target: End, port: int, protocol: str, 
     route = next((r for r in routes if _takes(r.port, target, port, protocol, objects)), None)
     question = _Judge(objects, source, protocol, policies)
     if route is None:
-        way = question.way(Backend(target.ip, port), (f"no Service has {target.ip}:{port}/{protocol}",))
+        beside = source.pod is not None and target.pod is not None and source.node == target.node
+        so_far = (f"no Service has {target.ip}:{port}/{protocol}",)
+        way = question.way(Backend(target.ip, port), so_far, below if beside else "")
         return Trace(source, target, port, protocol, (way,))
     steps = (f"Service {route.port.key.title} takes it, by the rules of {where or 'the node it comes to'}",)
     ways = tuple(_ways(route, target, port, source, question))
@@ -86,11 +97,12 @@ class _Judge:
         spaces = {name(space): labels(space) for space in objects.namespaces}
         self._cluster = Cluster(tuple(map(policy_views.policy, objects.policies)), spaces)
 
-    def way(self, backend: Backend, so_far: Iterable[str]) -> Way:
-        """To this endpoint, once it is known."""
+    def way(self, backend: Backend, so_far: Iterable[str], unseen: str = "") -> Way:
+        """To this endpoint, once it is known; `unseen`: why no rule sees the packet."""
         target = resolve(backend.ip, self._objects, "")
-        if not self._enforced:
-            return Way(Outcome.ARRIVES, address(backend), target.title, (*so_far, "NetworkPolicies are not enforced"))
+        if unseen or not self._enforced:
+            why = f"NetworkPolicies are {unseen or 'not enforced'}"
+            return Way(Outcome.ARRIVES, address(backend), target.title, (*so_far, why))
         told = judge(self._cluster, _party(self._source), _party(target), self._protocol, backend.port)
         outcome = Outcome.ARRIVES if told.allowed else Outcome.DROPPED
         return Way(outcome, address(backend), target.title, (*so_far, *told.why))

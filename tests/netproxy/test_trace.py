@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,6 +58,25 @@ def test_policies_are_asked_of_each_endpoint() -> None:
     assert "default/deny" in found.ways[1].why[-1]
     assert outcomes(asked(objects(denied), "node2", "pod/b:8080")) == {f"{B}:8080": "arrives"}
     assert outcomes(asked(objects(denied), "node1", "pod/b:8080")) == {f"{B}:8080": "dropped"}
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "wanted"),
+    [
+        ("a", "pod/near:80", {"10.244.1.9:80": "arrives"}),
+        ("b", "pod/near:80", {"10.244.1.9:80": "dropped"}),
+        (OUTSIDE, "pod/near:80", {"10.244.1.9:80": "dropped"}),
+        ("near", "svc", {f"{A}:8080": "dropped", f"{B}:8080": "dropped"}),
+    ],
+)
+def test_pods_that_share_a_bridge_below_all_rules(source: str, target: str, wanted: dict[str, str]) -> None:
+    there = objects(policy("default", "deny"))
+    there = replace(there, pods=[*there.pods, pod("default", "near", "10.244.1.9")])
+    end, port = split_port(target)
+    start, goal = resolve(source, there, "default"), resolve(end, there, "default")
+    found = trace(there, start, goal, int(port or 0), "TCP", below="not enforced between pods of one bridge")
+    assert outcomes(found) == wanted
+    assert ("pods of one bridge" in found.ways[0].why[-1]) == ("arrives" in wanted.values())
 
 
 @pytest.mark.parametrize(
