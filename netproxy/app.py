@@ -90,6 +90,8 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
         if settings.network_policy:
             judge = NetworkPolicies(client, ground_of(settings), settings.node_name, nodes, settings.cni_results)
             await judge.start(lifecycle)
+    else:
+        log.info("no node_name: this host's pods, if it has any, get no NetworkPolicies and no traffic of policy Local")
     if not settings.network_policy:
         await remove_policies(ground_of(settings))
     for informer in informers:

@@ -2,9 +2,9 @@
 
 A UDP flow never ends by itself while a client keeps sending: its entry would keep leading to an endpoint that is
 gone, or past the rules to nowhere when it began before the first endpoint came. TCP and SCTP need nothing: their peer
-them. Only what began while a stranger had taken our rules away is removed whatever its protocol: the tracker would keep
-it untranslated, however often the client repeats itself. Deciding is pure, `sweep` and `sweep_untranslated` are the
-only side effects.
+ends them. Only what began while a stranger had taken our rules away is removed whatever its protocol: the tracker would
+keep it untranslated, however often the client repeats itself. Deciding is pure, `sweep` and `sweep_untranslated` are
+the only side effects.
 """
 
 from __future__ import annotations

@@ -29,12 +29,14 @@ _UNUSED = frozenset(
         "winkernel",
     }
 )
+_UNUSED_IN_CONNECTION = frozenset({"acceptContentTypes", "burst", "contentType", "qps"})
 
 
-def translated(values: Values, modes: Sequence[str]) -> Values:
+def translated(values: Values, modes: Sequence[str], hostname: str) -> Values:
     """Our settings' values. Anything but a KubeProxyConfiguration stays as it is; raises ValueError naming a field.
 
-    `modes`: what can be had; the file has a section of each, and of ipvs.
+    `modes`: what can be had; the file has a section of each, and of ipvs. `hostname`: this host's, which is its node's
+    name where the file has none.
     """
     if values.get("kind") != KIND:
         return values
@@ -44,17 +46,21 @@ def translated(values: Values, modes: Sequence[str]) -> Values:
     sections = dict.fromkeys((*modes, "ipvs"))
     if unknown := sorted(set(given) - _UNUSED - _FIELDS.keys() - sections.keys()):
         raise ValueError(f"{unknown[0]}: no field of {KIND}")
-    result: Values = {}
+    result: Values = {"node_name": hostname.strip().lower()}
     for field, read in _FIELDS.items():
         result.update(read(given.get(field)))
     if result["mode"] not in modes:
         raise ValueError(f"mode: {result['mode']!r} is not there yet; use {' or '.join(modes)}")
     result.update(_rules(given.get(result["mode"]) or {}, result["mode"]))
-    unused = [
-        field for field in sorted(_UNUSED & given.keys()) if given[field] not in (None, "", "0s", 0, False, {}, [])
-    ]
+    connection = given.get("clientConnection") or {}
+    unused = [field for field in sorted(_UNUSED & given.keys()) if _says_something(given[field])]
+    unused += [f"clientConnection.{f}" for f in sorted(_UNUSED_IN_CONNECTION) if _says_something(connection.get(f))]
     unused += [s for s in sections if given.get(s) and s != result["mode"]]
     return {**result, "unused": unused}
+
+
+def _says_something(value: Any) -> bool:
+    return value not in (None, "", "0s", 0, False, {}, [])
 
 
 def _mode(value: str | None) -> Values:
@@ -89,7 +95,10 @@ def _same(setting: str) -> Callable[[Any], Values]:
 
 
 def _connection(value: Mapping[str, Any] | None) -> Values:
-    return _same("kubeconfig")((value or {}).get("kubeconfig"))
+    given = value or {}
+    if unknown := sorted(given.keys() - _UNUSED_IN_CONNECTION - {"kubeconfig"}):
+        raise ValueError(f"clientConnection.{unknown[0]}: no field of it")
+    return _same("kubeconfig")(given.get("kubeconfig"))
 
 
 _FIELDS: dict[str, Callable[[Any], Values]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -30,7 +31,8 @@ class Settings:
     mode: ModeName = ModeName.NFTABLES
     """nftables needs a kernel with nf_tables; iptables works on its nft and its legacy back end."""
     node_name: str = ""
-    """Empty: this host is no node; Services work from it, policy Local finds no endpoints."""
+    """Empty: this host is no node; Services work from it, policy Local finds no endpoints, and it has no pods to which
+    NetworkPolicies could apply. In a file of kube-proxy's: the host's name."""
     node_ips: tuple[str, ...] = ()
     """Node ports answer on these in nftables mode; empty: on every local address but loopback."""
     cluster_cidr: str = ""
@@ -76,7 +78,7 @@ class Settings:
     @staticmethod
     def translated(values: dict[str, Any]) -> dict[str, Any]:
         """A file's values: ours, or kube-proxy's own."""
-        return kubeproxy.translated(values, [mode.value for mode in ModeName])
+        return kubeproxy.translated(values, [mode.value for mode in ModeName], socket.gethostname())
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field."""

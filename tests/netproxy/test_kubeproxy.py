@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -38,13 +39,15 @@ def read(path: Path, text: str) -> Settings:
     return load(Settings, file)
 
 
-def test_what_kubeadm_writes(tmp_path: Path) -> None:
+def test_what_kubeadm_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "Worker-1")
     found = read(tmp_path, KUBEADM)
     assert found.kubeconfig == Path("/var/lib/kube-proxy/kubeconfig.conf") and found.cluster_cidr == "10.244.0.0/16"
     assert found.mode is ModeName.IPTABLES and found.masquerade_all and found.localhost_node_ports
     assert (found.sync_period, found.min_sync_period) == (60.0, 1.0)
     assert (found.metrics_bind_address, found.metrics_port, found.health_port) == ("::1", 10249, 0)
-    assert found.node_port_addresses == ("primary",) and found.node_name == ""
+    assert found.node_port_addresses == ("primary",)
+    assert found.node_name == "worker-1", "the host's, as upstream has it"
     assert found.unused == ("conntrack",), "told, not passed over in silence"
 
 
@@ -55,6 +58,7 @@ def test_what_kubeadm_writes(tmp_path: Path) -> None:
         ('detectLocalMode: ""', "detectLocalMode: BridgeInterface", "detectLocalMode"),
         ("masqueradeBit: 14", "masqueradeBit: 15", "iptables.masqueradeBit: 15"),
         ("oomScoreAdj", "oomScore", "oomScore: no field"),
+        ("qps: 0", "rate: 0", "clientConnection.rate: no field"),
         ("v1alpha1", "v1", "apiVersion"),
         ("syncPeriod: 1m0s}", "syncPeriod: soon}", "soon"),
         ('healthzBindAddress: ""', "healthzBindAddress: here", "no address with a port"),
@@ -71,3 +75,9 @@ def test_upstreams_defaults_where_the_file_is_silent(tmp_path: Path) -> None:
     found = read(tmp_path, f"{head}\nclientConnection: {{kubeconfig: /k}}\nmode: nftables\n")
     assert found.mode is ModeName.NFTABLES and found.health_port == 10256 and found.metrics_port == 10249
     assert found.unused == ()
+
+
+def test_a_name_and_a_pace_that_the_file_gives(tmp_path: Path) -> None:
+    given = KUBEADM.replace('hostnameOverride: ""', "hostnameOverride: node7").replace("qps: 0", "qps: 50")
+    found = read(tmp_path, given)
+    assert found.node_name == "node7" and found.unused == ("conntrack", "clientConnection.qps")
