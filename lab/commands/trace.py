@@ -19,6 +19,7 @@ from apimachinery.objects import Obj
 from lab import live, names
 from lab.commands.base import NAME, OUTPUT, existing, root, run
 from lab.spec import Spec, SpecError
+from netproxy.policy.model import Pod, cluster_dns
 from netproxy.policy.shortfall import of_bridges
 from netproxy.trace.model import End, Objects, Outcome, Trace, TraceError
 from netproxy.trace.plan import trace
@@ -64,7 +65,7 @@ def trace_connection(
     """
     root()
     paths, chosen = existing(lab)
-    objects = run(_objects(paths.kubeconfig))
+    objects = run(_objects(paths.kubeconfig, cluster_dns((chosen.dns_ip,)) if chosen.dns == "builtin" else None))
     end, port = split_port(target)
     try:
         if port and not port.isdigit():
@@ -102,7 +103,7 @@ async def _follow(chosen: Spec, found: Trace, seconds: int) -> None:
         click.echo("\n".join([f"{place}: {'' if lines else 'no packet'}", *(f"  {line}" for line in lines)]))
 
 
-async def _objects(kubeconfig: Path) -> Objects:
+async def _objects(kubeconfig: Path, dns: Pod | None) -> Objects:
     client = Client.from_kubeconfig(kubeconfig, "wherry-trace")
     try:
 
@@ -110,7 +111,8 @@ async def _objects(kubeconfig: Path) -> Objects:
             return list((await asyncio.wait_for(client.list(kind), 30))["items"])
 
         found = await asyncio.gather(*(listed(kind) for kind in _KINDS.values()))
-        return Objects(**dict(zip(_KINDS, found, strict=True)))
+        lists: dict[str, Any] = dict(zip(_KINDS, found, strict=True))
+        return Objects(**lists, dns=dns)
     finally:
         await client.close()
 

@@ -18,20 +18,13 @@ from netproxy.ground import Ground
 from netproxy.policy import views
 from netproxy.policy.addresses import PodAddresses
 from netproxy.policy.enforcer import Enforcer
-from netproxy.policy.model import Pod
+from netproxy.policy.model import cluster_dns
 from netproxy.policy.shortfall import Shortfall, of_bridges
 from netproxy.policy.tracker import PolicyTracker
 
 log = logging.getLogger(__name__)
 _PAUSE, _RETRY, _SAFETY_NET = 0.005, 1.0, 30.0
 """seconds: between two writes, after a failed one, at least this often"""
-
-
-def cluster_dns(grounds: tuple[Ground, ...]) -> Pod:
-    """The DNS this host answers itself stands where a cluster's DNS pods would: with the labels that policies name."""
-    ips = tuple(ip for ground in grounds for ip in ground.local_vips)
-    ports = (("TCP", "dns-tcp", 53), ("UDP", "dns", 53))
-    return Pod("kube-system", "", {"k8s-app": "kube-dns"}, ips, ports)
 
 
 class NetworkPolicies:
@@ -42,7 +35,7 @@ class NetworkPolicies:
         self._runner = BoundedFrequencyRunner(
             self._sync, min_interval=_PAUSE, max_interval=_SAFETY_NET, retry_interval=_RETRY
         )
-        dns = cluster_dns(grounds)
+        dns = cluster_dns(ip for ground in grounds for ip in ground.local_vips)
         self._tracker = PolicyTracker(node, self._trigger, (dns,) if dns.ips else ())
         self._enforcer = Enforcer(self._tracker, grounds)
         self._families = tuple(ground.family for ground in grounds)

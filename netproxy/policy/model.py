@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -39,6 +39,13 @@ class Pod:
     def key(self) -> str:
         """namespace/name."""
         return f"{self.namespace}/{self.name}"
+
+
+def cluster_dns(ips: Iterable[str]) -> Pod:
+    """The DNS that nodes answer themselves at these addresses stands where a cluster's DNS pods would: with the labels
+    that policies name, and on no node."""
+    ports = (("TCP", "dns-tcp", 53), ("UDP", "dns", 53))
+    return Pod("kube-system", "", {"k8s-app": "kube-dns"}, tuple(ips), ports)
 
 
 @dataclass(frozen=True, slots=True)

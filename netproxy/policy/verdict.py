@@ -48,7 +48,8 @@ def judge(cluster: Cluster, source: Party, target: Party, protocol: str, port: i
     if source.pod:
         one, text = _direction(cluster, Direction.EGRESS, source.pod, target, target, protocol, port)
         allowed, why = one, [text]
-    if target.pod and allowed:
+    # What is on no node (the DNS that nodes answer themselves) is a peer, and isolated by nobody.
+    if target.pod and target.pod.node and allowed:
         if source.node and source.node == target.pod.node:
             return Verdict(True, (*why, "ingress: a node may always speak to its own pods"))
         allowed, text = _direction(cluster, Direction.INGRESS, target.pod, source, target, protocol, port)

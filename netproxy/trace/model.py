@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from apimachinery.objects import Obj
+from netproxy.policy.model import Pod
 
 
 class TraceError(Exception):
@@ -23,6 +24,12 @@ class Objects:
     nodes: Sequence[Obj] = ()
     namespaces: Sequence[Obj] = ()
     policies: Sequence[Obj] = ()
+    dns: Pod | None = None
+    """what every node answers itself for the cluster's DNS (cluster_dns); None where pods do"""
+
+    def own_dns(self, ip: str) -> Pod | None:
+        """The DNS of the nodes themselves, if this is its address."""
+        return self.dns if self.dns and ip in self.dns.ips else None
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def trace(
     question = _Judge(objects, source, protocol, policies)
     if route is None:
         beside = source.pod is not None and target.pod is not None and source.node == target.node
-        so_far = (f"no Service has {target.ip}:{port}/{protocol}",)
+        so_far = () if objects.own_dns(target.ip) else (f"no Service has {target.ip}:{port}/{protocol}",)
         way = question.way(Backend(target.ip, port), so_far, below if beside else "")
         return Trace(source, target, port, protocol, (way,))
     steps = (f"Service {route.port.key.title} takes it, by the rules of {where or 'the node it comes to'}",)
@@ -51,7 +51,8 @@ def trace(
 def _routes(objects: Objects, where: str) -> Iterator[Route]:
     node = next((n for n in objects.nodes if name(n) == where), None)
     place = Place(where, labels(node).get(views.ZONE_LABEL, "") if node else "")
-    tracker = Tracker(_FAMILIES, place, lambda: None)
+    here = {(ip, port) for ip in objects.dns.ips for _, _, port in objects.dns.ports} if objects.dns else set()
+    tracker = Tracker(_FAMILIES, place, lambda: None, here)
     for service in filter(views.proxied, objects.services):
         tracker.service_changed(None, service)
     for one in filter(views.proxied, objects.slices):
@@ -103,7 +104,9 @@ class _Judge:
         if unseen or not self._enforced:
             why = f"NetworkPolicies are {unseen or 'not enforced'}"
             return Way(Outcome.ARRIVES, address(backend), target.title, (*so_far, why))
-        told = judge(self._cluster, _party(self._source), _party(target), self._protocol, backend.port)
+        own = self._objects.own_dns(target.ip)
+        goal = Party(target.ip, own) if own else _party(target)
+        told = judge(self._cluster, _party(self._source), goal, self._protocol, backend.port)
         outcome = Outcome.ARRIVES if told.allowed else Outcome.DROPPED
         return Way(outcome, address(backend), target.title, (*so_far, *told.why))
 

@@ -102,6 +102,8 @@ def _of_address(ip: str, objects: Objects) -> End:
     for node in objects.nodes:
         if ip in node_ips(node):
             return End(f"node {name(node)}", ip, name(node))
+    if objects.own_dns(ip):
+        return End("the cluster's DNS, answered by the node itself", ip)
     return End("an address outside", ip)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from netproxy.policy.model import cluster_dns
 from netproxy.trace.model import Objects, Outcome, Trace, TraceError
 from netproxy.trace.plan import trace
 from netproxy.trace.resolve import resolve, split_port
@@ -58,6 +59,33 @@ def test_policies_are_asked_of_each_endpoint() -> None:
     assert "default/deny" in found.ways[1].why[-1]
     assert outcomes(asked(objects(denied), "node2", "pod/b:8080")) == {f"{B}:8080": "arrives"}
     assert outcomes(asked(objects(denied), "node1", "pod/b:8080")) == {f"{B}:8080": "dropped"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "port", "protocol", "outcome"),
+    [
+        ({"k8s-app": "kube-dns"}, 53, "UDP", "arrives"),
+        ({"k8s-app": "other"}, 53, "UDP", "dropped"),
+        ({"k8s-app": "kube-dns"}, 54, "UDP", "dropped"),
+    ],
+)
+def test_the_dns_that_nodes_answer_themselves(labels: dict[str, str], port: int, protocol: str, outcome: str) -> None:
+    peer = {"namespaceSelector": {}, "podSelector": {"matchLabels": labels}}
+    egress = [{"to": [peer], "ports": [{"port": 53, "protocol": "UDP"}]}]
+    everything = policy("kube-system", "deny", policyTypes=["Ingress", "Egress"])
+    there = objects(policy("default", policyTypes=["Egress"], egress=egress), everything)
+    ports = [{"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53}]
+    spec = {"clusterIP": "10.96.0.10", "clusterIPs": ["10.96.0.10"], "ports": ports}
+    slices = [*there.slices, endpoint_slice(endpoint("10.20.0.1", ""), name="dns-1", owner="kube-dns", ports=ports)]
+    there = replace(
+        there,
+        dns=cluster_dns(("10.96.0.10",)),
+        services=[*there.services, service(spec, name="kube-dns")],
+        slices=slices,
+    )
+    there = replace(there, namespaces=[*there.namespaces, namespace("kube-system")])
+    found = asked(there, "a", f"10.96.0.10:{port}", protocol)
+    assert outcomes(found) == {f"10.96.0.10:{port}": outcome} and "DNS" in found.ways[0].title
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from netproxy.model import Family
 from netproxy.nftables import diff
 from netproxy.nftables.layout import Layout
 from netproxy.policy import base
-from netproxy.policy.app import cluster_dns
 from netproxy.policy.enforcer import Claims
+from netproxy.policy.model import cluster_dns
 from netproxy.policy.tracker import Changes, PolicyTracker
 from tests.netproxy import nft_tracer
 from tests.netproxy.packet import UNTOUCHED, Packet
@@ -65,7 +65,7 @@ class Node:
     """One node's enforcement: `sync` and `rebuild` go the enforcer's way, by the same texts."""
 
     def __init__(self, name: str) -> None:
-        self.tracker = PolicyTracker(name, lambda: None, (cluster_dns(GROUNDS),))
+        self.tracker = PolicyTracker(name, lambda: None, (cluster_dns((DNS,)),))
         number = name.removeprefix("node")
         self.tracker.ranges_changed((f"10.244.{number}.0/24", f"fd00:244:{number}::/64"))
         self.tables = {family: nft_tracer.Table() for family in FAMILIES}
