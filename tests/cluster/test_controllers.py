@@ -8,24 +8,18 @@ from typing import Any
 
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from tests.cluster.lab import Lab, fetch, traffic, web
+from apimachinery import pki
+from tests.cluster.lab import Lab, fetch, run, traffic, web
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
 
 def test_an_approved_request_leads_to_a_certificate_that_lets_its_owner_in(clean: Lab, tmp_path: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "whtjane")])
-    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    pem = made.public_bytes(serialization.Encoding.PEM)
+    made = pki.signing_request("whtjane")
     spec: dict[str, Any] = {
-        "request": base64.b64encode(pem).decode(),
+        "request": base64.b64encode(made.csr_pem).decode(),
         "signerName": "kubernetes.io/kube-apiserver-client",
     }
     spec |= {"usages": ["client auth"], "expirationSeconds": 600}
@@ -37,10 +31,8 @@ def test_an_approved_request_leads_to_a_certificate_that_lets_its_owner_in(clean
         lambda: clean.get("csr", "whtjane")["status"].get("certificate"), 20, "the certificate is issued"
     )
     assert "Approved,Issued" in clean.kubectl("get", "csr", "whtjane", "--no-headers")
-    plain = serialization.NoEncryption()
-    own_key = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
     config = yaml.safe_load(Path(clean.kubeconfig).read_text())
-    user = {"client-certificate-data": issued, "client-key-data": base64.b64encode(own_key).decode()}
+    user = {"client-certificate-data": issued, "client-key-data": base64.b64encode(made.key_pem).decode()}
     config["users"][0]["user"] = user
     own = tmp_path / "kubeconfig"
     own.write_text(yaml.safe_dump(config))
@@ -70,27 +62,24 @@ def test_endpoints_written_by_hand_answer(clean: Lab) -> None:
 
 
 def test_a_drain_waits_for_the_budget_and_no_request_is_lost(clean: Lab) -> None:
-    spread: dict[str, Any] = {
-        "topologyKey": "kubernetes.io/hostname",
-        "maxSkew": 1,
-        "whenUnsatisfiable": "ScheduleAnyway",
-    }
-    spread["labelSelector"] = {"matchLabels": {"app": "whtdrain"}}
-    clean.apply(*web("whtdrain", 3, topologySpreadConstraints=[spread]))
-    budget = {"minAvailable": 2, "selector": {"matchLabels": {"app": "whtdrain"}}}
-    clean.apply(
-        {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "whtdrain"}, "spec": budget}
-    )
-    clean.kubectl("rollout", "status", "deployment/whtdrain", "--timeout=60s")
-    node = clean.running("app=whtdrain")[0]["spec"]["nodeName"]
-    address = clean.get("service", "whtdrain")["spec"]["clusterIP"]
+    node, others = "node3", ("node1", "node2")
+    budget = {"minAvailable": 1, "selector": {"matchLabels": {"app": "whtdrain"}}}
+    kind = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget"}
+    drain = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=60s")
     try:
-        with traffic(address) as seen:
-            clean.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=60s")
+        # Both pods on one node: the budget lets the second go only once the first one's successor is ready.
+        clean.kubectl("cordon", *others)
+        clean.apply(*web("whtdrain", 2), {**kind, "metadata": {"name": "whtdrain"}, "spec": budget})
+        clean.kubectl("rollout", "status", "deployment/whtdrain", "--timeout=60s")
+        eventually(lambda: clean.get("pdb", "whtdrain")["status"]["disruptionsAllowed"] == 1, 20, "one may go")
+        clean.kubectl("uncordon", *others)
+        with traffic(clean.get("service", "whtdrain")["spec"]["clusterIP"]) as seen:
+            drained = run([clean.kubectl_path, "--kubeconfig", clean.kubeconfig, *drain])
             clean.kubectl("rollout", "status", "deployment/whtdrain", "--timeout=60s")
     finally:
-        clean.kubectl("uncordon", node)
+        clean.kubectl("uncordon", node, *others)
         clean.kubectl("delete", "pdb", "whtdrain", check=False)
+    assert drained.stderr.count("would violate the pod's disruption budget") == 1, drained.stderr
     assert seen.answers > 10
     assert not seen.errors, seen.errors[:3]
     assert node not in {pod["spec"]["nodeName"] for pod in clean.running("app=whtdrain")}
