@@ -101,8 +101,10 @@ class Expiry:
             return
         except (errors.ApiError, StoreError) as error:
             log.warning("%s %s/%s is over and could not be removed: %s", self._kind.plural, *key, error)
-            self._due[key] = (self._clock() + _LATER, revision)
-            self._due.move_to_end(key, last=False)
+            # Where it was written while it could not be removed, it has been queued anew.
+            if key not in self._due:
+                self._due[key] = (self._clock() + _LATER, revision)
+                self._due.move_to_end(key, last=False)
 
     def _changed(self, event: Event) -> None:
         subject = event.new or event.old

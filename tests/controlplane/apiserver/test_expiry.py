@@ -118,6 +118,28 @@ def test_what_cannot_go_is_tried_again_and_what_has_changed_stays() -> None:
     held(test)
 
 
+def test_what_is_written_while_it_cannot_go_keeps_its_new_time() -> None:
+    async def test(registry: Held, expiry: Expiry, clock: list[float]) -> None:
+        await expiry.begin()
+        clock[0] = 60.0
+
+        async def expire(kind: Any, entry: Any) -> None:
+            registry.write(entry.name)
+            raise Full("no room")
+
+        registry.expire, plain = expire, registry.expire  # type: ignore[method-assign]
+        await expiry.sweep()
+        registry.expire = plain  # type: ignore[method-assign]
+        clock[0] = 119.0
+        await expiry.sweep()
+        assert registry.gone == []
+        clock[0] = 120.0
+        await expiry.sweep()
+        assert registry.gone == ["before"]
+
+    held(test)
+
+
 def test_events_of_a_server_end_with_a_watch_event(tmp_path: Path) -> None:
     """Also those that an earlier process of the server was given; other kinds stay."""
 
