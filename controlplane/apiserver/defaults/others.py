@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from apimachinery.objects import Obj
-from apimachinery.timestamps import format_time, now
 
 LITERALS: dict[str, dict[str, Any]] = {
     "networking.v1.NetworkPolicyPort": {"protocol": "TCP"},
@@ -81,16 +80,10 @@ def _count(request: Obj) -> None:
         request["count"] = request.get("count") or 1
 
 
-def _since(taint: Obj) -> None:
-    """A taint is dated by whoever sets it, or by when it first came here."""
-    taint.setdefault("timeAdded", format_time(now()))
-
-
 HOOKS: dict[str, Callable[[Obj], None]] = {
     "networking.v1.NetworkPolicySpec": _network_policy,
     "rbac.v1.RoleBinding": _role_ref,
     "rbac.v1.ClusterRoleBinding": _role_ref,
     "resource.v1.ExactDeviceRequest": _count,
     "resource.v1.DeviceSubRequest": _count,
-    "resource.v1.DeviceTaint": _since,
 }

@@ -33,6 +33,7 @@ RESOURCE_CLAIM_TEMPLATE = Resource(
 RESOURCE_SLICE = Resource(
     kinds.RESOURCE_SLICE,
     Strategy(
+        default=devices_strategy.slice_default,
         prepare_create=devices_strategy.slice_created,
         prepare_update=devices_strategy.slice_changed,
         generation=True,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from apimachinery.objects import Obj
+from apimachinery.timestamps import format_time, now
+from controlplane.apiserver import defaults
 from controlplane.apiserver.catalog.strategy import keep_spec
 from controlplane.apiserver.rules.devices.allocation import identity
 
@@ -23,6 +25,14 @@ def _has_lists(resource_slice: Obj) -> bool:
 
 def _has_mappings(resource_slice: Obj) -> bool:
     return any(device.get("nodeAllocatableResourceMappings") for device in _devices(resource_slice))
+
+
+def slice_default(resource_slice: Obj) -> None:
+    """A taint is dated by whoever sets it, or by when it first came here."""
+    defaults.apply(resource_slice)
+    for device in _devices(resource_slice):
+        for taint in device.get("taints") or ():
+            taint.setdefault("timeAdded", format_time(now()))
 
 
 def slice_created(new: Obj) -> None:

@@ -327,6 +327,15 @@ def test_a_slice_stays_where_it_is() -> None:
     expect(told(put(SLICE, changes), SLICE), wanted)
 
 
+def test_a_taint_is_dated_once() -> None:
+    taints = [{"key": "a", "effect": "None"}, {"key": "b", "effect": "None", "timeAdded": "2020-01-01T00:00:00Z"}]
+    offered = put(SLICE, {f"{HERE}.taints": taints})
+    assert complete(offered)["spec"]["devices"][0]["taints"] == taints, "defaults know no time"
+    strategy.slice_default(offered)
+    fresh, dated = offered["spec"]["devices"][0]["taints"]
+    assert fresh["timeAdded"] > dated["timeAdded"] == "2020-01-01T00:00:00Z"
+
+
 def test_what_is_behind_a_gate_stays_only_where_it_was() -> None:
     lists = put(SLICE, {f"{HERE}.attributes": {"a": {"ints": [1]}}})
     fresh, kept = complete(lists), complete(lists)
