@@ -37,6 +37,13 @@ def claim_key(volume: Obj) -> str:
     return f"{found.get('namespace')}/{found.get('name')}" if found else ""
 
 
+def open_classes(volume: Obj) -> tuple[str, ...]:
+    """For an index: the class whose claims may get the volume; none for one that is bound or kept, which is found by
+    its ``claim_key``.
+    """
+    return () if volume["spec"].get("claimRef") else (class_of(volume),)
+
+
 def is_for(volume: Obj, claim: Obj) -> bool:
     """Whether a volume is bound to the claim, or kept for one of its name."""
     found = volume["spec"].get("claimRef") or {}

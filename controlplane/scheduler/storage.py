@@ -74,7 +74,7 @@ class InformedStorage(Storage):
         self._claims, self._volumes, self._classes = self.informers
         self._choices: dict[str, Choice] = {}
         self._changed = asyncio.Event()
-        volumes.add_index(BY_CLASS, lambda volume: (claims.class_of(volume),))
+        volumes.add_index(BY_CLASS, matching.open_classes)
         volumes.add_index(BY_CLAIM, lambda volume: (matching.claim_key(volume),))
         for informer in (claims_, volumes):
             informer.add_handler(lambda _old, _new: self._wake())

@@ -31,7 +31,7 @@ class BinderController:
         self._classes = context.informers.of(STORAGE_CLASS)
         self._pods = context.informers.of(POD)
         self._queue: WorkQueue[tuple[Kind, str]] = WorkQueue("volumes", backoff_max=60.0)
-        self._volumes.add_index(BY_CLASS, lambda volume: (claims.class_of(volume),))
+        self._volumes.add_index(BY_CLASS, matching.open_classes)
         self._volumes.add_index(BY_CLAIM, lambda volume: (matching.claim_key(volume),))
         self._claims.add_index(BY_CLASS, lambda claim: () if claims.is_bound(claim) else (claims.class_of(claim),))
         self._claims.add_index(BY_VOLUME, lambda claim: (claim["spec"].get("volumeName") or "",))

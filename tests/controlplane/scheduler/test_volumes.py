@@ -87,6 +87,18 @@ def test_what_keeps_a_pod_from_every_node(objects: tuple[Obj, ...], text: str) -
     assert (found.node, found.everywhere, found.plugins) == ("", text, frozenset(("VolumeBinding",)))
 
 
+def test_only_volumes_that_are_free_or_kept_for_a_claim_are_looked_at_for_it() -> None:
+    late: dict[str, Any] = {"storageClassName": "late"}
+    others: dict[str, Any] = {"namespace": "default", "name": "other"}
+    volumes = [volume("free", **late), volume("kept", claimRef={**others, "name": "c"}), volume("elsewhere")]
+    volumes += [volume(f"bound{n}", **late, claimRef={**others, "uid": f"u{n}"}) for n in range(3)]
+    server = Server(*volumes)
+    assert {v["metadata"]["name"] for v in server.storage.candidates(claim(**late))} == {"free", "kept"}
+    # One that is let go comes back.
+    server.put(volume("bound1", **late))
+    assert {v["metadata"]["name"] for v in server.storage.candidates(claim(**late))} == {"free", "kept", "bound1"}
+
+
 def test_a_pod_follows_its_volume() -> None:
     server = Server(bound(), volume(nodeAffinity=on("b")))
     found = run(server, user())
