@@ -80,14 +80,14 @@ class HorizontalController:
             kind = await self._served.of(group, target["kind"])
             if kind is None or "scale" not in kind.subresources:
                 raise errors.ApiError(f'no matches for kind "{target["kind"]}" in group "{group}"')
-            return kind, await self._client_get(kind, target["name"], namespace(hpa))
+            return kind, await self._scale_of(kind, target["name"], namespace(hpa))
         except errors.ApiError as error:
             self._context.recorder.event(hpa, "Warning", "FailedGetScale", str(error))
             text = f"the HPA controller was unable to get the target's current scale: {error}"
             await self._write(hpa, plan.failed(hpa, "FailedGetScale", text, now()))
             return None, {}
 
-    async def _client_get(self, kind: Kind, which: str, space: str) -> Obj:
+    async def _scale_of(self, kind: Kind, which: str, space: str) -> Obj:
         return await self._context.client.get(kind, which, space, subresource="scale")
 
     async def _picked(self, hpa: Obj, size: int, selector: str) -> list[Obj] | None:
@@ -133,7 +133,7 @@ class HorizontalController:
                 if attempt == TRIES - 1:
                     await self._not_resized(hpa, decision, error)
                     return False
-                scale = await self._client_get(kind, target, namespace(hpa))
+                scale = await self._scale_of(kind, target, namespace(hpa))
             except errors.ApiError as error:
                 await self._not_resized(hpa, decision, error)
                 return False

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from apimachinery.objects import Obj, condition, is_deleting, name
 from apimachinery.quantity import parse
 from apimachinery.timestamps import parse_time
+from controlplane.controllers import pod_status
 
 CPU_INITIALIZATION, INITIAL_READINESS = timedelta(minutes=5), timedelta(seconds=30)
 LARGEST = 2**31 - 1
@@ -66,7 +67,7 @@ def grouped(pods: Sequence[Obj], metrics: Mapping[str, Metric], cpu: bool, now: 
     """``cpu``: the metric is one that is high while a pod starts."""
     ready, unready, missing, used = 0, set(), set(), {}
     for pod in pods:
-        phase = (pod.get("status") or {}).get("phase")
+        phase = pod_status.phase(pod)
         if is_deleting(pod) or phase == "Failed":
             continue
         metric = metrics.get(name(pod))
@@ -197,5 +198,4 @@ def by_share(current: int, target: int, value: int, tolerance: Tolerance) -> Pro
 
 def ready_count(pods: Sequence[Obj]) -> int:
     """Pods that run and are ready."""
-    running = [p for p in pods if (p.get("status") or {}).get("phase") == "Running"]
-    return sum(1 for p in running if (condition(p, "Ready") or {}).get("status") == "True")
+    return sum(1 for pod in pods if pod_status.phase(pod) == "Running" and pod_status.is_ready(pod))
