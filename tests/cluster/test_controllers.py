@@ -79,7 +79,7 @@ def test_a_drain_waits_for_the_budget_and_no_request_is_lost(clean: Lab) -> None
     finally:
         clean.kubectl("uncordon", node, *others)
         clean.kubectl("delete", "pdb", "whtdrain", check=False)
-    assert drained.stderr.count("would violate the pod's disruption budget") == 1, drained.stderr
+    assert "would violate the pod's disruption budget" in drained.stderr
     assert seen.answers > 10
     assert not seen.errors, seen.errors[:3]
     assert node not in {pod["spec"]["nodeName"] for pod in clean.running("app=whtdrain")}
