@@ -10,6 +10,8 @@ usage: sudo vagrant/box.sh [--output wherry.box] [--suite bookworm] [--size 8G] 
 
   --bare    a plain Debian, without wherry and what it needs
 
+  MIRROR    in the environment: a mirror of Debian, else the one of this machine's apt sources
+
 example: sudo vagrant/box.sh && vagrant box add --name wherry/debian --provider libvirt wherry.box
          WHERRY_BOX=wherry/debian vagrant up
 needs: debootstrap, fdisk, e2fsprogs, qemu-utils, root
@@ -35,13 +37,21 @@ for program in debootstrap sfdisk mkfs.ext4 qemu-img; do
     { printf 'Error: %s is missing: apt-get install debootstrap fdisk e2fsprogs qemu-utils\n' "$program" >&2 && exit 1; }
 done
 
+# Debian's packages come from where this machine has its own, if that is a Debian.
+if [[ -z ${MIRROR:-} ]]; then
+  # shellcheck disable=SC2016  # apt fills the parentheses in
+  MIRROR=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' 2>/dev/null |
+    grep -m 1 -E '^https?://' || true)
+fi
+[[ -n $MIRROR ]] || {
+  printf "Error: apt's sources here name no mirror of Debian (after apt-get update): say which, MIRROR=URL\n" >&2
+  exit 1
+}
+
 SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 OUTPUT=$(realpath "$OUTPUT")
 WORK=$(mktemp -d /var/tmp/wherry-box.XXXXXX)
 ROOT=$WORK/root
-MIRROR=$(awk '/^(deb |URIs:)/ { for (i = 1; i <= NF; i++) if ($i ~ /^https?:.*debian\/?$/) { print $i; exit } }' \
-  /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null || true)
-MIRROR=${MIRROR:-http://deb.debian.org/debian}
 
 finish() {
   local at

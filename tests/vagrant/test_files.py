@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import configparser
+import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -78,6 +80,36 @@ def test_scripts_are_strict_and_clean(script: Path):
     checked([tool("shellcheck"), str(script)])
 
 
+@pytest.mark.parametrize("file", [*SCRIPTS, ROOT / "Vagrantfile"], ids=lambda path: path.name)
+def test_no_host_to_fetch_from_is_written_down(file: Path):
+    assert not re.findall(r"https?://[\w.-]+\.\w+", file.read_text())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(
+    ("asked", "apt", "used"),
+    [
+        ("", "http://apt.invalid/debian/", "http://apt.invalid/debian/"),
+        ("http://own.invalid/debian", "http://apt.invalid/debian/", "http://own.invalid/debian"),
+        ("", "cdrom://disc/", ""),
+    ],
+)
+def test_a_box_is_made_from_where_this_machine_has_its_packages(tmp_path: Path, asked: str, apt: str, used: str):
+    programs = {"apt-get": f"echo {apt}", "debootstrap": f'echo "$@" >{tmp_path}/asked; exit 1'}
+    for name in (*programs, "sfdisk", "mkfs.ext4", "qemu-img"):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{programs.get(name, ':')}\n")
+        (tmp_path / name).chmod(0o755)
+    own = {"PATH": f"{tmp_path}:/usr/bin:/bin", "MIRROR": asked}
+    argv = [str(ROOT / "vagrant" / "box.sh"), "--output", str(tmp_path / "box")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=own)
+    assert done.returncode == 1
+    if used:
+        assert (tmp_path / "asked").read_text().split()[-1] == used
+    else:
+        assert "MIRROR=URL" in done.stderr
+        assert not (tmp_path / "asked").exists()
+
+
 def test_vagrant_reads_the_vagrantfile(tmp_path: Path):
     vagrant = tool("vagrant")
     shutil.copy(ROOT / "Vagrantfile", tmp_path)
@@ -88,7 +120,8 @@ def test_vagrant_reads_the_vagrantfile(tmp_path: Path):
         "VAGRANT_CWD": str(tmp_path),
     }
     checked([vagrant, "validate"], **own)
-    (tmp_path / "wherry.yaml").write_text("workers: 1\nmode: x\n")
-    done = subprocess.run([vagrant, "validate"], capture_output=True, text=True, timeout=60, check=False, env=own)
-    assert done.returncode != 0
-    assert "unknown mode" in done.stdout + done.stderr
+    for wrong, told in (("workers: 1\nmode: x\n", "unknown mode"), ("network: 192.168.56.128/25\n", "write a /24")):
+        (tmp_path / "wherry.yaml").write_text(wrong)
+        done = subprocess.run([vagrant, "validate"], capture_output=True, text=True, timeout=60, check=False, env=own)
+        assert done.returncode != 0
+        assert told in done.stdout + done.stderr
