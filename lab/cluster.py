@@ -243,18 +243,19 @@ async def change_proxy_mode(spec: Spec, paths: Paths, mode: str, name: str, prog
     state.save(paths, changed)
     supervision = Supervision(paths)
     await supervision.ensure()
-    for before, after in zip(spec.nodes, changed.nodes, strict=True):
-        if after.stopped or spec.mode_of(before) == changed.mode_of(after):
+    for each in changed.nodes:
+        # Also where the lab says so already: a command that was cut off, or failed, left another proxy there.
+        if each.stopped or name not in ("", each.name):
             continue
-        component = components.proxy(changed, paths, after)
-        with progress.step(f"{after.name}: {spec.mode_of(before)} to {mode}"):
+        component = components.proxy(changed, paths, each)
+        with progress.step(f"{each.name}: proxy in mode {mode}"):
             node.write_settings(component)
             await supervision.stop(component.process.name)
             await supervision.start(component.process)
-            serves = functools.partial(_proxy_serves, changed.address(after))
+            serves = functools.partial(_proxy_serves, changed.address(each))
             if not await _until(time.monotonic() + READY_DEADLINE, serves):
                 hint = f"look at `wherry logs {component.process.name}`; `wherry proxy-mode` goes back, too"
-                raise ClusterError(f"{after.name} does not serve in mode {mode}; {hint}")
+                raise ClusterError(f"{each.name} does not serve in mode {mode}; {hint}")
     return changed
 
 

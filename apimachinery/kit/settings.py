@@ -33,7 +33,7 @@ def load(cls: type[T], path: Path | None, **overrides: Any) -> T:
     """
     values: dict[str, Any] = {}
     if path is not None:
-        values = _read_mapping(path)
+        values = read_mapping(path)
         # A program's settings may understand another program's file.
         if translate := getattr(cls, "translated", None):
             try:
@@ -49,7 +49,8 @@ def of(cls: type[T], values: object, source: str = "it") -> T:
     return typing.cast(T, _dataclass(cls, values, where="", source=source))
 
 
-def _read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
+    """What a YAML file says, nothing of it judged. Raises SettingsError for one that is missing, or no mapping."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -119,6 +119,8 @@ def read(path: Path) -> tuple[Notes, list[Change]]:
     """A snapshot's content, verified. Raises Corrupt, StoreError."""
     if not path.is_file():
         raise StoreError(f"there is no backup in {path}")
+    if not os.access(path, os.R_OK, effective_ids=True):
+        raise StoreError(f"{path} may not be read by this user: its owner may, or root (sudo)")
     found: list[Row] = []
     try:
         with leaving_nothing(path), closing(journal.connect(path, to_read=True)) as link:

@@ -11,7 +11,8 @@ import click
 
 from apimachinery.client import Client
 from controlplane.store import StoreError, backup
-from lab.commands.base import NAME, existing, root, run
+from lab import state
+from lab.commands.base import NAME, existing, root, run, running
 from lab.paths import Paths
 
 _FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
@@ -31,7 +32,7 @@ def take(lab: str, file: Path | None) -> None:
       sudo ./wherry backup /mnt/elsewhere/lab.db
     """
     root()
-    paths, _ = existing(lab)
+    paths, _ = running(lab)
     target = file or Path(time.strftime(f"wherry-{lab}-%Y%m%d-%H%M%S.db"))
     run(_download(paths, target))
     _tell(target)
@@ -60,7 +61,7 @@ def verify(file: Path) -> None:
 
     \b
     Example:
-      ./wherry verify wherry-lab-20260101-120000.db
+      sudo ./wherry verify wherry-lab-20260101-120000.db
     """
     _tell(file)
 
@@ -87,11 +88,13 @@ def restore(lab: str, file: Path) -> None:
       sudo ./wherry stop && sudo ./wherry restore lab.db && sudo ./wherry start
     """
     root()
-    paths, _ = existing(lab)
-    try:
-        count, revision, aside = backup.restore(file, paths.apiserver / "state.db")
-    except StoreError as error:
-        _refuse(error)
+    # Nobody starts it meanwhile.
+    with state.locked(Paths(lab)):
+        paths, _ = existing(lab)
+        try:
+            count, revision, aside = backup.restore(file, paths.apiserver / "state.db")
+        except StoreError as error:
+            _refuse(error)
     click.echo(f"{count} objects are back; lab {lab} goes on at revision {revision}: `sudo ./wherry start`")
     if aside is not None:
         click.echo(f"What was there before is in {aside}")

@@ -9,13 +9,21 @@ from pathlib import Path
 
 import click
 
+from apimachinery.kit import settings
 from lab import names
-from lab.commands.base import existing
+from lab.commands.base import running
 from lab.images import catalog
 from lab.supervisor_client import SOURCE
 
 _TRIALS = SOURCE / "lab" / "e2e"
 _VAGRANT = SOURCE / ".vagrant" / "wherry"
+
+
+def _machines() -> str:
+    """The virtual cluster's name, as the Vagrantfile has it: WHERRY_NAME, else what wherry.yaml says."""
+    file = SOURCE / "wherry.yaml"
+    told = settings.read_mapping(file) if file.exists() else {}
+    return os.environ.get("WHERRY_NAME", str(told.get("name", "wherry")))
 
 
 @click.command()
@@ -51,16 +59,16 @@ def e2e(
     if kubectl is None:
         raise click.ClickException("no kubectl here: install version 1.36 or newer")
     if vagrant and kubeconfig is None:
-        kubeconfig = _VAGRANT / f"{os.environ.get('WHERRY_NAME', 'wherry')}.kubeconfig"
+        kubeconfig = _VAGRANT / f"{_machines()}.kubeconfig"
     way = ["--e2e-vagrant"] if vagrant else []
     if kubeconfig is None:
-        paths, _ = existing(lab)
+        paths, _ = running(lab)
         kubeconfig, way = paths.kubeconfig, ["--e2e-lab", lab]
     if not kubeconfig.exists():
         raise click.ClickException(f"there is no {kubeconfig}; is the cluster up?")
-    settings = {"kubectl": kubectl, "kubeconfig": str(kubeconfig.resolve()), "image": image, "patience": str(patience)}
+    options = {"kubectl": kubectl, "kubeconfig": str(kubeconfig.resolve()), "image": image, "patience": str(patience)}
     argv = [sys.executable, "-m", "pytest", str(_TRIALS), "-v", "-rsfE", "--tb=short", "-p", "no:cacheprovider", *way]
-    argv += [word for key, value in settings.items() for word in (f"--e2e-{key}", value)]
+    argv += [word for key, value in options.items() for word in (f"--e2e-{key}", value)]
     argv += [word for name in nodes for word in ("--e2e-node", name)]
     argv += ["-k", focus] if focus else []
     argv += [f"--junitxml={junit.resolve()}"] if junit else []

@@ -17,7 +17,7 @@ from apimachinery.kinds import Kind
 from apimachinery.kit import netns
 from apimachinery.objects import Obj
 from lab import live, names
-from lab.commands.base import NAME, OUTPUT, existing, root, run
+from lab.commands.base import NAME, OUTPUT, root, run, running
 from lab.spec import Spec, SpecError
 from netproxy.policy.model import Pod, cluster_dns
 from netproxy.policy.shortfall import of_bridges
@@ -64,7 +64,7 @@ def trace_connection(
       sudo ./wherry trace pod/web-1 service/db:5432 --live 10
     """
     root()
-    paths, chosen = existing(lab)
+    paths, chosen = running(lab)
     objects = run(_objects(paths.kubeconfig, cluster_dns((chosen.dns_ip,)) if chosen.dns == "builtin" else None))
     end, port = split_port(target)
     try:

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from apimachinery import errors, kubeconfig
+from apimachinery.bootstrap_tokens import SECRET_PREFIX
 from apimachinery.client import Client
 from apimachinery.kinds import CONFIG_MAP, SECRET
 from lab import dns, storage
@@ -117,6 +118,6 @@ async def admit(client: Client, token: Token, hours: float) -> None:
 
 async def revoke(client: Client, ident: str) -> None:
     """Let nobody join with the token of that ID any more. errors.NotFound when there is none."""
-    await client.delete(SECRET, f"bootstrap-token-{ident}", tokens.NAMESPACE)
+    await client.delete(SECRET, f"{SECRET_PREFIX}{ident}", tokens.NAMESPACE)
     with contextlib.suppress(errors.NotFound):
         await client.patch(CONFIG_MAP, INFO, {"data": {tokens.SIGNATURE + ident: None}}, INFO_NAMESPACE)

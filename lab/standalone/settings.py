@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from apimachinery.kit.files import write_atomic
-from apimachinery.kit.settings import of
+from apimachinery.kit.settings import SettingsError, of, read_mapping
 from lab import names, spec
 
 T = TypeVar("T")
@@ -122,11 +122,16 @@ def configure(kind: type[T], file: Path, pairs: Sequence[str]) -> T:
 
     What it says otherwise stays. SettingsError names the key that will not do.
     """
-    values = dict(yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.exists() else {}
+    values = read_mapping(file) if file.exists() else {}
     textual = {each.name for each in dataclasses.fields(kind) if each.type in ("str", "Path | None")}  # type: ignore[arg-type]
     for pair in pairs:
-        key, _, value = pair.partition("=")
-        values[key] = value if key in textual else yaml.safe_load(value)
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise SettingsError(f"{pair!r} says nothing of a key: write KEY=VALUE")
+        try:
+            values[key] = value if key in textual else yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise SettingsError(f"{key}: {value!r} is not valid YAML: {error}") from error
         if not value:
             del values[key]
     chosen = of(kind, values, str(file))

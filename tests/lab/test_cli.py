@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from lab import config, spec, state, status, versions
 from lab import paths as places
 from lab.cli import main
+from lab.commands import e2e
 from lab.images import load
 from lab.images.rootfs import ImageError
 from lab.paths import Paths
@@ -201,7 +202,17 @@ def test_no_command_takes_a_name_that_no_lab_can_have(elsewhere: None, words: li
 
 @pytest.mark.parametrize(
     "words",
-    [["shell", "node1"], ["node", "add"], ["node", "start", "node1"], ["node", "stop", "node1"], ["image", "ls"]],
+    [
+        ["shell", "node1"],
+        ["node", "add"],
+        ["node", "start", "node1"],
+        ["node", "stop", "node1"],
+        ["image", "ls"],
+        ["proxy-mode", "iptables"],
+        ["trace", "pod/a", "pod/b"],
+        ["backup"],
+        ["e2e"],
+    ],
 )
 def test_what_needs_a_running_lab_says_how_to_switch_it_on(
     elsewhere: None, monkeypatch: pytest.MonkeyPatch, words: list[str]
@@ -212,3 +223,19 @@ def test_what_needs_a_running_lab_says_how_to_switch_it_on(
     assert (result.exit_code, "lab whta is off: `wherry start --name whta`" in result.output) == (1, True), (
         result.output
     )
+
+
+@pytest.mark.parametrize(
+    ("file", "variable", "name"), [("", "", "wherry"), ("name: two", "", "two"), ("name: two", "x", "x")]
+)
+def test_trials_of_virtual_machines_find_them_by_the_name_that_the_vagrantfile_goes_by(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, variable: str, name: str
+) -> None:
+    monkeypatch.setattr(e2e, "SOURCE", tmp_path)
+    monkeypatch.setattr(e2e, "_VAGRANT", tmp_path)
+    monkeypatch.delenv("WHERRY_NAME", raising=False)
+    (tmp_path / "wherry.yaml").write_text(file)
+    if variable:
+        monkeypatch.setenv("WHERRY_NAME", variable)
+    result = CliRunner().invoke(main, ["e2e", "--vagrant"])
+    assert f"there is no {tmp_path}/{name}.kubeconfig" in result.output

@@ -9,12 +9,14 @@ import pytest
 
 from apimachinery import errors
 from apimachinery.client import Client
-from lab import cgroups, cluster, machine, names, network, node, remains, room, uplink
+from lab import cgroups, cluster, machine, names, network, node, preflight, remains, room, state, uplink
 from lab import paths as places
 from lab.commands import base
 from lab.paths import Paths
+from lab.process import Process
 from lab.progress import Progress
-from lab.spec import make
+from lab.spec import Spec, make
+from tests.lab.test_spec import make as lab_of
 
 
 @pytest.fixture
@@ -35,6 +37,55 @@ def disk(monkeypatch: pytest.MonkeyPatch, *free: int) -> None:
 def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch, paths: Paths, free: int, told: bool) -> None:
     disk(monkeypatch, free)
     assert ("no space left" in str(cluster._failed(paths, "no answer"))) is told
+
+
+def test_a_change_of_proxy_modes_that_failed_is_made_by_the_next_attempt_also_back(
+    monkeypatch: pytest.MonkeyPatch, paths: Paths
+) -> None:
+    started: list[tuple[str, str]] = []
+    serve = True
+
+    class Supervision:
+        def __init__(self, paths: Paths) -> None:
+            pass
+
+        async def ensure(self) -> None:
+            pass
+
+        async def stop(self, name: str) -> None:
+            pass
+
+        async def start(self, process: Process) -> None:
+            started.append((process.name, written[-1]))
+
+    async def serves(address: str) -> bool:
+        return serve or "node2" not in started[-1][0]
+
+    async def nothing_lacks(mode: str) -> list[preflight.Finding]:
+        return []
+
+    written: list[str] = []
+    monkeypatch.setattr(cluster, "Supervision", Supervision)
+    monkeypatch.setattr(cluster, "READY_DEADLINE", 0.0)
+    monkeypatch.setattr(cluster, "_proxy_serves", serves)
+    monkeypatch.setattr(preflight, "mode_findings", nothing_lacks)
+    monkeypatch.setattr(node, "write_settings", lambda component: written.append(component.settings["mode"]))
+    saved = lab_of(node_count=2)
+    monkeypatch.setattr(state, "save", lambda paths, spec: None)
+
+    def change(spec: Spec, mode: str, name: str = "") -> Spec:
+        started.clear()
+        return asyncio.run(cluster.change_proxy_mode(spec, paths, mode, name, Progress(quiet=True)))
+
+    serve = False
+    with pytest.raises(cluster.ClusterError, match="node2 does not serve in mode iptables"):
+        change(saved, "iptables")
+    # What was saved before anything was done.
+    saved, serve = saved.with_proxy_mode("iptables"), True
+    change(saved, "iptables")
+    assert started == [("node1/proxy", "iptables"), ("node2/proxy", "iptables")]
+    change(saved, "nftables", "node2")
+    assert started == [("node2/proxy", "nftables")]
 
 
 def test_nothing_is_waited_for_on_a_full_disk(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> None:

@@ -41,6 +41,8 @@ def home(tmp_path: Path) -> Paths:
         ("proxy_mode=magic", "proxy_mode"),
         ("dns=maybe", "dns"),
         ("adress=192.0.2.1", "adress"),
+        ("address", "KEY=VALUE"),
+        ("apiserver={event_ttl: 5", "apiserver"),
     ],
 )
 def test_what_a_server_cannot_be_is_refused_by_name_before_it_is_written(tmp_path: Path, key: str, problem: str):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,6 +97,20 @@ def test_damage_to_a_copy_is_known(tmp_path: Path) -> None:
         backup.read(broken)
     with pytest.raises(StoreError, match="no backup"):
         backup.read(tmp_path / "nothing.db")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_a_copy_that_one_may_not_read_is_not_called_damaged() -> None:
+    with tempfile.TemporaryDirectory(prefix="wht-") as directory:
+        made(Path(directory), 5)
+        Path(directory).chmod(0o755)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(StoreError, match="may not be read") as told:
+                backup.read(Path(directory) / "copy.db")
+        finally:
+            os.seteuid(0)
+    assert not isinstance(told.value, Corrupt)
 
 
 def test_what_is_put_back_goes_on_far_ahead_and_keeps_what_was_there(tmp_path: Path) -> None:
