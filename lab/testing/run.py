@@ -172,7 +172,9 @@ def _told(outcome: Outcome, log: Path) -> None:
     tests = f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped" if outcome.task.tier else ""
     mark = "ok    " if outcome.passed else "FAILED" if outcome.code is not None else "LATE  "
     cpu = f" ({outcome.cpu:.0f} s of processor)" if outcome.cpu else ""
-    print(f"{mark}  {outcome.task.name:<14}{outcome.seconds:7.1f} s  {tests}{cpu}", flush=True)
+    # Killed from outside, it had no time to say a word.
+    how = f"; {signal.Signals(-outcome.code).name} ended it" if outcome.code and outcome.code < 0 else ""
+    print(f"{mark}  {outcome.task.name:<14}{outcome.seconds:7.1f} s  {tests}{cpu}{how}", flush=True)
 
 
 def _summary(outcomes: Sequence[Outcome], tiers: Sequence[str], seconds: float) -> bool:

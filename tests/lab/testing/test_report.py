@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab.testing import report
+import pytest
+
+from lab.testing import report, run
 from lab.testing.report import Counts
 
 XML = """<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" errors="1"
@@ -25,3 +27,11 @@ def test_a_run_that_was_killed_counts_for_nothing(tmp_path: Path) -> None:
     assert report.read(tmp_path / "missing.xml") == Counts()
     (tmp_path / "half.xml").write_text(XML[:100])
     assert report.read(tmp_path / "half.xml") == Counts()
+
+
+def test_what_ended_a_run_that_could_not_say_so_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log"
+    log.write_text("half a word")
+    run._told(run.Outcome(run.Task("kernel 1/6", (), "kernel"), -9, 1.0, 0.0, Counts()), log)
+    told = capsys.readouterr().out
+    assert "half a word" in told and "SIGKILL ended it" in told
