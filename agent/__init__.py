@@ -9,18 +9,18 @@ container because the agent itself was restarted.
 
 Reading order:
 
-1. ``app``          the composition root
-2. ``sources``      where desired pods come from (API server, manifest files)
-3. ``admission``    whether a pod may run here at all
-4. ``pods``         pod workers, the pure planner, the applier
-5. ``containers``   one sandbox, one container, one image at a time; ``cri`` is the one door to the runtime
-6. ``host``         cgroups, directories and names of pods
-7. ``status``, ``probes``   what is reported, and what decides readiness
-8. ``volumes``, ``env``     what a container gets to see, out of ``objects`` of the API
-9. ``node``, ``server``, ``logs``   the node object, port 10250, log files
-10. ``leftovers``   what a runtime that was killed has forgotten
+1. `app`          the composition root
+2. `sources`      where desired pods come from (API server, manifest files)
+3. `admission`    whether a pod may run here at all
+4. `pods`         pod workers, the pure planner, the applier
+5. `containers`   one sandbox, one container, one image at a time; `cri` is the one door to the runtime
+6. `host`         cgroups, directories and names of pods
+7. `status`, `probes`   what is reported, and what decides readiness
+8. `volumes`, `env`     what a container gets to see, out of `objects` of the API
+9. `node`, `server`, `logs`   the node object, port 10250, log files
+10. `leftovers`   what a runtime that was killed has forgotten
 
-In the package itself lies what all of them read: ``podspec``, ``restarts``, ``downward`` and ``expansion`` (what a
-pod's specification says), ``errors`` (why something cannot be had now), ``reporter`` (events), ``view`` (what is shown
-of the runtime), ``settings``.
+In the package itself lies what all of them read: `podspec`, `restarts`, `downward` and `expansion` (what a
+pod's specification says), `errors` (why something cannot be had now), `reporter` (events), `view` (what is shown
+of the runtime), `settings`.
 """

@@ -1,4 +1,4 @@
-"""``python -m agent --config FILE``"""
+"""`python -m agent --config FILE`"""
 
 from __future__ import annotations
 

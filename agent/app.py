@@ -77,10 +77,10 @@ NetworkCheck = Callable[[frozenset[str]], Awaitable[Mapping[str, str]]]
 
 
 class Agent:
-    """Everything one agent is made of. ``start`` builds and spawns; the lifecycle ends it."""
+    """Everything one agent is made of. `start` builds and spawns; the lifecycle ends it."""
 
     def __init__(self, settings: AgentSettings, runtime: CriClient | None = None) -> None:
-        """``runtime``: instead of the one at the settings' socket."""
+        """`runtime`: instead of the one at the settings' socket."""
         self.settings = settings
         self.client = (
             Client.from_kubeconfig(settings.kubeconfig, user_agent="wherry-agent") if settings.kubeconfig else None
@@ -166,7 +166,7 @@ class Agent:
         return {**known, "status": self._expected["status"]} if known is not None else self._expected
 
     async def start(self, lifecycle: Lifecycle, networks: NetworkCheck | None = None) -> None:
-        """Spawn the workers, runtime first: nothing acts before what runs is known, nor before ``networks`` has said
+        """Spawn the workers, runtime first: nothing acts before what runs is known, nor before `networks` has said
         what became of pods' networks while no agent was there to be told."""
         settings = self.settings
         settings.root_dir.mkdir(mode=0o750, parents=True, exist_ok=True)

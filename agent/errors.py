@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class NotNow(Exception):
-    """Something the pod asks for cannot be had. ``settling``: the API server does not give or not know it, which just
+    """Something the pod asks for cannot be had. `settling`: the API server does not give or not know it, which just
     after a pod was bound may only take it a moment: the user is not told at once."""
 
     def __init__(self, text: str, *, settling: bool = False) -> None:
@@ -27,8 +27,8 @@ class ConfigError(NotNow):
 
 
 class StartError(Exception):
-    """A container cannot be started now. ``reason`` and ``message`` are what its waiting state shows, ``event`` (type,
-    reason, text) what the user is told; ``image``: whose pull failed or is too early, empty where it is none."""
+    """A container cannot be started now. `reason` and `message` are what its waiting state shows, `event` (type,
+    reason, text) what the user is told; `image`: whose pull failed or is too early, empty where it is none."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class StartError(Exception):
 
 
 class SandboxError(Exception):
-    """No sandbox; the text is the event's. ``network``: only because the node's network is not there yet."""
+    """No sandbox; the text is the event's. `network`: only because the node's network is not there yet."""
 
     def __init__(self, text: str, *, network: bool = False) -> None:
         super().__init__(text)
@@ -56,7 +56,7 @@ class SandboxError(Exception):
 
 
 class Unsettled(Exception):
-    """What an earlier attempt at a container had begun is not over yet, which takes a moment: ``name`` is the
+    """What an earlier attempt at a container had begun is not over yet, which takes a moment: `name` is the
     container's, the text the runtime's."""
 
     def __init__(self, name: str, text: str) -> None:

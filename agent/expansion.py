@@ -1,4 +1,4 @@
-"""``$(NAME)`` in commands, arguments, variables and sub-paths. Pure.
+"""`$(NAME)` in commands, arguments, variables and sub-paths. Pure.
 
 Source: https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/ .
 """

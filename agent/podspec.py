@@ -26,7 +26,7 @@ def uid(pod: Obj) -> str:
 
 
 def full_name(pod: Obj) -> str:
-    """``name_namespace(uid)``, as in upstream's messages."""
+    """`name_namespace(uid)`, as in upstream's messages."""
     return f"{name(pod)}_{namespace(pod)}({uid(pod)})"
 
 

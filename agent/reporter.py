@@ -16,19 +16,19 @@ class Recorder(Protocol):
 
 
 class Reporter:
-    """``recorder`` None: events are only logged."""
+    """`recorder` None: events are only logged."""
 
     def __init__(self, recorder: Recorder | None, node_name: str = "") -> None:
         self._recorder = recorder
         self._node_name = node_name
 
     def node(self, kind: str, reason: str, message: str) -> None:
-        """``kind``: Normal | Warning. Node events carry the name as uid: `kubectl describe node` looks for that."""
+        """`kind`: Normal | Warning. Node events carry the name as uid: `kubectl describe node` looks for that."""
         name = self._node_name
         self._tell({"kind": "Node", "name": name, "uid": name, "apiVersion": "v1"}, kind, reason, message)
 
     def pod(self, pod: Obj, kind: str, reason: str, message: str) -> None:
-        """``kind``: Normal | Warning."""
+        """`kind`: Normal | Warning."""
         self._send(pod, kind, reason, message, "")
 
     def container(self, pod: Obj, container: Obj, kind: str, reason: str, message: str) -> None:

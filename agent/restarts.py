@@ -36,7 +36,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Policy:
-    """One container's. ``name``: Always | OnFailure | Never."""
+    """One container's. `name`: Always | OnFailure | Never."""
 
     name: str
     rules: tuple[Rule, ...] = ()

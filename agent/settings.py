@@ -1,4 +1,4 @@
-"""The agent's settings: one frozen record, read from YAML, unknown keys refused (see ``kit.settings``)."""
+"""The agent's settings: one frozen record, read from YAML, unknown keys refused (see `kit.settings`)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What of the runtime is shown to the node's status, the HTTPS server and the log rotation: ``pods.view`` shows it.
+"""What of the runtime is shown to the node's status, the HTTPS server and the log rotation: `pods.view` shows it.
 
-Container ids are the runtime's own, without the ``containerd://`` scheme that pod statuses carry.
+Container ids are the runtime's own, without the `containerd://` scheme that pod statuses carry.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bootstrap tokens as signatures: whoever has one can check what ``cluster-info`` says without knowing its server.
+"""Bootstrap tokens as signatures: whoever has one can check what `cluster-info` says without knowing its server.
 
 Source: kubernetes.io "Authenticating with Bootstrap Tokens", ConfigMap signing; RFC 7515 (detached JWS, HS256).
 """
@@ -16,13 +16,13 @@ SIGNATURE_PREFIX = "jws-kubeconfig-"
 
 
 def sign(ident: str, secret: str, content: str) -> str:
-    """The detached signature of ``content``: HEADER..SIGNATURE."""
+    """The detached signature of `content`: HEADER..SIGNATURE."""
     header = _base64(b'{"alg":"HS256","kid":"' + ident.encode() + b'"}')
     return f"{header}..{_signature(header, secret, content)}"
 
 
 def is_signed(secret: str, content: str, signature: str) -> bool:
-    """Whether whoever signed ``content`` knows the token. The header is part of what was signed, whatever its form."""
+    """Whether whoever signed `content` knows the token. The header is part of what was signed, whatever its form."""
     header, _, rest = signature.partition("..")
     return bool(rest and header) and hmac.compare_digest(_signature(header, secret, content), rest)
 

@@ -1,6 +1,6 @@
 """The API client of every daemon: dicts in, dicts out, every call with a deadline.
 
-Answers that are no success raise ``errors.ApiError``; when no answer comes, ``errors.Unreachable``.
+Answers that are no success raise `errors.ApiError`; when no answer comes, `errors.Unreachable`.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Client:
     ) -> Obj:
         """A whole list, its pages joined; each item has its apiVersion and kind filled in.
 
-        ``resource_version`` "0" accepts whatever the server has at hand.
+        `resource_version` "0" accepts whatever the server has at hand.
         """
         query = _query(labelSelector=label_selector, fieldSelector=field_selector, limit=str(limit))
         if resource_version:
@@ -182,7 +182,7 @@ class Client:
         name: str | None = None,
         subresource: str | None = None,
     ) -> Obj:
-        """POST an object; with ``name`` and ``subresource``: a Binding, an Eviction, a TokenRequest, …"""
+        """POST an object; with `name` and `subresource`: a Binding, an Eviction, a TokenRequest, …"""
         space = namespace or _namespace(obj)
         return await self.request("POST", kind.path(space, name, subresource), body=obj)
 
@@ -202,7 +202,7 @@ class Client:
         field_manager: str = "",
         force: bool = False,
     ) -> Obj:
-        """Change part of an object; ``patch`` is the patch document, ``force`` only for APPLY."""
+        """Change part of an object; `patch` is the patch document, `force` only for APPLY."""
         query = _query(fieldManager=field_manager, force="true" if force else "")
         return await self.request(
             "PATCH",
@@ -223,9 +223,9 @@ class Client:
         uid: str | None = None,
         resource_version: str | None = None,
     ) -> Obj:
-        """Delete an object; ``uid`` and ``resource_version`` are preconditions, grace in seconds.
+        """Delete an object; `uid` and `resource_version` are preconditions, grace in seconds.
 
-        ``propagation`` is Background, Foreground or Orphan.
+        `propagation` is Background, Foreground or Orphan.
         """
         options = _delete_options(grace_period, propagation, uid, resource_version)
         return await self.request("DELETE", kind.path(namespace, name), body=options)
@@ -254,7 +254,7 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
     ) -> AsyncIterator[tuple[str, Obj]]:
-        """Events after ``resource_version``: (ADDED | MODIFIED | DELETED | BOOKMARK, object).
+        """Events after `resource_version`: (ADDED | MODIFIED | DELETED | BOOKMARK, object).
 
         Ends when the server ends it; raises Expired when that version is compacted away.
         """
@@ -285,7 +285,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         timeout: float = DEADLINE,
     ) -> Obj:
-        """Any request with a JSON (or no) answer; ``body`` is JSON-encoded unless it is bytes."""
+        """Any request with a JSON (or no) answer; `body` is JSON-encoded unless it is bytes."""
         data: bytes | None = None
         sent = dict(headers or {})
         if body is not None:

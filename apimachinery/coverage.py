@@ -1,10 +1,10 @@
 """What of the published API nobody acts on yet: data, said in one place.
 
-The API server answers a request that names such a field with a ``Warning:`` header, so that nothing is accepted and
+The API server answers a request that names such a field with a `Warning:` header, so that nothing is accepted and
 then ignored in silence. Whoever starts to act on a field takes its row away; tests walk the published types and fail
 for a field that is neither here nor acted upon.
 
-A key is a definition's name without its ``io.k8s.api.`` and a field, with two finer forms::
+A key is a definition's name without its `io.k8s.api.` and a field, with two finer forms::
 
     core.v1.PodSpec.resourceClaims          the field, whatever it says (empty lists and maps say nothing)
     core.v1.PodSpec.hostUsers=false         only this value (as JSON writes it, strings without quotes)
@@ -113,7 +113,7 @@ IDLE: Mapping[str, str] = MappingProxyType(
         "volumeattributesclasses.storage.k8s.io": _NO_DRIVERS,
     }
 )
-"""Kind (``jobs.batch``) to what does not happen, since no loop and no node of ours acts on it."""
+"""Kind (`jobs.batch`) to what does not happen, since no loop and no node of ours acts on it."""
 
 _NOT_EVALUATED = "policies are not evaluated: nothing is refused or changed by them"
 _NO_CONDITIONS = "conditions are not evaluated: the webhook is not asked, and its failurePolicy decides"

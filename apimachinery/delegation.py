@@ -142,7 +142,7 @@ class Delegate:
 
 
 class PathGate:
-    """Decides about requests for plain paths. Those in ``open_paths`` are for everybody, as health is upstream."""
+    """Decides about requests for plain paths. Those in `open_paths` are for everybody, as health is upstream."""
 
     def __init__(self, delegate: Delegate, open_paths: Iterable[str]) -> None:
         self._delegate = delegate

@@ -1,6 +1,6 @@
 """Events for people: what a component did to an object and why, repeated ones counted instead of repeated.
 
-Follows client-go's recorder: core/v1 Events, similar ones patched with a growing ``count``, a burst of 25 an object and
+Follows client-go's recorder: core/v1 Events, similar ones patched with a growing `count`, a burst of 25 an object and
 source refilled one each five minutes; writing never holds up the caller, and takes no more than a share of the time, so
 that what the events tell of comes first when there is much of it.
 """
@@ -73,7 +73,7 @@ class _Entry:
 
 
 class EventRecorder:
-    """Writes events as ``component`` (on ``host``, for a node's daemons)."""
+    """Writes events as `component` (on `host`, for a node's daemons)."""
 
     def __init__(self, client: Client, component: str, host: str = "") -> None:
         self._client = client
@@ -83,9 +83,9 @@ class EventRecorder:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def event(self, obj: Obj, kind: str, reason: str, message: str) -> None:
-        """Tell that something happened to ``obj``; ``kind`` is Normal or Warning. Never blocks.
+        """Tell that something happened to `obj`; `kind` is Normal or Warning. Never blocks.
 
-        ``obj`` needs apiVersion, kind and metadata, or may itself be an ObjectReference.
+        `obj` needs apiVersion, kind and metadata, or may itself be an ObjectReference.
         """
         involved = obj if "metadata" not in obj else reference(obj)
         entry = _Entry(dumps(involved), involved, kind, reason, message, now())

@@ -1,6 +1,6 @@
 """A local, always current copy of one collection: list once, watch for ever, tell handlers what changed.
 
-Objects in the cache are shared: never change one, ``objects.copy`` it first.
+Objects in the cache are shared: never change one, `objects.copy` it first.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class _Index:
 
 
 class Informer:
-    """Keeps the objects of ``kind`` (in one namespace, or all) that the selectors match.
+    """Keeps the objects of `kind` (in one namespace, or all) that the selectors match.
 
-    ``transform`` may drop what the owner never reads before an object is kept; name, namespace and
+    `transform` may drop what the owner never reads before an object is kept; name, namespace and
     resourceVersion must stay.
     """
 
@@ -88,7 +88,7 @@ class Informer:
         self._retry = RETRY_FIRST
 
     def add_handler(self, handler: Handler) -> None:
-        """Call ``handler`` on every change, in order, with the cache already changed.
+        """Call `handler` on every change, in order, with the cache already changed.
 
         Handlers are plain functions of the loop and must not block. One added late is first told of every
         object that is already there.
@@ -98,14 +98,14 @@ class Informer:
             self._tell(handler, None, obj)
 
     def add_index(self, name: str, values: IndexFn) -> None:
-        """Keep an index: ``values`` gives the strings under which an object is found."""
+        """Keep an index: `values` gives the strings under which an object is found."""
         index = _Index(values)
         for item, obj in self._objects.items():
             index.replace(item, None, obj)
         self._indexes[name] = index
 
     def get(self, item: str) -> Obj | None:
-        """The object with this key (``namespace/name`` or ``name``), or None."""
+        """The object with this key (`namespace/name` or `name`), or None."""
         return self._objects.get(item)
 
     def items(self) -> list[Obj]:
@@ -113,7 +113,7 @@ class Informer:
         return list(self._objects.values())
 
     def by_index(self, name: str, value: str) -> list[Obj]:
-        """The objects that index ``name`` files under ``value``."""
+        """The objects that index `name` files under `value`."""
         return [self._objects[item] for item in self._indexes[name].keys(value)]
 
     @property

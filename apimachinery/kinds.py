@@ -27,7 +27,7 @@ STREAM = _verbs("create get")
 
 @dataclass(frozen=True)
 class Subresource:
-    """A part of an object with its own path; ``group``/``version``/``kind`` name what its body is."""
+    """A part of an object with its own path; `group`/`version`/`kind` name what its body is."""
 
     name: str
     verbs: Verbs
@@ -40,7 +40,7 @@ class Subresource:
 class Kind:
     """One resource of one API version.
 
-    ``storage`` names the collection its objects live in: versions and groups that show the same objects
+    `storage` names the collection its objects live in: versions and groups that show the same objects
     (autoscaling v1 and v2, events of core and events.k8s.io) share it.
     """
 
@@ -58,12 +58,12 @@ class Kind:
 
     @property
     def api_version(self) -> str:
-        """``v1`` for the core group, else ``group/version``."""
+        """`v1` for the core group, else `group/version`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def resource(self) -> str:
-        """The name upstream prints in messages: ``pods``, ``deployments.apps``."""
+        """The name upstream prints in messages: `pods`, `deployments.apps`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property

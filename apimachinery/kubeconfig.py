@@ -114,7 +114,7 @@ def _data(path: Path, entry: Mapping[str, Any], field: str) -> bytes | None:
 
 
 def document(cluster: Cluster, context: str, user: str | None = None) -> dict[str, Any]:
-    """The kubeconfig mapping that holds ``cluster`` as context ``context``, certificates inline."""
+    """The kubeconfig mapping that holds `cluster` as context `context`, certificates inline."""
     user = user or context
 
     def encoded(fields: Mapping[str, bytes | None]) -> dict[str, str]:

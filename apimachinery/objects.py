@@ -1,6 +1,6 @@
 """An API object is a dict. These readers save callers from spelling out paths; none of them copies.
 
-Objects in caches are shared between readers: ``copy`` one before changing it.
+Objects in caches are shared between readers: `copy` one before changing it.
 """
 
 from collections.abc import Mapping
@@ -80,7 +80,7 @@ def condition_holds(obj: Mapping[str, Any], kind: str) -> bool:
 
 
 def key(obj: Mapping[str, Any]) -> str:
-    """``namespace/name``, or ``name`` for a cluster-scoped object."""
+    """`namespace/name`, or `name` for a cluster-scoped object."""
     space = namespace(obj)
     return f"{space}/{name(obj)}" if space else name(obj)
 
@@ -92,7 +92,7 @@ def split_key(key: str) -> tuple[str, str]:
 
 
 def controller_of(obj: Mapping[str, Any]) -> Obj | None:
-    """The owner reference that has ``controller: true``, if any."""
+    """The owner reference that has `controller: true`, if any."""
     for reference in (obj.get("metadata") or _EMPTY).get("ownerReferences") or ():
         if reference.get("controller"):
             return dict(reference)
@@ -100,7 +100,7 @@ def controller_of(obj: Mapping[str, Any]) -> Obj | None:
 
 
 def owner_reference(owner: Mapping[str, Any], controller: bool = True) -> Obj:
-    """A reference to ``owner`` for a dependant's metadata; blocks the owner's foreground deletion."""
+    """A reference to `owner` for a dependant's metadata; blocks the owner's foreground deletion."""
     return {
         "apiVersion": owner["apiVersion"],
         "kind": owner["kind"],

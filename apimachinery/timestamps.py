@@ -14,12 +14,12 @@ def now() -> datetime:
 
 
 def format_time(moment: datetime) -> str:
-    """``2026-01-02T03:04:05Z``"""
+    """`2026-01-02T03:04:05Z`"""
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def format_micro(moment: datetime) -> str:
-    """``2026-01-02T03:04:05.000006Z``"""
+    """`2026-01-02T03:04:05.000006Z`"""
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

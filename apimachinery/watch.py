@@ -1,6 +1,6 @@
 """Decoding a watch stream without I/O: bytes in, events out.
 
-The stream is JSON objects ``{"type": …, "object": …}``, one a line (API concepts, "Efficient detection of
+The stream is JSON objects `{"type": …, "object": …}`, one a line (API concepts, "Efficient detection of
 changes").
 """
 
@@ -21,7 +21,7 @@ class Decoder:
         self._size = 0
 
     def feed(self, chunk: bytes) -> list[tuple[str, Obj]]:
-        """The events that ``chunk`` completes, as (type, object).
+        """The events that `chunk` completes, as (type, object).
 
         An ERROR event raises what its Status means (Expired, …). Raises ValueError for what is no event.
         """

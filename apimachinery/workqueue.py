@@ -1,6 +1,6 @@
 """A queue of keys to work on: each at most once at a time, however often it is added; failures back off.
 
-The same promises as client-go's ``util/workqueue``: a key added while it is worked on is worked on again
+The same promises as client-go's `util/workqueue`: a key added while it is worked on is worked on again
 afterwards, never beside it.
 """
 
@@ -47,7 +47,7 @@ class WorkQueue(Generic[K]):
         return len(self._waiting)
 
     def add(self, key: K) -> None:
-        """Work on ``key`` soon; nothing happens if it already waits."""
+        """Work on `key` soon; nothing happens if it already waits."""
         if self._down or key in self._dirty:
             return
         self._dirty.add(key)
@@ -56,7 +56,7 @@ class WorkQueue(Generic[K]):
             self._ready.set()
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Add ``key`` in ``seconds``; of several such wishes the earliest counts."""
+        """Add `key` in `seconds`; of several such wishes the earliest counts."""
         if seconds <= 0:
             self.add(key)
             return
@@ -73,7 +73,7 @@ class WorkQueue(Generic[K]):
         self.add(key)
 
     def add_rate_limited(self, key: K) -> float:
-        """Add ``key`` after its next back-off pause, and return that pause in seconds."""
+        """Add `key` after its next back-off pause, and return that pause in seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         pause: float = min(BACKOFF_FIRST * 2 ** min(failures, 40), self._backoff_max)
@@ -85,7 +85,7 @@ class WorkQueue(Generic[K]):
         self._failures.pop(key, None)
 
     async def get(self) -> K:
-        """The next key, which is then in work until ``done``. Raises ShutDown at the end."""
+        """The next key, which is then in work until `done`. Raises ShutDown at the end."""
         while not self._waiting:
             if self._down:
                 raise ShutDown
@@ -97,7 +97,7 @@ class WorkQueue(Generic[K]):
         return key
 
     def done(self, key: K) -> None:
-        """The work on ``key`` ended, well or badly."""
+        """The work on `key` ended, well or badly."""
         self._working.discard(key)
         if key in self._dirty:
             self._waiting.append(key)
@@ -112,7 +112,7 @@ class WorkQueue(Generic[K]):
         self._ready.set()
 
     async def run_workers(self, count: int, work: Callable[[K], Awaitable[None]]) -> None:
-        """Work keys off with ``count`` workers until shut down; a failed key comes back after its pause."""
+        """Work keys off with `count` workers until shut down; a failed key comes back after its pause."""
         await asyncio.gather(*(self._worker(work) for _ in range(count)))
 
     async def _worker(self, work: Callable[[K], Awaitable[None]]) -> None:

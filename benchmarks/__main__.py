@@ -1,4 +1,4 @@
-"""``python -m benchmarks``, which is ``wherry bench``: the benchmarks as commands."""
+"""`python -m benchmarks`, which is `wherry bench`: the benchmarks as commands."""
 
 from __future__ import annotations
 

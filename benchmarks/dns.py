@@ -1,6 +1,6 @@
 """Cluster DNS beside a UDP echo in the same kind of loop: queries a second, and how long one takes at half that rate.
 
-``python -m benchmarks.dns`` (needs root for a namespace of its own; nothing leaves it).
+`python -m benchmarks.dns` (needs root for a namespace of its own; nothing leaves it).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that ``share`` (0 to 1) of the values do not exceed."""
+    """The value that `share` (0 to 1) of the values do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
@@ -18,7 +18,7 @@ def head(unit: str) -> str:
 
 
 def row(label: str, values: Sequence[float], *, scale: float = 1.0) -> str:
-    """One measurement; ``scale`` turns the values into the unit of the head."""
+    """One measurement; `scale` turns the values into the unit of the head."""
     if not values:
         return f"{label:<52}{'-':>9}{'-':>9}{'-':>9}   n=0"
     middle, worst, best = statistics.median(values), percentile(values, 0.99), min(values)

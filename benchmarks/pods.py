@@ -83,7 +83,7 @@ class Stopwatch:
 
 
 async def measure(spec: Spec, paths: Paths, count: int, burst: int, show: Callable[[str], None]) -> None:
-    """Measure on a running lab and print; ``count`` pods one by one, then ``burst`` at once."""
+    """Measure on a running lab and print; `count` pods one by one, then `burst` at once."""
     client = Client.from_kubeconfig(paths.kubeconfig, user_agent="wherry-bench")
     try:
         listed = await client.list(POD, NAMESPACE, label_selector="bench=pods")
@@ -193,7 +193,7 @@ class Floor:
         await self._cri.remove_sandbox(sandbox)
 
     async def one_by_one(self, count: int) -> tuple[list[float], list[float]]:
-        """Seconds to start and to stop each of ``count`` pods in turn."""
+        """Seconds to start and to stop each of `count` pods in turn."""
         starts, stops = [], []
         for _ in range(count):
             begun = time.perf_counter()

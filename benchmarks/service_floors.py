@@ -1,4 +1,4 @@
-"""The floors of ``services``: the rules netproxy writes, given to the kernel by hand and by nobody else."""
+"""The floors of `services`: the rules netproxy writes, given to the kernel by hand and by nobody else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``up`` from nothing to Ready nodes and a first VIP answer, warm, beside the start of the containerds alone.
+"""`up` from nothing to Ready nodes and a first VIP answer, warm, beside the start of the containerds alone.
 
 The floor starts as many containerds in turn-taking parallel as the lab has nodes, imports the same images and
 stops: what no node of this design can do without.
@@ -36,7 +36,7 @@ async def wherry(*arguments: str) -> float:
 
 
 async def measure(rounds: int, nodes: int, proxy_mode: str, show: Callable[[str], None]) -> None:
-    """Print seconds of ``up`` and ``down``; the first round warms the caches and is left out."""
+    """Print seconds of `up` and `down`; the first round warms the caches and is left out."""
     ups, downs, floors = [], [], []
     for number in range(rounds + 1):
         up = await wherry("up", "--name", NAME, "--nodes", str(nodes), "--proxy-mode", proxy_mode)

@@ -1,4 +1,4 @@
-"""``python -m cni --config FILE [--kubeconfig FILE]``: the pod network as a process of its own.
+"""`python -m cni --config FILE [--kubeconfig FILE]`: the pod network as a process of its own.
 
 For a node whose kubelet is not ours. Without a kubeconfig only the daemon behind the executables runs.
 """

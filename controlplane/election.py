@@ -59,7 +59,7 @@ class LeadershipLost(Exception):
 
 
 def judge(lease: Obj | None, identity: str, age: float) -> Move:
-    """What to do about the lease, ``age`` seconds after it was last seen to change."""
+    """What to do about the lease, `age` seconds after it was last seen to change."""
     if lease is None:
         return Move.CREATE
     spec = lease.get("spec") or {}
@@ -72,7 +72,7 @@ def judge(lease: Obj | None, identity: str, age: float) -> Move:
 
 
 def renewed(lease: Obj, identity: str, duration: float, moment: datetime) -> Obj:
-    """The lease as held by ``identity`` from now on; a change of holder counts as a transition."""
+    """The lease as held by `identity` from now on; a change of holder counts as a transition."""
     result = copy(lease)
     spec = result.setdefault("spec", {})
     if spec.get("holderIdentity") != identity:
@@ -85,7 +85,7 @@ def renewed(lease: Obj, identity: str, duration: float, moment: datetime) -> Obj
 
 
 class Election:
-    """One candidate for the lease ``name``."""
+    """One candidate for the lease `name`."""
 
     def __init__(self, client: Client, name: str, settings: ElectionSettings) -> None:
         self._client = client
@@ -98,7 +98,7 @@ class Election:
         self._away = False
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Wait for leadership, then run ``work`` while renewing. Raises LeadershipLost, or what ``work``
+        """Wait for leadership, then run `work` while renewing. Raises LeadershipLost, or what `work`
         raises.
         """
         if not self._settings.leader_elect:

@@ -1,4 +1,4 @@
-"""``python -m lab``: the ``wherry`` command, once the bootstrap script has what it needs.
+"""`python -m lab`: the `wherry` command, once the bootstrap script has what it needs.
 
 The last word on whatever nobody else told in a line: a person never sees a traceback that they did not ask for.
 """

@@ -18,7 +18,7 @@ _TRACKING = (".", "unified", "systemd", "pids", "freezer", "cpu")
 
 
 def directories(name: str) -> list[Path]:
-    """The cgroup ``name`` in every hierarchy that is mounted: v2, v1 controllers, or both."""
+    """The cgroup `name` in every hierarchy that is mounted: v2, v1 controllers, or both."""
     candidates = [ROOT / name, *(ROOT.glob(f"*/{name}"))]
     return [path for path in candidates if path.is_dir()]
 

@@ -19,7 +19,7 @@ _SOCKET = re.compile(rf"unix://({re.escape(str(SHIM_SOCKETS))}/[0-9a-f]+)")
 
 
 def forget_containers(root: Path, state: Path) -> None:
-    """Remove what containerd (its ``root`` and ``state`` directories are given) keeps elsewhere for containers that
+    """Remove what containerd (its `root` and `state` directories are given) keeps elsewhere for containers that
     were killed: the sockets of their shims and libcni's results. A node has its own place for both (`node`); not so
     one made before, nor a containerd that a test started outside of any node.
     """
@@ -34,7 +34,7 @@ def forget_containers(root: Path, state: Path) -> None:
 
 
 def unmount_below(directory: Path) -> None:
-    """Unmount everything at or below ``directory``."""
+    """Unmount everything at or below `directory`."""
     for point in mounts.mount_points(directory):
         mounts.unmount(point)
 

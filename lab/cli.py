@@ -1,4 +1,4 @@
-"""The ``wherry`` command: one group, its commands in ``lab.commands``."""
+"""The `wherry` command: one group, its commands in `lab.commands`."""
 
 from __future__ import annotations
 

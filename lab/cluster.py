@@ -1,4 +1,4 @@
-"""Bringing a lab up and taking it down, step by step. Every step may be repeated: an interrupted ``up`` goes on."""
+"""Bringing a lab up and taking it down, step by step. Every step may be repeated: an interrupted `up` goes on."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ async def _nodes_ready(client: Client, paths: Paths, wanted: list[Node]) -> None
 
 
 async def _service_answers(spec: Spec, paths: Paths) -> None:
-    """The Service ``kubernetes`` answers on its cluster IP, from the host."""
+    """The Service `kubernetes` answers on its cluster IP, from the host."""
     context = kubeconfig.load(paths.kubeconfig).ssl_context()
 
     async def answers() -> bool:

@@ -230,7 +230,7 @@ def _python(
     node: Node | None = None,
     port: int = privileges.PRIVILEGED_PORTS,
 ) -> Component:
-    """A daemon of ours: ``python -m module --config settings/name.yaml``."""
+    """A daemon of ours: `python -m module --config settings/name.yaml`."""
     place = f"{node.name}-{name}" if node else name
     file = paths.settings / f"{place}.yaml"
     process = Process(

@@ -16,7 +16,7 @@ CAP_SYS_RESOURCE = 24
 
 
 def config(paths: Paths, node: str, *, restrict_oom: bool) -> str:
-    """The TOML text. ``restrict_oom`` for machines where oom_score_adj cannot be lowered."""
+    """The TOML text. `restrict_oom` for machines where oom_score_adj cannot be lowered."""
     state = paths.node_state(node)
     run = paths.node_run(node)
     disabled = ("aufs", "btrfs", "devmapper", "zfs")

@@ -1,4 +1,4 @@
-"""The Service ``kube-dns``, by which tools and other proxies find the cluster's DNS; pods do not need it.
+"""The Service `kube-dns`, by which tools and other proxies find the cluster's DNS; pods do not need it.
 
 A node's own proxy answers at its address on the node itself. Its endpoint is the host's DNS, which knows the same
 names: so it answers for a node with another proxy, too.

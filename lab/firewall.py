@@ -24,7 +24,7 @@ def rules(lab: str) -> tuple[Rule, ...]:
 
 
 def wanted(listed: str, lab: str) -> tuple[Rule, ...]:
-    """Those for chains whose policy is to drop, by what ``iptables -S`` printed."""
+    """Those for chains whose policy is to drop, by what `iptables -S` printed."""
     closed = {line.split()[1] for line in listed.splitlines() if line.startswith("-P ") and line.endswith(" DROP")}
     return tuple(rule for rule in rules(lab) if rule[0] in closed)
 

@@ -1,6 +1,6 @@
 """Services and pod routes for the host itself, in one process: netproxy and the route half of cni.
 
-``python -m lab.hostnet --config FILE``
+`python -m lab.hostnet --config FILE`
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ NODES = tuple(f"node{index}" for index in range(1, MAX_NODES + 1))
 UPLINK = "eth0"
 """The node's only interface, inside its namespace."""
 
-# A link's name holds 15 characters: ``wh-``, this many for the lab, ``-`` and two digits of a node.
+# A link's name holds 15 characters: `wh-`, this many for the lab, `-` and two digits of a node.
 _LINK_LIMIT = 9
 UNMARKED_FENCE = 4_000_000_000
 """The metric of a fence before each lab had one of its own. The last resort among routes: any real route to part of a
@@ -44,7 +44,7 @@ def bridge(lab: str) -> str:
 
 
 def port(lab: str, index: int) -> str:
-    """The host's end of node ``index``'s link."""
+    """The host's end of node `index`'s link."""
     return f"wh-{link_part(lab)}-{index}"
 
 
@@ -85,7 +85,7 @@ def fence_metric(lab: str) -> int:
 
 
 def context(lab: str) -> str:
-    """The kubeconfig context: ``wherry`` for the usual lab, ``wherry-NAME`` for others."""
+    """The kubeconfig context: `wherry` for the usual lab, `wherry-NAME` for others."""
     return "wherry" if lab == DEFAULT_LAB else f"wherry-{lab}"
 
 

@@ -65,7 +65,7 @@ def fences(lab: str) -> list[Route]:
 
 def unfence(lab: str, others: Sequence[Spec]) -> None:
     """Forget the lab's ranges, last of all; of the fences that still carry no lab's metric those that none of the
-    ``others`` on this machine claims.
+    `others` on this machine claims.
     """
     claimed = {net for other in others for net in ranges(other)}
     with Netlink() as kernel:
@@ -119,7 +119,7 @@ def links_there(lab: str) -> list[str]:
 def make_node(spec: Spec, node: Node, living: int) -> Path:
     """The node's namespace, its link to the bridge, its address and default route; returns its path.
 
-    ``living`` is the pid of a daemon that runs on the node, 0 for none: where the name was lost (somebody mounted
+    `living` is the pid of a daemon that runs on the node, 0 for none: where the name was lost (somebody mounted
     over /run/netns) the namespace that it is in gets the name back.
     """
     name = names.namespace(spec.name, node.name)

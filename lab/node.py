@@ -75,7 +75,7 @@ def _keep_mounts(paths: Paths, node: Node, living: int) -> None:
     """The node's mount namespace: what pods mount is shared on the node and seen by nobody else, the machine and other
     nodes included. Two directories that containerd's parts have fixed names for are the node's own in it.
 
-    Where its file was lost, the namespace that the node's containerd (pid ``living``) is in gets it back.
+    Where its file was lost, the namespace that the node's containerd (pid `living`) is in gets it back.
     """
     file, run = paths.node_mounts(node.name), paths.node_run(node.name)
 

@@ -1,6 +1,6 @@
 """A lab node's agent and its CNI daemon in one process: the daemon costs a socket there, not an interpreter.
 
-``python -m lab.nodeagent --config FILE``
+`python -m lab.nodeagent --config FILE`
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 STATE = Path("/var/lib/wherry")
 RUN = Path("/run/wherry")
 CACHE = Path("/var/cache/wherry")
-"""What is worth keeping between labs (images); outlives ``down``."""
+"""What is worth keeping between labs (images); outlives `down`."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ DISK_NEEDED = 500 * MEGABYTE
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be; ``fatal`` ones stop the command."""
+    """One thing that is not as it should be; `fatal` ones stop the command."""
 
     text: str
     fatal: bool = True

@@ -11,9 +11,9 @@ from lab import privileges
 class Process:
     """What to run and where its output goes.
 
-    ``node`` is "" for the host's processes; ``namespace`` and ``mounts`` are the paths of a network and a mount
-    namespace to run in, or "". ``capabilities`` are those it keeps, ``oom_score_adj`` what the kernel is asked for.
-    ``grace`` is how many seconds it gets between SIGTERM and SIGKILL.
+    `node` is "" for the host's processes; `namespace` and `mounts` are the paths of a network and a mount
+    namespace to run in, or "". `capabilities` are those it keeps, `oom_score_adj` what the kernel is asked for.
+    `grace` is how many seconds it gets between SIGTERM and SIGKILL.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Process:
 def entering(namespace: str, mounts: str) -> list[str]:
     """What an argv begins with that is run in a network and a mount namespace (paths, or "").
 
-    ``nsenter --net`` and not ``ip netns exec``: the latter would remount /sys and hide the cgroups.
+    `nsenter --net` and not `ip netns exec`: the latter would remount /sys and hide the cgroups.
     """
     wanted = [f"--net={namespace}"] * bool(namespace) + [f"--mount={mounts}"] * bool(mounts)
     return ["nsenter", *wanted, "--"] if wanted else []

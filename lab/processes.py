@@ -95,7 +95,7 @@ def supervisors(lab: str) -> set[int]:
 
 
 def inside(candidates: set[int], kind: str, namespace: tuple[int, int] | None) -> set[int]:
-    """Those of the candidates that are in the namespace (device, inode) of a kind: ``net``, ``mnt``."""
+    """Those of the candidates that are in the namespace (device, inode) of a kind: `net`, `mnt`."""
     return {pid for pid in candidates if namespace is not None and namespace_of(pid, kind) == namespace}
 
 

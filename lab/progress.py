@@ -25,7 +25,7 @@ class Progress:
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
-        """Show ``text`` while the block runs, then how long it took; a failure is marked and passed on."""
+        """Show `text` while the block runs, then how long it took; a failure is marked and passed on."""
         started = time.monotonic()
         if self._terminal:
             self._write(f"  ·  {text} …", end="")

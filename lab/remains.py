@@ -1,4 +1,4 @@
-"""What is there of a lab, by names alone: asked after ``down``, and before a lab that nothing describes is made."""
+"""What is there of a lab, by names alone: asked after `down`, and before a lab that nothing describes is made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def running(paths: Paths) -> set[int]:
 
 async def of(paths: Paths) -> list[str]:
     """Everything, in words: processes, namespaces, links, routes, tables, cgroups, files. Empty directories are what
-    an ``up`` leaves that was killed at once, and count as nothing.
+    an `up` leaves that was killed at once, and count as nothing.
     """
     lab = paths.lab
     found = [f"process {pid} ({' '.join(processes.arguments(pid)[:4])})" for pid in sorted(running(paths))]

@@ -49,7 +49,7 @@ def remedy(paths: Paths) -> str:
 
 
 async def needed(paths: Paths, work: Coroutine[Any, Any, T]) -> T:
-    """What ``work`` gives; NoRoomError where it cannot write, or once the disk has been full for PATIENCE: then it is
+    """What `work` gives; NoRoomError where it cannot write, or once the disk has been full for PATIENCE: then it is
     given up."""
     task = asyncio.ensure_future(work)
     watch = asyncio.ensure_future(_until_full(paths))

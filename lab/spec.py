@@ -1,6 +1,6 @@
 """What a lab is: a value that says every name, address and range, from which all else follows.
 
-Node ``k`` has the k-th address after ``.10`` of the node range; the host, its gateway, the first.
+Node `k` has the k-th address after `.10` of the node range; the host, its gateway, the first.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ class Spec:
 
     @property
     def service_ip(self) -> str:
-        """The cluster IP of the Service ``kubernetes``."""
+        """The cluster IP of the Service `kubernetes`."""
         return str(ipaddress.ip_network(self.service_cidr)[1])
 
     @property
     def dns_ip(self) -> str:
-        """The cluster IP of the Service ``kube-dns``, which pods have in their resolv.conf."""
+        """The cluster IP of the Service `kube-dns`, which pods have in their resolv.conf."""
         return str(ipaddress.ip_network(self.service_cidr)[10])
 
     def address(self, node: Node) -> str:
@@ -86,7 +86,7 @@ class Spec:
         raise SpecError(f"lab {self.name} has no node {name!r}; its nodes: {known}")
 
     def with_node(self, name: str | None = None) -> tuple[Spec, Node]:
-        """The lab with one node more, under the lowest free number (or the number in ``name``)."""
+        """The lab with one node more, under the lowest free number (or the number in `name`)."""
         if len(self.nodes) >= names.MAX_NODES:
             raise SpecError(f"lab {self.name} has {names.MAX_NODES} nodes, which is the most it can have")
         taken = {node.index for node in self.nodes}
@@ -175,7 +175,7 @@ def make(
     node_cidr: str | None,
     in_use: Sequence[Network],
 ) -> Spec:
-    """A new lab beside what the machine already uses (``in_use``: its routes and other labs' ranges).
+    """A new lab beside what the machine already uses (`in_use`: its routes and other labs' ranges).
 
     A range that was asked for and is in use is an error; ranges left open are chosen so that they fit.
     """
@@ -214,7 +214,7 @@ def make(
 
 
 def parse_range(option: str, text: str, longest: int) -> Network:
-    """An IPv4 range of at most ``longest`` prefix bits (so that it is large enough)."""
+    """An IPv4 range of at most `longest` prefix bits (so that it is large enough)."""
     try:
         network = ipaddress.ip_network(text)
     except ValueError as error:

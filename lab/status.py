@@ -59,7 +59,7 @@ class Vip:
 
 @dataclass(frozen=True)
 class Status:
-    """The whole lab; ``problem`` says why the API's part is missing."""
+    """The whole lab; `problem` says why the API's part is missing."""
 
     lab: str
     server: str
@@ -71,13 +71,13 @@ class Status:
     problem: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """For ``-o json``."""
+        """For `-o json`."""
         return asdict(self) | {"pods": dict(self.pods)}
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One lab in a line. ``state`` is running, off, or damaged (nothing describes it any more); then the rest is
+    """One lab in a line. `state` is running, off, or damaged (nothing describes it any more); then the rest is
     unknown, and empty.
     """
 

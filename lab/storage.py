@@ -1,4 +1,4 @@
-"""The default StorageClass ``local-path``: a claim gets a directory of the node that its first pod goes to."""
+"""The default StorageClass `local-path`: a claim gets a directory of the node that its first pod goes to."""
 
 from __future__ import annotations
 

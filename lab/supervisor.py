@@ -7,7 +7,7 @@ that there is never a second of one. It listens on a unix socket for one JSON re
 
     {"do": "start", "process": {...}}   {"do": "stop", "name": "..."}   {"do": "status"}   {"do": "quit"}
 
-``quit`` ends the supervisor alone: stop the processes first.
+`quit` ends the supervisor alone: stop the processes first.
 """
 
 from __future__ import annotations
@@ -277,7 +277,7 @@ class Supervisor:
         write_atomic(self._state, json.dumps({"lab": self._lab, "children": entries}).encode())
 
     async def trim_logs(self) -> None:
-        """Keep each log under its limit: the old half goes to ``.1`` (writers append, so truncation is safe)."""
+        """Keep each log under its limit: the old half goes to `.1` (writers append, so truncation is safe)."""
         while True:
             await asyncio.sleep(LOG_CHECK_SECONDS)
             for child in self._children.values():

@@ -70,7 +70,7 @@ class Supervision:
             await asyncio.sleep(0.01)
 
     async def start(self, process: Process) -> None:
-        """Have ``process`` run (again, if it was defined otherwise before)."""
+        """Have `process` run (again, if it was defined otherwise before)."""
         await self._ask({"do": "start", "process": dataclasses.asdict(process)})
 
     async def stop(self, name: str) -> None:

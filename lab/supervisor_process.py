@@ -1,4 +1,4 @@
-"""The supervisor's process: ``python -m lab.supervisor_process LAB``. Plain asyncio, few imports: it is always
+"""The supervisor's process: `python -m lab.supervisor_process LAB`. Plain asyncio, few imports: it is always
 there.
 """
 

@@ -1,4 +1,4 @@
-"""``python -m netproxy --config FILE``: run the proxy, or ``--cleanup`` to take its rules away."""
+"""`python -m netproxy --config FILE`: run the proxy, or `--cleanup` to take its rules away."""
 
 from __future__ import annotations
 

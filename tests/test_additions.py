@@ -38,12 +38,12 @@ def sources() -> dict[str, str]:
 
 
 def saying(text: str, within: str = "") -> set[str]:
-    """The modules, below a folder, that hold ``text`` as a string of its own."""
+    """The modules, below a folder, that hold `text` as a string of its own."""
     return {place for place, source in sources().items() if place.startswith(within) and f'"{text}"' in source}
 
 
 def importers(module: str, name: str = "") -> set[str]:
-    """The modules that import ``name`` from ``module``, or anything where that is empty."""
+    """The modules that import `name` from `module`, or anything where that is empty."""
     line = re.compile(rf"^ *from {re.escape(module)} import (?:\([^)]*)?[^\n]*?\b{name}", re.MULTILINE)
     return {place for place, source in sources().items() if module in source and line.search(source)}
 

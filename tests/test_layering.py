@@ -1,7 +1,9 @@
 """Imports flow one way, and each third-party library comes in by one door."""
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -257,3 +259,34 @@ def test_every_package_has_its_charter() -> None:
         if path.name == "__init__.py" and not ast.get_docstring(ast.parse(path.read_text()))
     ]
     assert not missing, f"packages without a docstring: {missing}"
+
+
+def _prose(source: str) -> Iterator[tuple[int, str]]:
+    """(line, text) of every comment and of every string that stands for itself, which is what a docstring is."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, node.value.value
+
+
+def test_prose_has_one_markup() -> None:
+    """Markdown, as in the docs beside it: code stands between single backticks, and no field lists of Sphinx's."""
+    other = re.compile(r"``|^\s*:(?:param|return|rtype|raise|ivar|var)s?\b.*:|:(?:class|func|meth|mod|attr):`", re.M)
+    assert [bool(other.search(text)) for _, text in _prose('"""``a``"""\n# :func:`b`\n"""`c`"""\nx = "``"\n')] == [
+        True,
+        True,
+        False,
+    ]
+    tests = sorted((ROOT / "tests").rglob("*.py"))
+    sources = {path: path.read_text(encoding="utf-8") for path in (*modules(), *tests, ROOT / "wherry")}
+    wrong = [
+        f"{path}:{line} {text.strip()[:60]}"
+        for path, source in sources.items()
+        # Most hold nothing like it even in their code.
+        if other.search(source)
+        for line, text in _prose(source)
+        if other.search(text)
+    ]
+    assert not wrong, "\n".join(wrong)

@@ -29,7 +29,7 @@ class _Deadline:
 
 
 def eventually(condition: Callable[[], Any], seconds: float = SECONDS, what: str = "", pause: float = 0.05) -> Any:
-    """What ``condition`` gives once it gives something true."""
+    """What `condition` gives once it gives something true."""
     deadline = _Deadline(seconds, what)
     while True:
         found, last = None, None
@@ -44,7 +44,7 @@ def eventually(condition: Callable[[], Any], seconds: float = SECONDS, what: str
 
 
 async def until(condition: Callable[[], Any], seconds: float = SECONDS, what: str = "", pause: float = 0.005) -> Any:
-    """The same on the loop, which has its turn meanwhile; ``condition`` may be a coroutine function."""
+    """The same on the loop, which has its turn meanwhile; `condition` may be a coroutine function."""
     deadline = _Deadline(seconds, what)
     while True:
         found, last = None, None

@@ -24,7 +24,7 @@ Others = Callable[[str], tuple[Obj, ...]]
 
 
 class Gate:
-    """``node``: our Node as last seen; ``fresh``: read anew, None where it cannot be. Raises SysctlPatternError for
+    """`node`: our Node as last seen; `fresh`: read anew, None where it cannot be. Raises SysctlPatternError for
     settings that are wrong."""
 
     def __init__(

@@ -37,8 +37,8 @@ class Refusal:
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """``node``: our own Node, or what it will be registered as. ``others``: what every other admitted pod holds.
-    ``sysctls``: allowed names and prefixes (``net.core.*``). ``apparmor_missing``: why the node cannot enforce
+    """`node`: our own Node, or what it will be registered as. `others`: what every other admitted pod holds.
+    `sysctls`: allowed names and prefixes (`net.core.*`). `apparmor_missing`: why the node cannot enforce
     AppArmor profiles, empty where it can."""
 
     node: Obj
@@ -49,7 +49,7 @@ class NodeFacts:
 
 @dataclass(frozen=True)
 class Decision:
-    """``refusal`` None: admitted, as soon as the pods in ``victims`` (uids) are gone."""
+    """`refusal` None: admitted, as soon as the pods in `victims` (uids) are gone."""
 
     refusal: Refusal | None = None
     victims: tuple[str, ...] = field(default=())

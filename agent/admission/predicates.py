@@ -2,7 +2,7 @@
 Pure.
 
 Source: https://kubernetes.io/docs/concepts/scheduling-eviction/ ; a critical pod is not refused for want of room:
-others go (``preemption``).
+others go (`preemption`).
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ _CLASSES = (BEST_EFFORT, BURSTABLE, GUARANTEED)
 
 
 def preemptable(pod: Obj, other: Obj) -> bool:
-    """Whether ``other`` may be ended for ``pod``."""
+    """Whether `other` may be ended for `pod`."""
     if podspec.critical(pod) and not podspec.critical(other):
         return True
     priority, held = podspec.spec(pod).get("priority"), podspec.spec(other).get("priority")

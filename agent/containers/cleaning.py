@@ -75,7 +75,7 @@ class Cleaner:
 
 
 def logged_attempts(logs: Path, containers: Iterable[str], but: frozenset[Path] = frozenset()) -> dict[str, int]:
-    """By container, the attempt after the last one that left a log under the pod's ``logs`` (one in ``but`` does not
+    """By container, the attempt after the last one that left a log under the pod's `logs` (one in `but` does not
     count): runs may have been taken away since. Those without any are left out."""
     found = {}
     for name in containers:

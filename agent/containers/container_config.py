@@ -29,7 +29,7 @@ _PORT_FIELDS = ("name", "hostPort", "containerPort", "protocol", "hostIP")
 
 @dataclass(frozen=True)
 class ContainerFacts:
-    """What a container needs to know beyond pod and specification. ``mounts`` are CRI Mount messages in
+    """What a container needs to know beyond pod and specification. `mounts` are CRI Mount messages in
     order."""
 
     image: str
@@ -126,7 +126,7 @@ def _unified(facts: ContainerFacts) -> dict[str, str]:
 
 
 def _page_text(size: int) -> str:
-    """2097152 → ``2MB``, as the kernel's hugetlb controller spells it."""
+    """2097152 → `2MB`, as the kernel's hugetlb controller spells it."""
     for unit, factor in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
         if size >= factor:
             return f"{size // factor}{unit}"
@@ -134,7 +134,7 @@ def _page_text(size: int) -> str:
 
 
 def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
-    """ContainerConfig for one start of ``container``. Raises ConfigError where it must not be started like this."""
+    """ContainerConfig for one start of `container`. Raises ConfigError where it must not be started like this."""
     if refusal := security.root_refusal(pod, container, facts.image_uid, facts.image_user):
         raise ConfigError(refusal)
     limits = resources.container_limits(pod, container)

@@ -26,7 +26,7 @@ from apimachinery.objects import Obj
 
 @dataclass(frozen=True)
 class Hardware:
-    """``memory`` in bytes; ``hugepage_sizes`` as ("2MB", "1GB"); ``swap_counted``: cgroups can limit swap."""
+    """`memory` in bytes; `hugepage_sizes` as ("2MB", "1GB"); `swap_counted`: cgroups can limit swap."""
 
     memory: int
     hugepage_sizes: tuple[str, ...] = ()
@@ -36,8 +36,8 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Start:
-    """A container that is to be started. ``sandbox``: the PodSandboxConfig; ``too_early``: for an image, by reference,
-    what is raised instead of a pull; ``volumes``: the pod's images that are volumes; ``stop``, once set, gives up every
+    """A container that is to be started. `sandbox`: the PodSandboxConfig; `too_early`: for an image, by reference,
+    what is raised instead of a pull; `volumes`: the pod's images that are volumes; `stop`, once set, gives up every
     wait."""
 
     pod: Obj
@@ -64,7 +64,7 @@ class Gatherer:
     hardware: Hardware
 
     async def facts(self, start: Start, image: Image, mounted: Mapping[str, str]) -> ContainerFacts:
-        """``mounted``: ids of the images that are volumes, by reference. Raises ConfigError, VolumeError, OSError."""
+        """`mounted`: ids of the images that are volumes, by reference. Raises ConfigError, VolumeError, OSError."""
         pod, container = start.pod, start.container
         record = self.cache.record(podspec.uid(pod))
         sandbox = record.ready_sandbox
@@ -96,7 +96,7 @@ class Gatherer:
     async def _mounts(
         self, start: Start, shown: Obj, ips: tuple[str, ...], env: Mapping[str, str], mounted: Mapping[str, str]
     ) -> list[Mount]:
-        """``shown``: the pod with its addresses."""
+        """`shown`: the pod with its addresses."""
         pod, container = start.pod, start.container
         mounts = await self.volumes.mounts(shown, container, env)
         return [

@@ -17,7 +17,7 @@ from apimachinery.objects import Obj
 
 
 class ImageVolumes:
-    """One pod's, for one walk. ``sandbox``: the PodSandboxConfig, which a pull is told; ``too_early``: for an image, by
+    """One pod's, for one walk. `sandbox`: the PodSandboxConfig, which a pull is told; `too_early`: for an image, by
     reference, what is raised instead of a pull."""
 
     def __init__(self, images: Images, pod: Obj, sandbox: Any, too_early: Mapping[str, StartError]) -> None:

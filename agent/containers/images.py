@@ -44,7 +44,7 @@ class ImageRuntime(Protocol):
 
 
 def with_default_tag(image: str) -> str:
-    """``image``, ``:latest`` added where it names neither tag nor digest. Raises ValueError with upstream's text."""
+    """`image`, `:latest` added where it names neither tag nor digest. Raises ValueError with upstream's text."""
     match = _REFERENCE.fullmatch(image)
     if match is None:
         name = image.partition("@")[0].partition(":")[0]
@@ -62,7 +62,7 @@ class CredentialSource(Protocol):
 
 
 class Images:
-    """``parallel``: pulls under way at the same time."""
+    """`parallel`: pulls under way at the same time."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Images:
         self._slots = asyncio.Semaphore(parallel)
 
     async def ensure(self, pod: Obj, container: Obj, sandbox_config: Any, too_early: StartError | None) -> Image:
-        """The container's image, pulled where the policy says so; ``too_early``: what is raised instead of a pull, as
+        """The container's image, pulled where the policy says so; `too_early`: what is raised instead of a pull, as
         the last one failed only lately. Raises StartError."""
         name = str(container.get("image", ""))
         try:

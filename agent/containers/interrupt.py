@@ -14,13 +14,13 @@ class Interrupted(Exception):
 
 
 def check(stop: asyncio.Event) -> None:
-    """Raises Interrupted once ``stop`` is set."""
+    """Raises Interrupted once `stop` is set."""
     if stop.is_set():
         raise Interrupted
 
 
 async def unless(stop: asyncio.Event, work: Awaitable[T]) -> T:
-    """The result of ``work``, or Interrupted as soon as ``stop`` is set; the work is cancelled then."""
+    """The result of `work`, or Interrupted as soon as `stop` is set; the work is cancelled then."""
     task = asyncio.ensure_future(work)
     waiter = asyncio.ensure_future(stop.wait())
     try:

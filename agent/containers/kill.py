@@ -35,7 +35,7 @@ class Killer:
     async def container(
         self, pod: Obj, run: Container, message: str = "", *, probe: str = "", override: int | None = None
     ) -> None:
-        """Stop one container and learn its end. ``override``: grace period that goes before every other.
+        """Stop one container and learn its end. `override`: grace period that goes before every other.
         Raises CriError."""
         container = podspec.find_container(pod, run.name) or {"name": run.name}
         text = message or f"Stopping container {run.name}"

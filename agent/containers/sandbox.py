@@ -24,7 +24,7 @@ _NO_NETWORK = "cni plugin not initialized"
 
 @dataclass(frozen=True)
 class Sandboxes:
-    """``handler`` says by which of the runtime's handlers a pod's sandbox runs, and raises HandlerError."""
+    """`handler` says by which of the runtime's handlers a pod's sandbox runs, and raises HandlerError."""
 
     runtime: CriClient
     cache: RuntimeCache
@@ -35,7 +35,7 @@ class Sandboxes:
     pod_log_dir: Path
 
     def config(self, pod: Obj, cgroup: str, attempt: int, *, new: bool) -> Any:
-        """PodSandboxConfig; ``new``: of one that is to be made, of which the user is told. Raises SandboxError."""
+        """PodSandboxConfig; `new`: of one that is to be made, of which the user is told. Raises SandboxError."""
         logs = str(paths.log_directory(self.pod_log_dir, pod))
         try:
             names = self.names.of(pod, warn=new)

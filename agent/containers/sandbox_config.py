@@ -62,7 +62,7 @@ class SandboxConfigError(Exception):
 
 
 def sandbox_config(pod: Obj, facts: SandboxFacts) -> Any:
-    """PodSandboxConfig; ``facts.hostname`` is left out for pods in the node's network. Raises SandboxConfigError."""
+    """PodSandboxConfig; `facts.hostname` is left out for pods in the node's network. Raises SandboxConfigError."""
     if podspec.spec(pod).get("hostUsers") is False:
         # The node's own user namespace would be less than was asked for.
         raise SandboxConfigError("can't set `spec.hostUsers: false`, user namespaces are not supported on this node")

@@ -37,7 +37,7 @@ def _pod_context(pod: Obj) -> Obj:
 
 
 def namespace_options(pod: Obj, target_id: str = "") -> Any:
-    """``target_id``: the container whose process namespace an ephemeral container joins."""
+    """`target_id`: the container whose process namespace an ephemeral container joins."""
     spec = podspec.spec(pod)
     node, pod_wide, own = pb.NamespaceMode.NODE, pb.NamespaceMode.POD, pb.NamespaceMode.CONTAINER
     pid = node if spec.get("hostPID") else pod_wide if spec.get("shareProcessNamespace") else own
@@ -126,8 +126,8 @@ def container_context(
     seccomp_default: bool = False,
     target_id: str = "",
 ) -> Any:
-    """LinuxContainerSecurityContext. ``image_uid``/``image_user``: whom the image would run as;
-    ``seccomp_root``: where Localhost profiles lie, with a trailing slash; ``seccomp_default``: the runtime's
+    """LinuxContainerSecurityContext. `image_uid`/`image_user`: whom the image would run as;
+    `seccomp_root`: where Localhost profiles lie, with a trailing slash; `seccomp_default`: the runtime's
     profile where neither container nor pod names one (a privileged container runs unconfined whatever is said)."""
     pod_context, own = _pod_context(pod), container.get("securityContext") or {}
     inherited = ("runAsUser", "runAsGroup", "seLinuxOptions", "seccompProfile")
@@ -159,7 +159,7 @@ def container_context(
 
 
 def root_refusal(pod: Obj, container: Obj, image_uid: int | None, image_user: str) -> str:
-    """Why ``runAsNonRoot`` forbids the container; empty when it does not."""
+    """Why `runAsNonRoot` forbids the container; empty when it does not."""
     pod_context, own = _pod_context(pod), container.get("securityContext") or {}
     non_root = own.get("runAsNonRoot", pod_context.get("runAsNonRoot"))
     if not non_root:

@@ -23,7 +23,7 @@ class Step(enum.IntEnum):
 
 
 class Slots:
-    """``limit`` holders at a time; the rest wait by step, then in order of arrival."""
+    """`limit` holders at a time; the rest wait by step, then in order of arrival."""
 
     def __init__(self, limit: int) -> None:
         self._free = limit

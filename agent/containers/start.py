@@ -24,7 +24,7 @@ from agent.reporter import Reporter
 
 @dataclass(frozen=True)
 class Starter:
-    """``slots`` bounds how many starts there are at a time."""
+    """`slots` bounds how many starts there are at a time."""
 
     runtime: CriClient
     cache: RuntimeCache

@@ -57,7 +57,7 @@ class RuntimeCache:
         self._relisted = asyncio.Event()
 
     def on_change(self, listener: Callable[[str], None]) -> None:
-        """``listener(uid)`` is called after any change of a pod's record."""
+        """`listener(uid)` is called after any change of a pod's record."""
         self._listeners.append(listener)
 
     # --- reading
@@ -102,7 +102,7 @@ class RuntimeCache:
             raise
 
     async def refresh_container(self, container_id: str, sandbox_id: str = "") -> None:
-        """``sandbox_id`` is needed the first time: the runtime's status does not name it."""
+        """`sandbox_id` is needed the first time: the runtime's status does not name it."""
         try:
             status = await self._runtime.container(container_id)
         except CriNotFound:

@@ -55,7 +55,7 @@ class Channel:
         timeout: float,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> R:
-        """One request, one answer. ``path`` is ``/package.Service/Method``; ``timeout`` in seconds."""
+        """One request, one answer. `path` is `/package.Service/Method`; `timeout` in seconds."""
         stub = self._unary.get(path)
         if stub is None:
             stub = self._channel.unary_unary(path)

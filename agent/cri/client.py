@@ -1,4 +1,4 @@
-"""CRI calls in the agent's own terms. Every call has a deadline and raises ``CriError``."""
+"""CRI calls in the agent's own terms. Every call has a deadline and raises `CriError`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _QUICK_SECONDS = 10.0
 
 
 class CriClient:
-    """``request_seconds``: deadline of ordinary calls (upstream's runtime-request-timeout)."""
+    """`request_seconds`: deadline of ordinary calls (upstream's runtime-request-timeout)."""
 
     def __init__(self, socket: Path, request_seconds: float = 120.0) -> None:
         self.channel = Channel(socket)
@@ -43,7 +43,7 @@ class CriClient:
         await self.channel.close()
 
     async def follow(self, on_event: Callable[[RuntimeEvent], None], on_state: Callable[[bool], None]) -> None:
-        """Deliver runtime events until cancelled; see ``events``."""
+        """Deliver runtime events until cancelled; see `events`."""
         await events.follow(self.channel, on_event, on_state)
 
     # --- the runtime itself
@@ -69,7 +69,7 @@ class CriClient:
         await _absent_is_fine(self._runtime("RemovePodSandbox", request, pb.RemovePodSandboxResponse))
 
     async def list_sandboxes(self) -> list[Sandbox]:
-        """Without addresses and network mode; ``sandbox`` has them."""
+        """Without addresses and network mode; `sandbox` has them."""
         answer = await self._runtime("ListPodSandbox", pb.ListPodSandboxRequest(), pb.ListPodSandboxResponse)
         return [translate.listed_sandbox(item) for item in answer.items]
 
@@ -90,7 +90,7 @@ class CriClient:
         await self._runtime("StartContainer", request, pb.StartContainerResponse)
 
     async def stop_container(self, container_id: str, grace_seconds: int) -> None:
-        """SIGTERM (or the image's signal), ``grace_seconds``, SIGKILL. An absent container is stopped."""
+        """SIGTERM (or the image's signal), `grace_seconds`, SIGKILL. An absent container is stopped."""
         request = pb.StopContainerRequest(container_id=container_id, timeout=max(0, grace_seconds))
         timeout = self._timeout + max(0, grace_seconds)
         await _absent_is_fine(self._runtime("StopContainer", request, pb.StopContainerResponse, timeout))
@@ -100,7 +100,7 @@ class CriClient:
         await _absent_is_fine(self._runtime("RemoveContainer", request, pb.RemoveContainerResponse))
 
     async def list_containers(self) -> list[Container]:
-        """Names, states and creation times; the rest is only in ``container``."""
+        """Names, states and creation times; the rest is only in `container`."""
         answer = await self._runtime("ListContainers", pb.ListContainersRequest(), pb.ListContainersResponse)
         return [translate.listed_container(item) for item in answer.containers]
 
@@ -122,7 +122,7 @@ class CriClient:
     # --- streams
 
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult:
-        """``timeout`` 0: none but the call's own deadline."""
+        """`timeout` 0: none but the call's own deadline."""
         request = pb.ExecSyncRequest(container_id=container_id, cmd=command, timeout=int(timeout))
         deadline = self._timeout + timeout if timeout else self._timeout
         answer = await self._runtime("ExecSync", request, pb.ExecSyncResponse, deadline)

@@ -1,7 +1,7 @@
 """containerd's own services, which share CRI's socket: what it keeps that CRI has no word for.
 
-Another runtime answers Unimplemented. Field numbers: containerd ``api/services/containers/v1``,
-``api/services/leases/v1``.
+Another runtime answers Unimplemented. Field numbers: containerd `api/services/containers/v1`,
+`api/services/leases/v1`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Directories:
 
 @dataclass(frozen=True)
 class Lease:
-    """What keeps content and snapshots of an operation under way from being collected. ``created``: epoch seconds."""
+    """What keeps content and snapshots of an operation under way from being collected. `created`: epoch seconds."""
 
     id: str
     created: float

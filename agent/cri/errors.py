@@ -6,9 +6,9 @@ from agent.cri.stable import stable
 
 
 class CriError(Exception):
-    """A CRI call failed. ``str()`` is what upstream prints: ``rpc error: code = NotFound desc = ...``.
+    """A CRI call failed. `str()` is what upstream prints: `rpc error: code = NotFound desc = ...`.
 
-    Both that and ``message`` may be put into statuses and events: they are the same for the same cause. ``detail`` is
+    Both that and `message` may be put into statuses and events: they are the same for the same cause. `detail` is
     the runtime's own text, for logs.
     """
 
@@ -45,5 +45,5 @@ _BY_CODE: dict[str, type[CriError]] = {
 
 
 def cri_error(method: str, code: str, message: str) -> CriError:
-    """``code`` in gRPC's CamelCase spelling."""
+    """`code` in gRPC's CamelCase spelling."""
     return _BY_CODE.get(code, CriError)(method, code, message)

@@ -2,7 +2,7 @@
 
 CRI's own stream (containerd from 1.7, CRI-O) where it is served; else containerd's event service, which shares the
 socket. A runtime with neither is only relisted. Events may be lost (a restart, a full buffer): they make the agent
-fast, never right; ``agent.cri.cache`` relists.
+fast, never right; `agent.cri.cache` relists.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ async def follow(
     on_event: Callable[[RuntimeEvent], None],
     on_state: Callable[[bool], None],
 ) -> None:
-    """Deliver events until cancelled. ``on_state(True)`` when a stream is up (relist after it, events before it are
-    lost), ``on_state(False)`` when it broke or the runtime serves none.
+    """Deliver events until cancelled. `on_state(True)` when a stream is up (relist after it, events before it are
+    lost), `on_state(False)` when it broke or the runtime serves none.
     """
     sources = [_from_cri, _from_containerd]
     failures = 0

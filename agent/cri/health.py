@@ -16,7 +16,7 @@ class HealthError(Exception):
 
 
 async def serving(host: str, port: int, service: str, timeout: float) -> int:
-    """ServingStatus of ``service`` (1 is SERVING). Raises HealthError."""
+    """ServingStatus of `service` (1 is SERVING). Raises HealthError."""
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     name = service.encode()
     if len(name) > 127:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Heard(Generic[T]):
-    """One question and its last answer. ``patience``: seconds to wait for a new one; ``clock`` in seconds."""
+    """One question and its last answer. `patience`: seconds to wait for a new one; `clock` in seconds."""
 
     def __init__(
         self,

@@ -72,7 +72,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Image:
-    """``uid``/``user``: whom the image runs as; a number, or a name, or neither (root)."""
+    """`uid`/`user`: whom the image runs as; a number, or a name, or neither (root)."""
 
     id: str
     uid: int | None = None

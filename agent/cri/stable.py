@@ -3,7 +3,7 @@
 A container that cannot start fails again and again with the same cause, but the runtime names the sandbox's id, the
 shim's process, a temporary directory. Text that differs each time is a new status and a new event each time, and a
 status that is written comes back by the watch: the component wakes itself. So this is done once, where errors enter
-(``agent.cri.errors``); what names an image (a digest) or the pod (its uid) is the same each time and stays.
+(`agent.cri.errors`); what names an image (a digest) or the pod (its uid) is the same each time and stays.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 
 def stable(text: str) -> str:
-    """``text`` with placeholders (``<id>``, ``<pid>``, ``<time>``, …) for what only one attempt has."""
+    """`text` with placeholders (`<id>`, `<pid>`, `<time>`, …) for what only one attempt has."""
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text

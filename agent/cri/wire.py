@@ -1,6 +1,6 @@
 """A reader for the few protobuf messages of containerd's event service, which CRI's stubs do not hold.
 
-Field numbers: containerd ``api/services/events/v1/events.proto`` and ``api/events/{task,container}.proto``.
+Field numbers: containerd `api/services/events/v1/events.proto` and `api/events/{task,container}.proto`.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Environment:
     """The environment of containers, and the credentials of their images."""
 
     def __init__(self, settings: AgentSettings, objects: Objects, reporter: Reporter | None = None) -> None:
-        """``reporter``: who is told of pull secrets that are not there."""
+        """`reporter`: who is told of pull secrets that are not there."""
         self._settings = settings
         self._objects = objects
         self._reporter = reporter

@@ -1,6 +1,6 @@
 """One variable of a file that a container wrote for others of its pod (KEP-3721); pure.
 
-The format is a strict part of the shell's: ``NAME='value'``, one after the other, values over several lines, ``#``
+The format is a strict part of the shell's: `NAME='value'`, one after the other, values over several lines, `#`
 comments. Between the quotes everything stands for itself.
 """
 
@@ -17,7 +17,7 @@ class EnvFileError(ValueError):
 
 
 def value_of(text: str, key: str) -> str:
-    """The first value of ``key``, empty where it is not set. Lines behind it are not looked at. Raises EnvFileError."""
+    """The first value of `key`, empty where it is not set. Lines behind it are not looked at. Raises EnvFileError."""
     lines = iter(enumerate((line.removesuffix("\r") for line in text.split("\n")), 1))
     for number, raw in lines:
         line = _bounded(raw, number).lstrip(" \t")

@@ -1,6 +1,6 @@
 """The cgroups above a pod's containers, made and removed with the cgroupfs driver.
 
-``<root>/kubepods[/burstable|/besteffort]/pod<uid>``, in every controller of cgroup v1 or in the one tree
+`<root>/kubepods[/burstable|/besteffort]/pod<uid>`, in every controller of cgroup v1 or in the one tree
 of v2. The runtime nests sandbox and containers below it. Blocking calls here are a handful of writes to a
 memory file system.
 """
@@ -32,7 +32,7 @@ _V2_CONTROLLERS = ("cpuset", "cpu", "memory", "pids", "hugetlb")
 
 
 def qos_cgroup(root: str, quality: str) -> str:
-    """``/kubepods/besteffort`` below ``root``; guaranteed pods sit in kubepods itself."""
+    """`/kubepods/besteffort` below `root`; guaranteed pods sit in kubepods itself."""
     parts = [root.strip("/"), KUBEPODS, _QOS_DIRECTORY.get(quality, "")]
     return "/" + "/".join(part for part in parts if part)
 
@@ -66,7 +66,7 @@ class Hierarchy:
 
 
 class Cgroups:
-    """``root``: the settings' cgroup_root."""
+    """`root`: the settings' cgroup_root."""
 
     def __init__(self, root: str, hierarchy: Hierarchy) -> None:
         self._root = root
@@ -196,7 +196,7 @@ def swap_counted(hierarchy: Hierarchy, own: Path = Path("/proc/self/cgroup")) ->
 
 
 def _delegate(directory: Path) -> None:
-    """Enable in ``directory`` what its children need: before that, a controller's files do not exist in them."""
+    """Enable in `directory` what its children need: before that, a controller's files do not exist in them."""
     with contextlib.suppress(OSError):
         there = (directory / "cgroup.controllers").read_text().split()
         wanted = [f"+{name}" for name in _V2_CONTROLLERS if name in there]

@@ -54,7 +54,7 @@ class HostnameError(Exception):
 def parse_resolv_conf(text: str) -> Resolver:
     """A resolv.conf: the last search line counts, of an option the last value. Raises ResolverError.
 
-    Unlike the resolver itself, upstream's kubelet does not read ``domain`` lines and passes over the root (``.``) in
+    Unlike the resolver itself, upstream's kubelet does not read `domain` lines and passes over the root (`.`) in
     search lines.
     """
     servers: list[str] = []
@@ -76,7 +76,7 @@ def parse_resolv_conf(text: str) -> Resolver:
 
 
 def plan_dns(pod: Obj, host: Resolver | None, cluster_dns: tuple[str, ...], cluster_domain: str) -> DnsPlan:
-    """The resolver of `pod` by its dnsPolicy and dnsConfig; ``host`` None: the node's is not to be handed on."""
+    """The resolver of `pod` by its dnsPolicy and dnsConfig; `host` None: the node's is not to be handed on."""
     spec, namespace = pod.get("spec", {}), pod["metadata"].get("namespace", "default")
     policy = spec.get("dnsPolicy") or "ClusterFirst"
     warnings: list[tuple[str, str]] = []

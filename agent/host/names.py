@@ -47,14 +47,14 @@ def read_resolv_conf(path: Path | None) -> Resolver | None:
 
 @dataclass(frozen=True)
 class Names:
-    """``hostname``: what the kernel is told."""
+    """`hostname`: what the kernel is told."""
 
     resolver: Resolver
     hostname: str
 
 
 class PodNames:
-    """``node_ips`` is asked each time: the node's address may be learnt late."""
+    """`node_ips` is asked each time: the node's address may be learnt late."""
 
     def __init__(self, settings: AgentSettings, reporter: Reporter, node_ips: Callable[[], Sequence[str]]) -> None:
         self._settings = settings
@@ -62,7 +62,7 @@ class PodNames:
         self.node_ips = node_ips
 
     def of(self, pod: Obj, *, warn: bool) -> Names:
-        """Raises NamesError. ``warn``: tell the user what the pod cannot be given, which is wanted once a sandbox."""
+        """Raises NamesError. `warn`: tell the user what the pod cannot be given, which is wanted once a sandbox."""
         settings = self._settings
         try:
             host = read_resolv_conf(settings.resolv_conf)

@@ -98,7 +98,7 @@ def _limits(container: Obj) -> Obj:
 
 
 def oom_score_adj(pod: Obj, container: Obj, memory_capacity: int) -> int:
-    """``memory_capacity`` of the node in bytes. Source: the kubelet's QoS policy table in its node-pressure page."""
+    """`memory_capacity` of the node in bytes. Source: the kubelet's QoS policy table in its node-pressure page."""
     if (podspec.spec(pod).get("priority") or 0) >= podspec.SYSTEM_CRITICAL_PRIORITY:
         return _OOM_CRITICAL
     quality = qos_class(podspec.spec(pod))

@@ -5,6 +5,6 @@ bundle, runc's state, processes, cgroups, a socket, a snapshot under a lease. CR
 removing them, at the start and every half a minute. Must never touch what containerd's own metadata names, nor anything
 of a runtime that keeps no such directories.
 
-Reading order: ``model`` (values), ``plan`` (what is nobody's; pure), ``traces`` (what there is), ``collect`` (its
+Reading order: `model` (values), `plan` (what is nobody's; pure), `traces` (what there is), `collect` (its
 removal).
 """

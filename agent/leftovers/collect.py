@@ -28,7 +28,7 @@ _KILL_SECONDS = 5.0
 
 
 class Leftovers:
-    """``cached``: ids the runtime is known to hold; only where there is more than those is its metadata read."""
+    """`cached`: ids the runtime is known to hold; only where there is more than those is its metadata read."""
 
     def __init__(self, runtime: Containerd, cgroups: Cgroups | None, cached: Callable[[], frozenset[str]]) -> None:
         self._runtime = runtime
@@ -37,7 +37,7 @@ class Leftovers:
         self._began = -1.0
 
     async def run(self, ready: asyncio.Event) -> None:
-        """Collect until cancelled, from when ``ready`` is set: the runtime was listed."""
+        """Collect until cancelled, from when `ready` is set: the runtime was listed."""
         await ready.wait()
         while True:
             try:

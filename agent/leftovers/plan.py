@@ -13,9 +13,9 @@ def plan_removal(
     runtime_began: float,
     used: frozenset[str] = frozenset(),
 ) -> Removal:
-    """``known``: ids in the runtime's metadata, read after ``traces``: a container is entered there before its shim is
-    started and taken out after it has ended. ``runtime_began`` (epoch seconds; 0: not known): the operation that a
-    lease, a passing mount, a directory of no known id or a namespace that nothing names (``used``: paths) was for ended
+    """`known`: ids in the runtime's metadata, read after `traces`: a container is entered there before its shim is
+    started and taken out after it has ended. `runtime_began` (epoch seconds; 0: not known): the operation that a
+    lease, a passing mount, a directory of no known id or a namespace that nothing names (`used`: paths) was for ended
     with the process that made it.
     """
     ids = traces.ids - known

@@ -35,7 +35,7 @@ def read(places: Directories) -> Traces:
 
 
 def shims(address: Path) -> list[Shim]:
-    """Every shim that was started for containerd at ``address``."""
+    """Every shim that was started for containerd at `address`."""
     found = []
     for entry in os.listdir("/proc"):  # noqa: PTH208  (a Path for each process takes longer than the look)
         if entry.isdigit() and (shim := shim_of(int(entry), address)) is not None:
@@ -44,7 +44,7 @@ def shims(address: Path) -> list[Shim]:
 
 
 def shim_of(pid: int, address: Path) -> Shim | None:
-    """The process as a shim of containerd at ``address``; None where it is anything else."""
+    """The process as a shim of containerd at `address`; None where it is anything else."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
             words = file.read().split(b"\0")

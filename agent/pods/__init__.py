@@ -5,7 +5,7 @@ pod's status as it is reported, adoption after a restart of the agent and cleani
 
 Never: reads the API server, writes a status by itself, or keeps on disk what the runtime's labels tell.
 
-Reading order: ``extract``, ``actions`` and ``plan`` (what to do), ``attempts`` (what must wait), ``applier`` (doing
-it), ``lifecycle``, ``life``, ``sync`` and ``end`` (the stages), ``worker`` and ``pods`` (when), ``report`` and
-``view`` (what others may see).
+Reading order: `extract`, `actions` and `plan` (what to do), `attempts` (what must wait), `applier` (doing
+it), `lifecycle`, `life`, `sync` and `end` (the stages), `worker` and `pods` (when), `report` and
+`view` (what others may see).
 """

@@ -11,7 +11,7 @@ from agent.probes.verdicts import ProbeVerdicts
 
 @dataclass(frozen=True)
 class Kill:
-    """Stop one container. ``probe``: which probe asked (its own grace period counts), else empty."""
+    """Stop one container. `probe`: which probe asked (its own grace period counts), else empty."""
 
     container_id: str
     name: str
@@ -28,13 +28,13 @@ class Reset:
     """It is not over yet: stopped first, without grace."""
 
 
-# The steps of a pod that are not a container's, as keys of ``Pace.holds``.
+# The steps of a pod that are not a container's, as keys of `Pace.holds`.
 SANDBOX, VOLUMES, COLLECTION = "/sandbox", "/volumes", "/collection"
 
 
 @dataclass(frozen=True)
 class Hold:
-    """A step that failed, or a container that ended, is not tried again before ``until`` (seconds since the epoch)."""
+    """A step that failed, or a container that ended, is not tried again before `until` (seconds since the epoch)."""
 
     until: float
     reason: str = ""
@@ -46,7 +46,7 @@ class Hold:
 
 @dataclass(frozen=True)
 class Pace:
-    """What may not be tried yet, by container name, ``SANDBOX`` or ``VOLUMES``."""
+    """What may not be tried yet, by container name, `SANDBOX` or `VOLUMES`."""
 
     now: float = 0.0
     holds: Mapping[str, Hold] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Pace:
     """Images whose pulls failed, by reference."""
 
     def held(self, step: str) -> Hold | None:
-        """The hold on ``step`` that has not run out."""
+        """The hold on `step` that has not run out."""
         hold = self.holds.get(step)
         return hold if hold is not None and self.now < hold.until else None
 

@@ -47,7 +47,7 @@ class Applier:
     async def apply(
         self, pod: Obj, record: PodRecord, actions: PodActions, cgroup: str, stop: asyncio.Event, progress: Progress
     ) -> None:
-        """Walk ``actions``, until ``stop`` is set. Raises SandboxError, Unsettled, Interrupted, CriError."""
+        """Walk `actions`, until `stop` is set. Raises SandboxError, Unsettled, Interrupted, CriError."""
         if actions.kill_pod:
             self._tell_of_change(pod, record, actions)
             await self.killer.pod(pod, record)

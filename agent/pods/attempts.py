@@ -35,13 +35,13 @@ Event = tuple[str, str, str]
 
 
 def jittered(seconds: float) -> float:
-    """Between ``seconds`` and half as much again, as upstream spreads its retries."""
+    """Between `seconds` and half as much again, as upstream spreads its retries."""
     return seconds * (1 + random.random() / 2)
 
 
 @dataclass
 class Attempts:
-    """One pod's. ``crashes``: the back-off of ended containers; ``born``: when the pod was first seen here."""
+    """One pod's. `crashes`: the back-off of ended containers; `born`: when the pod was first seen here."""
 
     crashes: Backoff
     born: float
@@ -95,7 +95,7 @@ class Attempts:
             self.crashes.bump(backoff_key(container), now, ended)
 
     def start_failed(self, pod: Obj, name: str, error: StartError, now: float, *, ended: bool) -> bool:
-        """Whether the user is to hear of it. ``ended``: the container was made and has ended; then its crash back-off
+        """Whether the user is to hear of it. `ended`: the container was made and has ended; then its crash back-off
         says when it is tried again."""
         if error.settling and self._settling(now):
             self._hold(pod, name, Hold(now + _SETTLING_RETRY))
@@ -141,7 +141,7 @@ class Attempts:
         return now - self.born < SETTLING_SECONDS
 
     def volumes_failed(self, pod: Obj, now: float, *, settling: bool) -> bool:
-        """Whether the user is to hear of it. ``settling``: it was the API server, which may only need a moment."""
+        """Whether the user is to hear of it. `settling`: it was the API server, which may only need a moment."""
         if settling and self._settling(now):
             self._hold(pod, VOLUMES, Hold(now + _SETTLING_RETRY))
             return False

@@ -20,7 +20,7 @@ class _Entry:
 
 
 class Backoff:
-    """``forgotten``: seconds of calm after which a key starts anew; twice the ceiling where not said."""
+    """`forgotten`: seconds of calm after which a key starts anew; twice the ceiling where not said."""
 
     def __init__(
         self, initial: float = INITIAL_SECONDS, ceiling: float = CEILING_SECONDS, forgotten: float | None = None
@@ -34,14 +34,14 @@ class Backoff:
         return now - entry.updated > self._forgotten
 
     def until(self, key: str, since: float) -> float:
-        """When ``key`` may be tried again, counted from ``since`` (the end of its last run); 0: at once."""
+        """When `key` may be tried again, counted from `since` (the end of its last run); 0: at once."""
         entry = self._entries.get(key)
         if entry is None or self._stale(entry, since):
             return 0.0
         return since + entry.delay
 
     def waiting(self, key: str, now: float) -> float:
-        """When ``key`` may be tried again, counted from its last ``bump``; 0 when it may be now."""
+        """When `key` may be tried again, counted from its last `bump`; 0 when it may be now."""
         entry = self._entries.get(key)
         if entry is None or self._stale(entry, now) or now >= entry.updated + entry.delay:
             return 0.0
@@ -52,7 +52,7 @@ class Backoff:
         return entry.delay if entry else 0.0
 
     def bump(self, key: str, now: float, since: float | None = None) -> None:
-        """One more try: the next delay is twice as long. ``since``: the end of the last run, where that and not now
+        """One more try: the next delay is twice as long. `since`: the end of the last run, where that and not now
         says how long it was calm."""
         entry = self._entries.get(key)
         if entry is None or self._stale(entry, now if since is None else since):

@@ -11,7 +11,7 @@ from agent.pods.lifecycle import Stage
 
 
 async def terminate(life: Life) -> None:
-    """Stop what runs. Asked again with less patience (``hurry``), the stop under way is given up for a quicker one."""
+    """Stop what runs. Asked again with less patience (`hurry`), the stop under way is given up for a quicker one."""
     life.tell(life.record)
     killing = asyncio.get_running_loop().create_task(life.shared.killer.pod(life.pod, life.record))
     life.killing = killing

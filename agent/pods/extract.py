@@ -12,7 +12,7 @@ from apimachinery.objects import Obj
 
 @dataclass(frozen=True)
 class WantedContainer(Restartable):
-    """``hash`` changes when a running container must be replaced."""
+    """`hash` changes when a running container must be replaced."""
 
     hash: str
     sidecar: bool = False

@@ -19,8 +19,8 @@ from apimachinery.timestamps import parse_time
 
 
 class Life:
-    """``removed``: the pod has left its source. ``wake``: something was seen; ``wish``: something new is wished for;
-    ``stop``: nothing more is to be started; ``stopped``: nothing of it runs."""
+    """`removed`: the pod has left its source. `wake`: something was seen; `wish`: something new is wished for;
+    `stop`: nothing more is to be started; `stopped`: nothing of it runs."""
 
     def __init__(self, shared: Shared, neighbours: Neighbours, pod: Obj, *, removed: bool) -> None:
         self.shared = shared
@@ -93,7 +93,7 @@ class Life:
     # --- reporting
 
     def tell(self, record: PodRecord, *, terminal: bool = False) -> None:
-        """Look at the containers, and report. ``terminal``: everything was stopped for good."""
+        """Look at the containers, and report. `terminal`: everything was stopped for good."""
         self.report.observe(self.pod, record)
         self.publish(record, terminal=terminal)
 

@@ -35,7 +35,7 @@ class IllegalMove(Exception):
 
 
 def move(current: Stage, to: Stage) -> Stage:
-    """``to``, or IllegalMove."""
+    """`to`, or IllegalMove."""
     if to not in MOVES[current]:
         raise IllegalMove(f"{current.value} -> {to.value}")
     return to

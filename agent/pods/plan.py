@@ -19,7 +19,7 @@ from agent.probes.verdicts import ProbeVerdicts
 
 
 def plan_pod(pod: WantedPod, seen: Seen, pace: Pace | None = None) -> PodActions:
-    """The next actions for a pod that is to run (never for one being terminated). ``pace``: what must wait; nothing
+    """The next actions for a pod that is to run (never for one being terminated). `pace`: what must wait; nothing
     where it is None."""
     record = seen.record.ever_run()
     actions = _whole_plan(pod, record, seen.verdicts)

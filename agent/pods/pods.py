@@ -17,8 +17,8 @@ _STOP_SECONDS = 5.0
 
 
 class Pods:
-    """The PodSink, and the neighbours of each pod. ``sources``: names that must have synced before anything unknown is
-    cleaned; ``on_end(uid)`` is told of each pod whose worker is through."""
+    """The PodSink, and the neighbours of each pod. `sources`: names that must have synced before anything unknown is
+    cleaned; `on_end(uid)` is told of each pod whose worker is through."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class Pods:
             self._start(again)
 
     def holding(self, but: str) -> tuple[Obj, ...]:
-        """The pods whose requests and ports are taken on this node, without the one of uid ``but``."""
+        """The pods whose requests and ports are taken on this node, without the one of uid `but`."""
         return tuple(w.pod for w in self._workers.values() if w.uid != but and w.life.holds_room)
 
     async def make_room(self, uids: tuple[str, ...]) -> None:

@@ -22,7 +22,7 @@ from apimachinery.timestamps import format_time, now
 
 
 class PodReport:
-    """One pod's. ``node_ips`` is asked each time."""
+    """One pod's. `node_ips` is asked each time."""
 
     def __init__(self, pod: Obj, probes: Probes, statuses: StatusSink, node_ips: Callable[[], Sequence[str]]) -> None:
         self.status: Obj = dict(pod.get("status") or {})
@@ -59,7 +59,7 @@ class PodReport:
                 del self.waiting[name]
 
     def make(self, pod: Obj, record: PodRecord, *, stopping: bool, terminal: bool = False, tell: bool = True) -> None:
-        """Compute the status and hand it on if it changed. ``terminal``: everything was stopped for good; ``tell``
+        """Compute the status and hand it on if it changed. `terminal`: everything was stopped for good; `tell`
         False: the pod's object is gone, nobody is told."""
         ready, started = self._probes.readiness(pod, record)
         facts = StatusFacts(

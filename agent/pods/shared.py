@@ -40,7 +40,7 @@ class Neighbours(Protocol):
     """The other pods of the node, as one of them sees them."""
 
     def holding(self, but: str) -> tuple[Obj, ...]:
-        """Those whose requests and ports are taken, without the one of uid ``but``."""
+        """Those whose requests and ports are taken, without the one of uid `but`."""
 
     async def make_room(self, uids: tuple[str, ...]) -> None:
         """End the pods of these uids for a critical one; returns when nothing of them runs."""

@@ -57,7 +57,7 @@ class Turn(enum.Enum):
 
 
 class PodWorker:
-    """``removed`` pods have left their source: they are stopped, cleaned and forgotten."""
+    """`removed` pods have left their source: they are stopped, cleaned and forgotten."""
 
     def __init__(self, shared: Shared, neighbours: Neighbours, pod: Obj, *, removed: bool = False) -> None:
         self.life = Life(shared, neighbours, pod, removed=removed)

@@ -69,7 +69,7 @@ def resolve_port(port: int | str, container: Obj) -> int:
 
 
 def http_request(action: Obj, container: Obj, pod_ip: str, agent: str = _USER_AGENT) -> HttpRequest:
-    """An httpGet action; ``agent`` is who asks. Raises ValueError for an unknown port name."""
+    """An httpGet action; `agent` is who asks. Raises ValueError for an unknown port name."""
     path = action.get("path") or "/"
     if not path.startswith("/"):
         path = "/" + path
@@ -95,7 +95,7 @@ def _unverified() -> ssl.SSLContext:
 
 
 async def http_check(request: HttpRequest, timeout: float, *, any_status: bool = False) -> Verdict:
-    """200 to 399 is success, every answer where ``any_status`` is set; a redirect to another host counts as success
+    """200 to 399 is success, every answer where `any_status` is set; a redirect to another host counts as success
     without being followed."""
     try:
         return await within(_http(request, any_status), timeout)

@@ -30,7 +30,7 @@ class ProbeSpec:
 
 @dataclass(frozen=True)
 class Count:
-    """``verdict``: None before any threshold was reached; ``run``: equal results in a row."""
+    """`verdict`: None before any threshold was reached; `run`: equal results in a row."""
 
     verdict: bool | None = None
     last: bool | None = None

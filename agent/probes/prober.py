@@ -65,7 +65,7 @@ async def _grpc(target: Target, action: Obj, timeout: float) -> Verdict:
 
 
 class ContainerProber:
-    """Verdicts: None is "not known yet". ``ready`` starts as what was reported before a restart of the
+    """Verdicts: None is "not known yet". `ready` starts as what was reported before a restart of the
     agent."""
 
     def __init__(

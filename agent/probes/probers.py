@@ -23,7 +23,7 @@ class Probes:
         self._probers: dict[str, ContainerProber] = {}
 
     def on_change(self, listener: Callable[[str], None]) -> None:
-        """``listener(uid)`` is called when a verdict of the pod changed."""
+        """`listener(uid)` is called when a verdict of the pod changed."""
         self._listeners.append(listener)
 
     def _tell(self, uid: str) -> None:
@@ -31,7 +31,7 @@ class Probes:
             listener(uid)
 
     def sync(self, pod: Obj, record: PodRecord, pod_ip: str, reported: Obj) -> None:
-        """Start probers of running containers, stop those of ended ones. ``reported``: the pod's status as last known,
+        """Start probers of running containers, stop those of ended ones. `reported`: the pod's status as last known,
         from which a container that was ready before the agent's restart is still ready.
         """
         uid = podspec.uid(pod)

@@ -18,7 +18,7 @@ PATIENCE = Patience(token=120.0, allowed=300.0, denied=30.0)
 
 
 class Gate:
-    """Decides about each request. ``client`` None: a node without an API server, where certificates alone count."""
+    """Decides about each request. `client` None: a node without an API server, where certificates alone count."""
 
     def __init__(self, client: Client | None, node: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._delegate = Delegate(client, PATIENCE, clock) if client is not None else None

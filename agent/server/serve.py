@@ -122,7 +122,7 @@ def _json(body: Obj) -> web.Response:
 async def serve(lifecycle: Lifecycle, settings: AgentSettings, view: RuntimeView, client: Client | None) -> int:
     """Listen until the lifecycle stops; the port. Raises OSError naming an address that is taken.
 
-    ``client`` asks the API server who may come in; None on a node without one.
+    `client` asks the API server who may come in; None on a node without one.
     """
     gate = Gate(client, settings.node_name)
     context = server_context(settings, node_addresses(settings))

@@ -19,7 +19,7 @@ class ApiSource:
     name = "api"
 
     def __init__(self, client: Client, node_name: str, ready: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Nothing is delivered before ``ready`` returns: pods are judged by the Node's labels and taints."""
+        """Nothing is delivered before `ready` returns: pods are judged by the Node's labels and taints."""
         self._ready = ready
         self._informer = Informer(client, kinds.POD, field_selector=f"spec.nodeName={node_name}")
 

@@ -3,5 +3,5 @@
 Owns: phase, conditions, container statuses, quality of service (all pure), and the writer that patches only
 what changed. Never asks the runtime: it is handed the records.
 
-Reading order: ``qos``, ``containers``, ``phase``, ``conditions``, ``pod_status``, ``writer``.
+Reading order: `qos`, `containers`, `phase`, `conditions`, `pod_status`, `writer`.
 """

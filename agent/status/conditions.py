@@ -93,7 +93,7 @@ def containers_ready(pod: Obj, statuses: list[Obj], phase: str) -> Obj:
 
 
 def ready(pod: Obj, containers: Obj, others: list[Obj]) -> Obj:
-    """The containers' readiness, then the readiness gates; ``others`` are all conditions the pod carries."""
+    """The containers' readiness, then the readiness gates; `others` are all conditions the pod carries."""
     if containers["status"] != "True":
         return {**containers, "type": "Ready"}
     held = {c["type"]: c for c in others}
@@ -111,7 +111,7 @@ def ready(pod: Obj, containers: Obj, others: list[Obj]) -> Obj:
 
 
 def all_restarting(phase: str, under_way: bool) -> Obj:
-    """Whether containers are being taken away to start anew; ``under_way``: some of them are still there."""
+    """Whether containers are being taken away to start anew; `under_way`: some of them are still there."""
     if phase in TERMINAL:
         return _condition(restarts.CONDITION, False, "PodCompleted" if phase == SUCCEEDED else "PodFailed")
     if not under_way:
@@ -156,7 +156,7 @@ def stamp(conditions: list[Obj], old: list[Obj], now: str) -> list[Obj]:
 
 
 def with_foreign_conditions(status: Obj, reported: Obj) -> Obj:
-    """``status`` with the conditions that others put on the pod as ``reported`` has them now."""
+    """`status` with the conditions that others put on the pod as `reported` has them now."""
     foreign = [c for c in reported.get("conditions") or () if c["type"] not in OWNED]
     own = [c for c in status.get("conditions") or () if c["type"] in OWNED]
     if not own and not foreign:

@@ -28,8 +28,8 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Observations:
-    """What was seen of a pod's containers beyond the runtime's record. ``waiting``: why a container, by name, could not
-    be started last time. ``ready``/``started``: ids of running containers whose probes say so (or that have none).
+    """What was seen of a pod's containers beyond the runtime's record. `waiting`: why a container, by name, could not
+    be started last time. `ready`/`started`: ids of running containers whose probes say so (or that have none).
     """
 
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
@@ -165,7 +165,7 @@ def _without_runs(container: Obj, old: Obj | None, waiting: str, restarting: boo
 def container_statuses(
     pod: Obj, listed: list[Obj], record: PodRecord, old: list[Obj], seen: Observations, *, init: bool
 ) -> list[Obj]:
-    """Statuses of ``listed``: init containers in their order, others by name."""
+    """Statuses of `listed`: init containers in their order, others by name."""
     waiting = "ContainerCreating"
     if podspec.init_containers(pod):
         waiting = "PodInitializing"

@@ -22,7 +22,7 @@ _NODE_SECONDS = 0.2
 
 
 class Mirrors:
-    """``on_mirror(static_uid, mirror | None)`` tells the status writer which object carries a static
+    """`on_mirror(static_uid, mirror | None)` tells the status writer which object carries a static
     pod's status."""
 
     def __init__(

@@ -106,7 +106,7 @@ def _counts(pod: Obj, by_name: dict[str, Obj]) -> _Counts:
 
 
 def pod_phase(pod: Obj, statuses: list[Obj], *, terminal: bool) -> str:
-    """``statuses`` of init and main containers; ``terminal``: nothing of the pod runs or will run again."""
+    """`statuses` of init and main containers; `terminal`: nothing of the pod runs or will run again."""
     found = _counts(pod, {status["name"]: status for status in statuses})
     if found.failed_init:
         return FAILED

@@ -28,7 +28,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class StatusFacts:
-    """``now``: RFC 3339, whole seconds. ``old``: the status reported so far."""
+    """`now`: RFC 3339, whole seconds. `old`: the status reported so far."""
 
     old: Obj
     now: str

@@ -40,12 +40,12 @@ class _Entry:
     release: bool = False
     gone: bool = False
     revision: int = 0
-    """Of the object ``written`` was taken from."""
+    """Of the object `written` was taken from."""
     failures: int = 0
 
 
 class StatusWriter:
-    """``client`` None: standalone, nothing is written."""
+    """`client` None: standalone, nothing is written."""
 
     def __init__(self, client: Client | None) -> None:
         self._client = client
@@ -56,7 +56,7 @@ class StatusWriter:
         self._mirrors: dict[str, Obj] = {}
 
     def set(self, pod: Obj, status: Obj) -> None:
-        """``status`` is what the pod's status must become."""
+        """`status` is what the pod's status must become."""
         if self._client is None:
             return
         uid = podspec.uid(pod)

@@ -14,7 +14,7 @@ _TMPFS_MODE = 0o1777
 
 
 def make_directory(plan: VolumePlan, group: int | None, *, read_only: bool) -> None:
-    """Make the volume's directory, or mount its tmpfs, where there is none yet; ``group`` owns it. Raises OSError."""
+    """Make the volume's directory, or mount its tmpfs, where there is none yet; `group` owns it. Raises OSError."""
     path = plan.path
     assert path is not None
     if plan.memory:

@@ -40,7 +40,7 @@ def _volume(volume: Obj) -> Volume:
 
 
 def place_of(pod: Obj, directory: Path) -> Place:
-    """``directory``: the pod's own."""
+    """`directory`: the pod's own."""
     return Place(directory, memory_limit(pod))
 
 

@@ -38,7 +38,7 @@ class Volumes:
         runtime: Callable[[], RuntimeInfo | None] = lambda: None,
         plugins: tuple[Plugin, ...] = PLUGINS,
     ) -> None:
-        """``runtime``: what the runtime last said of itself."""
+        """`runtime`: what the runtime last said of itself."""
         self._runtime = runtime
         self._root = settings.root_dir
         self._objects = objects
@@ -66,7 +66,7 @@ class Volumes:
         return (self._dir(uid) / "volumes").is_dir()
 
     async def mounts(self, pod: Obj, container: Obj, env: Mapping[str, str]) -> tuple[Mount, ...]:
-        """The container's volumeMounts in order (``env`` expands subPathExpr); raises VolumeError or ConfigError."""
+        """The container's volumeMounts in order (`env` expands subPathExpr); raises VolumeError or ConfigError."""
         volumes = {plan.name: plan for plan in await self._plans(pod)}
         name, runtime = container["name"], self._runtime()
         recursive = runtime is not None and offers_recursive(pod, runtime.handlers)

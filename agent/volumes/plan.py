@@ -53,7 +53,7 @@ def plan_mounts(
     *,
     recursive: bool = False,
 ) -> tuple[MountPlan, ...]:
-    """The volumeMounts of the container of that name in order; ``recursive``: the runtime can make a mount read-only
+    """The volumeMounts of the container of that name in order; `recursive`: the runtime can make a mount read-only
     with all below. Raises ConfigError."""
     return tuple(_mount(mount, index, container, volumes, env, recursive) for index, mount in enumerate(wanted))
 
@@ -86,7 +86,7 @@ def _mount(
 
 
 def recursive_read_only(mount: VolumeMount, *, supported: bool) -> bool:
-    """Whether what is mounted below is to be read-only, too (KEP-3857); ``supported`` by the pod's runtime handler.
+    """Whether what is mounted below is to be read-only, too (KEP-3857); `supported` by the pod's runtime handler.
     Raises ConfigError."""
     mode = mount.recursive_read_only
     if mode == "Disabled":

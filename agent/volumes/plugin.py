@@ -13,7 +13,7 @@ from apimachinery.objects import Obj
 
 @dataclass(frozen=True)
 class Volume:
-    """One of a pod's volumes: ``kind`` is the field of its source, ``source`` what stands there."""
+    """One of a pod's volumes: `kind` is the field of its source, `source` what stands there."""
 
     name: str
     kind: str
@@ -24,7 +24,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Place:
-    """What of a pod its volumes are planned from. ``memory_limit`` in bytes, 0: none."""
+    """What of a pod its volumes are planned from. `memory_limit` in bytes, 0: none."""
 
     directory: Path
     memory_limit: int = 0
@@ -32,14 +32,14 @@ class Place:
 
 @dataclass(frozen=True)
 class VolumePlan:
-    """One volume made ready. ``path`` is None where the runtime brings it (``image``: the reference)."""
+    """One volume made ready. `path` is None where the runtime brings it (`image`: the reference)."""
 
     name: str
     kind: str
     source: Mapping[str, Any]
     path: Path | None
     memory: bool = False
-    """It is a tmpfs, of ``size`` bytes (0: any)."""
+    """It is a tmpfs, of `size` bytes (0: any)."""
     size: int = 0
     image: str = ""
     read_only: bool = False
@@ -52,7 +52,7 @@ class Plugin:
     kind: str
     """The field of a pod's volume that names the source."""
     directory: str = ""
-    """Of the plugin, under the pod's ``volumes/``: other tools on a node expect it."""
+    """Of the plugin, under the pod's `volumes/`: other tools on a node expect it."""
     memory: bool = False
     """Kept off the disk."""
     read_only: bool = False
@@ -71,5 +71,5 @@ class Plugin:
         """Make the volume ready, and show what its objects say now. Idempotent. Raises VolumeError or OSError."""
 
     async def tear_down(self, path: Path) -> None:
-        """Before what lies at ``path`` is unmounted and removed. Nothing but the disk says what it was: the pod may be
+        """Before what lies at `path` is unmounted and removed. Nothing but the disk says what it was: the pod may be
         long gone. Raises VolumeError or OSError."""

@@ -1,5 +1,5 @@
 """The kinds of volumes this node serves: a row each, in one tuple. A new kind is a class here and its place in
-``PLUGINS``; what is more than a few lines lies in a module beside.
+`PLUGINS`; what is more than a few lines lies in a module beside.
 """
 
 from __future__ import annotations

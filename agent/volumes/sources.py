@@ -1,4 +1,4 @@
-"""API objects as the files of a volume: fetched here, laid out by ``payload``. A new source is a row in ``SOURCES``."""
+"""API objects as the files of a volume: fetched here, laid out by `payload`. A new source is a row in `SOURCES`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Reader = Callable[[Obj, Source, Objects, int | None], Awaitable[Payload]]
 
 
 async def read(kind: str, pod: Obj, source: Source, objects: Objects) -> Payload:
-    """The files of a volume of ``kind``. Raises VolumeError, PayloadError."""
+    """The files of a volume of `kind`. Raises VolumeError, PayloadError."""
     if kind == "projected":
         return await _projected(pod, source, objects)
     return await SOURCES[kind](pod, source, objects, None)

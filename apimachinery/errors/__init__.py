@@ -1,4 +1,4 @@
-"""API failures as values: each class is one thing a caller can act on, each turns into a ``Status`` and back.
+"""API failures as values: each class is one thing a caller can act on, each turns into a `Status` and back.
 
 Owns the words of upstream's errors: of whole answers (`status`, `answers`), of single fields (`fields`) and of the
 values in them (`shown`). Must never decide what is wrong. Reading order: status, shown, fields, answers.

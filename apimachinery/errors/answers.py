@@ -1,4 +1,4 @@
-"""The answers that upstream gives most often, in its words (apimachinery ``api/errors``)."""
+"""The answers that upstream gives most often, in its words (apimachinery `api/errors`)."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def _qualified(resource: str, group: str) -> str:
 
 
 def not_found(resource: str, name: str, group: str = "") -> NotFound:
-    """``pods "x" not found``; resource is the plural."""
+    """`pods "x" not found`; resource is the plural."""
     return NotFound(f'{_qualified(resource, group)} "{name}" not found', details=_details(group, resource, name))
 
 
 def already_exists(resource: str, name: str, group: str = "") -> AlreadyExists:
-    """``pods "x" already exists``"""
+    """`pods "x" already exists`"""
     message = f'{_qualified(resource, group)} "{name}" already exists'
     return AlreadyExists(message, details=_details(group, resource, name))
 
 
 def conflict(resource: str, name: str, why: str, group: str = "") -> Conflict:
-    """``Operation cannot be fulfilled on pods "x": <why>``"""
+    """`Operation cannot be fulfilled on pods "x": <why>`"""
     message = f'Operation cannot be fulfilled on {_qualified(resource, group)} "{name}": {why}'
     return Conflict(message, details=_details(group, resource, name))
 
@@ -46,14 +46,14 @@ MODIFIED = "the object has been modified; please apply your changes to the lates
 
 
 def forbidden(resource: str, name: str, why: str, group: str = "") -> Forbidden:
-    """``pods "x" is forbidden: <why>`` (without a name: ``pods is forbidden: <why>``)."""
+    """`pods "x" is forbidden: <why>` (without a name: `pods is forbidden: <why>`)."""
     quoted = f' "{name}"' if name else ""
     message = f"{_qualified(resource, group)}{quoted} is forbidden: {why}"
     return Forbidden(message, details=_details(group, resource, name))
 
 
 def invalid_object(kind: str, name: str, problems: Iterable[FieldError], group: str = "") -> Invalid:
-    """``Pod "x" is invalid: spec.a: Required value`` or, for several, ``…: [a, b]``."""
+    """`Pod "x" is invalid: spec.a: Required value` or, for several, `…: [a, b]`."""
     problems, more = _told(list(problems))
     # The message says each thing once, the causes as often as it was found.
     texts = list(dict.fromkeys(str(problem) for problem in problems))

@@ -1,4 +1,4 @@
-"""What is wrong with single fields, in upstream's words (apimachinery ``util/validation/field``)."""
+"""What is wrong with single fields, in upstream's words (apimachinery `util/validation/field`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from apimachinery.errors.status import Cause
 
 @dataclass(frozen=True)
 class FieldError:
-    """One problem of one field; ``text`` is what follows ``field: `` in upstream's messages."""
+    """One problem of one field; `text` is what follows `field: ` in upstream's messages."""
 
     reason: str
     field: str
@@ -22,7 +22,7 @@ class FieldError:
         return f"{self.field}: {self.text}"
 
     def cause(self) -> Cause:
-        """Its entry in ``details.causes``."""
+        """Its entry in `details.causes`."""
         return Cause(self.reason, self.text, self.field)
 
 
@@ -73,13 +73,13 @@ def field_not_found(field: str, value: Any, detail: str = "") -> FieldError:
 
 
 def too_long(field: str, limit: int) -> FieldError:
-    """A text of more than ``limit`` bytes."""
+    """A text of more than `limit` bytes."""
     unit = "byte" if limit == 1 else "bytes"
     return FieldError("FieldValueTooLong", field, f"Too long: may not be more than {limit} {unit}")
 
 
 def too_many(field: str, count: int, limit: int) -> FieldError:
-    """A list of more than ``limit`` items."""
+    """A list of more than `limit` items."""
     return FieldError("FieldValueTooMany", field, f"Too many: {count}: must have at most {limit} items")
 
 

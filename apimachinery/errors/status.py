@@ -1,4 +1,4 @@
-"""API failures as values: each class is one thing a caller can act on, each turns into a ``Status`` and back."""
+"""API failures as values: each class is one thing a caller can act on, each turns into a `Status` and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True)
 class Cause:
-    """One reason among a Status' ``details.causes``."""
+    """One reason among a Status' `details.causes`."""
 
     reason: str
     message: str
@@ -43,7 +43,7 @@ class ApiError(Exception):
         self.retry_after = retry_after
 
     def status(self) -> dict[str, Any]:
-        """The ``Status`` object (meta/v1) of this error, keys in upstream's order."""
+        """The `Status` object (meta/v1) of this error, keys in upstream's order."""
         status: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -196,7 +196,7 @@ _BY_CODE: dict[int, type[ApiError]] = {
 
 
 def from_status(status: dict[str, Any], code: int = 500) -> ApiError:
-    """The error a server's ``Status`` means; ``code`` is the HTTP status for bodies that name none."""
+    """The error a server's `Status` means; `code` is the HTTP status for bodies that name none."""
     code = int(status.get("code") or code)
     reason = str(status.get("reason") or "")
     cls = _BY_REASON.get(reason) or _BY_CODE.get(code, ApiError)

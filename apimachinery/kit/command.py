@@ -25,7 +25,7 @@ class Result:
 
 
 class CommandError(Exception):
-    """A command failed, could not start, or passed its deadline (``returncode`` is None for the last two)."""
+    """A command failed, could not start, or passed its deadline (`returncode` is None for the last two)."""
 
     def __init__(self, argv: Sequence[str], returncode: int | None, stderr: str, stdin: bytes | None) -> None:
         self.argv = tuple(argv)
@@ -44,9 +44,9 @@ async def run(
     check: bool = True,
     env: Mapping[str, str] | None = None,
 ) -> Result:
-    """Run ``argv`` to its end within ``timeout`` seconds and return what it printed.
+    """Run `argv` to its end within `timeout` seconds and return what it printed.
 
-    At the deadline the command's whole process group is killed. ``check`` turns a non-zero exit status into a
+    At the deadline the command's whole process group is killed. `check` turns a non-zero exit status into a
     CommandError; a command that cannot start or does not finish always raises it.
     """
     process = _start(argv, stdin, env)
@@ -67,8 +67,8 @@ async def run(
 def start(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> int:
     """Start a program that outlives the call, in a session of its own; returns its pid.
 
-    Its output is appended to ``log``, its input is empty, its signals are the defaults. The caller waits for
-    it (``os.waitpid``). Raises CommandError when there is no such program.
+    Its output is appended to `log`, its input is empty, its signals are the defaults. The caller waits for
+    it (`os.waitpid`). Raises CommandError when there is no such program.
     """
     program = shutil.which(argv[0])
     if program is None:
@@ -127,7 +127,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _in_memory(data: bytes) -> int:
-    """A descriptor to read ``data`` from: no pipe to fill, and a command that ends early breaks no writer."""
+    """A descriptor to read `data` from: no pipe to fill, and a command that ends early breaks no writer."""
     descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
     with open(descriptor, "wb", closefd=False) as file:
         file.write(data)

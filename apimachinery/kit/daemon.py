@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 
 def begin(name: str, kind: type[T], config: Path | None, **overrides: object) -> T:
-    """The settings of ``kind`` (``settings.load`` says how they are read), logs set up for ``name``.
+    """The settings of `kind` (`settings.load` says how they are read), logs set up for `name`.
 
-    Logs go by the settings' ``log_level``, "info" where they have none. A setting that cannot be used ends the
+    Logs go by the settings' `log_level`, "info" where they have none. A setting that cannot be used ends the
     process with status 1 and the reason on stderr.
     """
     try:
@@ -29,7 +29,7 @@ def begin(name: str, kind: type[T], config: Path | None, **overrides: object) ->
 
 
 def run(loaded: T, build: Callable[[T, Lifecycle], Awaitable[object]]) -> NoReturn:
-    """Live as ``build`` composes it, until told to stop; ends the process with the daemon's exit status."""
+    """Live as `build` composes it, until told to stop; ends the process with the daemon's exit status."""
 
     async def start(lifecycle: Lifecycle) -> None:
         await build(loaded, lifecycle)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace ``path`` by ``data`` so that a reader, or a crash at any instant, sees the old file or the new.
+    """Replace `path` by `data` so that a reader, or a crash at any instant, sees the old file or the new.
 
     The directory must exist. Raises OSError as the file system gives it (no space, read-only, …); then the old content
     is untouched and nothing is left beside it.

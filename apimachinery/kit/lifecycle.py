@@ -31,14 +31,14 @@ class Lifecycle:
         self._failure: BaseException | None = None
 
     def spawn(self, name: str, coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run ``coro`` as a worker: its exception ends the daemon; a plain return means it is done."""
+        """Run `coro` as a worker: its exception ends the daemon; a plain return means it is done."""
         task = asyncio.get_running_loop().create_task(coro, name=name)
         self._workers.add(task)
         task.add_done_callback(self._worker_done)
         return task
 
     def push(self, name: str, cleanup: Callable[[], Awaitable[None]]) -> None:
-        """Run ``cleanup`` when the daemon stops, before everything that was pushed earlier."""
+        """Run `cleanup` when the daemon stops, before everything that was pushed earlier."""
         self._cleanups.append((name, cleanup))
 
     def request_stop(self) -> None:
@@ -99,8 +99,8 @@ async def _live(main: Callable[[Lifecycle], Awaitable[None]]) -> None:
 def run_daemon(main: Callable[[Lifecycle], Awaitable[None]]) -> int:
     """Run a daemon on uvloop and return its exit status: 0 after an asked-for stop, 1 after a failure.
 
-    ``main`` builds the parts, pushes their clean-ups, spawns the workers and returns; the daemon then lives
-    until SIGTERM, SIGINT, ``request_stop()`` or the death of a worker. The failure itself is logged.
+    `main` builds the parts, pushes their clean-ups, spawns the workers and returns; the daemon then lives
+    until SIGTERM, SIGINT, `request_stop()` or the death of a worker. The failure itself is logged.
     """
     try:
         uvloop.run(_live(main))

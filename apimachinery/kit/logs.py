@@ -1,6 +1,6 @@
 """One log format for every daemon: a line a record, the level's letter first, as klog readers expect.
 
-``I1121 05:50:02.123456 agent runtime.workers] pod started pod=default/web-1``
+`I1121 05:50:02.123456 agent runtime.workers] pod started pod=default/web-1`
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _LineFormatter(logging.Formatter):
 def setup(component: str, level: str = "info") -> None:
     """Send every log record of this process to stderr.
 
-    ``component`` names the daemon in each line; ``level`` is one of debug, info, warning, error.
+    `component` names the daemon in each line; `level` is one of debug, info, warning, error.
     Raises ValueError for another level.
     """
     number = logging.getLevelName(level.upper())

@@ -22,7 +22,7 @@ SECONDS = tuple(0.001 * 2**i for i in range(15))
 
 
 def counter(name: str, text: str, labels: Sequence[str] = ()) -> Counter:
-    """A number that only grows; the name is given without ``_total``."""
+    """A number that only grows; the name is given without `_total`."""
     return Counter(name, text, labels, registry=REGISTRY)
 
 

@@ -13,9 +13,9 @@ log = logging.getLogger(__name__)
 
 
 class BoundedFrequencyRunner:
-    """Runs ``fn`` when triggered, never twice within ``min_interval``, at least every ``max_interval``.
+    """Runs `fn` when triggered, never twice within `min_interval`, at least every `max_interval`.
 
-    All intervals are seconds. A failed run is logged and tried again after ``retry_interval`` (or sooner, when
+    All intervals are seconds. A failed run is logged and tried again after `retry_interval` (or sooner, when
     triggered). Triggers that arrive during a run cause exactly one more.
     """
 

@@ -28,7 +28,7 @@ async def serve_http(
     ssl: ssl_module.SSLContext | None = None,
     gate: Gate | None = None,
 ) -> None:
-    """Serve ``routes`` (path → answer) on ``host:port`` until the lifecycle stops, to whom ``gate`` lets in.
+    """Serve `routes` (path → answer) on `host:port` until the lifecycle stops, to whom `gate` lets in.
 
     Raises OSError with the address in its text when the port is taken.
     """
@@ -64,5 +64,5 @@ def _asks(request: web.BaseRequest) -> tuple[Any, str, str, str]:
 
 
 async def ok(_query: Mapping[str, str]) -> tuple[int, bytes, str]:
-    """The answer of a healthy ``/healthz``."""
+    """The answer of a healthy `/healthz`."""
     return 200, b"ok", TEXT

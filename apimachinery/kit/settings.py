@@ -1,7 +1,7 @@
 """Settings of a daemon: one frozen dataclass, filled from a YAML file, refusing what it does not know.
 
-Field types understood: str, int, float, bool, Path, Enum (by value), Optional, ``tuple[X, ...]``,
-``Mapping[str, X]`` / ``dict[str, X]`` and nested dataclasses.
+Field types understood: str, int, float, bool, Path, Enum (by value), Optional, `tuple[X, ...]`,
+`Mapping[str, X]` / `dict[str, X]` and nested dataclasses.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class SettingsError(Exception):
 
 
 def load(cls: type[T], path: Path | None, **overrides: Any) -> T:
-    """Read ``cls`` from the YAML mapping in ``path`` (keys are the field names); ``overrides`` win.
+    """Read `cls` from the YAML mapping in `path` (keys are the field names); `overrides` win.
 
     An override of None is ignored, so that absent command-line flags can be passed as they are.
     Raises SettingsError for a missing file, bad YAML, an unknown key, a wrong type or a missing field.
@@ -45,7 +45,7 @@ def load(cls: type[T], path: Path | None, **overrides: Any) -> T:
 
 
 def of(cls: type[T], values: object, source: str = "it") -> T:
-    """``cls`` from a value already read (JSON, YAML), held to the same rules; ``source`` begins what is told."""
+    """`cls` from a value already read (JSON, YAML), held to the same rules; `source` begins what is told."""
     return typing.cast(T, _dataclass(cls, values, where="", source=source))
 
 

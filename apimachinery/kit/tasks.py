@@ -1,9 +1,9 @@
 """Waiting and ending without losing a cancellation.
 
-Until Python 3.12 ``asyncio.wait_for`` forgets that it was cancelled when what it waits for is done in the same
+Until Python 3.12 `asyncio.wait_for` forgets that it was cancelled when what it waits for is done in the same
 turn of the loop. A worker that waits so for its next piece of work then lives on after it was told to end, and
-a loop that is being closed waits for it for ever. So loops wait with ``is_set_within``, work that is cancelled
-only once is bounded by ``within``, and whoever ends tasks that call ``wait_for`` anywhere ends them with ``end``.
+a loop that is being closed waits for it for ever. So loops wait with `is_set_within`, work that is cancelled
+only once is bounded by `within`, and whoever ends tasks that call `wait_for` anywhere ends them with `end`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _AGAIN = 0.5
 
 
 async def is_set_within(event: asyncio.Event, seconds: float | None) -> bool:
-    """Wait until ``event`` is set, but no longer than ``seconds`` (None: for ever); whether it is."""
+    """Wait until `event` is set, but no longer than `seconds` (None: for ever); whether it is."""
     waiter = asyncio.ensure_future(event.wait())
     try:
         await asyncio.wait((waiter,), timeout=None if seconds is None else max(0.0, seconds))
@@ -29,7 +29,7 @@ async def is_set_within(event: asyncio.Event, seconds: float | None) -> bool:
 
 
 async def within(work: Coroutine[Any, Any, T], seconds: float) -> T:
-    """The result of ``work``, which is cancelled after ``seconds`` and with the caller; asyncio.TimeoutError then."""
+    """The result of `work`, which is cancelled after `seconds` and with the caller; asyncio.TimeoutError then."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait((task,), timeout=seconds)
@@ -43,7 +43,7 @@ async def within(work: Coroutine[Any, Any, T], seconds: float) -> T:
 
 
 async def end(tasks: Collection[asyncio.Task[Any]], seconds: float) -> set[asyncio.Task[Any]]:
-    """Cancel the tasks until all have ended, for at most ``seconds``; those that have not.
+    """Cancel the tasks until all have ended, for at most `seconds`; those that have not.
 
     What they died of is theirs to report: nothing is raised, but the caller's own cancellation.
     """

@@ -2,7 +2,7 @@
 wait for ever for peers that say nothing.
 
 A peer has a few seconds for its handshake and for the head of its first request, as Go's servers give it; later it may
-rest between requests for ``keepalive_timeout``. Where too many are connected, those that rest longest make room.
+rest between requests for `keepalive_timeout`. Where too many are connected, those that rest longest make room.
 Handshakes under way count, too, and take a quarter of the places at most: whoever has said nothing yet may not push out
 whom the server knows.
 """
@@ -89,7 +89,7 @@ class _Connection(web_protocol.RequestHandler):
 
 
 class _Server(web.Server):
-    """``limits`` hold for every site the server is given."""
+    """`limits` hold for every site the server is given."""
 
     def __init__(self, handle: Handle, limits: Limits, **options: Any) -> None:
         super().__init__(handle, **options)
@@ -207,7 +207,7 @@ async def _listening(host: str | None, port: int, backlog: int) -> list[socket.s
 
 
 class Site(web.TCPSite):
-    """Where a server listens. ``ssl_context`` None: plain."""
+    """Where a server listens. `ssl_context` None: plain."""
 
     async def start(self) -> None:
         """Raises OSError."""
@@ -227,7 +227,7 @@ class Site(web.TCPSite):
 
 
 def server(handle: Handle, *, limits: Limits | None = None, **options: Any) -> web.Server:
-    """A server for a runner; ``options`` are those of aiohttp's. Call it with a loop running."""
+    """A server for a runner; `options` are those of aiohttp's. Call it with a loop running."""
     made, held = partial(_Request, loop=asyncio.get_running_loop()), fitting(limits or Limits())
     options = {"keepalive_timeout": held.idle, **options}
     return _Server(handle, held, request_factory=made, access_log=None, **options)
@@ -242,7 +242,7 @@ def fitting(limits: Limits) -> Limits:
 
 
 def tls_context(cert: Path, key: Path, client_ca: Path | None = None) -> ssl_module.SSLContext:
-    """TLS 1.2 or newer with strong ciphers; with ``client_ca``, clients may show a certificate it signed."""
+    """TLS 1.2 or newer with strong ciphers; with `client_ca`, clients may show a certificate it signed."""
     context = ssl_module.SSLContext(ssl_module.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl_module.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)

@@ -15,7 +15,7 @@ _REFERENCE = re.compile(rf"(?:{_DOMAIN}/)?{_PART}(?:/{_PART})*(?::{_TAG})?(?:@{_
 
 
 def pull_policy(image: str) -> str:
-    """The default of imagePullPolicy: Always for the tag ``latest`` (beside a digest, too) and for a bare name, else
+    """The default of imagePullPolicy: Always for the tag `latest` (beside a digest, too) and for a bare name, else
     IfNotPresent. A text that names no image has no tag either: IfNotPresent."""
     if not _REFERENCE.fullmatch(image):
         return "IfNotPresent"

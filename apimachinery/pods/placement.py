@@ -20,7 +20,7 @@ class Taint:
 
 @dataclass(frozen=True)
 class Toleration:
-    """A pod's toleration; empty ``key`` and ``effect`` cover any, ``operator`` is Equal unless it says otherwise."""
+    """A pod's toleration; empty `key` and `effect` cover any, `operator` is Equal unless it says otherwise."""
 
     key: str
     operator: str
@@ -64,7 +64,7 @@ def untolerated(tolerated: Sequence[Toleration], present: Sequence[Taint], effec
 
 @dataclass(frozen=True)
 class Requirement:
-    """One match expression; ``operator`` is In, NotIn, Exists, DoesNotExist, Gt or Lt."""
+    """One match expression; `operator` is In, NotIn, Exists, DoesNotExist, Gt or Lt."""
 
     key: str
     operator: str

@@ -14,7 +14,7 @@ from apimachinery.pods.totals import parsed, total
 from apimachinery.quantity import Quantity
 
 Amounts = Mapping[str, int]
-"""Resource name to amount: milli-cores for ``cpu``, whole units (bytes, pieces) for everything else."""
+"""Resource name to amount: milli-cores for `cpu`, whole units (bytes, pieces) for everything else."""
 
 
 def is_extended(name: str) -> bool:
@@ -29,7 +29,7 @@ def amounts(quantities: Mapping[str, Any]) -> dict[str, int]:
 
 
 def pod_requests(spec: Obj, floor: Mapping[str, Quantity] | None = None) -> dict[str, int]:
-    """What a pod asks of its node, overhead included; ``floor``: what a container counts that says nothing of a
+    """What a pod asks of its node, overhead included; `floor`: what a container counts that says nothing of a
     resource."""
     return _whole(total(spec, "requests", overhead=True, floor=floor or {}))
 

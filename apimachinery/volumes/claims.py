@@ -24,7 +24,7 @@ _DEFAULTS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.k
 
 @dataclass(frozen=True)
 class Use:
-    """A pod's volume that is a claim; ``ephemeral``: the claim is made for this pod alone."""
+    """A pod's volume that is a claim; `ephemeral`: the claim is made for this pod alone."""
 
     volume: str
     claim: str
@@ -80,5 +80,5 @@ def is_bound(claim: Obj) -> bool:
 
 
 def is_delayed(claim: Obj, classes: Mapping[str, Obj]) -> bool:
-    """Whether the claim waits for a pod to be scheduled; ``classes`` by name."""
+    """Whether the claim waits for a pod to be scheduled; `classes` by name."""
     return (classes.get(class_of(claim)) or {}).get("volumeBindingMode") == "WaitForFirstConsumer"

@@ -39,7 +39,7 @@ def claim_key(volume: Obj) -> str:
 
 def open_classes(volume: Obj) -> tuple[str, ...]:
     """For an index: the class whose claims may get the volume; none for one that is bound or kept, which is found by
-    its ``claim_key``.
+    its `claim_key`.
     """
     return () if volume["spec"].get("claimRef") else (class_of(volume),)
 
@@ -86,7 +86,7 @@ def complaint(volume: Obj, claim: Obj) -> str:
 
 def best(claim: Obj, volumes: Iterable[Obj], *, kept_only: bool = False, place: Place | None = None) -> Obj | None:
     """The volume for a claim: one that is kept for it, else the one with the fewest access modes and then the smallest
-    that suits. ``kept_only``: no other than one kept for it; ``place``: only those that can be reached from there.
+    that suits. `kept_only`: no other than one kept for it; `place`: only those that can be reached from there.
     """
     selector = claim["spec"].get("selector")
     chosen = from_label_selector(selector) if selector is not None else None

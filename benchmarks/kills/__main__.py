@@ -1,4 +1,4 @@
-"""``python -m benchmarks.kills``: the long form, on a lab of its own."""
+"""`python -m benchmarks.kills`: the long form, on a lab of its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def report(outcome: Outcome) -> None:
 
 
 async def measure(middle: int, steady: int, seed: int, logs: Path | None) -> None:
-    """Both loops on one node; its logs are kept in ``logs``."""
+    """Both loops on one node; its logs are kept in `logs`."""
     await wherry("up", "--name", NAME, "--nodes", "1")
     paths = Paths(NAME)
     client = Client.from_kubeconfig(paths.kubeconfig)

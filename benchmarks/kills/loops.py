@@ -32,8 +32,8 @@ _SCRIPT = "trap 'exit 0' TERM; while :; do sleep 3600 & wait; done"
 
 @dataclass
 class Outcome:
-    """What a loop saw. ``left``: what was still there at the end, by kind; ``restarts``: containers that said they had
-    been restarted, as "pod/container: count, how the run before ended"; ``flaps``: conditions that changed, as
+    """What a loop saw. `left`: what was still there at the end, by kind; `restarts`: containers that said they had
+    been restarted, as "pod/container: count, how the run before ended"; `flaps`: conditions that changed, as
     "object: type status"."""
 
     kills: Counter[str] = field(default_factory=Counter)
@@ -69,7 +69,7 @@ class Killer:
         self._supervision = Supervision(place.paths)
 
     async def kill(self, parts: tuple[str, ...]) -> None:
-        """Kill the parts (``agent``, ``containerd``) in one moment."""
+        """Kill the parts (`agent`, `containerd`) in one moment."""
         wanted = {f"{self._place.node}/{part}" for part in parts}
         found = [r for r in await self._supervision.reports() if r.process.name in wanted and r.pid]
         for report in found:
@@ -170,7 +170,7 @@ class Watcher:
 async def in_the_middle(
     client: Client, place: Place, kills: int, seed: int, show: Callable[[str], None], pods: int = 3
 ) -> Outcome:
-    """``kills`` kills, in turn in the middle of starting ``pods`` pods and of deleting them; then what is left."""
+    """`kills` kills, in turn in the middle of starting `pods` pods and of deleting them; then what is left."""
     chance, outcome = random.Random(seed), Outcome()
     killer, watcher = Killer(place), Watcher(client, place.node)
     async with watcher.following():
@@ -198,7 +198,7 @@ async def in_the_middle(
 async def beside(
     client: Client, place: Place, kills: int, seed: int, part: str = "containerd", pods: int = 5, silent: float = 20.0
 ) -> Outcome:
-    """``kills`` kills of one part while probed pods run, after it was silent for ``silent`` seconds: whatever condition
+    """`kills` kills of one part while probed pods run, after it was silent for `silent` seconds: whatever condition
     changes is a flap. Twenty seconds are longer than the node's status is left alone, and shorter than upstream waits.
     """
     chance, outcome = random.Random(seed), Outcome()
@@ -248,7 +248,7 @@ async def _start_and_stop(client: Client, watcher: Watcher, titles: list[str], n
 
 
 async def _quiet(place: Place, before: set[Thing]) -> set[Thing]:
-    """The inventory once it is no more than ``before``, or after CLEAN_SECONDS; without ``before``, once it rests."""
+    """The inventory once it is no more than `before`, or after CLEAN_SECONDS; without `before`, once it rests."""
     deadline = time.monotonic() + (CLEAN_SECONDS if before else 3.0)
     while True:
         found = await inventory(place)

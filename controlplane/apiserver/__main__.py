@@ -1,4 +1,4 @@
-"""``python -m controlplane.apiserver --config FILE``"""
+"""`python -m controlplane.apiserver --config FILE`"""
 
 from __future__ import annotations
 

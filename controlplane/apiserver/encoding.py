@@ -1,4 +1,4 @@
-"""What an answer may be encoded in, as the core asks for it: the formats themselves are ``formats/``'s."""
+"""What an answer may be encoded in, as the core asks for it: the formats themselves are `formats/`'s."""
 
 from __future__ import annotations
 

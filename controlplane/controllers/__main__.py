@@ -1,4 +1,4 @@
-"""``python -m controlplane.controllers --config FILE``"""
+"""`python -m controlplane.controllers --config FILE`"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 As upstream with --use-service-account-credentials=true: the process's own user may read everything, stand for election
 and hand out tokens, and nothing else; what a loop may write is said by the role of its account alone
-(``system:controller:*`` of the default policy).
+(`system:controller:*` of the default policy).
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Tokens:
 
 
 class Accounts:
-    """A client for each account, all over the same connections. ``client`` is the process's own."""
+    """A client for each account, all over the same connections. `client` is the process's own."""
 
     def __init__(self, client: Client, cluster: Cluster, agent: str) -> None:
         self._client = client

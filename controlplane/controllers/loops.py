@@ -103,7 +103,7 @@ REGISTRY: tuple[Entry, ...] = (
 
 
 def chosen(names: Sequence[str]) -> list[Entry]:
-    """The loops that a setting like ``("*", "-node-ipam-controller")`` asks for.
+    """The loops that a setting like `("*", "-node-ipam-controller")` asks for.
 
     Raises ValueError for an unknown name.
     """

@@ -71,7 +71,7 @@ def pod_ranges(node: Obj) -> list[str]:
 
 
 def build_ranges(cluster_cidr: str, mask: int, mask_ipv6: int) -> list[Ranges]:
-    """One Ranges for each family of a setting like ``10.244.0.0/16,fd00::/48``. Raises ValueError."""
+    """One Ranges for each family of a setting like `10.244.0.0/16,fd00::/48`. Raises ValueError."""
     networks = [ipaddress.ip_network(part.strip()) for part in cluster_cidr.split(",") if part.strip()]
     return [Ranges(n, mask if n.version == 4 else mask_ipv6) for n in networks]
 

@@ -2,7 +2,7 @@
 
 Handlers put the keys of owners into the queue; a worker takes a key, claims the owner's pods (adopts orphans that its
 selector picks, lets go what it no longer picks), makes sure that the cache shows the loop's own writes, and calls
-``sync``. What a kind decides is its plan's, what it writes is its ``sync``'s.
+`sync`. What a kind decides is its plan's, what it writes is its `sync`'s.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from controlplane.controllers.pod_control import PLAIN, PodControl, Words, watch
 
 
 class OwnerLoop(ABC):
-    """Subclasses name their ``kind`` and say what to do with one owner."""
+    """Subclasses name their `kind` and say what to do with one owner."""
 
     kind: Kind
     words: Words = PLAIN
@@ -66,7 +66,7 @@ class OwnerLoop(ABC):
 
     @abstractmethod
     async def sync(self, item: str, owner: Obj, pods: list[Obj], settled: bool) -> None:
-        """Look at one owner. ``settled``: the cache shows all that the loop wrote; else no pod may be created or
+        """Look at one owner. `settled`: the cache shows all that the loop wrote; else no pod may be created or
         deleted. Raises what a request raises: the key comes back.
         """
 

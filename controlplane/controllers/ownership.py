@@ -28,7 +28,7 @@ ORPHANS = "orphans"
 
 @dataclass(frozen=True)
 class Claims:
-    """``owned`` after the others are done; ``adopt`` have no controller yet; ``release`` no longer match."""
+    """`owned` after the others are done; `adopt` have no controller yet; `release` no longer match."""
 
     owned: tuple[Obj, ...]
     adopt: tuple[Obj, ...]
@@ -41,7 +41,7 @@ def claim(
     candidates: Iterable[Obj],
     is_member: Callable[[Obj], bool] = lambda obj: True,
 ) -> Claims:
-    """Sort candidates; what an owner has is what its selector picks and ``is_member`` lets in.
+    """Sort candidates; what an owner has is what its selector picks and `is_member` lets in.
 
     An owner that is being deleted adopts and releases nothing; finished objects stay orphans.
     """
@@ -89,7 +89,7 @@ async def settle(
     claims: Claims,
     adopted_with: Mapping[str, object] = MappingProxyType({}),
 ) -> list[Obj]:
-    """Write adoptions and releases; answers what is owned then. ``adopted_with``: more metadata for what is adopted.
+    """Write adoptions and releases; answers what is owned then. `adopted_with`: more metadata for what is adopted.
 
     Raises ApiError or Unreachable.
     """

@@ -25,7 +25,7 @@ from controlplane.controllers.replicaset.plan import Failure, PodView, batches
 
 
 def from_template(owner: Obj, template: Obj, pod_name: str, base: str) -> Obj:
-    """The pod of a template: its labels, annotations, finalizers and spec, controlled by ``owner``."""
+    """The pod of a template: its labels, annotations, finalizers and spec, controlled by `owner`."""
     source = copy(template)
     meta = source.get("metadata") or {}
     metadata: Obj = {"name": pod_name, "generateName": base, "namespace": namespace(owner)}
@@ -132,7 +132,7 @@ def is_namespace_going(error: errors.ApiError) -> bool:
 def watch_pods(
     expectations: Expectations, kind: str, enqueue: Callable[[str], None]
 ) -> Callable[[Obj | None, Obj | None], None]:
-    """A pod handler: note what was expected and enqueue the owners of ``kind`` by key."""
+    """A pod handler: note what was expected and enqueue the owners of `kind` by key."""
 
     def owner_key(pod: Obj) -> tuple[str, str] | None:
         reference = controller_of(pod)

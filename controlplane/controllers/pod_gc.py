@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Removal:
-    """A pod to delete without grace. ``message`` and ``reason`` go into a DisruptionTarget condition, if any."""
+    """A pod to delete without grace. `message` and `reason` go into a DisruptionTarget condition, if any."""
 
     pod: Obj
     why: str
@@ -31,7 +31,7 @@ class Removal:
 
 
 def plan(pods: Sequence[Obj], nodes: Mapping[str, Obj], gone: frozenset[str], threshold: int) -> tuple[Removal, ...]:
-    """``gone``: nodes that have been missing for longer than the quarantine."""
+    """`gone`: nodes that have been missing for longer than the quarantine."""
     removals: dict[str, Removal] = {}
     finished = [pod for pod in pods if pod_status.phase(pod) in pod_status.FINAL]
     surplus = len(finished) - threshold if threshold > 0 else 0

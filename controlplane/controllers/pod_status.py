@@ -34,7 +34,7 @@ def is_active(pod: Obj) -> bool:
 
 
 def available_in(pod: Obj, min_ready: int, now: datetime) -> float | None:
-    """Seconds until a pod has been ready for ``min_ready`` seconds: 0 when it has, None when not ready."""
+    """Seconds until a pod has been ready for `min_ready` seconds: 0 when it has, None when not ready."""
     if not is_ready(pod):
         return None
     since = ready_since(pod)

@@ -13,7 +13,7 @@ from apimachinery.objects import Obj, name, namespace, uid
 
 @dataclass(frozen=True)
 class Changes:
-    """The revision to ``create`` or to ``renew`` (give a new number); those to ``delete``."""
+    """The revision to `create` or to `renew` (give a new number); those to `delete`."""
 
     create: Obj | None = None
     renew: Obj | None = None
@@ -23,7 +23,7 @@ class Changes:
 async def keep(client: Client, changes: Changes, is_wanted: Callable[[Obj], bool]) -> bool:
     """Write the changes; False when the name to create belongs to another template.
 
-    ``is_wanted``: whether a stored revision of the name is the one to be created. ApiError, Unreachable.
+    `is_wanted`: whether a stored revision of the name is the one to be created. ApiError, Unreachable.
     """
     if changes.create is not None:
         try:

@@ -1,4 +1,4 @@
-"""Every namespace gets its ``default`` ServiceAccount and the ConfigMap with the root certificate."""
+"""Every namespace gets its `default` ServiceAccount and the ConfigMap with the root certificate."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class _PerNamespace:
 
 
 class ServiceAccountController(_PerNamespace):
-    """The ``default`` ServiceAccount of each namespace."""
+    """The `default` ServiceAccount of each namespace."""
 
     kind = SERVICE_ACCOUNT
     object_name = "default"

@@ -54,7 +54,7 @@ class Settings:
     cluster_signing_duration: float = 31536000.0
     """How long such a certificate lives at most."""
     local_path_directory: str = ""
-    """Where volumes of the local-path provisioner lie on a node, ``{node}`` standing for its name; empty: none are
+    """Where volumes of the local-path provisioner lie on a node, `{node}` standing for its name; empty: none are
     made."""
     local_path_image: str = "busybox"
     """The image of the pods that make and remove such a directory: it needs mkdir and rm."""
@@ -85,7 +85,7 @@ class Settings:
     workers: int = 5
     """Keys that one controller works on at the same time."""
     controllers: tuple[str, ...] = ("*",)
-    """Names to run; ``*`` for all, ``-name`` leaves one out."""
+    """Names to run; `*` for all, `-name` leaves one out."""
     election: ElectionSettings = field(default_factory=ElectionSettings)
     """Which of several processes works."""
     log_level: str = "info"

@@ -1,10 +1,10 @@
-"""Numbers that may be given as a share of others (``25%``). Pure."""
+"""Numbers that may be given as a share of others (`25%`). Pure."""
 
 from __future__ import annotations
 
 
 def resolved(value: int | str, total: int, up: bool) -> int:
-    """A number, or its share of ``total`` rounded up or down."""
+    """A number, or its share of `total` rounded up or down."""
     if isinstance(value, int):
         return value
     if value.endswith("%"):

@@ -1,4 +1,4 @@
-"""``python -m controlplane.scheduler --config FILE``"""
+"""`python -m controlplane.scheduler --config FILE`"""
 
 from __future__ import annotations
 

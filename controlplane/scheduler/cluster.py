@@ -20,7 +20,7 @@ Counts = dict[str, int]
 
 @dataclass(frozen=True)
 class NodeInfo:
-    """A node with the pods bound or assumed there. ``requested`` and ``scored`` have the units of Amounts."""
+    """A node with the pods bound or assumed there. `requested` and `scored` have the units of Amounts."""
 
     node: Node
     pods: Mapping[str, Pod]
@@ -29,7 +29,7 @@ class NodeInfo:
     ports: frozenset[tuple[str, str, int]]
 
     def with_pod(self, pod: Pod) -> NodeInfo:
-        """The node with ``pod`` counted in, as a new value."""
+        """The node with `pod` counted in, as a new value."""
         return replace(
             self,
             pods={**self.pods, pod.uid: pod},
@@ -39,7 +39,7 @@ class NodeInfo:
         )
 
     def without(self, pod: Pod) -> NodeInfo:
-        """The node with ``pod`` (which must be on it) counted out, as a new value."""
+        """The node with `pod` (which must be on it) counted out, as a new value."""
         pods = {uid: p for uid, p in self.pods.items() if uid != pod.uid}
         ports = self.ports
         if pod.ports:
@@ -55,7 +55,7 @@ class NodeInfo:
 
 @dataclass(frozen=True)
 class Term:
-    """One affinity term that placed pods carry. ``weight`` is negative for anti-affinity preferences."""
+    """One affinity term that placed pods carry. `weight` is negative for anti-affinity preferences."""
 
     term: PodTerm
     weight: int
@@ -95,7 +95,7 @@ class Cluster:
             self._unknown[name] = dict(info.pods)
 
     def place(self, pod: Pod) -> None:
-        """A pod is bound to ``pod.node_name``: confirm the assumption or learn it, replacing older views."""
+        """A pod is bound to `pod.node_name`: confirm the assumption or learn it, replacing older views."""
         self._assumed.discard(pod.uid)
         old = self._placed.get(pod.uid)
         if old == pod:
@@ -125,7 +125,7 @@ class Cluster:
         return self._placed.get(uid)
 
     def claim_users(self, item: str) -> Counts:
-        """Placed pods that use a claim (``namespace/name``), counted by node."""
+        """Placed pods that use a claim (`namespace/name`), counted by node."""
         return self._claims.get(item, {})
 
     def matching(self, selects: Callable[[str, Mapping[str, str]], bool], namespaces: frozenset[str] | None) -> Counts:

@@ -21,9 +21,9 @@ Filters = tuple[tuple[Plugin, Any], ...]
 
 @dataclass(frozen=True)
 class Decision:
-    """Either ``node`` is set, or ``rejections`` says by node name why none is.
+    """Either `node` is set, or `rejections` says by node name why none is.
 
-    ``plugins`` names the plugins that refused the pod somewhere; ``evaluated`` counts nodes looked at.
+    `plugins` names the plugins that refused the pod somewhere; `evaluated` counts nodes looked at.
     """
 
     node: str = ""
@@ -36,7 +36,7 @@ class Decision:
 
 
 def decide(pod: Pod, profile: Profile, query: Query, tie_break: int = 0) -> Decision:
-    """Choose a node. ``tie_break`` picks among nodes of equal score: the caller owns the randomness."""
+    """Choose a node. `tie_break` picks among nodes of equal score: the caller owns the randomness."""
     cluster = query.cluster
     filters: list[tuple[Plugin, Any]] = []
     for plugin in profile.filters:
@@ -120,7 +120,7 @@ def score(pod: Pod, profile: Profile, query: Query, nodes: list[NodeInfo]) -> di
 
 
 def explain(decision: Decision, nodes: int, preemption: str = "") -> str:
-    """Upstream's FailedScheduling text: ``0/3 nodes are available: 3 Insufficient cpu. preemption: …``."""
+    """Upstream's FailedScheduling text: `0/3 nodes are available: 3 Insufficient cpu. preemption: …`."""
     if not nodes:
         return "no nodes available to schedule pods"
     if decision.everywhere:

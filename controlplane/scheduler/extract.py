@@ -36,7 +36,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class PodTerm:
-    """One pod (anti-)affinity term. ``namespaces`` empty with ``any_namespace`` false never happens."""
+    """One pod (anti-)affinity term. `namespaces` empty with `any_namespace` false never happens."""
 
     key: str
     selector: selectors.LabelSelector
@@ -64,7 +64,7 @@ class PodAffinity:
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod as the scheduler sees it. ``labels`` must not be changed; ``label_set`` is its hashable form."""
+    """A pod as the scheduler sees it. `labels` must not be changed; `label_set` is its hashable form."""
 
     key: str
     uid: str
@@ -98,7 +98,7 @@ class Pod:
 
 @dataclass(frozen=True)
 class Node:
-    """A node without its pods. ``allocatable`` has the unit rules of Amounts."""
+    """A node without its pods. `allocatable` has the unit rules of Amounts."""
 
     name: str
     labels: Mapping[str, str]

@@ -2,7 +2,7 @@
 
 Extension points keep upstream's names (scheduling framework, KEP 624). A plugin overrides the ones it takes
 part in; a profile is ordered tuples of plugins and decides nothing itself. Everything up to Reserve is a pure
-function of frozen views and the cluster's counts; only ``bind`` writes.
+function of frozen views and the cluster's counts; only `bind` writes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Change(enum.Enum):
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why a pod may not go to a node. ``unresolvable``: removing pods from the node would not help."""
+    """Why a pod may not go to a node. `unresolvable`: removing pods from the node would not help."""
 
     reason: str
     unresolvable: bool = False
@@ -80,19 +80,19 @@ class Plugin:
         return None
 
     def pre_filter(self, pod: Pod, query: Query) -> Any:
-        """State for ``filter``, SKIP, or a Rejection of every node."""
+        """State for `filter`, SKIP, or a Rejection of every node."""
         return None
 
     def filter(self, state: Any, pod: Pod, info: NodeInfo) -> Rejection | None:
-        """Why the pod may not go to the node, or None. ``state``: what ``pre_filter`` answered."""
+        """Why the pod may not go to the node, or None. `state`: what `pre_filter` answered."""
         return None
 
     def pre_score(self, pod: Pod, query: Query, nodes: Sequence[NodeInfo]) -> Any:
-        """State for ``score`` or SKIP; ``nodes`` are those that passed all filters."""
+        """State for `score` or SKIP; `nodes` are those that passed all filters."""
         return None
 
     def score(self, state: Any, pod: Pod, info: NodeInfo) -> float:
-        """How well the node suits, raw: any scale that ``normalize`` understands. ``state``: ``pre_score``'s answer."""
+        """How well the node suits, raw: any scale that `normalize` understands. `state`: `pre_score`'s answer."""
         return 0
 
     def normalize(self, state: Any, scores: Mapping[str, float]) -> Mapping[str, float]:
@@ -100,10 +100,10 @@ class Plugin:
         return scores
 
     def reserve(self, pod: Pod, info: NodeInfo) -> None:
-        """Take what the pod will use on the node; must be undone by ``unreserve``."""
+        """Take what the pod will use on the node; must be undone by `unreserve`."""
 
     def unreserve(self, pod: Pod, node: str) -> None:
-        """Give it back. Called for a binding that failed and for a pod that went meanwhile, also when ``reserve``
+        """Give it back. Called for a binding that failed and for a pod that went meanwhile, also when `reserve`
         never ran.
         """
 
@@ -122,7 +122,7 @@ def overriding(plugins: Iterable[Plugin], method: str) -> tuple[Plugin, ...]:
 
 @dataclass(frozen=True)
 class Profile:
-    """A scheduler name and its plugins, in order; ``weights`` by plugin name, 1 where nothing is said."""
+    """A scheduler name and its plugins, in order; `weights` by plugin name, 1 where nothing is said."""
 
     name: str
     plugins: tuple[Plugin, ...]

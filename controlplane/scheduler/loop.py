@@ -52,7 +52,7 @@ class Parts:
 
 
 class Scheduler:
-    """Holds cluster and queue up to date from the informers' first event; decides once ``run`` is called."""
+    """Holds cluster and queue up to date from the informers' first event; decides once `run` is called."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts

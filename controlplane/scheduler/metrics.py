@@ -14,7 +14,7 @@ PENDING = metrics.gauge("scheduler_pending_pods", "Pods without a node, by queue
 
 
 def attempt(result: str, profile: str, seconds: float) -> None:
-    """Count one attempt that ended ``scheduled``, ``unschedulable`` or ``error``."""
+    """Count one attempt that ended `scheduled`, `unschedulable` or `error`."""
     ATTEMPTS.labels(result, profile).inc()
     DURATION.labels(result, profile).observe(seconds)
 

@@ -29,7 +29,7 @@ CANDIDATES = 100
 
 @dataclass(frozen=True)
 class Found:
-    """Where the pod could go once ``victims`` are gone, or upstream's message why nowhere."""
+    """Where the pod could go once `victims` are gone, or upstream's message why nowhere."""
 
     message: str = ""
     node: str = ""

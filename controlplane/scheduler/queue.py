@@ -24,7 +24,7 @@ LONGEST_WAIT = 300.0
 
 @dataclass
 class Waiting:
-    """A pod on its way. Times are monotonic seconds; ``refused_by`` names plugins of the last attempt."""
+    """A pod on its way. Times are monotonic seconds; `refused_by` names plugins of the last attempt."""
 
     pod: Pod
     added: float
@@ -41,7 +41,7 @@ def backoff(attempts: int) -> float:
 
 
 class Queue:
-    """Pods without a node. ``next_ready`` says when to come back though nothing happened."""
+    """Pods without a node. `next_ready` says when to come back though nothing happened."""
 
     def __init__(self, helped_by: Callable[[str], frozenset[Change]]) -> None:
         self._helped_by = helped_by
@@ -50,7 +50,7 @@ class Queue:
         self._active: list[tuple[int, float, str]] = []
         self._backoff: list[tuple[float, str]] = []
         self._errors: list[tuple[float, str]] = []
-        # In the order of ``since``, for a refused pod always enters at the end.
+        # In the order of `since`, for a refused pod always enters at the end.
         self._unschedulable: dict[str, Waiting] = {}
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from controlplane.scheduler.framework import Workloads
 
 
 class InformedWorkloads(Workloads):
-    """Reads informers of Services (indexed ``namespace``) and of the owners by kind."""
+    """Reads informers of Services (indexed `namespace`) and of the owners by kind."""
 
     def __init__(self, services: Informer, owners: dict[str, Informer]) -> None:
         self._services = services

@@ -1,4 +1,4 @@
-"""``backup``, ``verify`` and ``restore``: copies of all that the API server holds."""
+"""`backup`, `verify` and `restore`: copies of all that the API server holds."""
 
 from __future__ import annotations
 

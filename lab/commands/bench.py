@@ -1,4 +1,4 @@
-"""``wherry bench``: becomes ``python -m benchmarks``, for the lab may not know the benchmarks."""
+"""`wherry bench`: becomes `python -m benchmarks`, for the lab may not know the benchmarks."""
 
 from __future__ import annotations
 

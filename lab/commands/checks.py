@@ -1,4 +1,4 @@
-"""``test``."""
+"""`test`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``e2e``."""
+"""`e2e`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``image build|load|ls``."""
+"""`image build|load|ls`."""
 
 from __future__ import annotations
 

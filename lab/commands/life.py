@@ -1,4 +1,4 @@
-"""``up``, ``down`` (``delete``), ``stop`` and ``start``."""
+"""`up`, `down` (`delete`), `stop` and `start`."""
 
 from __future__ import annotations
 

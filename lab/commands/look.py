@@ -1,4 +1,4 @@
-"""Commands that look: ``status``, ``list``, ``version``, ``kubeconfig``, ``logs``, ``shell``."""
+"""Commands that look: `status`, `list`, `version`, `kubeconfig`, `logs`, `shell`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``node add|remove|stop|start``."""
+"""`node add|remove|stop|start`."""
 
 from __future__ import annotations
 

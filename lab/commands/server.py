@@ -1,4 +1,4 @@
-"""``server``: what the systemd units of a control plane run."""
+"""`server`: what the systemd units of a control plane run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``trace``: where a connection goes, and why."""
+"""`trace`: where a connection goes, and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``agent`` and ``proxy``: what the systemd units of a node run."""
+"""`agent` and `proxy`: what the systemd units of a node run."""
 
 from __future__ import annotations
 

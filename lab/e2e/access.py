@@ -18,7 +18,7 @@ COMMAND_SECONDS = 300.0
 
 
 class Access(ABC):
-    """``daemon`` is agent, proxy or containerd."""
+    """`daemon` is agent, proxy or containerd."""
 
     @abstractmethod
     def off(self, node: str) -> None:

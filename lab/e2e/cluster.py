@@ -43,7 +43,7 @@ def run(argv: list[str], *, text: str | None = None, timeout: float = 60.0, chec
 
 @dataclass(frozen=True)
 class Cluster:
-    """One cluster; ``patience`` stretches every deadline, for emulated machines."""
+    """One cluster; `patience` stretches every deadline, for emulated machines."""
 
     kubectl_path: str
     kubeconfig: str
@@ -98,7 +98,7 @@ class Cluster:
         return self.inside(pod, "timeout", bound, "wget", "-q", "-O", "-", f"http://{host}:{port}{path}")
 
     def pod(self, name: str, node: str, command: str, **spec: Any) -> dict[str, Any]:
-        """A pod of one container on that node; ``container`` in ``spec`` says more of it."""
+        """A pod of one container on that node; `container` in `spec` says more of it."""
         more = spec.pop("container", {})
         container = {"name": "main", "image": self.image, "command": ["sh", "-c", command], **more}
         body = {"nodeName": node, "terminationGracePeriodSeconds": 1, "containers": [container], **spec}

@@ -56,7 +56,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A trial that takes ``node`` is made on each."""
+    """A trial that takes `node` is made on each."""
     if "node" in metafunc.fixturenames:
         metafunc.parametrize("node", metafunc.config.stash[_CLUSTER].nodes)
 

@@ -3,5 +3,5 @@
 Owns: the catalog of lab images, the OCI archive writer, the cache of built archives, loading into a node's
 containerd. Must never fetch anything.
 
-Reading order: ``catalog``, ``rootfs``, ``oci``, ``load``.
+Reading order: `catalog`, `rootfs`, `oci`, `load`.
 """

@@ -47,7 +47,7 @@ def _sources() -> list[str]:
 
 
 async def load(socket: Path, tar: Path) -> list[str]:
-    """Import every image of ``tar`` into the containerd behind ``socket``; the names it now has. ImageError says what
+    """Import every image of `tar` into the containerd behind `socket`; the names it now has. ImageError says what
     containerd has against it.
     """
     result = await command.run(
@@ -81,8 +81,8 @@ def check(path: Path) -> None:
 
 
 def imported(printed: str) -> list[str]:
-    """The images that ``ctr images import`` names: ``unpacking NAME (DIGEST)...done``, since containerd 2 a table
-    that is printed again as it grows, ``NAME saved``."""
+    """The images that `ctr images import` names: `unpacking NAME (DIGEST)...done`, since containerd 2 a table
+    that is printed again as it grows, `NAME saved`."""
     found = []
     for words in (line.split() for line in printed.splitlines()):
         if len(words) > 1 and words[0] == "unpacking":
@@ -93,12 +93,12 @@ def imported(printed: str) -> list[str]:
 
 
 async def listed(socket: Path) -> list[tuple[str, str]]:
-    """(name, size) of each image in the containerd behind ``socket``."""
+    """(name, size) of each image in the containerd behind `socket`."""
     result = await command.run(["ctr", "--address", str(socket), "--namespace", NAMESPACE, "images", "ls"], timeout=30)
     rows = [line.split() for line in result.stdout.decode().splitlines()[1:]]
     return [(row[0], " ".join(row[3:5])) for row in rows if len(row) > 4 and not row[0].startswith("sha256:")]
 
 
 def full_name(short: str) -> str:
-    """The lab image called ``pause``, ``busybox`` or ``python``."""
+    """The lab image called `pause`, `busybox` or `python`."""
     return {name.partition("/")[2].partition(":")[0]: name for name in _BUILDERS}[short]

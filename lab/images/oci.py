@@ -19,7 +19,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64
 
 @dataclass(frozen=True)
 class Entry:
-    """One path of a layer: a directory (no data, no target), a file, or a link to ``target``."""
+    """One path of a layer: a directory (no data, no target), a file, or a link to `target`."""
 
     path: str
     data: bytes | None = None
@@ -66,7 +66,7 @@ def layer(entries: Sequence[Entry]) -> bytes:
 
 
 def archive(images: Sequence[Image]) -> bytes:
-    """An OCI layout, as a tar, that holds all ``images`` and names each (``ctr images import`` reads it)."""
+    """An OCI layout, as a tar, that holds all `images` and names each (`ctr images import` reads it)."""
     blobs: dict[str, bytes] = {}
     manifests = [_manifest(image, blobs) for image in images]
     files = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": _json(_index(manifests))}

@@ -3,6 +3,6 @@
 Owns: what a person says of a machine (`/etc/wherry/*.yaml`), the machine's certificates and kubeconfigs, joining a
 cluster with a bootstrap token, the daemons' settings that follow. Must never keep a daemon up: that is systemd's.
 
-Reading order: ``settings`` (what can be said), ``server`` (the control plane), ``worker`` (agent and proxy), ``join``
-(how a machine gets its credentials), ``tokens`` and ``publish`` (what a cluster shows to those who join).
+Reading order: `settings` (what can be said), `server` (the control plane), `worker` (agent and proxy), `join`
+(how a machine gets its credentials), `tokens` and `publish` (what a cluster shows to those who join).
 """

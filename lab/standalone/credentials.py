@@ -42,7 +42,7 @@ class Credentials:
 
 
 async def ensure(settings: Node, seen: Machine, *, serves: bool, home: Paths = HOME) -> Credentials:
-    """The machine's credentials, fresh; asked for where there are none. ``serves``: one to serve with, too.
+    """The machine's credentials, fresh; asked for where there are none. `serves`: one to serve with, too.
 
     Agent and proxy begin at the same time: the second waits for what the first gets. join.JoinError, tokens.TokenError.
     """

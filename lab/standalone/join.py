@@ -40,7 +40,7 @@ class JoinError(Exception):
 async def authority(server: str, token: Token, ca_hash: str, deadline: float) -> bytes:
     """The cluster's authority (PEM), believed by its key's hash or by the token's signature.
 
-    Asks until ``deadline`` (monotonic): a machine may come up before its control plane. JoinError after that, or as
+    Asks until `deadline` (monotonic): a machine may come up before its control plane. JoinError after that, or as
     soon as somebody answers who cannot be believed.
     """
     client = Client.of(kubeconfig.Cluster(server, insecure=True), user_agent="wherry-join")
@@ -63,7 +63,7 @@ class _NotYet(Exception):
 
 
 def believed(data: dict[str, str], token: Token, ca_hash: str) -> bytes:
-    """The authority in a cluster-info's ``data``. JoinError when it is not the one that the token or the hash names."""
+    """The authority in a cluster-info's `data`. JoinError when it is not the one that the token or the hash names."""
     text = data.get("kubeconfig", "")
     try:
         cluster = (yaml.safe_load(text) or {})["clusters"][0]["cluster"]
@@ -82,8 +82,8 @@ def believed(data: dict[str, str], token: Token, ca_hash: str) -> bytes:
 
 
 async def certificate(client: Client, signer: str, request: pki.SigningRequest, deadline: float) -> bytes:
-    """What the cluster signs for ``request`` (PEM, with its chain). JoinError when it is denied, or not signed before
-    ``deadline`` (monotonic).
+    """What the cluster signs for `request` (PEM, with its chain). JoinError when it is denied, or not signed before
+    `deadline` (monotonic).
     """
     body = {
         "apiVersion": CSR.api_version,
@@ -121,7 +121,7 @@ async def node_client(server: str, token: Token, ca: bytes, node: str, deadline:
 
 
 async def renewed(known: kubeconfig.Cluster, node: str, deadline: float) -> kubeconfig.Cluster:
-    """The node's way to the API server with a fresh key and certificate, asked for as whoever ``known`` is."""
+    """The node's way to the API server with a fresh key and certificate, asked for as whoever `known` is."""
     request = pki.signing_request(f"system:node:{node}", organizations=("system:nodes",))
     client = Client.of(known, user_agent="wherry-join")
     with contextlib.suppress(asyncio.TimeoutError):

@@ -20,7 +20,7 @@ _WORLD = "192.0.2.1"
 
 @dataclass(frozen=True)
 class Machine(Spec):
-    """A cluster as one of its machines sees it. ``node_cidr`` stays empty: machines have addresses already."""
+    """A cluster as one of its machines sees it. `node_cidr` stays empty: machines have addresses already."""
 
     own_address: str = ""
     """This machine's."""
@@ -38,7 +38,7 @@ class Machine(Spec):
 
 
 def own_address(asked: str, host: str = _WORLD, port: int = 443) -> str:
-    """The address asked for, or the one that leads to ``host``. SpecError where that cannot be it."""
+    """The address asked for, or the one that leads to `host`. SpecError where that cannot be it."""
     if asked:
         return asked
     try:

@@ -1,5 +1,5 @@
 """What a cluster of machines shows to those who come: its DNS Service, its default StorageClass, and where and who it
-is (``cluster-info``).
+is (`cluster-info`).
 
 Source: kubernetes.io "Authenticating with Bootstrap Tokens", ConfigMap signing.
 """

@@ -1,6 +1,6 @@
 """What a person says of a machine: `/etc/wherry/server.yaml`, `/etc/wherry/node.yaml`. Unknown keys are refused.
 
-A daemon's own settings stand under its name (``agent: {max_pods: 50}``) and win over what follows from the rest.
+A daemon's own settings stand under its name (`agent: {max_pods: 50}`) and win over what follows from the rest.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def configure(kind: type[T], file: Path, pairs: Sequence[str]) -> T:
 
 
 def merged(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """``settings`` with ``own`` over them, mapping by mapping."""
+    """`settings` with `own` over them, mapping by mapping."""
     result = dict(settings)
     for key, value in own.items():
         inner = result.get(key)

@@ -1,4 +1,4 @@
-"""Bootstrap tokens: what they look like, and the signature by which who has one believes ``cluster-info``.
+"""Bootstrap tokens: what they look like, and the signature by which who has one believes `cluster-info`.
 
 Source: kubernetes.io "Authenticating with Bootstrap Tokens".
 """
@@ -28,7 +28,7 @@ class TokenError(ValueError):
 
 @dataclass(frozen=True)
 class Token:
-    """``ident`` is public, ``secret`` is not."""
+    """`ident` is public, `secret` is not."""
 
     ident: str
     secret: str
@@ -70,10 +70,10 @@ def secret(token: Token, expires: datetime.datetime | None) -> dict[str, Any]:
 
 
 def sign(token: Token, content: str) -> str:
-    """The detached signature of ``content``: HEADER..SIGNATURE."""
+    """The detached signature of `content`: HEADER..SIGNATURE."""
     return bootstrap_tokens.sign(token.ident, token.secret, content)
 
 
 def signed(token: Token, content: str, signature: str) -> bool:
-    """Whether whoever signed ``content`` knows the token."""
+    """Whether whoever signed `content` knows the token."""
     return bootstrap_tokens.is_signed(token.secret, content, signature)

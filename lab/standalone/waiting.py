@@ -27,7 +27,7 @@ class NotThere(Exception):
 
 
 async def node_ready(settings: Node, deadline: float, home: Paths = HOME) -> None:
-    """Until the machine has joined, and its Node is Ready. NotThere after ``deadline`` (monotonic)."""
+    """Until the machine has joined, and its Node is Ready. NotThere after `deadline` (monotonic)."""
 
     async def ready() -> str:
         (node,) = machine(settings).nodes
@@ -42,7 +42,7 @@ async def node_ready(settings: Node, deadline: float, home: Paths = HOME) -> Non
 
 
 async def service_answers(settings: Node, deadline: float, home: Paths = HOME) -> None:
-    """Until the API server answers at its cluster IP, by its certificate. NotThere after ``deadline`` (monotonic)."""
+    """Until the API server answers at its cluster IP, by its certificate. NotThere after `deadline` (monotonic)."""
     address = str(ipaddress.ip_network(settings.service_cidr)[1])
 
     async def answers() -> str:

@@ -4,7 +4,7 @@
 
 Whatever the command starts or makes ends with it, also when it is killed: processes with their namespace, files in
 memory with their mounts, links and rules with the network. Only empty cgroups stay, below the one called NAME. What it
-does not see of the machine are other networks (there is ``lo``, no more) and the labs on it; the checkout, its
+does not see of the machine are other networks (there is `lo`, no more) and the labs on it; the checkout, its
 environment and the system's files are the machine's own.
 
 Sources: unshare(1), pid_namespaces(7), cgroup_namespaces(7), mount_namespaces(7).
@@ -43,7 +43,7 @@ _RESOLVER = Path("/etc/resolv.conf")
 
 
 def argv(name: str, command: Sequence[str]) -> list[str]:
-    """The command line that runs ``command`` enclosed, in the cgroup ``name``."""
+    """The command line that runs `command` enclosed, in the cgroup `name`."""
     return [sys.executable, "-m", "lab.testing.enclosure", name, *command]
 
 

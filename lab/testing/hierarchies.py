@@ -18,7 +18,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def confine(name: str) -> None:
-    """Have the calling process in the cgroup ``name`` of every hierarchy, which from then on is all that it sees of it.
+    """Have the calling process in the cgroup `name` of every hierarchy, which from then on is all that it sees of it.
     The mounts are still the machine's until `mount_anew`.
     """
     tops = {file.parent.resolve() for file in (ROOT / "cgroup.procs", *ROOT.glob("*/cgroup.procs")) if file.exists()}

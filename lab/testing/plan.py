@@ -1,6 +1,6 @@
 """Which pytest runs make up the tiers: whole files, dealt out so that no run is long. Pure.
 
-A file belongs to each tier whose marker stands in it, written out (``pytest.mark.kernel``), and to the unit tier unless
+A file belongs to each tier whose marker stands in it, written out (`pytest.mark.kernel`), and to the unit tier unless
 such a marker stands for all of it; tests/conftest.py refuses a test whose marker comes from elsewhere.
 """
 
@@ -76,7 +76,7 @@ def deal(sources: Sequence[Source], tiers: Iterable[str]) -> tuple[Run, ...]:
 
 
 def _shares(sources: Sequence[Source], count: int) -> list[_Share]:
-    """At most ``count`` lists of files of about the same size: the largest first, each to the smallest list so far."""
+    """At most `count` lists of files of about the same size: the largest first, each to the smallest list so far."""
     shares = [_Share() for _ in range(min(count, len(sources)))]
     for each in sorted(sources, key=lambda found: (-found.size, found.path)):
         smallest = min(shares, key=lambda share: share.size)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Counts:
-    """Tests by outcome; ``slowest`` are (seconds, test), set-up and clean-up included, the slowest first."""
+    """Tests by outcome; `slowest` are (seconds, test), set-up and clean-up included, the slowest first."""
 
     passed: int = 0
     failed: int = 0

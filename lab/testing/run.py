@@ -29,7 +29,7 @@ NO_TESTS = 5
 
 @dataclass(frozen=True)
 class Task:
-    """A command, and what it is: a linter (``tier`` is empty) or a run of a tier."""
+    """A command, and what it is: a linter (`tier` is empty) or a run of a tier."""
 
     name: str
     argv: tuple[str, ...]
@@ -38,7 +38,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended. ``code``: exit status, None at the deadline; ``cpu``: processor seconds, where counted."""
+    """How a task ended. `code`: exit status, None at the deadline; `cpu`: processor seconds, where counted."""
 
     task: Task
     code: int | None
@@ -52,8 +52,8 @@ class Outcome:
 
 
 async def run(tiers: Sequence[str], arguments: Sequence[str], *, lint: bool, jobs: int = 0) -> bool:
-    """Run the linters (when asked) and the tiers, ``jobs`` at once (0: as this machine has processors, and one more
-    for what waits); True when all passed. ``arguments`` are pytest's; paths among them choose files. Prints as it goes.
+    """Run the linters (when asked) and the tiers, `jobs` at once (0: as this machine has processors, and one more
+    for what waits); True when all passed. `arguments` are pytest's; paths among them choose files. Prints as it goes.
     """
     os.chdir(SOURCE)
     async with swept(CACHE):
@@ -150,7 +150,7 @@ def _group(number: int) -> str:
 
 
 async def _ended(pid: int, seconds: float) -> int | None:
-    """The exit status; None when the process had to be killed after ``seconds``."""
+    """The exit status; None when the process had to be killed after `seconds`."""
     waiting = asyncio.get_running_loop().run_in_executor(None, os.waitpid, pid, 0)
     try:
         _, status = await asyncio.wait_for(asyncio.shield(waiting), max(1.0, seconds))

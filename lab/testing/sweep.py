@@ -24,7 +24,7 @@ _DIRECTORIES = (Path("/var/tmp"), Path(tempfile.gettempdir()))
 @asynccontextmanager
 async def swept(cache: Path) -> AsyncIterator[None]:
     """Sweep before and after, but not while another run is under way: what its tests make is not left over. The last
-    of several sweeps for all. They know of each other by a lock in ``cache``.
+    of several sweeps for all. They know of each other by a lock in `cache`.
     """
     cache.mkdir(mode=0o755, parents=True, exist_ok=True)
     lock = os.open(cache / "tests.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

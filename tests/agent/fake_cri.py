@@ -1,10 +1,10 @@
 """A container runtime in memory, with the opinions of a real one.
 
 It refuses what containerd refuses: a name in use, a container in a sandbox that is down, a second start,
-the removal of what runs. A container behaves as its image's tag says: ``exit-CODE[-after-SECONDS][-oom]``
-ends so, ``createfail``, ``startfail`` and ``pullfail`` refuse that call, ``absent`` is not on the node,
-``stubborn`` ignores SIGTERM; anything else runs until stopped. ``fail[method]`` is raised by that call (a function
-makes a new one each time), ``hang`` names calls that never answer.
+the removal of what runs. A container behaves as its image's tag says: `exit-CODE[-after-SECONDS][-oom]`
+ends so, `createfail`, `startfail` and `pullfail` refuse that call, `absent` is not on the node,
+`stubborn` ignores SIGTERM; anything else runs until stopped. `fail[method]` is raised by that call (a function
+makes a new one each time), `hang` names calls that never answer.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from tests import golden
 
 
 def cases(name: str) -> list[dict]:
-    """The cases of ``cri/NAME``; empty without recordings."""
+    """The cases of `cri/NAME`; empty without recordings."""
     if golden.FOLDER is None or not (golden.FOLDER / "cri" / name).exists():
         return []
     found: list[dict] = json.loads((golden.FOLDER / "cri" / name).read_text())["cases"]

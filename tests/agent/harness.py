@@ -19,7 +19,7 @@ from tests.agent.fake_cri import FakeRuntime
 async def running(
     tmp_path: Path, runtime: FakeRuntime, *, networks: NetworkCheck | None = None, **overrides: Any
 ) -> AsyncIterator[Agent]:
-    """An agent at work on ``runtime``; stopped (its containers not) at the end."""
+    """An agent at work on `runtime`; stopped (its containers not) at the end."""
     settings = AgentSettings(
         node_name="node1",
         root_dir=tmp_path / "root",
@@ -58,7 +58,7 @@ def live(test: Callable[[Agent, FakeRuntime], Awaitable[None]]) -> Callable[[Pat
 
 
 def pod(name: str = "p", *, uid: str = "", image: str = "busybox:run", **spec: object) -> dict:
-    """A pod of one container ``c``, unless ``containers`` says otherwise."""
+    """A pod of one container `c`, unless `containers` says otherwise."""
     containers = spec.pop("containers", None) or [container("c", image)]
     return {
         "apiVersion": "v1",

@@ -1,7 +1,7 @@
 """Field by field: who acts on each published field of a pod, or that nobody does yet.
 
 The published types are walked from PodSpec. A field is acted on by a module, which then names it; or it has no effect
-upstream either; or it stands in ``apimachinery.coverage`` and is answered with a warning. A field that a newer version
+upstream either; or it stands in `apimachinery.coverage` and is answered with a warning. A field that a newer version
 publishes fails here until somebody decides.
 """
 

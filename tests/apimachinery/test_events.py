@@ -22,7 +22,7 @@ POD: Obj = {
 
 
 class Server(Client):
-    """Keeps what it is sent; each create takes ``delay`` seconds."""
+    """Keeps what it is sent; each create takes `delay` seconds."""
 
     def __init__(self, delay: float = 0.0) -> None:
         self.delay = delay

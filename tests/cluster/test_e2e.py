@@ -1,4 +1,4 @@
-"""``wherry e2e`` on the lab: a few trials of one node, told on the screen and as JUnit XML, and nothing left behind."""
+"""`wherry e2e` on the lab: a few trials of one node, told on the screen and as JUnit XML, and nothing left behind."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ DEADLINE = 20.0
 
 
 class Stage:
-    """The running parts. ``client`` acts as an administrator."""
+    """The running parts. `client` acts as an administrator."""
 
     def __init__(self, root: Path, client: Client) -> None:
         self.client = client
@@ -60,7 +60,7 @@ class Stage:
     async def start_loops(self, **settings: Any) -> None:
         """Start scheduler and controllers, as one of several candidates that all have the same name.
 
-        The controllers' ``settings`` are quick, but patient with nodes: their heartbeats come from this same loop.
+        The controllers' `settings` are quick, but patient with nodes: their heartbeats come from this same loop.
         """
         election = ElectionSettings(identity="stage")
         lifecycle = Lifecycle()
@@ -97,7 +97,7 @@ class Stage:
             self._tasks.append(asyncio.ensure_future(self._beat(node_name)))
 
     async def until(self, what: Callable[[], Any], within: float = DEADLINE) -> Any:
-        """Wait for something about ``pods`` (or anything else that changes by itself) to be true."""
+        """Wait for something about `pods` (or anything else that changes by itself) to be true."""
         try:
             return await until(what, within, pause=0.02)
         except AssertionError as error:

@@ -170,7 +170,7 @@ def _load_order(modules: Path) -> list[str]:
 
 
 def run(kernel: Kernel, argv: list[str], directory: Path, exchange: Path, seconds: float) -> Outcome:
-    """Run a command as root in ``directory`` on a machine of that kernel; ``exchange`` is shared with it and new.
+    """Run a command as root in `directory` on a machine of that kernel; `exchange` is shared with it and new.
 
     A guest that shows no sign of life is ended and started again: the command has not begun then.
     """

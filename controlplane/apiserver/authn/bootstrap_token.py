@@ -24,7 +24,7 @@ _EXTRA_GROUP = re.compile(rf"{GROUP}:[a-z0-9:-]{{0,255}}[a-z0-9]")
 
 
 def user_of(token: str, lookup: Lookup, now: float) -> User | None:
-    """Whom the token stands for at ``now`` (Unix time); None when it is no bootstrap token, or no good."""
+    """Whom the token stands for at `now` (Unix time); None when it is no bootstrap token, or no good."""
     match = _FORM.fullmatch(token)
     if match is None:
         return None

@@ -46,7 +46,7 @@ def rules_of(role: str) -> tuple[Rule, ...]:
 async def make(registry: Registry, user: User, own: Path | None = None) -> None:
     """Store what is missing of the default policy, all at once: the store commits them together.
 
-    ``own`` is a file of further roles and bindings, which are kept in the same way. Raises OSError, PolicyError.
+    `own` is a file of further roles and bindings, which are kept in the same way. Raises OSError, PolicyError.
     """
     wanted = objects()
     if own is not None:
@@ -70,7 +70,7 @@ async def _ensure(registry: Registry, kind: Kind, wanted: Obj, user: User) -> No
 
 
 def parse_policy(text: str, labels: Mapping[str, str] = LABEL) -> Iterator[tuple[Kind, Obj]]:
-    """The objects that a policy text describes, each labelled with ``labels``. PolicyError names a line.
+    """The objects that a policy text describes, each labelled with `labels`. PolicyError names a line.
 
     The notation is explained at the head of `bootstrap_policy.txt`.
     """

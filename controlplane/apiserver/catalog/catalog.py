@@ -52,12 +52,12 @@ class Catalog:
         return found.strategy if found is not None else PLAIN
 
     def at(self, group: str, version: str, plural: str) -> Kind | None:
-        """The kind that is served at ``/apis/<group>/<version>/…/<plural>`` (group "" for core)."""
+        """The kind that is served at `/apis/<group>/<version>/…/<plural>` (group "" for core)."""
         found = self._rows.get((group, version, plural))
         return found.kind if found is not None else None
 
     def find(self, api_version: str, kind: str) -> Kind | None:
-        """The kind of an object's ``apiVersion`` and ``kind``."""
+        """The kind of an object's `apiVersion` and `kind`."""
         found = self._by_type.get((api_version, kind))
         return found.kind if found is not None else None
 

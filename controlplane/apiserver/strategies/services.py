@@ -54,7 +54,7 @@ class ServicePools:
 
     @property
     def first_address(self) -> str:
-        """The cluster IP of the Service ``kubernetes``."""
+        """The cluster IP of the Service `kubernetes`."""
         return str(self.addresses.network[1])
 
     def range_changed(self, old: Obj | None, new: Obj | None) -> None:

@@ -29,7 +29,7 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Reading:
-    """At ``moment`` so much CPU had been used (nanoseconds), and so much memory was (bytes)."""
+    """At `moment` so much CPU had been used (nanoseconds), and so much memory was (bytes)."""
 
     moment: datetime
     cpu: int
@@ -38,7 +38,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Usage:
-    """CPU in billionths of a core over ``window`` seconds before ``moment``, memory in bytes."""
+    """CPU in billionths of a core over `window` seconds before `moment`, memory in bytes."""
 
     moment: datetime
     window: float

@@ -148,7 +148,7 @@ _DEMANDS: dict[str, Callable[[Request, Collection[str]], str]] = {
 
 
 def is_over(csr: Obj, ends: datetime | None, now: datetime) -> bool:
-    """Whether a request is of no use any more. ``ends``: when the certificate that it led to does."""
+    """Whether a request is of no use any more. `ends`: when the certificate that it led to does."""
     conditions = (csr.get("status") or {}).get("conditions") or ()
     if not conditions:
         return _older(csr["metadata"].get("creationTimestamp"), WAITING, now)

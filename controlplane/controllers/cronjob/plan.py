@@ -21,9 +21,9 @@ Event = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Plan:
-    """``create`` the Job of ``scheduled`` after ``delete`` is done; the ``status`` does not name that Job yet.
+    """`create` the Job of `scheduled` after `delete` is done; the `status` does not name that Job yet.
 
-    ``surplus`` goes when the status is written, which holds what those Jobs have to tell.
+    `surplus` goes when the status is written, which holds what those Jobs have to tell.
     """
 
     create: Obj | None = None
@@ -41,7 +41,7 @@ def ended(job: Obj) -> str:
 
 
 def plan(cron_job: Obj, jobs: Sequence[Obj], now: datetime, local: tzinfo) -> Plan:
-    """``jobs``: those that the CronJob controls. ``local``: the zone of a schedule that names none."""
+    """`jobs`: those that the CronJob controls. `local`: the zone of a schedule that names none."""
     events: list[Event] = []
     status = _reconciled(cron_job, jobs, events)
     old = surplus(cron_job, jobs)
@@ -125,7 +125,7 @@ def _coming(cron_job: Obj, times: Schedule, now: datetime) -> tuple[datetime | N
     status, deadline = cron_job.get("status") or {}, cron_job["spec"].get("startingDeadlineSeconds")
     since = parse_time(status.get("lastScheduleTime") or cron_job["metadata"]["creationTimestamp"])
     came, passed = latest(since, times, now)
-    # From the last time that came, since an ``@every`` counts from there and not from now.
+    # From the last time that came, since an `@every` counts from there and not from now.
     following = times.after(came or (now if passed else since))
     again = None if following is None else (following - now).total_seconds() + DELAY
     if deadline is not None:
@@ -134,7 +134,7 @@ def _coming(cron_job: Obj, times: Schedule, now: datetime) -> tuple[datetime | N
 
 
 def latest(earliest: datetime, times: Schedule, now: datetime) -> tuple[datetime | None, int]:
-    """The latest time that came since ``earliest``, and about how many came."""
+    """The latest time that came since `earliest`, and about how many came."""
     first = times.after(earliest)
     second = None if first is None else times.after(first)
     if first is None or now < first:
@@ -143,7 +143,7 @@ def latest(earliest: datetime, times: Schedule, now: datetime) -> tuple[datetime
         return first, 1
     pace = max((second - first).total_seconds(), 1.0)
     missed = int((now - first).total_seconds() / pace) + 1
-    # From the end, in steps of that pace from the first on, which is what keeps the beat of an ``@every``. A schedule
+    # From the end, in steps of that pace from the first on, which is what keeps the beat of an `@every`. A schedule
     # whose pace is none (the minutes of one hour) may have no time so late: upstream starts nothing for it, either.
     moment, found = first + timedelta(seconds=(missed - 2) * pace), None
     while (following := times.after(moment)) is not None and following <= now:

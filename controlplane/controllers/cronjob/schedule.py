@@ -1,7 +1,7 @@
 """The times that a cron schedule names, with the meaning that upstream's parser gives it. Pure.
 
 The search for times is cronsim's, and this is its only door. Fields are spelled out before, since dialects differ: with
-upstream a day has to match both day fields only where one of them is a plain ``*`` or ``?`` (``*/2`` is none), and a
+upstream a day has to match both day fields only where one of them is a plain `*` or `?` (`*/2` is none), and a
 time that the clocks skip is skipped, one that they repeat comes twice.
 """
 
@@ -40,14 +40,14 @@ YEARS = 8
 
 @dataclass(frozen=True)
 class Schedule:
-    """``fields`` as cronsim reads them, in ``zone``; or ``every`` so many seconds."""
+    """`fields` as cronsim reads them, in `zone`; or `every` so many seconds."""
 
     fields: str
     zone: tzinfo
     every: float = 0.0
 
     def after(self, moment: datetime) -> datetime | None:
-        """The first time later than ``moment``, in UTC; None where there is none."""
+        """The first time later than `moment`, in UTC; None where there is none."""
         if self.every:
             return moment.replace(microsecond=0) + timedelta(seconds=self.every)
         try:
@@ -60,7 +60,7 @@ class Schedule:
 
 
 def parse(text: str, zone: str | None, local: tzinfo) -> Schedule:
-    """``zone``: spec.timeZone; ``local``: that of this process, for schedules without one. ValueError says why not."""
+    """`zone`: spec.timeZone; `local`: that of this process, for schedules without one. ValueError says why not."""
     where: tzinfo = local
     if text.startswith(("TZ=", "CRON_TZ=")):
         named, _, text = text.partition(" ")
@@ -85,7 +85,7 @@ def zone_of(name: str) -> tzinfo:
 
 
 def _spelled(text: str, low: int, high: int, named: dict[str, int]) -> str:
-    """A field as ``*`` or a list of its numbers."""
+    """A field as `*` or a list of its numbers."""
     numbers: set[int] = set()
     for piece in text.split(","):
         span, _, step = piece.partition("/")

@@ -32,7 +32,7 @@ TOLERATED = (
 
 @dataclass(frozen=True)
 class Plan:
-    """``create``: node names; ``delete``: pods; ``failed``: those of them that failed, for an event each."""
+    """`create`: node names; `delete`: pods; `failed`: those of them that failed, for an event each."""
 
     create: tuple[str, ...] = ()
     delete: tuple[Obj, ...] = ()
@@ -86,7 +86,7 @@ def fit(pod: Pod, node: Node) -> Fit:
 
 
 def plan(daemon_set: Obj, pods: Sequence[Obj], nodes: Sequence[Obj], digest: str, now: datetime) -> Plan:
-    """``digest``: the hash of the present template, as the pods' controller-revision-hash has it."""
+    """`digest`: the hash of the present template, as the pods' controller-revision-hash has it."""
     wanted = view(daemon_set)
     by_node: dict[str, list[Obj]] = {}
     for pod in pods:

@@ -16,13 +16,13 @@ HISTORY = 10
 
 @dataclass(frozen=True)
 class History(Changes):
-    """The changes, and the ``digest`` of the present template."""
+    """The changes, and the `digest` of the present template."""
 
     digest: str = ""
 
 
 def plan(daemon_set: Obj, revisions: Sequence[Obj], used: frozenset[str]) -> History:
-    """``used``: hashes that pods still carry; their revisions are kept whatever the limit."""
+    """`used`: hashes that pods still carry; their revisions are kept whatever the limit."""
     template = daemon_set["spec"]["template"]
     wanted = comparable(template)
     present = next((r for r in revisions if comparable(_template(r)) == wanted), None)

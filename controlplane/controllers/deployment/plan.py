@@ -32,10 +32,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """Writes in the order to do them: ``create``, ``updates``, ``deletes``, ``revision`` (an annotation),
-    ``status``.
+    """Writes in the order to do them: `create`, `updates`, `deletes`, `revision` (an annotation),
+    `status`.
 
-    ``again_in``: seconds after which time alone may change the plan.
+    `again_in`: seconds after which time alone may change the plan.
     """
 
     create: Change | None = None
@@ -48,7 +48,7 @@ class Plan:
 
 @dataclass
 class _Draft:
-    """The plan while it is made. ``sets``: every ReplicaSet as it will be, by name."""
+    """The plan while it is made. `sets`: every ReplicaSet as it will be, by name."""
 
     deployment: Obj
     sets: dict[str, Obj]
@@ -84,7 +84,7 @@ class _Draft:
 
 
 def plan(deployment: Obj, sets: Sequence[Obj], old_pods: bool, now: datetime) -> Plan:
-    """``sets``: all the Deployment owns. ``old_pods``: whether pods of older templates still run (for
+    """`sets`: all the Deployment owns. `old_pods`: whether pods of older templates still run (for
     Recreate).
     """
     conditions = list((deployment.get("status") or {}).get("conditions") or ())

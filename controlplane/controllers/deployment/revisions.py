@@ -77,7 +77,7 @@ def revision(obj: Obj) -> int:
 
 
 def annotated(replica_set: Obj, deployment: Obj, number: int) -> Obj:
-    """The set with the Deployment's annotations and revision ``number``; the same object when nothing
+    """The set with the Deployment's annotations and revision `number`; the same object when nothing
     changes.
 
     The Deployment's annotations are added, never removed: a set keeps what its own revision was told.

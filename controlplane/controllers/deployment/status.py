@@ -44,7 +44,7 @@ def with_condition(
 
 
 def counted(deployment: Obj, new: Obj | None, sets: Sequence[Obj], conditions: Sequence[Obj], now: datetime) -> Obj:
-    """Numbers and the Available condition. ``sets``: all, as the cache shows them (their status counts)."""
+    """Numbers and the Available condition. `sets`: all, as the cache shows them (their status counts)."""
     statuses = [s.get("status") or {} for s in sets]
     total, ready = sum(map(present, sets)), sum(int(s.get("readyReplicas") or 0) for s in statuses)
     usable = sum(map(available, sets))

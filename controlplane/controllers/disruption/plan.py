@@ -1,7 +1,7 @@
 """What a PodDisruptionBudget's status says, and when a pod's mark of a disruption is out of date. Pure.
 
 Sources: policy/v1 PodDisruptionBudget, KEP-85 (budgets), KEP-3017 (unready pods; the eviction itself judges them by
-``currentHealthy`` and ``desiredHealthy``), KEP-3329 (the condition DisruptionTarget).
+`currentHealthy` and `desiredHealthy`), KEP-3329 (the condition DisruptionTarget).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ ALLOWED = "DisruptionAllowed"
 
 @dataclass(frozen=True)
 class Plan:
-    """``status`` is the whole new status; ``recheck`` is in seconds, None where nothing changes by time alone;
-    ``overdue`` were evicted, and are still there.
+    """`status` is the whole new status; `recheck` is in seconds, None where nothing changes by time alone;
+    `overdue` were evicted, and are still there.
     """
 
     status: Obj
@@ -45,7 +45,7 @@ def unmanaged(pods: Sequence[Obj]) -> tuple[str, ...]:
 
 
 def plan(budget: Obj, pods: Sequence[Obj], scale: int, now: datetime) -> Plan:
-    """``pods`` are those the budget selects; ``scale`` is how many their controllers want (0 unless needed)."""
+    """`pods` are those the budget selects; `scale` is how many their controllers want (0 unless needed)."""
     expected, desired = _wanted(budget["spec"], len(pods), scale)
     disrupted, recheck, overdue = _disrupted(budget, pods, now)
     healthy = sum(1 for p in pods if not is_deleting(p) and name(p) not in disrupted and pod_status.is_ready(p))

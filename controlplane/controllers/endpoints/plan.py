@@ -12,9 +12,9 @@ from controlplane.controllers.endpointslice import endpoints
 
 
 def plan(service: Obj, pods: Iterable[Obj], current: Obj | None, changed_at: str | None) -> Obj | None:
-    """The Endpoints to write, with ``current``'s resourceVersion where there is one; None to leave it as it is.
+    """The Endpoints to write, with `current`'s resourceVersion where there is one; None to leave it as it is.
 
-    ``pods``: those that the selector picks. ``changed_at``: when what made it change happened (RFC 3339), if known.
+    `pods`: those that the selector picks. `changed_at`: when what made it change happened (RFC 3339), if known.
     """
     wanted = repacked(_subsets(service, pods))
     found = current or {}

@@ -13,7 +13,7 @@ BY_NAMESPACE = "namespace"
 
 
 class Changes:
-    """Hands the keys of Services to ``add`` as soon as something that shows in their endpoints changed."""
+    """Hands the keys of Services to `add` as soon as something that shows in their endpoints changed."""
 
     def __init__(self, services: Informer, pods: Informer, add: Callable[[str], None]) -> None:
         self._services = services

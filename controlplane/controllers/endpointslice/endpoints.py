@@ -65,7 +65,7 @@ def _named(pod: Obj, wanted: str, protocol: str) -> int | None:
 
 
 def endpoint(service: Obj, pod: Obj, address: str, zones: Mapping[str, str]) -> Obj:
-    """The v1 Endpoint. ``zones``: node name to zone."""
+    """The v1 Endpoint. `zones`: node name to zone."""
     spec = service.get("spec") or {}
     pod_spec = pod.get("spec") or {}
     serving, terminating = pod_status.is_ready(pod), is_deleting(pod)

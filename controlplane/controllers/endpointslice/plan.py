@@ -19,8 +19,8 @@ FULL = 100
 
 @dataclass(frozen=True)
 class Plan:
-    """Slices to create (their names still without suffix, in generateName), to update, to delete. ``hinted``: the
-    families that have hints by the topology annotation, ``notes`` what to tell of them.
+    """Slices to create (their names still without suffix, in generateName), to update, to delete. `hinted`: the
+    families that have hints by the topology annotation, `notes` what to tell of them.
     """
 
     create: tuple[Obj, ...] = ()
@@ -47,8 +47,8 @@ def plan(
     changed_at: str | None,
     hinted: frozenset[str] = frozenset(),
 ) -> Plan:
-    """``slices``: ours of this Service. ``changed_at``: when what made them change happened (RFC 3339), if
-    known. ``hinted``: what the last plan said of that.
+    """`slices`: ours of this Service. `changed_at`: when what made them change happened (RFC 3339), if
+    known. `hinted`: what the last plan said of that.
     """
     pods = [pod for pod in pods if endpoints.is_candidate(pod)]
     draft = _Draft(hinted=set(hinted))

@@ -25,7 +25,7 @@ _CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes
 
 @dataclass(frozen=True)
 class Zones:
-    """``of``: node name to zone. ``shares``: zone to its share of the ready nodes' CPU; empty where that cannot be said
+    """`of`: node name to zone. `shares`: zone to its share of the ready nodes' CPU; empty where that cannot be said
     (a node without zone or CPU, fewer than two zones).
     """
 
@@ -76,7 +76,7 @@ def is_automatic(service: Obj) -> bool:
 def hinted(
     service: Obj, family: str, entries: Sequence[Obj], before: Iterable[Obj], zones: Zones, had: bool
 ) -> tuple[list[Obj], bool, Note | None]:
-    """The endpoints of one family with their hints. ``before``: the endpoints as they stand in slices; ``had``: whether
+    """The endpoints of one family with their hints. `before`: the endpoints as they stand in slices; `had`: whether
     they got hints by the annotation when last looked at. Also whether they have them now, and what to tell.
     """
     if is_automatic(service):
@@ -132,7 +132,7 @@ def _zone(entry: Obj) -> str:
 
 
 def _least(count: int, shares: Mapping[str, float]) -> tuple[dict[str, int], str]:
-    """How many of ``count`` endpoints each zone needs at least so as not to be overloaded; why that cannot be given."""
+    """How many of `count` endpoints each zone needs at least so as not to be overloaded; why that cannot be given."""
     which = f"({count} endpoints, {len(shares)} zones)"
     if not shares:
         text = "Insufficient Node information: allocatable CPU or zone not specified on one or more nodes"

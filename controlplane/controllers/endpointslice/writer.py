@@ -17,7 +17,7 @@ from controlplane.controllers.pod_control import is_namespace_going
 
 
 class SliceWriter:
-    """``add_after`` gets the key of each Service whose slices changed, and the seconds to wait. ``failed``: how the
+    """`add_after` gets the key of each Service whose slices changed, and the seconds to wait. `failed`: how the
     event of a failed write begins, before the key.
     """
 
@@ -51,7 +51,7 @@ class SliceWriter:
         return self._expected.settled(service) and not any(self._is_stale(s) for s in self.of(service))
 
     async def apply(self, service: str, todo: Plan, source: Obj | None = None) -> None:
-        """Write a plan, every part at once. ``source``: what the slices are made of, which is told of a failure.
+        """Write a plan, every part at once. `source`: what the slices are made of, which is told of a failure.
         Raises what the first failed request raised, when all have ended.
         """
         writes = [self._create(service, piece) for piece in todo.create]

@@ -25,7 +25,7 @@ def is_mirrored(endpoints: Obj | None, service: Obj | None) -> bool:
 
 
 def plan(endpoints: Obj, slices: Sequence[Obj]) -> Plan:
-    """``slices``: ours of this Endpoints."""
+    """`slices`: ours of this Endpoints."""
     wanted, notes = _wanted(endpoints)
     create: list[Obj] = []
     update: list[Obj] = []

@@ -1,4 +1,4 @@
-"""Watches the owner references of every kind and carries out what ``judge`` says."""
+"""Watches the owner references of every kind and carries out what `judge` says."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def watched(served: discovery.Served) -> tuple[Kind, ...]:
 
 
 class GarbageCollector:
-    """The loop; keys are uids. Queue ``delete`` judges objects, queue ``orphan`` frees dependents.
+    """The loop; keys are uids. Queue `delete` judges objects, queue `orphan` frees dependents.
 
     Which kinds there are is asked of the server, at the start and every discovery_period.
     """

@@ -47,7 +47,7 @@ class Item:
 
 @dataclass
 class Graph:
-    """``dependents``: uid of an owner to uids of what it owns, also of owners that were never seen."""
+    """`dependents`: uid of an owner to uids of what it owns, also of owners that were never seen."""
 
     items: dict[str, Item] = field(default_factory=dict)
     dependents: dict[str, dict[str, None]] = field(default_factory=dict)

@@ -20,9 +20,9 @@ class State(enum.Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """``drop``: owner uids to remove from the references; ``delete``: a propagation policy; neither: leave it.
+    """`drop`: owner uids to remove from the references; `delete`: a propagation policy; neither: leave it.
 
-    ``unblock``: first make the references to owners non-blocking (a cycle would wait for itself).
+    `unblock`: first make the references to owners non-blocking (a cycle would wait for itself).
     """
 
     drop: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class Verdict:
 
 
 def judge(item: Item, owners: Sequence[tuple[Owner, State]], dependents: Sequence[Item]) -> Verdict:
-    """``item``: fresh from the API server and not being deleted; ``dependents``: what it owns itself."""
+    """`item`: fresh from the API server and not being deleted; `dependents`: what it owns itself."""
     if not owners:
         return Verdict()
     solid = any(state is State.SOLID for _, state in owners)

@@ -50,7 +50,7 @@ _WITHIN = "the desired count is within the acceptable range"
 
 
 def limited(current: int, desired: int, bounds: Bounds, history: History, now: datetime) -> Limited:
-    """``desired`` by the metrics; ``history`` without it."""
+    """`desired` by the metrics; `history` without it."""
     stable, able = _stabilised(current, desired, bounds, history, now)
     lower, upper = bounds.least, bounds.most
     low = ("TooFewReplicas", "the desired replica count is less than the minimum replica count")

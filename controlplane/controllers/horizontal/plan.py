@@ -33,7 +33,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Look:
-    """``size`` is what the target's /scale asks for, ``present`` what it has; ``pods``: those its selector picks."""
+    """`size` is what the target's /scale asks for, `present` what it has; `pods`: those its selector picks."""
 
     size: int
     present: int
@@ -44,7 +44,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Decision:
-    """``size`` to be written, None to leave it; ``notes`` are events (kind, reason, message)."""
+    """`size` to be written, None to leave it; `notes` are events (kind, reason, message)."""
 
     status: Obj
     size: int | None = None

@@ -25,7 +25,7 @@ class Unknown(Exception):
 
 @dataclass(frozen=True)
 class Metric:
-    """What a pod uses, and over which time up to ``moment`` that was seen."""
+    """What a pod uses, and over which time up to `moment` that was seen."""
 
     value: int
     moment: datetime | None = None
@@ -45,7 +45,7 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Proposal:
-    """``replicas`` there should be; ``average`` a pod uses, and ``utilization`` as percent of what it requests."""
+    """`replicas` there should be; `average` a pod uses, and `utilization` as percent of what it requests."""
 
     replicas: int
     average: int = 0
@@ -64,7 +64,7 @@ class Groups:
 
 
 def grouped(pods: Sequence[Obj], metrics: Mapping[str, Metric], cpu: bool, now: datetime) -> Groups:
-    """``cpu``: the metric is one that is high while a pod starts."""
+    """`cpu`: the metric is one that is high while a pod starts."""
     ready, unready, missing, used = 0, set(), set(), {}
     for pod in pods:
         phase = pod_status.phase(pod)
@@ -119,7 +119,7 @@ def requests(pods: Sequence[Obj], resource: str, container: str) -> dict[str, in
 def by_utilization(
     current: int, target: int, groups: Groups, asked: Mapping[str, int], tolerance: Tolerance
 ) -> Proposal:
-    """``target`` is percent of what pods request. Raises Unknown."""
+    """`target` is percent of what pods request. Raises Unknown."""
 
     def ratio(used: Mapping[str, int]) -> tuple[float, int]:
         total = sum(asked[which] for which in used if which in asked)
@@ -138,7 +138,7 @@ def by_utilization(
 
 
 def by_average(current: int, target: int, groups: Groups, tolerance: Tolerance) -> Proposal:
-    """``target`` is what a pod should use on average. Raises Unknown."""
+    """`target` is what a pod should use on average. Raises Unknown."""
 
     def ratio(used: Mapping[str, int]) -> float:
         return sum(used.values()) // len(used) / target
@@ -189,7 +189,7 @@ def by_value(current: int, target: int, value: int, ready: int, tolerance: Toler
 
 
 def by_share(current: int, target: int, value: int, tolerance: Tolerance) -> Proposal:
-    """One value that is to be shared evenly; ``target`` is a pod's part."""
+    """One value that is to be shared evenly; `target` is a pod's part."""
     number = current
     if current == 0 or not tolerance.holds(value / (target * current)):
         number = min(math.ceil(value / target), LARGEST)

@@ -29,7 +29,7 @@ def wanted(facts: Facts) -> int:
 
 
 def surplus(facts: Facts, count: int, now: datetime) -> list[Obj]:
-    """Active pods to take away: those of an index that another one has, or that is none, and ``count`` at least."""
+    """Active pods to take away: those of an index that another one has, or that is none, and `count` at least."""
     going: list[Obj] = []
     left = facts.active
     if facts.is_indexed:

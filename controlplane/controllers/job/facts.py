@@ -47,7 +47,7 @@ def failures_of(pod: Obj, annotation: str = FAILURES) -> int:
 
 @dataclass(frozen=True)
 class Facts:
-    """``pods``: all that the Job owns."""
+    """`pods`: all that the Job owns."""
 
     job: Obj
     pods: Sequence[Obj]
@@ -91,7 +91,7 @@ class Facts:
 
     @cached_property
     def uncounted(self) -> dict[str, frozenset[str]]:
-        """uids by ``succeeded`` and ``failed`` that the status names but no number holds yet."""
+        """uids by `succeeded` and `failed` that the status names but no number holds yet."""
         noted = self.status.get("uncountedTerminatedPods") or {}
         return {outcome: frozenset(noted.get(outcome) or ()) for outcome in ("succeeded", "failed")}
 

@@ -1,4 +1,4 @@
-"""Sets of completion indexes as the API writes them: ``0-3,5,7,8``. Pure; cost grows with the intervals."""
+"""Sets of completion indexes as the API writes them: `0-3,5,7,8`. Pure; cost grows with the intervals."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Indexes:
         return Indexes(tuple(common))
 
     def missing(self, limit: int) -> Iterator[int]:
-        """The indexes below ``limit`` that are not in the set, in order."""
+        """The indexes below `limit` that are not in the set, in order."""
         candidate = 0
         for first, last in self.intervals:
             yield from range(candidate, min(first, limit))
@@ -49,7 +49,7 @@ def of(numbers: Iterable[int]) -> Indexes:
 
 
 def parse(text: str, limit: int) -> Indexes:
-    """What ``text`` names below ``limit``; parts that are no numbers are left out."""
+    """What `text` names below `limit`; parts that are no numbers are left out."""
     found = []
     for part in text.split(",") if text else ():
         first, _, last = part.partition("-")

@@ -21,9 +21,9 @@ MOST_UNCOUNTED = 500
 
 @dataclass(frozen=True)
 class Plan:
-    """``untracked``: pods to take away that are not to be counted: their finalizer goes first. ``delete``: pods that
-    the end of the Job takes away. ``create``: pods but for the end of their name. ``status`` is written after these and
-    before the finalizers of ``counted`` go. ``events``: (type, reason, message) once the status is written. ``record``:
+    """`untracked`: pods to take away that are not to be counted: their finalizer goes first. `delete`: pods that
+    the end of the Job takes away. `create`: pods but for the end of their name. `status` is written after these and
+    before the finalizers of `counted` go. `events`: (type, reason, message) once the status is written. `record`:
     the back-off from then on.
     """
 
@@ -38,7 +38,7 @@ class Plan:
 
 
 def plan(job: Obj, pods: Sequence[Obj], record: Record, settled: bool, now: datetime) -> Plan:
-    """``settled``: whether the cache shows all pods that were made and deleted; else none are now."""
+    """`settled`: whether the cache shows all pods that were made and deleted; else none are now."""
     facts = Facts(job, pods)
     record = backoff.noted(record, facts.new_succeeded, facts.new_failed)
     over = verdict.reached(facts, now)

@@ -13,7 +13,7 @@ from controlplane.controllers.job.indexes import Indexes
 
 @dataclass(frozen=True)
 class Match:
-    """The ``action`` of the first rule that matches a failed pod ("" for none); for FailJob, what to say of it."""
+    """The `action` of the first rule that matches a failed pod ("" for none); for FailJob, what to say of it."""
 
     action: str = ""
     message: str = ""

@@ -16,7 +16,7 @@ CRITERIA, TARGET = "SuccessCriteriaMet", "FailureTarget"
 
 @dataclass(frozen=True)
 class Verdict:
-    """``kind``: the condition that comes before the last one, SuccessCriteriaMet or FailureTarget."""
+    """`kind`: the condition that comes before the last one, SuccessCriteriaMet or FailureTarget."""
 
     kind: str
     reason: str

@@ -27,7 +27,7 @@ _SECONDS = 120
 
 @dataclass(frozen=True)
 class Home:
-    """Where volumes lie on a node, with ``{node}`` for its name, and the image of the pods that act there."""
+    """Where volumes lie on a node, with `{node}` for its name, and the image of the pods that act there."""
 
     directory: str
     image: str
@@ -38,7 +38,7 @@ class Home:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a claim gets no volume. ``elsewhere``: the scheduler should choose another node."""
+    """Why a claim gets no volume. `elsewhere`: the scheduler should choose another node."""
 
     text: str
     elsewhere: bool = False
@@ -120,7 +120,7 @@ def volume_for(claim: Obj, storage_class: Obj, node: Obj, home: Home) -> Obj:
 
 
 def pod_name(action: str, volume: str) -> str:
-    """``action`` is create or delete."""
+    """`action` is create or delete."""
     return f"helper-pod-{action}-{volume}"
 
 

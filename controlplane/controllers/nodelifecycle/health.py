@@ -16,7 +16,7 @@ WATCHED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 class Heard:
     """What was last heard of a node and when, on our own monotonic clock (seconds).
 
-    ``signs`` change with every lease renewal and every status the node writes.
+    `signs` change with every lease renewal and every status the node writes.
     """
 
     signs: tuple[str, ...]
@@ -34,13 +34,13 @@ def hear(before: Heard | None, node: Obj, lease: Obj | None, clock: float) -> He
 
 
 def forgive(heard: Heard, seconds: float) -> Heard:
-    """The record after ``seconds`` in which we ourselves could not listen."""
+    """The record after `seconds` in which we ourselves could not listen."""
     return replace(heard, at=heard.at + seconds)
 
 
 def patience(lease: Obj | None, grace: float) -> float:
     """How many seconds of silence are allowed to a node that says in its lease how long that is good for: as many, and
-    never more than ``grace``.
+    never more than `grace`.
     """
     seconds = ((lease or {}).get("spec") or {}).get("leaseDurationSeconds")
     return min(grace, float(seconds)) if isinstance(seconds, int) and seconds > 0 else grace

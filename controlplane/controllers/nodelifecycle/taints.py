@@ -50,7 +50,7 @@ def no_execute(node: Obj) -> str | None:
 def tainted(node: Obj, may_evict: bool, now: datetime) -> list[Obj] | None:
     """The node's taints as they should be; None where they are. Foreign taints stay.
 
-    ``may_evict``: whether a NoExecute taint may be added now; one that no longer fits is always taken away.
+    `may_evict`: whether a NoExecute taint may be added now; one that no longer fits is always taken away.
     """
     old: Sequence[Obj] = (node.get("spec") or {}).get("taints") or ()
     wanted = {(key, "NoSchedule") for key in no_schedule(node)}

@@ -18,7 +18,7 @@ def zone_of(node: Obj) -> str:
 
 @dataclass(frozen=True)
 class Zone:
-    """``rate``: nodes per second that may begin to be emptied."""
+    """`rate`: nodes per second that may begin to be emptied."""
 
     total: int
     unready: int

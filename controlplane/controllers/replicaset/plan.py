@@ -20,7 +20,7 @@ PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 @dataclass(frozen=True)
 class PodView:
-    """A pod as a candidate for deletion. ``rank``: how many pods of the same workload share its node."""
+    """A pod as a candidate for deletion. `rank`: how many pods of the same workload share its node."""
 
     name: str
     uid: str
@@ -70,7 +70,7 @@ def view(pod: Obj, rank: int = 0) -> PodView:
 
 
 def plan(replicas: int, active: Sequence[PodView], now: datetime) -> Plan:
-    """``active``: pods that neither finished nor are being deleted."""
+    """`active`: pods that neither finished nor are being deleted."""
     missing = replicas - len(active)
     if missing > 0:
         return Plan(create=min(missing, BURST))
@@ -120,7 +120,7 @@ def batches(count: int) -> Iterable[int]:
 
 
 def status(replica_set: Obj, pods: Sequence[Obj], failure: Failure | None, now: datetime) -> tuple[Obj, float | None]:
-    """The status and the seconds until it changes by time alone. ``pods``: all that are owned."""
+    """The status and the seconds until it changes by time alone. `pods`: all that are owned."""
     spec = replica_set.get("spec") or {}
     min_ready = int(spec.get("minReadySeconds") or 0)
     template = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}

@@ -59,7 +59,7 @@ def claims(stateful_set: Obj, number: int) -> list[Obj]:
 
 
 def pod(stateful_set: Obj, template: Obj, revision: str, number: int) -> Obj:
-    """The pod of an ordinal. ``template`` is that of ``revision``."""
+    """The pod of an ordinal. `template` is that of `revision`."""
     pod_name = f"{name(stateful_set)}-{number}"
     made = from_template(stateful_set, template, pod_name, f"{name(stateful_set)}-")
     del made["metadata"]["generateName"]

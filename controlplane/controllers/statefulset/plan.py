@@ -28,9 +28,9 @@ class Birth:
 
 @dataclass(frozen=True)
 class Plan:
-    """Writes in their order. ``claims``: missing claims of pods that are pending; ``owned``: claims with other owners;
-    ``repair``: pods with other labels or volumes; ``conflicts``: names of claims that somebody else controls;
-    ``waiting``: why a pod cannot be created yet; ``again_in``: seconds until time alone changes something.
+    """Writes in their order. `claims`: missing claims of pods that are pending; `owned`: claims with other owners;
+    `repair`: pods with other labels or volumes; `conflicts`: names of claims that somebody else controls;
+    `waiting`: why a pod cannot be created yet; `again_in`: seconds until time alone changes something.
     """
 
     create: tuple[Birth, ...] = ()
@@ -45,7 +45,7 @@ class Plan:
 
 
 def plan(stateful_set: Obj, pods: Sequence[Obj], claims: Mapping[str, Obj], history: History, now: datetime) -> Plan:
-    """``pods``: all that are owned. ``claims``: those of the namespace, by name."""
+    """`pods`: all that are owned. `claims`: those of the namespace, by name."""
     shown, again = status.plan(stateful_set, pods, history, now)
     if is_deleting(stateful_set):
         return Plan(status=shown, again_in=again)

@@ -29,7 +29,7 @@ class Revision:
 
 @dataclass(frozen=True)
 class History:
-    """``current``: what pods below the partition have; ``update``: the present template."""
+    """`current`: what pods below the partition have; `update`: the present template."""
 
     current: Revision
     update: Revision

@@ -21,7 +21,7 @@ ISSUER = "kubernetes/serviceaccount"
 
 @dataclass(frozen=True)
 class Fill:
-    """The data a Secret lacks, as text; ``token``: it needs one, too."""
+    """The data a Secret lacks, as text; `token`: it needs one, too."""
 
     data: dict[str, str]
     token: bool
@@ -44,7 +44,7 @@ def is_for(secret: Obj, account: Obj | None) -> bool:
 
 
 def fill(secret: Obj, certificate: str) -> Fill | None:
-    """What a Secret lacks, None for nothing. ``certificate``: of the API server's authority, "" where none is known."""
+    """What a Secret lacks, None for nothing. `certificate`: of the API server's authority, "" where none is known."""
     has = {key: _text(secret, key) for key in ("ca.crt", "namespace", "token")}
     wanted = {}
     if certificate and has["ca.crt"] != certificate:

@@ -166,7 +166,7 @@ def annotated(obj: Obj, marks: Mapping[str, str]) -> Obj:
 
 
 def phased(volume: Obj, phase: str, message: str = "") -> Obj:
-    """The volume in a phase, with the reason why in ``message``."""
+    """The volume in a phase, with the reason why in `message`."""
     status = volume.get("status") or {}
     if status.get("phase") == phase and (status.get("message") or "") == message:
         return volume

@@ -10,7 +10,7 @@ from controlplane.controllers.volumes.plan import Note, Step, phased
 
 
 def release(volume: Obj, claim: Obj | None) -> Step:
-    """``claim``: the claim of the name that the volume is bound to, None when there certainly is none."""
+    """`claim`: the claim of the name that the volume is bound to, None when there certainly is none."""
     found = volume["spec"].get("claimRef") or {}
     if not found.get("uid"):
         # Unused, or kept for a claim that the binder has not looked at.

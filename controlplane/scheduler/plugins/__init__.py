@@ -2,7 +2,7 @@
 
 Owns: one predicate or score per module, each a pure function of frozen views.
 Must never: read the API, the clock or another plugin's state.
-Reading order: this tuple, then any module; ``spread`` and ``interpod`` are the two that look beyond one node.
+Reading order: this tuple, then any module; `spread` and `interpod` are the two that look beyond one node.
 """
 
 from __future__ import annotations
@@ -54,5 +54,5 @@ DEFAULT_WEIGHTS = {
 
 
 def default_profile(name: str = DEFAULT_SCHEDULER, storage: Storage | None = None) -> Profile:
-    """Upstream's default plugins and weights under a scheduler name; without ``storage`` there are no volumes."""
+    """Upstream's default plugins and weights under a scheduler name; without `storage` there are no volumes."""
     return Profile(name, default_plugins(storage or Storage()), DEFAULT_WEIGHTS)

@@ -20,8 +20,8 @@ Places = dict[tuple[str, str], int]
 
 @dataclass(frozen=True)
 class HardState:
-    """What ``filter`` looks up, all counts of pods by place: those the pod must be near, those it must not, those that
-    must not have it near. ``first``: no friend exists yet and the pod is its own.
+    """What `filter` looks up, all counts of pods by place: those the pod must be near, those it must not, those that
+    must not have it near. `first`: no friend exists yet and the pod is its own.
     """
 
     friends: Places

@@ -13,7 +13,7 @@ SCORED = ("cpu", "memory")
 
 
 def lacking(pod: Pod, info: NodeInfo) -> tuple[list[str], bool]:
-    """Upstream's reasons (``Insufficient cpu``) and whether even the empty node would be too small."""
+    """Upstream's reasons (`Insufficient cpu`) and whether even the empty node would be too small."""
     allocatable, requested = info.node.allocatable, info.requested
     reasons = []
     hopeless = False

@@ -41,7 +41,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class SoftState:
-    """Soft constraints as counted once for all nodes; ``ignored`` nodes lack a label and come last."""
+    """Soft constraints as counted once for all nodes; `ignored` nodes lack a label and come last."""
 
     scored: tuple[Scored, ...]
     ignored: frozenset[str]

@@ -96,7 +96,7 @@ class Wanted:
 
 
 class VolumeBinding(Plugin):
-    """``storage`` is asked by ``filter`` and told by ``reserve``; the decision itself is ``choose``."""
+    """`storage` is asked by `filter` and told by `reserve`; the decision itself is `choose`."""
 
     name = "VolumeBinding"
     helped_by = frozenset((Change.NODE_ADDED, Change.NODE_LABELS, Change.CLAIM, Change.VOLUME, Change.STORAGE_CLASS))

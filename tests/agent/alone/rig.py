@@ -73,7 +73,7 @@ def _layer() -> bytes:
 
 
 def oci_archive(target: Path, images: dict[str, dict]) -> None:
-    """Images by name with their ``config`` section, all of one busybox layer."""
+    """Images by name with their `config` section, all of one busybox layer."""
     layer = _layer()
     blobs = {hashlib.sha256(layer).hexdigest(): layer}
     layer_digest = next(iter(blobs))
@@ -131,7 +131,7 @@ def oci_archive(target: Path, images: dict[str, dict]) -> None:
 
 
 class Containerd:
-    """Started in its own network namespace; ``close`` leaves nothing."""
+    """Started in its own network namespace; `close` leaves nothing."""
 
     def __init__(self, base: Path, tag: str) -> None:
         self.base = base
@@ -261,7 +261,7 @@ def cgroups_below(name: str) -> Iterator[Path]:
 
 
 class AgentProcess:
-    """``python -m agent`` with static pods only, in containerd's namespace."""
+    """`python -m agent` with static pods only, in containerd's namespace."""
 
     def __init__(self, containerd: Containerd) -> None:
         self.containerd = containerd
@@ -305,7 +305,7 @@ class AgentProcess:
         self.process.wait()
 
     def apply(self, name: str, spec: dict, **meta: object) -> None:
-        """Write a manifest; the agent calls the pod ``name``-node1."""
+        """Write a manifest; the agent calls the pod `name`-node1."""
         manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, **meta}, "spec": spec}
         staged = self.manifests / f".{name}.json"
         staged.write_text(json.dumps(manifest))

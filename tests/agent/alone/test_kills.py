@@ -1,6 +1,6 @@
 """Kills of agent and containerd in the middle of start and stop leave nothing; kills beside running pods show nowhere.
 
-The short form; ``python -m benchmarks.kills`` is the long one.
+The short form; `python -m benchmarks.kills` is the long one.
 """
 
 from __future__ import annotations

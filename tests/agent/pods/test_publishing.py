@@ -17,7 +17,7 @@ SOON = 5.0
 
 
 def published(manifest: dict, goes: Callable[[Any, FakeRuntime], Any]) -> Callable[[Any], None]:
-    """A test: the pod comes up with its probe's consent, ``goes`` makes the worker wait and returns what tells that
+    """A test: the pod comes up with its probe's consent, `goes` makes the worker wait and returns what tells that
     it does; the probe's refusal is published meanwhile, and so is its consent after that."""
 
     def run(tmp_path) -> None:

@@ -16,7 +16,7 @@ from tests.waiting import until
 
 
 class Api:
-    """Takes patches and deletes; ``fail`` is raised by the next call."""
+    """Takes patches and deletes; `fail` is raised by the next call."""
 
     def __init__(self) -> None:
         self.patches: list[dict] = []

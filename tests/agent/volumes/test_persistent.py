@@ -26,7 +26,7 @@ from apimachinery.volumes.claims import Use
 
 
 class Server:
-    """One claim and one volume; ``away``: it cannot be reached."""
+    """One claim and one volume; `away`: it cannot be reached."""
 
     def __init__(self, claim: dict[str, Any] | None, volume: dict[str, Any] | None = None) -> None:
         self.found = {"claim": claim, "volume": volume}

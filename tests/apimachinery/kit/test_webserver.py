@@ -34,7 +34,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, P
 
 
 class Door:
-    """A running server; ``held`` requests wait for ``release``."""
+    """A running server; `held` requests wait for `release`."""
 
     def __init__(self) -> None:
         self.port = 0

@@ -37,7 +37,7 @@ def ready(status: str = "True", since: str = "2026-01-01T00:00:00Z") -> Obj:
 
 
 def pod(name: str, ip: str | None = None, is_ready: bool = True, **parts: Any) -> Obj:
-    """``parts``: metadata and status fields by name; everything else goes into the spec."""
+    """`parts`: metadata and status fields by name; everything else goes into the spec."""
     meta = {"name": name, "namespace": "default", "uid": f"uid-{name}", "labels": {"app": "web"}}
     status: Obj = {"phase": "Running", "conditions": [ready("True" if is_ready else "False")]}
     if ip is not None:

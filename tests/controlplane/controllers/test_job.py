@@ -48,7 +48,7 @@ class World:
         self.told: list[str] = []
 
     def step(self, crash: bool = False) -> Plan:
-        """``crash``: after the status was written nothing more happens."""
+        """`crash`: after the status was written nothing more happens."""
         todo = plan(self.job, list(self.pods.values()), self.record, True, self.now)
         for pod in todo.untracked:
             self.untrack(pod)
