@@ -85,9 +85,7 @@ _OTHER_FIELDS = {
     "core.v1.PersistentVolumeSpec.persistentVolumeReclaimPolicy=Recycle": "no volume is recycled: a released one fails",
     "core.v1.PersistentVolumeClaimSpec.dataSource": "volumes are made empty",
     "core.v1.PersistentVolumeClaimSpec.dataSourceRef": "volumes are made empty",
-    "core.v1.ServiceSpec.type=LoadBalancer": "no load balancer is made: the Service is reached at its node ports alone",
-    "core.v1.ServiceSpec.loadBalancerIP": "no load balancer is made",
-    "core.v1.ServiceSpec.loadBalancerClass": "no load balancer is made",
+    "core.v1.ServiceSpec.loadBalancerClass": "only what you deploy for the class makes a load balancer",
     "apps.v1.RollingUpdateDaemonSet.maxSurge": "an old pod goes before its new one comes",
 }
 

@@ -30,6 +30,8 @@ class Identity:
 
 SCHEDULER = Identity("scheduler.kubeconfig", "system:kube-scheduler")
 CONTROLLERS = Identity("controller-manager.kubeconfig", "system:kube-controller-manager")
+# Only where there is a cloud.
+CLOUD = Identity("cloud-controller-manager.kubeconfig", "system:cloud-controller-manager")
 PROXY = Identity("proxy.kubeconfig", "system:kube-proxy")
 # Nobody is in system:masters, whom no policy can hold: as with kubeadm, the administrator is bound to cluster-admin.
 ADMIN = Identity("admin.kubeconfig", "kubernetes-admin", ("kubeadm:cluster-admins",))
@@ -79,7 +81,7 @@ class Authority:
         return self._files("kubelet-ca")
 
     def daemon(self, name: str) -> tuple[Path, Path]:
-        """The serving certificate of the scheduler or the controllers."""
+        """The serving certificate of the scheduler, the controllers or the cloud."""
         addresses = (self._spec.gateway, "127.0.0.1")
         issue = partial(pki.issue, self._ca, name, dns=("localhost",), ips=addresses, server=True)
         self._pair(f"{name}-serving", issue)

@@ -22,6 +22,7 @@ from lab import (
     clean,
     components,
     dns,
+    health,
     machine,
     names,
     network,
@@ -34,7 +35,7 @@ from lab import (
     storage,
     uplink,
 )
-from lab.certificates import IDENTITIES, LAB, Authority
+from lab.certificates import CLOUD, IDENTITIES, LAB, Authority
 from lab.paths import Paths
 from lab.progress import Progress
 from lab.spec import Node, Spec
@@ -115,6 +116,9 @@ def _certify(spec: Spec, paths: Paths) -> Authority:
     authority.service_account_key()
     for identity in IDENTITIES:
         authority.kubeconfig(identity)
+    if spec.cloud:
+        authority.daemon("cloud")
+        authority.kubeconfig(CLOUD)
     authority.admin()
     return authority
 
@@ -252,25 +256,11 @@ async def change_proxy_mode(spec: Spec, paths: Paths, mode: str, name: str, prog
             node.write_settings(component)
             await supervision.stop(component.process.name)
             await supervision.start(component.process)
-            serves = functools.partial(_proxy_serves, changed.address(each))
+            serves = functools.partial(health.is_well, changed.address(each), components.PROXY_HEALTH_PORT)
             if not await _until(time.monotonic() + READY_DEADLINE, serves):
                 hint = f"look at `wherry logs {component.process.name}`; `wherry proxy-mode` goes back, too"
                 raise ClusterError(f"{each.name} does not serve in mode {mode}; {hint}")
     return changed
-
-
-async def _proxy_serves(address: str) -> bool:
-    """Whether the proxy at this node's address says that its rules are written."""
-    try:
-        opening = asyncio.open_connection(address, components.PROXY_HEALTH_PORT)
-        reader, writer = await asyncio.wait_for(opening, 1)
-        try:
-            writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
-            return b" 200 " in await asyncio.wait_for(reader.readline(), 1)
-        finally:
-            writer.close()
-    except (OSError, asyncio.TimeoutError):
-        return False
 
 
 async def stop_node(spec: Spec, paths: Paths, chosen: Node, progress: Progress) -> None:

@@ -2,7 +2,7 @@
 
 ::
 
-    host       apiserver   scheduler   controllers   hostnet (netproxy + routes of cni, for the host itself)
+    host       apiserver   scheduler   controllers   cloud   hostnet (netproxy + routes of cni, for the host itself)
     each node  containerd  agent (kubelet, and the CNI daemon beside it)   proxy (netproxy)
 """
 
@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.kit import netns
+from controlplane.cloud.nodes.plan import UNINITIALIZED
 from lab import containerd, names, privileges
-from lab.certificates import CONTROLLERS, POLICY, PROXY, SCHEDULER, node_identity
+from lab.certificates import CLOUD, CONTROLLERS, POLICY, PROXY, SCHEDULER, node_identity
 from lab.images.catalog import BUSYBOX
 from lab.paths import Paths
 from lab.process import Process
 from lab.spec import Node, Spec
 
-SCHEDULER_PORT, CONTROLLERS_PORT = 10259, 10257
+SCHEDULER_PORT, CONTROLLERS_PORT, CLOUD_PORT = 10259, 10257, 10258
 PROXY_HEALTH_PORT, PROXY_METRICS_PORT, AGENT_PORT = 10256, 10249, 10250
 # Upstream's: its kubelets, which may join, renew their leases every 10 s.
 NODE_GRACE_SECONDS = 50.0
@@ -44,7 +45,8 @@ class Component:
 
 def control_plane(spec: Spec, paths: Paths) -> list[Component]:
     """The host's processes, in the order in which they are wanted."""
-    return [_apiserver(spec, paths), _scheduler(spec, paths), _controllers(spec, paths), hostnet(spec, paths)]
+    cloud = [_cloud(spec, paths)] if spec.cloud else []
+    return [_apiserver(spec, paths), _scheduler(spec, paths), _controllers(spec, paths), *cloud, hostnet(spec, paths)]
 
 
 def node_components(spec: Spec, paths: Paths, node: Node) -> list[Component]:
@@ -107,6 +109,18 @@ def _controllers(spec: Spec, paths: Paths) -> Component:
         "node_monitor_period": 1.0,
     }
     return _python(paths, "controllers", "controlplane.controllers", settings)
+
+
+def _cloud(spec: Spec, paths: Paths) -> Component:
+    cloud = {
+        "kubeconfig": paths.settings / CLOUD.file,
+        "health_host": spec.gateway,
+        "health_port": CLOUD_PORT,
+        **_door(paths, "cloud"),
+        "cluster_cidr": [spec.pod_cidr],
+        "election": _ELECTION,
+    }
+    return _python(paths, "cloud", "lab.cloud", {"lab": spec.name, "cloud": cloud})
 
 
 def _door(paths: Paths, name: str) -> dict[str, Path]:
@@ -172,6 +186,8 @@ def agent(spec: Spec, paths: Paths, node: Node) -> Component:
             "client_ca_file": paths.pki / "ca.crt",
             "lease_seconds": LEASE_SECONDS,
             "seccomp_default": True,
+            # As with upstream's --cloud-provider=external: no pod is placed before the cloud has told its part.
+            "register_taints": [f"{UNINITIALIZED}=true:NoSchedule"] if spec.cloud else [],
         },
         "network": _network_settings(spec, paths, node.name),
         "network_kubeconfig": paths.settings / PROXY.file,

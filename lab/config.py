@@ -12,6 +12,7 @@
       apiServerPort: 7443
       dns: external
       networkPolicy: false
+      cloud: false             # no cloud controller manager: LoadBalancers are yours to serve
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Networking:
     apiServerPort: int | None = None
     dns: str | None = None
     networkPolicy: bool | None = None
+    cloud: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ _OPTIONS = {
     "--api-port": "networking.apiServerPort",
     "--dns": "networking.dns",
     "--network-policy": "networking.networkPolicy",
+    "--cloud": "networking.cloud",
 }
 
 

@@ -70,6 +70,11 @@ class Paths:
         return self.state / "apiserver"
 
     @property
+    def balancers(self) -> Path:
+        """Which load balancer has which address: the cloud's memory."""
+        return self.state / "balancers.json"
+
+    @property
     def supervisor_socket(self) -> Path:
         """Where the supervisor listens."""
         return self.run / "supervisor.sock"

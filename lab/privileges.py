@@ -6,6 +6,7 @@ reads what others send is worth less to who takes it over, and its children get 
 | daemon | keeps | for |
 |---|---|---|
 | apiserver, scheduler, controllers | nothing | their files are root's own, their ports above 1023 |
+| cloud | net_admin, net_raw, sys_admin | load balancers' addresses, in the nodes' network namespaces |
 | hostnet, proxy | `_NETWORK` | nftables, conntrack, routes; legacy iptables' raw socket; port 53 |
 | agent | that, `_VOLUMES`, `_NODE` | the CNI daemon's work; owners and modes of volumes; mounts, namespaces of pods |
 | containerd | everything | containers may be given any of it, and may run set-user-id programs |
@@ -30,6 +31,7 @@ CAPABILITIES: dict[str, tuple[str, ...]] = {
     "apiserver": (),
     "scheduler": (),
     "controllers": (),
+    "cloud": ("net_admin", "net_raw", "sys_admin"),
     "hostnet": _NETWORK,
     "proxy": _NETWORK,
     "agent": (*_NETWORK, *_VOLUMES, *_NODE),

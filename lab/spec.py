@@ -52,6 +52,8 @@ class Spec:
     """who answers at `dns_ip`: every node itself, or whatever the user deploys (CoreDNS)"""
     network_policy: bool = True
     """whether nodes enforce NetworkPolicies, or leave them to what the user deploys (Calico)"""
+    cloud: bool = True
+    """whether a cloud controller manager runs: Services of type LoadBalancer then get addresses"""
 
     @property
     def gateway(self) -> str:
@@ -72,6 +74,17 @@ class Spec:
     def dns_ip(self) -> str:
         """The cluster IP of the Service `kube-dns`, which pods have in their resolv.conf."""
         return str(ipaddress.ip_network(self.service_cidr)[10])
+
+    @property
+    def balancer_range(self) -> tuple[str, str]:
+        """The first and the last address for load balancers: what no node can have."""
+        network = ipaddress.ip_network(self.node_cidr)
+        return str(network[11 + names.MAX_NODES]), str(network[-2])
+
+    @property
+    def zone(self) -> str:
+        """The zone of all its nodes; the lab is the region."""
+        return f"{self.name}-1"
 
     def address(self, node: Node) -> str:
         """The node's address."""

@@ -107,6 +107,8 @@ class Route:
     """for traffic of policy Local, sorted; empty too when no policy asks for it"""
     has_endpoints: bool
     """some usable endpoint exists somewhere in the cluster: without one traffic is rejected, not dropped"""
+    at_node: bool = True
+    """False on a host that is no node: what passes it is for a node to judge"""
 
     @property
     def internal(self) -> tuple[Backend, ...]:
@@ -117,6 +119,14 @@ class Route:
     def external(self) -> tuple[Backend, ...]:
         """Backends of node port, external and load balancer addresses for traffic from outside."""
         return self.local if self.port.external_local else self.cluster
+
+    @property
+    def refuses_external(self) -> bool:
+        """Whether traffic from outside ends here. Policy Local asks for a node with an endpoint: a host that is none
+        lets packets on to the node that has one, as a router or a bridge on their way does.
+        """
+        passes = self.port.external_local and self.has_endpoints and not self.at_node
+        return not self.external and not passes
 
     @property
     def reachable(self) -> tuple[Backend, ...]:

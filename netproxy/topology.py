@@ -34,7 +34,8 @@ def choose(port: ServicePort, endpoints: Iterable[Endpoint], place: Place) -> Ro
         has_endpoints = has_endpoints or any(e.ready for e in known) or bool(_draining(known))
         here = tuple(e for e in known if _is_local(e, place))
         local = tuple(e for e in here if e.ready) or _draining(here)
-    return Route(port, _backends(cluster, place), _backends(local, place), has_endpoints)
+    at_node = bool(place.node_name)
+    return Route(port, _backends(cluster, place), _backends(local, place), has_endpoints, at_node)
 
 
 def _draining(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:

@@ -69,7 +69,7 @@ FLOORS = {
         {"data", "errors"},
         {"kit"},
     ),
-    "controlplane": ({"controllers"}, {"apiserver", "scheduler"}, {"store"}),
+    "controlplane": ({"cloud"}, {"controllers"}, {"apiserver", "scheduler"}, {"store"}),
     "controlplane/apiserver": (
         {"admission"},
         {"subresources"},
@@ -93,7 +93,7 @@ FLOORS = {
     ),
     "netproxy": ({"trace"}, {"policy"}, {"dns", "iptables", "nftables"}),
     "cni": ({"node"}, {"bridge", "hostlocal", "portmap"}),
-    "lab": ({"commands"}, {"e2e", "standalone", "testing"}, {"images"}),
+    "lab": ({"commands"}, {"cloud", "e2e", "standalone", "testing"}, {"images"}),
 }
 
 # Modules whose names say nothing about what they own.

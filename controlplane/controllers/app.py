@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 
 from apimachinery import kubeconfig
 from apimachinery.client import Client
 from apimachinery.events import EventRecorder
 from apimachinery.kit import metrics
 from apimachinery.kit.lifecycle import Lifecycle
-from apimachinery.kit.serve import TEXT, ok
 from controlplane import doors
 from controlplane.controllers.accounts import Accounts
 from controlplane.controllers.context import Context, Informers, Loop
@@ -40,16 +38,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> None:
     election = Election(client, "kube-controller-manager", settings.election)
     lifecycle.push("lease", election.release)
 
-    async def ready(_query: Mapping[str, str]) -> tuple[int, bytes, str]:
-        late = [i.kind.plural for i in informers.all() if not i.has_synced]
-        return (503, f"not synced: {', '.join(late)}".encode(), TEXT) if late else (200, b"ok", TEXT)
-
-    async def figures(_query: Mapping[str, str]) -> tuple[int, bytes, str]:
-        body, content_type = await asyncio.to_thread(metrics.exposition)
-        return 200, body, content_type
-
-    routes = {"/healthz": ok, "/livez": ok, "/readyz": ready, "/metrics": figures}
-    await doors.serve(lifecycle, _door(settings), "kube-controller-manager", client, routes)
+    await doors.serve(lifecycle, doors.of(settings), "kube-controller-manager", client, doors.views(informers.all))
     for informer in informers.all():
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
     for recorder in recorders:
@@ -62,8 +51,3 @@ async def _run(loops: list[tuple[str, Loop]]) -> None:
     for name, _ in loops:
         RUNNING.labels(name, "kube-controller-manager").set(1)
     await asyncio.gather(*(loop.run() for _, loop in loops))
-
-
-def _door(settings: Settings) -> doors.Door:
-    cert, key = settings.tls_cert_file, settings.tls_key_file
-    return doors.Door(settings.health_host, settings.health_port, cert, key, settings.client_ca_file)

@@ -36,6 +36,11 @@ Asked = dict[str, Any]
     default=None,
     help="Whether nodes enforce NetworkPolicies; false where you deploy what does.  [default: true]",
 )
+@click.option(
+    "--cloud/--no-cloud",
+    default=None,
+    help="Whether Services of type LoadBalancer get addresses, or you deploy what gives them.  [default: yes]",
+)
 @click.option("--merge-kubeconfig", is_flag=True, help="Add a context to ~/.kube/config; nothing else in it changes.")
 @click.option("--name", "lab", default=None, help=f"Which lab.  [default: {names.DEFAULT_LAB}]")
 def up(file: Path | None, merge_kubeconfig: bool, lab: str | None, **options: Any) -> None:
@@ -131,6 +136,7 @@ def _new(lab: str, asked: Asked) -> Spec:
         "api_port": asked["--api-port"] or made.api_port,
         "dns": asked["--dns"] or made.dns,
         "network_policy": made.network_policy if asked["--network-policy"] is None else asked["--network-policy"],
+        "cloud": made.cloud if asked["--cloud"] is None else asked["--cloud"],
     }
     return spec.from_dict(fields)
 
@@ -147,6 +153,7 @@ def _agree(existing: Spec, asked: Asked) -> None:
         "--nodes": len(existing.nodes),
         "--dns": existing.dns,
         "--network-policy": existing.network_policy,
+        "--cloud": existing.cloud,
     }
     for option, value in asked.items():
         if value is not None and value != has[option]:

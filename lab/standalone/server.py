@@ -37,6 +37,7 @@ def machine(settings: Server) -> Machine:
         node_cidr="",
         api_port=settings.api_port,
         dns=settings.dns,
+        cloud=False,
         own_address=own_address(settings.address),
     )
 

@@ -61,7 +61,7 @@ def _external(route: Route, ground: Ground) -> Iterator[Piece]:
         if port.node_port:
             yield Key("nat", "KUBE-NODEPORTS", local_port), (f"{local_port} {_comment(route)} -j {chain}",)
         yield Key("nat", chain), tuple(_external_rules(route, ground))
-    if not route.external:
+    if route.refuses_external:
         for ip, _ in addresses:
             match = _destination(route, ip, ground)
             yield Key("filter", "KUBE-EXTERNAL-SERVICES", match), (_refusal(route, match),)

@@ -63,7 +63,7 @@ def _external(route: Route, ground: Ground) -> Iterator[Piece]:
     protocol = port.key.protocol.lower()
     addresses = [_service(route, ip) for ip in (*port.external_ips, *port.load_balancer_ips)]
     node_port = f"{protocol} . {port.node_port}" if port.node_port else ""
-    if not route.external:
+    if route.refuses_external:
         yield from ((Key("no-endpoint-services", where), (_refusal(route),)) for where in addresses)
         if node_port:
             yield Key("no-endpoint-node-ports", node_port), (_refusal(route),)

@@ -28,6 +28,9 @@ from controlplane.apiserver import app as apiserver
 from controlplane.apiserver.authz import refusals
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.settings import Settings as ApiSettings
+from controlplane.cloud import app as cloud
+from controlplane.cloud.interface import Provider
+from controlplane.cloud.settings import Settings as CloudSettings
 from controlplane.controllers import app as controllers
 from controlplane.controllers.localpath.plan import VOLUME
 from controlplane.controllers.settings import Settings as ControllerSettings
@@ -39,6 +42,7 @@ from lab.storage import storage_class
 from tests.waiting import until
 
 USERS = {"admin": "system:masters", "somebody": "", "system:kube-scheduler": "", "system:kube-controller-manager": ""}
+USERS |= {"system:cloud-controller-manager": ""}
 DEADLINE = 20.0
 
 
@@ -71,6 +75,16 @@ class Stage:
         quick = {"node_monitor_period": 0.2, "node_monitor_grace": 60.0, "orphan_quarantine": 0.3, **settings}
         common |= {"kubeconfig": kubeconfig_of(self._root, "system:kube-controller-manager"), **quick}
         await controllers.build(ControllerSettings(cluster_cidr="10.244.0.0/16", **common), lifecycle)
+
+    async def start_cloud(self, provider: Provider, **settings: Any) -> None:
+        """A cloud controller manager, quick to look."""
+        lifecycle = Lifecycle()
+        self._loops.append(lifecycle)
+        quick = {"node_monitor_period": 0.1, "route_reconciliation_period": 0.2, **settings}
+        config = kubeconfig_of(self._root, "system:cloud-controller-manager")
+        election = ElectionSettings(identity="stage")
+        chosen = CloudSettings(config, health_port=0, election=election, **quick)
+        await cloud.build(chosen, provider, lifecycle)
 
     async def kill_loops(self) -> None:
         """Stop them as a kill would: nothing is finished, released or told."""

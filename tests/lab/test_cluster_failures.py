@@ -9,7 +9,7 @@ import pytest
 
 from apimachinery import errors
 from apimachinery.client import Client
-from lab import cgroups, cluster, machine, names, network, node, preflight, remains, room, state, uplink
+from lab import cgroups, cluster, health, machine, names, network, node, preflight, remains, room, state, uplink
 from lab import paths as places
 from lab.commands import base
 from lab.paths import Paths
@@ -58,7 +58,7 @@ def test_a_change_of_proxy_modes_that_failed_is_made_by_the_next_attempt_also_ba
         async def start(self, process: Process) -> None:
             started.append((process.name, written[-1]))
 
-    async def serves(address: str) -> bool:
+    async def serves(address: str, port: int) -> bool:
         return serve or "node2" not in started[-1][0]
 
     async def nothing_lacks(mode: str) -> list[preflight.Finding]:
@@ -67,7 +67,7 @@ def test_a_change_of_proxy_modes_that_failed_is_made_by_the_next_attempt_also_ba
     written: list[str] = []
     monkeypatch.setattr(cluster, "Supervision", Supervision)
     monkeypatch.setattr(cluster, "READY_DEADLINE", 0.0)
-    monkeypatch.setattr(cluster, "_proxy_serves", serves)
+    monkeypatch.setattr(health, "is_well", serves)
     monkeypatch.setattr(preflight, "mode_findings", nothing_lacks)
     monkeypatch.setattr(node, "write_settings", lambda component: written.append(component.settings["mode"]))
     saved = lab_of(node_count=2)

@@ -244,6 +244,16 @@ def test_a_host_that_is_no_node(mode: str) -> None:
 
 
 @both
+def test_a_host_that_is_no_node_lets_a_node_judge_external_policy_local(mode: str) -> None:
+    local = service({**BALANCED, "externalTrafficPolicy": "Local"}, (LB,))
+    rules = rules_for(mode, local, [endpoint_slice(*ONE_EACH)], Place())
+    assert rules.trace(Packet(OUTSIDE, LB, 80)) == UNTOUCHED
+    assert rules.trace(Packet(NODE, LB, 80)) == sent(*HERE_AND_THERE, masquerade=True)
+    nobody = rules_for(mode, local, [endpoint_slice()], Place())
+    assert nobody.trace(Packet(OUTSIDE, LB, 80)) == REJECTED
+
+
+@both
 def test_zone_hints(mode: str) -> None:
     near = {**endpoint(HERE), "hints": {"forZones": [{"name": "z1"}]}}
     far = {**endpoint(THERE), "hints": {"forZones": [{"name": "z2"}]}}

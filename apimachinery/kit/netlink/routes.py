@@ -18,7 +18,7 @@ from apimachinery.kit.netlink.wire import NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, 
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
-IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 4, 8
+IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_CACHEINFO, IFA_FLAGS = 1, 2, 4, 6, 8
 IFA_F_NODAD = 0x02
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS, RTA_TABLE = 1, 4, 5, 6, 7, 8, 15
 RTAX_MTU, RTAX_ADVMSS = 2, 8
@@ -40,6 +40,8 @@ _TYPE_NAMES = {number: name for name, number in TYPES.items()}
 
 _IFADDR = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
+_LIFETIMES = struct.Struct("=IIII")
+_FOR_EVER = 0xFFFFFFFF
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")
 
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
@@ -91,10 +93,22 @@ def family_of(version: int) -> int:
 
 
 def add_address(
-    link: int, interface: Interface, *, exists_ok: bool = True, duplicate_detection: bool = False
+    link: int,
+    interface: Interface,
+    *,
+    exists_ok: bool = True,
+    duplicate_detection: bool = False,
+    answering_only: bool = False,
 ) -> Request:
-    """IPv6 addresses are usable at once unless `duplicate_detection` is asked for (it takes a second or two)."""
-    parts = [_address_head(link, interface, 0 if duplicate_detection else IFA_F_NODAD)]
+    """IPv6 addresses are usable at once unless `duplicate_detection` is asked for (it takes a second or two).
+
+    `answering_only`: the kernel answers for the address, and chooses it for nothing that it sends: in IPv4 by a scope
+    that reaches the link alone, in IPv6 as one that is deprecated (RFC 4862, section 5.5.4).
+    """
+    scope = SCOPE_LINK if answering_only and interface.version == 4 else SCOPE_UNIVERSE
+    parts = [_address_head(link, interface, 0 if duplicate_detection else IFA_F_NODAD, scope)]
+    if answering_only and interface.version == 6:
+        parts.append(wire.attribute(IFA_CACHEINFO, _LIFETIMES.pack(0, _FOR_EVER, 0, 0)))
     packed = interface.ip.packed
     parts += [wire.attribute(IFA_LOCAL, packed), wire.attribute(IFA_ADDRESS, packed)]
     network = interface.network
@@ -221,8 +235,8 @@ def describe(route: Route) -> str:
     return " ".join(words)
 
 
-def _address_head(link: int, interface: Interface, flags: int) -> bytes:
-    return _IFADDR.pack(family_of(interface.version), interface.network.prefixlen, flags, 0, link)
+def _address_head(link: int, interface: Interface, flags: int, scope: int = SCOPE_UNIVERSE) -> bytes:
+    return _IFADDR.pack(family_of(interface.version), interface.network.prefixlen, flags, scope, link)
 
 
 def _route(route: Route) -> bytes:

@@ -105,6 +105,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "internalTrafficPolicy": PROXY,
         "ipFamilies": SERVICES,
         "ipFamilyPolicy": SERVICES,
+        "loadBalancerIP": "lab/cloud/plan.py",
         "loadBalancerSourceRanges": PROXY,
         "ports": PROXY,
         "publishNotReadyAddresses": SLICES,
@@ -325,10 +326,10 @@ def test_the_server_tells_in_a_header(tmp_path: Path) -> None:
         devices = {"apiVersion": version, "kind": "DeviceClass", "metadata": {"name": "d"}, "spec": {}}
         (warning,) = await warnings(tmp_path, client, kinds.DEVICE_CLASS.path(), devices)
         assert warning == f'299 - "DeviceClass: {IDLE["deviceclasses.resource.k8s.io"]}"'
-        spec = {"type": "LoadBalancer", "ports": [{"port": 80}]}
+        spec = {"type": "LoadBalancer", "loadBalancerClass": "example.com/own", "ports": [{"port": 80}]}
         service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": spec}
         (warning,) = await warnings(tmp_path, client, "/api/v1/namespaces/default/services", service)
-        assert warning.startswith('299 - "spec.type: no load balancer is made')
+        assert warning.startswith('299 - "spec.loadBalancerClass: only what you deploy')
         plain = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}}
         assert await warnings(tmp_path, client, "/api/v1/namespaces/default/configmaps", plain) == []
 
