@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-import aiohttp
 import yarl
 
 from apimachinery import errors, kubeconfig, watch
 from apimachinery.kinds import Kind
+from apimachinery.kit.http import aiohttp
 from apimachinery.objects import Obj, dumps, loads, name, namespace
 
 # Seconds for one request that is no stream, from connecting to the last byte.

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import quote
 
-import aiohttp
 from yarl import URL
 
 from agent.cri.errors import CriError, CriTimeout
 from agent.cri.model import ExecResult
+from apimachinery.kit.http import aiohttp
 from apimachinery.kit.tasks import within
 from apimachinery.objects import Obj
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aiohttp import web
-
 from agent.logs.lines import Options, since_of
 from agent.logs.read import read_log
 from agent.server.containers import Refused, find_pod, logged_container
 from agent.view import RuntimeView
 from apimachinery import timestamps
+from apimachinery.kit.http import web
 
 _TRUE = ("1", "true", "True")
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from aiohttp import WSMsgType, web
-
 from agent.server.dial import upgrade
+from apimachinery.kit.http import WSMsgType, web
 
 log = logging.getLogger(__name__)
 

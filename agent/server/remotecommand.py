@@ -12,10 +12,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aiohttp import WSMsgType, web
-
 from agent.server import channels, spdy
 from agent.server.dial import Streams, upgrade
+from apimachinery.kit.http import WSMsgType, web
 from apimachinery.objects import loads
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from aiohttp import web
-
 from agent.node.address import node_addresses
 from agent.server import logs, stats
 from agent.server.authorize import Gate
@@ -19,6 +17,7 @@ from apimachinery import objects
 from apimachinery.client import Client
 from apimachinery.kit import metrics, webserver
 from apimachinery.kit import serve as plain
+from apimachinery.kit.http import web
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.objects import Obj
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from agent.server import channels, portforward, remotecommand, tunnel
 from agent.server.containers import Refused, find_pod, running_container
 from agent.server.dial import DialError
 from agent.view import RuntimeView
+from apimachinery.kit.http import web
 
 RUN_SECONDS = 600.0
 

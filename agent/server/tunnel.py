@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from agent.server.dial import connect, request_head
+from apimachinery.kit.http import web
 
 _READ = 64 * 1024
 # What an upgrade is made of; everything else in the request was for us.

@@ -6,9 +6,8 @@ import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from aiohttp import web
-
 from apimachinery.kit import webserver
+from apimachinery.kit.http import web
 from apimachinery.kit.lifecycle import Lifecycle
 
 # (query) -> (status, body, content type)

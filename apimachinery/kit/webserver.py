@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from aiohttp import web, web_protocol, web_runner
+from apimachinery.kit.http import web, web_protocol, web_runner
 
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

@@ -7,9 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from urllib.parse import parse_qs
 
-from aiohttp import web
-
 from apimachinery import errors
+from apimachinery.kit.http import web
 from controlplane.apiserver import ids, router
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.formats import compression

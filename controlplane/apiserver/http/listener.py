@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import ssl
 
-from aiohttp import web
-
 from apimachinery.kit import webserver
+from apimachinery.kit.http import web
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.http.exchange import Pipeline, serve
 

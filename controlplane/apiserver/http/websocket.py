@@ -7,8 +7,7 @@ import base64
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 
-from aiohttp import web
-
+from apimachinery.kit.http import web
 from controlplane.apiserver.request import Socket
 
 

@@ -13,12 +13,11 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import aiohttp
 import orjson
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from apimachinery import errors
 from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
+from apimachinery.kit.http import abc, aiohttp
 from controlplane.apiserver.admission.webhooks.hooks import Target
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.streams import targets
@@ -157,7 +156,7 @@ class _Unresolved(Exception):
     """There is no address behind the Service."""
 
 
-class _Resolver(AbstractResolver):
+class _Resolver(abc.AbstractResolver):
     """Names of Services by what the server knows of them, all others by the machine's resolver."""
 
     def __init__(self, caller: Caller) -> None:
@@ -165,7 +164,7 @@ class _Resolver(AbstractResolver):
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
+    ) -> list[abc.ResolveResult]:
         name, _, rest = host.partition(".")
         namespace, _, end = rest.partition(".")
         if end == "svc" and namespace:
@@ -176,7 +175,7 @@ class _Resolver(AbstractResolver):
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
         return [
-            ResolveResult(
+            abc.ResolveResult(
                 hostname=host, host=str(address[0]), port=port, family=kind, proto=proto, flags=socket.AI_NUMERICHOST
             )
             for kind, _, proto, _, address in found
