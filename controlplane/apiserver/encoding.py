@@ -18,16 +18,13 @@ class Format(Protocol):
     may take a while; event is one whole frame of a watch (newline or length prefix included), where first says that it
     is the first of its stream (a Table sends its columns then). Objects are shared: never changed.
     messages takes frames apart again, without what delimits them.
-    items of many() and obj of event() carry apiVersion and kind. metadata of many() is the ListMeta.
-    event() with type ERROR is given a Status, with BOOKMARK an object of the kind with metadata.resourceVersion
-    alone. as_stored: objects are wanted in the version they are stored under, since nothing of the answer is of the
-    version asked for.
+    items of many() and obj of event() are as they are stored, and carry apiVersion and kind; kind is the version asked
+    for. metadata of many() is the ListMeta. event() with type ERROR is given a Status, with BOOKMARK an object of the
+    kind with metadata.resourceVersion alone.
     """
 
     @property
     def key(self) -> str: ...
-    @property
-    def as_stored(self) -> bool: ...
     @property
     def content_type(self) -> str: ...
     @property
@@ -38,5 +35,5 @@ class Format(Protocol):
     def messages(self, frames: bytes) -> Sequence[bytes]: ...
 
 
-# None: plain JSON, which the core serves from stored bytes. Raises NotAcceptable.
+# None: plain JSON of the version that is stored, which the core serves from stored bytes. Raises NotAcceptable.
 Negotiate = Callable[[Request], "Format | None"]

@@ -6,8 +6,9 @@ from apimachinery import apply
 from apimachinery.apply.versions import Versions
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
+from apimachinery.schema import Node
 from apimachinery.timestamps import now
-from controlplane.apiserver import conversion
+from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.registry.context import Context
 
@@ -27,9 +28,25 @@ def ignored(strategy: Strategy, obj: Obj, subresource: str) -> Paths:
     return found
 
 
-def versions(kind: Kind) -> Versions | None:
+class _Versions:
+    """The versions of one kind; upstream knows none across groups."""
+
+    def __init__(self, kind: Kind, catalog: Catalog) -> None:
+        self._kind, self._catalog = kind, catalog
+
+    def node(self, api_version: str) -> Node | None:
+        return self._catalog.schema.node(api_version, self._kind.kind)
+
+    def convert(self, obj: Obj, api_version: str) -> Obj | None:
+        if obj["apiVersion"] == api_version:
+            return obj
+        other = self._catalog.find(api_version, self._kind.kind)
+        return self._catalog.convert(obj, other) if other is not None and other.group == self._kind.group else None
+
+
+def versions(kind: Kind, catalog: Catalog) -> Versions | None:
     """The versions that owners of a kind's fields may have spoken; None when there is but one."""
-    return conversion.versions(kind)
+    return _Versions(kind, catalog) if kind.group and catalog.is_converted(kind) else None
 
 
 def track(old: Obj | None, new: Obj, context: Context, subresource: str) -> None:
@@ -39,16 +56,16 @@ def track(old: Obj | None, new: Obj, context: Context, subresource: str) -> None
     node = catalog.schema.node(kind.api_version, kind.kind) if kind is not None else None
     if kind is None or node is None:
         return
-    seen = conversion.convert(new, kind)
+    seen = catalog.convert(new, kind)
     entries = apply.track_update(
-        conversion.convert(old, kind) if old is not None else None,
+        catalog.convert(old, kind) if old is not None else None,
         seen,
         manager=context.manager,
         node=node,
         now=now(),
         subresource=subresource,
         ignored=ignored(catalog.of(kind).strategy, seen, subresource),
-        versions=versions(kind),
+        versions=versions(kind, catalog),
     )
     if entries:
         new["metadata"]["managedFields"] = entries

@@ -124,7 +124,7 @@ def _applied(wanted: Obj, request: Request, kind: Kind, context: Context) -> Pat
             force=force,
             subresource=request.subresource,
             ignored=ownership.ignored(strategy, old if old is not None else wanted, request.subresource),
-            versions=ownership.versions(kind),
+            versions=ownership.versions(kind, context.catalog),
         )
         codec.check_applied(new, kind, context)
         return new

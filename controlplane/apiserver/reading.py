@@ -16,12 +16,11 @@ from apimachinery.selectors import SelectorError
 from controlplane.apiserver import listing, measures
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.collection import Collection
-from controlplane.apiserver.cache.entry import Entry, head_of, shown
-from controlplane.apiserver.cache.events import BOOKMARK, ERROR, Event, formatted
+from controlplane.apiserver.cache.entry import Entry
+from controlplane.apiserver.cache.events import BOOKMARK, ERROR, Event
 from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.cache.watcher import Watcher
 from controlplane.apiserver.encoding import Format, Negotiate
-from controlplane.apiserver.formats.shapes import WholeFormat
 from controlplane.apiserver.listing import ListOptions
 from controlplane.apiserver.offloop import LARGE, off_loop
 from controlplane.apiserver.registry import Registry
@@ -203,28 +202,22 @@ def _frame(watcher: Watcher, type: str, obj: Obj) -> bytes:
 
 async def one(kind: Kind, entry: Entry, status: int, format: Format | None, warnings: tuple[str, ...] = ()) -> Response:
     """One object in the asked encoding."""
-    if format is None and entry.head == head_of(kind):
+    if format is None:
         return Response(status, entry.wire, warnings=warnings)
     body = await off_loop(len(entry.wire), _encoded, kind, entry, format)
-    return Response(status, body, format.content_type if format else "application/json", warnings=warnings)
+    return Response(status, body, format.content_type, warnings=warnings)
 
 
-def _encoded(kind: Kind, entry: Entry, format: Format | None) -> bytes:
+def _encoded(kind: Kind, entry: Entry, format: Format) -> bytes:
     entry.read_beside_others()
-    if format is not None:
-        return format.one(kind, formatted(kind, entry, format))
-    return orjson.dumps(shown(kind, entry))
+    return format.one(kind, entry.obj)
 
 
 async def many(kind: Kind, entries: Sequence[Entry], metadata: Obj, format: Format | None) -> Response:
     """A list in the asked encoding; plain JSON is stitched from stored bytes."""
-    if format is None and (not entries or entries[0].head == head_of(kind)):
-        return _as_stored(kind, entries, metadata)
     if format is None:
-        # Another version than the stored one.
-        format = WholeFormat()
-    shaped = (formatted(kind, entry, format) for entry in entries)
-    pieces = format.many(kind, shaped, metadata)
+        return _as_stored(kind, entries, metadata)
+    pieces = format.many(kind, (entry.obj for entry in entries), metadata)
     largest = max((len(entry.wire) for entry in entries), default=0)
     body = await (_joined(pieces) if largest < LARGE else off_loop(largest, b"".join, pieces))
     return Response(200, body, format.content_type)

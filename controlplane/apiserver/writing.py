@@ -13,7 +13,6 @@ from apimachinery.objects import Obj
 from controlplane.apiserver import codec, listing
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.entry import Entry
-from controlplane.apiserver.conversion import convert, stored
 from controlplane.apiserver.encoding import Negotiate
 from controlplane.apiserver.offloop import off_loop
 from controlplane.apiserver.options import delete_context, write_context
@@ -43,7 +42,8 @@ class Writing:
         if obj["metadata"].get("resourceVersion", "").strip("0").isdigit():
             raise errors.ApiError("resourceVersion should not be set on objects to be created")
         storage = self._storage(kind)
-        entry = await self._registry.create_entry(storage, stored(kind, obj, storage), namespace, context)
+        obj = context.catalog.convert(obj, storage)
+        entry = await self._registry.create_entry(storage, obj, namespace, context)
         return await one(kind, entry, 201, format, tuple(context.warnings))
 
     async def update(self, request: Request) -> Response:
@@ -54,7 +54,7 @@ class Writing:
         metadata.match_url(kind, obj, namespace, request.name)
         context.warnings.extend(metadata.single_owners(obj))
         storage = self._storage(kind)
-        obj = stored(kind, obj, storage)
+        obj = context.catalog.convert(obj, storage)
         if self._creates(storage, namespace, request, obj):
             obj["metadata"]["name"] = request.name
             obj["metadata"].pop("resourceVersion", None)
@@ -98,14 +98,15 @@ class Writing:
                 why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
                 raise errors.conflict(kind.plural, request.name, why, kind.group)
             metadata.match_url(kind, obj, namespace, request.name)
-            entry = await self._registry.create_entry(storage, stored(kind, obj, storage), namespace, context)
+            obj = context.catalog.convert(obj, storage)
+            entry = await self._registry.create_entry(storage, obj, namespace, context)
             return await one(kind, entry, 201, format, tuple(context.warnings))
 
         def change(old: Obj) -> Obj:
-            new = patch.apply(convert(old, kind))
+            new = patch.apply(context.catalog.convert(old, kind))
             new["kind"], new["apiVersion"] = kind.kind, kind.api_version
             metadata.match_url(kind, new, namespace, request.name)
-            return stored(kind, new, storage)
+            return context.catalog.convert(new, storage)
 
         entry = await self._registry.change_entry(
             storage, namespace, request.name, change, context, request.subresource

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from apimachinery.objects import Obj, name
 from controlplane.apiserver.cache.selectable import selectable
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import Strategy
+from controlplane.apiserver.conversion import Conversion
 from controlplane.apiserver.resources import builtin
 from controlplane.apiserver.tables import texts
 from controlplane.apiserver.tables.spec import AGE, NAME, Table, text
@@ -129,6 +131,44 @@ def test_its_objects_are_written_read_selected_watched_and_shown(tmp_path: Path)
         assert any(entry["manager"] == "me" for entry in new["metadata"]["managedFields"])
         await set_up.until(lambda: (boats.get("default/a") or {}).get("spec") == {"sail": "square"})
         task.cancel()
+
+    play(tmp_path, scenario)
+
+
+def test_another_version_of_it_shows_and_takes_the_same_objects(tmp_path: Path) -> None:
+    """Version 2 calls the sail a rig. What is stored is of version 1."""
+
+    def renamed(obj: Obj, version: str, old: str, new: str) -> Obj:
+        spec = {new if key == old else key: value for key, value in obj["spec"].items()}
+        return {**obj, "apiVersion": f"example.com/{version}", "spec": spec}
+
+    newer = define("example.com", "v2", "Boat", "boats", short="bt", categories="all", status=True)
+    kind = {"group": "example.com", "version": "v2", "kind": "Boat"}
+    spec = {"type": "object", "properties": {"rig": {"type": "string"}}}
+    definition = {**BOATS.definitions[TYPE], "x-kubernetes-group-version-kind": [kind]}
+    definition["properties"] = {**definition["properties"], "spec": spec}
+    conversion = Conversion(lambda obj: renamed(obj, "v2", "sail", "rig"), lambda obj: renamed(obj, "v1", "rig", "sail"))
+    row = replace(BOATS, kind=newer, conversion=conversion, definitions={"com.example.v2.Boat": definition})
+
+    async def scenario(set_up: Stage, catalog: Any) -> None:
+        client = set_up.client
+        catalog.add(BOATS, row)
+        await client.create(newer, {**boat("a"), "apiVersion": "example.com/v2", "spec": {"rig": "lug"}})
+        assert (await client.get(BOAT, "a", "default"))["spec"] == {"sail": "lug"}
+        await client.create(BOAT, boat("b"))
+        listed = await client.list(newer, "default")
+        assert listed["apiVersion"] == "example.com/v2" and listed["kind"] == "BoatList"
+        assert [obj["spec"] for obj in listed["items"]] == [{"rig": "lug"}, {"rig": "gaff"}]
+        async for _, seen in client.watch(newer, "default", resource_version="0"):
+            assert (seen["apiVersion"], seen["spec"]) == ("example.com/v2", {"rig": "lug"})
+            break
+        await client.patch(newer, "b", {"spec": {"rig": "square"}}, "default")
+        assert (await client.get(BOAT, "b", "default"))["spec"] == {"sail": "square"}
+        managed = (await client.get(BOAT, "b", "default"))["metadata"]["managedFields"]
+        (entry,) = [each for each in managed if each["apiVersion"] == "example.com/v2"]
+        assert entry["fieldsV1"] == {"f:spec": {"f:rig": {}}}
+        catalog.remove(newer)
+        assert (await client.get(BOAT, "a", "default"))["spec"] == {"sail": "lug"}
 
     play(tmp_path, scenario)
 

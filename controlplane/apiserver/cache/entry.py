@@ -17,7 +17,6 @@ import orjson
 from apimachinery.jsontext import LARGE, loads, spelled_as_go
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
-from controlplane.apiserver.conversion import convert
 
 _OPEN = b'{"metadata":{'
 # How upstream's metadata begins.
@@ -122,8 +121,3 @@ class _Decoded:
 
 
 _decoded = _Decoded()
-
-
-def shown(kind: Kind, entry: Entry) -> Obj:
-    """An entry's object as a version of its kind. Shared: not to be changed."""
-    return convert(entry.obj, kind)

@@ -7,11 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-import orjson
-
 from apimachinery.kinds import Kind
-from apimachinery.objects import Obj
-from controlplane.apiserver.cache.entry import Entry, head_of, shown
+from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.offloop import LARGE, beside_loop
 
@@ -88,20 +85,13 @@ Frame = bytes | Later
 
 
 def _frame(type: str, kind: Kind, entry: Entry, format: Format | None, first: bool) -> Frame:
-    if format is None and entry.head == head_of(kind):
+    if format is None:
         return b'{"type":"%s","object":%s}\n' % (type.encode(), entry.wire)
     if len(entry.wire) >= LARGE:
         return Later(len(entry.wire), partial(_encoded, type, kind, entry, format, first))
     return _encoded(type, kind, entry, format, first)
 
 
-def _encoded(type: str, kind: Kind, entry: Entry, format: Format | None, first: bool) -> bytes:
+def _encoded(type: str, kind: Kind, entry: Entry, format: Format, first: bool) -> bytes:
     entry.read_beside_others()
-    if format is not None:
-        return format.event(type, kind, formatted(kind, entry, format), first)
-    return b'{"type":"%s","object":%s}\n' % (type.encode(), orjson.dumps(shown(kind, entry)))
-
-
-def formatted(kind: Kind, entry: Entry, format: Format) -> Obj:
-    """An entry's object as a format wants it. Shared: not to be changed."""
-    return entry.obj if format.as_stored else shown(kind, entry)
+    return format.event(type, kind, entry.obj, first)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from apimachinery.schema import Schema
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import PLAIN, Strategy
+from controlplane.apiserver.conversion import Conversion
 
 T = TypeVar("T")
 Follower = Callable[[Resource, bool], None]
@@ -27,6 +29,8 @@ class Catalog:
         self._rows: dict[tuple[str, str, str], Resource] = {}
         self._by_type: dict[tuple[str, str], Resource] = {}
         self._groups: frozenset[str] = frozenset()
+        # What is stored of kinds that are served in several versions.
+        self._converted: frozenset[str] = frozenset()
         self._followers: list[Follower] = []
         self.add(*rows)
 
@@ -50,6 +54,27 @@ class Catalog:
         """A kind's strategy; the plain one for what is but the body of a subresource (a Scale)."""
         found = self._rows.get((kind.group, kind.version, kind.plural))
         return found.strategy if found is not None else PLAIN
+
+    def conversion(self, kind: Kind) -> Conversion | None:
+        """Between a version and the one that objects are stored under; None where that is the same."""
+        found = self._rows.get((kind.group, kind.version, kind.plural))
+        return found.conversion if found is not None else None
+
+    def is_converted(self, kind: Kind) -> bool:
+        """Whether other versions than the stored one show the objects of a kind."""
+        return kind.storage in self._converted
+
+    def convert(self, obj: Obj, kind: Kind) -> Obj:
+        """The object as a version of its kind; the object itself when it is of that version. KeyError for a version that
+        is not served.
+        """
+        given = obj["apiVersion"]
+        if given == kind.api_version:
+            return obj
+        if (known := self._by_type[given, kind.kind].conversion) is not None:
+            obj = known.stored(obj)
+        wanted = self._by_type[kind.api_version, kind.kind].conversion
+        return wanted.shown(obj) if wanted is not None else obj
 
     def at(self, group: str, version: str, plural: str) -> Kind | None:
         """The kind that is served at `/apis/<group>/<version>/…/<plural>` (group "" for core)."""
@@ -84,6 +109,7 @@ class Catalog:
     def _changed(self, rows: Iterable[Resource], there: bool) -> None:
         self.version += 1
         self._groups = frozenset(group for group, _, _ in self._rows)
+        self._converted = frozenset(row.kind.storage for row in self._rows.values() if row.conversion is not None)
         for row in rows:
             for follower in self._followers:
                 follower(row, there)

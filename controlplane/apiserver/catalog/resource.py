@@ -9,6 +9,7 @@ from typing import Any
 from apimachinery.kinds import Kind
 from controlplane.apiserver.cache.selectable import NOTHING_MORE, Selectable
 from controlplane.apiserver.catalog.strategy import PLAIN, Strategy
+from controlplane.apiserver.conversion import Conversion
 from controlplane.apiserver.tables.plain import NAME_AND_BIRTH
 from controlplane.apiserver.tables.spec import Table
 
@@ -20,6 +21,7 @@ class Resource:
     kind: names, scope, verbs, subresources; kind.storage says whose objects these are, where several versions or groups
     show the same.
     strategy: the life of an object; columns: how `kubectl get` shows it; fields: what lists and watches may select on.
+    conversion: between this version and the one that objects are stored under, where that is another.
     deprecated: the warning that every answer carries.
     definitions: the types of a kind that upstream does not publish, as JSON schemas by their full names; the one of the
     kind itself carries x-kubernetes-group-version-kind. Empty for all that the published definitions hold.
@@ -29,6 +31,7 @@ class Resource:
     strategy: Strategy = PLAIN
     columns: Table = NAME_AND_BIRTH
     fields: Selectable = NOTHING_MORE
+    conversion: Conversion | None = None
     deprecated: str = ""
     definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

@@ -2,9 +2,10 @@
 
 Owns the conversions between the served versions of a kind, which lose nothing: what a version has no field for
 travels in annotations, as upstream's conversions have it. Pure; nothing given is changed unless said. Must never
-default or validate. Reading order: `table`, then one module per group.
+default or validate, nor know which kinds have one: that is in a kind's row (resources/), and the catalog converts.
+Reading order: `conversion`, then one module per group.
 """
 
-from controlplane.apiserver.conversion.table import convert, stored, versions
+from controlplane.apiserver.conversion.conversion import Conversion
 
-__all__ = ["convert", "stored", "versions"]
+__all__ = ["Conversion"]

@@ -9,6 +9,7 @@ import orjson
 from apimachinery.objects import Obj
 from apimachinery.schema import Schema
 from controlplane.apiserver.conversion import metrics
+from controlplane.apiserver.conversion.conversion import Conversion
 
 METRICS = "autoscaling.alpha.kubernetes.io/metrics"
 CURRENT_METRICS = "autoscaling.alpha.kubernetes.io/current-metrics"
@@ -150,3 +151,6 @@ def _small(value: Any) -> Any:
 
 def _big(name: str) -> str:
     return name[0].upper() + name[1:]
+
+
+V1 = Conversion(shown=to_v1, stored=to_v2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apimachinery.objects import Obj
+from controlplane.apiserver.conversion.conversion import Conversion
 
 _CORE_NAMES = {
     "regarding": "involvedObject",
@@ -26,3 +27,6 @@ def to_core(event: Obj) -> Obj:
 def from_core(event: Obj) -> Obj:
     kept = {name: value for name, value in event.items() if name not in _REPORTER or value}
     return {**{_NAMES.get(name, name): value for name, value in kept.items()}, "apiVersion": "events.k8s.io/v1"}
+
+
+EVENTS_V1 = Conversion(shown=from_core, stored=to_core)

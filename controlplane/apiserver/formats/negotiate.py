@@ -10,7 +10,7 @@ from apimachinery.kinds import Kind
 from controlplane.apiserver.encoding import Format
 from controlplane.apiserver.formats import accept
 from controlplane.apiserver.formats.encodings import JSON, PROTOBUF, YAML, Encoding, Json, Protobuf, Yaml
-from controlplane.apiserver.formats.shapes import META_VERSIONS, MetadataFormat, TableFormat, WholeFormat
+from controlplane.apiserver.formats.shapes import META_VERSIONS, Converted, MetadataFormat, TableFormat, WholeFormat
 from controlplane.apiserver.request import Request
 
 SERVED: Mapping[str, Encoding] = {JSON: Json(), YAML: Yaml(), PROTOBUF: Protobuf()}
@@ -27,7 +27,21 @@ Allows = Callable[[str, str], bool]
 
 
 def negotiate(request: Request) -> Format | None:
-    """The format of the answer; None for plain JSON. Raises NotAcceptable as upstream words it, BadRequest."""
+    """The format of the answer; None for plain JSON of the version that is stored. Raises NotAcceptable as upstream words
+    it, BadRequest.
+    """
+    found = _asked_for(request)
+    conversion = request.catalog.conversion(request.kind) if request.kind is not None else None
+    if conversion is None or isinstance(found, MetadataFormat):
+        return found
+    if isinstance(found, TableFormat) and found.include != "Object":
+        # Cells are made of what is stored, and metadata is the same in every version.
+        return found
+    return Converted(found or WholeFormat(), conversion.shown)
+
+
+def _asked_for(request: Request) -> Format | None:
+    """The same for objects as they are stored."""
     header = request.headers.get("Accept", "")
     if header in _PLAIN:
         # What most ask for needs no weighing.

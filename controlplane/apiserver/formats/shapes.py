@@ -8,6 +8,7 @@ from datetime import datetime
 
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
+from controlplane.apiserver.encoding import Format
 from controlplane.apiserver.formats.encodings import PROTOBUF, Encoding, Json
 from controlplane.apiserver.tables import render
 from controlplane.apiserver.tables.plain import NAME_AND_BIRTH
@@ -37,8 +38,6 @@ class _Encoded:
 @dataclass(frozen=True)
 class WholeFormat(_Encoded):
     """Objects as they are. In plain JSON the core sends stored bytes instead."""
-
-    as_stored: bool = False
 
     @property
     def key(self) -> str:
@@ -74,10 +73,6 @@ class TableFormat(_Encoded):
     def key(self) -> str:
         return f"{self.encoding.key}:table:{self.include}:{self.version}"
 
-    @property
-    def as_stored(self) -> bool:
-        return self.include != "Object"
-
     def one(self, kind: Kind | None, obj: Obj) -> bytes:
         if kind is None:
             return self.encoding.document(obj)
@@ -105,7 +100,6 @@ class MetadataFormat(_Encoded):
     """`as=PartialObjectMetadata` and its list: metadata alone."""
 
     version: str = render.META
-    as_stored: bool = True
 
     @property
     def key(self) -> str:
@@ -120,3 +114,38 @@ class MetadataFormat(_Encoded):
 
     def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
         return self.encoding.frame(type, obj if type == "ERROR" else render.partial(obj, self.version))
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Another format's bytes of objects that are stored under another version than the one asked for."""
+
+    format: Format
+    shown: Callable[[Obj], Obj]
+
+    @property
+    def key(self) -> str:
+        return self.format.key
+
+    @property
+    def content_type(self) -> str:
+        return self.format.content_type
+
+    @property
+    def stream_type(self) -> str:
+        return self.format.stream_type
+
+    def one(self, kind: Kind | None, obj: Obj) -> bytes:
+        return self.format.one(kind, self._seen(kind, obj))
+
+    def many(self, kind: Kind, items: Iterable[Obj], metadata: Obj) -> Iterator[bytes]:
+        return self.format.many(kind, (self._seen(kind, item) for item in items), metadata)
+
+    def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
+        return self.format.event(type, kind, obj if type == "ERROR" else self._seen(kind, obj), first)
+
+    def messages(self, frames: bytes) -> Sequence[bytes]:
+        return self.format.messages(frames)
+
+    def _seen(self, kind: Kind | None, obj: Obj) -> Obj:
+        return obj if kind is None or obj["apiVersion"] == kind.api_version else self.shown(obj)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.conversion import autoscaling as conversion
 from controlplane.apiserver.tables import workloads as workloads_columns
 
 HORIZONTAL_POD_AUTOSCALER = Resource(
@@ -13,6 +14,7 @@ HORIZONTAL_POD_AUTOSCALER = Resource(
 HORIZONTAL_POD_AUTOSCALER_V1 = Resource(
     kinds.HORIZONTAL_POD_AUTOSCALER_V1,
     columns=workloads_columns.HORIZONTAL_POD_AUTOSCALER,
+    conversion=conversion.V1,
 )
 
 

@@ -6,6 +6,7 @@ from apimachinery import kinds
 from controlplane.apiserver.cache.selectable import path, selectable
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import Strategy
+from controlplane.apiserver.conversion import events as conversion
 from controlplane.apiserver.tables import core as core_columns
 
 # What an event is about, by the names of the core group and by its own.
@@ -24,6 +25,7 @@ EVENT_V1 = Resource(
     Strategy(create_on_update=True),
     columns=core_columns.EVENT,
     fields=selectable("reason", "type", read=_READ),
+    conversion=conversion.EVENTS_V1,
 )
 
 

@@ -5,7 +5,6 @@ from typing import Any
 import orjson
 import pytest
 
-from controlplane.apiserver import conversion
 from controlplane.apiserver.resources import builtin
 
 KIND = "HorizontalPodAutoscaler"
@@ -55,10 +54,11 @@ def scaler(**more: Any) -> dict[str, Any]:
 
 
 def seen(obj: dict[str, Any], version: str) -> Any:
-    kind = builtin.catalog().find(version, obj["kind"])
+    catalog = builtin.catalog()
+    kind = catalog.find(version, obj["kind"])
     assert kind is not None
     before = orjson.dumps(obj)
-    found = conversion.convert(obj, kind)
+    found = catalog.convert(obj, kind)
     assert orjson.dumps(obj) == before
     return found
 

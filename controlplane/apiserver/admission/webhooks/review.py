@@ -11,9 +11,9 @@ from typing import Any
 from apimachinery import errors
 from apimachinery.kinds import NAMESPACE, Kind
 from apimachinery.objects import Obj
-from controlplane.apiserver import conversion
 from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.authn.user import info
+from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.subresources.scale import scale_of
 
 GROUP, KIND = "admission.k8s.io", "AdmissionReview"
@@ -46,7 +46,7 @@ def version_of(offered: tuple[str, ...]) -> str:
     return found
 
 
-def ask(admission: Admission, requested: Kind, kind: Kind, uid: str, version: str) -> Obj:
+def ask(admission: Admission, requested: Kind, kind: Kind, uid: str, version: str, catalog: Catalog) -> Obj:
     """The review to send. requested: the kind as the client speaks it; kind: as the webhook wants it."""
     part = admission.subresource
     request: Obj = {
@@ -61,8 +61,8 @@ def ask(admission: Admission, requested: Kind, kind: Kind, uid: str, version: st
         **({"namespace": space} if (space := namespace_of(admission)) else {}),
         "operation": admission.operation,
         "userInfo": info(admission.user),
-        "object": seen(admission, admission.obj, kind),
-        "oldObject": seen(admission, admission.old, kind),
+        "object": seen(admission, admission.obj, kind, catalog),
+        "oldObject": seen(admission, admission.old, kind, catalog),
         "dryRun": admission.dry_run,
         "options": admission.options or None,
     }
@@ -74,13 +74,13 @@ def namespace_of(admission: Admission) -> str:
     return admission.given_name if admission.kind is NAMESPACE else admission.namespace
 
 
-def seen(admission: Admission, obj: Obj | None, kind: Kind) -> Obj | None:
+def seen(admission: Admission, obj: Obj | None, kind: Kind, catalog: Catalog) -> Obj | None:
     """An object as webhooks of a version see it: a workload's scale as a Scale. Shared: not to be changed."""
     if obj is None or _is_own_body(admission):
         return obj
     if admission.subresource == "scale":
         return scale_of(obj)
-    return conversion.convert(obj, kind)
+    return catalog.convert(obj, kind)
 
 
 def _is_own_body(admission: Admission) -> bool:
