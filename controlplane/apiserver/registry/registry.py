@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
@@ -10,37 +10,34 @@ from apimachinery.objects import Obj
 from apimachinery.timestamps import now as clock
 from controlplane.apiserver.admission_request import Admission, AdmissionChain
 from controlplane.apiserver.advice.gaps import Gaps
-from controlplane.apiserver.cache.cache import Cache, key_of
+from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.cache.collection import Collection, Subscriber
 from controlplane.apiserver.cache.entry import Entry, encode
 from controlplane.apiserver.catalog.catalog import Catalog
-from controlplane.apiserver.catalog.strategy import Reservation, Strategy
+from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.offloop import off_loop
-from controlplane.apiserver.registry import asking, conflicts, deletion, metadata, upkeep
-from controlplane.apiserver.registry.checks import check_change, check_new
+from controlplane.apiserver.registry import asking, conflicts, deletion, upkeep
 from controlplane.apiserver.registry.context import Context
-from controlplane.apiserver.registry.size import bounded
+from controlplane.apiserver.registry.preparing import Preparation, Track
+from controlplane.apiserver.registry.storing import Storing
 from controlplane.apiserver.replies import nothing_there
 from controlplane.apiserver.request import User
-from controlplane.store import Delete, Full, Mismatch, Op, Put, Store
+from controlplane.store import Mismatch, Store
 
 Change = Callable[[Obj], Obj]
-Track = Callable[["Obj | None", Obj, Context, str], None]
 # Upstream gives up a patch that keeps losing races after five rounds; an update without resourceVersion
 # never does.
 _ROUNDS = 100
-_NAME_TRIES = 8
 
 
 class Registry:
     """All methods belong to the server's event loop. Entries and objects returned are shared."""
 
     def __init__(self, store: Store, cache: Cache, catalog: Catalog, track: Track, gaps: Gaps | None = None) -> None:
-        self._store = store
         self.cache = cache
         self.catalog = catalog
-        self._track = track
-        self._gaps = gaps or Gaps(ours=False)
+        self._storing = Storing(store, cache)
+        self._preparation = Preparation(catalog, track, gaps or Gaps(ours=False), self._is_taken)
         self._chain: AdmissionChain | None = None
 
     def admit_with(self, chain: AdmissionChain) -> None:
@@ -49,15 +46,7 @@ class Registry:
 
     def strategy(self, kind: Kind) -> Strategy:
         """Raises NotFound for a kind that is served no more."""
-        try:
-            return self.catalog.of(kind).strategy
-        except KeyError:
-            raise nothing_there() from None
-
-    def _spoken(self, kind: Kind, context: Context) -> Strategy:
-        """That of the version that the client speaks: upstream validates objects of two groups by two sets of rules."""
-        spoken = self.catalog.find(context.version, kind.kind) if context.version else None
-        return self.strategy(spoken or kind)
+        return self._preparation.strategy(kind)
 
     # --- reading ---
 
@@ -138,7 +127,7 @@ class Registry:
 
     async def expire(self, kind: Kind, entry: Entry) -> None:
         """Take an object out whose time is over; nobody is asked. Raises Mismatch when it is another one by now."""
-        await self._commit([Delete(key_of(kind, entry.namespace, entry.name), entry.revision)], removing=True)
+        await self._storing.drop(kind, entry)
 
     def _context(self, user: User, options: Obj | None, dry_run: bool) -> Context:
         manager = (options or {}).get("fieldManager") or "kube-apiserver"
@@ -148,50 +137,27 @@ class Registry:
 
     async def create_entry(self, kind: Kind, obj: Obj, namespace: str, context: Context) -> Entry:
         strategy = self.strategy(kind)
-        chosen, gaps = await off_loop(context.size, self._begin_new, kind, obj, namespace, context)
+        chosen, gaps = await off_loop(context.size, self._preparation.begin_new, kind, obj, namespace, context)
         admission = asking.admission("CREATE", kind, "", namespace, obj, None, context)
         await self._admit(admission)
-        await off_loop(context.size, self._finish_new, kind, obj, namespace, context, chosen)
+        await off_loop(context.size, self._preparation.finish_new, kind, obj, namespace, context, chosen)
         try:
             await self._validate(admission)
             if (standing := self._standing(kind, namespace, obj)) is not None:
                 raise conflicts.exists(kind, obj["metadata"], standing)
             context.warnings.extend((*await off_loop(context.size, _listed, strategy.warn, obj, None), *gaps))
             admission.reservations.append(strategy.reserve(obj, None, context.dry_run))
-            return await self._put(kind, namespace, obj, 0, context, admission.reservations)
+            return await self._storing.put(kind, namespace, obj, 0, context, admission.reservations)
         except Mismatch:
             raise conflicts.exists(kind, obj["metadata"], self._standing(kind, namespace, obj)) from None
         finally:
             asking.release(admission)
 
+    def _is_taken(self, kind: Kind, namespace: str, name: str) -> bool:
+        return self.collection(kind).get(namespace, name) is not None
+
     def _standing(self, kind: Kind, namespace: str, obj: Obj) -> Entry | None:
         return self.collection(kind).get(namespace, obj["metadata"]["name"])
-
-    def _begin_new(self, kind: Kind, obj: Obj, namespace: str, context: Context) -> tuple[bool, list[str]]:
-        """Up to admission; whether the client chose the name, and what nobody acts on."""
-        strategy = self.strategy(kind)
-        metadata.begin(kind, obj, namespace)
-        chosen = bool(obj["metadata"].get("name"))
-        if upkeep.has_status(kind) and not strategy.keep_status_on_create:
-            obj.pop("status", None)
-        gaps = self._gaps.told(kind, self.catalog.schema, obj)
-        context.warnings.extend(strategy.warn_sent(obj))
-        strategy.default(obj)
-        self._own(strategy, None, obj, context, "")
-        return chosen, gaps
-
-    def _finish_new(self, kind: Kind, obj: Obj, namespace: str, context: Context, chosen: bool) -> None:
-        """From admission to a valid object. Raises Invalid."""
-        strategy = self.strategy(kind)
-        context.warnings.extend(metadata.single_owners(obj, admitted=True))
-        metadata.complete(obj, clock())
-        if not chosen:
-            self._avoid_collision(kind, obj["metadata"], namespace)
-        strategy.prepare_create(obj)
-        if strategy.generation:
-            obj["metadata"]["generation"] = 1
-        check_new(kind, self._spoken(kind, context), obj, context.version)
-        strategy.finish(obj)
 
     async def admit_part(
         self, kind: Kind, subresource: str, namespace: str, name: str, body: Obj, context: Context
@@ -213,13 +179,6 @@ class Registry:
         admission.name = admission.given_name = name
         await self._admit(admission)
         await self._validate(admission)
-
-    def _avoid_collision(self, kind: Kind, given: Obj, namespace: str) -> None:
-        """A generated name that is taken is generated anew, a few times, as upstream does."""
-        for _ in range(_NAME_TRIES):
-            if not given.get("name") or self.collection(kind).get(namespace, given["name"]) is None:
-                return
-            given["name"] = metadata.generated(given["generateName"])
 
     async def change_entry(
         self,
@@ -249,10 +208,10 @@ class Registry:
 
     async def _replace(self, kind: Kind, old: Entry, new: Obj, context: Context, subresource: str) -> Entry:
         strategy, size = self.strategy(kind), max(context.size, len(old.wire))
-        gaps = await off_loop(size, self._begin_change, kind, old.obj, new, context, subresource)
+        gaps = await off_loop(size, self._preparation.begin_change, kind, old.obj, new, context, subresource)
         admission = asking.admission("UPDATE", kind, subresource, old.namespace, new, old.obj, context)
         await self._admit(admission)
-        await off_loop(size, self._finish_change, kind, old, new, context, admission)
+        await off_loop(size, self._preparation.finish_change, kind, old.obj, new, context, admission)
         try:
             await self._validate(admission)
             told = strategy.warn_status if subresource == "status" else strategy.warn
@@ -264,44 +223,9 @@ class Registry:
                 await self._remove(kind, old, context)
                 return Entry(old.head, old.namespace, old.name, old.revision, old.created, encode(new))
             admission.reservations.append(strategy.reserve(new, old.obj, context.dry_run))
-            return await self._put(kind, old.namespace, new, old.revision, context, admission.reservations)
+            return await self._storing.put(kind, old.namespace, new, old.revision, context, admission.reservations)
         finally:
             asking.release(admission)
-
-    def _begin_change(self, kind: Kind, old: Obj, new: Obj, context: Context, subresource: str) -> list[str]:
-        """Up to admission; what nobody acts on."""
-        strategy = self.strategy(kind)
-        metadata.fill_changed(kind, new, old)
-        gaps = [] if subresource else self._gaps.told(kind, self.catalog.schema, new, old)
-        strategy.default(new)
-        if upkeep.has_status(kind) and not subresource:
-            upkeep.keep_status(new, old)
-        self._own(strategy, old, new, context, subresource)
-        return gaps
-
-    def _finish_change(self, kind: Kind, old: Entry, new: Obj, context: Context, admission: Admission) -> None:
-        """From admission to a valid object. Raises Invalid."""
-        strategy, subresource = self.strategy(kind), admission.subresource
-        context.warnings.extend(metadata.single_owners(new, admitted=True))
-        if admission.changed:
-            metadata.fill_changed(kind, new, old.obj)
-            if upkeep.has_status(kind) and not subresource:
-                upkeep.keep_status(new, old.obj)
-        if subresource == "status":
-            strategy.prepare_status(new, old.obj)
-            metadata.put_back(new, old.obj, strategy.status_keeps)
-        elif subresource == "finalize":
-            strategy.prepare_finalize(new, old.obj)
-        elif subresource not in upkeep.WHOLE:
-            strategy.prepare_update(new, old.obj)
-        upkeep.count_generation(strategy, new, old.obj, subresource)
-        check_change(kind, self._spoken(kind, context), new, old.obj, subresource, context.version)
-
-    def _own(self, strategy: Strategy, old: Obj | None, new: Obj, context: Context, subresource: str) -> None:
-        """Write down who owns what, between defaults and what the server itself puts in."""
-        if not context.settled:
-            self._track(old, new, context, subresource)
-        strategy.settle(new)
 
     def _unchanged(self, new: Obj, old: Entry) -> bool:
         new["metadata"]["resourceVersion"] = str(old.revision)
@@ -324,51 +248,22 @@ class Registry:
                     return await self._remove(kind, old, context, verdict.store), True
                 if verdict.store is None:
                     return old, False
-                return await self._put(kind, namespace, verdict.store, old.revision, context, ()), False
+                return await self._storing.put(kind, namespace, verdict.store, old.revision, context, ()), False
             except Mismatch:
                 continue
         raise conflicts.conflict(kind, name)
 
     async def _remove(self, kind: Kind, old: Entry, context: Context, last: Obj | None = None) -> Entry:
-        """Take an object out; last is what is written just before, for those who watch."""
-        key, revision = key_of(kind, old.namespace, old.name), old.revision
-        ops: list[Op] = []
-        body = old.body if last is None else encode(last)
-        if last is not None:
-            ops.append(Put(key, body, old.revision))
-        ops.append(Delete(key, None if ops else old.revision))
+        """Take an object out, and what it took up in pools; last is what is written just before."""
+        gone = await self._storing.remove(kind, old, context, last)
         if not context.dry_run:
-            revision = (await self._commit(ops, removing=True))[-1]
             self.strategy(kind).reserve(None, old.obj, False).keep()
-        return Entry(old.head, old.namespace, old.name, revision, old.created, body)
-
-    async def _put(
-        self, kind: Kind, namespace: str, obj: Obj, expect: int, context: Context, reservations: Sequence[Reservation]
-    ) -> Entry:
-        name = obj["metadata"]["name"]
-        # What is on its way out may be written to the end.
-        removing = "deletionTimestamp" in obj["metadata"]
-        body = encode(obj) if removing else await off_loop(context.size, bounded, obj, context.settled)
-        revision = expect
-        if not context.dry_run:
-            (revision,) = await self._commit([Put(key_of(kind, namespace, name), body, expect)], removing)
-            for reservation in reservations:
-                reservation.keep()
-        entry = Entry(self.collection(kind).head, namespace, name, revision, revision, body)
-        return entry
+        return gone
 
     @property
     def trouble(self) -> str:
         """Why nothing but deletions can be stored; "" when all is well."""
-        return self._store.trouble
-
-    async def _commit(self, ops: Sequence[Op], removing: bool = False) -> list[int]:
-        try:
-            return await self._store.txn(ops, removing=removing)
-        except Full as error:
-            # In the words of etcd's NOSPACE alarm, which upstream hands on as they are: a 500 without a reason.
-            told = "mvcc: database space exceeded: objects can only be read and deleted until there is room"
-            raise errors.ApiError(f"{told}: {error}") from error
+        return self._storing.trouble
 
     async def _admit(self, admission: Admission) -> None:
         if self._chain is not None and not admission.admitted:

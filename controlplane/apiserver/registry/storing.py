@@ -1,0 +1,72 @@
+"""Prepared objects into the store, and out of it: their bytes, the revision that they must replace, who is told of a
+full disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apimachinery import errors
+from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
+from controlplane.apiserver.cache.cache import Cache, key_of
+from controlplane.apiserver.cache.entry import Entry, encode
+from controlplane.apiserver.catalog.strategy import Reservation
+from controlplane.apiserver.offloop import off_loop
+from controlplane.apiserver.registry.context import Context
+from controlplane.apiserver.registry.size import bounded
+from controlplane.store import Delete, Full, Op, Put, Store
+
+
+class Storing:
+    """Every method raises Mismatch where the stored object is not the one that was read, ApiError where the store is
+    full. A dry run stores nothing.
+    """
+
+    def __init__(self, store: Store, cache: Cache) -> None:
+        self._store = store
+        self._cache = cache
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing but deletions can be stored; "" when all is well."""
+        return self._store.trouble
+
+    async def put(
+        self, kind: Kind, namespace: str, obj: Obj, expect: int, context: Context, reservations: Sequence[Reservation]
+    ) -> Entry:
+        """Store an object in the place of the revision `expect` (0: of none), and keep what was reserved for it."""
+        name = obj["metadata"]["name"]
+        # What is on its way out may be written to the end.
+        removing = "deletionTimestamp" in obj["metadata"]
+        body = encode(obj) if removing else await off_loop(context.size, bounded, obj, context.settled)
+        revision = expect
+        if not context.dry_run:
+            (revision,) = await self._commit([Put(key_of(kind, namespace, name), body, expect)], removing)
+            for reservation in reservations:
+                reservation.keep()
+        return Entry(self._cache.collection(kind).head, namespace, name, revision, revision, body)
+
+    async def remove(self, kind: Kind, old: Entry, context: Context, last: Obj | None) -> Entry:
+        """Take an object out; last is what is written just before, for those who watch."""
+        key, revision = key_of(kind, old.namespace, old.name), old.revision
+        ops: list[Op] = []
+        body = old.body if last is None else encode(last)
+        if last is not None:
+            ops.append(Put(key, body, old.revision))
+        ops.append(Delete(key, None if ops else old.revision))
+        if not context.dry_run:
+            revision = (await self._commit(ops, removing=True))[-1]
+        return Entry(old.head, old.namespace, old.name, revision, old.created, body)
+
+    async def drop(self, kind: Kind, entry: Entry) -> None:
+        """Take an object out, and no more."""
+        await self._commit([Delete(key_of(kind, entry.namespace, entry.name), entry.revision)], removing=True)
+
+    async def _commit(self, ops: Sequence[Op], removing: bool = False) -> list[int]:
+        try:
+            return await self._store.txn(ops, removing=removing)
+        except Full as error:
+            # In the words of etcd's NOSPACE alarm, which upstream hands on as they are: a 500 without a reason.
+            told = "mvcc: database space exceeded: objects can only be read and deleted until there is room"
+            raise errors.ApiError(f"{told}: {error}") from error
