@@ -14,12 +14,14 @@ from apimachinery import errors
 from apimachinery.client import Client
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, key, resource_version
+from apimachinery.objects import namespace as namespace_of
 
 log = logging.getLogger(__name__)
 
 # (old, new): (None, new) appeared, (old, new) changed, (old, None) went.
 Handler = Callable[[Obj | None, Obj | None], None]
 IndexFn = Callable[[Obj], Iterable[str]]
+_BY_NAMESPACE = "namespace"
 
 # Seconds between tries while the server cannot be reached: short at first, since local servers restart
 # in well under a second and everything waits for them.
@@ -104,6 +106,11 @@ class Informer:
             index.replace(item, None, obj)
         self._indexes[name] = index
 
+    def index_by_namespace(self) -> None:
+        """Keep the objects by their namespaces, for `in_namespace`: one index, however many ask."""
+        if _BY_NAMESPACE not in self._indexes:
+            self.add_index(_BY_NAMESPACE, lambda obj: (namespace_of(obj),))
+
     def get(self, item: str) -> Obj | None:
         """The object with this key (`namespace/name` or `name`), or None."""
         return self._objects.get(item)
@@ -115,6 +122,10 @@ class Informer:
     def by_index(self, name: str, value: str) -> list[Obj]:
         """The objects that index `name` files under `value`."""
         return [self._objects[item] for item in self._indexes[name].keys(value)]
+
+    def in_namespace(self, namespace: str) -> list[Obj]:
+        """The objects of a namespace, where `index_by_namespace` was called."""
+        return self.by_index(_BY_NAMESPACE, namespace)
 
     @property
     def has_synced(self) -> bool:

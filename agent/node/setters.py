@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from agent.cri.model import ImageInfo, RuntimeInfo
 from agent.node.facts import MachineFacts
+from apimachinery.conditions import dated, placed
 from apimachinery.objects import Obj
 from apimachinery.pods.requests import is_extended
 from apimachinery.pods.totals import HUGE_PAGES, is_huge_page
@@ -224,19 +225,6 @@ SETTERS: tuple[Setter, ...] = (
 
 
 def _condition(status: Obj, seen: Observation, kind: str, value: str, reason: str, message: str) -> None:
-    conditions = status.setdefault("conditions", [])
-    old = next((c for c in conditions if c.get("type") == kind), None)
-    changed = old is None or old.get("status") != value
-    transition = seen.now if changed or old is None else old.get("lastTransitionTime", seen.now)
-    new = {
-        "type": kind,
-        "status": value,
-        "lastHeartbeatTime": seen.now,
-        "lastTransitionTime": transition,
-        "reason": reason,
-        "message": message,
-    }
-    if old is None:
-        conditions.append(new)
-    else:
-        conditions[conditions.index(old)] = new
+    conditions = status.get("conditions") or ()
+    new = {"type": kind, "status": value, "lastHeartbeatTime": seen.now, "reason": reason, "message": message}
+    status["conditions"] = placed(conditions, dated(conditions, new, seen.now))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from agent import podspec, restarts
 from agent.status.phase import FAILED, SUCCEEDED, TERMINAL
+from apimachinery.conditions import dated
 from apimachinery.objects import Obj
 
 # Said by whoever ends a pod for a reason that is not its own: also by the agent.
@@ -143,16 +144,10 @@ def pod_conditions(
 
 def stamp(conditions: list[Obj], old: list[Obj], now: str) -> list[Obj]:
     """Times: a condition whose status did not change keeps its transition time."""
-    held = {c["type"]: c for c in old}
-    stamped = []
-    for condition in conditions:
-        before = held.get(condition["type"])
-        same = before is not None and before.get("status") == condition["status"]
-        since = before.get("lastTransitionTime") if same and before else None
-        if condition["type"] in OWNED:
-            condition = {**condition, "lastProbeTime": None, "lastTransitionTime": since or now}
-        stamped.append(condition)
-    return stamped
+    return [
+        dated(old, {**condition, "lastProbeTime": None}, now) if condition["type"] in OWNED else condition
+        for condition in conditions
+    ]
 
 
 def with_foreign_conditions(status: Obj, reported: Obj) -> Obj:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from apimachinery import discovery, errors
+from apimachinery.conditions import dated
 from apimachinery.kinds import NAMESPACE, POD, Kind
 from apimachinery.objects import Obj, copy, is_deleting, name, namespace
 from apimachinery.timestamps import format_time, now
@@ -69,21 +70,12 @@ def conditions(old: Sequence[Obj], left: Sequence[Left], moment: datetime) -> li
         "NamespaceContentRemaining": "SomeResourcesRemain",
         "NamespaceFinalizersRemaining": "SomeFinalizersRemain",
     }
-    kept = {c.get("type"): c for c in old}
     result = [c for c in old if c.get("type") not in {kind for kind, *_ in wanted}]
     for kind, bad, good_reason, good in wanted:
         status = "True" if bad else "False"
-        before = kept.get(kind)
-        moved = before.get("lastTransitionTime") if before and before.get("status") == status else None
-        result.append(
-            {
-                "type": kind,
-                "status": status,
-                "lastTransitionTime": moved or format_time(moment),
-                "reason": bad_reasons[kind] if bad else good_reason,
-                "message": bad or good,
-            }
-        )
+        reason = bad_reasons[kind] if bad else good_reason
+        condition = {"type": kind, "status": status, "reason": reason, "message": bad or good}
+        result.append(dated(old, condition, format_time(moment)))
     return result
 
 

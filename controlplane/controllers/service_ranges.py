@@ -8,8 +8,9 @@ from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from apimachinery import errors
+from apimachinery.conditions import dated, placed
 from apimachinery.kinds import IP_ADDRESS, SERVICE_CIDR
-from apimachinery.objects import Obj, is_deleting, labels, name
+from apimachinery.objects import Obj, condition, is_deleting, labels, name
 from apimachinery.timestamps import format_time, now, parse_time
 from apimachinery.workqueue import WorkQueue
 from controlplane.controllers import names
@@ -77,24 +78,16 @@ def _only(text: str, own: Iterable[Network], others: Iterable[Network]) -> bool:
     return any(address in network for network in own) and not any(address in network for network in others)
 
 
-def conditioned(obj: Obj, condition: tuple[str, str], at: datetime) -> Obj:
+def conditioned(obj: Obj, wanted: tuple[str, str], at: datetime) -> Obj:
     """The object with its Ready condition; the same object where it says so already."""
-    reason, message = condition
+    reason, message = wanted
     status = "False" if reason else "True"
     found = (obj.get("status") or {}).get("conditions") or []
-    before: Obj = next((c for c in found if c.get("type") == "Ready"), {})
+    before = condition(obj, "Ready") or {}
     if (before.get("status"), before.get("reason") or "", before.get("message")) == (status, reason, message):
         return obj
-    moved = before.get("lastTransitionTime") if before.get("status") == status else None
-    ready = {
-        "type": "Ready",
-        "status": status,
-        "lastTransitionTime": moved or format_time(at),
-        "reason": reason,
-        "message": message,
-    }
-    rest = [c for c in found if c.get("type") != "Ready"]
-    return {**obj, "status": {**(obj.get("status") or {}), "conditions": [*rest, ready]}}
+    ready = dated(found, {"type": "Ready", "status": status, "reason": reason, "message": message}, format_time(at))
+    return {**obj, "status": {**(obj.get("status") or {}), "conditions": placed(found, ready)}}
 
 
 class ServiceRangeController:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from apimachinery import errors
 from apimachinery.client import Client, PatchType
+from apimachinery.conditions import dated
 from apimachinery.events import EventRecorder
 from apimachinery.informer import Handler, Informer
 from apimachinery.kinds import POD
@@ -281,15 +282,8 @@ def condition_patch(obj: Obj, reason: str, message: str, nominated: str) -> Obj 
     same = (old.get("status"), old.get("reason"), old.get("message")) == ("False", reason, message)
     if same and (not nominated or status.get("nominatedNodeName") == nominated):
         return None
-    changed = old.get("lastTransitionTime") if old.get("status") == "False" else None
-    condition = {
-        "type": "PodScheduled",
-        "status": "False",
-        "reason": reason,
-        "message": message,
-        "lastProbeTime": None,
-        "lastTransitionTime": changed or format_time(now()),
-    }
+    wanted = {"type": "PodScheduled", "status": "False", "reason": reason, "message": message, "lastProbeTime": None}
+    condition = dated([old], wanted, format_time(now()))
     if generation := obj["metadata"].get("generation"):
         condition["observedGeneration"] = generation
     patch: Obj = {"status": {"conditions": [condition]}}

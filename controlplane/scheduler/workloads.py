@@ -12,17 +12,17 @@ from controlplane.scheduler.framework import Workloads
 
 
 class InformedWorkloads(Workloads):
-    """Reads informers of Services (indexed `namespace`) and of the owners by kind."""
+    """Reads informers of Services and of the owners by kind."""
 
     def __init__(self, services: Informer, owners: dict[str, Informer]) -> None:
         self._services = services
         self._owners = owners
-        services.add_index("namespace", lambda o: (o["metadata"]["namespace"],))
+        services.index_by_namespace()
 
     def selector_of(self, pod: Pod) -> LabelSelector | None:
         """All Services that select the pod and its owner, joined; None where there is neither."""
         labels: dict[str, str] = {}
-        for service in self._services.by_index("namespace", pod.namespace):
+        for service in self._services.in_namespace(pod.namespace):
             wanted = (service.get("spec") or {}).get("selector") or {}
             if wanted and wanted.items() <= pod.labels.items():
                 labels.update(wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from apimachinery.conditions import dated
 from apimachinery.objects import Obj, condition, name
 from apimachinery.timestamps import format_time, parse_time
 from controlplane.controllers.deployment.sizes import available, limits, present, replicas
@@ -31,16 +32,8 @@ def with_condition(
     if old is not None and (old.get("status"), old.get("reason")) == (status, reason):
         return list(conditions)
     stamp = format_time(now)
-    moved = old["lastTransitionTime"] if old is not None and old.get("status") == status else stamp
-    fresh = {
-        "type": kind,
-        "status": status,
-        "lastUpdateTime": stamp,
-        "lastTransitionTime": moved,
-        "reason": reason,
-        "message": message,
-    }
-    return [*(c for c in conditions if c.get("type") != kind), fresh]
+    fresh = {"type": kind, "status": status, "lastUpdateTime": stamp, "reason": reason, "message": message}
+    return [*(c for c in conditions if c.get("type") != kind), dated(conditions, fresh, stamp)]
 
 
 def counted(deployment: Obj, new: Obj | None, sets: Sequence[Obj], conditions: Sequence[Obj], now: datetime) -> Obj:

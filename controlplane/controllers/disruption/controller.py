@@ -16,7 +16,6 @@ from controlplane.controllers.context import Context, synced
 from controlplane.controllers.disruption.plan import fail_safe, needs_scale, plan, spared, stale_in, unmanaged
 from controlplane.controllers.disruption.scales import Scales, Unknown
 
-BY_NAMESPACE = "namespace"
 # A controller that was not known may come without any pod changing.
 UNKNOWN_RETRY = 30.0
 
@@ -32,7 +31,7 @@ class DisruptionController:
         self._queue: WorkQueue[str] = WorkQueue("disruption")
         self._marked: WorkQueue[str] = WorkQueue("stale disruption")
         for informer in (self._budgets, self._pods):
-            informer.add_index(BY_NAMESPACE, lambda obj: (namespace(obj),))
+            informer.index_by_namespace()
         self._budgets.add_handler(lambda old, new: self._queue.add(key(new or old or {})))
         self._pods.add_handler(self._on_pod)
 
@@ -54,7 +53,7 @@ class DisruptionController:
     def _covering(self, pod: Obj | None) -> Iterable[Obj]:
         if pod is None:
             return
-        for budget in self._budgets.by_index(BY_NAMESPACE, namespace(pod)):
+        for budget in self._budgets.in_namespace(namespace(pod)):
             if from_label_selector(budget["spec"].get("selector")).matches(labels(pod)):
                 yield budget
 
@@ -63,7 +62,7 @@ class DisruptionController:
         if budget is None:
             return
         selector = from_label_selector(budget["spec"].get("selector"))
-        pods = [p for p in self._pods.by_index(BY_NAMESPACE, namespace(budget)) if selector.matches(labels(p))]
+        pods = [p for p in self._pods.in_namespace(namespace(budget)) if selector.matches(labels(p))]
         if not pods:
             self._context.recorder.event(budget, "Normal", "NoPods", "No matching pods found")
         try:

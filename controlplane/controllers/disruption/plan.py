@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from apimachinery.conditions import dated, placed
 from apimachinery.objects import Obj, condition, controller_of, is_deleting, name
 from apimachinery.timestamps import format_time, parse_time
 from controlplane.controllers import pod_status
@@ -125,15 +126,10 @@ def _disrupted(budget: Obj, pods: Sequence[Obj], now: datetime) -> tuple[dict[st
 
 
 def _with_condition(old: Obj, holds: bool, reason: str, message: str, generation: int, now: datetime) -> list[Obj]:
-    conditions = list(old.get("conditions") or ())
-    before: Obj = next((c for c in conditions if c.get("type") == ALLOWED), {})
-    status = "True" if holds else "False"
-    since = before.get("lastTransitionTime") if before.get("status") == status else None
-    new: Obj = {"type": ALLOWED, "status": status, "observedGeneration": generation}
-    new |= {"lastTransitionTime": since or format_time(now), "reason": reason, "message": message}
-    if not before:
-        return [*conditions, new]
-    return [new if c.get("type") == ALLOWED else c for c in conditions]
+    conditions = old.get("conditions") or ()
+    new = {"type": ALLOWED, "status": "True" if holds else "False", "observedGeneration": generation}
+    new |= {"reason": reason, "message": message}
+    return placed(conditions, dated(conditions, new, format_time(now)))
 
 
 def _moment(mark: Obj) -> datetime:

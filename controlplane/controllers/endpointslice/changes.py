@@ -9,8 +9,6 @@ from apimachinery.objects import Obj, condition, key, labels, namespace
 from apimachinery.selectors import from_map
 from controlplane.controllers.endpointslice import endpoints
 
-BY_NAMESPACE = "namespace"
-
 
 class Changes:
     """Hands the keys of Services to `add` as soon as something that shows in their endpoints changed."""
@@ -21,7 +19,7 @@ class Changes:
         self._add = add
         self._triggers: dict[str, str] = {}
         for informer in (services, pods):
-            informer.add_index(BY_NAMESPACE, lambda obj: (namespace(obj),))
+            informer.index_by_namespace()
         services.add_handler(self._on_service)
         pods.add_handler(self._on_pod)
 
@@ -32,7 +30,7 @@ class Changes:
     def pods_of(self, service: Obj) -> list[Obj]:
         """The pods that the Service's selector picks."""
         chosen = from_map(service["spec"]["selector"])
-        return [p for p in self._pods.by_index(BY_NAMESPACE, namespace(service)) if chosen.matches(labels(p))]
+        return [p for p in self._pods.in_namespace(namespace(service)) if chosen.matches(labels(p))]
 
     def _on_service(self, old: Obj | None, new: Obj | None) -> None:
         if new is None and old is not None:
@@ -49,7 +47,7 @@ class Changes:
             if pod is None:
                 continue
             pod_labels = labels(pod)
-            for service in self._services.by_index(BY_NAMESPACE, namespace(pod)):
+            for service in self._services.in_namespace(namespace(pod)):
                 selector = (service.get("spec") or {}).get("selector")
                 if selector and key(service) not in seen and selector.items() <= pod_labels.items():
                     seen.add(key(service))

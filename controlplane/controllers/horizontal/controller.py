@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from apimachinery import errors, selectors
+from apimachinery import errors
 from apimachinery.kinds import HORIZONTAL_POD_AUTOSCALER, POD, Kind
 from apimachinery.objects import Obj, key, labels, namespace
 from apimachinery.timestamps import now
@@ -13,12 +13,12 @@ from controlplane.controllers.context import Context, synced
 from controlplane.controllers.horizontal import plan
 from controlplane.controllers.horizontal.behavior import History
 from controlplane.controllers.horizontal.plan import Look
+from controlplane.controllers.horizontal.rivals import Rivals
 from controlplane.controllers.horizontal.sources import Sources
 from controlplane.controllers.served import ServedKinds
 
 PERIOD = 15.0
 TRIES = 5
-BY_NAMESPACE = "namespace"
 
 
 class HorizontalController:
@@ -34,8 +34,8 @@ class HorizontalController:
         self._sources = Sources(context.client)
         self._served = ServedKinds(context.client)
         self._histories: dict[str, History] = {}
-        self._selectors: dict[str, str] = {}
-        self._pods.add_index(BY_NAMESPACE, lambda pod: (namespace(pod),))
+        self._rivals = Rivals()
+        self._pods.index_by_namespace()
         self._scalers.add_handler(self._on_scaler)
 
     async def run(self) -> None:
@@ -45,7 +45,7 @@ class HorizontalController:
     def _on_scaler(self, old: Obj | None, new: Obj | None) -> None:
         if new is None and old is not None:
             self._histories.pop(key(old), None)
-            self._selectors.pop(key(old), None)
+            self._rivals.forget(key(old))
         elif new is not None and (old is None or old["spec"] != new["spec"]):
             self._queue.add(key(new))
 
@@ -94,10 +94,10 @@ class HorizontalController:
         """The pods of the target; None, and told, where they cannot be known or another autoscaler has them, too."""
         wrong = ("SelectorRequired", "selector is required", "the HPA target's scale is missing a selector")
         if selector:
-            self._selectors[key(hpa)] = selector
-            chosen = selectors.parse_labels(selector)
-            pods = [p for p in self._pods.by_index(BY_NAMESPACE, namespace(hpa)) if chosen.matches(labels(p))]
-            others = self._also(hpa, pods)
+            space = namespace(hpa)
+            chosen = self._rivals.note(key(hpa), space, selector)
+            pods = [p for p in self._pods.in_namespace(space) if chosen.matches(labels(p))]
+            others = self._rivals.others(key(hpa), space, map(labels, pods))
             if not others:
                 return pods
             listed = " ".join(sorted([key(hpa), *others]))
@@ -108,17 +108,6 @@ class HorizontalController:
         reason = "InvalidSelector" if reason == "SelectorRequired" else reason
         await self._write(hpa, plan.invalid(hpa, size, reason, message, now()))
         return None
-
-    def _also(self, hpa: Obj, pods: list[Obj]) -> set[str]:
-        """Other autoscalers of the namespace whose targets' selectors pick one of the pods."""
-        found = set()
-        for other in self._scalers.items():
-            selector = self._selectors.get(key(other))
-            if selector and key(other) != key(hpa) and namespace(other) == namespace(hpa):
-                chosen = selectors.parse_labels(selector)
-                if any(chosen.matches(labels(pod)) for pod in pods):
-                    found.add(key(other))
-        return found
 
     async def _resize(self, hpa: Obj, kind: Kind, scale: Obj, decision: plan.Decision) -> bool:
         """Write the size; False, and told, where it is not taken."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from apimachinery.conditions import dated, placed
 from apimachinery.objects import Obj
 from apimachinery.quantity import parse
 from apimachinery.timestamps import format_time
@@ -228,11 +229,6 @@ def _quantity(milli: int) -> str:
 def conditioned(status: Obj, told: tuple[str, str, str, str], now: datetime) -> Obj:
     """The status with a condition (type, status, reason, message), dated where its status changed."""
     kind, value, reason, message = told
-    listed = status.get("conditions") or []
-    before: Obj = next((c for c in listed if c["type"] == kind), {})
-    moved = before.get("lastTransitionTime") if before.get("status") == value else None
-    fresh = {"type": kind, "status": value, "lastTransitionTime": moved or format_time(now)}
-    fresh |= {"reason": reason, "message": message}
-    if not before:
-        return {**status, "conditions": [*listed, fresh]}
-    return {**status, "conditions": [fresh if c is before else c for c in listed]}
+    listed = status.get("conditions") or ()
+    fresh = {"type": kind, "status": value, "reason": reason, "message": message}
+    return {**status, "conditions": placed(listed, dated(listed, fresh, format_time(now)))}

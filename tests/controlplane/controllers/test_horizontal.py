@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apimachinery.objects import Obj
+from apimachinery.selectors import parse_labels
 from apimachinery.timestamps import format_time
 from controlplane.controllers.horizontal.behavior import Bounds, History, limited
 from controlplane.controllers.horizontal.plan import Decision, Look, Measured, plan
 from controlplane.controllers.horizontal.replicas import Metric
+from controlplane.controllers.horizontal.rivals import Rivals
 from tests.controlplane.controllers.build import T0
 
 LONG_AGO = format_time(T0 - timedelta(hours=1))
@@ -221,3 +223,21 @@ def test_it_stays_within_its_bounds_and_no_faster_than_its_policy(
         for before, after in zip(sizes, sizes[4:], strict=False):
             assert abs(after - before) <= 4
             assert after - before <= 2 or before == sizes[0]
+
+
+SELECTORS = st.sampled_from(["a=1", "a=2", "b=1", "a=1,b=1", "a in (1,2)", "a!=1", "b", "!a", "b=2,a!=1"])
+LABELS = st.dictionaries(st.sampled_from("ab"), st.sampled_from("12"))
+
+
+@given(st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from("mn"), SELECTORS)), st.lists(LABELS))
+@settings(max_examples=200, deadline=None)
+def test_rivals_are_those_whose_selectors_match(notes: list[tuple[str, str, str]], pods: list[dict[str, str]]) -> None:
+    rivals, last = Rivals(), {}
+    for scaler, space, text in notes:
+        rivals.note(f"{space}/{scaler}", space, text)
+        last[f"{space}/{scaler}"] = parse_labels(text)
+    wanted = {s for s, chosen in last.items() if s.startswith("m/") and any(map(chosen.matches, pods))}
+    assert rivals.others("m/x", "m", pods) == wanted - {"m/x"}
+    for scaler in last:
+        rivals.forget(scaler)
+    assert rivals.others("", "m", pods) == set()
