@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from agent.errors import ConfigError
+from agent.failures import ConfigError
 
 _REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))")
 

@@ -13,7 +13,7 @@ from agent.containers import security
 from agent.cri import names
 from agent.cri.messages import pb
 from agent.cri.model import Mount
-from agent.errors import ConfigError
+from agent.failures import ConfigError
 from agent.host import resources
 from apimachinery import quantity
 from apimachinery.objects import Obj

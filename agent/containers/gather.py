@@ -15,7 +15,7 @@ from agent.containers.image_volumes import ImageVolumes
 from agent.cri.cache import RuntimeCache
 from agent.cri.model import Image, Mount
 from agent.env.build import Environment
-from agent.errors import StartError
+from agent.failures import StartError
 from agent.expansion import expand_all
 from agent.host import paths
 from agent.host.names import PodNames

@@ -12,7 +12,7 @@ from typing import Any
 from agent import podspec
 from agent.containers.images import Images
 from agent.cri.model import Image
-from agent.errors import StartError
+from agent.failures import StartError
 from apimachinery.objects import Obj
 
 

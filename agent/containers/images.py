@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from agent import podspec
 from agent.cri.errors import CriError, CriUnavailable, cri_error
 from agent.cri.model import Credential, Image
-from agent.errors import StartError
+from agent.failures import StartError
 from agent.reporter import Reporter
 from apimachinery.objects import Obj
 

@@ -12,7 +12,7 @@ from agent.containers.slots import Slots, Step
 from agent.cri.cache import RuntimeCache
 from agent.cri.client import CriClient
 from agent.cri.errors import CriError, CriUnavailable
-from agent.errors import HandlerError, SandboxError
+from agent.failures import HandlerError, SandboxError
 from agent.host import paths
 from agent.host.names import NamesError, PodNames
 from agent.reporter import Reporter

@@ -18,7 +18,7 @@ from agent.cri.cache import RuntimeCache
 from agent.cri.client import CriClient
 from agent.cri.errors import CriError, CriUnavailable
 from agent.cri.model import Image, RuntimeInfo
-from agent.errors import ConfigError, NotNow, StartError, VolumeError
+from agent.failures import ConfigError, NotNow, StartError, VolumeError
 from agent.reporter import Reporter
 
 

@@ -8,7 +8,7 @@ from agent.cri.model import Credential
 from agent.downward import PodFacts
 from agent.env.credentials import credentials_for
 from agent.env.variables import Referenced, container_references, make_environment
-from agent.errors import ConfigError
+from agent.failures import ConfigError
 from agent.host.paths import pod_directory
 from agent.objects.cache import Objects
 from agent.podspec import uid

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
-from agent.errors import ConfigError, HandlerError, VolumeError
+from agent.failures import ConfigError, HandlerError, VolumeError
 from agent.objects.claims import Claims
 from agent.objects.tokens import Tokens
 from agent.objects.watched import NotSynced, Watched

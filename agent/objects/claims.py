@@ -5,7 +5,7 @@ So a container starts anew while the API server is away.
 
 from __future__ import annotations
 
-from agent.errors import VolumeError
+from agent.failures import VolumeError
 from apimachinery import kinds
 from apimachinery.client import Client
 from apimachinery.errors import ApiError, Forbidden, NotFound, Unreachable

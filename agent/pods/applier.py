@@ -17,7 +17,7 @@ from agent.containers.sandbox import Sandboxes
 from agent.containers.start import Starter
 from agent.cri.errors import CriError, CriTimeout, CriUnavailable
 from agent.cri.model import Container, PodRecord
-from agent.errors import StartError, Unsettled
+from agent.failures import StartError, Unsettled
 from agent.pods.actions import PodActions
 from agent.reporter import Reporter
 from apimachinery.objects import Obj

@@ -14,7 +14,7 @@ from agent import podspec
 from agent.containers.container_config import container_hash
 from agent.containers.images import IMAGE_REASONS
 from agent.cri.model import Container, PodRecord, State
-from agent.errors import SandboxError, StartError
+from agent.failures import SandboxError, StartError
 from agent.pods.actions import COLLECTION, SANDBOX, VOLUMES, Hold, Pace
 from agent.pods.backoff import Backoff
 from apimachinery.objects import Obj

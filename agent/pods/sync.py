@@ -11,7 +11,7 @@ from agent.containers.cleaning import logged_attempts
 from agent.containers.interrupt import unless
 from agent.cri.errors import CriError, CriUnavailable
 from agent.cri.model import PodRecord, State
-from agent.errors import SandboxError, StartError, Unsettled, VolumeError
+from agent.failures import SandboxError, StartError, Unsettled, VolumeError
 from agent.host import paths
 from agent.pods.actions import COLLECTION, SANDBOX, Pace, PodActions, Seen
 from agent.pods.life import Life

@@ -18,7 +18,7 @@ from agent import podspec
 from agent.admission import preemption
 from agent.containers.interrupt import Interrupted
 from agent.cri.errors import CriError, CriTimeout, CriUnavailable
-from agent.errors import VolumeError
+from agent.failures import VolumeError
 from agent.pods import end, sync
 from agent.pods.attempts import SYNC_SECONDS, jittered
 from agent.pods.life import Life

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.cri.model import Mount, RuntimeInfo
-from agent.errors import ConfigError, NotNow, VolumeError
+from agent.failures import ConfigError, NotNow, VolumeError
 from agent.host import paths
 from agent.objects.cache import Objects
 from agent.settings import AgentSettings

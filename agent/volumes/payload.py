@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.downward import FieldPathError, container_named, metadata_field, resource_field
-from agent.errors import NotNow
+from agent.failures import NotNow
 from apimachinery.objects import Obj
 
 DEFAULT_MODE = 0o644

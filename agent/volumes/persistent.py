@@ -10,7 +10,7 @@ import asyncio
 from pathlib import Path
 
 from agent import podspec
-from agent.errors import VolumeError
+from agent.failures import VolumeError
 from agent.objects.cache import Objects
 from agent.volumes import ownership
 from agent.volumes.plugin import Plugin, Volume, VolumePlan

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agent import podspec
-from agent.errors import VolumeError
+from agent.failures import VolumeError
 from agent.objects.cache import Objects
 from agent.volumes import atomic, hostpath, ownership, sources
 from agent.volumes.directory import make_directory

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent import podspec
-from agent.errors import VolumeError
+from agent.failures import VolumeError
 from agent.reporter import Reporter
 from agent.volumes.host import Volumes
 from apimachinery.objects import Obj

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from agent import podspec
-from agent.errors import VolumeError
+from agent.failures import VolumeError
 from agent.objects.cache import Objects
 from agent.volumes import payload
 from agent.volumes.payload import Payload

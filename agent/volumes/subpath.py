@@ -12,7 +12,7 @@ import os
 import stat
 from pathlib import Path
 
-from agent.errors import ConfigError
+from agent.failures import ConfigError
 from apimachinery.kit import mounts
 
 _DIRECTORY_MODE = 0o750

@@ -1,7 +1,7 @@
 """API failures as values: each class is one thing a caller can act on, each turns into a `Status` and back.
 
-Owns the words of upstream's errors: of whole answers (`status`, `answers`), of single fields (`fields`) and of the
-values in them (`shown`). Must never decide what is wrong. Reading order: status, shown, fields, answers.
+Owns the words of upstream's errors: of whole answers (`status`, `answers`), of single fields (`field_errors`) and of the
+values in them (`shown`). Must never decide what is wrong. Reading order: status, shown, field_errors, answers.
 """
 
 from apimachinery.errors.answers import (
@@ -12,7 +12,7 @@ from apimachinery.errors.answers import (
     invalid_object,
     not_found,
 )
-from apimachinery.errors.fields import (
+from apimachinery.errors.field_errors import (
     FieldError,
     duplicate,
     field_forbidden,

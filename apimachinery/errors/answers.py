@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from apimachinery.errors.fields import FieldError
+from apimachinery.errors.field_errors import FieldError
 from apimachinery.errors.shown import shortened
 from apimachinery.errors.status import AlreadyExists, Cause, Conflict, Forbidden, Invalid, NotFound
 

@@ -19,7 +19,7 @@ from controlplane.apiserver import edge, health
 from controlplane.apiserver.advice.gaps import Gaps
 from controlplane.apiserver.authz import default_policy
 from controlplane.apiserver.backups import Backups, Schedule
-from controlplane.apiserver.bootstrap import addresses, aggregation, authentication, cluster, flowcontrol, keeping
+from controlplane.apiserver.maintained import addresses, aggregation, authentication, cluster, flowcontrol, keeping
 from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.resource import Resource
@@ -98,7 +98,7 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     listener = Listener(settings.bind_host, settings.port, _tls(settings), pipeline, catalog)
     await listener.start(settings.shutdown_seconds)
     lifecycle.push("listener", lambda: _stop(listener, cache))
-    lifecycle.spawn("bootstrap", keeper.run())
+    lifecycle.spawn("maintained objects", keeper.run())
     lifecycle.spawn("backups", backups.run())
     _tend(settings, lifecycle, registry, store)
     # What lives from here on is mostly there to stay: collecting it again and again only costs latency.

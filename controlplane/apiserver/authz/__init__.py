@@ -5,6 +5,6 @@ touches only the rules that can concern its user, and decisions are remembered u
 authenticates and never stores anything but the default policy.
 
 Reading order: `rules` (what one rule covers), `rbac` (the index and the decision), `graph` and `node` (what a
-kubelet may see), `chain` (the order of authorizers), `escalation`, `bootstrap`, `reviews`,
-`node_restriction`.
+kubelet may see), `chain` (the order of authorizers), `escalation`, `default_policy`,
+`reviews`, `node_restriction`.
 """

@@ -9,7 +9,7 @@ import pytest
 from agent.containers.container_config import ContainerFacts, container_config, mount_message
 from agent.cri.messages import pb
 from agent.cri.model import Mount
-from agent.errors import ConfigError
+from agent.failures import ConfigError
 from tests.agent.harness import container, pod
 
 

@@ -16,7 +16,7 @@ from agent.env.build import Environment
 from agent.env.credentials import credentials_for
 from agent.env.envfile import EnvFileError, value_of
 from agent.env.variables import Referenced, container_references, make_environment, service_variables
-from agent.errors import ConfigError
+from agent.failures import ConfigError
 from agent.expansion import expand
 from agent.objects.cache import Objects
 from agent.reporter import Reporter

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.errors import ConfigError, VolumeError
+from agent.failures import ConfigError, VolumeError
 from agent.objects import tokens as tokens_module
 from agent.objects import watched as watched_module
 from agent.objects.cache import Objects

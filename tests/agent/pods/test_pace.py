@@ -12,7 +12,7 @@ import pytest
 from agent.cri.errors import CriError, CriUnavailable
 from agent.cri.model import PodRecord, State
 from agent.cri.stable import stable
-from agent.errors import ConfigError, VolumeError
+from agent.failures import ConfigError, VolumeError
 from agent.pods.actions import VOLUMES
 from agent.pods.attempts import Attempts
 from agent.pods.backoff import Backoff

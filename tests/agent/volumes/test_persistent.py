@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.errors import VolumeError
+from agent.failures import VolumeError
 from agent.objects.cache import Objects
 from agent.objects.claims import Claims
 from agent.settings import AgentSettings

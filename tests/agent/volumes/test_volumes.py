@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.errors import ConfigError, VolumeError
+from agent.failures import ConfigError, VolumeError
 from agent.objects.cache import Objects
 from agent.reporter import Reporter
 from agent.settings import AgentSettings

@@ -38,7 +38,7 @@ ACTING = {
     "horizontalpodautoscalers.autoscaling": f"{LOOPS}/horizontal/controller.py",
     "ingressclasses.networking.k8s.io": f"{SERVER}/admission/classes.py",
     "ingresses.networking.k8s.io": "",
-    "ipaddresses.networking.k8s.io": f"{SERVER}/bootstrap/addresses.py",
+    "ipaddresses.networking.k8s.io": f"{SERVER}/maintained/addresses.py",
     "jobs.batch": f"{LOOPS}/job/controller.py",
     "leases.coordination.k8s.io": "controlplane/election.py",
     "limitranges": f"{SERVER}/admission/limits.py",

@@ -16,7 +16,7 @@ from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
 from controlplane.apiserver.admission.quota import coverage, usage
 from controlplane.apiserver.admission.quota.ledger import Account, Ledger
 from controlplane.apiserver.admission_request import Admission, Operation
-from controlplane.apiserver.bootstrap.keeping import SELF
+from controlplane.apiserver.maintained.keeping import SELF
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from apimachinery import errors, patch
 from apimachinery.kinds import MUTATING_WEBHOOK_CONFIGURATION, NAMESPACE, VALIDATING_WEBHOOK_CONFIGURATION, Kind
 from apimachinery.objects import Obj, copy
-from controlplane.apiserver import codec, conversion
+from controlplane.apiserver import codec
 from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
 from controlplane.apiserver.admission.webhooks import measures, review
 from controlplane.apiserver.admission.webhooks.caller import Caller, CallError
@@ -24,7 +24,7 @@ from controlplane.apiserver.admission.webhooks.hooks import (
 )
 from controlplane.apiserver.admission.webhooks.review import ReviewError, Verdict
 from controlplane.apiserver.admission_request import Admission, Operation
-from controlplane.apiserver.bootstrap.keeping import SELF
+from controlplane.apiserver.maintained.keeping import SELF
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.subresources.scale import scaled
 
@@ -88,7 +88,7 @@ class _Webhooks(Plugin):
         uid = str(uuid.uuid4())
         try:
             version = review.version_of(hook.versions)
-            asked = review.ask(admission, requested, one.kind, uid, version)
+            asked = review.ask(admission, requested, one.kind, uid, version, self.registry.catalog)
             answer = await self._caller.post(hook.target, asked, min(hook.seconds, seconds))
             verdict = review.understand(answer, uid, version, mutating=self.sort == measures.ADMIT)
         except CallError as error:
@@ -204,7 +204,7 @@ class MutatingAdmissionWebhook(_Webhooks):
         if admission.obj is None:
             why = "attempted to modify the object, which is not supported for this operation"
             raise _internal(f'admission webhook "{hook.name}" {why}')
-        shown = review.seen(admission, admission.obj, one.kind)
+        shown = review.seen(admission, admission.obj, one.kind, self.registry.catalog)
         try:
             new = patch.json_patch(copy(shown or {}), operations)
         except errors.ApiError as error:
@@ -233,7 +233,7 @@ class MutatingAdmissionWebhook(_Webhooks):
             codec.check(new, kind, Context(self.registry.catalog, field_validation="Ignore"))
         except errors.ApiError as error:
             raise _internal(error.message) from error
-        whole = conversion.convert(new, admission.kind)
+        whole = self.registry.catalog.convert(new, admission.kind)
         strategy = self.registry.strategy(admission.kind)
         strategy.default(whole)
         strategy.settle(whole)

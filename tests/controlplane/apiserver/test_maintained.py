@@ -20,7 +20,7 @@ from apimachinery.kinds import (
     SERVICE,
     SERVICE_CIDR,
 )
-from controlplane.apiserver.bootstrap import aggregation, authentication, flowcontrol
+from controlplane.apiserver.maintained import aggregation, authentication, flowcontrol
 from controlplane.apiserver.resources import builtin
 from tests.controlplane.apiserver.server import run
 from tests.waiting import until

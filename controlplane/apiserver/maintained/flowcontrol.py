@@ -15,7 +15,7 @@ from apimachinery.kinds import FLOW_SCHEMA, PRIORITY_LEVEL
 from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
 from apimachinery.workqueue import WorkQueue
-from controlplane.apiserver.bootstrap.keeping import SELF, Plan, Wanted
+from controlplane.apiserver.maintained.keeping import SELF, Plan, Wanted
 from controlplane.apiserver.registry import Context, Registry
 
 AUTO_UPDATE = "apf.kubernetes.io/autoupdate-spec"

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from apimachinery import kinds
 from apimachinery.objects import Obj
-from controlplane.apiserver.bootstrap.keeping import Wanted
+from controlplane.apiserver.maintained.keeping import Wanted
 
 AUTHENTICATION = "extension-apiserver-authentication"
 TRACKING = "kube-apiserver-legacy-service-account-token-tracking"

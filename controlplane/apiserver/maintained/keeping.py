@@ -64,7 +64,7 @@ class Keeper:
     def __init__(self, registry: Registry, wanted: Iterable[Wanted]) -> None:
         self._registry = registry
         self._wanted = {one.key: one for one in wanted}
-        self._queue: WorkQueue[_Key] = WorkQueue("bootstrap", backoff_max=_RETRY_SECONDS)
+        self._queue: WorkQueue[_Key] = WorkQueue("maintained objects", backoff_max=_RETRY_SECONDS)
 
     async def make(self) -> None:
         """All of it, in order. Raises ApiError; what its own settings make invalid is told and left out."""

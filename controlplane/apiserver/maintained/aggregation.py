@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from apimachinery.kinds import API_SERVICE, Kind
-from controlplane.apiserver.bootstrap.keeping import Wanted, restored
+from controlplane.apiserver.maintained.keeping import Wanted, restored
 
 _LABEL = {"kube-aggregator.kubernetes.io/automanaged": "onstart"}
 # Group -> its place among the groups, and its versions' among them: higher comes first, as upstream numbers them.

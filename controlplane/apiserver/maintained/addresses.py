@@ -13,7 +13,7 @@ from apimachinery import errors
 from apimachinery.kinds import IP_ADDRESS, SERVICE
 from apimachinery.objects import Obj
 from apimachinery.workqueue import WorkQueue
-from controlplane.apiserver.bootstrap.keeping import SELF
+from controlplane.apiserver.maintained.keeping import SELF
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.strategies.services import MANAGED_BY, OURS
 

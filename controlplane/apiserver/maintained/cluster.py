@@ -7,7 +7,7 @@ from datetime import datetime
 from apimachinery import kinds
 from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time
-from controlplane.apiserver.bootstrap.keeping import Wanted, constant, restored
+from controlplane.apiserver.maintained.keeping import Wanted, constant, restored
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _CLASSES = (
