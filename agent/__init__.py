@@ -21,6 +21,6 @@ Reading order:
 10. `leftovers`   what a runtime that was killed has forgotten
 
 In the package itself lies what all of them read: `podspec`, `restarts`, `downward` and `expansion` (what a
-pod's specification says), `errors` (why something cannot be had now), `reporter` (events), `view` (what is shown
+pod's specification says), `failures` (why something cannot be had now), `reporter` (events), `view` (what is shown
 of the runtime), `settings`.
 """

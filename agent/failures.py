@@ -7,11 +7,13 @@ from __future__ import annotations
 
 class NotNow(Exception):
     """Something the pod asks for cannot be had. `settling`: the API server does not give or not know it, which just
-    after a pod was bound may only take it a moment: the user is not told at once."""
+    after a pod was bound may only take it a moment: the user is not told at once. `awaited`: it is another's to bring
+    about, at any moment, and nothing will tell of it."""
 
-    def __init__(self, text: str, *, settling: bool = False) -> None:
+    def __init__(self, text: str, *, settling: bool = False, awaited: bool = False) -> None:
         super().__init__(text)
         self.settling = settling
+        self.awaited = awaited
 
 
 class VolumeError(NotNow):

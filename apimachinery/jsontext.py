@@ -32,12 +32,12 @@ class JsonError(ValueError):
 
 def loads(body: bytes) -> Any:
     """The value of a JSON text; raises JsonError. A large one is read a piece at a time: for a thread beside others."""
-    return _told(body)[0]
+    return _either(body, looks=False)[0]
 
 
 def told(body: bytes) -> tuple[Any, bool]:
     """The same, and whether an object in it may say a key twice."""
-    value, repeats = _told(body)
+    value, repeats = _either(body, looks=True)
     if repeats is None:
         repeats = jsonpieces.may_repeat(body, value)
     return value, repeats
@@ -46,12 +46,13 @@ def told(body: bytes) -> tuple[Any, bool]:
 def copied(value: Any) -> Any:
     """A private copy of what JSON can say."""
     # What could be written is not too deep, nor is it broken.
-    return _parsed(orjson.dumps(value))[0]
+    return _parsed(orjson.dumps(value), looks=False)[0]
 
 
-def _told(body: bytes) -> tuple[Any, bool | None]:
+def _either(body: bytes, looks: bool) -> tuple[Any, bool | None]:
+    """The value, and whether a key may be said twice, where that was looked for and is known."""
     try:
-        return _read(body)
+        return _read(body, looks)
     except jsonpieces.TooDeep:
         raise JsonError("exceeded max depth") from None
     except orjson.JSONDecodeError as error:
@@ -64,13 +65,13 @@ def _told(body: bytes) -> tuple[Any, bool | None]:
         _Scanner(body.decode("latin-1")).document()
     except RecursionError:
         raise JsonError("exceeded max depth") from None
-    return _forgiven(body.decode("utf-8", "replace"))
+    return _forgiven(body.decode("utf-8", "replace"), looks)
 
 
-def _read(body: bytes) -> tuple[Any, bool | None]:
+def _read(body: bytes, looks: bool) -> tuple[Any, bool | None]:
     """Raises Broken, TooDeep, JSONDecodeError."""
-    value, repeats = _parsed(body)
-    if repeats is None and body.count(b"{") + body.count(b"[") > DEPTH:
+    value, repeats = _parsed(body, looks)
+    if len(body) < LARGE and body.count(b"{") + body.count(b"[") > DEPTH:
         try:
             orjson.dumps(value)
         except TypeError:
@@ -78,18 +79,20 @@ def _read(body: bytes) -> tuple[Any, bool | None]:
     return value, repeats
 
 
-def _parsed(body: bytes) -> tuple[Any, bool | None]:
-    """The value, in whatever depth a small text has, and of a large one whether it may say a key twice."""
+def _parsed(body: bytes, looks: bool) -> tuple[Any, bool | None]:
+    """The value, in whatever depth a small text has, and of a large one, if that is asked, whether it may say a key
+    twice.
+    """
     if len(body) >= LARGE and body.lstrip()[:1] in (b"{", b"["):
-        return jsonpieces.loads(body, DEPTH)
+        return jsonpieces.told(body, DEPTH) if looks else (jsonpieces.loads(body, DEPTH), None)
     return orjson.loads(body), None
 
 
-def _forgiven(text: str) -> tuple[Any, bool | None]:
+def _forgiven(text: str, looks: bool) -> tuple[Any, bool | None]:
     """What upstream reads though it is not quite JSON: bytes that are no UTF-8, lone surrogates."""
     for lenient in (text, re.sub(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}", r"\\ufffd", text)):
         try:
-            return _read(lenient.encode("utf-8", "replace"))
+            return _read(lenient.encode("utf-8", "replace"), looks)
         except (jsonpieces.Broken, orjson.JSONDecodeError) as error:
             why = str(error)
         except jsonpieces.TooDeep:

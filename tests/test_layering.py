@@ -66,7 +66,7 @@ FLOORS = {
         {"admission"},
         {"subresources"},
         {"streams"},
-        {"authz", "bootstrap"},
+        {"authz", "maintained"},
         {"registry", "resources"},
         {"http", "openapi", "strategies"},
         {"rules"},

@@ -15,8 +15,8 @@ from agent.containers.image_volumes import ImageVolumes
 from agent.cri.cache import RuntimeCache
 from agent.cri.model import Image, Mount
 from agent.env.build import Environment
-from agent.failures import StartError
 from agent.expansion import expand_all
+from agent.failures import StartError
 from agent.host import paths
 from agent.host.names import PodNames
 from agent.settings import AgentSettings

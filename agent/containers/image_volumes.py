@@ -29,6 +29,10 @@ class ImageVolumes:
         self._sources: dict[str, Obj] = {volume["name"]: volume["image"] for volume in volumes}
         self._had: dict[str, Image | StartError] = {}
 
+    def are_in(self, container: Obj) -> bool:
+        """Whether the container mounts one."""
+        return any(mount["name"] in self._sources for mount in container.get("volumeMounts") or ())
+
     async def of(self, container: Obj) -> Mapping[str, str]:
         """Ids of the images that the container mounts, by reference. Raises StartError where one could not be had."""
         for name, source in self._sources.items():

@@ -6,27 +6,16 @@ Source: https://kubernetes.io/docs/concepts/containers/images/ .
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from typing import Any, Protocol
 
 from agent import podspec
+from agent.containers.references import with_default_tag
 from agent.cri.errors import CriError, CriUnavailable, cri_error
 from agent.cri.model import Credential, Image
 from agent.failures import StartError
 from agent.reporter import Reporter
 from apimachinery.objects import Obj
-
-# distribution/reference: optional host, lower-case path, tag, digest.
-_HOST = r"(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.[a-zA-Z0-9-]+)*|\[[a-fA-F0-9:]+\])(?::\d+)?"
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REFERENCE = re.compile(
-    rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*"
-    r"(?P<tag>:[\w][\w.-]{0,127})?"
-    r"(?P<digest>@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?",
-    re.ASCII,
-)
-
 
 # Reasons told once more as "Error: REASON", like every failed step of a start.
 IMAGE_REASONS = (
@@ -41,19 +30,6 @@ IMAGE_REASONS = (
 class ImageRuntime(Protocol):
     async def image(self, image: str) -> Image | None: ...
     async def pull(self, image: str, credential: Credential | None, sandbox_config: Any) -> str: ...
-
-
-def with_default_tag(image: str) -> str:
-    """`image`, `:latest` added where it names neither tag nor digest. Raises ValueError with upstream's text."""
-    match = _REFERENCE.fullmatch(image)
-    if match is None:
-        name = image.partition("@")[0].partition(":")[0]
-        why = "invalid reference format"
-        if re.search("[A-Z]", name.rpartition("/")[2]):
-            shown = name if "/" in name else f"library/{name}"
-            why += f": repository name ({shown}) must be lowercase"
-        raise ValueError(f'couldn\'t parse image name "{image}": {why}')
-    return image if match["tag"] or match["digest"] else f"{image}:latest"
 
 
 class CredentialSource(Protocol):

@@ -40,13 +40,14 @@ class Starter:
         """Start a container whose sandbox is ready. Raises StartError, Interrupted, CriUnavailable."""
         pod, container = start.pod, start.container
         too_early = start.too_early.get(container.get("image", ""))
-        mounted = await unless(start.stop, start.volumes.of(container))
         told = self.runtime_info()
-        if mounted and told is not None and not told.mounts_images:
-            # It would say that it cannot make a directory without a name.
+        able = told is None or told.mounts_images
+        if told is not None and not able and start.volumes.are_in(container):
+            # It would say that it cannot make a directory without a name, after a pull for nothing.
             why = f"ImageVolumeMountFailed: {told.name} {told.version} mounts no images: containerd 2.1 or newer does"
             self.reporter.container(pod, container, "Warning", "Failed", f"Error: {why}")
             raise StartError("CreateContainerError", why)
+        mounted = await unless(start.stop, start.volumes.of(container)) if able else {}
         image = await unless(start.stop, self.images.ensure(pod, container, start.sandbox, too_early))
         container_id = await self._create(start, image, mounted)
         self.reporter.container(pod, container, "Normal", "Created", "Container created")

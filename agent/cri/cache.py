@@ -236,7 +236,7 @@ class RuntimeCache:
                 whole = await _each_alone(self.refresh_sandbox(sandbox.id)) and whole
         for container in containers:
             held = self._containers.get(container.id)
-            if container.pod_uid and (held is None or held.state is not container.state):
+            if container.pod_uid and (held is None or held.listed_as is not container.state):
                 whole = await _each_alone(self.refresh_container(container.id, container.sandbox_id)) and whole
         for object_id in [*self._sandboxes, *self._containers]:
             # What was made or looked at while listing may be missing from the list.

@@ -58,6 +58,13 @@ class Container:
     recursive_mounts: frozenset[str] = frozenset()
     """Where in the container mounts are read-only with all below them."""
     annotations: Mapping[str, str] = field(default_factory=dict)
+    cut_off: bool = False
+    """Its start was: the runtime calls it exited, and its state here is CREATED."""
+
+    @property
+    def listed_as(self) -> State:
+        """Its state in the runtime's lists, which say nothing of how it came to be."""
+        return State.EXITED if self.cut_off else self.state
 
     @property
     def running(self) -> bool:

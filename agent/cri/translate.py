@@ -80,19 +80,18 @@ def listed_container(item: Any) -> Container:
     )
 
 
-def _state(status: Any) -> State:
+def _cut_off(status: Any) -> bool:
     """A start that was cut off is no end: a container whose process was never on record is still one that waits to be
     run, or else a restart would be counted that nobody saw, and a pod that restarts nothing would have failed."""
-    state = _STATES.get(status.state, State.UNKNOWN)
-    if state is State.EXITED and not status.started_at:
-        cut_off = status.reason == _START_ERROR and any(text in status.message for text in _CALLER_LEFT)
-        if cut_off or status.exit_code == UNKNOWN_EXIT_CODE:
-            return State.CREATED
-    return state
+    if status.state != pb.ContainerState.CONTAINER_EXITED or status.started_at:
+        return False
+    left = status.reason == _START_ERROR and any(text in status.message for text in _CALLER_LEFT)
+    return left or bool(status.exit_code == UNKNOWN_EXIT_CODE)
 
 
 def container(status: Any) -> Container:
     message_path = status.annotations.get(names.CONTAINER_TERMINATION_PATH, "")
+    cut_off = _cut_off(status)
     host_path = next((m.host_path for m in status.mounts if m.container_path == message_path), "")
     return Container(
         id=status.id,
@@ -102,7 +101,7 @@ def container(status: Any) -> Container:
         pod_name=status.labels.get(names.POD_NAME, ""),
         name=status.labels.get(names.CONTAINER_NAME, "") or status.metadata.name,
         attempt=_restart_count(status),
-        state=_state(status),
+        state=State.CREATED if cut_off else _STATES.get(status.state, State.UNKNOWN),
         created_at=status.created_at,
         started_at=status.started_at,
         finished_at=status.finished_at,
@@ -117,6 +116,7 @@ def container(status: Any) -> Container:
         termination_host_path=host_path if message_path else "",
         recursive_mounts=frozenset(m.container_path for m in status.mounts if m.recursive_read_only),
         annotations=dict(status.annotations),
+        cut_off=cut_off,
     )
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from agent.downward import FieldPathError, PodFacts, container_named, pod_field, resource_field
 from agent.env.envfile import EnvFileError, value_of
-from agent.failures import ConfigError
 from agent.expansion import expand
+from agent.failures import ConfigError
 from apimachinery.objects import Obj
 
 

@@ -34,7 +34,7 @@ class Objects:
         self.claims = Claims(client)
         self._services = Informer(client, kinds.SERVICE) if client else None
         if self._services is not None:
-            self._services.add_index("namespace", lambda service: [service["metadata"].get("namespace", "")])
+            self._services.index_by_namespace()
         self._nodes = Informer(client, kinds.NODE, field_selector=f"metadata.name={node_name}") if client else None
 
     async def run(self) -> None:
@@ -127,7 +127,7 @@ class Objects:
                 text = "services have not yet been read at least once, cannot construct envvars"
                 raise ConfigError(text) from error
         namespace = pod["metadata"].get("namespace", "default")
-        own = self._services.by_index("namespace", namespace)
+        own = self._services.in_namespace(namespace)
         master = self._services.get("default/kubernetes")
         return (*own, master) if master is not None and namespace != "default" else tuple(own)
 

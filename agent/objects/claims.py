@@ -41,7 +41,8 @@ class Claims:
         if is_deleting(claim):
             raise VolumeError(f"{what}: PVC is being deleted")
         if (claim.get("status") or {}).get("phase") != "Bound" or not claim["spec"].get("volumeName"):
-            raise VolumeError(f"{what}: PVC is not bound", settling=True)
+            # A node may read claims one by one, but not watch them.
+            raise VolumeError(f"{what}: PVC is not bound", settling=True, awaited=True)
         which = claim["spec"]["volumeName"]
         volume = await self._get(kinds.PERSISTENT_VOLUME, which, None, f"{what}: failed to fetch PV {which}")
         bound_to = (volume["spec"].get("claimRef") or {}).get("uid")
@@ -56,5 +57,5 @@ class Claims:
             return await self._client.get(kind, name, space)
         except (ApiError, Unreachable) as error:
             # The authorizer learns of a bound pod a moment after this agent does.
-            settling = isinstance(error, (Forbidden, NotFound))
-            raise VolumeError(f"{what} from API server: {error}", settling=settling) from error
+            missing = isinstance(error, (Forbidden, NotFound))
+            raise VolumeError(f"{what} from API server: {error}", settling=missing, awaited=missing) from error

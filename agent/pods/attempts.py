@@ -25,6 +25,8 @@ NETWORK_SECONDS = 1.0
 SHOW_BACKOFF_SECONDS = 3.0
 """After a failed pull, until its back-off is shown."""
 _VOLUME_SECONDS, _VOLUME_CEILING = 0.5, 122.0
+_AWAITED_SECONDS = 1.0
+"""Between two looks at a claim that is not bound; upstream's kubelet asks ten times a second."""
 SETTLING_SECONDS = 2.0
 """Just after a pod was bound, the API server may not yet know that this node may read what the pod refers to."""
 _SETTLING_RETRY, _UNSETTLED_RETRY = 0.2, 0.5
@@ -53,6 +55,7 @@ class Attempts:
     """Hash of the container each hold was set for: a changed one is tried at once."""
     _told: dict[str, tuple[str, float]] = field(default_factory=dict)
     _volume_delay: float = 0.0
+    _volumes_told_next: float = 0.0
 
     def pace(self, pod: Obj, record: PodRecord, now: float) -> Pace:
         """What the planner must respect now."""
@@ -140,18 +143,23 @@ class Attempts:
     def _settling(self, now: float) -> bool:
         return now - self.born < SETTLING_SECONDS
 
-    def volumes_failed(self, pod: Obj, now: float, *, settling: bool) -> bool:
-        """Whether the user is to hear of it. `settling`: it was the API server, which may only need a moment."""
+    def volumes_failed(self, pod: Obj, now: float, *, settling: bool, awaited: bool = False) -> bool:
+        """Whether the user is to hear of it. `settling`: it was the API server, which may only need a moment.
+        `awaited`: another may bring it about at any moment, so it is looked at often; it is told of as the rest is."""
         if settling and self._settling(now):
             self._hold(pod, VOLUMES, Hold(now + _SETTLING_RETRY))
             return False
-        self._volume_delay = min(max(_VOLUME_SECONDS, 2 * self._volume_delay), _VOLUME_CEILING)
-        self._hold(pod, VOLUMES, Hold(now + self._volume_delay))
-        return True
+        told = not awaited or now >= self._volumes_told_next
+        if told:
+            self._volume_delay = min(max(_VOLUME_SECONDS, 2 * self._volume_delay), _VOLUME_CEILING)
+            self._volumes_told_next = now + self._volume_delay
+        wait = min(self._volume_delay, _AWAITED_SECONDS) if awaited else self._volume_delay
+        self._hold(pod, VOLUMES, Hold(now + wait))
+        return told
 
     def volumes_ready(self) -> None:
         self._holds.pop(VOLUMES, None)
-        self._volume_delay = 0.0
+        self._volume_delay = self._volumes_told_next = 0.0
 
     def succeeded(self, step: str) -> None:
         self._holds.pop(step, None)

@@ -184,7 +184,7 @@ async def _prepare(life: Life) -> bool:
     try:
         await unless(life.stop, life.shared.volumes.prepare(life.pod))
     except VolumeError as error:
-        if life.attempts.volumes_failed(life.pod, time.time(), settling=error.settling):
+        if life.attempts.volumes_failed(life.pod, time.time(), settling=error.settling, awaited=error.awaited):
             life.shared.reporter.pod(life.pod, "Warning", "FailedMount", str(error))
         return False
     life.attempts.volumes_ready()

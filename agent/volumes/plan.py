@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from agent.failures import ConfigError, VolumeError
 from agent.expansion import expand_strictly
+from agent.failures import ConfigError, VolumeError
 from agent.volumes.extract import VolumeMount
 from agent.volumes.plugin import Place, Plugin, Volume, VolumePlan
 

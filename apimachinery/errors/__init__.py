@@ -1,7 +1,7 @@
 """API failures as values: each class is one thing a caller can act on, each turns into a `Status` and back.
 
-Owns the words of upstream's errors: of whole answers (`status`, `answers`), of single fields (`field_errors`) and of the
-values in them (`shown`). Must never decide what is wrong. Reading order: status, shown, field_errors, answers.
+Owns the words of upstream's errors: of whole answers (`status`, `answers`), of single fields (`field_errors`) and of
+the values in them (`shown`). Must never decide what is wrong. Reading order: status, shown, field_errors, answers.
 """
 
 from apimachinery.errors.answers import (

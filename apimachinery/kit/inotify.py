@@ -20,6 +20,7 @@ IN_CREATE = 0x100
 IN_DELETE = 0x200
 IN_DELETE_SELF = 0x400
 IN_ONLYDIR = 0x1000000
+_IN_Q_OVERFLOW = 0x4000
 
 _HEADER = struct.Struct("iIII")
 _BUFFER = 64 * 1024
@@ -33,6 +34,11 @@ class FileEvent:
     watch: int
     mask: int
     name: str
+
+    @property
+    def lost(self) -> bool:
+        """Whether the kernel had no room for events that came here: whoever keeps what they tell has to look anew."""
+        return bool(self.mask & _IN_Q_OVERFLOW)
 
 
 class Inotify:

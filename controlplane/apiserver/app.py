@@ -19,13 +19,13 @@ from controlplane.apiserver import edge, health
 from controlplane.apiserver.advice.gaps import Gaps
 from controlplane.apiserver.authz import default_policy
 from controlplane.apiserver.backups import Backups, Schedule
-from controlplane.apiserver.maintained import addresses, aggregation, authentication, cluster, flowcontrol, keeping
 from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.edge import Parts
 from controlplane.apiserver.expiry import Expiry
 from controlplane.apiserver.http.listener import Listener
+from controlplane.apiserver.maintained import addresses, aggregation, authentication, cluster, flowcontrol, keeping
 from controlplane.apiserver.ownership import track
 from controlplane.apiserver.patching import Patches
 from controlplane.apiserver.pipeline import Pipeline

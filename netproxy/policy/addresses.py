@@ -68,14 +68,20 @@ class PodAddresses:
     async def _follow(self) -> None:
         with inotify.Inotify() as events:
             events.add(self._directory, _MASK | inotify.IN_ONLYDIR)
-            present = {path.name for path in self._directory.iterdir()}
-            for name in present | self._records.keys():
-                self._look(name)
+            self._look_at_all()
             while True:
                 for event in await events.wait():
                     if event.mask & inotify.IN_DELETE_SELF:
                         return
-                    self._look(event.name)
+                    if event.lost:
+                        self._look_at_all()
+                    else:
+                        self._look(event.name)
+
+    def _look_at_all(self) -> None:
+        present = {path.name for path in self._directory.iterdir()}
+        for name in present | self._records.keys():
+            self._look(name)
 
     def _look(self, name: str) -> None:
         try:

@@ -59,7 +59,8 @@ def test_any_text_is_read_as_a_whole_one_or_refused_as_one(piece: int, monkeypat
             with pytest.raises((jsonpieces.Broken, orjson.JSONDecodeError)):
                 jsonpieces.loads(text, DEPTH)
             continue
-        found, repeats = jsonpieces.loads(text, DEPTH)
+        found, repeats = jsonpieces.told(text, DEPTH)
+        assert orjson.dumps(jsonpieces.loads(text, DEPTH)) == orjson.dumps(found)
         assert orjson.dumps(found) == orjson.dumps(wanted), text
         assert repeats or not has_repeats(text), text
         read += 1

@@ -53,6 +53,5 @@ def nothing_refused() -> Iterator[None]:
 def clean(lab: Lab) -> Iterator[Lab]:
     """The lab, with the objects of this test's namespace gone afterwards."""
     yield lab
-    owners = "deployments,replicasets,statefulsets,daemonsets,cronjobs,jobs,services,configmaps"
-    lab.kubectl("delete", f"{owners},pods", "--all", "--wait=false", "--grace-period=1", check=False)
+    lab.clear()
     eventually(lambda: not lab.get("pods")["items"], 60, "the test's pods are gone")

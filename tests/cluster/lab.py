@@ -127,6 +127,33 @@ def _connection(path: str, written: int) -> http.client.HTTPSConnection:
     return http.client.HTTPSConnection(address, timeout=10, context=context)
 
 
+def _asked(link: http.client.HTTPSConnection, method: str, path: str, body: str | None = None) -> tuple[int, str]:
+    link.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+    reply = link.getresponse()
+    return reply.status, reply.read().decode()
+
+
+# Owners first, for they would make anew what they own; then what holds on to others.
+_LEFT = (
+    "deployments",
+    "statefulsets",
+    "daemonsets",
+    "cronjobs",
+    "jobs",
+    "replicasets",
+    "pods",
+    "services",
+    "configmaps",
+    "secrets",
+    "poddisruptionbudgets",
+    "networkpolicies",
+    "persistentvolumeclaims",
+    "certificatesigningrequests",
+)
+# What the cluster itself keeps there.
+_STAYING = {"kubernetes", "kube-root-ca.crt"}
+
+
 @dataclass(frozen=True)
 class Lab:
     """One running lab."""
@@ -153,15 +180,30 @@ class Lab:
         """An object, or a list by selectors, straight from the API: who polls starts no kubectl each time."""
         kind = _KINDS[resource]
         query = urlencode({key: text for key, text in (("labelSelector", label), ("fieldSelector", field)) if text})
+        with self._link() as link:
+            status, text = _asked(link, "GET", kind.path(namespace, name or None) + (f"?{query}" if query else ""))
+        assert status == 200, f"HTTP {status}: {text}"
+        return json.loads(text)
+
+    def clear(self) -> None:
+        """Delete what tests leave in the default namespace, and their requests for certificates. Nothing is awaited."""
+        options = json.dumps({"gracePeriodSeconds": 1, "propagationPolicy": "Background"})
+        with self._link() as link:
+            for resource in _LEFT:
+                kind = _KINDS[resource]
+                status, text = _asked(link, "GET", kind.path("default"))
+                assert status == 200, f"HTTP {status}: {text}"
+                for name in {obj["metadata"]["name"] for obj in json.loads(text)["items"]} - _STAYING:
+                    status, text = _asked(link, "DELETE", kind.path("default", name), options)
+                    assert status in (200, 202, 404), f"HTTP {status}: {text}"
+
+    @contextmanager
+    def _link(self) -> Iterator[http.client.HTTPSConnection]:
         link = _connection(self.kubeconfig, Path(self.kubeconfig).stat().st_mtime_ns)
         try:
-            link.request("GET", kind.path(namespace, name or None) + (f"?{query}" if query else ""))
-            reply = link.getresponse()
-            text = reply.read().decode()
+            yield link
         finally:
             link.close()
-        assert reply.status == 200, f"HTTP {reply.status}: {text}"
-        return json.loads(text)
 
     def apply(self, *objects: dict[str, Any]) -> None:
         self.kubectl("apply", "-f", "-", text=yaml.safe_dump_all(objects))

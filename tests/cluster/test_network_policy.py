@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -39,14 +38,8 @@ def starting(name: str, node: str, script: str, **labels: str) -> dict[str, Any]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
-@pytest.fixture
-def fenced(clean: Lab) -> Iterator[Lab]:
-    yield clean
-    clean.kubectl("delete", "networkpolicies", "--all", check=False)
-
-
-def test_policies_from_the_api_to_packets(fenced: Lab) -> None:
-    lab = fenced
+def test_policies_from_the_api_to_packets(clean: Lab) -> None:
+    lab = clean
     lab.apply(*web("guarded", 1, nodeName="node1"), *web("near", 1, nodeName="node1"), *web("far", 1, nodeName="node2"))
     for name in ("guarded", "near", "far"):
         lab.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
@@ -79,8 +72,8 @@ def test_policies_from_the_api_to_packets(fenced: Lab) -> None:
     eventually(lambda: gets_through("near"), 10, "without policies everybody gets through")
 
 
-def test_a_pods_first_packet_finds_its_policies_and_waits_for_nothing(fenced: Lab) -> None:
-    lab = fenced
+def test_a_pods_first_packet_finds_its_policies_and_waits_for_nothing(clean: Lab) -> None:
+    lab = clean
     lab.apply(*web("served", 1, nodeName="node1"))
     lab.kubectl("rollout", "status", "deployment/served", "--timeout=60s")
     address = lab.running("app=served")[0]["status"]["podIP"]

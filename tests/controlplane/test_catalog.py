@@ -147,7 +147,9 @@ def test_another_version_of_it_shows_and_takes_the_same_objects(tmp_path: Path) 
     spec = {"type": "object", "properties": {"rig": {"type": "string"}}}
     definition = {**BOATS.definitions[TYPE], "x-kubernetes-group-version-kind": [kind]}
     definition["properties"] = {**definition["properties"], "spec": spec}
-    conversion = Conversion(lambda obj: renamed(obj, "v2", "sail", "rig"), lambda obj: renamed(obj, "v1", "rig", "sail"))
+    conversion = Conversion(
+        lambda obj: renamed(obj, "v2", "sail", "rig"), lambda obj: renamed(obj, "v1", "rig", "sail")
+    )
     row = replace(BOATS, kind=newer, conversion=conversion, definitions={"com.example.v2.Boat": definition})
 
     async def scenario(set_up: Stage, catalog: Any) -> None:

@@ -65,8 +65,8 @@ class Catalog:
         return kind.storage in self._converted
 
     def convert(self, obj: Obj, kind: Kind) -> Obj:
-        """The object as a version of its kind; the object itself when it is of that version. KeyError for a version that
-        is not served.
+        """The object as a version of its kind; the object itself when it is of that version. KeyError for one that is
+        not served.
         """
         given = obj["apiVersion"]
         if given == kind.api_version:

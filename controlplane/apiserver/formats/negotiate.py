@@ -27,8 +27,9 @@ Allows = Callable[[str, str], bool]
 
 
 def negotiate(request: Request) -> Format | None:
-    """The format of the answer; None for plain JSON of the version that is stored. Raises NotAcceptable as upstream words
-    it, BadRequest.
+    """The format of the answer; None for plain JSON of the version that is stored.
+
+    Raises NotAcceptable as upstream words it, BadRequest.
     """
     found = _asked_for(request)
     conversion = request.catalog.conversion(request.kind) if request.kind is not None else None

@@ -11,7 +11,7 @@ _Place = tuple[str, str, str]
 
 
 class Rivals:
-    """The cost of a question grows with the labels of the pods and those who may have them, not with all autoscalers."""
+    """A question costs by the labels of the pods and those who may have them, not by all autoscalers there are."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, _Place, LabelSelector]] = {}

@@ -138,7 +138,7 @@ class LocalPathProvisioner:
             if self._claims.by_index(BY_VOLUME, which):
                 return
             there = self._nodes.get(node) is not None
-            if there and not await self._is_done("delete", which, node, self._home.on(node)):
+            if there and not await self._is_emptied(which, node, self._home.on(node), None):
                 return
             await self._remove(made)
         if (removed := self._pod("delete", which)) is not None:
@@ -150,16 +150,27 @@ class LocalPathProvisioner:
         if self._nodes.get(node) is None:
             # Its data went with the node, or cannot be reached any more.
             log.warning("node %s of the volume %s is gone: %s is not removed", node, name(volume), path)
-        elif not await self._is_done("delete", name(volume), node, path.rpartition("/")[0]):
-            pod = self._pod("delete", name(volume))
-            if pod is not None and pod_status.phase(pod) == "Failed":
-                self._context.recorder.event(volume, "Warning", "VolumeFailedDelete", _why(pod))
-                await self._remove(pod)
-            self._queue.add_after((PERSISTENT_VOLUME, name(volume)), AGAIN)
+        elif not await self._is_emptied(name(volume), node, path.rpartition("/")[0], volume):
             return
         await self._let_go(volume)
         with contextlib.suppress(errors.NotFound, errors.Conflict):
             await self._context.client.delete(PERSISTENT_VOLUME, name(volume), uid=uid(volume))
+
+    async def _is_emptied(self, which: str, node: str, directory: str, volume: Obj | None) -> bool:
+        """Whether the directory is gone; else it is looked at again, and a pod that failed gives way to another.
+
+        volume: what that is told of.
+        """
+        if await self._is_done("delete", which, node, directory):
+            return True
+        pod = self._pod("delete", which)
+        if pod is not None and pod_status.phase(pod) == "Failed":
+            if volume is not None:
+                self._context.recorder.event(volume, "Warning", "VolumeFailedDelete", _why(pod))
+            log.warning("the directory of %s on %s is not removed yet: %s", which, node, _why(pod))
+            await self._remove(pod)
+        self._queue.add_after((PERSISTENT_VOLUME, which), AGAIN)
+        return False
 
     async def _let_go(self, volume: Obj) -> None:
         if plan.FINALIZER in (volume["metadata"].get("finalizers") or ()):

@@ -57,4 +57,6 @@ def test_a_start_that_was_cut_off_is_no_end(reason: str, message: str, code: int
     said = pb.ContainerStatus(
         id="c", state=_EXITED, reason=reason, message=message, exit_code=code, started_at=started, finished_at=9
     )
-    assert translate.container(said).state is state
+    found = translate.container(said)
+    assert found.state is state
+    assert found.listed_as is State.EXITED, "a relist that finds it unchanged does not ask again"

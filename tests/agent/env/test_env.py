@@ -16,8 +16,8 @@ from agent.env.build import Environment
 from agent.env.credentials import credentials_for
 from agent.env.envfile import EnvFileError, value_of
 from agent.env.variables import Referenced, container_references, make_environment, service_variables
-from agent.failures import ConfigError
 from agent.expansion import expand
+from agent.failures import ConfigError
 from agent.objects.cache import Objects
 from agent.reporter import Reporter
 from agent.settings import AgentSettings

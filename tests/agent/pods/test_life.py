@@ -670,11 +670,12 @@ async def test_a_runtime_that_is_too_old_for_image_volumes_is_named(agent, runti
     agent.info._ask = info
     await agent.info.get()
     mounted = container("c", volumeMounts=[{"name": "v", "mountPath": "/v"}])
-    volume = {"name": "v", "image": {"reference": "data:here"}}
+    volume = {"name": "v", "image": {"reference": "data:here", "pullPolicy": "Always"}}
     agent.pods.set_pod("api", pod(containers=[mounted, container("d")], volumes=[volume]))
     await until(lambda: runtime.running() == ["d"] and waits_for(agent, "c") == "CreateContainerError")
     (state,) = [s["state"] for s in status(agent)["containerStatuses"] if s["name"] == "c"]
     assert "containerd 1.6.20~ds1 mounts no images: containerd 2.1" in state["waiting"]["message"]
+    assert "data:here" not in runtime.pulled, "what it cannot mount need not come"
 
 
 @live

@@ -276,6 +276,17 @@ def test_the_api_server_gets_a_moment_before_the_user_is_warned():
     assert attempts.volumes_failed(pod(), 103.0, settling=True), "a lasting one is told"
 
 
+def test_what_others_bring_about_is_looked_at_often_and_told_of_rarely():
+    attempts, now, told = Attempts(Backoff(), born=0.0), 1000.0, []
+    while now < 1100.0:
+        if attempts.volumes_failed(pod(), now, settling=True, awaited=True):
+            told.append(now - 1000)
+        wait = attempts.pace(pod(), PodRecord("u"), 0.0).holds[VOLUMES].until - now
+        assert 0 < wait <= 1.0
+        now += wait
+    assert told == [0.0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5, 63.5]
+
+
 def test_volumes_are_tried_again_less_and_less_often():
     attempts = Attempts(Backoff(), born=0.0)
     waits = []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from netproxy.policy.addresses import PodAddresses, read
+from tests import waiting
 
 
 def result(name: str, *addresses: str, **more: Any) -> bytes:
@@ -60,6 +61,25 @@ def test_files_that_come_change_and_go(tmp_path: Path) -> None:
         assert ("x/a", ()) in told[-2:]
         (folder / "net-2-eth0").unlink()
         await until("x/b")
+        following.cancel()
+
+    asyncio.run(main())
+
+
+def test_events_that_the_kernel_had_no_room_for_are_made_up(tmp_path: Path) -> None:
+    told: dict[str, tuple[str, ...]] = {}
+
+    async def main() -> None:
+        (tmp_path / "first").write_bytes(result("a", "10.244.1.5/24"))
+        following = asyncio.ensure_future(PodAddresses(tmp_path, told.__setitem__).run())
+        await waiting.until(lambda: "x/a" in told)
+        # Two events each, while nobody reads.
+        room = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+        for _ in range(room // 2 + 1):
+            (tmp_path / "filling").touch()
+            (tmp_path / "filling").unlink()
+        (tmp_path / "last").write_bytes(result("b", "10.244.1.6/24"))
+        await waiting.until(lambda: told.get("x/b") == ("10.244.1.6",))
         following.cancel()
 
     asyncio.run(main())
