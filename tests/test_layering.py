@@ -1,10 +1,12 @@
 """Imports flow one way, and each third-party library comes in by one door."""
 
 import ast
+import functools
 import io
 import re
 import tokenize
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -97,14 +99,39 @@ def modules() -> Iterator[Path]:
         yield from sorted((ROOT / package).rglob("*.py"))
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
+@dataclass(frozen=True)
+class Module:
+    """What these tests ask of a file. Each is read once: there are more than a thousand."""
+
+    docstring: str
+    imports: tuple[tuple[int, str], ...]
     """(line, dotted name) of every absolute import, wherever it stands in the file."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    at_run_time: tuple[tuple[str, str], ...]
+    """(module, name) of those `from … import` that do not stand below `if TYPE_CHECKING`."""
+
+
+@functools.cache
+def read(path: Path) -> Module:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = _typing_only(tree)
+    every: list[tuple[int, str]] = []
+    running: list[tuple[str, str]] = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            every += ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: relative import"
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+            every += ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+            if id(node) not in skipped:
+                running += ((str(node.module), alias.name) for alias in node.names)
+    return Module(ast.get_docstring(tree) or "", tuple(every), tuple(running))
+
+
+def _typing_only(tree: ast.AST) -> set[int]:
+    """The ids of all nodes below `if TYPE_CHECKING`."""
+    branches = (node for node in ast.walk(tree) if isinstance(node, ast.If))
+    guarded = (node for node in branches if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING")
+    return {id(inner) for node in guarded for inner in ast.walk(node)}
 
 
 @pytest.mark.parametrize("path", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in modules()])
@@ -112,7 +139,7 @@ def test_imports_flow_one_way_and_through_the_doors(path: Path) -> None:
     place = path.relative_to(ROOT).as_posix()
     package = place.partition("/")[0]
     wrong = []
-    for line, name in imports(path):
+    for line, name in read(path).imports:
         top = name.partition(".")[0]
         if top in {*PACKAGES, "tests"} and top != package and top not in ALLOWED[package]:
             wrong.append(f"{place}:{line} imports {name}: {package} may not know {top}")
@@ -139,7 +166,7 @@ def test_folders_import_from_lower_floors_alone(package: str) -> None:
     for path in sorted((ROOT / package).rglob("*.py")):
         place = path.relative_to(ROOT).with_suffix("").as_posix()
         here = _floor(package, place)
-        for line, name in imports(path):
+        for line, name in read(path).imports:
             there = _floor(package, name + "/")
             if here and there and here[1] != there[1] and there[0] <= here[0]:
                 wrong.append(f"{place}:{line} imports {name}: {here[1]} lies below or beside {there[1]}")
@@ -157,32 +184,20 @@ def _dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _typing_only(tree: ast.AST) -> set[int]:
-    """The ids of all nodes below `if TYPE_CHECKING`."""
-    guarded = (n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
-    return {id(inner) for node in guarded for inner in ast.walk(node)}
-
-
 def test_no_module_reaches_itself_by_its_imports() -> None:
     """At run time; a circle of types alone costs a reader less and the interpreter nothing."""
     known = {_dotted(path): path for path in modules()}
     graph: dict[str, set[str]] = {}
     for module, path in known.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        skipped = _typing_only(tree)
-        found = (n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module and id(n) not in skipped)
-        names = {full for n in found for full in _imported(n, known)}
-        graph[module] = names - {module}
+        names = (_imported(place, name, known) for place, name in read(path).at_run_time)
+        graph[module] = {name for name in names if name} - {module}
     assert not (circle := _circle(graph)), " -> ".join(circle)
 
 
-def _imported(node: ast.ImportFrom, known: dict[str, Path]) -> Iterator[str]:
-    for alias in node.names:
-        full = f"{node.module}.{alias.name}"
-        if full in known:
-            yield full
-        elif node.module in known:
-            yield str(node.module)
+def _imported(module: str, name: str, known: dict[str, Path]) -> str:
+    """The module of ours that `from module import name` loads, if any."""
+    full = f"{module}.{name}"
+    return full if full in known else module if module in known else ""
 
 
 def _circle(graph: dict[str, set[str]]) -> list[str]:
@@ -213,7 +228,7 @@ def _is_pure(path: Path) -> bool:
     """A planner, or what says of itself that it is pure."""
     if path.name in ("plan.py", "planner.py"):
         return path.parts[-2] != "node"
-    words = " ".join((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split())
+    words = " ".join(read(path).docstring.split())
     return path.name != "__init__.py" and re.search(r"(?:^|[.;:] )[Pp]ure[.;:]", words) is not None
 
 
@@ -234,7 +249,10 @@ def test_what_is_pure_reads_no_clock_and_touches_nothing() -> None:
     pure = [path for path in modules() if _is_pure(path)]
     assert len(pure) > 50
     wrong = [
-        f"{path}:{line} {name}" for path in pure for line, name in imports(path) if name.partition(".")[0] in IMPURE
+        f"{path}:{line} {name}"
+        for path in pure
+        for line, name in read(path).imports
+        if name.partition(".")[0] in IMPURE
     ]
     wrong += [f"{path}:{line} {name}()" for path in pure for line, name in _impure_calls(path.read_text("utf-8"))]
     assert not wrong, "\n".join(wrong)
@@ -245,11 +263,7 @@ def test_names_say_what_a_module_owns() -> None:
 
 
 def test_every_package_has_its_charter() -> None:
-    missing = [
-        str(path)
-        for path in modules()
-        if path.name == "__init__.py" and not ast.get_docstring(ast.parse(path.read_text()))
-    ]
+    missing = [str(path) for path in modules() if path.name == "__init__.py" and not read(path).docstring]
     assert not missing, f"packages without a docstring: {missing}"
 
 
