@@ -6,9 +6,11 @@ Answers that are no success raise `errors.ApiError`; when no answer comes, `erro
 from __future__ import annotations
 
 import asyncio
+import copy
 import enum
+import math
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +25,7 @@ from apimachinery.objects import Obj, dumps, loads, name, namespace
 
 # Seconds for one request that is no stream, from connecting to the last byte.
 DEADLINE = 30.0
+_READING = ("GET", "HEAD")
 CONNECT_DEADLINE = 10.0
 # Seconds between looks for a server that takes no connections: a local one is back in well under a second.
 PROBE_FIRST, PROBE_MAX = 0.05, 2.0
@@ -70,11 +73,13 @@ class Client:
         tokens: TokenSource | None = None,
         user_agent: str = "wherry",
         pool: aiohttp.BaseConnector | None = None,
+        left: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._server = server.rstrip("/")
         self._token = token
         self._token_file = token_file
         self._tokens = tokens
+        self._left = left
         self._probe: asyncio.Task[None] | None = None
         self._session = aiohttp.ClientSession(
             connector=pool or aiohttp.TCPConnector(ssl=ssl_context or True, limit=0, keepalive_timeout=60),
@@ -107,6 +112,14 @@ class Client:
         would go before any token. Its connections end with this one's.
         """
         return Client(self._server, None, tokens=tokens, user_agent=user_agent, pool=self._session.connector)
+
+    def guarded(self, left: Callable[[], float]) -> Client:
+        """The same client, but that its writes are over within the seconds that are `left`; when none are, nothing is
+        sent. Either way the request fails as Unreachable. It lives and ends with this one.
+        """
+        result = copy.copy(self)
+        result._left = left
+        return result
 
     @property
     def server(self) -> str:
@@ -319,6 +332,12 @@ class Client:
         token = await self._bearer()
         if token:
             headers["Authorization"] = f"Bearer {token}"
+        if method not in _READING:
+            # Last: to get a token may have taken a while.
+            left = self._left()
+            if left <= 0:
+                raise errors.Unreachable(f"{method} {path}: not sent, this process may not write now")
+            timeout = aiohttp.ClientTimeout(total=min(timeout.total or left, left), sock_connect=timeout.sock_connect)
         url = yarl.URL(self._server + quote(path), encoded=True).with_query(query)
         try:
             async with self._session.request(

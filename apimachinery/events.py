@@ -12,6 +12,7 @@ import logging
 import time
 import uuid
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -75,8 +76,12 @@ class _Entry:
 class EventRecorder:
     """Writes events as `component` (on `host`, for a node's daemons)."""
 
-    def __init__(self, client: Client, component: str, host: str = "") -> None:
+    def __init__(
+        self, client: Client, component: str, host: str = "", speaks: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`speaks`: while it says no, events are dropped: another process sees what this one does, and tells it."""
         self._client = client
+        self._speaks = speaks
         self._source = {"component": component, **({"host": host} if host else {})}
         self._queue: asyncio.Queue[_Entry] = asyncio.Queue(QUEUE_LIMIT)
         self._seen: OrderedDict[tuple[bytes, str, str, str], _Seen] = OrderedDict()
@@ -87,6 +92,8 @@ class EventRecorder:
 
         `obj` needs apiVersion, kind and metadata, or may itself be an ObjectReference.
         """
+        if not self._speaks():
+            return
         involved = obj if "metadata" not in obj else reference(obj)
         entry = _Entry(dumps(involved), involved, kind, reason, message, now())
         try:

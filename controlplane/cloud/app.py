@@ -42,11 +42,12 @@ async def build(settings: Settings, provider: Provider, lifecycle: Lifecycle) ->
     client = Client.from_kubeconfig(settings.kubeconfig, f"wherry-{NAME}")
     lifecycle.push("client", client.close)
     informers = Informers(client)
-    recorders, loops = [], []
-    for source, make in parts(provider, settings):
-        recorders.append(EventRecorder(client, source))
-        loops.append(make(Context(client, recorders[-1], informers, settings)))
     election = Election(client, NAME, settings.election)
+    recorders, loops = [], []
+    own = client.guarded(election.left)
+    for source, make in parts(provider, settings):
+        recorders.append(EventRecorder(own, source, speaks=election.leads))
+        loops.append(make(Context(own, recorders[-1], informers, settings)))
     lifecycle.push("lease", election.release)
 
     async def work() -> None:

@@ -28,14 +28,14 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> None:
     accounts = Accounts(client, cluster, AGENT)
     lifecycle.push("accounts", accounts.close)
     informers = Informers(client)
+    election = Election(client, "kube-controller-manager", settings.election)
     loops: list[tuple[str, Loop]] = []
     recorders = []
     for entry in chosen(settings.controllers):
         apart = settings.use_service_account_credentials and not entry.as_process
-        own = accounts.client_of(entry.name) if apart else client
-        recorders.append(EventRecorder(own, entry.source))
+        own = (accounts.client_of(entry.name) if apart else client).guarded(election.left)
+        recorders.append(EventRecorder(own, entry.source, speaks=election.leads))
         loops.append((entry.name, entry.build(Context(own, recorders[-1], informers, settings))))
-    election = Election(client, "kube-controller-manager", settings.election)
     lifecycle.push("lease", election.release)
 
     await doors.serve(lifecycle, doors.of(settings), "kube-controller-manager", client, doors.views(informers.all))

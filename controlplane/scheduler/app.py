@@ -44,13 +44,14 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Scheduler:
         kind.kind: Informer(client, kind, transform=spec_selector_only)
         for kind in (REPLICA_SET, STATEFUL_SET, REPLICATION_CONTROLLER)
     }
-    recorder = EventRecorder(client, "default-scheduler")
+    election = Election(client, "kube-scheduler", settings.election)
+    own = client.guarded(election.left)
+    recorder = EventRecorder(own, "default-scheduler")
     workloads = InformedWorkloads(services, owners)
     kinds = (PERSISTENT_VOLUME_CLAIM, PERSISTENT_VOLUME, STORAGE_CLASS)
     storage = InformedStorage(*(Informer(client, kind, transform=without_managed_fields) for kind in kinds))
     profiles = {name: default_profile(name, storage) for name in settings.profiles}
-    scheduler = Scheduler(Parts(client, pods, nodes, recorder, profiles, workloads, storage))
-    election = Election(client, "kube-scheduler", settings.election)
+    scheduler = Scheduler(Parts(own, pods, nodes, recorder, profiles, workloads, storage))
     lifecycle.push("lease", election.release)
     await doors.serve(
         lifecycle, _door(settings), "kube-scheduler", client, _routes(scheduler, (pods, nodes, *storage.informers))
