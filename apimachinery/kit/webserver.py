@@ -190,14 +190,14 @@ class _Doorstep:
             self._server.greet(peer, self._context)
 
 
-async def _listening(host: str | None, port: int, backlog: int) -> list[socket.socket]:
-    """A socket for each address of a host. Raises OSError."""
+async def _listening(host: str | None, port: int, backlog: int, shared: bool) -> list[socket.socket]:
+    """A socket for each address of a host; shared: other processes may listen there, too. Raises OSError."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     made: list[socket.socket] = []
     try:
         for family, *_, address in dict.fromkeys(found):
-            made.append(socket.create_server(address, family=family, backlog=backlog))
+            made.append(socket.create_server(address, family=family, backlog=backlog, reuse_port=shared))
             made[-1].setblocking(False)
     except OSError:
         for listening in made:
@@ -215,12 +215,17 @@ class Site(web.TCPSite):
         server = self._runner.server
         assert isinstance(server, _Server)
         if self._ssl_context is not None:
-            sockets = await _listening(self._host, self._port, self._backlog)
+            sockets = await _listening(self._host, self._port, self._backlog, bool(self._reuse_port))
             # The library only closes it and looks at its sockets.
             self._server = cast(asyncio.Server, _Doorstep(sockets, self._ssl_context, server))
         else:
             self._server = await asyncio.get_running_loop().create_server(
-                server, self._host, self._port, backlog=self._backlog, reuse_address=self._reuse_address
+                server,
+                self._host,
+                self._port,
+                backlog=self._backlog,
+                reuse_address=self._reuse_address,
+                reuse_port=self._reuse_port,
             )
         if self._server.sockets:
             self._bound_port = self._server.sockets[0].getsockname()[1]

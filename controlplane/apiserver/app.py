@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
@@ -25,7 +26,9 @@ from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.edge import Parts
 from controlplane.apiserver.expiry import Expiry
 from controlplane.apiserver.http.listener import Listener
+from controlplane.apiserver.layout import UpstreamLayout
 from controlplane.apiserver.maintained import addresses, aggregation, authentication, cluster, flowcontrol, keeping
+from controlplane.apiserver.maintained.servers import Servers
 from controlplane.apiserver.ownership import track
 from controlplane.apiserver.patching import Patches
 from controlplane.apiserver.pipeline import Pipeline
@@ -36,7 +39,7 @@ from controlplane.apiserver.self_description import index_handler
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.strategies.services import ServicePools
 from controlplane.apiserver.writing import Writing
-from controlplane.store import Store, StoreError
+from controlplane.store import Place, Store, StoreError
 from controlplane.store import build as build_store
 
 log = logging.getLogger(__name__)
@@ -52,26 +55,32 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
 
     catalog: the kinds to serve, which its owner may change while the server runs; all that are built in without one.
     """
-    store = build_store(settings.store, settings.data_dir)
+    catalog = catalog if catalog is not None else builtin.catalog()
+    store = build_store(settings.store, place(settings), UpstreamLayout(catalog))
     await store.open()
     lifecycle.push("store", store.close)
-    catalog = catalog if catalog is not None else builtin.catalog()
-    cache = Cache()
+    cache, servers = Cache(), Servers(store, settings.advertise_address)
     keep(catalog, cache)
-    cache.load(await store.history(), store.revision, store.compacted)
-    store.follow(cache.deliver)
+    history = await store.history()
+    cache.load(history, store.revision, store.compacted)
+    servers.deliver(history)
+    for follower in (cache, servers):
+        store.follow(follower)
 
-    pools = ServicePools(settings.service_cidr, settings.node_port_range)
-    pools.load([entry.obj for entry in cache.collection(core.SERVICE.kind).scan()])
+    registry = Registry(store, cache, catalog, track, Gaps(ours=settings.warn_of_gaps), lifetimes(settings, store))
+    others = partial(registry.items, core.SERVICE.kind) if store.shared else None
+    pools = ServicePools(settings.service_cidr, settings.node_port_range, others)
     catalog.add(replace(core.SERVICE, strategy=replace(core.SERVICE.strategy, reserve=pools.reserve)))
-    registry = Registry(store, cache, catalog, track, Gaps(ours=settings.warn_of_gaps))
+    registry.subscribe(core.SERVICE.kind, pools.service_changed)
     edges = edge.assemble(Parts(settings, registry, lifecycle))
     registry.admit_with(edges.admission)
     registry.subscribe(networking.SERVICE_CIDR.kind, pools.range_changed)
     registry.subscribe(networking.IP_ADDRESS.kind, pools.address_changed)
-    keeper = keeping.Keeper(registry, published(settings, pools.first_address, catalog.kinds()))
+    keeper = keeping.Keeper(registry, published(settings, pools.first_address, catalog.kinds(), servers))
+    servers.follow(keeper.again)
 
     async def basics() -> None:
+        await servers.begin()
         await keeper.make()
         await default_policy.make(registry, keeping.SELF, settings.policy_file)
 
@@ -95,9 +104,12 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
         Writing(registry, edges.negotiate, Patches()),
         {**paths, "/$": index, "/index.html$": index},
     )
-    listener = Listener(settings.bind_host, settings.port, _tls(settings), pipeline, catalog)
+    listener = Listener((settings.bind_host, settings.shared_host), settings.port, _tls(settings), pipeline, catalog)
     await listener.start(settings.shutdown_seconds)
     lifecycle.push("listener", lambda: _stop(listener, cache))
+    # Others hear of it before this one stops to listen.
+    lifecycle.push("endpoint", servers.leave)
+    lifecycle.spawn("endpoint", servers.run())
     lifecycle.spawn("maintained objects", keeper.run())
     lifecycle.spawn("backups", backups.run())
     _tend(settings, lifecycle, registry, store)
@@ -119,7 +131,7 @@ def _tend(settings: Settings, lifecycle: Lifecycle, registry: Registry, store: S
     """The loops that keep what is there in order."""
     lifecycle.spawn("flow schemas", flowcontrol.Dangling(registry).run())
     lifecycle.spawn("ip addresses", addresses.Addresses(registry).run())
-    if settings.event_ttl > 0:
+    if settings.event_ttl > 0 and not store.shared:
         lifecycle.spawn("events", Expiry(registry, core.EVENT.kind, settings.event_ttl).run())
     lifecycle.spawn("compaction", _compact(store, registry.cache, settings.history_seconds))
     lifecycle.spawn("memory", _give_memory_back())
@@ -139,17 +151,36 @@ def keep(catalog: Catalog, cache: Cache) -> None:
     catalog.follow(follow)
 
 
+def place(settings: Settings) -> Place:
+    """Where the store is."""
+    return Place(
+        settings.data_dir,
+        settings.etcd_servers,
+        settings.etcd_ca_file,
+        settings.etcd_cert_file,
+        settings.etcd_key_file,
+        settings.etcd_prefix,
+    )
+
+
+def lifetimes(settings: Settings, store: Store) -> dict[str, int]:
+    """What a store that can do so removes by itself: seconds by collection."""
+    return {core.EVENT.kind.storage: settings.event_ttl} if store.shared and settings.event_ttl > 0 else {}
+
+
 def schedule(settings: Settings) -> Schedule:
     """When backups are made, and which are kept."""
     folder = settings.backup_dir or settings.data_dir / "backups"
     return Schedule(folder, settings.backup_seconds, settings.backup_count, settings.backup_days * 86400)
 
 
-def published(settings: Settings, service_ip: str, kinds: tuple[Kind, ...]) -> tuple[keeping.Wanted, ...]:
+def published(
+    settings: Settings, service_ip: str, kinds: tuple[Kind, ...], servers: Servers
+) -> tuple[keeping.Wanted, ...]:
     """What the server keeps without being asked. Raises OSError for an authority that cannot be read."""
     client_ca = settings.client_ca_file.read_text() if settings.client_ca_file else ""
     return (
-        *cluster.wanted(service_ip, settings.service_cidr, settings.advertise_address, settings.port),
+        *cluster.wanted(service_ip, settings.service_cidr, servers.addresses, settings.port),
         *authentication.wanted(client_ca),
         *aggregation.wanted(kinds),
         *flowcontrol.wanted(),
@@ -229,7 +260,7 @@ class _Health:
     def ready(self) -> dict[str, health.Check]:
         return {
             **self.live(),
-            "etcd-readiness": lambda: self._store.trouble,
+            "etcd-readiness": lambda: self._store.trouble or self._store.away,
             "informer-sync": lambda: "",
             "shutdown": self._stopping,
         }

@@ -49,6 +49,8 @@ class Reading:
         format = self._negotiate(request)
         if text := request.param("resourceVersion"):
             await self._fresh(listing.revision(text, listed=False))
+        else:
+            await self._registry.fresh()
         entry = self._registry.entry(kind, request.space, request.name)
         return await one(kind, entry, 200, format)
 
@@ -90,6 +92,8 @@ class Reading:
                 if options.revision < collection.floor:
                     raise errors.Expired("The resourceVersion for the provided list is too old.")
                 return collection.at(options.revision, selection), options.revision, ""
+        elif options.revision is None:
+            await self._registry.fresh()
         return collection.select(selection), cache.revision, ""
 
     def _selection(self, request: Request) -> Selection:
@@ -119,6 +123,8 @@ class Reading:
         options = listing.parse(request, watch=True)
         selection = self._selection(request)
         collection = self._registry.collection(kind)
+        if options.revision is None:
+            await self._registry.fresh()
         watcher = Watcher(kind, selection, format)
         failure = self._begin(collection, watcher, options)
         stream = format.stream_type if format else "application/json"

@@ -13,9 +13,22 @@ class Settings:
     data_dir: Path
     """Where the store keeps its files; nobody else may look into it."""
     store: str = "sqlite"
-    """Which store: sqlite."""
+    """Which store: sqlite, a file of this server's alone, or etcd, which several servers share."""
+    etcd_servers: tuple[str, ...] = ()
+    """etcd's members as URLs, https://10.0.0.1:2379; plain http only where nobody else reaches them."""
+    etcd_ca_file: Path | None = None
+    """Whose members are believed."""
+    etcd_cert_file: Path | None = None
+    """How this server proves itself to them."""
+    etcd_key_file: Path | None = None
+    """Its key."""
+    etcd_prefix: str = "/registry"
+    """Everything below it is this cluster's."""
     bind_host: str = "0.0.0.0"
     """Address of the secure listener."""
+    shared_host: str = ""
+    """An address at which every API server of this machine listens, too: the kernel gives each connection to one that
+    is there. Empty: none."""
     port: int = 6443
     """Port of the secure listener."""
     advertise_address: str = ""

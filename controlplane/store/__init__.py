@@ -6,47 +6,60 @@ something.
 
 Reading order: model (the interface and its values), sqlite (the backend on one file), journal (its rows), checksum and
 witness (how damage is known), audit, inspection and opening (the start), reserve (the full disk), salvage (the way
-out), backup (copies, and putting them back).
+out), backup (copies, and putting them back), progress (how far followers are), etcd/ (the backend that servers share).
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from controlplane.store.model import (
     Change,
     Corrupt,
     Delete,
+    Follower,
     Full,
+    Layout,
     Locked,
     Mismatch,
     Op,
+    Place,
     Put,
     Snapshot,
     Store,
     StoreError,
+    Unavailable,
 )
 
 __all__ = [
     "Change",
     "Corrupt",
     "Delete",
+    "Follower",
     "Full",
+    "Layout",
     "Locked",
     "Mismatch",
     "Op",
+    "Place",
     "Put",
     "Snapshot",
     "Store",
     "StoreError",
+    "Unavailable",
     "build",
 ]
 
 
-def build(name: str, data_dir: Path) -> Store:
-    """The store of a name, not open yet; "sqlite" keeps its files in data_dir. Raises StoreError."""
-    from controlplane.store.sqlite import SqliteStore
+def build(name: str, place: Place, layout: Layout) -> Store:
+    """The store of a name, not open yet. layout: how others are to find what is in one that they can read, too.
 
+    Raises StoreError.
+    """
     if name == "sqlite":
-        return SqliteStore(data_dir / "state.db")
-    raise StoreError(f"there is no store called {name!r}; known are: sqlite")
+        from controlplane.store.sqlite import SqliteStore
+
+        return SqliteStore(place.data_dir / "state.db")
+    if name == "etcd":
+        from controlplane.store.etcd.store import EtcdStore
+
+        return EtcdStore(place, layout)
+    raise StoreError(f"there is no store called {name!r}; known are: sqlite, etcd")

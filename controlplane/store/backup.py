@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import calendar
 import os
+import secrets
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -69,6 +70,32 @@ async def write(moment: Moment, read: Read, target: Path) -> Snapshot:
         for left in (partial, partial.with_name(partial.name + _LOG)):
             left.unlink(missing_ok=True)
     return Snapshot(target, moment.head, len(moment.revisions))
+
+
+async def write_shared(found: AsyncIterator[tuple[Sequence[Change], int]], target: Path) -> Snapshot:
+    """The same of a store that tells changes in another order, several at one revision: they follow each other here."""
+    changes: list[Change] = []
+    head = BEFORE_FIRST
+    async for piece, revision in found:
+        changes += piece
+        head = max(head, revision)
+    rows = list(apart(changes))
+    head = max(head, rows[-1].change.revision if rows else 0)
+    by_revision = {row.change.revision: row for row in rows}
+
+    async def read(revisions: Sequence[int]) -> list[Row]:
+        return [by_revision[revision] for revision in revisions]
+
+    moment = Moment(secrets.randbits(62), head, [row.change.revision for row in rows])
+    return await write(moment, read, target)
+
+
+def apart(changes: Iterable[Change]) -> Iterator[Row]:
+    """Changes in the order of their revisions, each at one of its own: its own, or the next that is free. Pure."""
+    last = BEFORE_FIRST
+    for change in sorted(changes, key=lambda change: (change.revision, change.key)):
+        last = max(last + 1, change.revision)
+        yield sealed(replace(change, revision=last, created=min(change.created, last)), 0)
 
 
 async def _finished(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -21,7 +21,7 @@ from typing import Any
 
 from controlplane.store import backup, journal
 from controlplane.store.checksum import Row, added, sealed
-from controlplane.store.model import Change, Corrupt, Delete, Deliver, Full, Mismatch, Op, Put, Snapshot, StoreError
+from controlplane.store.model import Change, Corrupt, Delete, Follower, Full, Mismatch, Op, Put, Snapshot, StoreError
 from controlplane.store.opening import Opened, open_files
 from controlplane.store.reserve import Reserve
 from controlplane.store.witness import Mark
@@ -70,7 +70,7 @@ class SqliteStore:
         self._queue: queue.SimpleQueue[_Write | _Call | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._followers: list[Deliver] = []
+        self._followers: list[Follower] = []
         self._revision = 0
         self._compacted = 0
         self._copying = 0
@@ -95,8 +95,19 @@ class SqliteStore:
     def trouble(self) -> str:
         return self._trouble
 
-    def follow(self, deliver: Deliver) -> None:
-        self._followers.append(deliver)
+    @property
+    def away(self) -> str:
+        return ""
+
+    @property
+    def shared(self) -> bool:
+        return False
+
+    async def fresh(self) -> None:
+        """Nobody else writes, and who was answered finds it delivered."""
+
+    def follow(self, follower: Follower) -> None:
+        self._followers.append(follower)
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -352,8 +363,8 @@ class SqliteStore:
         try:
             if batch:
                 self._revision = batch[-1].revision
-                for deliver in self._followers:
-                    deliver(batch)
+                for follower in self._followers:
+                    follower.deliver(batch)
         finally:
             # It is durable, whatever a follower made of it.
             for answer in done:
@@ -390,7 +401,8 @@ def _check(
             planned.append(Change(revision, op.key, op.value, created))
             own[op.key] = (revision, created)
         elif at is None:
-            raise Mismatch(op.key, 0)
+            if not op.lenient:
+                raise Mismatch(op.key, 0)
         else:
             planned.append(Change(revision, op.key, None, at[1]))
             own[op.key] = None

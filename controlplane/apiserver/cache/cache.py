@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -10,8 +9,13 @@ from apimachinery.kinds import Kind
 from controlplane.apiserver.cache.collection import Collection
 from controlplane.apiserver.cache.selectable import Getter
 from controlplane.store import Change
+from controlplane.store.progress import Progress
 
 log = logging.getLogger(__name__)
+
+
+NO_OBJECT = "."
+"""How keys begin under which the server keeps something of its own."""
 
 
 def key_of(kind: Kind, namespace: str, name: str) -> str:
@@ -23,12 +27,15 @@ class Cache:
     """Collections by storage name ("pods", "deployments.apps"); .revision is the newest change they reflect."""
 
     def __init__(self) -> None:
-        self.revision = 0
+        self._progress = Progress()
         self._collections: dict[str, Collection] = {}
         # What the store holds of kinds that are not served (now), by storage: kept for when they are.
-        self._unserved: dict[str, list[Change]] = {}
+        self._unserved: dict[str, dict[str, Change]] = {}
         self._compacted = 0
-        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+
+    @property
+    def revision(self) -> int:
+        return self._progress.revision
 
     def add(self, kind: Kind, node: Getter | None = None) -> None:
         """Keep a collection of this kind, with what the store holds of it; one that is there already stays.
@@ -38,7 +45,7 @@ class Cache:
         if kind.storage in self._collections:
             return
         collection = self._collections[kind.storage] = Collection(kind, node)
-        for change in self._unserved.pop(kind.storage, ()):
+        for change in self._unserved.pop(kind.storage, {}).values():
             _, namespace, name = change.key.split("/", 2)
             collection.load(namespace, name, change.revision, change.created, change.value)
         collection.forget(self.revision if self.revision else self._compacted)
@@ -48,10 +55,11 @@ class Cache:
         collection = self._collections.pop(kind.storage, None)
         if collection is None:
             return
-        self._unserved[kind.storage] = [
-            Change(entry.revision, key_of(kind, entry.namespace, entry.name), entry.body, entry.created)
+        self._unserved[kind.storage] = {
+            key: Change(entry.revision, key, entry.body, entry.created)
             for entry in collection.scan()
-        ]
+            if (key := key_of(kind, entry.namespace, entry.name))
+        }
         for watcher in collection.watchers():
             watcher.close()
 
@@ -68,10 +76,10 @@ class Cache:
             resource, namespace, name = change.key.split("/", 2)
             collection = self._collections.get(resource)
             if collection is None:
-                self._unserved.setdefault(resource, []).append(change)
+                self._put_aside(resource, change)
                 continue
             collection.load(namespace, name, change.revision, change.created, change.value)
-        self.revision = revision
+        self._progress.advance(revision)
         self._compacted = compacted
         for collection in self._collections.values():
             collection.forget(compacted)
@@ -83,11 +91,42 @@ class Cache:
         for change in batch:
             resource, namespace, name = change.key.split("/", 2)
             collection = self._collections.get(resource)
-            self.revision = change.revision
             if collection is not None:
                 collection.apply(namespace, name, change.revision, change.created, change.value)
-        if self._waiters:
-            self._settle()
+            else:
+                self._put_aside(resource, change)
+        self._progress.advance(batch[-1].revision)
+
+    def _put_aside(self, resource: str, change: Change) -> None:
+        """What is no object (of a kind that is served now) is kept as it is now."""
+        if resource.startswith(NO_OBJECT):
+            return
+        aside = self._unserved.setdefault(resource, {})
+        aside.pop(change.key, None)
+        if change.value is not None:
+            aside[change.key] = change
+
+    def advance(self, revision: int) -> None:
+        """Nothing more happened up to a revision."""
+        self._progress.advance(revision)
+
+    def overtake(self, current: Sequence[Change], revision: int) -> None:
+        """Changes were missed: take in what is there at a revision, and have everybody who watches list again."""
+        for collection in self._collections.values():
+            for watcher in collection.watchers():
+                watcher.outrun()
+        there = {change.key for change in current}
+        gone = [
+            Change(revision, key, None, entry.created)
+            for collection in self._collections.values()
+            for entry in collection.scan()
+            if (key := key_of(collection.kind, entry.namespace, entry.name)) not in there
+        ]
+        newer = [change for change in current if change.revision > self.revision]
+        if missed := sorted((*newer, *gone), key=lambda change: change.revision):
+            self.deliver(missed)
+        self._progress.advance(revision)
+        self.forget(revision)
 
     def forget(self, revision: int) -> None:
         for collection in self._collections.values():
@@ -95,19 +134,4 @@ class Cache:
 
     async def reach(self, revision: int, timeout: float) -> bool:
         """Wait until a revision is reflected; False when it is not within timeout seconds."""
-        if revision <= self.revision:
-            return True
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append((revision, future))
-        try:
-            await asyncio.wait_for(future, timeout)
-        except asyncio.TimeoutError:
-            return False
-        finally:
-            self._waiters = [w for w in self._waiters if w[1] is not future]
-        return True
-
-    def _settle(self) -> None:
-        for revision, future in self._waiters:
-            if revision <= self.revision and not future.done():
-                future.set_result(None)
+        return await self._progress.reach(revision, timeout)

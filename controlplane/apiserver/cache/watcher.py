@@ -77,10 +77,7 @@ class Watcher:
         self._frames.append(frame)
         self._queued += frame.size if isinstance(frame, Later) else len(frame)
         if len(self._frames) > QUEUE_LIMIT or (self._queued > QUEUE_BYTES and len(self._frames) > 1):
-            self.overrun = True
-            self._frames.clear()
-            self._backlog = None
-            self.close()
+            self.outrun()
         else:
             self._wake()
 
@@ -92,6 +89,13 @@ class Watcher:
     def close(self) -> None:
         self._closed = True
         self._wake()
+
+    def outrun(self) -> None:
+        """End it: what it would be told next is not known, or more than is kept for it."""
+        self.overrun = True
+        self._frames.clear()
+        self._backlog = None
+        self.close()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from apimachinery import formats
 from apimachinery.objects import Obj
 from controlplane.apiserver import defaults
+from controlplane.store import Op
 
 
 def _keep(obj: Obj) -> None:
@@ -42,13 +43,21 @@ def keep_spec(new: Obj, old: Obj) -> None:
 
 
 class Reservation:
-    """Things taken outside the object (addresses, ports) that a failed write must give back."""
+    """Things taken outside the object (addresses, ports) that a failed write must give back.
+
+    writes: what has to be written in the same transaction, so that no other server takes them, too.
+    """
+
+    writes: Sequence[Op] = ()
 
     def keep(self) -> None:
         """The write succeeded."""
 
     def release(self) -> None:
         """The write failed or was a dry run."""
+
+    def lost(self, key: str, current: int) -> None:
+        """The transaction was refused: something stands under a key of writes (or under another's) at a revision."""
 
 
 def _reserve_nothing(new: Obj | None, old: Obj | None, dry_run: bool) -> Reservation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ssl
+from collections.abc import Sequence
 
 from apimachinery.kit import webserver
 from apimachinery.kit.http import web
@@ -20,8 +21,11 @@ class ListenError(OSError):
 class Listener:
     """start() listens, stop() lets running requests finish for so many seconds."""
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, pipeline: Pipeline, catalog: Catalog) -> None:
-        self._host, self._port, self._tls = host, port, tls
+    def __init__(
+        self, hosts: Sequence[str], port: int, tls: ssl.SSLContext | None, pipeline: Pipeline, catalog: Catalog
+    ) -> None:
+        """hosts: this server's own address, and ("" for none) one that it shares with others of this machine."""
+        self._hosts, self._port, self._tls = hosts, port, tls
 
         async def handle(raw: web.BaseRequest) -> web.StreamResponse:
             return await serve(raw, pipeline, catalog)
@@ -40,12 +44,23 @@ class Listener:
         """Raises ListenError."""
         runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=shutdown_seconds)
         await runner.setup()
-        site = webserver.Site(runner, self._host, self._port, ssl_context=self._tls, backlog=1024, reuse_address=True)
-        try:
-            await site.start()
-        except OSError as error:
-            await runner.cleanup()
-            raise ListenError(error.errno, _why(error, self._host, self._port)) from error
+        for number, host in enumerate(self._hosts):
+            if number and not host:
+                continue
+            site = webserver.Site(
+                runner,
+                host,
+                self._port,
+                ssl_context=self._tls,
+                backlog=1024,
+                reuse_address=True,
+                reuse_port=bool(number),
+            )
+            try:
+                await site.start()
+            except OSError as error:
+                await runner.cleanup()
+                raise ListenError(error.errno, _why(error, host, self._port)) from error
         self._runner = runner
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from apimachinery.kinds import API_SERVICE, Kind
 from controlplane.apiserver.maintained.keeping import Wanted, restored
@@ -45,5 +46,5 @@ def wanted(kinds: Iterable[Kind]) -> tuple[Wanted, ...]:
         if group:
             spec["group"] = group
         obj = {"metadata": {"labels": _LABEL}, "spec": spec}
-        found.append(Wanted(API_SERVICE, f"{version}.{group}", restored(obj, "spec")))
+        found.append(Wanted(API_SERVICE, f"{version}.{group}", restored(partial(dict, obj), "spec")))
     return tuple(found)

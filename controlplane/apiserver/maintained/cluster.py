@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from apimachinery import kinds
@@ -24,8 +25,8 @@ _CLASSES = (
 )
 
 
-def wanted(service_ip: str, service_cidr: str, advertise: str, port: int) -> tuple[Wanted, ...]:
-    """advertise "": the kubernetes Service has no endpoint."""
+def wanted(service_ip: str, service_cidr: str, servers: Callable[[], Sequence[str]], port: int) -> tuple[Wanted, ...]:
+    """servers: the addresses of the API servers at the moment; none: the kubernetes Service has no endpoints."""
     found = [Wanted(kinds.NAMESPACE, name, constant({})) for name in NAMESPACES]
     for name, value, text in _CLASSES:
         found.append(Wanted(kinds.PRIORITY_CLASS, name, constant({"value": value, "description": text})))
@@ -33,10 +34,10 @@ def wanted(service_ip: str, service_cidr: str, advertise: str, port: int) -> tup
         Wanted(kinds.SERVICE_CIDR, "kubernetes", constant({"spec": {"cidrs": [service_cidr]}}), status=_range_ready)
     )
     found.append(Wanted(kinds.SERVICE, "kubernetes", constant(_service(service_ip, port)), "default"))
-    if advertise:
-        endpoints = restored(_endpoints(advertise, port), "subsets")
+    if servers():
+        endpoints = restored(lambda: _endpoints(servers(), port), "subsets")
         found.append(Wanted(kinds.ENDPOINTS, "kubernetes", endpoints, "default"))
-        endpoint_slice = restored(_slice(advertise, port), "endpoints", "ports")
+        endpoint_slice = restored(lambda: _slice(servers(), port), "endpoints", "ports")
         found.append(Wanted(kinds.ENDPOINT_SLICE, "kubernetes", endpoint_slice, "default"))
     return tuple(found)
 
@@ -70,19 +71,19 @@ def _service(ip: str, port: int) -> Obj:
     return {"metadata": {"labels": labels}, "spec": spec}
 
 
-def _endpoints(address: str, port: int) -> Obj:
+def _endpoints(addresses: Sequence[str], port: int) -> Obj:
     """Nobody is to make slices of it: there is one already."""
     ports = [{"name": "https", "port": port, "protocol": "TCP"}]
     return {
         "metadata": {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
-        "subsets": [{"addresses": [{"ip": address}], "ports": ports}],
+        "subsets": [{"addresses": [{"ip": address} for address in addresses], "ports": ports}],
     }
 
 
-def _slice(address: str, port: int) -> Obj:
+def _slice(addresses: Sequence[str], port: int) -> Obj:
     return {
         "metadata": {"labels": {"kubernetes.io/service-name": "kubernetes"}},
-        "addressType": "IPv6" if ":" in address else "IPv4",
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "addressType": "IPv6" if ":" in addresses[0] else "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in addresses],
         "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
     }

@@ -49,10 +49,11 @@ def constant(obj: Obj) -> Plan:
     return lambda found, _: found if found is not None else dict(obj)
 
 
-def restored(obj: Obj, *members: str) -> Plan:
-    """The plan of an object some of whose members are always as said."""
+def restored(make: Callable[[], Obj], *members: str) -> Plan:
+    """The plan of an object some of whose members are always as said at the moment."""
 
     def plan(found: Obj | None, _: datetime) -> Obj:
+        obj = make()
         return dict(obj) if found is None else {**found, **{member: obj[member] for member in members}}
 
     return plan
@@ -79,6 +80,11 @@ class Keeper:
                 self._changed(kind, entry)
             collection.follow(partial(self._heard, kind))
         await self._queue.run_workers(1, self._mend)
+
+    def again(self) -> None:
+        """What is wanted has changed."""
+        for key in self._wanted:
+            self._queue.add(key)
 
     def _heard(self, kind: Kind, event: Event) -> None:
         subject = event.new or event.old

@@ -9,10 +9,20 @@ from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.registry import metadata
+from controlplane.store import StoreError, Unavailable
 
 
 def conflict(kind: Kind, name: str) -> errors.ApiError:
     return errors.conflict(kind.plural, name, errors.MODIFIED, kind.group)
+
+
+def unreachable(error: StoreError) -> errors.ApiError:
+    """The store does not answer; what it may have done all the same is told apart from what it has not."""
+    if isinstance(error, Unavailable) and not error.unsure:
+        return errors.ServiceUnavailable(str(error), retry_after=1)
+    if isinstance(error, Unavailable):
+        return errors.Timeout(str(error), retry_after=1)
+    return errors.InternalError(f"Internal error occurred: {error}")
 
 
 def uid_conflict(kind: Kind, namespace: str, name: str, wanted: Any, stored: str) -> errors.ApiError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
@@ -10,7 +10,7 @@ from apimachinery.objects import Obj
 from apimachinery.timestamps import now as clock
 from controlplane.apiserver.admission_request import Admission, AdmissionChain
 from controlplane.apiserver.advice.gaps import Gaps
-from controlplane.apiserver.cache.cache import Cache
+from controlplane.apiserver.cache.cache import Cache, key_of
 from controlplane.apiserver.cache.collection import Collection, Subscriber
 from controlplane.apiserver.cache.entry import Entry, encode
 from controlplane.apiserver.catalog.catalog import Catalog
@@ -33,10 +33,19 @@ _ROUNDS = 100
 class Registry:
     """All methods belong to the server's event loop. Entries and objects returned are shared."""
 
-    def __init__(self, store: Store, cache: Cache, catalog: Catalog, track: Track, gaps: Gaps | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        cache: Cache,
+        catalog: Catalog,
+        track: Track,
+        gaps: Gaps | None = None,
+        lifetimes: Mapping[str, int] | None = None,
+    ) -> None:
+        """lifetimes: seconds after which the store itself removes what is in a collection, by kind.storage."""
         self.cache = cache
         self.catalog = catalog
-        self._storing = Storing(store, cache)
+        self._storing = Storing(store, cache, lifetimes or {})
         self._preparation = Preparation(catalog, track, gaps or Gaps(ours=False), self._is_taken)
         self._chain: AdmissionChain | None = None
 
@@ -74,6 +83,10 @@ class Registry:
 
     def items(self, kind: Kind, namespace: str = "") -> list[Obj]:
         return [entry.obj for entry in self.collection(kind).scan(namespace)]
+
+    async def fresh(self) -> None:
+        """Wait until all that anybody was answered before can be read here. Raises ServiceUnavailable, Timeout."""
+        await self._storing.fresh()
 
     def subscribe(self, kind: Kind, subscriber: Subscriber, replay: bool = True) -> None:
         """subscriber(None, obj) for all that is there (replay), then (old, new) for every change, on the loop."""
@@ -136,6 +149,7 @@ class Registry:
     # --- writing ---
 
     async def create_entry(self, kind: Kind, obj: Obj, namespace: str, context: Context) -> Entry:
+        await self.fresh()
         strategy = self.strategy(kind)
         chosen, gaps = await off_loop(context.size, self._preparation.begin_new, kind, obj, namespace, context)
         admission = asking.admission("CREATE", kind, "", namespace, obj, None, context)
@@ -146,12 +160,24 @@ class Registry:
             if (standing := self._standing(kind, namespace, obj)) is not None:
                 raise conflicts.exists(kind, obj["metadata"], standing)
             context.warnings.extend((*await off_loop(context.size, _listed, strategy.warn, obj, None), *gaps))
-            admission.reservations.append(strategy.reserve(obj, None, context.dry_run))
-            return await self._storing.put(kind, namespace, obj, 0, context, admission.reservations)
+            return await self._put_new(kind, namespace, obj, context, admission)
         except Mismatch:
             raise conflicts.exists(kind, obj["metadata"], self._standing(kind, namespace, obj)) from None
         finally:
             asking.release(admission)
+
+    async def _put_new(self, kind: Kind, namespace: str, obj: Obj, context: Context, admission: Admission) -> Entry:
+        """Raises Mismatch when the object is there already."""
+        for _ in range(_ROUNDS):
+            admission.reservations.append(self.strategy(kind).reserve(obj, None, context.dry_run))
+            try:
+                return await self._storing.put(kind, namespace, obj, 0, context, admission.reservations)
+            except Mismatch as error:
+                if error.key == key_of(kind, namespace, obj["metadata"]["name"]):
+                    raise
+                # Another server was faster with an address or a port: the next one may be free.
+                admission.reservations.pop().release()
+        raise conflicts.conflict(kind, obj["metadata"]["name"])
 
     def _is_taken(self, kind: Kind, namespace: str, name: str) -> bool:
         return self.collection(kind).get(namespace, name) is not None
@@ -192,6 +218,7 @@ class Registry:
         """change() may raise; a resourceVersion in what it returns must be the stored one (Conflict
         otherwise).
         """
+        await self.fresh()
         for _ in range(_ROUNDS):
             old = self.entry(kind, namespace, name)
             size = max(context.size, len(old.wire))
@@ -234,6 +261,7 @@ class Registry:
 
     async def delete_entry(self, kind: Kind, namespace: str, name: str, context: Context) -> tuple[Entry, bool]:
         """The object's last state and whether it is gone. Raises NotFound, Conflict (preconditions)."""
+        await self.fresh()
         for _ in range(_ROUNDS):
             old = self.entry(kind, namespace, name)
             await off_loop(len(old.wire), old.read_beside_others)
@@ -255,14 +283,12 @@ class Registry:
 
     async def _remove(self, kind: Kind, old: Entry, context: Context, last: Obj | None = None) -> Entry:
         """Take an object out, and what it took up in pools; last is what is written just before."""
-        gone = await self._storing.remove(kind, old, context, last)
-        if not context.dry_run:
-            self.strategy(kind).reserve(None, old.obj, False).keep()
-        return gone
+        reservation = self.strategy(kind).reserve(None, old.obj, context.dry_run)
+        return await self._storing.remove(kind, old, context, last, reservation)
 
     @property
     def trouble(self) -> str:
-        """Why nothing but deletions can be stored; "" when all is well."""
+        """Why nothing but deletions can be stored, or nothing at all; "" when all is well."""
         return self._storing.trouble
 
     async def _admit(self, admission: Admission) -> None:

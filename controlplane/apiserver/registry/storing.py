@@ -4,7 +4,7 @@ full disk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
@@ -13,9 +13,10 @@ from controlplane.apiserver.cache.cache import Cache, key_of
 from controlplane.apiserver.cache.entry import Entry, encode
 from controlplane.apiserver.catalog.strategy import Reservation
 from controlplane.apiserver.offloop import off_loop
+from controlplane.apiserver.registry import conflicts
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.registry.size import bounded
-from controlplane.store import Delete, Full, Op, Put, Store
+from controlplane.store import Delete, Full, Mismatch, Op, Put, Store, StoreError
 
 
 class Storing:
@@ -23,14 +24,23 @@ class Storing:
     full. A dry run stores nothing.
     """
 
-    def __init__(self, store: Store, cache: Cache) -> None:
+    def __init__(self, store: Store, cache: Cache, lifetimes: Mapping[str, int]) -> None:
+        """lifetimes: seconds after which the store itself removes what is in a collection, by kind.storage."""
         self._store = store
         self._cache = cache
+        self._lifetimes = lifetimes
+
+    async def fresh(self) -> None:
+        """Wait until all that anybody was answered before is in the cache. Raises ServiceUnavailable, Timeout."""
+        try:
+            await self._store.fresh()
+        except StoreError as error:
+            raise conflicts.unreachable(error) from error
 
     @property
     def trouble(self) -> str:
-        """Why nothing but deletions can be stored; "" when all is well."""
-        return self._store.trouble
+        """Why nothing but deletions can be stored, or nothing at all; "" when all is well."""
+        return self._store.trouble or self._store.away
 
     async def put(
         self, kind: Kind, namespace: str, obj: Obj, expect: int, context: Context, reservations: Sequence[Reservation]
@@ -42,13 +52,26 @@ class Storing:
         body = encode(obj) if removing else await off_loop(context.size, bounded, obj, context.settled)
         revision = expect
         if not context.dry_run:
-            (revision,) = await self._commit([Put(key_of(kind, namespace, name), body, expect)], removing)
-            for reservation in reservations:
-                reservation.keep()
+            own = Put(key_of(kind, namespace, name), body, expect, self._lifetimes.get(kind.storage, 0))
+            revision = await self._put(own, reservations, removing)
         return Entry(self._cache.collection(kind).head, namespace, name, revision, revision, body)
 
-    async def remove(self, kind: Kind, old: Entry, context: Context, last: Obj | None) -> Entry:
-        """Take an object out; last is what is written just before, for those who watch."""
+    async def _put(self, own: Put, reservations: Sequence[Reservation], removing: bool) -> int:
+        taken = [write for reservation in reservations for write in reservation.writes]
+        try:
+            revision = (await self._commit([own, *taken], removing))[0]
+        except Mismatch as error:
+            for reservation in reservations:
+                reservation.lost(error.key, error.current)
+            raise
+        for reservation in reservations:
+            reservation.keep()
+        return revision
+
+    async def remove(
+        self, kind: Kind, old: Entry, context: Context, last: Obj | None, reservation: Reservation
+    ) -> Entry:
+        """Take an object out, and what it has reserved; last is what is written just before, for those who watch."""
         key, revision = key_of(kind, old.namespace, old.name), old.revision
         ops: list[Op] = []
         body = old.body if last is None else encode(last)
@@ -56,7 +79,8 @@ class Storing:
             ops.append(Put(key, body, old.revision))
         ops.append(Delete(key, None if ops else old.revision))
         if not context.dry_run:
-            revision = (await self._commit(ops, removing=True))[-1]
+            revision = (await self._commit([*ops, *reservation.writes], removing=True))[len(ops) - 1]
+            reservation.keep()
         return Entry(old.head, old.namespace, old.name, revision, old.created, body)
 
     async def drop(self, kind: Kind, entry: Entry) -> None:
@@ -70,3 +94,7 @@ class Storing:
             # In the words of etcd's NOSPACE alarm, which upstream hands on as they are: a 500 without a reason.
             told = "mvcc: database space exceeded: objects can only be read and deleted until there is room"
             raise errors.ApiError(f"{told}: {error}") from error
+        except Mismatch:
+            raise
+        except StoreError as error:
+            raise conflicts.unreachable(error) from error

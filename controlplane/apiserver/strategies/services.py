@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
-from apimachinery.objects import Obj
+from apimachinery.objects import Obj, copy
+from controlplane.apiserver.cache.cache import NO_OBJECT
 from controlplane.apiserver.catalog.strategy import Reservation
-from controlplane.apiserver.strategies.pools import AddressPool, PoolFull, PortPool
+from controlplane.apiserver.strategies.pools import AddressPool, Pool, PoolFull, PortPool
+from controlplane.store import Delete, Op, Put
 
+# The pools by the names under which upstream keeps what is taken.
+_ADDRESSES, _PORTS = "serviceips", "servicenodeports"
 _WITH_PORTS = ("NodePort", "LoadBalancer")
 
 
@@ -22,10 +26,12 @@ def has_address(spec: Obj) -> bool:
 
 @dataclass
 class _Held(Reservation):
-    """Undo and done lists of one write."""
+    """Undo and done lists of one write; refused hears of claims that somebody else has."""
 
+    refused: Callable[[str, int], None]
     undo: list[Callable[[], None]] = field(default_factory=list)
     done: list[Callable[[], None]] = field(default_factory=list)
+    writes: list[Op] = field(default_factory=list)
     kept: bool = False
 
     def keep(self) -> None:
@@ -40,17 +46,31 @@ class _Held(Reservation):
             step()
         self.undo.clear()
 
+    def lost(self, key: str, current: int) -> None:
+        if any(write.key == key for write in self.writes):
+            # First what this write took: then whoever has it by now can be written down.
+            self.release()
+            self.refused(key, current)
+
 
 # The label of an IPAddress that shows a cluster IP, and not a claim of somebody else's.
 MANAGED_BY, OURS = "ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io"
 
 
 class ServicePools:
-    """The pools behind all Services of the cluster."""
+    """The pools behind all Services of the cluster.
 
-    def __init__(self, cidr: str, ports: str) -> None:
+    Where several servers share the store, memory alone cannot say what is free: then each address and port has a key
+    there, which is written and removed in the transaction of the Service that has it.
+    """
+
+    def __init__(self, cidr: str, ports: str, shared: Callable[[], Iterable[Obj]] | None = None) -> None:
+        """shared: every Service there is, where other servers make some, too."""
         self.addresses = AddressPool(cidr)
         self.ports = PortPool(ports)
+        self._shared = shared
+        # Claims that no Service stands behind, and at which revision: what was left may be taken over.
+        self._left: dict[str, int] = {}
 
     @property
     def first_address(self) -> str:
@@ -76,20 +96,44 @@ class ServicePools:
         else:
             self.addresses.give_back(metadata["name"], owner)
 
-    def load(self, services: list[Obj]) -> None:
-        """Take what stored Services hold."""
-        for service in services:
-            owner = _owner(service)
-            for address in _addresses(service["spec"]):
-                self.addresses.take(address, owner)
-            for port in _ports(service["spec"]):
-                self.ports.take(port, owner)
+    def service_changed(self, old: Obj | None, new: Obj | None) -> None:
+        """Take what a stored Service holds, whoever wrote it, and give back what it held."""
+        still = set(_holds(new)) if new is not None else set()
+        if old is not None:
+            for pool, item in set(_holds(old)) - still:
+                self._pool(pool).give_back(item, _owner(old))
+        if new is not None:
+            for pool, item in still:
+                self._pool(pool).take(item, _owner(new))
+
+    def _pool(self, name: str) -> Pool[Any]:
+        return self.addresses if name == _ADDRESSES else self.ports
+
+    def _claim(self, pool: str, item: Any, owner: str, held: _Held) -> None:
+        """It was taken for a write: have that write claim it."""
+        held.undo.append(lambda: self._pool(pool).give_back(item, owner))
+        if self._shared is not None:
+            key = claim(pool, item)
+            held.writes.append(Put(key, owner.encode(), self._left.pop(key, 0)))
+
+    def _refused(self, key: str, current: int) -> None:
+        """Somebody has claimed it. Where no Service stands behind that, it was left by what is gone."""
+        assert self._shared is not None
+        there: set[str] = set()
+        for service in self._shared():
+            self.service_changed(None, service)
+            there.update(claim(pool, item) for pool, item in _holds(service))
+        if key not in there:
+            self._left[key] = current
 
     def reserve(self, new: Obj | None, old: Obj | None, dry_run: bool) -> Reservation:
         """Strategy.reserve: fills cluster IPs and node ports into new. Raises Invalid, InternalError."""
-        held = _Held()
+        held = _Held(self._refused)
         try:
             if new is not None:
+                if self._shared is not None:
+                    # What is filled in goes with what it was filled in from.
+                    held.undo.append(partial(new.__setitem__, "spec", copy(new["spec"])))
                 self._take_addresses(new, old, held)
                 self._take_ports(new, old, held)
         except BaseException:
@@ -115,7 +159,7 @@ class ServicePools:
             except PoolFull as error:
                 text = f"failed to allocate a serviceIP: {error}"
                 raise errors.InternalError(f"Internal error occurred: {text}") from error
-            held.undo.append(lambda: self.addresses.give_back(address, owner))
+            self._claim(_ADDRESSES, address, owner, held)
             spec["clusterIP"], spec["clusterIPs"] = address, [address]
         else:
             for index, address in enumerate(wanted):
@@ -157,7 +201,7 @@ class ServicePools:
         if not self.addresses.take(address, owner):
             what += "provided IP is already allocated"
             raise _refused(new, errors.invalid("spec.clusterIPs", [address], what))
-        held.undo.append(lambda: self.addresses.give_back(address, owner))
+        self._claim(_ADDRESSES, address, owner, held)
 
     def _take_ports(self, new: Obj, old: Obj | None, held: _Held) -> None:
         spec, owner = new["spec"], _owner(new)
@@ -191,7 +235,7 @@ class ServicePools:
         if self.ports.owner(key) is not None:
             raise _refused(new, errors.invalid(where, key[0], "provided port is already allocated"))
         self.ports.take(key, owner)
-        held.undo.append(lambda: self.ports.give_back(key, owner))
+        self._claim(_PORTS, key, owner, held)
 
     def _choose_port(self, port: Obj, shared: dict[int, int], owner: str, held: _Held) -> None:
         """The same service port under two protocols gets the same node port."""
@@ -203,8 +247,7 @@ class ServicePools:
             except PoolFull as error:
                 raise errors.InternalError(f"failed to allocate a nodePort: {error}") from error
             shared[port["port"]] = number
-        key = (number, protocol)
-        held.undo.append(lambda: self.ports.give_back(key, owner))
+        self._claim(_PORTS, (number, protocol), owner, held)
         port["nodePort"] = number
 
     def _health_port(self, new: Obj, old: Obj | None, known: set[Any], owner: str, held: _Held) -> None:
@@ -218,17 +261,29 @@ class ServicePools:
             spec["healthCheckNodePort"] = self.ports.next(("TCP",), owner)
         taken = (spec["healthCheckNodePort"], "TCP")
         if taken not in known:
-            held.undo.append(lambda: self.ports.give_back(taken, owner))
+            self._claim(_PORTS, taken, owner, held)
 
     def _leave(self, new: Obj | None, old: Obj, held: _Held) -> None:
         """What the old object holds and the new one does not goes back once the write is done."""
         owner = _owner(old)
-        still = set(_addresses(new["spec"])) if new else set()
-        for address in set(_addresses(old["spec"])) - still:
-            held.done.append(partial(self.addresses.give_back, address, owner))
-        ports = set(_ports(new["spec"])) if new else set()
-        for port in set(_ports(old["spec"])) - ports:
-            held.done.append(partial(self.ports.give_back, port, owner))
+        still = set(_holds(new)) if new is not None else set()
+        for pool, item in set(_holds(old)) - still:
+            held.done.append(partial(self._pool(pool).give_back, item, owner))
+            if self._shared is not None:
+                held.writes.append(Delete(claim(pool, item), lenient=True))
+
+
+def claim(pool: str, item: Any) -> str:
+    """The store's key that says who has an address or a port."""
+    return f"{NO_OBJECT}ranges/{pool}/{item if pool == _ADDRESSES else '-'.join(map(str, item))}"
+
+
+def _holds(service: Obj) -> Iterator[tuple[str, Any]]:
+    """What a Service has: the pool and the item of each."""
+    for address in _addresses(service["spec"]):
+        yield _ADDRESSES, address
+    for port in _ports(service["spec"]):
+        yield _PORTS, port
 
 
 def _refused(service: Obj, *problems: FieldError) -> errors.ApiError:

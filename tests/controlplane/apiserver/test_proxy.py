@@ -176,7 +176,7 @@ async def proxied(folder, may=lambda address: True):
             except ApiError as error:
                 return status_response(error)
 
-        listener = Listener("127.0.0.1", 0, None, pipeline, builtin.catalog())
+        listener = Listener(("127.0.0.1",), 0, None, pipeline, builtin.catalog())
         await listener.start(1)
         base = f"http://127.0.0.1:{listener.port}"
         async with aiohttp.ClientSession(base, headers={"Authorization": "Bearer t"}) as http:

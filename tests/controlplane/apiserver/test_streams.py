@@ -94,7 +94,7 @@ async def serving(agent_port, allowed=True):
         except ApiError as error:
             return status_response(error)
 
-    listener = Listener("127.0.0.1", 0, None, pipeline, builtin.catalog())
+    listener = Listener(("127.0.0.1",), 0, None, pipeline, builtin.catalog())
     await listener.start(1)
     vars(listener)["asked"] = asked
     try:

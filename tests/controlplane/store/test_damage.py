@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from controlplane.store import Change, Corrupt, Delete, Locked, Put, StoreError, build
+from controlplane.store import Change, Corrupt, Delete, Locked, Place, Put, StoreError, build
 from controlplane.store.__main__ import main as command
 from controlplane.store.audit import audit
 from controlplane.store.checksum import Row, added, sealed, sum_of
@@ -20,6 +20,7 @@ from controlplane.store.journal import Notes
 from controlplane.store.salvage import plan, salvage
 from controlplane.store.sqlite import SqliteStore
 from controlplane.store.witness import Mark, Witness, unpacked
+from tests.controlplane.store.following import Plain
 
 
 def rows(*changes: Change) -> list[Row]:
@@ -272,9 +273,13 @@ def test_verify_says_whole_or_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_a_store_is_built_by_name(tmp_path: Path) -> None:
-    assert isinstance(build("sqlite", tmp_path), SqliteStore)
-    with pytest.raises(StoreError, match="known are: sqlite"):
-        build("etcd2", tmp_path)
+    assert isinstance(build("sqlite", Place(tmp_path), Plain()), SqliteStore)
+    with pytest.raises(StoreError, match="known are: sqlite, etcd"):
+        build("etcd2", Place(tmp_path), Plain())
+    with pytest.raises(StoreError, match="needs etcd_servers"):
+        build("etcd", Place(tmp_path), Plain())
+    with pytest.raises(StoreError, match="no host and port"):
+        build("etcd", Place(tmp_path, ("https://etcd",)), Plain())
 
 
 def test_history_is_checked_when_it_is_read_again(tmp_path: Path) -> None:

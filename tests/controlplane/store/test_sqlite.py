@@ -10,6 +10,7 @@ import pytest
 
 from controlplane.store import Change, Corrupt, Delete, Full, Locked, Mismatch, Put, StoreError
 from controlplane.store.sqlite import SqliteStore
+from tests.controlplane.store.following import Told
 
 
 @asynccontextmanager
@@ -90,7 +91,7 @@ def test_a_write_and_its_removal_in_one_transaction_are_two_changes(tmp_path: Pa
     async def test(store: SqliteStore) -> None:
         (at,) = await store.txn([Put("k", b"1", 0)])
         batches: list[Change] = []
-        store.follow(batches.extend)
+        store.follow(Told(batches.extend))
         await store.txn([Put("k", b"2", at), Delete("k")])
         assert [change.value for change in batches] == [b"2", None]
         assert [change.created for change in batches] == [at, at]
@@ -101,7 +102,7 @@ def test_a_write_and_its_removal_in_one_transaction_are_two_changes(tmp_path: Pa
 def test_followers_hear_before_the_writer_is_answered(tmp_path: Path) -> None:
     async def test(store: SqliteStore) -> None:
         heard: list[int] = []
-        store.follow(lambda batch: heard.extend(change.revision for change in batch))
+        store.follow(Told(lambda batch: heard.extend(change.revision for change in batch)))
         for number in range(20):
             (revision,) = await store.txn([Put(f"k{number}", b"v", 0)])
             assert heard[-1] == revision

@@ -1,0 +1,99 @@
+"""Objects in etcd as upstream's tools and its API server find them: below /registry/pods/NAMESPACE/NAME and so on.
+
+A value is the object's JSON with kind and apiVersion, which upstream's API server reads as well as the protobuf that it
+writes itself for built-in kinds; that is read here, too. Encrypted values are not.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from apimachinery import protobuf
+from controlplane.apiserver.cache.cache import NO_OBJECT
+from controlplane.apiserver.cache.entry import encode, head_of
+from controlplane.apiserver.catalog.catalog import Catalog
+from controlplane.apiserver.catalog.resource import Resource
+
+# Where upstream keeps the objects of a kind, if not under its plural.
+_ELSEWHERE = {
+    "apiservices.apiregistration.k8s.io": "apiregistration.k8s.io/apiservices",
+    "customresourcedefinitions.apiextensions.k8s.io": "apiextensions.k8s.io/customresourcedefinitions",
+    "endpoints": "services/endpoints",
+    "ingresses.networking.k8s.io": "ingress",
+    "nodes": "minions",
+    "replicationcontrollers": "controllers",
+    "services": "services/specs",
+}
+# What API servers keep there beside objects, and have to hear of.
+OWN = ("masterleases",)
+_ENCRYPTED = b"k8s:enc:"
+
+
+class UpstreamLayout:
+    """controlplane.store.Layout for the kinds of a catalog, and of others that may come to it."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._folders: dict[str, str] = {}
+        self._storages: dict[str, str] = {}
+        self._heads: dict[str, bytes] = {}
+        for row in catalog:
+            self._follow(row, True)
+        catalog.follow(self._follow)
+
+    def _follow(self, row: Resource, there: bool) -> None:
+        storage = row.kind.storage
+        if not there or not row.kept or storage in self._heads:
+            return
+        # A custom resource is the only one whose folder would be in its group's.
+        folder = self._folders[storage] = _ELSEWHERE.get(storage) or self._plain(row)
+        self._storages[folder] = storage
+        self._heads[storage] = head_of(row.kind)
+
+    @staticmethod
+    def _plain(row: Resource) -> str:
+        return row.kind.plural if not row.definitions else f"{row.kind.group}/{row.kind.plural}"
+
+    def place(self, key: str) -> str:
+        if key.startswith(NO_OBJECT):
+            return key[len(NO_OBJECT) :].replace("//", "/")
+        storage, namespace, name = key.split("/", 2)
+        folder = self._folders.get(storage)
+        if folder is None:
+            plural, _, group = storage.partition(".")
+            folder = f"{group}/{plural}" if group else plural
+        return f"{folder}/{namespace}/{name}" if namespace else f"{folder}/{name}"
+
+    def key(self, place: str) -> str | None:
+        parts = place.split("/")
+        if parts[0] in OWN:
+            return _key(NO_OBJECT + parts[0], parts[1:])
+        for length in (2, 1):
+            if storage := self._storages.get("/".join(parts[:length])):
+                return _key(storage, parts[length:])
+        if len(parts) > 2 and "." in parts[0]:
+            return _key(f"{parts[1]}.{parts[0]}", parts[2:])
+        return None
+
+    def outward(self, key: str, value: bytes) -> bytes:
+        head = self._heads.get(key.partition("/")[0])
+        return head + value[1:] if head else value
+
+    def inward(self, key: str, value: bytes) -> bytes:
+        head = self._heads.get(key.partition("/")[0])
+        if head and value.startswith(head):
+            return b"{" + value[len(head) :]
+        if key.startswith(NO_OBJECT):
+            return value
+        if value.startswith(_ENCRYPTED):
+            raise ValueError("it is encrypted")
+        try:
+            obj = protobuf.decode(value) if protobuf.is_protobuf(value) else orjson.loads(value)
+            return encode(obj)
+        except (protobuf.ProtobufError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"it is no object: {error}") from error
+
+
+def _key(storage: str, rest: list[str]) -> str | None:
+    if len(rest) == 1:
+        return f"{storage}//{rest[0]}"
+    return f"{storage}/{rest[0]}/{rest[1]}" if len(rest) == 2 else None

@@ -1,0 +1,147 @@
+"""etcd's members: every call and the watch go to one of them, until it fails; then to the next.
+
+One at a time, so that what a read has seen on a member its watch is told by the same one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, Protocol, TypeVar
+
+import grpc
+import grpc.aio
+
+from controlplane.store.etcd.errors import translated
+from controlplane.store.model import Place, StoreError, Unavailable
+
+log = logging.getLogger(__name__)
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A member that is back must be found at once, not after gRPC's default two minutes of back-off.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.enable_http_proxy", 0),
+    # etcd refuses pings more often than every 5 s.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+# A member cut off from its leader says so instead of waiting for it.
+_METADATA = (("hasleader", "true"),)
+
+
+class Message(Protocol):
+    def SerializeToString(self) -> bytes: ...
+
+
+R = TypeVar("R")
+
+
+def target(server: str) -> tuple[str, bool]:
+    """host:port and whether TLS is spoken. Raises StoreError."""
+    scheme, mark, rest = server.rpartition("://")
+    rest = rest.rstrip("/")
+    if mark and scheme not in ("http", "https"):
+        raise StoreError(f"etcd_servers: {server!r} is no URL of http or https")
+    if not rest or ":" not in rest or "/" in rest:
+        raise StoreError(f"etcd_servers: {server!r} names no host and port, as https://10.0.0.1:2379 does")
+    return rest, scheme == "https"
+
+
+class Members:
+    """Opened lazily by the first call."""
+
+    def __init__(self, place: Place) -> None:
+        if not place.servers:
+            raise StoreError("the store etcd needs etcd_servers, as https://10.0.0.1:2379")
+        self._servers = place.servers
+        self._channels = [_channel(server, place) for server in place.servers]
+        self._current = 0
+        self._stubs: dict[tuple[int, str], Any] = {}
+        self._streams: set[Any] = set()
+
+    @property
+    def server(self) -> str:
+        """Who is asked now."""
+        return self._servers[self._current]
+
+    async def call(self, path: str, request: Message, answer: type[R], timeout: float) -> R:
+        """One request to the current member, once. path is Service/Method; timeout in seconds.
+
+        Raises Unavailable (the next member is current then), Compacted, Full, StoreError.
+        """
+        at = self._current
+        stub = self._stubs.get((at, path))
+        if stub is None:
+            stub = self._channels[at].unary_unary(
+                f"/etcdserverpb.{path}",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=answer.FromString,  # type: ignore[attr-defined]
+            )
+            self._stubs[at, path] = stub
+        try:
+            found: R = await stub(request, timeout=timeout, metadata=_METADATA)
+        except grpc.aio.AioRpcError as error:
+            raise self._failed(at, error) from error
+        return found
+
+    async def stream(self, path: str, request: Message, answer: type[R]) -> AsyncIterator[R]:
+        """One request, then answers without end; ended with Unavailable when another member becomes current."""
+        at = self._current
+        call = self._channels[at].stream_stream(
+            f"/etcdserverpb.{path}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=answer.FromString,  # type: ignore[attr-defined]
+        )(metadata=_METADATA)
+        self._streams.add(call)
+        try:
+            await call.write(request)
+            while (item := await call.read()) is not grpc.aio.EOF:
+                yield item
+            raise Unavailable(f"etcd at {self._servers[at]} ended a watch")
+        except grpc.aio.AioRpcError as error:
+            raise self._failed(at, error) from error
+        except (asyncio.InvalidStateError, grpc.aio.UsageError) as error:
+            raise Unavailable(f"etcd at {self._servers[at]} ended a watch") from error
+        except asyncio.CancelledError:
+            if call not in self._streams:
+                # It was not its reader who was cancelled.
+                raise Unavailable(f"etcd at {self._servers[at]} is not asked any more") from None
+            raise
+        finally:
+            self._streams.discard(call)
+            call.cancel()
+
+    def move(self) -> None:
+        """Ask the next member from now on, and end the streams of this one."""
+        self._current = (self._current + 1) % len(self._channels)
+        streams, self._streams = self._streams, set()
+        for call in streams:
+            call.cancel()
+
+    async def close(self) -> None:
+        for channel in self._channels:
+            await channel.close()
+
+    def _failed(self, at: int, error: grpc.aio.AioRpcError) -> StoreError:
+        found = translated(error.code().name, error.details() or "", self._servers[at])
+        if isinstance(found, Unavailable) and at == self._current:
+            log.info("%s", found)
+            self.move()
+        return found
+
+
+def _channel(server: str, place: Place) -> Any:
+    address, secure = target(server)
+    if not secure:
+        return grpc.aio.insecure_channel(address, options=_OPTIONS)
+    try:
+        files = [path.read_bytes() if path else None for path in (place.ca_file, place.key_file, place.cert_file)]
+    except OSError as error:
+        raise StoreError(f"cannot read what proves this server to etcd: {error}") from error
+    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(*files), options=_OPTIONS)

@@ -1,0 +1,34 @@
+"""Keys as they lie in etcd: the prefix, a layout below it, and two keys of this store's own. Pure."""
+
+from __future__ import annotations
+
+from controlplane.store.etcd import rpc_pb2 as rpc
+from controlplane.store.model import Layout
+
+
+class Places:
+    """prefix: as /registry; everything below it is the store's."""
+
+    def __init__(self, prefix: str, layout: Layout) -> None:
+        self._root = "/" + prefix.strip("/") + "/"
+        self._layout = layout
+        self.all = self._root.encode()
+        self.barrier = self.all + b"wherry/barrier"
+        self.unfinished = self.all + b"wherry/restoring"
+
+    def of(self, key: str) -> bytes:
+        return (self._root + self._layout.place(key)).encode()
+
+    def outward(self, key: str, value: bytes) -> bytes:
+        return self._layout.outward(key, value)
+
+    def inward(self, kv: rpc.KeyValue, deleted: bool = False) -> tuple[str, bytes | None] | None:
+        """Key and value of what lies at a place; None for what is no object of ours. Raises ValueError for an object
+        that cannot be read.
+        """
+        if kv.key in (self.barrier, self.unfinished):
+            return None
+        key = self._layout.key(kv.key[len(self.all) :].decode())
+        if key is None:
+            return None
+        return key, None if deleted else self._layout.inward(key, kv.value)

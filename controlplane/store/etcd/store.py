@@ -1,0 +1,250 @@
+"""The store on etcd: transactions, one watch that tells of everybody's, and reads that wait for it.
+
+write path:  txn() -> etcd commits it -> the watch brings it -> followers get it -> the writer its answer
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from apimachinery.kit import tasks
+from controlplane.store import backup
+from controlplane.store.etcd import rpc_pb2 as rpc
+from controlplane.store.etcd import transaction
+from controlplane.store.etcd.calls import ATTEMPT, DEADLINE, PAUSE, Calls
+from controlplane.store.etcd.doubt import Doubt, Doubts
+from controlplane.store.etcd.errors import Compacted
+from controlplane.store.etcd.feed import Feed
+from controlplane.store.etcd.leases import Leases
+from controlplane.store.etcd.members import Members
+from controlplane.store.etcd.places import Places
+from controlplane.store.model import (
+    Change,
+    Follower,
+    Full,
+    Layout,
+    Mismatch,
+    Op,
+    Place,
+    Put,
+    Snapshot,
+    StoreError,
+    Unavailable,
+)
+
+log = logging.getLogger(__name__)
+
+# A watch is told of a change within milliseconds: after this many seconds something keeps it.
+_SOON = 0.1
+_LOOK_AGAIN = 2.0
+_HISTORY = 10_000
+"""Revisions from before the start that are read, for watches that resume."""
+
+
+class EtcdStore:
+    """controlplane.store.Store on etcd. open() before anything else."""
+
+    def __init__(self, place: Place, layout: Layout) -> None:
+        self._members = Members(place)
+        self._calls = Calls(self._members)
+        self._places = Places(place.prefix, layout)
+        self._doubts = Doubts()
+        self._feed = Feed(self._calls, self._places, self._doubts)
+        self._leases = Leases(self._granted)
+        self._full = ""
+        self._compacted = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._barrier = _Shared(self._write_barrier)
+        self._newest = _Shared(self._calls.newest)
+
+    @property
+    def revision(self) -> int:
+        return self._feed.progress.revision
+
+    @property
+    def compacted(self) -> int:
+        return self._compacted
+
+    @property
+    def trouble(self) -> str:
+        return self._full
+
+    @property
+    def away(self) -> str:
+        return self._feed.trouble
+
+    @property
+    def shared(self) -> bool:
+        return True
+
+    async def open(self) -> None:
+        try:
+            if await self._calls.value(self._places.unfinished) is not None:
+                raise StoreError(
+                    f"etcd at {self._members.server} holds half a backup: a restore was cut off; run it again"
+                )
+            newest = await self._calls.newest()
+            self._compacted = await self._calls.oldest(max(newest - _HISTORY, 1), newest)
+            await self._feed.begin(self._compacted)
+            self._spawn(self._feed.run())
+            self._spawn(self._look_again())
+            await self._reach(newest)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        await tasks.end(self._tasks, 5.0)
+        await self._members.close()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+
+    def follow(self, follower: Follower) -> None:
+        self._feed.followers.append(follower)
+        self._feed.before.clear()
+
+    async def history(self) -> list[Change]:
+        if not self._feed.followers:
+            return list(self._feed.before)
+        found, _ = await self._feed.current()
+        return found
+
+    # --- writing ---
+
+    async def txn(self, ops: Sequence[Op], *, removing: bool = False) -> list[int]:
+        found: list[int] = []
+        for part in transaction.parts(ops):
+            found += await self._transact(part)
+        return found
+
+    async def _transact(self, ops: Sequence[Op]) -> list[int]:
+        places = [self._places.of(op.key) for op in ops]
+        values = [self._places.outward(op.key, op.value) if isinstance(op, Put) else b"" for op in ops]
+        leases = [await self._leases.of(op.ttl) if isinstance(op, Put) and op.ttl else 0 for op in ops]
+        request = transaction.request(ops, places, values, leases)
+        with self._doubts.about(places[0], values[0] if isinstance(ops[0], Put) else None) as doubt:
+            at = await self._committed(request, ops, doubt)
+            await self._reach(at)
+        return [at] * len(ops)
+
+    async def _committed(self, request: rpc.TxnRequest, ops: Sequence[Op], doubt: Doubt) -> int:
+        """The revision of a transaction, however often it has to be sent. Raises Mismatch, Full, Unavailable."""
+        end, unsure = self._now() + DEADLINE, False
+        while True:
+            try:
+                answer = await self._members.call("KV/Txn", request, rpc.TxnResponse, ATTEMPT)
+                break
+            except Unavailable as error:
+                unsure = unsure or error.unsure
+                if unsure and doubt.at:
+                    return doubt.at
+                if self._now() > end:
+                    told = "it is not known whether it was written" if unsure else "nothing was written"
+                    raise Unavailable(f"{error}; {told}", unsure) from error
+                await asyncio.sleep(PAUSE)
+            except Full as error:
+                self._full = str(error)
+                raise
+            except StoreError as error:
+                if "lease not found" not in str(error):
+                    raise
+                self._leases.forget()
+                raise Unavailable(f"{error}; nothing was written") from error
+        if answer.succeeded:
+            return answer.header.revision
+        # Whoever looks why finds what it was refused for.
+        await self._reach(answer.header.revision)
+        if unsure and doubt.at:
+            return doubt.at
+        op, current = transaction.refusal(ops, answer)
+        raise Mismatch(op.key, current)
+
+    async def _granted(self, ttl: int) -> int:
+        answer = await self._calls.ask("Lease/LeaseGrant", rpc.LeaseGrantRequest(ttl=ttl), rpc.LeaseGrantResponse)
+        return answer.id
+
+    async def _look_again(self) -> None:
+        """Whether a full etcd has room again: its alarm was disarmed."""
+        while True:
+            await asyncio.sleep(_LOOK_AGAIN)
+            if not self._full:
+                continue
+            try:
+                answer = await self._calls.ask("Maintenance/Alarm", rpc.AlarmRequest(), rpc.AlarmResponse)
+            except StoreError as error:
+                log.debug("%s", error)
+                continue
+            if not any(alarm.kind == 1 for alarm in answer.alarms):
+                log.info("etcd has room again: everything can be written")
+                self._full = ""
+
+    # --- reading ---
+
+    async def fresh(self) -> None:
+        await self._reach(await self._newest.result())
+
+    async def _reach(self, revision: int) -> None:
+        """Wait until everything up to a revision is delivered. Raises Unavailable."""
+        progress, end = self._feed.progress, self._now() + DEADLINE
+        if await progress.reach(revision, _SOON):
+            return
+        # Either the watch is kept, or what was written lies outside of the prefix: then a write of ours follows it.
+        while self._now() < end:
+            try:
+                at = await self._barrier.result()
+            except Full:
+                at = revision
+            if await progress.reach(max(at, revision), ATTEMPT):
+                return
+            self._members.move()
+        raise Unavailable("etcd's watch does not tell what was written", unsure=True)
+
+    async def _write_barrier(self) -> int:
+        put = rpc.RequestOp(put=rpc.PutRequest(key=self._places.barrier))
+        answer = await self._calls.ask("KV/Txn", rpc.TxnRequest(success=[put]), rpc.TxnResponse)
+        return answer.header.revision
+
+    # --- upkeep ---
+
+    async def compact(self, revision: int) -> None:
+        upto = min(revision, self.revision)
+        try:
+            await self._calls.ask("KV/Compact", rpc.CompactionRequest(revision=upto), rpc.CompactionResponse)
+        except Compacted:
+            log.debug("another server compacted revision %d", upto)
+        self._compacted = max(self._compacted, upto)
+
+    async def snapshot(self, target: Path) -> Snapshot:
+        await self.fresh()
+        return await backup.write_shared(self._feed.pages(), target)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+class _Shared:
+    """A call whose answer serves all who wait for one that begins after they asked."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self._running: asyncio.Task[int] | None = None
+        self._next: asyncio.Task[int] | None = None
+
+    async def result(self) -> int:
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._begin(self._running))
+        return await asyncio.shield(self._next)
+
+    async def _begin(self, before: asyncio.Task[int] | None) -> int:
+        if before is not None:
+            await asyncio.wait((before,))
+        self._running, self._next = self._next, None
+        found: int = await self._call()
+        return found

@@ -1,0 +1,57 @@
+"""Transactions in etcd's words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from controlplane.store.etcd import rpc_pb2 as rpc
+from controlplane.store.model import Delete, Op, Put
+
+
+def parts(ops: Sequence[Op]) -> Iterator[Sequence[Op]]:
+    """What can be one transaction: etcd refuses a key twice, so what comes to a key again is one that follows, as
+    upstream marks an object and then removes it.
+    """
+    begin, keys = 0, set[str]()
+    for at, op in enumerate(ops):
+        if op.key in keys:
+            yield ops[begin:at]
+            begin, keys = at, set()
+        keys.add(op.key)
+    yield ops[begin:]
+
+
+def request(
+    ops: Sequence[Op], places: Sequence[bytes], values: Sequence[bytes], leases: Sequence[int]
+) -> rpc.TxnRequest:
+    """All or nothing; where an expectation does not hold, the answer has each key's revision. values and leases: of
+    each op, b"" and 0 for deletions.
+    """
+    made = rpc.TxnRequest()
+    for op, place, value, lease in zip(ops, places, values, leases, strict=True):
+        if (compare := _compare(op, place)) is not None:
+            made.compare.append(compare)
+        if isinstance(op, Put):
+            made.success.append(rpc.RequestOp(put=rpc.PutRequest(key=place, value=value, lease=lease)))
+        else:
+            made.success.append(rpc.RequestOp(delete_range=rpc.DeleteRangeRequest(key=place)))
+        made.failure.append(rpc.RequestOp(range=rpc.RangeRequest(key=place, keys_only=True)))
+    return made
+
+
+def _compare(op: Op, place: bytes) -> rpc.Compare | None:
+    if op.expect is not None:
+        return rpc.Compare(key=place, target=rpc.Compare.MOD, result=rpc.Compare.EQUAL, mod_revision=op.expect)
+    if isinstance(op, Delete) and not op.lenient:
+        return rpc.Compare(key=place, target=rpc.Compare.MOD, result=rpc.Compare.GREATER, mod_revision=0)
+    return None
+
+
+def refusal(ops: Sequence[Op], answer: rpc.TxnResponse) -> tuple[Op, int]:
+    """The first op whose expectation did not hold, and the revision at which its key stands (0: not there)."""
+    for op, found in zip(ops, answer.responses, strict=True):
+        current = found.range.kvs[0].mod_revision if found.range.kvs else 0
+        wrong = op.expect != current if op.expect is not None else isinstance(op, Delete) and not current
+        if wrong and not (isinstance(op, Delete) and op.lenient):
+            return op, current
+    return ops[0], 0

@@ -1,0 +1,166 @@
+"""What the store on etcd is made of, without etcd: messages, judgements, leases, transactions, places."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from controlplane.store import Change, Delete, Mismatch, Op, Place, Put, StoreError
+from controlplane.store.backup import apart
+from controlplane.store.etcd import rpc_pb2, transaction
+from controlplane.store.etcd.doubt import Doubts
+from controlplane.store.etcd.errors import Verdict, judged, was_sent
+from controlplane.store.etcd.leases import Leases
+from controlplane.store.etcd.members import Members, target
+from controlplane.store.etcd.pages import end_of
+from controlplane.store.progress import Progress
+
+
+def test_what_was_generated_is_of_the_messages_as_they_are_written() -> None:
+    text = Path(rpc_pb2.__file__).with_name("rpc.proto").read_text()
+    written = {}
+    for name, body in re.findall(r"^message (\w+) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL):
+        fields = re.findall(
+            r"^ +(?:repeated )?[\w.]+ (\w+) = (\d+);",
+            re.sub(r"enum \w+ \{.*?\}", "", body, flags=re.DOTALL),
+            re.MULTILINE,
+        )
+        written[name] = {field: int(number) for field, number in fields}
+    made = {
+        name: {field.name: field.number for field in message.fields}
+        for name, message in rpc_pb2.DESCRIPTOR.message_types_by_name.items()
+    }
+    assert written == made
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "verdict"),
+    [
+        ("OUT_OF_RANGE", "etcdserver: mvcc: required revision has been compacted", Verdict.COMPACTED),
+        ("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded", Verdict.FULL),
+        ("RESOURCE_EXHAUSTED", "etcdserver: too many requests", Verdict.ELSEWHERE),
+        ("UNAVAILABLE", "etcdserver: request timed out", Verdict.ELSEWHERE),
+        ("DEADLINE_EXCEEDED", "", Verdict.ELSEWHERE),
+        ("INVALID_ARGUMENT", "etcdserver: request is too large", Verdict.REFUSED),
+        ("PERMISSION_DENIED", "etcdserver: permission denied", Verdict.REFUSED),
+    ],
+)
+def test_failures_are_judged_by_what_helps(code: str, text: str, verdict: Verdict) -> None:
+    assert judged(code, text) is verdict
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "sent"),
+    [
+        ("UNAVAILABLE", "failed to connect to all addresses; last error: …: Connection refused", False),
+        ("UNAVAILABLE", "etcdserver: no leader", False),
+        ("RESOURCE_EXHAUSTED", "etcdserver: too many requests", False),
+        ("UNAVAILABLE", "etcdserver: request timed out", True),
+        ("UNAVAILABLE", "Socket closed", True),
+        ("UNAVAILABLE", "etcdserver: leader changed", True),
+        ("DEADLINE_EXCEEDED", "Deadline Exceeded", True),
+    ],
+)
+def test_what_may_have_been_done_is_told_from_what_was_not(code: str, text: str, sent: bool) -> None:
+    assert was_sent(code, text) is sent
+
+
+def test_a_lease_serves_for_a_while_and_for_so_many_keys() -> None:
+    granted, clock = [], [0.0]
+
+    async def grant(ttl: int) -> int:
+        await asyncio.sleep(0)
+        granted.append(ttl)
+        return len(granted)
+
+    async def main() -> None:
+        leases = Leases(grant, lambda: clock[0])
+        assert set(await asyncio.gather(*(leases.of(3600) for _ in range(10)))) == {1}
+        clock[0] = 59
+        assert await leases.of(3600) == 1
+        assert granted == [3660], "long enough for whoever comes last"
+        assert await leases.of(100) == 2 and granted[-1] == 105
+        clock[0] = 61
+        assert await leases.of(3600) == 3
+        assert {await leases.of(3600) for _ in range(1000)} == {3, 4}
+        leases.forget()
+        assert await leases.of(3600) == 5
+
+    asyncio.run(main())
+
+
+def test_a_key_that_comes_twice_parts_a_transaction() -> None:
+    one, two, gone = Put("a", b"1"), Put("b", b"1"), Delete("a")
+    assert [list(part) for part in transaction.parts([one, two, gone, two])] == [[one, two], [gone, two]]
+    assert [list(part) for part in transaction.parts([one])] == [[one]]
+
+
+def test_a_refusal_names_the_first_expectation_that_did_not_hold() -> None:
+    def answer(*revisions: int) -> rpc_pb2.TxnResponse:
+        found = rpc_pb2.TxnResponse()
+        for revision in revisions:
+            kvs = [rpc_pb2.KeyValue(mod_revision=revision)] if revision else []
+            found.responses.append(rpc_pb2.ResponseOp(range=rpc_pb2.RangeResponse(kvs=kvs)))
+        return found
+
+    ops: list[Op] = [Put("a", b"", 5), Delete("b", lenient=True), Put("c", b""), Delete("d")]
+    assert transaction.refusal(ops, answer(4, 0, 0, 1)) == (ops[0], 4)
+    assert transaction.refusal(ops, answer(5, 0, 0, 0)) == (ops[3], 0)
+    assert Mismatch("a", 4).current == 4
+
+
+def test_a_doubt_hears_of_its_own_value_alone() -> None:
+    doubts = Doubts()
+    with doubts.about(b"k", b"mine") as one, doubts.about(b"k", None) as two:
+        doubts.saw(b"k", b"theirs", 5)
+        doubts.saw(b"other", b"mine", 6)
+        assert (one.at, two.at) == (0, 0)
+        doubts.saw(b"k", b"mine", 7)
+        doubts.saw(b"k", None, 8)
+        doubts.saw(b"k", b"mine", 9)
+        assert (one.at, two.at) == (7, 8)
+    doubts.saw(b"k", b"mine", 10)
+    assert one.at == 7
+
+
+def test_servers_are_urls_or_host_and_port() -> None:
+    assert target("https://10.0.0.1:2379/") == ("10.0.0.1:2379", True)
+    assert target("[::1]:2379") == ("[::1]:2379", False)
+    for wrong in ("ftp://h:1", "https://host", "", "http://h:1/path"):
+        with pytest.raises(StoreError, match="etcd_servers"):
+            target(wrong)
+
+
+def test_a_file_that_proves_a_server_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"ca\.crt"):
+        Members(Place(tmp_path, ("https://127.0.0.1:1",), ca_file=tmp_path / "ca.crt"))
+
+
+def test_the_end_of_a_prefix_follows_all_below_it() -> None:
+    assert b"/registry/~" < end_of(b"/registry/") == b"/registry0"
+
+
+def test_rows_of_a_copy_have_revisions_of_their_own() -> None:
+    changes = [Change(7, "b", b"", 7), Change(7, "a", b"", 3), Change(8, "c", b"", 8), Change(20, "d", b"", 20)]
+    rows = list(apart(changes))
+    assert [(row.change.key, row.change.revision) for row in rows] == [("a", 7), ("b", 8), ("c", 9), ("d", 20)]
+    assert all(row.sound for row in rows)
+
+
+def test_who_waits_for_a_revision_is_told_when_it_is_there() -> None:
+    async def main() -> None:
+        progress = Progress(3)
+        assert await progress.reach(3, 0)
+        assert not await progress.reach(5, 0.01)
+        waiting = asyncio.ensure_future(progress.reach(5, 10))
+        await asyncio.sleep(0)
+        progress.advance(4)
+        progress.advance(6)
+        assert await waiting
+        progress.advance(2)
+        assert progress.revision == 6
+
+    asyncio.run(main())
