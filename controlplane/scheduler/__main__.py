@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -12,9 +13,11 @@ from controlplane.scheduler.settings import Settings
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), required=True, help="YAML file with the settings.")
+@click.option("--config", type=click.Path(path_type=Path), required=True, metavar="FILE", help="YAML file.")
 def main(config: Path) -> None:
-    """Run the scheduler."""
+    """Run the scheduler. FILE has our settings, or is a KubeSchedulerConfiguration (v1); plugins of one's own, named
+    package.module:Class there, are looked for beside it."""
+    sys.path.append(str(config.resolve().parent))
     daemon.run(daemon.begin("scheduler", Settings, config), app.build)
 
 

@@ -3,60 +3,82 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
 from collections.abc import Mapping
 
 from apimachinery.client import Client
 from apimachinery.events import EventRecorder
 from apimachinery.informer import Informer, without_managed_fields
 from apimachinery.kinds import (
+    NAMESPACE,
     NODE,
-    PERSISTENT_VOLUME,
-    PERSISTENT_VOLUME_CLAIM,
     POD,
+    POD_DISRUPTION_BUDGET,
     REPLICA_SET,
     REPLICATION_CONTROLLER,
     SERVICE,
     STATEFUL_SET,
-    STORAGE_CLASS,
 )
 from apimachinery.kit import metrics as kit_metrics
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.kit.serve import TEXT, Route, ok
 from controlplane import doors
 from controlplane.election import Election
-from controlplane.scheduler import metrics
+from controlplane.scheduler import metrics, profiles
+from controlplane.scheduler.extenders import Extender
 from controlplane.scheduler.loop import Parts, Scheduler
-from controlplane.scheduler.plugins import default_profile
+from controlplane.scheduler.queue import Pauses
 from controlplane.scheduler.settings import Settings
-from controlplane.scheduler.storage import InformedStorage
+from controlplane.scheduler.storage import KINDS, InformedStorage
+from controlplane.scheduler.surroundings import InformedBudgets, InformedWorkloads
 from controlplane.scheduler.trim import spec_selector_only
-from controlplane.scheduler.workloads import InformedWorkloads
+
+log = logging.getLogger(__name__)
 
 
 async def build(settings: Settings, lifecycle: Lifecycle) -> Scheduler:
-    """Build the scheduler bottom up and start its workers."""
+    """Build the scheduler bottom up and start its workers. ConfigurationError."""
+    wanted = settings.read()
+    sys.path += [str(path) for path in settings.plugin_path]
+    if wanted.unused:
+        log.warning("fields of the configuration that change nothing here: %s", ", ".join(wanted.unused))
     client = Client.from_kubeconfig(settings.kubeconfig, "wherry-scheduler")
     lifecycle.push("client", client.close)
-    pods = Informer(client, POD, transform=without_managed_fields)
-    nodes = Informer(client, NODE, transform=without_managed_fields)
+    pods, nodes, budgets, namespaces = (
+        Informer(client, kind, transform=without_managed_fields)
+        for kind in (POD, NODE, POD_DISRUPTION_BUDGET, NAMESPACE)
+    )
     services = Informer(client, SERVICE, transform=spec_selector_only)
     owners = {
         kind.kind: Informer(client, kind, transform=spec_selector_only)
         for kind in (REPLICA_SET, STATEFUL_SET, REPLICATION_CONTROLLER)
     }
-    election = Election(client, "kube-scheduler", settings.election)
+    storage = InformedStorage(*(Informer(client, kind, transform=without_managed_fields) for kind in KINDS))
+    election = Election(client, settings.lease_name, settings.election)
     own = client.guarded(election.left)
     recorder = EventRecorder(own, "default-scheduler")
-    workloads = InformedWorkloads(services, owners)
-    kinds = (PERSISTENT_VOLUME_CLAIM, PERSISTENT_VOLUME, STORAGE_CLASS)
-    storage = InformedStorage(*(Informer(client, kind, transform=without_managed_fields) for kind in kinds))
-    profiles = {name: default_profile(name, storage) for name in settings.profiles}
-    scheduler = Scheduler(Parts(own, pods, nodes, recorder, profiles, workloads, storage))
-    lifecycle.push("lease", election.release)
-    await doors.serve(
-        lifecycle, _door(settings), "kube-scheduler", client, _routes(scheduler, (pods, nodes, *storage.informers))
+    extenders = [Extender.of(one) for one in wanted.extenders]
+    for extender in extenders:
+        lifecycle.push("extender", extender.close)
+    parts = Parts(
+        own,
+        pods,
+        nodes,
+        namespaces,
+        recorder,
+        profiles.build(wanted, storage),
+        InformedWorkloads(services, owners),
+        storage,
+        InformedBudgets(budgets),
+        extenders,
+        Pauses(wanted.first_backoff, wanted.longest_backoff),
     )
-    for informer in (nodes, services, *owners.values(), *storage.informers, pods):
+    scheduler = Scheduler(parts)
+    lifecycle.push("lease", election.release)
+    needed = (pods, nodes, namespaces, *storage.informers)
+    await doors.serve(lifecycle, _door(settings), "kube-scheduler", client, _routes(scheduler, needed))
+    for informer in (nodes, namespaces, services, *owners.values(), budgets, *storage.informers, pods):
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
     lifecycle.spawn("events", recorder.run())
     lifecycle.spawn("scheduler", election.lead(scheduler.run))

@@ -1,104 +1,164 @@
 """What is on every node, kept by counting as pods and nodes come and go.
 
-Placing a pod must not cost more because other pods exist, so nothing here walks all pods: requests are sums
-per node, and pods with the same labels are one class with a count per node, which is all that topology spread
-and inter-pod affinity ask for.
+Placing a pod must not cost more because other pods exist, so nothing here walks all pods to answer: requests are sums
+per node, pods with the same labels are one class with a count per node, and what plugins ask again and again (how many
+pods does this selector select, by zone) is a `Tally` that each pod changes by one addition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice, zip_longest
 
-from apimachinery.pods.requests import Amounts
-from apimachinery.selectors import LabelSelector
-from controlplane.scheduler.extract import Node, Pod, PodTerm
+from controlplane.scheduler import nodeinfo
+from controlplane.scheduler.extract import Node, Pod
+from controlplane.scheduler.nodeinfo import NodeInfo
+from controlplane.scheduler.nominations import Nominations
+from controlplane.scheduler.tally import Counts, Tally, bump
+from controlplane.scheduler.terms import PodTerm
 
-Counts = dict[str, int]
-"""Node name to a number of pods, never zero."""
+Selects = Callable[[str, Mapping[str, str]], bool]
+"""Whether pods of a namespace with such labels are meant."""
+Shape = tuple[str, frozenset[tuple[str, str]]]
+"""Namespace and labels of a pod."""
 
-
-@dataclass(frozen=True)
-class NodeInfo:
-    """A node with the pods bound or assumed there. `requested` and `scored` have the units of Amounts."""
-
-    node: Node
-    pods: Mapping[str, Pod]
-    requested: Amounts
-    scored: Amounts
-    ports: frozenset[tuple[str, str, int]]
-
-    def with_pod(self, pod: Pod) -> NodeInfo:
-        """The node with `pod` counted in, as a new value."""
-        return replace(
-            self,
-            pods={**self.pods, pod.uid: pod},
-            requested=_plus(self.requested, pod.requests, 1),
-            scored=_plus(self.scored, pod.scored, 1),
-            ports=self.ports | pod.ports,
-        )
-
-    def without(self, pod: Pod) -> NodeInfo:
-        """The node with `pod` (which must be on it) counted out, as a new value."""
-        pods = {uid: p for uid, p in self.pods.items() if uid != pod.uid}
-        ports = self.ports
-        if pod.ports:
-            ports = frozenset(port for p in pods.values() for port in p.ports)
-        return replace(
-            self,
-            pods=pods,
-            requested=_plus(self.requested, pod.requests, -1),
-            scored=_plus(self.scored, pod.scored, -1),
-            ports=ports,
-        )
+ZONE = "topology.kubernetes.io/zone"
+# Questions to which answers are kept up; the one not asked for longest is dropped.
+KEPT_TALLIES = 256
+# Names of changed nodes that are kept for those who follow; who is further behind looks at all nodes.
+LOGGED = 4096
+# Shapes of pods whose terms and tallies are remembered; then all are forgotten.
+REMEMBERED = 4096
 
 
 @dataclass(frozen=True)
 class Term:
-    """One affinity term that placed pods carry. `weight` is negative for anti-affinity preferences."""
+    """One affinity term that placed pods carry. `weight` is negative for anti-affinity preferences, and 0 for the
+    required affinity of a pod, whose weight the profile says."""
 
     term: PodTerm
     weight: int
-    counts: Counts
+    tally: Tally = field(default_factory=Tally)
+
+
+@dataclass(frozen=True)
+class _Question:
+    selects: Selects
+    deleting: bool
+    tally: Tally = field(default_factory=Tally)
 
 
 class Cluster:
-    """The scheduler's picture of nodes and placed pods; assumed pods count as placed."""
+    """The scheduler's picture of nodes and placed pods; assumed pods count as placed.
+
+    `changes` counts the changes of nodes and of what is on them; `epoch` moves on when nodes come, go, or change
+    what pods choose them by. `spaces`: labels of namespaces.
+    """
 
     def __init__(self) -> None:
         self.nodes: dict[str, NodeInfo] = {}
         self.cursor = 0
+        self.epoch = 0
+        self.spaces: dict[str, Mapping[str, str]] = {}
+        self.nominated = Nominations()
+        self.images: Counts = {}
+        self.changes = 0
+        self._log: deque[str] = deque(maxlen=LOGGED)
+        self._order: list[str] | None = None
         self._unknown: dict[str, dict[str, Pod]] = {}
         self._placed: dict[str, Pod] = {}
         self._assumed: set[str] = set()
-        self._classes: dict[str, dict[frozenset[tuple[str, str]], Counts]] = {}
+        self._classes: dict[str, dict[tuple[frozenset[tuple[str, str]], bool], Counts]] = {}
         self._claims: dict[str, Counts] = {}
-        self._forbidding: dict[str, Term] = {}
+        self._forbidding: dict[tuple[str, int], Term] = {}
         self._preferring: dict[tuple[str, int], Term] = {}
+        self._questions: OrderedDict[str, _Question] = OrderedDict()
+        # What concerns pods of one shape; forgotten when terms, questions or namespaces change.
+        self._asked: dict[tuple[Shape, bool], list[Tally]] = {}
+        self._about: dict[Shape, tuple[list[Term], list[Term]]] = {}
+
+    # Nodes
 
     def set_node(self, node: Node) -> Node | None:
         """Learn a node or its change; answers the former view."""
         info = self.nodes.get(node.name)
-        if info is not None:
-            self.nodes[node.name] = replace(info, node=node)
-            return info.node
-        fresh = NodeInfo(node, {}, {}, {}, frozenset())
-        for pod in self._unknown.pop(node.name, {}).values():
-            fresh = fresh.with_pod(pod)
-        self.nodes[node.name] = fresh
-        return None
+        before = info.node if info is not None else None
+        if info is None:
+            info = nodeinfo.empty(node)
+            for pod in self._unknown.pop(node.name, {}).values():
+                info = info.with_pod(pod)
+        self._put(node.name, info.with_node(node))
+        self._count_images(before, node)
+        if before is None or _place(before) != _place(node):
+            self.epoch += 1
+        if before is None or before.labels.get(ZONE) != node.labels.get(ZONE):
+            self._order = None
+        return before
 
     def remove_node(self, name: str) -> None:
         """Forget a node; its pods stay counted, for they exist until their objects are gone."""
         info = self.nodes.pop(name, None)
-        if info is not None and info.pods:
+        if info is None:
+            return
+        if info.pods:
             self._unknown[name] = dict(info.pods)
+        self._count_images(info.node, None)
+        self._tell(name)
+        self._order = None
+        self.epoch += 1
+
+    def changed_since(self, moment: int, known: Iterable[str]) -> Iterable[str]:
+        """Names of nodes that have changed since `changes` had that value; `known` where that is too long ago."""
+        behind = self.changes - moment
+        if behind > len(self._log):
+            return list(known)
+        return set(islice(reversed(self._log), behind)) if behind else ()
+
+    def _put(self, name: str, info: NodeInfo) -> None:
+        self.nodes[name] = info
+        self._tell(name)
+
+    def _tell(self, name: str) -> None:
+        self.changes += 1
+        self._log.append(name)
+
+    def order(self) -> list[str]:
+        """The names of all nodes, neighbours in different zones as far as may be."""
+        if self._order is None:
+            zones: dict[str, list[str]] = {}
+            for name, info in self.nodes.items():
+                zones.setdefault(info.node.labels.get(ZONE, ""), []).append(name)
+            self._order = [name for row in zip_longest(*zones.values()) for name in row if name is not None]
+        return self._order
+
+    def set_space(self, namespace: str, labels: Mapping[str, str] | None) -> None:
+        """Learn the labels of a namespace, or that it is gone (None)."""
+        if self.spaces.get(namespace) == labels:
+            return
+        if labels is None:
+            self.spaces.pop(namespace, None)
+        else:
+            self.spaces[namespace] = labels
+        self._about.clear()
+        self._asked.clear()
+        self._questions.clear()
+
+    # Pods
 
     def place(self, pod: Pod) -> None:
         """A pod is bound to `pod.node_name`: confirm the assumption or learn it, replacing older views."""
         self._assumed.discard(pod.uid)
+        self.nominated.drop(pod.uid)
         old = self._placed.get(pod.uid)
-        if old == pod:
+        if old is not None and _weighs(old) == _weighs(pod):
+            self._placed[pod.uid] = pod
+            info = self.nodes.get(pod.node_name)
+            if info is not None:
+                self._put(pod.node_name, info.seeing(pod))
+            else:
+                self._unknown[pod.node_name][pod.uid] = pod
             return
         if old is not None:
             self._count(old, -1)
@@ -114,8 +174,8 @@ class Cluster:
 
     def assume(self, pod: Pod, node: str) -> None:
         """Count the pod on the node before its binding is written."""
-        assumed = replace(pod, node_name=node)
-        self._count(assumed, 1)
+        self.nominated.drop(pod.uid)
+        self._count(replace(pod, node_name=node), 1)
         self._assumed.add(pod.uid)
 
     def is_assumed(self, uid: str) -> bool:
@@ -124,42 +184,81 @@ class Cluster:
     def placed(self, uid: str) -> Pod | None:
         return self._placed.get(uid)
 
+    # Questions
+
     def claim_users(self, item: str) -> Counts:
         """Placed pods that use a claim (`namespace/name`), counted by node."""
         return self._claims.get(item, {})
 
-    def matching(self, selects: Callable[[str, Mapping[str, str]], bool], namespaces: frozenset[str] | None) -> Counts:
-        """Pods that are not being deleted, selected by (namespace, labels), counted by node."""
-        total: Counts = {}
-        for namespace in self._classes if namespaces is None else namespaces:
-            for label_set, counts in self._classes.get(namespace, {}).items():
-                if selects(namespace, dict(label_set)):
-                    for node, count in counts.items():
-                        total[node] = total.get(node, 0) + count
-        return total
+    def tally(self, question: str, selects: Selects, deleting: bool) -> Tally:
+        """The placed pods that `selects` means, kept up from now on; `question` is a text of its own for each
+        meaning, `deleting` says whether pods on their way out count."""
+        place = f"{deleting} {question}"
+        kept = self._questions.get(place)
+        if kept is None:
+            kept = self._questions[place] = _Question(selects, deleting)
+            for namespace, classes in self._classes.items():
+                for (label_set, going), counts in classes.items():
+                    if (deleting or not going) and selects(namespace, dict(label_set)):
+                        for node, count in counts.items():
+                            kept.tally.bump(node, count)
+            if len(self._questions) > KEPT_TALLIES:
+                self._questions.popitem(last=False)
+            self._asked.clear()
+        self._questions.move_to_end(place)
+        return kept.tally
 
-    def matching_selector(self, namespace: str, selector: LabelSelector) -> Counts:
-        return self.matching(lambda _ns, labels: selector.matches(labels), frozenset((namespace,)))
+    def matching_term(self, term: PodTerm) -> Tally:
+        """The placed pods that a term means."""
 
-    def matching_term(self, term: PodTerm) -> Counts:
-        return self.matching(term.selects, None if term.any_namespace else term.namespaces)
+        def selects(namespace: str, labels: Mapping[str, str]) -> bool:
+            return term.selects(namespace, labels, self.spaces.get(namespace, {}))
 
-    def forbidding(self) -> Iterator[Term]:
-        """Required anti-affinity of the placed pods."""
-        return iter(self._forbidding.values())
+        return self.tally(f"term {term.identity}", selects, deleting=True)
 
-    def preferring(self) -> Iterator[Term]:
-        """Preferred terms of the placed pods, and their required affinity with upstream's weight of 1."""
-        return iter(self._preferring.values())
+    def terms_about(self, pod: Pod) -> tuple[list[Term], list[Term]]:
+        """Terms of the placed pods that mean this pod: required anti-affinity, and what has a weight."""
+        shape = (pod.namespace, pod.label_set)
+        found = self._about.get(shape)
+        if found is None:
+            labels = self.spaces.get(pod.namespace, {})
+
+            def mean(terms: Iterable[Term]) -> list[Term]:
+                return [kept for kept in terms if kept.term.selects(pod.namespace, pod.labels, labels)]
+
+            if len(self._about) >= REMEMBERED:
+                self._about.clear()
+            found = self._about[shape] = mean(self._forbidding.values()), mean(self._preferring.values())
+        return found
+
+    # Counting
 
     def _count(self, pod: Pod, sign: int) -> None:
         if sign > 0:
             self._placed[pod.uid] = pod
         else:
             self._placed.pop(pod.uid, None)
+        self._count_on_node(pod, sign)
+        classes = self._classes.setdefault(pod.namespace, {})
+        counts = classes.setdefault((pod.label_set, pod.deleting), {})
+        bump(counts, pod.node_name, sign)
+        if not counts:
+            del classes[pod.label_set, pod.deleting]
+            if not classes:
+                del self._classes[pod.namespace]
+        for tally in self._concerned(pod):
+            tally.bump(pod.node_name, sign)
+        for item in {f"{pod.namespace}/{use.claim}" for use in pod.claims}:
+            bump(self._claims.setdefault(item, {}), pod.node_name, sign)
+            if not self._claims[item]:
+                del self._claims[item]
+        if pod.affinity:
+            self._count_terms(pod, sign)
+
+    def _count_on_node(self, pod: Pod, sign: int) -> None:
         info = self.nodes.get(pod.node_name)
         if info is not None:
-            self.nodes[pod.node_name] = info.with_pod(pod) if sign > 0 else info.without(pod)
+            self._put(pod.node_name, info.with_pod(pod) if sign > 0 else info.without(pod))
         elif sign > 0:
             self._unknown.setdefault(pod.node_name, {})[pod.uid] = pod
         else:
@@ -167,52 +266,61 @@ class Cluster:
             homeless.pop(pod.uid, None)
             if not homeless:
                 self._unknown.pop(pod.node_name, None)
-        if not pod.deleting:
-            classes = self._classes.setdefault(pod.namespace, {})
-            _bump(classes.setdefault(pod.label_set, {}), pod.node_name, sign)
-            if not classes[pod.label_set]:
-                del classes[pod.label_set]
-            if not classes:
-                del self._classes[pod.namespace]
-        for item in {f"{pod.namespace}/{use.claim}" for use in pod.claims}:
-            _bump(self._claims.setdefault(item, {}), pod.node_name, sign)
-            if not self._claims[item]:
-                del self._claims[item]
-        if pod.affinity:
-            self._count_terms(pod, sign)
+
+    def _concerned(self, pod: Pod) -> list[Tally]:
+        """The tallies in which the pod counts."""
+        place = ((pod.namespace, pod.label_set), pod.deleting)
+        found = self._asked.get(place)
+        if found is None:
+            found = [
+                kept.tally
+                for kept in self._questions.values()
+                if (kept.deleting or not pod.deleting) and kept.selects(pod.namespace, pod.labels)
+            ]
+            if len(self._asked) >= REMEMBERED:
+                self._asked.clear()
+            self._asked[place] = found
+        return found
 
     def _count_terms(self, pod: Pod, sign: int) -> None:
         for term in pod.affinity.anti_required:
-            kept = self._forbidding.setdefault(term.identity, Term(term, 0, {}))
-            _bump(kept.counts, pod.node_name, sign)
-            if not kept.counts:
-                del self._forbidding[term.identity]
-        weighted = [(t, 1) for t in pod.affinity.required]
+            self._count_term(self._forbidding, (term.identity, 0), term, pod.node_name, sign)
+        weighted = [(t, 0) for t in pod.affinity.required]
         weighted += [(t, t.weight) for t in pod.affinity.preferred]
         weighted += [(t, -t.weight) for t in pod.affinity.anti_preferred]
         for term, weight in weighted:
-            kept = self._preferring.setdefault((term.identity, weight), Term(term, weight, {}))
-            _bump(kept.counts, pod.node_name, sign)
-            if not kept.counts:
-                del self._preferring[(term.identity, weight)]
+            self._count_term(self._preferring, (term.identity, weight), term, pod.node_name, sign)
+
+    def _count_term(
+        self, terms: dict[tuple[str, int], Term], place: tuple[str, int], term: PodTerm, node: str, sign: int
+    ) -> None:
+        kept = terms.get(place)
+        if kept is None:
+            kept = terms[place] = Term(term, place[1])
+            self._about.clear()
+        kept.tally.bump(node, sign)
+        if not kept.tally:
+            del terms[place]
+            self._about.clear()
+
+    def _count_images(self, before: Node | None, after: Node | None) -> None:
+        old, new = before.images if before else {}, after.images if after else {}
+        if old == new:
+            return
+        for image in old:
+            bump(self.images, image, -1)
+        for image in new:
+            bump(self.images, image, 1)
 
 
-def _bump(counts: Counts, node: str, sign: int) -> None:
-    value = counts.get(node, 0) + sign
-    if value:
-        counts[node] = value
-    else:
-        counts.pop(node, None)
+def _place(node: Node) -> tuple[object, ...]:
+    """What pods choose nodes by."""
+    return node.labels, node.taints, node.unschedulable
 
 
-def _plus(total: Amounts, more: Amounts, sign: int) -> Amounts:
-    if not more:
-        return total
-    result = dict(total)
-    for name, amount in more.items():
-        value = result.get(name, 0) + sign * amount
-        if value:
-            result[name] = value
-        else:
-            result.pop(name, None)
-    return result
+def _weighs(pod: Pod) -> tuple[object, ...]:
+    """What of a pod is counted."""
+    return (
+        pod.node_name, pod.requests, pod.scored, pod.labels, pod.deleting,
+        pod.ports, pod.affinity, pod.claims, pod.disks,
+    )  # fmt: skip

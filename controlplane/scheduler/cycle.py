@@ -2,133 +2,259 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from controlplane.scheduler.cluster import Cluster, NodeInfo
+from controlplane.scheduler.board import Board, Boards, Filters, Refusal, Verdict, refuse
+from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.extract import Pod
-from controlplane.scheduler.framework import SKIP, Plugin, Profile, Query, Rejection
+from controlplane.scheduler.framework import SKIP, Only, Plugin, Profile, Query, Rejection
+from controlplane.scheduler.nodeinfo import NodeInfo
 
 # Small clusters are searched whole; large ones until enough nodes fit (upstream's adaptive percentage).
 ALWAYS_SEARCHED = 100
 LOWEST_PERCENTAGE = 5
-
-Filters = tuple[tuple[Plugin, Any], ...]
-"""Plugins that take part in filtering this pod, each with its state."""
 
 
 @dataclass(frozen=True)
 class Decision:
     """Either `node` is set, or `rejections` says by node name why none is.
 
-    `plugins` names the plugins that refused the pod somewhere; `evaluated` counts nodes looked at.
+    `absent`: why those nodes are out that are not in `rejections`. `plugins` names the plugins that refused the
+    pod somewhere; `everywhere`: one refused it before any node was looked at, and why. `fits`: the nodes to choose
+    from, where that takes more than ranks.
     """
 
     node: str = ""
     rejections: Mapping[str, Rejection] = field(default_factory=dict)
+    absent: Rejection | None = None
     plugins: frozenset[str] = frozenset()
-    evaluated: int = 0
-    feasible: int = 0
+    fits: tuple[Verdict, ...] = ()
     filters: Filters = ()
     everywhere: str = ""
+    board: Board | None = None
+
+    def narrowed(
+        self, fits: Iterable[Verdict], rejections: Mapping[str, Rejection] | None = None, plugins: Iterable[str] = ()
+    ) -> Decision:
+        """The same with fewer nodes that fit, and why."""
+        return replace(
+            self,
+            fits=tuple(fits),
+            rejections={**self.rejections, **(rejections or {})},
+            plugins=self.plugins.union(plugins),
+        )
 
 
-def decide(pod: Pod, profile: Profile, query: Query, tie_break: int = 0) -> Decision:
+def decide(pod: Pod, profile: Profile, query: Query, boards: Boards, tie_break: int = 0) -> Decision:
     """Choose a node. `tie_break` picks among nodes of equal score: the caller owns the randomness."""
+    found = find(pod, profile, query, boards, by_rank=tie_break)
+    return choose(pod, profile, query, found, tie_break) if found.fits else found
+
+
+def find(pod: Pod, profile: Profile, query: Query, boards: Boards, by_rank: int | None = None) -> Decision:
+    """The nodes that fit (`fits`), enough of them, or why none does.
+
+    `by_rank`: where every plugin with a say signs, the node is chosen at once, this number picking among equals.
+    """
     cluster = query.cluster
-    filters: list[tuple[Plugin, Any]] = []
-    for plugin in profile.filters:
-        state = plugin.pre_filter(pod, query)
-        if isinstance(state, Rejection):
-            refused = dict.fromkeys(cluster.nodes, state)
-            return Decision(rejections=refused, plugins=frozenset((plugin.name,)), everywhere=state.reason)
-        if state is not SKIP:
-            filters.append((plugin, state))
     if not cluster.nodes:
         return Decision()
-    chosen = tuple(filters)
-    feasible, rejections, plugins = _find(pod, chosen, cluster)
-    evaluated = len(feasible) + len(rejections)
-    if not feasible:
-        return Decision("", rejections, frozenset(plugins), evaluated, 0, chosen)
-    scores = score(pod, profile, query, feasible) if len(feasible) > 1 else {feasible[0].node.name: 0.0}
-    top = max(scores.values())
-    best = [name for name, value in scores.items() if value == top]
-    return Decision(best[tie_break % len(best)], rejections, frozenset(plugins), evaluated, len(feasible), chosen)
+    board = boards.of(pod, profile, query)
+    filters, only, refusal = _pre_filter(pod, profile, query, board)
+    if refusal is not None:
+        plugin, rejection = refusal
+        return Decision(absent=rejection, plugins=frozenset((plugin,)), everywhere=rejection.reason)
+    nominated = cluster.nominated.node_of(pod.uid) or pod.nominated
+    search = _Search(pod, cluster, board, filters)
+    if nominated in cluster.nodes and search.look([board.of(pod, nominated)]):
+        return search.result()
+    search = _Search(pod, cluster, board, filters)
+    if only is not None:
+        names, plugins = only
+        search.look([board.of(pod, name) for name in sorted(names & cluster.nodes.keys())])
+        absent = Rejection(f"node(s) didn't satisfy plugin(s) [{' '.join(plugins)}]", unresolvable=True)
+        return search.result(absent, plugins)
+    enough = wanted(len(cluster.nodes), profile.percentage)
+    board.until(pod, enough)
+    if by_rank is not None and _ranks_decide(pod, profile, query, board, filters):
+        return Decision(board.best(by_rank).info.node.name, filters=filters, board=board)
+    search.until(enough)
+    return search.result()
 
 
-def refuse(pod: Pod, filters: Filters, info: NodeInfo) -> tuple[Plugin, Rejection] | None:
-    """The first plugin that refuses the node and why."""
-    for plugin, state in filters:
-        rejection = plugin.filter(state, pod, info)
-        if rejection is not None:
-            return plugin, rejection
-    return None
+def _ranks_decide(pod: Pod, profile: Profile, query: Query, board: Board, filters: Filters) -> bool:
+    """Whether the board alone knows who fits, and who fits best."""
+    if not board.fitting or not board.is_flat or len(filters) > len(board.filters) or query.cluster.nominated:
+        return False
+    return not any(p.judges(pod, query) for p, _ in profile.scorers if p.name not in board.signed)
 
 
-def wanted(total: int) -> int:
-    """How many fitting nodes are enough: all of 100, 50 % less one per 125 nodes beyond, never under 5 %."""
-    if total <= ALWAYS_SEARCHED:
-        return total
-    percentage = max(50 - total // 125, LOWEST_PERCENTAGE)
-    return max(total * percentage // 100, ALWAYS_SEARCHED)
+class _Search:
+    """Looks at nodes that passed the filters of the board, with the other filters, until enough fit."""
 
+    def __init__(self, pod: Pod, cluster: Cluster, board: Board, filters: Filters) -> None:
+        self._pod, self._cluster, self._board, self._filters = pod, cluster, board, filters
+        self._rest = filters[len(board.filters) :]
+        self._fits: list[Verdict] = []
+        self._refused: dict[str, Refusal] = {}
 
-def _find(pod: Pod, filters: Filters, cluster: Cluster) -> tuple[list[NodeInfo], dict[str, Rejection], set[str]]:
-    feasible: list[NodeInfo] = []
-    rejections: dict[str, Rejection] = {}
-    plugins: set[str] = set()
-    total = len(cluster.nodes)
-    enough = wanted(total)
-    looked = 0
-    for info in _from_cursor(cluster, enough < total):
-        looked += 1
-        refused = refuse(pod, filters, info)
-        if refused is None:
-            feasible.append(info)
-            if len(feasible) >= enough:
+    def look(self, verdicts: Sequence[Verdict]) -> bool:
+        """Whether any of them fits; the answers are kept."""
+        before = len(self._fits)
+        nominated = self._cluster.nominated
+        for verdict in verdicts:
+            info = verdict.info
+            if nominated and nominated.before(self._pod, info.node.name):
+                refusal = blocked(self._pod, self._filters, self._cluster, info)
+            else:
+                refusal = verdict.refusal
+                if refusal is None and self._rest:
+                    refusal = refuse(self._pod, self._rest, info)
+            if refusal is None:
+                self._fits.append(verdict)
+            else:
+                self._refused[info.node.name] = refusal
+        return len(self._fits) > before
+
+    def until(self, enough: int) -> None:
+        """Look on from where the last search ended, so that all nodes get their turn, until so many fit."""
+        board, cluster = self._board, self._cluster
+        looked = 0
+        while len(self._fits) < enough:
+            if looked >= len(board.fitting):
+                board.until(self._pod, enough - len(self._fits))
+            left = len(board.fitting) - looked
+            if left <= 0:
                 break
-        else:
-            plugins.add(refused[0].name)
-            rejections[info.node.name] = refused[1]
-    # The next search starts where this one stopped, so that all nodes get their turn.
-    cluster.cursor = (cluster.cursor + looked) % total
-    return feasible, rejections, plugins
+            window = board.fitting.window(cluster.cursor + looked, min(enough - len(self._fits), left))
+            self.look(window)
+            looked += len(window)
+        cluster.cursor += looked
+        if not self._fits:
+            self._refused.update(board.rejections)
+
+    def result(self, absent: Rejection | None = None, plugins: Iterable[str] = ()) -> Decision:
+        return Decision(
+            rejections={name: rejection for name, (_, rejection) in self._refused.items()},
+            absent=absent,
+            plugins=frozenset((*(plugin.name for plugin, _ in self._refused.values()), *plugins)),
+            fits=tuple(self._fits),
+            filters=self._filters,
+            board=self._board,
+        )
 
 
-def _from_cursor(cluster: Cluster, partial: bool) -> Iterable[NodeInfo]:
-    if not partial:
-        return cluster.nodes.values()
-    infos = list(cluster.nodes.values())
-    start = cluster.cursor % len(infos)
-    return infos[start:] + infos[:start]
-
-
-def score(pod: Pod, profile: Profile, query: Query, nodes: list[NodeInfo]) -> dict[str, float]:
-    """Weighted sum of the plugins' normalized scores by node name."""
-    totals = {info.node.name: 0.0 for info in nodes}
-    for plugin, weight in profile.scorers:
-        state = plugin.pre_score(pod, query, nodes)
-        if state is SKIP:
+def _pre_filter(
+    pod: Pod, profile: Profile, query: Query, board: Board
+) -> tuple[Filters, tuple[frozenset[str], list[str]] | None, tuple[str, Rejection] | None]:
+    """All filters with their states, the nodes to which some plugins narrow the search, or who refuses everything."""
+    if board.refusal is not None:
+        return (), None, (board.refusal[0].name, board.refusal[1])
+    states: dict[str, Any] = {}
+    narrowing = list(board.only)
+    for plugin in profile.at("preFilter"):
+        if plugin.name in board.signed:
             continue
-        raw = {info.node.name: plugin.score(state, pod, info) for info in nodes}
-        for name, value in plugin.normalize(state, raw).items():
-            totals[name] += weight * value
+        state = plugin.pre_filter(pod, query)
+        if isinstance(state, Rejection):
+            return (), None, (plugin.name, state)
+        if isinstance(state, Only):
+            narrowing.append((plugin, state))
+            state = state.state
+        states[plugin.name] = state
+    filters = board.filters + _later(states, pod, profile, query, board)
+    if not narrowing:
+        return filters, None, None
+    names = frozenset.intersection(*(only.nodes for _, only in narrowing))
+    plugins = sorted(plugin.name for plugin, _ in narrowing)
+    if not names:
+        listed = f"plugin(s) [{' '.join(plugins)}] simultaneously" if len(plugins) > 1 else f"plugin {plugins[0]}"
+        return (), None, (plugins[0], Rejection(f"node(s) didn't satisfy {listed}", unresolvable=True))
+    return filters, (names, plugins), None
+
+
+def _later(states: Mapping[str, Any], pod: Pod, profile: Profile, query: Query, board: Board) -> Filters:
+    """The filters from the first that does not sign, with their states."""
+    filters = profile.at("filter")
+    first = next((i for i, plugin in enumerate(filters) if plugin.name not in board.signed), len(filters))
+    found: list[tuple[Plugin, Any]] = []
+    for plugin in filters[first:]:
+        state = states.get(plugin.name)
+        if plugin.name in board.signed and plugin in profile.at("preFilter"):
+            answer = plugin.pre_filter(pod, query)
+            state = answer.state if isinstance(answer, Only) else answer
+        if state is not SKIP:
+            found.append((plugin, state))
+    return tuple(found)
+
+
+def blocked(pod: Pod, filters: Filters, cluster: Cluster, info: NodeInfo) -> Refusal | None:
+    """Who refuses the node: with the pods that are nominated for it and come first, or as it is."""
+    others = cluster.nominated.before(pod, info.node.name)
+    if others:
+        fuller, fullest = filters, info
+        for other in others:
+            fullest = fullest.with_pod(other)
+            fuller = counting(fuller, pod, other, fullest, 1)
+        if (refusal := refuse(pod, fuller, fullest)) is not None:
+            return refusal
+    return refuse(pod, filters, info)
+
+
+def counting(filters: Filters, pod: Pod, other: Pod, info: NodeInfo, sign: int) -> Filters:
+    """The filters' states as if `other` were on the node too (1), or were not (-1)."""
+    return tuple((plugin, plugin.counting(state, pod, other, info, sign)) for plugin, state in filters)
+
+
+def wanted(total: int, percentage: int = 0) -> int:
+    """How many fitting nodes are enough: all of 100, 50 % less one per 125 nodes beyond, never under 5 %."""
+    if total < ALWAYS_SEARCHED:
+        return total
+    share = percentage or max(50 - total // 125, LOWEST_PERCENTAGE)
+    return max(total * share // 100, ALWAYS_SEARCHED)
+
+
+def choose(
+    pod: Pod,
+    profile: Profile,
+    query: Query,
+    found: Decision,
+    tie_break: int = 0,
+    extra: Mapping[str, float] | None = None,
+) -> Decision:
+    """The best of the nodes that fit; `extra`: points by node name from outside the profile."""
+    fits = found.fits
+    if len(fits) == 1:
+        return replace(found, node=fits[0].info.node.name)
+    totals = score(pod, profile, query, fits, found.board)
+    if extra:
+        totals = [total + extra.get(verdict.info.node.name, 0) for total, verdict in zip(totals, fits, strict=True)]
+    top = max(totals)
+    best = [i for i, total in enumerate(totals) if total == top]
+    return replace(found, node=fits[best[tie_break % len(best)]].info.node.name)
+
+
+def score(pod: Pod, profile: Profile, query: Query, fits: Sequence[Verdict], board: Board | None) -> list[float]:
+    """Weighted sum of the plugins' normalized scores, in the order of the nodes."""
+    nodes = [verdict.info for verdict in fits]
+    totals = [verdict.total for verdict in fits]
+    for index, (plugin, state, weight) in enumerate(board.scaled if board else ()):
+        raw = [verdict.raw[index] for verdict in fits]
+        # Scores that are all the same say nothing, however they are scaled.
+        if min(raw) != max(raw):
+            totals = _plus(totals, weight, plugin.normalize(state, nodes, raw))
+    signed = board.signed if board else ()
+    before = profile.at("preScore")
+    for plugin, weight in profile.scorers:
+        if plugin.name in signed:
+            continue
+        state = plugin.pre_score(pod, query, nodes) if plugin in before else None
+        if state is not SKIP:
+            totals = _plus(totals, weight, plugin.normalize(state, nodes, plugin.scores(state, pod, nodes)))
     return totals
 
 
-def explain(decision: Decision, nodes: int, preemption: str = "") -> str:
-    """Upstream's FailedScheduling text: `0/3 nodes are available: 3 Insufficient cpu. preemption: …`."""
-    if not nodes:
-        return "no nodes available to schedule pods"
-    if decision.everywhere:
-        text = f"0/{nodes} nodes are available: {decision.everywhere}."
-    else:
-        reasons = Counter(
-            reason for rejection in decision.rejections.values() for reason in rejection.reason.split("\n")
-        )
-        listed = ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
-        text = f"0/{nodes} nodes are available: {listed}."
-    return f"{text} {preemption}" if preemption else text
+def _plus(totals: list[float], weight: int, scores: Sequence[float]) -> list[float]:
+    return [total + weight * value for total, value in zip(totals, scores, strict=True)]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from apimachinery import selectors
 from apimachinery.objects import Obj, controller_of
 from apimachinery.pods import placement
 from apimachinery.pods.placement import NodeTerm, Taint, Toleration
@@ -13,6 +12,8 @@ from apimachinery.pods.ports import HostPort, host_ports
 from apimachinery.pods.requests import Amounts, amounts, pod_requests
 from apimachinery.quantity import parse
 from apimachinery.volumes.claims import Use, uses
+from controlplane.scheduler.disks import Disk, disks
+from controlplane.scheduler.terms import NO_AFFINITY, PodAffinity, Spread, pod_affinity, spreads
 
 DEFAULT_SCHEDULER = "default-scheduler"
 # A container that asks for nothing still counts this much when nodes are compared (upstream's non-zero
@@ -22,49 +23,11 @@ HOSTNAME = "kubernetes.io/hostname"
 
 
 @dataclass(frozen=True)
-class Spread:
-    """One topologySpreadConstraint, its selector already merged with matchLabelKeys."""
-
-    key: str
-    max_skew: int
-    selector: selectors.LabelSelector
-    hard: bool
-    min_domains: int = 1
-    honor_affinity: bool = True
-    honor_taints: bool = False
-
-
-@dataclass(frozen=True)
-class PodTerm:
-    """One pod (anti-)affinity term. `namespaces` empty with `any_namespace` false never happens."""
-
-    key: str
-    selector: selectors.LabelSelector
-    namespaces: frozenset[str]
-    any_namespace: bool
-    identity: str
-    weight: int = 0
-
-    def selects(self, namespace: str, labels: Mapping[str, str]) -> bool:
-        return (self.any_namespace or namespace in self.namespaces) and self.selector.matches(labels)
-
-
-@dataclass(frozen=True)
-class PodAffinity:
-    """A pod's wishes about other pods; only the preferred terms carry a weight (1 to 100)."""
-
-    required: tuple[PodTerm, ...] = ()
-    preferred: tuple[PodTerm, ...] = ()
-    anti_required: tuple[PodTerm, ...] = ()
-    anti_preferred: tuple[PodTerm, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.required or self.preferred or self.anti_required or self.anti_preferred)
-
-
-@dataclass(frozen=True)
 class Pod:
-    """A pod as the scheduler sees it. `labels` must not be changed; `label_set` is its hashable form."""
+    """A pod as the scheduler sees it. `labels` must not be changed; `label_set` is its hashable form.
+
+    `preempted`: it is being deleted for the sake of another pod.
+    """
 
     key: str
     uid: str
@@ -84,14 +47,17 @@ class Pod:
     node_preferred: tuple[tuple[int, NodeTerm], ...] = ()
     ports: frozenset[HostPort] = frozenset()
     spread: tuple[Spread, ...] = ()
-    affinity: PodAffinity = PodAffinity()
+    affinity: PodAffinity = NO_AFFINITY
     gates: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    containers: int = 1
     claims: tuple[Use, ...] = ()
+    disks: tuple[Disk, ...] = ()
     owner: tuple[str, str] | None = None
     nominated: str = ""
     never_preempts: bool = False
     deleting: bool = False
+    preempted: bool = False
     finished: bool = False
     started: str = ""
 
@@ -114,7 +80,6 @@ def pod(obj: Obj) -> Pod:
     labels = meta.get("labels") or {}
     floored = pod_requests(spec, UNREQUESTED)
     affinity = spec.get("affinity") or {}
-    node_affinity = affinity.get("nodeAffinity") or {}
     namespace = meta.get("namespace", "")
     owner = controller_of(obj)
     return Pod(
@@ -133,23 +98,45 @@ def pod(obj: Obj) -> Pod:
         tolerations=placement.tolerations(spec),
         node_selector=spec.get("nodeSelector") or {},
         node_required=placement.required_terms(spec),
-        node_preferred=tuple(
-            (p.get("weight", 0), placement.node_term(p.get("preference") or {}))
-            for p in node_affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
-        ),
+        node_preferred=preferred_terms(affinity.get("nodeAffinity") or {}),
         ports=frozenset(host_ports(spec)),
-        spread=tuple(_spread(c, labels) for c in spec.get("topologySpreadConstraints") or ()),
-        affinity=_pod_affinity(affinity, namespace, labels),
+        spread=spreads(spec, labels),
+        affinity=pod_affinity(affinity, namespace, labels),
         gates=tuple(g["name"] for g in spec.get("schedulingGates") or ()),
-        images=tuple(c.get("image", "") for c in spec.get("containers") or ()),
+        images=tuple(_images(spec)),
+        containers=len(spec.get("containers") or ()) + len(spec.get("initContainers") or ()),
         claims=tuple(uses(obj)),
+        disks=tuple(disks(spec)),
         owner=(owner["kind"], owner["name"]) if owner else None,
         nominated=status.get("nominatedNodeName") or "",
         never_preempts=spec.get("preemptionPolicy") == "Never",
         deleting="deletionTimestamp" in meta,
+        preempted="deletionTimestamp" in meta and _is_preempted(status),
         finished=status.get("phase") in ("Succeeded", "Failed"),
         started=status.get("startTime") or "",
     )
+
+
+def preferred_terms(affinity: Obj) -> tuple[tuple[int, NodeTerm], ...]:
+    """The preferred terms of a v1 NodeAffinity, each with its weight."""
+    return tuple(
+        (p.get("weight", 0), placement.node_term(p.get("preference") or {}))
+        for p in affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+    )
+
+
+def _images(spec: Obj) -> Iterator[str]:
+    """Images of all containers, and of volumes that are images."""
+    for name in ("initContainers", "containers"):
+        yield from (container.get("image") or "" for container in spec.get(name) or ())
+    for volume in spec.get("volumes") or ():
+        if image := volume.get("image"):
+            yield image.get("reference") or ""
+
+
+def _is_preempted(status: Obj) -> bool:
+    found = [c for c in status.get("conditions") or () if c.get("type") == "DisruptionTarget"]
+    return any((c.get("status"), c.get("reason")) == ("True", "PreemptionByScheduler") for c in found)
 
 
 def node(obj: Obj) -> Node:
@@ -163,55 +150,3 @@ def node(obj: Obj) -> Node:
         allocatable=amounts(status.get("allocatable") or status.get("capacity") or {}),
         images={name: i.get("sizeBytes", 0) for i in status.get("images") or () for name in i.get("names") or ()},
     )
-
-
-def _merged_selector(
-    selector: Obj | None, labels: Mapping[str, str], same: Iterable[str], different: Iterable[str] = ()
-) -> selectors.LabelSelector:
-    if selector is None:
-        return selectors.from_label_selector(None)
-    extra = [{"key": k, "operator": "In", "values": [labels[k]]} for k in same if k in labels]
-    extra += [{"key": k, "operator": "NotIn", "values": [labels[k]]} for k in different if k in labels]
-    merged = {**selector, "matchExpressions": [*(selector.get("matchExpressions") or ()), *extra]}
-    return selectors.from_label_selector(merged)
-
-
-def _spread(c: Obj, labels: Mapping[str, str]) -> Spread:
-    return Spread(
-        key=c["topologyKey"],
-        max_skew=c["maxSkew"],
-        selector=_merged_selector(c.get("labelSelector"), labels, c.get("matchLabelKeys") or ()),
-        hard=c.get("whenUnsatisfiable") != "ScheduleAnyway",
-        min_domains=c.get("minDomains") or 1,
-        honor_affinity=(c.get("nodeAffinityPolicy") or "Honor") == "Honor",
-        honor_taints=c.get("nodeTaintsPolicy") == "Honor",
-    )
-
-
-def _pod_affinity(affinity: Obj, namespace: str, labels: Mapping[str, str]) -> PodAffinity:
-    def both(kind: str) -> tuple[tuple[PodTerm, ...], tuple[PodTerm, ...]]:
-        part = affinity.get(kind) or {}
-        required = part.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
-        preferred = part.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
-        return (
-            tuple(_pod_term(t, namespace, labels) for t in required),
-            tuple(_pod_term(p["podAffinityTerm"], namespace, labels, p.get("weight", 0)) for p in preferred),
-        )
-
-    if not affinity:
-        return PodAffinity()
-    return PodAffinity(*both("podAffinity"), *both("podAntiAffinity"))
-
-
-def _pod_term(term: Obj, namespace: str, labels: Mapping[str, str], weight: int = 0) -> PodTerm:
-    # A namespaceSelector that is not empty would need the namespaces' labels; only the empty one (all
-    # namespaces) and none (the pod's own) are taken here.
-    names = frozenset(term.get("namespaces") or ())
-    any_namespace = term.get("namespaceSelector") == {}
-    if not names and not any_namespace:
-        names = frozenset((namespace,))
-    same, different = term.get("matchLabelKeys") or (), term.get("mismatchLabelKeys") or ()
-    selector = _merged_selector(term.get("labelSelector"), labels, same, different)
-    merged = {k: labels[k] for k in (*same, *different) if k in labels}
-    identity = repr((term, sorted(names), any_namespace, sorted(merged.items()), weight))
-    return PodTerm(term["topologyKey"], selector, names, any_namespace, identity, weight)

@@ -1,21 +1,30 @@
 """The shape of the scheduler: what a plugin may answer, and how a profile strings plugins together.
 
-Extension points keep upstream's names (scheduling framework, KEP 624). A plugin overrides the ones it takes
-part in; a profile is ordered tuples of plugins and decides nothing itself. Everything up to Reserve is a pure
-function of frozen views and the cluster's counts; only `bind` writes.
+Extension points keep upstream's names and order (scheduling framework, KEP-624): PreEnqueue, QueueSort, PreFilter,
+Filter, PostFilter, PreScore, Score, Reserve, Permit, PreBind, Bind, PostBind. A plugin overrides the ones it takes part
+in; a profile is a tuple of plugins for each point and decides nothing itself. Everything up to Reserve is a pure
+function of frozen views and the cluster's counts; only what comes after writes.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from apimachinery.client import Client
-from controlplane.scheduler.cluster import Cluster, NodeInfo
+from controlplane.scheduler.changes import Change, Event
+from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.extract import Pod
+from controlplane.scheduler.nodeinfo import NodeInfo
+from controlplane.scheduler.refused import Refused as Refused
 from controlplane.scheduler.storage import Storage
+from controlplane.scheduler.surroundings import Budgets, Workloads
+
+if TYPE_CHECKING:
+    from controlplane.scheduler.cycle import Decision
 
 MAX_SCORE = 100
 
@@ -29,21 +38,6 @@ class Skip(enum.Enum):
 SKIP = Skip.SKIP
 
 
-class Change(enum.Enum):
-    """What happened in the cluster that may make a refused pod fit."""
-
-    NODE_ADDED = "NodeAdd"
-    NODE_ALLOCATABLE = "NodeAllocatableChange"
-    NODE_LABELS = "NodeLabelChange"
-    NODE_TAINTS = "NodeTaintChange"
-    POD_REMOVED = "AssignedPodDelete"
-    POD_PLACED = "AssignedPodAdd"
-    POD_UPDATED = "AssignedPodUpdate"
-    CLAIM = "PersistentVolumeClaimChange"
-    VOLUME = "PersistentVolumeChange"
-    STORAGE_CLASS = "StorageClassChange"
-
-
 @dataclass(frozen=True)
 class Rejection:
     """Why a pod may not go to a node. `unresolvable`: removing pods from the node would not help."""
@@ -53,20 +47,35 @@ class Rejection:
 
 
 @dataclass(frozen=True)
+class Only:
+    """Answer of pre_filter: no other nodes than these come into question; `state` is for `filter`, or SKIP."""
+
+    nodes: frozenset[str]
+    state: Any = None
+
+
+@dataclass(frozen=True)
 class Query:
     """What a plugin may look at beside one node."""
 
     cluster: Cluster
-    workloads: Workloads
+    workloads: Workloads = field(default_factory=Workloads)
     storage: Storage = field(default_factory=Storage)
+    budgets: Budgets = field(default_factory=Budgets)
 
 
-class Workloads:
-    """Selectors of the Services and workload controllers a pod belongs to; the default knows none."""
+@dataclass(frozen=True)
+class Found:
+    """Answer of post_filter: where the pod could go once `victims` are gone, or upstream's message why nowhere.
 
-    def selector_of(self, pod: Pod) -> Any:
-        """A LabelSelector, or None where nothing selects the pod."""
-        return None
+    `clear`: a nomination that the pod had is void.
+    """
+
+    message: str = ""
+    node: str = ""
+    victims: tuple[Pod, ...] = ()
+    violations: int = 0
+    clear: bool = False
 
 
 class Plugin:
@@ -79,68 +88,129 @@ class Plugin:
         """A reason to keep the pod out of the queue."""
         return None
 
+    def queue_key(self, pod: Pod, added: float) -> Any:
+        """What the queue is sorted by, lowest first; `added`: monotonic seconds (QueueSort)."""
+        return None
+
+    def may_help(self, pod: Pod, event: Event) -> bool:
+        """Whether a change, of a kind in `helped_by`, may make a pod fit that this plugin refused."""
+        return True
+
+    def sign(self, pod: Pod) -> Hashable:
+        """All of the pod that `filter` and `score` look at, for a plugin that looks at nothing else but the node:
+        its answers are then remembered for pods of the same sign until the node changes. None: it looks further.
+        """
+        return None
+
     def pre_filter(self, pod: Pod, query: Query) -> Any:
-        """State for `filter`, SKIP, or a Rejection of every node."""
+        """State for `filter`, SKIP, Only, or a Rejection of every node."""
         return None
 
     def filter(self, state: Any, pod: Pod, info: NodeInfo) -> Rejection | None:
         """Why the pod may not go to the node, or None. `state`: what `pre_filter` answered."""
         return None
 
+    def counting(self, state: Any, pod: Pod, other: Pod, info: NodeInfo, sign: int) -> Any:
+        """The state as if `other` were on the node as well (`sign` 1), or were not (-1); `state` itself stays."""
+        return state
+
+    def post_filter(self, pod: Pod, profile: Profile, query: Query, decision: Decision) -> Found | None:
+        """How room might be made for a pod that fits nowhere, or None to leave it to the next plugin."""
+        return None
+
+    def judges(self, pod: Pod, query: Query) -> bool:
+        """Whether `score` may prefer one node to another for the pod; asked of plugins that do not sign."""
+        return True
+
     def pre_score(self, pod: Pod, query: Query, nodes: Sequence[NodeInfo]) -> Any:
-        """State for `score` or SKIP; `nodes` are those that passed all filters."""
+        """State for `score` or SKIP; `nodes` are those that passed all filters (none for a plugin that signs)."""
         return None
 
     def score(self, state: Any, pod: Pod, info: NodeInfo) -> float:
         """How well the node suits, raw: any scale that `normalize` understands. `state`: `pre_score`'s answer."""
         return 0
 
-    def normalize(self, state: Any, scores: Mapping[str, float]) -> Mapping[str, float]:
-        """Raw scores to 0..MAX_SCORE, by node name."""
+    def scores(self, state: Any, pod: Pod, nodes: Sequence[NodeInfo]) -> Sequence[float]:
+        """`score` of each node; to be overridden where all at once are cheaper."""
+        return [self.score(state, pod, info) for info in nodes]
+
+    def normalize(self, state: Any, nodes: Sequence[NodeInfo], scores: Sequence[float]) -> Sequence[float]:
+        """Raw scores to 0..MAX_SCORE, in the same order."""
         return scores
 
     def reserve(self, pod: Pod, info: NodeInfo) -> None:
-        """Take what the pod will use on the node; must be undone by `unreserve`."""
+        """Take what the pod will use on the node; must be undone by `unreserve`. Refused."""
 
     def unreserve(self, pod: Pod, node: str) -> None:
         """Give it back. Called for a binding that failed and for a pod that went meanwhile, also when `reserve`
-        never ran.
-        """
+        never ran."""
+
+    async def permit(self, pod: Pod, node: str) -> None:
+        """Hold the pod back until it may be bound (upstream's wait), for no longer than the plugin says. Refused."""
 
     async def pre_bind(self, client: Client, pod: Pod, node: str) -> None:
-        """Make what the pod needs before it is bound; may take long. ApiError, Unreachable, NotBound."""
+        """Make what the pod needs before it is bound; may take long. ApiError, Unreachable, Refused."""
 
     async def bind(self, client: Client, pod: Pod, node: str) -> bool:
-        """Write the binding and answer True, or leave it to the next plugin."""
+        """Write the binding and answer True, or leave it to the next plugin. ApiError, Unreachable, Refused."""
         return False
 
-
-def overriding(plugins: Iterable[Plugin], method: str) -> tuple[Plugin, ...]:
-    """Those plugins that have an own version of an extension point."""
-    return tuple(p for p in plugins if getattr(type(p), method) is not getattr(Plugin, method))
+    def post_bind(self, pod: Pod, node: str) -> None:
+        """Told of a pod that is bound."""
 
 
-@dataclass(frozen=True)
+POINTS: Mapping[str, tuple[str, ...]] = {
+    "preEnqueue": ("pre_enqueue",),
+    "queueSort": ("queue_key",),
+    "preFilter": ("pre_filter",),
+    "filter": ("filter",),
+    "postFilter": ("post_filter",),
+    "preScore": ("pre_score",),
+    "score": ("score", "scores"),
+    "reserve": ("reserve", "unreserve"),
+    "permit": ("permit",),
+    "preBind": ("pre_bind",),
+    "bind": ("bind",),
+    "postBind": ("post_bind",),
+}
+"""Extension points as configuration files name them: a plugin takes part that overrides one of these methods."""
+
+
+def takes_part(plugin: Plugin, point: str) -> bool:
+    """Whether a plugin has something to say at an extension point."""
+    return any(getattr(type(plugin), method) is not getattr(Plugin, method) for method in POINTS[point])
+
+
+Points = Mapping[str, tuple[Plugin, ...]]
+"""Plugins by extension point, in order."""
+
+
+@dataclass(frozen=True, eq=False)
 class Profile:
-    """A scheduler name and its plugins, in order; `weights` by plugin name, 1 where nothing is said."""
+    """A scheduler name and its plugins by extension point; `weights` of those that score, by name, 1 where nothing is
+    said; `percentage`: of all nodes, so many that fit are enough, 0 for what suits their number."""
 
     name: str
-    plugins: tuple[Plugin, ...]
+    points: Points
     weights: Mapping[str, int] = field(default_factory=dict)
-    gates: tuple[Plugin, ...] = field(init=False)
-    filters: tuple[Plugin, ...] = field(init=False)
-    scorers: tuple[tuple[Plugin, int], ...] = field(init=False)
-    reservers: tuple[Plugin, ...] = field(init=False)
-    pre_binders: tuple[Plugin, ...] = field(init=False)
-    binders: tuple[Plugin, ...] = field(init=False)
+    percentage: int = 0
 
-    def __post_init__(self) -> None:
-        def put(name: str, value: Any) -> None:
-            object.__setattr__(self, name, value)
+    def at(self, point: str) -> tuple[Plugin, ...]:
+        """The plugins of an extension point."""
+        return self.points.get(point, ())
 
-        put("gates", overriding(self.plugins, "pre_enqueue"))
-        put("filters", overriding(self.plugins, "filter"))
-        put("scorers", tuple((p, self.weights.get(p.name, 1)) for p in overriding(self.plugins, "score")))
-        put("reservers", overriding(self.plugins, "reserve"))
-        put("pre_binders", overriding(self.plugins, "pre_bind"))
-        put("binders", overriding(self.plugins, "bind"))
+    @cached_property
+    def scorers(self) -> list[tuple[Plugin, int]]:
+        """Plugins that score, with their weights."""
+        return [(plugin, self.weights.get(plugin.name, 1)) for plugin in self.at("score")]
+
+    @cached_property
+    def plugins(self) -> dict[str, Plugin]:
+        """All of them, by name."""
+        return {plugin.name: plugin for plugins in self.points.values() for plugin in plugins}
+
+
+def everywhere(plugins: Iterable[Plugin]) -> Points:
+    """Each plugin at every extension point that it takes part in."""
+    chosen = tuple(plugins)
+    return {point: tuple(p for p in chosen if takes_part(p, point)) for point in POINTS}

@@ -12,18 +12,33 @@ from dataclasses import dataclass
 from apimachinery import objects
 from apimachinery.client import Client
 from apimachinery.informer import Informer
-from apimachinery.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM
+from apimachinery.kinds import (
+    CSI_DRIVER,
+    CSI_NODE,
+    CSI_STORAGE_CAPACITY,
+    PERSISTENT_VOLUME,
+    PERSISTENT_VOLUME_CLAIM,
+    STORAGE_CLASS,
+)
 from apimachinery.kit.tasks import is_set_within
 from apimachinery.objects import Obj, key, name, reference, resource_version, uid
+from apimachinery.quantity import Quantity, parse
+from apimachinery.selectors import from_label_selector
 from apimachinery.volumes import claims, matching
+from controlplane.scheduler.changes import Change
+from controlplane.scheduler.extract import Pod
+from controlplane.scheduler.refused import Refused
 
-# Seconds that a provisioner and the binder get for the volumes of one pod (upstream's bindTimeoutSeconds).
-BIND_DEADLINE = 600.0
+# What is read, and what a change of each is to a waiting pod.
+KINDS = {
+    PERSISTENT_VOLUME_CLAIM: Change.CLAIM,
+    PERSISTENT_VOLUME: Change.VOLUME,
+    STORAGE_CLASS: Change.STORAGE_CLASS,
+    CSI_NODE: Change.CSI_NODE,
+    CSI_DRIVER: Change.CSI_DRIVER,
+    CSI_STORAGE_CAPACITY: Change.CAPACITY,
+}
 BY_CLASS, BY_CLAIM = "volume-class", "volume-claim"
-
-
-class NotBound(Exception):
-    """The volumes of a pod were not bound; the pod is to be tried again. The text says why."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,25 @@ class Storage:
         """Volumes that may suit an unbound claim and are promised to no other."""
         return ()
 
+    def claims_of(self, pod: Pod) -> list[Obj]:
+        """The claims of a pod that there are."""
+        found = (self.claim(f"{pod.namespace}/{use.claim}") for use in pod.claims)
+        return [claim for claim in found if claim is not None]
+
+    def volume_limits(self, node: str) -> Mapping[str, int]:
+        """How many volumes of each CSI driver a node can have, where the driver says."""
+        return {}
+
+    def is_driver(self, driver: str) -> bool:
+        """Whether a provisioner is a CSI driver that some node has."""
+        return False
+
+    def has_capacity(self, claim: Obj, labels: Mapping[str, str]) -> bool:
+        """Whether a volume can be made for the claim on a node with these labels, as far as its driver tells
+        (KEP-1472).
+        """
+        return True
+
     def promised(self, item: str) -> tuple[str, str]:
         """The node and the volume ("" for none) that a claim was promised to a pod on its way."""
         return "", ""
@@ -62,21 +96,25 @@ class Storage:
     def release(self, pod_uid: str) -> None:
         """The pod has it, or will not get it."""
 
-    async def bind(self, client: Client, pod_uid: str) -> None:
-        """Write what was promised to a pod, and wait until all of it is bound. ApiError, Unreachable, NotBound."""
+    async def bind(self, client: Client, pod_uid: str, timeout: float) -> None:
+        """Write what was promised to a pod, and wait `timeout` seconds until all of it is bound. ApiError,
+        Unreachable, Refused.
+        """
 
 
 class InformedStorage(Storage):
-    """Reads informers, which others run."""
+    """Reads informers, which others run: one of each of KINDS, in that order."""
 
-    def __init__(self, claims_: Informer, volumes: Informer, classes: Informer) -> None:
-        self.informers = (claims_, volumes, classes)
-        self._claims, self._volumes, self._classes = self.informers
+    def __init__(self, *informers: Informer) -> None:
+        self.informers = informers
+        self._claims, self._volumes, self._classes, self._csi_nodes, self._drivers, self._capacities = informers
         self._choices: dict[str, Choice] = {}
         self._changed = asyncio.Event()
-        volumes.add_index(BY_CLASS, matching.open_classes)
-        volumes.add_index(BY_CLAIM, lambda volume: (matching.claim_key(volume),))
-        for informer in (claims_, volumes):
+        self._limits: dict[str, Mapping[str, int]] = {}
+        self._csi_nodes.add_handler(self._on_csi_node)
+        self._volumes.add_index(BY_CLASS, matching.open_classes)
+        self._volumes.add_index(BY_CLAIM, lambda volume: (matching.claim_key(volume),))
+        for informer in (self._claims, self._volumes):
             informer.add_handler(lambda _old, _new: self._wake())
 
     def claim(self, item: str) -> Obj | None:
@@ -87,6 +125,28 @@ class InformedStorage(Storage):
 
     def classes(self) -> Mapping[str, Obj]:
         return {name(found): found for found in self._classes.items()}
+
+    def volume_limits(self, node: str) -> Mapping[str, int]:
+        return self._limits.get(node, {})
+
+    def is_driver(self, driver: str) -> bool:
+        return self._drivers.get(driver) is not None or any(driver in limits for limits in self._limits.values())
+
+    def has_capacity(self, claim: Obj, labels: Mapping[str, str]) -> bool:
+        which = claims.class_of(claim)
+        driver = self._drivers.get((self._classes.get(which) or {}).get("provisioner") or "")
+        if not ((driver or {}).get("spec") or {}).get("storageCapacity"):
+            return True
+        size = matching.requested(claim)
+        return any(c.get("storageClassName") == which and _suffices(c, size, labels) for c in self._capacities.items())
+
+    def _on_csi_node(self, old: Obj | None, new: Obj | None) -> None:
+        if old is not None:
+            self._limits.pop(name(old), None)
+        drivers = ((new or {}).get("spec") or {}).get("drivers") or ()
+        counts = {d["name"]: (d.get("allocatable") or {}).get("count") for d in drivers}
+        if new is not None:
+            self._limits[name(new)] = {driver: count for driver, count in counts.items() if count is not None}
 
     def candidates(self, claim: Obj) -> Iterable[Obj]:
         taken = {volume for choice in self._choices.values() for _, volume in choice.bindings}
@@ -110,7 +170,7 @@ class InformedStorage(Storage):
         if self._choices.pop(pod_uid, None) is not None:
             self._wake()
 
-    async def bind(self, client: Client, pod_uid: str) -> None:
+    async def bind(self, client: Client, pod_uid: str, timeout: float) -> None:
         choice = self._choices.get(pod_uid)
         if choice is None:
             return
@@ -119,16 +179,16 @@ class InformedStorage(Storage):
             written[which] = await self._keep(client, item, which)
         for item in choice.provisions:
             written[item] = await self._select(client, item, choice.node)
-        deadline = asyncio.get_running_loop().time() + BIND_DEADLINE
+        deadline = asyncio.get_running_loop().time() + timeout
         while True:
             changed = self._changed
             if pod_uid not in self._choices:
-                raise NotBound("pod does not exist any more")
+                raise Refused("pod does not exist any more")
             if self._is_done(choice, written):
                 self.release(pod_uid)
                 return
             if not await is_set_within(changed, deadline - asyncio.get_running_loop().time()):
-                raise NotBound("binding volumes: context deadline exceeded")
+                raise Refused("binding volumes: context deadline exceeded")
 
     def _wake(self) -> None:
         self._changed.set()
@@ -138,7 +198,7 @@ class InformedStorage(Storage):
         """Say on a volume that it is the claim's; the binder does the rest."""
         claim, volume = self._claims.get(item), self._volumes.get(which)
         if claim is None or volume is None:
-            raise NotBound(f"persistentvolumeclaim {item} or persistentvolume {which} is gone")
+            raise Refused(f"persistentvolumeclaim {item} or persistentvolume {which} is gone")
         if (volume["spec"].get("claimRef") or {}).get("uid") == uid(claim):
             return _version(volume)
         marks = dict(objects.annotations(volume))
@@ -152,7 +212,7 @@ class InformedStorage(Storage):
         """Say on a claim where its volume is to be made."""
         claim = self._claims.get(item)
         if claim is None:
-            raise NotBound(f"persistentvolumeclaim {item} is gone")
+            raise Refused(f"persistentvolumeclaim {item} is gone")
         if objects.annotations(claim).get(claims.SELECTED_NODE) == node:
             return _version(claim)
         marks = {**objects.annotations(claim), claims.SELECTED_NODE: node}
@@ -160,26 +220,35 @@ class InformedStorage(Storage):
         return _version(await client.update(PERSISTENT_VOLUME_CLAIM, wanted))
 
     def _is_done(self, choice: Choice, written: Mapping[str, int]) -> bool:
-        """Whether everything is bound. Raises NotBound where it will not be."""
+        """Whether everything is bound. Raises Refused where it will not be."""
         done = True
         for item, which in choice.bindings:
             claim, volume = self._claims.get(item), self._volumes.get(which)
             if claim is None or volume is None:
-                raise NotBound(f"failed to check binding: persistentvolumeclaim {item} or its volume is gone")
+                raise Refused(f"failed to check binding: persistentvolumeclaim {item} or its volume is gone")
             seen = _version(volume) >= written[which]
             if seen and not (volume["spec"].get("claimRef") or {}).get("uid"):
-                raise NotBound(f'ClaimRef got reset for pv "{which}"')
+                raise Refused(f'ClaimRef got reset for pv "{which}"')
             done = done and seen and claims.is_bound(claim)
         for item in choice.provisions:
             claim = self._claims.get(item)
             if claim is None:
-                raise NotBound(f"failed to check provisioning pvc: {item} is gone")
+                raise Refused(f"failed to check provisioning pvc: {item} is gone")
             seen = _version(claim) >= written[item]
             if seen and objects.annotations(claim).get(claims.SELECTED_NODE) != choice.node:
                 # How a provisioner that cannot do it gives the choice back.
-                raise NotBound(f'provisioning failed for PVC "{name(claim)}"')
+                raise Refused(f'provisioning failed for PVC "{name(claim)}"')
             done = done and seen and claims.is_bound(claim)
         return done
+
+
+def _suffices(capacity: Obj, size: Quantity, labels: Mapping[str, str]) -> bool:
+    """Whether what a CSIStorageCapacity tells of is reached from a node with these labels, and is enough."""
+    topology = capacity.get("nodeTopology")
+    if topology is None or not from_label_selector(topology).matches(labels):
+        return False
+    limit = capacity.get("maximumVolumeSize") or capacity.get("capacity")
+    return limit is not None and parse(limit) >= size
 
 
 def _version(obj: Obj) -> int:

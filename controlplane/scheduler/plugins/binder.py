@@ -11,6 +11,9 @@ from controlplane.scheduler.framework import Plugin
 class DefaultBinder(Plugin):
     name = "DefaultBinder"
 
+    def sign(self, pod: Pod) -> tuple[()]:
+        return ()
+
     async def bind(self, client: Client, pod: Pod, node: str) -> bool:
         """Raises Conflict when the pod has a node already or another uid, NotFound when it is gone."""
         binding = {

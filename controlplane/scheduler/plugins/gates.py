@@ -1,4 +1,4 @@
-"""SchedulingGates: a pod with gates is not tried (KEP 3521)."""
+"""SchedulingGates: a pod with gates is not tried (KEP-3521)."""
 
 from __future__ import annotations
 
@@ -13,3 +13,6 @@ class SchedulingGates(Plugin):
         if not pod.gates:
             return None
         return f"waiting for scheduling gates: [{' '.join(pod.gates)}]"
+
+    def sign(self, pod: Pod) -> tuple[()]:
+        return ()

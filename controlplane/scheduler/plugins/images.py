@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from controlplane.scheduler.cluster import NodeInfo
 from controlplane.scheduler.extract import Pod
 from controlplane.scheduler.framework import MAX_SCORE, SKIP, Plugin, Query
+from controlplane.scheduler.nodeinfo import NodeInfo
 
 MEBIBYTE = 1024 * 1024
 SMALLEST = 23 * MEBIBYTE
@@ -22,13 +22,21 @@ def normalized(image: str) -> str:
 class ImageLocality(Plugin):
     name = "ImageLocality"
 
+    def judges(self, pod: Pod, query: Query) -> bool:
+        images = query.cluster.images
+        return bool(images) and any(normalized(image) in images for image in pod.images)
+
     def pre_score(self, pod: Pod, query: Query, nodes: Sequence[NodeInfo]) -> Any:
+        """The pod's images with the share of all nodes that have each; an image that few have counts less, so that not
+        all its pods go to one node."""
+        cluster = query.cluster
         wanted = [normalized(image) for image in pod.images]
-        spread = {image: sum(image in info.node.images for info in nodes) / len(nodes) for image in wanted}
+        spread = {image: cluster.images.get(image, 0) / len(cluster.nodes) for image in wanted}
         return (wanted, spread) if any(spread.values()) else SKIP
 
     def score(self, state: tuple[list[str], dict[str, float]], pod: Pod, info: NodeInfo) -> float:
+        """Bytes of the pod's images that are there, between 23 MiB and 1000 MiB for each image."""
         wanted, spread = state
-        present = sum(info.node.images.get(image, 0) * spread[image] for image in wanted)
-        largest = LARGEST * len(pod.images)
+        present = sum(int(info.node.images.get(image, 0) * spread[image]) for image in wanted)
+        largest = LARGEST * pod.containers
         return MAX_SCORE * (min(max(present, SMALLEST), largest) - SMALLEST) // (largest - SMALLEST)

@@ -3,115 +3,229 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from controlplane.scheduler.cluster import Cluster, NodeInfo
+from controlplane.scheduler.changes import Change, Event
+from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.extract import Pod
-from controlplane.scheduler.framework import MAX_SCORE, SKIP, Change, Plugin, Query, Rejection
+from controlplane.scheduler.framework import MAX_SCORE, SKIP, Plugin, Query, Rejection
+from controlplane.scheduler.nodeinfo import NodeInfo
+from controlplane.scheduler.tally import Domains, Tally
+from controlplane.scheduler.terms import PodTerm
 
 NO_FRIEND = Rejection("node(s) didn't match pod affinity rules", unresolvable=True)
 FOE = Rejection("node(s) didn't match pod anti-affinity rules")
 UNWELCOME = Rejection("node(s) didn't satisfy existing pods anti-affinity rules")
 
-Places = dict[tuple[str, str], int]
-"""(label key, label value) to a number of pods or a weight."""
+
+@dataclass(frozen=True)
+class InterPodAffinityArgs:
+    """Arguments of the plugin. Raises ValueError, naming the field."""
+
+    hard_pod_affinity_weight: int = 1
+    """Weight of the required affinity of pods that run, as a preference about pods that come."""
+    ignore_preferred_terms_of_existing_pods: bool = False
+    """For pods without preferences of their own."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hard_pod_affinity_weight <= 100:
+            raise ValueError(f"hardPodAffinityWeight: {self.hard_pod_affinity_weight}: not in valid range [0-100]")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Pods by the values of one node label; `changed`: more or fewer of them than are counted."""
+
+    key: str
+    domains: Domains
+    changed: Mapping[str, int] = field(default_factory=dict)
+
+    def any_at(self, value: str) -> bool:
+        """Whether a pod is counted at that value."""
+        return self.domains.counts.get(value, 0) + self.changed.get(value, 0) > 0
+
+    def any(self) -> bool:
+        """Whether a pod is counted anywhere."""
+        return self.domains.total + sum(self.changed.values()) > 0
+
+    def plus(self, info: NodeInfo, by: int) -> Places:
+        """The same with so many more at the node's place."""
+        value = info.node.labels.get(self.key)
+        if value is None:
+            return self
+        return replace(self, changed={**self.changed, value: self.changed.get(value, 0) + by})
 
 
 @dataclass(frozen=True)
 class HardState:
-    """What `filter` looks up, all counts of pods by place: those the pod must be near, those it must not, those that
-    must not have it near. `first`: no friend exists yet and the pod is its own.
+    """What `filter` looks up: where pods are that the pod must be near, that it must not, and that must not have it
+    near.
+
+    `friends` count only pods that every required term means. `first`: there is none yet, and the pod is its own.
+    `unwelcome`: counts of unwelcoming pods, by label; `changed` are more or fewer of those, by label and value.
     """
 
-    friends: Places
-    foes: Places
-    unwelcome: Places
+    friends: tuple[Places, ...]
+    foes: tuple[Places, ...]
+    unwelcome: Mapping[str, Sequence[Mapping[str, int]]]
+    itself: bool
     first: bool
+    spaces: Mapping[str, Mapping[str, str]]
+    changed: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
-
-def places(counts: Mapping[str, int], key: str, cluster: Cluster, weight: int = 1) -> Places:
-    """Pods counted by node, added up by the value of a node label."""
-    total: Places = {}
-    for name, count in counts.items():
-        info = cluster.nodes.get(name)
-        value = info.node.labels.get(key) if info else None
-        if value is not None:
-            total[key, value] = total.get((key, value), 0) + count * weight
-    return total
-
-
-def _merge(total: Places, more: Places) -> None:
-    for place, amount in more.items():
-        total[place] = total.get(place, 0) + amount
+    def welcome(self, labels: Mapping[str, str]) -> bool:
+        """Whether no running pod forbids this one at a node with these labels."""
+        for key, all_counts in self.unwelcome.items():
+            value = labels.get(key)
+            if value is not None:
+                count = sum(counts.get(value, 0) for counts in all_counts) + self.changed.get((key, value), 0)
+                if count > 0:
+                    return False
+        return True
 
 
 class InterPodAffinity(Plugin):
     name = "InterPodAffinity"
     helped_by = frozenset(
-        (Change.NODE_ADDED, Change.NODE_LABELS, Change.POD_REMOVED, Change.POD_PLACED, Change.POD_UPDATED)
+        (
+            Change.NODE_ADDED,
+            Change.NODE_LABELS,
+            Change.POD_REMOVED,
+            Change.POD_PLACED,
+            Change.POD_UPDATED,
+            Change.NAMESPACE,
+        )
     )
+
+    def __init__(self, args: InterPodAffinityArgs | None = None) -> None:
+        self._args = args or InterPodAffinityArgs()
+
+    def may_help(self, pod: Pod, event: Event) -> bool:
+        """A node needs one of the labels; a pod that comes must be wanted near, one that goes must have been in the
+        way.
+        """
+        terms = (*pod.affinity.required, *pod.affinity.anti_required)
+        if event.node is not None:
+            return not terms or any(term.key in event.node.labels for term in terms)
+        if event.change is Change.POD_PLACED and event.pod is not None:
+            # Whether a term's namespaceSelector means the pod's namespace is left to the next attempt.
+            other = event.pod
+            return any(
+                term.selector.matches(other.labels)
+                and (term.namespace_selector is not None or other.namespace in term.namespaces)
+                for term in pod.affinity.required
+            )
+        return True
 
     def pre_filter(self, pod: Pod, query: Query) -> Any:
         """HardState, or SKIP where neither the pod nor any pod that runs has a required term about the other."""
         cluster, wishes = query.cluster, pod.affinity
-        unwelcome: Places = {}
-        for term in cluster.forbidding():
-            if term.term.selects(pod.namespace, pod.labels):
-                _merge(unwelcome, places(term.counts, term.term.key, cluster))
-        if not unwelcome and not wishes.required and not wishes.anti_required:
+        about = cluster.terms_about(pod)[0]
+        if not about and not wishes.required and not wishes.anti_required:
             return SKIP
-        friends: Places = {}
-        first = False
+        unwelcome: dict[str, list[Mapping[str, int]]] = {}
+        for kept in about:
+            key = kept.term.key
+            unwelcome.setdefault(key, []).append(_places(kept.tally, key, cluster).domains.counts)
+        friends: tuple[Places, ...] = ()
+        itself = False
         if wishes.required:
-            # Only pods that satisfy every term count as friends; the first of a group may befriend itself.
-            matching = cluster.matching(lambda ns, ls: all(t.selects(ns, ls) for t in wishes.required), None)
-            for friend_term in wishes.required:
-                _merge(friends, places(matching, friend_term.key, cluster))
-            first = not friends and all(t.selects(pod.namespace, pod.labels) for t in wishes.required)
-        foes: Places = {}
-        for foe_term in wishes.anti_required:
-            _merge(foes, places(cluster.matching_term(foe_term), foe_term.key, cluster))
-        return HardState(friends, foes, unwelcome, first)
+            tally = _matching_all(wishes.required, cluster)
+            friends = tuple(_places(tally, term.key, cluster) for term in wishes.required)
+            labels = cluster.spaces.get(pod.namespace, {})
+            itself = all(term.selects(pod.namespace, pod.labels, labels) for term in wishes.required)
+        foes = tuple(_places(cluster.matching_term(t), t.key, cluster) for t in wishes.anti_required)
+        return HardState(friends, foes, unwelcome, itself, _is_first(friends, itself), cluster.spaces)
 
     def filter(self, state: HardState, pod: Pod, info: NodeInfo) -> Rejection | None:
         """Missing friends cannot be mended by removing pods (unresolvable); foes and unwelcoming pods can."""
         labels = info.node.labels
-        for term in pod.affinity.required:
-            value = labels.get(term.key)
-            if value is None or not (state.first or state.friends.get((term.key, value))):
+        for places in state.friends:
+            value = labels.get(places.key)
+            if value is None or not (state.first or places.any_at(value)):
                 return NO_FRIEND
-        for term in pod.affinity.anti_required:
-            value = labels.get(term.key)
-            if value is not None and state.foes.get((term.key, value)):
+        for places in state.foes:
+            value = labels.get(places.key)
+            if value is not None and places.any_at(value):
                 return FOE
-        if any(labels.get(key) == value for key, value in state.unwelcome):
-            return UNWELCOME
-        return None
+        return None if state.welcome(labels) else UNWELCOME
+
+    def counting(self, state: Any, pod: Pod, other: Pod, info: NodeInfo, sign: int) -> Any:
+        if not isinstance(state, HardState):
+            return state
+        wishes, labels = pod.affinity, state.spaces.get(other.namespace, {})
+        friends = state.friends
+        if friends and all(t.selects(other.namespace, other.labels, labels) for t in wishes.required):
+            friends = tuple(places.plus(info, sign) for places in friends)
+        foes = tuple(
+            places.plus(info, sign) if term.selects(other.namespace, other.labels, labels) else places
+            for term, places in zip(wishes.anti_required, state.foes, strict=True)
+        )
+        unwelcome, changed = dict(state.unwelcome), dict(state.changed)
+        for term in other.affinity.anti_required:
+            value = info.node.labels.get(term.key)
+            if value is not None and term.selects(pod.namespace, pod.labels, state.spaces.get(pod.namespace, {})):
+                unwelcome.setdefault(term.key, ())
+                changed[term.key, value] = changed.get((term.key, value), 0) + sign
+        first = _is_first(friends, state.itself)
+        return replace(state, friends=friends, foes=foes, unwelcome=unwelcome, first=first, changed=changed)
+
+    def judges(self, pod: Pod, query: Query) -> bool:
+        wishes = pod.affinity
+        return bool(wishes.preferred or wishes.anti_preferred or query.cluster.terms_about(pod)[1])
 
     def pre_score(self, pod: Pod, query: Query, nodes: Sequence[NodeInfo]) -> Any:
-        """Weights by place, from the pod's preferred terms and from those that running pods have about it.
+        """Weights by label and value, from the pod's preferred terms and from those that running pods have about it."""
+        cluster, wishes = query.cluster, pod.affinity
+        own = [(term, term.weight) for term in wishes.preferred] + [(t, -t.weight) for t in wishes.anti_preferred]
+        weighted = [(_places(cluster.matching_term(term), term.key, cluster), weight) for term, weight in own]
+        if own or not self._args.ignore_preferred_terms_of_existing_pods:
+            for kept in cluster.terms_about(pod)[1]:
+                weight = kept.weight or self._args.hard_pod_affinity_weight
+                if weight:
+                    weighted.append((_places(kept.tally, kept.term.key, cluster), weight))
+        weighted = [(places, weight) for places, weight in weighted if places.domains.total]
+        if not weighted:
+            return SKIP
+        return [(places.key, places.domains.counts, weight) for places, weight in weighted]
 
-        A running pod's required affinity counts as a preference too (hardPodAffinityWeight, 1 by default).
-        """
-        cluster = query.cluster
-        total: Places = {}
-        for term in pod.affinity.preferred:
-            _merge(total, places(cluster.matching_term(term), term.key, cluster, term.weight))
-        for term in pod.affinity.anti_preferred:
-            _merge(total, places(cluster.matching_term(term), term.key, cluster, -term.weight))
-        for kept in cluster.preferring():
-            if kept.term.selects(pod.namespace, pod.labels):
-                _merge(total, places(kept.counts, kept.term.key, cluster, kept.weight))
-        return total or SKIP
+    def scores(self, state: Any, pod: Pod, nodes: Sequence[NodeInfo]) -> Sequence[float]:
+        """The sum of the weights of every place a node is in; may be negative."""
+        totals = [0] * len(nodes)
+        for key, counts, weight in state:
+            for index, info in enumerate(nodes):
+                value = info.node.labels.get(key)
+                if value is not None:
+                    totals[index] += weight * counts.get(value, 0)
+        return totals
 
-    def score(self, state: Places, pod: Pod, info: NodeInfo) -> float:
-        """The sum of the weights of every place the node is in; may be negative."""
-        return sum(weight for (key, value), weight in state.items() if info.node.labels.get(key) == value)
-
-    def normalize(self, state: Places, scores: Mapping[str, float]) -> Mapping[str, float]:
+    def normalize(self, state: Any, nodes: Sequence[NodeInfo], scores: Sequence[float]) -> Sequence[float]:
         """Lowest to 0, highest to MAX_SCORE; all 0 where no node differs from another."""
-        low, high = min(scores.values()), max(scores.values())
+        low, high = min(scores), max(scores)
         if low == high:
-            return dict.fromkeys(scores, 0)
-        return {name: int(MAX_SCORE * (value - low) / (high - low)) for name, value in scores.items()}
+            return [0] * len(scores)
+        return [int(MAX_SCORE * ((value - low) / (high - low))) for value in scores]
+
+
+def _is_first(friends: Sequence[Places], itself: bool) -> bool:
+    """The first of a group may befriend itself."""
+    return itself and not any(places.any() for places in friends)
+
+
+def _matching_all(terms: Sequence[PodTerm], cluster: Cluster) -> Tally:
+    """Only pods that satisfy every required term count as friends."""
+
+    def selects(namespace: str, labels: Mapping[str, str]) -> bool:
+        spaces = cluster.spaces.get(namespace, {})
+        return all(term.selects(namespace, labels, spaces) for term in terms)
+
+    return cluster.tally(f"all of {[term.identity for term in terms]}", selects, deleting=True)
+
+
+def _places(tally: Tally, key: str, cluster: Cluster) -> Places:
+    def values() -> Mapping[str, str]:
+        labelled = ((name, info.node.labels.get(key)) for name, info in cluster.nodes.items())
+        return {name: value for name, value in labelled if value is not None}
+
+    return Places(key, tally.domains(key, cluster.epoch, values))

@@ -1,33 +1,81 @@
-"""PodTopologySpread: keeps the pods a selector counts evenly over the values of a node label (KEP 895)."""
+"""PodTopologySpread: keeps the pods a selector counts evenly over the values of a node label (KEP-895)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from controlplane.scheduler.cluster import Cluster, Counts, NodeInfo
-from controlplane.scheduler.extract import HOSTNAME, Node, Pod, Spread
-from controlplane.scheduler.framework import MAX_SCORE, SKIP, Change, Plugin, Query, Rejection
+from apimachinery.objects import Obj
+from apimachinery.selectors import LabelSelector
+from controlplane.scheduler.changes import NODE_CHANGES, Change, Event
+from controlplane.scheduler.cluster import Cluster
+from controlplane.scheduler.extract import HOSTNAME, Node, Pod
+from controlplane.scheduler.framework import MAX_SCORE, SKIP, Plugin, Query, Rejection
+from controlplane.scheduler.nodeinfo import NodeInfo
 from controlplane.scheduler.plugins.node_affinity import matches
 from controlplane.scheduler.plugins.taints import untolerated
+from controlplane.scheduler.tally import Domains, Tally
+from controlplane.scheduler.terms import Spread, text
 
 ZONE = "topology.kubernetes.io/zone"
-# Upstream's system defaults for pods that state nothing: (label, maxSkew), both ScheduleAnyway.
+# What upstream's system defaults say for pods that state nothing: (label, maxSkew), both ScheduleAnyway.
 DEFAULTS = ((HOSTNAME, 3), (ZONE, 5))
 NO_LABEL = Rejection("node(s) didn't match pod topology spread constraints (missing required label)", True)
 SKEWED = Rejection("node(s) didn't match pod topology spread constraints")
 
 
 @dataclass(frozen=True)
-class Domains:
-    """One hard constraint: pods counted by label value, the lowest count, whether the pod counts itself."""
+class SpreadArgs:
+    """Arguments of the plugin. Raises ValueError, naming the field."""
+
+    default_constraints: tuple[Obj, ...] = ()
+    """TopologySpreadConstraints without a selector, for pods that state none; with defaultingType List."""
+    defaulting_type: str = "System"
+    """System | List"""
+
+    def __post_init__(self) -> None:
+        if self.defaulting_type not in ("System", "List"):
+            raise ValueError(f"defaultingType: {self.defaulting_type!r} is not known; use List or System")
+        if self.defaulting_type == "System" and self.default_constraints:
+            raise ValueError("defaultConstraints: leave them out where defaultingType is System, or say List")
+        for number, c in enumerate(self.default_constraints):
+            where = f"defaultConstraints[{number}]"
+            if (c.get("maxSkew") or 0) <= 0:
+                raise ValueError(f"{where}.maxSkew: {c.get('maxSkew')}: not in valid range (0, inf)")
+            if not c.get("topologyKey"):
+                raise ValueError(f"{where}.topologyKey: say which label of nodes")
+            if c.get("whenUnsatisfiable") not in ("DoNotSchedule", "ScheduleAnyway"):
+                raise ValueError(f"{where}.whenUnsatisfiable: use DoNotSchedule or ScheduleAnyway")
+            if "labelSelector" in c:
+                text = "constraint must not define a selector, as they deduced for each pod"
+                raise ValueError(f"{where}.labelSelector: {text}")
+
+
+@dataclass(frozen=True)
+class Hard:
+    """One DoNotSchedule constraint with the pods by label value; `changed`: more or fewer of them than there are."""
 
     constraint: Spread
-    counts: Mapping[str, int]
-    lowest: int
+    domains: Domains
     itself: int
+    changed: Mapping[str, int] = field(default_factory=dict)
+
+    def most(self) -> int:
+        """How many pods a node's value may have before this one comes."""
+        # With fewer domains than asked for, an empty one is imagined (minDomains).
+        short = len(self.domains.counts) < self.constraint.min_domains
+        lowest = 0 if short else self.domains.lowest(self.changed)
+        return lowest + self.constraint.max_skew - self.itself
+
+
+@dataclass(frozen=True)
+class Checked:
+    """State of `filter`: a constraint with the most pods that a value may have, reckoned once for all nodes."""
+
+    hard: Hard
+    most: int
 
 
 @dataclass(frozen=True)
@@ -41,7 +89,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class SoftState:
-    """Soft constraints as counted once for all nodes; `ignored` nodes lack a label and come last."""
+    """Soft constraints as counted for all nodes; `ignored` nodes lack a label and come last."""
 
     scored: tuple[Scored, ...]
     ignored: frozenset[str]
@@ -50,69 +98,143 @@ class SoftState:
 class PodTopologySpread(Plugin):
     name = "PodTopologySpread"
     helped_by = frozenset(
-        (Change.NODE_ADDED, Change.NODE_LABELS, Change.NODE_TAINTS, Change.POD_REMOVED, Change.POD_PLACED,
-         Change.POD_UPDATED)
-    )  # fmt: skip
+        (*NODE_CHANGES, Change.NODE_REMOVED, Change.POD_REMOVED, Change.POD_PLACED, Change.POD_UPDATED)
+    )
+
+    def __init__(self, args: SpreadArgs | None = None) -> None:
+        args = args or SpreadArgs()
+        self._system = args.defaulting_type == "System"
+        self._defaults = [Spread(key, skew, LabelSelector(), hard=False) for key, skew in DEFAULTS]
+        if not self._system:
+            self._defaults = [
+                Spread(c["topologyKey"], c["maxSkew"], LabelSelector(), c["whenUnsatisfiable"] == "DoNotSchedule")
+                for c in args.default_constraints
+            ]
+
+    def may_help(self, pod: Pod, event: Event) -> bool:
+        """Nodes with the labels, and pods that are counted, may change the skew."""
+        if event.node is not None:
+            return not pod.spread or all(c.key in event.node.labels for c in pod.spread)
+        counted = [other for other in (event.old, event.pod) if other is not None]
+        if not counted or not pod.spread:
+            return True
+        return any(
+            other.namespace == pod.namespace and c.selector.matches(other.labels)
+            for other in counted
+            for c in pod.spread
+        )
+
+    def _constraints(self, pod: Pod, query: Query, hard: bool) -> list[Spread]:
+        """The pod's own of that kind, or the defaults for a pod that states nothing, counting what belongs with it."""
+        if pod.spread:
+            return [c for c in pod.spread if c.hard == hard]
+        wanted = [c for c in self._defaults if c.hard == hard]
+        selector = query.workloads.selector_of(pod) if wanted else None
+        if selector is None:
+            return []
+        identity = text(selector)
+        return [replace(c, selector=selector, identity=identity) for c in wanted]
 
     def pre_filter(self, pod: Pod, query: Query) -> Any:
-        """A Domains for each DoNotSchedule constraint; SKIP without any."""
-        hard = [c for c in pod.spread if c.hard]
+        """A Checked for each DoNotSchedule constraint; SKIP without any."""
+        hard = self._constraints(pod, query, hard=True)
         if not hard:
             return SKIP
         keys = [c.key for c in hard]
-        return tuple(_domains(c, keys, pod, query.cluster) for c in hard)
+        return tuple(_checked(_hard(c, keys, pod, query.cluster)) for c in hard)
 
-    def filter(self, state: Sequence[Domains], pod: Pod, info: NodeInfo) -> Rejection | None:
+    def filter(self, state: Sequence[Checked], pod: Pod, info: NodeInfo) -> Rejection | None:
         """Skew is the pods of this domain, with this one, less those of the emptiest; maxSkew bounds it."""
-        for domains in state:
-            value = info.node.labels.get(domains.constraint.key)
+        labels = info.node.labels
+        for checked in state:
+            value = labels.get(checked.hard.constraint.key)
             if value is None:
                 return NO_LABEL
-            skew = domains.counts.get(value, 0) + domains.itself - domains.lowest
-            if skew > domains.constraint.max_skew:
+            hard = checked.hard
+            if hard.domains.counts.get(value, 0) + hard.changed.get(value, 0) > checked.most:
                 return SKEWED
         return None
 
-    def pre_score(self, pod: Pod, query: Query, nodes: Sequence[NodeInfo]) -> Any:
-        """SoftState from the ScheduleAnyway constraints, or from upstream's defaults for a pod that states nothing.
+    def counting(self, state: Any, pod: Pod, other: Pod, info: NodeInfo, sign: int) -> Any:
+        if state is SKIP or state is None or other.deleting or other.namespace != pod.namespace:
+            return state
+        return tuple(_counting(checked, other, info, sign) for checked in state)
 
-        The defaults leave no node out: where a label is missing its constraint just says nothing.
+    def judges(self, pod: Pod, query: Query) -> bool:
+        return bool(self._constraints(pod, query, hard=False))
+
+    def pre_score(self, pod: Pod, query: Query, nodes: Sequence[NodeInfo]) -> Any:
+        """SoftState from the ScheduleAnyway constraints.
+
+        Upstream's defaults leave no node out: where a label is missing its constraint just says nothing.
         """
-        constraints = [c for c in pod.spread if not c.hard]
-        if not pod.spread:
-            constraints = _defaults(pod, query)
+        constraints = self._constraints(pod, query, hard=False)
         if not constraints:
             return SKIP
         ignored: frozenset[str] = frozenset()
-        if pod.spread:
-            keys = [c.key for c in constraints]
+        keys = [c.key for c in constraints]
+        demanding = bool(pod.spread) or not self._system
+        counted = nodes
+        if demanding:
             ignored = frozenset(i.node.name for i in nodes if any(k not in i.node.labels for k in keys))
-        counted = [i for i in nodes if i.node.name not in ignored]
-        return SoftState(tuple(_scored(c, pod, query.cluster, counted) for c in constraints), ignored)
+            counted = [i for i in nodes if i.node.name not in ignored] if ignored else nodes
+        needed = keys if demanding else []
+        return SoftState(tuple(_scored(c, needed, pod, query.cluster, counted) for c in constraints), ignored)
 
-    def score(self, state: SoftState, pod: Pod, info: NodeInfo) -> float:
+    def scores(self, state: SoftState, pod: Pod, nodes: Sequence[NodeInfo]) -> Sequence[float]:
         """Pods already there, a domain's pods weighing more the more domains there are; lower is better."""
-        if info.node.name in state.ignored:
-            return 0
-        total = 0.0
+        totals = [0.0] * len(nodes)
         for scored in state.scored:
-            value = info.node.labels.get(scored.constraint.key)
-            if value is not None:
-                where = info.node.name if scored.constraint.key == HOSTNAME else value
-                total += scored.counts.get(where, 0) * scored.weight + scored.constraint.max_skew - 1
-        return round(total)
+            key, counts, weight = scored.constraint.key, scored.counts, scored.weight
+            base, by_node = scored.constraint.max_skew - 1, scored.constraint.key == HOSTNAME
+            for index, info in enumerate(nodes):
+                value = info.node.labels.get(key)
+                if value is not None:
+                    totals[index] += counts.get(info.node.name if by_node else value, 0) * weight + base
+        if state.ignored:
+            totals = [0.0 if i.node.name in state.ignored else t for i, t in zip(nodes, totals, strict=True)]
+        return [math.floor(total + 0.5) for total in totals]
 
-    def normalize(self, state: SoftState, scores: Mapping[str, float]) -> Mapping[str, float]:
+    def normalize(self, state: SoftState, nodes: Sequence[NodeInfo], scores: Sequence[float]) -> Sequence[float]:
         """Turned round: the fewest pods get the most, in steps of the highest raw score; ignored nodes 0."""
-        known = [value for name, value in scores.items() if name not in state.ignored]
+        if not state.ignored:
+            low, high = min(scores), max(scores)
+            return [MAX_SCORE * (high + low - value) // high if high else MAX_SCORE for value in scores]
+        known = [value for info, value in zip(nodes, scores, strict=True) if info.node.name not in state.ignored]
         low, high = min(known, default=0), max(known, default=0)
-        result = {}
-        for name, value in scores.items():
-            if name in state.ignored:
-                result[name] = 0.0
+        result: list[float] = []
+        for info, value in zip(nodes, scores, strict=True):
+            if info.node.name in state.ignored:
+                result.append(0)
             else:
-                result[name] = MAX_SCORE * (high + low - value) // high if high else float(MAX_SCORE)
+                result.append(MAX_SCORE * (high + low - value) // high if high else MAX_SCORE)
         return result
+
+
+def _tally(c: Spread, pod: Pod, cluster: Cluster) -> Tally:
+    """Pods of the namespace that the constraint counts: none on their way out, and an empty selector counts none."""
+    selector = c.selector
+
+    def selects(namespace: str, labels: Mapping[str, str]) -> bool:
+        return namespace == pod.namespace and not selector.empty and selector.matches(labels)
+
+    return cluster.tally(f"spread {pod.namespace} {c.identity}", selects, deleting=False)
+
+
+def _domains(c: Spread, keys: Sequence[str], pod: Pod, cluster: Cluster) -> Domains:
+    """The pods by the constraint's label, over nodes with all of `keys` that the pod's own choice includes."""
+
+    def values() -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for name, info in cluster.nodes.items():
+            labels = info.node.labels
+            if c.key in labels and all(key in labels for key in keys) and _includes(c, pod, info.node):
+                found[name] = labels[c.key]
+        return found
+
+    chosen = (frozenset(pod.node_selector.items()), pod.node_required) if c.honor_affinity else None
+    question = (c.key, tuple(keys), chosen, pod.tolerations if c.honor_taints else None)
+    return _tally(c, pod, cluster).domains(question, cluster.epoch, values)
 
 
 def _includes(c: Spread, pod: Pod, node: Node) -> bool:
@@ -121,34 +243,24 @@ def _includes(c: Spread, pod: Pod, node: Node) -> bool:
     return not (c.honor_taints and node.taints and untolerated(pod, node.taints))
 
 
-def _domains(c: Spread, keys: Sequence[str], pod: Pod, cluster: Cluster) -> Domains:
-    per_node = cluster.matching_selector(pod.namespace, c.selector)
-    counts: Counts = {}
-    for name, info in cluster.nodes.items():
-        labels = info.node.labels
-        if all(k in labels for k in keys) and _includes(c, pod, info.node):
-            counts[labels[c.key]] = counts.get(labels[c.key], 0) + per_node.get(name, 0)
-    # With fewer domains than asked for, an empty one is imagined (minDomains).
-    lowest = 0 if len(counts) < c.min_domains else min(counts.values())
-    return Domains(c, counts, lowest, int(c.selector.matches(pod.labels)))
+def _hard(c: Spread, keys: Sequence[str], pod: Pod, cluster: Cluster) -> Hard:
+    return Hard(c, _domains(c, keys, pod, cluster), int(c.selector.matches(pod.labels)))
 
 
-def _defaults(pod: Pod, query: Query) -> list[Spread]:
-    selector = query.workloads.selector_of(pod)
-    if selector is None:
-        return []
-    return [Spread(key, skew, selector, hard=False) for key, skew in DEFAULTS]
+def _checked(hard: Hard) -> Checked:
+    return Checked(hard, hard.most())
 
 
-def _scored(c: Spread, pod: Pod, cluster: Cluster, nodes: Sequence[NodeInfo]) -> Scored:
-    per_node = cluster.matching_selector(pod.namespace, c.selector)
+def _counting(checked: Checked, other: Pod, info: NodeInfo, sign: int) -> Checked:
+    hard = checked.hard
+    value = hard.domains.value(info.node.name)
+    if value is None or hard.constraint.selector.empty or not hard.constraint.selector.matches(other.labels):
+        return checked
+    return _checked(replace(hard, changed={**hard.changed, value: hard.changed.get(value, 0) + sign}))
+
+
+def _scored(c: Spread, keys: Sequence[str], pod: Pod, cluster: Cluster, nodes: Sequence[NodeInfo]) -> Scored:
     if c.key == HOSTNAME:
-        return Scored(c, per_node, math.log(len(nodes) + 2))
-    values = {info.node.labels[c.key] for info in nodes if c.key in info.node.labels}
-    counts: Counts = {}
-    for name, count in per_node.items():
-        info = cluster.nodes.get(name)
-        value = info.node.labels.get(c.key) if info else None
-        if info is not None and value in values and value is not None and _includes(c, pod, info.node):
-            counts[value] = counts.get(value, 0) + count
-    return Scored(c, counts, math.log(len(values) + 2))
+        return Scored(c, _tally(c, pod, cluster).nodes, math.log(len(nodes) + 2))
+    values = {info.node.labels.get(c.key, "") for info in nodes}
+    return Scored(c, _domains(c, keys, pod, cluster).counts, math.log(len(values) + 2))

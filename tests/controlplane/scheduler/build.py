@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from controlplane.scheduler import extract
+from controlplane.scheduler.board import Boards
 from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.cycle import Decision, decide
-from controlplane.scheduler.framework import Query, Workloads
+from controlplane.scheduler.framework import Found, Profile, Query
 from controlplane.scheduler.plugins import default_profile
+from controlplane.scheduler.plugins.preemption import DefaultPreemption
+from controlplane.scheduler.surroundings import Workloads
 
 PROFILE = default_profile()
 
@@ -44,5 +47,18 @@ def cluster(*nodes: extract.Node) -> Cluster:
     return result
 
 
-def run(state: Cluster, wanted: extract.Pod, workloads: Workloads | None = None, tie: int = 0) -> Decision:
-    return decide(wanted, PROFILE, Query(state, workloads or Workloads()), tie)
+def run(
+    state: Cluster,
+    wanted: extract.Pod,
+    workloads: Workloads | None = None,
+    tie: int = 0,
+    profile: Profile = PROFILE,
+    query: Query | None = None,
+) -> Decision:
+    return decide(wanted, profile, query or Query(state, workloads or Workloads()), Boards(), tie)
+
+
+def preempt(state: Cluster, wanted: extract.Pod, query: Query | None = None) -> Found:
+    """What DefaultPreemption makes of a pod that fits nowhere."""
+    query = query or Query(state)
+    return DefaultPreemption().post_filter(wanted, PROFILE, query, run(state, wanted, query=query))

@@ -9,11 +9,11 @@ import pytest
 
 from apimachinery.pods.requests import pod_requests
 from apimachinery.selectors import from_label_selector
-from controlplane.scheduler import preemption
-from controlplane.scheduler.cycle import explain, wanted
+from controlplane.scheduler.cycle import wanted
+from controlplane.scheduler.explain import explain
 from controlplane.scheduler.extract import Pod
-from controlplane.scheduler.framework import Query, Workloads
-from tests.controlplane.scheduler.build import PROFILE, cluster, node, pod, run
+from controlplane.scheduler.surroundings import Workloads
+from tests.controlplane.scheduler.build import cluster, node, pod, preempt, run
 
 IN_ZONE_A = {
     "nodeAffinity": {
@@ -64,7 +64,7 @@ def test_refusal_in_upstreams_words(refusing: Any, asking: Pod, reason: str) -> 
     state = cluster(refusing)
     decision = run(state, asking)
     assert decision.node == ""
-    found = preemption.plan(asking, PROFILE, Query(state, Workloads()), decision)
+    found = preempt(state, asking)
     text = explain(decision, 1, found.message)
     assert text.startswith(f"0/1 nodes are available: 1 {reason}. preemption: 0/1 nodes are available: 1 ")
 
@@ -189,17 +189,18 @@ def test_preemption_takes_the_fewest_and_least_important() -> None:
     state.assume(pod("mid", {"cpu": "2"}, priority=3), "b")
     urgent = pod("urgent", {"cpu": "1"}, priority=10)
     before = {name: dict(info.requested) for name, info in state.nodes.items()}
-    found = preemption.plan(urgent, PROFILE, Query(state, Workloads()), run(state, urgent))
+    found = preempt(state, urgent)
     assert (found.node, [v.name for v in found.victims]) == ("a", ["low"])
     assert {name: dict(info.requested) for name, info in state.nodes.items()} == before
     assert state.is_assumed("uid-low")
     same = pod("same", {"cpu": "1"}, priority=1)
-    found = preemption.plan(same, PROFILE, Query(state, Workloads()), run(state, same))
+    found = preempt(state, same)
     assert found.message == "preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod."
 
 
 def test_large_clusters_are_searched_in_part() -> None:
     assert [wanted(n) for n in (3, 100, 1000, 5000)] == [3, 100, 420, 500]
     state = cluster(*(node(f"n{i}") for i in range(300)))
-    assert run(state, pod()).evaluated < 300
+    beside = pod(labels={"app": "web"}, topologySpreadConstraints=[{**spread(hard=False)}])
+    assert len(run(state, beside).fits) == wanted(300)
     assert state.cursor > 0

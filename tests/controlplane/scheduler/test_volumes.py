@@ -9,15 +9,17 @@ import pytest
 
 from apimachinery.client import Client
 from apimachinery.informer import Informer
-from apimachinery.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS
 from apimachinery.objects import Obj, copy, key
 from controlplane.scheduler import extract
+from controlplane.scheduler.board import Boards
 from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.cycle import Decision, decide
-from controlplane.scheduler.framework import Query, Workloads
+from controlplane.scheduler.framework import Query
 from controlplane.scheduler.plugins import default_profile
-from controlplane.scheduler.plugins.volumes import VolumeBinding
-from controlplane.scheduler.storage import Choice, InformedStorage, NotBound
+from controlplane.scheduler.plugins.volume_binding import VolumeBinding
+from controlplane.scheduler.refused import Refused
+from controlplane.scheduler.storage import KINDS, Choice, InformedStorage
+from controlplane.scheduler.surroundings import Workloads
 from tests.controlplane.controllers.test_volumes import BOUND, claim, storage_class, volume
 from tests.controlplane.scheduler.build import cluster, node, pod
 
@@ -30,8 +32,7 @@ class Server:
 
     def __init__(self, *objects: Obj) -> None:
         nobody = cast(Client, None)
-        kinds = (PERSISTENT_VOLUME_CLAIM, PERSISTENT_VOLUME, STORAGE_CLASS)
-        self.informers = {kind.kind: Informer(nobody, kind) for kind in kinds}
+        self.informers = {kind.kind: Informer(nobody, kind) for kind in KINDS}
         self.storage = InformedStorage(*self.informers.values())
         self.version = 0
         for obj in (*objects, LATE, STATIC):
@@ -60,7 +61,7 @@ def on(*names: str) -> Obj:
 
 def run(server: Server, wanted: extract.Pod, state: Cluster | None = None) -> Decision:
     profile = default_profile(storage=server.storage)
-    return decide(wanted, profile, Query(state or cluster(node("a"), node("b")), Workloads(), server.storage))
+    return decide(wanted, profile, Query(state or cluster(node("a"), node("b")), Workloads(), server.storage), Boards())
 
 
 def reasons(decision: Decision) -> dict[str, str]:
@@ -176,7 +177,7 @@ def test_a_pod_waits_until_its_volumes_are_bound(made: bool) -> None:
         server = Server(claim(storageClassName=class_name), volume(storageClassName="static"))
         choice = Choice("a", provisions=("default/c",)) if made else Choice("a", bindings=(("default/c", "v"),))
         server.storage.promise("uid-p", choice)
-        waiting = asyncio.ensure_future(server.storage.bind(cast(Client, server), "uid-p"))
+        waiting = asyncio.ensure_future(server.storage.bind(cast(Client, server), "uid-p", 600))
         for _ in range(5):
             await asyncio.sleep(0)
         assert not waiting.done()
@@ -221,11 +222,11 @@ def test_why_a_pod_waits_no_longer(breaks: Any, text: str) -> None:
     async def scenario() -> None:
         server = Server(claim(storageClassName="late"))
         server.storage.promise("uid-p", Choice("a", provisions=("default/c",)))
-        waiting = asyncio.ensure_future(server.storage.bind(cast(Client, server), "uid-p"))
+        waiting = asyncio.ensure_future(server.storage.bind(cast(Client, server), "uid-p", 600))
         for _ in range(5):
             await asyncio.sleep(0)
         breaks(server)
-        with pytest.raises(NotBound, match=text):
+        with pytest.raises(Refused, match=text):
             await asyncio.wait_for(waiting, 5)
 
     asyncio.run(scenario())

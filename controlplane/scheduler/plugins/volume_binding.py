@@ -1,88 +1,27 @@
-"""Volumes: whether a pod's claims are bound, can be bound or made, and can be reached from a node.
-
-VolumeRestrictions (a claim of mode ReadWriteOncePod serves one pod), VolumeZone (zone labels of a volume) and
-VolumeBinding (KEP-490: claims that wait for their first consumer).
-"""
+"""VolumeBinding: claims that wait for their first consumer get volumes, or are made, where the pod goes (KEP-490)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from apimachinery import objects
 from apimachinery.client import Client
-from apimachinery.objects import Obj, controller_of, is_deleting, key, labels, name
+from apimachinery.objects import Obj, controller_of, is_deleting, key, name
 from apimachinery.volumes import claims, matching
 from apimachinery.volumes.matching import Place
-from controlplane.scheduler.cluster import NodeInfo
+from controlplane.scheduler.changes import Change
 from controlplane.scheduler.extract import Pod
-from controlplane.scheduler.framework import SKIP, Change, Plugin, Query, Rejection
+from controlplane.scheduler.framework import SKIP, Plugin, Query, Rejection
+from controlplane.scheduler.nodeinfo import NodeInfo
 from controlplane.scheduler.storage import Choice, Storage
 
 NODE_CONFLICT = "node(s) didn't match PersistentVolume's node affinity"
 BIND_CONFLICT = "node(s) didn't find available persistent volumes to bind"
+NO_CAPACITY = "node(s) did not have enough free storage"
 NO_VOLUME = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
 IMMEDIATE = Rejection("pod has unbound immediate PersistentVolumeClaims", unresolvable=True)
-IN_USE = Rejection("node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode")
-WRONG_ZONE = Rejection("node(s) had no available volume zone", unresolvable=True)
-_ZONES = (
-    "topology.kubernetes.io/zone",
-    "topology.kubernetes.io/region",
-    "failure-domain.beta.kubernetes.io/zone",
-    "failure-domain.beta.kubernetes.io/region",
-)
-
-
-def _claims(pod: Pod, storage: Storage) -> Iterator[Obj]:
-    for use in pod.claims:
-        claim = storage.claim(f"{pod.namespace}/{use.claim}")
-        if claim is not None:
-            yield claim
-
-
-class VolumeRestrictions(Plugin):
-    name = "VolumeRestrictions"
-    helped_by = frozenset((Change.POD_REMOVED, Change.CLAIM))
-
-    def pre_filter(self, pod: Pod, query: Query) -> Any:
-        mode = "ReadWriteOncePod"
-        alone = [c for c in _claims(pod, query.storage) if mode in (c["spec"].get("accessModes") or ())]
-        return {key(claim): query.cluster.claim_users(key(claim)) for claim in alone} or SKIP
-
-    def filter(self, state: Any, pod: Pod, info: NodeInfo) -> Rejection | None:
-        here = info.node.name
-        for item, users in state.items():
-            used_here = any(f"{p.namespace}/{use.claim}" == item for p in info.pods.values() for use in p.claims)
-            if used_here or any(node != here for node in users):
-                return IN_USE
-        return None
-
-
-class VolumeZone(Plugin):
-    name = "VolumeZone"
-    helped_by = frozenset((Change.NODE_ADDED, Change.NODE_LABELS, Change.CLAIM, Change.VOLUME))
-
-    def pre_filter(self, pod: Pod, query: Query) -> Any:
-        """The zone labels of the pod's volumes, each with the values it may have."""
-        wanted = []
-        for claim in _claims(pod, query.storage):
-            volume = query.storage.volume(claim["spec"].get("volumeName") or "")
-            found = labels(volume) if volume is not None else {}
-            wanted += [(mark, set(found[mark].split("__"))) for mark in _ZONES if mark in found]
-        return wanted or SKIP
-
-    def filter(self, state: Any, pod: Pod, info: NodeInfo) -> Rejection | None:
-        has = info.node.labels
-        if not any(mark in has for mark in _ZONES):
-            return None
-        return None if all(_zone(has, mark) in values for mark, values in state) else WRONG_ZONE
-
-
-def _zone(has: Mapping[str, str], mark: str) -> str | None:
-    """A node's value for a label or for the one that it was renamed to."""
-    renamed = mark.replace("failure-domain.beta", "topology")
-    return has.get(mark, has.get(renamed))
 
 
 @dataclass(frozen=True)
@@ -95,14 +34,30 @@ class Wanted:
     storage: Storage
 
 
+@dataclass(frozen=True)
+class VolumeBindingArgs:
+    """Arguments of the plugin. Raises ValueError, naming the field."""
+
+    bind_timeout_seconds: int = 600
+    """What a provisioner and the binder get for the volumes of one pod."""
+
+    def __post_init__(self) -> None:
+        if self.bind_timeout_seconds < 0:
+            raise ValueError(f"bindTimeoutSeconds: {self.bind_timeout_seconds}: should not be a negative value")
+
+
 class VolumeBinding(Plugin):
     """`storage` is asked by `filter` and told by `reserve`; the decision itself is `choose`."""
 
     name = "VolumeBinding"
-    helped_by = frozenset((Change.NODE_ADDED, Change.NODE_LABELS, Change.CLAIM, Change.VOLUME, Change.STORAGE_CLASS))
+    helped_by = frozenset(
+        (Change.NODE_ADDED, Change.NODE_LABELS, Change.CLAIM, Change.VOLUME, Change.STORAGE_CLASS, Change.CSI_NODE,
+         Change.CAPACITY)
+    )  # fmt: skip
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, args: VolumeBindingArgs | None = None) -> None:
         self._storage = storage
+        self._timeout = (args or VolumeBindingArgs()).bind_timeout_seconds
 
     def pre_filter(self, pod: Pod, query: Query) -> Any:
         return sort_out(pod, self._storage) if pod.claims else SKIP
@@ -122,7 +77,7 @@ class VolumeBinding(Plugin):
         self._storage.release(pod.uid)
 
     async def pre_bind(self, client: Client, pod: Pod, node: str) -> None:
-        await self._storage.bind(client, pod.uid)
+        await self._storage.bind(client, pod.uid, self._timeout)
 
 
 def sort_out(pod: Pod, storage: Storage) -> Wanted | Rejection:
@@ -167,16 +122,16 @@ def choose(wanted: Wanted, place: Place) -> Choice | tuple[str, ...]:
     volumes = [wanted.storage.volume(claim["spec"]["volumeName"]) for claim in wanted.bound]
     if any(volume is not None and not matching.allows(volume, place) for volume in volumes):
         reasons.append(NODE_CONFLICT)
-    found = _find(wanted, place)
+    found, reason = _find(wanted, place)
     if found is None:
-        reasons.append(BIND_CONFLICT)
+        reasons.append(reason)
     if any(volume is None for volume in volumes):
         reasons.append(NO_VOLUME)
     return tuple(reasons) if reasons or found is None else found
 
 
-def _find(wanted: Wanted, place: Place) -> Choice | None:
-    """Volumes for the claims that wait, the smallest claim first, or that they be made here."""
+def _find(wanted: Wanted, place: Place) -> tuple[Choice | None, str]:
+    """Volumes for the claims that wait, the smallest claim first, or that they be made here; or why not."""
     bindings: list[tuple[str, str]] = []
     provisions: list[str] = []
     taken: set[str] = set()
@@ -184,7 +139,7 @@ def _find(wanted: Wanted, place: Place) -> Choice | None:
         node, promised = wanted.storage.promised(key(claim))
         selected = objects.annotations(claim).get(claims.SELECTED_NODE) or node
         if selected and selected != place.name:
-            return None
+            return None, BIND_CONFLICT
         if promised:
             bindings.append((key(claim), promised))
             continue
@@ -193,11 +148,13 @@ def _find(wanted: Wanted, place: Place) -> Choice | None:
         if volume is not None:
             taken.add(name(volume))
             bindings.append((key(claim), name(volume)))
-        elif _is_made(claim, wanted.classes, place):
-            provisions.append(key(claim))
+        elif not _is_made(claim, wanted.classes, place):
+            return None, BIND_CONFLICT
+        elif not wanted.storage.has_capacity(claim, place.labels):
+            return None, NO_CAPACITY
         else:
-            return None
-    return Choice(place.name, tuple(bindings), tuple(provisions))
+            provisions.append(key(claim))
+    return Choice(place.name, tuple(bindings), tuple(provisions)), ""
 
 
 def _is_made(claim: Obj, classes: Mapping[str, Obj], place: Place) -> bool:

@@ -1,0 +1,65 @@
+"""NodeVolumeLimits: no more volumes of a CSI driver on a node than the driver says (CSINode, KEP-554)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from apimachinery.objects import Obj, key
+from apimachinery.volumes import claims
+from controlplane.scheduler.changes import Change, Event
+from controlplane.scheduler.extract import Pod
+from controlplane.scheduler.framework import SKIP, Plugin, Query, Rejection
+from controlplane.scheduler.nodeinfo import NodeInfo
+from controlplane.scheduler.storage import Storage
+
+TOO_MANY = Rejection("node(s) exceed max volume count")
+
+Attached = tuple[str, str]
+"""A CSI driver, and what it knows a volume by."""
+
+
+class NodeVolumeLimits(Plugin):
+    name = "NodeVolumeLimits"
+    helped_by = frozenset((Change.CSI_NODE, Change.POD_REMOVED, Change.CLAIM, Change.VOLUME))
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def may_help(self, pod: Pod, event: Event) -> bool:
+        return event.old is None or bool(event.old.claims)
+
+    def pre_filter(self, pod: Pod, query: Query) -> Any:
+        """The pod's volumes of CSI drivers."""
+        return frozenset(_volumes((pod,), self._storage)) or SKIP
+
+    def filter(self, state: frozenset[Attached], pod: Pod, info: NodeInfo) -> Rejection | None:
+        """A volume that is there already, for another pod, is not counted twice."""
+        limits = self._storage.volume_limits(info.node.name)
+        if not limits:
+            return None
+        there = set(_volumes(info.pods.values(), self._storage))
+        for driver in {driver for driver, _ in state - there}:
+            count = sum(each == driver for each, _ in there | state)
+            if count > limits.get(driver, count):
+                return TOO_MANY
+        return None
+
+
+def _volumes(pods: Iterable[Pod], storage: Storage) -> Iterator[Attached]:
+    for pod in pods:
+        for claim in storage.claims_of(pod) if pod.claims else ():
+            found = _attached(claim, storage)
+            if found is not None:
+                yield found
+
+
+def _attached(claim: Obj, storage: Storage) -> Attached | None:
+    """What a claim will be to a driver; one that is not bound yet counts for the driver of its class."""
+    volume = storage.volume(claim["spec"].get("volumeName") or "")
+    if volume is not None:
+        csi = volume["spec"].get("csi") or {}
+        return (csi["driver"], csi.get("volumeHandle", "")) if csi else None
+    found = storage.classes().get(claims.class_of(claim)) or {}
+    driver = found.get("provisioner")
+    return (driver, key(claim)) if driver and storage.is_driver(driver) else None
