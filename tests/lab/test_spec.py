@@ -129,6 +129,17 @@ def test_no_two_processes_share_a_name_a_log_or_a_settings_file() -> None:
         assert len(values) == len(set(values))
 
 
+def test_who_renews_least_often_has_four_renewals_to_miss() -> None:
+    """Upstream's kubelet, which may join a lab, renews every 10 s, ours oftener; both run out after four."""
+    lab, paths = make(), Paths("lab")
+    settings = {part.process.name: part.settings or {} for part in components.control_plane(lab, paths)}
+    assert settings["controllers"]["node_monitor_grace"] >= 40
+    agent = components.agent(lab, paths, lab.nodes[0]).settings
+    assert agent is not None
+    assert settings["controllers"]["node_monitor_grace"] >= 4 * components.LEASE_SECONDS
+    assert agent["agent"]["lease_seconds"] == components.LEASE_SECONDS
+
+
 def test_only_node_processes_live_in_a_namespace() -> None:
     lab, paths = make(), Paths("lab")
     assert all(not part.process.namespace for part in components.control_plane(lab, paths))
