@@ -98,6 +98,11 @@ def test_the_object_goes_after_its_last_status():
         await until(lambda: api.deletes)
         assert len(api.patches) == 1
         assert api.deletes == [("p", {"grace_period": 0, "uid": "uid-p"})]
+        # Its worker may look once more before the object's end is heard of.
+        writer.set(pod(), ready("True"))
+        writer.release(pod())
+        await asyncio.sleep(0.05)
+        assert (len(api.patches), len(api.deletes)) == (1, 1)
 
     writing(test)
 
