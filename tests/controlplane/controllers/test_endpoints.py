@@ -147,7 +147,11 @@ def test_a_mirrored_slice_carries_upstreams_names() -> None:
             "ports": [{"port": 5432}],
         },
         labels={"team": "x"},
-        annotations={"a": "b", "endpoints.kubernetes.io/last-change-trigger-time": NOW},
+        annotations={
+            "a": "b",
+            "endpoints.kubernetes.io/last-change-trigger-time": NOW,
+            "kubectl.kubernetes.io/last-applied-configuration": "{}",
+        },
     )
     todo = mirror(own, [])
     four, six = sorted(todo.create, key=lambda s: s["addressType"])
@@ -171,6 +175,11 @@ def test_a_changed_port_changes_the_slice_that_is_there() -> None:
     assert (todo.create, todo.delete) == ((), ())
     assert [s["ports"][0]["port"] for s in todo.update] == [81]
     assert mirror(endpoints(), slices).delete == tuple(slices)
+    going = [{**s, "metadata": {**s["metadata"], "deletionTimestamp": NOW}} for s in slices]
+    todo = mirror(endpoints(subset(["10.9.0.1"], [], 80)), going)
+    assert (len(todo.create), todo.update, todo.delete) == (1, (), ()), (
+        "what is going is neither used nor deleted again"
+    )
 
 
 def test_what_is_not_mirrored_is_told() -> None:
