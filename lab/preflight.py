@@ -42,6 +42,11 @@ async def check(spec: Spec) -> list[Finding]:
     return findings
 
 
+async def of_kernel(spec: Spec) -> list[Finding]:
+    """What the kernel lacks, wherever the daemons run."""
+    return [*_kernel(spec), *await _rules(spec)]
+
+
 def require_root() -> None:
     """Raises PreflightError for anyone else."""
     if os.geteuid() != 0:

@@ -6,7 +6,7 @@ set -euo pipefail
 readonly HOME_DIRECTORY=/opt/wherry UNITS=/etc/systemd/system
 SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly SOURCE
-BUNDLE=${WHERRY_BUNDLE:-} ROLE='' START=yes TOKEN=''
+BUNDLE=${WHERRY_BUNDLE:-} ROLE='' START=yes
 PAIRS=()
 
 usage() {
@@ -57,10 +57,9 @@ parse() {
     esac
     (($# >= 2)) || fail "$1 needs a value, or is unknown; --help lists the options"
     case $1 in
-      --bundle) BUNDLE=$2 ;;
+      --bundle) BUNDLE=$(realpath "$2") ;;
       --set) [[ $2 == *=* ]] || fail "--set '$2': write KEY=VALUE" && PAIRS+=("$2") ;;
-      --token) TOKEN=$2 && { [[ $ROLE == server ]] || PAIRS+=("token=$2"); } ;;
-      --address | --name | --server | --ca-hash | --kubeconfig | --node-name | --node-ip | --proxy-mode | --dns | \
+      --token | --address | --name | --server | --ca-hash | --kubeconfig | --node-name | --node-ip | --proxy-mode | --dns | \
         --pod-cidr | --service-cidr | --cluster-dns)
         key=${1#--} && PAIRS+=("${key//-/_}=$2")
         ;;
@@ -99,6 +98,7 @@ copy_program() {
     --exclude=./bundle --exclude='*.box' --owner=0 --group=0 -cf - . | tar -C "$fresh" -xf -
   chmod -R go-w "$fresh"
   if [[ -d $HOME_DIRECTORY ]]; then
+    python3 "$fresh/vagrant/inherit.py" "$HOME_DIRECTORY" "$fresh"
     [[ ! -e $HOME_DIRECTORY/.venv && ! -L $HOME_DIRECTORY/.venv ]] || mv "$HOME_DIRECTORY/.venv" "$fresh/.venv"
     rm -rf "$old"
     mv "$HOME_DIRECTORY" "$old"
@@ -110,10 +110,12 @@ copy_program() {
 
 install_packages() {
   if [[ -n $BUNDLE ]]; then
-    local deb name wanted=()
+    local deb name here wanted=()
+    here=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n')
     for deb in "$BUNDLE"/debs/*.deb; do
-      name=$(dpkg-deb -f "$deb" Package)
-      [[ $(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null) == installed ]] || wanted+=("$(realpath "$deb")")
+      # apt names them PACKAGE_VERSION_ARCHITECTURE.deb.
+      name=${deb##*/}
+      grep -qx "installed ${name%%_*}" <<<"$here" || wanted+=("$deb")
     done
     if ((${#wanted[@]})); then
       say "${#wanted[@]} packages from $BUNDLE"
@@ -125,7 +127,8 @@ install_packages() {
   local without=(--without legacy --without build)
   if iptables --version 2>/dev/null | grep -q legacy; then without=(); fi
   "$HOME_DIRECTORY/wherry" install "${without[@]}"
-  "$HOME_DIRECTORY/.venv/bin/python" -m compileall -q "$HOME_DIRECTORY" -x '/\.venv/' || true
+  # The units may not write here: what is not compiled now would be at each start. Only what changed is.
+  "$HOME_DIRECTORY/.venv/bin/python" -m compileall -q "$HOME_DIRECTORY" -x '/(\.venv|tests|benchmarks)/' || true
 }
 
 # put FILE TARGET: in place only where it differs; says by its status whether it did.
@@ -178,21 +181,20 @@ enable_units() {
 }
 
 install_server() {
-  "$HOME_DIRECTORY/wherry" server configure "${PAIRS[@]}"
   prepare_kernel
+  "$HOME_DIRECTORY/wherry" server configure --check "${PAIRS[@]}"
   local units=(wherry-prepare.service wherry-apiserver.service wherry-scheduler.service wherry-controllers.service)
   # A node's own proxy serves this machine already.
   systemctl is-enabled -q wherry-proxy.service 2>/dev/null || units+=(wherry-hostnet.service)
   enable_units "${units[@]}" wherry-renew@server.timer
   running && [[ $START == yes ]] || return 0
-  if [[ -n $TOKEN ]]; then "$HOME_DIRECTORY/wherry" server token create "$TOKEN" --hours 0 >/dev/null; fi
   say "control plane up; kubeconfig: /var/lib/wherry/machine/kubeconfig"
   say "\`wherry server token create\` prints the command by which another machine joins"
 }
 
 install_node() {
-  "$HOME_DIRECTORY/wherry" agent configure "${PAIRS[@]}"
   prepare_kernel
+  "$HOME_DIRECTORY/wherry" agent configure --check "${PAIRS[@]}"
   local units=()
   if [[ $ROLE == agent ]]; then
     prepare_runtime

@@ -8,6 +8,18 @@ from pathlib import Path
 import click
 
 from lab.components import Component
+from lab.preflight import Finding, PreflightError
+
+CHECK = click.option("--check", is_flag=True, help="Say, too, what of this machine will not do.")
+
+
+def tell(findings: list[Finding]) -> None:
+    """Say what is a pity; PreflightError lists what stops this."""
+    for finding in findings:
+        if not finding.fatal:
+            click.echo(f"  !  {finding.text}", err=True)
+    if fatal := [finding.text for finding in findings if finding.fatal]:
+        raise PreflightError("\n".join(fatal))
 
 
 def become(component: Component) -> None:

@@ -10,7 +10,7 @@ import click
 
 from apimachinery.kit.settings import load
 from lab.commands.base import Commands, root, run
-from lab.commands.machine import become, told
+from lab.commands.machine import CHECK, become, tell, told
 from lab.components import Component
 from lab.standalone import server as control_plane
 from lab.standalone import tokens
@@ -29,8 +29,9 @@ def server() -> None:
 
 @server.command("configure")
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
+@CHECK
 @SERVER
-def server_configure(pairs: tuple[str, ...], file: Path) -> None:
+def server_configure(pairs: tuple[str, ...], check: bool, file: Path) -> None:
     """Set keys of the machine's file, and check the whole. An empty value takes a key out.
 
     \b
@@ -43,9 +44,35 @@ def server_configure(pairs: tuple[str, ...], file: Path) -> None:
         chosen = configure(Server, file, pairs)
         if not chosen.address:
             # Written down: at the next boot there may be no route yet.
-            configure(Server, file, [f"address={control_plane.machine(chosen).own_address}"])
+            chosen = configure(Server, file, [f"address={control_plane.machine(chosen).own_address}"])
+        if check:
+            await _check(chosen)
 
     run(work())
+
+
+@server.command("check")
+@SERVER
+def server_check(file: Path) -> None:
+    """Say what of this machine will not do for a control plane, and how to mend it.
+
+    \b
+    Example:
+      sudo ./wherry server check
+    """
+    root()
+
+    async def work() -> None:
+        await _check(load(Server, file))
+
+    run(work())
+
+
+async def _check(settings: Server) -> None:
+    # Whoever asks nothing of the kernel does not wait for what asks it to be loaded.
+    from lab.standalone import checks
+
+    tell(await checks.of_server(settings))
 
 
 @server.command("prepare")
@@ -82,14 +109,15 @@ def server_run(daemon: str, file: Path) -> None:
 @server.command("publish")
 @SERVER
 def server_publish(file: Path) -> None:
-    """Wait for the API server; make kube-dns, the default StorageClass and what those read who join."""
+    """Wait for the API server; make kube-dns, the default StorageClass and what those need who join."""
     root()
 
     async def work() -> None:
         # Whoever asks nothing of the API server does not wait for its client to be loaded.
         from lab.standalone import publish
 
-        await publish.all_of(control_plane.machine(load(Server, file)))
+        settings = load(Server, file)
+        await publish.all_of(control_plane.machine(settings), tokens.parse(settings.token) if settings.token else None)
 
     run(work())
 

@@ -11,7 +11,7 @@ import click
 from apimachinery.kit import logs
 from apimachinery.kit.settings import load
 from lab.commands.base import Commands, root, run
-from lab.commands.machine import become, told
+from lab.commands.machine import CHECK, become, tell, told
 from lab.components import Component
 from lab.progress import Progress
 from lab.standalone import credentials, waiting, worker
@@ -29,8 +29,9 @@ def agent() -> None:
 
 @agent.command("configure")
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
+@CHECK
 @NODE
-def agent_configure(pairs: tuple[str, ...], file: Path) -> None:
+def agent_configure(pairs: tuple[str, ...], check: bool, file: Path) -> None:
     """Set keys of the machine's file, which agent and proxy share, and check the whole.
 
     \b
@@ -40,9 +41,35 @@ def agent_configure(pairs: tuple[str, ...], file: Path) -> None:
     root()
 
     async def work() -> None:
-        configure(Node, file, pairs)
+        chosen = configure(Node, file, pairs)
+        if check:
+            await _check(chosen)
 
     run(work())
+
+
+@agent.command("check")
+@NODE
+def agent_check(file: Path) -> None:
+    """Say what of this machine will not do for a node, and how to mend it.
+
+    \b
+    Example:
+      sudo ./wherry agent check
+    """
+    root()
+
+    async def work() -> None:
+        await _check(load(Node, file))
+
+    run(work())
+
+
+async def _check(settings: Node) -> None:
+    # Whoever asks nothing of the kernel does not wait for what asks it to be loaded.
+    from lab.standalone import checks
+
+    tell(await checks.of_node(settings))
 
 
 @agent.command("run")

@@ -77,7 +77,8 @@ class Cluster:
                 return answer
             if time.monotonic() > deadline:
                 raise Failed(f"{what}: not within {seconds * self.patience:.0f} s; last: {last[-1500:]}")
-            time.sleep(0.2)
+            # Each question takes time from a slow machine that it needs for the answer.
+            time.sleep(0.2 * self.patience)
 
     def on(self, node: str, app: str) -> str:
         """The pod of that DaemonSet on the node."""

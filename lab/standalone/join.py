@@ -95,13 +95,14 @@ async def certificate(client: Client, signer: str, request: pki.SigningRequest, 
             "usages": ["digital signature", _USAGES[signer]],
         },
     }
+    pause = 0.1
     try:
         asked = name_of(await client.create(CSR, body))
         while (state := await client.get(CSR, asked)).get("status", {}).get("certificate") is None:
             _refused(asked, state)
             if time.monotonic() > deadline:
                 raise JoinError(f"{asked} is not signed yet; `kubectl certificate approve {asked}` lets it through")
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(pause := min(pause * 1.5, PAUSE))
     except (errors.ApiError, errors.Unreachable) as error:
         raise JoinError(f"cannot ask for a certificate: {error}") from error
     return base64.b64decode(state["status"]["certificate"])

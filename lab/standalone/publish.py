@@ -51,14 +51,19 @@ async def administrator(home: Paths = HOME) -> AsyncIterator[Client]:
         await client.close()
 
 
-async def all_of(spec: Spec, home: Paths = HOME) -> None:
-    """Wait for the API server, then publish. Raises what the API server says against it, or that it does not answer."""
+async def all_of(spec: Spec, token: Token | None, home: Paths = HOME) -> None:
+    """Wait for the API server, then publish, and let who has ``token`` join. Raises what the API server says against
+    it, or that it does not answer.
+    """
     client = Client.from_kubeconfig(home.settings / LAB.file, user_agent="wherry-publish")
     try:
         await when_ready(client, START_SECONDS)
         await publish(spec, (home.pki / "ca.crt").read_bytes(), client)
     finally:
         await client.close()
+    if token is not None:
+        async with administrator(home) as client:
+            await admit(client, token, hours=0)
 
 
 async def publish(spec: Spec, ca: bytes, client: Client) -> None:

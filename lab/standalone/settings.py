@@ -18,6 +18,7 @@ import yaml
 from apimachinery.kit.files import write_atomic
 from apimachinery.kit.settings import SettingsError, of, read_mapping
 from lab import names, spec
+from lab.standalone import tokens
 
 T = TypeVar("T")
 
@@ -62,6 +63,8 @@ class Server(Networking):
     """The cluster's, in kubeconfig contexts (`wherry-NAME`) and the authority's certificate."""
     api_port: int = 6443
     """The API server's port."""
+    token: str = ""
+    """A bootstrap token, ID.SECRET, by which machines join for as long as it stands here."""
     apiserver: Mapping[str, Any] = field(default_factory=dict)
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     controllers: Mapping[str, Any] = field(default_factory=dict)
@@ -72,6 +75,8 @@ class Server(Networking):
         super().__post_init__()
         if self.address:
             _ip("address", self.address)
+        if self.token:
+            tokens.parse(self.token)
         if problem := names.problem(self.name):
             raise ValueError(f"name {self.name!r} will not do: {problem}")
         # The API server keeps none of root's powers, nor that to listen below.

@@ -19,6 +19,8 @@ from lab.standalone.settings import Node
 from lab.standalone.worker import machine
 
 PAUSE = 0.5
+# What is waited for may need the very processor that asking takes: emulated, a handshake is a second of it.
+ASKING_SHARE = 0.2
 CONNECT_SECONDS = 5.0
 
 
@@ -58,6 +60,7 @@ async def service_answers(settings: Node, deadline: float, home: Paths = HOME) -
 async def _until(deadline: float, ask: Callable[[], Awaitable[str]], look: str) -> None:
     """Ask until nothing is missing."""
     while True:
+        began = time.monotonic()
         try:
             missing = await ask()
         except (
@@ -73,4 +76,4 @@ async def _until(deadline: float, ask: Callable[[], Awaitable[str]], look: str) 
             return
         if time.monotonic() > deadline:
             raise NotThere(f"{missing}; look at `{look}`")
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(max(PAUSE, (time.monotonic() - began) / ASKING_SHARE))

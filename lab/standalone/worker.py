@@ -33,8 +33,7 @@ _RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 
 def machine(settings: Node) -> Machine:
     """The cluster as this node sees it. SpecError when its address cannot be told."""
-    url = settings.server or kubeconfig.load(settings.kubeconfig or Path()).server
-    parts = urlsplit(url)
+    parts = urlsplit(api_server(settings))
     address = own_address(settings.node_ip, parts.hostname or "", parts.port or 443)
     name = settings.node_name or default_node_name()
     return Machine(
@@ -48,6 +47,11 @@ def machine(settings: Node) -> Machine:
         own_address=address,
         addresses={name: address},
     )
+
+
+def api_server(settings: Node) -> str:
+    """The URL at which this node reaches it."""
+    return settings.server or kubeconfig.load(settings.kubeconfig or Path()).server
 
 
 def dns_address(settings: Node) -> str:

@@ -40,6 +40,7 @@ def home(tmp_path: Path) -> Paths:
         ("service_cidr=10.244.0.0/24", "overlaps"),
         ("proxy_mode=magic", "proxy_mode"),
         ("dns=maybe", "dns"),
+        ("token=abcdef", "bootstrap token"),
         ("adress=192.0.2.1", "adress"),
         ("address", "KEY=VALUE"),
         ("apiserver={event_ttl: 5", "apiserver"),
