@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# provision.sh CHECKOUT VENV WORK CGROUP [BASE]: in namespaces of its own (network, mounts, pids), a root that is this
+# provision.sh CHECKOUT VENV WORK CGROUP [BASE [foreign]]: in namespaces of its own (network, mounts, pids), a root that is this
 # machine's seen through an overlay, with nothing of wherry in it (or BASE, where `install.sh program` has run);
-# vagrant/install.sh makes a control plane and a node of it, then the units' commands are started as systemd would. What
-# the test looks at goes to stdout, the rest to stderr.
+# vagrant/install.sh makes a control plane and a node of it, then the units' commands are started as systemd would. With
+# `foreign` the control plane knows nothing of nodes of ours: no cluster-info, no roles, nobody who approves. What the
+# test looks at goes to stdout, the rest to stderr.
 set -euo pipefail
-CHECKOUT=$1 VENV=$2 WORK=$3 CGROUP=$4 BASE=${5:-}
+CHECKOUT=$1 VENV=$2 WORK=$3 CGROUP=$4 BASE=${5:-} FOREIGN=${6:-}
 ADDRESS=192.168.56.10 TOKEN=abcdef.0123456789abcdef
 
 if [[ -z ${INSIDE:-} ]]; then
@@ -51,6 +52,12 @@ finish() { [[ $1 == 0 ]] || tail -n 15 /run/*.log >&2; }
 trap 'finish $?' EXIT
 
 server=("$CHECKOUT/vagrant/install.sh" server --address "$ADDRESS")
+if [[ -n $FOREIGN ]]; then
+  # What kubeadm binds.
+  grep -E '^clusterrolebinding (kubeadm:cluster-admins|wherry:kubelet-client) ' "$CHECKOUT/lab/policy.txt" >/root/policy.txt
+  server+=(--set 'apiserver={policy_file: /root/policy.txt}' --set 'controllers={approve_kubelet_serving: false}')
+fi
+kubectl() { command kubectl --kubeconfig /var/lib/wherry/machine/kubeconfig "$@"; }
 written=(/etc/wherry /etc/systemd/system /etc/sysctl.d /etc/modules-load.d)
 "${server[@]}" >&2
 before=$(find "${written[@]}" -printf '%p %T@ %i\n' | sort)
@@ -59,11 +66,32 @@ before=$(find "${written[@]}" -printf '%p %T@ %i\n' | sort)
 
 (unit prepare)
 for daemon in apiserver scheduler controllers; do unit "$daemon" & done
-wherry server publish >&2
-answer join "$(wherry server token create "$TOKEN" --hours 1)"
+agent=("$CHECKOUT/vagrant/install.sh" agent --node-name one --set "agent={cgroup_root: /$CGROUP}")
+if [[ -z $FOREIGN ]]; then
+  wherry server publish >&2
+  answer join "$(wherry server token create "$TOKEN" --hours 1)"
+  agent+=(--server "https://$ADDRESS:6443" --token "$TOKEN")
+else
+  until kubectl get --raw /readyz >&2; do sleep 0.5; done
+  PYTHONPATH=/opt/wherry /opt/wherry/.venv/bin/python - "https://$ADDRESS:6443" <<'MAKE'
+import sys
+from pathlib import Path
+from apimachinery import kubeconfig, pki
 
-"$CHECKOUT/vagrant/install.sh" agent --server "https://$ADDRESS:6443" --token "$TOKEN" --node-name one \
-  --set "agent={cgroup_root: /$CGROUP}" >&2
+files = Path("/var/lib/wherry/machine/pki")
+ca = pki.KeyPair((files / "ca.crt").read_bytes(), (files / "ca.key").read_bytes())
+pair = pki.issue(ca, "system:node:one", organizations=("system:nodes",), client=True)
+known = kubeconfig.Cluster(sys.argv[1], ca=ca.cert_pem, cert=pair.cert_pem, key=pair.key_pem)
+kubeconfig.write(Path("/root/node.kubeconfig"), known, "node")
+MAKE
+  agent+=(--kubeconfig /root/node.kubeconfig)
+  # What the page tells people to do there.
+  while read -ra words; do "${words[@]}" >&2; done < <(grep '^kubectl create clusterrole' "$CHECKOUT/docs/vagrant.md")
+  while sleep 0.5; do
+    for request in $(kubectl get csr -o name); do kubectl certificate approve "$request" >&2; done
+  done &
+fi
+"${agent[@]}" >&2
 answer hostnet "$(systemctl is-enabled wherry-hostnet.service || true)"
 # Where the machine lacks CAP_SYS_RESOURCE no sandbox starts otherwise.
 if ((($((16#$(awk '/CapEff/ { print $2 }' /proc/self/status))) >> 24 & 1) == 0)); then
@@ -77,7 +105,6 @@ for daemon in agent proxy; do
 done
 wherry agent wait --seconds 60 >&2
 
-kubectl() { command kubectl --kubeconfig /var/lib/wherry/machine/kubeconfig "$@"; }
 answer requests "$(kubectl get csr -o jsonpath='{range .items[*]}{.spec.signerName} {.spec.username} {.status.conditions[*].type},{end}')"
 kubectl run web --image wherry.local/busybox:1 --command -- sh -c 'hostname >/www/index.html; exec httpd -f -h /www' >&2
 kubectl expose pod web --port 80 >&2
@@ -88,7 +115,7 @@ VIP=$(kubectl get service web -o jsonpath='{.spec.clusterIP}')
 answer vip "$(curl -s --max-time 5 --retry 20 --retry-connrefused --retry-max-time 30 "http://$VIP/")"
 answer name "$(kubectl exec web -- nslookup web.default.svc.cluster.local | awk '/^Address/ { found = $NF } END { print found }')"
 answer expected "$VIP"
-wherry server token delete abcdef >&2
+[[ -n $FOREIGN ]] || wherry server token delete abcdef >&2
 answer revoked "$(curl -sk -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $TOKEN" "https://$ADDRESS:6443/api")"
 answer refused "$(grep -c 'component refused' /run/apiserver.log || true)"
 answer due "$(wherry agent due >&2 || echo none)"

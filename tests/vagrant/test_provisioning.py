@@ -34,7 +34,12 @@ def work() -> Iterator[Path]:
         cgroups.remove(NAME)
 
 
-def provision(work: Path, base: str) -> None:
+JOINED = "kubernetes.io/kube-apiserver-client-kubelet system:bootstrap:abcdef Approved"
+SERVES = "kubernetes.io/kubelet-serving system:node:one Approved"
+
+
+def provision(work: Path, base: str = "", kind: str = "") -> dict[str, str]:
+    """What the script found; what holds of every machine is judged here."""
     apart = [
         "unshare",
         "--mount",
@@ -47,27 +52,34 @@ def provision(work: Path, base: str) -> None:
         "private",
     ]
     script = str(ROOT / "tests" / "vagrant" / "provision.sh")
-    argv = [*apart, "bash", script, str(ROOT), sys.prefix, str(work), NAME, base]
+    argv = [*apart, "bash", script, str(ROOT), sys.prefix, str(work), NAME, base, kind]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     told = dict(line.split(": ", 1) for line in done.stdout.splitlines())
     assert told["repeated"] == "unchanged"
-    assert told["join"].startswith("vagrant/install.sh agent --server https://192.168.56.10:6443 --token abcdef.")
     assert told["hostnet"] == "disabled"
-    assert sorted(told["requests"].strip(",").split(",")) == [
-        "kubernetes.io/kube-apiserver-client-kubelet system:bootstrap:abcdef Approved",
-        "kubernetes.io/kubelet-serving system:node:one Approved",
-    ]
     assert (told["exec"], told["vip"]) == ("web", "web")
     assert told["name"] == told["expected"]
     assert told["revoked"] == "401"
     assert told["refused"] == "0"
     assert (told["due"], told["pods"], told["rules"]) == ("none", "0", "")
+    return told
+
+
+def joins(told: dict[str, str]) -> None:
+    assert told["join"].startswith("vagrant/install.sh agent --server https://192.168.56.10:6443 --token abcdef.")
+    assert sorted(told["requests"].strip(",").split(",")) == [JOINED, SERVES]
 
 
 @pytest.mark.node
 def test_a_machine_becomes_a_control_plane_and_a_node_that_joined_by_token(work: Path):
-    provision(work, "")
+    joins(provision(work))
+
+
+@pytest.mark.vm
+def test_a_machine_joins_a_cluster_that_knows_nothing_of_wherry(work: Path):
+    """By credentials made elsewhere, with what docs/vagrant.md tells people to allow there."""
+    assert provision(work, kind="foreign")["requests"] == f"{SERVES},"
 
 
 @pytest.mark.vm
@@ -75,7 +87,7 @@ def test_so_does_a_debian_that_has_nothing_but_python(work: Path):
     """From debootstrap on: what apt and pip bring is enough. The root is kept, since it takes minutes to make."""
     if shutil.which("debootstrap") is None:
         pytest.skip("debootstrap is missing: apt-get install debootstrap")
-    provision(work, str(_debian()))
+    joins(provision(work, str(_debian())))
 
 
 def _debian() -> Path:
