@@ -15,7 +15,8 @@ from lab import paths as places
 from lab.spec import Spec
 
 MEGABYTE = 1 << 20
-PROBE_DEADLINE = 10.0
+# The first probe may load the kernel's modules, which on a slow machine (an emulated one) takes long.
+PROBE_DEADLINE = 120.0
 DISK_NEEDED = 500 * MEGABYTE
 
 

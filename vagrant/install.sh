@@ -110,16 +110,21 @@ copy_program() {
 
 install_packages() {
   if [[ -n $BUNDLE ]]; then
-    local deb name here wanted=()
-    here=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n')
+    local deb name status version wanted=()
+    local -A here=()
+    while read -r status name version; do
+      if [[ $status == installed ]]; then here[$name]=$version; fi
+    done < <(dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n')
     for deb in "$BUNDLE"/debs/*.deb; do
-      # apt names them PACKAGE_VERSION_ARCHITECTURE.deb.
-      name=${deb##*/}
-      grep -qx "installed ${name%%_*}" <<<"$here" || wanted+=("$deb")
+      # apt names them PACKAGE_VERSION_ARCHITECTURE.deb; those that are here may be older than what others need.
+      IFS=_ read -r name version _ <<<"${deb##*/}"
+      version=${version//%3a/:}
+      [[ ${here[$name]-} != "$version" ]] || continue
+      if [[ -z ${here[$name]-} ]] || dpkg --compare-versions "${here[$name]}" lt "$version"; then wanted+=("$deb"); fi
     done
     if ((${#wanted[@]})); then
       say "${#wanted[@]} packages from $BUNDLE"
-      DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --no-download "${wanted[@]}" >/dev/null
+      DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${wanted[@]}" >/dev/null
     fi
     export PIP_NO_INDEX=1 PIP_FIND_LINKS="$BUNDLE/wheels" PIP_DISABLE_PIP_VERSION_CHECK=1
   fi
