@@ -21,7 +21,7 @@ _FIREWALLS = {"firewalld": Path("/run/firewalld"), "ufw": Path("/etc/ufw/ufw.con
 
 @dataclass(frozen=True)
 class Link:
-    """A network interface. ``mtu`` in bytes."""
+    """A network interface. `mtu` in bytes."""
 
     name: str
     mtu: int
@@ -30,7 +30,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Facts:
-    """A machine, as far as preflight asks. ``memory`` in bytes."""
+    """A machine, as far as preflight asks. `memory` in bytes."""
 
     links: tuple[Link, ...] = ()
     default_routes: tuple[str, ...] = ()
@@ -43,8 +43,8 @@ class Facts:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an API server says to a stranger. ``clock_ahead``: by how many seconds this machine's clock is ahead of its
-    own; ``problem``: why it said nothing.
+    """What an API server says to a stranger. `clock_ahead`: by how many seconds this machine's clock is ahead of its
+    own; `problem`: why it said nothing.
     """
 
     clock_ahead: float = 0.0
@@ -84,7 +84,7 @@ def _on(path: Path) -> bool:
 
 
 async def ask(url: str) -> Answer:
-    """Ask the API server at ``url`` for its time; it is not believed by this, and nothing secret is sent."""
+    """Ask the API server at `url` for its time; it is not believed by this, and nothing secret is sent."""
     parts = urlsplit(url)
     try:
         return Answer(clock_ahead=await asyncio.wait_for(_clock(parts.hostname or "", parts.port or 443), ASK_SECONDS))

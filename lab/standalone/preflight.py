@@ -22,12 +22,12 @@ _OURS = (cni.settings.Settings().bridge, "kube-ipvs0", "nodelocaldns")
 
 
 def of_server(settings: Networking, address: str, facts: Facts) -> list[Finding]:
-    """What a control plane at ``address`` would suffer from."""
+    """What a control plane at `address` would suffer from."""
     return [*_everywhere(settings, address, "--address", facts)]
 
 
 def of_node(settings: Node, address: str, facts: Facts, answer: Answer) -> list[Finding]:
-    """What a node at ``address`` would; ``answer`` is its API server's."""
+    """What a node at `address` would; `answer` is its API server's."""
     return [
         *_everywhere(settings, address, "--node-ip", facts),
         *_swap(facts),

@@ -52,7 +52,7 @@ async def administrator(home: Paths = HOME) -> AsyncIterator[Client]:
 
 
 async def all_of(spec: Spec, token: Token | None, home: Paths = HOME) -> None:
-    """Wait for the API server, then publish, and let who has ``token`` join. Raises what the API server says against
+    """Wait for the API server, then publish, and let who has `token` join. Raises what the API server says against
     it, or that it does not answer.
     """
     client = Client.from_kubeconfig(home.settings / LAB.file, user_agent="wherry-publish")
