@@ -23,6 +23,8 @@ from tests.cni.invoke import Attachment, Caller
 
 pytestmark = pytest.mark.kernel
 PODS = 50
+# A call of the full plugin costs 40 times what one of the stub does: fewer of them are under way as long.
+PODS_WITHOUT_A_DAEMON = 12
 
 
 def start(config: Path, node: Path, socket: Path) -> subprocess.Popen[bytes]:
@@ -59,7 +61,8 @@ def test_kill_nine_in_the_middle_leaks_nothing(tmp_path: Path, killed: str) -> N
     ipam = {"type": "host-local", "dataDir": str(tmp_path / "data"), "subnet": "10.88.9.0/24"}
     bridge = {"type": "bridge", "bridge": "whtbr0", "isDefaultGateway": True, "ipam": ipam, "daemonSocket": str(socket)}
     network = {"cniVersion": "1.0.0", "name": "whtnet", "plugins": [bridge]}
-    with kernel.namespaces(1, "n") as (node,), kernel.namespaces(PODS, "p") as pods:
+    count = PODS_WITHOUT_A_DAEMON if killed == "executables without a daemon" else PODS
+    with kernel.namespaces(1, "n") as (node,), kernel.namespaces(count, "p") as pods:
         daemon = start(config, node, socket)
         if killed == "executables without a daemon":
             stop(daemon)
@@ -101,7 +104,7 @@ def test_kill_nine_in_the_middle_leaks_nothing(tmp_path: Path, killed: str) -> N
                 await asyncio.gather(*[caller.delete(network, a) for a in every])
                 # The whole range is usable again: nothing is held twice, lost or locked.
                 results = await asyncio.gather(*[caller.add(network, a) for a in every])
-                assert len({kernel.address_of(r) for r in results}) == PODS
+                assert len({kernel.address_of(r) for r in results}) == count
                 await asyncio.gather(*[caller.delete(network, a) for a in every])
 
             kernel.inside(node, clean)
