@@ -18,6 +18,7 @@ from agent.logs.rotate import LogRotator, RotationPlan, plan_rotation
 from agent.settings import AgentSettings
 from agent.view import ContainerRef
 from apimachinery import timestamps
+from tests import waiting
 
 A = b"2026-01-01T00:00:00.1Z stdout F one\n"
 B = b"2026-01-01T00:00:01Z stderr F two\n"
@@ -85,12 +86,17 @@ def test_tail_over_many_blocks(tmp_path: Path) -> None:
 
 def test_following_sees_growth_rotation_and_the_end(tmp_path: Path) -> None:
     async def scenario() -> None:
-        path, alive, got = tmp_path / "0.log", [True], bytearray()
+        path, alive, got, looks = tmp_path / "0.log", [True], bytearray(), 0
         path.write_bytes(A)
         changed = asyncio.Event()
 
+        def running() -> bool:
+            nonlocal looks
+            looks += 1
+            return alive[0]
+
         async def follow() -> None:
-            async for chunk in read_log(path, Options(follow=True), lambda: alive[0]):
+            async for chunk in read_log(path, Options(follow=True), running):
                 got.extend(chunk)
                 changed.set()
 
@@ -104,8 +110,9 @@ def test_following_sees_growth_rotation_and_the_end(tmp_path: Path) -> None:
         with path.open("ab") as file:
             file.write(B[:20])
             file.flush()
-            await asyncio.sleep(0.05)
-            assert bytes(got) == b"one\n"
+            seen = looks
+            await waiting.until(lambda: looks > seen + 1)
+            assert bytes(got) == b"one\n", "half a line waits for its end"
             file.write(B[20:])
         await until(b"one\ntwo\n")
         old = path.rename(tmp_path / "0.log.1")

@@ -34,6 +34,7 @@ from agent.volumes.plugin import Plugin, Volume, VolumePlan
 from agent.volumes.plugins import PLUGINS, by_kind
 from agent.volumes.refresh import Refresher
 from apimachinery.kit import mounts
+from tests import clock
 
 DIR = Path("/r/pods/u")
 CONFIG = {"data": {"a": "1", "b": "2"}, "binaryData": {"c": base64.b64encode(b"\xff").decode()}}
@@ -391,7 +392,7 @@ def test_running_pods_see_changed_objects_and_labels(tmp_path: Path) -> None:
             running.cancel()
         await asyncio.gather(task, second, return_exceptions=True)
 
-    asyncio.run(scenario())
+    clock.run(scenario())
 
 
 def test_what_a_running_pod_cannot_be_shown_is_told_once_and_tried_again(tmp_path: Path) -> None:
@@ -422,7 +423,7 @@ def test_what_a_running_pod_cannot_be_shown_is_told_once_and_tried_again(tmp_pat
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    asyncio.run(scenario())
+    clock.run(scenario())
 
 
 @pytest.mark.parametrize(

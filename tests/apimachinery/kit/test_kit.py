@@ -11,6 +11,7 @@ import pytest
 from apimachinery.kit import command, files, settings
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.kit.runner import BoundedFrequencyRunner
+from tests import clock
 
 
 class Mode(enum.Enum):
@@ -149,4 +150,4 @@ def test_the_runner_coalesces_triggers_and_retries_failures() -> None:
         task.cancel()
         return runs
 
-    assert asyncio.run(scenario()) == 3
+    assert clock.run(scenario()) == 3
