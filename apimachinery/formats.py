@@ -102,6 +102,9 @@ def wildcard_subdomain(text: str) -> tuple[str, ...]:
     return _shape(text, 253, _wildcard, _WILDCARD_TEXT)
 
 
+_url_path = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
+
+
 @lru_cache(maxsize=4096)
 def label_value(text: str) -> tuple[str, ...]:
     return _shape(text, 63, _value, _VALUE_TEXT, "bytes")
@@ -128,6 +131,17 @@ def qualified_name(text: str) -> tuple[str, ...]:
     if not _name_part.fullmatch(name):
         complaints.append(f"name part {_NAME_PART_TEXT}")
     return tuple(complaints)
+
+
+def domain_prefixed_path(text: str) -> tuple[tuple[str, str], ...]:
+    """A name with a domain in front, as in "example.com/controller": each part that is wrong, and what is."""
+    domain, _, rest = text.partition("/")
+    if not domain or not rest:
+        return ((text, 'must be a domain-prefixed path (such as "acme.io/foo")'),)
+    found = [(domain, complaint) for complaint in dns1123_subdomain(domain)]
+    if not _url_path.fullmatch(rest):
+        found.append((rest, f"Invalid path (regex used for validation is '{_url_path.pattern}')"))
+    return tuple(found)
 
 
 def _shape(

@@ -20,7 +20,7 @@ from controlplane.apiserver.authn import (
 )
 from controlplane.apiserver.authn.keys import PublicKey
 from controlplane.apiserver.authn.user import authenticated
-from controlplane.apiserver.request import ANONYMOUS, Attributes, Decision, Request, User
+from controlplane.apiserver.request import ANONYMOUS, Attributes, Decision, Request, User, attributes
 
 # Verified claims are kept so that RS256 is paid once a token, not once a request; bound objects are looked at
 # every time.
@@ -71,11 +71,26 @@ class Authenticator:
         wanted = impersonation.parse(items()) if items else None
         if wanted is None:
             return user
-        for question in impersonation.checks(wanted):
-            decision = await self.authorize(user, question)
-            if not decision.allowed:
-                raise self.forbid(user, question, decision.reason)
-        return impersonation.user_of(wanted)
+        refusals = []
+        for way in impersonation.ways(wanted, user, attributes(request)):
+            refusal = await self._refusal(way)
+            if refusal is None:
+                return way.user
+            refusals.append(refusal)
+        raise refusals[0]
+
+    async def _refusal(self, way: impersonation.Way) -> Exception | None:
+        """Why a way to impersonate somebody is not open; None when it is."""
+        for step in way.steps:
+            if step.refusal:
+                return self.forbid(way.asker, step.questions[0], step.refusal)
+            if step.instead is not None and (await self.authorize(way.asker, step.instead)).allowed:
+                continue
+            for question in step.questions:
+                decision = await self.authorize(way.asker, question)
+                if not decision.allowed:
+                    return self.forbid(way.asker, question, decision.reason)
+        return None
 
     def _identify(self, request: Request) -> User | None:
         found = self._certificate_user(request)

@@ -139,21 +139,11 @@ def cidr(path: str, value: str) -> Found:
     return []
 
 
-_URL_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+\Z")
-
-
 def domain_path(path: str, value: str) -> Found:
     """A name with a domain in front, as in "example.com/controller"."""
     if not value:
         return [errors.required(path)]
-    domain, slash, rest = value.partition("/")
-    if not slash or not domain or not rest:
-        return [errors.invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')]
-    found = each(path, domain, formats.dns1123_subdomain(domain))
-    if not _URL_PATH.match(rest):
-        text = f"Invalid path (regex used for validation is '{_URL_PATH.pattern[:-2]}')"
-        found.append(errors.invalid(path, rest, text))
-    return found
+    return [errors.invalid(path, part, complaint) for part, complaint in formats.domain_prefixed_path(value)]
 
 
 def descending_path(path: str, value: str) -> Found:

@@ -10,8 +10,9 @@ from apimachinery import pki
 from apimachinery.errors import BadRequest, Forbidden, Unauthorized
 from controlplane.apiserver.authn import certificates, impersonation, keys, legacy_token, service_account, token_file
 from controlplane.apiserver.authn.authenticator import Authenticator, TokenSettings, bearer_token, without_token
+from controlplane.apiserver.authn.impersonation import Wanted
 from controlplane.apiserver.authz.chain import refusal
-from controlplane.apiserver.request import Decision, Request, User
+from controlplane.apiserver.request import Attributes, Decision, Request, User
 from controlplane.apiserver.resources import builtin
 
 ISSUER = "https://issuer.example.com"
@@ -204,7 +205,8 @@ def test_no_credentials_is_anonymous(authenticator):
 def test_impersonation_needs_permission_for_every_part(authenticator):
     headers = {**bearer("s3cret"), "Impersonate-User": "ann", "Impersonate-Group": "g"}
     assert (ask(authenticator, request(headers))).groups == ("g", "system:authenticated")
-    with pytest.raises(Forbidden, match='users "ann" is forbidden: User "system:anonymous" cannot impersonate'):
+    refused = 'forbidden: User "system:anonymous" cannot impersonate-on:user-info:get path "/"'
+    with pytest.raises(Forbidden, match=refused):
         ask(authenticator, request({"Impersonate-User": "ann"}))
 
 
@@ -227,11 +229,108 @@ def test_impersonation_headers():
         impersonation.parse([("Impersonate-Group", "x")])
 
 
-def test_impersonated_service_account_gets_its_groups():
-    user = impersonation.user_of(impersonation.Wanted("system:serviceaccount:ns:a"))
-    assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated")
-    kinds = [
-        (c.resource, c.namespace, c.name)
-        for c in impersonation.checks(impersonation.Wanted("system:serviceaccount:ns:a"))
-    ]
-    assert kinds == [("serviceaccounts", "ns", "a")]
+def way_taken(wanted, asked, *allowed, requestor=None):
+    """The user of the first way that is open to one who may do what is said, as verb, group, resource/part and name."""
+    requestor = requestor or User("ann")
+    may = set(allowed)
+
+    def is_allowed(question):
+        what = f"{question.resource}/{question.subresource}" if question.subresource else question.resource
+        return f"{question.verb} {question.group} {what} {question.name}".replace("  ", " ").strip() in may
+
+    for way in impersonation.ways(wanted, requestor, asked):
+        if not any(
+            step.refusal or not ((step.instead and is_allowed(step.instead)) or all(map(is_allowed, step.questions)))
+            for step in way.steps
+        ):
+            return way.user
+    return None
+
+
+LIST_PODS = Attributes(verb="list", version="v1", resource="pods", namespace="ns")
+AUTHN = "authentication.k8s.io"
+BOB = f"impersonate:user-info {AUTHN} users bob"
+ON_PODS = "impersonate-on:user-info:list pods"
+MASTERS = "system:masters"
+ACCOUNT, ACCOUNTS = "system:serviceaccount:ns:a", ("system:serviceaccounts", "system:serviceaccounts:ns")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "allowed", "groups"),
+    [
+        (Wanted("bob"), ["impersonate users bob"], ()),
+        (Wanted("bob"), [ON_PODS, BOB], ()),
+        # Both halves are needed, and the request must be the one that was asked about.
+        (Wanted("bob"), [ON_PODS], None),
+        (Wanted("bob"), [BOB], None),
+        (Wanted("bob"), ["impersonate-on:user-info:get pods", BOB], None),
+        (
+            Wanted("bob", ("g",), "7", {"example.com/scope": ("view",)}),
+            [
+                ON_PODS,
+                BOB,
+                f"impersonate:user-info {AUTHN} uids 7",
+                f"impersonate:user-info {AUTHN} groups g",
+                f"impersonate:user-info {AUTHN} userextras/example.com/scope view",
+            ],
+            ("g",),
+        ),
+        # No constrained mode makes anybody a master, the old way may.
+        (Wanted("bob", (MASTERS,)), [ON_PODS, BOB, f"impersonate:user-info {AUTHN} groups {MASTERS}"], None),
+        (Wanted("bob", (MASTERS,)), ["impersonate users bob", f"impersonate groups {MASTERS}"], (MASTERS,)),
+        # Many groups are asked for together first.
+        (Wanted("bob", tuple("abcd")), [ON_PODS, BOB, f"impersonate:user-info {AUTHN} groups *"], tuple("abcd")),
+        # A node has its group in the new way alone, and nothing else may be said of it there.
+        (
+            Wanted("system:node:n1"),
+            ["impersonate-on:arbitrary-node:list pods", f"impersonate:arbitrary-node {AUTHN} nodes n1"],
+            ("system:nodes",),
+        ),
+        (Wanted("system:node:n1"), ["impersonate users system:node:n1"], ()),
+        (
+            Wanted("system:node:n1", ("g",)),
+            ["impersonate-on:arbitrary-node:list pods", f"impersonate:arbitrary-node {AUTHN} nodes n1"],
+            None,
+        ),
+        (
+            Wanted(ACCOUNT),
+            ["impersonate-on:serviceaccount:list pods", f"impersonate:serviceaccount {AUTHN} serviceaccounts a"],
+            ACCOUNTS,
+        ),
+        (Wanted(ACCOUNT), ["impersonate serviceaccounts a"], ACCOUNTS),
+    ],
+)
+def test_ways_to_impersonate(wanted, allowed, groups):
+    user = way_taken(wanted, LIST_PODS, *allowed)
+    assert (user and user.groups) == (None if groups is None else (*groups, "system:authenticated"))
+
+
+def test_a_pod_may_be_let_act_as_the_node_that_it_is_on_and_as_no_other():
+    on = {"authentication.kubernetes.io/node-name": ("n1",), "authentication.kubernetes.io/pod-name": ("p",)}
+    agent = User(ACCOUNT, extra=on)
+    allowed = ["impersonate-on:associated-node:list pods", f"impersonate:associated-node {AUTHN} nodes *"]
+    user = way_taken(Wanted("system:node:n1"), LIST_PODS, *allowed, requestor=agent)
+    assert user is not None and (user.name, user.groups) == ("system:node:n1", ("system:nodes", "system:authenticated"))
+    assert way_taken(Wanted("system:node:n2"), LIST_PODS, *allowed, requestor=agent) is None
+    assert way_taken(Wanted("system:node:n1"), LIST_PODS, *allowed, requestor=User("ann", extra=on)) is None
+    first = next(iter(impersonation.ways(Wanted("system:node:n1"), agent, LIST_PODS)))
+    assert first.asker.extra == {"authentication.kubernetes.io/associated-node-keys": tuple(sorted(on))}
+
+
+@pytest.mark.parametrize(
+    ("extra", "why"),
+    [
+        (
+            {"scopes": ("view",)},
+            'impersonating an invalid key in extra is not allowed: extra.key: Invalid value: "scopes": '
+            'must be a domain-prefixed path (such as "acme.io/foo")',
+        ),
+        ({"": ("a",)}, "impersonating the empty string key in extra is not allowed"),
+        ({"a.b/c": ("",)}, "impersonating the empty string value in extra is not allowed"),
+        ({"a.b/c": ("d",)}, ""),
+    ],
+)
+def test_what_the_constrained_modes_do_not_let_in(extra, why):
+    constrained, old = impersonation.ways(Wanted("bob", extra=extra), User("ann"), LIST_PODS)
+    assert [step.refusal for step in constrained.steps][-1] == why
+    assert not any(step.refusal for step in old.steps)
