@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST, Kind
+from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST, RESOURCE_CLAIM, RESOURCE_CLAIM_TEMPLATE, Kind
 from controlplane.apiserver.admission.plugin import Needs, Plugin
 from controlplane.apiserver.admission_request import Admission, Operation
-from controlplane.apiserver.authz import rbac, signing
+from controlplane.apiserver.authz import devices, rbac, signing
 from controlplane.apiserver.authz.escalation import Escalation
 from controlplane.apiserver.authz.node_restriction import NodeRestriction as Restriction
 
@@ -81,3 +81,19 @@ class RoleEscalation(Plugin):
 
     def validate(self, admission: Admission) -> None:
         self._escalation(admission)
+
+
+class DeviceAccess(Plugin):
+    """Administrators' access to devices, and the parts of a claim's status."""
+
+    name = "ResourceClaimAuthorization"
+
+    def concerns(self, kind: Kind, subresource: str, operation: Operation) -> bool:
+        made = kind in (RESOURCE_CLAIM, RESOURCE_CLAIM_TEMPLATE) and not subresource and operation == "CREATE"
+        return made or (kind == RESOURCE_CLAIM and subresource == "status" and operation == "UPDATE")
+
+    def validate(self, admission: Admission) -> None:
+        if admission.operation == "CREATE":
+            devices.check_spec(self.registry, admission)
+        else:
+            devices.check_status(self.registry, self.needs.authorize, admission)

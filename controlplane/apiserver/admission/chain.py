@@ -9,6 +9,7 @@ from controlplane.apiserver.admission.authority import (
     CertificateApproval,
     CertificateSigning,
     CertificateSubjectRestriction,
+    DeviceAccess,
     NodeRestriction,
     Requester,
     RoleEscalation,
@@ -29,8 +30,8 @@ from controlplane.apiserver.admission.volumes import PersistentVolumeClaimResize
 from controlplane.apiserver.admission.webhooks.plugins import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from controlplane.apiserver.admission_request import Admission
 
-# Upstream's AllOrderedPlugins, those that are on by default. Requester and RoleEscalation are no plugins there but
-# parts of the storage of their kinds, between the mutating and the validating phase.
+# Upstream's AllOrderedPlugins, those that are on by default. Requester, RoleEscalation and DeviceAccess are no plugins
+# there but parts of the storage of their kinds, between the mutating and the validating phase.
 PLUGINS: tuple[type[Plugin], ...] = (
     NamespaceLifecycle,
     LimitRanger,
@@ -53,6 +54,7 @@ PLUGINS: tuple[type[Plugin], ...] = (
     MutatingAdmissionWebhook,
     Requester,
     RoleEscalation,
+    DeviceAccess,
     ValidatingAdmissionWebhook,
     ResourceQuota,
 )

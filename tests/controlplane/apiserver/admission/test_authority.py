@@ -99,3 +99,80 @@ def test_a_node_evicts_its_own_pods_alone(tmp_path: Path) -> None:
         await evict("on-n1")
 
     run(tmp_path, test)
+
+
+DEVICES = "resource.k8s.io"
+RESULT = {"request": "r", "driver": "d.example.com", "pool": "p", "device": "g"}
+
+
+def claim(**exactly: Any) -> dict[str, Any]:
+    request = {"name": "r", "exactly": {"deviceClassName": "c", **exactly}}
+    return {"metadata": {"name": "c"}, "spec": {"devices": {"requests": [request]}}}
+
+
+def test_administrators_access_to_devices_is_the_namespaces(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        admin = claim(adminAccess=True)
+        template = {"metadata": {"name": "t"}, "spec": {"spec": admin["spec"]}}
+        path = "spec.devices.requests[0].adminAccess"
+        text = (
+            "admin access to devices requires the `resource.kubernetes.io/admin-access: true` label on the containing"
+        )
+        for kind, obj in ((kinds.RESOURCE_CLAIM, admin), (kinds.RESOURCE_CLAIM_TEMPLATE, template)):
+            with pytest.raises(errors.Invalid) as refused:
+                await client.create(kind, obj, "default")
+            assert f"{path}: Forbidden: {text} namespace" in refused.value.message
+        label = {"metadata": {"labels": {"resource.kubernetes.io/admin-access": "true"}}}
+        await client.patch(kinds.NAMESPACE, "default", label)
+        await client.create(kinds.RESOURCE_CLAIM, admin, "default")
+        await client.create(kinds.RESOURCE_CLAIM_TEMPLATE, template, "default")
+
+    run(tmp_path, test)
+
+
+def test_the_parts_of_a_claims_status_are_changed_by_who_may(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        made = await client.create(kinds.RESOURCE_CLAIM, claim(), "default")
+        path = kinds.RESOURCE_CLAIM.path("default", "c", "status")
+        field = {"key": "metadata.name", "operator": "In", "values": ["n1"]}
+        allocation = {
+            "devices": {"results": [RESULT]},
+            "nodeSelector": {"nodeSelectorTerms": [{"matchFields": [field]}]},
+        }
+        device = {"driver": "d.example.com", "pool": "p", "device": "g", "data": {"a": 1}}
+
+        async def put(who: dict[str, str], **status: Any) -> Any:
+            newest = await client.get(kinds.RESOURCE_CLAIM, "c", "default")
+            body = {**made, "metadata": newest["metadata"], "status": {**(newest.get("status") or {}), **status}}
+            return await client.request("PUT", path, body=body, headers=who)
+
+        await allow(client, "eve", may(DEVICES, "resourceclaims/status"))
+        with pytest.raises(errors.Invalid) as refused:
+            await put(EVE, allocation=allocation)
+        assert (
+            "status.allocation: Forbidden: changing status.allocation or status.reservedFor requires "
+            'resource="resourceclaims/binding", verb="update" permission: resourceclaims.resource.k8s.io is forbidden: '
+            'User "eve" cannot update resource "resourceclaims/binding" in API group "resource.k8s.io" at the cluster '
+            "scope"
+        ) in refused.value.message
+        await put({}, allocation=allocation)
+        with pytest.raises(
+            errors.Invalid, match=r'resourceclaims/driver", verb="\[arbitrary-node:update\]" permission'
+        ):
+            await put(EVE, devices=[device])
+        node = {
+            "Impersonate-User": "system:serviceaccount:kube-system:driver",
+            "Impersonate-Extra-authentication.kubernetes.io%2Fnode-name": "n1",
+        }
+        account = "system:serviceaccount:kube-system:driver"
+        driver = {**may(DEVICES, "resourceclaims/driver", "associated-node:update"), "resourceNames": ["d.example.com"]}
+        await allow(client, account, may(DEVICES, "resourceclaims/status"), driver)
+        assert (await put(node, devices=[device]))["status"]["devices"][0]["data"] == {"a": 1}
+        elsewhere = {**node, "Impersonate-Extra-authentication.kubernetes.io%2Fnode-name": "n2"}
+        with pytest.raises(errors.Invalid, match="arbitrary-node:update"):
+            await put(elsewhere, devices=[{**device, "data": {"a": 2}}])
+        # What is no longer allocated has no status.
+        freed = await put({}, allocation=None)
+        assert "devices" not in freed["status"] or not freed["status"]["devices"]
+
+    run(tmp_path, test)

@@ -22,7 +22,7 @@ UPSTREAM = (
     *("ValidatingAdmissionWebhook", "ResourceQuota"),
 )
 # Upstream's storage of these kinds does this between the two phases.
-OF_STORAGE = {"CertificateRequester", "RBACEscalation"}
+OF_STORAGE = {"CertificateRequester", "RBACEscalation", "ResourceClaimAuthorization"}
 
 
 def test_the_order_is_upstream_s() -> None:
