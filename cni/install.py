@@ -46,14 +46,15 @@ def install_executables(bin_dir: Path, socket: Path | None = None, interpreter: 
     return installed
 
 
-def conflist(settings: Settings, cidrs: Sequence[str]) -> dict[str, Any]:
-    """The network of a node that owns these pod CIDRs (one per IP family)."""
+def conflist(settings: Settings, cidrs: Sequence[str], mtu: int) -> dict[str, Any]:
+    """The network of a node that owns these pod CIDRs (one per IP family). `mtu`: bytes, of pods' links."""
     bridge: dict[str, Any] = {
         "type": PREFIX + "bridge",
         "bridge": settings.bridge,
         "isDefaultGateway": True,
         "forceAddress": True,
         "hairpinMode": True,
+        "mtu": mtu,
         "daemonSocket": str(settings.socket),
         "capabilities": {"mac": True, "ips": True},
         "ipam": {
@@ -62,8 +63,6 @@ def conflist(settings: Settings, cidrs: Sequence[str]) -> dict[str, Any]:
             "ranges": [[{"subnet": cidr}] for cidr in cidrs],
         },
     }
-    if settings.mtu:
-        bridge["mtu"] = settings.mtu
     portmap = {
         "type": PREFIX + "portmap",
         "snat": True,
@@ -73,15 +72,24 @@ def conflist(settings: Settings, cidrs: Sequence[str]) -> dict[str, Any]:
     return {"cniVersion": VERSION, "name": NETWORK, "plugins": [bridge, portmap]}
 
 
-def install_conflist(settings: Settings, cidrs: Sequence[str]) -> bool:
+def install_conflist(settings: Settings, cidrs: Sequence[str], mtu: int) -> bool:
     """Write the conflist when it differs; True when it was written. Never call it before the CIDR is
     known.
     """
     if not cidrs:
         raise ValueError("a node without a pod CIDR gets no network configuration")
     settings.conf_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-    text = json.dumps(conflist(settings, cidrs), indent=2) + "\n"
+    text = json.dumps(conflist(settings, cidrs, mtu), indent=2) + "\n"
     return _write(settings.conf_dir / CONFLIST, text.encode(), 0o644)
+
+
+def remove_conflist(settings: Settings) -> bool:
+    """Take ours away; True when there was one. Another program's stay."""
+    try:
+        (settings.conf_dir / CONFLIST).unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _write(path: Path, data: bytes, mode: int) -> bool:

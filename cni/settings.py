@@ -2,8 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import ipaddress
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
+
+from apimachinery.kit.netlink.links import NAME_LIMIT
+from apimachinery.kit.netlink.routes import Network
+from apimachinery.kit.netlink.vxlan import PORT
+
+
+class Mode(Enum):
+    """How pods of different nodes reach each other."""
+
+    HOST_GW = "host-gw"
+    VXLAN = "vxlan"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Vxlan:
+    """The device of mode vxlan; number and port have to be those of all nodes that shall use it."""
+
+    device: str = "wherry-vxlan"
+    """Its name."""
+    number: int = 119
+    """The network's (VNI), 1 to 16777215."""
+    port: int = PORT
+    """UDP, 1 to 65535."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming the field."""
+        if not 0 < len(self.device) <= NAME_LIMIT or "/" in self.device:
+            raise ValueError(f"vxlan.device {self.device!r} is no name for a link: 1 to {NAME_LIMIT} characters")
+        for name, value, most in (("number", self.number, (1 << 24) - 1), ("port", self.port, 65535)):
+            if not 0 < value <= most:
+                raise ValueError(f"vxlan.{name} is {value}; use 1 to {most}")
 
 
 @dataclass(frozen=True)
@@ -20,10 +54,14 @@ class Settings:
     """Where the runtime looks for executables."""
     data_dir: Path = Path("/var/lib/cni/networks")
     """Reserved addresses; must survive a restart of the daemon, and may not survive the node."""
+    mode: Mode = Mode.HOST_GW
+    """host-gw: routes, for nodes that share a link. vxlan: in UDP, for nodes that reach each other in any way. none:
+    another program (Calico, Cilium, flannel) is the pod network; nothing is written, and what was is taken away."""
+    vxlan: Vxlan = field(default_factory=Vxlan)
     bridge: str = "cni0"
     """The bridge that joins the node's pods."""
     mtu: int = 0
-    """Bytes; 0 leaves the kernel's 1500."""
+    """Bytes, of pods' links; 0: what fits through the link with the node's address, by vxlan 50 (IPv6: 70) less."""
     cluster_cidr: tuple[str, ...] = ("10.244.0.0/16",)
     """All pods of the cluster, one CIDR per IP family: what lies in it is never masqueraded and never leaves
     by the default route."""
@@ -31,6 +69,11 @@ class Settings:
     """Pods take the node's address when they talk to what is neither a pod nor a node."""
     log_level: str = "info"
     """debug | info | warning | error; of a process of its own only."""
+
+    @property
+    def ranges(self) -> tuple[Network, ...]:
+        """`cluster_cidr`, read."""
+        return tuple(ipaddress.ip_network(text) for text in self.cluster_cidr)
 
     @property
     def socket(self) -> Path:

@@ -25,6 +25,7 @@ _HOMES = {
     "trace": "commands.trace:trace_connection",
     "node": "commands.nodes:node_group",
     "proxy-mode": "commands.nodes:proxy_mode",
+    "pod-network": "commands.nodes:pod_network",
     "image": "commands.images:image",
     "server": "commands.server:server",
     "agent": "commands.worker:agent",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import os
 import shutil
@@ -17,6 +18,7 @@ from apimachinery.client import Client
 from apimachinery.kinds import NODE
 from apimachinery.objects import condition_holds
 from apimachinery.objects import name as name_of
+from cni.node.model import ANNOTATION
 from lab import (
     cgroups,
     clean,
@@ -82,8 +84,11 @@ async def _up(spec: Spec, paths: Paths, progress: Progress) -> None:
         if spec.dns == "builtin":
             await dns.publish(spec, client)
         await storage.publish(client)
-        with progress.step(f"{len(running)} nodes Ready"):
-            await _nodes_ready(client, paths, running)
+        if spec.pod_network == "none":
+            progress.say("  !  nodes get Ready when you have deployed a pod network (Calico, Cilium, flannel)")
+        else:
+            with progress.step(f"{len(running)} nodes Ready"):
+                await _nodes_ready(client, paths, running)
         with progress.step(f"first Service answers at {spec.service_ip}"):
             await _service_answers(spec, paths)
     finally:
@@ -232,8 +237,9 @@ async def _start_node(spec: Spec, paths: Paths, chosen: Node, progress: Progress
         await node.start(spec, paths, chosen, authority, supervision)
     client = await _client(spec, paths)
     try:
-        with progress.step(f"{chosen.name} Ready"):
-            await _nodes_ready(client, paths, [chosen])
+        if spec.pod_network != "none":
+            with progress.step(f"{chosen.name} Ready"):
+                await _nodes_ready(client, paths, [chosen])
     finally:
         await client.close()
 
@@ -253,14 +259,52 @@ async def change_proxy_mode(spec: Spec, paths: Paths, mode: str, name: str, prog
             continue
         component = components.proxy(changed, paths, each)
         with progress.step(f"{each.name}: proxy in mode {mode}"):
-            node.write_settings(component)
-            await supervision.stop(component.process.name)
-            await supervision.start(component.process)
+            await _restarted(component, supervision)
             serves = functools.partial(health.is_well, changed.address(each), components.PROXY_HEALTH_PORT)
             if not await _until(time.monotonic() + READY_DEADLINE, serves):
                 hint = f"look at `wherry logs {component.process.name}`; `wherry proxy-mode` goes back, too"
                 raise ClusterError(f"{each.name} does not serve in mode {mode}; {hint}")
     return changed
+
+
+async def change_pod_network(spec: Spec, paths: Paths, mode: str, progress: Progress) -> Spec:
+    """Another way between nodes, under traffic: each node takes packets in the new way before any other sends so."""
+    if fatal := [finding.text for finding in preflight.network_findings(mode)]:
+        raise ClusterError("; ".join(fatal))
+    changed = dataclasses.replace(spec, pod_network=mode)
+    state.save(paths, changed)
+    supervision = Supervision(paths)
+    await supervision.ensure()
+    client = await _client(changed, paths)
+    try:
+        for each in changed.nodes:
+            # Also where the lab says so already: a command that was cut off, or failed, left another agent there.
+            if each.stopped:
+                continue
+            with progress.step(f"{each.name}: pod network {mode}"):
+                await _restarted(components.agent(changed, paths, each), supervision)
+                said = functools.partial(_sends, client, each.name, mode == "vxlan")
+                if not await _until(time.monotonic() + READY_DEADLINE, said):
+                    hint = f"look at `wherry logs {each.name}/agent`; `wherry pod-network` goes back, too"
+                    raise ClusterError(f"{each.name} does not change to {mode}; {hint}")
+        with progress.step("host: routes to pods"):
+            await _restarted(components.hostnet(changed, paths), supervision)
+    finally:
+        await client.close()
+    return changed
+
+
+async def _restarted(component: components.Component, supervision: Supervision) -> None:
+    node.write_settings(component)
+    await supervision.stop(component.process.name)
+    await supervision.start(component.process)
+
+
+async def _sends(client: Client, name: str, by_vxlan: bool) -> bool:
+    """Whether the Node says of its pod network what it shall."""
+    listed = await client.list(NODE)
+    found = (obj["metadata"].get("annotations") or {} for obj in listed["items"] if name_of(obj) == name)
+    return (ANNOTATION in next(found, {})) == by_vxlan
 
 
 async def stop_node(spec: Spec, paths: Paths, chosen: Node, progress: Progress) -> None:

@@ -234,6 +234,7 @@ def _network_settings(spec: Spec, paths: Paths, node: str) -> dict[str, Any]:
         # Who has which address goes with the pods' network namespaces, which a node that is switched off loses.
         "data_dir": run / "cni" / "networks",
         "cluster_cidr": [spec.pod_cidr],
+        "mode": spec.pod_network,
     }
 
 

@@ -13,6 +13,7 @@
       dns: external
       networkPolicy: false
       cloud: false             # no cloud controller manager: LoadBalancers are yours to serve
+      podNetwork: vxlan
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Networking:
     dns: str | None = None
     networkPolicy: bool | None = None
     cloud: bool | None = None
+    podNetwork: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ _OPTIONS = {
     "--dns": "networking.dns",
     "--network-policy": "networking.networkPolicy",
     "--cloud": "networking.cloud",
+    "--pod-network": "networking.podNetwork",
 }
 
 

@@ -46,7 +46,7 @@ async def start(chosen: Settings, lifecycle: Lifecycle) -> None:
     def lost(interface: LostInterface) -> None:
         node.cache.network_lost(interface.container_id, _what(interface))
 
-    network = await cni.app.run(chosen.network, client, lifecycle, lost)
+    network = await cni.app.run(chosen.network, client, lifecycle, lost, node.client)
 
     async def missing(sandboxes: frozenset[str]) -> dict[str, str]:
         return {each.container_id: _what(each) for each in await network.missing(sandboxes)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import shutil
 import socket
@@ -10,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from apimachinery.kit import command
+from apimachinery.kit import command, netns
+from apimachinery.kit.netlink import End, Netlink, NetlinkError, Tunnel, vxlan
 from lab import paths as places
 from lab.spec import Spec
 
@@ -113,7 +115,7 @@ async def _rules(spec: Spec) -> list[Finding]:
             reason = [f"nft was ended by signal {-asked.returncode}"]
         problem = f"nftables cannot do what a lab needs here ({''.join(reason)})"
         findings.append(Finding(problem + "; Linux 5.13 or newer with nf_tables, and nftables 1.0.1 or newer"))
-    return [*findings, *await mode_findings(spec.proxy_mode)]
+    return [*findings, *await mode_findings(spec.proxy_mode), *network_findings(spec.pod_network)]
 
 
 async def mode_findings(mode: str) -> list[Finding]:
@@ -124,6 +126,22 @@ async def mode_findings(mode: str) -> list[Finding]:
             reason = asked.stderr.decode(errors="replace").strip().splitlines()[:1]
             hint = "modprobe iptable_nat, or leave out --proxy-mode iptables"
             return [Finding(f"iptables has no nat table here ({''.join(reason)}): {hint}")]
+    return []
+
+
+def network_findings(mode: str) -> list[Finding]:
+    """What a pod network lacks here."""
+    if mode != "vxlan":
+        return []
+    probe = netns.create(f"wherry-probe-{os.getpid()}")
+    try:
+        with Netlink(probe) as kernel:
+            kernel.do(vxlan.add(End("probe"), Tunnel(1, vxlan.PORT, ipaddress.IPv4Address("127.0.0.1"))))
+    except NetlinkError as refused:
+        hint = "modprobe vxlan, or leave out --pod-network vxlan"
+        return [Finding(f"the kernel has no vxlan ({refused.strerror}): {hint}")]
+    finally:
+        netns.delete(probe.name)
     return []
 
 

@@ -16,6 +16,7 @@ from lab import names
 
 PROXY_MODES = ("nftables", "iptables")
 DNS = ("builtin", "external")
+POD_NETWORKS = ("host-gw", "vxlan", "none")
 # Ranges for the n-th lab on a machine; a range that is already in use here moves on to the next n.
 TRIES = 12
 
@@ -54,6 +55,8 @@ class Spec:
     """whether nodes enforce NetworkPolicies, or leave them to what the user deploys (Calico)"""
     cloud: bool = True
     """whether a cloud controller manager runs: Services of type LoadBalancer then get addresses"""
+    pod_network: str = POD_NETWORKS[0]
+    """how pods of different nodes reach each other: routes, vxlan, or by what the user deploys (none)"""
 
     @property
     def gateway(self) -> str:
@@ -160,6 +163,8 @@ def from_dict(value: object) -> Spec:
         raise SpecError("it names a proxy mode or a node that no lab has")
     if spec.dns not in DNS:
         raise SpecError(f"dns is {spec.dns!r}; it can be {' or '.join(DNS)}")
+    if spec.pod_network not in POD_NETWORKS:
+        raise SpecError(f"pod_network is {spec.pod_network!r}; it can be {', '.join(POD_NETWORKS)}")
     return spec
 
 

@@ -24,7 +24,7 @@ usage: sudo vagrant/install.sh server [--address IP] [--name NAME] [OPTION]…  
   --node-name NAME    else the host's name               --node-ip IP        else the route's to the API server
   --proxy-mode MODE   nftables (default) or iptables     --dns WHO           builtin (default) or external
   --pod-cidr RANGE    10.244.0.0/16                      --service-cidr RANGE  10.96.0.0/16
-  --cluster-dns IP    else the tenth of the service range
+  --pod-network MODE  host-gw (default), vxlan or none   --cluster-dns IP    else the tenth of the service range
   --set KEY=VALUE     any key of server.yaml or node.yaml  --no-proxy         agent: another proxy is on this machine
   --bundle DIR        packages from a folder that vagrant/bundle.sh made, no network
   --no-start          enable the units, start nothing
@@ -60,7 +60,7 @@ parse() {
       --bundle) BUNDLE=$(realpath "$2") ;;
       --set) [[ $2 == *=* ]] || fail "--set '$2': write KEY=VALUE" && PAIRS+=("$2") ;;
       --token | --address | --name | --server | --ca-hash | --kubeconfig | --node-name | --node-ip | --proxy-mode | --dns | \
-        --pod-cidr | --service-cidr | --cluster-dns)
+        --pod-network | --pod-cidr | --service-cidr | --cluster-dns)
         key=${1#--} && PAIRS+=("${key//-/_}=$2")
         ;;
       *) fail "unknown option $1; --help lists them" ;;

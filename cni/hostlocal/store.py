@@ -112,6 +112,10 @@ class DiskStore:
     def forget_namespace(self, container_id: str) -> None:
         (self.directory / f"{_NETNS}{container_id}").unlink(missing_ok=True)
 
+    def namespace_of(self, container_id: str) -> str:
+        """The path noted for a container, "" for none."""
+        return (self._read(f"{_NETNS}{container_id}") or "").partition("\n")[0]
+
     def namespace_alive(self, container_id: str) -> bool | None:
         """None: nothing noted (another plugin reserved the address)."""
         lines = (self._read(f"{_NETNS}{container_id}") or "").split("\n")

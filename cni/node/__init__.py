@@ -5,7 +5,9 @@
                                   \\--- rest of the cluster CIDR: unreachable, so it never leaves by the
                                   default route
 
-Owns: routes marked with PROTOCOL, the conflist, the bridge before the first pod, the masquerade rule, and that all of
-these and pods' links stay as made. Must never touch a route with another mark. Reading order: model (extract),
-plan (pure), watch (which notifications matter; pure), routes, ports, sysctls, masquerade (apply), network (the loop).
+Or, in mode vxlan, by a device that sends pods' packets in UDP. Owns: routes and rules marked with PROTOCOL, the vxlan
+device, the conflist, the bridge before the first pod, the masquerade rule, and that all of these and pods' links stay
+as made. Must never touch a route with another mark. Reading order: model (extract), plan, overlay (pure), watch (which
+notifications matter; pure), routes, device, ports, sysctls, masquerade (apply), own, between (what belongs together),
+network (the loop).
 """

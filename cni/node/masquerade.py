@@ -2,6 +2,11 @@
 
     pod -> other pod, node address: unchanged       pod -> anything else: source = the node's outgoing address
 
+Where nodes send pods' packets to each other by vxlan, the table guards that, too: only nodes may send such packets, for
+whoever can is inside the pod network. Connection tracking leaves them alone: it would cost time, and no rule that
+translates addresses can touch them. (A kernel that translates a packet whose checksum it has not computed yet, as that
+of an encapsulated packet, got that wrong for years.)
+
 Source for what must not be translated: https://kubernetes.io/docs/concepts/cluster-administration/networking/
 """
 
@@ -23,11 +28,14 @@ def table_of(bridge: str) -> str:
     return f"wherry-masquerade-{bridge}"
 
 
-def ruleset(bridge: str, own: Iterable[Network], cluster: Iterable[Network], nodes: Iterable[Address]) -> str:
+def ruleset(
+    bridge: str, own: Iterable[Network], cluster: Iterable[Network], nodes: Iterable[Address], tunnel_port: int = 0
+) -> str:
     """The whole table as one nft transaction, whether it exists or not. Pure; the same input gives the same
     text.
 
     `own` are the node's pod CIDRs: only their traffic is looked at. `cluster` and `nodes` keep their sources.
+    `tunnel_port`: of vxlan, 0 where there is none.
     """
     table = f"inet {table_of(bridge)}"
     lines = [f"add table {table}", f"delete table {table}", f"table {table} {{"]
@@ -47,9 +55,25 @@ def ruleset(bridge: str, own: Iterable[Network], cluster: Iterable[Network], nod
         ]
         pods = ", ".join(sorted(map(str, mine)))
         rules.append(f"    {family} saddr {{ {pods} }} {family} daddr != @inside{version} masquerade")
+    if tunnel_port:
+        lines += _tunnel(addresses, tunnel_port)
     # After the proxy's own chain at srcnat, which may have marked the packet for its kind of translation.
     lines += ["  chain postrouting {", "    type nat hook postrouting priority srcnat + 10;", *rules, "  }", "}"]
     return "\n".join(lines) + "\n"
+
+
+def _tunnel(nodes: Iterable[Address], port: int) -> list[str]:
+    sets, before, out = [], [], []
+    for version, family in _FAMILY.items():
+        own = sorted(str(a) for a in nodes if a.version == version)
+        elements = f" elements = {{ {', '.join(own)} }};" if own else ""
+        sets.append(f"  set nodes{version} {{ type {_TYPE[version]};{elements} }}")
+        here = f"udp dport {port} fib daddr type local"
+        before.append(f"    {here} {family} saddr != @nodes{version} drop")
+        before.append(f"    {here} {family} saddr @nodes{version} notrack")
+        out.append(f"    {family} daddr @nodes{version} udp dport {port} notrack")
+    start = ["  chain prerouting {", "    type filter hook prerouting priority raw;"]
+    return [*sets, *start, *before, "  }", "  chain output {", "    type filter hook output priority raw;", *out, "  }"]
 
 
 class Masquerade:
@@ -61,9 +85,22 @@ class Masquerade:
         self._applied = ""
         self._doubted = False
 
-    async def keep(self, own: Iterable[Network], cluster: Iterable[Network], nodes: Iterable[Address]) -> None:
-        """NftError when the kernel refuses; the next call tries again."""
-        text = ruleset(self._bridge, own, cluster, nodes)
+    async def keep(
+        self, own: Iterable[Network], cluster: Iterable[Network], nodes: Iterable[Address], tunnel_port: int
+    ) -> None:
+        """NftError when the kernel refuses; the next call tries again. No table where nothing has to be in it."""
+        sources = list(own)
+        if not sources and not tunnel_port:
+            await self.remove()
+            return
+        await self._keep(ruleset(self._bridge, sources, cluster, nodes, tunnel_port))
+
+    async def remove(self) -> None:
+        """No table any more. NftError."""
+        table = f"inet {table_of(self._bridge)}"
+        await self._keep(f"add table {table}\ndelete table {table}\n")
+
+    async def _keep(self, text: str) -> None:
         if text == self._applied and not self._doubted:
             return
         self._applied, self._doubted = "", False

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from dataclasses import dataclass
 
+from apimachinery.kit.netlink.links import mac_bytes
 from apimachinery.kit.netlink.routes import Address, Network
 from apimachinery.objects import Obj, name
+
+ANNOTATION = "wherry.local/vxlan"
+"""On a Node that takes packets by vxlan: {"vni": number, "port": UDP port, "mac": of its device}."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +21,12 @@ class NodeNetwork:
     name: str
     cidrs: tuple[Network, ...]
     addresses: tuple[Address, ...]
+    vni: int = 0
+    port: int = 0
+    mac: str = ""
+    """of its vxlan device; "" while it takes no encapsulated packets"""
+    announced: str = ""
+    """the annotation as it stands"""
 
 
 def extract(node: Obj) -> NodeNetwork:
@@ -23,11 +34,27 @@ def extract(node: Obj) -> NodeNetwork:
     cidrs = spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])
     status = node.get("status") or {}
     internal = [a["address"] for a in status.get("addresses") or [] if a.get("type") == "InternalIP"]
+    text = (node["metadata"].get("annotations") or {}).get(ANNOTATION, "")
+    vni, port, mac = _announced(text)
     return NodeNetwork(
         name=name(node),
         cidrs=tuple(c for c in map(_network, cidrs) if c is not None),
         addresses=tuple(a for a in map(_address, internal) if a is not None),
+        vni=vni,
+        port=port,
+        mac=mac,
+        announced=text,
     )
+
+
+def _announced(text: str) -> tuple[int, int, str]:
+    """(number, port, MAC) of an annotation; (0, 0, "") for none, and for one that says something else."""
+    try:
+        said = json.loads(text)
+        mac_bytes(said["mac"])
+        return int(said["vni"]), int(said["port"]), str(said["mac"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return 0, 0, ""
 
 
 def _network(text: str) -> Network | None:

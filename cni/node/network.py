@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import socket
 from collections.abc import Callable, Collection, Sequence
 
+from apimachinery.errors import ApiError, Unreachable
 from apimachinery.informer import Informer
-from apimachinery.kit.netlink import Netlink, events, routes
-from apimachinery.kit.netlink.routes import Interface
-from apimachinery.kit.nft import NftError
+from apimachinery.kit.netlink import Netlink, events
 from apimachinery.kit.tasks import is_set_within
 from apimachinery.objects import Obj
 from cni import install
-from cni.bridge import plugin as bridge
-from cni.bridge.config import Config
-from cni.bridge.plan import Attachment
 from cni.hostlocal.store import DiskStore, Owner
 from cni.node import plan, ports, sysctls, watch
-from cni.node.masquerade import Masquerade
-from cni.node.model import NodeNetwork, extract
+from cni.node.between import Announce, Between
+from cni.node.model import ANNOTATION, NodeNetwork, extract
+from cni.node.own import OwnNetwork
 from cni.node.routes import apply
 from cni.node.watch import LostInterface, Notice, Watcher
 from cni.portmap import rules
-from cni.settings import Settings
+from cni.settings import Mode, Settings
 from cni.types import CniError
 
 log = logging.getLogger(__name__)
@@ -47,14 +43,19 @@ class NodeNetworking:
     """
 
     def __init__(
-        self, settings: Settings, nodes: Informer, on_lost: Callable[[LostInterface], None] = lambda _: None
+        self,
+        settings: Settings,
+        nodes: Informer,
+        on_lost: Callable[[LostInterface], None] = lambda _: None,
+        announce: Announce | None = None,
     ) -> None:
         self._settings = settings
         self._nodes = nodes
         self._on_lost = on_lost
+        self._announce = announce
         self._kernel = Netlink()
-        self._masquerade = Masquerade(settings.bridge)
-        self._cluster = tuple(ipaddress.ip_network(c) for c in settings.cluster_cidr)
+        self._between = Between(settings, self._kernel)
+        self._own = OwnNetwork(settings, self._kernel)
         self._watcher = Watcher(settings.bridge, install.NETWORK)
         self._doubts = Notice(network=True, settings=True)
         self._changed = asyncio.Event()
@@ -64,7 +65,7 @@ class NodeNetworking:
     async def run(self) -> None:
         """Nothing is changed before every Node is known: a half list would delete good routes."""
         await self._nodes.wait_synced()
-        work = [self._listen(), self._masquerade.watch(self._doubt), self._keep()]
+        work = [self._listen(), self._own.masquerade.watch(self._doubt), self._keep()]
         if self._settings.node_name:
             work.append(sysctls.watch_bridge_filter(self._doubt_settings))
         tasks = [asyncio.ensure_future(one) for one in work]
@@ -86,9 +87,12 @@ class NodeNetworking:
             return []
 
     def _held(self) -> set[Owner]:
-        store = DiskStore(self._settings.data_dir, install.NETWORK)
-        with store.lock():
-            return {owner for owner in store.taken().values() if owner is not None}
+        with self._store.lock():
+            return {owner for owner in self._store.taken().values() if owner is not None}
+
+    @property
+    def _store(self) -> DiskStore:
+        return DiskStore(self._settings.data_dir, install.NETWORK)
 
     async def _keep(self) -> None:
         while True:
@@ -100,7 +104,8 @@ class NodeNetworking:
                 self._heed(self._watcher.reset(self._kernel.links()))
 
     async def _listen(self) -> None:
-        with contextlib.closing(events.subscribe(socket.NETLINK_ROUTE, events.EVERYTHING)) as listening:
+        groups = [*events.EVERYTHING, *([events.Group.NEIGHBOUR] if self._settings.mode is Mode.VXLAN else [])]
+        with contextlib.closing(events.subscribe(socket.NETLINK_ROUTE, groups)) as listening:
             # Only now: what comes after this listing is told.
             self._heed(self._watcher.reset(self._kernel.links()))
             async for messages in events.changes(listening):
@@ -132,51 +137,60 @@ class NodeNetworking:
             if doubts.settings:
                 problems |= sysctls.keep(sysctls.names(bool(self._settings.node_name), forwarding.values()))
         if doubts.ports and self._watcher.bridge:
-            problems |= ports.repair(self._kernel, doubts.ports, self._watcher.bridge, install.NETWORK)
+            bridge, mtu = self._watcher.bridge, self._watcher.mtu
+            problems |= ports.repair(self._kernel, doubts.ports, bridge, install.NETWORK, mtu, self._store.namespace_of)
         self._complain(problems)
 
     async def _network(self) -> set[str]:
         nodes = tuple(sorted(map(extract, self._nodes.items()), key=lambda n: n.name))
-        own = next((n for n in nodes if self._settings.node_name and n.name == self._settings.node_name), None)
-        problems: set[str] = set()
+        name, none = self._settings.node_name, self._settings.mode is Mode.NONE
+        own = next((n for n in nodes if name and n.name == name), None)
         # The bridge first: without it there is no way for the routes of pods to come back in.
-        if own is not None and own.cidrs:
-            problems |= await self._own_network(own, nodes)
-        problems |= {str(p) for p in apply(self._kernel, self._settings.node_name, nodes, self._cluster)}
-        wanted = plan.wanted(self._settings.node_name, nodes, self._cluster)
-        self._watcher.destinations = frozenset([*(r.destination for r in wanted), *(own.cidrs if own else ())])
+        problems = await self._prepare(own, nodes) if own is not None else set()
+        goal = () if none else plan.wanted(name, nodes, self._settings.ranges, self._between.route)
+        problems |= {str(p) for p in apply(self._kernel, name, goal, self._settings.ranges)}
+        self._watcher.destinations = frozenset([*(r.destination for r in goal), *(own.cidrs if own else ())])
+        if own is not None:
+            problems |= self._between.finish(own.name, nodes)
+            problems |= await self._tell(own)
+        self._watcher.tunnel = self._between.link
         return problems
 
-    async def _own_network(self, own: NodeNetwork, nodes: Sequence[NodeNetwork]) -> set[str]:
-        """Bridge, masquerade, then the conflist, whose presence tells the runtime that pods can start."""
-        gateways = tuple(ipaddress.ip_interface((c[1], c.prefixlen)) for c in own.cidrs)
-        what = Attachment("", "", "", (), gateways, (), (), {})
-        config = Config(bridge=self._settings.bridge, is_gateway=True, force_address=True, mtu=self._settings.mtu)
-        problems = set()
+    async def _prepare(self, own: NodeNetwork, nodes: Sequence[NodeNetwork]) -> set[str]:
+        if self._settings.mode is Mode.NONE:
+            return self._between.prepare(own, nodes) | await self._own.leave()
+        if not own.cidrs:
+            return set()
+        mtu = self._between.mtu(own)
+        problems = await self._bridge(own, mtu) | self._between.prepare(own, nodes)
+        return problems | await self._own.open(own, nodes, mtu, self._settings.vxlan.port if self._between.link else 0)
+
+    async def _bridge(self, own: NodeNetwork, mtu: int) -> set[str]:
         try:
-            link = bridge.ensure_bridge(self._kernel, config, what)
-            self._ensure_connected(link.index, gateways)
-            if link.index != self._watcher.bridge:
-                self._watcher.bridge = link.index
+            index = self._own.bridge(own, mtu)
+            another = index != self._watcher.bridge
+            if another or mtu != self._watcher.mtu:
+                self._watcher.bridge, self._watcher.mtu = index, mtu
                 self._heed(self._watcher.reset(self._kernel.links()))
+            if another:
                 # Host ports need a setting of the bridge's, and this is another bridge.
                 await asyncio.to_thread(rules.of(self._settings.run_dir).restore)
-            if self._settings.masquerade:
-                addresses = [a for n in nodes for a in n.addresses]
-                await self._masquerade.keep(own.cidrs, self._cluster, addresses)
-        except (OSError, CniError, NftError, asyncio.TimeoutError) as problem:
-            problems.add(f"pod network: {problem or type(problem).__name__}")
-        written = await asyncio.to_thread(install.install_conflist, self._settings, [str(c) for c in own.cidrs])
-        if written:
-            log.info("pod network %s is ready on %s", ", ".join(map(str, own.cidrs)), self._settings.bridge)
-        return problems
+        except (OSError, CniError) as problem:
+            return {f"pod network: {problem}"}
+        return set()
 
-    def _ensure_connected(self, link: int, gateways: Sequence[Interface]) -> None:
-        """The routes that the kernel makes with the addresses can be deleted by themselves."""
-        present = {r.destination for r in self._kernel.routes() if r.link == link}
-        for route in plan.connected(link, gateways):
-            if route.destination not in present:
-                self._kernel.do(routes.replace_route(route))
+    async def _tell(self, own: NodeNetwork) -> set[str]:
+        """The Node says that this node takes encapsulated packets, as soon and as long as it does."""
+        text = self._between.announcement(own)
+        if text == (own.announced or None):
+            return set()
+        if self._announce is None:
+            return {"nobody can write this node's annotation: no other node sends to it by vxlan"} if text else set()
+        try:
+            await self._announce(text)
+        except (ApiError, Unreachable) as problem:
+            return {f"cannot write {ANNOTATION} to the Node: {problem}"}
+        return set()
 
     def _forwarding_links(self) -> dict[int, str]:
         """Index and name of the bridge and of the links by which packets go to other nodes."""
@@ -204,4 +218,4 @@ class NodeNetworking:
     async def close(self) -> None:
         """Routes stay: pods keep talking while their node's daemon restarts."""
         self._kernel.close()
-        self._masquerade.close()
+        self._own.masquerade.close()

@@ -1,8 +1,8 @@
-"""Which routes a node needs (host-gw), and the way there from the ones it has. Pure."""
+"""Which routes a node needs, and the way there from the ones it has. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from apimachinery.kit.netlink.routes import Interface, Network, Route
@@ -26,8 +26,14 @@ class Changes:
     delete: tuple[Route, ...]
 
 
-def wanted(own: str, nodes: Iterable[NodeNetwork], cluster: Iterable[Network]) -> tuple[Route, ...]:
-    """A route to every other node's CIDRs by its address of the same family, and unreachable for the rest.
+def wanted(
+    own: str,
+    nodes: Iterable[NodeNetwork],
+    cluster: Iterable[Network],
+    through: Callable[[NodeNetwork, Network], Route | None] = lambda _node, _cidr: None,
+) -> tuple[Route, ...]:
+    """A route to every other node's CIDRs, and unreachable for the rest of the cluster's range: the one that `through`
+    gives, else by the node's address of the same family.
 
     `own` is "" on a machine that is no node; there the rest of the cluster's range is left alone. When two
     nodes claim overlapping CIDRs, the first by name is served.
@@ -39,15 +45,20 @@ def wanted(own: str, nodes: Iterable[NodeNetwork], cluster: Iterable[Network]) -
         if node.name == own:
             continue
         for cidr in node.cidrs:
-            gateway = next((a for a in node.addresses if a.version == cidr.version), None)
-            if gateway is None or any(cidr.version == c.version and cidr.overlaps(c) for c in claimed):
+            route = through(node, cidr) or _direct(node, cidr)
+            if route is None or any(cidr.version == c.version and cidr.overlaps(c) for c in claimed):
                 continue
             claimed.append(cidr)
-            found.append(Route(cidr, gateway=gateway, protocol=PROTOCOL))
+            found.append(route)
     for network in cluster if own else ():
         if network not in claimed:
             found.append(Route(network, kind="unreachable", metric=UNREACHABLE_METRIC, protocol=PROTOCOL))
     return tuple(found)
+
+
+def _direct(node: NodeNetwork, cidr: Network) -> Route | None:
+    gateway = next((a for a in node.addresses if a.version == cidr.version), None)
+    return Route(cidr, gateway=gateway, protocol=PROTOCOL) if gateway else None
 
 
 def connected(link: int, gateways: Iterable[Interface]) -> tuple[Route, ...]:
@@ -71,7 +82,8 @@ def owned(own: str, present: Iterable[Route], cluster: Iterable[Network]) -> tup
 
 
 def changes(present: Iterable[Route], goal: Iterable[Route]) -> Changes:
-    """`present` are the routes of PROTOCOL in the kernel, whose links the goal leaves open."""
+    """`present` are the routes of PROTOCOL in the kernel, with the links that the kernel chose where the goal leaves
+    them open."""
     have = {_comparable(r): r for r in present}
     want = {_comparable(r): r for r in goal}
     places = {(r.destination, r.metric) for r in want.values()}
@@ -89,4 +101,4 @@ def _comparable(route: Route) -> Route:
     # The kernel reports lo for IPv6 unreachable routes, fills in the link of a gateway, and gives IPv6 routes
     # a metric.
     metric = 0 if route.destination.version == 6 and route.metric == 1024 else route.metric
-    return replace(route, link=0, metric=metric, onlink=False, source=None)
+    return replace(route, link=0, metric=metric, onlink=False)

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
-from apimachinery.kit.netlink import Link, events, links, routes
+from apimachinery.kit.netlink import Link, events, links, routes, rules
 from apimachinery.kit.netlink.routes import Network
 from apimachinery.kit.netlink.wire import Reply
 from cni.bridge import plan as bridge_plan
@@ -72,9 +72,10 @@ def port_of(link: Link, network: str) -> LostInterface | None:
     return LostInterface(*found, link.name)
 
 
-def in_place(link: Link, bridge: int) -> bool:
-    """Whether a pod's link is up, in the bridge with this index, and may send packets back where they came from."""
-    return link.up and link.master == bridge and link.hairpin
+def in_place(link: Link, bridge: int, mtu: int = 0) -> bool:
+    """Whether a pod's link is up, in the bridge with this index, may send packets back where they came from, and takes
+    packets of the network's size (0: any)."""
+    return link.up and link.master == bridge and link.hairpin and mtu in (0, link.mtu)
 
 
 def _lasting(link: Link) -> Link:
@@ -91,6 +92,10 @@ class Watcher:
         self._pod_links: dict[int, LostInterface | None] = {}
         self._other_links: dict[int, Link] = {}
         self.bridge = 0
+        self.mtu = 0
+        """of pods' links, 0 while it is not known"""
+        self.tunnel = 0
+        """index of the vxlan device, 0 for none"""
         self.destinations: frozenset[Network] = frozenset()
         """of the routes we want"""
         self.forwarding: frozenset[int] = frozenset()
@@ -108,6 +113,10 @@ class Watcher:
                 notice.network |= scope != _LINK_SCOPE and index not in self._pod_links
             elif message.type in (routes.RTM_NEWROUTE, routes.RTM_DELROUTE):
                 notice.network |= self._is_our_route(message)
+            elif message.type in (rules.RTM_NEWRULE, rules.RTM_DELRULE):
+                notice.network |= self.tunnel > 0
+            elif message.type in (routes.RTM_NEWNEIGH, routes.RTM_DELNEIGH):
+                notice.network |= struct.unpack_from("=4xi", message.payload)[0] == self.tunnel > 0
             elif message.type == events.RTM_NEWNETCONF:
                 notice.settings |= events.forwarding_of(message) in (events.ALL_LINKS, *self.forwarding)
         return notice
@@ -155,7 +164,7 @@ class Watcher:
 
     def _note(self, link: Link, notice: Notice) -> None:
         self._pod_links[link.index] = port = port_of(link, self._network)
-        if port is not None and not in_place(link, self.bridge):
+        if port is not None and not in_place(link, self.bridge, self.mtu):
             notice.ports.add(link.index)
 
     def _is_our_route(self, message: Reply) -> bool:

@@ -41,6 +41,12 @@ Asked = dict[str, Any]
     default=None,
     help="Whether Services of type LoadBalancer get addresses, or you deploy what gives them.  [default: yes]",
 )
+@click.option(
+    "--pod-network",
+    type=click.Choice(spec.POD_NETWORKS),
+    default=None,
+    help="How pods of different nodes reach each other; none: by what you deploy (Calico, Cilium).  [default: host-gw]",
+)
 @click.option("--merge-kubeconfig", is_flag=True, help="Add a context to ~/.kube/config; nothing else in it changes.")
 @click.option("--name", "lab", default=None, help=f"Which lab.  [default: {names.DEFAULT_LAB}]")
 def up(file: Path | None, merge_kubeconfig: bool, lab: str | None, **options: Any) -> None:
@@ -50,7 +56,7 @@ def up(file: Path | None, merge_kubeconfig: bool, lab: str | None, **options: An
     Examples:
       sudo ./wherry up
       sudo ./wherry up --nodes 5 --proxy-mode iptables
-      sudo ./wherry up --name second --pod-cidr 10.50.0.0/16
+      sudo ./wherry up --name second --pod-cidr 10.50.0.0/16 --pod-network vxlan
       sudo ./wherry up --config docs/examples/lab.yaml
     """
     root()
@@ -135,10 +141,18 @@ def _new(lab: str, asked: Asked) -> Spec:
         **spec.to_dict(made),
         "api_port": asked["--api-port"] or made.api_port,
         "dns": asked["--dns"] or made.dns,
+        "pod_network": asked["--pod-network"] or made.pod_network,
         "network_policy": made.network_policy if asked["--network-policy"] is None else asked["--network-policy"],
         "cloud": made.cloud if asked["--cloud"] is None else asked["--cloud"],
     }
     return spec.from_dict(fields)
+
+
+# What changes a running lab; everything else needs another one.
+_CHANGED_BY = {
+    "--nodes": "`wherry node add` adds one",
+    "--pod-network": "`wherry pod-network` changes it",
+}
 
 
 def _agree(existing: Spec, asked: Asked) -> None:
@@ -154,10 +168,11 @@ def _agree(existing: Spec, asked: Asked) -> None:
         "--dns": existing.dns,
         "--network-policy": existing.network_policy,
         "--cloud": existing.cloud,
+        "--pod-network": existing.pod_network,
     }
     for option, value in asked.items():
         if value is not None and value != has[option]:
-            more = "`wherry node add` adds one" if option == "--nodes" else "run `wherry down` first"
+            more = _CHANGED_BY.get(option, "run `wherry down` first")
             raise SpecError(f"lab {existing.name} is there with {option} {has[option]}, not {value}; {more}")
 
 

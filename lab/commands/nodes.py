@@ -56,6 +56,28 @@ def proxy_mode(mode: str, node_name: str, lab: str) -> None:
     run(work())
 
 
+@click.command("pod-network")
+@click.argument("mode", type=click.Choice(spec.POD_NETWORKS))
+@NAME
+def pod_network(mode: str, lab: str) -> None:
+    """Change how pods of different nodes reach each other, node by node and under traffic.
+
+    With `none` another program is the pod network: pods that run keep their addresses, and lose what led to others.
+
+    \b
+    Example:
+      sudo ./wherry pod-network vxlan
+    """
+    root()
+
+    async def work() -> None:
+        with state.locked(Paths(lab)):
+            paths, chosen = running(lab)
+            await cluster.change_pod_network(chosen, paths, mode, Progress())
+
+    run(work())
+
+
 @node_group.command("add")
 @click.argument("node_name", metavar="[NAME]", required=False)
 @NAME

@@ -38,6 +38,7 @@ def machine(settings: Server) -> Machine:
         api_port=settings.api_port,
         dns=settings.dns,
         cloud=False,
+        pod_network=settings.pod_network,
         own_address=own_address(settings.address),
     )
 

@@ -39,6 +39,8 @@ class Networking:
     """How Services get into the kernel."""
     dns: str = spec.DNS[0]
     """Who answers at the DNS address: builtin (each node itself), or external (what you deploy)."""
+    pod_network: str = spec.POD_NETWORKS[0]
+    """How pods of different machines reach each other; none: by what you deploy."""
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field."""
@@ -51,6 +53,7 @@ class Networking:
             raise ValueError(f"service_cidr {self.service_cidr} overlaps pod_cidr {self.pod_cidr}: choose another")
         _one_of("proxy_mode", self.proxy_mode, spec.PROXY_MODES)
         _one_of("dns", self.dns, spec.DNS)
+        _one_of("pod_network", self.pod_network, spec.POD_NETWORKS)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ def machine(settings: Node) -> Machine:
         service_cidr=settings.service_cidr,
         node_cidr="",
         dns=settings.dns,
+        pod_network=settings.pod_network,
         own_address=address,
         addresses={name: address},
     )
@@ -91,6 +92,7 @@ def agent(settings: Node, held: Credentials, home: Paths = HOME) -> Component:
             # Who has which address goes with the pods, which do not outlive the machine's uptime.
             "data_dir": str(home.run / "networks"),
             "cluster_cidr": [settings.pod_cidr],
+            "mode": settings.pod_network,
         },
         "network_kubeconfig": str(held.kubeconfig),
     }

@@ -16,6 +16,7 @@ from apimachinery.kit.netlink import End, Netlink, Route, links, routes
 from apimachinery.objects import Obj
 from cni import install
 from cni.node import plan, sysctls
+from cni.node.model import ANNOTATION
 from cni.node.network import NodeNetworking
 from cni.node.watch import LostInterface
 from cni.settings import Settings
@@ -42,15 +43,27 @@ class FakeInformer:
     async def wait_synced(self) -> None:
         return
 
-    def put(self, name: str, number: int) -> None:
+    def put(self, name: str, number: int, last: int = 0) -> None:
+        """`last`: of the node's addresses, where they are not its number."""
+        last = last or number
+        known = self._nodes.get(name) or {"metadata": {"name": name}}
         node = {
-            "metadata": {"name": name},
+            "metadata": known["metadata"],
             "spec": {"podCIDRs": [f"10.244.{number}.0/24", f"fd44:0:0:{number}::/64"]},
             "status": {
-                "addresses": [{"type": "InternalIP", "address": a} for a in (f"10.99.0.{number}", f"fd99::{number}")]
+                "addresses": [{"type": "InternalIP", "address": a} for a in (f"10.99.0.{last}", f"fd99::{last:x}")]
             },
         }
         old, self._nodes[name] = self._nodes.get(name), node
+        for handler in self._handlers:
+            handler(old, node)
+
+    def annotate(self, name: str, text: str | None) -> None:
+        """What the node with this name has announced."""
+        if (old := self._nodes.get(name)) is None:
+            return
+        annotations = {ANNOTATION: text} if text is not None else {}
+        node = self._nodes[name] = {**old, "metadata": {"name": name, "annotations": annotations}}
         for handler in self._handlers:
             handler(old, node)
 
@@ -119,6 +132,19 @@ def new_ground(tmp_path: Path) -> Iterator[tuple[Path, list[Node], list[Path]]]:
         yield paths[3], nodes, pods
 
 
+def all_pairs(nodes: list[Node]) -> None:
+    """Every pod sees every pod's own address: no translation inside the cluster, and a pod reaches itself."""
+    everyone = [(pod, result) for node in nodes for pod, result in node.pods]
+    for pod, result in everyone:
+        with kernel.echo(pod):
+            for version in (4, 6):
+                target = kernel.address_of(result, version)
+                for other, seen in everyone:
+                    assert kernel.ask(other, target) == kernel.address_of(seen, version)
+                for node in nodes:
+                    assert kernel.ask(node.path, target)
+
+
 def until(what: Callable[[], bool], seconds: float = 10.0) -> float:
     """Seconds until `what` holds."""
     began = time.monotonic()
@@ -129,8 +155,10 @@ def until(what: Callable[[], bool], seconds: float = 10.0) -> float:
 class Running:
     """One node's networking in a thread inside its namespace."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, tell_all: Callable[[str, str | None], None] = lambda _name, _text: None) -> None:
+        """`tell_all`: what the node announces reaches whoever follows Node objects."""
         self.node = node
+        self._tell_all = tell_all
         self.informer = FakeInformer()
         self.lost: list[LostInterface] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -143,12 +171,16 @@ class Running:
     async def _main(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         sysctls.keep(sysctls.names(node=True))
-        networking = NodeNetworking(self.node.settings, cast(Informer, self.informer), self.lost.append)
+        informer = cast(Informer, self.informer)
+        networking = NodeNetworking(self.node.settings, informer, self.lost.append, self._announce)
         self._networking = networking
         task = asyncio.ensure_future(networking.run())
         await self._stop.wait()
         task.cancel()
         await networking.close()
+
+    async def _announce(self, text: str | None) -> None:
+        self._tell_all(self.node.name, text)
 
     def tell(self, what: Callable[[FakeInformer], None]) -> None:
         until(lambda: self._loop is not None)

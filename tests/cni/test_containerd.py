@@ -46,7 +46,7 @@ def serve(rig: Containerd) -> tuple[Settings, "subprocess.Popen[bytes]"]:
     daemon = netns.call(netns.path_of(rig.netns), lambda: subprocess.Popen(argv))
     eventually(settings.socket.exists, what="the CNI daemon serves")
     (base / "cni" / "10-net.conflist").unlink()
-    install.install_conflist(settings, ["10.250.8.0/24", "fd25:8::/64"])
+    install.install_conflist(settings, ["10.250.8.0/24", "fd25:8::/64"], 1500)
     rig.kill()
     config = (base / "config.toml").read_text().replace('"/usr/lib/cni"', f'"{settings.bin_dir}"')
     (base / "config.toml").write_text(config)

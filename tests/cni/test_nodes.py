@@ -14,7 +14,7 @@ from apimachinery.kit.netlink import Netlink, Route, routes
 from cni import install
 from cni.node.masquerade import ruleset
 from tests.cni import kernel
-from tests.cni.nodes import CLUSTER, FakeInformer, Node, Running, new_ground, until
+from tests.cni.nodes import CLUSTER, FakeInformer, Node, Running, all_pairs, new_ground, until
 
 
 def test_the_masquerade_names_what_stays_inside() -> None:
@@ -60,22 +60,9 @@ def _everything(outside: Path, nodes: list[Node], pods: list[Path], running: lis
         until((one.node.settings.conf_dir / install.CONFLIST).exists)
     for place, pod in enumerate(pods):
         asyncio.run(nodes[place % 3].add(pod))
-    _all_pairs(nodes)
+    all_pairs(nodes)
     _to_and_from_outside(outside, nodes)
     _nodes_come_and_go(running)
-
-
-def _all_pairs(nodes: list[Node]) -> None:
-    """Every pod sees every pod's own address: no translation inside the cluster, and a pod reaches itself."""
-    everyone = [(pod, result) for node in nodes for pod, result in node.pods]
-    for pod, result in everyone:
-        with kernel.echo(pod):
-            for version in (4, 6):
-                target = kernel.address_of(result, version)
-                for other, seen in everyone:
-                    assert kernel.ask(other, target) == kernel.address_of(seen, version)
-                for node in nodes:
-                    assert kernel.ask(node.path, target)
 
 
 def _to_and_from_outside(outside: Path, nodes: list[Node]) -> None:

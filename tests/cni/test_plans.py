@@ -168,7 +168,7 @@ def test_host_names_fit_and_differ() -> None:
 
 
 def settings(base: Path) -> Settings:
-    return Settings("n", base / "run", base / "conf", base / "bin", base / "data", mtu=1400)
+    return Settings("n", base / "run", base / "conf", base / "bin", base / "data")
 
 
 def test_installing_is_repeatable_and_spares_foreign_files(tmp_path: Path) -> None:
@@ -184,10 +184,10 @@ def test_installing_is_repeatable_and_spares_foreign_files(tmp_path: Path) -> No
 def test_the_conflist_waits_for_a_cidr_and_is_written_once(tmp_path: Path) -> None:
     given = settings(tmp_path)
     with pytest.raises(ValueError, match="CIDR"):
-        install.install_conflist(given, [])
-    assert install.install_conflist(given, ["10.244.1.0/24"]) is True
-    assert install.install_conflist(given, ["10.244.1.0/24"]) is False
-    assert install.install_conflist(given, ["10.244.2.0/24"]) is True
+        install.install_conflist(given, [], 1400)
+    assert install.install_conflist(given, ["10.244.1.0/24"], 1400) is True
+    assert install.install_conflist(given, ["10.244.1.0/24"], 1400) is False
+    assert install.install_conflist(given, ["10.244.2.0/24"], 1400) is True
     written = json.loads((given.conf_dir / install.CONFLIST).read_text())
     assert written["plugins"][0]["ipam"]["ranges"] == [[{"subnet": "10.244.2.0/24"}]]
     assert written["plugins"][0]["mtu"] == 1400

@@ -1,4 +1,4 @@
-"""rtnetlink packed by hand: links, addresses, routes and neighbours without a process, a fork or a library.
+"""rtnetlink packed by hand: links, addresses, routes, rules and neighbours without a process, a fork or a library.
 
 Owns: the netlink wire, one socket session, builders (pure) for the requests a node needs. Must never know
 Kubernetes, nor decide what a network should look like.
@@ -15,17 +15,20 @@ A request is a value (`Request`): which errnos mean "already so" is part of it. 
 (an OSError) with what was asked and the kernel's explanation. Opening a `Netlink` in another namespace costs
 a thread and no fork.
 
-Reading order: wire, links, routes, session, events (what others changed).
+Reading order: wire, links, routes, rules, vxlan, session, events (what others changed).
 """
 
-from apimachinery.kit.netlink import links, routes, wire
+from apimachinery.kit.netlink import links, routes, rules, vxlan, wire
 from apimachinery.kit.netlink.links import End, Link
 from apimachinery.kit.netlink.routes import LinkAddress, Neighbour, Route
+from apimachinery.kit.netlink.rules import Rule
 from apimachinery.kit.netlink.session import Netlink
+from apimachinery.kit.netlink.vxlan import FarEnd, Tunnel
 from apimachinery.kit.netlink.wire import NetlinkError, Request
 
 __all__ = [
     "End",
+    "FarEnd",
     "Link",
     "LinkAddress",
     "Neighbour",
@@ -33,7 +36,11 @@ __all__ = [
     "NetlinkError",
     "Request",
     "Route",
+    "Rule",
+    "Tunnel",
     "links",
     "routes",
+    "rules",
+    "vxlan",
     "wire",
 ]

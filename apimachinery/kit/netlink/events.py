@@ -29,16 +29,21 @@ class Group(IntEnum):
     """Multicast groups of route netlink (RTNLGRP_*)."""
 
     LINK = 1
+    NEIGHBOUR = 3
+    """neighbours and forwarding entries, of every link"""
     IPV4_ADDRESS = 5
     IPV4_ROUTE = 7
+    IPV4_RULE = 8
     IPV6_ADDRESS = 9
     IPV6_ROUTE = 11
+    IPV6_RULE = 19
     IPV4_SETTINGS = 24
     """forwarding, rp_filter and the like, of all links and of each"""
     IPV6_SETTINGS = 25
 
 
-EVERYTHING = tuple(Group)
+# Neighbours change with every packet that has to be resolved: only who keeps some asks for them.
+EVERYTHING = tuple(group for group in Group if group is not Group.NEIGHBOUR)
 
 
 def subscribe(

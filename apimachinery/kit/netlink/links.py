@@ -48,6 +48,8 @@ class Link:
     alias: str = ""
     flags: int = 0
     slave: dict[int, bytes] = field(default_factory=dict, compare=False)
+    data: dict[int, bytes] = field(default_factory=dict, compare=False)
+    """IFLA_INFO_DATA: what only links of this kind have."""
 
     @property
     def hairpin(self) -> bool:
@@ -87,14 +89,14 @@ def add_veth(near: End, far: End) -> Request:
     """
     data = wire.nested(VETH_INFO_PEER, _INFO.pack(0, 0, 0, 0, 0), _looks(far))
     info = wire.nested(IFLA_LINKINFO, wire.text(IFLA_INFO_KIND, "veth"), wire.nested(IFLA_INFO_DATA, data))
-    return _create(near, info, f"add veth {near.name} with peer {far.name}")
+    return create(near, info, f"add veth {near.name} with peer {far.name}")
 
 
 def add_bridge(end: End) -> Request:
     """A bridge without spanning tree; a port forwards at once (forward delay 0)."""
     data = wire.nested(IFLA_INFO_DATA, wire.u32(IFLA_BR_FORWARD_DELAY, 0), wire.u32(IFLA_BR_STP_STATE, 0))
     info = wire.nested(IFLA_LINKINFO, wire.text(IFLA_INFO_KIND, "bridge"), data)
-    return _create(end, info, f"add bridge {end.name}")
+    return create(end, info, f"add bridge {end.name}")
 
 
 def delete(ref: LinkRef, missing_ok: bool = True) -> Request:
@@ -194,10 +196,12 @@ def parse(reply: Reply) -> Link:
         alias=wire.as_text(found.get(IFLA_IFALIAS, b"")),
         flags=flags,
         slave=wire.attributes(info.get(IFLA_INFO_SLAVE_DATA, b"")),
+        data=wire.attributes(info.get(IFLA_INFO_DATA, b"")),
     )
 
 
-def _create(end: End, info: bytes, asked: str) -> Request:
+def create(end: End, info: bytes, asked: str) -> Request:
+    """A new link; `info` is its IFLA_LINKINFO."""
     return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, _head(end) + _looks(end) + info, asked)
 
 

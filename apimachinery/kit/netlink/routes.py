@@ -92,6 +92,11 @@ def family_of(version: int) -> int:
     return socket.AF_INET if version == 4 else socket.AF_INET6
 
 
+def alone(address: Address) -> Network:
+    """The network of this one address."""
+    return ipaddress.ip_network(address)
+
+
 def add_address(
     link: int,
     interface: Interface,

@@ -17,9 +17,11 @@ from types import TracebackType
 from typing import TypeVar
 
 from apimachinery.kit import netns
-from apimachinery.kit.netlink import links, routes, wire
+from apimachinery.kit.netlink import links, routes, rules, vxlan, wire
 from apimachinery.kit.netlink.links import Link, LinkRef
 from apimachinery.kit.netlink.routes import LinkAddress, Neighbour, Network, Route
+from apimachinery.kit.netlink.rules import Rule
+from apimachinery.kit.netlink.vxlan import FarEnd
 from apimachinery.kit.netlink.wire import NetlinkError, Reply, Request
 
 T = TypeVar("T")
@@ -124,6 +126,15 @@ class Netlink:
 
     def neighbours(self) -> list[Neighbour]:
         return [n for n in self.dump(routes.dump_neighbours(), routes.parse_neighbour) if n]
+
+    def far_ends(self, link: int) -> list[FarEnd]:
+        """Where a VXLAN device sends which frames."""
+        found = self.dump(vxlan.dump_far_ends(), lambda reply: vxlan.parse_far_end(reply, link))
+        return [end for end in found if end is not None]
+
+    def rules(self, protocol: int) -> list[Rule]:
+        """Routing rules by source that carry this protocol number."""
+        return [r for r in self.dump(rules.dump(), rules.parse) if r and r.protocol == protocol]
 
     def _do(self, requests: Sequence[Request]) -> NetlinkError | None:
         refused: NetlinkError | None = None
