@@ -86,7 +86,6 @@ _OTHER_FIELDS = {
     "core.v1.PersistentVolumeClaimSpec.dataSource": "volumes are made empty",
     "core.v1.PersistentVolumeClaimSpec.dataSourceRef": "volumes are made empty",
     "core.v1.ServiceSpec.loadBalancerClass": "only what you deploy for the class makes a load balancer",
-    "apps.v1.RollingUpdateDaemonSet.maxSurge": "an old pod goes before its new one comes",
 }
 
 UNSUPPORTED: Mapping[str, str] = MappingProxyType({**_POD_FIELDS, **_OTHER_FIELDS})

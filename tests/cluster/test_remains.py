@@ -24,7 +24,16 @@ pytestmark = pytest.mark.cluster
 
 NAME = "whtsmall"
 PATHS = Paths(NAME)
-DAEMONS = ("apiserver", "scheduler", "controllers", "hostnet", "node1/containerd", "node1/agent", "node1/proxy")
+DAEMONS = (
+    "apiserver",
+    "scheduler",
+    "controllers",
+    "cloud",
+    "hostnet",
+    "node1/containerd",
+    "node1/agent",
+    "node1/proxy",
+)
 
 
 @pytest.fixture

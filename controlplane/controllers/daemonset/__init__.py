@@ -2,5 +2,5 @@
 
 Owns: pods with a DaemonSet as controller, its ControllerRevisions and its status.
 Must never: take away more available pods than maxUnavailable for an update.
-Reading order: plan, revisions, controller.
+Reading order: placing, rolling, plan, revisions, backoff, controller.
 """

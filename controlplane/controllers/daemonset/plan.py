@@ -3,162 +3,148 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
-from apimachinery.objects import Obj, copy, is_deleting, labels, name, uid
-from apimachinery.pods.placement import Toleration
-from controlplane.controllers import names, pod_status
-from controlplane.controllers.shares import resolved
+from apimachinery.objects import Obj, is_deleting, name, uid
+from controlplane.controllers import pod_status
+from controlplane.controllers.daemonset import rolling
+from controlplane.controllers.daemonset.placing import Fit, fit, is_updated, target, view
+from controlplane.controllers.daemonset.rolling import Here
 from controlplane.scheduler import extract
-from controlplane.scheduler.extract import Node, Pod
-from controlplane.scheduler.plugins.node_affinity import matches
-from controlplane.scheduler.plugins.taints import untolerated
 
-REVISION_HASH = "controller-revision-hash"
-TEMPLATE_GENERATION = "pod-template-generation"
-GENERATION_ANNOTATION = "deprecated.daemonset.template.generation"
-
-# What every daemon pod tolerates: trouble of a node is no reason to take its daemons away.
-TOLERATED = (
-    (names.NOT_READY, "NoExecute"),
-    (names.UNREACHABLE, "NoExecute"),
-    (names.DISK_PRESSURE, "NoSchedule"),
-    (names.MEMORY_PRESSURE, "NoSchedule"),
-    (names.PID_PRESSURE, "NoSchedule"),
-    (names.UNSCHEDULABLE, "NoSchedule"),
-)
+# A failed pod's node by the seconds for which the next that fails there is left alone.
+Holds = Mapping[str, float]
+NO_HOLDS: Holds = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`create`: node names; `delete`: pods; `failed`: those of them that failed, for an event each."""
+    """`create`: node names; `delete`: pods; `ended`: those of them that ended by themselves, for an event each."""
 
     create: tuple[str, ...] = ()
     delete: tuple[Obj, ...] = ()
-    failed: tuple[Obj, ...] = ()
+    ended: tuple[Obj, ...] = ()
     status: Obj = field(default_factory=dict)
     again_in: float | None = None
 
 
-@dataclass(frozen=True)
-class Fit:
-    """Whether a node should get a pod, and whether one that is there may stay."""
+@dataclass
+class _Round:
+    """One look at all nodes, as it goes."""
 
-    run: bool
-    stay: bool
+    daemon_set: Obj
+    digest: str
+    now: datetime
+    surges: bool
+    create: list[str] = field(default_factory=list)
+    delete: list[Obj] = field(default_factory=list)
+    ended: list[Obj] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+
+    def available(self, pod: Obj) -> bool:
+        return pod_status.available_in(pod, int(self.daemon_set["spec"].get("minReadySeconds") or 0), self.now) == 0
+
+    def look(self, node: str, verdict: Fit, pods: Sequence[Obj], hold: float) -> None:
+        """One node: pods that should be there and are not, and those that should not be."""
+        alive = [pod for pod in pods if not is_deleting(pod)]
+        running = [pod for pod in alive if pod_status.phase(pod) not in pod_status.FINAL]
+        if verdict.run and not pods:
+            self.create.append(node)
+        elif not verdict.stay:
+            self.delete += alive
+        else:
+            self._end([pod for pod in alive if pod not in running], hold)
+            if self.surges and verdict.run and not running:
+                self.create.append(node)
+            self.delete += self._surplus(sorted(running, key=_age))
+
+    def _end(self, ended: Sequence[Obj], hold: float) -> None:
+        """Pods that ended; where they fail again and again they stay for a while, or kubelet and we would run hot."""
+        for pod in ended:
+            if pod_status.phase(pod) == "Failed" and hold > 0:
+                self.waits.append(hold)
+            else:
+                self.ended.append(pod)
+                self.delete.append(pod)
+
+    def _surplus(self, running: Sequence[Obj]) -> list[Obj]:
+        """Of several the oldest stays; with a surge the oldest of each template, until the old one is of no use."""
+        if not self.surges:
+            return list(running[1:])
+        new = [pod for pod in running if is_updated(self.daemon_set, pod, self.digest)]
+        old = [pod for pod in running if pod not in new]
+        surplus = [*new[1:], *old[1:]]
+        if new and old and (not pod_status.is_ready(old[0]) or self.available(new[0])):
+            surplus.append(old[0])
+        return surplus
 
 
-def target(pod: Obj) -> str:
-    """The node a daemon pod is on or meant for."""
-    spec = pod.get("spec") or {}
-    if spec.get("nodeName"):
-        return str(spec["nodeName"])
-    affinity = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution"
-    ) or {}
-    for term in affinity.get("nodeSelectorTerms") or ():
-        for wanted in term.get("matchFields") or ():
-            if wanted.get("key") == "metadata.name" and wanted.get("values"):
-                return str(wanted["values"][0])
-    return ""
-
-
-def view(daemon_set: Obj) -> Pod:
-    """The template as a pod of the scheduler's, with what every daemon pod tolerates."""
-    template = daemon_set["spec"]["template"]
-    meta = {**(template.get("metadata") or {}), "name": name(daemon_set), "namespace": "x"}
-    pod = extract.pod({"metadata": meta, "spec": template["spec"]})
-    tolerated = list(TOLERATED)
-    if template["spec"].get("hostNetwork"):
-        tolerated.append((names.NETWORK_UNAVAILABLE, "NoSchedule"))
-    added = tuple(Toleration(key, "Exists", "", effect) for key, effect in tolerated)
-    return replace(pod, tolerations=(*pod.tolerations, *added))
-
-
-def fit(pod: Pod, node: Node) -> Fit:
-    """Upstream's NodeShouldRunDaemonPod: a new NoSchedule taint keeps pods out but drives none away."""
-    if (pod.node_name and pod.node_name != node.name) or not matches(pod, node):
-        return Fit(False, False)
-    if untolerated(pod, node.taints) is None:
-        return Fit(True, True)
-    return Fit(False, untolerated(pod, node.taints, ("NoExecute",)) is None)
-
-
-def plan(daemon_set: Obj, pods: Sequence[Obj], nodes: Sequence[Obj], digest: str, now: datetime) -> Plan:
+def plan(
+    daemon_set: Obj, pods: Sequence[Obj], nodes: Sequence[Obj], digest: str, now: datetime, holds: Holds = NO_HOLDS
+) -> Plan:
     """`digest`: the hash of the present template, as the pods' controller-revision-hash has it."""
     wanted = view(daemon_set)
     by_node: dict[str, list[Obj]] = {}
     for pod in pods:
-        by_node.setdefault(target(pod), []).append(pod)
+        # One that ended and is going is the node's business alone.
+        if not (is_deleting(pod) and pod_status.phase(pod) in pod_status.FINAL):
+            by_node.setdefault(target(pod), []).append(pod)
     fits = {name(node): fit(wanted, extract.node(node)) for node in nodes}
-    create, delete, failed = [], [], []
-    for node_name, verdict in fits.items():
-        here = by_node.get(node_name, [])
-        bad = [p for p in here if pod_status.phase(p) in pod_status.FINAL and not is_deleting(p)]
-        good = [p for p in here if pod_status.phase(p) not in pod_status.FINAL and not is_deleting(p)]
-        failed += bad
-        delete += bad
-        if verdict.run and not here:
-            create.append(node_name)
-        elif verdict.stay:
-            # Of several the oldest stays.
-            delete += sorted(good, key=lambda p: (p["metadata"].get("creationTimestamp") or "", name(p)))[1:]
-        else:
-            delete += good
-    going = {uid(pod) for pod in delete}
-    staying = {n: [p for p in by_node.get(n, []) if uid(p) not in going] for n in fits}
-    if not create and (daemon_set["spec"].get("updateStrategy") or {}).get("type") != "OnDelete":
-        delete += _outdated(daemon_set, staying, fits, digest, now)
-    status, again = _status(daemon_set, by_node, fits, digest, now)
-    return Plan(tuple(create), tuple(delete), tuple(failed), status, again)
-
-
-def _outdated(
-    daemon_set: Obj, staying: Mapping[str, Sequence[Obj]], fits: Mapping[str, Fit], digest: str, now: datetime
-) -> list[Obj]:
-    """Old pods to replace now: those that do not work at once, working ones as far as maxUnavailable lets."""
     desired = sum(verdict.run for verdict in fits.values())
-    rolling = (daemon_set["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
-    limit = max(resolved(rolling.get("maxUnavailable", 1), desired, up=True), 1)
-    broken: list[Obj] = []
-    working: list[Obj] = []
-    missing = 0
-    for node_name, pods in staying.items():
-        if not fits[node_name].run:
-            continue
-        alive = [p for p in pods if not is_deleting(p)]
-        usable = [p for p in alive if _is_available(daemon_set, p, now)]
-        missing += not usable
-        for pod in alive:
-            if labels(pod).get(REVISION_HASH) != digest:
-                (working if pod in usable else broken).append(pod)
-    return [*broken, *working[: max(limit - missing, 0)]]
+    turn = _Round(daemon_set, digest, now, rolling.surge(daemon_set, desired) > 0)
+    for node, verdict in fits.items():
+        turn.look(node, verdict, by_node.get(node, ()), holds.get(node, 0.0))
+    turn.delete += _nowhere(by_node, fits)
+    if not turn.create:
+        step = rolling.step(daemon_set, _staying(turn, by_node, fits), turn.available)
+        turn.create += step.create
+        turn.delete += step.delete
+    status, again = _status(daemon_set, by_node, fits, turn)
+    waits = [*turn.waits, *([again] if again else [])]
+    return Plan(tuple(turn.create), tuple(turn.delete), tuple(turn.ended), status, min(waits, default=None))
 
 
-def _is_available(daemon_set: Obj, pod: Obj, now: datetime) -> bool:
-    return pod_status.available_in(pod, int(daemon_set["spec"].get("minReadySeconds") or 0), now) == 0
+def _nowhere(by_node: Mapping[str, Sequence[Obj]], fits: Mapping[str, Fit]) -> list[Obj]:
+    """Pods that wait for a node that is gone."""
+    meant = [pod for node, pods in by_node.items() if node not in fits for pod in pods]
+    return [pod for pod in meant if not (pod.get("spec") or {}).get("nodeName") and not is_deleting(pod)]
+
+
+def _staying(turn: _Round, by_node: Mapping[str, Sequence[Obj]], fits: Mapping[str, Fit]) -> dict[str, Here]:
+    going = {uid(pod) for pod in turn.delete}
+    result = {}
+    for node, verdict in fits.items():
+        alive = [pod for pod in by_node.get(node, ()) if uid(pod) not in going and not is_deleting(pod)]
+        new = tuple(pod for pod in alive if is_updated(turn.daemon_set, pod, turn.digest))
+        result[node] = Here(verdict.run, new, tuple(pod for pod in alive if pod not in new))
+    return result
+
+
+def _age(pod: Obj) -> tuple[str, str]:
+    return pod["metadata"].get("creationTimestamp") or "", name(pod)
 
 
 def _status(
-    daemon_set: Obj, by_node: Mapping[str, Sequence[Obj]], fits: Mapping[str, Fit], digest: str, now: datetime
+    daemon_set: Obj, by_node: Mapping[str, Sequence[Obj]], fits: Mapping[str, Fit], turn: _Round
 ) -> tuple[Obj, float | None]:
+    """Each node counts by its oldest pod, one that is going included, as upstream counts."""
     counts = dict.fromkeys(("current", "desired", "misplaced", "ready", "updated", "available"), 0)
     waits = []
-    for node_name, verdict in fits.items():
-        alive = [p for p in by_node.get(node_name, []) if not is_deleting(p)]
+    for node, verdict in fits.items():
+        here = sorted(by_node.get(node, ()), key=_age)
         if not verdict.run:
-            counts["misplaced"] += bool(alive)
+            counts["misplaced"] += bool(here)
             continue
         counts["desired"] += 1
-        counts["current"] += bool(alive)
-        oldest = min(alive, key=lambda p: p["metadata"].get("creationTimestamp") or "", default=None)
-        if oldest is None:
+        counts["current"] += bool(here)
+        if not here:
             continue
-        wait = pod_status.available_in(oldest, int(daemon_set["spec"].get("minReadySeconds") or 0), now)
+        wait = pod_status.available_in(here[0], int(daemon_set["spec"].get("minReadySeconds") or 0), turn.now)
         counts["ready"] += wait is not None
         counts["available"] += wait == 0
-        counts["updated"] += labels(oldest).get(REVISION_HASH) == digest
+        counts["updated"] += is_updated(daemon_set, here[0], turn.digest)
         if wait:
             waits.append(wait)
     status: Obj = {
@@ -178,28 +164,3 @@ def _status(
         if key in (daemon_set.get("status") or {}):
             status[key] = daemon_set["status"][key]
     return status, min(waits, default=None)
-
-
-def pod_template(daemon_set: Obj, node_name: str, digest: str) -> Obj:
-    """The template of the pod for one node, which the scheduler may put nowhere else."""
-    template = copy(daemon_set["spec"]["template"])
-    meta = template.setdefault("metadata", {})
-    meta["labels"] = {**(meta.get("labels") or {}), REVISION_HASH: digest}
-    generation = (daemon_set["metadata"].get("annotations") or {}).get(GENERATION_ANNOTATION)
-    if generation:
-        meta["labels"][TEMPLATE_GENERATION] = generation
-    spec = template["spec"]
-    tolerated = list(TOLERATED)
-    if spec.get("hostNetwork"):
-        tolerated.append((names.NETWORK_UNAVAILABLE, "NoSchedule"))
-    present = spec.setdefault("tolerations", [])
-    for key, effect in tolerated:
-        toleration = {"key": key, "operator": "Exists", "effect": effect}
-        if toleration not in present:
-            present.append(toleration)
-    only = {"key": "metadata.name", "operator": "In", "values": [node_name]}
-    node_affinity = spec.setdefault("affinity", {}).setdefault("nodeAffinity", {})
-    required = node_affinity.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
-    terms = required.get("nodeSelectorTerms") or [{}]
-    required["nodeSelectorTerms"] = [{**term, "matchFields": [only]} for term in terms]
-    return template

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from apimachinery.objects import Obj, labels, name, namespace, owner_reference
 from controlplane.controllers import history
-from controlplane.controllers.daemonset.plan import REVISION_HASH
+from controlplane.controllers.daemonset.placing import REVISION_HASH
 from controlplane.controllers.deployment.revisions import comparable, template_hash
 from controlplane.controllers.revision_store import Changes
 

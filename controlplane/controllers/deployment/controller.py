@@ -3,86 +3,66 @@
 from __future__ import annotations
 
 from apimachinery import errors
+from apimachinery.informer import Informer
 from apimachinery.kinds import DEPLOYMENT, POD, REPLICA_SET
-from apimachinery.objects import Obj, controller_of, is_deleting, key, labels, name, namespace, uid
-from apimachinery.selectors import LabelSelector, from_label_selector
+from apimachinery.objects import Obj, controller_of, is_deleting, key, name, namespace, uid
 from apimachinery.timestamps import now
-from apimachinery.workqueue import WorkQueue
 from controlplane.controllers import names, ownership, pod_status
-from controlplane.controllers.context import Context, synced
+from controlplane.controllers.context import Context
 from controlplane.controllers.deployment import revisions, sizes
 from controlplane.controllers.deployment.plan import Change, plan
+from controlplane.controllers.owner_loop import ClaimingLoop
 
 
-class DeploymentController:
+class DeploymentController(ClaimingLoop):
     """The loop."""
 
+    kind = DEPLOYMENT
+    owns = REPLICA_SET
+
     def __init__(self, context: Context) -> None:
-        self._context = context
-        self._deployments = context.informers.of(DEPLOYMENT)
-        self._sets = context.informers.of(REPLICA_SET)
+        super().__init__(context)
         self._pods = context.informers.of(POD)
-        self._queue: WorkQueue[str] = WorkQueue("deployment")
+        # By uid of a ReplicaSet: the generation that our last write of it has.
         self._written: dict[str, int] = {}
-        ownership.index_by_owner(self._sets)
         ownership.index_by_owner(self._pods)
-        self._deployments.add_handler(self._on_deployment)
-        self._sets.add_handler(self._on_set)
         self._pods.add_handler(self._on_pod)
 
-    async def run(self) -> None:
-        await synced(self._deployments, self._sets, self._pods)
-        await self._queue.run_workers(self._context.settings.workers, self._sync)
+    def informers(self) -> tuple[Informer, ...]:
+        return (*super().informers(), self._pods)
 
-    def _on_deployment(self, old: Obj | None, new: Obj | None) -> None:
-        self._queue.add(key(new or old or {}))
+    def is_manageable(self, owner: Obj) -> bool:
+        return bool(owner["spec"].get("selector"))
 
-    def _on_set(self, old: Obj | None, new: Obj | None) -> None:
+    def _on_owned(self, old: Obj | None, new: Obj | None) -> None:
         if new is None and old is not None:
             self._written.pop(uid(old), None)
-        for replica_set in (old, new):
-            if replica_set is None:
-                continue
-            reference = controller_of(replica_set)
-            if reference is not None and reference.get("kind") == DEPLOYMENT.kind:
-                self._queue.add(f"{namespace(replica_set)}/{reference['name']}")
-            elif reference is None and replica_set is new:
-                self._offer(replica_set)
-
-    def _offer(self, orphan: Obj) -> None:
-        for deployment in self._deployments.items():
-            if namespace(deployment) == namespace(orphan) and _selector(deployment).matches(labels(orphan)):
-                self._queue.add(key(deployment))
+        super()._on_owned(old, new)
 
     def _on_pod(self, old: Obj | None, new: Obj | None) -> None:
         """Recreate waits for the last old pod to go; nothing else looks at pods."""
         gone = new is None or pod_status.phase(new) in pod_status.FINAL
         pod = new or old or {}
         reference = controller_of(pod) if gone else None
-        replica_set = self._sets.get(f"{namespace(pod)}/{reference['name']}") if reference else None
+        replica_set = self._owned.get(f"{namespace(pod)}/{reference['name']}") if reference else None
         owner = controller_of(replica_set) if replica_set else None
         if owner is not None:
-            deployment = self._deployments.get(f"{namespace(pod)}/{owner['name']}")
+            deployment = self._owners.get(f"{namespace(pod)}/{owner['name']}")
             if deployment is not None and not sizes.is_rolling(deployment):
                 self._queue.add(key(deployment))
 
-    async def _sync(self, item: str) -> None:
-        deployment = self._deployments.get(item)
-        if deployment is None or not deployment["spec"].get("selector"):
-            return
-        claims = ownership.claim(deployment, _selector(deployment), ownership.candidates(self._sets, deployment))
-        sets = await ownership.settle(self._context.client, DEPLOYMENT, deployment, REPLICA_SET, claims)
-        if any(self._is_stale(s) for s in sets):
+    async def look(self, item: str, owner: Obj, owned: list[Obj]) -> None:
+        if any(self._is_stale(each) for each in owned):
             # An event of that very set will bring the Deployment back.
             return
-        todo = plan(deployment, sets, self._old_pods(deployment, sets), now())
-        if todo.create is not None and not await self._create(deployment, todo.create):
+        todo = plan(owner, owned, self._old_pods(owner, owned), now())
+        if todo.create is not None and not await self._create(owner, todo.create):
             return
         for change in todo.updates:
-            await self._update(deployment, change)
+            await self._update(owner, change)
         for replica_set in todo.deletes:
             await self._delete(replica_set)
-        await self._write_back(deployment, todo.revision, todo.status)
+        await self._write_back(owner, todo.revision, todo.status)
         if todo.again_in is not None:
             self._queue.add_after(item, todo.again_in + 1)
 
@@ -149,7 +129,3 @@ class DeploymentController:
     def _tell(self, deployment: Obj, change: Change) -> None:
         if change.event is not None:
             self._context.recorder.event(deployment, "Normal", change.event.reason, change.event.message)
-
-
-def _selector(deployment: Obj) -> LabelSelector:
-    return from_label_selector(deployment["spec"].get("selector"))
