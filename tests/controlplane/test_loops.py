@@ -77,6 +77,49 @@ def play(root: Path, scenario: Scenario, nodes: int = 3, cpu: str = "4", **setti
     asyncio.run(run())
 
 
+def test_taints_evict_pods_after_their_tolerations_and_may_be_taken_back(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        at.silent.add("node1")
+        for pod_name, seconds in (("brief", 1), ("long", 300)):
+            fits = [{"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}]
+            await at.client.create(POD, pod(pod_name, nodeName="node1", tolerations=fits))
+        # As a person's: nothing says when it was added.
+        taint = {"key": "k", "effect": "NoExecute"}
+        await at.client.patch(NODE, "node1", {"spec": {"taints": [taint]}})
+
+        async def marked() -> Any:
+            return (await at.client.get(POD, "brief", "default"))["metadata"].get("deletionTimestamp")
+
+        await at.until(marked)
+        (mark,) = [
+            c
+            for c in (await at.client.get(POD, "brief", "default"))["status"]["conditions"]
+            if c["type"] == "DisruptionTarget"
+        ]
+        assert (mark["status"], mark["reason"]) == ("True", "DeletionByTaintManager")
+        assert mark["message"] == "Taint manager: deleting due to NoExecute taint"
+        assert not (await at.client.get(POD, "long", "default"))["metadata"].get("deletionTimestamp")
+        await at.client.patch(NODE, "node1", {"spec": {"taints": None}})
+
+        async def told() -> bool:
+            events = (await at.client.list(EVENT, "default"))["items"]
+            return any(each["message"] == "Cancelling deletion of Pod default/long" for each in events)
+
+        await at.until(told)
+        # Who tolerates for less from now on goes sooner.
+        await at.client.patch(NODE, "node1", {"spec": {"taints": [taint]}})
+        less = {"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 0}
+        kept = (await at.client.get(POD, "long", "default"))["spec"]["tolerations"]
+        await at.client.patch(POD, "long", {"spec": {"tolerations": [{**kept[0], **less}, *kept[1:]]}}, "default")
+
+        async def gone_too() -> Any:
+            return (await at.client.get(POD, "long", "default"))["metadata"].get("deletionTimestamp")
+
+        await at.until(gone_too)
+
+    play(tmp_path, scenario, nodes=1)
+
+
 async def ready_addresses(at: Stage) -> int:
     """Ready endpoints of the Service, from all its slices."""
     slices = (await at.client.list(ENDPOINT_SLICE, "default", label_selector="kubernetes.io/service-name=web"))["items"]

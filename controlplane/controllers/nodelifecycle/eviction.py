@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from apimachinery import errors
 from apimachinery.client import PatchType
 from apimachinery.kinds import NODE, POD
 from apimachinery.objects import Obj, is_deleting, key, name, namespace, uid
+from apimachinery.pods import placement
 from apimachinery.timestamps import format_time, now, parse_time
 from apimachinery.workqueue import WorkQueue
 from controlplane.controllers.context import Context, synced
@@ -18,35 +20,34 @@ from controlplane.controllers.nodelifecycle.controller import BY_NODE, node_of
 log = logging.getLogger(__name__)
 
 
-def tolerates(toleration: Obj, taint: Obj) -> bool:
-    """Whether a v1 Toleration covers a v1 Taint."""
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint.get("key"):
-        return False
-    if toleration.get("operator") == "Exists":
-        return True
-    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
+def evict_at(pod: Obj, taints: Sequence[Obj], begun: datetime) -> datetime | None:
+    """When the pod must go for the node's NoExecute taints; None for never. `begun`: since when it lives with them.
 
-
-def evict_at(pod: Obj, taints: Sequence[Obj], now: datetime) -> datetime | None:
-    """When the pod must go for the node's NoExecute taints; None for never.
-
-    The shortest tolerationSeconds among the tolerations in use counts, from the time the taint was added.
+    As upstream: of each taint the first toleration that covers it counts, and the shortest of these, from when the
+    taint was added (where nothing says when: from `begun`); a taint that none covers allows no time at all.
     """
-    tolerations = (pod.get("spec") or {}).get("tolerations") or ()
+    given = (pod.get("spec") or {}).get("tolerations") or ()
+    covers = placement.tolerations(pod.get("spec") or {})
     moments = []
     for taint in taints:
         if taint.get("effect") != "NoExecute":
             continue
-        fitting = [t for t in tolerations if tolerates(t, taint)]
-        if not fitting:
-            return now
-        limits = [int(t["tolerationSeconds"]) for t in fitting if t.get("tolerationSeconds") is not None]
-        if limits:
-            added = parse_time(taint["timeAdded"]) if taint.get("timeAdded") else now
-            moments.append(added + timedelta(seconds=max(min(limits), 0)))
+        (wanted,) = placement.taints({"spec": {"taints": [taint]}})
+        used = next((t for t, cover in zip(given, covers, strict=True) if cover.tolerates(wanted)), None)
+        if used is None:
+            return begun
+        if used.get("tolerationSeconds") is not None:
+            added = parse_time(taint["timeAdded"]) if taint.get("timeAdded") else begun
+            moments.append(added + timedelta(seconds=max(int(used["tolerationSeconds"]), 0)))
     return min(moments, default=None)
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """An eviction that waits for its time: of which pod (uid), and since when its node is tainted so."""
+
+    pod: str
+    begun: datetime
 
 
 class TaintEvictionController:
@@ -57,6 +58,7 @@ class TaintEvictionController:
         self._nodes = context.informers.of(NODE)
         self._pods = context.informers.of(POD)
         self._queue: WorkQueue[str] = WorkQueue("tainteviction", backoff_max=30.0)
+        self._planned: dict[str, _Planned] = {}
         self._pods.add_index(BY_NODE, node_of)
         self._nodes.add_handler(self._on_node)
         self._pods.add_handler(self._on_pod)
@@ -71,31 +73,43 @@ class TaintEvictionController:
                 self._queue.add(key(pod))
 
     def _on_pod(self, old: Obj | None, new: Obj | None) -> None:
-        if new is not None and node_of(new) and (old is None or node_of(old) != node_of(new)):
-            self._queue.add(key(new))
+        if new is None or old is None or _placed(old) != _placed(new):
+            self._queue.add(key(new or old or {}))
 
     async def _sync(self, item: str) -> None:
         pod = self._pods.get(item)
         if pod is None or is_deleting(pod):
+            self._planned.pop(item, None)
             return
         node = self._nodes.get((pod.get("spec") or {}).get("nodeName") or "")
-        moment = now()
-        due = evict_at(pod, _taints(node), moment) if node is not None else None
+        planned, moment = self._planned.get(item), now()
+        if planned is not None and planned.pod != uid(pod):
+            planned = None
+        begun = planned.begun if planned else moment
+        due = evict_at(pod, _taints(node), begun) if node is not None else None
         if due is None:
+            if self._planned.pop(item, None) is not None and planned is not None:
+                self._say(pod, f"Cancelling deletion of Pod {item}")
             return
         if due > moment:
+            self._planned[item] = planned or _Planned(uid(pod), moment)
             self._queue.add_after(item, (due - moment).total_seconds())
             return
         await self._evict(pod)
+        self._planned.pop(item, None)
+
+    def _say(self, pod: Obj, text: str) -> None:
+        self._context.recorder.event(pod, "Normal", "TaintManagerEviction", text)
 
     async def _evict(self, pod: Obj) -> None:
-        recorder, client = self._context.recorder, self._context.client
-        recorder.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {key(pod)}")
+        client = self._context.client
+        self._say(pod, f"Marking for deletion Pod {key(pod)}")
         condition = {
             "type": "DisruptionTarget",
             "status": "True",
             "reason": "DeletionByTaintManager",
             "message": "Taint manager: deleting due to NoExecute taint",
+            "observedGeneration": pod["metadata"].get("generation") or 0,
             "lastTransitionTime": format_time(now()),
         }
         patch = {"metadata": {"uid": uid(pod)}, "status": {"conditions": [condition]}}
@@ -107,6 +121,11 @@ class TaintEvictionController:
         except (errors.NotFound, errors.Conflict):
             # Gone, or another pod of the same name by now.
             return
+
+
+def _placed(pod: Obj) -> tuple[object, object]:
+    spec = pod.get("spec") or {}
+    return spec.get("nodeName"), spec.get("tolerations")
 
 
 def _taints(node: Obj | None) -> list[Obj]:

@@ -115,7 +115,14 @@ def test_eviction_slows_down_when_many_are_silent(total: int, unready: int, rate
                 {"operator": "Exists", "tolerationSeconds": 60},
                 {"key": "k", "operator": "Exists", "tolerationSeconds": 5},
             ],
-            5,
+            60,
+        ),
+        (
+            [
+                {"key": "k", "operator": "Exists", "tolerationSeconds": -5},
+                {"operator": "Exists", "tolerationSeconds": 60},
+            ],
+            0,
         ),
         ([{"key": "other", "operator": "Exists"}], 0),
         ([{"key": "k", "value": "w", "effect": "NoExecute"}], 0),
@@ -123,8 +130,20 @@ def test_eviction_slows_down_when_many_are_silent(total: int, unready: int, rate
 )
 def test_eviction_honours_tolerations(tolerations: list[Obj], seconds: int | None) -> None:
     taint = {"key": "k", "value": "v", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"}
-    got = evict_at(pod("p", tolerations=tolerations), [taint, {"key": "x", "effect": "NoSchedule"}], T0)
+    others = [{"key": "x", "effect": "NoSchedule"}]
+    got = evict_at(pod("p", tolerations=tolerations), [taint, *others], T0)
     assert got == (None if seconds is None else T0 + timedelta(seconds=seconds))
+
+
+def test_eviction_counts_from_when_each_taint_was_added_or_from_when_it_was_seen() -> None:
+    tolerations = [{"key": key, "operator": "Exists", "tolerationSeconds": 60} for key in ("early", "late")]
+    early = {"key": "early", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"}
+    late = {"key": "late", "effect": "NoExecute"}
+    seen = T0 + timedelta(seconds=30)
+    both = pod("p", tolerations=tolerations)
+    assert evict_at(both, [late], seen) == seen + timedelta(seconds=60)
+    assert evict_at(both, [late, early], seen) == T0 + timedelta(seconds=60)
+    assert evict_at(both, [late, {"key": "other", "effect": "NoExecute"}], seen) == seen
 
 
 def test_pod_garbage() -> None:
