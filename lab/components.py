@@ -211,7 +211,7 @@ def proxy_settings(spec: Spec, paths: Paths, node: str, address: str, dns: dict[
         "kubeconfig": paths.settings / PROXY.file,
         "node_name": node,
         "node_ips": [address],
-        "mode": spec.proxy_mode,
+        "mode": spec.host_proxy_mode,
         "cluster_cidr": spec.pod_cidr,
         "service_cidr": spec.service_cidr,
         "ipv6": False,

@@ -15,6 +15,7 @@ from apimachinery.kit import command, netns
 from apimachinery.kit.netlink import End, Netlink, NetlinkError, Tunnel, vxlan
 from lab import paths as places
 from lab.spec import Spec
+from netproxy.ipvs import host as ipvs
 
 MEGABYTE = 1 << 20
 # The first probe may load the kernel's modules, which on a slow machine (an emulated one) takes long.
@@ -126,6 +127,8 @@ async def mode_findings(mode: str) -> list[Finding]:
             reason = asked.stderr.decode(errors="replace").strip().splitlines()[:1]
             hint = "modprobe iptable_nat, or leave out --proxy-mode iptables"
             return [Finding(f"iptables has no nat table here ({''.join(reason)}): {hint}")]
+    if mode == "ipvs" and (lacks := await ipvs.missing()):
+        return [Finding(f"ipvs cannot be had here: {lacks}; or leave out --proxy-mode ipvs")]
     return []
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from apimachinery.kit import settings
 from lab import names
 
-PROXY_MODES = ("nftables", "iptables")
+PROXY_MODES = ("nftables", "ipvs", "iptables", "userspace", "auto")
+_BESIDE_OTHERS = frozenset({"nftables", "iptables"})
 DNS = ("builtin", "external")
 POD_NETWORKS = ("host-gw", "vxlan", "none")
 # Ranges for the n-th lab on a machine; a range that is already in use here moves on to the next n.
@@ -128,6 +129,12 @@ class Spec:
         """How the node's proxy writes rules."""
         return node.proxy_mode or self.proxy_mode
 
+    @property
+    def host_proxy_mode(self) -> str:
+        """The machine's own proxy shares the kernel's tables with other programs there: IPVS would sweep their virtual
+        servers away, and a relay is no match for rules."""
+        return self.proxy_mode if self.proxy_mode in _BESIDE_OTHERS else "nftables"
+
     def with_proxy_mode(self, mode: str, name: str = "") -> Spec:
         """The lab with one node in that mode, or, without a name, with all of them and those to come."""
         if not name:
@@ -180,7 +187,7 @@ def check_options(node_count: int | None, proxy_mode: str | None) -> None:
     if node_count is not None and not 1 <= node_count <= names.MAX_NODES:
         raise SpecError(f"--nodes {node_count} is out of range; use 1 to {names.MAX_NODES}")
     if proxy_mode is not None and proxy_mode not in PROXY_MODES:
-        raise SpecError(f"--proxy-mode {proxy_mode!r} is unknown; use {' or '.join(PROXY_MODES)}")
+        raise SpecError(f"--proxy-mode {proxy_mode!r} is unknown; use one of {', '.join(PROXY_MODES)}")
 
 
 def make(

@@ -15,7 +15,7 @@ from netproxy.settings import Settings
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file with the settings.")
 @click.option("--kubeconfig", help="How to reach the API server.")
-@click.option("--mode", type=click.Choice(modes.mode_names()), help="How rules are written.")
+@click.option("--mode", type=click.Choice((*modes.mode_names(), modes.AUTO)), help="How rules are written.")
 @click.option("--network-policy", type=bool, help="false: NetworkPolicies are another program's business.")
 @click.option("--cleanup", is_flag=True, help="Remove every rule any mode wrote, then exit.")
 def main(

@@ -21,7 +21,7 @@ from netproxy.ground import Ground, grounds
 from netproxy.guard import Guard
 from netproxy.health import Health, NodePortHealth, local_counts, node_eligible
 from netproxy.model import Family
-from netproxy.policy.app import NetworkPolicies
+from netproxy.policy.app import NetworkPolicies, remove_until_gone
 from netproxy.policy.app import remove as remove_policies
 from netproxy.proxier import Proxier
 from netproxy.settings import Settings, split
@@ -58,14 +58,18 @@ def ground_of(settings: Settings) -> tuple[Ground, ...]:
     return grounds(base, families(settings))
 
 
+def options_of(settings: Settings) -> modes.Options:
+    """What a mode alone asks for."""
+    return modes.Options(settings.iptables_backend, settings.ipvs)
+
+
 async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     """Build everything and spawn the workers; returns once they run."""
     if settings.unused:
         log.warning("of kube-proxy's settings these change nothing here: %s", ", ".join(settings.unused))
     client = Client.from_kubeconfig(settings.kubeconfig, "netproxy")
     lifecycle.push("client", client.close)
-    mode = modes.make(settings.mode.value, ground_of(settings), iptables_backend=settings.iptables_backend)
-    await mode.open()
+    mode = await modes.begin(settings.mode.value, ground_of(settings), options=options_of(settings))
     lifecycle.push("mode", _closing(mode))
     guard = Guard(ground_of(settings))
     await guard.open()
@@ -73,7 +77,7 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     log.info("mode %s for %s", mode.name, " and ".join(f.title for f in families(settings)))
     health = Health(_HEALTH_PATIENCE * settings.sync_period)
     parts = _Parts(settings, mode, health, lifecycle)
-    await _serve(settings, health, lifecycle)
+    await _serve(settings, mode.name, health, lifecycle)
     # A name has every Service, a rule not.
     proxied, with_vip = ("", "") if parts.dns else (_NOT_OTHERS, f"{_NOT_OTHERS},{_NOT_HEADLESS}")
     services = Informer(client, SERVICE, label_selector=proxied, transform=views.trim)
@@ -88,12 +92,14 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
         nodes.add_handler(parts.node_changed)
         informers.append(nodes)
         if settings.network_policy:
-            judge = NetworkPolicies(client, ground_of(settings), settings.node_name, nodes, settings.cni_results)
+            judge = NetworkPolicies(
+                client, ground_of(settings), settings.node_name, nodes, settings.cni_results, mode.name
+            )
             await judge.start(lifecycle)
     else:
         log.info("no node_name: this host's pods, if it has any, get no NetworkPolicies and no traffic of policy Local")
     if not settings.network_policy:
-        await remove_policies(ground_of(settings))
+        lifecycle.spawn("rules of network policies", remove_until_gone(ground_of(settings)))
     for informer in informers:
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
     lifecycle.spawn("sync", parts.run(informers))
@@ -195,7 +201,7 @@ class _Parts:
 
 async def remove(name: str, settings: Settings) -> None:
     """Remove what mode `name` left in the kernel; a mode that cannot work here left nothing."""
-    mode = modes.make(name, ground_of(settings), iptables_backend=settings.iptables_backend)
+    mode = modes.make(name, ground_of(settings), options=options_of(settings))
     try:
         await mode.open()
         await mode.cleanup()
@@ -220,13 +226,13 @@ def _closing(part: modes.Mode | Guard) -> Any:
     return close
 
 
-async def _serve(settings: Settings, health: Health, lifecycle: Lifecycle) -> None:
+async def _serve(settings: Settings, mode: str, health: Health, lifecycle: Lifecycle) -> None:
     async def metrics_page(_query: Any) -> tuple[int, bytes, str]:
         body, content_type = kit_metrics.exposition()
         return 200, body, content_type
 
     async def proxy_mode(_query: Any) -> tuple[int, bytes, str]:
-        return 200, settings.mode.value.encode(), "text/plain; charset=utf-8"
+        return 200, mode.encode(), "text/plain; charset=utf-8"
 
     if settings.health_port:
         routes = {"/healthz": health.healthz, "/livez": health.livez}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from netproxy.model import Family
@@ -69,3 +69,11 @@ def allowed_sources(ranges: Iterable[str], addresses: tuple[str, ...], ground: G
     networks = [ipaddress.ip_network(r, strict=False) for r in ranges]
     own = any(ipaddress.ip_address(ip) in network for ip in ground.node_ips for network in networks)
     return collapse([*map(str, networks), *(addresses if own else ())])
+
+
+def node_port_addresses(ground: Ground, addresses: Collection[str]) -> tuple[str, ...]:
+    """Of the host's addresses those at which node ports answer, sorted."""
+    inside = [ipaddress.ip_network(cidr, strict=False) for cidr in ground.node_port_cidrs]
+    if not inside:
+        return tuple(sorted(set(ground.node_ips) & set(addresses) if ground.node_ips else addresses))
+    return tuple(sorted(ip for ip in addresses if any(ipaddress.ip_address(ip) in cidr for cidr in inside)))

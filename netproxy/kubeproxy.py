@@ -35,27 +35,29 @@ _UNUSED_IN_CONNECTION = frozenset({"acceptContentTypes", "burst", "contentType",
 def translated(values: Values, modes: Sequence[str], hostname: str) -> Values:
     """Our settings' values. Anything but a KubeProxyConfiguration stays as it is; raises ValueError naming a field.
 
-    `modes`: what can be had; the file has a section of each, and of ipvs. `hostname`: this host's, which is its node's
-    name where the file has none.
+    `modes`: what can be had. `hostname`: this host's, which is its node's name where the file has none.
     """
     if values.get("kind") != KIND:
         return values
     if values.get("apiVersion") != VERSION:
         raise ValueError(f"apiVersion: {values.get('apiVersion')!r} is not known; use {VERSION}")
     given = {key: value for key, value in values.items() if key not in ("kind", "apiVersion")}
-    sections = dict.fromkeys((*modes, "ipvs"))
-    if unknown := sorted(set(given) - _UNUSED - _FIELDS.keys() - sections.keys()):
+    sections = ("iptables", "ipvs", "nftables")
+    if unknown := sorted(set(given) - _UNUSED - _FIELDS.keys() - {*sections}):
         raise ValueError(f"{unknown[0]}: no field of {KIND}")
     result: Values = {"node_name": hostname.strip().lower()}
     for field, read in _FIELDS.items():
         result.update(read(given.get(field)))
     if result["mode"] not in modes:
         raise ValueError(f"mode: {result['mode']!r} is not there yet; use {' or '.join(modes)}")
-    result.update(_rules(given.get(result["mode"]) or {}, result["mode"]))
+    # What is common to iptables and ipvs has one place in the file.
+    used = {result["mode"], "iptables" if result["mode"] == "ipvs" else result["mode"]}
+    for section in sorted(used & {*sections}):
+        result.update(_rules(given.get(section) or {}, section, result["mode"]))
     connection = given.get("clientConnection") or {}
     unused = [field for field in sorted(_UNUSED & given.keys()) if _says_something(given[field])]
     unused += [f"clientConnection.{f}" for f in sorted(_UNUSED_IN_CONNECTION) if _says_something(connection.get(f))]
-    unused += [s for s in sections if given.get(s) and s != result["mode"]]
+    unused += [s for s in sections if given.get(s) and s not in used]
     return {**result, "unused": unused}
 
 
@@ -114,17 +116,38 @@ _FIELDS: dict[str, Callable[[Any], Values]] = {
 }
 
 
-def _rules(section: Mapping[str, Any], mode: str) -> Iterator[tuple[str, Any]]:
-    known = {"masqueradeAll", "masqueradeBit", "syncPeriod", "minSyncPeriod"}
-    known |= {"localhostNodePorts"} if mode == "iptables" else set()
-    if unknown := sorted(section.keys() - known):
-        raise ValueError(f"{mode}.{unknown[0]}: no field of it")
+_PACE = {"syncPeriod": "sync_period", "minSyncPeriod": "min_sync_period"}
+_MASQUERADE = {"masqueradeAll", "masqueradeBit"}
+_TIMEOUTS = {"tcpTimeout": "tcp_timeout", "tcpFinTimeout": "tcp_fin_timeout", "udpTimeout": "udp_timeout"}
+_KNOWN = {
+    "iptables": {*_PACE, *_MASQUERADE, "localhostNodePorts"},
+    "ipvs": {*_PACE, *_TIMEOUTS, "scheduler", "excludeCIDRs", "strictARP"},
+    "nftables": {*_PACE, *_MASQUERADE},
+}
+
+
+def _rules(section: Mapping[str, Any], name: str, mode: str) -> Iterator[tuple[str, Any]]:
+    """The settings of the section `name` for a proxy in mode `mode`."""
+    if unknown := sorted(section.keys() - _KNOWN[name]):
+        raise ValueError(f"{name}.{unknown[0]}: no field of it")
     if section.get("masqueradeBit") not in (None, _MASQUERADE_BIT):
-        raise ValueError(f"{mode}.masqueradeBit: {section['masqueradeBit']} cannot be had; it is {_MASQUERADE_BIT}")
+        raise ValueError(f"{name}.masqueradeBit: {section['masqueradeBit']} cannot be had; it is {_MASQUERADE_BIT}")
     if section.get("masqueradeAll"):
         yield "masquerade_all", True
     if section.get("localhostNodePorts") is not None:
         yield "localhost_node_ports", section["localhostNodePorts"]
-    for field, setting in (("syncPeriod", "sync_period"), ("minSyncPeriod", "min_sync_period")):
-        if period := seconds(section.get(field) or "0"):
+    for field, setting in _PACE.items():
+        if name == mode and (period := seconds(section.get(field) or "0")):
             yield setting, period
+    if name == "ipvs":
+        yield "ipvs", dict(_virtual_servers(section))
+
+
+def _virtual_servers(section: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if section.get("scheduler"):
+        yield "scheduler", section["scheduler"]
+    if section.get("strictARP"):
+        yield "strict_arp", True
+    if section.get("excludeCIDRs"):
+        yield "exclude_cidrs", section["excludeCIDRs"]
+    yield from ((setting, round(seconds(section.get(field) or "0"))) for field, setting in _TIMEOUTS.items())

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from netproxy.ground import Ground
+from netproxy.ipvs.apply import IpvsMode
+from netproxy.ipvs.options import Options as IpvsOptions
 from netproxy.model import PortKey, Route
 from netproxy.nftables.apply import NftablesMode
 from netproxy.standin import StoodInFor
+from netproxy.userspace.apply import UserspaceMode
+
+log = logging.getLogger(__name__)
+AUTO = "auto"
+"""the name of no mode, but of a choice among them"""
 
 
 class Mode(Protocol):
@@ -20,7 +29,10 @@ class Mode(Protocol):
     """pause between two writes; the first change after quiet never waits"""
 
     async def open(self) -> None:
-        """Check what the mode needs; raises with a text that says what is missing."""
+        """Handles to what the host has; changes nothing. Raises with a text that says what is missing."""
+
+    async def prepare(self) -> None:
+        """Make this host ready (modules, devices, settings); raises with a text that says what cannot be had."""
 
     async def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
         """Make the kernel's rules exactly these, without a moment in which an unchanged route does not
@@ -43,11 +55,22 @@ class Mode(Protocol):
         """Give up handles; rules stay."""
 
 
-Builder = Callable[[tuple[Ground, ...], Path | None, str], Mode]
+@dataclass(frozen=True)
+class Options:
+    """What some mode alone asks for."""
+
+    iptables_backend: str = ""
+    """nft or legacy; empty: what the host's iptables command is"""
+    ipvs: IpvsOptions = field(default_factory=IpvsOptions)
+
+
+Builder = Callable[[tuple[Ground, ...], Path | None, Options], Mode]
 
 MODES: tuple[tuple[str, Builder], ...] = (
-    ("nftables", lambda grounds, netns, _backend: NftablesMode(grounds, netns)),
-    ("iptables", StoodInFor),
+    ("nftables", lambda grounds, netns, _: NftablesMode(grounds, netns)),
+    ("ipvs", lambda grounds, netns, asked: IpvsMode(grounds, netns, asked.iptables_backend, asked.ipvs)),
+    ("iptables", lambda grounds, netns, asked: StoodInFor(grounds, netns, asked.iptables_backend)),
+    ("userspace", lambda grounds, netns, _: UserspaceMode(grounds, netns)),
 )
 
 
@@ -56,9 +79,48 @@ def mode_names() -> tuple[str, ...]:
     return tuple(name for name, _ in MODES)
 
 
-def make(name: str, grounds: tuple[Ground, ...], netns: Path | None = None, iptables_backend: str = "") -> Mode:
+def make(
+    name: str,
+    grounds: tuple[Ground, ...],
+    netns: Path | None = None,
+    options: Options = Options(),
+) -> Mode:
     """The mode called `name`, working in the namespace `netns`; raises ValueError with the known names."""
     for known, build in MODES:
         if known == name:
-            return build(grounds, netns, iptables_backend)
+            return build(grounds, netns, options)
     raise ValueError(f"unknown proxy mode {name!r}; choose one of {', '.join(mode_names())}")
+
+
+async def begin(
+    name: str,
+    grounds: tuple[Ground, ...],
+    netns: Path | None = None,
+    options: Options = Options(),
+) -> Mode:
+    """The mode called `name`, ready for its first rebuild; raises what it lacks. For `auto` the first in order of
+    preference that this kernel can do, and the log says which and why."""
+    if name != AUTO:
+        return await _ready(make(name, grounds, netns, options))
+    for known, _ in MODES:
+        try:
+            mode = await _ready(make(known, grounds, netns, options))
+        except Exception as error:
+            # Whatever it is that this mode lacks, the next may have it.
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            log.info("mode auto: not %s: %s", known, reason)
+        else:
+            log.info("mode auto: %s, the best of %s that this host can do", known, ", ".join(mode_names()))
+            return mode
+    raise RuntimeError("mode auto: no mode works on this host; the log says why of each")
+
+
+async def _ready(mode: Mode) -> Mode:
+    try:
+        await mode.open()
+        await mode.prepare()
+    except BaseException:
+        # What stays of it goes as other modes' leftovers do.
+        mode.close()
+        raise
+    return mode

@@ -12,14 +12,18 @@ from typing import Any
 
 from netproxy import kubeproxy
 from netproxy.dns.settings import Dns
+from netproxy.ipvs.options import Options as IpvsOptions
 from netproxy.names import NFT_TABLE
 
 
 class ModeName(Enum):
     """How rules are written."""
 
+    AUTO = "auto"
     NFTABLES = "nftables"
+    IPVS = "ipvs"
     IPTABLES = "iptables"
+    USERSPACE = "userspace"
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class Settings:
     kubeconfig: Path
     """Where the API server is, and who we are."""
     mode: ModeName = ModeName.NFTABLES
-    """nftables needs a kernel with nf_tables; iptables works on its nft and its legacy back end."""
+    """nftables needs a kernel with nf_tables, ipvs the modules ip_vs and dummy and the program ipset; iptables works on
+    its nft and its legacy back end, userspace everywhere. auto: the first of these that can be had here."""
     node_name: str = ""
     """Empty: this host is no node; Services work from it, policy Local finds no endpoints, and it has no pods to which
     NetworkPolicies could apply. In a file of kube-proxy's: the host's name."""
@@ -48,6 +53,8 @@ class Settings:
     """iptables, IPv4: node ports answer on 127.0.0.1 too (sets route_localnet)."""
     iptables_backend: str = ""
     """nft or legacy; empty: what the host's iptables command is."""
+    ipvs: IpvsOptions = field(default_factory=IpvsOptions)
+    """Of ipvs mode alone."""
     nft_table: str = NFT_TABLE
     """Name of the nftables table; several netproxies may share a host when each has its own."""
     ipv6: bool | None = None

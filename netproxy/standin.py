@@ -42,6 +42,9 @@ class StoodInFor:
     async def open(self) -> None:
         await self._mode.open()
 
+    async def prepare(self) -> None:
+        await self._mode.prepare()
+
     async def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
         stand_in = NftablesMode(self._grounds, self._netns)
         try:

@@ -36,7 +36,7 @@ DOORS = {
     "jwt": ("controlplane/apiserver/authn/",),
     "nftables": ("apimachinery/kit/nft.py",),
     "prometheus_client": ("apimachinery/kit/metrics.py",),
-    "pyroute2": ("apimachinery/kit/", "netproxy/ipvs/"),
+    "pyroute2": ("apimachinery/kit/",),
     "sqlite3": ("controlplane/store/", "benchmarks/"),
     "subprocess": ("apimachinery/kit/command.py", "benchmarks/"),
     "uvloop": ("apimachinery/kit/lifecycle.py", "benchmarks/"),
@@ -85,7 +85,7 @@ FLOORS = {
         {"host"},
         {"cri"},
     ),
-    "netproxy": ({"trace"}, {"policy"}, {"dns", "iptables", "nftables"}),
+    "netproxy": ({"trace"}, {"ipvs", "policy", "userspace"}, {"dns", "iptables", "nftables"}),
     "cni": ({"node"}, {"bridge", "hostlocal", "portmap"}),
     "lab": ({"commands"}, {"cloud", "e2e", "standalone", "testing"}, {"images"}),
 }

@@ -22,7 +22,8 @@ usage: sudo vagrant/install.sh server [--address IP] [--name NAME] [OPTION]…  
   --token TOKEN       ID.SECRET; on a server: let machines join with it
   --ca-hash HASH      sha256:… of the cluster's authority, as `wherry server token create` prints it
   --node-name NAME    else the host's name               --node-ip IP        else the route's to the API server
-  --proxy-mode MODE   nftables (default) or iptables     --dns WHO           builtin (default) or external
+  --proxy-mode MODE   nftables (default), ipvs, iptables, userspace, auto
+     --dns WHO           builtin (default) or external
   --pod-cidr RANGE    10.244.0.0/16                      --service-cidr RANGE  10.96.0.0/16
   --pod-network MODE  host-gw (default), vxlan or none   --cluster-dns IP    else the tenth of the service range
   --set KEY=VALUE     any key of server.yaml or node.yaml  --no-proxy         agent: another proxy is on this machine

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from apimachinery.kit import command
 from apimachinery.kit import netns as namespaces
-from apimachinery.kit.iptables import Iptables, Snapshot
-from netproxy import names
+from apimachinery.kit.iptables import Iptables, IptablesError, Snapshot
 from netproxy.ground import Ground
 from netproxy.iptables import base, diff
 from netproxy.iptables import legacy as legacy_tables
+from netproxy.iptables.base import KUBE, Layout
 from netproxy.iptables.plan import Key, Value, plan
-from netproxy.iptables.watch import BUILT_IN_CHAINS, LOOK_SECONDS, NO_DAMAGE, Damage, LegacyWatch, NftWatch
+from netproxy.iptables.watch import LOOK_SECONDS, NO_DAMAGE, Damage, LegacyWatch, NftWatch
 from netproxy.ledger import Ledger
 from netproxy.model import Family, PortKey, Route
 
@@ -35,8 +35,12 @@ class IptablesMode:
     name = "iptables"
     min_sync_seconds = 0.05
 
-    def __init__(self, grounds: tuple[Ground, ...], netns: Path | None = None, backend: str = "") -> None:
+    def __init__(
+        self, grounds: tuple[Ground, ...], netns: Path | None = None, backend: str = "", layout: Layout = KUBE
+    ) -> None:
+        """`layout`: the chains that stand whatever Services there are."""
         self._grounds = {ground.family: ground for ground in grounds}
+        self._layout = layout
         self._tools = {family: Iptables(_PROGRAM[family], backend, netns) for family in self._grounds}
         self._netns = netns
         self._ledgers: dict[Family, Ledger[Key, Value]] = {}
@@ -56,9 +60,16 @@ class IptablesMode:
         self._portion = 0 if legacy else _PORTION
         kind = LegacyWatch if legacy else NftWatch
         try:
-            self._watch = kind(self._grounds, self._netns)
+            self._watch = kind(self._grounds, self._netns, self._layout)
         except OSError as error:
             log.warning("changes by other programs will not be noticed: %s", error)
+
+    async def prepare(self) -> None:
+        """Raises IptablesError where the kernel has no such tables."""
+        for family, tool in self._tools.items():
+            if not await tool.has_chain("nat", "PREROUTING"):
+                what = "modprobe iptable_nat, or nf_tables and nft_compat"
+                raise IptablesError(f"{tool.program} cannot translate {family.title} on this kernel ({what})")
 
     async def in_force(self) -> bool:
         """Whether the kernel's own chains still lead to ours, where translation begins."""
@@ -75,14 +86,16 @@ class IptablesMode:
         self._claim(ledgers, routes)
         for family, ground in self._grounds.items():
             tool = self._tools[family]
-            seen = {table: await tool.snapshot(table, BUILT_IN_CHAINS) for table in base.TABLES}
-            if any("KUBE-SERVICES" in s.chains and names.OWNER_CHAIN not in s.chains for s in seen.values()):
+            built_in = self._layout.built_in_chains
+            seen = {table: await tool.snapshot(table, built_in) for table in self._layout.tables}
+            if self._layout is KUBE and any(map(_is_anothers, seen.values())):
                 log.warning("another kube-proxy's %s chains are here; they are taken over", family.title)
-            missing = [jump for jump in base.JUMPS if await self._is_missing(tool, jump, seen[jump.table])]
+            missing = [jump for jump in self._layout.jumps if await self._is_missing(tool, jump, seen[jump.table])]
             present = {table: snapshot.chains for table, snapshot in seen.items()}
-            for text in diff.rebuild(ledgers[family].items(), ground, present, missing, self._portion):
+            pieces = ledgers[family].items()
+            for text in diff.rebuild(pieces, ground, present, missing, self._portion, self._layout):
                 await self._write(family, text)
-            if base.needs_route_localnet(ground):
+            if self._layout.route_localnet(ground):
                 self._route_localnet()
         self._commit(ledgers)
 
@@ -97,7 +110,7 @@ class IptablesMode:
 
     async def watch(self, on_lost: Callable[[], None], on_mended: Callable[[], None]) -> None:
         work = [self._listen(), self._decide(on_lost, on_mended)]
-        if any(base.needs_route_localnet(ground) for ground in self._grounds.values()):
+        if any(self._layout.route_localnet(ground) for ground in self._grounds.values()):
             work.append(self._keep_route_localnet())
         tasks = [asyncio.ensure_future(one) for one in work]
         try:
@@ -156,19 +169,19 @@ class IptablesMode:
             return None
         found = False
         for family, tool in self._tools.items():
-            pieces, ground = list(self._ledgers[family].items()), self._grounds[family]
-            broken = {table: {c for f, t, c in damage.chains if (f, t) == (family, table)} for table in base.TABLES}
+            pieces, ground, tables = list(self._ledgers[family].items()), self._grounds[family], self._layout.tables
+            broken = {table: {c for f, t, c in damage.chains if (f, t) == (family, table)} for table in tables}
             if damage.look:
-                present = {table: await tool.sizes(table) for table in base.TABLES}
+                present = {table: await tool.sizes(table) for table in tables}
                 wanted = sum(len(value) for _, value in pieces)
                 if wanted - sum(sum(sizes.values()) for sizes in present.values()) > _MANY_CHAINS:
                     log.warning("another program removed most of our %s rules", family.title)
                     return None
-                for table, sizes in diff.sizes(pieces, ground).items():
+                for table, sizes in diff.sizes(pieces, ground, self._layout).items():
                     broken[table] |= {chain for chain, size in sizes.items() if present[table].get(chain) != size}
-            doubted = [j for j in base.JUMPS if damage.look or (family, j.table, j.chain) in damage.jumps]
+            doubted = [j for j in self._layout.jumps if damage.look or (family, j.table, j.chain) in damage.jumps]
             missing = [j for j in doubted if not await tool.has_rule(j.table, j.chain, j.rule)]
-            if text := diff.repair(pieces, ground, broken, missing):
+            if text := diff.repair(pieces, ground, broken, missing, self._layout):
                 count = sum(map(len, broken.values()))
                 what = f"{count} of our {family.title} chains and {len(missing)} of the jumps to them"
                 log.warning("another program changed %s", what)
@@ -194,15 +207,15 @@ class IptablesMode:
             if await tool.is_legacy():
                 await self._clean(family, Iptables(tool.program, "nft", self._netns))
             else:
-                await asyncio.to_thread(legacy_tables.clean, self._grounds[family], self._netns)
+                await asyncio.to_thread(legacy_tables.clean, self._grounds[family], self._netns, self._layout)
 
     async def _clean(self, family: Family, tool: Iptables) -> None:
-        present = {table: await tool.chains(table) for table in base.TABLES}
+        present = {table: await tool.chains(table) for table in self._layout.tables}
         # Without our mark the chains, if any, are another kube-proxy's.
-        if any(names.OWNER_CHAIN in chains for chains in present.values()):
-            for jump in base.JUMPS:
+        if any(self._layout.owner in chains for chains in present.values()):
+            for jump in self._layout.jumps:
                 await tool.remove(jump.table, jump.chain, jump.rule)
-            await tool.restore(diff.remove_all(present, self._grounds[family]))
+            await tool.restore(diff.remove_all(present, self._grounds[family], self._layout))
 
     def close(self) -> None:
         if self._watch:
@@ -233,3 +246,7 @@ class IptablesMode:
                 namespaces.write_sysctl(self._netns, _ROUTE_LOCALNET, 1)
         except OSError as error:
             log.warning("cannot set %s (%s): node ports will not answer on 127.0.0.1", _ROUTE_LOCALNET, error)
+
+
+def _is_anothers(seen: Snapshot) -> bool:
+    return "KUBE-SERVICES" in seen.chains and KUBE.owner not in seen.chains

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from netproxy import names
 from netproxy.ground import Ground
 from netproxy.model import Family
 
-TABLES = ("filter", "nat")
 CANARY = "KUBE-PROXY-CANARY"
 
 
@@ -29,6 +29,32 @@ class Jump:
     def target(self) -> str:
         """Our chain it leads to."""
         return self.rule.rpartition(" ")[2]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Chains that belong together, whatever Services there are, and how they are known for ours."""
+
+    tables: tuple[str, ...]
+    """in the order in which they are written"""
+    jumps: tuple[Jump, ...]
+    chains: Callable[[Ground], Mapping[str, Mapping[str, tuple[str, ...]]]]
+    """table → chain → its fixed rules, which come after those of Services"""
+    owner: str
+    """a chain of each table that says: those beside it are ours"""
+    prefixes: tuple[str, ...] = ()
+    """how the chains of Services begin; each kind leads to those before it alone"""
+    route_localnet: Callable[[Ground], bool] = lambda _: False
+    """True when the kernel must route 127.0.0.0/8"""
+
+    @property
+    def built_in_chains(self) -> frozenset[str]:
+        """The kernel's own chains that jump to ours."""
+        return frozenset(jump.chain for jump in self.jumps)
+
+    def is_ours(self, table: str, chain: str, ground: Ground) -> bool:
+        """True for a chain of this layout, if the owner chain stands beside it."""
+        return chain in self.chains(ground)[table] or chain.startswith(self.prefixes)
 
 
 _NEW = "-m conntrack --ctstate NEW "
@@ -92,11 +118,6 @@ def chains(ground: Ground) -> dict[str, dict[str, tuple[str, ...]]]:
     }
 
 
-def is_ours(table: str, chain: str, ground: Ground) -> bool:
-    """True for a chain this package makes, if the owner chain stands beside it."""
-    return chain in chains(ground)[table] or chain.startswith(SERVICE_CHAIN_PREFIXES)
-
-
 def needs_route_localnet(ground: Ground) -> bool:
     """True when the kernel must route 127.0.0.0/8, for node ports on localhost."""
     return ground.family is Family.IPV4 and ground.localhost_node_ports and not ground.node_port_cidrs
@@ -130,3 +151,8 @@ def _node_port_rules(ground: Ground) -> tuple[str, ...]:
     if ground.family is Family.IPV6:
         return (f"! -d ::1/128 {tail}",)
     return (tail,) if ground.localhost_node_ports else (f"! -d 127.0.0.0/8 {tail}",)
+
+
+# Translation first: the refusal of a Service that just got its first endpoint must not go before that.
+KUBE = Layout(("nat", "filter"), JUMPS, chains, names.OWNER_CHAIN, SERVICE_CHAIN_PREFIXES, needs_route_localnet)
+"""kube-proxy's chains, as iptables mode writes them"""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from netproxy.ground import Ground
 from netproxy.iptables import base
-from netproxy.iptables.base import Jump
+from netproxy.iptables.base import KUBE, Jump, Layout
 from netproxy.iptables.plan import Key, Piece, Value
 from netproxy.ledger import Delta
 
@@ -18,6 +18,7 @@ def rebuild(
     present: Mapping[str, Iterable[str]],
     jumps: Collection[Jump],
     portion: int = 0,
+    layout: Layout = KUBE,
 ) -> tuple[str, ...]:
     """All tables in full, and the `jumps` to them that are missing, as texts to restore in this order.
 
@@ -25,13 +26,12 @@ def rebuild(
     a text may have; 0: any number. The nft back end takes ever longer for each chain of a text, and the last text alone
     leads to new chains, so that what was in force stays so.
     """
-    chains = _whole(pieces, ground)
+    chains = _whole(pieces, ground, layout)
     early = _portions(chains["nat"], portion) if 0 < portion < len(chains["nat"]) else []
     written = {chain for part in early for chain in part if chain != base.MARK_CHAIN}
-    stale = {table: _stale(present.get(table, ()), chains[table]) for table in base.TABLES}
+    stale = {table: _stale(present.get(table, ()), chains[table], layout) for table in layout.tables}
     rest = {**chains, "nat": {chain: rules for chain, rules in chains["nat"].items() if chain not in written}}
-    # Translation first: the refusal of a Service that just got its first endpoint must not go before that.
-    last = "".join(_table(table, rest[table], stale[table], jumps) for table in ("nat", "filter"))
+    last = "".join(_table(table, rest[table], stale[table], jumps) for table in layout.tables)
     return (*(_table("nat", part, (), ()) for part in early), last)
 
 
@@ -45,12 +45,16 @@ def _portions(chains: Mapping[str, list[str]], portion: int) -> list[dict[str, l
 
 
 def repair(
-    pieces: Iterable[Piece], ground: Ground, broken: Mapping[str, Collection[str]], jumps: Collection[Jump]
+    pieces: Iterable[Piece],
+    ground: Ground,
+    broken: Mapping[str, Collection[str]],
+    jumps: Collection[Jump],
+    layout: Layout = KUBE,
 ) -> str:
     """Only these chains (table → names) anew, and these jumps; chains that are not ours any more go."""
     text = ""
-    whole = _whole(pieces, ground)
-    for table in ("nat", "filter"):
+    whole = _whole(pieces, ground, layout)
+    for table in layout.tables:
         chains = whole[table]
         names = sorted(broken.get(table, ()))
         lines = [f":{name} - [0:0]" for name in names]
@@ -61,30 +65,30 @@ def repair(
     return text
 
 
-def sizes(pieces: Iterable[Piece], ground: Ground) -> dict[str, dict[str, int]]:
+def sizes(pieces: Iterable[Piece], ground: Ground, layout: Layout = KUBE) -> dict[str, dict[str, int]]:
     """table → chain of ours → how many rules it has after a full write."""
     return {
         table: {chain: len(rules) for chain, rules in chains.items()}
-        for table, chains in _whole(pieces, ground).items()
+        for table, chains in _whole(pieces, ground, layout).items()
     }
 
 
-def _whole(pieces: Iterable[Piece], ground: Ground) -> dict[str, dict[str, list[str]]]:
-    chains: dict[str, dict[str, list[str]]] = {table: {} for table in base.TABLES}
+def _whole(pieces: Iterable[Piece], ground: Ground, layout: Layout) -> dict[str, dict[str, list[str]]]:
+    chains: dict[str, dict[str, list[str]]] = {table: {} for table in layout.tables}
     shared: dict[tuple[str, str], list[str]] = defaultdict(list)
     for key, value in pieces:
         if key.rule:
             shared[key.table, key.chain].extend(value)
         else:
             chains[key.table][key.chain] = list(value)
-    for table, fixed in base.chains(ground).items():
+    for table, fixed in layout.chains(ground).items():
         for chain, rules in fixed.items():
             chains[table][chain] = [*shared.get((table, chain), ()), *rules]
     return chains
 
 
-def _stale(present: Iterable[str], chains: Collection[str]) -> list[str]:
-    return sorted(c for c in present if c.startswith(base.SERVICE_CHAIN_PREFIXES) and c not in chains)
+def _stale(present: Iterable[str], chains: Collection[str], layout: Layout) -> list[str]:
+    return sorted(c for c in present if c.startswith(layout.prefixes) and c not in chains)
 
 
 def _table(table: str, chains: Mapping[str, list[str]], stale: Sequence[str], jumps: Collection[Jump]) -> str:
@@ -130,11 +134,11 @@ def _table_change(table: str, delta: Delta[Key, Value]) -> str:
     return "\n".join([*lines, "COMMIT", ""])
 
 
-def remove_all(present: Mapping[str, Iterable[str]], ground: Ground) -> str:
+def remove_all(present: Mapping[str, Iterable[str]], ground: Ground, layout: Layout = KUBE) -> str:
     """Empty and delete every chain of ours that `present` names; the jumps to them must be gone already."""
     text = ""
-    for table in base.TABLES:
-        ours = sorted(c for c in present.get(table, ()) if base.is_ours(table, c, ground))
+    for table in layout.tables:
+        ours = sorted(c for c in present.get(table, ()) if layout.is_ours(table, c, ground))
         if ours:
             lines = [f"*{table}", *(f":{c} - [0:0]" for c in ours), *(f"-X {c}" for c in ours), "COMMIT", ""]
             text += "\n".join(lines)

@@ -19,14 +19,13 @@ from apimachinery.kit import nft_events
 from apimachinery.kit.iptables_legacy import Fingerprint
 from apimachinery.kit.nft_events import Transaction
 from netproxy.ground import Ground
-from netproxy.iptables import base
+from netproxy.iptables.base import KUBE, Layout
 from netproxy.model import Family
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
 """between two looks at what nothing tells of"""
 _FAMILY_NUMBER = {Family.IPV4: 2, Family.IPV6: 10}
-BUILT_IN_CHAINS = frozenset(jump.chain for jump in base.JUMPS)
 # As the kernel cuts the program's name; iptables-restore is a link to it on hosts whose choice it is.
 _OWN_NAMES = frozenset({"iptables-restor", "ip6tables-resto", "iptables-nft-re", "ip6tables-nft-r"})
 
@@ -62,24 +61,25 @@ class Damage:
 NO_DAMAGE, UNKNOWN = Damage(), Damage(look=True)
 
 
-def judge(transaction: Transaction | None, grounds: Mapping[Family, Ground]) -> Damage:
+def judge(transaction: Transaction | None, grounds: Mapping[Family, Ground], layout: Layout = KUBE) -> Damage:
     """What somebody else's transaction did to our chains; None: it is not known. Pure."""
     if transaction is None:
         return UNKNOWN
     damage = NO_DAMAGE
+    built_in = layout.built_in_chains
     for family, ground in grounds.items():
         number = _FAMILY_NUMBER[family]
         ours = frozenset(
             (family, table, chain)
             for kind, table, chain in transaction.touched_chains
-            if kind == number and table in base.TABLES and base.is_ours(table, chain, ground)
+            if kind == number and table in layout.tables and layout.is_ours(table, chain, ground)
         )
         jumps = frozenset(
             (family, table, chain)
             for kind, table, chain in transaction.lost_chains
-            if kind == number and table in base.TABLES and chain in BUILT_IN_CHAINS
+            if kind == number and table in layout.tables and chain in built_in
         )
-        gone = any((number, table) in transaction.deleted_tables for table in base.TABLES)
+        gone = any((number, table) in transaction.deleted_tables for table in layout.tables)
         damage |= Damage(ours, jumps, everything=gone)
     return damage
 
@@ -94,10 +94,11 @@ def foreign(told: Iterable[Transaction | None], written: int) -> list[Transactio
 class NftWatch:
     """The nft back end: told at once, at no cost while nothing changes."""
 
-    def __init__(self, grounds: Mapping[Family, Ground], netns: Path | None) -> None:
+    def __init__(self, grounds: Mapping[Family, Ground], netns: Path | None, layout: Layout = KUBE) -> None:
         """Raises OSError where the kernel has no nftables."""
         self._grounds = grounds
-        self._listener = nft_events.Listener(netns, base.TABLES)
+        self._layout = layout
+        self._listener = nft_events.Listener(netns, layout.tables)
 
     def before_write(self) -> Damage:
         """What others did before our write."""
@@ -112,7 +113,7 @@ class NftWatch:
         await self._listener.wait()
 
     def _all(self, told: Iterable[Transaction | None]) -> Damage:
-        return functools.reduce(operator.or_, (judge(one, self._grounds) for one in told), NO_DAMAGE)
+        return functools.reduce(operator.or_, (judge(one, self._grounds, self._layout) for one in told), NO_DAMAGE)
 
     def close(self) -> None:
         self._listener.close()
@@ -121,7 +122,8 @@ class NftWatch:
 class LegacyWatch:
     """The legacy back end tells nobody anything: a system call for each table, twice a second."""
 
-    def __init__(self, grounds: Mapping[Family, Ground], netns: Path | None) -> None:
+    def __init__(self, grounds: Mapping[Family, Ground], netns: Path | None, layout: Layout = KUBE) -> None:
+        self._tables = layout.tables
         self._prints = {family: Fingerprint(family is Family.IPV6, netns) for family in grounds}
         self._seen: dict[tuple[Family, str], bytes] = {}
 
@@ -147,7 +149,7 @@ class LegacyWatch:
     def _look(self) -> dict[tuple[Family, str], bytes]:
         found = {}
         for family, fingerprint in self._prints.items():
-            for table in base.TABLES:
+            for table in self._tables:
                 with contextlib.suppress(OSError):
                     found[family, table] = fingerprint.read(table)
         return found

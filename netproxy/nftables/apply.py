@@ -38,6 +38,9 @@ class NftablesMode:
             log.info("an older libnftables, random numbers go through the packet's priority: %s", reason)
             self._grounds = {f: replace(g, random_by_priority=True) for f, g in self._grounds.items()}
 
+    async def prepare(self) -> None:
+        """Its probe at the opening has shown that all is there."""
+
     async def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
         ledgers = {family: Ledger[Key, Value]() for family in self._grounds}
         self._claim(ledgers, routes)

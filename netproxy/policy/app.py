@@ -19,7 +19,7 @@ from netproxy.policy import views
 from netproxy.policy.addresses import PodAddresses
 from netproxy.policy.enforcer import Enforcer
 from netproxy.policy.model import cluster_dns
-from netproxy.policy.shortfall import Shortfall, of_bridges
+from netproxy.policy.shortfall import Shortfall, of_bridges, of_mode
 from netproxy.policy.tracker import PolicyTracker
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,12 @@ _PAUSE, _RETRY, _SAFETY_NET = 0.005, 1.0, 30.0
 class NetworkPolicies:
     """One per node. Pods and namespaces are watched from the first policy on: clusters without one pay for none."""
 
-    def __init__(self, client: Client, grounds: tuple[Ground, ...], node: str, nodes: Informer, results: Path) -> None:
-        """`nodes` follows this host's Node; `results`: where CNI's library keeps what pods got."""
+    def __init__(
+        self, client: Client, grounds: tuple[Ground, ...], node: str, nodes: Informer, results: Path, mode: str = ""
+    ) -> None:
+        """`nodes` follows this host's Node; `results`: where CNI's library keeps what pods got; `mode`: how Services
+        get to their endpoints."""
+        self._mode = mode
         self._runner = BoundedFrequencyRunner(
             self._sync, min_interval=_PAUSE, max_interval=_SAFETY_NET, retry_interval=_RETRY
         )
@@ -91,7 +95,8 @@ class NetworkPolicies:
             await asyncio.gather(*(informer.wait_synced() for informer in self._others))
         await self._enforcer.sync()
         if self._tracker.policies:
-            self._shortfall.found(of_bridges(self._families), self._policies.items())
+            problems = filter(None, (of_mode(self._mode), of_bridges(self._families)))
+            self._shortfall.found("; ".join(problems), self._policies.items())
 
     def _node_changed(self, _old: Obj | None, new: Obj | None) -> None:
         if new is not None:
@@ -108,13 +113,23 @@ class NetworkPolicies:
         self._enforcer.close()
 
 
-async def remove(grounds: tuple[Ground, ...]) -> None:
-    """Take every rule of policies away; a kernel without nftables has none."""
+async def remove(grounds: tuple[Ground, ...]) -> bool:
+    """Take every rule of policies away; a kernel without nftables has none. False: it gave no answer in time."""
     enforcer = Enforcer(PolicyTracker("", lambda: None), grounds)
     try:
         await enforcer.open()
         await enforcer.remove()
     except NftError as error:
         log.info("no rules of NetworkPolicies removed: %s", error.message)
+    except asyncio.TimeoutError:
+        log.warning("rules of NetworkPolicies may still be there: the kernel gave no answer in time")
+        return False
     finally:
         enforcer.close()
+    return True
+
+
+async def remove_until_gone(grounds: tuple[Ground, ...]) -> None:
+    """`remove`, as often as it takes: rules nobody keeps up to date must not stay in force."""
+    while not await remove(grounds):
+        await asyncio.sleep(_RETRY)

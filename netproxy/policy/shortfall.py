@@ -17,6 +17,7 @@ _BRIDGE_FILTER = {
     Family.IPV4: "net.bridge.bridge-nf-call-iptables",
     Family.IPV6: "net.bridge.bridge-nf-call-ip6tables",
 }
+_RELAYED = "not enforced for what comes by a Service: userspace mode relays it, and its client is seen as this node"
 Event = Callable[[Obj, str, str, str], None]
 """(object, Normal or Warning, reason, message), as EventRecorder.event"""
 
@@ -33,6 +34,11 @@ def of_bridges(families: Iterable[Family], namespace: Path | None = None) -> str
             cause = "br_netfilter is not loaded (modprobe br_netfilter)"
         return f"not enforced between pods of one bridge: {cause}"
     return ""
+
+
+def of_mode(mode: str) -> str:
+    """What a proxy mode keeps from all rules; empty for nothing."""
+    return _RELAYED if mode == "userspace" else ""
 
 
 class Shortfall:

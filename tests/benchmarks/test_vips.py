@@ -11,11 +11,12 @@ from apimachinery.kit import netns
 from benchmarks.services import route
 from benchmarks.vips import BACKENDS, FIRST_EARLY_PORT, GROUND, ask, new_world, run_inside
 from netproxy import modes
+from tests.netproxy.rig import IN_KERNEL
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 
-@pytest.mark.parametrize("mode_name", modes.mode_names())
+@pytest.mark.parametrize("mode_name", IN_KERNEL)
 def test_more_questions_than_ports_are_all_answered(mode_name: str) -> None:
     # With a range of the usual size the same happens after 14,116 questions: connect() takes ports of one parity
     # first, and those left over were the ones whose early questions went nowhere.

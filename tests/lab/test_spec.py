@@ -39,7 +39,7 @@ def test_ranges_in_use_are_stepped_over() -> None:
     [
         ({"node_count": 0}, "--nodes 0 is out of range; use 1 to 10"),
         ({"node_count": 11}, "--nodes 11"),
-        ({"proxy_mode": "ebpf"}, "--proxy-mode 'ebpf' is unknown; use nftables or iptables"),
+        ({"proxy_mode": "ebpf"}, "--proxy-mode 'ebpf' is unknown; use one of nftables, ipvs, iptables"),
         ({"name": "Lab"}, "--name 'Lab' will not do"),
         ({"name": "a" * 33}, "at most 32"),
         ({"name": "my_lab"}, "letters, digits and hyphens"),

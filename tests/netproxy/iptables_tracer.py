@@ -6,23 +6,25 @@ Understands the matches and targets proxies use and raises on anything else.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from netproxy.iptables.base import JUMPS
+from netproxy.iptables.base import JUMPS, Jump
 from tests.netproxy.packet import End, Packet, collect, matches, same
 
 Tables = dict[str, dict[str, list[str]]]
+"""table → chain → rules; under @NAME the members of a set that rules may ask"""
 _BUILT_IN = {
+    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
     "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
     "filter": ("INPUT", "FORWARD", "OUTPUT"),
 }
 
 
-def empty() -> Tables:
+def empty(jumps: Sequence[Jump] = JUMPS) -> Tables:
     """The kernel's own chains, with the jumps to ours in them."""
     tables: Tables = {table: {chain: [] for chain in chains} for table, chains in _BUILT_IN.items()}
-    for jump in JUMPS:
+    for jump in jumps:
         tables[jump.table][jump.chain].insert(0, jump.rule)
         tables[jump.table].setdefault(jump.target, [])
     return tables
@@ -77,18 +79,18 @@ def trace(tables: Tables, packet: Packet) -> dict[End, float]:
 
 def _journey(tables: Tables, packet: Packet) -> Iterator[tuple[End, float]]:
     states = []
-    for state, verdict in _chain(tables["nat"], "OUTPUT" if packet.from_here else "PREROUTING", packet):
+    for state, verdict in chain(tables["nat"], "OUTPUT" if packet.from_here else "PREROUTING", packet):
         assert verdict in ("", "ACCEPT", "DNAT"), verdict
         states.append(state)
     for state in states:
-        chain = "OUTPUT" if packet.from_here else ("INPUT" if state.to_here else "FORWARD")
-        for after, verdict in _chain(tables["filter"], chain, state):
+        hook = "OUTPUT" if packet.from_here else ("INPUT" if state.to_here else "FORWARD")
+        for after, verdict in chain(tables["filter"], hook, state):
             if verdict in ("DROP", "REJECT"):
                 yield End(verdict.lower()), after.weight
             elif not after.redirected:
                 yield End("untouched"), after.weight
             else:
-                for last, final in _chain(tables["nat"], "POSTROUTING", after):
+                for last, final in chain(tables["nat"], "POSTROUTING", after):
                     yield End("sent", _target(last), final == "MASQUERADE"), last.weight
 
 
@@ -96,7 +98,8 @@ def _target(packet: Packet) -> str:
     return f"[{packet.dst}]:{packet.dport}" if ":" in packet.dst else f"{packet.dst}:{packet.dport}"
 
 
-def _chain(table: dict[str, list[str]], name: str, packet: Packet) -> list[tuple[Packet, str]]:
+def chain(table: dict[str, list[str]], name: str, packet: Packet) -> list[tuple[Packet, str]]:
+    """The packet as it leaves a chain, in every way it may, each with the verdict; "" for none."""
     live, ended = [packet], []
     for rule in table[name]:
         following = []
@@ -121,6 +124,11 @@ def _rule(table: dict[str, list[str]], rule: str, packet: Packet) -> list[tuple[
         value = words[index + 1] if index + 1 < len(words) else ""
         if word == "!":
             negate, index = True, index + 1
+            continue
+        if word == "--match-set":
+            if _in_set(packet, table.get(f"@{value}", []), words[index + 2]) == negate:
+                return [(packet, "")]
+            index, negate = index + 3, False
             continue
         if word in ("--set", "--rcheck", "--reap", "--rsource", "--random-fully"):
             options[word] = ""
@@ -154,7 +162,24 @@ def _target_of(table: dict[str, list[str]], options: dict[str, str], packet: Pac
         return [(packet.to(same(ip), int(port)), "DNAT")]
     if target in ("", *_TARGETS):
         return [(packet, target)]
-    return _chain(table, target, packet)
+    return chain(table, target, packet)
+
+
+def _in_set(packet: Packet, members: Sequence[str], how: str) -> bool:
+    """A member is an address, a port, or address,protocol:port and perhaps one more address or network."""
+    ends = {"dst": packet.dst, "src": packet.src}
+    directions = how.split(",")
+    for member in members:
+        parts = member.split(",")
+        if parts[0].isdigit():
+            if packet.dport == int(parts[0]):
+                return True
+            continue
+        port = len(parts) < 2 or parts[1] == f"{packet.protocol}:{packet.dport}"
+        addresses = zip((parts[0], *parts[2:]), (directions[0], *directions[2:]), strict=True)
+        if port and all(matches(ends[direction], part) for part, direction in addresses):
+            return True
+    return False
 
 
 _OPTIONS = {"-m", "--comment", "-j", "--set-xmark", "--to-destination", "--reject-with", "--name", "--seconds"}

@@ -18,7 +18,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from apimachinery.kit import command, netns
+from netproxy import modes
 
+MODULES = Path("/lib/modules") / os.uname().release
+KERNEL_HAS_IPVS = Path("/proc/net/ip_vs").exists() or (MODULES / "kernel/net/netfilter/ipvs").is_dir()
+"""tests/vm runs what needs it on a kernel that has"""
+MODES = tuple(name for name in modes.mode_names() if name != "ipvs" or KERNEL_HAS_IPVS)
+"""those that this kernel can do"""
+IN_KERNEL = tuple(name for name in MODES if name != "userspace")
 NODE_IP, CLIENT_IP = "10.20.0.11", "10.20.0.1"
 PODS = ("10.244.1.5", "10.244.1.6", "10.244.2.5")
 _GATEWAY = "169.254.1.1"

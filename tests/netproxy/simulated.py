@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from netproxy import views
 from netproxy.ground import Ground, grounds
 from netproxy.iptables import diff as iptables_diff
 from netproxy.iptables.plan import plan as iptables_plan
+from netproxy.ipvs.apply import IpvsMode
 from netproxy.ledger import Ledger
 from netproxy.model import Family, PortKey, Route
 from netproxy.nftables import base as nft_base
@@ -17,6 +19,7 @@ from netproxy.nftables.plan import plan as nft_plan
 from netproxy.topology import Place
 from netproxy.tracker import Tracker
 from tests.netproxy import iptables_tracer, nft_tracer
+from tests.netproxy.ipvs_kernel import FakeChains, FakeHost, Kernel
 from tests.netproxy.packet import End, Packet
 
 BASE = Ground(
@@ -33,6 +36,41 @@ PORTION = 4
 def ground(family: Family) -> Ground:
     """The test host's facts for one family."""
     return grounds(BASE, (family,))[0]
+
+
+def ipvs_mode(kernel: Kernel, on: Ground) -> IpvsMode:
+    """The mode itself, on a kernel in memory."""
+    mode = IpvsMode((on,))
+    mode._host, mode._chains = FakeHost(kernel), FakeChains(kernel)  # type: ignore[assignment]
+    return mode
+
+
+class IpvsRules:
+    """As Rules, for the mode whose state lies elsewhere than in rules."""
+
+    mode = "ipvs"
+
+    def __init__(self, on: Ground) -> None:
+        self.kernel = Kernel(on)
+        self._mode = ipvs_mode(self.kernel, on)
+
+    def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
+        """All anew."""
+        asyncio.run(self._mode.rebuild(routes))
+
+    def change(self, routes: Mapping[PortKey, Route | None]) -> str:
+        """Differences only; returns something if there were any."""
+        before = self.kernel.changes
+        asyncio.run(self._mode.change(routes))
+        return "x" * (self.kernel.changes - before)
+
+    def trace(self, packet: Packet) -> dict[End, float]:
+        """Where the packet may end."""
+        return self.kernel.trace(packet)
+
+    def state(self) -> Any:
+        """Everything."""
+        return self._mode._host.fingerprint(), self.kernel.bound
 
 
 class Rules:
@@ -104,9 +142,14 @@ def tracker(place: Place = Place("node1", "z1")) -> Tracker:  # noqa: B008
     return Tracker((Family.IPV4, Family.IPV6), place, lambda: None)
 
 
+def rules_of(mode: str, on: Ground) -> Rules | IpvsRules:
+    """A mode's rules of one family, with nothing in them yet."""
+    return IpvsRules(on) if mode == "ipvs" else Rules(mode, on)
+
+
 def rules_for(
     mode: str, service: dict[str, Any], slices: Iterable[dict[str, Any]], place: Place, base: Ground = BASE
-) -> Rules:
+) -> Rules | IpvsRules:
     """The rules one Service leads to, in the family of its cluster IP."""
     track = tracker(place)
     track.service_changed(None, service)
@@ -114,7 +157,7 @@ def rules_for(
         track.slice_changed(None, endpoint_slice)
     ip = service["spec"].get("clusterIP", "")
     family = views.family_of(ip) if ip not in ("", "None") else Family.IPV4
-    rules = Rules(mode, grounds(base, (family,))[0])
+    rules = rules_of(mode, grounds(base, (family,))[0])
     rules.rebuild({k: v for k, v in track.drain().routes.items() if v is not None})
     return rules
 

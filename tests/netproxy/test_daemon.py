@@ -18,10 +18,10 @@ from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
 from apimachinery.kit import command, netns
 from benchmarks.plane import Daemons, daemons
 from netproxy import modes
-from tests.netproxy.rig import NODE_IP, PODS, Rig, new_rig
+from tests.netproxy.rig import IN_KERNEL, MODES, NODE_IP, PODS, Rig, new_rig
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-both = pytest.mark.parametrize("mode", modes.mode_names())
+both = pytest.mark.parametrize("mode", IN_KERNEL)
 
 
 class World:
@@ -143,7 +143,7 @@ def test_kill_and_restart_without_a_gap(mode: str) -> None:
     run(mode, body)
 
 
-@both
+@pytest.mark.parametrize("mode", MODES)
 def test_a_foreign_flush_is_repaired(mode: str) -> None:
     async def body(world: World, _client: Client) -> None:
         await command.run(["nsenter", f"--net={world.rig.node}", "nft", "flush", "ruleset"], timeout=10)
@@ -156,7 +156,7 @@ def test_a_foreign_flush_is_repaired(mode: str) -> None:
 @both
 def test_changing_the_mode_and_cleaning_up(mode: str) -> None:
     async def body(world: World, client: Client) -> None:
-        other = next(name for name in modes.mode_names() if name != mode)
+        other = next(name for name in IN_KERNEL if name != mode)
         world.processes.end("proxy")
         world.settings["mode"] = other
         world.start_proxy()

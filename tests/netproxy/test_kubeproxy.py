@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from apimachinery.kit.settings import SettingsError, load
+from netproxy.ipvs.options import Options
 from netproxy.settings import ModeName, Settings
 
 # What kubeadm writes.
@@ -54,7 +55,10 @@ def test_what_kubeadm_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('mode: ""', "mode: ipvs", "mode: 'ipvs' is not there yet"),
+        ('mode: ""', "mode: kernelspace", "mode: 'kernelspace' is not there"),
+        ('mode: ""\n', "mode: ipvs\nipvs: {schedule: rr}\n", "ipvs.schedule: no field"),
+        ('mode: ""\n', "mode: ipvs\nipvs: {scheduler: best}\n", "ipvs.scheduler: 'best'"),
+        ('mode: ""\n', "mode: ipvs\nipvs: {excludeCIDRs: [here]}\n", "ipvs.exclude_cidrs"),
         ('detectLocalMode: ""', "detectLocalMode: BridgeInterface", "detectLocalMode"),
         ("masqueradeBit: 14", "masqueradeBit: 15", "iptables.masqueradeBit: 15"),
         ("oomScoreAdj", "oomScore", "oomScore: no field"),
@@ -81,3 +85,17 @@ def test_a_name_and_a_pace_that_the_file_gives(tmp_path: Path) -> None:
     given = KUBEADM.replace('hostnameOverride: ""', "hostnameOverride: node7").replace("qps: 0", "qps: 50")
     found = read(tmp_path, given)
     assert found.node_name == "node7" and found.unused == ("conntrack", "clientConnection.qps")
+
+
+def test_the_section_of_ipvs_and_what_it_shares_with_iptables(tmp_path: Path) -> None:
+    section = (
+        "ipvs: {excludeCIDRs: [192.0.2.0/24], minSyncPeriod: 2s, scheduler: wlc, strictARP: true, syncPeriod: 40s,"
+        " tcpFinTimeout: 0s, tcpTimeout: 15m, udpTimeout: 1m30s}"
+    )
+    given = KUBEADM.replace("ipvs: null", section).replace('mode: ""', "mode: ipvs")
+    found = read(tmp_path, given)
+    assert (
+        found.mode is ModeName.IPVS and found.masquerade_all and (found.sync_period, found.min_sync_period) == (40, 2)
+    )
+    assert found.ipvs == Options("wlc", True, ("192.0.2.0/24",), 900, 0, 90)
+    assert found.unused == ("conntrack",)

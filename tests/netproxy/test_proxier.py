@@ -29,6 +29,8 @@ class FakeMode:
 
     async def open(self) -> None: ...
 
+    async def prepare(self) -> None: ...
+
     async def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
         self._maybe_fail()
         self._built = True

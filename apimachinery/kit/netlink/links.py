@@ -99,6 +99,11 @@ def add_bridge(end: End) -> Request:
     return create(end, info, f"add bridge {end.name}")
 
 
+def add_dummy(end: End) -> Request:
+    """A link that swallows what is sent by it; it may hold addresses."""
+    return create(end, wire.nested(IFLA_LINKINFO, wire.text(IFLA_INFO_KIND, "dummy")), f"add dummy link {end.name}")
+
+
 def delete(ref: LinkRef, missing_ok: bool = True) -> Request:
     ignore = (errno.ENODEV,) if missing_ok else ()
     return Request(RTM_DELLINK, 0, _info(ref) + _named(ref), f"delete link {ref}", ignore)

@@ -25,8 +25,8 @@ RTAX_MTU, RTAX_ADVMSS = 2, 8
 NDA_DST, NDA_LLADDR = 1, 2
 NUD_PERMANENT = 0x80
 RTNH_F_ONLINK = 4
-MAIN_TABLE = 254
-SCOPE_UNIVERSE, SCOPE_LINK = 0, 253
+MAIN_TABLE, LOCAL_TABLE = 254, 255
+SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_HOST = 0, 253, 254
 TYPES = {
     "unicast": 1,
     "local": 2,
@@ -248,6 +248,8 @@ def _route(route: Route) -> bytes:
     destination = route.destination
     direct = route.gateway is None and route.kind == "unicast"
     scope = SCOPE_LINK if direct and destination.version == 4 else SCOPE_UNIVERSE
+    if route.kind == "local" and destination.version == 4:
+        scope = SCOPE_HOST
     flags = RTNH_F_ONLINK if route.onlink else 0
     table = route.table if route.table < 256 else 0
     parts = [

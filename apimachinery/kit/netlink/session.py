@@ -37,11 +37,17 @@ class Netlink:
     """Route netlink in the current namespace, or in `namespace` (a path or descriptor). Close it, or use it in a
     `with`.
 
-    `timeout` (seconds) bounds every wait for the kernel's answer; TimeoutError beyond it.
+    `timeout` (seconds) bounds every wait for the kernel's answer; TimeoutError beyond it. `protocol`: another of
+    netlink's families (NETLINK_*), for which `do`, `ask` and `dump` work the same.
     """
 
-    def __init__(self, namespace: netns.Namespace | None = None, timeout: float = 10.0) -> None:
-        arguments = (socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    def __init__(
+        self,
+        namespace: netns.Namespace | None = None,
+        timeout: float = 10.0,
+        protocol: int = socket.NETLINK_ROUTE,
+    ) -> None:
+        arguments = (socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._socket = netns.open_socket(namespace, *arguments) if namespace is not None else socket.socket(*arguments)
         self._lock = threading.Lock()
         self._sequence = 0

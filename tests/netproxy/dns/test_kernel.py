@@ -20,13 +20,12 @@ from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
 from apimachinery.kit import command, netns
 from apimachinery.kit.netlink import Netlink, routes
 from benchmarks.plane import daemons
-from netproxy import modes
 from tests.netproxy.dns.cluster import ask_bytes, read
-from tests.netproxy.rig import PODS, Rig, new_rig
+from tests.netproxy.rig import IN_KERNEL, PODS, Rig, new_rig
 from tests.netproxy.test_daemon import World
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-both = pytest.mark.parametrize("mode", modes.mode_names())
+both = pytest.mark.parametrize("mode", IN_KERNEL)
 DNS, HERE = "10.96.0.10", ".default.svc.cluster.local"
 
 

@@ -18,7 +18,7 @@ from netproxy import modes
 from netproxy.policy.enforcer import Enforcer
 from netproxy.policy.tracker import PolicyTracker
 from tests.netproxy.policy.world import GROUNDS, namespace, pod, policy
-from tests.netproxy.rig import BRIEF, CLIENT_IP, NODE_IP, PODS, Rig, new_rig
+from tests.netproxy.rig import BRIEF, CLIENT_IP, IN_KERNEL, NODE_IP, PODS, Rig, new_rig
 from tests.netproxy.test_kernel import GROUND, VIP, of, route
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -150,7 +150,7 @@ def test_udp_and_sctp_and_a_connection_that_began_before() -> None:
     run(body)
 
 
-@pytest.mark.parametrize("mode_name", modes.mode_names())
+@pytest.mark.parametrize("mode_name", IN_KERNEL)
 def test_the_verdict_is_about_where_a_service_leads(mode_name: str) -> None:
     async def body(on: Enforced) -> None:
         rig, (a, b, c) = on.rig, on.rig.pods.values()

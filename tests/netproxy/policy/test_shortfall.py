@@ -21,7 +21,7 @@ from netproxy.model import Family
 from netproxy.policy import app
 from netproxy.policy.app import NetworkPolicies
 from netproxy.policy.enforcer import Enforcer
-from netproxy.policy.shortfall import Shortfall, of_bridges
+from netproxy.policy.shortfall import Shortfall, of_bridges, of_mode
 from tests.netproxy.policy.world import GROUNDS, policy
 
 BOTH = (Family.IPV4, Family.IPV6)
@@ -148,3 +148,25 @@ def test_each_policy_is_told_once_and_nobody_when_all_is_well(caplog: pytest.Log
     shortfall.policy_changed(None, third)
     assert events == ["first", "second"]
     assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.INFO]
+
+
+def test_a_busy_kernel_is_asked_again_to_give_up_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    async def late(_self: Enforcer) -> None:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise asyncio.TimeoutError
+
+    async def ready(_self: Enforcer) -> None: ...
+
+    monkeypatch.setattr(Enforcer, "open", ready)
+    monkeypatch.setattr(Enforcer, "remove", late)
+    monkeypatch.setattr(app, "_RETRY", 0.0)
+    asyncio.run(app.remove_until_gone(GROUNDS))
+    assert asked == 3
+
+
+def test_a_relay_hides_who_speaks_and_policies_say_so() -> None:
+    assert "userspace mode" in of_mode("userspace") and not of_mode("nftables") and not of_mode("ipvs")

@@ -1,0 +1,197 @@
+"""Takes Services' addresses, listens at them and relays."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from apimachinery.kit.netlink import Netlink, Request, Route, events, routes
+from apimachinery.kit.netlink.events import Group
+from netproxy import model
+from netproxy.ground import Ground
+from netproxy.ledger import Ledger
+from netproxy.model import Family, PortKey
+from netproxy.userspace import tcp, udp
+from netproxy.userspace.choice import Bindings, candidates
+from netproxy.userspace.plan import Key, Listener, Own, Relay, Target, Value, is_inside, plan
+
+log = logging.getLogger(__name__)
+ROUTE_PROTOCOL = 87
+"""by which our routes are known (rtnetlink's rtm_protocol); no routing daemon has it"""
+_LOOPBACK = 1
+_SETTLE_SECONDS, _AGAIN_SECONDS = 0.05, 5.0
+
+
+class UserspaceMode:
+    """See modes.Mode."""
+
+    name = "userspace"
+    min_sync_seconds = 0.02
+
+    def __init__(self, grounds: tuple[Ground, ...], netns: Path | None = None) -> None:
+        """Raises ValueError for any `netns`: connections are relayed where this process is."""
+        if netns is not None:
+            raise ValueError("userspace mode works in this process's network namespace alone")
+        self._grounds = {ground.family: ground for ground in grounds}
+        self._ledgers: dict[Family, Ledger[Key, Value]] = {}
+        self._relays: dict[Listener, Relay] = {}
+        self._open: dict[Listener, asyncio.Server | udp.Relayed] = {}
+        self._bindings = Bindings()
+        self._node: frozenset[str] = frozenset()
+        self._own: frozenset[str] = frozenset()
+        self._at_work = asyncio.Lock()
+
+    async def open(self) -> None:
+        """There are no handles."""
+
+    async def prepare(self) -> None:
+        """Every kernel has what this needs."""
+
+    async def rebuild(self, routes: Mapping[PortKey, model.Route]) -> None:
+        async with self._at_work:
+            self._node = await asyncio.to_thread(self._node_addresses)
+            ledgers = {family: Ledger[Key, Value]() for family in self._grounds}
+            self._claim(ledgers, routes)
+            await self._follow(ledgers, await asyncio.to_thread(self._taken))
+
+    async def change(self, routes: Mapping[PortKey, model.Route | None]) -> None:
+        async with self._at_work:
+            self._claim(self._ledgers, routes)
+            await self._follow(self._ledgers, self._own)
+            for key in (key for key, route in routes.items() if route is None):
+                self._bindings.forget(key)
+
+    async def watch(self, on_lost: Callable[[], None], _on_mended: Callable[[], None]) -> None:
+        """Routes of ours that somebody took, addresses of this host that came or went, listeners that could not be."""
+        groups = (Group.IPV4_ADDRESS, Group.IPV6_ADDRESS, Group.IPV4_ROUTE, Group.IPV6_ROUTE)
+        with contextlib.closing(events.subscribe(0, groups)) as told:
+            waiting = asyncio.ensure_future(events.readable(told))
+            try:
+                while True:
+                    await asyncio.wait((waiting,), timeout=_AGAIN_SECONDS)
+                    if waiting.done():
+                        await asyncio.sleep(_SETTLE_SECONDS)
+                        events.discard(told)
+                        waiting = asyncio.ensure_future(events.readable(told))
+                    async with self._at_work:
+                        lost = bool(self._ledgers) and await asyncio.to_thread(self._is_lost)
+                    if lost or self._relays.keys() - self._open.keys():
+                        on_lost()
+            finally:
+                waiting.cancel()
+
+    async def cleanup(self) -> None:
+        async with self._at_work:
+            self._ledgers, self._relays, self._own = {}, {}, frozenset()
+            self._shut(list(self._open))
+            taken = await asyncio.to_thread(self._taken)
+            await asyncio.to_thread(self._give_up, taken)
+
+    async def tidy(self) -> None:
+        """There has been only one way."""
+
+    def close(self) -> None:
+        """Without this process nobody answers: who comes now waits for its successor, and is not refused."""
+        self._shut(list(self._open))
+        with contextlib.suppress(OSError):
+            self._give_up(self._own)
+
+    async def _follow(self, ledgers: dict[Family, Ledger[Key, Value]], taken: Collection[str]) -> None:
+        """Bring addresses and listeners in line with the ledgers."""
+        pieces = dict(piece for ledger in ledgers.values() for piece in ledger.items())
+        wanted = {key.address for key in pieces if isinstance(key, Own)}
+        self._relays = {k: v for k, v in pieces.items() if isinstance(k, Listener) and isinstance(v, Relay)}
+        self._own = frozenset(wanted)
+        for listener in self._relays.keys() - self._open.keys():
+            await self._listen(listener)
+        await asyncio.to_thread(self._take, wanted - set(taken))
+        self._shut(self._open.keys() - self._relays.keys())
+        await asyncio.to_thread(self._give_up, set(taken) - wanted)
+        for listener, opened in self._open.items():
+            if isinstance(opened, udp.Relayed):
+                relay = self._relays[listener]
+                opened.only({*relay.inside, *relay.outside})
+        for ledger in ledgers.values():
+            ledger.commit()
+        self._ledgers = ledgers
+
+    async def _listen(self, listener: Listener) -> None:
+        def choose(client: str) -> tuple[Target, ...]:
+            return self._choose(listener, client)
+
+        try:
+            if listener.protocol == "TCP":
+                self._open[listener] = await tcp.serve(listener, choose)
+            else:
+                self._open[listener] = await udp.serve(listener, choose)
+        except OSError as error:
+            where = f"{listener.address} port {listener.port}"
+            log.error("cannot listen at %s (%s): %s", where, listener.protocol, error.strerror)
+
+    def _choose(self, listener: Listener, client: str) -> tuple[Target, ...]:
+        relay = self._relays.get(listener)
+        if relay is None:
+            return ()
+        now = time.monotonic()
+        inside = is_inside(client, self._grounds[relay.service.family], self._node | self._own)
+        targets = candidates(relay, client, inside, self._bindings, now, random.random())
+        if targets and relay.affinity_seconds:
+            self._bindings.bind(relay.service, client, targets[0], now)
+        return targets
+
+    def _shut(self, listeners: Collection[Listener]) -> None:
+        for listener in list(listeners):
+            self._open.pop(listener).close()
+
+    def _claim(
+        self, ledgers: Mapping[Family, Ledger[Key, Value]], changed: Mapping[PortKey, model.Route | None]
+    ) -> None:
+        for key, route in changed.items():
+            if key.family not in ledgers:
+                continue
+            if key.protocol == "SCTP":
+                log.warning("%s: userspace mode relays no SCTP", key.title)
+                continue
+            pieces = plan(route, self._grounds[key.family], self._node) if route else ()
+            ledgers[key.family].claim(key, pieces)
+
+    def _is_lost(self) -> bool:
+        return self._taken() != self._own or self._node_addresses() != self._node
+
+    def _node_addresses(self) -> frozenset[str]:
+        with Netlink() as kernel:
+            found = (address.interface.ip for address in kernel.addresses())
+            return frozenset(
+                str(ip)
+                for ip in found
+                if ip.version in {family.value for family in self._grounds} and not (ip.is_loopback or ip.is_link_local)
+            )
+
+    def _taken(self) -> frozenset[str]:
+        with Netlink() as kernel:
+            found = kernel.routes(protocol=ROUTE_PROTOCOL, table=routes.LOCAL_TABLE)
+        versions = {family.value for family in self._grounds}
+        return frozenset(str(route.destination[0]) for route in found if route.destination.version in versions)
+
+    def _take(self, addresses: Collection[str]) -> None:
+        self._do([routes.replace_route(_local(address)) for address in sorted(addresses)])
+
+    def _give_up(self, addresses: Collection[str]) -> None:
+        self._do([routes.delete_route(_local(address)) for address in sorted(addresses)])
+
+    def _do(self, requests: list[Request]) -> None:
+        if requests:
+            with Netlink() as kernel:
+                kernel.do(*requests)
+
+
+def _local(address: str) -> Route:
+    return Route(
+        ipaddress.ip_network(address), link=_LOOPBACK, kind="local", protocol=ROUTE_PROTOCOL, table=routes.LOCAL_TABLE
+    )

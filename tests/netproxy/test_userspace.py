@@ -1,0 +1,265 @@
+"""The relay: it leads where nftables mode leads, and hands every byte on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netproxy.ground import Ground
+from netproxy.model import Family, PortKey
+from netproxy.topology import Place
+from netproxy.userspace import tcp, udp
+from netproxy.userspace.choice import Bindings, candidates
+from netproxy.userspace.plan import Listener, Own, Relay, is_inside, plan
+from tests.netproxy.packet import LOCAL_ADDRESSES, End, Packet, collect
+from tests.netproxy.simulated import BASE, endpoint, endpoint_slice, ground, rules_for, service, tracker
+from tests.netproxy.test_incremental import specs
+
+KEY = PortKey("default", "svc", "p", "TCP", Family.IPV4)
+NODE = frozenset(ip for ip in LOCAL_ADDRESSES if ":" not in ip and ip != "127.0.0.1")
+
+
+def relayed(pieces: dict[Any, Any], packet: Packet, on: Ground) -> dict[End, float]:
+    """Where a client ends up."""
+    own = Own(packet.dst) in pieces
+    relay = pieces.get(Listener(packet.protocol.upper(), packet.dst, packet.dport))
+    if relay is None:
+        return {End("reject" if own else "untouched"): 1.0}
+    inside = is_inside(packet.src, on, NODE)
+    count = len(relay.inside if inside else relay.outside) or 1
+    ends = []
+    for turn in range(count):
+        found = candidates(relay, packet.src, inside, Bindings(), 0.0, (turn + 0.5) / count)
+        end = End("sent", f"{found[0][0]}:{found[0][1]}", True) if found else End("reject")
+        ends.append((end, 1 / count))
+    return collect(ends)
+
+
+def as_a_relay_can(ends: dict[End, float]) -> dict[End, float]:
+    """It has its own node's addresses alone, and turns away what others pass over in silence."""
+    words = {"drop": "reject"}
+    return collect((End(words.get(e.verdict, e.verdict), e.target, e.verdict == "sent"), w) for e, w in ends.items())
+
+
+ENDPOINTS = [endpoint("10.244.1.5", "node1"), endpoint("10.244.1.6", "node1"), endpoint("10.244.2.5")]
+SOURCES = ("10.244.1.9", "10.20.0.11", "198.51.100.9", "192.0.2.77")
+FRONTS = (*((ip, 80) for ip in ("10.96.0.1", "192.0.2.1", "203.0.113.7")), *(("10.20.0.11", p) for p in (30001, 30002)))
+
+
+@settings(max_examples=60)
+@given(
+    spec=specs("a"),
+    endpoints=st.lists(st.sampled_from(ENDPOINTS), max_size=3, unique_by=lambda e: e["addresses"][0]),
+    ingress=st.sampled_from([(), ("203.0.113.7",)]),
+)
+def test_it_leads_where_nftables_leads(spec: dict[str, Any], endpoints: list[Any], ingress: tuple[str, ...]) -> None:
+    ports = [{"name": "p", "port": 8080, "protocol": "TCP"}, {"name": "u", "port": 53, "protocol": "UDP"}]
+    made, slices = service(spec, ingress, "a"), [endpoint_slice(*endpoints, owner="a", ports=ports)]
+    track = tracker(Place("node1", "z1"))
+    track.service_changed(None, made)
+    track.slice_changed(None, slices[0])
+    on = ground(Family.IPV4)
+    pieces = dict(piece for route in track.drain().routes.values() if route for piece in plan(route, on, NODE))
+    rules = rules_for("nftables", made, slices, Place("node1", "z1"))
+    for source in SOURCES:
+        for address, port in FRONTS:
+            for protocol in ("tcp", "udp"):
+                packet = Packet(source, address, port, protocol)
+                wanted = as_a_relay_can(rules.trace(packet))
+                found = relayed(pieces, packet, on)
+                if Own(address) in pieces and wanted == {End("untouched"): 1.0}:
+                    # The address is this host's own as soon as any port of it is a Service's.
+                    wanted = {End("reject"): 1.0}
+                if address in NODE and wanted == {End("reject"): 1.0} and found == {End("untouched"): 1.0}:
+                    continue  # nobody listens at the node's own port: the kernel refuses
+                assert found == wanted, packet
+
+
+def test_a_client_is_bound_at_every_address_of_a_service_port_until_it_was_silent_too_long() -> None:
+    targets = tuple((f"10.244.1.{i}", 80) for i in range(1, 5))
+    relay = Relay(KEY, targets, targets, affinity_seconds=60)
+    bindings = Bindings()
+    bindings.bind(KEY, "10.0.0.9", targets[2], 100.0)
+    assert candidates(relay, "10.0.0.9", True, bindings, 159.0, 0.0)[0] == targets[2]
+    assert candidates(relay, "10.0.0.9", True, bindings, 161.0, 0.0)[0] == targets[0]
+    assert candidates(relay, "10.0.0.8", True, bindings, 159.0, 0.0)[0] == targets[0]
+    gone = Relay(KEY, targets[:2], targets[:2], affinity_seconds=60)
+    assert candidates(gone, "10.0.0.9", True, bindings, 159.0, 0.99)[0] == targets[1]
+    bindings.forget(KEY)
+    assert candidates(relay, "10.0.0.9", True, bindings, 101.0, 0.0)[0] == targets[0]
+
+
+def test_sources_are_asked_in_both_families() -> None:
+    relay = Relay(KEY, (("a", 1),), (("a", 1),), sources=("198.51.100.0/24",))
+    assert candidates(relay, "198.51.100.7", False, Bindings(), 0.0, 0.0)
+    assert not candidates(relay, "198.51.101.7", False, Bindings(), 0.0, 0.0)
+    six = BASE.__class__(Family.IPV6, cluster_cidrs=("fd00:244::/32",))
+    assert is_inside("fd00:244::7", six, frozenset()) and is_inside("::1", six, frozenset())
+    assert not is_inside("fd00:99::7", six, frozenset())
+
+
+# Bytes, by real sockets of the loopback device.
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as handle:
+        handle.bind(("127.0.0.1", 0))
+        return int(handle.getsockname()[1])
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
+@contextlib.asynccontextmanager
+async def relay_to(handler: Handler, *dead: tuple[str, int]) -> AsyncIterator[int]:
+    """The port of a relay to a server, behind endpoints where nobody answers."""
+    server = await asyncio.start_server(handler, "127.0.0.1", 0)
+    target = server.sockets[0].getsockname()[:2]
+    port = free_port()
+    front = await tcp.serve(Listener("TCP", "127.0.0.1", port), lambda _: (*dead, target))
+    try:
+        yield port
+    finally:
+        front.close()
+        server.close()
+
+
+async def shout_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Reads to the end before it says a word."""
+    data = await reader.read()
+    writer.write(data[::-1])
+    await writer.drain()
+    writer.close()
+
+
+def run(body: Coroutine[Any, Any, None]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(body, 30)
+
+    asyncio.run(bounded())
+
+
+def test_each_direction_ends_by_itself_and_no_byte_is_lost() -> None:
+    async def body() -> None:
+        said = bytes(range(256)) * 20_000
+        async with relay_to(shout_back) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(said)
+            writer.write_eof()
+            assert await reader.read() == said[::-1]
+            writer.close()
+
+    run(body())
+
+
+def test_who_speaks_first_is_heard_and_a_dead_endpoint_is_passed_over() -> None:
+    async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        writer.close()
+
+    async def body() -> None:
+        async with relay_to(greet, ("127.0.0.1", free_port())) as port:
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                assert await reader.read() == b"hello"
+                writer.close()
+
+    run(body())
+
+
+def test_a_slow_reader_stops_a_fast_writer() -> None:
+    sent = 0
+
+    async def flood(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"x" * 65536)
+                await writer.drain()
+                sent += 65536
+
+    async def body() -> None:
+        async with relay_to(flood) as port:
+            _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+            before = -1
+            while sent != before:
+                before = sent
+                await asyncio.sleep(0.2)
+            assert sent < 64 << 20, "what nobody reads is kept in memory"
+            writer.transport.abort()
+
+    run(body())
+
+
+def test_a_client_with_nowhere_to_go_is_reset() -> None:
+    async def body() -> None:
+        port = free_port()
+        front = await tcp.serve(Listener("TCP", "127.0.0.1", port), lambda _: ())
+        reader, _ = await asyncio.open_connection("127.0.0.1", port)
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        front.close()
+
+    run(body())
+
+
+def test_a_broken_server_breaks_its_client() -> None:
+    async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        handle = writer.get_extra_info("socket")
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        writer.transport.abort()
+
+    async def body() -> None:
+        async with relay_to(break_off) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"x")
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+
+    run(body())
+
+
+def test_datagrams_of_two_clients_come_back_to_each_and_silence_ends_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp, "IDLE_SECONDS", 0.2)
+
+    class Echo(asyncio.DatagramProtocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def datagram_received(self, data: bytes, peer: Any) -> None:
+            self.transport.sendto(data + b"!", peer)
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        echo, _ = await loop.create_datagram_endpoint(Echo, local_addr=("127.0.0.1", 0))
+        target = echo.get_extra_info("sockname")
+        port = free_port(socket.SOCK_DGRAM)
+        relayed = await udp.serve(Listener("UDP", "127.0.0.1", port), lambda _: (target,))
+        clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+        for number, handle in enumerate(clients):
+            handle.setblocking(False)
+            handle.bind(("127.0.0.1", 0))
+            await loop.sock_connect(handle, ("127.0.0.1", port))
+            await loop.sock_sendall(handle, b"%d" % number)
+        assert [await loop.sock_recv(handle, 100) for handle in clients] == [b"0!", b"1!"]
+        assert len(relayed._clients) == 2
+        while relayed._clients:
+            await asyncio.sleep(0.05)
+        await loop.sock_sendall(clients[0], b"again")
+        assert await loop.sock_recv(clients[0], 100) == b"again!"
+        relayed.only(())
+        assert not relayed._clients
+        for handle in clients:
+            handle.close()
+        relayed.close()
+        echo.close()
+
+    run(body())
