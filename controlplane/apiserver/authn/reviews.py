@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apimachinery.errors import BadRequest
 from apimachinery.kinds import SELF_SUBJECT_REVIEW, TOKEN_REVIEW
 from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
@@ -30,16 +31,16 @@ class IdentityReviews:
     async def token(self, request: Request) -> Answer:
         review = await body.read(request, TOKEN_REVIEW)
         spec = {k: v for k, v in (review.get("spec") or {}).items() if v is not None}
+        if not spec.get("token"):
+            raise BadRequest("token is required for TokenReview in authentication")
         metadata = {k: v for k, v in review["metadata"].items() if k in ("name", "namespace", "labels", "annotations")}
-        status = self._judge(spec.get("token", ""), tuple(spec.get("audiences") or ()))
+        status = self._judge(spec["token"], tuple(spec.get("audiences") or ()))
         return Answer(
             201,
             {"kind": "TokenReview", "apiVersion": VERSION, "metadata": metadata, "spec": spec, "status": status},
         )
 
     def _judge(self, token: str, audiences: tuple[str, ...]) -> Obj:
-        if not token:
-            return {"user": {}}
         user = self._authenticator.user_of_token(token, audiences)
         if user is None:
             return {"user": {}, "error": self._why(token, audiences)}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from apimachinery import errors
+from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.kinds import (
     LOCAL_SUBJECT_ACCESS_REVIEW,
@@ -24,6 +24,7 @@ from controlplane.apiserver.options import manager_of
 from controlplane.apiserver.ownership import track
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Answer, Attributes, Handler, Request, User
+from controlplane.apiserver.rules.shown import struct
 
 GROUP = "authorization.k8s.io"
 RESOURCE, NON_RESOURCE = "spec.resourceAttributes", "spec.nonResourceAttributes"
@@ -119,13 +120,14 @@ def check(spec: Obj, metadata: Obj, kind: Kind, namespace: str) -> list[FieldErr
     elif asked is None and path is None:
         text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         problems.append(errors.invalid(RESOURCE, None, text))
-    for name in ("fieldSelector", "labelSelector"):
-        problems += _selector_problems(f"{RESOURCE}.{name}", (asked or {}).get(name))
     if kind is not SELF_SUBJECT_ACCESS_REVIEW and not spec.get("user") and not spec.get("groups"):
         problems.append(errors.invalid("spec.user", "", "at least one of user or group must be specified"))
-    others = {k: v for k, v in metadata.items() if not (local and k == "namespace")}
-    if others.keys() - {"managedFields"}:
-        problems.append(errors.invalid("metadata", others, "must be empty"))
+    for name, requirement in (("fieldSelector", _field_requirement), ("labelSelector", _label_requirement)):
+        problems += _selector_problems(f"{RESOURCE}.{name}", (asked or {}).get(name), requirement)
+    if metadata.keys() - {"managedFields", *(("namespace",) if local else ())}:
+        text = "must be empty except for namespace" if local else "must be empty"
+        whole = {**metadata, "namespace": namespace} if local else metadata
+        problems.append(errors.invalid("metadata", struct("meta.v1.ObjectMeta", whole), text))
     if local and asked is not None and asked.get("namespace", "") != namespace:
         text = "must match metadata.namespace"
         problems.append(errors.invalid(f"{RESOURCE}.namespace", asked.get("namespace", ""), text))
@@ -139,13 +141,45 @@ def _path_value(path: Obj) -> Obj:
     return {"Path": path.get("path", ""), "Verb": path.get("verb", "")}
 
 
-def _selector_problems(field: str, selector: Any) -> list[FieldError]:
-    if not selector:
-        return []
+Requirement = Callable[[str, Obj], Iterator[FieldError]]
+
+
+def _selector_problems(field: str, selector: Any, requirement: Requirement) -> Iterator[FieldError]:
+    """Unknown operators are let through: a newer client may be asking."""
+    if selector is None:
+        return
     raw, requirements = selector.get("rawSelector", ""), selector.get("requirements") or []
     if raw and requirements:
-        return [errors.invalid(f"{field}.rawSelector", raw, "may not specified at the same time as requirements")]
-    return []
+        yield errors.invalid(f"{field}.rawSelector", raw, "may not specified at the same time as requirements")
+    if not raw and not requirements:
+        text = f"when {field} is specified, requirements or rawSelector is required"
+        yield errors.required(f"{field}.requirements", text)
+    for index, each in enumerate(requirements):
+        yield from requirement(f"{field}.requirements[{index}]", each)
+
+
+def _field_requirement(path: str, requirement: Obj) -> Iterator[FieldError]:
+    if not requirement.get("key"):
+        yield errors.required(f"{path}.key", "must be specified")
+    yield from _values(path, requirement)
+
+
+def _label_requirement(path: str, requirement: Obj) -> Iterator[FieldError]:
+    yield from _values(path, requirement)
+    key = requirement.get("key") or ""
+    yield from (errors.invalid(f"{path}.key", key, wrong) for wrong in formats.qualified_name(key))
+    for index, value in enumerate(requirement.get("values") or ()):
+        where = f"{path}.values[{index}]"
+        yield from (errors.invalid(where, value, wrong) for wrong in formats.label_value(value))
+
+
+def _values(path: str, requirement: Obj) -> Iterator[FieldError]:
+    operator, values = requirement.get("operator"), requirement.get("values")
+    if operator in ("In", "NotIn") and not values:
+        yield errors.required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+    if operator in ("Exists", "DoesNotExist") and values:
+        text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+        yield errors.field_forbidden(f"{path}.values", text)
 
 
 def attributes_of(spec: Obj) -> tuple[Attributes, str]:

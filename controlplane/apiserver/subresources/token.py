@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DEFAULT_SECONDS = 3600
 LEAST_SECONDS, MOST_SECONDS = 600, 1 << 32
 BINDABLE: dict[tuple[str, str], Kind] = {("", "Pod"): POD, ("", "Node"): NODE, ("", "Secret"): SECRET}
+OTHER_ACCOUNT = "the UID in the token request ({}) does not match the UID of the service account ({})"
 OTHER_UID = (
     "the UID in the bound object reference ({}) does not match the UID in record. "
     "The object might have been deleted and then recreated"
@@ -51,11 +52,14 @@ class Tokens:
 
     async def create(self, request: Request) -> Answer:
         asked = await body.read(request, body.TOKEN_REQUEST)
-        account = self._registry.get(SERVICE_ACCOUNT, request.namespace, request.name)
-        if asked["metadata"].get("name") not in (None, "", request.name):
-            text = "must match the service account name if specified"
-            problem = errors.invalid("metadata.name", asked["metadata"]["name"], text)
+        given = asked["metadata"]
+        if given.get("name") not in (None, "", request.name):
+            problem = errors.invalid("metadata.name", given["name"], "must match the service account name if specified")
             raise errors.invalid_object("TokenRequest", request.name, [problem], "authentication.k8s.io")
+        account = self._registry.get(SERVICE_ACCOUNT, request.namespace, request.name)
+        if given.get("uid") not in (None, "", uid := account["metadata"]["uid"]):
+            why = OTHER_ACCOUNT.format(given["uid"], uid)
+            raise errors.conflict("TokenRequest", request.name, why, "authentication.k8s.io")
         spec = {k: v for k, v in (asked.get("spec") or {}).items() if v is not None}
         spec["audiences"] = list(spec.get("audiences") or self._audiences)
         spec.setdefault("expirationSeconds", DEFAULT_SECONDS)
@@ -66,12 +70,13 @@ class Tokens:
         context = Context(
             request.catalog, user=request.user, dry_run=body.is_dry_run(request), warnings=request.warnings
         )
-        await self._registry.admit_part(SERVICE_ACCOUNT, "token", request.namespace, request.name, asked, context)
         check(spec)
+        await self._registry.admit_part(SERVICE_ACCOUNT, "token", request.namespace, request.name, asked, context)
         bound = self._bound(request, spec.get("boundObjectRef"))
-        return Answer(201, self._issue(account, spec, bound))
+        return Answer(201, self._issue(account, given, spec, bound))
 
-    def _issue(self, account: Obj, spec: Obj, bound: Bound) -> Obj:
+    def _issue(self, account: Obj, given: Obj, spec: Obj, bound: Bound) -> Obj:
+        """The answer; given: the metadata that the request came with."""
         moment = self._clock()
         start, seconds = int(moment.timestamp()), int(spec["expirationSeconds"])
         lasting = seconds == service_account.PROJECTED_SECONDS and bound.pod_name
@@ -94,8 +99,8 @@ class Tokens:
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
             "metadata": {
-                "name": metadata["name"],
-                "namespace": metadata["namespace"],
+                **given,
+                **{part: metadata[part] for part in ("name", "namespace", "uid")},
                 "creationTimestamp": format_time(moment),
             },
             "spec": spec,

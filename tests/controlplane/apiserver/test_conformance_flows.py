@@ -9,7 +9,7 @@ import pytest
 from apimachinery import errors, pki
 from apimachinery.client import PatchType
 from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST as CSR
-from apimachinery.kinds import EVENT, EVENT_V1, IP_ADDRESS, LEASE, SERVICE_ACCOUNT, SERVICE_CIDR
+from apimachinery.kinds import EVENT, EVENT_V1, IP_ADDRESS, LEASE, SERVICE_ACCOUNT, SERVICE_CIDR, TOKEN_REVIEW
 from tests.controlplane.apiserver.server import run
 from tests.controlplane.apiserver.test_signing_requests import pem
 
@@ -238,3 +238,51 @@ def test_a_token_is_verified_by_what_the_issuer_publishes(tmp_path, uri):
         assert claims["sub"] == "system:serviceaccount:default:a"
 
     run(tmp_path, test, service_account_jwks_uri=uri)
+
+
+def test_a_token_request_is_of_the_account_that_it_names(tmp_path):
+    async def test(client):
+        account = {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "a", "namespace": "default"}}
+        uid = (await client.create(SERVICE_ACCOUNT, account))["metadata"]["uid"]
+        asked = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {"audiences": ["them"]}}
+        path = f"{SERVICE_ACCOUNT.path('default')}/a/token"
+
+        async def ask(**metadata):
+            return (await client.request("POST", path, body={**asked, "metadata": metadata}))["metadata"]
+
+        found = await ask(labels={"x": "y"})
+        del found["creationTimestamp"]
+        assert found == {"name": "a", "namespace": "default", "uid": uid, "labels": {"x": "y"}}
+        assert (await ask(uid=uid))["uid"] == uid
+        with pytest.raises(errors.Conflict) as refused:
+            await ask(uid="other")
+        why = f"the UID in the token request (other) does not match the UID of the service account ({uid})"
+        whose = 'Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "a"'
+        assert refused.value.message == f"{whose}: {why}"
+        with pytest.raises(errors.Invalid, match="must match the service account name"):
+            await ask(name="b", uid="other")
+
+    run(tmp_path, test)
+
+
+def test_a_token_review_says_whose_a_token_is(tmp_path):
+    async def test(client):
+        account = {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "a", "namespace": "default"}}
+        uid = (await client.create(SERVICE_ACCOUNT, account))["metadata"]["uid"]
+        asked = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {"audiences": []}}
+        path = f"{SERVICE_ACCOUNT.path('default')}/a/token"
+        token = (await client.request("POST", path, body=asked))["status"]["token"]
+
+        async def review(**spec):
+            body = {"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "spec": spec}
+            return (await client.request("POST", TOKEN_REVIEW.path(), body=body))["status"]
+
+        found = await review(token=token)
+        assert found["authenticated"] and found["user"]["username"] == "system:serviceaccount:default:a"
+        assert found["user"]["uid"] == uid and "system:serviceaccounts:default" in found["user"]["groups"]
+        assert "authenticated" not in await review(token=token, audiences=["others"])
+        assert "invalid bearer token" in (await review(token=token[:-4]))["error"]
+        with pytest.raises(errors.BadRequest, match="token is required for TokenReview in authentication"):
+            await review()
+
+    run(tmp_path, test)

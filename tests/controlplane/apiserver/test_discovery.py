@@ -1,7 +1,10 @@
+import pytest
+
 from apimachinery.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER, TOKEN_REVIEW
 from controlplane.apiserver.discovery import Discovery, storage_version_hash
 from controlplane.apiserver.resources import builtin
 from tests.controlplane.apiserver import golden
+from tests.controlplane.apiserver.fingerprints import fingerprint
 
 KINDS = builtin.catalog().kinds()
 
@@ -59,3 +62,46 @@ def test_equals_what_upstream_serves():
     assert served("/api/v1") == want["api_v1"]
     for path, resources in want["groups"].items():
         assert served(path) == resources, path
+
+
+# Of what equals upstream's, for a server at 10.0.0.1:6443.
+FINGERPRINTS = {
+    "/api": "c655444919b34d52",
+    "/apis": "e920f1a1900bf9d6",
+    "/api/v1": "f33cb68869526723",
+    "/apis/admissionregistration.k8s.io/v1": "0ca4c02f6bf8769f",
+    "/apis/apiextensions.k8s.io/v1": "a98dcc76b4d07369",
+    "/apis/apiregistration.k8s.io/v1": "8fc7f3cde83ad2f7",
+    "/apis/apps/v1": "da4feadc08704015",
+    "/apis/authentication.k8s.io/v1": "9f3a08aad7d51b33",
+    "/apis/authorization.k8s.io/v1": "a15bd9eecc637f33",
+    "/apis/autoscaling/v1": "b89ad6d9d30723bd",
+    "/apis/autoscaling/v2": "afb80d503ed56839",
+    "/apis/batch/v1": "e575717f3e6c1a54",
+    "/apis/certificates.k8s.io/v1": "d61a3eeb6cf0a13e",
+    "/apis/coordination.k8s.io/v1": "5d2282a5fef24f4c",
+    "/apis/discovery.k8s.io/v1": "12977b0a1c6dd6ba",
+    "/apis/events.k8s.io/v1": "0352e1bb56ae251e",
+    "/apis/flowcontrol.apiserver.k8s.io/v1": "7a8e90e9cc9e60dc",
+    "/apis/networking.k8s.io/v1": "8fa4b06cfd7a90ec",
+    "/apis/node.k8s.io/v1": "52a11d9fe571723e",
+    "/apis/policy/v1": "6ad89871334c0abd",
+    "/apis/rbac.authorization.k8s.io/v1": "fd5fd1e5cce24b12",
+    "/apis/resource.k8s.io/v1": "f15cfc33ea1cc3b2",
+    "/apis/scheduling.k8s.io/v1": "89662a021eb1215c",
+    "/apis/storage.k8s.io/v1": "ccfe927096ebddd7",
+}
+
+
+@pytest.mark.parametrize("path", FINGERPRINTS)
+def test_each_document_is_as_it_was_when_it_equalled_upstream_s(path):
+    assert fingerprint(get(path)) == FINGERPRINTS[path]
+
+
+def test_every_document_has_its_fingerprint():
+    assert {f"/apis/{kind.group}/{kind.version}" for kind in KINDS if kind.group} < FINGERPRINTS.keys()
+
+
+@pytest.mark.parametrize(("path", "wanted"), [("/api", "4b01676dd71b1728"), ("/apis", "7972d9de53abd560")])
+def test_aggregated_documents_are_too(path, wanted):
+    assert fingerprint(get(path, True)) == wanted

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from apimachinery import errors
+from apimachinery import errors, kinds
 from apimachinery.kinds import (
     CERTIFICATE_SIGNING_REQUEST,
     CLUSTER_ROLE,
@@ -344,6 +344,84 @@ def test_review_specs_become_questions():
     assert wanted.field_selector == "spec.nodeName=n1"
     assert complaint == "spec.resourceAttributes.labelSelector ignored due to parse error"
     assert reviews.attributes_of({"nonResourceAttributes": {"path": "/x", "verb": "get"}})[0].path == "/x"
+
+
+SAR, LOCAL, SELF = (
+    kinds.SUBJECT_ACCESS_REVIEW,
+    kinds.LOCAL_SUBJECT_ACCESS_REVIEW,
+    kinds.SELF_SUBJECT_ACCESS_REVIEW,
+)
+FIELDS, LABELS = "spec.resourceAttributes.fieldSelector", "spec.resourceAttributes.labelSelector"
+
+
+def selecting(**selectors):
+    return {"user": "u", "resourceAttributes": selectors}
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "metadata", "wanted"),
+    [
+        (SAR, selecting(), {}, []),
+        (
+            SAR,
+            {},
+            {},
+            [
+                "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or "
+                "resourceAttributes must be specified",
+                'spec.user: Invalid value: "": at least one of user or group must be specified',
+            ],
+        ),
+        (
+            SAR,
+            selecting(fieldSelector={}, labelSelector={}),
+            {},
+            [
+                f"{FIELDS}.requirements: Required value: when {FIELDS} is specified, requirements or rawSelector is "
+                "required",
+                f"{LABELS}.requirements: Required value: when {LABELS} is specified, requirements or rawSelector is "
+                "required",
+            ],
+        ),
+        (
+            SAR,
+            selecting(fieldSelector={"rawSelector": "a=b", "requirements": [{"operator": "In"}]}),
+            {},
+            [
+                f'{FIELDS}.rawSelector: Invalid value: "a=b": may not specified at the same time as requirements',
+                f"{FIELDS}.requirements[0].key: Required value: must be specified",
+                f"{FIELDS}.requirements[0].values: Required value: must be specified when `operator` is 'In' or",
+            ],
+        ),
+        (
+            SELF,
+            selecting(labelSelector={"requirements": [{"key": "-", "operator": "Exists", "values": ["a b"]}]}),
+            {},
+            [
+                f"{LABELS}.requirements[0].values: Forbidden: may not be specified when `operator` is 'Exists' or "
+                "'DoesNotExist'",
+                f'{LABELS}.requirements[0].key: Invalid value: "-": name part must consist of',
+                f'{LABELS}.requirements[0].values[0]: Invalid value: "a b": a valid label must be',
+            ],
+        ),
+        (SAR, selecting(fieldSelector={"requirements": [{"key": "k", "operator": "Newer"}]}), {}, []),
+        (SAR, selecting(), {"name": "n"}, ['metadata: Invalid value: {"name":"n"}: must be empty']),
+        (
+            LOCAL,
+            selecting(namespace="other"),
+            {"managedFields": [], "name": "n"},
+            [
+                'metadata: Invalid value: {"name":"n","namespace":"ns"}: must be empty except for namespace',
+                'spec.resourceAttributes.namespace: Invalid value: "other": must match metadata.namespace',
+            ],
+        ),
+        (LOCAL, selecting(namespace="ns"), {"namespace": "ns"}, []),
+    ],
+)
+def test_what_a_review_may_not_say(kind, spec, metadata, wanted):
+    found = list(map(str, reviews.check(spec, metadata, kind, "ns")))
+    assert len(found) == len(wanted), found
+    assert all(told.startswith(text) for told, text in zip(found, wanted, strict=True)), found
 
 
 def signing_request(**status):

@@ -9,6 +9,7 @@ from controlplane.apiserver.authz.refusals import Refusals
 from controlplane.apiserver.authz.rules import Rule, compact, parse, uncovered
 from controlplane.apiserver.request import Attributes, User
 from tests.controlplane.apiserver import golden, server
+from tests.controlplane.apiserver.fingerprints import fingerprint
 
 ALICE = User("alice", groups=("team", "system:authenticated"))
 
@@ -251,3 +252,20 @@ def test_default_policy_equals_upstream_s():
             got = ours.pop((key.split()[0], metadata.get("namespace", ""), metadata["name"]))
             assert {k: v for k, v in got.items() if k not in ("apiVersion", "kind")} == want
     assert not ours
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "wanted"),
+    [
+        ("clusterroles", 69, "1ddd5591d5965cea"),
+        ("roles", 7, "31c956dc93a64262"),
+        ("clusterrolebindings", 50, "9518e87f413b3a85"),
+        ("rolebindings", 7, "7ec20d91abea98c7"),
+    ],
+)
+def test_the_default_policy_is_as_it_was_when_it_equalled_upstream_s(kind, count, wanted):
+    found = [obj for each, obj in default_policy.objects() if each.plural == kind]
+    assert len(found) == count
+    assert (
+        fingerprint(sorted(found, key=lambda o: (o["metadata"].get("namespace", ""), o["metadata"]["name"]))) == wanted
+    )
