@@ -72,6 +72,7 @@ def _apiserver(spec: Spec, paths: Paths) -> Component:
         "kubelet_client_key_file": pki / "apiserver-kubelet-client.key",
         "kubelet_ca_file": pki / "ca.crt",
         "policy_file": POLICY,
+        "constrained_impersonation": True,
         "warn_of_gaps": True,
         "backup_seconds": BACKUP_SECONDS,
     }

@@ -183,6 +183,7 @@ def assemble(parts: Parts) -> Edge:
         tokens=token_settings(settings, registry),
         static_tokens=_static_tokens(settings.token_file),
         bootstrap_tokens=settings.bootstrap_token_auth,
+        constrained=settings.constrained_impersonation,
         authorize=authorize,
         forbid=chain.refusal,
     )

@@ -56,6 +56,8 @@ class Authenticator:
     forbid: Forbid
     anonymous: bool = True
     bootstrap_tokens: bool = False
+    constrained: bool = False
+    """Whether the constrained modes of impersonation are asked for first."""
     clock: Callable[[], float] = time.time
     _verified: OrderedDict[tuple[str, tuple[str, ...]], tuple[float, dict[str, Any]]] = field(
         default_factory=OrderedDict
@@ -72,7 +74,7 @@ class Authenticator:
         if wanted is None:
             return user
         refusals = []
-        for way in impersonation.ways(wanted, user, attributes(request)):
+        for way in impersonation.ways(wanted, user, attributes(request) if self.constrained else None):
             refusal = await self._refusal(way)
             if refusal is None:
                 return way.user

@@ -93,18 +93,19 @@ class Way:
     user: User
 
 
-def ways(wanted: Wanted, requestor: User, asked: Attributes) -> Iterator[Way]:
+def ways(wanted: Wanted, requestor: User, asked: Attributes | None) -> Iterator[Way]:
     """The constrained modes that apply, then the old way, which the verb `impersonate` alone allows (KEP-5284).
 
-    asked: what the request is about. The first way whose questions are all answered with yes is taken; when there is
-    none, the refusal of the first is the answer.
+    asked: what the request is about; None where the old way is the only one. The first way whose questions are all
+    answered with yes is taken; when there is none, the refusal of the first is the answer.
     """
-    for mode in _modes(wanted, requestor):
-        steps = (
-            Step((replace(asked, verb=f"impersonate-on:{mode}:{asked.verb}"),)),
-            *_steps(wanted, f"impersonate:{mode}", "authentication.k8s.io", mode),
-        )
-        yield Way(steps, _asker(requestor) if mode == _ASSOCIATED else requestor, _user(wanted, constrained=True))
+    if asked is not None:
+        for mode in _modes(wanted, requestor):
+            steps = (
+                Step((replace(asked, verb=f"impersonate-on:{mode}:{asked.verb}"),)),
+                *_steps(wanted, f"impersonate:{mode}", "authentication.k8s.io", mode),
+            )
+            yield Way(steps, _asker(requestor) if mode == _ASSOCIATED else requestor, _user(wanted, constrained=True))
     yield Way(tuple(_steps(wanted, "impersonate", "", "")), requestor, _user(wanted, constrained=False))
 
 

@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import datetime
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -205,9 +206,13 @@ def test_no_credentials_is_anonymous(authenticator):
 def test_impersonation_needs_permission_for_every_part(authenticator):
     headers = {**bearer("s3cret"), "Impersonate-User": "ann", "Impersonate-Group": "g"}
     assert (ask(authenticator, request(headers))).groups == ("g", "system:authenticated")
+    with pytest.raises(
+        Forbidden, match='users "ann" is forbidden: User "system:anonymous" cannot impersonate resource'
+    ):
+        ask(authenticator, request({"Impersonate-User": "ann"}))
     refused = 'forbidden: User "system:anonymous" cannot impersonate-on:user-info:get path "/"'
     with pytest.raises(Forbidden, match=refused):
-        ask(authenticator, request({"Impersonate-User": "ann"}))
+        ask(replace(authenticator, constrained=True), request({"Impersonate-User": "ann"}))
 
 
 def test_browser_names_its_token_among_the_protocols():
@@ -332,5 +337,6 @@ def test_a_pod_may_be_let_act_as_the_node_that_it_is_on_and_as_no_other():
 )
 def test_what_the_constrained_modes_do_not_let_in(extra, why):
     constrained, old = impersonation.ways(Wanted("bob", extra=extra), User("ann"), LIST_PODS)
+    assert [old] == list(impersonation.ways(Wanted("bob", extra=extra), User("ann"), None))
     assert [step.refusal for step in constrained.steps][-1] == why
     assert not any(step.refusal for step in old.steps)
