@@ -30,6 +30,7 @@ from agent.host.dns import ResolverError, resolv_conf_complaint
 from agent.host.names import PodNames, read_resolv_conf
 from agent.leftovers.collect import Leftovers
 from agent.logs.rotate import LogRotator
+from agent.node.address import node_addresses
 from agent.node.expected import expected_node
 from agent.node.registrar import Registrar
 from agent.objects.cache import Objects
@@ -152,7 +153,7 @@ class Agent:
     def node_ips(self) -> tuple[str, ...]:
         """The node's addresses: stated, or from its own object once that is known."""
         if self.settings.node_ip:
-            return (self.settings.node_ip,)
+            return node_addresses(self.settings)
         status = (self.objects.node() or {}).get("status") or {}
         return tuple(a["address"] for a in status.get("addresses") or () if a["type"] == "InternalIP")
 

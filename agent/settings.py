@@ -11,7 +11,8 @@ class AgentSettings:
     node_name: str
     """The Node's name; pods with this spec.nodeName are ours."""
     node_ip: str = ""
-    """Address the node and host-network pods report; empty: the address of the route to the API server."""
+    """Address the node and host-network pods report, or one of each family separated by a comma; empty: the address of
+    the route to the API server."""
     kubeconfig: Path | None = None
     """How to reach the API server; none: standalone, static pods only."""
 

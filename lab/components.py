@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,7 @@ def hostnet(spec: Spec, paths: Paths) -> Component:
 
     Always nftables, and in a table of the lab's own: iptables chains have fixed names, and two labs share a host.
     """
-    shared = proxy_settings(spec, paths, "", spec.gateway, {"listen": [spec.gateway]})
+    shared = proxy_settings(spec, paths, "", spec.gateways, {"listen": [spec.gateway]})
     settings = {
         # Two labs share the host's localhost, too: its proxy shows no metrics.
         "proxy": {
@@ -173,7 +174,7 @@ def agent(spec: Spec, paths: Paths, node: Node) -> Component:
     settings = {
         "agent": {
             "node_name": node.name,
-            "node_ip": spec.address(node),
+            "node_ip": ",".join(spec.addresses_of(node)),
             "kubeconfig": paths.settings / node_identity(node).file,
             "root_dir": state / "agent",
             "pod_log_dir": state / "pod-logs",
@@ -201,23 +202,25 @@ def proxy(spec: Spec, paths: Paths, node: Node) -> Component:
     # What a node does not know it asks the host, which may ask the machine's own servers; they lie in ranges that the
     # lab's nodes are kept out of.
     dns = {"addresses": [spec.dns_ip], "upstreams": [spec.gateway]}
-    settings = {**proxy_settings(spec, paths, node.name, spec.address(node), dns), "mode": spec.mode_of(node)}
+    settings = {**proxy_settings(spec, paths, node.name, spec.addresses_of(node), dns), "mode": spec.mode_of(node)}
     return _python(paths, "proxy", "netproxy", settings, spec, node)
 
 
-def proxy_settings(spec: Spec, paths: Paths, node: str, address: str, dns: dict[str, Any]) -> dict[str, Any]:
-    """netproxy's settings for a node, or for a host that is none (""), which has this address."""
+def proxy_settings(
+    spec: Spec, paths: Paths, node: str, addresses: Sequence[str], dns: dict[str, Any]
+) -> dict[str, Any]:
+    """netproxy's settings for a node, or for a host that is none (""), which has these addresses."""
     return {
         **({"dns": dns} if spec.dns == "builtin" else {}),
         "kubeconfig": paths.settings / PROXY.file,
         "node_name": node,
-        "node_ips": [address],
+        "node_ips": [*addresses],
         "mode": spec.host_proxy_mode,
         "cluster_cidr": spec.pod_cidr,
         "service_cidr": spec.service_cidr,
-        "ipv6": False,
+        "ipv6": "," in spec.service_cidr,
         "network_policy": spec.network_policy,
-        "bind_address": address,
+        "bind_address": addresses[0],
         "health_port": PROXY_HEALTH_PORT,
         # Plain HTTP, for whoever is on the node itself.
         "metrics_bind_address": "127.0.0.1",
@@ -234,7 +237,7 @@ def _network_settings(spec: Spec, paths: Paths, node: str) -> dict[str, Any]:
         "bin_dir": containerd.cni_bin(paths, node or "host"),
         # Who has which address goes with the pods' network namespaces, which a node that is switched off loses.
         "data_dir": run / "cni" / "networks",
-        "cluster_cidr": [spec.pod_cidr],
+        "cluster_cidr": spec.pod_cidr.split(","),
         "mode": spec.pod_network,
     }
 

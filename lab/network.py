@@ -22,7 +22,8 @@ from pathlib import Path
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import End, Netlink, Route, links, routes
 from lab import names
-from lab.spec import Node, Spec
+from lab.spec import Network, Node, Spec
+from lab.spec import ranges as spec_ranges
 
 # rtnetlink protocol number under which the lab's own host routes are found again.
 PROTOCOL = 0x76
@@ -38,16 +39,16 @@ _NODE_SYSCTLS = (
 )
 
 
-def networks_in_use() -> list[ipaddress.IPv4Network]:
-    """Every range the host has a route to, but for the default route."""
+def networks_in_use() -> list[Network]:
+    """Every range the host has a route to, but for the default routes."""
     with Netlink() as kernel:
-        found = [route.destination for route in kernel.routes(4)]
-    return [net for net in found if isinstance(net, ipaddress.IPv4Network) and net.prefixlen > 0]
+        found = [route.destination for route in kernel.routes()]
+    return [net for net in found if net.prefixlen > 0]
 
 
-def ranges(spec: Spec) -> list[ipaddress.IPv4Network]:
-    """The lab's three ranges."""
-    return [ipaddress.IPv4Network(text) for text in (spec.pod_cidr, spec.service_cidr, spec.node_cidr)]
+def ranges(spec: Spec) -> list[Network]:
+    """The lab's ranges, of nodes, pods and Services."""
+    return [net for text in (spec.pod_cidr, spec.service_cidr, spec.node_cidr) for net in spec_ranges(text)]
 
 
 def fence(spec: Spec) -> None:
@@ -60,7 +61,7 @@ def fences(lab: str) -> list[Route]:
     """The routes that fence the lab's ranges, told from other labs' by their metric."""
     metric = names.fence_metric(lab)
     with Netlink() as kernel:
-        return [route for route in kernel.routes(4) if route.protocol == PROTOCOL and route.metric == metric]
+        return [route for route in kernel.routes(protocol=PROTOCOL) if route.metric == metric]
 
 
 def unfence(lab: str, others: Sequence[Spec]) -> None:
@@ -69,32 +70,32 @@ def unfence(lab: str, others: Sequence[Spec]) -> None:
     """
     claimed = {net for other in others for net in ranges(other)}
     with Netlink() as kernel:
-        ours = [route for route in kernel.routes(4) if route.protocol == PROTOCOL and route.kind == "unreachable"]
+        ours = [route for route in kernel.routes(protocol=PROTOCOL) if route.kind == "unreachable"]
         unmarked = [r for r in ours if r.metric == names.UNMARKED_FENCE and r.destination not in claimed]
         kernel.do(*(routes.delete_route(route) for route in (*fences(lab), *unmarked)))
 
 
-def _fence_route(lab: str, network: ipaddress.IPv4Network) -> Route:
+def _fence_route(lab: str, network: Network) -> Route:
     return Route(network, metric=names.fence_metric(lab), kind="unreachable", protocol=PROTOCOL)
 
 
 def make_bridge(spec: Spec) -> None:
-    """The host's bridge with the gateway address, and the route that leads cluster IPs into the lab.
+    """The host's bridge with the gateway addresses, and the routes that lead cluster IPs into the lab.
 
-    The service route only gives local sockets a way and a source address: netproxy rewrites the destination
+    A service route only gives local sockets a way and a source address: netproxy rewrites the destination
     before a packet is sent, and what no Service owns ends on the bridge.
     """
     name = names.bridge(spec.name)
-    gateway = ipaddress.IPv4Interface(f"{spec.gateway}/{ipaddress.ip_network(spec.node_cidr).prefixlen}")
-    services = ipaddress.IPv4Network(spec.service_cidr)
+    gateways = _on_link(spec, spec.gateways)
+    services = zip(spec_ranges(spec.service_cidr), gateways, strict=False)
     with Netlink() as kernel:
         if kernel.link(name) is None:
             kernel.do(links.add_bridge(End(name)))
         index = kernel.index(name)
         kernel.do(
             links.change(name, up=True, alias=f"wherry lab {spec.name}"),
-            routes.add_address(index, gateway),
-            routes.replace_route(Route(services, link=index, source=gateway.ip, protocol=PROTOCOL)),
+            *(routes.add_address(index, gateway) for gateway in gateways),
+            *(routes.replace_route(Route(s, link=index, source=g.ip, protocol=PROTOCOL)) for s, g in services),
         )
 
 
@@ -137,16 +138,22 @@ def make_node(spec: Spec, node: Node, living: int) -> Path:
                 links.change(port, alias=f"wherry lab {spec.name}, {node.name}"),
             )
         index = inside.index(names.UPLINK)
-        prefix = ipaddress.ip_network(spec.node_cidr).prefixlen
         default = Route(ipaddress.IPv4Network("0.0.0.0/0"), gateway=ipaddress.IPv4Address(spec.gateway), link=index)
         inside.do(
             links.change("lo", up=True),
             links.change(names.UPLINK, up=True),
-            routes.add_address(index, ipaddress.IPv4Interface(f"{spec.address(node)}/{prefix}")),
+            *(routes.add_address(index, own) for own in _on_link(spec, spec.addresses_of(node))),
             routes.replace_route(default),
         )
     _node_sysctls(path)
     return path
+
+
+def _on_link(spec: Spec, addresses: Sequence[str]) -> list[routes.Interface]:
+    """The addresses with the prefix lengths of the nodes' ranges."""
+    networks = spec_ranges(spec.node_cidr)
+    pairs = zip(addresses, networks, strict=True)
+    return [ipaddress.ip_interface(f"{address}/{network.prefixlen}") for address, network in pairs]
 
 
 def _node_sysctls(path: Path) -> None:

@@ -21,7 +21,7 @@ POD_NETWORKS = ("host-gw", "vxlan", "none")
 # Ranges for the n-th lab on a machine; a range that is already in use here moves on to the next n.
 TRIES = 12
 
-Network = ipaddress.IPv4Network
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class SpecError(Exception):
@@ -47,6 +47,7 @@ class Spec:
     nodes: tuple[Node, ...]
     proxy_mode: str
     pod_cidr: str
+    """one range, or an IPv4 and an IPv6 one separated by a comma; so the next two"""
     service_cidr: str
     node_cidr: str
     api_port: int = 6443
@@ -62,7 +63,12 @@ class Spec:
     @property
     def gateway(self) -> str:
         """The host's address on the lab's bridge; the API server listens here."""
-        return str(ipaddress.ip_network(self.node_cidr)[1])
+        return self.gateways[0]
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        """The host's addresses on the lab's bridge, one of each family that nodes have."""
+        return tuple(str(network[1]) for network in ranges(self.node_cidr))
 
     @property
     def server(self) -> str:
@@ -72,17 +78,17 @@ class Spec:
     @property
     def service_ip(self) -> str:
         """The cluster IP of the Service `kubernetes`."""
-        return str(ipaddress.ip_network(self.service_cidr)[1])
+        return str(ranges(self.service_cidr)[0][1])
 
     @property
     def dns_ip(self) -> str:
         """The cluster IP of the Service `kube-dns`, which pods have in their resolv.conf."""
-        return str(ipaddress.ip_network(self.service_cidr)[10])
+        return str(ranges(self.service_cidr)[0][10])
 
     @property
     def balancer_range(self) -> tuple[str, str]:
         """The first and the last address for load balancers: what no node can have."""
-        network = ipaddress.ip_network(self.node_cidr)
+        network = ranges(self.node_cidr)[0]
         return str(network[11 + names.MAX_NODES]), str(network[-2])
 
     @property
@@ -91,8 +97,12 @@ class Spec:
         return f"{self.name}-1"
 
     def address(self, node: Node) -> str:
-        """The node's address."""
-        return str(ipaddress.ip_network(self.node_cidr)[10 + node.index])
+        """The node's address, by which others reach its daemons."""
+        return self.addresses_of(node)[0]
+
+    def addresses_of(self, node: Node) -> tuple[str, ...]:
+        """That, and its IPv6 address where the lab has a range for it."""
+        return tuple(str(network[10 + node.index]) for network in ranges(self.node_cidr))
 
     def node(self, name: str) -> Node:
         """The node of that name. SpecError when the lab has none."""
@@ -150,6 +160,14 @@ class Spec:
         return dataclasses.replace(self, nodes=tuple(node for node in self.nodes if node != gone))
 
 
+def ranges(text: str) -> tuple[Network, ...]:
+    """What a lab's text says of a range of each family. ValueError for anything but IPv4, or IPv4 and then IPv6."""
+    found = tuple(map(ipaddress.ip_network, text.split(",")))
+    if tuple(network.version for network in found) not in ((4,), (4, 6)):
+        raise ValueError(f"{text!r} is neither an IPv4 range nor an IPv4 and then an IPv6 one")
+    return found
+
+
 def to_dict(spec: Spec) -> dict[str, object]:
     """The form in which a lab is remembered."""
     return dataclasses.asdict(spec)
@@ -160,7 +178,7 @@ def from_dict(value: object) -> Spec:
     try:
         spec = settings.of(Spec, value)
         for text in (spec.pod_cidr, spec.service_cidr, spec.node_cidr):
-            ipaddress.IPv4Network(text)
+            ranges(text)
     except (settings.SettingsError, ValueError) as error:
         raise SpecError(str(error)) from error
     if any(names.NODES.index(node.name) + 1 != node.index for node in spec.nodes if node.name in names.NODES):
@@ -207,50 +225,75 @@ def make(
     check_name(name)
     check_options(node_count, proxy_mode)
     asked = {
-        option: parse_range(option, text, longest)
-        for option, text, longest in (
-            ("--pod-cidr", pod_cidr, 20),
-            ("--service-cidr", service_cidr, 24),
-            ("--node-cidr", node_cidr, 27),
-        )
+        option: parse_ranges(option, text)
+        for option, text in (("--pod-cidr", pod_cidr), ("--service-cidr", service_cidr), ("--node-cidr", node_cidr))
         if text is not None
     }
     taken: list[Network] = []
-    for option, network in asked.items():
-        _refuse_overlap(option, network, in_use, taken)
-        taken.append(network)
-    chosen: dict[str, Network] = dict(asked)
+    for option, networks in asked.items():
+        for network in networks:
+            _refuse_overlap(option, network, in_use, taken)
+            taken.append(network)
+    chosen = dict(asked)
     for option, pattern in (
         ("--pod-cidr", "10.{}.0.0/16:244"),
         ("--service-cidr", "10.{}.0.0/16:96"),
         ("--node-cidr", "10.89.{}.0/24:0"),
     ):
         if option not in chosen:
-            chosen[option] = _free(option, pattern, [*in_use, *taken])
-            taken.append(chosen[option])
+            chosen[option] = (_free(option, pattern, [*in_use, *taken]),)
+            taken += chosen[option]
+    # Routes to IPv6 pods need nodes that have such addresses.
+    if len(chosen["--node-cidr"]) == 1 and any(len(networks) == 2 for networks in asked.values()):
+        chosen["--node-cidr"] += (_free("--node-cidr", "fd89:{}::/64:0", [*in_use, *taken]),)
     return Spec(
         name=name,
         nodes=tuple(Node(f"node{i}", i) for i in range(1, node_count + 1)),
         proxy_mode=proxy_mode,
-        pod_cidr=str(chosen["--pod-cidr"]),
-        service_cidr=str(chosen["--service-cidr"]),
-        node_cidr=str(chosen["--node-cidr"]),
+        pod_cidr=_joined(chosen["--pod-cidr"]),
+        service_cidr=_joined(chosen["--service-cidr"]),
+        node_cidr=_joined(chosen["--node-cidr"]),
     )
+
+
+# Prefix lengths of the smallest ranges, of IPv4 and IPv6: sixteen nodes' pods, some hundred Services, all nodes.
+_LONGEST = {"--pod-cidr": (20, 60), "--service-cidr": (24, 120), "--node-cidr": (27, 120)}
+_EXAMPLES = ("10.244.0.0/16", "fd44::/56")
+
+
+def parse_ranges(option: str, text: str) -> tuple[Network, ...]:
+    """An IPv4 range, or that and an IPv6 one separated by a comma, each large enough for the option."""
+    found = [_parse(option, part.strip(), example) for part, example in zip(text.split(","), _EXAMPLES, strict=False)]
+    if [network.version for network in found] not in ([4], [4, 6]) or text.count(",") > 1:
+        raise SpecError(f"{option} {text}: write an IPv4 range, or that and an IPv6 one: {','.join(_EXAMPLES)}")
+    for network, longest in zip(found, _LONGEST[option], strict=False):
+        if network.prefixlen > longest:
+            raise SpecError(f"{option} {network} is too small; use a /{longest} or larger")
+    return tuple(found)
 
 
 def parse_range(option: str, text: str, longest: int) -> Network:
     """An IPv4 range of at most `longest` prefix bits (so that it is large enough)."""
+    network = _parse(option, text, _EXAMPLES[0])
+    if network.version != 4:
+        raise SpecError(f"{option} {text}: only IPv4 ranges are supported here yet")
+    if network.prefixlen > longest:
+        raise SpecError(f"{option} {text} is too small; use a /{longest} or larger")
+    return network
+
+
+def _parse(option: str, text: str, example: str) -> Network:
     try:
         network = ipaddress.ip_network(text)
     except ValueError as error:
-        raise SpecError(f"{option} {text}: {error}; write it as 10.244.0.0/16") from error
-    if not isinstance(network, ipaddress.IPv4Network):
-        raise SpecError(f"{option} {text}: only IPv4 ranges are supported yet")
-    if network.prefixlen > longest:
-        raise SpecError(f"{option} {text} is too small; use a /{longest} or larger")
+        raise SpecError(f"{option} {text}: {error}; write it as {example}") from error
     if network.is_loopback or network.is_multicast or network.is_link_local:
-        raise SpecError(f"{option} {text} is no range for hosts; use a private one such as 10.244.0.0/16")
+        raise SpecError(f"{option} {text} is no range for hosts; use a private one such as {example}")
     return network
+
+
+def _joined(networks: Iterable[Network]) -> str:
+    return ",".join(map(str, networks))
 
 
 def _refuse_overlap(option: str, network: Network, in_use: Iterable[Network], asked: Iterable[Network]) -> None:
@@ -266,9 +309,9 @@ def _refuse_overlap(option: str, network: Network, in_use: Iterable[Network], as
 
 
 def _free(option: str, pattern: str, taken: Sequence[Network]) -> Network:
-    text, _, start = pattern.partition(":")
+    text, _, start = pattern.rpartition(":")
     for step in range(TRIES):
-        network = ipaddress.IPv4Network(text.format(int(start) + step))
+        network = ipaddress.ip_network(text.format(int(start) + step))
         if not any(network.overlaps(other) for other in taken):
             return network
     raise SpecError(f"no free range found for {option}; give one that this machine does not use")

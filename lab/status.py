@@ -168,7 +168,7 @@ def _node(spec: Spec, obj: Obj, pods: Sequence[Obj]) -> NodeLine:
     addresses = (obj.get("status") or {}).get("addresses") or ()
     address = next((a["address"] for a in addresses if a["type"] == "InternalIP"), "")
     count = sum(1 for pod in pods if (pod.get("spec") or {}).get("nodeName") == name(obj))
-    return NodeLine(name(obj), told, address, obj["spec"].get("podCIDR", ""), count)
+    return NodeLine(name(obj), told, address, ",".join(obj["spec"].get("podCIDRs") or ()), count)
 
 
 def _phases(pods: Sequence[Obj]) -> tuple[tuple[str, int], ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from apimachinery.kit import command, netns
 from lab import firewall, machine, names
-from lab.spec import Spec
+from lab.spec import Spec, ranges
 
 DEADLINE = 10.0
 # Private, shared, link-local and documentation ranges: RFC 1918, RFC 6598, RFC 3927, RFC 5737.
@@ -22,7 +22,8 @@ _PRIVATE = (
 def rules(spec: Spec) -> str:
     """The table as nft text; replaces an earlier one of the same lab in one transaction."""
     table, bridge = names.table(spec.name), names.bridge(spec.name)
-    inside = f"{{ {spec.pod_cidr}, {spec.node_cidr} }}"
+    # What has IPv6 addresses as well stays inside: nobody forwards those for a lab.
+    inside = f"{{ {ranges(spec.pod_cidr)[0]}, {ranges(spec.node_cidr)[0]} }}"
     return f"""\
 table ip {table} {{}}
 delete table ip {table}

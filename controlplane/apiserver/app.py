@@ -180,7 +180,7 @@ def published(
     """What the server keeps without being asked. Raises OSError for an authority that cannot be read."""
     client_ca = settings.client_ca_file.read_text() if settings.client_ca_file else ""
     return (
-        *cluster.wanted(service_ip, settings.service_cidr, servers.addresses, settings.port),
+        *cluster.wanted(service_ip, settings.service_cidrs, servers.addresses, settings.port),
         *authentication.wanted(client_ca),
         *aggregation.wanted(kinds),
         *flowcontrol.wanted(),

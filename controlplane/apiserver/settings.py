@@ -34,7 +34,8 @@ class Settings:
     advertise_address: str = ""
     """The address in the kubernetes Service's endpoint; empty: that Service gets no endpoint."""
     service_cidr: str = "10.96.0.0/12"
-    """The range of cluster IPs; its first address is the kubernetes Service's."""
+    """The range of cluster IPs, or one of each family separated by a comma; the first address of the first is the
+    kubernetes Service's."""
     node_port_range: str = "30000-32767"
     """First and last node port."""
     tls_cert_file: Path | None = None
@@ -97,3 +98,8 @@ class Settings:
     what runs beside this server, off where others do."""
     log_level: str = "info"
     """debug | info | warning | error"""
+
+    @property
+    def service_cidrs(self) -> tuple[str, ...]:
+        """`service_cidr` as a list."""
+        return tuple(text.strip() for text in self.service_cidr.split(","))

@@ -20,8 +20,12 @@ Asked = dict[str, Any]
 @click.option("--config", "file", type=click.Path(path_type=Path), help="YAML that says all this; options win over it.")
 @click.option("--nodes", type=int, default=None, help="How many nodes, 1 to 10.  [default: 3]")
 @click.option("--proxy-mode", type=click.Choice(spec.PROXY_MODES), default=None, help="[default: nftables]")
-@click.option("--pod-cidr", default=None, help="Range of pod addresses.  [default: a free one, 10.244.0.0/16]")
-@click.option("--service-cidr", default=None, help="Range of cluster IPs.  [default: a free one, 10.96.0.0/16]")
+@click.option(
+    "--pod-cidr", default=None, help="Range of pod addresses, or IPv4,IPv6.  [default: a free one, 10.244.0.0/16]"
+)
+@click.option(
+    "--service-cidr", default=None, help="Range of cluster IPs, or IPv4,IPv6.  [default: a free one, 10.96.0.0/16]"
+)
 @click.option("--node-cidr", default=None, help="Range of node addresses.  [default: a free one, 10.89.0.0/24]")
 @click.option("--api-port", type=click.IntRange(1, 65535), default=None, help="[default: 6443]")
 @click.option(
@@ -57,6 +61,7 @@ def up(file: Path | None, merge_kubeconfig: bool, lab: str | None, **options: An
       sudo ./wherry up
       sudo ./wherry up --nodes 5 --proxy-mode iptables
       sudo ./wherry up --name second --pod-cidr 10.50.0.0/16 --pod-network vxlan
+      sudo ./wherry up --pod-cidr 10.244.0.0/16,fd44::/56 --service-cidr 10.96.0.0/16,fd96::/112
       sudo ./wherry up --config docs/examples/lab.yaml
     """
     root()

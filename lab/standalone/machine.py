@@ -28,13 +28,13 @@ class Machine(Spec):
     """Other nodes' by name, as far as they matter here."""
 
     @property
-    def gateway(self) -> str:
+    def gateways(self) -> tuple[str, ...]:
         """Where this machine listens."""
-        return self.own_address
+        return (self.own_address,)
 
-    def address(self, node: Node) -> str:
+    def addresses_of(self, node: Node) -> tuple[str, ...]:
         """The node's address."""
-        return self.addresses[node.name]
+        return (self.addresses[node.name],)
 
 
 def own_address(asked: str, host: str = _WORLD, port: int = 443) -> str:

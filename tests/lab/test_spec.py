@@ -49,7 +49,12 @@ def test_ranges_in_use_are_stepped_over() -> None:
         ({"name": "a-guard"}, "names a part of another lab"),
         ({"pod_cidr": "10.244.0.0"}, "--pod-cidr 10.244.0.0/32 is too small|--pod-cidr 10.244.0.0 is too small"),
         ({"pod_cidr": "10.244.1.0/16"}, "has host bits set; write it as"),
-        ({"service_cidr": "fd00::/108"}, "only IPv4"),
+        ({"service_cidr": "fd00::/108"}, "--service-cidr fd00::/108: write an IPv4 range, or that and an IPv6 one: "),
+        ({"pod_cidr": "10.244.0.0/16,10.245.0.0/16"}, "write an IPv4 range, or that and an IPv6 one"),
+        ({"pod_cidr": "10.244.0.0/16,fd44::/56,fd45::/56"}, "write an IPv4 range, or that and an IPv6 one"),
+        ({"pod_cidr": "10.244.0.0/16,fd44::/64"}, "--pod-cidr fd44::/64 is too small; use a /60 or larger"),
+        ({"pod_cidr": "10.244.0.0/16,fe80::/56"}, "no range for hosts; use a private one such as fd44::/56"),
+        ({"pod_cidr": "10.244.0.0/16,fd44::/56", "service_cidr": "10.96.0.0/16,fd44::/112"}, "overlaps fd44::/56"),
         ({"service_cidr": "127.0.0.0/16"}, "no range for hosts"),
         ({"pod_cidr": "10.0.0.0/8", "service_cidr": "10.96.0.0/16"}, "--service-cidr 10.96.0.0/16 overlaps 10.0.0.0/8"),
         ({"pod_cidr": "192.0.2.0/20"}, "has host bits set"),
@@ -62,6 +67,17 @@ def test_ranges_in_use_are_stepped_over() -> None:
 def test_bad_options_name_themselves_and_the_fix(options: dict[str, object], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         make(**options)
+
+
+def test_a_lab_of_two_families_has_nodes_of_two() -> None:
+    lab = make(pod_cidr="10.244.0.0/16,fd44::/56", service_cidr="10.96.0.0/16, fd96::/112")
+    assert (lab.pod_cidr, lab.service_cidr) == ("10.244.0.0/16,fd44::/56", "10.96.0.0/16,fd96::/112")
+    assert lab.node_cidr == "10.89.0.0/24,fd89::/64" and lab.gateways == ("10.89.0.1", "fd89::1")
+    assert lab.addresses_of(lab.nodes[1]) == ("10.89.0.12", "fd89::c")
+    assert (lab.gateway, lab.service_ip, lab.dns_ip) == ("10.89.0.1", "10.96.0.1", "10.96.0.10")
+    assert spec.from_dict(spec.to_dict(lab)) == lab
+    given = make(pod_cidr="10.244.0.0/16,fd44::/56", node_cidr="10.1.0.0/24,fd01::/64")
+    assert given.node_cidr == "10.1.0.0/24,fd01::/64" and "," not in given.service_cidr
 
 
 def test_nodes_come_and_go_by_number() -> None:

@@ -25,13 +25,15 @@ _CLASSES = (
 )
 
 
-def wanted(service_ip: str, service_cidr: str, servers: Callable[[], Sequence[str]], port: int) -> tuple[Wanted, ...]:
+def wanted(
+    service_ip: str, service_cidrs: Sequence[str], servers: Callable[[], Sequence[str]], port: int
+) -> tuple[Wanted, ...]:
     """servers: the addresses of the API servers at the moment; none: the kubernetes Service has no endpoints."""
     found = [Wanted(kinds.NAMESPACE, name, constant({})) for name in NAMESPACES]
     for name, value, text in _CLASSES:
         found.append(Wanted(kinds.PRIORITY_CLASS, name, constant({"value": value, "description": text})))
     found.append(
-        Wanted(kinds.SERVICE_CIDR, "kubernetes", constant({"spec": {"cidrs": [service_cidr]}}), status=_range_ready)
+        Wanted(kinds.SERVICE_CIDR, "kubernetes", constant({"spec": {"cidrs": [*service_cidrs]}}), status=_range_ready)
     )
     found.append(Wanted(kinds.SERVICE, "kubernetes", constant(_service(service_ip, port)), "default"))
     if servers():

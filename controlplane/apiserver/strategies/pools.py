@@ -51,31 +51,44 @@ def band(size: int) -> int:
 
 
 class AddressPool(Pool[str]):
-    """Cluster IPs of the configured range, `network`, and of those that are added to it."""
+    """Cluster IPs of the configured ranges, one or one of each family, and of those that are added to them.
 
-    def __init__(self, cidr: str) -> None:
+    `network` is the first of them: the cluster's own family.
+    """
+
+    def __init__(self, cidrs: str) -> None:
+        """cidrs: separated by a comma."""
         super().__init__()
-        self.network = ipaddress.ip_network(cidr)
+        self._own = tuple(ipaddress.ip_network(text.strip()) for text in cidrs.split(","))
+        self.network = self._own[0]
         self._more: dict[str, list[Network]] = {}
 
+    @property
+    def families(self) -> tuple[str, ...]:
+        """IPv4, IPv6: those that the cluster gives, its own first."""
+        return tuple(f"IPv{network.version}" for network in self._own)
+
     def set_range(self, name: str, cidrs: Iterable[str]) -> None:
-        """The ranges of one ServiceCIDR, of this pool's family; none for one that may not be used (any more)."""
-        found = [network for network in map(ipaddress.ip_network, cidrs) if network.version == self.network.version]
-        self._more[name] = [network for network in found if network != self.network]
+        """The ranges of one ServiceCIDR, of families that the cluster has; none for one that may not be used (any
+        more)."""
+        found = map(ipaddress.ip_network, cidrs)
+        self._more[name] = [n for n in found if f"IPv{n.version}" in self.families and n not in self._own]
 
     def contains(self, address: str) -> bool:
         found = ipaddress.ip_address(address)
         return any(_offset(found, network) is not None for network in self._networks())
 
-    def next(self, owner: str) -> str:
-        """Take a free address, outside the static bands as long as there is one. Raises PoolFull."""
+    def next(self, owner: str, family: str = "") -> str:
+        """Take a free address, of the cluster's own family unless said otherwise, outside the static bands as long as
+        there is one. Raises PoolFull."""
+        wanted = family or self.families[0]
         for network in self._networks():
-            if (address := self._next(network, owner)) is not None:
+            if f"IPv{network.version}" == wanted and (address := self._next(network, owner)) is not None:
                 return address
         raise PoolFull("range is full")
 
     def _networks(self) -> Iterator[Network]:
-        yield self.network
+        yield from self._own
         for networks in self._more.values():
             yield from networks
 

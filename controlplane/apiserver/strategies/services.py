@@ -12,6 +12,7 @@ from apimachinery.errors import FieldError
 from apimachinery.objects import Obj, copy
 from controlplane.apiserver.cache.cache import NO_OBJECT
 from controlplane.apiserver.catalog.strategy import Reservation
+from controlplane.apiserver.strategies import families
 from controlplane.apiserver.strategies.pools import AddressPool, Pool, PoolFull, PortPool
 from controlplane.store import Delete, Op, Put
 
@@ -64,9 +65,10 @@ class ServicePools:
     there, which is written and removed in the transaction of the Service that has it.
     """
 
-    def __init__(self, cidr: str, ports: str, shared: Callable[[], Iterable[Obj]] | None = None) -> None:
-        """shared: every Service there is, where other servers make some, too."""
-        self.addresses = AddressPool(cidr)
+    def __init__(self, cidrs: str, ports: str, shared: Callable[[], Iterable[Obj]] | None = None) -> None:
+        """cidrs: a range, or one of each family separated by a comma, the cluster's own first. shared: every Service
+        there is, where other servers make some, too."""
+        self.addresses = AddressPool(cidrs)
         self.ports = PortPool(ports)
         self._shared = shared
         # Claims that no Service stands behind, and at which revision: what was left may be taken over.
@@ -145,62 +147,40 @@ class ServicePools:
 
     def _take_addresses(self, new: Obj, old: Obj | None, held: _Held) -> None:
         spec, owner = new["spec"], _owner(new)
+        if spec.get("type") == "ExternalName":
+            return
+        if spec.get("clusterIP") and not spec.get("clusterIPs"):
+            spec["clusterIPs"] = [spec["clusterIP"]]
+        if problems := families.settle(spec, old["spec"] if old else None, self.addresses.families):
+            raise _refused(new, *problems)
         if not has_address(spec):
-            if spec.get("clusterIP") == "None":
-                spec["clusterIPs"] = ["None"]
-                self._headless(new)
             return
-        self._check_families(new)
         known = set(_addresses(old["spec"])) if old else set()
-        wanted = list(spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else []))
-        if not wanted:
-            try:
-                address = self.addresses.next(owner)
-            except PoolFull as error:
-                text = f"failed to allocate a serviceIP: {error}"
-                raise errors.InternalError(f"Internal error occurred: {text}") from error
-            self._claim(_ADDRESSES, address, owner, held)
-            spec["clusterIP"], spec["clusterIPs"] = address, [address]
-        else:
-            for index, address in enumerate(wanted):
-                if address not in known:
-                    self._take_address(new, address, index, owner, held)
-            spec["clusterIP"], spec["clusterIPs"] = wanted[0], wanted
-        _families(spec, self.addresses.network.version)
+        taken = list(spec.get("clusterIPs") or ())
+        for address in taken:
+            if address not in known:
+                self._take_address(new, address, owner, held)
+        for family in (spec.get("ipFamilies") or ())[len(taken) :]:
+            taken.append(self._next_address(family, owner, held))
+        spec["clusterIP"], spec["clusterIPs"] = taken[0], taken
 
-    def _headless(self, new: Obj) -> None:
-        """Without a selector somebody else lists the addresses, of whichever family."""
-        spec, version = new["spec"], self.addresses.network.version
-        if not spec.get("selector"):
-            spec.setdefault("ipFamilyPolicy", "RequireDualStack")
-            families = spec.setdefault("ipFamilies", [f"IPv{version}"])
-            if spec["ipFamilyPolicy"] != "SingleStack" and len(families) == 1:
-                families.append("IPv4" if families[0] == "IPv6" else "IPv6")
-            return
-        self._check_families(new)
-        _families(spec, version)
+    def _next_address(self, family: str, owner: str, held: _Held) -> str:
+        try:
+            address = self.addresses.next(owner, family)
+        except PoolFull as error:
+            text = f"failed to allocate a serviceIP: {error}"
+            raise errors.InternalError(f"Internal error occurred: {text}") from error
+        self._claim(_ADDRESSES, address, owner, held)
+        return address
 
-    def _check_families(self, new: Obj) -> None:
-        """Raises Invalid for what the cluster's one range cannot give."""
-        spec, own = new["spec"], f"IPv{self.addresses.network.version}"
-        found = []
-        if spec.get("ipFamilyPolicy") == "RequireDualStack":
-            text = "this cluster is not configured for dual-stack services"
-            found.append(errors.invalid("spec.ipFamilyPolicy", "RequireDualStack", text))
-        for index, family in enumerate(spec.get("ipFamilies") or ()):
-            if family != own:
-                found.append(errors.invalid(f"spec.ipFamilies[{index}]", family, "not configured on this cluster"))
-        if found:
-            raise _refused(new, *found)
-
-    def _take_address(self, new: Obj, address: str, index: int, owner: str, held: _Held) -> None:
-        what = f"failed to allocate IP {address}: "
+    def _take_address(self, new: Obj, address: str, owner: str, held: _Held) -> None:
+        what, listed = f"failed to allocate IP {address}: ", new["spec"]["clusterIPs"]
         if not self.addresses.contains(address):
             what += "the provided network does not match the current range"
-            raise _refused(new, errors.invalid("spec.clusterIPs", [address], what))
+            raise _refused(new, errors.invalid("spec.clusterIPs", listed, what))
         if not self.addresses.take(address, owner):
             what += "provided IP is already allocated"
-            raise _refused(new, errors.invalid("spec.clusterIPs", [address], what))
+            raise _refused(new, errors.invalid("spec.clusterIPs", listed, what))
         self._claim(_ADDRESSES, address, owner, held)
 
     def _take_ports(self, new: Obj, old: Obj | None, held: _Held) -> None:
@@ -305,11 +285,6 @@ def _ports(spec: Obj) -> list[tuple[int, str]]:
     if spec.get("healthCheckNodePort"):
         found.append((spec["healthCheckNodePort"], "TCP"))
     return found
-
-
-def _families(spec: Obj, version: int) -> None:
-    spec.setdefault("ipFamilies", [f"IPv{version}"])
-    spec.setdefault("ipFamilyPolicy", "SingleStack")
 
 
 def prepare_update(new: Obj, old: Obj) -> None:
