@@ -69,7 +69,12 @@ def conflist(settings: Settings, cidrs: Sequence[str], mtu: int) -> dict[str, An
         "daemonSocket": str(settings.socket),
         "capabilities": {"portMappings": True},
     }
-    return {"cniVersion": VERSION, "name": NETWORK, "plugins": [bridge, portmap]}
+    bandwidth = {
+        "type": PREFIX + "bandwidth",
+        "daemonSocket": str(settings.socket),
+        "capabilities": {"bandwidth": True},
+    }
+    return {"cniVersion": VERSION, "name": NETWORK, "plugins": [bridge, portmap, bandwidth]}
 
 
 def install_conflist(settings: Settings, cidrs: Sequence[str], mtu: int) -> bool:

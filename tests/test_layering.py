@@ -86,7 +86,7 @@ FLOORS = {
         {"cri"},
     ),
     "netproxy": ({"trace"}, {"ipvs", "policy", "userspace"}, {"dns", "iptables", "nftables"}),
-    "cni": ({"node"}, {"bridge", "hostlocal", "portmap"}),
+    "cni": ({"node"}, {"bandwidth", "bridge", "hostlocal", "portmap"}),
     "lab": ({"commands"}, {"cloud", "e2e", "standalone", "testing"}, {"images"}),
 }
 

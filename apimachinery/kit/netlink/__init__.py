@@ -15,10 +15,10 @@ A request is a value (`Request`): which errnos mean "already so" is part of it. 
 (an OSError) with what was asked and the kernel's explanation. Opening a `Netlink` in another namespace costs
 a thread and no fork.
 
-Reading order: wire, links, routes, rules, vxlan, session, events (what others changed).
+Reading order: wire, links, routes, rules, vxlan, tc, session, events (what others changed).
 """
 
-from apimachinery.kit.netlink import links, routes, rules, vxlan, wire
+from apimachinery.kit.netlink import links, routes, rules, tc, vxlan, wire
 from apimachinery.kit.netlink.links import End, Link
 from apimachinery.kit.netlink.routes import LinkAddress, Neighbour, Route
 from apimachinery.kit.netlink.rules import Rule
@@ -41,6 +41,7 @@ __all__ = [
     "links",
     "routes",
     "rules",
+    "tc",
     "vxlan",
     "wire",
 ]
