@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from apimachinery import errors
 from apimachinery.client import Client
 from apimachinery.informer import Informer
 from apimachinery.kinds import ENDPOINT_SLICE, NODE, SERVICE
@@ -30,6 +32,7 @@ from netproxy.tracker import Tracker
 
 log = logging.getLogger(__name__)
 _NOT_OTHERS, _NOT_HEADLESS = f"!{views.PROXY_NAME_LABEL}", f"!{views.HEADLESS_LABEL}"
+_AGAIN_SECONDS = 2.0
 _HEALTH_PATIENCE = 2.0
 """times the sync period, before an unfinished sync counts as unhealthy"""
 
@@ -46,7 +49,8 @@ def ground_of(settings: Settings) -> tuple[Ground, ...]:
     cidrs = tuple(a for a in settings.node_port_addresses if a != "primary")
     base = Ground(
         Family.IPV4,
-        cluster_cidrs=split(settings.cluster_cidr),
+        cluster_cidrs=split(settings.cluster_cidr) if not settings.pod_interface else (),
+        pod_interface=settings.pod_interface,
         service_cidrs=split(settings.service_cidr),
         node_ips=settings.node_ips,
         local_vips=settings.dns.addresses,
@@ -69,6 +73,8 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
         log.warning("of kube-proxy's settings these change nothing here: %s", ", ".join(settings.unused))
     client = Client.from_kubeconfig(settings.kubeconfig, "netproxy")
     lifecycle.push("client", client.close)
+    if settings.node_cidr:
+        settings = replace(settings, cluster_cidr=",".join(await _pod_ranges(client, settings.node_name)))
     mode = await modes.begin(settings.mode.value, ground_of(settings), options=options_of(settings))
     lifecycle.push("mode", _closing(mode))
     guard = Guard(ground_of(settings))
@@ -103,6 +109,20 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     for informer in informers:
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
     lifecycle.spawn("sync", parts.run(informers))
+
+
+async def _pod_ranges(client: Client, node: str) -> tuple[str, ...]:
+    """The node's own; waits for them to be given out. They never change."""
+    while True:
+        try:
+            spec = (await client.get(NODE, node))["spec"]
+        except errors.NotFound:
+            spec = {}
+        ranges = spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])
+        if ranges:
+            return tuple(ranges)
+        log.info("node %s has no pod range yet; asked again in %g s", node, _AGAIN_SECONDS)
+        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 class _Parts:
@@ -150,7 +170,8 @@ class _Parts:
             self.dns.directory.service_changed(old, new)
         before, after = views.proxied(old), views.proxied(new)
         if before or after:
-            self._count(metrics.SERVICE_CHANGES)
+            metrics.SERVICE_CHANGES.inc()
+            metrics.SERVICES_PENDING.inc()
             self._tracker.service_changed(before, after)
 
     def slice_changed(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
@@ -158,17 +179,14 @@ class _Parts:
             self.dns.directory.slice_changed(old, new)
         before, after = views.proxied(old), views.proxied(new)
         if before or after:
-            self._count(metrics.ENDPOINT_CHANGES)
+            metrics.ENDPOINT_CHANGES.inc()
+            metrics.ENDPOINTS_PENDING.inc()
             self._tracker.slice_changed(before, after)
 
     def node_changed(self, _old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
         self._health.node_eligible = node_eligible(new)
         zone = labels(new).get(views.ZONE_LABEL, "") if new else self._tracker.place.zone
         self._tracker.place_changed(Place(self._settings.node_name, zone))
-
-    def _count(self, counter: Any) -> None:
-        for family in self._families:
-            counter.labels(family.title).inc()
 
     def _trigger(self) -> None:
         self._health.queued()

@@ -64,14 +64,18 @@ def stale(flows: Iterable[Flow], wish: Wanted) -> list[Flow]:
     return result
 
 
-def sweep(changes: Mapping[PortKey, tuple[Route | None, Route | None]], families: Iterable[Family]) -> int:
-    """Remove stale flows and return how many; blocks, so call it from a thread. Raises OSError."""
-    removed = 0
+def sweep(
+    changes: Mapping[PortKey, tuple[Route | None, Route | None]], families: Iterable[Family]
+) -> dict[Family, int]:
+    """Remove stale flows and return how many of which family, where there were any; blocks, so call it from a thread.
+    Raises OSError."""
+    removed = {}
     for family in families:
         wish = wanted(changes, family)
         if wish:
             with Tracking(_ADDRESS_FAMILY[family]) as tracking:
-                removed += sum(map(tracking.delete, stale(tracking.flows(), wish)))
+                count = sum(map(tracking.delete, stale(tracking.flows(), wish)))
+                removed.update({family: count} if count else {})
     return removed
 
 

@@ -17,6 +17,8 @@ class Ground:
     family: Family
     cluster_cidrs: tuple[str, ...] = ()
     """where pods live; empty: unknown, then traffic to cluster IPs keeps its source"""
+    pod_interface: str = ""
+    """instead of cluster_cidrs: pods' traffic comes by this interface, or by all that begin so when it ends in +"""
     service_cidrs: tuple[str, ...] = ()
     """traffic to an address in here which no Service has is dropped; empty: left alone"""
     node_ips: tuple[str, ...] = ()

@@ -19,8 +19,7 @@ from pathlib import Path
 from apimachinery.kit.nft import Nft, NftError
 from netproxy import names
 from netproxy.ground import Ground
-from netproxy.nftables.layout import ip_word
-from netproxy.nftables.plan import source_set
+from netproxy.nftables.layout import ip_word, source_set
 
 log = logging.getLogger(__name__)
 _AFTER_FILTER = 10

@@ -18,7 +18,6 @@ _UNUSED = frozenset(
         "bindAddressHardFail",
         "configSyncPeriod",
         "conntrack",
-        "detectLocal",
         "enableProfiling",
         "featureGates",
         "logging",
@@ -29,6 +28,8 @@ _UNUSED = frozenset(
         "winkernel",
     }
 )
+_BY_INTERFACE = {"BridgeInterface": ("bridgeInterface", ""), "InterfaceNamePrefix": ("interfaceNamePrefix", "+")}
+_DETECTION = {"clusterCIDR", "detectLocal", "detectLocalMode"}
 _UNUSED_IN_CONNECTION = frozenset({"acceptContentTypes", "burst", "contentType", "qps"})
 
 
@@ -43,11 +44,12 @@ def translated(values: Values, modes: Sequence[str], hostname: str) -> Values:
         raise ValueError(f"apiVersion: {values.get('apiVersion')!r} is not known; use {VERSION}")
     given = {key: value for key, value in values.items() if key not in ("kind", "apiVersion")}
     sections = ("iptables", "ipvs", "nftables")
-    if unknown := sorted(set(given) - _UNUSED - _FIELDS.keys() - {*sections}):
+    if unknown := sorted(set(given) - _UNUSED - _FIELDS.keys() - {*sections} - _DETECTION):
         raise ValueError(f"{unknown[0]}: no field of {KIND}")
     result: Values = {"node_name": hostname.strip().lower()}
     for field, read in _FIELDS.items():
         result.update(read(given.get(field)))
+    result.update(_detection(given))
     if result["mode"] not in modes:
         raise ValueError(f"mode: {result['mode']!r} is not there yet; use {' or '.join(modes)}")
     # What is common to iptables and ipvs has one place in the file.
@@ -70,10 +72,22 @@ def _mode(value: str | None) -> Values:
     return {"mode": value or "iptables"}
 
 
-def _detection(value: str | None) -> Values:
-    if value not in (None, "", "ClusterCIDR"):
-        raise ValueError(f"detectLocalMode: {value!r} is not there; use ClusterCIDR and clusterCIDR")
-    return {}
+def _detection(given: Mapping[str, Any]) -> Values:
+    """How pods' traffic is known: clusterCIDR counts in its own mode alone."""
+    mode, where = given.get("detectLocalMode") or "ClusterCIDR", given.get("detectLocal") or {}
+    if unknown := sorted(where.keys() - {"bridgeInterface", "interfaceNamePrefix"}):
+        raise ValueError(f"detectLocal.{unknown[0]}: no field of it")
+    if mode == "ClusterCIDR":
+        return {"cluster_cidr": given["clusterCIDR"]} if given.get("clusterCIDR") else {}
+    if mode == "NodeCIDR":
+        return {"node_cidr": True}
+    if mode in _BY_INTERFACE:
+        field, tail = _BY_INTERFACE[mode]
+        if not where.get(field):
+            raise ValueError(f"detectLocal.{field}: detectLocalMode {mode} needs it")
+        return {"pod_interface": where[field] + tail}
+    modes = "ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix"
+    raise ValueError(f"detectLocalMode: {mode!r} is not known; use {modes}")
 
 
 def _node_ips(value: str | None) -> Values:
@@ -106,8 +120,6 @@ def _connection(value: Mapping[str, Any] | None) -> Values:
 _FIELDS: dict[str, Callable[[Any], Values]] = {
     "bindAddress": _node_ips,
     "clientConnection": _connection,
-    "clusterCIDR": _same("cluster_cidr"),
-    "detectLocalMode": _detection,
     "healthzBindAddress": _server("bind_address", "health_port", "0.0.0.0:10256"),
     "hostnameOverride": _same("node_name"),
     "metricsBindAddress": _server("metrics_bind_address", "metrics_port", "127.0.0.1:10249"),

@@ -48,18 +48,32 @@ LAST_QUEUED = gauge(
     "When a sync was last asked for",
     ("ip_family",),
 )
-SERVICE_CHANGES = counter("kubeproxy_sync_proxy_rules_service_changes", "Service changes seen", ("ip_family",))
-ENDPOINT_CHANGES = counter("kubeproxy_sync_proxy_rules_endpoint_changes", "Endpoint changes seen", ("ip_family",))
+SERVICE_CHANGES = counter("kubeproxy_sync_proxy_rules_service_changes", "Service changes seen")
+ENDPOINT_CHANGES = counter("kubeproxy_sync_proxy_rules_endpoint_changes", "Endpoint changes seen")
+SERVICES_PENDING = gauge("kubeproxy_sync_proxy_rules_service_changes_pending", "Service changes not yet written")
+ENDPOINTS_PENDING = gauge("kubeproxy_sync_proxy_rules_endpoint_changes_pending", "Endpoint changes not yet written")
+NO_LOCAL_ENDPOINTS = gauge(
+    "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
+    "Services of traffic policy Local that have endpoints, but none on this node",
+    ("traffic_policy", "ip_family"),
+)
 NFTABLES_FAILURES = counter(
     "kubeproxy_sync_proxy_rules_nftables_sync_failures", "Failed nftables syncs", ("ip_family",)
 )
 IPTABLES_FAILURES = counter(
     "kubeproxy_sync_proxy_rules_iptables_restore_failures", "Failed iptables-restore runs", ("ip_family",)
 )
+IPTABLES_RULES = gauge("kubeproxy_sync_proxy_rules_iptables_total", "iptables rules of ours", ("table", "ip_family"))
+IPTABLES_LAST = gauge(
+    "kubeproxy_sync_proxy_rules_iptables_last", "iptables rules written by the last sync", ("table", "ip_family")
+)
 STALE_FLOWS = counter(
     "kubeproxy_conntrack_reconciler_deleted_entries",
     "UDP flows removed after an endpoint change",
     ("ip_family",),
+)
+STALE_FLOWS_SWEEP = histogram(
+    "kubeproxy_conntrack_reconciler_sync_duration_seconds", "One look for stale UDP flows", ("ip_family",)
 )
 POLICY_SYNC = histogram("wherry_network_policy_sync_duration_seconds", "One sync of the rules of NetworkPolicies")
 POLICY_FAILURES = counter("wherry_network_policy_sync_failures", "Failed syncs of the rules of NetworkPolicies")

@@ -48,6 +48,7 @@ class Proxier:
         self._unswept: dict[PortKey, Route | None] = {}
         self._triggers: list[datetime] = []
         self._synced = asyncio.Event()
+        self._absent = _Absent(families)
 
     async def wait_synced(self) -> None:
         """Return once a sync has succeeded."""
@@ -85,6 +86,9 @@ class Proxier:
 
     def _drain(self) -> Mapping[PortKey, Route | None]:
         changes = self._tracker.drain()
+        metrics.SERVICES_PENDING.set(0)
+        metrics.ENDPOINTS_PENDING.set(0)
+        self._absent.changed(changes.routes)
         for key, old in changes.before.items():
             self._unswept.setdefault(key, old)
         self._triggers.extend(changes.triggers)
@@ -106,6 +110,7 @@ class Proxier:
         self._unswept.clear()
         if not udp:
             return
+        began = time.perf_counter()
         try:
             removed = await asyncio.to_thread(conntrack.sweep, udp, self._families)
         except OSError as error:
@@ -114,9 +119,11 @@ class Proxier:
                 self._unswept.setdefault(key, old)
             self._trigger_later(_SWEEP_AGAIN)
             return
+        for family in self._families:
+            metrics.STALE_FLOWS_SWEEP.labels(family.title).observe(time.perf_counter() - began)
+            metrics.STALE_FLOWS.labels(family.title).inc(removed.get(family, 0))
         if removed:
-            metrics.STALE_FLOWS.labels("all").inc(removed)
-            log.info("removed %d stale UDP flows", removed)
+            log.info("removed %d stale UDP flows", sum(removed.values()))
 
     async def _sweep_untranslated(self) -> None:
         self._rules_were_lost = False
@@ -143,6 +150,33 @@ class Proxier:
         for trigger in self._triggers:
             metrics.PROGRAMMING.labels(self._families[0].title).observe((finished - trigger).total_seconds())
         self._triggers.clear()
+
+
+class _Absent:
+    """Counts Services of traffic policy Local without an endpoint here, by what changed."""
+
+    def __init__(self, families: tuple[Family, ...]) -> None:
+        self._keys: dict[tuple[str, Family], set[PortKey]] = {
+            (policy, family): set() for policy in ("internal", "external") for family in families
+        }
+
+    def changed(self, routes: Mapping[PortKey, Route | None]) -> None:
+        """Routes that differ now; None for one that is gone."""
+        for key, route in routes.items():
+            for policy, asked in _local_policies(route).items():
+                found = self._keys[policy, key.family]
+                (found.add if asked else found.discard)(key)
+        for (policy, family), keys in self._keys.items():
+            services = {(key.namespace, key.service) for key in keys}
+            metrics.NO_LOCAL_ENDPOINTS.labels(policy, family.title).set(len(services))
+
+
+def _local_policies(route: Route | None) -> dict[str, bool]:
+    """Traffic policy to whether it is Local and finds nothing here, though there is something elsewhere."""
+    if route is None or route.local or not route.has_endpoints:
+        return {"internal": False, "external": False}
+    port = route.port
+    return {"internal": port.internal_local, "external": port.external_local and port.externally_accessible}
 
 
 @contextlib.contextmanager

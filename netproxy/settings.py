@@ -43,6 +43,11 @@ class Settings:
     cluster_cidr: str = ""
     """Pod addresses, several separated by commas; traffic from elsewhere to a cluster IP gets a source it
     can be answered at."""
+    pod_interface: str = ""
+    """Instead of cluster_cidr: pods' traffic is what comes by this interface, or by all whose names begin so when it
+    ends in + (`cni0`, `veth+`)."""
+    node_cidr: bool = False
+    """Instead of cluster_cidr: pods' traffic is what comes from this node's own pod range, as its Node object says."""
     service_cidr: str = ""
     """Several separated by commas; packets to addresses in it which no Service has are dropped (nftables)."""
     node_port_addresses: tuple[str, ...] = ()
@@ -102,6 +107,12 @@ class Settings:
                     raise ValueError(f"{name}: {error}") from error
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,62}", self.nft_table):
             raise ValueError("nft_table: use letters, digits, - and _, at most 63, a letter first")
+        if self.pod_interface and not re.fullmatch(r"[^\s/\"+*]{1,15}\+?", self.pod_interface):
+            raise ValueError(f"pod_interface: {self.pod_interface!r} is no interface, nor how the names of some begin")
+        if self.pod_interface and self.mode is ModeName.USERSPACE:
+            raise ValueError("pod_interface: userspace mode sees no interfaces; use cluster_cidr")
+        if self.node_cidr and not self.node_name:
+            raise ValueError("node_cidr: say which node this is (node_name)")
         if self.iptables_backend not in ("", "nft", "legacy"):
             raise ValueError("iptables_backend: use nft, legacy or nothing")
 

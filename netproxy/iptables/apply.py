@@ -10,6 +10,7 @@ from pathlib import Path
 from apimachinery.kit import command
 from apimachinery.kit import netns as namespaces
 from apimachinery.kit.iptables import Iptables, IptablesError, Snapshot
+from netproxy import metrics
 from netproxy.ground import Ground
 from netproxy.iptables import base, diff
 from netproxy.iptables import legacy as legacy_tables
@@ -51,6 +52,7 @@ class IptablesMode:
         self._damage = NO_DAMAGE
         self._doubted = asyncio.Event()
         self._portion = 0
+        self._rules: dict[tuple[Family, str], int] = {}
 
     async def open(self) -> None:
         for tool in self._tools.values():
@@ -92,9 +94,11 @@ class IptablesMode:
                 log.warning("another kube-proxy's %s chains are here; they are taken over", family.title)
             missing = [jump for jump in self._layout.jumps if await self._is_missing(tool, jump, seen[jump.table])]
             present = {table: snapshot.chains for table, snapshot in seen.items()}
-            pieces = ledgers[family].items()
+            pieces = list(ledgers[family].items())
             for text in diff.rebuild(pieces, ground, present, missing, self._portion, self._layout):
                 await self._write(family, text)
+            for table, sizes in diff.sizes(pieces, ground, self._layout).items():
+                self._count(family, table, sum(sizes.values()), sum(sizes.values()))
             if self._layout.route_localnet(ground):
                 self._route_localnet()
         self._commit(ledgers)
@@ -103,9 +107,13 @@ class IptablesMode:
         async with self._at_work:
             self._claim(self._ledgers, routes)
             for family, ledger in self._ledgers.items():
-                text = diff.change(ledger.delta())
+                delta = ledger.delta()
+                text = diff.change(delta)
                 if text:
                     await self._write(family, text)
+                    for table in self._layout.tables:
+                        came, went = (diff.rules(side, table) for side in (delta.added, delta.removed))
+                        self._count(family, table, self._rules[family, table] + came - went, came)
             self._commit(self._ledgers)
 
     async def watch(self, on_lost: Callable[[], None], on_mended: Callable[[], None]) -> None:
@@ -129,6 +137,11 @@ class IptablesMode:
             finally:
                 if self._watch:
                     self._note(self._watch.after_write(text.count("\nCOMMIT\n")))
+
+    def _count(self, family: Family, table: str, rules: int, written: int) -> None:
+        self._rules[family, table] = rules
+        metrics.IPTABLES_RULES.labels(table, family.title).set(rules)
+        metrics.IPTABLES_LAST.labels(table, family.title).set(written)
 
     async def _listen(self) -> None:
         while self._watch:

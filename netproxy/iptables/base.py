@@ -118,6 +118,13 @@ def chains(ground: Ground) -> dict[str, dict[str, tuple[str, ...]]]:
     }
 
 
+def from_pods(ground: Ground) -> tuple[str, ...]:
+    """Matches of which each takes some of the traffic of the cluster's pods; none where nobody says what theirs is."""
+    if ground.pod_interface:
+        return (f"-i {ground.pod_interface}",)
+    return tuple(f"-s {cidr}" for cidr in ground.cluster_cidrs)
+
+
 def needs_route_localnet(ground: Ground) -> bool:
     """True when the kernel must route 127.0.0.0/8, for node ports on localhost."""
     return ground.family is Family.IPV4 and ground.localhost_node_ports and not ground.node_port_cidrs

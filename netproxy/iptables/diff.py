@@ -73,6 +73,11 @@ def sizes(pieces: Iterable[Piece], ground: Ground, layout: Layout = KUBE) -> dic
     }
 
 
+def rules(pieces: Mapping[Key, Value], table: str) -> int:
+    """How many rules of a table these pieces are."""
+    return sum(len(value) for key, value in pieces.items() if key.table == table)
+
+
 def _whole(pieces: Iterable[Piece], ground: Ground, layout: Layout) -> dict[str, dict[str, list[str]]]:
     chains: dict[str, dict[str, list[str]]] = {table: {} for table in layout.tables}
     shared: dict[tuple[str, str], list[str]] = defaultdict(list)

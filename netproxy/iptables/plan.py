@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from netproxy import names
 from netproxy.ground import Ground, allowed_sources
+from netproxy.iptables.base import from_pods
 from netproxy.model import Backend, Family, Route
 
 
@@ -84,9 +85,9 @@ def _external_rules(route: Route, ground: Ground) -> Iterator[str]:
         yield f"{comment} -j KUBE-MARK-MASQ"
         yield f"-j {cluster}"
         return
-    for cidr in ground.cluster_cidrs:
+    for pods in from_pods(ground):
         comment = _free_comment(f"pod traffic for {port.key.title} external destinations")
-        yield f"-s {cidr} {comment} -j {cluster}"
+        yield f"{pods} {comment} -j {cluster}"
     own = "-m addrtype --src-type LOCAL"
     comment = f"LOCAL traffic for {port.key.title} external destinations"
     yield f"{_free_comment('masquerade ' + comment)} {own} -j KUBE-MARK-MASQ"
@@ -142,13 +143,13 @@ def _cluster_ip_masquerade(route: Route, ground: Ground) -> Iterator[str]:
     match = f"{_destination(route, route.port.cluster_ip, ground)} {_comment(route, 'cluster IP')}"
     if ground.masquerade_all:
         yield f"{match} -j KUBE-MARK-MASQ"
-    elif len(ground.cluster_cidrs) == 1:
-        yield f"! -s {ground.cluster_cidrs[0]} {match} -j KUBE-MARK-MASQ"
-    elif ground.cluster_cidrs:
+    elif len(pods := from_pods(ground)) == 1:
+        yield f"! {pods[0]} {match} -j KUBE-MARK-MASQ"
+    elif pods:
         # One rule cannot negate two sources, so mark them all and take the mark back from the cluster's own.
         yield f"{match} -j KUBE-MARK-MASQ"
         mark = names.MASQUERADE_MARK
-        yield from (f"-s {cidr} {match} -j MARK --set-xmark 0x0/{mark:#x}" for cidr in ground.cluster_cidrs)
+        yield from (f"{one} {match} -j MARK --set-xmark 0x0/{mark:#x}" for one in pods)
 
 
 def _endpoint(route: Route, backend: Backend) -> Piece:

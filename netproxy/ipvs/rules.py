@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 
 from netproxy import names
 from netproxy.ground import Ground
-from netproxy.iptables.base import Jump, Layout
+from netproxy.iptables.base import Jump, Layout, from_pods
 from netproxy.model import Family
 
 LOOP_BACK, CLUSTER_IP, BOUND = "LOOP-BACK", "CLUSTER-IP", "IPVS-IPS"
@@ -92,7 +92,7 @@ def chains(ground: Ground) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
             _OWNER: (),
             _RANGES: (f"{_in(ground, LOAD_BALANCER_SOURCE, 'dst,dst,src')} -j RETURN", "-j DROP"),
             _OUTSIDE: (
-                *(f"-s {cidr} -j RETURN" for cidr in ground.cluster_cidrs),
+                *(f"{pods} -j RETURN" for pods in from_pods(ground)),
                 f"{_FROM_HERE} -j RETURN",
                 "-j DROP",
             ),
@@ -138,8 +138,8 @@ def _services(ground: Ground) -> Iterator[str]:
 
 def _cluster_ips(ground: Ground) -> Iterator[str]:
     if not ground.masquerade_all:
-        yield from (f"-s {cidr} -j RETURN" for cidr in ground.cluster_cidrs)
-        if not ground.cluster_cidrs:
+        yield from (f"{pods} -j RETURN" for pods in from_pods(ground))
+        if not from_pods(ground):
             yield f"{_NOT_FROM_HERE} -j RETURN"
     yield f"-j {_MARK}"
 

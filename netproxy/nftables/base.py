@@ -7,8 +7,8 @@ from dataclasses import replace
 from netproxy import names
 from netproxy.ground import Ground
 from netproxy.model import Family
-from netproxy.nftables.layout import Layout, address_type, ip_word
-from netproxy.nftables.plan import RANDOM_FIELD, source_set
+from netproxy.nftables.layout import Layout, address_type, from_pods, ip_word, source_set
+from netproxy.nftables.plan import RANDOM_FIELD
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 
@@ -158,6 +158,5 @@ def _not_loopback(ground: Ground) -> str:
 def _from_outside(ground: Ground) -> str | None:
     if ground.masquerade_all:
         return ""
-    if ground.cluster_cidrs:
-        return f"{ip_word(ground.family)} saddr != {source_set(ground.cluster_cidrs)} "
-    return None
+    others = from_pods(ground, negated=True)
+    return f"{others} " if others else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from netproxy.ground import Ground
 from netproxy.model import Family
 
 Rules = tuple[str, ...]
@@ -36,6 +37,20 @@ class Layout:
 def ip_word(family: Family) -> str:
     """The family's name in nft syntax, for tables and for header fields alike."""
     return "ip" if family is Family.IPV4 else "ip6"
+
+
+def from_pods(ground: Ground, negated: bool = False) -> str:
+    """What matches traffic of the cluster's pods, or all other traffic; empty where nobody says what theirs is."""
+    sign = "!= " if negated else ""
+    if ground.pod_interface:
+        name, prefix, _ = ground.pod_interface.partition("+")
+        return f'iifname {sign}"{name}{"*" if prefix else ""}"'
+    return f"{ip_word(ground.family)} saddr {sign}{source_set(ground.cluster_cidrs)}" if ground.cluster_cidrs else ""
+
+
+def source_set(cidrs: Sequence[str]) -> str:
+    """CIDRs as one nft operand."""
+    return "{ " + ", ".join(cidrs) + " }"
 
 
 def address_type(family: Family) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from netproxy import names
 from netproxy.ground import Ground, allowed_sources
 from netproxy.model import Backend, Family, Route
-from netproxy.nftables.layout import address_type, ip_word
+from netproxy.nftables.layout import address_type, from_pods, ip_word, source_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +169,14 @@ def _chain_of_its_own(chain: str, route: Route, backends: Sequence[Backend], gro
 
 
 def _external_chain(chain: str, route: Route, ground: Ground) -> Iterator[Piece]:
-    key, word = route.port.key, ip_word(ground.family)
+    key = route.port.key
     service, local = names.nft_service(key), names.nft_local(key)
     yield from _chain_of_its_own(service, route, route.cluster, ground)
     if not route.port.external_local:
         yield Key(CHAIN, chain), (_MARK, f"goto {service}")
         return
-    rules = [f"{word} saddr {source_set(ground.cluster_cidrs)} goto {service}"] if ground.cluster_cidrs else []
+    pods = from_pods(ground)
+    rules = [f"{pods} goto {service}"] if pods else []
     rules += [f"fib saddr type local {_MARK}", f"fib saddr type local goto {service}"]
     if route.local:
         yield from _chain_of_its_own(local, route, route.local, ground)
@@ -190,8 +191,3 @@ def _firewall(route: Route, ground: Ground) -> Iterator[Piece]:
         yield Key("firewall-ips", _service(route, ip)), (f"goto {chain}",)
     allowed = allowed_sources(port.source_ranges, port.load_balancer_ips, ground)
     yield Key(CHAIN, chain), (f"{ip_word(ground.family)} saddr != {source_set(allowed)} drop",)
-
-
-def source_set(cidrs: Sequence[str]) -> str:
-    """CIDRs as one nft operand."""
-    return "{ " + ", ".join(cidrs) + " }"

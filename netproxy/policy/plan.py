@@ -15,8 +15,8 @@ from apimachinery.selectors import LabelSelector
 from netproxy import names
 from netproxy.ground import collapse, of_family
 from netproxy.model import Family
-from netproxy.nftables.layout import address_type, ip_word
-from netproxy.nftables.plan import CHAIN, SET, Key, Piece, source_set
+from netproxy.nftables.layout import address_type, ip_word, source_set
+from netproxy.nftables.plan import CHAIN, SET, Key, Piece
 from netproxy.policy.model import Block, Direction, Group, NamedPort, Peer, Pod, Policy, Port, Rule
 
 KNOWN, HELD, SELF = "known", "held", "self"

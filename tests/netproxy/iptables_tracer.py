@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from netproxy.iptables.base import JUMPS, Jump
-from tests.netproxy.packet import End, Packet, collect, matches, same
+from tests.netproxy.packet import End, Packet, came_by, collect, matches, same
 
 Tables = dict[str, dict[str, list[str]]]
 """table → chain → rules; under @NAME the members of a set that rules may ask"""
@@ -198,6 +198,7 @@ def _mark(packet: Packet, value: str) -> bool:
 
 _MATCHES = {
     "-s": lambda p, v: matches(p.src, v),
+    "-i": came_by,
     "-d": lambda p, v: matches(p.dst, v),
     "-p": lambda p, v: p.protocol == v,
     "--dport": lambda p, v: p.dport == int(v),

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from tests.netproxy.packet import End, Packet, collect, matches, same
+from tests.netproxy.packet import End, Packet, came_by, collect, matches, same
 
 
 @dataclass
@@ -328,6 +328,7 @@ _STEPS: list[tuple[re.Pattern[str], Step]] = [
     (re.compile(r"ct status dnat"), lambda t, p, m: _when(p.redirected, p)),
     (re.compile(r"fib daddr type local"), lambda t, p, m: _when(p.to_here, p)),
     (re.compile(r"fib saddr type local"), lambda t, p, m: _when(p.from_here, p)),
+    (re.compile(r'iifname (!= )?"(.*?)"'), lambda t, p, m: _when(came_by(p, m.group(2)) != bool(m.group(1)), p)),
     (re.compile(_KEY + r" vmap (@\S+|\{.*?\})"), _vmap),
     (re.compile(r"((?:\w+ \w+ \. )+\w+ \w+) @(\S+)"), _member),
     (re.compile(r"(tcp|udp|sctp) dport \{(.*?)\}"), _port_set),

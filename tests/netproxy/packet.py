@@ -23,6 +23,8 @@ class Packet:
     priority: int = 0
     redirected: bool = False
     weight: float = 1.0
+    interface: str = ""
+    """by which it came; none for this node's own"""
 
     @property
     def from_here(self) -> bool:
@@ -57,6 +59,11 @@ def matches(address: str, wanted: str) -> bool:
     network = ipaddress.ip_network(wanted, strict=False)
     ip = ipaddress.ip_address(address)
     return ip.version == network.version and ip in network
+
+
+def came_by(packet: Packet, wanted: str) -> bool:
+    """Whether a packet came by an interface, or by one whose name begins so where `wanted` ends in + or *."""
+    return packet.interface.startswith(wanted[:-1]) if wanted.endswith(("+", "*")) else packet.interface == wanted
 
 
 def same(address: str) -> str:

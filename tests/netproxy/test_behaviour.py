@@ -263,6 +263,20 @@ def test_a_host_that_is_no_node_lets_a_node_judge_external_policy_local(mode: st
 
 
 @both
+@pytest.mark.parametrize(("known_by", "pod", "other"), [("cni0", "cni0", "eth0"), ("veth+", "veth7", "eth0")])
+def test_pods_may_be_known_by_their_interface(mode: str, known_by: str, pod: str, other: str) -> None:
+    by_interface = replace(BASE, cluster_cidrs=(), pod_interface=known_by)
+    spec = {**BALANCED, "externalTrafficPolicy": "Local"}
+    rules = rules_for(mode, service(spec, (LB,)), [endpoint_slice(endpoint(THERE))], NODE1, by_interface)
+    inside, outside = (replace(to_vip(OUTSIDE), interface=name) for name in (pod, other))
+    there = f"{THERE}:8080"
+    assert rules.trace(inside) == sent(there), "the address does not matter"
+    assert rules.trace(outside) == rules.trace(to_vip(NODE)) == sent(there, masquerade=True)
+    assert rules.trace(replace(inside, dst=LB)) == sent(there)
+    assert rules.trace(replace(outside, dst=LB)) == DROPPED
+
+
+@both
 def test_zone_hints(mode: str) -> None:
     near = {**endpoint(HERE), "hints": {"forZones": [{"name": "z1"}]}}
     far = {**endpoint(THERE), "hints": {"forZones": [{"name": "z2"}]}}

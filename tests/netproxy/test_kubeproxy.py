@@ -59,7 +59,9 @@ def test_what_kubeadm_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ('mode: ""\n', "mode: ipvs\nipvs: {schedule: rr}\n", "ipvs.schedule: no field"),
         ('mode: ""\n', "mode: ipvs\nipvs: {scheduler: best}\n", "ipvs.scheduler: 'best'"),
         ('mode: ""\n', "mode: ipvs\nipvs: {excludeCIDRs: [here]}\n", "ipvs.exclude_cidrs"),
-        ('detectLocalMode: ""', "detectLocalMode: BridgeInterface", "detectLocalMode"),
+        ('detectLocalMode: ""', "detectLocalMode: BridgeInterface", "detectLocal.bridgeInterface: .* needs it"),
+        ('detectLocalMode: ""', "detectLocalMode: Magic", "detectLocalMode: 'Magic' is not known"),
+        ('detectLocalMode: ""', "detectLocal: {bridge: x}", "detectLocal.bridge: no field"),
         ("masqueradeBit: 14", "masqueradeBit: 15", "iptables.masqueradeBit: 15"),
         ("oomScoreAdj", "oomScore", "oomScore: no field"),
         ("qps: 0", "rate: 0", "clientConnection.rate: no field"),
@@ -99,3 +101,18 @@ def test_the_section_of_ipvs_and_what_it_shares_with_iptables(tmp_path: Path) ->
     )
     assert found.ipvs == Options("wlc", True, ("192.0.2.0/24",), 900, 0, 90)
     assert found.unused == ("conntrack",)
+
+
+@pytest.mark.parametrize(
+    ("mode", "where", "known"),
+    [
+        ("ClusterCIDR", "{}", ("10.244.0.0/16", "", False)),
+        ("NodeCIDR", "{}", ("", "", True)),
+        ("BridgeInterface", "{bridgeInterface: cni0}", ("", "cni0", False)),
+        ("InterfaceNamePrefix", "{interfaceNamePrefix: veth}", ("", "veth+", False)),
+    ],
+)
+def test_how_pods_are_known(tmp_path: Path, mode: str, where: str, known: tuple[str, str, bool]) -> None:
+    given = KUBEADM.replace('detectLocalMode: ""', f"detectLocalMode: {mode}\ndetectLocal: {where}")
+    found = read(tmp_path, given)
+    assert (found.cluster_cidr, found.pod_interface, found.node_cidr) == known

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from netproxy import conntrack, modes
+from apimachinery.kit.metrics import exposition
+from netproxy import conntrack, metrics, modes
 from netproxy.health import Health, NodePortHealth
 from netproxy.model import Family, PortKey, Route
 from netproxy.proxier import Proxier
@@ -104,11 +105,11 @@ def test_a_rebuild_asked_for_during_a_write_is_not_forgotten() -> None:
 def test_a_sweep_of_udp_flows_that_failed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, bool]] = []
 
-    def sweep(changes: Mapping[PortKey, tuple[Route | None, Route | None]], _: tuple[Family, ...]) -> int:
+    def sweep(changes: Mapping[PortKey, tuple[Route | None, Route | None]], _: tuple[Family, ...]) -> dict[Family, int]:
         asked.append({key.protocol: before is None for key, (before, _) in changes.items()})
         if len(asked) == 1:
             raise OSError("no answer")
-        return 0
+        return {Family.IPV4: 2}
 
     monkeypatch.setattr(conntrack, "sweep", sweep)
 
@@ -184,5 +185,50 @@ def test_health_check_node_port_answers_as_load_balancers_expect() -> None:
         await ports.update({0: ("default", "svc", 0)})
         assert ports.answer(0)[0] == 503
         await ports.close()
+
+    asyncio.run(body())
+
+
+def test_numbers_have_kube_proxys_names() -> None:
+    text = exposition()[0].decode()
+    shown = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    sync = "kubeproxy_sync_proxy_rules_"
+    wanted = {
+        *(sync + name for name in ("duration_seconds", "last_timestamp_seconds", "last_queued_timestamp_seconds")),
+        *(sync + f"{what}_changes_{count}" for what in ("service", "endpoint") for count in ("total", "pending")),
+        *(sync + f"iptables_{name}" for name in ("total", "last", "restore_failures_total")),
+        *(sync + name for name in ("nftables_sync_failures_total", "no_local_endpoints_total")),
+        *(f"kubeproxy_sync_{size}_proxy_rules_duration_seconds" for size in ("full", "partial")),
+        *(f"kubeproxy_conntrack_reconciler_{n}" for n in ("sync_duration_seconds", "deleted_entries_total")),
+        *("kubeproxy_network_programming_duration_seconds", "kubeproxy_proxy_healthz_total"),
+        "kubeproxy_proxy_livez_total",
+    }
+    assert wanted <= shown, wanted - shown
+
+
+def test_services_without_an_endpoint_here_are_counted_by_what_changes() -> None:
+    def shown(policy: str) -> float:
+        return metrics.NO_LOCAL_ENDPOINTS.labels(policy, "IPv4")._value.get()
+
+    async def body() -> None:
+        track = tracker()
+        proxier = Proxier(FakeMode(), track, (Family.IPV4, Family.IPV6), lambda _: None, lambda: None)
+        local = service({"internalTrafficPolicy": "Local"})
+        track.service_changed(None, local)
+        await proxier.sync()
+        assert shown("internal") == 0, "without any endpoint nothing is kept from anybody"
+        there = endpoint_slice(endpoint("10.244.2.5", "node2"))
+        track.slice_changed(None, there)
+        await proxier.sync()
+        assert (shown("internal"), shown("external")) == (1, 0)
+        here = endpoint_slice(endpoint("10.244.1.5", "node1"))
+        track.slice_changed(there, here)
+        await proxier.sync()
+        assert shown("internal") == 0
+        track.slice_changed(here, there)
+        await proxier.sync()
+        track.service_changed(local, None)
+        await proxier.sync()
+        assert shown("internal") == 0
 
     asyncio.run(body())
