@@ -100,5 +100,15 @@ def services(modes: tuple[str, ...], sizes: tuple[int, ...], rounds: int) -> Non
     benchmark.measure(modes, sizes, rounds, click.echo)
 
 
+@bench.command()
+@click.option("--pods", type=click.IntRange(10, 5000), default=500, show_default=True, help="Pods of each owner.")
+@click.option("--rounds", type=click.IntRange(1, 1000), default=50, show_default=True, help="Owners one by one.")
+def controllers(pods: int, rounds: int) -> None:
+    """What the control loops write a second, beside the same writes by hand, in a world of its own."""
+    from benchmarks import controllers as benchmark
+
+    benchmark.measure(pods, rounds, click.echo)
+
+
 if __name__ == "__main__":
     bench(prog_name="wherry bench")

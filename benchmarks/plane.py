@@ -62,6 +62,11 @@ class Daemons:
         status = Path(f"/proc/{self._processes[name].pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
+    def processor_seconds(self, name: str) -> float:
+        """Processor time that the process has had."""
+        fields = Path(f"/proc/{self._processes[name].pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def log(self, name: str) -> str:
         """What the process printed."""
         return (self.folder / f"{name}.log").read_text()
