@@ -12,6 +12,8 @@ from lab import names, preflight, state, status
 from lab.paths import Paths
 from lab.spec import PROXY_MODES, Spec
 
+LOADS = ("plain", "service", "spread", "affinity", "anti")
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def bench() -> None:
@@ -108,6 +110,33 @@ def controllers(pods: int, rounds: int) -> None:
     from benchmarks import controllers as benchmark
 
     benchmark.measure(pods, rounds, click.echo)
+
+
+@bench.command()
+@click.option(
+    "--nodes",
+    "sizes",
+    type=click.IntRange(1, 20000),
+    multiple=True,
+    default=(100, 1000, 5000),
+    show_default=True,
+    help="How many nodes; repeat for several.",
+)
+@click.option("--pods", type=click.IntRange(2, 20000), default=1000, show_default=True, help="Pods for each figure.")
+@click.option(
+    "--load",
+    "loads",
+    type=click.Choice(LOADS),
+    multiple=True,
+    default=LOADS,
+    show_default=True,
+    help="What the pods ask for; repeat for several.",
+)
+def scheduler(sizes: tuple[int, ...], pods: int, loads: tuple[str, ...]) -> None:
+    """Pods bound a second on made-up nodes, beside the bindings alone, in a world of its own."""
+    from benchmarks import scheduler as benchmark
+
+    benchmark.measure(sizes, pods, loads, click.echo)
 
 
 if __name__ == "__main__":

@@ -85,10 +85,8 @@ def _make(name: str, wanted: ProfileSettings, handle: Handle) -> Plugin:
         return _imported(name, args, where)
     row = BY_NAME.get(name)
     if row is None:
-        known = ", ".join(BY_NAME)
-        raise ConfigurationError(
-            f"plugin {name!r} does not exist; write package.module:Class for your own, or: {known}"
-        )
+        known = f"there are {', '.join(BY_NAME)}"
+        raise ConfigurationError(f"plugin {name!r} does not exist; {known}; your own is written package.module:Class")
     if row.args is None:
         if args:
             raise ConfigurationError(f"{where}: it takes no args; leave them out")

@@ -22,6 +22,8 @@ FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 10.0
 # Should a change be missed, nothing waits longer than this (upstream's flush of the unschedulable pods).
 LONGEST_WAIT = 300.0
+# Seconds: sums of moments differ by less than clocks tell, and a pause of nothing would be a loop without rest.
+SHORTEST = 0.001
 # Changes that are remembered for pods which are being decided on; a pod that missed more is tried again at once.
 REMEMBERED = 128
 # Stands for plugins that say nothing of changes: extenders, and no plugin at all (there were no nodes). Anything helps.
@@ -133,7 +135,8 @@ class Queue:
         """Try a refused pod again after its back-off, though nothing has changed."""
         waiting = self._unschedulable.get(uid)
         if waiting is not None:
-            self._retry(waiting, now)
+            self._unshelve(waiting)
+            self.failed(waiting, now)
 
     def changed(self, event: Event, now: float) -> bool:
         """Move the pods that the change may help; answers whether there were any."""
@@ -175,7 +178,7 @@ class Queue:
         """Seconds until a waiting pod may become ready by itself, or None. May be early, never late."""
         moments = [heap[0][0] for heap in (self._backoff, self._errors) if heap]
         moments += [w.since + LONGEST_WAIT for w in islice(self._unschedulable.values(), 1)]
-        return max(min(moments) - now, 0.0) if moments else None
+        return max(min(moments) - now, SHORTEST) if moments else None
 
     def _pausing(self, entry: tuple[float, str]) -> Waiting | None:
         """The pod that a heap's entry stands for, if it waits for that moment still."""
