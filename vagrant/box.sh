@@ -116,7 +116,8 @@ program() {
   [[ $BARE == no ]] || return 0
   step "wherry and what it needs"
   mkdir -p "$ROOT/root/checkout"
-  tar -C "$SOURCE" --exclude=./.git --exclude=./.venv --exclude=./.vagrant --exclude='*.box' --exclude=./bundle -cf - . |
+  tar -C "$SOURCE" --exclude=./.git --exclude=./.venv --exclude=./.vagrant --exclude=__pycache__ --exclude='./.*_cache' \
+    --exclude='*.box' --exclude=./bundle -cf - . |
     tar -C "$ROOT/root/checkout" -xf -
   mv "$ROOT/etc/resolv.conf" "$WORK/resolv.conf"
   cp -L /etc/resolv.conf "$ROOT/etc/resolv.conf"
@@ -126,7 +127,11 @@ program() {
   printf '#!/bin/sh\nexit 101\n' >"$ROOT/usr/sbin/policy-rc.d"
   chmod 755 "$ROOT/usr/sbin/policy-rc.d"
   chroot "$ROOT" /root/checkout/vagrant/install.sh program
-  rm -rf "$ROOT/usr/sbin/policy-rc.d" "$ROOT/root/checkout" "$ROOT/root/.cache"
+  # A machine that becomes a node switches it on; others are spared its start.
+  chroot "$ROOT" systemctl disable -q containerd.service
+  rm -rf "$ROOT/usr/sbin/policy-rc.d" "$ROOT/root/.cache"
+  # Where Vagrant copies the checkout to: it then sends what has changed since.
+  mv "$ROOT/root/checkout" "$ROOT/vagrant"
   umount "$ROOT/proc" "$ROOT/dev"
   mv "$WORK/resolv.conf" "$ROOT/etc/resolv.conf"
 }

@@ -87,7 +87,7 @@ check_machine() {
   ((year >= 2026)) || fail "the clock says $year: set it, or certificates will not be good (apt-get install chrony)"
 }
 
-# The checkout's files, whole or not at all; the environment that was there is kept and brought up to date.
+# The checkout's files but its tests, whole or not at all; the environment that was there is kept and brought up to date.
 copy_program() {
   [[ $SOURCE == "$HOME_DIRECTORY" ]] && return
   local fresh=$HOME_DIRECTORY.new old=$HOME_DIRECTORY.old
@@ -96,7 +96,7 @@ copy_program() {
   rm -rf "$fresh"
   mkdir "$fresh"
   tar -C "$SOURCE" --exclude=./.git --exclude=./.venv --exclude=./.vagrant --exclude=__pycache__ --exclude='./.*_cache' \
-    --exclude=./bundle --exclude='*.box' --owner=0 --group=0 -cf - . | tar -C "$fresh" -xf -
+    --exclude=./bundle --exclude='*.box' --exclude=./tests --owner=0 --group=0 -cf - . | tar -C "$fresh" -xf -
   chmod -R go-w "$fresh"
   if [[ -d $HOME_DIRECTORY ]]; then
     python3 "$fresh/vagrant/inherit.py" "$HOME_DIRECTORY" "$fresh"
@@ -134,7 +134,7 @@ install_packages() {
   if iptables --version 2>/dev/null | grep -q legacy; then without=(); fi
   "$HOME_DIRECTORY/wherry" install "${without[@]}"
   # The units may not write here: what is not compiled now would be at each start. Only what changed is.
-  "$HOME_DIRECTORY/.venv/bin/python" -m compileall -q "$HOME_DIRECTORY" -x '/(\.venv|tests|benchmarks)/' || true
+  "$HOME_DIRECTORY/.venv/bin/python" -m compileall -q "$HOME_DIRECTORY" -x '/(\.venv|benchmarks)/' || true
 }
 
 # put FILE TARGET: in place only where it differs; says by its status whether it did.
