@@ -51,7 +51,7 @@ unit() { # as ExecStart says
 finish() { [[ $1 == 0 ]] || tail -n 15 /run/*.log >&2; }
 trap 'finish $?' EXIT
 
-server=("$CHECKOUT/vagrant/install.sh" server --address "$ADDRESS")
+server=("$CHECKOUT/vagrant/install.sh" server --address "$ADDRESS" --token fedcba.0123456789abcdef)
 if [[ -n $FOREIGN ]]; then
   # What kubeadm binds.
   grep -E '^clusterrolebinding (kubeadm:cluster-admins|wherry:kubelet-client) ' "$CHECKOUT/lab/policy.txt" >/root/policy.txt
@@ -70,6 +70,7 @@ agent=("$CHECKOUT/vagrant/install.sh" agent --node-name one --set "agent={cgroup
 if [[ -z $FOREIGN ]]; then
   wherry server publish >&2
   answer join "$(wherry server token create "$TOKEN" --hours 1)"
+  answer tokens "$(wherry server token list | awk '{ print $1, ($2 == "never" ? $2 : "ends") }' | sort | paste -sd,)"
   agent+=(--server "https://$ADDRESS:6443" --token "$TOKEN")
 else
   until kubectl get --raw /readyz >&2; do sleep 0.5; done

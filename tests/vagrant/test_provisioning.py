@@ -68,6 +68,8 @@ def provision(work: Path, base: str = "", kind: str = "") -> dict[str, str]:
 
 def joins(told: dict[str, str]) -> None:
     assert told["join"].startswith("vagrant/install.sh agent --server https://192.168.56.10:6443 --token abcdef.")
+    # The one of the control plane's settings is good as long as it stands there.
+    assert told["tokens"] == "abcdef ends,fedcba never"
     assert sorted(told["requests"].strip(",").split(",")) == [JOINED, SERVES]
 
 
