@@ -28,6 +28,7 @@ from controlplane.controllers.nodelifecycle.controller import NodeLifecycleContr
 from controlplane.controllers.nodelifecycle.eviction import TaintEvictionController
 from controlplane.controllers.pod_gc import PodGCController
 from controlplane.controllers.protection import AttributesClassProtection, ClaimProtection, VolumeProtection
+from controlplane.controllers.quota.controller import ResourceQuotaController
 from controlplane.controllers.replicaset.controller import ReplicaSetController
 from controlplane.controllers.replicationcontroller.controller import ReplicationControllerLoop
 from controlplane.controllers.service_accounts import RootCAPublisher, ServiceAccountController
@@ -49,6 +50,8 @@ class Entry:
     build: Callable[[Context], Loop]
     # Acts as the process itself, not under an account of its own.
     as_process: bool = False
+    # Whether `*` means it, too; else it runs where it is named.
+    usual: bool = True
 
 
 REGISTRY: tuple[Entry, ...] = (
@@ -97,6 +100,7 @@ REGISTRY: tuple[Entry, ...] = (
         AttributesClassProtection,
     ),
     Entry("service-cidr-controller", "service-cidr-controller", ServiceRangeController),
+    Entry("resourcequota-controller", "resourcequota-controller", ResourceQuotaController, usual=False),
     # Last, so that it shares the informers the others asked for.
     Entry("garbage-collector-controller", "garbage-collector-controller", GarbageCollector),
 )
@@ -112,4 +116,4 @@ def chosen(names: Sequence[str]) -> list[Entry]:
         if wish != "*" and wish.removeprefix("-") not in known:
             raise ValueError(f"controllers: {wish!r} is unknown; use *, {', '.join(sorted(known))}")
     everything = "*" in names
-    return [e for e in REGISTRY if (everything and f"-{e.name}" not in names) or e.name in names]
+    return [e for e in REGISTRY if (everything and e.usual and f"-{e.name}" not in names) or e.name in names]

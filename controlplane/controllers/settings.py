@@ -80,12 +80,15 @@ class Settings:
     """How long a node must be gone before its pods are removed."""
     terminated_pod_threshold: int = 12500
     """Finished pods kept; the oldest beyond that are removed."""
+    quota_sync_period: float = 300.0
+    """How often quotas are counted anew, where the loop runs: beside an API server that does not count them itself."""
     discovery_period: float = 30.0
     """How often the server is asked which kinds there are."""
     workers: int = 5
     """Keys that one controller works on at the same time."""
     controllers: tuple[str, ...] = ("*",)
-    """Names to run; `*` for all, `-name` leaves one out."""
+    """Names to run; `-name` leaves one out, `*` is for all but resourcequota-controller, which our own API server does
+    not need."""
     election: ElectionSettings = field(default_factory=ElectionSettings)
     """Which of several processes works."""
     log_level: str = "info"

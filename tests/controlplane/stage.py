@@ -202,8 +202,8 @@ def kubeconfig_of(root: Path, user: str) -> Path:
 
 
 @asynccontextmanager
-async def stage(root: Path, catalog: Catalog | None = None) -> AsyncIterator[Stage]:
-    """An API server on a free port of the loopback, without TLS, and a Stage around it."""
+async def stage(root: Path, catalog: Catalog | None = None, **server: Any) -> AsyncIterator[Stage]:
+    """An API server on a free port of the loopback, without TLS, and a Stage around it; `server`: more settings."""
     tokens, key = root / "tokens.csv", root / "service-account.key"
     tokens.write_text("".join(f"token of {user},{user},1,{groups}\n" for user, groups in USERS.items()))
     key.write_bytes(pki.service_account_key())
@@ -216,6 +216,7 @@ async def stage(root: Path, catalog: Catalog | None = None) -> AsyncIterator[Sta
         service_cidr="10.97.0.0/16",
         policy_file=POLICY,
         shutdown_seconds=1,
+        **server,
     )
     lifecycle = Lifecycle()
     listener = await apiserver.build(settings, lifecycle, catalog)

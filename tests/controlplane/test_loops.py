@@ -22,6 +22,7 @@ from apimachinery.kinds import (
     PERSISTENT_VOLUME_CLAIM,
     POD,
     REPLICA_SET,
+    RESOURCE_QUOTA,
     SERVICE,
     SERVICE_ACCOUNT,
     SERVICE_CIDR,
@@ -118,6 +119,37 @@ def test_taints_evict_pods_after_their_tolerations_and_may_be_taken_back(tmp_pat
         await at.until(gone_too)
 
     play(tmp_path, scenario, nodes=1)
+
+
+def test_quotas_are_counted_by_the_loop_where_the_server_leaves_it_to_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with stage(tmp_path, disable_admission=("ResourceQuota",)) as at:
+            await at.start_loops(controllers=("resourcequota-controller",))
+            account = {"metadata": {"name": "default"}}
+            await at.client.create(SERVICE_ACCOUNT, account, "default")
+            for pod_name in ("a", "b"):
+                await at.client.create(POD, pod(pod_name, cpu="500m"))
+            meta = {"name": "q", "namespace": "default"}
+            hard = {"pods": "3", "requests.cpu": "4", "count/configmaps": "5"}
+            await at.client.create(RESOURCE_QUOTA, {"metadata": meta, "spec": {"hard": hard}})
+
+            async def told(used: Obj, limits: Obj = hard) -> bool:
+                status = (await at.client.get(RESOURCE_QUOTA, "q", "default")).get("status") or {}
+                return status.get("used") == used and status.get("hard") == limits
+
+            maps = str(len((await at.client.list(CONFIG_MAP, "default"))["items"]))
+            await at.until(lambda: told({"pods": "2", "requests.cpu": "1", "count/configmaps": maps}))
+            await at.client.delete(POD, "a", "default", grace_period=0)
+            await at.until(lambda: told({"pods": "1", "requests.cpu": "500m", "count/configmaps": maps}))
+            done: Obj = {"status": {"phase": "Succeeded"}}
+            await at.client.patch(POD, "b", done, "default", subresource="status")
+            await at.until(lambda: told({"pods": "0", "requests.cpu": "0", "count/configmaps": maps}))
+            await at.client.patch(RESOURCE_QUOTA, "q", {"spec": {"hard": {**hard, "pods": "1"}}}, "default")
+            await at.until(
+                lambda: told({"pods": "0", "requests.cpu": "0", "count/configmaps": maps}, {**hard, "pods": "1"})
+            )
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 async def ready_addresses(at: Stage) -> int:

@@ -1,0 +1,91 @@
+"""What the quota loop counts, and what makes it count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apimachinery.kinds import CONFIG_MAP, NAMESPACE, PERSISTENT_VOLUME_CLAIM, POD, SERVICE, Kind
+from apimachinery.objects import Obj
+from controlplane.controllers.quota import plan
+from tests.controlplane.controllers.build import T0, pod, service
+
+
+def quota(status: Obj | None = None, scopes: Any = None, **hard: str) -> Obj:
+    spec: Obj = {"hard": {key.replace("__", "/").replace("_", "."): value for key, value in hard.items()}}
+    if scopes:
+        spec["scopes"] = scopes
+    return {"metadata": {"name": "q", "namespace": "default"}, "spec": spec, "status": status or {}}
+
+
+def sized(name: str, cpu: str, **parts: Any) -> Obj:
+    made = pod(name, **parts)
+    made["spec"]["containers"][0]["resources"] = {"requests": {"cpu": cpu}}
+    return made
+
+
+def test_it_counts_what_the_quota_covers() -> None:
+    pods = [sized("a", "500m"), sized("b", "1"), sized("done", "4", phase="Succeeded"), pod("bare")]
+    objects = {POD: pods, CONFIG_MAP: [{"metadata": {"name": "m"}}], SERVICE: [service(type="NodePort")]}
+    wanted = quota(pods="9", requests_cpu="9", count__configmaps="9", services_nodeports="9", secrets="9")
+    found = {name: str(amount) for name, amount in plan.used(wanted, objects, T0).items()}
+    assert found == {
+        "pods": "3",
+        "requests.cpu": "1500m",
+        "count/configmaps": "1",
+        "services.nodeports": "1",
+        "secrets": "0",
+    }
+    best = plan.used(quota(scopes=["BestEffort"], pods="9"), {POD: pods}, T0)
+    assert str(best["pods"]) == "1"
+
+
+def test_a_status_that_is_right_is_left_as_it_is_written() -> None:
+    wanted = quota(pods="3", requests_cpu="2")
+    total = plan.used(wanted, {POD: [sized("a", "1")]}, T0)
+    assert plan.status(wanted, total) == {
+        "hard": {"pods": "3", "requests.cpu": "2"},
+        "used": {"pods": "1", "requests.cpu": "1"},
+    }
+    said = {"hard": {"pods": "3", "requests.cpu": "2000m"}, "used": {"pods": "1", "requests.cpu": "1000m"}}
+    assert plan.status(quota(said, pods="3", requests_cpu="2"), total) is None
+    assert plan.status(quota(said, pods="4", requests_cpu="2"), total) is not None
+
+
+CLAIM = {"metadata": {"name": "c"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "room"),
+    [
+        (POD, None, pod("a"), False),
+        (POD, pod("a"), None, True),
+        (CONFIG_MAP, {"metadata": {}}, None, True),
+        (CONFIG_MAP, {"metadata": {}}, {"metadata": {}, "data": {"a": "b"}}, False),
+        (POD, sized("a", "1"), sized("a", "1", phase="Failed"), True),
+        (POD, sized("a", "1"), sized("a", "500m"), True),
+        (POD, sized("a", "1"), sized("a", "2"), False),
+        (SERVICE, service(type="NodePort"), service(type="ClusterIP"), True),
+        (SERVICE, service(type="ClusterIP"), service(type="NodePort"), False),
+        (PERSISTENT_VOLUME_CLAIM, CLAIM, CLAIM, False),
+    ],
+)
+def test_what_makes_room(kind: Kind, old: Obj | None, new: Obj | None, room: bool) -> None:
+    assert plan.frees(kind, old, new, T0) is room
+
+
+def test_quotas_are_counted_when_their_limits_are_others_than_they_tell() -> None:
+    told = quota({"hard": {"pods": "3"}}, pods="3")
+    assert plan.asks(None, told)
+    assert plan.asks(told, quota({"hard": {"pods": "3"}}, pods="4"))
+    assert plan.asks(told, quota({}, pods="3"))
+    # Another's write of what is used, the API server's for one, asks for nothing.
+    assert not plan.asks(told, quota({"hard": {"pods": "3"}, "used": {"pods": "1"}}, pods="3"))
+
+
+def test_kinds_that_quotas_count_are_those_that_can_be_watched() -> None:
+    listed = frozenset(("list", "watch"))
+    served = [Kind("", "v1", "Pod", "pods", "pod", True, verbs=listed), NAMESPACE]
+    assert plan.countable(served) == (POD,)
+    assert plan.limited(quota(pods="1", services="2"), (POD, SERVICE, CONFIG_MAP)) == [POD, SERVICE]
