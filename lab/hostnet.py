@@ -50,7 +50,7 @@ def main(config: Path, cleanup: bool) -> None:
     """Keep the host's rules and routes for a lab's Services and pods."""
     chosen = daemon.begin("hostnet", Settings, config)
     if cleanup:
-        asyncio.run(netproxy.app.remove(chosen.proxy.mode.value, chosen.proxy))
+        asyncio.run(netproxy.app.remove(chosen.proxy.mode, chosen.proxy))
         return
     daemon.run(chosen, start)
 

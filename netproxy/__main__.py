@@ -11,15 +11,13 @@ import click
 
 from apimachinery.kit import daemon
 from netproxy import app, flags, modes
-from netproxy.settings import ModeName, Settings
-
-MODES = (*modes.mode_names(), modes.AUTO)
+from netproxy.settings import Settings
 
 
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file with the settings, ours or kube-proxy's.")
 @click.option("--kubeconfig", help="How to reach the API server.")
-@click.option("--mode", "--proxy-mode", type=click.Choice(MODES), help="How Services get to their endpoints.")
+@click.option("--mode", "--proxy-mode", type=click.Choice(modes.choices()), help="How Services get to their endpoints.")
 @click.option("--hostname-override", help="This node's name.  [default: the host's, or none in a file of ours]")
 @click.option("--network-policy", type=bool, help="false: NetworkPolicies are another program's business.")
 @click.option("--cleanup", is_flag=True, help="Remove every rule any mode wrote, then exit.")
@@ -52,7 +50,7 @@ def main(
     if said and config:
         raise click.UsageError(f"--{said[0].replace('_', '-')} has no effect beside --config: say it in the file")
     try:
-        of_flags = flags.settings(given, mode or ModeName.NFTABLES.value, MODES, name or socket.gethostname())
+        of_flags = flags.settings(given, mode or Settings.mode, modes.choices(), name or socket.gethostname())
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     of_flags.update({key: value for key, value in overrides.items() if value is not None})

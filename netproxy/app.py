@@ -75,7 +75,7 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     lifecycle.push("client", client.close)
     if settings.node_cidr:
         settings = replace(settings, cluster_cidr=",".join(await _pod_ranges(client, settings.node_name)))
-    mode = await modes.begin(settings.mode.value, ground_of(settings), options=options_of(settings))
+    mode = await modes.begin(settings.mode, ground_of(settings), options=options_of(settings))
     lifecycle.push("mode", _closing(mode))
     guard = Guard(ground_of(settings))
     await guard.open()

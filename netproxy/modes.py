@@ -79,6 +79,11 @@ def mode_names() -> tuple[str, ...]:
     return tuple(name for name, _ in MODES)
 
 
+def choices() -> tuple[str, ...]:
+    """What may be asked for."""
+    return (*mode_names(), AUTO)
+
+
 def make(
     name: str,
     grounds: tuple[Ground, ...],

@@ -6,24 +6,13 @@ import ipaddress
 import re
 import socket
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from netproxy import kubeproxy
+from netproxy import kubeproxy, modes
 from netproxy.dns.settings import Dns
 from netproxy.ipvs.options import Options as IpvsOptions
 from netproxy.names import NFT_TABLE
-
-
-class ModeName(Enum):
-    """How rules are written."""
-
-    AUTO = "auto"
-    NFTABLES = "nftables"
-    IPVS = "ipvs"
-    IPTABLES = "iptables"
-    USERSPACE = "userspace"
 
 
 @dataclass(frozen=True)
@@ -32,7 +21,7 @@ class Settings:
 
     kubeconfig: Path
     """Where the API server is, and who we are."""
-    mode: ModeName = ModeName.NFTABLES
+    mode: str = "nftables"
     """nftables needs a kernel with nf_tables, ipvs the modules ip_vs and dummy and the program ipset; iptables works on
     its nft and its legacy back end, userspace everywhere. auto: the first of these that can be had here."""
     node_name: str = ""
@@ -90,10 +79,12 @@ class Settings:
     @staticmethod
     def translated(values: dict[str, Any]) -> dict[str, Any]:
         """A file's values: ours, or kube-proxy's own."""
-        return kubeproxy.translated(values, [mode.value for mode in ModeName], socket.gethostname())
+        return kubeproxy.translated(values, modes.choices(), socket.gethostname())
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field."""
+        if self.mode not in modes.choices():
+            raise ValueError(f"mode: use one of {', '.join(modes.choices())}")
         for name, texts in (
             ("node_ips", self.node_ips),
             ("cluster_cidr", split(self.cluster_cidr)),
@@ -109,7 +100,7 @@ class Settings:
             raise ValueError("nft_table: use letters, digits, - and _, at most 63, a letter first")
         if self.pod_interface and not re.fullmatch(r"[^\s/\"+*]{1,15}\+?", self.pod_interface):
             raise ValueError(f"pod_interface: {self.pod_interface!r} is no interface, nor how the names of some begin")
-        if self.pod_interface and self.mode is ModeName.USERSPACE:
+        if self.pod_interface and self.mode == "userspace":
             raise ValueError("pod_interface: userspace mode sees no interfaces; use cluster_cidr")
         if self.node_cidr and not self.node_name:
             raise ValueError("node_cidr: say which node this is (node_name)")

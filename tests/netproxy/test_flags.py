@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from apimachinery.kit import daemon
 from netproxy import __main__ as program
-from netproxy.settings import ModeName, Settings
+from netproxy.settings import Settings
 
 
 def start(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Settings, str]:
@@ -30,7 +30,7 @@ def test_what_people_write_in_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
         " --ipvs-sync-period=40s --conntrack-max-per-core=0 --oom-score-adj=-998 --v=4"
     )
     found, said = start(monkeypatch, *words.split())
-    assert said == "" and found.mode is ModeName.IPVS and found.node_name == "node1"
+    assert said == "" and found.mode == "ipvs" and found.node_name == "node1"
     assert found.ipvs.scheduler == "wlc" and found.ipvs.strict_arp and found.ipvs.tcp_timeout == 900
     assert found.ipvs.exclude_cidrs == ("192.0.2.0/24", "198.51.100.0/24") and found.masquerade_all
     assert (found.metrics_bind_address, found.metrics_port, found.health_port) == ("0.0.0.0", 10249, 0)
@@ -40,9 +40,9 @@ def test_what_people_write_in_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_our_own_default_mode_stays_and_its_section_gets_the_masquerading(monkeypatch: pytest.MonkeyPatch) -> None:
     found, _ = start(monkeypatch, "--kubeconfig=/k", "--masquerade-all=true", "--cluster-cidr=10.244.0.0/16")
-    assert found.mode is ModeName.NFTABLES and found.masquerade_all
+    assert found.mode == "nftables" and found.masquerade_all
     found, _ = start(monkeypatch, "--kubeconfig=/k")
-    assert found.mode is ModeName.NFTABLES and found.node_name == ""
+    assert found.mode == "nftables" and found.node_name == ""
 
 
 def test_what_cannot_be_had_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
@@ -61,4 +61,4 @@ def test_a_files_node_may_be_named_beside_it_as_kubeadms_manifest_does(
     head = "kind: KubeProxyConfiguration\napiVersion: kubeproxy.config.k8s.io/v1alpha1\n"
     file.write_text(head + "clientConnection: {kubeconfig: /k}\n")
     found, _ = start(monkeypatch, f"--config={file}", "--hostname-override=node7")
-    assert found.node_name == "node7" and found.mode is ModeName.IPTABLES
+    assert found.node_name == "node7" and found.mode == "iptables"

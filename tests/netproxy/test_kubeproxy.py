@@ -9,7 +9,7 @@ import pytest
 
 from apimachinery.kit.settings import SettingsError, load
 from netproxy.ipvs.options import Options
-from netproxy.settings import ModeName, Settings
+from netproxy.settings import Settings
 
 # What kubeadm writes.
 KUBEADM = """\
@@ -44,7 +44,7 @@ def test_what_kubeadm_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(socket, "gethostname", lambda: "Worker-1")
     found = read(tmp_path, KUBEADM)
     assert found.kubeconfig == Path("/var/lib/kube-proxy/kubeconfig.conf") and found.cluster_cidr == "10.244.0.0/16"
-    assert found.mode is ModeName.IPTABLES and found.masquerade_all and found.localhost_node_ports
+    assert found.mode == "iptables" and found.masquerade_all and found.localhost_node_ports
     assert (found.sync_period, found.min_sync_period) == (60.0, 1.0)
     assert (found.metrics_bind_address, found.metrics_port, found.health_port) == ("::1", 10249, 0)
     assert found.node_port_addresses == ("primary",)
@@ -79,7 +79,7 @@ def test_what_cannot_be_had_is_refused_by_name(tmp_path: Path, old: str, new: st
 def test_upstreams_defaults_where_the_file_is_silent(tmp_path: Path) -> None:
     head = "\n".join(KUBEADM.splitlines()[:2])
     found = read(tmp_path, f"{head}\nclientConnection: {{kubeconfig: /k}}\nmode: nftables\n")
-    assert found.mode is ModeName.NFTABLES and found.health_port == 10256 and found.metrics_port == 10249
+    assert found.mode == "nftables" and found.health_port == 10256 and found.metrics_port == 10249
     assert found.unused == ()
 
 
@@ -96,9 +96,7 @@ def test_the_section_of_ipvs_and_what_it_shares_with_iptables(tmp_path: Path) ->
     )
     given = KUBEADM.replace("ipvs: null", section).replace('mode: ""', "mode: ipvs")
     found = read(tmp_path, given)
-    assert (
-        found.mode is ModeName.IPVS and found.masquerade_all and (found.sync_period, found.min_sync_period) == (40, 2)
-    )
+    assert found.mode == "ipvs" and found.masquerade_all and (found.sync_period, found.min_sync_period) == (40, 2)
     assert found.ipvs == Options("wlc", True, ("192.0.2.0/24",), 900, 0, 90)
     assert found.unused == ("conntrack",)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 
 import pytest
 
 from netproxy import modes
 from netproxy.ground import Ground
 from netproxy.model import Family
-from netproxy.settings import ModeName
+from netproxy.settings import Settings
 
 GROUNDS = (Ground(Family.IPV4),)
 
@@ -71,5 +72,8 @@ def test_a_mode_that_was_asked_for_is_not_exchanged(monkeypatch: pytest.MonkeyPa
         asyncio.run(modes.begin("ebpf", GROUNDS))
 
 
-def test_the_settings_name_every_mode() -> None:
-    assert {mode.value for mode in ModeName} == {*modes.mode_names(), modes.AUTO}
+def test_the_settings_take_every_mode_and_no_other() -> None:
+    for mode in modes.choices():
+        assert Settings(kubeconfig=Path("k"), mode=mode).mode == mode
+    with pytest.raises(ValueError, match="mode: use one of nftables, ipvs, iptables, userspace, auto"):
+        Settings(kubeconfig=Path("k"), mode="ebpf")
