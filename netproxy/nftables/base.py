@@ -28,7 +28,13 @@ _HOOKS = (
         "filter",
         "forward",
         0,
-        ("ct state new jump service-endpoints-check", "ct state new jump cluster-ips-check"),
+        (
+            # A packet the connection tracker cannot place would leave un-translated, and whoever gets it would reset
+            # the connection (kubernetes#74839).
+            "ct state invalid drop",
+            "ct state new jump service-endpoints-check",
+            "ct state new jump cluster-ips-check",
+        ),
     ),
     (
         "filter-output",

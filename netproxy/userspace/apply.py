@@ -92,14 +92,17 @@ class UserspaceMode:
             self._shut(list(self._open))
             taken = await asyncio.to_thread(self._taken)
             await asyncio.to_thread(self._give_up, taken)
+            await asyncio.to_thread(self._let_pass)
 
     async def tidy(self) -> None:
         """There has been only one way."""
 
     def close(self) -> None:
-        """Without this process nobody answers: who comes now waits for its successor, and is not refused."""
+        """Without this process nobody answers: who comes now waits for its successor, and is not refused or sent
+        elsewhere."""
         self._shut(list(self._open))
         with contextlib.suppress(OSError):
+            self._do([routes.replace_route(_silent(address)) for address in sorted(self._own)])
             self._give_up(self._own)
 
     async def _follow(self, ledgers: dict[Family, Ledger[Key, Value]], taken: Collection[str]) -> None:
@@ -111,6 +114,7 @@ class UserspaceMode:
         for listener in self._relays.keys() - self._open.keys():
             await self._listen(listener)
         await asyncio.to_thread(self._take, wanted - set(taken))
+        await asyncio.to_thread(self._let_pass)
         self._shut(self._open.keys() - self._relays.keys())
         await asyncio.to_thread(self._give_up, set(taken) - wanted)
         for listener, opened in self._open.items():
@@ -185,10 +189,19 @@ class UserspaceMode:
     def _give_up(self, addresses: Collection[str]) -> None:
         self._do([routes.delete_route(_local(address)) for address in sorted(addresses)])
 
+    def _let_pass(self) -> None:
+        """Whoever waited since an earlier process ended is answered now."""
+        with Netlink() as kernel:
+            kernel.do(*map(routes.delete_route, kernel.routes(protocol=ROUTE_PROTOCOL)))
+
     def _do(self, requests: list[Request]) -> None:
         if requests:
             with Netlink() as kernel:
                 kernel.do(*requests)
+
+
+def _silent(address: str) -> Route:
+    return Route(ipaddress.ip_network(address), kind="blackhole", protocol=ROUTE_PROTOCOL)
 
 
 def _local(address: str) -> Route:

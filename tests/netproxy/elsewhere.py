@@ -53,7 +53,8 @@ class Elsewhere:
         async def end() -> None:
             self._mode.close()
 
-        assert self._loop
+        if self._loop is None or self._loop.is_closed():
+            return
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)

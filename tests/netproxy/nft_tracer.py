@@ -325,6 +325,7 @@ def _priority(_table: Table, packet: Packet, found: re.Match[str]) -> list[Resul
 _KEY = r"((?:(?:ip6? [sd]addr|meta l4proto|meta priority|(?:th|tcp|udp|sctp) dport|numgen random mod \d+)(?: \. )?)+)"
 _STEPS: list[tuple[re.Pattern[str], Step]] = [
     (re.compile(r"ct state new"), lambda t, p, m: _when(True, p)),
+    (re.compile(r"ct state invalid"), lambda t, p, m: _when(False, p)),
     (re.compile(r"ct status dnat"), lambda t, p, m: _when(p.redirected, p)),
     (re.compile(r"fib daddr type local"), lambda t, p, m: _when(p.to_here, p)),
     (re.compile(r"fib saddr type local"), lambda t, p, m: _when(p.from_here, p)),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
+import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
@@ -190,6 +192,67 @@ def test_source_ranges_guard_the_load_balancer_address_only(mode_name: str) -> N
         assert rig.outcome(rig.client, LOAD_BALANCER, 80) == "answered"
 
     run(body, mode_name)
+
+
+@in_kernel
+def test_an_answer_the_tracker_cannot_place_reaches_nobody_under_the_endpoints_own_address(mode_name: str) -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        await mode.rebuild(of(route(PODS[0])))
+        client, server = rig.pods[OTHER], rig.pods[PODS[0]]
+        with (
+            netns.open_socket(client, socket.AF_INET, socket.SOCK_STREAM) as asking,
+            netns.open_socket(client, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as seen,
+            netns.open_socket(server, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as forger,
+        ):
+            asking.settimeout(10)
+            asking.connect((VIP, 80))
+            assert asking.recv(100)
+            seen.settimeout(BRIEF)
+            # Far outside of what either side has said: no connection has such a segment.
+            port = asking.getsockname()[1]
+            forger.sendto(segment(PODS[0], OTHER, 8080, port, sequence=1 << 31), (OTHER, 0))
+            with pytest.raises(TimeoutError):
+                while True:
+                    packet = seen.recv(2000)
+                    assert socket.inet_ntoa(packet[12:16]) != PODS[0], "its receiver would reset the connection"
+
+    run(body, mode_name)
+
+
+def segment(source: str, target: str, sport: int, dport: int, sequence: int) -> bytes:
+    """A TCP segment that acknowledges, with a byte of data."""
+    head = struct.pack("!HHIIBBHHH", sport, dport, sequence, 1, 5 << 4, 0x18, 1000, 0, 0) + b"x"
+    pseudo = socket.inet_aton(source) + socket.inet_aton(target) + struct.pack("!BBH", 0, socket.IPPROTO_TCP, len(head))
+    data = pseudo + head + b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return head[:16] + struct.pack("!H", ~total & 0xFFFF) + head[18:]
+
+
+@pytest.mark.parametrize("successor", ["nftables", "userspace"])
+def test_who_comes_when_the_relay_has_ended_waits_for_its_successor(successor: str) -> None:
+    async def body(rig: Rig, mode: modes.Mode) -> None:
+        routes = of(route(*PODS, node_port=30080))
+        await mode.rebuild(routes)
+        assert rig.outcome(rig.client, VIP, 80) == "answered"
+        mode.close()
+        assert rig.outcome(rig.client, VIP, 80, BRIEF) == "silence"
+        waiting = asyncio.ensure_future(asyncio.to_thread(rig.ask, rig.client, VIP, 80, 30))
+        later = made(successor, rig)
+        await later.open()
+        await later.rebuild(routes)
+        leftovers = Elsewhere("userspace", (GROUND,), rig.node)
+        if successor != "userspace":
+            await leftovers.cleanup()
+        assert (await waiting)[0] in PODS
+        assert rig.outcome(rig.node, VIP, 80) == "answered"
+        leftovers.close()
+        await later.cleanup()
+        assert VIP not in await everything(rig)
+        later.close()
+
+    run(body, "userspace")
 
 
 @both
