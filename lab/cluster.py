@@ -16,9 +16,10 @@ from pathlib import Path
 from apimachinery import errors, kubeconfig
 from apimachinery.client import Client
 from apimachinery.kinds import NODE
-from apimachinery.objects import condition_holds
+from apimachinery.objects import Obj, condition_holds
 from apimachinery.objects import name as name_of
 from cni.node.model import ANNOTATION
+from controlplane.cloud.nodes.plan import is_initialized
 from lab import (
     cgroups,
     clean,
@@ -175,17 +176,24 @@ async def _readiness(client: Client) -> str:
 
 
 async def _nodes_ready(client: Client, paths: Paths, wanted: list[Node]) -> None:
-    """Watch until every wanted node is Ready."""
+    """Watch until every wanted node is Ready, and its cloud has said what it knows: before, it takes no pods."""
     missing = {each.name for each in wanted}
+    silent: set[str] = set()
+
+    def look(obj: Obj) -> None:
+        ready, told = condition_holds(obj, "Ready"), is_initialized(obj)
+        if ready and told:
+            missing.discard(name_of(obj))
+        (silent.add if ready and not told else silent.discard)(name_of(obj))
 
     async def watch() -> None:
         listed = await client.list(NODE)
-        missing.difference_update(name_of(obj) for obj in listed["items"] if condition_holds(obj, "Ready"))
+        for obj in listed["items"]:
+            look(obj)
         if not missing:
             return
         async for _, obj in client.watch(NODE, resource_version=listed["metadata"]["resourceVersion"]):
-            if condition_holds(obj, "Ready"):
-                missing.discard(name_of(obj))
+            look(obj)
             if not missing:
                 return
 
@@ -193,6 +201,9 @@ async def _nodes_ready(client: Client, paths: Paths, wanted: list[Node]) -> None
         await asyncio.wait_for(watch(), READY_DEADLINE)
     except asyncio.TimeoutError:
         late = sorted(missing)
+        if untold := sorted(missing & silent):
+            text = f"Ready, but not told of their machines after {READY_DEADLINE:.0f} s: {', '.join(untold)}"
+            raise _failed(paths, f"{text}; look at `wherry logs cloud`") from None
         raise _failed(
             paths,
             f"not Ready after {READY_DEADLINE:.0f} s: {', '.join(late)}; "

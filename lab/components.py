@@ -119,7 +119,7 @@ def _cloud(spec: Spec, paths: Paths) -> Component:
         "health_host": spec.gateway,
         "health_port": CLOUD_PORT,
         **_door(paths, "cloud"),
-        "cluster_cidr": [spec.pod_cidr],
+        "cluster_cidr": spec.pod_cidr.split(","),
         "election": _ELECTION,
     }
     return _python(paths, "cloud", "lab.cloud", {"lab": spec.name, "cloud": cloud})

@@ -21,6 +21,8 @@ POD_NETWORKS = ("host-gw", "vxlan", "none")
 # Ranges for the n-th lab on a machine; a range that is already in use here moves on to the next n.
 TRIES = 12
 
+_MOST_BALANCERS = 1 << 16
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -86,10 +88,14 @@ class Spec:
         return str(ranges(self.service_cidr)[0][10])
 
     @property
-    def balancer_range(self) -> tuple[str, str]:
-        """The first and the last address for load balancers: what no node can have."""
-        network = ranges(self.node_cidr)[0]
-        return str(network[11 + names.MAX_NODES]), str(network[-2])
+    def balancer_ranges(self) -> tuple[tuple[str, str], ...]:
+        """The first and the last address for load balancers, of each family that nodes have: what no node can have."""
+        first = 11 + names.MAX_NODES
+        found = []
+        for network in ranges(self.node_cidr):
+            last = min(network.num_addresses - 2, first + _MOST_BALANCERS)
+            found.append((str(network[first]), str(network[last])))
+        return tuple(found)
 
     @property
     def zone(self) -> str:

@@ -34,8 +34,7 @@ TOLD = 5
 
 def pool_of(spec: Spec) -> tuple[Range, ...]:
     """The lab's addresses for load balancers."""
-    first, last = spec.balancer_range
-    return (Range(ipaddress.ip_address(first), ipaddress.ip_address(last)),)
+    return tuple(Range(ipaddress.ip_address(first), ipaddress.ip_address(last)) for first, last in spec.balancer_ranges)
 
 
 class LabBalancers:

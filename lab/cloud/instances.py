@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from apimachinery.objects import Obj, name
 from controlplane.cloud.interface import CloudError, Instance
 from lab import state
@@ -60,13 +58,10 @@ class LabInstances:
 
 def instance(spec: Spec, machine: Node) -> Instance:
     """What the lab knows of one of its nodes."""
-    addresses: tuple[Mapping[str, str], ...] = (
-        {"type": "InternalIP", "address": spec.address(machine)},
-        {"type": "Hostname", "address": machine.name},
-    )
+    internal = [{"type": "InternalIP", "address": address} for address in spec.addresses_of(machine)]
     return Instance(
         provider_id=provider_id(spec.name, machine.name),
-        addresses=addresses,
+        addresses=(*internal, {"type": "Hostname", "address": machine.name}),
         instance_type=INSTANCE_TYPE,
         zone=spec.zone,
         region=spec.name,

@@ -13,7 +13,7 @@ from pathlib import Path
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import End, Netlink, links, routes
 from lab import names
-from lab.spec import Spec
+from lab.spec import Spec, ranges
 
 LINK = "whtoutsider"
 
@@ -51,8 +51,8 @@ class Outsider:
 
 @contextmanager
 def outsider(spec: Spec) -> Iterator[Outsider]:
-    """Plugged into the bridge of a lab that is there, with the fifth address of its nodes' range."""
-    network = ipaddress.ip_network(spec.node_cidr)
+    """Plugged into the bridge of a lab that is there, with the fifth address of each of its nodes' ranges."""
+    own = [ipaddress.ip_interface(f"{network[5]}/{network.prefixlen}") for network in ranges(spec.node_cidr)]
     name = names.namespace(spec.name, "outsider")
     path = netns.create(name)
     try:
@@ -62,7 +62,7 @@ def outsider(spec: Spec) -> Iterator[Outsider]:
             host.do(links.add_veth(End(LINK, master=bridge), End("eth0", namespace=descriptor)))
             inside.do(
                 links.change("eth0", up=True),
-                routes.add_address(inside.index("eth0"), ipaddress.ip_interface(f"{network[5]}/{network.prefixlen}")),
+                *(routes.add_address(inside.index("eth0"), each) for each in own),
             )
         os.close(descriptor)
         yield Outsider(path)

@@ -2,13 +2,16 @@
 
 import asyncio
 import errno
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, cast
 
 import click
 import pytest
 
 from apimachinery import errors
 from apimachinery.client import Client
+from controlplane.cloud.nodes.plan import UNINITIALIZED
 from lab import cgroups, cluster, health, machine, names, network, node, preflight, remains, room, state, uplink
 from lab import paths as places
 from lab.commands import base
@@ -220,3 +223,35 @@ def test_a_command_that_cannot_write_says_what_helps(number: int, helps: bool) -
         base.run(fails())
     assert ("free some space" in told.value.message) is helps
     assert "/var/lib/x" in told.value.message
+
+
+def test_nodes_that_wait_for_their_cloud_are_told_from_those_that_are_not_ready(
+    monkeypatch: pytest.MonkeyPatch, paths: Paths
+) -> None:
+    def node_of(name: str, ready: bool, told: bool) -> dict[str, Any]:
+        taints = [] if told else [{"key": UNINITIALIZED, "effect": "NoSchedule"}]
+        conditions = [{"type": "Ready", "status": str(ready)}]
+        return {"metadata": {"name": name}, "spec": {"taints": taints}, "status": {"conditions": conditions}}
+
+    class Nodes:
+        def __init__(self, *listed: dict[str, Any], later: tuple[dict[str, Any], ...] = ()) -> None:
+            self.listed, self.later = listed, later
+
+        async def list(self, kind: object) -> dict[str, Any]:
+            return {"items": self.listed, "metadata": {"resourceVersion": "1"}}
+
+        async def watch(self, kind: object, resource_version: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+            for each in self.later:
+                yield "MODIFIED", each
+            await asyncio.Event().wait()
+
+    def wait(nodes: Nodes) -> None:
+        asyncio.run(cluster._nodes_ready(cast(Client, nodes), paths, list(lab_of(node_count=2).nodes)))
+
+    monkeypatch.setattr(cluster, "READY_DEADLINE", 0.05)
+    well, untold, late = node_of("node1", True, True), node_of("node2", True, False), node_of("node2", False, False)
+    wait(Nodes(well, untold, later=(node_of("node2", True, True),)))
+    with pytest.raises(cluster.ClusterError, match="Ready, but not told of their machines .*node2; .* logs cloud"):
+        wait(Nodes(well, late, later=(untold,)))
+    with pytest.raises(cluster.ClusterError, match="not Ready after .*node2; .* logs node2/agent"):
+        wait(Nodes(well, untold, later=(late,)))

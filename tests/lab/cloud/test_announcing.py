@@ -90,7 +90,7 @@ def test_an_address_moves_from_whoever_fails_and_outlives_its_daemon(tmp_path: P
         local = service(externalTrafficPolicy="Local", healthCheckNodePort=CHECK)
         made = await balancers.ensure(local, objects(spec))
         (address,) = [each["ip"] for each in made["ingress"]]
-        assert made == {"ingress": [{"ip": spec.balancer_range[0], "ipMode": "VIP"}]}
+        assert made == {"ingress": [{"ip": spec.balancer_ranges[0][0], "ipMode": "VIP"}]}
 
         async def answers() -> str:
             return await asyncio.to_thread(client.ask, address)
@@ -131,7 +131,7 @@ async def _other(answers: Any, before: str) -> str:
 def test_both_families_are_answered_for_and_announced_and_never_sent_from() -> None:
     with nodes(2) as (spec, client):
         announcer = Announcer(LAB)
-        four = spec.balancer_range[0]
+        four = spec.balancer_ranges[0][0]
         prefix = "fd00:89::"
         for address, own in ((four, ""), (f"{prefix}21", prefix)):
             _own_addresses(client, own)
@@ -181,7 +181,7 @@ def test_a_lost_memory_is_made_anew_from_what_services_say(tmp_path: Path) -> No
         paths = Paths(LAB, tmp_path)
         state.save(paths, spec)
         await listen("node1", PROXY_HEALTH_PORT, "HTTP/1.0 200 OK\r\n\r\n")
-        told = spec.balancer_range[1]
+        told = spec.balancer_ranges[0][1]
         paths.balancers.write_text("[{]")
         again = service()
         again["status"] = {"loadBalancer": {"ingress": [{"ip": told}]}}
