@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from agent.settings import AgentSettings
 from apimachinery import kubeconfig
+
+if TYPE_CHECKING:
+    # Others ask for a route or a name alone, and have no use for all of an agent's settings.
+    from agent.settings import AgentSettings
 
 
 def default_node_name() -> str:

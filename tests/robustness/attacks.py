@@ -29,20 +29,21 @@ PATH = "/api/v1/namespaces/default/configmaps"
 TYPE = "application/vnd.kubernetes"
 PODS = "/api/v1/namespaces/default/pods"
 DEADLINE = 120.0
-# The request is accepted without what is unknown in it, or refused.
-ANY = (201, 400, 403, 413, 422, 500)
+# What is unknown in it is left out; it makes no sense; it breaks rules; what it would store is too large (as upstream
+# says that, without a reason of its own).
+TAKEN, SENSELESS, REFUSED, TOO_LARGE = 201, 400, 422, 500
 
 
 @dataclass(frozen=True)
 class Attack:
-    """One request; expect are the statuses that are right answers."""
+    """One request; expect is the status of the right answer."""
 
     name: str
     method: str
     path: str
     body: bytes
     media: str = "application/json"
-    expect: tuple[int, ...] = (400, 413, 422)
+    expect: int = REFUSED
     accept: str = "application/json"
 
 
@@ -74,13 +75,15 @@ def yamls() -> list[Attack]:
     laughs = "x: &a [1,1,1,1,1,1,1,1,1,1]\n"
     laughs += "".join(f"x{n}: &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 10)}]\n" for n in range(8))
     made = {
-        "3 MB of keys": "".join(f"k{n}: v\n" for n in range(270_000)),
-        "3 MB of numbers": "x: [" + "1," * 1_400_000 + "1]",
-        "aliases of aliases": laughs,
+        "3 MB of keys": ("".join(f"k{n}: v\n" for n in range(270_000)), TAKEN),
+        "3 MB of numbers": ("x: [" + "1," * 1_400_000 + "1]", TAKEN),
+        "aliases of aliases": (laughs, SENSELESS),
     }
     return [
-        Attack(f"YAML, {name}", "POST", PATH, (head.replace("NAME", f"y{at}") + body).encode(), "application/yaml", ANY)
-        for at, (name, body) in enumerate(made.items())
+        Attack(
+            f"YAML, {name}", "POST", PATH, (head.replace("NAME", f"y{at}") + body).encode(), "application/yaml", told
+        )
+        for at, (name, (body, told)) in enumerate(made.items())
     ]
 
 
@@ -89,15 +92,15 @@ def objects() -> list[Attack]:
     bad = {f"a!{n}": "v" for n in range(200_000)}
     odd = {f"x{n}": 0 for n in range(200_000)}
     made = {
-        "100,000 labels": orjson.dumps(config_map("labels", labels=labels)),
-        "200,000 bad labels": orjson.dumps(config_map("bad", labels=bad)),
-        "a bad label of 3 MB": orjson.dumps(config_map("long", labels={"a": "!" * 3_000_000})),
-        "100 KB of [": b"[" * 100_000,
-        "3 MB of JSON without its end": b'{"a":[' + b'{"b":1},' * 370_000,
-        "unknown fields at 300 levels": nested(300),
-        "3 MB of unknown fields": orjson.dumps({**config_map("odd"), **odd}),
+        "100,000 labels": (orjson.dumps(config_map("labels", labels=labels)), TOO_LARGE),
+        "200,000 bad labels": (orjson.dumps(config_map("bad", labels=bad)), REFUSED),
+        "a bad label of 3 MB": (orjson.dumps(config_map("long", labels={"a": "!" * 3_000_000})), REFUSED),
+        "100 KB of [": (b"[" * 100_000, SENSELESS),
+        "3 MB of JSON without its end": (b'{"a":[' + b'{"b":1},' * 370_000, SENSELESS),
+        "unknown fields at 300 levels": (nested(300), SENSELESS),
+        "3 MB of unknown fields": (orjson.dumps({**config_map("odd"), **odd}), TAKEN),
     }
-    return [Attack(name, "POST", PATH, body, expect=ANY) for name, body in made.items()]
+    return [Attack(name, "POST", PATH, body, expect=told) for name, (body, told) in made.items()]
 
 
 def of_many_values() -> list[Attack]:
@@ -113,8 +116,9 @@ def of_many_values() -> list[Attack]:
         "3 MB that are not quite UTF-8": orjson.dumps({**config_map("latin"), "x": [{"b": "c"}] * 200_000})[:-1]
         + b',"y":"\xff"}',
     }
-    found = [Attack(name, "POST", PATH, body, expect=ANY) for name, body in made.items()]
-    return [*found, Attack("30,000 containers", "POST", PODS, orjson.dumps(pod), expect=ANY)]
+    found = [Attack(name, "POST", PATH, body, expect=TAKEN) for name, body in made.items()]
+    # There is no account yet that it could run as.
+    return [*found, Attack("30,000 containers", "POST", PODS, orjson.dumps(pod), expect=403)]
 
 
 def of_one_large_object() -> list[Attack]:
@@ -124,15 +128,15 @@ def of_one_large_object() -> list[Attack]:
     apply = "application/apply-patch+yaml"
     change = orjson.dumps({"metadata": {"labels": {"a": "b"}}})
     return [
-        Attack("90,000 keys", "POST", PATH, keys, expect=(201,)),
-        Attack("the same in protobuf", "GET", one, b"", expect=(200,), accept=protobuf),
-        Attack("the same for people", "GET", f"{one}?pretty=1", b"", expect=(200,)),
-        Attack("the same in YAML", "GET", one, b"", expect=(200,), accept="application/yaml"),
-        Attack("a table with it", "GET", f"{PATH}?includeObject=Object", b"", expect=(200,), accept=table),
-        Attack("a list with it in protobuf", "GET", PATH, b"", expect=(200,), accept=protobuf),
-        Attack("a small change of it", "PATCH", one, change, "application/merge-patch+json", (200,)),
-        Attack("an applied change of it", "PATCH", f"{one}?fieldManager=a", keys, apply, ANY),
-        Attack("its deletion", "DELETE", one, b"", expect=(200,)),
+        Attack("90,000 keys", "POST", PATH, keys, expect=201),
+        Attack("the same in protobuf", "GET", one, b"", expect=200, accept=protobuf),
+        Attack("the same for people", "GET", f"{one}?pretty=1", b"", expect=200),
+        Attack("the same in YAML", "GET", one, b"", expect=200, accept="application/yaml"),
+        Attack("a table with it", "GET", f"{PATH}?includeObject=Object", b"", expect=200, accept=table),
+        Attack("a list with it in protobuf", "GET", PATH, b"", expect=200, accept=protobuf),
+        Attack("a small change of it", "PATCH", one, change, "application/merge-patch+json", 200),
+        Attack("an applied change of it", "PATCH", f"{one}?fieldManager=a", keys, apply, TOO_LARGE),
+        Attack("its deletion", "DELETE", one, b"", expect=200),
     ]
 
 
@@ -179,6 +183,9 @@ async def strike(target: api.Target, attack: Attack) -> tuple[int, int, Seen]:
     head += f"Content-Type: {attack.media}\r\nAccept: {attack.accept}\r\n\r\n"
     try:
         status, body = await asyncio.wait_for(link.call(head.encode() + attack.body), DEADLINE)
+        while not seen.answers:
+            # Over sooner than the other's first question.
+            await asyncio.sleep(0.005)
     finally:
         link.close()
         stop.set()
@@ -221,7 +228,7 @@ async def measure(port: int) -> None:
         click.echo(f"{'nothing':<42}{'':>7}{'':>9}{seen.answers:>8}{seen.worst:>10.0f}{api.resident(pid):>6.0f}")
         for attack in attacks():
             status, size, seen = await strike(target, attack)
-            mark = "" if status in attack.expect else "  !"
+            mark = "" if status == attack.expect else "  !"
             figures = f"{status:>7}{size:>9}{seen.answers:>8}{seen.worst:>10.0f}{api.resident(pid):>6.0f}{mark}"
             click.echo(f"{attack.name:<42}{figures}")
 
