@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import Coroutine
 from typing import Any
 
@@ -137,6 +139,19 @@ def scheduler(sizes: tuple[int, ...], pods: int, loads: tuple[str, ...]) -> None
     from benchmarks import scheduler as benchmark
 
     benchmark.measure(sizes, pods, loads, click.echo)
+
+
+@bench.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS]...")
+def robustness(words: tuple[str, ...]) -> None:
+    """Hurt API servers and their store while clients work, and check what these saw.
+
+    \b
+    Example:
+      sudo ./wherry bench robustness --store etcd --faults 100
+    """
+    # The program is a test: what is measured by it may not know it.
+    os.execv(sys.executable, [sys.executable, "-m", "tests.robustness", *words])
 
 
 if __name__ == "__main__":

@@ -60,7 +60,10 @@ class Members:
         if not place.servers:
             raise StoreError("the store etcd needs etcd_servers, as https://10.0.0.1:2379")
         self._servers = place.servers
-        self._channels = [_channel(server, place) for server in place.servers]
+        self._targets = [target(server) for server in place.servers]
+        self._credentials = _credentials(place) if any(secure for _, secure in self._targets) else None
+        # A channel belongs to the loop on which it was made.
+        self._channels: dict[int, Any] = {}
         self._current = 0
         self._stubs: dict[tuple[int, str], Any] = {}
         self._streams: set[Any] = set()
@@ -78,7 +81,7 @@ class Members:
         at = self._current
         stub = self._stubs.get((at, path))
         if stub is None:
-            stub = self._channels[at].unary_unary(
+            stub = self._channel(at).unary_unary(
                 f"/etcdserverpb.{path}",
                 request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=answer.FromString,  # type: ignore[attr-defined]
@@ -93,7 +96,7 @@ class Members:
     async def stream(self, path: str, request: Message, answer: type[R]) -> AsyncIterator[R]:
         """One request, then answers without end; ended with Unavailable when another member becomes current."""
         at = self._current
-        call = self._channels[at].stream_stream(
+        call = self._channel(at).stream_stream(
             f"/etcdserverpb.{path}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=answer.FromString,  # type: ignore[attr-defined]
@@ -119,14 +122,25 @@ class Members:
 
     def move(self) -> None:
         """Ask the next member from now on, and end the streams of this one."""
-        self._current = (self._current + 1) % len(self._channels)
+        self._current = (self._current + 1) % len(self._servers)
         streams, self._streams = self._streams, set()
         for call in streams:
             call.cancel()
 
     async def close(self) -> None:
-        for channel in self._channels:
+        for channel in self._channels.values():
             await channel.close()
+
+    def _channel(self, at: int) -> Any:
+        found = self._channels.get(at)
+        if found is None:
+            address, secure = self._targets[at]
+            found = self._channels[at] = (
+                grpc.aio.secure_channel(address, self._credentials, options=_OPTIONS)
+                if secure
+                else grpc.aio.insecure_channel(address, options=_OPTIONS)
+            )
+        return found
 
     def _failed(self, at: int, error: grpc.aio.AioRpcError) -> StoreError:
         found = translated(error.code().name, error.details() or "", self._servers[at])
@@ -136,12 +150,9 @@ class Members:
         return found
 
 
-def _channel(server: str, place: Place) -> Any:
-    address, secure = target(server)
-    if not secure:
-        return grpc.aio.insecure_channel(address, options=_OPTIONS)
+def _credentials(place: Place) -> Any:
+    files = (place.ca_file, place.key_file, place.cert_file)
     try:
-        files = [path.read_bytes() if path else None for path in (place.ca_file, place.key_file, place.cert_file)]
+        return grpc.ssl_channel_credentials(*(path.read_bytes() if path else None for path in files))
     except OSError as error:
         raise StoreError(f"cannot read what proves this server to etcd: {error}") from error
-    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(*files), options=_OPTIONS)
