@@ -74,6 +74,8 @@ class Plugin:
     check: Callable[[Request, Host], None]
     gc: Callable[[Request, Host], None]
     status: Callable[[Request, Host], None]
+    arguments: frozenset[str] | None = None
+    """The keys of CNI_ARGS that it knows; others are refused unless IgnoreUnknown is set. None: it looks at none."""
 
 
 def answer(plugin: Plugin, environment: Mapping[str, str], stdin: bytes, host: Host) -> tuple[int, bytes]:
@@ -125,6 +127,8 @@ def parse(environment: Mapping[str, str], stdin: bytes) -> Request:
 
 
 def _run(plugin: Plugin, request: Request, host: Host) -> Result | None:
+    if request.command in ("ADD", "CHECK"):
+        _check_arguments(plugin, request.arguments)
     if request.command == "ADD":
         if not Path(request.netns).exists():
             raise CniError(types.UNKNOWN_CONTAINER, f"no network namespace at {request.netns}")
@@ -181,6 +185,15 @@ def _arguments(text: str) -> dict[str, str]:
     if any(len(pair) != 2 for pair in pairs):
         raise CniError(types.INVALID_ENVIRONMENT, f"CNI_ARGS {text!r} is not KEY=VALUE;KEY=VALUE")
     return {key: value for key, value in pairs}
+
+
+def _check_arguments(plugin: Plugin, given: Mapping[str, str]) -> None:
+    """A misspelt key must not be a wish that nobody hears."""
+    lenient = given.get("IgnoreUnknown", "").lower() in ("1", "t", "true")
+    unknown = sorted(given.keys() - (plugin.arguments or given.keys()) - {"IgnoreUnknown"})
+    if unknown and not lenient:
+        text = f"CNI_ARGS: unknown {', '.join(unknown)}; IgnoreUnknown=1 allows what {plugin.name} does not know"
+        raise CniError(types.INVALID_ENVIRONMENT, text)
 
 
 def _versions(stdin: bytes) -> bytes:

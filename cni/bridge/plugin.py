@@ -226,4 +226,5 @@ def _spare_name() -> str:
     return "gone" + os.urandom(5).hex()
 
 
-PLUGIN = Plugin("bridge", add, delete, check, gc, status)
+# An address and a gateway are for the plugin that hands out addresses.
+PLUGIN = Plugin("bridge", add, delete, check, gc, status, frozenset({"MAC", "IP", "GATEWAY"}))

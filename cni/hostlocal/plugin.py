@@ -186,4 +186,4 @@ def _resolv_conf(path: str) -> dict[str, Any]:
     return dns
 
 
-PLUGIN = Plugin("host-local", add, delete, check, gc, status)
+PLUGIN = Plugin("host-local", add, delete, check, gc, status, frozenset({"IP", "GATEWAY"}))
