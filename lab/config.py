@@ -4,6 +4,7 @@
 
     name: second               # else --name
     nodes: 5
+    schedulerConfig: file.yaml # profiles of the scheduler
     networking:
       kubeProxyMode: iptables
       podSubnet: 10.50.0.0/16
@@ -46,6 +47,7 @@ class Config:
 
     name: str | None = None
     nodes: int | None = None
+    schedulerConfig: str | None = None
     networking: Networking = field(default_factory=Networking)
 
 
@@ -53,6 +55,7 @@ class Config:
 _OPTIONS = {
     "--name": "name",
     "--nodes": "nodes",
+    "--scheduler-config": "schedulerConfig",
     "--proxy-mode": "networking.kubeProxyMode",
     "--pod-cidr": "networking.podSubnet",
     "--service-cidr": "networking.serviceSubnet",
