@@ -16,6 +16,7 @@ from apimachinery.kit import netns as namespaces
 from apimachinery.kit.ipset import Ipset
 from apimachinery.kit.ipvs import Ipvs, Virtual
 from apimachinery.kit.netlink import End, Netlink, NetlinkError, links, routes
+from netproxy.addresses import host_addresses
 from netproxy.ipvs import rules
 from netproxy.ipvs.diff import Found, State, Steps
 from netproxy.ipvs.options import Options
@@ -152,14 +153,12 @@ class Host:
     def addresses(self) -> tuple[frozenset[str], frozenset[str]]:
         """Our device's addresses, and those of all other devices; of our families, none that is local to a link."""
         with Netlink(self._netns) as kernel:
-            device = kernel.link(DEVICE)
-            ours: set[str] = set()
-            others: set[str] = set()
-            for found in kernel.addresses():
-                ip = found.interface.ip
-                if ip.version in {f.value for f in self._families} and not (ip.is_loopback or ip.is_link_local):
-                    (ours if device and found.index == device.index else others).add(str(ip))
-        return frozenset(ours), frozenset(others)
+            device, found = kernel.link(DEVICE), host_addresses(kernel, self._families)
+        here = device.index if device else 0
+        return (
+            frozenset(ip for ip, link in found if link == here),
+            frozenset(ip for ip, link in found if link != here),
+        )
 
     async def fill(self, steps: Steps) -> None:
         """What must be there before anything else."""

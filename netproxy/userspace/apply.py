@@ -14,6 +14,7 @@ from pathlib import Path
 from apimachinery.kit.netlink import Netlink, Request, Route, events, routes
 from apimachinery.kit.netlink.events import Group
 from netproxy import model
+from netproxy.addresses import host_addresses
 from netproxy.ground import Ground
 from netproxy.ledger import Ledger
 from netproxy.model import Family, PortKey
@@ -170,12 +171,7 @@ class UserspaceMode:
 
     def _node_addresses(self) -> frozenset[str]:
         with Netlink() as kernel:
-            found = (address.interface.ip for address in kernel.addresses())
-            return frozenset(
-                str(ip)
-                for ip in found
-                if ip.version in {family.value for family in self._grounds} and not (ip.is_loopback or ip.is_link_local)
-            )
+            return frozenset(ip for ip, _ in host_addresses(kernel, self._grounds))
 
     def _taken(self) -> frozenset[str]:
         with Netlink() as kernel:

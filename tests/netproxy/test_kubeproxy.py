@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from apimachinery.client import Client
+from apimachinery.errors import NotFound
 from apimachinery.kit.settings import SettingsError, load
+from netproxy import app
 from netproxy.ipvs.options import Options
 from netproxy.settings import Settings
 
@@ -114,3 +119,32 @@ def test_how_pods_are_known(tmp_path: Path, mode: str, where: str, known: tuple[
     given = KUBEADM.replace('detectLocalMode: ""', f"detectLocalMode: {mode}\ndetectLocal: {where}")
     found = read(tmp_path, given)
     assert (found.cluster_cidr, found.pod_interface, found.node_cidr) == known
+
+
+def test_a_nodes_own_range_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = [NotFound("gone"), {"spec": {}}, {"spec": {"podCIDRs": ["10.244.1.0/24", "fd00:244:1::/64"]}}]
+
+    class Api:
+        async def get(self, _kind: Any, name: str) -> Any:
+            assert name == "node1"
+            found = told.pop(0)
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+    monkeypatch.setattr(app, "_AGAIN_SECONDS", 0.0)
+    found = asyncio.run(app._pod_ranges(cast(Client, Api()), "node1"))
+    assert found == ("10.244.1.0/24", "fd00:244:1::/64") and not told
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"pod_interface": "a b"}, "pod_interface: 'a b' is no interface"),
+        ({"pod_interface": "cni0", "mode": "userspace"}, "userspace mode sees no interfaces"),
+        ({"node_cidr": True}, "node_cidr: say which node this is"),
+    ],
+)
+def test_ways_to_know_pods_that_cannot_work_are_refused(asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings(Path("/k"), **asked)
