@@ -68,13 +68,27 @@ def pods(count: int, burst: int, name: str) -> None:
 
 
 @bench.command()
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Turns of every way.")
+@click.option("--seconds", type=click.FloatRange(0.1, 60), default=1.0, show_default=True, help="Of each stream.")
+def network(rounds: int, seconds: float) -> None:
+    """Pod to pod on a node, by routes and by vxlan, beside bare veths and a bare vxlan device."""
+    from benchmarks import network as benchmark
+
+    benchmark.measure(rounds, seconds, click.echo)
+
+
+@bench.command()
 @click.option("--rounds", type=click.IntRange(1, 1000), default=30, show_default=True, help="Calls one by one.")
 @click.option("--parallel", type=click.IntRange(1, 200), default=20, show_default=True, help="Calls at once.")
-def cni(rounds: int, parallel: int) -> None:
+@click.option("--present", type=click.IntRange(0, 500), default=110, show_default=True, help="Pods that are there.")
+@click.option(
+    "--chain/--bridge", "whole", default=True, show_default=True, help="With portmap and bandwidth, or without."
+)
+def cni(rounds: int, parallel: int, present: int, whole: bool) -> None:
     """CNI ADD and DEL beside Debian's plugins, in a namespace of their own."""
     from benchmarks import cni as benchmark
 
-    benchmark.measure(rounds, parallel, click.echo)
+    benchmark.measure(rounds, parallel, present, whole, click.echo)
 
 
 @bench.command()

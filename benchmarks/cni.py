@@ -1,8 +1,10 @@
-"""CNI ADD and DEL: ours (daemon, and alone) beside Debian's Go bridge + host-local, in turns in one run.
+"""CNI ADD and DEL: ours (daemon, and alone) beside Debian's Go plugins, in turns in one run.
 
-A call is: start the executable, configuration on standard input, read the answer, wait for its end. The floors are the
-starts of programs that do nothing. CPU is that of the executables, all they started, and the daemon, until the
-interface is freed; unlike the times it hardly depends on what else the machine does.
+What is called is what a node's runtime calls for a pod: bridge with host-local, then portmap with a host port, then
+bandwidth with bounds; or bridge alone. A call is: start the executable, configuration on standard input, read the
+answer, wait for its end; a chain's calls follow each other. The floors are the starts of programs that do nothing. CPU
+is that of the executables, all they started, and the daemon, until the interface is freed; unlike the times it hardly
+depends on what else the machine does.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,33 +31,47 @@ from cni import install
 
 DEBIAN = Path("/usr/lib/cni")
 Call = Callable[[str, str, Path], float]
+"""(command, container, pod) to milliseconds."""
 Echo = Callable[[str], None]
 
 
-def call(binary: Path, config: bytes, command: str, container: str, pod: Path) -> float:
-    """Milliseconds of one call; a failure ends the benchmark."""
+def call(chain: Sequence[tuple[Path, dict[str, Any]]], command: str, container: str, pod: Path) -> float:
+    """Milliseconds of all calls of a chain, in reverse for DEL; a failure ends the benchmark."""
     environment = {
         "CNI_COMMAND": command,
         "CNI_CONTAINERID": container,
         "CNI_NETNS": str(pod),
         "CNI_IFNAME": "eth0",
-        "CNI_PATH": str(binary.parent),
-        "PATH": "/usr/bin:/bin",
+        "CNI_PATH": str(chain[0][0].parent),
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
     }
+    previous: dict[str, Any] = {}
     began = time.perf_counter()
-    done = subprocess.run([str(binary)], input=config, env=environment, capture_output=True, timeout=60, check=False)
-    took = (time.perf_counter() - began) * 1e3
-    if done.returncode:
-        raise SystemExit(f"{binary} {command}: {done.stdout.decode()} {done.stderr.decode()}")
-    return took
+    for binary, config in chain if command == "ADD" else reversed(chain):
+        text = json.dumps({**config, **_wishes(config["type"], container), **previous}).encode()
+        done = subprocess.run([str(binary)], input=text, env=environment, capture_output=True, timeout=60, check=False)
+        if done.returncode:
+            raise SystemExit(f"{binary} {command}: {done.stdout.decode()} {done.stderr.decode()}")
+        if command == "ADD":
+            previous = {"prevResult": json.loads(done.stdout)}
+    return (time.perf_counter() - began) * 1e3
+
+
+def _wishes(kind: str, container: str) -> dict[str, Any]:
+    """What a pod's own runtime configuration adds: a host port of its own, bounds."""
+    if kind == "portmap":
+        port = 20_000 + zlib.crc32(container.encode()) % 40_000
+        return {"runtimeConfig": {"portMappings": [{"hostPort": port, "containerPort": 80, "protocol": "tcp"}]}}
+    bound = {"ingressRate": 10**9, "ingressBurst": 10**7, "egressRate": 10**9, "egressBurst": 10**7}
+    return {"runtimeConfig": {"bandwidth": bound}} if kind == "bandwidth" else {}
 
 
 @contextlib.contextmanager
-def pods(count: int) -> Iterator[list[Path]]:
+def pods(count: int, kind: str = "p") -> Iterator[list[Path]]:
     made: list[Path] = []
     try:
         for number in range(count):
-            made.append(netns.create(f"whbench{os.getpid()}p{number}"))
+            made.append(netns.create(f"whbench{os.getpid()}{kind}{number}"))
         yield made
     finally:
         for path in made:
@@ -124,19 +141,23 @@ def floor(argv: Sequence[str], rounds: int, echo: Echo) -> None:
     echo(row(f"floor: {' '.join(argv)}", taken))
 
 
-def config_of(kind: str, base: Path, socket: Path | None) -> bytes:
-    given: dict[str, Any] = {
-        "cniVersion": "1.0.0",
-        "name": f"bench-{kind}",
+def chain_of(
+    kind: str, base: Path, binaries: Path, socket: Path | None, whole: bool
+) -> list[tuple[Path, dict[str, Any]]]:
+    """Executables and their configurations. `kind` keeps the ways' bridges and addresses apart."""
+    common: dict[str, Any] = {"cniVersion": "1.0.0", "name": f"bench-{kind}"}
+    if socket is not None:
+        common["daemonSocket"] = str(socket)
+    ipam = {"type": "host-local", "dataDir": str(base / "data"), "ranges": [[{"subnet": "10.89.0.0/22"}]]}
+    bridge: dict[str, Any] = {
         "type": "bridge",
         "bridge": f"whb{kind}",
         "isDefaultGateway": True,
         "hairpinMode": True,
-        "ipam": {"type": "host-local", "dataDir": str(base / "data"), "ranges": [[{"subnet": "10.89.0.0/24"}]]},
+        "ipam": ipam,
     }
-    if socket is not None:
-        given["daemonSocket"] = str(socket)
-    return json.dumps(given).encode()
+    plugins: list[dict[str, Any]] = [bridge, {"type": "portmap", "snat": True}, {"type": "bandwidth"}]
+    return [(binaries / str(p["type"]), {**common, **p}) for p in (plugins if whole else plugins[:1])]
 
 
 @contextlib.contextmanager
@@ -159,33 +180,37 @@ def daemon(base: Path) -> Iterator[tuple[Path, int]]:
         process.wait(20)
 
 
-def compare(base: Path, rounds: int, parallel: int, echo: Echo) -> None:
+def compare(base: Path, rounds: int, parallel: int, present: int, whole: bool, echo: Echo) -> None:
     with daemon(base) as (socket, served_by):
-        ours, theirs = base / "bin" / "bridge", DEBIAN / "bridge"
         install.install_executables(base / "alone")
-        setups = {
-            "wherry (daemon)": (ours, config_of("d", base, socket)),
-            "wherry (alone)": (base / "alone" / "bridge", config_of("a", base, None)),
+        setups: dict[str, tuple[str, Path, Path | None]] = {
+            "wherry (daemon)": ("d", base / "bin", socket),
+            "wherry (alone)": ("a", base / "alone", socket.with_name("nobody.sock")),
         }
-        if theirs.exists():
-            setups["Go (Debian)"] = (theirs, config_of("g", base, None))
+        if DEBIAN.exists():
+            setups["Go (Debian)"] = ("g", DEBIAN, None)
         ways: dict[str, Call] = {
-            name: functools.partial(call, binary, config) for name, (binary, config) in setups.items()
+            name: functools.partial(call, chain_of(kind, base, binaries, path, whole))
+            for name, (kind, binaries, path) in setups.items()
         }
         echo(head("ms"))
-        with pods(parallel) as every:
+        with pods(parallel) as every, pods(present, "o") as others:
             for argv in (["/bin/true"], ["/usr/bin/perl", "-e", "1"], ["/usr/bin/python3", "-ISE", "-c", "1"]):
                 floor(argv, rounds, echo)
+            # Of each way a share: they lie on one node, as pods of one network do.
+            names = [name for name in ways if name != "wherry (alone)"]
+            for number, pod in enumerate(others):
+                ways[names[number % len(names)]]("ADD", f"there{number}", pod)
             one_by_one(ways, every, rounds, served_by, echo)
             ways.pop("wherry (alone)")
             in_parallel(ways, every, max(3, rounds // 6), echo)
 
 
-def measure(rounds: int, parallel: int, echo: Echo) -> None:
-    """Needs root; everything is in a namespace made for it."""
+def measure(rounds: int, parallel: int, present: int, whole: bool, echo: Echo) -> None:
+    """Needs root; everything is in a namespace made for it. `present`: pods that are there meanwhile."""
     node = netns.create(f"whbench{os.getpid()}n")
     try:
         with tempfile.TemporaryDirectory(prefix="wherry-bench-") as base:
-            netns.call(node, lambda: compare(Path(base), rounds, parallel, echo))
+            netns.call(node, lambda: compare(Path(base), rounds, parallel, present, whole, echo))
     finally:
         netns.delete(node.name)

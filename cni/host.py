@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,15 @@ class Host:
     kernel: Netlink
     free_retired: Callable[[], None]
     run_dir: Path | None = None
+
+
+def retire(kernel: Netlink, index: int) -> str:
+    """Take a link out of service at once: down, out of its bridge, its name free; returns the name it has until it is
+    freed (`Host.free_retired`). Raises NetlinkError.
+    """
+    name = "gone" + os.urandom(5).hex()
+    kernel.do(links.change(index, up=False, master=0, group=RETIRED_GROUP), links.change(index, name=name))
+    return name
 
 
 def free_retired_now(kernel: Netlink) -> None:

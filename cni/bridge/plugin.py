@@ -22,7 +22,8 @@ from cni.bridge import config as settings
 from cni.bridge import plan
 from cni.bridge.config import Config
 from cni.bridge.plan import Attachment
-from cni.host import RETIRED_GROUP, Host
+from cni.host import Host
+from cni.host import retire as retire_link
 from cni.skel import Plugin, Request
 from cni.types import CniError, Result
 
@@ -109,13 +110,10 @@ def retire(host: Host, near: str, namespace: str, ifname: str) -> bool:
     veth = host.kernel.link(near)
     if veth is None:
         return False
-    gone = _spare_name()
+    gone = ""
     with contextlib.suppress(NetlinkError):
-        host.kernel.do(
-            links.change(veth.index, up=False, master=0, group=RETIRED_GROUP),
-            links.change(veth.index, name=gone),
-        )
-    if namespace:
+        gone = retire_link(host.kernel, veth.index)
+    if namespace and gone:
         with contextlib.suppress(OSError), Netlink(Path(namespace)) as pod:
             inner = pod.link(ifname)
             if inner and inner.index == veth.peer:
@@ -220,10 +218,6 @@ def _check_pod(ifname: str, previous: dict[str, Any], pod: Netlink) -> None:
     for route in previous["routes"]:
         if ipaddress.ip_network(route["dst"], strict=False) not in destinations:
             raise CniError(types.INTERNAL, f"the container lost its route to {route['dst']}")
-
-
-def _spare_name() -> str:
-    return "gone" + os.urandom(5).hex()
 
 
 # An address and a gateway are for the plugin that hands out addresses.

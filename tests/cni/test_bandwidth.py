@@ -20,6 +20,7 @@ from cni.types import CniError
 from tests.cni import kernel
 from tests.cni.invoke import Attachment, Caller
 from tests.cni.test_portmap import World, world  # noqa: F401  (the fixture)
+from tests.waiting import eventually
 
 MBIT = 1_000_000
 BOUNDS = {"ingressRate": 16 * MBIT, "ingressBurst": 400_000, "egressRate": 8 * MBIT, "egressBurst": 400_000}
@@ -105,7 +106,7 @@ def test_a_pod_receives_and_sends_no_faster(world: World) -> None:  # noqa: F811
             assert sorted(found.rate for found in bound) == [MBIT, 2 * MBIT]
             for _ in range(2):
                 await caller.delete(network, what, result)
-            assert not [link for link in node.links() if link.kind == "ifb"]
+            eventually(lambda: not [link for link in node.links() if link.kind == "ifb"], 10)
         await caller.delete(network, free, plain)
 
     world.run(scenario)
@@ -127,7 +128,8 @@ def test_what_is_lost_is_told_and_what_is_left_is_freed(world: World) -> None:  
             with pytest.raises(CniError, match="is not bound to 2000000 bytes"):
                 await caller.check(network, whats[0], results[0])
             await caller.gc(network, [("c1", "eth0")])
-            assert [x.name for x in node.links() if x.kind == "ifb"] == [ifb_name("whtnet", "c1", "eth0")]
+            left = [ifb_name("whtnet", "c1", "eth0")]
+            eventually(lambda: [x.name for x in node.links() if x.kind == "ifb"] == left, 10)
             with pytest.raises(CniError, match="prevResult names no veth"):
                 await caller.check({**network, "plugins": network["plugins"][2:]}, whats[0], results[0])
 
