@@ -32,8 +32,9 @@ class ShutDown(Exception):
 class WorkQueue(Generic[K]):
     """Keys waiting, keys in work, keys that wait for their time."""
 
-    def __init__(self, name: str = "", backoff_max: float = BACKOFF_MAX) -> None:
+    def __init__(self, name: str = "", backoff_max: float = BACKOFF_MAX, backoff_first: float = BACKOFF_FIRST) -> None:
         self._name = name
+        self._backoff_first = backoff_first
         self._backoff_max = backoff_max
         self._waiting: deque[K] = deque()
         self._dirty: set[K] = set()
@@ -76,7 +77,7 @@ class WorkQueue(Generic[K]):
         """Add `key` after its next back-off pause, and return that pause in seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        pause: float = min(BACKOFF_FIRST * 2 ** min(failures, 40), self._backoff_max)
+        pause: float = min(self._backoff_first * 2 ** min(failures, 40), self._backoff_max)
         self.add_after(key, pause)
         return pause
 

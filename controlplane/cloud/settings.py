@@ -37,6 +37,8 @@ class Settings:
     """How often routes are compared with nodes, at most."""
     concurrent_service_syncs: int = 1
     """Services whose load balancers are worked on at the same time."""
+    service_backoff_first: float = 5.0
+    """Pause after a Service's first failure; it doubles up to five minutes."""
     election: ElectionSettings = field(default_factory=ElectionSettings)
     """Which of several processes works."""
     log_level: str = "info"

@@ -80,10 +80,10 @@ class Stage:
         """A cloud controller manager, quick to look."""
         lifecycle = Lifecycle()
         self._loops.append(lifecycle)
-        quick = {"node_monitor_period": 0.1, "route_reconciliation_period": 0.2, **settings}
+        quick = {"node_monitor_period": 0.1, "route_reconciliation_period": 0.2, "service_backoff_first": 0.05}
         config = kubeconfig_of(self._root, "system:cloud-controller-manager")
         election = ElectionSettings(identity="stage")
-        chosen = CloudSettings(config, health_port=0, election=election, **quick)
+        chosen = CloudSettings(config, health_port=0, election=election, **{**quick, **settings})
         await cloud.build(chosen, provider, lifecycle)
 
     async def kill_loops(self) -> None:

@@ -17,7 +17,6 @@ from controlplane.controllers.context import synced
 
 log = logging.getLogger(__name__)
 
-# Upstream waits for 5 s after the first failure and up to 300 s.
 BACKOFF_MAX = 300.0
 SHOWN_NODES = 20
 NO_NODES = "There are no available nodes for LoadBalancer"
@@ -31,8 +30,9 @@ class ServiceController:
         self._balancers = balancers
         self._services = context.informers.of(SERVICE)
         self._nodes = context.informers.of(NODE)
-        self._queue: WorkQueue[str] = WorkQueue("service", backoff_max=BACKOFF_MAX)
-        self._node_queue: WorkQueue[str] = WorkQueue("service-nodes", backoff_max=BACKOFF_MAX)
+        first = context.settings.service_backoff_first
+        self._queue: WorkQueue[str] = WorkQueue("service", BACKOFF_MAX, first)
+        self._node_queue: WorkQueue[str] = WorkQueue("service-nodes", BACKOFF_MAX, first)
         # The Services with load balancers as they were last seen, and the nodes that their load balancers were told of.
         self._known: dict[str, Obj] = {}
         self._told: dict[str, Mapping[str, str]] = {}
