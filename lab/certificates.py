@@ -60,7 +60,7 @@ class Authority:
         spec = self._spec
         hosts = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost")
         dns = (*hosts, "kubernetes.default.svc.cluster.local")
-        addresses = (spec.gateway, spec.service_ip, "127.0.0.1")
+        addresses = (*self._control_planes(), spec.service_ip, "127.0.0.1")
         self._pair(
             "apiserver",
             lambda: pki.issue(self._ca, "kube-apiserver", dns=dns, ips=addresses, server=True),
@@ -82,10 +82,25 @@ class Authority:
 
     def daemon(self, name: str) -> tuple[Path, Path]:
         """The serving certificate of the scheduler, the controllers or the cloud."""
-        addresses = (self._spec.gateway, "127.0.0.1")
+        addresses = (*self._control_planes(), "127.0.0.1")
         issue = partial(pki.issue, self._ca, name, dns=("localhost",), ips=addresses, server=True)
         self._pair(f"{name}-serving", issue)
         return self._files(f"{name}-serving")
+
+    def _control_planes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self._spec.gateway, *self._spec.control_plane_addresses)))
+
+    def etcd(self) -> None:
+        """An authority of etcd's own, a certificate for each member, as server and towards the others, and the API
+        servers' own: whom etcd lets in may read and write everything.
+        """
+        authority = self._pair("etcd-ca", lambda: pki.new_ca(f"wherry-{self._spec.name}-etcd"))
+        for number, address in enumerate(self._spec.control_plane_addresses, 1):
+            # All are on one host, whose connections to itself come from its first address; members look at that.
+            ips = dict.fromkeys((address, self._spec.gateway))
+            issue = partial(pki.issue, authority, f"etcd-{number}", ips=ips, server=True, client=True)
+            self._pair(f"etcd-{number}", issue)
+        self._pair("apiserver-etcd-client", partial(pki.issue, authority, "kube-apiserver-etcd-client", client=True))
 
     def agent(self, node: Node) -> tuple[Path, Path]:
         """An agent's serving certificate."""

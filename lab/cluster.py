@@ -10,8 +10,9 @@ import os
 import shutil
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 from apimachinery import errors, kubeconfig
 from apimachinery.client import Client
@@ -43,6 +44,8 @@ from lab.paths import Paths
 from lab.progress import Progress
 from lab.spec import Node, Spec
 from lab.supervisor_client import Supervision, SupervisorError
+
+T = TypeVar("T")
 
 READY_DEADLINE = 90.0
 # What /readyz says of a store that cannot write.
@@ -103,7 +106,7 @@ async def _prepare(spec: Spec, paths: Paths) -> None:
         (paths.logs, 0o755),
         (paths.pki, 0o700),
         (paths.settings, 0o700),
-        (paths.apiserver, 0o700),
+        *((paths.apiserver_of(number), 0o700) for number in range(1, spec.control_planes + 1)),
     ):
         directory.mkdir(mode=mode, parents=True, exist_ok=True)
     state.save(paths, spec)
@@ -117,6 +120,8 @@ def _certify(spec: Spec, paths: Paths) -> Authority:
     authority = Authority(paths, spec)
     authority.server()
     authority.kubelet_client()
+    if spec.store == "etcd":
+        authority.etcd()
     for daemon in ("scheduler", "controllers"):
         authority.daemon(daemon)
     authority.service_account_key()
@@ -154,7 +159,8 @@ async def _client(spec: Spec, paths: Paths) -> Client:
             if now - writing > STORE_DEADLINE:
                 text = f"the API server at {spec.server} answers, but cannot write to {paths.apiserver}"
                 raise ClusterError(f"{text}\n{room.remedy(paths)}")
-            if now - begun > API_DEADLINE:
+            # Several of everything that start at once take each other's time.
+            if now - begun > API_DEADLINE * (1 if spec.control_planes == 1 else 2):
                 text = f"the API server does not answer at {spec.server}; look at `wherry logs apiserver`"
                 raise _failed(paths, text)
             await asyncio.sleep(0.05)
@@ -353,19 +359,38 @@ async def down(paths: Paths, progress: Progress) -> None:
         raise ClusterError(f"this is left of lab {paths.lab}; run the same command again: {', '.join(left)}")
 
 
-async def stop(paths: Paths, progress: Progress) -> None:
+async def stop(spec: Spec | None, paths: Paths, progress: Progress) -> None:
     """Switch everything off and leave the files: `up` goes on with them. The API server ends in order, nodes as by a
     power cut.
     """
     supervision = Supervision(paths)
     with progress.step("processes ended"):
         with contextlib.suppress(SupervisorError):
-            reports = await supervision.reports()
-            await asyncio.gather(*(supervision.stop(r.process.name) for r in reports if not r.process.node))
+            names = {report.process.name for report in await supervision.reports() if not report.process.node}
+            members = {part.process.name for part in components.etcd(spec, paths)} if spec else set()
+            # What the API servers write last still finds its store.
+            for group in (names - members, names & members):
+                await asyncio.gather(*map(supervision.stop, group))
         await _end_processes(paths)
     with progress.step("containers, namespaces, links, rules, cgroups removed"):
         await _leave_kernel(paths)
         await asyncio.to_thread(clean.remove_tree, paths.run)
+
+
+async def with_etcd(spec: Spec, paths: Paths, progress: Progress, work: Coroutine[Any, Any, T]) -> T:
+    """Do something while the etcd of a stopped lab, and nothing else of it, is up."""
+    try:
+        with progress.step("etcd alone"):
+            await _prepare(spec, paths)
+            await asyncio.to_thread(_certify, spec, paths)
+            supervision = Supervision(paths)
+            await supervision.ensure()
+            for component in components.etcd(spec, paths):
+                await supervision.start(component.process)
+        return await work
+    finally:
+        work.close()
+        await stop(spec, paths, progress)
 
 
 async def _leave_kernel(paths: Paths) -> None:

@@ -2,7 +2,9 @@
 
 ::
 
-    host       apiserver   scheduler   controllers   cloud   hostnet (netproxy + routes of cni, for the host itself)
+    host       etcd-1 (where it is the store)   apiserver   scheduler   controllers   cloud
+               hostnet (netproxy + routes of cni, for the host itself)
+               of several control planes the others: etcd-2   apiserver-2   scheduler-2   controllers-2 …
     each node  containerd  agent (kubelet, and the CNI daemon beside it)   proxy (netproxy)
 """
 
@@ -21,7 +23,6 @@ from lab.certificates import CLOUD, CONTROLLERS, POLICY, PROXY, SCHEDULER, node_
 from lab.images.catalog import BUSYBOX
 from lab.paths import Paths
 from lab.process import Process
-from lab.scheduling import scheduler_settings
 from lab.spec import Node, Spec
 
 SCHEDULER_PORT, CONTROLLERS_PORT, CLOUD_PORT = 10259, 10257, 10258
@@ -32,8 +33,7 @@ NODE_GRACE_SECONDS = 50.0
 # person, who need not wait for 50 s to see that a node fell silent.
 LEASE_SECONDS = 3.0
 BACKUP_SECONDS = 3600
-# One of each runs, so a restarted one may take its own lease over at once.
-_ELECTION = {"identity": "lab"}
+ETCD_PORT, ETCD_PEER_PORT = 2379, 2380
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,77 @@ class Component:
 
 def control_plane(spec: Spec, paths: Paths) -> list[Component]:
     """The host's processes, in the order in which they are wanted."""
+    numbers = range(1, spec.control_planes + 1)
     cloud = [_cloud(spec, paths)] if spec.cloud else []
-    return [_apiserver(spec, paths), _scheduler(spec, paths), _controllers(spec, paths), *cloud, hostnet(spec, paths)]
+    return [
+        *etcd(spec, paths),
+        *(_apiserver(spec, paths, number) for number in numbers),
+        *(_scheduler(spec, paths, number) for number in numbers),
+        *(_controllers(spec, paths, number) for number in numbers),
+        *cloud,
+        hostnet(spec, paths),
+    ]
+
+
+def etcd(spec: Spec, paths: Paths) -> list[Component]:
+    """The members of etcd, where that is the store."""
+    if spec.store != "etcd":
+        return []
+    addresses = spec.control_plane_addresses
+    return [_etcd(spec, paths, number) for number in range(1, len(addresses) + 1)]
+
+
+def _etcd(spec: Spec, paths: Paths, number: int) -> Component:
+    pki, name, address = paths.pki, f"etcd-{number}", spec.control_plane(number)
+    client, peer = f"https://{address}:{ETCD_PORT}", f"https://{address}:{ETCD_PEER_PORT}"
+    members = enumerate(spec.control_plane_addresses, 1)
+    options = {
+        "name": name,
+        "data-dir": paths.etcd(number),
+        "listen-client-urls": client,
+        "advertise-client-urls": client,
+        "listen-peer-urls": peer,
+        "initial-advertise-peer-urls": peer,
+        "initial-cluster": ",".join(f"etcd-{n}=https://{other}:{ETCD_PEER_PORT}" for n, other in members),
+        "initial-cluster-token": f"wherry-{spec.name}",
+        **{f"{side}cert-file": pki / f"{name}.crt" for side in ("", "peer-")},
+        **{f"{side}key-file": pki / f"{name}.key" for side in ("", "peer-")},
+        **{f"{side}trusted-ca-file": pki / "etcd-ca.crt" for side in ("", "peer-")},
+        **{f"{side}client-cert-auth": "true" for side in ("", "peer-")},
+    }
+    process = Process(
+        name=name,
+        argv=("etcd", *(f"--{option}={value}" for option, value in options.items())),
+        log=str(paths.logs / f"{name}.log"),
+        capabilities=privileges.of("etcd"),
+        oom_score_adj=privileges.oom_score("etcd"),
+        # Of members that all stop the last would wait for somebody to lead. What it acknowledged is on the disk.
+        grace=1.0,
+    )
+    return Component(process)
+
+
+def store_settings(spec: Spec, paths: Paths) -> dict[str, Any]:
+    """What an API server of the lab is told of its store."""
+    if spec.store != "etcd":
+        return {}
+    return {
+        "store": "etcd",
+        "etcd_servers": [f"https://{address}:{ETCD_PORT}" for address in spec.control_plane_addresses],
+        "etcd_ca_file": paths.pki / "etcd-ca.crt",
+        "etcd_cert_file": paths.pki / "apiserver-etcd-client.crt",
+        "etcd_key_file": paths.pki / "apiserver-etcd-client.key",
+    }
+
+
+def _numbered(name: str, number: int) -> str:
+    """The first of several is called as one alone."""
+    return name if number == 1 else f"{name}-{number}"
+
+
+def _election(spec: Spec, number: int) -> dict[str, str]:
+    """A fixed name each, so that one that was restarted may take its own lease over at once."""
+    return {"identity": "lab" if spec.control_planes == 1 else f"lab-{number}"}
 
 
 def node_components(spec: Spec, paths: Paths, node: Node) -> list[Component]:
@@ -56,13 +125,15 @@ def node_components(spec: Spec, paths: Paths, node: Node) -> list[Component]:
     return [_containerd(spec, paths, node), agent(spec, paths, node), proxy(spec, paths, node)]
 
 
-def _apiserver(spec: Spec, paths: Paths) -> Component:
-    pki = paths.pki
+def _apiserver(spec: Spec, paths: Paths, number: int) -> Component:
+    pki, own = paths.pki, spec.control_plane(number)
     settings = {
-        "data_dir": paths.apiserver,
-        "bind_host": spec.gateway,
+        **store_settings(spec, paths),
+        "data_dir": paths.apiserver_of(number),
+        "bind_host": own,
+        "shared_host": spec.gateway if own != spec.gateway else "",
         "port": spec.api_port,
-        "advertise_address": spec.gateway,
+        "advertise_address": own,
         "service_cidr": spec.service_cidr,
         "tls_cert_file": pki / "apiserver.crt",
         "tls_key_file": pki / "apiserver.key",
@@ -76,24 +147,23 @@ def _apiserver(spec: Spec, paths: Paths) -> Component:
         "policy_file": POLICY,
         "constrained_impersonation": True,
         "warn_of_gaps": True,
-        "backup_seconds": BACKUP_SECONDS,
+        "backup_seconds": BACKUP_SECONDS if number == 1 else 0,
     }
-    return _python(paths, "apiserver", "controlplane.apiserver", settings, port=spec.api_port)
+    return _python(paths, "apiserver", "controlplane.apiserver", settings, port=spec.api_port, number=number)
 
 
-def _scheduler(spec: Spec, paths: Paths) -> Component:
+def _scheduler(spec: Spec, paths: Paths, number: int) -> Component:
     settings = {
         "kubeconfig": paths.settings / SCHEDULER.file,
-        "health_host": spec.gateway,
+        "health_host": spec.control_plane(number),
         "health_port": SCHEDULER_PORT,
         **_door(paths, "scheduler"),
-        **scheduler_settings(spec.scheduler_config),
-        "election": _ELECTION,
+        "election": _election(spec, number),
     }
-    return _python(paths, "scheduler", "controlplane.scheduler", settings)
+    return _python(paths, "scheduler", "controlplane.scheduler", settings, number=number)
 
 
-def _controllers(spec: Spec, paths: Paths) -> Component:
+def _controllers(spec: Spec, paths: Paths, number: int) -> Component:
     settings = {
         "kubeconfig": paths.settings / CONTROLLERS.file,
         "cluster_cidr": spec.pod_cidr,
@@ -104,15 +174,15 @@ def _controllers(spec: Spec, paths: Paths) -> Component:
         "cluster_signing_key_file": paths.pki / "ca.key",
         "local_path_directory": paths.node_state("{node}") / "local-path",
         "local_path_image": BUSYBOX,
-        "health_host": spec.gateway,
+        "health_host": spec.control_plane(number),
         "health_port": CONTROLLERS_PORT,
         **_door(paths, "controllers"),
-        "election": _ELECTION,
+        "election": _election(spec, number),
         "node_monitor_grace": NODE_GRACE_SECONDS,
         "lease_shortens_grace": True,
         "node_monitor_period": 1.0,
     }
-    return _python(paths, "controllers", "controlplane.controllers", settings)
+    return _python(paths, "controllers", "controlplane.controllers", settings, number=number)
 
 
 def _cloud(spec: Spec, paths: Paths) -> Component:
@@ -122,7 +192,8 @@ def _cloud(spec: Spec, paths: Paths) -> Component:
         "health_port": CLOUD_PORT,
         **_door(paths, "cloud"),
         "cluster_cidr": spec.pod_cidr.split(","),
-        "election": _ELECTION,
+        # One runs, so a restarted one may take its own lease over at once.
+        "election": {"identity": "lab"},
     }
     return _python(paths, "cloud", "lab.cloud", {"lab": spec.name, "cloud": cloud})
 
@@ -252,12 +323,14 @@ def _python(
     spec: Spec | None = None,
     node: Node | None = None,
     port: int = privileges.PRIVILEGED_PORTS,
+    number: int = 1,
 ) -> Component:
     """A daemon of ours: `python -m module --config settings/name.yaml`."""
-    place = f"{node.name}-{name}" if node else name
+    own = _numbered(name, number)
+    place = f"{node.name}-{own}" if node else own
     file = paths.settings / f"{place}.yaml"
     process = Process(
-        name=f"{node.name}/{name}" if node else name,
+        name=f"{node.name}/{own}" if node else own,
         argv=(sys.executable, "-m", module, "--config", str(file)),
         log=str(paths.logs / f"{place}.log"),
         node=node.name if node else "",

@@ -4,7 +4,8 @@
 
     name: second               # else --name
     nodes: 5
-    schedulerConfig: file.yaml # profiles of the scheduler
+    controlPlanes: 3
+    store: etcd
     networking:
       kubeProxyMode: iptables
       podSubnet: 10.50.0.0/16
@@ -47,7 +48,8 @@ class Config:
 
     name: str | None = None
     nodes: int | None = None
-    schedulerConfig: str | None = None
+    controlPlanes: int | None = None
+    store: str | None = None
     networking: Networking = field(default_factory=Networking)
 
 
@@ -55,7 +57,8 @@ class Config:
 _OPTIONS = {
     "--name": "name",
     "--nodes": "nodes",
-    "--scheduler-config": "schedulerConfig",
+    "--control-planes": "controlPlanes",
+    "--store": "store",
     "--proxy-mode": "networking.kubeProxyMode",
     "--pod-cidr": "networking.podSubnet",
     "--service-cidr": "networking.serviceSubnet",

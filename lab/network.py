@@ -80,13 +80,15 @@ def _fence_route(lab: str, network: Network) -> Route:
 
 
 def make_bridge(spec: Spec) -> None:
-    """The host's bridge with the gateway addresses, and the routes that lead cluster IPs into the lab.
+    """The host's bridge with the gateway addresses and those of several control planes, and the routes that lead
+    cluster IPs into the lab.
 
     A service route only gives local sockets a way and a source address: netproxy rewrites the destination
     before a packet is sent, and what no Service owns ends on the bridge.
     """
     name = names.bridge(spec.name)
     gateways = _on_link(spec, spec.gateways)
+    others = [ipaddress.ip_interface(f"{own}/{gateways[0].network.prefixlen}") for own in spec.control_plane_addresses]
     services = zip(spec_ranges(spec.service_cidr), gateways, strict=False)
     with Netlink() as kernel:
         if kernel.link(name) is None:
@@ -94,7 +96,7 @@ def make_bridge(spec: Spec) -> None:
         index = kernel.index(name)
         kernel.do(
             links.change(name, up=True, alias=f"wherry lab {spec.name}"),
-            *(routes.add_address(index, gateway) for gateway in gateways),
+            *(routes.add_address(index, own) for own in (*gateways, *others)),
             *(routes.replace_route(Route(s, link=index, source=g.ip, protocol=PROTOCOL)) for s, g in services),
         )
 

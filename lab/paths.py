@@ -74,6 +74,14 @@ class Paths:
         """Which load balancer has which address: the cloud's memory."""
         return self.state / "balancers.json"
 
+    def apiserver_of(self, number: int) -> Path:
+        """The files of one of several API servers, counted from 1."""
+        return self.apiserver if number == 1 else self.state / f"apiserver-{number}"
+
+    def etcd(self, number: int) -> Path:
+        """The data of a member of etcd, counted from 1."""
+        return self.state / f"etcd-{number}"
+
     @property
     def supervisor_socket(self) -> Path:
         """Where the supervisor listens."""

@@ -57,7 +57,9 @@ def require_root() -> None:
         raise PreflightError("this needs root: run it again with sudo")
 
 
-def _programs(_spec: Spec) -> list[Finding]:
+def _programs(spec: Spec) -> list[Finding]:
+    if spec.store == "etcd" and shutil.which("etcd") is None:
+        return [Finding("etcd is missing, in which this lab is to keep everything; apt-get install etcd-server")]
     needed = ("containerd", "containerd-shim-runc-v2", "runc", "ctr", "nft", "nsenter", "perl")
     missing = [name for name in needed if shutil.which(name) is None]
     if not missing:

@@ -5,7 +5,7 @@ reads what others send is worth less to who takes it over, and its children get 
 
 | daemon | keeps | for |
 |---|---|---|
-| apiserver, scheduler, controllers | nothing | their files are root's own, their ports above 1023 |
+| etcd, apiserver, scheduler, controllers | nothing | their files are root's own, their ports above 1023 |
 | cloud | net_admin, net_raw, sys_admin | load balancers' addresses, in the nodes' network namespaces |
 | hostnet, proxy | `_NETWORK` | nftables, conntrack, routes; legacy iptables' raw socket; port 53 |
 | agent | that, `_VOLUMES`, `_NODE` | the CNI daemon's work; owners and modes of volumes; mounts, namespaces of pods |
@@ -28,6 +28,7 @@ _NETWORK = ("net_admin", "net_bind_service", "net_raw")
 _VOLUMES = ("chown", "dac_override", "dac_read_search", "fowner", "fsetid")
 _NODE = ("kill", "sys_admin", "sys_chroot", "sys_ptrace", "sys_resource", "syslog")
 CAPABILITIES: dict[str, tuple[str, ...]] = {
+    "etcd": (),
     "apiserver": (),
     "scheduler": (),
     "controllers": (),

@@ -18,6 +18,8 @@ PROXY_MODES = ("nftables", "ipvs", "iptables", "userspace", "auto")
 _BESIDE_OTHERS = frozenset({"nftables", "iptables"})
 DNS = ("builtin", "external")
 POD_NETWORKS = ("host-gw", "vxlan", "none")
+STORES = ("sqlite", "etcd")
+MOST_CONTROL_PLANES = 5
 # Ranges for the n-th lab on a machine; a range that is already in use here moves on to the next n.
 TRIES = 12
 
@@ -61,18 +63,32 @@ class Spec:
     """whether a cloud controller manager runs: Services of type LoadBalancer then get addresses"""
     pod_network: str = POD_NETWORKS[0]
     """how pods of different nodes reach each other: routes, vxlan, or by what the user deploys (none)"""
-    scheduler_config: str = ""
-    """a KubeSchedulerConfiguration file, read at each start of the lab; empty: upstream's default profile"""
+
+    store: str = STORES[0]
+    """what the API servers keep everything in"""
+    control_planes: int = 1
+    """how many API servers, schedulers and controllers run, and members of etcd"""
 
     @property
     def gateway(self) -> str:
-        """The host's address on the lab's bridge; the API server listens here."""
+        """The host's address on the lab's bridge; the API server listens here, or all of them do."""
         return self.gateways[0]
 
     @property
     def gateways(self) -> tuple[str, ...]:
         """The host's addresses on the lab's bridge, one of each family that nodes have."""
         return tuple(str(network[1]) for network in ranges(self.node_cidr))
+
+    def control_plane(self, number: int) -> str:
+        """The own address of a control plane, counted from 1: the gateway where there is one alone."""
+        if self.control_planes == 1:
+            return self.gateway
+        return str(ranges(self.node_cidr)[0][1 + number])
+
+    @property
+    def control_plane_addresses(self) -> tuple[str, ...]:
+        """Of all of them."""
+        return tuple(self.control_plane(number) for number in range(1, self.control_planes + 1))
 
     @property
     def server(self) -> str:
@@ -194,6 +210,7 @@ def from_dict(value: object) -> Spec:
     modes = {spec.proxy_mode, *(node.proxy_mode for node in spec.nodes if node.proxy_mode)}
     if not modes <= set(PROXY_MODES) or not {node.name for node in spec.nodes} <= set(names.NODES):
         raise SpecError("it names a proxy mode or a node that no lab has")
+    check_control_planes(spec.control_planes, spec.store)
     if spec.dns not in DNS:
         raise SpecError(f"dns is {spec.dns!r}; it can be {' or '.join(DNS)}")
     if spec.pod_network not in POD_NETWORKS:
@@ -214,6 +231,16 @@ def check_options(node_count: int | None, proxy_mode: str | None) -> None:
         raise SpecError(f"--nodes {node_count} is out of range; use 1 to {names.MAX_NODES}")
     if proxy_mode is not None and proxy_mode not in PROXY_MODES:
         raise SpecError(f"--proxy-mode {proxy_mode!r} is unknown; use one of {', '.join(PROXY_MODES)}")
+
+
+def check_control_planes(count: int, store: str) -> None:
+    """SpecError for what cannot be."""
+    if store not in STORES:
+        raise SpecError(f"--store {store!r} is unknown; use {' or '.join(STORES)}")
+    if not 1 <= count <= MOST_CONTROL_PLANES:
+        raise SpecError(f"--control-planes {count} is out of range; use 1 to {MOST_CONTROL_PLANES}")
+    if count > 1 and store != "etcd":
+        raise SpecError(f"--store {store} is for one API server alone; several need --store etcd")
 
 
 def make(

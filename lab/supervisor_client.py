@@ -55,6 +55,8 @@ class Supervision:
             "PYTHONPATH": str(SOURCE),
             "PYTHONUNBUFFERED": "1",
             "LANG": "C.UTF-8",
+            # etcd 3.4 wants to be told that it may run on such a machine.
+            "ETCD_UNSUPPORTED_ARCH": "arm64",
             # glibc gives each thread an arena of its own, which single-threaded daemons with helpers never fill.
             "MALLOC_ARENA_MAX": "1",
             "MALLOC_TRIM_THRESHOLD_": "131072",

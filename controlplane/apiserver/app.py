@@ -67,7 +67,8 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     for follower in (cache, servers):
         store.follow(follower)
 
-    registry = Registry(store, cache, catalog, track, Gaps(ours=settings.warn_of_gaps), lifetimes(settings, store))
+    expiring = lifetimes(settings) if store.shared else {}
+    registry = Registry(store, cache, catalog, track, Gaps(ours=settings.warn_of_gaps), expiring)
     others = partial(registry.items, core.SERVICE.kind) if store.shared else None
     pools = ServicePools(settings.service_cidr, settings.node_port_range, others)
     catalog.add(replace(core.SERVICE, strategy=replace(core.SERVICE.strategy, reserve=pools.reserve)))
@@ -163,9 +164,9 @@ def place(settings: Settings) -> Place:
     )
 
 
-def lifetimes(settings: Settings, store: Store) -> dict[str, int]:
+def lifetimes(settings: Settings) -> dict[str, int]:
     """What a store that can do so removes by itself: seconds by collection."""
-    return {core.EVENT.kind.storage: settings.event_ttl} if store.shared and settings.event_ttl > 0 else {}
+    return {core.EVENT.kind.storage: settings.event_ttl} if settings.event_ttl > 0 else {}
 
 
 def schedule(settings: Settings) -> Schedule:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lab import cluster, config, machine, modules, names, network, preflight, remains, scheduling, spec, state
+from lab import cluster, config, machine, modules, names, network, preflight, remains, spec, state
 from lab.commands.base import NAME, existing, root, run
 from lab.paths import Paths
 from lab.progress import Progress
@@ -19,6 +19,19 @@ Asked = dict[str, Any]
 @click.command()
 @click.option("--config", "file", type=click.Path(path_type=Path), help="YAML that says all this; options win over it.")
 @click.option("--nodes", type=int, default=None, help="How many nodes, 1 to 10.  [default: 3]")
+@click.option(
+    "--control-planes",
+    type=int,
+    default=None,
+    help=f"How many API servers, schedulers, controllers and members of etcd, 1 to {spec.MOST_CONTROL_PLANES}.  "
+    "[default: 1]",
+)
+@click.option(
+    "--store",
+    type=click.Choice(spec.STORES),
+    default=None,
+    help="Where everything is kept: a file, or etcd, which several share.  [default: sqlite; etcd for several]",
+)
 @click.option("--proxy-mode", type=click.Choice(spec.PROXY_MODES), default=None, help="[default: nftables]")
 @click.option(
     "--pod-cidr", default=None, help="Range of pod addresses, or IPv4,IPv6.  [default: a free one, 10.244.0.0/16]"
@@ -51,12 +64,6 @@ Asked = dict[str, Any]
     default=None,
     help="How pods of different nodes reach each other; none: by what you deploy (Calico, Cilium).  [default: host-gw]",
 )
-@click.option(
-    "--scheduler-config",
-    default=None,
-    metavar="FILE",
-    help="A KubeSchedulerConfiguration: profiles, extenders, plugins of yours beside it.  [default: upstream's]",
-)
 @click.option("--merge-kubeconfig", is_flag=True, help="Add a context to ~/.kube/config; nothing else in it changes.")
 @click.option("--name", "lab", default=None, help=f"Which lab.  [default: {names.DEFAULT_LAB}]")
 def up(file: Path | None, merge_kubeconfig: bool, lab: str | None, **options: Any) -> None:
@@ -68,6 +75,7 @@ def up(file: Path | None, merge_kubeconfig: bool, lab: str | None, **options: An
       sudo ./wherry up --nodes 5 --proxy-mode iptables
       sudo ./wherry up --name second --pod-cidr 10.50.0.0/16 --pod-network vxlan
       sudo ./wherry up --pod-cidr 10.244.0.0/16,fd44::/56 --service-cidr 10.96.0.0/16,fd96::/112
+      sudo ./wherry up --control-planes 3 --store etcd
       sudo ./wherry up --config docs/examples/lab.yaml
     """
     root()
@@ -80,8 +88,6 @@ def up(file: Path | None, merge_kubeconfig: bool, lab: str | None, **options: An
 async def _up(file: Path | None, given: Asked, merge_kubeconfig: bool, progress: Progress) -> Spec:
     told = config.read(file) if file else {}
     asked = {option: told.get(option) if value is None else value for option, value in given.items()}
-    if asked["--scheduler-config"]:
-        asked["--scheduler-config"] = str(Path(str(asked["--scheduler-config"])).resolve())
     try:
         chosen = await _make(asked, progress)
     except SpecError as error:
@@ -96,6 +102,8 @@ async def _make(asked: Asked, progress: Progress) -> Spec:
     """The lab as asked for, up; SpecError before anything is made when that cannot be."""
     lab = spec.check_name(names.DEFAULT_LAB if asked["--name"] is None else asked["--name"])
     spec.check_options(asked["--nodes"], asked["--proxy-mode"])
+    count = 1 if asked["--control-planes"] is None else asked["--control-planes"]
+    spec.check_control_planes(count, asked["--store"] or _fitting_store(count))
     paths = Paths(lab)
     with state.locked(paths):
         await modules.load()
@@ -114,6 +122,10 @@ async def _make(asked: Asked, progress: Progress) -> Spec:
                 progress.say(f"  !  {finding.text}")
         await cluster.up(chosen, paths, progress)
         return chosen
+
+
+def _fitting_store(control_planes: int) -> str:
+    return spec.STORES[0] if control_planes == 1 else "etcd"
 
 
 def _greet(chosen: Spec, progress: Progress) -> None:
@@ -150,14 +162,16 @@ def _new(lab: str, asked: Asked) -> Spec:
         node_cidr=asked["--node-cidr"],
         in_use=[*network.networks_in_use(), *theirs],
     )
+    control_planes = asked["--control-planes"] or made.control_planes
     fields = {
         **spec.to_dict(made),
+        "control_planes": control_planes,
+        "store": asked["--store"] or _fitting_store(control_planes),
         "api_port": asked["--api-port"] or made.api_port,
         "dns": asked["--dns"] or made.dns,
         "pod_network": asked["--pod-network"] or made.pod_network,
         "network_policy": made.network_policy if asked["--network-policy"] is None else asked["--network-policy"],
         "cloud": made.cloud if asked["--cloud"] is None else asked["--cloud"],
-        "scheduler_config": scheduling.checked(asked["--scheduler-config"]),
     }
     return spec.from_dict(fields)
 
@@ -179,11 +193,12 @@ def _agree(existing: Spec, asked: Asked) -> None:
         "--node-cidr": existing.node_cidr,
         "--api-port": existing.api_port,
         "--nodes": len(existing.nodes),
+        "--control-planes": existing.control_planes,
+        "--store": existing.store,
         "--dns": existing.dns,
         "--network-policy": existing.network_policy,
         "--cloud": existing.cloud,
         "--pod-network": existing.pod_network,
-        "--scheduler-config": existing.scheduler_config,
     }
     for option, value in asked.items():
         if value is not None and value != has[option]:
@@ -219,8 +234,8 @@ def stop(lab: str) -> None:
 
     async def work() -> None:
         with state.locked(Paths(lab)):
-            paths, _ = existing(lab)
-            await cluster.stop(paths, Progress())
+            paths, chosen = existing(lab)
+            await cluster.stop(chosen, paths, Progress())
 
     run(work())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import subprocess
 from pathlib import Path
@@ -17,6 +18,10 @@ from lab.supervisor import Machine
 from tests.lab.test_spec import make
 
 
+def on_etcd() -> Spec:
+    return dataclasses.replace(make(), store="etcd", control_planes=3)
+
+
 def every(spec: Spec) -> list[Process]:
     paths = Paths(spec.name)
     parts = [*components.control_plane(spec, paths), *components.node_components(spec, paths, spec.nodes[0])]
@@ -25,8 +30,9 @@ def every(spec: Spec) -> list[Process]:
 
 def test_only_containerd_keeps_everything() -> None:
     kept = {process.name: process.capabilities for process in every(make())}
+    kept["etcd"] = next(process.capabilities for process in every(on_etcd()) if process.name == "etcd-1")
     assert [name for name in kept if kept[name] == privileges.EVERYTHING] == ["node1/containerd"]
-    assert [name for name in kept if kept[name] == ()] == ["apiserver", "scheduler", "controllers"]
+    assert [name for name in kept if kept[name] == ()] == ["apiserver", "scheduler", "controllers", "etcd"]
     assert set(privileges.CAPABILITIES) == {name.rpartition("/")[2] for name in kept}
     for process in every(make()):
         limited = "setpriv" in process.command()

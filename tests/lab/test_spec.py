@@ -1,14 +1,13 @@
 """A lab's plan: ranges that fit, errors that name the option, names that the kernel takes."""
 
+import dataclasses
 import ipaddress
-import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import components, names, scheduling, spec
+from lab import components, names, spec
 from lab.paths import Paths
 from lab.spec import SpecError
 
@@ -135,7 +134,7 @@ def test_a_cgroup_names_its_lab(lab: str) -> None:
 
 
 def test_no_two_processes_share_a_name_a_log_or_a_settings_file() -> None:
-    lab, paths = make(node_count=3), Paths("lab")
+    lab, paths = dataclasses.replace(make(node_count=3), store="etcd", control_planes=3), Paths("lab")
     parts = components.control_plane(lab, paths)
     for node in lab.nodes:
         parts += components.node_components(lab, paths, node)
@@ -183,27 +182,28 @@ def test_one_node_or_all_change_their_mode() -> None:
     assert everywhere.with_proxy_mode("nftables", "node1").with_proxy_mode("nftables") == make()
 
 
-def test_a_scheduler_s_configuration_is_judged_before_the_lab_is_made(tmp_path: Path) -> None:
-    example = Path(__file__).parents[2] / "docs/examples/scheduler.yaml"
-    assert scheduling.checked(str(example)) == str(example)
-    found = scheduling.scheduler_settings(str(example))
-    assert [profile["schedulerName"] for profile in found["configuration"]["profiles"]] == [
-        "default-scheduler",
-        "packing",
-    ]
-    assert found["plugin_path"] == [str(example.parent)]
-    assert (scheduling.checked(None), scheduling.scheduler_settings("")) == ("", {})
-    (tmp_path / "own_quiet.py").write_text(
-        "from controlplane.scheduler.framework import Plugin\n\n\nclass Quiet(Plugin):\n    name = 'Quiet'\n"
-    )
-    file = tmp_path / "own.yaml"
-    for name, said in (("own_quiet:Quiet", ""), ("own_quiet:Loud", "AttributeError")):
-        enabled = {"multiPoint": {"enabled": [{"name": name}]}}
-        file.write_text(json.dumps({**found["configuration"], "profiles": [{"plugins": enabled}]}))
-        if said:
-            with pytest.raises(SpecError, match=said):
-                scheduling.checked(str(file))
-        else:
-            assert scheduling.checked(str(file)) == str(file)
-    with pytest.raises(SpecError, match="--scheduler-config: cannot read"):
-        scheduling.checked(str(tmp_path / "none.yaml"))
+@pytest.mark.parametrize(
+    ("count", "store", "message"),
+    [
+        (2, "sqlite", "need --store etcd"),
+        (0, "etcd", "1 to 5"),
+        (6, "etcd", "1 to 5"),
+        (1, "zookeeper", "sqlite or etcd"),
+    ],
+)
+def test_control_planes_that_cannot_be_are_refused(count: int, store: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        spec.check_control_planes(count, store)
+    with pytest.raises(SpecError, match=message):
+        spec.from_dict({**spec.to_dict(make()), "control_planes": count, "store": store})
+
+
+def test_one_control_plane_listens_at_the_gateway_and_several_at_addresses_of_their_own() -> None:
+    assert make().control_plane_addresses == (make().gateway,)
+    several = dataclasses.replace(make(), store="etcd", control_planes=3)
+    assert len({several.gateway, *several.control_plane_addresses}) == 4
+    assert not {several.address(node) for node in several.nodes} & set(several.control_plane_addresses)
+    told = [part.settings for part in components.control_plane(several, Paths("lab")) if part.settings]
+    servers = [each for each in told if "etcd_servers" in each]
+    assert len(servers) == 3 and len({each["bind_host"] for each in servers}) == 3
+    assert {each["shared_host"] for each in servers} == {several.gateway}

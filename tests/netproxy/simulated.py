@@ -69,12 +69,8 @@ class IpvsRules:
         return self.kernel.trace(packet)
 
     def state(self) -> Any:
-        """Everything but who leaves: that is a matter of time."""
-        stays = {
-            virtual: (one.schedule, {target for target, real in one.reals.items() if real.weight})
-            for virtual, one in self.kernel.services.items()
-        }
-        return stays, self.kernel.sets, self.kernel.bound
+        """Everything."""
+        return self._mode._host.fingerprint(), self.kernel.bound
 
 
 class Rules:

@@ -33,6 +33,8 @@ from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
+_BETWEEN = 100
+"""Answers between two faults, however slow the machine is."""
 
 
 class Server:
@@ -142,6 +144,7 @@ async def run(store: str, servers: int, members: int, faults: int, fault: str, s
             try:
                 for _ in range(faults):
                     await asyncio.sleep(there.rng.uniform(0.3, 1.5))
+                    await more(clients, _BETWEEN)
                     what = await there.hurt()
                     done[what] = done.get(what, 0) + 1
                     downtimes.append(await silence(clients))
@@ -162,10 +165,15 @@ async def run(store: str, servers: int, members: int, faults: int, fault: str, s
 
 async def silence(clients: Clients) -> float:
     """Until somebody is answered again; the longest time that nobody was, of late."""
-    seen = len(clients.answered)
-    await until(lambda: len(clients.answered) > seen + 5, START_SECONDS, "anybody is answered again")
+    await more(clients, 5)
     late = clients.answered[-200:]
     return max((after - before for before, after in itertools.pairwise(late)), default=0.0)
+
+
+async def more(clients: Clients, count: int) -> None:
+    """Until so many more requests were answered; AssertionError where that takes too long."""
+    seen = len(clients.answered)
+    await until(lambda: len(clients.answered) > seen + count, START_SECONDS, "somebody is answered")
 
 
 async def settled(clients: Clients) -> None:

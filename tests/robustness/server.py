@@ -20,7 +20,7 @@ from controlplane.apiserver.settings import Settings
 from controlplane.store import Change, journal
 from controlplane.store.checksum import Row
 
-_EVERY = 60
+_EVERY = 30
 """Writes between two faults."""
 
 

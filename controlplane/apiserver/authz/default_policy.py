@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apimachinery import errors
 from apimachinery.kinds import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING, Kind
 from apimachinery.objects import Obj, copy
 from controlplane.apiserver.authz.rbac import GROUP
@@ -55,6 +57,12 @@ async def make(registry: Registry, user: User, own: Path | None = None) -> None:
 
 
 async def _ensure(registry: Registry, kind: Kind, wanted: Obj, user: User) -> None:
+    # Another server that starts now does the same; whoever is second finds it done.
+    with contextlib.suppress(errors.AlreadyExists, errors.NotFound):
+        await _mended(registry, kind, wanted, user)
+
+
+async def _mended(registry: Registry, kind: Kind, wanted: Obj, user: User) -> None:
     home, called = wanted["metadata"].get("namespace", ""), wanted["metadata"]["name"]
     stored = registry.find(kind, home, called)
     if stored is None:

@@ -5,9 +5,9 @@ means. Knows no more of Kubernetes than the rest of the store: where keys lie an
 read them says a `Layout`. Must never answer a write before its watch event was delivered, nor say that a write failed
 which etcd has taken.
 
-Reading order: rpc.proto (the messages), members (calls, and who is asked), errors (what their failures mean), doubt
-(writes whose answer was lost), feed (the watch), pages (reading everything), leases (what expires), barrier (reads that
-see what others wrote), store.
+Reading order: rpc.proto (the messages), members (calls, and who is asked), calls (what may be asked twice), errors
+(what failures mean), places (where keys lie), transaction, doubt (lost answers), pages (reading everything), feed (the
+watch), leases (what expires), store, restore (copies put back).
 """
 
 import os

@@ -145,7 +145,7 @@ class Members:
     def _failed(self, at: int, error: grpc.aio.AioRpcError) -> StoreError:
         found = translated(error.code().name, error.details() or "", self._servers[at])
         if isinstance(found, Unavailable) and at == self._current:
-            log.info("%s", found)
+            log.debug("%s", found)
             self.move()
         return found
 

@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 # A watch is told of a change within milliseconds: after this many seconds something keeps it.
 _SOON = 0.1
 _LOOK_AGAIN = 2.0
+_START = 20.0
+"""Seconds after which a start is given up that finds no etcd: after one more attempt."""
 _HISTORY = 10_000
 """Revisions from before the start that are read, for watches that resume."""
 
@@ -83,6 +85,7 @@ class EtcdStore:
 
     async def open(self) -> None:
         try:
+            await self._answering()
             if await self._calls.value(self._places.unfinished) is not None:
                 raise StoreError(
                     f"etcd at {self._members.server} holds half a backup: a restore was cut off; run it again"
@@ -96,6 +99,18 @@ class EtcdStore:
         except BaseException:
             await self.close()
             raise
+
+    async def _answering(self) -> None:
+        """Wait for etcd, which may only be starting, too. Raises Unavailable."""
+        end = self._now() + _START
+        while True:
+            try:
+                await self._calls.newest()
+                return
+            except Unavailable as error:
+                if self._now() > end:
+                    raise
+                log.info("waiting for etcd: %s", error)
 
     async def close(self) -> None:
         await tasks.end(self._tasks, 5.0)

@@ -37,8 +37,9 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[etcds.Etcd]:
 
 @asynccontextmanager
 async def several(folder: Path, etcd: etcds.Etcd, count: int, **settings: Any) -> AsyncIterator[list[Client]]:
+    """All start at once."""
     async with AsyncExitStack() as stack:
-        made = []
+        starting = []
         for number in range(count):
             own = folder / f"server{number}"
             own.mkdir(exist_ok=True)
@@ -50,8 +51,8 @@ async def several(folder: Path, etcd: etcds.Etcd, count: int, **settings: Any) -
                 "port": port,
                 **settings,
             }
-            made.append(await stack.enter_async_context(serving(own, store="etcd", **given)))
-        yield made
+            starting.append(stack.enter_async_context(serving(own, store="etcd", **given)))
+        yield await asyncio.gather(*starting)
 
 
 def run(main: Callable[[], Awaitable[None]], seconds: float = 60) -> None:
@@ -333,12 +334,11 @@ def test_a_watch_goes_on_at_another_server_and_at_one_that_was_restarted(tmp_pat
 def test_without_etcd_requests_are_refused_soon_and_the_server_goes_on_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, value in (("store", 0.5), ("calls", 0.5)):
-        monkeypatch.setattr(f"controlplane.store.etcd.{module}.DEADLINE", value)
-
     async def main(etcd: etcds.Etcd) -> None:
         async with several(tmp_path, etcd, 1) as (client,):
             await client.create(CONFIG_MAP, config_map("c"), "default")
+            for module in ("store", "calls"):
+                monkeypatch.setattr(f"controlplane.store.etcd.{module}.DEADLINE", 0.5)
             etcd.members[0].signal(9)
             for work in (
                 lambda: client.get(CONFIG_MAP, "c", "default"),
@@ -348,6 +348,7 @@ def test_without_etcd_requests_are_refused_soon_and_the_server_goes_on_afterward
                     await asyncio.wait_for(work(), 15)
             with pytest.raises(errors.ApiError, match="etcd-readiness"):
                 await client.request("GET", "/readyz")
+            monkeypatch.undo()
             etcd.members[0].start()
             await until(lambda: created(client), 20)
 
