@@ -91,16 +91,16 @@ class LabBalancers:
 
     async def run(self) -> None:
         """Ask nodes how they are and move addresses, for ever. A lab without load balancers costs nothing."""
-        async with self._turn:
-            self._remembered()
-            await self._settle()
         while True:
-            await is_set_within(self._changed, self._period if self._memory.balancers or self._telling else None)
-            self._changed.clear()
+            failed = False
             try:
                 await self._round()
             except (CloudError, OSError) as error:
                 log.warning("load balancers not looked at: %s", error)
+                failed = True
+            soon = failed or self._memory.balancers or self._telling
+            await is_set_within(self._changed, self._period if soon else None)
+            self._changed.clear()
 
     def is_well(self, node: str, port: int) -> bool:
         """What the last checks said."""
@@ -121,7 +121,7 @@ class LabBalancers:
 
     async def _round(self) -> None:
         spec = described(self._paths)
-        asked = sorted(plan.checks(self._memory.balancers.values(), _running(spec)))
+        asked = sorted(plan.checks(self._remembered().balancers.values(), _running(spec)))
         answers = await asyncio.gather(*(self._ask(spec, node, port) for node, port in asked))
         self._health = {
             check: self._health.get(check, Health()).after(answer) for check, answer in zip(asked, answers, strict=True)
