@@ -148,6 +148,8 @@ async def run(store: str, servers: int, members: int, faults: int, fault: str, s
                     what = await there.hurt()
                     done[what] = done.get(what, 0) + 1
                     downtimes.append(await silence(clients))
+                    told = f"{len(downtimes)} of {faults}: {what}, nobody was answered for {downtimes[-1]:.2f} s"
+                    click.echo(told, err=True)
                 await asyncio.sleep(2.0)
                 clients.stop.set()
                 await asyncio.wait(writing, timeout=START_SECONDS)

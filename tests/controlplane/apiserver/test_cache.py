@@ -10,6 +10,7 @@ import pytest
 from apimachinery import errors, kinds
 from apimachinery.kinds import Kind
 from controlplane.apiserver.cache import select
+from controlplane.apiserver.cache.cache import Cache, key_of
 from controlplane.apiserver.cache.collection import Collection
 from controlplane.apiserver.cache.entry import Entry, encode, head_of
 from controlplane.apiserver.cache.events import Event
@@ -20,6 +21,7 @@ from controlplane.apiserver.formats.shapes import WholeFormat
 from controlplane.apiserver.offloop import LARGE
 from controlplane.apiserver.reading import one
 from controlplane.apiserver.resources import core
+from controlplane.store import Change
 
 Obj = dict[str, Any]
 
@@ -175,3 +177,29 @@ def test_what_is_kept_decoded_is_bounded_in_bytes() -> None:
         assert collection.get("ns", f"m{number}").obj  # type: ignore[union-attr]
     kept = [entry for entry in collection.scan() if entry._obj is not None]
     assert 1 <= len(kept) <= 16
+
+
+def test_changes_that_were_missed_are_made_up_for_and_whoever_watches_lists_anew() -> None:
+    kind = kinds.CONFIG_MAP
+
+    def change(revision: int, name: str, **labels: str) -> Change:
+        return Change(revision, key_of(kind, "ns", name), body(name, **labels), revision)
+
+    cache, seen = Cache(), list[tuple[str | None, str | None]]()
+    cache.add(kind)
+    before = [change(2, "same"), change(3, "changed"), change(4, "gone")]
+    cache.load(before, 4, 1)
+    collection = cache.collection(kind)
+    collection.subscribe(lambda old, new: seen.append((named(old), named(new))), replay=False)
+    watcher = Watcher(kind, Selection(), None)
+    collection.attach(watcher)
+    cache.overtake([before[0], change(7, "new"), change(9, "changed", a="b")], 12)
+    assert [entry.name for entry in collection.scan()] == ["changed", "new", "same"]
+    assert seen == [(None, "new"), ("changed", "changed"), ("gone", None)]
+    assert watcher.overrun and asyncio.run(watcher.next(0)) is None, "it is ended, and was told nothing of that"
+    assert cache.revision == 12 and collection.floor == 12, "and nobody resumes from before"
+    asyncio.run(asyncio.wait_for(cache.reach(12, 1), 2))
+
+
+def named(obj: Obj | None) -> str | None:
+    return obj["metadata"]["name"] if obj is not None else None
