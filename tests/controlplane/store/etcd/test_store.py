@@ -155,6 +155,21 @@ def test_servers_see_each_others_writes_in_one_order_and_nothing_is_missing(plac
     run(main)
 
 
+def test_a_read_waits_for_what_was_answered_elsewhere_however_late_the_watch_is(place: Place) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with opened(place) as (one, _), opened(place) as (two, told):
+            real = two._feed._take
+            two._feed._take = lambda answer: loop.call_later(0.2, real, answer)  # type: ignore[method-assign, assignment]
+            (at,) = await one.txn([Put("late", b"v", 0)])
+            assert not told.changes
+            await two.fresh()
+            assert [change.revision for change in told.changes] == [at]
+            two._feed._take = real  # type: ignore[method-assign]
+
+    run(main)
+
+
 def test_a_start_reads_what_is_there_and_the_history_that_is_kept(place: Place) -> None:
     async def main() -> None:
         async with opened(place) as (store, told):
