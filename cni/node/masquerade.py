@@ -91,7 +91,9 @@ class Masquerade:
         """NftError when the kernel refuses; the next call tries again. No table where nothing has to be in it."""
         sources = list(own)
         if not sources and not tunnel_port:
-            await self.remove()
+            # Only what was written: a host that translates nothing need not have nftables.
+            if self._applied:
+                await self.remove()
             return
         await self._keep(ruleset(self._bridge, sources, cluster, nodes, tunnel_port))
 

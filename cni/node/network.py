@@ -104,7 +104,8 @@ class NodeNetworking:
                 self._heed(self._watcher.reset(self._kernel.links()))
 
     async def _listen(self) -> None:
-        groups = [*events.EVERYTHING, *([events.Group.NEIGHBOUR] if self._settings.mode is Mode.VXLAN else [])]
+        sends = self._settings.mode is Mode.VXLAN and bool(self._settings.node_name)
+        groups = [*events.EVERYTHING, *([events.Group.NEIGHBOUR] if sends else [])]
         with contextlib.closing(events.subscribe(socket.NETLINK_ROUTE, groups)) as listening:
             # Only now: what comes after this listing is told.
             self._heed(self._watcher.reset(self._kernel.links()))
