@@ -31,6 +31,7 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
 )
+_LOOPBACK = ("127.", "[::1]", "localhost")
 # A member cut off from its leader says so instead of waiting for it.
 _METADATA = (("hasleader", "true"),)
 
@@ -62,6 +63,9 @@ class Members:
         self._servers = place.servers
         self._targets = [target(server) for server in place.servers]
         self._credentials = _credentials(place) if any(secure for _, secure in self._targets) else None
+        for address, secure in self._targets:
+            if not secure and not address.startswith(_LOOPBACK):
+                log.warning("etcd at %s is reached without TLS: whoever is in between can read and write all", address)
         # A channel belongs to the loop on which it was made.
         self._channels: dict[int, Any] = {}
         self._current = 0

@@ -134,6 +134,13 @@ def test_servers_are_urls_or_host_and_port() -> None:
             target(wrong)
 
 
+def test_who_speaks_in_plain_text_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Members(Place(tmp_path, ("http://127.0.0.1:2379", "localhost:2379", "https://192.0.2.1:2379")))
+    assert not caplog.text
+    Members(Place(tmp_path, ("http://192.0.2.1:2379",)))
+    assert "192.0.2.1:2379 is reached without TLS" in caplog.text
+
+
 def test_a_file_that_proves_a_server_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"ca\.crt"):
         Members(Place(tmp_path, ("https://127.0.0.1:1",), ca_file=tmp_path / "ca.crt"))
