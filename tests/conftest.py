@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ hypothesis.settings.load_profile("wherry")
 
 # Seconds for one test, set-up and clean-up apart. Generous: a loaded machine is no failure, a hang is.
 UNIT, KERNEL, MACHINE = 60, 180, 900
+# How many times slower this machine is: an emulated one says so.
+SLOWNESS = int(os.environ.get("WHERRY_SLOWNESS", "1"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,6 +47,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     seconds = KERNEL if item.get_closest_marker("kernel") else UNIT
     if item.get_closest_marker("node") or item.get_closest_marker("cluster") or item.get_closest_marker("vm"):
         seconds = MACHINE
+
+    seconds *= SLOWNESS
 
     def overdue(number: int, frame: FrameType | None) -> None:
         signal.alarm(5)  # once more, should clean-up hang on the same thing

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from apimachinery.kit import command, netns
 from netproxy import modes
+from tests.conftest import SLOWNESS
 
 MODULES = Path("/lib/modules") / os.uname().release
 KERNEL_HAS_IPVS = Path("/proc/net/ip_vs").exists() or (MODULES / "kernel/net/netfilter/ipvs").is_dir()
@@ -30,7 +31,7 @@ NODE_IP, CLIENT_IP = "10.20.0.11", "10.20.0.1"
 PODS = ("10.244.1.5", "10.244.1.6", "10.244.2.5")
 _GATEWAY = "169.254.1.1"
 # Seconds that show silence; an answer, which takes a millisecond, is waited for longer: machines stall.
-BRIEF, PATIENT = 0.5, 10.0
+BRIEF, PATIENT = 0.5 * SLOWNESS, 10.0 * SLOWNESS
 
 
 class Rig:
@@ -68,7 +69,7 @@ class Rig:
         enter = ["nsenter", f"--net={where}"] if where else []
         await command.run([*enter, "ip", "-batch", "-"], stdin="\n".join(lines).encode(), timeout=10)
 
-    def ask(self, where: Path, address: str, port: int, timeout: float = 5.0) -> tuple[str, str]:
+    def ask(self, where: Path, address: str, port: int, timeout: float = 5.0 * SLOWNESS) -> tuple[str, str]:
         """One TCP connection: (who answered, the source it saw). Raises OSError."""
         with netns.open_socket(where, socket.AF_INET, socket.SOCK_STREAM) as handle:
             handle.settimeout(timeout)

@@ -19,6 +19,7 @@ from netproxy import conntrack, modes, standin
 from netproxy.ground import Ground
 from netproxy.iptables.apply import IptablesMode
 from netproxy.model import Backend, Family, PortKey, Route, ServicePort
+from tests.conftest import SLOWNESS
 from tests.netproxy.elsewhere import Elsewhere
 from tests.netproxy.rig import BRIEF, CLIENT_IP, IN_KERNEL, MODES, NODE_IP, PODS, Rig, new_rig
 
@@ -71,7 +72,7 @@ async def world(mode_name: str) -> AsyncIterator[tuple[Rig, modes.Mode]]:
 def run(body: Callable[[Rig, modes.Mode], Coroutine[Any, Any, None]], mode_name: str) -> None:
     async def main() -> None:
         async with world(mode_name) as (rig, mode):
-            await asyncio.wait_for(body(rig, mode), 150)
+            await asyncio.wait_for(body(rig, mode), 60 * SLOWNESS)
 
     asyncio.run(main())
 

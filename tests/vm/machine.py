@@ -47,6 +47,7 @@ exec switch_root /root /mnt/exchange/start
 
 _START = """#!/bin/bash
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb
+export WHERRY_SLOWNESS=5
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t tmpfs run /run; mount -t tmpfs tmp /tmp
 mount -t tmpfs vartmp /var/tmp
 touch /mnt/exchange/booted

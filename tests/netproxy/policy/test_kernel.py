@@ -17,6 +17,7 @@ from apimachinery.kit import command, netns
 from netproxy import modes
 from netproxy.policy.enforcer import Enforcer
 from netproxy.policy.tracker import PolicyTracker
+from tests.conftest import SLOWNESS
 from tests.netproxy.policy.world import GROUNDS, namespace, pod, policy
 from tests.netproxy.rig import BRIEF, CLIENT_IP, IN_KERNEL, NODE_IP, PODS, Rig, new_rig
 from tests.netproxy.test_kernel import GROUND, VIP, of, route
@@ -71,7 +72,7 @@ async def enforced() -> AsyncIterator[Enforced]:
 def run(body: Callable[[Enforced], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
         async with enforced() as made:
-            await asyncio.wait_for(body(made), 90)
+            await asyncio.wait_for(body(made), 90 * SLOWNESS)
 
     asyncio.run(main())
 
