@@ -16,6 +16,7 @@ from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.cycle import Decision, decide
 from controlplane.scheduler.framework import Query
 from controlplane.scheduler.plugins import default_profile
+from controlplane.scheduler.plugins.preemption import DefaultPreemption
 from controlplane.scheduler.plugins.volume_binding import VolumeBinding
 from controlplane.scheduler.refused import Refused
 from controlplane.scheduler.storage import KINDS, Choice, InformedStorage
@@ -230,3 +231,56 @@ def test_why_a_pod_waits_no_longer(breaks: Any, text: str) -> None:
             await asyncio.wait_for(waiting, 5)
 
     asyncio.run(scenario())
+
+
+CSI = {"kind": "CSIDriver", "metadata": {"name": "example.com"}, "spec": {"storageCapacity": True}}
+MADE = {**LATE, "kind": "StorageClass", "metadata": {"name": "made"}, "provisioner": "example.com"}
+
+
+def capacity(where: str, size: str, **more: str) -> Obj:
+    topology = {"matchLabels": {"kubernetes.io/hostname": where}}
+    told = {"storageClassName": "made", "nodeTopology": topology, "capacity": size, **more}
+    return {"kind": "CSIStorageCapacity", "metadata": {"name": f"on-{where}", "namespace": "x"}, **told}
+
+
+def test_a_driver_that_tells_its_capacity_is_believed() -> None:
+    roomy = (capacity("a", "1Mi"), capacity("b", "100Gi"))
+    found = run(Server(claim(storageClassName="made"), MADE, CSI, *roomy), user())
+    assert (found.node, reasons(found)) == ("b", {"a": "node(s) did not have enough free storage"})
+    largest = (capacity("a", "100Gi", maximumVolumeSize="1Mi"), capacity("b", "1Mi", maximumVolumeSize="100Gi"))
+    assert run(Server(claim(storageClassName="made"), MADE, CSI, *largest), user()).node == "b"
+    # One that tells nothing is not asked.
+    silent = {**CSI, "spec": {}}
+    assert run(Server(claim(storageClassName="made"), MADE, silent), user()).node
+
+
+def of_driver(which: str) -> Obj:
+    made = volume(which)
+    made["spec"]["csi"] = {"driver": "example.com", "volumeHandle": which}
+    return made
+
+
+def test_a_node_takes_no_more_volumes_than_its_driver_says() -> None:
+    drivers = [{"name": "example.com", "nodeID": "a", "allocatable": {"count": 1}}]
+    node_of = {"kind": "CSINode", "metadata": {"name": "a"}, "spec": {"drivers": drivers}}
+    there = [bound("one", "v1"), of_driver("v1"), bound("two", "v2"), of_driver("v2"), claim(storageClassName="made")]
+    server = Server(*there, MADE, CSI, node_of, capacity("a", "9Gi"))
+    state = cluster(node("a"))
+    state.place(extract.Pod(**{**vars(user("other", "one")), "node_name": "a"}))
+    assert set(reasons(run(server, user("p", "two"), state)).values()) == {"node(s) exceed max volume count"}
+    # The same volume for another pod is no further one; a claim that waits is.
+    assert run(server, user("p", "one"), state).node == "a"
+    assert set(reasons(run(server, user("p", "c"), state)).values()) == {"node(s) exceed max volume count"}
+    server.put({**node_of, "spec": {"drivers": [{**drivers[0], "allocatable": {"count": 2}}]}})
+    assert run(server, user("p", "two"), state).node == "a"
+
+
+def test_removing_the_one_user_of_a_claim_makes_room_for_another() -> None:
+    server = Server(bound(accessModes=["ReadWriteOncePod"]), volume())
+    state = cluster(node("a"), node("b"))
+    state.place(extract.Pod(**{**vars(user("low")), "node_name": "a"}))
+    urgent = user("high", priority=5)
+    query = Query(state, storage=server.storage)
+    profile = default_profile(storage=server.storage)
+    found = DefaultPreemption().post_filter(urgent, profile, query, run(server, urgent, state))
+    assert (found.node, [victim.name for victim in found.victims]) == ("a", ["low"])
