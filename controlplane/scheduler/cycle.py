@@ -15,6 +15,8 @@ from controlplane.scheduler.nodeinfo import NodeInfo
 # Small clusters are searched whole; large ones until enough nodes fit (upstream's adaptive percentage).
 ALWAYS_SEARCHED = 100
 LOWEST_PERCENTAGE = 5
+# Nodes looked at together: a few more than enough may then be compared.
+SMALLEST_WINDOW = 64
 
 
 @dataclass(frozen=True)
@@ -102,21 +104,25 @@ class _Search:
 
     def look(self, verdicts: Sequence[Verdict]) -> bool:
         """Whether any of them fits; the answers are kept."""
-        before = len(self._fits)
-        nominated = self._cluster.nominated
+        nominated = self._cluster.nominated or None
+        left: list[Verdict] = []
         for verdict in verdicts:
-            info = verdict.info
-            if nominated and nominated.before(self._pod, info.node.name):
-                refusal = blocked(self._pod, self._filters, self._cluster, info)
-            else:
-                refusal = verdict.refusal
-                if refusal is None and self._rest:
-                    refusal = refuse(self._pod, self._rest, info)
+            refusal = verdict.refusal
+            if nominated is not None and nominated.before(self._pod, verdict.info.node.name):
+                refusal = blocked(self._pod, self._filters, self._cluster, verdict.info)
             if refusal is None:
-                self._fits.append(verdict)
+                left.append(verdict)
             else:
-                self._refused[info.node.name] = refusal
-        return len(self._fits) > before
+                self._refused[verdict.info.node.name] = refusal
+        for plugin, state in self._rest:
+            answers = plugin.filters(state, self._pod, [verdict.info for verdict in left])
+            if any(answers):
+                for verdict, rejection in zip(left, answers, strict=True):
+                    if rejection is not None:
+                        self._refused[verdict.info.node.name] = (plugin, rejection)
+                left = [verdict for verdict, rejection in zip(left, answers, strict=True) if rejection is None]
+        self._fits += left
+        return bool(left)
 
     def until(self, enough: int) -> None:
         """Look on from where the last search ended, so that all nodes get their turn, until so many fit."""
@@ -128,7 +134,8 @@ class _Search:
             left = len(board.fitting) - looked
             if left <= 0:
                 break
-            window = board.fitting.window(cluster.cursor + looked, min(enough - len(self._fits), left))
+            size = min(max(enough - len(self._fits), SMALLEST_WINDOW), left)
+            window = board.fitting.window(cluster.cursor + looked, size)
             self.look(window)
             looked += len(window)
         cluster.cursor += looked

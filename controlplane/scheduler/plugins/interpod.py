@@ -72,17 +72,7 @@ class HardState:
     itself: bool
     first: bool
     spaces: Mapping[str, Mapping[str, str]]
-    changed: Mapping[tuple[str, str], int] = field(default_factory=dict)
-
-    def welcome(self, labels: Mapping[str, str]) -> bool:
-        """Whether no running pod forbids this one at a node with these labels."""
-        for key, all_counts in self.unwelcome.items():
-            value = labels.get(key)
-            if value is not None:
-                count = sum(counts.get(value, 0) for counts in all_counts) + self.changed.get((key, value), 0)
-                if count > 0:
-                    return False
-        return True
+    changed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 class InterPodAffinity(Plugin):
@@ -140,16 +130,30 @@ class InterPodAffinity(Plugin):
 
     def filter(self, state: HardState, pod: Pod, info: NodeInfo) -> Rejection | None:
         """Missing friends cannot be mended by removing pods (unresolvable); foes and unwelcoming pods can."""
-        labels = info.node.labels
+        return self.filters(state, pod, (info,))[0]
+
+    def filters(self, state: HardState, pod: Pod, nodes: Sequence[NodeInfo]) -> Sequence[Rejection | None]:
+        answers: list[Rejection | None] = [None] * len(nodes)
         for places in state.friends:
-            value = labels.get(places.key)
-            if value is None or not (state.first or places.any_at(value)):
-                return NO_FRIEND
-        for places in state.foes:
-            value = labels.get(places.key)
-            if value is not None and places.any_at(value):
-                return FOE
-        return None if state.welcome(labels) else UNWELCOME
+            for index, info in enumerate(nodes):
+                value = info.node.labels.get(places.key)
+                if value is None or not (state.first or places.any_at(value)):
+                    answers[index] = NO_FRIEND
+        foes: list[tuple[str, Sequence[Mapping[str, int]], Mapping[str, int], Rejection]] = [
+            (places.key, [places.domains.counts], places.changed, FOE) for places in state.foes
+        ]
+        foes += [(key, counts, state.changed.get(key, {}), UNWELCOME) for key, counts in state.unwelcome.items()]
+        for key, all_counts, changed, answer in foes:
+            for index, info in enumerate(nodes):
+                value = info.node.labels.get(key)
+                if value is None or answers[index] is not None:
+                    continue
+                count = changed.get(value, 0)
+                for counts in all_counts:
+                    count += counts.get(value, 0)
+                if count > 0:
+                    answers[index] = answer
+        return answers
 
     def counting(self, state: Any, pod: Pod, other: Pod, info: NodeInfo, sign: int) -> Any:
         if not isinstance(state, HardState):
@@ -167,7 +171,8 @@ class InterPodAffinity(Plugin):
             value = info.node.labels.get(term.key)
             if value is not None and term.selects(pod.namespace, pod.labels, state.spaces.get(pod.namespace, {})):
                 unwelcome.setdefault(term.key, ())
-                changed[term.key, value] = changed.get((term.key, value), 0) + sign
+                there = changed.get(term.key, {})
+                changed[term.key] = {**there, value: there.get(value, 0) + sign}
         first = _is_first(friends, state.itself)
         return replace(state, friends=friends, foes=foes, unwelcome=unwelcome, first=first, changed=changed)
 

@@ -145,15 +145,22 @@ class PodTopologySpread(Plugin):
 
     def filter(self, state: Sequence[Checked], pod: Pod, info: NodeInfo) -> Rejection | None:
         """Skew is the pods of this domain, with this one, less those of the emptiest; maxSkew bounds it."""
-        labels = info.node.labels
+        return self.filters(state, pod, (info,))[0]
+
+    def filters(self, state: Sequence[Checked], pod: Pod, nodes: Sequence[NodeInfo]) -> Sequence[Rejection | None]:
+        answers: list[Rejection | None] = [None] * len(nodes)
         for checked in state:
-            value = labels.get(checked.hard.constraint.key)
-            if value is None:
-                return NO_LABEL
-            hard = checked.hard
-            if hard.domains.counts.get(value, 0) + hard.changed.get(value, 0) > checked.most:
-                return SKEWED
-        return None
+            hard, most = checked.hard, checked.most
+            key, counts, changed = hard.constraint.key, hard.domains.counts, hard.changed
+            for index, info in enumerate(nodes):
+                if answers[index] is not None:
+                    continue
+                value = info.node.labels.get(key)
+                if value is None:
+                    answers[index] = NO_LABEL
+                elif counts.get(value, 0) + (changed.get(value, 0) if changed else 0) > most:
+                    answers[index] = SKEWED
+        return answers
 
     def counting(self, state: Any, pod: Pod, other: Pod, info: NodeInfo, sign: int) -> Any:
         if state is SKIP or state is None or other.deleting or other.namespace != pod.namespace:
