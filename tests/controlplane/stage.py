@@ -41,8 +41,8 @@ from lab.certificates import POLICY
 from lab.storage import storage_class
 from tests.waiting import until
 
-USERS = {"admin": "system:masters", "somebody": "", "system:kube-scheduler": "", "system:kube-controller-manager": ""}
-USERS |= {"system:cloud-controller-manager": ""}
+COMPONENTS = ("system:kube-scheduler", "system:kube-controller-manager", "system:cloud-controller-manager")
+USERS = {"admin": "system:masters", "somebody": "", **dict.fromkeys(COMPONENTS, "")}
 DEADLINE = 20.0
 
 
