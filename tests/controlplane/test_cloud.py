@@ -27,7 +27,7 @@ class Cloud:
         self.machines: dict[str, bool] = {}
         self.balancers: dict[str, list[str]] = {}
         self.ways: list[Route] = []
-        self.ill = False
+        self.ill, self.refusals = False, 0
         self.asked: list[str] = []
 
     def provider(self) -> Provider:
@@ -51,10 +51,17 @@ class Cloud:
         if not (node["spec"].get("providerID") or "").startswith("fake://"):
             raise CloudError("no machine of this cloud")
 
-    def well(self, asked: str) -> None:
+    def fall_ill(self) -> None:
+        self.ill, self.refusals = True, 3
+
+    async def well(self, asked: str) -> None:
+        """A few refusals, then silence: no object may cause more than 25 events, and each refusal causes some."""
         self.asked.append(asked)
-        if self.ill:
+        if self.ill and self.refusals:
+            self.refusals -= 1
             raise CloudError("the cloud is ill")
+        while self.ill:
+            await asyncio.sleep(0.01)
 
 
 class Balancers:
@@ -65,19 +72,19 @@ class Balancers:
         return self._status() if balancer_name(service) in self._cloud.balancers else None
 
     async def ensure(self, service: Obj, nodes: Sequence[Obj]) -> Obj:
-        self._cloud.well("ensure")
+        await self._cloud.well("ensure")
         assert FINALIZER in service["metadata"]["finalizers"]
         self._cloud.balancers[balancer_name(service)] = [name(node) for node in nodes]
         return self._status()
 
     async def update(self, service: Obj, nodes: Sequence[Obj]) -> None:
-        self._cloud.well("update")
+        await self._cloud.well("update")
         if balancer_name(service) not in self._cloud.balancers:
             raise CloudError("no such load balancer")
         self._cloud.balancers[balancer_name(service)] = [name(node) for node in nodes]
 
     async def delete(self, service: Obj) -> None:
-        self._cloud.well("delete")
+        await self._cloud.well("delete")
         self._cloud.balancers.pop(balancer_name(service), None)
 
     def _status(self) -> Obj:
@@ -92,12 +99,12 @@ class Ways:
         return list(self._cloud.ways)
 
     async def create(self, route: Route) -> None:
-        self._cloud.well("create")
+        await self._cloud.well("create")
         assert not any(each.destination == route.destination for each in self._cloud.ways)
         self._cloud.ways.append(route)
 
     async def delete(self, route: Route) -> None:
-        self._cloud.well("delete")
+        await self._cloud.well("delete")
         self._cloud.ways.remove(route)
 
 
@@ -138,7 +145,7 @@ async def reasons(at: Stage) -> set[str]:
 
 def test_a_service_gets_its_load_balancer_and_goes_after_it(tmp_path: Path) -> None:
     async def scenario(at: Stage, cloud: Cloud) -> None:
-        cloud.ill = True
+        cloud.fall_ill()
         created = await at.client.create(SERVICE, balanced())
         own = balancer_name(created)
 
@@ -154,7 +161,7 @@ def test_a_service_gets_its_load_balancer_and_goes_after_it(tmp_path: Path) -> N
         assert service["status"]["loadBalancer"] == {"ingress": [{"ip": ADDRESS, "ipMode": "VIP"}]}
         await at.until(lambda: told("EnsuredLoadBalancer"))
         # It stays until the cloud has let go.
-        cloud.ill = True
+        cloud.fall_ill()
         await at.client.delete(SERVICE, "lb", "default")
         await at.until(lambda: cloud.asked[-1] == "delete")
         assert (await at.client.get(SERVICE, "lb", "default"))["metadata"]["deletionTimestamp"]
@@ -206,7 +213,7 @@ def test_load_balancers_hear_of_nodes(tmp_path: Path) -> None:
         await at.until(lambda: list(cloud.balancers.values()) == [["b"]])
         assert cloud.asked[before:] == ["update"]
         # One that could not be told is told again.
-        cloud.ill = True
+        cloud.fall_ill()
         await at.client.delete(NODE, "b")
         await at.until(lambda: cloud.asked.count("update") >= 2)
         cloud.ill = False
@@ -288,7 +295,7 @@ def test_nodes_that_fell_silent_are_asked_after(tmp_path: Path) -> None:
 
 def test_pod_ranges_get_routes_and_nodes_hear_of_it(tmp_path: Path) -> None:
     async def scenario(at: Stage, cloud: Cloud) -> None:
-        cloud.ill = True
+        cloud.fall_ill()
         cloud.ways = [Route("10.244.9.0/24", "gone")]
         await node(at, "a", podCIDR="10.244.1.0/24", podCIDRs=["10.244.1.0/24"])
 
