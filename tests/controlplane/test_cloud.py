@@ -21,13 +21,15 @@ TAINT = {"key": UNINITIALIZED, "value": "true", "effect": "NoSchedule"}
 
 
 class Cloud:
-    """Refuses what a cloud would: others' nodes, load balancers that are not there, and everything while `ill`."""
+    """Refuses what a cloud would: others' nodes, load balancers that are not there, and everything while `ill`; answers
+    a call that is `held` once it is not."""
 
     def __init__(self) -> None:
         self.machines: dict[str, bool] = {}
         self.balancers: dict[str, list[str]] = {}
         self.ways: list[Route] = []
         self.ill, self.refusals = False, 0
+        self.held = ""
         self.asked: list[str] = []
 
     def provider(self) -> Provider:
@@ -60,7 +62,7 @@ class Cloud:
         if self.ill and self.refusals:
             self.refusals -= 1
             raise CloudError("the cloud is ill")
-        while self.ill:
+        while self.ill or asked == self.held:
             await asyncio.sleep(0.01)
 
 
@@ -212,6 +214,19 @@ def test_load_balancers_hear_of_nodes(tmp_path: Path) -> None:
         await at.client.patch(NODE, "a", {"metadata": {"labels": {EXCLUDED: "true"}}})
         await at.until(lambda: list(cloud.balancers.values()) == [["b"]])
         assert cloud.asked[before:] == ["update"]
+        # A node that comes while the cloud still makes a load balancer is told once it is made.
+        cloud.held = "ensure"
+        before = len(cloud.asked)
+        await at.client.patch(SERVICE, "lb", {"spec": {"ports": [{"port": 81}]}}, "default")
+        await at.until(lambda: "ensure" in cloud.asked[before:])
+        await node(at, "c")
+        await asyncio.sleep(0.3)
+        cloud.held = ""
+        await at.until(lambda: list(cloud.balancers.values()) == [["b", "c"]])
+        await asyncio.sleep(0.1)
+        assert list(cloud.balancers.values()) == [["b", "c"]]
+        await at.client.delete(NODE, "c")
+        await at.until(lambda: list(cloud.balancers.values()) == [["b"]])
         # One that could not be told is told again.
         cloud.fall_ill()
         await at.client.delete(NODE, "b")
@@ -262,12 +277,13 @@ def test_nodes_are_told_of_their_machines(tmp_path: Path) -> None:
 
 def test_nodes_that_fell_silent_are_asked_after(tmp_path: Path) -> None:
     async def scenario(at: Stage, cloud: Cloud) -> None:
-        cloud.machines = {"a": True, "off": False}
-        for each in ("a", "off", "gone"):
+        cloud.machines = {"a": True, "off": False, "gone": True}
+        for each in cloud.machines:
             await node(at, each, providerID=f"fake://{each}")
         await node(at, "foreign")
         await ready(at, "a", "True")
         await ready(at, "gone", "Unknown")
+        del cloud.machines["gone"]
 
         async def taints(node_name: str) -> set[str]:
             got = await at.client.get(NODE, node_name)

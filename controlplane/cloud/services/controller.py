@@ -36,6 +36,8 @@ class ServiceController:
         # The Services with load balancers as they were last seen, and the nodes that their load balancers were told of.
         self._known: dict[str, Obj] = {}
         self._told: dict[str, Mapping[str, str]] = {}
+        # A cloud is told of a load balancer's nodes by one at a time: what was asked first may be done last.
+        self._telling: dict[str, asyncio.Lock] = {}
         self._services.add_handler(self._on_service)
         self._nodes.add_handler(self._on_node)
 
@@ -90,22 +92,24 @@ class ServiceController:
     def _forget(self, item: str) -> None:
         self._known.pop(item, None)
         self._told.pop(item, None)
+        self._telling.pop(item, None)
 
     async def _ensure(self, item: str, service: Obj) -> None:
         recorder = self._context.recorder
         recorder.event(service, "Normal", "EnsuringLoadBalancer", "Ensuring load balancer")
         # Before anything is made: a Service that is deleted meanwhile then waits until it is gone again.
         service = await self._finalizer(service, wanted=True)
-        nodes = plan.usable(self._nodes.items())
-        if not nodes:
-            recorder.event(service, "Warning", "UnAvailableLoadBalancer", NO_NODES)
-        self._told[item] = plan.hosts(nodes)
-        try:
-            status = await self._balancers.ensure(service, nodes)
-        except RetryLater as error:
-            raise RetryLater(f"failed to ensure load balancer: {error}", error.seconds) from error
-        except CloudError as error:
-            raise CloudError(f"failed to ensure load balancer: {error}") from error
+        async with self._telling.setdefault(item, asyncio.Lock()):
+            nodes = plan.usable(self._nodes.items())
+            if not nodes:
+                recorder.event(service, "Warning", "UnAvailableLoadBalancer", NO_NODES)
+            self._told[item] = plan.hosts(nodes)
+            try:
+                status = await self._balancers.ensure(service, nodes)
+            except RetryLater as error:
+                raise RetryLater(f"failed to ensure load balancer: {error}", error.seconds) from error
+            except CloudError as error:
+                raise CloudError(f"failed to ensure load balancer: {error}") from error
         recorder.event(service, "Normal", "EnsuredLoadBalancer", "Ensured load balancer")
         await self._write(service, status)
 
@@ -145,18 +149,22 @@ class ServiceController:
             self._context.recorder.event(service, "Warning", reason, text)
 
     async def _sync_nodes(self, _all: str) -> None:
+        for item in list(self._known):
+            async with self._telling.setdefault(item, asyncio.Lock()):
+                await self._tell(item)
+
+    async def _tell(self, item: str) -> None:
         nodes = plan.usable(self._nodes.items())
         wanted = plan.hosts(nodes)
-        for item, service in list(self._known.items()):
-            if self._told.get(item) == wanted:
-                continue
-            # Told or not: a failure is tried again as a Service's own.
-            self._told[item] = wanted
-            try:
-                await self._update(self._services.get(item) or service, nodes)
-            except CloudError as error:
-                log.warning("load balancer of %s not told of its nodes: %s", item, error)
-                self._queue.add(item)
+        if item not in self._known or self._told.get(item) == wanted:
+            return
+        # Told or not: a failure is tried again as a Service's own.
+        self._told[item] = wanted
+        try:
+            await self._update(self._services.get(item) or self._known[item], nodes)
+        except CloudError as error:
+            log.warning("load balancer of %s not told of its nodes: %s", item, error)
+            self._queue.add(item)
 
     async def _update(self, service: Obj, nodes: Sequence[Obj]) -> None:
         recorder = self._context.recorder
