@@ -17,8 +17,8 @@ MEMORY_NEEDED = 700 * MEGABYTE
 # Certificates are good from some minutes before they were made, as upstream's are; leases and Events show less.
 CLOCK_SECONDS, CLOCK_FATAL_SECONDS = 5.0, 240.0
 KERNEL_MTU = 1500
-# Interfaces on which pods' and Services' own addresses are: made by us, or by a proxy.
-_OURS = (cni.settings.Settings().bridge, "kube-ipvs0", "nodelocaldns")
+# Interfaces on which pods' and Services' own addresses are (a node's DNS has its on lo): made by us, or by a proxy.
+_OURS = ("lo", cni.settings.Settings().bridge, "kube-ipvs0", "nodelocaldns")
 
 
 def of_server(settings: Networking, address: str, facts: Facts) -> list[Finding]:

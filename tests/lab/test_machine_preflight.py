@@ -36,7 +36,8 @@ def test_a_good_machine_has_nothing_told_of_it():
 
 
 def test_what_pods_and_services_have_on_their_node_is_no_overlap():
-    ours = (link("cni0", "10.244.1.1/24"), link("kube-ipvs0", "10.96.0.1/32"))
+    lo = link("lo", "127.0.0.1/8", "10.96.0.10/32", mtu=65536)
+    ours = (lo, link("cni0", "10.244.1.1/24"), link("kube-ipvs0", "10.96.0.1/32"))
     assert preflight.of_node(NODE, OWN, dataclasses.replace(GOOD, links=(ETH1, *ours)), Answer()) == []
 
 
