@@ -35,6 +35,7 @@ _HOMES = {
     "restore": "commands.backups:restore",
     "test": "commands.checks:test",
     "e2e": "commands.e2e:e2e",
+    "simulate": "commands.simulate:simulate",
     "bench": "commands.bench:bench",
     "help": "cli:show_help",
 }

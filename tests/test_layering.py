@@ -87,7 +87,7 @@ FLOORS = {
     ),
     "netproxy": ({"trace"}, {"ipvs", "policy", "userspace"}, {"dns", "iptables", "nftables"}),
     "cni": ({"node"}, {"bandwidth", "bridge", "hostlocal", "portmap"}),
-    "lab": ({"commands"}, {"cloud", "e2e", "standalone", "testing"}, {"images"}),
+    "lab": ({"commands"}, {"simulate", "cloud", "e2e", "standalone", "testing"}, {"images"}),
 }
 
 # Modules whose names say nothing about what they own.

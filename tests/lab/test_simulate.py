@@ -1,0 +1,142 @@
+"""Simulated nodes: which stage is next, and a real control plane that takes them for nodes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery.kinds import DEPLOYMENT, JOB, LEASE, NODE, POD, SERVICE_ACCOUNT
+from apimachinery.kit.settings import SettingsError
+from apimachinery.objects import Obj, name
+from lab.simulate import plan
+from lab.simulate.runner import LEASES, Runner
+from lab.simulate.stages import DEFAULT_PODS, NodeStage, PodStage, Stages, load
+from tests.controlplane.stage import Stage, stage
+
+NOW = "2026-01-01T00:00:00Z"
+
+
+def pod(phase: str = "", deleting: bool = False, owner: str = "", ready: bool = False, **labels: str) -> Obj:
+    meta: Obj = {"name": "p", "labels": labels}
+    if deleting:
+        meta["deletionTimestamp"] = NOW
+    if owner:
+        meta["ownerReferences"] = [{"kind": owner, "name": "o", "uid": "u", "controller": True}]
+    conditions = [{"type": "Ready", "status": "True"}] if ready else []
+    return {
+        "metadata": meta,
+        "spec": {"containers": [{"name": "c"}]},
+        "status": {"phase": phase, "conditions": conditions},
+    }
+
+
+NEXT = [
+    (pod(), DEFAULT_PODS, "Running"),
+    (pod("Pending", deleting=True), DEFAULT_PODS, "Gone"),
+    (pod("Running", deleting=True), DEFAULT_PODS, "Gone"),
+    (pod("Succeeded", deleting=True), DEFAULT_PODS, "Gone"),
+    (pod("Running", ready=True), DEFAULT_PODS, None),
+    (pod("Running", owner="Job", ready=True), DEFAULT_PODS, "Succeeded"),
+    (pod("Running", owner="ReplicaSet", ready=True), DEFAULT_PODS, None),
+    (pod("Succeeded", owner="Job"), DEFAULT_PODS, None),
+    (pod("Running", x="y"), (PodStage("Running", "Failed", labels={"x": "y"}),), "Failed"),
+    (pod("Running", x="z"), (PodStage("Running", "Failed", labels={"x": "y"}),), None),
+    # From Running to Running: it becomes Ready, or unready.
+    (pod("Running"), (PodStage("Running", "Running"),), "Running"),
+    (pod("Running", ready=True), (PodStage("Running", "Running"),), None),
+    (pod("Running", ready=True), (PodStage("Running", "Running", ready=False),), "Running"),
+]
+
+
+@pytest.mark.parametrize(("there", "stages", "to"), NEXT)
+def test_the_first_stage_that_fits_is_next(there: Obj, stages: tuple[PodStage, ...], to: str | None) -> None:
+    found = plan.pod_stage(there, stages)
+    assert (found.to if found else None) == to
+
+
+def test_what_a_stage_says_of_a_pod() -> None:
+    running = plan.pod_status(pod(), PodStage("Pending", "Running", ready=False), "240.0.0.1", NOW)["status"]
+    assert (running["phase"], running["podIP"], running["startTime"]) == ("Running", "240.0.0.1", NOW)
+    assert {c["type"]: c["status"] for c in running["conditions"]}["Ready"] == "False"
+    failed = plan.pod_status({**pod(), "status": running}, PodStage("Running", "Failed", reason="Why"), "x", "later")
+    (ended,) = failed["status"]["containerStatuses"]
+    terminated = {"exitCode": 1, "reason": "Why", "startedAt": NOW, "finishedAt": "later"}
+    assert (failed["status"]["podIP"], ended["state"]["terminated"]) == ("240.0.0.1", terminated)
+
+
+def test_addresses_are_not_used_twice() -> None:
+    assert len({plan.address(number) for number in range(70000)}) == 70000
+
+
+def test_nodes_turn_by_labels_and_state() -> None:
+    here = plan.node(2, Stages(), NOW)
+    stages = (NodeStage(False, {plan.ZONE: "zone-2"}, after=1), NodeStage(True, after=2))
+    assert plan.node_stage(here, True, stages) == stages[0]
+    assert plan.node_stage(here, False, stages) == stages[1]
+    assert plan.node_stage(plan.node(1, Stages(), NOW), True, stages) is None
+
+
+def test_the_file_of_stages(tmp_path: Path) -> None:
+    example = load(Path(__file__).parents[2] / "docs/examples/stages.yaml")
+    assert example.pods[4].labels == {"wherry.io/fails": "yes"}
+    assert [one.ready for one in example.nodes] == [False, True]
+    assert load(None) == Stages()
+    wrong = tmp_path / "stages.yaml"
+    for text, said in (
+        ("{phase: Late, to: Gone}", "phase: 'Late'"),
+        ("{phase: Running, to: Gone, after: -1}", "negative"),
+    ):
+        wrong.write_text(f"pods: [{text}]")
+        with pytest.raises(SettingsError, match=said):
+            load(wrong)
+
+
+def test_a_control_plane_takes_them_for_nodes(tmp_path: Path) -> None:
+    """A Deployment runs on them, a Job completes, a node in trouble is seen; and nothing is left at the end."""
+
+    async def scenario(at: Stage) -> None:
+        await at.start_loops()
+        at.watch_pods()
+        await at.until(lambda: _there(at, SERVICE_ACCOUNT, "default", "default"))
+        troubled = (NodeStage(False, {plan.ZONE: "zone-2"}),)
+        runner = Runner(at.client, Stages(nodes=troubled), lambda _: None)
+        await runner.start(3, 6)
+        await at.client.create(JOB, _job(), "default")
+        await at.until(lambda: _status(at, DEPLOYMENT, plan.PODS, "readyReplicas", 6))
+        await at.until(lambda: _status(at, JOB, "job", "succeeded", 2))
+        await at.until(lambda: _is_out_of_use(at, "simulated-2"))
+        assert {p["spec"]["nodeName"] for p in at.pods.items()} <= {plan.node_name(n) for n in (1, 2, 3)}
+        await at.client.delete(JOB, "job", "default", propagation="Background")
+        await runner.stop()
+        await at.until(lambda: not at.pods.items())
+        for kind, space in ((NODE, None), (LEASE, LEASES), (POD, None)):
+            assert (await at.client.list(kind, space))["items"] == []
+
+    async def run() -> None:
+        async with stage(tmp_path) as at:
+            await asyncio.wait_for(scenario(at), 90)
+
+    asyncio.run(run())
+
+
+def _job() -> Obj:
+    toleration = {"key": plan.LABEL, "operator": "Exists"}
+    template: dict[str, Any] = {"restartPolicy": "Never", "tolerations": [toleration]}
+    template["containers"] = [{"name": "c", "image": "i"}]
+    return {"metadata": {"name": "job"}, "spec": {"completions": 2, "parallelism": 2, "template": {"spec": template}}}
+
+
+async def _there(at: Stage, kind: Any, item: str, space: str) -> bool:
+    return item in {name(obj) for obj in (await at.client.list(kind, space))["items"]}
+
+
+async def _status(at: Stage, kind: Any, item: str, field: str, value: int) -> bool:
+    return (await at.client.get(kind, item, "default")).get("status", {}).get(field) == value
+
+
+async def _is_out_of_use(at: Stage, node: str) -> bool:
+    taints = (await at.client.get(NODE, node))["spec"].get("taints") or ()
+    return "node.kubernetes.io/not-ready" in {taint["key"] for taint in taints}
