@@ -23,6 +23,7 @@ from lab.certificates import CLOUD, CONTROLLERS, POLICY, PROXY, SCHEDULER, node_
 from lab.images.catalog import BUSYBOX
 from lab.paths import Paths
 from lab.process import Process
+from lab.scheduling import scheduler_settings
 from lab.spec import Node, Spec
 
 SCHEDULER_PORT, CONTROLLERS_PORT, CLOUD_PORT = 10259, 10257, 10258
@@ -158,6 +159,7 @@ def _scheduler(spec: Spec, paths: Paths, number: int) -> Component:
         "health_host": spec.control_plane(number),
         "health_port": SCHEDULER_PORT,
         **_door(paths, "scheduler"),
+        **scheduler_settings(spec.scheduler_config),
         "election": _election(spec, number),
     }
     return _python(paths, "scheduler", "controlplane.scheduler", settings, number=number)

@@ -6,6 +6,7 @@
     nodes: 5
     controlPlanes: 3
     store: etcd
+    schedulerConfig: file.yaml # profiles of the scheduler
     networking:
       kubeProxyMode: iptables
       podSubnet: 10.50.0.0/16
@@ -50,6 +51,7 @@ class Config:
     nodes: int | None = None
     controlPlanes: int | None = None
     store: str | None = None
+    schedulerConfig: str | None = None
     networking: Networking = field(default_factory=Networking)
 
 
@@ -59,6 +61,7 @@ _OPTIONS = {
     "--nodes": "nodes",
     "--control-planes": "controlPlanes",
     "--store": "store",
+    "--scheduler-config": "schedulerConfig",
     "--proxy-mode": "networking.kubeProxyMode",
     "--pod-cidr": "networking.podSubnet",
     "--service-cidr": "networking.serviceSubnet",

@@ -63,6 +63,8 @@ class Spec:
     """whether a cloud controller manager runs: Services of type LoadBalancer then get addresses"""
     pod_network: str = POD_NETWORKS[0]
     """how pods of different nodes reach each other: routes, vxlan, or by what the user deploys (none)"""
+    scheduler_config: str = ""
+    """a KubeSchedulerConfiguration file, read at each start of the lab; empty: upstream's default profile"""
 
     store: str = STORES[0]
     """what the API servers keep everything in"""

@@ -15,6 +15,8 @@ import pytest
 
 from agent.volumes.plugins import PLUGINS as VOLUMES
 from controlplane.apiserver.admission.chain import PLUGINS as ADMISSION
+from controlplane.scheduler.plugins import ROWS as SCHEDULER_PLUGINS
+from controlplane.scheduler.plugins import Handle
 from netproxy.modes import mode_names
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,6 +75,13 @@ def volume_plugin() -> set[str]:
     return {"agent/volumes/plugins.py"} | found
 
 
+def scheduler_plugin() -> set[str]:
+    """What names every one of them: the tuple, beside the module of each."""
+    kinds = (type(row.make(None if row.args is None else row.args(), Handle())) for row in SCHEDULER_PLUGINS)
+    named = [importers(kind.__module__, rf"{kind.__name__}\b") for kind in kinds]
+    return {"controlplane/scheduler/plugins/ITS_OWN.py"} | set().union(*named)
+
+
 def store() -> set[str]:
     return {"controlplane/store/ITS_OWN.py"} | importers("controlplane.store.sqlite")
 
@@ -86,6 +95,7 @@ ROWS: dict[str, Callable[[], set[str]]] = {
     "a kind": kind,
     "an admission plugin": admission_plugin,
     "a volume plugin": volume_plugin,
+    "a scheduler plugin": scheduler_plugin,
     "a store": store,
     "a proxy mode": proxy_mode,
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lab import cluster, config, machine, modules, names, network, preflight, remains, spec, state
+from lab import cluster, config, machine, modules, names, network, preflight, remains, scheduling, spec, state
 from lab.commands.base import NAME, existing, root, run
 from lab.paths import Paths
 from lab.progress import Progress
@@ -64,6 +64,12 @@ Asked = dict[str, Any]
     default=None,
     help="How pods of different nodes reach each other; none: by what you deploy (Calico, Cilium).  [default: host-gw]",
 )
+@click.option(
+    "--scheduler-config",
+    default=None,
+    metavar="FILE",
+    help="A KubeSchedulerConfiguration: profiles, extenders, plugins of yours beside it.  [default: upstream's]",
+)
 @click.option("--merge-kubeconfig", is_flag=True, help="Add a context to ~/.kube/config; nothing else in it changes.")
 @click.option("--name", "lab", default=None, help=f"Which lab.  [default: {names.DEFAULT_LAB}]")
 def up(file: Path | None, merge_kubeconfig: bool, lab: str | None, **options: Any) -> None:
@@ -88,6 +94,8 @@ def up(file: Path | None, merge_kubeconfig: bool, lab: str | None, **options: An
 async def _up(file: Path | None, given: Asked, merge_kubeconfig: bool, progress: Progress) -> Spec:
     told = config.read(file) if file else {}
     asked = {option: told.get(option) if value is None else value for option, value in given.items()}
+    if asked["--scheduler-config"]:
+        asked["--scheduler-config"] = str(Path(str(asked["--scheduler-config"])).resolve())
     try:
         chosen = await _make(asked, progress)
     except SpecError as error:
@@ -172,6 +180,7 @@ def _new(lab: str, asked: Asked) -> Spec:
         "pod_network": asked["--pod-network"] or made.pod_network,
         "network_policy": made.network_policy if asked["--network-policy"] is None else asked["--network-policy"],
         "cloud": made.cloud if asked["--cloud"] is None else asked["--cloud"],
+        "scheduler_config": scheduling.checked(asked["--scheduler-config"]),
     }
     return spec.from_dict(fields)
 
@@ -199,6 +208,7 @@ def _agree(existing: Spec, asked: Asked) -> None:
         "--network-policy": existing.network_policy,
         "--cloud": existing.cloud,
         "--pod-network": existing.pod_network,
+        "--scheduler-config": existing.scheduler_config,
     }
     for option, value in asked.items():
         if value is not None and value != has[option]:

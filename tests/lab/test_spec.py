@@ -2,12 +2,14 @@
 
 import dataclasses
 import ipaddress
+import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import components, names, spec
+from lab import components, names, scheduling, spec
 from lab.paths import Paths
 from lab.spec import SpecError
 
@@ -207,3 +209,29 @@ def test_one_control_plane_listens_at_the_gateway_and_several_at_addresses_of_th
     servers = [each for each in told if "etcd_servers" in each]
     assert len(servers) == 3 and len({each["bind_host"] for each in servers}) == 3
     assert {each["shared_host"] for each in servers} == {several.gateway}
+
+
+def test_a_scheduler_s_configuration_is_judged_before_the_lab_is_made(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "docs/examples/scheduler.yaml"
+    assert scheduling.checked(str(example)) == str(example)
+    found = scheduling.scheduler_settings(str(example))
+    assert [profile["schedulerName"] for profile in found["configuration"]["profiles"]] == [
+        "default-scheduler",
+        "packing",
+    ]
+    assert found["plugin_path"] == [str(example.parent)]
+    assert (scheduling.checked(None), scheduling.scheduler_settings("")) == ("", {})
+    (tmp_path / "own_quiet.py").write_text(
+        "from controlplane.scheduler.framework import Plugin\n\n\nclass Quiet(Plugin):\n    name = 'Quiet'\n"
+    )
+    file = tmp_path / "own.yaml"
+    for name, said in (("own_quiet:Quiet", ""), ("own_quiet:Loud", "AttributeError")):
+        enabled = {"multiPoint": {"enabled": [{"name": name}]}}
+        file.write_text(json.dumps({**found["configuration"], "profiles": [{"plugins": enabled}]}))
+        if said:
+            with pytest.raises(SpecError, match=said):
+                scheduling.checked(str(file))
+        else:
+            assert scheduling.checked(str(file)) == str(file)
+    with pytest.raises(SpecError, match="--scheduler-config: cannot read"):
+        scheduling.checked(str(tmp_path / "none.yaml"))
