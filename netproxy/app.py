@@ -33,6 +33,8 @@ from netproxy.tracker import Tracker
 log = logging.getLogger(__name__)
 _NOT_OTHERS, _NOT_HEADLESS = f"!{views.PROXY_NAME_LABEL}", f"!{views.HEADLESS_LABEL}"
 _AGAIN_SECONDS = 2.0
+_CHANGE_SECONDS = 30.0
+"""for connections that end with the mode that held them, when another takes over"""
 _HEALTH_PATIENCE = 2.0
 """times the sync period, before an unfinished sync counts as unhealthy"""
 
@@ -213,16 +215,17 @@ class _Parts:
         await self._proxier.wait_synced()
         for name in modes.mode_names():
             if name != self._mode.name:
-                await remove(name, self._settings)
+                await remove(name, self._settings, _CHANGE_SECONDS)
         await self._mode.tidy()
 
 
-async def remove(name: str, settings: Settings) -> None:
-    """Remove what mode `name` left in the kernel; a mode that cannot work here left nothing."""
+async def remove(name: str, settings: Settings, patience: float = 0.0) -> None:
+    """Remove what mode `name` left in the kernel; a mode that cannot work here left nothing. `patience`: as
+    Mode.cleanup has it."""
     mode = modes.make(name, ground_of(settings), options=options_of(settings))
     try:
         await mode.open()
-        await mode.cleanup()
+        await mode.cleanup(patience)
     except Exception as error:
         log.info("nothing removed for mode %s: %s", name, error)
     finally:

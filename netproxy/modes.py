@@ -45,8 +45,9 @@ class Mode(Protocol):
         """Call `on_lost` whenever a stranger changed our rules and all must be written, `on_mended` when that was
         mended already; runs for ever."""
 
-    async def cleanup(self) -> None:
-        """Remove everything this mode ever wrote; nothing need exist."""
+    async def cleanup(self, patience: float = 0.0) -> None:
+        """Remove everything this mode ever wrote; nothing need exist. Connections that end with it get `patience`
+        seconds to end by themselves."""
 
     async def tidy(self) -> None:
         """Remove what this mode wrote in ways it does not use any more; what is in force stays."""

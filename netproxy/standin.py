@@ -66,7 +66,7 @@ class StoodInFor:
 
         await self._mode.watch(lost, on_mended)
 
-    async def cleanup(self) -> None:
+    async def cleanup(self, patience: float = 0.0) -> None:
         await self._mode.cleanup()
         stand_in = NftablesMode(self._grounds, self._netns)
         try:

@@ -15,7 +15,7 @@ import re
 import socket
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -68,6 +68,8 @@ class Real:
 
     weight: int
     connections: int = 0
+    active: int = field(default=0, compare=False)
+    """of the connections those that may still say something"""
 
 
 def add_service(virtual: Virtual, schedule: Schedule) -> bytes:
@@ -181,7 +183,8 @@ def parse_real(payload: bytes, version: int) -> tuple[Target, Real]:
     """One answer to a listing of the real servers of a virtual server of that IP version."""
     found = wire.attributes(wire.attributes(payload, 4)[_DEST])
     target = (_text(found[1], version), int.from_bytes(found[2][:2], "big"))
-    return target, Real(wire.as_int(found[4]), wire.as_int(found[7]) + wire.as_int(found[8]))
+    active, ended = wire.as_int(found[7]), wire.as_int(found[8])
+    return target, Real(wire.as_int(found[4]), active + ended, active)
 
 
 _LINE = re.compile(
@@ -201,7 +204,7 @@ def parse_table(table: bytes) -> dict[Virtual, Mapping[Target, Real]]:
             reals = {}
             result[Virtual(protocol.decode(), *where)] = reals
         elif weight:
-            reals[where] = Real(int(weight), int(active) + int(inactive))
+            reals[where] = Real(int(weight), int(active) + int(inactive), int(active))
     return result
 
 

@@ -208,7 +208,7 @@ class IptablesMode:
             if self._ledgers:
                 self._route_localnet()
 
-    async def cleanup(self) -> None:
+    async def cleanup(self, patience: float = 0.0) -> None:
         for family, tool in self._tools.items():
             await self._clean(family, tool)
         await self.tidy()

@@ -112,15 +112,19 @@ class IpvsMode:
             for task in tasks:
                 task.cancel()
 
-    async def cleanup(self) -> None:
+    async def cleanup(self, patience: float = 0.0) -> None:
         """Virtual servers in excluded ranges stay; where the device is not ours, everything."""
         async with self._at_work:
             self._ledgers, self._as_written = {}, None
-            await self._chains.cleanup()
             if await asyncio.to_thread(self._host.is_ours):
-                steps = diff.whole((), await self._host.read(), self._options.exclude_cidrs)
-                await self._host.serve(steps)
+                deadline = time.monotonic() + patience
+                while diff.is_busy(state := await self._host.read()) and time.monotonic() < deadline:
+                    await asyncio.sleep(_LOOK_SECONDS)
+                await self._chains.cleanup()
+                await self._host.serve(diff.whole((), state, self._options.exclude_cidrs))
                 await self._host.remove()
+            else:
+                await self._chains.cleanup()
 
     async def tidy(self) -> None:
         await self._chains.tidy()

@@ -1,8 +1,8 @@
 """What is wanted against what the kernel has, as steps to take. Pure.
 
-A real server that is not wanted any more, but still holds TCP connections, keeps them: it gets weight 0, which sends it
-no new client, and goes when its last connection has ended (KEP-265). Connections of other protocols would never end by
-themselves and are given up at once.
+A real server of TCP that is not wanted any more keeps the connections it holds: it gets weight 0, which sends it no new
+client, and goes when it is seen without a connection after that. Seen without one before, it may have got one since.
+Connections of other protocols would never end by themselves and are given up at once.
 """
 
 from __future__ import annotations
@@ -88,11 +88,12 @@ def _reals(virtual: Virtual, targets: Collection[Target], found: Mapping[Target,
         elif found[target].weight != WEIGHT:
             commands.append((ipvs.set_real(virtual, target, WEIGHT), f"give {target} of {title} weight {WEIGHT}"))
     for target in found.keys() - set(targets):
-        if virtual.protocol != "TCP" or not found[target].connections:
+        leaving = found[target].weight == LEAVING
+        if virtual.protocol != "TCP" or (leaving and not found[target].connections):
             commands.append((ipvs.delete_real(virtual, target), f"delete {target} from {title}"))
             continue
         waits = True
-        if found[target].weight != LEAVING:
+        if not leaving:
             commands.append((ipvs.set_real(virtual, target, LEAVING), f"give {target} of {title} weight {LEAVING}"))
     return commands, waits
 
@@ -124,6 +125,11 @@ def whole(pieces: Iterable[tuple[Key, Value]], state: State, spared: Collection[
     come = {key: value for key, value in wanted.items() if key not in there}
     go: dict[Key, Value] = {key: True for key in (*there, *mine) if key not in wanted}
     return steps(come, go, state.servers)
+
+
+def is_busy(state: State) -> bool:
+    """Whether somebody still speaks by a virtual server."""
+    return any(real.active for found in state.servers.values() for real in found.reals.values())
 
 
 T = TypeVar("T")

@@ -57,7 +57,7 @@ class NftablesMode:
     async def watch(self, on_lost: Callable[[], None], on_mended: Callable[[], None]) -> None:
         await self._tables.watch({ground.nft_table for ground in self._grounds.values()}, on_lost)
 
-    async def cleanup(self) -> None:
+    async def cleanup(self, patience: float = 0.0) -> None:
         await self._tables.remove(map(base.layout, self._grounds.values()))
         self._ledgers = {}
 

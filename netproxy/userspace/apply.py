@@ -87,7 +87,7 @@ class UserspaceMode:
             finally:
                 waiting.cancel()
 
-    async def cleanup(self) -> None:
+    async def cleanup(self, patience: float = 0.0) -> None:
         async with self._at_work:
             self._ledgers, self._relays, self._own = {}, {}, frozenset()
             self._shut(list(self._open))

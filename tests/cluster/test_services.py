@@ -97,9 +97,9 @@ def test_a_running_node_changes_its_proxy_mode_and_loses_no_request(clean: Lab) 
 
     with traffic(address, port) as seen:
         try:
-            for mode in ("iptables", "nftables"):
+            for mode, chosen in (("iptables", "iptables"), ("auto", "nftables")):
                 lab.wherry("proxy-mode", mode, "--node", "node2")
-                eventually(partial(only, mode), 30, f"the rules of {mode} alone stand")
+                eventually(partial(only, chosen), 30, f"the rules of {chosen} alone stand")
         finally:
             lab.wherry("proxy-mode", "nftables")
     assert seen.answers > 50

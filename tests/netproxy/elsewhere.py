@@ -43,8 +43,8 @@ class Elsewhere:
     async def watch(self, on_lost: Callable[[], None], on_mended: Callable[[], None]) -> None:
         await self._there(self._mode.watch(on_lost, on_mended))
 
-    async def cleanup(self) -> None:
-        await self._there(self._mode.cleanup())
+    async def cleanup(self, patience: float = 0.0) -> None:
+        await self._there(self._mode.cleanup(patience))
 
     async def tidy(self) -> None:
         await self._there(self._mode.tidy())

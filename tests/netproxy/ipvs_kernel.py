@@ -244,7 +244,7 @@ class FakeChains:
     async def rebuild(self, _routes: object) -> None:
         self.kernel.write_rules()
 
-    async def cleanup(self) -> None:
+    async def cleanup(self, patience: float = 0.0) -> None:
         self.kernel.tables = iptables_tracer.empty(rules.JUMPS)
 
     async def tidy(self) -> None:

@@ -69,8 +69,12 @@ class IpvsRules:
         return self.kernel.trace(packet)
 
     def state(self) -> Any:
-        """Everything."""
-        return self._mode._host.fingerprint(), self.kernel.bound
+        """Everything but who leaves: that is a matter of time."""
+        stays = {
+            virtual: (one.schedule, {target for target, real in one.reals.items() if real.weight})
+            for virtual, one in self.kernel.services.items()
+        }
+        return stays, self.kernel.sets, self.kernel.bound
 
 
 class Rules:

@@ -86,6 +86,33 @@ def test_a_restarted_proxy_goes_on_waiting_for_those_who_leave() -> None:
     assert kernel.services[WEB].reals[A] == Real(0, 1) and mode._leaving == {WEB}
 
 
+def test_nobody_is_removed_who_may_just_have_got_a_connection() -> None:
+    wanted = {WEB: Server(RR, (B,))}
+    commands, leaving = diff.servers(wanted, {WEB: Found(RR, {A: Real(1, 0), B: Real(1)})})
+    assert words(commands) == [f"give {A} of TCP {VIP} port 80 weight 0"] and leaving == {WEB}
+    commands, leaving = diff.servers(wanted, {WEB: Found(RR, {A: Real(0, 0), B: Real(1)})})
+    assert words(commands) == [f"delete {A} from TCP {VIP} port 80"] and not leaving
+
+
+def test_a_change_of_modes_waits_for_those_who_still_speak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netproxy.ipvs.apply._LOOK_SECONDS", 0.01)
+    kernel = Kernel(FOUR)
+    mode = ipvs_mode(kernel, FOUR)
+
+    async def body() -> None:
+        await mode.rebuild(of(route(A)))
+        reals = kernel.services[WEB].reals
+        reals[A] = Real(1, 1, active=1)
+        leaving = asyncio.ensure_future(mode.cleanup(30.0))
+        await asyncio.sleep(0.1)
+        assert not leaving.done() and WEB in kernel.services
+        reals[A] = Real(1, 1, active=0)
+        await asyncio.wait_for(leaving, 10)
+        assert not kernel.services
+
+    asyncio.run(body())
+
+
 @pytest.mark.parametrize("protocol", ["UDP", "SCTP"])
 def test_what_never_ends_by_itself_is_given_up_at_once(protocol: str) -> None:
     virtual = Virtual(protocol, VIP, 80)

@@ -197,7 +197,7 @@ def test_a_change_of_modes_there_and_back_fails_no_connection(other: str) -> Non
                 await theirs.cleanup()
                 await asyncio.sleep(2)
                 await theirs.rebuild(routes)
-                await mode.cleanup()
+                await mode.cleanup(30.0)
                 await asyncio.sleep(2)
         assert failures == [] and len(answers) > 20
         theirs.close()
