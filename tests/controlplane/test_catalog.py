@@ -169,6 +169,9 @@ def test_another_version_of_it_shows_and_takes_the_same_objects(tmp_path: Path) 
         managed = (await client.get(BOAT, "b", "default"))["metadata"]["managedFields"]
         (entry,) = [each for each in managed if each["apiVersion"] == "example.com/v2"]
         assert entry["fieldsV1"] == {"f:spec": {"f:rig": {}}}
+        catalog.remove(BOAT)
+        assert (await client.get(newer, "a", "default"))["spec"] == {"rig": "lug"}, "the stored version is hidden alone"
+        catalog.add(BOATS)
         catalog.remove(newer)
         assert (await client.get(BOAT, "a", "default"))["spec"] == {"sail": "lug"}
 

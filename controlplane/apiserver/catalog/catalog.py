@@ -65,14 +65,16 @@ class Catalog:
         return kind.storage in self._converted
 
     def convert(self, obj: Obj, kind: Kind) -> Obj:
-        """The object as a version of its kind; the object itself when it is of that version. KeyError for one that is
-        not served.
+        """The object as a version of its kind; the object itself when it is of that version.
+
+        An object of a version that is not served (any more) is of the stored one. KeyError when `kind` is not served.
         """
         given = obj["apiVersion"]
         if given == kind.api_version:
             return obj
-        if (known := self._by_type[given, kind.kind].conversion) is not None:
-            obj = known.stored(obj)
+        source = self._by_type.get((given, kind.kind))
+        if source is not None and source.conversion is not None:
+            obj = source.conversion.stored(obj)
         wanted = self._by_type[kind.api_version, kind.kind].conversion
         return wanted.shown(obj) if wanted is not None else obj
 
