@@ -67,7 +67,6 @@ _POD_FIELDS = {
     "core.v1.ResourceRequirements.limits[ephemeral-storage]": "no pod is evicted for what it writes to disk",
     "core.v1.Lifecycle.stopSignal": "containers are stopped with their image's signal, or SIGTERM",
     "core.v1.LifecycleHandler.tcpSocket": "such a hook fails when it is to run, as it does upstream",
-    "core.v1.PodAffinityTerm.namespaceSelector": "only an empty selector, for all namespaces, is looked at",
     "core.v1.PodSecurityContext.seLinuxChangePolicy": "volumes are relabelled by the container runtime or not at all",
     "core.v1.PodSecurityContext.windowsOptions": "every node runs Linux",
     "core.v1.SecurityContext.windowsOptions": "every node runs Linux",

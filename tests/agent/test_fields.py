@@ -32,6 +32,7 @@ SPEC = "agent/podspec.py"
 PREDICATES = "agent/admission/predicates.py"
 PLACEMENT = "apimachinery/pods/placement.py"
 SCHEDULER = "controlplane/scheduler/extract.py"
+TERMS = "controlplane/scheduler/terms.py"
 SELECTORS = "apimachinery/selectors/labels.py"
 VOLUMES = "agent/volumes/extract.py"
 PLUGINS = "agent/volumes/plugins.py"
@@ -61,9 +62,7 @@ CONTAINER = {
     CONFIG: "stdin stdinOnce tty workingDir",
     VOLUMES: "volumeMounts",
 }
-SCHEDULED = {
-    SCHEDULER: "preferredDuringSchedulingIgnoredDuringExecution requiredDuringSchedulingIgnoredDuringExecution"
-}
+SCHEDULED = {TERMS: "preferredDuringSchedulingIgnoredDuringExecution requiredDuringSchedulingIgnoredDuringExecution"}
 
 # Type: {module, or a folder any module of which: its fields}.
 ACTED_ON: dict[str, dict[str, str]] = {
@@ -83,7 +82,8 @@ ACTED_ON: dict[str, dict[str, str]] = {
         "agent/status/conditions.py": "readinessGates",
         VOLUMES: "volumes",
         PLACEMENT: "affinity tolerations",
-        SCHEDULER: "nodeName preemptionPolicy schedulerName schedulingGates topologySpreadConstraints",
+        SCHEDULER: "nodeName preemptionPolicy schedulerName schedulingGates",
+        TERMS: "topologySpreadConstraints",
         ADMISSION: "automountServiceAccountToken serviceAccount priorityClassName",
     },
     "api.core.v1.Container": CONTAINER,
@@ -91,7 +91,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
         **CONTAINER,
         GATHERER: "args command targetContainerName",
     },
-    "api.core.v1.Affinity": {PLACEMENT: "nodeAffinity", SCHEDULER: "podAffinity podAntiAffinity"},
+    "api.core.v1.Affinity": {PLACEMENT: "nodeAffinity", TERMS: "podAffinity podAntiAffinity"},
     "api.core.v1.PodDNSConfig": {"agent/host/dns.py": "nameservers options searches"},
     "api.core.v1.PodDNSConfigOption": {"agent/host/dns.py": "name value"},
     "api.core.v1.HostAlias": {"agent/host/hosts.py": "hostnames ip"},
@@ -110,7 +110,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
         "controlplane/controllers/nodelifecycle/": "tolerationSeconds",
     },
     "api.core.v1.TopologySpreadConstraint": {
-        SCHEDULER: "labelSelector matchLabelKeys maxSkew minDomains nodeAffinityPolicy nodeTaintsPolicy topologyKey "
+        TERMS: "labelSelector matchLabelKeys maxSkew minDomains nodeAffinityPolicy nodeTaintsPolicy topologyKey "
         "whenUnsatisfiable"
     },
     "api.core.v1.Volume": {
@@ -177,8 +177,10 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "api.core.v1.Capabilities": {SECURITY: "add drop"},
     "api.core.v1.PreferredSchedulingTerm": {SCHEDULER: "preference weight"},
     "api.core.v1.NodeSelector": {PLACEMENT: "nodeSelectorTerms"},
-    "api.core.v1.WeightedPodAffinityTerm": {SCHEDULER: "podAffinityTerm weight"},
-    "api.core.v1.PodAffinityTerm": {SCHEDULER: "labelSelector matchLabelKeys mismatchLabelKeys namespaces topologyKey"},
+    "api.core.v1.WeightedPodAffinityTerm": {TERMS: "podAffinityTerm weight"},
+    "api.core.v1.PodAffinityTerm": {
+        TERMS: "labelSelector matchLabelKeys mismatchLabelKeys namespaceSelector namespaces topologyKey"
+    },
     "api.core.v1.KeyToPath": {PAYLOAD: "key mode path"},
     "api.core.v1.DownwardAPIVolumeFile": {PAYLOAD: "fieldRef mode path resourceFieldRef"},
     "api.core.v1.VolumeProjection": {SOURCES: "configMap downwardAPI secret serviceAccountToken"},

@@ -91,7 +91,7 @@ def test_a_file_says_what_options_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("node: 3", "unknown field node; known fields: name, networking, nodes"),
+        ("node: 3", "unknown field node; known fields: controlPlanes, name, networking, nodes, schedulerConfig, store"),
         ("networking: {podCIDR: 10.0.0.0/16}", "unknown field networking.podCIDR; known fields: .*podSubnet"),
         ("nodes: three", "nodes must be a int, not 'three'|nodes must be"),
         ("nodes: true", "nodes must be"),
