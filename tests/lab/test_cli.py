@@ -180,7 +180,8 @@ def test_ctrl_c_at_any_moment_shows_no_traceback(milliseconds: int) -> None:
         time.sleep(milliseconds / 1000)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=30)
-        assert process.returncode in (0, 130), told
+        # An interpreter that ends has no handler any more: the signal itself ends it, which a shell calls 130, too.
+        assert process.returncode in (0, 130, -signal.SIGINT), told
         assert "Traceback" not in told
 
 
