@@ -15,7 +15,6 @@ from apimachinery.kit import command, netns
 from apimachinery.kit.netlink import End, Netlink, NetlinkError, Tunnel, vxlan
 from lab import paths as places
 from lab.spec import Spec
-from netproxy.ipvs import host as ipvs
 
 MEGABYTE = 1 << 20
 # The first probe may load the kernel's modules, which on a slow machine (an emulated one) takes long.
@@ -129,8 +128,12 @@ async def mode_findings(mode: str) -> list[Finding]:
             reason = asked.stderr.decode(errors="replace").strip().splitlines()[:1]
             hint = "modprobe iptable_nat, or leave out --proxy-mode iptables"
             return [Finding(f"iptables has no nat table here ({''.join(reason)}): {hint}")]
-    if mode == "ipvs" and (lacks := await ipvs.missing()):
-        return [Finding(f"ipvs cannot be had here: {lacks}; or leave out --proxy-mode ipvs")]
+    if mode == "ipvs":
+        # Each command loads this module for its errors' sake, and hardly one the proxy's.
+        from netproxy.ipvs import host as ipvs
+
+        if lacks := await ipvs.missing():
+            return [Finding(f"ipvs cannot be had here: {lacks}; or leave out --proxy-mode ipvs")]
     return []
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.kit import settings
-from controlplane.scheduler import configuration, profiles
-from controlplane.scheduler.storage import Storage
 from lab.spec import SpecError
 
 
@@ -21,6 +19,11 @@ def checked(file: str | None) -> str:
     """The file's full name, if a scheduler can be made of it. SpecError."""
     if not file:
         return ""
+    # Every command that makes a process's settings comes by here, and units start by such: none but this needs the
+    # whole scheduler, which takes longer to load than all the rest.
+    from controlplane.scheduler import configuration, profiles
+    from controlplane.scheduler.storage import Storage
+
     path = Path(file).resolve()
     sys.path.append(str(path.parent))
     try:

@@ -23,7 +23,7 @@ usage: sudo vagrant/install.sh server [--address IP] [--name NAME] [OPTION]…  
   --ca-hash HASH      sha256:… of the cluster's authority, as `wherry server token create` prints it
   --node-name NAME    else the host's name               --node-ip IP        else the route's to the API server
   --proxy-mode MODE   nftables (default), ipvs, iptables, userspace, auto
-     --dns WHO           builtin (default) or external
+  --dns WHO           builtin (default) or external
   --pod-cidr RANGE    10.244.0.0/16                      --service-cidr RANGE  10.96.0.0/16
   --pod-network MODE  host-gw (default), vxlan or none   --cluster-dns IP    else the tenth of the service range
   --set KEY=VALUE     any key of server.yaml or node.yaml  --no-proxy         agent: another proxy is on this machine
@@ -134,7 +134,8 @@ install_packages() {
   if iptables --version 2>/dev/null | grep -q legacy; then without=(); fi
   "$HOME_DIRECTORY/wherry" install "${without[@]}"
   # The units may not write here: what is not compiled now would be at each start. Only what changed is.
-  "$HOME_DIRECTORY/.venv/bin/python" -m compileall -q "$HOME_DIRECTORY" -x '/(\.venv|benchmarks)/' || true
+  # Packages have their names without a dot: the environment, which pip has compiled, is not walked through.
+  "$HOME_DIRECTORY/.venv/bin/python" -m compileall -q -x /benchmarks/ "$HOME_DIRECTORY"/*/ || true
 }
 
 # put FILE TARGET: in place only where it differs; says by its status whether it did.

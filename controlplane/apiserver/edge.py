@@ -23,8 +23,10 @@ from apimachinery.kinds import (
 )
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.objects import Obj
-from controlplane.apiserver import admission, self_description
+from controlplane.apiserver import self_description
+from controlplane.apiserver.admission import chain as admission_chain
 from controlplane.apiserver.admission import connections
+from controlplane.apiserver.admission.plugin import Needs
 from controlplane.apiserver.authn import keys, token_file
 from controlplane.apiserver.authn.authenticator import Authenticator, TokenSettings
 from controlplane.apiserver.authn.reviews import IdentityReviews
@@ -200,6 +202,6 @@ def assemble(parts: Parts) -> Edge:
         authenticate=authenticate,
         authorize=authorize,
         negotiate=negotiate,
-        admission=admission.build(admission.Needs(registry, settings, authorize, policy, parts.lifecycle)),
+        admission=admission_chain.build(Needs(registry, settings, authorize, policy, parts.lifecycle)),
         routes=routes,
     )

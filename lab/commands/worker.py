@@ -14,7 +14,7 @@ from lab.commands.base import Commands, root, run
 from lab.commands.machine import CHECK, become, tell, told
 from lab.components import Component
 from lab.progress import Progress
-from lab.standalone import credentials, waiting, worker
+from lab.standalone import credentials, worker
 from lab.standalone.settings import NODE_FILE, Node, configure
 
 NODE = click.option(
@@ -99,6 +99,9 @@ def agent_wait(seconds: float, file: Path) -> None:
     """Return when this node is Ready and the Service kubernetes answers on it; else say what is missing."""
     root()
     progress = Progress()
+
+    # The API server's client: nothing that a unit's command should wait for.
+    from lab.standalone import waiting
 
     async def work() -> None:
         deadline = time.monotonic() + seconds

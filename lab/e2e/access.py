@@ -29,6 +29,10 @@ class Access(ABC):
         """Switch it on again."""
 
     @abstractmethod
+    def reboot(self, node: str) -> None:
+        """Have the machine end in order and begin again."""
+
+    @abstractmethod
     def restart(self, node: str, daemon: str) -> None:
         """End the daemon; whoever keeps it up starts it again."""
 
@@ -43,6 +47,10 @@ class NoAccess(Access):
         pytest.skip(self._WHY)
 
     def on(self, node: str) -> None:
+        """Not here."""
+        pytest.skip(self._WHY)
+
+    def reboot(self, node: str) -> None:
         """Not here."""
         pytest.skip(self._WHY)
 
@@ -64,6 +72,11 @@ class LabAccess(Access):
     def on(self, node: str) -> None:
         """As `wherry node start`."""
         self._wherry("node", "start", node)
+
+    def reboot(self, node: str) -> None:
+        """A lab's node has no machine of its own: stopped, it has none of its processes left."""
+        self.off(node)
+        self.on(node)
 
     def restart(self, node: str, daemon: str) -> None:
         """SIGKILL."""
@@ -91,6 +104,10 @@ class VagrantAccess(Access):
     def on(self, node: str) -> None:
         """As `vagrant up`, which waits until the node is Ready."""
         self._vagrant("up", node)
+
+    def reboot(self, node: str) -> None:
+        """As `vagrant reload`: what runs on it is told to end, in its time."""
+        self._vagrant("reload", node)
 
     def restart(self, node: str, daemon: str) -> None:
         """SIGKILL, and systemd's answer to it."""

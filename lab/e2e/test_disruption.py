@@ -37,6 +37,26 @@ def test_a_daemon_that_is_killed_comes_back_and_no_container_notices(
     assert _container(cluster, pod) == before
 
 
+def test_a_machine_that_is_started_anew_runs_its_pods_again(cluster: Cluster, access: Access) -> None:
+    node = cluster.nodes[-1]
+    pod, vip = cluster.on(node, WEB), str(cluster.get("service", WEB)["spec"]["clusterIP"])
+    uid, (before, count) = cluster.get("pod", pod)["metadata"]["uid"], _container(cluster, pod)
+    access.reboot(node)
+
+    def again() -> bool:
+        container, restarts = _container(cluster, pod)
+        return container != before and restarts > count
+
+    cluster.until(again, 180, f"{pod} has another container")
+    # The same pod, in the same place: nobody made another for it.
+    assert cluster.get("pod", pod)["metadata"]["uid"] == uid
+    cluster.until(lambda: _ready(cluster, node) == "True", 180, f"{node} is Ready again")
+    cluster.kubectl(
+        "wait", "--for=condition=Ready", f"pod/{pod}", f"--timeout={90 * cluster.patience:.0f}s", timeout=100
+    )
+    cluster.until(lambda: cluster.fetch(cluster.on(node, PROBE), vip), 120, f"{vip} answers on {node} again")
+
+
 def test_a_node_that_is_switched_off_is_missed_and_comes_back(cluster: Cluster, access: Access) -> None:
     if isinstance(access, NoAccess):
         access.off("")

@@ -18,7 +18,7 @@ from pathlib import Path
 from apimachinery import kubeconfig, pki
 from apimachinery.kit.files import write_atomic
 from lab.paths import Paths
-from lab.standalone import join, tokens
+from lab.standalone import tokens
 from lab.standalone.machine import HOME, Machine
 from lab.standalone.settings import Node
 
@@ -103,6 +103,9 @@ async def _client(settings: Node, seen: Machine, path: Path) -> None:
     left = life_left(known.cert) if known and known.cert else 0.0
     if known and known.server == settings.server and left > RENEW_LEFT:
         return
+    # A machine that has joined, which is how it usually starts, does not wait for the client's modules to be loaded.
+    from lab.standalone import join
+
     if known and known.server == settings.server and left > 0:
         fresh = await join.renewed(known, node.name, deadline)
     else:
@@ -116,6 +119,8 @@ async def _serving(known: kubeconfig.Cluster, seen: Machine, files: tuple[Path, 
     cert, key = files
     if cert.exists() and key.exists() and life_left(cert.read_bytes()) > RENEW_LEFT:
         return
+    from lab.standalone import join
+
     (node,) = seen.nodes
     try:
         pair = await join.serving(known, node.name, seen.own_address, time.monotonic() + SERVING_SECONDS)

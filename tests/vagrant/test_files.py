@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,18 +112,82 @@ def test_a_box_is_made_from_where_this_machine_has_its_packages(tmp_path: Path, 
         assert not (tmp_path / "asked").exists()
 
 
+def vagrants(checkout: Path, **settings: str) -> dict[str, str]:
+    """The environment of a Vagrant that has the checkout's Vagrantfile alone."""
+    shutil.copy(ROOT / "Vagrantfile", checkout)
+    own = {"HOME": str(checkout), "VAGRANT_HOME": str(checkout / "v"), "VAGRANT_CWD": str(checkout)}
+    return {"PATH": "/usr/bin:/bin", **own, **settings}
+
+
 def test_vagrant_reads_the_vagrantfile(tmp_path: Path):
     vagrant = tool("vagrant")
-    shutil.copy(ROOT / "Vagrantfile", tmp_path)
-    own = {
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(tmp_path),
-        "VAGRANT_HOME": str(tmp_path / "v"),
-        "VAGRANT_CWD": str(tmp_path),
-    }
+    own = vagrants(tmp_path)
     checked([vagrant, "validate"], **own)
     for wrong, told in (("workers: 1\nmode: x\n", "unknown mode"), ("network: 192.168.56.128/25\n", "write a /24")):
         (tmp_path / "wherry.yaml").write_text(wrong)
         done = subprocess.run([vagrant, "validate"], capture_output=True, text=True, timeout=60, check=False, env=own)
         assert done.returncode != 0
         assert told in done.stdout + done.stderr
+
+
+SIZE: tuple[tuple[str, object], ...] = (("memory", "1536"), ("cpus", 3))
+# Of each provider: what a machine of 1536 MB and three processors is told, and what else must be so.
+PROVIDERS: dict[str, dict[str, object]] = {
+    "libvirt": {"memory": 1536, "cpus": 3, "driver": "qemu", "graphics_type": "none"},
+    "virtualbox": {
+        "default_nic_type": "virtio",
+        "customizations": [["pre-boot", ["modifyvm", "id", f"--{key}", value]] for key, value in SIZE],
+    },
+    "qemu": {"memory": "1536M", "smp": "3", "advanced_network": True, "net_mode": "socket_vmnet"},
+}
+
+
+def configured(checkout: Path, provider: str, **settings: str) -> dict[str, dict[str, Any]]:
+    """What Vagrant makes of the settings for each machine."""
+    tool("vagrant")
+    argv = [tool("ruby"), str(ROOT / "tests" / "vagrant" / "configuration.rb"), provider]
+    own = vagrants(checkout, **{f"WHERRY_{key.upper()}": value for key, value in settings.items()})
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=own)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_each_provider_is_told_what_machines_are_wanted(tmp_path: Path, provider: str):
+    (tmp_path / "wherry.yaml").write_text(
+        "memory: 1536\ndriver: qemu\nnet_mode: socket_vmnet\nworkers: 9\npatience: 77\n"
+    )
+    # The environment wins over the file.
+    found = configured(tmp_path, provider, cpus="3", workers="2", proxy_mode="ipvs", mtu="1400")
+    assert {name: machine["address"] for name, machine in found.items()} == {
+        "server": "192.168.56.10",
+        "worker1": "192.168.56.11",
+        "worker2": "192.168.56.12",
+    }
+    for name, machine in found.items():
+        assert machine["hostname"] == name
+        assert machine["patience"] == [77, 77]
+        assert {key: machine["settings"].get(key) for key in PROVIDERS[provider]} == PROVIDERS[provider]
+        words = machine["install"]
+        told = dict(zip(words[1::2], words[2::2], strict=True))
+        assert (words[0], told["--proxy-mode"]) == ("server" if name == "server" else "agent", "ipvs")
+        if name != "server":
+            assert (told["--server"], told["--node-ip"]) == ("https://192.168.56.10:6443", machine["address"])
+            assert told["--set"] == "network={mtu: 1400}"
+
+
+def test_two_clusters_of_one_checkout_share_neither_machines_nor_addresses_nor_tokens(tmp_path: Path):
+    first = configured(tmp_path, "libvirt", workers="1")
+    second = configured(tmp_path, "libvirt", workers="1", name="second", network="192.168.57.0/24")
+    assert [*first, *second] == ["server", "worker1", "second-server", "second-worker1"]
+    addresses = [machine["address"] for machine in (*first.values(), *second.values())]
+    assert addresses == ["192.168.56.10", "192.168.56.11", "192.168.57.10", "192.168.57.11"]
+    tokens = [
+        {machine["install"][machine["install"].index("--token") + 1] for machine in found.values()}
+        for found in (first, second)
+    ]
+    assert [len(each) for each in tokens] == [1, 1]
+    assert tokens[0] != tokens[1]
+    # Asked again, each is what it was: else a second `up` would let nobody join.
+    assert configured(tmp_path, "libvirt", workers="1") == first

@@ -6,8 +6,3 @@ raises an ApiError to refuse. Must never write into the store itself (a quota's 
 
 Reading order: plugin, chain (the order), then a module or a folder each plugin.
 """
-
-from controlplane.apiserver.admission.chain import build
-from controlplane.apiserver.admission.plugin import Needs
-
-__all__ = ["Needs", "build"]
