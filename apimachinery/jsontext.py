@@ -13,7 +13,7 @@ import orjson
 
 from apimachinery import jsonpieces
 
-__all__ = ["LARGE", "JsonError", "copied", "loads", "spelled_as_go", "told", "type_of"]
+__all__ = ["LARGE", "JsonError", "copied", "loads", "reread", "spelled_as_go", "told", "type_of"]
 
 END = "unexpected end of JSON input"
 PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
@@ -43,10 +43,14 @@ def told(body: bytes) -> tuple[Any, bool]:
     return value, repeats
 
 
+def reread(body: bytes) -> Any:
+    """The value of a text that was written here, and so is neither broken nor too deep; large ones as `loads` does."""
+    return _parsed(body, looks=False)[0]
+
+
 def copied(value: Any) -> Any:
     """A private copy of what JSON can say."""
-    # What could be written is not too deep, nor is it broken.
-    return _parsed(orjson.dumps(value), looks=False)[0]
+    return reread(orjson.dumps(value))
 
 
 def _either(body: bytes, looks: bool) -> tuple[Any, bool | None]:

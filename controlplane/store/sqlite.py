@@ -1,7 +1,7 @@
 """The store on one SQLite file: one thread that commits whatever has queued up as one transaction.
 
-write path:  txn() -> queue -> the thread: check expectations, INSERT rows, COMMIT (fsync), tell the witness
-             -> back on the loop: followers get the batch, then the writers their answer
+write path:  txn() -> what one turn of the loop brings -> queue -> the thread: check expectations, INSERT rows, COMMIT
+             (fsync), tell the witness -> back on the loop: followers get the batch, then the writers their answer
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._queue: queue.SimpleQueue[_Write | _Call | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Write] | _Call | None] = queue.SimpleQueue()
+        self._gathered: list[_Write] = []
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._followers: list[Follower] = []
@@ -121,13 +122,26 @@ class SqliteStore:
         thread, self._thread = self._thread, None
         if thread is not None:
             # What is asked from now on is refused: behind this mark nobody would answer it.
+            self._hand_over()
             self._queue.put(None)
             await asyncio.to_thread(thread.join)
 
     async def txn(self, ops: Sequence[Op], *, removing: bool = False) -> list[int]:
         future: asyncio.Future[list[int]] = self._running().create_future()
-        self._queue.put(_Write(ops, future, removing or all(isinstance(op, Delete) for op in ops)))
+        if not self._gathered:
+            self._running().call_soon(self._hand_over)
+        self._gathered.append(_Write(ops, future, removing or all(isinstance(op, Delete) for op in ops)))
         return await future
+
+    def _hand_over(self) -> None:
+        """All writes of one turn of the loop at once.
+
+        One by one, the first would wake the thread, and both would take the interpreter from each other while the
+        others are still being prepared: more commits, each of fewer rows.
+        """
+        if self._gathered:
+            gathered, self._gathered = self._gathered, []
+            self._queue.put(gathered)
 
     async def history(self) -> list[Change]:
         def read(files: Opened) -> list[Change]:
@@ -184,6 +198,7 @@ class SqliteStore:
 
     async def _call(self, function: Callable[[Opened], Any]) -> Any:
         future: asyncio.Future[Any] = self._running().create_future()
+        self._hand_over()
         self._queue.put(_Call(function, future))
         return await future
 
@@ -233,8 +248,8 @@ class SqliteStore:
         job = self._next(files)
         writes: list[_Write] = []
         while True:
-            if isinstance(job, _Write):
-                writes.append(job)
+            if isinstance(job, list):
+                writes += job
             else:
                 self._commit(files, writes)
                 writes = []
@@ -250,7 +265,7 @@ class SqliteStore:
         self._commit(files, writes)
         return True
 
-    def _next(self, files: Opened) -> _Write | _Call | None:
+    def _next(self, files: Opened) -> list[_Write] | _Call | None:
         """The next job; while there is none, what can wait is done: the witness's sync, another look at a full disk."""
         while True:
             due = files.witness.wait()

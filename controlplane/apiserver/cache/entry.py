@@ -14,7 +14,7 @@ from threading import Lock
 
 import orjson
 
-from apimachinery.jsontext import LARGE, loads, spelled_as_go
+from apimachinery.jsontext import LARGE, reread, spelled_as_go
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 
@@ -83,7 +83,7 @@ class Entry:
     def read_beside_others(self) -> None:
         """Have obj at hand; of a large object this is for a thread, which it holds up but nobody else."""
         if self._obj is None and len(self.wire) >= LARGE:
-            self._obj = loads(self.wire)
+            self._obj = reread(self.wire)
             _decoded.keep(self)
 
     @property
@@ -94,7 +94,7 @@ class Entry:
 
     def copy(self) -> Obj:
         """A private copy of the object."""
-        found: Obj = loads(self.wire)
+        found: Obj = reread(self.wire)
         return found
 
     def at(self, revision: int) -> Entry:

@@ -110,6 +110,26 @@ def test_followers_hear_before_the_writer_is_answered(tmp_path: Path) -> None:
     run(tmp_path / "state.db", test)
 
 
+def test_what_one_turn_of_the_loop_brings_is_one_commit(tmp_path: Path) -> None:
+    async def test(store: SqliteStore) -> None:
+        batches: list[int] = []
+        store.follow(Told(lambda batch: batches.append(len(batch))))
+        await asyncio.gather(*(store.txn([Put(f"a/{number}", b"1", 0)]) for number in range(100)))
+        assert batches == [100]
+
+    run(tmp_path / "state.db", test)
+
+
+def test_a_question_sees_the_writes_before_it(tmp_path: Path) -> None:
+    async def test(store: SqliteStore) -> None:
+        write = asyncio.ensure_future(store.txn([Put("a/x", b"1", 0)]))
+        await asyncio.sleep(0)
+        assert "a/x" in await current(store)
+        await write
+
+    run(tmp_path / "state.db", test)
+
+
 def test_compaction_forgets_what_is_superseded_and_nothing_else(tmp_path: Path) -> None:
     async def test(store: SqliteStore) -> None:
         (first,) = await store.txn([Put("kept", b"old", 0)])
