@@ -214,12 +214,11 @@ def hostnet(spec: Spec, paths: Paths) -> Component:
 
     Always nftables, and in a table of the lab's own: iptables chains have fixed names, and two labs share a host.
     """
-    shared = proxy_settings(spec, paths, "", spec.gateways, {"listen": [spec.gateway]})
+    shared = proxy_settings(spec, paths, "", "nftables", spec.gateways, {"listen": [spec.gateway]})
     settings = {
         # Two labs share the host's localhost, too: its proxy shows no metrics.
         "proxy": {
             **shared,
-            "mode": "nftables",
             "nft_table": names.proxy_table(spec.name),
             "metrics_port": 0,
         },
@@ -277,12 +276,12 @@ def proxy(spec: Spec, paths: Paths, node: Node) -> Component:
     # What a node does not know it asks the host, which may ask the machine's own servers; they lie in ranges that the
     # lab's nodes are kept out of.
     dns = {"addresses": [spec.dns_ip], "upstreams": [spec.gateway]}
-    settings = {**proxy_settings(spec, paths, node.name, spec.addresses_of(node), dns), "mode": spec.mode_of(node)}
+    settings = proxy_settings(spec, paths, node.name, spec.mode_of(node), spec.addresses_of(node), dns)
     return _python(paths, "proxy", "netproxy", settings, spec, node)
 
 
 def proxy_settings(
-    spec: Spec, paths: Paths, node: str, addresses: Sequence[str], dns: dict[str, Any]
+    spec: Spec, paths: Paths, node: str, mode: str, addresses: Sequence[str], dns: dict[str, Any]
 ) -> dict[str, Any]:
     """netproxy's settings for a node, or for a host that is none (""), which has these addresses."""
     return {
@@ -290,7 +289,7 @@ def proxy_settings(
         "kubeconfig": paths.settings / PROXY.file,
         "node_name": node,
         "node_ips": [*addresses],
-        "mode": spec.host_proxy_mode,
+        "mode": mode,
         "cluster_cidr": spec.pod_cidr,
         "service_cidr": spec.service_cidr,
         "ipv6": "," in spec.service_cidr,

@@ -15,7 +15,6 @@ from apimachinery.kit import settings
 from lab import names
 
 PROXY_MODES = ("nftables", "ipvs", "iptables", "userspace", "auto")
-_BESIDE_OTHERS = frozenset({"nftables", "iptables"})
 DNS = ("builtin", "external")
 POD_NETWORKS = ("host-gw", "vxlan", "none")
 STORES = ("sqlite", "etcd")
@@ -164,12 +163,6 @@ class Spec:
     def mode_of(self, node: Node) -> str:
         """How the node's proxy writes rules."""
         return node.proxy_mode or self.proxy_mode
-
-    @property
-    def host_proxy_mode(self) -> str:
-        """The machine's own proxy shares the kernel's tables with other programs there: IPVS would sweep their virtual
-        servers away, and a relay is no match for rules."""
-        return self.proxy_mode if self.proxy_mode in _BESIDE_OTHERS else "nftables"
 
     def with_proxy_mode(self, mode: str, name: str = "") -> Spec:
         """The lab with one node in that mode, or, without a name, with all of them and those to come."""

@@ -117,7 +117,7 @@ program() {
   step "wherry and what it needs"
   mkdir -p "$ROOT/root/checkout"
   tar -C "$SOURCE" --exclude=./.git --exclude=./.venv --exclude=./.vagrant --exclude=__pycache__ --exclude='./.*_cache' \
-    --exclude='*.box' --exclude=./bundle -cf - . |
+    --exclude='*.box' --exclude=./bundle --exclude=./tests -cf - . |
     tar -C "$ROOT/root/checkout" -xf -
   mv "$ROOT/etc/resolv.conf" "$WORK/resolv.conf"
   cp -L /etc/resolv.conf "$ROOT/etc/resolv.conf"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from pathlib import Path
@@ -82,11 +83,10 @@ def agent_run(file: Path) -> None:
         # What it waits for is told in the unit's journal.
         logs.setup("join")
         settings = load(Node, file)
-        progress = Progress()
-        with progress.step("credentials"):
-            held = await credentials.ensure(settings, worker.machine(settings), serves=True)
-        with progress.step("images that no registry has"):
-            await worker.load_images()
+        with Progress().step("credentials, and images that no registry has"):
+            # Where the control plane comes up at the same time, there is nothing but time until it answers.
+            asked = credentials.ensure(settings, worker.machine(settings), serves=True)
+            held, _ = await asyncio.gather(asked, worker.load_images())
         return worker.agent(settings, held)
 
     become(run(work()))

@@ -99,7 +99,8 @@ def component(settings: Server, name: str, home: Paths = HOME) -> Component:
             "approve_kubelet_serving": True,
             **settings.controllers,
         },
-        "hostnet": settings.hostnet,
+        # No other lab shares this machine's rules.
+        "hostnet": merged({"proxy": {"mode": settings.proxy_mode}}, settings.hostnet),
     }
     for found in components.control_plane(machine(settings), home):
         if found.process.name == name:

@@ -105,7 +105,7 @@ def proxy(settings: Node, held: Credentials, home: Paths = HOME) -> Component:
     seen = machine(settings)
     (node,) = seen.nodes
     dns = {"addresses": [dns_address(settings)], "resolv_conf": resolv_conf()}
-    own = components.proxy_settings(seen, home, node.name, seen.gateways, dns)
+    own = components.proxy_settings(seen, home, node.name, settings.proxy_mode, seen.gateways, dns)
     own |= {"kubeconfig": held.kubeconfig}
     return _daemon("proxy", "netproxy", merged(components.plain(own), settings.proxy), home)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from apimachinery.kit.settings import SettingsError, load
 from controlplane.apiserver.authz import default_policy
 from lab import names
 from lab.certificates import POLICY
+from lab.components import Component
 from lab.paths import Paths
-from lab.spec import SpecError
+from lab.spec import PROXY_MODES, SpecError
 from lab.standalone import join, publish, server, tokens, worker
 from lab.standalone.credentials import Credentials
 from lab.standalone.machine import NAT_ADDRESS, own_address
@@ -125,6 +127,71 @@ def test_every_daemons_settings_are_ones_it_takes(home: Paths):
     )
     assert told.agent.register_labels == {"a": "b"}
     of(netproxy.settings.Settings, worker.proxy(chosen, held, home).settings)
+
+
+HELD = Credentials(Path("/k"), Path("/ca"), None)
+# Of each key another value than its default; None: how a machine joins and what it is called, which no daemon hears.
+OTHER: dict[type, dict[str, Any]] = {
+    Server: {
+        "pod_cidr": "10.200.0.0/16",
+        "service_cidr": "10.97.0.0/16",
+        "proxy_mode": "ipvs",
+        "dns": "external",
+        "pod_network": "vxlan",
+        "address": "192.0.2.99",
+        "name": None,
+        "api_port": 7443,
+        "token": None,
+        "apiserver": {"history_seconds": 60},
+        "scheduler": {"health_port": 1},
+        "controllers": {"health_port": 1},
+        "hostnet": {"proxy": {"mode": "iptables"}},
+    },
+    Node: {
+        "pod_cidr": "10.200.0.0/16",
+        "service_cidr": "10.97.0.0/16",
+        "proxy_mode": "ipvs",
+        "dns": "external",
+        "pod_network": "vxlan",
+        "server": None,
+        "token": None,
+        "ca_hash": None,
+        "kubeconfig": None,
+        "node_name": "another",
+        "node_ip": "192.0.2.99",
+        "cluster_dns": "10.96.0.99",
+        "labels": {"a": "b"},
+        "taints": ["a=b:NoSchedule"],
+        "agent": {"max_pods": 5},
+        "network": {"mtu": 1400},
+        "proxy": {"sync_period": 5},
+    },
+}
+SAID: dict[type, Any] = {
+    Server: Server(address="192.0.2.10"),
+    Node: Node(server="https://192.0.2.10:6443", node_ip="192.0.2.11", node_name="one"),
+}
+
+
+def daemons(chosen: Server | Node, home: Paths) -> list[Component]:
+    if isinstance(chosen, Server):
+        return [server.component(chosen, name, home) for name in server.DAEMONS]
+    return [worker.agent(chosen, HELD, home), worker.proxy(chosen, HELD, home)]
+
+
+@pytest.mark.parametrize(("kind", "key"), [(kind, key) for kind, keys in OTHER.items() for key in keys])
+def test_nothing_that_is_said_of_a_machine_is_taken_in_silence(home: Paths, kind: type, key: str):
+    assert {field.name for field in dataclasses.fields(kind)} == set(OTHER[kind])
+    if (value := OTHER[kind][key]) is not None:
+        assert daemons(dataclasses.replace(SAID[kind], **{key: value}), home) != daemons(SAID[kind], home)
+
+
+@pytest.mark.parametrize("mode", PROXY_MODES)
+def test_a_machines_proxy_works_as_its_settings_say(home: Paths, mode: str):
+    node, host = (dataclasses.replace(SAID[kind], proxy_mode=mode) for kind in (Node, Server))
+    told = worker.proxy(node, HELD, home).settings, server.component(host, "hostnet", home).settings
+    assert told[0] and told[1]
+    assert (told[0]["mode"], told[1]["proxy"]["mode"]) == (mode, mode)
 
 
 def test_certificates_are_made_once_and_anew_before_they_end(home: Paths):
