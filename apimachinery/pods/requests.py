@@ -1,17 +1,17 @@
 """What pods ask for and nodes offer, in whole numbers.
 
-Source: KEP-753 (sidecars), KEP-2837 (pod-level resources), KEP-688 (overhead).
+Source: KEP-753 (sidecars), KEP-2837 (pod-level resources), KEP-688 (overhead), KEP-1287 (resize in place).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from apimachinery import formats
 from apimachinery.objects import Obj
 from apimachinery.pods.totals import parsed, total
-from apimachinery.quantity import Quantity
+from apimachinery.quantity import Quantity, parse
 
 Amounts = Mapping[str, int]
 """Resource name to amount: milli-cores for `cpu`, whole units (bytes, pieces) for everything else."""
@@ -32,6 +32,58 @@ def pod_requests(spec: Obj, floor: Mapping[str, Quantity] | None = None) -> dict
     """What a pod asks of its node, overhead included; `floor`: what a container counts that says nothing of a
     resource."""
     return _whole(total(spec, "requests", overhead=True, floor=floor or {}))
+
+
+def in_effect(spec: Obj, status: Obj) -> Obj:
+    """The PodSpec with the requests that count on the node while the pod is resized: of each, the most of what is
+    wanted, what the node has set aside and what the container has; what is wanted does not count once the node has
+    called it infeasible. `spec` itself where nothing differs.
+    """
+    told = {s["name"]: s for part in ("containerStatuses", "initContainerStatuses") for s in status.get(part) or ()}
+    if not told and not status.get("resources"):
+        return spec
+    infeasible = _is_infeasible(status)
+    changed: Obj = {}
+    for part in ("containers", "initContainers"):
+        before = spec.get(part) or ()
+        # Init containers that end keep what they have.
+        kept = [part == "initContainers" and c.get("restartPolicy") != "Always" for c in before]
+        after = [c if k else _with(c, told.get(c["name"]) or {}, infeasible) for c, k in zip(before, kept, strict=True)]
+        if any(new is not old for new, old in zip(after, before, strict=True)):
+            changed[part] = after
+    own: Obj = (spec.get("resources") or {}).get("requests") or {}
+    if own and (found := _with(spec, status, infeasible)) is not spec:
+        requests = {name: found["resources"]["requests"].get(name, "0") for name in own}
+        changed["resources"] = {**spec["resources"], "requests": requests}
+    return {**spec, **changed} if changed else spec
+
+
+def _with(owner: Obj, told: Obj, infeasible: bool) -> Obj:
+    """A container (or a PodSpec) with the requests in effect, as its status tells."""
+    has = told.get("resources")
+    if has is None:
+        return owner
+    wanted: Obj = (owner.get("resources") or {}).get("requests") or {}
+    parts = [has.get("requests") or {}, told.get("allocatedResources") or {}]
+    if all(part == wanted for part in parts):
+        return owner
+    requests = _most(parts if infeasible else (wanted, *parts))
+    resources = {**(owner.get("resources") or {}), "requests": requests}
+    return owner if requests == wanted else {**owner, "resources": resources}
+
+
+def _most(parts: Iterable[Obj]) -> Obj:
+    found: Obj = {}
+    for part in parts:
+        for name, amount in part.items():
+            if name not in found or parse(amount) > parse(found[name]):
+                found[name] = amount
+    return found
+
+
+def _is_infeasible(status: Obj) -> bool:
+    found = [c for c in status.get("conditions") or () if c.get("type") == "PodResizePending"]
+    return bool(found) and found[0].get("reason") == "Infeasible"
 
 
 def _whole(quantities: Mapping[str, Quantity]) -> dict[str, int]:

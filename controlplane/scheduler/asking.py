@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from apimachinery.informer import Informer
 from apimachinery.objects import Obj, uid
+from controlplane.scheduler.candidates import Candidate, by_harm, by_importance
+from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.cycle import Decision
 from controlplane.scheduler.extenders import Extender
 from controlplane.scheduler.extract import Pod
@@ -58,26 +60,43 @@ class Asking:
                 points[name] = points.get(name, 0) + value
         return decision, points
 
-    async def preempt(self, pod: Pod, found: Found) -> Found:
-        """The node and the victims as the extenders leave them, or that there are none. Refused."""
+    async def preempt(self, pod: Pod, found: Found, cluster: Cluster) -> Found:
+        """The nodes and the victims as the extenders leave them, or that there are none. Refused."""
         obj = self._object(pod)
-        there = {uid(p): (p, victim) for victim in found.victims if (p := self._object(victim)) is not None}
+        candidates = {each.node: each for each in found.candidates}
         for extender in self._extenders:
             if obj is None or not extender.settings.preempt_verb or not extender.is_interested(obj):
                 continue
-            told = {found.node: ([p for p, _ in there.values()], found.violations)}
             try:
-                answer = await extender.preempt(obj, told)
-            except Refused:
-                if extender.settings.ignorable:
-                    continue
-                raise
-            chosen = answer.get(found.node)
-            if not chosen:
+                candidates = await self._left(extender, obj, candidates, cluster)
+            except Refused as error:
+                if not extender.settings.ignorable:
+                    raise
+                log.warning("going on without an extender: %s", error)
+            if not candidates:
                 return Found("preemption: no candidate node for preemption")
-            victims = tuple(victim for key, (_, victim) in there.items() if key in chosen)
-            found = Found("", found.node, victims, found.violations)
-        return found
+        return Found(candidates=by_harm(candidates.values()))
+
+    async def _left(
+        self, extender: Extender, pod: Obj, candidates: Mapping[str, Candidate], cluster: Cluster
+    ) -> dict[str, Candidate]:
+        """The candidates that an extender leaves; it may name other pods of a node than it was told. Refused."""
+        told = {}
+        for each in candidates.values():
+            victims = [there for victim in each.victims if (there := self._object(victim)) is not None]
+            told[each.node] = (victims, each.violations)
+        left = {}
+        for node, (uids, violations) in (await extender.preempt(pod, told)).items():
+            info = cluster.nodes.get(node)
+            missing = [each for each in uids if info is None or each not in info.pods]
+            if info is None or missing:
+                text = f"claims to preempt pod (UID: {missing[0] if missing else ''}) on node: {node}"
+                raise Refused(f"extender: {extender.settings.url_prefix} {text}, but the pod is not found on that node")
+            if uids:
+                left[node] = Candidate(node, by_importance(info.pods[each] for each in uids), violations)
+            elif not extender.settings.ignorable:
+                raise Refused(f'expected at least one victim pod on node "{node}"')
+        return left
 
     def _object(self, pod: Pod) -> Obj | None:
         obj = self._pods.get(pod.key)

@@ -13,6 +13,7 @@ class Change(enum.Enum):
     NODE_ALLOCATABLE = "NodeAllocatableChange"
     NODE_LABELS = "NodeLabelChange"
     NODE_TAINTS = "NodeTaintChange"
+    NODE_FEATURES = "NodeDeclaredFeatureChange"
     NODE_REMOVED = "NodeDelete"
     POD_REMOVED = "AssignedPodDelete"
     POD_PLACED = "AssignedPodAdd"
@@ -23,6 +24,7 @@ class Change(enum.Enum):
     CSI_NODE = "CSINodeChange"
     CSI_DRIVER = "CSIDriverChange"
     CAPACITY = "CSIStorageCapacityChange"
+    ATTACHMENT = "VolumeAttachmentChange"
     NAMESPACE = "NamespaceChange"
 
 
@@ -48,6 +50,7 @@ def node_changes(old: Node | None, new: Node) -> list[Event]:
     kinds = {
         Change.NODE_ALLOCATABLE: old.allocatable != new.allocatable,
         Change.NODE_LABELS: old.labels != new.labels,
+        Change.NODE_FEATURES: old.features != new.features,
         Change.NODE_TAINTS: (old.taints, old.unschedulable) != (new.taints, new.unschedulable),
     }
     return [Event(change, new) for change, changed in kinds.items() if changed]

@@ -147,8 +147,12 @@ class Extender:
         scale = self.settings.weight * (MAX_SCORE // MAX_POINTS)
         return {str(entry.get("host")): int(entry.get("score") or 0) * scale for entry in entries}
 
-    async def preempt(self, pod: Obj, victims: Mapping[str, tuple[Sequence[Obj], int]]) -> dict[str, list[str]]:
-        """The nodes that may be preempted on, with the uids of the pods to go; asked with pods and violated budgets."""
+    async def preempt(
+        self, pod: Obj, victims: Mapping[str, tuple[Sequence[Obj], int]]
+    ) -> dict[str, tuple[list[str], int]]:
+        """The nodes that may be preempted on, with the uids of the pods to go and the budgets that this violates; told
+        pods and violated budgets by node.
+        """
         if self.settings.node_cache_capable:
             key, told = "NodeNameToMetaVictims", {
                 node: {"Pods": [{"UID": p["metadata"]["uid"]} for p in pods], "NumPDBViolations": count}
@@ -161,8 +165,9 @@ class Extender:
         answer = _lower(await self._ask(self.settings.preempt_verb, {"Pod": pod, key: told}))
         found = {}
         for node, value in (answer.get("nodenametometavictims") or {}).items():
-            pods = _lower(value or {}).get("pods") or ()
-            found[node] = [str(_lower(pod).get("uid")) for pod in pods]
+            told_back = _lower(value)
+            uids = [str(_lower(each).get("uid")) for each in told_back.get("pods") or ()]
+            found[node] = (uids, int(told_back.get("numpdbviolations") or 0))
         return found
 
     async def bind(self, pod_name: str, namespace: str, uid: str, node: str) -> None:

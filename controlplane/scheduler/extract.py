@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from apimachinery.objects import Obj, controller_of
 from apimachinery.pods import placement
+from apimachinery.pods.features import needed
 from apimachinery.pods.placement import NodeTerm, Taint, Toleration
 from apimachinery.pods.ports import HostPort, host_ports
-from apimachinery.pods.requests import Amounts, amounts, pod_requests
+from apimachinery.pods.requests import Amounts, amounts, in_effect, pod_requests
 from apimachinery.quantity import parse
 from apimachinery.volumes.claims import Use, uses
 from controlplane.scheduler.disks import Disk, disks
@@ -49,6 +51,7 @@ class Pod:
     spread: tuple[Spread, ...] = ()
     affinity: PodAffinity = NO_AFFINITY
     gates: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     containers: int = 1
     claims: tuple[Use, ...] = ()
@@ -72,13 +75,15 @@ class Node:
     unschedulable: bool
     allocatable: Amounts
     images: Mapping[str, int]
+    features: frozenset[str] = frozenset()
 
 
 def pod(obj: Obj) -> Pod:
     """The view of one v1 Pod object; a malformed quantity raises QuantityError."""
     meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
     labels = meta.get("labels") or {}
-    floored = pod_requests(spec, UNREQUESTED)
+    counted = in_effect(spec, status)
+    floored = pod_requests(counted, UNREQUESTED)
     affinity = spec.get("affinity") or {}
     namespace = meta.get("namespace", "")
     owner = controller_of(obj)
@@ -93,7 +98,7 @@ def pod(obj: Obj) -> Pod:
         created=meta.get("creationTimestamp") or "",
         labels=labels,
         label_set=frozenset(labels.items()),
-        requests=pod_requests(spec),
+        requests=pod_requests(counted),
         scored={name: floored.get(name, 0) for name in UNREQUESTED},
         tolerations=placement.tolerations(spec),
         node_selector=spec.get("nodeSelector") or {},
@@ -103,18 +108,62 @@ def pod(obj: Obj) -> Pod:
         spread=spreads(spec, labels),
         affinity=pod_affinity(affinity, namespace, labels),
         gates=tuple(g["name"] for g in spec.get("schedulingGates") or ()),
+        features=needed(spec),
         images=tuple(_images(spec)),
         containers=len(spec.get("containers") or ()) + len(spec.get("initContainers") or ()),
         claims=tuple(uses(obj)),
         disks=tuple(disks(spec)),
         owner=(owner["kind"], owner["name"]) if owner else None,
-        nominated=status.get("nominatedNodeName") or "",
         never_preempts=spec.get("preemptionPolicy") == "Never",
-        deleting="deletionTimestamp" in meta,
-        preempted="deletionTimestamp" in meta and _is_preempted(status),
-        finished=status.get("phase") in ("Succeeded", "Failed"),
-        started=status.get("startTime") or "",
+        **_state(obj),
     )
+
+
+def newer(obj: Obj, before: Obj, known: Pod) -> Pod:
+    """The view of a pod's newer object. Most changes are of its state alone: then all else stands as in `known`, the
+    view of `before`.
+    """
+    if not _same_wish(before, obj):
+        return pod(obj)
+    state = {"node_name": (obj.get("spec") or {}).get("nodeName") or "", **_state(obj)}
+    if all(getattr(known, field) == value for field, value in state.items()):
+        return known
+    return replace(known, **state)
+
+
+def _same_wish(before: Obj, after: Obj) -> bool:
+    """Whether two versions of a pod ask for the same."""
+    if any(before["metadata"].get(k) != after["metadata"].get(k) for k in ("uid", "labels", "ownerReferences")):
+        return False
+    if _resources_told(before) != _resources_told(after):
+        return False
+    old, new = (before.get("spec") or {}), (after.get("spec") or {})
+    return old == new or {**old, "nodeName": ""} == {**new, "nodeName": ""}
+
+
+def _resources_told(obj: Obj) -> list[Any]:
+    """What of a pod's status counts in its requests."""
+    status = obj.get("status") or {}
+    told = [(s.get("resources"), s.get("allocatedResources")) for s in (status, *_container_statuses(status))]
+    pending = [c.get("reason") for c in status.get("conditions") or () if c.get("type") == "PodResizePending"]
+    return [told, pending] if any(resources for resources, _ in told) else []
+
+
+def _container_statuses(status: Obj) -> Iterator[Obj]:
+    for part in ("containerStatuses", "initContainerStatuses"):
+        yield from status.get(part) or ()
+
+
+def _state(obj: Obj) -> dict[str, Any]:
+    """The fields of a view that change while a pod lives."""
+    status, deleting = obj.get("status") or {}, "deletionTimestamp" in obj["metadata"]
+    return {
+        "nominated": status.get("nominatedNodeName") or "",
+        "deleting": deleting,
+        "preempted": deleting and _is_preempted(status),
+        "finished": status.get("phase") in ("Succeeded", "Failed"),
+        "started": status.get("startTime") or "",
+    }
 
 
 def preferred_terms(affinity: Obj) -> tuple[tuple[int, NodeTerm], ...]:
@@ -149,4 +198,5 @@ def node(obj: Obj) -> Node:
         unschedulable=bool(spec.get("unschedulable")),
         allocatable=amounts(status.get("allocatable") or status.get("capacity") or {}),
         images={name: i.get("sizeBytes", 0) for i in status.get("images") or () for name in i.get("names") or ()},
+        features=frozenset(status.get("declaredFeatures") or ()),
     )

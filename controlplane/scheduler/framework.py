@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from apimachinery.client import Client
+from controlplane.scheduler.candidates import Candidate
 from controlplane.scheduler.changes import Change, Event
 from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.extract import Pod
@@ -66,16 +67,23 @@ class Query:
 
 @dataclass(frozen=True)
 class Found:
-    """Answer of post_filter: where the pod could go once `victims` are gone, or upstream's message why nowhere.
-
-    `clear`: a nomination that the pod had is void.
+    """Answer of post_filter: where the pod could go once others are gone, the least harmful first, or upstream's
+    message why nowhere. `clear`: a nomination that the pod had is void.
     """
 
     message: str = ""
-    node: str = ""
-    victims: tuple[Pod, ...] = ()
-    violations: int = 0
+    candidates: tuple[Candidate, ...] = ()
     clear: bool = False
+
+    @property
+    def node(self) -> str:
+        """The one that is chosen, "" for none."""
+        return self.candidates[0].node if self.candidates else ""
+
+    @property
+    def victims(self) -> tuple[Pod, ...]:
+        """The pods that have to go from there."""
+        return self.candidates[0].victims if self.candidates else ()
 
 
 class Plugin:

@@ -68,7 +68,7 @@ class Scheduler:
         self._boards = Boards()
         self._query = Query(self.cluster, parts.workloads, parts.storage, parts.budgets)
         self._wake = asyncio.Event()
-        self._writes: set[asyncio.Task[None]] = set()
+        self._writes: set[asyncio.Task[Any]] = set()
         self._watcher = Watcher(self.cluster, self.queue, parts.profiles, self._wake.set)
         self._reports = Reports(parts.client, parts.recorder, parts.pods)
         self._binder = Binder(self.cluster, self.queue, self._watcher, self._reports, parts.extenders)
@@ -110,7 +110,7 @@ class Scheduler:
                 return
             found = _post_filter(pod, profile, self._query, decision)
             if found.node and self._asking.preemption:
-                found = await self._asking.preempt(pod, found)
+                found = await self._asking.preempt(pod, found, self.cluster)
         except Exception as error:
             if not isinstance(error, Refused):
                 log.exception("deciding on %s failed", pod.key)
@@ -153,20 +153,45 @@ class Scheduler:
             nominated.put(pod, found.node)
         elif found.clear:
             nominated.drop(pod.uid)
-        waiting.pod = self._watcher.views.get(pod.uid, pod)
-        if pod.uid in self._watcher.views:
-            self.queue.refused(waiting, decision.plugins, time.monotonic())
-        self._write(self._report(pod, "Unschedulable", message, found, losing))
+        if found.node:
+            self._write(self._make_room(waiting, decision, message, found, losing))
+        else:
+            self._shelve(waiting, decision)
+            self._write(self._report(pod, "Unschedulable", message, found))
 
-    def _write(self, work: Coroutine[Any, Any, None]) -> None:
+    def _shelve(self, waiting: Waiting, decision: Decision) -> None:
+        """Back to the queue as the pod is now, until something changes that may help; not one that is gone or bound."""
+        now = self._watcher.views.get(waiting.pod.uid)
+        if now is not None:
+            waiting.pod = now
+            self.queue.refused(waiting, decision.plugins, time.monotonic())
+            self._wake.set()
+
+    async def _make_room(
+        self, waiting: Waiting, decision: Decision, message: str, found: Found, losing: Sequence[extract.Pod]
+    ) -> None:
+        """Have the victims go. The pod stays out of the queue until all are told: tried in between, it would find the
+        room lacking still and have others go, too.
+        """
+        pod, told = waiting.pod, False
+        try:
+            told = await self._report(pod, "Unschedulable", message, found, losing)
+        finally:
+            self._shelve(waiting, decision)
+            if not told:
+                # No room is made: what was promised is void, and no pod will go that would bring the pod back.
+                self.cluster.nominated.drop(pod.uid)
+                self.queue.nudge(pod.uid, time.monotonic())
+
+    def _write(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
     async def _report(
         self, pod: extract.Pod, reason: str, message: str, found: Found, losing: Sequence[extract.Pod] = ()
-    ) -> None:
-        """Tell why the pod has no node, and make the room that was found for it."""
+    ) -> bool:
+        """Tell why the pod has no node, and make the room that was found for it; whether that was done."""
         nominated = found.node or ("" if found.clear else None)
         try:
             await self._reports.failed(pod, reason, message, nominated)
@@ -174,14 +199,11 @@ class Scheduler:
                 await self._reports.give_way(other)
             await self._reports.evict(pod, found)
         except errors.NotFound:
-            return
+            return False
         except (errors.ApiError, errors.Unreachable) as error:
             log.warning("status of %s not written: %s", pod.key, error)
-            if found.node:
-                # No room is made: what was promised is void, and no pod will go that would bring the pod back.
-                self.cluster.nominated.drop(pod.uid)
-                self.queue.nudge(pod.uid, time.monotonic())
-                self._wake.set()
+            return False
+        return True
 
 
 def _post_filter(pod: extract.Pod, profile: Profile, query: Query, decision: Decision) -> Found:

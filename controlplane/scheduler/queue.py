@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import Any
 
@@ -96,7 +96,9 @@ class Queue:
         waiting = self._all.get(pod.uid)
         if waiting is None:
             waiting = self._all[pod.uid] = Waiting(pod, now)
-        elif waiting.pod == pod:
+        elif replace(waiting.pod, nominated=pod.nominated) == pod:
+            # A nomination is the scheduler's own word, and no reason to try again.
+            waiting.pod = pod
             return
         self._unshelve(waiting)
         waiting.pod = pod

@@ -19,6 +19,7 @@ from apimachinery.kinds import (
     PERSISTENT_VOLUME,
     PERSISTENT_VOLUME_CLAIM,
     STORAGE_CLASS,
+    VOLUME_ATTACHMENT,
 )
 from apimachinery.kit.tasks import is_set_within
 from apimachinery.objects import Obj, key, name, reference, resource_version, uid
@@ -37,8 +38,12 @@ KINDS = {
     CSI_NODE: Change.CSI_NODE,
     CSI_DRIVER: Change.CSI_DRIVER,
     CSI_STORAGE_CAPACITY: Change.CAPACITY,
+    VOLUME_ATTACHMENT: Change.ATTACHMENT,
 }
-BY_CLASS, BY_CLAIM = "volume-class", "volume-claim"
+BY_CLASS, BY_CLAIM, BY_NODE = "volume-class", "volume-claim", "node"
+
+Attached = tuple[str, str]
+"""A CSI driver, and what it knows a volume by."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,10 @@ class Storage:
         """How many volumes of each CSI driver a node can have, where the driver says."""
         return {}
 
+    def attached(self, node: str) -> frozenset[Attached]:
+        """The volumes that are attached to a node, also those that no pod there uses (any more)."""
+        return frozenset()
+
     def is_driver(self, driver: str) -> bool:
         """Whether a provisioner is a CSI driver that some node has."""
         return False
@@ -107,13 +116,15 @@ class InformedStorage(Storage):
 
     def __init__(self, *informers: Informer) -> None:
         self.informers = informers
-        self._claims, self._volumes, self._classes, self._csi_nodes, self._drivers, self._capacities = informers
+        self._claims, self._volumes, self._classes, self._csi_nodes, self._drivers, *others = informers
+        self._capacities, self._attachments = others
         self._choices: dict[str, Choice] = {}
         self._changed = asyncio.Event()
         self._limits: dict[str, Mapping[str, int]] = {}
         self._csi_nodes.add_handler(self._on_csi_node)
         self._volumes.add_index(BY_CLASS, matching.open_classes)
         self._volumes.add_index(BY_CLAIM, lambda volume: (matching.claim_key(volume),))
+        self._attachments.add_index(BY_NODE, lambda attachment: (attachment["spec"].get("nodeName") or "",))
         for informer in (self._claims, self._volumes):
             informer.add_handler(lambda _old, _new: self._wake())
 
@@ -128,6 +139,16 @@ class InformedStorage(Storage):
 
     def volume_limits(self, node: str) -> Mapping[str, int]:
         return self._limits.get(node, {})
+
+    def attached(self, node: str) -> frozenset[Attached]:
+        found = set()
+        for attachment in self._attachments.by_index(BY_NODE, node):
+            spec = attachment["spec"]
+            volume = self._volumes.get((spec.get("source") or {}).get("persistentVolumeName") or "")
+            csi = volume["spec"].get("csi") if volume is not None else None
+            if csi and spec.get("attacher"):
+                found.add((str(spec["attacher"]), str(csi.get("volumeHandle") or "")))
+        return frozenset(found)
 
     def is_driver(self, driver: str) -> bool:
         return self._drivers.get(driver) is not None or any(driver in limits for limits in self._limits.values())

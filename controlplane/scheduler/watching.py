@@ -61,7 +61,10 @@ class Watcher:
             self._forget(uid(old))
         if new is None:
             return
-        view = extract.pod(new)
+        known = self.views.get(uid(new)) or self._cluster.placed(uid(new))
+        view = extract.pod(new) if old is None or known is None else extract.newer(new, old, known)
+        if view is known:
+            return
         if view.finished:
             self._forget(view.uid)
         elif view.node_name:

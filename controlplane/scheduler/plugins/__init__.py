@@ -15,6 +15,7 @@ from controlplane.scheduler.extract import DEFAULT_SCHEDULER
 from controlplane.scheduler.framework import Plugin, Profile, everywhere
 from controlplane.scheduler.plugins.balance import BalancedAllocation, BalancedAllocationArgs
 from controlplane.scheduler.plugins.binder import DefaultBinder
+from controlplane.scheduler.plugins.features import NodeDeclaredFeatures
 from controlplane.scheduler.plugins.gates import SchedulingGates
 from controlplane.scheduler.plugins.images import ImageLocality
 from controlplane.scheduler.plugins.interpod import InterPodAffinity, InterPodAffinityArgs
@@ -71,6 +72,7 @@ ROWS = (
     Row("NodeResourcesBalancedAllocation", lambda args, _handle: BalancedAllocation(args), BalancedAllocationArgs),
     Row("ImageLocality", lambda _args, _handle: ImageLocality()),
     Row("DefaultBinder", lambda _args, _handle: DefaultBinder()),
+    Row("NodeDeclaredFeatures", lambda _args, _handle: NodeDeclaredFeatures()),
 )
 """All plugins, in the order in which upstream's default profile has them."""
 BY_NAME = {row.name: row for row in ROWS}

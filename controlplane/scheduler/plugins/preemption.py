@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from controlplane.scheduler.board import Filters
+from controlplane.scheduler.candidates import Candidate, by_harm, by_importance
 from controlplane.scheduler.cycle import Decision, blocked, counting
 from controlplane.scheduler.explain import listing
 from controlplane.scheduler.extract import Pod
@@ -38,15 +39,6 @@ class PreemptionArgs:
             raise ValueError(f"minCandidateNodesPercentage: {text}")
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A node, the pods that would have to go, the most important first, and how many of them a budget protects."""
-
-    node: str
-    victims: tuple[Pod, ...]
-    violations: int = 0
-
-
 class DefaultPreemption(Plugin):
     name = "DefaultPreemption"
 
@@ -67,8 +59,7 @@ class DefaultPreemption(Plugin):
             total = len(query.cluster.nodes)
             text = f"preemption: 0/{total} nodes are available: {listing(reasons)}."
             return Found(text, clear=True)
-        best = min(candidates, key=_harm)
-        return Found("", best.node, best.victims, best.violations)
+        return Found(candidates=by_harm(candidates))
 
     def _candidates(self, pod: Pod, query: Query, decision: Decision) -> tuple[list[Candidate], Counter[str]]:
         """Nodes where it would work, enough of them, and why the others are none."""
@@ -122,7 +113,7 @@ def victims_on(pod: Pod, query: Query, filters: Filters, info: NodeInfo) -> Cand
     refusal = blocked(pod, filters, query.cluster, info)
     if refusal is not None:
         return refusal[1]
-    protected, free = _by_budget(sorted(lower, key=_importance), query)
+    protected, free = _by_budget(by_importance(lower), query)
     victims: list[Pod] = []
     violations = 0
     for other in (*protected, *free):
@@ -133,12 +124,7 @@ def victims_on(pod: Pod, query: Query, filters: Filters, info: NodeInfo) -> Cand
         else:
             victims.append(other)
             violations += other in protected
-    return Candidate(info.node.name, tuple(sorted(victims, key=_importance)), violations)
-
-
-def _importance(pod: Pod) -> tuple[int, str]:
-    """The most important first: by priority, then who has run longest."""
-    return -pod.priority, pod.started or pod.created
+    return Candidate(info.node.name, by_importance(victims), violations)
 
 
 def _by_budget(pods: Iterable[Pod], query: Query) -> tuple[list[Pod], list[Pod]]:
@@ -156,15 +142,3 @@ def _by_budget(pods: Iterable[Pod], query: Query) -> tuple[list[Pod], list[Pod]]
                 violates = violates or allowed[0] < 0
         (protected if violates else free).append(pod)
     return protected, free
-
-
-def _harm(candidate: Candidate) -> tuple[int, int, int, int, str]:
-    """Fewest violations of budgets, then the lowest highest priority, the lowest sum, the fewest, and where the most
-    important have run for the shortest time."""
-    victims = candidate.victims
-    highest = victims[0].priority
-    # Sums must not cancel out: priorities may be negative (upstream adds 2^31 to each).
-    total = sum(pod.priority + (1 << 31) for pod in victims)
-    earliest = min(pod.started or pod.created for pod in victims if pod.priority == highest)
-    latest_first = "".join(chr(0x10FFFF - ord(letter)) for letter in earliest)
-    return candidate.violations, highest, total, len(victims), latest_first

@@ -11,17 +11,14 @@ from controlplane.scheduler.changes import Change, Event
 from controlplane.scheduler.extract import Pod
 from controlplane.scheduler.framework import SKIP, Plugin, Query, Rejection
 from controlplane.scheduler.nodeinfo import NodeInfo
-from controlplane.scheduler.storage import Storage
+from controlplane.scheduler.storage import Attached, Storage
 
 TOO_MANY = Rejection("node(s) exceed max volume count")
-
-Attached = tuple[str, str]
-"""A CSI driver, and what it knows a volume by."""
 
 
 class NodeVolumeLimits(Plugin):
     name = "NodeVolumeLimits"
-    helped_by = frozenset((Change.CSI_NODE, Change.POD_REMOVED, Change.CLAIM, Change.VOLUME))
+    helped_by = frozenset((Change.CSI_NODE, Change.POD_REMOVED, Change.CLAIM, Change.VOLUME, Change.ATTACHMENT))
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -38,9 +35,12 @@ class NodeVolumeLimits(Plugin):
         limits = self._storage.volume_limits(info.node.name)
         if not limits:
             return None
-        there = set(_volumes(info.pods.values(), self._storage))
-        for driver in {driver for driver, _ in state - there}:
-            count = sum(each == driver for each, _ in there | state)
+        there = frozenset(_volumes(info.pods.values(), self._storage))
+        new = state - there
+        # Those that are attached for no pod that is known take room, too.
+        counted = [*there, *(self._storage.attached(info.node.name) - there), *new]
+        for driver in {driver for driver, _ in new}:
+            count = sum(each == driver for each, _ in counted)
             if count > limits.get(driver, count):
                 return TOO_MANY
         return None

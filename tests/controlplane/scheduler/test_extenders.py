@@ -167,6 +167,54 @@ def test_it_has_a_word_in_who_is_evicted() -> None:
     play(Beside(preempt=spare), scenario, preempt_verb="preempt", node_cache_capable=True)
 
 
+@pytest.mark.parametrize("capable", [True, False])
+def test_it_is_told_every_node_where_room_can_be_made(capable: bool) -> None:
+    """It takes the node that would have been harmed more, and another pod there than it was told."""
+
+    def spare(body: Any) -> Any:
+        told = body["NodeNameToMetaVictims" if capable else "NodeNameToVictims"]
+        seen.append({node: len(value["Pods"]) for node, value in told.items()})
+        uid = api_of[0].pods["default/second"]["metadata"]["uid"]
+        return {"nodeNameToMetaVictims": {"b": {"pods": [{"uid": uid}], "numPDBViolations": 0}}}
+
+    seen: list[Any] = []
+    api_of: list[Api] = []
+
+    async def scenario(api: Api, made: Scheduler) -> None:
+        api_of.append(api)
+        api.node("a", "1")
+        api.pod("first", priority=1, nodeName="a")
+        api.node("b", "2")
+        api.pod("second", priority=2, nodeName="b")
+        api.pod("third", priority=1, nodeName="b")
+        api.pod("high", priority=3)
+        await until(lambda: api.where().get("high") == "b")
+        assert seen == [{"a": 1, "b": 1}]
+        assert api.deleted == ["second"]
+
+    play(Beside(preempt=spare), scenario, preempt_verb="preempt", node_cache_capable=capable)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ({"a": {"Pods": []}}, 'expected at least one victim pod on node "a"'),
+        ({"a": {"Pods": [{"UID": "nobody"}]}}, "preempt pod (UID: nobody) on node: a, but the pod is not found"),
+        ({"z": {"Pods": [{"UID": "nobody"}]}}, "preempt pod (UID: nobody) on node: z, but the pod is not found"),
+    ],
+)
+def test_victims_that_cannot_be_are_its_fault(answer: Any, text: str) -> None:
+    async def scenario(api: Api, made: Scheduler) -> None:
+        api.node("a", "1")
+        api.pod("low", nodeName="a")
+        api.pod("high", priority=3)
+        await until(lambda: api.events)
+        assert text in api.events[0][2] and api.events[0][1] == "FailedScheduling"
+        assert api.deleted == []
+
+    play(Beside(preempt=lambda _: {"NodeNameToMetaVictims": answer}), scenario, preempt_verb="preempt")
+
+
 def test_a_node_that_fills_up_while_it_thinks_is_not_taken() -> None:
     async def scenario(api: Api, made: Scheduler) -> None:
         api.node("a", "1")

@@ -15,6 +15,7 @@ from controlplane.scheduler.explain import explain
 from controlplane.scheduler.extract import Node, Pod
 from controlplane.scheduler.framework import Plugin, Query
 from controlplane.scheduler.plugins.balance import BalancedAllocation
+from controlplane.scheduler.plugins.features import NodeDeclaredFeatures
 from controlplane.scheduler.plugins.images import MEBIBYTE, ImageLocality
 from controlplane.scheduler.plugins.interpod import InterPodAffinity, InterPodAffinityArgs
 from controlplane.scheduler.plugins.node_affinity import NodeAffinity, NodeAffinityArgs
@@ -399,6 +400,26 @@ def test_default_constraints_that_cannot_be(constraints: tuple[Any, ...], kind: 
         SpreadArgs(constraints, kind)
 
 
+SHARED_HOST: dict[str, Any] = {"hostNetwork": True, "hostUsers": False}
+SUPPORT = "UserNamespacesHostNetworkSupport"
+
+
+def declaring(name: str, *features: str) -> Node:
+    return replace(node(name), features=frozenset(features))
+
+
+def test_a_pod_goes_where_what_it_uses_is_declared() -> None:
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [1]}}
+    restarting = {"containers": [{"name": "c", "image": "i", "restartPolicyRules": [rule]}]}
+    asking = pod(**{**restarting, **SHARED_HOST})
+    assert asking.features == ("RestartAllContainersOnContainerExits", SUPPORT)
+    state = cluster(declaring("bare"), declaring("half", SUPPORT))
+    assert explain(run(state, asking), 2).endswith("2 node(s) didn't match Pod's required features.")
+    assert run(state, pod(**SHARED_HOST)).node == "half"
+    state.set_node(declaring("bare", SUPPORT, "RestartAllContainersOnContainerExits", "More"))
+    assert run(state, asking).node == "bare"
+
+
 ADDED, REMOVED = Change.NODE_ADDED, Change.POD_REMOVED
 LABELLED = node("n", labels={ZONE: "z", "disk": "ssd"})
 HINTS = [
@@ -411,6 +432,8 @@ HINTS = [
     (TaintToleration(), pod(), Event(ADDED, node("n", taints=[{"key": "k", "effect": "NoExecute"}])), False),
     (TaintToleration(), pod(), Event(ADDED, LABELLED), True),
     (NodeName(), pod(nodeName="other"), Event(ADDED, LABELLED), False),
+    (NodeDeclaredFeatures(), pod(**SHARED_HOST), Event(ADDED, LABELLED), False),
+    (NodeDeclaredFeatures(), pod(**SHARED_HOST), Event(Change.NODE_FEATURES, declaring("n", SUPPORT)), True),
     (PodTopologySpread(), web("p", constraint("rack")), Event(ADDED, LABELLED), False),
     (PodTopologySpread(), web("p", constraint()), Event(ADDED, LABELLED), True),
     (PodTopologySpread(), web("p", constraint()), Event(REMOVED, old=pod("other")), False),

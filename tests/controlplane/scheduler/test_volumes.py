@@ -275,6 +275,18 @@ def test_a_node_takes_no_more_volumes_than_its_driver_says() -> None:
     assert run(server, user("p", "two"), state).node == "a"
 
 
+def test_a_volume_that_is_attached_for_nobody_takes_room() -> None:
+    drivers = [{"name": "example.com", "nodeID": "a", "allocatable": {"count": 1}}]
+    node_of = {"kind": "CSINode", "metadata": {"name": "a"}, "spec": {"drivers": drivers}}
+    attached = {"attacher": "example.com", "nodeName": "a", "source": {"persistentVolumeName": "old"}}
+    attachment = {"kind": "VolumeAttachment", "metadata": {"name": "x"}, "spec": attached}
+    server = Server(bound("one", "v1"), of_driver("v1"), of_driver("old"), node_of, attachment)
+    state = cluster(node("a"))
+    assert set(reasons(run(server, user("p", "one"), state)).values()) == {"node(s) exceed max volume count"}
+    server.put({**attachment, "spec": {**attached, "nodeName": "b"}})
+    assert run(server, user("p", "one"), state).node == "a"
+
+
 def test_removing_the_one_user_of_a_claim_makes_room_for_another() -> None:
     server = Server(bound(accessModes=["ReadWriteOncePod"]), volume())
     state = cluster(node("a"), node("b"))
