@@ -26,8 +26,8 @@ def status(name: str = "c", has: str = "2", kept: str = "2", **more: Any) -> Obj
     return {("containerStatuses" if name == "c" else "initContainerStatuses"): [one], **more}
 
 
-INFEASIBLE = {"conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}]}
-DEFERRED = {"conditions": [{"type": "PodResizePending", "status": "True", "reason": "Deferred"}]}
+INFEASIBLE: Any = {"conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}]}
+DEFERRED: Any = {"conditions": [{"type": "PodResizePending", "status": "True", "reason": "Deferred"}]}
 RESIZED = [
     ({}, 2000),
     (status(), 2000),

@@ -125,6 +125,31 @@ def test_a_pod_of_higher_priority_takes_the_room_and_nobody_else_gets_it() -> No
     play(scenario)
 
 
+def test_nobody_more_has_to_go_while_the_first_ones_are_told() -> None:
+    """Deletions that take long, and a node that comes meanwhile on which others could be removed."""
+
+    async def scenario(api: Api, made: Scheduler) -> None:
+        whole = api.delete
+
+        async def slow(kind: Any, name: str, namespace: str, uid: str) -> None:
+            await asyncio.sleep(5.0 * int(name[1]))
+            await whole(kind, name, namespace, uid)
+
+        api.delete = slow  # type: ignore[method-assign]
+        api.node("a", "2")
+        for name in ("a1", "a2"):
+            api.pod(name, priority=1, nodeName="a")
+        api.pod("high", "2", priority=3)
+        await asyncio.sleep(1.0)
+        for name in ("b1", "b2"):
+            api.pod(name, nodeName="b")
+        api.node("b", "2")
+        await until(lambda: api.where().get("high") == "a")
+        assert api.deleted == ["a1", "a2"]
+
+    play(scenario)
+
+
 def test_budgets_are_kept_where_there_is_a_choice() -> None:
     async def scenario(api: Api, made: Scheduler) -> None:
         for name in ("a", "b"):
