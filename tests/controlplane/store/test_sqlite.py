@@ -114,8 +114,8 @@ def test_what_one_turn_of_the_loop_brings_is_one_commit(tmp_path: Path) -> None:
     async def test(store: SqliteStore) -> None:
         batches: list[int] = []
         store.follow(Told(lambda batch: batches.append(len(batch))))
-        await asyncio.gather(*(store.txn([Put(f"a/{number}", b"1", 0)]) for number in range(100)))
-        assert batches == [100]
+        await asyncio.gather(*(store.txn([Put(f"a/{number}", b"1", 0)]) for number in range(1000)))
+        assert batches == [1000]
 
     run(tmp_path / "state.db", test)
 
