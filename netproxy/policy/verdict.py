@@ -39,8 +39,11 @@ class Verdict:
     why: tuple[str, ...]
 
 
-def judge(cluster: Cluster, source: Party, target: Party, protocol: str, port: int) -> Verdict:
-    """A connection from one party to another after its destination was translated; protocol in upper case."""
+def judge(
+    cluster: Cluster, source: Party, target: Party, protocol: str, port: int, comes_as: Party | None = None
+) -> Verdict:
+    """A connection from one party to another after its destination was translated; protocol in upper case. `comes_as`:
+    whom the target's node takes for its source, where that is another."""
     if source.pod and target.pod and source.pod.key == target.pod.key:
         return Verdict(True, ("a pod may always speak to itself",))
     why: list[str] = []
@@ -50,6 +53,7 @@ def judge(cluster: Cluster, source: Party, target: Party, protocol: str, port: i
         allowed, why = one, [text]
     # What is on no node (the DNS that nodes answer themselves) is a peer, and isolated by nobody.
     if target.pod and target.pod.node and allowed:
+        source = comes_as or source
         if source.node and source.node == target.pod.node:
             return Verdict(True, (*why, "ingress: a node may always speak to its own pods"))
         allowed, text = _direction(cluster, Direction.INGRESS, target.pod, source, target, protocol, port)

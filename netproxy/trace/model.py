@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -33,6 +33,26 @@ class Objects:
 
 
 @dataclass(frozen=True)
+class Rules:
+    """How the nodes make rules of them."""
+
+    modes: Mapping[str, str] = field(default_factory=dict)
+    """proxy mode by node; nftables where nothing is said"""
+    cluster_cidrs: Sequence[str] = ()
+    service_cidrs: Sequence[str] = ()
+    """where pods and cluster IPs lie, of both families"""
+    policies: bool = True
+    """somebody of ours enforces NetworkPolicies"""
+    below: str = ""
+    """why nobody sees frames that two pods of the source's node send each other by their own addresses; empty: it is
+    seen"""
+
+    def mode_of(self, node: str) -> str:
+        """In which mode its proxy is."""
+        return self.modes.get(node, "nftables")
+
+
+@dataclass(frozen=True)
 class End:
     """One end: an address, who has it, and the node whose rules its packets pass first (empty: none of them)."""
 
@@ -48,6 +68,8 @@ class Outcome(Enum):
     """What becomes of a first packet."""
 
     ARRIVES = "arrives"
+    PASSES = "passes"
+    """no rule takes it: it goes on to that very address, where nobody is known to be"""
     DROPPED = "dropped"
     REFUSED = "refused"
 
@@ -61,6 +83,10 @@ class Way:
     """ip:port"""
     title: str
     why: tuple[str, ...]
+    chance: float = 1.0
+    """that the rules choose this one"""
+    masqueraded: bool = False
+    """the target sees a node's address, not the source's"""
 
 
 @dataclass(frozen=True)

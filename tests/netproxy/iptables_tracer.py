@@ -5,6 +5,7 @@ Understands the matches and targets proxies use and raises on anything else.
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -115,8 +116,13 @@ def chain(table: dict[str, list[str]], name: str, packet: Packet) -> list[tuple[
     return [*ended, *((state, "") for state in live)]
 
 
+@functools.lru_cache(100_000)
+def _words(rule: str) -> tuple[str, ...]:
+    return tuple(shlex.split(rule))
+
+
 def _rule(table: dict[str, list[str]], rule: str, packet: Packet) -> list[tuple[Packet, str]]:
-    words = shlex.split(rule)
+    words = _words(rule)
     chance, negate, index = 1.0, False, 0
     options: dict[str, str] = {}
     while index < len(words):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from netproxy.policy.model import cluster_dns
-from netproxy.trace.model import Objects, Outcome, Trace, TraceError
+from netproxy.trace.model import Objects, Outcome, Rules, Trace, TraceError
 from netproxy.trace.plan import trace
 from netproxy.trace.resolve import resolve, split_port
 from tests.netproxy.policy.world import namespace, pod, policy
@@ -37,9 +37,13 @@ def objects(*policies: dict[str, Any], **spec: Any) -> Objects:
     )
 
 
-def asked(there: Objects, source: str, target: str, protocol: str = "TCP") -> Trace:
+RULES = Rules(cluster_cidrs=("10.244.0.0/16",), service_cidrs=("10.96.0.0/16",))
+
+
+def asked(there: Objects, source: str, target: str, protocol: str = "TCP", rules: Rules = RULES) -> Trace:
     end, port = split_port(target)
-    return trace(there, resolve(source, there, "default"), resolve(end, there, "default"), int(port or 0), protocol)
+    start, goal = resolve(source, there, "default"), resolve(end, there, "default")
+    return trace(there, start, goal, int(port or 0), protocol, rules)
 
 
 def outcomes(found: Trace) -> dict[str, str]:
@@ -100,9 +104,7 @@ def test_the_dns_that_nodes_answer_themselves(labels: dict[str, str], port: int,
 def test_pods_that_share_a_bridge_below_all_rules(source: str, target: str, wanted: dict[str, str]) -> None:
     there = objects(policy("default", "deny"))
     there = replace(there, pods=[*there.pods, pod("default", "near", "10.244.1.9")])
-    end, port = split_port(target)
-    start, goal = resolve(source, there, "default"), resolve(end, there, "default")
-    found = trace(there, start, goal, int(port or 0), "TCP", below="not enforced between pods of one bridge")
+    found = asked(there, source, target, rules=replace(RULES, below="not enforced between pods of one bridge"))
     assert outcomes(found) == wanted
     assert ("pods of one bridge" in found.ways[0].why[-1]) == ("arrives" in wanted.values())
 
@@ -111,16 +113,44 @@ def test_pods_that_share_a_bridge_below_all_rules(source: str, target: str, want
     ("source", "target", "spec", "wanted"),
     [
         ("a", "service/none:80", {}, {"10.96.0.101:80": "refused"}),
-        ("a", "10.96.0.100:81", {}, {"10.96.0.100:81": "arrives"}),
+        ("a", "10.96.0.100:81", {}, {"10.96.0.100:81": "refused"}),
+        ("a", "10.96.7.7:80", {}, {"10.96.7.7:80": "dropped"}),
+        ("a", f"{OUTSIDE}:80", {}, {f"{OUTSIDE}:80": "arrives"}),
         (OUTSIDE, "node/node1:30080", {}, {f"{A}:8080": "arrives", f"{B}:8080": "arrives"}),
         (OUTSIDE, "10.20.0.12:30080", {"externalTrafficPolicy": "Local"}, {f"{B}:8080": "arrives"}),
         ("a", "10.20.0.12:30080", {"externalTrafficPolicy": "Local"}, {f"{A}:8080": "arrives", f"{B}:8080": "arrives"}),
+        # Another node is outside of it, as everybody is who is neither a pod nor that node.
+        ("node1", "10.20.0.12:30080", {"externalTrafficPolicy": "Local"}, {f"{B}:8080": "arrives"}),
+        (
+            "node2",
+            "10.20.0.12:30080",
+            {"externalTrafficPolicy": "Local"},
+            {f"{A}:8080": "arrives", f"{B}:8080": "arrives"},
+        ),
         ("a", "svc", {"internalTrafficPolicy": "Local"}, {f"{A}:8080": "arrives"}),
         ("a", "b", {}, {f"{B}:80": "arrives"}),
     ],
 )
 def test_where_it_goes(source: str, target: str, spec: dict[str, Any], wanted: dict[str, str]) -> None:
     assert outcomes(asked(objects(**spec), source, target)) == wanted
+
+
+def test_a_virtual_server_of_ipvs_has_no_short_cut() -> None:
+    local = objects(externalTrafficPolicy="Local")
+    rules = replace(RULES, modes={"node2": "ipvs"})
+    assert outcomes(asked(local, "a", "node2:30080", rules=rules)) == {f"{B}:8080": "arrives"}
+    assert outcomes(asked(local, "a", "node1:30080", rules=rules)) == {f"{A}:8080": "arrives", f"{B}:8080": "arrives"}
+
+
+def test_an_endpoints_node_judges_the_address_it_sees() -> None:
+    """By a node port the packet comes from the node that masqueraded it, to pods of other nodes at least."""
+    allow = policy("default", "a", podSelector={}, ingress=[{"from": [{"namespaceSelector": {}, "podSelector": {}}]}])
+    found = asked(objects(allow), "data/db", "node1:30080")
+    assert outcomes(found) == {f"{A}:8080": "arrives", f"{B}:8080": "dropped"}
+    assert [way.masqueraded for way in found.ways] == [True, True]
+    assert [way.chance for way in found.ways] == [0.5, 0.5]
+    assert "comes from an address of node1" in found.ways[1].why[1]
+    assert outcomes(asked(objects(allow), "data/db", "svc")) == {f"{A}:8080": "arrives", f"{B}:8080": "arrives"}
 
 
 def test_without_an_endpoint_on_this_node_and_policy_local_it_is_lost() -> None:
