@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import Callable, Sequence
@@ -52,11 +53,15 @@ async def serve(listener: Listener, choose: Choose) -> asyncio.Server:
 
 
 class _Side(asyncio.Protocol):
-    """One of the two connections; the other is its peer. `choose`: given to the side that a client opened."""
+    """One of the two connections; the other is its peer. `choose`: given to the side that a client opened.
 
-    def __init__(self, choose: Choose | None = None, peer: _Side | None = None) -> None:
+    Nothing is read before both have found each other: what becomes of an endpoint that is given up is nothing to the
+    client.
+    """
+
+    def __init__(self, choose: Choose | None = None) -> None:
         self._choose = choose
-        self._peer = peer
+        self._peer: _Side | None = None
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._ended = False
@@ -66,8 +71,8 @@ class _Side(asyncio.Protocol):
         handle = transport.get_extra_info("socket")
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._transport.pause_reading()
         if self._choose:
-            self._transport.pause_reading()
             client = transport.get_extra_info("peername")[0]
             self._connecting = asyncio.ensure_future(self._connect(self._choose(client)))
 
@@ -75,21 +80,24 @@ class _Side(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         assert self._transport
         for target, seconds in zip(_repeated(targets), _CONNECT_SECONDS, strict=False):
-            # It knows whom it answers from its first byte on.
-            side = _Side(peer=self)
+            side = _Side()
             try:
                 await tasks.within(loop.create_connection(partial(_itself, side), *target), seconds)
             except (OSError, asyncio.TimeoutError):
-                side._peer = None
                 side.reset()
                 continue
-            self._peer = side
+            self._peer, side._peer = side, self
             if self._transport.is_closing():
                 side.reset()
             else:
-                self._transport.resume_reading()
+                for one in (self, side):
+                    one._read()
             return
         self.reset()
+
+    def _read(self) -> None:
+        assert self._transport
+        self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         if self._peer and self._peer._transport:
@@ -126,7 +134,8 @@ class _Side(asyncio.Protocol):
         """End it as a kernel does that has no endpoint."""
         if self._transport:
             handle = self._transport.get_extra_info("socket")
-            handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            with contextlib.suppress(OSError):  # it may have come to its end by itself
+                handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apimachinery.kit import tasks
 from netproxy.ground import Ground
 from netproxy.model import Family, PortKey
 from netproxy.topology import Place
@@ -144,6 +145,32 @@ def run(body: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait_for(body, 30)
 
     asyncio.run(bounded())
+
+
+def test_an_endpoint_that_is_given_up_when_it_has_just_answered_ends_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    within = tasks.within
+    given_up: list[Any] = []
+
+    async def late(connecting: Any, seconds: float) -> Any:
+        if given_up:
+            return await within(connecting, seconds)
+        # The deadline strikes between the connection and whoever waits for it.
+        transport, _ = await connecting
+        transport.close()
+        given_up.append(transport)
+        await asyncio.sleep(0.05)
+        raise asyncio.TimeoutError
+
+    async def body() -> None:
+        async with relay_to(shout_back) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"abc")
+            writer.write_eof()
+            assert await reader.read() == b"cba" and given_up
+            writer.close()
+
+    monkeypatch.setattr("netproxy.userspace.tcp.tasks.within", late)
+    run(body())
 
 
 def test_each_direction_ends_by_itself_and_no_byte_is_lost() -> None:
