@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +56,25 @@ def _resolver() -> Resolver:
     return made
 
 
-def _serve(make: Callable[[], asyncio.DatagramProtocol], ready: Any) -> None:
+async def _echo(handle: socket.socket) -> None:
+    await asyncio.get_running_loop().create_datagram_endpoint(_Echo, sock=handle)
+
+
+async def _dns(handle: socket.socket) -> None:
+    UdpServer(_resolver(), handle).open()
+
+
+Begin = Callable[[socket.socket], Coroutine[Any, Any, None]]
+
+
+def _serve(begin: Begin, ready: Any) -> None:
     async def main() -> None:
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(make, local_addr=(ADDRESS, 0))
-        ready.send(transport.get_extra_info("sockname")[1])
-        await asyncio.Event().wait()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+            handle.bind((ADDRESS, 0))
+            handle.setblocking(False)
+            await begin(handle)
+            ready.send(handle.getsockname()[1])
+            await asyncio.Event().wait()
 
     uvloop.run(main())
 
@@ -112,10 +125,10 @@ def _paced(port: int, queries: list[bytes], rate: float, count: int) -> list[flo
     return found
 
 
-def _with(make: Callable[[], asyncio.DatagramProtocol], use: Callable[[int, int], None]) -> None:
+def _with(begin: Begin, use: Callable[[int, int], None]) -> None:
     """`use` gets the server's port and process id."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=_serve, args=(make, theirs), daemon=True)
+    process = multiprocessing.Process(target=_serve, args=(begin, theirs), daemon=True)
     process.start()
     try:
         port = ours.recv()
@@ -154,8 +167,8 @@ def measure(count: int, say: Callable[[str], None]) -> None:
         say(head("ms"))
         say(row(f"one answer at {rate:.0f} questions a second", times, scale=1000))
 
-    _with(_Echo, echo)
-    _with(lambda: UdpServer(_resolver()), dns)
+    _with(_echo, echo)
+    _with(_dns, dns)
 
 
 @click.command()

@@ -86,9 +86,9 @@ DNS_FORWARD_SECONDS = histogram("coredns_forward_request_duration_seconds", "Fro
 _ASKED = {protocol: _DNS_ASKED.labels(protocol) for protocol in ("udp", "tcp")}
 
 
-def dns_asked(protocol: str) -> None:
-    """A query came over udp or tcp."""
-    _ASKED[protocol].inc()
+def dns_asked(protocol: str, count: int = 1) -> None:
+    """So many queries came over udp or tcp."""
+    _ASKED[protocol].inc(count)
 
 
 def dns_answered(rcode: str) -> None:

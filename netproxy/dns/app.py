@@ -21,8 +21,8 @@ from netproxy.dns.settings import Dns, server_of
 log = logging.getLogger(__name__)
 _BIND_AGAIN = 1.0
 _BUFFER = 4 << 20
-"""bytes of queries that may wait while the loop is at other work"""
-_SO_RCVBUFFORCE = 33
+"""bytes of queries that may wait while the loop is at other work, and of answers that nobody has fetched yet"""
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 
 
 class ClusterDns:
@@ -71,19 +71,20 @@ class ClusterDns:
         with contextlib.ExitStack() as opened:
             udp = opened.enter_context(socket.socket(family, socket.SOCK_DGRAM))
             tcp = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            with contextlib.suppress(OSError):
-                udp.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+            for option in (_SO_SNDBUFFORCE, _SO_RCVBUFFORCE):
+                with contextlib.suppress(OSError):
+                    udp.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             for each in (udp, tcp):
                 each.bind((address, self._settings.port))
                 each.setblocking(False)
             opened.pop_all()
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: UdpServer(self._resolver), sock=udp)
+        datagrams = UdpServer(self._resolver, udp)
+        datagrams.open()
         server = await asyncio.start_server(TcpServer(self._resolver).serve, sock=tcp)
 
         async def close() -> None:
-            transport.close()
+            datagrams.close()
             server.close()
 
         lifecycle.push(f"DNS at {address}", close)

@@ -128,19 +128,20 @@ def run(
     body: Callable[[World], Awaitable[None]], *servers: Upstream, stubs: Mapping[str, Upstream] | None = None
 ) -> None:
     async def main() -> None:
-        loop = asyncio.get_running_loop()
         async with upstreams(*servers, *(stubs or {}).values()):
             chosen = {domain: (one.address,) for domain, one in (stubs or {}).items()}
             world = World(tuple(one.address for one in servers), chosen)
             server = await asyncio.start_server(TcpServer(world.resolver).serve, "127.0.0.1", 0)
             world.address = server.sockets[0].getsockname()
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: UdpServer(world.resolver), local_addr=world.address
-            )
+            handle = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            handle.setblocking(False)
+            handle.bind(world.address)
+            datagrams = UdpServer(world.resolver, handle)
+            datagrams.open()
             try:
                 await asyncio.wait_for(body(world), 40)
             finally:
-                transport.close()
+                datagrams.close()
                 server.close()
 
     asyncio.run(main())
