@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Family(IntEnum):
@@ -12,15 +13,20 @@ class Family(IntEnum):
     IPV4 = 4
     IPV6 = 6
 
+    # It is part of every key, and Enum's own is a function in Python.
+    __hash__ = int.__hash__
+
     @property
     def title(self) -> str:
         """As the API writes it: IPv4 or IPv6."""
         return f"IPv{self.value}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class PortKey:
-    """Names one port of one Service in one family. `port` is the port's name and may be empty."""
+class PortKey(NamedTuple):
+    """Names one port of one Service in one family. `port` is the port's name and may be empty.
+
+    A tuple, as the other keys here: hashes and comparisons of tens of thousands are then the interpreter's work.
+    """
 
     namespace: str
     service: str
@@ -86,8 +92,7 @@ class Endpoint:
     node_hints: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Backend:
+class Backend(NamedTuple):
     """A chosen endpoint: where packets are sent. `local`: it runs on this node (it may call itself:
     hairpin)."""
 

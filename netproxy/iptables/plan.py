@@ -6,7 +6,7 @@ A piece is either a chain of one Service port with all its rules, or one rule of
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from netproxy import names
 from netproxy.ground import Ground, allowed_sources
@@ -14,8 +14,7 @@ from netproxy.iptables.base import from_pods
 from netproxy.model import Backend, Family, Route
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
+class Key(NamedTuple):
     """Names one piece: a chain (`rule` empty), or a rule of a shared chain, named by what it matches."""
 
     table: str

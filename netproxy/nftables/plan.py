@@ -10,7 +10,7 @@ for all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from netproxy import names
 from netproxy.ground import Ground, allowed_sources
@@ -18,8 +18,7 @@ from netproxy.model import Backend, Family, Route
 from netproxy.nftables.layout import address_type, from_pods, ip_word, source_set
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """Names one piece. `container` is a map or set of ours, or CHAIN or SET; `text` is the element or name."""
 
     container: str
