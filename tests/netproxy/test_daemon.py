@@ -18,10 +18,13 @@ from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
 from apimachinery.kit import command, netns
 from benchmarks.plane import Daemons, daemons
 from netproxy import modes
+from tests.conftest import SLOWNESS
 from tests.netproxy.rig import IN_KERNEL, MODES, NODE_IP, PODS, Rig, new_rig
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 both = pytest.mark.parametrize("mode", IN_KERNEL)
+MARKS = {"nftables": "table ip wherry-proxy {", "ipvs": "WHERRY-IPVS", "iptables": "KUBE-", "userspace": "wherry"}
+"""what each leaves among the rules of nftables"""
 
 
 class World:
@@ -65,7 +68,7 @@ class World:
         self.slice = {**self.slice, "endpoints": [_endpoint(ip) for ip in ips]}
         self.slice = await client.update(ENDPOINT_SLICE, self.slice)
 
-    async def until_answered_by(self, *ips: str, timeout: float = 30.0) -> None:
+    async def until_answered_by(self, *ips: str, timeout: float = 30.0 * SLOWNESS) -> None:
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -100,12 +103,12 @@ def run(mode: str, body: Callable[[World, Client], Coroutine[Any, Any, None]], l
         async def main() -> None:
             await rig.wire()
             processes.start_api()
-            await processes.until_serving()
+            await processes.until_serving(30.0 * SLOWNESS)
             world = World(rig, processes, mode)
             world.start_proxy()
             client = Client.from_kubeconfig(processes.kubeconfig, "test")
             try:
-                await asyncio.wait_for(_with_load(world, client, body, load), 90)
+                await asyncio.wait_for(_with_load(world, client, body, load), 90 * SLOWNESS)
             finally:
                 await client.close()
 
@@ -148,7 +151,7 @@ def test_a_foreign_flush_is_repaired(mode: str) -> None:
     async def body(world: World, _client: Client) -> None:
         await command.run(["nsenter", f"--net={world.rig.node}", "nft", "flush", "ruleset"], timeout=10)
         # Without the notification it would be noticed half a minute later.
-        await world.until_answered_by(*PODS, timeout=20)
+        await world.until_answered_by(*PODS, timeout=20 * SLOWNESS)
 
     run(mode, body, load=False)
 
@@ -182,11 +185,10 @@ async def _rules(world: World, mode: str) -> str:
     """Lines of a mode's rules that are still there."""
     argv = ["nsenter", f"--net={world.rig.node}", "nft", "list", "ruleset"]
     text = (await command.run(argv, timeout=10)).stdout.decode()
-    mark = "KUBE-" if mode == "iptables" else "wherry-proxy"
-    return "\n".join(line for line in text.splitlines() if mark in line)
+    return "\n".join(line for line in text.splitlines() if MARKS[mode] in line)
 
 
-async def _until(what: Callable[[], Coroutine[Any, Any, str]], wanted: str, timeout: float = 30.0) -> None:
+async def _until(what: Callable[[], Coroutine[Any, Any, str]], wanted: str, timeout: float = 60.0 * SLOWNESS) -> None:
     deadline = time.monotonic() + timeout
     while (seen := await what()) != wanted:
         assert time.monotonic() < deadline, seen[:2000]

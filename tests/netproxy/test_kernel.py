@@ -1,14 +1,16 @@
-"""Real packets through both modes, in private network namespaces."""
+"""Real packets through every mode, in private network namespaces."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import random
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +31,9 @@ VIP_HEX = "0A600064"
 """as /proc/net/ip_vs writes it"""
 GROUND = Ground(Family.IPV4, cluster_cidrs=("10.244.0.0/16",), service_cidrs=("10.96.0.0/16",), node_ips=(NODE_IP,))
 LOCAL, OTHER = PODS[:2], PODS[2]
+CHANGES, FEWEST_CHANGES = int(os.environ.get("WHERRY_CHANGES", "60")), 24
+"""of endpoints under load: as many as there is time for, but never fewer than the second"""
+LOAD_SECONDS, SEED = max(CHANGES / 10, 20.0) * SLOWNESS, 7
 
 
 def backends(*ips: str) -> tuple[Backend, ...]:
@@ -69,10 +74,12 @@ async def world(mode_name: str) -> AsyncIterator[tuple[Rig, modes.Mode]]:
             mode.close()
 
 
-def run(body: Callable[[Rig, modes.Mode], Coroutine[Any, Any, None]], mode_name: str) -> None:
+def run(
+    body: Callable[[Rig, modes.Mode], Coroutine[Any, Any, None]], mode_name: str, seconds: float = 60.0 * SLOWNESS
+) -> None:
     async def main() -> None:
         async with world(mode_name) as (rig, mode):
-            await asyncio.wait_for(body(rig, mode), 60 * SLOWNESS)
+            await asyncio.wait_for(body(rig, mode), seconds)
 
     asyncio.run(main())
 
@@ -259,36 +266,51 @@ def test_who_comes_when_the_relay_has_ended_waits_for_its_successor(successor: s
 @both
 def test_changes_under_load_fail_no_connection(mode_name: str) -> None:
     async def body(rig: Rig, mode: modes.Mode) -> None:
-        choices = [PODS, PODS[:2], PODS[:1], (OTHER,), (PODS[1], OTHER), (PODS[0], OTHER)]
         await mode.rebuild(of(route(*PODS, node_port=30080)))
-        done = threading.Event()
-        failures: list[tuple[str, OSError]] = []
-        answers: list[str] = []
-
-        def load(address: str, port: int) -> None:
-            while not done.is_set():
-                try:
-                    answers.append(rig.ask(rig.client, address, port)[0])
-                except OSError as error:
-                    failures.append((address, error))
-
-        fronts = ((VIP, 80), (NODE_IP, 30080), (VIP, 80))
-        threads = [threading.Thread(target=load, args=front) for front in fronts]
-        for thread in threads:
-            thread.start()
-        try:
-            for turn in range(60):
-                write = mode.rebuild if turn % 20 == 19 else mode.change
-                await write(of(route(*choices[turn % 6], node_port=30080)))
+        chance, made = random.Random(SEED), 0
+        with loaded(rig, ((VIP, 80), (NODE_IP, 30080), (VIP, 80))) as (answers, failures):
+            deadline = time.monotonic() + LOAD_SECONDS
+            while made < CHANGES and (made < FEWEST_CHANGES or time.monotonic() < deadline):
+                made += 1
+                write = mode.rebuild if made % 20 == 0 else mode.change
+                await write(of(route(*chance.sample(PODS, chance.randint(1, 3)), node_port=30080)))
                 await asyncio.sleep(0.01)
-        finally:
-            done.set()
-            for thread in threads:
-                await asyncio.to_thread(thread.join, 10)
+            await asyncio.to_thread(_more, answers, 50)
+        print(f"{mode_name}: {made} changes, {len(answers)} connections")
         assert failures == []
-        assert len(answers) > 50
 
-    run(body, mode_name)
+    run(body, mode_name, LOAD_SECONDS + 60 * SLOWNESS)
+
+
+@contextlib.contextmanager
+def loaded(rig: Rig, fronts: Sequence[tuple[str, int]]) -> Iterator[tuple[list[str], list[str]]]:
+    """A client outside for each (address, port), all the time: who answered, and what failed."""
+    done, answers, failures = threading.Event(), list[str](), list[str]()
+
+    def ask(address: str, port: int) -> None:
+        while not done.is_set():
+            try:
+                answers.append(rig.ask(rig.client, address, port, 20)[0])
+            except OSError as error:
+                failures.append(f"{address}: {error}")
+
+    threads = [threading.Thread(target=ask, args=front) for front in fronts]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers, failures
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(30)
+
+
+def _more(answers: list[str], count: int) -> None:
+    """Wait until so many came."""
+    deadline = time.monotonic() + 30 * SLOWNESS
+    while len(answers) < count:
+        assert time.monotonic() < deadline, f"{len(answers)} answers"
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("mode_name", [name for name in MODES if name not in IN_RULES])
