@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import heapq
+import itertools
 
 
 class Progress:
@@ -11,26 +12,31 @@ class Progress:
 
     def __init__(self, revision: int = 0) -> None:
         self.revision = revision
-        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        # By revision: a step costs what it wakes, however many wait for later ones. The number keeps their order.
+        self._waiters: list[tuple[int, int, asyncio.Future[bool]]] = []
+        self._numbers = itertools.count()
 
     def advance(self, revision: int) -> None:
         """Everything up to a revision has been taken in."""
         self.revision = max(self.revision, revision)
-        if not self._waiters:
-            return
-        for wanted, future in self._waiters:
-            if wanted <= self.revision and not future.done():
-                future.set_result(None)
+        while self._waiters and self._waiters[0][0] <= self.revision:
+            _settle(heapq.heappop(self._waiters)[2], True)
 
     async def reach(self, revision: int, timeout: float) -> bool:
         """Wait until a revision is reached; False when it is not within timeout seconds."""
         if revision <= self.revision:
             return True
-        waiter = (revision, asyncio.get_running_loop().create_future())
-        self._waiters.append(waiter)
+        loop = asyncio.get_running_loop()
+        reached: asyncio.Future[bool] = loop.create_future()
+        # Who gave up stays in the heap until its revision comes: there are few, and it does.
+        heapq.heappush(self._waiters, (revision, next(self._numbers), reached))
+        timer = loop.call_later(timeout, _settle, reached, False)
         try:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(waiter[1], timeout)
+            return await reached
         finally:
-            self._waiters.remove(waiter)
-        return revision <= self.revision
+            timer.cancel()
+
+
+def _settle(reached: asyncio.Future[bool], result: bool) -> None:
+    if not reached.done():
+        reached.set_result(result)

@@ -1,7 +1,9 @@
 """Writes whose answer was lost: whether etcd took them is told by the watch, which sees every change of a key.
 
 A write that expects a revision changes its key at most once, however often it is sent. So when it is refused the second
-time, it was either the first that succeeded, and the watch has told of just this value, or somebody else was faster.
+time, it was either the first that succeeded, or somebody else was faster. What replaces an expected revision is the
+next change of the key, and that one alone: it is this write, or this write was never done and never will be. A creation
+(nothing is expected) can be done after others came and went; it is known by its value.
 """
 
 from __future__ import annotations
@@ -13,9 +15,18 @@ from contextlib import contextmanager
 class Doubt:
     """One write under way. at: the revision at which just that happened to its key, 0 for not (yet)."""
 
-    def __init__(self, value: bytes | None) -> None:
-        self.value = value
+    def __init__(self, value: bytes | None, expect: int) -> None:
+        self.value, self.expect = value, expect
         self.at = 0
+        self._decided = False
+
+    def saw(self, value: bytes | None, revision: int) -> None:
+        """The next change of its key."""
+        if self._decided or revision <= self.expect:
+            return
+        if self.value == value:
+            self.at = revision
+        self._decided = bool(self.at or self.expect)
 
 
 class Doubts:
@@ -25,9 +36,11 @@ class Doubts:
         self._writes: dict[bytes, list[Doubt]] = {}
 
     @contextmanager
-    def about(self, key: bytes, value: bytes | None) -> Iterator[Doubt]:
-        """Follow a key from before a write is sent until it is answered; value None: a deletion."""
-        doubt = Doubt(value)
+    def about(self, key: bytes, value: bytes | None, expect: int) -> Iterator[Doubt]:
+        """Follow a key from before a write is sent until it is answered; value None: a deletion; expect: the revision
+        that it replaces, 0 for none or any.
+        """
+        doubt = Doubt(value, expect)
         self._writes.setdefault(key, []).append(doubt)
         try:
             yield doubt
@@ -40,5 +53,4 @@ class Doubts:
     def saw(self, key: bytes, value: bytes | None, revision: int) -> None:
         """A change that the watch told of."""
         for doubt in self._writes.get(key, ()):
-            if not doubt.at and doubt.value == value:
-                doubt.at = revision
+            doubt.saw(value, revision)

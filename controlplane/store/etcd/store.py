@@ -143,7 +143,8 @@ class EtcdStore:
         values = [self._places.outward(op.key, op.value) if isinstance(op, Put) else b"" for op in ops]
         leases = [await self._leases.of(op.ttl) if isinstance(op, Put) and op.ttl else 0 for op in ops]
         request = transaction.request(ops, places, values, leases)
-        with self._doubts.about(places[0], values[0] if isinstance(ops[0], Put) else None) as doubt:
+        value = values[0] if isinstance(ops[0], Put) else None
+        with self._doubts.about(places[0], value, ops[0].expect or 0) as doubt:
             at = await self._committed(request, ops, doubt)
             await self._reach(at)
         return [at] * len(ops)

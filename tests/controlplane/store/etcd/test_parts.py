@@ -114,7 +114,7 @@ def test_a_refusal_names_the_first_expectation_that_did_not_hold() -> None:
 
 def test_a_doubt_hears_of_its_own_value_alone() -> None:
     doubts = Doubts()
-    with doubts.about(b"k", b"mine") as one, doubts.about(b"k", None) as two:
+    with doubts.about(b"k", b"mine", 0) as one, doubts.about(b"k", None, 0) as two:
         doubts.saw(b"k", b"theirs", 5)
         doubts.saw(b"other", b"mine", 6)
         assert (one.at, two.at) == (0, 0)
@@ -124,6 +124,20 @@ def test_a_doubt_hears_of_its_own_value_alone() -> None:
         assert (one.at, two.at) == (7, 8)
     doubts.saw(b"k", b"mine", 10)
     assert one.at == 7
+
+
+def test_a_write_that_expects_a_revision_is_the_next_change_of_its_key_or_was_never_done() -> None:
+    """Somebody replaces what was to be deleted, and somebody deletes that: the first deletion was none."""
+    doubts = Doubts()
+    with doubts.about(b"k", None, 5) as deletion, doubts.about(b"k", b"mine", 5) as change:
+        doubts.saw(b"k", b"old", 5)
+        doubts.saw(b"k", b"theirs", 7)
+        doubts.saw(b"k", None, 8)
+        doubts.saw(b"k", b"mine", 9)
+        assert (deletion.at, change.at) == (0, 0)
+    with doubts.about(b"k", None, 5) as deletion:
+        doubts.saw(b"k", None, 6)
+        assert deletion.at == 6
 
 
 def test_servers_are_urls_or_host_and_port() -> None:
@@ -169,5 +183,21 @@ def test_who_waits_for_a_revision_is_told_when_it_is_there() -> None:
         assert await waiting
         progress.advance(2)
         assert progress.revision == 6
+
+    asyncio.run(main())
+
+
+def test_of_many_who_wait_a_step_tells_those_whom_it_reaches() -> None:
+    async def main() -> None:
+        progress = Progress()
+        waiting = [asyncio.ensure_future(progress.reach(revision, 10)) for revision in (3, 1, 2, 2, 4)]
+        await asyncio.sleep(0)
+        waiting[2].cancel()
+        progress.advance(2)
+        await asyncio.sleep(0)
+        assert [each.done() for each in waiting] == [False, True, True, True, False]
+        assert waiting[2].cancelled() and await waiting[1] and await waiting[3]
+        progress.advance(9)
+        assert await waiting[0] and await waiting[4]
 
     asyncio.run(main())
