@@ -35,6 +35,7 @@ NODE_GRACE_SECONDS = 50.0
 LEASE_SECONDS = 3.0
 BACKUP_SECONDS = 3600
 ETCD_PORT, ETCD_PEER_PORT = 2379, 2380
+LEAVE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,8 @@ def _apiserver(spec: Spec, paths: Paths, number: int) -> Component:
         "constrained_impersonation": True,
         "warn_of_gaps": True,
         "backup_seconds": BACKUP_SECONDS if number == 1 else 0,
+        # The nodes' proxies need a moment to hear that it goes, where there is another to go to.
+        "shutdown_delay_seconds": LEAVE_SECONDS if spec.control_planes > 1 else 0.0,
     }
     return _python(paths, "apiserver", "controlplane.apiserver", settings, port=spec.api_port, number=number)
 

@@ -27,7 +27,7 @@ class Lifecycle:
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
         self._workers: set[asyncio.Task[Any]] = set()
-        self._cleanups: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        self._cleanups: list[tuple[str, Callable[[], Awaitable[None]], float]] = []
         self._failure: BaseException | None = None
 
     def spawn(self, name: str, coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -37,9 +37,9 @@ class Lifecycle:
         task.add_done_callback(self._worker_done)
         return task
 
-    def push(self, name: str, cleanup: Callable[[], Awaitable[None]]) -> None:
-        """Run `cleanup` when the daemon stops, before everything that was pushed earlier."""
-        self._cleanups.append((name, cleanup))
+    def push(self, name: str, cleanup: Callable[[], Awaitable[None]], seconds: float = CLEANUP_DEADLINE) -> None:
+        """Run `cleanup` when the daemon stops, before all that was pushed earlier; for so many seconds at most."""
+        self._cleanups.append((name, cleanup, seconds))
 
     def request_stop(self) -> None:
         """Begin an orderly stop; safe to call more than once."""
@@ -49,11 +49,11 @@ class Lifecycle:
         """Wait for the stop, end workers, run clean-ups in reverse; re-raise what a worker died of."""
         await self.stopping.wait()
         await self._end_workers()
-        for name, cleanup in reversed(self._cleanups):
+        for name, cleanup, seconds in reversed(self._cleanups):
             try:
-                await asyncio.wait_for(cleanup(), CLEANUP_DEADLINE)
+                await asyncio.wait_for(cleanup(), seconds)
             except asyncio.TimeoutError:
-                log.warning("cleanup of %s took longer than %g s and was left", name, CLEANUP_DEADLINE)
+                log.warning("cleanup of %s took longer than %g s and was left", name, seconds)
             except Exception:
                 log.exception("cleanup of %s failed", name)
         if self._failure is not None:

@@ -29,18 +29,27 @@ log = logging.getLogger(__name__)
 
 _ACCEPTED_AT_ONCE = 64
 _NO_FILES_SECONDS = 0.5
+# Seconds between looks at who is still connected.
+_LOOK_FIRST, _LOOK_MAX = 0.001, 0.03
+_UPGRADED = 101
 # Forward secrecy and authenticated encryption only; TLS 1.3 has no others.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds a peer may take, and how many may be connected to one port."""
+    """Seconds a peer may take, and how many may be connected to one port.
+
+    rest: what a server that stops gives its peers to find out. Meanwhile every answer is the last on its connection and
+    says so, and connections that rest for so long are closed. 0: those that rest are closed at once, and a request that
+    is on its way there is lost.
+    """
 
     handshake: float = 10.0
     head: float = 10.0
     idle: float = 90.0
     connections: int = 4096
+    rest: float = 0.0
 
     @property
     def handshakes(self) -> int:
@@ -52,6 +61,10 @@ class _Request(web.BaseRequest):
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         """Runs when all headers are there; a server without an application has no signal for it."""
         response.headers.pop("Server", None)
+        connection = self.protocol
+        if isinstance(connection, _Connection) and connection.is_to_end and response.status != _UPGRADED:
+            response.force_close()
+            response.headers["Connection"] = "close"
 
 
 class _Connection(web_protocol.RequestHandler):
@@ -68,6 +81,11 @@ class _Connection(web_protocol.RequestHandler):
     def resting(self) -> bool:
         """Between two requests, or before the first."""
         return self._waiter is not None and not self._waiter.done()
+
+    @property
+    def is_to_end(self) -> bool:
+        """The server stops: the next answer is the last."""
+        return isinstance(self._manager, _Server) and self._manager.stopping
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -94,6 +112,7 @@ class _Server(web.Server):
     def __init__(self, handle: Handle, limits: Limits, **options: Any) -> None:
         super().__init__(handle, **options)
         self.limits = limits
+        self.stopping = False
         # Handshakes under way, in the order in which their peers came.
         self._greeted: dict[asyncio.Task[None], None] = {}
 
@@ -129,10 +148,32 @@ class _Server(web.Server):
         if task.cancelled():
             peer.close()
 
+    def pre_shutdown(self) -> None:
+        # From here on nobody comes anew.
+        self.stopping = True
+        if not self.limits.rest:
+            super().pre_shutdown()
+
     async def shutdown(self, timeout: float | None = None) -> None:
+        if self.limits.rest:
+            timeout = await self._drained(60.0 if timeout is None else timeout)
         while self._greeted:
             self._turn_away()
         await super().shutdown(timeout)
+
+    async def _drained(self, seconds: float) -> float:
+        """Until nobody is connected any more, for so many seconds at most; what is left of them."""
+        end, pause = self._loop.time() + seconds, _LOOK_FIRST
+        resting: dict[_Connection, float] = {}
+        while (self._connections or self._greeted) and (now := self._loop.time()) < end:
+            there = [each for each in self._connections if isinstance(each, _Connection) and each.resting]
+            resting = {each: resting.get(each, now) for each in there}
+            for each, since in resting.items():
+                if now - since >= self.limits.rest:
+                    each.force_close()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LOOK_MAX)
+        return max(0.0, end - self._loop.time())
 
     def _has_room(self) -> bool:
         """Whether there is a place for one more, made where it has to be."""
@@ -169,25 +210,30 @@ class _Doorstep:
         sockets, self.sockets = self.sockets, ()
         for listening in sockets:
             self._loop.remove_reader(listening)
+            # The kernel hangs up on whoever has connected and was not taken on.
+            while self._accept(listening):
+                pass
             listening.close()
 
     def _open(self, listening: socket.socket) -> None:
         if listening in self.sockets:
             self._loop.add_reader(listening, self._accept, listening)
 
-    def _accept(self, listening: socket.socket) -> None:
+    def _accept(self, listening: socket.socket) -> bool:
+        """Take on some of those who wait; whether there may be more."""
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 peer, _address = listening.accept()
             except (BlockingIOError, ConnectionAbortedError):
-                return
+                return False
             except OSError as error:
                 log.warning("no connection is taken on for %g s: %s", _NO_FILES_SECONDS, error)
                 self._loop.remove_reader(listening)
                 self._loop.call_later(_NO_FILES_SECONDS, self._open, listening)
-                return
+                return False
             peer.setblocking(False)
             self._server.greet(peer, self._context)
+        return True
 
 
 async def _listening(host: str | None, port: int, backlog: int, shared: bool) -> list[socket.socket]:

@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 _COMPACT_EVERY = 60
 _LOOK_EVERY = 5
 _DRAIN_SECONDS = 0.05
+_DRAIN_MARGIN = 5.0
 _GIVE_BACK_EVERY = 20
 
 
@@ -107,8 +108,10 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     )
     listener = Listener((settings.bind_host, settings.shared_host), settings.port, _tls(settings), pipeline, catalog)
     await listener.start(settings.shutdown_seconds)
-    lifecycle.push("listener", lambda: _stop(listener, cache))
+    lifecycle.push("listener", lambda: _stop(listener, cache), settings.shutdown_seconds + _DRAIN_MARGIN)
     # Others hear of it before this one stops to listen.
+    delay = settings.shutdown_delay_seconds
+    lifecycle.push("delay", lambda: asyncio.sleep(delay), delay + _DRAIN_MARGIN)
     lifecycle.push("endpoint", servers.leave)
     lifecycle.spawn("endpoint", servers.run())
     lifecycle.spawn("maintained objects", keeper.run())

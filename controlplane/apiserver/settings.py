@@ -82,6 +82,9 @@ class Settings:
     """And none of them for longer, but the newest; 0: however old they are."""
     shutdown_seconds: int = 10
     """What running requests get to finish when the server stops."""
+    shutdown_delay_seconds: float = 0.0
+    """Before that it serves as ever for so long, but that /readyz says it will stop: who balances between servers has
+    time to hear of it. Upstream's --shutdown-delay-duration."""
     disable_admission: tuple[str, ...] = ()
     """Admission steps to leave out, by name."""
     pod_security_defaults: tuple[str, ...] = ()

@@ -103,6 +103,24 @@ def lose(lab: Lab, name: str, written: Writes) -> None:
     eventually(lambda: lab.kubectl("get", "--raw", "/readyz", check=False) == "ok", 30)
 
 
+def test_all_servers_are_restarted_in_turns_and_no_request_fails(ha: Lab) -> None:
+    eventually(lambda: len(endpoints(ha)) == 3, 30, "all three are shown")
+    with writing(ha, "rolled") as written:
+        for name in ("apiserver", "apiserver-2", "apiserver-3"):
+            before = len(written.acknowledged)
+            restart(ha, name)
+            assert len(written.acknowledged) > before
+    assert not written.errors
+
+
+def restart(lab: Lab, name: str) -> None:
+    """Tell one to stop, and wait until its next life is shown to clients."""
+    pid = lab.pid(name)
+    os.kill(pid, signal.SIGTERM)
+    eventually(lambda: lab.pid(name) not in (0, pid), 30, f"{name} is started again")
+    eventually(lambda: len(endpoints(lab)) == 3, 30, f"{name} is shown again")
+
+
 def endpoints(lab: Lab) -> list[str]:
     subsets = lab.get("endpoints", "kubernetes")["subsets"]
     return [each["ip"] for subset in subsets for each in subset["addresses"]]

@@ -90,7 +90,7 @@ class Stage:
         """Stop them as a kill would: nothing is finished, released or told."""
         for lifecycle in self._loops:
             await lifecycle._end_workers()
-            for _, cleanup in lifecycle._cleanups:
+            for _, cleanup, _ in lifecycle._cleanups:
                 if "lease" not in str(cleanup):
                     await cleanup()
         self._loops.clear()

@@ -12,6 +12,8 @@ from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.http.exchange import Pipeline, serve
 
 _LONG_LINE = 64 * 1024
+# As long as Go's HTTP/2 servers wait between the frame that says so and the end.
+_REST_SECONDS = 1.0
 
 
 class ListenError(OSError):
@@ -32,6 +34,7 @@ class Listener:
 
         self._server = webserver.server(
             handle,
+            limits=webserver.Limits(rest=_REST_SECONDS),
             handler_cancellation=True,
             # Upstream takes bodies as they come: a small one that unfolds into a large one is no API object.
             auto_decompress=False,
