@@ -51,6 +51,8 @@ READY_DEADLINE = 90.0
 # What /readyz says of a store that cannot write.
 _STORE_FAILS = "[-]etcd-readiness"
 API_DEADLINE = 30.0
+# One that runs and never ended is only slow: it computes for a second or two, which takes long where much else runs.
+API_PATIENCE = 180.0
 # A store that cannot write may find room again at its next attempt.
 STORE_DEADLINE = 3.0
 
@@ -159,15 +161,24 @@ async def _client(spec: Spec, paths: Paths) -> Client:
             if now - writing > STORE_DEADLINE:
                 text = f"the API server at {spec.server} answers, but cannot write to {paths.apiserver}"
                 raise ClusterError(f"{text}\n{room.remedy(paths)}")
-            # Several of everything that start at once take each other's time.
-            if now - begun > API_DEADLINE * (1 if spec.control_planes == 1 else 2):
-                text = f"the API server does not answer at {spec.server}; look at `wherry logs apiserver`"
-                raise _failed(paths, text)
+            if now - begun > API_DEADLINE:
+                ended = await _ended(paths)
+                if ended is not None or now - begun > API_PATIENCE:
+                    text = f"the API server does not answer at {spec.server}{ended or ''}"
+                    raise _failed(paths, f"{text}; look at `wherry logs apiserver`")
             await asyncio.sleep(0.05)
     except BaseException:
         await client.close()
         raise
     return client
+
+
+async def _ended(paths: Paths) -> str | None:
+    """None while a process of an API server is in its first life, else how the last one ended, as far as is known."""
+    reports = [each for each in await Supervision(paths).reports() if each.process.name.startswith("apiserver")]
+    if any(each.pid and not each.restarts for each in reports):
+        return None
+    return next((f" (it ended: {each.last_exit})" for each in reports if each.last_exit), "")
 
 
 async def _readiness(client: Client) -> str:

@@ -19,6 +19,7 @@ from lab.paths import Paths
 from lab.process import Process
 from lab.progress import Progress
 from lab.spec import Spec, make
+from lab.supervisor_client import Report
 from tests.lab.test_spec import make as lab_of
 
 
@@ -212,6 +213,43 @@ def test_an_api_server_that_cannot_write_is_not_waited_for_like_one_that_begins(
         spec = make("lab", 1, "nftables", pod_cidr=None, service_cidr=None, node_cidr=None, in_use=[])
         asyncio.run(cluster._client(spec, paths))
     assert "no space left (3 MB free)" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("restarts", "late", "told"),
+    [(0, False, ""), (0, True, "does not answer"), (1, False, r"does not answer at \S+ \(it ended: exit status 1\)")],
+)
+def test_an_api_server_that_runs_is_waited_for_longer_than_one_that_ended(
+    monkeypatch: pytest.MonkeyPatch, paths: Paths, restarts: int, late: bool, told: str
+) -> None:
+    process = Process("apiserver-2", ("true",), log="")
+    report = Report(process, 1, 0.0, restarts, "exit status 1" if restarts else "")
+
+    class Supervised:
+        def __init__(self, paths: Paths) -> None: ...
+
+        async def reports(self) -> list[Report]:
+            return [report]
+
+    class Slow(Answers):
+        asked = 0
+
+        async def request(self, *_: object, **__: object) -> None:
+            self.asked += 1
+            if self.asked < 4:
+                await super().request()
+
+    monkeypatch.setattr(cluster, "Supervision", Supervised)
+    monkeypatch.setattr(cluster, "API_DEADLINE", 0.0)
+    monkeypatch.setattr(cluster, "API_PATIENCE", 0.01 if late else 60.0)
+    monkeypatch.setattr(cluster, "Authority", lambda paths, spec: type("A", (), {"kubeconfig": lambda self, who: ""})())
+    monkeypatch.setattr(Client, "from_kubeconfig", lambda *_, **__: Slow(errors.Unreachable("refused")))
+    spec = make("lab", 1, "nftables", pod_cidr=None, service_cidr=None, node_cidr=None, in_use=[])
+    if told:
+        with pytest.raises(cluster.ClusterError, match=told):
+            asyncio.run(cluster._client(spec, paths))
+    else:
+        assert asyncio.run(cluster._client(spec, paths))
 
 
 @pytest.mark.parametrize(("number", "helps"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])
