@@ -16,7 +16,7 @@ import ssl
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,10 +150,10 @@ async def watch(target: Target, watchers: int, writes: int) -> tuple[float, list
     return len(delays) / took, delays
 
 
-def settings(folder: Path, port: int) -> Path:
-    """Certificates and the settings file of a server."""
+def settings(folder: Path, port: int, addresses: Sequence[str] = ("127.0.0.1",)) -> Path:
+    """Certificates and the settings file of a server; addresses: which its certificate names."""
     authority = pki.new_ca("bench")
-    server = pki.issue(authority, "kube-apiserver", ips=("127.0.0.1",), server=True)
+    server = pki.issue(authority, "kube-apiserver", ips=addresses, server=True)
     admin = pki.issue(authority, "admin", organizations=("system:masters",), client=True)
     files = {"ca.crt": authority.cert_pem, "sa.key": pki.service_account_key()}
     for name, pair in (("server", server), ("admin", admin)):
@@ -244,8 +244,14 @@ def show(label: str, rate: float, took: list[float]) -> None:
     click.echo(f"{label:<52}{rate:>10.0f}/s   p50 {p50:8.2f} ms   p99 {p99:8.2f} ms")
 
 
-async def measure(folder: Path, port: int, seconds: float, clients: int, objects: int, watchers: int) -> None:
+async def measure(
+    folder: Path, port: int, seconds: float, clients: int, objects: int, watchers: int, servers: Sequence[str]
+) -> None:
+    """servers: etcd's, if that is the store."""
     config = settings(folder, port)
+    if servers:
+        given = yaml.safe_load(config.read_text())
+        config.write_text(yaml.safe_dump({**given, "store": "etcd", "etcd_servers": list(servers)}))
     tls = client_context(folder)
     bare = Target(port + 1, tls)
     async with process("benchmarks.api", "--floor", str(folder), "--port", str(port + 1)):
@@ -297,14 +303,23 @@ async def drive(target: Target, seconds: float, clients: int, objects: int, watc
 @click.option("--objects", default=1000, help="Pods to list.")
 @click.option("--watchers", default=200, help="Watching connections.")
 @click.option("--port", default=18443, help="First of two free loopback ports.")
+@click.option("--etcd", "servers", multiple=True, metavar="URL", help="Where etcd answers, which is the store then.")
 @click.option("--floor", "folder", hidden=True, help="Be the floor's server, with the certificates of this folder.")
-def main(seconds: float, clients: int, objects: int, watchers: int, port: int, folder: str | None) -> None:
+def main(
+    seconds: float,
+    clients: int,
+    objects: int,
+    watchers: int,
+    port: int,
+    servers: tuple[str, ...],
+    folder: str | None,
+) -> None:
     """Measure the API server."""
     if folder is not None:
         uvloop.run(floor(folder, port, 3000))
         return
     with tempfile.TemporaryDirectory() as fresh:
-        uvloop.run(measure(Path(fresh), port, seconds, clients, objects, watchers))
+        uvloop.run(measure(Path(fresh), port, seconds, clients, objects, watchers, servers))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ it, so that tokens stay verifiable when a key moves between implementations.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +67,11 @@ def openid_configuration(issuer: str, jwks_uri: str, keys: tuple[PublicKey, ...]
     }
 
 
+@functools.lru_cache(maxsize=8)
 def _prepare(pem: bytes) -> Any:
+    """Once for each key: to check that an RSA key's numbers fit costs 30 ms, and a server's own is both private and
+    public.
+    """
     for algorithm in (RSAAlgorithm(RSAAlgorithm.SHA256), ECAlgorithm(ECAlgorithm.SHA256)):
         try:
             return algorithm.prepare_key(pem)
