@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,14 @@ def program(version: str) -> Path:
 def any_program() -> Path:
     """The newest that is installed."""
     return program(max(programs(), default="3.4"))
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a process lives: the address that it listens at, and what its command line begins with to be there."""
+
+    address: str = "127.0.0.1"
+    enter: tuple[str, ...] = ()
 
 
 @dataclass
@@ -97,13 +105,19 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def running(binary: Path, folder: Path, size: int = 1, more: Mapping[str, str] | None = None) -> Iterator[Etcd]:
-    """more: further options of every member, without the dashes."""
-    ports = free_ports(2 * size)
-    peers = ",".join(f"wht{n}=http://127.0.0.1:{ports[2 * n + 1]}" for n in range(size))
+def running(
+    binary: Path,
+    folder: Path,
+    size: int = 1,
+    more: Mapping[str, str] | None = None,
+    homes: Sequence[Home] = (),
+) -> Iterator[Etcd]:
+    """more: further options of every member, without the dashes. homes: where each lives, if not all on loopback."""
+    ports, homes = free_ports(2 * size), homes or [Home()] * size
+    peers = ",".join(f"wht{n}=http://{home.address}:{ports[2 * n + 1]}" for n, home in enumerate(homes))
     etcd = Etcd()
-    for number in range(size):
-        client, peer = (f"http://127.0.0.1:{ports[2 * number + part]}" for part in (0, 1))
+    for number, home in enumerate(homes):
+        client, peer = (f"http://{home.address}:{ports[2 * number + part]}" for part in (0, 1))
         options = {
             "name": f"wht{number}",
             "data-dir": str(folder / f"member{number}"),
@@ -116,7 +130,7 @@ def running(binary: Path, folder: Path, size: int = 1, more: Mapping[str, str] |
             "election-timeout": "500",
             **(more or {}),
         }
-        argv = [str(binary), *(f"--{name}={value}" for name, value in options.items())]
+        argv = [*home.enter, str(binary), *(f"--{name}={value}" for name, value in options.items())]
         etcd.members.append(Member(f"wht{number}", argv, client, folder / f"etcd{number}.log"))
     try:
         for member in etcd.members:

@@ -1,7 +1,7 @@
-"""Writers, watchers and readers against real API servers that are killed, stopped and left without their store, and
-whether what they saw can be what one store that loses nothing would have shown.
+"""Writers, watchers and readers against real API servers that are killed, stopped, restarted, cut off, and left without
+their store or room on the disk, and whether what they saw can be what one store that loses nothing would have shown.
 
-    python -m tests.robustness [--store sqlite|etcd] [--servers 3] [--members 3] [--faults 20] [--seed N]
+    python -m tests.robustness [--store sqlite|etcd] [--servers 3] [--members 3] [--faults 20] [--only kill,stop]
 
 Ends with status 1 when anything was violated. `--plant` brings a fault on purpose, which must be found.
 """
@@ -11,111 +11,43 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+import time
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 import uvloop
-import yaml
 
+from apimachinery.kit import tasks
 from benchmarks import api, figures
-from tests import etcds
 from tests.robustness.checker import violations
 from tests.robustness.clients import Clients, Servers
-from tests.robustness.server import FAULTS
+from tests.robustness.hurts import HURTS, Hurt, missing
+from tests.robustness.server import PLANTS
+from tests.robustness.world import Shape, World, world
 from tests.waiting import until
 
-ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
 _BETWEEN = 100
 """Answers between two faults, however slow the machine is."""
 
 
-class Server:
-    """One API server's process."""
+@dataclass
+class Run:
+    """What was done and what came of it. silences: by what was done, seconds in which nobody was answered."""
 
-    def __init__(self, config: Path, port: int, fault: str) -> None:
-        self.url = f"https://127.0.0.1:{port}"
-        self._argv = [sys.executable, "-m", "tests.robustness.server", str(config), *([fault] if fault else [])]
-        self.log = config.with_suffix(".log")
-        self.process: asyncio.subprocess.Process | None = None
+    clients: Clients
+    silences: dict[str, list[float]] = field(default_factory=dict)
+    failed: str = ""
 
-    async def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(*self._argv, stdout=log, stderr=log, cwd=ROOT)
-
-    async def signal(self, number: int) -> None:
-        assert self.process is not None
-        if self.process.returncode is None:
-            self.process.send_signal(number)
-        if number == signal.SIGKILL:
-            await self.process.wait()
-
-    async def end(self) -> None:
-        if self.process is not None and self.process.returncode is None:
-            await self.signal(signal.SIGCONT)
-            await self.signal(signal.SIGKILL)
-
-
-class World:
-    """Servers and their store; hurt() does something to one of them and heals it again."""
-
-    def __init__(self, servers: list[Server], etcd: etcds.Etcd | None, rng: random.Random) -> None:
-        self.servers, self.etcd, self.rng = servers, etcd, rng
-
-    def last_words(self) -> str:
-        """The end of each server's log."""
-        return "\n".join(server.log.read_text(errors="replace")[-600:] for server in self.servers)
-
-    async def hurt(self) -> str:
-        server = self.rng.choice(self.servers)
-        member = self.rng.choice(self.etcd.members) if self.etcd is not None else None
-        what = self.rng.choice(("kill", "stop", *(("kill member", "stop member") if member else ())))
-        if what == "kill":
-            await server.signal(signal.SIGKILL)
-            await server.start()
-        elif what == "stop":
-            await server.signal(signal.SIGSTOP)
-            await asyncio.sleep(self.rng.uniform(0.2, 3.0))
-            await server.signal(signal.SIGCONT)
-        elif member is not None:
-            member.signal(signal.SIGKILL if what == "kill member" else signal.SIGSTOP)
-            await asyncio.sleep(self.rng.uniform(0.1, 4.0))
-            member.start() if what == "kill member" else member.signal(signal.SIGCONT)
-        return what
-
-
-@asynccontextmanager
-async def world(folder: Path, store: str, servers: int, members: int, fault: str, seed: int) -> AsyncIterator[World]:
-    """Everything on loopback, below a folder."""
-    with ExitStack() as stack:
-        etcd = stack.enter_context(etcds.running(etcds.any_program(), folder, members)) if store == "etcd" else None
-        made = []
-        ports = etcds.free_ports(servers)
-        base: dict[str, Any] = yaml.safe_load(api.settings(folder, 0).read_text())
-        for number, port in enumerate(ports):
-            config = folder / f"server{number}.yaml"
-            given: dict[str, Any] = {
-                "port": port,
-                "data_dir": str(folder / f"data{number}"),
-                "advertise_address": f"192.0.2.{number + 1}",
-            }
-            more = {"store": "etcd", "etcd_servers": list(etcd.urls)} if etcd is not None else {}
-            config.write_text(yaml.safe_dump({**base, **given, **more}))
-            made.append(Server(config, port, fault))
-        try:
-            for server in made:
-                await server.start()
-            yield World(made, etcd, random.Random(seed))
-        finally:
-            for server in made:
-                await server.end()
+    def violations(self, smooth: bool) -> list[str]:
+        """smooth: no request may have failed."""
+        refused = sorted(self.clients.refused.items())
+        failures = [f"{count} requests failed: {what}" for what, count in refused] if smooth else []
+        return [*([self.failed] if self.failed else []), *failures, *violations(self.clients.history)]
 
 
 async def answering(clients: Clients, urls: list[str], folder: Path) -> None:
@@ -126,49 +58,56 @@ async def answering(clients: Clients, urls: list[str], folder: Path) -> None:
         await servers.close()
 
 
-async def run(store: str, servers: int, members: int, faults: int, fault: str, seed: int) -> list[str]:
-    """One run; tells what it did and gives what was violated."""
-    with tempfile.TemporaryDirectory(prefix="wht") as directory:
-        folder = Path(directory)
-        async with world(folder, store, servers, members, fault, seed) as there:
-            urls = [server.url for server in there.servers]
-            clients = Clients(urls, api.client_context(folder), 12, random.Random(seed))
-            await answering(clients, urls, folder)
-            clients.answered.clear()
+async def run(shape: Shape, chosen: list[str], faults: int, seed: int, folder: Path | None) -> Run:
+    """One run; tells as it goes."""
+    with tempfile.TemporaryDirectory(prefix="wht", dir=folder) as directory:
+        async with world(Path(directory), shape, seed) as there:
+            clients = Clients(there.urls, api.client_context(Path(directory)), 12, random.Random(seed))
+            result = Run(clients)
+            own = [server.url for server in there.servers]
+            try:
+                await answering(clients, own, Path(directory))
+            except AssertionError as error:
+                result.failed = f"{error}\n{there.last_words()}"
+                return result
+            clients.forget()
             writing = [asyncio.ensure_future(clients.writer(n)) for n in range(9)]
             writing += [asyncio.ensure_future(clients.lister(n)) for n in range(2)]
             watching = [asyncio.ensure_future(clients.watcher(n)) for n in range(4)]
-            done: dict[str, int] = {}
-            downtimes = []
-            failed = ""
+            watching.append(asyncio.ensure_future(clients.watcher(4, away=10.0)))
             try:
-                for _ in range(faults):
-                    await asyncio.sleep(there.rng.uniform(0.3, 1.5))
-                    await more(clients, _BETWEEN)
-                    what = await there.hurt()
-                    done[what] = done.get(what, 0) + 1
-                    downtimes.append(await silence(clients))
-                    told = f"{len(downtimes)} of {faults}: {what}, nobody was answered for {downtimes[-1]:.2f} s"
-                    click.echo(told, err=True)
+                for number in range(faults):
+                    await _hurt(there, result, chosen, f"{number + 1} of {faults}")
                 await asyncio.sleep(2.0)
                 clients.stop.set()
                 await asyncio.wait(writing, timeout=START_SECONDS)
-                await answering(clients, urls, folder)
+                await answering(clients, own, Path(directory))
                 await settled(clients)
             except AssertionError as error:
-                failed = str(error)
-            for task in (*watching, *writing):
-                task.cancel()
-            await asyncio.gather(*watching, *writing, return_exceptions=True)
-            failed = failed and f"{failed}\n{there.last_words()}"
-    tell(clients, done, downtimes)
-    return [*([failed] if failed else []), *violations(clients.history)]
+                result.failed = f"{error}\n{there.last_words()}"
+            finally:
+                clients.stop.set()
+                await tasks.end([*watching, *writing], START_SECONDS)
+    return result
 
 
-async def silence(clients: Clients) -> float:
-    """Until somebody is answered again; the longest time that nobody was, of late."""
+async def _hurt(there: World, result: Run, chosen: list[str], count: str) -> None:
+    clients = result.clients
+    await asyncio.sleep(there.rng.uniform(0.1, 0.9))
+    await more(clients, _BETWEEN)
+    what, begun = there.rng.choice(chosen), clients.now()
+    await HURTS[what].do(there)
+    silent = await silence(clients, begun)
+    result.silences.setdefault(what, []).append(silent)
+    click.echo(f"{count}: {what}, nobody was answered for {silent:.2f} s", err=True)
+
+
+async def silence(clients: Clients, begun: float) -> float:
+    """Until somebody is answered again; the longest time since begun in which nobody was."""
     await more(clients, 5)
-    late = clients.answered[-200:]
+    late = [begun, *(at for at in clients.answered if at > begun)]
+    # What was before is not needed again.
+    clients.answered[:] = late[-1:]
     return max((after - before for before, after in itertools.pairwise(late)), default=0.0)
 
 
@@ -179,26 +118,49 @@ async def more(clients: Clients, count: int) -> None:
 
 
 async def settled(clients: Clients) -> None:
-    """Until every watch knows the last list, or ten seconds are over: then it is a fault, which the checker finds."""
+    """Until every watch knows the last list, or twenty seconds are over: a fault then, which the checker finds."""
     last = clients.history.lists[-1].revision
-    for _ in range(200):
-        if all(watch.last >= last for watch in clients.history.watches[-4:]):
+    for _ in range(400):
+        if all(watch.expired or watch.last >= last for watch in clients.history.watches):
             return
         await asyncio.sleep(0.05)
 
 
-def tell(clients: Clients, done: dict[str, int], downtimes: list[float]) -> None:
-    found = clients.history
+def tell(result: Run) -> None:
+    clients, found = result.clients, result.clients.history
     outcomes: dict[str, int] = {}
     for write in found.writes:
         outcomes[write.outcome.value] = outcomes.get(write.outcome.value, 0) + 1
     events = sum(len(watch.events) for watch in found.watches)
-    click.echo(f"faults    {done}")
     click.echo(f"writes    {outcomes}, reads {len(found.reads)}, lists {len(found.lists)}, errors {clients.refused}")
     click.echo(f"watches   {len(found.watches)}, told of {events} changes")
-    if downtimes:
-        p50, p99 = (figures.percentile(downtimes, part) for part in (0.5, 0.99))
-        click.echo(f"silence   p50 {p50:.2f} s, p99 {p99:.2f} s after a fault")
+    for what, seconds in sorted(result.silences.items()):
+        p50, p99 = (figures.percentile(seconds, part) for part in (0.5, 0.99))
+        click.echo(
+            f"{what:<15} {len(seconds):>5} times, then nobody was answered for {p50:.2f} s (p50), {p99:.2f} s (p99)"
+        )
+
+
+def chosen(only: str, store: str) -> list[str]:
+    """What is to be done: what was asked for, or all that can be here. Raises click.UsageError."""
+    if not only:
+        return [name for name, hurt in HURTS.items() if not missing(hurt, store)]
+    names = only.split(",")
+    for name in names:
+        if name not in HURTS:
+            raise click.UsageError(f"--only {name}: there are {', '.join(HURTS)}")
+        if why := missing(HURTS[name], store):
+            raise click.UsageError(f"--only {name}: {why}")
+    return names
+
+
+def shaped(store: str, servers: int | None, members: int, hurts: list[Hurt], smooth: bool, plant: str) -> Shape:
+    """The world for what is to be done. Raises click.UsageError."""
+    count = servers or (3 if store == "etcd" else 1)
+    if store == "sqlite" and count > 1:
+        raise click.UsageError("several servers need --store etcd")
+    needs = {need for hurt in hurts for need in hurt.needs}
+    return Shape(store, count, members, "wires" in needs, "disks" in needs, "clocks" in needs, smooth, plant)
 
 
 @click.command()
@@ -206,19 +168,34 @@ def tell(clients: Clients, done: dict[str, int], downtimes: list[float]) -> None
 @click.option("--servers", type=click.IntRange(1, 5), default=None, help="API servers.  [default: 1, on etcd 3]")
 @click.option("--members", type=click.IntRange(1, 5), default=3, show_default=True, help="Members of etcd.")
 @click.option("--faults", type=click.IntRange(0, 100_000), default=20, show_default=True)
-@click.option("--plant", type=click.Choice(tuple(FAULTS)), default=None, help="A fault that must be found.")
+@click.option("--only", default="", metavar="NAMES", help=f"Of {', '.join(HURTS)}.  [default: all that can be here]")
+@click.option("--smooth", is_flag=True, help="One address for all servers, which are restarted; no request may fail.")
+@click.option("--plant", type=click.Choice(tuple(PLANTS)), default=None, help="A fault that must be found.")
 @click.option("--seed", type=int, default=None)
-def main(store: str, servers: int | None, members: int, faults: int, plant: str | None, seed: int | None) -> None:
+@click.option("--folder", type=click.Path(path_type=Path), default=None, help="On the disk where all is to lie.")
+def main(
+    store: str,
+    servers: int | None,
+    members: int,
+    faults: int,
+    only: str,
+    smooth: bool,
+    plant: str | None,
+    seed: int | None,
+    folder: Path | None,
+) -> None:
     """Hurt API servers and their store while clients work, and check what these saw."""
-    chosen = random.randrange(1 << 30) if seed is None else seed
-    count = servers or (3 if store == "etcd" else 1)
-    if store == "sqlite" and count > 1:
-        raise click.UsageError("several servers need --store etcd")
-    click.echo(f"{store}, {count} servers, seed {chosen}")
-    found = uvloop.run(run(store, count, members, faults, plant or "", chosen))
+    seed = random.randrange(1 << 30) if seed is None else seed
+    names = ["restart"] if smooth else chosen(only, store)
+    shape = shaped(store, servers, members, [HURTS[name] for name in names], smooth, plant or "")
+    click.echo(f"{store}, {shape.servers} servers, seed {seed}: {', '.join(names)}")
+    began = time.monotonic()
+    result = uvloop.run(run(shape, names, faults, seed, folder))
+    tell(result)
+    found = result.violations(smooth)
     for fault in found:
         click.echo(f"VIOLATED  {fault}")
-    click.echo(f"{len(found)} violations")
+    click.echo(f"{len(found)} violations in {time.monotonic() - began:.0f} s")
     sys.exit(1 if found else 0)
 
 

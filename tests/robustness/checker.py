@@ -7,7 +7,7 @@ began or a later one, and no answer came before its cause.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
 from tests.robustness.history import Event, History, Listing, Outcome, Read, Watch, Write
@@ -25,6 +25,7 @@ def violations(history: History) -> list[str]:
         _expectations(history.writes, log),
         _real_time(history.writes, log),
         *(_watch(watch, log) for watch in history.watches),
+        _kept(history.watches, history.kept),
         _reads(history.reads, history.writes, log),
         _lists(history.lists, history.writes, log),
     )
@@ -108,22 +109,34 @@ def _real_time(writes: Iterable[Write], log: list[Event]) -> Iterator[str]:
 def _watch(watch: Watch, log: list[Event]) -> Iterator[str]:
     """In order, without gaps, and no bookmark before what it vouches for."""
     revisions = [event.revision for event in log]
-    at, told = watch.begun, set[int]()
+    at, told, missing = watch.begun, set[int](), set[int]()
+    vouched = begin = bisect_right(revisions, watch.begun)
     for each in watch.told:
         if isinstance(each, Event):
             if each.revision <= at:
                 yield f"a watch was told of revision {each.revision} after {at}"
             told.add(each.revision)
+            missing.discard(each.revision)
             at = max(at, each.revision)
             continue
-        vouched = revisions[bisect_right(revisions, watch.begun) : bisect_right(revisions, each)]
-        if missing := [revision for revision in vouched if revision not in told]:
-            yield f"a watch was told that {each} is reached, before revision {missing[0]}"
+        # What an earlier bookmark vouched for is known.
+        end = max(vouched, bisect_right(revisions, each))
+        missing.update(revision for revision in revisions[vouched:end] if revision not in told)
+        vouched = end
+        if missing:
+            yield f"a watch was told that {each} is reached, before revision {min(missing)}"
         at = max(at, each)
-    span = revisions[bisect_right(revisions, watch.begun) : bisect_right(revisions, watch.last)]
-    for revision in span:
+    for revision in revisions[begin : bisect_right(revisions, watch.last)]:
         if revision not in told:
             yield f"a watch from {watch.begun} to {watch.last} was never told of revision {revision}"
+
+
+def _kept(watches: Iterable[Watch], seconds: float) -> Iterator[str]:
+    """Whoever was away for less than what is kept goes on where he was."""
+    for watch in watches:
+        if watch.expired and watch.expired - watch.heard < seconds:
+            away = watch.expired - watch.heard
+            yield f"a watch could not go on from {watch.last} after {away:.1f} s, though {seconds:.0f} s are kept"
 
 
 def _reads(reads: Iterable[Read], writes: list[Write], log: list[Event]) -> Iterator[str]:
@@ -133,19 +146,24 @@ def _reads(reads: Iterable[Read], writes: list[Write], log: list[Event]) -> Iter
     for read in reads:
         floor = floors.before(read.begun)
         stood = states.of(read.key, floor)
-        newer = states.revisions(read.key, floor)
-        if read.revision not in (stood, *newer) and not (read.revision == 0 and states.is_gone(read.key, floor)):
+        fits = read.revision == stood or states.stood(read.key, read.revision, floor)
+        if not fits and not (read.revision == 0 and states.is_gone(read.key, floor)):
             yield f"a read of {read.key} showed revision {read.revision}, though {floor} had been answered ({stood})"
         if read.value and begun.get(read.value, read.ended) > read.ended:
             yield f"a read of {read.key} showed {read.value!r} before it was written"
 
 
 def _lists(lists: Iterable[Listing], writes: list[Write], log: list[Event]) -> Iterator[str]:
-    floors, states = _Floors(writes), _States(log)
-    for listing in lists:
+    floors, events = _Floors(writes), iter(log)
+    wanted, ahead = dict[str, tuple[int, str]](), next(events, None)
+    for listing in sorted(lists, key=lambda listing: listing.revision):
         if listing.revision < (floor := floors.before(listing.begun)):
             yield f"a list is of revision {listing.revision}, though {floor} had been answered before it began"
-        wanted = states.at(listing.revision)
+        while ahead is not None and ahead.revision <= listing.revision:
+            wanted.pop(ahead.key, None)
+            if ahead.value:
+                wanted[ahead.key] = (ahead.revision, ahead.value)
+            ahead = next(events, None)
         for key in sorted(wanted.keys() | listing.objects.keys()):
             if wanted.get(key) != listing.objects.get(key):
                 shown, right = listing.objects.get(key), wanted.get(key)
@@ -167,36 +185,33 @@ class _Floors:
         return self._highest[at - 1] if at else 0
 
 
+def _revision(event: Event) -> int:
+    return event.revision
+
+
 class _States:
     """What stood where, at any revision."""
 
     def __init__(self, log: list[Event]) -> None:
-        self._log = log
         self._by_key: dict[str, list[Event]] = {}
+        self._last_gone: dict[str, int] = {}
         for event in log:
             self._by_key.setdefault(event.key, []).append(event)
+            if not event.value:
+                self._last_gone[event.key] = event.revision
 
     def of(self, key: str, revision: int) -> int:
         """The revision at which a key stood, 0 for none."""
         events = self._by_key.get(key, [])
-        at = bisect_right(events, revision, key=lambda event: event.revision)
+        at = bisect_right(events, revision, key=_revision)
         return events[at - 1].revision if at and events[at - 1].value else 0
 
-    def revisions(self, key: str, after: int) -> list[int]:
+    def stood(self, key: str, revision: int, after: int) -> bool:
+        """Whether it stood at a revision that came after another."""
         events = self._by_key.get(key, [])
-        return [event.revision for event in events if event.revision > after and event.value]
+        at = bisect_left(events, revision, key=_revision)
+        return revision > after and at < len(events) and events[at].revision == revision and bool(events[at].value)
 
     def is_gone(self, key: str, after: int) -> bool:
         """Whether it was not there at that revision or at some later one."""
-        events = self._by_key.get(key, [])
-        return not self.of(key, after) or any(not e.value and e.revision > after for e in events)
-
-    def at(self, revision: int) -> dict[str, tuple[int, str]]:
-        found: dict[str, tuple[int, str]] = {}
-        for event in self._log:
-            if event.revision > revision:
-                break
-            found.pop(event.key, None)
-            if event.value:
-                found[event.key] = (event.revision, event.value)
-        return found
+        return not self.of(key, after) or self._last_gone.get(key, 0) > after

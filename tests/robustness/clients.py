@@ -16,6 +16,7 @@ from typing import Any
 from apimachinery import errors
 from apimachinery.client import Client
 from apimachinery.kinds import CONFIG_MAP
+from apimachinery.kit.tasks import is_set_within
 from apimachinery.objects import Obj
 from tests.robustness.history import Event, History, Listing, Outcome, Read, Watch, Write
 
@@ -24,6 +25,8 @@ PREFIX = "wht"
 _PAUSE = 0.05
 # A server that hangs is left for the next one after so many seconds.
 _PATIENCE = 8.0
+# Seconds for which a watcher is there that is away now and then.
+_STAY = 2.0
 _REFUSALS = (errors.Conflict, errors.AlreadyExists, errors.NotFound)
 
 Stood = tuple[int, str]
@@ -70,8 +73,14 @@ class Clients:
         self.answered: list[float] = []
         self.refused: dict[str, int] = {}
 
+    def forget(self) -> None:
+        """Of the time until all servers were there only what was seen counts, not how long it took."""
+        self.answered.clear()
+        self.refused.clear()
+
     @staticmethod
-    def _now() -> float:
+    def now() -> float:
+        """Seconds of the clock of all times here."""
         return asyncio.get_running_loop().time()
 
     async def _asked(self, servers: Servers, work: Any) -> Any:
@@ -84,7 +93,7 @@ class Clients:
                 servers.next()
                 await asyncio.sleep(_PAUSE)
             return error
-        self.answered.append(self._now())
+        self.answered.append(self.now())
         return found
 
     async def writer(self, number: int) -> None:
@@ -98,13 +107,13 @@ class Clients:
     async def _write(self, servers: Servers, key: str) -> None:
         expect, _ = self._known.get(key, (0, ""))
         new = "" if expect and self._rng.random() < 0.2 else f"v{next(self._values)}"
-        begun = self._now()
+        begun = self.now()
         found = await self._asked(servers, self._sent(servers.client, key, new, expect))
         outcome = Outcome.DONE
         if isinstance(found, BaseException):
             outcome = Outcome.REFUSED if isinstance(found, _REFUSALS) else Outcome.UNKNOWN
         at = revision(found) if outcome is Outcome.DONE and new else 0
-        self.history.writes.append(Write(key, new, expect, begun, self._now(), outcome, at))
+        self.history.writes.append(Write(key, new, expect, begun, self.now(), outcome, at))
         if outcome is Outcome.DONE:
             self._known[key] = (at, new)
         else:
@@ -121,14 +130,14 @@ class Clients:
         return client.update(CONFIG_MAP, obj)
 
     async def _read(self, servers: Servers, key: str) -> None:
-        begun = self._now()
+        begun = self.now()
         found = await self._asked(servers, servers.client.get(CONFIG_MAP, key, SPACE))
         if isinstance(found, errors.NotFound):
             self._known.pop(key, None)
-            self.history.reads.append(Read(key, begun, self._now(), 0, ""))
+            self.history.reads.append(Read(key, begun, self.now(), 0, ""))
         elif not isinstance(found, BaseException):
             self._known[key] = (revision(found), value(found))
-            self.history.reads.append(Read(key, begun, self._now(), revision(found), value(found)))
+            self.history.reads.append(Read(key, begun, self.now(), revision(found), value(found)))
 
     async def lister(self, number: int) -> None:
         servers = Servers(self._urls, self._context, number)
@@ -141,16 +150,18 @@ class Clients:
 
     async def list(self, servers: Servers) -> bool:
         """One list; whether it was had."""
-        begun = self._now()
+        begun = self.now()
         found = await self._asked(servers, servers.client.list(CONFIG_MAP, SPACE))
         if isinstance(found, BaseException):
             return False
         objects = {o["metadata"]["name"]: (revision(o), value(o)) for o in found["items"] if _ours(o)}
-        self.history.lists.append(Listing(begun, self._now(), int(found["metadata"]["resourceVersion"]), objects))
+        self.history.lists.append(Listing(begun, self.now(), int(found["metadata"]["resourceVersion"]), objects))
         return True
 
-    async def watcher(self, number: int) -> None:
-        """Until it is cancelled; resumes where it was, and lists anew only when it is told to."""
+    async def watcher(self, number: int, away: float = 0.0) -> None:
+        """Until it is cancelled; resumes where it was, and lists anew only when it is told to. away: it is gone now and
+        then, for so many seconds at most.
+        """
         servers = Servers(self._urls, self._context, number)
         watch: Watch | None = None
         try:
@@ -158,8 +169,12 @@ class Clients:
                 if watch is None and (watch := await self._begun(servers)) is None:
                     continue
                 try:
-                    await self._follow(servers, watch)
+                    await asyncio.wait_for(self._follow(servers, watch), _STAY if away else None)
+                except asyncio.TimeoutError:
+                    await is_set_within(self.stop, self._rng.uniform(0, away))
+                    away = 0.0 if self.stop.is_set() else away
                 except errors.Expired:
+                    watch.expired = self.now()
                     watch = None
                 except (errors.ApiError, errors.Unreachable, OSError):
                     servers.next()
@@ -171,12 +186,13 @@ class Clients:
         found = await self._asked(servers, servers.client.list(CONFIG_MAP, SPACE))
         if isinstance(found, BaseException):
             return None
-        watch = Watch(int(found["metadata"]["resourceVersion"]))
+        watch = Watch(int(found["metadata"]["resourceVersion"]), heard=self.now())
         self.history.watches.append(watch)
         return watch
 
     async def _follow(self, servers: Servers, watch: Watch) -> None:
         async for type, obj in servers.client.watch(CONFIG_MAP, SPACE, resource_version=str(watch.last)):
+            watch.heard = self.now()
             if type == "BOOKMARK":
                 watch.told.append(revision(obj))
             elif _ours(obj):

@@ -71,6 +71,10 @@ class Watch:
 
     begun: int
     told: list[Event | int] = field(default_factory=list)
+    heard: float = 0.0
+    """When it was told something last, or began."""
+    expired: float = 0.0
+    """When a server said that what followed is not kept any more; 0: none did."""
 
     @property
     def events(self) -> list[Event]:
@@ -85,6 +89,9 @@ class Watch:
 
 @dataclass
 class History:
+    """kept: seconds for which every server has to know what happened."""
+
+    kept: float = 300.0
     writes: list[Write] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
     lists: list[Listing] = field(default_factory=list)

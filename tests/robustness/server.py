@@ -1,27 +1,31 @@
 """An API server as a process of its own, with bookmarks every half second, and on demand with a planted fault.
 
-    python -m tests.robustness.server FILE [FAULT]
+    python -m tests.robustness.server FILE [PLANT]
 
 A checker that has never failed proves nothing: each fault is one that a change of the code could bring.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 from apimachinery.kit import daemon
 from controlplane.apiserver import __main__ as apiserver
-from controlplane.apiserver import reading
+from controlplane.apiserver import app, reading
 from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.settings import Settings
 from controlplane.store import Change, journal
 from controlplane.store.checksum import Row
+from controlplane.store.etcd.store import EtcdStore
 
 _EVERY = 30
-"""Writes between two faults."""
+"""Writes between two of them."""
 
 
 def lost_commit() -> None:
@@ -70,17 +74,47 @@ def lost_event() -> None:
     Cache.deliver = deliver  # type: ignore[method-assign]
 
 
-FAULTS: dict[str, Callable[[], None]] = {
+def wall_clock() -> None:
+    """How old history is, is told by a clock that people turn."""
+    app.time = SimpleNamespace(monotonic=time.time)  # type: ignore[assignment, attr-defined]
+
+
+def stale_reads() -> None:
+    """Reads do not ask whether another server wrote something."""
+
+    async def fresh(self: EtcdStore) -> None:
+        return None
+
+    EtcdStore.fresh = fresh  # type: ignore[method-assign]
+
+
+def full_is_written() -> None:
+    """What the disk did not take is answered as if it had."""
+    real = journal.append
+
+    def append(link: sqlite3.Connection, new: Sequence[Row]) -> None:
+        with contextlib.suppress(sqlite3.OperationalError):
+            real(link, new)
+
+    journal.append = append
+
+
+PLANTS: dict[str, Callable[[], None]] = {
     "lost-commit": lost_commit,
     "swapped-events": swapped_events,
     "lost-event": lost_event,
+    "wall-clock": wall_clock,
+    "stale-reads": stale_reads,
+    "full-is-written": full_is_written,
 }
 
 
-def main(config: str, fault: str = "") -> None:
+def main(config: str, plant: str = "") -> None:
     reading._BOOKMARK_EVERY = 0.5
-    if fault:
-        FAULTS[fault]()
+    # Often, so that a run of minutes sees it happen.
+    app._COMPACT_EVERY, app._LOOK_EVERY = 5, 1
+    if plant:
+        PLANTS[plant]()
     daemon.run(daemon.begin("apiserver", Settings, Path(config)), apiserver.serve)
 
 

@@ -125,6 +125,11 @@ def back_in_time(found: History) -> None:
     found.writes[found.writes.index(one)] = replace(one, begun=two.begun + 50, ended=two.ended + 50)
 
 
+def forget_early(found: History) -> None:
+    watch = found.watches[0]
+    watch.heard, watch.expired = 10.0, 10.0 + found.kept - 1
+
+
 FAULTS: dict[Callable[[History], None], str] = {
     lose_write: "twice",
     lose_deletion: "deletion",
@@ -140,6 +145,7 @@ FAULTS: dict[Callable[[History], None], str] = {
     blind_overwrite: "expected",
     from_nowhere: "nobody wrote",
     back_in_time: "after",
+    forget_early: "could not go on",
 }
 
 

@@ -1,0 +1,197 @@
+"""The processes that are hurt: API servers and, where that is the store, members of etcd; and what each of them has."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from apimachinery.kit import mounts
+from benchmarks import api
+from tests import etcds
+from tests.etcds import Home, Member
+from tests.robustness.wires import wired
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[2]
+CLOCK = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+"""Debian's libfaketime, where it is installed."""
+SHARED = "127.0.0.1"
+_DISK = "256m"
+_NOW = "+0"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a world is made of. wires: each process in a network of its own; disks: each with a small disk; clocks: each
+    server with a clock that can be turned; all three need root or a package. shared: the servers have one address.
+    plant: a fault in them.
+    """
+
+    store: str = "sqlite"
+    servers: int = 1
+    members: int = 3
+    wires: bool = False
+    disks: bool = False
+    clocks: bool = False
+    shared: bool = False
+    plant: str = ""
+
+
+class Server:
+    """One API server's process."""
+
+    def __init__(self, config: Path, url: str, home: Home, clock: Path | None, plant: str) -> None:
+        self.url, self.home, self.clock = url, home, clock
+        self.log = config.with_suffix(".log")
+        self.process: asyncio.subprocess.Process | None = None
+        module = [sys.executable, "-m", "tests.robustness.server", str(config)]
+        self._argv = [*home.enter, *module, *([plant] if plant else [])]
+        self._environment = dict(os.environ)
+        if clock is not None:
+            clock.write_text(_NOW)
+            self._environment |= {
+                "LD_PRELOAD": str(CLOCK[0]),
+                "FAKETIME_TIMESTAMP_FILE": str(clock),
+                "FAKETIME_CACHE_DURATION": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
+
+    async def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *self._argv, stdout=log, stderr=log, cwd=ROOT, env=self._environment
+            )
+
+    async def signal(self, number: int) -> None:
+        """SIGKILL and SIGTERM: until it has ended."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            await self.process.wait()
+
+    async def listens(self) -> bool:
+        """Raises OSError where it does not."""
+        host, _, port = self.url.removeprefix("https://").rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.close()
+        return True
+
+    async def end(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            await self.signal(signal.SIGCONT)
+            await self.signal(signal.SIGKILL)
+
+
+@dataclass
+class World:
+    """Everything that can be hurt; homes: of servers, then of members; disks likewise. hurt: how often whom."""
+
+    shape: Shape
+    servers: list[Server]
+    etcd: etcds.Etcd | None
+    homes: Sequence[Home]
+    disks: list[Path]
+    rng: random.Random
+    hurt: Counter[int] = field(default_factory=Counter)
+
+    def victim(self, some: Sequence[T]) -> T:
+        """One of them, each as often as the others in the long run."""
+        least = min(self.hurt[id(each)] for each in some)
+        chosen = self.rng.choice([each for each in some if self.hurt[id(each)] == least])
+        self.hurt[id(chosen)] += 1
+        return chosen
+
+    @property
+    def members(self) -> list[Member]:
+        return self.etcd.members if self.etcd is not None else []
+
+    @property
+    def urls(self) -> list[str]:
+        """Where clients find servers."""
+        if not self.shape.shared:
+            return [server.url for server in self.servers]
+        return [f"https://{SHARED}:{self.servers[0].url.rpartition(':')[2]}"]
+
+    def last_words(self) -> str:
+        """The end of each server's log."""
+        return "\n".join(server.log.read_text(errors="replace")[-600:] for server in self.servers)
+
+
+@asynccontextmanager
+async def world(folder: Path, shape: Shape, seed: int) -> AsyncIterator[World]:
+    """Everything below a folder, on loopback or on wires of its own."""
+    members = shape.members if shape.store == "etcd" else 0
+    with ExitStack() as stack:
+        homes = _homes(stack, shape, members)
+        disks = [folder / f"data{n}" for n in range(shape.servers)] + [folder / f"member{n}" for n in range(members)]
+        if shape.disks:
+            stack.enter_context(_small(disks))
+        etcd = None
+        if members:
+            running = etcds.running(etcds.any_program(), folder, members, homes=homes[shape.servers :])
+            etcd = stack.enter_context(running)
+        made = _servers(folder, shape, homes, etcd)
+        try:
+            for server in made:
+                await server.start()
+            yield World(shape, made, etcd, homes, disks, random.Random(seed))
+        finally:
+            for server in made:
+                await server.end()
+
+
+def _homes(stack: ExitStack, shape: Shape, members: int) -> Sequence[Home]:
+    if shape.wires:
+        return stack.enter_context(wired(shape.servers + members))
+    # Several that share an address have one port, so their own addresses differ, as those of a lab's servers do.
+    own = [Home(f"127.0.1.{n + 1}" if shape.shared else "127.0.0.1") for n in range(shape.servers)]
+    return [*own, *([Home()] * members)]
+
+
+def _servers(folder: Path, shape: Shape, homes: Sequence[Home], etcd: etcds.Etcd | None) -> list[Server]:
+    ports = etcds.free_ports(1) * shape.servers if shape.shared else etcds.free_ports(shape.servers)
+    names = sorted({SHARED, *(home.address for home in homes)})
+    base: dict[str, Any] = yaml.safe_load(api.settings(folder, 0, names).read_text())
+    made = []
+    for number, (port, home) in enumerate(zip(ports, homes, strict=False)):
+        config = folder / f"server{number}.yaml"
+        given: dict[str, Any] = {
+            "port": port,
+            "bind_host": home.address,
+            "shared_host": SHARED if shape.shared else "",
+            "data_dir": str(folder / f"data{number}"),
+            "advertise_address": f"192.0.2.{number + 1}",
+        }
+        more = {"store": "etcd", "etcd_servers": list(etcd.urls)} if etcd is not None else {}
+        config.write_text(yaml.safe_dump({**base, **given, **more}))
+        clock = folder / f"clock{number}" if shape.clocks else None
+        made.append(Server(config, f"https://{home.address}:{port}", home, clock, shape.plant))
+    return made
+
+
+@contextmanager
+def _small(folders: Sequence[Path]) -> Iterator[None]:
+    """A disk of its own, in memory, for each folder."""
+    try:
+        for folder in folders:
+            folder.mkdir(mode=0o700)
+            mounts.mount("tmpfs", folder, "tmpfs", options=f"size={_DISK},mode=700")
+        yield
+    finally:
+        for folder in folders:
+            with contextlib.suppress(OSError):
+                mounts.unmount(folder)
