@@ -72,7 +72,7 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     registry = Registry(store, cache, catalog, track, Gaps(ours=settings.warn_of_gaps), expiring)
     others = partial(registry.items, core.SERVICE.kind) if store.shared else None
     pools = ServicePools(settings.service_cidr, settings.node_port_range, others)
-    catalog.add(replace(core.SERVICE, strategy=replace(core.SERVICE.strategy, reserve=pools.reserve)))
+    catalog.add(replace(core.SERVICE, strategy=pools.strategy(core.SERVICE.strategy)))
     registry.subscribe(core.SERVICE.kind, pools.service_changed)
     edges = edge.assemble(Parts(settings, registry, lifecycle))
     registry.admit_with(edges.admission)

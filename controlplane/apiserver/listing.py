@@ -39,14 +39,27 @@ class ListOptions:
     initial_events: bool | None
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What depends on each other: texts as they were sent."""
+
+    watch: bool
+    revision: str
+    match: str
+    initial: bool | None
+    token: str
+
+
 def parse(request: Request, watch: bool) -> ListOptions:
     """Raises BadRequest, Invalid."""
     revision_text, match = request.param("resourceVersion"), request.param("resourceVersionMatch")
     initial = is_true(request.query, "sendInitialEvents") if "sendInitialEvents" in request.query else None
     limit, timeout = _integer(request, "limit"), _integer(request, "timeoutSeconds")
     token = request.param("continue")
-    problems = _problems(revision_text, match, initial, watch, is_true(request.query, "allowWatchBookmarks"))
-    if problems:
+    if watch and initial is None and not match and revision_text in ("", "0"):
+        # Who watches from nowhere is sent what is there, and with bookmarks is told when that is all.
+        initial, match = True, "NotOlderThan"
+    if problems := _problems(_Asked(watch, revision_text, match, initial, token)):
         raise errors.invalid_object("ListOptions", "", problems, "meta.k8s.io")
     return ListOptions(
         revision=revision(revision_text, listed=not watch) if revision_text else None,
@@ -61,11 +74,15 @@ def parse(request: Request, watch: bool) -> ListOptions:
 
 def _integer(request: Request, key: str) -> int:
     text = request.param(key)
-    if not text:
-        return 0
-    if not _INTEGER.match(text):
-        raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-    return int(text)
+    return int64(text) if text else 0
+
+
+def int64(text: str) -> int:
+    """A number in a query. Raises BadRequest."""
+    why = "" if _INTEGER.match(text) else "invalid syntax"
+    if not why and -(1 << 63) <= int(text) < 1 << 63:
+        return int(text)
+    raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": {why or "value out of range"}')
 
 
 def revision(text: str, listed: bool = True) -> int:
@@ -82,32 +99,35 @@ def revision(text: str, listed: bool = True) -> int:
     raise errors.BadRequest(f"invalid resource version: {told}") if listed else errors.ApiError(told)
 
 
-def _problems(given: str, match: str, initial: bool | None, watch: bool, bookmarks: bool) -> list[FieldError]:
-    found: list[FieldError] = []
-    field = "resourceVersionMatch"
-    if watch and match and initial is None:
-        found.append(
-            errors.field_forbidden(field, f"{field} is forbidden for watch unless sendInitialEvents is provided")
-        )
-        if match != "NotOlderThan":
-            found.append(errors.not_supported(field, match, ("NotOlderThan",)))
-        return found
-    if initial is not None and not watch:
-        return [errors.field_forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")]
-    if initial is not None:
-        if match != "NotOlderThan":
-            text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+def _problems(asked: _Asked) -> list[FieldError]:
+    found, field = list[FieldError](), "resourceVersionMatch"
+    if asked.watch and asked.initial is not None and asked.match != "NotOlderThan":
+        text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        found.append(errors.field_forbidden(field, text))
+    if asked.match:
+        found += _matches(asked, field)
+    if asked.initial is not None and not asked.watch:
+        found.append(errors.field_forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    return found
+
+
+def _matches(asked: _Asked, field: str) -> list[FieldError]:
+    """What is wrong with asking for a resourceVersionMatch."""
+    found, paged = list[FieldError](), f"{field} is forbidden when continue is provided"
+    if asked.watch:
+        if asked.initial is None:
+            text = f"{field} is forbidden for watch unless sendInitialEvents is provided"
             found.append(errors.field_forbidden(field, text))
-        if initial and not bookmarks:
-            return found
-        return found
-    if not match:
-        return found
-    if not given:
+        if asked.match != "NotOlderThan":
+            found.append(errors.not_supported(field, asked.match, ("NotOlderThan",)))
+        return [*found, errors.field_forbidden(field, paged)] if asked.token else found
+    if not asked.revision:
         found.append(errors.field_forbidden(field, f"{field} is forbidden unless resourceVersion is provided"))
-    if match not in _MATCHES:
-        found.append(errors.not_supported(field, match, (*_MATCHES, "")))
-    elif match == "Exact" and given == "0":
+    if asked.token:
+        found.append(errors.field_forbidden(field, paged))
+    if asked.match not in _MATCHES:
+        found.append(errors.not_supported(field, asked.match, (*_MATCHES, "")))
+    if asked.match == "Exact" and asked.revision == "0":
         found.append(errors.field_forbidden(field, f'{field} "exact" is forbidden for resourceVersion "0"'))
     return found
 

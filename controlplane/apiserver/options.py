@@ -8,7 +8,7 @@ from typing import Any
 from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver import codec
+from controlplane.apiserver import codec, listing
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Request
 
@@ -90,15 +90,8 @@ async def delete_context(request: Request) -> Context:
     )
 
 
-def _int64(text: str) -> int:
-    number = int(text)
-    if not -(1 << 63) <= number < 1 << 63:
-        raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": value out of range')
-    return number
-
-
 _QUERY: dict[str, Callable[[str], Any]] = {
-    "gracePeriodSeconds": _int64,
+    "gracePeriodSeconds": listing.int64,
     "propagationPolicy": str,
     "orphanDependents": lambda text: text.lower() not in ("0", "false"),
 }
@@ -108,10 +101,7 @@ def _query_options(request: Request) -> Obj:
     options: Obj = {}
     for key, read in _QUERY.items():
         if text := request.param(key):
-            try:
-                options[key] = read(text)
-            except ValueError as error:
-                raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+            options[key] = read(text)
     if dry := [value for value in request.query.get("dryRun", ()) if value]:
         options["dryRun"] = dry
     return options

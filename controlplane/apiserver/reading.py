@@ -9,11 +9,10 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import orjson
 
 from apimachinery import errors
-from apimachinery.errors import Cause
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from apimachinery.selectors import SelectorError
-from controlplane.apiserver import listing, measures
+from controlplane.apiserver import defaults, listing, measures, pages
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.collection import Collection
 from controlplane.apiserver.cache.entry import Entry
@@ -26,8 +25,6 @@ from controlplane.apiserver.offloop import LARGE, off_loop
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import Request, Response, Shared, Socket
 
-# Upstream waits this long for a revision that a client has seen elsewhere.
-_FRESH = 3.0
 _BOOKMARK_EVERY = 60.0
 _MIN_WATCH = 1800
 # How long one list may be encoded before others have their turn.
@@ -48,7 +45,7 @@ class Reading:
         kind = request.served
         format = self._negotiate(request)
         if text := request.param("resourceVersion"):
-            await self._fresh(listing.revision(text, listed=False))
+            await pages.reach(self._registry, listing.revision(text, listed=False))
         else:
             await self._registry.fresh()
         entry = self._registry.entry(kind, request.space, request.name)
@@ -58,43 +55,8 @@ class Reading:
         kind = request.served
         format = self._negotiate(request)
         options = listing.parse(request, watch=False)
-        selection = self._selection(request)
-        entries, at, start = await self._entries(kind, options, selection)
-        if start:
-            entries = listing.rest(entries, start, selection.namespace)
-        metadata: Obj = {"resourceVersion": str(at)}
-        if options.limit > 0 and len(entries) > options.limit:
-            remaining = len(entries) - options.limit
-            entries = entries[: options.limit]
-            metadata["continue"] = listing.encode_token(at, entries[-1], selection.namespace)
-            if selection.labels is None and not selection.fields:
-                metadata["remainingItemCount"] = remaining
+        entries, metadata = await pages.page(self._registry, kind, options, self._selection(request))
         return await many(kind, entries, metadata, format)
-
-    async def _entries(
-        self, kind: Kind, options: ListOptions, selection: Selection
-    ) -> tuple[Sequence[Entry], int, str]:
-        collection, cache = self._registry.collection(kind), self._registry.cache
-        if options.token:
-            token = listing.decode_token(options.token)
-            if options.revision:
-                raise errors.BadRequest("specifying resource version is not allowed when using continue")
-            if token.revision < 0:
-                return collection.select(selection), cache.revision, token.start
-            if token.revision < collection.floor:
-                raise listing.expired_token(token)
-            await self._fresh(token.revision)
-            return collection.at(token.revision, selection), token.revision, token.start
-        if options.revision:
-            await self._fresh(options.revision)
-            exact = options.match == "Exact" or (not options.match and options.limit > 0)
-            if exact:
-                if options.revision < collection.floor:
-                    raise errors.Expired("The resourceVersion for the provided list is too old.")
-                return collection.at(options.revision, selection), options.revision, ""
-        elif options.revision is None:
-            await self._registry.fresh()
-        return collection.select(selection), cache.revision, ""
 
     def _selection(self, request: Request) -> Selection:
         kind = request.served
@@ -104,16 +66,6 @@ class Reading:
             return select.parse(kind, known, request.space, request.name, labels, fields)
         except SelectorError as error:
             raise errors.BadRequest(str(error)) from error
-
-    async def _fresh(self, revision: int) -> None:
-        cache = self._registry.cache
-        if await cache.reach(revision, _FRESH):
-            return
-        raise errors.Timeout(
-            f"Too large resource version: {revision}, current: {cache.revision}",
-            details={"causes": [Cause("ResourceVersionTooLarge", "Too large resource version").to_dict()]},
-            retry_after=1,
-        )
 
     # --- watch ---
 
@@ -187,12 +139,12 @@ class Reading:
 
 
 def bookmark(watcher: Watcher, revision: int, annotations: Obj | None = None) -> bytes:
-    """A BOOKMARK frame: an object of the kind with nothing but a revision."""
+    """A BOOKMARK frame: an empty object of the kind with nothing but a revision."""
     kind = watcher.kind
     metadata: Obj = {"resourceVersion": str(revision)}
     if annotations:
         metadata["annotations"] = annotations
-    obj = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
+    obj = {**defaults.blank(kind.api_version, kind.kind), "metadata": metadata}
     return _frame(watcher, BOOKMARK, obj)
 
 

@@ -10,7 +10,7 @@ import orjson
 from apimachinery import errors, jsontext
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
-from controlplane.apiserver import codec, listing
+from controlplane.apiserver import codec, listing, pages
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.encoding import Negotiate
@@ -128,18 +128,17 @@ class Writing:
 
     async def deletecollection(self, request: Request) -> Response:
         kind, format = request.served, self._negotiate(request)
-        listing.parse(request, watch=False)
+        options = listing.parse(request, watch=False)
         context = await delete_context(request)
         storage, namespace = self._storage(kind), request.space
         context.warnings.extend(self._registry.strategy(storage).warn_deleted(context.options))
         labels, fields = request.param("labelSelector"), request.param("fieldSelector")
         selection = select.parse(kind, request.catalog.of(kind).fields, namespace, "", labels, fields)
-        entries = list(self._registry.collection(storage).select(selection))
-        revision = {"resourceVersion": str(self._registry.cache.revision)}
+        entries, listed = await pages.page(self._registry, storage, options, selection)
         for entry in entries:
             with contextlib.suppress(errors.NotFound):
                 await self._registry.delete_entry(storage, entry.namespace, entry.name, context)
-        return replace(await many(kind, entries, revision, format), warnings=tuple(context.warnings))
+        return replace(await many(kind, entries, listed, format), warnings=tuple(context.warnings))
 
     async def finalize(self, request: Request) -> Response:
         """namespaces/NAME/finalize: the one way to change spec.finalizers."""

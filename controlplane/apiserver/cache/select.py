@@ -44,15 +44,17 @@ def parse(kind: Kind, fields: Selectable, namespace: str, name: str, label_text:
     node = ""
     if field_text:
         known = getters(fields, kind.namespaced)
-        for requirement in selectors.parse_fields(field_text).requirements:
+        requirements = selectors.parse_fields(field_text).requirements
+        for requirement in requirements:
+            if requirement.path not in known:
+                raise errors.BadRequest(fields.refusal.format(path=requirement.path))
+        named = next((r.value for r in requirements if r.path == "metadata.name" and r.operator != "!="), "")
+        if name and requirements and named != name:
+            raise errors.BadRequest("fieldSelector metadata.name doesn't match requested name")
+        name = named or name
+        for requirement in requirements:
             path, value = requirement.path, requirement.value
-            if path not in known:
-                raise errors.BadRequest(fields.refusal.format(path=path))
             equal = requirement.operator != "!="
-            if equal and path == "metadata.name":
-                if name and name != value:
-                    raise errors.BadRequest("fieldSelector metadata.name does not match requested name")
-                name = value
             if equal and path == fields.node:
                 node = value
             wanted.append((known[path], equal, value))

@@ -35,6 +35,21 @@ def settle(obj: Obj) -> None:
         walk(obj)
 
 
+def blank(api_version: str, kind: str) -> Obj:
+    """A new object of a kind in which nothing is set: what of it is always shown."""
+    obj: Obj = {"kind": kind, "apiVersion": api_version}
+    walk = _blanking(api_version, kind)
+    if walk is not None:
+        walk(obj)
+    return obj
+
+
+@cache
+def _blanking(api_version: str, kind: str) -> Walk | None:
+    node = Schema.load().node(api_version, kind)
+    return None if node is None else _Compiler(root=node, defaulting=False).struct(node)
+
+
 @cache
 def _settling(api_version: str, kind: str) -> Walk | None:
     node = Schema.load().node(api_version, kind)
@@ -54,8 +69,9 @@ def _amounts(node: Node) -> bool:
 class _Compiler:
     """Builds the walks of one kind; a type met inside itself is the same walk."""
 
-    def __init__(self, root: Node) -> None:
+    def __init__(self, root: Node, defaulting: bool = True) -> None:
         self._root = root
+        self._literals, self._hooks = (_LITERALS, _HOOKS) if defaulting else ({}, {})
         self._made: dict[str, list[Walk]] = {}
 
     def walk(self, node: Node) -> Walk | None:
@@ -91,7 +107,8 @@ class _Compiler:
             empties = child.shape in ("list", "map") and f"{name}.{field}" not in TELLING_WHEN_EMPTY
             if (empties and not (rule == zeros.SHOWN and child.shape == "list")) or rule == zeros.DROP:
                 droppable[field] = rule
-        cell.append(_struct(kids, frozenset(droppable), tuple(structs), _LITERALS.get(name), _HOOKS.get(name), shown))
+        literals, hook = self._literals.get(name), self._hooks.get(name)
+        cell.append(_struct(kids, frozenset(droppable), tuple(structs), literals, hook, shown))
         return cell[0]
 
 

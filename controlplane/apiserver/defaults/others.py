@@ -48,6 +48,8 @@ LITERALS: dict[str, dict[str, Any]] = {
         "objectSelector": {},
     },
     "apiregistration.v1.ServiceReference": {"port": 443},
+    "apiextensions.v1.ServiceReference": {"port": 443},
+    "apiextensions.v1.CustomResourceDefinitionSpec": {"conversion": {"strategy": "None"}},
     "flowcontrol.v1.FlowSchemaSpec": {"matchingPrecedence": 1000},
     "flowcontrol.v1.LimitedPriorityLevelConfiguration": {
         "nominalConcurrencyShares": 30,
@@ -80,10 +82,19 @@ def _count(request: Obj) -> None:
         request["count"] = request.get("count") or 1
 
 
+def _definition(spec: Obj) -> None:
+    names = spec.get("names") or {}
+    if (kind := names.get("kind")) and not names.get("singular"):
+        names["singular"] = kind.lower()
+    if kind and not names.get("listKind"):
+        names["listKind"] = f"{kind}List"
+
+
 HOOKS: dict[str, Callable[[Obj], None]] = {
     "networking.v1.NetworkPolicySpec": _network_policy,
     "rbac.v1.RoleBinding": _role_ref,
     "rbac.v1.ClusterRoleBinding": _role_ref,
+    "apiextensions.v1.CustomResourceDefinitionSpec": _definition,
     "resource.v1.ExactDeviceRequest": _count,
     "resource.v1.DeviceSubRequest": _count,
 }

@@ -37,6 +37,7 @@ _STRUCTS = frozenset(
         "discovery.v1.Endpoint.conditions",
         "core.v1.PodTemplateSpec.spec",
         "batch.v1.JobTemplateSpec.spec",
+        "apiextensions.v1.CustomResourceDefinitionStatus.acceptedNames",
     )
 )
 # Optional times that are values: null when absent.
@@ -98,6 +99,8 @@ _SHOWN = frozenset(
         "storage.v1.CSINodeDriver.topologyKeys",
         "discovery.v1.EndpointSlice.endpoints",
         "networking.v1.HTTPIngressPath.pathType",
+        "apiextensions.v1.CustomResourceDefinitionStatus.conditions",
+        "apiextensions.v1.CustomResourceDefinitionStatus.storedVersions",
     )
 )
 # Of those always shown, references: null when absent.

@@ -24,6 +24,7 @@ from controlplane.apiserver.rules import (
 )
 from controlplane.apiserver.rules.admissionregistration import matching, webhooks
 from controlplane.apiserver.rules.admissionregistration import policies as admission_policies
+from controlplane.apiserver.rules.apiextensions import definitions
 from controlplane.apiserver.rules.batch import cronjobs, jobs, jobstatus, policies
 from controlplane.apiserver.rules.compiled import Rules
 from controlplane.apiserver.rules.core import (
@@ -64,6 +65,7 @@ _TABLES = (
     webhooks.RULES,
     apiservices.RULES,
     apps.RULES,
+    definitions.RULES,
     flowcontrol.RULES,
     autoscaling.RULES,
     certificates.RULES,

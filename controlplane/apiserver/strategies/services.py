@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,8 @@ from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj, copy
 from controlplane.apiserver.cache.cache import NO_OBJECT
-from controlplane.apiserver.catalog.strategy import Reservation
+from controlplane.apiserver.catalog.strategy import Reservation, Strategy
+from controlplane.apiserver.rules.core import services as rules
 from controlplane.apiserver.strategies import families
 from controlplane.apiserver.strategies.pools import AddressPool, Pool, PoolFull, PortPool
 from controlplane.store import Delete, Op, Put
@@ -128,6 +129,26 @@ class ServicePools:
         if key not in there:
             self._left[key] = current
 
+    def strategy(self, plain: Strategy) -> Strategy:
+        """That of Services, which take from these pools; rules see the families that a Service will have."""
+
+        def changed(new: Obj, old: Obj) -> None:
+            plain.prepare_update(new, old)
+            self._settle(new, old)
+
+        return replace(
+            plain, prepare_create=partial(self._settle, old=None), prepare_update=changed, reserve=self.reserve
+        )
+
+    def _settle(self, new: Obj, old: Obj | None) -> None:
+        spec = new["spec"]
+        if spec.get("type") == "ExternalName" or any(rules.addresses(spec)):
+            return
+        if spec.get("clusterIP") and not spec.get("clusterIPs"):
+            spec["clusterIPs"] = [spec["clusterIP"]]
+        if problems := families.settle(spec, old["spec"] if old else None, self.addresses.families):
+            raise _refused(new, *problems)
+
     def reserve(self, new: Obj | None, old: Obj | None, dry_run: bool) -> Reservation:
         """Strategy.reserve: fills cluster IPs and node ports into new. Raises Invalid, InternalError."""
         held = _Held(self._refused)
@@ -147,12 +168,6 @@ class ServicePools:
 
     def _take_addresses(self, new: Obj, old: Obj | None, held: _Held) -> None:
         spec, owner = new["spec"], _owner(new)
-        if spec.get("type") == "ExternalName":
-            return
-        if spec.get("clusterIP") and not spec.get("clusterIPs"):
-            spec["clusterIPs"] = [spec["clusterIP"]]
-        if problems := families.settle(spec, old["spec"] if old else None, self.addresses.families):
-            raise _refused(new, *problems)
         if not has_address(spec):
             return
         known = set(_addresses(old["spec"])) if old else set()

@@ -5,6 +5,7 @@ The paths are the kubelet's: /containerLogs, /exec, /attach, /portForward, each 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -12,13 +13,15 @@ from urllib.parse import quote, urlencode
 from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
+from controlplane.apiserver import listing
 
 Query = Mapping[str, Sequence[str]]
 
 LOG_FLAGS = ("follow", "previous", "timestamps")
 LOG_NUMBERS = ("sinceSeconds", "tailLines", "limitBytes")
 STREAMS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
-LOG_STREAMS = ("All", "Stdout", "Stderr")
+# How a time is written, loosely: whoever cuts the log by it reads it.
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z")
 
 
 def first(query: Query, key: str) -> str:
@@ -45,10 +48,7 @@ def choose_container(pod: Obj, wanted: str) -> str:
     if len(main) == 1:
         return str(main[0])
     text = f"a container name must be specified for pod {name}"
-    if main:
-        text += f", choose one of: [{' '.join(main)}]"
-        text += f" or one of the init containers: [{' '.join(init)}]" if init else ""
-        text += f" or one of the ephemeral containers: [{' '.join(ephemeral)}]" if ephemeral else ""
+    text += f", choose one of: [{' '.join((*init, *main, *ephemeral))}]" if main else ""
     raise errors.BadRequest(text)
 
 
@@ -61,22 +61,17 @@ def host_of(pod: Obj) -> str:
 
 
 def log_query(query: Query, pod: str) -> list[tuple[str, str]]:
-    """The agent's parameters for a log request. Raises Invalid as upstream's validation of PodLogOptions."""
-    numbers = {key: _number(first(query, key)) for key in LOG_NUMBERS if first(query, key)}
-    problems = _log_problems(query, numbers)
-    if problems:
+    """The agent's parameters for a log request. Raises BadRequest, and Invalid as upstream's PodLogOptions."""
+    numbers = {key: listing.int64(text) for key in LOG_NUMBERS if (text := first(query, key))}
+    since = first(query, "sinceTime")
+    if since and not _RFC3339.match(since):
+        layout = "2006-01-02T15:04:05Z07:00"
+        raise errors.BadRequest(f'parsing time "{since}" as "{layout}": cannot parse "{since}" as "2006"')
+    if problems := _log_problems(query, numbers):
         raise errors.invalid_object("PodLogOptions", pod, problems)
     out = [(key, "true") for key in LOG_FLAGS if is_set(query, key)]
     out += [(key, str(value)) for key, value in numbers.items()]
-    out += [(key, first(query, key)) for key in ("sinceTime", "stream") if first(query, key)]
-    return out
-
-
-def _number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+    return out + ([("sinceTime", since)] if since else [])
 
 
 def _log_problems(query: Query, numbers: Mapping[str, int]) -> list[FieldError]:
@@ -90,8 +85,9 @@ def _log_problems(query: Query, numbers: Mapping[str, int]) -> list[FieldError]:
         problems.append(errors.field_forbidden("[]", text))
     elif numbers.get("sinceSeconds", 1) < 1:
         problems.append(errors.invalid("sinceSeconds", numbers["sinceSeconds"], "must be greater than 0"))
-    if (stream := first(query, "stream")) and stream not in LOG_STREAMS:
-        problems.append(errors.not_supported("stream", stream, LOG_STREAMS))
+    if "stream" in query:
+        # Streams apart are behind a feature gate that is off.
+        problems.append(errors.field_forbidden("stream", "may not be specified"))
     return problems
 
 

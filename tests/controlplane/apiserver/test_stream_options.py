@@ -15,7 +15,7 @@ def pod(*containers, init=(), node="n1", **status):
 def test_container_is_chosen_or_asked_for():
     assert options.choose_container(pod("a"), "") == "a"
     assert options.choose_container(pod("a", init=("i",)), "i") == "i"
-    with pytest.raises(errors.BadRequest, match=r"choose one of: \[a b\] or one of the init containers: \[i\]"):
+    with pytest.raises(errors.BadRequest, match=r"choose one of: \[i a b\]"):
         options.choose_container(pod("a", "b", init=("i",)), "")
     with pytest.raises(errors.BadRequest, match="container zz is not valid for pod p"):
         options.choose_container(pod("a"), "zz")
@@ -33,12 +33,26 @@ def test_container_is_chosen_or_asked_for():
             {"sinceSeconds": ["1"], "sinceTime": ["2020-01-01T00:00:00Z"]},
             "[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
         ),
+        ({"stream": ["Stdout"]}, "stream: Forbidden: may not be specified"),
     ],
 )
 def test_log_options_are_checked_as_upstream(query, message):
     with pytest.raises(errors.Invalid) as refused:
         options.log_query(query, "p")
     assert refused.value.message == f'PodLogOptions "p" is invalid: {message}'
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"tailLines": ["1_0"]}, 'strconv.ParseInt: parsing "1_0": invalid syntax'),
+        ({"sinceTime": ["soon"]}, 'parsing time "soon" as "2006-01-02T15:04:05Z07:00": cannot parse "soon" as "2006"'),
+    ],
+)
+def test_log_options_that_cannot_be_read(query, message):
+    with pytest.raises(errors.BadRequest) as refused:
+        options.log_query(query, "p")
+    assert refused.value.message == message
 
 
 def test_paths_carry_what_the_agent_needs():

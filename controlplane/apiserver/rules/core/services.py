@@ -38,7 +38,7 @@ def _listed(spec: Obj) -> list[str]:
 # --- addresses ---
 
 
-def _addresses(spec: Obj) -> Iterator[FieldError]:
+def addresses(spec: Obj) -> Iterator[FieldError]:
     """clusterIP, clusterIPs, ipFamilies and ipFamilyPolicy as a client may write them."""
     if spec.get("type") == "ExternalName":
         return
@@ -87,7 +87,7 @@ def _each_address(listed: list[str]) -> Iterator[FieldError]:
 
 def _misaddressed(service: Obj, at: Place) -> bool:
     """Whether no addresses could be given at all; upstream then looks no further."""
-    return any(True for _ in _addresses(service["spec"]))
+    return any(True for _ in addresses(service["spec"]))
 
 
 def _addressed(service: Obj, at: Place) -> bool:
@@ -346,7 +346,7 @@ def _one_ingress(path: str, entry: Obj, known: list[Any]) -> Iterator[FieldError
 
 RULES: dict[str, Row] = {
     "core.v1.Service": (
-        when(_misaddressed, hook(lambda service, at: _addresses(service["spec"]))),
+        when(_misaddressed, hook(lambda service, at: addresses(service["spec"]))),
         when(_addressed, changed(_change), hook(_annotations), "spec"),
     ),
     "core.v1.Service/status": (hook(_ingress),),

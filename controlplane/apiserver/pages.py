@@ -1,0 +1,84 @@
+"""Which objects a list shows: those of a revision, or of now, a page at a time. Shared by who lists and who deletes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apimachinery import errors
+from apimachinery.errors import Cause
+from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
+from controlplane.apiserver import listing
+from controlplane.apiserver.cache.entry import Entry
+from controlplane.apiserver.cache.select import Selection
+from controlplane.apiserver.listing import ListOptions
+from controlplane.apiserver.registry import Registry
+
+# Upstream waits this long for a revision that a client has seen elsewhere.
+_FRESH = 3.0
+
+
+async def page(
+    registry: Registry, kind: Kind, options: ListOptions, selection: Selection
+) -> tuple[Sequence[Entry], Obj]:
+    """The entries of a list, and its metadata. Raises BadRequest, Expired, Timeout."""
+    entries, at, start = await _entries(registry, kind, options, selection)
+    if start:
+        entries = listing.rest(entries, start, selection.namespace)
+    metadata: Obj = {"resourceVersion": str(at)}
+    if options.limit > 0 and len(entries) > options.limit:
+        remaining = len(entries) - options.limit
+        entries = entries[: options.limit]
+        metadata["continue"] = listing.encode_token(at, entries[-1], selection.namespace)
+        if selection.plain:
+            metadata["remainingItemCount"] = remaining
+    elif options.limit > 0 and len(entries) == options.limit and _goes_on(registry, kind, entries[-1], at, selection):
+        metadata["continue"] = listing.encode_token(at, entries[-1], selection.namespace)
+    return entries, metadata
+
+
+async def _entries(
+    registry: Registry, kind: Kind, options: ListOptions, selection: Selection
+) -> tuple[Sequence[Entry], int, str]:
+    collection, cache = registry.collection(kind), registry.cache
+    if options.token:
+        token = listing.decode_token(options.token)
+        if options.revision:
+            raise errors.BadRequest("specifying resource version is not allowed when using continue")
+        if token.revision < 0:
+            return collection.select(selection), cache.revision, token.start
+        if token.revision < collection.floor:
+            raise listing.expired_token(token)
+        await reach(registry, token.revision)
+        return collection.at(token.revision, selection), token.revision, token.start
+    if options.revision:
+        await reach(registry, options.revision)
+        exact = options.match == "Exact" or (not options.match and options.limit > 0)
+        if exact:
+            if options.revision < collection.floor:
+                raise errors.Expired("The resourceVersion for the provided list is too old.")
+            return collection.at(options.revision, selection), options.revision, ""
+    elif options.revision is None:
+        await registry.fresh()
+    return collection.select(selection), cache.revision, ""
+
+
+def _goes_on(registry: Registry, kind: Kind, last: Entry, at: int, selection: Selection) -> bool:
+    """Whether anything at all comes after a page that selectors have filled: upstream has not looked at it yet."""
+    if selection.plain or selection.node or (selection.name and (selection.namespace or not kind.namespaced)):
+        return False
+    collection, scope = registry.collection(kind), Selection(selection.namespace)
+    there = collection.select(scope) if at == registry.cache.revision else collection.at(at, scope)
+    return (there[-1].namespace, there[-1].name) != (last.namespace, last.name)
+
+
+async def reach(registry: Registry, revision: int) -> None:
+    """Wait until a revision is known here. Raises Timeout."""
+    cache = registry.cache
+    if await cache.reach(revision, _FRESH):
+        return
+    raise errors.Timeout(
+        f"Too large resource version: {revision}, current: {cache.revision}",
+        details={"causes": [Cause("ResourceVersionTooLarge", "Too large resource version").to_dict()]},
+        retry_after=1,
+    )

@@ -1,0 +1,51 @@
+"""CustomResourceDefinitions: the versions in which objects may lie in the store, and formats that nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from apimachinery.objects import Obj
+from controlplane.apiserver.rules.apiextensions.schemas import everything
+from controlplane.apiserver.rules.apiextensions.versions import all_schemas
+
+_OF_NUMBERS = {"integer": ("int32", "int64"), "number": ("float", "double")}
+# As they are compared: without hyphens.
+_OF_TEXTS = (
+    "bsonobjectid uri email hostname ipv4 ipv6 cidr mac uuid uuid3 uuid4 uuid5 isbn isbn10 isbn13 creditcard ssn "
+    "hexcolor rgbcolor byte password date duration datetime k8sshortname k8slongname"
+)
+
+
+def changed(new: Obj, old: Obj) -> None:
+    created(new)
+
+
+def created(definition: Obj) -> None:
+    """What is written from now on lies in the storage version; what lies there is for others to move."""
+    stored = list((definition.get("status") or {}).get("storedVersions") or ())
+    written = next((v.get("name") or "" for v in definition["spec"].get("versions") or () if v.get("storage")), None)
+    if written is not None and written not in stored:
+        definition.setdefault("status", {})["storedVersions"] = [*stored, written]
+
+
+def unknown_formats(new: Obj, old: Obj | None) -> Iterator[str]:
+    """Warnings of formats that no value is held to, if they were not there before."""
+    before = set(_unknown(old)) if old is not None else set()
+    for form in _unknown(new):
+        if form not in before:
+            yield f'unrecognized format "{form}"'
+
+
+def _unknown(definition: Obj) -> Iterator[str]:
+    schemas = all_schemas(definition["spec"])
+    # What all versions have alike upstream keeps, and looks at, once.
+    for schema in schemas[:1] if all(schema == schemas[0] for schema in schemas) else schemas:
+        for node in everything(schema):
+            form, kind = node.get("format") or "", node.get("type") or ""
+            known = (
+                form.replace("-", "") in _OF_TEXTS.split()
+                if kind in ("", "string")
+                else form in _OF_NUMBERS.get(kind, ())
+            )
+            if form and not known:
+                yield form
