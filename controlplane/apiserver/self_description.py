@@ -99,8 +99,7 @@ def openapi_v3_handler(openapi: Current[Documents]) -> Handler:
         if (documents, name) not in built:
             body = documents.v3(name) if name else dumps(documents.index())
             if body is None:
-                # Upstream says no more than that.
-                return Response(404, b"", "")
+                raise nothing_there()
             for stale in [key for key in built if key[0] is not documents]:
                 del built[stale]
             built[documents, name] = Document(body)

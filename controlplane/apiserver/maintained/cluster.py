@@ -66,7 +66,7 @@ def _service(ip: str, port: int) -> Obj:
     spec = {
         "type": "ClusterIP",
         "clusterIP": ip,
-        "clusterIPs": [ip],
+        "ipFamilyPolicy": "SingleStack",
         "ports": ports,
         "sessionAffinity": "None",
     }

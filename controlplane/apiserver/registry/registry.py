@@ -257,7 +257,7 @@ class Registry:
     def _unchanged(self, new: Obj, old: Entry) -> bool:
         new["metadata"]["resourceVersion"] = str(old.revision)
         new["kind"], new["apiVersion"] = old.obj["kind"], old.obj["apiVersion"]
-        return new == old.obj
+        return upkeep.is_as_it_was(new, old.obj)
 
     async def delete_entry(self, kind: Kind, namespace: str, name: str, context: Context) -> tuple[Entry, bool]:
         """The object's last state and whether it is gone. Raises NotFound, Conflict (preconditions)."""

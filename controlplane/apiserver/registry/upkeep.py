@@ -42,3 +42,17 @@ def count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str) -
     if strategy.counts_annotations and not subresource:
         changed = changed or new["metadata"].get("annotations") != old["metadata"].get("annotations")
     new["metadata"]["generation"] = standing + 1 if changed else standing
+
+
+def is_as_it_was(new: Obj, old: Obj) -> bool:
+    """Whether a change changes nothing; that a manager has said once more what it owns is nothing."""
+    if new == old:
+        return True
+    entries, before = new["metadata"].get("managedFields"), old["metadata"].get("managedFields")
+    if not entries or not before or list(map(_timeless, entries)) != list(map(_timeless, before)):
+        return False
+    return {**new, "metadata": {**new["metadata"], "managedFields": before}} == old
+
+
+def _timeless(entry: Obj) -> Obj:
+    return {**entry, "time": ""}

@@ -184,6 +184,8 @@ def test_default_range_is_ready_and_services_show_their_addresses(tmp_path):
         assert found["spec"] == {"cidrs": ["10.97.0.0/24"]}
         (ready,) = found["status"]["conditions"]
         assert (ready["type"], ready["status"]) == ("Ready", "True")
+        (owner,) = (await client.get(SERVICE, "kubernetes", "default"))["metadata"]["managedFields"]
+        assert "f:ipFamilyPolicy" in owner["fieldsV1"]["f:spec"] and "f:clusterIPs" not in owner["fieldsV1"]["f:spec"]
         metadata = {"name": "s", "namespace": "default"}
         obj = {"kind": "Service", "apiVersion": "v1", "metadata": metadata, "spec": {"ports": [{"port": 80}]}}
         ip = (await client.create(SERVICE, obj))["spec"]["clusterIP"]

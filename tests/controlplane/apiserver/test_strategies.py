@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from controlplane.apiserver import defaults
+from controlplane.apiserver.registry import upkeep
 from controlplane.apiserver.strategies import cluster, gates, storage, workloads
 
 Obj = dict[str, Any]
@@ -129,3 +130,14 @@ def test_sources_of_claims() -> None:
     assert made({}, dataSourceRef={**odd, "namespace": "n"}) == {}, "behind a feature gate"
     assert "dataSource" not in made({"dataSourceRef": odd}, dataSourceRef={**odd, "namespace": "n"})
     assert made({"dataSource": odd}, dataSource=odd)["dataSourceRef"] == odd
+
+
+def test_to_say_once_more_what_one_owns_is_no_change() -> None:
+    entry = {"manager": "m", "operation": "Apply", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:spec": {}}}
+    old: Obj = {"metadata": {"name": "x", "managedFields": [entry]}, "spec": {"a": 1}}
+    later = {**entry, "time": "2026-01-01T00:00:09Z"}
+    again = {**old, "metadata": {"name": "x", "managedFields": [later]}}
+    assert upkeep.is_as_it_was(again, old)
+    assert not upkeep.is_as_it_was({**again, "spec": {"a": 2}}, old)
+    more = {**later, "fieldsV1": {"f:spec": {}, "f:data": {}}}
+    assert not upkeep.is_as_it_was({**old, "metadata": {"name": "x", "managedFields": [more]}}, old)

@@ -100,7 +100,7 @@ def _versions(spec: Obj, asked: versions.Asked) -> Iterator[FieldError]:
             yield errors.invalid(f"{path}.name", titles[index], ",".join(texts))
         own = version.get("subresources") or spec.get("subresources") or {}
         yield from versions.check(version, path, own.get("status") is not None, asked)
-    shown = listed and [struct("apiextensions.v1.CustomResourceDefinitionVersion", version) for version in listed]
+    shown = [struct("apiextensions.v1.CustomResourceDefinitionVersion", version) for version in listed or ()]
     if len(set(titles)) < len(titles):
         yield errors.invalid("spec.versions", shown, "must contain unique version names")
     if sum(bool(version.get("storage")) for version in listed or ()) != 1:
