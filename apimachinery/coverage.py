@@ -90,7 +90,7 @@ _OTHER_FIELDS = {
 UNSUPPORTED: Mapping[str, str] = MappingProxyType({**_POD_FIELDS, **_OTHER_FIELDS})
 """Field to what does not happen."""
 
-_NO_DRIVERS = "volumes of drivers are neither attached nor mounted"
+_NO_DRIVERS = "volumes of drivers are attached where a driver does it, and not mounted"
 _NO_DEVICES = "devices are neither allocated nor handed to pods"
 _NO_QUEUES = "requests are neither queued nor limited by it"
 
@@ -105,7 +105,6 @@ IDLE: Mapping[str, str] = MappingProxyType(
         "resourceclaims.resource.k8s.io": _NO_DEVICES,
         "resourceclaimtemplates.resource.k8s.io": _NO_DEVICES,
         "resourceslices.resource.k8s.io": _NO_DEVICES,
-        "volumeattachments.storage.k8s.io": _NO_DRIVERS,
         "volumeattributesclasses.storage.k8s.io": _NO_DRIVERS,
     }
 )

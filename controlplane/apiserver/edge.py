@@ -38,6 +38,7 @@ from controlplane.apiserver.authz.reviews import AccessReviews
 from controlplane.apiserver.catalog.catalog import Catalog, Current
 from controlplane.apiserver.formats.negotiate import negotiate
 from controlplane.apiserver.health import GIT_VERSION
+from controlplane.apiserver.maintained.token_use import TokenUse
 from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.patching import Patches
 from controlplane.apiserver.registry import Registry
@@ -98,8 +99,9 @@ def authorizers_of(settings: Settings, registry: Registry, policy: Policy) -> ch
     return chain.Chain(tuple(out))
 
 
-def token_settings(settings: Settings, registry: Registry) -> TokenSettings:
+def token_settings(parts: Parts) -> TokenSettings:
     """How service account tokens are verified; without a key file none are."""
+    settings, registry = parts.settings, parts.registry
 
     def lookup(kind: str, namespace: str, name: str) -> Obj | None:
         return registry.find(BOUND_KINDS[kind], namespace, name)
@@ -107,7 +109,9 @@ def token_settings(settings: Settings, registry: Registry) -> TokenSettings:
     issuer = settings.service_account_issuer
     path = settings.service_account_key_file
     found = {key.key_id: key for key in ([keys.load_public_key(path.read_bytes())] if path else [])}
-    return TokenSettings((issuer,), (issuer,), found, lookup)
+    use = TokenUse(registry)
+    parts.lifecycle.spawn("use of tokens", use.run())
+    return TokenSettings((issuer,), (issuer,), found, lookup, use.note)
 
 
 def document_routes(catalog: Catalog, address: str) -> dict[str, Handler]:
@@ -182,7 +186,7 @@ def assemble(parts: Parts) -> Edge:
     policy = policy_of(registry)
     authorize = authorizers_of(settings, registry, policy)
     authenticate = Authenticator(
-        tokens=token_settings(settings, registry),
+        tokens=token_settings(parts),
         static_tokens=_static_tokens(settings.token_file),
         bootstrap_tokens=settings.bootstrap_token_auth,
         constrained=settings.constrained_impersonation,

@@ -46,10 +46,13 @@ NAMES = {
     "pod-garbage-collector-controller": "pod-garbage-collector",
     "bootstrap-signer-controller": "bootstrap-signer",
     "token-cleaner-controller": "token-cleaner",
+    "legacy-serviceaccount-token-cleaner-controller": "legacy-service-account-token-cleaner",
     "persistentvolume-binder-controller": "persistent-volume-binder",
+    "persistentvolume-attach-detach-controller": "attachdetach-controller",
     "persistentvolume-expander-controller": "expand-controller",
     "persistentvolumeclaim-protection-controller": "pvc-protection-controller",
     "persistentvolume-protection-controller": "pv-protection-controller",
+    "resourceclaim-controller": "resource-claim-controller",
     "garbage-collector-controller": "generic-garbage-collector",
 }
 

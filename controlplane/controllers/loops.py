@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from controlplane.controllers.attachments.controller import AttachDetachController
 from controlplane.controllers.certificates.approving import ApprovingController, ServingApprovingController
 from controlplane.controllers.certificates.cleaning import CleaningController
 from controlplane.controllers.certificates.signing import SigningController
@@ -24,6 +25,7 @@ from controlplane.controllers.job_ttl import JobTTLController
 from controlplane.controllers.localpath.controller import LocalPathProvisioner
 from controlplane.controllers.namespaces import NamespaceController
 from controlplane.controllers.node_ipam import NodeIPAMController
+from controlplane.controllers.node_ttl import NodeTTLController
 from controlplane.controllers.nodelifecycle.controller import NodeLifecycleController
 from controlplane.controllers.nodelifecycle.eviction import TaintEvictionController
 from controlplane.controllers.pod_gc import PodGCController
@@ -31,11 +33,14 @@ from controlplane.controllers.protection import AttributesClassProtection, Claim
 from controlplane.controllers.quota.controller import ResourceQuotaController
 from controlplane.controllers.replicaset.controller import ReplicaSetController
 from controlplane.controllers.replicationcontroller.controller import ReplicationControllerLoop
+from controlplane.controllers.resourceclaims.controller import ResourceClaimController
+from controlplane.controllers.resourceclaims.eviction import DeviceTaintEvictionController
 from controlplane.controllers.service_accounts import RootCAPublisher, ServiceAccountController
 from controlplane.controllers.service_ranges import ServiceRangeController
 from controlplane.controllers.statefulset.controller import StatefulSetController
 from controlplane.controllers.tokens.accounts import AccountTokenController
 from controlplane.controllers.tokens.bootstrap import BootstrapSigner, TokenCleaner
+from controlplane.controllers.tokens.unused import UnusedTokenCleaner
 from controlplane.controllers.volumes.binder import BinderController
 from controlplane.controllers.volumes.ephemeral import EphemeralVolumeController
 from controlplane.controllers.volumes.expansion import ExpansionController
@@ -62,6 +67,7 @@ REGISTRY: tuple[Entry, ...] = (
     Entry("root-ca-certificate-publisher-controller", "root-ca-certificate-publisher", RootCAPublisher),
     Entry("clusterrole-aggregation-controller", "clusterrole-aggregation-controller", ClusterRoleAggregationController),
     Entry("node-ipam-controller", "cidrAllocator", NodeIPAMController),
+    Entry("ttl-controller", "ttl-controller", NodeTTLController),
     Entry("node-lifecycle-controller", "node-controller", NodeLifecycleController),
     Entry("taint-eviction-controller", "taint-eviction-controller", TaintEvictionController),
     Entry("deployment-controller", "deployment-controller", DeploymentController),
@@ -85,11 +91,15 @@ REGISTRY: tuple[Entry, ...] = (
     Entry("certificatesigningrequest-cleaner-controller", "certificate-controller", CleaningController),
     Entry("bootstrap-signer-controller", "bootstrap-signer", BootstrapSigner),
     Entry("token-cleaner-controller", "token-cleaner", TokenCleaner),
+    Entry("legacy-serviceaccount-token-cleaner-controller", "legacy-service-account-token-cleaner", UnusedTokenCleaner),
     Entry("namespace-controller", "namespace-controller", NamespaceController),
     Entry("pod-garbage-collector-controller", "pod-garbage-collector", PodGCController),
     Entry("persistentvolume-binder-controller", "persistentvolume-controller", BinderController),
+    Entry("persistentvolume-attach-detach-controller", "attachdetach-controller", AttachDetachController),
     Entry("persistentvolume-expander-controller", "volume_expand", ExpansionController),
     Entry("ephemeral-volume-controller", "ephemeral_volume", EphemeralVolumeController),
+    Entry("resourceclaim-controller", "resource_claim", ResourceClaimController),
+    Entry("device-taint-eviction-controller", "device-taint-eviction-controller", DeviceTaintEvictionController),
     # None of upstream's: small clusters have it beside them.
     Entry("local-path-provisioner", "wherry.local/local-path", LocalPathProvisioner),
     Entry("persistentvolumeclaim-protection-controller", "pvc-protection-controller", ClaimProtection),

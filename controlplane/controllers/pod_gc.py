@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from apimachinery import errors
-from apimachinery.client import PatchType
 from apimachinery.kinds import NODE, POD
 from apimachinery.kit.tasks import is_set_within
-from apimachinery.objects import Obj, condition, is_deleting, key, name, namespace, uid
-from apimachinery.timestamps import format_time, now
+from apimachinery.objects import Obj, condition, is_deleting, key, name, uid
 from controlplane.controllers import names, pod_status
 from controlplane.controllers.context import Context, synced
+from controlplane.controllers.ending import end
 
 log = logging.getLogger(__name__)
 
@@ -116,21 +115,8 @@ class PodGCController:
         return False
 
     async def _remove(self, removal: Removal) -> None:
-        pod, client = removal.pod, self._context.client
+        pod = removal.pod
         log.info("removing %s pod %s", removal.why, key(pod))
-        status: Obj = {}
-        if pod_status.phase(pod) not in pod_status.FINAL and removal.why != "unscheduled":
-            status["phase"] = "Failed"
-        if removal.reason:
-            condition = {"type": "DisruptionTarget", "status": "True", "reason": removal.reason}
-            stamp = format_time(now())
-            status["conditions"] = [{**condition, "message": removal.message, "lastTransitionTime": stamp}]
-        try:
-            if status:
-                patch = {"metadata": {"uid": uid(pod)}, "status": status}
-                await client.patch(
-                    POD, name(pod), patch, namespace(pod), subresource="status", patch_type=PatchType.STRATEGIC
-                )
-            await client.delete(POD, name(pod), namespace(pod), uid=uid(pod), grace_period=0)
-        except (errors.NotFound, errors.Conflict):
-            return
+        fails = pod_status.phase(pod) not in pod_status.FINAL and removal.why != "unscheduled"
+        phase = "Failed" if fails else ""
+        await end(self._context.client, pod, removal.reason, removal.message, phase=phase, grace_period=0)

@@ -37,6 +37,9 @@ class Settings:
     """Prefix length of one node's IPv6 pod range."""
     service_account_key_file: Path | None = None
     """Private key that signs service account tokens (PEM)."""
+    legacy_token_clean_up_period: float = 365 * 24 * 3600.0
+    """How long a token that an older Kubernetes made for a service account may be unused before it is marked as
+    invalid, and as long again before it goes."""
     root_ca_file: Path | None = None
     """Published to every namespace as kube-root-ca.crt; none: nothing is published."""
     cluster_signing_cert_file: Path | None = None
@@ -58,6 +61,9 @@ class Settings:
     made."""
     local_path_image: str = "busybox"
     """The image of the pods that make and remove such a directory: it needs mkdir and rm."""
+    force_detach_after: float = 360.0
+    """How long an unhealthy node keeps a volume of a driver that it may have mounted and nobody there needs any more;
+    0: for ever, unless the node is tainted as out of service."""
     node_monitor_period: float = 5.0
     """How often the nodes' leases are looked at."""
     node_monitor_grace: float = 50.0

@@ -3,8 +3,8 @@
 Scheduler and controllers are who they are in a cluster, and may do what their roles say: that the server refused them
 nothing is asserted at the end of each test.
 
-The nodes have opinions all the same: they start only pods that are bound to them, end pods only after they are
-marked, and fall silent on request.
+The nodes have opinions all the same: they start only pods that are bound to them and whose images they have (there is
+none with the tag 404), end pods only after they are marked, and fall silent on request.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class Stage:
             return
         node_name = (new.get("spec") or {}).get("nodeName")
         going = is_deleting(new)
-        if not node_name or node_name in self.silent:
+        if not node_name or node_name in self.silent or (not going and _lacks_image(new)):
             return
         if (going or not (new.get("status") or {}).get("podIP")) and (uid(new), going) not in self._busy:
             self._busy.add((uid(new), going))
@@ -189,6 +189,11 @@ class Stage:
             )
         except (errors.NotFound, errors.Conflict):
             return
+
+
+def _lacks_image(pod: Obj) -> bool:
+    """Whether a container's image is one that no node has: it never starts."""
+    return any(container["image"].endswith(":404") for container in pod["spec"]["containers"])
 
 
 def _line(pod: Obj) -> tuple[Any, ...]:

@@ -6,7 +6,15 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from apimachinery.kinds import EVENT, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD, STORAGE_CLASS
+from apimachinery.kinds import (
+    EVENT,
+    NODE,
+    PERSISTENT_VOLUME,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    STORAGE_CLASS,
+    VOLUME_ATTACHMENT,
+)
 from apimachinery.objects import Obj, labels, name
 from controlplane.controllers.localpath.plan import VOLUME
 from lab.storage import storage_class
@@ -169,3 +177,66 @@ def test_a_killed_provisioner_makes_each_volume_once(tmp_path: Path) -> None:
         await at.until(lambda: is_(volumes(at), {}))
 
     play(tmp_path, scenario, local_path_directory="/volumes")
+
+
+def test_volumes_of_drivers_are_attached_where_they_are_needed_and_nowhere_else(tmp_path: Path) -> None:
+    driver = {"driver": "csi.example", "volumeHandle": "vol-1"}
+    unique = "kubernetes.io/csi/csi.example^vol-1"
+
+    async def scenario(at: Stage) -> None:
+        client = at.client
+
+        async def attachments() -> dict[str, bool]:
+            found = (await client.list(VOLUME_ATTACHMENT))["items"]
+            return {a["spec"]["nodeName"]: bool((a.get("status") or {}).get("attached")) for a in found}
+
+        async def attached_at(node: str) -> list[str]:
+            status = (await client.get(NODE, node))["status"]
+            return [volume["name"] for volume in status.get("volumesAttached") or ()]
+
+        async def driver_attaches(node: str) -> None:
+            (found,) = [a for a in (await client.list(VOLUME_ATTACHMENT))["items"] if a["spec"]["nodeName"] == node]
+            done = {"status": {"attached": True}}
+            await client.patch(VOLUME_ATTACHMENT, name(found), done, subresource="status")
+
+        async def is_refused() -> bool:
+            text = "Volume is already used by pod(s) first"
+            return any(text in e["message"] for e in (await client.list(EVENT, "default"))["items"])
+
+        mark = {"metadata": {"annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}}}
+        for node in ("node1", "node2"):
+            await client.patch(NODE, node, mark)
+        wanted = volume("v", csi=driver)
+        del wanted["spec"]["hostPath"]
+        await client.create(PERSISTENT_VOLUME, wanted)
+        await client.create(PERSISTENT_VOLUME_CLAIM, claim("c", ""))
+        await at.until(lambda: is_(phase(at, "c"), "Bound"))
+        first, second = user("first", "c"), user("second", "c")
+        first["spec"]["nodeName"], second["spec"]["nodeName"] = "node1", "node2"
+        await client.create(POD, first)
+        await at.until(lambda: is_(attachments(), {"node1": False}))
+        assert await attached_at("node1") == []
+        await driver_attaches("node1")
+        await at.until(lambda: is_(attached_at("node1"), [unique]))
+        in_use: Obj = {"status": {"volumesInUse": [unique]}}
+        await client.patch(NODE, "node1", in_use, subresource="status")
+        await client.create(POD, second)
+        await at.until(is_refused)
+        # Nobody needs it on the first node any more, but it is mounted there until the node says otherwise.
+        await client.delete(POD, "first", "default", grace_period=0)
+        await at.until(lambda: "first" not in {name(p) for p in at.pods.items()})
+        assert await attachments() == {"node1": True}
+        await client.patch(NODE, "node1", {"status": {"volumesInUse": None}}, subresource="status")
+        await at.until(lambda: is_(attachments(), {"node2": False}))
+        assert await attached_at("node1") == []
+        await driver_attaches("node2")
+        await at.until(lambda: is_(attached_at("node2"), [unique]))
+        # A node that is out of service loses it, whatever it has mounted.
+        await client.patch(NODE, "node2", in_use, subresource="status")
+        await client.delete(POD, "second", "default", grace_period=0)
+        taint = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute", "value": "nodeshutdown"}
+        await client.patch(NODE, "node2", {"spec": {"taints": [taint]}})
+        await at.until(lambda: is_(attachments(), {}))
+        await at.until(lambda: is_(attached_at("node2"), []))
+
+    play(tmp_path, scenario, nodes=2)

@@ -40,6 +40,12 @@ def test_a_secret_gets_a_token_that_lives_as_long_as_it(tmp_path: Path) -> None:
 
         token = await at.until(filled)
         assert await whoami(at, token) == "system:serviceaccount:default:robot"
+
+        async def noted() -> bool:
+            found = (await at.client.get(SECRET, "robot", "default"))["metadata"].get("labels") or {}
+            return bool(found.get("kubernetes.io/legacy-token-last-used") == now().strftime("%Y-%m-%d"))
+
+        await at.until(noted)
         with pytest.raises(errors.ApiError, match="Unauthorized"):
             await whoami(at, token[:-4] + "AAAA")
         # A copy of the Secret with another token: the first is of no use any more.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.errors import ApiError, Unauthorized
+from apimachinery.objects import Obj
 from controlplane.apiserver.authn import (
     bootstrap_token,
     certificates,
@@ -44,6 +45,8 @@ class TokenSettings:
     audiences: tuple[str, ...]
     keys: Mapping[str, PublicKey]
     lookup: service_account.Lookup
+    used: Callable[[Obj], None] = lambda secret: None
+    """Told of the Secret whose token somebody presented."""
 
 
 @dataclass
@@ -141,7 +144,8 @@ class Authenticator:
             if not verified and legacy_token.is_one(token):
                 # Such a token is for this server alone, and its Secret is looked at each time.
                 ours = not audiences or set(audiences) & set(self.tokens.audiences)
-                return legacy_token.user_of(token, self.tokens.keys, self.tokens.lookup) if ours else None
+                known = self.tokens
+                return legacy_token.user_of(token, known.keys, known.lookup, known.used) if ours else None
             claims = self.claims_of(token, audiences)
             return service_account.user_of(claims, self.tokens.lookup, self.clock())
         except service_account.TokenInvalid:

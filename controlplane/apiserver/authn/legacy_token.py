@@ -8,11 +8,12 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jwt
 
+from apimachinery.objects import Obj
 from controlplane.apiserver.authn.keys import PublicKey
 from controlplane.apiserver.authn.service_account import Lookup, TokenInvalid
 from controlplane.apiserver.authn.user import service_account_groups, service_account_name
@@ -20,7 +21,8 @@ from controlplane.apiserver.request import User
 
 ISSUER = "kubernetes/serviceaccount"
 _PREFIX = "kubernetes.io/serviceaccount"
-_INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since"
+INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since"
+LAST_USED = "kubernetes.io/legacy-token-last-used"
 
 
 def is_one(token: str) -> bool:
@@ -31,8 +33,11 @@ def is_one(token: str) -> bool:
         return False
 
 
-def user_of(token: str, keys: Mapping[str, PublicKey], lookup: Lookup) -> User:
-    """Whom the token stands for. Raises TokenInvalid when nobody known signed it, or its Secret or account is gone."""
+def user_of(token: str, keys: Mapping[str, PublicKey], lookup: Lookup, used: Callable[[Obj], None]) -> User:
+    """Whom the token stands for. `used` is told of its Secret, also where that was marked as invalid.
+
+    Raises TokenInvalid when nobody known signed it, or its Secret or account is gone.
+    """
     claims = _verified(token, keys)
     parts = ("namespace", "secret.name", "service-account.name", "service-account.uid")
     namespace, secret_name, name, uid = (str(claims.get(f"{_PREFIX}/{part}") or "") for part in parts)
@@ -43,11 +48,12 @@ def user_of(token: str, keys: Mapping[str, PublicKey], lookup: Lookup) -> User:
         raise TokenInvalid("Token has been invalidated")
     if not hmac.compare_digest(_stored(secret.get("data") or {}), token.encode()):
         raise TokenInvalid("Token does not match server's copy")
-    if (secret["metadata"].get("labels") or {}).get(_INVALID_SINCE):
-        raise TokenInvalid("the token has been marked invalid")
     account = lookup("ServiceAccount", namespace, name)
     if account is None or account["metadata"].get("deletionTimestamp") or account["metadata"].get("uid") != uid:
         raise TokenInvalid(f"ServiceAccount {namespace}/{name} is gone, or another of its name")
+    used(secret)
+    if (secret["metadata"].get("labels") or {}).get(INVALID_SINCE):
+        raise TokenInvalid("the token has been marked invalid")
     return User(service_account_name(namespace, name), uid, service_account_groups(namespace), {})
 
 

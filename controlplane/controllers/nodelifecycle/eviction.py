@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from apimachinery import errors
-from apimachinery.client import PatchType
 from apimachinery.kinds import NODE, POD
-from apimachinery.objects import Obj, is_deleting, key, name, namespace, uid
+from apimachinery.objects import Obj, is_deleting, key, name, uid
 from apimachinery.pods import placement
-from apimachinery.timestamps import format_time, now, parse_time
+from apimachinery.timestamps import now, parse_time
 from apimachinery.workqueue import WorkQueue
 from controlplane.controllers.context import Context, synced
+from controlplane.controllers.ending import end
 from controlplane.controllers.nodelifecycle.controller import BY_NODE, node_of
-
-log = logging.getLogger(__name__)
 
 
 def evict_at(pod: Obj, taints: Sequence[Obj], begun: datetime) -> datetime | None:
@@ -102,25 +98,9 @@ class TaintEvictionController:
         self._context.recorder.event(pod, "Normal", "TaintManagerEviction", text)
 
     async def _evict(self, pod: Obj) -> None:
-        client = self._context.client
         self._say(pod, f"Marking for deletion Pod {key(pod)}")
-        condition = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "reason": "DeletionByTaintManager",
-            "message": "Taint manager: deleting due to NoExecute taint",
-            "observedGeneration": pod["metadata"].get("generation") or 0,
-            "lastTransitionTime": format_time(now()),
-        }
-        patch = {"metadata": {"uid": uid(pod)}, "status": {"conditions": [condition]}}
-        try:
-            await client.patch(
-                POD, name(pod), patch, namespace(pod), subresource="status", patch_type=PatchType.STRATEGIC
-            )
-            await client.delete(POD, name(pod), namespace(pod), uid=uid(pod))
-        except (errors.NotFound, errors.Conflict):
-            # Gone, or another pod of the same name by now.
-            return
+        message = "Taint manager: deleting due to NoExecute taint"
+        await end(self._context.client, pod, "DeletionByTaintManager", message)
 
 
 def _placed(pod: Obj) -> tuple[object, object]:

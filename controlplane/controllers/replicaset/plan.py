@@ -94,8 +94,6 @@ def order(pod: PodView, now: datetime) -> tuple[object, ...]:
         pod.uid,
     )
 
-    """Views of the active pods, ranked by how many active pods of related sets share their node."""
-
 
 def _age(moment: datetime | None, now: datetime) -> int:
     if moment is None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apimachinery.objects import Obj
-from controlplane.controllers import pod_gc
+from controlplane.controllers import node_ttl, pod_gc
 from controlplane.controllers.node_ipam import Exhausted, Ranges, build_ranges
 from controlplane.controllers.nodelifecycle import health, taints, zones
 from controlplane.controllers.nodelifecycle.eviction import evict_at
@@ -174,3 +174,17 @@ def test_a_lease_shortens_the_silence_that_is_allowed_and_never_lengthens_it() -
     assert health.patience(lease(120), 50.0) == 50.0
     for nothing in (None, {}, lease(None), lease(0), lease(-1), lease("12")):
         assert health.patience(nothing, 50.0) == 50.0
+
+
+def test_nodes_use_what_they_read_for_longer_in_large_clusters() -> None:
+    def seconds(counts: list[int]) -> list[int]:
+        step, found = 0, []
+        for count in counts:
+            step = node_ttl.step_for(count, step)
+            found.append(node_ttl.STEPS[step].seconds)
+        return found
+
+    assert seconds([0, 100, 101, 90, 89, 501, 1001, 2001]) == [0, 0, 15, 15, 0, 30, 60, 300]
+    # Up and down there is room between: one node more or less changes nothing for all the others.
+    assert seconds([101, 100, 101, 500, 501, 500, 450, 449]) == [15, 15, 15, 15, 30, 30, 30, 15]
+    assert seconds([5000, 1799, 3]) == [300, 60, 0]

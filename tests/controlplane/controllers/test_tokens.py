@@ -10,8 +10,10 @@ import pytest
 from apimachinery import bootstrap_tokens
 from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time
+from controlplane.apiserver.authn.legacy_token import INVALID_SINCE, LAST_USED
 from controlplane.controllers.tokens import plan
-from tests.controlplane.controllers.build import T0
+from controlplane.controllers.tokens.unused import Verdict, is_tracked, mounted_by, verdict
+from tests.controlplane.controllers.build import T0, pod
 
 ACCOUNT: Obj = {"metadata": {"name": "robot", "namespace": "ns", "uid": "a"}, "secrets": [{"name": "s"}, {"name": "t"}]}
 
@@ -93,3 +95,52 @@ def test_when_a_token_ends() -> None:
     assert plan.ends_in(bootstrap(), T0) is None
     assert plan.ends_in(bootstrap(expiration=format_time(T0 + timedelta(minutes=1))), T0) == 60.0
     assert plan.ends_in(bootstrap(expiration=PAST), T0) == plan.ends_in(bootstrap(expiration="soon"), T0) == 0.0
+
+
+YEAR = timedelta(days=365)
+LATER = T0 + 3 * YEAR
+
+
+def old(found: dict[str, str] | None = None, age: timedelta = 2 * YEAR) -> Obj:
+    made = secret("a")
+    made["metadata"] |= {"creationTimestamp": format_time(LATER - age), "labels": found or {}}
+    return made
+
+
+def on(age: timedelta) -> str:
+    return (LATER - age).strftime("%Y-%m-%d")
+
+
+VERDICTS = [
+    (old(), ACCOUNT, False, Verdict.MARK),
+    (old(), ACCOUNT, True, Verdict.KEEP),
+    # Made by a person: no account lists it.
+    (old(), {**ACCOUNT, "secrets": []}, False, Verdict.KEEP),
+    (old(), None, False, Verdict.KEEP),
+    (old(age=YEAR - timedelta(days=1)), ACCOUNT, False, Verdict.KEEP),
+    (old({LAST_USED: on(YEAR)}), ACCOUNT, False, Verdict.KEEP),
+    (old({LAST_USED: on(YEAR + timedelta(days=1))}), ACCOUNT, False, Verdict.MARK),
+    (old({LAST_USED: "long ago"}), ACCOUNT, False, Verdict.KEEP),
+    (old({INVALID_SINCE: on(YEAR)}), ACCOUNT, False, Verdict.KEEP),
+    (old({INVALID_SINCE: on(YEAR + timedelta(days=1))}), ACCOUNT, False, Verdict.REMOVE),
+    (old({INVALID_SINCE: on(2 * YEAR), LAST_USED: on(timedelta(1))}), ACCOUNT, False, Verdict.KEEP),
+    (old({INVALID_SINCE: "someday"}), ACCOUNT, False, Verdict.MARK),
+]
+
+
+@pytest.mark.parametrize(("there", "account", "mounted", "wanted"), VERDICTS)
+def test_an_unused_token_is_marked_and_goes_as_much_later(
+    there: Obj, account: Obj | None, mounted: bool, wanted: Verdict
+) -> None:
+    assert verdict(there, account, mounted, LATER, YEAR) is wanted
+
+
+def test_use_must_have_been_written_down_for_as_long() -> None:
+    assert not is_tracked(None, LATER, YEAR)
+    assert not is_tracked(on(YEAR), LATER, YEAR)
+    assert is_tracked(on(YEAR + timedelta(days=1)), LATER, YEAR)
+
+
+def test_a_pod_keeps_the_secrets_it_uses() -> None:
+    uses = pod("p", imagePullSecrets=[{"name": "pull"}], volumes=[{"name": "v", "secret": {"secretName": "s"}}])
+    assert mounted_by([uses]) == {"default/pull", "default/s"}
