@@ -74,6 +74,7 @@ ACTING = {
     "subjectaccessreviews.authorization.k8s.io": f"{SERVER}/authz/reviews.py",
     "tokenreviews.authentication.k8s.io": f"{SERVER}/authn/reviews.py",
     "validatingwebhookconfigurations.admissionregistration.k8s.io": f"{SERVER}/admission/webhooks/plugins.py",
+    "volumeattachments.storage.k8s.io": f"{LOOPS}/attachments/controller.py",
 }
 
 
