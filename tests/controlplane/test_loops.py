@@ -66,14 +66,14 @@ def pod(pod_name: str, cpu: str = "100m", **spec: Any) -> Obj:
     }
 
 
-def play(root: Path, scenario: Scenario, nodes: int = 3, cpu: str = "4", **settings: Any) -> None:
+def play(root: Path, scenario: Scenario, nodes: int = 3, cpu: str = "4", limit: float = 60.0, **settings: Any) -> None:
     async def run() -> None:
         async with stage(root) as at:
             await at.start_loops(**settings)
             at.watch_pods()
             await at.add_nodes(nodes, cpu)
             await at.until(lambda: _there(at.client.get(SERVICE_ACCOUNT, "default", "default")))
-            await asyncio.wait_for(scenario(at), 60)
+            await asyncio.wait_for(scenario(at), limit)
 
     asyncio.run(run())
 
