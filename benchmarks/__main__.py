@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 import click
 
@@ -14,6 +14,7 @@ from lab import names, preflight, state, status
 from lab.paths import Paths
 from lab.spec import PROXY_MODES, Spec
 
+F = TypeVar("F", bound=Callable[..., Any])
 LOADS = ("plain", "service", "spread", "affinity", "anti")
 
 
@@ -32,6 +33,12 @@ def _lab(name: str) -> tuple[Paths, Spec]:
     if spec is None:
         raise click.ClickException(f"there is no lab {name!r} to measure; start one with `sudo ./wherry up`")
     return paths, spec
+
+
+def _several(flag: str, name: str, kind: click.ParamType[Any], default: Sequence[Any], text: str) -> Callable[[F], F]:
+    """An option that may be repeated: one figure for each."""
+    told = f"{text}; repeat for several."
+    return click.option(flag, name, type=kind, multiple=True, default=default, show_default=True, help=told)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -92,24 +99,8 @@ def cni(rounds: int, parallel: int, present: int, whole: bool) -> None:
 
 
 @bench.command()
-@click.option(
-    "--mode",
-    "modes",
-    type=click.Choice(PROXY_MODES),
-    multiple=True,
-    default=PROXY_MODES,
-    show_default=True,
-    help="Proxy mode; repeat for several.",
-)
-@click.option(
-    "--services",
-    "sizes",
-    type=click.IntRange(0, 15000),
-    multiple=True,
-    default=(0, 1000, 5000),
-    show_default=True,
-    help="How many other Services; repeat for several.",
-)
+@_several("--mode", "modes", click.Choice(PROXY_MODES), PROXY_MODES, "Proxy mode")
+@_several("--services", "sizes", click.IntRange(0, 15000), (0, 1000, 5000), "How many other Services")
 @click.option("--rounds", type=click.IntRange(1, 1000), default=20, show_default=True, help="Changes for each figure.")
 def services(modes: tuple[str, ...], sizes: tuple[int, ...], rounds: int) -> None:
     """Service changes from the EndpointSlice write to the packet, in a world of its own."""
@@ -129,25 +120,9 @@ def controllers(pods: int, rounds: int) -> None:
 
 
 @bench.command()
-@click.option(
-    "--nodes",
-    "sizes",
-    type=click.IntRange(1, 20000),
-    multiple=True,
-    default=(100, 1000, 5000),
-    show_default=True,
-    help="How many nodes; repeat for several.",
-)
+@_several("--nodes", "sizes", click.IntRange(1, 20000), (100, 1000, 5000), "How many nodes")
 @click.option("--pods", type=click.IntRange(2, 20000), default=1000, show_default=True, help="Pods for each figure.")
-@click.option(
-    "--load",
-    "loads",
-    type=click.Choice(LOADS),
-    multiple=True,
-    default=LOADS,
-    show_default=True,
-    help="What the pods ask for; repeat for several.",
-)
+@_several("--load", "loads", click.Choice(LOADS), LOADS, "What the pods ask for")
 def scheduler(sizes: tuple[int, ...], pods: int, loads: tuple[str, ...]) -> None:
     """Pods bound a second on made-up nodes, beside the bindings alone, in a world of its own."""
     from benchmarks import scheduler as benchmark

@@ -5,5 +5,6 @@ certificates, the supervisor that keeps the daemons up, the offline images, and 
 Must never do a daemon's work: it starts programs and watches them.
 
 Reading order: `spec` (what a lab is), `paths` and `names` (what it is called), `components` (which
-processes, pure), `network`, `supervisor`, `cluster` (up and down, step by step), `cli`.
+processes, pure), `network`, `supervisor`, `cluster` (up and down, step by step), `changes` (of one that
+runs), `cli`.
 """

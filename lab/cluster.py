@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import functools
-import os
-import shutil
 import ssl
 import time
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any, TypeVar
 
 from apimachinery import errors, kubeconfig
@@ -19,19 +14,17 @@ from apimachinery.client import Client
 from apimachinery.kinds import NODE
 from apimachinery.objects import Obj, condition_holds
 from apimachinery.objects import name as name_of
-from cni.node.model import ANNOTATION
 from controlplane.cloud.nodes.plan import is_initialized
 from lab import (
     cgroups,
     clean,
     components,
     dns,
-    health,
     machine,
     names,
     network,
     node,
-    preflight,
+    personal,
     processes,
     remains,
     room,
@@ -85,7 +78,7 @@ async def _up(spec: Spec, paths: Paths, progress: Progress) -> None:
     with progress.step(f"nodes: {', '.join(each.name for each in running)}"):
         await asyncio.gather(*(node.start(spec, paths, each, authority, supervision) for each in running))
     with progress.step("API server answers"):
-        client = await _client(spec, paths)
+        client = await ready_client(spec, paths)
     try:
         if spec.dns == "builtin":
             await dns.publish(spec, client)
@@ -94,7 +87,7 @@ async def _up(spec: Spec, paths: Paths, progress: Progress) -> None:
             progress.say("  !  nodes get Ready when you have deployed a pod network (Calico, Cilium, flannel)")
         else:
             with progress.step(f"{len(running)} nodes Ready"):
-                await _nodes_ready(client, paths, running)
+                await nodes_ready(client, paths, running)
         with progress.step(f"first Service answers at {spec.service_ip}"):
             await _service_answers(spec, paths)
     finally:
@@ -136,7 +129,7 @@ def _certify(spec: Spec, paths: Paths) -> Authority:
     return authority
 
 
-async def _until(deadline: float, attempt: Callable[[], object], pause: float = 0.05) -> bool:
+async def until(deadline: float, attempt: Callable[[], object], pause: float = 0.05) -> bool:
     """Try until it gives true, or the deadline (monotonic) passes."""
     while True:
         result = attempt()
@@ -149,7 +142,7 @@ async def _until(deadline: float, attempt: Callable[[], object], pause: float = 
         await asyncio.sleep(pause)
 
 
-async def _client(spec: Spec, paths: Paths) -> Client:
+async def ready_client(spec: Spec, paths: Paths) -> Client:
     """The lab's own client, once the API server is ready."""
     client = Client.from_kubeconfig(Authority(paths, spec).kubeconfig(LAB), user_agent="wherry-lab")
     begun = writing = time.monotonic()
@@ -192,7 +185,7 @@ async def _readiness(client: Client) -> str:
     return ""
 
 
-async def _nodes_ready(client: Client, paths: Paths, wanted: list[Node]) -> None:
+async def nodes_ready(client: Client, paths: Paths, wanted: list[Node]) -> None:
     """Watch until every wanted node is Ready, and its cloud has said what it knows: before, it takes no pods."""
     missing = {each.name for each in wanted}
     silent: set[str] = set()
@@ -240,121 +233,8 @@ async def _service_answers(spec: Spec, paths: Paths) -> None:
             return True
         return False
 
-    if not await _until(time.monotonic() + API_DEADLINE, answers, 0.02):
+    if not await until(time.monotonic() + API_DEADLINE, answers, 0.02):
         raise _failed(paths, f"no answer from {spec.service_ip}:443; look at `wherry logs hostnet`")
-
-
-async def add_node(spec: Spec, paths: Paths, name: str | None, progress: Progress) -> tuple[Spec, Node]:
-    """One node more, Ready."""
-    grown, added = spec.with_node(name)
-    state.save(paths, grown)
-    await start_node(grown, paths, added, progress)
-    return grown, added
-
-
-async def start_node(spec: Spec, paths: Paths, chosen: Node, progress: Progress) -> None:
-    """Switch a node on and wait until it is Ready. NoRoomError soon, where the disk is full."""
-    await room.needed(paths, _start_node(spec, paths, chosen, progress))
-
-
-async def _start_node(spec: Spec, paths: Paths, chosen: Node, progress: Progress) -> None:
-    supervision = Supervision(paths)
-    authority = Authority(paths, spec)
-    with progress.step(f"{chosen.name}: network, containerd, agent, proxy"):
-        await supervision.ensure()
-        await node.start(spec, paths, chosen, authority, supervision)
-    client = await _client(spec, paths)
-    try:
-        if spec.pod_network != "none":
-            with progress.step(f"{chosen.name} Ready"):
-                await _nodes_ready(client, paths, [chosen])
-    finally:
-        await client.close()
-
-
-async def change_proxy_mode(spec: Spec, paths: Paths, mode: str, name: str, progress: Progress) -> Spec:
-    """Another way of writing rules, on one node or ("") on all, under traffic: the new proxy writes its rules before it
-    removes the old one's, which stay in force until then."""
-    if fatal := [finding.text for finding in await preflight.mode_findings(mode)]:
-        raise ClusterError("; ".join(fatal))
-    changed = spec.with_proxy_mode(mode, name)
-    state.save(paths, changed)
-    supervision = Supervision(paths)
-    await supervision.ensure()
-    for each in changed.nodes:
-        # Also where the lab says so already: a command that was cut off, or failed, left another proxy there.
-        if each.stopped or name not in ("", each.name):
-            continue
-        component = components.proxy(changed, paths, each)
-        with progress.step(f"{each.name}: proxy in mode {mode}"):
-            await _restarted(component, supervision)
-            serves = functools.partial(health.is_well, changed.address(each), components.PROXY_HEALTH_PORT)
-            if not await _until(time.monotonic() + READY_DEADLINE, serves):
-                hint = f"look at `wherry logs {component.process.name}`; `wherry proxy-mode` goes back, too"
-                raise ClusterError(f"{each.name} does not serve in mode {mode}; {hint}")
-    return changed
-
-
-async def change_pod_network(spec: Spec, paths: Paths, mode: str, progress: Progress) -> Spec:
-    """Another way between nodes, under traffic: each node takes packets in the new way before any other sends so."""
-    if fatal := [finding.text for finding in preflight.network_findings(mode)]:
-        raise ClusterError("; ".join(fatal))
-    changed = dataclasses.replace(spec, pod_network=mode)
-    state.save(paths, changed)
-    supervision = Supervision(paths)
-    await supervision.ensure()
-    client = await _client(changed, paths)
-    try:
-        for each in changed.nodes:
-            # Also where the lab says so already: a command that was cut off, or failed, left another agent there.
-            if each.stopped:
-                continue
-            with progress.step(f"{each.name}: pod network {mode}"):
-                await _restarted(components.agent(changed, paths, each), supervision)
-                said = functools.partial(_sends, client, each.name, mode == "vxlan")
-                if not await _until(time.monotonic() + READY_DEADLINE, said):
-                    hint = f"look at `wherry logs {each.name}/agent`; `wherry pod-network` goes back, too"
-                    raise ClusterError(f"{each.name} does not change to {mode}; {hint}")
-        with progress.step("host: routes to pods"):
-            await _restarted(components.hostnet(changed, paths), supervision)
-    finally:
-        await client.close()
-    return changed
-
-
-async def _restarted(component: components.Component, supervision: Supervision) -> None:
-    node.write_settings(component)
-    await supervision.stop(component.process.name)
-    await supervision.start(component.process)
-
-
-async def _sends(client: Client, name: str, by_vxlan: bool) -> bool:
-    """Whether the Node says of its pod network what it shall."""
-    listed = await client.list(NODE)
-    found = (obj["metadata"].get("annotations") or {} for obj in listed["items"] if name_of(obj) == name)
-    return (ANNOTATION in next(found, {})) == by_vxlan
-
-
-async def stop_node(spec: Spec, paths: Paths, chosen: Node, progress: Progress) -> None:
-    """Switch a node off as a power cut would; its Node object stays."""
-    with progress.step(f"{chosen.name}: switched off"):
-        state.save(paths, spec.switched(chosen.name, True))
-        await node.stop(spec, paths, chosen, Supervision(paths))
-
-
-async def remove_node(spec: Spec, paths: Paths, chosen: Node, progress: Progress) -> None:
-    """Take a node out of the cluster and off the machine."""
-    with progress.step(f"{chosen.name}: stopped and removed"):
-        await node.stop(spec, paths, chosen, Supervision(paths))
-        client = await _client(spec, paths)
-        try:
-            with contextlib.suppress(errors.NotFound):
-                await client.delete(NODE, chosen.name)
-        finally:
-            await client.close()
-        await node.remove(paths, chosen.name)
-        Authority(paths, spec).forget(chosen)
-        state.save(paths, spec.without(chosen.name))
 
 
 async def down(paths: Paths, progress: Progress) -> None:
@@ -423,25 +303,9 @@ async def _end_processes(paths: Paths) -> None:
 def _remove_files(paths: Paths) -> None:
     # A person's file that cannot be read holds no context anybody could use, and must keep no lab from going.
     with contextlib.suppress(kubeconfig.KubeconfigError):
-        kubeconfig.remove(_user_kubeconfig(), names.context(paths.lab))
+        kubeconfig.remove(personal.path(), names.context(paths.lab))
     for directory in (paths.run, paths.state):
         clean.remove_tree(directory)
     for parent in (paths.run.parent, paths.state.parent):
         with contextlib.suppress(OSError):
             parent.rmdir()
-
-
-def merge_kubeconfig(paths: Paths) -> None:
-    """Add the lab's context to the kubeconfig of the person who called (also through sudo)."""
-    path = _user_kubeconfig()
-    kubeconfig.merge(path, kubeconfig.load(paths.kubeconfig), names.context(paths.lab))
-    owner, group = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
-    if owner.isdigit() and group.isdigit():
-        for each in (path.parent, path):
-            shutil.chown(each, int(owner), int(group))
-
-
-def _user_kubeconfig() -> Path:
-    user = os.environ.get("SUDO_USER", "")
-    home = os.path.expanduser(f"~{user}")  # noqa: PTH111  (leaves the name of somebody unknown as it is)
-    return Path(home if home.startswith("/") else "/", ".kube", "config")

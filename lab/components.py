@@ -1,11 +1,9 @@
 """Which processes make a lab, and their settings. Pure: a spec and paths in, values out.
 
-::
-
-    host       etcd-1 (where it is the store)   apiserver   scheduler   controllers   cloud
-               hostnet (netproxy + routes of cni, for the host itself)
-               of several control planes the others: etcd-2   apiserver-2   scheduler-2   controllers-2 …
-    each node  containerd  agent (kubelet, and the CNI daemon beside it)   proxy (netproxy)
+host       etcd-1 (where it is the store)   apiserver   scheduler   controllers   cloud
+           hostnet (netproxy + routes of cni, for the host itself)
+           of several control planes the others: etcd-2   apiserver-2   scheduler-2   controllers-2 …
+each node  containerd  agent (kubelet, and the CNI daemon beside it)   proxy (netproxy)
 """
 
 from __future__ import annotations
@@ -102,9 +100,9 @@ def _etcd(spec: Spec, paths: Paths, number: int) -> Component:
 def store_settings(spec: Spec, paths: Paths) -> dict[str, Any]:
     """What an API server of the lab is told of its store."""
     if spec.store != "etcd":
-        return {}
+        return {"store": spec.store}
     return {
-        "store": "etcd",
+        "store": spec.store,
         "etcd_servers": [f"https://{address}:{ETCD_PORT}" for address in spec.control_plane_addresses],
         "etcd_ca_file": paths.pki / "etcd-ca.crt",
         "etcd_cert_file": paths.pki / "apiserver-etcd-client.crt",

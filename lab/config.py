@@ -1,22 +1,20 @@
 """A lab as a file: what `up --config FILE` reads. Keys are written as kind writes them, and unknown ones refused.
 
-::
-
-    name: second               # else --name
-    nodes: 5
-    controlPlanes: 3
-    store: etcd
-    schedulerConfig: file.yaml # profiles of the scheduler
-    networking:
-      kubeProxyMode: iptables
-      podSubnet: 10.50.0.0/16
-      serviceSubnet: 10.51.0.0/16
-      nodeSubnet: 10.52.0.0/24
-      apiServerPort: 7443
-      dns: external
-      networkPolicy: false
-      cloud: false             # no cloud controller manager: LoadBalancers are yours to serve
-      podNetwork: vxlan
+name: second               # else --name
+nodes: 5
+controlPlanes: 3
+store: etcd
+schedulerConfig: file.yaml # profiles of the scheduler
+networking:
+  kubeProxyMode: iptables
+  podSubnet: 10.50.0.0/16
+  serviceSubnet: 10.51.0.0/16
+  nodeSubnet: 10.52.0.0/24
+  apiServerPort: 7443
+  dns: external
+  networkPolicy: false
+  cloud: false             # no cloud controller manager: LoadBalancers are yours to serve
+  podNetwork: vxlan
 """
 
 from __future__ import annotations

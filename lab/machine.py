@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from apimachinery.kit import mounts, netns
@@ -16,6 +17,7 @@ from lab import paths as places
 from lab import state
 
 FORWARD = "net.ipv4.ip_forward"
+_SETTINGS = Path("/proc/sys/net")
 SHIMS = Path("/run/containerd")
 """Where shims keep their sockets, whatever containerd's own directories are."""
 CNI_RESULTS = Path("/var/lib/cni")
@@ -26,7 +28,7 @@ def remember() -> None:
     """Write down what was before; once, however many labs follow."""
     if not _memory().exists():
         before = {
-            FORWARD: Path("/proc/sys/net/ipv4/ip_forward").read_text(encoding="ascii").strip(),
+            "forwarding": _forwarding(),
             "names shared": mounts.stacked(netns.DIRECTORY) > 0,
             "directories": [str(path) for path in _DIRECTORIES if path.is_dir()],
         }
@@ -42,7 +44,7 @@ def restore() -> None:
             return
         with contextlib.suppress(ValueError, KeyError, TypeError):
             before = json.loads(_memory().read_text(encoding="ascii"))
-            netns.write_sysctl(None, FORWARD, str(int(before[FORWARD])))
+            _forward_as(before["forwarding"])
             if before["names shared"] is False:
                 netns.release()
             for path in _DIRECTORIES:
@@ -52,6 +54,24 @@ def restore() -> None:
         _memory().unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             places.RUN.rmdir()
+
+
+def _forwarding() -> dict[str, str]:
+    """Whether packets are forwarded, in general and for each link, of IPv4 and IPv6: by the setting's name."""
+    found = {FORWARD: netns.read_sysctl(None, FORWARD)}
+    for family in ("ipv4", "ipv6"):
+        for setting in sorted(_SETTINGS.glob(f"{family}/conf/*/forwarding")):
+            name = f"net.{family}.conf.{setting.parent.name.replace('.', '/')}.forwarding"
+            with contextlib.suppress(OSError):
+                found[name] = netns.read_sysctl(None, name)
+    return found
+
+
+def _forward_as(before: Mapping[str, str]) -> None:
+    """What is said in general sets every link, so the links come after it; one that is gone has no setting."""
+    for name in sorted(before, key=lambda each: (each != FORWARD, ".conf.all." not in each)):
+        with contextlib.suppress(FileNotFoundError):
+            netns.write_sysctl(None, name, str(int(before[name])))
 
 
 # Deepest first. Whoever put something there keeps it.

@@ -1,7 +1,5 @@
 """The lab's links, addresses and routes: a bridge on the host, a namespace and a veth for each node.
 
-::
-
     host namespace                                     namespace wherry-lab-node1
       eth0 (the machine's own)                            eth0 10.89.0.11/24 ── default via 10.89.0.1
       wh-lab 10.89.0.1/24 (bridge) ── wh-lab-1 ─veth─┘    cni0 10.244.1.1/24 (bridge) ── pods

@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from apimachinery.kit.births import PROC, start_ticks
+
 KILL_DEADLINE = 10.0
 SUPERVISOR = "lab.supervisor_process"
-_PROC = Path("/proc")
 # Which option of which program says whose it is.
 _CONFIG, _ADDRESS = "--config", "-address"
 _ENTERING = ("nsenter", "setpriv")
@@ -27,27 +28,15 @@ Finder = Callable[[], set[int]]
 def arguments(pid: int) -> tuple[str, ...]:
     """The process's arguments (its name first); empty when it has ended."""
     try:
-        raw = (_PROC / str(pid) / "cmdline").read_bytes()
+        raw = (PROC / str(pid) / "cmdline").read_bytes()
     except OSError:
         return ()
     return tuple(os.fsdecode(raw).split("\0")[:-1])
 
 
-def start_ticks(pid: int) -> int:
-    """When the process was started, in clock ticks since boot (proc(5)); 0 when there is none (or a zombie).
-
-    With the pid it names one process for ever, although pids are used again.
-    """
-    try:
-        fields = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return 0 if fields[0] == "Z" else int(fields[19])
-
-
 def pids() -> Iterator[int]:
     """Every process."""
-    for entry in _PROC.iterdir():
+    for entry in PROC.iterdir():
         if entry.name.isdigit():
             yield int(entry.name)
 
@@ -102,7 +91,7 @@ def inside(candidates: set[int], kind: str, namespace: tuple[int, int] | None) -
 def namespace_of(pid: int, kind: str) -> tuple[int, int] | None:
     """(device, inode) of the namespace that the process is in; None when it has ended."""
     try:
-        status = (_PROC / str(pid) / "ns" / kind).stat()
+        status = (PROC / str(pid) / "ns" / kind).stat()
     except OSError:
         return None
     return status.st_dev, status.st_ino
@@ -143,6 +132,6 @@ def _kill_those_still_found(found: set[int], finders: Sequence[Finder]) -> None:
 def _executable(pid: int) -> str:
     """The file name of its executable, also when that was replaced since."""
     try:
-        return (_PROC / str(pid) / "exe").readlink().name.removesuffix(" (deleted)")
+        return (PROC / str(pid) / "exe").readlink().name.removesuffix(" (deleted)")
     except OSError:
         return ""

@@ -12,12 +12,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from apimachinery.kit import settings
+from controlplane.store import names as store_names
 from lab import names
+from netproxy import modes
 
-PROXY_MODES = ("nftables", "ipvs", "iptables", "userspace", "auto")
+PROXY_MODES = modes.choices()
 DNS = ("builtin", "external")
 POD_NETWORKS = ("host-gw", "vxlan", "none")
-STORES = ("sqlite", "etcd")
+STORES = store_names()
+# What one API server has that was asked for nothing else.
+DEFAULT_STORE = "sqlite"
 MOST_CONTROL_PLANES = 5
 # Ranges for the n-th lab on a machine; a range that is already in use here moves on to the next n.
 TRIES = 12
@@ -65,7 +69,7 @@ class Spec:
     scheduler_config: str = ""
     """a KubeSchedulerConfiguration file, read at each start of the lab; empty: upstream's default profile"""
 
-    store: str = STORES[0]
+    store: str = DEFAULT_STORE
     """what the API servers keep everything in"""
     control_planes: int = 1
     """how many API servers, schedulers and controllers run, and members of etcd"""
@@ -202,8 +206,8 @@ def from_dict(value: object) -> Spec:
         raise SpecError(str(error)) from error
     if any(names.NODES.index(node.name) + 1 != node.index for node in spec.nodes if node.name in names.NODES):
         raise SpecError("a node's name and number do not belong together")
-    modes = {spec.proxy_mode, *(node.proxy_mode for node in spec.nodes if node.proxy_mode)}
-    if not modes <= set(PROXY_MODES) or not {node.name for node in spec.nodes} <= set(names.NODES):
+    wanted = {spec.proxy_mode, *(node.proxy_mode for node in spec.nodes if node.proxy_mode)}
+    if not wanted <= set(PROXY_MODES) or not {node.name for node in spec.nodes} <= set(names.NODES):
         raise SpecError("it names a proxy mode or a node that no lab has")
     check_control_planes(spec.control_planes, spec.store)
     if spec.dns not in DNS:

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from apimachinery.kit import command, settings
+from apimachinery.kit import births, command, settings
 from apimachinery.kit.files import write_atomic
 from apimachinery.kit.tasks import is_set_within
 from lab import privileges, processes
@@ -128,7 +128,7 @@ class Child:
     def _watch(self, pid: int) -> None:
         self._descriptor = os.pidfd_open(pid)
         self.pid = pid
-        self.ticks = processes.start_ticks(pid)
+        self.ticks = births.start_ticks(pid)
         self.since = time.time()
         self.gone.clear()
         asyncio.get_running_loop().add_reader(self._descriptor, self._ended)
@@ -215,7 +215,7 @@ class Supervisor:
     def _adopt_daemon(self, child: Child) -> bool:
         """Take over the process of this definition that runs without our knowing."""
         found = sorted(self._unclaimed.get(_settings_file(child.process), ()))
-        return any(child.adopt(pid, processes.start_ticks(pid)) for pid in found)
+        return any(child.adopt(pid, births.start_ticks(pid)) for pid in found)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection's requests."""

@@ -6,6 +6,7 @@ import platform
 import re
 
 from apimachinery.kit import command
+from apimachinery.version import GIT_VERSION
 from lab.supervisor_client import SOURCE
 
 DEADLINE = 10.0
@@ -21,8 +22,6 @@ _PROGRAMS = {
 
 async def gather() -> dict[str, str]:
     """Version by name; "-" for a program that is not there."""
-    from controlplane.apiserver.health import GIT_VERSION
-
     found = {"wherry": own(), "kubernetes": GIT_VERSION, "python": platform.python_version()}
     for name, argv in _PROGRAMS.items():
         try:

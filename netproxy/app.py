@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from apimachinery import errors
+from apimachinery import component, errors
 from apimachinery.client import Client
 from apimachinery.informer import Informer
 from apimachinery.kinds import ENDPOINT_SLICE, NODE, SERVICE
@@ -259,5 +259,6 @@ async def _serve(settings: Settings, mode: str, health: Health, lifecycle: Lifec
         routes = {"/healthz": health.healthz, "/livez": health.livez}
         await serve_http(lifecycle, settings.bind_address, settings.health_port, routes)
     if settings.metrics_port:
-        pages = {"/metrics": metrics_page, "/proxyMode": proxy_mode, "/healthz": health.livez}
-        await serve_http(lifecycle, settings.metrics_bind_address, settings.metrics_port, pages)
+        routes = {"/metrics": metrics_page, "/proxyMode": proxy_mode, "/healthz": health.livez}
+        pages = component.pages("kube-proxy", settings, routes)
+        await serve_http(lifecycle, settings.metrics_bind_address, settings.metrics_port, routes, pages=pages)

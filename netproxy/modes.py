@@ -9,12 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from netproxy.ground import Ground
-from netproxy.ipvs.apply import IpvsMode
 from netproxy.ipvs.options import Options as IpvsOptions
 from netproxy.model import PortKey, Route
-from netproxy.nftables.apply import NftablesMode
-from netproxy.standin import StoodInFor
-from netproxy.userspace.apply import UserspaceMode
 
 log = logging.getLogger(__name__)
 AUTO = "auto"
@@ -67,11 +63,37 @@ class Options:
 
 Builder = Callable[[tuple[Ground, ...], Path | None, Options], Mode]
 
+
+def _nftables(grounds: tuple[Ground, ...], netns: Path | None, _: Options) -> Mode:
+    from netproxy.nftables.apply import NftablesMode
+
+    return NftablesMode(grounds, netns)
+
+
+def _ipvs(grounds: tuple[Ground, ...], netns: Path | None, asked: Options) -> Mode:
+    from netproxy.ipvs.apply import IpvsMode
+
+    return IpvsMode(grounds, netns, asked.iptables_backend, asked.ipvs)
+
+
+def _iptables(grounds: tuple[Ground, ...], netns: Path | None, asked: Options) -> Mode:
+    from netproxy.standin import StoodInFor
+
+    return StoodInFor(grounds, netns, asked.iptables_backend)
+
+
+def _userspace(grounds: tuple[Ground, ...], netns: Path | None, _: Options) -> Mode:
+    from netproxy.userspace.apply import UserspaceMode
+
+    return UserspaceMode(grounds, netns)
+
+
+# A mode is loaded by who builds it: others only ask for the names.
 MODES: tuple[tuple[str, Builder], ...] = (
-    ("nftables", lambda grounds, netns, _: NftablesMode(grounds, netns)),
-    ("ipvs", lambda grounds, netns, asked: IpvsMode(grounds, netns, asked.iptables_backend, asked.ipvs)),
-    ("iptables", lambda grounds, netns, asked: StoodInFor(grounds, netns, asked.iptables_backend)),
-    ("userspace", lambda grounds, netns, _: UserspaceMode(grounds, netns)),
+    ("nftables", _nftables),
+    ("ipvs", _ipvs),
+    ("iptables", _iptables),
+    ("userspace", _userspace),
 )
 
 

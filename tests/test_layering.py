@@ -278,12 +278,19 @@ def _prose(source: str) -> Iterator[tuple[int, str]]:
 
 
 def test_prose_has_one_markup() -> None:
-    """Markdown, as in the docs beside it: code stands between single backticks, and no field lists of Sphinx's."""
-    other = re.compile(r"``|^\s*:(?:param|return|rtype|raise|ivar|var)s?\b.*:|:(?:class|func|meth|mod|attr):`", re.M)
-    assert [bool(other.search(text)) for _, text in _prose('"""``a``"""\n# :func:`b`\n"""`c`"""\nx = "``"\n')] == [
+    """Markdown, as in the docs beside it: code stands between single backticks or is indented, and no field lists of
+    Sphinx's.
+    """
+    other = re.compile(
+        r"``|^\s*::$|^\s*:(?:param|return|rtype|raise|ivar|var)s?\b.*:|:(?:class|func|meth|mod|attr):`", re.M
+    )
+    assert [
+        bool(other.search(text)) for _, text in _prose('"""``a``"""\n# :func:`b`\n"""`c`"""\n"""d\n\n::\n"""\n')
+    ] == [
         True,
         True,
         False,
+        True,
     ]
     tests = sorted((ROOT / "tests").rglob("*.py"))
     sources = {path: path.read_text(encoding="utf-8") for path in (*modules(), *tests, ROOT / "wherry")}

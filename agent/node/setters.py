@@ -15,8 +15,8 @@ from apimachinery.conditions import dated, placed
 from apimachinery.objects import Obj
 from apimachinery.pods.requests import is_extended
 from apimachinery.pods.totals import HUGE_PAGES, is_huge_page
+from apimachinery.version import GIT_VERSION
 
-KUBELET_VERSION = "v1.36.2+wherry"
 MAX_IMAGES = 50
 MAX_NAMES_PER_IMAGE = 5
 # Upstream's default hard eviction threshold memory.available<100Mi is taken off what pods may use.
@@ -102,7 +102,7 @@ def set_info(status: Obj, seen: Observation) -> None:
         "kernelVersion": facts.kernel,
         # Required by the schema; kubelets since 1.33 know nothing to put there.
         "kubeProxyVersion": "",
-        "kubeletVersion": KUBELET_VERSION,
+        "kubeletVersion": GIT_VERSION,
         "machineID": facts.machine_id,
         "operatingSystem": "linux",
         "osImage": facts.os_image,

@@ -13,7 +13,7 @@ from agent.server.streams import Streaming
 from agent.server.tls import server_context
 from agent.settings import AgentSettings
 from agent.view import RuntimeView
-from apimachinery import objects
+from apimachinery import component, objects
 from apimachinery.client import Client
 from apimachinery.kit import metrics, webserver
 from apimachinery.kit import serve as plain
@@ -35,6 +35,7 @@ class Api:
         self._view = view
         self._streaming = Streaming(view, settings.streaming_host)
         self._rates = stats.Rates()
+        self._pages = component.pages("kubelet", settings, (*_DOCUMENTS, *_STREAMS))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Check the client, find the endpoint, turn refusals into answers."""
@@ -68,8 +69,11 @@ class Api:
         if head == "portForward" and len(rest) in (2, 3):
             return await self._streaming.port_forward(request, *rest)
         path = "/" + "/".join(parts)
-        if path in _DOCUMENTS and not reading:
+        if (path in _DOCUMENTS or path in self._pages) and not reading:
             raise Refused(405, "405: Method Not Allowed")
+        if (page := self._pages.get(path)) is not None:
+            status, body, kind, headers = page(request.headers.get("Accept", ""))
+            return web.Response(status=status, body=body, headers={**headers, "Content-Type": kind})
         return await self._document(path)
 
     async def _document(self, path: str) -> web.Response:
@@ -101,6 +105,7 @@ class Api:
 
 
 _DOCUMENTS = ("/healthz", "/pods", "/runningpods", "/metrics", "/metrics/resource", "/stats/summary")
+_STREAMS = ("/attach", "/containerLogs", "/exec", "/portForward", "/run")
 
 
 def health(view: RuntimeView) -> web.Response:

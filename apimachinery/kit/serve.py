@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from apimachinery.kit import webserver
@@ -12,6 +13,9 @@ from apimachinery.kit.lifecycle import Lifecycle
 
 # (query) -> (status, body, content type)
 Route = Callable[[Mapping[str, str]], Awaitable[tuple[int, bytes, str]]]
+
+# (Accept header) -> (status, body, content type, headers)
+Page = Callable[[str], tuple[int, bytes, str, Mapping[str, str]]]
 
 # (subject of the client's certificate, Authorization header, method, path) -> (status, text) of a refusal, or None
 Gate = Callable[[Any, str, str, str], Awaitable[tuple[int, str] | None]]
@@ -26,8 +30,10 @@ async def serve_http(
     routes: Mapping[str, Route],
     ssl: ssl_module.SSLContext | None = None,
     gate: Gate | None = None,
+    pages: Mapping[str, Page] = MappingProxyType({}),
 ) -> None:
-    """Serve `routes` (path → answer) on `host:port` until the lifecycle stops, to whom `gate` lets in.
+    """Serve `routes` (path → answer) and `pages` (path → answer in the form that the client takes) on `host:port` until
+    the lifecycle stops, to whom `gate` lets in.
 
     Raises OSError with the address in its text when the port is taken.
     """
@@ -37,6 +43,9 @@ async def serve_http(
             return web.Response(status=405, text="405 method not allowed\n")
         if gate is not None and (refused := await gate(*_asks(request))) is not None:
             return web.Response(status=refused[0], text=refused[1])
+        if (page := pages.get(request.path)) is not None:
+            status, body, content_type, headers = page(request.headers.get("Accept", ""))
+            return web.Response(status=status, body=body, headers={**headers, "Content-Type": content_type})
         route = routes.get(request.path)
         if route is None:
             return web.Response(status=404, text="404 page not found\n")

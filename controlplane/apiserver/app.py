@@ -6,8 +6,6 @@ import asyncio
 import gc
 import logging
 import ssl
-import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -16,7 +14,7 @@ from apimachinery import errors
 from apimachinery.kinds import Kind
 from apimachinery.kit import memory, webserver
 from apimachinery.kit.lifecycle import Lifecycle
-from controlplane.apiserver import edge, health
+from controlplane.apiserver import compaction, edge, health
 from controlplane.apiserver.advice.gaps import Gaps
 from controlplane.apiserver.authz import default_policy
 from controlplane.apiserver.backups import Backups, Schedule
@@ -25,6 +23,7 @@ from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.edge import Parts
 from controlplane.apiserver.expiry import Expiry
+from controlplane.apiserver.health import Checks
 from controlplane.apiserver.http.listener import Listener
 from controlplane.apiserver.layout import UpstreamLayout
 from controlplane.apiserver.maintained import addresses, aggregation, authentication, cluster, flowcontrol, keeping
@@ -38,13 +37,13 @@ from controlplane.apiserver.resources import builtin, core, networking
 from controlplane.apiserver.self_description import index_handler
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.strategies.services import ServicePools
+from controlplane.apiserver.supplied import Edge
 from controlplane.apiserver.writing import Writing
-from controlplane.store import Place, Store, StoreError
+from controlplane.store import Place, Store
 from controlplane.store import build as build_store
 
 log = logging.getLogger(__name__)
 
-_COMPACT_EVERY = 60
 _LOOK_EVERY = 5
 _DRAIN_SECONDS = 0.05
 _DRAIN_MARGIN = 5.0
@@ -62,22 +61,12 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     lifecycle.push("store", store.close)
     cache, servers = Cache(), Servers(store, settings.advertise_address)
     keep(catalog, cache)
-    history = await store.history()
-    cache.load(history, store.revision, store.compacted)
-    servers.deliver(history)
-    for follower in (cache, servers):
-        store.follow(follower)
-
+    await _fill(store, cache, servers)
     expiring = lifetimes(settings) if store.shared else {}
     registry = Registry(store, cache, catalog, track, Gaps(ours=settings.warn_of_gaps), expiring)
-    others = partial(registry.items, core.SERVICE.kind) if store.shared else None
-    pools = ServicePools(settings.service_cidr, settings.node_port_range, others)
-    catalog.add(replace(core.SERVICE, strategy=pools.strategy(core.SERVICE.strategy)))
-    registry.subscribe(core.SERVICE.kind, pools.service_changed)
+    pools = _service_pools(settings, store, registry)
     edges = edge.assemble(Parts(settings, registry, lifecycle))
     registry.admit_with(edges.admission)
-    registry.subscribe(networking.SERVICE_CIDR.kind, pools.range_changed)
-    registry.subscribe(networking.IP_ADDRESS.kind, pools.address_changed)
     keeper = keeping.Keeper(registry, published(settings, pools.first_address, catalog.kinds(), servers))
     servers.follow(keeper.again)
 
@@ -86,26 +75,10 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
         await keeper.make()
         await default_policy.make(registry, keeping.SELF, settings.policy_file)
 
-    try:
-        await basics()
-    except errors.ApiError:
-        # A full disk: what is there can be read and removed all the same.
-        if not store.trouble:
-            raise
-        lifecycle.spawn("basic objects", _until_room(basics))
+    await _have(basics, store, lifecycle)
 
-    state = _Health(lifecycle, store)
-    paths = health.paths(state.live(), state.ready())
-    checks = (f"/{name}/{check}" for name, held in state.all().items() for check in held)
     backups = Backups(store, schedule(settings))
-    paths["/snapshot$"] = backups.handler
-    index = index_handler(catalog, (*edges.routes.paths, *paths, *checks))
-    pipeline = Pipeline(
-        edges,
-        Reading(registry, edges.negotiate),
-        Writing(registry, edges.negotiate, Patches()),
-        {**paths, "/$": index, "/index.html$": index},
-    )
+    pipeline = _pipeline(settings, registry, edges, backups, Checks(lifecycle, store))
     listener = Listener((settings.bind_host, settings.shared_host), settings.port, _tls(settings), pipeline, catalog)
     await listener.start(settings.shutdown_seconds)
     lifecycle.push("listener", lambda: _stop(listener, cache), settings.shutdown_seconds + _DRAIN_MARGIN)
@@ -125,6 +98,52 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     return listener
 
 
+async def _fill(store: Store, cache: Cache, servers: Servers) -> None:
+    """Have the store's followers know what it holds, and hear of what comes."""
+    history = await store.history()
+    cache.load(history, store.revision, store.compacted)
+    servers.deliver(history)
+    for follower in (cache, servers):
+        store.follow(follower)
+
+
+def _service_pools(settings: Settings, store: Store, registry: Registry) -> ServicePools:
+    """The addresses and ports of Services, handed out as Services are written."""
+    others = partial(registry.items, core.SERVICE.kind) if store.shared else None
+    pools = ServicePools(settings.service_cidr, settings.node_port_range, others)
+    registry.catalog.add(replace(core.SERVICE, strategy=pools.strategy(core.SERVICE.strategy)))
+    registry.subscribe(core.SERVICE.kind, pools.service_changed)
+    registry.subscribe(networking.SERVICE_CIDR.kind, pools.range_changed)
+    registry.subscribe(networking.IP_ADDRESS.kind, pools.address_changed)
+    return pools
+
+
+async def _have(basics: Callable[[], Awaitable[None]], store: Store, lifecycle: Lifecycle) -> None:
+    """Make the objects that every cluster has before anybody is served."""
+    try:
+        await basics()
+    except errors.ApiError:
+        # A full disk: what is there can be read and removed all the same.
+        if not store.trouble:
+            raise
+        lifecycle.spawn("basic objects", _until_room(basics))
+
+
+def _pipeline(settings: Settings, registry: Registry, edges: Edge, backups: Backups, checks: Checks) -> Pipeline:
+    """What is served: what resources and edges have, and the server's own pages."""
+    paths = health.paths(checks.live(), checks.ready())
+    named = (f"/{path}/{check}" for path, held in checks.all().items() for check in held)
+    paths["/snapshot$"] = backups.handler
+    paths |= health.zpages(settings, (path.rstrip("$") for path in (*edges.routes.paths, *paths)))
+    index = index_handler(registry.catalog, (*edges.routes.paths, *paths, *named))
+    return Pipeline(
+        edges,
+        Reading(registry, edges.negotiate),
+        Writing(registry, edges.negotiate, Patches()),
+        {**paths, "/$": index, "/index.html$": index},
+    )
+
+
 def _tls(settings: Settings) -> ssl.SSLContext | None:
     if not (settings.tls_cert_file and settings.tls_key_file):
         return None
@@ -137,7 +156,7 @@ def _tend(settings: Settings, lifecycle: Lifecycle, registry: Registry, store: S
     lifecycle.spawn("ip addresses", addresses.Addresses(registry).run())
     if settings.event_ttl > 0 and not store.shared:
         lifecycle.spawn("events", Expiry(registry, core.EVENT.kind, settings.event_ttl).run())
-    lifecycle.spawn("compaction", _compact(store, registry.cache, settings.history_seconds))
+    lifecycle.spawn("compaction", compaction.run(store, registry.cache, settings.history_seconds))
     lifecycle.spawn("memory", _give_memory_back())
 
 
@@ -223,55 +242,3 @@ async def _until_room(make: Callable[[], Awaitable[None]]) -> None:
         except errors.ApiError as error:
             log.warning("not every object that a cluster has could be made: %s", error.message)
         await asyncio.sleep(_LOOK_EVERY)
-
-
-async def _compact(store: Store, cache: Cache, history_seconds: int) -> None:
-    """Keep so many seconds of history, in the store and in memory alike; none where there is no room for it."""
-    marks: deque[tuple[float, int]] = deque()
-    while True:
-        marks.append((time.monotonic(), cache.revision))
-        for _ in range(_COMPACT_EVERY // _LOOK_EVERY):
-            await asyncio.sleep(_LOOK_EVERY)
-            if store.trouble and store.compacted < cache.revision:
-                await _forget(store, cache, cache.revision)
-        due = 0
-        while marks and marks[0][0] <= time.monotonic() - history_seconds:
-            due = marks.popleft()[1]
-        if due:
-            await _forget(store, cache, due)
-
-
-async def _forget(store: Store, cache: Cache, revision: int) -> None:
-    try:
-        await store.compact(revision)
-    except StoreError as error:
-        log.warning("history could not be compacted: %s", error)
-    else:
-        cache.forget(revision)
-
-
-class _Health:
-    """The named checks behind /livez and /readyz."""
-
-    def __init__(self, lifecycle: Lifecycle, store: Store) -> None:
-        self._lifecycle = lifecycle
-        self._store = store
-
-    def live(self) -> dict[str, health.Check]:
-        # A full disk is no reason to start anew: that would heal nothing, and what can be read now could not be then.
-        return {"ping": lambda: "", "log": lambda: "", "etcd": lambda: ""}
-
-    def ready(self) -> dict[str, health.Check]:
-        return {
-            **self.live(),
-            "etcd-readiness": lambda: self._store.trouble or self._store.away,
-            "informer-sync": lambda: "",
-            "shutdown": self._stopping,
-        }
-
-    def all(self) -> dict[str, dict[str, health.Check]]:
-        """Path -> its checks."""
-        return {"livez": self.live(), "readyz": self.ready(), "healthz": self.live()}
-
-    def _stopping(self) -> str:
-        return "the process is shutting down" if self._lifecycle.stopping.is_set() else ""

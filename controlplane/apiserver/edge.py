@@ -23,6 +23,7 @@ from apimachinery.kinds import (
 )
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.objects import Obj
+from apimachinery.version import GIT_VERSION
 from controlplane.apiserver import self_description
 from controlplane.apiserver.admission import chain as admission_chain
 from controlplane.apiserver.admission import connections
@@ -37,7 +38,6 @@ from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.authz.reviews import AccessReviews
 from controlplane.apiserver.catalog.catalog import Catalog, Current
 from controlplane.apiserver.formats.negotiate import negotiate
-from controlplane.apiserver.health import GIT_VERSION
 from controlplane.apiserver.maintained.token_use import TokenUse
 from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.patching import Patches
@@ -193,9 +193,9 @@ def assemble(parts: Parts) -> Edge:
         authorize=authorize,
         forbid=chain.refusal,
     )
-    identity = IdentityReviews(authenticate)
+    identity = IdentityReviews(authenticate, registry.admit_part)
     resources = subresources.table(registry, Patches(), tokens_of(settings, registry), identity)
-    resources |= AccessReviews(authorize, policy).routes()
+    resources |= AccessReviews(authorize, policy, registry.admit_part).routes()
     resources |= metrics_of(parts)
     resources |= connections.guarded(streams_of(settings, registry, authorize), registry)
     address = f"{settings.advertise_address or settings.bind_host}:{settings.port}"

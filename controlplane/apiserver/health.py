@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+from apimachinery import component
 from apimachinery.kit import metrics
+from apimachinery.kit.lifecycle import Lifecycle
+from apimachinery.kit.serve import Page
+from apimachinery.version import GIT_VERSION, language
 from controlplane.apiserver.formats.encodings import Json
 from controlplane.apiserver.replies import not_allowed
 from controlplane.apiserver.request import Handler, Reply, Request, Response
+from controlplane.store import Store
 
-GIT_VERSION = "v1.36.2+wherry"
 _PLAIN = "text/plain; charset=utf-8"
 Check = Callable[[], str]
 
@@ -28,10 +33,24 @@ def version_info() -> dict[str, str]:
         "gitCommit": "",
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",
-        "goVersion": f"python{platform.python_version()}",
+        "goVersion": language(),
         "compiler": platform.python_implementation().lower(),
         "platform": f"linux/{'arm64' if platform.machine() == 'aarch64' else 'amd64'}",
     }
+
+
+def zpages(settings: Any, others: Iterable[str]) -> dict[str, Handler]:
+    """The handlers of /statusz and /flagz; others: the paths that are served besides."""
+
+    def handler(page: Page) -> Handler:
+        async def handle(request: Request) -> Reply:
+            if request.method != "GET":
+                raise not_allowed()
+            return Response(*page(request.headers.get("Accept", "")))
+
+        return handle
+
+    return {f"{path}$": handler(page) for path, page in component.pages("apiserver", settings, others).items()}
 
 
 def paths(live: Mapping[str, Check], ready: Mapping[str, Check]) -> dict[str, Handler]:
@@ -96,3 +115,30 @@ def _run(path: str, name: str, check: Check) -> str:
 
 def _ok() -> Response:
     return Response(200, b"ok", _PLAIN, {"X-Content-Type-Options": "nosniff"})
+
+
+class Checks:
+    """The named checks behind /livez and /readyz, as the server's store and lifecycle decide them."""
+
+    def __init__(self, lifecycle: Lifecycle, store: Store) -> None:
+        self._lifecycle = lifecycle
+        self._store = store
+
+    def live(self) -> dict[str, Check]:
+        # A full disk is no reason to start anew: that would heal nothing, and what can be read now could not be then.
+        return {"ping": lambda: "", "log": lambda: "", "etcd": lambda: ""}
+
+    def ready(self) -> dict[str, Check]:
+        return {
+            **self.live(),
+            "etcd-readiness": lambda: self._store.trouble or self._store.away,
+            "informer-sync": lambda: "",
+            "shutdown": self._stopping,
+        }
+
+    def all(self) -> dict[str, dict[str, Check]]:
+        """Path -> its checks."""
+        return {"livez": self.live(), "readyz": self.ready(), "healthz": self.live()}
+
+    def _stopping(self) -> str:
+        return "the process is shutting down" if self._lifecycle.stopping.is_set() else ""

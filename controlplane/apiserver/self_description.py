@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping
 
+from apimachinery import accept
 from apimachinery.errors import NotAcceptable
 from apimachinery.objects import Obj, dumps
 from controlplane.apiserver.catalog.catalog import Catalog, Current
 from controlplane.apiserver.discovery import Discovery
-from controlplane.apiserver.formats import accept, compression, negotiate
+from controlplane.apiserver.formats import compression, negotiate
 from controlplane.apiserver.formats.encodings import JSON, Json
 from controlplane.apiserver.openapi import gnostic
 from controlplane.apiserver.openapi.documents import Documents

@@ -10,6 +10,7 @@ from apimachinery.events import EventRecorder
 from apimachinery.kit.lifecycle import Lifecycle
 from controlplane import doors
 from controlplane.cloud.context import Context
+from controlplane.cloud.deadline import bounded
 from controlplane.cloud.interface import Provider
 from controlplane.cloud.nodes.initialisation import NodeController
 from controlplane.cloud.nodes.lifecycle import NodeLifecycleController
@@ -27,7 +28,9 @@ Part = tuple[str, Callable[[Context], Loop]]
 
 def parts(provider: Provider, settings: Settings) -> Iterator[Part]:
     """The loops that this cloud has something for."""
-    instances, balancers, routes = provider.instances, provider.load_balancers, provider.routes
+    seconds = settings.cloud_call_deadline
+    instances, balancers = bounded(provider.instances, seconds), bounded(provider.load_balancers, seconds)
+    routes = bounded(provider.routes, seconds)
     if instances is not None:
         yield "cloud-node-controller", lambda context: NodeController(context, instances)
         yield "cloud-node-lifecycle-controller", lambda context: NodeLifecycleController(context, instances)
@@ -54,7 +57,7 @@ async def build(settings: Settings, provider: Provider, lifecycle: Lifecycle) ->
         running: list[Awaitable[None]] = [provider.work(), *(loop.run() for loop in loops)]
         await asyncio.gather(*running)
 
-    await doors.serve(lifecycle, doors.of(settings), NAME, client, doors.views(informers.all))
+    await doors.serve(lifecycle, settings, NAME, client, doors.views(informers.all))
     for informer in informers.all():
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
     for recorder in recorders:

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-from controlplane.election import ElectionSettings
+from controlplane.settings import DaemonSettings
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(DaemonSettings):
     """One process of a cloud's loops; periods are seconds."""
 
-    kubeconfig: Path
-    """Where the API server is, and who we are."""
-    health_host: str = "127.0.0.1"
-    """Address of /healthz and /metrics."""
     health_port: int = 10258
-    """Their port."""
-    tls_cert_file: Path | None = None
-    """Their certificate (PEM); none: one is made at each start."""
-    tls_key_file: Path | None = None
-    """Its key."""
-    client_ca_file: Path | None = None
-    """Whose client certificates are believed there; none: tokens alone. Health is for everybody, the rest for whom the
-    API server lets in."""
+    """Port of /healthz and /metrics."""
     cluster_cidr: tuple[str, ...] = ()
     """The pods' ranges; what the cloud routes elsewhere is left alone."""
     configure_cloud_routes: bool = True
@@ -39,7 +27,5 @@ class Settings:
     """Services whose load balancers are worked on at the same time."""
     service_backoff_first: float = 5.0
     """Pause after a Service's first failure; it doubles up to five minutes."""
-    election: ElectionSettings = field(default_factory=ElectionSettings)
-    """Which of several processes works."""
-    log_level: str = "info"
-    """debug | info | warning | error"""
+    cloud_call_deadline: float = 300.0
+    """What the cloud has not answered by then has failed, and is tried again."""

@@ -38,7 +38,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> None:
         loops.append((entry.name, entry.build(Context(own, recorders[-1], informers, settings))))
     lifecycle.push("lease", election.release)
 
-    await doors.serve(lifecycle, doors.of(settings), "kube-controller-manager", client, doors.views(informers.all))
+    await doors.serve(lifecycle, settings, "kube-controller-manager", client, doors.views(informers.all))
     for informer in informers.all():
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
     for recorder in recorders:

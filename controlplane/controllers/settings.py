@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from controlplane.election import ElectionSettings
+from controlplane.settings import DaemonSettings
 
 
 @dataclass(frozen=True)
-class Settings:
-    """One process of controllers; periods and graces are seconds."""
+class Settings(DaemonSettings):
+    """One process of controllers; periods and graces are seconds.
 
-    kubeconfig: Path
-    """Where the API server is, and who we are: who reads, stands for election and asks for the loops' tokens."""
-    health_host: str = "127.0.0.1"
-    """Address of /healthz and /metrics."""
+    Its kubeconfig is of who reads, stands for election and asks for the loops' tokens.
+    """
+
     health_port: int = 10257
-    """Their port."""
-    tls_cert_file: Path | None = None
-    """Their certificate (PEM); none: one is made at each start."""
-    tls_key_file: Path | None = None
-    """Its key."""
-    client_ca_file: Path | None = None
-    """Whose client certificates are believed there; none: tokens alone. Health is for everybody, the rest for whom the
-    API server lets in."""
+    """Port of /healthz and /metrics."""
     use_service_account_credentials: bool = True
     """Each loop acts as a service account of its own, with that account's role; off: all act as the kubeconfig's
     user, who then needs the roles of all of them."""
@@ -95,7 +87,3 @@ class Settings:
     controllers: tuple[str, ...] = ("*",)
     """Names to run; `-name` leaves one out, `*` is for all but resourcequota-controller, which our own API server does
     not need."""
-    election: ElectionSettings = field(default_factory=ElectionSettings)
-    """Which of several processes works."""
-    log_level: str = "info"
-    """debug | info | warning | error"""

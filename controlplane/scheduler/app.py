@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
-from collections.abc import Mapping
 
 from apimachinery.client import Client
 from apimachinery.events import EventRecorder
@@ -20,9 +18,7 @@ from apimachinery.kinds import (
     SERVICE,
     STATEFUL_SET,
 )
-from apimachinery.kit import metrics as kit_metrics
 from apimachinery.kit.lifecycle import Lifecycle
-from apimachinery.kit.serve import TEXT, Route, ok
 from controlplane import doors
 from controlplane.election import Election
 from controlplane.scheduler import metrics, profiles
@@ -77,27 +73,10 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Scheduler:
     scheduler = Scheduler(parts)
     lifecycle.push("lease", election.release)
     needed = (pods, nodes, namespaces, *storage.informers)
-    await doors.serve(lifecycle, _door(settings), "kube-scheduler", client, _routes(scheduler, needed))
+    views = doors.views(lambda: needed, lambda: metrics.pending(scheduler.queue.counts()))
+    await doors.serve(lifecycle, settings, "kube-scheduler", client, views)
     for informer in (nodes, namespaces, services, *owners.values(), budgets, *storage.informers, pods):
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
     lifecycle.spawn("events", recorder.run())
     lifecycle.spawn("scheduler", election.lead(scheduler.run))
     return scheduler
-
-
-def _routes(scheduler: Scheduler, informers: tuple[Informer, ...]) -> dict[str, Route]:
-    async def ready(_query: Mapping[str, str]) -> tuple[int, bytes, str]:
-        synced = all(informer.has_synced for informer in informers)
-        return (200, b"ok", TEXT) if synced else (503, b"informers not synced", TEXT)
-
-    async def figures(_query: Mapping[str, str]) -> tuple[int, bytes, str]:
-        metrics.pending(scheduler.queue.counts())
-        body, content_type = await asyncio.to_thread(kit_metrics.exposition)
-        return 200, body, content_type
-
-    return {"/healthz": ok, "/livez": ok, "/readyz": ready, "/metrics": figures}
-
-
-def _door(settings: Settings) -> doors.Door:
-    cert, key = settings.tls_cert_file, settings.tls_key_file
-    return doors.Door(settings.health_host, settings.health_port, cert, key, settings.client_ca_file)

@@ -8,38 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.duration import seconds
-from controlplane.election import ElectionSettings
 from controlplane.scheduler.configuration import KIND, Configuration, read
+from controlplane.settings import DaemonSettings
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(DaemonSettings):
     """One scheduler."""
 
-    kubeconfig: Path
-    """Where the API server is, and who we are."""
-    health_host: str = "127.0.0.1"
-    """Address of /healthz and /metrics."""
     health_port: int = 10259
-    """Their port."""
-    tls_cert_file: Path | None = None
-    """Their certificate (PEM); none: one is made at each start."""
-    tls_key_file: Path | None = None
-    """Its key."""
-    client_ca_file: Path | None = None
-    """Whose client certificates are believed there; none: tokens alone. Health is for everybody, the rest for whom the
-    API server lets in."""
+    """Port of /healthz and /metrics."""
     configuration: Mapping[str, Any] = field(default_factory=dict)
     """A KubeSchedulerConfiguration (v1): profiles with their plugins, extenders, back-offs. Its clientConnection and
     leaderElection hold only where it is the settings file itself."""
     plugin_path: tuple[Path, ...] = ()
     """Directories in which plugins of one's own are looked for."""
-    election: ElectionSettings = field(default_factory=ElectionSettings)
-    """Which of several schedulers works."""
     lease_name: str = "kube-scheduler"
     """The name of the Lease by which they agree."""
-    log_level: str = "info"
-    """debug | info | warning | error"""
 
     @staticmethod
     def translated(values: dict[str, Any]) -> dict[str, Any]:

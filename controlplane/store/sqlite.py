@@ -12,16 +12,15 @@ import queue
 import sqlite3
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from controlplane.store import backup, journal
-from controlplane.store.checksum import Row, added, sealed
-from controlplane.store.model import Change, Corrupt, Delete, Follower, Full, Mismatch, Op, Put, Snapshot, StoreError
+from controlplane.store.checksum import Row, added
+from controlplane.store.ledger import Ledger
+from controlplane.store.model import Change, Corrupt, Delete, Follower, Full, Mismatch, Op, Snapshot, StoreError
 from controlplane.store.opening import Opened, open_files
 from controlplane.store.reserve import Reserve
 from controlplane.store.witness import Mark
@@ -79,10 +78,7 @@ class SqliteStore:
         self._reserve = Reserve(path)
         self._trouble = ""
         self._look_at = 0.0
-        self._last = 0
-        self._index: dict[str, tuple[int, int]] = {}
-        # (revision of the row that made it obsolete, obsolete row), ascending in the first
-        self._obsolete: deque[tuple[int, int]] = deque()
+        self._ledger = Ledger()
 
     @property
     def revision(self) -> int:
@@ -147,7 +143,7 @@ class SqliteStore:
         def read(files: Opened) -> list[Change]:
             # What the start has read and verified need not be read again.
             kept, files.history = files.history, []
-            return kept if kept and kept[-1].revision == self._last else _checked(files, self._path)
+            return kept if kept and kept[-1].revision == self._ledger.last else _checked(files, self._path)
 
         found: list[Change] = await self._call(read)
         return found
@@ -160,7 +156,7 @@ class SqliteStore:
             self._copying -= 1
 
     def _moment(self, files: Opened) -> backup.Moment:
-        return backup.Moment(files.notes.store, self._last, sorted(revision for revision, _ in self._index.values()))
+        return backup.Moment(files.notes.store, self._ledger.last, self._ledger.current())
 
     async def _some(self, revisions: Sequence[int]) -> list[Row]:
         found: list[Row] = await self._call(lambda files: journal.some(files.link, revisions))
@@ -172,20 +168,23 @@ class SqliteStore:
             return
 
         def forget(files: Opened) -> int:
-            upto = min(revision, self._last)
-            dead = [row for _, row in takewhile(lambda pair: pair[0] <= upto, self._obsolete)]
+            upto = min(revision, self._ledger.last)
+            dead = self._ledger.obsolete(upto)
             notes = files.notes
             for own in journal.sums(files.link, dead):
                 notes = replace(notes, forgotten=added(notes.forgotten, own))
             rows = notes.forgotten_rows + len(dead)
             notes = replace(
-                notes, compacted=max(upto, notes.compacted), newest=self._last, chain=files.chain, forgotten_rows=rows
+                notes,
+                compacted=max(upto, notes.compacted),
+                newest=self._ledger.last,
+                chain=files.chain,
+                forgotten_rows=rows,
             )
             # The row that the witness points to may go: it must not lag behind then.
             files.witness.sync()
             journal.forget(files.link, dead, notes)
-            for _ in dead:
-                self._obsolete.popleft()
+            self._ledger.forget(len(dead))
             files.notes = notes
             return notes.compacted
 
@@ -226,22 +225,11 @@ class SqliteStore:
 
     def _load(self, files: Opened) -> None:
         for change in files.history:
-            self._note(change)
-        self._revision = self._last = files.head
+            self._ledger.note(change)
+        self._revision = self._ledger.last = files.head
         self._compacted = files.notes.compacted
         if not self._reserve.keep():
             self._enter(f"{self._path.parent} has no room to spare")
-
-    def _note(self, change: Change) -> None:
-        before = self._index.get(change.key)
-        if before is not None:
-            self._obsolete.append((change.revision, before[0]))
-        if change.value is None:
-            self._index.pop(change.key, None)
-            self._obsolete.append((change.revision, change.revision))
-        else:
-            self._index[change.key] = (change.revision, change.created)
-        self._last = change.revision
 
     def _step(self, files: Opened) -> bool:
         """Wait for work, do one batch of it; False when told to stop."""
@@ -336,35 +324,25 @@ class SqliteStore:
 
     def _acknowledge(self, files: Opened, batch: list[Row]) -> None:
         for row in batch:
-            self._note(row.change)
+            self._ledger.note(row.change)
         files.chain = batch[-1].chain
         try:
-            files.witness.write(Mark(files.notes.store, self._last, files.chain))
+            files.witness.write(Mark(files.notes.store, self._ledger.last, files.chain))
         except OSError as error:
             # It is durable; without a witness nothing more is taken on.
             self._enter(f"cannot write {files.witness.path}: {error.strerror}")
 
     def _plan(self, files: Opened, writes: list[_Write]) -> tuple[list[Row], list[_Done]]:
-        """Give out revisions to the writes whose expectations hold, each seeing the ones before it."""
-        ahead: dict[str, tuple[int, int] | None] = {}
-        batch: list[Row] = []
-        done: list[_Done] = []
-        last, chain = self._last, files.chain
-        for write in writes:
-            if self._trouble and not write.removing:
-                done.append(_Done(write.future, error=Full(self._trouble)))
-                continue
-            try:
-                planned = _check(write.ops, last, ahead, self._index)
-            except Mismatch as error:
-                done.append(_Done(write.future, error=error))
-                continue
-            for change in planned:
-                ahead[change.key] = None if change.value is None else (change.revision, change.created)
-                batch.append(sealed(change, chain))
-                chain = batch[-1].chain
-            last += len(planned)
-            done.append(_Done(write.future, [change.revision for change in planned]))
+        """The rows to be written, and everybody's answer should that succeed."""
+        taken = [write for write in writes if write.removing or not self._trouble]
+        batch, outcomes = self._ledger.batch([write.ops for write in taken], files.chain)
+        done = [
+            _Done(write.future, error=outcome) if isinstance(outcome, Mismatch) else _Done(write.future, outcome)
+            for write, outcome in zip(taken, outcomes, strict=True)
+        ]
+        if len(taken) < len(writes):
+            refused = (write for write in writes if not write.removing)
+            done += [_Done(write.future, error=Full(self._trouble)) for write in refused]
         return batch, done
 
     def _post(self, batch: list[Change], done: list[_Done]) -> None:
@@ -394,31 +372,3 @@ def _checked(files: Opened, path: Path) -> list[Change]:
             raise Corrupt(f"{path} is damaged: revision {row.change.revision} does not match its checksum")
         found.append(row.change)
     return found
-
-
-def _check(
-    ops: Sequence[Op],
-    last: int,
-    ahead: dict[str, tuple[int, int] | None],
-    index: dict[str, tuple[int, int]],
-) -> list[Change]:
-    planned: list[Change] = []
-    own: dict[str, tuple[int, int] | None] = {}
-    for op in ops:
-        known: Mapping[str, tuple[int, int] | None] = own if op.key in own else ahead if op.key in ahead else index
-        at = known.get(op.key)
-        current = at[0] if at else 0
-        if op.expect is not None and op.expect != current:
-            raise Mismatch(op.key, current)
-        revision = last + len(planned) + 1
-        if isinstance(op, Put):
-            created = at[1] if at else revision
-            planned.append(Change(revision, op.key, op.value, created))
-            own[op.key] = (revision, created)
-        elif at is None:
-            if not op.lenient:
-                raise Mismatch(op.key, 0)
-        else:
-            planned.append(Change(revision, op.key, None, at[1]))
-            own[op.key] = None
-    return planned

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lab import cluster, config, machine, modules, names, network, preflight, remains, scheduling, spec, state
+from lab import cluster, config, machine, modules, names, network, personal, preflight, remains, scheduling, spec, state
 from lab.commands.base import NAME, existing, root, run
 from lab.paths import Paths
 from lab.progress import Progress
@@ -102,7 +102,7 @@ async def _up(file: Path | None, given: Asked, merge_kubeconfig: bool, progress:
         from_file = {option for option, value in told.items() if value is not None and given[option] is None}
         raise (config.explained(error, file, from_file) if file else error) from error
     if merge_kubeconfig:
-        cluster.merge_kubeconfig(Paths(chosen.name))
+        personal.merge(Paths(chosen.name))
     return chosen
 
 
@@ -133,7 +133,7 @@ async def _make(asked: Asked, progress: Progress) -> Spec:
 
 
 def _fitting_store(control_planes: int) -> str:
-    return spec.STORES[0] if control_planes == 1 else "etcd"
+    return spec.DEFAULT_STORE if control_planes == 1 else "etcd"
 
 
 def _greet(chosen: Spec, progress: Progress) -> None:

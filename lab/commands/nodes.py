@@ -6,7 +6,7 @@ import json
 
 import click
 
-from lab import cluster, spec, state, status
+from lab import changes, spec, state, status
 from lab.commands.base import NAME, OUTPUT, Commands, existing, root, run, running, with_node
 from lab.paths import Paths
 from lab.progress import Progress
@@ -51,7 +51,7 @@ def proxy_mode(mode: str, node_name: str, lab: str) -> None:
     async def work() -> None:
         with state.locked(Paths(lab)):
             paths, chosen = running(lab)
-            await cluster.change_proxy_mode(chosen, paths, mode, node_name, Progress())
+            await changes.change_proxy_mode(chosen, paths, mode, node_name, Progress())
 
     run(work())
 
@@ -73,7 +73,7 @@ def pod_network(mode: str, lab: str) -> None:
     async def work() -> None:
         with state.locked(Paths(lab)):
             paths, chosen = running(lab)
-            await cluster.change_pod_network(chosen, paths, mode, Progress())
+            await changes.change_pod_network(chosen, paths, mode, Progress())
 
     run(work())
 
@@ -94,7 +94,7 @@ def node_add(node_name: str | None, lab: str) -> None:
         paths, _ = existing(lab)
         with state.locked(paths):
             _, chosen = running(lab)
-            await cluster.add_node(chosen, paths, node_name, Progress())
+            await changes.add_node(chosen, paths, node_name, Progress())
 
     run(work())
 
@@ -109,7 +109,7 @@ def node_remove(node_name: str, lab: str) -> None:
     async def work() -> None:
         with state.locked(Paths(lab)):
             paths, chosen, which = with_node(lab, node_name)
-            await cluster.remove_node(chosen, paths, which, Progress())
+            await changes.remove_node(chosen, paths, which, Progress())
 
     run(work())
 
@@ -124,7 +124,7 @@ def node_stop(node_name: str, lab: str) -> None:
     async def work() -> None:
         with state.locked(Paths(lab)):
             paths, chosen, which = with_node(lab, node_name)
-            await cluster.stop_node(chosen, paths, which, Progress())
+            await changes.stop_node(chosen, paths, which, Progress())
 
     run(work())
 
@@ -141,6 +141,6 @@ def node_start(node_name: str, lab: str) -> None:
             paths, chosen, which = with_node(lab, node_name)
             chosen = chosen.switched(which.name, False)
             state.save(paths, chosen)
-            await cluster.start_node(chosen, paths, chosen.node(which.name), Progress())
+            await changes.start_node(chosen, paths, chosen.node(which.name), Progress())
 
     run(work())

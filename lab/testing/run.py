@@ -23,6 +23,9 @@ from lab.testing.sweep import PREFIX, swept
 
 # Seconds for everything together: the project's own limit is 25 minutes.
 BUDGET = 24 * 60.0
+# Runs beside as many as there are processors: those of labs and kernels wait for half of their time, and with one more
+# than processors the two of a small machine were idle for an eighth of it.
+WAITING = 2
 NO_TESTS = 5
 """pytest's exit status when its selection is empty."""
 
@@ -52,7 +55,7 @@ class Outcome:
 
 
 async def run(tiers: Sequence[str], arguments: Sequence[str], *, lint: bool, jobs: int = 0) -> bool:
-    """Run the linters (when asked) and the tiers, `jobs` at once (0: as this machine has processors, and one more
+    """Run the linters (when asked) and the tiers, `jobs` at once (0: as this machine has processors, and two more
     for what waits); True when all passed. `arguments` are pytest's; paths among them choose files. Prints as it goes.
     """
     os.chdir(SOURCE)
@@ -61,7 +64,7 @@ async def run(tiers: Sequence[str], arguments: Sequence[str], *, lint: bool, job
         # Where an enclosure hides nothing.
         with tempfile.TemporaryDirectory(prefix="reports-", dir=CACHE) as directory:
             pool = _Pool(Path(directory), started + BUDGET)
-            outcomes = await pool.run(_tasks(tiers, arguments, lint), jobs or (os.cpu_count() or 1) + 1)
+            outcomes = await pool.run(_tasks(tiers, arguments, lint), jobs or (os.cpu_count() or 1) + WAITING)
     # With a selection of their own a tier may well be left out.
     return _summary(outcomes, () if arguments else tiers, time.monotonic() - started)
 

@@ -1,7 +1,5 @@
 """What no Service changes: the sets and the iptables rules that ask them. Pure.
 
-::
-
     mangle  PREROUTING, OUTPUT   source ranges of load balancers; Services without an endpoint here: drop
     nat     PREROUTING, OUTPUT   who must get another source: mark
     filter  INPUT                health check node ports; other ports of Services' addresses: reject

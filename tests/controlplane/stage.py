@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from apimachinery import errors, kubeconfig, pki
+from apimachinery import errors, kubeconfig
 from apimachinery.client import Client, PatchType
 from apimachinery.informer import Informer
 from apimachinery.kinds import LEASE, NODE, POD, STORAGE_CLASS
@@ -39,6 +39,7 @@ from controlplane.scheduler import app as scheduler
 from controlplane.scheduler.settings import Settings as SchedulerSettings
 from lab.certificates import POLICY
 from lab.storage import storage_class
+from tests.controlplane.apiserver.server import credentials
 from tests.waiting import until
 
 COMPONENTS = ("system:kube-scheduler", "system:kube-controller-manager", "system:cloud-controller-manager")
@@ -211,7 +212,7 @@ async def stage(root: Path, catalog: Catalog | None = None, **server: Any) -> As
     """An API server on a free port of the loopback, without TLS, and a Stage around it; `server`: more settings."""
     tokens, key = root / "tokens.csv", root / "service-account.key"
     tokens.write_text("".join(f"token of {user},{user},1,{groups}\n" for user, groups in USERS.items()))
-    key.write_bytes(pki.service_account_key())
+    key.write_bytes(credentials()["sa.key"])
     settings = ApiSettings(
         data_dir=root,
         bind_host="127.0.0.1",

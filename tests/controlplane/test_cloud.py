@@ -22,7 +22,7 @@ TAINT = {"key": UNINITIALIZED, "value": "true", "effect": "NoSchedule"}
 
 class Cloud:
     """Refuses what a cloud would: others' nodes, load balancers that are not there, and everything while `ill`; answers
-    a call that is `held` once it is not."""
+    a call that is `held` once it is not, and what is asked of the load balancer that is `silent` likewise."""
 
     def __init__(self) -> None:
         self.machines: dict[str, bool] = {}
@@ -30,6 +30,7 @@ class Cloud:
         self.ways: list[Route] = []
         self.ill, self.refusals = False, 0
         self.held = ""
+        self.silent = ""
         self.asked: list[str] = []
 
     def provider(self) -> Provider:
@@ -81,6 +82,8 @@ class Balancers:
 
     async def update(self, service: Obj, nodes: Sequence[Obj]) -> None:
         await self._cloud.well("update")
+        while balancer_name(service) == self._cloud.silent:
+            await asyncio.sleep(0.01)
         if balancer_name(service) not in self._cloud.balancers:
             raise CloudError("no such load balancer")
         self._cloud.balancers[balancer_name(service)] = [name(node) for node in nodes]
@@ -110,11 +113,11 @@ class Ways:
         self._cloud.ways.remove(route)
 
 
-def play(root: Path, scenario: Callable[[Stage, Cloud], Awaitable[None]]) -> None:
+def play(root: Path, scenario: Callable[[Stage, Cloud], Awaitable[None]], **settings: Any) -> None:
     async def run() -> None:
         cloud = Cloud()
         async with stage(root) as at:
-            await at.start_cloud(cloud.provider(), cluster_cidr=("10.244.0.0/16",))
+            await at.start_cloud(cloud.provider(), cluster_cidr=("10.244.0.0/16",), **settings)
             await asyncio.wait_for(scenario(at, cloud), 60)
 
     asyncio.run(run())
@@ -130,8 +133,8 @@ async def ready(at: Stage, node_name: str, status: str) -> None:
     await at.client.patch(NODE, node_name, patch, subresource="status", patch_type=PatchType.STRATEGIC)
 
 
-def balanced(**spec: Any) -> Obj:
-    meta = {"name": "lb", "namespace": "default"}
+def balanced(service_name: str = "lb", **spec: Any) -> Obj:
+    meta = {"name": service_name, "namespace": "default"}
     wanted = {"type": "LoadBalancer", "ports": [{"port": 80}], **spec}
     return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": wanted}
 
@@ -240,6 +243,28 @@ def test_load_balancers_hear_of_nodes(tmp_path: Path) -> None:
         await at.until(told)
 
     play(tmp_path, scenario)
+
+
+def test_a_load_balancer_that_hangs_holds_up_no_other_and_has_failed_in_the_end(tmp_path: Path) -> None:
+    async def scenario(at: Stage, cloud: Cloud) -> None:
+        await node(at, "a")
+        hanging, other = [
+            balancer_name(await at.client.create(SERVICE, balanced(each))) for each in ("hanging", "other")
+        ]
+        await at.until(lambda: cloud.balancers == {hanging: ["a"], other: ["a"]})
+        cloud.silent = hanging
+        await node(at, "b")
+        await at.until(lambda: cloud.balancers[other] == ["a", "b"])
+
+        async def failed() -> bool:
+            events = (await at.client.list(EVENT, "default"))["items"]
+            return any("did not answer 'update' within 0.5 s" in event["message"] for event in events)
+
+        await at.until(failed)
+        # It is tried again as a Service's own.
+        await at.until(lambda: cloud.balancers[hanging] == ["a", "b"])
+
+    play(tmp_path, scenario, cloud_call_deadline=0.5)
 
 
 def test_a_load_balancer_whose_finalizer_was_taken_off_goes_all_the_same(tmp_path: Path) -> None:

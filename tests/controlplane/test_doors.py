@@ -19,6 +19,7 @@ from apimachinery.kit import daemon, webserver
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.kit.serve import ok
 from controlplane import doors
+from controlplane.settings import DaemonSettings
 from tests.controlplane.apiserver.server import DEADLINE, serving
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,10 +30,10 @@ async def _metrics(_query: Mapping[str, str]) -> tuple[int, bytes, str]:
     return 200, b"figures", "text/plain"
 
 
-async def _answers(tmp_path: Path, door: doors.Door, client: Client) -> dict[str, tuple[int, str]]:
+async def _answers(tmp_path: Path, settings: DaemonSettings, client: Client) -> dict[str, tuple[int, str]]:
     lifecycle = Lifecycle()
     routes = {"/healthz": ok, "/metrics": _metrics}
-    await doors.serve(lifecycle, door, "kube-scheduler", client, routes)
+    await doors.serve(lifecycle, settings, "kube-scheduler", client, routes)
     found: dict[str, tuple[int, str]] = {}
     tls = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
@@ -44,6 +45,9 @@ async def _answers(tmp_path: Path, door: doors.Door, client: Client) -> dict[str
         ("nobody", tls, "/metrics", ""),
         ("bad token", tls, "/metrics", "Bearer nonsense"),
         ("certificate", shown, "/metrics", ""),
+        ("status", shown, "/statusz", ""),
+        ("flags", shown, "/flagz", ""),
+        ("nobody's flags", tls, "/flagz", ""),
     )
     try:
         async with aiohttp.ClientSession() as session:
@@ -61,18 +65,21 @@ async def _answers(tmp_path: Path, door: doors.Door, client: Client) -> dict[str
 def test_health_is_for_everybody_and_metrics_for_whom_the_api_server_lets_in(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(tmp_path) as client:
-            door = doors.Door("127.0.0.1", PORT, client_ca=tmp_path / "ca.crt")
-            found = await _answers(tmp_path, door, client)
+            settings = DaemonSettings(tmp_path / "unused", PORT, client_ca_file=tmp_path / "ca.crt")
+            found = await _answers(tmp_path, settings, client)
             assert found["health"] == (200, "ok")
             assert found["nobody"] == (403, 'forbidden: User "system:anonymous" cannot get path "/metrics"\n')
             assert found["bad token"][0] == 401
             assert found["certificate"] == (200, "figures")
+            assert found["status"][0] == 200 and "\nPaths: /flagz /healthz /metrics\n" in found["status"][1]
+            assert found["flags"][0] == 200 and f"\nhealth-port={PORT}\n" in found["flags"][1]
+            assert found["nobody's flags"][0] == 403
             # Who is told about the metrics in a role may see them, here everybody.
             subject = {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:unauthenticated"}
             role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:monitoring"}
             binding = {"metadata": {"name": "open"}, "subjects": [subject], "roleRef": role}
             await client.create(CLUSTER_ROLE_BINDING, binding)
-            assert (await _answers(tmp_path, door, client))["nobody"] == (200, "figures")
+            assert (await _answers(tmp_path, settings, client))["nobody"] == (200, "figures")
 
     asyncio.run(asyncio.wait_for(main(), DEADLINE))
 

@@ -12,7 +12,21 @@ import pytest
 from apimachinery import errors
 from apimachinery.client import Client
 from controlplane.cloud.nodes.plan import UNINITIALIZED
-from lab import cgroups, cluster, health, machine, names, network, node, preflight, remains, room, state, uplink
+from lab import (
+    cgroups,
+    changes,
+    cluster,
+    health,
+    machine,
+    names,
+    network,
+    node,
+    preflight,
+    remains,
+    room,
+    state,
+    uplink,
+)
 from lab import paths as places
 from lab.commands import base
 from lab.paths import Paths
@@ -69,7 +83,7 @@ def test_a_change_of_proxy_modes_that_failed_is_made_by_the_next_attempt_also_ba
         return []
 
     written: list[str] = []
-    monkeypatch.setattr(cluster, "Supervision", Supervision)
+    monkeypatch.setattr(changes, "Supervision", Supervision)
     monkeypatch.setattr(cluster, "READY_DEADLINE", 0.0)
     monkeypatch.setattr(health, "is_well", serves)
     monkeypatch.setattr(preflight, "mode_findings", nothing_lacks)
@@ -79,7 +93,7 @@ def test_a_change_of_proxy_modes_that_failed_is_made_by_the_next_attempt_also_ba
 
     def change(spec: Spec, mode: str, name: str = "") -> Spec:
         started.clear()
-        return asyncio.run(cluster.change_proxy_mode(spec, paths, mode, name, Progress(quiet=True)))
+        return asyncio.run(changes.change_proxy_mode(spec, paths, mode, name, Progress(quiet=True)))
 
     serve = False
     with pytest.raises(cluster.ClusterError, match="node2 does not serve in mode iptables"):
@@ -211,7 +225,7 @@ def test_an_api_server_that_cannot_write_is_not_waited_for_like_one_that_begins(
     monkeypatch.setattr(Client, "from_kubeconfig", lambda *_, **__: Answers(error))
     with pytest.raises(cluster.ClusterError, match=words) as told:
         spec = make("lab", 1, "nftables", pod_cidr=None, service_cidr=None, node_cidr=None, in_use=[])
-        asyncio.run(cluster._client(spec, paths))
+        asyncio.run(cluster.ready_client(spec, paths))
     assert "no space left (3 MB free)" in str(told.value)
 
 
@@ -247,9 +261,9 @@ def test_an_api_server_that_runs_is_waited_for_longer_than_one_that_ended(
     spec = make("lab", 1, "nftables", pod_cidr=None, service_cidr=None, node_cidr=None, in_use=[])
     if told:
         with pytest.raises(cluster.ClusterError, match=told):
-            asyncio.run(cluster._client(spec, paths))
+            asyncio.run(cluster.ready_client(spec, paths))
     else:
-        assert asyncio.run(cluster._client(spec, paths))
+        assert asyncio.run(cluster.ready_client(spec, paths))
 
 
 @pytest.mark.parametrize(("number", "helps"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])
@@ -284,7 +298,7 @@ def test_nodes_that_wait_for_their_cloud_are_told_from_those_that_are_not_ready(
             await asyncio.Event().wait()
 
     def wait(nodes: Nodes) -> None:
-        asyncio.run(cluster._nodes_ready(cast(Client, nodes), paths, list(lab_of(node_count=2).nodes)))
+        asyncio.run(cluster.nodes_ready(cast(Client, nodes), paths, list(lab_of(node_count=2).nodes)))
 
     monkeypatch.setattr(cluster, "READY_DEADLINE", 0.05)
     well, untold, late = node_of("node1", True, True), node_of("node2", True, False), node_of("node2", False, False)

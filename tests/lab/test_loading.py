@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+# Not the names of its modes, which options have for choice.
+PROXY = ("netproxy.app", "netproxy.proxier", "netproxy.nftables", "netproxy.iptables", "netproxy.userspace")
 # By who starts: whole rooms of whose work it does none.
 FOREIGN = {
-    "lab.commands.server": ("controlplane.scheduler", "controlplane.apiserver", "netproxy", "agent.pods", "aiohttp"),
-    "lab.commands.worker": ("controlplane.scheduler", "controlplane.apiserver", "netproxy", "agent.pods", "aiohttp"),
+    "lab.commands.server": ("controlplane.scheduler", "controlplane.apiserver", *PROXY, "agent.pods", "aiohttp"),
+    "lab.commands.worker": ("controlplane.scheduler", "controlplane.apiserver", *PROXY, "agent.pods", "aiohttp"),
     "controlplane.controllers.app": ("controlplane.apiserver.admission.chain", "controlplane.apiserver.registry"),
     "controlplane.scheduler.app": ("controlplane.apiserver", "controlplane.controllers"),
     "lab.nodeagent": ("controlplane", "netproxy"),

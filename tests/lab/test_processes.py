@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from apimachinery.kit import births
 from lab import processes
 from lab.process import Process, entering
 
@@ -128,8 +129,8 @@ def test_only_what_is_found_is_killed_and_this_process_never(start: Start) -> No
         return {pid for pid in everyone if processes.arguments(pid)[-1:] == ("600",)} | {os.getpid()}
 
     assert asyncio.run(processes.kill([wanted])) == set()
-    assert processes.start_ticks(victim) == 0
-    assert processes.start_ticks(bystander) > 0
+    assert births.start_ticks(victim) == 0
+    assert births.start_ticks(bystander) > 0
 
 
 def test_a_pid_that_names_another_process_by_then_is_spared(start: Start) -> None:
@@ -137,4 +138,4 @@ def test_a_pid_that_names_another_process_by_then_is_spared(start: Start) -> Non
     pid = start("sleep", "600")
     answers = iter([{pid}, set[int](), set[int]()])
     asyncio.run(processes.kill([lambda: next(answers)]))
-    assert processes.start_ticks(pid) > 0
+    assert births.start_ticks(pid) > 0

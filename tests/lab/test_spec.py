@@ -190,7 +190,7 @@ def test_one_node_or_all_change_their_mode() -> None:
         (2, "sqlite", "need --store etcd"),
         (0, "etcd", "1 to 5"),
         (6, "etcd", "1 to 5"),
-        (1, "zookeeper", "sqlite or etcd"),
+        (1, "zookeeper", "etcd or sqlite"),
     ],
 )
 def test_control_planes_that_cannot_be_are_refused(count: int, store: str, message: str) -> None:

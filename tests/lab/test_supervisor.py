@@ -6,9 +6,9 @@ import signal
 import time
 from pathlib import Path
 
+from apimachinery.kit.births import start_ticks
 from lab.paths import Paths
 from lab.process import Process
-from lab.processes import start_ticks
 from lab.supervisor import Child, Supervisor
 from tests.waiting import until
 

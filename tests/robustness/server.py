@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 from apimachinery.kit import daemon
 from controlplane.apiserver import __main__ as apiserver
-from controlplane.apiserver import app, reading
+from controlplane.apiserver import compaction, reading
 from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.settings import Settings
 from controlplane.store import Change, journal
@@ -76,7 +76,7 @@ def lost_event() -> None:
 
 def wall_clock() -> None:
     """How old history is, is told by a clock that people turn."""
-    app.time = SimpleNamespace(monotonic=time.time)  # type: ignore[assignment, attr-defined]
+    compaction.time = SimpleNamespace(monotonic=time.time)  # type: ignore[assignment, attr-defined]
 
 
 def stale_reads() -> None:
@@ -112,7 +112,7 @@ PLANTS: dict[str, Callable[[], None]] = {
 def main(config: str, plant: str = "") -> None:
     reading._BOOKMARK_EVERY = 0.5
     # Often, so that a run of minutes sees it happen.
-    app._COMPACT_EVERY, app._LOOK_EVERY = 5, 1
+    compaction._EVERY, compaction._LOOK_EVERY = 5, 1
     if plant:
         PLANTS[plant]()
     daemon.run(daemon.begin("apiserver", Settings, Path(config)), apiserver.serve)

@@ -1,7 +1,5 @@
 """An emulated machine with Debian's own kernel, whose root is this machine's, read only, under a layer in memory.
 
-::
-
     this machine   qemu (TCG, no KVM needed) ── 9p ── /            every program and the checkout, at the same paths
                                              ── 9p ── a directory  the command, its output, its exit status
     in the guest   Debian's kernel, all its modules (ip_vs, dummy, netem, br_netfilter, …), cgroup v2 alone

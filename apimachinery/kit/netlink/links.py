@@ -87,21 +87,18 @@ def add_veth(near: End, far: End) -> Request:
     The far end is always left down (the kernel refuses to raise it before its peer exists) and its `master`
     is not looked at: a `change(far.name, up=True)` in its namespace follows.
     """
-    data = wire.nested(VETH_INFO_PEER, _INFO.pack(0, 0, 0, 0, 0), _looks(far))
-    info = wire.nested(IFLA_LINKINFO, wire.text(IFLA_INFO_KIND, "veth"), wire.nested(IFLA_INFO_DATA, data))
-    return create(near, info, f"add veth {near.name} with peer {far.name}")
+    peer = wire.nested(VETH_INFO_PEER, _INFO.pack(0, 0, 0, 0, 0), _looks(far))
+    return create(near, "veth", peer, asked=f"add veth {near.name} with peer {far.name}")
 
 
 def add_bridge(end: End) -> Request:
     """A bridge without spanning tree; a port forwards at once (forward delay 0)."""
-    data = wire.nested(IFLA_INFO_DATA, wire.u32(IFLA_BR_FORWARD_DELAY, 0), wire.u32(IFLA_BR_STP_STATE, 0))
-    info = wire.nested(IFLA_LINKINFO, wire.text(IFLA_INFO_KIND, "bridge"), data)
-    return create(end, info, f"add bridge {end.name}")
+    return create(end, "bridge", wire.u32(IFLA_BR_FORWARD_DELAY, 0), wire.u32(IFLA_BR_STP_STATE, 0))
 
 
 def add_dummy(end: End) -> Request:
     """A link that swallows what is sent by it; it may hold addresses."""
-    return create(end, wire.nested(IFLA_LINKINFO, wire.text(IFLA_INFO_KIND, "dummy")), f"add dummy link {end.name}")
+    return create(end, "dummy")
 
 
 def delete(ref: LinkRef, missing_ok: bool = True) -> Request:
@@ -205,9 +202,12 @@ def parse(reply: Reply) -> Link:
     )
 
 
-def create(end: End, info: bytes, asked: str) -> Request:
-    """A new link; `info` is its IFLA_LINKINFO."""
-    return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, _head(end) + _looks(end) + info, asked)
+def create(end: End, kind: str, *data: bytes, asked: str = "") -> Request:
+    """A new link of a kind; `data` are the attributes that only this kind has (IFLA_INFO_DATA)."""
+    own = (wire.nested(IFLA_INFO_DATA, *data),) if data else ()
+    info = wire.nested(IFLA_LINKINFO, wire.text(IFLA_INFO_KIND, kind), *own)
+    payload = _head(end) + _looks(end) + info
+    return Request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, payload, asked or f"add {kind} {end.name}")
 
 
 def _head(end: End) -> bytes:

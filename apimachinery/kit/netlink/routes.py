@@ -42,7 +42,8 @@ _IFADDR = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _LIFETIMES = struct.Struct("=IIII")
 _FOR_EVER = 0xFFFFFFFF
-_NEIGHBOUR = struct.Struct("=BxxxiHBB")
+NEIGHBOUR = struct.Struct("=BxxxiHBB")
+"""the head of a neighbour (struct ndmsg): family, link, state, flags, type"""
 
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -158,7 +159,7 @@ def delete_route(route: Route) -> Request:
 
 def set_neighbour(link: int, address: Address, mac: str) -> Request:
     """A permanent neighbour entry."""
-    head = _NEIGHBOUR.pack(family_of(address.version), link, NUD_PERMANENT, 0, 0)
+    head = NEIGHBOUR.pack(family_of(address.version), link, NUD_PERMANENT, 0, 0)
     payload = head + wire.attribute(NDA_DST, address.packed) + wire.attribute(NDA_LLADDR, mac_bytes(mac))
     return Request(
         RTM_NEWNEIGH,
@@ -169,7 +170,7 @@ def set_neighbour(link: int, address: Address, mac: str) -> Request:
 
 
 def delete_neighbour(link: int, address: Address) -> Request:
-    head = _NEIGHBOUR.pack(family_of(address.version), link, 0, 0, 0)
+    head = NEIGHBOUR.pack(family_of(address.version), link, 0, 0, 0)
     payload = head + wire.attribute(NDA_DST, address.packed)
     return Request(RTM_DELNEIGH, 0, payload, f"delete neighbour {address} of link {link}", (errno.ENOENT,))
 
@@ -184,7 +185,7 @@ def dump_routes(version: int = 0) -> Request:
 
 
 def dump_neighbours() -> Request:
-    return Request(RTM_GETNEIGH, NLM_F_DUMP, _NEIGHBOUR.pack(0, 0, 0, 0, 0), "list neighbours")
+    return Request(RTM_GETNEIGH, NLM_F_DUMP, NEIGHBOUR.pack(0, 0, 0, 0, 0), "list neighbours")
 
 
 def parse_address(reply: Reply, link: int = 0) -> LinkAddress | None:
@@ -222,8 +223,8 @@ def parse_route(reply: Reply) -> Route | None:
 
 def parse_neighbour(reply: Reply) -> Neighbour | None:
     """None for bridge forwarding entries, which share the dump."""
-    family, index, state, _, _ = _NEIGHBOUR.unpack_from(reply.payload)
-    found = wire.attributes(reply.payload, _NEIGHBOUR.size)
+    family, index, state, _, _ = NEIGHBOUR.unpack_from(reply.payload)
+    found = wire.attributes(reply.payload, NEIGHBOUR.size)
     address = _address(found.get(NDA_DST))
     if family not in (socket.AF_INET, socket.AF_INET6) or address is None:
         return None

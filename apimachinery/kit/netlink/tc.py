@@ -40,8 +40,7 @@ class Bucket:
 
 def add_ifb(end: End) -> Request:
     """A link whose only use is to queue what is led through it."""
-    info = wire.nested(links.IFLA_LINKINFO, wire.text(links.IFLA_INFO_KIND, "ifb"))
-    return links.create(end, info, f"add ifb {end.name}")
+    return links.create(end, "ifb")
 
 
 def shape(link: int, bucket: Bucket) -> Request:

@@ -13,7 +13,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from apimachinery.kit.netlink import links, wire
+from apimachinery.kit.netlink import links, routes, wire
 from apimachinery.kit.netlink.links import End, Link
 from apimachinery.kit.netlink.routes import Address
 from apimachinery.kit.netlink.wire import NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, Reply, Request
@@ -25,10 +25,7 @@ OVERHEAD = {4: 50, 6: 70}
 
 _ID, _LEARNING, _PORT = 1, 7, 15
 _LOCAL = {4: 4, 6: 17}
-_NEW_NEIGHBOUR, _DELETE_NEIGHBOUR, _GET_NEIGHBOUR = 28, 29, 30
-_NDA_DST, _NDA_LLADDR = 1, 2
-_PERMANENT, _SELF = 0x80, 0x02
-_NEIGHBOUR = struct.Struct("=BxxxiHBB")
+_SELF = 0x02
 
 
 @dataclass(frozen=True)
@@ -50,16 +47,15 @@ class FarEnd:
 
 def add(end: End, tunnel: Tunnel) -> Request:
     """A device that learns nothing and floods nothing: what has no forwarding entry is dropped."""
-    version = tunnel.local.version
-    data = wire.nested(
-        links.IFLA_INFO_DATA,
+    return links.create(
+        end,
+        KIND,
         wire.u32(_ID, tunnel.number),
         wire.u8(_LEARNING, 0),
         wire.attribute(_PORT, struct.pack("!H", tunnel.port)),
-        wire.attribute(_LOCAL[version], tunnel.local.packed),
+        wire.attribute(_LOCAL[tunnel.local.version], tunnel.local.packed),
+        asked=f"add vxlan {end.name} from {tunnel.local}",
     )
-    info = wire.nested(links.IFLA_LINKINFO, wire.text(links.IFLA_INFO_KIND, KIND), data)
-    return links.create(end, info, f"add vxlan {end.name} from {tunnel.local}")
 
 
 def tunnel_of(link: Link) -> Tunnel | None:
@@ -76,32 +72,32 @@ def tunnel_of(link: Link) -> Tunnel | None:
 
 def set_far_end(link: int, end: FarEnd) -> Request:
     asked = f"send frames for {end.mac} on link {link} to {end.address}"
-    return Request(_NEW_NEIGHBOUR, NLM_F_CREATE | NLM_F_REPLACE, _entry(link, end), asked)
+    return Request(routes.RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, _entry(link, end), asked)
 
 
 def delete_far_end(link: int, end: FarEnd) -> Request:
     ignore = (errno.ENOENT, errno.ENODEV)
-    return Request(_DELETE_NEIGHBOUR, 0, _entry(link, end), f"forget {end.mac} on link {link}", ignore)
+    return Request(routes.RTM_DELNEIGH, 0, _entry(link, end), f"forget {end.mac} on link {link}", ignore)
 
 
 def dump_far_ends() -> Request:
     """Of all links: `parse_far_end` picks."""
-    return Request(_GET_NEIGHBOUR, NLM_F_DUMP, _head(0), "list forwarding entries")
+    return Request(routes.RTM_GETNEIGH, NLM_F_DUMP, _head(0), "list forwarding entries")
 
 
 def parse_far_end(reply: Reply, link: int) -> FarEnd | None:
     """None for entries of other links and of bridges."""
-    family, index, _, _, _ = _NEIGHBOUR.unpack_from(reply.payload)
-    found = wire.attributes(reply.payload, _NEIGHBOUR.size)
-    if family != socket.AF_BRIDGE or index != link or _NDA_DST not in found or _NDA_LLADDR not in found:
+    family, index, _, _, _ = routes.NEIGHBOUR.unpack_from(reply.payload)
+    found = wire.attributes(reply.payload, routes.NEIGHBOUR.size)
+    if family != socket.AF_BRIDGE or index != link or routes.NDA_DST not in found or routes.NDA_LLADDR not in found:
         return None
-    return FarEnd(links.mac_text(found[_NDA_LLADDR]), ipaddress.ip_address(found[_NDA_DST]))
+    return FarEnd(links.mac_text(found[routes.NDA_LLADDR]), ipaddress.ip_address(found[routes.NDA_DST]))
 
 
 def _entry(link: int, end: FarEnd) -> bytes:
-    mac = wire.attribute(_NDA_LLADDR, links.mac_bytes(end.mac))
-    return _head(link) + mac + wire.attribute(_NDA_DST, end.address.packed)
+    mac = wire.attribute(routes.NDA_LLADDR, links.mac_bytes(end.mac))
+    return _head(link) + mac + wire.attribute(routes.NDA_DST, end.address.packed)
 
 
 def _head(link: int) -> bytes:
-    return _NEIGHBOUR.pack(socket.AF_BRIDGE, link, _PERMANENT, _SELF, 0)
+    return routes.NEIGHBOUR.pack(socket.AF_BRIDGE, link, routes.NUD_PERMANENT, _SELF, 0)

@@ -6,11 +6,11 @@ from apimachinery.errors import BadRequest
 from apimachinery.kinds import SELF_SUBJECT_REVIEW, TOKEN_REVIEW
 from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
-from controlplane.apiserver import body
 from controlplane.apiserver.authn.authenticator import Authenticator
 from controlplane.apiserver.authn.service_account import TokenInvalid
 from controlplane.apiserver.authn.user import authenticated, info
 from controlplane.apiserver.request import Answer, Request
+from controlplane.apiserver.reviewing import Admit, admitted
 
 VERSION = "authentication.k8s.io/v1"
 
@@ -20,16 +20,17 @@ def _born() -> Obj:
 
 
 class IdentityReviews:
-    def __init__(self, authenticator: Authenticator) -> None:
+    def __init__(self, authenticator: Authenticator, admit: Admit) -> None:
         self._authenticator = authenticator
+        self._admit = admit
 
     async def self_subject(self, request: Request) -> Answer:
-        await body.read(request, SELF_SUBJECT_REVIEW)
+        await admitted(request, SELF_SUBJECT_REVIEW, self._admit)
         status = {"userInfo": info(request.user)}
         return Answer(201, {"kind": "SelfSubjectReview", "apiVersion": VERSION, "metadata": _born(), "status": status})
 
     async def token(self, request: Request) -> Answer:
-        review = await body.read(request, TOKEN_REVIEW)
+        review = await admitted(request, TOKEN_REVIEW, self._admit)
         spec = {k: v for k, v in (review.get("spec") or {}).items() if v is not None}
         if not spec.get("token"):
             raise BadRequest("token is required for TokenReview in authentication")

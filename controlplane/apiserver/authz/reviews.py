@@ -15,7 +15,6 @@ from apimachinery.kinds import (
     Kind,
 )
 from apimachinery.objects import Obj
-from controlplane.apiserver import body
 from controlplane.apiserver.authn.user import extra_of, node_name
 from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.authz.rbac import Policy
@@ -24,6 +23,7 @@ from controlplane.apiserver.options import manager_of
 from controlplane.apiserver.ownership import track
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Answer, Attributes, Handler, Request, User
+from controlplane.apiserver.reviewing import Admit, admitted
 from controlplane.apiserver.rules.shown import struct
 
 GROUP = "authorization.k8s.io"
@@ -33,9 +33,10 @@ RESOURCE, NON_RESOURCE = "spec.resourceAttributes", "spec.nonResourceAttributes"
 class AccessReviews:
     """Handlers of the four kinds."""
 
-    def __init__(self, chain: Chain, policy: Policy) -> None:
+    def __init__(self, chain: Chain, policy: Policy, admit: Admit) -> None:
         self._chain = chain
         self._policy = policy
+        self._admit = admit
 
     def routes(self) -> dict[tuple[str, str, str], Handler]:
         return {
@@ -55,7 +56,7 @@ class AccessReviews:
         return await self._review(request, SELF_SUBJECT_ACCESS_REVIEW, lambda spec: request.user)
 
     async def _review(self, request: Request, kind: Kind, who: Callable[[Obj], User]) -> Answer:
-        review = await body.read(request, kind)
+        review = await admitted(request, kind, self._admit)
         spec = review.get("spec") or {}
         track(None, review, Context(request.catalog, manager=manager_of(request)), "")
         metadata = {k: v for k, v in review["metadata"].items() if v}
@@ -78,7 +79,7 @@ class AccessReviews:
         )
 
     async def rules(self, request: Request) -> Answer:
-        review = await body.read(request, SELF_SUBJECT_RULES_REVIEW)
+        review = await admitted(request, SELF_SUBJECT_RULES_REVIEW, self._admit)
         home = (review.get("spec") or {}).get("namespace", "")
         if not home:
             raise errors.BadRequest("no namespace on request")

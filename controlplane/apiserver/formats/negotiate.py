@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from apimachinery import errors
+from apimachinery import accept, errors
 from apimachinery.errors import NotAcceptable
 from apimachinery.kinds import Kind
 from controlplane.apiserver.encoding import Format
-from controlplane.apiserver.formats import accept
 from controlplane.apiserver.formats.encodings import JSON, PROTOBUF, YAML, Encoding, Json, Protobuf, Yaml
 from controlplane.apiserver.formats.shapes import META_VERSIONS, Converted, MetadataFormat, TableFormat, WholeFormat
 from controlplane.apiserver.request import Request

@@ -1,7 +1,7 @@
 """What nodes and pods use: two readings of each agent's summary, and what was used between them.
 
-As metrics-server does: every 15 seconds each node is asked, a new one again at once, and what one reading alone says of
-is not told of.
+As metrics-server does: every 15 seconds each node is asked, a new one once it is Ready and soon again. What one reading
+alone says of is not told of, but for a container that started lately: its count began with it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from controlplane.apiserver.streams.backend import Agents
 log = logging.getLogger(__name__)
 
 PERIOD, SOON, DEADLINE = 15.0, 2.0, 10.0
+# Of fewer seconds of a container's life nothing is told (metrics-server's freshContainerMinMetricsResolution).
+YOUNGEST = 10.0
 LARGEST = 64 << 20
 _NANO = 1_000_000_000
 
@@ -34,6 +36,8 @@ class Reading:
     moment: datetime
     cpu: int
     memory: int
+    began: datetime | None = None
+    """when the container was started, from which on its CPU is counted"""
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,18 @@ def _read(found: dict[Key, Reading], key: Key, stats: Obj) -> None:
     cpu, memory = stats.get("cpu") or {}, stats.get("memory") or {}
     used, size, stamp = cpu.get("usageCoreNanoSeconds"), memory.get("workingSetBytes"), cpu.get("time")
     if used is not None and size is not None and stamp:
-        found[key] = Reading(parse_time(stamp), int(used), int(size))
+        began = stats.get("startTime") if key else None
+        found[key] = Reading(parse_time(stamp), int(used), int(size), parse_time(began) if began else None)
 
 
 def between(old: Reading | None, new: Reading) -> Usage | None:
-    """What was used between two readings; None where there is but one, or the count began anew. Pure."""
+    """What was used between two readings; where there is but one, or the count began anew, since a container's start.
+    None where that tells nothing: it was just now, or before the last round. Pure.
+    """
     if old is None or new.cpu < old.cpu:
-        return None
+        if new.began is None or not YOUNGEST <= (new.moment - new.began).total_seconds() < PERIOD:
+            return None
+        old = Reading(new.began, 0, 0)
     window = (new.moment - old.moment).total_seconds()
     if window <= 0:
         return None
@@ -99,6 +108,12 @@ class Meter:
             del self._nodes[gone]
         await asyncio.gather(*map(self._ask, wanted))
         return SOON if any(n.last and () not in n.usage for n in self._nodes.values()) else PERIOD
+
+    async def look(self, nodes: Iterable[str]) -> bool:
+        """Ask some nodes out of turn; whether one of them has told but once, and is to be asked again soon."""
+        wanted = list(nodes)
+        await asyncio.gather(*map(self._ask, wanted))
+        return any(node in self._nodes and () not in self._nodes[node].usage for node in wanted)
 
     async def _ask(self, node: str) -> None:
         try:

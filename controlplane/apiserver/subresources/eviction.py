@@ -36,7 +36,9 @@ class Evictions:
     async def create(self, request: Request) -> Answer:
         dry = body.is_dry_run(request)
         eviction = await body.read(request, body.EVICTION, also=(OLDER,))
-        if eviction["metadata"].get("name") != request.name:
+        context = Context(request.catalog, user=request.user, dry_run=dry, warnings=request.warnings)
+        await self._registry.admit_part(POD, "eviction", request.namespace, request.name, eviction, context)
+        if (eviction.get("metadata") or {}).get("name") != request.name:
             raise errors.BadRequest("name in URL does not match name in Eviction object")
         options = {k: v for k, v in (eviction.get("deleteOptions") or {}).items() if v is not None}
         if options.get(UNREADABLE):
@@ -49,8 +51,6 @@ class Evictions:
             shown = " ".join(named)
             raise errors.ApiError(f"Non-matching dry-run options in request and content: [All] and [{shown}]")
         dry = dry or bool(named)
-        context = Context(request.catalog, user=request.user, dry_run=dry, warnings=request.warnings)
-        await self._registry.admit_part(POD, "eviction", request.namespace, request.name, eviction, context)
         if not await self._gone_unasked(request, options, dry):
             await self._gone_by_budget(request, options, dry)
         return body.success()

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from apimachinery import errors
 from apimachinery.kinds import NODE, NODE_METRICS, POD, POD_METRICS, Kind
-from apimachinery.objects import Obj, labels, name, namespace
+from apimachinery.kit.tasks import is_set_within
+from apimachinery.objects import Obj, condition_holds, labels, name, namespace
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.request import Answer, Handler, Request
-from controlplane.apiserver.streams.usage import PERIOD, Meter, Usage
+from controlplane.apiserver.streams.usage import PERIOD, SOON, Meter, Usage
 
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry
@@ -27,6 +28,15 @@ class Metrics:
     def __init__(self, registry: Registry, meter: Meter) -> None:
         self._registry = registry
         self._meter = meter
+        # Nodes that came, or got Ready, since the last round.
+        self._new: set[str] = set()
+        self._came = asyncio.Event()
+        registry.subscribe(NODE, self._node_changed)
+
+    def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
+        if new is not None and condition_holds(new, "Ready") and (old is None or not condition_holds(old, "Ready")):
+            self._new.add(name(new))
+            self._came.set()
 
     def routes(self) -> dict[tuple[str, str, str], Handler]:
         """As the table of subresources has them."""
@@ -38,13 +48,23 @@ class Metrics:
 
     async def run(self) -> None:
         """Keep the meter's figures new, for ever."""
+        clock = asyncio.get_running_loop().time
         while True:
-            try:
-                pause = await self._meter.ask([name(node) for node in self._registry.items(NODE)])
-            except errors.ApiError as error:
-                log.warning("usage of nodes not asked for: %s", error)
-                pause = PERIOD
-            await asyncio.sleep(pause)
+            next_round = clock() + await self._round()
+            while await is_set_within(self._came, next_round - clock()):
+                self._came.clear()
+                new, self._new = self._new, set()
+                if await self._meter.look(new):
+                    next_round = min(next_round, clock() + SOON)
+
+    async def _round(self) -> float:
+        """Ask all nodes; seconds until the next time."""
+        self._new.clear()
+        try:
+            return await self._meter.ask([name(node) for node in self._registry.items(NODE)])
+        except errors.ApiError as error:
+            log.warning("usage of nodes not asked for: %s", error)
+            return PERIOD
 
     async def get(self, request: Request) -> Answer:
         """Raises NotFound, also where nothing is known yet."""

@@ -52,7 +52,11 @@ class Tokens:
 
     async def create(self, request: Request) -> Answer:
         asked = await body.read(request, body.TOKEN_REQUEST)
-        given = asked["metadata"]
+        context = Context(
+            request.catalog, user=request.user, dry_run=body.is_dry_run(request), warnings=request.warnings
+        )
+        await self._registry.admit_part(SERVICE_ACCOUNT, "token", request.namespace, request.name, asked, context)
+        given = asked.get("metadata") or {}
         if given.get("name") not in (None, "", request.name):
             problem = errors.invalid("metadata.name", given["name"], "must match the service account name if specified")
             raise errors.invalid_object("TokenRequest", request.name, [problem], "authentication.k8s.io")
@@ -67,11 +71,7 @@ class Tokens:
         if is_node:
             asked_for = asked.get("spec") or {}
             check_token(self._registry, node, request.namespace, request.name, asked_for, self._audiences)
-        context = Context(
-            request.catalog, user=request.user, dry_run=body.is_dry_run(request), warnings=request.warnings
-        )
         check(spec)
-        await self._registry.admit_part(SERVICE_ACCOUNT, "token", request.namespace, request.name, asked, context)
         bound = self._bound(request, spec.get("boundObjectRef"))
         return Answer(201, self._issue(account, given, spec, bound))
 

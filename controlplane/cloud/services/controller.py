@@ -18,12 +18,14 @@ from controlplane.controllers.context import synced
 log = logging.getLogger(__name__)
 
 BACKOFF_MAX = 300.0
+TELLERS = 5
+"""Load balancers that are told of other nodes at the same time: one that hangs holds up nobody else's."""
 SHOWN_NODES = 20
 NO_NODES = "There are no available nodes for LoadBalancer"
 
 
 class ServiceController:
-    """The loop; keys are Services. Changes of nodes are told to the load balancers that are there."""
+    """The loop; keys are Services. Changes of nodes are told to each load balancer that is there."""
 
     def __init__(self, context: Context, balancers: LoadBalancers) -> None:
         self._context = context
@@ -32,6 +34,7 @@ class ServiceController:
         self._nodes = context.informers.of(NODE)
         first = context.settings.service_backoff_first
         self._queue: WorkQueue[str] = WorkQueue("service", BACKOFF_MAX, first)
+        # Also Services, those whose load balancers are to be told of other nodes.
         self._node_queue: WorkQueue[str] = WorkQueue("service-nodes", BACKOFF_MAX, first)
         # The Services with load balancers as they were last seen, and the nodes that their load balancers were told of.
         self._known: dict[str, Obj] = {}
@@ -45,7 +48,7 @@ class ServiceController:
         await synced(self._services, self._nodes)
         workers = self._context.settings.concurrent_service_syncs
         await asyncio.gather(
-            self._queue.run_workers(workers, self._sync), self._node_queue.run_workers(1, self._sync_nodes)
+            self._queue.run_workers(workers, self._sync), self._node_queue.run_workers(TELLERS, self._tell)
         )
 
     def _on_service(self, old: Obj | None, new: Obj | None) -> None:
@@ -61,7 +64,8 @@ class ServiceController:
 
     def _on_node(self, old: Obj | None, new: Obj | None) -> None:
         if plan.moves_hosts(old, new):
-            self._node_queue.add("all")
+            for item in self._known:
+                self._node_queue.add(item)
 
     async def _sync(self, item: str) -> None:
         service, known = self._services.get(item), self._known.get(item)
@@ -148,12 +152,13 @@ class ServiceController:
         if service is not None:
             self._context.recorder.event(service, "Warning", reason, text)
 
-    async def _sync_nodes(self, _all: str) -> None:
-        for item in list(self._known):
-            async with self._telling.setdefault(item, asyncio.Lock()):
-                await self._tell(item)
-
     async def _tell(self, item: str) -> None:
+        if item not in self._known:
+            return
+        async with self._telling.setdefault(item, asyncio.Lock()):
+            await self._tell_alone(item)
+
+    async def _tell_alone(self, item: str) -> None:
         nodes = plan.usable(self._nodes.items())
         wanted = plan.hosts(nodes)
         if item not in self._known or self._told.get(item) == wanted:

@@ -144,6 +144,8 @@ def test_a_node_alone_lets_in_who_it_knows():
         ("HEAD", "/", "get", ("proxy",)),
         ("GET", "/configz", "get", ("configz", "proxy")),
         ("GET", "/healthz/ping", "get", ("healthz", "proxy")),
+        ("GET", "/statusz", "get", ("statusz",)),
+        ("GET", "/flagz", "get", ("configz",)),
         ("BREW", "/metrics", "", ("metrics",)),
     ],
 )

@@ -225,6 +225,12 @@ def test_documents(tmp_path: Path) -> None:
             async with http.get("/metrics/resource") as answer:
                 body = await answer.text()
             assert 'container_cpu_usage_seconds_total{container="c",namespace="ns",pod="p"} 5.0 2000' in body
+            async with http.get("/statusz") as answer:
+                assert "\nkubelet statusz\n" in await answer.text()
+            async with http.get("/flagz") as answer:
+                assert "\nnode-name=" in await answer.text()
+            async with http.post("/flagz") as answer:
+                assert answer.status == 405
             async with http.get("/nothing") as answer:
                 assert answer.status == 404
             async with http.post("/run/ns/p/c?cmd=echo%20hi") as answer:

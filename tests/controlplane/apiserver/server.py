@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,17 +20,23 @@ from controlplane.apiserver.settings import Settings
 DEADLINE = 60
 
 
+@functools.cache
+def credentials() -> dict[str, bytes]:
+    """Files by name. Made once: an RSA key takes longer than most tests."""
+    authority = pki.new_ca("test")
+    server = pki.issue(authority, "kube-apiserver", ips=("127.0.0.1",), server=True)
+    admin = pki.issue(authority, "admin", organizations=("system:masters",), client=True)
+    files = {"ca.crt": authority.cert_pem, "sa.key": pki.service_account_key()}
+    for name, pair in (("server", server), ("admin", admin)):
+        files |= {f"{name}.crt": pair.cert_pem, f"{name}.key": pair.key_pem}
+    return files
+
+
 def prepare(folder: Path) -> Settings:
-    """Settings with fresh certificates; the same folder keeps its own."""
+    """Settings with certificates in the folder, which keeps what it has."""
     if not (folder / "ca.crt").exists():
-        authority = pki.new_ca("test")
-        server = pki.issue(authority, "kube-apiserver", ips=("127.0.0.1",), server=True)
-        admin = pki.issue(authority, "admin", organizations=("system:masters",), client=True)
-        (folder / "ca.crt").write_bytes(authority.cert_pem)
-        for name, pair in (("server", server), ("admin", admin)):
-            (folder / f"{name}.crt").write_bytes(pair.cert_pem)
-            (folder / f"{name}.key").write_bytes(pair.key_pem)
-        (folder / "sa.key").write_bytes(pki.service_account_key())
+        for name, content in credentials().items():
+            (folder / name).write_bytes(content)
     return Settings(
         data_dir=folder / "data",
         bind_host="127.0.0.1",

@@ -122,6 +122,13 @@ def test_key_set_verifies_what_the_key_signed(algorithm, signing):
         service_account.verify(text, {"k": signing.public}, (ISSUER,), (ISSUER,))
 
 
+def test_a_key_that_signs_and_verifies_is_read_once():
+    pem = pki.service_account_key()
+    before = keys._prepare.cache_info().misses
+    assert keys.load_signing_key(pem).public.key_id == keys.load_public_key(pem).key_id
+    assert keys._prepare.cache_info().misses == before + 1
+
+
 def test_key_file_that_is_no_key():
     with pytest.raises(keys.KeyFileError):
         keys.load_signing_key(b"nonsense")

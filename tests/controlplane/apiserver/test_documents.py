@@ -171,9 +171,12 @@ def test_the_root_lists_the_paths_that_there_are(tmp_path):
             listed
         )
         assert {"/.well-known/openid-configuration", "/openid/v1/jwks", "/readyz", "/version"} <= set(listed)
+        assert {"/flagz", "/statusz"} <= set(listed)
         for path in listed:
             assert (await raw.get(path))[0] == 200, path
         assert (await raw.get("/index.html"))[2] == body
+        assert b"\nPaths: /flagz /healthz /livez /metrics /readyz " in (await raw.get("/statusz"))[2]
+        assert b"\nservice-cidr=" in (await raw.get("/flagz"))[2]
 
     against(tmp_path, test)
 

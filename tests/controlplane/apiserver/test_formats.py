@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 import yaml
 
-from apimachinery import errors, protobuf
+from apimachinery import accept, errors, protobuf
 from apimachinery.errors import NotAcceptable
 from apimachinery.kinds import CONFIG_MAP, SUBJECT_ACCESS_REVIEW
-from controlplane.apiserver.formats import accept
 from controlplane.apiserver.formats.encodings import Json, Protobuf, Yaml
 from controlplane.apiserver.formats.negotiate import aggregated, negotiate
 from controlplane.apiserver.formats.shapes import MetadataFormat, TableFormat, WholeFormat

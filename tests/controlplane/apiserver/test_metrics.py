@@ -20,6 +20,7 @@ from controlplane.apiserver.resources import builtin, metrics
 from controlplane.apiserver.streams.backend import Agents
 from controlplane.apiserver.streams.usage import PERIOD, SOON, Key, Meter, Reading, Usage, between, readings
 from controlplane.apiserver.subresources.metrics import Metrics, pod_metrics
+from tests.clock import run
 
 T0 = parse_time("2026-01-01T00:00:00Z")
 MiB = 1 << 20
@@ -57,14 +58,34 @@ def test_what_was_used_between_two_readings(old: Reading | None, used: Usage | N
     assert between(old, Reading(T0 + timedelta(seconds=4), 1000, MiB)) == used
 
 
+@pytest.mark.parametrize(("age", "window"), [(9.9, None), (10.0, 10.0), (14.9, 14.9), (15.0, None), (3600.0, None)])
+@pytest.mark.parametrize("before", [None, Reading(T0 - timedelta(seconds=20), 5000, 1)])
+def test_of_a_container_that_started_lately_one_reading_tells(
+    before: Reading | None, age: float, window: float | None
+) -> None:
+    used = between(before, Reading(T0, 4000, MiB, T0 - timedelta(seconds=age)))
+    assert (used and used.window) == window
+    assert used is None or used.cpu == int(4000 / age)
+
+
+def test_a_summary_says_when_a_container_began() -> None:
+    told = summary(5, 100, c=7)
+    told["pods"][0]["containers"][0]["startTime"] = "2026-01-01T00:00:01Z"
+    told["node"]["startTime"] = "2025-01-01T00:00:00Z"
+    found = readings(told)
+    assert found["ns", "p", "c"].began == T0 + timedelta(seconds=1) and found[()].began is None
+
+
 class Told(Meter):
     """A meter whose agents say what the test says."""
 
     def __init__(self) -> None:
         super().__init__(cast(Agents, None))
         self.says: dict[str, Any] = {}
+        self.asked: list[str] = []
 
     async def _summary(self, node: str) -> Obj:
+        self.asked.append(node)
         found = self.says.get(node)
         if found is None:
             raise errors.InternalError("error dialing backend", reason="")
@@ -89,6 +110,47 @@ def test_a_node_is_asked_again_soon_and_forgotten_when_it_is_silent() -> None:
         assert meter.usage("n") == {}
 
     asyncio.run(scenario())
+
+
+def test_a_node_that_gets_ready_is_asked_at_once() -> None:
+    def node(ready: str) -> Obj:
+        return {"metadata": {"name": "n"}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
+
+    class Nodes:
+        """A registry of them."""
+
+        def __init__(self) -> None:
+            self.there: list[Obj] = []
+
+        def subscribe(self, _kind: Any, told: Any) -> None:
+            self.told = told
+
+        def items(self, _kind: Any) -> list[Obj]:
+            return self.there
+
+    async def scenario() -> None:
+        clock, meter, nodes = asyncio.get_running_loop().time, Told(), Nodes()
+        running = asyncio.ensure_future(Metrics(cast(Any, nodes), meter).run())
+        await asyncio.sleep(1)
+        nodes.there, began = [node("False")], clock()
+        nodes.told(None, node("False"))
+        meter.says["n"] = summary(0, 0, c=0)
+        nodes.told(node("False"), node("True"))
+        await asyncio.sleep(0.1)
+        assert meter.asked == ["n"]
+        meter.says["n"] = summary(2, 4_000_000_000, c=1_000_000_000)
+        await asyncio.sleep(SOON)
+        assert meter.asked == ["n", "n"] and meter.usage("n") and clock() - began < PERIOD
+        # What it says from then on is no reason to ask out of turn.
+        nodes.told(node("True"), node("True"))
+        await asyncio.sleep(PERIOD - 1)
+        assert len(meter.asked) == 2
+        await asyncio.sleep(1)
+        assert len(meter.asked) == 3
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    run(scenario())
 
 
 def pod(phase: str = "Running") -> Obj:
@@ -136,7 +198,7 @@ def test_a_list_of_pods_costs_what_they_are_and_knows_all_their_containers() -> 
     for row in metrics.ROWS:
         catalog.add(row)
     pods = SimpleNamespace(select=lambda wanted: [SimpleNamespace(obj=shown)])
-    registry = cast(Registry, SimpleNamespace(collection=lambda kind: pods))
+    registry = cast(Registry, SimpleNamespace(collection=lambda kind: pods, subscribe=lambda *_: None))
     request = SimpleNamespace(served=POD_METRICS, namespace="ns", catalog=catalog, param=lambda name: "")
     answer = asyncio.run(Metrics(registry, Known()).list(cast(Request, request)))
     told = cast(Any, answer).obj["items"]

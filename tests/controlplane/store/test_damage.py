@@ -274,7 +274,7 @@ def test_verify_says_whole_or_what_is_wrong(tmp_path: Path) -> None:
 
 def test_a_store_is_built_by_name(tmp_path: Path) -> None:
     assert isinstance(build("sqlite", Place(tmp_path), Plain()), SqliteStore)
-    with pytest.raises(StoreError, match="known are: sqlite, etcd"):
+    with pytest.raises(StoreError, match="known are: etcd, sqlite"):
         build("etcd2", Place(tmp_path), Plain())
     with pytest.raises(StoreError, match="needs etcd_servers"):
         build("etcd", Place(tmp_path), Plain())

@@ -347,6 +347,64 @@ def test_parts_of_objects_are_shown_as_what_they_are(tmp_path: Path) -> None:
     play(tmp_path, test)
 
 
+REVIEWS = "/apis/authorization.k8s.io/v1"
+
+
+def test_reviews_and_parts_are_answered_as_hooks_leave_them(tmp_path: Path) -> None:
+    async def test(client: Client, made: Backend) -> None:
+        group = "authorization.k8s.io"
+        rows = [
+            *rule("subjectaccessreviews", group=group)["rules"],
+            *rule("localsubjectaccessreviews", group=group)["rules"],
+            *rule("serviceaccounts/token")["rules"],
+            *rule("pods/eviction")["rules"],
+        ]
+        await change(client, hook(made, rules=rows))
+        asked = {"spec": {"user": "somebody", "resourceAttributes": {"verb": "get", "resource": "pods"}}}
+        made.answer = lambda _: patch({"op": "replace", "path": "/spec/user", "value": "another"})
+        answer = await client.request("POST", f"{REVIEWS}/subjectaccessreviews", body=asked)
+        assert answer["spec"]["user"] == "another" and "allowed" in answer["status"]
+        # Of a namespace that is not there nothing may be told.
+        local = {**asked, "spec": {"user": "somebody", "resourceAttributes": {"verb": "get", "namespace": "no"}}}
+        answer = await client.request("POST", f"{REVIEWS}/namespaces/no/localsubjectaccessreviews", body=local)
+        assert answer["spec"]["user"] == "another"
+        made.answer = lambda _: patch(add("/spec", {"audiences": ["a"], "expirationSeconds": 7200}))
+        at = "/api/v1/namespaces/n/serviceaccounts/default/token"
+        token = await client.request("POST", at, body={"spec": {"expirationSeconds": 600}})
+        assert (token["spec"]["expirationSeconds"], token["spec"]["audiences"]) == (7200, ["a"])
+        pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        await client.create(kinds.POD, pod, "n")
+        made.answer = lambda _: patch(add("/deleteOptions", {"dryRun": ["All"]}))
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
+        await client.request("POST", "/api/v1/namespaces/n/pods/p/eviction", body=eviction)
+        assert "deletionTimestamp" not in (await client.get(kinds.POD, "p", "n"))["metadata"]
+
+    play(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("path", "spec"),
+    [
+        ("authentication.k8s.io/v1/tokenreviews", {"token": "t"}),
+        ("authentication.k8s.io/v1/selfsubjectreviews", None),
+        ("authorization.k8s.io/v1/subjectaccessreviews", {"user": "u", "nonResourceAttributes": {"path": "/"}}),
+        ("authorization.k8s.io/v1/selfsubjectaccessreviews", {"nonResourceAttributes": {"path": "/"}}),
+        ("authorization.k8s.io/v1/selfsubjectrulesreviews", {"namespace": "n"}),
+    ],
+)
+def test_a_hook_may_refuse_any_review(tmp_path: Path, path: str, spec: dict[str, Any] | None) -> None:
+    async def test(client: Client, made: Backend) -> None:
+        group, _, resource = path.split("/")
+        body = {} if spec is None else {"spec": spec}
+        await client.request("POST", f"/apis/{path}", body=body)
+        await guard(client, hook(made, **rule(resource, group=group)))
+        made.answer = lambda _: {"allowed": False, "status": {"message": "ask nobody"}}
+        error = await refused(client.request("POST", f"/apis/{path}", body=body))
+        assert error.message.endswith("denied the request: ask nobody")
+
+    play(tmp_path, test)
+
+
 def test_dry_runs_reach_only_hooks_without_side_effects(tmp_path: Path) -> None:
     async def test(client: Client, made: Backend) -> None:
         await guard(client, hook(made, sideEffects="NoneOnDryRun"))
