@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
@@ -15,8 +16,11 @@ from apimachinery.timestamps import now
 from apimachinery.workqueue import WorkQueue
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.cache.events import Event
-from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import User
+
+if TYPE_CHECKING:
+    # Who only asks what is published has no use for all of it.
+    from controlplane.apiserver.registry import Registry
 
 log = logging.getLogger(__name__)
 
