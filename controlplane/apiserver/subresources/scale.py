@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from apimachinery import errors
+from apimachinery import errors, formats
 from apimachinery.apply import to_parent, to_scale, track_update
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, copy
@@ -16,6 +16,8 @@ from controlplane.apiserver.options import write_context
 from controlplane.apiserver.patching import APPLY_YAML, Patcher, media_type
 from controlplane.apiserver.registry import Context, metadata
 from controlplane.apiserver.request import Answer, Request
+from controlplane.apiserver.rules import metadata as metadata_rules
+from controlplane.apiserver.rules.values import NOT_NEGATIVE
 from controlplane.apiserver.tables import texts
 
 if TYPE_CHECKING:
@@ -107,9 +109,11 @@ def scaled(kind: Kind, obj: Obj, scale: Obj) -> Obj:
     """
     given, stored = scale["metadata"], obj["metadata"]
     wanted = (scale.get("spec") or {}).get("replicas") or 0
-    if not isinstance(wanted, int) or wanted < 0:
-        problem = errors.invalid("spec.replicas", wanted, "must be greater than or equal to 0")
-        raise errors.invalid_object("Scale", stored["name"], [problem], "autoscaling")
+    problems = metadata_rules.validate(scale, True, formats.dns1123_subdomain)
+    if wanted < 0:
+        problems.append(errors.invalid("spec.replicas", wanted, NOT_NEGATIVE))
+    if problems:
+        raise errors.invalid_object("Scale", stored["name"], problems, "autoscaling")
     if given.get("uid") and given["uid"] != stored["uid"]:
         why = f"Precondition failed: UID in precondition: {given['uid']}, UID in object meta: {stored['uid']}"
         raise errors.conflict(f"{kind.plural}/scale", stored["name"], why, kind.group)

@@ -176,13 +176,20 @@ def test_scale_shows_replicas_and_selector_and_nothing_else_of_the_metadata():
     assert shown["metadata"] == {"name": "d", "resourceVersion": "5"}
 
 
+def scaled(spec, **metadata):
+    wanted = {"metadata": {"name": "d", "namespace": "n", **metadata}, "spec": spec}
+    return scale.scaled(kinds.DEPLOYMENT, deployment(), wanted)
+
+
 def test_scale_changes_replicas_and_pins_only_when_asked():
-    free = scale.scaled(kinds.DEPLOYMENT, deployment(), {"metadata": {}, "spec": {"replicas": 7}})
+    free = scaled({"replicas": 7})
     assert free["spec"]["replicas"] == 7 and "resourceVersion" not in free["metadata"]
-    pinned = scale.scaled(kinds.DEPLOYMENT, deployment(), {"metadata": {"resourceVersion": "4"}, "spec": {}})
+    pinned = scaled({}, resourceVersion="4")
     assert pinned["spec"]["replicas"] == 0 and pinned["metadata"]["resourceVersion"] == "4"
-    with pytest.raises(errors.Invalid, match="must be greater than or equal to 0"):
-        scale.scaled(kinds.DEPLOYMENT, deployment(), {"metadata": {}, "spec": {"replicas": -1}})
+    with pytest.raises(
+        errors.Invalid, match=r"metadata.labels: Invalid value: .* spec.replicas: .*: must be greater th"
+    ):
+        scaled({"replicas": -1}, labels={"a b": "c"})
 
 
 def test_ephemeral_containers_are_taken_over_and_nothing_else():
