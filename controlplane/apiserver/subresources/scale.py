@@ -109,7 +109,8 @@ def scaled(kind: Kind, obj: Obj, scale: Obj) -> Obj:
     """
     given, stored = scale["metadata"], obj["metadata"]
     wanted = (scale.get("spec") or {}).get("replicas") or 0
-    problems = metadata_rules.validate(scale, True, formats.dns1123_subdomain)
+    named = {key: stored[key] for key in ("name", "namespace") if key in stored}
+    problems = metadata_rules.validate({"metadata": {**named, **given}}, True, formats.dns1123_subdomain)
     if wanted < 0:
         problems.append(errors.invalid("spec.replicas", wanted, NOT_NEGATIVE))
     if problems:
