@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from netproxy import views
@@ -18,9 +18,11 @@ from netproxy.nftables import diff as nft_diff
 from netproxy.nftables.plan import plan as nft_plan
 from netproxy.topology import Place
 from netproxy.tracker import Tracker
+from netproxy.userspace.apply import UserspaceMode
+from netproxy.userspace.plan import Listener
 from tests.netproxy import iptables_tracer, nft_tracer
 from tests.netproxy.ipvs_kernel import FakeChains, FakeHost, Kernel
-from tests.netproxy.packet import End, Packet
+from tests.netproxy.packet import LOCAL_ADDRESSES, End, Packet
 
 BASE = Ground(
     Family.IPV4,
@@ -141,14 +143,72 @@ class Rules:
                 self._ledger.claim(key, plan(route, self._ground) if route else ())
 
 
+class UserspaceRules:
+    """As Rules, for the relay: what it would listen at, whom it would lead where, and which addresses it would take."""
+
+    def __init__(self, on: Ground) -> None:
+        self._mode = _Relays((on,))
+
+    def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
+        """All anew."""
+        asyncio.run(self._mode.rebuild(routes))
+
+    def change(self, routes: Mapping[PortKey, Route | None]) -> str:
+        """Differences only; returns something if there were any."""
+        before = self.state()
+        asyncio.run(self._mode.change(routes))
+        return "" if self.state() == before else "x"
+
+    def state(self) -> Any:
+        """Everything."""
+        return dict(self._mode._relays), set(self._mode._open), set(self._mode.taken)
+
+
+class _Relays(UserspaceMode):
+    """The mode itself, on a host in memory."""
+
+    def __init__(self, on: tuple[Ground, ...]) -> None:
+        super().__init__(on)
+        self.taken: set[str] = set()
+
+    async def _listen(self, listener: Listener) -> None:
+        assert listener not in self._open, "the kernel gives an address and port to one"
+        self._open[listener] = None  # type: ignore[assignment]
+
+    def _shut(self, listeners: Collection[Listener]) -> None:
+        for listener in list(listeners):
+            del self._open[listener]
+
+    def _node_addresses(self) -> frozenset[str]:
+        return frozenset(ip for ip in LOCAL_ADDRESSES if ":" not in ip)
+
+    def _taken(self) -> frozenset[str]:
+        return frozenset(self.taken)
+
+    def _take(self, addresses: Collection[str]) -> None:
+        self.taken |= set(addresses)
+
+    def _give_up(self, addresses: Collection[str]) -> None:
+        assert self.taken >= set(addresses), "the kernel has no such route"
+        self.taken -= set(addresses)
+
+    def _let_pass(self) -> None:
+        """Nobody waits."""
+
+
 def tracker(place: Place = Place("node1", "z1")) -> Tracker:  # noqa: B008
     """A tracker for both families."""
     return Tracker((Family.IPV4, Family.IPV6), place, lambda: None)
 
 
 def rules_of(mode: str, on: Ground) -> Rules | IpvsRules:
-    """A mode's rules of one family, with nothing in them yet."""
+    """The rules of a mode that has some, of one family, with nothing in them yet."""
     return IpvsRules(on) if mode == "ipvs" else Rules(mode, on)
+
+
+def state_of(mode: str, on: Ground) -> Rules | IpvsRules | UserspaceRules:
+    """What a mode keeps for one family, with nothing in it yet."""
+    return UserspaceRules(on) if mode == "userspace" else rules_of(mode, on)
 
 
 def rules_for(

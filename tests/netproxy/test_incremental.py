@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 from netproxy import modes
 from netproxy.model import Family, PortKey, Route
 from netproxy.topology import Place
-from tests.netproxy.simulated import endpoint, endpoint_slice, ground, rules_of, service, tracker
+from tests.netproxy.simulated import endpoint, endpoint_slice, ground, service, state_of, tracker
 
 IPS = [f"10.244.{node}.{i}" for node in (1, 2) for i in (5, 6)]
 NAMES = ("a", "b", "c")
+HISTORIES = int(os.environ.get("WHERRY_HISTORIES", "120"))
+"""of each mode; thousands where somebody has the time"""
 
 
 @st.composite
@@ -58,12 +61,12 @@ def steps(draw: st.DrawFn) -> tuple[str, str, Any]:
     return what, name, None
 
 
-@pytest.mark.parametrize("mode", [name for name in modes.mode_names() if name != "userspace"])
-@settings(max_examples=120)
+@pytest.mark.parametrize("mode", modes.mode_names())
+@settings(max_examples=HISTORIES)
 @given(sequence=st.lists(st.tuples(steps(), st.booleans()), max_size=14))
 def test_changes_lead_where_a_rebuild_leads(mode: str, sequence: list[tuple[tuple[str, str, Any], bool]]) -> None:
     track = tracker(Place("node1"))
-    rules = rules_of(mode, ground(Family.IPV4))
+    rules = state_of(mode, ground(Family.IPV4))
     rules.rebuild({})
     known: dict[tuple[str, str], Any] = {}
     routes: dict[PortKey, Route] = {}
@@ -80,7 +83,7 @@ def test_changes_lead_where_a_rebuild_leads(mode: str, sequence: list[tuple[tupl
     rules.change(track.drain().routes)
     assert rules.change(track.drain().routes) == ""
     routes.update(track.routes)
-    fresh = rules_of(mode, ground(Family.IPV4))
+    fresh = state_of(mode, ground(Family.IPV4))
     fresh.rebuild(routes)
     assert rules.state() == fresh.state()
     # What a rebuild over an older state leaves is the same too.
