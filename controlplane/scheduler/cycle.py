@@ -69,10 +69,10 @@ def find(pod: Pod, profile: Profile, query: Query, boards: Boards, by_rank: int 
         plugin, rejection = refusal
         return Decision(absent=rejection, plugins=frozenset((plugin,)), everywhere=rejection.reason)
     nominated = cluster.nominated.node_of(pod.uid) or pod.nominated
-    search = _Search(pod, cluster, board, filters)
+    search = _Search(pod, cluster, board, filters, by_rank is not None)
     if nominated in cluster.nodes and search.look([board.of(pod, nominated)]):
         return search.result()
-    search = _Search(pod, cluster, board, filters)
+    search = _Search(pod, cluster, board, filters, by_rank is not None)
     if only is not None:
         names, plugins = only
         search.look([board.of(pod, name) for name in sorted(names & cluster.nodes.keys())])
@@ -94,35 +94,44 @@ def _ranks_decide(pod: Pod, profile: Profile, query: Query, board: Board, filter
 
 
 class _Search:
-    """Looks at nodes that passed the filters of the board, with the other filters, until enough fit."""
+    """Looks at nodes that passed the filters of the board, with the other filters, until enough fit.
 
-    def __init__(self, pod: Pod, cluster: Cluster, board: Board, filters: Filters) -> None:
+    `brief`: who refused nodes need not be told where others fit.
+    """
+
+    def __init__(self, pod: Pod, cluster: Cluster, board: Board, filters: Filters, brief: bool) -> None:
         self._pod, self._cluster, self._board, self._filters = pod, cluster, board, filters
         self._rest = filters[len(board.filters) :]
+        self._brief = brief
         self._fits: list[Verdict] = []
         self._refused: dict[str, Refusal] = {}
+        # By plugin: nodes that it was asked about, and its answers.
+        self._answers: list[tuple[Plugin, Sequence[Verdict], Sequence[Rejection | None]]] = []
 
-    def look(self, verdicts: Sequence[Verdict]) -> bool:
-        """Whether any of them fits; the answers are kept."""
-        nominated = self._cluster.nominated or None
+    def look(self, verdicts: Sequence[Verdict], fit_board: bool = False) -> bool:
+        """Whether any of them fits; the answers are kept. `fit_board`: those that the board lets through."""
+        left = verdicts if fit_board and not self._cluster.nominated else self._unblocked(verdicts)
+        for plugin, state in self._rest:
+            answers = plugin.filters(state, self._pod, [verdict.info for verdict in left])
+            if any(answers):
+                self._answers.append((plugin, left, answers))
+                left = [verdict for verdict, rejection in zip(left, answers, strict=True) if rejection is None]
+        self._fits += left
+        return bool(left)
+
+    def _unblocked(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """Those that the board lets through, also with the pods that are nominated for them."""
+        nominated = self._cluster.nominated
         left: list[Verdict] = []
         for verdict in verdicts:
             refusal = verdict.refusal
-            if nominated is not None and nominated.before(self._pod, verdict.info.node.name):
+            if nominated.before(self._pod, verdict.info.node.name):
                 refusal = blocked(self._pod, self._filters, self._cluster, verdict.info)
             if refusal is None:
                 left.append(verdict)
             else:
                 self._refused[verdict.info.node.name] = refusal
-        for plugin, state in self._rest:
-            answers = plugin.filters(state, self._pod, [verdict.info for verdict in left])
-            if any(answers):
-                for verdict, rejection in zip(left, answers, strict=True):
-                    if rejection is not None:
-                        self._refused[verdict.info.node.name] = (plugin, rejection)
-                left = [verdict for verdict, rejection in zip(left, answers, strict=True) if rejection is None]
-        self._fits += left
-        return bool(left)
+        return left
 
     def until(self, enough: int) -> None:
         """Look on from where the last search ended, so that all nodes get their turn, until so many fit."""
@@ -136,13 +145,18 @@ class _Search:
                 break
             size = min(max(enough - len(self._fits), SMALLEST_WINDOW), left)
             window = board.fitting.window(cluster.cursor + looked, size)
-            self.look(window)
+            self.look(window, fit_board=True)
             looked += len(window)
         cluster.cursor += looked
         if not self._fits:
             self._refused.update(board.rejections)
 
     def result(self, absent: Rejection | None = None, plugins: Iterable[str] = ()) -> Decision:
+        if not (self._brief and self._fits):
+            for plugin, asked, answers in self._answers:
+                for verdict, rejection in zip(asked, answers, strict=True):
+                    if rejection is not None:
+                        self._refused[verdict.info.node.name] = (plugin, rejection)
         return Decision(
             rejections={name: rejection for name, (_, rejection) in self._refused.items()},
             absent=absent,

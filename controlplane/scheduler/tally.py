@@ -28,7 +28,8 @@ def bump(counts: Counts, name: str, by: int) -> int:
 
 
 class Domains:
-    """Pods by the value of one node label, over those nodes that qualify; values without pods count as 0."""
+    """Pods by the value of one node label, over those nodes that qualify; values without pods count as 0. `there`: the
+    values with pods."""
 
     def __init__(self, values: Mapping[str, str], nodes: Counts) -> None:
         """`values`: the value of each node that qualifies; `nodes`: pods by node."""
@@ -39,6 +40,7 @@ class Domains:
             if (value := values.get(name)) is not None:
                 self.counts[value] += count
                 self.total += count
+        self.there = {value for value, count in self.counts.items() if count > 0}
         # How many values have how many pods, so that the lowest is found without looking at each.
         self._levels: dict[int, int] = {}
         for count in self.counts.values():
@@ -55,6 +57,10 @@ class Domains:
         old = self.counts[value]
         self.total += by
         self.counts[value] = old + by
+        if old + by > 0:
+            self.there.add(value)
+        else:
+            self.there.discard(value)
         self._level(self._levels, old, old + by)
 
     def lowest(self, changed: Mapping[str, int] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,9 +42,9 @@ class Places:
     domains: Domains
     changed: Mapping[str, int] = field(default_factory=dict)
 
-    def any_at(self, value: str) -> bool:
-        """Whether a pod is counted at that value."""
-        return self.domains.counts.get(value, 0) + self.changed.get(value, 0) > 0
+    def there(self) -> AbstractSet[str]:
+        """The values at which pods are."""
+        return _there((self.domains,), self.changed)
 
     def any(self) -> bool:
         """Whether a pod is counted anywhere."""
@@ -63,12 +64,12 @@ class HardState:
     near.
 
     `friends` count only pods that every required term means. `first`: there is none yet, and the pod is its own.
-    `unwelcome`: counts of unwelcoming pods, by label; `changed` are more or fewer of those, by label and value.
+    `unwelcome`: unwelcoming pods, by label; `changed` are more or fewer of those, by label and value.
     """
 
     friends: tuple[Places, ...]
     foes: tuple[Places, ...]
-    unwelcome: Mapping[str, Sequence[Mapping[str, int]]]
+    unwelcome: Mapping[str, Sequence[Domains]]
     itself: bool
     first: bool
     spaces: Mapping[str, Mapping[str, str]]
@@ -114,10 +115,10 @@ class InterPodAffinity(Plugin):
         about = cluster.terms_about(pod)[0]
         if not about and not wishes.required and not wishes.anti_required:
             return SKIP
-        unwelcome: dict[str, list[Mapping[str, int]]] = {}
+        unwelcome: dict[str, list[Domains]] = {}
         for kept in about:
             key = kept.term.key
-            unwelcome.setdefault(key, []).append(_places(kept.tally, key, cluster).domains.counts)
+            unwelcome.setdefault(key, []).append(_places(kept.tally, key, cluster).domains)
         friends: tuple[Places, ...] = ()
         itself = False
         if wishes.required:
@@ -135,24 +136,17 @@ class InterPodAffinity(Plugin):
     def filters(self, state: HardState, pod: Pod, nodes: Sequence[NodeInfo]) -> Sequence[Rejection | None]:
         answers: list[Rejection | None] = [None] * len(nodes)
         for places in state.friends:
-            for index, info in enumerate(nodes):
-                value = info.node.labels.get(places.key)
-                if value is None or not (state.first or places.any_at(value)):
-                    answers[index] = NO_FRIEND
-        foes: list[tuple[str, Sequence[Mapping[str, int]], Mapping[str, int], Rejection]] = [
-            (places.key, [places.domains.counts], places.changed, FOE) for places in state.foes
-        ]
-        foes += [(key, counts, state.changed.get(key, {}), UNWELCOME) for key, counts in state.unwelcome.items()]
-        for key, all_counts, changed, answer in foes:
-            for index, info in enumerate(nodes):
-                value = info.node.labels.get(key)
-                if value is None or answers[index] is not None:
-                    continue
-                count = changed.get(value, 0)
-                for counts in all_counts:
-                    count += counts.get(value, 0)
-                if count > 0:
-                    answers[index] = answer
+            key, there = places.key, places.there()
+            if state.first:
+                answers = [NO_FRIEND if key not in i.node.labels else a for i, a in zip(nodes, answers, strict=True)]
+            else:
+                found = (i.node.labels.get(key) in there for i in nodes)
+                answers = [a if near else NO_FRIEND for near, a in zip(found, answers, strict=True)]
+        foes = [(places.key, places.there(), FOE) for places in state.foes]
+        foes += [(key, _there(all_, state.changed.get(key, {})), UNWELCOME) for key, all_ in state.unwelcome.items()]
+        for key, there, answer in foes:
+            found = (i.node.labels.get(key) in there for i in nodes)
+            answers = [a or (answer if near else None) for near, a in zip(found, answers, strict=True)]
         return answers
 
     def counting(self, state: Any, pod: Pod, other: Pod, info: NodeInfo, sign: int) -> Any:
@@ -197,12 +191,10 @@ class InterPodAffinity(Plugin):
 
     def scores(self, state: Any, pod: Pod, nodes: Sequence[NodeInfo]) -> Sequence[float]:
         """The sum of the weights of every place a node is in; may be negative."""
-        totals = [0] * len(nodes)
+        totals: list[float] = [0] * len(nodes)
         for key, counts, weight in state:
-            for index, info in enumerate(nodes):
-                value = info.node.labels.get(key)
-                if value is not None:
-                    totals[index] += weight * counts.get(value, 0)
+            found = (weight * counts.get(i.node.labels.get(key), 0) for i in nodes)
+            totals = [total + more for total, more in zip(totals, found, strict=True)]
         return totals
 
     def normalize(self, state: Any, nodes: Sequence[NodeInfo], scores: Sequence[float]) -> Sequence[float]:
@@ -211,6 +203,15 @@ class InterPodAffinity(Plugin):
         if low == high:
             return [0] * len(scores)
         return [int(MAX_SCORE * ((value - low) / (high - low))) for value in scores]
+
+
+def _there(counted: Sequence[Domains], changed: Mapping[str, int]) -> AbstractSet[str]:
+    """The values at which pods are, in all that is counted, as if `changed` were added."""
+    found: AbstractSet[str] = counted[0].there if len(counted) == 1 else set[str]().union(*(d.there for d in counted))
+    if not changed:
+        return found
+    now = {value: by + sum(d.counts.get(value, 0) for d in counted) for value, by in changed.items()}
+    return (found - now.keys()) | {value for value, count in now.items() if count > 0}
 
 
 def _is_first(friends: Sequence[Places], itself: bool) -> bool:

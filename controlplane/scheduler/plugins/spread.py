@@ -62,6 +62,13 @@ class Hard:
     itself: int
     changed: Mapping[str, int] = field(default_factory=dict)
 
+    def counts(self) -> Mapping[str, int]:
+        """Pods by label value."""
+        counts = self.domains.counts
+        if not self.changed:
+            return counts
+        return {**counts, **{value: counts.get(value, 0) + by for value, by in self.changed.items()}}
+
     def most(self) -> int:
         """How many pods a node's value may have before this one comes."""
         # With fewer domains than asked for, an empty one is imagined (minDomains).
@@ -150,16 +157,10 @@ class PodTopologySpread(Plugin):
     def filters(self, state: Sequence[Checked], pod: Pod, nodes: Sequence[NodeInfo]) -> Sequence[Rejection | None]:
         answers: list[Rejection | None] = [None] * len(nodes)
         for checked in state:
-            hard, most = checked.hard, checked.most
-            key, counts, changed = hard.constraint.key, hard.domains.counts, hard.changed
-            for index, info in enumerate(nodes):
-                if answers[index] is not None:
-                    continue
-                value = info.node.labels.get(key)
-                if value is None:
-                    answers[index] = NO_LABEL
-                elif counts.get(value, 0) + (changed.get(value, 0) if changed else 0) > most:
-                    answers[index] = SKEWED
+            key, most, counts = checked.hard.constraint.key, checked.most, checked.hard.counts()
+            values = (i.node.labels.get(key) for i in nodes)
+            found = (NO_LABEL if v is None else SKEWED if counts.get(v, 0) > most else None for v in values)
+            answers = [first or later for first, later in zip(answers, found, strict=True)]
         return answers
 
     def counting(self, state: Any, pod: Pod, other: Pod, info: NodeInfo, sign: int) -> Any:
@@ -192,30 +193,26 @@ class PodTopologySpread(Plugin):
         """Pods already there, a domain's pods weighing more the more domains there are; lower is better."""
         totals = [0.0] * len(nodes)
         for scored in state.scored:
-            key, counts, weight = scored.constraint.key, scored.counts, scored.weight
-            base, by_node = scored.constraint.max_skew - 1, scored.constraint.key == HOSTNAME
-            for index, info in enumerate(nodes):
-                value = info.node.labels.get(key)
-                if value is not None:
-                    totals[index] += counts.get(info.node.name if by_node else value, 0) * weight + base
+            totals = [total + more for total, more in zip(totals, _points(scored, nodes), strict=True)]
         if state.ignored:
             totals = [0.0 if i.node.name in state.ignored else t for i, t in zip(nodes, totals, strict=True)]
-        return [math.floor(total + 0.5) for total in totals]
+        return [int(total + 0.5) for total in totals]
 
     def normalize(self, state: SoftState, nodes: Sequence[NodeInfo], scores: Sequence[float]) -> Sequence[float]:
         """Turned round: the fewest pods get the most, in steps of the highest raw score; ignored nodes 0."""
         if not state.ignored:
-            low, high = min(scores), max(scores)
-            return [MAX_SCORE * (high + low - value) // high if high else MAX_SCORE for value in scores]
+            return _turned(scores)
         known = [value for info, value in zip(nodes, scores, strict=True) if info.node.name not in state.ignored]
-        low, high = min(known, default=0), max(known, default=0)
-        result: list[float] = []
-        for info, value in zip(nodes, scores, strict=True):
-            if info.node.name in state.ignored:
-                result.append(0)
-            else:
-                result.append(MAX_SCORE * (high + low - value) // high if high else MAX_SCORE)
-        return result
+        turned = iter(_turned(known))
+        return [0 if info.node.name in state.ignored else next(turned) for info in nodes]
+
+
+def _turned(scores: Sequence[float]) -> list[float]:
+    low, high = min(scores, default=0), max(scores, default=0)
+    if not high:
+        return [MAX_SCORE] * len(scores)
+    known = {value: MAX_SCORE * (high + low - value) // high for value in set(scores)}
+    return [known[value] for value in scores]
 
 
 def _tally(c: Spread, pod: Pod, cluster: Cluster) -> Tally:
@@ -264,6 +261,16 @@ def _counting(checked: Checked, other: Pod, info: NodeInfo, sign: int) -> Checke
     if value is None or hard.constraint.selector.empty or not hard.constraint.selector.matches(other.labels):
         return checked
     return _checked(replace(hard, changed={**hard.changed, value: hard.changed.get(value, 0) + sign}))
+
+
+def _points(scored: Scored, nodes: Sequence[NodeInfo]) -> list[float]:
+    """What one constraint adds to each node's score; nothing where its label is missing."""
+    key, counts, weight = scored.constraint.key, scored.counts, scored.weight
+    base = scored.constraint.max_skew - 1
+    if key == HOSTNAME:
+        return [counts.get(i.node.name, 0) * weight + base if key in i.node.labels else 0.0 for i in nodes]
+    values = (i.node.labels.get(key) for i in nodes)
+    return [0.0 if value is None else counts.get(value, 0) * weight + base for value in values]
 
 
 def _scored(c: Spread, keys: Sequence[str], pod: Pod, cluster: Cluster, nodes: Sequence[NodeInfo]) -> Scored:
