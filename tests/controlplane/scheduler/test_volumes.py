@@ -13,7 +13,7 @@ from apimachinery.objects import Obj, copy, key
 from controlplane.scheduler import extract
 from controlplane.scheduler.board import Boards
 from controlplane.scheduler.cluster import Cluster
-from controlplane.scheduler.cycle import Decision, decide
+from controlplane.scheduler.cycle import Decision, choose, find
 from controlplane.scheduler.framework import Query
 from controlplane.scheduler.plugins import default_profile
 from controlplane.scheduler.plugins.preemption import DefaultPreemption
@@ -62,7 +62,9 @@ def on(*names: str) -> Obj:
 
 def run(server: Server, wanted: extract.Pod, state: Cluster | None = None) -> Decision:
     profile = default_profile(storage=server.storage)
-    return decide(wanted, profile, Query(state or cluster(node("a"), node("b")), Workloads(), server.storage), Boards())
+    query = Query(state or cluster(node("a"), node("b")), Workloads(), server.storage)
+    found = find(wanted, profile, query, Boards())
+    return choose(wanted, profile, query, found) if found.fits else found
 
 
 def reasons(decision: Decision) -> dict[str, str]:
