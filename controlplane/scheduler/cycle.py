@@ -50,8 +50,9 @@ class Decision:
 
 
 def decide(pod: Pod, profile: Profile, query: Query, boards: Boards, tie_break: int = 0) -> Decision:
-    """Choose a node. `tie_break` picks among nodes of equal score: the caller owns the randomness. Where some fit, it is
-    not told who refused the others.
+    """Choose a node. `tie_break` picks among nodes of equal score: the caller owns the randomness.
+
+    Where some nodes fit, it is not told who refused the others.
     """
     found = find(pod, profile, query, boards, by_rank=tie_break)
     return choose(pod, profile, query, found, tie_break) if found.fits else found
