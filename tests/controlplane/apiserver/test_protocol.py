@@ -168,5 +168,14 @@ def test_addresses_of_a_pod_and_of_a_service_are_kept_in_step(tmp_path: Path) ->
         made = await client.create(kinds.SERVICE, {**service, "spec": {"ports": [{"port": 80}]}})
         kept = await client.patch(kinds.SERVICE, "s", {"spec": {"clusterIP": None}}, "default")
         assert kept["spec"]["clusterIPs"] == made["spec"]["clusterIPs"] == [kept["spec"]["clusterIP"]]
+        # Families are settled before rules are asked: what has no address may be of both, what has one may not.
+        headless = {**service, "metadata": {"name": "h", "namespace": "default"}}
+        await client.create(kinds.SERVICE, {**headless, "spec": {"clusterIP": "None", "ports": [{"port": 80}]}})
+        with pytest.raises(errors.Invalid) as refusal:
+            await client.patch(kinds.SERVICE, "h", {"spec": {"clusterIP": "10.97.0.77"}}, "default")
+        assert [cause["field"] for cause in (refusal.value.details or {})["causes"]] == [
+            "spec.ipFamilyPolicy",
+            "spec.ipFamilies[1]",
+        ]
 
     run(tmp_path, test)

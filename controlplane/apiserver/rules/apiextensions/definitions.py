@@ -54,7 +54,8 @@ def _asked(before: Obj, now: Obj) -> versions.Asked:
     kept = {
         version["name"]
         for version in before.get("versions") or ()
-        if len(version.get("selectableFields") or ()) > 8 and version["selectableFields"] == fields.get(version["name"])
+        if (listed := version.get("selectableFields") or []) == fields.get(version["name"])
+        and len(listed) > versions.MOST_SELECTABLE
     }
     if kept and len(kept) == len(fields):
         kept.add("")

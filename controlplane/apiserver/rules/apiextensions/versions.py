@@ -24,14 +24,14 @@ _SHARED = {
 }
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
-_MOST_SELECTABLE = 8
+MOST_SELECTABLE = 8
 # Beside a status of its own, the root of a schema says nothing of the object as a whole.
 _ROOT_FIELDS = (
     "Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength MinLength Pattern "
     "MaxItems MinItems UniqueItems MultipleOf Required Items Properties ExternalDocs Example XPreserveUnknownFields "
     "XValidations"
 )
-_ALLOWED = {
+_NOT_AT_ROOT = {
     "additionalProperties", "allOf", "anyOf", "oneOf", "not", "enum", "nullable", "default", "maxProperties",
     "minProperties", "id", "$schema", "$ref", "patternProperties", "definitions", "dependencies", "additionalItems",
     "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string", "x-kubernetes-list-type",
@@ -131,7 +131,7 @@ def _root(schema: Obj, path: str, with_status: bool) -> Iterator[FieldError]:
         if kind and kind != "object":
             text = 'only "object" is allowed as the type at the root of the schema if the status subresource is enabled'
             yield errors.invalid(f"{path}.type", kind, text)
-        elif any(schema.get(field) not in (None, "", False, [], {}) for field in _ALLOWED):
+        elif any(schema.get(field) not in (None, "", False, [], {}) for field in _NOT_AT_ROOT):
             listed = f"[{_ROOT_FIELDS}]"
             text = f"only {listed} fields are allowed at the root of the schema if the status subresource is enabled"
             yield errors.invalid(path, schema, text)
@@ -202,8 +202,8 @@ def check_selectable(fields: list[Obj], schema: Obj, path: str, many: bool) -> I
         if names in seen:
             yield errors.duplicate(where, given)
         seen.add(names)
-    if len(seen) > _MOST_SELECTABLE and not many:
-        yield errors.too_many(path, len(seen), _MOST_SELECTABLE)
+    if len(seen) > MOST_SELECTABLE and not many:
+        yield errors.too_many(path, len(seen), MOST_SELECTABLE)
 
 
 def check_names(names: Obj, path: str) -> Iterator[FieldError]:
