@@ -28,7 +28,7 @@ from controlplane.scheduler.queue import Pauses
 from controlplane.scheduler.settings import Settings
 from controlplane.scheduler.storage import KINDS, InformedStorage
 from controlplane.scheduler.surroundings import InformedBudgets, InformedWorkloads
-from controlplane.scheduler.trim import spec_selector_only
+from controlplane.scheduler.trim import spec_selector_only, what_is_scheduled
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +41,9 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Scheduler:
         log.warning("fields of the configuration that change nothing here: %s", ", ".join(wanted.unused))
     client = Client.from_kubeconfig(settings.kubeconfig, "wherry-scheduler")
     lifecycle.push("client", client.close)
-    pods, nodes, budgets, namespaces = (
-        Informer(client, kind, transform=without_managed_fields)
-        for kind in (POD, NODE, POD_DISRUPTION_BUDGET, NAMESPACE)
+    pods = Informer(client, POD, transform=without_managed_fields if wanted.extenders else what_is_scheduled)
+    nodes, budgets, namespaces = (
+        Informer(client, kind, transform=without_managed_fields) for kind in (NODE, POD_DISRUPTION_BUDGET, NAMESPACE)
     )
     services = Informer(client, SERVICE, transform=spec_selector_only)
     owners = {

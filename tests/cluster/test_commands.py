@@ -17,6 +17,7 @@ import pytest
 
 from lab import privileges, state
 from lab.paths import Paths
+from tests.cluster import profiles
 from tests.cluster.conftest import kubectl_path
 from tests.cluster.lab import ROOT, Lab, wherry
 from tests.cluster.test_lifecycle import assert_nothing_left, own_ranges, snapshot
@@ -71,9 +72,13 @@ def test_a_cluster_that_was_stopped_goes_on_where_it_was(lab: Lab, gone: None) -
 
 
 def test_a_file_and_a_long_name(lab: Lab, gone: None, tmp_path: Path) -> None:
-    file = tmp_path / "lab.yaml"
-    file.write_text(f"name: {LONG}\nnodes: 1\nnetworking: {{kubeProxyMode: iptables, apiServerPort: 7443}}\n")
-    wherry("up", "--config", str(file))
+    """The file names one for the scheduler, too, which does as that says."""
+    with profiles.configured(tmp_path) as chosen:
+        file = tmp_path / "lab.yaml"
+        networking = "networking: {kubeProxyMode: iptables, apiServerPort: 7443}"
+        file.write_text(f"name: {LONG}\nnodes: 1\nschedulerConfig: {chosen}\n{networking}\n")
+        wherry("up", "--config", str(file))
+        profiles.check(Lab(LONG, kubectl_path()), tmp_path)
     described = json.loads(Paths(LONG).spec.read_text())
     assert (described["proxy_mode"], described["api_port"], len(described["nodes"])) == ("iptables", 7443, 1)
     links = subprocess.run(["ip", "-d", "link"], capture_output=True, text=True, check=True).stdout

@@ -9,6 +9,7 @@ import pytest
 from apimachinery.objects import Obj, copy
 from apimachinery.pods.requests import in_effect, pod_requests
 from controlplane.scheduler import extract
+from controlplane.scheduler.trim import what_is_scheduled
 
 POD: Obj = {
     "metadata": {"name": "p", "namespace": "default", "uid": "u", "labels": {"app": "web"}},
@@ -89,3 +90,42 @@ def _changed(change: Obj) -> Obj:
     for part, fields in change.items():
         obj[part].update(fields)
     return obj
+
+
+WHOLE: Obj = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {**POD["metadata"], "managedFields": [{}], "annotations": {"a": "b"}, "creationTimestamp": "2026"},
+    "spec": {
+        **POD["spec"],
+        "priority": 3,
+        "hostNetwork": True,
+        "hostUsers": False,
+        "preemptionPolicy": "Never",
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"operator": "Exists"}],
+        "overhead": {"cpu": "10m"},
+        "schedulingGates": [{"name": "g"}],
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}},
+        "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
+        "volumes": [
+            {"name": "token", "projected": {"sources": []}},
+            {"name": "data", "persistentVolumeClaim": {"claimName": "c"}},
+            {"name": "own", "ephemeral": {"volumeClaimTemplate": {}}},
+            {"name": "disk", "gcePersistentDisk": {"pdName": "d"}},
+            {"name": "files", "image": {"reference": "files:1"}},
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("change", NEWER)
+def test_nothing_is_left_out_that_a_view_is_made_of(change: Obj) -> None:
+    whole = copy(WHOLE)
+    for part, fields in change.items():
+        whole.setdefault(part, {}).update(fields)
+    whole["spec"]["containers"][0].update(ports=[{"hostPort": 80}], env=[{"name": "A", "value": "b"}], stdin=True)
+    kept = what_is_scheduled(copy(whole))
+    assert extract.pod(kept) == extract.pod(whole)
+    assert "env" not in kept["spec"]["containers"][0] and "managedFields" not in kept["metadata"]
+    assert what_is_scheduled(copy(whole))["spec"]["containers"] is kept["spec"]["containers"]
