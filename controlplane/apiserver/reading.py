@@ -97,7 +97,7 @@ class Reading:
         elif options.initial_events is not False:
             there = collection.select(watcher.selection)
             watcher.begin(Event(collection.kind, entry.revision, None, entry) for entry in there)
-        watcher.revision = max(at, options.revision or 0)
+        watcher.know(max(at, options.revision or 0))
         if options.initial_events and options.bookmarks:
             watcher.push_frame(bookmark(watcher, at, _END_MARK))
         collection.attach(watcher)
@@ -129,7 +129,8 @@ class Reading:
                     await asyncio.sleep(0)
                 if options.bookmarks and loop.time() >= mark:
                     mark = loop.time() + _BOOKMARK_EVERY
-                    yield bookmark(watcher, self._registry.cache.revision)
+                    if not watcher.knows(at := self._registry.cache.revision):
+                        yield bookmark(watcher, at)
             if watcher.overrun:
                 text = f"too old resource version: {watcher.revision} ({self._registry.cache.revision})"
                 yield error_frame(watcher, errors.Expired(text).status())

@@ -64,11 +64,16 @@ async def run(shape: Shape, chosen: list[str], faults: int, seed: int, folder: P
         async with world(Path(directory), shape, seed) as there:
             clients = Clients(there.urls, api.client_context(Path(directory)), 12, random.Random(seed))
             result = Run(clients)
+            if shape.disks:
+                # On a full disk no history is kept.
+                clients.history.kept = 0.0
             own = [server.url for server in there.servers]
+            reviving = asyncio.ensure_future(there.supervise())
             try:
                 await answering(clients, own, Path(directory))
             except AssertionError as error:
                 result.failed = f"{error}\n{there.last_words()}"
+                await tasks.end([reviving], START_SECONDS)
                 return result
             clients.forget()
             writing = [asyncio.ensure_future(clients.writer(n)) for n in range(9)]
@@ -85,9 +90,10 @@ async def run(shape: Shape, chosen: list[str], faults: int, seed: int, folder: P
                 await settled(clients)
             except AssertionError as error:
                 result.failed = f"{error}\n{there.last_words()}"
+                await settled(clients)
             finally:
                 clients.stop.set()
-                await tasks.end([*watching, *writing], START_SECONDS)
+                await tasks.end([*watching, *writing, reviving], START_SECONDS)
     return result
 
 

@@ -88,11 +88,8 @@ async def fill_disk(there: World) -> None:
         await asyncio.sleep(there.rng.uniform(0.5, 4.0))
     finally:
         filler.unlink()
-    count = len(there.servers)
-    if at >= count:
-        _revive(there.members[at - count])
-    elif (process := there.servers[at].process) is not None and process.returncode is not None:
-        await there.servers[at].start()
+    if at >= len(there.servers):
+        _revive(there.members[at - len(there.servers)])
 
 
 def _fill(path: Path) -> None:

@@ -31,6 +31,7 @@ CLOCK = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 SHARED = "127.0.0.1"
 _DISK = "256m"
 _NOW = "+0"
+_PAUSE = 0.3
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Server:
         self.url, self.home, self.clock = url, home, clock
         self.log = config.with_suffix(".log")
         self.process: asyncio.subprocess.Process | None = None
+        self._starting = asyncio.Lock()
         module = [sys.executable, "-m", "tests.robustness.server", str(config)]
         self._argv = [*home.enter, *module, *([plant] if plant else [])]
         self._environment = dict(os.environ)
@@ -70,6 +72,12 @@ class Server:
             }
 
     async def start(self) -> None:
+        """Unless it runs."""
+        async with self._starting:
+            if self.process is None or self.process.returncode is not None:
+                await self._start()
+
+    async def _start(self) -> None:
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *self._argv, stdout=log, stderr=log, cwd=ROOT, env=self._environment
@@ -125,6 +133,13 @@ class World:
         if not self.shape.shared:
             return [server.url for server in self.servers]
         return [f"https://{SHARED}:{self.servers[0].url.rpartition(':')[2]}"]
+
+    async def supervise(self) -> None:
+        """For ever: start again who ended."""
+        while True:
+            for server in self.servers:
+                await server.start()
+            await asyncio.sleep(_PAUSE)
 
     def last_words(self) -> str:
         """The end of each server's log."""

@@ -32,6 +32,7 @@ class Watcher:
         self.format = format
         self.overrun = False
         self.revision = 0
+        self._known = 0
         # What happened before the watch began, made into bytes only as the client takes it.
         self._backlog: Iterator[Frame] | None = None
         self._frames: deque[Frame] = deque()
@@ -44,6 +45,14 @@ class Watcher:
     def group(self) -> tuple[str, str, str]:
         s = self.selection
         return s.namespace, s.name, s.node
+
+    def know(self, revision: int) -> None:
+        """The client knows what happened up to here, which may be more than this server does so far."""
+        self.revision = self._known = revision
+
+    def knows(self, revision: int) -> bool:
+        """Whether the client knew everything up to a revision when it came, so that it is to be told nothing of it."""
+        return revision < self._known
 
     def begin(self, missed: Iterable[Event]) -> None:
         """Send these first, piece by piece; they may be many, and are shared with others until then."""
@@ -59,7 +68,7 @@ class Watcher:
 
     def offer(self, event: Event) -> None:
         """Queue an event if it concerns this client. Never blocks, never raises."""
-        if self._closed:
+        if self._closed or event.revision <= self._known:
             return
         if self.selection.plain:
             type = "MODIFIED" if event.new and event.old else ("ADDED" if event.new else "DELETED")

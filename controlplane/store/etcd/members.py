@@ -33,7 +33,7 @@ _OPTIONS = (
 )
 _LOOPBACK = ("127.", "[::1]", "localhost")
 # A member cut off from its leader says so instead of waiting for it.
-_METADATA = (("hasleader", "true"),)
+_METADATA = grpc.aio.Metadata(("hasleader", "true"))
 
 
 class Message(Protocol):

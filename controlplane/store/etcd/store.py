@@ -95,7 +95,7 @@ class EtcdStore:
             await self._feed.begin(self._compacted)
             self._spawn(self._feed.run())
             self._spawn(self._look_again())
-            await self._reach(newest)
+            await self._reach(newest, starting=True)
         except BaseException:
             await self.close()
             raise
@@ -205,8 +205,10 @@ class EtcdStore:
     async def fresh(self) -> None:
         await self._reach(await self._newest.result())
 
-    async def _reach(self, revision: int) -> None:
-        """Wait until everything up to a revision is delivered. Raises Unavailable."""
+    async def _reach(self, revision: int, starting: bool = False) -> None:
+        """Wait until everything up to a revision is delivered; starting: as long as more and more of it is. Raises
+        Unavailable.
+        """
         progress, end = self._feed.progress, self._now() + DEADLINE
         if await progress.reach(revision, _SOON):
             return
@@ -216,9 +218,15 @@ class EtcdStore:
                 at = await self._barrier.result()
             except Full:
                 at = revision
+            member, reached = self._members.server, progress.revision
             if await progress.reach(max(at, revision), ATTEMPT):
                 return
-            self._members.move()
+            if progress.revision > reached:
+                # A member that has much to tell is left no sooner for it.
+                end = self._now() + DEADLINE if starting else end
+            elif self._members.server == member:
+                # Of all who wait for it one leaves it: the next member needs time to begin, too.
+                self._members.move()
         raise Unavailable("etcd's watch does not tell what was written", unsure=True)
 
     async def _write_barrier(self) -> int:

@@ -97,6 +97,20 @@ def test_watchers_share_the_bytes_of_an_event() -> None:
     assert all(frame is first for frame in rest)
 
 
+def test_who_comes_from_a_server_that_is_ahead_is_told_nothing_twice() -> None:
+    """A watch goes on at a server whose store has not told it yet what the client knows."""
+    collection = Collection(kinds.CONFIG_MAP)
+    ahead = Watcher(kinds.CONFIG_MAP, Selection("ns"), None)
+    ahead.know(7)
+    collection.attach(ahead)
+    for revision in (6, 7):
+        collection.apply("ns", f"a{revision}", revision, revision, body(f"a{revision}"))
+        assert ahead.knows(revision) is (revision < 7)
+    assert drained(ahead) == []
+    collection.apply("ns", "a8", 8, 8, body("a8"))
+    assert [type for type, _ in drained(ahead)] == ["ADDED"]
+
+
 def test_a_slow_watcher_is_ended_and_the_rest_go_on() -> None:
     collection = Collection(kinds.CONFIG_MAP)
     slow = Watcher(kinds.CONFIG_MAP, Selection("ns"), None)

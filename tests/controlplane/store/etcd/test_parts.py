@@ -10,13 +10,16 @@ import pytest
 
 from controlplane.store import Change, Delete, Mismatch, Op, Place, Put, StoreError
 from controlplane.store.backup import apart
-from controlplane.store.etcd import rpc_pb2, transaction
+from controlplane.store.etcd import rpc_pb2, store, transaction
 from controlplane.store.etcd.doubt import Doubts
 from controlplane.store.etcd.errors import Verdict, judged, was_sent
 from controlplane.store.etcd.leases import Leases
 from controlplane.store.etcd.members import Members, target
 from controlplane.store.etcd.pages import end_of
+from controlplane.store.etcd.store import EtcdStore
 from controlplane.store.progress import Progress
+from tests.controlplane.store.following import Plain
+from tests.waiting import until
 
 
 def test_what_was_generated_is_of_the_messages_as_they_are_written() -> None:
@@ -199,5 +202,56 @@ def test_of_many_who_wait_a_step_tells_those_whom_it_reaches() -> None:
         assert waiting[2].cancelled() and await waiting[1] and await waiting[3]
         progress.advance(9)
         assert await waiting[0] and await waiting[4]
+
+    asyncio.run(main())
+
+
+class Waiters:
+    """Many writers of a store whose watch tells nothing, or little by little."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(store, "ATTEMPT", 0.02)
+        monkeypatch.setattr(store, "_SOON", 0.0)
+        servers = tuple(f"http://127.0.0.1:{port}" for port in (1, 2, 3))
+        self.store = EtcdStore(Place(folder, servers), Plain())
+        self.moves = 0
+        monkeypatch.setattr(self.store._barrier, "_call", self.barrier)
+        monkeypatch.setattr(self.store._members, "move", self.move)
+
+    async def barrier(self) -> int:
+        return 0
+
+    def move(self) -> None:
+        self.moves += 1
+        self.store._members._current = self.moves % 3
+
+    async def wait(self, steps: int, starting: bool = False) -> None:
+        """Until revision 100 is told: in so many steps, or (0) by somebody else."""
+        waiting = [asyncio.ensure_future(self.store._reach(100, starting)) for _ in range(50)]
+        for step in range(1, steps + 1):
+            await asyncio.sleep(0.01)
+            self.store._feed.progress.advance(100 * step // steps)
+        await asyncio.gather(*waiting)
+
+
+def test_of_all_who_wait_for_a_silent_member_one_leaves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        waiters = Waiters(tmp_path, monkeypatch)
+        waiting = asyncio.ensure_future(waiters.wait(0))
+        await until(lambda: waiters.moves, 10)
+        waiters.store._feed.progress.advance(100)
+        await waiting
+        # Fifty waited; each alone would have gone on to the next member.
+        assert waiters.moves <= 2
+
+    asyncio.run(main())
+
+
+def test_a_member_that_has_much_to_tell_is_not_left_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        monkeypatch.setattr(store, "DEADLINE", 0.05)
+        waiters = Waiters(tmp_path, monkeypatch)
+        await waiters.wait(30, starting=True)
+        assert waiters.moves == 0
 
     asyncio.run(main())
