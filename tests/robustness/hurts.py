@@ -23,7 +23,7 @@ _START = 60.0
 async def kill(there: World) -> None:
     server = there.victim(there.servers)
     await server.signal(signal.SIGKILL)
-    await server.start()
+    server.start()
 
 
 async def stop(there: World) -> None:
@@ -37,7 +37,7 @@ async def restart(there: World) -> None:
     """As an upgrade does it: told to stop, waited for, started, and waited for before the next one's turn."""
     server = there.victim(there.servers)
     await server.signal(signal.SIGTERM)
-    await server.start()
+    server.start()
     await until(server.listens, _START, f"{server.url} is back", 0.05)
 
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -31,7 +32,7 @@ CLOCK = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 SHARED = "127.0.0.1"
 _DISK = "256m"
 _NOW = "+0"
-_PAUSE = 0.3
+_PAUSE, _SOON = 0.3, 0.005
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,7 @@ class Server:
     def __init__(self, config: Path, url: str, home: Home, clock: Path | None, plant: str) -> None:
         self.url, self.home, self.clock = url, home, clock
         self.log = config.with_suffix(".log")
-        self.process: asyncio.subprocess.Process | None = None
-        self._starting = asyncio.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
         module = [sys.executable, "-m", "tests.robustness.server", str(config)]
         self._argv = [*home.enter, *module, *([plant] if plant else [])]
         self._environment = dict(os.environ)
@@ -71,25 +71,19 @@ class Server:
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Unless it runs."""
-        async with self._starting:
-            if self.process is None or self.process.returncode is not None:
-                await self._start()
-
-    async def _start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *self._argv, stdout=log, stderr=log, cwd=ROOT, env=self._environment
-            )
+        if self._process is None or self._process.poll() is not None:
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen(self._argv, stdout=log, stderr=log, cwd=ROOT, env=self._environment)
 
     async def signal(self, number: int) -> None:
         """SIGKILL and SIGTERM: until it has ended."""
-        assert self.process is not None
-        if self.process.returncode is None:
-            self.process.send_signal(number)
-        if number in (signal.SIGKILL, signal.SIGTERM):
-            await self.process.wait()
+        process = self._process
+        assert process is not None
+        process.send_signal(number)
+        while number in (signal.SIGKILL, signal.SIGTERM) and process.poll() is None:
+            await asyncio.sleep(_SOON)
 
     async def listens(self) -> bool:
         """Raises OSError where it does not."""
@@ -99,7 +93,7 @@ class Server:
         return True
 
     async def end(self) -> None:
-        if self.process is not None and self.process.returncode is None:
+        if self._process is not None:
             await self.signal(signal.SIGCONT)
             await self.signal(signal.SIGKILL)
 
@@ -138,7 +132,7 @@ class World:
         """For ever: start again who ended."""
         while True:
             for server in self.servers:
-                await server.start()
+                server.start()
             await asyncio.sleep(_PAUSE)
 
     def last_words(self) -> str:
@@ -162,7 +156,7 @@ async def world(folder: Path, shape: Shape, seed: int) -> AsyncIterator[World]:
         made = _servers(folder, shape, homes, etcd)
         try:
             for server in made:
-                await server.start()
+                server.start()
             yield World(shape, made, etcd, homes, disks, random.Random(seed))
         finally:
             for server in made:
