@@ -17,7 +17,7 @@ from tests.waiting import until
 # Steps of a wall clock, in seconds: within what certificates are good for.
 _STEPS = (-240, -30, 600, 3600)
 _PIECE = 1 << 20
-_START = 60.0
+_START = 180.0
 
 
 async def kill(there: World) -> None:

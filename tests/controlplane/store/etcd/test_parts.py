@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import re
 from pathlib import Path
 
 import pytest
 
-from controlplane.store import Change, Delete, Mismatch, Op, Place, Put, StoreError
+from controlplane.store import Change, Delete, Mismatch, Op, Place, Put, StoreError, Unavailable
 from controlplane.store.backup import apart
 from controlplane.store.etcd import rpc_pb2, store, transaction
 from controlplane.store.etcd.doubt import Doubts
@@ -207,7 +209,7 @@ def test_of_many_who_wait_a_step_tells_those_whom_it_reaches() -> None:
 
 
 class Waiters:
-    """Many writers of a store whose watch tells nothing, or little by little."""
+    """A store without etcd, for those who wait for its watch."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(store, "ATTEMPT", 0.02)
@@ -225,33 +227,35 @@ class Waiters:
         self.moves += 1
         self.store._members._current = self.moves % 3
 
-    async def wait(self, steps: int, starting: bool = False) -> None:
-        """Until revision 100 is told: in so many steps, or (0) by somebody else."""
-        waiting = [asyncio.ensure_future(self.store._reach(100, starting)) for _ in range(50)]
-        for step in range(1, steps + 1):
-            await asyncio.sleep(0.01)
-            self.store._feed.progress.advance(100 * step // steps)
-        await asyncio.gather(*waiting)
-
 
 def test_of_all_who_wait_for_a_silent_member_one_leaves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         waiters = Waiters(tmp_path, monkeypatch)
-        waiting = asyncio.ensure_future(waiters.wait(0))
-        await until(lambda: waiters.moves, 10)
+        waiting = [asyncio.ensure_future(waiters.store._reach(100)) for _ in range(50)]
+        await until(lambda: waiters.moves)
         waiters.store._feed.progress.advance(100)
-        await waiting
-        # Fifty waited; each alone would have gone on to the next member.
-        assert waiters.moves <= 2
+        await asyncio.gather(*waiting)
+        # Each of fifty alone would have gone on to the next member, again and again.
+        assert waiters.moves < 25
 
     asyncio.run(main())
 
 
-def test_a_member_that_has_much_to_tell_is_not_left_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main() -> None:
-        monkeypatch.setattr(store, "DEADLINE", 0.05)
-        waiters = Waiters(tmp_path, monkeypatch)
-        await waiters.wait(30, starting=True)
-        assert waiters.moves == 0
+@pytest.mark.parametrize("starting", [True, False])
+def test_a_member_that_has_much_to_tell_is_not_left_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starting: bool
+) -> None:
+    """A start goes on for as long as more comes; a request has its time."""
+    waiters = Waiters(tmp_path, monkeypatch)
+    progress, seconds = waiters.store._feed.progress, itertools.count()
+    monkeypatch.setattr(waiters.store, "_now", lambda: float(next(seconds)))
 
-    asyncio.run(main())
+    async def reach(revision: int, timeout: float) -> bool:
+        progress.advance(progress.revision + 1)
+        return progress.revision >= revision
+
+    monkeypatch.setattr(progress, "reach", reach)
+    told = contextlib.nullcontext() if starting else pytest.raises(Unavailable)
+    with told:
+        asyncio.run(waiters.store._reach(100, starting))
+    assert waiters.moves == 0
