@@ -45,7 +45,7 @@ def e2e(
     patience: float,
     junit: Path | None,
 ) -> None:
-    """Try what nodes must do: pods, volumes, Services and names, daemons killed, a machine switched off.
+    """Try what nodes must do: pods, volumes, Services and names, daemons killed, a machine started anew or cut off.
 
     \b
     Examples:
