@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import datetime
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,13 @@ from lab.certificates import POLICY
 from lab.components import Component
 from lab.paths import Paths
 from lab.spec import PROXY_MODES, SpecError
-from lab.standalone import join, publish, server, tokens, worker
+from lab.standalone import join, publish, server, tokens, waiting, worker
 from lab.standalone.credentials import Credentials
 from lab.standalone.machine import NAT_ADDRESS, own_address
 from lab.standalone.settings import Node, Server, configure, merged
+from tests.waiting import eventually
 
+ROOT = Path(__file__).resolve().parents[2]
 TOKEN = tokens.Token("abcdef", "0123456789abcdef")
 
 
@@ -290,3 +294,36 @@ def test_a_signature_is_the_one_that_the_specification_makes():
 
 def test_no_lab_may_take_the_machines_place():
     assert names.problem(names.MACHINE)
+
+
+@pytest.mark.parametrize(
+    ("told", "since"),
+    [
+        ("2026-01-02T03:04:04Z", False),
+        # Heartbeats have whole seconds.
+        ("2026-01-02T03:04:05Z", True),
+        ("2026-01-02T03:05:00Z", True),
+        (None, False),
+    ],
+)
+def test_a_node_is_believed_what_its_agent_said_since_it_was_started(told: str | None, since: bool):
+    began = datetime.datetime(2026, 1, 2, 3, 4, 5, 700_000, tzinfo=datetime.timezone.utc)
+    ready = {"type": "Ready", "status": "True", **({"lastHeartbeatTime": told} if told else {})}
+    assert waiting.said_since({"status": {"conditions": [ready]}}, began) is since
+
+
+def test_an_agent_began_when_its_process_did(home: Paths):
+    assert waiting.agent_began(home) is None
+    home.settings.mkdir(parents=True)
+    (home.settings / "agent.yaml").touch()
+    argv = [sys.executable, "-m", "agent", "--config", str(home.settings / "agent.yaml")]
+    # Told apart by program and whole arguments; what it does is no matter, and it ends at once over its settings.
+    process = subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.DEVNULL)
+    try:
+        began = eventually(lambda: waiting.agent_began(home), pause=0.001)
+        age = (datetime.datetime.now(datetime.timezone.utc) - began).total_seconds()
+        assert -1 < age < 60
+    finally:
+        process.kill()
+        process.wait()
+    assert waiting.agent_began(home) is None
