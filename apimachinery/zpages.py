@@ -22,6 +22,8 @@ from apimachinery.timestamps import format_time
 STATUSZ, FLAGZ = "/statusz", "/flagz"
 GROUP = "config.k8s.io"
 _OLD, _NEW = "v1alpha1", "v1beta1"
+# In upstream's words.
+_HIDDEN = "CLASSIFIED"
 _JSON, _YAML, _TEXT = "application/json", "application/yaml", "text/plain"
 # What is for programs, and no page for whoever looks for a fault.
 _UNLISTED = {"/apis", "/api", "/openid", "/openapi", "/.well-known"}
@@ -113,8 +115,10 @@ def _flag_lines(said: Mapping[str, str]) -> list[str]:
 
 
 def flags(settings: Any, prefix: str = "") -> dict[str, str]:
-    """Settings as flags would be called: `tls-cert-file`, `election.lease-duration`. No setting holds a secret, only
-    the name of the file that does.
+    """Settings as flags would be called: `tls-cert-file`, `election.lease-duration`.
+
+    They name the files in which secrets are, but for another program's configuration, which may hold a key itself: of
+    that only plain values are shown.
     """
     found: dict[str, str] = {}
     for field in dataclasses.fields(settings):
@@ -137,7 +141,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, (tuple, list, frozenset, set)):
         return f"[{','.join(map(_shown, value))}]"
     if isinstance(value, Mapping):
-        return ",".join(f"{key}={_shown(each)}" for key, each in value.items())
+        nested = (Mapping, tuple, list)
+        return ",".join(f"{key}={_HIDDEN if isinstance(each, nested) else _shown(each)}" for key, each in value.items())
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, (str, int, Path, ipaddress.IPv4Network, ipaddress.IPv6Network)):

@@ -78,6 +78,16 @@ def test_settings_are_flags() -> None:
     assert yaml[2] == "application/yaml" and b"kind: Flagz" in yaml[1]
 
 
+def test_what_may_hold_a_key_is_not_shown() -> None:
+    @dataclass(frozen=True)
+    class Scheduler:
+        configuration: dict[str, object]
+
+    extender = {"urlPrefix": "https://x", "tlsConfig": {"keyData": "c2VjcmV0"}}
+    said = zpages.flags(Scheduler({"kind": "K", "percentageOfNodesToScore": 5, "extenders": [extender]}))
+    assert said == {"configuration": "kind=K,percentageOfNodesToScore=5,extenders=CLASSIFIED"}
+
+
 def test_the_older_version_is_on_its_way_out() -> None:
     _, body, _, headers = asked(FLAGZ, OBJECT.format("Flagz", "v1alpha1"))
     assert json.loads(body)["apiVersion"] == "config.k8s.io/v1alpha1"
