@@ -55,8 +55,8 @@ async def serve(listener: Listener, choose: Choose) -> asyncio.Server:
 class _Side(asyncio.Protocol):
     """One of the two connections; the other is its peer. `choose`: given to the side that a client opened.
 
-    Nothing is read before both have found each other: what becomes of an endpoint that is given up is nothing to the
-    client.
+    What one says before both have found each other is kept for then: what becomes of an endpoint that is given up is
+    nothing to the client. (uvloop reads once more after a pause in `connection_made`.)
     """
 
     def __init__(self, choose: Choose | None = None) -> None:
@@ -65,6 +65,7 @@ class _Side(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._ended = False
+        self._early = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -90,17 +91,29 @@ class _Side(asyncio.Protocol):
             if self._transport.is_closing():
                 side.reset()
             else:
-                for one in (self, side):
-                    one._read()
+                self._begin()
+                side._begin()
             return
         self.reset()
 
-    def _read(self) -> None:
-        assert self._transport
-        self._transport.resume_reading()
+    def _begin(self) -> None:
+        """Hand on what came early, and read what comes."""
+        assert self._transport and self._peer and self._peer._transport
+        if self._early:
+            self._peer._transport.write(self._early)
+            self._early = b""
+        if self._transport.is_closing():
+            self._peer._transport.close()
+        elif self._ended:
+            self._peer._transport.write_eof()
+        else:
+            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        if self._peer and self._peer._transport:
+        if self._peer is None and self._transport:
+            self._early += data
+            self._transport.pause_reading()
+        elif self._peer and self._peer._transport:
             self._peer._transport.write(data)
 
     def eof_received(self) -> bool:

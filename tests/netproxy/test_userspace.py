@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -140,11 +141,35 @@ async def shout_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
     writer.close()
 
 
-def run(body: Coroutine[Any, Any, None]) -> None:
+def run(body: Coroutine[Any, Any, None], runner: Callable[[Any], None] = asyncio.run) -> None:
     async def bounded() -> None:
         await asyncio.wait_for(body, 30)
 
-    asyncio.run(bounded())
+    runner(bounded())
+
+
+async def speak_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Says a word before it hears one, and waits for the client's end."""
+    writer.write(b"hello")
+    await reader.read()
+    writer.close()
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_whoever_speaks_first_is_heard_on_the_daemons_loop_too(runner: Callable[[Any], None]) -> None:
+    async def body() -> None:
+        async with relay_to(speak_first) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            assert await reader.readexactly(5) == b"hello"
+            writer.close()
+        async with relay_to(shout_back) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"abc")
+            writer.write_eof()
+            assert await reader.read() == b"cba"
+            writer.close()
+
+    run(body(), runner)
 
 
 def test_an_endpoint_that_is_given_up_when_it_has_just_answered_ends_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
