@@ -53,3 +53,8 @@ class Calls:
         """What lies under one key."""
         found = (await self.ask("KV/Range", rpc.RangeRequest(key=key), rpc.RangeResponse)).kvs
         return found[0].value if found else None
+
+    async def version(self) -> str:
+        """The release of the member that answers: `3.4.23`."""
+        found: str = (await self.ask("Maintenance/Status", rpc.StatusRequest(), rpc.StatusResponse)).version
+        return found

@@ -13,8 +13,8 @@ from typing import Any
 
 from apimachinery.kit import tasks
 from controlplane.store import backup
+from controlplane.store.etcd import releases, transaction
 from controlplane.store.etcd import rpc_pb2 as rpc
-from controlplane.store.etcd import transaction
 from controlplane.store.etcd.calls import ATTEMPT, DEADLINE, PAUSE, Calls
 from controlplane.store.etcd.doubt import Doubt, Doubts
 from controlplane.store.etcd.errors import Compacted
@@ -86,6 +86,8 @@ class EtcdStore:
     async def open(self) -> None:
         try:
             await self._answering()
+            if told := releases.warning(await self._calls.version()):
+                log.warning("%s", told)
             if await self._calls.value(self._places.unfinished) is not None:
                 raise StoreError(
                     f"etcd at {self._members.server} holds half a backup: a restore was cut off; run it again"

@@ -12,7 +12,7 @@ import pytest
 
 from controlplane.store import Change, Delete, Mismatch, Op, Place, Put, StoreError, Unavailable
 from controlplane.store.backup import apart
-from controlplane.store.etcd import rpc_pb2, store, transaction
+from controlplane.store.etcd import releases, rpc_pb2, store, transaction
 from controlplane.store.etcd.doubt import Doubts
 from controlplane.store.etcd.errors import Verdict, judged, was_sent
 from controlplane.store.etcd.leases import Leases
@@ -22,6 +22,14 @@ from controlplane.store.etcd.store import EtcdStore
 from controlplane.store.progress import Progress
 from tests.controlplane.store.following import Plain
 from tests.waiting import until
+
+
+@pytest.mark.parametrize(
+    ("version", "warned"),
+    [("3.5.0", True), ("3.5.2", True), ("3.5.1-rc.0", True), ("3.5.3", False), ("3.4.23", False), ("main", False)],
+)
+def test_a_release_that_loses_writes_is_told(version: str, warned: bool) -> None:
+    assert (version in releases.warning(version)) is warned
 
 
 def test_what_was_generated_is_of_the_messages_as_they_are_written() -> None:
