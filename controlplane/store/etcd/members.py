@@ -69,6 +69,8 @@ class Members:
         # A channel belongs to the loop on which it was made.
         self._channels: dict[int, Any] = {}
         self._current = 0
+        self.turn = 0
+        """How often another member, or the same one again, was made the current one."""
         self._stubs: dict[tuple[int, str], Any] = {}
         self._streams: set[Any] = set()
 
@@ -127,6 +129,7 @@ class Members:
     def move(self) -> None:
         """Ask the next member from now on, and end the streams of this one."""
         self._current = (self._current + 1) % len(self._servers)
+        self.turn += 1
         streams, self._streams = self._streams, set()
         for call in streams:
             call.cancel()

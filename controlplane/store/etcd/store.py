@@ -220,14 +220,15 @@ class EtcdStore:
                 at = await self._barrier.result()
             except Full:
                 at = revision
-            member, reached = self._members.server, progress.revision
+            turn, reached = self._members.turn, progress.revision
             if await progress.reach(max(at, revision), ATTEMPT):
                 return
             if progress.revision > reached:
                 # A member that has much to tell is left no sooner for it.
                 end = self._now() + DEADLINE if starting else end
-            elif self._members.server == member:
-                # Of all who wait for it one leaves it: the next member needs time to begin, too.
+            elif self._members.turn == turn:
+                # Of all who wait one moves on, and only after it waited since the last move: a watch needs time to
+                # begin, also the next one of the only member.
                 self._members.move()
         raise Unavailable("etcd's watch does not tell what was written", unsure=True)
 

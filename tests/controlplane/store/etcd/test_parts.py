@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -217,14 +218,15 @@ def test_of_many_who_wait_a_step_tells_those_whom_it_reaches() -> None:
 
 
 class Waiters:
-    """A store without etcd, for those who wait for its watch."""
+    """A store without etcd, for those who wait for its watch; moved: the moments when a member was left."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(store, "ATTEMPT", 0.02)
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, members: int = 3, patience: float = 0.02) -> None:
+        monkeypatch.setattr(store, "ATTEMPT", patience)
         monkeypatch.setattr(store, "_SOON", 0.0)
-        servers = tuple(f"http://127.0.0.1:{port}" for port in (1, 2, 3))
+        servers = tuple(f"http://127.0.0.1:{port}" for port in range(1, members + 1))
         self.store = EtcdStore(Place(folder, servers), Plain())
-        self.moves = 0
+        self.moved: list[float] = []
+        self._move = self.store._members.move
         monkeypatch.setattr(self.store._barrier, "_call", self.barrier)
         monkeypatch.setattr(self.store._members, "move", self.move)
 
@@ -232,19 +234,38 @@ class Waiters:
         return 0
 
     def move(self) -> None:
-        self.moves += 1
-        self.store._members._current = self.moves % 3
+        self.moved.append(time.monotonic())
+        self._move()
 
 
 def test_of_all_who_wait_for_a_silent_member_one_leaves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         waiters = Waiters(tmp_path, monkeypatch)
         waiting = [asyncio.ensure_future(waiters.store._reach(100)) for _ in range(50)]
-        await until(lambda: waiters.moves)
+        await until(lambda: waiters.moved)
         waiters.store._feed.progress.advance(100)
         await asyncio.gather(*waiting)
         # Each of fifty alone would have gone on to the next member, again and again.
-        assert waiters.moves < 25
+        assert len(waiters.moved) < 25
+
+    asyncio.run(main())
+
+
+def test_the_watch_of_the_only_member_gets_time_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many wait, each since another moment: not every one of them ends the watch that is about to begin."""
+    patience = 0.2
+
+    async def main() -> None:
+        waiters = Waiters(tmp_path, monkeypatch, 1, patience)
+        waiting = []
+        for _ in range(20):
+            waiting.append(asyncio.ensure_future(waiters.store._reach(100)))
+            await asyncio.sleep(patience / 10)
+        await until(lambda: len(waiters.moved) > 2)
+        waiters.store._feed.progress.advance(100)
+        await asyncio.gather(*waiting)
+        pauses = [later - earlier for earlier, later in itertools.pairwise(waiters.moved)]
+        assert min(pauses) > patience * 0.9, pauses
 
     asyncio.run(main())
 
@@ -266,4 +287,4 @@ def test_a_member_that_has_much_to_tell_is_not_left_for_it(
     told = contextlib.nullcontext() if starting else pytest.raises(Unavailable)
     with told:
         asyncio.run(waiters.store._reach(100, starting))
-    assert waiters.moves == 0
+    assert waiters.moved == []
