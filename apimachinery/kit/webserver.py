@@ -157,12 +157,17 @@ class _Server(web.Server):
     async def shutdown(self, timeout: float | None = None) -> None:
         if self.limits.rest:
             timeout = await self._drained(60.0 if timeout is None else timeout)
+            # Whoever still rests has nothing to lose; who is being answered has what is left of the time.
+            super().pre_shutdown()
         while self._greeted:
             self._turn_away()
         await super().shutdown(timeout)
 
     async def _drained(self, seconds: float) -> float:
-        """Until nobody is connected any more, for so many seconds at most; what is left of them."""
+        """Until nobody is connected any more, for so many seconds at most; what is left of them.
+
+        Never nothing, which the HTTP library takes for as long as it lasts.
+        """
         end, pause = self._loop.time() + seconds, _LOOK_FIRST
         resting: dict[_Connection, float] = {}
         while (self._connections or self._greeted) and (now := self._loop.time()) < end:
@@ -173,7 +178,7 @@ class _Server(web.Server):
                     each.force_close()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LOOK_MAX)
-        return max(0.0, end - self._loop.time())
+        return max(_LOOK_FIRST, end - self._loop.time())
 
     def _has_room(self) -> bool:
         """Whether there is a place for one more, made where it has to be."""

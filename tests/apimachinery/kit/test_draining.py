@@ -7,6 +7,7 @@ import ssl
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import uvloop
 from aiohttp import web
 
@@ -111,6 +112,31 @@ def test_a_connection_that_says_nothing_more_is_closed_after_its_rest(tmp_path: 
         # Well before the time that requests under way would be given.
         await asyncio.wait_for(runner.cleanup(), DEADLINE / 2)
         assert await reader.read() == b"a"
+        writer.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_server_ends_when_its_time_is_over(busy: bool) -> None:
+    """Whether a peer still has its rest, or waits for an answer that does not come."""
+
+    async def main() -> None:
+        asked = asyncio.Event()
+
+        async def handle(_: web.BaseRequest) -> web.StreamResponse:
+            asked.set()
+            if busy:
+                await asyncio.Event().wait()
+            return web.Response(text="a")
+
+        runner = web.ServerRunner(webserver.server(handle, limits=Limits(rest=DEADLINE)), shutdown_timeout=0.1)
+        await runner.setup()
+        await webserver.Site(runner, "127.0.0.1", 0).start()
+        _, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(asked.wait(), DEADLINE)
+        await asyncio.wait_for(runner.cleanup(), DEADLINE / 2)
         writer.close()
 
     asyncio.run(main())

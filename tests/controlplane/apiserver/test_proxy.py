@@ -179,11 +179,11 @@ async def proxied(folder, may=lambda address: True):
         listener = Listener(("127.0.0.1",), 0, None, pipeline, builtin.catalog())
         await listener.start(1)
         base = f"http://127.0.0.1:{listener.port}"
-        async with aiohttp.ClientSession(base, headers={"Authorization": "Bearer t"}) as http:
-            try:
+        try:
+            async with aiohttp.ClientSession(base, headers={"Authorization": "Bearer t"}) as http:
                 yield http, (plain, secure)
-            finally:
-                await listener.stop()
+        finally:
+            await listener.stop()
 
 
 def through(test, **options):
