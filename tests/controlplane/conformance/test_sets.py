@@ -28,13 +28,16 @@ async def scaling_goes_in_order_and_halts_at_an_unhealthy_pod(flow: Flow) -> Non
     await flow.has(STATEFUL_SET, "web", readyReplicas=3)
     births = [p["metadata"]["creationTimestamp"] for p in flow.pods()]
     assert flow.names() == ["web-0", "web-1", "web-2"] and births == sorted(births)
-    await flow.ready(first, False)
-    await flow.has(STATEFUL_SET, "web", readyReplicas=2)
+    # All of them: a pod that is well goes, whatever those before it are.
+    for pod in flow.pods():
+        await flow.ready(pod, False)
+    await flow.has(STATEFUL_SET, "web", readyReplicas=0)
     await flow.patch(STATEFUL_SET, "web", {"spec": {"replicas": 0}})
     generation = (await flow.get(STATEFUL_SET, "web"))["metadata"]["generation"]
     await flow.has(STATEFUL_SET, "web", observedGeneration=generation, replicas=3)
     assert len(flow.names()) == 3
-    await flow.ready(first, True)
+    for pod in flow.pods():
+        await flow.ready(pod, True)
     await flow.pods_are(0)
 
 
