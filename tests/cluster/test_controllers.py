@@ -132,16 +132,19 @@ def told(lab: Lab, name: str) -> list[str]:
     return lab.kubectl("exec", name, "--", "cat", "/data/log").split()
 
 
-def test_a_stateful_set_finds_each_ordinals_data_again(clean: Lab) -> None:
-    command = "echo $(hostname) >> /data/log; exec sleep 3600"
-    template = pod("", command, {"emptyDir": {}})
+def with_data(name: str, replicas: int, **spec: Any) -> dict[str, Any]:
+    """A StatefulSet whose pods write their name into a volume of their own each time they start."""
+    template = pod("", "echo $(hostname) >> /data/log; exec sleep 3600", {"emptyDir": {}}, **spec)
     del template["spec"]["volumes"], template["metadata"]["name"]
-    template["metadata"]["labels"] = {"app": "whtdb"}
-    data = claim("data")
-    spec = {"replicas": 2, "serviceName": "whtdb", "selector": {"matchLabels": {"app": "whtdb"}}}
-    spec |= {"template": {k: template[k] for k in ("metadata", "spec")}, "volumeClaimTemplates": [data]}
-    spec |= {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Retain"}}
-    clean.apply({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "whtdb"}, "spec": spec})
+    template["metadata"]["labels"] = {"app": name}
+    wanted = {"replicas": replicas, "serviceName": name, "selector": {"matchLabels": {"app": name}}}
+    wanted |= {"template": {k: template[k] for k in ("metadata", "spec")}, "volumeClaimTemplates": [claim("data")]}
+    wanted |= {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Retain"}}
+    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name}, "spec": wanted}
+
+
+def test_a_stateful_set_finds_each_ordinals_data_again(clean: Lab) -> None:
+    clean.apply(with_data("whtdb", 2))
     clean.kubectl("rollout", "status", "statefulset/whtdb", "--timeout=90s")
     clean.kubectl("scale", "statefulset/whtdb", "--replicas=1")
     eventually(lambda: len(clean.running("app=whtdb")) == 1, 30, "one is left")
@@ -165,10 +168,36 @@ def test_an_ephemeral_volume_lives_as_long_as_its_pod(clean: Lab) -> None:
     eventually(lambda: not clean.get("pvc")["items"], 30, "its claim is gone")
 
 
-def test_top_shows_what_nodes_use(clean: Lab) -> None:
-    # That of a pod is known after two readings, a quarter of a minute: the tables of both are the same code's.
-    def lines() -> list[str]:
-        return clean.kubectl("top", "nodes", "--no-headers", check=False).splitlines()
+def test_top_shows_what_is_used_and_an_autoscaler_follows_it(clean: Lab) -> None:
+    work = "while [ ! -e /tmp/enough ]; do :; done; exec sleep 3600"
+    container: dict[str, Any] = {"name": "main", "image": "wherry.local/busybox:1", "command": ["sh", "-c", work]}
+    container["resources"] = {"requests": {"cpu": "50m"}, "limits": {"cpu": "100m"}}
+    template: dict[str, Any] = {"metadata": {"labels": {"app": "whtbusy"}}}
+    template["spec"] = {"containers": [container], "terminationGracePeriodSeconds": 0}
+    spec = {"replicas": 1, "selector": {"matchLabels": {"app": "whtbusy"}}, "template": template}
+    at_once = {"scaleDown": {"stabilizationWindowSeconds": 0}}
+    resource = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}
+    scaler: dict[str, Any] = {"minReplicas": 1, "maxReplicas": 2, "behavior": at_once}
+    scaler["scaleTargetRef"] = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "whtbusy"}
+    scaler["metrics"] = [{"type": "Resource", "resource": resource}]
+    meta = {"name": "whtbusy"}
+    clean.apply(
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec},
+        {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": meta, "spec": scaler},
+    )
 
-    assert eventually(lambda: len(lines()) == 3, 40, "every node is told of")
-    assert all(int(line.split()[1].removesuffix("m")) >= 0 and "<unknown>" not in line for line in lines())
+    def lines(*what: str) -> list[str]:
+        return clean.kubectl("top", *what, "--no-headers", check=False).splitlines()
+
+    assert eventually(lambda: len(lines("nodes")) == 3, 40, "every node is told of")
+    assert all(int(line.split()[1].removesuffix("m")) >= 0 and "<unknown>" not in line for line in lines("nodes"))
+    try:
+        eventually(lambda: len(clean.running("app=whtbusy")) == 2, 90, "there is a second one")
+        assert all(int(line.split()[1].removesuffix("m")) > 30 for line in lines("pods", "-l", "app=whtbusy"))
+        for each in clean.running("app=whtbusy"):
+            clean.kubectl("exec", each["metadata"]["name"], "--", "touch", "/tmp/enough")
+        eventually(lambda: clean.get("deployment", "whtbusy")["spec"]["replicas"] == 1, 90, "one is enough again")
+        told = clean.kubectl("describe", "hpa", "whtbusy")
+        assert "SuccessfulRescale" in told and "above target" in told and "below target" in told
+    finally:
+        clean.kubectl("delete", "hpa", "whtbusy", check=False)

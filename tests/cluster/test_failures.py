@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from tests.cluster.lab import Lab, fetch, traffic, web
+from tests.cluster.test_controllers import told, with_data
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
@@ -75,18 +76,14 @@ def test_a_lost_node_loses_its_pods_to_others_and_comes_back(clean: Lab) -> None
         *web(
             "moved",
             6,
-            tolerations=[
-                {
-                    "key": f"node.kubernetes.io/{why}",
-                    "operator": "Exists",
-                    "effect": "NoExecute",
-                    "tolerationSeconds": 3,
-                }
-                for why in ("not-ready", "unreachable")
-            ],
+            tolerations=_tolerations(3),
         )
     )
+    # A pod with data of its own on the node that goes. With no time to end it would not be waited for.
+    pinned = {"nodeSelector": {"kubernetes.io/hostname": "node3"}, "tolerations": _tolerations(3)}
+    lab.apply(with_data("whtkept", 1, terminationGracePeriodSeconds=1, **pinned))
     lab.kubectl("rollout", "status", "deployment/moved", "--timeout=60s")
+    lab.kubectl("rollout", "status", "statefulset/whtkept", "--timeout=60s")
     vip = str(lab.get("service", "moved")["spec"]["clusterIP"])
     eventually(lambda: fetch(vip), 30, "the VIP answers")
     lab.wherry("node", "stop", "node3")
@@ -101,6 +98,12 @@ def test_a_lost_node_loses_its_pods_to_others_and_comes_back(clean: Lab) -> None
         with traffic(vip) as seen:
             eventually(lambda: seen.answers > 100, 30, "the VIP goes on answering")
         assert not seen.errors, seen.errors[:5]
+        # It is to go, and nobody can say that it has: there is never another one of its ordinal.
+        (kept,) = eventually(
+            lambda: [p for p in lab.get("pods", label="app=whtkept")["items"] if "deletionTimestamp" in p["metadata"]],
+            30,
+            "the pod with data is told to go",
+        )
     finally:
         lab.wherry("node", "start", "node3")
     assert " Ready" in lab.kubectl("get", "node", "node3")
@@ -109,3 +112,13 @@ def test_a_lost_node_loses_its_pods_to_others_and_comes_back(clean: Lab) -> None
         60,
         "what ran on node3 is gone",
     )
+    lab.kubectl("rollout", "status", "statefulset/whtkept", "--timeout=60s")
+    (again,) = lab.running("app=whtkept")
+    assert (again["spec"]["nodeName"], again["metadata"]["uid"] != kept["metadata"]["uid"]) == ("node3", True)
+    assert told(lab, "whtkept-0") == ["whtkept-0"] * 2
+
+
+def _tolerations(seconds: int) -> list[dict[str, object]]:
+    """How long a pod stays on a node that fell silent."""
+    every = {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
+    return [{"key": f"node.kubernetes.io/{why}", **every} for why in ("not-ready", "unreachable")]

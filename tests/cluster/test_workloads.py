@@ -32,7 +32,8 @@ def test_an_indexed_job_gives_each_pod_its_index(clean: Lab) -> None:
 
 
 def test_a_cron_job_and_a_job_made_of_it_by_hand(clean: Lab) -> None:
-    spec = {"schedule": "@every 1s", "jobTemplate": {"spec": {"template": template("true", "Never")}}}
+    spec: dict[str, Any] = {"schedule": "@every 1s", "timeZone": "Asia/Kolkata"}
+    spec |= {"jobTemplate": {"spec": {"template": template("true", "Never")}}}
     clean.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "whtcron"}, "spec": spec})
     eventually(
         lambda: clean.get("cronjob", "whtcron").get("status", {}).get("lastSuccessfulTime"), 60, "a run succeeded"
