@@ -37,6 +37,7 @@ DOORS = {
     "nftables": ("apimachinery/kit/nft.py",),
     "prometheus_client": ("apimachinery/kit/metrics.py",),
     "pyroute2": ("apimachinery/kit/",),
+    "re2": ("controlplane/apiserver/rules/apiextensions/patterns.py",),
     "sqlite3": ("controlplane/store/", "benchmarks/"),
     "subprocess": ("apimachinery/kit/command.py", "benchmarks/"),
     "uvloop": ("apimachinery/kit/lifecycle.py", "benchmarks/"),

@@ -444,7 +444,22 @@ def test_values_of_a_schema(value: Any, schema: Obj, wanted: list[str]) -> None:
         (r"a(?=b)", "invalid or unsupported Perl syntax: `(?=`"),
         (r"(a)\1", r"invalid escape sequence: `\1`"),
         ("[z-a]", "invalid character class range: `z-a`"),
+        (r"\p{Greek}(?i)a{2}", ""),
+        ("a**", "invalid nested repetition operator: `**`"),
+        ("a{1001}", "invalid repeat count: `{1001}`"),
+        ("a\\", "trailing backslash at end of expression: ``"),
+        (r"a\C", r"invalid escape sequence: `\C`"),
+        (r"a\\C", ""),
+        ("a(?<=b)c", "invalid named capture: `(?<=b)c`"),
+        ("(?<b c>d)", "invalid named capture: `(?<b c>`"),
+        ("(?P=n)", "invalid or unsupported Perl syntax: `(?P`"),
     ],
 )
 def test_patterns_are_those_of_go(pattern: str, wanted: str) -> None:
     assert patterns.complaint(pattern) == (f"error parsing regexp: {wanted}" if wanted else "")
+
+
+def test_no_pattern_takes_longer_than_its_text() -> None:
+    """By Python's own expressions this one would not end in a lifetime."""
+    (error,) = conforming.wrong("a" * 1000 + "!", {"type": "string", "pattern": "^(a+)+$"}, "x")
+    assert "should match '^(a+)+$'" in str(error)
