@@ -28,8 +28,8 @@ class AttachDetachController:
         self._client = context.client
         self._known = Observed(context)
         self._queue: WorkQueue[tuple[Kind, str]] = WorkQueue("attachments", backoff_max=60.0)
-        # Unique names by node: no longer told as attached, since they are being detached.
-        self._going: dict[str, set[str]] = {}
+        # Attachments by uid: no longer told to their nodes, since they are being detached.
+        self._going: set[str] = set()
         # By volume and node: attachments asked for that the cache does not show yet.
         self._asked: dict[str, dict[str, Obj]] = {}
         # (volume, node): pods there have been told that others have it.
@@ -75,20 +75,17 @@ class AttachDetachController:
         attachment = new or old or {}
         node, called = attachment["spec"]["nodeName"], volume_of(attachment)
         self._asked.get(called, {}).pop(node, None)
-        if new is None:
-            self._told.pop(uid(attachment), None)
-            volume = self._known.volume(called)
-            if volume is not None and volumes.is_of(attachment, volume):
-                self._spare(node, volume.unique)
+        if old is not None and (new is None or uid(new) != uid(old)):
+            self._told.pop(uid(old), None)
+            self._going.discard(uid(old))
         self._add(called)
         self._queue.add((NODE, node))
 
-    def _spare(self, node: str, unique: str) -> None:
-        """A volume is not being detached from a node any more."""
-        going = self._going.get(node, set())
-        going.discard(unique)
-        if not going:
-            self._going.pop(node, None)
+    def _spare(self, place: Place) -> None:
+        """A volume is not being detached from a node any more: the node is told of it again."""
+        if place.attachment is not None and uid(place.attachment) in self._going:
+            self._going.discard(uid(place.attachment))
+            self._queue.add((NODE, place.node))
 
     async def _sync(self, item: tuple[Kind, str]) -> None:
         kind, which = item
@@ -106,6 +103,11 @@ class AttachDetachController:
             self._queue.add_after(item, step.again)
         if asked:
             self._queue.add_after(item, DOUBT_AFTER)
+        leaving = {detach.node for detach in step.detach}
+        for place in places:
+            # A detach may have failed before the pod came that needs the volume now.
+            if place.node not in leaving:
+                self._spare(place)
         # First from where it is not needed: whoever moved can have it then.
         for detach in step.detach:
             await self._detach(volume, detach, next(p for p in places if p.node == detach.node))
@@ -150,11 +152,10 @@ class AttachDetachController:
     async def _detach(self, volume: Volume, wanted: Detach, place: Place) -> None:
         """Tell the node first that the volume is no longer to be mounted, then look once more whether it is."""
         assert place.attachment is not None
-        self._going.setdefault(wanted.node, set()).add(volume.unique)
+        self._going.add(uid(place.attachment))
         await self._report(wanted.node)
         if not wanted.forced and await self._is_mounted(wanted.node, volume):
-            self._spare(wanted.node, volume.unique)
-            self._queue.add((NODE, wanted.node))
+            self._spare(place)
             raise RuntimeError(f"volume {volume.name} is mounted on node {wanted.node} again")
         with contextlib.suppress(errors.NotFound):
             await self._client.delete(VOLUME_ATTACHMENT, name(place.attachment), uid=uid(place.attachment))
@@ -171,7 +172,7 @@ class AttachDetachController:
         node = self._known.nodes.get(which)
         if node is None:
             return
-        wanted = reported(self._known.attached_at(which), frozenset(self._going.get(which, ())))
+        wanted = reported(self._known.attached_at(which), self._going)
         if wanted != ((node.get("status") or {}).get("volumesAttached") or []):
             with contextlib.suppress(errors.NotFound):
                 patch = {"metadata": {"uid": uid(node)}, "status": {"volumesAttached": wanted or None}}

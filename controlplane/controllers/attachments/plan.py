@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from apimachinery.objects import Obj, condition_holds, is_deleting, name, namespace
+from apimachinery.objects import Obj, condition_holds, is_deleting, name, namespace, uid
 from controlplane.controllers import names
 from controlplane.controllers.attachments.volumes import Volume
 
@@ -73,8 +73,9 @@ def plan(volume: Volume, places: Sequence[Place], limit: float) -> Step:
         if each.users or (each.attachment is not None and is_deleting(each.attachment)):
             continue
         expired = limit > 0 and each.since >= limit
-        if not each.mounted or each.out_of_service or (expired and not each.healthy):
-            detach.append(Detach(each.node, each.out_of_service or expired))
+        forced = each.out_of_service or (expired and not each.healthy)
+        if forced or not each.mounted:
+            detach.append(Detach(each.node, forced))
         elif limit > 0 and not expired:
             waits.append(limit - each.since)
     attach: list[str] = []
@@ -126,11 +127,14 @@ def outcome(volume: Volume, place: Place, before: Obj | None) -> list[Note]:
     return []
 
 
-def reported(attachments: Mapping[str, Obj], going: frozenset[str]) -> list[Obj]:
-    """`status.volumesAttached` of a node: what is attached there, by unique names, without what is `going`."""
+def reported(attachments: Mapping[str, Obj], going: Collection[str]) -> list[Obj]:
+    """`status.volumesAttached` of a node: what is attached there, by unique names; `going`: uids of attachments that
+    are not told any more.
+    """
     told = [
         unique
         for unique, attachment in attachments.items()
-        if (attachment.get("status") or {}).get("attached") and not is_deleting(attachment) and unique not in going
+        if (attachment.get("status") or {}).get("attached")
+        and not (is_deleting(attachment) or uid(attachment) in going)
     ]
     return [{"name": unique, "devicePath": ""} for unique in sorted(told)]

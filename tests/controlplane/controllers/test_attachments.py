@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apimachinery.objects import Obj
+from apimachinery import errors
+from apimachinery.client import Client
+from apimachinery.events import EventRecorder
+from apimachinery.kinds import NODE, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD, VOLUME_ATTACHMENT, Kind
+from apimachinery.objects import Obj, key
+from controlplane.controllers import names
 from controlplane.controllers.attachments import volumes
+from controlplane.controllers.attachments.controller import AttachDetachController
 from controlplane.controllers.attachments.plan import Detach, Place, Step, outcome, place, plan, reported
 from controlplane.controllers.attachments.volumes import Volume
+from controlplane.controllers.context import Context, Informers
+from controlplane.controllers.settings import Settings
 from tests.controlplane.controllers.build import node, pod, ready
 
 ONE = Volume("pv", "csi.example", "vol-1", shared=False)
@@ -139,7 +149,8 @@ def test_one_writer_has_one_node_and_mounted_volumes_stay(found: list[Place], sh
     for detach in step.detach:
         (there,) = [each for each in places if each.node == detach.node]
         assert not there.users
-        assert not there.mounted or there.out_of_service or (not there.healthy and there.since >= LIMIT)
+        forced = there.out_of_service or (not there.healthy and there.since >= LIMIT)
+        assert (not there.mounted or forced) and detach.forced == forced
 
 
 def test_pods_hear_how_it_went_once() -> None:
@@ -158,6 +169,59 @@ def test_pods_hear_how_it_went_once() -> None:
 
 def test_a_node_is_told_what_it_may_mount() -> None:
     waiting = {"metadata": {"name": "w"}, "status": {"attached": False}}
-    there = {"u2": HELD, "u1": HELD, "going": {**GOING, **{"status": {"attached": True}}}, "not yet": waiting}
-    assert reported(there, frozenset()) == [{"name": "u1", "devicePath": ""}, {"name": "u2", "devicePath": ""}]
-    assert reported(there, frozenset(("u1",))) == [{"name": "u2", "devicePath": ""}]
+    other = {**HELD, "metadata": {"name": "b", "uid": "v"}}
+    there = {"u2": other, "u1": HELD, "going": {**GOING, **{"status": {"attached": True}}}, "not yet": waiting}
+    assert reported(there, ()) == [{"name": "u1", "devicePath": ""}, {"name": "u2", "devicePath": ""}]
+    assert reported(there, {"u"}) == [{"name": "u2", "devicePath": ""}]
+
+
+def test_a_detach_that_failed_is_forgotten_where_a_pod_needs_the_volume_again() -> None:
+    """Its node is told of the volume again; without that the pod would wait for ever."""
+
+    class Server:
+        def __init__(self) -> None:
+            self.told: list[Any] = []
+
+        async def patch(self, kind: Kind, which: str, patch: Obj, **_: Any) -> None:
+            self.told.append(patch["status"]["volumesAttached"])
+            informers.of(NODE)._replace("n1", {**there, "status": {**there["status"], **patch["status"]}})
+
+        async def get(self, kind: Kind, which: str) -> Obj:
+            return there
+
+        async def delete(self, *_: Any, **__: Any) -> None:
+            raise errors.Unreachable("away")
+
+    there = node("n1", conditions=(ready(),))
+    there["metadata"] |= {"uid": "node", "annotations": {names.ATTACHED_BY_CONTROLLER: "true"}}
+    told = [{"name": ONE.unique, "devicePath": ""}]
+    there["status"]["volumesAttached"] = told
+    bound = volume("ReadWriteOnce", claimRef={"namespace": "default", "name": "c", "uid": "claim"})
+    claim = {"metadata": {"name": "c", "namespace": "default", "uid": "claim"}, "spec": {"volumeName": "pv"}}
+    server = Server()
+    client = cast(Client, server)
+    informers = Informers(client)
+    settings = Settings(Path("unused"))
+    loop = AttachDetachController(Context(client, EventRecorder(client, "test"), informers, settings))
+    held = {**volumes.made(ONE, "n1"), "status": {"attached": True}}
+    held["metadata"]["uid"] = "attachment"
+    for kind, obj in (
+        (NODE, there),
+        (PERSISTENT_VOLUME, bound),
+        (PERSISTENT_VOLUME_CLAIM, {**claim, "status": {"phase": "Bound"}}),
+        (VOLUME_ATTACHMENT, held),
+    ):
+        informers.of(kind)._replace(key(obj), obj)
+
+    async def scenario() -> None:
+        with pytest.raises(errors.Unreachable):
+            await loop._sync((PERSISTENT_VOLUME, "pv"))
+        assert server.told == [None]
+        used = {"name": "v", "persistentVolumeClaim": {"claimName": "c"}}
+        user = pod("a", nodeName="n1", volumes=[used])
+        informers.of(POD)._replace(key(user), user)
+        await loop._sync((PERSISTENT_VOLUME, "pv"))
+        await loop._sync((NODE, "n1"))
+        assert server.told == [None, told]
+
+    asyncio.run(scenario())
