@@ -93,6 +93,9 @@ class _Side(asyncio.Protocol):
             else:
                 self._begin()
                 side._begin()
+                if self._ended and side._ended:
+                    # Nothing will tell of it any more; what was handed on goes out first.
+                    self._transport.close()
             return
         self.reset()
 

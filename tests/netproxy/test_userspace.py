@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from netproxy.userspace.plan import Listener, Own, Relay, is_inside, plan
 from tests.netproxy.packet import LOCAL_ADDRESSES, End, Packet, collect
 from tests.netproxy.simulated import BASE, endpoint, endpoint_slice, ground, rules_for, service, tracker
 from tests.netproxy.test_incremental import specs
+from tests.waiting import until
 
 KEY = PortKey("default", "svc", "p", "TCP", Family.IPV4)
 NODE = frozenset(ip for ip in LOCAL_ADDRESSES if ":" not in ip and ip != "127.0.0.1")
@@ -170,6 +172,32 @@ def test_whoever_speaks_first_is_heard_on_the_daemons_loop_too(runner: Callable[
             writer.close()
 
     run(body(), runner)
+
+
+async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Is at its end at once."""
+    writer.close()
+
+
+def test_two_who_end_before_they_have_found_each_other_leave_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    within = tasks.within
+
+    async def late(connecting: Any, seconds: float) -> Any:
+        made = await within(connecting, seconds)
+        await asyncio.sleep(0.05)
+        return made
+
+    async def body() -> None:
+        async with relay_to(say_nothing) as port:
+            before = len(list(Path("/proc/self/fd").iterdir()))
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write_eof()
+            assert await reader.read() == b""
+            writer.close()
+            await until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before, 10, "both sockets are closed")
+
+    monkeypatch.setattr("netproxy.userspace.tcp.tasks.within", late)
+    run(body(), uvloop.run)
 
 
 def test_an_endpoint_that_is_given_up_when_it_has_just_answered_ends_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
