@@ -15,7 +15,7 @@ from apimachinery.kit.netlink.events import Group
 from netproxy.ground import Ground
 from netproxy.iptables.apply import IptablesMode
 from netproxy.ipvs import diff, rules
-from netproxy.ipvs.diff import Steps
+from netproxy.ipvs.diff import State, Steps
 from netproxy.ipvs.host import Host
 from netproxy.ipvs.options import Options
 from netproxy.ipvs.plan import Bound, Key, Place, Server, Value, plan
@@ -116,15 +116,20 @@ class IpvsMode:
         """Virtual servers in excluded ranges stay; where the device is not ours, everything."""
         async with self._at_work:
             self._ledgers, self._as_written = {}, None
-            if await asyncio.to_thread(self._host.is_ours):
-                deadline = time.monotonic() + patience
-                while diff.is_busy(state := await self._host.read()) and time.monotonic() < deadline:
-                    await asyncio.sleep(_LOOK_SECONDS)
-                await self._chains.cleanup()
+            state = await self._seen_off(patience) if await asyncio.to_thread(self._host.is_ours) else None
+            await self._chains.cleanup()
+            if state:
                 await self._host.serve(diff.whole((), state, self._options.exclude_cidrs))
                 await self._host.remove()
-            else:
-                await self._chains.cleanup()
+
+    async def _seen_off(self, patience: float) -> State:
+        """What the kernel has when nobody speaks by our virtual servers any more, or after `patience` seconds."""
+        deadline = time.monotonic() + patience
+        while diff.is_busy(state := await self._host.read(), self._options.exclude_cidrs):
+            if time.monotonic() >= deadline:
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
+        return state
 
     async def tidy(self) -> None:
         await self._chains.tidy()

@@ -120,16 +120,19 @@ def whole(pieces: Iterable[tuple[Key, Value]], state: State, spared: Collection[
     wanted = dict(pieces)
     members = (Member(name, entry) for name, entries in state.members.items() for entry in entries)
     there: set[Key] = {*members, *map(Bound, state.addresses)}
-    excluded = [ipaddress.ip_network(cidr, strict=False) for cidr in spared]
-    mine = {v for v in state.servers if not any(ipaddress.ip_address(v.address) in cidr for cidr in excluded)}
     come = {key: value for key, value in wanted.items() if key not in there}
-    go: dict[Key, Value] = {key: True for key in (*there, *mine) if key not in wanted}
+    go: dict[Key, Value] = {key: True for key in (*there, *_mine(state, spared)) if key not in wanted}
     return steps(come, go, state.servers)
 
 
-def is_busy(state: State) -> bool:
-    """Whether somebody still speaks by a virtual server."""
-    return any(real.active for found in state.servers.values() for real in found.reals.values())
+def is_busy(state: State, spared: Collection[str]) -> bool:
+    """Whether somebody still speaks by a virtual server outside of `spared` (CIDRs)."""
+    return any(real.active for virtual in _mine(state, spared) for real in state.servers[virtual].reals.values())
+
+
+def _mine(state: State, spared: Collection[str]) -> set[Virtual]:
+    excluded = [ipaddress.ip_network(cidr, strict=False) for cidr in spared]
+    return {v for v in state.servers if not any(ipaddress.ip_address(v.address) in cidr for cidr in excluded)}
 
 
 T = TypeVar("T")

@@ -23,6 +23,7 @@ from netproxy.ipvs.plan import Bound, Member, Place, Server, plan
 from netproxy.model import Backend, Family, PortKey, Route, ServicePort
 from tests.netproxy.ipvs_kernel import Kernel
 from tests.netproxy.simulated import ground, ipvs_mode
+from tests.waiting import until
 
 NODE, VIP = "10.20.0.11", "10.96.0.100"
 FOUR = ground(Family.IPV4)
@@ -95,20 +96,31 @@ def test_nobody_is_removed_who_may_just_have_got_a_connection() -> None:
 
 
 def test_a_change_of_modes_waits_for_those_who_still_speak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And for nobody at a virtual server that stays."""
     monkeypatch.setattr("netproxy.ipvs.apply._LOOK_SECONDS", 0.01)
     kernel = Kernel(FOUR)
+    theirs = Virtual("TCP", "198.51.100.7", 443)
     mode = ipvs_mode(kernel, FOUR)
+    mode._options = Options(exclude_cidrs=("198.51.100.0/24",))
+    read, looks = mode._host.read, list[State]()
+
+    async def looked() -> State:
+        looks.append(await read())
+        return looks[-1]
 
     async def body() -> None:
         await mode.rebuild(of(route(A)))
+        kernel.command(ipvs.add_service(theirs, RR), "another program")
+        kernel.services[theirs].reals[B] = Real(1, 1, active=1)
         reals = kernel.services[WEB].reals
         reals[A] = Real(1, 1, active=1)
+        monkeypatch.setattr(mode._host, "read", looked)
         leaving = asyncio.ensure_future(mode.cleanup(30.0))
-        await asyncio.sleep(0.1)
+        await until(lambda: leaving.done() or len(looks) > 5)
         assert not leaving.done() and WEB in kernel.services
         reals[A] = Real(1, 1, active=0)
         await asyncio.wait_for(leaving, 10)
-        assert not kernel.services
+        assert set(kernel.services) == {theirs}
 
     asyncio.run(body())
 
