@@ -9,12 +9,16 @@ from pathlib import Path
 import click
 
 from apimachinery.client import Client
+from apimachinery.kit import tasks
 from apimachinery.kit.settings import SettingsError
 from lab.commands.base import NAME, root, run, running
 from lab.paths import Paths
 from lab.progress import Progress
 from lab.simulate import stages
 from lab.simulate.runner import Runner
+
+# What is under way when it is told to end gets so long.
+_END_SECONDS = 5.0
 
 
 @click.command("simulate")
@@ -55,18 +59,23 @@ async def _simulate(paths: Paths, chosen: stages.Stages, nodes: int, pods: int) 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
     try:
-        starting = asyncio.ensure_future(runner.start(nodes, pods))
-        waiting = asyncio.ensure_future(told.wait())
-        await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            starting.result()
-            if nodes:
+        try:
+            await _started(runner, nodes, pods, told)
+            if nodes and not told.is_set():
                 progress.say("Ctrl-C ends it and takes them away")
                 await told.wait()
-        else:
-            starting.cancel()
-        waiting.cancel()
-        progress.say("taking them away")
-        await runner.stop()
+        finally:
+            progress.say("taking them away")
+            await runner.stop()
     finally:
         await client.close()
+
+
+async def _started(runner: Runner, nodes: int, pods: int, told: asyncio.Event) -> None:
+    """Until it has begun, or is told to end meanwhile."""
+    starting, waiting = asyncio.ensure_future(runner.start(nodes, pods)), asyncio.ensure_future(told.wait())
+    await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if starting.done():
+        starting.result()
+    await tasks.end([starting], _END_SECONDS)

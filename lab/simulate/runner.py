@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -27,7 +28,10 @@ ABREAST = 16
 HEARTBEAT = 10.0
 # Seconds that what it made gets to go at the end.
 GOING = 60.0
+# Seconds that requests under way get to be answered before.
+UNDER_WAY = 30.0
 LEASES = "kube-node-lease"
+SIMULATED = f"{plan.LABEL}=true"
 
 
 class Runner:
@@ -35,13 +39,14 @@ class Runner:
 
     def __init__(self, client: Client, stages: Stages, said: Callable[[str], None]) -> None:
         self._client, self._stages, self._said = client, stages, said
-        self.nodes = Informer(client, NODE, label_selector=f"{plan.LABEL}=true", transform=without_managed_fields)
+        self.nodes = Informer(client, NODE, label_selector=SIMULATED, transform=without_managed_fields)
         self.pods = Informer(client, POD, transform=without_managed_fields)
         self._abreast = asyncio.Semaphore(ABREAST)
         self._addresses = itertools.count(1)
         self._moves: dict[str, asyncio.Task[None]] = {}
         self._workers: list[asyncio.Task[Any]] = []
         self._ready: dict[str, bool] = {}
+        self._hands: list[asyncio.Task[None]] = []
 
     async def start(self, nodes: int, pods: int) -> None:
         """Have so many nodes, and a Deployment of so many pods for them. ApiError, Unreachable."""
@@ -62,14 +67,17 @@ class Runner:
             self._said(f"a Deployment of {pods} pods for them: kubectl get deployment {plan.PODS}")
 
     async def stop(self) -> None:
-        """Take away what it made, in the order in which it is used."""
+        """Take away what it made, in the order in which it is used; also after a start that failed or was cut off."""
+        if self._hands:
+            await asyncio.wait(self._hands, timeout=UNDER_WAY)
         try:
             await self._client.delete(DEPLOYMENT, plan.PODS, plan.NAMESPACE, propagation="Foreground")
             await self._gone()
         except (errors.NotFound, asyncio.TimeoutError):
             log.info("pods of simulated nodes are collected with the nodes")
         await end([*self._workers, *self._moves.values()], 5.0)
-        await self._each(self._remove_node, list(self._ready))
+        there = await self._client.list(NODE, label_selector=SIMULATED)
+        await self._each(self._remove_node, [name(node) for node in there["items"]])
 
     async def _gone(self) -> None:
         """Return when no pod of the Deployment is left. TimeoutError."""
@@ -89,7 +97,16 @@ class Runner:
             for item in left:
                 await work(item)
 
-        await asyncio.gather(*(worker() for _ in range(ABREAST)))
+        self._hands = [asyncio.ensure_future(worker()) for _ in range(ABREAST)]
+        try:
+            await asyncio.wait(self._hands, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            # Where one failed, or all are told to end, nobody begins another. What is under way is not cut off: the
+            # server may do it all the same, and later.
+            deque(left, maxlen=0)
+        await asyncio.wait(self._hands)
+        for hand in self._hands:
+            hand.result()
 
     # Nodes
 

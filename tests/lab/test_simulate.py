@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from apimachinery.errors import Conflict
 from apimachinery.kinds import DEPLOYMENT, JOB, LEASE, NODE, POD, SERVICE_ACCOUNT
 from apimachinery.kit.settings import SettingsError
+from apimachinery.kit.tasks import end
 from apimachinery.objects import Obj, name
 from lab.simulate import plan
 from lab.simulate.runner import LEASES, Runner
@@ -122,6 +124,28 @@ def test_a_control_plane_takes_them_for_nodes(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_start_that_was_cut_off_or_failed_is_taken_away_and_nobody_elses_node(tmp_path: Path, fails: bool) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as at:
+            runner = Runner(at.client, Stages(), lambda _: None)
+            if fails:
+                theirs = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": plan.node_name(20)}}
+                await at.client.create(NODE, theirs)
+            starting = asyncio.ensure_future(runner.start(500, 0))
+            if fails:
+                with pytest.raises(Conflict):
+                    await starting
+            else:
+                await at.until(lambda: _there(at, NODE, plan.node_name(1)))
+                await end([starting], 5.0)
+            await runner.stop()
+            left = [name(node) for node in (await at.client.list(NODE))["items"]]
+            assert left == ([plan.node_name(20)] if fails else [])
+
+    asyncio.run(run())
+
+
 def _job() -> Obj:
     toleration = {"key": plan.LABEL, "operator": "Exists"}
     template: dict[str, Any] = {"restartPolicy": "Never", "tolerations": [toleration]}
@@ -129,7 +153,7 @@ def _job() -> Obj:
     return {"metadata": {"name": "job"}, "spec": {"completions": 2, "parallelism": 2, "template": {"spec": template}}}
 
 
-async def _there(at: Stage, kind: Any, item: str, space: str) -> bool:
+async def _there(at: Stage, kind: Any, item: str, space: str | None = None) -> bool:
     return item in {name(obj) for obj in (await at.client.list(kind, space))["items"]}
 
 
