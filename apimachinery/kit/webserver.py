@@ -204,9 +204,11 @@ class _Server(web.Server):
 class _Doorstep:
     """Where peers of a TLS port come in. The loop's own server would keep from us how many are shaking hands."""
 
-    def __init__(self, sockets: Sequence[socket.socket], context: ssl_module.SSLContext, server: _Server) -> None:
+    def __init__(
+        self, sockets: Sequence[socket.socket], context: ssl_module.SSLContext, server: _Server, backlog: int
+    ) -> None:
         self.sockets = tuple(sockets)
-        self._context, self._server = context, server
+        self._context, self._server, self._backlog = context, server, backlog
         self._loop = asyncio.get_running_loop()
         for listening in self.sockets:
             self._open(listening)
@@ -215,9 +217,11 @@ class _Doorstep:
         sockets, self.sockets = self.sockets, ()
         for listening in sockets:
             self._loop.remove_reader(listening)
-            # The kernel hangs up on whoever has connected and was not taken on.
-            while self._accept(listening):
-                pass
+            # The kernel hangs up on whoever has connected and was not taken on. More than these were not waiting when
+            # it was told to close; who comes on and on cannot keep it from that.
+            for _ in range(0, self._backlog + 1, _ACCEPTED_AT_ONCE):
+                if not self._accept(listening):
+                    break
             listening.close()
 
     def _open(self, listening: socket.socket) -> None:
@@ -229,8 +233,11 @@ class _Doorstep:
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 peer, _address = listening.accept()
-            except (BlockingIOError, ConnectionAbortedError):
+            except BlockingIOError:
                 return False
+            except ConnectionAbortedError:
+                # It hung up; others may wait behind it.
+                continue
             except OSError as error:
                 log.warning("no connection is taken on for %g s: %s", _NO_FILES_SECONDS, error)
                 self._loop.remove_reader(listening)
@@ -268,7 +275,7 @@ class Site(web.TCPSite):
         if self._ssl_context is not None:
             sockets = await _listening(self._host, self._port, self._backlog, bool(self._reuse_port))
             # The library only closes it and looks at its sockets.
-            self._server = cast(asyncio.Server, _Doorstep(sockets, self._ssl_context, server))
+            self._server = cast(asyncio.Server, _Doorstep(sockets, self._ssl_context, server, self._backlog))
         else:
             self._server = await asyncio.get_running_loop().create_server(
                 server,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvloop
@@ -102,6 +103,45 @@ def test_a_head_that_never_ends_is_not_waited_for(said: bytes) -> None:
             reader, writer = await at.open()
             writer.write(said)
             assert await cut(reader) == b""
+
+    asyncio.run(main())
+
+
+class Listening:
+    """A listening socket by what each accept() brings; after the last, the last again."""
+
+    def __init__(self, *brought: type[OSError] | None) -> None:
+        self.brought, self.taken, self.closed = list(brought), 0, False
+        self.ours, self.theirs = socket.socketpair()
+
+    def accept(self) -> tuple[socket.socket, None]:
+        if error := self.brought.pop(0) if len(self.brought) > 1 else self.brought[0]:
+            raise error
+        self.taken += 1
+        return socket.socket(), None
+
+    def fileno(self) -> int:
+        return self.ours.fileno()
+
+    def close(self) -> None:
+        self.closed = True
+        self.ours.close()
+        self.theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("brought", "least", "most"), [((ConnectionAbortedError, None, BlockingIOError), 1, 1), ((None,), 129, 256)]
+)
+def test_a_port_that_is_closed_takes_on_those_who_wait_and_no_crowd_without_end(
+    certificate: tuple[Path, Path, Path], brought: tuple[type[OSError] | None, ...], least: int, most: int
+) -> None:
+    async def main() -> None:
+        server = webserver.server(Door().handle, limits=Limits(connections=1))
+        listening = Listening(*brought)
+        context = webserver.tls_context(*certificate)
+        webserver._Doorstep([cast(socket.socket, listening)], context, cast(Any, server), 128).close()
+        assert listening.closed and least <= listening.taken <= most
+        await server.shutdown(1.0)
 
     asyncio.run(main())
 
