@@ -28,6 +28,7 @@ from lab import (
     processes,
     remains,
     room,
+    scheduling,
     state,
     storage,
     uplink,
@@ -65,13 +66,15 @@ async def up(spec: Spec, paths: Paths, progress: Progress) -> None:
 
 
 async def _up(spec: Spec, paths: Paths, progress: Progress) -> None:
+    # What does not fit is told before anything is made.
+    scheduler = scheduling.scheduler_settings(spec.scheduler_config)
     with progress.step("network: ranges fenced, bridge, way out"):
         await _prepare(spec, paths)
     supervision = Supervision(paths)
     with progress.step("control plane: certificates, API server, scheduler, controllers"):
         authority = await asyncio.to_thread(_certify, spec, paths)
         await supervision.ensure()
-        for component in components.control_plane(spec, paths):
+        for component in components.control_plane(spec, paths, scheduler):
             node.write_settings(component)
             await supervision.start(component.process)
     running = [each for each in spec.nodes if not each.stopped]

@@ -9,9 +9,10 @@ each node  containerd  agent (kubelet, and the CNI daemon beside it)   proxy (ne
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from apimachinery.kit import netns
@@ -21,7 +22,6 @@ from lab.certificates import CLOUD, CONTROLLERS, POLICY, PROXY, SCHEDULER, node_
 from lab.images.catalog import BUSYBOX
 from lab.paths import Paths
 from lab.process import Process
-from lab.scheduling import scheduler_settings
 from lab.spec import Node, Spec
 
 SCHEDULER_PORT, CONTROLLERS_PORT, CLOUD_PORT = 10259, 10257, 10258
@@ -34,6 +34,7 @@ LEASE_SECONDS = 3.0
 BACKUP_SECONDS = 3600
 ETCD_PORT, ETCD_PEER_PORT = 2379, 2380
 LEAVE_SECONDS = 1.0
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,17 @@ class Component:
     settings: dict[str, Any] | None = None
 
 
-def control_plane(spec: Spec, paths: Paths) -> list[Component]:
-    """The host's processes, in the order in which they are wanted."""
+def control_plane(spec: Spec, paths: Paths, scheduling: Mapping[str, Any] = NOTHING) -> list[Component]:
+    """The host's processes, in the order in which they are wanted.
+
+    scheduling: what `scheduling.scheduler_settings` makes of the file that the lab names.
+    """
     numbers = range(1, spec.control_planes + 1)
     cloud = [_cloud(spec, paths)] if spec.cloud else []
     return [
         *etcd(spec, paths),
         *(_apiserver(spec, paths, number) for number in numbers),
-        *(_scheduler(spec, paths, number) for number in numbers),
+        *(_scheduler(spec, paths, number, scheduling) for number in numbers),
         *(_controllers(spec, paths, number) for number in numbers),
         *cloud,
         hostnet(spec, paths),
@@ -154,13 +158,13 @@ def _apiserver(spec: Spec, paths: Paths, number: int) -> Component:
     return _python(paths, "apiserver", "controlplane.apiserver", settings, port=spec.api_port, number=number)
 
 
-def _scheduler(spec: Spec, paths: Paths, number: int) -> Component:
+def _scheduler(spec: Spec, paths: Paths, number: int, scheduling: Mapping[str, Any]) -> Component:
     settings = {
         "kubeconfig": paths.settings / SCHEDULER.file,
         "health_host": spec.control_plane(number),
         "health_port": SCHEDULER_PORT,
         **_door(paths, "scheduler"),
-        **scheduler_settings(spec.scheduler_config),
+        **scheduling,
         "election": _election(spec, number),
     }
     return _python(paths, "scheduler", "controlplane.scheduler", settings, number=number)

@@ -221,6 +221,11 @@ def test_a_scheduler_s_configuration_is_judged_before_the_lab_is_made(tmp_path: 
     ]
     assert found["plugin_path"] == [str(example.parent)]
     assert (scheduling.checked(None), scheduling.scheduler_settings("")) == ("", {})
+    # Which processes there are is told without a look at the file, which may be gone.
+    several = dataclasses.replace(make(), store="etcd", control_planes=3, scheduler_config=str(tmp_path / "none.yaml"))
+    parts = components.control_plane(several, Paths("lab"), found)
+    told = [part.settings or {} for part in parts if part.process.name.startswith("scheduler")]
+    assert [each["configuration"] for each in told] == [found["configuration"]] * 3
     (tmp_path / "own_quiet.py").write_text(
         "from controlplane.scheduler.framework import Plugin\n\n\nclass Quiet(Plugin):\n    name = 'Quiet'\n"
     )
