@@ -27,7 +27,8 @@ from controlplane.store.witness import Mark
 
 log = logging.getLogger(__name__)
 
-# More in one commit adds latency to the first of the batch without adding throughput.
+# From so many writes on no more are waited for in one commit, as that adds latency to the first without adding
+# throughput; what one turn of the loop brings is not parted, and may be more.
 _MAX_BATCH = 512
 _LOOK_AGAIN = 2.0
 """Seconds after which a full disk is looked at again."""
