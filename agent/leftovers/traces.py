@@ -12,13 +12,12 @@ from pathlib import Path
 
 from agent.cri.containerd import NAMESPACE, Directories
 from agent.leftovers.model import Shim, Traces
-from apimachinery.kit import mounts
+from apimachinery.kit import births, mounts
 
 # Where shims listen, whichever containerd started them: fixed in containerd.
 SOCKETS = Path("/run/containerd/s")
 # A socket that nobody listens at may be one that its shim is just making.
 _SETTLED_SECONDS = 60.0
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def read(places: Directories) -> Traces:
@@ -67,12 +66,8 @@ def socket_of(address: Path, container_id: str) -> Path:
 
 def started(pid: int) -> float:
     """When a process began (seconds since the epoch); 0 where it cannot be told."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        age = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0]) - int(fields[19]) / _TICKS
-    except (OSError, IndexError, ValueError):
-        return 0.0
-    return time.time() - age
+    ticks = births.start_ticks(pid)
+    return births.moment(ticks).timestamp() if ticks else 0.0
 
 
 def _names(directory: Path | None) -> frozenset[str]:
