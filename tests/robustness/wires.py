@@ -5,7 +5,6 @@ rule that drops their packets, as a broken network does.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -56,7 +55,7 @@ def wired(count: int) -> Iterator[list[Wired]]:
             here.do(links.add_bridge(End(switch)))
             here.do(routes.add_address(here.index(switch), ip_interface(f"{_NETWORK}.{_SWITCH}/24")))
             homes = []
-            for number in itertools.islice(itertools.count(1), count):
+            for number in range(1, count + 1):
                 made.append(f"{stem}{number}")
                 homes.append(_home(netns.create(made[-1]), number, here, switch))
         yield homes

@@ -23,6 +23,7 @@ from benchmarks import api
 from tests import etcds
 from tests.etcds import Home, Member
 from tests.robustness.wires import wired
+from tests.waiting import until
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ CLOCK = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 SHARED = "127.0.0.1"
 _DISK = "256m"
 _NOW = "+0"
-_PAUSE, _SOON = 0.3, 0.005
+_PAUSE, _END_SECONDS = 0.3, 180.0
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,12 @@ class Server:
                 self._process = subprocess.Popen(self._argv, stdout=log, stderr=log, cwd=ROOT, env=self._environment)
 
     async def signal(self, number: int) -> None:
-        """SIGKILL and SIGTERM: until it has ended."""
+        """SIGKILL and SIGTERM: until it has ended. AssertionError where it does not."""
         process = self._process
         assert process is not None
         process.send_signal(number)
-        while number in (signal.SIGKILL, signal.SIGTERM) and process.poll() is None:
-            await asyncio.sleep(_SOON)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            await until(lambda: process.poll() is not None, _END_SECONDS, f"{self.url} has ended")
 
     async def listens(self) -> bool:
         """Raises OSError where it does not."""
