@@ -56,6 +56,12 @@ def of_family(texts: Iterable[str], family: Family) -> tuple[str, ...]:
     return tuple(t for t in texts if ipaddress.ip_network(t, strict=False).version == family.value)
 
 
+def lies_in(ip: str, cidrs: Iterable[str]) -> bool:
+    """Whether the address is in one of them; of another family it is in none."""
+    address = ipaddress.ip_address(ip)
+    return any(address in ipaddress.ip_network(cidr, strict=False) for cidr in cidrs)
+
+
 def collapse(cidrs: Iterable[str]) -> tuple[str, ...]:
     """The same addresses by the fewest CIDRs, none overlapping; all of one family."""
     networks = [ipaddress.ip_network(c, strict=False) for c in cidrs]

@@ -5,10 +5,10 @@ For people who ask (`wherry trace`), and for tests, which hold the rules against
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from netproxy.ground import lies_in
 from netproxy.policy.model import Block, Direction, Peer, Pod, Policy, Port, Rule
 
 
@@ -81,13 +81,8 @@ def _peers(cluster: Cluster, rule: Rule, other: Party) -> bool:
 
 def _peer(cluster: Cluster, peer: Peer, other: Party) -> bool:
     if isinstance(peer, Block):
-        return _in(other.ip, (peer.cidr,)) and not _in(other.ip, peer.excepted)
+        return lies_in(other.ip, (peer.cidr,)) and not lies_in(other.ip, peer.excepted)
     return other.pod is not None and peer.has(other.pod, cluster.namespaces.get(other.pod.namespace))
-
-
-def _in(ip: str, cidrs: Iterable[str]) -> bool:
-    address = ipaddress.ip_address(ip)
-    return any(address in ipaddress.ip_network(cidr) for cidr in cidrs)
 
 
 def _ports(rule: Rule, target: Party, protocol: str, port: int) -> bool:

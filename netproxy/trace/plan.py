@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from apimachinery.objects import labels, name
 from netproxy import views
-from netproxy.ground import Ground, grounds
+from netproxy.ground import Ground, grounds, lies_in
 from netproxy.model import Backend, Family, Route
 from netproxy.names import address
 from netproxy.policy import views as policy_views
@@ -52,7 +51,7 @@ class _Question:
         self._where = where = ("" if target.pod else target.node) or source.node or target.node or first
         self._mode = rules.mode_of(where)
         self._ground = _ground(objects, where, target.ip, rules)
-        pod = source.pod is not None or _lies_in(source.ip, self._ground.cluster_cidrs)
+        pod = source.pod is not None or lies_in(source.ip, self._ground.cluster_cidrs)
         self._sender = Sender(source.ip, pod, here=not pod and bool(where) and source.node == where)
         self._judge = _Judge(objects, protocol, rules.policies)
 
@@ -116,10 +115,6 @@ def _ground(objects: Objects, where: str, target: str, rules: Rules) -> Ground:
         node_ips=node_addresses,
     )
     return grounds(whole, (family,))[0]
-
-
-def _lies_in(ip: str, cidrs: Sequence[str]) -> bool:
-    return any(ipaddress.ip_address(ip) in ipaddress.ip_network(cidr, strict=False) for cidr in cidrs)
 
 
 def _routes(objects: Objects, where: str) -> Iterator[Route]:

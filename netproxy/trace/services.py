@@ -5,12 +5,11 @@ The rules themselves are the planners' business; tests/netproxy/test_trace_rules
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
-from netproxy.ground import Ground, allowed_sources
+from netproxy.ground import Ground, allowed_sources, lies_in
 from netproxy.model import Backend, Route, ServicePort
 from netproxy.trace.model import Outcome
 
@@ -85,7 +84,7 @@ def unused(target: str, routes: Collection[Route], mode: str, ground: Ground) ->
     if any(target == route.port.cluster_ip for route in routes):
         why = f"{target} is a cluster IP without such a port"
         return Verdict(Outcome.DROPPED if mode == "iptables" else Outcome.REFUSED, why)
-    if _lies_in(target, ground.service_cidrs):
+    if lies_in(target, ground.service_cidrs):
         return Verdict(Outcome.DROPPED, f"{target} is in the range of cluster IPs, and no Service has it")
     if mode in ("ipvs", "userspace") and any(_is_held(target, route) for route in routes):
         return Verdict(Outcome.REFUSED, f"in {mode} mode {target} is the node's own, and it has no such port")
@@ -132,7 +131,7 @@ def _refused(mode: str, why: str) -> Verdict:
 def _is_admitted(port: ServicePort, sender: Sender, ground: Ground) -> bool:
     if not port.source_ranges:
         return True
-    return _lies_in(sender.ip, allowed_sources(port.source_ranges, port.load_balancer_ips, ground))
+    return lies_in(sender.ip, allowed_sources(port.source_ranges, port.load_balancer_ips, ground))
 
 
 def _is_masqueraded(port: ServicePort, front: Front, sender: Sender, mode: str, ground: Ground) -> bool:
@@ -142,8 +141,3 @@ def _is_masqueraded(port: ServicePort, front: Front, sender: Sender, mode: str, 
         # Where pods' addresses are unknown, who is none cannot be told.
         return not sender.pod if ground.cluster_cidrs else mode == "ipvs" and sender.here
     return sender.here if port.external_local else True
-
-
-def _lies_in(ip: str, cidrs: Collection[str]) -> bool:
-    address = ipaddress.ip_address(ip)
-    return any(address in ipaddress.ip_network(cidr, strict=False) for cidr in cidrs)
