@@ -80,20 +80,25 @@ def _integer(request: Request, key: str) -> int:
 def int64(text: str) -> int:
     """A number in a query. Raises BadRequest."""
     why = "" if _INTEGER.match(text) else "invalid syntax"
-    if not why and -(1 << 63) <= int(text) < 1 << 63:
-        return int(text)
+    if not why and -(1 << 63) <= (number := _number(text)) < 1 << 63:
+        return number
     raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": {why or "value out of range"}')
+
+
+def _number(text: str) -> int:
+    """Of digits and perhaps a sign. Of very many it is another, but too large as well: Python reads no thousands."""
+    sign = "-" if text.startswith("-") else ""
+    return int(sign + (text.lstrip("+-0")[:21] or "0"))
 
 
 def revision(text: str, listed: bool = True) -> int:
     """A resourceVersion parameter. Raises BadRequest, and outside of lists a nameless error, as upstream."""
-    why = ""
     if not text.isascii() or not text.isdigit():
         why = "invalid syntax"
-    elif int(text) >= 1 << 64:
+    elif (number := _number(text)) >= 1 << 64:
         why = "value out of range"
-    if not why:
-        return int(text)
+    else:
+        return number
     shown = errors.quoted(text)
     told = f"resourceVersion: Invalid value: {shown}: strconv.ParseUint: parsing {shown}: {why}"
     raise errors.BadRequest(f"invalid resource version: {told}") if listed else errors.ApiError(told)

@@ -63,12 +63,28 @@ def test_what_does_not_go_together(watch: bool, query: dict[str, str], wanted: l
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("abc", "invalid syntax"), ("1.5", "invalid syntax"), ("9" * 20, "value ou")]
+    ("text", "why"),
+    [
+        ("abc", "invalid syntax"),
+        ("1.5", "invalid syntax"),
+        ("9" * 20, "value ou"),
+        # More than Python reads at all.
+        ("9" * 5000, "value ou"),
+    ],
 )
 def test_numbers(text: str, why: str) -> None:
+    if text.isdigit():
+        with pytest.raises(errors.BadRequest, match=f"{text}.*{why}"):
+            asked(False, resourceVersion=text)
     for field in ("limit", "timeoutSeconds"):
         with pytest.raises(errors.BadRequest, match=f'strconv.ParseInt: parsing "{text}": {why}'):
             asked(False, **{field: text})
+
+
+def test_zeros_before_a_number_are_none_too_many() -> None:
+    assert (
+        asked(False, limit="0" * 5000 + "7").limit == 7 and asked(False, resourceVersion="0" * 30 + "5").revision == 5
+    )
 
 
 def test_who_watches_from_nowhere_is_told_when_that_is_all() -> None:
