@@ -31,18 +31,21 @@ _ROOT_FIELDS = (
     "MaxItems MinItems UniqueItems MultipleOf Required Items Properties ExternalDocs Example XPreserveUnknownFields "
     "XValidations"
 )
-_NOT_AT_ROOT = {
-    "additionalProperties", "allOf", "anyOf", "oneOf", "not", "enum", "nullable", "default", "maxProperties",
-    "minProperties", "id", "$schema", "$ref", "patternProperties", "definitions", "dependencies", "additionalItems",
-    "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string", "x-kubernetes-list-type",
-    "x-kubernetes-list-map-keys", "x-kubernetes-map-type",
-}  # fmt: skip
+# Fields that say something also where they are 0, false or empty, and those that then say nothing.
+_TELLING = (
+    "additionalProperties", "additionalItems", "not", "default", "maxProperties", "minProperties", "$ref",
+    "x-kubernetes-list-type", "x-kubernetes-map-type",
+)  # fmt: skip
+_NOT_AT_ROOT = (
+    "allOf", "anyOf", "oneOf", "enum", "nullable", "id", "$schema", "patternProperties", "definitions",
+    "dependencies", "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string", "x-kubernetes-list-map-keys",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Asked:
     """What is asked of all schemas of a definition: nodes.Demands, and whether they are structural and their defaults
-    pruned; fields: how many selectable fields a version, "" for all, had too many of and may keep."""
+    pruned; fields: versions, "" for all, that had too many selectable fields and may keep them."""
 
     nodes: nodes.Demands
     structural: bool = True
@@ -131,7 +134,7 @@ def _root(schema: Obj, path: str, with_status: bool) -> Iterator[FieldError]:
         if kind and kind != "object":
             text = 'only "object" is allowed as the type at the root of the schema if the status subresource is enabled'
             yield errors.invalid(f"{path}.type", kind, text)
-        elif any(schema.get(field) not in (None, "", False, [], {}) for field in _NOT_AT_ROOT):
+        elif any(schema.get(f) is not None for f in _TELLING) or any(schema.get(f) for f in _NOT_AT_ROOT):
             listed = f"[{_ROOT_FIELDS}]"
             text = f"only {listed} fields are allowed at the root of the schema if the status subresource is enabled"
             yield errors.invalid(path, schema, text)

@@ -149,6 +149,22 @@ def test_definitions(changes: Obj, wanted: list[str]) -> None:
     expect(changed(changes), wanted)
 
 
+@pytest.mark.parametrize(
+    ("more", "allowed"),
+    [
+        ({"maxProperties": 0}, False),
+        ({"default": {}}, False),
+        ({"x-kubernetes-int-or-string": False, "enum": []}, True),
+        ({"required": ["spec"]}, True),
+    ],
+)
+def test_beside_a_status_the_root_says_nothing_of_the_whole(more: Obj, allowed: bool) -> None:
+    made = with_schema({"type": "object", **more})
+    assert told(made) == []
+    wanted = [] if allowed else [f"{ROOT}: Invalid value: "]
+    expect(told(put(made, {"spec.versions.0.subresources": {"status": {}}})), wanted)
+
+
 def test_what_versions_do_not_share_is_told_by_version() -> None:
     other = {**VERSION, "name": "v2", "storage": False, "schema": {"openAPIV3Schema": {"type": "string"}}}
     wanted = ['spec.versions[1].schema.openAPIV3Schema.type: Invalid value: "string": must be object at the root']
