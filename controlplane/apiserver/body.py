@@ -20,17 +20,13 @@ SCALE = body_kind("autoscaling", "v1", "Scale")
 TOKEN_REQUEST = body_kind("authentication.k8s.io", "v1", "TokenRequest")
 
 
-async def read(request: Request, kind: Kind, context: Context | None = None, also: tuple[str, ...] = ()) -> Obj:
+async def read(request: Request, kind: Kind, context: Context, also: tuple[str, ...] = ()) -> Obj:
     """The body as a checked object of `kind`, its metadata present; `context` takes the warnings.
 
     also: apiVersions of the same kind that are as good.
 
     Raises BadRequest when it is something else, or names another namespace than the URL.
     """
-    if context is None:
-        context = Context(
-            request.catalog, user=request.user, field_validation=request.param("fieldValidation") or "Warn"
-        )
     obj = await codec.read_object(request, kind, context, also)
     metadata = obj.get("metadata") or {}
     if metadata.get("namespace") not in (None, "", request.namespace):

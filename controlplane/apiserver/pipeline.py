@@ -159,7 +159,7 @@ class Pipeline:
             body, content_type = b"".join(pieces), format.content_type
         else:
             body, content_type = format.one(answer.kind, answer.obj), format.content_type
-        return Response(answer.status, body, content_type, answer.headers, answer.warnings)
+        return Response(answer.status, body, content_type, answer.headers, tuple(request.warnings))
 
     def _account(self, request: Request, response: Response | Hijacked, seconds: float) -> None:
         status = 101 if response is HIJACKED or isinstance(response, Hijacked) else response.status

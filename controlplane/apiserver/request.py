@@ -134,14 +134,14 @@ class Answer:
     """An object still to be put into the encoding that the client asked for (JSON, YAML, protobuf, Table,
     metadata only).
 
-    kind None means: obj carries its own apiVersion and kind (a Status, a Scale, a review).
+    kind None means: obj carries its own apiVersion and kind (a Status, a Scale, a review). What the request was warned
+    of goes with it.
     """
 
     status: int
     obj: Obj
     kind: Kind | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
 
 
 class Hijacked:

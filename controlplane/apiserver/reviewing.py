@@ -1,4 +1,7 @@
-"""Reviews: questions in the shape of objects that are made and not kept. Admission sees them as it does any object."""
+"""What is asked in the shape of objects that are made and not kept: reviews, bindings, evictions, tokens.
+
+Admission sees them as it does any object.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,15 @@ class Admit(Protocol):
     ) -> None: ...
 
 
-async def admitted(request: Request, kind: Kind, admit: Admit) -> Obj:
-    """The review of that kind in the request's body, as admission leaves it. Raises ApiError."""
+async def admitted(
+    request: Request, kind: Kind, admit: Admit, of: tuple[Kind, str] | None = None, also: tuple[str, ...] = ()
+) -> Obj:
+    """What of that kind is in the request's body, as admission leaves it, its metadata present. Raises ApiError.
+
+    of: the kind and subresource that it is asked at, where that is not the kind itself; also: as `body.read`.
+    """
     context = options.write_context(request, "CreateOptions")
-    review = await body.read(request, kind, context)
-    await admit(kind, "", request.namespace, review["metadata"].get("name", ""), review, context)
-    review.setdefault("metadata", {})
-    return review
+    asked = await body.read(request, kind, context, also)
+    (owner, part), name = of or (kind, ""), request.name or asked["metadata"].get("name") or ""
+    await admit(owner, part, request.namespace, name, asked, context)
+    return {**asked, "metadata": asked.get("metadata") or {}}

@@ -9,9 +9,9 @@ from apimachinery.kinds import BINDING, POD
 from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver import body
-from controlplane.apiserver.registry import Context
 from controlplane.apiserver.registry.conflicts import uid_conflict
 from controlplane.apiserver.request import Answer, Request
+from controlplane.apiserver.reviewing import admitted
 
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry
@@ -24,19 +24,20 @@ class Bindings:
         self._registry = registry
 
     async def of_pod(self, request: Request) -> Answer:
-        binding = await body.read(request, BINDING)
+        binding = await self._asked(request)
         if binding["metadata"].get("name") not in (None, "", request.name):
             raise errors.BadRequest("name in URL does not match name in Binding object")
         return await self._bind(request, request.name, binding)
 
     async def collection(self, request: Request) -> Answer:
-        binding = await body.read(request, BINDING)
+        binding = await self._asked(request)
         return await self._bind(request, binding["metadata"].get("name", ""), binding)
+
+    async def _asked(self, request: Request) -> Obj:
+        return await admitted(request, BINDING, self._registry.admit_part, (POD, "binding"))
 
     async def _bind(self, request: Request, name: str, binding: Obj) -> Answer:
         dry_run = body.is_dry_run(request)
-        context = Context(request.catalog, user=request.user, dry_run=dry_run, warnings=request.warnings)
-        await self._registry.admit_part(POD, "binding", request.namespace, name, binding, context)
         check(binding)
         stamp = format_time(now())
 

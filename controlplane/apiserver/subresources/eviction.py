@@ -10,8 +10,8 @@ from apimachinery.kinds import POD, POD_DISRUPTION_BUDGET
 from apimachinery.objects import Obj, condition_holds
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver import body
-from controlplane.apiserver.registry import Context
 from controlplane.apiserver.request import Answer, Request, User
+from controlplane.apiserver.reviewing import admitted
 
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry
@@ -35,10 +35,8 @@ class Evictions:
 
     async def create(self, request: Request) -> Answer:
         dry = body.is_dry_run(request)
-        eviction = await body.read(request, body.EVICTION, also=(OLDER,))
-        context = Context(request.catalog, user=request.user, dry_run=dry, warnings=request.warnings)
-        await self._registry.admit_part(POD, "eviction", request.namespace, request.name, eviction, context)
-        if (eviction.get("metadata") or {}).get("name") != request.name:
+        eviction = await admitted(request, body.EVICTION, self._registry.admit_part, (POD, "eviction"), (OLDER,))
+        if eviction["metadata"].get("name") != request.name:
             raise errors.BadRequest("name in URL does not match name in Eviction object")
         options = {k: v for k, v in (eviction.get("deleteOptions") or {}).items() if v is not None}
         if options.get(UNREADABLE):

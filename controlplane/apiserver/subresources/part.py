@@ -64,7 +64,7 @@ class PartHandlers:
         entry = await self._registry.change_entry(
             self._part.kind, self._namespace(request), request.name, change, context, self._part.name
         )
-        return Answer(200, entry.obj, self._part.kind, warnings=tuple(context.warnings))
+        return Answer(200, entry.obj, self._part.kind)
 
     def _namespace(self, request: Request) -> str:
         return request.namespace if self._part.kind.namespaced else ""

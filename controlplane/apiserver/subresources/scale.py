@@ -67,7 +67,7 @@ class Scales:
             return _with_owners(scaled(kind, obj, after), owners)
 
         entry = await self._registry.change_entry(kind, request.namespace, request.name, change, context, "scale")
-        return Answer(200, scale_of(entry.obj), warnings=tuple(context.warnings))
+        return Answer(200, scale_of(entry.obj))
 
 
 def _track(before: Obj, after: Obj, context: Context) -> None:

@@ -17,8 +17,8 @@ from controlplane.apiserver.authn.keys import SigningKey
 from controlplane.apiserver.authn.service_account import Bound, Grant
 from controlplane.apiserver.authn.user import node_name
 from controlplane.apiserver.authz.node_restriction import check_token
-from controlplane.apiserver.registry import Context
 from controlplane.apiserver.request import Answer, Request
+from controlplane.apiserver.reviewing import admitted
 
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry
@@ -51,12 +51,8 @@ class Tokens:
         self._clock = clock
 
     async def create(self, request: Request) -> Answer:
-        asked = await body.read(request, body.TOKEN_REQUEST)
-        context = Context(
-            request.catalog, user=request.user, dry_run=body.is_dry_run(request), warnings=request.warnings
-        )
-        await self._registry.admit_part(SERVICE_ACCOUNT, "token", request.namespace, request.name, asked, context)
-        given = asked.get("metadata") or {}
+        asked = await admitted(request, body.TOKEN_REQUEST, self._registry.admit_part, (SERVICE_ACCOUNT, "token"))
+        given = asked["metadata"]
         if given.get("name") not in (None, "", request.name):
             problem = errors.invalid("metadata.name", given["name"], "must match the service account name if specified")
             raise errors.invalid_object("TokenRequest", request.name, [problem], "authentication.k8s.io")

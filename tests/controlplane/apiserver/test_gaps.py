@@ -335,3 +335,23 @@ def test_the_server_tells_in_a_header(tmp_path: Path) -> None:
         assert await warnings(tmp_path, client, "/api/v1/namespaces/default/configmaps", plain) == []
 
     run(tmp_path, test, warn_of_gaps=True)
+
+
+def test_what_is_asked_at_an_object_says_what_of_it_is_unknown(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        home = "/api/v1/namespaces/default"
+        await client.request("POST", f"{home}/serviceaccounts", body={"metadata": {"name": "default"}})
+        for name in ("p", "q"):
+            pod = {"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+            await client.request("POST", f"{home}/pods", body=pod)
+        named = {"metadata": {"name": "p"}, "odd": 1}
+        for path, asked in (
+            ("serviceaccounts/default/token", {"odd": 1}),
+            ("pods/p/binding", {**named, "target": {"name": "n"}}),
+            ("pods/q/eviction", {"metadata": {"name": "q"}, "odd": 1}),
+        ):
+            assert await warnings(tmp_path, client, f"{home}/{path}", asked) == ['299 - "unknown field \\"odd\\""'], (
+                path
+            )
+
+    run(tmp_path, test)
