@@ -53,8 +53,8 @@ class ResourceClaimController:
     def _on_pod(self, old: Obj | None, new: Obj | None) -> None:
         pod = new or old or {}
         if new is None or plan.is_done(new):
-            for entry in [made for made in self._making if made[0] == uid(pod)]:
-                del self._making[entry]
+            for use in devices.uses(pod):
+                self._making.pop((uid(pod), use.entry), None)
             for claim in claim_keys(pod):
                 self._queue.add((RESOURCE_CLAIM, claim))
         elif not is_deleting(new) and new["spec"].get("resourceClaims"):
@@ -164,11 +164,11 @@ class ResourceClaimController:
                 await client.delete(RESOURCE_CLAIM, name(left), namespace(left), uid=uid(left))
 
     async def _has_ended(self, who: Obj, space: str) -> bool:
-        """Whether a pod that holds a claim has ended. That it is gone is asked of the API server itself: the scheduler
-        may reserve before the cache knows of the pod.
+        """Whether a pod that holds a claim has ended. That it is gone, or another one by now, is asked of the API
+        server itself: the scheduler may reserve before the cache knows of the pod, or while it shows one before it.
         """
         pod = self._pods.get(f"{space}/{who['name']}")
-        if pod is None:
+        if pod is None or uid(pod) != who["uid"]:
             try:
                 pod = await self._context.client.get(POD, str(who["name"]), space)
             except errors.NotFound:

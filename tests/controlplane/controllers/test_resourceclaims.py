@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from apimachinery.client import Client
+from apimachinery.events import EventRecorder
+from apimachinery.kinds import POD, Kind
 from apimachinery.objects import Obj
 from apimachinery.pods import devices
 from apimachinery.pods.devices import Use
+from controlplane.controllers.context import Context, Informers
 from controlplane.controllers.resourceclaims import plan
+from controlplane.controllers.resourceclaims.controller import ResourceClaimController
 from controlplane.controllers.resourceclaims.tainted import evict_at, evicting
+from controlplane.controllers.settings import Settings
 from tests.controlplane.controllers.build import T0, pod
 
 GONE = "2026-01-01T00:00:00Z"
@@ -95,6 +103,31 @@ def test_what_is_left_of_a_claim(there: Obj, ended: set[str], users: list[str], 
     assert "other" in final["metadata"]["finalizers"]
     if not ended and not there["metadata"].get("deletionTimestamp"):
         assert left is there
+
+
+def test_a_pod_that_the_cache_does_not_show_yet_keeps_its_reservation() -> None:
+    """The cache shows the one before it of its name, as those of a StatefulSet have."""
+    written: list[Obj] = []
+
+    class Server:
+        async def get(self, *_: Any) -> Obj:
+            return newest
+
+        async def update(self, kind: Kind, obj: Obj, **_: Any) -> Obj:
+            written.append(obj)
+            return obj
+
+    client = cast(Client, Server())
+    informers = Informers(client)
+    loop = ResourceClaimController(Context(client, EventRecorder(client, "t"), informers, Settings(Path("unused"))))
+    newest, before, after = pod("a"), pod("a"), pod("a")
+    before["metadata"]["uid"], after["metadata"]["uid"] = "before", "after"
+    informers.of(POD)._replace("default/a", before)
+    asyncio.run(loop._look_at_claim(claim("a")))
+    assert not written
+    newest = after
+    asyncio.run(loop._look_at_claim(claim("a")))
+    assert "reservedFor" not in written[0]["status"]
 
 
 def test_users_of_other_kinds_are_left_alone() -> None:
