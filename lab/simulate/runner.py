@@ -15,7 +15,7 @@ from apimachinery.client import Client, PatchType
 from apimachinery.informer import Informer, without_managed_fields
 from apimachinery.kinds import DEPLOYMENT, LEASE, NODE, POD
 from apimachinery.kit.tasks import end
-from apimachinery.objects import Obj, name, namespace, uid
+from apimachinery.objects import Obj, labels, name, namespace, uid
 from apimachinery.timestamps import format_micro, format_time, now
 from lab.simulate import plan
 from lab.simulate.stages import PodStage, Stages
@@ -50,6 +50,8 @@ class Runner:
 
     async def start(self, nodes: int, pods: int) -> None:
         """Have so many nodes, and a Deployment of so many pods for them. ApiError, Unreachable."""
+        if pods:
+            await self._deployment()
         self._spawn(self.nodes.run())
         await self.nodes.wait_synced()
         wanted = {plan.node_name(number): number for number in range(1, nodes + 1)}
@@ -71,9 +73,12 @@ class Runner:
         if self._hands:
             await asyncio.wait(self._hands, timeout=UNDER_WAY)
         try:
-            await self._client.delete(DEPLOYMENT, plan.PODS, plan.NAMESPACE, propagation="Foreground")
-            await self._gone()
-        except (errors.NotFound, asyncio.TimeoutError):
+            if ours := await self._deployment():
+                await self._client.delete(
+                    DEPLOYMENT, plan.PODS, plan.NAMESPACE, uid=uid(ours), propagation="Foreground"
+                )
+                await self._gone()
+        except (errors.NotFound, errors.Conflict, asyncio.TimeoutError):
             log.info("pods of simulated nodes are collected with the nodes")
         await end([*self._workers, *self._moves.values()], 5.0)
         there = await self._client.list(NODE, label_selector=SIMULATED)
@@ -82,7 +87,7 @@ class Runner:
     async def _gone(self) -> None:
         """Return when no pod of the Deployment is left. TimeoutError."""
         deadline = asyncio.get_running_loop().time() + GOING
-        while any(p["metadata"].get("labels", {}).get("app") == plan.PODS for p in self.pods.items()):
+        while any(labels(p).get("app") == plan.PODS and namespace(p) == plan.NAMESPACE for p in self.pods.items()):
             if asyncio.get_running_loop().time() > deadline:
                 raise asyncio.TimeoutError
             await asyncio.sleep(0.1)
@@ -149,6 +154,16 @@ class Runner:
             self._ready[node] = stage.ready
 
     # Pods
+
+    async def _deployment(self) -> Obj | None:
+        """The Deployment of a simulation that is there. Conflict: what has its name is somebody else's."""
+        try:
+            found = await self._client.get(DEPLOYMENT, plan.PODS, plan.NAMESPACE)
+        except errors.NotFound:
+            return None
+        if plan.LABEL not in labels(found):
+            raise errors.Conflict(f"deployment {plan.NAMESPACE}/{plan.PODS} is there, and is not simulated")
+        return found
 
     async def _deploy(self, pods: int) -> None:
         wanted = plan.deployment(pods)

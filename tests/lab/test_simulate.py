@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from apimachinery.client import Client
 from apimachinery.errors import Conflict
 from apimachinery.kinds import DEPLOYMENT, JOB, LEASE, NODE, POD, SERVICE_ACCOUNT
 from apimachinery.kit.settings import SettingsError
@@ -94,6 +95,30 @@ def test_the_file_of_stages(tmp_path: Path) -> None:
         wrong.write_text(f"pods: [{text}]")
         with pytest.raises(SettingsError, match=said):
             load(wrong)
+
+
+def test_a_deployment_of_somebody_else_is_left_alone() -> None:
+    wrote: list[str] = []
+
+    class Server:
+        async def get(self, *_: Any) -> Obj:
+            return {"metadata": {"name": plan.PODS, "namespace": plan.NAMESPACE, "uid": "u"}}
+
+        async def list(self, *_: Any, **__: Any) -> Obj:
+            return {"metadata": {"resourceVersion": "1"}, "items": []}
+
+        def __getattr__(self, verb: str) -> Any:
+            wrote.append(verb)
+            raise AssertionError(verb)
+
+    async def scenario() -> None:
+        runner = Runner(cast(Client, Server()), Stages(), lambda _: None)
+        with pytest.raises(Conflict, match="is not simulated"):
+            await runner.start(1, 1)
+        await runner.stop()
+        assert not wrote
+
+    asyncio.run(scenario())
 
 
 def test_a_control_plane_takes_them_for_nodes(tmp_path: Path) -> None:
