@@ -8,6 +8,7 @@ The floors of the same run: an interpreter that ends at once, and one that has i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import subprocess
 import sys
@@ -50,14 +51,13 @@ async def started(config: Path, target: api.Target) -> tuple[asyncio.subprocess.
     argv = (sys.executable, "-m", "controlplane.apiserver", "--config", str(config))
     process = await asyncio.create_subprocess_exec(*argv, stderr=asyncio.subprocess.DEVNULL)
     while time.perf_counter() - began < api.DEADLINE:
-        try:
+        with contextlib.suppress(OSError):
             link = await api.Connection.open(target)
             status, _ = await link.call(api.request("GET", "/readyz"))
             link.close()
             if status == 200:
                 return process, time.perf_counter() - began
-        except OSError:
-            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)
     process.kill()
     raise SystemExit("the server did not come up")
 
@@ -123,8 +123,10 @@ async def measure(folder: Path, store: str, counts: Sequence[int], times: int) -
         target = api.Target(given["port"], api.client_context(folder))
         process, took = await started(config, target)
         click.echo(f"{'the first start, which makes everything':<40}{took:>8.2f} s")
-        pod = await example(target)
-        await killed(process)
+        try:
+            pod = await example(target)
+        finally:
+            await killed(process)
         await rounds(config, target, times, "a start with what every cluster has")
         where = place(Settings(folder / "data", etcd_servers=tuple(given.get("etcd_servers", ()))))
         for objects in counts:
