@@ -10,7 +10,7 @@ import contextlib
 import enum
 import logging
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from apimachinery import errors
 from apimachinery.kinds import CONFIG_MAP, POD, SECRET, SERVICE_ACCOUNT
@@ -39,7 +39,7 @@ class Verdict(enum.Enum):
 def day(text: str | None) -> datetime | None:
     """A day as labels have it; None for what is none."""
     try:
-        return datetime.strptime(text or "", "%Y-%m-%d").replace(tzinfo=now().tzinfo)
+        return datetime.strptime(text or "", "%Y-%m-%d").replace(tzinfo=timezone.utc)
     except ValueError:
         return None
 
