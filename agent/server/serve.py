@@ -72,8 +72,7 @@ class Api:
         if (path in _DOCUMENTS or path in self._pages) and not reading:
             raise Refused(405, "405: Method Not Allowed")
         if (page := self._pages.get(path)) is not None:
-            status, body, kind, headers = page(request.headers.get("Accept", ""))
-            return web.Response(status=status, body=body, headers={**headers, "Content-Type": kind})
+            return plain.shown(page, request)
         return await self._document(path)
 
     async def _document(self, path: str) -> web.Response:

@@ -23,6 +23,12 @@ Gate = Callable[[Any, str, str, str], Awaitable[tuple[int, str] | None]]
 TEXT = "text/plain; charset=utf-8"
 
 
+def shown(page: Page, request: web.BaseRequest) -> web.Response:
+    """A page as the client takes it."""
+    status, body, content_type, headers = page(request.headers.get("Accept", ""))
+    return web.Response(status=status, body=body, headers={**headers, "Content-Type": content_type})
+
+
 async def serve_http(
     lifecycle: Lifecycle,
     host: str,
@@ -44,8 +50,7 @@ async def serve_http(
         if gate is not None and (refused := await gate(*_asks(request))) is not None:
             return web.Response(status=refused[0], text=refused[1])
         if (page := pages.get(request.path)) is not None:
-            status, body, content_type, headers = page(request.headers.get("Accept", ""))
-            return web.Response(status=status, body=body, headers={**headers, "Content-Type": content_type})
+            return shown(page, request)
         route = routes.get(request.path)
         if route is None:
             return web.Response(status=404, text="404 page not found\n")
