@@ -150,7 +150,8 @@ class _Side(asyncio.Protocol):
         """End it as a kernel does that has no endpoint."""
         if self._transport:
             handle = self._transport.get_extra_info("socket")
-            with contextlib.suppress(OSError):  # it may have come to its end by itself
+            # It may have come to its end by itself, which uvloop tells by a ValueError.
+            with contextlib.suppress(OSError, ValueError):
                 handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()
 

@@ -200,7 +200,10 @@ def test_two_who_end_before_they_have_found_each_other_leave_no_socket(monkeypat
     run(body(), uvloop.run)
 
 
-def test_an_endpoint_that_is_given_up_when_it_has_just_answered_ends_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_an_endpoint_that_is_given_up_when_it_has_just_answered_ends_no_client(
+    monkeypatch: pytest.MonkeyPatch, runner: Callable[[Any], None]
+) -> None:
     within = tasks.within
     given_up: list[Any] = []
 
@@ -223,7 +226,7 @@ def test_an_endpoint_that_is_given_up_when_it_has_just_answered_ends_no_client(m
             writer.close()
 
     monkeypatch.setattr("netproxy.userspace.tcp.tasks.within", late)
-    run(body())
+    run(body(), runner)
 
 
 def test_each_direction_ends_by_itself_and_no_byte_is_lost() -> None:
