@@ -87,6 +87,10 @@ class _Side(asyncio.Protocol):
             except (OSError, asyncio.TimeoutError):
                 side.reset()
                 continue
+            except asyncio.CancelledError:
+                # The client went away, and the endpoint may have answered in the same moment.
+                side.reset()
+                raise
             self._peer, side._peer = side, self
             if self._transport.is_closing():
                 side.reset()

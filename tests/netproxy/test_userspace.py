@@ -200,6 +200,33 @@ def test_two_who_end_before_they_have_found_each_other_leave_no_socket(monkeypat
     run(body(), uvloop.run)
 
 
+def test_an_endpoint_that_answers_when_its_client_has_just_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    within, answered, told = tasks.within, asyncio.Event(), asyncio.Event()
+
+    async def late(connecting: Any, seconds: float) -> Any:
+        await within(connecting, seconds)
+        answered.set()
+        await asyncio.Event().wait()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+        told.set()
+        writer.close()
+
+    async def body() -> None:
+        async with relay_to(listen) as port:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.wait_for(answered.wait(), 10)
+            connecting = next(t for t in asyncio.all_tasks() if "_connect" in repr(t.get_coro()))
+            connecting.cancel()
+            await asyncio.wait_for(told.wait(), 10)
+            writer.close()
+
+    monkeypatch.setattr("netproxy.userspace.tcp.tasks.within", late)
+    run(body())
+
+
 @pytest.mark.parametrize("runner", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 def test_an_endpoint_that_is_given_up_when_it_has_just_answered_ends_no_client(
     monkeypatch: pytest.MonkeyPatch, runner: Callable[[Any], None]
