@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Interrupts the test's thread by SIGALRM, which also ends a blocking call there."""
-    seconds = KERNEL if item.get_closest_marker("kernel") else UNIT
+    seconds = KERNEL if item.get_closest_marker("kernel") or item.get_closest_marker("play") else UNIT
     if item.get_closest_marker("node") or item.get_closest_marker("cluster") or item.get_closest_marker("vm"):
         seconds = MACHINE
 
