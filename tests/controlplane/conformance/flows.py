@@ -163,7 +163,12 @@ class Flow:
         await self.until(updated)
         await self.patch(kind, called, {"spec": {"template": {"metadata": {"annotations": {"round": "2"}}}}})
         generation = (await self.get(kind, called))["metadata"]["generation"]
-        await self.has(kind, called, observedGeneration=generation)
+
+        # A Deployment's controller writes the revision's annotation, which makes one generation more at any moment.
+        async def observed() -> bool:
+            return bool(((await self.status(kind, called)).get("observedGeneration") or 0) >= generation)
+
+        await self.until(observed)
         kept = {c["type"] for c in (await self.status(kind, called))["conditions"]}
         assert kept >= {"whtPatched", "whtUpdated"}, kept
 
