@@ -82,9 +82,9 @@ async def _one(paths: Paths, node: str, tar: Path) -> None:
 
 
 def memory(status: Status, show: Callable[[str], None]) -> None:
-    """Resident memory of every component of a running lab, and the sums that are aimed at."""
+    """Memory (proportional set size) of every component of a running lab, and the sums that are aimed at."""
     for part in status.components:
-        show(f"{part.name:<52}{part.memory / (1 << 20):9.1f}   MB resident")
+        show(f"{part.name:<52}{part.memory / (1 << 20):9.1f}   MB")
     plane = sum(p.memory for p in status.components if p.name in ("apiserver", "scheduler", "controllers"))
     nodes = {p.name.partition("/")[0] for p in status.components if "/" in p.name}
     show(f"{'control plane (apiserver, scheduler, controllers)':<52}{plane / (1 << 20):9.1f}   MB (aim: under 200)")

@@ -72,8 +72,9 @@ async def _up(spec: Spec, paths: Paths, progress: Progress) -> None:
         await _prepare(spec, paths)
     supervision = Supervision(paths)
     with progress.step("control plane: certificates, API server, scheduler, controllers"):
-        authority = await asyncio.to_thread(_certify, spec, paths)
+        # First, since what it forks from reads the program meanwhile.
         await supervision.ensure()
+        authority = await asyncio.to_thread(_certify, spec, paths)
         for component in components.control_plane(spec, paths, scheduler):
             node.write_settings(component)
             await supervision.start(component.process)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from lab import privileges
@@ -29,6 +30,11 @@ class Process:
     def command(self) -> list[str]:
         """The argv, entered into its namespaces and then without what it does not need."""
         return [*entering(self.namespace, self.mounts), *privileges.dropping(self.capabilities), *self.argv]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is a module of this program, run by this interpreter."""
+        return self.argv[:2] == (sys.executable, "-m")
 
     def is_run_by(self, arguments: tuple[str, ...]) -> bool:
         """Whether a process with these arguments is this one, perhaps still on its way into its namespaces."""

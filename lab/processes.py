@@ -18,6 +18,7 @@ from apimachinery.kit.births import PROC, start_ticks
 
 KILL_DEADLINE = 10.0
 SUPERVISOR = "lab.supervisor_process"
+FORK_SERVER = "lab.forkserver"
 # Which option of which program says whose it is.
 _CONFIG, _ADDRESS = "--config", "-address"
 _ENTERING = ("nsenter", "setpriv")
@@ -26,12 +27,15 @@ Finder = Callable[[], set[int]]
 
 
 def arguments(pid: int) -> tuple[str, ...]:
-    """The process's arguments (its name first); empty when it has ended."""
+    """The process's arguments (its name first); empty when it has ended.
+
+    What was forked has written its own over longer ones (`forkserver`): the zeros at the end are no arguments.
+    """
     try:
-        raw = (PROC / str(pid) / "cmdline").read_bytes()
+        raw = (PROC / str(pid) / "cmdline").read_bytes().rstrip(b"\0")
     except OSError:
         return ()
-    return tuple(os.fsdecode(raw).split("\0")[:-1])
+    return tuple(os.fsdecode(raw).split("\0")) if raw else ()
 
 
 def pids() -> Iterator[int]:
@@ -78,9 +82,17 @@ def daemons_of(file: Path) -> set[int]:
 
 def supervisors(lab: str) -> set[int]:
     """Supervisors of the lab: one, unless something went wrong."""
-    return {
-        pid for pid in pids() if arguments(pid)[1:] == ("-m", SUPERVISOR, lab) and _executable(pid).startswith("python")
-    }
+    return _of_the_lab(SUPERVISOR, lab)
+
+
+def fork_servers(lab: str) -> set[int]:
+    """The process that the lab's daemons are forked from; it ends with its supervisor."""
+    return _of_the_lab(FORK_SERVER, lab)
+
+
+def _of_the_lab(module: str, lab: str) -> set[int]:
+    wanted = ("-m", module, lab)
+    return {pid for pid in pids() if arguments(pid)[1:4] == wanted and _executable(pid).startswith("python")}
 
 
 def inside(candidates: set[int], kind: str, namespace: tuple[int, int] | None) -> set[int]:

@@ -12,7 +12,7 @@ from lab.paths import Paths
 def running(paths: Paths) -> set[int]:
     """Every process (pid) of the lab: what its supervisor started, what its nodes run, and the supervisor itself."""
     lab = paths.lab
-    found = processes.supervisors(lab) | cgroups.members(names.daemons(lab))
+    found = processes.supervisors(lab) | processes.fork_servers(lab) | cgroups.members(names.daemons(lab))
     for node in names.NODES:
         found |= cgroups.members(names.cgroup(lab, node))
     return found | processes.daemons_below(paths.state, paths.run)

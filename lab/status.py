@@ -24,7 +24,7 @@ ASK_DEADLINE = 5.0
 
 @dataclass(frozen=True)
 class Component:
-    """One process: memory in bytes (resident), age in seconds."""
+    """One process: memory in bytes (its own and its share of what it has with others), age in seconds."""
 
     name: str
     up: bool
@@ -141,18 +141,20 @@ def _component(report: Report, now: float) -> Component:
         name=report.process.name,
         up=up,
         pid=report.pid,
-        memory=resident(report.pid) if up else 0,
+        memory=memory_of(report.pid) if up else 0,
         age=now - report.since if up else 0.0,
         restarts=report.restarts,
         note=report.last_exit,
     )
 
 
-def resident(pid: int) -> int:
-    """Resident bytes of a process; 0 when it is gone."""
+def memory_of(pid: int) -> int:
+    """Bytes that a process takes of the machine's memory: proportional set size, since forks share pages; 0 when it is
+    gone.
+    """
     try:
-        for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmRSS:"):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines():
+            if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024
     except OSError:
         pass

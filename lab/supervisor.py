@@ -28,6 +28,7 @@ from apimachinery.kit import births, command, settings
 from apimachinery.kit.files import write_atomic
 from apimachinery.kit.tasks import is_set_within
 from lab import privileges, processes
+from lab.forks import Forks, Lost
 from lab.paths import Paths
 from lab.process import Process
 
@@ -69,9 +70,13 @@ class _Remembered:
 class Child:
     """One process through its lives."""
 
-    def __init__(self, process: Process, changed: Callable[[], None], may: Machine | None = None) -> None:
+    def __init__(
+        self, process: Process, changed: Callable[[], None], may: Machine | None = None, forks: Forks | None = None
+    ) -> None:
         self.process = process
         self._may = may or Machine()
+        self._forks = forks
+        self._is_fork = False
         self.pid = 0
         self.ticks = 0
         self.since = 0.0
@@ -84,20 +89,41 @@ class Child:
         self._descriptor = -1
         self._changed = changed
         self._timer: asyncio.TimerHandle | None = None
+        self._work: asyncio.Task[None] | None = None
+        # Starting takes more than a turn of the loop; whoever stops waits for it.
+        self._starting = asyncio.Lock()
 
-    def start(self) -> None:
-        """Start it now."""
-        self._timer = None
-        try:
-            pid = command.start(self._may.limit(self.process).command(), Path(self.process.log))
-        except (command.CommandError, OSError) as error:
-            self.last_exit = str(error)
-            log.error("%s: %s", self.process.name, error)
-            self._again()
-            return
-        privileges.lower_oom_score(pid, self.process.oom_score_adj)
-        self._watch(pid)
-        log.info("%s started, pid %d", self.process.name, self.pid)
+    async def start(self) -> None:
+        """Start it now, unless it was stopped meanwhile."""
+        async with self._starting:
+            self._timer = None
+            if not self.wanted:
+                return
+            try:
+                pid = await self._launch()
+                self._watch(pid)
+            except (command.CommandError, OSError) as error:
+                self.last_exit = str(error)
+                log.error("%s: %s", self.process.name, error)
+                self._again()
+                return
+            privileges.lower_oom_score(pid, self.process.oom_score_adj)
+            log.info("%s started, pid %d%s", self.process.name, pid, ", a fork" if self._is_fork else "")
+
+    async def _launch(self) -> int:
+        """One of ours is forked where that can be; every other program, and ours where it cannot, is executed."""
+        process = self._may.limit(self.process)
+        self._is_fork = False
+        if self._forks is not None and process.is_ours:
+            try:
+                if pid := await self._forks.start(process):
+                    self._is_fork = True
+                    return pid
+            except Lost:
+                # It may be there, or on its way and look like what it was forked from.
+                lab, file = self._forks.lab, _settings_file(process)
+                await processes.kill([lambda: processes.daemons_of(file), lambda: processes.fork_servers(lab)])
+        return command.start(process.command(), Path(process.log))
 
     def adopt(self, pid: int, ticks: int, restarts: int = 0) -> bool:
         """Take over a process that an earlier supervisor started; False when it has ended, or is not this one."""
@@ -118,6 +144,10 @@ class Child:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        async with self._starting:
+            await self._end()
+
+    async def _end(self) -> None:
         for number, patience in ((signal.SIGTERM, self.process.grace), (signal.SIGKILL, KILL_DEADLINE)):
             if self.gone.is_set():
                 return
@@ -141,8 +171,12 @@ class Child:
         self.gone.set()
 
     def _ended(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+        self._work = asyncio.ensure_future(self._bury())
+
+    async def _bury(self) -> None:
         pid = self.pid
-        self.last_exit = self._reap()
+        self.last_exit = await self._reap()
         self._let_go()
         log.info("%s (pid %d) ended: %s", self.process.name, pid, self.last_exit)
         if self.wanted:
@@ -150,11 +184,15 @@ class Child:
             self._again()
         self._changed()
 
-    def _reap(self) -> str:
-        try:
-            _, status = os.waitpid(self.pid, os.WNOHANG)
-        except ChildProcessError:
-            return "unknown (started by an earlier supervisor)"
+    async def _reap(self) -> str:
+        status: int | None = None
+        if self._is_fork and self._forks is not None:
+            status = await self._forks.reap(self.pid)
+        else:
+            with contextlib.suppress(ChildProcessError):
+                _, status = os.waitpid(self.pid, os.WNOHANG)  # noqa: ASYNC222  (WNOHANG does not block)
+        if status is None:
+            return "unknown (who started it has ended)"
         code = os.waitstatus_to_exitcode(status)
         return f"exit status {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
 
@@ -165,15 +203,19 @@ class Child:
         self._pause = min(self._pause * 2, PAUSE_MAX)
 
     def _restart(self) -> None:
-        self.start()
+        self._work = asyncio.ensure_future(self._started_again())
+
+    async def _started_again(self) -> None:
+        await self.start()
         self._changed()
 
 
 class Supervisor:
     """All children of one lab and the socket through which they are managed."""
 
-    def __init__(self, paths: Paths, machine: Machine | None = None) -> None:
+    def __init__(self, paths: Paths, machine: Machine | None = None, forks: Forks | None = None) -> None:
         self._machine = machine or Machine()
+        self._forks = forks
         self._lab = paths.lab
         self._state = paths.supervisor_state
         self._daemons_below = paths.state
@@ -182,7 +224,7 @@ class Supervisor:
         self._unclaimed: dict[Path, set[int]] = {}
         self.quit = asyncio.Event()
 
-    def resume(self) -> None:
+    async def resume(self) -> None:
         """Take over what an earlier supervisor left, and start again what has ended since.
 
         What a damaged file does not say is taken over once it is asked for (`start`).
@@ -191,11 +233,11 @@ class Supervisor:
             if (file := processes.settings_of(pid)) is not None:
                 self._unclaimed.setdefault(file, set()).add(pid)
         for process, pid, ticks, restarts in self._remembered():
-            child = Child(process, self._save, self._machine)
+            child = Child(process, self._save, self._machine, self._forks)
             self._children[child.process.name] = child
             if not child.adopt(pid, ticks, restarts) and not self._adopt_daemon(child):
                 child.restarts = restarts + 1
-                child.start()
+                await child.start()
         self._save()
 
     def _remembered(self) -> list[tuple[Process, int, int, int]]:
@@ -245,14 +287,14 @@ class Supervisor:
             return
         if child is not None:
             await child.stop()
-        child = Child(process, self._save, self._machine)
+        child = Child(process, self._save, self._machine, self._forks)
         self._children[process.name] = child
         adopted = self._adopt_daemon(child)
         # Of one settings file there is one daemon: what else has it is an older definition, or a second one.
         if others := self._unclaimed.pop(_settings_file(process), set()) - {child.pid}:
             await processes.kill([lambda: others & processes.daemons_of(_settings_file(process))])
         if not adopted:
-            child.start()
+            await child.start()
         self._save()
 
     async def _stop(self, name: str) -> None:

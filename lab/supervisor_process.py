@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from apimachinery.kit import logs
 from lab import cgroups, names, privileges
+from lab.forks import Forks
 from lab.paths import Paths
 from lab.supervisor import Machine, Supervisor
 
@@ -28,11 +29,13 @@ async def main(lab: str) -> None:
     machine = Machine(await privileges.can_drop(), privileges.to_read_the_program())
     if not machine.drops:
         log.warning("setpriv does not work here: daemons keep all capabilities")
-    supervisor = Supervisor(paths, machine)
+    forks = Forks(lab, paths.logs / "supervisor.log")
+    forks.open()
+    supervisor = Supervisor(paths, machine, forks)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, supervisor.quit.set)
     loop.add_signal_handler(signal.SIGINT, supervisor.quit.set)
-    supervisor.resume()
+    await supervisor.resume()
     paths.supervisor_socket.unlink(missing_ok=True)
     server = await asyncio.start_unix_server(supervisor.serve, paths.supervisor_socket, limit=1 << 20)
     paths.supervisor_socket.chmod(0o600)
@@ -40,6 +43,7 @@ async def main(lab: str) -> None:
     await supervisor.quit.wait()
     trimming.cancel()
     server.close()
+    forks.close()
     paths.supervisor_socket.unlink(missing_ok=True)
 
 

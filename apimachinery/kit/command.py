@@ -64,22 +64,23 @@ async def run(
     return Result(tuple(argv), process.returncode, stdout, stderr)
 
 
-def start(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> int:
+def start(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, stdin: int | None = None) -> int:
     """Start a program that outlives the call, in a session of its own; returns its pid.
 
-    Its output is appended to `log`, its input is empty, its signals are the defaults. The caller waits for
-    it (`os.waitpid`). Raises CommandError when there is no such program.
+    Its output is appended to `log`, its input is empty or the descriptor `stdin`, its signals are the defaults. The
+    caller waits for it (`os.waitpid`). Raises CommandError when there is no such program.
     """
     program = shutil.which(argv[0])
     if program is None:
         raise CommandError(argv, None, "cannot start: no such program", None)
     output = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    source = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0) if stdin is None else (os.POSIX_SPAWN_DUP2, stdin, 0)
     return os.posix_spawn(
         program,
         list(argv),
         dict(os.environ if env is None else env),
         file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            source,
             (os.POSIX_SPAWN_OPEN, 1, str(log), output, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],

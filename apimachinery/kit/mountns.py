@@ -85,6 +85,19 @@ def isolate() -> None:
     mounts.mount("", Path("/"), flags=mounts.MS_SLAVE | mounts.MS_REC)
 
 
+def enter(path: Path) -> None:
+    """Take this whole process, which must have one thread, into the namespace that the file keeps. Its working and
+    root directory become those of the namespace.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _libc.setns(descriptor, _CLONE_NEWNS) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"cannot enter mount namespace {path}: {os.strerror(code)}")
+    finally:
+        os.close(descriptor)
+
+
 def keep(path: Path, namespace: Path) -> None:
     """Have `path` keep a namespace (`/proc/PID/ns/mnt`). Its directory becomes a private mount: the kernel binds such
     a file nowhere else.

@@ -20,7 +20,7 @@ def process(tmp_path: Path, *argv: str, name: str = "a") -> Process:
 def test_a_killed_process_is_started_again_and_a_stopped_one_is_not(tmp_path: Path) -> None:
     async def scenario() -> None:
         child = Child(process(tmp_path), lambda: None)
-        child.start()
+        await child.start()
         first = child.pid
         os.kill(first, signal.SIGKILL)
         await until(lambda: child.restarts == 1 and child.pid not in (0, first))
@@ -38,7 +38,7 @@ def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path
     async def scenario() -> None:
         script = "trap '' TERM; echo ready; while :; do sleep 1; done"
         child = Child(process(tmp_path, "sh", "-c", script), lambda: None)
-        child.start()
+        await child.start()
         await until(lambda: (tmp_path / "a.log").exists() and (tmp_path / "a.log").read_text() == "ready\n")
         started = time.monotonic()
         await child.stop()
@@ -51,7 +51,7 @@ def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path
 def test_a_program_that_does_not_exist_is_tried_again_and_reported(tmp_path: Path) -> None:
     async def scenario() -> None:
         child = Child(process(tmp_path, "/no/such/program"), lambda: None)
-        child.start()
+        await child.start()
         assert "no such program" in child.last_exit
         await child.stop()
 
@@ -66,7 +66,7 @@ def test_the_next_supervisor_adopts_what_runs(tmp_path: Path) -> None:
         await first._answer({"do": "start", "process": process(tmp_path).__dict__})
         before = (await first._answer({"do": "status"}))["children"][0]
         second = Supervisor(paths)
-        second.resume()
+        await second.resume()
         after = (await second._answer({"do": "status"}))["children"][0]
         assert (after["pid"], after["ticks"]) == (before["pid"], before["ticks"])
         await first._answer({"do": "stop", "name": "a"})
