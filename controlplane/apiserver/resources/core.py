@@ -15,7 +15,6 @@ from controlplane.apiserver.strategies import cluster as cluster_strategy
 from controlplane.apiserver.strategies import namespaces as namespaces_strategy
 from controlplane.apiserver.strategies import pods as pods_strategy
 from controlplane.apiserver.strategies import secrets as secrets_strategy
-from controlplane.apiserver.strategies import services as services_strategy
 from controlplane.apiserver.strategies import storage as storage_strategy
 from controlplane.apiserver.strategies import workloads as workloads_strategy
 from controlplane.apiserver.tables import cluster as cluster_columns
@@ -200,7 +199,6 @@ SERVICE_ACCOUNT = Resource(
 SERVICE = Resource(
     kinds.SERVICE,
     Strategy(
-        prepare_update=services_strategy.prepare_update,
         check_name=formats.dns1123_label,
         create_on_update=True,
         returns_deleted=True,

@@ -130,10 +130,10 @@ def cidr(path: str, value: str) -> Found:
     if found is None:
         return [errors.invalid(path, value, _CIDR_TEXT)]
     address, _, length = value.partition("/")
-    if without_zeros(address) != address:
-        return [errors.invalid(path, value, "must not have leading 0s in IP")]
-    if length != str(found.network.prefixlen):
-        return [errors.invalid(path, value, "must not have leading 0s in prefix length")]
+    if without_zeros(address) != address or length != str(found.network.prefixlen):
+        return [errors.invalid(path, value, "must not have leading 0s in IP or prefix length")]
+    if found.version == 6 and found.ip.ipv4_mapped is not None:
+        return [errors.invalid(path, value, "must not have an IPv4-mapped IPv6 address")]
     if found.network.network_address != found.ip:
         return [errors.invalid(path, value, "must not have bits set beyond the prefix length")]
     return []

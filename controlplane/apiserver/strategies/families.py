@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
+from controlplane.apiserver.rules.core import services as rules
 
 _PREFER, _REQUIRE, _SINGLE = "PreferDualStack", "RequireDualStack", "SingleStack"
 _POLICY, _FAMILIES, _ADDRESSES = "spec.ipFamilyPolicy", "spec.ipFamilies", "spec.clusterIPs"
@@ -35,6 +36,8 @@ def settle(spec: Obj, was: Obj | None, configured: Sequence[str]) -> list[FieldE
     if not spec.get("ipFamilyPolicy"):
         known = (was or {}).get("ipFamilyPolicy")
         spec["ipFamilyPolicy"] = known or (_REQUIRE if selectorless else _SINGLE)
+    if problems := list(rules.addresses(spec, was)):
+        return problems
     problems = [*_released(spec, before), *_contradictions(spec), *_inferred(spec, configured)]
     if problems:
         return problems

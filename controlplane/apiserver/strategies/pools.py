@@ -119,8 +119,8 @@ def _offset(address: ipaddress.IPv4Address | ipaddress.IPv6Address, network: Net
     return offset if address.version == network.version and 0 <= offset < _usable(network) else None
 
 
-class PortPool(Pool[tuple[int, str]]):
-    """Node ports of one range, a port number apart for each protocol."""
+class PortPool(Pool[int]):
+    """Node ports of one range. A number belongs to one Service, whatever its protocols."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -130,8 +130,8 @@ class PortPool(Pool[tuple[int, str]]):
     def contains(self, port: int) -> bool:
         return self.low <= port <= self.high
 
-    def next(self, protocols: tuple[str, ...], owner: str) -> int:
-        """Take a port number free for all of these protocols. Raises PoolFull."""
+    def free(self) -> int:
+        """A number that nobody has. Raises PoolFull."""
         count = self.high - self.low + 1
         low = band(count)
         for start, stop in ((low, count), (0, low)):
@@ -141,8 +141,6 @@ class PortPool(Pool[tuple[int, str]]):
             offset = random.randrange(size)
             for step in range(size):
                 port = self.low + start + (offset + step) % size
-                if all(self.owner((port, protocol)) is None for protocol in protocols):
-                    for protocol in protocols:
-                        self.take((port, protocol), owner)
+                if self.owner(port) is None:
                     return port
         raise PoolFull("range is full")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
 from typing import Any
 
 from apimachinery import errors
@@ -12,18 +13,12 @@ from apimachinery.errors import FieldError
 from apimachinery.objects import Obj, copy
 from controlplane.apiserver.cache.cache import NO_OBJECT
 from controlplane.apiserver.catalog.strategy import Reservation, Strategy
-from controlplane.apiserver.rules.core import services as rules
-from controlplane.apiserver.strategies import families
+from controlplane.apiserver.strategies import families, servicefields
 from controlplane.apiserver.strategies.pools import AddressPool, Pool, PoolFull, PortPool
 from controlplane.store import Delete, Op, Put
 
 # The pools by the names under which upstream keeps what is taken.
 _ADDRESSES, _PORTS = "serviceips", "servicenodeports"
-_WITH_PORTS = ("NodePort", "LoadBalancer")
-
-
-def has_address(spec: Obj) -> bool:
-    return spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None"
 
 
 @dataclass
@@ -130,24 +125,50 @@ class ServicePools:
             self._left[key] = current
 
     def strategy(self, plain: Strategy) -> Strategy:
-        """That of Services, which take from these pools; rules see the families that a Service will have."""
-
-        def changed(new: Obj, old: Obj) -> None:
-            plain.prepare_update(new, old)
-            self._settle(new, old)
-
+        """That of Services, which take from these pools. As upstream, what cannot be given is told before anything
+        else that is wrong."""
         return replace(
-            plain, prepare_create=partial(self._settle, old=None), prepare_update=changed, reserve=self.reserve
+            plain, prepare_create=self._prepare_create, prepare_update=self._prepare_update, reserve=self.reserve
         )
 
+    def _prepare_create(self, new: Obj) -> None:
+        servicefields.fill_new(new["spec"])
+        self._settle(new, None)
+        servicefields.drop_unread(new["spec"])
+
+    def _prepare_update(self, new: Obj, old: Obj) -> None:
+        spec, was = new["spec"], old["spec"]
+        servicefields.fill_changed(spec, was)
+        self._settle(new, old)
+        servicefields.drop(spec, was)
+        servicefields.drop_unread(spec)
+        if spec.get("type") != "LoadBalancer" and (new.get("status") or {}).get("loadBalancer"):
+            new["status"] = {**new["status"], "loadBalancer": {}}
+
     def _settle(self, new: Obj, old: Obj | None) -> None:
-        spec = new["spec"]
-        if spec.get("type") == "ExternalName" or any(rules.addresses(spec)):
-            return
-        if spec.get("clusterIP") and not spec.get("clusterIPs"):
-            spec["clusterIPs"] = [spec["clusterIP"]]
-        if problems := families.settle(spec, old["spec"] if old else None, self.addresses.families):
-            raise _refused(new, *problems)
+        """Decide on families, and see that what is asked for by name can be had."""
+        spec, was = new["spec"], old["spec"] if old else None
+        if spec.get("type") != "ExternalName":
+            problems = families.settle(spec, was, self.addresses.families)
+            if problems:
+                raise _refused(new, *problems)
+        for address in servicefields.asked_addresses(spec, was):
+            self._check_address(new, address)
+        self._check_ports(new, was)
+
+    def _check_ports(self, new: Obj, was: Obj | None) -> None:
+        asked: set[int] = set()
+
+        def take(index: int, number: int) -> None:
+            self._check_port(new, index, number, asked)
+            asked.add(number)
+
+        # What is free is chosen when the write is sure; here any number will do that nobody asks for.
+        nobodys = count(-1, -1)
+        trial = {**new["spec"], "ports": [dict(port) for port in new["spec"].get("ports") or ()]}
+        servicefields.give_ports(trial, was, take, lambda: next(nobodys))
+        if _begins_to_be_checked(new["spec"], was):
+            self._check_health_port(new["spec"].get("healthCheckNodePort") or 0, asked)
 
     def reserve(self, new: Obj | None, old: Obj | None, dry_run: bool) -> Reservation:
         """Strategy.reserve: fills cluster IPs and node ports into new. Raises Invalid, InternalError."""
@@ -157,8 +178,9 @@ class ServicePools:
                 if self._shared is not None:
                     # What is filled in goes with what it was filled in from.
                     held.undo.append(partial(new.__setitem__, "spec", copy(new["spec"])))
-                self._take_addresses(new, old, held)
-                self._take_ports(new, old, held)
+                was = old["spec"] if old else None
+                self._take_addresses(new, was, held)
+                self._take_ports(new, was, held)
         except BaseException:
             held.release()
             raise
@@ -166,97 +188,85 @@ class ServicePools:
             self._leave(new, old, held)
         return held
 
-    def _take_addresses(self, new: Obj, old: Obj | None, held: _Held) -> None:
+    def _take_addresses(self, new: Obj, was: Obj | None, held: _Held) -> None:
         spec, owner = new["spec"], _owner(new)
-        if not has_address(spec):
+        if not servicefields.has_address(spec):
             return
-        known = set(_addresses(old["spec"])) if old else set()
+        for address in servicefields.asked_addresses(spec, was):
+            self._check_address(new, address)
+            self.addresses.take(address, owner)
+            self._claim(_ADDRESSES, address, owner, held)
         taken = list(spec.get("clusterIPs") or ())
-        for address in taken:
-            if address not in known:
-                self._take_address(new, address, owner, held)
         for family in (spec.get("ipFamilies") or ())[len(taken) :]:
-            taken.append(self._next_address(family, owner, held))
+            taken.append(self._next_address(new, family, owner, held))
         spec["clusterIP"], spec["clusterIPs"] = taken[0], taken
 
-    def _next_address(self, family: str, owner: str, held: _Held) -> str:
+    def _next_address(self, new: Obj, family: str, owner: str, held: _Held) -> str:
         try:
             address = self.addresses.next(owner, family)
         except PoolFull as error:
-            text = f"failed to allocate a serviceIP: {error}"
-            raise errors.InternalError(f"Internal error occurred: {text}") from error
+            text = f"failed to allocate a serviceIP for Service {errors.quoted(new['metadata']['name'])}: {error}"
+            raise _failed(text) from error
         self._claim(_ADDRESSES, address, owner, held)
         return address
 
-    def _take_address(self, new: Obj, address: str, owner: str, held: _Held) -> None:
-        what, listed = f"failed to allocate IP {address}: ", new["spec"]["clusterIPs"]
+    def _check_address(self, new: Obj, address: str) -> None:
+        """Raises Invalid."""
         if not self.addresses.contains(address):
-            what += "the provided network does not match the current range"
-            raise _refused(new, errors.invalid("spec.clusterIPs", listed, what))
-        if not self.addresses.take(address, owner):
-            what += "provided IP is already allocated"
-            raise _refused(new, errors.invalid("spec.clusterIPs", listed, what))
-        self._claim(_ADDRESSES, address, owner, held)
+            why = "the provided network does not match the current range"
+        elif self.addresses.owner(address) is not None:
+            why = "provided IP is already allocated"
+        else:
+            return
+        listed = list(new["spec"]["clusterIPs"])
+        listed += [""] * (len(new["spec"].get("ipFamilies") or ()) - len(listed))
+        raise _refused(new, errors.invalid("spec.clusterIPs", listed, f"failed to allocate IP {address}: {why}"))
 
-    def _take_ports(self, new: Obj, old: Obj | None, held: _Held) -> None:
+    def _take_ports(self, new: Obj, was: Obj | None, held: _Held) -> None:
         spec, owner = new["spec"], _owner(new)
-        if spec.get("type") not in _WITH_PORTS:
-            return
-        if spec.get("type") == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is False:
-            wanted = [port for port in spec.get("ports") or () if port.get("nodePort")]
-        else:
-            wanted = list(spec.get("ports") or ())
-        known = set(_ports(old["spec"])) if old else set()
-        for port in wanted:
-            if port.get("nodePort"):
-                self._take_port(new, port, known, owner, held)
-        shared: dict[int, int] = {}
-        for port in wanted:
-            if not port.get("nodePort"):
-                self._choose_port(port, shared, owner, held)
-        if spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local":
-            self._health_port(new, old, known, owner, held)
 
-    def _take_port(self, new: Obj, port: Obj, known: set[tuple[int, str]], owner: str, held: _Held) -> None:
-        key = (port["nodePort"], port.get("protocol", "TCP"))
-        if key in known:
+        def have(number: int) -> int:
+            self.ports.take(number, owner)
+            self._claim(_PORTS, number, owner, held)
+            return number
+
+        def take(index: int, number: int) -> None:
+            self._check_port(new, index, number)
+            have(number)
+
+        servicefields.give_ports(spec, was, take, lambda: have(self._free_port("failed to allocate a nodePort")))
+        if not _begins_to_be_checked(spec, was):
             return
-        index = new["spec"]["ports"].index(port)
-        where = f"spec.ports[{index}].nodePort"
-        if not self.ports.contains(key[0]):
+        if number := spec.get("healthCheckNodePort"):
+            self._check_health_port(number)
+            have(number)
+        else:
+            spec["healthCheckNodePort"] = have(self._free_port("failed to allocate a HealthCheck NodePort 0"))
+
+    def _free_port(self, failure: str) -> int:
+        try:
+            return self.ports.free()
+        except PoolFull as error:
+            raise _failed(f"{failure}: {error}") from error
+
+    def _trouble(self, number: int, asked: Container[int] = ()) -> str:
+        """Why a node port cannot be had; "" when it can."""
+        if not self.ports.contains(number):
             span = f"{self.ports.low}-{self.ports.high}"
-            text = f"provided port is not in the valid range. The range of valid ports is {span}"
-            raise _refused(new, errors.invalid(where, key[0], text))
-        if self.ports.owner(key) is not None:
-            raise _refused(new, errors.invalid(where, key[0], "provided port is already allocated"))
-        self.ports.take(key, owner)
-        self._claim(_PORTS, key, owner, held)
+            return f"provided port is not in the valid range. The range of valid ports is {span}"
+        if number in asked or self.ports.owner(number) is not None:
+            return "provided port is already allocated"
+        return ""
 
-    def _choose_port(self, port: Obj, shared: dict[int, int], owner: str, held: _Held) -> None:
-        """The same service port under two protocols gets the same node port."""
-        protocol = port.get("protocol", "TCP")
-        number = shared.get(port["port"])
-        if number is None or not self.ports.take((number, protocol), owner):
-            try:
-                number = self.ports.next((protocol,), owner)
-            except PoolFull as error:
-                raise errors.InternalError(f"failed to allocate a nodePort: {error}") from error
-            shared[port["port"]] = number
-        self._claim(_PORTS, (number, protocol), owner, held)
-        port["nodePort"] = number
+    def _check_port(self, new: Obj, index: int, number: int, asked: Container[int] = ()) -> None:
+        """Raises Invalid."""
+        if why := self._trouble(number, asked):
+            raise _refused(new, errors.invalid(f"spec.ports[{index}].nodePort", number, why))
 
-    def _health_port(self, new: Obj, old: Obj | None, known: set[Any], owner: str, held: _Held) -> None:
-        spec = new["spec"]
-        if spec.get("healthCheckNodePort"):
-            key = (spec["healthCheckNodePort"], "TCP")
-            if key not in known and not self.ports.take(key, owner):
-                text = "provided port is already allocated"
-                raise _refused(new, errors.invalid("spec.healthCheckNodePort", key[0], text))
-        else:
-            spec["healthCheckNodePort"] = self.ports.next(("TCP",), owner)
-        taken = (spec["healthCheckNodePort"], "TCP")
-        if taken not in known:
-            self._claim(_PORTS, taken, owner, held)
+    def _check_health_port(self, number: int, asked: Container[int] = ()) -> None:
+        """Raises InternalError, as upstream does."""
+        if number and (why := self._trouble(number, asked)):
+            raise _failed(f"failed to allocate requested HealthCheck NodePort {number}: {why}")
 
     def _leave(self, new: Obj | None, old: Obj, held: _Held) -> None:
         """What the old object holds and the new one does not goes back once the write is done."""
@@ -270,7 +280,7 @@ class ServicePools:
 
 def claim(pool: str, item: Any) -> str:
     """The store's key that says who has an address or a port."""
-    return f"{NO_OBJECT}ranges/{pool}/{item if pool == _ADDRESSES else '-'.join(map(str, item))}"
+    return f"{NO_OBJECT}ranges/{pool}/{item}"
 
 
 def _holds(service: Obj) -> Iterator[tuple[str, Any]]:
@@ -279,6 +289,14 @@ def _holds(service: Obj) -> Iterator[tuple[str, Any]]:
         yield _ADDRESSES, address
     for port in _ports(service["spec"]):
         yield _PORTS, port
+
+
+def _begins_to_be_checked(spec: Obj, was: Obj | None) -> bool:
+    return servicefields.is_checked(spec) and (was is None or not servicefields.is_checked(was))
+
+
+def _failed(text: str) -> errors.ApiError:
+    return errors.InternalError(f"Internal error occurred: {text}")
 
 
 def _refused(service: Obj, *problems: FieldError) -> errors.ApiError:
@@ -290,62 +308,11 @@ def _owner(service: Obj) -> str:
 
 
 def _addresses(spec: Obj) -> list[str]:
-    if not has_address(spec):
+    if not servicefields.has_address(spec):
         return []
     return [address for address in spec.get("clusterIPs") or () if address not in ("", "None")]
 
 
-def _ports(spec: Obj) -> list[tuple[int, str]]:
-    found = [(p["nodePort"], p.get("protocol", "TCP")) for p in spec.get("ports") or () if p.get("nodePort")]
-    if spec.get("healthCheckNodePort"):
-        found.append((spec["healthCheckNodePort"], "TCP"))
-    return found
-
-
-def prepare_update(new: Obj, old: Obj) -> None:
-    """What a client that read an object in one type and writes another need not clear itself."""
-    spec, was = new["spec"], old["spec"]
-    if spec.get("type") == "ExternalName":
-        if was.get("type") != "ExternalName":
-            for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
-                if spec.get(name) == was.get(name):
-                    spec.pop(name, None)
-            _drop_node_ports(spec)
-        return
-    if was.get("type") != "ExternalName" and not spec.get("clusterIP") and was.get("clusterIP"):
-        if spec.get("clusterIPs") in (None, was.get("clusterIPs")):
-            spec["clusterIP"], spec["clusterIPs"] = was["clusterIP"], list(was.get("clusterIPs") or ())
-    elif spec.get("clusterIP") and not spec.get("clusterIPs"):
-        same = spec["clusterIP"] == was.get("clusterIP")
-        spec["clusterIPs"] = list(was["clusterIPs"]) if same and was.get("clusterIPs") else [spec["clusterIP"]]
-    elif spec.get("clusterIP") != was.get("clusterIP") and spec.get("clusterIPs") == was.get("clusterIPs"):
-        # Only the older of the two fields was changed: the newer follows.
-        spec["clusterIPs"] = [spec["clusterIP"]] if spec.get("clusterIP") else []
-    for name in ("ipFamilies", "ipFamilyPolicy"):
-        if name not in spec and name in was:
-            spec[name] = was[name]
-    _keep_node_ports(spec, was)
-
-
-def _drop_node_ports(spec: Obj) -> None:
-    for port in spec.get("ports") or ():
-        port.pop("nodePort", None)
-
-
-def _keep_node_ports(spec: Obj, was: Obj) -> None:
-    if spec.get("type") not in _WITH_PORTS:
-        if was.get("type") in _WITH_PORTS:
-            _drop_node_ports(spec)
-            spec.pop("externalTrafficPolicy", None)
-            spec.pop("healthCheckNodePort", None)
-            spec.pop("allocateLoadBalancerNodePorts", None)
-        return
-    standing = {(p.get("port"), p.get("protocol", "TCP")): p.get("nodePort") for p in was.get("ports") or ()}
-    used = {p.get("nodePort") for p in spec.get("ports") or () if p.get("nodePort")}
-    for port in spec.get("ports") or ():
-        if not port.get("nodePort"):
-            kept = standing.get((port.get("port"), port.get("protocol", "TCP")))
-            if kept and kept not in used:
-                port["nodePort"] = kept
-    if was.get("healthCheckNodePort") and spec.get("externalTrafficPolicy") == "Local":
-        spec.setdefault("healthCheckNodePort", was["healthCheckNodePort"])
+def _ports(spec: Obj) -> list[int]:
+    found = [port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")]
+    return [*found, spec["healthCheckNodePort"]] if spec.get("healthCheckNodePort") else found

@@ -131,11 +131,13 @@ def test_dynamic_addresses_leave_the_first_ones_to_people() -> None:
     assert min(chosen) > 16
 
 
-def test_a_port_number_serves_each_protocol_once() -> None:
+def test_a_port_number_belongs_to_one_service() -> None:
     pool = PortPool("30000-30001")
-    first = pool.next(("TCP",), "a")
-    assert pool.take((first, "UDP"), "b") and not pool.take((first, "TCP"), "b")
-    assert pool.next(("TCP",), "c") != first
+    first = pool.free()
+    assert pool.take(first, "a") and pool.take(first, "a") and not pool.take(first, "b")
+    assert pool.take(pool.free(), "c")
+    with pytest.raises(PoolFull):
+        pool.free()
 
 
 def test_amounts_are_no_finer_than_thousandths() -> None:

@@ -96,7 +96,7 @@ LIMITS = f"{SERVER}/admission/limits.py"
 # Type -> field -> the file that reads it. "": upstream's components do not act on it either.
 FIELDS: dict[str, dict[str, str]] = {
     "core.v1.ServiceSpec": {
-        "allocateLoadBalancerNodePorts": SERVICES,
+        "allocateLoadBalancerNodePorts": f"{SERVER}/strategies/servicefields.py",
         "clusterIP": PROXY,
         "clusterIPs": PROXY,
         "externalIPs": PROXY,

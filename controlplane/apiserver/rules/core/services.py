@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from apimachinery import errors, formats
+from apimachinery.addresses import without_zeros
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.containers import PROTOCOLS
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.values import cidr, each, ip, port, port_number
-from controlplane.apiserver.rules.words import changed, enum, hook, labels, strict_form, when
+from controlplane.apiserver.rules.words import changed, enum, hook, labels, strict_form
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
@@ -26,7 +27,7 @@ _STANDS = "may not change once set"
 
 
 def _headless(spec: Obj) -> bool:
-    return bool(spec.get("clusterIP") == "None")
+    return _listed(spec) == ["None"]
 
 
 def _listed(spec: Obj) -> list[str]:
@@ -38,8 +39,8 @@ def _listed(spec: Obj) -> list[str]:
 # --- addresses ---
 
 
-def addresses(spec: Obj) -> Iterator[FieldError]:
-    """clusterIP, clusterIPs, ipFamilies and ipFamilyPolicy as a client may write them."""
+def addresses(spec: Obj, was: Obj | None) -> Iterator[FieldError]:
+    """clusterIP, clusterIPs, ipFamilies and ipFamilyPolicy as a client may write them. was: the spec before."""
     if spec.get("type") == "ExternalName":
         return
     first, listed, path = spec.get("clusterIP") or "", _listed(spec), "spec.clusterIPs"
@@ -48,7 +49,7 @@ def addresses(spec: Obj) -> Iterator[FieldError]:
     elif listed and not first:
         yield errors.invalid(path, listed, "must be empty when `clusterIP` is not specified")
     yield from _families(spec)
-    wrong = list(_each_address(listed))
+    wrong = list(_each_address(listed, (was or {}).get("clusterIPs") or ()))
     yield from wrong
     if len(listed) > 2:
         yield errors.invalid(path, listed, "may only hold up to 2 values")
@@ -76,28 +77,24 @@ def _families(spec: Obj) -> Iterator[FieldError]:
         yield errors.not_supported("spec.ipFamilyPolicy", policy, _POLICIES)
 
 
-def _each_address(listed: list[str]) -> Iterator[FieldError]:
+def _each_address(listed: list[str], known: Sequence[str]) -> Iterator[FieldError]:
     for index, address in enumerate(listed):
         if index == 0 and address == "None":
             if len(listed) > 1:
                 yield errors.invalid("spec.clusterIPs", listed, "'None' must be the first and only value")
             continue
-        yield from ip(f"spec.clusterIPs[{index}]", address)
+        if address not in known:
+            yield from ip(f"spec.clusterIPs[{index}]", address)
 
 
-def _misaddressed(service: Obj, at: Place) -> bool:
-    """Whether no addresses could be given at all; upstream then looks no further."""
-    return any(True for _ in addresses(service["spec"]))
-
-
-def _addressed(service: Obj, at: Place) -> bool:
-    return not _misaddressed(service, at)
+def _addresses(spec: Obj, at: Place) -> Iterator[FieldError]:
+    return addresses(spec, at.old)
 
 
 def special(path: str, address: str) -> Iterator[FieldError]:
     """Addresses that cannot mean another machine."""
     try:
-        found = ipaddress.ip_address(address)
+        found = ipaddress.ip_address(without_zeros(address))
     except ValueError:
         yield errors.invalid(path, address, "must be a valid IP address")
         return
@@ -107,7 +104,11 @@ def special(path: str, address: str) -> Iterator[FieldError]:
         yield errors.invalid(path, address, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
     if found.is_link_local:
         yield errors.invalid(path, address, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-    if found.is_multicast and str(found).startswith(("224.0.0.", "ff02:")):
+    if (
+        (found.packed[:3] == b"\xe0\0\0")
+        if found.version == 4
+        else (found.packed[0] == 255 and found.packed[1] & 15 == 2)
+    ):
         text = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
         yield errors.invalid(path, address, text)
 
@@ -264,7 +265,9 @@ def _outside(spec: Obj, at: Place) -> Iterator[FieldError]:
     elif reachable and policy not in ("Cluster", "Local"):
         yield errors.not_supported(where, policy, ("Cluster", "Local"))
     health = spec.get("healthCheckNodePort")
-    if health and not _checked(spec):
+    if health and _checked(spec):
+        yield from port_number(at.to("healthCheckNodePort"), health)
+    elif health:
         text = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
         yield errors.invalid(at.to("healthCheckNodePort"), health, text)
 
@@ -346,8 +349,9 @@ def _one_ingress(path: str, entry: Obj, known: list[Any]) -> Iterator[FieldError
 
 RULES: dict[str, Row] = {
     "core.v1.Service": (
-        when(_misaddressed, hook(lambda service, at: addresses(service["spec"]))),
-        when(_addressed, changed(_change), hook(_annotations), "spec"),
+        changed(_change),
+        hook(_annotations),
+        "spec",
     ),
     "core.v1.Service/status": (hook(_ingress),),
     "core.v1.ServiceSpec": (
@@ -356,6 +360,7 @@ RULES: dict[str, Row] = {
         labels("selector"),
         enum("sessionAffinity", ("ClientIP", "None"), "required"),
         hook(_affinity),
+        hook(_addresses),
         hook(_external_ips, "externalIPs"),
         enum("type", _TYPES, "required"),
         hook(_node_ports, "ports"),

@@ -21,8 +21,8 @@ def texts(found: Any) -> list[str]:
         ("10.0.0.0", "must be a valid CIDR value"),
         ("10.0.0.0/33", "must be a valid CIDR value"),
         ("10.0.0.0/255.0.0.0", "must be a valid CIDR value"),
-        ("010.0.0.0/8", "must not have leading 0s in IP"),
-        ("10.0.0.0/08", "must not have leading 0s in prefix length"),
+        ("010.0.0.0/8", "must not have leading 0s in IP or prefix length"),
+        ("10.0.0.0/08", "must not have leading 0s in IP or prefix length"),
         ("10.0.0.1/8", "must not have bits set beyond the prefix length"),
     ],
 )
