@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 
-__all__ = ["Interface", "interface", "without_zeros"]
+__all__ = ["Address", "Interface", "address", "interface", "without_zeros"]
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 _LEADING_ZERO = re.compile(r"(^|\.)0[0-9]")
 
@@ -16,6 +17,14 @@ def without_zeros(text: str) -> str:
     if ":" in text or not _LEADING_ZERO.search(text):
         return text
     return ".".join(part.lstrip("0") or "0" for part in text.split("."))
+
+
+def address(text: str) -> Address | None:
+    """An address; None for what is none, and for one of a zone."""
+    try:
+        return None if "%" in text else ipaddress.ip_address(without_zeros(text))
+    except ValueError:
+        return None
 
 
 def interface(text: str) -> Interface | None:

@@ -72,6 +72,11 @@ def field_not_found(field: str, value: Any, detail: str = "") -> FieldError:
     return FieldError("FieldValueNotFound", field, _with_detail(f"Not found: {shown(value)}", detail))
 
 
+def internal(field: str, detail: str) -> FieldError:
+    """A check that could not be made."""
+    return FieldError("InternalError", field, f"Internal error: {detail}")
+
+
 def too_long(field: str, limit: int) -> FieldError:
     """A text of more than `limit` bytes."""
     unit = "byte" if limit == 1 else "bytes"

@@ -117,9 +117,12 @@ class Writing:
         kind, format = request.served, self._negotiate(request)
         context = await delete_context(request)
         storage = self._storage(kind)
-        context.warnings.extend(self._registry.strategy(storage).warn_deleted(context.options))
+        strategy = self._registry.strategy(storage)
+        context.warnings.extend(strategy.warn_deleted(context.options))
+        if why := strategy.undeletable(request.name):
+            raise errors.forbidden(kind.plural, request.name, why, kind.group)
         entry, gone = await self._registry.delete_entry(storage, request.space, request.name, context)
-        if gone and not self._registry.strategy(storage).returns_deleted:
+        if gone and not strategy.returns_deleted:
             await off_loop(len(entry.wire), entry.read_beside_others)
             return _success(kind, entry, tuple(context.warnings))
         # Whoever asks in the old way for dependents to go, too, is told that it is not done yet.

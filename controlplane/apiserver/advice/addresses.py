@@ -6,14 +6,14 @@ import ipaddress
 from collections.abc import Iterator
 
 from apimachinery import errors
+from apimachinery.addresses import address as read
 from apimachinery.addresses import interface, without_zeros
 
 
 def address(path: str, text: str) -> Iterator[str]:
     """About a valid address."""
-    try:
-        found = ipaddress.ip_address(without_zeros(text))
-    except ValueError:
+    found = read(text)
+    if found is None:
         return
     shown = errors.quoted(text)
     mapped = found.ipv4_mapped if found.version == 6 else None

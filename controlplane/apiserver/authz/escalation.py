@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry
 
 EVERYTHING = (Rule((ALL,), (ALL,), (ALL,)), Rule((ALL,), urls=(ALL,)))
+_COLLECTORS = ("ownerReferences", "finalizers", "managedFields", "resourceVersion")
 
 
 class Escalation:
@@ -46,22 +47,16 @@ class Escalation:
         return self._chain.decide(step.user, wanted).allowed
 
     def _role(self, step: Admission, new: Obj) -> None:
-        old = step.old or {}
-        same = (old.get("rules") or []) == (new.get("rules") or [])
-        same_sources = old.get("aggregationRule") == new.get("aggregationRule")
-        if step.old is not None and same and same_sources:
+        if self._may(step, "escalate", step.kind.plural, step.name) or _only_collected(new, step.old):
             return
-        if self._may(step, "escalate", step.kind.plural, step.name):
-            return
-        if new.get("aggregationRule") is not None and not same_sources and self._lacks(step, EVERYTHING):
+        self._hold(step, parse(new.get("rules")))
+        if (_gathers(new) or _gathers(step.old)) and self._lacks(step, EVERYTHING):
             # Whatever may be gathered one day cannot be compared with anything today.
             text = "must have cluster-admin privileges to use the aggregationRule"
             raise errors.forbidden(step.kind.plural, step.name, text, GROUP)
-        self._hold(step, parse(new.get("rules")))
 
     def _binding(self, step: Admission, new: Obj) -> None:
-        old = step.old or {}
-        if step.old is not None and all(old.get(key) == new.get(key) for key in ("roleRef", "subjects")):
+        if _only_collected(new, step.old):
             return
         reference = new["roleRef"]
         of_cluster = reference["kind"] == "ClusterRole"
@@ -87,6 +82,21 @@ class Escalation:
         tail = f"; resolution errors: [{', '.join(problems)}]" if problems else ""
         text = f"{_who(step.user)} is attempting to grant RBAC permissions not currently held:\n{lines}{tail}"
         raise errors.forbidden(step.kind.plural, step.name, text, GROUP)
+
+
+def _gathers(role: Obj | None) -> bool:
+    return bool((((role or {}).get("aggregationRule")) or {}).get("clusterRoleSelectors"))
+
+
+def _only_collected(new: Obj, old: Obj | None) -> bool:
+    """Whether a change is of what the garbage collector needs alone: that grants nothing."""
+    if old is None:
+        return False
+    plain = [
+        {**each, "metadata": {key: value for key, value in each["metadata"].items() if key not in _COLLECTORS}}
+        for each in (new, old)
+    ]
+    return plain[0] == plain[1]
 
 
 def _who(user: User) -> str:

@@ -28,6 +28,10 @@ def _say_nothing(obj: Obj) -> Iterable[str]:
     return ()
 
 
+def _any(name: str) -> str:
+    return ""
+
+
 def _never(obj: Obj) -> bool:
     return False
 
@@ -88,7 +92,7 @@ class Strategy:
     warn, warn_status, warn_deleted, warn_sent: what its author is told of a valid write, of one of its status, of a
     deletion with these options, of a new object as it was sent.
     generation: metadata.generation is kept by the server and counts spec changes. generation_stands: it is 1 for
-    good. counts_annotations: a change of annotations counts as one of the spec.
+    good. counts_annotations, counts_labels: a change of these counts as one of the spec.
     keep_status_on_create: a new object may bring its status.
     plain_metadata: finalizers of a new object may have any name.
     metadata_checks, status_metadata_checks: how the metadata of a change is looked at, once for each.
@@ -97,6 +101,7 @@ class Strategy:
     names_version: a change must say which version of the object it changes.
     create_on_update: PUT makes what is not there. default_orphan: dependents outlive it unless asked otherwise.
     returns_deleted: DELETE answers with the object instead of a Status.
+    undeletable: why the object of a name cannot be deleted by itself, "" where it can.
     grace: seconds an object is to live on after DELETE (asked: gracePeriodSeconds or None); None is at once.
     reserve: take what the object needs from cluster-wide pools, filling it in.
     """
@@ -118,6 +123,7 @@ class Strategy:
     generation: bool = False
     generation_stands: bool = False
     counts_annotations: bool = False
+    counts_labels: bool = False
     keep_status_on_create: bool = False
     plain_metadata: bool = False
     metadata_checks: tuple[MetadataCheck, ...] = ("change",)
@@ -128,8 +134,13 @@ class Strategy:
     create_on_update: bool = False
     default_orphan: bool = False
     returns_deleted: bool = False
+    undeletable: Callable[[str], str] = _any
     grace: Callable[[Obj, int | None], int] | None = None
     reserve: Callable[[Obj | None, Obj | None, bool], Reservation] = _reserve_nothing
+
+    def told(self, subresource: str) -> Callable[[Obj, Obj], Iterable[str]]:
+        """What the author of a change by way of a subresource hears; one that changes a part of an object is quiet."""
+        return {"": self.warn, "scale": self.warn, "status": self.warn_status}.get(subresource, _quiet)
 
 
 PLAIN = Strategy()

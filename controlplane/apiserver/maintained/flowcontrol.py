@@ -17,14 +17,13 @@ from apimachinery.timestamps import format_time, now
 from apimachinery.workqueue import WorkQueue
 from controlplane.apiserver.maintained.keeping import SELF, Plan, Wanted
 from controlplane.apiserver.registry import Context, Registry
+from controlplane.apiserver.rules import flows
 
 AUTO_UPDATE = "apf.kubernetes.io/autoupdate-spec"
 # Who writes the conditions of FlowSchemas, as upstream calls it.
 CONSUMER = "api-priority-and-fairness-config-consumer-v1"
-MANDATORY = frozenset(("exempt", "catch-all"))
 # Level -> its shares of the server, what part of them it lends, and (queues, hand size, length of a queue).
 _LEVELS: dict[str, tuple[int, int, tuple[int, int, int] | None]] = {
-    "catch-all": (5, 0, None),
     "system": (30, 33, (64, 6, 50)),
     "node-high": (40, 25, (64, 6, 50)),
     "leader-election": (10, 0, (16, 4, 50)),
@@ -35,13 +34,12 @@ _LEVELS: dict[str, tuple[int, int, tuple[int, int, int] | None]] = {
 
 
 def wanted() -> tuple[Wanted, ...]:
-    levels = [Wanted(PRIORITY_LEVEL, "exempt", _kept("exempt", _EXEMPT))]
-    levels += [Wanted(PRIORITY_LEVEL, name, _kept(name, _level(*row))) for name, row in _LEVELS.items()]
-    schemas = [
-        Wanted(FLOW_SCHEMA, name, _kept(name, _schema(level, precedence, by, rules)))
-        for name, (level, precedence, by, rules) in _schemas().items()
-    ]
-    return (*levels, *schemas)
+    levels = {**flows.MANDATORY_LEVELS, **{name: flows.level(*row) for name, row in _LEVELS.items()}}
+    schemas = {**flows.MANDATORY_SCHEMAS, **{name: flows.schema(*row) for name, row in _schemas().items()}}
+    return (
+        *(Wanted(PRIORITY_LEVEL, name, _kept(name, spec)) for name, spec in levels.items()),
+        *(Wanted(FLOW_SCHEMA, name, _kept(name, spec)) for name, spec in schemas.items()),
+    )
 
 
 def _kept(name: str, spec: Obj) -> Plan:
@@ -50,7 +48,7 @@ def _kept(name: str, spec: Obj) -> Plan:
     def plan(found: Obj | None, now: datetime) -> Obj:
         if found is None:
             return fresh
-        if name not in MANDATORY and not _follows(found):
+        if name not in flows.MANDATORY_LEVELS and not _follows(found):
             return found
         metadata = found["metadata"]
         annotations = {**(metadata.get("annotations") or {}), AUTO_UPDATE: "true"}
@@ -65,72 +63,29 @@ def _follows(found: Obj) -> bool:
     return said == "true" or (said is None and found["metadata"].get("generation") == 1)
 
 
-_EXEMPT: Obj = {"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}}
-
-
-def _level(shares: int, lends: int, queuing: tuple[int, int, int] | None) -> Obj:
-    response: Obj = {"type": "Reject"}
-    if queuing is not None:
-        queues, hand, length = queuing
-        response = {"type": "Queue", "queuing": {"queues": queues, "handSize": hand, "queueLengthLimit": length}}
-    limited = {"nominalConcurrencyShares": shares, "limitResponse": response, "lendablePercent": lends}
-    return {"type": "Limited", "limited": limited}
-
-
-def _schema(level: str, precedence: int, by: str, rules: Obj) -> Obj:
-    spec: Obj = {"priorityLevelConfiguration": {"name": level}, "matchingPrecedence": precedence}
-    return {**spec, **({"distinguisherMethod": {"type": by}} if by else {}), "rules": [rules]}
-
-
-def _groups(*names: str) -> list[Obj]:
-    return [{"kind": "Group", "group": {"name": name}} for name in names]
-
-
-def _users(*names: str) -> list[Obj]:
-    return [{"kind": "User", "user": {"name": name}} for name in names]
-
-
-_EVERYBODY = _groups("system:unauthenticated", "system:authenticated")
-_SYSTEM_ACCOUNTS: list[Obj] = [
-    {"kind": "ServiceAccount", "serviceAccount": {"namespace": "kube-system", "name": "*"}},
-]
-
-
-def _rule(verbs: list[str], groups: list[str], resources: list[str], cluster: bool) -> Obj:
-    found: Obj = {"verbs": verbs, "apiGroups": groups, "resources": resources, "namespaces": ["*"]}
-    return {**found, "clusterScope": True} if cluster else found
-
-
-def _anything(subjects: list[Obj]) -> Obj:
-    paths = [{"verbs": ["*"], "nonResourceURLs": ["*"]}]
-    return {"subjects": subjects, "resourceRules": [_rule(["*"], ["*"], ["*"], True)], "nonResourceRules": paths}
-
-
 def _schemas() -> dict[str, tuple[str, int, str, Obj]]:
     """Name -> its level, precedence, what tells flows apart, and whose requests."""
-    leases = _rule(["*"], ["coordination.k8s.io"], ["leases"], False)
+    leases = flows.rule(["*"], ["coordination.k8s.io"], ["leases"], False)
     probes = [{"verbs": ["get"], "nonResourceURLs": ["/healthz", "/readyz", "/livez"]}]
     elections: dict[str, Any] = {
-        "subjects": [*_users("system:kube-controller-manager", "system:kube-scheduler"), *_SYSTEM_ACCOUNTS],
+        "subjects": [*flows.users("system:kube-controller-manager", "system:kube-scheduler"), *flows.SYSTEM_ACCOUNTS],
         "resourceRules": [{**leases, "verbs": ["get", "create", "update"]}],
     }
     nodes = {
-        "subjects": _groups("system:nodes"),
-        "resourceRules": [_rule(["*"], [""], ["nodes", "nodes/status"], True), leases],
+        "subjects": flows.groups("system:nodes"),
+        "resourceRules": [flows.rule(["*"], [""], ["nodes", "nodes/status"], True), leases],
     }
-    manager, scheduler = _users("system:kube-controller-manager"), _users("system:kube-scheduler")
+    manager, scheduler = flows.users("system:kube-controller-manager"), flows.users("system:kube-scheduler")
     return {
-        "exempt": ("exempt", 1, "", _anything(_groups("system:masters"))),
-        "probes": ("exempt", 2, "", {"subjects": _EVERYBODY, "nonResourceRules": probes}),
+        "probes": ("exempt", 2, "", {"subjects": flows.EVERYBODY, "nonResourceRules": probes}),
         "system-leader-election": ("leader-election", 100, "ByUser", elections),
         "system-node-high": ("node-high", 400, "ByUser", nodes),
-        "system-nodes": ("system", 500, "ByUser", _anything(_groups("system:nodes"))),
-        "kube-controller-manager": ("workload-high", 800, "ByNamespace", _anything(manager)),
-        "kube-scheduler": ("workload-high", 800, "ByNamespace", _anything(scheduler)),
-        "kube-system-service-accounts": ("workload-high", 900, "ByNamespace", _anything(_SYSTEM_ACCOUNTS)),
-        "service-accounts": ("workload-low", 9000, "ByUser", _anything(_groups("system:serviceaccounts"))),
-        "global-default": ("global-default", 9900, "ByUser", _anything(_EVERYBODY)),
-        "catch-all": ("catch-all", 10000, "ByUser", _anything(_EVERYBODY)),
+        "system-nodes": ("system", 500, "ByUser", flows.anything(flows.groups("system:nodes"))),
+        "kube-controller-manager": ("workload-high", 800, "ByNamespace", flows.anything(manager)),
+        "kube-scheduler": ("workload-high", 800, "ByNamespace", flows.anything(scheduler)),
+        "kube-system-service-accounts": ("workload-high", 900, "ByNamespace", flows.anything(flows.SYSTEM_ACCOUNTS)),
+        "service-accounts": ("workload-low", 9000, "ByUser", flows.anything(flows.groups("system:serviceaccounts"))),
+        "global-default": ("global-default", 9900, "ByUser", flows.anything(flows.EVERYBODY)),
     }
 
 

@@ -241,7 +241,7 @@ class Registry:
         await off_loop(size, self._preparation.finish_change, kind, old.obj, new, context, admission)
         try:
             await self._validate(admission)
-            told = strategy.warn_status if subresource == "status" else strategy.warn
+            told = strategy.told(subresource)
             context.warnings.extend((*await off_loop(size, _listed, told, new, old.obj), *gaps))
             if await off_loop(size, self._unchanged, new, old):
                 return old

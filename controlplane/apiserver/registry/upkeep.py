@@ -39,8 +39,9 @@ def count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str) -
         and subresource not in ("status", *WHOLE)
         and any(new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status", "kind", "apiVersion"})
     )
-    if strategy.counts_annotations and not subresource:
-        changed = changed or new["metadata"].get("annotations") != old["metadata"].get("annotations")
+    counted = (("annotations", strategy.counts_annotations), ("labels", strategy.counts_labels))
+    if not subresource:
+        changed |= any(counts and new["metadata"].get(f) != old["metadata"].get(f) for f, counts in counted)
     new["metadata"]["generation"] = standing + 1 if changed else standing
 
 

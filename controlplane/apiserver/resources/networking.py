@@ -6,7 +6,7 @@ from apimachinery import kinds
 from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import CHANGE_THEN_NEW, NEW_THEN_CHANGE, OWN_METADATA, Strategy
-from controlplane.apiserver.rules import networking
+from controlplane.apiserver.rules import values
 from controlplane.apiserver.tables import network as network_columns
 
 INGRESS_CLASS = Resource(
@@ -21,7 +21,7 @@ INGRESS = Resource(
 )
 IP_ADDRESS = Resource(
     kinds.IP_ADDRESS,
-    Strategy(metadata_checks=NEW_THEN_CHANGE, check_name=networking.address_name),
+    Strategy(metadata_checks=NEW_THEN_CHANGE, check_name=values.canonical_ip),
     columns=network_columns.IP_ADDRESS,
 )
 NETWORK_POLICY = Resource(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from apimachinery import kinds
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import Strategy
+from controlplane.apiserver.rules import scheduling
 from controlplane.apiserver.tables import cluster as cluster_columns
 
 PRIORITY_CLASS = Resource(
@@ -12,6 +13,7 @@ PRIORITY_CLASS = Resource(
     Strategy(
         generation_stands=True,
         generation=True,
+        undeletable=scheduling.undeletable,
     ),
     columns=cluster_columns.PRIORITY_CLASS,
 )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from apimachinery import errors, formats
+from apimachinery.addresses import address
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.containers import PROTOCOLS
 from controlplane.apiserver.rules.core.services import special
 from controlplane.apiserver.rules.place import Place, Row
-from controlplane.apiserver.rules.values import each, ip, ip_address
+from controlplane.apiserver.rules.values import canonical_ip, each, ip
 from controlplane.apiserver.rules.words import any_form, at_most, enum, form, hook, immutable, labels, strict_form, when
 
 _FAMILIES = ("FQDN", "IPv4", "IPv6")
@@ -43,17 +43,18 @@ def _addresses(endpoint: Obj, at: Place) -> Iterator[FieldError]:
         yield errors.required(path, "must contain at least 1 address")
     elif len(listed) > _MOST_ADDRESSES:
         yield errors.too_many(path, len(listed), _MOST_ADDRESSES)
-    for index, address in enumerate(listed):
+    for index, text in enumerate(listed):
         where = f"{path}[{index}]"
         if family == "FQDN":
-            yield from _domain(where, address)
+            yield from _domain(where, text)
         elif family in ("IPv4", "IPv6"):
-            if ip_address(address):
-                yield from ip(where, address)
-                continue
-            if f"IPv{ipaddress.ip_address(address).version}" != family:
-                yield errors.invalid(path, address, f"must be an {family} address")
-            yield from special(where, address)
+            # Those of the newer family have always been held to one way of writing them.
+            wrong = ip(where, text) if family == "IPv4" else each(where, text, canonical_ip(text))
+            yield from wrong
+            if not wrong:
+                if (found := address(text)) is None or f"IPv{found.version}" != family:
+                    yield errors.invalid(path, text, f"must be an {family} address")
+                yield from special(where, text)
 
 
 def _domain(path: str, text: str) -> Iterator[FieldError]:

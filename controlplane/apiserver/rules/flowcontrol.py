@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
+from controlplane.apiserver.rules import flows
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row, Rule
 from controlplane.apiserver.rules.shown import struct
@@ -25,6 +26,7 @@ _FORBIDDEN = {
 }
 _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch")
 _MOST_QUEUES, _HASH_BITS = 10_000_000, 60
+_ZERO = "flowcontrol.k8s.io/preserve-zero-concurrency-shares"
 _SPACE_WANTED = "each member of this list must be '*' or a DNS-1123 label; "
 
 
@@ -162,6 +164,30 @@ def _level(spec: Obj, at: Place) -> Iterator[FieldError]:
         yield from enum(at.to("type"), kind, ("Exempt", "Limited"))
 
 
+def _fixed_level(level: Obj, at: Place) -> Iterator[FieldError]:
+    name, spec = level["metadata"].get("name") or "", level["spec"]
+    fixed = flows.MANDATORY_LEVELS.get(name)
+    if name == "exempt" and {**spec, "exempt": None} != {**flows.EXEMPT, "exempt": None}:
+        text = "spec of 'exempt' except the 'spec.exempt' field must equal the fixed value"
+        yield errors.invalid("spec", struct("flowcontrol.v1.PriorityLevelConfigurationSpec", spec), text)
+    elif name != "exempt" and fixed is not None and spec != fixed:
+        text = f"spec of '{name}' must equal the fixed value"
+        yield errors.invalid("spec", struct("flowcontrol.v1.PriorityLevelConfigurationSpec", spec), text)
+
+
+def _fixed_schema(schema: Obj, at: Place) -> Iterator[FieldError]:
+    name, spec = schema["metadata"].get("name") or "", schema["spec"]
+    if name in flows.MANDATORY_SCHEMAS and spec != flows.MANDATORY_SCHEMAS[name]:
+        shown = struct("flowcontrol.v1.FlowSchemaSpec", spec)
+        yield errors.invalid("spec", shown, f"spec of '{name}' must equal the fixed value")
+
+
+def _annotation(level: Obj, at: Place) -> Iterator[FieldError]:
+    """What an older version of the type kept there."""
+    if _ZERO in (level["metadata"].get("annotations") or {}):
+        yield errors.field_forbidden("metadata.annotations", f"annotation '{_ZERO}' is forbidden")
+
+
 def _of(kind: str, field: str) -> Rule:
     return when(lambda spec, at: spec.get("type") == kind, field)
 
@@ -213,7 +239,7 @@ _CONDITION: Row = (unique("type", empty=True), required("type"))
 _SPEC, _STATUS = inside("spec", always=True), inside("status", always=True)
 
 RULES: dict[str, Row] = {
-    "flowcontrol.v1.FlowSchema": (_SPEC, _STATUS),
+    "flowcontrol.v1.FlowSchema": (_SPEC, hook(_fixed_schema), _STATUS),
     "flowcontrol.v1.FlowSchema/status": (_STATUS,),
     "flowcontrol.v1.FlowSchemaSpec": (hook(_schema), inside("priorityLevelConfiguration", always=True), "rules"),
     "flowcontrol.v1.PriorityLevelConfigurationReference": (
@@ -234,7 +260,7 @@ RULES: dict[str, Row] = {
     "flowcontrol.v1.NonResourcePolicyRule": (hook(_verbs), hook(_urls)),
     "flowcontrol.v1.FlowSchemaStatus": ("conditions",),
     "flowcontrol.v1.FlowSchemaCondition": _CONDITION,
-    "flowcontrol.v1.PriorityLevelConfiguration": (_SPEC, _STATUS),
+    "flowcontrol.v1.PriorityLevelConfiguration": (hook(_annotation), _SPEC, hook(_fixed_level), _STATUS),
     "flowcontrol.v1.PriorityLevelConfiguration/status": (_STATUS,),
     "flowcontrol.v1.PriorityLevelConfigurationSpec": (hook(_level), _of("Exempt", "exempt"), _of("Limited", "limited")),
     "flowcontrol.v1.ExemptPriorityLevelConfiguration": (hook(_shares), hook(_lent)),

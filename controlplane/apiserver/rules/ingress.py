@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from apimachinery import errors, formats
+from apimachinery.addresses import address
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.names import path_segment
@@ -36,18 +36,10 @@ def _something(spec: Obj, at: Place) -> Iterator[FieldError]:
 
 def _host(rule: Obj, at: Place) -> Iterator[FieldError]:
     host = rule["host"]
-    if host and _is_address(host):
+    if host and address(host) is not None:
         yield errors.invalid(at.to("host"), host, _NAME_WANTED)
     if host:
         yield from each(at.to("host"), host, _complaints(host))
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _complaints(host: str) -> tuple[str, ...]:
@@ -119,13 +111,13 @@ def _odd_secrets(at: Place) -> bool:
 
 
 def _entry(ingress: Obj, at: Place) -> Iterator[FieldError]:
-    address, host = ingress.get("ip") or "", ingress.get("hostname") or ""
+    given, host = ingress.get("ip") or "", ingress.get("hostname") or ""
     before = (((at.about.old or {}).get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-    if address and all(entry.get("ip") != address for entry in before):
-        yield from ip(at.to("ip"), address)
+    if given and all(entry.get("ip") != given for entry in before):
+        yield from ip(at.to("ip"), given)
     if host:
         yield from each(at.to("hostname"), host, formats.dns1123_subdomain(host))
-        if _is_address(host):
+        if address(host) is not None:
             yield errors.invalid(at.to("hostname"), host, _NAME_WANTED)
 
 

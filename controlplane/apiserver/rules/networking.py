@@ -6,13 +6,14 @@ import ipaddress
 from collections.abc import Iterator
 
 from apimachinery import errors, formats
+from apimachinery.addresses import interface
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
-from controlplane.apiserver.rules.values import cidr, domain_path, each, enum, ip_address, port, port_number
+from controlplane.apiserver.rules.values import canonical_cidr, cidr, domain_path, each, enum, port, port_number
 from controlplane.apiserver.rules.words import (
     by_path,
     changed,
@@ -91,10 +92,8 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _network(text: str) -> _Network | None:
-    try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return None
+    found = interface(text)
+    return None if found is None else found.network
 
 
 def _within(part: _Network, whole: _Network | None) -> bool:
@@ -132,14 +131,6 @@ def _scope(parameters: Obj, at: Place) -> Iterator[FieldError]:
 # --- addresses and ranges ---
 
 
-def address_name(text: str) -> tuple[str, ...]:
-    """Complaints about a name that must be an address, written the one canonical way."""
-    if wrong := ip_address(text):
-        return (wrong,)
-    canonical = str(ipaddress.ip_address(text))
-    return () if canonical == text else (f'must be in canonical form ("{canonical}")',)
-
-
 def _ranges(spec: Obj, at: Place) -> Iterator[FieldError]:
     listed, where = spec.get("cidrs") or [], at.to("cidrs")
     if not listed:
@@ -150,7 +141,7 @@ def _ranges(spec: Obj, at: Place) -> Iterator[FieldError]:
         yield errors.invalid(where, shown, "may only hold up to 2 values")
         return
     for index, text in enumerate(listed):
-        yield from cidr(f"{where}[{index}]", text)
+        yield from canonical_cidr(f"{where}[{index}]", text)
     networks = [_network(text) for text in listed]
     if len(networks) == 2 and None not in networks and len({one.version for one in networks if one}) == 1:
         yield errors.invalid(where, listed, _DUAL)

@@ -34,6 +34,11 @@ def _not_the_systems(title: str, value: int, default: bool) -> str:
     return f"globalDefault of {title} PriorityClass must be false" if default else ""
 
 
+def undeletable(title: str) -> str:
+    """Why a class cannot be deleted, "" when it can."""
+    return "this is a system priority class and cannot be deleted" if title in _SYSTEM else ""
+
+
 def _stands(priority: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
     if (priority.get("value") or 0) != (before.get("value") or 0):
         yield errors.field_forbidden("value", "may not be changed in an update.")

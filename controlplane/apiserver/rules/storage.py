@@ -54,13 +54,14 @@ def _parameters(obj: Obj, at: Place) -> Iterator[FieldError]:
 
 def _topologies(obj: Obj, at: Place) -> Iterator[FieldError]:
     """Terms and, within each, keys and values are there once."""
-    seen: list[dict[str, set[str]]] = []
-    for index, term in enumerate(obj["allowedTopologies"] or ()):
+    listed = obj["allowedTopologies"] or ()
+    # Upstream begins with as many terms that say nothing as there are terms.
+    seen: list[dict[str, set[str]]] = [{} for _ in listed]
+    for index, term in enumerate(listed):
         where, keys = f"allowedTopologies[{index}].matchLabelExpressions", dict[str, set[str]]()
         for place, expression in enumerate(term.get("matchLabelExpressions") or ()):
             yield from _topology(f"{where}[{place}]", expression, keys)
-        if keys in seen:
-            yield errors.duplicate(where, "")
+        yield from (errors.duplicate(where, "") for known in seen if known == keys)
         seen.append(keys)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from typing import Any
 
 from apimachinery import errors, formats, quantity
-from apimachinery.addresses import interface, without_zeros
+from apimachinery.addresses import address, interface, without_zeros
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.place import Found as Found
 
@@ -106,14 +105,10 @@ _CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
 def ip_address(text: str) -> str:
     """What is wrong with an address, "" when it is fine."""
-    plain = without_zeros(text)
-    try:
-        found = ipaddress.ip_address(plain)
-    except ValueError:
+    found = address(text)
+    if found is None:
         return _IP_TEXT
-    if "%" in text:
-        return _IP_TEXT
-    if plain != text:
+    if without_zeros(text) != text:
         return "must not have leading 0s"
     mapped = found.version == 6 and found.ipv4_mapped is not None
     return "must not be an IPv4-mapped IPv6 address" if mapped else ""
@@ -124,13 +119,30 @@ def ip(path: str, value: Any) -> Found:
     return [errors.invalid(path, value or "", wrong)] if wrong else []
 
 
+def canonical_ip(text: str) -> tuple[str, ...]:
+    """Complaints about an address that may be written one way alone."""
+    if wrong := ip_address(text):
+        return (wrong,)
+    plain = str(address(text))
+    return () if plain == text else (f'must be in canonical form ("{plain}")',)
+
+
+def canonical_cidr(path: str, value: str) -> Found:
+    """A range of addresses that may be written one way alone."""
+    found = interface(value)
+    if wrong := cidr(path, value):
+        return wrong
+    plain = str(found.network) if found is not None else value
+    return [] if plain == value else [errors.invalid(path, value, f'must be in canonical form ("{plain}")')]
+
+
 def cidr(path: str, value: str) -> Found:
     """A range of addresses, without bits beyond its prefix."""
     found = interface(value)
     if found is None:
         return [errors.invalid(path, value, _CIDR_TEXT)]
-    address, _, length = value.partition("/")
-    if without_zeros(address) != address or length != str(found.network.prefixlen):
+    start, _, length = value.partition("/")
+    if without_zeros(start) != start or length != str(found.network.prefixlen):
         return [errors.invalid(path, value, "must not have leading 0s in IP or prefix length")]
     if found.version == 6 and found.ip.ipv4_mapped is not None:
         return [errors.invalid(path, value, "must not have an IPv4-mapped IPv6 address")]

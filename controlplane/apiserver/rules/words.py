@@ -111,11 +111,12 @@ def forbidden(*fields: str, detail: str) -> Rule:
     return Rule(bind, fields)
 
 
-def union(*members: str | tuple[str, str, str], many: str, none: str = "") -> Rule:
+def union(*members: str | tuple[str, str, str], many: str, none: str = "", welcome: tuple[str, ...] = ()) -> Rule:
     """One of several fields and no more, in this order: the first is looked into, every further one refused.
 
     A member whose paths have names of their own is (field, name when refused, name when looked into). many, none:
-    what is said of one too many, and of a struct without any (nothing when empty).
+    what is said of one too many, and of a struct without any (nothing when empty). welcome: fields that are looked
+    into wherever they stand.
     """
     named = [(m, m, m) if isinstance(m, str) else m for m in members]
 
@@ -132,7 +133,11 @@ def union(*members: str | tuple[str, str, str], many: str, none: str = "") -> Ru
             first, *more = given if len(given) == 1 else [field for field in looks if field in given]
             if (look := looks[first]) is not None:
                 look(value, at, found)
-            found.extend(errors.field_forbidden(at.to(refusals[field]), many) for field in more)
+            for field in more:
+                if field not in welcome:
+                    found.append(errors.field_forbidden(at.to(refusals[field]), many))
+                elif (look := looks[field]) is not None:
+                    look(value, at, found)
 
         return step
 

@@ -6,10 +6,10 @@ allocator has them.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 
 from apimachinery import errors
+from apimachinery.addresses import address as read
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core import services as rules
@@ -19,7 +19,8 @@ _POLICY, _FAMILIES, _ADDRESSES = "spec.ipFamilyPolicy", "spec.ipFamilies", "spec
 
 
 def family_of(address: str) -> str:
-    return f"IPv{ipaddress.ip_address(address).version}"
+    found = read(address)
+    return "unknown" if found is None else f"IPv{found.version}"
 
 
 def settle(spec: Obj, was: Obj | None, configured: Sequence[str]) -> list[FieldError]:

@@ -93,10 +93,12 @@ def bound(pod: Obj, binding: Obj, stamp: str) -> Obj:
     if why:
         raise errors.conflict("pods/binding", name, why)
     spec["nodeName"] = binding["target"]["name"]
+    # What the scheduler had in mind before means nothing any more.
+    pod.setdefault("status", {}).pop("nominatedNodeName", None)
     for key in ("annotations", "labels"):
         if given.get(key):
             metadata[key] = {**(metadata.get(key) or {}), **given[key]}
-    _scheduled(pod.setdefault("status", {}), stamp)
+    _scheduled(pod["status"], stamp)
     return pod
 
 

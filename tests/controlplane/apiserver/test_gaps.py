@@ -105,7 +105,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "healthCheckNodePort": PROXY,
         "internalTrafficPolicy": PROXY,
         "ipFamilies": SERVICES,
-        "ipFamilyPolicy": SERVICES,
+        "ipFamilyPolicy": f"{SERVER}/strategies/families.py",
         "loadBalancerIP": "lab/cloud/plan.py",
         "loadBalancerSourceRanges": PROXY,
         "ports": PROXY,

@@ -17,13 +17,14 @@ def to_node(name="n1", **metadata):
 
 
 def test_binding_sets_node_annotations_and_condition():
-    bound = binding.bound(pod(), to_node(annotations={"a": "b"}), STAMP)
+    wished = {**pod(), "status": {"nominatedNodeName": "n2"}}
+    bound = binding.bound(wished, to_node(annotations={"a": "b"}), STAMP)
     assert bound["spec"]["nodeName"] == "n1"
     assert bound["metadata"]["annotations"] == {"a": "b"}
     assert bound["status"]["conditions"] == [
         {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": STAMP}
     ]
-    assert "resourceVersion" not in bound["metadata"]
+    assert "resourceVersion" not in bound["metadata"] and "nominatedNodeName" not in bound["status"]
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
-import json
 import re
 from collections.abc import Callable, Iterator
 
-from apimachinery import errors, formats
+from apimachinery import errors, formats, jsontext
+from apimachinery.addresses import interface
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.resources import resource_amount
@@ -19,24 +18,47 @@ from controlplane.apiserver.rules.words import changed, hook, name, when
 
 _FEATURE = re.compile(r"[A-Z][a-zA-Z0-9]*(/[a-zA-Z][a-zA-Z0-9]*)*\Z")
 _TAINTS = "scheduler.alpha.kubernetes.io/taints"
+_AVOID = "scheduler.alpha.kubernetes.io/preferAvoidPods"
 _UNIQUE = "taints must be unique by key and effect pair"
 _POD_RANGES = 'node updates may not change podCIDR except from "" to valid'
 _ONE_SOURCE = "exactly one reference subfield must be non-nil"
 
 
 def _annotations(node: Obj, at: Place) -> Iterator[FieldError]:
-    text = (node["metadata"].get("annotations") or {}).get(_TAINTS)
-    if not text:
-        return
+    annotations = node["metadata"].get("annotations") or {}
+    if text := annotations.get(_TAINTS):
+        yield from _annotated_taints(text)
+    if text := annotations.get(_AVOID):
+        yield from _avoided(text)
+
+
+def _annotated_taints(text: str) -> Iterator[FieldError]:
     try:
-        listed = json.loads(text)
-    except ValueError as error:
+        listed = jsontext.loads(text.encode())
+    except jsontext.JsonError as error:
         yield errors.invalid("metadata.annotations", _TAINTS, str(error))
         return
     if isinstance(listed, list):
         yield from _each_taint(
             [taint for taint in listed if isinstance(taint, dict)], f"metadata.annotations.{_TAINTS}"
         )
+
+
+def _avoided(text: str) -> Iterator[FieldError]:
+    """Pods that the node would rather not have, each by who controls it."""
+    try:
+        listed = jsontext.loads(text.encode())
+    except jsontext.JsonError as error:
+        yield errors.invalid("metadata.annotations.AvoidPods", _AVOID, str(error))
+        return
+    entries = (listed.get("preferAvoidPods") if isinstance(listed, dict) else None) or ()
+    for index, entry in enumerate(entries):
+        where = f"metadata.annotations.{_AVOID}[{index}].PodSignature"
+        controller = (entry.get("podSignature") or {}).get("podController")
+        if controller is None:
+            yield errors.required(where)
+        elif not controller.get("controller"):
+            yield errors.invalid(f"{where}.PodController.Controller", False, "must point to a controller")
 
 
 def _taints(node: Obj, at: Place) -> Iterator[FieldError]:
@@ -98,11 +120,16 @@ def _features(node: Obj, at: Place) -> Iterator[FieldError]:
 
 def _pod_ranges(node: Obj, at: Place) -> Iterator[FieldError]:
     listed = node["spec"].get("podCIDRs") or []
-    wrong = [error for index, text in enumerate(listed) for error in cidr(f"spec.podCIDRs[{index}]", text)]
-    yield from wrong
-    if len(listed) > 1 and not wrong:
-        versions = {ipaddress.ip_network(text).version for text in listed}
-        if len(listed) > 2 or len(versions) != 2:
+    for index, text in enumerate(listed):
+        yield from cidr(f"spec.podCIDRs[{index}]", text)
+    unread = next((index for index, text in enumerate(listed) if interface(text) is None), None)
+    if len(listed) > 1 and unread is not None:
+        told = f"invalid CIDR[{unread}]: <nil> (invalid CIDR address: {listed[unread]})"
+        text = f"invalid PodCIDRs. failed to check with dual stack with error:{told}"
+        yield errors.internal("spec.podCIDRs", text)
+    if len(listed) > 1:
+        versions = {found.version for text in listed if (found := interface(text)) is not None}
+        if len(listed) > 2 or len(versions) != 2 or unread is not None:
             yield errors.invalid("spec.podCIDRs", listed, "may specify no more than one CIDR for each IP family")
 
 

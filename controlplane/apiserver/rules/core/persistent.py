@@ -12,7 +12,7 @@ from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.core.claims import VOLUME_MODES, access_modes
 from controlplane.apiserver.rules.core.resources import native, resource_amount
 from controlplane.apiserver.rules.core.sources import csi_driver_name
-from controlplane.apiserver.rules.core.volumes import ISCSI_LONG, NO_KIND, TOO_MANY
+from controlplane.apiserver.rules.core.volumes import NO_KIND, TOO_MANY
 from controlplane.apiserver.rules.place import Place, Row, exists
 from controlplane.apiserver.rules.shown import difference, struct
 from controlplane.apiserver.rules.values import amount, each, no_way_up
@@ -23,6 +23,7 @@ _INLINE = "may not be specified in the context of inline volumes"
 _SOURCE_FROZEN = "spec.persistentvolumesource is immutable after creation"
 _FROZEN = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 _BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
+_MOUNT_OPTIONS = "volume.beta.kubernetes.io/mount-options"
 _RESIZES = (
     "ControllerResizeInProgress",
     "ControllerResizeInfeasible",
@@ -63,8 +64,7 @@ def _capacity(spec: Obj, at: Place) -> Iterator[FieldError]:
     if set(capacity) != {"storage"}:
         yield errors.not_supported(where, capacity or None, ("storage",))
     for resource, text in sorted(capacity.items()):
-        if amount(text) < amount(0):
-            yield errors.invalid(f"{where}[{resource}]", amount(text).value(), "must be a valid resource quantity")
+        yield from _basic(f"{where}[{resource}]", text)
         if amount(text) <= amount(0):
             yield errors.invalid(f"{where}[{resource}]", text, "must be greater than zero")
 
@@ -85,17 +85,6 @@ def _inline_end(spec: Obj, at: Place) -> Iterator[FieldError]:
         yield errors.field_forbidden(at.to("volumeMode"), text)
 
 
-def _kinds(spec: Obj, at: Place) -> Iterator[FieldError]:
-    """What a source needs of the volume around it."""
-    iscsi, title = spec.get("iscsi"), (at.about.new.get("metadata") or {}).get("name") or ""
-    if iscsi is not None and iscsi.get("initiatorName") is not None:
-        portal = iscsi.get("targetPortal") or ""
-        if len(f"{title}:{portal}") > 64:
-            yield errors.invalid(at.to("iscsi.targetportal"), portal, ISCSI_LONG)
-    if spec.get("local") is not None and spec.get("nodeAffinity") is None:
-        yield errors.required(at.to("nodeAffinity"), "Local volume requires node affinity")
-
-
 def _recycled(spec: Obj, at: Place) -> Iterator[FieldError]:
     path = (spec["hostPath"] or {}).get("path") or ""
     if path and normpath(path) in ("/", "//") and spec.get("persistentVolumeReclaimPolicy") == "Recycle":
@@ -113,9 +102,26 @@ def _attributes_class(spec: Obj, at: Place) -> Iterator[FieldError]:
         yield errors.required(at.to("csi"), "has to be specified when using volumeAttributesClassName")
 
 
+_WITH_OPTIONS = (
+    *("gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "nfs", "rbd", "quobyte", "iscsi", "cinder", "cephfs"),
+    *("azureFile", "vsphereVolume", "azureDisk", "photonPersistentDisk"),
+)
+
+
+def _mount_options(volume: Obj, at: Place) -> Iterator[FieldError]:
+    """As an annotation: their field may be set for all."""
+    supported = any(volume["spec"].get(kind) is not None for kind in _WITH_OPTIONS)
+    if not supported and _MOUNT_OPTIONS in (volume["metadata"].get("annotations") or {}):
+        text = "may not specify mount options for this volume type"
+        yield errors.field_forbidden(f"metadata.annotations.{_MOUNT_OPTIONS}", text)
+
+
 def _local(source: Obj, at: Place) -> Iterator[FieldError]:
     path = source.get("path") or ""
     yield from no_way_up(at.to("path"), path) if path else [errors.required(at.to("path"))]
+    around = at.above()
+    if _inlined(around.value, around) or around.value.get("nodeAffinity") is None:
+        yield errors.required(around.to("nodeAffinity"), "Local volume requires node affinity")
 
 
 def _endpoints_namespace(source: Obj, at: Place) -> Iterator[FieldError]:
@@ -291,6 +297,7 @@ RULES: dict[str, Row] = {
     "core.v1.PersistentVolumeClaim/status": (hook(_claim_status),),
     "core.v1.PersistentVolume": (
         "spec",
+        hook(_mount_options),
         # Upstream looks twice at a volume that is changed.
         when(exists, "spec"),
         changed(_volume_change),
@@ -326,16 +333,16 @@ RULES: dict[str, Row] = {
             "csi",
             many=TOO_MANY,
             none=NO_KIND,
+            welcome=("flexVolume",),
         ),
-        hook(_kinds, "iscsi", "local"),
         hook(_recycled, "hostPath"),
         when(
             _standing,
             form("storageClassName", formats.dns1123_subdomain),
             enum("volumeMode", VOLUME_MODES),
         ),
+        when(_standing, hook(_attributes_class, "volumeAttributesClassName")),
         when(_inlined, hook(_inline_end)),
-        hook(_attributes_class, "volumeAttributesClassName"),
     ),
     "core.v1.VolumeNodeAffinity": (
         required("required", detail="must specify required node constraints"),

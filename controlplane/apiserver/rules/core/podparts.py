@@ -143,9 +143,15 @@ def _mask(holder: Obj, was: Obj, pod_level: bool = False) -> None:
         del holder["resources"]
 
 
+def _unclaimed(container: Obj) -> None:
+    """Upstream compares what it took the claims from with what has them: who has claims stays as large as he is."""
+    (container.get("resources") or {}).pop("claims", None)
+
+
 def _containers(masked: Obj, was: Obj) -> Iterator[FieldError]:
     for container, before in zip(masked.get("containers") or (), was.get("containers") or (), strict=True):
         _mask(container, before)
+        _unclaimed(container)
         if container != before:
             yield errors.field_forbidden("spec", "only cpu and memory resources are mutable")
 
@@ -155,6 +161,7 @@ def _init_containers(masked: Obj, was: Obj) -> Iterator[FieldError]:
     for index, (container, before) in enumerate(pairs):
         where, touched = f"spec.initContainers[{index}]", container != before
         _mask(container, before)
+        _unclaimed(container)
         if container != before:
             text = "only cpu and memory resources for init or sidecar containers are mutable"
             yield errors.field_forbidden(where, text)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from apimachinery import errors, formats
+from apimachinery.addresses import address
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.podchanges import annotation_changes
@@ -168,21 +168,19 @@ def _addresses(status: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
 
 def _listed(addresses: list[Obj], before: tuple[Obj, ...] | list[Obj], path: str) -> Iterator[FieldError]:
     """At most one address of each family; one that is there already may stay, whatever it looks like."""
-    known = [address.get("ip") for address in before]
-    for index, address in enumerate(addresses):
-        if address.get("ip") not in known:
-            yield from ip(f"{path}[{index}]", address.get("ip"))
-    families = [_family(address.get("ip") or "") for address in addresses]
+    known = [entry.get("ip") for entry in before]
+    for index, entry in enumerate(addresses):
+        if entry.get("ip") not in known:
+            yield from ip(f"{path}[{index}]", entry.get("ip"))
+    families = [_family(entry.get("ip") or "") for entry in addresses]
     if len(families) > 1 and sorted(families) != [4, 6]:
-        shown = [struct("core.v1.PodIP", address) for address in addresses]
+        shown = [struct("core.v1.PodIP", entry) for entry in addresses]
         yield errors.invalid(path, shown, "may specify no more than one IP for each IP family")
 
 
 def _family(text: str) -> int:
-    try:
-        return ipaddress.ip_address(text).version
-    except ValueError:
-        return 0
+    found = address(text)
+    return 0 if found is None else found.version
 
 
 def _users(status: Obj, at: Place) -> Iterator[FieldError]:

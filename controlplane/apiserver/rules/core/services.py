@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from apimachinery import errors, formats
-from apimachinery.addresses import without_zeros
+from apimachinery.addresses import address as read
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.containers import PROTOCOLS
@@ -55,7 +54,7 @@ def addresses(spec: Obj, was: Obj | None) -> Iterator[FieldError]:
         yield errors.invalid(path, listed, "may only hold up to 2 values")
     if wrong or listed == ["None"]:
         return
-    versions = [ipaddress.ip_address(address).version for address in listed]
+    versions = [found.version for address in listed if (found := read(address)) is not None]
     if len(listed) > 1 and len(set(versions)) != 2:
         yield errors.invalid(path, listed, "may specify no more than one IP for each IP family")
     for index, (version, family) in enumerate(zip(versions, spec.get("ipFamilies") or (), strict=False)):
@@ -91,26 +90,22 @@ def _addresses(spec: Obj, at: Place) -> Iterator[FieldError]:
     return addresses(spec, at.old)
 
 
-def special(path: str, address: str) -> Iterator[FieldError]:
+def special(path: str, text: str) -> Iterator[FieldError]:
     """Addresses that cannot mean another machine."""
-    try:
-        found = ipaddress.ip_address(without_zeros(address))
-    except ValueError:
-        yield errors.invalid(path, address, "must be a valid IP address")
+    found = read(text)
+    if found is None:
+        yield errors.invalid(path, text, "must be a valid IP address")
         return
     if found.is_unspecified:
-        yield errors.invalid(path, address, f"may not be unspecified ({address})")
+        yield errors.invalid(path, text, f"may not be unspecified ({text})")
     if found.is_loopback:
-        yield errors.invalid(path, address, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
+        yield errors.invalid(path, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
     if found.is_link_local:
-        yield errors.invalid(path, address, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-    if (
-        (found.packed[:3] == b"\xe0\0\0")
-        if found.version == 4
-        else (found.packed[0] == 255 and found.packed[1] & 15 == 2)
-    ):
-        text = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
-        yield errors.invalid(path, address, text)
+        yield errors.invalid(path, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    start = found.packed[:3]
+    if start == b"\xe0\0\0" if found.version == 4 else start[0] == 255 and start[1] & 15 == 2:
+        told = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
+        yield errors.invalid(path, text, told)
 
 
 # --- the spec ---
@@ -343,7 +338,7 @@ def _one_ingress(path: str, entry: Obj, known: list[Any]) -> Iterator[FieldError
         yield errors.not_supported(f"{path}.ipMode", mode, ("Proxy", "VIP"))
     if host:
         yield from each(f"{path}.hostname", host, formats.dns1123_subdomain(host))
-        if not ip("", host):
+        if read(host) is not None:
             yield errors.invalid(f"{path}.hostname", host, "must be a DNS name, not an IP address")
 
 

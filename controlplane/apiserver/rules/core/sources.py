@@ -33,10 +33,22 @@ def _host_path(source: Obj, at: Place) -> Iterator[FieldError]:
 
 
 _ISCSI_NAMES = {
-    "iqn": re.compile(r"iqn\.\d{4}-\d{2}\.([A-Za-z0-9\-.]+)(:[^,;*&$|\s]+)$"),
-    "eui": re.compile(r"^eui.[A-Za-z0-9]{16}$"),
-    "naa": re.compile(r"^naa.[A-Za-z0-9]{32}$"),
+    "iqn": re.compile(r"iqn\.\d{4}-\d{2}\.([A-Za-z0-9\-.]+)(:[^,;*&$|\s]+)\Z"),
+    "eui": re.compile(r"^eui.[A-Za-z0-9]{16}\Z"),
+    "naa": re.compile(r"^naa.[A-Za-z0-9]{32}\Z"),
 }
+ISCSI_LONG = (
+    "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is "
+    "specified."
+)
+
+
+def _iscsi_title(source: Obj, at: Place) -> Iterator[FieldError]:
+    """Initiators are known by the volume's name and the portal."""
+    about, portal = at.about, source.get("targetPortal") or ""
+    title = (about.new["metadata"].get("name") or "") if about.kind == "PersistentVolume" else ""
+    if len(f"{title}:{portal}".encode()) > 64:
+        yield errors.invalid(at.to("targetportal"), portal, ISCSI_LONG)
 
 
 def _iscsi_name(path: str, text: str, unknown: str) -> Iterator[FieldError]:
@@ -199,6 +211,7 @@ RULES: dict[str, Row] = {
     ),
     "core.v1.ISCSIPersistentVolumeSource": (
         required("targetPortal"),
+        hook(_iscsi_title, "initiatorName"),
         hook(_iscsi("must be valid format", secret_name=True)),
     ),
     "core.v1.FCVolumeSource": (hook(_fibre_channel),),

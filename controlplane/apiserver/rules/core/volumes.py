@@ -9,16 +9,13 @@ from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.podspec import volumes_of
 from controlplane.apiserver.rules.core.projections import mode
+from controlplane.apiserver.rules.core.sources import ISCSI_LONG
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.words import enum, hook, name, required, sound, union
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 TOO_MANY = "may not specify more than 1 volume type"
 NO_KIND = "must specify a volume type"
-ISCSI_LONG = (
-    "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is "
-    "specified."
-)
 
 
 def _reference(source: Obj, at: Place) -> Iterator[FieldError]:

@@ -181,6 +181,10 @@ SLICE: Obj = {
         ({}, []),
         ({"addressType": ""}, ["addressType: Required value"]),
         ({"addressType": "X"}, ['addressType: Unsupported value: "X": supported values: "FQDN", "IPv4", "IPv6"']),
+        (
+            {"addressType": "IPv6", "endpoints.0.addresses": ["2001:DB8::1"]},
+            ['endpoints[0].addresses[0]: Invalid value: "2001:DB8::1": must be in canonical form ("2001:db8::1")'],
+        ),
         ({"addressType": "IPv6"}, ['endpoints[0].addresses: Invalid value: "1.2.3.4": must be an IPv6 address']),
         ({"addressType": "FQDN", "endpoints.0.addresses.0": "here"}, ['endpoints[0].addresses: Invalid value: "here"']),
         ({"endpoints.0.addresses": []}, ["endpoints[0].addresses: Required value: must contain at least 1 address"]),
@@ -295,6 +299,7 @@ def test_events(changes: Obj, wanted: list[str]) -> None:
 
 # --- nodes ---
 
+AVOID = "scheduler.alpha.kubernetes.io/preferAvoidPods"
 NODE: Obj = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "x"}, "spec": {}}
 
 
@@ -302,12 +307,31 @@ NODE: Obj = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "x"}, "spe
     ("changes", "wanted"),
     [
         ({"spec.podCIDRs": ["10.0.0.0/24", "2001:db8::/64"], "spec.taints": [{"key": "a", "effect": "NoExecute"}]}, []),
+        (
+            {"spec.podCIDRs": ["x", "10.0.0.0/24"]},
+            [
+                'spec.podCIDRs[0]: Invalid value: "x": must be a valid CIDR value',
+                "spec.podCIDRs: Internal error: invalid PodCIDRs. failed to check with dual stack with error:invalid C",
+                'spec.podCIDRs: Invalid value: ["x","10.0.0.0/24"]: may specify no more than one CIDR for each IP',
+            ],
+        ),
         ({"spec.podCIDRs": ["10.0.0.0"]}, ['spec.podCIDRs[0]: Invalid value: "10.0.0.0": must be a valid CIDR value']),
         (
             {"spec.podCIDRs": ["10.0.0.0/24", "10.0.1.0/24"]},
             ['spec.podCIDRs: Invalid value: ["10.0.0.0/24","10.0.1.0/24"]: may specify no more than one CIDR'],
         ),
         ({"spec.taints": [{"key": "a"}]}, ["metadata.taints[0].effect: Required value"]),
+        (
+            {"metadata.annotations": {AVOID: '{"preferAvoidPods": [{}, {"podSignature": {"podController": {}}}]}'}},
+            [
+                f"metadata.annotations.{AVOID}[0].PodSignature: Required value",
+                f"metadata.annotations.{AVOID}[1].PodSignature.PodController.Controller: Invalid value: false: must",
+            ],
+        ),
+        (
+            {"metadata.annotations": {AVOID: "{"}},
+            [f'metadata.annotations.AvoidPods: Invalid value: "{AVOID}": unexpected end of JSON input'],
+        ),
         (
             {"spec.taints": [{"key": "a", "effect": "NoSchedule"}] * 2},
             ['metadata.taints[1]: Duplicate value: {"Key":"a","Value":"","Effect":"NoSchedule","TimeAdded":null}:'],

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.apiserver.rules import flows
 from controlplane.apiserver.rules.tables import rules
 from tests.controlplane.apiserver.rules.cases import ABSENT, Obj, complete, expect, kind_of, put, teller, told
 
@@ -40,7 +41,10 @@ def urls(*listed: str) -> Obj:
         ({}, []),
         ({"spec.matchingPrecedence": -1}, ["spec.matchingPrecedence: Invalid value: -1: must be a positive value"]),
         ({"spec.matchingPrecedence": 1}, ["spec.matchingPrecedence: Invalid value: 1: only the schema named 'exempt'"]),
-        ({"spec.matchingPrecedence": 1, "metadata.name": "exempt"}, []),
+        (
+            {"spec.matchingPrecedence": 1, "metadata.name": "exempt"},
+            ['spec: Invalid value: {"PriorityLevelConfiguration":{"Name":"l"},"MatchingPrecedence":1,'],
+        ),
         (
             {"spec.matchingPrecedence": 10001},
             ["spec.matchingPrecedence: Invalid value: 10001: must not be greater than"],
@@ -149,6 +153,7 @@ QUEUING, LIMITED = "spec.limited.limitResponse.queuing", "spec.limited"
             [
                 "spec.limited: Forbidden: must be nil if the type is not Limited",
                 "spec.exempt.lendablePercent: Invalid value: 101: must be between 0 and 100, inclusive",
+                'spec: Invalid value: {"Type":"Exempt","Limited":{"NominalConcurrencyShares":30,"LimitResponse":{"Type":"",',
             ],
         ),
         (
@@ -225,3 +230,25 @@ SERVICE: Obj = {
 def test_aggregated_groups(changes: Obj, wanted: list[str]) -> None:
     expect(teller(SERVICE)(changes), wanted)
     assert told(put(SERVICE, changes), SERVICE) == told(put(SERVICE, changes))
+
+
+def test_what_is_always_there_stays_as_it_is() -> None:
+    fixed = made("FlowSchema", "catch-all", **flows.MANDATORY_SCHEMAS["catch-all"])
+    assert told(fixed) == []
+    expect(
+        told(put(fixed, {"spec.matchingPrecedence": 9})),
+        ['spec: Invalid value: {"PriorityLevelConfiguration":{"Name":"catch-all"},"MatchingPrecedence":9,"Disting'],
+    )
+    exempt = made("PriorityLevelConfiguration", "exempt", **flows.MANDATORY_LEVELS["exempt"])
+    assert told(put(exempt, {"spec.exempt.lendablePercent": 50})) == []
+    (text,) = told(made("PriorityLevelConfiguration", "catch-all", **flows.level(6, 0, None)))
+    assert text.startswith(
+        'spec: Invalid value: {"Type":"Limited","Limited":{"NominalConcurrencyShares":6,"LimitResponse":'
+    )
+    assert text.endswith("spec of 'catch-all' must equal the fixed value")
+
+
+def test_an_older_types_annotation_is_refused() -> None:
+    key = "flowcontrol.k8s.io/preserve-zero-concurrency-shares"
+    level = put(made("PriorityLevelConfiguration", "x", **flows.level(1, 0, None)), {"metadata.annotations": {key: ""}})
+    assert told(level) == [f"metadata.annotations: Forbidden: annotation '{key}' is forbidden"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.apiserver.rules import networking
+from controlplane.apiserver.rules import values
 from tests.controlplane.apiserver.rules.cases import ABSENT, Obj, expect, put, teller, told
 
 LABEL = "a lowercase RFC 1123 label must consist of"
@@ -229,9 +229,9 @@ def test_a_class_stands() -> None:
 
 
 def test_an_address_is_named_after_itself() -> None:
-    assert networking.address_name("2001:db8::1") == ()
-    assert networking.address_name("2001:DB8::1") == ('must be in canonical form ("2001:db8::1")',)
-    assert networking.address_name("x")[0].startswith("must be a valid IP address")
+    assert values.canonical_ip("2001:db8::1") == ()
+    assert values.canonical_ip("2001:DB8::1") == ('must be in canonical form ("2001:db8::1")',)
+    assert values.canonical_ip("x")[0].startswith("must be a valid IP address")
 
 
 def test_an_address_has_an_owner() -> None:
@@ -261,4 +261,5 @@ def test_a_service_range_may_get_its_other_family() -> None:
     same = ranges("10.0.0.0/16", "10.1.0.0/16")
     expect(told(same), ['spec.cidrs: Invalid value: ["10.0.0.0/16","10.1.0.0/16"]: may specify no more than one IP'])
     expect(told(same, one), ['spec.cidrs: Invalid value: ["10.0.0.0/16","10.1.0.0/16"]: may specify no more than'])
+    expect(told(ranges("2001:DB8::/64")), ['spec.cidrs[0]: Invalid value: "2001:DB8::/64": must be in canonical form'])
     expect(told(ranges("a", "b", "c")), ['spec.cidrs: Invalid value: {"CIDRs":["a","b","c"]}: may only hold up to 2'])

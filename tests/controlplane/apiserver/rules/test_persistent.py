@@ -266,10 +266,22 @@ def source(**given: Any) -> Obj:
                 }
             ),
             [
+                f'spec.iscsi.targetportal: Invalid value: "{"p" * 64}": Total length of <volume name>:<iscsi.targetP',
                 'spec.iscsi.iqn: Invalid value: "x": must be valid format',
                 "spec.iscsi.secretRef.name: Required value",
-                f'spec.iscsi.targetportal: Invalid value: "{"p" * 64}": Total length of <volume name>:<iscsi.targetP',
             ],
+        ),
+        (
+            {"metadata.annotations": {"volume.beta.kubernetes.io/mount-options": "ro"}},
+            [
+                "metadata.annotations.volume.beta.kubernetes.io/mount-options: Forbidden: may not specify mount options"
+                " for this volume type"
+            ],
+        ),
+        (
+            source(nfs={"server": "s", "path": "/"}, flexVolume={})
+            | {"metadata.annotations": {"volume.beta.kubernetes.io/mount-options": "ro"}},
+            ["spec.flexVolume.driver: Required value"],
         ),
         (source(rbd={}), ["spec.rbd.monitors: Required value", "spec.rbd.image: Required value"]),
         (source(gcePersistentDisk={}), ["spec.persistentDisk.pdName: Required value"]),

@@ -213,6 +213,17 @@ R = "spec.containers.0.resources"
             {"spec.resources": {"requests": {"cpu": "4"}}},
             ["spec.resources.requests: Forbidden: pod-level resource requests cannot be removed"],
         ),
+        (
+            put(
+                POD,
+                {
+                    "spec.resourceClaims": [{"name": "r", "resourceClaimName": "c"}],
+                    "spec.containers.0.resources.claims": [{"name": "r"}],
+                },
+            ),
+            {f"{R}.requests.cpu": "2"},
+            ["spec: Forbidden: only cpu and memory resources are mutable"],
+        ),
     ],
 )
 def test_a_resized_pod(base: Obj, changes: Obj, wanted: list[str]) -> None:

@@ -44,6 +44,10 @@ def zones(*expressions: Obj) -> Obj:
             [f"{TERM}[0].values: Required value", f'{TERM}[1].key: Duplicate value: "zone"'],
         ),
         (
+            {"allowedTopologies": [{}]},
+            ['allowedTopologies[0].matchLabelExpressions: Duplicate value: ""'],
+        ),
+        (
             {"allowedTopologies": [{"matchLabelExpressions": [{"key": "z", "values": ["a"]}]}] * 2},
             ['allowedTopologies[1].matchLabelExpressions: Duplicate value: ""'],
         ),
