@@ -60,8 +60,8 @@ def node_roles(obj: Obj) -> str:
 
 
 def _kernel(info: Obj) -> str:
-    version, architecture = info.get("kernelVersion", ""), info.get("architecture", "")
-    return f"{version} ({architecture})" if version and architecture else str(version)
+    version, architecture = info.get("kernelVersion") or texts.UNKNOWN, info.get("architecture")
+    return f"{version} ({architecture})" if architecture else str(version)
 
 
 def _node(obj: Obj, now: datetime) -> list[Any]:
@@ -82,7 +82,7 @@ def _node(obj: Obj, now: datetime) -> list[Any]:
         info.get("kubeletVersion", ""),
         *found.values(),
         info.get("osImage") or texts.UNKNOWN,
-        _kernel(info) or texts.UNKNOWN,
+        _kernel(info),
         info.get("containerRuntimeVersion") or texts.UNKNOWN,
     ]
 
@@ -133,8 +133,8 @@ def _slice(obj: Obj, now: datetime) -> list[Any]:
     return [
         texts.name(obj),
         obj.get("addressType", ""),
-        texts.shortened(ports) if ports else texts.UNSET,
-        texts.shortened(addresses) if obj.get("endpoints") else texts.UNSET,
+        texts.shortened(ports) or texts.UNSET,
+        texts.shortened(addresses) or texts.UNSET,
         texts.age(obj, now),
     ]
 
@@ -170,7 +170,7 @@ def _quota(obj: Obj, now: datetime) -> list[Any]:
     used, hard = status.get("used") or {}, status.get("hard") or {}
     texts_of: dict[bool, list[str]] = {False: [], True: []}
     for resource in sorted(hard):
-        texts_of[resource.startswith("limits")].append(f"{resource}: {used.get(resource, 0)}/{hard[resource]}")
+        texts_of[resource.startswith("limits.")].append(f"{resource}: {used.get(resource, 0)}/{hard[resource]}")
     return [texts.name(obj), ", ".join(texts_of[False]), ", ".join(texts_of[True]), texts.age(obj, now)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,20 +10,31 @@ from apimachinery.objects import Obj
 from controlplane.apiserver.tables import texts
 from controlplane.apiserver.tables.spec import AGE, NAME, Table, number, text
 
+DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
+
 
 def _ingress(obj: Obj, now: datetime) -> list[Any]:
     spec = obj.get("spec") or {}
-    hosts = [r["host"] for r in spec.get("rules") or () if r.get("host")]
     balancer = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
     found = {i.get("ip") or i.get("hostname") or "" for i in balancer} - {""}
     return [
         texts.name(obj),
-        spec.get("ingressClassName") or texts.NONE,
-        texts.shortened(hosts) if hosts else "*",
+        spec.get("ingressClassName", texts.NONE),
+        _hosts(spec.get("rules") or ()),
         ",".join(sorted(found)),
         "80, 443" if spec.get("tls") else "80",
         texts.age(obj, now),
     ]
+
+
+def _hosts(rules: Sequence[Obj]) -> str:
+    """Upstream counts what follows the third host by rules, whether they have a host or not."""
+    shown: list[str] = []
+    for rule in rules:
+        if len(shown) == texts.LIST_LIMIT:
+            return f"{','.join(shown)} + {len(rules) - texts.LIST_LIMIT} more..."
+        shown += [rule["host"]] if rule.get("host") else []
+    return ",".join(shown) or "*"
 
 
 def _ingress_class(obj: Obj, now: datetime) -> list[Any]:
@@ -32,7 +44,9 @@ def _ingress_class(obj: Obj, now: datetime) -> list[Any]:
     if parameters:
         group = parameters.get("apiGroup")
         shown = f"{parameters.get('kind', '')}{'.' + group if group else ''}/{parameters.get('name', '')}"
-    return [texts.name(obj), spec.get("controller", ""), shown, texts.age(obj, now)]
+    default = (obj["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true"
+    title = texts.name(obj) + (texts.DEFAULT if default else "")
+    return [title, spec.get("controller", ""), shown, texts.age(obj, now)]
 
 
 def _network_policy(obj: Obj, now: datetime) -> list[Any]:
@@ -41,9 +55,13 @@ def _network_policy(obj: Obj, now: datetime) -> list[Any]:
 
 
 def _ip_address(obj: Obj, now: datetime) -> list[Any]:
-    parent = (obj.get("spec") or {}).get("parentRef") or {}
-    parts = (parent.get(key, "") for key in ("group", "resource", "namespace", "name"))
-    return [texts.name(obj), "/".join(part for part in parts if part), texts.age(obj, now)]
+    parent = (obj.get("spec") or {}).get("parentRef")
+    shown = texts.NONE
+    if parent is not None:
+        group, space = parent.get("group"), parent.get("namespace")
+        owner = f"{parent.get('resource', '')}{'.' + group if group else ''}".lower()
+        shown = f"{owner}{'/' + space if space else ''}/{parent.get('name', '')}"
+    return [texts.name(obj), shown, texts.age(obj, now)]
 
 
 def _service_cidr(obj: Obj, now: datetime) -> list[Any]:

@@ -75,7 +75,7 @@ def _init_reason(pod: Obj, sidecars: set[str], counts: tuple[_Count, _Count]) ->
 
 def _main_reason(pod: Obj, reason: str, count: _Count) -> tuple[str, int]:
     """(what the first container that is not simply running says, ready containers)."""
-    ready = 0
+    ready, failure = 0, ""
     running = False
     for status in reversed(pod["status"].get("containerStatuses") or ()):
         count.add(status)
@@ -85,11 +85,14 @@ def _main_reason(pod: Obj, reason: str, count: _Count) -> tuple[str, int]:
             reason = waiting
         elif state.get("terminated") is not None:
             reason = _ended(state["terminated"])
+            failure = reason if state["terminated"].get("exitCode") else failure
         elif status.get("ready") and state.get("running") is not None:
             running = True
             ready += 1
-    if reason == "Completed" and running:
-        reason = "Running" if condition_holds(pod, "Ready") else "NotReady"
+    if reason == "Completed" and running and condition_holds(pod, "Ready"):
+        reason = "Running"
+    elif reason == "Completed":
+        reason = failure or ("NotReady" if running else reason)
     return reason, ready
 
 
@@ -131,7 +134,7 @@ def cells(pod: Obj, now: datetime) -> list[Any]:
         texts.name(pod),
         *summary(pod, now),
         texts.age(pod, now),
-        addresses[0].get("ip") if addresses else texts.NONE,
+        (addresses[0].get("ip") if addresses else "") or texts.NONE,
         pod["spec"].get("nodeName") or texts.NONE,
         status.get("nominatedNodeName") or texts.NONE,
         _gates(pod),

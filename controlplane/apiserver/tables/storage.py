@@ -15,6 +15,7 @@ ACCESS_MODES = {
     "ReadWriteMany": "RWX",
     "ReadWriteOncePod": "RWOP",
 }
+DEFAULT_CLASS = ("kubernetes.io/", "beta.kubernetes.io/")
 CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 
 
@@ -73,12 +74,13 @@ def _claim(obj: Obj, now: datetime) -> list[Any]:
 
 
 def _storage_class(obj: Obj, now: datetime) -> list[Any]:
-    default = (obj["metadata"].get("annotations") or {}).get("storageclass.kubernetes.io/is-default-class") == "true"
+    annotations = obj["metadata"].get("annotations") or {}
+    default = any(annotations.get(f"storageclass.{part}is-default-class") == "true" for part in DEFAULT_CLASS)
     return [
-        texts.name(obj) + (" (default)" if default else ""),
+        texts.name(obj) + (texts.DEFAULT if default else ""),
         obj.get("provisioner", ""),
         obj.get("reclaimPolicy") or "Delete",
-        obj.get("volumeBindingMode") or texts.UNSET,
+        obj.get("volumeBindingMode") or "Immediate",
         bool(obj.get("allowVolumeExpansion")),
         texts.age(obj, now),
     ]

@@ -12,6 +12,7 @@ from apimachinery.timestamps import parse_time
 NONE = "<none>"
 UNSET = "<unset>"
 UNKNOWN = "<unknown>"
+DEFAULT = " (default)"
 LIST_LIMIT = 3
 
 

@@ -125,6 +125,59 @@ def test_a_slice_tells_whose_devices_it_has():
     assert columns[1]["description"].startswith("NodeName identifies the node")
 
 
+def first(kind, index, obj):
+    meta = {"name": "x", "creationTimestamp": BORN, **obj.get("metadata", {})}
+    return cells(kind, {**obj, "metadata": meta})[index]
+
+
+def hosts(*names):
+    return {"spec": {"rules": [{"host": name} if name else {} for name in names]}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "index", "obj", "text"),
+    [
+        (kinds.INGRESS, 2, hosts("a", "", "b"), "a,b"),
+        (kinds.INGRESS, 2, hosts("a", "b", "c", ""), "a,b,c + 1 more..."),
+        (kinds.INGRESS, 2, hosts(""), "*"),
+        (
+            kinds.INGRESS_CLASS,
+            0,
+            {"metadata": {"annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}}},
+            "x (default)",
+        ),
+        (
+            kinds.STORAGE_CLASS,
+            0,
+            {"metadata": {"annotations": {"storageclass.beta.kubernetes.io/is-default-class": "true"}}},
+            "x (default)",
+        ),
+        (kinds.IP_ADDRESS, 1, {"spec": {}}, "<none>"),
+        (kinds.IP_ADDRESS, 1, {"spec": {"parentRef": {"resource": "services", "name": "s"}}}, "services/s"),
+        (
+            kinds.IP_ADDRESS,
+            1,
+            {"spec": {"parentRef": {"group": "g.io", "resource": "things", "namespace": "n", "name": "s"}}},
+            "things.g.io/n/s",
+        ),
+        (kinds.NODE, 8, {"status": {"nodeInfo": {"architecture": "arm64"}}}, "<unknown> (arm64)"),
+        (kinds.ENDPOINT_SLICE, 2, {"ports": [{"name": "", "protocol": "TCP"}]}, "<unset>"),
+    ],
+)
+def test_cells_by_kind(kind, index, obj, text):
+    assert first(kind, index, obj) == text
+
+
+def test_a_pod_of_which_one_container_failed_says_so_though_another_has_completed():
+    ended = [
+        {"name": "a", "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}},
+        {"name": "b", "state": {"terminated": {"exitCode": 1, "reason": "Error"}}},
+    ]
+    assert cells(kinds.POD, pod({"phase": "Failed", "containerStatuses": ended}))[2] == "Error"
+    also = [ended[0], running("b")]
+    assert cells(kinds.POD, pod({"phase": "Running", "containerStatuses": also}))[2] == "NotReady"
+
+
 def test_include_object_decides_what_rides_along():
     one = pod({"phase": "Running"})
     shown = {

@@ -153,7 +153,7 @@ QUEUING, LIMITED = "spec.limited.limitResponse.queuing", "spec.limited"
             [
                 "spec.limited: Forbidden: must be nil if the type is not Limited",
                 "spec.exempt.lendablePercent: Invalid value: 101: must be between 0 and 100, inclusive",
-                'spec: Invalid value: {"Type":"Exempt","Limited":{"NominalConcurrencyShares":30,"LimitResponse":{"Type":"",',
+                'spec: Invalid value: {"Type":"Exempt","Limited":{"NominalConcurrencyShares":30,"LimitResponse":{',
             ],
         ),
         (
