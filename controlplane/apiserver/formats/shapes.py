@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from apimachinery.kinds import Kind
@@ -13,6 +13,7 @@ from controlplane.apiserver.formats.encodings import PROTOBUF, Encoding, Json
 from controlplane.apiserver.tables import render
 from controlplane.apiserver.tables.plain import NAME_AND_BIRTH
 from controlplane.apiserver.tables.spec import Table
+from controlplane.apiserver.tables.workloads import SCALE
 
 Clock = Callable[[], datetime]
 PLAIN = Json()
@@ -60,6 +61,11 @@ def _bare(item: Obj) -> Obj:
     return {k: v for k, v in item.items() if k not in ("apiVersion", "kind")}
 
 
+def _is_scale(obj: Obj) -> bool:
+    """Of what carries its kind itself, a Scale alone has the shapes that stored objects have."""
+    return obj.get("kind") == "Scale"
+
+
 @dataclass(frozen=True)
 class TableFormat(_Encoded):
     """`as=Table`: rows of cells, as `table` says; `include` says how much of each object rides along."""
@@ -74,9 +80,10 @@ class TableFormat(_Encoded):
         return f"{self.encoding.key}:table:{self.include}:{self.version}"
 
     def one(self, kind: Kind | None, obj: Obj) -> bytes:
-        if kind is None:
+        if kind is None and not _is_scale(obj):
             return self.encoding.document(obj)
-        return self.encoding.document(self._table([obj], render.single_metadata(obj)))
+        shown = self if kind is not None else replace(self, table=SCALE)
+        return self.encoding.document(shown._table([obj], render.single_metadata(obj)))
 
     def many(self, kind: Kind, items: Iterable[Obj], metadata: Obj) -> Iterator[bytes]:
         head = self._table([], metadata)
@@ -106,7 +113,8 @@ class MetadataFormat(_Encoded):
         return f"{self.encoding.key}:metadata:{self.version}"
 
     def one(self, kind: Kind | None, obj: Obj) -> bytes:
-        return self.encoding.document(obj if kind is None else render.partial(obj, self.version))
+        whole = kind is None and not _is_scale(obj)
+        return self.encoding.document(obj if whole else render.partial(obj, self.version))
 
     def many(self, kind: Kind, items: Iterable[Obj], metadata: Obj) -> Iterator[bytes]:
         head = {"kind": "PartialObjectMetadataList", "apiVersion": self.version, "metadata": metadata}

@@ -183,6 +183,20 @@ def _autoscaler(obj: Obj, now: datetime) -> list[Any]:
     ]
 
 
+def _scale(obj: Obj, now: datetime) -> list[Any]:
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    return [texts.name(obj), spec.get("replicas", 0), status.get("replicas", 0), texts.age(obj, now)]
+
+
+SCALE = Table(
+    columns=(
+        text("Name", "meta.v1.ObjectMeta#name"),
+        number("Desired", "autoscaling.v1.ScaleSpec#replicas"),
+        number("Available", "autoscaling.v1.ScaleStatus#replicas"),
+        AGE,
+    ),
+    cells=_scale,
+)
 DEPLOYMENT = Table(
     columns=(
         NAME,

@@ -258,3 +258,13 @@ def test_a_table_by_pieces_is_the_table_as_a_whole(encoding):
     assert shown["apiVersion"] == "meta.k8s.io/v1beta1" and shown["metadata"] == {"resourceVersion": "9"}
     assert [row["cells"][0] for row in shown["rows"]] == ["a", "b"]
     assert {row["object"]["apiVersion"] for row in shown["rows"]} == {"meta.k8s.io/v1beta1"}
+
+
+def test_a_scale_has_the_shapes_of_a_stored_object():
+    metadata = {"name": "d", "namespace": "n", "resourceVersion": "7"}
+    scale = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": {"replicas": 3}}
+    shown = json.loads(table().one(None, scale))
+    assert [column["name"] for column in shown["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+    assert shown["rows"][0]["cells"] == ["d", 3, 0, "<unknown>"] and shown["metadata"] == {"resourceVersion": "7"}
+    assert json.loads(MetadataFormat().one(None, scale))["kind"] == "PartialObjectMetadata"
+    assert json.loads(table().one(None, {"kind": "Status", "apiVersion": "v1"}))["kind"] == "Status"
