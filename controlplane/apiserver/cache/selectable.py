@@ -65,5 +65,7 @@ _NAME, _NAMESPACE = path("metadata.name"), path("metadata.namespace")
 
 def getters(fields: Selectable, namespaced: bool) -> Mapping[str, Getter]:
     """Every field of a kind that can be selected on."""
-    own = {"metadata.name": _NAME, "metadata.namespace": _NAMESPACE} if namespaced else {"metadata.name": _NAME}
+    # What has no fields of its own takes upstream's two, also where nothing of the kind is in a namespace.
+    both = namespaced or fields.refusal == _UNKNOWN
+    own = {"metadata.name": _NAME, "metadata.namespace": _NAMESPACE} if both else {"metadata.name": _NAME}
     return {**own, **fields.getters}

@@ -79,7 +79,7 @@ NAMESPACE = Resource(
         returns_deleted=True,
     ),
     columns=core_columns.NAMESPACE,
-    fields=selectable("status.phase", read={"name": path("metadata.name")}),
+    fields=selectable("status.phase"),
 )
 NODE = Resource(
     kinds.NODE,

@@ -75,6 +75,11 @@ def test_reads_that_cannot_be(tmp_path: Path) -> None:
         sets = "/apis/apps/v1/namespaces/default/replicasets"
         unknown = '"status.replicas" is not a known field selector: only "metadata.name", "metadata.namespace"'
         assert (await refused(client, "GET", sets, fieldSelector="status.replicas=1")).message == unknown
+        named = await refused(client, "GET", "/api/v1/namespaces", fieldSelector="name=default")
+        assert named.message == "field label not supported: name"
+        roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+        assert not (await client.request("GET", roles, query={"fieldSelector": "metadata.namespace=x"}))["items"]
+        assert (await client.request("GET", roles, query={"fieldSelector": "metadata.namespace="}))["items"]
         jobs = "/apis/batch/v1/namespaces/default/jobs"
         assert (
             await refused(client, "GET", jobs, fieldSelector="a=1")
