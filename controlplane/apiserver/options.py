@@ -98,10 +98,10 @@ _QUERY: dict[str, Callable[[str], Any]] = {
 
 
 def _query_options(request: Request) -> Obj:
-    options: Obj = {}
-    for key, read in _QUERY.items():
-        if text := request.param(key):
-            options[key] = read(text)
-    if dry := [value for value in request.query.get("dryRun", ()) if value]:
-        options["dryRun"] = dry
+    """The options of a DELETE without a body: an empty value counts but for the preconditions, as it does upstream."""
+    options: Obj = {key: read(request.param(key)) for key, read in _QUERY.items() if key in request.query}
+    if "dryRun" in request.query:
+        options["dryRun"] = list(request.query["dryRun"])
+    if pinned := {key: text for key in ("uid", "resourceVersion") if (text := request.param(key))}:
+        options["preconditions"] = pinned
     return options

@@ -74,6 +74,9 @@ MetadataCheck = Literal["new", "change", "plain new", "plain change"]
 CHANGE_THEN_NEW: tuple[MetadataCheck, ...] = ("change", "new")
 NEW_THEN_CHANGE: tuple[MetadataCheck, ...] = ("new", "change")
 
+# What becomes of an object's dependents when its deletion does not say.
+Dependents = Literal["go", "stay", "unheard"]
+
 # What no write of the status can change, where a kind says so.
 OWN_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 
@@ -99,7 +102,8 @@ class Strategy:
     status_keeps: the metadata that a write of the status cannot change.
     unowned: nobody owns more of it than the metadata, whatever the endpoint.
     names_version: a change must say which version of the object it changes.
-    create_on_update: PUT makes what is not there. default_orphan: dependents outlive it unless asked otherwise.
+    create_on_update: PUT makes what is not there.
+    dependents: whether they go after it or stay unless its deletion says otherwise; unheard: it never waits for any.
     returns_deleted: DELETE answers with the object instead of a Status.
     undeletable: why the object of a name cannot be deleted by itself, "" where it can.
     grace: seconds an object is to live on after DELETE (asked: gracePeriodSeconds or None); None is at once.
@@ -132,7 +136,7 @@ class Strategy:
     unowned: bool = False
     names_version: bool = False
     create_on_update: bool = False
-    default_orphan: bool = False
+    dependents: Dependents = "go"
     returns_deleted: bool = False
     undeletable: Callable[[str], str] = _any
     grace: Callable[[Obj, int | None], int] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery import errors
-from apimachinery.kinds import Kind
+from apimachinery.kinds import NAMESPACE, Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.registry import metadata
@@ -60,18 +60,22 @@ def check_pins(kind: Kind, new: Obj, old: Entry, needed: bool) -> None:
         raise conflict(kind, old.name)
 
 
-def check_preconditions(kind: Kind, old: Entry, options: Obj) -> None:
-    wanted = options.get("preconditions") or {}
-    uid, revision = wanted.get("uid"), wanted.get("resourceVersion")
-    if uid is not None and uid != old.obj["metadata"]["uid"]:
-        text = (
-            f"the UID in the precondition ({uid}) does not match the UID in record "
-            f"({old.obj['metadata']['uid']}). The object might have been deleted and then recreated"
-        )
-        raise errors.conflict(kind.plural, old.name, text, kind.group)
-    if revision is not None and revision != str(old.revision):
-        text = (
-            f"the ResourceVersion in the precondition ({revision}) does not match the ResourceVersion "
-            f"in record ({old.revision}). The object might have been modified"
-        )
-        raise errors.conflict(kind.plural, old.name, text, kind.group)
+_OTHER = (
+    ("uid", "UID", "deleted and then recreated"),
+    ("resourceVersion", "ResourceVersion", "modified"),
+)
+
+
+def check_preconditions(kind: Kind, stored: Obj, options: Obj) -> None:
+    """What DeleteOptions say of the object as it is stored must hold (Conflict)."""
+    wanted, found = options.get("preconditions") or {}, stored["metadata"]
+    for key, word, fate in _OTHER:
+        asked, there = wanted.get(key), found[key]
+        if asked is None or asked == there:
+            continue
+        if kind == NAMESPACE:
+            why = f"Precondition failed: {word} in precondition: {asked}, {word} in object meta: {there}"
+            raise errors.conflict(kind.plural, found["name"], why)
+        why = f"the {word} in the precondition ({asked}) does not match the {word} in record ({there})"
+        # Upstream names the kind here, not the resource.
+        raise errors.conflict(kind.kind, found["name"], f"{why}. The object might have been {fate}", kind.group)

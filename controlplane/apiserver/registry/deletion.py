@@ -31,9 +31,13 @@ _NOTHING = Verdict(False)
 def plan(obj: Obj, options: Obj, strategy: Strategy, now: datetime) -> Verdict:
     """obj is a private copy and may be changed."""
     metadata = obj["metadata"]
-    period = 0
-    if strategy.grace is not None:
-        begun = _begin_grace(obj, options.get("gracePeriodSeconds"), strategy.grace, now)
+    leaving, period = "deletionTimestamp" in metadata, 0
+    if leaving and strategy.holds(obj):
+        return _NOTHING
+    # What has no time left, but finalizers, goes like anything else.
+    grace = strategy.grace if not leaving or metadata.get("deletionGracePeriodSeconds") else None
+    if grace is not None:
+        begun = _begin_grace(obj, options.get("gracePeriodSeconds"), grace, now)
         if begun is None:
             return _NOTHING
         period = begun
@@ -44,15 +48,17 @@ def plan(obj: Obj, options: Obj, strategy: Strategy, now: datetime) -> Verdict:
     else:
         metadata.pop("finalizers", None)
     kept = bool(finalizers) or strategy.holds(obj)
-    if strategy.grace is not None:
+    if grace is not None:
         return Verdict(not kept and period == 0, obj)
     if not kept:
         return Verdict(True)
-    if "deletionTimestamp" not in metadata:
+    if not leaving:
         _mark(metadata, 0, now)
         strategy.deleting(obj)
         return Verdict(False, obj)
-    return Verdict(False, obj if finalizers != before else None)
+    stands = finalizers == before and metadata.get("deletionGracePeriodSeconds") == 0
+    metadata["deletionGracePeriodSeconds"] = 0
+    return Verdict(False, None if stands else obj)
 
 
 def _mark(metadata: Obj, seconds: int, now: datetime) -> None:
@@ -66,16 +72,22 @@ def _begin_grace(obj: Obj, asked: int | None, grace: Callable[[Obj, int | None],
     """Set or shorten the time left; None when a deletion under way is to go on as it is."""
     metadata = obj["metadata"]
     if "deletionTimestamp" not in metadata:
-        period = grace(obj, asked)
-        _mark(metadata, period, now)
-        return period
-    standing: int = metadata.get("deletionGracePeriodSeconds") or 0
-    if asked is None or asked >= standing:
+        first = grace(obj, asked)
+        _mark(metadata, first, now)
+        return first
+    standing: int = metadata["deletionGracePeriodSeconds"]
+    if asked is None:
         return None
-    started = parse_time(metadata["deletionTimestamp"]) - timedelta(seconds=standing)
-    metadata["deletionTimestamp"] = format_time(started + timedelta(seconds=asked))
-    metadata["deletionGracePeriodSeconds"] = asked
-    return asked
+    period = 1 if asked < 0 else asked
+    if period >= standing:
+        return None
+    end = parse_time(metadata["deletionTimestamp"]) + timedelta(seconds=period - standing)
+    if end < now:
+        # The shorter time is over already. Who asked for any at all leaves the last word to the node all the same.
+        end, period = now, min(period, 1)
+    metadata["deletionTimestamp"] = format_time(end)
+    metadata["deletionGracePeriodSeconds"] = period
+    return period
 
 
 def _finalizers(before: list[str], options: Obj, strategy: Strategy) -> list[str]:
@@ -89,6 +101,9 @@ def _finalizers(before: list[str], options: Obj, strategy: Strategy) -> list[str
 
 
 def _wanted(before: list[str], options: Obj, strategy: Strategy) -> tuple[bool, bool]:
+    """Whether dependents are to be orphaned, and whether they are to go first."""
+    if strategy.dependents == "unheard":
+        return False, False
     if (old_style := options.get("orphanDependents")) is not None:
         return bool(old_style), False
     policy: Any = options.get("propagationPolicy")
@@ -96,4 +111,4 @@ def _wanted(before: list[str], options: Obj, strategy: Strategy) -> tuple[bool, 
         return policy == "Orphan", policy == "Foreground"
     if ORPHAN in before or FOREGROUND in before:
         return ORPHAN in before, FOREGROUND in before
-    return strategy.default_orphan, False
+    return strategy.dependents == "stay", False

@@ -265,7 +265,7 @@ class Registry:
         for _ in range(_ROUNDS):
             old = self.entry(kind, namespace, name)
             await off_loop(len(old.wire), old.read_beside_others)
-            conflicts.check_preconditions(kind, old, context.options)
+            conflicts.check_preconditions(kind, old.obj, context.options)
             admission = asking.admission("DELETE", kind, "", namespace, None, old.obj, context)
             await self._admit(admission)
             await self._validate(admission)

@@ -30,7 +30,7 @@ JOB = Resource(
         prepare_update=workloads_strategy.template_changed,
         # A Job without labels has those of its template.
         finish=defaults.apply,
-        default_orphan=True,
+        dependents="stay",
         generation=True,
         warn=advice.job,
         warn_deleted=advice.job_deleted,

@@ -61,6 +61,7 @@ EVENT = Resource(
         plain_metadata=True,
         metadata_checks=(),
         create_on_update=True,
+        dependents="unheard",
     ),
     columns=core_columns.EVENT,
     fields=selectable(*INVOLVED, "reason", "reportingComponent", "type", read={"source": _event_source}),
@@ -164,7 +165,7 @@ REPLICATION_CONTROLLER = Resource(
     Strategy(
         prepare_create=workloads_strategy.template_created,
         prepare_update=workloads_strategy.template_changed,
-        default_orphan=True,
+        dependents="stay",
         generation=True,
         warn=workloads_advice.replication_controller,
     ),

@@ -34,5 +34,5 @@ def deleting(namespace: Obj) -> None:
 
 
 def holds(namespace: Obj) -> bool:
-    """A namespace with finalizers of its own in spec is not to be removed."""
-    return bool(namespace["spec"].get("finalizers"))
+    """A namespace is marked first, whatever it holds, and not removed while spec has finalizers."""
+    return "deletionTimestamp" not in namespace["metadata"] or bool(namespace["spec"].get("finalizers"))

@@ -10,6 +10,7 @@ from apimachinery.kinds import POD, POD_DISRUPTION_BUDGET
 from apimachinery.objects import Obj, condition_holds
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver import body
+from controlplane.apiserver.registry import conflicts
 from controlplane.apiserver.request import Answer, Request, User
 from controlplane.apiserver.reviewing import admitted
 
@@ -221,15 +222,7 @@ def marked(pod: Obj, wanted: Obj, stamp: str) -> Obj:
 
     `wanted` are the preconditions of the deletion to come. Raises Conflict when they do not hold.
     """
-    metadata = pod["metadata"]
-    for key, word in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
-        if wanted.get(key) and wanted[key] != metadata[key]:
-            fate = "deleted and then recreated" if key == "uid" else "modified"
-            text = (
-                f"the {word} in the precondition ({wanted[key]}) does not match the {word} in record "
-                f"({metadata[key]}). The object might have been {fate}"
-            )
-            raise errors.conflict("Pod", metadata["name"], text)
+    conflicts.check_preconditions(POD, pod, {"preconditions": wanted})
     conditions = pod.setdefault("status", {}).setdefault("conditions", [])
     conditions[:] = [c for c in conditions if c.get("type") != "DisruptionTarget"]
     conditions.append(

@@ -8,10 +8,11 @@ import pytest
 
 from apimachinery import errors
 from apimachinery.client import Client
-from apimachinery.kinds import CONFIG_MAP, POD, SERVICE_ACCOUNT
+from apimachinery.kinds import CONFIG_MAP, NAMESPACE, POD, SERVICE_ACCOUNT
 from controlplane.apiserver.catalog.strategy import PLAIN, Strategy
 from controlplane.apiserver.registry import deletion
-from controlplane.apiserver.strategies import pods
+from controlplane.apiserver.resources import core
+from controlplane.apiserver.strategies import namespaces, pods
 from tests.controlplane.apiserver.server import run
 
 Obj = dict[str, Any]
@@ -76,6 +77,67 @@ def test_a_second_delete_only_shortens() -> None:
     assert shorter.store is not None
     assert shorter.store["metadata"]["deletionTimestamp"] == "2026-01-02T03:04:10Z"
     assert deletion.plan(pod(**dying), {"gracePeriodSeconds": 0}, POD_STRATEGY, NOW).remove
+
+
+def test_a_time_that_is_over_already_leaves_the_last_word_to_the_node() -> None:
+    dying: Obj = {"deletionTimestamp": "2026-01-02T03:04:30Z", "deletionGracePeriodSeconds": 30}
+    for asked, left in ((3, 1), (-5, 1), (0, 0)):
+        verdict = deletion.plan(pod(**dying, finalizers=["a/b"]), {"gracePeriodSeconds": asked}, POD_STRATEGY, NOW)
+        assert verdict.store is not None and not verdict.remove
+        assert verdict.store["metadata"]["deletionTimestamp"] == "2026-01-02T03:04:05Z"
+        assert verdict.store["metadata"]["deletionGracePeriodSeconds"] == left
+
+
+def test_a_pod_without_time_left_is_asked_about_its_dependents_again() -> None:
+    dying: Obj = {"deletionTimestamp": "2026-01-02T03:04:05Z", "deletionGracePeriodSeconds": 0, "finalizers": ["a/b"]}
+    assert deletion.plan(pod(**dying), {}, POD_STRATEGY, NOW) == deletion.Verdict(False)
+    verdict = deletion.plan(pod(**dying), {"propagationPolicy": "Foreground"}, POD_STRATEGY, NOW)
+    assert verdict.store is not None
+    assert verdict.store["metadata"]["finalizers"] == ["a/b", "foregroundDeletion"]
+
+
+def test_events_wait_for_no_dependents() -> None:
+    event = core.EVENT.strategy
+    for policy in ("Foreground", "Orphan"):
+        assert deletion.plan(obj(), {"propagationPolicy": policy}, event, NOW) == deletion.Verdict(True)
+
+
+def test_a_namespace_is_marked_before_it_goes_whatever_it_holds() -> None:
+    strategy = Strategy(holds=namespaces.holds, deleting=namespaces.deleting)
+    first = deletion.plan({**obj(), "spec": {}, "status": {"phase": "Active"}}, {}, strategy, NOW)
+    assert first.store is not None and not first.remove
+    assert first.store["metadata"] == {"name": "x", "deletionTimestamp": "2026-01-02T03:04:05Z"}
+    assert first.store["status"] == {"phase": "Terminating"}
+    held = {**first.store, "spec": {"finalizers": ["kubernetes"]}}
+    assert deletion.plan(held, {"propagationPolicy": "Orphan"}, strategy, NOW) == deletion.Verdict(False)
+    assert deletion.plan({**first.store, "spec": {}}, {}, strategy, NOW) == deletion.Verdict(True)
+
+
+def test_options_come_in_the_query_and_preconditions_name_the_kind(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        made = await client.create(CONFIG_MAP, {"metadata": {"name": "m"}}, "default")
+        path, uid = CONFIG_MAP.path("default", "m"), made["metadata"]["uid"]
+
+        async def told(path: str, **query: str) -> str:
+            with pytest.raises(errors.ApiError) as refused:
+                await client.request("DELETE", path, query=query)
+            return refused.value.message
+
+        text = await told(path, uid="u")
+        assert text == (
+            'Operation cannot be fulfilled on ConfigMap "m": the UID in the precondition (u) does not match the UID '
+            f"in record ({uid}). The object might have been deleted and then recreated"
+        )
+        text = await told(CONFIG_MAP.path("default"), resourceVersion="1")
+        assert "on ConfigMap" in text and text.endswith(". The object might have been modified")
+        text = await told(NAMESPACE.path(None, "default"), uid="u")
+        assert 'on namespaces "default": Precondition failed: UID in precondition: u, UID in object meta: ' in text
+        assert await told(path, gracePeriodSeconds="") == 'strconv.ParseInt: parsing "": invalid syntax'
+        assert 'propagationPolicy: Unsupported value: ""' in await told(path, propagationPolicy="")
+        assert 'dryRun: Unsupported value: [""]' in await told(path, dryRun="")
+        await client.request("DELETE", path, query={"uid": uid, "orphanDependents": "False"})
+
+    run(tmp_path, test)
 
 
 def test_what_is_no_delete_options_deletes_nothing(tmp_path: Path) -> None:
