@@ -62,7 +62,7 @@ def _capacity(spec: Obj, at: Place) -> Iterator[FieldError]:
     if not capacity:
         yield errors.required(where)
     if set(capacity) != {"storage"}:
-        yield errors.not_supported(where, capacity or None, ("storage",))
+        yield errors.not_supported(where, dict(sorted(capacity.items())) or None, ("storage",))
     for resource, text in sorted(capacity.items()):
         yield from _basic(f"{where}[{resource}]", text)
         if amount(text) <= amount(0):

@@ -127,7 +127,7 @@ def _narrowed(masked: Obj, was: Obj) -> Iterator[FieldError]:
     selector, before = masked.get("nodeSelector"), was.get("nodeSelector") or {}
     if any((selector or {}).get(key) != value for key, value in before.items()):
         text = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
-        yield errors.invalid("spec.nodeSelector", selector, text)
+        yield errors.invalid("spec.nodeSelector", selector and dict(sorted(selector.items())), text)
     _put_back(masked, was, "nodeSelector")
     now, then = ((each.get("affinity") or {}).get("nodeAffinity") for each in (masked, was))
     if now == then:

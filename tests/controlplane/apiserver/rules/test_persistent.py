@@ -188,7 +188,7 @@ def source(**given: Any) -> Obj:
         (
             {"spec.capacity": {"storage": "1Gi", "cpu": "0"}},
             [
-                'spec.capacity: Unsupported value: {"storage":"1Gi","cpu":"0"}: supported values: "storage"',
+                'spec.capacity: Unsupported value: {"cpu":"0","storage":"1Gi"}: supported values: "storage"',
                 'spec.capacity[cpu]: Invalid value: "0": must be greater than zero',
             ],
         ),
