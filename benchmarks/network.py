@@ -9,6 +9,7 @@ one byte there and back for latency. The ways take turns, so that what else the 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import subprocess
@@ -27,6 +28,7 @@ from cni.bridge import plugin as bridge
 from cni.host import Host
 from cni.node import overlay, plan, sysctls
 from cni.node.between import Between
+from cni.node.masquerade import Masquerade
 from cni.node.model import NodeNetwork
 from cni.node.routes import apply
 from cni.settings import Mode, Settings
@@ -163,7 +165,14 @@ def _node(mode: Mode, own: NodeNetwork, nodes: list[NodeNetwork], pods: list[Pat
             found.append(str(result["ips"][0]["address"]).partition("/")[0])
         between.prepare(own, nodes)
         apply(kernel, own.name, plan.wanted(own.name, nodes, (CLUSTER,), between.route), (CLUSTER,))
+        asyncio.run(_masquerade(own, nodes, Settings().vxlan.port if between.link else 0))
     return found
+
+
+async def _masquerade(own: NodeNetwork, nodes: list[NodeNetwork], tunnel_port: int) -> None:
+    kept = Masquerade("cni0")
+    await kept.keep(own.cidrs, (CLUSTER,), [a for n in nodes for a in n.addresses], tunnel_port)
+    kept.close()
 
 
 def _bare(new: Callable[[], Path], by_vxlan: bool) -> Way:

@@ -15,6 +15,7 @@ from cni.types import CniError
 LATENCY_SECONDS = 0.025
 # Settings of the reference plugin that would bound other packets than is said if they were ignored.
 _UNSUPPORTED = ("shapedSubnets", "unshapedSubnets")
+_KEYS = {"ingressrate", "ingressburst", "egressrate", "egressburst"}
 _MOST_BYTES = (1 << 32) - 1
 
 
@@ -27,19 +28,21 @@ class Bounds:
 
 
 def parse(request: Request) -> Bounds:
-    """The runtime's bounds (capability `bandwidth`) win over the configuration's.
+    """The configuration's bounds win over the runtime's (capability `bandwidth`), as the reference plugin has it: who
+    runs the network bounds every pod, whatever the pod asks for.
 
     CniError(2) for settings this plugin lacks, CniError(6) and (7) for wrong ones.
     """
-    given = (request.config.get("runtimeConfig") or {}).get("bandwidth") or request.config
-    if not isinstance(given, Mapping):
+    asked = (request.config.get("runtimeConfig") or {}).get("bandwidth") or {}
+    if not isinstance(asked, Mapping):
         raise CniError(types.DECODING_FAILURE, "runtimeConfig.bandwidth is not an object")
     for key in _UNSUPPORTED:
-        if given.get(key) or request.config.get(key):
+        if asked.get(key) or request.config.get(key):
             raise CniError(types.UNSUPPORTED_FIELD, f"{key} is not supported by this plugin: it bounds every packet")
     # Go reads JSON whatever the case of its keys.
-    plain = {str(key).lower(): value for key, value in given.items()}
-    return Bounds(_bucket(plain, "ingress"), _bucket(plain, "egress"))
+    own, plain = ({str(key).lower(): value for key, value in given.items()} for given in (request.config, asked))
+    chosen = own if own.keys() & _KEYS else plain
+    return Bounds(_bucket(chosen, "ingress"), _bucket(chosen, "egress"))
 
 
 def _bucket(given: Mapping[str, Any], way: str) -> Bucket | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.kit.netlink.links import NAME_LIMIT, mac_bytes
@@ -13,13 +13,15 @@ from cni.types import CniError
 
 DEFAULT_BRIDGE = "cni0"
 # Settings of the reference plugin that would change the network silently if they were ignored.
-_UNSUPPORTED = ("vlan", "vlanTrunk", "macspoofchk", "disableContainerInterface", "ipMasq")
+_UNSUPPORTED = ("vlan", "vlanTrunk", "preserveDefaultVlan", "macspoofchk", "ipMasq", "ipMasqBackend")
+_DNS = ("nameservers", "domain", "search", "options")
 
 
 @dataclass(frozen=True)
 class Config:
-    """`mac` is the pod interface's, "" to derive it from the address. `dad`: leave IPv6 duplicate detection
-    on.
+    """`mac` is the pod interface's, "" to derive it from the address. `dad`: leave IPv6 duplicate detection on, and
+    wait for it. `left_down`: the pod's interface, for whoever takes it over. `dns` replaces that of the addresses'
+    plugin where it says anything.
     """
 
     bridge: str = DEFAULT_BRIDGE
@@ -32,6 +34,8 @@ class Config:
     isolated: bool = False
     mac: str = ""
     dad: bool = False
+    left_down: bool = False
+    dns: Mapping[str, Any] = field(default_factory=dict)
 
 
 def parse(request: Request) -> Config:
@@ -51,7 +55,12 @@ def parse(request: Request) -> Config:
         isolated=_flag(given, "portIsolation"),
         mac=_mac(request),
         dad=_flag(given, "enabledad"),
+        left_down=_flag(given, "disableContainerInterface"),
+        dns=_dns(given),
     )
+    if config.left_down and (given.get("ipam") or {}).get("type"):
+        text = "cannot use IPAM when disableContainerInterface is set: who has no interface has no address"
+        raise CniError(types.INVALID_CONFIG, text)
     if config.hairpin and config.promiscuous:
         raise CniError(types.INVALID_CONFIG, "cannot set hairpin mode and promiscuous mode at the same time.")
     if len(config.bridge) > NAME_LIMIT:
@@ -71,6 +80,13 @@ def _mac(request: Request) -> str:
     except ValueError:
         raise CniError(types.INVALID_CONFIG, f"mac {mac!r} is not an Ethernet address") from None
     return str(mac).lower()
+
+
+def _dns(given: Mapping[str, Any]) -> dict[str, Any]:
+    dns = given.get("dns") or {}
+    if not isinstance(dns, Mapping):
+        raise CniError(types.DECODING_FAILURE, f"dns: {dns!r} is not an object")
+    return {key: dns[key] for key in _DNS if dns.get(key)}
 
 
 def _flag(given: Mapping[str, Any], key: str) -> bool:

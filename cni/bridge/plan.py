@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from apimachinery.kit.netlink.routes import Address, Interface, Network, Route
+from apimachinery.kit.netlink.routes import MAIN_TABLE, Address, Interface, Network, Route
 from cni import types
 from cni.bridge.config import Config
 from cni.types import CniError, Result
 
+# Who set a pod's routes: RTPROT_BOOT, as ip(8) marks what it is told without a word about it.
+BOOT = 3
 DEFAULT_ROUTES: dict[int, Network] = {4: ipaddress.ip_network("0.0.0.0/0"), 6: ipaddress.ip_network("::/0")}
 
 
@@ -78,7 +80,7 @@ def attachment(config: Config, near: str, ifname: str, given: Result) -> Attachm
         gateways=tuple(gateways),
         routes=tuple(_routes(config, given["routes"], first)),
         ips=tuple(ips),
-        dns=given.get("dns") or {},
+        dns=config.dns or given.get("dns") or {},
     )
 
 
@@ -107,8 +109,14 @@ def shown_route(route: Route) -> dict[str, Any]:
         shown["gw"] = str(route.gateway)
     if route.mtu:
         shown["mtu"] = route.mtu
+    if route.advmss:
+        shown["advmss"] = route.advmss
     if route.metric:
         shown["priority"] = route.metric
+    if route.table != MAIN_TABLE:
+        shown["table"] = route.table
+    if route.scope is not None:
+        shown["scope"] = route.scope
     return shown
 
 
@@ -124,12 +132,16 @@ def _routes(config: Config, given: Iterable[Mapping[str, Any]], gateways: Mappin
         try:
             destination = ipaddress.ip_network(one["dst"], strict=False)
             gateway = ipaddress.ip_address(one["gw"]) if one.get("gw") else gateways.get(destination.version)
-        except (KeyError, ValueError) as problem:
+            mtu, advmss, metric = (int(one.get(key) or 0) for key in ("mtu", "advmss", "priority"))
+            table, scope = int(one.get("table") or MAIN_TABLE), one.get("scope")
+            scope = None if scope is None else int(scope)
+        except (KeyError, TypeError, ValueError) as problem:
             raise CniError(types.INVALID_CONFIG, f"route {one!r}: {problem}") from None
-        mtu, metric = int(one.get("mtu") or 0), int(one.get("priority") or 0)
-        found.append(Route(destination, gateway=gateway, mtu=mtu, metric=metric, protocol=3))
+        found.append(
+            Route(destination, gateway, 0, metric, protocol=BOOT, table=table, mtu=mtu, advmss=advmss, scope=scope)
+        )
     if config.is_default_gateway:
         for version, gateway in gateways.items():
             if not any(r.destination == DEFAULT_ROUTES[version] for r in found):
-                found.append(Route(DEFAULT_ROUTES[version], gateway=gateway, protocol=3))
+                found.append(Route(DEFAULT_ROUTES[version], gateway=gateway, protocol=BOOT))
     return found

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import ipaddress
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +28,9 @@ from cni.host import Host
 from cni.host import retire as retire_link
 from cni.skel import Plugin, Request
 from cni.types import CniError, Result
+
+# Duplicate detection takes the kernel one to two seconds.
+SETTLE_SECONDS = 5.0
 
 
 def add(request: Request, host: Host) -> Result:
@@ -60,12 +65,14 @@ def check(request: Request, host: Host) -> None:
     bridge, veth = host.kernel.link(config.bridge), host.kernel.link(near)
     if bridge is None or bridge.kind != "bridge":
         raise CniError(types.INTERNAL, f"bridge {config.bridge} not found")
+    if config.promiscuous and not bridge.flags & links.IFF_PROMISC:
+        raise CniError(types.INTERNAL, f"{config.bridge} is not promiscuous any more")
     if veth is None or veth.master != bridge.index:
         raise CniError(types.INTERNAL, f"{near} is not a port of {config.bridge}")
     if veth.hairpin != config.hairpin:
         raise CniError(types.INTERNAL, f"{near}: hairpin mode is {veth.hairpin}, not {config.hairpin}")
     with Netlink(Path(request.netns)) as pod:
-        _check_pod(request.ifname, previous, pod)
+        _check_pod(config, request.ifname, previous, pod)
 
 
 def gc(request: Request, host: Host) -> None:
@@ -93,6 +100,9 @@ def ensure_bridge(kernel: Netlink, config: Config, what: Attachment) -> Link:
         mac = plan.derived_mac(what.gateways, "") if what.gateways else "0a:5a:" + os.urandom(4).hex(":")
         end = End(config.bridge, mac=mac, mtu=config.mtu)
         kernel.do(replace(links.add_bridge(end), ignore=(errno.EEXIST,)))
+        # Routers that a pod could play are none of the node's.
+        with contextlib.suppress(FileNotFoundError):
+            netns.write_sysctl(None, f"net.ipv6.conf.{config.bridge.replace('.', '/')}.accept_ra", 0)
         bridge = kernel.link(config.bridge)
     if bridge is None or bridge.kind != "bridge":
         raise CniError(types.INTERNAL, f"{config.bridge} already exists but is not a bridge")
@@ -176,13 +186,39 @@ def _dress(path: str, config: Config, what: Attachment, pod: Netlink) -> int:
     link = pod.link(what.ifname)
     if link is None:
         raise CniError(types.INTERNAL, f"{what.ifname} vanished from {path}")
+    if config.left_down:
+        return link.mtu
     if any(a.version == 6 for a in what.addresses):
-        netns.write_sysctl(path, f"net.ipv6.conf.{what.ifname.replace('.', '/')}.disable_ipv6", 0)
+        netns.call(path, functools.partial(_allow_ipv6, what.ifname))
     asked = [links.change(link.index, up=True)]
     asked += [routes.add_address(link.index, a, duplicate_detection=config.dad) for a in what.addresses]
-    asked += [routes.add_route(replace(r, link=link.index), exists_ok=True) for r in what.routes]
     pod.do(*asked)
+    if config.dad:
+        _settle(pod, link)
+    pod.do(*(routes.add_route(replace(r, link=link.index), exists_ok=True) for r in what.routes))
     return link.mtu
+
+
+def _allow_ipv6(ifname: str) -> None:
+    """In the pod: IPv6 on its interfaces, and addresses that outlive the link's being down, as IPv4's do."""
+    own = ifname.replace(".", "/")
+    for setting, value in (("lo.disable_ipv6", 0), (f"{own}.disable_ipv6", 0), (f"{own}.keep_addr_on_down", 1)):
+        netns.write_sysctl(None, f"net.ipv6.conf.{setting}", value)
+
+
+def _settle(pod: Netlink, link: Link) -> None:
+    """Wait until duplicate detection is through: before, an address can neither be used nor bound to."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        present = pod.addresses(link.index)
+        if twice := [str(a.interface) for a in present if a.flags & routes.IFA_F_DADFAILED]:
+            raise CniError(types.INTERNAL, f"somebody else on the bridge has {', '.join(twice)} already")
+        if not any(a.flags & routes.IFA_F_TENTATIVE for a in present):
+            return
+        if time.monotonic() > deadline:
+            text = f"{link.name}: IPv6 addresses are still tentative after {SETTLE_SECONDS:.0f} s"
+            raise CniError(types.TRY_AGAIN_LATER, text)
+        time.sleep(0.02)  # nothing tells of it but another listing
 
 
 def _ensure_addresses(kernel: Netlink, config: Config, bridge: Link, what: Attachment) -> None:
@@ -203,10 +239,10 @@ def _ensure_addresses(kernel: Netlink, config: Config, bridge: Link, what: Attac
         netns.write_sysctl(None, forwarding, 1)
 
 
-def _check_pod(ifname: str, previous: dict[str, Any], pod: Netlink) -> None:
+def _check_pod(config: Config, ifname: str, previous: dict[str, Any], pod: Netlink) -> None:
     link = pod.link(ifname)
     expected = next((i for i in previous["interfaces"] if i.get("name") == ifname and i.get("sandbox")), None)
-    if link is None or not link.up:
+    if link is None or not (link.up or config.left_down):
         raise CniError(types.INTERNAL, f"{ifname} is missing or down in the container")
     if expected and expected.get("mac") and expected["mac"] != link.mac:
         raise CniError(types.INTERNAL, f"{ifname} has MAC {link.mac}, not {expected['mac']}")
@@ -214,9 +250,12 @@ def _check_pod(ifname: str, previous: dict[str, Any], pod: Netlink) -> None:
     for ip in previous["ips"]:
         if ipaddress.ip_interface(ip["address"]) not in present:
             raise CniError(types.INTERNAL, f"{ifname} lost its address {ip['address']}")
-    destinations = {r.destination for r in pod.routes()}
+    found = {(r.destination, r.table) for r in pod.dump(routes.dump_routes(), routes.parse_route) if r}
     for route in previous["routes"]:
-        if ipaddress.ip_network(route["dst"], strict=False) not in destinations:
+        destination = ipaddress.ip_network(route["dst"], strict=False)
+        # Results before 1.1 do not say in which table a route lies.
+        tables = {table for where, table in found if where == destination}
+        if not tables or route.get("table", next(iter(tables))) not in tables:
             raise CniError(types.INTERNAL, f"the container lost its route to {route['dst']}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from cni import types
 from cni.host import Host
 from cni.hostlocal import ranges
 from cni.hostlocal.ranges import Range, RangeSet
-from cni.hostlocal.store import DiskStore, Owner
+from cni.hostlocal.store import DiskStore, Note, Owner, identity
 from cni.skel import Plugin, Request
 from cni.types import CniError, Result
 
@@ -54,21 +54,22 @@ def add(request: Request, host: Host) -> Result:
     store = DiskStore(config.data_dir, request.network)
     owner = Owner(request.container_id, request.ifname)
     dns = _resolv_conf(config.resolv_conf) if config.resolv_conf else {}
-    reserved: list[tuple[Address, Range]] = []
     with store.lock():
-        taken = store.taken()
-        for torn in [name for name, holder in taken.items() if holder is None]:
-            store.release(torn)
-            del taken[torn]
+        before = store.note_of(owner.container_id)
+        held = store.held_by(owner) if before.identity else []
+        reserved: list[tuple[Address, Range]] = []
+        note = replace(before, path=request.netns, identity=identity(request.netns))
         try:
-            store.note_namespace(request.container_id, request.netns)
+            # First the namespace, by which `sweep` finds what a crash leaves; the addresses once they are known.
+            store.note(owner.container_id, note)
             for number, one in enumerate(config.sets):
-                reserved.append(_reserve(store, config, owner, taken, number, one))
+                reserved.append(_reserve(store, config, owner, held, number, one))
+            shown = {**before.addresses, owner.ifname: tuple(str(address) for address, _ in reserved)}
+            store.note(owner.container_id, replace(note, addresses=shown))
         except BaseException:
             for address, _ in reserved:
                 store.release(str(address))
-            if not any(h and h.container_id == owner.container_id for h in taken.values()):
-                store.forget_namespace(owner.container_id)
+            _note_or_forget(store, owner.container_id, before)
             raise
     ips = [{"address": f"{a}/{r.subnet.prefixlen}", "gateway": str(r.gateway)} for a, r in reserved]
     return {"ips": ips, "routes": [dict(r) for r in config.routes], "dns": dns}
@@ -83,21 +84,27 @@ def delete(request: Request, host: Host) -> None:
     store = DiskStore(directory, request.network)
     owner = Owner(request.container_id, request.ifname)
     with store.lock():
-        still = False
-        for address, holder in store.taken().items():
-            if holder == owner or holder == Owner(owner.container_id, ""):
-                store.release(address)
-            elif holder is not None and holder.container_id == owner.container_id:
-                still = True
-        if not still:
-            store.forget_namespace(owner.container_id)
+        for address in store.held_by(owner):
+            store.release(address)
+        note = store.note_of(owner.container_id)
+        left = {ifname: held for ifname, held in note.addresses.items() if ifname != owner.ifname}
+        # Where the addresses were not noted, another of its interfaces may hold some.
+        unknown = owner.ifname not in note.addresses and store.holds_any(owner.container_id)
+        _note_or_forget(store, owner.container_id, replace(note, addresses=left) if left or unknown else Note())
+
+
+def _note_or_forget(store: DiskStore, container_id: str, note: Note) -> None:
+    if note.identity:
+        store.note(container_id, note)
+    else:
+        store.forget_note(container_id)
 
 
 def check(request: Request, host: Host) -> None:
     store = DiskStore(parse_config(request).data_dir, request.network)
     owner = Owner(request.container_id, request.ifname)
     with store.lock():
-        if owner not in store.taken().values():
+        if not store.held_by(owner):
             raise CniError(
                 types.INTERNAL,
                 f"host-local: Failed to find address added by container {request.container_id}",
@@ -115,7 +122,7 @@ def gc(request: Request, host: Host) -> None:
             else:
                 held.add(holder.container_id)
         for container_id in store.noted() - held:
-            store.forget_namespace(container_id)
+            store.forget_note(container_id)
 
 
 def status(request: Request, host: Host) -> None:
@@ -130,19 +137,13 @@ def status(request: Request, host: Host) -> None:
 
 
 def _reserve(
-    store: DiskStore,
-    config: Config,
-    owner: Owner,
-    taken: Mapping[str, Owner | None],
-    number: int,
-    one: RangeSet,
+    store: DiskStore, config: Config, owner: Owner, held: Sequence[str], number: int, one: RangeSet
 ) -> tuple[Address, Range]:
-    for held, holder in taken.items():
-        if holder == owner and ranges.find(one, ipaddress.ip_address(held)):
-            raise CniError(
-                types.INTERNAL,
-                f"{held} has been allocated to {owner.container_id}, duplicate allocation is not allowed",
-            )
+    """`held`: what the attachment has already."""
+    for own in held:
+        if ranges.find(one, ipaddress.ip_address(own)):
+            text = f"{own} has been allocated to {owner.container_id}, duplicate allocation is not allowed"
+            raise CniError(types.INTERNAL, text)
     wanted = next((a for a in config.requested if ranges.find(one, a)), None)
     if wanted is not None:
         found = ranges.find(one, wanted)
@@ -151,17 +152,17 @@ def _reserve(
         if not store.reserve(wanted, owner, number):
             raise CniError(types.INTERNAL, f"requested IP address {wanted} is not available in range set")
         return wanted, found
-    free = ranges.first_free(one, store.last_reserved(number), lambda a: str(a) in taken)
-    if free is None or not store.reserve(free[0], owner, number):
-        raise CniError(types.INTERNAL, f"no IP addresses available in range set: {ranges.show(one)}")
-    return free
+    for address, within in ranges.candidates(one, store.last_reserved(number)):
+        if store.reserve(address, owner, number):
+            return address, within
+    raise CniError(types.INTERNAL, f"no IP addresses available in range set: {ranges.show(one)}")
 
 
 def _requested(request: Request, runtime: Mapping[str, Any]) -> tuple[Address, ...]:
     cni_args = (request.config.get("args") or {}).get("cni") or {}
-    given: Sequence[str] = runtime.get("ips") or cni_args.get("ips") or ()
+    given: list[str] = [*(runtime.get("ips") or ()), *(cni_args.get("ips") or ())]
     if request.arguments.get("IP"):
-        given = [*given, *request.arguments["IP"].split(",")]
+        given += request.arguments["IP"].split(",")
     try:
         return tuple(ipaddress.ip_interface(text).ip for text in given)
     except ValueError as problem:

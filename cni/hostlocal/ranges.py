@@ -61,13 +61,12 @@ def parse_range(given: Mapping[str, Any]) -> Range:
 
 
 def parse_sets(ipam: Mapping[str, Any], runtime: Sequence[Sequence[Mapping[str, Any]]] = ()) -> tuple[RangeSet, ...]:
-    """Every set gives each container one address. A lone `subnet` is the first set; `runtime` replaces
-    `ranges`.
+    """Every set gives each container one address. `runtime`, the capability `ipRanges`, comes first, then a lone
+    `subnet`.
     """
-    given: list[Sequence[Mapping[str, Any]]] = []
+    given: list[Sequence[Mapping[str, Any]]] = list(runtime)
     if ipam.get("subnet"):
         given.append([ipam])
-    given += list(runtime)
     given += list(ipam.get("ranges") or [])
     sets = tuple(tuple(parse_range(one) for one in ranges) for ranges in given)
     if not sets:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from apimachinery.kit import netns
 from apimachinery.kit.netlink.routes import Address
@@ -38,21 +37,30 @@ class Owner:
         return f"{self.container_id}\r\n{self.ifname}"
 
 
-class Store(Protocol):
-    """What the plugin needs of a store. All but `lock` are called with the lock held."""
+@dataclass(frozen=True)
+class Note:
+    """What is noted of a container: its network namespace, told apart from a later one at that path, and which
+    interface holds which addresses, so that nobody has to read all to find them.
+    """
 
-    @contextmanager
-    def lock(self) -> Iterator[None]: ...
-    def taken(self) -> dict[str, Owner | None]: ...
-    def reserve(self, address: Address, owner: Owner, set_number: int) -> bool: ...
-    def release(self, address: str) -> None: ...
-    def last_reserved(self, set_number: int) -> Address | None: ...
-    def note_namespace(self, container_id: str, path: str) -> None: ...
-    def forget_namespace(self, container_id: str) -> None: ...
+    path: str = ""
+    identity: str = ""
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Note:
+        lines = text.split("\n")
+        pairs = (line.split(" ") for line in lines[2:] if line)
+        held = {words[0]: tuple(words[1:]) for words in pairs}
+        return cls(lines[0], lines[1], held) if len(lines) > 1 else cls()
+
+    def __str__(self) -> str:
+        held = (f"{' '.join((ifname, *addresses))}\n" for ifname, addresses in self.addresses.items())
+        return f"{self.path}\n{self.identity}\n{''.join(held)}"
 
 
 class DiskStore:
-    """The store in `<data_dir>/<network>`, made when missing."""
+    """The store in `<data_dir>/<network>`, made when missing. All but `lock` are called with the lock held."""
 
     def __init__(self, data_dir: Path, network: str) -> None:
         self.directory = data_dir / network
@@ -77,12 +85,14 @@ class DiskStore:
         return found
 
     def reserve(self, address: Address, owner: Owner, set_number: int) -> bool:
-        """False when someone holds it already."""
-        name = str(address)
+        """False when someone holds it already. A file that a crash left empty is nobody's."""
+        name, flags = str(address), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
         try:
-            fd = os.open(f"{self.directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fd = os.open(f"{self.directory}/{name}", flags | os.O_EXCL, 0o600)
         except FileExistsError:
-            return False
+            if self._read(name):
+                return False
+            fd = os.open(f"{self.directory}/{name}", flags, 0o600)
         try:
             os.write(fd, str(owner).encode())
             self._write(f"last_reserved_ip.{set_number}", name)
@@ -103,23 +113,32 @@ class DiskStore:
         except ValueError:
             return None
 
-    def note_namespace(self, container_id: str, path: str) -> None:
-        """Remember which namespace the container's addresses are for, told apart from a later one at that
-        path.
-        """
-        self._write(f"{_NETNS}{container_id}", f"{path}\n{_identity(path)}\n")
+    def held_by(self, owner: Owner) -> list[str]:
+        """The attachment's addresses: as noted, else (another plugin reserved them, or a crash came between) by a look
+        at all."""
+        noted = self.note_of(owner.container_id).addresses.get(owner.ifname)
+        if noted is not None:
+            return [address for address in noted if Owner.parse(self._read(address) or "") == owner]
+        return [a for a, holder in self.taken().items() if holder in (owner, Owner(owner.container_id, ""))]
 
-    def forget_namespace(self, container_id: str) -> None:
+    def holds_any(self, container_id: str) -> bool:
+        """Whether any interface of the container holds an address; reads all."""
+        return any(holder and holder.container_id == container_id for holder in self.taken().values())
+
+    def note(self, container_id: str, note: Note) -> None:
+        self._write(f"{_NETNS}{container_id}", str(note))
+
+    def note_of(self, container_id: str) -> Note:
+        """An empty one when nothing is noted: another plugin reserved the address."""
+        return Note.parse(self._read(f"{_NETNS}{container_id}") or "")
+
+    def forget_note(self, container_id: str) -> None:
         (self.directory / f"{_NETNS}{container_id}").unlink(missing_ok=True)
 
-    def namespace_of(self, container_id: str) -> str:
-        """The path noted for a container, "" for none."""
-        return (self._read(f"{_NETNS}{container_id}") or "").partition("\n")[0]
-
     def namespace_alive(self, container_id: str) -> bool | None:
-        """None: nothing noted (another plugin reserved the address)."""
-        lines = (self._read(f"{_NETNS}{container_id}") or "").split("\n")
-        return _identity(lines[0]) == lines[1] if len(lines) > 1 else None
+        """None: nothing noted."""
+        note = self.note_of(container_id)
+        return identity(note.path) == note.identity if note.identity else None
 
     def noted(self) -> set[str]:
         return {n[len(_NETNS) :] for n in self._names() if n.startswith(_NETNS)}
@@ -167,10 +186,11 @@ def sweep(store: DiskStore, alive: Callable[[str], bool] | None = None) -> list[
             store.release(address)
             freed.append(address)
         for container_id in store.noted() - held:
-            store.forget_namespace(container_id)
+            store.forget_note(container_id)
     return freed
 
 
-def _identity(path: str) -> str:
+def identity(path: str) -> str:
+    """What tells the namespace at this path from a later one there; "gone" for none."""
     found = netns.identity(path) if path else None
     return f"{found[0]}:{found[1]}" if found else "gone"

@@ -90,6 +90,9 @@ class NodeNetworking:
         with self._store.lock():
             return {owner for owner in self._store.taken().values() if owner is not None}
 
+    def _namespace_of(self, container_id: str) -> str:
+        return self._store.note_of(container_id).path
+
     @property
     def _store(self) -> DiskStore:
         return DiskStore(self._settings.data_dir, install.NETWORK)
@@ -139,7 +142,7 @@ class NodeNetworking:
                 problems |= sysctls.keep(sysctls.names(bool(self._settings.node_name), forwarding.values()))
         if doubts.ports and self._watcher.bridge:
             bridge, mtu = self._watcher.bridge, self._watcher.mtu
-            problems |= ports.repair(self._kernel, doubts.ports, bridge, install.NETWORK, mtu, self._store.namespace_of)
+            problems |= ports.repair(self._kernel, doubts.ports, bridge, install.NETWORK, mtu, self._namespace_of)
         self._complain(problems)
 
     async def _network(self) -> set[str]:

@@ -37,7 +37,9 @@ def check(request: Request) -> bool:
     """Whether `snat` is wanted, once all settings are found good."""
     given = request.config
     for key in _UNSUPPORTED:
-        if given.get(key):
+        value = given.get(key)
+        # A mark's bit may be 0.
+        if value or (value is not None and key == "markMasqBit"):
             raise CniError(types.UNSUPPORTED_FIELD, f"{key}: {given[key]!r} is not supported by this plugin")
     if given.get("backend") not in (None, "", "nftables"):
         raise CniError(types.UNSUPPORTED_FIELD, f"backend: {given['backend']!r} is not supported, only nftables is")

@@ -29,6 +29,10 @@ _MARTIANS = (
 )
 
 
+Port = tuple[str, int, int]
+"""(protocol, IP version, number) of a port of the node"""
+
+
 @dataclass(frozen=True)
 class Forward:
     """`host_ip` "" means every address of the node in `pod_ip`'s family. `protocol` is one of PROTOCOLS."""
@@ -42,6 +46,10 @@ class Forward:
     @property
     def version(self) -> int:
         return 6 if ":" in self.pod_ip else 4
+
+    @property
+    def port(self) -> Port:
+        return self.protocol, self.version, self.host_port
 
 
 @dataclass(frozen=True)
@@ -76,8 +84,7 @@ def clash(wanted: Holder, others: Iterable[Holder]) -> str:
 
 
 def _meet(one: Forward, other: Forward) -> bool:
-    same = (one.protocol, one.host_port, one.version) == (other.protocol, other.host_port, other.version)
-    return same and (one.host_ip == other.host_ip or not one.host_ip or not other.host_ip)
+    return one.port == other.port and (one.host_ip == other.host_ip or not one.host_ip or not other.host_ip)
 
 
 def added(holder: Holder) -> str:

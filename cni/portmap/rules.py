@@ -40,12 +40,12 @@ class HostPorts:
     def add(self, holder: Holder, namespace: str) -> None:
         """On disk first, so that whatever rule there is can be found again."""
         with self._records.lock():
-            others = [h for h in self._records.all() if h.key != holder.key]
-            if problem := plan.clash(holder, others):
+            beside = [h for h in self._records.users(f.port for f in holder.forwards) if h.key != holder.key]
+            if problem := plan.clash(holder, beside):
                 raise CniError(types.INVALID_CONFIG, problem)
             self._records.write(holder, namespace)
             try:
-                self._apply(plan.added(holder), [*others, holder])
+                self._apply(plan.added(holder))
                 allow_loopback(holder)
             except BaseException:
                 self._records.remove(holder.key)
@@ -57,13 +57,13 @@ class HostPorts:
         if not self._records.has(key):
             return
         with self._records.lock():
-            everybody = self._records.all()
-            others = [h for h in everybody if h.key != key]
-            gone = [h for h in everybody if h.key == key]
-            for holder in gone:
-                self._apply(plan.removed(holder) if others else plan.ruleset(()), others)
+            holder = self._records.get(key)
+            if holder is None:
+                return
+            others = self._records.count() > 1
+            self._apply(plan.removed(holder) if others else plan.ruleset(()), without=key)
             self._records.remove(key)
-        forget([f for holder in gone for f in holder.forwards], ended=True)
+        forget(holder.forwards, ended=True)
 
     def check(self, holder: Holder) -> None:
         """CniError when a port is missing in the kernel."""
@@ -127,12 +127,13 @@ class HostPorts:
             self._nft.close()
             self._nft = None
 
-    def _apply(self, change: str, holders: Iterable[Holder]) -> None:
+    def _apply(self, change: str, without: Key | None = None) -> None:
+        """A change of the table that the records tell of; `without`: all but this holder's."""
         try:
             self._run(change)
         except NftError:
             # The table is missing, or not what the records say: all of it then.
-            self._write(plan.ruleset(holders))
+            self._write(plan.ruleset(h for h in self._records.all() if h.key != without))
 
     def _write(self, text: str) -> None:
         try:

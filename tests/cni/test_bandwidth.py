@@ -30,9 +30,13 @@ def parsed(given: dict[str, Any], **more: Any) -> config.Bounds:
     return config.parse(Request("ADD", config={"name": "net", "runtimeConfig": {"bandwidth": given}, **more}))
 
 
-def test_rates_are_bits_and_what_the_runtime_says_wins() -> None:
-    found = parsed({"ingressRate": 8000, "ingressBurst": 800}, ingressRate=1, ingressBurst=1)
+def test_rates_are_bits_and_what_the_configuration_says_wins() -> None:
+    found = parsed({"ingressRate": 8000, "ingressBurst": 800})
     assert found.ingress == tc.Bucket(1000, 100, 125) and found.egress is None
+    bound = parsed(
+        {"ingressRate": 1, "ingressBurst": 1, "egressRate": 1, "egressBurst": 1}, egressRate=8, egressBurst=8
+    )
+    assert bound.ingress is None and bound.egress and bound.egress.rate == 1
     # As containerd writes it.
     huge = parsed({"EgressRate": 80 * MBIT, "EgressBurst": 4294967295}).egress
     assert huge and (huge.rate, huge.burst) == (10 * MBIT, 536870911)

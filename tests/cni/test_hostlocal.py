@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies
 
 from cni.hostlocal import plugin, ranges
-from cni.hostlocal.store import DiskStore, Owner, sweep
+from cni.hostlocal.store import DiskStore, Note, Owner, sweep
 from cni.skel import Request
 from cni.types import CniError
 
@@ -161,6 +161,43 @@ def test_an_address_can_be_asked_for(make: Make, how: dict[str, Any]) -> None:
         plugin.add(make("b", runtimeConfig={"ips": ["10.1.2.1"]}), HOST)
 
 
+def test_what_an_attachment_holds_is_found_without_reading_all(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node's other pods cost neither an ADD nor a DEL anything."""
+    plugin.add(make("other"), HOST)
+
+    def all_read(self: DiskStore) -> dict[str, Owner | None]:
+        raise AssertionError("every address was read")
+
+    monkeypatch.setattr(DiskStore, "taken", all_read)
+    assert given_ips(plugin.add(make("a"), HOST)) == ["10.1.2.3/29"]
+    plugin.check(make("a"), HOST)
+    plugin.delete(make("a"), HOST)
+    assert not (tmp_path / "net" / "10.1.2.3").exists() and (tmp_path / "net" / "10.1.2.2").exists()
+
+
+def test_what_a_crash_left_unnoted_is_released_all_the_same(make: Make, tmp_path: Path) -> None:
+    """Killed between the reservation and its note; and a version that noted no addresses."""
+    for ifname in ("eth0", "eth1"):
+        plugin.add(make("a", ifname), HOST)
+    store = DiskStore(tmp_path, "net")
+    before = store.note_of("a")
+    store.note("a", Note(before.path, before.identity))
+    with pytest.raises(CniError, match="duplicate allocation"):
+        plugin.add(make("a"), HOST)
+    plugin.delete(make("a"), HOST)
+    assert list(store.taken().values()) == [Owner("a", "eth1")] and store.noted() == {"a"}
+    plugin.delete(make("a", "eth1"), HOST)
+    assert not store.taken() and not store.noted()
+
+
+def test_ranges_of_the_runtime_come_first_and_every_asked_address_counts(make: Make) -> None:
+    runtime = {"ipRanges": [[{"subnet": "10.7.0.0/24"}]], "ips": ["10.7.0.9"]}
+    result = plugin.add(make("a", runtimeConfig=runtime, args={"cni": {"ips": ["10.1.2.5"]}}), HOST)
+    assert given_ips(result) == ["10.7.0.9/24", "10.1.2.5/29"]
+
+
 def test_gc_keeps_the_valid(make: Make, tmp_path: Path) -> None:
     for name in "abc":
         plugin.add(make(name), HOST)
@@ -180,7 +217,6 @@ def test_sweep_by_namespace(make: Make, tmp_path: Path) -> None:
     plugin.add(make("alive"), HOST)
     plugin.add(make("dead"), HOST)
     store = DiskStore(tmp_path, "net")
-    store.note_namespace("dead", "/run/netns/whtno-such")
     (store.directory / "netns.dead").write_text("/run/netns/whtno-such\n4:99\n")
     (store.directory / "10.1.2.6").write_text("foreign\r\neth0")
     assert sweep(store) == ["10.1.2.3"]

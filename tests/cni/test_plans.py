@@ -118,6 +118,31 @@ def test_a_default_gateway_gives_default_routes_of_both_families() -> None:
     assert [ip["interface"] for ip in what.ips] == [2, 2]
 
 
+def test_every_property_of_a_route_is_used_and_told() -> None:
+    route = {
+        "dst": "10.9.0.0/16",
+        "gw": "10.1.0.9",
+        "mtu": 1400,
+        "advmss": 1300,
+        "priority": 7,
+        "table": 100,
+        "scope": 0,
+    }
+    what = bridge_plan.attachment(Config(), "v", "eth0", {"ips": GIVEN["ips"], "routes": [route]})
+    (found,) = what.routes
+    assert (found.mtu, found.advmss, found.metric, found.table, found.scope) == (1400, 1300, 7, 100, 0)
+    assert bridge_plan.result({}, {}, {}, what)["routes"] == [route]
+    with pytest.raises(CniError, match="route"):
+        bridge_plan.attachment(Config(), "v", "eth0", {"ips": [], "routes": [{**route, "table": "main"}]})
+
+
+def test_the_configurations_dns_wins() -> None:
+    config = bridge_config.parse(Request("ADD", config={"dns": {"nameservers": ["10.0.0.10"], "domain": ""}}))
+    given = {**GIVEN, "dns": {"nameservers": ["1.1.1.1"], "search": ["a"]}}
+    assert bridge_plan.attachment(config, "v", "eth0", given).dns == {"nameservers": ["10.0.0.10"]}
+    assert bridge_plan.attachment(Config(), "v", "eth0", given).dns == given["dns"]
+
+
 def test_without_a_gateway_the_bridge_gets_no_address() -> None:
     what = bridge_plan.attachment(Config(mac="02:00:00:00:00:07"), "veth1", "eth0", GIVEN)
     assert what.gateways == () and what.mac == "02:00:00:00:00:07"
@@ -141,7 +166,8 @@ def test_addresses_that_must_make_way() -> None:
     ("given", "code"),
     [
         ({"hairpinMode": True, "promiscMode": True}, 7),
-        ({"vlan": 5}, 2),
+        ({"disableContainerInterface": True, "ipam": {"type": "host-local"}}, 7),
+        ({"dns": ["10.0.0.10"]}, 6),
         ({"mtu": "big"}, 6),
         ({"isGateway": "yes"}, 6),
         ({"mac": "xx"}, 7),

@@ -18,8 +18,10 @@ from apimachinery.kit.conntrack import Flow
 from apimachinery.kit.netlink import End, Netlink, Route, links, routes
 from cni import install, types
 from cni.daemon import Daemon
-from cni.portmap import config, plan, rules
+from cni.portmap import config, plan, records, rules
 from cni.portmap.plan import Forward, Holder
+from cni.portmap.records import Records
+from cni.portmap.rules import HostPorts
 from cni.skel import Request
 from cni.types import CniError
 from tests.cni import kernel
@@ -124,6 +126,50 @@ def test_only_misled_udp_flows_are_stale() -> None:
     flows = [right, missed, late, tcp, others]
     assert rules.stale(flows, forwards, ended=False) == [missed, late]
     assert rules.stale(flows, forwards, ended=True) == [right]
+
+
+def test_a_change_costs_what_changed_whatever_other_pods_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither another pod's record is read nor its port compared."""
+    ran: list[str] = []
+    monkeypatch.setattr(HostPorts, "_run", lambda self, text: ran.append(text))
+    served = HostPorts(tmp_path / "hostports")
+    for number in range(20):
+        served.add(holder(f"c{number}", Forward("tcp", "", 8000 + number, "10.1.0.1", 1)), "/x")
+    decoded: list[Path] = []
+    compared: list[int] = []
+    monkeypatch.setattr(records, "_decode", lambda path: decoded.append(path))
+    clash = plan.clash
+
+    def counted(wanted: Holder, others: list[Holder]) -> str:
+        compared.append(len(others))
+        return clash(wanted, others)
+
+    monkeypatch.setattr(plan, "clash", counted)
+    served.add(holder("new", Forward("tcp", "", 9000, "10.1.0.2", 1)), "/x")
+    with pytest.raises(CniError, match="host port conflict"):
+        served.add(holder("taker", Forward("tcp", "10.0.0.1", 9000, "10.1.0.3", 1)), "/x")
+    served.remove(("net", "new", "eth0"))
+    assert (decoded, compared) == ([], [0, 1])
+    assert ran[-1] == plan.removed(holder("new", Forward("tcp", "", 9000, "10.1.0.2", 1)))
+    served.add(holder("taker", Forward("tcp", "10.0.0.1", 9000, "10.1.0.3", 1)), "/x")
+
+
+def test_what_another_process_changed_is_seen(tmp_path: Path) -> None:
+    """An executable without a daemon writes the same records."""
+    ours, theirs = Records(tmp_path / "r"), Records(tmp_path / "r")
+    one, two = holder("a", Forward("tcp", "", 80, "10.1.0.1", 1)), holder("b", Forward("udp", "", 53, "10.1.0.2", 1))
+    for turn in (ours, theirs, ours):
+        with turn.lock():
+            turn.write(one, "/x")
+        with theirs.lock():
+            assert theirs.all() == [one] == theirs.users([("tcp", 4, 80)]) and not theirs.users([("tcp", 6, 80)])
+            theirs.write(two, "/x")
+        with ours.lock():
+            assert ours.count() == 2 and ours.get(two.key) == two == ours.users([("udp", 4, 53)])[0]
+            ours.remove(one.key)
+            ours.remove(two.key)
+        with theirs.lock():
+            assert theirs.all() == []
 
 
 @dataclass

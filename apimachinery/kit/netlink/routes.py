@@ -9,7 +9,7 @@ import errno
 import ipaddress
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from apimachinery.kit.netlink import wire
 from apimachinery.kit.netlink.links import mac_bytes, mac_text
@@ -19,7 +19,7 @@ RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_CACHEINFO, IFA_FLAGS = 1, 2, 4, 6, 8
-IFA_F_NODAD = 0x02
+IFA_F_NODAD, IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x02, 0x08, 0x40
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS, RTA_TABLE = 1, 4, 5, 6, 7, 8, 15
 RTAX_MTU, RTAX_ADVMSS = 2, 8
 NDA_DST, NDA_LLADDR = 1, 2
@@ -52,10 +52,11 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True)
 class LinkAddress:
-    """An address on a link; `interface` carries the prefix length."""
+    """An address on a link; `interface` carries the prefix length. `flags`: IFA_F_…, no part of what it is."""
 
     index: int
     interface: Interface
+    flags: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class Route:
     static.
 
     `kind` is unicast, unreachable, blackhole, prohibit, local, ...; `link` an index, 0 for none; `source` the
-    preferred source address. `onlink` lets `gateway` be outside every connected network.
+    preferred source address. `onlink` lets `gateway` be outside every connected network. `advmss` is the segment size
+    told to TCP peers. `scope` is only written: the one that suits destination and gateway when None.
     """
 
     destination: Network
@@ -77,6 +79,8 @@ class Route:
     table: int = MAIN_TABLE
     mtu: int = 0
     onlink: bool = False
+    advmss: int = 0
+    scope: int | None = None
 
 
 @dataclass(frozen=True)
@@ -195,7 +199,7 @@ def parse_address(reply: Reply, link: int = 0) -> LinkAddress | None:
         return None
     found = wire.attributes(reply.payload, _IFADDR.size)
     own = ipaddress.ip_address(found.get(IFA_LOCAL) or found[IFA_ADDRESS])
-    return LinkAddress(index, ipaddress.ip_interface((own, prefix)))
+    return LinkAddress(index, ipaddress.ip_interface((own, prefix)), wire.as_int(found.get(IFA_FLAGS, b"\0")))
 
 
 def parse_route(reply: Reply) -> Route | None:
@@ -218,6 +222,7 @@ def parse_route(reply: Reply) -> Route | None:
         table=wire.as_int(found[RTA_TABLE]) if RTA_TABLE in found else table,
         mtu=wire.as_int(metrics.get(RTAX_MTU, b"\0")),
         onlink=bool(flags & RTNH_F_ONLINK),
+        advmss=wire.as_int(metrics.get(RTAX_ADVMSS, b"\0")),
     )
 
 
@@ -251,6 +256,8 @@ def _route(route: Route) -> bytes:
     scope = SCOPE_LINK if direct and destination.version == 4 else SCOPE_UNIVERSE
     if route.kind == "local" and destination.version == 4:
         scope = SCOPE_HOST
+    if route.scope is not None:
+        scope = route.scope
     flags = RTNH_F_ONLINK if route.onlink else 0
     table = route.table if route.table < 256 else 0
     parts = [
@@ -269,8 +276,9 @@ def _route(route: Route) -> bytes:
         parts.append(wire.u32(RTA_PRIORITY, route.metric))
     if route.source is not None:
         parts.append(wire.attribute(RTA_PREFSRC, route.source.packed))
-    if route.mtu:
-        parts.append(wire.nested(RTA_METRICS, wire.u32(RTAX_MTU, route.mtu)))
+    metrics = [wire.u32(kind, value) for kind, value in ((RTAX_MTU, route.mtu), (RTAX_ADVMSS, route.advmss)) if value]
+    if metrics:
+        parts.append(wire.nested(RTA_METRICS, *metrics))
     parts.append(wire.u32(RTA_TABLE, route.table))
     return b"".join(parts)
 
