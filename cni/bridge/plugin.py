@@ -100,9 +100,11 @@ def ensure_bridge(kernel: Netlink, config: Config, what: Attachment) -> Link:
         mac = plan.derived_mac(what.gateways, "") if what.gateways else "0a:5a:" + os.urandom(4).hex(":")
         end = End(config.bridge, mac=mac, mtu=config.mtu)
         kernel.do(replace(links.add_bridge(end), ignore=(errno.EEXIST,)))
-        # Routers that a pod could play are none of the node's.
-        with contextlib.suppress(FileNotFoundError):
-            netns.write_sysctl(None, f"net.ipv6.conf.{config.bridge.replace('.', '/')}.accept_ra", 0)
+        # Routers that a pod could play are none of the node's. While the bridge's own link-local address were still
+        # looked for on other links, it could not ask for pods' MACs: for seconds none would be reached from elsewhere.
+        for setting in ("accept_ra", "accept_dad"):
+            with contextlib.suppress(FileNotFoundError):
+                netns.write_sysctl(None, f"net.ipv6.conf.{config.bridge.replace('.', '/')}.{setting}", 0)
         bridge = kernel.link(config.bridge)
     if bridge is None or bridge.kind != "bridge":
         raise CniError(types.INTERNAL, f"{config.bridge} already exists but is not a bridge")

@@ -45,7 +45,8 @@ class Between:
         try:
             if self._tunnel is None:
                 return self._idle()
-            look = Look(self._settings.vxlan.device, overlay.mac_of(own.name), self.mtu(own), self._tunnel)
+            name, address = self._settings.vxlan.device, overlay.own_gateway(own)
+            look = Look(name, overlay.mac_of(own.name), self.mtu(own), self._tunnel, address)
             self.link = device.ensure(self._kernel, look)
         except (OSError, NotOurs) as problem:
             self._tunnel = None

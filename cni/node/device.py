@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import End, Link, Netlink, NetlinkError, Request, links, routes, rules, vxlan
+from apimachinery.kit.netlink.routes import Interface
 from apimachinery.kit.netlink.vxlan import Tunnel
 from cni.node import plan
 from cni.node.overlay import TABLE, Entries
@@ -27,6 +28,8 @@ class Look:
     mac: str
     mtu: int
     tunnel: Tunnel
+    address: Interface | None = None
+    """IPv4; loose checking of the way back is strict on a link without any (fib_validate_source in the kernel)"""
 
 
 def ensure(kernel: Netlink, look: Look) -> int:
@@ -41,10 +44,18 @@ def ensure(kernel: Netlink, look: Look) -> int:
         kernel.do(links.change(index, alias=ALIAS))
         _settings(look.name)
         kernel.do(links.change(index, up=True))
-        return index
+        link = kernel.ask(links.get(index), links.parse)
     if (link.mac, link.mtu, link.up) != (look.mac, look.mtu, True):
         kernel.do(links.change(link.index, mac=look.mac, mtu=look.mtu, up=True))
+    _ensure_address(kernel, link.index, look.address)
     return link.index
+
+
+def _ensure_address(kernel: Netlink, link: int, wanted: Interface | None) -> None:
+    present = [a.interface for a in kernel.addresses(link) if a.interface.version == 4]
+    if wanted is not None and wanted not in present:
+        kernel.do(routes.add_address(link, wanted, answering_only=True))
+    kernel.do(*(routes.delete_address(link, other) for other in present if other != wanted))
 
 
 def find(kernel: Netlink, name: str) -> Link | None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from apimachinery.kit.netlink import FarEnd, Route, Rule, Tunnel, vxlan
 from apimachinery.kit.netlink.links import mac_bytes
-from apimachinery.kit.netlink.routes import Address, Network, alone
+from apimachinery.kit.netlink.routes import Address, Interface, Network, alone
 from cni.node.model import NodeNetwork
 from cni.node.plan import PROTOCOL
 
@@ -69,6 +69,12 @@ def gateway(node: NodeNetwork, version: int) -> Address | None:
     if version == 6:
         return ipaddress.IPv6Address(b"\xfe\x80" + bytes(8) + mac_bytes(node.mac))
     return next((cidr[0] for cidr in node.cidrs if cidr.version == 4), None)
+
+
+def own_gateway(own: NodeNetwork) -> Interface | None:
+    """What other nodes name as the next hop in IPv4: the address of this node's device."""
+    found = gateway(own, 4)
+    return ipaddress.ip_interface(found) if found is not None else None
 
 
 def route_through(

@@ -108,9 +108,10 @@ class Watcher:
             if message.type in (links.RTM_NEWLINK, links.RTM_DELLINK):
                 self._link(message, notice)
             elif message.type in (routes.RTM_NEWADDR, routes.RTM_DELADDR):
-                scope, index = struct.unpack_from("=3xBI", message.payload)
-                # Addresses of a link alone are the kernel's, made anew whenever a link comes up; nothing goes by them.
-                notice.network |= scope != _LINK_SCOPE and index not in self._pod_links
+                family, scope, index = struct.unpack_from("=BxxBI", message.payload)
+                # In IPv6, addresses of a link alone are the kernel's, made anew whenever a link comes up.
+                passing = family == socket.AF_INET6 and scope == _LINK_SCOPE
+                notice.network |= not passing and index not in self._pod_links
             elif message.type in (routes.RTM_NEWROUTE, routes.RTM_DELROUTE):
                 notice.network |= self._is_our_route(message)
             elif message.type in (rules.RTM_NEWRULE, rules.RTM_DELRULE):

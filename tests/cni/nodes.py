@@ -4,8 +4,10 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any, cast
@@ -14,12 +16,13 @@ from apimachinery.informer import Handler, Informer
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import End, Netlink, Route, links, routes
 from apimachinery.objects import Obj
-from cni import install
+from cni import install, plugins, skel
+from cni.host import Host, free_retired_now
 from cni.node import plan, sysctls
 from cni.node.model import ANNOTATION
 from cni.node.network import NodeNetworking
 from cni.node.watch import LostInterface
-from cni.settings import Settings
+from cni.settings import Mode, Settings
 from tests.cni import kernel
 from tests.cni.invoke import Attachment, Caller
 from tests.waiting import eventually
@@ -28,9 +31,10 @@ CLUSTER = ("10.244.0.0/16", "fd44::/48")
 
 
 class FakeInformer:
-    """Nodes set by the test; tells handlers as the real one does."""
+    """Nodes set by the test, of the IP versions given; tells handlers as the real one does."""
 
-    def __init__(self) -> None:
+    def __init__(self, versions: tuple[int, ...] = (4, 6)) -> None:
+        self._versions = versions
         self._nodes: dict[str, Obj] = {}
         self._handlers: list[Handler] = []
 
@@ -49,14 +53,19 @@ class FakeInformer:
         known = self._nodes.get(name) or {"metadata": {"name": name}}
         node = {
             "metadata": known["metadata"],
-            "spec": {"podCIDRs": [f"10.244.{number}.0/24", f"fd44:0:0:{number}::/64"]},
+            "spec": {"podCIDRs": self._mine(f"10.244.{number}.0/24", f"fd44:0:0:{number}::/64")},
             "status": {
-                "addresses": [{"type": "InternalIP", "address": a} for a in (f"10.99.0.{last}", f"fd99::{last:x}")]
+                "addresses": [
+                    {"type": "InternalIP", "address": a} for a in self._mine(f"10.99.0.{last}", f"fd99::{last:x}")
+                ]
             },
         }
         old, self._nodes[name] = self._nodes.get(name), node
         for handler in self._handlers:
             handler(old, node)
+
+    def _mine(self, four: str, six: str) -> list[str]:
+        return [{4: four, 6: six}[version] for version in self._versions]
 
     def annotate(self, name: str, text: str | None) -> None:
         """What the node with this name has announced."""
@@ -78,6 +87,7 @@ class Node:
     number: int
     path: Path
     settings: Settings
+    versions: tuple[int, ...] = (4, 6)
     pods: list[tuple[Path, dict[str, Any]]] = field(default_factory=list)
 
     @property
@@ -91,6 +101,32 @@ class Node:
     async def remove(self, pod: Path) -> None:
         await self._caller().delete(self._conflist(), Attachment(pod.name, str(pod)))
 
+    def add_here(self, pod: Path, capabilities: dict[str, Any]) -> None:
+        """As `add`, without a program: for many pods in little time."""
+        self.pods.append((pod, netns.call(self.path, partial(self._add_here, pod, capabilities))))
+
+    def _add_here(self, pod: Path, capabilities: dict[str, Any]) -> dict[str, Any]:
+        environment = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": pod.name, "CNI_NETNS": str(pod), "CNI_IFNAME": "eth0"}
+        environment |= {"CNI_PATH": "/x"}
+        network, result = self._conflist(), dict[str, Any]()
+        with Netlink() as opened:
+            host = Host(opened, partial(free_retired_now, opened), self.settings.run_dir)
+            for config in network["plugins"]:
+                wanted = {key: value for key, value in capabilities.items() if config["capabilities"].get(key)}
+                given = {
+                    **config,
+                    "name": network["name"],
+                    "cniVersion": network["cniVersion"],
+                    "runtimeConfig": wanted,
+                }
+                given |= {"prevResult": result} if result else {}
+                plugin = plugins.by_name(config["type"])
+                assert plugin
+                status, output = skel.answer(plugin, environment, json.dumps(given).encode(), host)
+                assert status == 0, output
+                result = json.loads(output)
+        return result
+
     def _caller(self) -> Caller:
         return Caller([self.settings.bin_dir], ["nsenter", f"--net={self.path}"])
 
@@ -100,14 +136,16 @@ class Node:
 
 
 @contextmanager
-def new_ground(tmp_path: Path) -> Iterator[tuple[Path, list[Node], list[Path]]]:
-    """A switch namespace with three nodes and an outside machine on it, all at 10.99.0.0/24; six empty
-    pods.
+def new_ground(
+    tmp_path: Path, count: int = 6, versions: tuple[int, ...] = (4, 6)
+) -> Iterator[tuple[Path, list[Node], list[Path]]]:
+    """A switch namespace with three nodes and an outside machine on it, all at 10.99.0.0/24; `count` empty
+    pods. `versions`: of the pod network and of the nodes' addresses that Node objects tell.
     """
     with ExitStack() as stack:
         (switch,) = stack.enter_context(kernel.namespaces(1, "s"))
         paths = stack.enter_context(kernel.namespaces(4, "n"))
-        pods = stack.enter_context(kernel.namespaces(6, "p"))
+        pods = stack.enter_context(kernel.namespaces(count, "p"))
         with Netlink(switch) as wire:
             wire.do(links.add_bridge(End("sw0")))
             for number, path in enumerate(paths, 1):
@@ -124,11 +162,11 @@ def new_ground(tmp_path: Path) -> Iterator[tuple[Path, list[Node], list[Path]]]:
         nodes = []
         for number, path in enumerate(paths[:3], 1):
             base = tmp_path / f"n{number}"
-            given = Settings(
-                f"node{number}", base / "run", base / "conf", base / "bin", base / "data", cluster_cidr=CLUSTER
-            )
+            ranges = tuple(text for text in CLUSTER if ip_network(text).version in versions)
+            run, conf, bins, data = (base / name for name in ("run", "conf", "bin", "data"))
+            given = Settings(f"node{number}", run, conf, bins, data, cluster_cidr=ranges)
             install.install_executables(given.bin_dir)
-            nodes.append(Node(number, path, given))
+            nodes.append(Node(number, path, given, versions))
         yield paths[3], nodes, pods
 
 
@@ -159,7 +197,7 @@ class Running:
         """`tell_all`: what the node announces reaches whoever follows Node objects."""
         self.node = node
         self._tell_all = tell_all
-        self.informer = FakeInformer()
+        self.informer = FakeInformer(node.versions)
         self.lost: list[LostInterface] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -200,3 +238,49 @@ class Running:
         with Netlink(self.node.path) as node:
             found = node.routes(protocol=plan.PROTOCOL)
         return {str(r.destination): str(r.gateway) if r.kind == "unicast" else r.kind for r in found}
+
+
+class Cluster:
+    """Three nodes whose networking can be started and stopped, one by one, in any mode."""
+
+    def __init__(self, nodes: list[Node], threads: ThreadPoolExecutor) -> None:
+        self.nodes = nodes
+        self._threads = threads
+        self._futures: dict[str, Future[None]] = {}
+        self.running: dict[str, Running] = {}
+        self.announced: dict[str, str | None] = {}
+
+    def start(self, node: Node, mode: Mode) -> Running:
+        node.settings = replace(node.settings, mode=mode)
+        one = self.running[node.name] = Running(node, self._tell_all)
+        for other in self.nodes:
+            one.informer.put(other.name, other.number)
+            one.informer.annotate(other.name, self.announced.get(other.name))
+        self._futures[node.name] = self._threads.submit(one.main)
+        return one
+
+    def start_all(self, mode: Mode) -> None:
+        """Until all have their routes and pods can be added."""
+        for node in self.nodes:
+            self.start(node, mode)
+        for node in self.nodes:
+            until(partial(self._is_joined, node))
+            until((node.settings.conf_dir / install.CONFLIST).exists)
+
+    def _is_joined(self, node: Node) -> bool:
+        return len(self.running[node.name].our_routes()) == 3 * len(node.versions)
+
+    def stop(self, name: str) -> None:
+        self.running.pop(name).stop()
+        self._futures.pop(name).result(20)
+
+    def change(self, node: Node, mode: Mode) -> None:
+        """As a new agent with other settings does it."""
+        self.stop(node.name)
+        self.start(node, mode)
+        until(lambda: bool(self.announced.get(node.name)) == (mode is Mode.VXLAN))
+
+    def _tell_all(self, name: str, text: str | None) -> None:
+        self.announced[name] = text
+        for one in list(self.running.values()):
+            one.tell(partial(FakeInformer.annotate, name=name, text=text))

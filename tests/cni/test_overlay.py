@@ -6,10 +6,10 @@ import asyncio
 import socket
 import struct
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from cni.node.masquerade import ruleset
 from cni.node.model import ANNOTATION, NodeNetwork, extract
 from cni.settings import Mode, Vxlan
 from tests.cni import kernel
-from tests.cni.nodes import FakeInformer, Node, Running, all_pairs, new_ground, until
+from tests.cni.nodes import Cluster, Node, all_pairs, new_ground, until
 from tests.cni.test_healing import Talk, talking
 
 DEVICE = Vxlan().device
@@ -106,41 +106,6 @@ def test_only_nodes_may_send_encapsulated_packets() -> None:
     assert "notrack" not in ruleset("cni0", [ip_network("10.244.1.0/24")], [], [])
 
 
-class Cluster:
-    """Three nodes whose networking can be started and stopped, one by one, in any mode."""
-
-    def __init__(self, nodes: list[Node], threads: ThreadPoolExecutor) -> None:
-        self.nodes = nodes
-        self._threads = threads
-        self._futures: dict[str, Future[None]] = {}
-        self.running: dict[str, Running] = {}
-        self.announced: dict[str, str | None] = {}
-
-    def start(self, node: Node, mode: Mode) -> Running:
-        node.settings = replace(node.settings, mode=mode)
-        one = self.running[node.name] = Running(node, self._tell_all)
-        for other in self.nodes:
-            one.informer.put(other.name, other.number)
-            one.informer.annotate(other.name, self.announced.get(other.name))
-        self._futures[node.name] = self._threads.submit(one.main)
-        return one
-
-    def stop(self, name: str) -> None:
-        self.running.pop(name).stop()
-        self._futures.pop(name).result(20)
-
-    def change(self, node: Node, mode: Mode) -> None:
-        """As a new agent with other settings does it."""
-        self.stop(node.name)
-        self.start(node, mode)
-        until(lambda: bool(self.announced.get(node.name)) == (mode is Mode.VXLAN))
-
-    def _tell_all(self, name: str, text: str | None) -> None:
-        self.announced[name] = text
-        for one in list(self.running.values()):
-            one.tell(partial(FakeInformer.annotate, name=name, text=text))
-
-
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[tuple[Path, list[Node], list[Path]]]:
     with new_ground(tmp_path) as made:
@@ -149,11 +114,7 @@ def ground(tmp_path: Path) -> Iterator[tuple[Path, list[Node], list[Path]]]:
 
 def started(nodes: list[Node], pods: list[Path], threads: ThreadPoolExecutor, mode: Mode) -> Cluster:
     cluster = Cluster(nodes, threads)
-    for node in nodes:
-        cluster.start(node, mode)
-    for one in cluster.running.values():
-        until(partial(lambda each: len(each.our_routes()) == 6, one))
-        until((one.node.settings.conf_dir / install.CONFLIST).exists)
+    cluster.start_all(mode)
     for place, pod in enumerate(pods):
         asyncio.run(nodes[place % 3].add(pod))
     return cluster
@@ -262,6 +223,8 @@ def _mended(cluster: Cluster) -> None:
                 device() > 0
                 and {e.address for e in node.far_ends(device())} == {ip_address("10.99.0.2"), ip_address("10.99.0.3")}
                 and len([n for n in node.neighbours() if n.link == device() and n.state & routes.NUD_PERMANENT]) == 4
+                and [str(a.interface) for a in node.addresses(device()) if a.interface.version == 4]
+                == ["10.244.1.0/32"]
                 and len(node.rules(plan.PROTOCOL)) == 2
                 and len(node.routes(table=overlay.TABLE)) == 4
                 and len(cluster.running["node1"].our_routes()) == 6
@@ -273,6 +236,7 @@ def _mended(cluster: Cluster) -> None:
         for damage in (
             vxlan.delete_far_end(first, end),
             routes.delete_neighbour(first, gone),
+            routes.delete_address(first, ip_interface("10.244.1.0/32")),
             rules.delete(node.rules(plan.PROTOCOL)[0]),
             routes.delete_route(node.routes(4, table=overlay.TABLE)[0]),
             links.change(first, mac="02:00:00:00:00:09"),
