@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from apimachinery.kit import netns
-from apimachinery.kit.netlink import Netlink, links
+from apimachinery.kit.netlink import Netlink, NetlinkError, links
 
 # Links that left their pod and wait to be freed. The kernel makes each deletion wait 16 ms for its readers
 # but a whole group only once, so a pod's end is taken out of service first (0.2 ms) and freed with its
@@ -31,8 +32,19 @@ def retire(kernel: Netlink, index: int) -> str:
     freed (`Host.free_retired`). Raises NetlinkError.
     """
     name = "gone" + os.urandom(5).hex()
-    kernel.do(links.change(index, up=False, master=0, group=RETIRED_GROUP), links.change(index, name=name))
+    set_aside(kernel, index, name, master=0, group=RETIRED_GROUP)
     return name
+
+
+def set_aside(kernel: Netlink, index: int, name: str, master: int | None = None, group: int | None = None) -> None:
+    """Down and under another name, in one request: each waits for the kernel's one lock over network configuration."""
+    try:
+        kernel.do(links.change(index, up=False, name=name, master=master, group=group))
+    except NetlinkError as refused:
+        if refused.errno != errno.EBUSY:
+            raise
+        # Before Linux 6.2 only what is down already can be renamed.
+        kernel.do(links.change(index, up=False, master=master, group=group), links.change(index, name=name))
 
 
 def free_retired_now(kernel: Netlink) -> None:

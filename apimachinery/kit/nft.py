@@ -14,7 +14,7 @@ import errno
 import os
 import re
 import secrets
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Nft:
         self.owner = "wh-nft-" + secrets.token_hex(4)
         self._netns = netns
         self._context: Any = None
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="nft")
+        self._executor = futures.ThreadPoolExecutor(1, thread_name_prefix="nft")
 
     async def open(self, timeout: float = 10.0) -> None:
         """Enter the namespace and load the library; raises NftError with what to install or what is
@@ -64,6 +64,13 @@ class Nft:
         """
         result: str = await self._call(self._run, text, timeout=timeout)
         return result
+
+    def run_blocking(self, text: str, timeout: float = 60.0) -> str:
+        """`run` for a thread that may wait. Raises NftError and TimeoutError."""
+        try:
+            return self._executor.submit(self._run, text).result(timeout)
+        except futures.TimeoutError as late:  # before Python 3.11 another class than the built-in one
+            raise TimeoutError(f"nftables did not answer within {timeout:.0f} s") from late
 
     async def names(self, family: str, table: str, timeout: float = 60.0) -> frozenset[str]:
         """The chains, sets and maps of a table, without their elements.

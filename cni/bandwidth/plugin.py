@@ -10,7 +10,7 @@ from apimachinery.kit.netlink import End, Link, Netlink, NetlinkError, links, tc
 from cni import types
 from cni.bandwidth import config
 from cni.bandwidth.config import Bounds
-from cni.host import RETIRED_GROUP, Host, retire
+from cni.host import RETIRED_GROUP, Host
 from cni.skel import Plugin, Request
 from cni.types import CniError, Result
 
@@ -45,9 +45,8 @@ def add(request: Request, host: Host) -> Result:
 
 def delete(request: Request, host: Host) -> None:
     """The queues of the pod's link go with it. The ifb is freed together with other pods' links: alone it costs the
-    kernel 16 ms."""
-    link = host.kernel.link(ifb_name(request.network, request.container_id, request.ifname))
-    _retire(host, [link] if link else [])
+    kernel 16 ms. Until then it serves the link, which the plugin before this one takes away next."""
+    _retire(host, [ifb_name(request.network, request.container_id, request.ifname)])
 
 
 def check(request: Request, host: Host) -> None:
@@ -75,7 +74,7 @@ def gc(request: Request, host: Host) -> None:
     valid = {ifb_name(request.network, c, i) for c, i in request.valid_attachments()}
     ours = f"{_ALIAS} {request.network} "
     found = (link for link in host.kernel.links() if link.kind == "ifb" and link.alias.startswith(ours))
-    _retire(host, [link for link in found if link.name not in valid and link.group != RETIRED_GROUP])
+    _retire(host, [link.name for link in found if link.name not in valid and link.group != RETIRED_GROUP])
 
 
 def status(request: Request, host: Host) -> None:
@@ -83,12 +82,14 @@ def status(request: Request, host: Host) -> None:
     config.parse(request)
 
 
-def _retire(host: Host, gone: list[Link]) -> None:
-    for link in gone:
-        # Another call may have been faster.
+def _retire(host: Host, names: list[str]) -> None:
+    """Mark what there is of these to be freed."""
+    marked = 0
+    for name in names:
         with contextlib.suppress(NetlinkError):
-            retire(host.kernel, link.index)
-    if gone:
+            host.kernel.do(links.change(name, group=RETIRED_GROUP))
+            marked += 1
+    if marked:
         host.free_retired()
 
 

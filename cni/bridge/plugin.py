@@ -24,7 +24,7 @@ from cni.bridge import config as settings
 from cni.bridge import plan
 from cni.bridge.config import Config
 from cni.bridge.plan import Attachment
-from cni.host import Host
+from cni.host import Host, set_aside
 from cni.host import retire as retire_link
 from cni.skel import Plugin, Request
 from cni.types import CniError, Result
@@ -129,7 +129,7 @@ def retire(host: Host, near: str, namespace: str, ifname: str) -> bool:
         with contextlib.suppress(OSError), Netlink(Path(namespace)) as pod:
             inner = pod.link(ifname)
             if inner and inner.index == veth.peer:
-                pod.do(links.change(inner.index, up=False), links.change(inner.index, name=gone))
+                set_aside(pod, inner.index, gone)
     host.free_retired()
     return True
 
@@ -156,21 +156,13 @@ def _attach(
     descriptor: int,
     pod: Netlink,
 ) -> Result:
-    if pod.link(what.ifname) is not None:
-        raise CniError(types.INTERNAL, f"container veth name ({what.ifname}) already exists in {request.netns}")
     mac = "0a:5b:" + os.urandom(4).hex(":")
     named = plan.alias(request.network, request.container_id, request.ifname)
+    near = End(what.host_name, mac=mac, mtu=config.mtu, master=bridge.index)
+    _add_veth(host.kernel, near, End(what.ifname, mac=what.mac, mtu=config.mtu, namespace=descriptor), request.netns)
     try:
-        host.kernel.do(
-            links.add_veth(
-                End(what.host_name, mac=mac, mtu=config.mtu, master=bridge.index),
-                End(what.ifname, mac=what.mac, mtu=config.mtu, namespace=descriptor),
-            )
-        )
-        host.kernel.do(
-            links.change(what.host_name, alias=named),
-            links.set_port(what.host_name, hairpin=config.hairpin, isolated=config.isolated or None),
-        )
+        isolated = config.isolated or None
+        host.kernel.do(links.set_port(what.host_name, hairpin=config.hairpin, isolated=isolated, alias=named))
         mtu = _dress(request.netns, config, what, pod)
     except BaseException:
         retire(host, what.host_name, request.netns, what.ifname)
@@ -181,6 +173,18 @@ def _attach(
         {"name": what.ifname, "mac": what.mac, "mtu": mtu, "sandbox": request.netns},
         what,
     )
+
+
+def _add_veth(kernel: Netlink, near: End, far: End, path: str) -> None:
+    try:
+        kernel.do(links.add_veth(near, far))
+    except NetlinkError as refused:
+        if refused.errno != errno.EEXIST:
+            raise
+        # Either is somebody's, and stays.
+        where = "on the node" if kernel.link(near.name) else f"in {path}"
+        name = near.name if kernel.link(near.name) else f"container veth name ({far.name})"
+        raise CniError(types.INTERNAL, f"{name} already exists {where}") from None
 
 
 def _dress(path: str, config: Config, what: Attachment, pod: Netlink) -> int:

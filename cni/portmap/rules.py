@@ -144,8 +144,8 @@ class HostPorts:
     def _run(self, text: str) -> None:
         nft = self._open()
         try:
-            asyncio.run(nft.run(text))
-        except asyncio.TimeoutError:
+            nft.run_blocking(text)
+        except TimeoutError:
             raise CniError(types.TRY_AGAIN_LATER, "host ports: nftables did not answer in time") from None
 
     def _open(self) -> Nft:

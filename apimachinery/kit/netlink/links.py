@@ -156,9 +156,14 @@ def change(
 
 
 def set_port(
-    ref: LinkRef, *, hairpin: bool | None = None, isolated: bool | None = None, state: int | None = None
+    ref: LinkRef,
+    *,
+    hairpin: bool | None = None,
+    isolated: bool | None = None,
+    state: int | None = None,
+    alias: str | None = None,
 ) -> Request:
-    """Change a bridge port's settings."""
+    """Change a bridge port's settings, and in the same request the link's alias."""
     settings = []
     if hairpin is not None:
         settings.append(wire.u8(IFLA_BRPORT_MODE, int(hairpin)))
@@ -168,7 +173,8 @@ def set_port(
         settings.append(wire.u8(IFLA_BRPORT_STATE, state))
     data = wire.nested(IFLA_INFO_SLAVE_DATA, *settings)
     info = wire.nested(IFLA_LINKINFO, wire.text(IFLA_INFO_SLAVE_KIND, "bridge"), data)
-    return Request(RTM_NEWLINK, 0, _info(ref) + _named(ref) + info, f"change bridge port {ref}")
+    named = wire.text(IFLA_IFALIAS, alias) if alias is not None else b""
+    return Request(RTM_NEWLINK, 0, _info(ref) + _named(ref) + named + info, f"change bridge port {ref}")
 
 
 def get(ref: LinkRef) -> Request:
