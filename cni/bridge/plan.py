@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from apimachinery.kit.netlink.routes import MAIN_TABLE, Address, Interface, Network, Route
@@ -20,7 +20,9 @@ DEFAULT_ROUTES: dict[int, Network] = {4: ipaddress.ip_network("0.0.0.0/0"), 6: i
 
 @dataclass(frozen=True)
 class Attachment:
-    """One pod interface. `gateways` are the addresses the bridge shall have; `routes` have no link yet."""
+    """One pod interface. `gateways` are the addresses the bridge shall have; `routes` have no link yet, and are told as
+    `told` says: a gateway that the plugin for addresses left open is the bridge's, and stays open there.
+    """
 
     host_name: str
     ifname: str
@@ -28,6 +30,7 @@ class Attachment:
     addresses: tuple[Interface, ...]
     gateways: tuple[Interface, ...]
     routes: tuple[Route, ...]
+    told: tuple[Mapping[str, Any], ...]
     ips: tuple[Mapping[str, Any], ...]
     dns: Mapping[str, Any]
 
@@ -72,13 +75,18 @@ def attachment(config: Config, near: str, ifname: str, given: Result) -> Attachm
             shown["gateway"] = str(gateway)
             first.setdefault(interface.version, gateway)
         ips.append(shown)
+    asked = [_route(one) for one in given["routes"]]
+    defaults = _defaults(asked, first) if config.is_default_gateway else []
     return Attachment(
         host_name=near,
         ifname=ifname,
         mac=config.mac or derived_mac(addresses, near),
         addresses=tuple(addresses),
         gateways=tuple(gateways),
-        routes=tuple(_routes(config, given["routes"], first)),
+        routes=tuple(
+            r if r.gateway else replace(r, gateway=first.get(r.destination.version)) for r in asked + defaults
+        ),
+        told=tuple(map(_told, asked + defaults)),
         ips=tuple(ips),
         dns=config.dns or given.get("dns") or {},
     )
@@ -98,12 +106,12 @@ def result(bridge: Mapping[str, Any], veth: Mapping[str, Any], pod: Mapping[str,
     return {
         "interfaces": [dict(bridge), dict(veth), dict(pod)],
         "ips": [dict(ip) for ip in what.ips],
-        "routes": [shown_route(r) for r in what.routes],
+        "routes": [dict(route) for route in what.told],
         "dns": dict(what.dns),
     }
 
 
-def shown_route(route: Route) -> dict[str, Any]:
+def _told(route: Route) -> dict[str, Any]:
     shown: dict[str, Any] = {"dst": str(route.destination)}
     if route.gateway is not None:
         shown["gw"] = str(route.gateway)
@@ -126,22 +134,20 @@ def conflicting(wanted: Interface, present: Iterable[Interface]) -> list[Interfa
     return [p for p in others if wanted.version == 4 or p.network.overlaps(wanted.network)]
 
 
-def _routes(config: Config, given: Iterable[Mapping[str, Any]], gateways: Mapping[int, Address]) -> list[Route]:
-    found: list[Route] = []
-    for one in given:
-        try:
-            destination = ipaddress.ip_network(one["dst"], strict=False)
-            gateway = ipaddress.ip_address(one["gw"]) if one.get("gw") else gateways.get(destination.version)
-            mtu, advmss, metric = (int(one.get(key) or 0) for key in ("mtu", "advmss", "priority"))
-            table, scope = int(one.get("table") or MAIN_TABLE), one.get("scope")
-            scope = None if scope is None else int(scope)
-        except (KeyError, TypeError, ValueError) as problem:
-            raise CniError(types.INVALID_CONFIG, f"route {one!r}: {problem}") from None
-        found.append(
-            Route(destination, gateway, 0, metric, protocol=BOOT, table=table, mtu=mtu, advmss=advmss, scope=scope)
-        )
-    if config.is_default_gateway:
-        for version, gateway in gateways.items():
-            if not any(r.destination == DEFAULT_ROUTES[version] for r in found):
-                found.append(Route(DEFAULT_ROUTES[version], gateway=gateway, protocol=BOOT))
-    return found
+def _route(one: Mapping[str, Any]) -> Route:
+    try:
+        destination = ipaddress.ip_network(one["dst"], strict=False)
+        gateway = ipaddress.ip_address(one["gw"]) if one.get("gw") else None
+        mtu, advmss, metric = (int(one.get(key) or 0) for key in ("mtu", "advmss", "priority"))
+        table, scope = int(one.get("table") or MAIN_TABLE), one.get("scope")
+        scope = None if scope is None else int(scope)
+    except (KeyError, TypeError, ValueError) as problem:
+        raise CniError(types.INVALID_CONFIG, f"route {one!r}: {problem}") from None
+    return Route(destination, gateway, 0, metric, protocol=BOOT, table=table, mtu=mtu, advmss=advmss, scope=scope)
+
+
+def _defaults(asked: Iterable[Route], gateways: Mapping[int, Address]) -> list[Route]:
+    """By each family's gateway, where nobody asked for one."""
+    there = {route.destination for route in asked}
+    missing = (version for version in gateways if DEFAULT_ROUTES[version] not in there)
+    return [Route(DEFAULT_ROUTES[version], gateway=gateways[version], protocol=BOOT) for version in missing]

@@ -33,7 +33,7 @@ class OwnNetwork:
     def bridge(self, own: NodeNetwork, mtu: int) -> int:
         """The index of the bridge, as it should be: address, routes, MTU. Raises NetlinkError, CniError."""
         gateways = tuple(ipaddress.ip_interface((c[1], c.prefixlen)) for c in own.cidrs)
-        what = Attachment("", "", "", (), gateways, (), (), {})
+        what = Attachment("", "", "", (), gateways, (), (), (), {})
         config = Config(bridge=self._settings.bridge, is_gateway=True, force_address=True, mtu=mtu)
         link = bridge.ensure_bridge(self._kernel, config, what)
         self._ensure_connected(link.index, gateways)
