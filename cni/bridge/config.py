@@ -13,15 +13,15 @@ from cni.types import CniError
 
 DEFAULT_BRIDGE = "cni0"
 # Settings of the reference plugin that would change the network silently if they were ignored.
-_UNSUPPORTED = ("vlan", "vlanTrunk", "preserveDefaultVlan", "macspoofchk", "ipMasq", "ipMasqBackend")
+_UNSUPPORTED = ("vlan", "vlanTrunk", "preserveDefaultVlan", "ipMasq", "ipMasqBackend")
 _DNS = ("nameservers", "domain", "search", "options")
 
 
 @dataclass(frozen=True)
 class Config:
     """`mac` is the pod interface's, "" to derive it from the address. `dad`: leave IPv6 duplicate detection on, and
-    wait for it. `left_down`: the pod's interface, for whoever takes it over. `dns` replaces that of the addresses'
-    plugin where it says anything.
+    wait for it. `guarded`: frames with another source than the interface's MAC are dropped. `left_down`: the pod's
+    interface, for whoever takes it over. `dns` replaces that of the addresses' plugin where it says anything.
     """
 
     bridge: str = DEFAULT_BRIDGE
@@ -34,6 +34,7 @@ class Config:
     isolated: bool = False
     mac: str = ""
     dad: bool = False
+    guarded: bool = False
     left_down: bool = False
     dns: Mapping[str, Any] = field(default_factory=dict)
 
@@ -55,6 +56,7 @@ def parse(request: Request) -> Config:
         isolated=_flag(given, "portIsolation"),
         mac=_mac(request),
         dad=_flag(given, "enabledad"),
+        guarded=_flag(given, "macspoofchk"),
         left_down=_flag(given, "disableContainerInterface"),
         dns=_dns(given),
     )

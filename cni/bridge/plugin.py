@@ -71,6 +71,8 @@ def check(request: Request, host: Host) -> None:
         raise CniError(types.INTERNAL, f"{near} is not a port of {config.bridge}")
     if veth.hairpin != config.hairpin:
         raise CniError(types.INTERNAL, f"{near}: hairpin mode is {veth.hairpin}, not {config.hairpin}")
+    if config.guarded and not veth.locked:
+        raise CniError(types.INTERNAL, f"{near}: frames under other MACs are not dropped any more")
     with Netlink(Path(request.netns)) as pod:
         _check_pod(config, request.ifname, previous, pod)
 
@@ -163,6 +165,8 @@ def _attach(
     try:
         isolated = config.isolated or None
         host.kernel.do(links.set_port(what.host_name, hairpin=config.hairpin, isolated=isolated, alias=named))
+        if config.guarded:
+            _guard(host.kernel, what)
         mtu = _dress(request.netns, config, what, pod)
     except BaseException:
         retire(host, what.host_name, request.netns, what.ifname)
@@ -185,6 +189,15 @@ def _add_veth(kernel: Netlink, near: End, far: End, path: str) -> None:
         where = "on the node" if kernel.link(near.name) else f"in {path}"
         name = near.name if kernel.link(near.name) else f"container veth name ({far.name})"
         raise CniError(types.INTERNAL, f"{name} already exists {where}") from None
+
+
+def _guard(kernel: Netlink, what: Attachment) -> None:
+    """The bridge itself drops what the pod sends under another MAC; nothing of that outlives the link."""
+    index = kernel.index(what.host_name)
+    kernel.do(routes.set_station(index, what.mac), links.set_port(index, locked=True))
+    near = kernel.link(index)
+    if near is None or not near.locked:
+        raise CniError(types.UNSUPPORTED_FIELD, "macspoofchk: this kernel's bridge cannot lock ports; Linux 5.18 can")
 
 
 def _dress(path: str, config: Config, what: Attachment, pod: Netlink) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, field
+import socket
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -13,7 +15,7 @@ from apimachinery.kit.netlink import Netlink, NetlinkError, Request, links
 from cni.bridge import plugin as bridge
 from cni.host import RETIRED_GROUP, Host, free_retired_now, retire
 from cni.skel import Request as Call
-from cni.types import CniError
+from cni.types import UNSUPPORTED_FIELD, CniError
 from tests.cni import kernel
 
 
@@ -39,8 +41,8 @@ def test_what_cannot_be_renamed_while_it_is_up_is_taken_down_first() -> None:
     assert fake.asked[1:] == [down, links.change(7, name=name)]
 
 
-def call(container: str, pod: object) -> Call:
-    config: dict[str, Any] = {"name": "whtnet", "bridge": "whtbr0"}
+def call(container: str, pod: object, **more: Any) -> Call:
+    config: dict[str, Any] = {"name": "whtnet", "bridge": "whtbr0", **more}
     return Call("ADD", container, str(pod), "eth0", config=config)
 
 
@@ -66,3 +68,60 @@ def test_an_attachment_that_stands_is_not_taken_away_by_another_of_its_name() ->
                 assert not [found for found in opened.links() if found.kind == "veth"]
 
         netns.call(node, scenario)
+
+
+@dataclass
+class Unlocking:
+    """A kernel whose bridge knows no locked ports, as before Linux 5.18: it takes the setting and forgets it."""
+
+    real: Netlink
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def do(self, *requests: Request) -> None:
+        locking = links.set_port(7, locked=True).payload[-4:]
+        self.real.do(*(request for request in requests if not request.payload.endswith(locking)))
+
+
+@pytest.mark.kernel
+def test_a_guarded_pod_is_heard_under_its_own_mac_alone() -> None:
+    """Raw frames from two pods: one is guarded. Where a bridge cannot do that, the pod is refused and nothing stays."""
+    own, other, kind = "02:00:00:00:00:07", "02:00:00:00:00:99", 0x88B5
+    with kernel.namespaces(1, "n") as (node,), kernel.namespaces(2, "p") as (pod, listener):
+
+        def scenario() -> None:
+            with Netlink() as opened:
+                host = Host(opened, lambda: free_retired_now(opened))
+                guarded = call("c1", pod, macspoofchk=True, runtimeConfig={"mac": own})
+                with pytest.raises(CniError, match=r"macspoofchk: .* Linux 5.18") as refused:
+                    bridge.add(guarded, Host(cast(Netlink, Unlocking(opened)), host.free_retired))
+                assert refused.value.code == UNSUPPORTED_FIELD
+                assert not [found for found in opened.links() if found.kind == "veth"]
+                previous = bridge.add(guarded, host)
+                bridge.check(replace(guarded, command="CHECK", previous=previous), host)
+                bridge.add(call("c2", listener), host)
+                near = previous["interfaces"][1]["name"]
+                assert heard(pod, listener, (other, own), kind) == [own]
+                opened.do(links.set_port(near, locked=False))
+                assert heard(pod, listener, (other, own), kind) == [other, own]
+                with pytest.raises(CniError, match="not dropped any more"):
+                    bridge.check(replace(guarded, command="CHECK", previous=previous), host)
+
+        netns.call(node, scenario)
+
+
+def heard(sender: Path, listener: Path, macs: tuple[str, ...], kind: int) -> list[str]:
+    """Under which MACs frames of the sender arrive; what is sent last arrives in any case."""
+    with (
+        netns.open_socket(sender, socket.AF_PACKET, socket.SOCK_RAW, 0) as out,
+        netns.open_socket(listener, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(kind)) as into,
+    ):
+        into.settimeout(5)
+        out.bind(("eth0", 0))
+        for mac in macs:
+            out.send(b"\xff" * 6 + links.mac_bytes(mac) + kind.to_bytes(2, "big") + bytes(50))
+        found: list[str] = []
+        while not found or found[-1] != macs[-1]:
+            found.append(links.mac_text(into.recv(100)[6:12]))
+        return found

@@ -40,6 +40,7 @@ READ: dict[str, dict[str, dict[str, Any]]] = {
         "portIsolation": {"portIsolation": True},
         "enabledad": {"enabledad": True},
         "disableContainerInterface": {"disableContainerInterface": True},
+        "macspoofchk": {"macspoofchk": True},
         "dns": {"dns": {"nameservers": ["10.0.0.10"]}},
         "args.cni.mac": {"args": {"cni": {"mac": "02:00:00:00:00:07"}}},
         "runtimeConfig.mac": {"runtimeConfig": {"mac": "02:00:00:00:00:07"}},
@@ -73,7 +74,6 @@ REFUSED: dict[str, dict[str, dict[str, Any]]] = {
         "vlan": {"vlan": 100},
         "vlanTrunk": {"vlanTrunk": [{"id": 100}]},
         "preserveDefaultVlan": {"preserveDefaultVlan": True},
-        "macspoofchk": {"macspoofchk": True},
     },
     "portmap": {
         "backend": {"backend": "iptables"},

@@ -21,7 +21,7 @@ IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 28, 29, 37
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 VETH_INFO_PEER = 1
 IFLA_BR_FORWARD_DELAY, IFLA_BR_STP_STATE, IFLA_BR_VLAN_FILTERING = 1, 5, 7
-IFLA_BRPORT_STATE, IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 1, 4, 33
+IFLA_BRPORT_STATE, IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED, IFLA_BRPORT_LOCKED = 1, 4, 33, 39
 BR_STATE_DISABLED, BR_STATE_FORWARDING = 0, 3
 NAME_LIMIT = 15
 
@@ -54,6 +54,10 @@ class Link:
     @property
     def hairpin(self) -> bool:
         return wire.as_int(self.slave.get(IFLA_BRPORT_MODE, b"\0")) == 1
+
+    @property
+    def locked(self) -> bool:
+        return wire.as_int(self.slave.get(IFLA_BRPORT_LOCKED, b"\0")) == 1
 
 
 @dataclass(frozen=True)
@@ -160,15 +164,20 @@ def set_port(
     *,
     hairpin: bool | None = None,
     isolated: bool | None = None,
+    locked: bool | None = None,
     state: int | None = None,
     alias: str | None = None,
 ) -> Request:
-    """Change a bridge port's settings, and in the same request the link's alias."""
+    """Change a bridge port's settings, and in the same request the link's alias. `locked`: who sends is known, by
+    `routes.set_station`, or not heard; kernels before 5.18 do not know the setting, and do not say so.
+    """
     settings = []
     if hairpin is not None:
         settings.append(wire.u8(IFLA_BRPORT_MODE, int(hairpin)))
     if isolated is not None:
         settings.append(wire.u8(IFLA_BRPORT_ISOLATED, int(isolated)))
+    if locked is not None:
+        settings.append(wire.u8(IFLA_BRPORT_LOCKED, int(locked)))
     if state is not None:
         settings.append(wire.u8(IFLA_BRPORT_STATE, state))
     data = wire.nested(IFLA_INFO_SLAVE_DATA, *settings)

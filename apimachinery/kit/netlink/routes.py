@@ -23,7 +23,7 @@ IFA_F_NODAD, IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x02, 0x08, 0x40
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS, RTA_TABLE = 1, 4, 5, 6, 7, 8, 15
 RTAX_MTU, RTAX_ADVMSS = 2, 8
 NDA_DST, NDA_LLADDR = 1, 2
-NUD_PERMANENT = 0x80
+NUD_NOARP, NUD_PERMANENT, NTF_MASTER = 0x40, 0x80, 0x04
 RTNH_F_ONLINK = 4
 MAIN_TABLE, LOCAL_TABLE = 254, 255
 SCOPE_UNIVERSE, SCOPE_LINK, SCOPE_HOST = 0, 253, 254
@@ -171,6 +171,13 @@ def set_neighbour(link: int, address: Address, mac: str) -> Request:
         payload,
         f"set neighbour {address} to {mac} on link {link}",
     )
+
+
+def set_station(link: int, mac: str) -> Request:
+    """A bridge's entry that this MAC is behind this port and nowhere else; it goes with the port."""
+    head = NEIGHBOUR.pack(socket.AF_BRIDGE, link, NUD_NOARP, NTF_MASTER, 0)
+    payload = head + wire.attribute(NDA_LLADDR, mac_bytes(mac))
+    return Request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, payload, f"expect {mac} at bridge port {link}")
 
 
 def delete_neighbour(link: int, address: Address) -> Request:
