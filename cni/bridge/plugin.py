@@ -31,6 +31,8 @@ from cni.types import CniError, Result
 
 # Duplicate detection takes the kernel one to two seconds.
 SETTLE_SECONDS = 5.0
+# As long as the reference plugin waits for a port.
+CARRIER_SECONDS = 2.5
 
 
 def add(request: Request, host: Host) -> Result:
@@ -168,6 +170,8 @@ def _attach(
         if config.guarded:
             _guard(host.kernel, what)
         mtu = _dress(request.netns, config, what, pod)
+        if not config.left_down:
+            _wait_for(host.kernel, what.host_name)
     except BaseException:
         retire(host, what.host_name, request.netns, what.ifname)
         raise
@@ -216,6 +220,17 @@ def _dress(path: str, config: Config, what: Attachment, pod: Netlink) -> int:
         _settle(pod, link)
     pod.do(*(routes.add_route(replace(r, link=link.index), exists_ok=True) for r in what.routes))
     return link.mtu
+
+
+def _wait_for(kernel: Netlink, name: str) -> None:
+    """Until the node's end carries packets: the kernel takes note of the pod's end coming up a moment later, by itself
+    or, since Linux 6.8, when it is asked for the link, and until then drops what comes for the pod or from it.
+    """
+    deadline = time.monotonic() + CARRIER_SECONDS
+    while (link := kernel.link(name)) is None or not link.flags & links.IFF_RUNNING:
+        if link is None or time.monotonic() > deadline:
+            raise CniError(types.INTERNAL, f"bridge port {name} does not come up")
+        time.sleep(0.001)
 
 
 def _allow_ipv6(ifname: str) -> None:
