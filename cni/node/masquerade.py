@@ -4,7 +4,8 @@
 
 Where nodes send pods' packets to each other by vxlan, the table guards that, too: only nodes may send such packets, for
 whoever can is inside the pod network. Connection tracking leaves them alone: it would cost time, and no rule that
-translates addresses can touch them. (A kernel that translates a packet whose checksum it has not computed yet, as that
+translates addresses can touch them. Answers of pods behind a port of the node are marked, for which there is a rule of
+routing (`overlay`). (A kernel that translates a packet whose checksum it has not computed yet, as that
 of an encapsulated packet, got that wrong for years.)
 
 Source for what must not be translated: https://kubernetes.io/docs/concepts/cluster-administration/networking/
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable
 from apimachinery.kit.netlink.routes import Address, Network
 from apimachinery.kit.nft import Nft
 from cni import foreign
+from cni.node.overlay import ANSWER_MARK
 
 _FAMILY = {4: "ip", 6: "ip6"}
 _TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
@@ -56,13 +58,13 @@ def ruleset(
         pods = ", ".join(sorted(map(str, mine)))
         rules.append(f"    {family} saddr {{ {pods} }} {family} daddr != @inside{version} masquerade")
     if tunnel_port:
-        lines += _tunnel(addresses, tunnel_port)
+        lines += _tunnel(bridge, addresses, tunnel_port)
     # After the proxy's own chain at srcnat, which may have marked the packet for its kind of translation.
     lines += ["  chain postrouting {", "    type nat hook postrouting priority srcnat + 10;", *rules, "  }", "}"]
     return "\n".join(lines) + "\n"
 
 
-def _tunnel(nodes: Iterable[Address], port: int) -> list[str]:
+def _tunnel(bridge: str, nodes: Iterable[Address], port: int) -> list[str]:
     sets, before, out = [], [], []
     for version, family in _FAMILY.items():
         own = sorted(str(a) for a in nodes if a.version == version)
@@ -73,7 +75,10 @@ def _tunnel(nodes: Iterable[Address], port: int) -> list[str]:
         before.append(f"    {here} {family} saddr @nodes{version} notrack")
         out.append(f"    {family} daddr @nodes{version} udp dport {port} notrack")
     start = ["  chain prerouting {", "    type filter hook prerouting priority raw;"]
-    return [*sets, *start, *before, "  }", "  chain output {", "    type filter hook output priority raw;", *out, "  }"]
+    sent = ["  chain output {", "    type filter hook output priority raw;", *out, "  }"]
+    answer = f'    iifname "{bridge}" ct direction reply ct status dnat meta mark set meta mark or {ANSWER_MARK:#x}'
+    answers = ["  chain answers {", "    type filter hook prerouting priority mangle;", answer, "  }"]
+    return [*sets, *start, *before, "  }", *sent, *answers]
 
 
 class Masquerade:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from apimachinery.kit.netlink import FarEnd, Route, Rule, Tunnel, vxlan
 from apimachinery.kit.netlink.links import mac_bytes
-from apimachinery.kit.netlink.routes import Address, Interface, Network, alone
+from apimachinery.kit.netlink.routes import MAIN_TABLE, Address, Interface, Network, alone
 from cni.node.model import NodeNetwork
 from cni.node.plan import PROTOCOL
 
@@ -25,6 +25,9 @@ from cni.node.plan import PROTOCOL
 # pod by the device go back by it, and no packet with a pod's address has to cross the network between the nodes.
 TABLE = 0x77
 PRIORITY = 0x7700
+# But for answers of a pod behind a port of this node (DNAT): the request came by the network between the nodes, and its
+# answer, which bears this node's address, goes back there. Whoever keeps track of connections on the way sees both.
+ANSWER_MARK = 0x40000
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,9 @@ def entries(own: NodeNetwork, nodes: Iterable[NodeNetwork], tunnel: Tunnel, link
             if (hop := gateway(node, version)) is not None:
                 neighbours.append((hop, node.mac))
                 routes += [_to_node(a, hop, link) for a in node.addresses if a.version == version]
-    rules = tuple(Rule(cidr, TABLE, PRIORITY, PROTOCOL) for cidr in own.cidrs) if routes else ()
-    return Entries(tuple(ends), tuple(neighbours), tuple(routes), rules)
+    rules = [Rule(cidr, MAIN_TABLE, PRIORITY - 1, PROTOCOL, ANSWER_MARK) for cidr in own.cidrs]
+    rules += [Rule(cidr, TABLE, PRIORITY, PROTOCOL) for cidr in own.cidrs]
+    return Entries(tuple(ends), tuple(neighbours), tuple(routes), tuple(rules) if routes else ())
 
 
 def _to_node(address: Address, hop: Address, link: int) -> Route:

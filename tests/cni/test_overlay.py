@@ -69,7 +69,10 @@ def test_a_node_is_sent_encapsulated_packets_when_it_says_that_it_takes_them() -
     assert entries.far_ends == (FarEnd(takes.mac, ip_address("10.99.0.2")),)
     assert [a for a, _ in entries.neighbours] == [overlay.gateway(takes, 4), overlay.gateway(takes, 6)]
     assert [str(r.destination) for r in entries.routes] == ["10.99.0.2/32", "fd99::2/128"]
-    assert [r.source for r in entries.rules] == list(own.cidrs)
+    assert [(r.source, r.table, bool(r.mark)) for r in sorted(entries.rules, key=lambda r: r.priority)] == [
+        *((cidr, 254, True) for cidr in own.cidrs),
+        *((cidr, overlay.TABLE, False) for cidr in own.cidrs),
+    ]
     assert overlay.entries(own, [own, silent], TUNNEL, 9) == overlay.Entries()
 
 
@@ -225,7 +228,7 @@ def _mended(cluster: Cluster) -> None:
                 and len([n for n in node.neighbours() if n.link == device() and n.state & routes.NUD_PERMANENT]) == 4
                 and [str(a.interface) for a in node.addresses(device()) if a.interface.version == 4]
                 == ["10.244.1.0/32"]
-                and len(node.rules(plan.PROTOCOL)) == 2
+                and len(node.rules(plan.PROTOCOL)) == 4
                 and len(node.routes(table=overlay.TABLE)) == 4
                 and len(cluster.running["node1"].our_routes()) == 6
             )

@@ -1,6 +1,7 @@
 """Requests about routing rules (ip-rule(8)): which packets look into which routing table first. Pure.
 
-Only rules of one shape are made and read: from a network, look into a table. Source: linux/fib_rules.h.
+Only rules of one shape are made and read: from a network, and perhaps with a mark, look into a table. Source:
+linux/fib_rules.h.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from apimachinery.kit.netlink.routes import Network, family_of
 from apimachinery.kit.netlink.wire import NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, Reply, Request
 
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
-_SRC, _PRIORITY, _TABLE, _PROTOCOL = 2, 6, 15, 21
+_SRC, _PRIORITY, _MARK, _TABLE, _MASK, _PROTOCOL = 2, 6, 10, 15, 16, 21
 _TO_TABLE = 1
 _HEAD = struct.Struct("=BBBBBBBBI")
 
@@ -24,12 +25,13 @@ _HEAD = struct.Struct("=BBBBBBBBI")
 @dataclass(frozen=True)
 class Rule:
     """Packets from `source` look into `table`, before rules of a higher `priority`. `protocol`: who made it, as a
-    route's."""
+    route's. `mark`: only those that carry all of its bits; 0: any."""
 
     source: Network
     table: int
     priority: int
     protocol: int
+    mark: int = 0
 
 
 def add(rule: Rule) -> Request:
@@ -55,6 +57,7 @@ def parse(reply: Reply) -> Rule | None:
         table=wire.as_int(found[_TABLE]) if _TABLE in found else table,
         priority=wire.as_int(found.get(_PRIORITY, b"\0")),
         protocol=wire.as_int(found.get(_PROTOCOL, b"\0")),
+        mark=wire.as_int(found.get(_MARK, b"\0")),
     )
 
 
@@ -63,8 +66,10 @@ def _rule(rule: Rule) -> bytes:
     head = _HEAD.pack(family, 0, rule.source.prefixlen, 0, rule.table & 0xFF, 0, 0, _TO_TABLE, 0)
     source = wire.attribute(_SRC, rule.source.network_address.packed)
     numbers = wire.u32(_TABLE, rule.table) + wire.u32(_PRIORITY, rule.priority)
-    return head + source + numbers + wire.u8(_PROTOCOL, rule.protocol)
+    mark = wire.u32(_MARK, rule.mark) + wire.u32(_MASK, rule.mark) if rule.mark else b""
+    return head + source + numbers + mark + wire.u8(_PROTOCOL, rule.protocol)
 
 
 def _words(rule: Rule) -> str:
-    return f"rule {rule.priority}: from {rule.source} look into table {rule.table}"
+    marked = f" and marked {rule.mark:#x}" if rule.mark else ""
+    return f"rule {rule.priority}: from {rule.source}{marked} look into table {rule.table}"
