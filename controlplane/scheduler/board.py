@@ -8,64 +8,21 @@ meanwhile, not the nodes there are.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 from controlplane.scheduler.extract import Pod
 from controlplane.scheduler.framework import SKIP, Only, Plugin, Profile, Query, Rejection
+from controlplane.scheduler.groups import Group, Groupings
+from controlplane.scheduler.likeness import Likeness
 from controlplane.scheduler.nodeinfo import NodeInfo
+from controlplane.scheduler.verdicts import Pool, Refusal, Verdict
 
 Filters = tuple[tuple[Plugin, Any], ...]
 """Plugins that take part in filtering a pod, each with its state."""
-Refusal = tuple[Plugin, Rejection]
-"""Who refused a node, and why."""
 
 # Signs that are remembered; the one not asked for longest is forgotten. A board has an entry for each node looked at.
 BOARDS = 32
-
-
-@dataclass(frozen=True, eq=False)
-class Verdict:
-    """Of one node as `info` is: who refuses it, the sum of the scores that need no scaling, and the other scores."""
-
-    info: NodeInfo
-    refusal: Refusal | None
-    total: float = 0.0
-    raw: tuple[float, ...] = ()
-
-
-class Pool:
-    """Verdicts by node in a list without gaps: to add, remove or pick one costs the same however many there are."""
-
-    def __init__(self) -> None:
-        self._listed: list[Verdict] = []
-        self._at: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._listed)
-
-    def add(self, name: str, verdict: Verdict) -> None:
-        self._at[name] = len(self._listed)
-        self._listed.append(verdict)
-
-    def discard(self, name: str) -> None:
-        """The last one takes its place."""
-        index = self._at.pop(name)
-        last = self._listed.pop()
-        if index < len(self._listed):
-            self._listed[index] = last
-            self._at[last.info.node.name] = index
-
-    def pick(self, number: int) -> Verdict:
-        return self._listed[number % len(self._listed)]
-
-    def window(self, start: int, size: int) -> list[Verdict]:
-        """So many, but each once, from a place on and round."""
-        listed = self._listed
-        start %= max(len(listed), 1)
-        taken = listed[start : start + size]
-        return taken + listed[: min(start, size - len(taken))]
 
 
 class Board:
@@ -96,7 +53,7 @@ class Board:
         self._verdicts: dict[str, Verdict] = {}
         self.fitting = Pool()
         self.rejections: dict[str, Refusal] = {}
-        self._ranks: dict[float, Pool] = {}
+        self._groupings = Groupings(self.fitting)
         # How many fitting nodes have each raw score: where all have the same, scaling has nothing to say.
         self._raw: list[dict[float, int]] = [{} for _ in self.scaled]
         self._unasked: Iterator[str] | None = None
@@ -126,9 +83,9 @@ class Board:
         """Whether the scores that need scaling are the same for all fitting nodes."""
         return all(len(values) < 2 for values in self._raw)
 
-    def best(self, tie_break: int) -> Verdict:
-        """A fitting node (there must be one) with the highest total."""
-        return self._ranks[max(self._ranks)].pick(tie_break)
+    def groups(self, likenesses: Sequence[Likeness]) -> list[Group] | None:
+        """The nodes known to fit, in groups that are the same in all that is told; None where that would not pay."""
+        return self._groupings.of(likenesses)
 
     def of(self, pod: Pod, name: str) -> Verdict:
         """What is said of a node as it is now."""
@@ -193,14 +150,11 @@ class Board:
             else:
                 self.rejections[name] = verdict.refusal
             return
-        rank = self._ranks.setdefault(verdict.total, Pool())
-        for pool in (rank, self.fitting):
-            if gone:
-                pool.discard(name)
-            else:
-                pool.add(name, verdict)
-        if not rank:
-            del self._ranks[verdict.total]
+        if gone:
+            self.fitting.discard(name)
+        else:
+            self.fitting.add(name, verdict)
+        self._groupings.changed(name)
         for values, value in zip(self._raw, verdict.raw, strict=True):
             count = values.get(value, 0) + (-1 if gone else 1)
             if count:

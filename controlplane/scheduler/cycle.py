@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from controlplane.scheduler.board import Board, Boards, Filters, Refusal, Verdict, refuse
+from controlplane.scheduler.board import Board, Boards, Filters, refuse
 from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.extract import Pod
 from controlplane.scheduler.framework import SKIP, Only, Plugin, Profile, Query, Rejection
 from controlplane.scheduler.nodeinfo import NodeInfo
+from controlplane.scheduler.ranking import best, judged, plus
+from controlplane.scheduler.verdicts import Refusal, Verdict
 
 # Small clusters are searched whole; large ones until enough nodes fit (upstream's adaptive percentage).
 ALWAYS_SEARCHED = 100
@@ -61,7 +63,7 @@ def decide(pod: Pod, profile: Profile, query: Query, boards: Boards, tie_break: 
 def find(pod: Pod, profile: Profile, query: Query, boards: Boards, by_rank: int | None = None) -> Decision:
     """The nodes that fit (`fits`), enough of them, or why none does.
 
-    `by_rank`: where every plugin with a say signs, the node is chosen at once, this number picking among equals.
+    `by_rank`: where no plugin with a say looks at each node, one is chosen at once, this number picking among equals.
     """
     cluster = query.cluster
     if not cluster.nodes:
@@ -83,17 +85,11 @@ def find(pod: Pod, profile: Profile, query: Query, boards: Boards, by_rank: int 
         return search.result(absent, plugins)
     enough = wanted(len(cluster.nodes), profile.percentage)
     board.until(pod, enough)
-    if by_rank is not None and _ranks_decide(pod, profile, query, board, filters):
-        return Decision(board.best(by_rank).info.node.name, filters=filters, board=board)
+    first = None if by_rank is None else best(pod, profile, query, board, filters, by_rank)
+    if first is not None:
+        return Decision(first.info.node.name, filters=filters, board=board)
     search.until(enough)
     return search.result()
-
-
-def _ranks_decide(pod: Pod, profile: Profile, query: Query, board: Board, filters: Filters) -> bool:
-    """Whether the board alone knows who fits, and who fits best."""
-    if not board.fitting or not board.is_flat or len(filters) > len(board.filters) or query.cluster.nominated:
-        return False
-    return not any(p.judges(pod, query) for p, _ in profile.scorers if p.name not in board.signed)
 
 
 class _Search:
@@ -256,8 +252,8 @@ def choose(
     if extra:
         totals = [total + extra.get(verdict.info.node.name, 0) for total, verdict in zip(totals, fits, strict=True)]
     top = max(totals)
-    best = [i for i, total in enumerate(totals) if total == top]
-    return replace(found, node=fits[best[tie_break % len(best)]].info.node.name)
+    equal = [i for i, total in enumerate(totals) if total == top]
+    return replace(found, node=fits[equal[tie_break % len(equal)]].info.node.name)
 
 
 def score(pod: Pod, profile: Profile, query: Query, fits: Sequence[Verdict], board: Board | None) -> list[float]:
@@ -268,17 +264,7 @@ def score(pod: Pod, profile: Profile, query: Query, fits: Sequence[Verdict], boa
         raw = [verdict.raw[index] for verdict in fits]
         # Scores that are all the same say nothing, however they are scaled.
         if min(raw) != max(raw):
-            totals = _plus(totals, weight, plugin.normalize(state, nodes, raw))
+            totals = plus(totals, weight, plugin.normalize(state, nodes, raw))
     signed = board.signed if board else ()
-    before = profile.at("preScore")
-    for plugin, weight in profile.scorers:
-        if plugin.name in signed:
-            continue
-        state = plugin.pre_score(pod, query, nodes) if plugin in before else None
-        if state is not SKIP:
-            totals = _plus(totals, weight, plugin.normalize(state, nodes, plugin.scores(state, pod, nodes)))
-    return totals
-
-
-def _plus(totals: list[float], weight: int, scores: Sequence[float]) -> list[float]:
-    return [total + weight * value for total, value in zip(totals, scores, strict=True)]
+    scorers = [(plugin, weight) for plugin, weight in profile.scorers if plugin.name not in signed]
+    return judged(pod, profile, query, nodes, totals, scorers)

@@ -19,6 +19,7 @@ from controlplane.scheduler.candidates import Candidate
 from controlplane.scheduler.changes import Change, Event
 from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.extract import Pod
+from controlplane.scheduler.likeness import Likeness
 from controlplane.scheduler.nodeinfo import NodeInfo
 from controlplane.scheduler.refused import Refused as Refused
 from controlplane.scheduler.storage import Storage
@@ -57,12 +58,15 @@ class Only:
 
 @dataclass(frozen=True)
 class Query:
-    """What a plugin may look at beside one node."""
+    """What a plugin may look at beside one node. `standing`: how many nodes one that is shown stands for, by its name,
+    where it is shown for all that are like it.
+    """
 
     cluster: Cluster
     workloads: Workloads = field(default_factory=Workloads)
     storage: Storage = field(default_factory=Storage)
     budgets: Budgets = field(default_factory=Budgets)
+    standing: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,12 @@ class Plugin:
     def sign(self, pod: Pod) -> Hashable:
         """All of the pod that `filter` and `score` look at, for a plugin that looks at nothing else but the node:
         its answers are then remembered for pods of the same sign until the node changes. None: it looks further.
+        """
+        return None
+
+    def likeness(self, pod: Pod, query: Query) -> Sequence[Likeness] | None:
+        """Which nodes are the same to `filters` and `scores`: those that are alike in all that is answered. None: no
+        two are. Asked of plugins that do not sign.
         """
         return None
 

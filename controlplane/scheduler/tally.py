@@ -7,6 +7,7 @@ pod could use) is counted anew when a node of the cluster has changed so that it
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ Counts = dict[str, int]
 
 # Questions that one tally keeps answers to; the oldest is forgotten.
 KEPT_DOMAINS = 16
+_numbers = itertools.count()
 
 
 def bump(counts: Counts, name: str, by: int) -> int:
@@ -29,17 +31,19 @@ def bump(counts: Counts, name: str, by: int) -> int:
 
 class Domains:
     """Pods by the value of one node label, over those nodes that qualify; values without pods count as 0. `there`: the
-    values with pods."""
+    values with pods. `shared`: several nodes have the same value. `number` is no other's."""
 
     def __init__(self, values: Mapping[str, str], nodes: Counts) -> None:
         """`values`: the value of each node that qualifies; `nodes`: pods by node."""
         self._values = values
+        self.number = next(_numbers)
         self.total = 0
         self.counts: Counts = dict.fromkeys(values.values(), 0)
         for name, count in nodes.items():
             if (value := values.get(name)) is not None:
                 self.counts[value] += count
                 self.total += count
+        self.shared = len(self.counts) < len(values)
         self.there = {value for value, count in self.counts.items() if count > 0}
         # How many values have how many pods, so that the lowest is found without looking at each.
         self._levels: dict[int, int] = {}
@@ -88,9 +92,10 @@ class _Kept:
 
 
 class Tally:
-    """Pods by node, and on request by the values of a label."""
+    """Pods by node, and on request by the values of a label. `number` is no other's."""
 
     def __init__(self) -> None:
+        self.number = next(_numbers)
         self.nodes: Counts = {}
         self._domains: dict[Hashable, _Kept] = {}
 

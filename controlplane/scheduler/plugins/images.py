@@ -7,6 +7,7 @@ from typing import Any
 
 from controlplane.scheduler.extract import Pod
 from controlplane.scheduler.framework import MAX_SCORE, SKIP, Plugin, Query
+from controlplane.scheduler.likeness import Likeness
 from controlplane.scheduler.nodeinfo import NodeInfo
 
 MEBIBYTE = 1024 * 1024
@@ -21,6 +22,11 @@ def normalized(image: str) -> str:
 
 class ImageLocality(Plugin):
     name = "ImageLocality"
+
+    def likeness(self, pod: Pod, query: Query) -> Sequence[Likeness]:
+        """Which of the pod's images a node has, and of what size."""
+        images = tuple(normalized(image) for image in pod.images)
+        return [Likeness(("images", images), lambda info: tuple(info.node.images.get(image) for image in images))]
 
     def judges(self, pod: Pod, query: Query) -> bool:
         images = query.cluster.images

@@ -11,6 +11,7 @@ from controlplane.scheduler.changes import Change, Event
 from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.extract import Pod
 from controlplane.scheduler.framework import MAX_SCORE, SKIP, Plugin, Query, Rejection
+from controlplane.scheduler.likeness import Likeness, by_domain
 from controlplane.scheduler.nodeinfo import NodeInfo
 from controlplane.scheduler.tally import Domains, Tally
 from controlplane.scheduler.terms import PodTerm
@@ -169,6 +170,19 @@ class InterPodAffinity(Plugin):
                 changed[term.key] = {**there, value: there.get(value, 0) + sign}
         first = _is_first(friends, state.itself)
         return replace(state, friends=friends, foes=foes, unwelcome=unwelcome, first=first, changed=changed)
+
+    def likeness(self, pod: Pod, query: Query) -> Sequence[Likeness]:
+        """What is counted for a node's label values: the pods that the pod's own terms mean, and those whose terms
+        mean it.
+        """
+        cluster, wishes = query.cluster, pod.affinity
+        counted = [(kept.term.key, kept.tally) for terms in cluster.terms_about(pod) for kept in terms]
+        if wishes.required:
+            friends = _matching_all(wishes.required, cluster)
+            counted += [(term.key, friends) for term in wishes.required]
+        others = (*wishes.anti_required, *wishes.preferred, *wishes.anti_preferred)
+        counted += [(term.key, cluster.matching_term(term)) for term in others]
+        return [by_domain(key, _places(tally, key, cluster).domains) for key, tally in counted]
 
     def judges(self, pod: Pod, query: Query) -> bool:
         wishes = pod.affinity

@@ -13,6 +13,7 @@ from controlplane.scheduler.changes import NODE_CHANGES, Change, Event
 from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.extract import HOSTNAME, Node, Pod
 from controlplane.scheduler.framework import MAX_SCORE, SKIP, Plugin, Query, Rejection
+from controlplane.scheduler.likeness import Likeness, by_domain, by_label, by_pods
 from controlplane.scheduler.nodeinfo import NodeInfo
 from controlplane.scheduler.plugins.node_affinity import matches
 from controlplane.scheduler.plugins.taints import untolerated
@@ -168,6 +169,15 @@ class PodTopologySpread(Plugin):
             return state
         return tuple(_counting(checked, other, info, sign) for checked in state)
 
+    def likeness(self, pod: Pod, query: Query) -> Sequence[Likeness]:
+        """What is counted for a node's label values; on the node itself where hosts are preferred."""
+        hard = self._constraints(pod, query, hard=True)
+        keys = [c.key for c in hard]
+        found = [by_domain(c.key, _domains(c, keys, pod, query.cluster)) for c in hard]
+        for c in self._constraints(pod, query, hard=False):
+            found.append(by_pods(c.key, _tally(c, pod, query.cluster)) if c.key == HOSTNAME else by_label(c.key))
+        return found
+
     def judges(self, pod: Pod, query: Query) -> bool:
         return bool(self._constraints(pod, query, hard=False))
 
@@ -187,7 +197,7 @@ class PodTopologySpread(Plugin):
             ignored = frozenset(i.node.name for i in nodes if any(k not in i.node.labels for k in keys))
             counted = [i for i in nodes if i.node.name not in ignored] if ignored else nodes
         needed = keys if demanding else []
-        return SoftState(tuple(_scored(c, needed, pod, query.cluster, counted) for c in constraints), ignored)
+        return SoftState(tuple(_scored(c, needed, pod, query, counted) for c in constraints), ignored)
 
     def scores(self, state: SoftState, pod: Pod, nodes: Sequence[NodeInfo]) -> Sequence[float]:
         """Pods already there, a domain's pods weighing more the more domains there are; lower is better."""
@@ -273,8 +283,10 @@ def _points(scored: Scored, nodes: Sequence[NodeInfo]) -> list[float]:
     return [0.0 if value is None else counts.get(value, 0) * weight + base for value in values]
 
 
-def _scored(c: Spread, keys: Sequence[str], pod: Pod, cluster: Cluster, nodes: Sequence[NodeInfo]) -> Scored:
+def _scored(c: Spread, keys: Sequence[str], pod: Pod, query: Query, nodes: Sequence[NodeInfo]) -> Scored:
+    cluster = query.cluster
     if c.key == HOSTNAME:
-        return Scored(c, _tally(c, pod, cluster).nodes, math.log(len(nodes) + 2))
+        hosts = sum(query.standing.get(info.node.name, 1) for info in nodes) if query.standing else len(nodes)
+        return Scored(c, _tally(c, pod, cluster).nodes, math.log(hosts + 2))
     values = {info.node.labels.get(c.key, "") for info in nodes}
     return Scored(c, _domains(c, keys, pod, cluster).counts, math.log(len(values) + 2))
