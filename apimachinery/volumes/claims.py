@@ -19,6 +19,7 @@ PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 STORAGE_PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 BETA_STORAGE_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner"
+WAIT = "WaitForFirstConsumer"
 _DEFAULTS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 
 
@@ -45,6 +46,11 @@ def uses(pod: Obj) -> Iterator[Use]:
 def keys_of(pod: Obj) -> list[str]:
     """The same as keys of claims."""
     return [f"{namespace(pod)}/{use.claim}" for use in uses(pod)]
+
+
+def is_used(used: Iterable[Use], space: str, claim: Obj) -> bool:
+    """Whether a claim is one of those that a pod of that namespace uses."""
+    return namespace(claim) == space and any(use.claim == name(claim) for use in used)
 
 
 def not_made_for(claim: Obj, pod: Obj) -> str:
@@ -81,4 +87,4 @@ def is_bound(claim: Obj) -> bool:
 
 def is_delayed(claim: Obj, classes: Mapping[str, Obj]) -> bool:
     """Whether the claim waits for a pod to be scheduled; `classes` by name."""
-    return (classes.get(class_of(claim)) or {}).get("volumeBindingMode") == "WaitForFirstConsumer"
+    return (classes.get(class_of(claim)) or {}).get("volumeBindingMode") == WAIT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from apimachinery.objects import Obj
 from controlplane.scheduler.extract import Node, Pod
 
 
@@ -35,12 +36,14 @@ NODE_CHANGES = frozenset((Change.NODE_ADDED, Change.NODE_ALLOCATABLE, Change.NOD
 class Event:
     """One change: the node as it is now, or the pod as it was (removed), is now (placed), or both (updated).
 
-    What concerns neither, volumes say, has none of them."""
+    Of what is neither, volumes say, the object as it was and as it is `now`: None before it came, or after it went."""
 
     change: Change
     node: Node | None = None
     old: Pod | None = None
     pod: Pod | None = None
+    was: Obj | None = None
+    now: Obj | None = None
 
 
 def node_changes(old: Node | None, new: Node) -> list[Event]:

@@ -164,10 +164,8 @@ class InformedStorage(Storage):
     def _on_csi_node(self, old: Obj | None, new: Obj | None) -> None:
         if old is not None:
             self._limits.pop(name(old), None)
-        drivers = ((new or {}).get("spec") or {}).get("drivers") or ()
-        counts = {d["name"]: (d.get("allocatable") or {}).get("count") for d in drivers}
         if new is not None:
-            self._limits[name(new)] = {driver: count for driver, count in counts.items() if count is not None}
+            self._limits[name(new)] = limits(new)
 
     def candidates(self, claim: Obj) -> Iterable[Obj]:
         taken = {volume for choice in self._choices.values() for _, volume in choice.bindings}
@@ -261,6 +259,13 @@ class InformedStorage(Storage):
                 raise Refused(f'provisioning failed for PVC "{name(claim)}"')
             done = done and seen and claims.is_bound(claim)
         return done
+
+
+def limits(csi_node: Obj) -> dict[str, int]:
+    """How many volumes of each driver a CSINode allows, where the driver says."""
+    drivers = (csi_node.get("spec") or {}).get("drivers") or ()
+    counts = {d["name"]: (d.get("allocatable") or {}).get("count") for d in drivers}
+    return {driver: count for driver, count in counts.items() if count is not None}
 
 
 def _suffices(capacity: Obj, size: Quantity, labels: Mapping[str, str]) -> bool:

@@ -81,7 +81,7 @@ class Watcher:
             self.wake()
 
     def _teller(self, change: Change) -> Handler:
-        return lambda _old, _new: self.changed(Event(change))
+        return lambda old, new: self.changed(Event(change, was=old, now=new))
 
     def _pending(self, view: extract.Pod) -> None:
         before = self.views.get(view.uid)

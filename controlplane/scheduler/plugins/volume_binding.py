@@ -9,9 +9,10 @@ from typing import Any
 from apimachinery import objects
 from apimachinery.client import Client
 from apimachinery.objects import Obj, controller_of, is_deleting, key, name
+from apimachinery.quantity import Quantity, parse
 from apimachinery.volumes import claims, matching
 from apimachinery.volumes.matching import Place
-from controlplane.scheduler.changes import Change
+from controlplane.scheduler.changes import Change, Event
 from controlplane.scheduler.extract import Pod
 from controlplane.scheduler.framework import SKIP, Plugin, Query, Rejection
 from controlplane.scheduler.nodeinfo import NodeInfo
@@ -52,12 +53,29 @@ class VolumeBinding(Plugin):
     name = "VolumeBinding"
     helped_by = frozenset(
         (Change.NODE_ADDED, Change.NODE_LABELS, Change.CLAIM, Change.VOLUME, Change.STORAGE_CLASS, Change.CSI_NODE,
-         Change.CAPACITY)
+         Change.CSI_DRIVER, Change.CAPACITY)
     )  # fmt: skip
 
     def __init__(self, storage: Storage, args: VolumeBindingArgs | None = None) -> None:
         self._storage = storage
         self._timeout = (args or VolumeBindingArgs()).bind_timeout_seconds
+
+    def may_help(self, pod: Pod, event: Event) -> bool:
+        """A claim of the pod's own; volumes and nodes; what else makes more volumes, or makes them elsewhere."""
+        was, now = event.was, event.now
+        if event.node is not None or event.change is Change.VOLUME:
+            return event.node is not None or now is not None
+        if now is None:
+            return False
+        if event.change is Change.CLAIM:
+            return claims.is_used(pod.claims, pod.namespace, now)
+        if event.change is Change.CSI_DRIVER:
+            return was is not None and _tells_capacity(was) and not _tells_capacity(now)
+        if was is None or event.change is Change.CSI_NODE:
+            return was is None
+        if event.change is Change.CAPACITY:
+            return _limit(now) > _limit(was)
+        return now.get("allowedTopologies") != was.get("allowedTopologies")
 
     def pre_filter(self, pod: Pod, query: Query) -> Any:
         return sort_out(pod, self._storage) if pod.claims else SKIP
@@ -78,6 +96,15 @@ class VolumeBinding(Plugin):
 
     async def pre_bind(self, client: Client, pod: Pod, node: str) -> None:
         await self._storage.bind(client, pod.uid, self._timeout)
+
+
+def _tells_capacity(driver: Obj) -> bool:
+    return bool((driver.get("spec") or {}).get("storageCapacity"))
+
+
+def _limit(capacity: Obj) -> Quantity:
+    """The largest volume of a CSIStorageCapacity; less than nothing where it tells none."""
+    return parse(capacity.get("maximumVolumeSize") or capacity.get("capacity") or "-1")
 
 
 def sort_out(pod: Pod, storage: Storage) -> Wanted | Rejection:

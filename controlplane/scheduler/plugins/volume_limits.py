@@ -11,7 +11,7 @@ from controlplane.scheduler.changes import Change, Event
 from controlplane.scheduler.extract import Pod
 from controlplane.scheduler.framework import SKIP, Plugin, Query, Rejection
 from controlplane.scheduler.nodeinfo import NodeInfo
-from controlplane.scheduler.storage import Attached, Storage
+from controlplane.scheduler.storage import Attached, Storage, limits
 
 TOO_MANY = Rejection("node(s) exceed max volume count")
 
@@ -24,7 +24,17 @@ class NodeVolumeLimits(Plugin):
         self._storage = storage
 
     def may_help(self, pod: Pod, event: Event) -> bool:
-        return event.old is None or bool(event.old.claims)
+        """A pod with volumes that goes, an attachment that goes, a limit that grows, and the pod's own claims as they
+        come and are bound."""
+        if event.change is Change.POD_REMOVED:
+            return event.old is None or bool(event.old.claims)
+        if event.change is Change.ATTACHMENT:
+            return event.now is None
+        if event.now is None:
+            return False
+        if event.change is Change.CLAIM:
+            return claims.is_used(pod.claims, pod.namespace, event.now)
+        return event.change is not Change.CSI_NODE or event.was is None or _grows(event.was, event.now)
 
     def pre_filter(self, pod: Pod, query: Query) -> Any:
         """The pod's volumes of CSI drivers."""
@@ -32,8 +42,8 @@ class NodeVolumeLimits(Plugin):
 
     def filter(self, state: frozenset[Attached], pod: Pod, info: NodeInfo) -> Rejection | None:
         """A volume that is there already, for another pod, is not counted twice."""
-        limits = self._storage.volume_limits(info.node.name)
-        if not limits:
+        most = self._storage.volume_limits(info.node.name)
+        if not most:
             return None
         there = frozenset(_volumes(info.pods.values(), self._storage))
         new = state - there
@@ -41,9 +51,15 @@ class NodeVolumeLimits(Plugin):
         counted = [*there, *(self._storage.attached(info.node.name) - there), *new]
         for driver in {driver for driver, _ in new}:
             count = sum(each == driver for each, _ in counted)
-            if count > limits.get(driver, count):
+            if count > most.get(driver, count):
                 return TOO_MANY
         return None
+
+
+def _grows(was: Obj, now: Obj) -> bool:
+    """Whether a CSINode allows more volumes of a driver."""
+    before, after = limits(was), limits(now)
+    return any(count > before.get(driver, 0) for driver, count in after.items())
 
 
 def _volumes(pods: Iterable[Pod], storage: Storage) -> Iterator[Attached]:

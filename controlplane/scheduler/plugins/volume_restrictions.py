@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from apimachinery.objects import key
+from apimachinery.volumes.claims import is_used
 from controlplane.scheduler.changes import Change, Event
 from controlplane.scheduler.extract import Pod
 from controlplane.scheduler.framework import SKIP, Plugin, Query, Rejection
@@ -29,6 +30,9 @@ class VolumeRestrictions(Plugin):
     helped_by = frozenset((Change.NODE_ADDED, Change.POD_REMOVED, Change.CLAIM))
 
     def may_help(self, pod: Pod, event: Event) -> bool:
+        """A claim of the pod's that comes, or a pod that goes and shared something with it."""
+        if event.change is Change.CLAIM:
+            return event.was is None and event.now is not None and is_used(pod.claims, pod.namespace, event.now)
         if event.old is None:
             return True
         shared = {use.claim for use in pod.claims} & {use.claim for use in event.old.claims}

@@ -12,12 +12,16 @@ from apimachinery.informer import Informer
 from apimachinery.objects import Obj, copy, key
 from controlplane.scheduler import extract
 from controlplane.scheduler.board import Boards
+from controlplane.scheduler.changes import Change, Event
 from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.cycle import Decision, choose, find
-from controlplane.scheduler.framework import Query
+from controlplane.scheduler.framework import SKIP, Plugin, Query
 from controlplane.scheduler.plugins import default_profile
 from controlplane.scheduler.plugins.preemption import DefaultPreemption
 from controlplane.scheduler.plugins.volume_binding import VolumeBinding
+from controlplane.scheduler.plugins.volume_limits import NodeVolumeLimits
+from controlplane.scheduler.plugins.volume_restrictions import VolumeRestrictions
+from controlplane.scheduler.plugins.volume_zone import VolumeZone
 from controlplane.scheduler.refused import Refused
 from controlplane.scheduler.storage import KINDS, Choice, InformedStorage
 from controlplane.scheduler.surroundings import Workloads
@@ -91,6 +95,29 @@ def test_what_keeps_a_pod_from_every_node(objects: tuple[Obj, ...], text: str) -
     assert (found.node, found.everywhere, found.plugins) == ("", text, frozenset(("VolumeBinding",)))
 
 
+@pytest.mark.parametrize(
+    ("objects", "text"),
+    [
+        ((), 'persistentvolumeclaim "c" not found'),
+        ((claim(),), "PersistentVolumeClaim had no pv name and storageClass name"),
+        ((claim(storageClassName="none"),), 'storageclass.storage.k8s.io "none" not found'),
+        (
+            (claim(storageClassName="bare"), {"kind": "StorageClass", "metadata": {"name": "bare"}}),
+            'VolumeBindingMode not set for StorageClass "bare"',
+        ),
+        (
+            (claim(storageClassName="slow"), {"kind": "StorageClass", **storage_class()}),
+            "PersistentVolume had no name",
+        ),
+        ((claim(storageClassName="late"),), ""),
+        ((bound(),), 'persistentvolume "v" not found'),
+    ],
+)
+def test_what_the_zone_of_a_volume_needs_that_is_not_there(objects: tuple[Obj, ...], text: str) -> None:
+    answer = VolumeZone().pre_filter(user(), Query(cluster(), storage=Server(*objects).storage))
+    assert (answer.reason if text else answer) == (text or SKIP)
+
+
 def test_only_volumes_that_are_free_or_kept_for_a_claim_are_looked_at_for_it() -> None:
     late: dict[str, Any] = {"storageClassName": "late"}
     others: dict[str, Any] = {"namespace": "default", "name": "other"}
@@ -108,8 +135,11 @@ def test_a_pod_follows_its_volume() -> None:
     found = run(server, user())
     assert found.node == "b"
     assert reasons(found) == {"a": "node(s) didn't match PersistentVolume's node affinity"}
-    lost = run(Server(bound()), user())
-    assert set(reasons(lost).values()) == {"node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"}
+    server = Server(bound())
+    assert run(server, user()).everywhere == 'persistentvolume "v" not found'
+    plugin = VolumeBinding(server.storage)
+    here = plugin.filter(plugin.pre_filter(user(), Query(cluster())), user(), cluster(node("a")).nodes["a"])
+    assert here is not None and here.reason.endswith("due to one or more pvc(s) bound to non-existent pv(s)")
 
 
 def test_a_pod_goes_where_volumes_for_all_its_claims_are() -> None:
@@ -254,6 +284,52 @@ def test_a_driver_that_tells_its_capacity_is_believed() -> None:
     # One that tells nothing is not asked.
     silent = {**CSI, "spec": {}}
     assert run(Server(claim(storageClassName="made"), MADE, silent), user()).node
+
+
+def csi_node(count: int) -> Obj:
+    return {"metadata": {"name": "a"}, "spec": {"drivers": [{"name": "d", "allocatable": {"count": count}}]}}
+
+
+STORE, NO_STORE = {"spec": {"storageCapacity": True}}, {"spec": {"storageCapacity": False}}
+ZONED = {"metadata": {"labels": {"topology.kubernetes.io/zone": "z"}}}
+BINDING, LIMITS = VolumeBinding(Server().storage), NodeVolumeLimits(Server().storage)
+HINTS: list[tuple[Plugin, Change, Obj | None, Obj | None, bool]] = [
+    *((plugin, Change.CLAIM, None, claim(), True) for plugin in (BINDING, LIMITS, VolumeZone(), VolumeRestrictions())),
+    *((plugin, Change.CLAIM, None, claim("x"), False) for plugin in (BINDING, LIMITS, VolumeZone())),
+    *((plugin, Change.CLAIM, claim(), None, False) for plugin in (BINDING, LIMITS, VolumeZone())),
+    *((plugin, Change.CLAIM, claim(), bound(), True) for plugin in (BINDING, LIMITS, VolumeZone())),
+    (VolumeRestrictions(), Change.CLAIM, claim(), bound(), False),
+    (BINDING, Change.VOLUME, None, volume(), True),
+    (BINDING, Change.VOLUME, volume(), None, False),
+    (BINDING, Change.STORAGE_CLASS, None, LATE, True),
+    (BINDING, Change.STORAGE_CLASS, LATE, {**LATE, "reclaimPolicy": "Retain"}, False),
+    (BINDING, Change.STORAGE_CLASS, LATE, {**LATE, "allowedTopologies": [{}]}, True),
+    (BINDING, Change.CSI_DRIVER, STORE, NO_STORE, True),
+    (BINDING, Change.CSI_DRIVER, NO_STORE, STORE, False),
+    (BINDING, Change.CAPACITY, None, capacity("a", "1Gi"), True),
+    (BINDING, Change.CAPACITY, capacity("a", "1Gi"), capacity("a", "2Gi"), True),
+    (BINDING, Change.CAPACITY, capacity("a", "2Gi"), capacity("a", "1Gi"), False),
+    (BINDING, Change.CAPACITY, {}, capacity("a", "0"), True),
+    (BINDING, Change.CSI_NODE, None, csi_node(1), True),
+    (BINDING, Change.CSI_NODE, csi_node(1), csi_node(2), False),
+    (LIMITS, Change.CSI_NODE, csi_node(1), csi_node(2), True),
+    (LIMITS, Change.CSI_NODE, csi_node(2), csi_node(1), False),
+    (LIMITS, Change.ATTACHMENT, {}, None, True),
+    (LIMITS, Change.ATTACHMENT, None, {}, False),
+    (VolumeZone(), Change.STORAGE_CLASS, None, LATE, True),
+    (VolumeZone(), Change.STORAGE_CLASS, None, storage_class(), False),
+    (VolumeZone(), Change.STORAGE_CLASS, LATE, {**LATE}, False),
+    (VolumeZone(), Change.VOLUME, volume(), {**volume(), **ZONED}, True),
+    (VolumeZone(), Change.VOLUME, volume(), volume(phase="Bound"), False),
+]
+
+
+@pytest.mark.parametrize(("plugin", "change", "was", "now", "helps"), HINTS)
+def test_what_of_volumes_may_help_a_refused_pod(
+    plugin: Plugin, change: Change, was: Obj | None, now: Obj | None, helps: bool
+) -> None:
+    assert change in plugin.helped_by
+    assert plugin.may_help(user(), Event(change, was=was, now=now)) == helps
 
 
 def of_driver(which: str) -> Obj:
