@@ -119,6 +119,11 @@ class Informer:
         """Every object, in no particular order."""
         return list(self._objects.values())
 
+    @property
+    def size(self) -> int:
+        """How many objects there are."""
+        return len(self._objects)
+
     def by_index(self, name: str, value: str) -> list[Obj]:
         """The objects that index `name` files under `value`."""
         return [self._objects[item] for item in self._indexes[name].keys(value)]

@@ -63,11 +63,10 @@ class NodeTTLController:
             if objects.annotations(old).get(names.NODE_TTL) != objects.annotations(new).get(names.NODE_TTL):
                 self._queue.add(name(new))
             return
-        nodes = self._nodes.items()
-        step = step_for(len(nodes), self._step)
+        step = step_for(self._nodes.size, self._step)
         if step != self._step:
             self._step = step
-            for node in nodes:
+            for node in self._nodes.items():
                 self._queue.add(name(node))
         elif new is not None:
             self._queue.add(name(new))

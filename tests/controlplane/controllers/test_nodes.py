@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apimachinery.client import Client
+from apimachinery.events import EventRecorder
+from apimachinery.informer import Informer
+from apimachinery.kinds import NODE
 from apimachinery.objects import Obj
 from controlplane.controllers import node_ttl, pod_gc
+from controlplane.controllers.context import Context, Informers
 from controlplane.controllers.node_ipam import Exhausted, Ranges, build_ranges
 from controlplane.controllers.nodelifecycle import health, taints, zones
 from controlplane.controllers.nodelifecycle.eviction import evict_at
@@ -188,3 +193,25 @@ def test_nodes_use_what_they_read_for_longer_in_large_clusters() -> None:
     # Up and down there is room between: one node more or less changes nothing for all the others.
     assert seconds([101, 100, 101, 500, 501, 500, 450, 449]) == [15, 15, 15, 15, 30, 30, 30, 15]
     assert seconds([5000, 1799, 3]) == [300, 60, 0]
+
+
+class _Counting(Informer):
+    """Counts how often all of its objects are asked for."""
+
+    walks = 0
+
+    def items(self) -> list[Obj]:
+        self.walks += 1
+        return super().items()
+
+
+def test_a_node_that_comes_costs_nothing_for_those_there_are() -> None:
+    nobody = cast(Client, None)
+    nodes, informers = _Counting(nobody, NODE), Informers(nobody)
+    informers._by_kind[NODE] = nodes
+    loop = node_ttl.NodeTTLController(Context(nobody, cast(EventRecorder, None), informers, cast(Settings, None)))
+    for number in range(120):
+        nodes._replace(f"n{number}", node(f"n{number}"))
+    # Only where all nodes get another time, which is after a hundred.
+    assert nodes.walks == 1
+    assert loop._step == 1
