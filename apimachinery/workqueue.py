@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from apimachinery.errors import Conflict, Unreachable
+from apimachinery.kit import metrics
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,11 @@ BACKOFF_FIRST = 0.005
 BACKOFF_MAX = 1000.0
 # Seconds between tries while the API server cannot be reached.
 AWAY_PAUSE = 0.5
+
+_WAITED = metrics.histogram(
+    "workqueue_queue_duration_seconds", "How long keys waited in a queue before somebody worked on them", ("name",)
+)
+_WORKED = metrics.histogram("workqueue_work_duration_seconds", "How long the work on a key took", ("name",))
 
 
 class ShutDown(Exception):
@@ -36,13 +43,15 @@ class WorkQueue(Generic[K]):
         self._name = name
         self._backoff_first = backoff_first
         self._backoff_max = backoff_max
-        self._waiting: deque[K] = deque()
+        # With the moment from which on each could be worked on.
+        self._waiting: deque[tuple[K, float]] = deque()
         self._dirty: set[K] = set()
         self._working: set[K] = set()
         self._failures: dict[K, int] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._ready = asyncio.Event()
         self._down = False
+        self._waited, self._worked = _WAITED.labels(name), _WORKED.labels(name)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -53,8 +62,11 @@ class WorkQueue(Generic[K]):
             return
         self._dirty.add(key)
         if key not in self._working:
-            self._waiting.append(key)
-            self._ready.set()
+            self._wait(key)
+
+    def _wait(self, key: K) -> None:
+        self._waiting.append((key, time.perf_counter()))
+        self._ready.set()
 
     def add_after(self, key: K, seconds: float) -> None:
         """Add `key` in `seconds`; of several such wishes the earliest counts."""
@@ -92,7 +104,8 @@ class WorkQueue(Generic[K]):
                 raise ShutDown
             self._ready.clear()
             await self._ready.wait()
-        key = self._waiting.popleft()
+        key, since = self._waiting.popleft()
+        self._waited.observe(time.perf_counter() - since)
         self._working.add(key)
         self._dirty.discard(key)
         return key
@@ -101,8 +114,7 @@ class WorkQueue(Generic[K]):
         """The work on `key` ended, well or badly."""
         self._working.discard(key)
         if key in self._dirty:
-            self._waiting.append(key)
-            self._ready.set()
+            self._wait(key)
 
     def shut_down(self) -> None:
         """Accept no more keys; workers end when the waiting ones are done."""
@@ -123,6 +135,7 @@ class WorkQueue(Generic[K]):
             except ShutDown:
                 self._ready.set()  # wake the next worker, so that it too sees the end
                 return
+            begun = time.perf_counter()
             try:
                 await work(key)
                 self.forget(key)
@@ -145,4 +158,5 @@ class WorkQueue(Generic[K]):
                     exc_info=log.isEnabledFor(logging.DEBUG),
                 )
             finally:
+                self._worked.observe(time.perf_counter() - begun)
                 self.done(key)

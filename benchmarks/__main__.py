@@ -130,6 +130,25 @@ def scheduler(sizes: tuple[int, ...], pods: int, loads: tuple[str, ...]) -> None
     benchmark.measure(sizes, pods, loads, click.echo)
 
 
+@bench.command()
+@click.option("--nodes", type=click.IntRange(1, 5000), default=500, show_default=True, help="Simulated nodes.")
+@click.option(
+    "--deployed", type=click.IntRange(1, 20000), default=1000, show_default=True, help="Pods deployed at once."
+)
+@click.option("--pods", type=click.IntRange(1, 50000), default=10000, show_default=True, help="Pods at rest.")
+@click.option("--seconds", type=click.IntRange(1, 600), default=30, show_default=True, help="How long to look at each.")
+def simulated(nodes: int, deployed: int, pods: int, seconds: int) -> None:
+    """A Deployment on simulated nodes until it is complete, then many pods at rest and in churn, in a world of its own.
+
+    \b
+    Example:
+      sudo ./wherry bench simulated --nodes 100 --deployed 500 --pods 2000
+    """
+    from benchmarks import simulated as benchmark
+
+    benchmark.measure(nodes, pods, deployed, seconds, click.echo)
+
+
 @bench.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS]...")
 def robustness(words: tuple[str, ...]) -> None:

@@ -120,20 +120,26 @@ def pod(obj: Obj) -> Pod:
 
 
 def newer(obj: Obj, before: Obj, known: Pod) -> Pod:
-    """The view of a pod's newer object. Most changes are of its state alone: then all else stands as in `known`, the
-    view of `before`.
+    """The view of a pod's newer object. Most changes are of its state and labels alone: then all else stands as in
+    `known`, the view of `before`.
     """
     if not _same_wish(before, obj):
         return pod(obj)
-    state = {"node_name": (obj.get("spec") or {}).get("nodeName") or "", **_state(obj)}
+    spec, labels = obj.get("spec") or {}, obj["metadata"].get("labels") or {}
+    state = {"node_name": spec.get("nodeName") or "", **_state(obj)}
+    if labels != known.labels:
+        # A binding brings labels of the node's (KEP-4742).
+        near = pod_affinity(spec.get("affinity") or {}, known.namespace, labels)
+        chosen = {"label_set": frozenset(labels.items()), "spread": spreads(spec, labels), "affinity": near}
+        state |= {"labels": labels, **chosen}
     if all(getattr(known, field) == value for field, value in state.items()):
         return known
     return replace(known, **state)
 
 
 def _same_wish(before: Obj, after: Obj) -> bool:
-    """Whether two versions of a pod ask for the same."""
-    if any(before["metadata"].get(k) != after["metadata"].get(k) for k in ("uid", "labels", "ownerReferences")):
+    """Whether two versions of a pod ask for the same, but for what is said of pods with its labels."""
+    if any(before["metadata"].get(k) != after["metadata"].get(k) for k in ("uid", "ownerReferences")):
         return False
     if _resources_told(before) != _resources_told(after):
         return False

@@ -80,9 +80,13 @@ class Runner:
                 await self._gone()
         except (errors.NotFound, errors.Conflict, asyncio.TimeoutError):
             log.info("pods of simulated nodes are collected with the nodes")
-        await end([*self._workers, *self._moves.values()], 5.0)
+        await self.leave()
         there = await self._client.list(NODE, label_selector=SIMULATED)
         await self._each(self._remove_node, [name(node) for node in there["items"]])
+
+    async def leave(self) -> None:
+        """End, and leave everything as it is."""
+        await end([*self._workers, *self._moves.values()], 5.0)
 
     async def _gone(self) -> None:
         """Return when no pod of the Deployment is left. TimeoutError."""

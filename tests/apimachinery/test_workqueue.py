@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from apimachinery.kit import metrics
 from apimachinery.workqueue import ShutDown, WorkQueue
 
 
@@ -66,3 +67,19 @@ def test_back_off_doubles_until_forgotten() -> None:
         queue.shut_down()
 
     asyncio.run(scenario())
+
+
+def test_how_long_a_key_waited_is_told() -> None:
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue("wht waits")
+
+        async def work(key: str) -> None:
+            queue.shut_down()
+
+        queue.add("a")
+        await queue.run_workers(1, work)
+
+    asyncio.run(scenario())
+    told = metrics.exposition()[0].decode()
+    for what in ("queue", "work"):
+        assert f'workqueue_{what}_duration_seconds_count{{name="wht waits"}} 1.0' in told

@@ -11,11 +11,15 @@ from apimachinery.pods.requests import in_effect, pod_requests
 from controlplane.scheduler import extract
 from controlplane.scheduler.trim import what_is_scheduled
 
+TERM = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"tier": "front"}}, "matchLabelKeys": ["app"]}
 POD: Obj = {
     "metadata": {"name": "p", "namespace": "default", "uid": "u", "labels": {"app": "web"}},
     "spec": {
         "containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "2", "memory": "1Gi"}}}],
         "initContainers": [{"name": "side", "image": "i", "restartPolicy": "Always"}, {"name": "first", "image": "i"}],
+        # Both take up a label of the pod's own.
+        "topologySpreadConstraints": [{**TERM, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}],
+        "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [TERM]}},
     },
     "status": {"phase": "Pending"},
 }
@@ -64,6 +68,7 @@ NEWER: list[dict[str, Any]] = [
     {"spec": {"tolerations": [{"operator": "Exists"}]}},
     {"spec": {"schedulingGates": [{"name": "g"}]}},
     {"metadata": {"labels": {"app": "other"}}},
+    {"metadata": {"labels": {"app": "other", "of-a-node": "zone-1"}}, "spec": {"nodeName": "n"}},
     {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}},
     {"metadata": {"ownerReferences": [{"kind": "Job", "name": "j", "controller": True}]}},
     {"metadata": {"uid": "another"}},
