@@ -58,7 +58,9 @@ class Daemons:
         return self._processes[name].poll() is None
 
     def resident_mb(self, name: str) -> float:
-        """Resident memory in megabytes."""
+        """Resident memory in megabytes. RuntimeError where it has ended."""
+        if not self.running(name):
+            raise RuntimeError(f"{name} has ended:\n{self.log(name)[-3000:]}")
         status = Path(f"/proc/{self._processes[name].pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
