@@ -150,6 +150,36 @@ async def a_deleted_job_takes_its_pods(flow: Flow) -> None:
     assert not [p for p in flow.pods() if not is_deleting(p)]
 
 
+async def hooks_of_a_chart_run_one_after_the_other(flow: Flow) -> None:
+    """What Helm does with Jobs: each of a moment by its weight, a leftover of its name first taken away, the next one
+    and the chart's own objects only after it is complete, and one that fails stays to be looked at.
+    """
+    hooks = {"delete-policy": "before-hook-creation,hook-succeeded"}
+    marks = {f"helm.sh/hook-{key}": value for key, value in {**hooks, "weight": "-5"}.items()}
+
+    async def hook(called: str, code: int = 0) -> bool:
+        for leftover in [j for j in await flow.every(JOB) if name(j) == called]:
+            await flow.delete(JOB, name(leftover), propagation="Background")
+            await flow.gone(JOB, called)
+        made = await flow.make(JOB, called, job(backoffLimit=0), annotations={"helm.sh/hook": "pre-install", **marks})
+        (pod,) = await flow.until(lambda: [p for p in flow.pods() if owned_by(p, made) and p["status"].get("podIP")])
+        await flow.end(pod, "Failed" if code else "Succeeded", code)
+        await flow.until(lambda: condition(flow, "Failed" if code else "Complete", called))
+        if not code:
+            await flow.delete(JOB, called, propagation="Background")
+            await flow.gone(JOB, called)
+        return not code
+
+    assert await hook("migrate")
+    assert not await hook("seed", code=3)
+    found = await condition(flow, "Failed", "seed")
+    assert found is not None and found["reason"] == "BackoffLimitExceeded"
+    assert [p["status"]["phase"] for p in flow.pods()] == ["Failed"]
+    # The next try takes the failed one away, and its pod with it.
+    assert await hook("seed")
+    await flow.until(lambda: not flow.pods())
+
+
 def crontab(policy: str, **spec: Any) -> Obj:
     return {
         "schedule": "@every 1s",
@@ -189,6 +219,34 @@ async def one_after_the_other(flow: Flow) -> None:
     assert await active(flow) == [first] == [name(j) for j in await flow.every(JOB)]
 
 
+async def the_newer_replaces_the_older(flow: Flow) -> None:
+    await flow.make(CRON_JOB, "tick", crontab("Replace"))
+    (first, *_) = await flow.until(lambda: active(flow))
+
+    async def replaced() -> bool:
+        now = await active(flow)
+        return bool(now) and first not in now
+
+    await flow.until(replaced)
+    await flow.gone(JOB, first)
+
+
+async def several_run_side_by_side(flow: Flow) -> None:
+    await flow.make(CRON_JOB, "tick", crontab("Allow"))
+
+    async def several() -> bool:
+        return len(await active(flow)) >= 2
+
+    await flow.until(several)
+    # It makes no more while the others are looked at.
+    await flow.patch(CRON_JOB, "tick", {"spec": {"suspend": True}})
+
+    async def running() -> bool:
+        return len([j for j in await flow.every(JOB) if (j.get("status") or {}).get("active")]) >= 2
+
+    await flow.until(running)
+
+
 async def the_life_of_a_cron_job(flow: Flow) -> None:
     yearly = crontab("Allow", schedule="0 0 29 2 *")
     await flow.make(CRON_JOB, "tick", yearly, labels={"wht": flow.space})
@@ -217,6 +275,7 @@ def test_jobs(tmp_path: Path) -> None:
             the_status_of_a_job_takes_changes,
             the_life_of_a_job,
             a_deleted_job_takes_its_pods,
+            hooks_of_a_chart_run_one_after_the_other,
         ),
     )
 
@@ -234,4 +293,13 @@ def test_failures_of_jobs(tmp_path: Path) -> None:
 
 
 def test_cron_jobs(tmp_path: Path) -> None:
-    side_by_side(tmp_path, (a_suspended_cron_job_rests, one_after_the_other, the_life_of_a_cron_job))
+    side_by_side(
+        tmp_path,
+        (
+            a_suspended_cron_job_rests,
+            one_after_the_other,
+            the_newer_replaces_the_older,
+            several_run_side_by_side,
+            the_life_of_a_cron_job,
+        ),
+    )
