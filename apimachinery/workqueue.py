@@ -49,6 +49,9 @@ class WorkQueue(Generic[K]):
         self._working: set[K] = set()
         self._failures: dict[K, int] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
+        # Seconds for which keys in work are to rest afterwards, and those that do.
+        self._rests: dict[K, float] = {}
+        self._resting: dict[K, asyncio.TimerHandle] = {}
         self._ready = asyncio.Event()
         self._down = False
         self._waited, self._worked = _WAITED.labels(name), _WORKED.labels(name)
@@ -61,7 +64,7 @@ class WorkQueue(Generic[K]):
         if self._down or key in self._dirty:
             return
         self._dirty.add(key)
-        if key not in self._working:
+        if key not in self._working and key not in self._resting:
             self._wait(key)
 
     def _wait(self, key: K) -> None:
@@ -110,9 +113,22 @@ class WorkQueue(Generic[K]):
         self._dirty.discard(key)
         return key
 
+    def rest(self, key: K, seconds: float) -> None:
+        """Once the work on `key`, which is under way, is done, work on it again only after so long: whatever is added
+        meanwhile comes together then."""
+        self._rests[key] = seconds
+
     def done(self, key: K) -> None:
         """The work on `key` ended, well or badly."""
         self._working.discard(key)
+        seconds = self._rests.pop(key, 0.0)
+        if seconds > 0 and not self._down:
+            self._resting[key] = asyncio.get_running_loop().call_later(seconds, self._rested, key)
+        elif key in self._dirty:
+            self._wait(key)
+
+    def _rested(self, key: K) -> None:
+        self._resting.pop(key).cancel()
         if key in self._dirty:
             self._wait(key)
 
@@ -122,6 +138,8 @@ class WorkQueue(Generic[K]):
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        for key in list(self._resting):
+            self._rested(key)
         self._ready.set()
 
     async def run_workers(self, count: int, work: Callable[[K], Awaitable[None]]) -> None:

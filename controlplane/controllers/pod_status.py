@@ -37,9 +37,9 @@ def available_in(pod: Obj, min_ready: int, now: datetime) -> float | None:
     """Seconds until a pod has been ready for `min_ready` seconds: 0 when it has, None when not ready."""
     if not is_ready(pod):
         return None
-    since = ready_since(pod)
     if min_ready <= 0:
         return 0.0
+    since = ready_since(pod)
     if since is None:
         return float(min_ready)
     return max((since + timedelta(seconds=min_ready) - now).total_seconds(), 0.0)

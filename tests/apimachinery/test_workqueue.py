@@ -83,3 +83,39 @@ def test_how_long_a_key_waited_is_told() -> None:
     told = metrics.exposition()[0].decode()
     for what in ("queue", "work"):
         assert f'workqueue_{what}_duration_seconds_count{{name="wht waits"}} 1.0' in told
+
+
+def test_what_comes_while_a_key_rests_is_worked_on_together() -> None:
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add("a")
+        assert await queue.get() == "a"
+        queue.rest("a", 3600.0)
+        queue.add("a")
+        queue.done("a")
+        queue.add("a")
+        queue.add("b")
+        # Others go on; the one that rests waits for its time, which the end cuts short.
+        assert await queue.get() == "b"
+        queue.done("b")
+        assert len(queue) == 0
+        queue.shut_down()
+        assert await queue.get() == "a"
+        queue.done("a")
+        with pytest.raises(ShutDown):
+            await queue.get()
+
+    asyncio.run(scenario())
+
+
+def test_a_rest_ends() -> None:
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add("a")
+        assert await queue.get() == "a"
+        queue.rest("a", 0.001)
+        queue.add("a")
+        queue.done("a")
+        assert await asyncio.wait_for(queue.get(), 10) == "a"
+
+    asyncio.run(scenario())

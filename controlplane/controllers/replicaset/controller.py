@@ -33,9 +33,10 @@ class ReplicaSetController(OwnerLoop):
     async def _manage(self, replica_set: Obj, pods: list[Obj]) -> planning.Failure | None:
         spec = replica_set["spec"]
         active = [pod for pod in pods if pod_status.is_active(pod)]
-        replicas = spec.get("replicas")
-        views = planning.ranked(active, self._related(replica_set) if len(active) > (replicas or 0) else ())
-        todo = planning.plan(1 if replicas is None else replicas, views, now())
+        replicas = 1 if spec.get("replicas") is None else spec["replicas"]
+        # Which is the best to delete is asked only where one has to go: to rank many costs most of a look at them.
+        views = planning.ranked(active, self._related(replica_set)) if len(active) > replicas else ()
+        todo = planning.plan(replicas - len(active), views, now())
         if todo.create:
             return await self._control.create(replica_set, spec.get("template") or {}, todo.create)
         return await self._control.delete(replica_set, todo.delete) if todo.delete else None

@@ -69,15 +69,13 @@ def view(pod: Obj, rank: int = 0) -> PodView:
     )
 
 
-def plan(replicas: int, active: Sequence[PodView], now: datetime) -> Plan:
-    """`active`: pods that neither finished nor are being deleted."""
-    missing = replicas - len(active)
-    if missing > 0:
+def plan(missing: int, views: Sequence[PodView], now: datetime) -> Plan:
+    """`missing`: how many pods more there should be. `views`, where it is negative: those that neither finished nor are
+    being deleted.
+    """
+    if missing >= 0:
         return Plan(create=min(missing, BURST))
-    surplus = min(-missing, BURST)
-    if not surplus:
-        return Plan()
-    return Plan(delete=tuple(sorted(active, key=lambda pod: order(pod, now))[:surplus]))
+    return Plan(delete=tuple(sorted(views, key=lambda pod: order(pod, now))[: min(-missing, BURST)]))
 
 
 def order(pod: PodView, now: datetime) -> tuple[object, ...]:

@@ -31,7 +31,7 @@ def replica_set(**spec: Any) -> Obj:
     ("wanted", "present", "create", "delete"), [(3, 1, 2, 0), (3, 3, 0, 0), (1, 3, 0, 2), (999, 0, BURST, 0)]
 )
 def test_numbers(wanted: int, present: int, create: int, delete: int) -> None:
-    todo = plan(wanted, [view(pod(f"p{i}")) for i in range(present)], NOW)
+    todo = plan(wanted - present, [view(pod(f"p{i}")) for i in range(present)], NOW)
     assert (todo.create, len(todo.delete)) == (create, delete)
 
 
@@ -61,13 +61,13 @@ def test_numbers(wanted: int, present: int, create: int, delete: int) -> None:
 )
 def test_the_first_goes_before_the_second(first: Obj, second: Obj) -> None:
     for pods in ([first, second], [second, first]):
-        assert [v.name for v in plan(1, [view(p) for p in pods], NOW).delete] == [first["metadata"]["name"]]
+        assert [v.name for v in plan(1 - len(pods), [view(p) for p in pods], NOW).delete] == [first["metadata"]["name"]]
 
 
 def test_crowded_nodes_lose_pods_first() -> None:
     pods = [pod("a", nodeName="n1"), pod("b", nodeName="n2")]
     other = pod("other", nodeName="n2")
-    assert [v.name for v in plan(1, ranked(pods, [*pods, other]), NOW).delete] == ["b"]
+    assert [v.name for v in plan(1 - len(pods), ranked(pods, [*pods, other]), NOW).delete] == ["b"]
 
 
 def test_creation_starts_slowly() -> None:
