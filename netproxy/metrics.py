@@ -84,6 +84,10 @@ DNS_CACHE = counter("coredns_cache_requests", "Questions for others, by whether 
 DNS_FORWARDED = counter("coredns_forward_requests", "Questions sent to others, by whether they answered", ("result",))
 DNS_FORWARD_SECONDS = histogram("coredns_forward_request_duration_seconds", "From a query to somebody else's answer")
 _ASKED = {protocol: _DNS_ASKED.labels(protocol) for protocol in ("udp", "tcp")}
+_ANSWERED = {
+    rcode: _DNS_ANSWERED.labels(rcode)
+    for rcode in ("noerror", "formerr", "servfail", "nxdomain", "notimp", "refused", "other")
+}
 
 
 def dns_asked(protocol: str, count: int = 1) -> None:
@@ -93,7 +97,7 @@ def dns_asked(protocol: str, count: int = 1) -> None:
 
 def dns_answered(rcode: str) -> None:
     """An answer was worked out, or somebody else's was handed on."""
-    _DNS_ANSWERED.labels(rcode).inc()
+    _ANSWERED[rcode].inc()
 
 
 HEALTHZ = counter("kubeproxy_proxy_healthz", "Answers of /healthz", ("code",))

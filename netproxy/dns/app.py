@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.kit.netlink import Netlink, events, routes
-from netproxy.dns.directory import Directory
+from netproxy.dns.directory import Directory, Key
 from netproxy.dns.forward import Forwarder
 from netproxy.dns.records import Zone
 from netproxy.dns.server import Resolver, TcpServer, UdpServer
@@ -51,8 +51,8 @@ class ClusterDns:
         """The directory now holds the whole cluster."""
         self._resolver.complete = True
 
-    def _changed(self) -> None:
-        self._resolver.changed()
+    def _changed(self, service: Key) -> None:
+        self._resolver.changed(service)
 
     async def _serve(self, address: str, lifecycle: Lifecycle) -> None:
         complained = False

@@ -46,9 +46,9 @@ class Entry:
 
 
 class Directory:
-    """`on_change` is called whenever an answer may have changed."""
+    """`on_change` is called whenever answers about a Service may have changed."""
 
-    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, on_change: Callable[[Key], None] = lambda _: None) -> None:
         self._on_change = on_change
         self._entries: dict[Key, Entry] = {}
         self._slices: dict[Key, dict[str, tuple[Host, ...]]] = {}
@@ -79,7 +79,7 @@ class Directory:
             else:
                 self._entries[key] = after
             self._index(key, before.cluster_ips if before else ())
-            self._on_change()
+            self._on_change(key)
 
     def slice_changed(self, old: Obj | None, new: Obj | None) -> None:
         """Informer callback for EndpointSlices."""
@@ -104,7 +104,7 @@ class Directory:
                 del self._slices[key]
         if before != hosts:
             self._index(key, (host.ip for host in before))
-            self._on_change()
+            self._on_change(key)
 
     def _index(self, key: Key, before: Iterable[str]) -> None:
         """Bring the way back from addresses in line for one Service, which had these."""

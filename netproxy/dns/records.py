@@ -9,8 +9,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from netproxy.dns.directory import Directory, Entry, Host, Port
+from netproxy.dns.directory import Directory, Entry, Host, Key, Port
 
 A, NS, CNAME, SOA, PTR, HINFO, TXT, AAAA, SRV, ANY = 1, 2, 5, 6, 12, 13, 16, 28, 33, 255
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
@@ -24,8 +25,7 @@ Value = str | tuple[int, int, int, str]
 """an address, a name or a text; for SRV (priority, weight, port, target)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One resource record of class IN."""
 
     name: str
@@ -34,8 +34,7 @@ class Record:
     ttl: int = TTL
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """`extra` goes into the additional section. `alias`: a name outside the zone whose records complete the answer."""
 
     rcode: int = NOERROR
@@ -75,6 +74,15 @@ def answer(name: str, kind: int, directory: Directory, zone: Zone) -> Answer | N
     if name.endswith((_REVERSE4, _REVERSE6)):
         return _reverse(name, kind, directory, zone)
     return None
+
+
+def decided_by(name: str, answer: Answer, zone: Zone) -> Key | None:
+    """(namespace, name) of the Service whose objects alone decide this answer about a name; None when others' do, too,
+    as with aliases and reverse names."""
+    if not name.endswith(f".svc.{zone.domain}") or (answer.records and answer.records[0].type == CNAME):
+        return None
+    labels = name[: -len(zone.domain) - 1].split(".")
+    return (labels[-2], labels[-3]) if len(labels) > 2 else None
 
 
 def _apex(kind: int, zone: Zone) -> Answer:
@@ -120,9 +128,11 @@ def _service(name: str, labels: list[str], kind: int, directory: Directory, zone
     entry = directory.entry(key)
     if entry is None or len(rest) > 2:
         return _NO_SUCH_NAME
-    base = f"{service}.{namespace}.svc.{zone.domain}"
+    if not rest and entry.cluster_ips and kind != SRV:
+        return _of_type(name, kind, entry.cluster_ips)
     if entry.external_name:
         return _external(name, entry, kind, directory, zone) if not rest else _NO_SUCH_NAME
+    base = f"{service}.{namespace}.svc.{zone.domain}"
     if len(rest) == 1:
         hosts = [host for host in directory.hosts(key) if host.label == rest[0]]
         return _hosts(name, hosts, None, kind, base) if hosts else _NO_SUCH_NAME
@@ -239,9 +249,9 @@ def reverse_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address 
 
 
 def _of_type(name: str, kind: int, ips: Iterable[str]) -> Answer:
-    records = _addresses(name, ips)
-    return Answer(records=tuple(r for r in records if kind in (r.type, ANY)))
+    return Answer(records=_addresses(name, ips, kind))
 
 
-def _addresses(name: str, ips: Iterable[str]) -> tuple[Record, ...]:
-    return tuple(Record(name, AAAA if ":" in ip else A, ip) for ip in dict.fromkeys(ips))
+def _addresses(name: str, ips: Iterable[str], kind: int = ANY) -> tuple[Record, ...]:
+    typed = [(AAAA if ":" in ip else A, ip) for ip in dict.fromkeys(ips)]
+    return tuple([Record(name, found, ip) for found, ip in typed if kind in (found, ANY)])

@@ -8,18 +8,18 @@ import logging
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from apimachinery.kit.tasks import within
 from netproxy import metrics
 from netproxy.dns import records, wire
-from netproxy.dns.directory import Directory
+from netproxy.dns.directory import Directory, Key
 from netproxy.dns.forward import Forwarder, NoAnswer
+from netproxy.dns.plain import Question
 from netproxy.dns.records import Answer, Zone
 from netproxy.dns.replies import Replies, orders
-from netproxy.dns.wire import Malformed, Question
+from netproxy.dns.wire import Malformed
 
 log = logging.getLogger(__name__)
 _REPLIES = 10_000
@@ -27,8 +27,9 @@ _TCP_IDLE_SECONDS, _TCP_CONNECTIONS = 10.0, 1000
 _FOR_US = 1
 """class IN"""
 _TRANSFERS = frozenset({251, 252})
-_AT_ONCE, _LARGEST = 64, 4096
-"""datagrams answered in one turn of the loop; bytes of a query that are looked at"""
+_AT_ONCE, _TURN_SECONDS, _LARGEST = 64, 0.001, 4096
+"""datagrams answered in one turn of the loop, and how long those that have to be worked out may take together; bytes of
+a query that are looked at"""
 _MAX_WAITING = 5000
 """queries that wait for somebody else's answer"""
 Send = Callable[[bytes], None]
@@ -46,17 +47,18 @@ class Resolver:
         self.complete = False
         """whether the directory holds the whole cluster; until then questions about it are left unanswered"""
 
-    def changed(self) -> None:
-        """An answer may be another one now."""
+    def changed(self, service: Key) -> None:
+        """Answers about this Service may be others now."""
         for replies in self._replies.values():
-            replies.clear()
+            replies.forget(service)
 
     def known(self, data: bytes, protocol: str) -> bytes | None:
-        """The answer to a query that was answered before, if nothing has changed since. Who asks counts it."""
+        """The answer to a query that was answered before, if nothing has changed since."""
         return self._replies[protocol].get(data)
 
     def handle(self, data: bytes, protocol: str, send: Send) -> None:
-        """Work out the answer to one query, now or when others have answered. `protocol` is udp or tcp."""
+        """Work out the answer to one query, now or when others have answered. `protocol` is udp or tcp. Queries are
+        counted by who reads them."""
         try:
             question = wire.parse(data)
         except Malformed as problem:
@@ -65,17 +67,16 @@ class Resolver:
             if refusal := wire.refuse(data):
                 send(refusal)
             return
-        metrics.dns_asked(protocol)
-        limit = question.size if protocol == "udp" else wire.TCP_SIZE
+        limit = question.form.size if protocol == "udp" else wire.TCP_SIZE
         answer = self._local(question)
-        if answer is not None and not self.complete and question.opcode == 0:
+        if answer is not None and not self.complete and question.form.opcode == 0:
             # To say that a name does not exist would be wrong, to say that we do not know would end the search: who
             # hears nothing asks again in a few seconds.
             return
         if answer is not None and not answer.alias:
             self._send_local(data, question, answer, protocol, limit, send)
         elif len(self._waiting) >= _MAX_WAITING:
-            send(wire.reply(question, Answer(records.SERVFAIL), self._zone, limit))
+            send(wire.replies(question, Answer(records.SERVFAIL), self._zone, limit)[0])
         else:
             task = asyncio.ensure_future(self._forward(question, answer or Answer(), limit, send))
             self._waiting.add(task)
@@ -83,31 +84,33 @@ class Resolver:
 
     def _local(self, question: Question) -> Answer | None:
         """What can be said without asking anybody; None for others' names."""
-        if question.opcode != 0:
+        if question.form.opcode != 0:
             return Answer(records.NOTIMP)
-        if question.edns and question.edns_version:
+        if question.form.edns and question.form.edns_version:
             return Answer(wire.BADVERS)
-        if question.cls != _FOR_US or question.type in _TRANSFERS:
+        if question.form.cls != _FOR_US or question.form.type in _TRANSFERS:
             return Answer(records.REFUSED)
-        if question.type == records.HINFO and self._forwarder.returned(question.key):
+        if question.form.type == records.HINFO and self._forwarder.returned(question.key):
             return Answer(records.SERVFAIL)
-        return records.answer(question.key, question.type, self._directory, self._zone)
+        return records.answer(question.key, question.form.type, self._directory, self._zone)
 
     def _send_local(
         self, data: bytes, question: Question, answer: Answer, protocol: str, limit: int, send: Send
     ) -> None:
-        turns = [(*answer.records[n:], *answer.records[:n]) for n in orders(_addresses(answer))]
-        replies = [wire.reply(question, replace(answer, records=each), self._zone, limit) for each in turns]
-        if not question.has_options:
+        replies = wire.replies(question, answer, self._zone, limit, orders(_addresses(answer)))
+        if not question.form.has_options:
             # A cookie differs with each client, and would fill the memory with one answer.
-            self._replies[protocol].put(data, replies)
+            owner = records.decided_by(question.key, answer, self._zone)
+            self._replies[protocol].put(data, replies, owner)
         metrics.dns_answered(_RCODES.get(answer.rcode, "other"))
         send(replies[0])
 
     async def _forward(self, question: Question, known: Answer, limit: int, send: Send) -> None:
         started = time.perf_counter()
         try:
-            response, age = await self._forwarder.resolve(known.alias or question.key, question.type, question.dnssec)
+            response, age = await self._forwarder.resolve(
+                known.alias or question.key, question.form.type, question.form.dnssec
+            )
             rcode, sections = response.rcode, response.aged(age)
         except NoAnswer as problem:
             log.debug("%s: %s", question.name, problem)
@@ -121,6 +124,8 @@ class Resolver:
 
 def _addresses(answer: Answer) -> int:
     """How many records may change places: addresses only, and only when there is nothing else."""
+    if len(answer.records) < 2:
+        return 1
     kinds = {record.type for record in answer.records}
     return len(answer.records) if kinds in ({records.A}, {records.AAAA}) else 1
 
@@ -136,7 +141,7 @@ _RCODES = {
 
 class UdpServer:
     """One socket. What waits there is answered in one go, since to be woken costs as much as several answers; but no
-    more than `_AT_ONCE`, since others use the loop, too."""
+    more than `_AT_ONCE`, nor beyond `_TURN_SECONDS`, since others use the loop, too."""
 
     def __init__(self, resolver: Resolver, handle: socket.socket) -> None:
         """`handle`: bound, and not blocking; it is closed by `close`."""
@@ -154,15 +159,18 @@ class UdpServer:
 
     def _readable(self) -> None:
         known, read, count = self._resolver.known, self._handle.recvfrom, 0
+        until = time.perf_counter() + _TURN_SECONDS
         with contextlib.suppress(BlockingIOError):
             for _ in range(_AT_ONCE):
                 data, address = read(_LARGEST)
                 answer = known(data, "udp")
-                if answer is None:
-                    self._resolver.handle(data, "udp", partial(self._send, address=address))
-                else:
-                    count += 1
+                count += 1
+                if answer is not None:
                     self._send(answer, address)
+                    continue
+                self._resolver.handle(data, "udp", partial(self._send, address=address))
+                if time.perf_counter() > until:
+                    break
         metrics.dns_asked("udp", count)
 
     def _send(self, answer: bytes, address: Any) -> None:
@@ -196,8 +204,8 @@ class TcpServer:
                 while True:
                     query = await within(_message(reader), _TCP_IDLE_SECONDS)
                     known = self._resolver.known(query, "tcp")
+                    metrics.dns_asked("tcp")
                     if known is not None:
-                        metrics.dns_asked("tcp")
                         send(known)
                     else:
                         self._resolver.handle(query, "tcp", send)

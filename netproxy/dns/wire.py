@@ -9,68 +9,61 @@ from typing import Any
 
 import dnslib
 
-from netproxy.dns.records import AAAA, CNAME, FORMERR, NS, PTR, SOA, SRV, TXT, A, Answer, Record, Zone
+from netproxy.dns import plain
+from netproxy.dns.plain import OLD_UDP_SIZE, UDP_SIZE, Form, Question
+from netproxy.dns.records import (
+    AAAA,
+    CNAME,
+    FORMERR,
+    NOERROR,
+    NS,
+    NXDOMAIN,
+    PTR,
+    SOA,
+    SRV,
+    TXT,
+    A,
+    Answer,
+    Record,
+    Zone,
+)
 
-UDP_SIZE = 1232
-"""the largest datagram that no common path has to cut in pieces"""
-OLD_UDP_SIZE, TCP_SIZE = 512, 65535
+TCP_SIZE = 65535
 BADVERS = 16
 _HEADER = struct.Struct("!HHHHHH")
-_QUERY_FLAGS, _TRUNCATED = 0xF800, 0x0200
 _SHORTEST_RECORD = 12
-_SERIAL, _REFRESH, _RETRY, _EXPIRE, _NEGATIVE_TTL = 1, 7200, 1800, 86400, 0
 
 
 class Malformed(Exception):
     """Not a query; `id` is its first two bytes, if it had any."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A query with one question."""
-
-    id: int
-    name: str
-    """as asked, without the final dot"""
-    type: int
-    cls: int
-    opcode: int
-    wants_recursion: bool
-    size: int
-    """bytes the asker takes over UDP"""
-    edns: bool = False
-    edns_version: int = 0
-    dnssec: bool = False
-    has_options: bool = False
-
-    @property
-    def key(self) -> str:
-        """The name in lower case."""
-        return self.name.lower()
-
-
 def parse(data: bytes) -> Question:
     """Raises Malformed for what is no query with one question."""
+    return plain.parse(data) or _parse_unusual(data)
+
+
+def _parse_unusual(data: bytes) -> Question:
     try:
         message = dnslib.DNSRecord.parse(data)
         if message.header.qr or len(message.questions) != 1:
             raise Malformed("not a query with one question")
         asked = message.q
         option = next((rr for rr in message.ar if rr.rtype == dnslib.QTYPE.OPT), None)
-        size = max(OLD_UDP_SIZE, min(option.rclass, UDP_SIZE)) if option else OLD_UDP_SIZE
-        return Question(
-            message.header.id,
-            _text(asked.qname),
+        name, section = _text(asked.qname), dnslib.DNSBuffer()
+        asked.pack(section)
+        form = Form(
             asked.qtype,
             asked.qclass,
             message.header.opcode,
             bool(message.header.rd),
-            size,
+            max(OLD_UDP_SIZE, min(option.rclass, UDP_SIZE)) if option else OLD_UDP_SIZE,
             edns=option is not None,
             edns_version=(option.ttl >> 16) & 0xFF if option else 0,
             dnssec=bool(option and option.ttl & 0x8000),
             has_options=bool(option and option.rdata),
         )
+        return Question(message.header.id, name, name.lower(), bytes(section.data), form)
     except (dnslib.DNSError, struct.error, UnicodeDecodeError, ValueError, IndexError) as error:
         raise Malformed(str(error)) from error
 
@@ -82,14 +75,23 @@ def refuse(data: bytes, rcode: int = FORMERR) -> bytes:
     return _HEADER.pack(int.from_bytes(data[:2], "big"), 0x8000 | (data[2] & 0x79) << 8 | rcode, 0, 0, 0, 0)
 
 
-def reply(question: Question, answer: Answer, zone: Zone, limit: int) -> bytes:
-    """Our own answer, authoritative, in at most `limit` bytes: what does not fit is cut off and says so."""
+def replies(question: Question, answer: Answer, zone: Zone, limit: int, turns: Sequence[int] = (0,)) -> list[bytes]:
+    """Our own answer, authoritative, in at most `limit` bytes, once for each of `turns`: its records turned so far.
+    What does not fit is cut off, and the answer says so."""
+    usual = plain.replies(question, answer, zone, limit, turns)
+    if usual is not None:
+        return usual
+    orders = [answer.records[n:] + answer.records[:n] for n in turns]
+    return [_reply(question, answer._replace(records=each), zone, limit) for each in orders]
+
+
+def _reply(question: Question, answer: Answer, zone: Zone, limit: int) -> bytes:
     message = _frame(question, answer.rcode & 0xF, authoritative=True)
     names = {question.key: question.name}
     for record in answer.records[: limit // _SHORTEST_RECORD]:
         message.add_answer(_rr(record, names))
-    if answer.negative and answer.rcode in (0, 3):
-        message.add_auth(_rr(Record(zone.domain, SOA, zone.nameserver, _NEGATIVE_TTL), names))
+    if answer.negative and answer.rcode in (NOERROR, NXDOMAIN):
+        message.add_auth(_rr(Record(zone.domain, SOA, zone.nameserver, plain.NEGATIVE_TTL), names))
     for record in answer.extra[: limit // _SHORTEST_RECORD]:
         message.add_ar(_rr(record, names))
     return _finish(message, question, answer.rcode, limit)
@@ -164,20 +166,25 @@ def parse_response(data: bytes) -> Response:
 
 def _frame(question: Question, rcode: int, authoritative: bool) -> Any:
     header = dnslib.DNSHeader(
-        id=question.id, qr=1, opcode=question.opcode, aa=int(authoritative), rd=int(question.wants_recursion), ra=1
+        id=question.id,
+        qr=1,
+        opcode=question.form.opcode,
+        aa=int(authoritative),
+        rd=int(question.form.wants_recursion),
+        ra=1,
     )
     header.rcode = rcode
-    return dnslib.DNSRecord(header, q=dnslib.DNSQuestion(question.name, question.type, question.cls))
+    return dnslib.DNSRecord(header, q=dnslib.DNSQuestion(question.name, question.form.type, question.form.cls))
 
 
 def _finish(message: Any, question: Question, rcode: int, limit: int) -> bytes:
-    option = dnslib.EDNS0(flags="do" if question.dnssec else "", udp_len=UDP_SIZE, ext_rcode=rcode >> 4)
-    if question.edns:
+    option = dnslib.EDNS0(flags="do" if question.form.dnssec else "", udp_len=UDP_SIZE, ext_rcode=rcode >> 4)
+    if question.form.edns:
         message.add_ar(option)
     packed = bytes(message.pack())
     if len(packed) <= limit:
         return packed
-    message.ar = [option] if question.edns else []
+    message.ar = [option] if question.form.edns else []
     packed = bytes(message.pack())
     while len(packed) > limit and message.rr:
         # A part of the answers in proportion to the room, so that few rounds are needed.
@@ -196,7 +203,7 @@ def _rr(record: Record, spelled: dict[str, str]) -> Any:
 def _data(record: Record) -> Any:
     value = record.value
     if record.type == SOA:
-        times = (_SERIAL, _REFRESH, _RETRY, _EXPIRE, _NEGATIVE_TTL)
+        times = (plain.SERIAL, plain.REFRESH, plain.RETRY, plain.EXPIRE, plain.NEGATIVE_TTL)
         return dnslib.SOA(value, f"hostmaster.{str(value).removeprefix('ns.dns.')}", times)
     if record.type == SRV:
         return dnslib.SRV(*value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netproxy.dns import records
-from netproxy.dns.directory import Directory
+from netproxy.dns.directory import Directory, Key
 from netproxy.dns.records import AAAA, ANY, CNAME, NOERROR, NS, NXDOMAIN, PTR, SERVFAIL, SOA, SRV, TXT, A, Answer
 from tests.netproxy.dns.cluster import ZONE, directory, endpoint, endpoint_slice, service
 
@@ -144,12 +144,12 @@ def test_the_reverse_of_ipv6() -> None:
 
 
 def test_names_follow_their_objects() -> None:
-    changes: list[int] = []
-    known = Directory(lambda: changes.append(1))
+    changes: list[Key] = []
+    known = Directory(changes.append)
     web = service("web", "10.96.0.30")
     known.service_changed(None, web)
     known.service_changed(web, web)
-    assert len(changes) == 1, "what says the same changes nothing"
+    assert changes == [("default", "web")], "what says the same changes nothing"
     headless = service("web", "None")
     known.service_changed(web, headless)
     assert said(ask("30.0.96.10.in-addr.arpa", PTR, known)) == NO_NAME

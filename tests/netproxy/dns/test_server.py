@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ import pytest
 
 from netproxy.dns import records, upstream, wire
 from netproxy.dns.forward import Forwarder, NoAnswer, nameservers
-from netproxy.dns.server import Resolver, TcpServer, UdpServer
+from netproxy.dns.plain import Question
+from netproxy.dns.server import _TURN_SECONDS, Resolver, TcpServer, UdpServer
 from netproxy.dns.settings import Dns, server_of
 from tests.netproxy.dns.cluster import ZONE, ask_bytes, directory, endpoint, endpoint_slice, read, service
 
@@ -340,7 +342,7 @@ def test_the_same_question_costs_parsing_once(monkeypatch: pytest.MonkeyPatch) -
     parsed: list[bytes] = []
     before = wire.parse
 
-    def counted(data: bytes) -> wire.Question:
+    def counted(data: bytes) -> Question:
         parsed.append(data)
         return before(data)
 
@@ -350,6 +352,79 @@ def test_the_same_question_costs_parsing_once(monkeypatch: pytest.MonkeyPatch) -
         for number in range(10):
             assert (await world.ask("web" + HERE, number=number)).header.id == number
         assert len(parsed) == 1
+
+    run(body)
+
+
+NAMES = (
+    *(
+        name + HERE
+        for name in ("web", "dual", "pets", "rex.pets", "10-244-1-6.pets", "_http._tcp.web", "_http._tcp.pets")
+    ),
+    *(name + HERE for name in ("empty", "alias", "round", "twice", "number", "portless", "no", "x.no", "a.b.c.web")),
+    *("cluster.local", "svc.cluster.local", "default.svc.cluster.local", "10-244-1-5.default.pod.cluster.local"),
+    *("20.0.96.10.in-addr.arpa", "5.1.244.10.in-addr.arpa", "9.1.244.10.in-addr.arpa", "7.7.96.10.in-addr.arpa"),
+)
+
+
+def test_what_is_remembered_is_what_would_be_worked_out() -> None:
+    """No answer outlives what it was made of, and a change of one Service leaves others' answers alone."""
+    world = World((), {})
+    queries = [ask_bytes(name, kind) for name in NAMES for kind in ("A", "SRV", "PTR")]
+    slices = [
+        endpoint_slice("pets", endpoint("10.244.1.99", hostname="Rex")),
+        endpoint_slice("no", endpoint("10.9.9.9")),
+    ]
+    changes: list[Callable[[], None]] = []
+    for name in ("web", "alias", "pets", "no", "twice", "outside"):
+        made = service(name, "10.96.7.7")
+        changes.append(partial(world.directory.service_changed, None, made))
+        changes.append(partial(world.directory.service_changed, made, None))
+    for one in slices:
+        changes.append(partial(world.directory.slice_changed, None, one))
+        changes.append(partial(world.directory.slice_changed, one, None))
+
+    def answers(resolver: Resolver) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = {}
+        for query in queries:
+            asked = wire.parse(query)
+            answer = records.answer(asked.key, asked.form.type, world.directory, ZONE)
+            assert answer is not None
+            if known := resolver.known(query, "udp"):
+                found[query] = known
+            elif not answer.alias:
+                resolver.handle(query, "udp", partial(found.__setitem__, query))
+        # Addresses change places.
+        return {query: bytes(sorted(data)) for query, data in found.items()}
+
+    for change in changes:
+        answers(world.resolver)
+        change()
+        assert world.resolver.known(ask_bytes("dual" + HERE), "udp") is not None
+        fresh = Resolver(world.directory, ZONE, world.forwarder)
+        fresh.complete = True
+        assert answers(world.resolver) == answers(fresh)
+
+
+def test_queries_that_take_long_leave_the_loop_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn ends when its time is up, however many queries wait."""
+    turns: list[int] = []
+
+    async def body(world: World) -> None:
+        handled = [0]
+        before = world.resolver.handle
+
+        def slow(*args: Any) -> None:
+            handled[0] += 1
+            asyncio.get_running_loop().call_soon(turns.append, handled[0])
+            until = time.perf_counter() + 2 * _TURN_SECONDS
+            while time.perf_counter() < until:
+                pass
+            before(*args)
+
+        monkeypatch.setattr(world.resolver, "handle", slow)
+        await world.udp(*(ask_bytes(f"no-{n}" + HERE, number=n) for n in range(20)))
+        assert turns == list(range(1, 21)), "each was the last of its turn"
 
     run(body)
 
