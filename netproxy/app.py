@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.kit.runner import BoundedFrequencyRunner
 from apimachinery.kit.serve import serve_http
 from apimachinery.objects import labels
-from netproxy import metrics, modes, views
+from netproxy import limits, metrics, modes, views
 from netproxy.dns.app import ClusterDns, forget_addresses
 from netproxy.ground import Ground, grounds
 from netproxy.guard import Guard
@@ -73,6 +74,8 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     """Build everything and spawn the workers; returns once they run."""
     if settings.unused:
         log.warning("of kube-proxy's settings these change nothing here: %s", ", ".join(settings.unused))
+    if settings.oom_score_adj is not None:
+        limits.set_oom_score(settings.oom_score_adj)
     client = Client.from_kubeconfig(settings.kubeconfig, "netproxy")
     lifecycle.push("client", client.close)
     if settings.node_cidr:
@@ -82,6 +85,8 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     guard = Guard(ground_of(settings))
     await guard.open()
     lifecycle.push("guard", _closing(guard))
+    # Only now the kernel has loaded its connection tracker for sure.
+    limits.apply(settings.conntrack, os.cpu_count() or 1)
     log.info("mode %s for %s", mode.name, " and ".join(f.title for f in families(settings)))
     health = Health(_HEALTH_PATIENCE * settings.sync_period)
     parts = _Parts(settings, mode, health, lifecycle)

@@ -12,6 +12,7 @@ from typing import Any
 from netproxy import kubeproxy, modes
 from netproxy.dns.settings import Dns
 from netproxy.ipvs.options import Options as IpvsOptions
+from netproxy.limits import Conntrack
 from netproxy.names import NFT_TABLE
 
 
@@ -71,6 +72,10 @@ class Settings:
     """0: no metrics server."""
     dns: Dns = field(default_factory=Dns)
     """Cluster DNS on this host."""
+    conntrack: Conntrack = field(default_factory=Conntrack)
+    """Limits and timeouts of the connection tracker."""
+    oom_score_adj: int | None = None
+    """-1000 to 1000, how soon the kernel ends this process for memory; None: as whoever started it."""
     log_level: str = "info"
     """debug | info | warning | error"""
     unused: tuple[str, ...] = ()
@@ -104,6 +109,8 @@ class Settings:
             raise ValueError("pod_interface: userspace mode sees no interfaces; use cluster_cidr")
         if self.node_cidr and not self.node_name:
             raise ValueError("node_cidr: say which node this is (node_name)")
+        if self.oom_score_adj is not None and not -1000 <= self.oom_score_adj <= 1000:
+            raise ValueError(f"oom_score_adj: {self.oom_score_adj} is not between -1000 and 1000")
         if self.iptables_backend not in ("", "nft", "legacy"):
             raise ValueError("iptables_backend: use nft, legacy or nothing")
 

@@ -14,6 +14,7 @@ from apimachinery.errors import NotFound
 from apimachinery.kit.settings import SettingsError, load
 from netproxy import app
 from netproxy.ipvs.options import Options
+from netproxy.limits import Conntrack
 from netproxy.settings import Settings
 
 # What kubeadm writes.
@@ -51,10 +52,13 @@ def test_what_kubeadm_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert found.kubeconfig == Path("/var/lib/kube-proxy/kubeconfig.conf") and found.cluster_cidr == "10.244.0.0/16"
     assert found.mode == "iptables" and found.masquerade_all and found.localhost_node_ports
     assert (found.sync_period, found.min_sync_period) == (60.0, 1.0)
-    assert (found.metrics_bind_address, found.metrics_port, found.health_port) == ("::1", 10249, 0)
+    assert (found.metrics_bind_address, found.metrics_port, found.health_port) == ("::1", 10249, 10256)
+    assert found.conntrack == Conntrack(1000, 131072, 86400, 3600) and found.oom_score_adj == -999, (
+        "upstream's defaults"
+    )
     assert found.node_port_addresses == ("primary",)
     assert found.node_name == "worker-1", "the host's, as upstream has it"
-    assert found.unused == ("conntrack",), "told, not passed over in silence"
+    assert found.unused == ()
 
 
 @pytest.mark.parametrize(
@@ -73,6 +77,13 @@ def test_what_kubeadm_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("v1alpha1", "v1", "apiVersion"),
         ("syncPeriod: 1m0s}", "syncPeriod: soon}", "soon"),
         ('healthzBindAddress: ""', "healthzBindAddress: here", "no address with a port"),
+        ('healthzBindAddress: ""', "healthzBindAddress: 10.0.0.1:99999", "no address with a port"),
+        ("maxPerCore: 1000", "most: 1000", "conntrack.most: no field"),
+        ("maxPerCore: 1000", "maxPerCore: -1", "conntrack.max_per_core: -1 is below 0"),
+        ("maxPerCore: 1000", "udpTimeout: soon", "soon"),
+        ("oomScoreAdj: null", "oomScoreAdj: 1001", "oom_score_adj: 1001 is not between"),
+        ("mode: ", "logging: {format: json}\nmode: ", "logging.format: 'json' cannot be had"),
+        ("mode: ", "logging: {shape: json}\nmode: ", "logging.shape: no field"),
     ],
 )
 def test_what_cannot_be_had_is_refused_by_name(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -91,7 +102,18 @@ def test_upstreams_defaults_where_the_file_is_silent(tmp_path: Path) -> None:
 def test_a_name_and_a_pace_that_the_file_gives(tmp_path: Path) -> None:
     given = KUBEADM.replace('hostnameOverride: ""', "hostnameOverride: node7").replace("qps: 0", "qps: 50")
     found = read(tmp_path, given)
-    assert found.node_name == "node7" and found.unused == ("conntrack", "clientConnection.qps")
+    assert found.node_name == "node7" and found.unused == ("clientConnection.qps",), "told, not passed over in silence"
+
+
+def test_limits_and_logs_that_the_file_gives(tmp_path: Path) -> None:
+    section = (
+        "conntrack: {maxPerCore: 0, min: 5, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 1m30s, tcpBeLiberal: true,"
+        " udpTimeout: 10s, udpStreamTimeout: 20s}\nlogging: {verbosity: 4, vmodule: [a]}"
+    )
+    given = KUBEADM.replace("conntrack: {maxPerCore: 1000, min: null}", section)
+    found = read(tmp_path, given.replace("oomScoreAdj: null", "oomScoreAdj: 0"))
+    assert found.conntrack == Conntrack(0, 5, 0, 90, True, 10, 20) and found.oom_score_adj == 0
+    assert found.log_level == "debug" and found.unused == ("logging.vmodule",)
 
 
 def test_the_section_of_ipvs_and_what_it_shares_with_iptables(tmp_path: Path) -> None:
@@ -103,7 +125,7 @@ def test_the_section_of_ipvs_and_what_it_shares_with_iptables(tmp_path: Path) ->
     found = read(tmp_path, given)
     assert found.mode == "ipvs" and found.masquerade_all and (found.sync_period, found.min_sync_period) == (40, 2)
     assert found.ipvs == Options("wlc", True, ("192.0.2.0/24",), 900, 0, 90)
-    assert found.unused == ("conntrack",)
+    assert found.unused == ()
 
 
 @pytest.mark.parametrize(
