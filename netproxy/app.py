@@ -11,12 +11,13 @@ from typing import Any
 
 from apimachinery import component, errors
 from apimachinery.client import Client
+from apimachinery.events import EventRecorder
 from apimachinery.informer import Informer
 from apimachinery.kinds import ENDPOINT_SLICE, NODE, SERVICE
 from apimachinery.kit import metrics as kit_metrics
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.kit.runner import BoundedFrequencyRunner
-from apimachinery.kit.serve import serve_http
+from apimachinery.kit.serve import TEXT, serve_http
 from apimachinery.objects import labels
 from netproxy import limits, metrics, modes, views
 from netproxy.dns.app import ClusterDns, forget_addresses
@@ -26,6 +27,7 @@ from netproxy.health import Health, NodePortHealth, local_counts, node_eligible
 from netproxy.model import Family
 from netproxy.policy.app import NetworkPolicies, remove_until_gone
 from netproxy.policy.app import remove as remove_policies
+from netproxy.policy.shortfall import Event
 from netproxy.proxier import Proxier
 from netproxy.settings import Settings, split
 from netproxy.topology import Place
@@ -88,8 +90,10 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     # Only now the kernel has loaded its connection tracker for sure.
     limits.apply(settings.conntrack, os.cpu_count() or 1)
     log.info("mode %s for %s", mode.name, " and ".join(f.title for f in families(settings)))
-    health = Health(_HEALTH_PATIENCE * settings.sync_period)
-    parts = _Parts(settings, mode, health, lifecycle)
+    health = Health(_HEALTH_PATIENCE * settings.sync_period, families=[f.title for f in families(settings)])
+    told = EventRecorder(client, "kube-proxy", settings.node_name)
+    lifecycle.spawn("events", told.run())
+    parts = _Parts(settings, mode, health, lifecycle, told.event)
     await _serve(settings, mode.name, health, lifecycle)
     # A name has every Service, a rule not.
     proxied, with_vip = ("", "") if parts.dns else (_NOT_OTHERS, f"{_NOT_OTHERS},{_NOT_HEADLESS}")
@@ -104,10 +108,10 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
         nodes = Informer(client, NODE, field_selector=f"metadata.name={settings.node_name}")
         nodes.add_handler(parts.node_changed)
         informers.append(nodes)
+        told.event(_node_reference(settings.node_name), "Normal", "Starting", "")
         if settings.network_policy:
-            judge = NetworkPolicies(
-                client, ground_of(settings), settings.node_name, nodes, settings.cni_results, mode.name
-            )
+            grounds_here, node = ground_of(settings), settings.node_name
+            judge = NetworkPolicies(client, grounds_here, node, nodes, settings.cni_results, told.event, mode.name)
             await judge.start(lifecycle)
     else:
         log.info("no node_name: this host's pods, if it has any, get no NetworkPolicies and no traffic of policy Local")
@@ -116,6 +120,11 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     for informer in informers:
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
     lifecycle.spawn("sync", parts.run(informers))
+
+
+def _node_reference(name: str) -> dict[str, str]:
+    # Events of nodes carry the name for the uid, as kubelets' do: `kubectl describe node` looks for both.
+    return {"kind": "Node", "apiVersion": "v1", "name": name, "uid": name}
 
 
 async def _pod_ranges(client: Client, node: str) -> tuple[str, ...]:
@@ -135,8 +144,9 @@ async def _pod_ranges(client: Client, node: str) -> tuple[str, ...]:
 class _Parts:
     """Holds the loop's pieces together: callbacks in, paced syncs out."""
 
-    def __init__(self, settings: Settings, mode: modes.Mode, health: Health, lifecycle: Lifecycle) -> None:
+    def __init__(self, settings: Settings, mode: modes.Mode, health: Health, lifecycle: Lifecycle, tell: Event) -> None:
         self._settings = settings
+        self._tell = tell
         self._mode = mode
         self._health = health
         self._lifecycle = lifecycle
@@ -147,7 +157,7 @@ class _Parts:
         here = {(address, settings.dns.port) for address in settings.dns.addresses}
         self._tracker = Tracker(wanted, Place(settings.node_name), self._trigger, here)
         self._proxier = Proxier(mode, self._tracker, wanted, self._trigger_later, self._synced)
-        self._node_ports = NodePortHealth(health)
+        self._node_ports = NodePortHealth(health, self._port_is_taken)
         pause = mode.min_sync_seconds if settings.min_sync_period is None else settings.min_sync_period
         self._runner = BoundedFrequencyRunner(
             self._proxier.sync,
@@ -216,6 +226,11 @@ class _Parts:
         self._health.synced()
         self._lifecycle.spawn("health check node ports", self._node_ports.update(local_counts(self._tracker.routes)))
 
+    def _port_is_taken(self, namespace: str, service: str, what: str) -> None:
+        about = {"kind": "Service", "apiVersion": "v1", "namespace": namespace, "name": service}
+        where = f"node {self._settings.node_name} {what}"
+        self._tell(about, "Warning", "FailedToStartServiceHealthcheck", where)
+
     async def _remove_other_modes(self) -> None:
         await self._proxier.wait_synced()
         for name in modes.mode_names():
@@ -257,13 +272,16 @@ async def _serve(settings: Settings, mode: str, health: Health, lifecycle: Lifec
         body, content_type = kit_metrics.exposition()
         return 200, body, content_type
 
+    async def well(_query: Any) -> tuple[int, bytes, str]:
+        return 200, b"ok", TEXT
+
     async def proxy_mode(_query: Any) -> tuple[int, bytes, str]:
-        return 200, mode.encode(), "text/plain; charset=utf-8"
+        return 200, mode.encode(), TEXT
 
     if settings.health_port:
         routes = {"/healthz": health.healthz, "/livez": health.livez}
         await serve_http(lifecycle, settings.bind_address, settings.health_port, routes)
     if settings.metrics_port:
-        routes = {"/metrics": metrics_page, "/proxyMode": proxy_mode, "/healthz": health.livez}
+        routes = {"/metrics": metrics_page, "/proxyMode": proxy_mode, "/healthz": well}
         pages = component.pages("kube-proxy", settings, routes)
         await serve_http(lifecycle, settings.metrics_bind_address, settings.metrics_port, routes, pages=pages)

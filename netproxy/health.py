@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from apimachinery.objects import dumps
@@ -27,9 +27,13 @@ _TAINT = "ToBeDeletedByClusterAutoscaler"
 class Health:
     """Healthy while every asked-for sync has succeeded within `patience` seconds of being asked for."""
 
-    def __init__(self, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, patience: float, clock: Callable[[], float] = time.monotonic, families: Sequence[str] = ("IPv4",)
+    ) -> None:
+        """`families`: IPv4, IPv6: those with rules, which are written together."""
         self._patience = patience
         self._clock = clock
+        self._families = families
         self._waiting_since: float | None = None
         self._last_updated: datetime | None = None
         self.node_eligible = True
@@ -56,20 +60,23 @@ class Health:
         """For load balancers: healthy and the node stays."""
         status = 200 if self.healthy and self.node_eligible else 503
         metrics.HEALTHZ.labels(str(status)).inc()
-        return status, dumps({**self._times(), "nodeEligible": self.node_eligible}), _JSON
+        return status, dumps(self._said({"nodeEligible": self.node_eligible}, status)), _JSON
 
     async def livez(self, _query: Mapping[str, str]) -> Answer:
         """For whoever restarts this process: the node's fate does not count."""
         status = 200 if self.healthy else 503
         metrics.LIVEZ.labels(str(status)).inc()
-        return status, dumps(self._times()), _JSON
+        return status, dumps(self._said({}, status)), _JSON
 
-    def _times(self) -> dict[str, str]:
-        current = now()
-        # While nothing is pending the rules are as good as just written.
-        updated = current if self._waiting_since is None and self._last_updated else self._last_updated
-        shown = format_micro(updated) if updated else "0001-01-01T00:00:00Z"
-        return {"lastUpdated": shown, "currentTime": format_micro(current)}
+    def _said(self, more: dict[str, bool], status: int) -> dict[str, object]:
+        """In upstream's order. An answer of 200 says that the rules are as good as just written."""
+        current, healthy = now(), self.healthy
+        written = format_micro(self._last_updated) if self._last_updated else "0001-01-01T00:00:00Z"
+        shown = format_micro(current) if status == 200 else written
+        found = {"lastUpdated": shown, "currentTime": format_micro(current), **more, "healthy": healthy}
+        if self._last_updated:
+            found["status"] = {family: {"lastUpdated": written, "healthy": healthy} for family in self._families}
+        return found
 
 
 def node_eligible(node: Mapping[str, object] | None) -> bool:
@@ -99,8 +106,10 @@ def local_counts(routes: Mapping[PortKey, Route]) -> Counts:
 class NodePortHealth:
     """One listening socket per health check node port: 200 while this node has an endpoint, else 503."""
 
-    def __init__(self, health: Health) -> None:
+    def __init__(self, health: Health, tell: Callable[[str, str, str], None] = lambda *_: None) -> None:
+        """`tell` (namespace, Service, what): a port cannot be had."""
         self._health = health
+        self._tell = tell
         self._servers: dict[int, asyncio.Server] = {}
         self._turn = asyncio.Lock()
         self.counts: Counts = {}
@@ -117,6 +126,9 @@ class NodePortHealth:
                     self._servers[port] = await asyncio.start_server(self._serve(port), None, port)
                 except OSError as error:
                     log.error("cannot listen on health check node port %d: %s", port, error.strerror)
+                    namespace, service, _ = self.counts.get(port, ("", "", 0))
+                    what = f'failed to start healthcheck "{namespace}/{service}" on port {port}: {error.strerror}'
+                    self._tell(namespace, service, what)
 
     async def close(self) -> None:
         """Stop listening."""

@@ -63,6 +63,11 @@ NFTABLES_FAILURES = counter(
 IPTABLES_FAILURES = counter(
     "kubeproxy_sync_proxy_rules_iptables_restore_failures", "Failed iptables-restore runs", ("ip_family",)
 )
+IPTABLES_PARTIAL_FAILURES = counter(
+    "kubeproxy_sync_proxy_rules_iptables_partial_restore_failures",
+    "Failed iptables-restore runs that wrote changes alone",
+    ("ip_family",),
+)
 IPTABLES_RULES = gauge("kubeproxy_sync_proxy_rules_iptables_total", "iptables rules of ours", ("table", "ip_family"))
 IPTABLES_LAST = gauge(
     "kubeproxy_sync_proxy_rules_iptables_last", "iptables rules written by the last sync", ("table", "ip_family")

@@ -74,7 +74,7 @@ class Proxier:
             elif routes := self._drain():
                 await self._mode.change(routes)
         except BaseException:
-            self._failed()
+            self._failed(rebuild)
             raise
         self._retry = _RETRY_FIRST
         self._measure(time.perf_counter() - started, rebuild)
@@ -94,11 +94,13 @@ class Proxier:
         self._triggers.extend(changes.triggers)
         return changes.routes
 
-    def _failed(self) -> None:
+    def _failed(self, rebuild: bool) -> None:
         self._rebuild = True
         counter = metrics.NFTABLES_FAILURES if self._mode.name == "nftables" else metrics.IPTABLES_FAILURES
         for family in self._families:
             counter.labels(family.title).inc()
+            if self._mode.name == "iptables" and not rebuild:
+                metrics.IPTABLES_PARTIAL_FAILURES.labels(family.title).inc()
         self._trigger_later(self._retry)
         self._retry = min(self._retry * 2, _RETRY_MAX)
 

@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 
 from apimachinery.client import Client
-from apimachinery.events import EventRecorder
 from apimachinery.informer import Informer
 from apimachinery.kinds import NAMESPACE, NETWORK_POLICY, POD
 from apimachinery.kit.lifecycle import Lifecycle
@@ -19,7 +18,7 @@ from netproxy.policy import views
 from netproxy.policy.addresses import PodAddresses
 from netproxy.policy.enforcer import Enforcer
 from netproxy.policy.model import cluster_dns
-from netproxy.policy.shortfall import Shortfall, of_bridges, of_mode
+from netproxy.policy.shortfall import Event, Shortfall, of_bridges, of_mode
 from netproxy.policy.tracker import PolicyTracker
 
 log = logging.getLogger(__name__)
@@ -31,10 +30,17 @@ class NetworkPolicies:
     """One per node. Pods and namespaces are watched from the first policy on: clusters without one pay for none."""
 
     def __init__(
-        self, client: Client, grounds: tuple[Ground, ...], node: str, nodes: Informer, results: Path, mode: str = ""
+        self,
+        client: Client,
+        grounds: tuple[Ground, ...],
+        node: str,
+        nodes: Informer,
+        results: Path,
+        tell: Event,
+        mode: str = "",
     ) -> None:
-        """`nodes` follows this host's Node; `results`: where CNI's library keeps what pods got; `mode`: how Services
-        get to their endpoints."""
+        """`nodes` follows this host's Node; `results`: where CNI's library keeps what pods got; `tell` writes events;
+        `mode`: how Services get to their endpoints."""
         self._mode = mode
         self._runner = BoundedFrequencyRunner(
             self._sync, min_interval=_PAUSE, max_interval=_SAFETY_NET, retry_interval=_RETRY
@@ -43,8 +49,7 @@ class NetworkPolicies:
         self._tracker = PolicyTracker(node, self._trigger, (dns,) if dns.ips else ())
         self._enforcer = Enforcer(self._tracker, grounds)
         self._families = tuple(ground.family for ground in grounds)
-        self._recorder = EventRecorder(client, "kube-proxy", node)
-        self._shortfall = Shortfall(node, self._recorder.event)
+        self._shortfall = Shortfall(node, tell)
         self._policies = Informer(client, NETWORK_POLICY)
         self._policies.add_handler(self._tracker.policy_changed)
         self._policies.add_handler(self._shortfall.policy_changed)
@@ -64,7 +69,6 @@ class NetworkPolicies:
         self._lifecycle = lifecycle
         lifecycle.push("network policies", self._close)
         lifecycle.spawn("informer networkpolicies", self._policies.run())
-        lifecycle.spawn("events of networkpolicies", self._recorder.run())
         try:
             await self._enforcer.open()
         except NftError as error:

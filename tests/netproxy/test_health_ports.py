@@ -42,3 +42,19 @@ def test_the_newest_counts_win_whatever_was_under_way(monkeypatch: pytest.Monkey
 
     made = asyncio.run(asyncio.wait_for(scenario(), 20))
     assert [(server.port, server.open) for server in made] == [(30001, False), (30002, True)]
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    async def scenario() -> tuple[int, list[tuple[str, str, str]]]:
+        told: list[tuple[str, str, str]] = []
+        taken = await asyncio.start_server(lambda *_: None, None, 0)
+        port: int = taken.sockets[0].getsockname()[1]
+        ports = NodePortHealth(Health(60.0), lambda *what: told.append(what))
+        await ports.update({port: ("a", "b", 1)})
+        await ports.close()
+        taken.close()
+        return port, told
+
+    port, told = asyncio.run(asyncio.wait_for(scenario(), 20))
+    ((namespace, service, what),) = told
+    assert (namespace, service) == ("a", "b") and what.startswith(f'failed to start healthcheck "a/b" on port {port}: ')

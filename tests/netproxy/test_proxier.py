@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -127,6 +128,35 @@ def test_a_sweep_of_udp_flows_that_failed_is_tried_again(monkeypatch: pytest.Mon
     assert asked == [{"UDP": True}, {"UDP": True}]
 
 
+def test_failed_writes_are_counted_and_those_of_changes_apart() -> None:
+    def counts() -> tuple[float, float]:
+        counters = (metrics.IPTABLES_FAILURES, metrics.IPTABLES_PARTIAL_FAILURES)
+        found = [counter.labels("IPv4")._value.get() for counter in counters]
+        return found[0], found[1]
+
+    async def refused(_: Mapping[PortKey, Route]) -> None:
+        raise RuntimeError("refused")
+
+    async def body() -> None:
+        mode, track = FakeMode(), tracker()
+        mode.name = "iptables"
+        proxier = Proxier(mode, track, (Family.IPV4,), lambda _: None, lambda: None)
+        rebuild, mode.rebuild = mode.rebuild, refused  # type: ignore[method-assign, assignment]
+        before = counts()
+        with pytest.raises(RuntimeError):
+            await proxier.sync()
+        assert counts() == (before[0] + 1, before[1])
+        mode.rebuild = rebuild  # type: ignore[method-assign]
+        await proxier.sync()
+        mode.change = refused  # type: ignore[method-assign, assignment]
+        track.service_changed(None, service({}))
+        with pytest.raises(RuntimeError):
+            await proxier.sync()
+        assert counts() == (before[0] + 2, before[1] + 1)
+
+    asyncio.run(body())
+
+
 def test_the_collector_rests_during_a_full_write_only_even_if_it_fails() -> None:
     async def body() -> None:
         mode, track = FakeMode(), tracker()
@@ -173,6 +203,28 @@ def test_health_is_lost_by_a_sync_that_stays_undone_and_by_a_leaving_node() -> N
     assert statuses() == (503, 200)
 
 
+def test_health_is_told_in_upstreams_words() -> None:
+    clock = [0.0]
+    health = Health(60, lambda: clock[0], ("IPv4", "IPv6"))
+
+    def asked(path: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(asyncio.run(getattr(health, path)({}))[1])
+        return found
+
+    assert list(asked("healthz")) == ["lastUpdated", "currentTime", "nodeEligible", "healthy"]
+    assert asked("livez")["lastUpdated"] == "0001-01-01T00:00:00Z"
+    health.synced()
+    well = asked("healthz")
+    assert well["lastUpdated"] == well["currentTime"] and well["healthy"] and well["nodeEligible"]
+    assert set(well["status"]) == {"IPv4", "IPv6"} and well["status"]["IPv6"]["healthy"]
+    assert list(asked("livez")) == ["lastUpdated", "currentTime", "healthy", "status"]
+    health.queued()
+    clock[0] = 61.0
+    ill = asked("livez")
+    assert ill["lastUpdated"] == ill["status"]["IPv4"]["lastUpdated"] == well["status"]["IPv4"]["lastUpdated"]
+    assert not ill["healthy"] and not ill["status"]["IPv4"]["healthy"]
+
+
 def test_health_check_node_port_answers_as_load_balancers_expect() -> None:
     async def body() -> None:
         health = Health(60)
@@ -197,6 +249,7 @@ def test_numbers_have_kube_proxys_names() -> None:
         *(sync + name for name in ("duration_seconds", "last_timestamp_seconds", "last_queued_timestamp_seconds")),
         *(sync + f"{what}_changes_{count}" for what in ("service", "endpoint") for count in ("total", "pending")),
         *(sync + f"iptables_{name}" for name in ("total", "last", "restore_failures_total")),
+        sync + "iptables_partial_restore_failures_total",
         *(sync + name for name in ("nftables_sync_failures_total", "no_local_endpoints_total")),
         *(f"kubeproxy_sync_{size}_proxy_rules_duration_seconds" for size in ("full", "partial")),
         *(f"kubeproxy_conntrack_reconciler_{n}" for n in ("sync_duration_seconds", "deleted_entries_total")),

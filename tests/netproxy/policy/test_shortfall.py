@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from apimachinery.client import Client
+from apimachinery.events import EventRecorder
 from apimachinery.informer import Informer
 from apimachinery.kinds import EVENT, NODE, Kind
 from apimachinery.kit import netns
@@ -57,7 +58,9 @@ def told(tmp_path: Path) -> tuple[str, str, str]:
         client = cast(Client, api)
         nodes = Informer(client, NODE)
         lifecycle.spawn("nodes", nodes.run())
-        await NetworkPolicies(client, GROUNDS, "node1", nodes, tmp_path).start(lifecycle)
+        recorder = EventRecorder(client, "kube-proxy", "node1")
+        lifecycle.spawn("events", recorder.run())
+        await NetworkPolicies(client, GROUNDS, "node1", nodes, tmp_path, recorder.event).start(lifecycle)
         await asyncio.wait_for(api.told.wait(), 10)
         lifecycle.request_stop()
         await lifecycle.wait()
