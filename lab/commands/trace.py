@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import http.client
 import json
-import socket
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -21,9 +18,8 @@ from apimachinery.kit import netns
 from apimachinery.objects import Obj
 from lab import live, names
 from lab.commands.base import NAME, OUTPUT, root, run, running
-from lab.components import PROXY_METRICS_PORT
+from lab.proxies import proxies
 from lab.spec import Spec, SpecError
-from netproxy.modes import AUTO, mode_names
 from netproxy.policy.model import Pod, cluster_dns
 from netproxy.policy.shortfall import of_bridges
 from netproxy.trace.model import End, Objects, Outcome, Rules, Trace, TraceError
@@ -31,7 +27,6 @@ from netproxy.trace.plan import trace
 from netproxy.trace.resolve import resolve, split_port
 from netproxy.views import family_of
 
-_ASK_SECONDS = 2.0
 _KINDS: dict[str, Kind] = {
     "services": kinds.SERVICE,
     "slices": kinds.ENDPOINT_SLICE,
@@ -78,7 +73,7 @@ def trace_connection(
             raise TraceError(f"{port!r} is no port number")
         start, goal = resolve(source, objects, namespace), resolve(end, objects, namespace)
         rules = Rules(
-            modes=run(_modes(chosen)),
+            proxies=run(proxies(chosen)),
             cluster_cidrs=chosen.pod_cidr.split(","),
             service_cidrs=chosen.service_cidr.split(","),
             policies=chosen.network_policy,
@@ -98,28 +93,6 @@ def _below_rules(chosen: Spec, source: End) -> str:
     """What the node of this end cannot judge between its own pods; empty for nothing, or when the node is off."""
     space = netns.path_of(names.namespace(chosen.name, source.node))
     return of_bridges((family_of(source.ip),), space) if source.node and space.exists() else ""
-
-
-async def _modes(chosen: Spec) -> dict[str, str]:
-    """Proxy mode by node. What "auto" became only the node's proxy knows."""
-    modes = {node.name: chosen.mode_of(node) for node in chosen.nodes}
-    for place in [place for place, mode in modes.items() if mode == AUTO]:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            # Of a node that is off nothing is known but which mode comes first.
-            modes[place] = mode_names()[0]
-            modes[place] = await asyncio.to_thread(_mode_at, netns.path_of(names.namespace(chosen.name, place)))
-    return modes
-
-
-def _mode_at(space: Path) -> str:
-    """What the proxy in a namespace says of itself. Blocks; raises OSError or HTTPException."""
-    with netns.open_socket(space, socket.AF_INET, socket.SOCK_STREAM) as handle:
-        handle.settimeout(_ASK_SECONDS)
-        handle.connect(("127.0.0.1", PROXY_METRICS_PORT))
-        asked = http.client.HTTPConnection("127.0.0.1")
-        asked.sock = handle
-        asked.request("GET", "/proxyMode")
-        return asked.getresponse().read().decode()
 
 
 async def _follow(chosen: Spec, found: Trace, seconds: int) -> None:

@@ -33,11 +33,23 @@ class Objects:
 
 
 @dataclass(frozen=True)
+class Proxy:
+    """How one node's proxy is set."""
+
+    mode: str = "nftables"
+    masquerade_all: bool = False
+    node_port_cidrs: tuple[str, ...] = ()
+    """node ports answer at those of the node's addresses that lie in these; empty: at all of them"""
+    pod_interface: str = ""
+    """in place of cluster_cidrs: pods are known by the interface they come by, so those of this node alone"""
+
+
+@dataclass(frozen=True)
 class Rules:
     """How the nodes make rules of them."""
 
-    modes: Mapping[str, str] = field(default_factory=dict)
-    """proxy mode by node; nftables where nothing is said"""
+    proxies: Mapping[str, Proxy] = field(default_factory=dict)
+    """by node; as they are without being told where nothing is said"""
     cluster_cidrs: Sequence[str] = ()
     service_cidrs: Sequence[str] = ()
     """where pods and cluster IPs lie, of both families"""
@@ -47,9 +59,9 @@ class Rules:
     """why nobody sees frames that two pods of the source's node send each other by their own addresses; empty: it is
     seen"""
 
-    def mode_of(self, node: str) -> str:
-        """In which mode its proxy is."""
-        return self.modes.get(node, "nftables")
+    def proxy_of(self, node: str) -> Proxy:
+        """How the node's is set."""
+        return self.proxies.get(node, Proxy())
 
 
 @dataclass(frozen=True)

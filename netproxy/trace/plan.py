@@ -49,9 +49,9 @@ class _Question:
         self._source, self._target, self._port, self._protocol = source, target, port, protocol
         first = name(objects.nodes[0]) if objects.nodes else ""
         self._where = where = ("" if target.pod else target.node) or source.node or target.node or first
-        self._mode = rules.mode_of(where)
+        self._mode = rules.proxy_of(where).mode
         self._ground = _ground(objects, where, target.ip, rules)
-        pod = source.pod is not None or lies_in(source.ip, self._ground.cluster_cidrs)
+        pod = self._comes_from_pods()
         self._sender = Sender(source.ip, pod, here=not pod and bool(where) and source.node == where)
         self._judge = _Judge(objects, protocol, rules.policies)
 
@@ -68,8 +68,15 @@ class _Question:
         lost = None if own else services.unused(self._target.ip, routes, self._mode, self._ground)
         return (tuple(self._ways(lost)) if lost else (self._straight(),)), ()
 
+    def _comes_from_pods(self) -> bool:
+        """As the node can tell: its own pods by their interface, or all of the cluster by their address."""
+        source = self._source
+        if self._ground.pod_interface:
+            return source.pod is not None and source.node == self._where
+        return source.pod is not None or lies_in(source.ip, self._ground.cluster_cidrs)
+
     def _front(self, route: Route) -> Front | None:
-        at_node = self._target.ip in self._ground.node_ips
+        at_node = self._target.ip in services.node_addresses(route, self._mode, self._ground)
         return services.front_of(route.port, self._target.ip, self._port, self._protocol, at_node)
 
     def _straight(self) -> Way:
@@ -107,12 +114,15 @@ class _Question:
 
 def _ground(objects: Objects, where: str, target: str, rules: Rules) -> Ground:
     node_addresses = tuple(ip for node in objects.nodes if name(node) == where for ip in node_ips(node))
-    family = views.family_of(target)
+    family, proxy = views.family_of(target), rules.proxy_of(where)
     whole = Ground(
         family,
-        cluster_cidrs=tuple(rules.cluster_cidrs),
+        cluster_cidrs=() if proxy.pod_interface else tuple(rules.cluster_cidrs),
+        pod_interface=proxy.pod_interface,
         service_cidrs=tuple(rules.service_cidrs),
         node_ips=node_addresses,
+        node_port_cidrs=proxy.node_port_cidrs,
+        masquerade_all=proxy.masquerade_all,
     )
     return grounds(whole, (family,))[0]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from netproxy.policy.model import cluster_dns
-from netproxy.trace.model import Objects, Outcome, Rules, Trace, TraceError
+from netproxy.trace.model import Objects, Outcome, Proxy, Rules, Trace, TraceError
 from netproxy.trace.plan import trace
 from netproxy.trace.resolve import resolve, split_port
 from tests.netproxy.policy.world import namespace, pod, policy
@@ -137,9 +137,18 @@ def test_where_it_goes(source: str, target: str, spec: dict[str, Any], wanted: d
 
 def test_a_virtual_server_of_ipvs_has_no_short_cut() -> None:
     local = objects(externalTrafficPolicy="Local")
-    rules = replace(RULES, modes={"node2": "ipvs"})
+    rules = replace(RULES, proxies={"node2": Proxy("ipvs")})
     assert outcomes(asked(local, "a", "node2:30080", rules=rules)) == {f"{B}:8080": "arrives"}
     assert outcomes(asked(local, "a", "node1:30080", rules=rules)) == {f"{A}:8080": "arrives", f"{B}:8080": "arrives"}
+
+
+def test_a_node_that_knows_pods_by_their_interface_knows_its_own() -> None:
+    local = objects(externalTrafficPolicy="Local")
+    rules = replace(RULES, proxies={"node1": Proxy(pod_interface="cni0")})
+    both = {f"{A}:8080": "arrives", f"{B}:8080": "arrives"}
+    assert outcomes(asked(local, "a", "10.20.0.11:30080", rules=rules)) == both
+    assert outcomes(asked(local, "b", "10.20.0.11:30080")) == both
+    assert outcomes(asked(local, "b", "10.20.0.11:30080", rules=rules)) == {f"{A}:8080": "arrives"}
 
 
 def test_an_endpoints_node_judges_the_address_it_sees() -> None:
