@@ -76,7 +76,7 @@ class Proxies:
         listed = self._registry.items(ENDPOINT_SLICE, space)
         slices = [s for s in listed if (s["metadata"].get("labels") or {}).get(targets.SERVICE_LABEL) == name.name]
         if service is None and not slices:
-            raise errors.not_found("endpoints", name.name)
+            raise errors.not_found("services", name.name)
         if not any(found.get("endpoints") for found in slices):
             raise _without_endpoints(name.name)
         ready = targets.ready(slices, port)

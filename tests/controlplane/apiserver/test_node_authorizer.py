@@ -320,7 +320,9 @@ def test_nobody_grants_what_they_do_not_hold():
     assert refusal.value.message.endswith(
         'not currently held:\n{APIGroups:[""], Resources:["secrets"], Verbs:["delete"]}'
     )
-    go(ROLE, {**big, "metadata": {**big["metadata"], "labels": {"a": "b"}}}, old=big)
+    go(ROLE, {**big, "metadata": {**big["metadata"], "finalizers": ["a/b"]}}, old=big)
+    with pytest.raises(errors.Forbidden):
+        go(ROLE, {**big, "metadata": {**big["metadata"], "labels": {"a": "b"}}}, old=big)
     go(ROLE, big, user=User("root", groups=("system:masters",)))
     go(ROLE_BINDING, bound("eve", "small"))
     with pytest.raises(errors.Forbidden):

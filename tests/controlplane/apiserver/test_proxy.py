@@ -286,7 +286,7 @@ BAD, AWAY = (400, "BadRequest"), (503, "ServiceUnavailable")
         ("services/s:81", AWAY, 'no service port 81 found for service "s"'),
         ("services/byhand", AWAY, 'no endpoints available for service "byhand"'),
         ("services/empty:80", AWAY, 'no endpoints available for service "empty"'),
-        ("services/nobody", (404, "NotFound"), 'endpoints "nobody" not found'),
+        ("services/nobody", (404, "NotFound"), 'services "nobody" not found'),
         ("services/nobody:80", (404, "NotFound"), 'services "nobody" not found'),
         ("services/ftp:s:80", BAD, 'invalid service request "ftp:s:80"'),
         ("pods/a:b:c:d", BAD, 'invalid pod request "a:b:c:d"'),
