@@ -118,7 +118,8 @@ def links_there(lab: str) -> list[str]:
 
 
 def make_node(spec: Spec, node: Node, living: int) -> Path:
-    """The node's namespace, its link to the bridge, its address and default route; returns its path.
+    """The node's namespace, its link to the bridge, its addresses, default route, and route to IPv6 cluster IPs, which
+    the default, of IPv4, does not cover; returns its path.
 
     `living` is the pid of a daemon that runs on the node, 0 for none: where the name was lost (somebody mounted
     over /run/netns) the namespace that it is in gets the name back.
@@ -139,11 +140,13 @@ def make_node(spec: Spec, node: Node, living: int) -> Path:
             )
         index = inside.index(names.UPLINK)
         default = Route(ipaddress.IPv4Network("0.0.0.0/0"), gateway=ipaddress.IPv4Address(spec.gateway), link=index)
+        pairs = zip(spec_ranges(spec.service_cidr), map(ipaddress.ip_address, spec.gateways), strict=False)
+        services = [Route(network, gateway=gateway, link=index) for network, gateway in pairs if network.version == 6]
         inside.do(
             links.change("lo", up=True),
             links.change(names.UPLINK, up=True),
             *(routes.add_address(index, own) for own in _on_link(spec, spec.addresses_of(node))),
-            routes.replace_route(default),
+            *map(routes.replace_route, (default, *services)),
         )
     _node_sysctls(path)
     return path
