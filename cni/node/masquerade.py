@@ -65,20 +65,20 @@ def ruleset(
 
 
 def _tunnel(bridge: str, nodes: Iterable[Address], port: int) -> list[str]:
-    sets, before, out = [], [], []
+    sets, known, out = [], [], []
     for version, family in _FAMILY.items():
         own = sorted(str(a) for a in nodes if a.version == version)
         elements = f" elements = {{ {', '.join(own)} }};" if own else ""
         sets.append(f"  set nodes{version} {{ type {_TYPE[version]};{elements} }}")
-        here = f"udp dport {port} fib daddr type local"
-        before.append(f"    {here} {family} saddr != @nodes{version} drop")
-        before.append(f"    {here} {family} saddr @nodes{version} notrack")
-        out.append(f"    {family} daddr @nodes{version} udp dport {port} notrack")
-    start = ["  chain prerouting {", "    type filter hook prerouting priority raw;"]
-    sent = ["  chain output {", "    type filter hook output priority raw;", *out, "  }"]
+        known.append(f"    {family} saddr @nodes{version} notrack accept")
+        out.append(f"    {family} daddr @nodes{version} notrack")
+    # Every packet comes by here: what is none of it leaves first, and the one look for a route comes late.
+    others = ["    meta l4proto != udp accept", f"    udp dport != {port} accept", "    fib daddr type != local accept"]
+    start = ["  chain prerouting {", "    type filter hook prerouting priority raw;", *others]
+    sent = ["  chain output {", "    type filter hook output priority raw;", *others[:2], *out, "  }"]
     answer = f'    iifname "{bridge}" ct direction reply ct status dnat meta mark set meta mark or {ANSWER_MARK:#x}'
     answers = ["  chain answers {", "    type filter hook prerouting priority mangle;", answer, "  }"]
-    return [*sets, *start, *before, "  }", *sent, *answers]
+    return [*sets, *start, *known, "    drop", "  }", *sent, *answers]
 
 
 class Masquerade:

@@ -103,7 +103,15 @@ def test_the_mtu_is_what_fits_through_the_link_between_the_nodes() -> None:
 
 def test_only_nodes_may_send_encapsulated_packets() -> None:
     text = ruleset("cni0", [], [], [ip_address("10.9.0.1"), ip_address("fd99::2")], 4789)
-    assert "udp dport 4789 fib daddr type local ip saddr != @nodes4 drop" in text
+    chain = text.partition("priority raw;\n")[2].partition("}")[0]
+    assert [line.strip() for line in chain.splitlines() if line.strip()] == [
+        "meta l4proto != udp accept",
+        "udp dport != 4789 accept",
+        "fib daddr type != local accept",
+        "ip saddr @nodes4 notrack accept",
+        "ip6 saddr @nodes6 notrack accept",
+        "drop",
+    ]
     assert "set nodes6 { type ipv6_addr; elements = { fd99::2 }; }" in text
     assert "masquerade\n" not in text
     assert "notrack" not in ruleset("cni0", [ip_network("10.244.1.0/24")], [], [])
