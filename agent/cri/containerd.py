@@ -1,7 +1,7 @@
 """containerd's own services, which share CRI's socket: what it keeps that CRI has no word for.
 
 Another runtime answers Unimplemented. Field numbers: containerd `api/services/containers/v1`,
-`api/services/leases/v1`.
+`api/services/leases/v1`, `api/services/tasks/v1`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.cri.channel import Channel
-from agent.cri.errors import CriUnimplemented
+from agent.cri.errors import CriNotFound, CriUnimplemented
 from agent.cri.messages import pb
 from agent.cri.wire import encode_text, fields
 
@@ -25,6 +25,8 @@ _SECONDS = 10.0
 _HEADERS = (("containerd-namespace", NAMESPACE),)
 # DeleteRequest.sync: the collection is over when the answer comes.
 _SYNC = b"\x10\x01"
+# KillRequest.signal.
+_SIGKILL = b"\x18\x09"
 _TASKS = "io.containerd.runtime.v2.task"
 _RUNC = "/run/containerd/runc"
 
@@ -106,6 +108,11 @@ class Containerd:
                     listed = json.loads(next(_repeated(spec, 2), b""))["linux"]["namespaces"]
                     found |= {each.get("path", "") for each in listed if each.get("type") == "network"}
         return frozenset(found - {""})
+
+    async def kill(self, task: str) -> None:
+        """SIGKILL to the first process of a container or sandbox, whose network stays."""
+        with contextlib.suppress(CriNotFound):
+            await self._call("tasks.v1.Tasks/Kill", encode_text(1, task) + _SIGKILL)
 
     async def leases(self) -> tuple[Lease, ...]:
         answer = await self._call("leases.v1.Leases/List", b"")

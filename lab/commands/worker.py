@@ -129,6 +129,27 @@ def agent_remove() -> None:
     run(work())
 
 
+@agent.command("end-pods")
+@click.option("--seconds", type=int, default=30, show_default=True, help="A pod's grace at most.")
+def agent_end_pods(seconds: int) -> None:
+    """End this machine's pods in order: what its shutdown does, after the agent. They run again when the agent does.
+
+    \b
+    Example:
+      sudo systemctl stop wherry-agent && sudo ./wherry agent end-pods
+    """
+    root()
+
+    # The runtime's client: nothing that another command should wait for.
+    from lab.standalone import halting
+
+    async def work() -> None:
+        if left := await halting.end_pods(seconds):
+            raise click.ClickException("\n".join(left))
+
+    run(work())
+
+
 @agent.command("due")
 def agent_due() -> None:
     """Exit with 0 when certificates end soon that a new start would renew, else with 1."""

@@ -107,7 +107,7 @@ done
 wherry agent wait --seconds 60 >&2
 
 answer requests "$(kubectl get csr -o jsonpath='{range .items[*]}{.spec.signerName} {.spec.username} {.status.conditions[*].type},{end}')"
-kubectl run web --image wherry.local/busybox:1 --command -- sh -c 'hostname >/www/index.html; exec httpd -f -h /www' >&2
+kubectl run web --image wherry.local/busybox:1 --command -- sh -c 'hostname >/www/index.html; trap "echo told; exit" TERM; httpd -f -h /www & wait' >&2
 kubectl expose pod web --port 80 >&2
 kubectl wait --for=condition=Ready pod/web --timeout=60s >&2
 # Through the API server to the agent, whose certificate it checks.
@@ -122,6 +122,11 @@ answer refused "$(grep -c 'component refused' /run/apiserver.log || true)"
 answer due "$(wherry agent due >&2 || echo none)"
 kill "${started[@]}"
 wait "${started[@]}" || true
+wherry agent end-pods >&2
+answer told "$(cat /var/log/pods/*_web_*/*/*.log | cut -d ' ' -f 4-)"
+shims() { grep -l 'containerd-shi[m]' /proc/[0-9]*/cmdline 2>/dev/null; }
+export -f shims
+answer shims "$(timeout 10 bash -c 'while shims; do sleep 0.1; done' >&2 && echo none)"
 wherry agent remove >&2
 answer pods "$(ctr -n k8s.io containers ls -q | wc -l)"
 answer rules "$(nft list tables | grep wherry || true)"

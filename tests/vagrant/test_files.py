@@ -60,6 +60,16 @@ def test_the_agents_mounts_are_the_machines_and_its_end_is_no_pods_end():
     assert not [key for key in service if key.startswith(("Protect", "Private", "ReadWrite", "ReadOnly", "RootD"))]
 
 
+def test_pods_end_after_their_agent_and_before_their_runtime_with_the_machine_alone():
+    """What is ordered after another is stopped before it; a restart of the agent stops nothing that it wants."""
+    pods, agent = (unit(ROOT / "vagrant" / "units" / f"wherry-{name}.service") for name in ("pods", "agent"))
+    assert "containerd.service" in pods["Unit"]["After"].split()
+    assert "wherry-pods.service" in agent["Unit"]["After"].split()
+    assert "wherry-pods.service" in agent["Unit"]["Wants"].split()
+    assert not {"PartOf", "BindsTo", "Requires", "StopWhenUnneeded"} & set(pods["Unit"])
+    assert pods["Service"]["ExecStop"] == "/opt/wherry/wherry agent end-pods"
+
+
 def test_systemd_has_nothing_against_the_units(tmp_path: Path):
     analyze = tool("systemd-analyze")
     # The programs are in place only once they are installed; their paths are another test's.

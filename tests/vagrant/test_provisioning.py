@@ -62,6 +62,7 @@ def provision(work: Path, base: str = "", kind: str = "") -> dict[str, str]:
     assert told["name"] == told["expected"]
     assert told["revoked"] == "401"
     assert told["refused"] == "0"
+    assert (told["told"], told["shims"]) == ("told", "none")
     assert (told["due"], told["pods"], told["rules"]) == ("none", "0", "")
     return told
 
