@@ -8,9 +8,11 @@ import time
 import pytest
 
 from netproxy.ipvs.apply import IpvsMode
+from tests.conftest import SLOWNESS
 from tests.netproxy.rig import PODS, Rig
 from tests.netproxy.test_kernel import VIP, of, route
 from tests.vm.ipvs import node, run
+from tests.waiting import until
 
 pytestmark = pytest.mark.vm
 
@@ -30,14 +32,20 @@ DAMAGE = {
 }
 
 
-def test_whatever_others_do_is_noticed_and_mended() -> None:
+def test_whatever_others_do_is_noticed_and_mended(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(rig: Rig, mode: IpvsMode) -> None:
         routes = of(route(*PODS, node_port=30080))
         lost, took = asyncio.Event(), {}
         await mode.rebuild(routes)
-        mended = asyncio.Event()
+        mended, looks, look = asyncio.Event(), list[object](), mode._host.fingerprint
+
+        def counted() -> object:
+            looks.append(look())
+            return looks[-1]
+
+        monkeypatch.setattr(mode._host, "fingerprint", counted)
         watching = asyncio.ensure_future(mode.watch(lost.set, mended.set))
-        await asyncio.sleep(1)
+        await until(lambda: len(looks) >= 2, 30 * SLOWNESS, "it looks")
         assert not lost.is_set(), "nobody did anything"
         for what, words in DAMAGE.items():
             before = await state(rig)
@@ -46,7 +54,7 @@ def test_whatever_others_do_is_noticed_and_mended() -> None:
             await node(rig, words)
             began = time.monotonic()
             told = [asyncio.ensure_future(event.wait()) for event in (lost, mended)]
-            done, _ = await asyncio.wait(told, timeout=30, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(told, timeout=30 * SLOWNESS, return_when=asyncio.FIRST_COMPLETED)
             for task in told:
                 task.cancel()
             assert done, what
