@@ -91,6 +91,15 @@ MAKE
   while sleep 0.5; do
     for request in $(kubectl get csr -o name); do kubectl certificate approve "$request" >&2; done
   done &
+  # Services alone.
+  "$CHECKOUT/vagrant/install.sh" proxy --kubeconfig /root/node.kubeconfig --node-name one >&2
+  answer units "$(find /etc/systemd/system/multi-user.target.wants \( -name 'wherry-agent.*' -o -name 'wherry-proxy.*' \) -printf %f)"
+  unit proxy &
+  alone=$!
+  until kubectl --server https://10.96.0.1 --request-timeout 2s get --raw /livez >/run/livez 2>/run/livez.log; do sleep 0.5; done
+  answer alone "$(cat /run/livez)"
+  kill "$alone"
+  wait "$alone" || true
 fi
 "${agent[@]}" >&2
 answer hostnet "$(systemctl is-enabled wherry-hostnet.service || true)"

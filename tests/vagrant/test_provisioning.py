@@ -81,8 +81,10 @@ def test_a_machine_becomes_a_control_plane_and_a_node_that_joined_by_token(work:
 
 @pytest.mark.vm
 def test_a_machine_joins_a_cluster_that_knows_nothing_of_wherry(work: Path):
-    """By credentials made elsewhere, with what docs/vagrant.md tells people to allow there."""
-    assert provision(work, kind="foreign")["requests"] == f"{SERVES},"
+    """By credentials made elsewhere, with what docs/vagrant.md tells people to allow there; first for its Services."""
+    told = provision(work, kind="foreign")
+    assert (told["units"], told["alone"]) == ("wherry-proxy.service", "ok")
+    assert told["requests"] == f"{SERVES},"
 
 
 @pytest.mark.vm
