@@ -15,6 +15,8 @@ from apimachinery.kit import command
 
 NAMESPACE = "wherry-e2e"
 WEB, PROBE = "web", "probe"
+OF_A_TRIAL = "trial"
+"""the label of pods that go with the trial that made them"""
 PORT = 8080
 # Each web server tells who it is, and who asked.
 SERVE = (
@@ -103,7 +105,7 @@ class Cluster:
         more = spec.pop("container", {})
         container = {"name": "main", "image": self.image, "command": ["sh", "-c", command], **more}
         body = {"nodeName": node, "terminationGracePeriodSeconds": 1, "containers": [container], **spec}
-        metadata = {"name": name, "labels": {"app": name}}
+        metadata = {"name": name, "labels": {"app": name, OF_A_TRIAL: ""}}
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": body}
 
     def made(self, name: str, node: str, command: str, **spec: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lab.e2e.access import Access, LabAccess, NoAccess, VagrantAccess
-from lab.e2e.cluster import NAMESPACE, PROBE, SERVE, WEB, Cluster, daemon_set, run, service
+from lab.e2e.cluster import NAMESPACE, OF_A_TRIAL, PROBE, SERVE, WEB, Cluster, daemon_set, run, service
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -79,6 +79,13 @@ def bare(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.kubectl(*gone, timeout=130)
+
+
+@pytest.fixture(autouse=True)
+def _pods_go_with_their_trial(bare: Cluster) -> Iterator[None]:
+    """Probes that nobody asks for any more take the next trial's processor where that is emulated."""
+    yield
+    bare.kubectl("delete", "pods", "-l", OF_A_TRIAL, "--wait=false")
 
 
 @pytest.fixture(scope="session")
