@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane.election import ElectionSettings
 from lab import components, names, scheduling, spec
 from lab.paths import Paths
 from lab.spec import SpecError
@@ -157,6 +158,17 @@ def test_who_renews_least_often_has_four_renewals_to_miss() -> None:
     assert agent is not None
     assert settings["controllers"]["node_monitor_grace"] >= 4 * components.LEASE_SECONDS
     assert agent["agent"]["lease_seconds"] == components.LEASE_SECONDS
+
+
+def test_who_leads_alone_has_time_to_renew_and_one_of_several_has_upstreams() -> None:
+    def deadlines(lab: spec.Spec) -> list[float]:
+        parts = components.control_plane(lab, Paths("lab"))
+        settings = [part.settings or {} for part in parts]
+        return [ElectionSettings(**own["election"]).renew_deadline for own in settings if "election" in own]
+
+    assert deadlines(make()) == [60.0] * 2
+    several = dataclasses.replace(make(), store="etcd", control_planes=3)
+    assert deadlines(several) == [ElectionSettings().renew_deadline] * 6
 
 
 def test_only_node_processes_live_in_a_namespace() -> None:
