@@ -16,8 +16,9 @@ _OPTIONS = (
     ("grpc.max_send_message_length", 16 * 1024 * 1024),
     # A restarted containerd must be found again at once, not after gRPC's default two minutes of back-off.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # How long an attempt may take, despite its name: on a slow machine the two take seconds to greet each other.
+    ("grpc.min_reconnect_backoff_ms", 10_000),
     ("grpc.enable_http_proxy", 0),
     # Unix sockets would otherwise send the socket path as :authority, which Go servers refuse.
     ("grpc.default_authority", "localhost"),
