@@ -92,7 +92,7 @@ class Etcd:
         return tuple(member.url for member in self.members)
 
     def ready(self) -> None:
-        eventually(lambda: all(member.healthy() for member in self.members), 30, "etcd is healthy")
+        eventually(lambda: all(member.healthy() for member in self.members), what="etcd is healthy")
 
 
 def free_ports(count: int) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from apimachinery import errors
 
-SECONDS = 30.0
+SECONDS = 60.0
 # What asking meets while the thing is not there yet.
 _NOT_YET = (AssertionError, OSError, http.client.HTTPException, errors.NotFound)
 

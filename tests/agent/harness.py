@@ -13,6 +13,7 @@ from agent.settings import AgentSettings
 from apimachinery.kit.lifecycle import Lifecycle
 from tests import clock
 from tests.agent.fake_cri import FakeRuntime
+from tests.waiting import SECONDS
 
 
 @contextlib.asynccontextmanager
@@ -39,7 +40,7 @@ async def running(
         yield agent
     finally:
         lifecycle.request_stop()
-        await asyncio.wait_for(lifecycle.wait(), 50)
+        await asyncio.wait_for(lifecycle.wait(), SECONDS)
 
 
 def live(test: Callable[[Agent, FakeRuntime], Awaitable[None]]) -> Callable[[Path], None]:

@@ -6,6 +6,7 @@ import pytest
 
 from apimachinery.kit import metrics
 from apimachinery.workqueue import ShutDown, WorkQueue
+from tests.waiting import SECONDS
 
 
 def test_a_key_added_while_in_work_comes_back_after_done() -> None:
@@ -17,7 +18,7 @@ def test_a_key_added_while_in_work_comes_back_after_done() -> None:
         queue.add("a")
         assert len(queue) == 0
         queue.done("a")
-        assert await asyncio.wait_for(queue.get(), 1) == "a"
+        assert await asyncio.wait_for(queue.get(), SECONDS) == "a"
         queue.done("a")
         queue.shut_down()
         with pytest.raises(ShutDown):
@@ -40,7 +41,7 @@ def test_a_failed_key_is_retried_and_the_others_are_not_held_up() -> None:
 
         for key in ("bad", "good", "fine"):
             queue.add(key)
-        await asyncio.wait_for(queue.run_workers(3, work), 5)
+        await asyncio.wait_for(queue.run_workers(3, work), SECONDS)
         assert tries == {"bad": 4, "good": 1, "fine": 1}
 
     asyncio.run(scenario())
@@ -52,7 +53,7 @@ def test_of_several_delays_the_earliest_counts() -> None:
         queue.add_after("a", 60)
         queue.add_after("a", 0.01)
         queue.add_after("a", 30)
-        assert await asyncio.wait_for(queue.get(), 5) == "a"
+        assert await asyncio.wait_for(queue.get(), SECONDS) == "a"
 
     asyncio.run(scenario())
 

@@ -54,4 +54,4 @@ def clean(lab: Lab) -> Iterator[Lab]:
     """The lab, with the objects of this test's namespace gone afterwards."""
     yield lab
     lab.clear()
-    eventually(lambda: not lab.get("pods")["items"], 60, "the test's pods are gone")
+    eventually(lambda: not lab.get("pods")["items"], what="the test's pods are gone")

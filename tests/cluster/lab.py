@@ -36,7 +36,7 @@ def run(
     argv: list[str],
     *,
     text: str | None = None,
-    timeout: float = 120,
+    timeout: float = 180,
     check: bool = True,
     env: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
@@ -61,7 +61,7 @@ def wherry(*arguments: str, timeout: float = 180, check: bool = True) -> subproc
     return run([sys.executable, "-m", "lab", *arguments], timeout=timeout, check=check, env=env)
 
 
-def fetch(address: str, port: int = 80, timeout: float = 5.0) -> str:
+def fetch(address: str, port: int = 80, timeout: float = 10.0) -> str:
     """GET / on a fresh connection from the host."""
     link = http.client.HTTPConnection(address, port, timeout=timeout)
     try:
@@ -124,7 +124,7 @@ def _trust(path: str, _written: int) -> tuple[str, ssl.SSLContext]:
 
 def _connection(path: str, written: int) -> http.client.HTTPSConnection:
     address, context = _trust(path, written)
-    return http.client.HTTPSConnection(address, timeout=10, context=context)
+    return http.client.HTTPSConnection(address, timeout=60, context=context)
 
 
 def _asked(link: http.client.HTTPSConnection, method: str, path: str, body: str | None = None) -> tuple[int, str]:
@@ -169,7 +169,7 @@ class Lab:
         head = arguments[:1] if arguments[0] not in ("node", "image") else arguments[:2]
         return wherry(*head, "--name", self.name, *arguments[len(head) :], timeout=timeout, check=check)
 
-    def kubectl(self, *arguments: str, text: str | None = None, timeout: float = 120, check: bool = True) -> str:
+    def kubectl(self, *arguments: str, text: str | None = None, timeout: float = 180, check: bool = True) -> str:
         argv = [self.kubectl_path, "--kubeconfig", self.kubeconfig, *arguments]
         env = {"HOME": "/nonexistent"}
         return run(argv, text=text, timeout=timeout, check=check, env=env).stdout

@@ -94,16 +94,16 @@ def check(lab: Lab, folder: Path) -> None:
         lab.apply(*(pod(f"pack{number}", schedulerName="packing") for number in range(4)))
         lab.apply(*(pod(f"quiet{number}", schedulerName="quiet") for number in range(4)))
         lab.apply(*(pod(f"thing{number}", extended=things) for number in range(2)))
-        eventually(lambda: len(bound(lab)) == 9, 30, "all but one have nodes")
+        eventually(lambda: len(bound(lab)) == 9, what="all but one have nodes")
         where = bound(lab)
         assert len({where[f"pack{number}"] for number in range(4)}) == 1
         assert {where[f"thing{number}"] for number in range(2)} == {CHOSEN}
         (refused,) = {f"quiet{number}" for number in range(4)} - set(where)
         assert len({node for name, node in where.items() if name.startswith("quiet")}) == 3
-        told = eventually(lambda: _told(lab, refused), 20, "it is told why")
+        told = eventually(lambda: _told(lab, refused), what="it is told why")
         assert "3 node(s) had 1 of these" in told, told
         lab.clear()
-        eventually(lambda: not bound(lab), 30, "the pods are gone")
+        eventually(lambda: not bound(lab), what="the pods are gone")
 
 
 def _told(lab: Lab, name: str) -> str:

@@ -29,7 +29,7 @@ def simulated(lab: Lab, folder: Path, nodes: int, pods: int = 0, **stages: Any) 
     with output.open("w") as log:
         process = subprocess.Popen([*argv, "--stages", str(file)], cwd=ROOT, stdout=log, stderr=log)
     try:
-        eventually(lambda: "Ctrl-C ends it" in output.read_text(), 30, "the nodes are there")
+        eventually(lambda: "Ctrl-C ends it" in output.read_text(), what="the nodes are there")
         yield
     finally:
         process.send_signal(signal.SIGINT)

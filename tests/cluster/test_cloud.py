@@ -31,7 +31,7 @@ def address_of(lab: Lab, name: str) -> str:
     def given() -> Any:
         return lab.get("service", name)["status"]["loadBalancer"].get("ingress")
 
-    (ingress,) = eventually(given, 20, "the Service gets an address")
+    (ingress,) = eventually(given, what="the Service gets an address")
     assert ingress["ipMode"] == "VIP"
     return str(ingress["ip"])
 
@@ -60,12 +60,12 @@ def test_a_load_balancer_keeps_answering_while_its_announcer_dies(clean: Lab) ->
     clean.apply(service)
     address = address_of(clean, "whtlb")
     assert address in clean.kubectl("get", "service", "whtlb", "--no-headers")
-    first = eventually(lambda: announcer_of(clean, address), 20, "a node announces it")
+    first = eventually(lambda: announcer_of(clean, address), what="a node announces it")
     others = [node.name for node in described(clean).nodes if node.name != first]
     clean.apply(balanced("whtlb", 2, others)[0])
-    clean.kubectl("rollout", "status", "deployment/whtlb", "--timeout=60s")
+    clean.kubectl("rollout", "status", "deployment/whtlb", "--timeout=120s")
     pods = [pod["metadata"]["name"] for pod in clean.running("app=whtlb")]
-    assert eventually(lambda: fetch(address), 20, "it answers the host") in pods
+    assert eventually(lambda: fetch(address), what="it answers the host") in pods
     for node in (first, *others):
         assert clean.fetch_on_node(node, address) in pods
     assert clean.fetch_in_pod(pods[0], address) in pods
@@ -75,32 +75,32 @@ def test_a_load_balancer_keeps_answering_while_its_announcer_dies(clean: Lab) ->
     netns.write_sysctl(None, BRIDGED, 0)
     try:
         with outsider(spec) as client:
-            assert eventually(lambda: client.fetch(address), 10, "it answers a neighbour") in pods
+            assert eventually(lambda: client.fetch(address), what="it answers a neighbour") in pods
             network.set_link(spec, spec.node(first), up=False)
-            assert eventually(lambda: client.fetch(address), 15, "another node took over") in pods
+            assert eventually(lambda: client.fetch(address), what="another node took over") in pods
             network.set_link(spec, spec.node(first), up=True)
             assert announcer_of(clean, address) in others
             assert client.fetch(address) in pods
     finally:
         netns.write_sysctl(None, BRIDGED, before)
         network.set_link(spec, spec.node(first), up=True)
-    clean.kubectl("delete", "service", "whtlb", "--timeout=20s")
+    clean.kubectl("delete", "service", "whtlb", "--timeout=120s")
     assert announcer_of(clean, address) == ""
 
 
 def test_policy_local_is_announced_where_a_pod_is_and_ranges_keep_others_out(clean: Lab) -> None:
     clean.apply(*balanced("whtlocal", 1, ["node2"], externalTrafficPolicy="Local"))
     address = address_of(clean, "whtlocal")
-    clean.kubectl("rollout", "status", "deployment/whtlocal", "--timeout=60s")
-    eventually(lambda: announcer_of(clean, address) == "node2", 20, "the pod's node announces it")
+    clean.kubectl("rollout", "status", "deployment/whtlocal", "--timeout=120s")
+    eventually(lambda: announcer_of(clean, address) == "node2", what="the pod's node announces it")
     (pod,) = clean.running("app=whtlocal")
     assert fetch(address) == clean.fetch_on_node("node1", address) == pod["metadata"]["name"]
     spec = described(clean)
     with outsider(spec) as client:
-        assert eventually(lambda: client.fetch(address), 10, "it answers a neighbour") == pod["metadata"]["name"]
+        assert eventually(lambda: client.fetch(address), what="it answers a neighbour") == pod["metadata"]["name"]
         elsewhere = {"spec": {"loadBalancerSourceRanges": ["192.0.2.0/24"]}}
         clean.kubectl("patch", "service", "whtlocal", "-p", str(elsewhere).replace("'", '"'))
-        eventually(lambda: not client.fetch(address), 10, "the range keeps the neighbour out")
+        eventually(lambda: not client.fetch(address), what="the range keeps the neighbour out")
 
 
 def test_a_lab_s_nodes_are_told_of_their_machines(lab: Lab) -> None:

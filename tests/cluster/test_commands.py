@@ -50,7 +50,7 @@ def test_a_cluster_that_was_stopped_goes_on_where_it_was(lab: Lab, gone: None) -
     small = Lab(NAME, kubectl_path())
     small.kubectl("create", "configmap", "kept", "--from-literal=a=b")
     small.kubectl("run", "kept", "--image=wherry.local/busybox:1", "--command", "--", "sleep", "600")
-    small.kubectl("wait", "--for=condition=Ready", "pod/kept", "--timeout=60s")
+    small.kubectl("wait", "--for=condition=Ready", "pod/kept", "--timeout=120s")
     wherry("stop", "--name", NAME)
     after = snapshot()
     for what in set(before) - {"files", "shared"}:
@@ -64,7 +64,7 @@ def test_a_cluster_that_was_stopped_goes_on_where_it_was(lab: Lab, gone: None) -
     assert refused.returncode == 1 and f"overlaps {taken}" in refused.stderr
     wherry("start", "--name", NAME)
     assert small.get("configmap", "kept")["data"] == {"a": "b"}
-    eventually(lambda: small.get("pod", "kept")["status"]["containerStatuses"][0]["ready"], 60, "its pod runs again")
+    eventually(lambda: small.get("pod", "kept")["status"]["containerStatuses"][0]["ready"], what="its pod runs again")
     nodes = json.loads(wherry("node", "list", "--name", NAME, "-o", "json").stdout)
     assert [(node["name"], node["state"]) for node in nodes] == [("node1", "Ready")]
     wherry("delete", "--name", NAME)
@@ -121,7 +121,7 @@ def test_status_is_watched_until_ctrl_c(lab: Lab) -> None:
     assert any({node["state"] for node in each["nodes"]} == {"Ready"} for each in itertools.islice(told, 60))
     assert len(next(told)["nodes"]) == 3
     process.send_signal(signal.SIGINT)
-    assert "Traceback" not in process.communicate(timeout=20)[1]
+    assert "Traceback" not in process.communicate(timeout=60)[1]
     assert process.returncode == 130
 
 

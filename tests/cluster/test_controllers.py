@@ -28,7 +28,7 @@ def test_an_approved_request_leads_to_a_certificate_that_lets_its_owner_in(clean
     assert "Pending" in clean.kubectl("get", "csr", "whtjane", "--no-headers")
     clean.kubectl("certificate", "approve", "whtjane")
     issued = eventually(
-        lambda: clean.get("csr", "whtjane")["status"].get("certificate"), 20, "the certificate is issued"
+        lambda: clean.get("csr", "whtjane")["status"].get("certificate"), what="the certificate is issued"
     )
     assert "Approved,Issued" in clean.kubectl("get", "csr", "whtjane", "--no-headers")
     config = yaml.safe_load(Path(clean.kubeconfig).read_text())
@@ -43,7 +43,7 @@ def test_an_approved_request_leads_to_a_certificate_that_lets_its_owner_in(clean
 
 def test_endpoints_written_by_hand_answer(clean: Lab) -> None:
     clean.apply(*web("whtback", 1))
-    clean.kubectl("rollout", "status", "deployment/whtback", "--timeout=60s")
+    clean.kubectl("rollout", "status", "deployment/whtback", "--timeout=120s")
     (pod,) = clean.running("app=whtback")
     meta = {"name": "whtown"}
     ports = [{"port": 80, "targetPort": 8080}]
@@ -57,7 +57,7 @@ def test_endpoints_written_by_hand_answer(clean: Lab) -> None:
         },
     )
     address = clean.get("service", "whtown")["spec"]["clusterIP"]
-    assert eventually(lambda: fetch(address), 20, "the Service answers") == pod["metadata"]["name"]
+    assert eventually(lambda: fetch(address), what="the Service answers") == pod["metadata"]["name"]
     assert clean.get("endpoints", "whtback")["subsets"][0]["addresses"][0]["ip"] == pod["status"]["podIP"]
 
 
@@ -65,17 +65,17 @@ def test_a_drain_waits_for_the_budget_and_no_request_is_lost(clean: Lab) -> None
     node, others = "node3", ("node1", "node2")
     budget = {"minAvailable": 1, "selector": {"matchLabels": {"app": "whtdrain"}}}
     kind = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget"}
-    drain = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=60s")
+    drain = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=120s")
     try:
         # Both pods on one node: the budget lets the second go only once the first one's successor is ready.
         clean.kubectl("cordon", *others)
         clean.apply(*web("whtdrain", 2), {**kind, "metadata": {"name": "whtdrain"}, "spec": budget})
-        clean.kubectl("rollout", "status", "deployment/whtdrain", "--timeout=60s")
-        eventually(lambda: clean.get("pdb", "whtdrain")["status"]["disruptionsAllowed"] == 1, 20, "one may go")
+        clean.kubectl("rollout", "status", "deployment/whtdrain", "--timeout=120s")
+        eventually(lambda: clean.get("pdb", "whtdrain")["status"]["disruptionsAllowed"] == 1, what="one may go")
         clean.kubectl("uncordon", *others)
         with traffic(clean.get("service", "whtdrain")["spec"]["clusterIP"]) as seen:
             drained = run([clean.kubectl_path, "--kubeconfig", clean.kubeconfig, *drain])
-            clean.kubectl("rollout", "status", "deployment/whtdrain", "--timeout=60s")
+            clean.kubectl("rollout", "status", "deployment/whtdrain", "--timeout=120s")
     finally:
         clean.kubectl("uncordon", node, *others)
         clean.kubectl("delete", "pdb", "whtdrain", check=False)
@@ -104,24 +104,24 @@ def test_what_a_pod_wrote_is_there_for_the_next_and_goes_with_the_claim(clean: L
     user = {"runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 2000}
     first = pod("whtfirst", "echo kept > /data/file && sleep 3600", volume, securityContext=user)
     clean.apply(claim("whtdata"), first)
-    clean.kubectl("wait", "--for=condition=Ready", "pod/whtfirst", "--timeout=60s")
+    clean.kubectl("wait", "--for=condition=Ready", "pod/whtfirst", "--timeout=120s")
     found = clean.get("pv", clean.get("pvc", "whtdata")["spec"]["volumeName"])
     path = Path(found["spec"]["local"]["path"])
-    assert eventually(lambda: (path / "file").read_text(), 10, "the pod wrote") == "kept\n"
+    assert eventually(lambda: (path / "file").read_text(), what="the pod wrote") == "kept\n"
     assert (path.stat().st_gid, (path / "file").stat().st_gid) == (2000, 2000)
     node = clean.get("pod", "whtfirst")["spec"]["nodeName"]
-    clean.kubectl("delete", "pod", "whtfirst", "--timeout=30s")
+    clean.kubectl("delete", "pod", "whtfirst", "--timeout=120s")
     clean.apply(pod("whtnext", "cat /data/file && sleep 3600", volume))
-    clean.kubectl("wait", "--for=condition=Ready", "pod/whtnext", "--timeout=60s")
+    clean.kubectl("wait", "--for=condition=Ready", "pod/whtnext", "--timeout=120s")
     assert clean.kubectl("logs", "whtnext") == "kept\n"
     assert clean.get("pod", "whtnext")["spec"]["nodeName"] == node
     clean.kubectl("delete", "pvc", "whtdata", "--wait=false")
     # In use, it stays.
     assert clean.get("pvc", "whtdata")["metadata"]["deletionTimestamp"]
     assert path.exists()
-    clean.kubectl("delete", "pod", "whtnext", "--timeout=30s")
+    clean.kubectl("delete", "pod", "whtnext", "--timeout=120s")
     eventually(
-        lambda: found["metadata"]["name"] not in clean.kubectl("get", "pv", "-o", "name"), 30, "the volume is gone"
+        lambda: found["metadata"]["name"] not in clean.kubectl("get", "pv", "-o", "name"), what="the volume is gone"
     )
     assert not path.exists()
     assert not clean.get("pods", label="local-path.wherry.local/volume", namespace="kube-system")["items"]
@@ -145,27 +145,27 @@ def with_data(name: str, replicas: int, **spec: Any) -> dict[str, Any]:
 
 def test_a_stateful_set_finds_each_ordinals_data_again(clean: Lab) -> None:
     clean.apply(with_data("whtdb", 2))
-    clean.kubectl("rollout", "status", "statefulset/whtdb", "--timeout=90s")
+    clean.kubectl("rollout", "status", "statefulset/whtdb", "--timeout=120s")
     clean.kubectl("scale", "statefulset/whtdb", "--replicas=1")
-    eventually(lambda: len(clean.running("app=whtdb")) == 1, 30, "one is left")
+    eventually(lambda: len(clean.running("app=whtdb")) == 1, what="one is left")
     clean.kubectl("set", "env", "statefulset/whtdb", "ROUND=2")
     clean.kubectl("scale", "statefulset/whtdb", "--replicas=2")
-    clean.kubectl("rollout", "status", "statefulset/whtdb", "--timeout=90s")
+    clean.kubectl("rollout", "status", "statefulset/whtdb", "--timeout=120s")
     for ordinal in (0, 1):
         assert told(clean, f"whtdb-{ordinal}") == [f"whtdb-{ordinal}"] * 2
-    clean.kubectl("delete", "statefulset", "whtdb", "--timeout=30s")
+    clean.kubectl("delete", "statefulset", "whtdb", "--timeout=120s")
     eventually(
-        lambda: not clean.get("pvc")["items"] and not clean.get("pv")["items"], 60, "claims and volumes are gone"
+        lambda: not clean.get("pvc")["items"] and not clean.get("pv")["items"], what="claims and volumes are gone"
     )
 
 
 def test_an_ephemeral_volume_lives_as_long_as_its_pod(clean: Lab) -> None:
     template = {"spec": claim("")["spec"]}
     clean.apply(pod("whtscratch", "touch /data/x && sleep 3600", {"ephemeral": {"volumeClaimTemplate": template}}))
-    clean.kubectl("wait", "--for=condition=Ready", "pod/whtscratch", "--timeout=60s")
+    clean.kubectl("wait", "--for=condition=Ready", "pod/whtscratch", "--timeout=120s")
     assert clean.get("pvc", "whtscratch-data")["status"]["phase"] == "Bound"
-    clean.kubectl("delete", "pod", "whtscratch", "--timeout=30s")
-    eventually(lambda: not clean.get("pvc")["items"], 30, "its claim is gone")
+    clean.kubectl("delete", "pod", "whtscratch", "--timeout=120s")
+    eventually(lambda: not clean.get("pvc")["items"], what="its claim is gone")
 
 
 def test_top_shows_what_is_used_and_an_autoscaler_follows_it(clean: Lab) -> None:
@@ -189,7 +189,7 @@ def test_top_shows_what_is_used_and_an_autoscaler_follows_it(clean: Lab) -> None
     def lines(*what: str) -> list[str]:
         return clean.kubectl("top", *what, "--no-headers", check=False).splitlines()
 
-    assert eventually(lambda: len(lines("nodes")) == 3, 40, "every node is told of")
+    assert eventually(lambda: len(lines("nodes")) == 3, what="every node is told of")
     assert all(int(line.split()[1].removesuffix("m")) >= 0 and "<unknown>" not in line for line in lines("nodes"))
     try:
         eventually(lambda: len(clean.running("app=whtbusy")) == 2, 90, "there is a second one")

@@ -27,7 +27,7 @@ def test_a_pod_finds_services_by_name(clean: Lab) -> None:
         "spec": {"type": "ExternalName", "externalName": "www.example.com"},
     }
     lab.apply(deployment, service, headless, outside)
-    lab.kubectl("rollout", "status", "deployment/named", "--timeout=60s")
+    lab.kubectl("rollout", "status", "deployment/named", "--timeout=120s")
     pods = lab.running("app=named")
     pod = pods[0]["metadata"]["name"]
     vip = lab.get("service", "named")["spec"]["clusterIP"]
@@ -36,7 +36,7 @@ def test_a_pod_finds_services_by_name(clean: Lab) -> None:
     assert f"nameserver {dns}" in resolver and "default.svc.cluster.local svc.cluster.local cluster.local" in resolver
     names = {each["metadata"]["name"] for each in pods}
     by_name = partial(lab.fetch_in_pod, pod, "named")
-    assert eventually(by_name, 20, "the Service answers by its short name") in names
+    assert eventually(by_name, what="the Service answers by its short name") in names
     assert vip in _look(lab, pod, "named.default.svc.cluster.local")
     kubernetes = lab.get("service", "kubernetes")["spec"]["clusterIP"]
     assert kubernetes in _look(lab, pod, "kubernetes.default.svc.cluster.local")

@@ -25,9 +25,9 @@ def containers(lab: Lab, label: str) -> dict[str, tuple[str, int]]:
 
 def start_web(lab: Lab, name: str, replicas: int) -> str:
     lab.apply(*web(name, replicas))
-    lab.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
+    lab.kubectl("rollout", "status", f"deployment/{name}", "--timeout=120s")
     vip = str(lab.get("service", name)["spec"]["clusterIP"])
-    eventually(lambda: fetch(vip), 30, "the VIP answers")
+    eventually(lambda: fetch(vip), what="the VIP answers")
     return vip
 
 
@@ -41,10 +41,12 @@ def test_a_killed_component_comes_back_and_nothing_else_moves(clean: Lab, compon
     with traffic(vip) as seen:
         victim = lab.pid(component)
         os.kill(victim, signal.SIGKILL)
-        eventually(lambda: lab.pid(component) not in (0, victim), 20, f"{component} runs again")
+        eventually(lambda: lab.pid(component) not in (0, victim), what=f"{component} runs again")
         # It does its work again: a pod on every node comes up and joins the Service.
-        eventually(lambda: "scaled" in lab.kubectl("scale", "deployment/steady", "--replicas=6"), 30, "the API answers")
-        eventually(lambda: len(lab.running("app=steady")) == 6, 60, "six pods run")
+        eventually(
+            lambda: "scaled" in lab.kubectl("scale", "deployment/steady", "--replicas=6"), what="the API answers"
+        )
+        eventually(lambda: len(lab.running("app=steady")) == 6, what="six pods run")
     assert not seen.errors, seen.errors[:5]
     after = containers(lab, "app=steady")
     assert before.items() <= after.items(), "running containers were touched"
@@ -57,8 +59,8 @@ def test_a_killed_container_is_restarted(clean: Lab) -> None:
     name, node = pod["metadata"]["name"], pod["spec"]["nodeName"]
     container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
     lab.on_node(node, "ctr", "task", "kill", "--signal", "SIGKILL", container)
-    eventually(lambda: containers(lab, "app=victim").get(name, ("", 0))[1] == 1, 30, "the container was restarted")
-    eventually(lambda: lab.running("app=victim"), 30, "the pod is Ready again")
+    eventually(lambda: containers(lab, "app=victim").get(name, ("", 0))[1] == 1, what="the container was restarted")
+    eventually(lambda: lab.running("app=victim"), what="the pod is Ready again")
 
 
 def test_a_deleted_pod_is_replaced(clean: Lab) -> None:
@@ -66,7 +68,7 @@ def test_a_deleted_pod_is_replaced(clean: Lab) -> None:
     start_web(lab, "replaced", 2)
     (gone, _) = (pod["metadata"]["name"] for pod in lab.running("app=replaced"))
     lab.kubectl("delete", "pod", gone)
-    eventually(lambda: len(lab.running("app=replaced")) == 2, 30, "two pods run")
+    eventually(lambda: len(lab.running("app=replaced")) == 2, what="two pods run")
     assert gone not in containers(lab, "app=replaced")
 
 
@@ -82,13 +84,13 @@ def test_a_lost_node_loses_its_pods_to_others_and_comes_back(clean: Lab) -> None
     # A pod with data of its own on the node that goes. With no time to end it would not be waited for.
     pinned = {"nodeSelector": {"kubernetes.io/hostname": "node3"}, "tolerations": _tolerations(3)}
     lab.apply(with_data("whtkept", 1, terminationGracePeriodSeconds=1, **pinned))
-    lab.kubectl("rollout", "status", "deployment/moved", "--timeout=60s")
-    lab.kubectl("rollout", "status", "statefulset/whtkept", "--timeout=60s")
+    lab.kubectl("rollout", "status", "deployment/moved", "--timeout=120s")
+    lab.kubectl("rollout", "status", "statefulset/whtkept", "--timeout=120s")
     vip = str(lab.get("service", "moved")["spec"]["clusterIP"])
-    eventually(lambda: fetch(vip), 30, "the VIP answers")
+    eventually(lambda: fetch(vip), what="the VIP answers")
     lab.wherry("node", "stop", "node3")
     try:
-        eventually(lambda: "NotReady" in lab.kubectl("get", "node", "node3"), 60, "node3 is NotReady")
+        eventually(lambda: "NotReady" in lab.kubectl("get", "node", "node3"), what="node3 is NotReady")
 
         def moved() -> bool:
             pods = lab.running("app=moved")
@@ -96,23 +98,21 @@ def test_a_lost_node_loses_its_pods_to_others_and_comes_back(clean: Lab) -> None
 
         eventually(moved, 90, "six pods run on the other nodes")
         with traffic(vip) as seen:
-            eventually(lambda: seen.answers > 100, 30, "the VIP goes on answering")
+            eventually(lambda: seen.answers > 100, what="the VIP goes on answering")
         assert not seen.errors, seen.errors[:5]
         # It is to go, and nobody can say that it has: there is never another one of its ordinal.
         (kept,) = eventually(
             lambda: [p for p in lab.get("pods", label="app=whtkept")["items"] if "deletionTimestamp" in p["metadata"]],
-            30,
-            "the pod with data is told to go",
+            what="the pod with data is told to go",
         )
     finally:
         lab.wherry("node", "start", "node3")
     assert " Ready" in lab.kubectl("get", "node", "node3")
     eventually(
         lambda: all(p["spec"]["nodeName"] != "node3" for p in lab.get("pods", label="app=moved")["items"]),
-        60,
-        "what ran on node3 is gone",
+        what="what ran on node3 is gone",
     )
-    lab.kubectl("rollout", "status", "statefulset/whtkept", "--timeout=60s")
+    lab.kubectl("rollout", "status", "statefulset/whtkept", "--timeout=120s")
     (again,) = lab.running("app=whtkept")
     assert (again["spec"]["nodeName"], again["metadata"]["uid"] != kept["metadata"]["uid"]) == ("node3", True)
     assert told(lab, "whtkept-0") == ["whtkept-0"] * 2

@@ -79,8 +79,8 @@ def writing(lab: Lab, stem: str) -> Iterator[Writes]:
 def test_one_of_each_is_lost_under_traffic_and_no_acknowledged_write_with_it(ha: Lab) -> None:
     ha.apply(*web("web", 1))
     address = ha.get("service", "web")["spec"]["clusterIP"]
-    eventually(lambda: [pod for pod in ha.running("app=web") if ready(pod)], 60, "the web server is ready")
-    assert eventually(lambda: fetch(address), 30, "the Service answers")
+    eventually(lambda: [pod for pod in ha.running("app=web") if ready(pod)], what="the web server is ready")
+    assert eventually(lambda: fetch(address), what="the Service answers")
     servers = endpoints(ha)
     assert len(servers) == 3
     with traffic(address) as asked, writing(ha, "lost") as written:
@@ -90,21 +90,21 @@ def test_one_of_each_is_lost_under_traffic_and_no_acknowledged_write_with_it(ha:
     assert written.longest < 20
     there = {each["metadata"]["name"] for each in ha.get("configmaps")["items"]}
     assert set(written.acknowledged) <= there
-    eventually(lambda: endpoints(ha) == servers, 30, "all three are shown again")
+    eventually(lambda: endpoints(ha) == servers, what="all three are shown again")
 
 
 def lose(lab: Lab, name: str, written: Writes) -> None:
     """Kill one, and wait until it is back and writes were answered meanwhile."""
     pid, before = lab.pid(name), len(written.acknowledged)
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: len(written.acknowledged) > before + 20, 30, f"writes go on without {name}")
-    eventually(lambda: lab.pid(name) not in (0, pid), 30, f"{name} is back")
+    eventually(lambda: len(written.acknowledged) > before + 20, what=f"writes go on without {name}")
+    eventually(lambda: lab.pid(name) not in (0, pid), what=f"{name} is back")
     # Without any second member in trouble: that would be the end of the majority.
-    eventually(lambda: lab.kubectl("get", "--raw", "/readyz", check=False) == "ok", 30)
+    eventually(lambda: lab.kubectl("get", "--raw", "/readyz", check=False) == "ok")
 
 
 def test_all_servers_are_restarted_in_turns_and_no_request_fails(ha: Lab) -> None:
-    eventually(lambda: len(endpoints(ha)) == 3, 30, "all three are shown")
+    eventually(lambda: len(endpoints(ha)) == 3, what="all three are shown")
     with writing(ha, "rolled") as written:
         for name in ("apiserver", "apiserver-2", "apiserver-3"):
             before = len(written.acknowledged)
@@ -117,8 +117,8 @@ def restart(lab: Lab, name: str) -> None:
     """Tell one to stop, and wait until its next life is shown to clients."""
     pid = lab.pid(name)
     os.kill(pid, signal.SIGTERM)
-    eventually(lambda: lab.pid(name) not in (0, pid), 30, f"{name} is started again")
-    eventually(lambda: len(endpoints(lab)) == 3, 30, f"{name} is shown again")
+    eventually(lambda: lab.pid(name) not in (0, pid), what=f"{name} is started again")
+    eventually(lambda: len(endpoints(lab)) == 3, what=f"{name} is shown again")
 
 
 def endpoints(lab: Lab) -> list[str]:
@@ -139,8 +139,8 @@ def test_a_copy_is_put_back_and_goes_to_the_other_store(ha: Lab, tmp_path: Path)
     assert "objects are back" in told and "is kept in" in told
     wherry("start", "--name", NAME)
     # One server answers by now; the others, which start beside it, may be asked as well.
-    assert eventually(lambda: ha.get("configmap", "kept"), 60, "it is there again")["data"] == {"k": "v"}
-    eventually(lambda: all(ready(node) for node in ha.get("nodes")["items"]), 60, "the node is ready")
+    assert eventually(lambda: ha.get("configmap", "kept"), what="it is there again")["data"] == {"k": "v"}
+    eventually(lambda: all(ready(node) for node in ha.get("nodes")["items"]), what="the node is ready")
     # The other way: the same copy in a file, which one API server serves.
     other = tmp_path / "state.db"
     keys = [change.key for change in backup.read(copy)[1]]

@@ -35,7 +35,7 @@ def test_pods_share_a_port_by_address_and_protocol_and_every_side_reaches_it(cle
         server("beside", "node1", node, "SCTP"),
         server("elsewhere", "node2", ""),
     )
-    eventually(lambda: all(map(ready, lab.get("pods")["items"])), 60, "all are ready")
+    eventually(lambda: all(map(ready, lab.get("pods")["items"])), what="all are ready")
 
     def everybody_is_right() -> bool:
         assert not any(s["restartCount"] for p in lab.get("pods")["items"] for s in p["status"]["containerStatuses"])
@@ -47,12 +47,12 @@ def test_pods_share_a_port_by_address_and_protocol_and_every_side_reaches_it(cle
             assert lab.fetch_in_pod(pod, node, PORT) == "far"
         return True
 
-    eventually(everybody_is_right, 20, "every side reaches the right pod")
+    eventually(everybody_is_right, what="every side reaches the right pod")
     lab.on_node("node1", "nft", "flush", "ruleset")
-    eventually(everybody_is_right, 20, "every side reaches the right pod again")
+    eventually(everybody_is_right, what="every side reaches the right pod again")
     lab.kubectl("delete", "pod", "far", "--wait=true")
     # Without grace the object goes before the pod does.
-    eventually(lambda: refused(node), 20, "the port is closed")
+    eventually(lambda: refused(node), what="the port is closed")
 
 
 def refused(node: str) -> bool:

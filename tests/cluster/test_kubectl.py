@@ -33,7 +33,7 @@ def test_everyday_verbs(client: Lab) -> None:
     assert nodes.splitlines()[0].split()[:5] == ["NAME", "STATUS", "ROLES", "AGE", "VERSION"]
     assert nodes.count(" Ready ") == 3
     lab.apply(*web("verbs", 1))
-    lab.kubectl("wait", "--for=condition=Available", "deployment/verbs", "--timeout=60s")
+    lab.kubectl("wait", "--for=condition=Available", "deployment/verbs", "--timeout=120s")
     (pod,) = lab.running("app=verbs")
     name = pod["metadata"]["name"]
     described = lab.kubectl("describe", "pod", name)
@@ -46,14 +46,14 @@ def test_everyday_verbs(client: Lab) -> None:
     assert lab.get("pods", label="tested=yes")["items"][0]["metadata"]["annotations"]["why"] == "because"
     assert lab.kubectl("auth", "can-i", "delete", "pods").strip() == "yes"
     lab.kubectl("delete", "deployment/verbs", "service/verbs")
-    lab.kubectl("wait", "--for=delete", f"pod/{name}", "--timeout=30s")
+    lab.kubectl("wait", "--for=delete", f"pod/{name}", "--timeout=120s")
 
 
 def test_exec_and_logs_carry_bytes_and_exit_codes(client: Lab) -> None:
     lab = client
     script = "echo one; echo two >&2; sleep 3600"
     lab.apply(pod_named("streams", ["sh", "-c", script]))
-    lab.kubectl("wait", "--for=condition=Ready", "pod/streams", "--timeout=30s")
+    lab.kubectl("wait", "--for=condition=Ready", "pod/streams", "--timeout=120s")
     assert sorted(lab.kubectl("logs", "streams").split()) == ["one", "two"]
     assert lab.kubectl("logs", "streams", "--tail=1").count("\n") == 1
     assert lab.kubectl("exec", "streams", "--", "cat", "/proc/sys/net/ipv4/ip_forward").strip() in ("0", "1")
@@ -94,7 +94,7 @@ def test_configmaps_secrets_and_tokens_reach_the_container(client: Lab) -> None:
             volumes=[{"name": "settings", "configMap": {"name": "settings"}}],
         ),
     )
-    lab.kubectl("wait", "--for=condition=Ready", "pod/fed", "--timeout=30s")
+    lab.kubectl("wait", "--for=condition=Ready", "pod/fed", "--timeout=120s")
     assert lab.kubectl("logs", "fed").split()[::2] == ["green", "green"]
     token = lab.kubectl("exec", "fed", "--", "cat", "/var/run/secrets/kubernetes.io/serviceaccount/token")
     assert token.count(".") == 2
@@ -110,8 +110,8 @@ def test_a_crashing_container_is_restarted_with_back_off(client: Lab) -> None:
         last = container.get("lastState", {}).get("terminated", {})
         return container.get("restartCount", 0) >= 1 and last.get("exitCode") == 3
 
-    eventually(crashed_twice, 40, "the container was restarted")
-    eventually(lambda: "CrashLoopBackOff" in lab.kubectl("get", "pod", "crash"), 40, "back-off is shown")
+    eventually(crashed_twice, what="the container was restarted")
+    eventually(lambda: "CrashLoopBackOff" in lab.kubectl("get", "pod", "crash"), what="back-off is shown")
 
 
 def pod_named(

@@ -99,9 +99,9 @@ def test_down_leaves_the_machine_as_it_was(lab: Lab) -> None:
         wherry("up", "--name", NAME, "--nodes", "1", "--proxy-mode", "iptables")
         small = Lab(NAME, kubectl_path())
         small.apply(*web("left", 2))
-        small.kubectl("rollout", "status", "deployment/left", "--timeout=60s")
+        small.kubectl("rollout", "status", "deployment/left", "--timeout=120s")
         vip = str(small.get("service", "left")["spec"]["clusterIP"])
-        eventually(lambda: fetch(vip), 30, "the VIP answers")
+        eventually(lambda: fetch(vip), what="the VIP answers")
         ranges = own_ranges()
     finally:
         wherry("down", "--name", NAME)
@@ -121,11 +121,11 @@ def test_up_twice_at_once_and_again_changes_nothing(lab: Lab) -> None:
 def test_nodes_join_and_leave_a_running_cluster(small: Lab) -> None:
     small.wherry("node", "add")
     small.apply(*web("joined", 4))
-    small.kubectl("rollout", "status", "deployment/joined", "--timeout=60s")
+    small.kubectl("rollout", "status", "deployment/joined", "--timeout=120s")
     assert {pod["spec"]["nodeName"] for pod in small.running("app=joined")} == {"node1", "node2"}
     vip = str(small.get("service", "joined")["spec"]["clusterIP"])
     for node in ("node1", "node2"):
-        eventually(partial(small.fetch_on_node, node, vip), 30, f"the VIP answers on {node}")
+        eventually(partial(small.fetch_on_node, node, vip), what=f"the VIP answers on {node}")
     small.wherry("node", "remove", "node2")
     assert "node2" not in small.kubectl("get", "nodes")
 
@@ -133,7 +133,7 @@ def test_nodes_join_and_leave_a_running_cluster(small: Lab) -> None:
         pods = small.running("app=joined")
         return len(pods) == 4 and {pod["spec"]["nodeName"] for pod in pods} == {"node1"}
 
-    eventually(all_on_one, 60, "the pods of the removed node were replaced")
+    eventually(all_on_one, what="the pods of the removed node were replaced")
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_mounts_pass_between_pods_of_a_node_and_nowhere_else(clean: Lab, tmp_pat
         pod("elsewhere", "node2", directory, "HostToContainer"),
     )
     names = ("giver", "taker", "private", "elsewhere")
-    lab.kubectl("wait", "--for=condition=Ready", *(f"pod/{name}" for name in names), "--timeout=60s")
+    lab.kubectl("wait", "--for=condition=Ready", *(f"pod/{name}" for name in names), "--timeout=120s")
 
     def seen(name: str) -> str:
         return lab.kubectl("exec", name, "--", "sh", "-c", "cat /shared/deep/file 2>/dev/null || true").strip()
@@ -49,13 +49,13 @@ def test_mounts_pass_between_pods_of_a_node_and_nowhere_else(clean: Lab, tmp_pat
     assert not list((directory / "deep").iterdir()), "the machine sees the mount of a node"
     assert str(directory) not in Path("/proc/self/mountinfo").read_text()
     lab.kubectl("exec", "giver", "--", "umount", "/shared/deep")
-    eventually(lambda: seen("taker") == "", 10, "the mount is gone for the other pod, too")
+    eventually(lambda: seen("taker") == "", what="the mount is gone for the other pod, too")
 
 
 def test_a_node_that_was_off_has_its_mounts_anew(clean: Lab, tmp_path: Path) -> None:
     lab = clean
     lab.apply(pod("giver", "node3", tmp_path / "whtshared", "Bidirectional"))
-    lab.kubectl("wait", "--for=condition=Ready", "pod/giver", "--timeout=60s")
+    lab.kubectl("wait", "--for=condition=Ready", "pod/giver", "--timeout=120s")
     lab.kubectl("exec", "giver", "--", "sh", "-c", "mkdir /shared/deep; mount -t tmpfs tmpfs /shared/deep")
     lab.wherry("node", "stop", "node3")
     try:
@@ -65,7 +65,7 @@ def test_a_node_that_was_off_has_its_mounts_anew(clean: Lab, tmp_path: Path) -> 
         lab.wherry("node", "start", "node3")
     assert str(tmp_path) not in lab.on_node("node3", "cat", "/proc/self/mountinfo")
     # Its status may still be that of before the node was off.
-    eventually(lambda: lab.kubectl("exec", "giver", "--", "echo", "there"), 60, "its pod runs again")
+    eventually(lambda: lab.kubectl("exec", "giver", "--", "echo", "there"), what="its pod runs again")
     lab.kubectl("exec", "giver", "--", "sh", "-c", "mount -t tmpfs tmpfs /shared/deep")
     assert f"{tmp_path}/whtshared/deep" in lab.on_node("node3", "cat", "/proc/self/mountinfo")
 
@@ -73,7 +73,7 @@ def test_a_node_that_was_off_has_its_mounts_anew(clean: Lab, tmp_path: Path) -> 
 def test_no_mount_of_a_pod_is_seen_on_the_machine(clean: Lab) -> None:
     lab = clean
     lab.apply(pod("giver", "node1", Path("/var/tmp"), "None"))
-    lab.kubectl("wait", "--for=condition=Ready", "pod/giver", "--timeout=60s")
+    lab.kubectl("wait", "--for=condition=Ready", "pod/giver", "--timeout=120s")
     assert "overlay" in lab.on_node("node1", "cat", "/proc/self/mountinfo")
     below = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     ours = sorted(path for path in below if f"/wherry/{lab.name}/" in path)

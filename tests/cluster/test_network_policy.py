@@ -42,7 +42,7 @@ def test_policies_from_the_api_to_packets(clean: Lab) -> None:
     lab = clean
     lab.apply(*web("guarded", 1, nodeName="node1"), *web("near", 1, nodeName="node1"), *web("far", 1, nodeName="node2"))
     for name in ("guarded", "near", "far"):
-        lab.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
+        lab.kubectl("rollout", "status", f"deployment/{name}", "--timeout=120s")
     pods = {name: lab.running(f"app={name}")[0] for name in ("guarded", "near", "far")}
     ip = pods["guarded"]["status"]["podIP"]
     vip = lab.get("service", "guarded")["spec"]["clusterIP"]
@@ -56,7 +56,7 @@ def test_policies_from_the_api_to_packets(clean: Lab) -> None:
     assert gets_through("near") and gets_through("far")
     lab.apply(policy("deny"))
     began = time.monotonic()
-    eventually(lambda: not gets_through("near"), 10, "a pod beside it is stopped")
+    eventually(lambda: not gets_through("near"), what="a pod beside it is stopped")
     print(f"in force for a client within {time.monotonic() - began:.2f} s, of which a refused try takes 3")
     assert not gets_through("far", vip, 80)
     assert lab.running("app=guarded"), "its node may still ask whether it is ready"
@@ -66,16 +66,16 @@ def test_policies_from_the_api_to_packets(clean: Lab) -> None:
         {"from": [{"podSelector": {"matchLabels": {"app": "far"}}}], "ports": [{"port": "http"}]}
     ]
     lab.apply(allow)
-    eventually(lambda: gets_through("far", vip, 80), 10, "the pod that is allowed gets through, by the Service")
+    eventually(lambda: gets_through("far", vip, 80), what="the pod that is allowed gets through, by the Service")
     assert not gets_through("near", vip, 80)
     lab.kubectl("delete", "networkpolicies", "--all")
-    eventually(lambda: gets_through("near"), 10, "without policies everybody gets through")
+    eventually(lambda: gets_through("near"), what="without policies everybody gets through")
 
 
 def test_a_pods_first_packet_finds_its_policies_and_waits_for_nothing(clean: Lab) -> None:
     lab = clean
     lab.apply(*web("served", 1, nodeName="node1"))
-    lab.kubectl("rollout", "status", "deployment/served", "--timeout=60s")
+    lab.kubectl("rollout", "status", "deployment/served", "--timeout=120s")
     address = lab.running("app=served")[0]["status"]["podIP"]
     lab.apply(policy("locked", podSelector={"matchLabels": {"role": "locked"}}, policyTypes=["Egress"]))
     nodes = ("node1", "node2", "node3")
@@ -86,9 +86,9 @@ def test_a_pods_first_packet_finds_its_policies_and_waits_for_nothing(clean: Lab
         *(starting(f"free-{node}", node, FIRST_TRY.format(address), role="free") for node in nodes),
     )
     for name in free:
-        eventually(partial(_says, lab, name, "THROUGH"), 40, f"{name} gets through")
+        eventually(partial(_says, lab, name, "THROUGH"), what=f"{name} gets through")
     for name in locked:
-        eventually(partial(_says, lab, name, "TRIED"), 40, f"{name} has tried")
+        eventually(partial(_says, lab, name, "TRIED"), what=f"{name} has tried")
         assert not _says(lab, name, "THROUGH"), name
 
 

@@ -30,7 +30,7 @@ def test_a_container_that_cannot_be_created_is_tried_now_and_then(clean: Lab) ->
     lab = clean
     profile = {"seccompProfile": {"type": "Localhost", "localhostProfile": "no-such.json"}}
     lab.apply(pod("refused", container("c", securityContext=profile), nodeName="node1"))
-    eventually(lambda: waiting(lab, "refused").get("reason") == "CreateContainerError", 30, "CreateContainerError")
+    eventually(lambda: waiting(lab, "refused").get("reason") == "CreateContainerError", what="CreateContainerError")
     begun, text = time.monotonic(), waiting(lab, "refused")["message"]
     versions = set()
     while time.monotonic() - begun < 12:
@@ -42,7 +42,7 @@ def test_a_container_that_cannot_be_created_is_tried_now_and_then(clean: Lab) ->
     failed = sum(e.get("count", 1) for e in events(lab, "refused") if e["reason"] == "Failed")
     assert 1 <= failed <= 4, "another attempt every 10 to 15 s"
     uid = lab.get("pod", "refused")["metadata"]["uid"]
-    eventually(lambda: not lab.on_node("node1", "ls", f"{STATE}/{uid}/containers/c").split(), 20, "no file is left")
+    eventually(lambda: not lab.on_node("node1", "ls", f"{STATE}/{uid}/containers/c").split(), what="no file is left")
 
 
 # Ready until it is told to end, and busy ending for twenty seconds after that.
@@ -61,16 +61,16 @@ def test_readiness_of_a_pod_that_ends_reaches_its_endpoints(clean: Lab) -> None:
         "spec": {"selector": {"app": "ending"}, "ports": [{"port": 80}]},
     }
     lab.apply(manifest, service)
-    eventually(lambda: ready(lab.get("pod", "ending")), 30, "pod Ready")
+    eventually(lambda: ready(lab.get("pod", "ending")), what="pod Ready")
 
     def endpoint() -> dict[str, Any]:
         slices = lab.get("endpointslices", label="kubernetes.io/service-name=ending")["items"]
         found: list[dict[str, Any]] = [e for s in slices for e in s["endpoints"] or ()]
         return found[0]["conditions"] if found else {}
 
-    eventually(lambda: endpoint().get("serving"), 10, "endpoint serves")
+    eventually(lambda: endpoint().get("serving"), what="endpoint serves")
     lab.kubectl("delete", "pod", "ending", "--wait=false")
-    eventually(lambda: endpoint().get("serving") is False and endpoint().get("terminating"), 12, "serving false")
+    eventually(lambda: endpoint().get("serving") is False and endpoint().get("terminating"), what="serving false")
     assert not ready(lab.get("pod", "ending")), "the pod is still there, and says so"
 
 
@@ -91,7 +91,7 @@ def while_no_agent_runs(lab: Lab, happens: Callable[[], object]) -> None:
 def test_a_pod_whose_interface_was_deleted_gets_another(clean: Lab, agent_runs: bool) -> None:
     lab = clean
     lab.apply(pod("cut", nodeName="node1"))
-    eventually(lambda: ready(lab.get("pod", "cut")), 30, "pod Ready")
+    eventually(lambda: ready(lab.get("pod", "cut")), what="pod Ready")
     uid = lab.get("pod", "cut")["metadata"]["uid"]
     lines = lab.on_node("node1", "ip", "-o", "link", "show", "type", "veth").splitlines()
     ours = [line for line in lines if " eth0@" not in line]
@@ -101,13 +101,12 @@ def test_a_pod_whose_interface_was_deleted_gets_another(clean: Lab, agent_runs: 
         delete()
     else:
         while_no_agent_runs(lab, delete)
-    eventually(lambda: "SandboxChanged" in {e["reason"] for e in events(lab, "cut")}, 10, "SandboxChanged")
+    eventually(lambda: "SandboxChanged" in {e["reason"] for e in events(lab, "cut")}, what="SandboxChanged")
     told = {e["reason"]: e["message"] for e in events(lab, "cut")}
     assert told["NetworkNotReady"] == "network is not ready: the interface eth0 of the pod's sandbox is gone"
     eventually(
         lambda: ready(lab.get("pod", "cut")) and status(lab, "cut")["containerStatuses"][0]["restartCount"] == 1,
-        30,
-        "pod Ready again",
+        what="pod Ready again",
     )
     assert lab.get("pod", "cut")["metadata"]["uid"] == uid
     lab.on_node("node1", "busybox", "ping", "-c", "1", "-W", "2", status(lab, "cut")["podIP"])

@@ -30,7 +30,7 @@ def container(name: str, command: Any = FOREVER, **more: Any) -> dict[str, Any]:
 
 
 def reaches(lab: Lab, name: str, field: str, value: str) -> None:
-    eventually(lambda: status(lab, name).get(field) == value, 60, f"{field} {value} of {name}")
+    eventually(lambda: status(lab, name).get(field) == value, what=f"{field} {value} of {name}")
 
 
 def status(lab: Lab, name: str) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def test_a_node_refuses_what_it_cannot_take(clean: Lab) -> None:
         said = status(lab, name)
         assert said["reason"] == reason
         assert said["message"].startswith("Pod was rejected: ")
-        told = eventually(partial(events, lab, name), 30, f"an event of {name}")
+        told = eventually(partial(events, lab, name), what=f"an event of {name}")
         assert [(e["reason"], e["type"]) for e in told] == [(reason, "Warning")]
         assert said["message"] == f"Pod was rejected: {told[0]['message']}"
         assert "containerStatuses" not in said
@@ -72,7 +72,7 @@ def test_a_node_refuses_what_it_cannot_take(clean: Lab) -> None:
     before = {name: status(lab, name) for name in reasons}
     victim = lab.pid("node1/agent")
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: lab.pid("node1/agent") not in (0, victim), 20, "the next agent runs")
+    eventually(lambda: lab.pid("node1/agent") not in (0, victim), what="the next agent runs")
     lab.apply(pod("after", nodeName="node1"))
     reaches(lab, "after", "phase", "Running")
     assert {name: status(lab, name) for name in reasons} == before
@@ -87,17 +87,17 @@ def test_extended_resources_are_what_somebody_announced(clean: Lab) -> None:
         amount: str | None = lab.get("node", "node2")["status"][kind].get("example.com/foo")
         return amount
 
-    eventually(lambda: announced("allocatable") == "3", 30, "it can be allocated")
+    eventually(lambda: announced("allocatable") == "3", what="it can be allocated")
     asking = {"resources": {"requests": {"example.com/foo": "2"}, "limits": {"example.com/foo": "2"}}}
     lab.apply(pod("foo", container("c", **asking)))
-    eventually(lambda: status(lab, "foo").get("phase") == "Running", 60, "it is scheduled and admitted")
+    eventually(lambda: status(lab, "foo").get("phase") == "Running", what="it is scheduled and admitted")
     assert lab.get("pod", "foo")["spec"]["nodeName"] == "node2"
     lab.apply(pod("late", container("c", **asking), nodeName="node2"))
-    eventually(lambda: status(lab, "late").get("reason") == "OutOfexample.com/foo", 60, "there is no more of it")
+    eventually(lambda: status(lab, "late").get("reason") == "OutOfexample.com/foo", what="there is no more of it")
     assert announced("capacity") == "3"
     remove = json.dumps([{"op": "remove", "path": "/status/capacity/example.com~1foo"}])
     lab.kubectl("patch", "node", "node2", "--subresource=status", "--type=json", "-p", remove)
-    eventually(lambda: announced("allocatable") is None, 30, "it is gone with its capacity")
+    eventually(lambda: announced("allocatable") is None, what="it is gone with its capacity")
 
 
 def test_restart_rules_and_the_events_that_name_the_container(clean: Lab) -> None:
@@ -130,17 +130,16 @@ def test_restart_rules_and_the_events_that_name_the_container(clean: Lab) -> Non
         listed = status(lab, name).get("containerStatuses") or []
         return {s["name"]: s["restartCount"] for s in listed if s["ready"]}
 
-    eventually(lambda: counts("rule") == {"c": 1}, 60, "the rule restarted it")
-    eventually(lambda: counts("all") == {"cause": 1, "other": 1}, 60, "all started anew")
-    eventually(lambda: status(lab, "over").get("phase") == "Failed", 60, "no rule, no policy: over")
+    eventually(lambda: counts("rule") == {"c": 1}, what="the rule restarted it")
+    eventually(lambda: counts("all") == {"cause": 1, "other": 1}, what="all started anew")
+    eventually(lambda: status(lab, "over").get("phase") == "Failed", what="no rule, no policy: over")
     assert lab.kubectl("exec", "all", "-c", "cause", "--", "cat", "/s/first").split() == ["x", "x"]
     conditions = {c["type"]: c["status"] for c in status(lab, "all")["conditions"]}
     assert conditions["AllContainersRestarting"] == "False"
     assert conditions["Initialized"] == "True"
     paths = eventually(
         lambda: {e["involvedObject"].get("fieldPath") for e in events(lab, "all") if e["reason"] == "Started"},
-        30,
-        "events",
+        what="events",
     )
     assert paths <= {"spec.initContainers{first}", "spec.containers{cause}", "spec.containers{other}"}
     assert None not in paths
@@ -153,7 +152,7 @@ def test_variables_from_a_file_of_another_container(clean: Lab) -> None:
     ref = {"volumeName": "s", "path": "env", "key": "GREETING"}
     reader = container("reader", env=[{"name": "GREETING", "valueFrom": {"fileKeyRef": ref}}])
     lab.apply(pod("file", reader, initContainers=[write], volumes=[{"name": "s", "emptyDir": {}}]))
-    eventually(lambda: status(lab, "file").get("phase") == "Running", 60, "it runs")
+    eventually(lambda: status(lab, "file").get("phase") == "Running", what="it runs")
     assert lab.kubectl("exec", "file", "--", "sh", "-c", "echo $GREETING").strip() == "hello there"
 
 

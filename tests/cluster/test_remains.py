@@ -176,7 +176,7 @@ def test_strangers_live_and_a_shell_in_the_node_too(before: dict[str, set[str]])
     ]
     inside = strangers[-1].pid
     try:
-        eventually(lambda: processes.arguments(inside) == ("sleep", "600"), 20, "the shell's command runs")
+        eventually(lambda: processes.arguments(inside) == ("sleep", "600"), what="the shell's command runs")
         wherry("down", "--name", NAME)
         assert [stranger.poll() for stranger in strangers] == [None] * len(strangers)
     finally:

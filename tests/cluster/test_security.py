@@ -41,7 +41,7 @@ def test_a_stranger_on_the_machine_reads_no_key_and_no_secret(clean: Lab) -> Non
     volumes = [{"name": "s", "secret": {"secretName": "whtsecret"}}]
     spec = {"containers": [body], "volumes": volumes, "terminationGracePeriodSeconds": 0}
     clean.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "whtholder"}, "spec": spec})
-    clean.kubectl("wait", "--for=condition=Ready", "pod/whtholder", "--timeout=60s")
+    clean.kubectl("wait", "--for=condition=Ready", "pod/whtholder", "--timeout=120s")
     try:
         holding = run(["grep", "-rlIs", SECRET, *directories(clean)], check=False).stdout.split()
         holding += [str(path) for path in Path(f"/var/lib/wherry/{clean.name}").rglob("*.key")]
@@ -92,14 +92,14 @@ def test_an_agent_lets_in_whom_the_policy_lets_in(clean: Lab) -> None:
 
 def test_a_loop_whose_account_was_deleted_goes_on(clean: Lab) -> None:
     clean.apply(*web("whtanew", 1))
-    clean.kubectl("rollout", "status", "deployment/whtanew", "--timeout=60s")
+    clean.kubectl("rollout", "status", "deployment/whtanew", "--timeout=120s")
     accounts = ("replicaset-controller", "deployment-controller", "endpointslice-controller")
     clean.kubectl("delete", "serviceaccount", "-n", "kube-system", *accounts)
     clean.kubectl("scale", "deployment/whtanew", "--replicas=3")
-    clean.kubectl("rollout", "status", "deployment/whtanew", "--timeout=60s")
+    clean.kubectl("rollout", "status", "deployment/whtanew", "--timeout=120s")
     there = {account["metadata"]["name"] for account in clean.get("serviceaccounts", namespace="kube-system")["items"]}
     assert there.issuperset(accounts)
-    eventually(lambda: len(clean.running("app=whtanew")) == 3, 30, "three pods")
+    eventually(lambda: len(clean.running("app=whtanew")) == 3, what="three pods")
 
 
 def test_the_administrator_s_rights_are_a_binding(lab: Lab) -> None:

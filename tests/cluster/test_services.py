@@ -21,17 +21,17 @@ def service_ip(lab: Lab, name: str) -> str:
 def test_the_readme_example_spreads_and_answers_everywhere(clean: Lab) -> None:
     lab = clean
     lab.kubectl("apply", "-f", str(EXAMPLES / "web.yaml"))
-    lab.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    lab.kubectl("rollout", "status", "deployment/web", "--timeout=120s")
     pods = lab.running("app=web")
     assert len(pods) == 6
     per_node = [sum(pod["spec"]["nodeName"] == f"node{n}" for pod in pods) for n in (1, 2, 3)]
     assert per_node == [2, 2, 2]
     names = {pod["metadata"]["name"] for pod in pods}
     vip = service_ip(lab, "web")
-    eventually(lambda: fetch(vip) in names, 30, "the VIP answers on the host")
+    eventually(lambda: fetch(vip) in names, what="the VIP answers on the host")
     for node in ("node1", "node2", "node3"):
         # Each node's proxy hears of the endpoints by itself.
-        assert eventually(partial(lab.fetch_on_node, node, vip), 30, f"the VIP answers on {node}") in names
+        assert eventually(partial(lab.fetch_on_node, node, vip), what=f"the VIP answers on {node}") in names
     for pod in pods:
         assert lab.fetch_in_pod(pod["metadata"]["name"], vip) in names
     # Each pod is one of the VIP's six answers to one of its own calls: hairpin traffic works.
@@ -47,32 +47,32 @@ def test_a_node_port_answers_on_every_node_from_host_and_node(clean: Lab) -> Non
     deployment, service = web("ported", 2)
     service["spec"]["type"] = "NodePort"
     lab.apply(deployment, service)
-    lab.kubectl("rollout", "status", "deployment/ported", "--timeout=60s")
+    lab.kubectl("rollout", "status", "deployment/ported", "--timeout=120s")
     names = {pod["metadata"]["name"] for pod in lab.running("app=ported")}
     port = int(lab.get("service", "ported")["spec"]["ports"][0]["nodePort"])
     assert 30000 <= port <= 32767
     addresses = [node["address"] for node in lab.status()["nodes"]]
     for address in addresses:
-        assert eventually(partial(fetch, address, port), 30, f"node port on {address} from the host") in names
+        assert eventually(partial(fetch, address, port), what=f"node port on {address} from the host") in names
         from_node1 = partial(lab.fetch_on_node, "node1", address, port)
-        assert eventually(from_node1, 30, f"node port on {address} from node1") in names
+        assert eventually(from_node1, what=f"node port on {address} from node1") in names
 
 
 def test_scaling_and_rolling_lose_no_request(clean: Lab) -> None:
     lab = clean
     lab.apply(*web("rolled", 3))
-    lab.kubectl("rollout", "status", "deployment/rolled", "--timeout=60s")
+    lab.kubectl("rollout", "status", "deployment/rolled", "--timeout=120s")
     vip = service_ip(lab, "rolled")
-    eventually(lambda: fetch(vip), 30, "the VIP answers")
+    eventually(lambda: fetch(vip), what="the VIP answers")
     with traffic(vip) as seen:
         lab.kubectl("scale", "deployment/rolled", "--replicas=6")
-        lab.kubectl("rollout", "status", "deployment/rolled", "--timeout=60s")
+        lab.kubectl("rollout", "status", "deployment/rolled", "--timeout=120s")
         lab.kubectl("rollout", "restart", "deployment/rolled")
         lab.kubectl("rollout", "status", "deployment/rolled", "--timeout=120s")
         lab.kubectl("scale", "deployment/rolled", "--replicas=2")
-        eventually(lambda: len(lab.get("pods", label="app=rolled")["items"]) == 2, 60, "two pods are left")
+        eventually(lambda: len(lab.get("pods", label="app=rolled")["items"]) == 2, what="two pods are left")
         lab.kubectl("rollout", "undo", "deployment/rolled")
-        lab.kubectl("rollout", "status", "deployment/rolled", "--timeout=60s")
+        lab.kubectl("rollout", "status", "deployment/rolled", "--timeout=120s")
         time.sleep(1)
     assert seen.answers > 100
     assert not seen.errors, seen.errors[:5]
@@ -83,10 +83,10 @@ def test_a_running_node_changes_its_proxy_mode_and_loses_no_request(clean: Lab) 
     deployment, service = web("steady", 2)
     service["spec"]["type"] = "NodePort"
     lab.apply(deployment, service)
-    lab.kubectl("rollout", "status", "deployment/steady", "--timeout=60s")
+    lab.kubectl("rollout", "status", "deployment/steady", "--timeout=120s")
     port = int(lab.get("service", "steady")["spec"]["ports"][0]["nodePort"])
     address = next(node["address"] for node in lab.status()["nodes"] if node["name"] == "node2")
-    eventually(lambda: fetch(address, port), 30, "the node port answers")
+    eventually(lambda: fetch(address, port), what="the node port answers")
     told = lab.wherry("trace", address, "service/steady:80", "-o", "json").stdout
     assert sorted(way["outcome"] for way in json.loads(told)["ways"]) == ["arrives", "arrives"]
 
@@ -99,7 +99,7 @@ def test_a_running_node_changes_its_proxy_mode_and_loses_no_request(clean: Lab) 
         try:
             for mode, chosen in (("iptables", "iptables"), ("auto", "nftables")):
                 lab.wherry("proxy-mode", mode, "--node", "node2")
-                eventually(partial(only, chosen), 30, f"the rules of {chosen} alone stand")
+                eventually(partial(only, chosen), what=f"the rules of {chosen} alone stand")
         finally:
             lab.wherry("proxy-mode", "nftables")
     assert seen.answers > 50
@@ -109,8 +109,8 @@ def test_a_running_node_changes_its_proxy_mode_and_loses_no_request(clean: Lab) 
 def test_the_kubernetes_service_comes_back_when_deleted(lab: Lab) -> None:
     before = service_ip(lab, "kubernetes")
     lab.kubectl("delete", "service", "kubernetes")
-    eventually(lambda: service_ip(lab, "kubernetes") == before, 10, "the Service is back under its address")
-    eventually(lambda: lab.get("endpointslice", "kubernetes")["endpoints"], 10, "it has its endpoint again")
+    eventually(lambda: service_ip(lab, "kubernetes") == before, what="the Service is back under its address")
+    eventually(lambda: lab.get("endpointslice", "kubernetes")["endpoints"], what="it has its endpoint again")
 
 
 def test_a_service_without_endpoints_refuses_at_once(clean: Lab) -> None:
@@ -127,4 +127,4 @@ def test_a_service_without_endpoints_refuses_at_once(clean: Lab) -> None:
             return time.monotonic() - started < 1
         return False
 
-    eventually(refused, 30, "the connection is refused at once")
+    eventually(refused, what="the connection is refused at once")

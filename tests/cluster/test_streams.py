@@ -27,7 +27,7 @@ def start(lab: Lab, name: str, script: str, **container: object) -> None:
     body = {"name": "c", "image": BUSYBOX, "command": ["sh", "-c", script], **container}
     spec = {"containers": [body], "terminationGracePeriodSeconds": 0, "volumes": volumes}
     lab.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
-    lab.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=30s")
+    lab.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s")
 
 
 def kubectl(lab: Lab, env: dict[str, str], *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -61,7 +61,7 @@ def forwarded(lab: Lab, env: dict[str, str], target: str, port: int) -> Iterator
 def test_port_forward(clean: Lab, env: dict[str, str]) -> None:
     start(clean, "served", "mkdir /www; echo through > /www/index.html; exec httpd -f -p 8080 -h /www")
     with forwarded(clean, env, "pod/served", 8080) as port:
-        assert eventually(lambda: fetch("127.0.0.1", port), 10, "the first answer") == "through"
+        assert eventually(lambda: fetch("127.0.0.1", port), what="the first answer") == "through"
         for _ in range(20):
             assert fetch("127.0.0.1", port) == "through"
 
@@ -107,4 +107,4 @@ def test_a_changed_config_map_shows_in_a_running_pod(clean: Lab) -> None:
     )
     assert clean.kubectl("exec", "reader", "--", "cat", "/c/k") == "1"
     clean.apply({**config, "data": {"k": "2"}})
-    eventually(lambda: clean.kubectl("exec", "reader", "--", "cat", "/c/k") == "2", 10, "the new value")
+    eventually(lambda: clean.kubectl("exec", "reader", "--", "cat", "/c/k") == "2", what="the new value")

@@ -22,13 +22,13 @@ def test_an_indexed_job_gives_each_pod_its_index(clean: Lab) -> None:
     spec = {"completions": 3, "parallelism": 3, "completionMode": "Indexed"}
     spec |= {"template": template("echo index $JOB_COMPLETION_INDEX", "Never")}
     clean.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "whtjob"}, "spec": spec})
-    clean.kubectl("wait", "--for=condition=Complete", "job/whtjob", "--timeout=60s")
+    clean.kubectl("wait", "--for=condition=Complete", "job/whtjob", "--timeout=120s")
     status = clean.get("job", "whtjob")["status"]
     assert (status["succeeded"], status["completedIndexes"]) == (3, "0-2")
     logs = clean.kubectl("logs", "-l", "job-name=whtjob", "--prefix=false")
     assert sorted(logs.split("\n")[:-1]) == ["index 0", "index 1", "index 2"]
-    clean.kubectl("delete", "job/whtjob", "--timeout=30s")
-    eventually(lambda: not clean.get("pods", label="job-name=whtjob")["items"], 30, "the Job's pods are gone")
+    clean.kubectl("delete", "job/whtjob", "--timeout=120s")
+    eventually(lambda: not clean.get("pods", label="job-name=whtjob")["items"], what="the Job's pods are gone")
 
 
 def test_a_cron_job_and_a_job_made_of_it_by_hand(clean: Lab) -> None:
@@ -36,19 +36,19 @@ def test_a_cron_job_and_a_job_made_of_it_by_hand(clean: Lab) -> None:
     spec |= {"jobTemplate": {"spec": {"template": template("true", "Never")}}}
     clean.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "whtcron"}, "spec": spec})
     eventually(
-        lambda: clean.get("cronjob", "whtcron").get("status", {}).get("lastSuccessfulTime"), 60, "a run succeeded"
+        lambda: clean.get("cronjob", "whtcron").get("status", {}).get("lastSuccessfulTime"), what="a run succeeded"
     )
     clean.kubectl("create", "job", "whtbyhand", "--from=cronjob/whtcron")
-    clean.kubectl("wait", "--for=condition=Complete", "job/whtbyhand", "--timeout=60s")
-    clean.kubectl("delete", "cronjob/whtcron", "--timeout=30s")
-    eventually(lambda: not clean.get("jobs")["items"], 30, "its Jobs are gone")
+    clean.kubectl("wait", "--for=condition=Complete", "job/whtbyhand", "--timeout=120s")
+    clean.kubectl("delete", "cronjob/whtcron", "--timeout=120s")
+    eventually(lambda: not clean.get("jobs")["items"], what="its Jobs are gone")
 
 
 def test_a_stateful_set_comes_and_rolls(clean: Lab) -> None:
     spec = {"replicas": 2, "serviceName": "whtset", "selector": {"matchLabels": {"app": "whtset"}}}
     spec |= {"template": template("hostname; exec sleep 3600", app="whtset")}
     clean.apply({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "whtset"}, "spec": spec})
-    clean.kubectl("rollout", "status", "statefulset/whtset", "--timeout=60s")
+    clean.kubectl("rollout", "status", "statefulset/whtset", "--timeout=120s")
     assert clean.kubectl("logs", "whtset-1").strip() == "whtset-1"
     clean.kubectl("set", "env", "statefulset/whtset", "ROUND=2")
-    clean.kubectl("rollout", "status", "statefulset/whtset", "--timeout=60s")
+    clean.kubectl("rollout", "status", "statefulset/whtset", "--timeout=120s")

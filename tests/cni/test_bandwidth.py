@@ -110,7 +110,7 @@ def test_a_pod_receives_and_sends_no_faster(world: World) -> None:  # noqa: F811
             assert sorted(found.rate for found in bound) == [MBIT, 2 * MBIT]
             for _ in range(2):
                 await caller.delete(network, what, result)
-            eventually(lambda: not [link for link in node.links() if link.kind == "ifb"], 10)
+            eventually(lambda: not [link for link in node.links() if link.kind == "ifb"])
         await caller.delete(network, free, plain)
 
     world.run(scenario)
@@ -133,7 +133,7 @@ def test_what_is_lost_is_told_and_what_is_left_is_freed(world: World) -> None:  
                 await caller.check(network, whats[0], results[0])
             await caller.gc(network, [("c1", "eth0")])
             left = [ifb_name("whtnet", "c1", "eth0")]
-            eventually(lambda: [x.name for x in node.links() if x.kind == "ifb"] == left, 10)
+            eventually(lambda: [x.name for x in node.links() if x.kind == "ifb"] == left)
             with pytest.raises(CniError, match="prevResult names no veth"):
                 await caller.check({**network, "plugins": network["plugins"][2:]}, whats[0], results[0])
 

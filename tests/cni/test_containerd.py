@@ -90,7 +90,7 @@ def test_sandboxes_come_and_go(rig: Containerd) -> None:
         asyncio.run(asyncio.wait_for(scenario(), 90))
         assert DiskStore(settings.data_dir, install.NETWORK).taken() == {}
         with Netlink(netns.path_of(rig.netns)) as node:
-            eventually(lambda: not [x for x in node.links() if x.kind == "veth"], 5, "links of the pods are gone")
+            eventually(lambda: not [x for x in node.links() if x.kind == "veth"], what="links of the pods are gone")
         assert json.loads((settings.conf_dir / install.CONFLIST).read_text())["name"] == install.NETWORK
     finally:
         daemon.terminate()

@@ -126,7 +126,7 @@ class World:
 
     def shell(self, words: str) -> str:
         argv = ["nsenter", f"--net={self.nodes[0].path}", *words.split()]
-        return asyncio.run(command.run(argv, timeout=10)).stdout.decode()
+        return asyncio.run(command.run(argv, timeout=60)).stdout.decode()
 
     def address_is_there(self) -> bool:
         return ip_interface("10.244.1.1/24") in {a.interface for a in self._kernel.addresses(self.bridge.index)}

@@ -135,7 +135,7 @@ def started(nodes: list[Node], pods: list[Path], threads: ThreadPoolExecutor, mo
 def test_pods_and_nodes_reach_each_other_by_vxlan_alone(ground: tuple[Path, list[Node], list[Path]]) -> None:
     outside, nodes, pods = ground
     for node in nodes:
-        asyncio.run(command.run(["nsenter", f"--net={node.path}", "nft", STRICT], timeout=10))
+        asyncio.run(command.run(["nsenter", f"--net={node.path}", "nft", STRICT], timeout=60))
     with ThreadPoolExecutor(3) as threads:
         cluster = started(nodes, pods, threads, Mode.VXLAN)
         try:

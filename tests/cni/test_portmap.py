@@ -223,7 +223,7 @@ class World:
 
     async def nft(self, text: str) -> str:
         argv = ["nsenter", f"--net={self.node}", "nft", *text.split()]
-        return (await command.run(argv, timeout=10)).stdout.decode()
+        return (await command.run(argv, timeout=60)).stdout.decode()
 
 
 @pytest.fixture(params=["daemon", "alone", "debian"])

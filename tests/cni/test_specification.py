@@ -162,7 +162,7 @@ def test_debians_plugins_refuse_the_same(tmp_path: Path) -> None:
                 continue
             environment, stdin = given(name, row, str(tmp_path))
             argv = ["nsenter", f"--net={node}", str(DEBIAN / name)]
-            done = subprocess.run(argv, input=stdin, env=environment, capture_output=True, timeout=30, check=False)
+            done = subprocess.run(argv, input=stdin, env=environment, capture_output=True, timeout=60, check=False)
             code = json.loads(done.stdout)["code"] if done.returncode else 0
             if code in OF_THE_SPECIFICATION and code != row[3]:
                 codes.append((name, row, code))

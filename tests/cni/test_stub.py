@@ -145,7 +145,7 @@ def silent(connection: socket.socket, over: threading.Event) -> bool:
 
 def test_perl_finds_nothing_to_complain_of() -> None:
     argv = ["/usr/bin/perl", "-Mstrict", "-Mwarnings=FATAL,all", "-c", str(STUB)]
-    done = subprocess.run(argv, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(argv, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr.decode()) == (0, f"{STUB} syntax OK\n")
 
 
@@ -153,7 +153,7 @@ def test_no_module_is_loaded() -> None:
     """Each would cost as much as Perl itself."""
     report = 'END { print STDERR join(" ", sort keys %INC) }'
     argv = ["/usr/bin/perl", "-e", f"{report} do $ARGV[0]", str(STUB)]
-    done = subprocess.run(argv, input=b"{}", capture_output=True, timeout=30, check=False)
+    done = subprocess.run(argv, input=b"{}", capture_output=True, timeout=60, check=False)
     assert done.stderr.decode() == str(STUB)
 
 

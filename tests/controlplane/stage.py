@@ -40,11 +40,10 @@ from controlplane.scheduler.settings import Settings as SchedulerSettings
 from lab.certificates import POLICY
 from lab.storage import storage_class
 from tests.controlplane.apiserver.server import credentials
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 
 COMPONENTS = ("system:kube-scheduler", "system:kube-controller-manager", "system:cloud-controller-manager")
 USERS = {"admin": "system:masters", "somebody": "", **dict.fromkeys(COMPONENTS, "")}
-DEADLINE = 20.0
 
 
 class Stage:
@@ -111,7 +110,7 @@ class Stage:
             )
             self._tasks.append(asyncio.ensure_future(self._beat(node_name)))
 
-    async def until(self, what: Callable[[], Any], within: float = DEADLINE) -> Any:
+    async def until(self, what: Callable[[], Any], within: float = SECONDS) -> Any:
         """Wait for something about `pods` (or anything else that changes by itself) to be true."""
         try:
             return await until(what, within, pause=0.02)

@@ -22,6 +22,7 @@ from controlplane.apiserver.resources import builtin
 from controlplane.apiserver.tables import texts
 from controlplane.apiserver.tables.spec import AGE, NAME, Table, text
 from tests.controlplane.stage import Stage, kubeconfig_of, stage
+from tests.waiting import SECONDS
 
 TYPE = "com.example.v1.Boat"
 BOAT = define("example.com", "v1", "Boat", "boats", short="bt", categories="all", status=True)
@@ -62,7 +63,7 @@ def play(root: Path, scenario: Any) -> None:
         async with stage(root, catalog) as set_up:
             await scenario(set_up, catalog)
 
-    asyncio.run(asyncio.wait_for(main(), 50))
+    asyncio.run(asyncio.wait_for(main(), SECONDS))
 
 
 async def served(client: Client) -> set[str]:
@@ -185,9 +186,9 @@ def test_a_kind_taken_away_keeps_its_objects_for_when_it_is_back(tmp_path: Path)
         await client.create(BOAT, boat("a"))
         seen = asyncio.Event()
         watching = asyncio.ensure_future(_drained(client, seen))
-        await asyncio.wait_for(seen.wait(), 5)
+        await asyncio.wait_for(seen.wait(), SECONDS)
         catalog.remove(BOAT)
-        await asyncio.wait_for(watching, 5)
+        await asyncio.wait_for(watching, SECONDS)
         with pytest.raises(errors.NotFound):
             await client.get(BOAT, "a", "default")
         catalog.add(BOATS)

@@ -330,7 +330,7 @@ def test_waiting_pods_say_why_and_come_in_when_there_is_room(tmp_path: Path) -> 
 
         await at.until(said)
         await at.client.delete(POD, "first", "default")
-        await at.until(lambda: [name(p) for p in at.ready_pods()] == ["second"], within=9)
+        await at.until(lambda: [name(p) for p in at.ready_pods()] == ["second"])
 
     play(tmp_path, scenario, nodes=1, cpu="1")
 

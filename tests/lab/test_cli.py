@@ -154,7 +154,7 @@ def test_a_reader_that_had_enough_is_no_error_to_tell() -> None:
     os.close(reading)
     process = wherry("--help", stdout=writing)
     os.close(writing)
-    assert process.communicate(timeout=30)[1] == ""
+    assert process.communicate(timeout=60)[1] == ""
     assert process.returncode != 0
 
 
@@ -162,7 +162,7 @@ def test_a_reader_that_had_enough_is_no_error_to_tell() -> None:
 def test_a_full_disk_behind_a_stream(stream: str) -> None:
     with Path("/dev/full").open("w") as full:
         process = wherry("version" if stream == "stdout" else "nonsense", **{stream: full})
-        told = "".join(filter(None, process.communicate(timeout=30)))
+        told = "".join(filter(None, process.communicate(timeout=60)))
     assert process.returncode != 0
     assert "Traceback" not in told and "Exception ignored" not in told
     assert stream == "stderr" or "No space left on device" in told
@@ -179,7 +179,7 @@ def test_ctrl_c_at_any_moment_shows_no_traceback(milliseconds: int) -> None:
         process = wherry("version", preexec_fn=held_back)
         time.sleep(milliseconds / 1000)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=30)
+        _, told = process.communicate(timeout=60)
         # An interpreter that ends has no handler any more: the signal itself ends it, which a shell calls 130, too.
         assert process.returncode in (0, 130, -signal.SIGINT), told
         assert "Traceback" not in told

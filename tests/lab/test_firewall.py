@@ -45,7 +45,7 @@ def test_rules_come_once_and_go(inside: netns.Namespace) -> None:
 
     async def main() -> None:
         await firewall.admit("lab")
-        assert (await command.run(["nft", "list", "tables"], timeout=10)).stdout == b""
+        assert (await command.run(["nft", "list", "tables"], timeout=60)).stdout == b""
         await firewall._iptables("-P", "FORWARD", "DROP")
         before = await listed()
         for _ in range(2):

@@ -20,14 +20,14 @@ def test_the_rule_that_stops_a_packet_is_shown_and_nothing_stays() -> None:
     async def body(rig: Rig) -> None:
         await rig.wire()
         enter = ["nsenter", f"--net={rig.node}"]
-        await command.run([*enter, "nft", "-f", "-"], stdin=DROP.encode(), timeout=10)
+        await command.run([*enter, "nft", "-f", "-"], stdin=DROP.encode(), timeout=60)
         following = asyncio.ensure_future(follow(rig.node, ruleset(PODS[0], PODS[1], 8080, "TCP"), 3))
         while not following.done():
             await asyncio.to_thread(rig.outcome, rig.pods[PODS[0]], PODS[1], 8080, BRIEF)
         lines = following.result()
         assert any("judge" in line and "drop" in line for line in lines), lines
         assert not any(TABLE in line for line in lines)
-        left = await command.run([*enter, "nft", "list", "tables"], timeout=10)
+        left = await command.run([*enter, "nft", "list", "tables"], timeout=60)
         assert TABLE.encode() not in left.stdout
 
     with new_rig() as rig:

@@ -76,7 +76,7 @@ class Rig:
     async def ip(self, where: Path | None, *lines: str) -> None:
         """Commands of ip(8), in the namespace `where`."""
         enter = ["nsenter", f"--net={where}"] if where else []
-        await command.run([*enter, "ip", "-batch", "-"], stdin="\n".join(lines).encode(), timeout=10)
+        await command.run([*enter, "ip", "-batch", "-"], stdin="\n".join(lines).encode(), timeout=60)
 
     def ask(self, where: Path, address: str, port: int, timeout: float = 5.0 * SLOWNESS) -> tuple[str, str]:
         """One TCP connection: (who answered, the source it saw). Raises OSError."""

@@ -149,7 +149,7 @@ def test_kill_and_restart_without_a_gap(mode: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_a_foreign_flush_is_repaired(mode: str) -> None:
     async def body(world: World, _client: Client) -> None:
-        await command.run(["nsenter", f"--net={world.rig.node}", "nft", "flush", "ruleset"], timeout=10)
+        await command.run(["nsenter", f"--net={world.rig.node}", "nft", "flush", "ruleset"], timeout=60)
         # Without the notification it would be noticed half a minute later.
         await world.until_answered_by(*PODS, timeout=20 * SLOWNESS)
 
@@ -174,7 +174,7 @@ def test_cleanup_of_the_command_line_leaves_nothing() -> None:
     async def body(world: World, _client: Client) -> None:
         world.processes.end("proxy")
         argv = ["nsenter", f"--net={world.rig.node}", sys.executable, "-m", "netproxy", "--cleanup"]
-        await command.run(argv, timeout=30)
+        await command.run(argv, timeout=60)
         for mode in modes.mode_names():
             assert await _rules(world, mode) == ""
 
@@ -184,7 +184,7 @@ def test_cleanup_of_the_command_line_leaves_nothing() -> None:
 async def _rules(world: World, mode: str) -> str:
     """Lines of a mode's rules that are still there."""
     argv = ["nsenter", f"--net={world.rig.node}", "nft", "list", "ruleset"]
-    text = (await command.run(argv, timeout=10)).stdout.decode()
+    text = (await command.run(argv, timeout=60)).stdout.decode()
     return "\n".join(line for line in text.splitlines() if MARKS[mode] in line)
 
 

@@ -95,7 +95,7 @@ class Healing(World):
 
     async def shell(self, words: str, check: bool = True) -> str:
         argv = ["nsenter", f"--net={self.rig.node}", "sh", "-c", words]
-        return (await command.run(argv, timeout=20, check=check)).stdout.decode()
+        return (await command.run(argv, timeout=60, check=check)).stdout.decode()
 
     async def rules(self) -> list[str]:
         """Ours, without what differs between two equal states."""

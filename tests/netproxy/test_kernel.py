@@ -24,6 +24,7 @@ from netproxy.model import Backend, Family, PortKey, Route, ServicePort
 from tests.conftest import SLOWNESS
 from tests.netproxy.elsewhere import Elsewhere
 from tests.netproxy.rig import BRIEF, CLIENT_IP, IN_KERNEL, MODES, NODE_IP, PODS, Rig, new_rig
+from tests.waiting import SECONDS
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 VIP, LOAD_BALANCER, EXTERNAL = "10.96.0.100", "203.0.113.7", "203.0.113.9"
@@ -416,7 +417,7 @@ def test_a_flat_table_serves_until_lost_iptables_chains_are_written(monkeypatch:
         served.clear()
         # What stands needs no stand-in, but it is taken away where an earlier process left it.
         monkeypatch.setattr(IptablesMode, "rebuild", write)
-        await command.run(["nsenter", f"--net={rig.node}", "nft", "add", "table", "ip", "wherry-stand-in"], timeout=10)
+        await command.run(["nsenter", f"--net={rig.node}", "nft", "add", "table", "ip", "wherry-stand-in"], timeout=60)
         await mode.rebuild(routes)
         assert "stand-in" not in await ruleset(rig)
 
@@ -425,7 +426,7 @@ def test_a_flat_table_serves_until_lost_iptables_chains_are_written(monkeypatch:
 
 async def ruleset(rig: Rig) -> str:
     argv = ["nsenter", f"--net={rig.node}", "nft", "list", "ruleset"]
-    return (await command.run(argv, timeout=10)).stdout.decode()
+    return (await command.run(argv, timeout=60)).stdout.decode()
 
 
 async def everything(rig: Rig) -> str:
@@ -456,7 +457,7 @@ def test_cleanup_leaves_another_kube_proxy_alone() -> None:
     async def body(rig: Rig, mode: modes.Mode) -> None:
         enter = ["nsenter", f"--net={rig.node}"]
         theirs = b"*nat\n:KUBE-SERVICES - [0:0]\n-A PREROUTING -j KUBE-SERVICES\nCOMMIT\n"
-        await command.run([*enter, "iptables-restore", "--noflush"], stdin=theirs, timeout=10)
+        await command.run([*enter, "iptables-restore", "--noflush"], stdin=theirs, timeout=60)
         await mode.cleanup()
         assert "KUBE-SERVICES" in await ruleset(rig)
 
@@ -474,8 +475,8 @@ def test_a_foreign_flush_is_noticed_by_notification() -> None:
         await mode.change(of(route(OTHER, node_port=30080)))
         await asyncio.sleep(0.1)
         assert not lost.is_set(), "our own changes are not a stranger's"
-        await command.run(["nsenter", f"--net={rig.node}", "nft", "flush", "ruleset"], timeout=10)
-        await asyncio.wait_for(lost.wait(), 20)
+        await command.run(["nsenter", f"--net={rig.node}", "nft", "flush", "ruleset"], timeout=60)
+        await asyncio.wait_for(lost.wait(), SECONDS)
         await mode.rebuild(routes)
         assert set(rig.who(rig.client, VIP, 80, 40)) == set(PODS)
         watching.cancel()

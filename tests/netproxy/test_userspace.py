@@ -24,7 +24,7 @@ from netproxy.userspace.plan import Listener, Own, Relay, is_inside, plan
 from tests.netproxy.packet import LOCAL_ADDRESSES, End, Packet, collect
 from tests.netproxy.simulated import BASE, endpoint, endpoint_slice, ground, rules_for, service, tracker
 from tests.netproxy.test_incremental import specs
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 
 KEY = PortKey("default", "svc", "p", "TCP", Family.IPV4)
 NODE = frozenset(ip for ip in LOCAL_ADDRESSES if ":" not in ip and ip != "127.0.0.1")
@@ -145,7 +145,7 @@ async def shout_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 
 def run(body: Coroutine[Any, Any, None], runner: Callable[[Any], None] = asyncio.run) -> None:
     async def bounded() -> None:
-        await asyncio.wait_for(body, 30)
+        await asyncio.wait_for(body, SECONDS)
 
     runner(bounded())
 
@@ -194,7 +194,7 @@ def test_two_who_end_before_they_have_found_each_other_leave_no_socket(monkeypat
             writer.write_eof()
             assert await reader.read() == b""
             writer.close()
-            await until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before, 10, "both sockets are closed")
+            await until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before, what="both sockets are closed")
 
     monkeypatch.setattr("netproxy.userspace.tcp.tasks.within", late)
     run(body(), uvloop.run)
@@ -217,10 +217,10 @@ def test_an_endpoint_that_answers_when_its_client_has_just_gone_is_told(monkeypa
     async def body() -> None:
         async with relay_to(listen) as port:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
-            await asyncio.wait_for(answered.wait(), 10)
+            await asyncio.wait_for(answered.wait(), SECONDS)
             connecting = next(t for t in asyncio.all_tasks() if "_connect" in repr(t.get_coro()))
             connecting.cancel()
-            await asyncio.wait_for(told.wait(), 10)
+            await asyncio.wait_for(told.wait(), SECONDS)
             writer.close()
 
     monkeypatch.setattr("netproxy.userspace.tcp.tasks.within", late)

@@ -48,7 +48,7 @@ class Api:
         command = [sys.executable, "-m", "tests.agent.alone.stream_client", str(self.directory), *words]
         netns = f"--net=/run/netns/{self.agent.containerd.netns}"
         done = subprocess.run(
-            ["nsenter", netns, *command], capture_output=True, text=True, timeout=40, cwd=Path(__file__).parents[3]
+            ["nsenter", netns, *command], capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[3]
         )
         assert done.returncode == 0, done.stderr + self.agent.log.read_text()[-3000:]
         answer: dict[str, Any] = json.loads(done.stdout)
@@ -144,7 +144,7 @@ def test_environment_and_volumes_reach_the_container_and_leave_nothing(api: Api)
     agent.start()
     assert api_answers(api)
     agent.remove("full")
-    eventually(lambda: not list(agent.root.glob("pods/*")), 30, "the pod's directory is gone")
+    eventually(lambda: not list(agent.root.glob("pods/*")), what="the pod's directory is gone")
     assert mounts.mount_points(agent.root.resolve()) == []
 
 
@@ -157,7 +157,7 @@ def api_answers(api: Api) -> bool:
         except AssertionError:
             return False
 
-    return bool(eventually(check, 20, "the API answers"))
+    return bool(eventually(check, what="the API answers"))
 
 
 def test_exec_ends_its_input_and_returns_the_exit_code(api: Api) -> None:
@@ -185,7 +185,7 @@ def test_logs_of_this_and_the_previous_run(api: Api) -> None:
     def restarted() -> bool:
         return "1.log" in {file.name for file in api.agent.logs.glob("*/c/*.log")}
 
-    eventually(restarted, 30, "second run")
+    eventually(restarted, what="second run")
     api.agent.running("logs", "c")
     assert api.get(f"{path}?tailLines=1") == "two\n"
     assert api.get(f"{path}?previous=true") == "one\ntwo\n"
@@ -207,7 +207,7 @@ def test_a_growing_log_is_rotated_under_a_running_container(api: Api) -> None:
         settled = len(packed) == len(plain) == 1 and plain[0].name != packed[0].stem
         return [files[0], *plain] if settled and b"\n" in files[0].read_bytes() else []
 
-    current, newest = eventually(twice_rotated, 60, "a packed log")
+    current, newest = eventually(twice_rotated, what="a packed log")
     last = int(newest.read_text().splitlines()[-1].split()[-1])
     first = int(current.read_text().splitlines()[0].split()[-1])
     assert first == last + 1

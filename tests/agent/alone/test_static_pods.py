@@ -123,7 +123,7 @@ def test_pre_stop_runs_and_the_grace_period_ends(agent: AgentProcess):
     agent.running("stop", "c")
     agent.remove("stop")
     eventually(lambda: (host / "stopped").exists(), what="the hook ran")
-    eventually(lambda: not agent.containers("stop"), 20, "killed after its grace period")
+    eventually(lambda: not agent.containers("stop"), what="killed after its grace period")
 
 
 def test_kill_9_of_the_agent_touches_no_container(agent: AgentProcess):

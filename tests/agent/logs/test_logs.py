@@ -19,6 +19,7 @@ from agent.settings import AgentSettings
 from agent.view import ContainerRef
 from apimachinery import timestamps
 from tests import waiting
+from tests.waiting import SECONDS
 
 A = b"2026-01-01T00:00:00.1Z stdout F one\n"
 B = b"2026-01-01T00:00:01Z stderr F two\n"
@@ -103,7 +104,7 @@ def test_following_sees_growth_rotation_and_the_end(tmp_path: Path) -> None:
         async def until(expected: bytes) -> None:
             while bytes(got) != expected:
                 changed.clear()
-                await asyncio.wait_for(changed.wait(), 5.0)
+                await asyncio.wait_for(changed.wait(), SECONDS)
 
         task = asyncio.ensure_future(follow())
         await until(b"one\n")
@@ -123,7 +124,7 @@ def test_following_sees_growth_rotation_and_the_end(tmp_path: Path) -> None:
         with path.open("ab") as file:
             file.write(A)
         alive[0] = False
-        await asyncio.wait_for(task, 5.0)
+        await asyncio.wait_for(task, SECONDS)
         assert bytes(got) == b"one\ntwo\none\nee\none\n"
 
     asyncio.run(scenario())
@@ -136,7 +137,7 @@ def test_follow_starts_at_the_tail_and_stops_at_the_limit(tmp_path: Path) -> Non
         options = Options(follow=True, tail_lines=2, limit_bytes=5)
         return b"".join([c async for c in read_log(path, options, lambda: True)])
 
-    assert asyncio.run(asyncio.wait_for(scenario(), 5.0)) == b"two\ne"
+    assert asyncio.run(asyncio.wait_for(scenario(), SECONDS)) == b"two\ne"
 
 
 @pytest.mark.parametrize(

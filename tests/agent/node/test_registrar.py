@@ -13,6 +13,7 @@ from agent.settings import AgentSettings
 from apimachinery import objects
 from apimachinery.errors import AlreadyExists, Conflict, NotFound, Unreachable
 from tests import clock
+from tests.waiting import SECONDS
 
 READY = RuntimeInfo("containerd", "1.6.20", True, True, "")
 
@@ -117,9 +118,9 @@ class Rig:
         async def poll() -> None:
             while not check():
                 self.api.changed.clear()
-                await asyncio.wait_for(self.api.changed.wait(), 10.0)
+                await asyncio.wait_for(self.api.changed.wait(), SECONDS)
 
-        await asyncio.wait_for(poll(), 15.0)
+        await asyncio.wait_for(poll(), SECONDS)
 
     @property
     def node(self) -> dict[str, Any] | None:

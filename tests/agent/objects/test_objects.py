@@ -15,6 +15,7 @@ from apimachinery import kinds, timestamps
 from apimachinery.errors import Forbidden, NotFound, TooManyRequests, Unreachable
 from apimachinery.volumes.claims import Use
 from tests import clock
+from tests.waiting import SECONDS
 
 POD = {"metadata": {"name": "p", "namespace": "ns", "uid": "u"}, "spec": {"serviceAccountName": "sa"}}
 
@@ -81,7 +82,7 @@ class Rig:
         self.event.set()
 
     async def heard(self) -> None:
-        await asyncio.wait_for(self.event.wait(), 5.0)
+        await asyncio.wait_for(self.event.wait(), SECONDS)
         self.event.clear()
 
 

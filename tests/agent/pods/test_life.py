@@ -638,7 +638,7 @@ def test_a_start_that_outlives_its_agent_is_waited_for_and_counts_as_none(tmp_pa
             assert runtime.held[first], "it is not over"
             refused.append(runtime.count("RemoveContainer"))
             runtime.starting.clear()
-            await until(lambda: runtime.running() == ["c", "d"], 5.0)
+            await until(lambda: runtime.running() == ["c", "d"])
             await until(lambda: is_ready(agent))
             found = status(agent)
         assert refused[0] >= 1

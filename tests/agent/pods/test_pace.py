@@ -170,7 +170,7 @@ def test_a_changed_object_is_tried_at_once(tmp_path, error):
             broken = False
             setattr(target, name, monkey)
             agent.pods.objects_changed("uid-p")
-            await until(lambda: is_ready(agent), 5)
+            await until(lambda: is_ready(agent))
 
     clock.run(main())
 
@@ -180,7 +180,7 @@ async def test_a_changed_container_is_tried_at_once(agent, runtime):
     agent.pods.set_pod("api", pod(image="busybox:createfail"))
     await until(lambda: waiting(agent).get("reason") == "CreateContainerError")
     agent.pods.set_pod("api", pod(image="busybox:good"))
-    await until(lambda: is_ready(agent), 5)
+    await until(lambda: is_ready(agent))
 
 
 @live
@@ -215,7 +215,7 @@ def test_a_runtime_that_went_away_is_asked_again_once_it_was_looked_at(tmp_path)
 
             runtime.create_container = lost  # type: ignore[method-assign,assignment]
             agent.pods.set_pod("file", pod())
-            await until(lambda: is_ready(agent), 5)
+            await until(lambda: is_ready(agent))
             assert status(agent)["containerStatuses"][0]["restartCount"] == 0
             assert "Failed" not in events
 
@@ -314,7 +314,7 @@ def test_one_object_the_runtime_says_nothing_of_hides_no_other(tmp_path):
         runtime.container = answer  # type: ignore[method-assign]
         async with running(tmp_path, runtime) as agent:
             agent.pods.set_pod("file", pod("good"))
-            await until(lambda: is_ready(agent, "good"), 5)
+            await until(lambda: is_ready(agent, "good"))
 
     clock.run(main())
 
@@ -328,5 +328,5 @@ async def test_an_old_run_that_will_not_go_keeps_no_new_one_from_its_start(agent
     for restart in range(4):
         newest = max(runtime.held.values(), key=lambda h: h.record.created_at)
         runtime.exit(newest.record.id, 1)
-        await until(lambda: runtime.count("StartContainer") == restart + 2, 5)  # noqa: B023
+        await until(lambda: runtime.count("StartContainer") == restart + 2)  # noqa: B023
     assert runtime.count("RemoveContainer") == 1

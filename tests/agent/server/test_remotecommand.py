@@ -11,6 +11,7 @@ from aiohttp import WSMessage, WSMsgType, web
 from agent.server import channels, spdy
 from agent.server.dial import Streams
 from agent.server.remotecommand import Wanted, _Session
+from tests.waiting import SECONDS
 
 
 class Client:
@@ -62,7 +63,7 @@ def test_input_that_comes_too_late_costs_no_output() -> None:
         client, runtime = Client(b"\0first", b"\0second"), Ended()
         session = _Session(cast(web.WebSocketResponse, client), cast(Streams, cast(Any, runtime)))
         await session.open(Wanted(stdin=True, stdout=True))
-        await asyncio.wait_for(session.run(), 20)
+        await asyncio.wait_for(session.run(), SECONDS)
         return client.got
 
     assert asyncio.run(scenario()) == [b"\1", b"\1last words", b"\3status"]

@@ -22,6 +22,7 @@ from agent.view import ContainerRef, ContainerUsage
 from apimachinery import pki
 from apimachinery.kit import webserver
 from apimachinery.kit.lifecycle import Lifecycle
+from tests.waiting import SECONDS
 
 POD = {
     "metadata": {"name": "p", "namespace": "ns", "uid": "u"},
@@ -186,7 +187,7 @@ def run(
         runtime = await server.streaming.start()
         await server.start(lifecycle)
         try:
-            await asyncio.wait_for(scenario(server), 20.0)
+            await asyncio.wait_for(scenario(server), SECONDS)
         finally:
             lifecycle.request_stop()
             await lifecycle.wait()
@@ -497,7 +498,7 @@ def test_weak_ciphers_are_refused_and_silent_peers_are_cut(tmp_path: Path, monke
         strong = ssl.create_default_context(cadata=server.ca.cert_pem.decode())
         for context in (None, strong):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=context)
-            assert await asyncio.wait_for(reader.read(), 10.0) == b""
+            assert await asyncio.wait_for(reader.read(), SECONDS) == b""
             writer.close()
 
     run(tmp_path, scenario)

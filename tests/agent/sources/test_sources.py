@@ -10,6 +10,7 @@ from agent.sources.api import deliver
 from agent.sources.file import FileSource
 from agent.sources.static import StaticPodError, pods_of
 from apimachinery.pods.images import pull_policy
+from tests.waiting import SECONDS
 
 MANIFEST = """
 apiVersion: v1
@@ -132,7 +133,7 @@ def test_a_directory_is_followed_file_by_file(tmp_path: Path) -> None:
         async def until(call: str, count: int = 1) -> None:
             while sum(1 for name, _ in sink.calls if name == call) < count:
                 sink.event.clear()
-                await asyncio.wait_for(sink.event.wait(), 5.0)
+                await asyncio.wait_for(sink.event.wait(), SECONDS)
 
         await until("synced")
         assert sink.calls == [("set", "web-n"), ("synced", "file")]

@@ -35,6 +35,7 @@ from agent.volumes.plugins import PLUGINS, by_kind
 from agent.volumes.refresh import Refresher
 from apimachinery.kit import mounts
 from tests import clock
+from tests.waiting import SECONDS
 
 DIR = Path("/r/pods/u")
 CONFIG = {"data": {"a": "1", "b": "2"}, "binaryData": {"c": base64.b64encode(b"\xff").decode()}}
@@ -370,7 +371,7 @@ def test_running_pods_see_changed_objects_and_labels(tmp_path: Path) -> None:
                 while file.read_text() != text:
                     await asyncio.sleep(0.005)
 
-            await asyncio.wait_for(poll(), 5.0)
+            await asyncio.wait_for(poll(), SECONDS)
 
         objects.data["k"] = "2"
         refresher.changed("u")

@@ -51,13 +51,13 @@ def where() -> Iterator[Path]:
 
 async def _load(where: Path, family: int) -> None:
     argv = ["nsenter", f"--net={where}", f"{PROGRAM[family]}-restore", "--noflush"]
-    result = await command.run(argv, stdin=RULES[family].encode(), timeout=10, check=False)
+    result = await command.run(argv, stdin=RULES[family].encode(), timeout=60, check=False)
     if result.returncode:
         pytest.skip(f"this kernel has no legacy {PROGRAM[family]}: {result.stderr.decode()[-200:]}")
 
 
 async def _rules(where: Path, family: int) -> list[str]:
-    result = await command.run(["nsenter", f"--net={where}", f"{PROGRAM[family]}-save", "-t", "nat"], timeout=10)
+    result = await command.run(["nsenter", f"--net={where}", f"{PROGRAM[family]}-save", "-t", "nat"], timeout=60)
     return [line for line in result.stdout.decode().splitlines() if line.startswith("-A")]
 
 

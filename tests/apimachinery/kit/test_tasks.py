@@ -39,7 +39,7 @@ def test_a_loop_that_is_woken_and_cancelled_in_one_turn_ends() -> None:
         event.set()
         await asyncio.sleep(0)
         task.cancel()
-        done, _ = await asyncio.wait((task,), timeout=5)
+        done, _ = await asyncio.wait((task,), timeout=60)
         assert done
 
     asyncio.run(scenario())
@@ -87,7 +87,7 @@ def test_work_that_ends_in_the_turn_in_which_it_is_cancelled_is_cancelled() -> N
         answer.set_result(None)
         await asyncio.sleep(0)
         task.cancel()
-        await asyncio.wait((task,), timeout=5)
+        await asyncio.wait((task,), timeout=60)
         assert task.cancelled() and not went_on
 
     asyncio.run(scenario())

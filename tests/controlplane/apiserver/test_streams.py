@@ -19,6 +19,7 @@ from controlplane.apiserver.request import Decision
 from controlplane.apiserver.resources import builtin
 from controlplane.apiserver.streams import backend, tunnel
 from controlplane.apiserver.streams.pods import PodStreams
+from tests.waiting import SECONDS
 
 UPGRADE = (
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n"
@@ -109,12 +110,12 @@ async def ask(port, path, method="GET", headers=""):
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
     reader, writer = await asyncio.open_connection(sock=sock)
     writer.write(f"{method} /api/v1/namespaces/ns/pods/p/{path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
-    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)).decode()
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)).decode()
     return head, reader, writer
 
 
 def run(scenario):
-    asyncio.run(asyncio.wait_for(scenario, 50))
+    asyncio.run(asyncio.wait_for(scenario, SECONDS))
 
 
 async def settled():
@@ -140,9 +141,9 @@ def test_log_is_streamed_as_it_comes():
         async with Agent(behave) as agent, serving(agent.port) as server:
             head, reader, writer = await ask(server.port, "log?follow=true&tailLines=3")
             assert head.startswith("HTTP/1.1 200")
-            assert b"one" in await asyncio.wait_for(reader.readuntil(b"one\n"), 20)
+            assert b"one" in await asyncio.wait_for(reader.readuntil(b"one\n"), SECONDS)
             more.set()
-            assert b"two" in await asyncio.wait_for(reader.readuntil(b"two\n"), 20)
+            assert b"two" in await asyncio.wait_for(reader.readuntil(b"two\n"), SECONDS)
             assert agent.head.startswith("GET /containerLogs/ns/p/c?follow=true&tailLines=3 HTTP/1.1\r\n")
             writer.close()
 
@@ -182,7 +183,7 @@ def test_log_over_a_websocket(protocol, told):
                 await http.ws_connect(url, protocols=("odd.k8s.io",))
             assert refused.value.status == 403
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), SECONDS))
 
 
 def test_agent_is_let_go_when_the_socket_of_a_log_is_closed():
@@ -195,9 +196,9 @@ def test_agent_is_let_go_when_the_socket_of_a_log_is_closed():
             url = f"http://127.0.0.1:{listener.port}/api/v1/namespaces/ns/pods/p/log?follow=true"
             async with http.ws_connect(url) as socket:
                 assert [await socket.receive_bytes() for _ in range(2)] == [b"", b"one\n"]
-            await asyncio.wait_for(agent.over.wait(), 10)
+            await asyncio.wait_for(agent.over.wait(), SECONDS)
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), SECONDS))
 
 
 def test_agent_is_let_go_when_the_reader_of_a_log_leaves():
@@ -210,7 +211,7 @@ def test_agent_is_let_go_when_the_reader_of_a_log_leaves():
             _, reader, writer = await ask(server.port, "log?follow=true")
             await reader.readuntil(b"x\n")
             writer.close()
-            await asyncio.wait_for(agent.over.wait(), 20)
+            await asyncio.wait_for(agent.over.wait(), SECONDS)
 
     run(scenario())
 
@@ -263,13 +264,13 @@ def test_exec_carries_bytes_both_ways_untouched():
                 await writer.drain()
 
             sending = asyncio.ensure_future(send())
-            assert await asyncio.wait_for(reader.readexactly(len(payload)), 20) == payload
+            assert await asyncio.wait_for(reader.readexactly(len(payload)), SECONDS) == payload
             await sending
             assert "Sec-WebSocket-Protocol: v5.channel.k8s.io" in agent.head
             assert agent.head.startswith("GET /exec/ns/p/c?input=1&command=cat ")
             assert [wanted.verb for wanted in server.asked] == ["create"]
             writer.close()
-            await asyncio.wait_for(agent.over.wait(), 20)
+            await asyncio.wait_for(agent.over.wait(), SECONDS)
         assert await settled()
 
     run(scenario())
@@ -283,7 +284,7 @@ def test_client_is_let_go_when_the_agent_dies():
 
         async with Agent(behave) as agent, serving(agent.port) as server:
             _, reader, _ = await ask(server.port, "attach", "POST", UPGRADE)
-            assert await asyncio.wait_for(reader.read(), 20) == b"last words"
+            assert await asyncio.wait_for(reader.read(), SECONDS) == b"last words"
         assert await settled()
 
     run(scenario())
@@ -309,7 +310,7 @@ def test_slow_reader_slows_the_writer():
                 await asyncio.sleep(0.3)
             assert sent < MORE_THAN_FITS * 65536
             writer.transport.abort()
-            await asyncio.wait_for(agent.over.wait(), 20)
+            await asyncio.wait_for(agent.over.wait(), SECONDS)
 
     run(scenario())
 
@@ -340,7 +341,7 @@ def test_client_that_dies_while_nobody_reads_it_is_noticed(monkeypatch):
             while any("_carry" in repr(task) for task in asyncio.all_tasks()):
                 await asyncio.sleep(0.05)
             let_go.set()
-            await asyncio.wait_for(agent.over.wait(), 20)
+            await asyncio.wait_for(agent.over.wait(), SECONDS)
         assert await settled()
 
     run(scenario())
@@ -402,7 +403,7 @@ def test_only_the_agent_at_that_address_is_spoken_to(tmp_path, own, address, rea
                     await backend.call(where, "GET", "/", ())
                 assert not heard
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), SECONDS))
 
 
 @pytest.mark.parametrize("judged", [False, True])
@@ -432,6 +433,6 @@ def test_a_kubelets_own_certificate_is_enough_where_no_authority_is_configured(t
         assert backend.client_context(None, None, None).cert_store_stats()["x509_ca"] == 0, "read for nothing"
     if judged:
         with pytest.raises(InternalError, match="certificate verify failed"):
-            asyncio.run(asyncio.wait_for(main(), 20))
+            asyncio.run(asyncio.wait_for(main(), SECONDS))
     else:
-        assert asyncio.run(asyncio.wait_for(main(), 20)) == "ok"
+        assert asyncio.run(asyncio.wait_for(main(), SECONDS)) == "ok"

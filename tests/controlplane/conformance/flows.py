@@ -53,13 +53,19 @@ class Flow:
         return await self.at.until(what, within)
 
     async def has(self, kind: Kind, called: str, **wanted: Any) -> None:
-        """Wait until a status says so; a number that is not told is 0."""
+        """Wait until a status says so; a number that is not told is 0, and a generation counts when it was passed, for
+        anybody may make one more at any moment: a Deployment's controller does, when it writes the revision.
+        """
         last: Obj = {}
+
+        def agrees(member: str, value: Any) -> bool:
+            told = last.get(member) or 0
+            return bool(told >= value if member == "observedGeneration" else told == value)
 
         async def said() -> bool:
             nonlocal last
             last = await self.status(kind, called)
-            return all((last.get(member) or 0) == value for member, value in wanted.items())
+            return all(agrees(member, value) for member, value in wanted.items())
 
         try:
             await self.until(said)
@@ -163,12 +169,7 @@ class Flow:
         await self.until(updated)
         await self.patch(kind, called, {"spec": {"template": {"metadata": {"annotations": {"round": "2"}}}}})
         generation = (await self.get(kind, called))["metadata"]["generation"]
-
-        # A Deployment's controller writes the revision's annotation, which makes one generation more at any moment.
-        async def observed() -> bool:
-            return bool(((await self.status(kind, called)).get("observedGeneration") or 0) >= generation)
-
-        await self.until(observed)
+        await self.has(kind, called, observedGeneration=generation)
         kept = {c["type"] for c in (await self.status(kind, called))["conditions"]}
         assert kept >= {"whtPatched", "whtUpdated"}, kept
 

@@ -27,6 +27,7 @@ from controlplane.scheduler.storage import KINDS, Choice, InformedStorage
 from controlplane.scheduler.surroundings import Workloads
 from tests.controlplane.controllers.test_volumes import BOUND, claim, storage_class, volume
 from tests.controlplane.scheduler.build import cluster, node, pod
+from tests.waiting import SECONDS
 
 LATE = storage_class("late", "WaitForFirstConsumer")
 STATIC = {**storage_class("static", "WaitForFirstConsumer"), "provisioner": "kubernetes.io/no-provisioner"}
@@ -225,7 +226,7 @@ def test_a_pod_waits_until_its_volumes_are_bound(made: bool) -> None:
             assert there["spec"]["claimRef"]["uid"] == "uid-c"
             assert there["metadata"]["annotations"] == {"pv.kubernetes.io/bound-by-controller": "yes"}
         finished(server, "c", "v")
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, SECONDS)
         assert server.storage.promised("default/c") == ("", "")
 
     asyncio.run(scenario())
@@ -260,7 +261,7 @@ def test_why_a_pod_waits_no_longer(breaks: Any, text: str) -> None:
             await asyncio.sleep(0)
         breaks(server)
         with pytest.raises(Refused, match=text):
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, SECONDS)
 
     asyncio.run(scenario())
 

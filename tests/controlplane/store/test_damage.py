@@ -21,6 +21,7 @@ from controlplane.store.salvage import plan, salvage
 from controlplane.store.sqlite import SqliteStore
 from controlplane.store.witness import Mark, Witness, unpacked
 from tests.controlplane.store.following import Plain
+from tests.waiting import SECONDS
 
 
 def rows(*changes: Change) -> list[Row]:
@@ -107,7 +108,7 @@ def run(path: Path, *ops, compact: int = 0) -> list[Change]:
         finally:
             await store.close()
 
-    return asyncio.run(asyncio.wait_for(main(), 30))
+    return asyncio.run(asyncio.wait_for(main(), SECONDS))
 
 
 def filled(path: Path) -> list[Change]:
@@ -293,7 +294,7 @@ def test_history_is_checked_when_it_is_read_again(tmp_path: Path) -> None:
             await store.history()
         await store.close()
 
-    asyncio.run(asyncio.wait_for(main(), 30))
+    asyncio.run(asyncio.wait_for(main(), SECONDS))
 
 
 def test_the_witness_is_never_behind_an_answer(tmp_path: Path) -> None:
@@ -315,6 +316,6 @@ def test_the_witness_is_never_behind_an_answer(tmp_path: Path) -> None:
         await asyncio.gather(*(client(n) for n in range(8)))
         await store.close()
 
-    asyncio.run(asyncio.wait_for(main(), 30))
+    asyncio.run(asyncio.wait_for(main(), SECONDS))
     assert not behind
     assert threading.active_count() < 10

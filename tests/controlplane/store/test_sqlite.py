@@ -11,6 +11,7 @@ import pytest
 from controlplane.store import Change, Corrupt, Delete, Full, Locked, Mismatch, Put, StoreError
 from controlplane.store.sqlite import SqliteStore
 from tests.controlplane.store.following import Told
+from tests.waiting import SECONDS
 
 
 @asynccontextmanager
@@ -28,7 +29,7 @@ def run(path: Path, test: Callable[[SqliteStore], Awaitable[None]]) -> None:
         async with opened(path) as store:
             await test(store)
 
-    asyncio.run(asyncio.wait_for(main(), 30))
+    asyncio.run(asyncio.wait_for(main(), SECONDS))
 
 
 async def current(store: SqliteStore) -> dict[str, Change]:
@@ -220,7 +221,7 @@ def test_a_file_in_use_is_refused(tmp_path: Path) -> None:
                 async with opened(tmp_path / "state.db"):
                     pass
 
-    asyncio.run(asyncio.wait_for(main(), 30))
+    asyncio.run(asyncio.wait_for(main(), SECONDS))
 
 
 def test_a_closing_store_finishes_what_was_asked_and_refuses_what_is_asked_then(tmp_path: Path) -> None:
@@ -236,4 +237,4 @@ def test_a_closing_store_finishes_what_was_asked_and_refuses_what_is_asked_then(
         assert len(await before) == 1
         await closing
 
-    asyncio.run(asyncio.wait_for(main(), 30))
+    asyncio.run(asyncio.wait_for(main(), SECONDS))

@@ -25,7 +25,7 @@ from lab.paths import Paths
 from lab.spec import Spec
 from tests.lab.outsider import Outsider, outsider
 from tests.lab.test_spec import make
-from tests.waiting import eventually, until
+from tests.waiting import SECONDS, eventually, until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -141,7 +141,7 @@ def test_both_families_are_answered_for_and_announced_and_never_sent_from() -> N
                 given = announcer.carry_out(Shift(taken, ((node, address),)))
                 assert given == [(node, address)]
                 announcer.announce(node, address)
-                eventually(partial(_leads, client, address, node), 10, f"{address} is {node}'s")
+                eventually(partial(_leads, client, address, node), what=f"{address} is {node}'s")
             # A way out by this link begins at the node's own address.
             assert _source("node2", f"{own}5" if own else spec.gateway) != address
 
@@ -193,4 +193,4 @@ def test_a_lost_memory_is_made_anew_from_what_services_say(tmp_path: Path) -> No
         working.cancel()
 
     with nodes(1) as (spec, _):
-        asyncio.run(asyncio.wait_for(scenario(spec), 30))
+        asyncio.run(asyncio.wait_for(scenario(spec), SECONDS))

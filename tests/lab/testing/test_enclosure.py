@@ -67,7 +67,7 @@ def test_whatever_was_started_ends_with_it_and_orphans_are_reaped(name: str) -> 
     script = "(setsid sleep 600 &) ; (true &) ; sleep 0.1; ps -eo stat,comm | grep -c '^Z' ; true"
     done = enclosed(name, script)
     assert done.stdout.strip() == "0", "somebody reaps"
-    eventually(lambda: not cgroups.members(name), 10, "nobody lives on")
+    eventually(lambda: not cgroups.members(name), what="nobody lives on")
 
 
 def test_it_ends_with_whoever_started_it(name: str) -> None:
@@ -76,8 +76,8 @@ def test_it_ends_with_whoever_started_it(name: str) -> None:
         [sys.executable, "-c", f"import subprocess; subprocess.Popen({argv!r}); import time; time.sleep(600)"]
     )
     try:
-        eventually(lambda: len(cgroups.members(name)) >= 3, 20, "it runs")
+        eventually(lambda: len(cgroups.members(name)) >= 3, what="it runs")
     finally:
         starter.send_signal(signal.SIGKILL)
         starter.wait()
-    eventually(lambda: not cgroups.members(name), 10, "it ended, too")
+    eventually(lambda: not cgroups.members(name), what="it ended, too")

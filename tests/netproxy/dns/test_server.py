@@ -22,6 +22,7 @@ from netproxy.dns.plain import Question
 from netproxy.dns.server import _TURN_SECONDS, Resolver, TcpServer, UdpServer
 from netproxy.dns.settings import Dns, server_of
 from tests.netproxy.dns.cluster import ZONE, ask_bytes, directory, endpoint, endpoint_slice, read, service
+from tests.waiting import SECONDS
 
 Address = tuple[str, int]
 HERE = ".default.svc.cluster.local"
@@ -141,7 +142,7 @@ def run(
             datagrams = UdpServer(world.resolver, handle)
             datagrams.open()
             try:
-                await asyncio.wait_for(body(world), 40)
+                await asyncio.wait_for(body(world), SECONDS)
             finally:
                 datagrams.close()
                 server.close()
@@ -189,7 +190,7 @@ def test_until_the_cluster_is_known_only_others_names_are_answered() -> None:
             handle.connect(world.address)
             for number, name in enumerate(("web" + HERE, "www.example.com"), 1):
                 await loop.sock_sendall(handle, ask_bytes(name, number=number))
-            seen = read(await asyncio.wait_for(loop.sock_recv(handle, 65535), 10))
+            seen = read(await asyncio.wait_for(loop.sock_recv(handle, 65535), SECONDS))
         assert (seen.header.id, ips(seen)) == (2, ["192.0.2.1"])
 
     run(body, far)
@@ -331,7 +332,7 @@ def test_stub_domains_have_servers_of_their_own() -> None:
 def test_a_server_that_asks_us_back_is_found_out() -> None:
     async def body(world: World) -> None:
         world.forwarder._fixed = (world.address,)
-        await asyncio.wait_for(world.forwarder.probe(), 10)
+        await asyncio.wait_for(world.forwarder.probe(), SECONDS)
         assert world.forwarder.loops == {world.address}
         assert (await world.ask("www.example.com")).header.rcode == records.REFUSED
 

@@ -21,6 +21,7 @@ from tests.conftest import SLOWNESS
 from tests.netproxy.policy.world import GROUNDS, namespace, pod, policy
 from tests.netproxy.rig import BRIEF, CLIENT_IP, IN_KERNEL, NODE_IP, PODS, Rig, new_rig
 from tests.netproxy.test_kernel import GROUND, VIP, of, route
+from tests.waiting import SECONDS
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 HERE, BESIDE, THERE = PODS
@@ -105,7 +106,7 @@ def test_who_gets_through() -> None:
                 other.connect((NODE_IP, 8080))
         await on.say()
         assert all(on.passes(w, HERE) for w in everyone) and on.passes(a, BESIDE)
-        tables = await command.run(["nsenter", f"--net={rig.node}", "nft", "list", "tables"], timeout=10)
+        tables = await command.run(["nsenter", f"--net={rig.node}", "nft", "list", "tables"], timeout=60)
         assert b"policy" not in tables.stdout
 
     run(body)
@@ -199,8 +200,8 @@ def test_what_a_stranger_takes_away_comes_back(damage: str) -> None:
         lost = asyncio.Event()
         watching = asyncio.ensure_future(on.enforcer.watch(lost.set))
         await asyncio.sleep(0)
-        await command.run(["nsenter", f"--net={on.rig.node}", *damage.split()], timeout=10)
-        await asyncio.wait_for(lost.wait(), 10)
+        await command.run(["nsenter", f"--net={on.rig.node}", *damage.split()], timeout=60)
+        await asyncio.wait_for(lost.wait(), SECONDS)
         on.enforcer.doubt()
         await on.enforcer.sync()
         a, b, _ = on.rig.pods.values()

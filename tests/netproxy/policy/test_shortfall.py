@@ -24,6 +24,7 @@ from netproxy.policy.app import NetworkPolicies
 from netproxy.policy.enforcer import Enforcer
 from netproxy.policy.shortfall import Shortfall, of_bridges, of_mode
 from tests.netproxy.policy.world import GROUNDS, policy
+from tests.waiting import SECONDS
 
 BOTH = (Family.IPV4, Family.IPV6)
 
@@ -61,7 +62,7 @@ def told(tmp_path: Path) -> tuple[str, str, str]:
         recorder = EventRecorder(client, "kube-proxy", "node1")
         lifecycle.spawn("events", recorder.run())
         await NetworkPolicies(client, GROUNDS, "node1", nodes, tmp_path, recorder.event).start(lifecycle)
-        await asyncio.wait_for(api.told.wait(), 10)
+        await asyncio.wait_for(api.told.wait(), SECONDS)
         lifecycle.request_stop()
         await lifecycle.wait()
         event = api.events[0]

@@ -22,7 +22,7 @@ from controlplane.store.etcd import feed
 from controlplane.store.etcd.store import EtcdStore
 from tests import etcds
 from tests.controlplane.store.following import Plain, Told
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 
 _numbers = itertools.count()
 
@@ -71,7 +71,7 @@ def etcdctl(url: str, *argv: str) -> str:
         pytest.skip("etcdctl is not here: it comes with Debian's etcd-client")
     environment = {"ETCDCTL_API": "3", "PATH": "/usr/bin"}
     done = subprocess.run(
-        [program, f"--endpoints={url}", *argv], capture_output=True, text=True, timeout=20, env=environment, check=True
+        [program, f"--endpoints={url}", *argv], capture_output=True, text=True, timeout=60, env=environment, check=True
     )
     return done.stdout
 
@@ -149,7 +149,7 @@ def test_servers_see_each_others_writes_in_one_order_and_nothing_is_missing(plac
             assert second.changes[-1].revision == at, "what was answered there can be read here"
             # Somebody else's keys move the revision, too.
             etcdctl(place.servers[0], "put", "/elsewhere", "x")
-            await asyncio.wait_for(two.fresh(), 5)
+            await asyncio.wait_for(two.fresh(), SECONDS)
             assert second.revision > at
 
     run(main)
@@ -196,7 +196,7 @@ def test_what_is_put_for_some_time_goes_by_itself(place: Place) -> None:
             await asyncio.gather(*(store.txn([Put(f"k{n}", b"v", ttl=1)]) for n in range(5)))
             leases = json.loads(etcdctl(place.servers[0], "lease", "list", "-w", "json"))["leases"]
             assert len(leases) == 1, "one lease for all"
-            await until(lambda: current(told.changes) == {}, 10, "they are gone")
+            await until(lambda: current(told.changes) == {}, what="they are gone")
 
     run(main)
 
@@ -249,14 +249,14 @@ def test_a_watch_that_is_cut_goes_on_without_a_gap(place: Place) -> None:
         async with opened(place) as (other, all_of_it), opened(through) as (store, told):
             await store.txn([Put("before", b"v", 0)])
             await relay.cut()
-            await until(lambda: store.away, 10, "it says so")
+            await until(lambda: store.away, what="it says so")
             for number in range(20):
                 await other.txn([Put(f"k{number}", b"v", 0)])
             assert len(told.changes) == 1
             await relay.start()
-            await until(lambda: told.changes == all_of_it.changes, 10, "it caught up")
+            await until(lambda: told.changes == all_of_it.changes, what="it caught up")
             assert not told.missed
-            await until(lambda: not store.away, 10)
+            await until(lambda: not store.away)
         await relay.cut()
 
     run(main)
@@ -275,7 +275,7 @@ def test_what_was_compacted_while_a_watch_was_cut_is_read_anew(place: Place) -> 
             await other.txn([Delete("before")])
             await other.compact(other.revision)
             await relay.start()
-            ((missed, at),) = await until(lambda: told.missed, 10, "it was told")
+            ((missed, at),) = await until(lambda: told.missed, what="it was told")
             assert at >= other.revision and current(missed) == current(all_of_it.changes)
             await store.txn([Put("after", b"v", 0)])
             assert told.changes[-1].key == "after"
@@ -304,19 +304,19 @@ def test_no_answer_is_told_in_bounded_time_and_heals(place: Place, monkeypatch: 
             await relay.cut()
             with hurried():
                 with pytest.raises(Unavailable, match=relay.url):
-                    await asyncio.wait_for(store.txn([Put("k", b"v", 0)]), 10)
+                    await asyncio.wait_for(store.txn([Put("k", b"v", 0)]), SECONDS)
                 with pytest.raises(Unavailable):
-                    await asyncio.wait_for(store.fresh(), 10)
+                    await asyncio.wait_for(store.fresh(), SECONDS)
             await relay.start()
-            await until(lambda: written(store), 30, "it writes again")
+            await until(lambda: written(store), what="it writes again")
             relay.hang()
             with hurried():
                 with pytest.raises(Unavailable, match="not known whether") as error:
-                    await asyncio.wait_for(store.txn([Put("hung", b"v", 0)]), 10)
+                    await asyncio.wait_for(store.txn([Put("hung", b"v", 0)]), SECONDS)
                 assert error.value.unsure
             await relay.cut()
             await relay.start()
-            await until(lambda: written(store), 30, "it writes again")
+            await until(lambda: written(store), what="it writes again")
         await relay.cut()
 
     async def written(store: EtcdStore) -> bool:
@@ -356,7 +356,7 @@ def test_a_full_etcd_says_so_and_heals_when_it_has_room(tmp_path: Path, monkeypa
             await store.compact(store.revision)
             for words in (("defrag",), ("alarm", "disarm")):
                 etcdctl(url, *words)
-            await until(lambda: not store.trouble, 10)
+            await until(lambda: not store.trouble)
             await store.txn([Put("after", b"v", 0)])
 
     with etcds.running(etcds.any_program(), tmp_path, more={"quota-backend-bytes": str(8 << 20)}) as etcd:
