@@ -23,7 +23,7 @@ hypothesis.settings.register_profile("wherry", deadline=None, suppress_health_ch
 hypothesis.settings.load_profile("wherry")
 
 # Seconds for one test, set-up and clean-up apart. Generous: a loaded machine is no failure, a hang is.
-UNIT, KERNEL, MACHINE = 60, 180, 900
+SMALL, MACHINE = 180, 900
 # How many times slower this machine is: an emulated one says so.
 SLOWNESS = int(os.environ.get("WHERRY_SLOWNESS", "1"))
 
@@ -44,11 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Interrupts the test's thread by SIGALRM, which also ends a blocking call there."""
-    seconds = KERNEL if item.get_closest_marker("kernel") or item.get_closest_marker("play") else UNIT
-    if item.get_closest_marker("node") or item.get_closest_marker("cluster") or item.get_closest_marker("vm"):
-        seconds = MACHINE
-
-    seconds *= SLOWNESS
+    whole = any(item.get_closest_marker(tier) for tier in ("node", "cluster", "vm"))
+    seconds = (MACHINE if whole else SMALL) * SLOWNESS
 
     def overdue(number: int, frame: FrameType | None) -> None:
         signal.alarm(5)  # once more, should clean-up hang on the same thing

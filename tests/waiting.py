@@ -12,6 +12,9 @@ from typing import Any
 from apimachinery import errors
 
 SECONDS = 60.0
+"""For one thing to come. No test waits less for what it expects: a machine may be slow."""
+WHOLE = 150.0
+"""For a scenario of several waits; a test that takes 180 s is ended by conftest."""
 # What asking meets while the thing is not there yet.
 _NOT_YET = (AssertionError, OSError, http.client.HTTPException, errors.NotFound)
 

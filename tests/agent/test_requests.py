@@ -20,7 +20,7 @@ from apimachinery.quantity import parse
 from tests.agent.fake_cri import FakeRuntime
 from tests.agent.harness import container, pod, running
 from tests.controlplane.apiserver.server import serving
-from tests.waiting import until
+from tests.waiting import WHOLE, until
 
 
 class Recorded(Client):
@@ -59,7 +59,7 @@ def test_nothing_an_agent_sends_is_refused(tmp_path: Path, monkeypatch: Any) -> 
         async with serving(tmp_path) as admin:
             await life(admin, manifests, config(tmp_path, admin.server), tmp_path)
 
-    asyncio.run(asyncio.wait_for(main(), 60))
+    asyncio.run(asyncio.wait_for(main(), WHOLE))
     assert Recorded.refused == []
     bodies = [body for _, _, body in Recorded.sent if isinstance(body, dict)]
     assert {"Node", "Lease", "Event", "Pod"} <= {body.get("kind") for body in bodies}

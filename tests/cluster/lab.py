@@ -61,7 +61,7 @@ def wherry(*arguments: str, timeout: float = 180, check: bool = True) -> subproc
     return run([sys.executable, "-m", "lab", *arguments], timeout=timeout, check=check, env=env)
 
 
-def fetch(address: str, port: int = 80, timeout: float = 10.0) -> str:
+def fetch(address: str, port: int = 80, timeout: float = 30.0) -> str:
     """GET / on a fresh connection from the host."""
     link = http.client.HTTPConnection(address, port, timeout=timeout)
     try:

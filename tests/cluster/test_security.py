@@ -12,7 +12,7 @@ import pytest
 
 from lab.images.catalog import BUSYBOX
 from tests.cluster.lab import Lab, run, web
-from tests.waiting import eventually
+from tests.waiting import SECONDS, eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -62,7 +62,7 @@ def ask_agent(lab: Lab, path: str, token: str = "") -> tuple[int, str]:
     """An agent's answer to a request with no certificate."""
     address = lab.get("node", "node1")["status"]["addresses"][0]["address"]
     context = ssl.create_default_context(cafile=f"/var/lib/wherry/{lab.name}/pki/ca.crt")
-    link = http.client.HTTPSConnection(address, 10250, timeout=5, context=context)
+    link = http.client.HTTPSConnection(address, 10250, timeout=SECONDS, context=context)
     try:
         link.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
         answer = link.getresponse()

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import Netlink, links
+from tests.waiting import SECONDS
 
 T = TypeVar("T")
 _numbers = itertools.count()
@@ -97,7 +98,7 @@ def staying_echo(namespace: Path, port: int) -> Iterator[None]:
         server.close()
 
 
-def ask(namespace: Path, address: str, port: int = 7, timeout: float = 3.0) -> str:
+def ask(namespace: Path, address: str, port: int = 7, timeout: float = SECONDS) -> str:
     """Which address the echo server saw; OSError when it cannot be reached."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with netns.open_socket(namespace, family, socket.SOCK_STREAM) as client:

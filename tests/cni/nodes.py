@@ -183,10 +183,10 @@ def all_pairs(nodes: list[Node]) -> None:
                     assert kernel.ask(node.path, target)
 
 
-def until(what: Callable[[], bool], seconds: float = 10.0) -> float:
+def until(what: Callable[[], bool]) -> float:
     """Seconds until `what` holds."""
     began = time.monotonic()
-    eventually(what, seconds, pause=0.002)
+    eventually(what, pause=0.002)
     return time.monotonic() - began
 
 

@@ -20,7 +20,7 @@ from cni import install
 from cni.hostlocal.store import DiskStore
 from cni.settings import Settings
 from tests.agent.alone.rig import Containerd
-from tests.waiting import eventually
+from tests.waiting import WHOLE, eventually
 
 pytestmark = pytest.mark.node
 SANDBOXES = 6
@@ -87,7 +87,7 @@ def test_sandboxes_come_and_go(rig: Containerd) -> None:
             await client.close()
 
     try:
-        asyncio.run(asyncio.wait_for(scenario(), 90))
+        asyncio.run(asyncio.wait_for(scenario(), WHOLE))
         assert DiskStore(settings.data_dir, install.NETWORK).taken() == {}
         with Netlink(netns.path_of(rig.netns)) as node:
             eventually(lambda: not [x for x in node.links() if x.kind == "veth"], what="links of the pods are gone")

@@ -60,7 +60,7 @@ class Talk:
         while not stop.is_set():
             self.begun += 1
             try:
-                kernel.ask(self.pod, self.address, timeout=10)
+                kernel.ask(self.pod, self.address)
             except OSError as error:
                 self.failures.append(str(error))
             stop.wait(0.01)

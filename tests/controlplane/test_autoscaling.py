@@ -12,6 +12,7 @@ from apimachinery.timestamps import format_time, now
 from controlplane.apiserver.resources import builtin, metrics
 from tests.controlplane.stage import Stage, stage
 from tests.controlplane.test_loops import deployment
+from tests.waiting import WHOLE
 
 # Kept like any other object.
 WRITTEN = replace(POD_METRICS, verbs=STANDARD)
@@ -68,6 +69,6 @@ def test_an_autoscaler_grows_what_is_busy_and_shrinks_what_is_not(tmp_path: Path
             await at.start_loops()
             at.watch_pods()
             await at.add_nodes(2)
-            await asyncio.wait_for(scenario(at), 60)
+            await asyncio.wait_for(scenario(at), WHOLE)
 
     asyncio.run(run())

@@ -22,7 +22,7 @@ from controlplane.apiserver.resources import builtin
 from controlplane.apiserver.tables import texts
 from controlplane.apiserver.tables.spec import AGE, NAME, Table, text
 from tests.controlplane.stage import Stage, kubeconfig_of, stage
-from tests.waiting import SECONDS
+from tests.waiting import SECONDS, WHOLE
 
 TYPE = "com.example.v1.Boat"
 BOAT = define("example.com", "v1", "Boat", "boats", short="bt", categories="all", status=True)
@@ -63,7 +63,7 @@ def play(root: Path, scenario: Any) -> None:
         async with stage(root, catalog) as set_up:
             await scenario(set_up, catalog)
 
-    asyncio.run(asyncio.wait_for(main(), SECONDS))
+    asyncio.run(asyncio.wait_for(main(), WHOLE))
 
 
 async def served(client: Client) -> set[str]:

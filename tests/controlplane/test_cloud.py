@@ -15,6 +15,7 @@ from controlplane.cloud.interface import CloudError, Instance, Provider, Route, 
 from controlplane.cloud.nodes.plan import SHUTDOWN, UNINITIALIZED
 from controlplane.cloud.services.plan import EXCLUDED, FINALIZER
 from tests.controlplane.stage import Stage, stage
+from tests.waiting import WHOLE
 
 ADDRESS = "192.0.2.7"
 TAINT = {"key": UNINITIALIZED, "value": "true", "effect": "NoSchedule"}
@@ -124,7 +125,7 @@ def play(root: Path, scenario: Callable[[Stage, Cloud], Awaitable[None]], **sett
         cloud = Cloud()
         async with stage(root) as at:
             await at.start_cloud(cloud.provider(), cluster_cidr=("10.244.0.0/16",), **settings)
-            await asyncio.wait_for(scenario(at, cloud), 60)
+            await asyncio.wait_for(scenario(at, cloud), WHOLE)
 
     asyncio.run(run())
 

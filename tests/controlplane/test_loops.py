@@ -29,6 +29,7 @@ from apimachinery.kinds import (
 )
 from apimachinery.objects import Obj, copy, name, uid
 from tests.controlplane.stage import Stage, stage
+from tests.waiting import WHOLE
 
 Scenario = Callable[[Stage], Awaitable[None]]
 
@@ -66,14 +67,14 @@ def pod(pod_name: str, cpu: str = "100m", **spec: Any) -> Obj:
     }
 
 
-def play(root: Path, scenario: Scenario, nodes: int = 3, cpu: str = "4", limit: float = 60.0, **settings: Any) -> None:
+def play(root: Path, scenario: Scenario, nodes: int = 3, cpu: str = "4", **settings: Any) -> None:
     async def run() -> None:
         async with stage(root) as at:
             await at.start_loops(**settings)
             at.watch_pods()
             await at.add_nodes(nodes, cpu)
             await at.until(lambda: _there(at.client.get(SERVICE_ACCOUNT, "default", "default")))
-            await asyncio.wait_for(scenario(at), limit)
+            await asyncio.wait_for(scenario(at), WHOLE)
 
     asyncio.run(run())
 
@@ -149,7 +150,7 @@ def test_quotas_are_counted_by_the_loop_where_the_server_leaves_it_to_it(tmp_pat
                 lambda: told({"pods": "0", "requests.cpu": "0", "count/configmaps": maps}, {**hard, "pods": "1"})
             )
 
-    asyncio.run(asyncio.wait_for(scenario(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), WHOLE))
 
 
 async def ready_addresses(at: Stage) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from apimachinery.kinds import CONFIG_MAP, LEASE, NAMESPACE
 from tests.controlplane.stage import kubeconfig_of, stage
-from tests.waiting import until
+from tests.waiting import WHOLE, until
 
 ELECTION = {"lease_duration": 3, "renew_deadline": 2, "retry_period": 0.4}
 
@@ -73,4 +73,4 @@ def test_the_other_goes_on_when_one_is_stopped_and_the_next_when_one_ends(tmp_pa
                 assert await asyncio.to_thread(b.wait, 20) == 0
                 assert await is_holder("")
 
-    asyncio.run(asyncio.wait_for(scenario(), 90))
+    asyncio.run(asyncio.wait_for(scenario(), WHOLE))

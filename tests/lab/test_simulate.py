@@ -18,6 +18,7 @@ from lab.simulate import plan
 from lab.simulate.runner import LEASES, Runner
 from lab.simulate.stages import DEFAULT_PODS, NodeStage, PodStage, Stages, load
 from tests.controlplane.stage import Stage, stage
+from tests.waiting import WHOLE
 
 NOW = "2026-01-01T00:00:00Z"
 
@@ -144,7 +145,7 @@ def test_a_control_plane_takes_them_for_nodes(tmp_path: Path) -> None:
 
     async def run() -> None:
         async with stage(tmp_path) as at:
-            await asyncio.wait_for(scenario(at), 90)
+            await asyncio.wait_for(scenario(at), WHOLE)
 
     asyncio.run(run())
 

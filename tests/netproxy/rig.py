@@ -21,6 +21,7 @@ from pathlib import Path
 from apimachinery.kit import command, netns
 from netproxy import modes
 from tests.conftest import SLOWNESS
+from tests.waiting import SECONDS
 
 MODULES = Path("/lib/modules") / os.uname().release
 KERNEL_HAS_IPVS = Path("/proc/net/ip_vs").exists() or (MODULES / "kernel/net/netfilter/ipvs").is_dir()
@@ -34,7 +35,7 @@ NODE_IP6, CLIENT_IP6 = "fd00:20::11", "fd00:20::1"
 PODS6 = ("fd00:244:1::5", "fd00:244:1::6", "fd00:244:2::5")
 _GATEWAY, _GATEWAY6 = "169.254.1.1", "fe80::1"
 # Seconds that show silence; an answer, which takes a millisecond, is waited for longer: machines stall.
-BRIEF, PATIENT = 0.5 * SLOWNESS, 10.0 * SLOWNESS
+BRIEF, PATIENT = 0.5 * SLOWNESS, SECONDS * SLOWNESS
 
 
 class Rig:
@@ -78,7 +79,7 @@ class Rig:
         enter = ["nsenter", f"--net={where}"] if where else []
         await command.run([*enter, "ip", "-batch", "-"], stdin="\n".join(lines).encode(), timeout=60)
 
-    def ask(self, where: Path, address: str, port: int, timeout: float = 5.0 * SLOWNESS) -> tuple[str, str]:
+    def ask(self, where: Path, address: str, port: int, timeout: float = PATIENT) -> tuple[str, str]:
         """One TCP connection: (who answered, the source it saw). Raises OSError."""
         with netns.open_socket(where, family_of(address), socket.SOCK_STREAM) as handle:
             handle.settimeout(timeout)

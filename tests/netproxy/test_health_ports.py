@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from netproxy.health import Health, NodePortHealth
-from tests.waiting import SECONDS
+from tests.waiting import WHOLE
 
 
 class Server:
@@ -41,7 +41,7 @@ def test_the_newest_counts_win_whatever_was_under_way(monkeypatch: pytest.Monkey
         await asyncio.gather(first, same, none)
         return made
 
-    made = asyncio.run(asyncio.wait_for(scenario(), SECONDS))
+    made = asyncio.run(asyncio.wait_for(scenario(), WHOLE))
     assert [(server.port, server.open) for server in made] == [(30001, False), (30002, True)]
 
 

@@ -23,7 +23,7 @@ from netproxy.ipvs.plan import Bound, Member, Place, Server, plan
 from netproxy.model import Backend, Family, PortKey, Route, ServicePort
 from tests.netproxy.ipvs_kernel import Kernel
 from tests.netproxy.simulated import ground, ipvs_mode
-from tests.waiting import SECONDS, until
+from tests.waiting import SECONDS, WHOLE, until
 
 NODE, VIP = "10.20.0.11", "10.96.0.100"
 FOUR = ground(Family.IPV4)
@@ -74,7 +74,7 @@ def test_a_real_server_with_connections_gets_no_more_of_them_and_goes_with_the_l
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("netproxy.ipvs.apply._LEAVE_SECONDS", 0.01)
-        asyncio.run(asyncio.wait_for(see_off(), SECONDS))
+        asyncio.run(asyncio.wait_for(see_off(), WHOLE))
     assert reals == {B: Real(1)} and not mode._leaving
 
 

@@ -19,7 +19,7 @@ from agent.settings import AgentSettings
 from agent.view import ContainerRef
 from apimachinery import timestamps
 from tests import waiting
-from tests.waiting import SECONDS
+from tests.waiting import SECONDS, WHOLE
 
 A = b"2026-01-01T00:00:00.1Z stdout F one\n"
 B = b"2026-01-01T00:00:01Z stderr F two\n"
@@ -137,7 +137,7 @@ def test_follow_starts_at_the_tail_and_stops_at_the_limit(tmp_path: Path) -> Non
         options = Options(follow=True, tail_lines=2, limit_bytes=5)
         return b"".join([c async for c in read_log(path, options, lambda: True)])
 
-    assert asyncio.run(asyncio.wait_for(scenario(), SECONDS)) == b"two\ne"
+    assert asyncio.run(asyncio.wait_for(scenario(), WHOLE)) == b"two\ne"
 
 
 @pytest.mark.parametrize(

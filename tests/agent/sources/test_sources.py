@@ -130,23 +130,23 @@ def test_a_directory_is_followed_file_by_file(tmp_path: Path) -> None:
         (tmp_path / ".hidden").write_text(MANIFEST.replace("web", "hidden"))
         source = asyncio.ensure_future(FileSource(tmp_path, "n", 60.0).run(sink))
 
-        async def until(call: str, count: int = 1) -> None:
+        async def heard(call: str, count: int = 1) -> None:
             while sum(1 for name, _ in sink.calls if name == call) < count:
                 sink.event.clear()
                 await asyncio.wait_for(sink.event.wait(), SECONDS)
 
-        await until("synced")
+        await heard("synced")
         assert sink.calls == [("set", "web-n"), ("synced", "file")]
         (tmp_path / "two.yaml").write_text(MANIFEST.replace("web", "two"))
-        await until("set", 2)
+        await heard("set", 2)
         # A broken write keeps the pod that ran.
         (tmp_path / "web.yaml").write_text("a: [")
         (tmp_path / "two.yaml").unlink()
-        await until("remove")
+        await heard("remove")
         assert sum(1 for name, _ in sink.calls if name == "remove") == 1
         (tmp_path / "web.yaml").write_text(MANIFEST.replace("busybox", "busybox:2"))
-        await until("remove", 2)
-        await until("set", 3)
+        await heard("remove", 2)
+        await heard("set", 3)
         source.cancel()
         await asyncio.gather(source, return_exceptions=True)
 

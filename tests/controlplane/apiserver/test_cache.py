@@ -22,7 +22,7 @@ from controlplane.apiserver.offloop import LARGE
 from controlplane.apiserver.reading import one
 from controlplane.apiserver.resources import core
 from controlplane.store import Change
-from tests.waiting import SECONDS
+from tests.waiting import WHOLE
 
 Obj = dict[str, Any]
 
@@ -213,7 +213,7 @@ def test_changes_that_were_missed_are_made_up_for_and_whoever_watches_lists_anew
     assert seen == [(None, "new"), ("changed", "changed"), ("gone", None)]
     assert watcher.overrun and asyncio.run(watcher.next(0)) is None, "it is ended, and was told nothing of that"
     assert cache.revision == 12 and collection.floor == 12, "and nobody resumes from before"
-    asyncio.run(asyncio.wait_for(cache.reach(12, 1), SECONDS))
+    asyncio.run(asyncio.wait_for(cache.reach(12, 1), WHOLE))
 
 
 def named(obj: Obj | None) -> str | None:

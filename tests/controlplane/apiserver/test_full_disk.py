@@ -16,6 +16,7 @@ from apimachinery.client import Client
 from apimachinery.kinds import CONFIG_MAP, POD
 from apimachinery.kit import mounts
 from tests.controlplane.apiserver.server import serving
+from tests.waiting import WHOLE
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 SIZE = 64 << 20
@@ -116,4 +117,4 @@ async def run(tmp_path: Path, disk: Path) -> None:
 
 def test_a_full_disk_leaves_reading_deleting_and_starting(tmp_path: Path, disk: Path) -> None:
     with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(asyncio.wait_for(run(tmp_path, disk), 60))
+        asyncio.run(asyncio.wait_for(run(tmp_path, disk), WHOLE))

@@ -21,7 +21,7 @@ from controlplane.apiserver.resources import builtin
 from controlplane.apiserver.streams import backend, targets
 from controlplane.apiserver.streams.proxy import Proxies
 from controlplane.apiserver.streams.rewriting import Through
-from tests.waiting import SECONDS
+from tests.waiting import WHOLE
 
 WAY = Through("/api/v1/namespaces/n/pods/p:80/proxy", ("10.1.2.3:80", "10.1.2.3"), "server:6443")
 
@@ -193,7 +193,7 @@ def through(test, **options):
             async with proxied(Path(folder), **options) as (http, ports):
                 await (test(http, ports) if test.__code__.co_argcount == 2 else test(http))
 
-    asyncio.run(asyncio.wait_for(main(), SECONDS))
+    asyncio.run(asyncio.wait_for(main(), WHOLE))
 
 
 PROXY = "/api/v1/nodes/n/proxy"

@@ -19,7 +19,7 @@ from controlplane.apiserver.request import Decision
 from controlplane.apiserver.resources import builtin
 from controlplane.apiserver.streams import backend, tunnel
 from controlplane.apiserver.streams.pods import PodStreams
-from tests.waiting import SECONDS
+from tests.waiting import SECONDS, WHOLE
 
 UPGRADE = (
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n"
@@ -115,7 +115,7 @@ async def ask(port, path, method="GET", headers=""):
 
 
 def run(scenario):
-    asyncio.run(asyncio.wait_for(scenario, SECONDS))
+    asyncio.run(asyncio.wait_for(scenario, WHOLE))
 
 
 async def settled():
@@ -183,7 +183,7 @@ def test_log_over_a_websocket(protocol, told):
                 await http.ws_connect(url, protocols=("odd.k8s.io",))
             assert refused.value.status == 403
 
-    asyncio.run(asyncio.wait_for(main(), SECONDS))
+    asyncio.run(asyncio.wait_for(main(), WHOLE))
 
 
 def test_agent_is_let_go_when_the_socket_of_a_log_is_closed():
@@ -198,7 +198,7 @@ def test_agent_is_let_go_when_the_socket_of_a_log_is_closed():
                 assert [await socket.receive_bytes() for _ in range(2)] == [b"", b"one\n"]
             await asyncio.wait_for(agent.over.wait(), SECONDS)
 
-    asyncio.run(asyncio.wait_for(main(), SECONDS))
+    asyncio.run(asyncio.wait_for(main(), WHOLE))
 
 
 def test_agent_is_let_go_when_the_reader_of_a_log_leaves():
@@ -403,7 +403,7 @@ def test_only_the_agent_at_that_address_is_spoken_to(tmp_path, own, address, rea
                     await backend.call(where, "GET", "/", ())
                 assert not heard
 
-    asyncio.run(asyncio.wait_for(main(), SECONDS))
+    asyncio.run(asyncio.wait_for(main(), WHOLE))
 
 
 @pytest.mark.parametrize("judged", [False, True])
@@ -433,6 +433,6 @@ def test_a_kubelets_own_certificate_is_enough_where_no_authority_is_configured(t
         assert backend.client_context(None, None, None).cert_store_stats()["x509_ca"] == 0, "read for nothing"
     if judged:
         with pytest.raises(InternalError, match="certificate verify failed"):
-            asyncio.run(asyncio.wait_for(main(), SECONDS))
+            asyncio.run(asyncio.wait_for(main(), WHOLE))
     else:
-        assert asyncio.run(asyncio.wait_for(main(), SECONDS)) == "ok"
+        assert asyncio.run(asyncio.wait_for(main(), WHOLE)) == "ok"

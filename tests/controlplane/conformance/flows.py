@@ -220,4 +220,4 @@ def side_by_side(root: Path, steps: Sequence[Step], **settings: Any) -> None:
 
         await asyncio.gather(*(alone(number, step) for number, step in enumerate(steps)))
 
-    play(root, scenario, cpu="100", limit=170.0, **settings)
+    play(root, scenario, cpu="100", **settings)

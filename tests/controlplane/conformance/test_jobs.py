@@ -6,14 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from apimachinery import errors, objects
 from apimachinery.kinds import CRON_JOB, JOB, POD
 from apimachinery.objects import Obj, controller_of, is_deleting, labels, name, uid
 from tests.controlplane.conformance.flows import Flow, owned_by, side_by_side
-
-pytestmark = pytest.mark.play
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 

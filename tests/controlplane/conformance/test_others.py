@@ -24,8 +24,6 @@ from apimachinery.kinds import (
 from apimachinery.objects import Obj, name, namespace, uid
 from tests.controlplane.conformance.flows import Flow, side_by_side, template, workload
 
-pytestmark = pytest.mark.play
-
 EVICTION = {"apiVersion": "policy/v1", "kind": "Eviction"}
 
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from apimachinery import objects
 from apimachinery.kinds import DEPLOYMENT, POD, REPLICA_SET, REPLICATION_CONTROLLER, Kind
 from apimachinery.objects import Obj, controller_of, name, uid
 from tests.controlplane.conformance.flows import NO_IMAGE, Flow, owned_by, side_by_side, template, workload
-
-pytestmark = pytest.mark.play
 
 REVISION = "deployment.kubernetes.io/revision"
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from apimachinery.kinds import CONTROLLER_REVISION, DAEMON_SET, NODE, POD, STATEFUL_SET
 from apimachinery.objects import Obj, labels, name, uid
 from tests.controlplane.conformance.flows import NO_IMAGE, Flow, side_by_side, template, workload
 from tests.controlplane.conformance.test_replicas import image
-
-pytestmark = pytest.mark.play
 
 
 def stateful(replicas: int = 3, **spec: Any) -> Obj:

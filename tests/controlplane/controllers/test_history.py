@@ -12,6 +12,7 @@ from apimachinery.protobuf import special
 from controlplane.controllers import history
 from controlplane.controllers.daemonset import revisions
 from tests.controlplane.apiserver.server import serving
+from tests.waiting import WHOLE
 
 # A template as the API serves it; its names are in the order of the type, not of the alphabet.
 TEMPLATE = {
@@ -105,4 +106,4 @@ def test_the_api_gives_the_bytes_back(tmp_path):
             async with client._exchange("GET", path, {}, None, {}, client._session.timeout) as answer:
                 assert (await answer.read()).count(RAW) == 2
 
-    asyncio.run(asyncio.wait_for(main(), 60))
+    asyncio.run(asyncio.wait_for(main(), WHOLE))

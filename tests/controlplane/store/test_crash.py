@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from controlplane.store.sqlite import SqliteStore
-from tests.waiting import SECONDS
+from tests.waiting import WHOLE
 
 ROUNDS = 5
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,4 +52,4 @@ async def crash_and_check(path: Path) -> None:
 
 
 def test_a_killed_writer_loses_nothing_acknowledged(tmp_path: Path) -> None:
-    asyncio.run(asyncio.wait_for(crash_and_check(tmp_path / "state.db"), SECONDS))
+    asyncio.run(asyncio.wait_for(crash_and_check(tmp_path / "state.db"), WHOLE))

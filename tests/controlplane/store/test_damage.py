@@ -21,7 +21,7 @@ from controlplane.store.salvage import plan, salvage
 from controlplane.store.sqlite import SqliteStore
 from controlplane.store.witness import Mark, Witness, unpacked
 from tests.controlplane.store.following import Plain
-from tests.waiting import SECONDS
+from tests.waiting import WHOLE
 
 
 def rows(*changes: Change) -> list[Row]:
@@ -108,7 +108,7 @@ def run(path: Path, *ops, compact: int = 0) -> list[Change]:
         finally:
             await store.close()
 
-    return asyncio.run(asyncio.wait_for(main(), SECONDS))
+    return asyncio.run(asyncio.wait_for(main(), WHOLE))
 
 
 def filled(path: Path) -> list[Change]:
@@ -294,7 +294,7 @@ def test_history_is_checked_when_it_is_read_again(tmp_path: Path) -> None:
             await store.history()
         await store.close()
 
-    asyncio.run(asyncio.wait_for(main(), SECONDS))
+    asyncio.run(asyncio.wait_for(main(), WHOLE))
 
 
 def test_the_witness_is_never_behind_an_answer(tmp_path: Path) -> None:
@@ -316,6 +316,6 @@ def test_the_witness_is_never_behind_an_answer(tmp_path: Path) -> None:
         await asyncio.gather(*(client(n) for n in range(8)))
         await store.close()
 
-    asyncio.run(asyncio.wait_for(main(), SECONDS))
+    asyncio.run(asyncio.wait_for(main(), WHOLE))
     assert not behind
     assert threading.active_count() < 10

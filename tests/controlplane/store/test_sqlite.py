@@ -11,7 +11,7 @@ import pytest
 from controlplane.store import Change, Corrupt, Delete, Full, Locked, Mismatch, Put, StoreError
 from controlplane.store.sqlite import SqliteStore
 from tests.controlplane.store.following import Told
-from tests.waiting import SECONDS
+from tests.waiting import WHOLE
 
 
 @asynccontextmanager
@@ -29,7 +29,7 @@ def run(path: Path, test: Callable[[SqliteStore], Awaitable[None]]) -> None:
         async with opened(path) as store:
             await test(store)
 
-    asyncio.run(asyncio.wait_for(main(), SECONDS))
+    asyncio.run(asyncio.wait_for(main(), WHOLE))
 
 
 async def current(store: SqliteStore) -> dict[str, Change]:
@@ -221,7 +221,7 @@ def test_a_file_in_use_is_refused(tmp_path: Path) -> None:
                 async with opened(tmp_path / "state.db"):
                     pass
 
-    asyncio.run(asyncio.wait_for(main(), SECONDS))
+    asyncio.run(asyncio.wait_for(main(), WHOLE))
 
 
 def test_a_closing_store_finishes_what_was_asked_and_refuses_what_is_asked_then(tmp_path: Path) -> None:
@@ -237,4 +237,4 @@ def test_a_closing_store_finishes_what_was_asked_and_refuses_what_is_asked_then(
         assert len(await before) == 1
         await closing
 
-    asyncio.run(asyncio.wait_for(main(), SECONDS))
+    asyncio.run(asyncio.wait_for(main(), WHOLE))

@@ -25,7 +25,7 @@ from lab.paths import Paths
 from lab.spec import Spec
 from tests.lab.outsider import Outsider, outsider
 from tests.lab.test_spec import make
-from tests.waiting import SECONDS, eventually, until
+from tests.waiting import WHOLE, eventually, until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -120,7 +120,7 @@ def test_an_address_moves_from_whoever_fails_and_outlives_its_daemon(tmp_path: P
         working.cancel()
 
     with nodes(3) as (spec, client):
-        asyncio.run(asyncio.wait_for(scenario(spec, client), 60))
+        asyncio.run(asyncio.wait_for(scenario(spec, client), WHOLE))
 
 
 async def _other(answers: Any, before: str) -> str:
@@ -193,4 +193,4 @@ def test_a_lost_memory_is_made_anew_from_what_services_say(tmp_path: Path) -> No
         working.cancel()
 
     with nodes(1) as (spec, _):
-        asyncio.run(asyncio.wait_for(scenario(spec), SECONDS))
+        asyncio.run(asyncio.wait_for(scenario(spec), WHOLE))

@@ -106,14 +106,14 @@ class World:
         self.resolver.complete = True
         self.address: Address = ("", 0)
 
-    async def udp(self, *queries: bytes, timeout: float = 10.0) -> list[Any]:
+    async def udp(self, *queries: bytes) -> list[Any]:
         loop = asyncio.get_running_loop()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
             handle.setblocking(False)
             handle.connect(self.address)
             for query in queries:
                 await loop.sock_sendall(handle, query)
-            return [read(await asyncio.wait_for(loop.sock_recv(handle, 65535), timeout)) for _ in queries]
+            return [read(await asyncio.wait_for(loop.sock_recv(handle, 65535), SECONDS)) for _ in queries]
 
     async def ask(self, name: str, kind: str = "A", **how: Any) -> Any:
         return (await self.udp(ask_bytes(name, kind, **how)))[0]
