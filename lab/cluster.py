@@ -42,6 +42,8 @@ from lab.supervisor_client import Supervision, SupervisorError
 T = TypeVar("T")
 
 READY_DEADLINE = 90.0
+# Of nodes whose processes run and never ended, which are only slow.
+READY_PATIENCE = 300.0
 # What /readyz says of a store that cannot write.
 _STORE_FAILS = "[-]etcd-readiness"
 API_DEADLINE = 30.0
@@ -159,7 +161,7 @@ async def ready_client(spec: Spec, paths: Paths) -> Client:
                 text = f"the API server at {spec.server} answers, but cannot write to {paths.apiserver}"
                 raise ClusterError(f"{text}\n{room.remedy(paths)}")
             if now - begun > API_DEADLINE:
-                ended = await _ended(paths)
+                ended = await _ended(paths, lambda name: name.startswith("apiserver"))
                 if ended is not None or now - begun > API_PATIENCE:
                     text = f"the API server does not answer at {spec.server}{ended or ''}"
                     raise _failed(paths, f"{text}; look at `wherry logs apiserver`")
@@ -170,9 +172,11 @@ async def ready_client(spec: Spec, paths: Paths) -> Client:
     return client
 
 
-async def _ended(paths: Paths) -> str | None:
-    """None while a process of an API server is in its first life, else how the last one ended, as far as is known."""
-    reports = [each for each in await Supervision(paths).reports() if each.process.name.startswith("apiserver")]
+async def _ended(paths: Paths, wanted: Callable[[str], bool]) -> str | None:
+    """None while one of the processes with such names is in its first life, else how the last one ended, as far as is
+    known.
+    """
+    reports = [each for each in await Supervision(paths).reports() if wanted(each.process.name)]
     if any(each.pid and not each.restarts for each in reports):
         return None
     return next((f" (it ended: {each.last_exit})" for each in reports if each.last_exit), "")
@@ -211,18 +215,25 @@ async def nodes_ready(client: Client, paths: Paths, wanted: list[Node]) -> None:
             if not missing:
                 return
 
-    try:
-        await asyncio.wait_for(watch(), READY_DEADLINE)
-    except asyncio.TimeoutError:
-        late = sorted(missing)
-        if untold := sorted(missing & silent):
-            text = f"Ready, but not told of their machines after {READY_DEADLINE:.0f} s: {', '.join(untold)}"
-            raise _failed(paths, f"{text}; look at `wherry logs cloud`") from None
-        raise _failed(
-            paths,
-            f"not Ready after {READY_DEADLINE:.0f} s: {', '.join(late)}; "
-            f"look at `wherry logs {late[0]}/agent` and `kubectl describe node {late[0]}`",
-        ) from None
+    def needed(process: str) -> bool:
+        return process in {f"{node}/agent" for node in missing}
+
+    waited = 0.0
+    for deadline in (READY_DEADLINE, READY_PATIENCE):
+        with contextlib.suppress(asyncio.TimeoutError):
+            return await asyncio.wait_for(watch(), deadline - waited)
+        waited = deadline
+        if await _ended(paths, needed) is not None:
+            break
+    late = sorted(missing)
+    if untold := sorted(missing & silent):
+        text = f"Ready, but not told of their machines after {waited:.0f} s: {', '.join(untold)}"
+        raise _failed(paths, f"{text}; look at `wherry logs cloud`")
+    raise _failed(
+        paths,
+        f"not Ready after {waited:.0f} s: {', '.join(late)}; "
+        f"look at `wherry logs {late[0]}/agent` and `kubectl describe node {late[0]}`",
+    )
 
 
 async def _service_answers(spec: Spec, paths: Paths) -> None:

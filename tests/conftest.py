@@ -46,15 +46,21 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Interrupts the test's thread by SIGALRM, which also ends a blocking call there."""
     whole = any(item.get_closest_marker(tier) for tier in ("node", "cluster", "vm"))
     seconds = (MACHINE if whole else SMALL) * SLOWNESS
+    late: list[TimeoutError] = []
 
     def overdue(number: int, frame: FrameType | None) -> None:
         signal.alarm(5)  # once more, should clean-up hang on the same thing
-        raise TimeoutError(f"{item.nodeid} did not end within {seconds} s")
+        late.append(TimeoutError(f"{item.nodeid} did not end within {seconds} s"))
+        raise late[-1]
 
     before = signal.signal(signal.SIGALRM, overdue)
     signal.alarm(seconds)
     try:
-        return (yield)
+        result = yield
+        # What was interrupted may have taken it for an error of its own, and gone on.
+        if late:
+            raise late[0]
+        return result
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)

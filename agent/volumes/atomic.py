@@ -60,13 +60,15 @@ def _holds(directory: Path, payload: Payload) -> bool:
 
 
 def _new_directory(volume: Path) -> Path:
+    now = time.time_ns()
     while True:
-        now = time.time_ns()
         stamp = time.strftime("..%Y_%m_%d_%H_%M_%S", time.gmtime(now // 1_000_000_000))
         path = volume / f"{stamp}.{now % 1_000_000_000:09d}"
         try:
             path.mkdir()
         except FileExistsError:
+            # A clock that stands, or was put back: the next nanosecond's name is as good.
+            now += 1
             continue
         path.chmod(_DIRECTORY_MODE)
         return path

@@ -55,7 +55,7 @@ def run(
     return done
 
 
-def wherry(*arguments: str, timeout: float = 180, check: bool = True) -> subprocess.CompletedProcess[str]:
+def wherry(*arguments: str, timeout: float = 450, check: bool = True) -> subprocess.CompletedProcess[str]:
     """The command line, as `./wherry` runs it once everything is installed."""
     env = {"PYTHONPATH": str(ROOT)}
     return run([sys.executable, "-m", "lab", *arguments], timeout=timeout, check=check, env=env)
@@ -165,7 +165,7 @@ class Lab:
     def kubeconfig(self) -> str:
         return f"/var/lib/wherry/{self.name}/kubeconfig"
 
-    def wherry(self, *arguments: str, timeout: float = 180, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def wherry(self, *arguments: str, timeout: float = 450, check: bool = True) -> subprocess.CompletedProcess[str]:
         head = arguments[:1] if arguments[0] not in ("node", "image") else arguments[:2]
         return wherry(*head, "--name", self.name, *arguments[len(head) :], timeout=timeout, check=check)
 

@@ -229,15 +229,9 @@ def test_an_api_server_that_cannot_write_is_not_waited_for_like_one_that_begins(
     assert "no space left (3 MB free)" in str(told.value)
 
 
-@pytest.mark.parametrize(
-    ("restarts", "late", "told"),
-    [(0, False, ""), (0, True, "does not answer"), (1, False, r"does not answer at \S+ \(it ended: exit status 1\)")],
-)
-def test_an_api_server_that_runs_is_waited_for_longer_than_one_that_ended(
-    monkeypatch: pytest.MonkeyPatch, paths: Paths, restarts: int, late: bool, told: str
-) -> None:
-    process = Process("apiserver-2", ("true",), log="")
-    report = Report(process, 1, 0.0, restarts, "exit status 1" if restarts else "")
+def supervising(name: str, restarts: int) -> type:
+    """A supervisor with one process."""
+    report = Report(Process(name, ("true",), log=""), 1, 0.0, restarts, "exit status 1" if restarts else "")
 
     class Supervised:
         def __init__(self, paths: Paths) -> None: ...
@@ -245,6 +239,16 @@ def test_an_api_server_that_runs_is_waited_for_longer_than_one_that_ended(
         async def reports(self) -> list[Report]:
             return [report]
 
+    return Supervised
+
+
+@pytest.mark.parametrize(
+    ("restarts", "late", "told"),
+    [(0, False, ""), (0, True, "does not answer"), (1, False, r"does not answer at \S+ \(it ended: exit status 1\)")],
+)
+def test_an_api_server_that_runs_is_waited_for_longer_than_one_that_ended(
+    monkeypatch: pytest.MonkeyPatch, paths: Paths, restarts: int, late: bool, told: str
+) -> None:
     class Slow(Answers):
         asked = 0
 
@@ -253,7 +257,7 @@ def test_an_api_server_that_runs_is_waited_for_longer_than_one_that_ended(
             if self.asked < 4:
                 await super().request()
 
-    monkeypatch.setattr(cluster, "Supervision", Supervised)
+    monkeypatch.setattr(cluster, "Supervision", supervising("apiserver-2", restarts))
     monkeypatch.setattr(cluster, "API_DEADLINE", 0.0)
     monkeypatch.setattr(cluster, "API_PATIENCE", 0.01 if late else 60.0)
     monkeypatch.setattr(cluster, "Authority", lambda paths, spec: type("A", (), {"kubeconfig": lambda self, who: ""})())
@@ -277,30 +281,51 @@ def test_a_command_that_cannot_write_says_what_helps(number: int, helps: bool) -
     assert "/var/lib/x" in told.value.message
 
 
+def node_of(name: str, ready: bool, told: bool) -> dict[str, Any]:
+    taints = [] if told else [{"key": UNINITIALIZED, "effect": "NoSchedule"}]
+    conditions = [{"type": "Ready", "status": str(ready)}]
+    return {"metadata": {"name": name}, "spec": {"taints": taints}, "status": {"conditions": conditions}}
+
+
+class Nodes:
+    """A client that lists some nodes, and tells what becomes of them to the n-th who watches."""
+
+    def __init__(self, *listed: dict[str, Any], later: tuple[dict[str, Any], ...] = (), nth: int = 1) -> None:
+        self.listed, self.later, self.silent = listed, later, nth - 1
+
+    async def list(self, kind: object) -> dict[str, Any]:
+        return {"items": self.listed, "metadata": {"resourceVersion": "1"}}
+
+    async def watch(self, kind: object, resource_version: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        self.silent -= 1
+        for each in self.later if self.silent < 0 else ():
+            yield "MODIFIED", each
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_a_node_whose_agent_runs_is_waited_for_longer_than_one_whose_agent_ended(
+    monkeypatch: pytest.MonkeyPatch, paths: Paths, restarts: int
+) -> None:
+    monkeypatch.setattr(cluster, "READY_DEADLINE", 0.05)
+    monkeypatch.setattr(cluster, "Supervision", supervising("node1/agent", restarts))
+    slow = cast(Client, Nodes(node_of("node1", False, True), later=(node_of("node1", True, True),), nth=2))
+    waiting = cluster.nodes_ready(slow, paths, list(lab_of(node_count=1).nodes))
+    if restarts:
+        with pytest.raises(cluster.ClusterError, match="not Ready after 0 s: node1"):
+            asyncio.run(waiting)
+    else:
+        asyncio.run(waiting)
+
+
 def test_nodes_that_wait_for_their_cloud_are_told_from_those_that_are_not_ready(
     monkeypatch: pytest.MonkeyPatch, paths: Paths
 ) -> None:
-    def node_of(name: str, ready: bool, told: bool) -> dict[str, Any]:
-        taints = [] if told else [{"key": UNINITIALIZED, "effect": "NoSchedule"}]
-        conditions = [{"type": "Ready", "status": str(ready)}]
-        return {"metadata": {"name": name}, "spec": {"taints": taints}, "status": {"conditions": conditions}}
-
-    class Nodes:
-        def __init__(self, *listed: dict[str, Any], later: tuple[dict[str, Any], ...] = ()) -> None:
-            self.listed, self.later = listed, later
-
-        async def list(self, kind: object) -> dict[str, Any]:
-            return {"items": self.listed, "metadata": {"resourceVersion": "1"}}
-
-        async def watch(self, kind: object, resource_version: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-            for each in self.later:
-                yield "MODIFIED", each
-            await asyncio.Event().wait()
-
     def wait(nodes: Nodes) -> None:
         asyncio.run(cluster.nodes_ready(cast(Client, nodes), paths, list(lab_of(node_count=2).nodes)))
 
     monkeypatch.setattr(cluster, "READY_DEADLINE", 0.05)
+    monkeypatch.setattr(cluster, "READY_PATIENCE", 0.1)
     well, untold, late = node_of("node1", True, True), node_of("node2", True, False), node_of("node2", False, False)
     wait(Nodes(well, untold, later=(node_of("node2", True, True),)))
     with pytest.raises(cluster.ClusterError, match="Ready, but not told of their machines .*node2; .* logs cloud"):
