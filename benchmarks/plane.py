@@ -102,7 +102,7 @@ class Daemons:
         (self.folder / "data").mkdir()
         self.start("api", "controlplane.apiserver", settings)
 
-    async def until_serving(self, timeout: float = 30.0) -> None:
+    async def until_serving(self, timeout: float = 120.0) -> None:
         """Wait until the API server takes connections."""
         deadline = time.monotonic() + timeout
         while True:

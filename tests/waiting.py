@@ -31,9 +31,15 @@ class _Deadline:
             raise AssertionError(f"not within {self._seconds:g} s: {self._what or 'it'}; last: {repr(last)[-3000:]}")
 
 
-def eventually(condition: Callable[[], Any], seconds: float = SECONDS, what: str = "", pause: float = 0.05) -> Any:
-    """What `condition` gives once it gives something true."""
-    deadline = _Deadline(seconds, what)
+# Pauses grow with what was waited for, so that who waits long does not ask all the time: asking may be a program.
+_FIRST, _GROWTH, _LONGEST = 0.05, 1.2, 0.5
+
+
+def eventually(
+    condition: Callable[[], Any], seconds: float = SECONDS, what: str = "", pause: float | None = None
+) -> Any:
+    """What `condition` gives once it gives something true. It is asked at `pause` seconds, else less and less often."""
+    deadline, rest = _Deadline(seconds, what), pause or _FIRST
     while True:
         found, last = None, None
         try:
@@ -43,7 +49,8 @@ def eventually(condition: Callable[[], Any], seconds: float = SECONDS, what: str
         if found:
             return found
         deadline.check(last)
-        time.sleep(pause)
+        time.sleep(rest)
+        rest = pause or min(rest * _GROWTH, _LONGEST)
 
 
 async def until(condition: Callable[[], Any], seconds: float = SECONDS, what: str = "", pause: float = 0.005) -> Any:

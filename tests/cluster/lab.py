@@ -223,12 +223,12 @@ class Lab:
         return asyncio.run(Supervision(Paths(self.name)).pid(component))
 
     def on_node(self, node: str, *argv: str) -> str:
-        return self.wherry("shell", node, "--", *argv).stdout.strip()
+        """As `wherry shell` runs it, which would be an interpreter each time."""
+        inside = entering(str(netns.path_of(names.namespace(self.name, node))), str(Paths(self.name).node_mounts(node)))
+        return run([*inside, *argv]).stdout.strip()
 
     def fetch_on_node(self, node: str, address: str, port: int = 80) -> str:
-        inside = entering(str(netns.path_of(names.namespace(self.name, node))), str(Paths(self.name).node_mounts(node)))
-        url = f"http://{address}:{port}/"
-        return run([*inside, "timeout", "3", "busybox", "wget", "-q", "-O", "-", url]).stdout.strip()
+        return self.on_node(node, "timeout", "3", "busybox", "wget", "-q", "-O", "-", f"http://{address}:{port}/")
 
     def fetch_in_pod(self, pod: str, address: str, port: int = 80) -> str:
         url = f"http://{address}:{port}/"

@@ -121,7 +121,8 @@ def test_what_a_pod_wrote_is_there_for_the_next_and_goes_with_the_claim(clean: L
     assert path.exists()
     clean.kubectl("delete", "pod", "whtnext", "--timeout=120s")
     eventually(
-        lambda: found["metadata"]["name"] not in clean.kubectl("get", "pv", "-o", "name"), what="the volume is gone"
+        lambda: found["metadata"]["name"] not in [pv["metadata"]["name"] for pv in clean.get("pv")["items"]],
+        what="the volume is gone",
     )
     assert not path.exists()
     assert not clean.get("pods", label="local-path.wherry.local/volume", namespace="kube-system")["items"]

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.cluster.lab import Lab, fetch, traffic, web
+from tests.cluster.lab import Lab, fetch, ready, traffic, web
 from tests.cluster.test_controllers import told, with_data
 from tests.waiting import eventually
 
@@ -58,7 +58,7 @@ def test_a_killed_container_is_restarted(clean: Lab) -> None:
     (pod,) = lab.running("app=victim")
     name, node = pod["metadata"]["name"], pod["spec"]["nodeName"]
     container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
-    lab.on_node(node, "ctr", "task", "kill", "--signal", "SIGKILL", container)
+    lab.wherry("shell", node, "--", "ctr", "task", "kill", "--signal", "SIGKILL", container)
     eventually(lambda: containers(lab, "app=victim").get(name, ("", 0))[1] == 1, what="the container was restarted")
     eventually(lambda: lab.running("app=victim"), what="the pod is Ready again")
 
@@ -90,7 +90,7 @@ def test_a_lost_node_loses_its_pods_to_others_and_comes_back(clean: Lab) -> None
     eventually(lambda: fetch(vip), what="the VIP answers")
     lab.wherry("node", "stop", "node3")
     try:
-        eventually(lambda: "NotReady" in lab.kubectl("get", "node", "node3"), what="node3 is NotReady")
+        eventually(lambda: not ready(lab.get("node", "node3")), what="node3 is NotReady")
 
         def moved() -> bool:
             pods = lab.running("app=moved")

@@ -17,7 +17,7 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
-SECONDS = 30
+SECONDS = 60
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_port_over_channels(core: client.CoreV1Api) -> None:
     def fetched() -> str:
         forwarded = portforward(core.connect_get_namespaced_pod_portforward, "served", "default", ports="8080")
         sock = forwarded.socket(8080)
-        sock.settimeout(5)
+        sock.settimeout(60)
         sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
         answer = b""
         while piece := sock.recv(4096):

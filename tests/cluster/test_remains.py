@@ -39,10 +39,10 @@ DAEMONS = (
 @pytest.fixture
 def before(lab: Lab) -> Iterator[dict[str, set[str]]]:
     """What the machine held; our lab is gone before, and afterwards, whatever happened."""
-    wherry("down", "--name", NAME)
+    down()
     found = snapshot()
     yield found
-    wherry("down", "--name", NAME, check=False)
+    down()
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,12 @@ def small(lab: Lab) -> Iterator[Lab]:
     wherry("up", "--name", NAME, "--nodes", "1")
     yield Lab(NAME, kubectl_path())
     wherry("down", "--name", NAME)
+
+
+def down() -> None:
+    """Where something is left."""
+    if asyncio.run(remains.of(PATHS)):
+        wherry("down", "--name", NAME, check=False)
 
 
 def up() -> None:

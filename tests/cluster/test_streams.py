@@ -54,7 +54,7 @@ def forwarded(lab: Lab, env: dict[str, str], target: str, port: int) -> Iterator
         yield local
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.mark.parametrize("env", TRANSPORTS)

@@ -70,7 +70,7 @@ def echo(namespace: Path, port: int = 7, count: int = 1000) -> Iterator[None]:
     finally:
         server.shutdown(socket.SHUT_RDWR)
         server.close()
-        thread.join(5)
+        thread.join(60)
 
 
 @contextmanager

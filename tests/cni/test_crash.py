@@ -34,7 +34,7 @@ def start(config: Path, node: Path, socket: Path) -> subprocess.Popen[bytes]:
     """The daemon in a process of its own, inside the node."""
     argv = [sys.executable, "-m", "cni", "--config", str(config), "--log-level", "warning"]
     daemon = netns.call(node, lambda: subprocess.Popen(argv))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not socket.exists():
         assert daemon.poll() is None and time.monotonic() < deadline, "the daemon did not start"
         time.sleep(0.02)
@@ -44,10 +44,10 @@ def start(config: Path, node: Path, socket: Path) -> subprocess.Popen[bytes]:
 def stop(daemon: subprocess.Popen[bytes]) -> None:
     daemon.terminate()
     try:
-        daemon.wait(15)
+        daemon.wait(60)
     except subprocess.TimeoutExpired:
         daemon.kill()
-        daemon.wait(5)
+        daemon.wait(60)
 
 
 def veths(node: Path) -> list[str]:
@@ -254,15 +254,15 @@ def test_what_is_retired_during_the_last_pass_is_freed_too(monkeypatch: pytest.M
             retired.append("late")
             reaper.soon()
             closing.start()
-            assert reaper._closing.wait(5)
+            assert reaper._closing.wait(60)
 
     closing = threading.Thread(target=reaper.close)
     monkeypatch.setattr(cni_daemon, "free_retired_now", free)
     reaper.soon()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not closing.ident and time.monotonic() < deadline:
         time.sleep(0.01)
-    closing.join(10)
+    closing.join(60)
     assert freed == ["early", "late"]
 
 

@@ -171,7 +171,7 @@ def _large_packets(nodes: list[Node]) -> None:
         mtus = [link.mtu for link in (inside.link("eth0"), node.link("cni0"), node.link(DEVICE)) if link]
     assert mtus == [1450, 1450, 1450]
     with netns.open_socket(far, socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.settimeout(5)
+        server.settimeout(60)
         server.bind(("", 9))
         with netns.open_socket(pod, socket.AF_INET, socket.SOCK_DGRAM) as client:
             for size in (1422, 60_000):  # the largest whole one, and one in many fragments
@@ -207,7 +207,7 @@ def _only_nodes_send(outside: Path, nodes: list[Node]) -> None:
     pod, result = nodes[0].pods[0]
     packet = _encapsulated(overlay.mac_of("node1"), "10.244.2.200", kernel.address_of(result), 10)
     with netns.open_socket(pod, socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.settimeout(5)
+        server.settimeout(60)
         server.bind(("", 10))
         other, _ = nodes[1].pods[0]
         for place in (outside, other, nodes[1].path):

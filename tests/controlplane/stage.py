@@ -113,7 +113,7 @@ class Stage:
     async def until(self, what: Callable[[], Any], within: float = SECONDS) -> Any:
         """Wait for something about `pods` (or anything else that changes by itself) to be true."""
         try:
-            return await until(what, within, pause=0.02)
+            return await until(what, within, pause=0.05)
         except AssertionError as error:
             raise AssertionError(f"{error}; pods: {[_line(p) for p in self.pods.items()]}") from error
 

@@ -41,7 +41,7 @@ def _try(made: spec.Spec) -> None:
     for place, (family, gateway) in enumerate(zip(families, made.gateways, strict=True)):
         far = made.addresses_of(made.nodes[1])[place]
         with netns.open_socket(paths[1], family, socket.SOCK_DGRAM) as server:
-            server.settimeout(10)
+            server.settimeout(60)
             server.bind((far, 9))
             for sender, expected in (("", gateway), (paths[0], made.addresses_of(made.nodes[0])[place])):
                 with netns.open_socket(sender or netns.CURRENT, family, socket.SOCK_DGRAM) as client:

@@ -28,7 +28,7 @@ def start() -> Iterator[Start]:
     def begin(*argv: str, executable: str | None = None) -> int:
         process = subprocess.Popen(argv, executable=executable, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
         started.append(process)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while processes.arguments(process.pid) != argv:
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.01)

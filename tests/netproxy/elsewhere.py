@@ -26,7 +26,7 @@ class Elsewhere:
         begun = threading.Event()
         self._thread = threading.Thread(target=netns.call, args=(where, lambda: self._run(begun)), daemon=True)
         self._thread.start()
-        assert begun.wait(10)
+        assert begun.wait(60)
 
     async def open(self) -> None:
         await self._there(self._mode.open())
@@ -57,7 +57,7 @@ class Elsewhere:
             return
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
 
     async def _there(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._loop

@@ -105,7 +105,7 @@ class Rig:
     def udp(self, where: Path, family: int = socket.AF_INET) -> socket.socket:
         """A client's UDP socket."""
         handle = netns.open_socket(where, family, socket.SOCK_DGRAM)
-        handle.settimeout(5)
+        handle.settimeout(60)
         self._sockets.append(handle)
         return handle
 
@@ -150,7 +150,7 @@ def _answer_tcp(listener: socket.socket, name: str) -> None:
         except OSError:
             return
         with handle, contextlib.suppress(OSError):
-            handle.settimeout(5)
+            handle.settimeout(60)
             handle.sendall(f"{name} {peer[0]}".encode())
             # The client closes first: a port in TIME_WAIT on this side could refuse the next translated client.
             handle.recv(1)

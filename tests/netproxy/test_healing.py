@@ -136,7 +136,7 @@ class Healing(World):
     async def until_busy(self) -> None:
         """All clients have got further."""
         before, answered = [s.echoed for s in self.stayers], len(self.answers)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while (
             any(s.echoed < b + 3 for s, b in zip(self.stayers, before, strict=True)) or len(self.answers) < answered + 9
         ):

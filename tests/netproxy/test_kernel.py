@@ -214,7 +214,7 @@ def test_an_answer_the_tracker_cannot_place_reaches_nobody_under_the_endpoints_o
             netns.open_socket(client, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as seen,
             netns.open_socket(server, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as forger,
         ):
-            asking.settimeout(10)
+            asking.settimeout(60)
             asking.connect((VIP, 80))
             assert asking.recv(100)
             seen.settimeout(BRIEF)

@@ -157,7 +157,7 @@ def test_too_much_large_work_at_once_is_refused(monkeypatch: pytest.MonkeyPatch,
 
         def work() -> int:
             loop.call_soon_threadsafe(inside.set)
-            release.wait(10)
+            release.wait(60)
             return 1
 
         first = asyncio.ensure_future(offloop.off_loop(offloop.LARGE, work))

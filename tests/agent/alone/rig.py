@@ -296,7 +296,7 @@ class AgentProcess:
     def stop(self) -> None:
         assert self.process is not None
         self.process.terminate()
-        assert self.process.wait(20) == 0, self.log.read_text()[-3000:]
+        assert self.process.wait(60) == 0, self.log.read_text()[-3000:]
 
     def kill(self) -> None:
         """kill -9."""

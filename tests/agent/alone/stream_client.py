@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 BASE = "https://127.0.0.1:10250"
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 async def get(session: aiohttp.ClientSession, path: str) -> dict[str, Any]:

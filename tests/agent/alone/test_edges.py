@@ -48,7 +48,7 @@ class Api:
         command = [sys.executable, "-m", "tests.agent.alone.stream_client", str(self.directory), *words]
         netns = f"--net=/run/netns/{self.agent.containerd.netns}"
         done = subprocess.run(
-            ["nsenter", netns, *command], capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[3]
+            ["nsenter", netns, *command], capture_output=True, text=True, timeout=90, cwd=Path(__file__).parents[3]
         )
         assert done.returncode == 0, done.stderr + self.agent.log.read_text()[-3000:]
         answer: dict[str, Any] = json.loads(done.stdout)

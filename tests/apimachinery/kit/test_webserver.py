@@ -21,7 +21,7 @@ from apimachinery.kit.webserver import Limits
 # Short where the test waits for it, long where something else must end the wait.
 SOON, NEVER = 0.3, 3600.0
 PATIENT = Limits(NEVER, NEVER, NEVER, 100)
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @pytest.fixture(scope="module")

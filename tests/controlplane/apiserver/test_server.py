@@ -13,7 +13,7 @@ from apimachinery.kinds import Kind
 from tests.controlplane.apiserver.server import run
 
 Obj = dict[str, Any]
-LIMIT = aiohttp.ClientTimeout(total=10)
+LIMIT = aiohttp.ClientTimeout(total=60)
 
 
 def config_map(name: str, **data: str) -> Obj:

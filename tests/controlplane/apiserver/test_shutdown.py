@@ -52,6 +52,6 @@ def test_watches_begun_while_it_stops_do_not_hold_it(tmp_path: Path) -> None:
     finally:
         done.set()
         server.kill()
-        server.wait(10)
+        server.wait(60)
         for client in clients:
-            client.join(5)
+            client.join(60)

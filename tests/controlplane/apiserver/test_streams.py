@@ -19,7 +19,7 @@ from controlplane.apiserver.request import Decision
 from controlplane.apiserver.resources import builtin
 from controlplane.apiserver.streams import backend, tunnel
 from controlplane.apiserver.streams.pods import PodStreams
-from tests.waiting import SECONDS, WHOLE
+from tests.waiting import SECONDS, WHOLE, until
 
 UPGRADE = (
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n"
@@ -120,11 +120,7 @@ def run(scenario):
 
 async def settled():
     """Wait until nothing but this test runs on the loop."""
-    for _ in range(100):
-        if len(asyncio.all_tasks()) <= 2:
-            return True
-        await asyncio.sleep(0.02)
-    return False
+    return await until(lambda: len(asyncio.all_tasks()) <= 2, what="all tasks have ended")
 
 
 def test_log_is_streamed_as_it_comes():

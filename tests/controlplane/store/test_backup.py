@@ -200,7 +200,7 @@ def test_a_copy_that_is_given_up_is_not_closed_under_the_thread_that_writes(
 
     def append(link: sqlite3.Connection, rows: Sequence[Row]) -> None:
         inside.set()
-        go_on.wait(10)
+        go_on.wait(60)
         written.append(link.execute("SELECT count(*) FROM log").fetchone())
 
     async def main() -> None:

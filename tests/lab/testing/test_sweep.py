@@ -59,7 +59,7 @@ def test_processes_mounts_and_directories_of_killed_tests_go(
     while netns.identity(Path(f"/proc/{sleeping[0].pid}/ns/net")) != netns.identity(where):
         assert sleeping[0].poll() is None
     asyncio.run(sweeping.sweep())
-    assert [process.wait(20) for process in sleeping[:3]] == [-9, -9, -9]
+    assert [process.wait(60) for process in sleeping[:3]] == [-9, -9, -9]
     assert bystander.poll() is None
     assert not directory.exists()
     assert f"{prefix}n" not in netns.names()

@@ -41,7 +41,7 @@ def test_files_that_come_change_and_go(tmp_path: Path) -> None:
     told: list[tuple[str, tuple[str, ...]]] = []
 
     async def until(key: str, *ips: str) -> None:
-        deadline = asyncio.get_running_loop().time() + 10
+        deadline = asyncio.get_running_loop().time() + 60
         while not told or told[-1] != (key, ips):
             assert asyncio.get_running_loop().time() < deadline, told
             await asyncio.sleep(0.005)

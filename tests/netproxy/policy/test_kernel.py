@@ -102,7 +102,7 @@ def test_who_gets_through() -> None:
             server.listen()
             assert rig.outcome(a, NODE_IP, 8080, BRIEF) == "silence", "egress to its own node is judged"
             with netns.open_socket(b, socket.AF_INET, socket.SOCK_STREAM) as other:
-                other.settimeout(5)
+                other.settimeout(60)
                 other.connect((NODE_IP, 8080))
         await on.say()
         assert all(on.passes(w, HERE) for w in everyone) and on.passes(a, BESIDE)
@@ -116,7 +116,7 @@ def test_udp_and_sctp_and_a_connection_that_began_before() -> None:
     async def body(on: Enforced) -> None:
         a, b, _ = on.rig.pods.values()
         stays = netns.open_socket(b, socket.AF_INET, socket.SOCK_STREAM)
-        stays.settimeout(5)
+        stays.settimeout(60)
         stays.connect((HERE, 8080))
         # One packet each way has been seen when the answer is there.
         assert stays.recv(100)
