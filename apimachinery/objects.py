@@ -29,6 +29,17 @@ def copy(obj: Obj) -> Obj:
     return result
 
 
+def same(left: Any, right: Any) -> bool:
+    """Equality of JSON values, which keeps 1, 1.0 and true apart, however deep they lie."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return bool(left == right)
+
+
 def name(obj: Mapping[str, Any]) -> str:
     """metadata.name, or "" when there is none."""
     return str((obj.get("metadata") or _EMPTY).get("name") or "")

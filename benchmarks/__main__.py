@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -25,6 +27,12 @@ def bench() -> None:
         preflight.require_root()
     except preflight.PreflightError as error:
         raise click.ClickException(str(error)) from error
+    signal.signal(signal.SIGTERM, _told_to_end)
+
+
+def _told_to_end(number: int, frame: FrameType | None) -> NoReturn:
+    """As Ctrl-C: what was made for the measurement is taken away on the way out."""
+    sys.exit(128 + number)
 
 
 def _lab(name: str) -> tuple[Paths, Spec]:

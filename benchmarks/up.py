@@ -39,8 +39,10 @@ async def measure(rounds: int, nodes: int, proxy_mode: str, show: Callable[[str]
     """Print seconds of `up` and `down`; the first round warms the caches and is left out."""
     ups, downs, floors = [], [], []
     for number in range(rounds + 1):
-        up = await wherry("up", "--name", NAME, "--nodes", str(nodes), "--proxy-mode", proxy_mode)
-        down = await wherry("down", "--name", NAME)
+        try:
+            up = await wherry("up", "--name", NAME, "--nodes", str(nodes), "--proxy-mode", proxy_mode)
+        finally:
+            down = await wherry("down", "--name", NAME)
         floor = await _floor(nodes)
         if number:
             ups.append(up)

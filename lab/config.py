@@ -4,7 +4,7 @@ name: second               # else --name
 nodes: 5
 controlPlanes: 3
 store: etcd
-schedulerConfig: file.yaml # profiles of the scheduler
+schedulerConfig: file.yaml # profiles of the scheduler; a relative name goes from where this file lies
 networking:
   kubeProxyMode: iptables
   podSubnet: 10.50.0.0/16
@@ -82,7 +82,9 @@ def read(path: Path) -> dict[str, str | int | bool | None]:
     if port is not None and not 0 < port < 65536:
         raise SpecError(f"{path}: networking.apiServerPort is {port}; use 1 to 65535")
     plain = {**vars(config), **{f"networking.{key}": value for key, value in vars(config.networking).items()}}
-    return {option: plain[key] for option, key in _OPTIONS.items()}
+    # A file that this one names lies beside it, wherever the person stands.
+    beside = str(path.parent / config.schedulerConfig) if config.schedulerConfig else None
+    return {**{option: plain[key] for option, key in _OPTIONS.items()}, "--scheduler-config": beside}
 
 
 def explained(error: SpecError, path: Path, from_file: set[str]) -> SpecError:

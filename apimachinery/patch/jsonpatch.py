@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from apimachinery import errors, jsontext
+from apimachinery.objects import same
 
 __all__ = ["json_patch"]
 
@@ -87,7 +88,7 @@ def _apply(document: Any, operation: dict[str, Any], work: _Work) -> Any:
         work.move(parent)
         _add(parent, key, value)
     elif name == "test":
-        if "value" not in operation or not _same(_get(parent, key), operation["value"]):
+        if "value" not in operation or not same(_get(parent, key), operation["value"]):
             raise _Failed
     else:
         raise _Failed
@@ -100,7 +101,7 @@ def _root(document: Any, name: str, operation: dict[str, Any]) -> Any:
         if not isinstance(operation.get("value"), dict | list):
             raise _Failed
         return _fresh(operation["value"])
-    if not _same(document, operation.get("value")):
+    if not same(document, operation.get("value")):
         raise _Failed
     return document
 
@@ -161,13 +162,3 @@ def _index(key: str, length: int, inserting: bool = False) -> int:
     if index < -places or index >= places:
         raise _Failed
     return index + places if index < 0 else index
-
-
-def _same(left: Any, right: Any) -> bool:
-    if type(left) is not type(right):
-        return False
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
-    if isinstance(left, list):
-        return len(left) == len(right) and all(map(_same, left, right))
-    return bool(left == right)

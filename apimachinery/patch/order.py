@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery.objects import same
 from apimachinery.patch.directives import DIRECTIVE, failure, go_text
 
 __all__ = ["check_order", "find", "identity", "ordered"]
-
-
-def same(left: Any, right: Any) -> bool:
-    """Equality that keeps 1, 1.0 and True apart."""
-    return type(left) is type(right) and bool(left == right)
 
 
 def find(items: list[Any], merge_key: str, value: Any) -> int:

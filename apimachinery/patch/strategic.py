@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery import jsontext
+from apimachinery.objects import same
 from apimachinery.patch.directives import (
     DELETE_FROM,
     DIRECTIVE,
@@ -19,7 +20,7 @@ from apimachinery.patch.directives import (
     go_text,
     plain,
 )
-from apimachinery.patch.order import check_order, find, identity, ordered, same
+from apimachinery.patch.order import check_order, find, identity, ordered
 from apimachinery.schema import Node
 
 __all__ = ["strategic_merge"]

@@ -54,7 +54,8 @@ def test_every_figure_is_printed_and_nothing_is_left(tmp_path: Path) -> None:
     assert_nothing_is_left(process, tmp_path)
 
 
-def test_ctrl_c_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_end_in_the_middle_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     process = begin(tmp_path)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("*/proxy.log")):
@@ -62,7 +63,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     assert len(namespaces(process)) == 2
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode != 0
     assert_nothing_is_left(process, tmp_path)

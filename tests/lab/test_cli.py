@@ -88,6 +88,15 @@ def test_a_file_says_what_options_say(tmp_path: Path) -> None:
     assert set(config.read(empty).values()) == {None}
 
 
+def test_what_a_file_names_lies_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "lab.yaml"
+    for named, meant in (("own.yaml", tmp_path / "own.yaml"), ("/etc/own.yaml", Path("/etc/own.yaml"))):
+        file.write_text(f"schedulerConfig: {named}\n")
+        assert config.read(file)["--scheduler-config"] == str(meant)
+    monkeypatch.chdir(tmp_path)
+    assert config.read(Path("lab.yaml"))["--scheduler-config"] == "/etc/own.yaml"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

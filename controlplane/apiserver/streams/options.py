@@ -5,6 +5,7 @@ The paths are the kubelet's: /containerLogs, /exec, /attach, /portForward, each 
 
 from __future__ import annotations
 
+import calendar
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +22,8 @@ LOG_FLAGS = ("follow", "previous", "timestamps")
 LOG_NUMBERS = ("sinceSeconds", "tailLines", "limitBytes")
 STREAMS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
 # How a time is written, loosely: whoever cuts the log by it reads it.
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z")
+_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:Z|[+-](\d\d):(\d\d))\Z", re.ASCII)
+_CLOCK = ("hour", "minute", "second", "time zone offset hour", "time zone offset minute")
 
 
 def first(query: Query, key: str) -> str:
@@ -64,14 +66,28 @@ def log_query(query: Query, pod: str) -> list[tuple[str, str]]:
     """The agent's parameters for a log request. Raises BadRequest, and Invalid as upstream's PodLogOptions."""
     numbers = {key: listing.int64(text) for key in LOG_NUMBERS if (text := first(query, key))}
     since = first(query, "sinceTime")
-    if since and not _RFC3339.match(since):
-        layout = "2006-01-02T15:04:05Z07:00"
-        raise errors.BadRequest(f'parsing time "{since}" as "{layout}": cannot parse "{since}" as "2006"')
+    if since and (wrong := _not_a_time(since)):
+        raise errors.BadRequest(f'parsing time "{since}"{wrong}')
     if problems := _log_problems(query, numbers):
         raise errors.invalid_object("PodLogOptions", pod, problems)
     out = [(key, "true") for key in LOG_FLAGS if is_set(query, key)]
     out += [(key, str(value)) for key, value in numbers.items()]
     return out + ([("sinceTime", since)] if since else [])
+
+
+def _not_a_time(text: str) -> str:
+    """What Go's time.Parse says of the first part that is out of its range, in its order; nothing of a time."""
+    match = _RFC3339.match(text)
+    if match is None:
+        return f' as "2006-01-02T15:04:05Z07:00": cannot parse "{text}" as "2006"'
+    year, month, day, *clock = (int(part or 0) for part in match.groups())
+    named = zip(clock, (23, 59, 59, 24, 60), _CLOCK, strict=True)
+    if not 1 <= month <= 12:
+        return ": month out of range"
+    if late := next((which for value, most, which in named if value > most), None):
+        return f": {late} out of range"
+    # The calendar repeats itself after 400 years, and datetime knows no year 0.
+    return "" if 1 <= day <= calendar.monthrange(year % 400 + 400, month)[1] else ": day out of range"
 
 
 def _log_problems(query: Query, numbers: Mapping[str, int]) -> list[FieldError]:

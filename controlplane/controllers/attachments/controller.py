@@ -137,7 +137,7 @@ class AttachDetachController:
         self._refused -= {at for at in self._refused if at[0] == volume.name and at[1] not in here}
         for place in places:
             at = (volume.name, place.node)
-            refused = [note for note in step.notes if any(note.pod is pod for pod in place.users)]
+            refused = [note for note in step.notes if any(note.about is pod for pod in place.users)]
             if refused and at not in self._refused:
                 self._refused.add(at)
                 notes += refused
@@ -147,7 +147,7 @@ class AttachDetachController:
                 notes += outcome(volume, place, self._told.get(uid(place.attachment)))
                 self._told[uid(place.attachment)] = place.attachment.get("status") or {}
         for note in notes:
-            self._context.recorder.event(note.pod, note.kind, note.reason, note.message)
+            self._context.recorder.event(note.about or {}, note.kind, note.reason, note.message)
 
     async def _detach(self, volume: Volume, wanted: Detach, place: Place) -> None:
         """Tell the node first that the volume is no longer to be mounted, then look once more whether it is."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from apimachinery.objects import Obj, condition_holds, is_deleting, name, namespace, uid
 from controlplane.controllers import names
 from controlplane.controllers.attachments.volumes import Volume
+from controlplane.controllers.notes import Note
 
 
 @dataclass(frozen=True)
@@ -25,16 +26,6 @@ class Place:
     healthy: bool = False
     out_of_service: bool = False
     since: float = 0.0
-
-
-@dataclass(frozen=True)
-class Note:
-    """An event about a pod."""
-
-    pod: Obj
-    kind: str
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -96,7 +87,7 @@ def _refusals(volume: Volume, place: Place, others: Sequence[Place]) -> list[Not
     """Each pod hears who has the volume, and of other namespaces' pods no more than how many there are."""
     users = [pod for other in others for pod in other.users]
     return [
-        Note(pod, "Warning", "FailedAttachVolume", f'Multi-Attach error for volume "{volume.name}" {text}')
+        Note("Warning", "FailedAttachVolume", f'Multi-Attach error for volume "{volume.name}" {text}', pod)
         for pod in place.users
         for text in (_who(users, namespace(pod)),)
     ]
@@ -120,10 +111,10 @@ def outcome(volume: Volume, place: Place, before: Obj | None) -> list[Note]:
     failed = (now.get("attachError") or {}).get("message")
     if now.get("attached") and not was.get("attached"):
         text = f'AttachVolume.Attach succeeded for volume "{volume.name}" '
-        return [Note(pod, "Normal", "SuccessfulAttachVolume", text) for pod in place.users]
+        return [Note("Normal", "SuccessfulAttachVolume", text, pod) for pod in place.users]
     if failed and now.get("attachError") != was.get("attachError"):
         text = f'AttachVolume.Attach failed for volume "{volume.name}" : {failed}'
-        return [Note(pod, "Warning", "FailedAttachVolume", text) for pod in place.users]
+        return [Note("Warning", "FailedAttachVolume", text, pod) for pod in place.users]
     return []
 
 

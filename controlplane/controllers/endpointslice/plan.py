@@ -11,7 +11,8 @@ from apimachinery.objects import Obj, is_deleting, labels, name, namespace, owne
 from controlplane.controllers import names
 from controlplane.controllers.endpointslice import endpoints, topology
 from controlplane.controllers.endpointslice.endpoints import Port
-from controlplane.controllers.endpointslice.topology import Note, Zones
+from controlplane.controllers.endpointslice.topology import Zones
+from controlplane.controllers.notes import Note
 
 # Endpoints in one slice (upstream's max-endpoints-per-slice).
 FULL = 100

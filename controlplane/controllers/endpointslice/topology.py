@@ -16,6 +16,7 @@ from apimachinery import objects, quantity
 from apimachinery.objects import Obj, condition_holds, labels, name
 from controlplane.controllers import names
 from controlplane.controllers.endpointslice import endpoints
+from controlplane.controllers.notes import Note
 
 OVERLOAD = 0.2
 _CLOSE = ("PreferClose", "PreferSameZone", "PreferSameNode")
@@ -31,15 +32,6 @@ class Zones:
 
     of: Mapping[str, str] = field(default_factory=dict)
     shares: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Note:
-    """An event about the Service."""
-
-    kind: str
-    reason: str
-    message: str
 
 
 def place(node: Obj | None) -> tuple[str, int | None]:

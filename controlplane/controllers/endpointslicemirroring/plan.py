@@ -11,7 +11,7 @@ from controlplane.controllers import names
 from controlplane.controllers.endpoints.subsets import FULL, repacked
 from controlplane.controllers.endpointslice import endpoints as slices_of_pods
 from controlplane.controllers.endpointslice.plan import Plan
-from controlplane.controllers.endpointslice.topology import Note
+from controlplane.controllers.notes import Note
 
 _NOT_MIRRORED = (names.LAST_CHANGE, names.LAST_APPLIED)
 _Place = tuple[str, tuple[slices_of_pods.Port, ...]]

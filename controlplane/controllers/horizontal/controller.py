@@ -135,8 +135,8 @@ class HorizontalController:
         await self._write(hpa, plan.failed(hpa, "FailedUpdateScale", message, now()))
 
     def _tell(self, hpa: Obj, decision: plan.Decision) -> None:
-        for kind, reason, message in decision.notes:
-            self._context.recorder.event(hpa, kind, reason, message)
+        for note in decision.notes:
+            self._context.recorder.event(hpa, note.kind, note.reason, note.message)
 
     async def _write(self, hpa: Obj, status: Obj) -> None:
         """Raises Conflict where the autoscaler changed meanwhile: it is looked at again."""

@@ -13,6 +13,7 @@ from apimachinery.timestamps import format_time
 from controlplane.controllers.horizontal import replicas
 from controlplane.controllers.horizontal.behavior import Bounds, History, limited
 from controlplane.controllers.horizontal.replicas import Metric, Proposal, Tolerance, Unknown
+from controlplane.controllers.notes import Note
 
 SOURCES = {
     "Resource": "resource",
@@ -45,13 +46,13 @@ class Look:
 
 @dataclass(frozen=True)
 class Decision:
-    """`size` to be written, None to leave it; `notes` are events (kind, reason, message)."""
+    """`size` to be written, None to leave it; `notes` are events."""
 
     status: Obj
     size: int | None = None
     reason: str = ""
     history: History = field(default_factory=History)
-    notes: tuple[tuple[str, str, str], ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def source_of(spec: Obj) -> Obj:
@@ -94,7 +95,7 @@ def _measured(hpa: Obj, status: Obj, look: Look, bounds: Bounds, history: Histor
         statuses.append(_metric_status(spec, proposal))
         if proposal.replicas > wanted:
             wanted, name = proposal.replicas, described(spec)
-    notes = [("Warning", _failed(spec), why) for spec, why in failures]
+    notes = [Note("Warning", _failed(spec), why) for spec, why in failures]
     status = {**status, "currentMetrics": statuses}
     if failures and (len(failures) == len(specs) or wanted < look.size):
         # What is known of some metrics alone must not shrink anything.
@@ -103,7 +104,7 @@ def _measured(hpa: Obj, status: Obj, look: Look, bounds: Bounds, history: Histor
         status = conditioned(status, ("ScalingActive", "False", _failed(spec), text), now)
         first = f"failed to get {_titled(spec)}metric value: {why}"
         told = f"invalid metrics ({len(failures)} invalid out of {len(specs)}), first error is: {first}"
-        notes.append(("Warning", "FailedComputeMetricsReplicas", told))
+        notes.append(Note("Warning", "FailedComputeMetricsReplicas", told))
         return Decision({**status, "desiredReplicas": look.size}, history=history, notes=tuple(notes))
     text = f"the HPA was able to successfully calculate a replica count from {name}"
     status = conditioned(status, ("ScalingActive", "True", "ValidMetricFound", text), now)
@@ -126,7 +127,7 @@ def _resized(
     reason: str,
     history: History,
     now: datetime,
-    notes: tuple[tuple[str, str, str], ...] = (),
+    notes: tuple[Note, ...] = (),
 ) -> Decision:
     change = size - look.size
     if change > 0:
@@ -136,7 +137,7 @@ def _resized(
     text = f"the HPA controller was able to update the target scale to {size}"
     status = conditioned(status, ("AbleToScale", "True", "SucceededRescale", text), now)
     status = {**status, "desiredReplicas": size, "lastScaleTime": format_time(now)}
-    note = ("Normal", "SuccessfulRescale", f"New size: {size}; reason: {reason}")
+    note = Note("Normal", "SuccessfulRescale", f"New size: {size}; reason: {reason}")
     return Decision(status, size, reason, history, (*notes, note))
 
 

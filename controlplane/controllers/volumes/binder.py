@@ -80,7 +80,7 @@ class BinderController:
         volume = self._volumes.get(which)
         if volume is not None:
             claim = await self._claim_of(volume)
-            await self._apply(release(volume, claim), claim, volume)
+            await self._apply(release(volume, claim), claim)
 
     def _world(self, claim: Obj) -> World:
         named = self._volumes.get(claim["spec"].get("volumeName") or "")
@@ -107,15 +107,14 @@ class BinderController:
             return await self._context.client.get(PERSISTENT_VOLUME_CLAIM, which, space)
         return None
 
-    async def _apply(self, step: Step, claim: Obj | None, volume: Obj | None = None) -> None:
+    async def _apply(self, step: Step, claim: Obj | None) -> None:
         recorder = self._context.recorder
         if step.volume is not None:
-            volume = await self._write(PERSISTENT_VOLUME, self._volumes.get(name(step.volume)), step.volume)
+            await self._write(PERSISTENT_VOLUME, self._volumes.get(name(step.volume)), step.volume)
         if step.claim is not None and claim is not None:
             await self._write(PERSISTENT_VOLUME_CLAIM, claim, step.claim)
         for note in step.notes:
-            about = volume if note.of_volume else claim
-            if about is not None:
+            if (about := note.about or claim) is not None:
                 recorder.event(about, note.kind, note.reason, note.message)
 
     async def _write(self, kind: Kind, before: Obj | None, wanted: Obj) -> Obj | None:

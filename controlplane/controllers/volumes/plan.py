@@ -12,18 +12,9 @@ from apimachinery import objects
 from apimachinery.objects import Obj, name, reference, uid
 from apimachinery.volumes import claims, matching
 from apimachinery.volumes.claims import BIND_COMPLETED, BOUND_BY_CONTROLLER
+from controlplane.controllers.notes import Note
 
 _LOST = "Data on the volume is lost!"
-
-
-@dataclass(frozen=True)
-class Note:
-    """An event about the claim, or about the volume."""
-
-    kind: str
-    reason: str
-    message: str
-    of_volume: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from apimachinery import objects
 from apimachinery.objects import Obj, name, uid
 from apimachinery.volumes import matching
 from apimachinery.volumes.claims import BOUND_BY_CONTROLLER, PROVISIONED_BY
-from controlplane.controllers.volumes.plan import Note, Step, phased
+from controlplane.controllers.notes import Note
+from controlplane.controllers.volumes.plan import Step, phased
 
 
 def release(volume: Obj, claim: Obj | None) -> Step:
@@ -42,7 +43,7 @@ def _mismatched(volume: Obj, claim: Obj) -> Step:
     why = "due to incompatible volumeMode."
     to_claim = f'Cannot bind PersistentVolume "{name(volume)}" to requested PersistentVolumeClaim {why}'
     to_volume = f'Cannot bind PersistentVolume to requested PersistentVolumeClaim "{name(claim)}" {why}'
-    notes = Note("Warning", "VolumeMismatch", to_claim), Note("Warning", "VolumeMismatch", to_volume, of_volume=True)
+    notes = Note("Warning", "VolumeMismatch", to_claim), Note("Warning", "VolumeMismatch", to_volume, volume)
     return Step(notes=notes)
 
 
@@ -65,4 +66,4 @@ def _has_own_deleter(volume: Obj) -> bool:
 
 def _failed(volume: Obj, reason: str, message: str) -> Step:
     wanted = phased(volume, "Failed", message)
-    return Step() if wanted is volume else Step(wanted, notes=(Note("Warning", reason, message, of_volume=True),))
+    return Step() if wanted is volume else Step(wanted, notes=(Note("Warning", reason, message, volume),))

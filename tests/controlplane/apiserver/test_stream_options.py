@@ -47,12 +47,33 @@ def test_log_options_are_checked_as_upstream(query, message):
     [
         ({"tailLines": ["1_0"]}, 'strconv.ParseInt: parsing "1_0": invalid syntax'),
         ({"sinceTime": ["soon"]}, 'parsing time "soon" as "2006-01-02T15:04:05Z07:00": cannot parse "soon" as "2006"'),
+        *(
+            ({"sinceTime": [text]}, f'parsing time "{text}": {what} out of range')
+            for text, what in (
+                ("2026-13-01T00:00:00Z", "month"),
+                ("2026-00-41T00:00:00Z", "month"),
+                ("2026-02-29T00:00:00Z", "day"),
+                ("2026-02-00T00:00:00Z", "day"),
+                ("2026-02-30T25:61:00Z", "hour"),
+                ("2026-02-01T23:60:00Z", "minute"),
+                ("2026-02-01T23:59:60Z", "second"),
+                ("2026-02-01T00:00:00+25:00", "time zone offset hour"),
+                ("2026-02-01T00:00:00-01:61", "time zone offset minute"),
+            )
+        ),
     ],
 )
 def test_log_options_that_cannot_be_read(query, message):
     with pytest.raises(errors.BadRequest) as refused:
         options.log_query(query, "p")
     assert refused.value.message == message
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-02-29T23:59:59.123456789Z", "0000-02-29T00:00:00+24:00", "2026-12-31T00:00:00-01:30"]
+)
+def test_times_that_can_be_read(text):
+    assert options.log_query({"sinceTime": [text]}, "p") == [("sinceTime", text)]
 
 
 def test_paths_carry_what_the_agent_needs():

@@ -17,6 +17,7 @@ from controlplane.controllers.horizontal.behavior import Bounds, History, limite
 from controlplane.controllers.horizontal.plan import Decision, Look, Measured, plan
 from controlplane.controllers.horizontal.replicas import Metric
 from controlplane.controllers.horizontal.rivals import Rivals
+from controlplane.controllers.notes import Note
 from tests.controlplane.controllers.build import T0
 
 LONG_AGO = format_time(T0 - timedelta(hours=1))
@@ -109,7 +110,7 @@ def test_what_is_told() -> None:
     found = plan(hpa(cpu()), look(used(a=100, b=100), pods=AB), T0)
     assert found.size == 4
     why = "cpu resource utilization (percentage of request) above target"
-    assert found.notes == (("Normal", "SuccessfulRescale", f"New size: 4; reason: {why}"),)
+    assert found.notes == (Note("Normal", "SuccessfulRescale", f"New size: 4; reason: {why}"),)
     current = {"averageUtilization": 100, "averageValue": "100m"}
     assert found.status["currentMetrics"] == [{"type": "Resource", "resource": {"name": "cpu", "current": current}}]
     assert conditions(found) == {
@@ -140,8 +141,8 @@ def test_why_nothing_can_be_told(seen: Look, why: str) -> None:
     found = plan(hpa(cpu()), seen, T0)
     assert found.size is None
     assert conditions(found)["ScalingActive"] == ("False", "FailedGetResourceMetric")
-    assert [reason for _, reason, _ in found.notes] == ["FailedGetResourceMetric", "FailedComputeMetricsReplicas"]
-    assert why in found.notes[0][2]
+    assert [note.reason for note in found.notes] == ["FailedGetResourceMetric", "FailedComputeMetricsReplicas"]
+    assert why in found.notes[0].message
 
 
 def test_half_of_the_metrics_may_grow_but_not_shrink() -> None:

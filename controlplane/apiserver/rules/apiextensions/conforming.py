@@ -12,7 +12,7 @@ from typing import Any
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
-from apimachinery.objects import Obj
+from apimachinery.objects import Obj, same
 from controlplane.apiserver.rules.apiextensions import patterns
 from controlplane.apiserver.rules.apiextensions.schemas import INT_OR_STRING, clauses, named, one
 
@@ -97,7 +97,9 @@ class _Judge:
 
     def _enum(self, value: Any, schema: Obj, name: str) -> Iterator[FieldError]:
         allowed = schema.get("enum")
-        if allowed and value not in allowed and not (value is None and schema.get("nullable")):
+        if value is None and schema.get("nullable"):
+            return
+        if allowed and not any(_equal(value, each) for each in allowed):
             yield errors.not_supported(self._at(name), value, [str(item) for item in allowed])
 
     def _list(self, value: list[Any], schema: Obj, name: str, result: _Result) -> None:
@@ -165,6 +167,12 @@ class _Judge:
         self._say(result, f'"{name}" must validate one and only one schema (oneOf). {what}')
         if not valid:
             result.add(max(told, key=lambda one_told: one_told.checks))
+
+
+def _equal(left: Any, right: Any) -> bool:
+    """Numbers are compared as numbers, as 1 and 1.0; true is none."""
+    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (left, right))
+    return left == right if numbers else same(left, right)
 
 
 def _kind(value: Any) -> str:

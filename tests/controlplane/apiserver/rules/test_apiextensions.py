@@ -421,6 +421,9 @@ def test_formats_that_are_new_and_unknown_are_told() -> None:
         ("ab", {"maxLength": 1}, ["x: Too long: may not be more than 1 byte"]),
         ("ab", {"pattern": "^b"}, ["x: Invalid value: \"ab\":  in body should match '^b'"]),
         ("a", {"enum": ["b", "c"]}, ['x: Unsupported value: "a": supported values: "b", "c"']),
+        (1.0, {"enum": [1]}, []),
+        (True, {"enum": [1, "true"]}, ["x: Unsupported value: true"]),
+        ([0], {"enum": [[False]]}, ["x: Unsupported value: "]),
         ([1], {"minItems": 2}, ["x: Invalid value: 1:  in body should have at least 2 items"]),
         (
             [1, "a"],
