@@ -117,6 +117,6 @@ def test_a_rest_ends() -> None:
         queue.rest("a", 0.001)
         queue.add("a")
         queue.done("a")
-        assert await asyncio.wait_for(queue.get(), 10) == "a"
+        assert await asyncio.wait_for(queue.get(), SECONDS) == "a"
 
     asyncio.run(scenario())

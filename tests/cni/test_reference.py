@@ -116,7 +116,7 @@ def answers(call: Any, base: Path, version: str, pod: Path) -> dict[str, Any]:
             assert call(name, "DEL", pod, text, base) == (0, b""), label
         with Netlink() as node:
             for link in [x.name for x in node.links() if x.kind == "bridge"]:
-                subprocess.run(["ip", "link", "delete", link], timeout=10, check=True)
+                subprocess.run(["ip", "link", "delete", link], timeout=60, check=True)
     return found
 
 
@@ -166,12 +166,12 @@ def test_debians_tuning_firewall_and_portmap_work_after_ours(world: World) -> No
         with Netlink(world.pods[0]) as pod:
             link = pod.link("eth0")
         assert link and link.mtu == 1400 and netns.read_sysctl(world.pods[0], "net.core.somaxconn") == "500"
-        assert address in (await command.run(rules, timeout=10)).stdout.decode()
+        assert address in (await command.run(rules, timeout=60)).stdout.decode()
         with kernel.echo(world.pods[0]):
             assert kernel.ask(world.beside, "10.99.0.1", 8080) == "10.99.0.2"
         for _turn in range(2):
             await caller.delete(network, what, result)
-        assert address not in (await command.run(rules, timeout=10)).stdout.decode()
+        assert address not in (await command.run(rules, timeout=60)).stdout.decode()
         assert not list((world.base / "data" / "whtnet").glob("10.*"))
 
     world.run(scenario)

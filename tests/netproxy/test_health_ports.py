@@ -56,6 +56,6 @@ def test_a_port_that_is_taken_is_told() -> None:
         taken.close()
         return port, told
 
-    port, told = asyncio.run(asyncio.wait_for(scenario(), 20))
+    port, told = asyncio.run(asyncio.wait_for(scenario(), WHOLE))
     ((namespace, service, what),) = told
     assert (namespace, service) == ("a", "b") and what.startswith(f'failed to start healthcheck "a/b" on port {port}: ')

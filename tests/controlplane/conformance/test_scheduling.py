@@ -12,8 +12,6 @@ from apimachinery.kinds import LIMIT_RANGE, NODE, POD, PRIORITY_CLASS, REPLICA_S
 from apimachinery.objects import Obj, is_deleting
 from tests.controlplane.conformance.flows import Flow, side_by_side, template, workload
 
-pytestmark = pytest.mark.play
-
 
 async def room(flow: Flow, amount: int) -> str:
     """So much of a resource on node1 that only this flow's pods ask for; its name."""

@@ -25,8 +25,6 @@ from apimachinery.kinds import (
 from apimachinery.objects import Obj, labels, name, resource_version
 from tests.controlplane.conformance.flows import Flow, side_by_side, template
 
-pytestmark = pytest.mark.play
-
 SERVICE_OF = "kubernetes.io/service-name"
 
 
