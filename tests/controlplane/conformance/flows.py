@@ -13,6 +13,7 @@ from apimachinery.kinds import NAMESPACE, POD, SERVICE_ACCOUNT, Kind
 from apimachinery.objects import Obj, controller_of, is_deleting, labels, name, namespace, uid
 from tests.controlplane.stage import Stage
 from tests.controlplane.test_loops import play
+from tests.waiting import WHOLE
 
 # An image that no node of the stage finds.
 NO_IMAGE = "web:404"
@@ -49,7 +50,7 @@ class Flow:
     async def status(self, kind: Kind, called: str) -> Obj:
         return (await self.get(kind, called)).get("status") or {}
 
-    async def until(self, what: Callable[[], Any], within: float = 60.0) -> Any:
+    async def until(self, what: Callable[[], Any], within: float = WHOLE) -> Any:
         return await self.at.until(what, within)
 
     async def has(self, kind: Kind, called: str, **wanted: Any) -> None:
