@@ -1,8 +1,7 @@
 """The end of a machine's pods when it is shut down, once its agent is stopped.
 
-Left to systemd they hold the shutdown up: a shim of containerd 1.6 takes no notice of SIGTERM, nor does a container's
-first process that does not ask for it. All are killed only after a minute and a half, the well-behaved together with
-the others.
+Left to systemd they hold the shutdown up: a container's first process takes no notice of a SIGTERM that it does not ask
+for, and is killed only after a minute and a half.
 """
 
 from __future__ import annotations
