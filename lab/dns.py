@@ -6,12 +6,12 @@ names: so it answers for a node with another proxy, too.
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 from apimachinery import errors
 from apimachinery.client import Client
-from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
+from apimachinery.kinds import ENDPOINT_SLICE, SERVICE, Kind
+from apimachinery.objects import name
 from lab.spec import Spec
 
 NAMESPACE, NAME = "kube-system", "kube-dns"
@@ -21,7 +21,7 @@ _PORTS = (("dns", "UDP"), ("dns-tcp", "TCP"))
 
 def service(spec: Spec) -> dict[str, Any]:
     """As kubeadm makes it, without a selector: its endpoints are no pods."""
-    ports = [{"name": name, "port": 53, "targetPort": 53, "protocol": protocol} for name, protocol in _PORTS]
+    ports = [{"name": each, "port": 53, "targetPort": 53, "protocol": protocol} for each, protocol in _PORTS]
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -39,12 +39,26 @@ def endpoint_slice(spec: Spec) -> dict[str, Any]:
         "metadata": {"namespace": NAMESPACE, "name": f"{NAME}-host", "labels": {**_LABELS, **owner}},
         "addressType": "IPv4",
         "endpoints": [{"addresses": [spec.gateway], "conditions": {"ready": True}}],
-        "ports": [{"name": name, "port": 53, "protocol": protocol} for name, protocol in _PORTS],
+        "ports": [{"name": each, "port": 53, "protocol": protocol} for each, protocol in _PORTS],
     }
 
 
 async def publish(spec: Spec, client: Client) -> None:
     """Make both, unless they are there already. Raises what the API server says against it."""
     for kind, obj in ((SERVICE, service(spec)), (ENDPOINT_SLICE, endpoint_slice(spec))):
-        with contextlib.suppress(errors.AlreadyExists):
-            await client.create(kind, obj, namespace=NAMESPACE)
+        # Looked for first: of a Service whose address is its own already, a server tells that it is taken. And once
+        # more where it is refused, since another `up` may have made it meanwhile.
+        if not await _exists(client, kind, name(obj)):
+            try:
+                await client.create(kind, obj, namespace=NAMESPACE)
+            except (errors.AlreadyExists, errors.Invalid):
+                if not await _exists(client, kind, name(obj)):
+                    raise
+
+
+async def _exists(client: Client, kind: Kind, called: str) -> bool:
+    try:
+        await client.get(kind, called, NAMESPACE)
+    except errors.NotFound:
+        return False
+    return True
