@@ -130,7 +130,8 @@ class Reading:
                 if options.bookmarks and loop.time() >= mark:
                     mark = loop.time() + _BOOKMARK_EVERY
                     if not watcher.knows(at := self._registry.cache.revision):
-                        yield bookmark(watcher, at)
+                        # In its turn: of what it vouches for, some may still wait to be sent.
+                        watcher.push_frame(bookmark(watcher, at))
             if watcher.overrun:
                 text = f"too old resource version: {watcher.revision} ({self._registry.cache.revision})"
                 yield error_frame(watcher, errors.Expired(text).status())

@@ -180,9 +180,11 @@ def reconciled(stored: Obj, wanted: Obj) -> Obj | None:
         missing_selectors = [s for s in gathered["clusterRoleSelectors"] if s not in had]
         out["aggregationRule"] = {"clusterRoleSelectors": [*had, *missing_selectors]}
     elif wanted.get("rules") is not None:
-        missing = uncovered(parse(stored.get("rules")), parse(wanted["rules"]))
+        had = stored.get("rules") or []
+        # What is there as it is wanted need not be broken down, which was half of what a start does.
+        missing = uncovered(parse(had), parse(rule for rule in wanted["rules"] if rule not in had))
         if missing:
-            out["rules"] = [*(stored.get("rules") or ()), *(rule.to_obj() for rule in missing)]
+            out["rules"] = [*had, *(rule.to_obj() for rule in missing)]
     for subject in wanted.get("subjects") or ():
         if subject not in (out.get("subjects") or ()):
             out["subjects"] = [*(out.get("subjects") or ()), subject]

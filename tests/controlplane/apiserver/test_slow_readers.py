@@ -6,12 +6,14 @@ import asyncio
 import socket
 import ssl
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import orjson
 import pytest
 
 from apimachinery import kinds
-from controlplane.apiserver import measures
+from controlplane.apiserver import measures, reading
 from controlplane.apiserver.cache import watcher as watchers
 from controlplane.apiserver.cache.collection import Collection
 from controlplane.apiserver.cache.entry import encode
@@ -19,7 +21,7 @@ from controlplane.apiserver.cache.events import Event
 from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.cache.watcher import Watcher
 from controlplane.apiserver.http import exchange
-from controlplane.apiserver.reading import many
+from controlplane.apiserver.reading import Reading, many
 from controlplane.apiserver.request import Shared
 from tests.controlplane.apiserver.server import DEADLINE, serving
 
@@ -37,6 +39,34 @@ def begun(collection: Collection) -> Watcher:
     watcher = Watcher(kinds.CONFIG_MAP, Selection("ns"), None)
     watcher.begin(Event(collection.kind, e.revision, None, e) for e in collection.select(watcher.selection))
     return watcher
+
+
+def test_a_bookmark_comes_after_all_that_it_vouches_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the client is still at what it missed, or something happened while it took the last piece."""
+    monkeypatch.setattr(reading, "_BOOKMARK_EVERY", 0.0)
+    collection = filled(100)
+    watcher, cache = begun(collection), SimpleNamespace(revision=101)
+    collection.attach(watcher)
+    server: Any = SimpleNamespace(cache=cache)
+    options: Any = SimpleNamespace(timeout=60, bookmarks=True)
+    stream = Reading(server, lambda _: None)._stream(collection, watcher, options, None)
+
+    async def read() -> list[tuple[str, int]]:
+        told: list[tuple[str, int]] = []
+        async for piece in stream:
+            found = [orjson.loads(line) for line in piece.splitlines()]
+            told += [(each["type"], int(each["object"]["metadata"]["resourceVersion"])) for each in found]
+            if told and cache.revision < 110:
+                cache.revision += 1
+                body = encode({"metadata": {"name": f"late{cache.revision}", "namespace": "ns"}})
+                collection.apply("ns", f"late{cache.revision}", cache.revision, cache.revision, body)
+            if ("BOOKMARK", 110) in told:
+                break
+        return told
+
+    told = asyncio.run(asyncio.wait_for(read(), 30))
+    assert [revision for type, revision in told if type != "BOOKMARK"] == list(range(2, 111))
+    assert [revision for _, revision in told] == sorted(revision for _, revision in told)
 
 
 def test_what_a_watch_has_missed_is_made_piece_by_piece_and_in_order() -> None:
