@@ -23,7 +23,9 @@ _OPTIONS = (
     ("grpc.max_send_message_length", -1),
     # A member that is back must be found at once, not after gRPC's default two minutes of back-off.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # How long an attempt may take, despite its name: a member on a busy machine takes its time to greet, and one that
+    # was cut off must not wait long after it can be reached again.
+    ("grpc.min_reconnect_backoff_ms", 3_000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_http_proxy", 0),
     # etcd refuses pings more often than every 5 s.
@@ -101,15 +103,22 @@ class Members:
 
     async def stream(self, path: str, request: Message, answer: type[R]) -> AsyncIterator[R]:
         """One request, then answers without end; ended with Unavailable when another member becomes current."""
-        at = self._current
+        at, over = self._current, asyncio.Event()
+
+        async def requests() -> AsyncIterator[Message]:
+            yield request
+            # Nothing more is asked, and the stream stays open.
+            await over.wait()
+
+        # The request is handed over and not written: a write to a call that is cancelled before it is connected waits
+        # for ever (grpc 1.85).
         call = self._channel(at).stream_stream(
             f"/etcdserverpb.{path}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=answer.FromString,  # type: ignore[attr-defined]
-        )(metadata=_METADATA)
+        )(requests(), metadata=_METADATA)
         self._streams.add(call)
         try:
-            await call.write(request)
             while (item := await call.read()) is not grpc.aio.EOF:
                 yield item
             raise Unavailable(f"etcd at {self._servers[at]} ended a watch")
@@ -124,6 +133,7 @@ class Members:
             raise
         finally:
             self._streams.discard(call)
+            over.set()
             call.cancel()
 
     def move(self) -> None:

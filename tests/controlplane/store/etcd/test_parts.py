@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import re
+import socket
 import time
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from controlplane.store.etcd.pages import end_of
 from controlplane.store.etcd.store import EtcdStore
 from controlplane.store.progress import Progress
 from tests.controlplane.store.following import Plain
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 
 
 @pytest.mark.parametrize(
@@ -172,6 +173,25 @@ def test_who_speaks_in_plain_text_is_told(tmp_path: Path, caplog: pytest.LogCapt
 def test_a_file_that_proves_a_server_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"ca\.crt"):
         Members(Place(tmp_path, ("https://127.0.0.1:1",), ca_file=tmp_path / "ca.crt"))
+
+
+def test_who_moves_on_ends_a_watch_that_is_still_being_begun(tmp_path: Path) -> None:
+    async def main() -> None:
+        # It is listened, and nothing is ever said.
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            members = Members(Place(tmp_path, (f"http://127.0.0.1:{silent.getsockname()[1]}",)))
+            watch = members.stream("Watch/Watch", rpc_pb2.WatchRequest(), rpc_pb2.WatchResponse)
+            beginning = asyncio.ensure_future(anext(watch))
+            connection, _ = await asyncio.to_thread(silent.accept)
+            members.move()
+            ended, _ = await asyncio.wait((beginning,), timeout=SECONDS)
+            assert ended, "it waits for ever to be begun"
+            with pytest.raises(Unavailable, match="is not asked any more"):
+                beginning.result()
+            await members.close()
+            connection.close()
+
+    asyncio.run(main())
 
 
 def test_the_end_of_a_prefix_follows_all_below_it() -> None:
