@@ -39,6 +39,10 @@ async def within(work: Coroutine[Any, Any, T], seconds: float) -> T:
         if not task.done():
             task.cancel()
             await asyncio.wait((task,))
+        # What it died of while the caller was cancelled, or after its time, is nobody's to hear: taken note of, so that
+        # asyncio does not log it whenever the task is collected.
+        if not task.cancelled():
+            task.exception()
     raise asyncio.TimeoutError
 
 

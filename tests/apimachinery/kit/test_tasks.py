@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 
 import pytest
@@ -43,6 +44,32 @@ def test_a_loop_that_is_woken_and_cancelled_in_one_turn_ends() -> None:
         assert done
 
     asyncio.run(scenario())
+
+
+def test_what_bounded_work_dies_of_while_its_caller_is_cancelled_is_nobodys_to_hear() -> None:
+    heard: list[object] = []
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+        failing = asyncio.Event()
+
+        async def work() -> None:
+            await failing.wait()
+            raise ConnectionError
+
+        caller = asyncio.ensure_future(within(work(), 60))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        failing.set()
+        caller.cancel()
+        await asyncio.wait((caller,))
+        assert caller.cancelled()
+        del caller
+        gc.collect()
+
+    asyncio.run(scenario())
+    gc.collect()
+    assert not heard
 
 
 def test_bounded_work_answers_is_ended_in_time_and_fails_as_it_would_alone() -> None:
