@@ -117,7 +117,10 @@ class Keeper:
             obj["metadata"] = {**obj.get("metadata", {}), "name": one.name}
             try:
                 found = await registry.create(kind, obj, one.namespace, user=SELF)
-            except errors.AlreadyExists:
+            except (errors.AlreadyExists, errors.Invalid) as error:
+                # Of a Service that is there, its address is told to be taken before its name is.
+                if isinstance(error, errors.Invalid) and registry.find(kind, one.namespace, one.name) is None:
+                    raise
                 log.debug("%s %s was made by somebody else", kind.kind, one.name)
                 return
         elif not found["metadata"].get("deletionTimestamp") and one.plan(copy(found), at) != found:

@@ -269,6 +269,20 @@ def test_of_servers_that_give_out_the_same_address_one_succeeds(tmp_path: Path, 
     run(main)
 
 
+def test_servers_that_begin_together_make_the_kubernetes_service_once(
+    tmp_path: Path, etcd: etcds.Etcd, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All want its address, and those that come later are told that it is taken: by the Service that they want."""
+
+    async def main() -> None:
+        async with several(tmp_path, etcd, 3) as clients:
+            found = [await client.get(SERVICE, "kubernetes", "default") for client in clients]
+            assert found[0]["spec"]["clusterIP"] == "10.97.0.1" and found == [found[0]] * 3
+
+    run(main)
+    assert "cannot be published" not in caplog.text
+
+
 def test_what_is_claimed_by_nobody_who_is_there_may_be_taken(tmp_path: Path, etcd: etcds.Etcd) -> None:
     async def main() -> None:
         async with several(tmp_path, etcd, 1) as (client,):
