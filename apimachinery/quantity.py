@@ -10,6 +10,9 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from apimachinery.numerals import INT64
+from apimachinery.numerals import whole as number
+
 __all__ = ["BINARY", "DECIMAL", "EXPONENT", "Quantity", "QuantityError", "canonical", "parse"]
 
 DECIMAL, BINARY, EXPONENT = "DecimalSI", "BinarySI", "DecimalExponent"
@@ -20,6 +23,7 @@ SUFFIX_WRONG = "unable to parse quantity's suffix"
 NANO = 10**9
 MAXIMUM = (2**63 - 1) * NANO
 MAX_DIGITS = 18
+_MOST_DIGITS = 300
 
 DECIMAL_EXPONENTS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 BINARY_EXPONENTS = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
@@ -121,8 +125,8 @@ def _parse(text: str) -> Quantity:
         raise QuantityError(FORMAT_WRONG)
     sign, whole, fraction, suffix = shape[1], shape[2], shape[3] or "", shape[4]
     base, exponent, family = _suffix(suffix)
-    digits = int((whole + fraction) or "0")
-    ten = exponent - len(fraction) if base == 10 else -len(fraction)
+    digits, more = _digits(whole + fraction)
+    ten = more - len(fraction) + (exponent if base == 10 else 0)
     if digits and abs(ten) > 400:
         # Past every bound either way; spares building a number of a million digits.
         nanos = MAXIMUM if ten > 0 else 1
@@ -135,13 +139,25 @@ def _parse(text: str) -> Quantity:
     return Quantity(-nanos if sign == "-" else nanos, family)
 
 
+def _digits(text: str) -> tuple[int, int]:
+    """The number that digits begin with, and how many more it has: of very many the first count, and whether anything
+    follows them, which rounds up."""
+    text = text.lstrip("0")
+    first, rest = text[:_MOST_DIGITS], text[_MOST_DIGITS:]
+    if not rest:
+        return int(first or "0"), 0
+    return int(first + ("1" if rest.strip("0") else "0")), len(rest) - 1
+
+
 def _suffix(suffix: str) -> tuple[int, int, str]:
     if suffix in DECIMAL_EXPONENTS:
         return 10, DECIMAL_EXPONENTS[suffix], DECIMAL
     if suffix in BINARY_EXPONENTS:
         return 2, BINARY_EXPONENTS[suffix], BINARY
     if match := EXPONENT_SHAPE.fullmatch(suffix):
-        return 10, int(match[1]), EXPONENT
+        exponent = number(match[1])
+        if exponent is not None and -INT64 <= exponent < INT64:
+            return 10, exponent, EXPONENT
     raise QuantityError(SUFFIX_WRONG)
 
 

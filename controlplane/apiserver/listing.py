@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import orjson
 
 from apimachinery import errors, jsontext
 from apimachinery.errors import FieldError
+from apimachinery.numerals import INT64, whole
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.router import is_true
@@ -23,7 +23,6 @@ _GONE_TOKEN = (
     "list."
 )
 _MATCHES = ("Exact", "NotOlderThan")
-_INTEGER = re.compile(r"[+-]?\d+\Z", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -79,23 +78,19 @@ def _integer(request: Request, key: str) -> int:
 
 def int64(text: str) -> int:
     """A number in a query. Raises BadRequest."""
-    why = "" if _INTEGER.match(text) else "invalid syntax"
-    if not why and -(1 << 63) <= (number := _number(text)) < 1 << 63:
+    number = whole(text)
+    if number is not None and -INT64 <= number < INT64:
         return number
-    raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": {why or "value out of range"}')
-
-
-def _number(text: str) -> int:
-    """Of digits and perhaps a sign. Of very many it is another, but too large as well: Python reads no thousands."""
-    sign = "-" if text.startswith("-") else ""
-    return int(sign + (text.lstrip("+-0")[:21] or "0"))
+    why = "invalid syntax" if number is None else "value out of range"
+    raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": {why}')
 
 
 def revision(text: str, listed: bool = True) -> int:
     """A resourceVersion parameter. Raises BadRequest, and outside of lists a nameless error, as upstream."""
-    if not text.isascii() or not text.isdigit():
+    number = whole(text) if text[:1].isdigit() else None
+    if number is None:
         why = "invalid syntax"
-    elif (number := _number(text)) >= 1 << 64:
+    elif number >= 1 << 64:
         why = "value out of range"
     else:
         return number

@@ -16,7 +16,8 @@ from apimachinery import quantity
         ("0.3Ki", "307200m"), ("1.3Ki", "1332"), ("1000Ki", "1000Ki"), ("512", "512"), ("-1.5", "-1500m"), ("+3", "3"),
         ("100n", "100n"), ("0.1n", "1n"), ("1.5n", "2n"), ("0.0000000001", "1n"), ("-0.1n", "-1n"), ("1.", "1"), (".5", "500m"),
         ("0Mi", "0"), ("0.5Ki", "512"), (5, "5"), (0.25, "250m"), ("1M", "1M"), ("1000k", "1M"), ("1e30", "9223372036854775807e0"),
-        ("100E", "100E"), ("-0", "0"),
+        ("100E", "100E"), ("-0", "0"), ("9" * 5000, "9223372036854775807"), ("0" * 5000 + "7", "7"),
+        ("0." + "9" * 5000, "1"), ("0." + "0" * 5000 + "1", "1n"), ("1" + "0" * 4999 + "e-4999", "1"), ("0.5" + "0" * 5000 + "1", "500000001n"),
     ],
 )  # fmt: skip
 def test_canonical_text(written: str | int | float, canonical: str) -> None:
@@ -30,7 +31,9 @@ def test_wrong_format(written: str) -> None:
         quantity.parse(written)
 
 
-@pytest.mark.parametrize("written", ["--1", "1Kik", "1K", "1mm", "1e", "5EiE"])
+@pytest.mark.parametrize(
+    "written", ["--1", "1Kik", "1K", "1mm", "1e", "5EiE", "1e" + "9" * 5000, "1e9223372036854775808"]
+)
 def test_wrong_suffix(written: str) -> None:
     with pytest.raises(quantity.QuantityError, match="unable to parse quantity's suffix"):
         quantity.parse(written)

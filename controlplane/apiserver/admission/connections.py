@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from apimachinery.numerals import whole
 from apimachinery.objects import Obj
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Handler, Reply, Request
@@ -44,7 +45,7 @@ def options_of(request: Request) -> Obj:
         if command := list(request.query.get("command", ())):
             options["command"] = command
     elif request.subresource == "portforward":
-        if ports := [int(port) for port in request.query.get("ports", ()) if port.isdigit()]:
+        if ports := [port for port in map(whole, request.query.get("ports", ())) if port is not None]:
             options["ports"] = ports
     else:
         options["path"] = request.tail or "/"

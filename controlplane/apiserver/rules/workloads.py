@@ -8,6 +8,7 @@ from typing import Any
 
 from apimachinery import errors, selectors
 from apimachinery.errors import FieldError
+from apimachinery.numerals import whole
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.place import Place, Row, Rule
 from controlplane.apiserver.rules.shown import struct
@@ -33,7 +34,7 @@ def int_or_percent(path: str, value: Any) -> list[FieldError]:
 
 def at_most_all(path: str, value: Any) -> list[FieldError]:
     """A share of something that cannot be more than all of it."""
-    if isinstance(value, str) and _PERCENT.match(value) and int(value[:-1]) > 100:
+    if isinstance(value, str) and _PERCENT.match(value) and (whole(value[:-1]) or 0) > 100:
         return [errors.invalid(path, value, "must not be greater than 100%")]
     return []
 
@@ -41,7 +42,7 @@ def at_most_all(path: str, value: Any) -> list[FieldError]:
 def some(value: Any) -> bool:
     """Whether a number or share is more than none; what is neither counts as none."""
     if isinstance(value, str):
-        return bool(_PERCENT.match(value)) and int(value[:-1]) != 0
+        return bool(_PERCENT.match(value)) and whole(value[:-1]) != 0
     return bool(value)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from apimachinery import errors
 from apimachinery.kinds import ENDPOINT_SLICE, POD, SERVICE
+from apimachinery.numerals import whole
 from controlplane.apiserver.request import HIJACKED, Reply, Request, Response
 from controlplane.apiserver.streams import backend, targets, tunnel, wire
 from controlplane.apiserver.streams.backend import Address, Agents
@@ -130,9 +131,9 @@ def _number(port: str) -> int:
     ServiceUnavailable.
     """
     why = f"lookup tcp/{port}: unknown port"
-    if port.isascii() and port.isdigit():
-        if int(port) < 1 << 16:
-            return int(port)
+    if port[:1].isdigit() and (number := whole(port)) is not None:
+        if number < 1 << 16:
+            return number
         why = f"address {port}: invalid port"
     with contextlib.suppress(OSError, ValueError):
         return socket.getservbyname(port.lower(), "tcp")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from apimachinery import errors
+from apimachinery.numerals import INT64, whole
 from apimachinery.objects import Obj
 
 SERVICE_LABEL = "kubernetes.io/service-name"
@@ -75,9 +76,9 @@ def endpoint_port(service: Obj | None, name: Name) -> str:
 
     Raises NotFound, ServiceUnavailable.
     """
-    if not (name.port.isascii() and name.port.isdigit()):
+    number = whole(name.port)
+    if number is None or number >= INT64:
         return name.port
-    number = int(name.port)
     if service is None:
         raise errors.not_found("services", name.name)
     for port in (service.get("spec") or {}).get("ports") or ():

@@ -275,6 +275,8 @@ def test_every_form_of_a_name_leads_there(kind, form):
     through(test)
 
 
+# More digits than Python reads.
+MANY = "9" * 5000
 BAD, AWAY = (400, "BadRequest"), (503, "ServiceUnavailable")
 
 
@@ -293,6 +295,8 @@ BAD, AWAY = (400, "BadRequest"), (503, "ServiceUnavailable")
         ("pods/a:b:c:d", BAD, 'invalid pod request "a:b:c:d"'),
         ("pods/p:nope", AWAY, "error trying to reach service: dial tcp: lookup tcp/nope: unknown port"),
         ("pods/p:65536", AWAY, "error trying to reach service: dial tcp: address 65536: invalid port"),
+        (f"pods/p:{MANY}", AWAY, f"error trying to reach service: dial tcp: address {MANY}: invalid port"),
+        (f"services/s:{MANY}", AWAY, f'no endpoints available for service "s:{MANY}"'),
         ("pods/https:p:1", AWAY, None),
     ],
 )

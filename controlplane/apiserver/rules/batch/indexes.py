@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from apimachinery.numerals import INT64, whole
+
 Interval = tuple[int, int]
 
 
@@ -42,11 +44,12 @@ def _interval(piece: str, completions: int) -> Interval | str:
         return f'the fragment "{piece}" {what}'
     numbers = []
     for end in ends:
-        if not end.isascii() or not end.isdigit():
+        number = whole(end)
+        if number is None or number >= INT64:
             return f'cannot convert string to integer for index: "{end}"'
-        if int(end) >= completions:
+        if number >= completions:
             return f'too large index: "{end}"'
-        numbers.append(int(end))
+        numbers.append(number)
     if len(numbers) == 2 and numbers[0] >= numbers[1]:
         return f"non-increasing order, previous: {numbers[0]}, current: {numbers[1]}"
     return numbers[0], numbers[-1]

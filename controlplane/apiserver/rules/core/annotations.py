@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
+from apimachinery.numerals import whole
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core.security import profiles_in_annotations
 from controlplane.apiserver.rules.values import MAX_INT32
@@ -29,6 +30,6 @@ def pod_annotations(values: Obj, spec: Obj, path: str) -> Iterator[FieldError]:
         except ValueError as error:
             yield errors.invalid(path, _TOLERATIONS, str(error))
     cost = values.get(_COST)
-    if cost is not None and not (_WHOLE_NUMBER.match(cost) and -MAX_INT32 - 1 <= int(cost) <= MAX_INT32):
+    if cost is not None and not (_WHOLE_NUMBER.match(cost) and -MAX_INT32 - 1 <= (whole(cost) or 0) <= MAX_INT32):
         yield errors.invalid(f"{path}[{_COST}]", cost, "must be a 32bit integer")
     yield from profiles_in_annotations(values, spec, path)

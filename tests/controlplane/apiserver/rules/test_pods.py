@@ -1283,6 +1283,7 @@ ANNOTATIONS: Cases = [
     (annotated(COST, "-5"), []),
     (annotated(COST, "+5"), [f'metadata.annotations[{COST}]: Invalid value: "+5": must be a 32bit integer']),
     (annotated(COST, "2147483648"), [f"metadata.annotations[{COST}]: Invalid value"]),
+    (annotated(COST, "9" * 5000), [f"metadata.annotations[{COST}]: Invalid value"]),
     (annotated(SECCOMP, "localhost/a"), []),
     (annotated(SECCOMP, "x"), [f'metadata.annotations.{SECCOMP}: Invalid value: "x": must be a valid seccomp profile']),
     (
