@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import random
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Container, Hashable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
@@ -130,8 +130,8 @@ class PortPool(Pool[int]):
     def contains(self, port: int) -> bool:
         return self.low <= port <= self.high
 
-    def free(self) -> int:
-        """A number that nobody has. Raises PoolFull."""
+    def free(self, named: Container[int] = ()) -> int:
+        """A number that nobody has, and none of those that somebody is about to take by name. Raises PoolFull."""
         count = self.high - self.low + 1
         low = band(count)
         for start, stop in ((low, count), (0, low)):
@@ -141,6 +141,6 @@ class PortPool(Pool[int]):
             offset = random.randrange(size)
             for step in range(size):
                 port = self.low + start + (offset + step) % size
-                if self.owner(port) is None:
+                if self.owner(port) is None and port not in named:
                     return port
         raise PoolFull("range is full")

@@ -224,6 +224,8 @@ class ServicePools:
 
     def _take_ports(self, new: Obj, was: Obj | None, held: _Held) -> None:
         spec, owner = new["spec"], _owner(new)
+        # Upstream may draw one of these for another port, and then refuses the Service as if it were somebody else's.
+        named = frozenset(_ports(spec))
 
         def have(number: int) -> int:
             self.ports.take(number, owner)
@@ -234,20 +236,20 @@ class ServicePools:
             self._check_port(new, index, number)
             have(number)
 
-        servicefields.give_ports(spec, was, take, lambda: have(self._free_port("failed to allocate a nodePort")))
+        servicefields.give_ports(spec, was, take, lambda: have(self._free_port("a nodePort", named)))
         if not _begins_to_be_checked(spec, was):
             return
         if number := spec.get("healthCheckNodePort"):
             self._check_health_port(number)
             have(number)
         else:
-            spec["healthCheckNodePort"] = have(self._free_port("failed to allocate a HealthCheck NodePort 0"))
+            spec["healthCheckNodePort"] = have(self._free_port("a HealthCheck NodePort 0", named))
 
-    def _free_port(self, failure: str) -> int:
+    def _free_port(self, what: str, named: Container[int]) -> int:
         try:
-            return self.ports.free()
+            return self.ports.free(named)
         except PoolFull as error:
-            raise _failed(f"{failure}: {error}") from error
+            raise _failed(f"failed to allocate {what}: {error}") from error
 
     def _trouble(self, number: int, asked: Container[int] = ()) -> str:
         """Why a node port cannot be had; "" when it can."""

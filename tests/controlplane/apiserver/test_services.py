@@ -144,3 +144,14 @@ def test_ports_are_given_once_for_all_protocols() -> None:
     alone: Obj = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False, "ports": [{"port": 53}]}
     servicefields.give_ports(alone, None, lambda index, number: None, lambda: next(free))
     assert alone["ports"] == [{"port": 53}]
+
+
+def test_a_port_that_is_chosen_is_none_that_is_named() -> None:
+    """Two for two, and in every order that chance has for them."""
+    named: Obj = {"port": 81, "name": "named", "nodePort": 30000}
+    for _ in range(20):
+        pools = ServicePools("10.97.0.0/24", "30000-30001").strategy(PLAIN)
+        service = made(type="NodePort", ports=[HTTP, named])
+        pools.prepare_create(service)
+        pools.reserve(service, None, False)
+        assert [port["nodePort"] for port in service["spec"]["ports"]] == [30001, 30000]
