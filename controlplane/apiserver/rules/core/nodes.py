@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from apimachinery import errors, formats, jsontext
+from apimachinery import errors, formats
 from apimachinery.addresses import interface
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
+from controlplane.apiserver.rules.core import annotated
 from controlplane.apiserver.rules.core.resources import resource_amount
 from controlplane.apiserver.rules.core.scheduling import EFFECTS
 from controlplane.apiserver.rules.place import Place, Row, exists
@@ -25,34 +26,18 @@ _ONE_SOURCE = "exactly one reference subfield must be non-nil"
 
 
 def _annotations(node: Obj, at: Place) -> Iterator[FieldError]:
-    annotations = node["metadata"].get("annotations") or {}
+    path, annotations = "metadata.annotations", node["metadata"].get("annotations") or {}
     if text := annotations.get(_TAINTS):
-        yield from _annotated_taints(text)
+        taints, why = annotated.read(text, "taints")
+        yield from [errors.invalid(path, _TAINTS, why)] if why else _each_taint(taints or [], f"{path}.{_TAINTS}")
     if text := annotations.get(_AVOID):
-        yield from _avoided(text)
+        avoided, why = annotated.read(text, "AvoidPods")
+        yield from [errors.invalid(f"{path}.AvoidPods", _AVOID, why)] if why else _avoided(avoided or {})
 
 
-def _annotated_taints(text: str) -> Iterator[FieldError]:
-    try:
-        listed = jsontext.loads(text.encode())
-    except jsontext.JsonError as error:
-        yield errors.invalid("metadata.annotations", _TAINTS, str(error))
-        return
-    if isinstance(listed, list):
-        yield from _each_taint(
-            [taint for taint in listed if isinstance(taint, dict)], f"metadata.annotations.{_TAINTS}"
-        )
-
-
-def _avoided(text: str) -> Iterator[FieldError]:
+def _avoided(pods: Obj) -> Iterator[FieldError]:
     """Pods that the node would rather not have, each by who controls it."""
-    try:
-        listed = jsontext.loads(text.encode())
-    except jsontext.JsonError as error:
-        yield errors.invalid("metadata.annotations.AvoidPods", _AVOID, str(error))
-        return
-    entries = (listed.get("preferAvoidPods") if isinstance(listed, dict) else None) or ()
-    for index, entry in enumerate(entries):
+    for index, entry in enumerate(pods.get("preferAvoidPods") or ()):
         where = f"metadata.annotations.{_AVOID}[{index}].PodSignature"
         controller = (entry.get("podSignature") or {}).get("podController")
         if controller is None:

@@ -300,6 +300,7 @@ def test_events(changes: Obj, wanted: list[str]) -> None:
 # --- nodes ---
 
 AVOID = "scheduler.alpha.kubernetes.io/preferAvoidPods"
+TAINTS = "scheduler.alpha.kubernetes.io/taints"
 NODE: Obj = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "x"}, "spec": {}}
 
 
@@ -331,6 +332,33 @@ NODE: Obj = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "x"}, "spe
         (
             {"metadata.annotations": {AVOID: "{"}},
             [f'metadata.annotations.AvoidPods: Invalid value: "{AVOID}": unexpected end of JSON input'],
+        ),
+        ({"metadata.annotations": {AVOID: "null", TAINTS: "null"}}, []),
+        *(
+            (
+                {"metadata.annotations": {AVOID: text}},
+                [f'metadata.annotations.AvoidPods: Invalid value: "{AVOID}": json: cannot unmarshal {why}'],
+            )
+            for text, why in (
+                ("[]", "array into Go value of type v1.AvoidPods"),
+                ('{"preferAvoidPods": 5}', "number into Go struct field AvoidPods.preferAvoidPods of type"),
+                ('{"preferAvoidPods": ["x"]}', "string into Go struct field AvoidPods.preferAvoidPods of type"),
+            )
+        ),
+        *(
+            (
+                {"metadata.annotations": {TAINTS: text}},
+                [f'metadata.annotations: Invalid value: "{TAINTS}": json: cannot unmarshal {why}'],
+            )
+            for text, why in (
+                ("{}", "object into Go value of type []v1.Taint"),
+                ('["a"]', "string into Go value of type v1.Taint"),
+                ('[{"key": 1, "effect": "NoSchedule"}]', "number into Go struct field Taint.key of type string"),
+            )
+        ),
+        (
+            {"metadata.annotations": {TAINTS: '[{"key": "a"}]'}},
+            [f"metadata.annotations.{TAINTS}[0].effect: Required value"],
         ),
         (
             {"spec.taints": [{"key": "a", "effect": "NoSchedule"}] * 2},

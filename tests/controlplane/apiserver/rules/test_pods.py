@@ -1263,6 +1263,7 @@ REST: Cases = [
 
 MIRROR = "kubernetes.io/config.mirror"
 COST = "controller.kubernetes.io/pod-deletion-cost"
+TOLERATIONS = "scheduler.alpha.kubernetes.io/tolerations"
 SECCOMP = "seccomp.security.alpha.kubernetes.io/pod"
 ARMOR = "container.apparmor.security.beta.kubernetes.io/"
 
@@ -1279,6 +1280,14 @@ ANNOTATIONS: Cases = [
     (
         annotated(MIRROR, "x", **{"spec.nodeName": "n", "spec.resourceClaims": [{"name": "a"}]}),
         [": Forbidden: static pods do not support resource claims"],
+    ),
+    *(
+        (annotated(TOLERATIONS, text), [f'metadata.annotations: Invalid value: "{TOLERATIONS}": {why}'])
+        for text, why in (
+            ("[" * 100_000, "exceeded max depth"),
+            ("NaN", "invalid character 'N' looking for beginning of value"),
+            ("{}", "json: cannot unmarshal object into Go value of type []v1.Toleration"),
+        )
     ),
     (annotated(COST, "-5"), []),
     (annotated(COST, "+5"), [f'metadata.annotations[{COST}]: Invalid value: "+5": must be a 32bit integer']),
