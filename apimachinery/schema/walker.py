@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from apimachinery.schema import scalars
-from apimachinery.schema.diagnosis import Findings, diagnose
+from apimachinery.schema.diagnosis import ZEROS, Findings, diagnose
 from apimachinery.schema.node import Node
 from apimachinery.schema.presence import Presence, presence
 
@@ -133,9 +133,8 @@ class _Compiler:
         if node.shape == "struct":
             return self._struct(node)
         assert node.element is not None
-        if node.shape == "list":
-            return _list(self.rule(node.element), PLAIN.get(node.element.shape))
-        return _map(self.rule(node.element), PLAIN.get(node.element.shape))
+        make = _list if node.shape == "list" else _map
+        return make(_or_null(self.rule(node.element), node.element), PLAIN.get(node.element.shape))
 
     def _struct(self, node: Node) -> Rule:
         plain: dict[str, type] = {}
@@ -193,6 +192,13 @@ def _struct(
     return walk
 
 
+def _or_null(rule: Rule, node: Node) -> Rule:
+    """The rule of an item: a null stays one where its type has no zero to put in its place."""
+    if node.shape == "struct" or node.shape in ZEROS:
+        return rule
+    return lambda value: None if value is None else rule(value)
+
+
 def _list(rule: Rule, plain: type | None) -> Rule:
     def walk_plain(value: Any) -> Any:
         if type(value) is not list:
@@ -206,8 +212,6 @@ def _list(rule: Rule, plain: type | None) -> Rule:
         if type(value) is not list:
             raise Surprise
         for index, item in enumerate(value):
-            if item is None:
-                raise Surprise
             new = rule(item)
             if new is not item:
                 value[index] = None if new is DROP else new
@@ -229,8 +233,6 @@ def _map(rule: Rule, plain: type | None) -> Rule:
         if type(value) is not dict:
             raise Surprise
         for name, item in value.items():
-            if item is None:
-                raise Surprise
             new = rule(item)
             if new is not item:
                 value[name] = None if new is DROP else new

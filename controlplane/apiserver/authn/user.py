@@ -35,8 +35,8 @@ def info(user: User) -> dict[str, Any]:
     return out
 
 
-def extra_of(values: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    return {key: tuple(items) for key, items in sorted(values.items())}
+def extra_of(values: Mapping[str, Sequence[str] | None]) -> dict[str, tuple[str, ...]]:
+    return {key: tuple(items or ()) for key, items in sorted(values.items())}
 
 
 def authenticated(user: User) -> User:

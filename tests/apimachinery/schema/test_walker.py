@@ -1,10 +1,11 @@
 # ruff: noqa: E501 - tables of cases read best one to a line
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from apimachinery.schema import Schema, SchemaMissing, Walker, duplicate_fields
+from apimachinery.schema import Node, Schema, SchemaMissing, Walker, duplicate_fields
 from controlplane.apiserver.resources import builtin
 
 SCHEMA = Schema.load("v1.36")
@@ -203,3 +204,31 @@ def test_duplicates() -> None:
 def test_a_version_that_is_not_there() -> None:
     with pytest.raises(SchemaMissing):
         Schema.load("v0.1")
+
+
+def nulled(node: Node, within: tuple[str, ...] = ()) -> Iterator[Any]:
+    """A value for every list and map of a type, in which that one holds null alone."""
+    if node.shape == "struct" and node.type_name not in within:
+        for name, field in node.fields.items():
+            for value in nulled(field, (*within, node.type_name)):
+                yield {name: value}
+    elif node.element is not None:
+        for item in (None, *nulled(node.element, within)):
+            yield [item] if node.shape == "list" else {"a": item}
+
+
+def test_null_is_an_item_of_every_list_and_map() -> None:
+    for row in builtin.catalog():
+        if (check := SCHEMA.walker(row.kind.api_version, row.kind.kind)) is not None:
+            for obj in nulled(check.node):
+                assert check.check(copy.deepcopy(obj)).error == "", obj
+
+
+def test_null_stays_where_there_is_no_zero_for_it() -> None:
+    request = {"spec": {"extra": {"a": None, "b": ["c"]}}}
+    walker("certificates.k8s.io/v1", "CertificateSigningRequest").check(request)
+    assert request["spec"]["extra"] == {"a": None, "b": ["c"]}
+    definition: dict[str, Any] = {"enum": ["a", None], "dependencies": {"a": None}, "items": {"enum": [None]}}
+    versions = [{"name": "v1", "schema": {"openAPIV3Schema": copy.deepcopy(definition)}}]
+    found = walker("apiextensions.k8s.io/v1", "CustomResourceDefinition").check({"spec": {"versions": versions}})
+    assert found.error == "" and versions[0]["schema"] == {"openAPIV3Schema": definition}

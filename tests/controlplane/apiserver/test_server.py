@@ -394,3 +394,13 @@ def test_the_metadata_of_a_change_is_looked_at_as_the_kind_has_it(tmp_path: Path
         assert await told(client, kinds.POD_DISRUPTION_BUDGET, status=True) == (2, 0)
 
     run(tmp_path, test)
+
+
+def test_a_review_may_know_nothing_more_of_its_subject(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        spec = {"user": "u", "extra": {"a": None}, "nonResourceAttributes": {"path": "/x", "verb": "get"}}
+        found = await client.request("POST", path, body={"spec": spec})
+        assert found["status"]["allowed"] is False and found["spec"]["extra"] == {"a": None}
+
+    run(tmp_path, test)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj, same
@@ -100,7 +102,8 @@ class _Judge:
         if value is None and schema.get("nullable"):
             return
         if allowed and not any(_equal(value, each) for each in allowed):
-            yield errors.not_supported(self._at(name), value, [str(item) for item in allowed])
+            shown = [item if isinstance(item, str) else orjson.dumps(item).decode() for item in allowed]
+            yield errors.not_supported(self._at(name), value, shown)
 
     def _list(self, value: list[Any], schema: Obj, name: str, result: _Result) -> None:
         if (items := one(schema.get("items"))) is not None:

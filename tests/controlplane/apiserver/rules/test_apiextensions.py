@@ -423,6 +423,11 @@ def test_formats_that_are_new_and_unknown_are_told() -> None:
         ("a", {"enum": ["b", "c"]}, ['x: Unsupported value: "a": supported values: "b", "c"']),
         (1.0, {"enum": [1]}, []),
         (True, {"enum": [1, "true"]}, ["x: Unsupported value: true"]),
+        (
+            "a",
+            {"enum": ["b", None, True, 1]},
+            ['x: Unsupported value: "a": supported values: "b", "null", "true", "1"'],
+        ),
         ([0], {"enum": [[False]]}, ["x: Unsupported value: "]),
         ([1], {"minItems": 2}, ["x: Invalid value: 1:  in body should have at least 2 items"]),
         (
