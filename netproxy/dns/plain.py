@@ -70,7 +70,9 @@ def parse(data: bytes) -> Question | None:
         name = b".".join(labels).decode("ascii")
     except (IndexError, UnicodeDecodeError):
         return None
-    if at >= _START + _LONGEST_NAME or not name.isprintable() or name.count(".") != max(len(labels) - 1, 0):
+    if at >= _START + _LONGEST_NAME or not name.isprintable() or "\\" in name:
+        return None
+    if name.count(".") != max(len(labels) - 1, 0):
         return None
     at += 1
     read = _form if len(data) <= at + _USUAL_TAIL else _form.__wrapped__

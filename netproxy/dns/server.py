@@ -27,9 +27,8 @@ _TCP_IDLE_SECONDS, _TCP_CONNECTIONS = 10.0, 1000
 _FOR_US = 1
 """class IN"""
 _TRANSFERS = frozenset({251, 252})
-_AT_ONCE, _TURN_SECONDS, _LARGEST = 64, 0.001, 4096
-"""datagrams answered in one turn of the loop, and how long those that have to be worked out may take together; bytes of
-a query that are looked at"""
+_AT_ONCE, _TURN_SECONDS = 64, 0.001
+"""datagrams answered in one turn of the loop, and how long those that have to be worked out may take together"""
 _MAX_WAITING = 5000
 """queries that wait for somebody else's answer"""
 Send = Callable[[bytes], None]
@@ -62,9 +61,9 @@ class Resolver:
         try:
             question = wire.parse(data)
         except Malformed as problem:
-            metrics.dns_answered("formerr")
             log.debug("malformed query: %s", problem)
             if refusal := wire.refuse(data):
+                metrics.dns_answered(_RCODES[refusal[3] & 0xF])
                 send(refusal)
             return
         limit = question.form.size if protocol == "udp" else wire.TCP_SIZE
@@ -132,6 +131,7 @@ def _addresses(answer: Answer) -> int:
 
 _RCODES = {
     records.NOERROR: "noerror",
+    records.FORMERR: "formerr",
     records.SERVFAIL: "servfail",
     records.NXDOMAIN: "nxdomain",
     records.NOTIMP: "notimp",
@@ -162,7 +162,7 @@ class UdpServer:
         until = time.perf_counter() + _TURN_SECONDS
         with contextlib.suppress(BlockingIOError):
             for _ in range(_AT_ONCE):
-                data, address = read(_LARGEST)
+                data, address = read(wire.LARGEST_QUERY)
                 answer = known(data, "udp")
                 count += 1
                 if answer is not None:

@@ -16,9 +16,11 @@ from netproxy.dns.records import (
     CNAME,
     FORMERR,
     NOERROR,
+    NOTIMP,
     NS,
     NXDOMAIN,
     PTR,
+    SERVFAIL,
     SOA,
     SRV,
     TXT,
@@ -28,8 +30,13 @@ from netproxy.dns.records import (
     Zone,
 )
 
-TCP_SIZE = 65535
+TCP_SIZE, LARGEST_QUERY = 65535, 4096
+"""bytes that an answer may have, and a query that is looked at"""
 BADVERS = 16
+_MOST = (1, 1, 1, 2)
+"""questions, answers, authorities and additional records of a query, as many as CoreDNS takes"""
+_UNREADABLE = (dnslib.DNSError, dnslib.DNSLabelError, struct.error, ValueError, IndexError, RecursionError)
+"""what the library raises at bytes that are no message, and at names that it reads and could not write"""
 _HEADER = struct.Struct("!HHHHHH")
 _SHORTEST_RECORD = 12
 
@@ -40,11 +47,18 @@ class Malformed(Exception):
 
 def parse(data: bytes) -> Question:
     """Raises Malformed for what is no query with one question."""
+    if len(data) > LARGEST_QUERY:
+        raise Malformed(f"longer than {LARGEST_QUERY} bytes")
     return plain.parse(data) or _parse_unusual(data)
 
 
 def _parse_unusual(data: bytes) -> Question:
+    """The library follows the pointers of each name anew, so that a few kilobytes of names could take it seconds: it is
+    given what a query can hold, and no more."""
     try:
+        counts = _HEADER.unpack_from(data)[2:]
+        if len(data) > OLD_UDP_SIZE or any(count > most for count, most in zip(counts, _MOST, strict=True)):
+            raise Malformed("more than a query holds")
         message = dnslib.DNSRecord.parse(data)
         if message.header.qr or len(message.questions) != 1:
             raise Malformed("not a query with one question")
@@ -64,14 +78,16 @@ def _parse_unusual(data: bytes) -> Question:
             has_options=bool(option and option.rdata),
         )
         return Question(message.header.id, name, name.lower(), bytes(section.data), form)
-    except (dnslib.DNSError, struct.error, UnicodeDecodeError, ValueError, IndexError) as error:
+    except _UNREADABLE as error:
         raise Malformed(str(error)) from error
 
 
-def refuse(data: bytes, rcode: int = FORMERR) -> bytes:
-    """An answer without content to something whose header at least can be read; empty for less or for an answer."""
-    if len(data) < 12 or data[2] & 0x80:
+def refuse(data: bytes) -> bytes:
+    """An answer without content to something whose header at least can be read: NOTIMP where it asks for more than an
+    answer, else FORMERR; empty for less or for an answer."""
+    if len(data) < _HEADER.size or data[2] & 0x80:
         return b""
+    rcode = NOTIMP if data[2] & 0x78 else FORMERR
     return _HEADER.pack(int.from_bytes(data[:2], "big"), 0x8000 | (data[2] & 0x79) << 8 | rcode, 0, 0, 0, 0)
 
 
@@ -98,7 +114,15 @@ def _reply(question: Question, answer: Answer, zone: Zone, limit: int) -> bytes:
 
 
 def relay(question: Question, found: Sequence[Any], rcode: int, limit: int, head: Sequence[Record] = ()) -> bytes:
-    """Somebody else's answer (`found`: answer, authority and additional records) in our frame."""
+    """Somebody else's answer (`found`: answer, authority and additional records) in our frame; SERVFAIL for one with
+    names that the library cannot write."""
+    try:
+        return _relay(question, found, rcode, limit, head)
+    except _UNREADABLE:
+        return _finish(_frame(question, SERVFAIL, authoritative=False), question, SERVFAIL, limit)
+
+
+def _relay(question: Question, found: Sequence[Any], rcode: int, limit: int, head: Sequence[Record]) -> bytes:
     message = _frame(question, rcode & 0xF, authoritative=False)
     for record in head:
         message.add_answer(_rr(record, {question.key: question.name}))
@@ -160,7 +184,7 @@ def parse_response(data: bytes) -> Response:
             bool(message.header.tc),
             (tuple(message.rr), tuple(message.auth), additional),
         )
-    except (dnslib.DNSError, struct.error, UnicodeDecodeError, ValueError, IndexError) as error:
+    except _UNREADABLE as error:
         raise Malformed(str(error)) from error
 
 
@@ -215,6 +239,6 @@ def _data(record: Record) -> Any:
 def _text(name: Any) -> str:
     """A name of printable labels; others cannot be ours nor be written down again."""
     labels = [label.decode("ascii") for label in name.label]
-    if any("." in label or not label.isprintable() for label in labels):
+    if any("." in label or "\\" in label or not label.isprintable() for label in labels):
         raise ValueError("a label holds what no name may hold")
     return ".".join(labels)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import dnslib
 import pytest
 from hypothesis import given, settings
@@ -74,7 +76,8 @@ def test_whatever_comes_is_a_question_or_malformed(data: bytes) -> None:
     except Malformed:
         assert plain.parse(data) is None
         refusal = wire.refuse(data)
-        assert refusal == b"" or (len(refusal) == 12 and refusal[2] & 0x80 and refusal[3] & 0xF == records.FORMERR)
+        assert refusal == b"" or (len(refusal) == 12 and refusal[2] & 0x80)
+        assert refusal == b"" or refusal[3] & 0xF == (records.NOTIMP if refusal[2] & 0x78 else records.FORMERR)
 
 
 @given(st.integers(0, 60), st.integers(0, 255))
@@ -86,6 +89,80 @@ def test_a_damaged_question_never_breaks_the_reader(place: int, value: int) -> N
         reply(question, Answer(records.NXDOMAIN), ZONE, question.form.size)
     except Malformed:
         pass
+
+
+def with_records(section: int, count: int, opcode: int = 0) -> bytes:
+    data = bytearray(ask_bytes(NAME) + (b"\0" + struct.pack("!HHIH", 65280, 1, 0, 1) + b"x") * count)
+    data[2] |= opcode << 3
+    data[4 + 2 * section : 6 + 2 * section] = struct.pack("!H", count)
+    return bytes(data)
+
+
+def pointers(levels: int) -> bytes:
+    """A query whose last name is a chain of so many pointers."""
+    data = with_records(3, 1)[:-3]
+    first = len(data) + 2
+    chain = b"\0" + b"".join(struct.pack("!H", 0xC000 | max(first, first - 1 + 2 * n)) for n in range(levels))
+    data += struct.pack("!H", len(chain)) + chain
+    data += struct.pack("!HHHIHB", 0xC000 | (len(data) - 2), 65280, 1, 0, 1, 0)
+    return data[:10] + struct.pack("!H", 2) + data[12:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [with_records(1, 2), with_records(2, 2), with_records(3, 3), with_records(3, 300), pointers(900)],
+)
+def test_what_no_query_holds_is_not_read(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library follows each name's pointers anew: a few kilobytes can take it seconds."""
+    monkeypatch.setattr(dnslib.DNSRecord, "parse", None)
+    with pytest.raises(Malformed):
+        wire.parse(data)
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_an_update_is_told_that_there_are_none(count: int) -> None:
+    data = with_records(2, count, opcode=5)
+    if count == 1:
+        assert wire.parse(data).form.opcode == 5
+    else:
+        with pytest.raises(Malformed):
+            wire.parse(data)
+        assert wire.refuse(data)[2:4] == bytes((0x80 | 5 << 3 | 1, records.NOTIMP))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"\x40" + b"a" * 64 + b"\0",
+        (b"\x3f" + b"a" * 63) * 3 + b"\x3e" + b"a" * 62 + b"\0",
+        b"\x05a\\046\0",
+        b"\x06a\\128b\0",
+        b"\x03a.b\0",
+        b"\x01\x07\0",
+        b"\x02\xc3\xa9\0",
+    ],
+)
+def test_a_name_that_cannot_be_written_again_is_malformed(name: bytes) -> None:
+    data = ask_bytes("")
+    assert plain.parse(data) is not None
+    with pytest.raises(Malformed):
+        wire.parse(data[:12] + name + data[13:])
+
+
+def test_an_answer_of_nothing_but_pointers_is_malformed() -> None:
+    data = bytearray(pointers(1100))
+    data[2] |= 0x80
+    with pytest.raises(Malformed):
+        wire.parse_response(bytes(data))
+
+
+def test_an_answer_that_cannot_be_handed_on_is_a_failure() -> None:
+    question = wire.parse(ask_bytes("a.example", edns=1232))
+    name = b"\x40" + b"a" * 64 + b"\0"
+    record = name + struct.pack("!HHIH", A, 1, 30, 4) + bytes(4)
+    response = wire.parse_response(struct.pack("!HHHHHH", 7, 0x8180, 1, 1, 0, 0) + question.section + record)
+    seen = read(wire.relay(question, response.sections, records.NOERROR, 512))
+    assert (seen.header.rcode, seen.rr, len(seen.ar), str(seen.q.qname)) == (records.SERVFAIL, [], 1, "a.example.")
 
 
 def test_answers_are_never_answered() -> None:
