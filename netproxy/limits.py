@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 HASHSIZE = Path("/sys/module/nf_conntrack/parameters/hashsize")
 OOM_SCORE = Path("/proc/self/oom_score_adj")
 _ENTRIES_IN_BUCKET = 4
+_MOST_SCALED = 1 << 20
+"""entries, however many cores there are: each takes memory (as kube-proxy 1.36 has it)"""
 _SYSCTLS = "net.netfilter.nf_conntrack_"
 
 
@@ -28,7 +30,8 @@ class Conntrack:
     max_per_core: int = 0
     """connections that may be tracked, for each core"""
     min: int = 0
-    """but so many at least; without max_per_core it says nothing"""
+    """but so many at least; without max_per_core it says nothing, nor where that comes to more than 1,048,576, which is
+    the most"""
     tcp_established_timeout: int = 0
     tcp_close_wait_timeout: int = 0
     tcp_be_liberal: bool = False
@@ -44,7 +47,10 @@ class Conntrack:
 
     def entries(self, cores: int) -> int:
         """Connections that may be tracked on a host with so many cores; 0: as many as now."""
-        return max(self.max_per_core * cores, self.min) if self.max_per_core else 0
+        scaled = self.max_per_core * cores
+        if scaled > _MOST_SCALED:
+            return _MOST_SCALED
+        return max(scaled, self.min) if scaled else 0
 
     def sysctls(self, cores: int) -> Mapping[str, int]:
         """What to write, by name."""

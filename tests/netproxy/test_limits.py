@@ -23,6 +23,8 @@ HEAD = "net.netfilter.nf_conntrack_"
         (Conntrack(min=5), {}),
         (Conntrack(max_per_core=100, min=5), {"max": 400}),
         (Conntrack(max_per_core=1, min=5, tcp_be_liberal=True), {"max": 5, "tcp_be_liberal": 1}),
+        (Conntrack(max_per_core=262_144, min=2_000_000), {"max": 2_000_000}),
+        (Conntrack(max_per_core=262_145, min=2_000_000), {"max": 1_048_576}),
         (Conntrack(udp_timeout=7, udp_stream_timeout=8), {"udp_timeout": 7, "udp_timeout_stream": 8}),
         (
             Conntrack(tcp_established_timeout=9, tcp_close_wait_timeout=3),
