@@ -89,8 +89,9 @@ def delete(request: Request, host: Host) -> None:
         note = store.note_of(owner.container_id)
         left = {ifname: held for ifname, held in note.addresses.items() if ifname != owner.ifname}
         # Where the addresses were not noted, another of its interfaces may hold some.
-        unknown = owner.ifname not in note.addresses and store.holds_any(owner.container_id)
-        _note_or_forget(store, owner.container_id, replace(note, addresses=left) if left or unknown else Note())
+        unknown = note.identity and owner.ifname not in note.addresses
+        keeps = left or (unknown and store.holds_any(owner.container_id))
+        _note_or_forget(store, owner.container_id, replace(note, addresses=left) if keeps else Note())
 
 
 def _note_or_forget(store: DiskStore, container_id: str, note: Note) -> None:
@@ -132,7 +133,7 @@ def status(request: Request, host: Host) -> None:
     with store.lock():
         taken = store.taken()
     for one in config.sets:
-        if ranges.first_free(one, None, lambda a: str(a) in taken) is None:
+        if ranges.first_free(one, None, lambda a: taken.get(str(a)) is not None) is None:
             raise CniError(types.LIMITED_CONNECTIVITY, f"no IP addresses available in range set: {ranges.show(one)}")
 
 

@@ -177,6 +177,21 @@ def test_what_an_attachment_holds_is_found_without_reading_all(
     assert not (tmp_path / "net" / "10.1.2.3").exists() and (tmp_path / "net" / "10.1.2.2").exists()
 
 
+def test_a_repeated_delete_reads_all_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runtimes repeat it, and another plugin may have reserved the address without a note."""
+    plugin.add(make("other"), HOST)
+    reads: list[str] = []
+    taken = DiskStore.taken
+
+    def counted(self: DiskStore) -> dict[str, Owner | None]:
+        reads.append(self.directory.name)
+        return taken(self)
+
+    monkeypatch.setattr(DiskStore, "taken", counted)
+    plugin.delete(make("gone"), HOST)
+    assert reads == ["net"]
+
+
 def test_what_a_crash_left_unnoted_is_released_all_the_same(make: Make, tmp_path: Path) -> None:
     """Killed between the reservation and its note; and a version that noted no addresses."""
     for ifname in ("eth0", "eth1"):
@@ -211,6 +226,17 @@ def test_a_file_torn_by_a_crash_is_usable_again(make: Make, tmp_path: Path) -> N
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "10.1.2.2").touch()
     assert given_ips(plugin.add(make("a"), HOST)) == ["10.1.2.2/29"]
+
+
+def test_a_torn_file_takes_no_address_away(make: Make, tmp_path: Path) -> None:
+    for number in range(5):
+        plugin.add(make(f"c{number}"), HOST)
+    torn = tmp_path / "net" / "10.1.2.4"
+    with pytest.raises(CniError, match="no IP addresses available"):
+        plugin.status(make(), HOST)
+    torn.write_text("")
+    plugin.status(make(), HOST)
+    assert given_ips(plugin.add(make("next"), HOST)) == ["10.1.2.4/29"]
 
 
 def test_sweep_by_namespace(make: Make, tmp_path: Path) -> None:
