@@ -224,10 +224,11 @@ def _dress(path: str, config: Config, what: Attachment, pod: Netlink) -> int:
 
 def _wait_for(kernel: Netlink, name: str) -> None:
     """Until the node's end carries packets: the kernel takes note of the pod's end coming up a moment later, by itself
-    or, since Linux 6.8, when it is asked for the link, and until then drops what comes for the pod or from it.
+    or, since Linux 6.8, when it is asked for the link, and until then drops what comes for the pod or from it. (That it
+    is running says less: so is a link just made, of whose carrier the kernel has not taken note at all.)
     """
     deadline = time.monotonic() + CARRIER_SECONDS
-    while (link := kernel.link(name)) is None or not link.flags & links.IFF_RUNNING:
+    while (link := kernel.link(name)) is None or link.state != links.IF_OPER_UP:
         if link is None or time.monotonic() > deadline:
             raise CniError(types.INTERNAL, f"bridge port {name} does not come up")
         time.sleep(0.001)

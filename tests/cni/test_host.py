@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from apimachinery.kit import netns
-from apimachinery.kit.netlink import Netlink, NetlinkError, Request, links
+from apimachinery.kit.netlink import Link, Netlink, NetlinkError, Request, links
 from cni.bridge import plugin as bridge
 from cni.host import RETIRED_GROUP, Host, free_retired_now, retire
 from cni.skel import Request as Call
@@ -39,6 +39,38 @@ def test_what_cannot_be_renamed_while_it_is_up_is_taken_down_first() -> None:
     name = retire(cast(Netlink, fake), 7)
     down = links.change(7, up=False, master=0, group=RETIRED_GROUP)
     assert fake.asked[1:] == [down, links.change(7, name=name)]
+
+
+@dataclass
+class Becoming:
+    """A kernel in which a port passes through these states, and keeps the last."""
+
+    states: list[Link | None]
+    looks: int = 0
+
+    def link(self, _: str) -> Link | None:
+        self.looks += 1
+        return self.states.pop(0) if len(self.states) > 1 else self.states[0]
+
+
+IFF_RUNNING = 0x40
+MADE = Link(7, "veth1", up=True, mtu=1500, mac="", flags=links.IFF_UP | IFF_RUNNING)
+
+
+def test_a_port_carries_packets_when_the_kernel_calls_it_up() -> None:
+    """A link just made is said to be running while nobody has looked at its carrier yet."""
+    fake = Becoming([MADE, replace(MADE, state=2, flags=links.IFF_UP), replace(MADE, state=links.IF_OPER_UP)])
+    bridge._wait_for(cast(Netlink, fake), "veth1")
+    assert fake.looks == 3
+
+
+@pytest.mark.parametrize("states", [[MADE, None], [MADE]])
+def test_a_port_that_never_carries_packets_is_not_waited_for_forever(
+    monkeypatch: pytest.MonkeyPatch, states: list[Link | None]
+) -> None:
+    monkeypatch.setattr(bridge, "CARRIER_SECONDS", 0.01)
+    with pytest.raises(CniError, match="veth1 does not come up"):
+        bridge._wait_for(cast(Netlink, Becoming(states)), "veth1")
 
 
 def call(container: str, pod: object, **more: Any) -> Call:

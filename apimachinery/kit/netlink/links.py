@@ -14,9 +14,10 @@ from apimachinery.kit.netlink import wire
 from apimachinery.kit.netlink.wire import NLM_F_CREATE, NLM_F_EXCL, Reply, Request
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
-IFF_UP, IFF_RUNNING, IFF_PROMISC, IFF_LOOPBACK, IFF_LOWER_UP = 0x1, 0x40, 0x100, 0x8, 0x10000
+IFF_UP, IFF_PROMISC, IFF_LOOPBACK, IFF_LOWER_UP = 0x1, 0x100, 0x8, 0x10000
+IF_OPER_UP = 6
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
-IFLA_LINKINFO, IFLA_NET_NS_PID, IFLA_IFALIAS, IFLA_GROUP = 18, 19, 20, 27
+IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_NET_NS_PID, IFLA_IFALIAS, IFLA_GROUP = 16, 18, 19, 20, 27
 IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 28, 29, 37
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 VETH_INFO_PEER = 1
@@ -47,6 +48,8 @@ class Link:
     group: int = 0
     alias: str = ""
     flags: int = 0
+    state: int = field(default=0, compare=False)
+    """IF_OPER_…, operational status (RFC 2863): unknown, 0, until the kernel looks at the carrier, which is later"""
     slave: dict[int, bytes] = field(default_factory=dict, compare=False)
     data: dict[int, bytes] = field(default_factory=dict, compare=False)
     """IFLA_INFO_DATA: what only links of this kind have."""
@@ -212,6 +215,7 @@ def parse(reply: Reply) -> Link:
         group=wire.as_int(found.get(IFLA_GROUP, b"\0")),
         alias=wire.as_text(found.get(IFLA_IFALIAS, b"")),
         flags=flags,
+        state=wire.as_int(found.get(IFLA_OPERSTATE, b"\0")),
         slave=wire.attributes(info.get(IFLA_INFO_SLAVE_DATA, b"")),
         data=wire.attributes(info.get(IFLA_INFO_DATA, b"")),
     )
