@@ -126,9 +126,11 @@ class NodePortHealth:
                     self._servers[port] = await asyncio.start_server(self._serve(port), None, port)
                 except OSError as error:
                     log.error("cannot listen on health check node port %d: %s", port, error.strerror)
-                    namespace, service, _ = self.counts.get(port, ("", "", 0))
-                    what = f'failed to start healthcheck "{namespace}/{service}" on port {port}: {error.strerror}'
-                    self._tell(namespace, service, what)
+                    # Meanwhile it may be nobody's any more.
+                    if port in self.counts:
+                        namespace, service, _ = self.counts[port]
+                        what = f'failed to start healthcheck "{namespace}/{service}" on port {port}: {error.strerror}'
+                        self._tell(namespace, service, what)
 
     async def close(self) -> None:
         """Stop listening."""

@@ -59,3 +59,16 @@ def test_a_port_that_is_taken_is_told() -> None:
     port, told = asyncio.run(asyncio.wait_for(scenario(), WHOLE))
     ((namespace, service, what),) = told
     assert (namespace, service) == ("a", "b") and what.startswith(f'failed to start healthcheck "a/b" on port {port}: ')
+
+
+def test_a_taken_port_that_nobody_wants_any_more_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str, str]] = []
+    ports = NodePortHealth(Health(60.0), lambda *what: told.append(what))
+
+    async def taken(*_: object) -> None:
+        ports.counts = {}
+        raise OSError(98, "Address already in use")
+
+    monkeypatch.setattr(asyncio, "start_server", taken)
+    asyncio.run(ports.update({1: ("a", "b", 1)}))
+    assert told == []
