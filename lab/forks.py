@@ -27,7 +27,7 @@ _PADDING = "." * 4096
 
 
 class Lost(Exception):
-    """The fork server gave no answer: it may or may not have done what it was asked for."""
+    """The fork server gave no answer and was ended: it may or may not have done what it was asked for."""
 
 
 class Forks:
@@ -39,6 +39,12 @@ class Forks:
         self._link: socket.socket | None = None
         self._pid = 0
         self._turn = asyncio.Lock()
+
+    async def take_over(self) -> None:
+        """End what an earlier supervisor's was in the middle of: a fork that nobody knows of yet looks like its server,
+        and would become the second daemon of its kind.
+        """
+        await processes.kill([lambda: processes.fork_servers(self.lab)])
 
     def open(self) -> None:
         """Have one run, which imports ahead. CommandError, OSError."""
@@ -93,13 +99,13 @@ class Forks:
             return answer
 
     def close(self) -> None:
-        """End it. Its forks go on."""
+        """End it, and forks on their way, which are still in its group. All others go on."""
         if self._link is not None:
             self._link.close()
             self._link = None
         if self._pid:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
+                os.killpg(self._pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self._pid, 0)
             self._pid = 0

@@ -120,9 +120,9 @@ class Child:
                     self._is_fork = True
                     return pid
             except Lost:
-                # It may be there, or on its way and look like what it was forked from.
-                lab, file = self._forks.lab, _settings_file(process)
-                await processes.kill([lambda: processes.daemons_of(file), lambda: processes.fork_servers(lab)])
+                # It may be there all the same.
+                file = _settings_file(process)
+                await processes.kill([lambda: processes.daemons_of(file)])
         return command.start(process.command(), Path(process.log))
 
     def adopt(self, pid: int, ticks: int, restarts: int = 0) -> bool:

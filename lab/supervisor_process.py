@@ -30,6 +30,7 @@ async def main(lab: str) -> None:
     if not machine.drops:
         log.warning("setpriv does not work here: daemons keep all capabilities")
     forks = Forks(lab, paths.logs / "supervisor.log")
+    await forks.take_over()
     forks.open()
     supervisor = Supervisor(paths, machine, forks)
     loop = asyncio.get_running_loop()

@@ -105,20 +105,41 @@ def test_a_killed_fork_server_takes_nothing_along_and_the_next_start_has_a_new_o
     with_forks(tmp_path, scenario)
 
 
-def test_a_start_without_an_answer_leaves_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_a_start_without_an_answer_leaves_one_process_and_the_fork_server_that_others_have_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_begun: bool
+) -> None:
     async def scenario(forks: Forks) -> None:
         real, made = forks.start, []
 
         async def lost(process: Process) -> int:
             made.append(await real(process))
+            if has_begun:
+                await until(lambda: "waits" in said(tmp_path))
+            forks.close()
+            forks.open()
             raise Lost
 
         monkeypatch.setattr(forks, "start", lost)
         child = Child(daemon(tmp_path), lambda: None, forks=forks)
         monkeypatch.setattr(processes, "_PACKAGES", (*processes._PACKAGES, "tests"))
         await child.start()
-        assert start_ticks(made[0]) == 0 and start_ticks(child.pid) != 0
+        await until(lambda: start_ticks(made[0]) == 0)
+        assert start_ticks(child.pid) != 0
+        assert processes.fork_servers(LAB) == {forks._pid}
         await child.stop()
+
+    with_forks(tmp_path, scenario)
+
+
+def test_what_an_earlier_supervisor_was_in_the_middle_of_is_ended_first(tmp_path: Path) -> None:
+    async def scenario(forks: Forks) -> None:
+        earlier = Forks(LAB, tmp_path / "forks.log")
+        earlier.open()
+        await until(lambda: processes.fork_servers(LAB) != set())
+        await forks.take_over()
+        assert processes.fork_servers(LAB) == set()
+        earlier.close()
 
     with_forks(tmp_path, scenario)
 
