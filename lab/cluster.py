@@ -20,6 +20,7 @@ from lab import (
     clean,
     components,
     dns,
+    heartbeats,
     machine,
     names,
     network,
@@ -194,15 +195,19 @@ async def _readiness(client: Client) -> str:
 
 
 async def nodes_ready(client: Client, paths: Paths, wanted: list[Node]) -> None:
-    """Watch until every wanted node is Ready, and its cloud has said what it knows: before, it takes no pods."""
+    """Watch until every wanted node is Ready, and its cloud has said what it knows: before, it takes no pods. Of a lab
+    that goes on the API has what the last agents said, which says nothing of those that run now.
+    """
     missing = {each.name for each in wanted}
     silent: set[str] = set()
 
     def look(obj: Obj) -> None:
-        ready, told = condition_holds(obj, "Ready"), is_initialized(obj)
+        if (node := name_of(obj)) not in missing:
+            return
+        ready, told = _is_ready(obj, paths), is_initialized(obj)
         if ready and told:
-            missing.discard(name_of(obj))
-        (silent.add if ready and not told else silent.discard)(name_of(obj))
+            missing.discard(node)
+        (silent.add if ready and not told else silent.discard)(node)
 
     async def watch() -> None:
         listed = await client.list(NODE)
@@ -234,6 +239,14 @@ async def nodes_ready(client: Client, paths: Paths, wanted: list[Node]) -> None:
         f"not Ready after {waited:.0f} s: {', '.join(late)}; "
         f"look at `wherry logs {late[0]}/agent` and `kubectl describe node {late[0]}`",
     )
+
+
+def _is_ready(obj: Obj, paths: Paths) -> bool:
+    """Whether the agent that runs now says so."""
+    if not condition_holds(obj, "Ready"):
+        return False
+    began = heartbeats.agent_began(paths.settings_of(f"{name_of(obj)}-agent"))
+    return began is not None and heartbeats.said_since(obj, began)
 
 
 async def _service_answers(spec: Spec, paths: Paths) -> None:

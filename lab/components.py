@@ -338,7 +338,7 @@ def _python(
     """A daemon of ours: `python -m module --config settings/name.yaml`."""
     own = _numbered(name, number)
     place = f"{node.name}-{own}" if node else own
-    file = paths.settings / f"{place}.yaml"
+    file = paths.settings_of(place)
     process = Process(
         name=f"{node.name}/{own}" if node else own,
         argv=(sys.executable, "-m", module, "--config", str(file)),

@@ -64,6 +64,10 @@ class Paths:
         """The daemons' settings files and kubeconfigs, 0700."""
         return self.state / "settings"
 
+    def settings_of(self, daemon: str) -> Path:
+        """What a daemon of ours is told: `apiserver`, `node1-agent`."""
+        return self.settings / f"{daemon}.yaml"
+
     @property
     def apiserver(self) -> Path:
         """The API server's store."""

@@ -42,7 +42,7 @@ async def clear(home: Paths = HOME) -> list[str]:
 
 
 def _proxy(home: Paths, name: str) -> netproxy.settings.Settings:
-    file = home.settings / f"{name}.yaml"
+    file = home.settings_of(name)
     if name == "proxy":
         return load(netproxy.settings.Settings, file)
     return load(lab.hostnet.Settings, file).proxy

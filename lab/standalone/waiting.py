@@ -7,15 +7,12 @@ import ipaddress
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 
 from apimachinery import errors, kubeconfig
 from apimachinery.client import Client
 from apimachinery.kinds import NODE
-from apimachinery.kit import births
-from apimachinery.objects import Obj, condition, condition_holds
-from apimachinery.timestamps import parse_time
-from lab import processes
+from apimachinery.objects import condition_holds
+from lab import heartbeats
 from lab.paths import Paths
 from lab.standalone.credentials import client_file
 from lab.standalone.machine import HOME
@@ -38,7 +35,7 @@ async def node_ready(settings: Node, deadline: float, home: Paths = HOME) -> Non
     """
 
     async def ready() -> str:
-        began = agent_began(home)
+        began = heartbeats.agent_began(home.settings_of("agent"))
         if began is None:
             return "the agent does not run"
         (node,) = machine(settings).nodes
@@ -50,21 +47,11 @@ async def node_ready(settings: Node, deadline: float, home: Paths = HOME) -> Non
         if not condition_holds(found, "Ready"):
             return f"node {node.name} is not Ready"
         # What an agent before this one said says nothing of this one.
-        return "" if said_since(found, began) else f"node {node.name} has not told anything since its agent started"
+        if heartbeats.said_since(found, began):
+            return ""
+        return f"node {node.name} has not told anything since its agent started"
 
     await _until(deadline, ready, "journalctl -u wherry-agent -n 50")
-
-
-def agent_began(home: Paths = HOME) -> datetime | None:
-    """When the machine's agent was started; None while there is none."""
-    ticks = [births.start_ticks(pid) for pid in processes.daemons_of(home.settings / "agent.yaml")]
-    return births.moment(max(ticks)) if any(ticks) else None
-
-
-def said_since(node: Obj, began: datetime) -> bool:
-    """Whether the node's agent has posted a status since; heartbeats have whole seconds, and this machine's clock."""
-    told = str((condition(node, "Ready") or {}).get("lastHeartbeatTime") or "")
-    return bool(told) and parse_time(told) >= began.replace(microsecond=0)
 
 
 async def service_answers(settings: Node, deadline: float, home: Paths = HOME) -> None:

@@ -111,7 +111,7 @@ def proxy(settings: Node, held: Credentials, home: Paths = HOME) -> Component:
 
 
 def _daemon(name: str, module: str, settings: dict[str, Any], home: Paths) -> Component:
-    file = home.settings / f"{name}.yaml"
+    file = home.settings_of(name)
     argv = (sys.executable, "-m", module, "--config", str(file))
     # What it may do, and where its output goes, is its unit's business.
     return Component(Process(name, argv, log="", capabilities=privileges.EVERYTHING), file, settings)

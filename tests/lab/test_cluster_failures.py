@@ -3,6 +3,7 @@
 import asyncio
 import errno
 from collections.abc import AsyncIterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from lab import (
     changes,
     cluster,
     health,
+    heartbeats,
     machine,
     names,
     network,
@@ -281,9 +283,21 @@ def test_a_command_that_cannot_write_says_what_helps(number: int, helps: bool) -
     assert "/var/lib/x" in told.value.message
 
 
-def node_of(name: str, ready: bool, told: bool) -> dict[str, Any]:
+BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+BEFORE, SINCE = "2026-01-02T03:04:04Z", "2026-01-02T03:04:06Z"
+
+
+@pytest.fixture
+def agents(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> dict[Path, datetime]:
+    """When the agents of two nodes were started, by their settings."""
+    began = {paths.settings_of(f"{name}-agent"): BEGAN for name in ("node1", "node2")}
+    monkeypatch.setattr(heartbeats, "agent_began", began.get)
+    return began
+
+
+def node_of(name: str, ready: bool, told: bool, beat: str = SINCE) -> dict[str, Any]:
     taints = [] if told else [{"key": UNINITIALIZED, "effect": "NoSchedule"}]
-    conditions = [{"type": "Ready", "status": str(ready)}]
+    conditions = [{"type": "Ready", "status": str(ready), "lastHeartbeatTime": beat}]
     return {"metadata": {"name": name}, "spec": {"taints": taints}, "status": {"conditions": conditions}}
 
 
@@ -305,7 +319,7 @@ class Nodes:
 
 @pytest.mark.parametrize("restarts", [0, 1])
 def test_a_node_whose_agent_runs_is_waited_for_longer_than_one_whose_agent_ended(
-    monkeypatch: pytest.MonkeyPatch, paths: Paths, restarts: int
+    monkeypatch: pytest.MonkeyPatch, paths: Paths, agents: dict[Path, datetime], restarts: int
 ) -> None:
     monkeypatch.setattr(cluster, "READY_DEADLINE", 0.05)
     monkeypatch.setattr(cluster, "Supervision", supervising("node1/agent", restarts))
@@ -318,8 +332,25 @@ def test_a_node_whose_agent_runs_is_waited_for_longer_than_one_whose_agent_ended
         asyncio.run(waiting)
 
 
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_node_is_not_ready_by_what_the_agent_before_this_one_said(
+    monkeypatch: pytest.MonkeyPatch, paths: Paths, agents: dict[Path, datetime], runs: bool
+) -> None:
+    monkeypatch.setattr(cluster, "READY_DEADLINE", 0.05)
+    monkeypatch.setattr(cluster, "READY_PATIENCE", 0.1)
+    wanted, stored = list(lab_of(node_count=1).nodes), node_of("node1", True, True, BEFORE)
+    if not runs:
+        agents.clear()
+        stored = node_of("node1", True, True)
+    with pytest.raises(cluster.ClusterError, match="not Ready after .*node1"):
+        asyncio.run(cluster.nodes_ready(cast(Client, Nodes(stored)), paths, wanted))
+    if runs:
+        heard = cast(Client, Nodes(stored, later=(node_of("node1", True, True),)))
+        asyncio.run(cluster.nodes_ready(heard, paths, wanted))
+
+
 def test_nodes_that_wait_for_their_cloud_are_told_from_those_that_are_not_ready(
-    monkeypatch: pytest.MonkeyPatch, paths: Paths
+    monkeypatch: pytest.MonkeyPatch, paths: Paths, agents: dict[Path, datetime]
 ) -> None:
     def wait(nodes: Nodes) -> None:
         asyncio.run(cluster.nodes_ready(cast(Client, nodes), paths, list(lab_of(node_count=2).nodes)))

@@ -16,12 +16,12 @@ import yaml
 from apimachinery import pki
 from apimachinery.kit.settings import SettingsError, load
 from controlplane.apiserver.authz import default_policy
-from lab import names
+from lab import heartbeats, names
 from lab.certificates import POLICY
 from lab.components import Component
 from lab.paths import Paths
 from lab.spec import PROXY_MODES, SpecError
-from lab.standalone import join, publish, server, tokens, waiting, worker
+from lab.standalone import join, publish, server, tokens, worker
 from lab.standalone.credentials import Credentials
 from lab.standalone.machine import NAT_ADDRESS, own_address
 from lab.standalone.settings import Node, Server, configure, merged
@@ -309,21 +309,22 @@ def test_no_lab_may_take_the_machines_place():
 def test_a_node_is_believed_what_its_agent_said_since_it_was_started(told: str | None, since: bool):
     began = datetime.datetime(2026, 1, 2, 3, 4, 5, 700_000, tzinfo=datetime.timezone.utc)
     ready = {"type": "Ready", "status": "True", **({"lastHeartbeatTime": told} if told else {})}
-    assert waiting.said_since({"status": {"conditions": [ready]}}, began) is since
+    assert heartbeats.said_since({"status": {"conditions": [ready]}}, began) is since
 
 
 def test_an_agent_began_when_its_process_did(home: Paths):
-    assert waiting.agent_began(home) is None
+    file = home.settings_of("agent")
+    assert heartbeats.agent_began(file) is None
     home.settings.mkdir(parents=True)
-    (home.settings / "agent.yaml").touch()
-    argv = [sys.executable, "-m", "agent", "--config", str(home.settings / "agent.yaml")]
+    file.touch()
+    argv = [sys.executable, "-m", "agent", "--config", str(file)]
     # Told apart by program and whole arguments; what it does is no matter, and it ends at once over its settings.
     process = subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
-        began = eventually(lambda: waiting.agent_began(home), pause=0.001)
+        began = eventually(lambda: heartbeats.agent_began(file), pause=0.001)
         age = (datetime.datetime.now(datetime.timezone.utc) - began).total_seconds()
         assert -1 < age < 60
     finally:
         process.kill()
         process.wait()
-    assert waiting.agent_began(home) is None
+    assert heartbeats.agent_began(file) is None
