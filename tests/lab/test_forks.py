@@ -48,6 +48,8 @@ def test_a_fork_shows_its_own_arguments_writes_its_own_log_and_tells_how_it_ende
     async def scenario(forks: Forks) -> None:
         wanted = daemon(tmp_path)
         pid = await forks.start(wanted)
+        while (shown := processes.arguments(pid)) != wanted.argv:
+            assert shown, "it is somebody's at any moment"
         await until(lambda: "waits" in said(tmp_path))
         assert processes.arguments(pid) == wanted.argv
         assert os.getsid(pid) == pid and os.getpgid(pid) == pid
@@ -183,7 +185,7 @@ def test_a_program_that_changed_is_read_anew_by_the_same_process(
 
     async def scenario(forks: Forks) -> None:
         first = await forks.start(daemon(tmp_path))
-        await until(lambda: processes.arguments(first)[2] == "tests.lab.waits")
+        await until(lambda: processes.arguments(first)[2:3] == ("tests.lab.waits",))
         (server,) = processes.fork_servers(LAB)
         waits = copy / "tests" / "lab" / "waits.py"
         waits.write_text(waits.read_text().replace('"waits"', '"waits anew"'))
