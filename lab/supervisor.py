@@ -199,10 +199,11 @@ class Child:
     def _again(self) -> None:
         if time.time() - self.since > PAUSE_FORGET:
             self._pause = PAUSE_FIRST
-        self._timer = asyncio.get_running_loop().call_later(self._pause, self._restart)
+        self._timer = asyncio.get_running_loop().call_later(self._pause, self.start_again)
         self._pause = min(self._pause * 2, PAUSE_MAX)
 
-    def _restart(self) -> None:
+    def start_again(self) -> None:
+        """Begin to start it; nobody waits."""
         self._work = asyncio.ensure_future(self._started_again())
 
     async def _started_again(self) -> None:
@@ -224,8 +225,8 @@ class Supervisor:
         self._unclaimed: dict[Path, set[int]] = {}
         self.quit = asyncio.Event()
 
-    async def resume(self) -> None:
-        """Take over what an earlier supervisor left, and start again what has ended since.
+    def resume(self) -> None:
+        """Take over what an earlier supervisor left, and begin to start again what has ended since.
 
         What a damaged file does not say is taken over once it is asked for (`start`).
         """
@@ -237,7 +238,7 @@ class Supervisor:
             self._children[child.process.name] = child
             if not child.adopt(pid, ticks, restarts) and not self._adopt_daemon(child):
                 child.restarts = restarts + 1
-                await child.start()
+                child.start_again()
         self._save()
 
     def _remembered(self) -> list[tuple[Process, int, int, int]]:

@@ -36,7 +36,7 @@ async def main(lab: str) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, supervisor.quit.set)
     loop.add_signal_handler(signal.SIGINT, supervisor.quit.set)
-    await supervisor.resume()
+    supervisor.resume()
     paths.supervisor_socket.unlink(missing_ok=True)
     server = await asyncio.start_unix_server(supervisor.serve, paths.supervisor_socket, limit=1 << 20)
     paths.supervisor_socket.chmod(0o600)

@@ -3,10 +3,13 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from pathlib import Path
+from typing import cast
 
 from apimachinery.kit.births import start_ticks
+from lab.forks import Forks
 from lab.paths import Paths
 from lab.process import Process
 from lab.supervisor import Child, Supervisor
@@ -66,10 +69,41 @@ def test_the_next_supervisor_adopts_what_runs(tmp_path: Path) -> None:
         await first._answer({"do": "start", "process": process(tmp_path).__dict__})
         before = (await first._answer({"do": "status"}))["children"][0]
         second = Supervisor(paths)
-        await second.resume()
+        second.resume()
         after = (await second._answer({"do": "status"}))["children"][0]
         assert (after["pid"], after["ticks"]) == (before["pid"], before["ticks"])
         await first._answer({"do": "stop", "name": "a"})
         assert start_ticks(before["pid"]) == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_supervisor_answers_while_it_starts_what_has_ended(tmp_path: Path) -> None:
+    """Whoever started it waits for its answer, and not for what it forks from to have read the program."""
+
+    class Slow:
+        ready = asyncio.Event()
+
+        async def start(self, process: Process) -> int:
+            await self.ready.wait()
+            return 0
+
+    async def scenario() -> None:
+        paths = Paths("whta", tmp_path)
+        paths.run.mkdir(parents=True)
+        ended = process(tmp_path, sys.executable, "-m", "tests.lab.waits", "--config", str(tmp_path / "a.yaml"))
+        first = Supervisor(paths)
+        first._children["a"] = Child(ended, lambda: None)
+        first._save()
+        slow = Slow()
+        second = Supervisor(paths, forks=cast(Forks, slow))
+        second.resume()
+        (before,) = (await second._answer({"do": "status"}))["children"]
+        assert (before["process"]["name"], before["pid"], before["restarts"]) == ("a", 0, 1)
+        slow.ready.set()
+        child = second._children["a"]
+        await until(lambda: child.pid)
+        await second._answer({"do": "stop", "name": "a"})
+        assert child.pid == 0
 
     asyncio.run(scenario())
