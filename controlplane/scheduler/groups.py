@@ -55,36 +55,38 @@ class Group:
 
 
 class Groups:
-    """The groups for one question. Nodes in `stale` are looked at again before they are used."""
+    """The groups for one question. Nodes that changed are put into theirs when the groups are asked for."""
 
     def __init__(self, likenesses: Sequence[Likeness], fitting: Pool) -> None:
         self._of = [likeness.of for likeness in likenesses]
         self._fitting = fitting
         self._at: dict[str, tuple[Hashable, Verdict]] = {}
         self._groups: dict[Hashable, Group] = {}
-        self.stale: set[str] = set(fitting.names())
+        self._changed: set[str] = set(fitting.names())
         self.used = 0
 
     def all(self) -> list[Group]:
         """Every group with nodes in it."""
-        for name in self.stale:
-            self._place(name)
-        self.stale.clear()
+        for name in self._changed:
+            verdict = self._fitting.get(name)
+            if verdict is not None:
+                sort = tuple(of(verdict.info) for of in self._of)
+                self._groups.setdefault(sort, Group()).add(name, verdict)
+                self._at[name] = sort, verdict
+        self._changed.clear()
         return list(self._groups.values())
 
-    def _place(self, name: str) -> None:
-        before = self._at.pop(name, None)
-        if before is not None:
-            group = self._groups[before[0]]
-            group.discard(name, before[1])
-            if not group.size:
-                del self._groups[before[0]]
-        verdict = self._fitting.get(name)
+    def changed(self, name: str) -> None:
+        """Take a node out until the groups are asked for again: what a question that nobody asks any more held would
+        keep each node, and its pods, in memory as they once were.
+        """
+        self._changed.add(name)
+        sort, verdict = self._at.pop(name, (None, None))
         if verdict is not None:
-            sort = tuple(of(verdict.info) for of in self._of)
-            group = self._groups.get(sort) or self._groups.setdefault(sort, Group())
-            group.add(name, verdict)
-            self._at[name] = sort, verdict
+            group = self._groups[sort]
+            group.discard(name, verdict)
+            if not group.size:
+                del self._groups[sort]
 
 
 class Groupings:
@@ -99,7 +101,7 @@ class Groupings:
     def changed(self, name: str) -> None:
         """The board says something new of a node."""
         for groups in self._kept.values():
-            groups.stale.add(name)
+            groups.changed(name)
 
     def of(self, likenesses: Sequence[Likeness]) -> list[Group] | None:
         """The groups, or None where to make them would not pay."""

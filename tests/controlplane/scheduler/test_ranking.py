@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -160,6 +162,22 @@ def test_groups_decide_whatever_is_asked_twice() -> None:
         pods = [pod(f"p{i}", labels={"app": "web"}, **spec) for i in range(20)]
         # The first pod's terms make the question another one.
         assert all([_by_groups(state, query, boards, each) for each in pods][3:]), spec
+
+
+def test_a_question_that_nobody_asks_any_more_keeps_no_node_as_it_was() -> None:
+    state = cluster(*(node(f"n{i}", labels={ZONE: f"zone-{i}"}) for i in range(3)))
+    query, boards = Query(state), Boards()
+    hard = {"maxSkew": 5, "topologyKey": ZONE, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": WEB}
+    for number in range(3):
+        asked = _by_groups(state, query, boards, pod(f"web{number}", topologySpreadConstraints=[hard]))
+    assert asked
+    # Others, of the same sign, go on coming.
+    before = [weakref.ref(info) for info in state.nodes.values()]
+    for number, name in enumerate(state.nodes):
+        state.assume(pod(f"other{number}"), name)
+    _by_groups(state, query, boards, pod("last"))
+    gc.collect()
+    assert [info() for info in before] == [None] * 3
 
 
 def test_pods_of_many_workloads_leave_the_groups_that_pay() -> None:
