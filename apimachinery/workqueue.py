@@ -27,7 +27,9 @@ BACKOFF_MAX = 1000.0
 AWAY_PAUSE = 0.5
 
 _WAITED = metrics.histogram(
-    "workqueue_queue_duration_seconds", "How long keys waited in a queue before somebody worked on them", ("name",)
+    "workqueue_queue_duration_seconds",
+    "How long keys waited, from when they were added until somebody worked on them",
+    ("name",),
 )
 _WORKED = metrics.histogram("workqueue_work_duration_seconds", "How long the work on a key took", ("name",))
 
@@ -43,9 +45,9 @@ class WorkQueue(Generic[K]):
         self._name = name
         self._backoff_first = backoff_first
         self._backoff_max = backoff_max
-        # With the moment from which on each could be worked on.
-        self._waiting: deque[tuple[K, float]] = deque()
-        self._dirty: set[K] = set()
+        self._waiting: deque[K] = deque()
+        # Keys that are to be worked on, at once or later, and since when.
+        self._dirty: dict[K, float] = {}
         self._working: set[K] = set()
         self._failures: dict[K, int] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
@@ -63,12 +65,12 @@ class WorkQueue(Generic[K]):
         """Work on `key` soon; nothing happens if it already waits."""
         if self._down or key in self._dirty:
             return
-        self._dirty.add(key)
+        self._dirty[key] = time.perf_counter()
         if key not in self._working and key not in self._resting:
             self._wait(key)
 
     def _wait(self, key: K) -> None:
-        self._waiting.append((key, time.perf_counter()))
+        self._waiting.append(key)
         self._ready.set()
 
     def add_after(self, key: K, seconds: float) -> None:
@@ -107,10 +109,9 @@ class WorkQueue(Generic[K]):
                 raise ShutDown
             self._ready.clear()
             await self._ready.wait()
-        key, since = self._waiting.popleft()
-        self._waited.observe(time.perf_counter() - since)
+        key = self._waiting.popleft()
+        self._waited.observe(time.perf_counter() - self._dirty.pop(key))
         self._working.add(key)
-        self._dirty.discard(key)
         return key
 
     def rest(self, key: K, seconds: float) -> None:

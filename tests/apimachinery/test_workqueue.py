@@ -86,6 +86,23 @@ def test_how_long_a_key_waited_is_told() -> None:
         assert f'workqueue_{what}_duration_seconds_count{{name="wht waits"}} 1.0' in told
 
 
+def test_a_key_waits_from_when_it_was_asked_for() -> None:
+    """As upstream counts: also while it is worked on, and while it rests."""
+
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue("wht rests")
+        queue.add("a")
+        assert await queue.get() == "a"
+        queue.rest("a", 0.05)
+        queue.add("a")
+        queue.done("a")
+        assert await asyncio.wait_for(queue.get(), SECONDS) == "a"
+
+    asyncio.run(scenario())
+    told = metrics.exposition()[0].decode()
+    assert float(told.partition('workqueue_queue_duration_seconds_sum{name="wht rests"} ')[2].split()[0]) > 0.049
+
+
 def test_what_comes_while_a_key_rests_is_worked_on_together() -> None:
     async def scenario() -> None:
         queue: WorkQueue[str] = WorkQueue()
