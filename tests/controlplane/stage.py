@@ -10,9 +10,10 @@ none with the tag 404), end pods only after they are marked, and fall silent on 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,13 @@ from controlplane.scheduler.settings import Settings as SchedulerSettings
 from lab.certificates import POLICY
 from lab.storage import storage_class
 from tests.controlplane.apiserver.server import credentials
-from tests.waiting import SECONDS, until
+from tests.waiting import SECONDS, WHOLE, until
 
 COMPONENTS = ("system:kube-scheduler", "system:kube-controller-manager", "system:cloud-controller-manager")
 USERS = {"admin": "system:masters", "somebody": "", **dict.fromkeys(COMPONENTS, "")}
+# Who cannot renew in time ends, for its supervisor to start it anew: here there is none. So a machine that stands still
+# takes the lead from nobody, for as long as a scenario may last. Their common name lets the next have it at once.
+ELECTION = ElectionSettings(identity="stage", renew_deadline=WHOLE, lease_duration=2 * WHOLE)
 
 
 class Stage:
@@ -66,10 +70,9 @@ class Stage:
 
         The controllers' `settings` are quick, but patient with nodes: their heartbeats come from this same loop.
         """
-        election = ElectionSettings(identity="stage")
         lifecycle = Lifecycle()
         self._loops.append(lifecycle)
-        common: dict[str, Any] = {"health_port": 0, "election": election}
+        common: dict[str, Any] = {"health_port": 0, "election": ELECTION}
         config = kubeconfig_of(self._root, "system:kube-scheduler")
         await scheduler.build(SchedulerSettings(kubeconfig=config, **common), lifecycle)
         quick = {"node_monitor_period": 0.2, "node_monitor_grace": 60.0, "orphan_quarantine": 0.3, **settings}
@@ -82,8 +85,7 @@ class Stage:
         self._loops.append(lifecycle)
         quick = {"node_monitor_period": 0.1, "route_reconciliation_period": 0.2, "service_backoff_first": 0.05}
         config = kubeconfig_of(self._root, "system:cloud-controller-manager")
-        election = ElectionSettings(identity="stage")
-        chosen = CloudSettings(config, health_port=0, election=election, **{**quick, **settings})
+        chosen = CloudSettings(config, health_port=0, election=ELECTION, **{**quick, **settings})
         await cloud.build(chosen, provider, lifecycle)
 
     async def kill_loops(self) -> None:
@@ -111,11 +113,26 @@ class Stage:
             self._tasks.append(asyncio.ensure_future(self._beat(node_name)))
 
     async def until(self, what: Callable[[], Any], within: float = SECONDS) -> Any:
-        """Wait for something about `pods` (or anything else that changes by itself) to be true."""
+        """Wait for something about `pods` (or anything else that changes by itself) to be true. RuntimeError where what
+        should change it has died.
+        """
+
+        def asked() -> Any:
+            self._check()
+            return what()
+
         try:
-            return await until(what, within, pause=0.05)
+            return await until(asked, within, pause=0.05)
         except AssertionError as error:
             raise AssertionError(f"{error}; pods: {[_line(p) for p in self.pods.items()]}") from error
+
+    def _check(self) -> None:
+        """Raises RuntimeError where a loop or a part of a node has died: nobody starts it anew."""
+        failures = [lifecycle._failure for lifecycle in self._loops]
+        failures += [task.exception() for task in self._tasks if task.done() and not task.cancelled()]
+        for failure in failures:
+            if failure is not None:
+                raise RuntimeError(f"a part of the stage has died: {failure!r}") from failure
 
     def ready_pods(self) -> list[Obj]:
         """Those that run, but for those that make volumes."""
@@ -134,10 +151,7 @@ class Stage:
     def _on_helper(self, old: Obj | None, new: Obj | None) -> None:
         running = new is not None and (new.get("status") or {}).get("phase") == "Running"
         if new is not None and VOLUME in labels(new) and running and not is_deleting(new):
-            ended = {"status": {"phase": "Succeeded"}}
-            where: dict[str, Any] = {"subresource": "status", "patch_type": PatchType.STRATEGIC}
-            work = self.client.patch(POD, name(new), ended, namespace(new), **where)
-            self._tasks.append(asyncio.ensure_future(work))
+            self._tasks.append(asyncio.ensure_future(self._end(new)))
 
     async def close(self) -> None:
         await self.kill_loops()
@@ -147,11 +161,14 @@ class Stage:
 
     async def _beat(self, node_name: str) -> None:
         meta = {"name": node_name, "namespace": "kube-node-lease"}
-        await self.client.create(LEASE, {"apiVersion": LEASE.api_version, "kind": "Lease", "metadata": meta})
+        lease = {"apiVersion": LEASE.api_version, "kind": "Lease", "metadata": meta}
+        with contextlib.suppress(errors.AlreadyExists):
+            await _answered(lambda: self.client.create(LEASE, lease))
         while True:
             if node_name not in self.silent:
                 patch = {"spec": {"holderIdentity": node_name, "renewTime": format_micro(now())}}
-                await self.client.patch(LEASE, node_name, patch, "kube-node-lease")
+                with contextlib.suppress(errors.Unreachable):
+                    await self.client.patch(LEASE, node_name, patch, "kube-node-lease")
             await asyncio.sleep(0.2)
 
     def _on_pod(self, old: Obj | None, new: Obj | None) -> None:
@@ -176,7 +193,9 @@ class Stage:
     async def _run(self, pod: Obj, going: bool) -> None:
         try:
             if going:
-                await self.client.delete(POD, name(pod), namespace(pod), grace_period=0, uid=uid(pod))
+                await _answered(
+                    lambda: self.client.delete(POD, name(pod), namespace(pod), grace_period=0, uid=uid(pod))
+                )
                 return
             number = next(self._addresses)
             address = f"10.244.{number // 250}.{number % 250 + 1}"
@@ -184,11 +203,26 @@ class Stage:
             kinds = ("Initialized", "Ready", "ContainersReady", "PodScheduled")
             conditions = [{"type": k, "status": "True", "lastTransitionTime": stamp} for k in kinds]
             status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": conditions}
-            await self.client.patch(
-                POD, name(pod), {"status": status}, namespace(pod), subresource="status", patch_type=PatchType.STRATEGIC
-            )
+            await _answered(lambda: self._set_status(pod, status))
         except (errors.NotFound, errors.Conflict):
             return
+
+    async def _end(self, pod: Obj) -> None:
+        with contextlib.suppress(errors.NotFound):
+            await _answered(lambda: self._set_status(pod, {"phase": "Succeeded"}))
+
+    async def _set_status(self, pod: Obj, status: Obj) -> None:
+        where: dict[str, Any] = {"subresource": "status", "patch_type": PatchType.STRATEGIC}
+        await self.client.patch(POD, name(pod), {"status": status}, namespace(pod), **where)
+
+
+async def _answered(ask: Callable[[], Awaitable[Any]]) -> None:
+    """Ask until there is an answer, as nodes do: a slow server may take longer than its client waits."""
+    while True:
+        with contextlib.suppress(errors.Unreachable):
+            await ask()
+            return
+        await asyncio.sleep(0.2)
 
 
 def _lacks_image(pod: Obj) -> bool:

@@ -6,11 +6,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from apimachinery import errors
+from apimachinery.client import Client
 from apimachinery.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -27,6 +28,7 @@ from apimachinery.kinds import (
     SERVICE_ACCOUNT,
     SERVICE_CIDR,
 )
+from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.objects import Obj, copy, name, uid
 from tests.controlplane.stage import Stage, stage
 from tests.waiting import WHOLE
@@ -77,6 +79,24 @@ def play(root: Path, scenario: Scenario, nodes: int = 3, cpu: str = "4", **setti
             await asyncio.wait_for(scenario(at), WHOLE)
 
     asyncio.run(run())
+
+
+def test_what_died_on_a_stage_is_told_at_once(tmp_path: Path) -> None:
+    async def dies() -> None:
+        raise OSError("gone")
+
+    async def scenario(*, is_loop: bool) -> None:
+        at = Stage(tmp_path, cast(Client, None))
+        if is_loop:
+            at._loops.append(Lifecycle())
+            at._loops[0].spawn("loop", dies())
+        else:
+            at._tasks.append(asyncio.ensure_future(dies()))
+        with pytest.raises(RuntimeError, match="a part of the stage has died: OSError\\('gone'\\)"):
+            await at.until(lambda: False, within=1)
+
+    for is_loop in (True, False):
+        asyncio.run(scenario(is_loop=is_loop))
 
 
 def test_taints_evict_pods_after_their_tolerations_and_may_be_taken_back(tmp_path: Path) -> None:
