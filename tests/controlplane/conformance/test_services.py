@@ -55,8 +55,12 @@ async def pods_of_a_service_are_in_endpoints_and_slices(flow: Flow) -> None:
         return found == by_name
 
     await flow.until(published)
-    subsets = (await flow.get(ENDPOINTS, "web"))["subsets"]
-    assert {a["ip"] for subset in subsets for a in subset["addresses"]} == set(addresses)
+
+    async def in_endpoints() -> bool:
+        subsets = (await flow.get(ENDPOINTS, "web")).get("subsets") or ()
+        return {a["ip"] for subset in subsets for a in subset.get("addresses") or ()} == set(addresses)
+
+    await flow.until(in_endpoints)
     assert all(not piece.get("endpoints") for piece in await slices(flow, "other"))
     await flow.delete(SERVICE, "web")
     await flow.gone(ENDPOINTS, "web")
