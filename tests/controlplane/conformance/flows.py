@@ -26,6 +26,8 @@ class Flow:
         self.at = at
         self.client = at.client
         self.space = space
+        # By the loop's clock: shortly before the scenario is cut off, which says neither who waited nor for what.
+        self.end_at = asyncio.get_running_loop().time() + WHOLE - 5.0
 
     async def make(self, kind: Kind, called: str, spec: Obj, **meta: Any) -> Obj:
         metadata = {"name": called, **({"namespace": self.space} if kind.namespaced else {}), **meta}
@@ -50,8 +52,8 @@ class Flow:
     async def status(self, kind: Kind, called: str) -> Obj:
         return (await self.get(kind, called)).get("status") or {}
 
-    async def until(self, what: Callable[[], Any], within: float = WHOLE) -> Any:
-        return await self.at.until(what, within)
+    async def until(self, what: Callable[[], Any]) -> Any:
+        return await self.at.until(what, max(self.end_at - asyncio.get_running_loop().time(), 0.0))
 
     async def has(self, kind: Kind, called: str, **wanted: Any) -> None:
         """Wait until a status says so; a number that is not told is 0, and a generation counts when it was passed, for
