@@ -26,7 +26,7 @@ async def scaling_goes_in_order_and_halts_at_an_unhealthy_pod(flow: Flow) -> Non
     assert flow.names() == ["web-0"]
     await flow.ready(first, True)
     await flow.has(STATEFUL_SET, "web", readyReplicas=3)
-    births = [p["metadata"]["creationTimestamp"] for p in flow.pods()]
+    births = [p["metadata"]["creationTimestamp"] for p in await flow.pods_are(3, ready=False)]
     assert flow.names() == ["web-0", "web-1", "web-2"] and births == sorted(births)
     # All of them: a pod that is well goes, whatever those before it are.
     for pod in flow.pods():
