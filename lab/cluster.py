@@ -112,7 +112,7 @@ async def _prepare(spec: Spec, paths: Paths) -> None:
     ):
         directory.mkdir(mode=mode, parents=True, exist_ok=True)
     state.save(paths, spec)
-    machine.remember()
+    machine.prepare()
     await asyncio.to_thread(network.fence, spec)
     await asyncio.to_thread(network.make_bridge, spec)
     await uplink.open_way(spec)

@@ -1,7 +1,8 @@
 """What labs change on the machine itself, for all of them together: remembered before the first, undone after the last.
 
 Everything else that a lab makes carries its name. Fixed in other programs, and so the machine's: whether it forwards,
-the directory of network namespaces, and two directories in which each node has a place of its own (`node_places`).
+how many neighbours it may know, the directory of network namespaces, and two directories in which each node has a place
+of its own (`node_places`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from pathlib import Path
 
 from apimachinery.kit import mounts, netns
 from apimachinery.kit.files import write_atomic
+from lab import neighbours, state
 from lab import paths as places
-from lab import state
 
 FORWARD = "net.ipv4.ip_forward"
 _SETTINGS = Path("/proc/sys/net")
@@ -24,17 +25,19 @@ CNI_RESULTS = Path("/var/lib/cni")
 """Where libcni keeps what plugins answered, for containerd."""
 
 
-def remember() -> None:
-    """Write down what was before; once, however many labs follow."""
+def prepare() -> None:
+    """Write down what was before, once, however many labs follow; then make room for them."""
     if not _memory().exists():
         before = {
             "forwarding": _forwarding(),
+            "neighbours": neighbours.limits(),
             "names shared": mounts.stacked(netns.DIRECTORY) > 0,
             "directories": [str(path) for path in _DIRECTORIES if path.is_dir()],
         }
         write_atomic(_memory(), json.dumps(before).encode())
     for directory in (SHIMS, CNI_RESULTS):
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+    neighbours.make_room()
 
 
 def restore() -> None:
@@ -45,6 +48,8 @@ def restore() -> None:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             before = json.loads(_memory().read_text(encoding="ascii"))
             _forward_as(before["forwarding"])
+            # A lab of an older version remembered none.
+            neighbours.put_back(before.get("neighbours", {}))
             if before["names shared"] is False:
                 netns.release()
             for path in _DIRECTORIES:

@@ -37,7 +37,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_a_machine_forwards_after_the_last_lab_as_before_the_first(host: Path) -> None:
     before = netns.call(host, machine._forwarding)
     assert (before[machine.FORWARD], before[ALL], before[ONE]) == ("0", "0", "1")
-    netns.call(host, machine.remember)
+    netns.call(host, machine.prepare)
     netns.call(host, lambda: sysctls.keep(sysctls.names(node=False)))
     with Netlink(host) as kernel:
         kernel.do(links.add_veth(End("whtlater"), End("whtlater2")))
@@ -49,7 +49,7 @@ def test_a_machine_forwards_after_the_last_lab_as_before_the_first(host: Path) -
 
 
 def test_a_link_that_went_meanwhile_is_no_matter(host: Path) -> None:
-    netns.call(host, machine.remember)
+    netns.call(host, machine.prepare)
     with Netlink(host) as kernel:
         kernel.do(links.delete("whtone"))
     netns.call(host, machine.restore)

@@ -1,0 +1,49 @@
+"""Room for neighbours (whom a link reaches by which MAC): the kernel keeps one table of them for all network namespaces
+together, 1,024 for each version of IP unless told otherwise.
+
+That is enough for one node. Several nodes on one machine, each with its pods, come near it: a pod that talks to every
+pod beside it needs one for each, of IPv6 two. When the table is full, packets to whoever is not in it are dropped in
+silence, or sending fails with EINVAL. Only the machine's first namespace has these settings.
+
+Sources: arp(7), Linux Documentation/networking/ip-sysctl.rst (neigh/default/gc_thresh1..3).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+from apimachinery.kit import netns
+
+_WANTED = {
+    f"net.{family}.neigh.default.gc_thresh{number}": value
+    for family in ("ipv4", "ipv6")
+    # Kept without asking, swept after 5 s above this, and the most there may be; at most 32 MB.
+    for number, value in ((1, 8192), (2, 32768), (3, 65536))
+}
+
+
+def limits() -> dict[str, int]:
+    """What holds now, by the setting's name; without those that this namespace does not show."""
+    found = {}
+    for name in _WANTED:
+        with contextlib.suppress(OSError):
+            found[name] = int(netns.read_sysctl(None, name))
+    return found
+
+
+def make_room() -> None:
+    """Raise what is lower than wanted. Where these settings are not ours to change, they stay."""
+    _write({name: _WANTED[name] for name, value in limits().items() if value < _WANTED[name]})
+
+
+def put_back(before: Mapping[str, int]) -> None:
+    """Set what `limits` found at first."""
+    _write({name: int(before[name]) for name in before if name in _WANTED})
+
+
+def _write(values: Mapping[str, int]) -> None:
+    for name, value in values.items():
+        # A container's settings can often only be read.
+        with contextlib.suppress(OSError):
+            netns.write_sysctl(None, name, value)

@@ -1,0 +1,57 @@
+"""The limits of the machine's one table of neighbours: raised where they are low, and put back."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab import neighbours
+
+V4, V6 = "net.ipv4.neigh.default.gc_thresh3", "net.ipv6.neigh.default.gc_thresh3"
+FIXED = "net.ipv4.neigh.default.gc_thresh2"
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The settings a machine shows; those not in here are missing, as in every namespace but the first."""
+    settings: dict[str, str] = {}
+
+    def read(_: object, name: str) -> str:
+        if name not in settings:
+            raise FileNotFoundError(name)
+        return settings[name]
+
+    def write(_: object, name: str, value: object) -> None:
+        if name in FIXED:
+            raise PermissionError(name)
+        settings[name] = str(value)
+
+    monkeypatch.setattr("apimachinery.kit.netns.read_sysctl", read)
+    monkeypatch.setattr("apimachinery.kit.netns.write_sysctl", write)
+    return settings
+
+
+def test_what_is_low_is_raised_and_put_back(kernel: dict[str, str]) -> None:
+    kernel.update({V4: "1024", V6: "1000000"})
+    before = neighbours.limits()
+    assert before == {V4: 1024, V6: 1_000_000}
+    neighbours.make_room()
+    assert int(kernel[V4]) >= 30_000 and kernel[V6] == "1000000"
+    neighbours.put_back(before)
+    assert kernel == {V4: "1024", V6: "1000000"}
+
+
+def test_a_namespace_without_these_settings_is_left_alone(kernel: dict[str, str]) -> None:
+    neighbours.make_room()
+    assert neighbours.limits() == {} and kernel == {}
+
+
+def test_what_may_only_be_read_stays(kernel: dict[str, str]) -> None:
+    kernel.update({FIXED: "512", V4: "1024"})
+    neighbours.make_room()
+    assert kernel[FIXED] == "512" and kernel[V4] != "1024"
+
+
+def test_nothing_else_is_put_back(kernel: dict[str, str]) -> None:
+    kernel.update({V4: "1024", "kernel.panic": "0"})
+    neighbours.put_back({"kernel.panic": 1, V4: 512})
+    assert kernel == {V4: "512", "kernel.panic": "0"}
