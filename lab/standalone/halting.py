@@ -17,32 +17,41 @@ from agent.cri.client import CriClient
 from agent.cri.errors import CriError
 from lab.standalone.worker import RUNTIME
 
-REQUEST_SECONDS = 30.0
+REQUEST_SECONDS = 20.0
 GONE_SECONDS = 20.0
+REST_SECONDS = 60.0
+"""for all but the pods' grace: one answer that never comes is waited for, and the other pods' sandboxes still end"""
 PAUSE = 0.2
 
 
 async def end_pods(longest: int, socket: Path = RUNTIME) -> list[str]:
     """Every container is told to end and has its pod's grace for that, but `longest` seconds at most; then sandboxes
-    end. Their networks are the agent's, when it starts again. What could not be ended is told.
+    end. Their networks are the agent's, when it starts again. What could not be ended is told, within `longest` and
+    REST_SECONDS, however the runtime hangs: the unit's TimeoutStopSec follows from the two.
     """
     if not socket.exists():
         return []
-    runtime = CriClient(socket, REQUEST_SECONDS)
+    runtime, seconds = CriClient(socket, REQUEST_SECONDS), longest + REST_SECONDS
     try:
-        running = [each.id for each in await runtime.list_containers() if each.running]
-        left = await _tried(_end(runtime, each, longest) for each in running)
-        left += await _tried(runtime.containerd.kill(each) for each in await _sandboxes(runtime))
-        # A shim goes with its last process, which containerd has to take leave of before it is stopped itself.
-        deadline = time.monotonic() + GONE_SECONDS
-        while still := await _sandboxes(runtime):
-            if time.monotonic() > deadline:
-                return [*left, *(f"sandbox {each} has not ended" for each in still)]
-            await asyncio.sleep(PAUSE)
+        return await asyncio.wait_for(_ended(runtime, longest), seconds)
+    except asyncio.TimeoutError:
+        return [f"the runtime has not ended all pods within {seconds:g} s"]
     except CriError as error:
         return [f"the runtime: {error}"]
     finally:
         await runtime.close()
+
+
+async def _ended(runtime: CriClient, longest: int) -> list[str]:
+    running = [each.id for each in await runtime.list_containers() if each.running]
+    left = await _tried(_end(runtime, each, longest) for each in running)
+    left += await _tried(runtime.containerd.kill(each) for each in await _sandboxes(runtime))
+    # A shim goes with its last process, which containerd has to take leave of before it is stopped itself.
+    deadline = time.monotonic() + GONE_SECONDS
+    while still := await _sandboxes(runtime):
+        if time.monotonic() > deadline:
+            return [*left, *(f"sandbox {each} has not ended" for each in still)]
+        await asyncio.sleep(PAUSE)
     return left
 
 

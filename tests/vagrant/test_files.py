@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from lab import privileges
+from lab.commands.worker import agent_end_pods
 from lab.images import catalog
+from lab.standalone import halting
 from lab.standalone.server import DAEMONS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -68,6 +70,9 @@ def test_pods_end_after_their_agent_and_before_their_runtime_with_the_machine_al
     assert "wherry-pods.service" in agent["Unit"]["Wants"].split()
     assert not {"PartOf", "BindsTo", "Requires", "StopWhenUnneeded"} & set(pods["Unit"])
     assert pods["Service"]["ExecStop"] == "/opt/wherry/wherry agent end-pods"
+    grace = next(int(str(option.default)) for option in agent_end_pods.params if option.name == "seconds")
+    start = int(pods["Service"]["TimeoutStopSec"]) - grace - halting.REST_SECONDS
+    assert start == 30, "systemd would end it before it has told what is left, or later than needed"
 
 
 def test_systemd_has_nothing_against_the_units(tmp_path: Path):
