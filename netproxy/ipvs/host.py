@@ -28,6 +28,8 @@ MARK = "wherry-proxy"
 """the device's alias: it and what hangs on it are ours, not another kube-proxy's"""
 _MODULES = ("ip_vs", "dummy", "nf_conntrack", "xt_set")
 _PROBE = Virtual("TCP", "198.51.100.0", 20000)
+_LET_GO_SECONDS = (0.0, 0.1, 0.5)
+"""pauses: the kernel gives up a set a moment after the last rule that asks it"""
 _REUSE_MENDED = (5, 9)
 """the kernel from which on a client's port may come again without a second's wait (kubernetes#93297)"""
 
@@ -200,12 +202,23 @@ class Host:
     async def remove(self) -> None:
         """The device, and the sets of every family."""
         await asyncio.to_thread(self._remove_device)
-        for family in Family:
-            for name in rules.SETS:
-                try:
-                    await self._sets.restore(f"destroy {rules.set_name(name, family)}\n")
-                except command.CommandError as error:
-                    log.debug("a set stays: %s", error)
+        ours, left = {rules.set_name(name, family) for name in rules.SETS for family in Family}, list[str]()
+        for pause in _LET_GO_SECONDS:
+            await asyncio.sleep(pause)
+            left = sorted(ours & (await self._sets.members()).keys())
+            if not left or await self._destroyed(*left):
+                return
+            # They ended at the first that somebody asks.
+            left = [name for name in left if not await self._destroyed(name)]
+        log.info("sets that rules of others ask stay: %s", ", ".join(left))
+
+    async def _destroyed(self, *names: str) -> bool:
+        try:
+            await self._sets.restore("".join(f"destroy {name}\n" for name in names))
+        except command.CommandError as error:
+            log.debug("a set stays: %s", error)
+            return False
+        return True
 
     def _remove_device(self) -> None:
         with Netlink(self._netns) as kernel:

@@ -37,6 +37,9 @@ _GATEWAY, _GATEWAY6 = "169.254.1.1", "fe80::1"
 # Seconds that show silence; an answer, which takes a millisecond, is waited for longer: machines stall.
 BRIEF, PATIENT = 0.5 * SLOWNESS, SECONDS * SLOWNESS
 
+# Seconds from a client's connection to its next: an emulated machine's one processor is the change's, too.
+_BETWEEN = 0.01 * (SLOWNESS - 1)
+
 
 class Rig:
     """Namespaces by role: node, client, and pods by address."""
@@ -101,6 +104,28 @@ class Rig:
         except OSError:
             return "silence"
         return "answered"
+
+    @contextlib.contextmanager
+    def loaded(self, *fronts: tuple[str, int]) -> Iterator[tuple[list[str], list[str]]]:
+        """A client outside for each (address, port), all the time: who answered, and what failed."""
+        done, answers, failures = threading.Event(), list[str](), list[str]()
+
+        def ask(address: str, port: int) -> None:
+            while not done.wait(_BETWEEN):
+                try:
+                    answers.append(self.ask(self.client, address, port)[0])
+                except OSError as error:
+                    failures.append(f"{address}: {error}")
+
+        threads = [threading.Thread(target=ask, args=front) for front in fronts]
+        for thread in threads:
+            thread.start()
+        try:
+            yield answers, failures
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join(PATIENT)
 
     def udp(self, where: Path, family: int = socket.AF_INET) -> socket.socket:
         """A client's UDP socket."""

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -20,6 +19,7 @@ from benchmarks.plane import Daemons, daemons
 from netproxy import modes
 from tests.conftest import SLOWNESS
 from tests.netproxy.rig import IN_KERNEL, MODES, NODE_IP, PODS, Rig, new_rig
+from tests.waiting import SECONDS, until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 both = pytest.mark.parametrize("mode", IN_KERNEL)
@@ -44,8 +44,8 @@ class World:
         }
         self.vip = ""
         self.slice: dict[str, Any] = {}
-        self.failures: list[str] = []
         self.answers: list[str] = []
+        """to the load, while there is one"""
 
     def start_proxy(self) -> None:
         self.processes.start("proxy", "netproxy", self.settings)
@@ -79,19 +79,6 @@ class World:
             assert time.monotonic() < deadline, self.processes.log("proxy")[-3000:]
             await asyncio.sleep(0.02)
 
-    def load(self, done: threading.Event) -> list[threading.Thread]:
-        def ask(address: str, port: int) -> None:
-            while not done.is_set():
-                try:
-                    self.answers.append(self.rig.ask(self.rig.client, address, port)[0])
-                except OSError as error:
-                    self.failures.append(f"{address}: {error}")
-
-        threads = [threading.Thread(target=ask, args=front) for front in ((self.vip, 80), (NODE_IP, 30080))]
-        for thread in threads:
-            thread.start()
-        return threads
-
 
 def _endpoint(ip: str) -> dict[str, Any]:
     return {"addresses": [ip], "conditions": {"ready": True}}
@@ -121,22 +108,17 @@ async def _with_load(
 ) -> None:
     await world.create_service(client)
     await world.until_answered_by(*PODS)
-    done = threading.Event()
-    threads = world.load(done) if load else []
-    try:
+    with world.rig.loaded(*(((world.vip, 80), (NODE_IP, 30080)) if load else ())) as (world.answers, failures):
         await body(world, client)
-    finally:
-        done.set()
-        for thread in threads:
-            await asyncio.to_thread(thread.join, 10)
-    assert world.failures == []
+    assert failures == []
 
 
 @both
 def test_kill_and_restart_without_a_gap(mode: str) -> None:
     async def body(world: World, client: Client) -> None:
         world.processes.end("proxy", signal.SIGKILL)
-        await asyncio.sleep(0.3)
+        had = len(world.answers)
+        await until(lambda: len(world.answers) > had + 20, SECONDS * SLOWNESS, "answers without a proxy")
         await world.set_endpoints(client, PODS[0], PODS[1])
         world.start_proxy()
         await world.until_answered_by(PODS[0], PODS[1])
@@ -163,7 +145,11 @@ def test_changing_the_mode_and_cleaning_up(mode: str) -> None:
         world.processes.end("proxy")
         world.settings["mode"] = other
         world.start_proxy()
-        await _until(lambda: _rules(world, mode), "")
+
+        async def gone() -> bool:
+            return not await _rules(world, mode)
+
+        await until(gone, SECONDS * SLOWNESS, f"rules of {mode} are gone", 0.05)
         await world.set_endpoints(client, PODS[1])
         await world.until_answered_by(PODS[1])
 
@@ -186,10 +172,3 @@ async def _rules(world: World, mode: str) -> str:
     argv = ["nsenter", f"--net={world.rig.node}", "nft", "list", "ruleset"]
     text = (await command.run(argv, timeout=60)).stdout.decode()
     return "\n".join(line for line in text.splitlines() if MARKS[mode] in line)
-
-
-async def _until(what: Callable[[], Coroutine[Any, Any, str]], wanted: str, timeout: float = 60.0 * SLOWNESS) -> None:
-    deadline = time.monotonic() + timeout
-    while (seen := await what()) != wanted:
-        assert time.monotonic() < deadline, seen[:2000]
-        await asyncio.sleep(0.05)

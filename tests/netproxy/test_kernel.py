@@ -8,9 +8,8 @@ import os
 import random
 import socket
 import struct
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +23,7 @@ from netproxy.model import Backend, Family, PortKey, Route, ServicePort
 from tests.conftest import SLOWNESS
 from tests.netproxy.elsewhere import Elsewhere
 from tests.netproxy.rig import BRIEF, CLIENT_IP, IN_KERNEL, MODES, NODE_IP, PODS, Rig, new_rig
-from tests.waiting import SECONDS
+from tests.waiting import SECONDS, until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 VIP, LOAD_BALANCER, EXTERNAL = "10.96.0.100", "203.0.113.7", "203.0.113.9"
@@ -270,49 +269,18 @@ def test_changes_under_load_fail_no_connection(mode_name: str) -> None:
     async def body(rig: Rig, mode: modes.Mode) -> None:
         await mode.rebuild(of(route(*PODS, node_port=30080)))
         chance, made = random.Random(SEED), 0
-        with loaded(rig, ((VIP, 80), (NODE_IP, 30080), (VIP, 80))) as (answers, failures):
+        with rig.loaded((VIP, 80), (NODE_IP, 30080), (VIP, 80)) as (answers, failures):
             deadline = time.monotonic() + LOAD_SECONDS
             while made < CHANGES and (made < FEWEST_CHANGES or time.monotonic() < deadline):
                 made += 1
                 write = mode.rebuild if made % 20 == 0 else mode.change
                 await write(of(route(*chance.sample(PODS, chance.randint(1, 3)), node_port=30080)))
                 await asyncio.sleep(0.01)
-            await asyncio.to_thread(_more, answers, 50)
+            await until(lambda: failures or len(answers) >= 50, SECONDS * SLOWNESS, "answers")
         print(f"{mode_name}: {made} changes, {len(answers)} connections")
         assert failures == []
 
     run(body, mode_name, LOAD_SECONDS + 60 * SLOWNESS + ASKED_CHANGES)
-
-
-@contextlib.contextmanager
-def loaded(rig: Rig, fronts: Sequence[tuple[str, int]]) -> Iterator[tuple[list[str], list[str]]]:
-    """A client outside for each (address, port), all the time: who answered, and what failed."""
-    done, answers, failures = threading.Event(), list[str](), list[str]()
-
-    def ask(address: str, port: int) -> None:
-        while not done.is_set():
-            try:
-                answers.append(rig.ask(rig.client, address, port, 20)[0])
-            except OSError as error:
-                failures.append(f"{address}: {error}")
-
-    threads = [threading.Thread(target=ask, args=front) for front in fronts]
-    for thread in threads:
-        thread.start()
-    try:
-        yield answers, failures
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join(30)
-
-
-def _more(answers: list[str], count: int) -> None:
-    """Wait until so many came."""
-    deadline = time.monotonic() + 30 * SLOWNESS
-    while len(answers) < count:
-        assert time.monotonic() < deadline, f"{len(answers)} answers"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("mode_name", [name for name in MODES if name not in IN_RULES])

@@ -14,9 +14,9 @@ from netproxy.ipvs.apply import IpvsMode
 from netproxy.modes import Options as ModeOptions
 from tests.conftest import SLOWNESS
 from tests.netproxy.rig import NODE_IP, PODS, Rig
-from tests.netproxy.test_kernel import GROUND, VIP, loaded, of, route
+from tests.netproxy.test_kernel import GROUND, VIP, of, route
 from tests.vm.ipvs import node, run
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 
 pytestmark = pytest.mark.vm
 
@@ -47,7 +47,7 @@ def test_a_connection_outlives_its_endpoint_in_the_list_and_the_endpoint_goes_wi
 async def more(answers: list[str], failures: list[str]) -> None:
     """Until connections that began after a change have been answered, too; or one failed."""
     wanted = len(answers) + 10
-    await until(lambda: failures or len(answers) >= wanted, 30 * SLOWNESS, f"{wanted} answers")
+    await until(lambda: failures or len(answers) >= wanted, SECONDS * SLOWNESS, f"{wanted} answers")
 
 
 @pytest.mark.parametrize("other", ["nftables", "iptables"])
@@ -57,7 +57,7 @@ def test_a_change_of_modes_there_and_back_fails_no_connection(other: str) -> Non
         theirs = modes.make(other, (GROUND,), rig.node, ModeOptions())
         await theirs.open()
         await theirs.rebuild(routes)
-        with loaded(rig, ((VIP, 80), (NODE_IP, 30080))) as (answers, failures):
+        with rig.loaded((VIP, 80), (NODE_IP, 30080)) as (answers, failures):
             for _ in range(2):
                 await mode.rebuild(routes)
                 await theirs.cleanup()

@@ -46,6 +46,8 @@ def _verdicts(file: Path) -> dict[str, str]:
 def test_ipvs_does_its_work_on_debians_kernel(portion: str) -> None:
     file, words = PORTIONS[portion]
     argv = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "--durations=0"]
+    # One that stands still shows where, before its guest is ended.
+    argv += ["-o", "faulthandler_timeout=300"]
     with tempfile.TemporaryDirectory(prefix="wht-vm-", dir="/var/tmp") as directory:
         argv += ["--junitxml=/mnt/exchange/junit.xml", *(["-k", words] if words else []), file]
         done = machine.run(machine.prepare(), argv, ROOT, Path(directory), SECONDS)
