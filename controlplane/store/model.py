@@ -169,7 +169,8 @@ class Store(Protocol):
     async def txn(self, ops: Sequence[Op], *, removing: bool = False) -> list[int]:
         """All or nothing; returns each op's revision once durable and delivered. Raises Mismatch, Full, Unavailable.
 
-        Where a key comes twice, a shared store does first what is before that, by itself.
+        Where a key comes twice, a shared store does first what is before that, by itself; what follows is done only
+        where nobody else wrote the key in between, and Mismatch then tells of no more than that.
 
         removing: the write leads to a removal, and may draw on the room kept for when everything else is full. A
         transaction of deletions alone always may.

@@ -58,9 +58,15 @@ def merged(history: History) -> tuple[list[Event], list[str]]:
 def _acknowledged(writes: Iterable[Write], log: list[Event]) -> Iterator[str]:
     """What was answered happened: creations and changes say when, deletions must follow what they removed."""
     deleted = {before.revision for before, event in _steps(log) if before and not event.value}
+    acknowledged = set[int]()
     for write in writes:
-        if write.outcome is Outcome.DONE and not write.value and write.expect not in deleted:
+        if write.outcome is not Outcome.DONE or write.value:
+            continue
+        if write.expect not in deleted:
             yield f"the acknowledged deletion of {write.key} at {write.expect} was never told of"
+        elif write.expect in acknowledged:
+            yield f"two were told that they deleted {write.key} at {write.expect}"
+        acknowledged.add(write.expect)
 
 
 def _steps(log: list[Event]) -> Iterator[tuple[Event | None, Event]]:
@@ -75,9 +81,10 @@ def _steps(log: list[Event]) -> Iterator[tuple[Event | None, Event]]:
 
 
 def _expectations(writes: Iterable[Write], log: list[Event]) -> Iterator[str]:
-    """Whatever changed replaced just what its writer expected; and what nobody wrote is nowhere."""
+    """Whatever changed replaced just what its writer expected, once; and what nobody wrote is nowhere."""
     by_value = {write.value: write for write in writes if write.value}
     removing = {(write.key, write.expect) for write in writes if not write.value}
+    done = set[str]()
     for before, event in _steps(log):
         stood = before.revision if before else 0
         if not event.value:
@@ -91,6 +98,9 @@ def _expectations(writes: Iterable[Write], log: list[Event]) -> Iterator[str]:
             yield f"{event.key} has {event.value!r} at revision {event.revision}, whose writer was refused"
         elif write.expect != stood:
             yield f"{event.key} was replaced at revision {event.revision}: expected {write.expect}, stood at {stood}"
+        elif event.value in done:
+            yield f"{event.key} has {event.value!r} at revision {event.revision} again: it was written once"
+        done.add(event.value)
 
 
 def _real_time(writes: Iterable[Write], log: list[Event]) -> Iterator[str]:

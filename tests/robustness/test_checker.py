@@ -58,6 +58,21 @@ def lose_deletion(found: History) -> None:
         watch.told = [e for e in watch.told if not (isinstance(e, Event) and not e.value and e.key == gone.key)]
 
 
+def share_deletion(found: History) -> None:
+    """One object, and two who were told that they deleted it."""
+    gone = next(w for w in found.writes if w.outcome is Outcome.DONE and not w.value)
+    found.writes.append(replace(gone, begun=gone.begun + 1, ended=gone.ended + 1))
+
+
+def come_back(found: History) -> None:
+    """What was created, and deleted by somebody, is created once more by the same request."""
+    last = max(event.revision for event in found.watches[0].events)
+    write = Write("k9", "vback", 0, last + 1.1, last + 1.2, Outcome.DONE, last + 1)
+    found.writes += [write, Write("k9", "", last + 1, last + 2.1, last + 2.2, Outcome.DONE)]
+    for watch in found.watches:
+        watch.told += [Event(last + at, "k9", value) for at, value in ((1, "vback"), (2, ""), (3, "vback"))]
+
+
 def swap_events(found: History) -> None:
     told = found.watches[0].told
     at = next(n for n in range(len(told) - 1) if isinstance(told[n], Event) and isinstance(told[n + 1], Event))
@@ -133,6 +148,8 @@ def forget_early(found: History) -> None:
 FAULTS: dict[Callable[[History], None], str] = {
     lose_write: "twice",
     lose_deletion: "deletion",
+    share_deletion: "two were told",
+    come_back: "again",
     swap_events: "after",
     lose_event: "never told",
     repeat_event: "after",

@@ -3,7 +3,8 @@
 A write that expects a revision changes its key at most once, however often it is sent. So when it is refused the second
 time, it was either the first that succeeded, or somebody else was faster. What replaces an expected revision is the
 next change of the key, and that one alone: it is this write, or this write was never done and never will be. A creation
-(nothing is expected) can be done after others came and went; it is known by its value.
+(nothing is expected) can be done after others came and went; it is known by its value. A deletion has none: it leaves a
+value of its own under a key of the store's, and is known by that.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from contextlib import contextmanager
 class Doubt:
     """One write under way. at: the revision at which just that happened to its key, 0 for not (yet)."""
 
-    def __init__(self, value: bytes | None, expect: int) -> None:
+    def __init__(self, value: bytes, expect: int) -> None:
         self.value, self.expect = value, expect
         self.at = 0
         self._decided = False
 
     def saw(self, value: bytes | None, revision: int) -> None:
-        """The next change of its key."""
+        """The next change of its key; value None: it was deleted."""
         if self._decided or revision <= self.expect:
             return
         if self.value == value:
@@ -36,9 +37,9 @@ class Doubts:
         self._writes: dict[bytes, list[Doubt]] = {}
 
     @contextmanager
-    def about(self, key: bytes, value: bytes | None, expect: int) -> Iterator[Doubt]:
-        """Follow a key from before a write is sent until it is answered; value None: a deletion; expect: the revision
-        that it replaces, 0 for none or any.
+    def about(self, key: bytes, value: bytes, expect: int) -> Iterator[Doubt]:
+        """Follow a key from before a write is sent until it is answered; expect: the revision that it replaces, 0 for
+        none or any.
         """
         doubt = Doubt(value, expect)
         self._writes.setdefault(key, []).append(doubt)

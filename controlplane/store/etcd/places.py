@@ -1,4 +1,4 @@
-"""Keys as they lie in etcd: the prefix, a layout below it, and two keys of this store's own. Pure."""
+"""Keys as they lie in etcd: the prefix, a layout below it, and the keys of this store's own. Pure."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ class Places:
         self.all = self._root.encode()
         self.barrier = self.all + b"wherry/barrier"
         self.unfinished = self.all + b"wherry/restoring"
+        self.fence = self.all + b"wherry/fence"
+        self.removal = self.all + b"wherry/removal"
+        self._own = frozenset((self.barrier, self.unfinished, self.fence, self.removal))
 
     def of(self, key: str) -> bytes:
         return (self._root + self._layout.place(key)).encode()
@@ -26,7 +29,7 @@ class Places:
         """Key and value of what lies at a place; None for what is no object of ours. Raises ValueError for an object
         that cannot be read.
         """
-        if kv.key in (self.barrier, self.unfinished):
+        if kv.key in self._own:
             return None
         key = self._layout.key(kv.key[len(self.all) :].decode())
         if key is None:

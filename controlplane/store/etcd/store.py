@@ -15,22 +15,21 @@ from apimachinery.kit import tasks
 from controlplane.store import backup
 from controlplane.store.etcd import releases, transaction
 from controlplane.store.etcd import rpc_pb2 as rpc
-from controlplane.store.etcd.calls import ATTEMPT, DEADLINE, PAUSE, Calls
-from controlplane.store.etcd.doubt import Doubt, Doubts
+from controlplane.store.etcd.calls import ATTEMPT, DEADLINE, Calls
+from controlplane.store.etcd.doubt import Doubts
 from controlplane.store.etcd.errors import Compacted
 from controlplane.store.etcd.feed import Feed
-from controlplane.store.etcd.leases import Leases
 from controlplane.store.etcd.members import Members
 from controlplane.store.etcd.places import Places
+from controlplane.store.etcd.shared import Shared
+from controlplane.store.etcd.writing import Writing
 from controlplane.store.model import (
     Change,
     Follower,
     Full,
     Layout,
-    Mismatch,
     Op,
     Place,
-    Put,
     Snapshot,
     StoreError,
     Unavailable,
@@ -56,12 +55,11 @@ class EtcdStore:
         self._places = Places(place.prefix, layout)
         self._doubts = Doubts()
         self._feed = Feed(self._calls, self._places, self._doubts)
-        self._leases = Leases(self._granted)
-        self._full = ""
+        self._writing = Writing(self._calls, self._places, self._doubts, self._reach)
         self._compacted = 0
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._barrier = _Shared(self._write_barrier)
-        self._newest = _Shared(self._calls.newest)
+        self._barrier = Shared(self._write_barrier)
+        self._newest = Shared(self._calls.newest)
 
     @property
     def revision(self) -> int:
@@ -73,7 +71,7 @@ class EtcdStore:
 
     @property
     def trouble(self) -> str:
-        return self._full
+        return self._writing.full
 
     @property
     def away(self) -> str:
@@ -136,62 +134,18 @@ class EtcdStore:
 
     async def txn(self, ops: Sequence[Op], *, removing: bool = False) -> list[int]:
         found: list[int] = []
+        written: dict[str, int] = {}
         for part in transaction.parts(ops):
-            found += await self._transact(part)
+            at = await self._writing.transact(transaction.following(part, written) if written else part)
+            found += [at] * len(part)
+            written |= dict.fromkeys((op.key for op in part), at)
         return found
-
-    async def _transact(self, ops: Sequence[Op]) -> list[int]:
-        places = [self._places.of(op.key) for op in ops]
-        values = [self._places.outward(op.key, op.value) if isinstance(op, Put) else b"" for op in ops]
-        leases = [await self._leases.of(op.ttl) if isinstance(op, Put) and op.ttl else 0 for op in ops]
-        request = transaction.request(ops, places, values, leases)
-        value = values[0] if isinstance(ops[0], Put) else None
-        with self._doubts.about(places[0], value, ops[0].expect or 0) as doubt:
-            at = await self._committed(request, ops, doubt)
-            await self._reach(at)
-        return [at] * len(ops)
-
-    async def _committed(self, request: rpc.TxnRequest, ops: Sequence[Op], doubt: Doubt) -> int:
-        """The revision of a transaction, however often it has to be sent. Raises Mismatch, Full, Unavailable."""
-        end, unsure = self._now() + DEADLINE, False
-        while True:
-            try:
-                answer = await self._members.call("KV/Txn", request, rpc.TxnResponse, ATTEMPT)
-                break
-            except Unavailable as error:
-                unsure = unsure or error.unsure
-                if unsure and doubt.at:
-                    return doubt.at
-                if self._now() > end:
-                    told = "it is not known whether it was written" if unsure else "nothing was written"
-                    raise Unavailable(f"{error}; {told}", unsure) from error
-                await asyncio.sleep(PAUSE)
-            except Full as error:
-                self._full = str(error)
-                raise
-            except StoreError as error:
-                if "lease not found" not in str(error):
-                    raise
-                self._leases.forget()
-                raise Unavailable(f"{error}; nothing was written") from error
-        if answer.succeeded:
-            return answer.header.revision
-        # Whoever looks why finds what it was refused for.
-        await self._reach(answer.header.revision)
-        if unsure and doubt.at:
-            return doubt.at
-        op, current = transaction.refusal(ops, answer)
-        raise Mismatch(op.key, current)
-
-    async def _granted(self, ttl: int) -> int:
-        answer = await self._calls.ask("Lease/LeaseGrant", rpc.LeaseGrantRequest(ttl=ttl), rpc.LeaseGrantResponse)
-        return answer.id
 
     async def _look_again(self) -> None:
         """Whether a full etcd has room again: its alarm was disarmed."""
         while True:
             await asyncio.sleep(_LOOK_AGAIN)
-            if not self._full:
+            if not self._writing.full:
                 continue
             try:
                 answer = await self._calls.ask("Maintenance/Alarm", rpc.AlarmRequest(), rpc.AlarmResponse)
@@ -200,7 +154,7 @@ class EtcdStore:
                 continue
             if not any(alarm.kind == 1 for alarm in answer.alarms):
                 log.info("etcd has room again: everything can be written")
-                self._full = ""
+                self._writing.full = ""
 
     # --- reading ---
 
@@ -254,24 +208,3 @@ class EtcdStore:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-class _Shared:
-    """A call whose answer serves all who wait for one that begins after they asked."""
-
-    def __init__(self, call: Any) -> None:
-        self._call = call
-        self._running: asyncio.Task[int] | None = None
-        self._next: asyncio.Task[int] | None = None
-
-    async def result(self) -> int:
-        if self._next is None:
-            self._next = asyncio.ensure_future(self._begin(self._running))
-        return await asyncio.shield(self._next)
-
-    async def _begin(self, before: asyncio.Task[int] | None) -> int:
-        if before is not None:
-            await asyncio.wait((before,))
-        self._running, self._next = self._next, None
-        found: int = await self._call()
-        return found

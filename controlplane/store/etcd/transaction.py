@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from controlplane.store.etcd import rpc_pb2 as rpc
 from controlplane.store.model import Delete, Op, Put
@@ -19,6 +20,11 @@ def parts(ops: Sequence[Op]) -> Iterator[Sequence[Op]]:
             begin, keys = at, set()
         keys.add(op.key)
     yield ops[begin:]
+
+
+def following(ops: Sequence[Op], written: Mapping[str, int]) -> list[Op]:
+    """A part with what earlier ones wrote, by key: an op that expected nothing is meant for just that."""
+    return [replace(op, expect=written.get(op.key)) if op.expect is None else op for op in ops]
 
 
 def request(
@@ -39,6 +45,36 @@ def request(
     return made
 
 
+def mark(made: rpc.TxnRequest, place: bytes, value: bytes) -> None:
+    """Have it leave a value by which it is known when the watch tells of it."""
+    made.success.append(rpc.RequestOp(put=rpc.PutRequest(key=place, value=value)))
+
+
+def fence(made: rpc.TxnRequest, place: bytes) -> None:
+    """Have it done only while a key stands at a revision, which `stand` says."""
+    made.compare.append(rpc.Compare(key=place, target=rpc.Compare.MOD, result=rpc.Compare.EQUAL))
+    made.failure.append(rpc.RequestOp(range=rpc.RangeRequest(key=place, keys_only=True)))
+
+
+def stand(made: rpc.TxnRequest, revision: int) -> None:
+    """The revision of the fence behind which it is sent; 0: it was never moved."""
+    made.compare[-1].mod_revision = revision
+
+
+def is_outside(made: rpc.TxnRequest, answer: rpc.TxnResponse) -> bool:
+    """Whether it was refused for where the fence stands."""
+    return made.compare[-1].mod_revision != fence_of(answer)
+
+
+def fence_of(answer: rpc.TxnResponse) -> int:
+    """Where the fence stood when a transaction behind it was refused."""
+    return _revision(answer.responses[-1])
+
+
+def _revision(found: rpc.ResponseOp) -> int:
+    return found.range.kvs[0].mod_revision if found.range.kvs else 0
+
+
 def _compare(op: Op, place: bytes) -> rpc.Compare | None:
     if op.expect is not None:
         return rpc.Compare(key=place, target=rpc.Compare.MOD, result=rpc.Compare.EQUAL, mod_revision=op.expect)
@@ -49,8 +85,9 @@ def _compare(op: Op, place: bytes) -> rpc.Compare | None:
 
 def refusal(ops: Sequence[Op], answer: rpc.TxnResponse) -> tuple[Op, int]:
     """The first op whose expectation did not hold, and the revision at which its key stands (0: not there)."""
-    for op, found in zip(ops, answer.responses, strict=True):
-        current = found.range.kvs[0].mod_revision if found.range.kvs else 0
+    # What follows is the fence's.
+    for op, found in zip(ops, answer.responses, strict=False):
+        current = _revision(found)
         wrong = op.expect != current if op.expect is not None else isinstance(op, Delete) and not current
         if wrong and not (isinstance(op, Delete) and op.lenient):
             return op, current

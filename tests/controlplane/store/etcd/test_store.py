@@ -224,6 +224,84 @@ def test_a_write_whose_answer_is_lost_is_known_to_have_been_done(place: Place) -
     run(main)
 
 
+def test_a_deletion_whose_answer_is_lost_is_not_taken_for_somebody_elses(place: Place) -> None:
+    async def main() -> None:
+        async with opened(place) as (store, told), opened(place) as (other, _):
+            (at,) = await store.txn([Put("k", b"1", 0)])
+            lose(store, before=lambda: other.txn([Delete("k", at)]))
+            with pytest.raises(Mismatch):
+                await store.txn([Delete("k", at)])
+            # Nor any that comes later, where nothing is expected.
+            await store.txn([Put("k", b"2", 0)])
+            lose(store)
+            (gone,) = await store.txn([Delete("k")])
+            assert [change.value for change in told.changes] == [b"1", None, b"2", None]
+            assert told.changes[-1].revision == gone
+
+    run(main)
+
+
+@pytest.mark.parametrize("op", [Put("k", b"mine", 0), Delete("k")], ids=["creation", "removal"])
+def test_what_was_stuck_on_its_way_is_not_taken_after_its_writer_was_answered(place: Place, op: Op) -> None:
+    """It was sent again meanwhile; what others did since must not be undone by the first."""
+
+    async def main() -> None:
+        async with opened(place) as (store, told), opened(place) as (other, _):
+            removal = isinstance(op, Delete)
+            if removal:
+                await other.txn([Put("k", b"theirs", 0)])
+            stuck = hold(store)
+            (at,) = await store.txn([op])
+            await (other.txn([Put("k", b"theirs", 0)]) if removal else other.txn([Delete("k", at)]))
+            answer = await stuck[0]()
+            assert not answer.succeeded
+            # What the fence had nothing to do with goes on, at every server.
+            await other.txn([Put("other", b"v", 0)])
+            await store.fresh()
+            expected = [b"theirs", None, b"theirs", b"v"] if removal else [b"mine", None, b"v"]
+            assert [change.value for change in told.changes] == expected
+
+    run(main)
+
+
+def hold(store: EtcdStore) -> list[Callable[[], Awaitable[Any]]]:
+    """Keep the next transaction on its way: what is given is to send it, later."""
+    members, held = store._members, list[Callable[[], Awaitable[Any]]]()
+    real = members.call
+
+    async def stuck(path: str, request: Any, *args: Any) -> Any:
+        if path != "KV/Txn":
+            return await real(path, request, *args)
+        members.call = real  # type: ignore[method-assign]
+        copy = type(request).FromString(request.SerializeToString())
+        held.append(lambda: real(path, copy, *args))
+        raise Unavailable("no answer", unsure=True)
+
+    members.call = stuck  # type: ignore[method-assign, assignment]
+    return held
+
+
+def test_what_is_marked_and_removed_is_removed_only_as_it_was_marked(place: Place) -> None:
+    async def main() -> None:
+        async with opened(place) as (store, told), opened(place) as (other, _):
+            (at,) = await store.txn([Put("k", b"1", 0)])
+            members, real = store._members, store._members.call
+
+            async def interrupted(path: str, *args: Any) -> Any:
+                answer = await real(path, *args)
+                if path == "KV/Txn":
+                    members.call = real  # type: ignore[method-assign]
+                    await other.txn([Put("k", b"theirs", answer.header.revision)])
+                return answer
+
+            members.call = interrupted  # type: ignore[method-assign, assignment]
+            with pytest.raises(Mismatch):
+                await store.txn([Put("k", b"marked", at), Delete("k")])
+            assert [change.value for change in told.changes] == [b"1", b"marked", b"theirs"]
+
+    run(main)
+
+
 def lose(store: EtcdStore, before: Callable[[], Awaitable[Any]] | None = None) -> None:
     """Lose the next transaction's answer; before: done just before it, which then fails in earnest."""
     members = store._members
@@ -291,6 +369,8 @@ def test_no_answer_is_told_in_bounded_time_and_heals(place: Place, monkeypatch: 
         with monkeypatch.context() as patched:
             for module, name, value in (
                 ("store", "DEADLINE", 0.5),
+                ("writing", "DEADLINE", 0.5),
+                ("writing", "ATTEMPT", 0.2),
                 ("store", "ATTEMPT", 0.2),
                 ("calls", "DEADLINE", 0.5),
             ):
