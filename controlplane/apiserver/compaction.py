@@ -12,8 +12,8 @@ from controlplane.store import Store, StoreError
 
 log = logging.getLogger(__name__)
 
-_EVERY = 60
-_LOOK_EVERY = 5
+_EVERY = 60.0
+_LOOK_EVERY = 5.0
 
 
 async def run(store: Store, cache: Cache, history_seconds: int) -> None:
@@ -21,7 +21,7 @@ async def run(store: Store, cache: Cache, history_seconds: int) -> None:
     marks: deque[tuple[float, int]] = deque()
     while True:
         marks.append((time.monotonic(), cache.revision))
-        for _ in range(_EVERY // _LOOK_EVERY):
+        for _ in range(round(_EVERY / _LOOK_EVERY)):
             await asyncio.sleep(_LOOK_EVERY)
             if store.trouble and store.compacted < cache.revision:
                 await _forget(store, cache, cache.revision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from tests.waiting import eventually
 
 NAME = "whtlab"
 REFUSED = "component refused"
+CONTROL_PLANES = "WHERRY_TEST_CONTROL_PLANES"
+"""Set to 3, the lab of these tests has three API servers, schedulers and controllers on three members of etcd."""
 
 
 def kubectl_path() -> str:
@@ -29,7 +32,9 @@ def lab() -> Iterator[Lab]:
     """Three nodes, nftables. Taken down at the end, also after a failure."""
     wherry("down", "--name", NAME, check=False)
     try:
-        wherry("up", "--name", NAME, "--nodes", "3")
+        count = os.environ.get(CONTROL_PLANES, "1")
+        many = [] if count == "1" else ["--control-planes", count, "--store", "etcd"]
+        wherry("up", "--name", NAME, "--nodes", "3", *many)
         yield Lab(NAME, kubectl_path())
     finally:
         wherry("down", "--name", NAME)
@@ -42,7 +47,7 @@ _TOLD: set[str] = set()
 def nothing_refused() -> Iterator[None]:
     """What a component was refused during a test is a missing rule, whatever the test was about."""
     yield
-    logs = Path("/var/lib/wherry").glob("wht*/logs/apiserver.log*")
+    logs = Path("/var/lib/wherry").glob("wht*/logs/apiserver*.log*")
     lines = {line for log in logs for line in log.read_text(errors="replace").splitlines() if REFUSED in line}
     fresh = sorted(lines - _TOLD)
     _TOLD.update(lines)

@@ -89,8 +89,9 @@ async def run(shape: Shape, chosen: list[str], faults: int, seed: int, folder: P
                 await answering(clients, own, Path(directory))
                 await settled(clients)
             except AssertionError as error:
-                result.failed = f"{error}\n{there.last_words()}"
-                await settled(clients)
+                result.failed = there.refusal or f"{error}\n{there.last_words()}"
+                if not there.refusal:
+                    await settled(clients)
             finally:
                 clients.stop.set()
                 await tasks.end([*watching, *writing, reviving], START_SECONDS)
@@ -100,27 +101,29 @@ async def run(shape: Shape, chosen: list[str], faults: int, seed: int, folder: P
 async def _hurt(there: World, result: Run, chosen: list[str], count: str) -> None:
     clients = result.clients
     await asyncio.sleep(there.rng.uniform(0.1, 0.9))
-    await more(clients, _BETWEEN)
+    await more(there, clients, _BETWEEN)
     what, begun = there.rng.choice(chosen), clients.now()
     await HURTS[what].do(there)
-    silent = await silence(clients, begun)
+    silent = await silence(there, clients, begun)
     result.silences.setdefault(what, []).append(silent)
     click.echo(f"{count}: {what}, nobody was answered for {silent:.2f} s", err=True)
 
 
-async def silence(clients: Clients, begun: float) -> float:
+async def silence(there: World, clients: Clients, begun: float) -> float:
     """Until somebody is answered again; the longest time since begun in which nobody was."""
-    await more(clients, 5)
+    await more(there, clients, 5)
     late = [begun, *(at for at in clients.answered if at > begun)]
     # What was before is not needed again.
     clients.answered[:] = late[-1:]
     return max((after - before for before, after in itertools.pairwise(late)), default=0.0)
 
 
-async def more(clients: Clients, count: int) -> None:
-    """Until so many more requests were answered; AssertionError where that takes too long."""
+async def more(there: World, clients: Clients, count: int) -> None:
+    """Until so many more requests were answered; AssertionError where that takes too long, or never comes."""
     seen = len(clients.answered)
-    await until(lambda: len(clients.answered) > seen + count, START_SECONDS, "somebody is answered")
+    await until(lambda: there.refusal or len(clients.answered) > seen + count, START_SECONDS, "somebody is answered")
+    if there.refusal:
+        raise AssertionError(there.refusal)
 
 
 async def settled(clients: Clients) -> None:

@@ -112,7 +112,7 @@ PLANTS: dict[str, Callable[[], None]] = {
 def main(config: str, plant: str = "") -> None:
     reading._BOOKMARK_EVERY = 0.5
     # Often, so that a run of minutes sees it happen.
-    compaction._EVERY, compaction._LOOK_EVERY = 5, 1
+    compaction._EVERY, compaction._LOOK_EVERY = 1, 1
     if plant:
         PLANTS[plant]()
     daemon.run(daemon.begin("apiserver", Settings, Path(config)), apiserver.serve)

@@ -72,6 +72,15 @@ class Server:
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
 
+    @property
+    def refused(self) -> bool:
+        """It ended by itself, as what does not start does."""
+        return self._process is not None and self._process.poll() == 1
+
+    def last_words(self, size: int = 600) -> str:
+        """The end of its log."""
+        return self.log.read_text(errors="replace")[-size:]
+
     def start(self) -> None:
         """Unless it runs."""
         if self._process is None or self._process.poll() is not None:
@@ -101,7 +110,9 @@ class Server:
 
 @dataclass
 class World:
-    """Everything that can be hurt; homes: of servers, then of members; disks likewise. hurt: how often whom."""
+    """Everything that can be hurt; homes: of servers, then of members; disks likewise. hurt: how often whom. refusal:
+    why a server on a file, which waits for nobody, does not start.
+    """
 
     shape: Shape
     servers: list[Server]
@@ -110,6 +121,7 @@ class World:
     disks: list[Path]
     rng: random.Random
     hurt: Counter[int] = field(default_factory=Counter)
+    refusal: str = ""
 
     def victim(self, some: Sequence[T]) -> T:
         """One of them, each as often as the others in the long run."""
@@ -133,12 +145,14 @@ class World:
         """For ever: start again who ended."""
         while True:
             for server in self.servers:
+                if server.refused and self.shape.store == "sqlite":
+                    self.refusal = f"{server.url} does not start: {server.last_words()}"
                 server.start()
             await asyncio.sleep(_PAUSE)
 
     def last_words(self) -> str:
-        """The end of each server's log."""
-        return "\n".join(server.log.read_text(errors="replace")[-600:] for server in self.servers)
+        """Of each server."""
+        return "\n".join(server.last_words() for server in self.servers)
 
 
 @asynccontextmanager
