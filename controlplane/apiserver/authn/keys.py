@@ -7,7 +7,7 @@ it, so that tokens stay verifiable when a key moves between implementations.
 from __future__ import annotations
 
 import base64
-import functools
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 import jwt
 import orjson
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from apimachinery import pki
 
 CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 
@@ -67,11 +69,9 @@ def openid_configuration(issuer: str, jwks_uri: str, keys: tuple[PublicKey, ...]
     }
 
 
-@functools.lru_cache(maxsize=8)
 def _prepare(pem: bytes) -> Any:
-    """Once for each key: to check that an RSA key's numbers fit costs 30 ms, and a server's own is both private and
-    public.
-    """
+    with contextlib.suppress(ValueError, TypeError):
+        return pki.trusted_key(pem)
     for algorithm in (RSAAlgorithm(RSAAlgorithm.SHA256), ECAlgorithm(ECAlgorithm.SHA256)):
         try:
             return algorithm.prepare_key(pem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,9 +35,10 @@ class PolicyError(Exception):
     """A policy text cannot be read; the message names the line."""
 
 
-def objects() -> list[tuple[Kind, Obj]]:
-    """Every default role and binding, roles first."""
-    return list(parse_policy(POLICY.read_text(encoding="utf-8")))
+@functools.cache
+def objects() -> tuple[tuple[Kind, Obj], ...]:
+    """Every default role and binding, roles first; shared, so nobody may change one."""
+    return tuple(parse_policy(POLICY.read_text(encoding="utf-8")))
 
 
 def rules_of(role: str) -> tuple[Rule, ...]:
@@ -50,7 +52,7 @@ async def make(registry: Registry, user: User, own: Path | None = None) -> None:
 
     `own` is a file of further roles and bindings, which are kept in the same way. Raises OSError, PolicyError.
     """
-    wanted = objects()
+    wanted = list(objects())
     if own is not None:
         wanted += parse_policy(own.read_text(encoding="utf-8"), {})
     await asyncio.gather(*(_ensure(registry, kind, obj, user) for kind, obj in wanted))
@@ -66,15 +68,15 @@ async def _mended(registry: Registry, kind: Kind, wanted: Obj, user: User) -> No
     home, called = wanted["metadata"].get("namespace", ""), wanted["metadata"]["name"]
     stored = registry.find(kind, home, called)
     if stored is None:
-        await registry.create(kind, wanted, home, user=user)
+        await registry.create(kind, copy(wanted), home, user=user)
     elif "roleRef" in wanted and stored["roleRef"] != wanted["roleRef"]:
         # A binding's role cannot be changed: another binding of the name takes its place.
         if not is_protected(stored):
             _, gone = await registry.delete(kind, home, called, user=user, options={})
             if gone:
-                await registry.create(kind, wanted, home, user=user)
+                await registry.create(kind, copy(wanted), home, user=user)
     elif reconciled(stored, wanted) is not None:
-        await registry.mutate(kind, home, called, lambda live: reconciled(live, wanted) or live, user=user)
+        await registry.mutate(kind, home, called, lambda live: reconciled(live, copy(wanted)) or live, user=user)
 
 
 def parse_policy(text: str, labels: Mapping[str, str] = LABEL) -> Iterator[tuple[Kind, Obj]]:

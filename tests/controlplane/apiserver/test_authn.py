@@ -6,6 +6,8 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from apimachinery import pki
 from apimachinery.errors import BadRequest, Forbidden, Unauthorized
@@ -122,11 +124,15 @@ def test_key_set_verifies_what_the_key_signed(algorithm, signing):
         service_account.verify(text, {"k": signing.public}, (ISSUER,), (ISSUER,))
 
 
-def test_a_key_that_signs_and_verifies_is_read_once():
-    pem = pki.service_account_key()
-    before = keys._prepare.cache_info().misses
-    assert keys.load_signing_key(pem).public.key_id == keys.load_public_key(pem).key_id
-    assert keys._prepare.cache_info().misses == before + 1
+def test_a_key_whose_numbers_do_not_belong_together_is_refused():
+    good = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_numbers()
+    bad = rsa.RSAPrivateNumbers(
+        good.p, good.q, good.d ^ 2, good.dmp1 ^ 2, good.dmq1, good.iqmp, good.public_numbers
+    ).private_key(unsafe_skip_rsa_key_validation=True)
+    plain = serialization.NoEncryption()
+    pem = bad.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    with pytest.raises(keys.KeyFileError):
+        keys.load_signing_key(pem)
 
 
 def test_key_file_that_is_no_key():
