@@ -136,7 +136,7 @@ class EtcdStore:
         found: list[int] = []
         written: dict[str, int] = {}
         for part in transaction.parts(ops):
-            at = await self._writing.transact(transaction.following(part, written) if written else part)
+            at = await self._writing.transact(transaction.following(part, written))
             found += [at] * len(part)
             written |= dict.fromkeys((op.key for op in part), at)
         return found
@@ -161,19 +161,16 @@ class EtcdStore:
     async def fresh(self) -> None:
         await self._reach(await self._newest.result())
 
-    async def _reach(self, revision: int, starting: bool = False) -> None:
-        """Wait until everything up to a revision is delivered; starting: as long as more and more of it is. Raises
-        Unavailable.
+    async def _reach(self, revision: int, *, ours: bool = False, starting: bool = False) -> None:
+        """Wait until everything up to a revision is delivered; ours: it is known to lie below the prefix; starting: as
+        long as more and more is delivered. Raises Unavailable.
         """
         progress, end = self._feed.progress, self._now() + DEADLINE
         if await progress.reach(revision, _SOON):
             return
         # Either the watch is kept, or what was written lies outside of the prefix: then a write of ours follows it.
         while self._now() < end:
-            try:
-                at = await self._barrier.result()
-            except Full:
-                at = revision
+            at = revision if ours else await self._past(revision)
             turn, reached = self._members.turn, progress.revision
             if await progress.reach(max(at, revision), ATTEMPT):
                 return
@@ -185,6 +182,13 @@ class EtcdStore:
                 # begin, also the next one of the only member.
                 self._members.move()
         raise Unavailable("etcd's watch does not tell what was written", unsure=True)
+
+    async def _past(self, revision: int) -> int:
+        """A revision of ours that follows another; where nothing can be written, that one."""
+        try:
+            return await self._barrier.result()
+        except Full:
+            return revision
 
     async def _write_barrier(self) -> int:
         put = rpc.RequestOp(put=rpc.PutRequest(key=self._places.barrier))

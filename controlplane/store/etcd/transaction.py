@@ -8,6 +8,8 @@ from dataclasses import replace
 from controlplane.store.etcd import rpc_pb2 as rpc
 from controlplane.store.model import Delete, Op, Put
 
+_MOD, _EQUAL = rpc.Compare.MOD, rpc.Compare.EQUAL
+
 
 def parts(ops: Sequence[Op]) -> Iterator[Sequence[Op]]:
     """What can be one transaction: etcd refuses a key twice, so what comes to a key again is one that follows, as
@@ -22,8 +24,10 @@ def parts(ops: Sequence[Op]) -> Iterator[Sequence[Op]]:
     yield ops[begin:]
 
 
-def following(ops: Sequence[Op], written: Mapping[str, int]) -> list[Op]:
+def following(ops: Sequence[Op], written: Mapping[str, int]) -> Sequence[Op]:
     """A part with what earlier ones wrote, by key: an op that expected nothing is meant for just that."""
+    if not written:
+        return ops
     return [replace(op, expect=written.get(op.key)) if op.expect is None else op for op in ops]
 
 
@@ -35,25 +39,39 @@ def request(
     """
     made = rpc.TxnRequest()
     for op, place, value, lease in zip(ops, places, values, leases, strict=True):
-        if (compare := _compare(op, place)) is not None:
-            made.compare.append(compare)
+        if op.expect is not None:
+            made.compare.add(key=place, target=_MOD, result=_EQUAL, mod_revision=op.expect)
+        elif isinstance(op, Delete) and not op.lenient:
+            made.compare.add(key=place, target=_MOD, result=rpc.Compare.GREATER)
         if isinstance(op, Put):
-            made.success.append(rpc.RequestOp(put=rpc.PutRequest(key=place, value=value, lease=lease)))
+            _put(made, place, value, lease)
         else:
-            made.success.append(rpc.RequestOp(delete_range=rpc.DeleteRangeRequest(key=place)))
-        made.failure.append(rpc.RequestOp(range=rpc.RangeRequest(key=place, keys_only=True)))
+            made.success.add().delete_range.key = place
+        _ask(made, place)
     return made
+
+
+def _put(made: rpc.TxnRequest, place: bytes, value: bytes, lease: int = 0) -> None:
+    # In place: what is made apart is copied, with its value, once for each message around it.
+    put = made.success.add().put
+    put.key, put.value, put.lease = place, value, lease
+
+
+def _ask(made: rpc.TxnRequest, place: bytes) -> None:
+    """The key's revision, should it be refused."""
+    asked = made.failure.add().range
+    asked.key, asked.keys_only = place, True
 
 
 def mark(made: rpc.TxnRequest, place: bytes, value: bytes) -> None:
     """Have it leave a value by which it is known when the watch tells of it."""
-    made.success.append(rpc.RequestOp(put=rpc.PutRequest(key=place, value=value)))
+    _put(made, place, value)
 
 
 def fence(made: rpc.TxnRequest, place: bytes) -> None:
     """Have it done only while a key stands at a revision, which `stand` says."""
-    made.compare.append(rpc.Compare(key=place, target=rpc.Compare.MOD, result=rpc.Compare.EQUAL))
-    made.failure.append(rpc.RequestOp(range=rpc.RangeRequest(key=place, keys_only=True)))
+    made.compare.add(key=place, target=_MOD, result=_EQUAL)
+    _ask(made, place)
 
 
 def stand(made: rpc.TxnRequest, revision: int) -> None:
@@ -73,14 +91,6 @@ def fence_of(answer: rpc.TxnResponse) -> int:
 
 def _revision(found: rpc.ResponseOp) -> int:
     return found.range.kvs[0].mod_revision if found.range.kvs else 0
-
-
-def _compare(op: Op, place: bytes) -> rpc.Compare | None:
-    if op.expect is not None:
-        return rpc.Compare(key=place, target=rpc.Compare.MOD, result=rpc.Compare.EQUAL, mod_revision=op.expect)
-    if isinstance(op, Delete) and not op.lenient:
-        return rpc.Compare(key=place, target=rpc.Compare.MOD, result=rpc.Compare.GREATER, mod_revision=0)
-    return None
 
 
 def refusal(ops: Sequence[Op], answer: rpc.TxnResponse) -> tuple[Op, int]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from controlplane.store.etcd import rpc_pb2 as rpc
 from controlplane.store.etcd import transaction
@@ -23,10 +24,14 @@ from controlplane.store.etcd.shared import Shared
 from controlplane.store.model import Delete, Full, Mismatch, Op, Put, StoreError, Unavailable
 
 
-class Writing:
-    """reach: waits until the watch has told everything up to a revision."""
+class Reach(Protocol):
+    """Waits until the watch has told everything up to a revision. ours: it is known to lie below the prefix."""
 
-    def __init__(self, calls: Calls, places: Places, doubts: Doubts, reach: Callable[[int], Awaitable[None]]) -> None:
+    async def __call__(self, revision: int, *, ours: bool = False) -> None: ...
+
+
+class Writing:
+    def __init__(self, calls: Calls, places: Places, doubts: Doubts, reach: Reach) -> None:
         self._calls, self._places, self._doubts, self._reach = calls, places, doubts, reach
         self._leases = Leases(self._granted)
         self._fence = 0
@@ -51,7 +56,7 @@ class Writing:
             transaction.fence(request, self._places.fence)
         with self._doubts.about(place, value, expect) as doubt:
             at = await self._committed(request, ops, doubt, fenced)
-            await self._reach(at)
+            await self._reach(at, ours=True)
         return at
 
     async def _committed(self, request: rpc.TxnRequest, ops: Sequence[Op], doubt: Doubt, fenced: bool) -> int:
@@ -59,7 +64,7 @@ class Writing:
         while True:
             try:
                 if unsure and fenced:
-                    await self._reach(await self._moving.result())
+                    await self._reach(await self._moving.result(), ours=True)
                     if doubt.at:
                         return doubt.at
                     unsure = False

@@ -311,5 +311,5 @@ def test_a_member_that_has_much_to_tell_is_not_left_for_it(
     monkeypatch.setattr(progress, "reach", reach)
     told = contextlib.nullcontext() if starting else pytest.raises(Unavailable)
     with told:
-        asyncio.run(waiters.store._reach(100, starting))
+        asyncio.run(waiters.store._reach(100, starting=starting))
     assert waiters.moved == []
