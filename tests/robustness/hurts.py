@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.etcds import Home, Member
+from tests.robustness.servers import CLOCK
 from tests.robustness.wires import Wired
-from tests.robustness.world import CLOCK, World
+from tests.robustness.world import World
 from tests.waiting import until
 
 # Steps of a wall clock, in seconds: within what certificates are good for.
@@ -23,7 +24,7 @@ _START = 180.0
 async def kill(there: World) -> None:
     server = there.victim(there.servers)
     await server.signal(signal.SIGKILL)
-    server.start()
+    await server.start()
 
 
 async def stop(there: World) -> None:
@@ -37,7 +38,7 @@ async def restart(there: World) -> None:
     """As an upgrade does it: told to stop, waited for, started, and waited for before the next one's turn."""
     server = there.victim(there.servers)
     await server.signal(signal.SIGTERM)
-    server.start()
+    await server.start()
     await until(server.listens, _START, f"{server.url} is back", 0.05)
 
 

@@ -6,9 +6,6 @@ import asyncio
 import contextlib
 import os
 import random
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -20,20 +17,17 @@ import yaml
 
 from apimachinery.kit import mounts
 from benchmarks import api
+from lab.forks import Forks
 from tests import etcds
 from tests.etcds import Home, Member
+from tests.robustness.servers import Server
 from tests.robustness.wires import wired
-from tests.waiting import until
 
 T = TypeVar("T")
 
-ROOT = Path(__file__).resolve().parents[2]
-CLOCK = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-"""Debian's libfaketime, where it is installed."""
 SHARED = "127.0.0.1"
 _DISK = "256m"
-_NOW = "+0"
-_PAUSE, _END_SECONDS = 0.3, 180.0
+_PAUSE = 0.3
 
 
 @dataclass(frozen=True)
@@ -51,61 +45,6 @@ class Shape:
     clocks: bool = False
     shared: bool = False
     plant: str = ""
-
-
-class Server:
-    """One API server's process."""
-
-    def __init__(self, config: Path, url: str, home: Home, clock: Path | None, plant: str) -> None:
-        self.url, self.home, self.clock = url, home, clock
-        self.log = config.with_suffix(".log")
-        self._process: subprocess.Popen[bytes] | None = None
-        module = [sys.executable, "-m", "tests.robustness.server", str(config)]
-        self._argv = [*home.enter, *module, *([plant] if plant else [])]
-        self._environment = dict(os.environ)
-        if clock is not None:
-            clock.write_text(_NOW)
-            self._environment |= {
-                "LD_PRELOAD": str(CLOCK[0]),
-                "FAKETIME_TIMESTAMP_FILE": str(clock),
-                "FAKETIME_CACHE_DURATION": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            }
-
-    @property
-    def refused(self) -> bool:
-        """It ended by itself, as what does not start does."""
-        return self._process is not None and self._process.poll() == 1
-
-    def last_words(self, size: int = 600) -> str:
-        """The end of its log."""
-        return self.log.read_text(errors="replace")[-size:]
-
-    def start(self) -> None:
-        """Unless it runs."""
-        if self._process is None or self._process.poll() is not None:
-            with self.log.open("ab") as log:
-                self._process = subprocess.Popen(self._argv, stdout=log, stderr=log, cwd=ROOT, env=self._environment)
-
-    async def signal(self, number: int) -> None:
-        """SIGKILL and SIGTERM: until it has ended. AssertionError where it does not."""
-        process = self._process
-        assert process is not None
-        process.send_signal(number)
-        if number in (signal.SIGKILL, signal.SIGTERM):
-            await until(lambda: process.poll() is not None, _END_SECONDS, f"{self.url} has ended")
-
-    async def listens(self) -> bool:
-        """Raises OSError where it does not."""
-        host, _, port = self.url.removeprefix("https://").rpartition(":")
-        _, writer = await asyncio.open_connection(host, int(port))
-        writer.close()
-        return True
-
-    async def end(self) -> None:
-        if self._process is not None:
-            await self.signal(signal.SIGCONT)
-            await self.signal(signal.SIGKILL)
 
 
 @dataclass
@@ -145,9 +84,9 @@ class World:
         """For ever: start again who ended."""
         while True:
             for server in self.servers:
-                if server.refused and self.shape.store == "sqlite":
+                if self.shape.store == "sqlite" and await server.refused():
                     self.refusal = f"{server.url} does not start: {server.last_words()}"
-                server.start()
+                await server.start()
             await asyncio.sleep(_PAUSE)
 
     def last_words(self) -> str:
@@ -168,10 +107,12 @@ async def world(folder: Path, shape: Shape, seed: int) -> AsyncIterator[World]:
         if members:
             running = etcds.running(etcds.any_program(), folder, members, homes=homes[shape.servers :])
             etcd = stack.enter_context(running)
-        made = _servers(folder, shape, homes, etcd)
+        forks = Forks(f"whtrob{os.getpid()}", folder / "forks.log")
+        stack.callback(forks.close)
+        made = _servers(folder, shape, homes, etcd, forks)
         try:
             for server in made:
-                server.start()
+                await server.start()
             yield World(shape, made, etcd, homes, disks, random.Random(seed))
         finally:
             for server in made:
@@ -186,7 +127,7 @@ def _homes(stack: ExitStack, shape: Shape, members: int) -> Sequence[Home]:
     return [*own, *([Home()] * members)]
 
 
-def _servers(folder: Path, shape: Shape, homes: Sequence[Home], etcd: etcds.Etcd | None) -> list[Server]:
+def _servers(folder: Path, shape: Shape, homes: Sequence[Home], etcd: etcds.Etcd | None, forks: Forks) -> list[Server]:
     ports = etcds.free_ports(1) * shape.servers if shape.shared else etcds.free_ports(shape.servers)
     names = sorted({SHARED, *(home.address for home in homes)})
     base: dict[str, Any] = yaml.safe_load(api.settings(folder, 0, names).read_text())
@@ -203,7 +144,7 @@ def _servers(folder: Path, shape: Shape, homes: Sequence[Home], etcd: etcds.Etcd
         more = {"store": "etcd", "etcd_servers": list(etcd.urls)} if etcd is not None else {}
         config.write_text(yaml.safe_dump({**base, **given, **more}))
         clock = folder / f"clock{number}" if shape.clocks else None
-        made.append(Server(config, f"https://{home.address}:{port}", home, clock, shape.plant))
+        made.append(Server(config, f"https://{home.address}:{port}", home, clock, shape.plant, forks))
     return made
 
 
