@@ -9,7 +9,7 @@ import time
 from apimachinery import errors
 from apimachinery.client import PatchType
 from apimachinery.kinds import LEASE, NODE, POD
-from apimachinery.objects import Obj, condition, name, namespace, uid
+from apimachinery.objects import Obj, condition, name, namespace, resource_version, uid
 from apimachinery.timestamps import format_time, now
 from apimachinery.workqueue import WorkQueue
 from controlplane.controllers import pod_status
@@ -111,11 +111,14 @@ class NodeLifecycleController:
         if conditions is None:
             return
         log.warning("node %s is silent for %.3g s", name(node), clock - heard.at)
-        patch = {"status": {"conditions": conditions}}
+        # A node that speaks again meanwhile is not silent: its word must not be written over.
+        patch = {"metadata": _as_seen(node), "status": {"conditions": conditions}}
         try:
             await self._context.client.patch(
                 NODE, name(node), patch, subresource="status", patch_type=PatchType.STRATEGIC
             )
+        except errors.Conflict as error:
+            log.info("node %s changed before it was marked as unknown, and is looked at again: %s", name(node), error)
         except (errors.ApiError, errors.Unreachable) as error:
             log.warning("node %s not marked as unknown: %s", name(node), error)
 
@@ -125,8 +128,7 @@ class NodeLifecycleController:
             return
         wanted = taints.tainted(node, self._may_evict(node), now())
         if wanted is not None:
-            meta = {"uid": uid(node), "resourceVersion": node["metadata"]["resourceVersion"]}
-            patch = {"metadata": meta, "spec": {"taints": wanted}}
+            patch = {"metadata": _as_seen(node), "spec": {"taints": wanted}}
             try:
                 await self._context.client.patch(NODE, item, patch)
             except errors.NotFound:
@@ -153,22 +155,29 @@ class NodeLifecycleController:
         return True
 
     async def _mark_pods(self, node: Obj) -> None:
-        """Pods of a node that is not ready are not ready either: their Services must stop sending to them."""
+        """Pods of a node that is not ready are not ready either: their Services must stop sending to them. Conflict
+        where a pod changed meanwhile; the others are marked then.
+        """
         if condition(node, "Ready") is None:
             return
-        pods = [p for p in self._pods.by_index(BY_NODE, name(node)) if pod_status.is_ready(p)]
-        for pod in pods:
-            await self._mark(node, pod)
+        changed: errors.Conflict | None = None
+        for pod in [p for p in self._pods.by_index(BY_NODE, name(node)) if pod_status.is_ready(p)]:
+            try:
+                await self._mark(pod)
+            except errors.Conflict as error:
+                changed = error
+        if changed is not None:
+            raise changed
 
-    async def _mark(self, node: Obj, pod: Obj) -> None:
+    async def _mark(self, pod: Obj) -> None:
         stamp = format_time(now())
         condition = {"type": "Ready", "status": "False", "lastTransitionTime": stamp}
-        patch = {"metadata": {"uid": uid(pod)}, "status": {"conditions": [condition]}}
+        patch = {"metadata": _as_seen(pod), "status": {"conditions": [condition]}}
         try:
             await self._context.client.patch(
                 POD, name(pod), patch, namespace(pod), subresource="status", patch_type=PatchType.STRATEGIC
             )
-        except (errors.NotFound, errors.Conflict):
+        except errors.NotFound:
             return
         self._context.recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
 
@@ -177,6 +186,11 @@ def node_of(pod: Obj) -> tuple[str, ...]:
     """Index of pods by node."""
     node = (pod.get("spec") or {}).get("nodeName")
     return (node,) if node else ()
+
+
+def _as_seen(obj: Obj) -> Obj:
+    """Metadata of a patch that is refused where the object is no longer the one that was looked at."""
+    return {"uid": uid(obj), "resourceVersion": resource_version(obj)}
 
 
 def _is_evicting(node: Obj) -> bool:

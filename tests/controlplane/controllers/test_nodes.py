@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apimachinery.client import Client
+from apimachinery import errors
+from apimachinery.client import Client, PatchType
 from apimachinery.events import EventRecorder
 from apimachinery.informer import Informer
-from apimachinery.kinds import NODE
+from apimachinery.kinds import NODE, POD, SERVICE_ACCOUNT, Kind
 from apimachinery.objects import Obj
-from controlplane.controllers import node_ttl, pod_gc
+from controlplane.controllers import node_ttl, pod_gc, pod_status
 from controlplane.controllers.context import Context, Informers
 from controlplane.controllers.node_ipam import Exhausted, Ranges, build_ranges
 from controlplane.controllers.nodelifecycle import health, taints, zones
+from controlplane.controllers.nodelifecycle.controller import NodeLifecycleController
 from controlplane.controllers.nodelifecycle.eviction import evict_at
 from controlplane.controllers.settings import Settings
+from tests.controlplane.apiserver.server import run
 from tests.controlplane.controllers.build import T0, node, pod, ready
 
 
@@ -215,3 +219,45 @@ def test_a_node_that_comes_costs_nothing_for_those_there_are() -> None:
     # Only where all nodes get another time, which is after a hundred.
     assert nodes.walks == 1
     assert loop._step == 1
+
+
+def test_what_was_said_since_is_not_written_over(tmp_path: Path) -> None:
+    """A node that speaks, and a pod whose agent tells more of it, between the look and the write."""
+
+    async def scenario(client: Client) -> None:
+        informers = Informers(client)
+        recorder = EventRecorder(client, "test")
+        loop = NodeLifecycleController(Context(client, recorder, informers, Settings(Path("unused"))))
+        seen = await client.create(NODE, node("n"))
+        seen = await _told(client, NODE, "n", None, [ready("True")])
+        running = pod("p", "10.244.0.1", nodeName="n", serviceAccountName="default", automountServiceAccountToken=False)
+        await client.create(SERVICE_ACCOUNT, {"metadata": {"name": "default"}}, "default")
+        await client.create(POD, running)
+        seen_pod = await _told(client, POD, "p", "default", [ready("True")])
+        informers.of(POD)._replace("default/p", seen_pod)
+
+        later = "2026-01-01T00:00:10Z"
+        await _told(client, NODE, "n", None, [{**ready("True"), "lastHeartbeatTime": later}])
+        told = await _told(client, POD, "p", "default", [{"type": "Initialized", "status": "True"}])
+        for clock in (0.0, 1000.0):
+            await loop._look(seen, clock, 0.0)
+        with pytest.raises(errors.Conflict):
+            await loop._mark_pods(seen)
+        now = await client.get(NODE, "n")
+        assert taints.ready_status(now) == "True"
+        assert (await client.get(POD, "p", "default"))["status"] == told["status"]
+
+        # Nothing more is said: what is seen is what there is.
+        informers.of(POD)._replace("default/p", told)
+        for clock in (1000.0, 2000.0):
+            await loop._look(now, clock, 0.0)
+        await loop._mark_pods(now)
+        assert taints.ready_status(await client.get(NODE, "n")) == "Unknown"
+        assert not pod_status.is_ready(await client.get(POD, "p", "default"))
+
+    run(tmp_path, scenario)
+
+
+async def _told(client: Client, kind: Kind, which: str, space: str | None, conditions: list[Obj]) -> Obj:
+    status = {"status": {"conditions": conditions}}
+    return await client.patch(kind, which, status, space, subresource="status", patch_type=PatchType.STRATEGIC)
