@@ -10,6 +10,7 @@ from apimachinery.errors import FieldError
 from apimachinery.numerals import whole
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core import annotated
+from controlplane.apiserver.rules.core.scheduling import annotated_tolerations
 from controlplane.apiserver.rules.core.security import profiles_in_annotations
 from controlplane.apiserver.rules.values import MAX_INT32
 
@@ -25,9 +26,11 @@ def pod_annotations(values: Obj, spec: Obj, path: str) -> Iterator[FieldError]:
         text = "must set spec.nodeName if mirror pod annotation is set"
         yield errors.invalid(f"{path}[{MIRROR}]", values[MIRROR], text)
     if values.get(_TOLERATIONS):
-        _, why = annotated.read(values[_TOLERATIONS], "tolerations")
+        listed, why = annotated.read(values[_TOLERATIONS], "tolerations")
         if why:
             yield errors.invalid(path, _TOLERATIONS, why)
+        else:
+            yield from annotated_tolerations(listed or (), f"{path}.{_TOLERATIONS}")
     cost = values.get(_COST)
     if cost is not None and not (_WHOLE_NUMBER.match(cost) and -MAX_INT32 - 1 <= (whole(cost) or 0) <= MAX_INT32):
         yield errors.invalid(f"{path}[{_COST}]", cost, "must be a 32bit integer")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.rules.place import Place, Row
+from apimachinery.schema import Schema
+from controlplane.apiserver.rules.compiled import Rules
+from controlplane.apiserver.rules.place import About, Found, Place, Row, Step
 from controlplane.apiserver.rules.values import each
 from controlplane.apiserver.rules.words import any_form, enum, form, forms, hook, more_than_nothing, required
 
@@ -129,3 +132,17 @@ RULES: dict[str, Row] = {
         "labelSelector",
     ),
 }
+
+
+def annotated_tolerations(listed: Sequence[Obj], path: str) -> Found:
+    """What is wrong with tolerations that lie elsewhere than in a spec; path: where."""
+    found: Found = []
+    for index, toleration in enumerate(listed):
+        _toleration()(toleration, Place(None, path, index, toleration, None, About("Pod", {})), found)
+    return found
+
+
+@cache
+def _toleration() -> Step:
+    node = Schema.load().type("io.k8s.api.core.v1.Toleration")
+    return Rules(RULES).compiled(RULES["core.v1.Toleration"], node)

@@ -1289,6 +1289,25 @@ ANNOTATIONS: Cases = [
             ("{}", "json: cannot unmarshal object into Go value of type []v1.Toleration"),
         )
     ),
+    (annotated(TOLERATIONS, "null"), []),
+    (
+        annotated(TOLERATIONS, '[{"key": "a/b", "operator": "Exists", "effect": "NoExecute"}, {"operator": "Exists"}]'),
+        [],
+    ),
+    *(
+        (annotated(TOLERATIONS, f'[{{"operator": "Exists"}}, {text}]'), [f"metadata.annotations.{TOLERATIONS}[1]{why}"])
+        for text, why in (
+            ('{"key": "a b", "operator": "Exists"}', '.key: Invalid value: "a b": name part must consist of'),
+            ("null", '.operator: Invalid value: "": operator must be Exists when `key` is empty'),
+            ('{"key": "a", "tolerationSeconds": 1}', ".effect: Invalid value: \"\": effect must be 'NoExecute' when"),
+            ('{"key": "a", "value": "b c"}', '.operator: Invalid value: "b c": a valid label must be'),
+            (
+                '{"key": "a", "operator": "Is"}',
+                '.operator: Unsupported value: "Is": supported values: "Equal", "Exists"',
+            ),
+            ('{"key": "a", "effect": "None"}', '.effect: Unsupported value: "None": supported values'),
+        )
+    ),
     (annotated(COST, "-5"), []),
     (annotated(COST, "+5"), [f'metadata.annotations[{COST}]: Invalid value: "+5": must be a 32bit integer']),
     (annotated(COST, "2147483648"), [f"metadata.annotations[{COST}]: Invalid value"]),
