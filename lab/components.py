@@ -35,10 +35,9 @@ BACKUP_SECONDS = 3600
 ETCD_PORT, ETCD_PEER_PORT = 2379, 2380
 LEAVE_SECONDS = 1.0
 # Who has nobody to take its place is not ended for being slow: to begin again costs a starved machine more than a
-# lease that comes late, and may be what made it come late.
-_ALONE: Mapping[str, Any] = MappingProxyType(
-    {"identity": "lab", "lease_duration": 90.0, "renew_deadline": 60.0, "retry_period": 5.0}
-)
+# lease that comes late, and may be what made it come late. How soon it asks again after a refusal is upstream's: a
+# server that is only starting refuses, and the lab waits for who waits then.
+_ALONE: Mapping[str, Any] = MappingProxyType({"identity": "lab", "lease_duration": 90.0, "renew_deadline": 60.0})
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
