@@ -169,6 +169,7 @@ class _Bench:
     async def _until(self, what: Callable[[], bool]) -> None:
         deadline = time.monotonic() + DEADLINE
         while not what():
+            self._processes.check()
             if time.monotonic() > deadline:
                 print(self._processes.log(NAME)[-3000:], file=sys.stderr)
                 raise RuntimeError(f"the controllers were not done in {DEADLINE:.0f} s")

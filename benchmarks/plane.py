@@ -57,10 +57,18 @@ class Daemons:
         """Whether the process still lives."""
         return self._processes[name].poll() is None
 
-    def resident_mb(self, name: str) -> float:
-        """Resident memory in megabytes. RuntimeError where it has ended."""
+    def check(self) -> None:
+        """RuntimeError, with the end of its log, where a process has ended that was not told to."""
+        for name in self._processes:
+            self._alive(name)
+
+    def _alive(self, name: str) -> None:
         if not self.running(name):
             raise RuntimeError(f"{name} has ended:\n{self.log(name)[-3000:]}")
+
+    def resident_mb(self, name: str) -> float:
+        """Resident memory in megabytes. RuntimeError where it has ended."""
+        self._alive(name)
         status = Path(f"/proc/{self._processes[name].pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 

@@ -175,6 +175,7 @@ class _Bench:
     async def _until(self, what: Callable[[], bool]) -> None:
         deadline = time.monotonic() + DEADLINE
         while not what():
+            self._processes.check()
             if time.monotonic() > deadline:
                 print(self._processes.log("scheduler")[-3000:], file=sys.stderr)
                 raise RuntimeError(f"only {len(self._bound)} of {self._wanted} pods were bound in {DEADLINE:.0f} s")

@@ -124,6 +124,7 @@ class _Bench:
     async def _available(self, replicas: int) -> None:
         deadline = time.monotonic() + DEADLINE
         while time.monotonic() < deadline:
+            self._processes.check()
             status = (await self._client.get(DEPLOYMENT, plan.PODS, SPACE)).get("status") or {}
             if status.get("availableReplicas") == replicas:
                 return
@@ -200,6 +201,7 @@ class _Bench:
     async def _until(self, what: Callable[[], bool]) -> None:
         deadline = time.monotonic() + DEADLINE
         while not what():
+            self._processes.check()
             if time.monotonic() > deadline:
                 raise RuntimeError(
                     f"{[len(seen) for seen in self._seen]} pods were seen, bound, ready in {DEADLINE:.0f} s"
