@@ -13,11 +13,15 @@ from apimachinery.client import PatchType
 from apimachinery.kinds import (
     CSI_DRIVER,
     CSI_STORAGE_CAPACITY,
+    DEVICE_CLASS,
     ENDPOINT_SLICE,
     ENDPOINTS,
     INGRESS,
     INGRESS_CLASS,
     POD,
+    RESOURCE_CLAIM,
+    RESOURCE_CLAIM_TEMPLATE,
+    RESOURCE_SLICE,
     SERVICE,
     VOLUME_ATTRIBUTES_CLASS,
     Kind,
@@ -130,6 +134,8 @@ async def the_status_of_a_service_takes_changes(flow: Flow) -> None:
 
 
 BACKEND = {"service": {"name": "s", "port": {"number": 80}}}
+CLAIM = {"devices": {"requests": [{"name": "a", "exactly": {"deviceClassName": "c"}}]}}
+POOL = {"name": "p", "generation": 1, "resourceSliceCount": 1}
 OPERATED: list[tuple[Kind, Obj, Obj, bool]] = [
     (INGRESS, {"spec": {"defaultBackend": BACKEND}}, {"spec": {"ingressClassName": "own"}}, True),
     (INGRESS_CLASS, {"spec": {"controller": "example.com/c"}}, {}, False),
@@ -145,6 +151,15 @@ OPERATED: list[tuple[Kind, Obj, Obj, bool]] = [
         ENDPOINT_SLICE,
         {"addressType": "IPv4", "endpoints": [{"addresses": ["10.9.9.9"]}]},
         {"ports": [{"name": "a", "port": 9, "protocol": "TCP"}]},
+        False,
+    ),
+    (DEVICE_CLASS, {"spec": {}}, {"spec": {"extendedResourceName": "example.com/device"}}, False),
+    (RESOURCE_CLAIM, {"spec": CLAIM}, {}, False),
+    (RESOURCE_CLAIM_TEMPLATE, {"spec": {"spec": CLAIM}}, {}, False),
+    (
+        RESOURCE_SLICE,
+        {"spec": {"driver": "e2e.example.com", "nodeName": "a-node", "pool": POOL, "devices": [{"name": "a"}]}},
+        {"spec": {"devices": [{"name": "b"}]}},
         False,
     ),
 ]
