@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 
 from apimachinery import errors
 from apimachinery.kinds import EVENT, PERSISTENT_VOLUME_CLAIM, POD, RESOURCE_QUOTA, SERVICE, Kind
@@ -159,11 +160,16 @@ class Statuses:
     async def _write(self, account: Account) -> None:
         key = (account.namespace, account.name)
         task = self._writing.get(key)
-        if task is None:
+        # One that is through stays until the loop's next turn, and to wait for it would let nobody have a turn.
+        if task is None or task.done():
             task = self._writing[key] = asyncio.ensure_future(self._store(account))
-            task.add_done_callback(lambda _: self._writing.pop(key, None))
+            task.add_done_callback(partial(self._through, key))
         # Who is cancelled does not take the others' write along.
         await asyncio.shield(task)
+
+    def _through(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
+        if self._writing.get(key) is task:
+            del self._writing[key]
 
     async def _store(self, account: Account) -> None:
         mark = account.wrong

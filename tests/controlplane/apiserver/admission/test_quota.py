@@ -3,7 +3,8 @@
 import asyncio
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -11,7 +12,10 @@ from apimachinery import errors, kinds
 from apimachinery.client import Client
 from apimachinery.kinds import Kind
 from apimachinery.timestamps import format_time
+from controlplane.apiserver.admission.plugin import Needs
 from controlplane.apiserver.admission.quota import coverage, usage
+from controlplane.apiserver.admission.quota.ledger import Account
+from controlplane.apiserver.admission.quota.plugin import Statuses
 from tests.controlplane.apiserver.server import DEADLINE, run, serving
 from tests.waiting import until
 
@@ -264,3 +268,43 @@ def test_a_namespace_with_much_in_it_is_counted_before_anything_is_decided(tmp_p
         assert await used(client) == {"configmaps": "452"}
 
     run(tmp_path, test)
+
+
+class _Watched(Account):
+    """Counts how often it was asked whether it is closed, which each turn of a wait for its status asks."""
+
+    turns = 0
+
+    @property
+    def closed(self) -> bool:
+        self.turns += 1
+        if self.turns > 100:
+            raise RecursionError("nobody else had a turn")
+        return False
+
+    @closed.setter
+    def closed(self, closed: bool) -> None:
+        pass
+
+
+def test_who_comes_as_a_write_of_the_status_ends_begins_the_next() -> None:
+    """Another pod goes while the status is written, and the next create comes in the turn in which that write ends."""
+
+    async def main() -> None:
+        account = _Watched("n", "q", {}, ())
+        waiting: list[asyncio.Task[None]] = []
+
+        class Store:
+            async def mutate(self, *what: Any, **how: Any) -> None:
+                what[3]({})
+                if not waiting:
+                    account.wrong += 1
+                    waiting.append(asyncio.ensure_future(statuses.written([account])))
+
+        statuses = Statuses(cast(Needs, SimpleNamespace(registry=Store())))
+        account.wrong = 1
+        await statuses.written([account])
+        await waiting[0]
+        assert account.written == account.wrong == 2
+
+    asyncio.run(main())
