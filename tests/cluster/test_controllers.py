@@ -1,8 +1,11 @@
-"""Loops whose work a person sees through kubectl: a certificate for a request, endpoints of one's own, a drain."""
+"""What a person sees of loops and limits through kubectl: a certificate for a request, endpoints of one's own, a drain,
+a full quota."""
 
 from __future__ import annotations
 
 import base64
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +100,45 @@ def pod(name: str, command: str, volume: dict[str, Any], **spec: Any) -> dict[st
     spec = {"containers": [container], "terminationGracePeriodSeconds": 0, **spec}
     spec["volumes"] = [{"name": "data", **volume}]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def test_a_hundred_creates_at_once_beside_a_deployment_never_pass_a_quota(clean: Lab) -> None:
+    room, space = 20, "whtquota"
+    # No node takes them: what counts is what is asked for.
+    container = {"name": "c", "image": "none", "resources": {"requests": {"cpu": "100m"}}}
+    spec = {"nodeSelector": {"wht": "none"}, "containers": [container]}
+
+    def create(which: str) -> int:
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": which}, "spec": spec}
+        return clean.post("pods", pod, space)
+
+    def pods() -> list[Any]:
+        found: list[Any] = clean.get("pods", namespace=space)["items"]
+        return found
+
+    def race(prefix: str, creates: int) -> Counter[int]:
+        with ThreadPoolExecutor(25) as at_once:
+            return Counter(at_once.map(create, (f"{prefix}-{number}" for number in range(creates))))
+
+    clean.kubectl("create", "namespace", space)
+    try:
+        clean.kubectl("create", "quota", "whtroom", f"--hard=pods={room},requests.cpu=100", "-n", space)
+        eventually(lambda: clean.get("serviceaccounts", namespace=space)["items"], what="pods may be created")
+        template = {"metadata": {"labels": {"app": "whtmany"}}, "spec": spec}
+        many = {"replicas": room, "selector": {"matchLabels": {"app": "whtmany"}}, "template": template}
+        meta = {"name": "whtmany", "namespace": space}
+        clean.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": many})
+        first = race("first", 100)
+        eventually(lambda: len(pods()) == room, what="all the room is used")
+        assert first.keys() <= {201, 403}
+        assert clean.kubectl("get", "quota", "whtroom", "-n", space, "-o", "jsonpath={.status.used}") == (
+            f'{{"pods":"{room}","requests.cpu":"2"}}'
+        )
+        clean.kubectl("delete", "pods", "--all", "-n", space, "--wait=false")
+        race("second", 2 * room)
+        eventually(lambda: len(pods()) == room, what="all the room is used again")
+    finally:
+        clean.kubectl("delete", "namespace", space)
 
 
 def test_what_a_pod_wrote_is_there_for_the_next_and_goes_with_the_claim(clean: Lab) -> None:

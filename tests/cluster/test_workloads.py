@@ -18,13 +18,17 @@ def template(command: str, restart: str = "Always", **labels: str) -> dict[str, 
     return {"metadata": {"labels": labels}, "spec": spec}
 
 
-def test_an_indexed_job_gives_each_pod_its_index(clean: Lab) -> None:
-    spec = {"completions": 3, "parallelism": 3, "completionMode": "Indexed"}
-    spec |= {"template": template("echo index $JOB_COMPLETION_INDEX", "Never")}
+def test_an_indexed_job_gives_each_pod_its_index_and_counts_no_restart_of_a_container(clean: Lab) -> None:
+    """Each container fails once and is started again where it is: no pod of the Job has failed."""
+    spec: dict[str, Any] = {"completions": 3, "parallelism": 3, "completionMode": "Indexed", "backoffLimit": 3}
+    command = "[ -e /data/once ] && exec echo index $JOB_COMPLETION_INDEX; touch /data/once; exit 1"
+    spec["template"] = template(command, "OnFailure")
+    spec["template"]["spec"]["volumes"] = [{"name": "data", "emptyDir": {}}]
+    spec["template"]["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
     clean.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "whtjob"}, "spec": spec})
     clean.kubectl("wait", "--for=condition=Complete", "job/whtjob", "--timeout=120s")
     status = clean.get("job", "whtjob")["status"]
-    assert (status["succeeded"], status["completedIndexes"]) == (3, "0-2")
+    assert (status["succeeded"], status.get("failed", 0), status["completedIndexes"]) == (3, 0, "0-2")
     logs = clean.kubectl("logs", "-l", "job-name=whtjob", "--prefix=false")
     assert sorted(logs.split("\n")[:-1]) == ["index 0", "index 1", "index 2"]
     clean.kubectl("delete", "job/whtjob", "--timeout=120s")
