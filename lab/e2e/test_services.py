@@ -8,6 +8,8 @@ import pytest
 
 from lab.e2e.cluster import NAMESPACE, PROBE, WEB, Cluster, Failed, service
 
+from_node_and_pod = pytest.mark.parametrize("source", [PROBE, WEB], ids=["node", "pod"])
+
 
 def _address(cluster: Cluster, name: str) -> str:
     return str(cluster.get("service", name)["spec"]["clusterIP"])
@@ -17,7 +19,7 @@ def _servers(cluster: Cluster) -> set[str]:
     return {pod["metadata"]["name"] for pod in cluster.get("pods", "-l", f"app={WEB}")["items"]}
 
 
-@pytest.mark.parametrize("source", [PROBE, WEB], ids=["node", "pod"])
+@from_node_and_pod
 def test_a_cluster_ip_answers_from_everywhere_by_every_server(cluster: Cluster, node: str, source: str) -> None:
     vip, caller, servers = _address(cluster, WEB), cluster.on(node, source), _servers(cluster)
     cluster.until(lambda: cluster.fetch(caller, vip) in servers, 30, f"{vip} answers from {caller}")
@@ -33,15 +35,16 @@ def test_pods_of_different_nodes_see_each_others_addresses(cluster: Cluster, nod
         assert seen.strip("[]").removeprefix("::ffff:") == caller["status"]["podIP"]
 
 
-def test_a_node_port_answers_on_every_node(cluster: Cluster, node: str) -> None:
+@from_node_and_pod
+def test_a_node_port_answers_on_every_node(cluster: Cluster, node: str, source: str) -> None:
     cluster.apply(service("ported", type="NodePort"))
     port = int(cluster.get("service", "ported")["spec"]["ports"][0]["nodePort"])
-    caller, servers = cluster.on(node, PROBE), _servers(cluster)
+    caller, servers = cluster.on(node, source), _servers(cluster)
     for other in cluster.nodes:
         addresses = cluster.get("node", other)["status"]["addresses"]
         address = next(a["address"] for a in addresses if a["type"] == "InternalIP")
         fetch = partial(cluster.fetch, caller, address, port)
-        assert cluster.until(fetch, 30, f"port {port} of {other} answers from {node}") in servers
+        assert cluster.until(fetch, 30, f"port {port} of {other} answers from {caller}") in servers
 
 
 def test_a_client_stays_with_its_server_where_it_is_asked_for(cluster: Cluster, node: str) -> None:

@@ -15,13 +15,13 @@ pytestmark = pytest.mark.cluster
 
 def test_trials_of_one_node_are_made_and_told(lab: Lab, tmp_path: Path) -> None:
     junit = tmp_path / "e2e.xml"
-    focus = "cluster_ip or exit_code or ipvs or anew"
+    focus = "cluster_ip or node_port or exit_code or ipvs or anew"
     done = lab.wherry("e2e", "--node", "node2", "--focus", focus, "--junit", str(junit), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     cases = list(ElementTree.parse(junit).iter("testcase"))
     # Each of the node asked for, or, once, of the cluster that it then is.
     assert {case.get("name", "").partition("[")[2][:5] for case in cases} == {"node2", ""}
-    assert len(cases) == 5
+    assert len(cases) == 7
     # What this lab cannot do is named.
     assert "the proxy's mode is nftables, not ipvs" in done.stdout
     assert "services" in done.stdout.partition("AREA")[2]
