@@ -22,8 +22,9 @@ inherited.settle()
 hypothesis.settings.register_profile("wherry", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("wherry")
 
-# Seconds for one test, set-up and clean-up apart. Generous: a loaded machine is no failure, a hang is.
-SMALL, MACHINE = 180, 900
+# Seconds for one test, set-up and clean-up apart. Generous: a loaded machine is no failure, a hang is. An emulated
+# machine has a deadline of its own, which counts only what it was let do.
+SMALL, MACHINE, EMULATED = 180, 900, 7200
 # How many times slower this machine is: an emulated one says so.
 SLOWNESS = int(os.environ.get("WHERRY_SLOWNESS", "1"))
 
@@ -44,8 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Interrupts the test's thread by SIGALRM, which also ends a blocking call there."""
-    whole = any(item.get_closest_marker(tier) for tier in ("node", "cluster", "vm"))
-    seconds = (MACHINE if whole else SMALL) * SLOWNESS
+    longest = {"node": MACHINE, "cluster": MACHINE, "vm": EMULATED}
+    seconds = max([SMALL, *(longest[tier] for tier in longest if item.get_closest_marker(tier))]) * SLOWNESS
     late: list[TimeoutError] = []
 
     def overdue(number: int, frame: FrameType | None) -> None:
