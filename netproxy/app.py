@@ -62,6 +62,7 @@ def ground_of(settings: Settings) -> tuple[Ground, ...]:
         node_port_cidrs=(*cidrs, *settings.node_ips) if primary else cidrs,
         masquerade_all=settings.masquerade_all,
         localhost_node_ports=settings.localhost_node_ports,
+        tcp_be_liberal=settings.conntrack.tcp_be_liberal or limits.is_liberal(),
         nft_table=settings.nft_table,
     )
     return grounds(base, families(settings))

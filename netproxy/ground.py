@@ -29,6 +29,8 @@ class Ground:
     masquerade_all: bool = False
     localhost_node_ports: bool = True
     """iptables only: node ports answer on 127.0.0.1 too"""
+    tcp_be_liberal: bool = False
+    """iptables only: the kernel takes packets outside of a connection's window, and invalid ones are let pass"""
     nft_table: str = NFT_TABLE
     random_by_priority: bool = False
     """nftables only: libnftables takes no random number into a key, so it gets there as the packet's priority"""

@@ -80,6 +80,14 @@ def apply(conntrack: Conntrack, cores: int) -> None:
         log.warning("%s stays as it is, %d was wanted: %s", HASHSIZE, buckets, error.strerror)
 
 
+def is_liberal() -> bool:
+    """Whether the kernel takes packets outside of a connection's window, whoever told it so."""
+    try:
+        return netns.read_sysctl(None, f"{_SYSCTLS}tcp_be_liberal") != "0"
+    except OSError:
+        return False
+
+
 def set_oom_score(score: int) -> None:
     """-1000: never ended for memory, 1000: the first. To be spared more than now needs CAP_SYS_RESOURCE."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -91,7 +92,7 @@ def service_ports(service: Obj) -> tuple[ServicePort, ...]:
 def cluster_ips(spec: Obj) -> tuple[str, ...]:
     """A Service's own addresses; none when it is headless."""
     ips = spec.get("clusterIPs") or [spec.get("clusterIP") or ""]
-    return tuple(canonical(ip) for ip in ips if ip not in ("", "None"))
+    return tuple(canonical(ip) for ip in ips if ip and ip != "None")
 
 
 def _service_port(service: Obj, spec: Obj, port: Obj, cluster_ip: str) -> ServicePort:
@@ -131,17 +132,34 @@ def _affinity(spec: Obj) -> int:
 
 
 def _ranges(texts: Iterable[str], family: Family) -> tuple[str, ...]:
-    networks = (ipaddress.ip_network(text.strip(), strict=False) for text in texts)
-    return tuple(sorted({str(n) for n in networks if n.version == family.value}))
+    """Who may come; nobody named, or one range of everybody: everybody."""
+    networks = [ipaddress.ip_network(_without_zeros(text.strip()), strict=False) for text in texts]
+    mine = [network for network in networks if network.version == family.value]
+    return tuple(sorted({str(network) for network in mine})) if all(n.prefixlen for n in mine) else ()
 
 
 def _addresses(texts: Iterable[str], family: Family) -> tuple[str, ...]:
-    return tuple(sorted({canonical(text) for text in texts if family_of(text) is family}))
+    found = {canonical(text) for text in texts}
+    return tuple(sorted(ip for ip in found if family_of(ip) is family)) if found else ()
 
 
 def canonical(ip: str) -> str:
-    """The one text of an address that rules are keyed by (IPv6 has many)."""
-    return str(ipaddress.ip_address(ip)) if ":" in ip else ip
+    """The one text of an address that rules are keyed by: IPv6 has many, and IPv4 had some that old objects still hold
+    (leading zeros, in decimal all the same; IPv4 written as IPv6)."""
+    if ":" in ip:
+        six = ipaddress.IPv6Address(ip)
+        return str(six.ipv4_mapped or six)
+    return _without_zeros(ip)
+
+
+_NUMBER = re.compile(r"\d+")
+
+
+def _without_zeros(text: str) -> str:
+    """An IPv4 address, or a range of them, as Python and the kernel's tools read it."""
+    if (".0" in text or "/0" in text or text.startswith("0")) and ":" not in text:
+        return _NUMBER.sub(lambda digits: str(int(digits[0])), text)
+    return text
 
 
 def family_of(ip: str) -> Family:

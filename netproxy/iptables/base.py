@@ -98,7 +98,7 @@ def chains(ground: Ground) -> dict[str, dict[str, tuple[str, ...]]]:
             "KUBE-FORWARD": (
                 # A packet the connection tracker cannot place would leave un-translated and reset the
                 # client's connection (kubernetes#74839).
-                "-m conntrack --ctstate INVALID -j DROP",
+                *(() if ground.tcp_be_liberal else ("-m conntrack --ctstate INVALID -j DROP",)),
                 f'{accept} rules" -m mark --mark {mark:#x}/{mark:#x} -j ACCEPT',
                 f'{accept} conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
             ),

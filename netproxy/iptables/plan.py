@@ -66,8 +66,10 @@ def _external(route: Route, ground: Ground) -> Iterator[Piece]:
             match = _destination(route, ip, ground)
             yield Key("filter", "KUBE-EXTERNAL-SERVICES", match), (_refusal(route, match),)
         if port.node_port:
-            match = f"-m addrtype --dst-type LOCAL {local_port}"
-            yield Key("filter", "KUBE-EXTERNAL-SERVICES", match), (_refusal(route, match),)
+            # Other addresses of the node may be somebody else's at this port.
+            for where in (*(f"-d {cidr} " for cidr in ground.node_port_cidrs),) or ("",):
+                match = f"{where}-m addrtype --dst-type LOCAL {local_port}"
+                yield Key("filter", "KUBE-EXTERNAL-SERVICES", match), (_refusal(route, match),)
     if port.source_ranges and port.load_balancer_ips:
         yield from _firewall(route, ground)
     if port.health_check_node_port:

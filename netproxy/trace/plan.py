@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from apimachinery.objects import labels, name
 from netproxy import views
-from netproxy.ground import Ground, grounds, lies_in
+from netproxy.ground import Ground, grounds, lies_in, node_port_addresses
 from netproxy.model import Backend, Family, Route
 from netproxy.names import address
 from netproxy.policy import views as policy_views
@@ -76,7 +76,7 @@ class _Question:
         return source.pod is not None or lies_in(source.ip, self._ground.cluster_cidrs)
 
     def _front(self, route: Route) -> Front | None:
-        at_node = self._target.ip in services.node_addresses(route, self._mode, self._ground)
+        at_node = self._target.ip in node_port_addresses(self._ground, self._ground.node_ips)
         return services.front_of(route.port, self._target.ip, self._port, self._protocol, at_node)
 
     def _straight(self) -> Way:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
-from netproxy.ground import Ground, allowed_sources, lies_in, node_port_addresses
+from netproxy.ground import Ground, allowed_sources, lies_in
 from netproxy.model import Backend, Route, ServicePort
 from netproxy.trace.model import Outcome
 
@@ -61,14 +61,6 @@ def front_of(port: ServicePort, ip: str, number: int, protocol: str, at_node: bo
         if ip in addresses and number == port.port:
             return front
     return Front.NODE_PORT if at_node and port.node_port and number == port.node_port else None
-
-
-def node_addresses(route: Route, mode: str, ground: Ground) -> tuple[str, ...]:
-    """The node's addresses at which a node port is led on, or turned away."""
-    if mode == "iptables" and route.refuses_external:
-        # As with kube-proxy: who is turned away is not asked by which of the node's addresses.
-        return ground.node_ips
-    return node_port_addresses(ground, ground.node_ips)
 
 
 def judge(route: Route, front: Front, sender: Sender, mode: str, ground: Ground) -> Verdict:

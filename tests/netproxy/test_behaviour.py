@@ -14,7 +14,7 @@ import pytest
 
 from netproxy import modes
 from netproxy.ground import Ground, grounds
-from netproxy.model import Family
+from netproxy.model import Family, PortKey
 from netproxy.nftables import base
 from netproxy.nftables.diff import anew
 from netproxy.topology import Place
@@ -246,6 +246,104 @@ def test_source_ranges(mode: str) -> None:
 
 
 @both
+def test_source_ranges_admit_whom_upstream_admits(mode: str) -> None:
+    second = "203.0.113.8"
+    spec = {**BALANCED, "loadBalancerSourceRanges": ["10.20.0.0/24", " 198.51.100.0/24"]}
+    rules = build(mode, spec, *ONE_EACH, ingress=(LB, second))
+    for address in (LB, second):
+        for source in (OUTSIDE, NODE):
+            assert rules.trace(Packet(source, address, 80)) == sent(*HERE_AND_THERE, masquerade=True)
+        # What this node sends to the address may carry it as its source.
+        assert rules.trace(Packet(address, address, 80)) == sent(*HERE_AND_THERE, masquerade=True)
+        assert rules.trace(Packet("192.0.2.77", address, 80)) == DROPPED
+    for ranges in (["10.20.0.0/24", "0.0.0.0/0" if _FAMILY == "IPv4" else "::/0"], ["fd07::/16"][_FAMILY == "IPv6" :]):
+        rules = build(mode, {**BALANCED, "loadBalancerSourceRanges": ranges}, *ONE_EACH, ingress=(LB,))
+        assert rules.trace(Packet("192.0.2.77", LB, 80)) == sent(*HERE_AND_THERE, masquerade=True), ranges
+
+
+POLICIES: tuple[dict[str, str], ...] = ({}, {"externalTrafficPolicy": "Local"}, {"internalTrafficPolicy": "Local"})
+
+
+@both
+@pytest.mark.parametrize("policy", POLICIES, ids=["Cluster", "external Local", "internal Local"])
+@pytest.mark.parametrize("everybody", [False, True], ids=["", "masquerade_all"])
+@pytest.mark.parametrize("known", [True, False], ids=["pods known", "pods unknown"])
+def test_who_is_masqueraded(mode: str, known: bool, everybody: bool, policy: dict[str, str]) -> None:
+    on = replace(BASE, masquerade_all=everybody, cluster_cidrs=BASE.cluster_cidrs if known else ())
+    rules = rules_for(mode, service({**BALANCED, **policy}, (LB,)), [endpoint_slice(*ONE_EACH)], NODE1, on)
+    here, both_ends = (f"{HERE}:8080",), HERE_AND_THERE
+    for source in (POD, NODE, OUTSIDE):
+        # Where pods are unknown everybody is taken for one; IPVS still knows what the node itself sends.
+        told_apart = source != POD if known else mode == "ipvs" and source == NODE
+        inside = here if "internalTrafficPolicy" in policy else both_ends
+        assert rules.trace(to_vip(source)) == sent(*inside, masquerade=everybody or told_apart), source
+        for packet in (to_node_port(source), Packet(source, LB, 80)):
+            if "externalTrafficPolicy" not in policy:
+                assert rules.trace(packet) == sent(*both_ends, masquerade=True), packet
+            else:
+                short_cut = mode != "ipvs" and (source == NODE or (source == POD and known))
+                ends = both_ends if short_cut else here
+                assert rules.trace(packet) == sent(*ends, masquerade=source == NODE), packet
+
+
+@both
+def test_node_ports_answer_at_the_addresses_that_are_asked_for(mode: str) -> None:
+    loopback = "127.0.0.1" if _FAMILY == "IPv4" else "::1"
+    answered = sent(*HERE_AND_THERE, masquerade=True)
+    own, others = ("10.20.0.0/24", "fd00:20::/64"), ("192.0.2.0/24", "fd00:99::/64")
+    for cidrs, at_node in (((), answered), (own, answered), (others, UNTOUCHED)):
+        for localhost in (True, False):
+            on = replace(BASE, node_port_cidrs=cidrs, localhost_node_ports=localhost)
+            rules = rules_for(mode, service(NODE_PORT), [endpoint_slice(*ONE_EACH)], NODE1, on)
+            assert rules.trace(to_node_port(OUTSIDE)) == at_node, cidrs
+            taken = mode == "iptables" and localhost and not cidrs and _FAMILY == "IPv4"
+            assert rules.trace(Packet(loopback, loopback, 30080)) == (answered if taken else UNTOUCHED), on
+
+
+@both
+def test_refused_node_ports_are_those_that_would_answer(mode: str) -> None:
+    elsewhere = replace(BASE, node_port_cidrs=("192.0.2.0/24", "fd00:99::/64"))
+    for spec in (NODE_PORT, {**NODE_PORT, "externalTrafficPolicy": "Local"}):
+        for endpoints in ((), (endpoint(THERE),)):
+            rules = rules_for(mode, service(spec), [endpoint_slice(*endpoints)], NODE1, elsewhere)
+            assert rules.trace(to_node_port(OUTSIDE)) == UNTOUCHED, "somebody else's port of this address"
+
+
+@pytest.mark.parametrize("mode", ["iptables", "ipvs"])
+def test_a_health_check_node_port_is_let_in_while_it_is_wanted(mode: str) -> None:
+    spec = {**BALANCED, "externalTrafficPolicy": "Local", "healthCheckNodePort": 30999}
+    rules = build(mode, spec, *ONE_EACH)
+    if isinstance(rules, IpvsRules):
+        accepted = [member for members in rules.kernel.sets.values() for member in members if "30999" in str(member)]
+    else:
+        accepted = [rule for rule in rules.iptables["filter"]["KUBE-NODEPORTS"] if "--dport 30999" in str(rule)]
+    assert len(accepted) == 1
+    rules.change(dict.fromkeys([PortKey("default", "svc", "p", "TCP", Family[_FAMILY.upper()])]))
+    assert "30999" not in str(rules.state())
+
+
+def test_invalid_packets_pass_in_iptables_mode_where_the_kernel_is_told_to_be_liberal() -> None:
+    for liberal in (False, True):
+        on = replace(BASE, tcp_be_liberal=liberal)
+        rules = rules_for("iptables", service(), [endpoint_slice(*ONE_EACH)], NODE1, on)
+        assert isinstance(rules, Rules)
+        assert ("INVALID" in str(rules.iptables["filter"]["KUBE-FORWARD"])) is not liberal
+
+
+@both
+def test_addresses_with_leading_zeros_are_read_as_decimal(mode: str) -> None:
+    if _FAMILY == "IPv6":
+        return
+    odd = service({**BALANCED, "clusterIP": "10.96.000.100", "clusterIPs": ["10.96.000.100"]}, ("203.0.113.007",))
+    odd["spec"] |= {"externalIPs": ["192.0.02.010"], "loadBalancerSourceRanges": ["198.051.100.000/024"]}
+    rules = rules_for(mode, odd, [endpoint_slice(endpoint("10.244.01.005", "node1"))], NODE1)
+    assert rules.trace(to_vip(POD)) == sent(f"{HERE}:8080")
+    for address in (LB, EXTERNAL):
+        assert rules.trace(Packet(OUTSIDE, address, 80)) == sent(f"{HERE}:8080", masquerade=True)
+    assert rules.trace(Packet("192.0.2.77", LB, 80)) == DROPPED
+
+
+@both
 def test_session_affinity_prefers_the_endpoint_a_client_is_bound_to(mode: str) -> None:
     spec = {**NODE_PORT, "sessionAffinity": "ClientIP"}
     rules = build(mode, spec, *ONE_EACH)
@@ -269,6 +367,21 @@ def test_terminating_endpoints_serve_only_as_a_fallback(mode: str) -> None:
     assert build(mode, {}, endpoint(HERE), leaving).trace(to_vip(POD)) == sent(f"{HERE}:8080")
     assert build(mode, {}, leaving, gone).trace(to_vip(POD)) == sent(f"{THERE}:8080")
     assert build(mode, {}, gone).trace(to_vip(POD)) == REJECTED
+
+
+@both
+def test_terminating_endpoints_of_policy_local_serve_here_whoever_is_ready_elsewhere(mode: str) -> None:
+    leaving = endpoint(HERE, "node1", ready=False, serving=True, terminating=True)
+    spec = {**NODE_PORT, "externalTrafficPolicy": "Local", "internalTrafficPolicy": "Local"}
+    gone = endpoint(HERE, "node1", ready=False, serving=False, terminating=True)
+    for source in (POD, OUTSIDE):
+        rules = build(mode, spec, leaving, endpoint(THERE))
+        assert rules.trace(to_vip(source)) == sent(f"{HERE}:8080", masquerade=source == OUTSIDE)
+        rules = build(mode, spec, leaving, endpoint(HERE2, "node1"), endpoint(THERE))
+        assert rules.trace(to_vip(source)) == sent(f"{HERE2}:8080", masquerade=source == OUTSIDE)
+        assert build(mode, spec, gone, endpoint(THERE)).trace(to_vip(source)) == DROPPED
+    assert build(mode, spec, leaving, endpoint(THERE)).trace(to_node_port(OUTSIDE)) == sent(f"{HERE}:8080")
+    assert build(mode, spec, gone, endpoint(THERE)).trace(to_node_port(OUTSIDE)) == DROPPED
 
 
 @both
