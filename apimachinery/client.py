@@ -165,26 +165,29 @@ class Client:
         field_selector: str = "",
         resource_version: str = "",
         limit: int = PAGE,
+        transform: Callable[[Obj], Obj] | None = None,
     ) -> Obj:
         """A whole list, its pages joined; each item has its apiVersion and kind filled in.
 
-        `resource_version` "0" accepts whatever the server has at hand.
+        `resource_version` "0" accepts whatever the server has at hand. `transform` is given each item before the next
+        page is asked for: what it drops is never held for all of them.
         """
         query = _query(labelSelector=label_selector, fieldSelector=field_selector, limit=str(limit))
         if resource_version:
             query["resourceVersion"] = resource_version
         path = kind.path(namespace)
-        result = await self.request("GET", path, query=query)
-        items: list[Obj] = result.get("items") or []
-        while token := (result.get("metadata") or {}).get("continue"):
-            page = dict(query, **{"continue": token})
-            page.pop("resourceVersion", None)
-            result = await self.request("GET", path, query=page)
-            items += result.get("items") or []
-        for item in items:
-            item["apiVersion"], item["kind"] = kind.api_version, kind.kind
-        result["items"] = items
-        return result
+        items: list[Obj] = []
+        while True:
+            result = await self.request("GET", path, query=query)
+            for item in result.get("items") or ():
+                item["apiVersion"], item["kind"] = kind.api_version, kind.kind
+                items.append(transform(item) if transform else item)
+            token = (result.get("metadata") or {}).get("continue")
+            if not token:
+                result["items"] = items
+                return result
+            query["continue"] = token
+            query.pop("resourceVersion", None)
 
     async def create(
         self,

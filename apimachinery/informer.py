@@ -62,8 +62,8 @@ class _Index:
 class Informer:
     """Keeps the objects of `kind` (in one namespace, or all) that the selectors match.
 
-    `transform` may drop what the owner never reads before an object is kept; name, namespace and
-    resourceVersion must stay.
+    `transform` may drop what the owner never reads before handlers are told of an object, `keep` what nobody reads
+    once they have been: it says what of the object stays in the cache. Name, namespace and resourceVersion must stay.
     """
 
     def __init__(
@@ -75,9 +75,11 @@ class Informer:
         label_selector: str = "",
         field_selector: str = "",
         transform: Callable[[Obj], Obj] | None = None,
+        keep: Callable[[Obj], Obj] | None = None,
     ) -> None:
         self.kind = kind
         self._transform = transform
+        self._keep = keep
         self._client = client
         self._namespace = namespace
         self._label_selector = label_selector
@@ -170,13 +172,14 @@ class Informer:
             self._namespace,
             label_selector=self._label_selector,
             field_selector=self._field_selector,
+            transform=self._transform,
         )
-        fresh = {key(obj): obj for obj in result["items"]}
-        if self._transform is not None:
-            fresh = {item: self._transform(obj) for item, obj in fresh.items()}
+        fresh = {key(obj): obj for obj in result.pop("items")}
         for item in [item for item in self._objects if item not in fresh]:
             self._replace(item, None)
-        for item, obj in fresh.items():
+        for item in list(fresh):
+            # What is not kept is free for what handlers make of the next ones.
+            obj = fresh.pop(item)
             old = self._objects.get(item)
             if old is None or resource_version(old) != resource_version(obj):
                 self._replace(item, obj)
@@ -212,6 +215,8 @@ class Informer:
         before = gone if new is None and gone is not None else old
         for handler in self._handlers:
             self._tell(handler, before, new)
+        if new is not None and self._keep is not None:
+            self._objects[item] = self._keep(new)
 
     def _tell(self, handler: Handler, old: Obj | None, new: Obj | None) -> None:
         try:

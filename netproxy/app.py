@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 from dataclasses import replace
@@ -79,6 +80,9 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
         log.warning("of kube-proxy's settings these change nothing here: %s", ", ".join(settings.unused))
     if settings.oom_score_adj is not None:
         limits.set_oom_score(settings.oom_score_adj)
+    # A cluster's objects come at once and stay: to walk them again and again as they come would double their time.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     client = Client.from_kubeconfig(settings.kubeconfig, "netproxy")
     lifecycle.push("client", client.close)
     if settings.node_cidr:
@@ -98,8 +102,9 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     await _serve(settings, mode.name, health, lifecycle)
     # A name has every Service, a rule not.
     proxied, with_vip = ("", "") if parts.dns else (_NOT_OTHERS, f"{_NOT_OTHERS},{_NOT_HEADLESS}")
-    services = Informer(client, SERVICE, label_selector=proxied, transform=views.trim)
-    slices = Informer(client, ENDPOINT_SLICE, label_selector=with_vip, transform=views.trim)
+    kept: dict[str, Any] = {"transform": views.trim, "keep": views.reference}
+    services = Informer(client, SERVICE, label_selector=proxied, **kept)
+    slices = Informer(client, ENDPOINT_SLICE, label_selector=with_vip, **kept)
     services.add_handler(parts.service_changed)
     slices.add_handler(parts.slice_changed)
     if parts.dns:
@@ -152,7 +157,7 @@ class _Parts:
         self._health = health
         self._lifecycle = lifecycle
         wanted = families(settings)
-        self._families = wanted
+        self._queued = [metrics.LAST_QUEUED.labels(family.title) for family in wanted]
         ranges = (*split(settings.service_cidr), *split(settings.cluster_cidr))
         self.dns = ClusterDns(settings.dns, ranges) if settings.dns.enabled else None
         here = {(address, settings.dns.port) for address in settings.dns.addresses}
@@ -176,7 +181,7 @@ class _Parts:
             self.dns.known()
         pacing = asyncio.ensure_future(self._runner.run())
         watching = asyncio.ensure_future(self._mode.watch(self._lost, self._mended))
-        cleaning = asyncio.ensure_future(self._remove_other_modes())
+        cleaning = asyncio.ensure_future(self._settle())
         try:
             await asyncio.gather(pacing, watching, cleaning)
         finally:
@@ -208,8 +213,8 @@ class _Parts:
 
     def _trigger(self) -> None:
         self._health.queued()
-        for family in self._families:
-            metrics.LAST_QUEUED.labels(family.title).set_to_current_time()
+        for queued in self._queued:
+            queued.set_to_current_time()
         self._runner.trigger()
 
     def _trigger_later(self, seconds: float) -> None:
@@ -232,8 +237,11 @@ class _Parts:
         where = f"node {self._settings.node_name} {what}"
         self._tell(about, "Warning", "FailedToStartServiceHealthcheck", where)
 
-    async def _remove_other_modes(self) -> None:
+    async def _settle(self) -> None:
+        """What follows the first sync: other modes' rules go, and no collection walks the whole cluster any more."""
         await self._proxier.wait_synced()
+        gc.collect()
+        gc.freeze()
         for name in modes.mode_names():
             if name != self._mode.name:
                 await remove(name, self._settings, _CHANGE_SECONDS)

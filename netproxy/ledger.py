@@ -49,6 +49,11 @@ class Ledger(Generic[K, V]):
         old = self._pieces.get(owner, ())
         if now == old:
             return
+        if not old:
+            for key, value in now:
+                self._take(owner, key, value)
+            self._pieces[owner] = now
+            return
         kept = set(now)
         for piece in old:
             if piece not in kept:

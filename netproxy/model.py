@@ -1,8 +1,10 @@
-"""The values everything here speaks in: frozen, hashable, free of Kubernetes' dictionaries."""
+"""The values everything here speaks in: frozen, hashable, free of Kubernetes' dictionaries.
+
+All are tuples: to make, hash and compare tens of thousands of them is then the interpreter's work.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -23,10 +25,7 @@ class Family(IntEnum):
 
 
 class PortKey(NamedTuple):
-    """Names one port of one Service in one family. `port` is the port's name and may be empty.
-
-    A tuple, as the other keys here: hashes and comparisons of tens of thousands are then the interpreter's work.
-    """
+    """Names one port of one Service in one family. `port` is the port's name and may be empty."""
 
     namespace: str
     service: str
@@ -42,8 +41,7 @@ class PortKey(NamedTuple):
         return f"{base}:{self.port}" if self.port else base
 
 
-@dataclass(frozen=True, slots=True)
-class ServicePort:
+class ServicePort(NamedTuple):
     """What a Service asks for on one port, in one family."""
 
     key: PortKey
@@ -78,8 +76,7 @@ class ServicePort:
         return self.internal_local or (self.external_local and self.externally_accessible)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One address of an EndpointSlice with one port, and all that decides whether it may be chosen."""
 
     ip: str
@@ -101,8 +98,7 @@ class Backend(NamedTuple):
     local: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """A ServicePort with this node's choice of endpoints: all a mode's planner needs to know of it."""
 
     port: ServicePort

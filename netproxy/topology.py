@@ -7,8 +7,9 @@ has one and one of them fits this node).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from netproxy.model import Backend, Endpoint, Route, ServicePort
 
@@ -24,36 +25,39 @@ class Place:
 def choose(port: ServicePort, endpoints: Iterable[Endpoint], place: Place) -> Route:
     """Decide for one Service port; the order of `endpoints` does not matter."""
     known = tuple(endpoints)
-    cluster: tuple[Endpoint, ...] = ()
+    ready = [e for e in known if e.ready]
+    cluster: Sequence[Endpoint] = ()
     if port.uses_cluster_endpoints:
-        hinted = _by_hints(known, place)
-        cluster = tuple(e for e in known if e.ready and hinted(e)) or _draining(known)
-    local: tuple[Endpoint, ...] = ()
+        cluster = _by_hints(ready, place) or _draining(known)
+    local: Sequence[Endpoint] = ()
     has_endpoints = bool(cluster)
     if port.uses_local_endpoints:
-        has_endpoints = has_endpoints or any(e.ready for e in known) or bool(_draining(known))
-        here = tuple(e for e in known if _is_local(e, place))
-        local = tuple(e for e in here if e.ready) or _draining(here)
+        has_endpoints = has_endpoints or bool(ready) or bool(_draining(known))
+        local = [e for e in ready if _is_local(e, place)] or _draining([e for e in known if _is_local(e, place)])
     at_node = bool(place.node_name)
     return Route(port, _backends(cluster, place), _backends(local, place), has_endpoints, at_node)
 
 
-def _draining(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-    return tuple(e for e in endpoints if not e.ready and e.serving and e.terminating)
+def _draining(endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
+    return [e for e in endpoints if not e.ready and e.serving and e.terminating]
 
 
 def _is_local(endpoint: Endpoint, place: Place) -> bool:
     return bool(place.node_name) and endpoint.node_name == place.node_name
 
 
-def _by_hints(endpoints: tuple[Endpoint, ...], place: Place) -> Callable[[Endpoint], bool]:
-    ready = [e for e in endpoints if e.ready]
-    if all(e.node_hints for e in ready) and any(place.node_name in e.node_hints for e in ready):
-        return lambda e: place.node_name in e.node_hints
-    if all(e.zone_hints for e in ready) and any(place.zone in e.zone_hints for e in ready):
-        return lambda e: place.zone in e.zone_hints
-    return lambda _: True
+def _by_hints(ready: Sequence[Endpoint], place: Place) -> Sequence[Endpoint]:
+    """Those for this node, else those for its zone, else all; of hints only some endpoints have nothing follows."""
+    for hints, here in ((_NODE_HINTS, place.node_name), (_ZONE_HINTS, place.zone)):
+        if all(map(hints, ready)) and (found := [e for e in ready if here in hints(e)]):
+            return found
+    return ready
 
 
-def _backends(endpoints: Iterable[Endpoint], place: Place) -> tuple[Backend, ...]:
-    return tuple(sorted({Backend(e.ip, e.port, _is_local(e, place)) for e in endpoints}))
+_NODE_HINTS, _ZONE_HINTS = attrgetter("node_hints"), attrgetter("zone_hints")
+
+
+def _backends(endpoints: Sequence[Endpoint], place: Place) -> tuple[Backend, ...]:
+    node = place.node_name
+    found = {Backend(e.ip, e.port, node != "" and e.node_name == node) for e in endpoints}
+    return tuple(sorted(found)) if len(found) > 1 else tuple(found)

@@ -29,7 +29,7 @@ class Changes:
     """when the pods behind these changes changed, as far as the slices say"""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Service:
     ports: tuple[ServicePort, ...] = ()
     slices: dict[str, tuple[Family, views.SliceView]] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Tracker:
         self._dirty: set[str] = set()
         self._triggers: list[datetime] = []
         self._routes: dict[PortKey, Route] = {}
-        self._by_service: dict[str, frozenset[PortKey]] = {}
+        self._by_service: dict[str, tuple[PortKey, ...]] = {}
 
     @property
     def routes(self) -> Mapping[PortKey, Route]:
@@ -136,15 +136,16 @@ class Tracker:
     def _recompute(self, name: str) -> Iterator[tuple[PortKey, Route | None]]:
         service = self._services.get(name)
         ports = {port.key: port for port in service.ports} if service else {}
-        for key in self._by_service.get(name, frozenset()) - ports.keys():
-            yield key, None
+        for key in self._by_service.get(name, ()):
+            if key not in ports:
+                yield key, None
         for key, port in ports.items():
             assert service is not None
             route = choose(port, service.endpoints(key), self._place)
             if self._routes.get(key) != route:
                 yield key, route
         if ports:
-            self._by_service[name] = frozenset(ports)
+            self._by_service[name] = tuple(ports)
         else:
             self._by_service.pop(name, None)
 

@@ -38,7 +38,7 @@ _SPEC = (
 
 
 def trim(obj: dict[str, Any]) -> dict[str, Any]:
-    """The object without what a proxy never reads, for a cache that must stay small."""
+    """The object without what a proxy never reads."""
     meta = obj["metadata"]
     kept = _only(meta, ("namespace", "name", "resourceVersion"))
     kept["namespace"] = sys.intern(kept["namespace"])
@@ -55,6 +55,11 @@ def trim(obj: dict[str, Any]) -> dict[str, Any]:
         if (obj.get("status") or {}).get("loadBalancer"):
             result["status"] = {"loadBalancer": obj["status"]["loadBalancer"]}
     return result
+
+
+def reference(obj: dict[str, Any]) -> dict[str, Any]:
+    """Of a trimmed object what a later change needs of it: which one it is, and whose. The rest lives on as parsed."""
+    return {"metadata": obj["metadata"]}
 
 
 def _only(obj: Obj, fields: Iterable[str]) -> dict[str, Any]:

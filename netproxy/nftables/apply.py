@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from apimachinery.kit.nft import NftError
 from netproxy.ground import Ground
-from netproxy.ledger import Ledger
+from netproxy.ledger import Delta, Ledger
 from netproxy.model import Family, PortKey, Route
 from netproxy.nftables import base
 from netproxy.nftables.plan import Key, Value, plan
 from netproxy.nftables.table import OwnTables
 
 log = logging.getLogger(__name__)
+_PORTION = 500
+"""Services of a new table that are worked out while as many are written: some 10 ms of each"""
 
 
 class NftablesMode:
@@ -43,15 +45,21 @@ class NftablesMode:
 
     async def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
         ledgers = {family: Ledger[Key, Value]() for family in self._grounds}
-        self._claim(ledgers, routes)
         for family, ground in self._grounds.items():
-            await self._tables.rebuild(base.layout(ground), tuple(ledgers[family].items()))
+            layout, ledger = base.layout(ground), ledgers[family]
+            mine = [(key, route) for key, route in routes.items() if key.family is family]
+            if await self._tables.stands(layout):
+                _claim(ledger, mine, ground)
+                await self._tables.rebuild(layout, tuple(ledger.items()))
+            else:
+                await self._tables.build(layout, portions(ledger, mine, ground))
         self._commit(ledgers)
 
     async def change(self, routes: Mapping[PortKey, Route | None]) -> None:
-        self._claim(self._ledgers, routes)
         for family, ledger in self._ledgers.items():
-            await self._tables.change(base.layout(self._grounds[family]), ledger.delta())
+            ground = self._grounds[family]
+            _claim(ledger, [(key, route) for key, route in routes.items() if key.family is family], ground)
+            await self._tables.change(base.layout(ground), ledger.delta())
         self._commit(self._ledgers)
 
     async def watch(self, on_lost: Callable[[], None], on_mended: Callable[[], None]) -> None:
@@ -67,13 +75,22 @@ class NftablesMode:
     def close(self) -> None:
         self._tables.close()
 
-    def _claim(self, ledgers: Mapping[Family, Ledger[Key, Value]], routes: Mapping[PortKey, Route | None]) -> None:
-        for key, route in routes.items():
-            if key.family in ledgers:
-                pieces = plan(route, self._grounds[key.family]) if route else ()
-                ledgers[key.family].claim(key, pieces)
-
     def _commit(self, ledgers: dict[Family, Ledger[Key, Value]]) -> None:
         for ledger in ledgers.values():
             ledger.commit()
         self._ledgers = ledgers
+
+
+def _claim(ledger: Ledger[Key, Value], routes: Iterable[tuple[PortKey, Route | None]], ground: Ground) -> None:
+    for key, route in routes:
+        ledger.claim(key, plan(route, ground) if route else ())
+
+
+def portions(
+    ledger: Ledger[Key, Value], routes: Sequence[tuple[PortKey, Route]], ground: Ground, size: int = _PORTION
+) -> Iterator[Delta[Key, Value]]:
+    """What each `size` of the routes add to those before them."""
+    for start in range(0, len(routes), size):
+        _claim(ledger, routes[start : start + size], ground)
+        yield ledger.delta()
+        ledger.commit()

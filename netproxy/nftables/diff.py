@@ -29,25 +29,34 @@ def rebuild(pieces: Iterable[Piece], layout: Layout, present: Collection[str]) -
 
 def anew(pieces: Iterable[Piece], layout: Layout) -> tuple[str, ...]:
     """The whole table, whatever is there under its name, as transactions to run in this order."""
+    filling = change(Delta({}, dict(pieces)), layout)
+    first, *rest = hooked(layout)
+    return "".join((bare(layout), *filling, first)), *rest
+
+
+def bare(layout: Layout) -> str:
+    """Our table without anything of the pieces, and without hooks: no packet comes to it."""
     table = layout.table
-    by_kind = _sorted_out(pieces)
-    chains = {**layout.chains, **{k.text: v for k, v in by_kind.pop(CHAIN, ())}}
-    sets = by_kind.pop(SET, ())
     lines = [f"add table {table}", f"delete table {table}", f"add table {table}"]
     for container in layout.containers:
         kind, _, rest = container.partition(" ")
         name, _, body = rest.partition(" ")
         lines.append(f"add {kind} {table} {name} {body}")
-    lines += [f"add set {table} {key.text} {body}" for key, (body,) in sets]
-    lines += [f"add chain {table} {name}" for name in chains]
-    lines += _rules(table, chains)
-    for container, elements in by_kind.items():
-        lines += _elements("add", table, container, elements)
-    last = [f"add chain {table} {name} {{ {hook} }}" for name, hook, _ in layout.hooks if name in layout.last]
-    lines += [f"add chain {table} {name} {{ {hook} }}" for name, hook, _ in layout.hooks if name not in layout.last]
-    lines += _rules(table, {name: rules for name, _, rules in layout.hooks if name not in layout.last})
-    last += _rules(table, {name: rules for name, _, rules in layout.hooks if name in layout.last})
-    return tuple(_text(part) for part in (lines, last) if part)
+    lines += [f"add chain {table} {name}" for name in layout.chains]
+    lines += _rules(table, layout.chains)
+    return _text(lines)
+
+
+def hooked(layout: Layout) -> tuple[str, ...]:
+    """What makes packets come to it, as transactions to run in this order."""
+    table, result = layout.table, []
+    for are_last in (False, True):
+        hooks = [hook for hook in layout.hooks if (hook[0] in layout.last) is are_last]
+        lines = [f"add chain {table} {name} {{ {hook} }}" for name, hook, _ in hooks]
+        lines += _rules(table, {name: rules for name, _, rules in hooks})
+        if lines:
+            result.append(_text(lines))
+    return tuple(result)
 
 
 def _in_place(pieces: Iterable[Piece], layout: Layout, present: Collection[str]) -> tuple[str, ...]:

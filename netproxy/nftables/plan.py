@@ -10,6 +10,7 @@ for all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from netproxy import names
@@ -37,12 +38,14 @@ RANDOM_FIELD = "meta priority"
 
 def plan(route: Route, ground: Ground) -> tuple[Piece, ...]:
     """All pieces one Service port claims."""
+    if not route.port.externally_accessible:
+        return tuple(_internal(route, ground))
     return tuple([*_internal(route, ground), *_external(route, ground)])
 
 
 def _internal(route: Route, ground: Ground) -> Iterator[Piece]:
     port = route.port
-    yield Key("cluster-ips", port.cluster_ip), ("",)
+    yield Key("cluster-ips", port.cluster_ip), _PRESENT
     where = _service(route, port.cluster_ip)
     if not route.internal:
         yield Key("no-endpoint-services", where), (_refusal(route),)
@@ -54,7 +57,7 @@ def _internal(route: Route, ground: Ground) -> Iterator[Piece]:
         protocol, count = port.key.protocol.lower(), len(route.internal)
         verdict = names.nft_spread(protocol, count)
         yield from _flat("services", where, verdict, route, route.internal)
-        yield _spread(protocol, count, ground)
+        yield _spread(protocol, count, ground.family, ground.random_by_priority)
 
 
 def _external(route: Route, ground: Ground) -> Iterator[Piece]:
@@ -81,13 +84,12 @@ def _external(route: Route, ground: Ground) -> Iterator[Piece]:
     for where in addresses:
         yield from _flat("services", where, names.nft_spread_external(protocol, count), route, route.cluster)
     if addresses:
-        yield _spread(protocol, count, ground)
-        rules = (_MARK, f"goto {names.nft_spread(protocol, count)}")
-        yield Key(CHAIN, names.nft_spread_external(protocol, count)), rules
+        yield _spread(protocol, count, ground.family, ground.random_by_priority)
+        yield _marking_spread(protocol, count)
     if node_port:
         verdict = names.nft_spread_node_port(protocol, count)
         yield from _flat("node-ports", node_port, verdict, route, route.cluster)
-        yield _node_port_spread(protocol, count, ground)
+        yield _node_port_spread(protocol, count, ground.family, ground.random_by_priority)
 
 
 def _service(route: Route, ip: str) -> str:
@@ -106,7 +108,7 @@ def _flat(verdicts: str, where: str, chain: str, route: Route, backends: Sequenc
     of_node_port = verdicts == "node-ports"
     targets = names.nft_node_port_endpoints(protocol) if of_node_port else names.nft_endpoints(protocol)
     key = where.replace(f"{protocol} . ", "")
-    yield Key(verdicts, where), (f"goto {chain}",)
+    yield Key(verdicts, where), _goto(chain)
     for index, backend in enumerate(backends):
         yield Key(targets, f"{key} . {index}"), (f"{backend.ip} . {backend.port}",)
         if backend.local:
@@ -114,31 +116,49 @@ def _flat(verdicts: str, where: str, chain: str, route: Route, backends: Sequenc
 
 
 def _hairpin(protocol: str, backend: Backend) -> Piece:
-    return Key("hairpin", f"{backend.ip} . {backend.ip} . {protocol} . {backend.port}"), ("",)
+    return Key("hairpin", f"{backend.ip} . {backend.ip} . {protocol} . {backend.port}"), _PRESENT
 
 
-def _spread(protocol: str, count: int, ground: Ground) -> Piece:
+_PRESENT: Value = ("",)
+"""of an element that has no data"""
+
+
+# What many Services have in common is made once: tens of thousands of equal texts are memory and time.
+@lru_cache(1024)
+def _goto(chain: str) -> Value:
+    return (f"goto {chain}",)
+
+
+@lru_cache(1024)
+def _spread(protocol: str, count: int, family: Family, by_priority: bool) -> Piece:
     """The chain shared by all Service addresses with `count` endpoints.
 
     Its second rule catches the packet whose `services` lookup still saw more endpoints than its endpoint
     lookup: each lookup by itself is atomic, the pair is not. Index 0 exists as long as there is any endpoint.
     """
-    key, targets = f"{ip_word(ground.family)} daddr . {protocol} dport", names.nft_endpoints(protocol)
-    return Key(CHAIN, names.nft_spread(protocol, count)), _one_of(count, key, targets, ground)
+    key, targets = f"{ip_word(family)} daddr . {protocol} dport", names.nft_endpoints(protocol)
+    return Key(CHAIN, names.nft_spread(protocol, count)), _one_of(count, key, targets, family, by_priority)
 
 
-def _node_port_spread(protocol: str, count: int, ground: Ground) -> Piece:
-    rules = _one_of(count, f"{protocol} dport", names.nft_node_port_endpoints(protocol), ground)
+@lru_cache(1024)
+def _marking_spread(protocol: str, count: int) -> Piece:
+    rules = (_MARK, f"goto {names.nft_spread(protocol, count)}")
+    return Key(CHAIN, names.nft_spread_external(protocol, count)), rules
+
+
+@lru_cache(1024)
+def _node_port_spread(protocol: str, count: int, family: Family, by_priority: bool) -> Piece:
+    rules = _one_of(count, f"{protocol} dport", names.nft_node_port_endpoints(protocol), family, by_priority)
     return Key(CHAIN, names.nft_spread_node_port(protocol, count)), (_MARK, *rules)
 
 
-def _one_of(count: int, key: str, targets: str, ground: Ground) -> Value:
+def _one_of(count: int, key: str, targets: str, family: Family, by_priority: bool) -> Value:
     """To one of the first `count` targets under `key`, else to the first."""
-    to = f"dnat {ip_word(ground.family)} to {key}"
+    to = f"dnat {ip_word(family)} to {key}"
     rules = []
     for number in sorted({count, 1}, reverse=True):
         random = f"numgen random mod {number}"
-        if ground.random_by_priority:
+        if by_priority:
             rules.append(f"meta priority set {random} {to} . {RANDOM_FIELD} map @{targets}")
         else:
             rules.append(f"{to} . {random} map @{targets}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -40,6 +41,26 @@ class OwnTables:
         """One transaction of the caller's own."""
         await self._nft.run(text)
 
+    async def stands(self, layout: Layout) -> bool:
+        """Whether there is something under the table's name that packets come to."""
+        return bool(await self._nft.names(ip_word(layout.family), layout.name))
+
+    async def build(self, layout: Layout, portions: Iterable[Delta[Key, Value]]) -> None:
+        """The whole table where none stands: while one portion is written, the next is worked out."""
+        await self._nft.run(diff.bare(layout))
+        writing = asyncio.ensure_future(asyncio.sleep(0))
+        try:
+            for delta in portions:
+                await writing
+                writing = asyncio.ensure_future(self.change(layout, delta))
+                # It begins now: what follows holds the loop.
+                await asyncio.sleep(0)
+        finally:
+            await writing
+        for text in diff.hooked(layout):
+            await self._nft.run(text)
+        self._written(layout)
+
     async def rebuild(self, layout: Layout, pieces: Sequence[Piece]) -> None:
         """The whole table, in place when it is ours already."""
         present = await self._nft.names(ip_word(layout.family), layout.name)
@@ -52,8 +73,7 @@ class OwnTables:
             log.warning("table %s cannot be rewritten in place and is made anew: %s", layout.name, error.message)
             for text in diff.anew(pieces, layout):
                 await self._nft.run(text)
-        self._rebuilt = time.monotonic()
-        self._stand.add((_FAMILY_NUMBER[layout.family], layout.name))
+        self._written(layout)
 
     async def change(self, layout: Layout, delta: Delta[Key, Value]) -> None:
         """Only what differs."""
@@ -77,6 +97,10 @@ class OwnTables:
     def close(self) -> None:
         """Give up the handle; tables stay."""
         self._nft.close()
+
+    def _written(self, layout: Layout) -> None:
+        self._rebuilt = time.monotonic()
+        self._stand.add((_FAMILY_NUMBER[layout.family], layout.name))
 
     def _lost(self, transaction: Transaction | None) -> bool:
         if transaction is None:

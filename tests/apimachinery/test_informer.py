@@ -10,6 +10,7 @@ from apimachinery.client import Client
 from apimachinery.informer import Informer
 from apimachinery.kinds import CONFIG_MAP
 from apimachinery.objects import Obj
+from tests.waiting import until
 
 
 class Server:
@@ -51,3 +52,41 @@ def test_watches_that_end_at_once_are_begun_with_pauses() -> None:
 
 def test_a_watch_that_told_something_is_followed_by_the_next_at_once() -> None:
     assert watches(1) > 200
+
+
+def test_what_is_not_kept_is_told_and_then_forgotten() -> None:
+    def full(version: str, data: str) -> Obj:
+        return {"metadata": {"name": "a", "resourceVersion": version}, "data": data}
+
+    class Two:
+        async def list(self, *_: Any, transform: Any, **__: Any) -> Obj:
+            return {"metadata": {"resourceVersion": "1"}, "items": [transform(full("1", "first"))]}
+
+        async def watch(self, *_: Any, **__: Any) -> AsyncIterator[tuple[str, Obj]]:
+            yield "MODIFIED", full("2", "second")
+            yield "DELETED", full("3", "last")
+            await asyncio.Event().wait()
+
+    told: list[tuple[Any, Any]] = []
+    kept: list[Obj] = []
+
+    async def scenario() -> None:
+        informer = Informer(
+            cast(Client, Two()),
+            CONFIG_MAP,
+            transform=lambda obj: {**obj, "data": obj["data"].upper()},
+            keep=lambda obj: {"metadata": obj["metadata"]},
+        )
+
+        def handler(old: Obj | None, new: Obj | None) -> None:
+            told.append((old and old.get("data"), new and new.get("data")))
+            asyncio.get_running_loop().call_soon(lambda: kept.extend(informer.items()))
+
+        informer.add_handler(handler)
+        running = asyncio.ensure_future(informer.run())
+        await until(lambda: len(told) == 3, what="all three are told")
+        running.cancel()
+
+    asyncio.run(scenario())
+    assert told == [(None, "FIRST"), (None, "SECOND"), ("LAST", None)]
+    assert all("data" not in obj for obj in kept)

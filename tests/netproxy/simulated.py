@@ -15,6 +15,7 @@ from netproxy.ledger import Ledger
 from netproxy.model import Family, PortKey, Route
 from netproxy.nftables import base as nft_base
 from netproxy.nftables import diff as nft_diff
+from netproxy.nftables.apply import portions
 from netproxy.nftables.plan import plan as nft_plan
 from netproxy.topology import Place
 from netproxy.tracker import Tracker
@@ -32,7 +33,7 @@ BASE = Ground(
 )
 
 PORTION = 4
-"""chains of a restore text: few, so that small worlds take several"""
+"""chains of a restore text, Services of a new table's portion: few, so that small worlds take several"""
 
 
 def ground(family: Family) -> Ground:
@@ -92,16 +93,27 @@ class Rules:
     def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
         """All anew."""
         self._ledger = Ledger()
-        self._claim(routes)
         if self.mode == "nftables":
-            names = {*self.nft.chains, *self.nft.elements}
-            for text in nft_diff.rebuild(self._ledger.items(), nft_base.layout(self._ground), names):
-                self.nft = nft_tracer.apply(self.nft, text)
+            self._rebuild_nft(routes)
         else:
+            self._claim(routes)
             present = {table: list(chains) for table, chains in self.iptables.items()}
             for text in iptables_diff.rebuild(self._ledger.items(), self._ground, present, (), PORTION):
                 iptables_tracer.apply(self.iptables, text)
         self._ledger.commit()
+
+    def _rebuild_nft(self, routes: Mapping[PortKey, Route]) -> None:
+        layout, names = nft_base.layout(self._ground), {*self.nft.chains, *self.nft.elements}
+        if names:
+            self._claim(routes)
+            texts = nft_diff.rebuild(self._ledger.items(), layout, names)
+        else:
+            mine = [(key, route) for key, route in routes.items() if key.family is self._ground.family]
+            parts = portions(self._ledger, mine, self._ground, PORTION)
+            filling = [text for part in parts for text in nft_diff.change(part, layout)]
+            texts = (nft_diff.bare(layout), *filling, *nft_diff.hooked(layout))
+        for text in texts:
+            self.nft = nft_tracer.apply(self.nft, text)
 
     def change(self, routes: Mapping[PortKey, Route | None]) -> str:
         """Differences only; returns the text."""
