@@ -12,14 +12,11 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 from controlplane.scheduler.extract import Pod
-from controlplane.scheduler.framework import SKIP, Only, Plugin, Profile, Query, Rejection
+from controlplane.scheduler.framework import SKIP, Filters, Only, Plugin, Profile, Query, Rejection
 from controlplane.scheduler.groups import Group, Groupings
 from controlplane.scheduler.likeness import Likeness
 from controlplane.scheduler.nodeinfo import NodeInfo
 from controlplane.scheduler.verdicts import Pool, Refusal, Verdict
-
-Filters = tuple[tuple[Plugin, Any], ...]
-"""Plugins that take part in filtering a pod, each with its state."""
 
 # Signs that are remembered; the one not asked for longest is forgotten. A board has an entry for each node looked at.
 BOARDS = 32

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from controlplane.scheduler.board import Board, Boards, Filters, refuse
+from controlplane.scheduler.board import Board, Boards, refuse
 from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.extract import Pod
-from controlplane.scheduler.framework import SKIP, Only, Plugin, Profile, Query, Rejection
+from controlplane.scheduler.framework import SKIP, Filters, Only, Plugin, Profile, Query, Rejection
 from controlplane.scheduler.nodeinfo import NodeInfo
 from controlplane.scheduler.ranking import best, judged, plus
 from controlplane.scheduler.verdicts import Refusal, Verdict

@@ -12,7 +12,7 @@ import enum
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from apimachinery.client import Client
 from controlplane.scheduler.candidates import Candidate
@@ -24,9 +24,6 @@ from controlplane.scheduler.nodeinfo import NodeInfo
 from controlplane.scheduler.refused import Refused as Refused
 from controlplane.scheduler.storage import Storage
 from controlplane.scheduler.surroundings import Budgets, Workloads
-
-if TYPE_CHECKING:
-    from controlplane.scheduler.cycle import Decision
 
 MAX_SCORE = 100
 
@@ -90,6 +87,26 @@ class Found:
         return self.candidates[0].victims if self.candidates else ()
 
 
+Filters = tuple[tuple["Plugin", Any], ...]
+"""Plugins that take part in filtering a pod, each with its state."""
+
+
+class Refusing(Protocol):
+    """A decision against all nodes, as `post_filter` is told of it."""
+
+    @property
+    def rejections(self) -> Mapping[str, Rejection]:
+        """Why, by node name."""
+
+    @property
+    def absent(self) -> Rejection | None:
+        """Why those nodes are out that are not in `rejections`."""
+
+    @property
+    def filters(self) -> Filters:
+        """Those that were asked; empty where the pod was refused before any node was looked at."""
+
+
 class Plugin:
     """Base of all plugins: every extension point with the answer of a plugin that takes no part."""
 
@@ -136,7 +153,7 @@ class Plugin:
         """The state as if `other` were on the node as well (`sign` 1), or were not (-1); `state` itself stays."""
         return state
 
-    def post_filter(self, pod: Pod, profile: Profile, query: Query, decision: Decision) -> Found | None:
+    def post_filter(self, pod: Pod, profile: Profile, query: Query, decision: Refusing) -> Found | None:
         """How room might be made for a pod that fits nowhere, or None to leave it to the next plugin."""
         return None
 

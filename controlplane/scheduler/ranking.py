@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from controlplane.scheduler.board import Board, Filters
+from controlplane.scheduler.board import Board
 from controlplane.scheduler.extract import Pod
-from controlplane.scheduler.framework import SKIP, Plugin, Profile, Query
+from controlplane.scheduler.framework import SKIP, Filters, Plugin, Profile, Query
 from controlplane.scheduler.groups import Group
 from controlplane.scheduler.likeness import Likeness
 from controlplane.scheduler.nodeinfo import NodeInfo

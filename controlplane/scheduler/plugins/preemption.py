@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from controlplane.scheduler.board import Filters
 from controlplane.scheduler.candidates import Candidate, by_harm, by_importance
-from controlplane.scheduler.cycle import Decision, blocked, counting
+from controlplane.scheduler.cycle import blocked, counting
 from controlplane.scheduler.explain import listing
 from controlplane.scheduler.extract import Pod
-from controlplane.scheduler.framework import Found, Plugin, Profile, Query, Rejection
+from controlplane.scheduler.framework import Filters, Found, Plugin, Profile, Query, Refusing, Rejection
 from controlplane.scheduler.nodeinfo import NodeInfo
 from controlplane.scheduler.surroundings import Budget
 
@@ -48,7 +47,7 @@ class DefaultPreemption(Plugin):
     def sign(self, pod: Pod) -> tuple[()]:
         return ()
 
-    def post_filter(self, pod: Pod, profile: Profile, query: Query, decision: Decision) -> Found:
+    def post_filter(self, pod: Pod, profile: Profile, query: Query, decision: Refusing) -> Found:
         """Reads the cluster and changes nothing of it."""
         if pod.never_preempts:
             return Found("preemption: not eligible due to preemptionPolicy=Never.")
@@ -61,7 +60,7 @@ class DefaultPreemption(Plugin):
             return Found(text, clear=True)
         return Found(candidates=by_harm(candidates))
 
-    def _candidates(self, pod: Pod, query: Query, decision: Decision) -> tuple[list[Candidate], Counter[str]]:
+    def _candidates(self, pod: Pod, query: Query, decision: Refusing) -> tuple[list[Candidate], Counter[str]]:
         """Nodes where it would work, enough of them, and why the others are none."""
         cluster, reasons = query.cluster, Counter[str]()
         if not decision.filters:
@@ -86,12 +85,12 @@ class DefaultPreemption(Plugin):
         return clean + costly, +reasons
 
 
-def _is_hopeful(decision: Decision, name: str) -> bool:
+def _is_hopeful(decision: Refusing, name: str) -> bool:
     rejection = decision.rejections.get(name, decision.absent)
     return rejection is not None and not rejection.unresolvable
 
 
-def _is_waiting(pod: Pod, query: Query, decision: Decision) -> bool:
+def _is_waiting(pod: Pod, query: Query, decision: Refusing) -> bool:
     """Whether pods are on their way out for this one already, on a node that is not out of the question meanwhile."""
     nominated = query.cluster.nominated.node_of(pod.uid) or pod.nominated
     info = query.cluster.nodes.get(nominated)
