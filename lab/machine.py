@@ -30,14 +30,13 @@ def prepare() -> None:
     if not _memory().exists():
         before = {
             "forwarding": _forwarding(),
-            "neighbours": neighbours.limits(),
             "names shared": mounts.stacked(netns.DIRECTORY) > 0,
             "directories": [str(path) for path in _DIRECTORIES if path.is_dir()],
         }
         write_atomic(_memory(), json.dumps(before).encode())
     for directory in (SHIMS, CNI_RESULTS):
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-    neighbours.make_room()
+    neighbours.make_room(_neighbours())
 
 
 def restore() -> None:
@@ -48,8 +47,6 @@ def restore() -> None:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             before = json.loads(_memory().read_text(encoding="ascii"))
             _forward_as(before["forwarding"])
-            # A lab of an older version remembered none.
-            neighbours.put_back(before.get("neighbours", {}))
             if before["names shared"] is False:
                 netns.release()
             for path in _DIRECTORIES:
@@ -57,6 +54,7 @@ def restore() -> None:
                     with contextlib.suppress(OSError):
                         path.rmdir()
         _memory().unlink(missing_ok=True)
+        neighbours.put_back(_neighbours())
         with contextlib.suppress(OSError):
             places.RUN.rmdir()
 
@@ -85,3 +83,7 @@ _DIRECTORIES = (SHIMS / "s", SHIMS / "fifo", SHIMS, CNI_RESULTS / "results", CNI
 
 def _memory() -> Path:
     return places.RUN / "host.json"
+
+
+def _neighbours() -> Path:
+    return places.RUN / "neighbours.json"

@@ -11,9 +11,12 @@ Sources: arp(7), Linux Documentation/networking/ip-sysctl.rst (neigh/default/gc_
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from apimachinery.kit import netns
+from apimachinery.kit.files import write_atomic
 
 _WANTED = {
     f"net.{family}.neigh.default.gc_thresh{number}": value
@@ -32,14 +35,22 @@ def limits() -> dict[str, int]:
     return found
 
 
-def make_room() -> None:
-    """Raise what is lower than wanted. Where these settings are not ours to change, they stay."""
-    _write({name: _WANTED[name] for name, value in limits().items() if value < _WANTED[name]})
+def make_room(memory: Path) -> None:
+    """Raise what is lower than wanted, and keep in `memory` what was before, unless that is there from the first time.
+    Where these settings are not ours to change, they stay.
+    """
+    before = limits()
+    if not memory.exists():
+        write_atomic(memory, json.dumps(before).encode())
+    _write({name: _WANTED[name] for name, value in before.items() if value < _WANTED[name]})
 
 
-def put_back(before: Mapping[str, int]) -> None:
-    """Set what `limits` found at first."""
-    _write({name: int(before[name]) for name in before if name in _WANTED})
+def put_back(memory: Path) -> None:
+    """Set what `memory` keeps, and forget it. One that is damaged leaves the machine as it is."""
+    with contextlib.suppress(FileNotFoundError, ValueError, AttributeError, TypeError):
+        before = json.loads(memory.read_text(encoding="ascii"))
+        _write({name: int(value) for name, value in before.items() if name in _WANTED})
+    memory.unlink(missing_ok=True)
 
 
 def _write(values: Mapping[str, int]) -> None:

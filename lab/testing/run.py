@@ -9,12 +9,12 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from apimachinery.kit import command
-from lab import cgroups, neighbours
+from lab import cgroups
 from lab.paths import CACHE
 from lab.supervisor_client import SOURCE
 from lab.testing import enclosure, plan, report
@@ -64,22 +64,11 @@ async def run(tiers: Sequence[str], arguments: Sequence[str], *, lint: bool, job
     async with swept(CACHE):
         started = time.monotonic()
         # Where an enclosure hides nothing.
-        with _room(), tempfile.TemporaryDirectory(prefix="reports-", dir=CACHE) as directory:
+        with tempfile.TemporaryDirectory(prefix="reports-", dir=CACHE) as directory:
             pool = _Pool(Path(directory), started + (EMULATED_BUDGET if plan.EMULATED in tiers else BUDGET))
             outcomes = await pool.run(_tasks(tiers, arguments, lint), jobs or (os.cpu_count() or 1) + WAITING)
     # With a selection of their own a tier may well be left out.
     return _summary(outcomes, () if arguments else tiers, time.monotonic() - started)
-
-
-@contextlib.contextmanager
-def _room() -> Iterator[None]:
-    """No enclosure can give its own: all of them share one table of neighbours."""
-    before = neighbours.limits()
-    neighbours.make_room()
-    try:
-        yield
-    finally:
-        neighbours.put_back(before)
 
 
 def _tasks(tiers: Sequence[str], arguments: Sequence[str], lint: bool) -> list[Task]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import Netlink, links
-from lab import cgroups, clean, cluster, processes, state
+from lab import cgroups, clean, cluster, neighbours, processes, state
 from lab.paths import RUN, Paths
 from lab.progress import Progress
 
@@ -24,28 +24,34 @@ _DIRECTORIES = (Path("/var/tmp"), Path(tempfile.gettempdir()))
 @asynccontextmanager
 async def swept(cache: Path) -> AsyncIterator[None]:
     """Sweep before and after, but not while another run is under way: what its tests make is not left over. The last
-    of several sweeps for all. They know of each other by a lock in `cache`.
+    of several sweeps for all. They know of each other by a lock in `cache`. Until then the machine has room for the
+    neighbours of all of them: no enclosure can give its own.
     """
     cache.mkdir(mode=0o755, parents=True, exist_ok=True)
     lock = os.open(cache / "tests.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    before = cache / "neighbours.json"
     try:
         await _sweep_alone(lock)
         # Shared by all runs; who sweeps has it alone, for some seconds.
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_SH)
+        neighbours.make_room(before)
         try:
             yield
         finally:
-            await _sweep_alone(lock)
+            if await _sweep_alone(lock):
+                neighbours.put_back(before)
     finally:
         os.close(lock)
 
 
-async def _sweep_alone(lock: int) -> None:
+async def _sweep_alone(lock: int) -> bool:
+    """Sweep, unless another run is under way; whether there was none."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return
+        return False
     await sweep()
+    return True
 
 
 async def sweep() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from lab import neighbours
@@ -30,28 +33,33 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return settings
 
 
-def test_what_is_low_is_raised_and_put_back(kernel: dict[str, str]) -> None:
+def test_what_is_low_is_raised_and_put_back_by_the_last(kernel: dict[str, str], tmp_path: Path) -> None:
     kernel.update({V4: "1024", V6: "1000000"})
-    before = neighbours.limits()
-    assert before == {V4: 1024, V6: 1_000_000}
-    neighbours.make_room()
-    assert int(kernel[V4]) >= 30_000 and kernel[V6] == "1000000"
-    neighbours.put_back(before)
-    assert kernel == {V4: "1024", V6: "1000000"}
+    memory = tmp_path / "memory"
+    for _ in range(2):
+        neighbours.make_room(memory)
+        assert int(kernel[V4]) >= 30_000 and kernel[V6] == "1000000"
+    neighbours.put_back(memory)
+    assert kernel == {V4: "1024", V6: "1000000"} and not memory.exists()
+    neighbours.put_back(memory)
 
 
-def test_a_namespace_without_these_settings_is_left_alone(kernel: dict[str, str]) -> None:
-    neighbours.make_room()
-    assert neighbours.limits() == {} and kernel == {}
+def test_a_namespace_without_these_settings_is_left_alone(kernel: dict[str, str], tmp_path: Path) -> None:
+    neighbours.make_room(tmp_path / "memory")
+    neighbours.put_back(tmp_path / "memory")
+    assert kernel == {}
 
 
-def test_what_may_only_be_read_stays(kernel: dict[str, str]) -> None:
+def test_what_may_only_be_read_stays(kernel: dict[str, str], tmp_path: Path) -> None:
     kernel.update({FIXED: "512", V4: "1024"})
-    neighbours.make_room()
+    neighbours.make_room(tmp_path / "memory")
     assert kernel[FIXED] == "512" and kernel[V4] != "1024"
 
 
-def test_nothing_else_is_put_back(kernel: dict[str, str]) -> None:
-    kernel.update({V4: "1024", "kernel.panic": "0"})
-    neighbours.put_back({"kernel.panic": 1, V4: 512})
-    assert kernel == {V4: "512", "kernel.panic": "0"}
+@pytest.mark.parametrize("text", ["", "[]", '{"kernel.panic": 1}', json.dumps({V4: "many"}), json.dumps({V4: None})])
+def test_a_memory_that_is_damaged_changes_nothing(kernel: dict[str, str], tmp_path: Path, text: str) -> None:
+    kernel.update({V4: "70000", "kernel.panic": "0"})
+    memory = tmp_path / "memory"
+    memory.write_text(text)
+    neighbours.put_back(memory)
+    assert kernel == {V4: "70000", "kernel.panic": "0"} and not memory.exists()
