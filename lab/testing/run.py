@@ -19,7 +19,7 @@ from lab.paths import CACHE
 from lab.supervisor_client import SOURCE
 from lab.testing import enclosure, plan, report
 from lab.testing.report import Counts
-from lab.testing.sweep import PREFIX, swept
+from lab.testing.sweep import PREFIX, REPORTS, swept
 
 # Seconds for everything together: the project's own limit is 25 minutes.
 BUDGET = 24 * 60.0
@@ -64,7 +64,7 @@ async def run(tiers: Sequence[str], arguments: Sequence[str], *, lint: bool, job
     async with swept(CACHE):
         started = time.monotonic()
         # Where an enclosure hides nothing.
-        with tempfile.TemporaryDirectory(prefix="reports-", dir=CACHE) as directory:
+        with tempfile.TemporaryDirectory(prefix=REPORTS, dir=CACHE) as directory:
             pool = _Pool(Path(directory), started + (EMULATED_BUDGET if plan.EMULATED in tiers else BUDGET))
             outcomes = await pool.run(_tasks(tiers, arguments, lint), jobs or (os.cpu_count() or 1) + WAITING)
     # With a selection of their own a tier may well be left out.

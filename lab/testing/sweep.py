@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,8 @@ from lab.paths import RUN, Paths
 from lab.progress import Progress
 
 PREFIX = "wht"
+REPORTS = "reports-"
+"""How the directory of a run's reports begins, in the cache."""
 _DIRECTORIES = (Path("/var/tmp"), Path(tempfile.gettempdir()))
 
 
@@ -31,7 +34,9 @@ async def swept(cache: Path) -> AsyncIterator[None]:
     lock = os.open(cache / "tests.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     before = cache / "neighbours.json"
     try:
-        await _sweep_alone(lock)
+        if await _sweep_alone(lock):
+            for left in cache.glob(f"{REPORTS}*"):
+                shutil.rmtree(left, ignore_errors=True)
         # Shared by all runs; who sweeps has it alone, for some seconds.
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_SH)
         neighbours.make_room(before)

@@ -19,6 +19,9 @@ def test_nobody_sweeps_while_another_run_is_under_way(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(sweeping, "sweep", sweep)
 
+    killed = tmp_path / "cache" / f"{sweeping.REPORTS}of-a-run-that-was-killed"
+    killed.mkdir(parents=True)
+
     async def runs() -> None:
         nonlocal where
         first, second = sweeping.swept(tmp_path / "cache"), sweeping.swept(tmp_path / "cache")
@@ -32,6 +35,7 @@ def test_nobody_sweeps_while_another_run_is_under_way(tmp_path: Path, monkeypatc
 
     asyncio.run(runs())
     assert swept == ["first begins", "second ends"]
+    assert not killed.exists()
 
 
 def test_a_run_that_fails_sweeps_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
