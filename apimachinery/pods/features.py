@@ -15,3 +15,17 @@ def needed(spec: Obj) -> tuple[str, ...]:
     if spec.get("hostNetwork") and spec.get("hostUsers") is False:
         found.append("UserNamespacesHostNetworkSupport")
     return tuple(found)
+
+
+def needed_by_change(old: Obj, new: Obj) -> tuple[str, ...]:
+    """The features that a node has to have for the change of a PodSpec of a pod that it runs, sorted."""
+    found = []
+    if (old.get("resources") or {}) != (new.get("resources") or {}):
+        found.append("InPlacePodLevelResourcesVerticalScaling")
+    pairs = zip(old.get("initContainers") or (), new.get("initContainers") or (), strict=False)
+    if any(
+        before.get("restartPolicy") != "Always" and (before.get("resources") or {}) != (after.get("resources") or {})
+        for before, after in pairs
+    ):
+        found.append("InPlacePodVerticalScalingInitContainers")
+    return tuple(found)

@@ -16,7 +16,7 @@ from apimachinery.quantity import Quantity, parse
 Amounts = dict[str, Quantity]
 HUGE_PAGES = "hugepages-"
 # What pod-level resources (spec.resources) may name.
-_POD_LEVEL = ("cpu", "memory")
+POD_LEVEL = ("cpu", "memory")
 _NOTHING: Mapping[str, Quantity] = {}
 
 
@@ -44,7 +44,7 @@ def total(spec: Obj, side: str, overhead: bool, floor: Mapping[str, Quantity] = 
     """
     running = _sum(spec, side, floor)
     level = parsed(stated(spec.get("resources"), side))
-    running.update({name: amount for name, amount in level.items() if name in _POD_LEVEL or is_huge_page(name)})
+    running.update({name: amount for name, amount in level.items() if name in POD_LEVEL or is_huge_page(name)})
     if overhead:
         for name, amount in parsed(spec.get("overhead")).items():
             if side == "requests" or running.get(name):

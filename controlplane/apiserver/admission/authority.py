@@ -15,12 +15,12 @@ class NodeRestriction(Plugin):
 
     def __init__(self, needs: Needs) -> None:
         super().__init__(needs)
-        self._restriction = Restriction(needs.registry)
+        self._restriction = Restriction(needs.registry, needs.authorize)
 
     def concerns(self, kind: Kind, subresource: str, operation: Operation) -> bool:
         return operation != "CONNECT"
 
-    def validate(self, admission: Admission) -> None:
+    def admit(self, admission: Admission) -> None:
         self._restriction(admission)
 
 

@@ -17,7 +17,11 @@ from controlplane.apiserver.admission.authority import (
 from controlplane.apiserver.admission.classes import DefaultIngressClass, DefaultStorageClass
 from controlplane.apiserver.admission.limits import LimitRanger
 from controlplane.apiserver.admission.namespaces import NamespaceLifecycle
-from controlplane.apiserver.admission.nodes import PodTopologyLabels, TaintNodesByCondition
+from controlplane.apiserver.admission.nodes import (
+    NodeDeclaredFeatureValidator,
+    PodTopologyLabels,
+    TaintNodesByCondition,
+)
 from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
 from controlplane.apiserver.admission.podsecurity.plugin import PodSecurity
 from controlplane.apiserver.admission.priority import Priority
@@ -50,6 +54,7 @@ PLUGINS: tuple[type[Plugin], ...] = (
     CertificateSubjectRestriction,
     DefaultIngressClass,
     PodTopologyLabels,
+    NodeDeclaredFeatureValidator,
     PodResizeValidator,
     MutatingAdmissionWebhook,
     Requester,

@@ -1,8 +1,11 @@
-"""Nodes: a new one takes no pods before it has spoken, and pods learn the zone and region of theirs."""
+"""Nodes: a new one takes no pods before it has spoken, pods learn the zone and region of theirs, and change there only
+as it can follow."""
 
 from __future__ import annotations
 
+from apimachinery import errors
 from apimachinery.kinds import NODE, POD, Kind
+from apimachinery.pods.features import needed_by_change
 from controlplane.apiserver.admission.plugin import Plugin
 from controlplane.apiserver.admission_request import Admission, Operation
 
@@ -47,3 +50,28 @@ class PodTopologyLabels(Plugin):
         found = {key: value for key, value in (node["metadata"].get("labels") or {}).items() if key in _TOPOLOGY}
         if found:
             obj["metadata"]["labels"] = {**(obj["metadata"].get("labels") or {}), **found}
+
+
+class NodeDeclaredFeatureValidator(Plugin):
+    """A pod on a node changes only in ways for which the node declares the features (KEP-5328)."""
+
+    name = "NodeDeclaredFeatureValidator"
+
+    def concerns(self, kind: Kind, subresource: str, operation: Operation) -> bool:
+        return kind is POD and subresource in ("", "resize") and operation == "UPDATE"
+
+    def validate(self, admission: Admission) -> None:
+        """Raises Forbidden."""
+        pod, old = admission.obj, admission.old
+        assert pod is not None and old is not None
+        name = pod["spec"].get("nodeName")
+        needed = needed_by_change(old["spec"], pod["spec"]) if name else ()
+        if not needed:
+            return
+        node = self.registry.find(NODE, "", name)
+        if node is None:
+            raise errors.forbidden("pods", admission.name, f'node "{name}" not found')
+        declared = (node.get("status") or {}).get("declaredFeatures") or ()
+        if lacking := [feature for feature in needed if feature not in declared]:
+            why = f'pod update requires features {", ".join(lacking)} which are not available on node "{name}"'
+            raise errors.forbidden("pods", admission.name, why)

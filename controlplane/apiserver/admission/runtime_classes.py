@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from apimachinery import errors, kinds, quantity
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.admission.plugin import Plugin
 from controlplane.apiserver.admission_request import Admission, Operation
+
+_UNLIKE = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
 
 
 class RuntimeClasses(Plugin):
@@ -28,16 +32,18 @@ class RuntimeClasses(Plugin):
     def validate(self, admission: Admission) -> None:
         """Raises Forbidden."""
         pod = admission.obj
-        if pod is None or not pod["spec"].get("overhead"):
-            return
-        found = self._class_of(admission, pod["spec"])
-        if not ((found or {}).get("overhead") or {}).get("podFixed"):
+        assert pod is not None
+        found, given = self._class_of(admission, pod["spec"]), pod["spec"].get("overhead")
+        wanted = (found or {}).get("overhead")
+        if wanted is not None and _amounts(wanted.get("podFixed")) != _amounts(given):
+            raise errors.forbidden("pods", admission.name, _UNLIKE)
+        if wanted is None and given is not None:
             why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
             raise errors.forbidden("pods", admission.name, why)
 
     def _class_of(self, admission: Admission, spec: Obj) -> Obj | None:
         name = spec.get("runtimeClassName")
-        if not name:
+        if name is None:
             return None
         found = self.registry.find(kinds.RUNTIME_CLASS, "", name)
         if found is None:
@@ -50,13 +56,12 @@ def _overhead(name: str, spec: Obj, wanted: Obj | None) -> None:
         return
     given = spec.get("overhead")
     if given and _amounts(given) != _amounts(wanted):
-        why = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
-        raise errors.forbidden("pods", name, why)
+        raise errors.forbidden("pods", name, _UNLIKE)
     spec["overhead"] = dict(wanted)
 
 
-def _amounts(listed: Obj) -> dict[str, quantity.Quantity]:
-    return {resource: quantity.parse(amount) for resource, amount in listed.items()}
+def _amounts(listed: Obj | None) -> dict[str, quantity.Quantity]:
+    return {resource: quantity.parse(amount) for resource, amount in (listed or {}).items()}
 
 
 def _placing(name: str, spec: Obj, rules: Obj) -> None:
@@ -71,7 +76,37 @@ def _placing(name: str, spec: Obj, rules: Obj) -> None:
             raise errors.forbidden("pods", name, why)
     if chosen:
         spec["nodeSelector"] = chosen
-    borne = list(spec.get("tolerations") or ())
-    more = [toleration for toleration in rules.get("tolerations") or () if toleration not in borne]
-    if more:
-        spec["tolerations"] = borne + more
+    if borne := merged([*(spec.get("tolerations") or ()), *(rules.get("tolerations") or ())]):
+        spec["tolerations"] = borne
+
+
+def merged(tolerations: list[Obj]) -> list[Obj]:
+    """Without those that another one includes; of two that say the same the first stays."""
+    kept: list[Obj] = []
+    for index, one in enumerate(tolerations):
+        wider = (other for other in tolerations[index + 1 :] if _same(other) != _same(one))
+        if not any(_includes(other, one) for other in (*kept, *wider)):
+            kept.append(one)
+    return kept
+
+
+def _same(toleration: Obj) -> tuple[Any, ...]:
+    fields = ("key", "operator", "value", "effect")
+    return (*(toleration.get(field) or "" for field in fields), toleration.get("tolerationSeconds"))
+
+
+def _includes(wide: Obj, narrow: Obj) -> bool:
+    """Whether one toleration tolerates whatever another does, at least as long."""
+    if _same(wide) == _same(narrow):
+        return True
+    key, operator, value, effect, seconds = _same(wide)
+    its_key, its_operator, its_value, its_effect, its_seconds = _same(narrow)
+    if its_key != key and (key or operator != "Exists"):
+        return False
+    if its_effect != effect and effect:
+        return False
+    if effect == "NoExecute" and seconds is not None and (its_seconds is None or its_seconds > seconds):
+        return False
+    if operator == "Exists":
+        return True
+    return operator in ("", "Equal") and its_operator == "Equal" and its_value == value

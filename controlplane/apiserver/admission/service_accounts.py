@@ -20,6 +20,7 @@ _MIRROR = "kubernetes.io/config.mirror"
 _ENFORCED = "kubernetes.io/enforce-mountable-secrets"
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 _DEFAULT = "default"
+_VOLUME = "kube-api-access-"
 # How long a pod waits for its namespace's default account, and how often it looks.
 _DEFAULT_SECONDS, _LOOK_SECONDS = 1.5, 0.05
 
@@ -85,8 +86,11 @@ class ServiceAccounts(Plugin):
         account = self._account(admission, pod["spec"])
         if (account["metadata"].get("annotations") or {}).get(_ENFORCED) not in _TRUE:
             return
-        found = _of_debuggers if admission.subresource else _foreign_secrets
-        for why in found(pod["spec"], account):
+        if admission.subresource:
+            for why in _of_debuggers(pod["spec"], account):
+                # Upstream returns the bare text here, which becomes an answer without a reason.
+                raise errors.ApiError(why, code=500, reason="")
+        for why in _foreign_secrets(pod["spec"], account):
             raise _refused(admission, why)
 
 
@@ -169,10 +173,14 @@ def _mount_token(spec: Obj) -> None:
     ]
     if not needy:
         return
-    name = f"kube-api-access-{suffix()}"
+    volumes = spec.get("volumes") or []
+    standing = next((volume["name"] for volume in volumes if volume["name"].startswith(_VOLUME)), "")
+    name = standing or f"{_VOLUME}{suffix()}"
     for container in needy:
         mount = {"name": name, "readOnly": True, "mountPath": MOUNT}
         container["volumeMounts"] = [*(container.get("volumeMounts") or ()), mount]
+    if standing:
+        return
     namespace = {
         "path": "namespace",
         "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"},
@@ -183,4 +191,4 @@ def _mount_token(spec: Obj) -> None:
         {"downwardAPI": {"items": [namespace]}},
     ]
     volume = {"name": name, "projected": {"sources": sources, "defaultMode": 0o644}}
-    spec["volumes"] = [*(spec.get("volumes") or ()), volume]
+    spec["volumes"] = [*volumes, volume]

@@ -6,5 +6,5 @@ authenticates and never stores anything but the default policy.
 
 Reading order: `rules` (what one rule covers), `rbac` (the index and the decision), `graph` and `node` (what a
 kubelet may see), `chain` (the order of authorizers), `escalation`, `default_policy`,
-`reviews`, `node_restriction`, `devices`.
+`reviews`, `node_restriction` (and its `node_tokens`), `devices`.
 """

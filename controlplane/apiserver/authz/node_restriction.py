@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
-from apimachinery import errors
-from apimachinery.kinds import CSI_NODE, LEASE, NODE, PERSISTENT_VOLUME_CLAIM, POD, RESOURCE_SLICE, SERVICE_ACCOUNT
+from apimachinery import errors, signing
+from apimachinery.kinds import (
+    CERTIFICATE_SIGNING_REQUEST,
+    CSI_NODE,
+    LEASE,
+    NODE,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    RESOURCE_SLICE,
+    SERVICE_ACCOUNT,
+)
 from apimachinery.objects import Obj
 from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.authn.user import node_name
-from controlplane.apiserver.authz import mirrors
+from controlplane.apiserver.authz import mirrors, node_tokens
+from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.authz.graph import MIRROR
 from controlplane.apiserver.authz.node import LEASES
 
@@ -35,6 +46,8 @@ KUBELET_LABELS = frozenset(
 # What a kubelet may say of a claim after it resized the volume.
 GROWTH = ("capacity", "conditions", "allocatedResources", "allocatedResourceStatuses")
 KUBELET_NAMESPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
+# Certificates by which a kubelet says that it is a node.
+_NODE_SIGNERS = ("kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet")
 
 
 def _refuse(step: Admission, why: str) -> errors.Forbidden:
@@ -44,8 +57,9 @@ def _refuse(step: Admission, why: str) -> errors.Forbidden:
 class NodeRestriction:
     """The admission step; other users pass untouched."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, authorize: Chain) -> None:
         self._registry = registry
+        self._authorize = authorize
 
     def __call__(self, step: Admission) -> None:
         node, is_node = node_name(step.user)
@@ -63,31 +77,29 @@ class NodeRestriction:
             raise _refuse(step, "can only access CSINode with the same name as the requesting node")
         elif step.kind is PERSISTENT_VOLUME_CLAIM:
             _claim(step, node)
+        elif step.kind is SERVICE_ACCOUNT:
+            if (step.subresource, step.operation) == ("token", "CREATE"):
+                node_tokens.check(self._registry, self._authorize, step, node)
         elif step.kind is RESOURCE_SLICE:
             _slice(step, node)
+        elif step.kind is CERTIFICATE_SIGNING_REQUEST and step.operation == "CREATE":
+            _certificate(step, node)
 
     def _pod(self, step: Admission, node: str) -> None:
-        subject = step.obj or step.old or {}
-        owner = ((step.old or subject).get("spec") or {}).get("nodeName", "")
-        if not step.subresource and step.operation == "CREATE":
-            self._mirror(step, subject, node)
-        elif not step.subresource and step.operation == "DELETE":
-            if owner != node:
-                raise _refuse(step, f'node "{node}" can only delete pods with spec.nodeName set to itself')
+        if step.subresource == "status":
+            _pod_status(step, node)
         elif step.subresource == "eviction":
             self._eviction(step, node)
-        elif step.subresource == "status":
-            if owner != node:
-                raise _refuse(
-                    step, f'node "{node}" can only update pod status for pods with spec.nodeName set to itself'
-                )
-            if step.old and (subject["metadata"].get("labels") or {}) != (step.old["metadata"].get("labels") or {}):
-                raise _refuse(step, f'node "{node}" cannot update labels through pod status')
-            if step.old and _claims(subject) != _claims(step.old):
-                raise _refuse(step, f'node "{node}" cannot update resource claim statues')
-        else:
+        elif step.subresource:
+            text = f"unexpected pod subresource \"{step.subresource}\", only 'status' and 'eviction' are allowed"
+            raise _refuse(step, text)
+        elif step.operation == "CREATE":
+            self._mirror(step, step.obj or {}, node)
+        elif step.operation != "DELETE":
             text = f'unexpected operation "{step.operation}", node "{node}" can only create and delete mirror pods'
             raise _refuse(step, text)
+        elif _home(step.old) != node:
+            raise _refuse(step, f'node "{node}" can only delete pods with spec.nodeName set to itself')
 
     def _eviction(self, step: Admission, node: str) -> None:
         name = ((step.obj or {}).get("metadata") or {}).get("name") or step.name
@@ -106,6 +118,29 @@ class NodeRestriction:
             raise _refuse(step, problem)
         if reference := mirrors.reference_of(pod):
             raise _refuse(step, f'node "{node}" can not create pods that reference {reference}')
+
+
+def _home(pod: Obj | None) -> str:
+    found: str = ((pod or {}).get("spec") or {}).get("nodeName", "")
+    return found
+
+
+def _pod_status(step: Admission, node: str) -> None:
+    old, new = step.old or {}, step.obj or {}
+    if _home(old) != node:
+        text = f'node "{node}" can only update pod status for pods with spec.nodeName set to itself'
+        raise _refuse(step, text)
+    if (new["metadata"].get("labels") or {}) != (old["metadata"].get("labels") or {}):
+        raise _refuse(step, f'node "{node}" cannot update labels through pod status')
+    if _claims(new) != _claims(old):
+        raise _refuse(step, f'node "{node}" cannot update resource claim statues')
+    if _extended(new) != _extended(old):
+        raise _refuse(step, f'node "{node}" cannot update extended resource claim status')
+
+
+def _extended(pod: Obj) -> Obj | None:
+    found: Obj | None = (pod.get("status") or {}).get("extendedResourceClaimStatus")
+    return found
 
 
 def _claims(pod: Obj) -> list[tuple[str, str | None]]:
@@ -132,24 +167,30 @@ def _beyond_growth(claim: Obj) -> Obj:
 
 
 def _node(step: Admission, node: str) -> None:
-    if step.operation == "DELETE" or step.name != node:
+    if step.name != node:
         raise _refuse(step, f'node "{node}" is not allowed to modify node "{step.name}"')
     new = step.obj or {}
-    labels = new["metadata"].get("labels") or {}
     if step.operation == "CREATE":
-        if (new.get("spec") or {}).get("configSource"):
+        if (new.get("spec") or {}).get("configSource") is not None:
             raise _refuse(step, f'node "{node}" is not allowed to create pods with a non-nil configSource')
-        bad = forbidden_labels(labels)
+        bad = forbidden_labels(new["metadata"].get("labels") or {})
         if bad:
             raise _refuse(step, f'node "{node}" is not allowed to set the following labels: {", ".join(bad)}')
-        return
-    old = step.old or {}
-    before = old["metadata"].get("labels") or {}
-    if ((new.get("spec") or {}).get("taints") or []) != ((old.get("spec") or {}).get("taints") or []):
+    elif step.operation == "UPDATE":
+        _node_change(step, node, new, step.old or {})
+
+
+def _node_change(step: Admission, node: str, new: Obj, old: Obj) -> None:
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    source = spec.get("configSource")
+    if source is not None and source != before.get("configSource"):
+        raise _refuse(step, f'node "{node}" is not allowed to update configSource to a new non-nil configSource')
+    if (spec.get("taints") or []) != (before.get("taints") or []):
         raise _refuse(step, f'node "{node}" is not allowed to modify taints')
     if (new["metadata"].get("ownerReferences") or []) != (old["metadata"].get("ownerReferences") or []):
         raise _refuse(step, f'node "{node}" is not allowed to modify ownerReferences')
-    bad = forbidden_labels({k for k in {*labels, *before} if labels.get(k) != before.get(k)})
+    labels, held = (side["metadata"].get("labels") or {} for side in (new, old))
+    bad = forbidden_labels({key for key in {*labels, *held} if labels.get(key) != held.get(key)})
     if bad:
         raise _refuse(step, f"is not allowed to modify labels: {', '.join(bad)}")
 
@@ -188,41 +229,14 @@ def _slice(step: Admission, node: str) -> None:
         raise _refuse(step, f"can only {verb} ResourceSlice with the same NodeName as the requesting node")
 
 
-def check_token(
-    registry: Registry, node: str, namespace: str, account: str, spec: Obj, own: tuple[str, ...] = ()
-) -> None:
-    """A node asks for tokens of its own pods alone, for audiences they use (`own` are the server's).
-
-    Raises Forbidden; NotFound when the pod is gone.
-    """
-    reference = spec.get("boundObjectRef") or {}
-
-    def refuse(why: str) -> errors.Forbidden:
-        return errors.forbidden(SERVICE_ACCOUNT.plural, account, why)
-
-    if (reference.get("apiVersion"), reference.get("kind")) != ("v1", "Pod") or not reference.get("name"):
-        raise refuse("node requested token not bound to a pod")
-    if not reference.get("uid"):
-        raise refuse("node requested token with a pod binding without a uid")
-    pod = registry.get(POD, namespace, reference["name"])
-    if reference["uid"] != pod["metadata"]["uid"]:
-        raise refuse(
-            f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record. "
-            "The object might have been deleted and then recreated"
-        )
-    if pod["spec"].get("nodeName") != node:
-        raise refuse("node requested token bound to a pod scheduled on a different node")
-    used = _audiences(pod)
-    for audience in spec.get("audiences") or ():
-        if audience not in used and not ("" in used and audience in own):
-            raise refuse(f'audience "{audience}" not found in pod spec volume')
-
-
-def _audiences(pod: Obj) -> set[str]:
-    """What the pod's own projected tokens are for; a projection without an audience is for the API server."""
-    found = set()
-    for volume in pod["spec"].get("volumes") or ():
-        for source in (volume.get("projected") or {}).get("sources") or ():
-            if "serviceAccountToken" in source:
-                found.add(source["serviceAccountToken"].get("audience", ""))
-    return found
+def _certificate(step: Admission, node: str) -> None:
+    """A certificate that makes a node of its holder is for the node that asks."""
+    spec = (step.obj or {}).get("spec") or {}
+    if spec.get("signerName") not in _NODE_SIGNERS:
+        return
+    try:
+        asked = signing.requested(base64.b64decode(spec.get("request") or ""))
+    except ValueError as error:
+        raise _refuse(step, f"unable to parse csr: {error}") from None
+    if asked.user != f"system:node:{node}":
+        raise _refuse(step, f"can only create a node CSR with CN=system:node:{node}")

@@ -47,9 +47,12 @@ def check_approval(chain: Chain, step: Admission) -> None:
 
 
 def check_signing(chain: Chain, step: Admission) -> None:
-    """CertificateSigning: putting a certificate in needs the verb `sign` on the request's signer. Raises Forbidden."""
-    old, new = (((o or {}).get("status") or {}).get("certificate") for o in (step.old, step.obj))
-    if old != new:
+    """CertificateSigning: a certificate or conditions in the status need the verb `sign` on the request's signer.
+
+    Raises Forbidden.
+    """
+    old, new = ((o or {}).get("status") or {} for o in (step.old, step.obj))
+    if any((old.get(part) or None) != (new.get(part) or None) for part in ("certificate", "conditions")):
         _need(chain, step, "sign")
 
 

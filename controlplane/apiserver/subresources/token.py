@@ -15,8 +15,6 @@ from controlplane.apiserver import body
 from controlplane.apiserver.authn import service_account
 from controlplane.apiserver.authn.keys import SigningKey
 from controlplane.apiserver.authn.service_account import Bound, Grant
-from controlplane.apiserver.authn.user import node_name
-from controlplane.apiserver.authz.node_restriction import check_token
 from controlplane.apiserver.request import Answer, Request
 from controlplane.apiserver.reviewing import admitted
 
@@ -63,10 +61,6 @@ class Tokens:
         spec = {k: v for k, v in (asked.get("spec") or {}).items() if v is not None}
         spec["audiences"] = list(spec.get("audiences") or self._audiences)
         spec.setdefault("expirationSeconds", DEFAULT_SECONDS)
-        node, is_node = node_name(request.user)
-        if is_node:
-            asked_for = asked.get("spec") or {}
-            check_token(self._registry, node, request.namespace, request.name, asked_for, self._audiences)
         check(spec)
         bound = self._bound(request, spec.get("boundObjectRef"))
         return Answer(201, self._issue(account, given, spec, bound))

@@ -8,6 +8,7 @@ import pytest
 
 from apimachinery import errors, kinds
 from apimachinery.client import Client, PatchType
+from controlplane.apiserver.admission.runtime_classes import merged
 from tests.controlplane.apiserver.server import run
 
 
@@ -78,11 +79,41 @@ def test_a_runtime_class_says_what_a_pod_costs_and_where_it_goes(tmp_path: Path)
             ({"runtimeClassName": "r", "overhead": {"cpu": "20m"}}, "Overhead doesn't match"),
             ({"runtimeClassName": "r", "nodeSelector": {"a": "c"}}, "conflict: runtimeClass.scheduling.nodeSelector"),
             ({"overhead": {"cpu": "10m"}}, "Pod Overhead set without corresponding RuntimeClass"),
+            ({"runtimeClassName": ""}, 'RuntimeClass "" not found'),
         ):
             with pytest.raises(errors.Forbidden, match=why):
                 await client.create(kinds.POD, pod("q", **spec), "default")
 
     run(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("own", "more", "left"),
+    [
+        ("k=v", "k=v", "k=v"),
+        ("k=v", "k", "k"),
+        ("k", "k=v", "k"),
+        ("k=v", "k=w", "k=v k=w"),
+        ("k:NoExecute:5", "k:NoExecute:9", "k:NoExecute:9"),
+        ("k:NoExecute", "k:NoExecute:9", "k:NoExecute"),
+        ("k:NoSchedule l", "", "k:NoSchedule l"),
+        ("k:NoSchedule l=v", "*", "*"),
+    ],
+)
+def test_of_two_tolerations_the_wider_one_stays(own: str, more: str, left: str) -> None:
+    """key=value:effect:seconds, or key alone for whatever value."""
+
+    def read(texts: str) -> list[dict[str, Any]]:
+        found = []
+        for text in texts.split():
+            name, _, rest = text.partition(":")
+            key, equals, value = name.partition("=")
+            effect, _, seconds = rest.partition(":")
+            one = {"key": key.strip("*"), "operator": "Equal" if equals else "Exists", "value": value, "effect": effect}
+            found.append({**one, "tolerationSeconds": int(seconds) if seconds else None})
+        return found
+
+    assert merged([*read(own), *read(more)]) == read(left)
 
 
 def test_one_range_serves_one_family(tmp_path: Path) -> None:
@@ -196,8 +227,9 @@ def test_no_way_around_the_secrets_of_an_account(tmp_path: Path) -> None:
             await client.create(kinds.POD, pod("p", serviceAccountName="a", containers=whole), "default")
         await client.create(kinds.POD, pod("p", serviceAccountName="a"), "default")
         debug = {"spec": {"ephemeralContainers": [{**whole[0], "name": "e"}]}}
-        with pytest.raises(errors.Forbidden, match="ephemeral container e with envFrom referencing"):
+        with pytest.raises(errors.ApiError, match="^ephemeral container e with envFrom referencing") as refused:
             await client.patch(kinds.POD, "p", debug, "default", subresource="ephemeralcontainers")
+        assert (refused.value.code, refused.value.reason) == (500, "")
 
         def mirror(**spec: Any) -> dict[str, Any]:
             made = pod("m", nodeName="n", **spec)
@@ -226,6 +258,46 @@ def test_a_pod_waits_for_its_namespace_s_default_account(tmp_path: Path) -> None
         assert (await early)["spec"]["serviceAccountName"] == "default"
         with pytest.raises(errors.Forbidden, match='serviceaccount "other" not found'):
             await client.create(kinds.POD, pod("q", serviceAccountName="other"), "n")
+
+    run(tmp_path, test)
+
+
+def test_a_pod_that_brings_its_token_s_volume_gets_no_second(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await client.create(kinds.SERVICE_ACCOUNT, {"metadata": {"name": "default"}}, "default")
+        volume = {"name": "kube-api-access-own", "emptyDir": {}}
+        made = (await client.create(kinds.POD, pod("p", volumes=[volume]), "default"))["spec"]
+        assert [one["name"] for one in made["volumes"]] == ["kube-api-access-own"]
+        assert [one["name"] for one in made["containers"][0]["volumeMounts"]] == ["kube-api-access-own"]
+
+    run(tmp_path, test)
+
+
+def test_a_pod_changes_only_as_its_node_can_follow(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await client.create(kinds.SERVICE_ACCOUNT, {"metadata": {"name": "default"}}, "default")
+        resources = {"requests": {"cpu": "1"}, "limits": {"cpu": "2"}}
+        made = pod("p", nodeName="n", resources=resources)
+        made["spec"]["initContainers"] = [{"name": "i", "image": "i", "resources": {"requests": {"cpu": "1"}}}]
+        await client.create(kinds.NODE, {"metadata": {"name": "n"}})
+        status: dict[str, Any] = {"allocatable": {"cpu": "9", "memory": "1Gi"}}
+        await client.patch(kinds.NODE, "n", {"status": status}, subresource="status")
+        await client.create(kinds.POD, made, "default")
+
+        async def change(**spec: Any) -> None:
+            wanted = {"spec": spec}
+            await client.patch(kinds.POD, "p", wanted, "default", subresource="resize", patch_type=PatchType.STRATEGIC)
+
+        of_init = {"initContainers": [{"name": "i", "resources": {"requests": {"cpu": "500m"}}}]}
+        of_pod = {"resources": {"requests": {"cpu": "1500m"}}}
+        features = ("InPlacePodLevelResourcesVerticalScaling", "InPlacePodVerticalScalingInitContainers")
+        for spec, names in ((of_pod, features[:1]), (of_init, features[1:]), ({**of_pod, **of_init}, features)):
+            text = f'pod update requires features {", ".join(names)} which are not available on node "n"'
+            with pytest.raises(errors.Forbidden, match=text):
+                await change(**spec)
+        status["declaredFeatures"] = [*features]
+        await client.patch(kinds.NODE, "n", {"status": status}, subresource="status")
+        await change(**of_pod, **of_init)
 
     run(tmp_path, test)
 

@@ -6,12 +6,15 @@ from apimachinery import errors, kinds
 from apimachinery.kinds import (
     CERTIFICATE_SIGNING_REQUEST,
     CLUSTER_ROLE,
+    CSI_DRIVER,
     LEASE,
     NODE,
+    PERSISTENT_VOLUME,
     PERSISTENT_VOLUME_CLAIM,
     POD,
     ROLE,
     ROLE_BINDING,
+    SERVICE_ACCOUNT,
 )
 from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.authz import node_restriction, reviews, signing
@@ -21,8 +24,9 @@ from controlplane.apiserver.authz.graph import Graph
 from controlplane.apiserver.authz.node import NodeAuthorizer, selects
 from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.authz.rules import Rule
-from controlplane.apiserver.request import Attributes, User
+from controlplane.apiserver.request import Attributes, Decision, User
 from tests.controlplane.apiserver import server
+from tests.controlplane.apiserver.test_signing_requests import pem
 
 NODE_1 = User("system:node:n1", groups=("system:nodes", "system:authenticated"))
 
@@ -156,13 +160,18 @@ def admission(kind, obj, old=None, operation="", subresource="", user=NODE_1, na
     return Admission(user, operation, kind, subresource, namespace, subject["metadata"]["name"], obj, old, {})
 
 
-def admit(step, *objects):
-    node_restriction.NodeRestriction(holding(*objects))(step)
+def admit(step, *objects, allows=""):
+    """allows: the resource that authorization gives this node besides."""
+
+    def authorize(user, wanted):
+        return Decision(True) if wanted.resource == allows and allows else None
+
+    node_restriction.NodeRestriction(holding(*objects), Chain((authorize,)))(step)
 
 
-def refused(step, text):
+def refused(step, text, *objects):
     with pytest.raises(errors.Forbidden, match=text):
-        admit(step)
+        admit(step, *objects)
 
 
 def node(name="n1", labels=None, taints=None):
@@ -180,7 +189,12 @@ def test_node_changes_itself_alone_and_not_its_trust():
     admit(admission(NODE, node(labels={"kubelet.kubernetes.io/x": "y"}), node()))
     refused(admission(NODE, node(taints=[{"key": "a"}]), node()), "not allowed to modify taints")
     refused(admission(NODE, node(labels={"x.k8s.io/a": "b"}), node()), "is not allowed to modify labels")
-    refused(admission(NODE, None, node(), operation="DELETE"), "not allowed to modify node")
+    admit(admission(NODE, None, node(), operation="DELETE"))
+    refused(admission(NODE, None, node("n2"), operation="DELETE"), "not allowed to modify node")
+    source = {**node(), "spec": {"configSource": {}}}
+    refused(admission(NODE, source), "is not allowed to create pods with a non-nil configSource")
+    refused(admission(NODE, source, node()), "is not allowed to update configSource to a new non-nil configSource")
+    admit(admission(NODE, source, source))
 
 
 def test_node_touches_its_own_pods_alone():
@@ -195,6 +209,11 @@ def test_node_touches_its_own_pods_alone():
     refused(admission(POD, pod(node="n2"), pod(node="n2"), subresource="status"), "can only update pod status for pods")
     taken = {**pod(), "status": {"resourceClaimStatuses": [{"name": "gpu", "resourceClaimName": "theirs"}]}}
     refused(admission(POD, taken, pod(), subresource="status"), "cannot update resource claim statues")
+    extended = {**pod(), "status": {"extendedResourceClaimStatus": {"resourceClaimName": "theirs"}}}
+    refused(admission(POD, extended, pod(), subresource="status"), "cannot update extended resource claim status")
+    for part in ("binding", "ephemeralcontainers", "resize"):
+        text = f"unexpected pod subresource \"{part}\", only 'status' and 'eviction' are allowed"
+        refused(admission(POD, pod(), pod(), subresource=part), text)
 
 
 OWNER = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "n1-uid", "controller": True}
@@ -277,20 +296,60 @@ def test_node_leases_and_other_users():
     admit(admission(LEASE, lease, namespace="kube-node-lease", user=User("somebody")))
 
 
+def token(reference=None, *audiences):
+    reference = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"} if reference is None else reference
+    body = {"metadata": {"name": "robot"}, "spec": {"boundObjectRef": reference, "audiences": list(audiences)}}
+    return admission(SERVICE_ACCOUNT, body, subresource="token")
+
+
+TOKENS = {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}
+
+
 def test_tokens_are_for_pods_of_the_node():
-    own, theirs = (POD, pod("p")), (POD, pod("q", node="n2"))
-    spec = {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}}
-    node_restriction.check_token(holding(own), "n1", "ns", "robot", spec)
+    own, theirs = (POD, pod("p", volumes=[{"name": "t", **TOKENS}])), (POD, pod("q", node="n2"))
+    admit(token(), own)
+    whole = token().obj["spec"]["boundObjectRef"]
     for reference, text in (
-        (None, "not bound to a pod"),
-        ({**spec["boundObjectRef"], "uid": ""}, "without a uid"),
-        ({**spec["boundObjectRef"], "uid": "x"}, "does not match the UID"),
-        ({**spec["boundObjectRef"], "name": "q"}, "scheduled on a different node"),
+        ({}, "not bound to a pod"),
+        ({**whole, "uid": ""}, "without a uid"),
+        ({**whole, "uid": "x"}, "does not match the UID"),
+        ({**whole, "name": "q"}, "scheduled on a different node"),
     ):
-        with pytest.raises(errors.Forbidden, match=text):
-            node_restriction.check_token(holding(own, theirs), "n1", "ns", "robot", {"boundObjectRef": reference})
-    with pytest.raises(errors.Forbidden, match="audience"):
-        node_restriction.check_token(holding(own), "n1", "ns", "robot", {**spec, "audiences": ["vault"]})
+        refused(token(reference), text, own, theirs)
+    refused(token(None, "a", "b"), "node may only request 0 or 1 audiences", own)
+
+
+def test_tokens_are_for_audiences_of_the_pod():
+    attached = {"metadata": {"name": "d"}, "spec": {"tokenRequests": [{"audience": "vault"}]}}
+    claim = {"metadata": {"name": "c"}, "spec": {"volumeName": "v"}}
+    bound = {"metadata": {"name": "v"}, "spec": {"csi": {"driver": "d"}}}
+    others = ((CSI_DRIVER, attached), (PERSISTENT_VOLUME_CLAIM, claim), (PERSISTENT_VOLUME, bound))
+    text = 'audience "vault" not found in pod spec volume, system:node:n1 is not authorized to request tokens for this'
+    refused(token(None, "vault"), text, (POD, pod(volumes=[{"name": "t", **TOKENS}])), *others)
+    refused(token(), 'audience "" not found', (POD, pod()), *others)
+    own_claim = {**claim, "metadata": {"name": "p-t"}}
+    volumes: list[dict[str, Any]] = [
+        {"projected": {"sources": [{"serviceAccountToken": {"audience": "vault"}}]}},
+        {"csi": {"driver": "d"}},
+        {"persistentVolumeClaim": {"claimName": "c"}},
+        {"ephemeral": {"volumeClaimTemplate": {}}},
+    ]
+    for one in volumes:
+        wanting = (POD, pod(volumes=[{"name": "t", **one}]))
+        admit(token(None, "vault"), wanting, *others, (PERSISTENT_VOLUME_CLAIM, own_claim))
+    admit(token(None, "vault"), (POD, pod()), allows="vault")
+
+
+def test_a_node_asks_for_its_own_certificate():
+    def asking(user, signer="kubernetes.io/kubelet-serving"):
+        return admission(CERTIFICATE_SIGNING_REQUEST, {"metadata": {"name": "c"}, "spec": csr(user, signer)})
+
+    def csr(user, signer):
+        return {"signerName": signer, "request": pem(user)}
+
+    admit(asking("system:node:n1"))
+    admit(asking("system:node:n2", "a.b/c"))
+    refused(asking("system:node:n2"), "can only create a node CSR with CN=system:node:n1")
 
 
 def role(verbs, resources, name="r"):

@@ -12,7 +12,7 @@ from apimachinery.errors import FieldError
 PRIVILEGED, BASELINE, RESTRICTED = LEVELS = ("privileged", "baseline", "restricted")
 PREFIX = "pod-security.kubernetes.io/"
 LATEST = 1 << 30
-_VERSION = re.compile(r"v1\.(0|[1-9][0-9]*)", re.ASCII)
+_VERSION = re.compile(r"v1\.(0|[1-9][0-9]{0,17})", re.ASCII)
 _WRONG_LEVEL = f"must be one of {', '.join(LEVELS)}"
 _WRONG_VERSION = 'must be "latest" or "v1.x"'
 

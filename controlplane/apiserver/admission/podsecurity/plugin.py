@@ -72,7 +72,7 @@ class PodSecurity(Plugin):
         if namespace is None:
             raise errors.InternalError(f'failed to lookup namespace "{admission.namespace}"')
         policy, wrong = self._policy(namespace)
-        if policy.open:
+        if policy.open and not wrong:
             return
         if admission.kind is POD:
             self._pod(admission, policy, wrong)
@@ -128,7 +128,7 @@ class PodSecurity(Plugin):
         policy, wrong = self._policy(new)
         before, wrong_before = self._policy(admission.old) if admission.old is not None else (None, [])
         if wrong and wrong != wrong_before:
-            raise errors.invalid_object("Namespace", name, wrong)
+            raise errors.invalid_object("Namespace", admission.given_name, wrong)
         if before is not None and not _tightened(policy.enforce, before.enforce):
             return None
         if f"namespace={name}" in self._exempt:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from apimachinery.kinds import PERSISTENT_VOLUME_CLAIM, POD, Kind
 from apimachinery.objects import Obj
 from apimachinery.pods.qos import qos_class
+from apimachinery.pods.totals import POD_LEVEL, is_huge_page
 from controlplane.apiserver.admission.quota import usage
 
 Selector = tuple[str, str, frozenset[str]]
@@ -80,7 +81,7 @@ def _attribute_classes(claim: Obj) -> Iterator[str]:
 
 def unsaid(limited: set[str], kind: Kind, obj: Obj) -> str:
     """What the containers of a pod must say and do not, as upstream words it; "" for nothing."""
-    if kind is not POD or (obj["spec"].get("resources") or {}):
+    if kind is not POD or _speaks_for_all(obj["spec"].get("resources") or {}):
         return ""
     spec = obj["spec"]
     containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
@@ -90,3 +91,9 @@ def unsaid(limited: set[str], kind: Kind, obj: Obj) -> str:
         if silent:
             parts.append(f"{name} for: {','.join(silent)}")
     return f"must specify {'; '.join(parts)}" if parts else ""
+
+
+def _speaks_for_all(resources: Obj) -> bool:
+    """Whether a pod says as a whole what it takes."""
+    named = {*(resources.get("requests") or ()), *(resources.get("limits") or ())}
+    return any(name in POD_LEVEL or is_huge_page(name) for name in named)

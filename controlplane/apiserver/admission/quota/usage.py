@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from apimachinery.kinds import PERSISTENT_VOLUME_CLAIM, POD, SERVICE, Kind
+from apimachinery.kinds import PERSISTENT_VOLUME_CLAIM, POD, RESOURCE_CLAIM, SERVICE, Kind
 from apimachinery.objects import Obj
 from apimachinery.pods.requests import is_extended
 from apimachinery.pods.totals import Amounts, is_huge_page, parsed, total
@@ -14,6 +15,11 @@ from apimachinery.timestamps import parse_time
 
 ONE, NONE = Quantity(NANO), Quantity(0)
 STORAGE_CLASS = ".storageclass.storage.k8s.io/"
+DEVICE_CLASS = ".deviceclass.resource.k8s.io/devices"
+# What pods ask for of a device class as if it were a resource.
+_IMPLICIT = "deviceclass.resource.kubernetes.io/"
+# The most devices that one claim is ever given, which is what asking for all of a class counts.
+_MOST_DEVICES = 32
 _BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 # Names of old for the number of objects of a kind, beside count/RESOURCE.
 ALIASES = {
@@ -45,12 +51,16 @@ def _counts(kind: Kind, name: str) -> bool:
         return True
     if kind is POD:
         plain = name.removeprefix("requests.")
-        return name in _OF_PODS or is_huge_page(plain) or (name != plain and is_extended(plain))
+        return name in _OF_PODS or is_huge_page(plain) or (name != plain and _is_device(plain))
     if kind is SERVICE:
         return name in _OF_SERVICES
     if kind is PERSISTENT_VOLUME_CLAIM:
         return name in _OF_CLAIMS or name.partition(STORAGE_CLASS)[2] in _OF_CLAIMS
-    return False
+    return kind is RESOURCE_CLAIM and name.endswith(DEVICE_CLASS)
+
+
+def _is_device(name: str) -> bool:
+    return is_extended(name) or name.startswith(_IMPLICIT)
 
 
 def of(kind: Kind, obj: Obj, now: datetime) -> Amounts:
@@ -62,6 +72,8 @@ def of(kind: Kind, obj: Obj, now: datetime) -> Amounts:
         counted |= _of_service(obj["spec"])
     elif kind is PERSISTENT_VOLUME_CLAIM:
         counted |= _of_claim(obj)
+    elif kind is RESOURCE_CLAIM:
+        counted |= _of_devices(obj["spec"])
     elif alias := ALIASES.get(kind.resource):
         counted[alias] = ONE
     return counted
@@ -87,7 +99,7 @@ def _amounts(requests: Amounts, limits: Amounts) -> Amounts:
     for name, amount in requests.items():
         if name in _COUNTED or is_huge_page(name):
             counted[name] = counted[f"requests.{name}"] = amount
-        elif is_extended(name):
+        elif _is_device(name):
             counted[f"requests.{name}"] = amount
     counted |= {f"limits.{name}": amount for name, amount in limits.items() if name in _COUNTED}
     return counted
@@ -115,7 +127,30 @@ def _of_claim(claim: Obj) -> Amounts:
     requested = ((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage")
     if requested is not None:
         standing = ((claim.get("status") or {}).get("allocatedResources") or {}).get("storage") or 0
-        counted["requests.storage"] = max(parse(requested), parse(standing))
+        counted["requests.storage"] = _whole(max(parse(requested), parse(standing)))
     if name:
         counted |= {f"{name}{STORAGE_CLASS}{key}": amount for key, amount in counted.items()}
     return counted
+
+
+def _whole(amount: Quantity) -> Quantity:
+    """Rounded up to whole bytes."""
+    return amount if amount.nanos % NANO == 0 else Quantity(-(-amount.nanos // NANO) * NANO, amount.format)
+
+
+def _of_devices(spec: Obj) -> Amounts:
+    """The devices of each class that a claim asks for: of the alternatives of a request the most of each class."""
+    wanted: Counter[str] = Counter()
+    for request in (spec.get("devices") or {}).get("requests") or ():
+        most: Counter[str] = Counter()
+        for one in request.get("firstAvailable") or [request.get("exactly") or {}]:
+            most |= Counter({one.get("deviceClassName") or "": _devices(one)})
+        wanted += most
+    return {f"{name}{DEVICE_CLASS}": Quantity(count * NANO) for name, count in wanted.items()}
+
+
+def _devices(request: Obj) -> int:
+    mode = request.get("allocationMode")
+    if mode == "All":
+        return _MOST_DEVICES
+    return int(request.get("count") or 0) if mode == "ExactCount" else 0

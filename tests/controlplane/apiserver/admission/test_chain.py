@@ -17,7 +17,8 @@ UPSTREAM = (
     *("NamespaceLifecycle", "LimitRanger", "ServiceAccount", "NodeRestriction", "TaintNodesByCondition"),
     *("PodSecurity", "Priority", "DefaultTolerationSeconds", "DefaultStorageClass", "StorageObjectInUseProtection"),
     *("PersistentVolumeClaimResize", "RuntimeClass", "CertificateApproval", "CertificateSigning"),
-    *("CertificateSubjectRestriction", "DefaultIngressClass", "PodTopologyLabels", "PodResizeValidator"),
+    *("CertificateSubjectRestriction", "DefaultIngressClass", "PodTopologyLabels"),
+    *("NodeDeclaredFeatureValidator", "PodResizeValidator"),
     *("MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "ValidatingAdmissionPolicy"),
     *("ValidatingAdmissionWebhook", "ResourceQuota"),
 )

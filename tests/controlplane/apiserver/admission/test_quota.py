@@ -77,8 +77,37 @@ def test_what_services_and_claims_count() -> None:
         "gold.storageclass.storage.k8s.io/persistentvolumeclaims": "1",
         "gold.storageclass.storage.k8s.io/requests.storage": "1Gi",
     }
+    claim["spec"]["resources"] = {"requests": {"storage": "1500m"}}
+    assert counted(kinds.PERSISTENT_VOLUME_CLAIM, claim)["requests.storage"] == "2"
     assert counted(kinds.DEPLOYMENT, {"metadata": {}}) == {"count/deployments.apps": "1"}
     assert counted(kinds.SECRET, {"metadata": {}}) == {"count/secrets": "1", "secrets": "1"}
+
+
+def test_what_a_resource_claim_counts() -> None:
+    def asked(name: str, mode: str = "ExactCount", count: int = 1) -> dict[str, Any]:
+        return {"deviceClassName": name, "allocationMode": mode, "count": count}
+
+    requests = [
+        {"exactly": asked("gpu", count=2)},
+        {"firstAvailable": [asked("gpu", count=3), asked("gpu"), asked("nic", "All")]},
+        {"exactly": asked("nic", "other")},
+    ]
+    assert counted(kinds.RESOURCE_CLAIM, {"metadata": {}, "spec": {"devices": {"requests": requests}}}) == {
+        "count/resourceclaims.resource.k8s.io": "1",
+        "gpu.deviceclass.resource.k8s.io/devices": "5",
+        "nic.deviceclass.resource.k8s.io/devices": "32",
+    }
+    limited = {"gpu.deviceclass.resource.k8s.io/devices", "pods", "requests.deviceclass.resource.kubernetes.io/gpu"}
+    assert usage.names(kinds.RESOURCE_CLAIM, limited) == {"gpu.deviceclass.resource.k8s.io/devices"}
+    assert usage.names(kinds.POD, limited) == {"pods", "requests.deviceclass.resource.kubernetes.io/gpu"}
+
+
+def test_a_pod_that_speaks_for_all_its_containers_is_complete() -> None:
+    for resources, said in (
+        ({"limits": {"cpu": "1"}}, ""),
+        ({"requests": {}}, "must specify cpu for: c"),
+    ):
+        assert coverage.unsaid({"cpu", "pods"}, kinds.POD, pod(resources=resources)) == said
 
 
 def test_which_names_a_kind_counts_against() -> None:
