@@ -15,7 +15,8 @@ METRICS = "autoscaling.alpha.kubernetes.io/metrics"
 CURRENT_METRICS = "autoscaling.alpha.kubernetes.io/current-metrics"
 CONDITIONS = "autoscaling.alpha.kubernetes.io/conditions"
 BEHAVIOR = "autoscaling.alpha.kubernetes.io/behavior"
-_ANNOTATIONS = (METRICS, CURRENT_METRICS, CONDITIONS, BEHAVIOR)
+TOLERANCES = tuple(f"autoscaling.alpha.kubernetes.io/scale-{way}-tolerance" for way in ("down", "up"))
+_ANNOTATIONS = (METRICS, CURRENT_METRICS, CONDITIONS, BEHAVIOR, *TOLERANCES)
 
 _KEPT_SPEC = ("scaleTargetRef", "minReplicas", "maxReplicas")
 _KEPT_STATUS = ("observedGeneration", "lastScaleTime", "currentReplicas", "desiredReplicas")
@@ -92,6 +93,13 @@ def _split(metadata: Obj) -> tuple[Obj, Obj]:
     """The metadata without annotations, and those that are no luggage of a conversion."""
     annotations = {key: text for key, text in (metadata.get("annotations") or {}).items() if key not in _ANNOTATIONS}
     return {key: value for key, value in metadata.items() if key != "annotations"}, annotations
+
+
+def drop_luggage(obj: Obj) -> None:
+    """autoscaling/v2 has fields for all of it, and keeps no annotation that a conversion would write; in place."""
+    metadata, annotations = _split(obj["metadata"])
+    if len(annotations) < len(obj["metadata"].get("annotations") or ()):
+        obj["metadata"] = {**metadata, "annotations": annotations} if annotations else metadata
 
 
 def _is_cpu(metric: Obj) -> bool:

@@ -46,7 +46,13 @@ def _deployment(spec: Obj) -> None:
 
 
 def _stateful_set(spec: Obj) -> None:
-    _rolling(spec["updateStrategy"], {"partition": 0})
+    strategy = spec["updateStrategy"]
+    if not strategy.get("type"):
+        strategy["type"] = "RollingUpdate"
+        strategy.setdefault("rollingUpdate", {})
+    # Who names the type alone gets no more than that.
+    if strategy["type"] == "RollingUpdate" and strategy.get("rollingUpdate") is not None:
+        strategy["rollingUpdate"].setdefault("partition", 0)
     _claims(spec)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from apimachinery import errors, selectors
 from apimachinery.errors import FieldError
-from apimachinery.numerals import whole
+from apimachinery.numerals import INT64, whole
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.place import Place, Row, Rule
 from controlplane.apiserver.rules.shown import struct
@@ -40,9 +40,11 @@ def at_most_all(path: str, value: Any) -> list[FieldError]:
 
 
 def some(value: Any) -> bool:
-    """Whether a number or share is more than none; what is neither counts as none."""
+    """Whether a number or share is more than none; what is neither counts as none, and a number in a text as that."""
     if isinstance(value, str):
-        return bool(_PERCENT.match(value)) and whole(value[:-1]) != 0
+        # What is too large for upstream's reader is none, too.
+        number = whole(value[:-1] if _PERCENT.match(value) else value)
+        return number is not None and 0 != number < INT64
     return bool(value)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.strategy import keep_spec
 from controlplane.apiserver.strategies import gates
 
+_NUMBER = re.compile("[-+]?[0-9]{1,18}")
 _TEMPLATE = "deprecated.daemonset.template.generation"
 _CONTROLLER_UID, _JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
 
@@ -18,7 +21,14 @@ cron_job_created, cron_job_changed = gates.template("spec", "jobTemplate", "spec
 
 def daemon_set_created(daemon_set: Obj) -> None:
     template_created(daemon_set)
-    daemon_set["metadata"].setdefault("annotations", {})[_TEMPLATE] = "1"
+    annotations = daemon_set["metadata"].setdefault("annotations", {})
+    annotations[_TEMPLATE] = str(max(1, _generation(annotations)))
+
+
+def _generation(annotations: Obj) -> int:
+    """What a DaemonSet's author says of its template's generation."""
+    text = annotations.get(_TEMPLATE) or ""
+    return int(text) if _NUMBER.fullmatch(text) else 0
 
 
 def daemon_set_changed(new: Obj, old: Obj) -> None:

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from controlplane.apiserver.resources import builtin
+from controlplane.apiserver.strategies import autoscaling as strategy
 
 KIND = "HorizontalPodAutoscaler"
 METRICS = [
@@ -104,6 +105,19 @@ def test_annotations_that_are_no_metrics_say_nothing(text: str) -> None:
     found = seen({**obj, "spec": {"targetCPUUtilizationPercentage": 5}}, "autoscaling/v2")
     assert len(found["spec"]["metrics"]) == 1 and "behavior" not in found["spec"]
     assert "annotations" not in found["metadata"]
+
+
+def test_annotations_of_a_conversion_are_nobody_s() -> None:
+    luggage = [
+        *(f"autoscaling.alpha.kubernetes.io/{name}" for name in ("metrics", "current-metrics", "conditions")),
+        *(f"autoscaling.alpha.kubernetes.io/{name}" for name in ("behavior", "scale-up-tolerance")),
+    ]
+    obj = scaler(metadata={"name": "h", "annotations": {"a": "b", **dict.fromkeys(luggage, "[]")}})
+    strategy.default(obj)
+    assert obj["metadata"] == {"name": "h", "annotations": {"a": "b"}}
+    bare = scaler(metadata={"name": "h", "annotations": dict.fromkeys(luggage, "[]")})
+    strategy.default(bare)
+    assert bare["metadata"] == {"name": "h"}
 
 
 def test_events_have_other_names_in_their_own_group() -> None:

@@ -34,6 +34,22 @@ def test_a_deployment() -> None:
     assert obj["status"] == {}
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}),
+        ({"type": ""}, {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}),
+        ({"type": "RollingUpdate"}, {"type": "RollingUpdate"}),
+        ({"type": "RollingUpdate", "rollingUpdate": {}}, {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}),
+        ({"rollingUpdate": {"partition": 2}}, {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}),
+        ({"type": "OnDelete"}, {"type": "OnDelete"}),
+    ],
+)
+def test_who_names_how_a_stateful_set_is_updated_gets_no_more(given: Obj, wanted: Obj) -> None:
+    spec = {"updateStrategy": given, "template": TEMPLATE}
+    assert completed("apps/v1", "StatefulSet", spec)["spec"]["updateStrategy"] == wanted
+
+
 def test_an_explicit_zero_of_a_reference_stays() -> None:
     assert completed("apps/v1", "Deployment", {"replicas": 0, "template": TEMPLATE})["spec"]["replicas"] == 0
 

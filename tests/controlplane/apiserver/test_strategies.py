@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from controlplane.apiserver import defaults
 from controlplane.apiserver.registry import upkeep
 from controlplane.apiserver.strategies import cluster, gates, storage, workloads
@@ -141,3 +143,11 @@ def test_to_say_once_more_what_one_owns_is_no_change() -> None:
     assert not upkeep.is_as_it_was({**again, "spec": {"a": 2}}, old)
     more = {**later, "fieldsV1": {"f:spec": {}, "f:data": {}}}
     assert not upkeep.is_as_it_was({**old, "metadata": {"name": "x", "managedFields": [more]}}, old)
+
+
+@pytest.mark.parametrize(("said", "counted"), [(None, "1"), ("7", "7"), ("0", "1"), ("-2", "1")])
+def test_a_daemon_set_begins_with_the_generation_that_its_template_says(said: str | None, counted: str) -> None:
+    key = "deprecated.daemonset.template.generation"
+    made: Obj = {"metadata": {"annotations": {} if said is None else {key: said}}, "spec": {}}
+    workloads.daemon_set_created(made)
+    assert made["metadata"]["annotations"] == {key: counted}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import zoneinfo
 from collections.abc import Iterator
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.rules.batch.schedules import schedule_error
+from controlplane.apiserver.rules.batch.schedules import BAD_ZONE, known_zone, schedule_error
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
@@ -55,17 +54,11 @@ def _zone(spec: Obj, at: Place) -> Iterator[FieldError]:
     if zone.lower() == "local":
         text = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
         yield errors.invalid(where, zone, text)
+    if ".." in zone:
+        yield errors.invalid(where, zone, BAD_ZONE)
     # Upstream's reader of zones knows its own by this name alone.
-    if zone != "Local" and not _known(zone):
+    elif zone != "Local" and not known_zone(zone):
         yield errors.invalid(where, zone, f"unknown time zone {zone}")
-
-
-def _known(zone: str) -> bool:
-    try:
-        zoneinfo.ZoneInfo(zone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
 
 
 def _selects_itself(template: Obj, at: Place) -> Iterator[FieldError]:

@@ -88,6 +88,10 @@ ROLLING = "spec.strategy.rollingUpdate"
             {ROLLING: {"maxUnavailable": "101%"}},
             [f'{ROLLING}.maxUnavailable: Invalid value: "101%": must not be great'],
         ),
+        (
+            {ROLLING: {"maxUnavailable": "5", "maxSurge": 0}},
+            [f'{ROLLING}.maxUnavailable: Invalid value: "5": a valid percent string'],
+        ),
         ({ROLLING: {"maxSurge": "x"}}, [f'{ROLLING}.maxSurge: Invalid value: "x": a valid percent string must be a']),
         ({"spec.strategy": {"type": "Recreate", "rollingUpdate": {}}}, [f"{ROLLING}: Forbidden: may not be specified"]),
         ({"spec.strategy.type": "X"}, ['spec.strategy: Unsupported value: {"Type":"X","RollingUpdate":null}: support']),
