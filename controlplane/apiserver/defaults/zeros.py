@@ -32,6 +32,7 @@ _STRUCTS = frozenset(
         "core.v1.NodeDaemonEndpoints.kubeletEndpoint",
         "networking.v1.IngressStatus.loadBalancer",
         "apps.v1.DeploymentSpec.strategy",
+        "apps.v1.ReplicaSetSpec.template",
         "apps.v1.DaemonSetSpec.updateStrategy",
         "apps.v1.StatefulSetSpec.updateStrategy",
         "discovery.v1.Endpoint.conditions",

@@ -156,10 +156,11 @@ class Registry:
         await self._admit(admission)
         await off_loop(context.size, self._preparation.finish_new, kind, obj, namespace, context, chosen)
         try:
+            context.warnings.extend(await off_loop(context.size, _listed, strategy.warn, obj, None))
             await self._validate(admission)
             if (standing := self._standing(kind, namespace, obj)) is not None:
                 raise conflicts.exists(kind, obj["metadata"], standing)
-            context.warnings.extend((*await off_loop(context.size, _listed, strategy.warn, obj, None), *gaps))
+            context.warnings.extend(gaps)
             return await self._put_new(kind, namespace, obj, context, admission)
         except Mismatch:
             raise conflicts.exists(kind, obj["metadata"], self._standing(kind, namespace, obj)) from None
@@ -240,9 +241,9 @@ class Registry:
         await self._admit(admission)
         await off_loop(size, self._preparation.finish_change, kind, old.obj, new, context, admission)
         try:
+            context.warnings.extend(await off_loop(size, _listed, strategy.told(subresource), new, old.obj))
             await self._validate(admission)
-            told = strategy.told(subresource)
-            context.warnings.extend((*await off_loop(size, _listed, told, new, old.obj), *gaps))
+            context.warnings.extend(gaps)
             if await off_loop(size, self._unchanged, new, old):
                 return old
             if upkeep.deletion_is_due(new) and not strategy.holds(new):

@@ -327,6 +327,29 @@ def test_who_is_exempt_passes(tmp_path: Path) -> None:
     run(tmp_path, test, pod_security_exemptions=exempt)
 
 
+def test_what_is_odd_is_told_before_what_a_level_says_and_whether_or_not_it_refuses(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await begin(client)
+        context = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+        context.load_cert_chain(tmp_path / "admin.crt", tmp_path / "admin.key")
+        path = f"{client.server}/api/v1/namespaces/n/pods"
+        odd = {"nodeSelector": {"beta.kubernetes.io/os": "linux"}, "hostNetwork": True}
+
+        async def told(name: str, wanted: int) -> list[str]:
+            made = {"apiVersion": "v1", "kind": "Pod", **body(name, **odd)}
+            async with aiohttp.ClientSession() as session, session.post(path, json=made, ssl=context) as response:
+                assert response.status == wanted
+                values = [value for key, value in response.headers.items() if key == "Warning"]
+            return [value.removeprefix('299 - "')[:24] for value in values]
+
+        await label(client, warn="baseline")
+        assert await told("p", 201) == ["spec.nodeSelector[beta.k", "would violate PodSecurit"]
+        await label(client, enforce="baseline")
+        assert await told("q", 403) == ["spec.nodeSelector[beta.k"]
+
+    run(tmp_path, test)
+
+
 def test_a_tightened_level_is_told_of_the_pods_that_are_there(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         await begin(client)

@@ -32,6 +32,10 @@ LIFELONG = ("Deployment", "ReplicaSet", "DaemonSet", "StatefulSet")
         ({}, []),
         ({"spec.selector": {"matchLabels": {"app": "b"}}}, [MISMATCH]),
         (
+            {"spec.template": ABSENT},
+            [MISMATCH.replace('{"app":"a"}', "null"), "spec.template.spec.containers: Required value"],
+        ),
+        (
             {"spec.template.spec.restartPolicy": "Never"},
             ['spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always"'],
         ),
