@@ -115,7 +115,9 @@ def _cpu(rest: Obj) -> Obj:
 
 
 def _text(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    """As Go writes JSON, which spells out what HTML would take for its own."""
+    text = orjson.dumps(value).decode()
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _loaded(text: str | None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apimachinery import quantity
 from apimachinery.objects import Obj
 
 # Kinds of metric by the field that holds them, in the order the annotation has them.
@@ -22,7 +23,7 @@ def from_v1(metric: Obj) -> Obj:
     found = _nested(metric, "target", "targetValue")
     for source in _SOURCES:
         if source in found:
-            found[source]["target"] = {"type": _target_type(found[source]["target"]), **found[source]["target"]}
+            found[source]["target"] = _target(source, found[source]["target"])
     return found
 
 
@@ -30,10 +31,28 @@ def status_from_v1(metric: Obj) -> Obj:
     return _nested(metric, "current", "currentValue")
 
 
-def _target_type(target: Obj) -> str:
-    if "averageUtilization" in target:
-        return "Utilization"
-    return "AverageValue" if "averageValue" in target else "Value"
+def _target(source: str, amounts: Obj) -> Obj:
+    """What is aimed at, with its kind, which v1 does not tell and upstream takes from what is there."""
+    if source in _MEASURED:
+        return {"type": "Utilization" if "averageUtilization" in amounts else "AverageValue", **amounts}
+    if source == "external":
+        return {"type": "Value" if "value" in amounts else "AverageValue", **amounts}
+    if source == "pods":
+        return {"type": "AverageValue", "averageValue": "0", **amounts}
+    if "averageValue" not in amounts:
+        return {"type": "Value", "value": "0", **amounts}
+    # v1 cannot leave out the value: none is as good as zero.
+    return {
+        "type": "AverageValue",
+        **{key: amount for key, amount in amounts.items() if key != "value" or _some(amount)},
+    }
+
+
+def _some(amount: str) -> bool:
+    try:
+        return bool(quantity.parse(amount))
+    except quantity.QuantityError:
+        return True
 
 
 def _flat(metric: Obj, place: str, value: str) -> Obj:
@@ -60,7 +79,9 @@ def _flat_source(source: str, given: Obj, place: str, value: str) -> Obj:
         amount = amounts.get("averageValue", "0")
         return _said({"metricName": metric.get("name", ""), average: amount, "selector": metric.get("selector")})
     if source == "object":
-        flat = {"target": given.get("describedObject"), "metricName": metric.get("name", "")}
+        described = given.get("describedObject") or {}
+        target = {key: described[key] for key in ("kind", "name", "apiVersion") if key in described}
+        flat = {"target": target, "metricName": metric.get("name", "")}
         flat |= {value: amounts.get("value", "0"), "selector": metric.get("selector")}
         return _said({**flat, "averageValue": amounts.get("averageValue")})
     amount = amounts.get("value", "0" if place == "current" else None)

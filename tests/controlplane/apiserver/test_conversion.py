@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
+from controlplane.apiserver.conversion import metrics
 from controlplane.apiserver.resources import builtin
 from controlplane.apiserver.strategies import autoscaling as strategy
 
@@ -96,6 +97,32 @@ def test_autoscaling_v1_without_a_target_aims_at_eighty_percent() -> None:
     obj = {"apiVersion": "autoscaling/v1", "kind": KIND, "metadata": {"name": "h"}, "spec": {"maxReplicas": 3}}
     (metric,) = seen(obj, "autoscaling/v2")["spec"]["metrics"]
     assert metric["resource"] == {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}
+
+
+@pytest.mark.parametrize(
+    ("flat", "target"),
+    [
+        ({"resource": {"name": "memory"}}, {"type": "AverageValue"}),
+        ({"external": {"metricName": "m"}}, {"type": "AverageValue"}),
+        (
+            {"external": {"metricName": "m", "targetValue": "1", "targetAverageValue": "2"}},
+            {"type": "Value", "value": "1", "averageValue": "2"},
+        ),
+        ({"pods": {"metricName": "m"}}, {"type": "AverageValue", "averageValue": "0"}),
+        ({"object": {"target": {}, "metricName": "m"}}, {"type": "Value", "value": "0"}),
+        (
+            {"object": {"target": {}, "metricName": "m", "targetValue": "0", "averageValue": "3"}},
+            {"type": "AverageValue", "averageValue": "3"},
+        ),
+        (
+            {"object": {"target": {}, "metricName": "m", "targetValue": "4", "averageValue": "3"}},
+            {"type": "AverageValue", "value": "4", "averageValue": "3"},
+        ),
+    ],
+)
+def test_what_v1_leaves_open_of_a_target(flat: dict[str, Any], target: dict[str, Any]) -> None:
+    (source,) = flat
+    assert metrics.from_v1({"type": source.title(), **flat})[source]["target"] == target
 
 
 @pytest.mark.parametrize("text", ["{[", "5", '[{"resource":{"name":{}}}]', '{"scaleDown":{"policies":[5]}}'])
