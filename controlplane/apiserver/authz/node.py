@@ -99,9 +99,11 @@ class NodeAuthorizer:
 
     def _account(self, node: str, wanted: Attributes) -> Decision:
         if wanted.verb == "get" and not wanted.subresource:
-            return self._related(node, ACCOUNT, wanted)
-        if wanted.verb != "create" or wanted.subresource != "token":
+            return self._readable(node, ACCOUNT, wanted)
+        if wanted.verb != "create" or not wanted.name:
             return _no("can only create tokens for individual service accounts")
+        if wanted.subresource != "token":
+            return _no("can only create token subresource of serviceaccount")
         return self._related(node, ACCOUNT, wanted)
 
     def _slice(self, node: str, wanted: Attributes) -> Decision:
@@ -158,20 +160,21 @@ def _node(node: str, wanted: Attributes) -> Decision:
 
 
 def _lease(node: str, wanted: Attributes) -> Decision:
-    if wanted.namespace != LEASES:
-        return _no(f'can only access leases in the "{LEASES}" system namespace')
-    return _own(node, wanted, "a node lease", "node lease")
+    where = "" if wanted.namespace == LEASES else f'can only access leases in the "{LEASES}" system namespace'
+    return _own(node, wanted, "a node lease", "node lease", where)
 
 
 def _csi_node(node: str, wanted: Attributes) -> Decision:
-    if wanted.subresource:
-        return _no("cannot authorize CSINode subresources")
-    return _own(node, wanted, "a CSINode", "CSINode")
+    what = "cannot authorize CSINode subresources" if wanted.subresource else ""
+    return _own(node, wanted, "a CSINode", "CSINode", what)
 
 
-def _own(node: str, wanted: Attributes, one: str, kind: str) -> Decision:
+def _own(node: str, wanted: Attributes, one: str, kind: str, wrong: str) -> Decision:
+    """wrong: what else is to be refused of the request, after its verb."""
     if wanted.verb not in OWN_VERBS:
         return _no(f"can only get, create, update, patch, or delete {one}")
+    if wrong:
+        return _no(wrong)
     if wanted.verb != "create" and wanted.name != node:
         return _no(f"can only access {kind} with the same name as the requesting node")
     return ALLOW

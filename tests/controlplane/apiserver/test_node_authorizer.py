@@ -130,6 +130,16 @@ def test_nodes_and_leases_are_its_own(may):
     assert may("update", "leases", "n1", **lease).allowed and may("create", "leases", **lease).allowed
     assert not may("get", "leases", "n2", **lease).allowed
     assert "kube-node-lease" in may("create", "leases", group="coordination.k8s.io").reason
+    for resource, group, what in (
+        ("leases", "coordination.k8s.io", "a node lease"),
+        ("csinodes/status", "storage.k8s.io", "a CSINode"),
+    ):
+        reason = may("list", resource, group=group).reason
+        assert reason == f"can only get, create, update, patch, or delete {what}"
+    assert may("get", "csinodes/status", "n1", "storage.k8s.io").reason == "cannot authorize CSINode subresources"
+    assert may("create", "serviceaccounts", "a").reason == "can only create token subresource of serviceaccount"
+    individual = "can only create tokens for individual service accounts"
+    assert may("create", "serviceaccounts").reason == may("update", "serviceaccounts/token", "a").reason == individual
 
 
 def test_only_whole_identities_are_nodes(may):
