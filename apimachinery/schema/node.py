@@ -21,7 +21,7 @@ NAMED_SHAPES = {
     META + "Time": "time",
     META + "MicroTime": "microtime",
     META + "FieldsV1": "raw",
-    "io.k8s.apimachinery.pkg.runtime.RawExtension": "raw",
+    "io.k8s.apimachinery.pkg.runtime.RawExtension": "any",
 }
 # Definitions whose JSON is a duration text although the document says only "string".
 DURATION = META + "Duration"

@@ -94,6 +94,7 @@ class _Compiler:
         kids = {field: walk for field, child in node.fields.items() if (walk := self.walk(child))}
         if name.startswith("core."):
             kids |= {field: core.round_amounts for field, child in node.fields.items() if _amounts(child)}
+        literals, hook = self._literals.get(name), self._hooks.get(name)
         shown: dict[str, Any] = {}
         structs: list[str] = []
         droppable: dict[str, str] = {}
@@ -107,7 +108,9 @@ class _Compiler:
             empties = child.shape in ("list", "map") and f"{name}.{field}" not in TELLING_WHEN_EMPTY
             if (empties and not (rule == zeros.SHOWN and child.shape == "list")) or rule == zeros.DROP:
                 droppable[field] = rule
-        literals, hook = self._literals.get(name), self._hooks.get(name)
+            # The zero of a plain value asks for the default, also where it is always written and so was filled in.
+            if rule == zeros.SHOWN and field in (literals or {}) and zeros.zero(name, field, child) is not None:
+                droppable[field] = rule
         cell.append(_struct(kids, frozenset(droppable), tuple(structs), literals, hook, shown))
         return cell[0]
 

@@ -37,6 +37,8 @@ _STRUCTS = frozenset(
         "apps.v1.StatefulSetSpec.updateStrategy",
         "discovery.v1.Endpoint.conditions",
         "core.v1.PodTemplateSpec.spec",
+        "networking.v1.NetworkPolicySpec.podSelector",
+        "resource.v1.ResourceClaimSpec.devices",
         "batch.v1.JobTemplateSpec.spec",
         "apiextensions.v1.CustomResourceDefinitionStatus.acceptedNames",
     )
@@ -74,43 +76,14 @@ _TIMES = frozenset(
         "flowcontrol.v1.PriorityLevelConfigurationCondition.lastTransitionTime",
     )
 )
-# Optional by the definitions, yet always shown.
+# Optional by the definitions and by what is known of the fields, yet always shown.
 _SHOWN = frozenset(
     (
-        "policy.v1.PodDisruptionBudgetStatus.disruptionsAllowed",
-        "policy.v1.PodDisruptionBudgetStatus.currentHealthy",
-        "policy.v1.PodDisruptionBudgetStatus.desiredHealthy",
-        "policy.v1.PodDisruptionBudgetStatus.expectedPods",
-        "apps.v1.StatefulSetSpec.serviceName",
-        "apps.v1.StatefulSetStatus.availableReplicas",
-        "core.v1.Event.reportingComponent",
-        "core.v1.Event.reportingInstance",
         "core.v1.LimitRangeSpec.limits",
         "core.v1.ResourceFieldSelector.divisor",
-        "rbac.v1.Role.rules",
-        "rbac.v1.ClusterRole.rules",
-        "discovery.v1.EndpointSlice.ports",
-        "core.v1.NodeRuntimeHandler.name",
-        "core.v1.TypedLocalObjectReference.apiGroup",
-        "core.v1.TypedObjectReference.apiGroup",
-        "autoscaling.v2.HorizontalPodAutoscalerStatus.currentMetrics",
-        "flowcontrol.v1.ResourcePolicyRule.namespaces",
-        "resource.v1.DeviceClaim.requests",
-        "scheduling.v1.PriorityClass.value",
-        "storage.v1.CSINodeDriver.topologyKeys",
-        "discovery.v1.EndpointSlice.endpoints",
         "networking.v1.HTTPIngressPath.pathType",
-        "apiextensions.v1.CustomResourceDefinitionStatus.conditions",
         "apiextensions.v1.CustomResourceDefinitionStatus.storedVersions",
     )
-)
-# Of those always shown, references: null when absent.
-_SHOWN_REFERENCES = frozenset(
-    (
-        "core.v1.TypedLocalObjectReference.apiGroup",
-        "core.v1.TypedObjectReference.apiGroup",
-        "networking.v1.HTTPIngressPath.pathType",
-    ),
 )
 
 
@@ -124,7 +97,8 @@ def rule(type_name: str, field: str, node: Node, required: bool, root: bool) -> 
         if field == "metadata" and node.type_name.endswith(".ObjectMeta"):
             return STRUCT
         return SHOWN if required and not (declared and declared.omit_zero) else KEEP
-    if required or name in _SHOWN or name in _TIMES:
+    always = declared is not None and declared.always
+    if always or name in _SHOWN or name in _TIMES or (required and not (declared and declared.omit_zero)):
         return SHOWN
     if node.shape in ("string", "boolean", "int32", "int64", "int-or-string"):
         return DROP if declared is not None and not reference else KEEP
@@ -138,8 +112,9 @@ def _fields(type_name: str) -> dict[str, wire_fields.Field]:
 
 
 def zero(type_name: str, field: str, node: Node) -> Any:
-    """The zero value that is shown."""
-    if f"{type_name}.{field}" in _SHOWN_REFERENCES:
+    """The zero value that is shown; of a reference, nothing."""
+    declared = _fields(type_name).get(field)
+    if declared is not None and declared.pointer:
         return None
     if node.shape == "string":
         return ""

@@ -37,6 +37,13 @@ def test_a_good_object_stays_as_it_is() -> None:
     assert obj == before
 
 
+@pytest.mark.parametrize("data", [{"a": None}, [1], "x", 5])
+def test_what_is_kept_as_its_writer_wrote_it_may_be_any_json(data: Any) -> None:
+    obj = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "data": data, "revision": 1}
+    assert walker("apps/v1", "ControllerRevision").check(obj).error == ""
+    assert obj["data"] == data
+
+
 def test_unknown_fields_are_removed_and_named_in_order() -> None:
     obj = pod(nope=1)
     obj["spec"]["containers"][0]["imagee"] = "x"

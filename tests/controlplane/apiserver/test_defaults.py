@@ -88,6 +88,13 @@ def test_an_empty_list_that_is_always_shown_is_its_writers_until_it_is_settled()
         ("storage.k8s.io/v1", "CSIDriver", {"spec": {}}, ("spec", "volumeLifecycleModes"), ["Persistent"]),
         ("storage.k8s.io/v1", "CSINode", {"spec": {"drivers": [{}]}}, ("spec", "drivers", 0, "topologyKeys"), None),
         ("scheduling.k8s.io/v1", "PriorityClass", {}, ("value",), 0),
+        ("apps/v1", "StatefulSet", {"spec": {"ordinals": {}}}, ("spec", "ordinals"), {"start": 0}),
+        ("networking.k8s.io/v1", "NetworkPolicy", {"spec": {}}, ("spec", "podSelector"), {}),
+        ("resource.k8s.io/v1", "ResourceClaim", {"spec": {}}, ("spec",), {"devices": {"requests": None}}),
+        ("v1", "PersistentVolume", {"spec": {"azureFile": {}}}, ("spec", "azureFile", "secretNamespace"), None),
+        ("v1", "Pod", {"spec": {"volumes": [{"projected": {}}]}}, ("spec", "volumes", 0, "projected", "sources"), None),
+        ("v1", "Node", {"status": {"images": [{}]}}, ("status", "images", 0), {"names": None}),
+        ("authentication.k8s.io/v1", "TokenReview", {"spec": {}}, ("spec",), {}),
         ("resource.k8s.io/v1", "ResourceClaim", {"spec": {"devices": {}}}, ("spec", "devices", "requests"), None),
         (
             "v1",
@@ -105,6 +112,29 @@ def test_an_empty_list_that_is_always_shown_is_its_writers_until_it_is_settled()
             {"cpu": "1"},
         ),
         ("v1", "Node", {"status": {"capacity": {"cpu": "1"}}}, ("status", "allocatable"), {"cpu": "1"}),
+        # What is always written may be there as a zero: whoever reads the object fills it in.
+        ("flowcontrol.apiserver.k8s.io/v1", "FlowSchema", {"spec": {}}, ("spec", "matchingPrecedence"), 1000),
+        (
+            "flowcontrol.apiserver.k8s.io/v1",
+            "FlowSchema",
+            {"spec": {"matchingPrecedence": 0}},
+            ("spec", "matchingPrecedence"),
+            1000,
+        ),
+        (
+            "flowcontrol.apiserver.k8s.io/v1",
+            "PriorityLevelConfiguration",
+            {"spec": {"limited": {"limitResponse": {"queuing": {"queues": 0, "handSize": 0, "queueLengthLimit": 0}}}}},
+            ("spec", "limited", "limitResponse", "queuing"),
+            {"queues": 64, "handSize": 8, "queueLengthLimit": 50},
+        ),
+        (
+            "batch/v1",
+            "Job",
+            {"spec": {"podFailurePolicy": {"rules": [{"onPodConditions": [{"type": "X", "status": ""}]}]}}},
+            ("spec", "podFailurePolicy", "rules", 0, "onPodConditions", 0, "status"),
+            "True",
+        ),
     ],
 )
 def test_what_a_kind_shows_of_itself(api_version: str, kind: str, body: Obj, path: Any, wanted: Any) -> None:
