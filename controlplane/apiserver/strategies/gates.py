@@ -58,6 +58,21 @@ def pod_spec(spec: Obj, before: Obj | None = None) -> None:
                     after()
 
 
+def _mounted(status: Obj) -> list[Obj]:
+    """What is said of the mounts of all containers."""
+    fields = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+    return [mount for field in fields for one in status.get(field) or () for mount in one.get("volumeMounts") or ()]
+
+
+def pod_status(status: Obj, before: Obj) -> None:
+    """Of a pod, in place. ImageVolumeWithDigest, DRANodeAllocatableResources."""
+    if all(mount.get("volumeStatus") is None for mount in _mounted(before)):
+        for mount in _mounted(status):
+            mount.pop("volumeStatus", None)
+    if not before.get("nodeAllocatableResourceClaimStatuses"):
+        status.pop("nodeAllocatableResourceClaimStatuses", None)
+
+
 def template(*path: str) -> tuple[Callable[[Obj], None], Callable[[Obj, Obj], None]]:
     """What becomes of an object that keeps a template of pods at a path: when it is new, and when it changes."""
 

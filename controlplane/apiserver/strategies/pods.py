@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from apimachinery.objects import Obj
 from apimachinery.pods.qos import qos_class
 from apimachinery.timestamps import format_time, now
@@ -88,11 +90,26 @@ def prepare_update(new: Obj, old: Obj) -> None:
 
 
 def prepare_status(new: Obj, old: Obj) -> None:
-    """Status writes keep the spec; the quality of service class cannot be lost."""
+    """Status writes keep the spec; the quality of service class and the generations that were seen cannot be lost."""
     new["spec"] = old["spec"]
-    status = new.setdefault("status", {})
-    if not status.get("qosClass") and old.get("status", {}).get("qosClass"):
-        status["qosClass"] = old["status"]["qosClass"]
+    status, was = new.setdefault("status", {}), old.get("status") or {}
+    for field in ("qosClass", "observedGeneration"):
+        if not status.get(field) and was.get(field):
+            status[field] = was[field]
+    _keep_generations(status.get("conditions") or (), was.get("conditions") or ())
+    gates.pod_status(status, was)
+
+
+def _keep_generations(conditions: Iterable[Obj], before: Iterable[Obj]) -> None:
+    """A condition that names no generation has that of the one of its type before it; of several in their order."""
+    seen: dict[str, list[int]] = {}
+    for condition in before:
+        seen.setdefault(condition["type"], []).append(condition.get("observedGeneration") or 0)
+    for condition in conditions:
+        held = seen.get(condition["type"])
+        generation = held.pop(0) if held else 0
+        if generation and not condition.get("observedGeneration"):
+            condition["observedGeneration"] = generation
 
 
 def grace(pod: Obj, asked: int | None) -> int:

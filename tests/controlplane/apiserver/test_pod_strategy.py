@@ -32,3 +32,48 @@ def test_match_label_keys_become_requirements() -> None:
     anti = pod["spec"]["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"][0]
     assert anti["podAffinityTerm"]["labelSelector"]["matchExpressions"][0]["operator"] == "NotIn"
     assert "lifecycle" not in pod["spec"]["containers"][0]
+
+
+def test_a_status_keeps_what_was_seen_and_loses_what_gates_hide() -> None:
+    def of(**status: Any) -> Obj:
+        return {"metadata": {}, "spec": {}, "status": status}
+
+    old = of(
+        qosClass="Burstable",
+        observedGeneration=3,
+        conditions=[
+            {"type": "Ready", "observedGeneration": 2},
+            {"type": "Ready", "observedGeneration": 1},
+            {"type": "Other"},
+        ],
+    )
+    said = [{"type": "Ready"}, {"type": "Other"}, {"type": "Ready"}, {"type": "Ready"}, {"type": "New"}]
+    mounts = [{"name": "v", "volumeStatus": {"image": {"imageRef": "i"}}}]
+    new = of(
+        conditions=said,
+        initContainerStatuses=[{"volumeMounts": mounts}],
+        nodeAllocatableResourceClaimStatuses=[{"resourceClaimName": "c"}],
+    )
+    strategy.prepare_status(new, old)
+    assert new["status"] == {
+        "qosClass": "Burstable",
+        "observedGeneration": 3,
+        "conditions": [
+            {"type": "Ready", "observedGeneration": 2},
+            {"type": "Other"},
+            {"type": "Ready", "observedGeneration": 1},
+            {"type": "Ready"},
+            {"type": "New"},
+        ],
+        "initContainerStatuses": [{"volumeMounts": [{"name": "v"}]}],
+    }
+    had = of(
+        containerStatuses=[{"volumeMounts": [{"name": "v", "volumeStatus": {}}]}],
+        nodeAllocatableResourceClaimStatuses=[{"resourceClaimName": "c"}],
+    )
+    again = of(**had["status"])
+    strategy.prepare_status(again, had)
+    assert again["status"] == had["status"]
+    later = of(observedGeneration=4, conditions=[{"type": "Ready", "observedGeneration": 4}])
+    strategy.prepare_status(later, old)
+    assert later["status"]["observedGeneration"] == later["status"]["conditions"][0]["observedGeneration"] == 4
