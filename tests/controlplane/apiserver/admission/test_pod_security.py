@@ -335,15 +335,23 @@ def test_what_is_odd_is_told_before_what_a_level_says_and_whether_or_not_it_refu
         path = f"{client.server}/api/v1/namespaces/n/pods"
         odd = {"nodeSelector": {"beta.kubernetes.io/os": "linux"}, "hostNetwork": True}
 
-        async def told(name: str, wanted: int) -> list[str]:
-            made = {"apiVersion": "v1", "kind": "Pod", **body(name, **odd)}
-            async with aiohttp.ClientSession() as session, session.post(path, json=made, ssl=context) as response:
+        async def sent(method: str, path: str, made: dict[str, Any], wanted: int) -> list[str]:
+            media = {"Content-Type": "application/json" if method == "POST" else "application/merge-patch+json"}
+            async with (
+                aiohttp.ClientSession() as session,
+                session.request(method, path, json=made, headers=media, ssl=context) as response,
+            ):
                 assert response.status == wanted
                 values = [value for key, value in response.headers.items() if key == "Warning"]
             return [value.removeprefix('299 - "')[:24] for value in values]
 
+        async def told(name: str, wanted: int) -> list[str]:
+            return await sent("POST", path, {"apiVersion": "v1", "kind": "Pod", **body(name, **odd)}, wanted)
+
         await label(client, warn="baseline")
         assert await told("p", 201) == ["spec.nodeSelector[beta.k", "would violate PodSecurit"]
+        debug = {"spec": {"ephemeralContainers": [{"name": "e", "image": "i"}]}}
+        assert await sent("PATCH", f"{path}/p/ephemeralcontainers", debug, 200) == ["would violate PodSecurit"]
         await label(client, enforce="baseline")
         assert await told("q", 403) == ["spec.nodeSelector[beta.k"]
 
