@@ -25,7 +25,7 @@ class Bindings:
 
     async def of_pod(self, request: Request) -> Answer:
         binding = await self._asked(request)
-        if binding["metadata"].get("name") not in (None, "", request.name):
+        if binding["metadata"].get("name") != request.name:
             raise errors.BadRequest("name in URL does not match name in Binding object")
         return await self._bind(request, request.name, binding)
 
