@@ -1,4 +1,4 @@
-"""Where a lab keeps its files. Everything under these three directories is the lab's and goes with it."""
+"""Where a lab keeps its files. What is under the first two directories goes with it; the third is for all labs."""
 
 from __future__ import annotations
 

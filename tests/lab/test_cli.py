@@ -83,6 +83,8 @@ def test_a_file_says_what_options_say(tmp_path: Path) -> None:
     told = config.read(ROOT / "docs" / "examples" / "lab.yaml")
     assert told["--name"] == "second" and told["--nodes"] == 2 and told["--api-port"] == 7443
     assert told["--pod-cidr"] == "10.50.0.0/16" and told["--proxy-mode"] == "iptables"
+    # It shows every key, and what it names is there.
+    assert None not in told.values() and Path(str(told["--scheduler-config"])).is_file()
     empty = tmp_path / "empty.yaml"
     empty.touch()
     assert set(config.read(empty).values()) == {None}
