@@ -155,6 +155,7 @@ def _apiserver(spec: Spec, paths: Paths, number: int) -> Component:
         "policy_file": POLICY,
         "constrained_impersonation": True,
         "warn_of_gaps": True,
+        "keep_quota_statuses": True,
         "backup_seconds": BACKUP_SECONDS if number == 1 else 0,
         # The nodes' proxies need a moment to hear that it goes, where there is another to go to.
         "shutdown_delay_seconds": LEAVE_SECONDS if spec.control_planes > 1 else 0.0,

@@ -99,6 +99,10 @@ class Settings:
     warn_of_gaps: bool = False
     """Tell who writes a kind or a field that this project's own loops and nodes do not act on yet. On where those are
     what runs beside this server, off where others do."""
+    keep_quota_statuses: bool = False
+    """Write the statuses of quotas when nothing is created, too: of new and changed quotas, and after what is counted
+    went. On in labs; off where a kube-controller-manager's loop does that beside this server. What quotas refuse is the
+    same either way."""
     log_level: str = "info"
     """debug | info | warning | error"""
 

@@ -86,4 +86,4 @@ class Settings(DaemonSettings):
     """Keys that one controller works on at the same time."""
     controllers: tuple[str, ...] = ("*",)
     """Names to run; `-name` leaves one out, `*` is for all but resourcequota-controller, which our own API server does
-    not need."""
+    not need where it keeps the statuses of quotas itself."""

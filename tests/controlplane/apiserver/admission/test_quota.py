@@ -13,7 +13,7 @@ from apimachinery.client import Client
 from apimachinery.kinds import Kind
 from apimachinery.timestamps import format_time
 from controlplane.apiserver.admission.plugin import Needs
-from controlplane.apiserver.admission.quota import coverage, ledger, usage
+from controlplane.apiserver.admission.quota import coverage, ledger, plugin, usage
 from controlplane.apiserver.admission.quota.ledger import Account
 from controlplane.apiserver.admission.quota.plugin import Statuses
 from tests.controlplane.apiserver.server import DEADLINE, run, serving
@@ -186,7 +186,7 @@ def test_as_many_pass_as_there_is_room_for(tmp_path: Path) -> None:
         again = await asyncio.gather(*wanted, return_exceptions=True)
         assert sum(isinstance(result, dict) for result in again) == 10
 
-    run(tmp_path, test)
+    run(tmp_path, test, keep_quota_statuses=True)
 
 
 def test_what_is_not_stored_takes_no_room(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_a_status_is_kept_right(tmp_path: Path) -> None:
     """Whoever writes another one, and across a restart."""
 
     async def main() -> None:
-        async with serving(tmp_path) as client:
+        async with serving(tmp_path, keep_quota_statuses=True) as client:
             await begin(client)
             await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "a"}}, "n")
             await client.create(kinds.RESOURCE_QUOTA, quota(configmaps="5"), "n")
@@ -271,6 +271,26 @@ def test_a_status_is_kept_right(tmp_path: Path) -> None:
             await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "b"}}, "n")
 
     asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def test_a_status_is_left_to_others_until_something_is_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin, "_LAG", 0)
+
+    async def test(client: Client) -> None:
+        await begin(client)
+        await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "a"}}, "n")
+        made = await client.create(kinds.RESOURCE_QUOTA, quota(configmaps="2"), "n")
+        theirs = {"hard": {"configmaps": "9"}, "used": {"configmaps": "8"}}
+        await client.patch(kinds.RESOURCE_QUOTA, "q", {"status": theirs}, "n", subresource="status")
+        for _ in range(20):
+            assert (await client.get(kinds.RESOURCE_QUOTA, "q", "n"))["status"] == theirs
+        assert made["status"] == {}
+        await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "b"}}, "n")
+        assert await used(client) == {"configmaps": "2"}
+        with pytest.raises(errors.Forbidden, match="used: configmaps=2, limited: configmaps=2"):
+            await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "c"}}, "n")
+
+    run(tmp_path, test)
 
 
 def test_each_quota_is_asked_for_what_it_covers(tmp_path: Path) -> None:
