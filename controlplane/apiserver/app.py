@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
@@ -90,10 +89,7 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     lifecycle.spawn("maintained objects", keeper.run())
     lifecycle.spawn("backups", backups.run())
     _tend(settings, lifecycle, registry, store)
-    # What lives from here on is mostly there to stay: collecting it again and again only costs latency. Nothing of it
-    # is garbage yet; to look for some takes 40 ms, while the first clients wait.
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    memory.settle()
     log.info("serving on %s port %d, %d objects", settings.bind_host, listener.port, _count(cache))
     return listener
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from apimachinery.kit import daemon
+from apimachinery.kit import daemon, memory
 from controlplane.controllers import app
 from controlplane.controllers.settings import Settings
 
@@ -15,6 +15,7 @@ from controlplane.controllers.settings import Settings
 @click.option("--config", type=click.Path(path_type=Path), required=True, help="YAML file with the settings.")
 def main(config: Path) -> None:
     """Run the controllers."""
+    memory.tune()
     daemon.run(daemon.begin("controllers", Settings, config), app.build)
 
 

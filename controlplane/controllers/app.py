@@ -7,7 +7,7 @@ import asyncio
 from apimachinery import kubeconfig
 from apimachinery.client import Client
 from apimachinery.events import EventRecorder
-from apimachinery.kit import metrics
+from apimachinery.kit import memory, metrics
 from apimachinery.kit.lifecycle import Lifecycle
 from controlplane import doors
 from controlplane.controllers.accounts import Accounts
@@ -44,6 +44,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> None:
     for recorder in recorders:
         lifecycle.spawn("events", recorder.run())
     lifecycle.spawn("controllers", election.lead(lambda: _run(loops)))
+    memory.settle()
 
 
 async def _run(loops: list[tuple[str, Loop]]) -> None:

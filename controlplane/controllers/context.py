@@ -13,8 +13,9 @@ from typing import Protocol
 from apimachinery.client import Client
 from apimachinery.events import EventRecorder
 from apimachinery.informer import Informer, without_managed_fields
-from apimachinery.kinds import Kind
-from apimachinery.objects import Obj
+from apimachinery.kinds import POD, Kind
+from apimachinery.objects import Obj, key
+from apimachinery.sharing import with_shared_parts
 from controlplane.controllers.settings import Settings
 
 # The API server's generateName draws from these; no vowels, so no words.
@@ -33,8 +34,13 @@ class Informers:
     def of(self, kind: Kind) -> Informer:
         informer = self._by_kind.get(kind)
         if informer is None:
-            informer = self._by_kind[kind] = Informer(self._client, kind, transform=without_managed_fields)
+            # Most of what a process of loops holds is pods, and most of these are copies of each other.
+            transform = self._copy if kind is POD else without_managed_fields
+            informer = self._by_kind[kind] = Informer(self._client, kind, transform=transform)
         return informer
+
+    def _copy(self, pod: Obj) -> Obj:
+        return with_shared_parts(without_managed_fields(pod), self._by_kind[POD].get(key(pod)))
 
     def apart(
         self, kind: Kind, namespace: str | None = None, transform: Callable[[Obj], Obj] = without_managed_fields

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from apimachinery.kit import daemon
+from apimachinery.kit import daemon, memory
 from controlplane.scheduler import app
 from controlplane.scheduler.settings import Settings
 
@@ -17,6 +17,7 @@ from controlplane.scheduler.settings import Settings
 def main(config: Path) -> None:
     """Run the scheduler. FILE has our settings, or is a KubeSchedulerConfiguration (v1); plugins of one's own, named
     package.module:Class there, are looked for beside it."""
+    memory.tune()
     sys.path.append(str(config.resolve().parent))
     daemon.run(daemon.begin("scheduler", Settings, config), app.build)
 

@@ -18,6 +18,7 @@ from apimachinery.kinds import (
     SERVICE,
     STATEFUL_SET,
 )
+from apimachinery.kit import memory
 from apimachinery.kit.lifecycle import Lifecycle
 from controlplane import doors
 from controlplane.election import Election
@@ -79,4 +80,5 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Scheduler:
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
     lifecycle.spawn("events", recorder.run())
     lifecycle.spawn("scheduler", election.lead(scheduler.run))
+    memory.settle()
     return scheduler

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from apimachinery.objects import Obj, dumps
+from apimachinery.objects import Obj
+from apimachinery.sharing import share
 
 # What of each part of a pod `extract` reads, and what events and conditions about it need.
 _METADATA = (
@@ -20,18 +19,15 @@ _STATUS = ("phase", "startTime", "nominatedNodeName", "resources", "allocatedRes
 _CONDITIONS = ("PodScheduled", "DisruptionTarget", "PodResizePending")
 # Volumes that bind a pod to nothing.
 _ANYWHERE = ("projected", "configMap", "secret", "emptyDir", "downwardAPI", "hostPath")
-# Parts of specs that are shared; then all are forgotten.
-_REMEMBERED = 4096
-_shared: dict[bytes, Any] = {}
 
 
 def what_is_scheduled(obj: Obj) -> Obj:
     """What of a pod matters to a scheduler without extenders, which are sent whole pods. Copies share their parts."""
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    kept = {key: _share(spec[key]) for key in _SPEC if key in spec}
+    kept = {key: share(spec[key]) for key in _SPEC if key in spec}
     for part in ("containers", "initContainers"):
         if part in spec:
-            kept[part] = _share([_some(container, _CONTAINER) for container in spec[part]])
+            kept[part] = share([_some(container, _CONTAINER) for container in spec[part]])
     if volumes := [v for v in spec.get("volumes") or () if not any(kind in v for kind in _ANYWHERE)]:
         kept["volumes"] = volumes
     told = _some(status, _STATUS)
@@ -39,22 +35,13 @@ def what_is_scheduled(obj: Obj) -> Obj:
         told["conditions"] = conditions
     for part in ("containerStatuses", "initContainerStatuses"):
         if listed := [s for s in status.get(part) or () if "resources" in s]:
-            told[part] = _share([_some(one, ("name", "resources", "allocatedResources")) for one in listed])
+            told[part] = share([_some(one, ("name", "resources", "allocatedResources")) for one in listed])
     head = {"apiVersion": obj.get("apiVersion", "v1"), "kind": obj.get("kind", "Pod")}
     return {**head, "metadata": _some(obj["metadata"], _METADATA), "spec": kept, "status": told}
 
 
 def _some(obj: Obj, keys: tuple[str, ...]) -> Obj:
     return {key: obj[key] for key in keys if key in obj}
-
-
-def _share(value: Any) -> Any:
-    """The value itself, or one that is the same and kept already."""
-    if not isinstance(value, (dict, list)):
-        return value
-    if len(_shared) >= _REMEMBERED:
-        _shared.clear()
-    return _shared.setdefault(dumps(value), value)
 
 
 def spec_selector_only(obj: Obj) -> Obj:

@@ -1,0 +1,59 @@
+"""One value in memory for what many objects say alike: pods of one workload differ in a name, a node and an address.
+
+Decoded, a pod takes five times its bytes; ten thousand copies that share what they can take two fifths of what they
+would.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from apimachinery.objects import Obj, dumps
+
+# Values that are shared; then all are forgotten, and later copies share among themselves.
+REMEMBERED = 4096
+# Lists of a spec whose items differ from copy to copy, and of their parts only some: a generated name is in each.
+_DIFFERING = ("containers", "initContainers", "volumes")
+
+_shared: dict[bytes, Any] = {}
+
+
+def share(value: Any) -> Any:
+    """The value itself, or one that is the same and kept already. Nobody may change it."""
+    if isinstance(value, str):
+        return sys.intern(value)
+    if not isinstance(value, (dict, list)):
+        return value
+    if len(_shared) >= REMEMBERED:
+        _shared.clear()
+    return _shared.setdefault(dumps(value), value)
+
+
+def with_shared_parts(obj: Obj, before: Obj | None = None) -> Obj:
+    """The object, whose parts are now those of objects that say the same; `before`: what is kept of it so far.
+
+    For a transform of an informer: the object is its caller's alone still, and changed in place.
+    """
+    meta, spec, status = obj["metadata"], obj.get("spec"), obj.get("status")
+    for key in ("labels", "ownerReferences"):
+        if key in meta:
+            meta[key] = share(meta[key])
+    if before is not None and spec == before.get("spec"):
+        obj["spec"] = before["spec"]
+    elif spec:
+        _share_members(spec)
+        for part in _DIFFERING:
+            for item in spec.get(part) or ():
+                _share_members(item)
+    if status:
+        for key, value in status.items():
+            if isinstance(value, list):
+                status[key] = [share(item) for item in value]
+    return obj
+
+
+def _share_members(struct: Obj) -> None:
+    for key, value in struct.items():
+        if key not in _DIFFERING:
+            struct[key] = share(value)
