@@ -52,6 +52,9 @@ class Graph:
         return False
 
     def pod_changed(self, old: Obj | None, new: Obj | None) -> None:
+        if old is not None and new is not None and _needs_the_same(old, new):
+            # Most changes of a pod are of its status.
+            return
         for pod, step in ((old, -1), (new, 1)):
             node = pod["spec"].get("nodeName") if pod else None
             if not pod or not node:
@@ -93,6 +96,12 @@ class Graph:
             self._direct.pop((kind, "", name(old)), None)
         if new is not None and new["spec"].get("nodeName"):
             self._direct[(kind, "", name(new))] = new["spec"]["nodeName"]
+
+
+def _needs_the_same(old: Obj, new: Obj) -> bool:
+    claims = [(pod.get("status") or {}).get("resourceClaimStatuses") for pod in (old, new)]
+    is_mirror = [MIRROR in objects.annotations(pod) for pod in (old, new)]
+    return claims[0] == claims[1] and is_mirror[0] == is_mirror[1] and bool(old["spec"] == new["spec"])
 
 
 def references(pod: Obj) -> Iterator[Ref]:

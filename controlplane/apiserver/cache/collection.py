@@ -15,8 +15,9 @@ from controlplane.apiserver.cache.watcher import Watcher
 
 Subscriber = Callable[["Obj | None", "Obj | None"], None]
 Follower = Callable[[Event], None]
-# Bytes of superseded objects that one kind may keep for watchers that resume.
-_HISTORY_BYTES = 64 << 20
+# Bytes of superseded objects that one kind keeps for watchers that resume: as many as its objects have, for who missed
+# more is sent less when it lists, and so many at least, or at most.
+_HISTORY_LEAST, _HISTORY_MOST = 16 << 20, 64 << 20
 
 
 class Collection:
@@ -34,6 +35,8 @@ class Collection:
         self._node = node
         self._history: list[Event] = []
         self._history_bytes = 0
+        # Of all that is there.
+        self._bytes = 0
         self._watchers: dict[tuple[str, str, str], set[Watcher]] = {}
         self._followers: list[Follower] = []
 
@@ -107,6 +110,9 @@ class Collection:
     def _change(self, namespace: str, name: str, revision: int, created: int, body: bytes | None) -> Event | None:
         space = self._spaces.setdefault(namespace, {})
         old = space.get(name)
+        if old is not None:
+            # What is kept of its history need not have a name of its own.
+            name = old.name
         new = None if body is None else Entry(self.head, namespace, name, revision, created, body)
         if new is not None:
             space[name] = new
@@ -119,6 +125,7 @@ class Collection:
         if self._node is not None:
             self._index(self._node, old, new)
         event = Event(self.kind, revision, old, new)
+        self._bytes += (len(new.wire) if new else 0) - (len(old.wire) if old else 0)
         self._remember(event)
         return event
 
@@ -138,7 +145,7 @@ class Collection:
     def _remember(self, event: Event) -> None:
         self._history.append(event)
         self._history_bytes += len(event.old.wire) if event.old else 0
-        if self._history_bytes > _HISTORY_BYTES:
+        if self._history_bytes > min(max(self._bytes, _HISTORY_LEAST), _HISTORY_MOST):
             self.forget(self._history[len(self._history) // 2].revision)
 
     def forget(self, revision: int) -> None:

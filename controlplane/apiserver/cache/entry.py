@@ -8,6 +8,7 @@ Layout of the bytes, so that a new revision and a list item need no re-encoding:
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from functools import cache
 from threading import Lock
@@ -49,7 +50,7 @@ class Entry:
     __slots__ = ("_labels", "_obj", "created", "head", "name", "namespace", "revision", "wire")
 
     def __init__(self, head: bytes, namespace: str, name: str, revision: int, created: int, body: bytes) -> None:
-        self.namespace = namespace
+        self.namespace = sys.intern(namespace)
         self.name = name
         self.revision = revision
         self.created = created

@@ -29,7 +29,8 @@ class Event:
         self.old = old
         self.new = new
         self._gone: Entry | None = None
-        self._frames: dict[tuple[str, str, str, bool], Frame] = {}
+        # None while nobody asks: most events are history, and many.
+        self._frames: dict[tuple[str, str, str, bool], Frame] | None = None
 
     def type_for(self, selection: Selection) -> str:
         """How this change looks through a selection; "" when it does not concern it."""
@@ -42,9 +43,10 @@ class Event:
     def frame(self, type: str, kind: Kind, format: Format | None, first: bool = False) -> Frame:
         """The event's bytes in one version and encoding, made once; first matters to formats alone."""
         key = (type, kind.api_version, "" if format is None else format.key, first and format is not None)
-        found = self._frames.get(key)
+        frames = self._frames = self._frames or {}
+        found = frames.get(key)
         if found is None:
-            found = self._frames[key] = _frame(type, kind, self._subject(type), format, first)
+            found = frames[key] = _frame(type, kind, self._subject(type), format, first)
         return found
 
     def made(self, type: str, kind: Kind, format: Format | None, first: bool) -> Frame:
@@ -52,7 +54,7 @@ class Event:
         return _frame(type, kind, self._subject(type), format, first)
 
     def forget_frames(self) -> None:
-        self._frames.clear()
+        self._frames = None
         self._gone = None
 
     def _subject(self, type: str) -> Entry:

@@ -68,6 +68,28 @@ def test_an_earlier_moment_can_be_listed_until_it_is_forgotten() -> None:
     assert [event.revision for event in collection.since(4)] == [5]
 
 
+def test_history_is_kept_for_as_long_as_it_is_less_than_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controlplane.apiserver.cache.collection._HISTORY_LEAST", 2000)
+
+    def kept(objects: int) -> int:
+        """Changes of one object that can be resumed from, beside so many others."""
+        collection = Collection(kinds.CONFIG_MAP)
+        for number in range(objects):
+            collection.apply("ns", f"other{number}", 2 + number, 2 + number, body(f"other{number}", v="x" * 100))
+        for number in range(1000):
+            collection.apply("ns", "a", 10_000 + number, 10_000, body("a", v="x" * 100))
+        return sum(event.revision >= 10_000 for event in collection.since(collection.floor))
+
+    few, many = kept(0), kept(200)
+    assert 2 < few < 8 and 90 < many < 220
+    # What goes is not counted any more.
+    collection = Collection(kinds.CONFIG_MAP)
+    for revision in range(2, 200, 2):
+        collection.apply("ns", "a", revision, revision, body("a"))
+        collection.apply("ns", "a", revision + 1, revision, None)
+    assert collection._bytes == 0
+
+
 def test_a_selector_turns_changes_into_arrivals_and_departures() -> None:
     collection = Collection(kinds.CONFIG_MAP)
     watcher = Watcher(

@@ -86,6 +86,19 @@ def test_node_reads_what_its_pods_need_while_they_run(graph, may):
     assert not may("get", "configmaps", "c").allowed
 
 
+def test_what_a_pod_s_status_adds_is_seen_and_taken_back(graph, may):
+    before = pod("p", **needs())
+    after = {**before, "status": {"resourceClaimStatuses": [{"name": "a", "resourceClaimName": "made"}]}}
+    graph.pod_changed(None, before)
+    graph.pod_changed(before, {**before, "status": {"phase": "Running"}})
+    assert may("get", "secrets", "s").allowed and not may("get", "resourceclaims", "made", "resource.k8s.io").allowed
+    graph.pod_changed(before, after)
+    assert may("get", "resourceclaims", "made", "resource.k8s.io").allowed
+    graph.pod_changed(after, before)
+    graph.pod_changed(before, None)
+    assert not graph._reached
+
+
 def test_mirror_pods_give_no_rights(graph, may):
     mirrored = pod("m", **needs())
     mirrored["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
