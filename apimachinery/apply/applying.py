@@ -7,11 +7,12 @@ from collections.abc import Iterable
 
 from apimachinery import errors, jsontext
 from apimachinery.apply import conflicts, migration
+from apimachinery.apply.births import UNTRACKED, bare, zero_object
 from apimachinery.apply.fieldset import difference
 from apimachinery.apply.managers import APPLY, UPDATE, Key, Managed, Managers, decode, encode, stamped
 from apimachinery.apply.merge import merge
 from apimachinery.apply.pruning import Pruning
-from apimachinery.apply.tracking import UNTRACKED, bare, owned, record_update, settle, zero_object
+from apimachinery.apply.tracking import owned, record_update, settle
 from apimachinery.apply.typed import field_set, problems
 from apimachinery.apply.versions import Comparisons, Versions
 from apimachinery.objects import Obj

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apimachinery.apply.fieldset import Fields, from_json, to_json, union
@@ -30,18 +30,24 @@ class Key:
 
 @dataclass(frozen=True)
 class Managed:
-    """What a manager owns, the version its paths belong to, and when it last changed something."""
+    """What a manager owns, the version its paths belong to, and when it last changed something.
+
+    `written`: the fields as FieldsV1, where that is known.
+    """
 
     fields: Fields
     api_version: str
     time: str | None = None
+    written: dict[str, Any] | None = field(default=None, compare=False)
 
 
 Managers = dict[Key, Managed]
 
 
-def decode(entries: Sequence[dict[str, Any]] | None) -> Managers:
-    """The managers of an object; raises ValueError when an entry cannot be read."""
+def decode(entries: Sequence[dict[str, Any]] | None, *, stored: bool = False) -> Managers:
+    """The managers of an object; raises ValueError when an entry cannot be read. `stored`: `encode` wrote the entries,
+    so that what stays the same need not be written anew.
+    """
     found: Managers = {}
     for entry in entries or ():
         operation = entry.get("operation", "")
@@ -56,11 +62,13 @@ def decode(entries: Sequence[dict[str, Any]] | None) -> Managers:
             "" if operation == APPLY else version,
             entry.get("subresource", ""),
         )
-        fields = from_json(entry.get("fieldsV1") or {})
+        written = entry.get("fieldsV1") or {}
+        fields = from_json(written)
         # An entry repeated for one manager is one entry.
         if key in found:
-            fields = union(found[key].fields, fields)
-        found[key] = Managed(fields, version, entry.get("time"))
+            found[key] = Managed(union(found[key].fields, fields), version, entry.get("time"))
+        else:
+            found[key] = Managed(fields, version, entry.get("time"), written if stored else None)
     return found
 
 
@@ -91,7 +99,7 @@ def _entry(key: Key, managed: Managed) -> dict[str, Any]:
         "apiVersion": managed.api_version,
         "time": managed.time,
         "fieldsType": "FieldsV1",
-        "fieldsV1": to_json(managed.fields),
+        "fieldsV1": to_json(managed.fields) if managed.written is None else managed.written,
         "subresource": key.subresource,
     }
     return {name: value for name, value in entry.items() if value or name == "fieldsV1"}
@@ -112,11 +120,11 @@ def stamped(managed: Managed, now: datetime.datetime) -> Managed:
 
 def bounded(managers: Managers) -> Managers:
     """At most MAX_UPDATERS updaters: the oldest of one version are merged into one nameless past."""
-    updaters = sorted(
-        (key for key in managers if key.operation == UPDATE),
-        key=lambda key: (_seconds(managers[key].time), key),
-    )
+    updaters = [key for key in managers if key.operation == UPDATE]
     left = len(updaters)
+    if left <= MAX_UPDATERS:
+        return managers
+    updaters.sort(key=lambda key: (_seconds(managers[key].time), key))
     result = dict(managers)
     first_of: dict[str, Key] = {}
     for key in updaters:

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
+from apimachinery.apply.births import bare
 from apimachinery.apply.fieldset import Fields
-from apimachinery.apply.tracking import bare
 from apimachinery.apply.typed import field_set, problems
 from apimachinery.schema import Node
 

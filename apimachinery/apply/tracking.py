@@ -6,14 +6,8 @@ import datetime
 from collections.abc import Iterable
 
 from apimachinery.apply import conflicts
-from apimachinery.apply.fieldset import (
-    Fields,
-    difference,
-    intersection,
-    of_paths,
-    recursive_difference,
-    union,
-)
+from apimachinery.apply.births import UNTRACKED, bare, owned_at_birth
+from apimachinery.apply.fieldset import Fields, difference, intersection, of_paths, recursive_difference, union
 from apimachinery.apply.managers import (
     UPDATE,
     Key,
@@ -29,31 +23,7 @@ from apimachinery.apply.versions import Comparisons, Versions
 from apimachinery.objects import Obj
 from apimachinery.schema import Node
 
-__all__ = ["UNTRACKED", "bare", "known_managers", "owned", "record_update", "settle", "track_update", "zero_object"]
-
-
-# Set by the machinery itself; nobody owns them.
-UNTRACKED = of_paths(
-    [
-        ("f:apiVersion",),
-        ("f:kind",),
-        ("f:metadata",),
-        *(
-            ("f:metadata", f"f:{name}")
-            for name in (
-                "name",
-                "namespace",
-                "creationTimestamp",
-                "selfLink",
-                "uid",
-                "clusterName",
-                "generation",
-                "managedFields",
-                "resourceVersion",
-            )
-        ),
-    ]
-)
+__all__ = ["known_managers", "owned", "record_update", "settle", "track_update"]
 
 
 def track_update(
@@ -73,14 +43,17 @@ def track_update(
     `versions` knows the kind's other versions, for managers that spoke them. Neither object is changed. Entries stay
     as they are, times included, when nothing changed.
     """
-    managers = _managers_of(live, new, bool(subresource))
-    if not managers and live is not None and (live.get("metadata") or {}).get("uid"):
-        # An object whose owners nobody ever recorded stays so, until somebody applies to it.
-        return []
     version = new.get("apiVersion", "")
     key = Key(manager, UPDATE, version, subresource)
-    old = bare(live) if live is not None else zero_object(node, new)
-    return encode(bounded(record_update(managers, key, version, old, bare(new), node, now, ignored, versions)))
+    if live is None:
+        born = owned_at_birth(node, new, version, tuple(ignored))
+        return encode({key: stamped(born, now)} if born.fields else {})
+    managers = _managers_of(live, new, bool(subresource))
+    if not managers and (live.get("metadata") or {}).get("uid"):
+        # An object whose owners nobody ever recorded stays so, until somebody applies to it.
+        return []
+    changed = record_update(managers, key, version, bare(live), bare(new), node, now, ignored, versions)
+    return encode(bounded(changed))
 
 
 def record_update(
@@ -120,8 +93,11 @@ def settle(managers: Managers, applier: Key | None, found: Comparisons) -> tuple
             if taken := intersection(fields, difference_there.changed):
                 lost[key] = taken
                 fields = difference(fields, taken)
-            fields = difference(fields, difference_there.removed)
-        if fields:
+            if intersection(fields, difference_there.removed):
+                fields = difference(fields, difference_there.removed)
+        if fields is managed.fields:
+            result[key] = managed
+        elif fields:
             result[key] = Managed(fields, managed.api_version, managed.time)
     return result, lost
 
@@ -132,37 +108,21 @@ def owned(fields: Fields, ignored: Iterable[tuple[str, ...]]) -> Fields:
     return recursive_difference(fields, out) if out else fields
 
 
-def bare(obj: Obj) -> Obj:
-    """The object without its managedFields; everything else is shared."""
-    metadata = obj.get("metadata")
-    if not isinstance(metadata, dict) or "managedFields" not in metadata:
-        return obj
-    return {**obj, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
-
-
-def zero_object(node: Node, like: Obj) -> Obj:
-    """What an object is before anybody set a field: only what its type always writes."""
-    from apimachinery.schema.presence import presence
-
-    zero = {name: make() for name, make in presence(node).filled}
-    return {"apiVersion": like.get("apiVersion", ""), "kind": like.get("kind", ""), **zero}
-
-
-def known_managers(obj: Obj | None) -> Managers:
-    """An object's managers; none when its entries cannot be read."""
+def known_managers(obj: Obj | None, *, stored: bool = False) -> Managers:
+    """An object's managers; none when its entries cannot be read. `stored`: it comes from the store as it is."""
     try:
-        return decode(((obj or {}).get("metadata") or {}).get("managedFields"))
+        return decode(((obj or {}).get("metadata") or {}).get("managedFields"), stored=stored)
     except ValueError:
         return {}
 
 
-def _managers_of(live: Obj | None, new: Obj, subresource: bool) -> Managers:
+def _managers_of(live: Obj, new: Obj, subresource: bool) -> Managers:
     """Where a write starts from: the entries it brings, if it may bring any, else the live ones."""
     entries = (new.get("metadata") or {}).get("managedFields")
-    if live is None:
-        return {}
     if subresource:
-        return known_managers(live)
+        return known_managers(live, stored=True)
     if is_reset(entries):
         return {}
-    return known_managers(new) or known_managers(live)
+    if entries == (live.get("metadata") or {}).get("managedFields"):
+        return known_managers(live, stored=True)
+    return known_managers(new) or known_managers(live, stored=True)
