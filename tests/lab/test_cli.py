@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.__main__ import bench
 from lab import config, spec, state, status, versions
 from lab import paths as places
 from lab.cli import main
@@ -46,6 +49,51 @@ def test_help_of_everything() -> None:
     assert "Add a node" in CliRunner().invoke(main, ["help", "node", "add"]).output
     wrong = CliRunner().invoke(main, ["help", "nodes"])
     assert wrong.exit_code == 2 and "there is no command 'nodes'" in wrong.output
+
+
+# A command in a document, a message or an example: to the end of what stands between backticks, or of the line.
+TOLD = re.compile(r"(?:`(?:sudo )?(?:\./)?|\./)wherry ([a-z][^\n`#]*)")
+# What there is before anything is installed.
+FIRST = {"lock": {"--upgrade"}, "install": {"--without"}}
+
+
+def unknown_word(words: Sequence[str]) -> str:
+    """The first that the command line does not know; "" for none. `node stop|start` are two commands."""
+    if words[0] in FIRST:
+        return next((word for word in words[1:] if word.startswith("-") and word not in FIRST[words[0]]), "")
+    command: click.Command = main
+    for word in words:
+        context = click.Context(command)
+        if word == "--":
+            break
+        if word.startswith("-"):
+            options = (option for option in command.get_params(context) if isinstance(option, click.Option))
+            known = {name for option in options for name in (*option.opts, *option.secondary_opts)}
+            if word.partition("=")[0] not in known and not command.context_settings.get("ignore_unknown_options"):
+                return word
+        elif isinstance(command, click.Group):
+            found = [command.get_command(context, each) for each in word.split("|")]
+            if None in found:
+                return word
+            command = bench if word == "bench" else found[-1] or command
+    return ""
+
+
+def test_what_people_are_told_to_type_is_there() -> None:
+    assert (
+        unknown_word(["node", "stop|begin"]) == "stop|begin" and unknown_word(["bench", "up", "--turns"]) == "--turns"
+    )
+    tops = [path for path in ROOT.iterdir() if not path.name.startswith(".") and path.name != "tests"]
+    files = [path for top in tops for path in ([top] if top.is_file() else top.rglob("*"))]
+    told: list[tuple[Path, list[str]]] = []
+    for path in (path for path in files if path.suffix in (".md", ".py", ".sh") or path == ROOT / "wherry"):
+        for line in TOLD.findall(path.read_text(encoding="utf-8")):
+            # Up to what else stands on the line: another command, an arrow of a picture, what a program puts in.
+            words = re.split(r"  |&&|[;)\\\"{─]", line)[0].split()
+            told += [(path, words)] if words else []
+    assert len(told) > 150
+    wrong = [f"{path.relative_to(ROOT)}: wherry {' '.join(words)}" for path, words in told if unknown_word(words)]
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize(
