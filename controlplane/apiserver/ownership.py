@@ -71,3 +71,16 @@ def track(old: Obj | None, new: Obj, context: Context, subresource: str) -> None
         new["metadata"]["managedFields"] = entries
     else:
         new["metadata"].pop("managedFields", None)
+
+
+def track_review(review: Obj, catalog: Catalog, manager: str) -> None:
+    """As track, for what is answered and not kept."""
+    track(None, review, Context(catalog, manager=manager), "")
+
+
+def of_part(part: Obj, catalog: Catalog, manager: str, subresource: str) -> list[Obj]:
+    """The managedFields of what is made at a subresource and not kept, and is no resource of its own."""
+    node = catalog.schema.node(part["apiVersion"], part["kind"])
+    if node is None:
+        return []
+    return apply.track_update(None, part, manager=manager, node=node, now=now(), subresource=subresource)

@@ -133,23 +133,28 @@ class Authenticator:
 
     def user_of_token(self, token: str, audiences: tuple[str, ...] = ()) -> User | None:
         """The user behind a bearer token for any of `audiences` (default: the server's own); None: nobody."""
+        try:
+            return self.named_by(token, audiences)
+        except service_account.TokenInvalid:
+            return None
+
+    def named_by(self, token: str, audiences: tuple[str, ...] = ()) -> User:
+        """As user_of_token. Raises TokenInvalid when it is nobody."""
         found = token_file.find(self.static_tokens, token)
         if found is None and self.bootstrap_tokens:
             found = bootstrap_token.user_of(token, self.tokens.lookup, self.clock())
         if found is not None:
             return found
-        try:
-            # What has been verified is no legacy token: most requests need not be taken apart to know.
-            verified = (token, audiences or self.tokens.audiences) in self._verified
-            if not verified and legacy_token.is_one(token):
-                # Such a token is for this server alone, and its Secret is looked at each time.
-                ours = not audiences or set(audiences) & set(self.tokens.audiences)
-                known = self.tokens
-                return legacy_token.user_of(token, known.keys, known.lookup, known.used) if ours else None
-            claims = self.claims_of(token, audiences)
-            return service_account.user_of(claims, self.tokens.lookup, self.clock())
-        except service_account.TokenInvalid:
-            return None
+        # What has been verified is no legacy token: most requests need not be taken apart to know.
+        verified = (token, audiences or self.tokens.audiences) in self._verified
+        if not verified and legacy_token.is_one(token):
+            # Such a token is for this server alone, and its Secret is looked at each time.
+            known = self.tokens
+            if audiences and not set(audiences) & set(known.audiences):
+                raise service_account.TokenInvalid(service_account.other_audience(known.audiences, audiences))
+            return legacy_token.user_of(token, known.keys, known.lookup, known.used)
+        claims = self.claims_of(token, audiences)
+        return service_account.user_of(claims, self.tokens.lookup, self.clock())
 
     def claims_of(self, token: str, audiences: tuple[str, ...] = ()) -> dict[str, Any]:
         """Verified claims of a service account token; raises TokenInvalid."""

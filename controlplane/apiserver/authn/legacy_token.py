@@ -15,7 +15,7 @@ import jwt
 
 from apimachinery.objects import Obj
 from controlplane.apiserver.authn.keys import PublicKey
-from controlplane.apiserver.authn.service_account import Lookup, TokenInvalid
+from controlplane.apiserver.authn.service_account import BAD_SIGNATURE, Lookup, TokenInvalid
 from controlplane.apiserver.authn.user import service_account_groups, service_account_name
 from controlplane.apiserver.request import User
 
@@ -65,7 +65,7 @@ def _verified(token: str, keys: Mapping[str, PublicKey]) -> dict[str, Any]:
             continue
         except jwt.PyJWTError as error:
             raise TokenInvalid(str(error)) from error
-    raise TokenInvalid("no known key signed this token")
+    raise TokenInvalid(BAD_SIGNATURE)
 
 
 def _stored(data: Mapping[str, str]) -> bytes:

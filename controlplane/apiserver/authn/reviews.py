@@ -9,10 +9,13 @@ from apimachinery.timestamps import format_time, now
 from controlplane.apiserver.authn.authenticator import Authenticator
 from controlplane.apiserver.authn.service_account import TokenInvalid
 from controlplane.apiserver.authn.user import authenticated, info
+from controlplane.apiserver.options import manager_of
+from controlplane.apiserver.ownership import track_review
 from controlplane.apiserver.request import Answer, Request
 from controlplane.apiserver.reviewing import Admit, admitted
 
 VERSION = "authentication.k8s.io/v1"
+_NOBODY = "invalid bearer token"
 
 
 def _born() -> Obj:
@@ -34,7 +37,8 @@ class IdentityReviews:
         spec = {k: v for k, v in (review.get("spec") or {}).items() if v is not None}
         if not spec.get("token"):
             raise BadRequest("token is required for TokenReview in authentication")
-        metadata = {k: v for k, v in review["metadata"].items() if k in ("name", "namespace", "labels", "annotations")}
+        track_review(review, request.catalog, manager_of(request))
+        metadata = {k: v for k, v in review["metadata"].items() if v}
         status = self._judge(spec["token"], tuple(spec.get("audiences") or ()))
         return Answer(
             201,
@@ -42,9 +46,11 @@ class IdentityReviews:
         )
 
     def _judge(self, token: str, audiences: tuple[str, ...]) -> Obj:
-        user = self._authenticator.user_of_token(token, audiences)
-        if user is None:
-            return {"user": {}, "error": self._why(token, audiences)}
+        try:
+            user = self._authenticator.named_by(token, audiences)
+        except TokenInvalid as error:
+            # Upstream asks two lists of tokens, of which the first says no more than this.
+            return {"user": {}, "error": f"[{_NOBODY}, {error}]" if str(error) else _NOBODY}
         wanted = audiences or self._authenticator.tokens.audiences
         try:
             own = self._authenticator.claims_of(token, audiences)["aud"]
@@ -53,10 +59,3 @@ class IdentityReviews:
             named = list(wanted)  # static tokens are meant for whoever asks
         shared = [audience for audience in wanted if audience in named]
         return {"authenticated": True, "user": info(authenticated(user)), "audiences": shared}
-
-    def _why(self, token: str, audiences: tuple[str, ...]) -> str:
-        try:
-            self._authenticator.claims_of(token, audiences)
-        except TokenInvalid as error:
-            return f"[invalid bearer token, {error}]"
-        return "[invalid bearer token, its account or what it is bound to is gone]"

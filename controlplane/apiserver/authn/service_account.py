@@ -12,6 +12,7 @@ from typing import Any
 
 import jwt
 
+from apimachinery.errors import quoted
 from apimachinery.objects import Obj
 from apimachinery.timestamps import parse_time
 from controlplane.apiserver.authn.keys import PublicKey, SigningKey
@@ -38,8 +39,14 @@ DELETION_LEEWAY_SECONDS = 60
 Lookup = Callable[[str, str, str], "Obj | None"]
 
 
+# What upstream says of signatures and of bound objects that do not hold.
+BAD_SIGNATURE = "go-jose/go-jose: error in cryptographic primitive"
+_NO_KEYS = "invalid signature, no keys found"
+_INVALIDATED = "service account token has been invalidated"
+
+
 class TokenInvalid(Exception):
-    """The token authenticates nobody; the message says why (for the log, not for the client)."""
+    """The token authenticates nobody; the message says why as upstream does, "" of one that is none of ours."""
 
 
 @dataclass(frozen=True)
@@ -112,25 +119,54 @@ def verify(
     """The claims of a token whose signature, issuer, audience and times hold now; raises TokenInvalid."""
     try:
         key_id = jwt.get_unverified_header(token).get("kid", "")
-        candidates = [keys[key_id]] if key_id in keys else list(keys.values())
-        for key in candidates:
-            try:
-                return dict(
-                    jwt.decode(
-                        token,
-                        key.key,
-                        algorithms=[key.algorithm],
-                        audience=list(audiences),
-                        issuer=list(issuers),
-                        options={"require": ["exp", "iss", "sub", "aud"]},
-                        leeway=0,
-                    )
-                )
-            except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
-                continue
-    except jwt.PyJWTError as error:
-        raise TokenInvalid(str(error)) from error
-    raise TokenInvalid("no known key signed this token")
+        said = jwt.decode(token, options={"verify_signature": False})
+    except jwt.PyJWTError:
+        raise TokenInvalid from None
+    if said.get("iss") not in issuers:
+        raise TokenInvalid
+    candidates = list(keys.values()) if not key_id else [keys[key_id]] if key_id in keys else []
+    if not candidates:
+        raise TokenInvalid(_NO_KEYS)
+    for key in candidates:
+        try:
+            return _verified(token, key, issuers, audiences)
+        except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
+            continue
+        except jwt.PyJWTError as error:
+            raise TokenInvalid(_why(error, said, audiences)) from error
+    raise TokenInvalid(BAD_SIGNATURE)
+
+
+def _verified(token: str, key: PublicKey, issuers: Sequence[str], audiences: Sequence[str]) -> dict[str, Any]:
+    return dict(
+        jwt.decode(
+            token,
+            key.key,
+            algorithms=[key.algorithm],
+            audience=list(audiences),
+            issuer=list(issuers),
+            options={"require": ["exp", "iss", "sub", "aud"]},
+            leeway=0,
+        )
+    )
+
+
+def _why(error: jwt.PyJWTError, said: Mapping[str, Any], audiences: Sequence[str]) -> str:
+    """What upstream says where claims that are signed do not hold."""
+    if isinstance(error, jwt.ExpiredSignatureError):
+        return "service account token has expired"
+    if isinstance(error, jwt.ImmatureSignatureError):
+        return "service account token is not valid yet"
+    if isinstance(error, jwt.InvalidAudienceError):
+        named = said.get("aud") or []
+        return other_audience([named] if isinstance(named, str) else named, audiences)
+    return str(error)
+
+
+def other_audience(named: Sequence[str], wanted: Sequence[str]) -> str:
+    """What upstream says of a token that is for others."""
+    ours, theirs = (" ".join(quoted(str(audience)) for audience in audiences) for audiences in (named, wanted))
+    return f"token audiences [{ours}] is invalid for the target audiences [{theirs}]"
 
 
 def user_of(payload: Mapping[str, Any], lookup: Lookup, now: float) -> User:
@@ -142,17 +178,17 @@ def user_of(payload: Mapping[str, Any], lookup: Lookup, now: float) -> User:
     namespace, name = str(private.get("namespace", "")), str(account.get("name", ""))
     if payload.get("sub") != service_account_name(namespace, name):
         raise TokenInvalid("subject and private claims disagree")
-    _alive(lookup, "ServiceAccount", namespace, account, now)
+    _account(lookup, namespace, account, now)
     extra: dict[str, tuple[str, ...]] = {}
     if secret := private.get("secret"):
-        _alive(lookup, "Secret", namespace, secret, now)
+        _bound(lookup, "Secret", namespace, secret, now)
     if pod := private.get("pod"):
-        _alive(lookup, "Pod", namespace, pod, now)
+        _bound(lookup, "Pod", namespace, pod, now)
         extra |= {POD_NAME: (pod["name"],), POD_UID: (pod.get("uid", ""),)}
     if node := private.get("node"):
         # A pod's token carries its node for information; only a token bound to the node itself dies with it.
         if not pod:
-            _alive(lookup, "Node", "", node, now)
+            _bound(lookup, "Node", "", node, now)
         extra |= {NODE_NAME: (node["name"],)}
         if node.get("uid"):
             extra |= {NODE_UID: (node["uid"],)}
@@ -166,13 +202,30 @@ def user_of(payload: Mapping[str, Any], lookup: Lookup, now: float) -> User:
     )
 
 
-def _alive(lookup: Lookup, kind: str, namespace: str, reference: Mapping[str, Any], now: float) -> None:
+def _account(lookup: Lookup, namespace: str, reference: Mapping[str, Any], now: float) -> None:
+    name = str(reference.get("name", ""))
+    found = lookup("ServiceAccount", namespace, name)
+    if found is None:
+        raise TokenInvalid(f"serviceaccounts {quoted(name)} not found")
+    uid = found["metadata"].get("uid")
+    if reference.get("uid") and uid != reference["uid"]:
+        raise TokenInvalid(f"service account UID ({uid}) does not match claim ({reference['uid']})")
+    if _gone(found, now):
+        raise TokenInvalid(f"service account {namespace}/{name} has been deleted")
+
+
+def _bound(lookup: Lookup, kind: str, namespace: str, reference: Mapping[str, Any], now: float) -> None:
     found = lookup(kind, namespace, str(reference.get("name", "")))
     if found is None:
-        raise TokenInvalid(f"{kind} {reference.get('name')} is gone")
-    metadata = found["metadata"]
-    if reference.get("uid") and metadata.get("uid") != reference["uid"]:
-        raise TokenInvalid(f"{kind} {reference.get('name')} is another object of the same name")
-    deleted = metadata.get("deletionTimestamp")
-    if deleted and parse_time(deleted).timestamp() + DELETION_LEEWAY_SECONDS < now:
-        raise TokenInvalid(f"{kind} {reference.get('name')} has been deleted")
+        raise TokenInvalid(_INVALIDATED)
+    uid, called = found["metadata"].get("uid"), kind.lower()
+    if reference.get("uid") and uid != reference["uid"]:
+        claim = f"service account {called} ref claim ({reference['uid']})"
+        raise TokenInvalid(f"{called} UID ({uid}) does not match {claim}")
+    if _gone(found, now):
+        raise TokenInvalid(_INVALIDATED)
+
+
+def _gone(found: Obj, now: float) -> bool:
+    deleted = found["metadata"].get("deletionTimestamp")
+    return bool(deleted) and parse_time(deleted).timestamp() + DELETION_LEEWAY_SECONDS < now

@@ -20,8 +20,7 @@ from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.authz.rules import Rule
 from controlplane.apiserver.options import manager_of
-from controlplane.apiserver.ownership import track
-from controlplane.apiserver.registry.context import Context
+from controlplane.apiserver.ownership import track_review
 from controlplane.apiserver.request import Answer, Attributes, Handler, Request, User
 from controlplane.apiserver.reviewing import Admit, admitted
 from controlplane.apiserver.rules.shown import struct
@@ -58,7 +57,7 @@ class AccessReviews:
     async def _review(self, request: Request, kind: Kind, who: Callable[[Obj], User]) -> Answer:
         review = await admitted(request, kind, self._admit)
         spec = review.get("spec") or {}
-        track(None, review, Context(request.catalog, manager=manager_of(request)), "")
+        track_review(review, request.catalog, manager_of(request))
         metadata = {k: v for k, v in review["metadata"].items() if v}
         problems = check(spec, metadata, kind, request.namespace)
         if problems:

@@ -15,6 +15,8 @@ from controlplane.apiserver import body
 from controlplane.apiserver.authn import service_account
 from controlplane.apiserver.authn.keys import SigningKey
 from controlplane.apiserver.authn.service_account import Bound, Grant
+from controlplane.apiserver.options import manager_of
+from controlplane.apiserver.ownership import of_part
 from controlplane.apiserver.request import Answer, Request
 from controlplane.apiserver.reviewing import admitted
 
@@ -59,10 +61,13 @@ class Tokens:
             why = OTHER_ACCOUNT.format(given["uid"], uid)
             raise errors.conflict("TokenRequest", request.name, why, "authentication.k8s.io")
         spec = {k: v for k, v in (asked.get("spec") or {}).items() if v is not None}
-        spec["audiences"] = list(spec.get("audiences") or self._audiences)
         spec.setdefault("expirationSeconds", DEFAULT_SECONDS)
+        owned = of_part({**asked, "spec": spec}, request.catalog, manager_of(request), "token")
+        spec = {**spec, "audiences": list(spec.get("audiences") or self._audiences)}
+        spec.setdefault("boundObjectRef", None)
         check(spec)
-        bound = self._bound(request, spec.get("boundObjectRef"))
+        bound = self._bound(request, spec["boundObjectRef"])
+        given = {**given, "managedFields": owned}
         return Answer(201, self._issue(account, given, spec, bound))
 
     def _issue(self, account: Obj, given: Obj, spec: Obj, bound: Bound) -> Obj:

@@ -124,6 +124,34 @@ def test_key_set_verifies_what_the_key_signed(algorithm, signing):
         service_account.verify(text, {"k": signing.public}, (ISSUER,), (ISSUER,))
 
 
+def test_why_a_token_is_nobody_s_is_said_as_upstream_says_it(authenticator, signing, objects):
+    def why(text, **changes):
+        with pytest.raises(service_account.TokenInvalid) as refused:
+            authenticator.named_by(text or token(signing, **changes))
+        return str(refused.value)
+
+    now = int(datetime.datetime.now().timestamp())
+    others = keys.load_signing_key(pki.service_account_key())
+    payload = service_account.claims(ISSUER, grant())
+    forged = replace(others, public=replace(others.public, key_id=signing.public.key_id))
+    assert why(service_account.sign(signing, {**payload, "iss": "others"})) == ""
+    assert why(service_account.sign(others, payload)) == "invalid signature, no keys found"
+    assert why(service_account.sign(forged, payload)) == "go-jose/go-jose: error in cryptographic primitive"
+    assert why("", expires=now - 5) == "service account token has expired"
+    assert why("", issued=now + 500) == "service account token is not valid yet"
+    theirs = f'token audiences ["a" "b"] is invalid for the target audiences ["{ISSUER}"]'
+    assert why("", audiences=("a", "b")) == theirs
+    other = service_account.Bound(pod_name="p", pod_uid="pod-2")
+    assert why("", bound=other) == "pod UID (pod-1) does not match service account pod ref claim (pod-2)"
+    assert why("", uid="sa-2") == "service account UID (sa-1) does not match claim (sa-2)"
+    objects["Pod", "ns", "p"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert why("") == "service account token has been invalidated"
+    del objects["Pod", "ns", "p"]
+    assert why("") == "service account token has been invalidated"
+    objects["ServiceAccount", "ns", "robot"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert why("") == "service account ns/robot has been deleted"
+
+
 def test_a_key_whose_numbers_do_not_belong_together_is_refused():
     good = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_numbers()
     bad = rsa.RSAPrivateNumbers(

@@ -252,6 +252,8 @@ def test_a_token_request_is_of_the_account_that_it_names(tmp_path):
 
         found = await ask(labels={"x": "y"})
         del found["creationTimestamp"]
+        (entry,) = found.pop("managedFields")
+        assert set(entry["fieldsV1"]["f:spec"]) == {"f:audiences", "f:expirationSeconds"}
         assert found == {"name": "a", "namespace": "default", "uid": uid, "labels": {"x": "y"}}
         assert (await ask(uid=uid))["uid"] == uid
         with pytest.raises(errors.Conflict) as refused:
@@ -271,17 +273,33 @@ def test_a_token_review_says_whose_a_token_is(tmp_path):
         uid = (await client.create(SERVICE_ACCOUNT, account))["metadata"]["uid"]
         asked = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {"audiences": []}}
         path = f"{SERVICE_ACCOUNT.path('default')}/a/token"
-        token = (await client.request("POST", path, body=asked))["status"]["token"]
+        given = await client.request("POST", path, body=asked)
+        (entry,) = given["metadata"]["managedFields"]
+        assert entry["fieldsV1"] == {"f:spec": {"f:expirationSeconds": {}}} and entry["subresource"] == "token"
+        assert given["spec"]["boundObjectRef"] is None and given["metadata"]["uid"] == uid
+        token = given["status"]["token"]
+
+        async def answer(**spec):
+            body = {"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "spec": spec}
+            return await client.request("POST", TOKEN_REVIEW.path(), body=body)
 
         async def review(**spec):
-            body = {"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "spec": spec}
-            return (await client.request("POST", TOKEN_REVIEW.path(), body=body))["status"]
+            return (await answer(**spec))["status"]
 
         found = await review(token=token)
         assert found["authenticated"] and found["user"]["username"] == "system:serviceaccount:default:a"
         assert found["user"]["uid"] == uid and "system:serviceaccounts:default" in found["user"]["groups"]
-        assert "authenticated" not in await review(token=token, audiences=["others"])
-        assert "invalid bearer token" in (await review(token=token[:-4]))["error"]
+        (entry,) = (await answer(token=token))["metadata"]["managedFields"]
+        assert entry["fieldsV1"] == {"f:spec": {"f:token": {}}} and "subresource" not in entry
+        ours = "https://kubernetes.default.svc.cluster.local"
+        why = f'token audiences ["{ours}"] is invalid for the target audiences ["a" "b"]'
+        other = {"user": {}, "error": f"[invalid bearer token, {why}]"}
+        assert await review(token=token, audiences=["a", "b"]) == other
+        for bad in ("bad", "a.b.c"):
+            assert await review(token=bad) == {"user": {}, "error": "invalid bearer token"}
+        await client.delete(SERVICE_ACCOUNT, "a", "default")
+        gone = '[invalid bearer token, serviceaccounts "a" not found]'
+        assert (await review(token=token))["error"] == gone
         with pytest.raises(errors.BadRequest, match="token is required for TokenReview in authentication"):
             await review()
 
