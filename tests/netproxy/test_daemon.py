@@ -17,14 +17,18 @@ from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
 from apimachinery.kit import command, netns
 from benchmarks.plane import Daemons, daemons
 from netproxy import modes
+from netproxy.userspace.apply import ROUTE_PROTOCOL
 from tests.conftest import SLOWNESS
 from tests.netproxy.rig import IN_KERNEL, MODES, NODE_IP, PODS, Rig, new_rig
 from tests.waiting import SECONDS, until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 both = pytest.mark.parametrize("mode", IN_KERNEL)
-MARKS = {"nftables": "table ip wherry-proxy {", "ipvs": "WHERRY-IPVS", "iptables": "KUBE-", "userspace": "wherry"}
+MARKS = {"nftables": "table ip wherry-proxy {", "ipvs": "WHERRY-IPVS", "iptables": "KUBE-"}
 """what each leaves among the rules of nftables"""
+
+CHANGES = [(mode, next(name for name in IN_KERNEL if name != mode)) for mode in IN_KERNEL]
+CHANGES += [("userspace", IN_KERNEL[0]), (IN_KERNEL[0], "userspace")]
 
 
 class World:
@@ -84,7 +88,10 @@ def _endpoint(ip: str) -> dict[str, Any]:
     return {"addresses": [ip], "conditions": {"ready": True}}
 
 
-def run(mode: str, body: Callable[[World, Client], Coroutine[Any, Any, None]], load: bool = True) -> None:
+def run(
+    mode: str, body: Callable[[World, Client], Coroutine[Any, Any, None]], load: bool = True, cut_off: int = 0
+) -> None:
+    """`cut_off`: so many connections may end in the middle; none is refused or gets no answer."""
     with new_rig() as rig, daemons(rig.node) as processes:
 
         async def main() -> None:
@@ -95,7 +102,7 @@ def run(mode: str, body: Callable[[World, Client], Coroutine[Any, Any, None]], l
             world.start_proxy()
             client = Client.from_kubeconfig(processes.kubeconfig, "test")
             try:
-                await asyncio.wait_for(_with_load(world, client, body, load), 90 * SLOWNESS)
+                await asyncio.wait_for(_with_load(world, client, body, load, cut_off), 90 * SLOWNESS)
             finally:
                 await client.close()
 
@@ -104,13 +111,15 @@ def run(mode: str, body: Callable[[World, Client], Coroutine[Any, Any, None]], l
 
 
 async def _with_load(
-    world: World, client: Client, body: Callable[[World, Client], Coroutine[Any, Any, None]], load: bool
+    world: World, client: Client, body: Callable[[World, Client], Coroutine[Any, Any, None]], load: bool, cut_off: int
 ) -> None:
     await world.create_service(client)
     await world.until_answered_by(*PODS)
-    with world.rig.loaded(*(((world.vip, 80), (NODE_IP, 30080)) if load else ())) as (world.answers, failures):
+    fronts = ((world.vip, 80), (NODE_IP, 30080)) if load else ()
+    # Of a relay that has ended, only addresses of its own keep clients waiting; the node's refuse them.
+    with world.rig.loaded(*(fronts[:1] if cut_off else fronts)) as (world.answers, failures):
         await body(world, client)
-    assert failures == []
+    assert [failure for failure in failures if "reset by peer" not in failure] == [] and len(failures) <= cut_off
 
 
 @both
@@ -128,6 +137,22 @@ def test_kill_and_restart_without_a_gap(mode: str) -> None:
     run(mode, body)
 
 
+def test_a_killed_relay_comes_back_with_what_changed_meanwhile() -> None:
+    async def body(world: World, client: Client) -> None:
+        world.processes.end("proxy", signal.SIGKILL)
+        with pytest.raises(ConnectionRefusedError):
+            world.rig.ask(world.rig.client, world.vip, 80)
+        await world.set_endpoints(client, PODS[0], PODS[1])
+        world.start_proxy()
+        await world.until_answered_by(PODS[0], PODS[1])
+        assert world.rig.outcome(world.rig.node, NODE_IP, 30080) == "answered"
+        await world.set_endpoints(client, PODS[2])
+        await world.until_answered_by(PODS[2])
+
+    # A relay's connections are the process's own: nothing else can hold them.
+    run("userspace", body, load=False)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_foreign_flush_is_repaired(mode: str) -> None:
     async def body(world: World, _client: Client) -> None:
@@ -138,10 +163,9 @@ def test_a_foreign_flush_is_repaired(mode: str) -> None:
     run(mode, body, load=False)
 
 
-@both
-def test_changing_the_mode_and_cleaning_up(mode: str) -> None:
+@pytest.mark.parametrize(("mode", "other"), CHANGES)
+def test_changing_the_mode_and_cleaning_up(mode: str, other: str) -> None:
     async def body(world: World, client: Client) -> None:
-        other = next(name for name in IN_KERNEL if name != mode)
         world.processes.end("proxy")
         world.settings["mode"] = other
         world.start_proxy()
@@ -153,7 +177,8 @@ def test_changing_the_mode_and_cleaning_up(mode: str) -> None:
         await world.set_endpoints(client, PODS[1])
         await world.until_answered_by(PODS[1])
 
-    run(mode, body)
+    # Who was on the relay as it ended was not refused, but cut off.
+    run(mode, body, cut_off=1 if mode == "userspace" else 0)
 
 
 def test_cleanup_of_the_command_line_leaves_nothing() -> None:
@@ -168,7 +193,10 @@ def test_cleanup_of_the_command_line_leaves_nothing() -> None:
 
 
 async def _rules(world: World, mode: str) -> str:
-    """Lines of a mode's rules that are still there."""
-    argv = ["nsenter", f"--net={world.rig.node}", "nft", "list", "ruleset"]
-    text = (await command.run(argv, timeout=60)).stdout.decode()
+    """Lines of a mode's rules that are still there; of the relay's its routes, since its guard is every mode's."""
+    enter = ["nsenter", f"--net={world.rig.node}"]
+    if mode == "userspace":
+        argv = [*enter, "ip", "route", "show", "table", "all", "proto", str(ROUTE_PROTOCOL)]
+        return (await command.run(argv, timeout=60)).stdout.decode()
+    text = (await command.run([*enter, "nft", "list", "ruleset"], timeout=60)).stdout.decode()
     return "\n".join(line for line in text.splitlines() if MARKS[mode] in line)
