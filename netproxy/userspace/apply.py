@@ -100,11 +100,11 @@ class UserspaceMode:
 
     def close(self) -> None:
         """Without this process nobody answers: who comes now waits for its successor, and is not refused or sent
-        elsewhere."""
-        self._shut(list(self._open))
+        elsewhere. So packets are swallowed first, and only then nobody listens."""
         with contextlib.suppress(OSError):
             self._do([routes.replace_route(_silent(address)) for address in sorted(self._own)])
             self._give_up(self._own)
+        self._shut(list(self._open))
 
     async def _follow(self, ledgers: dict[Family, Ledger[Key, Value]], taken: Collection[str]) -> None:
         """Bring addresses and listeners in line with the ledgers."""

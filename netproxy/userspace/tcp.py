@@ -16,7 +16,8 @@ from netproxy.userspace.plan import Listener, Target
 _CONNECT_SECONDS = (0.25, 0.5, 1.0, 2.0)
 """for the first endpoint, the second, … as kube-proxy once had it"""
 _RESET = struct.pack("ii", 1, 0)
-_IP_FREEBIND, _IPV6_FREEBIND = 15, 78
+_IP_OPTIONS, _IPV6_OPTIONS = (socket.IPPROTO_IP, 15, 19), (socket.IPPROTO_IPV6, 78, 75)
+"""level, FREEBIND and TRANSPARENT of each (ip(7), linux/in6.h)"""
 _BACKLOG = 1024
 
 Choose = Callable[[str], Sequence[Target]]
@@ -31,11 +32,13 @@ def bound_socket(listener: Listener) -> socket.socket:
         socket.AF_INET6 if six else socket.AF_INET, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
     )
     try:
+        level, freebind, transparent = _IPV6_OPTIONS if six else _IP_OPTIONS
         if six:
-            handle.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            handle.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
-        else:
-            handle.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+            handle.setsockopt(level, socket.IPV6_V6ONLY, 1)
+        handle.setsockopt(level, freebind, 1)
+        # Who is on a connection as its address is given up is told of its end all the same.
+        with contextlib.suppress(PermissionError):
+            handle.setsockopt(level, transparent, 1)
         if kind == socket.SOCK_STREAM:
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         handle.bind((listener.address, listener.port))
