@@ -110,11 +110,12 @@ def cni(rounds: int, parallel: int, present: int, whole: bool) -> None:
 @_several("--mode", "modes", click.Choice(PROXY_MODES), PROXY_MODES, "Proxy mode")
 @_several("--services", "sizes", click.IntRange(0, 15000), (0, 1000, 5000), "How many other Services")
 @click.option("--rounds", type=click.IntRange(1, 1000), default=20, show_default=True, help="Changes for each figure.")
-def services(modes: tuple[str, ...], sizes: tuple[int, ...], rounds: int) -> None:
+@click.option("--endpoints", type=click.IntRange(1, 100), default=2, show_default=True, help="Of each other Service.")
+def services(modes: tuple[str, ...], sizes: tuple[int, ...], rounds: int, endpoints: int) -> None:
     """Service changes from the EndpointSlice write to the packet, in a world of its own."""
     from benchmarks import services as benchmark
 
-    benchmark.measure(modes, sizes, rounds, click.echo)
+    benchmark.measure(modes, sizes, endpoints, rounds, click.echo)
 
 
 @bench.command()

@@ -24,20 +24,25 @@ from apimachinery.kit import command
 from benchmarks.figures import head, row
 from benchmarks.plane import Daemons, daemons
 from benchmarks.service_floors import floors, texts
-from benchmarks.vips import BACKENDS, FIRST_EARLY_PORT, GROUND, VIP, ask, new_world, run_inside
+from benchmarks.vips import BACKENDS, FIRST_EARLY_PORT, GROUND, VIP, ask, new_world, run_inside, ways
 from netproxy.model import Backend, Family, PortKey, Route, ServicePort
 
 UPSTREAM = {("iptables", 1000): 62, ("iptables", 5000): 289, ("nftables", 5000): 1058}
 """milliseconds of kube-proxy 1.36 for one change, on a machine like the one this was planned on"""
+BY_HAND = ("nftables", "iptables")
+"""modes whose rules can be given to the kernel as one text"""
 DEADLINE = 30.0
+_CLOSE = 0.0001
+"""seconds between two questions where their answer is the figure"""
 Show = Callable[[str], None]
 
 
-def measure(modes: Sequence[str], sizes: Sequence[int], rounds: int, show: Show) -> None:
-    """Print the figures for each mode and each number of other Services. Needs root; leaves nothing behind."""
+def measure(modes: Sequence[str], sizes: Sequence[int], endpoints: int, rounds: int, show: Show) -> None:
+    """Print the figures for each mode and each number of other Services, of so many endpoints. Needs root; leaves
+    nothing behind."""
     for mode in modes:
         with new_world() as world, daemons(world.node) as processes:
-            bench = _Bench(processes, mode, rounds, show)
+            bench = _Bench(processes, mode, endpoints, rounds, show)
             run_inside(world.node, lambda bench=bench: bench.run(sorted(sizes)))  # type: ignore[misc]
 
 
@@ -60,9 +65,9 @@ def endpoint_slice(index: int, *ips: str) -> dict[str, Any]:
     }
 
 
-def others_backends(index: int) -> tuple[str, str]:
+def others_backends(index: int, count: int = 2) -> tuple[str, ...]:
     """Addresses nobody ever asks."""
-    return f"10.245.{index // 250}.{index % 250 + 2}", f"10.246.{index // 250}.{index % 250 + 2}"
+    return tuple(f"10.{100 + number}.{index // 250}.{index % 250 + 2}" for number in range(count))
 
 
 def route(index: int, *ips: str) -> Route:
@@ -72,13 +77,13 @@ def route(index: int, *ips: str) -> Route:
     return Route(port, tuple(Backend(ip, 8080) for ip in ips), (), True)
 
 
-async def fill(client: Client, numbers: Iterator[int]) -> None:
-    """Write other Services with two endpoints each."""
+async def fill(client: Client, numbers: Iterator[int], endpoints: int = 2) -> None:
+    """Write other Services with so many endpoints each."""
 
     async def writer() -> None:
         for index in numbers:
             await client.create(SERVICE, service(index), namespace="default")
-            body = endpoint_slice(index, *others_backends(index))
+            body = endpoint_slice(index, *others_backends(index, endpoints))
             await client.create(ENDPOINT_SLICE, body, namespace="default")
 
     await asyncio.gather(*(writer() for _ in range(8)))
@@ -126,8 +131,11 @@ def metric(name: str) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + "{"))
 
 
-def until_answered_by(target: str, stop: threading.Event, seconds: float, early: bool = False) -> float:
-    """The moment the VIP is first answered by `target`; `early`: there may be no rules yet.
+def until_answered_by(
+    target: str, stop: threading.Event, seconds: float, early: bool = False, pause: float = 0.001
+) -> float:
+    """The moment the VIP is first answered by `target`, asked with a pause in between; `early`: there may be no rules
+    yet.
 
     Blocks; raises TimeoutError with what answered instead.
     """
@@ -138,8 +146,8 @@ def until_answered_by(target: str, stop: threading.Event, seconds: float, early:
         if answer == target:
             break
         instead[answer] += 1
-        # Asking without a pause would take the processor from those who are measured.
-        time.sleep(0.001)
+        # Asking without one would take the processor from those who are measured.
+        time.sleep(pause)
         if time.perf_counter() > deadline or stop.is_set():
             raise TimeoutError(f"the VIP was not answered by {target} within {seconds:g} s but by {dict(instead)}")
     return time.perf_counter()
@@ -148,9 +156,10 @@ def until_answered_by(target: str, stop: threading.Event, seconds: float, early:
 class _Bench:
     """One mode: its API server, its proxy, and the slice that is changed."""
 
-    def __init__(self, processes: Daemons, mode: str, rounds: int, show: Show) -> None:
+    def __init__(self, processes: Daemons, mode: str, endpoints: int, rounds: int, show: Show) -> None:
         self._processes = processes
         self._mode = mode
+        self._endpoints = endpoints
         self._rounds = rounds
         self._show = show
         self._stop = threading.Event()
@@ -168,7 +177,7 @@ class _Bench:
             self._slice = await self._client.create(ENDPOINT_SLICE, body, namespace="default")
             filled = 0
             for size in sizes:
-                await fill(self._client, iter(range(filled, size)))
+                await fill(self._client, iter(range(filled, size)), self._endpoints)
                 filled = max(filled, size)
                 await self._one_size(size)
         except TimeoutError as error:
@@ -179,32 +188,53 @@ class _Bench:
 
     async def _one_size(self, size: int) -> None:
         self._show("")
-        self._show(head(f"ms, {self._mode}, {size} other Services"))
+        self._show(head(f"ms, {self._mode}, {size} other Services of {self._endpoints}"))
         await self._start_proxy()
         full = await self._first_full_sync()
         self._show(row("  the first full sync", [full], scale=1e3))
         await asyncio.sleep(1)
-        before = _Partial.now()
+        before, cpu = _Partial.now(), self._processes.processor_seconds("proxy")
+        self._show(row("  processor time of the proxy so far", [cpu], scale=1e3))
         answers, watched = await self._changes()
-        after = _Partial.now()
+        after, cpu = _Partial.now(), self._processes.processor_seconds("proxy") - cpu
         held_against = UPSTREAM.get((self._mode, size))
         note = f"   (kube-proxy 1.36 elsewhere: {held_against})" if held_against else ""
         self._show(row("EndpointSlice written → new backend answers", answers, scale=1e3) + note)
         self._show(row("  floor: the same write → a bare watcher", watched, scale=1e3))
         mean = (after.seconds - before.seconds) / max(after.count - before.count, 1)
         self._show(row("  of which netproxy's sync (mean)", [mean], scale=1e3))
+        self._show(row("  processor time of the proxy for it (mean)", [cpu / self._rounds], scale=1e3))
+        await self._latency()
         memory = self._processes.resident_mb("proxy")
         self._processes.end("proxy")
-        await command.run([sys.executable, "-m", "netproxy", "--cleanup", "--mode", self._mode], timeout=120)
+        argv = [sys.executable, "-m", "netproxy", "--cleanup", "--mode", self._mode]
+        await command.run(argv, timeout=120)
+        if self._mode in BY_HAND:
+            await self._by_hand(size)
+        self._show(f"netproxy's resident memory: {memory:.0f} MB")
+
+    async def _latency(self) -> None:
+        """Through the VIP, and beside it at the address of the pod that answers there."""
+        backend = self._slice["endpoints"][0]["addresses"][0]
+        through, beside = await asyncio.to_thread(ways, ((VIP, 80), (backend, 8080)), 20 * self._rounds)
+        for label, one, other in zip(
+            ("a new connection's first answer, by the VIP", "a byte there and back, by the VIP"),
+            through,
+            beside,
+            strict=True,
+        ):
+            self._show(row(label, one, scale=1e3))
+            self._show(row("  floor: at the pod's own address", other, scale=1e3))
+
+    async def _by_hand(self, size: int) -> None:
         given = texts(
             self._mode,
             route(-1, BACKENDS[0]),
             route(-1, BACKENDS[1]),
-            (route(index, *others_backends(index)) for index in range(size)),
+            (route(index, *others_backends(index, self._endpoints)) for index in range(size)),
         )
         for label, values in (await floors(self._mode, given, self._rounds)).items():
             self._show(row(f"  floor: {label}", values))
-        self._show(f"netproxy's resident memory: {memory:.0f} MB")
 
     async def _start_proxy(self) -> None:
         settings = {
@@ -249,9 +279,8 @@ class _Bench:
         now = self._slice["endpoints"][0]["addresses"][0]
         target = BACKENDS[1 - BACKENDS.index(now)]
         wanted = {**self._slice, "endpoints": [{"addresses": [target], "conditions": {"ready": True}}]}
-        waiter = asyncio.ensure_future(asyncio.to_thread(until_answered_by, target, self._stop, DEADLINE))
-        await asyncio.sleep(0.01)
         began = time.perf_counter()
         self._slice = await self._client.update(ENDPOINT_SLICE, wanted)
+        answered = await asyncio.to_thread(until_answered_by, target, self._stop, DEADLINE, False, _CLOSE)
         watched = await asyncio.wait_for(seen.when(self._slice["metadata"]["resourceVersion"]), DEADLINE)
-        return await waiter - began, watched - began
+        return answered - began, watched - began

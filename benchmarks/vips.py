@@ -11,7 +11,7 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def fresh_name() -> str:
 
 
 class World:
-    """A node namespace and one with the backends' addresses; a server there answers with the address asked."""
+    """A node namespace and one with the backends' addresses; a server there tells the address asked, then echoes."""
 
     def __init__(self) -> None:
         prefix = fresh_name()
@@ -74,8 +74,9 @@ def _answer(listener: socket.socket) -> None:
         with handle, contextlib.suppress(OSError):
             handle.settimeout(1)
             handle.sendall(handle.getsockname()[0].encode())
-            # The client closes first: a port in TIME_WAIT here could refuse the next translated client.
-            handle.recv(1)
+            # Until the client closes: a port in TIME_WAIT here could refuse the next translated client.
+            while said := handle.recv(64):
+                handle.sendall(said)
 
 
 @contextlib.contextmanager
@@ -96,6 +97,8 @@ def run(*argv: str, text: str = "") -> float:
     return (time.perf_counter() - began) * 1e3
 
 
+_BYTES = 5
+"""there and back on each connection"""
 FIRST_EARLY_PORT = 20000
 """source ports for questions asked before there are rules: below those the kernel chooses from"""
 
@@ -114,6 +117,25 @@ def ask(timeout: float = 1.0, source_port: int = 0) -> str:
             return handle.recv(64).decode()
     except OSError as error:
         return f"nobody: {error}"
+
+
+def ways(there: Sequence[tuple[str, int]], rounds: int) -> list[tuple[list[float], list[float]]]:
+    """Seconds until a new connection's first answer, and of a byte there and back on it, at each of these in turns."""
+    found: list[tuple[list[float], list[float]]] = [([], []) for _ in there]
+    for _ in range(rounds):
+        for (begun, steady), end in zip(found, there, strict=True):
+            began = time.perf_counter()
+            with socket.create_connection(end, 5) as handle:
+                handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                handle.recv(64)
+                begun.append(time.perf_counter() - began)
+                for _ in range(_BYTES):
+                    began = time.perf_counter()
+                    handle.sendall(b"x")
+                    handle.recv(1)
+                    steady.append(time.perf_counter() - began)
+    return found
 
 
 def run_inside(where: Path, body: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -15,6 +15,7 @@ from apimachinery.client import Client
 from apimachinery.events import EventRecorder
 from apimachinery.informer import Informer
 from apimachinery.kinds import ENDPOINT_SLICE, NODE, SERVICE
+from apimachinery.kit import memory
 from apimachinery.kit import metrics as kit_metrics
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.kit.runner import BoundedFrequencyRunner
@@ -81,6 +82,7 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     if settings.oom_score_adj is not None:
         limits.set_oom_score(settings.oom_score_adj)
     # A cluster's objects come at once and stay: to walk them again and again as they come would double their time.
+    memory.tune()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     client = Client.from_kubeconfig(settings.kubeconfig, "netproxy")
@@ -242,6 +244,7 @@ class _Parts:
         await self._proxier.wait_synced()
         gc.collect()
         gc.freeze()
+        memory.give_back()
         for name in modes.mode_names():
             if name != self._mode.name:
                 await remove(name, self._settings, _CHANGE_SECONDS)

@@ -8,7 +8,6 @@ transaction, which tells our own changes from those of a stranger (see nft_event
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 import errno
 import os
@@ -17,6 +16,8 @@ import secrets
 from concurrent import futures
 from pathlib import Path
 from typing import Any
+
+from apimachinery.kit import memory
 
 _PR_SET_NAME = 15
 _CLONE_NEWNET = 0x40000000
@@ -50,6 +51,8 @@ class Nft:
         self.owner = "wh-nft-" + secrets.token_hex(4)
         self._netns = netns
         self._context: Any = None
+        self._parsed = 0
+        """characters of text since memory was given back"""
         self._executor = futures.ThreadPoolExecutor(1, thread_name_prefix="nft")
 
     async def open(self, timeout: float = 10.0) -> None:
@@ -103,8 +106,11 @@ class Nft:
         if self._context is None:
             raise NftError("the nftables context is not open")
         code, out, err = self._context.cmd(text)
-        if len(text) > _LARGE_TEXT:
-            _give_back_memory()
+        self._parsed += len(text)
+        if self._parsed > _LARGE_TEXT:
+            # The parser builds a tree many times the size of its text; freed, it would stay with the process.
+            memory.give_back()
+            self._parsed = 0
         if code != 0:
             raise NftError(f"nftables refused a transaction: {err.strip() or f'status {code}'}", text)
         return str(out)
@@ -120,13 +126,7 @@ class Nft:
     def _drop(self) -> None:
         self._context = None
         # Even a small change may have read in every table of the host.
-        _give_back_memory()
-
-
-def _give_back_memory() -> None:
-    """The parser builds a tree many times the size of its text; freed, it would stay with the process."""
-    with contextlib.suppress(AttributeError):  # only the GNU C library has it
-        ctypes.CDLL(None).malloc_trim(0)
+        memory.give_back()
 
 
 def _new_context() -> Any:

@@ -49,7 +49,14 @@ def test_every_figure_is_printed_and_nothing_is_left(tmp_path: Path) -> None:
     process = begin(tmp_path)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    for label in ("new backend answers", "a bare watcher", "first full sync", "floor: one change, iptables-restore"):
+    measured = (
+        "new backend answers",
+        "first full sync",
+        "proxy so far",
+        "first answer, by the VIP",
+        "back, by the VIP",
+    )
+    for label in (*measured, "a bare watcher", "the pod's own address", "floor: one change, iptables-restore"):
         assert re.search(rf"{label} +\d+\.\d+ ", output), output
     assert_nothing_is_left(process, tmp_path)
 
