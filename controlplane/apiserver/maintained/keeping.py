@@ -124,7 +124,10 @@ class Keeper:
                 log.debug("%s %s was made by somebody else", kind.kind, one.name)
                 return
         elif not found["metadata"].get("deletionTimestamp") and one.plan(copy(found), at) != found:
-            found = await registry.mutate(kind, one.namespace, one.name, lambda stored: one.plan(stored, at), user=SELF)
+            planned = await registry.mutate(
+                kind, one.namespace, one.name, lambda stored: one.plan(stored, at), user=SELF
+            )
+            found = planned.obj
         status = one.status
         if status is not None and status(copy(found), at) != found:
             await registry.mutate(

@@ -120,8 +120,9 @@ class Registry:
         options: Obj | None = None,
         dry_run: bool = False,
         admitted: bool = False,
-    ) -> Obj:
-        """Change an object: change() gets a private copy and returns the new one; retried on conflicts.
+    ) -> Entry:
+        """Change an object: change() gets a private copy and returns the new one; retried on conflicts. The answer is
+        decoded only for who looks inside.
 
         admitted: what this is a part of has passed admission already.
         """
@@ -129,7 +130,7 @@ class Registry:
         context.admitted = admitted
         # What the server itself writes into a pod (a binding, a mark), nobody comes to own.
         context.settled = bool(subresource) and kind.resource == "pods"
-        return (await self.change_entry(kind, namespace, name, change, context, subresource)).obj
+        return await self.change_entry(kind, namespace, name, change, context, subresource)
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, *, user: User, options: Obj, dry_run: bool = False

@@ -113,7 +113,7 @@ class Evictions:
             )
             if wanted.get("resourceVersion"):
                 # The mark was a write of its own: the deletion holds to what it left.
-                held = {**wanted, "resourceVersion": last["metadata"]["resourceVersion"]}
+                held = {**wanted, "resourceVersion": str(last.revision)}
                 options = {**options, "preconditions": held}
         await self._registry.delete(
             POD, request.namespace, request.name, user=request.user, options=options, dry_run=dry
