@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from apimachinery.objects import Obj, controller_of
+from apimachinery.objects import Obj, controller_of, dumps
 from apimachinery.pods import placement
 from apimachinery.pods.features import needed
 from apimachinery.pods.placement import NodeTerm, Taint, Toleration
@@ -22,6 +22,9 @@ DEFAULT_SCHEDULER = "default-scheduler"
 # requests).
 UNREQUESTED = {"cpu": parse("100m"), "memory": parse("200Mi")}
 HOSTNAME = "kubernetes.io/hostname"
+# Wishes that are remembered; then all are forgotten.
+REMEMBERED = 1024
+_wishes: dict[bytes, dict[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -80,43 +83,59 @@ class Node:
 
 def pod(obj: Obj) -> Pod:
     """The view of one v1 Pod object; a malformed quantity raises QuantityError."""
-    meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
-    labels = meta.get("labels") or {}
-    counted = in_effect(spec, status)
-    floored = pod_requests(counted, UNREQUESTED)
-    affinity = spec.get("affinity") or {}
-    namespace = meta.get("namespace", "")
-    owner = controller_of(obj)
+    meta, spec = obj["metadata"], obj.get("spec") or {}
+    namespace, owner = meta.get("namespace", ""), controller_of(obj)
     return Pod(
         key=f"{namespace}/{meta['name']}",
         uid=meta.get("uid", ""),
         namespace=namespace,
         name=meta["name"],
         node_name=spec.get("nodeName") or "",
-        profile=spec.get("schedulerName") or DEFAULT_SCHEDULER,
-        priority=spec.get("priority") or 0,
         created=meta.get("creationTimestamp") or "",
-        labels=labels,
-        label_set=frozenset(labels.items()),
-        requests=pod_requests(counted),
-        scored={name: floored.get(name, 0) for name in UNREQUESTED},
-        tolerations=placement.tolerations(spec),
-        node_selector=spec.get("nodeSelector") or {},
-        node_required=placement.required_terms(spec),
-        node_preferred=preferred_terms(affinity.get("nodeAffinity") or {}),
-        ports=frozenset(host_ports(spec)),
-        spread=spreads(spec, labels),
-        affinity=pod_affinity(affinity, namespace, labels),
-        gates=tuple(g["name"] for g in spec.get("schedulingGates") or ()),
-        features=needed(spec),
-        images=tuple(_images(spec)),
-        containers=len(spec.get("containers") or ()) + len(spec.get("initContainers") or ()),
         claims=tuple(uses(obj)),
-        disks=tuple(disks(spec)),
         owner=(owner["kind"], owner["name"]) if owner else None,
-        never_preempts=spec.get("preemptionPolicy") == "Never",
+        **_wish(namespace, meta.get("labels") or {}, in_effect(spec, obj.get("status") or {})),
         **_state(obj),
     )
+
+
+def _wish(namespace: str, labels: Obj, spec: Obj) -> dict[str, Any]:
+    """The fields of a view that say what a pod asks for, and what is said of pods like it: one for all its copies.
+    `spec`: with the requests that count.
+    """
+    place = dumps([namespace, labels, {**spec, "nodeName": ""}])
+    found = _wishes.get(place)
+    if found is None:
+        if len(_wishes) >= REMEMBERED:
+            _wishes.clear()
+        found = _wishes[place] = _wished(namespace, labels, spec)
+    return found
+
+
+def _wished(namespace: str, labels: Obj, spec: Obj) -> dict[str, Any]:
+    floored = pod_requests(spec, UNREQUESTED)
+    affinity = spec.get("affinity") or {}
+    return {
+        "profile": spec.get("schedulerName") or DEFAULT_SCHEDULER,
+        "priority": spec.get("priority") or 0,
+        "labels": labels,
+        "label_set": frozenset(labels.items()),
+        "requests": pod_requests(spec),
+        "scored": {name: floored.get(name, 0) for name in UNREQUESTED},
+        "tolerations": placement.tolerations(spec),
+        "node_selector": spec.get("nodeSelector") or {},
+        "node_required": placement.required_terms(spec),
+        "node_preferred": preferred_terms(affinity.get("nodeAffinity") or {}),
+        "ports": frozenset(host_ports(spec)),
+        "spread": spreads(spec, labels),
+        "affinity": pod_affinity(affinity, namespace, labels),
+        "gates": tuple(g["name"] for g in spec.get("schedulingGates") or ()),
+        "features": needed(spec),
+        "images": tuple(_images(spec)),
+        "containers": len(spec.get("containers") or ()) + len(spec.get("initContainers") or ()),
+        "disks": tuple(disks(spec)),
+        "never_preempts": spec.get("preemptionPolicy") == "Never",
+    }
 
 
 def newer(obj: Obj, before: Obj, known: Pod) -> Pod:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from apimachinery.objects import Obj
 from apimachinery.sharing import share
 
@@ -32,12 +34,16 @@ def what_is_scheduled(obj: Obj) -> Obj:
         kept["volumes"] = volumes
     told = _some(status, _STATUS)
     if conditions := [c for c in status.get("conditions") or () if c.get("type") in _CONDITIONS]:
-        told["conditions"] = conditions
+        told["conditions"] = [share(condition) for condition in conditions]
     for part in ("containerStatuses", "initContainerStatuses"):
         if listed := [s for s in status.get(part) or () if "resources" in s]:
             told[part] = share([_some(one, ("name", "resources", "allocatedResources")) for one in listed])
-    head = {"apiVersion": obj.get("apiVersion", "v1"), "kind": obj.get("kind", "Pod")}
-    return {**head, "metadata": _some(obj["metadata"], _METADATA), "spec": kept, "status": told}
+    metadata = _some(obj["metadata"], _METADATA)
+    for part in ("labels", "ownerReferences"):
+        if part in metadata:
+            metadata[part] = share(metadata[part])
+    head = {"apiVersion": sys.intern(obj.get("apiVersion", "v1")), "kind": sys.intern(obj.get("kind", "Pod"))}
+    return {**head, "metadata": metadata, "spec": kept, "status": told}
 
 
 def _some(obj: Obj, keys: tuple[str, ...]) -> Obj:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, is_deleting, name, namespace, uid
 from controlplane.controllers import names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Owner:
     """One owner reference."""
 
@@ -20,9 +21,9 @@ class Owner:
     blocking: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
-    """All that is remembered of an object."""
+    """All that is remembered of an object, of every object there is."""
 
     kind: Kind
     namespace: str
@@ -85,11 +86,15 @@ def item_of(kind: Kind, obj: Obj) -> Item:
     """What the graph keeps of an object."""
     meta = obj["metadata"]
     owners = tuple(
-        Owner(r.get("apiVersion", ""), r.get("kind", ""), r["name"], r["uid"], bool(r.get("blockOwnerDeletion")))
+        _owner(r.get("apiVersion", ""), r.get("kind", ""), r["name"], r["uid"], bool(r.get("blockOwnerDeletion")))
         for r in meta.get("ownerReferences") or ()
     )
     finalizers = frozenset(meta.get("finalizers") or ())
     return Item(kind, namespace(obj), name(obj), uid(obj), owners, is_deleting(obj), finalizers)
+
+
+# One for all that is owned alike.
+_owner = lru_cache(maxsize=4096)(Owner)
 
 
 def bare(obj: Obj) -> Obj:

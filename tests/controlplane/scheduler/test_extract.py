@@ -134,3 +134,20 @@ def test_nothing_is_left_out_that_a_view_is_made_of(change: Obj) -> None:
     assert extract.pod(kept) == extract.pod(whole)
     assert "env" not in kept["spec"]["containers"][0] and "managedFields" not in kept["metadata"]
     assert what_is_scheduled(copy(whole))["spec"]["containers"] is kept["spec"]["containers"]
+
+
+def test_copies_are_views_of_one_wish_and_what_differs_is_not() -> None:
+    def made(name: str, node: str = "", cpu: str = "1", **meta: Any) -> extract.Pod:
+        container = {"name": "c", "image": "i", "resources": {"requests": {"cpu": cpu}}}
+        spec = {"nodeName": node, "containers": [container], "tolerations": [{"operator": "Exists"}]}
+        return extract.pod({"metadata": {"name": name, "namespace": "n", "uid": f"u-{name}", **meta}, "spec": spec})
+
+    one, two = made("a"), made("b", node="node1")
+    assert (one.key, one.uid, one.node_name) == ("n/a", "u-a", "")
+    assert (two.key, two.uid, two.node_name) == ("n/b", "u-b", "node1")
+    assert one.requests is two.requests and one.tolerations is two.tolerations
+    assert made("c", cpu="2").requests == {"cpu": 2000} and one.requests == {"cpu": 1000}
+    assert made("d", labels={"a": "b"}).label_set == {("a", "b")} and not one.label_set
+    for number in range(extract.REMEMBERED + 10):
+        made("e", labels={"number": str(number)})
+    assert len(extract._wishes) <= extract.REMEMBERED and made("f").requests == one.requests
