@@ -74,7 +74,9 @@ class Preparation:
         strategy = self.strategy(kind)
         metadata.fill_changed(kind, new, old)
         gaps = [] if subresource else self._gaps.told(kind, self._catalog.schema, new, old)
-        strategy.default(new)
+        if subresource != "binding":
+            # A binding is the server's own change of a pod that has its defaults.
+            strategy.default(new)
         if upkeep.has_status(kind) and not subresource:
             upkeep.keep_status(new, old)
         self._own(strategy, old, new, context, subresource)
