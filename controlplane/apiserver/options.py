@@ -66,7 +66,21 @@ async def delete_context(request: Request) -> Context:
     options: Obj = {}
     body = await codec.read_options(request)
     options = body if body is not None else _query_options(request)
-    dry = options.get("dryRun") or []
+    check_delete(options)
+    options = {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", **options}
+    return Context(
+        request.catalog,
+        user=request.user,
+        options=options,
+        dry_run=bool(options.get("dryRun")),
+        manager=manager_of(request),
+        version=request.served.api_version,
+        warnings=request.warnings,
+    )
+
+
+def check_delete(options: Obj) -> None:
+    """Raises Invalid for DeleteOptions that say what nobody can do."""
     problems: list[FieldError] = []
     policy, orphan = options.get("propagationPolicy"), options.get("orphanDependents")
     if policy is not None and orphan is not None:
@@ -74,20 +88,11 @@ async def delete_context(request: Request) -> Context:
         problems.append(errors.invalid("propagationPolicy", policy, text))
     if policy is not None and policy not in _POLICIES:
         problems.append(errors.not_supported("propagationPolicy", policy, (*_POLICIES, "nil")))
+    dry = options.get("dryRun") or []
     if any(value != "All" for value in dry):
         problems.append(errors.not_supported("dryRun", dry, ("All",)))
     if problems:
         raise errors.invalid_object("DeleteOptions", "", problems, "meta.k8s.io")
-    options = {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", **options}
-    return Context(
-        request.catalog,
-        user=request.user,
-        options=options,
-        dry_run=bool(dry),
-        manager=manager_of(request),
-        version=request.served.api_version,
-        warnings=request.warnings,
-    )
 
 
 _QUERY: dict[str, Callable[[str], Any]] = {

@@ -10,6 +10,7 @@ from apimachinery.kinds import POD, POD_DISRUPTION_BUDGET
 from apimachinery.objects import Obj, condition_holds
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver import body
+from controlplane.apiserver.options import check_delete
 from controlplane.apiserver.registry import conflicts
 from controlplane.apiserver.request import Answer, Request, User
 from controlplane.apiserver.reviewing import admitted
@@ -115,6 +116,8 @@ class Evictions:
                 # The mark was a write of its own: the deletion holds to what it left.
                 held = {**wanted, "resourceVersion": str(last.revision)}
                 options = {**options, "preconditions": held}
+        # Upstream looks at them where it deletes, when the mark is made already.
+        check_delete(options)
         await self._registry.delete(
             POD, request.namespace, request.name, user=request.user, options=options, dry_run=dry
         )

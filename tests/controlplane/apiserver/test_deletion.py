@@ -168,10 +168,12 @@ def test_an_eviction_for_show_leaves_the_pod(tmp_path: Path) -> None:
             return await client.request("POST", path, body=eviction, query=query)
 
         assert (await evict(["All"]))["status"] == "Success"
-        # Upstream looks at whether anything is named, not at what.
-        assert (await evict(["Some"]))["status"] == "Success"
-        with pytest.raises(errors.Invalid, match='dryRun: Unsupported value: ..Some..: supported values: "All"'):
-            await evict([], dryRun="Some")
+        for body, query in ((["Some"], {}), ([], {"dryRun": "Some"})):
+            with pytest.raises(errors.Invalid, match='dryRun: Unsupported value: ..Some..: supported values: "All"'):
+                await evict(body, **query)
+        odd = {"metadata": {"name": "p"}, "deleteOptions": {"propagationPolicy": "Odd"}}
+        with pytest.raises(errors.Invalid, match='^DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsup'):
+            await client.request("POST", path, body=odd)
         with pytest.raises(errors.ApiError, match="Non-matching dry-run options in request and content"):
             await evict(["Some"], dryRun="All")
         assert await client.get(POD, "p", "default")
