@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+from apimachinery.kit import births
 from lab.forks import Forks
 from lab.process import Process
 from tests.etcds import Home
@@ -40,13 +40,12 @@ class Fork:
 
     def __init__(self, forks: Forks, pid: int) -> None:
         self._forks, self.pid = forks, pid
-        self._descriptor = os.pidfd_open(pid)
         self._end: asyncio.Task[int] | None = None
 
     async def status(self) -> int | None:
         """The same."""
-        if self._end is None and select.select([self._descriptor], [], [], 0)[0]:
-            os.close(self._descriptor)
+        # Its parent leaves it a zombie until it is asked.
+        if self._end is None and not births.start_ticks(self.pid):
             self._end = asyncio.ensure_future(self._reaped())
         return None if self._end is None else await asyncio.shield(self._end)
 
