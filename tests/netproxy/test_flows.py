@@ -1,0 +1,147 @@
+"""Services as upstream's conformance tests use them: written through the API, asked by name and with packets."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery.client import Client
+from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
+from apimachinery.kit import netns
+from apimachinery.objects import Obj
+from tests.netproxy.dns.cluster import ask_bytes
+from tests.netproxy.dns.test_kernel import HERE, Node, run
+from tests.netproxy.rig import BRIEF, IN_KERNEL, NODE_IP, PODS, Rig
+from tests.waiting import until
+
+pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+SPACE, NODE_PORT = "default", 30090
+
+
+async def make(client: Client, name: str, **spec: Any) -> Obj:
+    body = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+    return await client.create(SERVICE, body, namespace=SPACE)
+
+
+async def endpoints(client: Client, service: str, number: int, ips: tuple[str, ...], *ports: tuple[str, str]) -> None:
+    """A slice by hand: addresses, and (name, protocol) of ports that all lead to 8080."""
+    body = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": f"{service}-{number}", "labels": {"kubernetes.io/service-name": service}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [ip], "conditions": {"ready": True}} for ip in ips],
+        "ports": [{"name": name, "port": 8080, "protocol": protocol} for name, protocol in ports],
+    }
+    await client.create(ENDPOINT_SLICE, body, namespace=SPACE)
+
+
+def who(rig: Rig, where: Path, address: str, port: int) -> set[str]:
+    """Who answers twenty connections; nobody where one has no answer."""
+    try:
+        return {rig.ask(where, address, port, 10 * BRIEF)[0] for _ in range(20)}
+    except OSError:
+        return set()
+
+
+def by_datagram(where: Path, address: str, port: int) -> str:
+    """Who answers a datagram; `refused` or `silence`."""
+    with netns.open_socket(where, socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        handle.settimeout(BRIEF)
+        handle.connect((address, port))
+        try:
+            handle.send(b"x")
+            return handle.recv(200).decode().partition(" ")[0]
+        except ConnectionRefusedError:
+            return "refused"
+        except OSError:
+            return "silence"
+
+
+async def one_port_of_two_protocols(node: Node, client: Client) -> None:
+    ports = [{"name": p, "port": 80, "targetPort": 8080, "protocol": p.upper()} for p in ("tcp", "udp")]
+    vip = (await make(client, "both", ports=ports))["spec"]["clusterIP"]
+    await endpoints(client, "both", 1, (PODS[2],), ("tcp", "TCP"), ("udp", "UDP"))
+    for where in (node.rig.client, node.pod, node.rig.node):
+        await until(lambda where=where: who(node.rig, where, vip, 80) == {PODS[2]}, what="TCP is answered")  # type: ignore[misc]
+        await until(lambda where=where: by_datagram(where, vip, 80) == PODS[2], what="UDP is answered")  # type: ignore[misc]
+    await client.patch(SERVICE, "both", {"spec": {"ports": ports[:1]}}, SPACE)
+    await until(lambda: by_datagram(node.pod, vip, 80) in ("refused", "silence"), what="UDP is no port any more")
+    assert who(node.rig, node.pod, vip, 80) == {PODS[2]}
+    await client.patch(SERVICE, "both", {"spec": {"ports": ports[1:]}}, SPACE)
+    await until(lambda: by_datagram(node.pod, vip, 80) == PODS[2], what="UDP is answered again")
+    await until(lambda: node.rig.outcome(node.pod, vip, 80, BRIEF) != "answered", what="TCP is no port any more")
+
+
+async def affinity_is_switched(node: Node, client: Client) -> None:
+    port = {"name": "p", "port": 80, "targetPort": 8080, "nodePort": NODE_PORT}
+    made = await make(client, "sticky", type="NodePort", sessionAffinity="ClientIP", ports=[port])
+    await endpoints(client, "sticky", 1, PODS, ("p", "TCP"))
+    for affinity, enough in (("ClientIP", 1), ("None", 2), ("ClientIP", 1)):
+        await client.patch(SERVICE, "sticky", {"spec": {"sessionAffinity": affinity}}, SPACE)
+        for address, number in ((made["spec"]["clusterIP"], 80), (NODE_IP, NODE_PORT)):
+
+            def as_asked(address: str = address, number: int = number, enough: int = enough) -> bool:
+                found = len(who(node.rig, node.rig.client, address, number))
+                return found == 1 if enough == 1 else found >= enough
+
+            await until(as_asked, what=f"{address} answers by affinity {affinity}")
+
+
+async def slices_of_ones_own_are_joined(node: Node, client: Client) -> None:
+    ports = [{"name": name, "port": port} for name, port in (("one", 80), ("two", 81))]
+    ips = (await make(client, "apart", ports=ports))["spec"]["clusterIP"]
+    await endpoints(client, "apart", 1, (PODS[0],), ("one", "TCP"))
+    await endpoints(client, "apart", 2, (PODS[1],), ("two", "TCP"))
+    for port, ip in ((80, PODS[0]), (81, PODS[1])):
+        await until(lambda port=port, ip=ip: who(node.rig, node.rig.node, ips, port) == {ip}, what=f"port {port}")  # type: ignore[misc]
+    shared = (await make(client, "shared", ports=ports))["spec"]["clusterIP"]
+    await endpoints(client, "shared", 1, (PODS[2],), ("one", "TCP"))
+    await endpoints(client, "shared", 2, (PODS[2],), ("two", "TCP"))
+    for port in (80, 81):
+        await until(lambda port=port: who(node.rig, node.pod, shared, port) == {PODS[2]}, what=f"port {port}")  # type: ignore[misc]
+
+
+async def a_name_leads_where_its_service_says(node: Node, client: Client) -> None:
+    """ExternalName, another one, a cluster IP, a node port, and back."""
+
+    def told(name: str) -> list[str]:
+        return [str(rr.rdata).rstrip(".") for rr in node.ask(ask_bytes(name)).rr]
+
+    await make(client, "outside", type="ExternalName", externalName="one.example.com")
+    name = "outside" + HERE
+    await until(lambda: told(name) == ["one.example.com"], what="the alias")
+    await client.patch(SERVICE, "outside", {"spec": {"externalName": "two.example.com"}}, SPACE)
+    await until(lambda: told(name) == ["two.example.com"], what="the other alias")
+    ports = [{"name": "p", "port": 80, "targetPort": 8080}]
+    changed = {"spec": {"type": "ClusterIP", "externalName": None, "ports": ports}}
+    vip = (await client.patch(SERVICE, "outside", changed, SPACE))["spec"]["clusterIP"]
+    await endpoints(client, "outside", 1, (PODS[1],), ("p", "TCP"))
+    await until(lambda: told(name) == [vip], what="the cluster IP")
+    await until(lambda: who(node.rig, node.pod, vip, 80) == {PODS[1]}, what="it answers")
+    changed = {"spec": {"type": "NodePort"}}
+    number = (await client.patch(SERVICE, "outside", changed, SPACE))["spec"]["ports"][0]["nodePort"]
+    await until(lambda: who(node.rig, node.rig.client, NODE_IP, number) == {PODS[1]}, what="the node port answers")
+    back = {"type": "ExternalName", "externalName": "one.example.com", "clusterIP": None, "clusterIPs": None}
+    await client.patch(SERVICE, "outside", {"spec": back}, SPACE)
+    await until(lambda: told(name) == ["one.example.com"], what="the alias again")
+    outside = node.rig.client
+    await until(lambda: node.rig.outcome(outside, NODE_IP, number, BRIEF) != "answered", what="the node port is closed")
+
+
+@pytest.mark.parametrize("mode", IN_KERNEL)
+def test_services_do_what_upstreams_conformance_tests_ask(mode: str) -> None:
+    async def body(node: Node, client: Client) -> None:
+        for flow in (
+            one_port_of_two_protocols,
+            affinity_is_switched,
+            slices_of_ones_own_are_joined,
+            a_name_leads_where_its_service_says,
+        ):
+            await flow(node, client)
+
+    run(mode, body)
