@@ -6,9 +6,10 @@ import asyncio
 import gc
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apimachinery import component, errors
 from apimachinery.client import Client
@@ -22,7 +23,6 @@ from apimachinery.kit.runner import BoundedFrequencyRunner
 from apimachinery.kit.serve import TEXT, serve_http
 from apimachinery.objects import labels
 from netproxy import limits, metrics, modes, views
-from netproxy.dns.app import ClusterDns, forget_addresses
 from netproxy.ground import Ground, grounds
 from netproxy.guard import Guard
 from netproxy.health import Health, NodePortHealth, local_counts, node_eligible
@@ -34,6 +34,9 @@ from netproxy.proxier import Proxier
 from netproxy.settings import Settings, split
 from netproxy.topology import Place
 from netproxy.tracker import Tracker
+
+if TYPE_CHECKING:
+    from netproxy.dns.app import ClusterDns
 
 log = logging.getLogger(__name__)
 _NOT_OTHERS, _NOT_HEADLESS = f"!{views.PROXY_NAME_LABEL}", f"!{views.HEADLESS_LABEL}"
@@ -149,6 +152,15 @@ async def _pod_ranges(client: Client, node: str) -> tuple[str, ...]:
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
+def _cluster_dns(settings: Settings, ranges: Iterable[str]) -> ClusterDns | None:
+    if not settings.dns.enabled:
+        return None
+    # The library it needs is loaded where it answers alone.
+    from netproxy.dns.app import ClusterDns
+
+    return ClusterDns(settings.dns, ranges)
+
+
 class _Parts:
     """Holds the loop's pieces together: callbacks in, paced syncs out."""
 
@@ -161,7 +173,7 @@ class _Parts:
         wanted = families(settings)
         self._queued = [metrics.LAST_QUEUED.labels(family.title) for family in wanted]
         ranges = (*split(settings.service_cidr), *split(settings.cluster_cidr))
-        self.dns = ClusterDns(settings.dns, ranges) if settings.dns.enabled else None
+        self.dns = _cluster_dns(settings, ranges)
         here = {(address, settings.dns.port) for address in settings.dns.addresses}
         self._tracker = Tracker(wanted, Place(settings.node_name), self._trigger, here)
         self._proxier = Proxier(mode, self._tracker, wanted, self._trigger_later, self._synced)
@@ -269,7 +281,10 @@ async def remove_everything(settings: Settings) -> None:
     for name in modes.mode_names():
         await remove(name, settings)
     await remove_policies(ground_of(settings))
-    forget_addresses(settings.dns)
+    if settings.dns.addresses:
+        from netproxy.dns.app import forget_addresses
+
+        forget_addresses(settings.dns)
 
 
 def _closing(part: modes.Mode | Guard) -> Any:

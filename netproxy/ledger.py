@@ -38,32 +38,24 @@ class Ledger(Generic[K, V]):
     """Claims by owner. Values must not be None."""
 
     def __init__(self) -> None:
-        self._pieces: dict[Owner, tuple[tuple[K, V], ...]] = {}
+        self._pieces: dict[Owner, tuple[K, ...]] = {}
         self._winner: dict[K, tuple[Owner, V]] = {}
         self._others: dict[K, dict[Owner, V]] = {}
         self._before: dict[K, V | None] = {}
 
     def claim(self, owner: Owner, pieces: Sequence[tuple[K, V]]) -> None:
         """Replace all that `owner` claims; an empty sequence gives everything up."""
-        now = tuple(dict(pieces).items())
-        old = self._pieces.get(owner, ())
-        if now == old:
-            return
-        if not old:
-            for key, value in now:
+        now, kept = dict(pieces), set()
+        for key in self._pieces.get(owner, ()):
+            if key in now and self._claimed(owner, key) == now[key]:
+                kept.add(key)
+            else:
+                self._release(owner, key)
+        for key, value in now.items():
+            if key not in kept:
                 self._take(owner, key, value)
-            self._pieces[owner] = now
-            return
-        kept = set(now)
-        for piece in old:
-            if piece not in kept:
-                self._release(owner, piece[0])
-        had = set(old)
-        for piece in now:
-            if piece not in had:
-                self._take(owner, *piece)
         if now:
-            self._pieces[owner] = now
+            self._pieces[owner] = tuple(now)
         else:
             self._pieces.pop(owner, None)
 
@@ -88,6 +80,10 @@ class Ledger(Generic[K, V]):
     def commit(self) -> None:
         """The world now is as the ledger says."""
         self._before.clear()
+
+    def _claimed(self, owner: Owner, key: K) -> V:
+        winner, value = self._winner[key]
+        return value if winner == owner else self._others[key][owner]
 
     def _take(self, owner: Owner, key: K, value: V) -> None:
         winner = self._winner.get(key)

@@ -22,6 +22,7 @@ from netproxy.tracker import Tracker
 log = logging.getLogger(__name__)
 _RETRY_FIRST, _RETRY_MAX = 0.1, 30.0
 _SWEEP_AGAIN = 1.0
+_POLICIES = ("internal", "external")
 Change = tuple[Route | None, Route | None]
 
 
@@ -49,6 +50,10 @@ class Proxier:
         self._triggers: list[datetime] = []
         self._synced = asyncio.Event()
         self._absent = _Absent(families)
+        titles = [family.title for family in families]
+        self._full = [meter.labels(title) for meter in (metrics.SYNC, metrics.FULL_SYNC) for title in titles]
+        self._partial = [meter.labels(title) for meter in (metrics.SYNC, metrics.PARTIAL_SYNC) for title in titles]
+        self._last = [metrics.LAST_SYNC.labels(title) for title in titles]
 
     async def wait_synced(self) -> None:
         """Return once a sync has succeeded."""
@@ -145,10 +150,10 @@ class Proxier:
 
     def _measure(self, seconds: float, rebuild: bool) -> None:
         finished = now()
-        for family in self._families:
-            metrics.SYNC.labels(family.title).observe(seconds)
-            (metrics.FULL_SYNC if rebuild else metrics.PARTIAL_SYNC).labels(family.title).observe(seconds)
-            metrics.LAST_SYNC.labels(family.title).set(finished.timestamp())
+        for meter in self._full if rebuild else self._partial:
+            meter.observe(seconds)
+        for last in self._last:
+            last.set(finished.timestamp())
         for trigger in self._triggers:
             metrics.PROGRAMMING.labels(self._families[0].title).observe((finished - trigger).total_seconds())
         self._triggers.clear()
@@ -159,26 +164,33 @@ class _Absent:
 
     def __init__(self, families: tuple[Family, ...]) -> None:
         self._keys: dict[tuple[str, Family], set[PortKey]] = {
-            (policy, family): set() for policy in ("internal", "external") for family in families
+            (policy, family): set() for policy in _POLICIES for family in families
         }
+        for policy, family in self._keys:
+            metrics.NO_LOCAL_ENDPOINTS.labels(policy, family.title).set(0)
 
     def changed(self, routes: Mapping[PortKey, Route | None]) -> None:
         """Routes that differ now; None for one that is gone."""
+        touched = set()
         for key, route in routes.items():
-            for policy, asked in _local_policies(route).items():
-                found = self._keys[policy, key.family]
-                (found.add if asked else found.discard)(key)
-        for (policy, family), keys in self._keys.items():
-            services = {(key.namespace, key.service) for key in keys}
+            asked = _local_policies(route)
+            for policy in _POLICIES:
+                keys = self._keys[policy, key.family]
+                if (key in keys) is not (policy in asked):
+                    (keys.discard if key in keys else keys.add)(key)
+                    touched.add((policy, key.family))
+        for policy, family in touched:
+            services = {(key.namespace, key.service) for key in self._keys[policy, family]}
             metrics.NO_LOCAL_ENDPOINTS.labels(policy, family.title).set(len(services))
 
 
-def _local_policies(route: Route | None) -> dict[str, bool]:
-    """Traffic policy to whether it is Local and finds nothing here, though there is something elsewhere."""
+def _local_policies(route: Route | None) -> tuple[str, ...]:
+    """The traffic policies that are Local and find nothing here, though there is something elsewhere."""
     if route is None or route.local or not route.has_endpoints:
-        return {"internal": False, "external": False}
+        return ()
     port = route.port
-    return {"internal": port.internal_local, "external": port.external_local and port.externally_accessible}
+    asked = (port.internal_local, port.external_local and port.externally_accessible)
+    return tuple(policy for policy, is_local in zip(_POLICIES, asked, strict=True) if is_local)
 
 
 @contextlib.contextmanager

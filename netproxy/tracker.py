@@ -33,6 +33,8 @@ class Changes:
 class _Service:
     ports: tuple[ServicePort, ...] = ()
     slices: dict[str, tuple[Family, views.SliceView]] = field(default_factory=dict)
+    routed: tuple[PortKey, ...] = ()
+    """ports that have a route as of the last drain"""
 
     def endpoints(self, key: PortKey) -> tuple[Endpoint, ...]:
         wanted = (key.port, key.protocol)
@@ -63,7 +65,6 @@ class Tracker:
         self._dirty: set[str] = set()
         self._triggers: list[datetime] = []
         self._routes: dict[PortKey, Route] = {}
-        self._by_service: dict[str, tuple[PortKey, ...]] = {}
 
     @property
     def routes(self) -> Mapping[PortKey, Route]:
@@ -135,19 +136,18 @@ class Tracker:
 
     def _recompute(self, name: str) -> Iterator[tuple[PortKey, Route | None]]:
         service = self._services.get(name)
-        ports = {port.key: port for port in service.ports} if service else {}
-        for key in self._by_service.get(name, ()):
+        if service is None:
+            return  # it came and went
+        ports = {port.key: port for port in service.ports}
+        for key in service.routed:
             if key not in ports:
                 yield key, None
         for key, port in ports.items():
-            assert service is not None
             route = choose(port, service.endpoints(key), self._place)
             if self._routes.get(key) != route:
                 yield key, route
-        if ports:
-            self._by_service[name] = tuple(ports)
-        else:
-            self._by_service.pop(name, None)
+        service.routed = tuple(ports)
+        self._forget_if_empty(name)
 
     def _set_slice(self, owner: str, name: str, family: Family | None, obj: Obj) -> None:
         state = self._services.setdefault(owner, _Service())
@@ -166,7 +166,7 @@ class Tracker:
 
     def _forget_if_empty(self, key: str) -> None:
         state = self._services[key]
-        if not state.ports and not state.slices:
+        if not state.ports and not state.slices and not state.routed:
             del self._services[key]
 
     def _touch(self, key: str) -> None:

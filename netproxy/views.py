@@ -103,7 +103,7 @@ def cluster_ips(spec: Obj) -> tuple[str, ...]:
 def _service_port(service: Obj, spec: Obj, port: Obj, cluster_ip: str) -> ServicePort:
     family = family_of(cluster_ip)
     meta = service["metadata"]
-    key = PortKey(meta["namespace"], meta["name"], port.get("name", ""), port.get("protocol", "TCP"), family)
+    key = PortKey(meta["namespace"], meta["name"], *_port_id(port), family)
     load_balancer = spec.get("type") == "LoadBalancer"
     ranges = spec.get("loadBalancerSourceRanges") or () if load_balancer else ()
     external_local = spec.get("externalTrafficPolicy") == "Local"
@@ -197,10 +197,20 @@ def slice_endpoints(endpoint_slice: Obj) -> SliceView:
         number = port.get("port")
         if number is None:
             continue
-        identity = (port.get("name") or "", port.get("protocol") or "TCP")
+        identity = _port_id(port)
         endpoints = (_endpoint(e, number) for e in endpoint_slice.get("endpoints") or () if e.get("addresses"))
         result[identity] = (*result.get(identity, ()), *endpoints)
     return result
+
+
+_MOST_PORT_IDS = 4096
+_PORT_IDS: dict[PortId, PortId] = {}
+
+
+def _port_id(port: Obj) -> PortId:
+    """One tuple for all that are equal: thousands of Services call their ports alike."""
+    identity = (port.get("name") or "", port.get("protocol") or "TCP")
+    return _PORT_IDS.setdefault(identity, identity) if len(_PORT_IDS) < _MOST_PORT_IDS else identity
 
 
 def _endpoint(endpoint: Obj, port: int) -> Endpoint:
@@ -214,7 +224,7 @@ def _endpoint(endpoint: Obj, port: int) -> Endpoint:
         ready=ready is not False,
         serving=(ready is not False) if serving is None else bool(serving),
         terminating=bool(conditions.get("terminating")),
-        node_name=endpoint.get("nodeName") or "",
+        node_name=sys.intern(endpoint.get("nodeName") or ""),
         zone_hints=_hinted(hints.get("forZones")),
         node_hints=_hinted(hints.get("forNodes")),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 from netproxy import names
 from netproxy.ground import Ground
@@ -54,8 +55,9 @@ REFUSING = frozenset({"filter-input", "filter-forward", "filter-output"})
 a packet on its way from hook to hook must not meet them when translation was not there yet as it passed."""
 
 
+@cache
 def layout(ground: Ground) -> Layout:
-    """Our table on this host."""
+    """Our table on this host; asked for at each change."""
     fixed = chains(ground)
     return Layout(ground.family, ground.nft_table, containers(ground), fixed, hooks(ground), REFUSING, ("affinity-",))
 
