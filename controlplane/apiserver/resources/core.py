@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apimachinery import formats, kinds
 from apimachinery.objects import Obj
+from controlplane.apiserver import defaults
 from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.advice import pods as pods_advice
 from controlplane.apiserver.advice import workloads as workloads_advice
@@ -72,6 +73,8 @@ NAMESPACE = Resource(
     Strategy(
         metadata_checks=NEW_THEN_CHANGE,
         prepare_create=namespaces_strategy.prepare_create,
+        # A name that the server made is known only now, and the label that says it is by default.
+        finish=defaults.apply,
         prepare_update=namespaces_strategy.prepare_update,
         prepare_finalize=namespaces_strategy.prepare_finalize,
         deleting=namespaces_strategy.deleting,

@@ -67,6 +67,15 @@ def test_creates_that_say_what_only_the_server_may_say(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
+def test_a_namespace_says_its_name_in_a_label_whoever_chose_it(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        for given in ({"name": "chosen"}, {"generateName": "made-"}):
+            found = (await client.request("POST", "/api/v1/namespaces", body={"metadata": given}))["metadata"]
+            assert found["labels"] == {"kubernetes.io/metadata.name": found["name"]}
+
+    run(tmp_path, test)
+
+
 def test_reads_that_cannot_be(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         assert (await refused(client, "GET", f"{MAPS}/m", resourceVersion="abc")).status_code == 500
