@@ -15,6 +15,8 @@ from controlplane.apiserver.request import Request
 SERVED: Mapping[str, Encoding] = {JSON: Json(), YAML: Yaml(), PROTOBUF: Protobuf()}
 STREAMED = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 INCLUDES = ("", "None", "Metadata", "Object")
+# What is made there and not kept has no columns.
+_WITHOUT_COLUMNS = frozenset(("binding", "eviction", "token"))
 AGGREGATED = "apidiscovery.k8s.io/v2/APIGroupDiscoveryList"
 _PLAIN = frozenset(("", JSON, "*/*"))
 # Who reads for a person, by what the user agent begins with.
@@ -48,9 +50,10 @@ def _asked_for(request: Request) -> Format | None:
         return WholeFormat(Json(pretty=True)) if request.verb != "watch" and is_pretty(request) else None
     _offered(header, request.verb in ("list", "watch"))
     kind = request.kind if request.kind is not None and "get" in request.kind.verbs else None
+    columns = request.subresource not in _WITHOUT_COLUMNS
 
     def allows(media: str, shape: str) -> bool:
-        return _encodes(request, media) if not shape else kind is not None and _has_shape(media, shape)
+        return _encodes(request, media) if not shape else kind is not None and _has_shape(media, shape, columns)
 
     found = choose(header, allows)
     streamed = request.verb == "watch"
@@ -141,12 +144,12 @@ def _only(media: Iterable[str]) -> str:
     return f"only the following media types are accepted: {', '.join(media)}"
 
 
-def _has_shape(media: str, shape: str) -> bool:
+def _has_shape(media: str, shape: str, columns: bool) -> bool:
     version, _, name = shape.rpartition("/")
     if version not in META_VERSIONS:
         return False
     if name == "Table":
-        return media != PROTOBUF
+        return columns and media != PROTOBUF
     return name in ("PartialObjectMetadata", "PartialObjectMetadataList")
 
 

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -116,6 +117,14 @@ def test_choice(header, verb, wanted):
 def test_refusals(header, verb, text):
     with pytest.raises(NotAcceptable, match="^" + re.escape(text)):
         negotiate(asked(header, verb))
+
+
+@pytest.mark.parametrize("subresource", ["token", "eviction", "binding"])
+def test_what_is_made_at_an_object_and_not_kept_has_no_table(subresource):
+    with pytest.raises(NotAcceptable, match=ONLY):
+        negotiate(replace(asked(TABLE, "create"), subresource=subresource))
+    assert negotiate(replace(asked(f"{TABLE},application/json", "create"), subresource=subresource)) is None
+    assert negotiate(replace(asked(TABLE, "get"), subresource="status")) == table()
 
 
 def test_includes_are_the_three_that_there_are():
