@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from apimachinery import objects
 from apimachinery.objects import Obj, name, namespace
+from apimachinery.pods import devices
 
 # (kind of object, namespace, name)
 Ref = tuple[str, str, str]
@@ -99,9 +100,16 @@ class Graph:
 
 
 def _needs_the_same(old: Obj, new: Obj) -> bool:
-    claims = [(pod.get("status") or {}).get("resourceClaimStatuses") for pod in (old, new)]
+    claims = [list(_claims(pod)) for pod in (old, new)]
     is_mirror = [MIRROR in objects.annotations(pod) for pod in (old, new)]
     return claims[0] == claims[1] and is_mirror[0] == is_mirror[1] and bool(old["spec"] == new["spec"])
+
+
+def _claims(pod: Obj) -> Iterator[str]:
+    """The ResourceClaims of a pod that there are: those of its spec, and the one for its extended resources."""
+    yield from (use.claim for use in devices.uses(pod) if use.claim)
+    if made := devices.extended(pod):
+        yield made
 
 
 def references(pod: Obj) -> Iterator[Ref]:
@@ -123,12 +131,8 @@ def needed(pod: Obj) -> Iterator[Ref]:
             yield from _environment(container, home)
     for volume in spec.get("volumes") or ():
         yield from _volume(volume, home, name(pod))
-    for claim in spec.get("resourceClaims") or ():
-        if claim.get("resourceClaimName"):
-            yield DEVICES, home, claim["resourceClaimName"]
-    for status in (pod.get("status") or {}).get("resourceClaimStatuses") or ():
-        if status.get("resourceClaimName"):
-            yield DEVICES, home, status["resourceClaimName"]
+    for claim in _claims(pod):
+        yield DEVICES, home, claim
 
 
 def _environment(container: Obj, home: str) -> Iterator[Ref]:

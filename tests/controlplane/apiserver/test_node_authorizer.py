@@ -86,9 +86,16 @@ def test_node_reads_what_its_pods_need_while_they_run(graph, may):
     assert not may("get", "configmaps", "c").allowed
 
 
-def test_what_a_pod_s_status_adds_is_seen_and_taken_back(graph, may):
-    before = pod("p", **needs())
-    after = {**before, "status": {"resourceClaimStatuses": [{"name": "a", "resourceClaimName": "made"}]}}
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"resourceClaimStatuses": [{"name": "a", "resourceClaimName": "made"}]},
+        {"extendedResourceClaimStatus": {"resourceClaimName": "made", "requestMappings": []}},
+    ],
+)
+def test_what_a_pod_s_status_adds_is_seen_and_taken_back(graph, may, status):
+    before = pod("p", resourceClaims=[{"name": "a", "resourceClaimTemplateName": "t"}], **needs())
+    after = {**before, "status": status}
     graph.pod_changed(None, before)
     graph.pod_changed(before, {**before, "status": {"phase": "Running"}})
     assert may("get", "secrets", "s").allowed and not may("get", "resourceclaims", "made", "resource.k8s.io").allowed
