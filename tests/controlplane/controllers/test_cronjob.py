@@ -39,6 +39,14 @@ BERLIN = "Europe/Berlin"
         ("30 2 * * *", BERLIN, "2026-03-28T02:00:00Z", ["2026-03-30T00:30:00Z"]),
         ("30 2 * * *", BERLIN, "2026-10-24T02:00:00Z", ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"]),
         ("0 0 29 2 *", None, "2026-01-01T00:00:00Z", ["2028-02-29T00:00:00Z"]),
+        # What the API server lets in, as odd as it is, has its times.
+        (",5, *-5 * * *", None, "2026-01-01T00:00:00Z", ["2026-01-01T00:05:00Z", "2026-01-01T01:05:00Z"]),
+        ("0 0 , * 5", None, "2026-01-01T00:00:00Z", ["2026-01-02T00:00:00Z", "2026-01-09T00:00:00Z"]),
+        ("0 0 13 * ,", None, "2026-01-01T00:00:00Z", ["2026-01-13T00:00:00Z", "2026-02-13T00:00:00Z"]),
+        ("@every -5m", None, "2026-01-01T00:00:00Z", ["2026-01-01T00:00:01Z"]),
+        ("@every 1500µs", None, "2026-01-01T00:00:00Z", ["2026-01-01T00:00:01Z"]),
+        ("TZ= 0 12 * * *", BERLIN, "2026-07-01T00:00:00Z", ["2026-07-01T12:00:00Z"]),
+        ("TZ=Local 0 12 * * *", BERLIN, "2026-07-01T00:00:00Z", ["2026-07-01T12:00:00Z"]),
     ],
 )
 def test_times(text: str, zone: str | None, after: str, times: list[str]) -> None:
@@ -49,8 +57,9 @@ def test_times(text: str, zone: str | None, after: str, times: list[str]) -> Non
         moment = found
 
 
-def test_what_never_comes() -> None:
-    assert schedule.parse("0 0 31 2 *", None, UTC).after(T0) is None
+@pytest.mark.parametrize("text", ["0 0 31 2 *", ",, * * * *", "0 0 , * *", "0 0 , * ,", "0 0 * , *"])
+def test_what_never_comes(text: str) -> None:
+    assert schedule.parse(text, None, UTC).after(T0) is None
 
 
 @pytest.mark.parametrize("text", ["* * * *", "60 * * * *", "* * * * 7", "a * * * *", "*/0 * * * *"])

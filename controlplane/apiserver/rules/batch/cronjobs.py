@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from apimachinery import errors
+from apimachinery import cron, errors
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.rules.batch.schedules import BAD_ZONE, known_zone, schedule_error
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
@@ -30,8 +29,10 @@ def _schedule(spec: Obj, at: Place) -> Iterator[FieldError]:
     if not text:
         yield errors.required(where)
         return
-    if wrong := schedule_error(text):
-        yield errors.invalid(where, text, wrong)
+    try:
+        cron.read(text)
+    except cron.CronError as error:
+        yield errors.invalid(where, text, str(error))
     if "TZ" not in text:
         return
     if "TZ" not in ((at.old or {}).get("schedule") or ""):
@@ -54,11 +55,8 @@ def _zone(spec: Obj, at: Place) -> Iterator[FieldError]:
     if zone.lower() == "local":
         text = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
         yield errors.invalid(where, zone, text)
-    if ".." in zone:
-        yield errors.invalid(where, zone, BAD_ZONE)
-    # Upstream's reader of zones knows its own by this name alone.
-    elif zone != "Local" and not known_zone(zone):
-        yield errors.invalid(where, zone, f"unknown time zone {zone}")
+    if wrong := cron.zone_error(zone):
+        yield errors.invalid(where, zone, wrong)
 
 
 def _selects_itself(template: Obj, at: Place) -> Iterator[FieldError]:

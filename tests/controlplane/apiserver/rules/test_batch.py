@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from controlplane.apiserver.rules.batch.schedules import schedule_error
 from controlplane.apiserver.rules.tables import rules
 from tests.controlplane.apiserver.rules.cases import ABSENT, Obj, complete, expect, kind_of, put, teller, told
 
@@ -364,43 +363,3 @@ def test_a_zone_in_a_schedule_may_stay() -> None:
         told(put(old, {"spec.timeZone": "UTC"}), old),
         ['spec.schedule: Invalid value: "TZ=UTC * * * * *": cannot use both timeZone field and TZ or CRON_TZ in sch'],
     )
-
-
-@pytest.mark.parametrize(
-    ("schedule", "wrong"),
-    [
-        ("*/5 1-3 1,15 jan-MAR ?", ""),
-        ("5/10 * * * *", ""),
-        ("+5 * * * *", ""),
-        (",, * * * *", ""),
-        ("*-5 * * * *", ""),
-        ("@every 1h30m", ""),
-        ("@every -1s", ""),
-        ("CRON_TZ=Europe/Berlin  @daily", ""),
-        ("TZ= * * * * *", ""),
-        ("TZ=0", "invalid schedule format: runtime error: slice bounds out of range [:-1]"),
-        ("TZ=Nowhere * * * * *", "provided bad location Nowhere: unknown time zone Nowhere"),
-        ("TZ=../etc * * * * *", "provided bad location ../etc: time: invalid location name"),
-        ("60 * * * *", "end of range (60) above maximum (59): 60"),
-        ("* * 0 * *", "beginning of range (0) below minimum (1): 0"),
-        ("* * * * 7", "end of range (7) above maximum (6): 7"),
-        ("* 5-3 * * *", "beginning of range (5) beyond end of range (3): 5-3"),
-        ("*/0 * * * *", "step of range should be a positive number: */0"),
-        ("*/-1 * * * *", "negative number (-1) not allowed: -1"),
-        ("*/ * * * *", 'failed to parse int from : strconv.Atoi: parsing "": invalid syntax'),
-        ("1/2/3 * * * *", "too many slashes: 1/2/3"),
-        ("1-2-3 * * * *", "too many hyphens: 1-2-3"),
-        ("-5 * * * *", 'failed to parse int from : strconv.Atoi: parsing "": invalid syntax'),
-        ("jan * * * *", 'failed to parse int from jan: strconv.Atoi: parsing "jan": invalid syntax'),
-        (
-            f"{10**19} * * * *",
-            f'failed to parse int from {10**19}: strconv.Atoi: parsing "{10**19}": value out of range',
-        ),
-        ("@every x", 'failed to parse duration @every x: time: invalid duration "x"'),
-        ("@every 5", 'failed to parse duration @every 5: time: missing unit in duration "5"'),
-        ("@Daily", "unrecognized descriptor: @Daily"),
-    ],
-)
-def test_schedules_are_read_as_upstream_s_parser_reads_them(schedule: str, wrong: str) -> None:
-    found = schedule_error(schedule)
-    assert found.startswith(wrong) and bool(found) == bool(wrong), found
