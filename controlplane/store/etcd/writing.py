@@ -4,6 +4,9 @@ What expects a revision can replace it only once. What expects none (a creation,
 be taken long after it was given up, from where it was stuck on its way: by then somebody may have written and removed
 the same key. So it is sent behind a fence, a key whose revision it expects; who does not know whether his was taken
 moves the fence, after which it never will be, and looks what the watch has told until then.
+
+A full etcd takes only what puts nothing: neither a fence that moves, nor what a deletion leaves. So deletions are sent
+to it without, once, and whether one was taken whose answer is lost is not known.
 """
 
 from __future__ import annotations
@@ -42,6 +45,17 @@ class Writing:
 
     async def transact(self, ops: Sequence[Op]) -> int:
         """The revision of all of it, once the watch has told it. Raises Mismatch, Full, Unavailable, StoreError."""
+        removing = all(isinstance(op, Delete) for op in ops)
+        if not (self.full and removing):
+            try:
+                return await self._done(ops, marked=True)
+            except Full:
+                if not removing:
+                    raise
+        return await self._done(ops, marked=False)
+
+    async def _done(self, ops: Sequence[Op], marked: bool) -> int:
+        """marked: a deletion leaves a value by which it is known."""
         places = [self._places.of(op.key) for op in ops]
         values = [self._places.outward(op.key, op.value) if isinstance(op, Put) else b"" for op in ops]
         leases = [await self._leases.of(op.ttl) if isinstance(op, Put) and op.ttl else 0 for op in ops]
@@ -50,16 +64,20 @@ class Writing:
         if isinstance(ops[0], Delete):
             # A deletion leaves nothing that would tell it from somebody else's.
             place, value, expect = self._places.removal, next(self._marks), 0
-            transaction.mark(request, place, value)
+            if marked:
+                transaction.mark(request, place, value)
         fenced = not any(op.expect for op in ops)
         if fenced:
             transaction.fence(request, self._places.fence)
         with self._doubts.about(place, value, expect) as doubt:
-            at = await self._committed(request, ops, doubt, fenced)
-            await self._reach(at, ours=True)
+            at = await self._committed(request, ops, doubt, fenced, marked)
+            # Where there is nothing to delete and no mark, that is whoever wrote last.
+            await self._reach(at, ours=marked)
         return at
 
-    async def _committed(self, request: rpc.TxnRequest, ops: Sequence[Op], doubt: Doubt, fenced: bool) -> int:
+    async def _committed(
+        self, request: rpc.TxnRequest, ops: Sequence[Op], doubt: Doubt, fenced: bool, marked: bool
+    ) -> int:
         end, unsure = _now() + DEADLINE, False
         while True:
             try:
@@ -75,7 +93,7 @@ class Writing:
                 unsure = unsure or error.unsure
                 if unsure and doubt.at:
                     return doubt.at
-                if _now() > end:
+                if _now() > end or (unsure and not marked):
                     raise Unavailable(f"{error}; {_told(unsure)}", unsure) from error
                 await asyncio.sleep(PAUSE)
                 continue
