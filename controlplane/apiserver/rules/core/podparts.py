@@ -98,7 +98,7 @@ def _whole(pod: Obj, before: Obj) -> Iterator[FieldError]:
         yield from _removed(new or {}, old or {}, "spec.resources", "pod-level resource")
         masked: Obj = {"resources": copy(new or {})}
         _mask(masked, {"resources": old}, pod_level=True)
-        if _amounts(masked["resources"] or {}) != _amounts(old or {}):
+        if _amounts(masked.get("resources") or {}) != _amounts(old or {}):
             text = "only cpu and memory resources are mutable at pod-level"
             yield errors.field_forbidden("spec", text)
     if status.get("nodeAllocatableResourceClaimStatuses"):

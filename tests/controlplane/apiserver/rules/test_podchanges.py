@@ -213,6 +213,12 @@ R = "spec.containers.0.resources"
             {"spec.resources": {"requests": {"cpu": "4"}}},
             ["spec.resources.requests: Forbidden: pod-level resource requests cannot be removed"],
         ),
+        (POD, {"spec.resources": {"requests": {"cpu": "4"}}}, []),
+        (
+            POD,
+            {"spec.resources": {"requests": {"cpu": "4", "hugepages-2Mi": "2Mi"}, "limits": {"hugepages-2Mi": "2Mi"}}},
+            ["spec: Forbidden: only cpu and memory resources are mutable at pod-level"],
+        ),
         (
             put(
                 POD,
