@@ -43,7 +43,10 @@ class Runner:
         self.pods = Informer(client, POD, transform=without_managed_fields)
         self._abreast = asyncio.Semaphore(ABREAST)
         self._addresses = itertools.count(1)
+        # By pod: who waits for its next stage, or writes it. What is being written is not cut off: its connection would
+        # be lost, and each costs the server as much as the write.
         self._moves: dict[str, asyncio.Task[None]] = {}
+        self._writing: set[asyncio.Task[None]] = set()
         self._workers: list[asyncio.Task[Any]] = []
         self._ready: dict[str, bool] = {}
         self._hands: list[asyncio.Task[None]] = []
@@ -86,7 +89,7 @@ class Runner:
 
     async def leave(self) -> None:
         """End, and leave everything as it is."""
-        await end([*self._workers, *self._moves.values()], 5.0)
+        await end([*self._workers, *self._moves.values(), *self._writing], 5.0)
 
     async def _gone(self) -> None:
         """Return when no pod of the Deployment is left. TimeoutError."""
@@ -193,11 +196,15 @@ class Runner:
 
     def _drop(self, pod_uid: str) -> None:
         task = self._moves.pop(pod_uid, None)
-        if task is not None and task is not asyncio.current_task():
+        if task is not None and task not in self._writing:
             task.cancel()
 
     async def _move(self, pod: Obj, stage: PodStage) -> None:
         await asyncio.sleep(stage.after + random.uniform(0, stage.jitter))
+        task = asyncio.current_task()
+        assert task is not None
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
         if stage.to == "Gone":
             await self._try(lambda: self._delete(pod))
             return

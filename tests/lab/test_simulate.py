@@ -122,6 +122,32 @@ def test_a_deployment_of_somebody_else_is_left_alone() -> None:
     asyncio.run(scenario())
 
 
+def test_a_write_is_not_cut_off_by_what_the_watch_tells_of_it() -> None:
+    """The watch tells of a write before its answer comes: cut off there, each pod would cost a connection."""
+    answered: list[str] = []
+
+    async def main() -> None:
+        here = pod("Pending")
+        here["metadata"] |= {"namespace": "default", "uid": "u"}
+        here["spec"]["nodeName"] = "simulated-1"
+
+        class Server:
+            async def patch(self, kind: Any, which: str, patch: Obj, *where: Any, **how: Any) -> None:
+                runner._on_pod(here, {**here, "status": patch["status"]})
+                await asyncio.sleep(0)
+                answered.append(patch["status"]["phase"])
+
+        runner = Runner(cast(Client, Server()), Stages(pods=(PodStage("Pending", "Running"),)), lambda _text: None)
+        runner._ready = {"simulated-1": True}
+        runner._on_pod(None, here)
+        (move,) = runner._moves.values()
+        await asyncio.wait((move,))
+        assert answered == ["Running"]
+        assert not runner._moves and not runner._writing
+
+    asyncio.run(main())
+
+
 def test_a_control_plane_takes_them_for_nodes(tmp_path: Path) -> None:
     """A Deployment runs on them, a Job completes, a node in trouble is seen; and nothing is left at the end."""
 
