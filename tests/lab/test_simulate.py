@@ -133,8 +133,10 @@ def test_a_write_is_not_cut_off_by_what_the_watch_tells_of_it() -> None:
 
         class Server:
             async def patch(self, kind: Any, which: str, patch: Obj, *where: Any, **how: Any) -> None:
-                runner._on_pod(here, {**here, "status": patch["status"]})
-                await asyncio.sleep(0)
+                # As the watch does, which is a task of its own.
+                asyncio.get_running_loop().call_soon(runner._on_pod, here, {**here, "status": patch["status"]})
+                for _ in range(3):
+                    await asyncio.sleep(0)
                 answered.append(patch["status"]["phase"])
 
         runner = Runner(cast(Client, Server()), Stages(pods=(PodStage("Pending", "Running"),)), lambda _text: None)
