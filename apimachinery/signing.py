@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
@@ -48,6 +49,9 @@ _PURPOSES = {
     "netscape sgc": ObjectIdentifier("2.16.840.1.113730.4.1"),
 }
 
+# Whoever asks writes these, too; the library does not count them among its ValueErrors.
+_UNREADABLE = (UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
+
 
 @dataclass(frozen=True)
 class Request:
@@ -62,7 +66,15 @@ class Request:
 
 
 def requested(request_pem: bytes) -> Request:
-    """What a certificate signing request asks for. Raises ValueError with upstream's words for what it is not."""
+    """What a certificate signing request asks for. Raises ValueError with upstream's words for what it is not, and with
+    the library's for what that cannot read."""
+    try:
+        return _requested(request_pem)
+    except _UNREADABLE as error:
+        raise ValueError(f"x509: {error}") from error
+
+
+def _requested(request_pem: bytes) -> Request:
     if not request_pem.lstrip().startswith(b"-----BEGIN CERTIFICATE REQUEST-----"):
         raise ValueError("PEM block type must be CERTIFICATE REQUEST")
     request = x509.load_pem_x509_csr(request_pem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import ipaddress
 
@@ -9,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from apimachinery import pki, signing
 
@@ -77,3 +78,33 @@ def test_every_usage_of_the_api_can_be_signed(usage: str) -> None:
 def test_an_unknown_usage_is_refused() -> None:
     with pytest.raises(ValueError, match="unrecognized usage values"):
         signing.sign(pki.new_ca("authority"), request(), ("flying",), HOUR, NOW)
+
+
+def edited(was: str, becomes: str) -> bytes:
+    """A request with some of its bytes, in hex, replaced by others."""
+    der = x509.load_pem_x509_csr(request()).public_bytes(serialization.Encoding.DER)
+    assert bytes.fromhex(was) in der
+    body = base64.encodebytes(der.replace(bytes.fromhex(was), bytes.fromhex(becomes)))
+    return b"-----BEGIN CERTIFICATE REQUEST-----\n" + body + b"-----END CERTIFICATE REQUEST-----\n"
+
+
+def of_mail_addresses() -> bytes:
+    """A request for a name in a directory of X.400."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    named = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, bytes.fromhex("3004a3020500"))
+    made = builder.add_extension(named, critical=False).sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        # A curve that is none, a kind of key that is none.
+        edited("06082a8648ce3d030107", "06082a8648ce3d030177"),
+        edited("06072a8648ce3d0201", "06072a8648ce3d0277"),
+        of_mail_addresses(),
+    ],
+)
+def test_what_cannot_be_read_of_a_request_is_its_author_s_fault(pem: bytes) -> None:
+    with pytest.raises(ValueError, match="^x509: "):
+        signing.requested(pem)
