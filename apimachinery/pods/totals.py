@@ -16,12 +16,17 @@ from apimachinery.quantity import Quantity, parse
 Amounts = dict[str, Quantity]
 HUGE_PAGES = "hugepages-"
 # What pod-level resources (spec.resources) may name.
-POD_LEVEL = ("cpu", "memory")
+_POD_LEVEL = ("cpu", "memory")
 _NOTHING: Mapping[str, Quantity] = {}
 
 
 def is_huge_page(name: str) -> bool:
     return name.startswith(HUGE_PAGES)
+
+
+def is_pod_level(name: str) -> bool:
+    """Whether a pod may say of a resource what all its containers take together."""
+    return name in _POD_LEVEL or is_huge_page(name)
 
 
 def parsed(quantities: Mapping[str, Any] | None) -> Amounts:
@@ -44,7 +49,7 @@ def total(spec: Obj, side: str, overhead: bool, floor: Mapping[str, Quantity] = 
     """
     running = _sum(spec, side, floor)
     level = parsed(stated(spec.get("resources"), side))
-    running.update({name: amount for name, amount in level.items() if name in POD_LEVEL or is_huge_page(name)})
+    running.update({name: amount for name, amount in level.items() if is_pod_level(name)})
     if overhead:
         for name, amount in parsed(spec.get("overhead")).items():
             if side == "requests" or running.get(name):

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from apimachinery.jsontext import spelled_as_go
 from apimachinery.objects import Obj
 from apimachinery.schema import Schema
 from controlplane.apiserver.conversion import metrics
@@ -115,9 +116,7 @@ def _cpu(rest: Obj) -> Obj:
 
 
 def _text(value: Any) -> str:
-    """As Go writes JSON, which spells out what HTML would take for its own."""
-    text = orjson.dumps(value).decode()
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return spelled_as_go(orjson.dumps(value)).decode()
 
 
 def _loaded(text: str | None) -> Any:

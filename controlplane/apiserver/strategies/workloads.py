@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
+from apimachinery.numerals import INT64, whole
 from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.strategy import keep_spec
 from controlplane.apiserver.strategies import gates
 
-_NUMBER = re.compile("[-+]?[0-9]{1,18}")
 _TEMPLATE = "deprecated.daemonset.template.generation"
 _CONTROLLER_UID, _JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
 
@@ -27,8 +25,8 @@ def daemon_set_created(daemon_set: Obj) -> None:
 
 def _generation(annotations: Obj) -> int:
     """What a DaemonSet's author says of its template's generation."""
-    text = annotations.get(_TEMPLATE) or ""
-    return int(text) if _NUMBER.fullmatch(text) else 0
+    number = whole(annotations.get(_TEMPLATE) or "")
+    return number if number is not None and number < INT64 else 0
 
 
 def daemon_set_changed(new: Obj, old: Obj) -> None:

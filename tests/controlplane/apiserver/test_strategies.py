@@ -145,7 +145,10 @@ def test_to_say_once_more_what_one_owns_is_no_change() -> None:
     assert not upkeep.is_as_it_was({**old, "metadata": {"name": "x", "managedFields": [more]}}, old)
 
 
-@pytest.mark.parametrize(("said", "counted"), [(None, "1"), ("7", "7"), ("0", "1"), ("-2", "1")])
+@pytest.mark.parametrize(
+    ("said", "counted"),
+    [(None, "1"), ("7", "7"), ("0", "1"), ("-2", "1"), ("x", "1"), (f"{2**63 - 1}",) * 2, (f"{2**63}", "1")],
+)
 def test_a_daemon_set_begins_with_the_generation_that_its_template_says(said: str | None, counted: str) -> None:
     key = "deprecated.daemonset.template.generation"
     made: Obj = {"metadata": {"annotations": {} if said is None else {key: said}}, "spec": {}}

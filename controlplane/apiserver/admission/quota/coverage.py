@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from apimachinery.kinds import PERSISTENT_VOLUME_CLAIM, POD, Kind
 from apimachinery.objects import Obj
 from apimachinery.pods.qos import qos_class
-from apimachinery.pods.totals import POD_LEVEL, is_huge_page
+from apimachinery.pods.totals import is_pod_level
 from controlplane.apiserver.admission.quota import usage
 
 Selector = tuple[str, str, frozenset[str]]
@@ -96,4 +96,4 @@ def unsaid(limited: set[str], kind: Kind, obj: Obj) -> str:
 def _speaks_for_all(resources: Obj) -> bool:
     """Whether a pod says as a whole what it takes."""
     named = {*(resources.get("requests") or ()), *(resources.get("limits") or ())}
-    return any(name in POD_LEVEL or is_huge_page(name) for name in named)
+    return any(map(is_pod_level, named))

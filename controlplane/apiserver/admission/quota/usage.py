@@ -127,15 +127,12 @@ def _of_claim(claim: Obj) -> Amounts:
     requested = ((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage")
     if requested is not None:
         standing = ((claim.get("status") or {}).get("allocatedResources") or {}).get("storage") or 0
-        counted["requests.storage"] = _whole(max(parse(requested), parse(standing)))
+        most = max(parse(requested), parse(standing))
+        # Of whole bytes.
+        counted["requests.storage"] = Quantity(most.value() * NANO, most.format)
     if name:
         counted |= {f"{name}{STORAGE_CLASS}{key}": amount for key, amount in counted.items()}
     return counted
-
-
-def _whole(amount: Quantity) -> Quantity:
-    """Rounded up to whole bytes."""
-    return amount if amount.nanos % NANO == 0 else Quantity(-(-amount.nanos // NANO) * NANO, amount.format)
 
 
 def _of_devices(spec: Obj) -> Amounts:
