@@ -68,7 +68,8 @@ def job_created(job: Obj) -> None:
     spec = job["spec"]
     if spec.get("manualSelector"):
         return
-    uid, name = job["metadata"]["uid"], job["metadata"]["name"]
+    # One without a name is refused for that when it is checked.
+    uid, name = job["metadata"]["uid"], job["metadata"].get("name", "")
     template = spec.setdefault("template", {})
     labels = template.setdefault("metadata", {}).setdefault("labels", {})
     own = {"controller-uid": uid, "job-name": name, _CONTROLLER_UID: uid, _JOB_NAME: name}

@@ -44,6 +44,13 @@ def test_a_job_adds_its_labels_to_those_given() -> None:
     assert made["spec"]["selector"] == {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}}
 
 
+def test_a_job_without_a_name_is_left_to_the_rules() -> None:
+    made = job({})
+    del made["metadata"]["name"]
+    workloads.job_created(made)
+    assert made["spec"]["template"]["metadata"]["labels"]["job-name"] == ""
+
+
 def test_a_job_without_labels_gets_those_of_its_template_once_it_is_valid() -> None:
     made = job({})
     defaults.apply(made)
