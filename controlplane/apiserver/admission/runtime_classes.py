@@ -27,7 +27,8 @@ class RuntimeClasses(Plugin):
         if found is None:
             return
         _overhead(admission.name, pod["spec"], (found.get("overhead") or {}).get("podFixed"))
-        _placing(admission.name, pod["spec"], found.get("scheduling") or {})
+        if (rules := found.get("scheduling")) is not None:
+            _placing(admission.name, pod["spec"], rules)
 
     def validate(self, admission: Admission) -> None:
         """Raises Forbidden."""

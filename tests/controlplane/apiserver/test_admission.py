@@ -74,6 +74,12 @@ def test_a_runtime_class_says_what_a_pod_costs_and_where_it_goes(tmp_path: Path)
         assert made["spec"]["overhead"] == {"cpu": "10m"}
         assert made["spec"]["nodeSelector"] == {"a": "b", "c": "d"}
         assert bears in made["spec"]["tolerations"]
+        # What a class leaves open stays as the pod's author wrote it.
+        await client.create(kinds.RUNTIME_CLASS, {"metadata": {"name": "bare"}, "handler": "h"})
+        own = [{**bears, "effect": "NoSchedule"}, bears]
+        for name, left in (("bare", own), ("r", [bears])):
+            made = await client.create(kinds.POD, pod(f"p-{name}", runtimeClassName=name, tolerations=own), "default")
+            assert [one for one in made["spec"]["tolerations"] if one["key"] == "k"] == left
         for spec, why in (
             ({"runtimeClassName": "nope"}, 'RuntimeClass "nope" not found'),
             ({"runtimeClassName": "r", "overhead": {"cpu": "20m"}}, "Overhead doesn't match"),
