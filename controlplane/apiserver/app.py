@@ -56,11 +56,12 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     """
     catalog = catalog if catalog is not None else builtin.catalog()
     store = build_store(settings.store, place(settings), UpstreamLayout(catalog))
-    await store.open()
-    lifecycle.push("store", store.close)
-    cache, servers = Cache(), Servers(store, settings.advertise_address)
-    keep(catalog, cache)
-    await _fill(store, cache, servers)
+    with memory.filling():
+        await store.open()
+        lifecycle.push("store", store.close)
+        cache, servers = Cache(), Servers(store, settings.advertise_address)
+        keep(catalog, cache)
+        await _fill(store, cache, servers)
     expiring = lifetimes(settings) if store.shared else {}
     registry = Registry(store, cache, catalog, track, Gaps(ours=settings.warn_of_gaps), expiring)
     pools = _service_pools(settings, store, registry)

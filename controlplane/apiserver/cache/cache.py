@@ -48,6 +48,7 @@ class Cache:
         for change in self._unserved.pop(kind.storage, {}).values():
             _, namespace, name = change.key.split("/", 2)
             collection.load(namespace, name, change.revision, change.created, change.value)
+        collection.index()
         collection.forget(self.revision if self.revision else self._compacted)
 
     def drop(self, kind: Kind) -> None:
@@ -82,6 +83,7 @@ class Cache:
         self._progress.advance(revision)
         self._compacted = compacted
         for collection in self._collections.values():
+            collection.index()
             collection.forget(compacted)
         if self._unserved:
             log.info("the store holds objects of kinds that are not served: %s", ", ".join(sorted(self._unserved)))

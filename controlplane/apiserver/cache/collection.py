@@ -93,14 +93,23 @@ class Collection:
     # --- changes ---
 
     def load(self, namespace: str, name: str, revision: int, created: int, body: bytes | None) -> None:
-        """A change from before the start: as apply, with nobody to tell."""
+        """A change from before the start: as apply, with nobody to tell. index() follows the last one."""
         self._change(namespace, name, revision, created, body)
+
+    def index(self) -> None:
+        """Read once which node each object belongs to, of those that are left of all that was loaded."""
+        if self._node is not None:
+            for space in self._spaces.values():
+                for entry in space.values():
+                    self._belongs(self._node(entry.glance()), entry)
 
     def apply(self, namespace: str, name: str, revision: int, created: int, body: bytes | None) -> None:
         """Take a change in and tell watchers and subscribers."""
         event = self._change(namespace, name, revision, created, body)
         if event is None:
             return
+        if self._node is not None:
+            self._index(self._node, event.old, event.new)
         for watcher in self._concerned(event):
             watcher.offer(event)
         event.forget_frames()
@@ -122,25 +131,22 @@ class Collection:
             del self._spaces[namespace]
         self._order.pop(namespace, None)
         self._order.pop("", None)
-        if self._node is not None:
-            self._index(self._node, old, new)
         event = Event(self.kind, revision, old, new)
         self._bytes += (len(new.wire) if new else 0) - (len(old.wire) if old else 0)
         self._remember(event)
         return event
 
     def _index(self, read: Getter, old: Entry | None, new: Entry | None) -> None:
-        for entry, add in ((old, False), (new, True)):
-            node = read(entry.obj) if entry is not None else ""
-            if entry is None or not node:
-                continue
-            on_node = self._nodes.setdefault(node, {})
-            if add:
-                on_node[entry.namespace, entry.name] = entry
-            else:
-                on_node.pop((entry.namespace, entry.name), None)
-                if not on_node:
-                    del self._nodes[node]
+        if old is not None and (node := read(old.obj)) and (on_node := self._nodes.get(node)):
+            on_node.pop((old.namespace, old.name), None)
+            if not on_node:
+                del self._nodes[node]
+        if new is not None:
+            self._belongs(read(new.obj), new)
+
+    def _belongs(self, node: str, entry: Entry) -> None:
+        if node:
+            self._nodes.setdefault(node, {})[entry.namespace, entry.name] = entry
 
     def _remember(self, event: Event) -> None:
         self._history.append(event)

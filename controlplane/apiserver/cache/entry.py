@@ -81,6 +81,13 @@ class Entry:
             _decoded.keep(self)
         return found
 
+    def glance(self) -> Obj:
+        """obj for one look at each of many: it is not kept at hand, so that its memory serves the next one."""
+        found = self._obj
+        if found is None:
+            found = orjson.loads(self.wire)
+        return found
+
     def read_beside_others(self) -> None:
         """Have obj at hand; of a large object this is for a thread, which it holds up but nobody else."""
         if self._obj is None and len(self.wire) >= LARGE:

@@ -46,6 +46,29 @@ def test_an_entry_knows_its_revision_without_encoding_anew() -> None:
     assert orjson.loads(b"{" + entry.tail).keys() == {"metadata", "data"}
 
 
+def test_a_start_reads_once_where_each_object_belongs_and_keeps_none_of_them_decoded() -> None:
+    read: list[str] = []
+
+    def node(obj: Obj) -> str:
+        read.append(obj["metadata"]["name"])
+        return str(obj["metadata"]["labels"].get("node", ""))
+
+    cache = Cache()
+    cache.add(kinds.CONFIG_MAP, node)
+    told = (("a", "n1"), ("b", "n1"), ("a", "n2"), ("c", ""), ("b", None))
+    changes = [
+        Change(at, f"configmaps/ns/{name}", None if on is None else body(name, node=on), at)
+        for at, (name, on) in enumerate(told, start=2)
+    ]
+    cache.load(changes, changes[-1].revision, 0)
+    collection = cache.collection(kinds.CONFIG_MAP)
+    assert sorted(read) == ["a", "c"]
+    assert [[e.name for e in collection.select(Selection(node=each))] for each in ("n1", "n2")] == [[], ["a"]]
+    assert not [entry for entry in collection.scan() if entry._obj is not None]
+    collection.apply("ns", "a", 9, 2, body("a", node="n1"))
+    assert [[e.name for e in collection.select(Selection(node=each))] for each in ("n1", "n2")] == [["a"], []]
+
+
 def test_lists_follow_the_order_of_keys() -> None:
     collection = Collection(kinds.CONFIG_MAP)
     for revision, (space, name) in enumerate([("b", "x"), ("a", "z"), ("a-b", "y"), ("a", "b")], start=2):
