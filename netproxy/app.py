@@ -84,10 +84,9 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
         log.warning("of kube-proxy's settings these change nothing here: %s", ", ".join(settings.unused))
     if settings.oom_score_adj is not None:
         limits.set_oom_score(settings.oom_score_adj)
-    # A cluster's objects come at once and stay: to walk them again and again as they come would double their time.
     memory.tune()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    # Before a cluster's objects come, too: to walk them again and again as they do would double their time.
+    memory.settle()
     client = Client.from_kubeconfig(settings.kubeconfig, "netproxy")
     lifecycle.push("client", client.close)
     if settings.node_cidr:

@@ -48,9 +48,9 @@ class NftablesMode:
         for family, ground in self._grounds.items():
             layout, ledger = base.layout(ground), ledgers[family]
             mine = [(key, route) for key, route in routes.items() if key.family is family]
-            if await self._tables.stands(layout):
+            if present := await self._tables.present(layout):
                 _claim(ledger, mine, ground)
-                await self._tables.rebuild(layout, tuple(ledger.items()))
+                await self._tables.rebuild(layout, tuple(ledger.items()), present)
             else:
                 await self._tables.build(layout, portions(ledger, mine, ground))
         self._commit(ledgers)

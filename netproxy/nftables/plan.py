@@ -71,7 +71,7 @@ def _external(route: Route, ground: Ground) -> Iterator[Piece]:
             yield Key("no-endpoint-node-ports", node_port), (_refusal(route),)
     if port.source_ranges and port.load_balancer_ips:
         yield from _firewall(route, ground)
-    if not route.cluster or not port.externally_accessible:
+    if not route.cluster:
         return
     if port.external_local or port.affinity_seconds:
         chain = names.nft_external(port.key)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from apimachinery.kit import nft_events
@@ -41,12 +41,12 @@ class OwnTables:
         """One transaction of the caller's own."""
         await self._nft.run(text)
 
-    async def stands(self, layout: Layout) -> bool:
-        """Whether there is something under the table's name that packets come to."""
-        return bool(await self._nft.names(ip_word(layout.family), layout.name))
+    async def present(self, layout: Layout) -> frozenset[str]:
+        """The chains, sets and maps under the table's name; empty where no packet comes to any."""
+        return await self._nft.names(ip_word(layout.family), layout.name)
 
     async def build(self, layout: Layout, portions: Iterable[Delta[Key, Value]]) -> None:
-        """The whole table where none stands: while one portion is written, the next is worked out."""
+        """The whole table where nothing is present: while one portion is written, the next is worked out."""
         await self._nft.run(diff.bare(layout))
         writing = asyncio.ensure_future(asyncio.sleep(0))
         try:
@@ -61,9 +61,8 @@ class OwnTables:
             await self._nft.run(text)
         self._written(layout)
 
-    async def rebuild(self, layout: Layout, pieces: Sequence[Piece]) -> None:
-        """The whole table, in place when it is ours already."""
-        present = await self._nft.names(ip_word(layout.family), layout.name)
+    async def rebuild(self, layout: Layout, pieces: Sequence[Piece], present: Collection[str]) -> None:
+        """The whole table, in place when what is present is ours already."""
         try:
             for text in diff.rebuild(pieces, layout, present):
                 await self._nft.run(text)

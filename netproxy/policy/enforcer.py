@@ -110,7 +110,8 @@ class Enforcer:
         claims = Claims(tuple(self._layouts))
         claims.take(Changes(self._tracker.policies, self._tracker.facts, self._tracker.held))
         for family, ledger in claims.ledgers.items():
-            await self._tables.rebuild(self._layouts[family], tuple(ledger.items()))
+            layout = self._layouts[family]
+            await self._tables.rebuild(layout, tuple(ledger.items()), await self._tables.present(layout))
             ledger.commit()
         self._claims = claims
 
