@@ -148,16 +148,21 @@ def _silence(ground: Ground) -> tuple[str, ...]:
     return tuple(f"-s {ip}/{prefix} {match} -j DROP" for ip in ground.local_vips)
 
 
+def node_port_destinations(ground: Ground) -> tuple[str, ...]:
+    """Matches of which one takes what comes to an address where node ports answer, if that is this host's."""
+    if ground.node_port_cidrs:
+        return tuple(f"-d {cidr} " for cidr in ground.node_port_cidrs)
+    if ground.family is Family.IPV6:
+        return ("! -d ::1/128 ",)
+    return ("",) if ground.localhost_node_ports else ("! -d 127.0.0.0/8 ",)
+
+
 def _node_port_rules(ground: Ground) -> tuple[str, ...]:
     tail = (
         '-m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" '
         "-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS"
     )
-    if ground.node_port_cidrs:
-        return tuple(f"-d {cidr} {tail}" for cidr in ground.node_port_cidrs)
-    if ground.family is Family.IPV6:
-        return (f"! -d ::1/128 {tail}",)
-    return (tail,) if ground.localhost_node_ports else (f"! -d 127.0.0.0/8 {tail}",)
+    return tuple(f"{where}{tail}" for where in node_port_destinations(ground))
 
 
 # Translation first: the refusal of a Service that just got its first endpoint must not go before that.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from netproxy import names
 from netproxy.ground import Ground, allowed_sources
-from netproxy.iptables.base import from_pods
+from netproxy.iptables.base import from_pods, node_port_destinations
 from netproxy.model import Backend, Family, Route
 
 
@@ -67,7 +67,7 @@ def _external(route: Route, ground: Ground) -> Iterator[Piece]:
             yield Key("filter", "KUBE-EXTERNAL-SERVICES", match), (_refusal(route, match),)
         if port.node_port:
             # Other addresses of the node may be somebody else's at this port.
-            for where in (*(f"-d {cidr} " for cidr in ground.node_port_cidrs),) or ("",):
+            for where in node_port_destinations(ground):
                 match = f"{where}-m addrtype --dst-type LOCAL {local_port}"
                 yield Key("filter", "KUBE-EXTERNAL-SERVICES", match), (_refusal(route, match),)
     if port.source_ranges and port.load_balancer_ips:

@@ -309,6 +309,15 @@ def test_refused_node_ports_are_those_that_would_answer(mode: str) -> None:
             assert rules.trace(to_node_port(OUTSIDE)) == UNTOUCHED, "somebody else's port of this address"
 
 
+@pytest.mark.parametrize("localhost", [True, False])
+def test_iptables_refuses_node_ports_on_loopback_only_where_they_would_answer_there(localhost: bool) -> None:
+    rules = rules_for("iptables", service(NODE_PORT), [], NODE1, replace(BASE, localhost_node_ports=localhost))
+    assert isinstance(rules, Rules)
+    # What a host says to itself is an input of it, too; a trace tells of its way out.
+    (refusal,) = (str(rule) for rule in rules.iptables["filter"]["KUBE-EXTERNAL-SERVICES"])
+    assert ("127.0.0.0/8" in refusal or "::1/128" in refusal) is (_FAMILY == "IPv6" or not localhost), refusal
+
+
 @pytest.mark.parametrize("mode", ["iptables", "ipvs"])
 def test_a_health_check_node_port_is_let_in_while_it_is_wanted(mode: str) -> None:
     spec = {**BALANCED, "externalTrafficPolicy": "Local", "healthCheckNodePort": 30999}
