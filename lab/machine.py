@@ -53,8 +53,9 @@ def restore() -> None:
                 if str(path) not in before["directories"]:
                     with contextlib.suppress(OSError):
                         path.rmdir()
-        _memory().unlink(missing_ok=True)
         neighbours.put_back(_neighbours())
+        # Last: whoever is killed before leaves it all to the next.
+        _memory().unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             places.RUN.rmdir()
 

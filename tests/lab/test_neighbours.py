@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import neighbours
+from lab import machine, neighbours, state
+from lab import paths as places
 
 V4, V6 = "net.ipv4.neigh.default.gc_thresh3", "net.ipv6.neigh.default.gc_thresh3"
 FIXED = "net.ipv4.neigh.default.gc_thresh2"
@@ -63,3 +64,26 @@ def test_a_memory_that_is_damaged_changes_nothing(kernel: dict[str, str], tmp_pa
     memory.write_text(text)
     neighbours.put_back(memory)
     assert kernel == {V4: "70000", "kernel.panic": "0"} and not memory.exists()
+
+
+def test_who_is_killed_as_the_last_lab_goes_leaves_them_to_the_next(
+    kernel: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "RUN", tmp_path)
+    monkeypatch.setattr(state, "labs", list)
+    monkeypatch.setattr("apimachinery.kit.netns.release", lambda: True)
+    monkeypatch.setattr(machine, "_DIRECTORIES", ())
+    monkeypatch.setattr(machine, "SHIMS", tmp_path / "shims")
+    monkeypatch.setattr(machine, "CNI_RESULTS", tmp_path / "results")
+    kernel.update({V4: "1024", machine.FORWARD: "0"})
+    machine.prepare()
+    assert kernel[V4] != "1024"
+
+    def killed(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(neighbours, "put_back", killed)
+        machine.restore()
+    machine.restore()
+    assert kernel[V4] == "1024"
