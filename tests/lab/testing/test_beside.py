@@ -7,10 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from lab import neighbours
 from lab.testing import sweep as sweeping
 
 
-def test_nobody_sweeps_while_another_run_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def room(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done to the machine's limits of neighbours, which other runs may need just now."""
+    done: list[str] = []
+    monkeypatch.setattr(neighbours, "make_room", lambda _: done.append("made"))
+    monkeypatch.setattr(neighbours, "put_back", lambda _: done.append("put back"))
+    return done
+
+
+def test_nobody_sweeps_while_another_run_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: list[str]
+) -> None:
     swept: list[str] = []
     where = "first begins"
 
@@ -30,15 +42,17 @@ def test_nobody_sweeps_while_another_run_is_under_way(tmp_path: Path, monkeypatc
         await second.__aenter__()
         where = "first ends"
         await first.__aexit__(None, None, None)
+        assert room == ["made", "made"]
         where = "second ends"
         await second.__aexit__(None, None, None)
 
     asyncio.run(runs())
     assert swept == ["first begins", "second ends"]
+    assert room == ["made", "made", "put back"]
     assert not killed.exists()
 
 
-def test_a_run_that_fails_sweeps_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_fails_sweeps_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: list[str]) -> None:
     swept: list[bool] = []
 
     async def sweep() -> None:
@@ -52,4 +66,4 @@ def test_a_run_that_fails_sweeps_as_well(tmp_path: Path, monkeypatch: pytest.Mon
 
     with pytest.raises(KeyError):
         asyncio.run(fails())
-    assert len(swept) == 2
+    assert len(swept) == 2 and room == ["made", "put back"]
