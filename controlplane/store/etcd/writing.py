@@ -108,7 +108,9 @@ class Writing:
             if fenced and transaction.is_outside(request, answer):
                 # Somebody moved it; who is in doubt all the time would be without an answer himself.
                 self._fence = transaction.fence_of(answer)
-                continue
+                if _now() < end:
+                    continue
+                raise Unavailable(f"etcd's fence is moved again and again; {_told(False)}")
             op, current = transaction.refusal(ops, answer)
             raise Mismatch(op.key, current)
 

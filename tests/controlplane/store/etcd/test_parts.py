@@ -14,7 +14,7 @@ import pytest
 
 from controlplane.store import Change, Delete, Mismatch, Op, Place, Put, StoreError, Unavailable
 from controlplane.store.backup import apart
-from controlplane.store.etcd import releases, rpc_pb2, store, transaction
+from controlplane.store.etcd import releases, rpc_pb2, store, transaction, writing
 from controlplane.store.etcd.doubt import Doubts
 from controlplane.store.etcd.errors import Verdict, judged, was_sent
 from controlplane.store.etcd.leases import Leases
@@ -293,6 +293,24 @@ def test_the_watch_of_the_only_member_gets_time_to_begin(tmp_path: Path, monkeyp
         assert min(pauses) > patience * 0.9, pauses
 
     asyncio.run(main())
+
+
+def test_a_write_whose_fence_is_moved_again_and_again_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiters, revisions, seconds = Waiters(tmp_path, monkeypatch), itertools.count(1), itertools.count()
+    monkeypatch.setattr(writing, "_now", lambda: float(next(seconds)))
+
+    async def call(path: str, *_: object) -> object:
+        assert next(revisions) < 100
+        moved = rpc_pb2.RangeResponse(kvs=[rpc_pb2.KeyValue(mod_revision=next(revisions))])
+        found = [rpc_pb2.ResponseOp(range=rpc_pb2.RangeResponse()), rpc_pb2.ResponseOp(range=moved)]
+        return rpc_pb2.TxnResponse(responses=found)
+
+    monkeypatch.setattr(waiters.store._members, "call", call)
+    with pytest.raises(Unavailable, match="nothing was written") as error:
+        asyncio.run(waiters.store.txn([Put("k", b"v", 0)]))
+    assert not error.value.unsure
 
 
 @pytest.mark.parametrize("starting", [True, False])
