@@ -202,6 +202,8 @@ def no_certificates(data: bytes) -> str:
             x509.load_der_x509_certificate(base64.b64decode(body))
         except ValueError:
             return "x509: malformed certificate"
+        except x509.InvalidVersion:
+            return "x509: invalid version"
     return "must contain at least one CERTIFICATE PEM block" if data and not blocks else ""
 
 

@@ -142,12 +142,15 @@ def test_a_certificate_is_pem_and_stays() -> None:
     new, done = request(), request(certificate=issued())
     assert told(done, new, "status") == []
     where = "status.certificate"
+    der = x509.load_pem_x509_certificate(base64.b64decode(issued())).public_bytes(serialization.Encoding.DER)
+    later = base64.b64encode(der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020105"), 1)).decode()
     for part in ("", "approval"):
         assert told(done, new, part) == [f"{where}: Forbidden: updates may not set certificate content"]
     assert told(new, done, "status") == [f"{where}: Forbidden: updates may not modify existing certificate content"]
     for given, why in (
         (block("PRIVATE KEY"), 'only CERTIFICATE PEM blocks are allowed, found "PRIVATE KEY"'),
         (block("CERTIFICATE"), "x509: malformed certificate"),
+        (block("CERTIFICATE", later), "x509: invalid version"),
         (block("CERTIFICATE", "A: b\n\nYQ=="), "no PEM block headers are permitted"),
         ("eA==", "must contain at least one CERTIFICATE PEM block"),
     ):
