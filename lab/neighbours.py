@@ -45,12 +45,26 @@ def make_room(memory: Path) -> None:
     _write({name: _WANTED[name] for name, value in before.items() if value < _WANTED[name]})
 
 
-def put_back(memory: Path) -> None:
-    """Set what `memory` keeps, and forget it. One that is damaged leaves the machine as it is."""
+def put_back(memory: Path, other: Path) -> None:
+    """Set what `memory` keeps, and forget it. One that is damaged leaves the machine as it is. While there is the
+    `other` memory, of who needs the room still, that one keeps it from then on: who comes second has found no more than
+    what the first had raised.
+    """
+    before = _kept(memory)
+    if before and other.exists():
+        theirs = _kept(other)
+        merged = {name: min(each[name] for each in (before, theirs) if name in each) for name in before | theirs}
+        write_atomic(other, json.dumps(merged).encode())
+    else:
+        _write(before)
+    memory.unlink(missing_ok=True)
+
+
+def _kept(memory: Path) -> dict[str, int]:
     with contextlib.suppress(FileNotFoundError, ValueError, AttributeError, TypeError):
         before = json.loads(memory.read_text(encoding="ascii"))
-        _write({name: int(value) for name, value in before.items() if name in _WANTED})
-    memory.unlink(missing_ok=True)
+        return {name: int(value) for name, value in before.items() if name in _WANTED}
+    return {}
 
 
 def _write(values: Mapping[str, int]) -> None:

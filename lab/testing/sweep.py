@@ -14,7 +14,7 @@ from pathlib import Path
 
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import Netlink, links
-from lab import cgroups, clean, cluster, neighbours, processes, state
+from lab import cgroups, clean, cluster, machine, neighbours, processes, state
 from lab.paths import RUN, Paths
 from lab.progress import Progress
 
@@ -44,7 +44,7 @@ async def swept(cache: Path) -> AsyncIterator[None]:
             yield
         finally:
             if await _sweep_alone(lock):
-                neighbours.put_back(before)
+                neighbours.put_back(before, machine.neighbours_before())
     finally:
         os.close(lock)
 

@@ -40,14 +40,31 @@ def test_what_is_low_is_raised_and_put_back_by_the_last(kernel: dict[str, str], 
     for _ in range(2):
         neighbours.make_room(memory)
         assert int(kernel[V4]) >= 30_000 and kernel[V6] == "1000000"
-    neighbours.put_back(memory)
+    neighbours.put_back(memory, tmp_path / "none")
     assert kernel == {V4: "1024", V6: "1000000"} and not memory.exists()
-    neighbours.put_back(memory)
+    neighbours.put_back(memory, tmp_path / "none")
+
+
+@pytest.mark.parametrize("ends_first", [0, 1])
+def test_of_two_who_need_room_the_last_puts_back_what_the_first_found(
+    kernel: dict[str, str], tmp_path: Path, ends_first: int
+) -> None:
+    kernel.update({V4: "1024", V6: "1000000"})
+    memories = [tmp_path / "first", tmp_path / "second"]
+    for memory in memories:
+        neighbours.make_room(memory)
+    raised = dict(kernel)
+    for memory, other, left in (
+        (memories[ends_first], memories[1 - ends_first], raised),
+        (memories[1 - ends_first], memories[ends_first], {V4: "1024", V6: "1000000"}),
+    ):
+        neighbours.put_back(memory, other)
+        assert kernel == left and not memory.exists()
 
 
 def test_a_namespace_without_these_settings_is_left_alone(kernel: dict[str, str], tmp_path: Path) -> None:
     neighbours.make_room(tmp_path / "memory")
-    neighbours.put_back(tmp_path / "memory")
+    neighbours.put_back(tmp_path / "memory", tmp_path / "none")
     assert kernel == {}
 
 
@@ -62,7 +79,7 @@ def test_a_memory_that_is_damaged_changes_nothing(kernel: dict[str, str], tmp_pa
     kernel.update({V4: "70000", "kernel.panic": "0"})
     memory = tmp_path / "memory"
     memory.write_text(text)
-    neighbours.put_back(memory)
+    neighbours.put_back(memory, tmp_path / "none")
     assert kernel == {V4: "70000", "kernel.panic": "0"} and not memory.exists()
 
 
@@ -70,6 +87,7 @@ def test_who_is_killed_as_the_last_lab_goes_leaves_them_to_the_next(
     kernel: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(places, "RUN", tmp_path)
+    monkeypatch.setattr(places, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(state, "labs", list)
     monkeypatch.setattr("apimachinery.kit.netns.release", lambda: True)
     monkeypatch.setattr(machine, "_DIRECTORIES", ())
@@ -79,7 +97,7 @@ def test_who_is_killed_as_the_last_lab_goes_leaves_them_to_the_next(
     machine.prepare()
     assert kernel[V4] != "1024"
 
-    def killed(_: Path) -> None:
+    def killed(*_: Path) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):

@@ -16,7 +16,7 @@ def room(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is done to the machine's limits of neighbours, which other runs may need just now."""
     done: list[str] = []
     monkeypatch.setattr(neighbours, "make_room", lambda _: done.append("made"))
-    monkeypatch.setattr(neighbours, "put_back", lambda _: done.append("put back"))
+    monkeypatch.setattr(neighbours, "put_back", lambda *_: done.append("put back"))
     return done
 
 
