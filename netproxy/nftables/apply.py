@@ -16,8 +16,8 @@ from netproxy.nftables.plan import Key, Value, plan
 from netproxy.nftables.table import OwnTables
 
 log = logging.getLogger(__name__)
-_PORTION = 500
-"""Services of a new table that are worked out while as many are written: some 10 ms of each"""
+_PORTION = 1000
+"""Services of a new table that are worked out while as many are written: some 20 ms of each"""
 
 
 class NftablesMode:
