@@ -13,6 +13,7 @@ import errno
 import os
 import re
 import secrets
+import threading
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,24 @@ _CLONE_NEWNET = 0x40000000
 _LARGE_TEXT = 1 << 18
 _NAME = re.compile(r"^\t(?:chain|set|map) (\S+) \{$", re.MULTILINE)
 _DORMANT = re.compile(r"^\s*flags .*\bdormant\b", re.MULTILINE)
+
+
+_BELOW = 1024
+_SPARE = 8
+_spare: list[int] = []
+_spare_lock = threading.Lock()
+"""Files that hold low descriptors for contexts to come: libnftables waits by select(2), which ends the process when its
+socket has one above 1023, and a relay has thousands of files open by then."""
+
+
+def _keep_low() -> None:
+    with _spare_lock:
+        while len(_spare) < _SPARE:
+            held = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+            if held >= _BELOW:
+                os.close(held)
+                return
+            _spare.append(held)
 
 
 class NftError(Exception):
@@ -48,6 +67,7 @@ class Nft:
 
     def __init__(self, netns: Path | None = None) -> None:
         """`netns`: a namespace file (/run/netns/x, /proc/PID/ns/net); None is the process's own."""
+        _keep_low()
         self.owner = "wh-nft-" + secrets.token_hex(4)
         self._netns = netns
         self._context: Any = None
@@ -125,6 +145,7 @@ class Nft:
 
     def _drop(self) -> None:
         self._context = None
+        _keep_low()
         # Even a small change may have read in every table of the host.
         memory.give_back()
 
@@ -135,7 +156,10 @@ def _new_context() -> Any:
     except ImportError as error:
         raise NftError("the Python module 'nftables' is missing: install pip-nftables") from error
     try:
-        context = Nftables()
+        with _spare_lock:
+            if _spare:
+                os.close(_spare.pop())
+            context = Nftables()
     except OSError as error:
         raise NftError(f"libnftables cannot be loaded ({error}): install the package libnftables1") from error
     # Any other list reads in every rule of the host: seconds and 150 MB where iptables serves 5,000 Services.

@@ -68,3 +68,28 @@ def test_a_host_full_of_others_rules_costs_no_memory(where: Path) -> None:
     grown, listed = json.loads(done.stdout)
     assert listed == ["c"]
     assert grown < LIMIT_MB
+
+
+BUSY = """
+import asyncio, os, resource
+from apimachinery.kit.nft import Nft
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+Nft().close()
+files = [os.open("/dev/null", os.O_RDONLY) for _ in range(1500)]
+async def main():
+    for _ in range(3):
+        late = Nft()
+        await late.open()
+        await late.run("add table ip wht-busy; delete table ip wht-busy")
+        late.close()
+asyncio.run(main())
+print("well")
+"""
+
+
+def test_it_works_in_a_process_with_thousands_of_open_files(where: Path) -> None:
+    # It would end the process: select(2) knows 1,024 descriptors.
+    root = Path(__file__).resolve().parents[3]
+    argv = ["nsenter", f"--net={where}", sys.executable, "-c", BUSY]
+    found = subprocess.run(argv, cwd=root, capture_output=True, text=True, timeout=60)
+    assert found.stdout == "well\n", found.stderr[-500:]
