@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -49,3 +50,34 @@ def test_a_pod_finds_services_by_name(clean: Lab) -> None:
     assert "named.default.svc.cluster.local" in _look(lab, pod, vip)
     events = lab.kubectl("get", "events", "-A", "-o", "jsonpath={.items[*].reason}")
     assert "MissingClusterDNS" not in events
+
+
+def test_a_pod_has_the_name_and_the_resolver_that_it_asks_for(clean: Lab) -> None:
+    lab = clean
+    deployment, service = web("named", 1)
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+
+    def pod(name: str, **spec: Any) -> dict[str, Any]:
+        meta = {"name": name, "labels": {"app": name}}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": containers, **spec}}
+
+    spec = {**service["spec"], "clusterIP": "None", "selector": {"app": "hosted"}}
+    headless = {**service, "metadata": {"name": "zone"}, "spec": spec}
+    own = {
+        "nameservers": ["203.0.113.53"],
+        "searches": ["resolv.example.com"],
+        "options": [{"name": "ndots", "value": "2"}],
+    }
+    hosted = pod("hosted", hostname="web-1", subdomain="zone")
+    lab.apply(headless, hosted, pod("odd", dnsPolicy="None", dnsConfig=own))
+    lab.kubectl("wait", "--for=condition=Ready", "pod/hosted", "pod/odd", "--timeout=120s")
+    ip = lab.running("app=hosted")[0]["status"]["podIP"]
+    whole = "web-1.zone.default.svc.cluster.local"
+    assert lab.kubectl("exec", "hosted", "--", "hostname").strip() == "web-1"
+    assert lab.kubectl("exec", "hosted", "--", "hostname", "-f").strip() == whole
+    words = [line.split() for line in lab.kubectl("exec", "hosted", "--", "cat", "/etc/hosts").splitlines()]
+    assert [ip, whole, "web-1"] in words and ["127.0.0.1", "localhost"] in words
+    for name in (whole, "zone.default.svc.cluster.local"):
+        eventually(lambda name=name: ip in _look(lab, "hosted", name), what=f"{name} is known")  # type: ignore[misc]
+    resolver = lab.kubectl("exec", "odd", "--", "cat", "/etc/resolv.conf").splitlines()
+    assert sorted(resolver) == ["nameserver 203.0.113.53", "options ndots:2", "search resolv.example.com"]
