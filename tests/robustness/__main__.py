@@ -14,7 +14,7 @@ import random
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -179,6 +179,7 @@ def shaped(store: str, servers: int | None, members: int, hurts: list[Hurt], smo
 @click.option("--faults", type=click.IntRange(0, 100_000), default=20, show_default=True)
 @click.option("--only", default="", metavar="NAMES", help=f"Of {', '.join(HURTS)}.  [default: all that can be here]")
 @click.option("--smooth", is_flag=True, help="One address for all servers, which are restarted; no request may fail.")
+@click.option("--forked", is_flag=True, help="Fork the servers of one that has imported, as a lab does.")
 @click.option("--plant", type=click.Choice(tuple(PLANTS)), default=None, help="A fault that must be found.")
 @click.option("--seed", type=int, default=None)
 @click.option("--folder", type=click.Path(path_type=Path), default=None, help="On the disk where all is to lie.")
@@ -189,6 +190,7 @@ def main(
     faults: int,
     only: str,
     smooth: bool,
+    forked: bool,
     plant: str | None,
     seed: int | None,
     folder: Path | None,
@@ -197,6 +199,7 @@ def main(
     seed = random.randrange(1 << 30) if seed is None else seed
     names = ["restart"] if smooth else chosen(only, store)
     shape = shaped(store, servers, members, [HURTS[name] for name in names], smooth, plant or "")
+    shape = replace(shape, forked=forked)
     click.echo(f"{store}, {shape.servers} servers, seed {seed}: {', '.join(names)}")
     began = time.monotonic()
     result = uvloop.run(run(shape, names, faults, seed, folder))

@@ -34,7 +34,7 @@ _PAUSE = 0.3
 class Shape:
     """What a world is made of. wires: each process in a network of its own; disks: each with a small disk; clocks: each
     server with a clock that can be turned; all three need root or a package. shared: the servers have one address.
-    plant: a fault in them.
+    plant: a fault in them. forked: they are forks of a process that has imported.
     """
 
     store: str = "sqlite"
@@ -45,6 +45,7 @@ class Shape:
     clocks: bool = False
     shared: bool = False
     plant: str = ""
+    forked: bool = False
 
 
 @dataclass
@@ -109,7 +110,7 @@ async def world(folder: Path, shape: Shape, seed: int) -> AsyncIterator[World]:
             etcd = stack.enter_context(running)
         forks = Forks(f"whtrob{os.getpid()}", folder / "forks.log")
         stack.callback(forks.close)
-        made = _servers(folder, shape, homes, etcd, forks)
+        made = _servers(folder, shape, homes, etcd, forks if shape.forked else None)
         try:
             for server in made:
                 await server.start()
@@ -127,7 +128,9 @@ def _homes(stack: ExitStack, shape: Shape, members: int) -> Sequence[Home]:
     return [*own, *([Home()] * members)]
 
 
-def _servers(folder: Path, shape: Shape, homes: Sequence[Home], etcd: etcds.Etcd | None, forks: Forks) -> list[Server]:
+def _servers(
+    folder: Path, shape: Shape, homes: Sequence[Home], etcd: etcds.Etcd | None, forks: Forks | None
+) -> list[Server]:
     ports = etcds.free_ports(1) * shape.servers if shape.shared else etcds.free_ports(shape.servers)
     names = sorted({SHARED, *(home.address for home in homes)})
     base: dict[str, Any] = yaml.safe_load(api.settings(folder, 0, names).read_text())
