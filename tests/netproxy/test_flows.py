@@ -43,7 +43,7 @@ async def endpoints(client: Client, service: str, number: int, ips: tuple[str, .
 def who(rig: Rig, where: Path, address: str, port: int) -> set[str]:
     """Who answers twenty connections; nobody where one has no answer."""
     try:
-        return {rig.ask(where, address, port, 10 * BRIEF)[0] for _ in range(20)}
+        return {rig.ask(where, address, port)[0] for _ in range(20)}
     except OSError:
         return set()
 

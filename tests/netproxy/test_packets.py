@@ -22,7 +22,7 @@ from netproxy.model import Backend, Family, PortKey, Route, ServicePort
 from tests.conftest import SLOWNESS
 from tests.netproxy import rig as rigs
 from tests.netproxy.elsewhere import Elsewhere
-from tests.netproxy.rig import BRIEF, IN_KERNEL, MODES, Rig, new_rig
+from tests.netproxy.rig import BRIEF, IN_KERNEL, MODES, PATIENT, Rig, new_rig
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 _PORTS = itertools.count(4000)
@@ -188,12 +188,12 @@ def test_sctp_is_led_to_an_endpoint(mode_name: str) -> None:
             for where, address, port in ((rig.client, FOUR.vip(1), 80), (rig.client, rigs.NODE_IP, 30001)):
                 assert _arrives(rig, where, address, port), address
             await mode.change(of(FOUR.route(1, protocol="SCTP")))
-            assert not _arrives(rig, rig.client, FOUR.vip(1), 80)
+            assert not _arrives(rig, rig.client, FOUR.vip(1), 80, BRIEF)
 
     run(body)
 
 
-def _arrives(rig: Rig, where: Path, address: str, port: int) -> bool:
+def _arrives(rig: Rig, where: Path, address: str, port: int, within: float = PATIENT) -> bool:
     """Whether the beginning of an association comes to port 8080 of the first pod."""
     chunk = struct.pack("!BBHIIHHI", 1, 0, 20, 7, 65536, 1, 1, 1)
     with (
@@ -203,7 +203,7 @@ def _arrives(rig: Rig, where: Path, address: str, port: int) -> bool:
         # A port of its own: the kernel remembers where an association went.
         sent = struct.pack("!HHII", next(_PORTS), port, 0, 0) + chunk
         raw.sendto(sent[:8] + struct.pack("<I", _crc32c(sent)) + sent[12:], (address, 0))
-        heard.settimeout(BRIEF)
+        heard.settimeout(within)
         with contextlib.suppress(OSError):
             packet = heard.recv(200)
             return struct.unpack("!H", packet[22:24]) == (8080,)
