@@ -149,7 +149,7 @@ def heard(sender: Path, listener: Path, macs: tuple[str, ...], kind: int) -> lis
         netns.open_socket(sender, socket.AF_PACKET, socket.SOCK_RAW, 0) as out,
         netns.open_socket(listener, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(kind)) as into,
     ):
-        into.settimeout(5)
+        into.settimeout(60)
         out.bind(("eth0", 0))
         for mac in macs:
             out.send(b"\xff" * 6 + links.mac_bytes(mac) + kind.to_bytes(2, "big") + bytes(50))

@@ -337,7 +337,7 @@ def test_a_udp_client_that_never_stops_finds_each_new_pod(world: World) -> None:
     async def scenario(caller: Caller) -> None:
         network = world.conflist()
         with netns.open_socket(world.beside, socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(2)
+            client.settimeout(60)
             client.connect(("10.99.0.1", 5353))
             client.send(b"before any pod")
             with pytest.raises(ConnectionRefusedError):
