@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -41,6 +43,14 @@ _HOMES = {
 }
 
 
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; run the same command again to go on") from None
+
+
 class _Main(Commands):
     """Loads a command when it is asked for: all together are a second's work, and units start by these, too."""
 
@@ -57,12 +67,15 @@ class _Main(Commands):
         found: click.Command = getattr(importlib.import_module(f"lab.{module}"), name)
         return found
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the words. Ctrl-C meanwhile ends as it does in a command's own work, not as `Aborted!`."""
+        with _interruptible():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Ctrl-C while it loads ends as it does in the command's own work."""
-        try:
+        """Run the command, which is loaded first. Ctrl-C meanwhile ends in the same way."""
+        with _interruptible():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise Interrupted("interrupted; run the same command again to go on") from None
 
 
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

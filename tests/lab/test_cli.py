@@ -227,6 +227,16 @@ def test_a_full_disk_behind_a_stream(stream: str) -> None:
     assert stream == "stderr" or "No space left on device" in told
 
 
+@pytest.mark.parametrize("moment", ["parse_args", "get_command"])
+def test_ctrl_c_before_a_command_begins_is_told_as_later(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(main), moment, interrupted)
+    done = CliRunner().invoke(main, ["version"])
+    assert (done.exit_code, "Aborted" in done.output) == (130, False), done.output
+
+
 @pytest.mark.parametrize("milliseconds", [0, 40, 80, 120, 180, 250, 400])
 def test_ctrl_c_at_any_moment_shows_no_traceback(milliseconds: int) -> None:
     """The script `wherry` hands over with Ctrl-C held back, so that Python's own start tells nothing either."""
