@@ -5,6 +5,8 @@ A daemon that was killed knows nothing of what it was about to write down; that 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -33,12 +35,17 @@ class Place:
 
 Thing = tuple[str, str]
 """What it is, and its name."""
+_LOOKS_AT_MOST = 100
 
 
 async def inventory(place: Place) -> set[Thing]:
-    """Everything there is now."""
-    found = {(kind, name) for kind, look in _LOOKS.items() for name in look(place)}
-    return found | {("link", name) for name in await _links(place)}
+    """Everything there is now. A look at what goes just then is begun anew."""
+    for _ in range(_LOOKS_AT_MOST):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found = {(kind, name) for kind, look in _LOOKS.items() for name in look(place)}
+            return found | {("link", name) for name in await _links(place)}
+        await asyncio.sleep(0.01)
+    raise RuntimeError(f"{place.node}: something went at each of {_LOOKS_AT_MOST} looks")
 
 
 def _entries(*directories: Path) -> list[str]:
@@ -47,7 +54,9 @@ def _entries(*directories: Path) -> list[str]:
 
 def _shims(place: Place) -> Iterable[str]:
     socket = place.paths.containerd_socket(place.node)
-    return (f"{processes.arguments(pid)[-1]} (pid {pid})" for pid in processes.daemons_of(socket))
+    found = {pid: processes.arguments(pid) for pid in processes.daemons_of(socket)}
+    # One that has ended meanwhile has none.
+    return (f"{words[-1]} (pid {pid})" for pid, words in found.items() if words)
 
 
 def _bundles(place: Place) -> Iterable[str]:
