@@ -86,16 +86,21 @@ def test_how_long_a_key_waited_is_told() -> None:
         assert f'workqueue_{what}_duration_seconds_count{{name="wht waits"}} 1.0' in told
 
 
+async def _comes_while_it_rests(queue: WorkQueue[str], seconds: float) -> None:
+    """A key is asked for again in the middle of its work, after which it rests."""
+    queue.add("a")
+    assert await queue.get() == "a"
+    queue.rest("a", seconds)
+    queue.add("a")
+    queue.done("a")
+
+
 def test_a_key_waits_from_when_it_was_asked_for() -> None:
     """As upstream counts: also while it is worked on, and while it rests."""
 
     async def scenario() -> None:
         queue: WorkQueue[str] = WorkQueue("wht rests")
-        queue.add("a")
-        assert await queue.get() == "a"
-        queue.rest("a", 0.05)
-        queue.add("a")
-        queue.done("a")
+        await _comes_while_it_rests(queue, 0.05)
         assert await asyncio.wait_for(queue.get(), SECONDS) == "a"
 
     asyncio.run(scenario())
@@ -106,11 +111,7 @@ def test_a_key_waits_from_when_it_was_asked_for() -> None:
 def test_what_comes_while_a_key_rests_is_worked_on_together() -> None:
     async def scenario() -> None:
         queue: WorkQueue[str] = WorkQueue()
-        queue.add("a")
-        assert await queue.get() == "a"
-        queue.rest("a", 3600.0)
-        queue.add("a")
-        queue.done("a")
+        await _comes_while_it_rests(queue, 3600.0)
         queue.add("a")
         queue.add("b")
         # Others go on; the one that rests waits for its time, which the end cuts short.
@@ -129,11 +130,7 @@ def test_what_comes_while_a_key_rests_is_worked_on_together() -> None:
 def test_a_rest_ends() -> None:
     async def scenario() -> None:
         queue: WorkQueue[str] = WorkQueue()
-        queue.add("a")
-        assert await queue.get() == "a"
-        queue.rest("a", 0.001)
-        queue.add("a")
-        queue.done("a")
+        await _comes_while_it_rests(queue, 0.001)
         assert await asyncio.wait_for(queue.get(), SECONDS) == "a"
 
     asyncio.run(scenario())
