@@ -18,18 +18,19 @@ from pathlib import Path
 from apimachinery.kit import netns
 from apimachinery.kit.files import write_atomic
 
-_WANTED = {
+WANTED: Mapping[str, int] = {
     f"net.{family}.neigh.default.gc_thresh{number}": value
     for family in ("ipv4", "ipv6")
     # Kept without asking, swept after 5 s above this, and the most there may be; at most 32 MB.
     for number, value in ((1, 8192), (2, 32768), (3, 65536))
 }
+"""The least for several nodes, by the setting's name; `vagrant/files/sysctl.conf` says the same."""
 
 
 def limits() -> dict[str, int]:
     """What holds now, by the setting's name; without those that this namespace does not show."""
     found = {}
-    for name in _WANTED:
+    for name in WANTED:
         with contextlib.suppress(OSError):
             found[name] = int(netns.read_sysctl(None, name))
     return found
@@ -42,7 +43,7 @@ def make_room(memory: Path) -> None:
     before = limits()
     if not memory.exists():
         write_atomic(memory, json.dumps(before).encode())
-    _write({name: _WANTED[name] for name, value in before.items() if value < _WANTED[name]})
+    _write({name: WANTED[name] for name, value in before.items() if value < WANTED[name]})
 
 
 def put_back(memory: Path, other: Path) -> None:
@@ -63,7 +64,7 @@ def put_back(memory: Path, other: Path) -> None:
 def _kept(memory: Path) -> dict[str, int]:
     with contextlib.suppress(FileNotFoundError, ValueError, AttributeError, TypeError):
         before = json.loads(memory.read_text(encoding="ascii"))
-        return {name: int(value) for name, value in before.items() if name in _WANTED}
+        return {name: int(value) for name, value in before.items() if name in WANTED}
     return {}
 
 

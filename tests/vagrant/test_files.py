@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lab import privileges
+from lab import neighbours, privileges
 from lab.commands.worker import agent_end_pods
 from lab.images import catalog
 from lab.standalone import halting
@@ -207,3 +207,10 @@ def test_two_clusters_of_one_checkout_share_neither_machines_nor_addresses_nor_t
     # Kept: else a second `up` would let nobody join.
     kept = [(tmp_path / ".vagrant" / "wherry" / f"{name}.token").read_text() for name in ("wherry", "second")]
     assert [{word} for word in kept] == tokens
+
+
+def test_a_machine_has_the_room_for_neighbours_that_a_lab_makes() -> None:
+    lines = (ROOT / "vagrant" / "files" / "sysctl.conf").read_text().splitlines()
+    # With a minus before it: where the setting is missing, the others are made all the same.
+    told = dict(line.removeprefix("-").split(" = ") for line in lines if line.startswith("-") and ".neigh." in line)
+    assert {name: int(value) for name, value in told.items()} == neighbours.WANTED
