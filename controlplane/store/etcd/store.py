@@ -30,6 +30,7 @@ from controlplane.store.model import (
     Layout,
     Op,
     Place,
+    Put,
     Snapshot,
     StoreError,
     Unavailable,
@@ -138,7 +139,7 @@ class EtcdStore:
         for part in transaction.parts(ops):
             at = await self._writing.transact(transaction.following(part, written))
             found += [at] * len(part)
-            written |= dict.fromkeys((op.key for op in part), at)
+            written |= {op.key: at if isinstance(op, Put) else 0 for op in part}
         return found
 
     async def _look_again(self) -> None:

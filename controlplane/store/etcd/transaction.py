@@ -25,7 +25,9 @@ def parts(ops: Sequence[Op]) -> Iterator[Sequence[Op]]:
 
 
 def following(ops: Sequence[Op], written: Mapping[str, int]) -> Sequence[Op]:
-    """A part with what earlier ones wrote, by key: an op that expected nothing is meant for just that."""
+    """A part after others; written: the revisions at which these left their keys, 0 for removed. An op that expected
+    nothing is meant for just that.
+    """
     if not written:
         return ops
     return [replace(op, expect=written.get(op.key)) if op.expect is None else op for op in ops]

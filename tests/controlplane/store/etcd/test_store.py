@@ -302,6 +302,17 @@ def test_what_is_marked_and_removed_is_removed_only_as_it_was_marked(place: Plac
     run(main)
 
 
+def test_what_is_removed_is_made_anew_in_the_same_transaction(place: Place) -> None:
+    async def main() -> None:
+        async with opened(place) as (store, told):
+            await store.txn([Put("k", b"1", 0)])
+            _, at = await store.txn([Delete("k"), Put("k", b"2")])
+            assert [change.value for change in told.changes] == [b"1", None, b"2"]
+            assert told.changes[-1].revision == at
+
+    run(main)
+
+
 def lose(store: EtcdStore, before: Callable[[], Awaitable[Any]] | None = None) -> None:
     """Lose the next transaction's answer; before: done just before it, which then fails in earnest."""
     members = store._members
