@@ -6,7 +6,6 @@ A daemon that was killed knows nothing of what it was about to write down; that 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -40,12 +39,15 @@ _LOOKS_AT_MOST = 100
 
 async def inventory(place: Place) -> set[Thing]:
     """Everything there is now. A look at what goes just then is begun anew."""
+    last: OSError | None = None
     for _ in range(_LOOKS_AT_MOST):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        try:
             found = {(kind, name) for kind, look in _LOOKS.items() for name in look(place)}
             return found | {("link", name) for name in await _links(place)}
+        except (FileNotFoundError, ProcessLookupError) as error:
+            last = error
         await asyncio.sleep(0.01)
-    raise RuntimeError(f"{place.node}: something went at each of {_LOOKS_AT_MOST} looks")
+    raise RuntimeError(f"{place.node}: something went at each of {_LOOKS_AT_MOST} looks, last: {last}") from last
 
 
 def _entries(*directories: Path) -> list[str]:

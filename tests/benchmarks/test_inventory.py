@@ -32,6 +32,16 @@ def test_a_look_at_what_goes_just_then_is_begun_anew(monkeypatch: pytest.MonkeyP
     assert asyncio.run(looking.inventory(PLACE)) == {("thing", "there")}
 
 
+def test_what_is_never_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(_: looking.Place) -> list[str]:
+        raise FileNotFoundError(2, "No such file or directory", "nsenter")
+
+    monkeypatch.setattr(looking, "_LOOKS", {"thing": look})
+    monkeypatch.setattr(looking, "_LOOKS_AT_MOST", 2)
+    with pytest.raises(RuntimeError, match=r"each of 2 looks, last: .*'nsenter'"):
+        asyncio.run(looking.inventory(PLACE))
+
+
 def test_a_shim_that_has_ended_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     words = {1: ("containerd-shim", "-id", "a"), 2: ()}
 
