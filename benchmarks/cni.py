@@ -26,7 +26,7 @@ from typing import Any
 
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import Netlink
-from benchmarks.figures import head, row
+from benchmarks.figures import head, processor_seconds, row
 from cni import install
 
 DEBIAN = Path("/usr/lib/cni")
@@ -128,8 +128,7 @@ def settle(every: Sequence[Path]) -> None:
 def cpu(served_by: int) -> float:
     """Milliseconds of CPU that children that ended, and this process with all its threads, have used."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # The clock of another process's CPU time: clock_getcpuclockid(3).
-    return (ended.ru_utime + ended.ru_stime + time.clock_gettime(~served_by << 3 | 2)) * 1e3
+    return (ended.ru_utime + ended.ru_stime + processor_seconds(served_by)) * 1e3
 
 
 def floor(argv: Sequence[str], rounds: int, echo: Echo) -> None:

@@ -18,6 +18,7 @@ import yaml
 
 from apimachinery import kubeconfig, pki
 from apimachinery.kit import netns
+from benchmarks.figures import processor_seconds
 
 ROOT = Path(__file__).parents[1]
 PORT = 6443
@@ -74,8 +75,7 @@ class Daemons:
 
     def processor_seconds(self, name: str) -> float:
         """Processor time that the process has had."""
-        fields = Path(f"/proc/{self._processes[name].pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processor_seconds(self._processes[name].pid)
 
     def log(self, name: str) -> str:
         """What the process printed."""
