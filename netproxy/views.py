@@ -6,6 +6,7 @@ import ipaddress
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from netproxy.model import Endpoint, Family, PortKey, ServicePort
@@ -103,7 +104,7 @@ def cluster_ips(spec: Obj) -> tuple[str, ...]:
 def _service_port(service: Obj, spec: Obj, port: Obj, cluster_ip: str) -> ServicePort:
     family = family_of(cluster_ip)
     meta = service["metadata"]
-    key = PortKey(meta["namespace"], meta["name"], *_port_id(port), family)
+    key = PortKey(meta["namespace"], meta["name"], *_port_id(port.get("name"), port.get("protocol")), family)
     load_balancer = spec.get("type") == "LoadBalancer"
     ranges = spec.get("loadBalancerSourceRanges") or () if load_balancer else ()
     external_local = spec.get("externalTrafficPolicy") == "Local"
@@ -197,20 +198,16 @@ def slice_endpoints(endpoint_slice: Obj) -> SliceView:
         number = port.get("port")
         if number is None:
             continue
-        identity = _port_id(port)
+        identity = _port_id(port.get("name"), port.get("protocol"))
         endpoints = (_endpoint(e, number) for e in endpoint_slice.get("endpoints") or () if e.get("addresses"))
         result[identity] = (*result.get(identity, ()), *endpoints)
     return result
 
 
-_MOST_PORT_IDS = 4096
-_PORT_IDS: dict[PortId, PortId] = {}
-
-
-def _port_id(port: Obj) -> PortId:
+@lru_cache(4096)
+def _port_id(name: str | None, protocol: str | None) -> PortId:
     """One tuple for all that are equal: thousands of Services call their ports alike."""
-    identity = (port.get("name") or "", port.get("protocol") or "TCP")
-    return _PORT_IDS.setdefault(identity, identity) if len(_PORT_IDS) < _MOST_PORT_IDS else identity
+    return name or "", protocol or "TCP"
 
 
 def _endpoint(endpoint: Obj, port: int) -> Endpoint:
