@@ -6,13 +6,12 @@ Never writes before the caches have synced. A failed write is followed by a full
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from apimachinery.kit import memory
 from apimachinery.timestamps import now
 from netproxy import conntrack, metrics
 from netproxy.model import Family, PortKey, Route
@@ -73,7 +72,8 @@ class Proxier:
         rebuild, self._rebuild = self._rebuild, False
         try:
             if rebuild:
-                with _collector_at_rest():
+                # It makes a great many objects and no cycles: walking them again and again would double its time.
+                with memory.filling():
                     self._drain()
                     await self._mode.rebuild(self._tracker.routes)
             elif routes := self._drain():
@@ -191,15 +191,3 @@ def _local_policies(route: Route | None) -> tuple[str, ...]:
     port = route.port
     asked = (port.internal_local, port.external_local and port.externally_accessible)
     return tuple(policy for policy, is_local in zip(_POLICIES, asked, strict=True) if is_local)
-
-
-@contextlib.contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """A full write makes a great many objects and no cycles; walking them again and again would double its time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
