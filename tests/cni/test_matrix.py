@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -180,7 +181,8 @@ def everybody_hears_everybody(world: World, version: int) -> None:
 def _heard(
     sockets: dict[Place, socket.socket], sender: Place, number: int, version: int
 ) -> tuple[dict[Place, str], int]:
-    """By which address each place hears of the sender, and in how many rounds: silence is asked once more."""
+    """By which address each place hears of the sender, and in how many rounds: silence is asked once more. All share
+    the time of a round, so that silence everywhere is told as what it is, and not as a test without an end."""
     heard: dict[Place, str] = {}
     rounds = 0
     while len(heard) < len(sockets) and rounds < 9:
@@ -188,16 +190,18 @@ def _heard(
         missing = [place for place in sockets if place not in heard]
         for receiver in missing:
             sockets[sender].sendto(bytes([number]), (receiver.addresses[version], PORT))
+        deadline = time.monotonic() + SECONDS / 10
         for receiver in missing:
             with contextlib.suppress(TimeoutError):
-                heard[receiver] = _next_of(sockets[receiver], number)
+                heard[receiver] = _next_of(sockets[receiver], number, deadline)
     return heard, rounds
 
 
-def _next_of(handle: socket.socket, number: int) -> str:
-    """Who sent this number; what came late of earlier ones is passed over. Raises TimeoutError."""
-    handle.settimeout(SECONDS / 10)
+def _next_of(handle: socket.socket, number: int, deadline: float) -> str:
+    """Who sent this number; what came late of earlier ones is passed over. Raises TimeoutError: what has come by the
+    deadline is read after it, too."""
     while True:
+        handle.settimeout(max(deadline - time.monotonic(), 0.001))
         data, sender = handle.recvfrom(100)
         if data[0] == number:
             return str(sender[0])
