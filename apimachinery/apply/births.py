@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from apimachinery.apply.compare import compare
 from apimachinery.apply.fieldset import difference, of_paths, to_json
 from apimachinery.apply.managers import Managed
@@ -38,7 +40,8 @@ UNTRACKED = of_paths(
     ]
 )
 _NAMES = frozenset(element[2:] for element in UNTRACKED["f:metadata"] if element != ".")
-_known: dict[tuple[Node, tuple[tuple[str, ...], ...], bytes], Managed] = {}
+# Large requests are worked on by a thread of their own: each step on this is whole.
+_known: OrderedDict[tuple[Node, tuple[tuple[str, ...], ...], bytes], Managed] = OrderedDict()
 
 
 def owned_at_birth(node: Node, new: Obj, version: str, ignored: tuple[tuple[str, ...], ...] = ()) -> Managed:
@@ -55,7 +58,7 @@ def owned_at_birth(node: Node, new: Obj, version: str, ignored: tuple[tuple[str,
             return found
         if len(_known) >= REMEMBERED:
             # The one that was not asked for longest.
-            _known.pop(next(iter(_known)), None)
+            _known.popitem(last=False)
     _known[place] = found
     return found
 

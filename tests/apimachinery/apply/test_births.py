@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import itertools
+import sys
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -55,6 +58,23 @@ def test_few_are_remembered_and_no_large_ones(node: Node) -> None:
     assert len(births._known) == births.REMEMBERED
     large = pod("a", annotations={"a": "x" * births.LARGEST})
     assert owned_at_birth(node, large, "v1") is not owned_at_birth(node, large, "v1")
+
+
+def test_another_thread_may_remember_something_meanwhile(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(births, "_known", type(births._known)())
+    made = [owned_at_birth(node, pod("a", container=f"c{number}"), "v1") for number in range(births.REMEMBERED)]
+    others = itertools.count()
+
+    def meanwhile(frame: FrameType, *_: Any) -> None:
+        if frame.f_code is owned_at_birth.__code__:
+            births._known[node, (), b"%d" % next(others)] = made[0]
+
+    sys.setprofile(meanwhile)
+    try:
+        owned_at_birth(node, pod("a", container="last"), "v1")
+    finally:
+        sys.setprofile(None)
+    assert next(others) > 0
 
 
 def test_what_was_stored_is_written_back_as_it_was_and_what_clients_bring_in_the_one_order(node: Node) -> None:
