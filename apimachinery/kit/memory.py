@@ -37,7 +37,7 @@ def give_back() -> None:
 
 @contextmanager
 def filling() -> Iterator[None]:
-    """While much is read or made that stays: the collector would look at all of it again and again."""
+    """While much is read or made: the collector would look at all of it again and again, and stop all threads."""
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -10,13 +10,13 @@ A function that is handed over works on what is its caller's alone, or only read
 from __future__ import annotations
 
 import asyncio
-import gc
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from apimachinery import errors
+from apimachinery.kit import memory
 
 LARGE = 32 * 1024
 """Bytes from which on work is done beside the loop: some milliseconds of it."""
@@ -30,22 +30,18 @@ _pieces = 0
 
 
 def _done(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """The collector would look at some hundred thousand new values again and again, and stop everybody meanwhile; also
-    afterwards, at those that only a refusal still holds, by the frames it came through.
+    """The collector would look at some hundred thousand new values again and again; also afterwards, at those that only
+    a refusal still holds, by the frames it came through.
     """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        return function(*args, **kwargs)
-    except Exception as error:
-        told: BaseException | None = error
-        while told is not None:
-            traceback.clear_frames(told.__traceback__)
-            told = told.__cause__ or told.__context__
-        raise
-    finally:
-        if collecting:
-            gc.enable()
+    with memory.filling():
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            told: BaseException | None = error
+            while told is not None:
+                traceback.clear_frames(told.__traceback__)
+                told = told.__cause__ or told.__context__
+            raise
 
 
 async def off_loop(size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
