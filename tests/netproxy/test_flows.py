@@ -15,7 +15,7 @@ from apimachinery.kit import netns
 from apimachinery.objects import Obj
 from tests.netproxy.dns.cluster import ask_bytes
 from tests.netproxy.dns.test_kernel import HERE, Node, run
-from tests.netproxy.rig import BRIEF, IN_KERNEL, NODE_IP, PODS, Rig
+from tests.netproxy.rig import BRIEF, IN_KERNEL, NODE_IP, PODS
 from tests.waiting import until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -40,14 +40,6 @@ async def endpoints(client: Client, service: str, number: int, ips: tuple[str, .
     await client.create(ENDPOINT_SLICE, body, namespace=SPACE)
 
 
-def who(rig: Rig, where: Path, address: str, port: int) -> set[str]:
-    """Who answers twenty connections; nobody where one has no answer."""
-    try:
-        return {rig.ask(where, address, port)[0] for _ in range(20)}
-    except OSError:
-        return set()
-
-
 def by_datagram(where: Path, address: str, port: int) -> str:
     """Who answers a datagram; `refused` or `silence`."""
     with netns.open_socket(where, socket.AF_INET, socket.SOCK_DGRAM) as handle:
@@ -67,11 +59,11 @@ async def one_port_of_two_protocols(node: Node, client: Client) -> None:
     vip = (await make(client, "both", ports=ports))["spec"]["clusterIP"]
     await endpoints(client, "both", 1, (PODS[2],), ("tcp", "TCP"), ("udp", "UDP"))
     for where in (node.rig.client, node.pod, node.rig.node):
-        await until(lambda where=where: who(node.rig, where, vip, 80) == {PODS[2]}, what="TCP is answered")  # type: ignore[misc]
+        await until(lambda where=where: set(node.rig.who(where, vip, 80)) == {PODS[2]}, what="TCP is answered")  # type: ignore[misc]
         await until(lambda where=where: by_datagram(where, vip, 80) == PODS[2], what="UDP is answered")  # type: ignore[misc]
     await client.patch(SERVICE, "both", {"spec": {"ports": ports[:1]}}, SPACE)
     await until(lambda: by_datagram(node.pod, vip, 80) in ("refused", "silence"), what="UDP is no port any more")
-    assert who(node.rig, node.pod, vip, 80) == {PODS[2]}
+    assert set(node.rig.who(node.pod, vip, 80)) == {PODS[2]}
     await client.patch(SERVICE, "both", {"spec": {"ports": ports[1:]}}, SPACE)
     await until(lambda: by_datagram(node.pod, vip, 80) == PODS[2], what="UDP is answered again")
     await until(lambda: node.rig.outcome(node.pod, vip, 80, BRIEF) != "answered", what="TCP is no port any more")
@@ -86,7 +78,7 @@ async def affinity_is_switched(node: Node, client: Client) -> None:
         for address, number in ((made["spec"]["clusterIP"], 80), (NODE_IP, NODE_PORT)):
 
             def as_asked(address: str = address, number: int = number, enough: int = enough) -> bool:
-                found = len(who(node.rig, node.rig.client, address, number))
+                found = len(node.rig.who(node.rig.client, address, number))
                 return found == 1 if enough == 1 else found >= enough
 
             await until(as_asked, what=f"{address} answers by affinity {affinity}")
@@ -98,12 +90,12 @@ async def slices_of_ones_own_are_joined(node: Node, client: Client) -> None:
     await endpoints(client, "apart", 1, (PODS[0],), ("one", "TCP"))
     await endpoints(client, "apart", 2, (PODS[1],), ("two", "TCP"))
     for port, ip in ((80, PODS[0]), (81, PODS[1])):
-        await until(lambda port=port, ip=ip: who(node.rig, node.rig.node, ips, port) == {ip}, what=f"port {port}")  # type: ignore[misc]
+        await until(lambda port=port, ip=ip: set(node.rig.who(node.rig.node, ips, port)) == {ip}, what=f"port {port}")  # type: ignore[misc]
     shared = (await make(client, "shared", ports=ports))["spec"]["clusterIP"]
     await endpoints(client, "shared", 1, (PODS[2],), ("one", "TCP"))
     await endpoints(client, "shared", 2, (PODS[2],), ("two", "TCP"))
     for port in (80, 81):
-        await until(lambda port=port: who(node.rig, node.pod, shared, port) == {PODS[2]}, what=f"port {port}")  # type: ignore[misc]
+        await until(lambda port=port: set(node.rig.who(node.pod, shared, port)) == {PODS[2]}, what=f"port {port}")  # type: ignore[misc]
 
 
 async def a_name_leads_where_its_service_says(node: Node, client: Client) -> None:
@@ -123,10 +115,10 @@ async def a_name_leads_where_its_service_says(node: Node, client: Client) -> Non
     vip = (await client.patch(SERVICE, "outside", changed, SPACE))["spec"]["clusterIP"]
     await endpoints(client, "outside", 1, (PODS[1],), ("p", "TCP"))
     await until(lambda: told(name) == [vip], what="the cluster IP")
-    await until(lambda: who(node.rig, node.pod, vip, 80) == {PODS[1]}, what="it answers")
+    await until(lambda: set(node.rig.who(node.pod, vip, 80)) == {PODS[1]}, what="it answers")
     changed = {"spec": {"type": "NodePort"}}
     number = (await client.patch(SERVICE, "outside", changed, SPACE))["spec"]["ports"][0]["nodePort"]
-    await until(lambda: who(node.rig, node.rig.client, NODE_IP, number) == {PODS[1]}, what="the node port answers")
+    await until(lambda: set(node.rig.who(node.rig.client, NODE_IP, number)) == {PODS[1]}, what="the node port answers")
     back = {"type": "ExternalName", "externalName": "one.example.com", "clusterIP": None, "clusterIPs": None}
     await client.patch(SERVICE, "outside", {"spec": back}, SPACE)
     await until(lambda: told(name) == ["one.example.com"], what="the alias again")
