@@ -48,20 +48,32 @@ def ended(text: str) -> float:
 
 
 async def started(config: Path, target: api.Target) -> tuple[asyncio.subprocess.Process, float]:
-    """A server and the seconds until it has answered that it is ready."""
+    """A server and the seconds until it has answered that it is ready. SystemExit where it ends, or is not in time."""
     began = time.perf_counter()
     argv = (sys.executable, "-m", "controlplane.apiserver", "--config", str(config))
     process = await asyncio.create_subprocess_exec(*argv, stderr=asyncio.subprocess.DEVNULL)
-    while time.perf_counter() - began < _DEADLINE:
-        with contextlib.suppress(OSError):
+    try:
+        if await asyncio.wait_for(_is_ready(process, target), _DEADLINE):
+            return process, time.perf_counter() - began
+    except asyncio.TimeoutError:
+        await killed(process)
+        raise SystemExit(f"the server was not ready within {_DEADLINE:.0f} s") from None
+    raise SystemExit(f"the server has ended with status {process.returncode}")
+
+
+async def _is_ready(process: asyncio.subprocess.Process, target: api.Target) -> bool:
+    """True once it answers so, False once it has ended."""
+    while process.returncode is None:
+        with contextlib.suppress(OSError, EOFError):
             link = await api.Connection.open(target)
-            status, _ = await link.call(api.request("GET", "/readyz"))
-            link.close()
+            try:
+                status, _ = await link.call(api.request("GET", "/readyz"))
+            finally:
+                link.close()
             if status == 200:
-                return process, time.perf_counter() - began
+                return True
         await asyncio.sleep(0.005)
-    process.kill()
-    raise SystemExit("the server did not come up")
+    return False
 
 
 async def killed(process: asyncio.subprocess.Process) -> None:
