@@ -36,7 +36,7 @@ def prepare() -> None:
         write_atomic(_memory(), json.dumps(before).encode())
     for directory in (SHIMS, CNI_RESULTS):
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-    neighbours.make_room(neighbours_before())
+    neighbours.make_room(neighbours.of_labs())
 
 
 def restore() -> None:
@@ -53,7 +53,7 @@ def restore() -> None:
                 if str(path) not in before["directories"]:
                     with contextlib.suppress(OSError):
                         path.rmdir()
-        neighbours.put_back(neighbours_before(), places.CACHE / "neighbours.json")
+        neighbours.put_back(neighbours.of_labs(), neighbours.of_tests())
         # Last: whoever is killed before leaves it all to the next.
         _memory().unlink(missing_ok=True)
         with contextlib.suppress(OSError):
@@ -84,8 +84,3 @@ _DIRECTORIES = (SHIMS / "s", SHIMS / "fifo", SHIMS, CNI_RESULTS / "results", CNI
 
 def _memory() -> Path:
     return places.RUN / "host.json"
-
-
-def neighbours_before() -> Path:
-    """Where labs keep the limits of neighbours that they found."""
-    return places.RUN / "neighbours.json"

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from apimachinery.kit import netns
 from apimachinery.kit.files import write_atomic
+from lab import paths
 
 WANTED: Mapping[str, int] = {
     f"net.{family}.neigh.default.gc_thresh{number}": value
@@ -25,6 +26,16 @@ WANTED: Mapping[str, int] = {
     for number, value in ((1, 8192), (2, 32768), (3, 65536))
 }
 """The least for several nodes, by the setting's name; `vagrant/files/sysctl.conf` says the same."""
+
+
+def of_labs() -> Path:
+    """Where labs keep the limits that they found; like these it is gone when the machine is started anew."""
+    return paths.RUN / "neighbours.json"
+
+
+def of_tests() -> Path:
+    """Where test runs keep them."""
+    return paths.RUN.with_name("wherry-tests.neighbours.json")
 
 
 def limits() -> dict[str, int]:
@@ -38,11 +49,14 @@ def limits() -> dict[str, int]:
 
 def make_room(memory: Path) -> None:
     """Raise what is lower than wanted, and keep in `memory` what was before, unless that is there from the first time.
-    Where these settings are not ours to change, they stay.
+    Where these settings are not ours to change, or nothing can be kept, they stay.
     """
     before = limits()
-    if not memory.exists():
-        write_atomic(memory, json.dumps(before).encode())
+    try:
+        if not memory.exists():
+            write_atomic(memory, json.dumps(before).encode())
+    except OSError:
+        return
     _write({name: WANTED[name] for name, value in before.items() if value < WANTED[name]})
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import Netlink, links
-from lab import cgroups, clean, cluster, machine, neighbours, processes, state
+from lab import cgroups, clean, cluster, neighbours, processes, state
 from lab.paths import RUN, Paths
 from lab.progress import Progress
 
@@ -32,19 +32,18 @@ async def swept(cache: Path) -> AsyncIterator[None]:
     """
     cache.mkdir(mode=0o755, parents=True, exist_ok=True)
     lock = os.open(cache / "tests.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    before = cache / "neighbours.json"
     try:
         if await _sweep_alone(lock):
             for left in cache.glob(f"{REPORTS}*"):
                 shutil.rmtree(left, ignore_errors=True)
         # Shared by all runs; who sweeps has it alone, for some seconds.
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_SH)
-        neighbours.make_room(before)
+        neighbours.make_room(neighbours.of_tests())
         try:
             yield
         finally:
             if await _sweep_alone(lock):
-                neighbours.put_back(before, machine.neighbours_before())
+                neighbours.put_back(neighbours.of_tests(), neighbours.of_labs())
     finally:
         os.close(lock)
 

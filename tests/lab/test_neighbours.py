@@ -105,3 +105,9 @@ def test_who_is_killed_as_the_last_lab_goes_leaves_them_to_the_next(
         machine.restore()
     machine.restore()
     assert kernel[V4] == "1024"
+
+
+def test_what_could_not_be_put_back_is_not_changed(kernel: dict[str, str], tmp_path: Path) -> None:
+    kernel[V4] = "1024"
+    neighbours.make_room(tmp_path / "missing" / "memory")
+    assert kernel == {V4: "1024"}
