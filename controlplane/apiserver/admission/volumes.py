@@ -5,6 +5,7 @@ from __future__ import annotations
 from apimachinery import errors, kinds, quantity
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
+from apimachinery.volumes.claims import class_of
 from controlplane.apiserver.admission.plugin import Plugin
 from controlplane.apiserver.admission_request import Admission, Operation
 
@@ -13,7 +14,6 @@ _FINALIZERS = {
     "persistentvolumes": "kubernetes.io/pv-protection",
     "volumeattributesclasses.storage.k8s.io": "kubernetes.io/vac-protection",
 }
-_BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 
 
 class StorageObjectInUseProtection(Plugin):
@@ -58,8 +58,8 @@ class PersistentVolumeClaimResize(Plugin):
         raise errors.forbidden("persistentvolumeclaims", admission.name, why)
 
     def _grows(self, new: Obj, old: Obj) -> bool:
-        name = _class_of(new)
-        if not name or name != _class_of(old):
+        name = class_of(new)
+        if not name or name != class_of(old):
             return False
         found = self.registry.find(kinds.STORAGE_CLASS, "", name)
         return found is not None and bool(found.get("allowVolumeExpansion"))
@@ -68,8 +68,3 @@ class PersistentVolumeClaimResize(Plugin):
 def _storage(claim: Obj) -> quantity.Quantity:
     requests = (claim["spec"].get("resources") or {}).get("requests") or {}
     return quantity.parse(requests.get("storage") or 0)
-
-
-def _class_of(claim: Obj) -> str:
-    annotated = (claim["metadata"].get("annotations") or {}).get(_BETA_CLASS)
-    return annotated or claim["spec"].get("storageClassName") or ""

@@ -42,6 +42,13 @@ def test_a_claim_grows_when_its_class_lets_it(tmp_path: Path) -> None:
         assert grown["spec"]["resources"]["requests"]["storage"] == "2Gi"
         with pytest.raises(errors.Forbidden, match="must support resize"):
             await client.patch(kinds.PERSISTENT_VOLUME_CLAIM, "fixed", more, "default")
+        classless = {"volume.beta.kubernetes.io/storage-class": ""}
+        made = claim("none", storageClassName="elastic")
+        made["metadata"]["annotations"] = classless
+        await client.create(kinds.PERSISTENT_VOLUME_CLAIM, made, "default")
+        await client.patch(kinds.PERSISTENT_VOLUME_CLAIM, "none", bound, "default", subresource="status")
+        with pytest.raises(errors.Forbidden, match="must support resize"):
+            await client.patch(kinds.PERSISTENT_VOLUME_CLAIM, "none", more, "default")
 
     run(tmp_path, test)
 

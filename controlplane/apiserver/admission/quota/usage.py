@@ -12,6 +12,7 @@ from apimachinery.pods.requests import is_extended
 from apimachinery.pods.totals import Amounts, is_huge_page, parsed, total
 from apimachinery.quantity import NANO, Quantity, parse
 from apimachinery.timestamps import parse_time
+from apimachinery.volumes.claims import class_of
 
 ONE, NONE = Quantity(NANO), Quantity(0)
 STORAGE_CLASS = ".storageclass.storage.k8s.io/"
@@ -20,7 +21,6 @@ DEVICE_CLASS = ".deviceclass.resource.k8s.io/devices"
 _IMPLICIT = "deviceclass.resource.kubernetes.io/"
 # The most devices that one claim is ever given, which is what asking for all of a class counts.
 _MOST_DEVICES = 32
-_BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 # Names of old for the number of objects of a kind, beside count/RESOURCE.
 ALIASES = {
     "configmaps": "configmaps",
@@ -121,8 +121,6 @@ def _of_service(spec: Obj) -> Amounts:
 
 
 def _of_claim(claim: Obj) -> Amounts:
-    annotated = (claim["metadata"].get("annotations") or {}).get(_BETA_CLASS)
-    name = annotated or claim["spec"].get("storageClassName") or ""
     counted = {"persistentvolumeclaims": ONE}
     requested = ((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage")
     if requested is not None:
@@ -130,7 +128,7 @@ def _of_claim(claim: Obj) -> Amounts:
         most = max(parse(requested), parse(standing))
         # Of whole bytes.
         counted["requests.storage"] = Quantity(most.value() * NANO, most.format)
-    if name:
+    if name := class_of(claim):
         counted |= {f"{name}{STORAGE_CLASS}{key}": amount for key, amount in counted.items()}
     return counted
 

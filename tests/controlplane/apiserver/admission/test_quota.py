@@ -79,6 +79,9 @@ def test_what_services_and_claims_count() -> None:
     }
     claim["spec"]["resources"] = {"requests": {"storage": "1500m"}}
     assert counted(kinds.PERSISTENT_VOLUME_CLAIM, claim)["requests.storage"] == "2"
+    # An annotation of old says more than the field, also where it says that there is no class.
+    claim["metadata"]["annotations"] = {"volume.beta.kubernetes.io/storage-class": ""}
+    assert not [name for name in counted(kinds.PERSISTENT_VOLUME_CLAIM, claim) if name.startswith("gold")]
     assert counted(kinds.DEPLOYMENT, {"metadata": {}}) == {"count/deployments.apps": "1"}
     assert counted(kinds.SECRET, {"metadata": {}}) == {"count/secrets": "1", "secrets": "1"}
 
