@@ -102,8 +102,7 @@ class NodeRestriction:
             raise _refuse(step, f'node "{node}" can only delete pods with spec.nodeName set to itself')
 
     def _eviction(self, step: Admission, node: str) -> None:
-        name = ((step.obj or {}).get("metadata") or {}).get("name") or step.name
-        pod = self._registry.get(POD, step.namespace, name)
+        pod = self._registry.get(POD, step.namespace, step.name)
         if pod["spec"].get("nodeName") != node:
             raise _refuse(step, f"node {node} can only evict pods with spec.nodeName set to itself")
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -244,6 +245,16 @@ def test_node_touches_its_own_pods_alone():
     for part in ("binding", "ephemeralcontainers", "resize"):
         text = f"unexpected pod subresource \"{part}\", only 'status' and 'eviction' are allowed"
         refused(admission(POD, pod(), pod(), subresource=part), text)
+
+
+def test_node_evicts_its_own_pods_whatever_name_the_body_gives():
+    own, theirs = (POD, pod("p")), (POD, pod("q", node="n2"))
+
+    def evicting(name):
+        return replace(admission(POD, {"metadata": {"name": "p"}}, subresource="eviction"), name=name)
+
+    admit(evicting("p"), own, theirs)
+    refused(evicting("q"), "node n1 can only evict pods with spec.nodeName set to itself", own, theirs)
 
 
 OWNER = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "n1-uid", "controller": True}
