@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from apimachinery import objects
 from apimachinery.objects import Obj, name, namespace
 from apimachinery.pods import devices
+from apimachinery.volumes import claims
 
 # (kind of object, namespace, name)
 Ref = tuple[str, str, str]
@@ -100,9 +101,9 @@ class Graph:
 
 
 def _needs_the_same(old: Obj, new: Obj) -> bool:
-    claims = [list(_claims(pod)) for pod in (old, new)]
+    made = [list(_claims(pod)) for pod in (old, new)]
     is_mirror = [MIRROR in objects.annotations(pod) for pod in (old, new)]
-    return claims[0] == claims[1] and is_mirror[0] == is_mirror[1] and bool(old["spec"] == new["spec"])
+    return made[0] == made[1] and is_mirror[0] == is_mirror[1] and bool(old["spec"] == new["spec"])
 
 
 def _claims(pod: Obj) -> Iterator[str]:
@@ -130,7 +131,9 @@ def needed(pod: Obj) -> Iterator[Ref]:
         for container in spec.get(field_name) or ():
             yield from _environment(container, home)
     for volume in spec.get("volumes") or ():
-        yield from _volume(volume, home, name(pod))
+        yield from _volume(volume, home)
+    for use in claims.uses(pod):
+        yield CLAIM, home, use.claim
     for claim in _claims(pod):
         yield DEVICES, home, claim
 
@@ -147,7 +150,7 @@ def _environment(container: Obj, home: str) -> Iterator[Ref]:
                 yield kind, home, value[key].get("name", "")
 
 
-def _volume(volume: Obj, home: str, pod: str) -> Iterator[Ref]:
+def _volume(volume: Obj, home: str) -> Iterator[Ref]:
     for source in (volume.get("projected") or {}).get("sources") or ():
         for key, kind in (("secret", SECRET), ("configMap", CONFIG_MAP)):
             if source.get(key):
@@ -156,10 +159,6 @@ def _volume(volume: Obj, home: str, pod: str) -> Iterator[Ref]:
         yield SECRET, home, volume["secret"].get("secretName", "")
     if "configMap" in volume:
         yield CONFIG_MAP, home, volume["configMap"].get("name", "")
-    if "persistentVolumeClaim" in volume:
-        yield CLAIM, home, volume["persistentVolumeClaim"].get("claimName", "")
-    if "ephemeral" in volume:
-        yield CLAIM, home, f"{pod}-{volume.get('name', '')}"
     for source in volume.values():
         if isinstance(source, dict):
             for key in ("secretRef", "nodePublishSecretRef"):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from apimachinery import errors
 from apimachinery.kinds import CSI_DRIVER, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD
-from apimachinery.objects import Obj
+from apimachinery.objects import Obj, namespace
+from apimachinery.volumes import claims
 from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.request import Attributes
@@ -60,19 +61,17 @@ def _audiences(registry: Registry, pod: Obj) -> Iterator[str]:
         for source in (volume.get("projected") or {}).get("sources") or ():
             if source.get("serviceAccountToken") is not None:
                 yield source["serviceAccountToken"].get("audience") or ""
-        driver = registry.find(CSI_DRIVER, "", _driver(registry, pod, volume))
+    for name in _drivers(registry, pod):
+        driver = registry.find(CSI_DRIVER, "", name)
         for token in ((driver or {}).get("spec") or {}).get("tokenRequests") or ():
             yield token.get("audience") or ""
 
 
-def _driver(registry: Registry, pod: Obj, volume: Obj) -> str:
-    """The CSI driver behind a volume, "" for none."""
-    if volume.get("csi") is not None:
-        return volume["csi"].get("driver") or ""
-    claim = (volume.get("persistentVolumeClaim") or {}).get("claimName") or ""
-    if volume.get("ephemeral") is not None:
-        claim = f"{pod['metadata']['name']}-{volume['name']}"
-    found = registry.find(PERSISTENT_VOLUME_CLAIM, pod["metadata"]["namespace"], claim) if claim else None
-    name = ((found or {}).get("spec") or {}).get("volumeName") or ""
-    bound = registry.find(PERSISTENT_VOLUME, "", name) if name else None
-    return (((bound or {}).get("spec") or {}).get("csi") or {}).get("driver") or ""
+def _drivers(registry: Registry, pod: Obj) -> Iterator[str]:
+    """The CSI drivers behind a pod's volumes, "" where there is none."""
+    for volume in pod["spec"].get("volumes") or ():
+        yield (volume.get("csi") or {}).get("driver") or ""
+    for use in claims.uses(pod):
+        claim = registry.find(PERSISTENT_VOLUME_CLAIM, namespace(pod), use.claim)
+        bound = registry.find(PERSISTENT_VOLUME, "", ((claim or {}).get("spec") or {}).get("volumeName") or "")
+        yield (((bound or {}).get("spec") or {}).get("csi") or {}).get("driver") or ""

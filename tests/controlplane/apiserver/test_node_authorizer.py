@@ -44,6 +44,7 @@ def needs(secret="s", config="c"):
             {"name": "a", "secret": {"secretName": secret}},
             {"name": "b", "projected": {"sources": [{"configMap": {"name": config}}]}},
             {"name": "d", "persistentVolumeClaim": {"claimName": "claim"}},
+            {"name": "e", "ephemeral": {}},
         ],
         "containers": [{"name": "x", "env": [{"valueFrom": {"secretKeyRef": {"name": "env"}}}]}],
     }
@@ -73,7 +74,8 @@ def test_node_reads_what_its_pods_need_while_they_run(graph, may):
     graph.pod_changed(None, two)
     for resource, name in (
         ("secrets", "s"), ("secrets", "env"), ("secrets", "pull"), ("configmaps", "c"),
-        ("persistentvolumeclaims", "claim"), ("serviceaccounts", "robot"), ("pods", "one"),
+        ("persistentvolumeclaims", "claim"), ("persistentvolumeclaims", "one-e"), ("serviceaccounts", "robot"),
+        ("pods", "one"),
     ):  # fmt: skip
         assert may("get", resource, name).allowed, (resource, name)
     assert may("create", "serviceaccounts/token", "robot").allowed
