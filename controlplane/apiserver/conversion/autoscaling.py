@@ -150,12 +150,20 @@ def _rules(rules: Obj | None) -> Obj | None:
     return found
 
 
-def _small(value: Any) -> Any:
-    """The same read back, whatever the case of its names; without what says nothing."""
+# Of values within each other: the behavior, the rules of a side, their policies, each of these.
+_DEPTH = 4
+
+
+def _small(value: Any, depth: int = _DEPTH) -> Any:
+    """The same read back, whatever the case of its names; without what says nothing. What lies deeper than anything of
+    the type stays as it is.
+    """
+    if not depth:
+        return value
     if isinstance(value, dict):
-        found = {key[:1].lower() + key[1:]: _small(inner) for key, inner in value.items()}
+        found = {key[:1].lower() + key[1:]: _small(inner, depth - 1) for key, inner in value.items()}
         return {key: inner for key, inner in found.items() if inner is not None}
-    return [_small(one) for one in value] if isinstance(value, list) else value
+    return [_small(one, depth - 1) for one in value] if isinstance(value, list) else value
 
 
 def _big(name: str) -> str:

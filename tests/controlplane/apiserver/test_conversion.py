@@ -125,7 +125,18 @@ def test_what_v1_leaves_open_of_a_target(flat: dict[str, Any], target: dict[str,
     assert metrics.from_v1({"type": source.title(), **flat})[source]["target"] == target
 
 
-@pytest.mark.parametrize("text", ["{[", "5", '[{"resource":{"name":{}}}]', '{"scaleDown":{"policies":[5]}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{[",
+        "5",
+        '[{"resource":{"name":{}}}]',
+        '{"scaleDown":{"policies":[5]}}',
+        f'{{"scaleDown":{"[" * 1000}{"]" * 1000}}}',
+        f'{{"scaleDown":{{"policies":[{{"value":{"[" * 1000}{"]" * 1000}}}]}}}}',
+    ],
+    ids=["broken", "number", "name", "policy", "deep", "deeper"],
+)
 def test_annotations_that_are_no_metrics_say_nothing(text: str) -> None:
     notes = dict.fromkeys(("autoscaling.alpha.kubernetes.io/metrics", "autoscaling.alpha.kubernetes.io/behavior"), text)
     obj = {"apiVersion": "autoscaling/v1", "kind": KIND, "metadata": {"name": "h", "annotations": notes}, "spec": {}}
