@@ -210,7 +210,8 @@ class Host:
                 return
             # They ended at the first that somebody asks.
             left = [name for name in left if not await self._destroyed(name)]
-        log.info("sets that rules of others ask stay: %s", ", ".join(left))
+        if left:
+            log.info("sets that rules of others ask stay: %s", ", ".join(left))
 
     async def _destroyed(self, *names: str) -> bool:
         try:

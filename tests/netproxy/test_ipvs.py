@@ -16,8 +16,9 @@ from apimachinery.kit.ipvs import Real, Schedule, Virtual
 from apimachinery.kit.netlink import NetlinkError, wire
 from netproxy.ground import Ground
 from netproxy.iptables import base
-from netproxy.ipvs import diff, rules
+from netproxy.ipvs import diff, host, rules
 from netproxy.ipvs.diff import Found, State
+from netproxy.ipvs.host import Host
 from netproxy.ipvs.options import Options
 from netproxy.ipvs.plan import Bound, Member, Place, Server, plan
 from netproxy.model import Backend, Family, PortKey, Route, ServicePort
@@ -333,3 +334,31 @@ def test_members_of_a_set_are_named_by_family() -> None:
     pieces = dict(plan(six, ground(Family.IPV6), Place("rr")))
     assert Member("KUBE-6-CLUSTER-IP", "fd00:96::1,tcp:80") in pieces
     assert socket.inet_pton(socket.AF_INET6, "fd00:96::1") in ipvs.delete_service(Virtual("TCP", "fd00:96::1", 80))
+
+
+@pytest.mark.parametrize(("asked", "told"), [("KUBE-CLUSTER-IP", ["KUBE-CLUSTER-IP"]), ("", [])])
+def test_only_sets_that_stay_are_told_of(
+    asked: str, told: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Together they cannot be destroyed; by itself each can whose rules are gone."""
+
+    class Sets:
+        present = frozenset({"KUBE-CLUSTER-IP", "KUBE-NODE-PORT-TCP"})
+
+        async def members(self) -> dict[str, frozenset[str]]:
+            return dict.fromkeys(self.present, frozenset[str]())
+
+        async def restore(self, text: str) -> None:
+            first, *more = text.splitlines()
+            name = first.split()[1]
+            if more or name == asked:
+                raise CommandError(("ipset",), 1, "Set cannot be destroyed: it is in use by a kernel component", None)
+            self.present = self.present - {name}
+
+    removed = Host((Family.IPV4,), None, Options())
+    monkeypatch.setattr(removed, "_sets", Sets())
+    monkeypatch.setattr(removed, "_remove_device", lambda: None)
+    monkeypatch.setattr(host, "_LET_GO_SECONDS", (0.0,))
+    with caplog.at_level("INFO"):
+        asyncio.run(removed.remove())
+    assert [record.args for record in caplog.records] == [(name,) for name in told]
