@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from apimachinery import jsontext
 from apimachinery.schema import Node
 from apimachinery.schema.presence import presence
 
@@ -50,19 +51,28 @@ def value_element(value: Any) -> str:
 
 @lru_cache(maxsize=65536)
 def order(element: str) -> tuple[Any, ...]:
-    """The sorting key of an element: fields by name, then items by their keys, then values, then indices."""
+    """The sorting key of an element: fields by name, then items by their keys, then values, then indices. Raises
+    ValueError for what is none.
+    """
     kind, text = element[:2], element[2:]
     if kind == "f:":
         return (0, text)
     if kind == "k:":
-        return (1, tuple((name, _rank(value)) for name, value in sorted(_parsed(text).items())))
+        return (1, tuple((name, _rank(value)) for name, value in sorted(_keys(text).items())))
     if kind == "v:":
         return (2, _rank(_parsed(text)))
     return (3, int(text)) if kind == "i:" and text.lstrip("-").isdigit() else (-1, element)
 
 
 def _parsed(text: str) -> Any:
-    return orjson.loads(text)
+    return jsontext.loads(text.encode())
+
+
+def _keys(text: str) -> dict[str, Any]:
+    found = _parsed(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"no keys of an item: {text}")
+    return found
 
 
 def _rank(value: Any) -> tuple[int, Any]:
@@ -82,6 +92,6 @@ def shown(element: str) -> str:
     if kind == "f:":
         return "." + text
     if kind == "k:":
-        pairs = sorted(_parsed(text).items())
+        pairs = sorted(_keys(text).items())
         return "[" + ",".join(f"{name}={orjson.dumps(value).decode()}" for name, value in pairs) + "]"
     return f"[={text}]" if kind == "v:" else f"[{text}]"

@@ -315,3 +315,17 @@ def test_what_an_endpoint_does_not_touch_still_makes_an_apply_a_change() -> None
     touched = apply(first, more, manager="alpha", node=DEPLOYMENT, now=T2, ignored=[("status",)])
     assert touched["metadata"]["managedFields"][0]["time"] == "2026-01-02T00:00:00Z"
     assert "f:status" not in touched["metadata"]["managedFields"][0]["fieldsV1"]
+
+
+@pytest.mark.parametrize(
+    "element",
+    ["k:5", "k:[]", "k:", f'k:{{"a":{"[" * 300}{"]" * 300}}}', f"v:{'[' * 300}{']' * 300}", "i:²", "x"],
+    ids=["number", "list", "none", "deep", "deep value", "digit", "unknown"],
+)
+def test_entries_whose_paths_are_none_change_no_owner_and_stop_an_apply(element: str) -> None:
+    live = write(None, {**config(a="1"), "metadata": {"name": "c", "uid": "u"}}, "alpha")
+    entry = {**live["metadata"]["managedFields"][0], "manager": "beta", "fieldsV1": {element: {}}}
+    brought = {**live, "metadata": {**live["metadata"], "managedFields": [entry]}}
+    assert owners(write(live, brought, "gamma")) == owners(live)
+    with pytest.raises(errors.ApiError, match="failed to decode managed fields: "):
+        put(brought, config(a="2"), "beta")
