@@ -63,9 +63,8 @@ def write_context(request: Request, options_kind: str, applying: bool = False) -
 
 async def delete_context(request: Request) -> Context:
     """DeleteOptions from the body or, without one, from the query."""
-    options: Obj = {}
     body = await codec.read_options(request)
-    options = body if body is not None else _query_options(request)
+    options: Obj = body if body is not None else _query_options(request)
     check_delete(options)
     options = {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", **options}
     return Context(
