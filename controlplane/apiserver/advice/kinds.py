@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from apimachinery import errors, quantity
 from apimachinery.objects import Obj
+from apimachinery.volumes.claims import BETA_CLASS
 from controlplane.apiserver.advice import addresses, nodelabels, pods
 
-_BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 _ANNOTATIONS = {
-    _BETA_CLASS: 'deprecated since v1.8; use "storageClassName" attribute instead',
+    BETA_CLASS: 'deprecated since v1.8; use "storageClassName" attribute instead',
     "volume.beta.kubernetes.io/mount-options": 'deprecated since v1.31; use "mountOptions" attribute instead',
 }
 # Sources of persistent volumes on their way out, in upstream's order.
@@ -89,7 +89,7 @@ def secret(obj: Obj, old: Obj | None) -> Sequence[str]:
 
 
 def claim(obj: Obj, old: Obj | None) -> Sequence[str]:
-    return [*_annotations(obj, (_BETA_CLASS,)), *pods.claim("spec", obj["spec"])]
+    return [*_annotations(obj, (BETA_CLASS,)), *pods.claim("spec", obj["spec"])]
 
 
 def _annotations(obj: Obj, keys: Iterable[str]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from apimachinery.objects import Obj
+from apimachinery.volumes.claims import class_of
 from controlplane.apiserver.tables import texts
 from controlplane.apiserver.tables.spec import AGE, NAME, Column, Table, flag, number, text, wide
 
@@ -16,7 +17,6 @@ ACCESS_MODES = {
     "ReadWriteOncePod": "RWOP",
 }
 DEFAULT_CLASS = ("kubernetes.io/", "beta.kubernetes.io/")
-CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 
 
 def _modes(modes: list[str] | None) -> str:
@@ -27,11 +27,6 @@ def _phase(obj: Obj) -> str:
     if obj["metadata"].get("deletionTimestamp"):
         return "Terminating"
     return str((obj.get("status") or {}).get("phase", ""))
-
-
-def _class(obj: Obj) -> str:
-    annotated = (obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
-    return str(annotated if annotated is not None else obj["spec"].get("storageClassName") or "")
 
 
 def _attributes_class(obj: Obj) -> str:
@@ -49,7 +44,7 @@ def _volume(obj: Obj, now: datetime) -> list[Any]:
         spec.get("persistentVolumeReclaimPolicy", ""),
         _phase(obj),
         f"{claim.get('namespace', '')}/{claim.get('name', '')}" if claim else "",
-        _class(obj),
+        class_of(obj),
         _attributes_class(obj),
         (obj.get("status") or {}).get("reason", ""),
         texts.age(obj, now),
@@ -66,7 +61,7 @@ def _claim(obj: Obj, now: datetime) -> list[Any]:
         spec.get("volumeName", ""),
         (status.get("capacity") or {}).get("storage", "0") if bound else "",
         _modes(status.get("accessModes")) if bound else "",
-        _class(obj),
+        class_of(obj),
         _attributes_class(obj),
         texts.age(obj, now),
         spec.get("volumeMode") or texts.UNSET,

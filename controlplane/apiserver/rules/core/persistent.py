@@ -8,6 +8,7 @@ from posixpath import normpath
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj, copy
+from apimachinery.volumes.claims import BETA_CLASS
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.core.claims import VOLUME_MODES, access_modes
 from controlplane.apiserver.rules.core.resources import native, resource_amount
@@ -22,7 +23,6 @@ _RECLAIM = ("Delete", "Recycle", "Retain")
 _INLINE = "may not be specified in the context of inline volumes"
 _SOURCE_FROZEN = "spec.persistentvolumesource is immutable after creation"
 _FROZEN = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
-_BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 _MOUNT_OPTIONS = "volume.beta.kubernetes.io/mount-options"
 _RESIZES = (
     "ControllerResizeInProgress",
@@ -207,13 +207,13 @@ def _claim_change(claim: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
     spec, was = copy(claim["spec"]), copy(before["spec"])
     if not was.get("volumeName"):
         _take(was, spec, "volumeName")
-    new, old = (((each["metadata"].get("annotations") or {}).get(_BETA_CLASS)) for each in (claim, before))
+    new, old = (((each["metadata"].get("annotations") or {}).get(BETA_CLASS)) for each in (claim, before))
     filled = was.get("storageClassName") is None and spec.get("storageClassName") is not None
     if filled and old is not None and spec["storageClassName"] == old and new in (None, old):
         del spec["storageClassName"]
     else:
         if (new or "") != (old or ""):
-            yield errors.immutable(f"metadata.annotations.{_BETA_CLASS}", new or "")
+            yield errors.immutable(f"metadata.annotations.{BETA_CLASS}", new or "")
         if filled and old in (None, spec["storageClassName"]):
             _take(spec, was, "storageClassName")
     if (claim.get("status") or {}).get("phase") == "Bound":
