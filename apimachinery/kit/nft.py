@@ -25,12 +25,10 @@ _CLONE_NEWNET = 0x40000000
 _LARGE_TEXT = 1 << 18
 _NAME = re.compile(r"^\t(?:chain|set|map) (\S+) \{$", re.MULTILINE)
 _DORMANT = re.compile(r"^\s*flags .*\bdormant\b", re.MULTILINE)
-
-
 _BELOW = 1024
 _SPARE = 8
-_spare: list[int] = []
 _spare_lock = threading.Lock()
+_spare: list[int] = []
 """Files that hold low descriptors for contexts to come: libnftables waits by select(2), which ends the process when its
 socket has one above 1023, and a relay has thousands of files open by then."""
 
@@ -38,7 +36,11 @@ socket has one above 1023, and a relay has thousands of files open by then."""
 def _keep_low() -> None:
     with _spare_lock:
         while len(_spare) < _SPARE:
-            held = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                held = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                # No more files may be open: contexts to come make do with what is kept.
+                return
             if held >= _BELOW:
                 os.close(held)
                 return

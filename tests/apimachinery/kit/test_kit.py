@@ -2,13 +2,15 @@
 
 import asyncio
 import enum
+import errno
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from apimachinery.kit import command, files, settings
+from apimachinery.kit import command, files, nft, settings
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.kit.runner import BoundedFrequencyRunner
 from tests import clock
@@ -151,3 +153,13 @@ def test_the_runner_coalesces_triggers_and_retries_failures() -> None:
         return runs
 
     assert clock.run(scenario()) == 3
+
+
+def test_nftables_are_there_to_be_opened_where_no_more_files_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(nft, "_spare", kept := [-1])
+    monkeypatch.setattr(os, "open", full)
+    nft.Nft()
+    assert kept == [-1]
