@@ -63,7 +63,8 @@ class Informer:
     """Keeps the objects of `kind` (in one namespace, or all) that the selectors match.
 
     `transform` may drop what the owner never reads before handlers are told of an object, `keep` what nobody reads
-    once they have been: it says what of the object stays in the cache. Name, namespace and resourceVersion must stay.
+    once they have been: it says what of the object stays in the cache. Name, namespace and resourceVersion must stay,
+    and what indexes are computed from.
     """
 
     def __init__(
