@@ -36,17 +36,25 @@ class Heard(Generic[T]):
         self.last: T | None = None
         """The last answer, however old."""
         self._since = clock()
+        self._asked = 0
+        self._heard = 0
+        """Which asking `last` answers."""
 
     async def get(self) -> T:
         """What the runtime says, or said less than 30 s ago. Raises CriError, asyncio.TimeoutError."""
+        self._asked += 1
+        asking = self._asked
         try:
-            self.last = await within(self._ask(), self._patience)
+            answer = await within(self._ask(), self._patience)
         except (CriError, asyncio.TimeoutError):
             if self.last is None or not self.in_grace:
                 raise
             return self.last
+        # Several ask at once, and an answer that was long under way is older than what was heard meanwhile.
+        if asking > self._heard:
+            self.last, self._heard = answer, asking
         self._since = self._clock()
-        return self.last
+        return answer
 
     @property
     def in_grace(self) -> bool:

@@ -67,6 +67,25 @@ def test_what_was_never_heard_is_not_made_up() -> None:
     clock.run(main())
 
 
+def test_an_answer_that_was_long_under_way_does_not_undo_a_newer_one() -> None:
+    async def main() -> None:
+        answers = [asyncio.get_running_loop().create_future() for _ in range(2)]
+        asked = iter(answers)
+
+        async def ask() -> str:
+            return await next(asked)
+
+        heard = Heard(ask, 5.0)
+        first, second = asyncio.ensure_future(heard.get()), asyncio.ensure_future(heard.get())
+        await asyncio.sleep(0)
+        answers[1].set_result("new")
+        assert (await second, heard.last) == ("new", "new")
+        answers[0].set_result("old")
+        assert (await first, heard.last) == ("old", "new")
+
+    clock.run(main())
+
+
 CALLS = ["ListPodSandbox", "ListContainers", "PodSandboxStatus", "ContainerStatus", "ExecSync"]
 
 
