@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.cri.channel import Channel
-from agent.cri.errors import CriNotFound, CriUnimplemented
+from agent.cri.errors import CriNotFound
 from agent.cri.messages import pb
 from agent.cri.wire import encode_text, fields
 
@@ -120,14 +120,17 @@ class Containerd:
 
     async def collect_garbage(self, leases: tuple[Lease, ...], snapshotter: str) -> None:
         """Delete the leases, and have what nothing refers to any more collected: by itself containerd does that after a
-        hundred changes, and removes directories of snapshots that it was killed over with the next snapshot."""
+        hundred changes. It looks at a snapshotter only after a snapshot of it was removed in its own lifetime, so what
+        it was killed over would stay until the next pod goes: a snapshot is made and removed for that."""
         mark = f"wherry-{secrets.token_hex(8)}"
+        snapshot = encode_text(1, snapshotter) + encode_text(2, mark)
         await self._call("leases.v1.Leases/Create", encode_text(1, mark))
         for lease in leases:
             await self._call("leases.v1.Leases/Delete", encode_text(1, lease.id))
+        await self._call("snapshots.v1.Snapshots/Prepare", snapshot)
+        with contextlib.suppress(CriNotFound):
+            await self._call("snapshots.v1.Snapshots/Remove", snapshot)
         await self._call("leases.v1.Leases/Delete", encode_text(1, mark) + _SYNC)
-        with contextlib.suppress(CriUnimplemented):
-            await self._call("snapshots.v1.Snapshots/Cleanup", encode_text(1, snapshotter))
 
     async def _call(self, method: str, request: bytes) -> bytes:
         return await self._channel.call(f"/containerd.services.{method}", request, bytes, _SECONDS, headers=_HEADERS)

@@ -206,14 +206,15 @@ def test_containerds_services_are_read(tmp_path: Path) -> None:
     async def main() -> None:
         stamp = b"\x08\x80\xa1\xad\xbe\x06"  # seconds: 1741377664
         listed = field(1, encode_text(1, "one") + field(2, stamp)) + field(1, encode_text(1, "two"))
-        wire: Any = Wire({"List": listed, "Delete": b"", "Create": b"", "Cleanup": b""})
+        wire: Any = Wire({"List": listed, "Delete": b"", "Create": b"", "Prepare": b"", "Remove": b""})
         runtime = Containerd(wire)
         assert await runtime.containers() == {"one", "two"}
         assert await runtime.leases() == (Lease("one", 1741377664.0), Lease("two", 0.0))
         wire.asked.clear()
         await runtime.collect_garbage((Lease("one", 1.0),), "native")
-        (_, mark, _), (method, body, headers), (_, last, _), cleanup = wire.asked
-        assert cleanup[:2] == ("v1.Snapshots/Cleanup", b"\x0a\x06native")
+        (_, mark, _), (method, body, headers), made, removed, (_, last, _) = wire.asked
+        assert made[:2] == ("v1.Snapshots/Prepare", b"\x0a\x06native\x12" + mark[1:])
+        assert removed[:2] == ("v1.Snapshots/Remove", made[1]), "so that the snapshotter is looked at"
         assert (method, body, headers) == ("v1.Leases/Delete", b"\x0a\x03one", {"containerd-namespace": "k8s.io"})
         assert last == mark + b"\x10\x01", "the last one waits for the collection"
 
