@@ -22,11 +22,11 @@ from pathlib import Path
 
 import click
 import orjson
-import uvloop
 import yaml
 from aiohttp import web
 
 from apimachinery import pki
+from apimachinery.kit import loops
 from apimachinery.objects import Obj
 from benchmarks import figures
 
@@ -316,10 +316,10 @@ def main(
 ) -> None:
     """Measure the API server."""
     if folder is not None:
-        uvloop.run(floor(folder, port, 3000))
+        loops.run(floor(folder, port, 3000))
         return
     with tempfile.TemporaryDirectory() as fresh:
-        uvloop.run(measure(Path(fresh), port, seconds, clients, objects, watchers, servers))
+        loops.run(measure(Path(fresh), port, seconds, clients, objects, watchers, servers))
 
 
 if __name__ == "__main__":

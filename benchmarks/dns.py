@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-import uvloop
 
-from apimachinery.kit import netns
+from apimachinery.kit import loops, netns
 from apimachinery.kit.netlink import Netlink, links
 from benchmarks.figures import head, row
 from benchmarks.vips import fresh_name
@@ -78,7 +77,7 @@ def _serve(begin: Begin, ready: Any) -> None:
             ready.send(handle.getsockname()[1])
             await asyncio.Event().wait()
 
-    uvloop.run(main())
+    loops.run(main())
 
 
 def _queries(names: list[str], cookie: bytes = b"") -> list[bytes]:

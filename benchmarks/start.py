@@ -21,9 +21,9 @@ from typing import Any
 
 import click
 import orjson
-import uvloop
 import yaml
 
+from apimachinery.kit import loops
 from benchmarks import api, figures
 from benchmarks.store import etcd
 from controlplane.apiserver.app import place
@@ -159,7 +159,7 @@ async def measure(folder: Path, store: str, counts: Sequence[int], times: int) -
 def main(store: str, objects: int, times: int, folder: Path | None) -> None:
     """Measure the start of an API server."""
     with tempfile.TemporaryDirectory(dir=folder, prefix="wht") as fresh:
-        uvloop.run(measure(Path(fresh), store, [objects] if objects else [], times))
+        loops.run(measure(Path(fresh), store, [objects] if objects else [], times))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-import uvloop
 
+from apimachinery.kit import loops
 from benchmarks import figures
 from controlplane.apiserver.layout import UpstreamLayout
 from controlplane.apiserver.resources import builtin
@@ -188,7 +188,7 @@ async def measure(make: Make, place: Place | None, folder: Path, seconds: float,
 @click.option("--folder", type=click.Path(path_type=Path), default=None, help="Where the disk to measure is mounted.")
 def main(store: str, seconds: float, objects: int, rounds: int, folder: Path | None) -> None:
     """Measure a store."""
-    uvloop.run(run(store, seconds, objects, rounds, folder))
+    loops.run(run(store, seconds, objects, rounds, folder))
 
 
 async def run(store: str, seconds: float, objects: int, rounds: int, folder: Path | None) -> None:

@@ -40,7 +40,7 @@ DOORS = {
     "re2": ("controlplane/apiserver/rules/apiextensions/patterns.py",),
     "sqlite3": ("controlplane/store/", "benchmarks/"),
     "subprocess": ("apimachinery/kit/command.py", "benchmarks/"),
-    "uvloop": ("apimachinery/kit/lifecycle.py", "benchmarks/"),
+    "uvloop": ("apimachinery/kit/loops.py",),
     "yaml": (
         "apimachinery/kit/settings.py",
         "apimachinery/kubeconfig.py",

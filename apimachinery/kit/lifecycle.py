@@ -11,9 +11,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-import uvloop
-
-from apimachinery.kit import tasks
+from apimachinery.kit import loops, tasks
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +101,7 @@ def run_daemon(main: Callable[[Lifecycle], Awaitable[None]]) -> int:
     until SIGTERM, SIGINT, `request_stop()` or the death of a worker. The failure itself is logged.
     """
     try:
-        uvloop.run(_live(main))
+        loops.run(_live(main))
     except KeyboardInterrupt:
         return 130
     except Exception as error:

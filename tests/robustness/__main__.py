@@ -14,14 +14,14 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import click
-import uvloop
 
-from apimachinery.kit import tasks
+from apimachinery.kit import loops, tasks
 from benchmarks import api, figures
 from tests.robustness.checker import violations
 from tests.robustness.clients import Clients, Servers
@@ -37,17 +37,21 @@ _BETWEEN = 100
 
 @dataclass
 class Run:
-    """What was done and what came of it. silences: by what was done, seconds in which nobody was answered."""
+    """What was done and what came of it. silences: by what was done, seconds in which nobody was answered. deaths: what
+    clients ended of that none may end of, which would leave nobody to be answered.
+    """
 
     clients: Clients
     silences: dict[str, list[float]] = field(default_factory=dict)
     failed: str = ""
+    deaths: list[str] = field(default_factory=list)
 
     def violations(self, smooth: bool) -> list[str]:
         """smooth: no request may have failed."""
         refused = sorted(self.clients.refused.items())
         failures = [f"{count} requests failed: {what}" for what, count in refused] if smooth else []
-        return [*([self.failed] if self.failed else []), *failures, *violations(self.clients.history)]
+        mine = [*([self.failed] if self.failed else []), *self.deaths, *failures]
+        return [*mine, *violations(self.clients.history)]
 
 
 async def answering(clients: Clients, urls: list[str], folder: Path) -> None:
@@ -94,8 +98,15 @@ async def run(shape: Shape, chosen: list[str], faults: int, seed: int, folder: P
                     await settled(clients)
             finally:
                 clients.stop.set()
+                result.deaths = deaths([*watching, *writing])
                 await tasks.end([*watching, *writing, reviving], START_SECONDS)
     return result
+
+
+def deaths(clients: Iterable[asyncio.Future[None]]) -> list[str]:
+    """What some have ended of."""
+    ends = [client.exception() for client in clients if client.done() and not client.cancelled()]
+    return [f"a client ended: {end!r}" for end in ends if end is not None]
 
 
 async def _hurt(there: World, result: Run, chosen: list[str], count: str) -> None:
@@ -202,7 +213,7 @@ def main(
     shape = replace(shape, forked=forked)
     click.echo(f"{store}, {shape.servers} servers, seed {seed}: {', '.join(names)}")
     began = time.monotonic()
-    result = uvloop.run(run(shape, names, faults, seed, folder))
+    result = loops.run(run(shape, names, faults, seed, folder))
     tell(result)
     found = result.violations(smooth)
     for fault in found:

@@ -20,8 +20,8 @@ from typing import Any
 
 import click
 import orjson
-import uvloop
 
+from apimachinery.kit import loops
 from benchmarks import api
 
 Obj = dict[str, Any]
@@ -237,7 +237,7 @@ async def measure(port: int) -> None:
 @click.option("--port", default=18643, help="A free loopback port.")
 def main(port: int) -> None:
     """Strike a server and read from it meanwhile."""
-    uvloop.run(measure(port))
+    loops.run(measure(port))
 
 
 if __name__ == "__main__":

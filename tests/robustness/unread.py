@@ -11,8 +11,8 @@ import socket
 import ssl
 
 import click
-import uvloop
 
+from apimachinery.kit import loops
 from benchmarks import api
 from tests.robustness.attacks import PATH, config_map, server
 
@@ -80,7 +80,7 @@ async def measure(port: int, clients: int, objects: int, size: int) -> None:
 @click.option("--port", default=18843, help="A free loopback port.")
 def main(clients: int, objects: int, size: int, port: int) -> None:
     """Ask for much and read nothing."""
-    uvloop.run(measure(port, clients, objects, size))
+    loops.run(measure(port, clients, objects, size))
 
 
 if __name__ == "__main__":
