@@ -54,8 +54,14 @@ class Reservation:
 
     writes: Sequence[Op] = ()
 
-    def keep(self) -> None:
-        """The write succeeded."""
+    async def begin(self) -> None:
+        """The transaction comes next; may wait. Raises ApiError where what was taken is not to be had after all."""
+
+    def end(self) -> None:
+        """The transaction that was begun is through, whatever became of it."""
+
+    def keep(self, revision: int) -> None:
+        """The write succeeded, at a revision."""
 
     def release(self) -> None:
         """The write failed or was a dry run."""

@@ -177,7 +177,7 @@ class Registry:
             except Mismatch as error:
                 if error.key == key_of(kind, namespace, obj["metadata"]["name"]):
                     raise
-                # Another server was faster with an address or a port: the next one may be free.
+                # Another server was faster with an address or a port, of which the next may be free, or with a quota.
                 admission.reservations.pop().release()
         raise conflicts.conflict(kind, obj["metadata"]["name"])
 
@@ -287,6 +287,11 @@ class Registry:
         """Take an object out, and what it took up in pools; last is what is written just before."""
         reservation = self.strategy(kind).reserve(None, old.obj, context.dry_run)
         return await self._storing.remove(kind, old, context, last, reservation)
+
+    @property
+    def shared(self) -> bool:
+        """Other servers write to the same store."""
+        return self._storing.shared
 
     @property
     def trouble(self) -> str:

@@ -38,6 +38,11 @@ class Storing:
             raise conflicts.unreachable(error) from error
 
     @property
+    def shared(self) -> bool:
+        """Other servers write to the same store."""
+        return self._store.shared
+
+    @property
     def trouble(self) -> str:
         """Why nothing but deletions can be stored, or nothing at all; "" when all is well."""
         return self._store.trouble or self._store.away
@@ -57,6 +62,17 @@ class Storing:
         return Entry(self._cache.collection(kind).head, namespace, name, revision, revision, body)
 
     async def _put(self, own: Put, reservations: Sequence[Reservation], removing: bool) -> int:
+        begun: list[Reservation] = []
+        try:
+            for reservation in reservations:
+                await reservation.begin()
+                begun.append(reservation)
+            return await self._put_begun(own, reservations, removing)
+        finally:
+            for reservation in begun:
+                reservation.end()
+
+    async def _put_begun(self, own: Put, reservations: Sequence[Reservation], removing: bool) -> int:
         taken = [write for reservation in reservations for write in reservation.writes]
         try:
             revision = (await self._commit([own, *taken], removing))[0]
@@ -65,7 +81,7 @@ class Storing:
                 reservation.lost(error.key, error.current)
             raise
         for reservation in reservations:
-            reservation.keep()
+            reservation.keep(revision)
         return revision
 
     async def remove(
@@ -80,7 +96,7 @@ class Storing:
         ops.append(Delete(key, None if ops else old.revision))
         if not context.dry_run:
             revision = (await self._commit([*ops, *reservation.writes], removing=True))[len(ops) - 1]
-            reservation.keep()
+            reservation.keep(revision)
         return Entry(old.head, old.namespace, old.name, revision, old.created, body)
 
     async def drop(self, kind: Kind, entry: Entry) -> None:

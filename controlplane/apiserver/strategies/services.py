@@ -31,7 +31,7 @@ class _Held(Reservation):
     writes: list[Op] = field(default_factory=list)
     kept: bool = False
 
-    def keep(self) -> None:
+    def keep(self, revision: int) -> None:
         self.kept = True
         for step in self.done:
             step()

@@ -14,7 +14,7 @@ import pytest
 
 from apimachinery import errors, protobuf
 from apimachinery.client import Client
-from apimachinery.kinds import CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, EVENT, NAMESPACE, SERVICE
+from apimachinery.kinds import CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, EVENT, NAMESPACE, RESOURCE_QUOTA, SERVICE
 from apimachinery.objects import Obj
 from controlplane.apiserver.layout import UpstreamLayout
 from controlplane.apiserver.maintained import servers as leases
@@ -249,6 +249,42 @@ def test_no_address_and_no_port_is_given_out_twice(tmp_path: Path, etcd: etcds.E
             await clients[0].delete(SERVICE, made[0]["metadata"]["name"], "default")
             again = await clients[1].create(SERVICE, service("again", clusterIP=wanted), "default")
             assert again["spec"]["clusterIP"] == wanted
+
+    run(main)
+
+
+def test_a_quota_is_not_passed_by_several_servers_together(tmp_path: Path, etcd: etcds.Etcd) -> None:
+    """A hundred creations at once, and what makes room later is had by one of them alone."""
+
+    async def main() -> None:
+        async with several(tmp_path, etcd, 2, keep_quota_statuses=True) as clients:
+            limits = ({"configmaps": "40", "count/configmaps": "60"}, {"count/configmaps": "50"})
+            for number, hard in enumerate(limits):
+                quota = {"metadata": {"name": f"q{number}"}, "spec": {"hard": hard}}
+                await clients[number].create(RESOURCE_QUOTA, quota, "default")
+
+            async def make(number: int) -> str:
+                try:
+                    await clients[number % 2].create(CONFIG_MAP, config_map(f"c{number:03}"), "default")
+                except errors.Forbidden as error:
+                    assert "exceeded quota: q0, requested: configmaps=1, used: configmaps=40" in error.message
+                    return ""
+                return f"c{number:03}"
+
+            # Both have heard of both quotas.
+            for client in clients:
+                assert len((await client.list(RESOURCE_QUOTA, "default"))["items"]) == 2
+            made = [name for name in await asyncio.gather(*map(make, range(100))) if name]
+            assert len(made) == 40
+            await asyncio.gather(*(clients[1].delete(CONFIG_MAP, name, "default") for name in made[:3]))
+            assert len(list(filter(None, await asyncio.gather(*map(make, range(100, 110)))))) == 3
+
+            async def told() -> bool:
+                quotas = (await clients[0].list(RESOURCE_QUOTA, "default"))["items"]
+                used = [quota["status"].get("used") for quota in quotas]
+                return used == [{"configmaps": "40", "count/configmaps": "40"}, {"count/configmaps": "40"}]
+
+            await until(told)
 
     run(main)
 

@@ -2,8 +2,9 @@
 
 Owns what an object counts, what a quota covers, and how much of each quota is used: kept in this server's own memory,
 exact because every write reserves before it is stored. The status of each quota is written from there. Must never let
-more be stored than a quota allows, however many writes come at once.
+more be stored than a quota allows, however many writes come at once, and through however many servers.
 Source: the resource quota concept page; KEP-1208 (scopes), the count/RESOURCE.GROUP syntax.
 
-Reading order: usage (what an object counts), coverage (what a quota covers), ledger (what is used), plugin.
+Reading order: usage (what an object counts), coverage (what a quota covers), fences (other servers), ledger (what is
+used), plugin.
 """

@@ -17,8 +17,10 @@ from apimachinery.objects import Obj
 from apimachinery.pods.totals import Amounts, add, parsed
 from apimachinery.quantity import Quantity
 from controlplane.apiserver.admission.quota import coverage, usage
+from controlplane.apiserver.admission.quota.fences import Fence, Fences
 from controlplane.apiserver.catalog.strategy import Reservation
 from controlplane.apiserver.registry import Registry
+from controlplane.store import Op
 
 _ZERO = Quantity(0)
 # How many objects are counted before others get their turn.
@@ -54,6 +56,14 @@ class Account:
     def used(self) -> Amounts:
         """Of each limited resource."""
         return {name: self.total.get(name, _ZERO) for name in self.hard}
+
+    def stored(self) -> Amounts:
+        """Used by what is stored alone."""
+        used = self.used()
+        for tickets in self.reserved.values():
+            for amounts in tickets.values():
+                used |= {name: used[name] - amount for name, amount in amounts.items() if name in used}
+        return used
 
     def count(self, kind: Kind, name: str, obj: Obj | None, now: datetime) -> None:
         """An object is stored like this now; None: it is gone."""
@@ -97,6 +107,10 @@ class Account:
             self.total[name] = self.total[name] - amount
 
 
+# Raises Forbidden where an account has no room for so much beside what is stored.
+Check = Callable[[Account, Amounts], None]
+
+
 class Ledger:
     """The accounts of all quotas, following the registry. Kinds are followed once a quota limits them."""
 
@@ -107,6 +121,7 @@ class Ledger:
         self._on_change = on_change
         self._accounts: dict[str, dict[str, Account]] = {}
         self._followed: dict[str, Kind] = {}
+        self._fences = Fences() if registry.shared else None
         self._tickets = 0
         self._counting: set[asyncio.Task[None]] = set()
         registry.subscribe(RESOURCE_QUOTA, self._quota_changed)
@@ -128,6 +143,8 @@ class Ledger:
                 gone.closed = True
             if not held:
                 self._accounts.pop(namespace, None)
+                if self._fences is not None:
+                    self._fences.forget(namespace)
             return
         account = self.find(namespace, name)
         hard, scopes = parsed(new["spec"].get("hard")), coverage.selectors(new["spec"])
@@ -201,23 +218,72 @@ class Ledger:
     def changed(self, account: Account) -> None:
         self._on_change(account)
 
-    def reserve(self, uid: str, wanted: list[tuple[Account, Amounts]]) -> Reservation:
-        """Take room in several quotas for one write."""
+    def reserve(self, uid: str, wanted: list[tuple[Account, Amounts]], check: Check) -> Reservation:
+        """Take room in several quotas of one namespace for one write."""
         self._tickets += 1
         for account, amounts in wanted:
             account.reserve(uid, self._tickets, amounts)
-        return _Room(self, uid, self._tickets, [account for account, _ in wanted])
+        if self._fences is None:
+            return _Room(self, uid, self._tickets, wanted)
+        return _SharedRoom(self, uid, self._tickets, wanted, self._fences.of(wanted[0][0].namespace), check)
 
 
 class _Room(Reservation):
     """Kept, it is counted already: the cache had the object before the write was answered."""
 
-    def __init__(self, ledger: Ledger, uid: str, ticket: int, accounts: list[Account]) -> None:
-        self._ledger, self._uid, self._ticket, self._accounts = ledger, uid, ticket, accounts
+    def __init__(self, ledger: Ledger, uid: str, ticket: int, wanted: list[tuple[Account, Amounts]]) -> None:
+        self._ledger, self._uid, self._ticket, self._wanted = ledger, uid, ticket, wanted
 
     def release(self) -> None:
-        for account in self._accounts:
-            current = self._ledger.find(account.namespace, account.name)
-            if current is not None and self._ticket in current.reserved.get(self._uid, {}):
-                current.release(self._uid, self._ticket)
-                self._ledger.changed(current)
+        for account, _ in self._standing():
+            account.release(self._uid, self._ticket)
+            self._ledger.changed(account)
+
+    def _standing(self) -> list[tuple[Account, Amounts]]:
+        """What is still reserved, in the accounts that there are now: a quota that was changed has another one."""
+        found = ((self._ledger.find(account.namespace, account.name), amounts) for account, amounts in self._wanted)
+        return [(account, amounts) for account, amounts in found if account and self._holds(account)]
+
+    def _holds(self, account: Account) -> bool:
+        return self._ticket in account.reserved.get(self._uid, {})
+
+
+class _SharedRoom(_Room):
+    """Room in a store that other servers write to: there is some only while nobody else has moved the fence."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        uid: str,
+        ticket: int,
+        wanted: list[tuple[Account, Amounts]],
+        fence: Fence,
+        check: Check,
+    ) -> None:
+        super().__init__(ledger, uid, ticket, wanted)
+        self._fence, self._check = fence, check
+
+    @property
+    def writes(self) -> list[Op]:  # type: ignore[override]
+        return [self._fence.move()]
+
+    async def begin(self) -> None:
+        await self._fence.turn.acquire()
+        try:
+            for account, _ in self._standing():
+                await account.ready.wait()
+            for account, amounts in self._standing():
+                self._check(account, amounts)
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        self._fence.turn.release()
+
+    def keep(self, revision: int) -> None:
+        self._fence.at = revision
+
+    def lost(self, key: str, current: int) -> None:
+        if key == self._fence.key:
+            self._fence.at = current

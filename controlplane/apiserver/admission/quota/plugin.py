@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from apimachinery import errors
@@ -68,7 +68,9 @@ class ResourceQuota(Plugin):
         if not wanted or admission.dry_run:
             return None
         assert admission.obj is not None
-        room = self._ledger.reserve(admission.obj["metadata"]["uid"], wanted)
+        room = self._ledger.reserve(
+            admission.obj["metadata"]["uid"], wanted, partial(self._check, admission, Account.stored)
+        )
         admission.reservations.append(room)
         return self._statuses.written([account for account, _ in wanted])
 
@@ -95,18 +97,19 @@ class ResourceQuota(Plugin):
             added = {name: _more(new_usage[name], before.get(name)) for name in limited if name in new_usage}
             added = {name: amount for name, amount in added.items() if amount.nanos > 0}
             if added:
-                self._check(admission, account, added)
+                self._check(admission, Account.used, account, added)
                 found.append((account, added))
         return found
 
-    def _check(self, admission: Admission, account: Account, added: Amounts) -> None:
-        if not _exceeded(account, added):
+    def _check(
+        self, admission: Admission, used: Callable[[Account], Amounts], account: Account, added: Amounts
+    ) -> None:
+        if not _exceeded(account.hard, used(account), added):
             return
         self._ledger.look_again(account)
-        if exceeded := _exceeded(account, added):
-            used = account.used()
+        if exceeded := _exceeded(account.hard, used(account), added):
             told = (
-                f"requested: {_listed(added, exceeded)}, used: {_listed(used, exceeded)}, "
+                f"requested: {_listed(added, exceeded)}, used: {_listed(used(account), exceeded)}, "
                 f"limited: {_listed(account.hard, exceeded)}"
             )
             raise self._refusal(admission, f"exceeded quota: {account.name}, {told}")
@@ -131,9 +134,9 @@ def _more(new: Quantity, old: Quantity | None) -> Quantity:
     return new if old is None else new - old
 
 
-def _exceeded(account: Account, added: Amounts) -> list[str]:
-    used = account.used()
-    return sorted(name for name, amount in added.items() if used[name] + amount > account.hard[name])
+def _exceeded(hard: Amounts, used: Amounts, added: Amounts) -> list[str]:
+    """Of what a quota limits now; it may have been changed since it was asked."""
+    return sorted(name for name, amount in added.items() if name in hard and used[name] + amount > hard[name])
 
 
 def _listed(amounts: Mapping[str, Quantity], names: list[str]) -> str:

@@ -35,6 +35,7 @@ class Stored:
         self.objects: dict[str, dict[str, Obj]] = {"pods": {}, "configmaps": {}}
         self.handlers: dict[str, list[Callable[[Obj | None, Obj | None], None]]] = {}
         self.catalog = SimpleNamespace(kinds=lambda: (POD, CONFIG_MAP))
+        self.shared = False
 
     def subscribe(self, kind: Kind, handler: Callable[[Obj | None, Obj | None], None], replay: bool = True) -> None:
         self.handlers.setdefault(kind.plural, []).append(handler)
@@ -92,20 +93,27 @@ class World:
                 return
             if amounts:
                 wanted.append((account, amounts))
-        self.under_way.append(Write(kind, obj, self.ledger.reserve(obj["metadata"]["uid"], wanted)))
+        self.under_way.append(Write(kind, obj, self.ledger.reserve(obj["metadata"]["uid"], wanted, lambda *_: None)))
 
     def check(self) -> None:
         """Every quota says what is stored and what is on its way, each once."""
         for account in self.ledger.accounts(SPACE):
             there = [(kind, obj) for kind in (POD, CONFIG_MAP) for obj in self.stored.objects[kind.plural].values()]
+            assert nanos(account, account.stored()) == expected(account, there)
             uids = {obj["metadata"]["uid"] for _, obj in there}
             there += [(w.kind, w.obj) for w in self.under_way if w.obj["metadata"]["uid"] not in uids]
-            total: Counter[str] = Counter()
-            for kind, obj in there:
-                total.update({name: amount.nanos for name, amount in counts(account, kind, obj).items()})
-            assert {name: amount.nanos for name, amount in account.used().items()} == {
-                n: total[n] for n in account.hard
-            }
+            assert nanos(account, account.used()) == expected(account, there)
+
+
+def nanos(account: Account, amounts: Amounts) -> dict[str, int]:
+    return {name: amounts[name].nanos for name in account.hard}
+
+
+def expected(account: Account, there: list[tuple[Kind, Obj]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for kind, obj in there:
+        total.update({name: amount.nanos for name, amount in counts(account, kind, obj).items()})
+    return {name: total[name] for name in account.hard}
 
 
 def counts(account: Account, kind: Kind, obj: Obj) -> Amounts:
