@@ -10,6 +10,8 @@ from lab.simulate.stages import NodeStage, PodStage, Stages
 LABEL = "wherry.io/simulated"
 TAINT = {"key": LABEL, "value": "true", "effect": "NoSchedule"}
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
+# What an agent does about a pod that was declared unready because its node was silent.
+RECOVERED = PodStage("Running", "Running")
 PODS = "simulated"
 """name of the Deployment that fills the nodes"""
 NAMESPACE = "default"
@@ -71,7 +73,7 @@ def deployment(replicas: int) -> Obj:
 
 def pod_stage(pod: Obj, stages: Sequence[PodStage]) -> PodStage | None:
     """The next stage of a pod, if any."""
-    return next((stage for stage in stages if _fits(pod, stage)), None)
+    return next((stage for stage in (*stages, RECOVERED) if _fits(pod, stage)), None)
 
 
 def _fits(pod: Obj, stage: PodStage) -> bool:
@@ -85,13 +87,19 @@ def _fits(pod: Obj, stage: PodStage) -> bool:
         return False
     if stage.phase == stage.to == "Running" and is_ready(pod) == stage.ready:
         return False
+    if stage is RECOVERED and not _is_true(pod, "ContainersReady"):
+        return False
     return not (stage.unless_ready and is_ready(pod))
 
 
 def is_ready(pod: Obj) -> bool:
     """Whether a pod's status says that it is Ready."""
+    return _is_true(pod, "Ready")
+
+
+def _is_true(pod: Obj, condition: str) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+    return any(c.get("type") == condition and c.get("status") == "True" for c in conditions)
 
 
 def node_stage(node: Obj, ready: bool, stages: Sequence[NodeStage]) -> NodeStage | None:

@@ -42,6 +42,8 @@ class Runner:
         self.nodes = Informer(client, NODE, label_selector=SIMULATED, transform=without_managed_fields)
         self.pods = Informer(client, POD, transform=without_managed_fields)
         self._abreast = asyncio.Semaphore(ABREAST)
+        # Heartbeats do not wait behind pods, however many come at once: their node would be given up for dead.
+        self._beating = asyncio.Semaphore(ABREAST)
         self._addresses = itertools.count(1)
         # By pod: who waits for its next stage, or writes it. What is being written is not cut off: its connection would
         # be lost, and each costs the server as much as the write.
@@ -146,7 +148,7 @@ class Runner:
         self._spawn(self._turn(node))
         while True:
             patch = {"spec": {"holderIdentity": node, "renewTime": format_micro(now()), "leaseDurationSeconds": 40}}
-            await self._try(lambda patch=patch: self._client.patch(LEASE, node, patch, LEASES))  # type: ignore[misc]
+            await self._try(lambda patch=patch: self._client.patch(LEASE, node, patch, LEASES), self._beating)  # type: ignore[misc]
             await asyncio.sleep(HEARTBEAT * random.uniform(0.9, 1.0))
 
     async def _turn(self, node: str) -> None:
@@ -159,6 +161,10 @@ class Runner:
             status = {"status": {"conditions": [plan.ready_condition(stage.ready, format_time(now()))]}}
             await self._try(lambda status=status: self._status(NODE, node, None, status))  # type: ignore[misc]
             self._ready[node] = stage.ready
+            if stage.ready:
+                for pod in self.pods.items():
+                    if (pod.get("spec") or {}).get("nodeName") == node:
+                        self._on_pod(pod, pod)
 
     # Pods
 
@@ -186,6 +192,8 @@ class Runner:
         if new is None or (new.get("spec") or {}).get("nodeName") not in self._ready:
             return
         stage = plan.pod_stage(new, self._stages.pods)
+        if stage is plan.RECOVERED and not self._ready[new["spec"]["nodeName"]]:
+            stage = None
         known = self._moves.get(uid(new))
         if known is not None and known.get_name() == repr(stage):
             # It is on its way there already.
@@ -218,11 +226,11 @@ class Runner:
     async def _status(self, kind: Any, which: str, space: str | None, patch: Obj) -> None:
         await self._client.patch(kind, which, patch, space, subresource="status", patch_type=PatchType.STRATEGIC)
 
-    async def _try(self, work: Callable[[], Awaitable[Any]]) -> None:
+    async def _try(self, work: Callable[[], Awaitable[Any]], abreast: asyncio.Semaphore | None = None) -> None:
         """Do it, waiting for a server that is away; what is gone meanwhile needs nothing more."""
         while True:
             try:
-                async with self._abreast:
+                async with abreast or self._abreast:
                     await work()
                 return
             except (errors.NotFound, errors.Conflict):

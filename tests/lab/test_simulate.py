@@ -15,10 +15,10 @@ from apimachinery.kit.settings import SettingsError
 from apimachinery.kit.tasks import end
 from apimachinery.objects import Obj, name
 from lab.simulate import plan
-from lab.simulate.runner import LEASES, Runner
+from lab.simulate.runner import ABREAST, LEASES, Runner
 from lab.simulate.stages import DEFAULT_PODS, NodeStage, PodStage, Stages, load
 from tests.controlplane.stage import Stage, stage
-from tests.waiting import WHOLE
+from tests.waiting import SECONDS, WHOLE, until
 
 NOW = "2026-01-01T00:00:00Z"
 
@@ -37,6 +37,16 @@ def pod(phase: str = "", deleting: bool = False, owner: str = "", ready: bool = 
     }
 
 
+def unready(containers: str) -> Obj:
+    """Not Ready, and its containers are (True) or are not, either."""
+    made = pod("Running")
+    made["status"]["conditions"] = [
+        {"type": "Ready", "status": "False"},
+        {"type": "ContainersReady", "status": containers},
+    ]
+    return made
+
+
 NEXT = [
     (pod(), DEFAULT_PODS, "Running"),
     (pod("Pending", deleting=True), DEFAULT_PODS, "Gone"),
@@ -52,6 +62,9 @@ NEXT = [
     (pod("Running"), (PodStage("Running", "Running"),), "Running"),
     (pod("Running", ready=True), (PodStage("Running", "Running"),), None),
     (pod("Running", ready=True), (PodStage("Running", "Running", ready=False),), "Running"),
+    # Its node was silent, and is back; or a stage has said that it is unready.
+    (unready("True"), DEFAULT_PODS, "Running"),
+    (unready("False"), DEFAULT_PODS, None),
 ]
 
 
@@ -146,6 +159,58 @@ def test_a_write_is_not_cut_off_by_what_the_watch_tells_of_it() -> None:
         await asyncio.wait((move,))
         assert answered == ["Running"]
         assert not runner._moves and not runner._writing
+
+    asyncio.run(main())
+
+
+def test_a_node_is_heard_of_however_much_there_is_to_say_of_pods() -> None:
+    async def main() -> None:
+        beats = asyncio.Event()
+
+        class Server:
+            async def patch(self, kind: Any, which: str, *what: Any, **how: Any) -> None:
+                if kind is LEASE:
+                    beats.set()
+                else:
+                    await asyncio.Event().wait()
+
+        runner = Runner(cast(Client, Server()), Stages(pods=(PodStage("Pending", "Running"),)), lambda _text: None)
+        runner._ready = {"simulated-1": True}
+        for number in range(3 * ABREAST):
+            here = pod("Pending")
+            here["metadata"] |= {"namespace": "default", "uid": f"u{number}"}
+            here["spec"]["nodeName"] = "simulated-1"
+            runner._on_pod(None, here)
+        await until(lambda: runner._abreast.locked())
+        runner._spawn(runner._live("simulated-1"))
+        await asyncio.wait_for(beats.wait(), SECONDS)
+        await runner.leave()
+
+    asyncio.run(main())
+
+
+def test_pods_are_ready_again_with_their_node() -> None:
+    """Declared unready because the node was silent, or said itself that it is NotReady: then not before it is Ready."""
+    wrote: list[str] = []
+
+    class Server:
+        async def patch(self, kind: Any, which: str, *what: Any, **how: Any) -> None:
+            wrote.append(which)
+
+    async def main() -> None:
+        runner = Runner(cast(Client, Server()), Stages(nodes=(NodeStage(True),)), lambda _text: None)
+        runner._ready = {"simulated-1": True, "simulated-2": False}
+        for number in (1, 2):
+            here = unready("True")
+            here["metadata"] |= {"name": f"p{number}", "namespace": "default", "uid": f"u{number}"}
+            here["spec"]["nodeName"] = f"simulated-{number}"
+            runner.pods._objects[f"default/p{number}"] = here
+            runner._on_pod(None, here)
+        runner.nodes._objects["simulated-2"] = {"metadata": {"name": "simulated-2"}}
+        await until(lambda: wrote == ["p1"])
+        runner._spawn(runner._turn("simulated-2"))
+        await until(lambda: wrote == ["p1", "simulated-2", "p2"])
+        await runner.leave()
 
     asyncio.run(main())
 
