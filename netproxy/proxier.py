@@ -174,6 +174,8 @@ class _Absent:
         touched = set()
         for key, route in routes.items():
             asked = _local_policies(route)
+            if not asked and not any(self._keys.values()):
+                continue
             for policy in _POLICIES:
                 keys = self._keys[policy, key.family]
                 if (key in keys) is not (policy in asked):

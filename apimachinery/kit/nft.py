@@ -14,11 +14,13 @@ import os
 import re
 import secrets
 import threading
+from collections.abc import Iterable
 from concurrent import futures
 from pathlib import Path
 from typing import Any
 
 from apimachinery.kit import memory
+from apimachinery.kit.netlink import Netlink, Request, elements
 
 _PR_SET_NAME = 15
 _CLONE_NEWNET = 0x40000000
@@ -97,6 +99,13 @@ class Nft:
         except futures.TimeoutError as late:  # before Python 3.11 another class than the built-in one
             raise TimeoutError(f"nftables did not answer within {timeout:.0f} s") from late
 
+    async def add(self, requests: Iterable[Request], timeout: float = 60.0) -> None:
+        """Elements for sets and maps, from `netlink.elements`: each request is a transaction of its own.
+
+        Raises NftError when the kernel refuses one, asyncio.TimeoutError after `timeout` seconds.
+        """
+        await self._call(self._add, requests, timeout=timeout)
+
     async def names(self, family: str, table: str, timeout: float = 60.0) -> frozenset[str]:
         """The chains, sets and maps of a table, without their elements.
 
@@ -136,6 +145,15 @@ class Nft:
         if code != 0:
             raise NftError(f"nftables refused a transaction: {err.strip() or f'status {code}'}", text)
         return str(out)
+
+    def _add(self, requests: Iterable[Request]) -> None:
+        # Made by this thread, it is in the namespace and has the name.
+        with Netlink(protocol=elements.NETFILTER) as kernel:
+            try:
+                for request in requests:
+                    kernel.transact(elements.BEGIN, request, elements.END)
+            except OSError as error:
+                raise NftError(f"the kernel refused elements: {error}") from error
 
     def _names(self, family: str, table: str) -> frozenset[str]:
         self._context.set_terse_output(True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
+from apimachinery.kit.netlink import elements
 from netproxy import names
 from netproxy.ground import Ground
 from netproxy.model import Family
-from netproxy.nftables.layout import Layout, address_type, from_pods, ip_word, source_set
+from netproxy.nftables.layout import Layout, Shape, address_type, from_pods, ip_word, source_set
 from netproxy.nftables.plan import RANDOM_FIELD
 
 PROTOCOLS = ("tcp", "udp", "sctp")
@@ -58,8 +59,16 @@ a packet on its way from hook to hook must not meet them when translation was no
 @cache
 def layout(ground: Ground) -> Layout:
     """Our table on this host; asked for at each change."""
-    fixed = chains(ground)
-    return Layout(ground.family, ground.nft_table, containers(ground), fixed, hooks(ground), REFUSING, ("affinity-",))
+    return Layout(
+        ground.family,
+        ground.nft_table,
+        containers(ground),
+        chains(ground),
+        hooks(ground),
+        REFUSING,
+        ("affinity-",),
+        _shapes(ground.family),
+    )
 
 
 _ICMP = {Family.IPV4: "icmp", Family.IPV6: "icmpv6"}
@@ -79,6 +88,20 @@ def containers(ground: Ground) -> tuple[str, ...]:
         f"set cluster-ips {{ type {ip}; }}",
         f"set hairpin {{ type {ip} . {ip} . inet_proto . inet_service; }}",
     )
+
+
+def _shapes(family: Family) -> dict[str, Shape]:
+    """How the elements of these are laid out."""
+    address = elements.ADDRESS[family]
+    service, node_port = (address, elements.PROTOCOL, elements.port), (elements.PROTOCOL, elements.port)
+    found: dict[str, Shape] = {name: (service, ()) for name in ("services", "no-endpoint-services", "firewall-ips")}
+    found.update({name: (node_port, ()) for name in ("node-ports", "no-endpoint-node-ports")})
+    found.update({"cluster-ips": ((address,), ()), "hairpin": ((address, *service), ())})
+    for protocol in PROTOCOLS:
+        target, index = (address, elements.port), (elements.port, elements.number)
+        found[names.nft_endpoints(protocol)] = (address, *index), target
+        found[names.nft_node_port_endpoints(protocol)] = index, target
+    return found
 
 
 def _endpoint_maps(ground: Ground, protocol: str) -> tuple[str, str]:

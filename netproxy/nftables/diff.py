@@ -1,12 +1,13 @@
-"""Pieces to the text of one nft transaction. Pure."""
+"""Pieces to the text of one nft transaction, or packed for a new table. Pure."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from apimachinery.kit.netlink import Request, elements
 from netproxy.ledger import Delta
-from netproxy.nftables.layout import Layout
+from netproxy.nftables.layout import NUMBERS, Layout
 from netproxy.nftables.plan import CHAIN, SET, Key, Piece, Value
 
 _ELEMENTS_A_LINE = 500
@@ -80,8 +81,8 @@ def _in_place(pieces: Iterable[Piece], layout: Layout, present: Collection[str])
     filled_by_us = [name for name, (body,) in sets.items() if name in present and "dynamic" not in body]
     second += [f"flush set {table} {name}" for name in filled_by_us]
     second += _rules(table, {name: rules for name, rules in chains.items() if name not in new})
-    for container, elements in by_kind.items():
-        second += _elements("add", table, container, elements)
+    for container, come in by_kind.items():
+        second += _elements("add", table, container, come)
     second += [f"delete chain {table} {name}" for name in stale_chains]
     second += [f"delete set {table} {name}" for name in stale_sets]
     third = [*(f"flush chain {table} {name}" for name in last), *_rules(table, last)]
@@ -105,16 +106,31 @@ def change(delta: Delta[Key, Value], layout: Layout) -> tuple[str, ...]:
     first += _rules(table, fresh)
     second = [f"flush chain {table} {name}" for name in old_chains]
     old_sets = [key.text for key, _ in old.pop(SET, [])]
-    for container, elements in old.items():
+    for container, gone in old.items():
         if container in old_sets:
             continue  # its elements go with it
-        second += _elements("delete", table, container, [(key, ("",)) for key, _ in elements])
+        second += _elements("delete", table, container, [(key, ("",)) for key, _ in gone])
     second += _rules(table, {name: rules for name, rules in chains.items() if name not in fresh})
-    for container, elements in new.items():
-        second += _elements("add", table, container, elements)
+    for container, come in new.items():
+        second += _elements("add", table, container, come)
     second += [f"delete chain {table} {name}" for name in old_chains if name not in chains]
     second += [f"delete set {table} {name}" for name in old_sets]
     return tuple(_text(lines) for lines in (first, second) if lines)
+
+
+def filling(delta: Delta[Key, Value], layout: Layout) -> tuple[tuple[str, ...], Iterator[Request]]:
+    """The same for a table to which no packet comes yet: texts to run first, and after them elements, packed."""
+    if delta.removed:
+        return change(delta, layout), iter(())
+    pieces = _sorted_out(delta.added.items())
+    rest = {key: value for container in pieces.keys() - layout.elements.keys() for key, value in pieces[container]}
+    return change(Delta({}, rest), layout), _packed(pieces, layout)
+
+
+def _packed(pieces: Mapping[str, list[Piece]], layout: Layout) -> Iterator[Request]:
+    for container, (key, value) in layout.elements.items():
+        pairs = [(one.text, data) for one, (data,) in pieces.get(container, ())]
+        yield from elements.add(NUMBERS[layout.family], layout.name, container, key, value, pairs)
 
 
 def _rules(table: str, chains: Mapping[str, Value]) -> Iterator[str]:
@@ -138,8 +154,8 @@ def _sorted_out(pieces: Iterable[Piece]) -> dict[str, list[Piece]]:
     return result
 
 
-def _elements(verb: str, table: str, container: str, elements: list[Piece]) -> Iterator[str]:
-    for start in range(0, len(elements), _ELEMENTS_A_LINE):
-        part = elements[start : start + _ELEMENTS_A_LINE]
+def _elements(verb: str, table: str, container: str, pieces: list[Piece]) -> Iterator[str]:
+    for start in range(0, len(pieces), _ELEMENTS_A_LINE):
+        part = pieces[start : start + _ELEMENTS_A_LINE]
         body = ", ".join(f"{key.text} : {value[0]}" if value[0] else key.text for key, value in part)
         yield f"{verb} element {table} {container} {{ {body} }}"

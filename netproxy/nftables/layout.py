@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from apimachinery.kit.netlink.elements import Part
 from netproxy.ground import Ground
 from netproxy.model import Family
 
 Rules = tuple[str, ...]
+Shape = tuple[tuple[Part, ...], tuple[Part, ...]]
+NUMBERS = {Family.IPV4: 2, Family.IPV6: 10}
+"""of the families, to the kernel's nftables"""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Layout:
     """hooks to be made or mended only when everything else stands"""
     set_prefixes: tuple[str, ...] = ()
     """how the names of sets begin which pieces declare"""
+    elements: Mapping[str, Shape] = field(default_factory=dict)
+    """of fixed sets and maps, the parts of a key and of its data (none for verdicts)"""
 
     @property
     def table(self) -> str:

@@ -13,15 +13,13 @@ from apimachinery.kit import nft_events
 from apimachinery.kit.nft import Nft, NftError
 from apimachinery.kit.nft_events import Transaction
 from netproxy.ledger import Delta
-from netproxy.model import Family
 from netproxy.nftables import diff
-from netproxy.nftables.layout import Layout, ip_word
+from netproxy.nftables.layout import NUMBERS, Layout, ip_word
 from netproxy.nftables.plan import Key, Piece, Value
 
 log = logging.getLogger(__name__)
 _OWN_FLOOD_SECONDS = 5.0
 """notifications dropped this soon after a rebuild are taken for the rebuild's own"""
-_FAMILY_NUMBER = {Family.IPV4: 2, Family.IPV6: 10}
 
 
 class OwnTables:
@@ -52,7 +50,7 @@ class OwnTables:
         try:
             for delta in portions:
                 await writing
-                writing = asyncio.ensure_future(self.change(layout, delta))
+                writing = asyncio.ensure_future(self._fill(layout, delta))
                 # It begins now: what follows holds the loop.
                 await asyncio.sleep(0)
         finally:
@@ -60,6 +58,12 @@ class OwnTables:
         for text in diff.hooked(layout):
             await self._nft.run(text)
         self._written(layout)
+
+    async def _fill(self, layout: Layout, delta: Delta[Key, Value]) -> None:
+        texts, elements = diff.filling(delta, layout)
+        for text in texts:
+            await self._nft.run(text)
+        await self._nft.add(elements)
 
     async def rebuild(self, layout: Layout, pieces: Sequence[Piece], present: Collection[str]) -> None:
         """The whole table, in place when what is present is ours already."""
@@ -82,7 +86,7 @@ class OwnTables:
     async def remove(self, layouts: Iterable[Layout]) -> None:
         """Take the tables away, whether they exist or not."""
         wanted = tuple(layouts)
-        self._stand -= {(_FAMILY_NUMBER[layout.family], layout.name) for layout in wanted}
+        self._stand -= {(NUMBERS[layout.family], layout.name) for layout in wanted}
         await self._nft.run("".join(map(diff.remove_table, wanted)))
 
     async def watch(self, names: Iterable[str], on_lost: Callable[[], None]) -> None:
@@ -99,7 +103,7 @@ class OwnTables:
 
     def _written(self, layout: Layout) -> None:
         self._rebuilt = time.monotonic()
-        self._stand.add((_FAMILY_NUMBER[layout.family], layout.name))
+        self._stand.add((NUMBERS[layout.family], layout.name))
 
     def _lost(self, transaction: Transaction | None) -> bool:
         if transaction is None:

@@ -13,6 +13,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TypeVar
 
@@ -79,6 +80,17 @@ class Netlink:
             refused = refused or failure
         if refused:
             raise refused
+
+    def transact(self, begin: Request, request: Request, end: Request) -> None:
+        """One transaction of nfnetlink: a request between its marks, which nobody answers. Raises its refusal."""
+        with self._lock:
+            first = self._send([begin, replace(request, flags=request.flags | wire.NLM_F_ACK), end], 0)
+            for reply in self._receive(request.asked):
+                if reply.type == wire.NLMSG_ERROR and first <= reply.sequence:
+                    code, detail = wire.error_of(reply)
+                    if code:
+                        raise NetlinkError(code, request.asked, detail)
+                    return
 
     def ask(self, request: Request, parse: Callable[[Reply], T]) -> T:
         """The one answer to a request such as `links.get`."""
