@@ -8,9 +8,10 @@ API server.
 
 Reading order: `node` (one field's type), `definitions` (where types come from), `walker` (the quick pass over an
 object), `diagnosis` (the slow pass that finds the words when the quick one stumbles), `scalars`,
-`duplicates`.
+`duplicates`, `amounts`.
 """
 
+from apimachinery.schema.amounts import as_before
 from apimachinery.schema.definitions import Schema, SchemaMissing
 from apimachinery.schema.diagnosis import Findings
 from apimachinery.schema.duplicates import as_met, duplicate_fields, merged_repeats
@@ -23,6 +24,7 @@ __all__ = [
     "Schema",
     "SchemaMissing",
     "Walker",
+    "as_before",
     "as_met",
     "duplicate_fields",
     "merged_repeats",

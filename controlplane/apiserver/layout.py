@@ -14,16 +14,6 @@ from controlplane.apiserver.cache.entry import encode, head_of
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.resource import Resource
 
-# Where upstream keeps the objects of a kind, if not under its plural.
-_ELSEWHERE = {
-    "apiservices.apiregistration.k8s.io": "apiregistration.k8s.io/apiservices",
-    "customresourcedefinitions.apiextensions.k8s.io": "apiextensions.k8s.io/customresourcedefinitions",
-    "endpoints": "services/endpoints",
-    "ingresses.networking.k8s.io": "ingress",
-    "nodes": "minions",
-    "replicationcontrollers": "controllers",
-    "services": "services/specs",
-}
 # What API servers keep there beside objects, and have to hear of.
 OWN = ("masterleases",)
 _ENCRYPTED = b"k8s:enc:"
@@ -44,14 +34,9 @@ class UpstreamLayout:
         storage = row.kind.storage
         if not there or not row.kept or storage in self._heads:
             return
-        # A custom resource is the only one whose folder would be in its group's.
-        folder = self._folders[storage] = _ELSEWHERE.get(storage) or self._plain(row)
+        folder = self._folders[storage] = row.folder
         self._storages[folder] = storage
         self._heads[storage] = head_of(row.kind)
-
-    @staticmethod
-    def _plain(row: Resource) -> str:
-        return row.kind.plural if not row.definitions else f"{row.kind.group}/{row.kind.plural}"
 
     def place(self, key: str) -> str:
         if key.startswith(NO_OBJECT):

@@ -61,10 +61,11 @@ class Writing:
             entry = await self._registry.create_entry(storage, obj, namespace, context)
             return await one(kind, entry, 201, format, tuple(context.warnings))
         body, wanted = await off_loop(context.size, orjson.dumps, obj), obj["metadata"].get("uid")
+        row = self._registry.catalog.of(storage)
 
         def change(old: Obj) -> Obj:
             if wanted and wanted != old["metadata"]["uid"]:
-                raise uid_conflict(storage, namespace, request.name, wanted, old["metadata"]["uid"])
+                raise uid_conflict(row, namespace, request.name, wanted, old["metadata"]["uid"])
             new: Obj = jsontext.loads(body)
             return new
 
@@ -80,7 +81,7 @@ class Writing:
             return False
         if uid := obj["metadata"].get("uid"):
             # A new object's uid is the server's to choose.
-            raise uid_conflict(kind, namespace, request.name, uid, "")
+            raise uid_conflict(self._registry.catalog.of(kind), namespace, request.name, uid, "")
         return True
 
     async def patch(self, request: Request) -> Response:

@@ -13,6 +13,17 @@ from controlplane.apiserver.conversion import Conversion
 from controlplane.apiserver.tables.plain import NAME_AND_BIRTH
 from controlplane.apiserver.tables.spec import Table
 
+# Where upstream keeps the objects of a kind, if not under its plural.
+_ELSEWHERE = {
+    "apiservices.apiregistration.k8s.io": "apiregistration.k8s.io/apiservices",
+    "customresourcedefinitions.apiextensions.k8s.io": "apiextensions.k8s.io/customresourcedefinitions",
+    "endpoints": "services/endpoints",
+    "ingresses.networking.k8s.io": "ingress",
+    "nodes": "minions",
+    "replicationcontrollers": "controllers",
+    "services": "services/specs",
+}
+
 
 @dataclass(frozen=True)
 class Resource:
@@ -39,3 +50,10 @@ class Resource:
     def kept(self) -> bool:
         """Whether objects of it are stored: what can be watched is."""
         return "watch" in self.kind.verbs
+
+    @property
+    def folder(self) -> str:
+        """Where upstream keeps the objects in etcd, below its prefix. A custom resource is the only one whose folder is
+        in its group's."""
+        plain = f"{self.kind.group}/{self.kind.plural}" if self.definitions else self.kind.plural
+        return _ELSEWHERE.get(self.kind.storage, plain)

@@ -8,6 +8,7 @@ from apimachinery import errors
 from apimachinery.kinds import NAMESPACE, Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.cache.entry import Entry
+from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.registry import metadata
 from controlplane.store import StoreError, Unavailable
 
@@ -25,10 +26,10 @@ def unreachable(error: StoreError) -> errors.ApiError:
     return errors.InternalError(f"Internal error occurred: {error}")
 
 
-def uid_conflict(kind: Kind, namespace: str, name: str, wanted: Any, stored: str) -> errors.ApiError:
-    where = f"{namespace}/{name}" if namespace else name
+def uid_conflict(row: Resource, namespace: str, name: str, wanted: Any, stored: str) -> errors.ApiError:
+    kind, where = row.kind, f"{namespace}/{name}" if namespace else name
     text = (
-        f"StorageError: invalid object, Code: 4, Key: /registry/{kind.plural}/{where}, "
+        f"StorageError: invalid object, Code: 4, Key: /registry/{row.folder}/{where}, "
         "ResourceVersion: 0, "
         f"AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, "
         f"UID in object meta: {stored}"

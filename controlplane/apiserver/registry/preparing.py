@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
+from apimachinery.schema import as_before
 from apimachinery.timestamps import now as clock
 from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.advice.gaps import Gaps
@@ -97,8 +98,10 @@ class Preparation:
             strategy.prepare_finalize(new, old)
         elif subresource not in upkeep.WHOLE:
             strategy.prepare_update(new, old)
-        upkeep.count_generation(strategy, new, old, subresource)
-        check_change(kind, self._spoken(kind, context), new, old, subresource, context.version)
+        node = self._catalog.schema.node(kind.api_version, kind.kind)
+        seen = new if node is None else as_before(node, new, old)
+        upkeep.count_generation(strategy, seen, old, subresource)
+        check_change(kind, self._spoken(kind, context), seen, old, subresource, context.version)
 
     def _spoken(self, kind: Kind, context: Context) -> Strategy:
         """That of the version that the client speaks: upstream validates objects of two groups by two sets of rules."""

@@ -9,6 +9,7 @@ from apimachinery.kinds import BINDING, POD
 from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver import body
+from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.registry.conflicts import uid_conflict
 from controlplane.apiserver.request import Answer, Request
 from controlplane.apiserver.reviewing import admitted
@@ -78,7 +79,7 @@ def bound(pod: Obj, binding: Obj, stamp: str) -> Obj:
     name, spec, metadata = pod["metadata"]["name"], pod["spec"], pod["metadata"]
     given = binding["metadata"]
     if given.get("uid") and given["uid"] != metadata["uid"]:
-        raise uid_conflict(POD, metadata["namespace"], name, given["uid"], metadata["uid"])
+        raise uid_conflict(Resource(POD), metadata["namespace"], name, given["uid"], metadata["uid"])
     if given.get("resourceVersion"):
         metadata["resourceVersion"] = given["resourceVersion"]
     else:

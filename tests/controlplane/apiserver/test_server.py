@@ -58,6 +58,11 @@ def test_create_get_update_delete(tmp_path: Path) -> None:
             await client.update(kinds.CONFIG_MAP, {**made, "data": {"a": "3"}})
         with pytest.raises(errors.AlreadyExists, match='configmaps "m" already exists'):
             await client.create(kinds.CONFIG_MAP, config_map("m"))
+        of_another = service("s")
+        await client.create(kinds.SERVICE, of_another)
+        of_another["metadata"]["uid"] = "u"
+        with pytest.raises(errors.Conflict, match="Key: /registry/services/specs/default/s, .* UID in precondition: u"):
+            await client.update(kinds.SERVICE, of_another)
         await client.delete(kinds.CONFIG_MAP, "m", "default")
         with pytest.raises(errors.NotFound, match='configmaps "m" not found'):
             await client.get(kinds.CONFIG_MAP, "m", "default")
@@ -182,6 +187,29 @@ def test_pods_get_what_nobody_wrote(tmp_path: Path) -> None:
         }
         assert made["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
         assert spec["containers"][0]["imagePullPolicy"] == "IfNotPresent"
+
+    run(tmp_path, test)
+
+
+def test_an_amount_written_otherwise_is_no_change(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c", "namespace": "default"}}
+        await client.create(kinds.PERSISTENT_VOLUME_CLAIM, {**claim, "spec": wanted})
+        patch = {"spec": {"resources": {"requests": {"storage": "1073741824"}}}}
+        changed = await client.patch(kinds.PERSISTENT_VOLUME_CLAIM, "c", patch, "default")
+        assert changed["spec"]["resources"]["requests"]["storage"] == "1073741824"
+        patch["spec"]["resources"]["requests"]["storage"] = "1073741825"
+        with pytest.raises(errors.Invalid, match="spec is immutable after creation"):
+            await client.patch(kinds.PERSISTENT_VOLUME_CLAIM, "c", patch, "default")
+        container = {"name": "c", "image": "busybox:1", "resources": {"requests": {"memory": "1Gi"}}}
+        template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}}
+        spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+        made = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "default"}}
+        await client.create(kinds.DEPLOYMENT, {**made, "spec": spec})
+        container["resources"] = {"requests": {"memory": "1073741824"}}
+        again = await client.patch(kinds.DEPLOYMENT, "d", {"spec": {"template": template}}, "default")
+        assert again["metadata"]["generation"] == 1
 
     run(tmp_path, test)
 
