@@ -62,10 +62,11 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
         cache, servers = Cache(), Servers(store, settings.advertise_address)
         keep(catalog, cache)
         await _fill(store, cache, servers)
-    expiring = lifetimes(settings) if store.shared else {}
-    registry = Registry(store, cache, catalog, track, Gaps(ours=settings.warn_of_gaps), expiring)
-    pools = _service_pools(settings, store, registry)
-    edges = edge.assemble(Parts(settings, registry, lifecycle))
+        expiring = lifetimes(settings) if store.shared else {}
+        registry = Registry(store, cache, catalog, track, Gaps(ours=settings.warn_of_gaps), expiring)
+        pools = _service_pools(settings, store, registry)
+        edges = edge.assemble(Parts(settings, registry, lifecycle))
+        cache.index()
     registry.admit_with(edges.admission)
     keeper = keeping.Keeper(registry, published(settings, pools.first_address, catalog.kinds(), servers))
     servers.follow(keeper.again)

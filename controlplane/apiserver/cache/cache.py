@@ -72,7 +72,7 @@ class Cache:
         return list(self._collections.values())
 
     def load(self, history: Sequence[Change], revision: int, compacted: int) -> None:
-        """Fill from everything the store kept, in order."""
+        """Fill from everything the store kept, in order; index() follows, once everybody has read what he needs."""
         for change in history:
             resource, namespace, name = change.key.split("/", 2)
             collection = self._collections.get(resource)
@@ -83,10 +83,14 @@ class Cache:
         self._progress.advance(revision)
         self._compacted = compacted
         for collection in self._collections.values():
-            collection.index()
             collection.forget(compacted)
         if self._unserved:
             log.info("the store holds objects of kinds that are not served: %s", ", ".join(sorted(self._unserved)))
+
+    def index(self) -> None:
+        """Have what lists and watches look up at hand, before the first of them waits for it."""
+        for collection in self._collections.values():
+            collection.index()
 
     def deliver(self, batch: Sequence[Change]) -> None:
         """The store's follower: take in one batch."""

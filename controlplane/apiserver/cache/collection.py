@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
@@ -33,6 +33,7 @@ class Collection:
         self._order: dict[str, list[Entry]] = {}
         self._nodes: dict[str, dict[tuple[str, str], Entry]] = {}
         self._node = node
+        self._indexed = False
         self._history: list[Event] = []
         self._history_bytes = 0
         # Of all that is there.
@@ -63,6 +64,7 @@ class Collection:
             entry = self.get(selection.namespace, selection.name)
             return [entry] if entry and selection.matches(entry) else []
         if selection.node:
+            self.index()
             on_node = self._nodes.get(selection.node, {})
             return [on_node[key] for key in sorted(on_node) if selection.matches(on_node[key])]
         entries = self.scan(selection.namespace)
@@ -93,22 +95,33 @@ class Collection:
     # --- changes ---
 
     def load(self, namespace: str, name: str, revision: int, created: int, body: bytes | None) -> None:
-        """A change from before the start: as apply, with nobody to tell. index() follows the last one."""
+        """A change from before the start: as apply, with nobody to tell. It is read once everything is there."""
+        self._indexed = False
         self._change(namespace, name, revision, created, body)
 
     def index(self) -> None:
-        """Read once which node each object belongs to, of those that are left of all that was loaded."""
-        if self._node is not None:
-            for space in self._spaces.values():
-                for entry in space.values():
-                    self._belongs(self._node(entry.glance()), entry)
+        """Read which node each object belongs to, of those that are left of all that was loaded; unless it is known."""
+        if self._node is not None and not self._indexed:
+            for _ in self._objects():
+                pass
+
+    def _objects(self) -> Iterator[Obj]:
+        """All that is there, in key order, each decoded for one look; and the index, which must look at each, too."""
+        read = self._node if not self._indexed else None
+        self._nodes = {} if read is not None else self._nodes
+        for entry in self.scan():
+            obj = entry.glance()
+            if read is not None:
+                self._belongs(read(obj), entry)
+            yield obj
+        self._indexed = True
 
     def apply(self, namespace: str, name: str, revision: int, created: int, body: bytes | None) -> None:
         """Take a change in and tell watchers and subscribers."""
         event = self._change(namespace, name, revision, created, body)
         if event is None:
             return
-        if self._node is not None:
+        if self._node is not None and self._indexed:
             self._index(self._node, event.old, event.new)
         for watcher in self._concerned(event):
             watcher.offer(event)
@@ -197,8 +210,8 @@ class Collection:
 
     def subscribe(self, subscriber: Subscriber, replay: bool = True) -> None:
         """Call with every present object (replay), then with every change, on the loop, in order."""
-        for entry in self.scan() if replay else ():
-            subscriber(None, entry.obj)
+        for obj in self._objects() if replay else ():
+            subscriber(None, obj)
 
         def tell(event: Event) -> None:
             subscriber(event.old.obj if event.old else None, event.new.obj if event.new else None)

@@ -46,7 +46,8 @@ def test_an_entry_knows_its_revision_without_encoding_anew() -> None:
     assert orjson.loads(b"{" + entry.tail).keys() == {"metadata", "data"}
 
 
-def test_a_start_reads_once_where_each_object_belongs_and_keeps_none_of_them_decoded() -> None:
+@pytest.mark.parametrize("followed", [False, True])
+def test_a_start_reads_once_where_each_object_belongs_and_keeps_none_of_them_decoded(followed: bool) -> None:
     read: list[str] = []
 
     def node(obj: Obj) -> str:
@@ -62,11 +63,25 @@ def test_a_start_reads_once_where_each_object_belongs_and_keeps_none_of_them_dec
     ]
     cache.load(changes, changes[-1].revision, 0)
     collection = cache.collection(kinds.CONFIG_MAP)
+    if followed:
+        # Whoever looks at each object at the start has it decoded once for both.
+        seen: list[str | None] = []
+        collection.subscribe(lambda old, new: seen.append(named(new)))
+        assert seen == ["a", "c"] == read
+    cache.index()
     assert sorted(read) == ["a", "c"]
     assert [[e.name for e in collection.select(Selection(node=each))] for each in ("n1", "n2")] == [[], ["a"]]
     assert not [entry for entry in collection.scan() if entry._obj is not None]
     collection.apply("ns", "a", 9, 2, body("a", node="n1"))
     assert [[e.name for e in collection.select(Selection(node=each))] for each in ("n1", "n2")] == [["a"], []]
+
+
+def test_what_changes_before_anybody_asks_by_node_is_found_there_all_the_same() -> None:
+    collection = Collection(kinds.CONFIG_MAP, lambda obj: str(obj["metadata"]["labels"].get("node", "")))
+    collection.load("ns", "a", 2, 2, body("a", node="n1"))
+    collection.apply("ns", "a", 3, 2, body("a", node="n2"))
+    collection.apply("ns", "b", 4, 4, body("b", node="n1"))
+    assert [[e.name for e in collection.select(Selection(node=each))] for each in ("n1", "n2")] == [["b"], ["a"]]
 
 
 def test_lists_follow_the_order_of_keys() -> None:
