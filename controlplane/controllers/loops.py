@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from controlplane.controllers.admission_policies import AdmissionPolicyStatusController
 from controlplane.controllers.attachments.controller import AttachDetachController
 from controlplane.controllers.certificates.approving import ApprovingController, ServingApprovingController
 from controlplane.controllers.certificates.cleaning import CleaningController
@@ -66,6 +67,11 @@ REGISTRY: tuple[Entry, ...] = (
     Entry("serviceaccount-controller", "serviceaccount-controller", ServiceAccountController),
     Entry("root-ca-certificate-publisher-controller", "root-ca-certificate-publisher", RootCAPublisher),
     Entry("clusterrole-aggregation-controller", "clusterrole-aggregation-controller", ClusterRoleAggregationController),
+    Entry(
+        "validatingadmissionpolicy-status-controller",
+        "validatingadmissionpolicy-status-controller",
+        AdmissionPolicyStatusController,
+    ),
     Entry("node-ipam-controller", "cidrAllocator", NodeIPAMController),
     Entry("ttl-controller", "ttl-controller", NodeTTLController),
     Entry("node-lifecycle-controller", "node-controller", NodeLifecycleController),

@@ -27,6 +27,7 @@ from apimachinery.kinds import (
     SERVICE,
     SERVICE_ACCOUNT,
     SERVICE_CIDR,
+    VALIDATING_ADMISSION_POLICY,
 )
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.objects import Obj, copy, name, uid
@@ -169,6 +170,34 @@ def test_quotas_are_counted_by_the_loop_where_the_server_leaves_it_to_it(tmp_pat
             await at.until(
                 lambda: told({"pods": "0", "requests.cpu": "0", "count/configmaps": maps}, {**hard, "pods": "1"})
             )
+
+    asyncio.run(asyncio.wait_for(scenario(), WHOLE))
+
+
+def test_of_a_policy_the_generation_that_was_seen_is_told(tmp_path: Path) -> None:
+    """And nothing of its expressions' types, which nobody looked at."""
+    validations = [{"expression": "object.spec.replicas < 5"}]
+    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["deployments"]}
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": validations}
+
+    async def scenario() -> None:
+        async with stage(tmp_path) as at:
+            await at.start_loops(controllers=("validatingadmissionpolicy-status-controller",))
+
+            async def status() -> Obj:
+                found = await at.client.get(VALIDATING_ADMISSION_POLICY, "p")
+                return cast(Obj, found.get("status") or {})
+
+            await at.client.create(VALIDATING_ADMISSION_POLICY, {"metadata": {"name": "p"}, "spec": spec})
+            await at.until(lambda: equals(status, {"observedGeneration": 1}))
+            await at.client.patch(VALIDATING_ADMISSION_POLICY, "p", {"spec": {"failurePolicy": "Ignore"}})
+            await at.until(lambda: equals(status, {"observedGeneration": 2}))
+            owned = (await at.client.get(VALIDATING_ADMISSION_POLICY, "p"))["metadata"]["managedFields"]
+            own = [(o["manager"], o["operation"], o.get("subresource")) for o in owned if o.get("subresource")]
+            assert own == [("validatingadmissionpolicy-status", "Apply", "status")]
+
+    async def equals(what: Callable[[], Awaitable[Obj]], wanted: Obj) -> bool:
+        return await what() == wanted
 
     asyncio.run(asyncio.wait_for(scenario(), WHOLE))
 
