@@ -8,12 +8,17 @@ translates addresses can touch them. Answers of pods behind a port of the node a
 routing (`overlay`). (A kernel that translates a packet whose checksum it has not computed yet, as that
 of an encapsulated packet, got that wrong for years.)
 
+The table is replaced while pods open connections, which keep for life what their first packet met. A transaction
+replaces rules and sets of single values at once, but a set of intervals (`flags interval`, or prefixes in braces) that
+it makes is found empty for some microseconds (seen with Linux 6.18): so there is none.
+
 Source for what must not be translated: https://kubernetes.io/docs/concepts/cluster-administration/networking/
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
 
 from apimachinery.kit.netlink.routes import Address, Network
 from apimachinery.kit.nft import Nft
@@ -23,7 +28,7 @@ from cni.node.overlay import ANSWER_MARK
 _FAMILY = {4: "ip", 6: "ip6"}
 _TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
 # Multicast is never translated: its answers go to the group.
-_MULTICAST = {4: "224.0.0.0/4", 6: "ff00::/8"}
+_MULTICAST = {4: ipaddress.ip_network("224.0.0.0/4"), 6: ipaddress.ip_network("ff00::/8")}
 
 
 def table_of(bridge: str) -> str:
@@ -31,7 +36,7 @@ def table_of(bridge: str) -> str:
 
 
 def ruleset(
-    bridge: str, own: Iterable[Network], cluster: Iterable[Network], nodes: Iterable[Address], tunnel_port: int = 0
+    bridge: str, own: Sequence[Network], cluster: Iterable[Network], nodes: Iterable[Address], tunnel_port: int = 0
 ) -> str:
     """The whole table as one nft transaction, whether it exists or not. Pure; the same input gives the same
     text.
@@ -41,44 +46,52 @@ def ruleset(
     """
     table = f"inet {table_of(bridge)}"
     lines = [f"add table {table}", f"delete table {table}", f"table {table} {{"]
-    rules = []
-    networks, addresses, sources = list(cluster), list(nodes), list(own)
+    networks, addresses, starts = list(cluster), sorted(set(map(str, nodes))), []
     for version, family in _FAMILY.items():
-        mine = [c for c in sources if c.version == version]
-        if not mine:
-            continue
-        inside = {str(c) for c in [*networks, *mine] if c.version == version}
-        inside |= {str(a) for a in addresses if a.version == version} | {_MULTICAST[version]}
-        lines += [
-            f"  set inside{version} {{",
-            f"    type {_TYPE[version]}; flags interval; auto-merge",
-            f"    elements = {{ {', '.join(sorted(inside))} }}",
-            "  }",
-        ]
-        pods = ", ".join(sorted(map(str, mine)))
-        rules.append(f"    {family} saddr {{ {pods} }} {family} daddr != @inside{version} masquerade")
+        mine = [c for c in own if c.version == version]
+        if mine or tunnel_port:
+            lines.append(_nodes(version, addresses))
+        if mine:
+            lines += _leaving(version, {*networks, *mine, _MULTICAST[version]})
+            starts += [f"    {family} saddr {c} jump leaving{version}" for c in sorted(map(str, mine))]
     if tunnel_port:
-        lines += _tunnel(bridge, addresses, tunnel_port)
+        lines += _tunnel(bridge, tunnel_port)
     # After the proxy's own chain at srcnat, which may have marked the packet for its kind of translation.
-    lines += ["  chain postrouting {", "    type nat hook postrouting priority srcnat + 10;", *rules, "  }", "}"]
+    lines += ["  chain postrouting {", "    type nat hook postrouting priority srcnat + 10;", *starts, "  }", "}"]
     return "\n".join(lines) + "\n"
 
 
-def _tunnel(bridge: str, nodes: Iterable[Address], port: int) -> list[str]:
-    sets, known, out = [], [], []
-    for version, family in _FAMILY.items():
-        own = sorted(str(a) for a in nodes if a.version == version)
-        elements = f" elements = {{ {', '.join(own)} }};" if own else ""
-        sets.append(f"  set nodes{version} {{ type {_TYPE[version]};{elements} }}")
-        known.append(f"    {family} saddr @nodes{version} notrack accept")
-        out.append(f"    {family} daddr @nodes{version} notrack")
+def _nodes(version: int, addresses: Iterable[str]) -> str:
+    own = [a for a in addresses if (":" in a) == (version == 6)]
+    elements = f" elements = {{ {', '.join(own)} }};" if own else ""
+    return f"  set nodes{version} {{ type {_TYPE[version]};{elements} }}"
+
+
+def _leaving(version: int, inside: Iterable[Network]) -> list[str]:
+    """What stays inside returns; one comparison each, for a set of intervals is empty while its table is written anew
+    (see above)."""
+    family = _FAMILY[version]
+    stays = ipaddress.collapse_addresses(n for n in inside if n.version == version)  # type: ignore[type-var]
+    found = [f"    {family} daddr {network} return" for network in stays]
+    return [
+        f"  chain leaving{version} {{",
+        *found,
+        f"    {family} daddr @nodes{version} return",
+        "    masquerade",
+        "  }",
+    ]
+
+
+def _tunnel(bridge: str, port: int) -> list[str]:
+    known = [f"    {family} saddr @nodes{version} notrack accept" for version, family in _FAMILY.items()]
+    out = [f"    {family} daddr @nodes{version} notrack" for version, family in _FAMILY.items()]
     # Every packet comes by here: what is none of it leaves first, and the one look for a route comes late.
     others = ["    meta l4proto != udp accept", f"    udp dport != {port} accept", "    fib daddr type != local accept"]
     start = ["  chain prerouting {", "    type filter hook prerouting priority raw;", *others]
     sent = ["  chain output {", "    type filter hook output priority raw;", *others[:2], *out, "  }"]
     answer = f'    iifname "{bridge}" ct direction reply ct status dnat meta mark set meta mark or {ANSWER_MARK:#x}'
     answers = ["  chain answers {", "    type filter hook prerouting priority mangle;", answer, "  }"]
-    return [*sets, *start, *known, "    drop", "  }", *sent, *answers]
+    return [*start, *known, "    drop", "  }", *sent, *answers]
 
 
 class Masquerade:

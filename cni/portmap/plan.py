@@ -88,14 +88,14 @@ def _meet(one: Forward, other: Forward) -> bool:
 
 
 def added(holder: Holder) -> str:
-    """A transaction for one more holder; the table must be there."""
+    """A transaction for one more holder; the table must be there, and know the networks of its pod."""
     return _filled([holder])
 
 
 def removed(holder: Holder) -> str:
-    """A transaction for one holder less. Its networks stay in the sets: others share them."""
+    """A transaction for one holder less. Its networks stay: others share them."""
     lines = [f"delete element inet {TABLE} {name} {{ {key} }}" for name, key, _ in _elements(holder)]
-    lines += [f"delete element inet {TABLE} {n} {{ {v} }}" for n, v in _members(holder) if n.startswith("snat")]
+    lines += [f"delete element inet {TABLE} {name} {{ {value} }}" for name, value in _members(holder)]
     return "\n".join(lines) + "\n"
 
 
@@ -111,21 +111,20 @@ def ruleset(holders: Iterable[Holder]) -> str:
     contents = [*_MARTIANS]
     if everybody:
         contents += [line for version in _IP for line in _containers(version)]
+        networks = sorted({source for holder in everybody if holder.snat for source in holder.sources})
         for version in _IP:
-            contents += [f"chain forward{version} {{", *_lookups(version), "}"]
+            near = (network for network in networks if (":" in network) == (version == 6))
+            contents += [f"chain forward{version} {{", *_lookups(version, near), "}"]
         contents += _hooks()
     return head + "\n".join([f"table inet {TABLE} {{", *contents, "}"]) + "\n" + _filled(everybody)
 
 
 def _filled(holders: Iterable[Holder]) -> str:
-    """What holders put into maps and sets. A member that many share is added once: for a second time in one transaction
-    nft merges it with the first, which the kernel does not have yet, and the whole is refused.
-    """
-    lines, members = [], dict[tuple[str, str], None]()
+    """What holders put into maps and sets."""
+    lines = []
     for holder in holders:
         lines += [f"create element inet {TABLE} {name} {{ {key} : {value} }}" for name, key, value in _elements(holder)]
-        members.update(dict.fromkeys(_members(holder)))
-    lines += [f"add element inet {TABLE} {name} {{ {value} }}" for name, value in members]
+        lines += [f"add element inet {TABLE} {name} {{ {value} }}" for name, value in _members(holder)]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -135,12 +134,13 @@ def _containers(version: int) -> Iterator[str]:
         yield f"map {protocol}{version} {{ type inet_service : {kind} . inet_service; }}"
         yield f"map {protocol}{version}at {{ type {kind} . inet_service : {kind} . inet_service; }}"
     yield f"set snat{version} {{ type {kind}; }}"
-    yield f"set near{version} {{ type {kind}; flags interval; auto-merge; }}"
 
 
-def _lookups(version: int) -> Iterator[str]:
+def _lookups(version: int, near: Iterable[str]) -> Iterator[str]:
+    """`near`: pods' networks. A rule for each: a set of intervals is empty for a moment when its table is made anew."""
     ip = _IP[version]
-    yield f"{ip} saddr @near{version} meta mark set meta mark or {_MARK}"
+    for network in near:
+        yield f"{ip} saddr {network} meta mark set meta mark or {_MARK}"
     if version == 4:
         yield f"ip saddr 127.0.0.0/8 meta mark set meta mark or {_MARK}"
     else:
@@ -175,4 +175,3 @@ def _members(holder: Holder) -> Iterator[tuple[str, str]]:
     """(set, element)."""
     if holder.snat:
         yield from ((f"snat{6 if ':' in ip else 4}", ip) for ip in sorted({f.pod_ip for f in holder.forwards}))
-        yield from ((f"near{6 if ':' in cidr else 4}", cidr) for cidr in holder.sources)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -34,6 +34,7 @@ class Records:
         self._last_change = b""
         self._holders: dict[Key, Holder] = {}
         self._by_port: dict[Port, set[Key]] = defaultdict(set)
+        self._networks: Counter[str] = Counter()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -69,6 +70,10 @@ class Records:
         keys = {key for port in ports for key in self._by_port.get(port, ())}
         return [self._holders[key] for key in keys]
 
+    def know_networks(self, holder: Holder) -> bool:
+        """Whether each network of this holder's pod is that of another's, too, so that the table has it."""
+        return not holder.snat or all(self._networks[network] for network in holder.sources)
+
     def write(self, holder: Holder, namespace: str) -> None:
         """`namespace`: the pod's, by which `sweep` finds a pod that went without DEL."""
         noted = {"netns": namespace, "identity": netns.identity(Path(namespace))}
@@ -99,6 +104,7 @@ class Records:
             return
         self._holders.clear()
         self._by_port.clear()
+        self._networks.clear()
         for path in sorted(self._directory.glob("*.json")):
             self._remember(_decode(path))
         self._last_change = last
@@ -110,11 +116,13 @@ class Records:
 
     def _remember(self, holder: Holder) -> None:
         self._holders[holder.key] = holder
+        self._networks.update(holder.sources if holder.snat else ())
         for forward in holder.forwards:
             self._by_port[forward.port].add(holder.key)
 
     def _forget(self, key: Key) -> None:
         holder = self._holders.pop(key, None)
+        self._networks.subtract(holder.sources if holder and holder.snat else ())
         for port in {forward.port for forward in holder.forwards} if holder else ():
             self._by_port[port].discard(key)
             if not self._by_port[port]:

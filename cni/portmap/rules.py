@@ -43,9 +43,13 @@ class HostPorts:
             beside = [h for h in self._records.users(f.port for f in holder.forwards) if h.key != holder.key]
             if problem := plan.clash(holder, beside):
                 raise CniError(types.INVALID_CONFIG, problem)
+            known = self._records.know_networks(holder)
             self._records.write(holder, namespace)
             try:
-                self._apply(plan.added(holder))
+                if known:
+                    self._apply(plan.added(holder))
+                else:
+                    self._write(plan.ruleset(self._records.all()))
                 allow_loopback(holder)
             except BaseException:
                 self._records.remove(holder.key)

@@ -178,7 +178,8 @@ def all_pairs(nodes: list[Node]) -> None:
             for version in (4, 6):
                 target = kernel.address_of(result, version)
                 for other, seen in everyone:
-                    assert kernel.ask(other, target) == kernel.address_of(seen, version)
+                    own, shown = kernel.address_of(seen, version), kernel.ask(other, target)
+                    assert shown == own, f"{target} of {pod.name} sees {own} of {other.name} as {shown!r}"
                 for node in nodes:
                     assert kernel.ask(node.path, target)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,15 +14,40 @@ import pytest
 from apimachinery.kit.netlink import Netlink, Route, routes
 from cni import install
 from cni.node.masquerade import ruleset
+from cni.portmap import plan as portmap
+from cni.portmap.plan import Forward
 from tests.cni import kernel
 from tests.cni.nodes import CLUSTER, FakeInformer, Node, Running, all_pairs, new_ground, until
+from tests.cni.test_portmap import holder
 
 
 def test_the_masquerade_names_what_stays_inside() -> None:
     text = ruleset("cni0", [ip_network("10.244.1.0/24")], [ip_network("10.244.0.0/16")], [ip_interface("10.9.0.1").ip])
-    assert "elements = { 10.244.0.0/16, 10.244.1.0/24, 10.9.0.1, 224.0.0.0/4 }" in text
-    assert "ip saddr { 10.244.1.0/24 } ip daddr != @inside4 masquerade" in text
+    leaving = ["10.244.0.0/16 return", "224.0.0.0/4 return", "@nodes4 return"]
+    assert "chain leaving4 { " + " ".join(f"ip daddr {what}" for what in leaving) + " masquerade }" in " ".join(
+        text.split()
+    )
+    assert "set nodes4 { type ipv4_addr; elements = { 10.9.0.1 }; }" in text
+    assert "priority srcnat + 10;\n    ip saddr 10.244.1.0/24 jump leaving4\n  }" in text
     assert "ip6" not in text
+
+
+def test_a_pods_own_network_outside_the_clusters_range_stays_inside() -> None:
+    own = [ip_network("10.1.0.0/24"), ip_network("10.2.0.0/24"), ip_network("fd44::/64")]
+    text = ruleset("cni0", own, [ip_network("10.244.0.0/16"), ip_network("fd44::/48")], [], 4789)
+    for network in ("10.1.0.0/24", "10.2.0.0/24", "10.244.0.0/16", "224.0.0.0/4"):
+        assert text.count(f"ip daddr {network} return") == 1
+    assert "ip6 daddr fd44::/48 return" in text and "ip6 daddr fd44::/64" not in text
+    assert text.count("jump leaving4") == 2 and text.count("jump leaving6") == 1
+
+
+def test_no_set_of_intervals_is_written_anew_while_packets_are_looked_up_in_it() -> None:
+    """It is found empty for a moment: a pod's connection inside the cluster would be translated for its whole life."""
+    mine, nodes = [ip_network("10.244.1.0/24"), ip_network("fd44::/64")], [ip_interface("10.9.0.1").ip]
+    shared = holder("a", Forward("tcp", "", 80, "10.244.1.2", 80))
+    for text in (ruleset("cni0", mine, [ip_network("10.244.0.0/16")], nodes, 4789), portmap.ruleset([shared])):
+        assert "interval" not in text
+        assert not [braces for braces in re.findall(r"\{([^{}]*)\}", text) if "/" in braces and "\n" not in braces]
 
 
 @pytest.fixture

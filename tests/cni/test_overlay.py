@@ -303,7 +303,7 @@ def test_the_way_changes_under_traffic_and_back(ground: tuple[Path, list[Node], 
 
 def _change_under_traffic(cluster: Cluster) -> None:
     nodes = cluster.nodes
-    (pod, _), (far, result), (third, _) = (node.pods[0] for node in nodes)
+    (pod, first), (far, result), (third, last) = (node.pods[0] for node in nodes)
     other, own = nodes[0].pods[1]
     with (
         talking(pod, far, kernel.address_of(result)) as there,
@@ -320,6 +320,7 @@ def _change_under_traffic(cluster: Cluster) -> None:
             until(partial(_has_mtu, nodes[0], size))
             until(partial(_has_gateway, cluster, "node1", gateway))
     assert not (there.broken or back.broken or there.failures or back.failures)
+    assert (there.seen, back.seen) == ({kernel.address_of(first)}, {kernel.address_of(last)})
 
 
 def _goes_on(talk: Talk, echoed: int) -> bool:

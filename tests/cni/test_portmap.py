@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any
@@ -252,10 +252,25 @@ WEB = {"hostPort": 8080, "containerPort": 7, "protocol": "tcp"}
 
 
 def test_what_pods_share_stands_in_the_table_once() -> None:
-    """nft merges a second mention with the first, and the kernel, which has neither yet, refuses the whole."""
     forwards = [Forward("tcp", "", port, f"10.244.1.{port}", 80) for port in (2, 3)]
     one, two = holder("a", forwards[0]), holder("b", forwards[1])
-    assert plan.ruleset([one, two]).count("near4 { 10.244.1.0/24 }") == 1
+    assert plan.ruleset([one, two]).count("ip saddr 10.244.1.0/24 ") == 1
+    assert "10.244.1.0/24" not in plan.ruleset([replace(one, snat=False)])
+
+
+def test_the_table_is_written_whole_only_for_a_network_that_it_does_not_know(tmp_path: Path) -> None:
+    known, records = [], Records(tmp_path)
+    one = holder("a", Forward("tcp", "", 80, "10.244.1.2", 80))
+    others = [replace(one, container_id="b"), replace(one, container_id="c", sources=("10.244.2.0/24",))]
+    with records.lock():
+        for each in (one, *others, replace(others[1], container_id="d", snat=False)):
+            known.append(records.know_networks(each))
+            records.write(each, "/x")
+        records.remove(others[1].key)
+        known.append(records.know_networks(others[1]))
+    with records.lock():
+        assert records.know_networks(one), "also when all is read again"
+    assert known == [False, True, False, True, False]
 
 
 @pytest.mark.kernel
