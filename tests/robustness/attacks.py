@@ -140,14 +140,13 @@ def of_one_large_object() -> list[Attack]:
     ]
 
 
-def known() -> list[Attack]:
-    """Those of known cases, and an object as large as any."""
-    return [*patches(), *yamls(), *objects(), *of_one_large_object()]
+KNOWN = (patches, yamls, objects, of_one_large_object)
+"""Those of known cases, and an object as large as any."""
 
 
 def attacks() -> list[Attack]:
     """And their neighbours."""
-    return [*known(), *of_many_values()]
+    return [attack for kind in (*KNOWN, of_many_values) for attack in kind()]
 
 
 @dataclass
