@@ -76,7 +76,7 @@ class Nft:
         self._netns = netns
         self._context: Any = None
         self._parsed = 0
-        """characters of text since memory was given back"""
+        """characters of text, and bytes of elements, since memory was given back"""
         self._executor = futures.ThreadPoolExecutor(1, thread_name_prefix="nft")
 
     async def open(self, timeout: float = 10.0) -> None:
@@ -137,11 +137,7 @@ class Nft:
         if self._context is None:
             raise NftError("the nftables context is not open")
         code, out, err = self._context.cmd(text)
-        self._parsed += len(text)
-        if self._parsed > _LARGE_TEXT:
-            # The parser builds a tree many times the size of its text; freed, it would stay with the process.
-            memory.give_back()
-            self._parsed = 0
+        self._given(len(text))
         if code != 0:
             raise NftError(f"nftables refused a transaction: {err.strip() or f'status {code}'}", text)
         return str(out)
@@ -152,8 +148,17 @@ class Nft:
             try:
                 for request in requests:
                     kernel.transact(elements.BEGIN, request, elements.END)
+                    self._given(len(request.payload))
             except OSError as error:
                 raise NftError(f"the kernel refused elements: {error}") from error
+
+    def _given(self, size: int) -> None:
+        self._parsed += size
+        if self._parsed > _LARGE_TEXT:
+            # The parser builds a tree many times the size of its text; freed, it would stay with the process. So would
+            # what many elements were made from.
+            memory.give_back()
+            self._parsed = 0
 
     def _names(self, family: str, table: str) -> frozenset[str]:
         self._context.set_terse_output(True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import random
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from apimachinery.kit.netlink import Netlink, Request, Route, events, routes
+from apimachinery.kit.netlink import Netlink, events
 from apimachinery.kit.netlink.events import Group
 from netproxy import model
 from netproxy.addresses import host_addresses
@@ -21,11 +20,9 @@ from netproxy.model import Family, PortKey
 from netproxy.userspace import tcp, udp
 from netproxy.userspace.choice import Bindings, candidates
 from netproxy.userspace.plan import Key, Listener, Own, Relay, Target, Value, is_inside, plan
+from netproxy.userspace.ways import Ways
 
 log = logging.getLogger(__name__)
-ROUTE_PROTOCOL = 87
-"""by which our routes are known (rtnetlink's rtm_protocol); no routing daemon has it"""
-_LOOPBACK = 1
 _SETTLE_SECONDS, _AGAIN_SECONDS = 0.05, 5.0
 
 
@@ -46,20 +43,23 @@ class UserspaceMode:
         self._bindings = Bindings()
         self._node: frozenset[str] = frozenset()
         self._own: frozenset[str] = frozenset()
+        self._ways = Ways(self._grounds)
         self._at_work = asyncio.Lock()
 
     async def open(self) -> None:
         """There are no handles."""
 
     async def prepare(self) -> None:
-        """Every kernel has what this needs."""
+        """Every kernel has what this needs; what it does not need, see Ways, is made with the first rules."""
 
     async def rebuild(self, routes: Mapping[PortKey, model.Route]) -> None:
         async with self._at_work:
             self._node = await asyncio.to_thread(self._node_addresses)
             ledgers = {family: Ledger[Key, Value]() for family in self._grounds}
             self._claim(ledgers, routes)
-            await self._follow(ledgers, await asyncio.to_thread(self._taken))
+            await asyncio.to_thread(self._ways.prepare)
+            await self._follow(ledgers, await asyncio.to_thread(self._ways.held))
+            await asyncio.to_thread(self._ways.keep_only, self._own)
 
     async def change(self, routes: Mapping[PortKey, model.Route | None]) -> None:
         async with self._at_work:
@@ -91,9 +91,7 @@ class UserspaceMode:
         async with self._at_work:
             self._ledgers, self._relays, self._own = {}, {}, frozenset()
             self._shut(list(self._open))
-            taken = await asyncio.to_thread(self._taken)
-            await asyncio.to_thread(self._give_up, taken)
-            await asyncio.to_thread(self._let_pass)
+            await asyncio.to_thread(self._ways.remove)
 
     async def tidy(self) -> None:
         """There has been only one way."""
@@ -101,9 +99,7 @@ class UserspaceMode:
     def close(self) -> None:
         """Without this process nobody answers: who comes now waits for its successor, and is not refused or sent
         elsewhere. So packets are swallowed first, and only then nobody listens."""
-        with contextlib.suppress(OSError):
-            self._do([routes.replace_route(_silent(address)) for address in sorted(self._own)])
-            self._give_up(self._own)
+        self._ways.close()
         self._shut(list(self._open))
 
     async def _follow(self, ledgers: dict[Family, Ledger[Key, Value]], taken: Collection[str]) -> None:
@@ -114,10 +110,9 @@ class UserspaceMode:
         self._own = frozenset(wanted)
         for listener in self._relays.keys() - self._open.keys():
             await self._listen(listener)
-        await asyncio.to_thread(self._take, wanted - set(taken))
-        await asyncio.to_thread(self._let_pass)
+        await asyncio.to_thread(self._ways.take, wanted - set(taken))
         self._shut(self._open.keys() - self._relays.keys())
-        await asyncio.to_thread(self._give_up, set(taken) - wanted)
+        await asyncio.to_thread(self._ways.give_up, set(taken) - wanted)
         for listener, opened in self._open.items():
             if isinstance(opened, udp.Relayed):
                 relay = self._relays[listener]
@@ -167,40 +162,8 @@ class UserspaceMode:
             ledgers[key.family].claim(key, pieces)
 
     def _is_lost(self) -> bool:
-        return self._taken() != self._own or self._node_addresses() != self._node
+        return self._ways.held() != self._own or self._node_addresses() != self._node
 
     def _node_addresses(self) -> frozenset[str]:
         with Netlink() as kernel:
             return frozenset(ip for ip, _ in host_addresses(kernel, self._grounds))
-
-    def _taken(self) -> frozenset[str]:
-        with Netlink() as kernel:
-            found = kernel.routes(protocol=ROUTE_PROTOCOL, table=routes.LOCAL_TABLE)
-        versions = {family.value for family in self._grounds}
-        return frozenset(str(route.destination[0]) for route in found if route.destination.version in versions)
-
-    def _take(self, addresses: Collection[str]) -> None:
-        self._do([routes.replace_route(_local(address)) for address in sorted(addresses)])
-
-    def _give_up(self, addresses: Collection[str]) -> None:
-        self._do([routes.delete_route(_local(address)) for address in sorted(addresses)])
-
-    def _let_pass(self) -> None:
-        """Whoever waited since an earlier process ended is answered now."""
-        with Netlink() as kernel:
-            kernel.do(*map(routes.delete_route, kernel.routes(protocol=ROUTE_PROTOCOL)))
-
-    def _do(self, requests: list[Request]) -> None:
-        if requests:
-            with Netlink() as kernel:
-                kernel.do(*requests)
-
-
-def _silent(address: str) -> Route:
-    return Route(ipaddress.ip_network(address), kind="blackhole", protocol=ROUTE_PROTOCOL)
-
-
-def _local(address: str) -> Route:
-    return Route(
-        ipaddress.ip_network(address), link=_LOOPBACK, kind="local", protocol=ROUTE_PROTOCOL, table=routes.LOCAL_TABLE
-    )

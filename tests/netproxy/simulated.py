@@ -21,6 +21,7 @@ from netproxy.topology import Place
 from netproxy.tracker import Tracker
 from netproxy.userspace.apply import UserspaceMode
 from netproxy.userspace.plan import Listener
+from netproxy.userspace.ways import Ways
 from tests.netproxy import iptables_tracer, nft_tracer
 from tests.netproxy.ipvs_kernel import FakeChains, FakeHost, Kernel
 from tests.netproxy.packet import LOCAL_ADDRESSES, End, Packet
@@ -173,7 +174,31 @@ class UserspaceRules:
 
     def state(self) -> Any:
         """Everything."""
-        return dict(self._mode._relays), set(self._mode._open), set(self._mode.taken)
+        return dict(self._mode._relays), set(self._mode._open), set(self._mode.ways.taken)
+
+
+class _Ways(Ways):
+    """Routes of a host in memory."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+        self.taken: set[str] = set()
+
+    def prepare(self) -> None:
+        """Links are for kernels."""
+
+    def held(self) -> frozenset[str]:
+        return frozenset(self.taken)
+
+    def take(self, addresses: Collection[str]) -> None:
+        self.taken |= set(addresses)
+
+    def give_up(self, addresses: Collection[str]) -> None:
+        assert self.taken >= set(addresses), "the kernel has no such route"
+        self.taken -= set(addresses)
+
+    def keep_only(self, addresses: Collection[str]) -> None:
+        assert self.taken == set(addresses), "no process was here before"
 
 
 class _Relays(UserspaceMode):
@@ -181,7 +206,7 @@ class _Relays(UserspaceMode):
 
     def __init__(self, on: tuple[Ground, ...]) -> None:
         super().__init__(on)
-        self.taken: set[str] = set()
+        self._ways = self.ways = _Ways()
 
     async def _listen(self, listener: Listener) -> None:
         assert listener not in self._open, "the kernel gives an address and port to one"
@@ -193,19 +218,6 @@ class _Relays(UserspaceMode):
 
     def _node_addresses(self) -> frozenset[str]:
         return frozenset(ip for ip in LOCAL_ADDRESSES if ":" not in ip)
-
-    def _taken(self) -> frozenset[str]:
-        return frozenset(self.taken)
-
-    def _take(self, addresses: Collection[str]) -> None:
-        self.taken |= set(addresses)
-
-    def _give_up(self, addresses: Collection[str]) -> None:
-        assert self.taken >= set(addresses), "the kernel has no such route"
-        self.taken -= set(addresses)
-
-    def _let_pass(self) -> None:
-        """Nobody waits."""
 
 
 def tracker(place: Place = Place("node1", "z1")) -> Tracker:  # noqa: B008

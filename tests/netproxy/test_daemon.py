@@ -17,9 +17,9 @@ from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
 from apimachinery.kit import command, netns
 from benchmarks.plane import Daemons, daemons
 from netproxy import modes
-from netproxy.userspace.apply import ROUTE_PROTOCOL
+from netproxy.userspace.ways import ROUTE_PROTOCOL
 from tests.conftest import SLOWNESS
-from tests.netproxy.rig import IN_KERNEL, MODES, NODE_IP, PODS, Rig, new_rig
+from tests.netproxy.rig import BRIEF, IN_KERNEL, MODES, NODE_IP, PODS, Rig, new_rig
 from tests.waiting import SECONDS, until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -138,20 +138,24 @@ def test_kill_and_restart_without_a_gap(mode: str) -> None:
     run(mode, body)
 
 
-def test_a_killed_relay_comes_back_with_what_changed_meanwhile() -> None:
+def test_a_killed_relay_keeps_clients_waiting_and_comes_back_with_what_changed_meanwhile() -> None:
     async def body(world: World, client: Client) -> None:
+        rig = world.rig
         world.processes.end("proxy", signal.SIGKILL)
-        with pytest.raises(ConnectionRefusedError):
-            world.rig.ask(world.rig.client, world.vip, 80)
+        for where in (rig.client, rig.node):
+            assert rig.outcome(where, world.vip, 80, BRIEF) == "silence"
+        assert rig.outcome(rig.client, NODE_IP, 30080) == "refused"
+        waiting = [asyncio.create_task(asyncio.to_thread(rig.ask, at, world.vip, 80)) for at in (rig.client, rig.node)]
         await world.set_endpoints(client, PODS[0], PODS[1])
         world.start_proxy()
+        assert {answer for answer, _ in await asyncio.gather(*waiting)} <= {PODS[0], PODS[1]}
         await world.until_answered_by(PODS[0], PODS[1])
-        assert world.rig.outcome(world.rig.node, NODE_IP, 30080) == "answered"
+        assert rig.outcome(rig.node, NODE_IP, 30080) == "answered"
         await world.set_endpoints(client, PODS[2])
         await world.until_answered_by(PODS[2])
 
     # A relay's connections are the process's own: nothing else can hold them.
-    run("userspace", body, load=False)
+    run("userspace", body, cut_off=1)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -194,10 +198,13 @@ def test_cleanup_of_the_command_line_leaves_nothing() -> None:
 
 
 async def _rules(world: World, mode: str) -> str:
-    """Lines of a mode's rules that are still there; of the relay's its routes, since its guard is every mode's."""
+    """Lines of a mode's rules that are still there; of the relay's, its routes and links: its guard is every mode's."""
     enter = ["nsenter", f"--net={world.rig.node}"]
     if mode == "userspace":
-        argv = [*enter, "ip", "route", "show", "table", "all", "proto", str(ROUTE_PROTOCOL)]
-        return (await command.run(argv, timeout=60)).stdout.decode()
+        routes = await command.run(
+            [*enter, "ip", "route", "show", "table", "all", "proto", str(ROUTE_PROTOCOL)], timeout=60
+        )
+        links = await command.run([*enter, "ip", "-o", "link", "show", "type", "tun"], timeout=60)
+        return routes.stdout.decode() + links.stdout.decode()
     text = (await command.run([*enter, "nft", "list", "ruleset"], timeout=60)).stdout.decode()
     return "\n".join(line for line in text.splitlines() if MARKS[mode] in line)
