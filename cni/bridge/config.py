@@ -13,7 +13,8 @@ from cni.types import CniError
 
 DEFAULT_BRIDGE = "cni0"
 # Settings of the reference plugin that would change the network silently if they were ignored.
-_UNSUPPORTED = ("vlan", "vlanTrunk", "preserveDefaultVlan", "ipMasq", "ipMasqBackend")
+_UNSUPPORTED = ("vlan", "vlanTrunk", "preserveDefaultVlan")
+_BACKENDS = ("", "nftables", "iptables")
 _DNS = ("nameservers", "domain", "search", "options")
 
 
@@ -21,7 +22,8 @@ _DNS = ("nameservers", "domain", "search", "options")
 class Config:
     """`mac` is the pod interface's, "" to derive it from the address. `dad`: leave IPv6 duplicate detection on, and
     wait for it. `guarded`: frames with another source than the interface's MAC are dropped. `left_down`: the pod's
-    interface, for whoever takes it over. `dns` replaces that of the addresses' plugin where it says anything.
+    interface, for whoever takes it over. `masquerade`: the pod leaves its own network as the node. `dns` replaces that
+    of the addresses' plugin where it says anything.
     """
 
     bridge: str = DEFAULT_BRIDGE
@@ -36,6 +38,7 @@ class Config:
     dad: bool = False
     guarded: bool = False
     left_down: bool = False
+    masquerade: bool = False
     dns: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -58,6 +61,7 @@ def parse(request: Request) -> Config:
         dad=_flag(given, "enabledad"),
         guarded=_flag(given, "macspoofchk"),
         left_down=_flag(given, "disableContainerInterface"),
+        masquerade=_masquerade(given),
         dns=_dns(given),
     )
     if config.left_down and (given.get("ipam") or {}).get("type"):
@@ -68,6 +72,17 @@ def parse(request: Request) -> Config:
     if len(config.bridge) > NAME_LIMIT:
         raise CniError(types.INVALID_CONFIG, f"bridge {config.bridge!r} is longer than {NAME_LIMIT} characters")
     return config
+
+
+def _masquerade(given: Mapping[str, Any]) -> bool:
+    """Whoever names no back end has nftables; the reference plugin would prefer iptables."""
+    wanted, backend = _flag(given, "ipMasq"), _text(given, "ipMasqBackend")
+    if backend not in _BACKENDS:
+        raise CniError(types.INVALID_CONFIG, f"ipMasqBackend: {backend!r} is neither nftables nor iptables")
+    if wanted and backend == "iptables":
+        text = "ipMasqBackend: 'iptables' is not supported by this plugin, only 'nftables' is"
+        raise CniError(types.UNSUPPORTED_FIELD, text)
+    return wanted
 
 
 def _mac(request: Request) -> str:

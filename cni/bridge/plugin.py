@@ -21,7 +21,7 @@ from apimachinery.kit import netns
 from apimachinery.kit.netlink import End, Link, Netlink, NetlinkError, links, routes
 from cni import ipam, types
 from cni.bridge import config as settings
-from cni.bridge import plan
+from cni.bridge import masquerade, plan
 from cni.bridge.config import Config
 from cni.bridge.plan import Attachment
 from cni.host import Host, set_aside
@@ -56,6 +56,8 @@ def delete(request: Request, host: Host) -> None:
     """Nothing that is missing is an error. The address is released only when the link is out of service."""
     near = plan.host_name(request.network, request.container_id, request.ifname)
     retire(host, near, request.netns, request.ifname)
+    if request.config.get("ipMasq"):
+        masquerade.remove(near)
     ipam.delete(request, host)
 
 
@@ -77,6 +79,8 @@ def check(request: Request, host: Host) -> None:
         raise CniError(types.INTERNAL, f"{near}: frames under other MACs are not dropped any more")
     with Netlink(Path(request.netns)) as pod:
         _check_pod(config, request.ifname, previous, pod)
+    if config.masquerade:
+        masquerade.check(ipaddress.ip_interface(ip["address"]) for ip in previous["ips"])
 
 
 def gc(request: Request, host: Host) -> None:
@@ -87,11 +91,14 @@ def gc(request: Request, host: Host) -> None:
     for link in host.kernel.links():
         if bridge and link.master == bridge.index and link.alias.startswith(ours) and link.name not in valid:
             retire(host, link.name, "", "")
+    if config.masquerade:
+        masquerade.keep_only(request.network, valid)
     ipam.gc(request, host)
 
 
 def status(request: Request, host: Host) -> None:
-    settings.parse(request)
+    if settings.parse(request).masquerade:
+        masquerade.require()
     ipam.status(request, host)
 
 
@@ -172,7 +179,12 @@ def _attach(
         mtu = _dress(request.netns, config, what, pod)
         if not config.left_down:
             _wait_for(host.kernel, what.host_name)
+        if config.masquerade:
+            masquerade.add(what.addresses, request.network, what.host_name)
     except BaseException:
+        if config.masquerade:
+            with contextlib.suppress(CniError):
+                masquerade.remove(what.host_name)
         retire(host, what.host_name, request.netns, what.ifname)
         raise
     return plan.result(

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from agent.cri.client import CriClient
+from agent.cri.errors import CriError
 from agent.cri.messages import pb
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import Netlink
@@ -23,7 +24,8 @@ from tests.agent.alone.rig import Containerd
 from tests.waiting import WHOLE, eventually
 
 pytestmark = pytest.mark.node
-SANDBOXES = 6
+# As many as the range has addresses for beside the bridge's.
+SANDBOXES, RANGE = 5, "10.250.8.0/29"
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def serve(rig: Containerd) -> tuple[Settings, "subprocess.Popen[bytes]"]:
     daemon = netns.call(netns.path_of(rig.netns), lambda: subprocess.Popen(argv))
     eventually(settings.socket.exists, what="the CNI daemon serves")
     (base / "cni" / "10-net.conflist").unlink()
-    install.install_conflist(settings, ["10.250.8.0/24", "fd25:8::/64"], 1500)
+    install.install_conflist(settings, [RANGE, "fd25:8::/64"], 1500)
     rig.kill()
     config = (base / "config.toml").read_text().replace('"/usr/lib/cni"', f'"{settings.bin_dir}"')
     (base / "config.toml").write_text(config)
@@ -81,6 +83,15 @@ def test_sandboxes_come_and_go(rig: Containerd) -> None:
             addresses = {a for sandbox in found for a in sandbox.ips}
             assert len(addresses) == 2 * SANDBOXES
             assert addresses == set(DiskStore(settings.data_dir, install.NETWORK).taken())
+            # One too many: the range is named, and in the same words each time, so that events are counted.
+            refused = set()
+            for _ in range(2):
+                with pytest.raises(CriError) as one_more:
+                    await client.run_sandbox(sandbox_config(SANDBOXES, rig.cgroup))
+                refused.add(str(one_more.value))
+            assert len(refused) == 1
+            assert "no IP addresses available in range set: 10.250.8.1-10.250.8.6" in refused.pop()
+            assert addresses == set(DiskStore(settings.data_dir, install.NETWORK).taken()), "nothing is left of it"
             await asyncio.gather(*[client.stop_sandbox(i) for i in made])
             await asyncio.gather(*[client.remove_sandbox(i) for i in made])
         finally:

@@ -41,6 +41,7 @@ READ: dict[str, dict[str, dict[str, Any]]] = {
         "enabledad": {"enabledad": True},
         "disableContainerInterface": {"disableContainerInterface": True},
         "macspoofchk": {"macspoofchk": True},
+        "ipMasq": {"ipMasq": True},
         "dns": {"dns": {"nameservers": ["10.0.0.10"]}},
         "args.cni.mac": {"args": {"cni": {"mac": "02:00:00:00:00:07"}}},
         "runtimeConfig.mac": {"runtimeConfig": {"mac": "02:00:00:00:00:07"}},
@@ -69,8 +70,7 @@ READ: dict[str, dict[str, dict[str, Any]]] = {
 }
 REFUSED: dict[str, dict[str, dict[str, Any]]] = {
     "bridge": {
-        "ipMasq": {"ipMasq": True},
-        "ipMasqBackend": {"ipMasqBackend": "nftables"},
+        "ipMasqBackend": {"ipMasq": True, "ipMasqBackend": "iptables"},
         "vlan": {"vlan": 100},
         "vlanTrunk": {"vlanTrunk": [{"id": 100}]},
         "preserveDefaultVlan": {"preserveDefaultVlan": True},

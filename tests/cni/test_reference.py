@@ -45,6 +45,7 @@ CHAINS: dict[str, list[dict[str, Any]]] = {
     "both families": [bridge(SET4, SET6, isDefaultGateway=True, hairpinMode=True)],
     "a gateway, and no default route": [bridge(SET4, SET6, isGateway=True, promiscMode=True)],
     "no gateway": [bridge(SET4, mtu=1400)],
+    "masqueraded": [bridge(SET4, SET6, isGateway=True, ipMasq=True)],
     "no addresses": [bridge()],
     "an interface for somebody else": [bridge(disableContainerInterface=True)],
     "the configuration's dns": [bridge(SET4, dns={"nameservers": ["10.0.0.10"], "search": ["a"]})],
