@@ -146,24 +146,24 @@ def _metric(wanted: Obj, seen: Obj) -> str:
     """One metric of a HorizontalPodAutoscaler: "cpu: 40%/80%", "<unknown>/10 (avg)"."""
     source = METRIC_SOURCES.get(wanted.get("type", ""), "")
     target = (wanted.get(source) or {}).get("target") or {}
-    current = (seen.get(source) or {}).get("current") or {}
-    named = source in ("resource", "containerResource")
+    told = seen.get(source)
+    current = (told or {}).get("current") or {}
+    # What its status tells in another unit, upstream shows as Go does.
+    unread = texts.UNKNOWN if told is None else "<nil>"
+    named, apart = source in ("resource", "containerResource"), source in ("object", "external")
     prefix = f"{(wanted.get(source) or {}).get('name', '')}: " if named else ""
     if target.get("averageValue") is not None:
-        tail = " (avg)" if source in ("object", "external") else ""
-        return f"{prefix}{current.get('averageValue') or texts.UNKNOWN}/{target['averageValue']}{tail}"
+        used = current.get("averageValue") or (texts.UNKNOWN if apart else unread)
+        return f"{prefix}{used}/{target['averageValue']}{' (avg)' if apart else ''}"
     if named:
         used, goal = current.get("averageUtilization"), target.get("averageUtilization")
         shown = texts.UNKNOWN if used is None else f"{used}%"
         return f"{prefix}{shown}/{'<auto>' if goal is None else f'{goal}%'}"
-    return f"{current.get('value') or texts.UNKNOWN}/{target.get('value', '')}"
+    return f"{current.get('value') or unread}/{target.get('value', '')}"
 
 
 def _metrics(obj: Obj) -> list[str]:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    if "targetCPUUtilizationPercentage" in spec:
-        used = status.get("currentCPUUtilizationPercentage")
-        return [f"cpu: {texts.UNKNOWN if used is None else f'{used}%'}/{spec['targetCPUUtilizationPercentage']}%"]
     wanted, seen = spec.get("metrics") or [], status.get("currentMetrics") or []
     return [_metric(w, seen[i] if i < len(seen) else {}) for i, w in enumerate(wanted)]
 

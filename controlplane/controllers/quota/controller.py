@@ -7,8 +7,8 @@ import logging
 from functools import partial
 
 from apimachinery import discovery, errors
-from apimachinery.informer import Informer
-from apimachinery.kinds import RESOURCE_QUOTA, Kind
+from apimachinery.informer import Handler, Informer
+from apimachinery.kinds import DEVICE_CLASS, RESOURCE_CLAIM, RESOURCE_QUOTA, Kind
 from apimachinery.objects import Obj, key, namespace
 from apimachinery.timestamps import now
 from apimachinery.workqueue import WorkQueue
@@ -64,10 +64,12 @@ class ResourceQuotaController:
         quota = self._quotas.get(item)
         if quota is None:
             return
-        counted = {kind: self._informer(kind) for kind in plan.limited(quota, self._served)}
+        classes = await self._device_classes(quota)
+        kinds = plan.limited(quota, self._served, classes)
+        counted = {kind: self._informer(kind, partial(self._on_object, kind)) for kind in kinds}
         await synced(*counted.values())
         objects = {kind: informer.in_namespace(namespace(quota)) for kind, informer in counted.items()}
-        status = plan.status(quota, plan.used(quota, objects, now()))
+        status = plan.status(quota, plan.used(quota, objects, now(), classes))
         if status is None:
             return
         try:
@@ -75,14 +77,26 @@ class ResourceQuotaController:
         except errors.NotFound:
             return
 
-    def _informer(self, kind: Kind) -> Informer:
+    async def _device_classes(self, quota: Obj) -> list[Obj]:
+        """All, where something that the quota limits may be devices of one; none otherwise."""
+        if RESOURCE_CLAIM not in self._served or not plan.asks_devices(quota):
+            return []
+        informer = self._informer(DEVICE_CLASS, self._on_class)
+        await synced(informer)
+        return informer.items()
+
+    def _on_class(self, old: Obj | None, new: Obj | None) -> None:
+        for quota in filter(plan.asks_devices, self._quotas.items()):
+            self._queue.add(key(quota))
+
+    def _informer(self, kind: Kind, handler: Handler) -> Informer:
         """Of a kind; shared, where another loop has it."""
         found = self._watched.get(kind.resource)
         if found is None:
             shared = (i for i in self._context.informers.all() if i.kind.resource == kind.resource)
             found = next(shared, None) or self._begun(kind)
             found.index_by_namespace()
-            found.add_handler(partial(self._on_object, kind))
+            found.add_handler(handler)
             self._watched[kind.resource] = found
         return found
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from apimachinery.kinds import PERSISTENT_VOLUME_CLAIM, POD, SERVICE, Kind
-from apimachinery.objects import Obj
+from apimachinery.kinds import PERSISTENT_VOLUME_CLAIM, POD, RESOURCE_CLAIM, SERVICE, Kind
+from apimachinery.objects import Obj, name
 from apimachinery.pods.totals import Amounts, add, parsed
 from apimachinery.quantity import Quantity
 from controlplane.apiserver.admission.quota import coverage, usage
+from controlplane.apiserver.admission.quota.devices import NOTHING_KNOWN, Devices, asker, is_made_for, resource_of
 
 _ZERO = Quantity(0)
 # Kinds of which more counts than their number, and which therefore may count less without being deleted.
-_WEIGHED = {kind.resource: kind for kind in (POD, SERVICE, PERSISTENT_VOLUME_CLAIM)}
+_WEIGHED = {kind.resource: kind for kind in (POD, SERVICE, PERSISTENT_VOLUME_CLAIM, RESOURCE_CLAIM)}
 
 
 def countable(kinds: Iterable[Kind]) -> tuple[Kind, ...]:
@@ -22,21 +23,41 @@ def countable(kinds: Iterable[Kind]) -> tuple[Kind, ...]:
     return tuple(_WEIGHED.get(kind.resource, kind) for kind in found)
 
 
-def limited(quota: Obj, kinds: Iterable[Kind]) -> list[Kind]:
-    """Those that the quota says anything about."""
-    hard = parsed(quota["spec"].get("hard"))
-    return [kind for kind in kinds if usage.names(kind, hard)]
+def asks_devices(quota: Obj) -> bool:
+    """Whether what counts against the quota depends on which device classes there are."""
+    return usage.asks_devices(quota["spec"].get("hard") or ())
 
 
-def used(quota: Obj, objects: Mapping[Kind, Iterable[Obj]], now: datetime) -> Amounts:
+def limited(quota: Obj, kinds: Iterable[Kind], classes: Iterable[Obj] = ()) -> list[Kind]:
+    """Those that the quota says anything about. classes: the device classes there are."""
+    hard, known = parsed(quota["spec"].get("hard")), Devices(_resources(classes), NOTHING_KNOWN.pod_of)
+    return [kind for kind in kinds if usage.names(kind, hard, known)]
+
+
+def _resources(classes: Iterable[Obj]) -> dict[str, str]:
+    return {name(one): resource_of(one) for one in classes}
+
+
+def _known(objects: Mapping[Kind, Iterable[Obj]], classes: Iterable[Obj]) -> Devices:
+    pods = {name(pod): pod for pod in objects.get(POD, ())}
+
+    def pod_of(claim: Obj) -> Obj | None:
+        pod = pods.get((asker(claim) or {}).get("name", ""))
+        return pod if pod is not None and is_made_for(claim, pod, lambda: objects[RESOURCE_CLAIM]) else None
+
+    return Devices(_resources(classes), pod_of)
+
+
+def used(quota: Obj, objects: Mapping[Kind, Sequence[Obj]], now: datetime, classes: Iterable[Obj] = ()) -> Amounts:
     """What the objects of its namespace use of each limited resource."""
+    known = _known(objects, classes)
     hard, scopes = parsed(quota["spec"].get("hard")), coverage.selectors(quota["spec"])
     total: Amounts = dict.fromkeys(hard, _ZERO)
     for kind, there in objects.items():
-        names = usage.names(kind, hard)
+        names = usage.names(kind, hard, known)
         for obj in there:
             if coverage.covers(scopes, kind, obj):
-                counted = usage.of(kind, obj, now)
+                counted = usage.of(kind, obj, now, known)
                 add(total, {name: counted[name] for name in names if name in counted})
     return total
 

@@ -178,6 +178,30 @@ def test_a_pod_of_which_one_container_failed_says_so_though_another_has_complete
     assert cells(kinds.POD, pod({"phase": "Running", "containerStatuses": also}))[2] == "NotReady"
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "told", "text"),
+    [
+        ("Resource", {"averageUtilization": 50}, None, "cpu: <unknown>/50%"),
+        ("Resource", {"averageUtilization": 50}, {"averageValue": "5m"}, "cpu: <unknown>/50%"),
+        ("Resource", {}, {"averageUtilization": 0}, "cpu: 0%/<auto>"),
+        ("ContainerResource", {"averageValue": "1"}, {"averageUtilization": 5}, "cpu: <nil>/1"),
+        ("Pods", {"averageValue": "1"}, {}, "<nil>/1"),
+        ("Pods", {"averageValue": "1"}, None, "<unknown>/1"),
+        ("External", {"averageValue": "1"}, {"value": "5"}, "<unknown>/1 (avg)"),
+        ("External", {"value": "1"}, {"averageValue": "5"}, "<nil>/1"),
+        ("Object", {"value": "1"}, None, "<unknown>/1"),
+        ("Object", {"value": "1"}, {"value": "2"}, "2/1"),
+    ],
+)
+def test_what_an_autoscaler_s_status_tells_in_the_target_s_unit(source, target, told, text):
+    field = source[0].lower() + source[1:]
+    status = {} if told is None else {"currentMetrics": [{"type": source, field: {"current": told}}]}
+    metrics = [{"type": source, field: {"name": "cpu", "target": target}}]
+    spec = {"maxReplicas": 3, "scaleTargetRef": {}, "metrics": metrics}
+    found = cells(kinds.HORIZONTAL_POD_AUTOSCALER, {"metadata": {"name": "h"}, "spec": spec, "status": status})
+    assert found[2] == text
+
+
 def test_include_object_decides_what_rides_along():
     one = pod({"phase": "Running"})
     shown = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apimachinery.kinds import CONFIG_MAP, NAMESPACE, PERSISTENT_VOLUME_CLAIM, POD, SERVICE, Kind
+from apimachinery.kinds import CONFIG_MAP, NAMESPACE, PERSISTENT_VOLUME_CLAIM, POD, RESOURCE_CLAIM, SERVICE, Kind
 from apimachinery.objects import Obj
 from controlplane.controllers.quota import plan
 from tests.controlplane.controllers.build import T0, pod, service
@@ -89,3 +89,33 @@ def test_kinds_that_quotas_count_are_those_that_can_be_watched() -> None:
     served = [Kind("", "v1", "Pod", "pods", "pod", True, verbs=listed), NAMESPACE]
     assert plan.countable(served) == (POD,)
     assert plan.limited(quota(pods="1", services="2"), (POD, SERVICE, CONFIG_MAP)) == [POD, SERVICE]
+
+
+def test_devices_count_by_class_and_by_the_class_s_resource() -> None:
+    listed = frozenset(("list", "watch"))
+    served = Kind("resource.k8s.io", "v1", "ResourceClaim", "resourceclaims", "resourceclaim", True, verbs=listed)
+    (kind,) = plan.countable([served])
+    assert kind is RESOURCE_CLAIM
+    request = {"exactly": {"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 2}}
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", "controller": True}
+    made = {"resource.kubernetes.io/extended-resource-claim": "true"}
+    claims = [
+        {"metadata": {"name": "own"}, "spec": {"devices": {"requests": [request]}}},
+        {
+            "metadata": {"name": "made", "annotations": made, "ownerReferences": [owner]},
+            "spec": {"devices": {"requests": [request]}},
+        },
+    ]
+    asker = pod("p")
+    asker["metadata"]["uid"] = "u"
+    asker["spec"]["containers"][0]["resources"] = {"requests": {"a.b/gpu": "2"}}
+    wanted: Obj = {"metadata": {"name": "q"}, "spec": {"hard": {"requests.a.b/gpu": "9"}}}
+    by_class = "gpu.deviceclass.resource.k8s.io/devices"
+    wanted["spec"]["hard"][by_class] = "9"
+    assert plan.asks_devices(wanted) and not plan.asks_devices(quota(requests_cpu="1"))
+    objects = {POD: [asker], RESOURCE_CLAIM: claims}
+    classes = [{"metadata": {"name": "gpu"}, "spec": {"extendedResourceName": "a.b/gpu"}}]
+    found = plan.used(wanted, objects, T0, classes)
+    assert {name: str(amount) for name, amount in found.items()} == {"requests.a.b/gpu": "4", by_class: "4"}
+    found = plan.used(wanted, objects, T0)
+    assert {name: str(amount) for name, amount in found.items()} == {"requests.a.b/gpu": "2", by_class: "4"}

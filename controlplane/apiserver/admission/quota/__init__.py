@@ -5,6 +5,6 @@ exact because every write reserves before it is stored. The status of each quota
 more be stored than a quota allows, however many writes come at once, and through however many servers.
 Source: the resource quota concept page; KEP-1208 (scopes), the count/RESOURCE.GROUP syntax.
 
-Reading order: usage (what an object counts), coverage (what a quota covers), fences (other servers), ledger (what is
-used), plugin.
+Reading order: usage (what an object counts), devices (what claims of devices count), coverage (what a quota covers),
+fences (other servers), ledger (what is used), plugin.
 """

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from apimachinery.kinds import POD, RESOURCE_QUOTA, Kind
+from apimachinery.kinds import DEVICE_CLASS, POD, RESOURCE_CLAIM, RESOURCE_QUOTA, Kind
 from apimachinery.objects import Obj
 from apimachinery.pods.totals import Amounts, add, parsed
 from apimachinery.quantity import Quantity
 from controlplane.apiserver.admission.quota import coverage, usage
+from controlplane.apiserver.admission.quota.devices import NOTHING_KNOWN, Devices, asker, is_made_for, resource_of
 from controlplane.apiserver.admission.quota.fences import Fence, Fences
 from controlplane.apiserver.catalog.strategy import Reservation
 from controlplane.apiserver.registry import Registry
@@ -31,17 +32,20 @@ _SLICE = 200
 class Account:
     """One quota. counted: (kind's resource, name) -> what that object counts; reserved: uid -> by writes under way.
 
-    leaving: what of it counts less once its time is over, without anything happening to it. wrong grows whenever the
-    stored status may not say what is used; written: what wrong was when it last did.
+    leaving: what of it counts less once its time is over, without anything happening to it. made: the names of claims
+    that count by what a pod, by its name, counts. wrong grows whenever the stored status may not say what is used;
+    written: what wrong was when it last did.
     """
 
     namespace: str
     name: str
     hard: Amounts
     scopes: tuple[coverage.Selector, ...]
+    devices: Devices = NOTHING_KNOWN
     counted: dict[tuple[str, str], Amounts] = field(default_factory=dict)
     reserved: dict[str, dict[int, Amounts]] = field(default_factory=dict)
     leaving: set[tuple[str, str]] = field(default_factory=set)
+    made: dict[str, set[str]] = field(default_factory=dict)
     total: Amounts = field(default_factory=dict)
     wrong: int = 0
     written: int = 0
@@ -51,7 +55,7 @@ class Account:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     def limits(self, kind: Kind) -> set[str]:
-        return usage.names(kind, self.hard)
+        return usage.names(kind, self.hard, self.devices)
 
     def used(self) -> Amounts:
         """Of each limited resource."""
@@ -74,6 +78,8 @@ class Account:
             self.counted[key] = after
             if kind is POD and obj is not None and "deletionTimestamp" in obj["metadata"]:
                 self.leaving.add(key)
+            if kind is RESOURCE_CLAIM and (pod := asker(obj or {"metadata": {}})):
+                self.made.setdefault(pod["name"], set()).add(name)
         if before != after:
             self._take(before or {})
             add(self.total, after or {})
@@ -83,7 +89,7 @@ class Account:
         limited = self.limits(kind) if obj is not None else ()
         if obj is None or not limited or not coverage.covers(self.scopes, kind, obj):
             return None
-        of = usage.of(kind, obj, now)
+        of = usage.of(kind, obj, now, self.devices)
         return {name: of[name] for name in limited if name in of}
 
     def reserve(self, uid: str, ticket: int, amounts: Amounts) -> None:
@@ -124,6 +130,9 @@ class Ledger:
         self._fences = Fences() if registry.shared else None
         self._tickets = 0
         self._counting: set[asyncio.Task[None]] = set()
+        self._classes: dict[str, str] = {}
+        self.devices = Devices(self._classes, self._pod_of)
+        registry.subscribe(DEVICE_CLASS, self._class_changed)
         registry.subscribe(RESOURCE_QUOTA, self._quota_changed)
 
     def accounts(self, namespace: str) -> list[Account]:
@@ -152,7 +161,7 @@ class Ledger:
             reserved = account.reserved if account is not None else {}
             if account is not None:
                 account.closed = True
-            account = Account(namespace, name, hard, scopes, reserved=reserved)
+            account = Account(namespace, name, hard, scopes, self.devices, reserved=reserved)
             self._accounts.setdefault(namespace, {})[name] = account
             for tickets in reserved.values():
                 for amounts in tickets.values():
@@ -214,6 +223,34 @@ class Ledger:
                 account.count(kind, metadata["name"], new, now)
                 account.release(metadata["uid"])
                 self._on_change(account)
+            if kind is POD and (claims := account.made.pop(metadata["name"], None)):
+                self._count(account, [(RESOURCE_CLAIM, name) for name in claims])
+                self._on_change(account)
+
+    # --- devices ---
+
+    def _class_changed(self, old: Obj | None, new: Obj | None) -> None:
+        """Claims count against a resource while a class has its name."""
+        name, before = (new or old or {})["metadata"]["name"], dict(self._classes)
+        self._classes.pop(name, None)
+        if new is not None:
+            self._classes[name] = resource_of(new)
+        if self._classes == before:
+            return
+        for held in self._accounts.values():
+            for account in held.values():
+                if usage.asks_devices(account.hard):
+                    self.follow(RESOURCE_CLAIM)
+                    claims = self._registry.collection(RESOURCE_CLAIM).scan(account.namespace)
+                    self._count(account, [(RESOURCE_CLAIM, entry.name) for entry in claims])
+                    self._on_change(account)
+
+    def _pod_of(self, claim: Obj) -> Obj | None:
+        """The pod for whose devices a claim was made."""
+        reference, namespace = asker(claim), claim["metadata"].get("namespace", "")
+        pod = self._registry.find(POD, namespace, reference["name"]) if reference else None
+        rivals = partial(self._registry.items, RESOURCE_CLAIM, namespace)
+        return pod if pod is not None and is_made_for(claim, pod, rivals) else None
 
     def changed(self, account: Account) -> None:
         self._on_change(account)

@@ -89,8 +89,8 @@ class ResourceQuota(Plugin):
         if not covering:
             return []
         moment = now()
-        new_usage = usage.of(kind, obj, moment)
-        old_usage = usage.of(kind, old, moment) if old is not None else {}
+        new_usage = usage.of(kind, obj, moment, self._ledger.devices)
+        old_usage = usage.of(kind, old, moment, self._ledger.devices) if old is not None else {}
         found = []
         for account, limited in covering:
             before = old_usage if old is not None and coverage.covers(account.scopes, kind, old) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -13,14 +12,11 @@ from apimachinery.pods.totals import Amounts, is_huge_page, parsed, total
 from apimachinery.quantity import NANO, Quantity, parse
 from apimachinery.timestamps import parse_time
 from apimachinery.volumes.claims import class_of
+from controlplane.apiserver.admission.quota.devices import IMPLICIT, NOTHING_KNOWN, PER_CLASS, Devices, are_of_a_class
+from controlplane.apiserver.admission.quota.devices import of_claim as of_devices
 
 ONE, NONE = Quantity(NANO), Quantity(0)
 STORAGE_CLASS = ".storageclass.storage.k8s.io/"
-DEVICE_CLASS = ".deviceclass.resource.k8s.io/devices"
-# What pods ask for of a device class as if it were a resource.
-_IMPLICIT = "deviceclass.resource.kubernetes.io/"
-# The most devices that one claim is ever given, which is what asking for all of a class counts.
-_MOST_DEVICES = 32
 # Names of old for the number of objects of a kind, beside count/RESOURCE.
 ALIASES = {
     "configmaps": "configmaps",
@@ -41,29 +37,39 @@ def count_name(kind: Kind) -> str:
     return f"count/{kind.resource}"
 
 
-def names(kind: Kind, limited: Iterable[str]) -> set[str]:
+def names(kind: Kind, limited: Iterable[str], devices: Devices = NOTHING_KNOWN) -> set[str]:
     """Which of the resources that a quota limits objects of a kind count against."""
-    return {name for name in limited if _counts(kind, name)}
+    return {name for name in limited if _counts(kind, name, devices)}
 
 
-def _counts(kind: Kind, name: str) -> bool:
+def _counts(kind: Kind, name: str, devices: Devices) -> bool:
     if name in (count_name(kind), ALIASES.get(kind.resource)):
         return True
     if kind is POD:
-        plain = name.removeprefix("requests.")
-        return name in _OF_PODS or is_huge_page(plain) or (name != plain and _is_device(plain))
+        return name in _OF_PODS or is_huge_page(name.removeprefix("requests.")) or bool(_device(name))
     if kind is SERVICE:
         return name in _OF_SERVICES
     if kind is PERSISTENT_VOLUME_CLAIM:
         return name in _OF_CLAIMS or name.partition(STORAGE_CLASS)[2] in _OF_CLAIMS
-    return kind is RESOURCE_CLAIM and name.endswith(DEVICE_CLASS)
+    return kind is RESOURCE_CLAIM and (name.endswith(PER_CLASS) or are_of_a_class(_device(name), devices.classes))
+
+
+def asks_devices(limited: Iterable[str]) -> bool:
+    """Whether what a quota limits may stand for devices of a class."""
+    return any(map(_device, limited))
+
+
+def _device(name: str) -> str:
+    """The resource that pods ask for of which a quota's name tells, if it is one of somebody else's; "" otherwise."""
+    plain = name.removeprefix("requests.")
+    return plain if plain != name and _is_device(plain) else ""
 
 
 def _is_device(name: str) -> bool:
-    return is_extended(name) or name.startswith(_IMPLICIT)
+    return is_extended(name) or name.startswith(IMPLICIT)
 
 
-def of(kind: Kind, obj: Obj, now: datetime) -> Amounts:
+def of(kind: Kind, obj: Obj, now: datetime, devices: Devices = NOTHING_KNOWN) -> Amounts:
     """What one object counts, by resource."""
     counted: Amounts = {count_name(kind): ONE}
     if kind is POD:
@@ -73,7 +79,8 @@ def of(kind: Kind, obj: Obj, now: datetime) -> Amounts:
     elif kind is PERSISTENT_VOLUME_CLAIM:
         counted |= _of_claim(obj)
     elif kind is RESOURCE_CLAIM:
-        counted |= _of_devices(obj["spec"])
+        pod = devices.pod_of(obj)
+        counted |= of_devices(obj["spec"], devices.classes, _of_pod(pod, now) if pod is not None else {})
     elif alias := ALIASES.get(kind.resource):
         counted[alias] = ONE
     return counted
@@ -131,21 +138,3 @@ def _of_claim(claim: Obj) -> Amounts:
     if name := class_of(claim):
         counted |= {f"{name}{STORAGE_CLASS}{key}": amount for key, amount in counted.items()}
     return counted
-
-
-def _of_devices(spec: Obj) -> Amounts:
-    """The devices of each class that a claim asks for: of the alternatives of a request the most of each class."""
-    wanted: Counter[str] = Counter()
-    for request in (spec.get("devices") or {}).get("requests") or ():
-        most: Counter[str] = Counter()
-        for one in request.get("firstAvailable") or [request.get("exactly") or {}]:
-            most |= Counter({one.get("deviceClassName") or "": _devices(one)})
-        wanted += most
-    return {f"{name}{DEVICE_CLASS}": Quantity(count * NANO) for name, count in wanted.items()}
-
-
-def _devices(request: Obj) -> int:
-    mode = request.get("allocationMode")
-    if mode == "All":
-        return _MOST_DEVICES
-    return int(request.get("count") or 0) if mode == "ExactCount" else 0

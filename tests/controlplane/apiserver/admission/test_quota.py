@@ -13,7 +13,7 @@ from apimachinery.client import Client
 from apimachinery.kinds import Kind
 from apimachinery.timestamps import format_time
 from controlplane.apiserver.admission.plugin import Needs
-from controlplane.apiserver.admission.quota import coverage, ledger, plugin, usage
+from controlplane.apiserver.admission.quota import coverage, devices, ledger, plugin, usage
 from controlplane.apiserver.admission.quota.ledger import Account
 from controlplane.apiserver.admission.quota.plugin import Statuses
 from tests.controlplane.apiserver.server import DEADLINE, run, serving
@@ -86,23 +86,84 @@ def test_what_services_and_claims_count() -> None:
     assert counted(kinds.SECRET, {"metadata": {}}) == {"count/secrets": "1", "secrets": "1"}
 
 
-def test_what_a_resource_claim_counts() -> None:
-    def asked(name: str, mode: str = "ExactCount", count: int = 1) -> dict[str, Any]:
-        return {"deviceClassName": name, "allocationMode": mode, "count": count}
+IMPLICIT = "requests.deviceclass.resource.kubernetes.io"
+NO_PODS = devices.NOTHING_KNOWN.pod_of
 
-    requests = [
+
+def asked(name: str, mode: str = "ExactCount", count: int = 1) -> dict[str, Any]:
+    return {"deviceClassName": name, "allocationMode": mode, "count": count}
+
+
+def device_claim(name: str, *requests: dict[str, Any], pod: str = "", born: str = "") -> dict[str, Any]:
+    """pod: it says that it was made for the devices that a pod asked for as a resource."""
+    metadata: dict[str, Any] = {"name": name, "namespace": "n", "creationTimestamp": born or None}
+    if pod:
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": pod, "uid": f"uid of {pod}", "controller": True}
+        annotations = {"resource.kubernetes.io/extended-resource-claim": "true"}
+        metadata |= {"ownerReferences": [owner], "annotations": annotations}
+    return {"metadata": metadata, "spec": {"devices": {"requests": list(requests)}}}
+
+
+def test_what_a_resource_claim_counts() -> None:
+    claim = device_claim(
+        "c",
         {"exactly": asked("gpu", count=2)},
         {"firstAvailable": [asked("gpu", count=3), asked("gpu"), asked("nic", "All")]},
         {"exactly": asked("nic", "other")},
-    ]
-    assert counted(kinds.RESOURCE_CLAIM, {"metadata": {}, "spec": {"devices": {"requests": requests}}}) == {
+    )
+    wanted = {
         "count/resourceclaims.resource.k8s.io": "1",
         "gpu.deviceclass.resource.k8s.io/devices": "5",
         "nic.deviceclass.resource.k8s.io/devices": "32",
+        f"{IMPLICIT}/gpu": "5",
+        f"{IMPLICIT}/nic": "32",
     }
-    limited = {"gpu.deviceclass.resource.k8s.io/devices", "pods", "requests.deviceclass.resource.kubernetes.io/gpu"}
-    assert usage.names(kinds.RESOURCE_CLAIM, limited) == {"gpu.deviceclass.resource.k8s.io/devices"}
-    assert usage.names(kinds.POD, limited) == {"pods", "requests.deviceclass.resource.kubernetes.io/gpu"}
+    assert counted(kinds.RESOURCE_CLAIM, claim) == wanted
+    known = devices.Devices({"gpu": "a.b/gpu", "nic": ""}, NO_PODS)
+    found = usage.of(kinds.RESOURCE_CLAIM, claim, NOW, known)
+    assert {name: str(amount) for name, amount in found.items()} == {**wanted, "requests.a.b/gpu": "5"}
+
+
+def test_claims_count_against_a_resource_while_a_class_has_its_name() -> None:
+    limited = {"gpu.deviceclass.resource.k8s.io/devices", "pods", f"{IMPLICIT}/gpu", "requests.a.b/gpu", "a.b/gpu"}
+    by_class = {"gpu.deviceclass.resource.k8s.io/devices"}
+    assert usage.names(kinds.RESOURCE_CLAIM, limited) == by_class
+    known = devices.Devices({"gpu": ""}, NO_PODS)
+    assert usage.names(kinds.RESOURCE_CLAIM, limited, known) == by_class | {f"{IMPLICIT}/gpu"}
+    known = devices.Devices({"other": "a.b/gpu"}, NO_PODS)
+    assert usage.names(kinds.RESOURCE_CLAIM, limited, known) == by_class | {"requests.a.b/gpu"}
+    assert usage.names(kinds.POD, limited, known) == {"pods", f"{IMPLICIT}/gpu", "requests.a.b/gpu"}
+    assert usage.asks_devices(limited) and not usage.asks_devices(by_class | {"pods", "requests.cpu"})
+
+
+def test_a_claim_made_for_a_pod_counts_what_the_pod_does_not() -> None:
+    asker = pod(requests={"a.b/gpu": "3"})
+    claim = device_claim("c", {"exactly": asked("gpu", count=4)}, pod="p")
+    found = usage.of(kinds.RESOURCE_CLAIM, claim, NOW, devices.Devices({"gpu": "a.b/gpu"}, lambda _: asker))
+    assert (str(found["requests.a.b/gpu"]), str(found[f"{IMPLICIT}/gpu"])) == ("1", "4")
+    asker["spec"]["containers"][0]["resources"]["requests"]["a.b/gpu"] = "4"
+    found = usage.of(kinds.RESOURCE_CLAIM, claim, NOW, devices.Devices({"gpu": "a.b/gpu"}, lambda _: asker))
+    assert "requests.a.b/gpu" not in found
+
+
+@pytest.mark.parametrize(
+    ("status", "rivals", "made"),
+    [
+        ({}, [], True),
+        ({"extendedResourceClaimStatus": {"resourceClaimName": "c"}}, [("a", "p", "2026-01-01T00:00:00Z")], True),
+        ({"extendedResourceClaimStatus": {"resourceClaimName": "d"}}, [], False),
+        ({}, [("b", "p", "2026-01-02T00:00:00Z")], False),
+        ({}, [("d", "p", "2026-01-02T00:00:00Z"), ("b", "q", "2026-01-01T00:00:00Z")], True),
+        ({}, [("d", "p", "2026-01-01T00:00:00Z")], False),
+    ],
+)
+def test_whose_claim_is_believed(status: dict[str, Any], rivals: list[tuple[str, str, str]], made: bool) -> None:
+    claim = device_claim("c", pod="p", born="2026-01-02T00:00:00Z")
+    others = [claim, *(device_claim(name, pod=of, born=born) for name, of, born in rivals)]
+    there = {"metadata": {"name": "p", "uid": "uid of p"}, "status": status}
+    assert devices.is_made_for(claim, there, lambda: others) is made
+    assert not devices.is_made_for(claim, {**there, "metadata": {"name": "p", "uid": "another"}}, lambda: others)
+    assert not devices.is_made_for(device_claim("c"), there, lambda: others)
 
 
 def test_a_pod_that_speaks_for_all_its_containers_is_complete() -> None:
@@ -228,6 +289,47 @@ def test_changes_count_what_they_add(tmp_path: Path) -> None:
         await client.patch(kinds.SERVICE, "s", {"metadata": {"labels": {"a": "b"}}}, "n")
 
     run(tmp_path, test)
+
+
+def test_devices_are_counted_by_whatever_name_they_are_asked_for(tmp_path: Path) -> None:
+    def claim(name: str, count: int, pod: Any = None) -> dict[str, Any]:
+        made = device_claim(name, {"name": "r", "exactly": asked("gpu", count=count)})
+        if pod is not None:
+            made = device_claim(name, {"name": "r", "exactly": asked("gpu", count=count)}, pod=pod["metadata"]["name"])
+            made["metadata"]["ownerReferences"][0]["uid"] = pod["metadata"]["uid"]
+        return made
+
+    async def test(client: Client) -> None:
+        await begin(client, quota(requests_a_b__gpu="4", gpu_deviceclass_resource_k8s_io__devices="9"))
+        await client.create(kinds.RESOURCE_CLAIM, claim("early", 1), "n")
+        name, by_class = "requests.a.b/gpu", "gpu.deviceclass.resource.k8s.io/devices"
+
+        async def settled(pods: str, claims: str) -> None:
+            async def now() -> bool:
+                return bool(await used(client) == {name: pods, by_class: claims})
+
+            await until(now)
+
+        await settled("0", "1")
+        device_class = {"metadata": {"name": "gpu"}, "spec": {"extendedResourceName": "a.b/gpu"}}
+        await client.create(kinds.DEVICE_CLASS, device_class)
+        await settled("1", "1")
+        amounts = {"a.b/gpu": "2"}
+        asker = await client.create(kinds.POD, pod("asker", amounts, amounts), "n")
+        await settled("3", "1")
+        with pytest.raises(errors.Forbidden, match=f"requested: {name}=2, used: {name}=3, limited: {name}=4"):
+            await client.create(kinds.RESOURCE_CLAIM, claim("large", 2), "n")
+        # What the scheduler makes for the pod is the pod's, until the pod has gone.
+        await client.create(kinds.RESOURCE_CLAIM, claim("made", 2, asker), "n")
+        await settled("3", "3")
+        await client.delete(kinds.POD, "asker", "n", grace_period=0)
+        await settled("3", "3")
+        await client.delete(kinds.RESOURCE_CLAIM, "made", "n")
+        await settled("1", "1")
+        await client.patch(kinds.DEVICE_CLASS, "gpu", {"spec": {"extendedResourceName": "a.b/other"}})
+        await settled("0", "1")
+
+    run(tmp_path, test, keep_quota_statuses=True)
 
 
 def test_pods_must_say_what_is_limited(tmp_path: Path) -> None:
