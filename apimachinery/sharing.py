@@ -13,8 +13,9 @@ from apimachinery.objects import Obj, dumps
 
 # Values that are shared; then all are forgotten, and later copies share among themselves.
 REMEMBERED = 4096
-# Lists of a spec whose items differ from copy to copy, and of their parts only some: a generated name is in each.
-_DIFFERING = ("containers", "initContainers", "volumes")
+# Lists whose items differ from copy to copy, and of their parts only some: a generated name or an address is in each.
+_DIFFERING = ("containers", "initContainers", "volumes", "volumeMounts", "podIPs")
+_METADATA = ("namespace", "generateName", "creationTimestamp", "labels", "ownerReferences")
 
 _shared: dict[bytes, Any] = {}
 
@@ -36,24 +37,31 @@ def with_shared_parts(obj: Obj, before: Obj | None = None) -> Obj:
     For a transform of an informer: the object is its caller's alone still, and changed in place.
     """
     meta, spec, status = obj["metadata"], obj.get("spec"), obj.get("status")
-    for key in ("labels", "ownerReferences"):
-        if key in meta:
-            meta[key] = share(meta[key])
+    for struct, keys in ((obj, ("apiVersion", "kind")), (meta, _METADATA)):
+        for key in keys:
+            if key in struct:
+                struct[key] = share(struct[key])
     if before is not None and spec == before.get("spec"):
         obj["spec"] = before["spec"]
     elif spec:
         _share_members(spec)
-        for part in _DIFFERING:
-            for item in spec.get(part) or ():
-                _share_members(item)
     if status:
-        for key, value in status.items():
-            if isinstance(value, list):
-                status[key] = [share(item) for item in value]
+        _share_members(status)
     return obj
 
 
 def _share_members(struct: Obj) -> None:
     for key, value in struct.items():
         if key not in _DIFFERING:
-            struct[key] = share(value)
+            struct[key] = _share_items(value) if isinstance(value, list) else share(value)
+        else:
+            for item in value or ():
+                _share_members(item)
+
+
+def _share_items(listed: list[Any]) -> Any:
+    """The whole list where it was met before; else its items may have been."""
+    found = share(listed)
+    if found is listed:
+        listed[:] = map(share, listed)
+    return found

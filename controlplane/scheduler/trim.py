@@ -12,6 +12,8 @@ _METADATA = (
     "name", "namespace", "uid", "resourceVersion", "generation",
     "creationTimestamp", "deletionTimestamp", "labels", "ownerReferences",
 )  # fmt: skip
+# Of these, what many pods say alike.
+_ALIKE = ("namespace", "creationTimestamp", "labels", "ownerReferences")
 _SPEC = (
     "nodeName", "schedulerName", "priority", "preemptionPolicy", "nodeSelector", "affinity", "tolerations",
     "topologySpreadConstraints", "schedulingGates", "overhead", "resources", "hostNetwork", "hostUsers",
@@ -39,9 +41,10 @@ def what_is_scheduled(obj: Obj) -> Obj:
         if listed := [s for s in status.get(part) or () if "resources" in s]:
             told[part] = share([_some(one, ("name", "resources", "allocatedResources")) for one in listed])
     metadata = _some(obj["metadata"], _METADATA)
-    for part in ("labels", "ownerReferences"):
-        if part in metadata:
-            metadata[part] = share(metadata[part])
+    for struct, parts in ((metadata, _ALIKE), (told, ("phase", "startTime"))):
+        for part in parts:
+            if part in struct:
+                struct[part] = share(struct[part])
     head = {"apiVersion": sys.intern(obj.get("apiVersion", "v1")), "kind": sys.intern(obj.get("kind", "Pod"))}
     return {**head, "metadata": metadata, "spec": kept, "status": told}
 

@@ -16,22 +16,26 @@ def pod(name: str, **status: Any) -> Obj:
     spec = {"containers": [container], "tolerations": [{"operator": "Exists"}], "nodeName": f"node-{name}"}
     spec["volumes"] = [{"name": token, "projected": {"sources": [{"configMap": {"name": "root"}}]}}]
     owner = {"kind": "ReplicaSet", "name": "web", "uid": "u", "controller": True}
-    meta = {"name": name, "labels": {"app": "web"}, "ownerReferences": [owner]}
+    meta = {"name": name, "labels": {"app": "web"}, "ownerReferences": [owner], "creationTimestamp": "2026-01-01"}
     return {"metadata": meta, "spec": spec, "status": {"phase": "Running", "podIP": name, **status}}
 
 
 def test_copies_share_what_they_say_alike_and_nothing_else() -> None:
-    conditions = [{"type": "Ready", "status": "True"}]
-    given = [pod(name, conditions=copy({"listed": conditions})["listed"]) for name in ("a", "b")]
-    a, b = (with_shared_parts(copy(each)) for each in given)
-    assert [a, b] == given
+    conditions = [{"type": "Ready", "status": "True"}, {"type": "Initialized", "status": "True"}]
+    given = [pod(name, conditions=conditions, podIPs=[{"ip": name}]) for name in ("a", "b")]
+    given.append(pod("c", conditions=conditions[:1]))
+    a, b, c = (with_shared_parts(copy(each)) for each in given)
+    assert [a, b, c] == given
     assert a["metadata"]["labels"] is b["metadata"]["labels"]
     assert a["metadata"]["ownerReferences"] is b["metadata"]["ownerReferences"]
     assert a["spec"]["tolerations"] is b["spec"]["tolerations"]
     assert a["spec"]["containers"][0]["resources"] is b["spec"]["containers"][0]["resources"]
     assert a["spec"]["volumes"][0]["projected"] is b["spec"]["volumes"][0]["projected"]
-    assert a["status"]["conditions"][0] is b["status"]["conditions"][0]
-    assert a["status"]["conditions"] is not b["status"]["conditions"]
+    assert a["metadata"]["creationTimestamp"] is b["metadata"]["creationTimestamp"]
+    assert a["spec"]["containers"][0]["volumeMounts"][0]["name"] is a["spec"]["volumes"][0]["name"]
+    assert a["status"]["podIPs"][0]["ip"] is a["status"]["podIP"]
+    assert a["status"]["conditions"] is b["status"]["conditions"]
+    assert a["status"]["conditions"][0] is c["status"]["conditions"][0]
 
 
 def test_a_newer_version_keeps_the_spec_that_it_had_as_long_as_it_is_the_same() -> None:
