@@ -26,7 +26,7 @@ from tests import etcds
 from tests.controlplane.apiserver.server import serving
 from tests.controlplane.store.etcd.test_store import etcdctl
 from tests.controlplane.store.following import Plain
-from tests.waiting import SECONDS, until
+from tests.waiting import SECONDS, WHOLE, until
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +286,7 @@ def test_a_quota_is_not_passed_by_several_servers_together(tmp_path: Path, etcd:
 
             await until(told)
 
-    run(main)
+    run(main, WHOLE)
 
 
 def test_of_servers_that_give_out_the_same_address_one_succeeds(tmp_path: Path, etcd: etcds.Etcd) -> None:

@@ -69,6 +69,14 @@ class Account:
                 used |= {name: used[name] - amount for name, amount in amounts.items() if name in used}
         return used
 
+    def shown(self) -> Amounts:
+        """As it is told: what is under way and will find no room, for other servers were faster, takes none."""
+        used = self.used()
+        if all(amount <= self.hard[name] for name, amount in used.items()):
+            return used
+        stored = self.stored()
+        return {name: min(amount, max(self.hard[name], stored[name])) for name, amount in used.items()}
+
     def count(self, kind: Kind, name: str, obj: Obj | None, now: datetime) -> None:
         """An object is stored like this now; None: it is gone."""
         key = (kind.resource, name)

@@ -109,7 +109,7 @@ class ResourceQuota(Plugin):
         self._ledger.look_again(account)
         if exceeded := _exceeded(account.hard, used(account), added):
             told = (
-                f"requested: {_listed(added, exceeded)}, used: {_listed(used(account), exceeded)}, "
+                f"requested: {_listed(added, exceeded)}, used: {_listed(account.shown(), exceeded)}, "
                 f"limited: {_listed(account.hard, exceeded)}"
             )
             raise self._refusal(admission, f"exceeded quota: {account.name}, {told}")
@@ -230,7 +230,7 @@ class Statuses:
 def status_of(account: Account, standing: Obj) -> Obj:
     """The status of a quota; amounts that are right already keep their writing."""
     found: Obj = {}
-    for key, amounts in (("hard", account.hard), ("used", account.used())):
+    for key, amounts in (("hard", account.hard), ("used", account.shown())):
         if amounts:
             found[key] = {name: str(amount) for name, amount in sorted(amounts.items())}
     return {**standing, **found} if found else standing

@@ -11,6 +11,7 @@ import pytest
 from apimachinery import errors, kinds
 from apimachinery.client import Client
 from apimachinery.kinds import Kind
+from apimachinery.pods.totals import parsed
 from apimachinery.timestamps import format_time
 from controlplane.apiserver.admission.plugin import Needs
 from controlplane.apiserver.admission.quota import coverage, devices, ledger, plugin, usage
@@ -427,6 +428,23 @@ def test_a_namespace_with_much_in_it_is_counted_before_anything_is_decided(
         assert await used(client) == {"configmaps": "27"}
 
     run(tmp_path, test)
+
+
+def test_what_other_servers_left_no_room_for_is_not_told_as_used() -> None:
+    account = Account("n", "q", parsed({"pods": "4"}), ())
+
+    def told() -> list[str]:
+        return [str(amounts["pods"]) for amounts in (account.stored(), account.used(), account.shown())]
+
+    for number in range(3):
+        account.count(kinds.POD, f"p{number}", pod(), NOW)
+    account.reserve("u", 1, parsed({"pods": "1"}))
+    assert told() == ["3", "4", "4"]
+    # Another server's: what is under way here is one too many.
+    account.count(kinds.POD, "p3", pod(), NOW)
+    assert told() == ["4", "5", "4"]
+    account.hard = parsed({"pods": "2"})
+    assert told() == ["4", "5", "4"]
 
 
 class _Watched(Account):
