@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Container
 from typing import Any
 
 from apimachinery.kinds import Kind
@@ -21,7 +22,10 @@ PATCH_TYPES = (
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 )
-INTEGERS = frozenset({"limit", "timeoutSeconds", "gracePeriodSeconds", "limitBytes", "sinceSeconds", "tailLines"})
+LOG_TYPES = ("text/plain", JSON, YAML, PROTOBUF)
+INTEGERS = frozenset(
+    {"limit", "timeoutSeconds", "gracePeriodSeconds", "limitBytes", "ports", "sinceSeconds", "tailLines"}
+)
 BOOLEANS = frozenset(
     {
         "allowWatchBookmarks",
@@ -32,11 +36,17 @@ BOOLEANS = frozenset(
         "orphanDependents",
         "previous",
         "sendInitialEvents",
+        "stderr",
+        "stdin",
+        "stdout",
         "timestamps",
+        "tty",
         "watch",
     }
 )
 PRETTY = "pretty"
+# Raised whenever documents of the same kinds come out otherwise: clients keep what they have by its address.
+_RENDERING = "2"
 
 
 def _parameter_type(name: str) -> Obj:
@@ -44,44 +54,65 @@ def _parameter_type(name: str) -> Obj:
     return {"type": kind, "uniqueItems": True}
 
 
-def _path_parameter(name: str) -> Obj:
+def _parameters(item: PathItem) -> list[tuple[Obj, Obj]]:
+    """The parameters of a path, by name: those that say which object, and those that all its operations take; each with
+    its type apart, which the two versions write in different places."""
     texts = {
-        "name": "name of the object",
+        "name": f"name of the {item.named}",
         "namespace": "namespace of the object",
         "path": "path to the resource",
     }
-    return {"name": name, "in": "path", "description": texts[name], "required": True}
+    found: list[tuple[Obj, Obj]] = [
+        ({"name": name, "in": "path", "description": texts[name], "required": True}, _parameter_type(name))
+        for name in item.parameters
+    ]
+    # What no kind answers, and what is passed on, nobody prints.
+    printed = any(one.action not in ("", "connect") for one in item.operations)
+    names = {*item.common, PRETTY} if printed else item.common
+    found += [({"name": name, "in": "query"}, _parameter_type(name)) for name in names]
+    return sorted(found, key=lambda one: (one[0]["name"], one[0]["in"]))
 
 
-def _operation_v3(operation: Operation) -> Obj:
-    group, version, kind = operation.group_version_kind
+def _queries(operation: Operation, item: PathItem) -> list[str]:
+    """The parameters that not all operations of the path take."""
+    return [name for name in operation.parameters if name not in item.common]
+
+
+def _operation_v3(operation: Operation, item: PathItem) -> Obj:
     out: Obj = {
         "tags": [operation.tag],
         "description": operation.summary,
         "operationId": operation.identity,
     }
-    if operation.parameters:
-        out["parameters"] = [{"name": n, "in": "query", "schema": _parameter_type(n)} for n in operation.parameters]
+    if names := _queries(operation, item):
+        out["parameters"] = [{"name": name, "in": "query", "schema": _parameter_type(name)} for name in names]
     if operation.body:
         types = PATCH_TYPES if operation.body == operations.PATCH else ("*/*",)
         out["requestBody"] = {"content": {t: {"schema": _refer(operation.body)} for t in types}}
         if operation.body != operations.DELETE_OPTIONS:
             out["requestBody"]["required"] = True
     out["responses"] = _responses_v3(operation)
-    out["x-kubernetes-action"] = operation.action
-    out["x-kubernetes-group-version-kind"] = {"group": group, "version": version, "kind": kind}
-    return out
+    return {**out, **_extensions(operation)}
+
+
+def _extensions(operation: Operation) -> Obj:
+    if not operation.action:
+        return {}
+    group, version, kind = operation.group_version_kind
+    asked = {"group": group, "version": version, "kind": kind}
+    return {"x-kubernetes-action": operation.action, "x-kubernetes-group-version-kind": asked}
 
 
 def _responses_v3(operation: Operation) -> Obj:
     if operation.stream or not operation.answer:
-        return {"200": {"description": "OK", "content": {"*/*": {"schema": {"type": "string"}}}}}
+        read = {t: {"schema": {"type": "string"}} for t in (LOG_TYPES if operation.action == "get" else ("*/*",))}
+        return {"200": {"description": "OK", "content": read}, "401": {"description": "Unauthorized"}}
     types = ANSWER_TYPES + (WATCH_TYPES if operation.action == "list" else ())
     content = {t: {"schema": _refer(operation.answer)} for t in types}
     out = {"200": {"description": "OK", "content": content}, "401": {"description": "Unauthorized"}}
     if operation.created:
         out["201"] = {"description": "Created", "content": content}
-    if operation.method == "delete" or operation.action == "post":
+    if operation.action in ("delete", "post"):
         out["202"] = {"description": "Accepted", "content": content}
     return out
 
@@ -91,12 +122,9 @@ def _refer(name: str) -> Obj:
 
 
 def _path_v3(item: PathItem) -> Obj:
-    out: Obj = {operation.method: _operation_v3(operation) for operation in item.operations}
-    shared = [{**_path_parameter(n), "schema": {"type": "string", "uniqueItems": True}} for n in item.parameters]
-    out["parameters"] = [
-        *shared,
-        {"name": PRETTY, "in": "query", "schema": {"type": "string", "uniqueItems": True}},
-    ]
+    out: Obj = {operation.method: _operation_v3(operation, item) for operation in item.operations}
+    if shared := [{**parameter, "schema": type_} for parameter, type_ in _parameters(item)]:
+        out["parameters"] = shared
     return out
 
 
@@ -106,27 +134,44 @@ def _roots(items: list[PathItem], kinds: list[Kind], types: Types) -> set[str]:
     return used - {""}
 
 
-def document_v3(kinds: list[Kind], types: Types, version: str) -> Obj:
-    """The OpenAPI 3.0 document of the kinds of one group version."""
-    items = list(operations.paths(kinds, types))
-    shown = {name: types.convert_v3(name) for name in types.closure(_roots(items, kinds, types))}
-    security = {"BearerToken": {"type": "apiKey", "name": "authorization", "in": "header"}}
+_SECURITY = {
+    "BearerToken": {
+        "description": "Bearer Token authentication",
+        "in": "header",
+        "name": "authorization",
+        "type": "apiKey",
+    }
+}
+_IDENTITIES = "x-kubernetes-group-version-kind"
+
+
+def _own(schema: Obj, kind: Kind) -> Obj:
+    """Of a type that belongs to every group version, what it is in the kind's and in the core's."""
+    listed = schema.get(_IDENTITIES) or ()
+    own = [one for one in listed if (one["group"], one["version"]) in (("", "v1"), (kind.group, kind.version))]
+    return {**schema, _IDENTITIES: own} if len(listed) > 1 and own else schema
+
+
+def document_v3(kinds: list[Kind], types: Types, version: str, returned: Container[Kind] = ()) -> Obj:
+    """The OpenAPI 3.0 document of the kinds of one group version. returned: see operations.paths."""
+    items = list(operations.paths(kinds, types, returned))
+    names = types.closure(_roots(items, kinds, types))
+    shown = {name: _own(types.convert_v3(name), kinds[0]) for name in names}
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": version},
         "paths": {item.path: _path_v3(item) for item in sorted(items, key=lambda i: i.path)},
-        "components": {"schemas": shown, "securitySchemes": security},
+        "components": {"schemas": shown, "securitySchemes": _SECURITY},
     }
 
 
-def _operation_v2(operation: Operation) -> Obj:
-    group, version, kind = operation.group_version_kind
+def _operation_v2(operation: Operation, item: PathItem) -> Obj:
     parameters: list[Obj] = []
     if operation.body:
         target = {"$ref": schemas.V2_PREFIX + operation.body}
         needed = {} if operation.body == operations.DELETE_OPTIONS else {"required": True}
         parameters.append({"in": "body", "name": "body", "schema": target, **needed})
-    parameters += [{"in": "query", "name": n, **_parameter_type(n)} for n in operation.parameters]
+    parameters += [{"in": "query", "name": n, **_parameter_type(n)} for n in _queries(operation, item)]
     answer: Obj = {"description": "OK"}
     if operation.answer and not operation.stream:
         answer["schema"] = {"$ref": schemas.V2_PREFIX + operation.answer}
@@ -139,31 +184,25 @@ def _operation_v2(operation: Operation) -> Obj:
         "responses": {"200": answer, "401": {"description": "Unauthorized"}},
         "schemes": ["https"],
         "tags": [operation.tag],
-        "x-kubernetes-action": operation.action,
-        "x-kubernetes-group-version-kind": {"group": group, "kind": kind, "version": version},
+        **_extensions(operation),
     }
 
 
-def document_v2(kinds: list[Kind], types: Types, version: str) -> Obj:
-    """The Swagger 2.0 document of all kinds."""
-    items = list(operations.paths(kinds, types))
+def document_v2(kinds: list[Kind], types: Types, version: str, returned: Container[Kind] = ()) -> Obj:
+    """The Swagger 2.0 document of all kinds. returned: see operations.paths."""
+    items = list(operations.paths(kinds, types, returned))
     paths: Obj = {}
     for item in sorted(items, key=lambda i: i.path):
-        found: Obj = {operation.method: _operation_v2(operation) for operation in item.operations}
-        shared = [{**_path_parameter(n), "type": "string", "uniqueItems": True} for n in item.parameters]
-        found["parameters"] = [
-            *shared,
-            {"in": "query", "name": PRETTY, "type": "string", "uniqueItems": True},
-        ]
+        found: Obj = {operation.method: _operation_v2(operation, item) for operation in item.operations}
+        if shared := [{**parameter, **type_} for parameter, type_ in _parameters(item)]:
+            found["parameters"] = shared
         paths[item.path] = found
-    token = {"BearerToken": {"description": "Bearer Token authentication", "in": "header", "name": "authorization"}}
-    token["BearerToken"]["type"] = "apiKey"
     return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": version},
         "paths": paths,
         "definitions": {name: types.convert_v2(name) for name in sorted(types.definitions)},
-        "securityDefinitions": token,
+        "securityDefinitions": _SECURITY,
         "security": [{"BearerToken": []}],
     }
 
@@ -174,6 +213,7 @@ class Documents:
     def __init__(self, rows: tuple[Resource, ...], version: str) -> None:
         self._version = version
         self._kinds = kinds = tuple(row.kind for row in rows)
+        self._returned = frozenset(row.kind for row in rows if row.strategy.returns_deleted)
         self._own = {row.kind: row.definitions for row in rows if row.definitions}
         self._types = Types({name: schema for own in self._own.values() for name, schema in own.items()})
         self._groups: dict[str, list[Kind]] = {}
@@ -200,12 +240,12 @@ class Documents:
         if name not in self._groups:
             return None
         if name not in self._v3:
-            self._v3[name] = dumps(document_v3(self._groups[name], self._types, self._version))
+            self._v3[name] = dumps(document_v3(self._groups[name], self._types, self._version, self._returned))
         return self._v3[name]
 
     def v2(self) -> bytes:
         if not self._v2:
-            self._v2 = dumps(document_v2(list(self._kinds), self._types, self._version))
+            self._v2 = dumps(document_v2(list(self._kinds), self._types, self._version, self._returned))
         return self._v2
 
     def v2_protobuf(self) -> bytes:
@@ -217,7 +257,7 @@ class Documents:
     def _fingerprint(self, name: str) -> str:
         # Rendering all documents to hash them would cost a quarter of a second and megabytes for clients that
         # want one: what a document is made of identifies it as well.
-        made_of = [self._version, schemas.SOURCE_VERSION]
+        made_of = [self._version, schemas.SOURCE_VERSION, _RENDERING]
         for kind in self._groups[name]:
             made_of += [repr(sorted_kind(kind)), dumps(dict(self._own.get(kind, {}))).decode()]
         return hashlib.sha512("\n".join(made_of).encode()).hexdigest().upper()

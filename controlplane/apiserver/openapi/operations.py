@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from apimachinery.kinds import Kind, Subresource
 from controlplane.apiserver.openapi.schemas import Types
 
 STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
+RESOURCES = "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList"
 PATCH = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch"
 DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 
 WRITES = (("update", "put", "put", "replace"), ("patch", "patch", "patch", "patch"))
 CONNECT_METHODS = {"create": "post", "delete": "delete", "get": "get", "patch": "patch", "update": "put"}
-STREAMS = frozenset({"attach", "exec", "portforward", "proxy"})
+_ATTACH = ("container", "stderr", "stdin", "stdout", "tty")
+# What is streamed, and the parameters that it takes.
+STREAMS = {"attach": _ATTACH, "exec": ("command", *_ATTACH), "portforward": ("ports",), "proxy": ("path",)}
 LIST_PARAMETERS = (
     "allowWatchBookmarks",
     "continue",
@@ -41,7 +44,8 @@ DELETE_PARAMETERS = (
 class Operation:
     """One method of one path.
 
-    `group_version_kind` is (group, version, kind); body and answer are definition names.
+    `group_version_kind` is (group, version, kind); body and answer are definition names. action is "" for what is
+    asked of no kind.
     """
 
     method: str
@@ -59,28 +63,54 @@ class Operation:
 
 @dataclass(frozen=True)
 class PathItem:
+    """parameters: those of the path itself. named: the kind of what its name names."""
+
     path: str
     parameters: tuple[str, ...]
     operations: tuple[Operation, ...]
+    named: str = ""
+
+    @property
+    def common(self) -> frozenset[str]:
+        """The parameters of the query that all operations take."""
+        return frozenset.intersection(*(frozenset(one.parameters) for one in self.operations))
 
 
-def paths(kinds: Iterable[Kind], types: Types) -> Iterator[PathItem]:
-    """Every resource path of the kinds, collections first."""
+def paths(kinds: Iterable[Kind], types: Types, returned: Container[Kind] = ()) -> Iterator[PathItem]:
+    """What there is of each group version, and every resource path of the kinds, collections first. returned: the kinds
+    whose deletion is answered with the object."""
+    seen: set[str] = set()
     for kind in kinds:
-        yield from _Kind(kind, types).paths()
+        if kind.api_version not in seen:
+            seen.add(kind.api_version)
+            yield _Kind(kind, types, False).available()
+        yield from _Kind(kind, types, kind in returned).paths()
+
+
+def _article(noun: str) -> str:
+    """Upstream's rule: none before what ends as a plural does."""
+    if noun.endswith("s") and not noun.endswith("ss"):
+        return ""
+    return "an " if noun[0].lower() in "aeiou" else "a "
 
 
 class _Kind:
-    def __init__(self, kind: Kind, types: Types) -> None:
+    def __init__(self, kind: Kind, types: Types, returned: bool) -> None:
         self.kind = kind
         self._types = types
-        group = kind.group.removesuffix(".k8s.io") or "core"
-        self.tag = f"{group.replace('.', '').replace('-', '')}_{kind.version}"
-        words = "".join(part.capitalize() for part in group.split("."))
-        self.title = words + kind.version.capitalize()
+        self._returned = returned
+        first, *more = (kind.group.removesuffix(".k8s.io") or "core").split(".")
+        words = first + "".join(part.capitalize() for part in more)
+        self.tag = f"{words}_{kind.version}"
+        self.title = words[0].upper() + words[1:] + kind.version.capitalize()
         self.own = (kind.group, kind.version, kind.kind)
         self.type = types.name(*self.own)
         self.list_type = types.name(kind.group, kind.version, kind.list_kind)
+
+    def available(self) -> PathItem:
+        text, name = "get available resources", f"get{self.title}APIResources"
+        asked = Operation("get", "", name, self.tag, text, ("", "", ""), answer=RESOURCES)
+        return PathItem(f"/{'apis' if self.kind.group else 'api'}/{self.kind.api_version}/", (), (asked,))
 
     def paths(self) -> Iterator[PathItem]:
         scope: tuple[str, ...] = ("namespace",) if self.kind.namespaced else ()
@@ -88,19 +118,22 @@ class _Kind:
         if operations := self._collection():
             yield PathItem(collection, scope, operations)
         if operations := self._object():
-            yield PathItem(f"{collection}/{{name}}", ("name", *scope), operations)
+            yield PathItem(f"{collection}/{{name}}", ("name", *scope), operations, self.kind.kind)
         for sub in self.kind.subresources.values():
             path = f"{collection}/{{name}}/{sub.name}"
             operations = self._subresource(sub)
-            yield PathItem(path, ("name", *scope), operations)
+            named = operations[0].group_version_kind[2]
+            yield PathItem(path, ("name", *scope), operations, named)
             if sub.name == "proxy":
-                yield PathItem(path + "/{path}", ("name", *scope, "path"), operations)
+                below = tuple(replace(one, identity=f"{one.identity}WithPath") for one in operations)
+                yield PathItem(path + "/{path}", ("name", *scope, "path"), below, named)
         if scope and "list" in self.kind.verbs:
             yield PathItem(self.kind.path(), (), (self._list("ForAllNamespaces"),))
 
     def _name(self, verb: str, suffix: str = "", namespaced: bool | None = None) -> str:
         inside = self.kind.namespaced if namespaced is None else namespaced
-        return f"{verb}{self.title}{'Namespaced' if inside else ''}{self.kind.kind}{suffix}"
+        many, verb = ("Collection", "delete") if verb == "deleteCollection" else ("", verb)
+        return f"{verb}{self.title}{many}{'Namespaced' if inside else ''}{self.kind.kind}{suffix}"
 
     def _list(self, suffix: str = "") -> Operation:
         identity = self._name("list", suffix, namespaced=False if suffix else None)
@@ -112,7 +145,7 @@ class _Kind:
         if "list" in kind.verbs:
             out.append(self._list())
         if "create" in kind.verbs:
-            text = f"create a {kind.kind}"
+            text = f"create {_article(kind.kind)}{kind.kind}"
             out.append(
                 Operation(
                     "post", "post", self._name("create"), self.tag, text, self.own, WRITE_PARAMETERS,
@@ -133,11 +166,11 @@ class _Kind:
     def _object(self) -> tuple[Operation, ...]:
         out = list(self._reads_and_writes(self.kind.verbs, self.own, self.type, ""))
         if "delete" in self.kind.verbs:
-            text = f"delete a {self.kind.kind}"
+            text = f"delete {_article(self.kind.kind)}{self.kind.kind}"
             out.append(
                 Operation(
                     "delete", "delete", self._name("delete"), self.tag, text, self.own, DELETE_PARAMETERS,
-                    body=DELETE_OPTIONS, answer=STATUS,
+                    body=DELETE_OPTIONS, answer=self.type if self._returned else STATUS,
                 )
             )  # fmt: skip
         return tuple(out)
@@ -164,12 +197,16 @@ class _Kind:
         type_ = self._types.name(*identity)
         suffix = sub.name.capitalize()
         if sub.name in STREAMS:
-            return tuple(self._connect(sub, CONNECT_METHODS[verb], identity) for verb in sorted(sub.verbs))
+            methods = [CONNECT_METHODS[verb] for verb in sorted(sub.verbs)]
+            # What is passed on is passed on whatever it is.
+            methods += ["head", "options"] if sub.name == "proxy" else []
+            return tuple(self._connect(sub, method, identity) for method in methods)
         if sub.name == "log":
             text, name = f"read log of the specified {self.kind.kind}", self._name("read", suffix)
             return (Operation("get", "get", name, self.tag, text, self.own, LOG_PARAMETERS, stream=True),)
         if sub.verbs == frozenset({"create"}):
-            text, name = f"create {sub.name} of a {self.kind.kind}", self._name("create", suffix)
+            text = f"create {sub.name} of {_article(self.kind.kind)}{self.kind.kind}"
+            name = self._name("create", suffix)
             return (
                 Operation(
                     "post", "post", name, self.tag, text, identity, WRITE_PARAMETERS,
@@ -179,9 +216,10 @@ class _Kind:
         return tuple(self._reads_and_writes(sub.verbs, identity, type_, suffix))
 
     def _connect(self, sub: Subresource, method: str, identity: tuple[str, str, str]) -> Operation:
-        name = self._name(f"connect{method.capitalize()}", sub.name.capitalize())
+        scope = "Namespaced" if self.kind.namespaced else ""
+        name = f"connect{self.title}{method.capitalize()}{scope}{self.kind.kind}{sub.name.capitalize()}"
         text = f"connect {method.upper()} requests to {sub.name} of {self.kind.kind}"
-        return Operation(method, "connect", name, self.tag, text, identity, stream=True)
+        return Operation(method, "connect", name, self.tag, text, identity, STREAMS[sub.name], stream=True)
 
 
 LOG_PARAMETERS = (

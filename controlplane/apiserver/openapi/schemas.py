@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from apimachinery.data import wire_fields
 from apimachinery.schema import Schema as Definitions
 
 Schema = dict[str, Any]
@@ -53,7 +54,11 @@ class Types:
     def convert_v3(self, name: str) -> Schema:
         """One definition as an OpenAPI v3 schema."""
         source = self.definitions[name]
-        return _described(source, UNIONS_V3[name]) if name in UNIONS_V3 else _convert(source, V3_PREFIX)
+        if name in UNIONS_V3:
+            return _described(source, UNIONS_V3[name])
+        shown = _convert(source, V3_PREFIX)
+        _fill_in(shown, name)
+        return shown
 
     def convert_v2(self, name: str) -> Schema:
         """One definition as a Swagger 2.0 schema."""
@@ -118,6 +123,38 @@ def _refer(out: Schema, target: str, prefix: str) -> Schema:
     if prefix == V3_PREFIX and out:
         return {**out, "allOf": [{"$ref": target}]}
     return {**out, "$ref": target}
+
+
+_ZEROS = {"string": "", "integer": 0, "number": 0, "boolean": False}
+# Types that are written as something else than a struct.
+_SCALARS = frozenset(
+    (
+        "api.resource.Quantity",
+        "meta.v1.MicroTime",
+        "meta.v1.Time",
+        "runtime.RawExtension",
+        "util.intstr.IntOrString",
+    )
+)
+
+
+def _fill_in(shown: Schema, name: str) -> None:
+    """The defaults of a type's fields: what is always there, because it is no reference in the API's own type, is zero
+    or an empty struct where nobody has set it."""
+    message, fields = wire_fields.of_definition(name), shown.get("properties") or {}
+    for field in wire_fields.message_of(message) if message else ():
+        found = fields.get(field.name)
+        if found is None or "default" in found or field.pointer or field.repeated or field.is_map:
+            continue
+        if "$ref" in found or "allOf" in found:
+            if field.type not in _SCALARS:
+                target = found.pop("$ref", None)
+                fields[field.name] = {**({"allOf": [{"$ref": target}]} if target else found), "default": {}}
+            continue
+        zero = _ZEROS.get(found.get("type", ""))
+        always = field.always or (field.name in shown.get("required", ()) and not field.omit_zero)
+        if always and zero is not None and found.get("format") != "byte":
+            found["default"] = zero
 
 
 def _type(found: Any) -> str:

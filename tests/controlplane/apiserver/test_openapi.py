@@ -46,8 +46,7 @@ def test_operation_ids_are_unique(documents):
     document = json.loads(documents.v2())
     found = [op["operationId"] for item in document["paths"].values() for k, op in item.items() if k != "parameters"]
     double = {name for name in found if found.count(name) > 1}
-    # A proxied object and a path below it are one operation to clients, as upstream numbers them.
-    assert all("Proxy" in name for name in double), double
+    assert not double
 
 
 def test_index_names_a_document_for_every_address(documents):
@@ -89,3 +88,75 @@ def test_schemas_say_what_upstream_says(core):
     assert containers["items"] == {"$ref": schemas.V3_PREFIX + "io.k8s.api.core.v1.Container"}
     assert found[schemas.QUANTITY]["oneOf"] == [{"type": "string"}, {"type": "number"}]
     assert found[schemas.INT_OR_STRING]["format"] == "int-or-string"
+
+
+def test_what_is_always_there_has_a_default(core):
+    found = core["components"]["schemas"]
+
+    def default(kind, field):
+        return found[f"io.k8s.api.core.v1.{kind}"]["properties"][field].get("default", "none")
+
+    assert default("Pod", "spec") == default("PodTemplateSpec", "metadata") == {}
+    assert (default("Container", "name"), default("PodStatus", "phase")) == ("", "none")
+    assert (default("Taint", "effect"), default("ContainerPort", "containerPort")) == ("", 0)
+    # References, lists, and what is written as something else than its type.
+    listed = [("Container", "image"), ("PodSpec", "affinity"), ("PodSpec", "containers"), ("ServicePort", "targetPort")]
+    assert [default(*one) for one in [*listed, ("Event", "eventTime")]] == ["none"] * 5
+    status = json.loads(json.dumps(found["io.k8s.api.core.v1.PodStatus"]["properties"]["qosClass"]))
+    assert "default" not in status
+
+
+def test_a_deletion_is_answered_with_what_it_is_answered_with(documents, core):
+    def answer(document, path):
+        content = document["paths"][path]["delete"]["responses"]["200"]["content"]["application/json"]
+        return content["schema"]["$ref"].rpartition(".")[2]
+
+    assert answer(core, "/api/v1/namespaces/{namespace}/pods/{name}") == "Pod"
+    assert answer(core, "/api/v1/namespaces/{namespace}/configmaps/{name}") == "Status"
+    assert answer(core, "/api/v1/namespaces/{namespace}/pods") == "Status"
+    assert "202" not in core["paths"]["/api/v1/namespaces/{namespace}/pods"]["delete"]["responses"]
+
+
+def test_parameters_of_all_operations_are_the_path_s(core):
+    def names(path, *method):
+        found = core["paths"][path]
+        for one in method:
+            found = found[one]
+        return [parameter["name"] for parameter in found.get("parameters", ())]
+
+    everywhere = names("/api/v1/pods")
+    assert "labelSelector" in everywhere and everywhere == sorted(everywhere) and "pretty" in everywhere
+    assert names("/api/v1/pods", "get") == []
+    inside = "/api/v1/namespaces/{namespace}/pods"
+    assert names(inside) == ["namespace", "pretty"] and "labelSelector" in names(inside, "get")
+    evicting = ["dryRun", "fieldManager", "fieldValidation", "name", "namespace", "pretty"]
+    assert names(f"{inside}/{{name}}/eviction") == evicting
+    stream = ["command", "container", "name", "namespace", "stderr", "stdin", "stdout", "tty"]
+    assert names(f"{inside}/{{name}}/exec") == stream
+    assert names(f"{inside}/{{name}}/proxy/{{path}}") == ["name", "namespace", "path", "path"]
+    (described,) = (p for p in core["paths"][f"{inside}/{{name}}/eviction"]["parameters"] if p["name"] == "name")
+    assert described["description"] == "name of the Eviction"
+
+
+def test_operations_are_called_as_generated_clients_call_them(documents, core):
+    inside = "/api/v1/namespaces/{namespace}/pods"
+    proxied = core["paths"][f"{inside}/{{name}}/proxy/{{path}}"]
+    assert {"head", "options", "patch"} <= proxied.keys()
+    assert proxied["head"]["operationId"] == "connectCoreV1HeadNamespacedPodProxyWithPath"
+    assert core["paths"][f"{inside}/{{name}}/proxy"]["get"]["operationId"] == "connectCoreV1GetNamespacedPodProxy"
+    assert core["paths"][inside]["delete"]["operationId"] == "deleteCoreV1CollectionNamespacedPod"
+    described = {path: core["paths"][f"/api/v1/namespaces/{{namespace}}/{path}"]["post"] for path in ("pods", "events")}
+    assert [one["description"] for one in described.values()] == ["create a Pod", "create an Event"]
+    endpoints = core["paths"]["/api/v1/namespaces/{namespace}/endpoints"]["post"]
+    assert endpoints["description"] == "create Endpoints"
+    rbac = json.loads(documents.v3("apis/rbac.authorization.k8s.io/v1"))["paths"]
+    available = rbac["/apis/rbac.authorization.k8s.io/v1/"]
+    assert set(available) == {"get"} and available["get"]["operationId"] == "getRbacAuthorizationV1APIResources"
+    assert available["get"]["tags"] == ["rbacAuthorization_v1"]
+    assert "x-kubernetes-action" not in available["get"]
+
+
+def test_options_are_of_the_document_s_own_group_version(documents):
+    found = json.loads(documents.v3("apis/apps/v1"))["components"]["schemas"]
+    options = found["io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"]["x-kubernetes-group-version-kind"]
+    assert [(one["group"], one["version"]) for one in options] == [("", "v1"), ("apps", "v1")]
