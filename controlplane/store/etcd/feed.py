@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE = 1.0
 
+Told = tuple[bytes, "bytes | None", "Change | None"]
+"""One key that a transaction changed: where, the value there (None: removed), and what followers are told of it."""
+
 
 class Feed:
     def __init__(self, calls: Calls, places: Places, doubts: Doubts) -> None:
@@ -32,6 +35,8 @@ class Feed:
         # What happened while nobody followed yet.
         self.before: list[Change] = []
         self.trouble = ""
+        # By revision: transactions of this server, before all that was before them is told.
+        self._ours: dict[int, Sequence[Told]] = {}
 
     async def begin(self, revision: int) -> None:
         """Start from what was there at a revision."""
@@ -95,16 +100,39 @@ class Feed:
             self._take(answer)
             yield
 
+    def wrote(self, revision: int, told: Sequence[Told]) -> None:
+        """All that a transaction of this server did. A revision is one transaction: where all before it is known, this
+        one is, too, and whoever waits for it need not wait for the watch, which tells of it once more.
+        """
+        if revision > self.progress.revision:
+            self._ours[revision] = told
+            try:
+                self._take_ours()
+            except Exception:
+                log.exception("what was written could not be taken in; the watch tells of it again")
+
+    def _take_ours(self) -> None:
+        while (told := self._ours.pop(self.progress.revision + 1, None)) is not None:
+            revision = self.progress.revision + 1
+            for place, value, _ in told:
+                self._doubts.saw(place, value, revision)
+            self._deliver([change for _, _, change in told if change is not None])
+            self._advance(revision)
+
     def _take(self, answer: rpc.WatchResponse) -> None:
         if not answer.events:
             if not answer.created:
                 self._advance(answer.header.revision)
             return
-        events = [(event.kv, event.type == rpc.Event.DELETE) for event in answer.events]
+        new = (event for event in answer.events if event.kv.mod_revision > self.progress.revision)
+        events = [(event.kv, event.type == rpc.Event.DELETE) for event in new]
         for kv, deleted in events:
+            self._ours.pop(kv.mod_revision, None)
             self._doubts.saw(kv.key, None if deleted else kv.value, kv.mod_revision)
-        self._deliver(list(self._read(events)))
-        self._advance(events[-1][0].mod_revision)
+        if events:
+            self._deliver(list(self._read(events)))
+            self._advance(events[-1][0].mod_revision)
+            self._take_ours()
 
     def _read(self, found: Iterable[tuple[rpc.KeyValue, bool]]) -> Iterable[Change]:
         for kv, deleted in found:
@@ -142,3 +170,5 @@ class Feed:
         if not self.followers:
             self.before = current
         self.progress.advance(at)
+        self._ours = {revision: told for revision, told in self._ours.items() if revision > at}
+        self._take_ours()

@@ -22,6 +22,10 @@ class Places:
     def of(self, key: str) -> bytes:
         return (self._root + self._layout.place(key)).encode()
 
+    def tells(self, place: bytes) -> bool:
+        """Whether followers are told of what lies there."""
+        return place not in self._own and self._layout.key(place[len(self.all) :].decode()) is not None
+
     def outward(self, key: str, value: bytes) -> bytes:
         return self._layout.outward(key, value)
 

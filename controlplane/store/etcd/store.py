@@ -1,6 +1,7 @@
 """The store on etcd: transactions, one watch that tells of everybody's, and reads that wait for it.
 
-write path:  txn() -> etcd commits it -> the watch brings it -> followers get it -> the writer its answer
+write path:  txn() -> etcd commits it -> followers get it -> the writer its answer
+             Followers get it at once where all before it was told, else when the watch has brought that.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class EtcdStore:
         self._places = Places(place.prefix, layout)
         self._doubts = Doubts()
         self._feed = Feed(self._calls, self._places, self._doubts)
-        self._writing = Writing(self._calls, self._places, self._doubts, self._reach)
+        self._writing = Writing(self._calls, self._places, self._doubts, self._reach, self._feed.wrote)
         self._compacted = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._barrier = Shared(self._write_barrier)

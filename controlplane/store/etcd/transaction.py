@@ -36,8 +36,8 @@ def following(ops: Sequence[Op], written: Mapping[str, int]) -> Sequence[Op]:
 def request(
     ops: Sequence[Op], places: Sequence[bytes], values: Sequence[bytes], leases: Sequence[int]
 ) -> rpc.TxnRequest:
-    """All or nothing; where an expectation does not hold, the answer has each key's revision. values and leases: of
-    each op, b"" and 0 for deletions.
+    """All or nothing. The answer says of each key that may have been there when it was written first; where an
+    expectation does not hold, each key's revision. values and leases: of each op, b"" and 0 for deletions.
     """
     made = rpc.TxnRequest()
     for op, place, value, lease in zip(ops, places, values, leases, strict=True):
@@ -47,10 +47,25 @@ def request(
             made.compare.add(key=place, target=_MOD, result=rpc.Compare.GREATER)
         if isinstance(op, Put):
             _put(made, place, value, lease)
+            if op.expect != 0:
+                _ask(made.success.add(), place)
         else:
             made.success.add().delete_range.key = place
-        _ask(made, place)
+        _ask(made.failure.add(), place)
     return made
+
+
+def created(ops: Sequence[Op], answer: rpc.TxnResponse) -> list[int]:
+    """Of each op of a transaction that was taken, when its key was written first; 0 of a deletion."""
+    responses, found = iter(answer.responses), list[int]()
+    for op in ops:
+        next(responses)
+        if isinstance(op, Put):
+            at = answer.header.revision if op.expect == 0 else next(responses).range.kvs[0].create_revision
+            found.append(at)
+        else:
+            found.append(0)
+    return found
 
 
 def _put(made: rpc.TxnRequest, place: bytes, value: bytes, lease: int = 0) -> None:
@@ -59,10 +74,9 @@ def _put(made: rpc.TxnRequest, place: bytes, value: bytes, lease: int = 0) -> No
     put.key, put.value, put.lease = place, value, lease
 
 
-def _ask(made: rpc.TxnRequest, place: bytes) -> None:
-    """The key's revision, should it be refused."""
-    asked = made.failure.add().range
-    asked.key, asked.keys_only = place, True
+def _ask(made: rpc.RequestOp, place: bytes) -> None:
+    """The key's revisions."""
+    made.range.key, made.range.keys_only = place, True
 
 
 def mark(made: rpc.TxnRequest, place: bytes, value: bytes) -> None:
@@ -73,7 +87,7 @@ def mark(made: rpc.TxnRequest, place: bytes, value: bytes) -> None:
 def fence(made: rpc.TxnRequest, place: bytes) -> None:
     """Have it done only while a key stands at a revision, which `stand` says."""
     made.compare.add(key=place, target=_MOD, result=_EQUAL)
-    _ask(made, place)
+    _ask(made.failure.add(), place)
 
 
 def stand(made: rpc.TxnRequest, revision: int) -> None:

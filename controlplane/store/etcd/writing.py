@@ -14,17 +14,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from controlplane.store.etcd import rpc_pb2 as rpc
 from controlplane.store.etcd import transaction
 from controlplane.store.etcd.calls import ATTEMPT, DEADLINE, PAUSE, Calls
 from controlplane.store.etcd.doubt import Doubt, Doubts
+from controlplane.store.etcd.feed import Told
 from controlplane.store.etcd.leases import Leases
 from controlplane.store.etcd.places import Places
 from controlplane.store.etcd.shared import Shared
-from controlplane.store.model import Delete, Full, Mismatch, Op, Put, StoreError, Unavailable
+from controlplane.store.model import Change, Delete, Full, Mismatch, Op, Put, StoreError, Unavailable
 
 
 class Reach(Protocol):
@@ -33,9 +34,13 @@ class Reach(Protocol):
     async def __call__(self, revision: int, *, ours: bool = False) -> None: ...
 
 
+Wrote = Callable[[int, Sequence[Told]], None]
+"""Is told what a transaction did."""
+
+
 class Writing:
-    def __init__(self, calls: Calls, places: Places, doubts: Doubts, reach: Reach) -> None:
-        self._calls, self._places, self._doubts, self._reach = calls, places, doubts, reach
+    def __init__(self, calls: Calls, places: Places, doubts: Doubts, reach: Reach, wrote: Wrote) -> None:
+        self._calls, self._places, self._doubts, self._reach, self._wrote = calls, places, doubts, reach, wrote
         self._leases = Leases(self._granted)
         self._fence = 0
         self._moving = Shared(self._move)
@@ -44,7 +49,7 @@ class Writing:
         """Why etcd takes nothing; "" while it does."""
 
     async def transact(self, ops: Sequence[Op]) -> int:
-        """The revision of all of it, once the watch has told it. Raises Mismatch, Full, Unavailable, StoreError."""
+        """The revision of all of it, once followers were told of it. Raises Mismatch, Full, Unavailable, StoreError."""
         removing = all(isinstance(op, Delete) for op in ops)
         if not (self.full and removing):
             try:
@@ -70,21 +75,37 @@ class Writing:
         if fenced:
             transaction.fence(request, self._places.fence)
         with self._doubts.about(place, value, expect) as doubt:
-            at = await self._committed(request, ops, doubt, fenced, marked)
+            at, answer = await self._committed(request, ops, doubt, fenced, marked)
+            # Where one need not exist that is removed, it is not known whether it did.
+            if answer is not None and not any(isinstance(op, Delete) and op.lenient for op in ops):
+                self._wrote(at, self._told(answer, ops, places, values))
             # Where there is nothing to delete and no mark, that is whoever wrote last.
             await self._reach(at, ours=marked)
         return at
 
+    def _told(
+        self, answer: rpc.TxnResponse, ops: Sequence[Op], places: Sequence[bytes], values: Sequence[bytes]
+    ) -> Sequence[Told]:
+        """What a transaction did that was taken."""
+        told: list[Told] = []
+        created = transaction.created(ops, answer)
+        for op, place, value, first in zip(ops, places, values, created, strict=True):
+            change = Change(answer.header.revision, op.key, op.value if isinstance(op, Put) else None, first)
+            lies = value if isinstance(op, Put) else None
+            told.append((place, lies, change if self._places.tells(place) else None))
+        return told
+
     async def _committed(
         self, request: rpc.TxnRequest, ops: Sequence[Op], doubt: Doubt, fenced: bool, marked: bool
-    ) -> int:
+    ) -> tuple[int, rpc.TxnResponse | None]:
+        """Its revision, and what etcd answered; None where that is lost, and the watch has told of it."""
         end, unsure = _now() + DEADLINE, False
         while True:
             try:
                 if unsure and fenced:
                     await self._reach(await self._moving.result(), ours=True)
                     if doubt.at:
-                        return doubt.at
+                        return doubt.at, None
                     unsure = False
                 if fenced:
                     transaction.stand(request, self._fence)
@@ -92,7 +113,7 @@ class Writing:
             except Unavailable as error:
                 unsure = unsure or error.unsure
                 if unsure and doubt.at:
-                    return doubt.at
+                    return doubt.at, None
                 if _now() > end or (unsure and not marked):
                     raise Unavailable(f"{error}; {_told(unsure)}", unsure) from error
                 await asyncio.sleep(PAUSE)
@@ -100,11 +121,11 @@ class Writing:
             except StoreError as error:
                 raise self._failure(error, unsure) from error
             if answer.succeeded:
-                return answer.header.revision
+                return answer.header.revision, answer
             # Whoever looks why finds what it was refused for.
             await self._reach(answer.header.revision)
             if unsure and doubt.at:
-                return doubt.at
+                return doubt.at, None
             if fenced and transaction.is_outside(request, answer):
                 # Somebody moved it; who is in doubt all the time would be without an answer himself.
                 self._fence = transaction.fence_of(answer)

@@ -519,10 +519,25 @@ def test_what_cannot_be_read_is_left_out_and_told(place: Place, caplog: pytest.L
         store, told = EtcdStore(place, Picky()), Told()
         await store.open()
         store.follow(told)
-        await store.txn([Put("one", b"bad", 0)])
+        # By another program, as the store reads what it writes itself.
+        etcdctl(place.servers[0], "put", f"{place.prefix}/one", "bad")
         await store.txn([Put("two", b"good", 0)])
         await store.close()
         assert [change.key for change in told.changes] == ["two"]
 
     run(main)
     assert feed.__name__ in caplog.text or "it is bad" in caplog.text
+
+
+def test_a_writer_need_not_wait_for_the_watch_of_what_nobody_else_wrote_before(place: Place) -> None:
+    async def main() -> None:
+        async with opened(place) as (store, told):
+            real = store._feed._take
+            store._feed._take = lambda answer: None  # type: ignore[method-assign]
+            written = await asyncio.gather(*(store.txn([Put(f"k{n}", b"v", 0)]) for n in range(20)))
+            (removed,) = await store.txn([Delete("k3", written[3][0])])
+            store._feed._take = real  # type: ignore[method-assign]
+            revisions = [change.revision for change in told.changes]
+            assert revisions == [*sorted(at for (at,) in written), removed] == [*range(revisions[0], revisions[0] + 21)]
+
+    run(main)
