@@ -8,6 +8,7 @@ from typing import TypeVar
 from controlplane.store.etcd import rpc_pb2 as rpc
 from controlplane.store.etcd.errors import Compacted
 from controlplane.store.etcd.members import Members, Message
+from controlplane.store.etcd.pages import end_of
 from controlplane.store.model import Unavailable
 
 ATTEMPT, DEADLINE, PAUSE = 3.0, 10.0, 0.05
@@ -53,6 +54,11 @@ class Calls:
         """What lies under one key."""
         found = (await self.ask("KV/Range", rpc.RangeRequest(key=key), rpc.RangeResponse)).kvs
         return found[0].value if found else None
+
+    async def count(self, prefix: bytes, revision: int) -> int:
+        """How many keys began with a prefix at a revision."""
+        request = rpc.RangeRequest(key=prefix, range_end=end_of(prefix), count_only=True, revision=revision)
+        return (await self.ask("KV/Range", request, rpc.RangeResponse)).count
 
     async def version(self) -> str:
         """The release of the member that answers: `3.4.23`."""

@@ -111,6 +111,11 @@ class Feed:
             except Exception:
                 log.exception("what was written could not be taken in; the watch tells of it again")
 
+    def passed(self, revision: int) -> None:
+        """Nothing that is told happened up to a revision."""
+        self._advance(revision)
+        self._take_ours()
+
     def _take_ours(self) -> None:
         while (told := self._ours.pop(self.progress.revision + 1, None)) is not None:
             revision = self.progress.revision + 1

@@ -14,7 +14,7 @@ from typing import Any
 
 from apimachinery.kit import tasks
 from controlplane.store import backup
-from controlplane.store.etcd import releases, transaction
+from controlplane.store.etcd import pages, releases, transaction
 from controlplane.store.etcd import rpc_pb2 as rpc
 from controlplane.store.etcd.calls import ATTEMPT, DEADLINE, Calls
 from controlplane.store.etcd.doubt import Doubts
@@ -62,6 +62,7 @@ class EtcdStore:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._barrier = Shared(self._write_barrier)
         self._newest = Shared(self._calls.newest)
+        self._quiet = Shared(self._catch_up)
 
     @property
     def revision(self) -> int:
@@ -190,7 +191,23 @@ class EtcdStore:
         try:
             return await self._barrier.result()
         except Full:
-            return revision
+            return max(revision, await self._quiet.result())
+
+    async def _catch_up(self) -> int:
+        """Go on to the newest revision if nothing below the prefix changed since what was told last: no key is newer,
+        and none is gone. What others remove from a full etcd moves its revision, too. Returns what is told then.
+        """
+        told, newest, there = self.revision, await self._calls.newest(), 0
+        try:
+            async for kvs, _ in pages.read(self._calls.ask, self._places.all, newest, keys_only=True):
+                if any(kv.mod_revision > told for kv in kvs):
+                    return self.revision
+                there += len(kvs)
+            if there == await self._calls.count(self._places.all, told):
+                self._feed.passed(newest)
+        except Compacted as error:
+            log.debug("%s", error)
+        return self.revision
 
     async def _write_barrier(self) -> int:
         put = rpc.RequestOp(put=rpc.PutRequest(key=self._places.barrier))

@@ -437,18 +437,39 @@ def test_a_full_etcd_says_so_and_heals_when_it_has_room(tmp_path: Path, monkeypa
 
     async def main(url: str) -> None:
         async with opened(Place(tmp_path, (url,))) as (store, told):
+            for number in range(3):
+                etcdctl(url, "put", f"/elsewhere{number}", "x")
+            await store.txn([Put("other", b"v", 0)])
             with pytest.raises(Full, match="alarm disarm"):
                 for number in range(100):
                     await store.txn([Put(f"k{number % 3}", b"x" * 500_000)])
             assert "full" in store.trouble and not store.away
             # It can be read.
             await store.fresh()
-            assert sorted(current(await store.history())) == ["k0", "k1", "k2"]
+            assert sorted(current(await store.history())) == ["k0", "k1", "k2", "other"]
+            # Others remove what is theirs, and no write of ours can follow that.
+            etcdctl(url, "del", "/elsewhere0")
+            before = store.revision
+            await store.fresh()
+            assert store.revision > before
             await store.compact(store.revision)
             etcdctl(url, "defrag")
             # Its alarm still stands: such a one takes what only removes, and newer ones do without any room.
             (gone, *_) = await store.txn([Delete("k0"), Delete("k1", lenient=True), Delete("none", lenient=True)])
             assert [change.key for change in told.changes if change.revision == gone] == ["k0", "k1"]
+            # What is ours has to be told first.
+            real, seen = store._feed._take, list[Any]()
+            store._feed._take = seen.append  # type: ignore[method-assign, assignment]
+            etcdctl(url, "del", "/registry/other")
+            etcdctl(url, "del", "/elsewhere1")
+            await until(lambda: seen)
+            before = store.revision
+            assert await store._catch_up() == before
+            store._feed._take = real  # type: ignore[method-assign]
+            real(seen.pop())
+            etcdctl(url, "del", "/elsewhere2")
+            await store.fresh()
+            assert told.changes[-1].key == "other" and told.changes[-1].value is None
             with pytest.raises(Mismatch):
                 await store.txn([Delete("k0")])
             with pytest.raises(Full):
