@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apimachinery.kit import tasks
+from apimachinery.kit import loops, tasks
 from netproxy.ground import Ground
 from netproxy.model import Family, PortKey
 from netproxy.topology import Place
@@ -157,7 +156,7 @@ async def speak_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     writer.close()
 
 
-@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("runner", [asyncio.run, loops.run], ids=["asyncio", "uvloop"])
 def test_whoever_speaks_first_is_heard_on_the_daemons_loop_too(runner: Callable[[Any], None]) -> None:
     async def body() -> None:
         async with relay_to(speak_first) as port:
@@ -197,7 +196,7 @@ def test_two_who_end_before_they_have_found_each_other_leave_no_socket(monkeypat
             await until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before, what="both sockets are closed")
 
     monkeypatch.setattr("netproxy.userspace.tcp.tasks.within", late)
-    run(body(), uvloop.run)
+    run(body(), loops.run)
 
 
 def test_an_endpoint_that_answers_when_its_client_has_just_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +226,7 @@ def test_an_endpoint_that_answers_when_its_client_has_just_gone_is_told(monkeypa
     run(body())
 
 
-@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("runner", [asyncio.run, loops.run], ids=["asyncio", "uvloop"])
 def test_an_endpoint_that_is_given_up_when_it_has_just_answered_ends_no_client(
     monkeypatch: pytest.MonkeyPatch, runner: Callable[[Any], None]
 ) -> None:

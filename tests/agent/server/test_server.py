@@ -11,7 +11,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-import uvloop
 
 from agent.cri.model import ExecResult
 from agent.server import channels, spdy, stats
@@ -20,7 +19,7 @@ from agent.server.serve import serve
 from agent.settings import AgentSettings
 from agent.view import ContainerRef, ContainerUsage
 from apimachinery import pki
-from apimachinery.kit import webserver
+from apimachinery.kit import loops, webserver
 from apimachinery.kit.lifecycle import Lifecycle
 from tests.waiting import SECONDS
 
@@ -285,7 +284,7 @@ def test_a_follower_gets_lines_as_they_are_written(tmp_path: Path) -> None:
     ("protocol", "tty", "loop"),
     [
         ("v5.channel.k8s.io", False, asyncio.new_event_loop),
-        ("v5.channel.k8s.io", False, uvloop.new_event_loop),
+        ("v5.channel.k8s.io", False, loops.Loop),
         ("v4.channel.k8s.io", True, asyncio.new_event_loop),
     ],
 )
@@ -424,7 +423,7 @@ async def spdy_session(server: Server, path: str, protocol: str) -> tuple[Any, A
     return reader, writer, await reader.readuntil(b"\r\n\r\n")
 
 
-@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, loops.Loop])
 def test_spdy_clients_talk_to_the_runtime_itself(tmp_path: Path, loop: Callable[[], Any]) -> None:
     async def scenario(server: Server) -> None:
         path = "/exec/ns/p/c?command=cat&input=1&output=1"

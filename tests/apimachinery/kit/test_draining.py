@@ -8,11 +8,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import uvloop
 from aiohttp import web
 
 from apimachinery import pki
-from apimachinery.kit import webserver
+from apimachinery.kit import loops, webserver
 from apimachinery.kit.webserver import Limits
 from tests.waiting import until
 
@@ -95,7 +94,7 @@ def test_nobody_who_asks_while_a_server_stops_goes_without_an_answer(tmp_path: P
             await staying.cleanup()
         assert [client.failures for client in clients if client.failures] == []
 
-    uvloop.run(asyncio.wait_for(main(), DEADLINE))
+    loops.run(asyncio.wait_for(main(), DEADLINE))
 
 
 def test_a_connection_that_says_nothing_more_is_closed_after_its_rest(tmp_path: Path) -> None:

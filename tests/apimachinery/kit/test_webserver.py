@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import uvloop
 from aiohttp import web
 
 from apimachinery import pki
-from apimachinery.kit import webserver
+from apimachinery.kit import loops, webserver
 from apimachinery.kit.webserver import Limits
 
 # Short where the test waits for it, long where something else must end the wait.
@@ -212,7 +211,7 @@ def test_a_crowd_of_silent_peers_does_not_keep_others_out() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize("run", [asyncio.run, loops.run])
 def test_handshakes_under_way_have_a_quarter_of_the_places(
     certificate: tuple[Path, Path, Path], run: Callable[[Coroutine[Any, Any, None]], None]
 ) -> None:
@@ -237,7 +236,7 @@ def test_handshakes_under_way_have_a_quarter_of_the_places(
     run(main())
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize("run", [asyncio.run, loops.run])
 def test_the_last_place_is_for_the_peer_that_took_it_to_shake_hands(
     certificate: tuple[Path, Path, Path], run: Callable[[Coroutine[Any, Any, None]], None]
 ) -> None:
@@ -257,7 +256,7 @@ def test_the_last_place_is_for_the_peer_that_took_it_to_shake_hands(
     run(main())
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize("run", [asyncio.run, loops.run])
 def test_what_a_peer_says_right_behind_its_handshake_is_heard(
     certificate: tuple[Path, Path, Path], run: Callable[[Coroutine[Any, Any, None]], None]
 ) -> None:
