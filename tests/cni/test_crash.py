@@ -26,8 +26,9 @@ from tests.cni.invoke import Attachment, Caller
 
 pytestmark = pytest.mark.kernel
 PODS = 50
-# A call of the full plugin costs 40 times what one of the stub does: fewer of them are under way as long.
-PODS_WITHOUT_A_DAEMON = 12
+# A call of the full plugin costs 40 times what one of the stub does: fewer of them are under way as long, and each is a
+# third of a second of processor, of which a busy machine has little.
+PODS_WITHOUT_A_DAEMON = 6
 
 
 def start(config: Path, node: Path, socket: Path) -> subprocess.Popen[bytes]:
@@ -84,7 +85,7 @@ def test_kill_nine_in_the_middle_leaks_nothing(tmp_path: Path, killed: str) -> N
                         await caller.delete(network, what)
 
                 running = asyncio.gather(*[churn(a) for a in every], return_exceptions=True)
-                await until_some_are_reserved(tmp_path / "data" / "whtnet")
+                await until_some_are_reserved(tmp_path / "data" / "whtnet", count // 2)
                 kill_executables(tmp_path / "bin")
                 over.set()
                 return any(isinstance(outcome, CniError) for outcome in await running)
@@ -195,7 +196,7 @@ def test_five_hundred_at_once_through_the_whole_chain_leave_nothing_when_it_is_k
         for work in (added, [*gone[: len(ones) // 2], *added[len(ones) // 2 :]]):
             daemon = start(config, node, socket)
             assert kernel.inside(node, partial(killed_in_the_middle, daemon, work)), "the kill came after all"
-            daemon.wait(10)
+            daemon.wait(60)
             socket.unlink(missing_ok=True)
         daemon = start(config, node, socket)
         try:
@@ -266,10 +267,10 @@ def test_what_is_retired_during_the_last_pass_is_freed_too(monkeypatch: pytest.M
     assert freed == ["early", "late"]
 
 
-async def until_some_are_reserved(directory: Path) -> None:
+async def until_some_are_reserved(directory: Path, some: int) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if directory.is_dir() and sum(p.name[0].isdigit() for p in directory.iterdir()) > 5:
+        if directory.is_dir() and sum(p.name[0].isdigit() for p in directory.iterdir()) >= min(some, 6):
             return
         await asyncio.sleep(0.002)
     raise AssertionError("no ADD got anywhere")
