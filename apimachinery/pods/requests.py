@@ -5,7 +5,7 @@ Source: KEP-753 (sidecars), KEP-2837 (pod-level resources), KEP-688 (overhead), 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from apimachinery import formats
@@ -39,8 +39,19 @@ def in_effect(spec: Obj, status: Obj) -> Obj:
     wanted, what the node has set aside and what the container has; what is wanted does not count once the node has
     called it infeasible. `spec` itself where nothing differs.
     """
+    found = containers_in_effect(spec, status, ("requests",))
+    own: Obj = (spec.get("resources") or {}).get("requests") or {}
+    if own and (whole := _with(spec, status, _is_infeasible(status), ("requests",))) is not spec:
+        requests = {name: whole["resources"]["requests"].get(name, "0") for name in own}
+        return {**found, "resources": {**spec["resources"], "requests": requests}}
+    return found
+
+
+def containers_in_effect(spec: Obj, status: Obj, sides: Sequence[str]) -> Obj:
+    """The same of the containers alone, and of their requests, limits or both (sides): a limit that counts is the most
+    of what is wanted and what the container has."""
     told = {s["name"]: s for part in ("containerStatuses", "initContainerStatuses") for s in status.get(part) or ()}
-    if not told and not status.get("resources"):
+    if not told:
         return spec
     infeasible = _is_infeasible(status)
     changed: Obj = {}
@@ -48,28 +59,31 @@ def in_effect(spec: Obj, status: Obj) -> Obj:
         before = spec.get(part) or ()
         # Init containers that end keep what they have.
         kept = [part == "initContainers" and c.get("restartPolicy") != "Always" for c in before]
-        after = [c if k else _with(c, told.get(c["name"]) or {}, infeasible) for c, k in zip(before, kept, strict=True)]
+        after = [
+            c if k else _with(c, told.get(c["name"]) or {}, infeasible, sides)
+            for c, k in zip(before, kept, strict=True)
+        ]
         if any(new is not old for new, old in zip(after, before, strict=True)):
             changed[part] = after
-    own: Obj = (spec.get("resources") or {}).get("requests") or {}
-    if own and (found := _with(spec, status, infeasible)) is not spec:
-        requests = {name: found["resources"]["requests"].get(name, "0") for name in own}
-        changed["resources"] = {**spec["resources"], "requests": requests}
     return {**spec, **changed} if changed else spec
 
 
-def _with(owner: Obj, told: Obj, infeasible: bool) -> Obj:
-    """A container (or a PodSpec) with the requests in effect, as its status tells."""
+def _with(owner: Obj, told: Obj, infeasible: bool, sides: Sequence[str]) -> Obj:
+    """A container (or a PodSpec) with what is in effect, as its status tells."""
     has = told.get("resources")
     if has is None:
         return owner
-    wanted: Obj = (owner.get("resources") or {}).get("requests") or {}
-    parts = [has.get("requests") or {}, told.get("allocatedResources") or {}]
-    if all(part == wanted for part in parts):
-        return owner
-    requests = _most(parts if infeasible else (wanted, *parts))
-    resources = {**(owner.get("resources") or {}), "requests": requests}
-    return owner if requests == wanted else {**owner, "resources": resources}
+    changed: Obj = {}
+    for side in sides:
+        wanted: Obj = (owner.get("resources") or {}).get(side) or {}
+        parts = [has.get(side) or {}]
+        if side == "requests":
+            parts.append(told.get("allocatedResources") or {})
+        if any(part != wanted for part in parts):
+            found = _most(parts if infeasible else (wanted, *parts))
+            if found != wanted:
+                changed[side] = found
+    return {**owner, "resources": {**(owner.get("resources") or {}), **changed}} if changed else owner
 
 
 def _most(parts: Iterable[Obj]) -> Obj:

@@ -23,6 +23,7 @@ JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.
 _ACCEPTED = ", ".join((JSON, YAML, PROTOBUF))
 _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 _SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
+_NO_GROUP_VERSION = "unexpected GroupVersion string: "
 _OPTIONS_SCHEME = 'in scheme "pkg/apis/meta/internalversion/scheme/register.go:27"'
 _SHOWN_BYTES = 30
 # Upstream's decoder remembers no more.
@@ -205,18 +206,21 @@ async def read_options(request: Request) -> Obj | None:
         raise errors.UnsupportedMediaType(
             f"the body of the request was in an unknown format - accepted media types include: {_ACCEPTED}"
         )
-    obj, _ = await off_loop(len(body), _parse, media, body, "DeleteOptions")
-    given = obj.get("kind") or "DeleteOptions"
-    if isinstance(given, str) and given != "DeleteOptions":
+    obj, _ = await off_loop(len(body), _parse, media, body, "")
+    given, version = obj.get("kind") or "DeleteOptions", obj.get("apiVersion") or "v1"
+    if not isinstance(given, str) or not isinstance(version, str):
+        raise _unrecognized("", _not_a_text(version, given), body)
+    if version.count("/") > 1:
+        raise errors.BadRequest(_NO_GROUP_VERSION + version)
+    if given != "DeleteOptions":
         # Clients send them in whatever group and version they delete something of, but nothing else instead.
-        where = f'version "{obj.get("apiVersion") or "v1"}" {_OPTIONS_SCHEME}'
-        raise errors.BadRequest(f'no kind "{given}" is registered for {where}')
+        raise errors.BadRequest(f'no kind "{given}" is registered for version "{version}" {_OPTIONS_SCHEME}')
+    obj.pop("apiVersion", None)
     walker = Schema.load().walker("v1", "DeleteOptions")
     if walker is not None:
         findings = walker.check(obj)
         if findings.error:
-            text = f'DeleteOptions in version "v1" cannot be handled as a DeleteOptions: {findings.error}'
-            raise errors.BadRequest(text)
+            raise errors.BadRequest(findings.error)
     return {k: v for k, v in obj.items() if v is not None and v != []}
 
 
@@ -270,7 +274,17 @@ def _not_an_object(value: Any) -> str:
     return f"couldn't get version/kind; json parse error: {why}"
 
 
+def _not_a_text(version: Any, kind: Any) -> str:
+    """What is wrong where one of the two is no text."""
+    what, given = ("apiVersion", version) if not isinstance(version, str) else ("kind", kind)
+    why = f"json: cannot unmarshal {jsontext.type_of(given)} into Go struct field .{what} of type string"
+    return f"couldn't get version/kind; json parse error: {why}"
+
+
 def _unrecognized(expected: str, why: str, body: bytes, as_hex: bool = False) -> errors.ApiError:
+    """expected: "" for options, of which upstream tells no more than what is wrong."""
+    if not expected:
+        return errors.BadRequest(why)
     if not body:
         shown = "<empty>"
     elif body.startswith(b"{") and not as_hex:
@@ -293,12 +307,9 @@ def _check_type(obj: Obj, kind: Kind, body: bytes, catalog: Catalog, also: tuple
     if given_kind == kind.kind and given in (kind.api_version, *also):
         return
     if not isinstance(given, str) or not isinstance(given_kind, str):
-        what = "apiVersion" if not isinstance(given, str) else "kind"
-        shown = jsontext.type_of(given if what == "apiVersion" else given_kind)
-        why = f"json: cannot unmarshal {shown} into Go struct field .{what} of type string"
-        raise _unrecognized(kind.kind, f"couldn't get version/kind; json parse error: {why}", body)
+        raise _unrecognized(kind.kind, _not_a_text(given, given_kind), body)
     if given.count("/") > 1:
-        raise _unrecognized(kind.kind, f"unexpected GroupVersion string: {given}", body)
+        raise _unrecognized(kind.kind, _NO_GROUP_VERSION + given, body)
     version = given.rpartition("/")[2]
     if given_kind == kind.kind and (catalog.find(given, given_kind) is not None or given in _RETIRED):
         raise errors.BadRequest(

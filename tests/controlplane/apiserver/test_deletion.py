@@ -149,6 +149,17 @@ def test_what_is_no_delete_options_deletes_nothing(tmp_path: Path) -> None:
         for where in (path, CONFIG_MAP.path("default")):
             with pytest.raises(errors.BadRequest, match='^no kind "ConfigMap" is registered for version "v1"'):
                 await client.request("DELETE", where, body={"apiVersion": "v1", "kind": "ConfigMap"})
+        # Of what cannot be read upstream says no more than what is wrong with it.
+        odd: list[tuple[Obj | bytes, str]] = [
+            ({"gracePeriodSeconds": "x"}, "json: cannot unmarshal string into Go struct field DeleteOptions.gracePer"),
+            ({"apiVersion": "a/b/c"}, "unexpected GroupVersion string: a/b/c$"),
+            ({"kind": 5}, "couldn't get version/kind; json parse error: json: cannot unmarshal number into Go struct"),
+            (b"{", "couldn't get version/kind; json parse error: unexpected end of JSON input$"),
+            (b"[]", "couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of"),
+        ]
+        for body, why in odd:
+            with pytest.raises(errors.BadRequest, match=f"^{why}"):
+                await client.request("DELETE", path, body=body)
         assert await client.get(CONFIG_MAP, "kept", "default")
         # Typed clients send theirs in the group of what they delete.
         await client.request("DELETE", path, body={"apiVersion": "apps/v1", "kind": "DeleteOptions"})

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from apimachinery.kinds import PERSISTENT_VOLUME_CLAIM, POD, RESOURCE_CLAIM, SERVICE, Kind
 from apimachinery.objects import Obj
-from apimachinery.pods.requests import is_extended
+from apimachinery.pods.requests import containers_in_effect, is_extended
 from apimachinery.pods.totals import Amounts, is_huge_page, parsed, total
 from apimachinery.quantity import NANO, Quantity, parse
 from apimachinery.timestamps import parse_time
@@ -87,10 +87,12 @@ def of(kind: Kind, obj: Obj, now: datetime, devices: Devices = NOTHING_KNOWN) ->
 
 
 def _of_pod(pod: Obj, now: datetime) -> Amounts:
-    """A pod that has ended, or should have, takes up no more than its object."""
-    if (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded") or _overdue(pod["metadata"], now):
+    """A pod that has ended, or should have, takes up no more than its object; one that is resized the most of what it
+    has and what it wants."""
+    status = pod.get("status") or {}
+    if status.get("phase") in ("Failed", "Succeeded") or _overdue(pod["metadata"], now):
         return {}
-    spec = pod["spec"]
+    spec = containers_in_effect(pod["spec"], status, ("requests", "limits"))
     return {"pods": ONE, **_amounts(total(spec, "requests", overhead=True), total(spec, "limits", overhead=True))}
 
 

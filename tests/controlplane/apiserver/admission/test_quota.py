@@ -56,6 +56,32 @@ def test_what_a_pod_counts() -> None:
     assert counted(kinds.POD, {**made, "metadata": gone})["pods"] == "1"
 
 
+@pytest.mark.parametrize(
+    ("resources", "allocated", "conditions", "cpu", "limit"),
+    [
+        (None, {"cpu": "3"}, [], "2", "4"),
+        ({"requests": {"cpu": "1"}, "limits": {"cpu": "2"}}, {"cpu": "1"}, [], "2", "4"),
+        ({"requests": {"cpu": "3"}, "limits": {"cpu": "6"}}, {"cpu": "3"}, [], "3", "6"),
+        ({"requests": {"cpu": "1"}, "limits": {"cpu": "2"}}, {"cpu": "3"}, [], "3", "4"),
+        (
+            {"requests": {"cpu": "1"}, "limits": {"cpu": "2"}},
+            {"cpu": "1"},
+            [{"type": "PodResizePending", "reason": "Infeasible"}],
+            "1",
+            "2",
+        ),
+    ],
+)
+def test_what_a_pod_counts_that_is_resized(
+    resources: Any, allocated: Any, conditions: list[Any], cpu: str, limit: str
+) -> None:
+    made = pod(requests={"cpu": "2"}, limits={"cpu": "4"})
+    told = {"name": "c", "allocatedResources": allocated, **({"resources": resources} if resources else {})}
+    made["status"] = {"containerStatuses": [told], "conditions": conditions}
+    found = counted(kinds.POD, made)
+    assert (found["requests.cpu"], found["limits.cpu"]) == (cpu, limit)
+
+
 def test_what_services_and_claims_count() -> None:
     ports = [{"port": 1}, {"port": 2, "nodePort": 30001}]
 
