@@ -1,8 +1,9 @@
 """Events for people: what a component did to an object and why, repeated ones counted instead of repeated.
 
-Follows client-go's recorder: core/v1 Events, similar ones patched with a growing `count`, a burst of 25 an object and
-source refilled one each five minutes; writing never holds up the caller, and takes no more than a share of the time, so
-that what the events tell of comes first when there is much of it.
+Follows client-go's recorder: core/v1 Events, the same again patched with a growing `count`, those that differ in their
+message alone told as one from the tenth on, a burst of 25 an object and source refilled one each five minutes; writing
+never holds up the caller, and takes no more than a share of the time, so that what the events tell of comes first when
+there is much of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -32,6 +33,10 @@ QUEUE_LIMIT = 1000
 REMEMBERED = 4096
 BURST = 25.0
 REFILL_PER_SECOND = 1 / 300
+SIMILAR = 10
+"""so many messages of one object, type and reason, each within SIMILAR_SECONDS of the last, are one from then on"""
+SIMILAR_SECONDS = 600.0
+COMBINED = "(combined from similar events): "
 TRIES = 3
 # A write is followed by a rest this many times as long: 60 events a second while the API server takes 4 ms for one.
 REST = 3.0
@@ -63,6 +68,25 @@ class _Seen:
     first: str
 
 
+@dataclass
+class _Similar:
+    """What was said of one object, of one type and for one reason: the messages' hashes."""
+
+    messages: set[int] = field(default_factory=set)
+    last: float = field(default_factory=time.monotonic)
+
+    def combines(self, message: str, moment: float) -> bool:
+        """Whether there are too many messages by now for each to be an event."""
+        if moment - self.last > SIMILAR_SECONDS:
+            self.messages.clear()
+        self.last = moment
+        self.messages.add(hash(message))
+        if len(self.messages) < SIMILAR:
+            return False
+        self.messages.pop()
+        return True
+
+
 @dataclass(frozen=True)
 class _Entry:
     involved: bytes
@@ -85,6 +109,7 @@ class EventRecorder:
         self._source = {"component": component, **({"host": host} if host else {})}
         self._queue: asyncio.Queue[_Entry] = asyncio.Queue(QUEUE_LIMIT)
         self._seen: OrderedDict[tuple[bytes, str, str, str], _Seen] = OrderedDict()
+        self._similar: OrderedDict[tuple[bytes, str, str], _Similar] = OrderedDict()
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def event(self, obj: Obj, kind: str, reason: str, message: str) -> None:
@@ -115,7 +140,7 @@ class EventRecorder:
     async def _write(self, entry: _Entry) -> None:
         # resourceVersion moves on with every change of the object; the event is the same.
         same = str(entry.obj.get("uid") or entry.involved.decode()).encode()
-        place = (same, entry.kind, entry.reason, entry.message)
+        entry, place = self._combined(entry, (same, entry.kind, entry.reason))
         bucket = self._buckets.setdefault(str(same), _Bucket())
         self._buckets.move_to_end(str(same))
         _trim(self._buckets)
@@ -138,11 +163,21 @@ class EventRecorder:
                     raise
                 await asyncio.sleep(0.2 * 2**attempt)
 
+    def _combined(self, entry: _Entry, about: tuple[bytes, str, str]) -> tuple[_Entry, tuple[bytes, str, str, str]]:
+        """What is to be written, and what it is counted as."""
+        similar = self._similar.setdefault(about, _Similar())
+        self._similar.move_to_end(about)
+        _trim(self._similar)
+        if similar.combines(entry.message, time.monotonic()):
+            return replace(entry, message=COMBINED + entry.message), (*about, COMBINED)
+        # Of two containers the same may be said.
+        return entry, (*about, f"{entry.obj.get('fieldPath', '')} {entry.message}")
+
     async def _send(self, entry: _Entry, seen: _Seen | None) -> _Seen:
         space = str(entry.obj.get("namespace") or "default")
         moment = format_time(entry.moment)
         if seen is not None:
-            patch = {"count": seen.count + 1, "lastTimestamp": moment}
+            patch = {"count": seen.count + 1, "lastTimestamp": moment, "message": entry.message[:1024]}
             await self._client.patch(EVENT, seen.name, patch, space, patch_type=PatchType.STRATEGIC)
             return _Seen(seen.name, seen.count + 1, seen.first)
         involved_name = str(entry.obj.get("name") or "")

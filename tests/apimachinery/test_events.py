@@ -10,9 +10,9 @@ import pytest
 
 from apimachinery import errors, formats
 from apimachinery.client import Client
-from apimachinery.events import BURST, REST, EventRecorder
+from apimachinery.events import BURST, COMBINED, REST, SIMILAR, EventRecorder
 from apimachinery.kinds import Kind
-from apimachinery.objects import Obj
+from apimachinery.objects import Obj, reference
 
 POD: Obj = {
     "apiVersion": "v1",
@@ -95,6 +95,21 @@ def test_the_same_again_is_counted_even_when_the_object_has_changed() -> None:
     asyncio.run(main())
 
 
+def test_the_same_of_two_containers_are_two_events() -> None:
+    async def main() -> None:
+        server = Server()
+        recorder = EventRecorder(server, "kubelet")
+        subjects = [{**reference(POD), "fieldPath": f"spec.containers{{{name}}}"} for name in "aba"]
+        for subject in subjects:
+            recorder.event(subject, "Normal", "Started", "Container started")
+        await written(server, recorder, 3)
+        assert [event["involvedObject"] for event in server.created] == subjects[:2]
+        [(name, patch)] = server.patched
+        assert name == server.created[0]["metadata"]["name"] and patch["count"] == 2
+
+    asyncio.run(main())
+
+
 def test_an_expired_event_is_written_anew() -> None:
     async def main() -> None:
         server = Server()
@@ -114,11 +129,34 @@ def test_one_object_cannot_flood() -> None:
         server = Server()
         recorder = EventRecorder(server, "kubelet")
         for number in range(int(BURST) + 5):
-            recorder.event(POD, "Normal", "Tick", f"number {number}")
+            recorder.event(POD, "Normal", f"Reason{number}", "tick")
         recorder.event({**POD, "metadata": {"name": "b", "namespace": "shop", "uid": "u-2"}}, "Normal", "Tick", "other")
         await written(server, recorder, int(BURST) + 1)
         assert len(server.created) == BURST + 1
         assert server.created[-1]["message"] == "other"
+
+    asyncio.run(main())
+
+
+def test_messages_that_differ_each_time_are_one_event_from_the_tenth_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        server = Server()
+        recorder = EventRecorder(server, "kubelet")
+        for number in range(SIMILAR + 2):
+            recorder.event(POD, "Warning", "Failed", f"container {number} failed")
+        recorder.event(POD, "Warning", "Other", "alone")
+        await written(server, recorder, SIMILAR + 3)
+        said = [event["message"] for event in server.created]
+        combined = f"{COMBINED}container {SIMILAR - 1} failed"
+        assert said == [*(f"container {number} failed" for number in range(SIMILAR - 1)), combined, "alone"]
+        name = server.created[SIMILAR - 1]["metadata"]["name"]
+        told = [(where, patch["count"], patch["message"]) for where, patch in server.patched]
+        assert told == [(name, n, f"{COMBINED}container {SIMILAR + n - 2} failed") for n in (2, 3)]
+        # After a while without any of them the next is told by itself again.
+        monkeypatch.setattr("apimachinery.events.SIMILAR_SECONDS", -1.0)
+        recorder.event(POD, "Warning", "Failed", "container 99 failed")
+        await written(server, recorder, SIMILAR + 4)
+        assert server.created[-1]["message"] == "container 99 failed"
 
     asyncio.run(main())
 
