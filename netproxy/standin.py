@@ -46,15 +46,11 @@ class StoodInFor:
         await self._mode.prepare()
 
     async def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
-        stand_in = NftablesMode(self._grounds, self._netns)
-        try:
-            if len(routes) >= _MANY_ROUTES and (self._lost or not await self._mode.in_force()):
-                await self._stand(stand_in, routes)
-            await self._mode.rebuild(routes)
-            self._lost = False
-            await self._remove(stand_in)
-        finally:
-            stand_in.close()
+        if len(routes) >= _MANY_ROUTES and (self._lost or not await self._mode.in_force()):
+            await self._stand(routes)
+        await self._mode.rebuild(routes)
+        self._lost = False
+        await self._remove()
 
     async def change(self, routes: Mapping[PortKey, Route | None]) -> None:
         await self._mode.change(routes)
@@ -68,11 +64,7 @@ class StoodInFor:
 
     async def cleanup(self, patience: float = 0.0) -> None:
         await self._mode.cleanup()
-        stand_in = NftablesMode(self._grounds, self._netns)
-        try:
-            await self._remove(stand_in)
-        finally:
-            stand_in.close()
+        await self._remove()
 
     async def tidy(self) -> None:
         await self._mode.tidy()
@@ -80,7 +72,9 @@ class StoodInFor:
     def close(self) -> None:
         self._mode.close()
 
-    async def _stand(self, stand_in: NftablesMode, routes: Mapping[PortKey, Route]) -> None:
+    async def _stand(self, routes: Mapping[PortKey, Route]) -> None:
+        # What it remembers of its plan goes before the chains are planned, which take as much memory.
+        stand_in = NftablesMode(self._grounds, self._netns)
         try:
             await stand_in.open()
             await stand_in.rebuild(routes)
@@ -89,11 +83,16 @@ class StoodInFor:
             log.info("Services wait until all their iptables chains are written: %s", reason)
         else:
             log.info("table %s serves until the iptables chains are written", self._grounds[0].nft_table)
+        finally:
+            stand_in.close()
 
-    async def _remove(self, stand_in: NftablesMode) -> None:
+    async def _remove(self) -> None:
         """Also one that an earlier process left."""
+        stand_in = NftablesMode(self._grounds, self._netns)
         try:
             await stand_in.open()
             await stand_in.cleanup()
         except (NftError, asyncio.TimeoutError) as error:
             log.debug("no stand-in to remove: %s", error)
+        finally:
+            stand_in.close()
