@@ -209,10 +209,12 @@ def published(
 
 
 async def _give_memory_back() -> None:
-    """What clients took that are gone: blocks that are free between others that are not go back only when asked for."""
+    """What the start took, and clients that are gone: blocks that are free between others that are not go back only
+    when asked for.
+    """
     while True:
-        await asyncio.sleep(_GIVE_BACK_EVERY)
         await asyncio.to_thread(memory.give_back)
+        await asyncio.sleep(_GIVE_BACK_EVERY)
 
 
 def _count(cache: Cache) -> int:
