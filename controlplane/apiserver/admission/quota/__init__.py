@@ -6,5 +6,6 @@ more be stored than a quota allows, however many writes come at once, and throug
 Source: the resource quota concept page; KEP-1208 (scopes), the count/RESOURCE.GROUP syntax.
 
 Reading order: usage (what an object counts), devices (what claims of devices count), coverage (what a quota covers),
-fences (other servers), ledger (what is used), plugin.
+account (what is used of one), fences and rooms (what a write reserves, and beside other servers' writes), ledger (all
+accounts), plugin.
 """

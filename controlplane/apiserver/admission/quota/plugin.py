@@ -15,7 +15,8 @@ from apimachinery.quantity import Quantity
 from apimachinery.timestamps import now
 from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
 from controlplane.apiserver.admission.quota import coverage, usage
-from controlplane.apiserver.admission.quota.ledger import Account, Ledger
+from controlplane.apiserver.admission.quota.account import Account
+from controlplane.apiserver.admission.quota.ledger import Ledger
 from controlplane.apiserver.admission_request import Admission, Operation
 from controlplane.apiserver.maintained.keeping import SELF
 

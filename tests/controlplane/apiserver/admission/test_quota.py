@@ -15,7 +15,7 @@ from apimachinery.pods.totals import parsed
 from apimachinery.timestamps import format_time
 from controlplane.apiserver.admission.plugin import Needs
 from controlplane.apiserver.admission.quota import coverage, devices, ledger, plugin, usage
-from controlplane.apiserver.admission.quota.ledger import Account
+from controlplane.apiserver.admission.quota.account import Account
 from controlplane.apiserver.admission.quota.plugin import Statuses
 from tests.controlplane.apiserver.server import DEADLINE, run, serving
 from tests.waiting import until

@@ -15,7 +15,8 @@ from apimachinery.kinds import CONFIG_MAP, POD, RESOURCE_QUOTA, Kind
 from apimachinery.objects import Obj
 from apimachinery.pods.totals import Amounts
 from controlplane.apiserver.admission.quota import coverage, usage
-from controlplane.apiserver.admission.quota.ledger import Account, Ledger
+from controlplane.apiserver.admission.quota.account import Account
+from controlplane.apiserver.admission.quota.ledger import Ledger
 from controlplane.apiserver.catalog.strategy import Reservation
 from controlplane.apiserver.registry import Registry
 from tests.controlplane.controllers.build import T0
