@@ -14,7 +14,7 @@ from controlplane.apiserver.openapi.operations import Operation, PathItem
 from controlplane.apiserver.openapi.schemas import Types
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
-ANSWER_TYPES = (JSON, PROTOBUF, YAML)
+ANSWER_TYPES = (JSON, YAML, PROTOBUF)
 WATCH_TYPES = ("application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch")
 PATCH_TYPES = (
     "application/json-patch+json",
@@ -46,7 +46,7 @@ BOOLEANS = frozenset(
 )
 PRETTY = "pretty"
 # Raised whenever documents of the same kinds come out otherwise: clients keep what they have by its address.
-_RENDERING = "2"
+_RENDERING = "3"
 
 
 def _parameter_type(name: str) -> Obj:
@@ -106,15 +106,19 @@ def _extensions(operation: Operation) -> Obj:
 def _responses_v3(operation: Operation) -> Obj:
     if operation.stream or not operation.answer:
         read = {t: {"schema": {"type": "string"}} for t in (LOG_TYPES if operation.action == "get" else ("*/*",))}
-        return {"200": {"description": "OK", "content": read}, "401": {"description": "Unauthorized"}}
+        return _responses(operation, {"content": read})
     types = ANSWER_TYPES + (WATCH_TYPES if operation.action == "list" else ())
     content = {t: {"schema": _refer(operation.answer)} for t in types}
-    out = {"200": {"description": "OK", "content": content}, "401": {"description": "Unauthorized"}}
-    if operation.created:
-        out["201"] = {"description": "Created", "content": content}
+    return _responses(operation, {"content": content})
+
+
+def _responses(operation: Operation, answer: Obj) -> Obj:
+    """What may come back, each with the same answer."""
+    told = {"200": "OK", **({"201": "Created"} if operation.created else {})}
     if operation.action in ("delete", "post"):
-        out["202"] = {"description": "Accepted", "content": content}
-    return out
+        told["202"] = "Accepted"
+    found: Obj = {code: {"description": text, **answer} for code, text in told.items()}
+    return {**found, "401": {"description": "Unauthorized"}}
 
 
 def _refer(name: str) -> Obj:
@@ -172,16 +176,16 @@ def _operation_v2(operation: Operation, item: PathItem) -> Obj:
         needed = {} if operation.body == operations.DELETE_OPTIONS else {"required": True}
         parameters.append({"in": "body", "name": "body", "schema": target, **needed})
     parameters += [{"in": "query", "name": n, **_parameter_type(n)} for n in _queries(operation, item)]
-    answer: Obj = {"description": "OK"}
+    answer: Obj = {"type": "string"}
     if operation.answer and not operation.stream:
-        answer["schema"] = {"$ref": schemas.V2_PREFIX + operation.answer}
+        answer = {"$ref": schemas.V2_PREFIX + operation.answer}
     return {
         "consumes": list(PATCH_TYPES) if operation.body == operations.PATCH else ["*/*"],
         "description": operation.summary,
         "operationId": operation.identity,
         **({"parameters": parameters} if parameters else {}),
         "produces": ["*/*"] if operation.stream else list(ANSWER_TYPES),
-        "responses": {"200": answer, "401": {"description": "Unauthorized"}},
+        "responses": _responses(operation, {"schema": answer}),
         "schemes": ["https"],
         "tags": [operation.tag],
         **_extensions(operation),

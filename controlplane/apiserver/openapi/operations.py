@@ -137,7 +137,7 @@ class _Kind:
 
     def _list(self, suffix: str = "") -> Operation:
         identity = self._name("list", suffix, namespaced=False if suffix else None)
-        text = f"list or watch objects of kind {self.kind.kind}"
+        text = f"list {'or watch ' if 'watch' in self.kind.verbs else ''}objects of kind {self.kind.kind}"
         return Operation("get", "list", identity, self.tag, text, self.own, LIST_PARAMETERS, answer=self.list_type)
 
     def _collection(self) -> tuple[Operation, ...]:

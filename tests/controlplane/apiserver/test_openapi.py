@@ -160,3 +160,20 @@ def test_options_are_of_the_document_s_own_group_version(documents):
     found = json.loads(documents.v3("apis/apps/v1"))["components"]["schemas"]
     options = found["io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"]["x-kubernetes-group-version-kind"]
     assert [(one["group"], one["version"]) for one in options] == [("", "v1"), ("apps", "v1")]
+
+
+def test_both_versions_tell_the_same_answers(documents):
+    document = json.loads(documents.v2())["paths"]
+    for name in documents.names():
+        for path, item in json.loads(documents.v3(name))["paths"].items():
+            for method, operation in item.items():
+                if method != "parameters":
+                    told = document[path][method]
+                    assert told["responses"].keys() == operation["responses"].keys(), (path, method)
+                    assert told["operationId"] == operation["operationId"]
+    created = document["/api/v1/namespaces/{namespace}/configmaps"]["post"]["responses"]
+    assert list(created) == ["200", "201", "202", "401"]
+    assert created["202"]["schema"] == {"$ref": schemas.V2_PREFIX + "io.k8s.api.core.v1.ConfigMap"}
+    read = document["/api/v1/namespaces/{namespace}/pods/{name}/log"]["get"]["responses"]
+    assert read["200"]["schema"] == {"type": "string"} and "schema" not in read["401"]
+    assert document["/api/v1/componentstatuses"]["get"]["description"] == "list objects of kind ComponentStatus"
