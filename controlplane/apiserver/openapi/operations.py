@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,7 @@ CONNECT_METHODS = {"create": "post", "delete": "delete", "get": "get", "patch": 
 _ATTACH = ("container", "stderr", "stdin", "stdout", "tty")
 # What is streamed, and the parameters that it takes.
 STREAMS = {"attach": _ATTACH, "exec": ("command", *_ATTACH), "portforward": ("ports",), "proxy": ("path",)}
+_WORDS = re.compile(r"[A-Za-z0-9]+")
 LIST_PARAMETERS = (
     "allowWatchBookmarks",
     "continue",
@@ -99,7 +101,7 @@ class _Kind:
         self.kind = kind
         self._types = types
         self._returned = returned
-        first, *more = (kind.group.removesuffix(".k8s.io") or "core").split(".")
+        first, *more = _WORDS.findall(kind.group.removesuffix(".k8s.io") or "core")
         words = first + "".join(part.capitalize() for part in more)
         self.tag = f"{words}_{kind.version}"
         self.title = words[0].upper() + words[1:] + kind.version.capitalize()

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from controlplane.apiserver.openapi import schemas
+from apimachinery.kinds import Kind
+from controlplane.apiserver.openapi import operations, schemas
 from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.resources import builtin
 
@@ -154,6 +155,13 @@ def test_operations_are_called_as_generated_clients_call_them(documents, core):
     assert set(available) == {"get"} and available["get"]["operationId"] == "getRbacAuthorizationV1APIResources"
     assert available["get"]["tags"] == ["rbacAuthorization_v1"]
     assert "x-kubernetes-action" not in available["get"]
+
+
+def test_a_group_s_words_are_parted_by_whatever_is_no_letter():
+    kind = Kind("my-group.example.com", "v1", "Widget", "widgets", "widget", False, verbs=frozenset(("get",)))
+    (available, one) = operations.paths([kind], schemas.Types({}))
+    assert available.operations[0].tag == "myGroupExampleCom_v1"
+    assert one.operations[0].identity == "readMyGroupExampleComV1Widget"
 
 
 def test_options_are_of_the_document_s_own_group_version(documents):
