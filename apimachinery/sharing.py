@@ -7,9 +7,12 @@ would.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from apimachinery.objects import Obj, dumps
+
+T = TypeVar("T")
 
 # Values that are shared; then all are forgotten, and later copies share among themselves.
 REMEMBERED = 4096
@@ -48,6 +51,22 @@ def with_shared_parts(obj: Obj, before: Obj | None = None) -> Obj:
     if status:
         _share_members(status)
     return obj
+
+
+def asked_once(part: Callable[[Obj], object], ask: Callable[[Obj], T]) -> Callable[[Obj], T]:
+    """`ask`, whose answer depends on a part of an object alone, asked once for all that share it.
+
+    For one look at objects that stay meanwhile: parts are told apart by where they lie in memory.
+    """
+    known: dict[int, T] = {}
+
+    def answer(obj: Obj) -> T:
+        where = id(part(obj))
+        if where not in known:
+            known[where] = ask(obj)
+        return known[where]
+
+    return answer
 
 
 def _share_members(struct: Obj) -> None:

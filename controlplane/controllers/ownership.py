@@ -21,6 +21,7 @@ from apimachinery.objects import (
     uid,
 )
 from apimachinery.selectors import LabelSelector
+from apimachinery.sharing import asked_once
 
 CONTROLLER = "controller"
 ORPHANS = "orphans"
@@ -46,12 +47,13 @@ def claim(
     An owner that is being deleted adopts and releases nothing; finished objects stay orphans.
     """
     owned, adopt, release = [], [], []
-    going = is_deleting(owner)
+    going, own = is_deleting(owner), uid(owner)
+    picks = asked_once(labels, lambda obj: selector.matches(labels(obj)))
     for obj in candidates:
         reference = controller_of(obj)
-        matches = selector.matches(labels(obj)) and is_member(obj)
+        matches = picks(obj) and is_member(obj)
         if reference is not None:
-            if reference.get("uid") != uid(owner):
+            if reference.get("uid") != own:
                 continue
             if matches:
                 owned.append(obj)

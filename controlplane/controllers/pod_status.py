@@ -19,6 +19,12 @@ def is_ready(pod: Obj) -> bool:
     return condition_holds(pod, "Ready")
 
 
+def conditions(pod: Obj) -> list[Obj] | None:
+    """As the pod holds them: all that says since when it is ready."""
+    found: list[Obj] | None = (pod.get("status") or {}).get("conditions")
+    return found
+
+
 def ready_since(pod: Obj) -> datetime | None:
     """When the pod became ready; None while it is not."""
     ready = condition(pod, "Ready")

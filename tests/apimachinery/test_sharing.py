@@ -6,7 +6,7 @@ from typing import Any
 
 from apimachinery import sharing
 from apimachinery.objects import Obj, copy
-from apimachinery.sharing import share, with_shared_parts
+from apimachinery.sharing import asked_once, share, with_shared_parts
 
 
 def pod(name: str, **status: Any) -> Obj:
@@ -47,6 +47,21 @@ def test_a_newer_version_keeps_the_spec_that_it_had_as_long_as_it_is_the_same() 
     after = with_shared_parts(moved, before)
     assert after["spec"]["nodeName"] == "elsewhere" and before["spec"]["nodeName"] == "node-a"
     assert after["spec"]["tolerations"] is before["spec"]["tolerations"]
+
+
+def test_what_depends_on_a_shared_part_is_asked_once() -> None:
+    pods = [with_shared_parts(pod(name)) for name in ("a", "b")]
+    pods.append(pod("c"))
+    pods[2]["metadata"]["labels"] = {"app": "other"}
+    asked: list[str] = []
+
+    def ask(obj: Obj) -> str:
+        asked.append(obj["metadata"]["name"])
+        return str(obj["metadata"]["labels"]["app"])
+
+    answer = asked_once(lambda obj: obj["metadata"]["labels"], ask)
+    assert [answer(each) for each in pods * 2] == ["web", "web", "other"] * 2
+    assert asked == ["a", "c"]
 
 
 def test_what_is_remembered_is_bounded() -> None:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from apimachinery import objects
 from apimachinery.objects import Obj, is_deleting, labels, name, uid
+from apimachinery.sharing import asked_once
 from apimachinery.timestamps import format_time, parse_time
 from controlplane.controllers import names, pod_status
 
@@ -121,9 +122,12 @@ def status(replica_set: Obj, pods: Sequence[Obj], failure: Failure | None, now: 
     min_ready = int(spec.get("minReadySeconds") or 0)
     template = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
     active = [pod for pod in pods if pod_status.is_active(pod)]
-    waits = [wait for pod in active if (wait := pod_status.available_in(pod, min_ready, now)) is not None]
+    # Of many pods most are labelled alike, and many became ready in the same second.
+    available_in = asked_once(pod_status.conditions, lambda pod: pod_status.available_in(pod, min_ready, now))
+    is_labelled = asked_once(labels, lambda pod: template.items() <= labels(pod).items())
+    waits = [wait for wait in map(available_in, active) if wait is not None]
     counts = {
-        "fullyLabeledReplicas": sum(template.items() <= labels(pod).items() for pod in active),
+        "fullyLabeledReplicas": sum(map(is_labelled, active)),
         "readyReplicas": len(waits),
         "availableReplicas": sum(wait == 0 for wait in waits),
     }
