@@ -27,7 +27,7 @@ from controlplane.controllers.pod_control import PLAIN, PodControl, Words, watch
 # write, which brings back who owns the owner. So it rests this many seconds for each: 0.1 s with a thousand pods, and
 # nothing to speak of with ten.
 REST = 1e-4
-LONGEST_REST = 0.5
+LONGEST_REST = 0.3
 
 
 class ClaimingLoop(ABC):
