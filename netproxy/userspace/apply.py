@@ -58,8 +58,9 @@ class UserspaceMode:
             ledgers = {family: Ledger[Key, Value]() for family in self._grounds}
             self._claim(ledgers, routes)
             await asyncio.to_thread(self._ways.prepare)
+            wanted = {key.address for ledger in ledgers.values() for key, _ in ledger.items() if isinstance(key, Own)}
+            await asyncio.to_thread(self._ways.keep_only, wanted)
             await self._follow(ledgers, await asyncio.to_thread(self._ways.held))
-            await asyncio.to_thread(self._ways.keep_only, self._own)
 
     async def change(self, routes: Mapping[PortKey, model.Route | None]) -> None:
         async with self._at_work:

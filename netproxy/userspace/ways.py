@@ -55,7 +55,9 @@ class Ways:
         with Netlink() as kernel:
             found = self._found(kernel)
         here = {route.destination for route in found if route.kind == "local" and route.link == self._link}
-        beneath = {route.destination for route in found if route.kind != "local" and route.link == self._silent}
+        # IPv6's blackholes have loopback for a link.
+        kind = "unicast" if self._silent else "blackhole"
+        beneath = {each.destination for each in found if each.kind == kind and self._silent in (0, each.link)}
         return frozenset(str(destination[0]) for destination in here & beneath)
 
     def take(self, addresses: Collection[str]) -> None:
@@ -97,9 +99,9 @@ class Ways:
         self._passing, self._link, self._silent = None, _LOOPBACK, 0
 
     def _found(self, kernel: Netlink) -> list[Route]:
-        tables = (routes.LOCAL_TABLE, routes.MAIN_TABLE)
-        found = [route for table in tables for route in kernel.routes(protocol=ROUTE_PROTOCOL, table=table)]
-        return [route for route in found if route.destination.version in self._versions]
+        found = kernel.dump(routes.dump_routes(0), routes.parse_route)
+        ours = (route for route in found if route and route.protocol == ROUTE_PROTOCOL)
+        return [route for route in ours if route.destination.version in self._versions]
 
     def _here(self, address: str) -> Route:
         where = ipaddress.ip_network(address)
