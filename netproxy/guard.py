@@ -19,7 +19,7 @@ from pathlib import Path
 from apimachinery.kit.nft import Nft, NftError
 from netproxy import names
 from netproxy.ground import Ground
-from netproxy.nftables.layout import ip_word, source_set
+from netproxy.nftables.layout import ip_word, within
 
 log = logging.getLogger(__name__)
 _AFTER_FILTER = 10
@@ -34,13 +34,11 @@ def table(ground: Ground) -> str:
 def ruleset(ground: Ground) -> str:
     """One transaction that makes the table. Pure."""
     lines = [f"table {table(ground)} {{", "  flags owner;", "  chain nat { type nat hook prerouting priority 200; }"]
-    if ground.service_cidrs:
-        word = ip_word(ground.family)
-        services = f"ct state new {word} daddr {source_set(ground.service_cidrs)}"
+    if services := within(ground.family, "daddr", ground.service_cidrs):
+        rules = (f"ct state new {match} ct status & dnat == 0 fib daddr type != local drop;" for match in services)
+        body = " ".join(rules)
         for hook in ("forward", "output"):
-            head = f"type filter hook {hook} priority {_AFTER_FILTER};"
-            rule = f"{services} ct status & dnat == 0 fib daddr type != local drop"
-            lines.append(f"  chain {hook} {{ {head} {rule}; }}")
+            lines.append(f"  chain {hook} {{ type filter hook {hook} priority {_AFTER_FILTER}; {body} }}")
     return "\n".join([*lines, "}", ""])
 
 

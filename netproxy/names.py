@@ -169,6 +169,11 @@ def nft_isolated(direction: str, policies: tuple[str, ...]) -> str:
     return f"isolated-{direction.lower()}-{digest(' '.join(policies), 16)}"
 
 
+def nft_block(direction: str, text: str) -> str:
+    """Chain that accepts what is in none of the exceptions that `text` lists."""
+    return f"block-{direction.lower()}-{digest(text, 16)}"
+
+
 def nft_group(text: str) -> str:
     """Set of the addresses of the pods that `text` describes."""
     return NFT_GROUP + digest(text, 16)

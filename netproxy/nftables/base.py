@@ -9,7 +9,7 @@ from apimachinery.kit.netlink import elements
 from netproxy import names
 from netproxy.ground import Ground
 from netproxy.model import Family
-from netproxy.nftables.layout import Layout, Shape, address_type, from_pods, ip_word, source_set
+from netproxy.nftables.layout import Layout, Shape, address_type, from_others, ip_word, within
 from netproxy.nftables.plan import RANDOM_FIELD
 
 PROTOCOLS = ("tcp", "udp", "sctp")
@@ -128,17 +128,17 @@ def chains(ground: Ground) -> dict[str, tuple[str, ...]]:
     """The fixed chains and their rules, in an order in which every one only goes to earlier ones."""
     word = ip_word(ground.family)
     service = f"{word} daddr . meta l4proto . th dport vmap"
-    node_port = f"{node_port_match(ground)} meta l4proto . th dport vmap"
+    node_ports = [f"{match} meta l4proto . th dport vmap" for match in node_port_matches(ground)]
     mark = names.MASQUERADE_MARK
-    dispatch = [f"{service} @services", f"{node_port} @node-ports"]
+    dispatch = [f"{service} @services", *(f"{node_port} @node-ports" for node_port in node_ports)]
     outside = _from_outside(ground)
     if outside is not None:
         dispatch.insert(0, f"{word} daddr @cluster-ips {outside}meta mark set meta mark | {mark:#x}")
-    unused = [f"{word} daddr {source_set(ground.service_cidrs)} drop"] if ground.service_cidrs else []
+    unused = [f"{match} drop" for match in within(ground.family, "daddr", ground.service_cidrs)]
     return {
         "reject-chain": ("reject",),
         "firewall-check": (f"{service} @firewall-ips",),
-        "node-port-endpoints-check": (f"{node_port} @no-endpoint-node-ports",),
+        "node-port-endpoints-check": tuple(f"{node_port} @no-endpoint-node-ports" for node_port in node_ports),
         "service-endpoints-check": (f"{service} @no-endpoint-services",),
         "cluster-ips-check": (*_own_vips(ground, "daddr", "return"), f"{word} daddr @cluster-ips reject", *unused),
         "service-dispatch": tuple(dispatch),
@@ -165,21 +165,23 @@ def hooks(ground: Ground) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
 
 
 def _own_vips(ground: Ground, field: str, what: str) -> tuple[str, ...]:
-    return (f"{ip_word(ground.family)} {field} {source_set(ground.local_vips)} {what}",) if ground.local_vips else ()
+    addresses = ", ".join(ground.local_vips)
+    return (f"{ip_word(ground.family)} {field} {{ {addresses} }} {what}",) if addresses else ()
 
 
-def node_port_match(ground: Ground) -> str:
-    """Which destination addresses node ports answer on: the node's own, or the configured part of all local
-    ones.
+def node_port_matches(ground: Ground) -> tuple[str, ...]:
+    """Which destination addresses node ports answer on, each match some of them: the node's own, or the configured
+    part of all local ones.
 
     Never a loopback address: the kernel does not route it to another host.
     """
-    word = ip_word(ground.family)
+    local, elsewhere = "fib daddr type local", _not_loopback(ground)
     if ground.node_port_cidrs:
-        return f"fib daddr type local {word} daddr {source_set(ground.node_port_cidrs)} {_not_loopback(ground)}"
+        networks = within(ground.family, "daddr", ground.node_port_cidrs)
+        return tuple(f"{local} {network} {elsewhere}" for network in networks)
     if ground.node_ips:
-        return f"{word} daddr {source_set(ground.node_ips)}"
-    return f"fib daddr type local {_not_loopback(ground)}"
+        return (f"{ip_word(ground.family)} daddr {{ {', '.join(ground.node_ips)} }}",)
+    return (f"{local} {elsewhere}",)
 
 
 def _not_loopback(ground: Ground) -> str:
@@ -189,5 +191,5 @@ def _not_loopback(ground: Ground) -> str:
 def _from_outside(ground: Ground) -> str | None:
     if ground.masquerade_all:
         return ""
-    others = from_pods(ground, negated=True)
+    others = from_others(ground)
     return f"{others} " if others else None

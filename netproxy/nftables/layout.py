@@ -1,4 +1,10 @@
-"""What a table of ours always has, whatever pieces come and go."""
+"""What a table of ours always has, whatever pieces come and go.
+
+A set of intervals (`flags interval`, or prefixes or ranges in braces) that a transaction makes is found empty by
+packets until the transaction's end (seen with Linux 6.18), where rules and sets of single values are replaced at once;
+and a connection keeps for life what its first packet met. So no rule of ours has such a set of its own: what is
+compared with several networks is several rules, or a chain.
+"""
 
 from __future__ import annotations
 
@@ -45,18 +51,28 @@ def ip_word(family: Family) -> str:
     return "ip" if family is Family.IPV4 else "ip6"
 
 
-def from_pods(ground: Ground, negated: bool = False) -> str:
-    """What matches traffic of the cluster's pods, or all other traffic; empty where nobody says what theirs is."""
-    sign = "!= " if negated else ""
+def from_pods(ground: Ground) -> tuple[str, ...]:
+    """Matches of which each takes some of the traffic of the cluster's pods; none where nobody says what theirs is."""
     if ground.pod_interface:
-        name, prefix, _ = ground.pod_interface.partition("+")
-        return f'iifname {sign}"{name}{"*" if prefix else ""}"'
-    return f"{ip_word(ground.family)} saddr {sign}{source_set(ground.cluster_cidrs)}" if ground.cluster_cidrs else ""
+        return (f"iifname {_interface(ground)}",)
+    return within(ground.family, "saddr", ground.cluster_cidrs)
 
 
-def source_set(cidrs: Sequence[str]) -> str:
-    """CIDRs as one nft operand."""
-    return "{ " + ", ".join(cidrs) + " }"
+def from_others(ground: Ground) -> str:
+    """What matches all other traffic; empty where nobody says what pods' is."""
+    if ground.pod_interface:
+        return f"iifname != {_interface(ground)}"
+    return " ".join(f"{ip_word(ground.family)} saddr != {cidr}" for cidr in ground.cluster_cidrs)
+
+
+def _interface(ground: Ground) -> str:
+    name, prefix, _ = ground.pod_interface.partition("+")
+    return f'"{name}{"*" if prefix else ""}"'
+
+
+def within(family: Family, field: str, cidrs: Sequence[str]) -> tuple[str, ...]:
+    """Matches of which each takes one of the CIDRs. `field`: saddr or daddr."""
+    return tuple(f"{ip_word(family)} {field} {cidr}" for cidr in cidrs)
 
 
 def address_type(family: Family) -> str:

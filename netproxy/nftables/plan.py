@@ -16,7 +16,7 @@ from typing import NamedTuple
 from netproxy import names
 from netproxy.ground import Ground, allowed_sources
 from netproxy.model import Backend, Family, Route
-from netproxy.nftables.layout import address_type, from_pods, ip_word, source_set
+from netproxy.nftables.layout import address_type, from_pods, ip_word, within
 
 
 class Key(NamedTuple):
@@ -194,8 +194,7 @@ def _external_chain(chain: str, route: Route, ground: Ground) -> Iterator[Piece]
     if not route.port.external_local:
         yield Key(CHAIN, chain), (_MARK, f"goto {service}")
         return
-    pods = from_pods(ground)
-    rules = [f"{pods} goto {service}"] if pods else []
+    rules = [f"{pods} goto {service}" for pods in from_pods(ground)]
     rules += [f"fib saddr type local {_MARK}", f"fib saddr type local goto {service}"]
     if route.local:
         yield from _chain_of_its_own(local, route, route.local, ground)
@@ -209,4 +208,4 @@ def _firewall(route: Route, ground: Ground) -> Iterator[Piece]:
     for ip in port.load_balancer_ips:
         yield Key("firewall-ips", _service(route, ip)), (f"goto {chain}",)
     allowed = allowed_sources(port.source_ranges, port.load_balancer_ips, ground)
-    yield Key(CHAIN, chain), (f"{ip_word(ground.family)} saddr != {source_set(allowed)} drop",)
+    yield Key(CHAIN, chain), (*(f"{match} return" for match in within(ground.family, "saddr", allowed)), "drop")

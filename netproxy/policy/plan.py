@@ -15,7 +15,7 @@ from apimachinery.selectors import LabelSelector
 from netproxy import names
 from netproxy.ground import collapse, of_family
 from netproxy.model import Family
-from netproxy.nftables.layout import address_type, ip_word, source_set
+from netproxy.nftables.layout import address_type, ip_word, within
 from netproxy.nftables.plan import CHAIN, SET, Key, Piece
 from netproxy.policy.model import Block, Direction, Group, NamedPort, Peer, Pod, Policy, Port, Rule
 
@@ -87,6 +87,8 @@ def _policy(policy: Policy, family: Family) -> Iterator[Piece]:
     for direction in Direction:
         rules = policy.rules(direction)
         if rules is not None:
+            parted = (block for rule in rules for block in _parted(rule, family))
+            yield from dict.fromkeys(_exceptions(block, direction, family) for block in parted)
             texts = (text for rule in rules for text in _rule(rule, direction, family))
             # One packet needs no second look at the same words.
             yield Key(CHAIN, names.nft_policy(direction.value, policy.key)), tuple(dict.fromkeys(texts))
@@ -94,27 +96,42 @@ def _policy(policy: Policy, family: Family) -> Iterator[Piece]:
 
 def _rule(rule: Rule, direction: Direction, family: Family) -> Iterator[str]:
     ports = [""] if rule.ports is None else list(_ports(rule.ports, family))
-    for peer in _peers(rule.peers, direction, family):
-        yield from (" ".join(word for word in (peer, port, "accept") if word) for port in ports)
+    for peer, verdict in _peers(rule.peers, direction, family):
+        yield from (" ".join(word for word in (peer, port, verdict) if word) for port in ports)
 
 
-def _peers(peers: tuple[Peer, ...] | None, direction: Direction, family: Family) -> Iterator[str]:
-    word = f"{ip_word(family)} {'saddr' if direction is Direction.INGRESS else 'daddr'}"
+def _parted(rule: Rule, family: Family) -> Iterator[Block]:
+    """Blocks of which not everything is a peer."""
+    for peer in rule.peers or ():
+        if isinstance(peer, Block) and peer.excepted and of_family((peer.cidr,), family):
+            yield peer
+
+
+def _exceptions(block: Block, direction: Direction, family: Family) -> Piece:
+    excepted = within(family, _field(direction), collapse(block.excepted))
+    return Key(CHAIN, _block_chain(block, direction)), (*(f"{match} return" for match in excepted), "accept")
+
+
+def _block_chain(block: Block, direction: Direction) -> str:
+    return names.nft_block(direction.value, " ".join(collapse(block.excepted)))
+
+
+def _field(direction: Direction) -> str:
+    return "saddr" if direction is Direction.INGRESS else "daddr"
+
+
+def _peers(peers: tuple[Peer, ...] | None, direction: Direction, family: Family) -> Iterator[tuple[str, str]]:
+    """What matches some of them, and what becomes of what matches."""
+    word = f"{ip_word(family)} {_field(direction)}"
     if peers is None:
-        yield ""
+        yield "", "accept"
         return
     for peer in peers:
         if isinstance(peer, Group):
-            yield f"{word} @{group_set(peer)}"
+            yield f"{word} @{group_set(peer)}", "accept"
         elif of_family((peer.cidr,), family):
-            yield _block(peer, word)
-
-
-def _block(block: Block, word: str) -> str:
-    whole = f"{word} {block.cidr}" if ipaddress.ip_network(block.cidr).prefixlen else ""
-    if not block.excepted:
-        return whole
-    return f"{whole} {word} != {source_set(collapse(block.excepted))}".strip()
+            whole = f"{word} {peer.cidr}" if ipaddress.ip_network(peer.cidr).prefixlen else ""
+            yield whole, f"jump {_block_chain(peer, direction)}" if peer.excepted else "accept"
 
 
 def _ports(ports: Iterable[Port], family: Family) -> Iterator[str]:
@@ -125,9 +142,10 @@ def _ports(ports: Iterable[Port], family: Family) -> Iterator[str]:
         if any(not port.first and not port.name for port in mine):
             yield f"meta l4proto {word}"
             continue
-        if ranges := _merged((port.first, port.last) for port in mine if port.first):
-            shown = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
-            yield f"{word} dport {{ {shown} }}"
+        ranges = _merged((port.first, port.last) for port in mine if port.first)
+        if single := ", ".join(str(first) for first, last in ranges if first == last):
+            yield f"{word} dport {{ {single} }}"
+        yield from (f"{word} dport {first}-{last}" for first, last in ranges if first != last)
         for name in sorted({port.name for port in mine if port.name}):
             yield f"{ip_word(family)} daddr . {word} dport @{names.nft_named_port(protocol, name)}"
 

@@ -22,6 +22,10 @@ class Table:
     kinds: dict[str, str] = field(default_factory=dict)
 
 
+# Prefixes or ranges in braces.
+_INTERVALS = re.compile(r"(?<!vmap )\{[^}]*(?:[0-9a-f:]/\d|\d-\d)[^}]*\}")
+
+
 def apply(table: Table, text: str) -> Table:
     """Run a transaction of ours on a table; refuses what the kernel refuses."""
     for line in text.splitlines():
@@ -46,6 +50,7 @@ def _apply(table: Table, verb: str, kind: str, name: str, body: str) -> None:
         table.elements[name] = {}
         table.kinds[name] = kind
     elif (verb, kind) == ("add", "rule"):
+        assert not _INTERVALS.search(body), f"{body}: packets find its set empty until the transaction's end"
         table.chains[name].append(body)
     elif (verb, kind) == ("flush", "chain"):
         table.chains[name].clear()
@@ -233,7 +238,7 @@ def _address(table: Table, packet: Packet, found: re.Match[str]) -> list[Result]
 
 
 def _port_set(_table: Table, packet: Packet, found: re.Match[str]) -> list[Result]:
-    ranges = (part.strip().partition("-") for part in found.group(2).split(","))
+    ranges = (part.strip().partition("-") for part in found.group(2).strip("{} ").split(","))
     inside = any(int(first) <= packet.dport <= int(last or first) for first, _, last in ranges)
     return _when(packet.protocol == found.group(1) and inside, packet)
 
@@ -332,7 +337,7 @@ _STEPS: list[tuple[re.Pattern[str], Step]] = [
     (re.compile(r'iifname (!= )?"(.*?)"'), lambda t, p, m: _when(came_by(p, m.group(2)) != bool(m.group(1)), p)),
     (re.compile(_KEY + r" vmap (@\S+|\{.*?\})"), _vmap),
     (re.compile(r"((?:\w+ \w+ \. )+\w+ \w+) @(\S+)"), _member),
-    (re.compile(r"(tcp|udp|sctp) dport \{(.*?)\}"), _port_set),
+    (re.compile(r"(tcp|udp|sctp) dport (\{.*?\}|\d+-\d+|\d+)"), _port_set),
     # A first packet of TCP, UDP or SCTP.
     (re.compile(r"ct state established,related"), lambda t, p, m: _when(False, p)),
     (re.compile(r"icmpv6 type \{.*?\}"), lambda t, p, m: _when(False, p)),

@@ -258,7 +258,7 @@ def test_our_own_changes_are_not_taken_for_anybody_elses(mode: str) -> None:
 def test_the_guard_is_our_own_and_refuses_only_new_untranslated_packets() -> None:
     text = ruleset(Ground(Family.IPV4, service_cidrs=("10.96.0.0/12",), nft_table="mine"))
     assert text.startswith("table ip mine-guard {\n  flags owner;")
-    assert "ct state new ip daddr { 10.96.0.0/12 } ct status & dnat == 0 fib daddr type != local drop" in text
+    assert "ct state new ip daddr 10.96.0.0/12 ct status & dnat == 0 fib daddr type != local drop" in text
     assert "drop" not in ruleset(Ground(Family.IPV6)), "without a known range nothing is refused"
 
 
