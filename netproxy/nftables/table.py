@@ -91,7 +91,7 @@ class OwnTables:
 
     async def watch(self, names: Iterable[str], on_lost: Callable[[], None]) -> None:
         """Call `on_lost` whenever somebody else changed a table of ours that stands; runs for ever."""
-        with contextlib.closing(nft_events.Listener(self._netns, set(names))) as listener:
+        with contextlib.closing(nft_events.Listener(self._netns, set(names), self._nft.owner)) as listener:
             async for transaction in listener.transactions():
                 if self._lost(transaction):
                     log.warning("another program changed our table")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 
@@ -52,3 +53,26 @@ def test_whatever_is_done_to_a_table_touches_it_and_others_are_left_unread(kind:
     assert not other.touched_tables
     (seen,) = reader.feed(message(kind, (1, b"mine\0")) + NEW_GENERATION)
     assert seen.touched_tables == {(_INET, "mine")}
+
+
+def test_what_a_task_did_itself_is_left_unread_and_a_strangers_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    note, noted = EventReader._note, list[int]()
+
+    def counted(reader: EventReader, kind: int, *rest: Any) -> None:
+        noted.append(kind)
+        note(reader, kind, *rest)
+
+    monkeypatch.setattr(EventReader, "_note", counted)
+    reader = EventReader(("mine",), own="me")
+    mine, theirs = (message(15, (1, b"\0\0\0\7"), (3, name)) for name in (b"me\0", b"nft\0"))
+    change, loss = message(12, (1, b"mine\0")), message(8, (1, b"mine\0"), (2, b"services\0"))
+    assert list(reader.feed(change * 3)) == []
+    # The end of one transaction and the beginning of the next, and a whole one, in one datagram.
+    first, second = reader.feed(change + mine + change + loss + theirs + loss)
+    assert (first.owner, first.touched_tables) == ("me", set())
+    assert (second.owner, second.lost_chains) == ("nft", {(_INET, "mine", "services")})
+    assert noted == [12, 8]
+    (third,) = reader.feed(mine)
+    assert third.owner == "me" and not third.lost_chains and noted == [12, 8]
+    (last,) = reader.feed(loss + theirs)
+    assert last.lost_chains and noted == [12, 8, 8]
