@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from apimachinery.kinds import Kind, Subresource
 from controlplane.apiserver.openapi.schemas import Types
@@ -72,7 +73,7 @@ class PathItem:
     operations: tuple[Operation, ...]
     named: str = ""
 
-    @property
+    @cached_property
     def common(self) -> frozenset[str]:
         """The parameters of the query that all operations take."""
         return frozenset.intersection(*(frozenset(one.parameters) for one in self.operations))

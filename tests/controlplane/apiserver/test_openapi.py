@@ -102,9 +102,7 @@ def test_what_is_always_there_has_a_default(core):
     assert (default("Taint", "effect"), default("ContainerPort", "containerPort")) == ("", 0)
     # References, lists, and what is written as something else than its type.
     listed = [("Container", "image"), ("PodSpec", "affinity"), ("PodSpec", "containers"), ("ServicePort", "targetPort")]
-    assert [default(*one) for one in [*listed, ("Event", "eventTime")]] == ["none"] * 5
-    status = json.loads(json.dumps(found["io.k8s.api.core.v1.PodStatus"]["properties"]["qosClass"]))
-    assert "default" not in status
+    assert [default(*one) for one in [*listed, ("Event", "eventTime"), ("PodStatus", "qosClass")]] == ["none"] * 6
 
 
 def test_a_deletion_is_answered_with_what_it_is_answered_with(documents, core):
