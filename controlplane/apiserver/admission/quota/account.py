@@ -82,6 +82,14 @@ class Account:
             add(self.total, after or {})
             self.wrong += 1
 
+    def forget_asker(self, claim: Obj) -> None:
+        """A claim is gone, or another one by now: it does not count any more by what its pod counts."""
+        if pod := asker(claim):
+            claims = self.made.get(pod["name"], set())
+            claims.discard(claim["metadata"]["name"])
+            if not claims:
+                self.made.pop(pod["name"], None)
+
     def _amounts(self, kind: Kind, obj: Obj | None, now: datetime) -> Amounts | None:
         limited = self.limits(kind) if obj is not None else ()
         if obj is None or not limited or not coverage.covers(self.scopes, kind, obj):

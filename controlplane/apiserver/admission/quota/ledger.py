@@ -128,6 +128,8 @@ class Ledger:
             return
         now = self._clock()
         for account in held.values():
+            if kind is RESOURCE_CLAIM and old is not None:
+                account.forget_asker(old)
             if account.limits(kind):
                 account.count(kind, metadata["name"], new, now)
                 account.release(metadata["uid"])

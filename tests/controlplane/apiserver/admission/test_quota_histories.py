@@ -50,6 +50,9 @@ class Stored:
     def find(self, kind: Kind, _space: str, name: str) -> Obj | None:
         return self.objects[kind.plural].get(name)
 
+    def items(self, kind: Kind, _space: str) -> list[Obj]:
+        return list(self.objects[kind.plural].values())
+
     def put(self, kind: Kind, name: str, new: Obj | None) -> None:
         held = self.objects.setdefault(kind.plural, {})
         old = held.pop(name, None)
