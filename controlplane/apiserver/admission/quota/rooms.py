@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from apimachinery import errors
 from apimachinery.pods.totals import Amounts
 from controlplane.apiserver.admission.quota.account import Account
 from controlplane.apiserver.admission.quota.fences import Fence
@@ -13,6 +15,10 @@ from controlplane.store import Op
 
 # Raises Forbidden where an account has no room for so much beside what is stored.
 Check = Callable[[Account, Amounts], None]
+
+# Seconds that a write may wait for its turn. While the store is away each takes ten of them: those behind would be
+# written long after their clients were told that they were late.
+_PATIENCE = 50.0
 
 
 class Accounts(Protocol):
@@ -63,8 +69,13 @@ class SharedRoom(Room):
         return [self._fence.move()]
 
     async def begin(self) -> None:
+        now = asyncio.get_running_loop().time
+        asked = now()
         await self._fence.turn.acquire()
         try:
+            if now() - asked > _PATIENCE:
+                told = "writes that count against the quotas of the namespace take too long; nothing was written"
+                raise errors.ServiceUnavailable(told, retry_after=1)
             for account, _ in self._standing():
                 await account.ready.wait()
             for account, amounts in self._standing():

@@ -1,9 +1,17 @@
 """What is kept of writes and of claims, and for how long."""
 
+import asyncio
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
+import pytest
+
+from apimachinery import errors
 from apimachinery.kinds import POD, RESOURCE_CLAIM, RESOURCE_QUOTA
+from apimachinery.pods.totals import parsed
+from controlplane.apiserver.admission.quota import rooms
+from controlplane.apiserver.admission.quota.account import Account
+from controlplane.apiserver.admission.quota.fences import Fence
 from controlplane.apiserver.admission.quota.ledger import Ledger
 from controlplane.apiserver.registry import Registry
 from tests.controlplane.apiserver.admission.test_quota import asked, device_claim, pod
@@ -34,3 +42,21 @@ def test_nothing_is_remembered_of_a_claim_that_went_after_the_pod_it_was_made_fo
     assert account.made == {"p": {"d"}}
     stored.put(RESOURCE_CLAIM, "d", None)
     assert not account.made and not account.counted
+
+
+def test_a_write_that_waited_longer_than_its_client_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = Account(SPACE, "q", parsed({"pods": "4"}), ())
+    account.ready.set()
+    accounts: Any = SimpleNamespace(find=lambda space, name: account)
+
+    async def main() -> None:
+        fence = Fence(SPACE)
+        room = rooms.SharedRoom(accounts, "u", 1, [(account, parsed({"pods": "1"}))], fence, lambda *_: None)
+        await room.begin()
+        room.end()
+        monkeypatch.setattr(rooms, "_PATIENCE", -1.0)
+        with pytest.raises(errors.ServiceUnavailable, match="nothing was written"):
+            await room.begin()
+        assert not fence.turn.locked()
+
+    asyncio.run(main())
