@@ -125,12 +125,14 @@ class Containerd:
         mark = f"wherry-{secrets.token_hex(8)}"
         snapshot = encode_text(1, snapshotter) + encode_text(2, mark)
         await self._call("leases.v1.Leases/Create", encode_text(1, mark))
-        for lease in leases:
-            await self._call("leases.v1.Leases/Delete", encode_text(1, lease.id))
-        await self._call("snapshots.v1.Snapshots/Prepare", snapshot)
-        with contextlib.suppress(CriNotFound):
-            await self._call("snapshots.v1.Snapshots/Remove", snapshot)
-        await self._call("leases.v1.Leases/Delete", encode_text(1, mark) + _SYNC)
+        try:
+            for lease in leases:
+                await self._call("leases.v1.Leases/Delete", encode_text(1, lease.id))
+            await self._call("snapshots.v1.Snapshots/Prepare", snapshot)
+            with contextlib.suppress(CriNotFound):
+                await self._call("snapshots.v1.Snapshots/Remove", snapshot)
+        finally:
+            await self._call("leases.v1.Leases/Delete", encode_text(1, mark) + _SYNC)
 
     async def _call(self, method: str, request: bytes) -> bytes:
         return await self._channel.call(f"/containerd.services.{method}", request, bytes, _SECONDS, headers=_HEADERS)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from agent.cri.containerd import Containerd, Directories, Lease, server_pid
+from agent.cri.errors import CriError
 from agent.cri.wire import encode_text
 from agent.leftovers import traces
 from agent.leftovers.collect import Leftovers
@@ -231,3 +232,20 @@ def test_logs_of_a_pod_nobody_knows_go(tmp_path: Path) -> None:
             await until(lambda: not left.parent.exists())
 
     clock.run(main())
+
+
+def test_no_lease_of_ones_own_outlives_a_collection_that_fails() -> None:
+    """It is tried again every two seconds, and what such a lease is of is collected only when containerd is new."""
+
+    class Refusing(Wire):
+        async def call(self, path: str, *rest: Any, **more: Any) -> Any:
+            answer = await super().call(path, *rest, **more)
+            if path.endswith("Prepare"):
+                raise CriError("Prepare", "InvalidArgument", "snapshotter not loaded: overlayfs")
+            return answer
+
+    wire: Any = Refusing(dict.fromkeys(("Create", "Prepare", "Delete"), b""))
+    with pytest.raises(CriError, match="not loaded"):
+        clock.run(Containerd(wire).collect_garbage((), "overlayfs"))
+    (_, mark, _), (last, body, _) = wire.asked[0], wire.asked[-1]
+    assert (last, body) == ("v1.Leases/Delete", mark + b"\x10\x01")
