@@ -92,12 +92,14 @@ class Nft:
         result: str = await self._call(self._run, text, timeout=timeout)
         return result
 
+    def open_blocking(self, timeout: float = 10.0) -> None:
+        """`open` for a thread that may wait. Raises NftError and TimeoutError."""
+        self._wait(self._open, timeout=timeout)
+
     def run_blocking(self, text: str, timeout: float = 60.0) -> str:
         """`run` for a thread that may wait. Raises NftError and TimeoutError."""
-        try:
-            return self._executor.submit(self._run, text).result(timeout)
-        except futures.TimeoutError as late:  # before Python 3.11 another class than the built-in one
-            raise TimeoutError(f"nftables did not answer within {timeout:.0f} s") from late
+        result: str = self._wait(self._run, text, timeout=timeout)
+        return result
 
     async def add(self, requests: Iterable[Request], timeout: float = 60.0) -> None:
         """Elements for sets and maps, from `netlink.elements`: each request is a transaction of its own.
@@ -122,6 +124,12 @@ class Nft:
     async def _call(self, fn: Any, *args: Any, timeout: float) -> Any:
         loop = asyncio.get_running_loop()
         return await asyncio.wait_for(loop.run_in_executor(self._executor, fn, *args), timeout)
+
+    def _wait(self, fn: Any, *args: Any, timeout: float) -> Any:
+        try:
+            return self._executor.submit(fn, *args).result(timeout)
+        except futures.TimeoutError as late:  # before Python 3.11 another class than the built-in one
+            raise TimeoutError(f"nftables did not answer within {timeout:.0f} s") from late
 
     def _open(self) -> None:
         libc = ctypes.CDLL(None, use_errno=True)

@@ -12,7 +12,6 @@ Source: https://www.cni.dev/plugins/current/main/bridge/
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -57,10 +56,9 @@ def add(addresses: Iterable[Interface], network: str, attachment: str) -> None:
     with _opened() as nft:
         for address in addresses:
             try:
-                _run(nft, ruleset(address, network, attachment))
+                nft.run_blocking(ruleset(address, network, attachment))
             except NftError:
-                with _told():
-                    _run(nft, ruleset(address, network, attachment, instead=True))
+                nft.run_blocking(ruleset(address, network, attachment, instead=True))
 
 
 def remove(attachment: str) -> None:
@@ -78,13 +76,13 @@ def check(addresses: Iterable[Interface]) -> None:
     with _opened() as nft:
         for address in addresses:
             try:
-                _run(nft, f"get element inet {TABLE} pods{address.version} {{ {address.ip} }}\n")
+                nft.run_blocking(f"get element inet {TABLE} pods{address.version} {{ {address.ip} }}\n")
             except NftError as refused:
                 raise CniError(types.INTERNAL, f"{address.ip} is not masqueraded any more", refused.message) from None
 
 
 def require() -> None:
-    """CniError(50) where there is no nftables."""
+    """CniError(50) where nftables cannot be used."""
     try:
         with _opened():
             pass
@@ -101,42 +99,31 @@ def _remove(unwanted: Callable[[str, str], bool]) -> None:
     with contextlib.ExitStack() as stack:
         try:
             nft = stack.enter_context(_opened())
-        except CniError:
+        except CniError as problem:
+            if problem.code == types.TRY_AGAIN_LATER:
+                raise
             # Where there is no nftables, nobody was ever masqueraded.
             return
         for version in _IP:
             try:
-                listed = _run(nft, f"list map inet {TABLE} pods{version}\n")
+                listed = nft.run_blocking(f"list map inet {TABLE} pods{version}\n")
             except NftError:
                 return  # no such table
             gone = [address for address, *names in _ELEMENT.findall(listed) if unwanted(*names)]
             if gone:
-                with _told():
-                    _run(nft, f"delete element inet {TABLE} pods{version} {{ {', '.join(gone)} }}\n")
+                nft.run_blocking(f"delete element inet {TABLE} pods{version} {{ {', '.join(gone)} }}\n")
 
 
 @contextlib.contextmanager
 def _opened() -> Iterator[Nft]:
-    """In the calling thread's network namespace."""
+    """In the calling thread's network namespace. What goes wrong with it is a CniError."""
     nft = Nft()
     try:
-        with _told():
-            asyncio.run(nft.open())
+        nft.open_blocking()
         yield nft
-    finally:
-        nft.close()
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
     except NftError as refused:
         raise CniError(types.IO_FAILURE, "ipMasq: nftables refused the rules", refused.message) from None
-
-
-def _run(nft: Nft, text: str) -> str:
-    try:
-        return nft.run_blocking(text)
     except TimeoutError:
         raise CniError(types.TRY_AGAIN_LATER, "ipMasq: nftables did not answer in time") from None
+    finally:
+        nft.close()

@@ -182,10 +182,10 @@ def _attach(
         if config.masquerade:
             masquerade.add(what.addresses, request.network, what.host_name)
     except BaseException:
+        retire(host, what.host_name, request.netns, what.ifname)
         if config.masquerade:
             with contextlib.suppress(CniError):
                 masquerade.remove(what.host_name)
-        retire(host, what.host_name, request.netns, what.ifname)
         raise
     return plan.result(
         {"name": config.bridge, "mac": bridge.mac, "mtu": bridge.mtu},

@@ -146,9 +146,8 @@ class HostPorts:
             raise CniError(types.IO_FAILURE, "host ports: the kernel refused the rules", refused.message) from None
 
     def _run(self, text: str) -> None:
-        nft = self._open()
         try:
-            nft.run_blocking(text)
+            self._open().run_blocking(text)
         except TimeoutError:
             raise CniError(types.TRY_AGAIN_LATER, "host ports: nftables did not answer in time") from None
 
@@ -157,7 +156,7 @@ class HostPorts:
             if self._nft is None:
                 nft = Nft()
                 try:
-                    asyncio.run(nft.open())
+                    nft.open_blocking()
                 except BaseException:
                     nft.close()
                     raise

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent import futures
 from ipaddress import ip_interface
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,11 +16,13 @@ from cni import types
 from cni.bridge import config, masquerade
 from cni.bridge import plugin as bridge
 from cni.host import Host
+from cni.portmap.plan import Forward
+from cni.portmap.rules import HostPorts
 from cni.skel import Request
 from cni.types import CniError
 from tests.cni import kernel
 from tests.cni.invoke import Caller
-from tests.cni.test_portmap import World, world  # noqa: F401  (the fixture)
+from tests.cni.test_portmap import World, holder, world  # noqa: F401  (the fixture)
 
 MAP = f"inet {masquerade.TABLE} pods4"
 
@@ -47,10 +52,10 @@ def test_what_cannot_be_done_is_refused_by_name(given: dict[str, Any], code: int
 def test_where_there_is_no_nftables_status_says_so_and_nothing_is_left_to_remove(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def missing(*_: object) -> None:
+    def missing(_nft: Nft) -> None:
         raise NftError("install libnftables1")
 
-    monkeypatch.setattr(Nft, "open", missing)
+    monkeypatch.setattr(Nft, "_open", missing)
     request = Request("STATUS", "", "", "", config={"name": "net", "ipMasq": True})
     with pytest.raises(CniError, match="libnftables1") as refused:
         bridge.status(request, Host(None, lambda: None))  # type: ignore[arg-type]
@@ -58,6 +63,48 @@ def test_where_there_is_no_nftables_status_says_so_and_nothing_is_left_to_remove
     masquerade.remove("veth0")
     with pytest.raises(CniError, match="libnftables1"):
         masquerade.add([ip_interface("10.88.7.2/24")], "net", "veth0")
+
+
+def test_where_nftables_does_not_answer_in_time_what_was_asked_is_to_be_tried_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A pod whose rule stayed would leave its address to the next one with it."""
+
+    def late(_nft: Nft) -> None:
+        raise futures.TimeoutError
+
+    monkeypatch.setattr(Nft, "_open", late)
+    forward = Forward("tcp", "", 80, "10.88.7.2", 80)
+    for ask in (
+        lambda: masquerade.add([ip_interface("10.88.7.2/24")], "net", "veth0"),
+        lambda: masquerade.remove("veth0"),
+        lambda: HostPorts(tmp_path).check(holder("a", forward)),
+    ):
+        with pytest.raises(CniError, match="in time") as refused:
+            ask()
+        assert refused.value.code == types.TRY_AGAIN_LATER
+
+
+def test_a_pod_that_cannot_be_masqueraded_is_out_of_service_before_its_rules_are_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever becomes of them: its address is given away next."""
+    done: list[str] = []
+
+    def fail(*_: object) -> None:
+        raise CniError(types.IO_FAILURE, "refused")
+
+    for name in ("_add_veth", "_dress", "_wait_for"):
+        monkeypatch.setattr(bridge, name, lambda *_: None)
+    monkeypatch.setattr(masquerade, "add", fail)
+    monkeypatch.setattr(masquerade, "remove", lambda *_: done.append("rules"))
+    monkeypatch.setattr(bridge, "retire", lambda *_: done.append("link"))
+    request = Request("ADD", "c1", "/x", "eth0", config={"name": "net", "ipMasq": True})
+    host: Any = SimpleNamespace(kernel=SimpleNamespace(do=lambda *_: None))
+    given: Any = SimpleNamespace(index=7, host_name="veth0", ifname="eth0", mac="", addresses=())
+    with pytest.raises(CniError, match="refused"):
+        bridge._attach(request, host, config.parse(request), given, given, 3, host.kernel)
+    assert done == ["link", "rules"]
 
 
 @pytest.mark.kernel
