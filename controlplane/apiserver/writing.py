@@ -61,10 +61,10 @@ class Writing:
             entry = await self._registry.create_entry(storage, obj, namespace, context)
             return await one(kind, entry, 201, format, tuple(context.warnings))
         body, wanted = await off_loop(context.size, orjson.dumps, obj), obj["metadata"].get("uid")
-        row = self._registry.catalog.of(storage)
 
         def change(old: Obj) -> Obj:
             if wanted and wanted != old["metadata"]["uid"]:
+                row = self._registry.catalog.of(storage)
                 raise uid_conflict(row, namespace, request.name, wanted, old["metadata"]["uid"])
             new: Obj = jsontext.loads(body)
             return new
