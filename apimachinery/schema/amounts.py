@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
 
 from apimachinery import quantity
-from apimachinery.schema.node import Node
+from apimachinery.schema.node import Node, kept_with_it
 
 __all__ = ["as_before"]
 
@@ -35,7 +34,7 @@ def as_before(node: Node, new: Any, old: Any) -> Any:
     return new if made is None else made
 
 
-@cache
+@kept_with_it
 def _has_amounts(node: Node) -> bool:
     """Whether there are amounts at a place or anywhere below it."""
     seen, waiting = {node}, [node]

@@ -7,10 +7,12 @@ are made lazily and each place of each type exactly once, so recursive types (JS
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
-__all__ = ["Node"]
+__all__ = ["Node", "kept_with_it"]
+
+T = TypeVar("T")
 
 REF = "#/$defs/"
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
@@ -161,6 +163,21 @@ class Node:
         if self.shape == "map" and self.element:
             return "map[string]" + self.element.go_type
         return GO_SCALARS[self.shape]
+
+
+def kept_with_it(ask: Callable[[Node], T]) -> Callable[[Node], T]:
+    """`ask`, whose answer is found once for each node and goes with it: those of custom resources are made anew
+    whenever a definition comes, changes or goes."""
+    key = f"{ask.__module__}.{ask.__qualname__}"
+
+    @wraps(ask)
+    def answer(node: Node) -> T:
+        kept: dict[str, T] = vars(node)
+        if key not in kept:
+            kept[key] = ask(node)
+        return kept[key]
+
+    return answer
 
 
 def _shape(name: str, raw: Mapping[str, Any]) -> str:

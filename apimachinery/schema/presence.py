@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from apimachinery.data import wire_fields
-from apimachinery.schema.node import Node
+from apimachinery.schema.node import Node, kept_with_it
 
 __all__ = ["NOTHING", "TELLING_WHEN_EMPTY", "Presence", "presence"]
 
@@ -46,7 +45,7 @@ class Presence:
 NOTHING = Presence(frozenset(), ())
 
 
-@cache
+@kept_with_it
 def presence(node: Node) -> Presence:
     """The rules of a struct; types of custom resources have none."""
     message = wire_fields.of_definition(node.type_name)

@@ -1,11 +1,13 @@
 # ruff: noqa: E501 - tables of cases read best one to a line
 import copy
+import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from apimachinery.schema import Node, Schema, SchemaMissing, Walker, duplicate_fields
+from apimachinery.schema import Node, Schema, SchemaMissing, Walker, as_before, duplicate_fields
 from controlplane.apiserver.resources import builtin
 
 SCHEMA = Schema.load("v1.36")
@@ -239,3 +241,31 @@ def test_null_stays_where_there_is_no_zero_for_it() -> None:
     versions = [{"name": "v1", "schema": {"openAPIV3Schema": copy.deepcopy(definition)}}]
     found = walker("apiextensions.k8s.io/v1", "CustomResourceDefinition").check({"spec": {"versions": versions}})
     assert found.error == "" and versions[0]["schema"] == {"openAPIV3Schema": definition}
+
+
+def test_what_was_found_of_a_custom_resource_goes_with_its_definition() -> None:
+    meta = {"$ref": "#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+    spec = {"type": "object", "properties": {"a": {"type": "string"}}}
+    identity = {"group": "example.com", "version": "v1", "kind": "Widget"}
+    widget = {
+        "type": "object",
+        "properties": {"metadata": meta, "spec": spec},
+        "x-kubernetes-group-version-kind": [identity],
+    }
+    definitions = {"com.example.v1.Widget": widget}
+    schema = SCHEMA.extended()
+
+    def used() -> list[weakref.ref[Node]]:
+        node = schema.node("example.com/v1", "Widget")
+        assert node is not None
+        new, old = {"spec": {"a": "b"}}, {"spec": {"a": "c"}}
+        assert as_before(node, new, old) is new
+        found = schema.walker("example.com/v1", "Widget")
+        assert found is not None and not found.check(new).error
+        return [weakref.ref(node), weakref.ref(node.fields["spec"])]
+
+    schema.add(definitions)
+    nodes = used()
+    schema.remove(definitions)
+    gc.collect()
+    assert [node() for node in nodes] == [None, None]
