@@ -15,6 +15,7 @@ from agent.cri.errors import CriError
 from apimachinery.kit import command
 from apimachinery.kit.netlink import Netlink, links
 from apimachinery.kit.settings import SettingsError, load
+from cni.bridge.masquerade import TABLE as MASQUERADED
 from cni.node.masquerade import table_of
 from cni.portmap.plan import TABLE as HOST_PORTS
 from lab.paths import Paths
@@ -35,7 +36,7 @@ async def clear(home: Paths = HOME) -> list[str]:
         for link in kernel.links():
             if link.name == bridge:
                 kernel.do(links.delete(link.name))
-    tables = (f"inet {table_of(bridge)}", f"inet {HOST_PORTS}")
+    tables = (f"inet {table_of(bridge)}", f"inet {HOST_PORTS}", f"inet {MASQUERADED}")
     text = "".join(f"table {table} {{}}\ndelete table {table}\n" for table in tables)
     await command.run(["nft", "-f", "-"], stdin=text.encode(), timeout=NFT_DEADLINE)
     return left

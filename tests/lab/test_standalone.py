@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import dataclasses
 import datetime
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,13 +19,14 @@ import yaml
 
 from apimachinery import pki
 from apimachinery.kit.settings import SettingsError, load
+from cni.node.masquerade import table_of
 from controlplane.apiserver.authz import default_policy
 from lab import heartbeats, names
 from lab.certificates import POLICY
 from lab.components import Component
 from lab.paths import Paths
 from lab.spec import PROXY_MODES, SpecError
-from lab.standalone import join, publish, server, tokens, worker
+from lab.standalone import join, publish, removal, server, tokens, worker
 from lab.standalone.credentials import Credentials
 from lab.standalone.machine import NAT_ADDRESS, own_address
 from lab.standalone.settings import Node, Server, configure, merged
@@ -328,3 +333,24 @@ def test_an_agent_began_when_its_process_did(home: Paths):
         process.kill()
         process.wait()
     assert heartbeats.agent_began(file) is None
+
+
+def test_every_table_of_the_pod_network_goes_with_a_node(monkeypatch: pytest.MonkeyPatch, home: Paths) -> None:
+    texts: list[str] = []
+
+    async def nft(_argv: Any, stdin: bytes, timeout: float) -> None:
+        texts.append(stdin.decode())
+
+    async def nothing(_settings: Any) -> None:
+        return None
+
+    monkeypatch.setattr(removal, "RUNTIME", home.run / "absent")
+    monkeypatch.setattr(removal, "_proxy", lambda *_: None)
+    monkeypatch.setattr(removal, "Netlink", lambda: contextlib.nullcontext(SimpleNamespace(links=list)))
+    monkeypatch.setattr("netproxy.app.remove_everything", nothing)
+    monkeypatch.setattr("lab.standalone.removal.command.run", nft)
+    asyncio.run(removal.clear(home))
+    sources = [path.read_text() for path in (ROOT / "cni").rglob("*.py")]
+    tables = {name for text in sources for name in re.findall(r'^TABLE = "(.+)"$', text, re.MULTILINE)}
+    assert tables == {"wherry-hostports", "wherry-ipmasq"}
+    assert set(re.findall(r"delete table inet (\S+)", texts[0])) == {*tables, table_of("cni0")}
