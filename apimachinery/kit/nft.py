@@ -151,14 +151,14 @@ class Nft:
         return str(out)
 
     def _add(self, requests: Iterable[Request]) -> None:
-        # Made by this thread, it is in the namespace and has the name.
-        with Netlink(protocol=elements.NETFILTER) as kernel:
-            try:
+        try:
+            # Made by this thread, it is in the namespace and has the name.
+            with Netlink(protocol=elements.NETFILTER) as kernel:
                 for request in requests:
                     kernel.transact(elements.BEGIN, request, elements.END)
                     self._given(len(request.payload))
-            except OSError as error:
-                raise NftError(f"the kernel refused elements: {error}") from error
+        except OSError as error:
+            raise NftError(f"the kernel refused elements: {error}") from error
 
     def _given(self, size: int) -> None:
         self._parsed += size
