@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import orjson
@@ -19,8 +20,13 @@ from controlplane.apiserver.options import delete_context, write_context
 from controlplane.apiserver.patching import APPLY_YAML, PLAIN_PATCHES, Patcher, media_type
 from controlplane.apiserver.reading import many, one
 from controlplane.apiserver.registry import Registry, metadata
-from controlplane.apiserver.registry.conflicts import uid_conflict
+from controlplane.apiserver.registry.conflicts import conflict, uid_conflict
+from controlplane.apiserver.registry.context import Context
+from controlplane.apiserver.registry.registry import Change
 from controlplane.apiserver.request import Request, Response
+
+_ROUNDS = 10
+"""So often somebody else may make or remove what is written."""
 
 
 class Writing:
@@ -55,53 +61,37 @@ class Writing:
         context.warnings.extend(metadata.single_owners(obj))
         storage = self._storage(kind)
         obj = context.catalog.convert(obj, storage)
-        if self._creates(storage, namespace, request, obj):
-            obj["metadata"]["name"] = request.name
-            obj["metadata"].pop("resourceVersion", None)
-            entry = await self._registry.create_entry(storage, obj, namespace, context)
-            return await one(kind, entry, 201, format, tuple(context.warnings))
         body, wanted = await off_loop(context.size, orjson.dumps, obj), obj["metadata"].get("uid")
+
+        def refuse(stored: str) -> errors.ApiError:
+            return uid_conflict(self._registry.catalog.of(storage), namespace, request.name, wanted, stored)
 
         def change(old: Obj) -> Obj:
             if wanted and wanted != old["metadata"]["uid"]:
-                row = self._registry.catalog.of(storage)
-                raise uid_conflict(row, namespace, request.name, wanted, old["metadata"]["uid"])
+                raise refuse(old["metadata"]["uid"])
             new: Obj = jsontext.loads(body)
             return new
 
-        entry = await self._registry.change_entry(
-            storage, namespace, request.name, change, context, request.subresource
-        )
-        return await one(kind, entry, 200, format, tuple(context.warnings))
+        async def make() -> Obj:
+            if wanted:
+                # A new object's uid is the server's to choose.
+                raise refuse("")
+            new: Obj = await off_loop(context.size, jsontext.loads, body)
+            new["metadata"]["name"] = request.name
+            new["metadata"].pop("resourceVersion", None)
+            return new
 
-    def _creates(self, kind: Kind, namespace: str, request: Request, obj: Obj) -> bool:
-        if request.subresource or not self._registry.strategy(kind).create_on_update:
-            return False
-        if self._registry.collection(kind).get(namespace, request.name) is not None:
-            return False
-        if uid := obj["metadata"].get("uid"):
-            # A new object's uid is the server's to choose.
-            raise uid_conflict(self._registry.catalog.of(kind), namespace, request.name, uid, "")
-        return True
+        makes = not request.subresource and self._registry.strategy(storage).create_on_update
+        entry, status = await self._written(request, context, change, make if makes else None)
+        return await one(kind, entry, status, format, tuple(context.warnings))
 
     async def patch(self, request: Request) -> Response:
         kind, format = request.served, self._negotiate(request)
         context = write_context(request, "PatchOptions", applying=media_type(request) == APPLY_YAML)
         namespace, storage = request.space, self._storage(kind)
-        if media_type(request) in PLAIN_PATCHES:
+        if media_type(request) in PLAIN_PATCHES and await self._is_absent(request):
             self._registry.entry(storage, namespace, request.name)
         patch = await self._patcher.read(request, kind, context)
-        if patch.creates and self._registry.collection(storage).get(namespace, request.name) is None:
-            if request.subresource:
-                raise errors.not_found(kind.plural, request.name, kind.group)
-            obj = await off_loop(context.size, patch.apply, None)
-            if uid := metadata.of(obj).get("uid"):
-                why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
-                raise errors.conflict(kind.plural, request.name, why, kind.group)
-            metadata.match_url(kind, obj, namespace, request.name)
-            obj = context.catalog.convert(obj, storage)
-            entry = await self._registry.create_entry(storage, obj, namespace, context)
-            return await one(kind, entry, 201, format, tuple(context.warnings))
 
         def change(old: Obj) -> Obj:
             new = patch.apply(context.catalog.convert(old, kind))
@@ -109,10 +99,47 @@ class Writing:
             metadata.match_url(kind, new, namespace, request.name)
             return context.catalog.convert(new, storage)
 
-        entry = await self._registry.change_entry(
-            storage, namespace, request.name, change, context, request.subresource
-        )
-        return await one(kind, entry, 200, format, tuple(context.warnings))
+        async def make() -> Obj:
+            if request.subresource:
+                raise errors.not_found(kind.plural, request.name, kind.group)
+            obj = await off_loop(context.size, patch.apply, None)
+            if uid := metadata.of(obj).get("uid"):
+                why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                raise errors.conflict(kind.plural, request.name, why, kind.group)
+            metadata.match_url(kind, obj, namespace, request.name)
+            return context.catalog.convert(obj, storage)
+
+        entry, status = await self._written(request, context, change, make if patch.creates else None)
+        return await one(kind, entry, status, format, tuple(context.warnings))
+
+    async def _written(
+        self, request: Request, context: Context, change: Change, make: Callable[[], Awaitable[Obj]] | None
+    ) -> tuple[Entry, int]:
+        """The object changed, or made where there is none and it may be: whichever is right when it is stored, for
+        others may make or remove it meanwhile.
+        """
+        storage, namespace, name = self._storage(request.served), request.space, request.name
+        for _ in range(_ROUNDS):
+            creates = make is not None and await self._is_absent(request)
+            try:
+                if make is not None and creates:
+                    return await self._registry.create_entry(storage, await make(), namespace, context), 201
+                sub = request.subresource
+                return await self._registry.change_entry(storage, namespace, name, change, context, sub), 200
+            except errors.AlreadyExists:
+                if not creates:
+                    raise
+            except errors.NotFound:
+                if make is None or creates or not await self._is_absent(request):
+                    raise
+        raise conflict(storage, name)
+
+    async def _is_absent(self, request: Request) -> bool:
+        """Whether there is no such object, by all that anybody was answered before, by whichever server."""
+        collection = self._registry.collection(request.served)
+        if collection.get(request.space, request.name) is None:
+            await self._registry.fresh()
+        return collection.get(request.space, request.name) is None
 
     async def delete(self, request: Request) -> Response:
         kind, format = request.served, self._negotiate(request)

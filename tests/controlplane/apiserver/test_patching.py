@@ -1,5 +1,7 @@
 """Patches over HTTPS: what they may say, how refusals read, and who comes to own what."""
 
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,11 @@ import pytest
 from apimachinery import errors, kinds
 from apimachinery.client import Client, PatchType
 from controlplane.apiserver import ownership
-from controlplane.apiserver.registry import Context
+from controlplane.apiserver.maintained.keeping import SELF
+from controlplane.apiserver.registry import Context, Registry
+from controlplane.apiserver.request import Request
 from controlplane.apiserver.resources import builtin
+from controlplane.apiserver.writing import Writing
 from tests.controlplane.apiserver.server import run
 
 Obj = dict[str, Any]
@@ -256,3 +261,62 @@ def test_nobody_owns_what_a_signing_request_asks_for() -> None:
     }
     ownership.track(None, obj, Context(builtin.catalog(), manager="me"), "")
     assert owners(obj)["me", ""]["fieldsV1"] == {"f:metadata": {"f:labels": {".": {}, "f:l": {}}}}
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_what_others_make_or_remove_meanwhile_is_changed_or_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turn: int
+) -> None:
+    """Another server's write is heard of when the write looks for the first time what is new, or for the second."""
+    fresh, unheard = Registry.fresh, list[Callable[[Registry], Awaitable[Any]]]()
+    ours, looks = ContextVar("ours", default=False), 0
+
+    async def hear(registry: Registry) -> None:
+        nonlocal looks
+        looks += ours.get()
+        if unheard and ours.get() and looks == turn:
+            await unheard.pop()(registry)
+        await fresh(registry)
+
+    monkeypatch.setattr(Registry, "fresh", hear)
+    for verb in ("patch", "update"):
+        handler = getattr(Writing, verb)
+
+        async def asked(writing: Writing, request: Request, handler: Any = handler) -> Any:
+            ours.set(True)
+            return await handler(writing, request)
+
+        monkeypatch.setattr(Writing, verb, asked)
+
+    async def test(client: Client) -> None:
+        async def meanwhile(action: Callable[[Registry], Awaitable[Any]], path: str, body: Obj, how: str = "") -> Obj:
+            nonlocal looks
+            unheard.append(action)
+            looks = 0
+            verb, query = "PATCH" if how else "PUT", {"fieldManager": "m"}
+            found: Obj = await client.request(
+                verb, path, body=body, query=query, content_type=how or "application/json"
+            )
+            assert not unheard
+            return found
+
+        def made(obj: Obj, kind: kinds.Kind = kinds.CONFIG_MAP) -> Callable[[Registry], Awaitable[Any]]:
+            return lambda registry: registry.create(kind, obj, "default", user=SELF)
+
+        def removed(registry: Registry) -> Awaitable[Any]:
+            return registry.delete(kinds.CONFIG_MAP, "default", "a", user=SELF, options={})
+
+        theirs, both = config_map("a", theirs="1"), {"theirs": "1", "ours": "1"}
+        found = await meanwhile(made(theirs), f"{MAPS}/a", config_map("a", ours="1"), APPLY)
+        assert found["data"] == both
+        if turn == 1:
+            found = await meanwhile(removed, f"{MAPS}/a", config_map("a", ours="2"), APPLY)
+            assert found["data"] == {"ours": "2"}
+            found = await meanwhile(made(config_map("b", theirs="1")), f"{MAPS}/b", {"data": {"ours": "1"}}, MERGE)
+            assert found["data"] == both
+        rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
+        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"}, "rules": rules}
+        found = await meanwhile(made({**role, "rules": []}, kinds.ROLE), kinds.ROLE.path("default", "r"), role)
+        assert found["rules"] == rules
+
+    run(tmp_path, test)
