@@ -56,15 +56,16 @@ def with_shared_parts(obj: Obj, before: Obj | None = None) -> Obj:
 def asked_once(part: Callable[[Obj], object], ask: Callable[[Obj], T]) -> Callable[[Obj], T]:
     """`ask`, whose answer depends on a part of an object alone, asked once for all that share it.
 
-    For one look at objects that stay meanwhile: parts are told apart by where they lie in memory.
+    For one look: parts are told apart by where they lie in memory, and those that were asked about stay there for it.
     """
-    known: dict[int, T] = {}
+    known: dict[int, tuple[object, T]] = {}
 
     def answer(obj: Obj) -> T:
-        where = id(part(obj))
-        if where not in known:
-            known[where] = ask(obj)
-        return known[where]
+        said = part(obj)
+        found = known.get(id(said))
+        if found is None:
+            found = known[id(said)] = (said, ask(obj))
+        return found[1]
 
     return answer
 

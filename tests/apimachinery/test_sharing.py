@@ -62,6 +62,9 @@ def test_what_depends_on_a_shared_part_is_asked_once() -> None:
     answer = asked_once(lambda obj: obj["metadata"]["labels"], ask)
     assert [answer(each) for each in pods * 2] == ["web", "web", "other"] * 2
     assert asked == ["a", "c"]
+    # A part that is made for the question lies where the last one lay, if that is gone.
+    answer = asked_once(lambda obj: [obj["metadata"]["name"]], lambda obj: str(obj["metadata"]["name"]))
+    assert [answer(each) for each in pods] == ["a", "b", "c"]
 
 
 def test_what_is_remembered_is_bounded() -> None:
