@@ -52,6 +52,6 @@ class Doubts:
                 del self._writes[key]
 
     def saw(self, key: bytes, value: bytes | None, revision: int) -> None:
-        """A change that the watch told of."""
+        """A change that is told, by the watch or because this server made it."""
         for doubt in self._writes.get(key, ()):
             doubt.saw(value, revision)

@@ -22,6 +22,8 @@ from controlplane.store.progress import Progress
 log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE = 1.0
+_AHEAD = 1000
+"""Revisions: what this server wrote farther ahead of what is told is not kept, and the watch tells it."""
 
 Told = tuple[bytes, "bytes | None", "Change | None"]
 """One key that a transaction changed: where, the value there (None: removed), and what followers are told of it."""
@@ -104,7 +106,7 @@ class Feed:
         """All that a transaction of this server did. A revision is one transaction: where all before it is known, this
         one is, too, and whoever waits for it need not wait for the watch, which tells of it once more.
         """
-        if revision > self.progress.revision:
+        if self.progress.revision < revision <= self.progress.revision + _AHEAD:
             self._ours[revision] = told
             try:
                 self._take_ours()

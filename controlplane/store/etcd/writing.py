@@ -29,7 +29,7 @@ from controlplane.store.model import Change, Delete, Full, Mismatch, Op, Put, St
 
 
 class Reach(Protocol):
-    """Waits until the watch has told everything up to a revision. ours: it is known to lie below the prefix."""
+    """Waits until everything up to a revision is told. ours: it is known to lie below the prefix."""
 
     async def __call__(self, revision: int, *, ours: bool = False) -> None: ...
 

@@ -81,6 +81,18 @@ def test_what_others_wrote_in_between_is_waited_for() -> None:
     assert not there.feed._ours
 
 
+def test_of_what_is_written_far_ahead_of_the_watch_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controlplane.store.etcd.feed._AHEAD", 3)
+    there = Followed()
+    for revision in (12, 13, 14, 15):
+        there.write(revision, Put(f"k{revision}", b"v", 0))
+    assert list(there.feed._ours) == [12, 13]
+    there.watch((11, "a", b"1"))
+    assert [at for at, _, _ in there.seen] == [11, 12, 13]
+    there.watch((12, "k12", b"v"), (13, "k13", b"v"), (14, "k14", b"v"), (15, "k15", b"v"))
+    assert [at for at, _, _ in there.seen] == [11, 12, 13, 14, 15] and not there.feed._ours
+
+
 def test_when_a_key_was_written_first_is_told_and_the_stores_own_keys_are_not() -> None:
     there = Followed()
     there.write(11, Put("a", b"1", 0), Put("b", b"2", 5), Delete("c"), Put("wherry/barrier", b""))
