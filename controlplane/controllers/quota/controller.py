@@ -64,8 +64,10 @@ class ResourceQuotaController:
         quota = self._quotas.get(item)
         if quota is None:
             return
+        # Forgotten now and then, also while this waits.
+        served = self._served
         classes = await self._device_classes(quota)
-        kinds = plan.limited(quota, self._served, classes)
+        kinds = plan.limited(quota, served, classes)
         counted = {kind: self._informer(kind, partial(self._on_object, kind)) for kind in kinds}
         await synced(*counted.values())
         objects = {kind: informer.in_namespace(namespace(quota)) for kind, informer in counted.items()}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from apimachinery.client import Client
 from apimachinery.kinds import CONFIG_MAP, NAMESPACE, PERSISTENT_VOLUME_CLAIM, POD, RESOURCE_CLAIM, SERVICE, Kind
 from apimachinery.objects import Obj
+from controlplane.controllers.context import Informers
 from controlplane.controllers.quota import plan
+from controlplane.controllers.quota.controller import ResourceQuotaController
 from tests.controlplane.controllers.build import T0, pod, service
 
 
@@ -119,3 +124,32 @@ def test_devices_count_by_class_and_by_the_class_s_resource() -> None:
     assert {name: str(amount) for name, amount in found.items()} == {"requests.a.b/gpu": "4", by_class: "4"}
     found = plan.used(wanted, objects, T0)
     assert {name: str(amount) for name, amount in found.items()} == {"requests.a.b/gpu": "2", by_class: "4"}
+
+
+def test_the_kinds_that_are_forgotten_while_a_quota_waits_for_device_classes_count_all_the_same() -> None:
+    wrote: list[Obj] = []
+
+    class Server:
+        async def update(self, kind: Kind, obj: Obj, **how: Any) -> None:
+            wrote.append(obj["status"]["used"])
+
+    async def main() -> None:
+        client = cast(Client, Server())
+        informers = Informers(client)
+        loop = ResourceQuotaController(cast(Any, SimpleNamespace(client=client, informers=informers)))
+        loop._quotas._replace("default/q", quota(pods="9"))
+        pods = informers.of(POD)
+        pods._replace("default/a", sized("a", "1"))
+        pods._synced.set()
+        loop._served = (POD,)
+
+        async def classes(*_: Any) -> list[Obj]:
+            # The other loop looks every few minutes which kinds there are.
+            loop._served = ()
+            return []
+
+        loop._device_classes = classes  # type: ignore[method-assign, assignment]
+        await loop._sync("default/q")
+        assert wrote == [{"pods": "1"}]
+
+    asyncio.run(main())
