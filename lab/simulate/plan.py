@@ -92,13 +92,13 @@ def _fits(pod: Obj, stage: PodStage) -> bool:
     return not (stage.unless_ready and is_ready(pod))
 
 
-def is_ready(pod: Obj) -> bool:
-    """Whether a pod's status says that it is Ready."""
-    return _is_true(pod, "Ready")
+def is_ready(obj: Obj) -> bool:
+    """Whether a pod's or a node's status says that it is Ready."""
+    return _is_true(obj, "Ready")
 
 
-def _is_true(pod: Obj, condition: str) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
+def _is_true(obj: Obj, condition: str) -> bool:
+    conditions = (obj.get("status") or {}).get("conditions") or ()
     return any(c.get("type") == condition and c.get("status") == "True" for c in conditions)
 
 

@@ -31,6 +31,7 @@ GOING = 60.0
 # Seconds that requests under way get to be answered before.
 UNDER_WAY = 30.0
 LEASES = "kube-node-lease"
+BY_NODE = "node"
 SIMULATED = f"{plan.LABEL}=true"
 
 
@@ -40,9 +41,11 @@ class Runner:
     def __init__(self, client: Client, stages: Stages, said: Callable[[str], None]) -> None:
         self._client, self._stages, self._said = client, stages, said
         self.nodes = Informer(client, NODE, label_selector=SIMULATED, transform=without_managed_fields)
+        self.nodes.add_handler(self._on_node)
         self.pods = Informer(client, POD, transform=without_managed_fields)
+        self.pods.add_index(BY_NODE, lambda pod: (_node_of(pod),))
         self._abreast = asyncio.Semaphore(ABREAST)
-        # Heartbeats do not wait behind pods, however many come at once: their node would be given up for dead.
+        # What nodes say does not wait behind pods, however many come at once: they would be given up for dead.
         self._beating = asyncio.Semaphore(ABREAST)
         self._addresses = itertools.count(1)
         # By pod: who waits for its next stage, or writes it. What is being written is not cut off: its connection would
@@ -147,9 +150,16 @@ class Runner:
         await asyncio.sleep(random.uniform(0, HEARTBEAT / 10))
         self._spawn(self._turn(node))
         while True:
-            patch = {"spec": {"holderIdentity": node, "renewTime": format_micro(now()), "leaseDurationSeconds": 40}}
-            await self._try(lambda patch=patch: self._client.patch(LEASE, node, patch, LEASES), self._beating)  # type: ignore[misc]
+            await self._beat(node)
             await asyncio.sleep(HEARTBEAT * random.uniform(0.9, 1.0))
+
+    async def _beat(self, node: str) -> None:
+        """Be heard of; and say whether it is Ready where that stands otherwise, as it was silent for too long."""
+        patch = {"spec": {"holderIdentity": node, "renewTime": format_micro(now()), "leaseDurationSeconds": 40}}
+        await self._try(lambda: self._client.patch(LEASE, node, patch, LEASES), self._beating)
+        obj = self.nodes.get(node)
+        if obj is not None and plan.is_ready(obj) != self._ready[node]:
+            await self._tell(node)
 
     async def _turn(self, node: str) -> None:
         while True:
@@ -158,13 +168,18 @@ class Runner:
             if stage is None:
                 return
             await asyncio.sleep(stage.after + random.uniform(0, stage.jitter))
-            status = {"status": {"conditions": [plan.ready_condition(stage.ready, format_time(now()))]}}
-            await self._try(lambda status=status: self._status(NODE, node, None, status))  # type: ignore[misc]
             self._ready[node] = stage.ready
-            if stage.ready:
-                for pod in self.pods.items():
-                    if (pod.get("spec") or {}).get("nodeName") == node:
-                        self._on_pod(pod, pod)
+            await self._tell(node)
+
+    async def _tell(self, node: str) -> None:
+        status = {"status": {"conditions": [plan.ready_condition(self._ready[node], format_time(now()))]}}
+        await self._try(lambda: self._status(NODE, node, None, status), self._beating)
+
+    def _on_node(self, old: Obj | None, new: Obj | None) -> None:
+        """What was declared unready with its node is Ready again with it."""
+        if new is not None and plan.is_ready(new) and not (old is not None and plan.is_ready(old)):
+            for pod in self.pods.by_index(BY_NODE, name(new)):
+                self._on_pod(pod, pod)
 
     # Pods
 
@@ -189,10 +204,10 @@ class Runner:
     def _on_pod(self, old: Obj | None, new: Obj | None) -> None:
         if old is not None and (new is None or uid(new) != uid(old)):
             self._drop(uid(old))
-        if new is None or (new.get("spec") or {}).get("nodeName") not in self._ready:
+        if new is None or _node_of(new) not in self._ready:
             return
         stage = plan.pod_stage(new, self._stages.pods)
-        if stage is plan.RECOVERED and not self._ready[new["spec"]["nodeName"]]:
+        if stage is plan.RECOVERED and not plan.is_ready(self.nodes.get(_node_of(new)) or {}):
             stage = None
         known = self._moves.get(uid(new))
         if known is not None and known.get_name() == repr(stage):
@@ -240,3 +255,7 @@ class Runner:
             except errors.ApiError as error:
                 log.warning("simulation: %s", error)
                 await asyncio.sleep(1.0)
+
+
+def _node_of(pod: Obj) -> str:
+    return str((pod.get("spec") or {}).get("nodeName") or "")

@@ -47,6 +47,10 @@ def unready(containers: str) -> Obj:
     return made
 
 
+def node(which: str, ready: str) -> Obj:
+    return {"metadata": {"name": which}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
+
+
 NEXT = [
     (pod(), DEFAULT_PODS, "Running"),
     (pod("Pending", deleting=True), DEFAULT_PODS, "Gone"),
@@ -193,23 +197,32 @@ def test_pods_are_ready_again_with_their_node() -> None:
     """Declared unready because the node was silent, or said itself that it is NotReady: then not before it is Ready."""
     wrote: list[str] = []
 
-    class Server:
-        async def patch(self, kind: Any, which: str, *what: Any, **how: Any) -> None:
-            wrote.append(which)
-
     async def main() -> None:
+        class Server:
+            async def patch(self, kind: Any, which: str, patch: Obj, *where: Any, **how: Any) -> None:
+                if kind is not LEASE:
+                    wrote.append(which)
+                if kind is NODE:
+                    here = node(which, patch["status"]["conditions"][0]["status"])
+                    # As the watch does, which is a task of its own.
+                    asyncio.get_running_loop().call_soon(runner.nodes._replace, which, here)
+
         runner = Runner(cast(Client, Server()), Stages(nodes=(NodeStage(True),)), lambda _text: None)
-        runner._ready = {"simulated-1": True, "simulated-2": False}
-        for number in (1, 2):
+        runner._ready = {"simulated-1": True, "simulated-2": False, "simulated-3": True}
+        for number, ready in ((1, "True"), (2, "False"), (3, "Unknown")):
+            runner.nodes._replace(f"simulated-{number}", node(f"simulated-{number}", ready))
             here = unready("True")
             here["metadata"] |= {"name": f"p{number}", "namespace": "default", "uid": f"u{number}"}
             here["spec"]["nodeName"] = f"simulated-{number}"
-            runner.pods._objects[f"default/p{number}"] = here
+            runner.pods._replace(f"default/p{number}", here)
             runner._on_pod(None, here)
-        runner.nodes._objects["simulated-2"] = {"metadata": {"name": "simulated-2"}}
         await until(lambda: wrote == ["p1"])
         runner._spawn(runner._turn("simulated-2"))
         await until(lambda: wrote == ["p1", "simulated-2", "p2"])
+        # Heard of again after it was silent for too long; the others have nothing more to say.
+        for number in (1, 2, 3):
+            await runner._beat(f"simulated-{number}")
+        await until(lambda: wrote == ["p1", "simulated-2", "p2", "simulated-3", "p3"])
         await runner.leave()
 
     asyncio.run(main())
