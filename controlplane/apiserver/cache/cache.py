@@ -47,7 +47,7 @@ class Cache:
         collection = self._collections[kind.storage] = Collection(kind, node)
         for change in self._unserved.pop(kind.storage, {}).values():
             _, namespace, name = change.key.split("/", 2)
-            collection.load(namespace, name, change.revision, change.created, change.value)
+            collection.load(namespace, name, change.revision, change.value)
         collection.index()
         collection.forget(self.revision if self.revision else self._compacted)
 
@@ -57,7 +57,7 @@ class Cache:
         if collection is None:
             return
         self._unserved[kind.storage] = {
-            key: Change(entry.revision, key, entry.body, entry.created)
+            key: Change(entry.revision, key, entry.body, 0)
             for entry in collection.scan()
             if (key := key_of(kind, entry.namespace, entry.name))
         }
@@ -79,7 +79,7 @@ class Cache:
             if collection is None:
                 self._put_aside(resource, change)
                 continue
-            collection.load(namespace, name, change.revision, change.created, change.value)
+            collection.load(namespace, name, change.revision, change.value)
         self._progress.advance(revision)
         self._compacted = compacted
         for collection in self._collections.values():
@@ -98,7 +98,7 @@ class Cache:
             resource, namespace, name = change.key.split("/", 2)
             collection = self._collections.get(resource)
             if collection is not None:
-                collection.apply(namespace, name, change.revision, change.created, change.value)
+                collection.apply(namespace, name, change.revision, change.value)
             else:
                 self._put_aside(resource, change)
         self._progress.advance(batch[-1].revision)
@@ -123,7 +123,7 @@ class Cache:
                 watcher.outrun()
         there = {change.key for change in current}
         gone = [
-            Change(revision, key, None, entry.created)
+            Change(revision, key, None, 0)
             for collection in self._collections.values()
             for entry in collection.scan()
             if (key := key_of(collection.kind, entry.namespace, entry.name)) not in there

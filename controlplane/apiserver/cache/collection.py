@@ -94,10 +94,10 @@ class Collection:
 
     # --- changes ---
 
-    def load(self, namespace: str, name: str, revision: int, created: int, body: bytes | None) -> None:
+    def load(self, namespace: str, name: str, revision: int, body: bytes | None) -> None:
         """A change from before the start: as apply, with nobody to tell. It is read once everything is there."""
         self._indexed = False
-        self._change(namespace, name, revision, created, body)
+        self._change(namespace, name, revision, body)
 
     def index(self) -> None:
         """Read which node each object belongs to, of those that are left of all that was loaded; unless it is known."""
@@ -116,9 +116,9 @@ class Collection:
             yield obj
         self._indexed = True
 
-    def apply(self, namespace: str, name: str, revision: int, created: int, body: bytes | None) -> None:
+    def apply(self, namespace: str, name: str, revision: int, body: bytes | None) -> None:
         """Take a change in and tell watchers and subscribers."""
-        event = self._change(namespace, name, revision, created, body)
+        event = self._change(namespace, name, revision, body)
         if event is None:
             return
         if self._node is not None and self._indexed:
@@ -129,13 +129,13 @@ class Collection:
         for follower in self._followers:
             follower(event)
 
-    def _change(self, namespace: str, name: str, revision: int, created: int, body: bytes | None) -> Event | None:
+    def _change(self, namespace: str, name: str, revision: int, body: bytes | None) -> Event | None:
         space = self._spaces.setdefault(namespace, {})
         old = space.get(name)
         if old is not None:
             # What is kept of its history need not have a name of its own.
             name = old.name
-        new = None if body is None else Entry(self.head, namespace, name, revision, created, body)
+        new = None if body is None else Entry(self.head, namespace, name, revision, body)
         if new is not None:
             space[name] = new
         elif space.pop(name, None) is None:

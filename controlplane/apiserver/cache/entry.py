@@ -47,13 +47,12 @@ def head_of(kind: Kind) -> bytes:
 class Entry:
     """An object at a revision. Immutable; obj is shared and must not be changed (copy() is private)."""
 
-    __slots__ = ("_labels", "_obj", "created", "head", "name", "namespace", "revision", "wire")
+    __slots__ = ("_labels", "_obj", "head", "name", "namespace", "revision", "wire")
 
-    def __init__(self, head: bytes, namespace: str, name: str, revision: int, created: int, body: bytes) -> None:
+    def __init__(self, head: bytes, namespace: str, name: str, revision: int, body: bytes) -> None:
         self.namespace = sys.intern(namespace)
         self.name = name
         self.revision = revision
-        self.created = created
         self.head = head
         # A dry run's object has no revision to show.
         version = b'"resourceVersion":"%d",' % revision if revision else b""
@@ -107,7 +106,7 @@ class Entry:
 
     def at(self, revision: int) -> Entry:
         """The same content under another revision: what a deletion shows."""
-        return Entry(self.head, self.namespace, self.name, revision, self.created, self.body)
+        return Entry(self.head, self.namespace, self.name, revision, self.body)
 
 
 class _Decoded:

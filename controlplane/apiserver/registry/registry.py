@@ -250,7 +250,7 @@ class Registry:
             if upkeep.deletion_is_due(new) and not strategy.holds(new):
                 # Upstream removes what the write left without storing the write.
                 await self._remove(kind, old, context)
-                return Entry(old.head, old.namespace, old.name, old.revision, old.created, encode(new))
+                return Entry(old.head, old.namespace, old.name, old.revision, encode(new))
             admission.reservations.append(strategy.reserve(new, old.obj, context.dry_run))
             return await self._storing.put(kind, old.namespace, new, old.revision, context, admission.reservations)
         finally:

@@ -59,7 +59,7 @@ class Storing:
         if not context.dry_run:
             own = Put(key_of(kind, namespace, name), body, expect, self._lifetimes.get(kind.storage, 0))
             revision = await self._put(own, reservations, removing)
-        return Entry(self._cache.collection(kind).head, namespace, name, revision, revision, body)
+        return Entry(self._cache.collection(kind).head, namespace, name, revision, body)
 
     async def _put(self, own: Put, reservations: Sequence[Reservation], removing: bool) -> int:
         begun: list[Reservation] = []
@@ -97,7 +97,7 @@ class Storing:
         if not context.dry_run:
             revision = (await self._commit([*ops, *reservation.writes], removing=True))[len(ops) - 1]
             reservation.keep(revision)
-        return Entry(old.head, old.namespace, old.name, revision, old.created, body)
+        return Entry(old.head, old.namespace, old.name, revision, body)
 
     async def drop(self, kind: Kind, entry: Entry) -> None:
         """Take an object out, and no more."""

@@ -38,7 +38,7 @@ def drained(watcher: Watcher) -> list[tuple[str, Obj]]:
 
 
 def test_an_entry_knows_its_revision_without_encoding_anew() -> None:
-    entry = Entry(head_of(kinds.CONFIG_MAP), "ns", "m", 17, 17, body("m"))
+    entry = Entry(head_of(kinds.CONFIG_MAP), "ns", "m", 17, body("m"))
     assert entry.obj["metadata"]["resourceVersion"] == "17" and entry.obj["kind"] == "ConfigMap"
     later = entry.at(23)
     assert later.obj == {**entry.obj, "metadata": {**entry.obj["metadata"], "resourceVersion": "23"}}
@@ -72,32 +72,32 @@ def test_a_start_reads_once_where_each_object_belongs_and_keeps_none_of_them_dec
     assert sorted(read) == ["a", "c"]
     assert [[e.name for e in collection.select(Selection(node=each))] for each in ("n1", "n2")] == [[], ["a"]]
     assert not [entry for entry in collection.scan() if entry._obj is not None]
-    collection.apply("ns", "a", 9, 2, body("a", node="n1"))
+    collection.apply("ns", "a", 9, body("a", node="n1"))
     assert [[e.name for e in collection.select(Selection(node=each))] for each in ("n1", "n2")] == [["a"], []]
 
 
 def test_what_changes_before_anybody_asks_by_node_is_found_there_all_the_same() -> None:
     collection = Collection(kinds.CONFIG_MAP, lambda obj: str(obj["metadata"]["labels"].get("node", "")))
-    collection.load("ns", "a", 2, 2, body("a", node="n1"))
-    collection.apply("ns", "a", 3, 2, body("a", node="n2"))
-    collection.apply("ns", "b", 4, 4, body("b", node="n1"))
+    collection.load("ns", "a", 2, body("a", node="n1"))
+    collection.apply("ns", "a", 3, body("a", node="n2"))
+    collection.apply("ns", "b", 4, body("b", node="n1"))
     assert [[e.name for e in collection.select(Selection(node=each))] for each in ("n1", "n2")] == [["b"], ["a"]]
 
 
 def test_lists_follow_the_order_of_keys() -> None:
     collection = Collection(kinds.CONFIG_MAP)
     for revision, (space, name) in enumerate([("b", "x"), ("a", "z"), ("a-b", "y"), ("a", "b")], start=2):
-        collection.load(space, name, revision, revision, body(name))
+        collection.load(space, name, revision, body(name))
     listed = [(entry.namespace, entry.name) for entry in collection.scan()]
     assert listed == sorted(listed, key=lambda key: "/".join(key))
 
 
 def test_an_earlier_moment_can_be_listed_until_it_is_forgotten() -> None:
     collection = Collection(kinds.CONFIG_MAP)
-    collection.apply("ns", "a", 2, 2, body("a", v="1"))
-    collection.apply("ns", "b", 3, 3, body("b"))
-    collection.apply("ns", "a", 4, 2, body("a", v="2"))
-    collection.apply("ns", "b", 5, 3, None)
+    collection.apply("ns", "a", 2, body("a", v="1"))
+    collection.apply("ns", "b", 3, body("b"))
+    collection.apply("ns", "a", 4, body("a", v="2"))
+    collection.apply("ns", "b", 5, None)
     everything = Selection("ns")
     moments = {at: [(e.name, e.revision) for e in collection.at(at, everything)] for at in (2, 3, 4, 5)}
     assert moments == {2: [("a", 2)], 3: [("a", 2), ("b", 3)], 4: [("a", 4), ("b", 3)], 5: [("a", 4)]}
@@ -113,9 +113,9 @@ def test_history_is_kept_for_as_long_as_it_is_less_than_a_list(monkeypatch: pyte
         """Changes of one object that can be resumed from, beside so many others."""
         collection = Collection(kinds.CONFIG_MAP)
         for number in range(objects):
-            collection.apply("ns", f"other{number}", 2 + number, 2 + number, body(f"other{number}", v="x" * 100))
+            collection.apply("ns", f"other{number}", 2 + number, body(f"other{number}", v="x" * 100))
         for number in range(1000):
-            collection.apply("ns", "a", 10_000 + number, 10_000, body("a", v="x" * 100))
+            collection.apply("ns", "a", 10_000 + number, body("a", v="x" * 100))
         return sum(event.revision >= 10_000 for event in collection.since(collection.floor))
 
     few, many = kept(0), kept(200)
@@ -123,8 +123,8 @@ def test_history_is_kept_for_as_long_as_it_is_less_than_a_list(monkeypatch: pyte
     # What goes is not counted any more.
     collection = Collection(kinds.CONFIG_MAP)
     for revision in range(2, 200, 2):
-        collection.apply("ns", "a", revision, revision, body("a"))
-        collection.apply("ns", "a", revision + 1, revision, None)
+        collection.apply("ns", "a", revision, body("a"))
+        collection.apply("ns", "a", revision + 1, None)
     assert collection._bytes == 0
 
 
@@ -134,11 +134,11 @@ def test_a_selector_turns_changes_into_arrivals_and_departures() -> None:
         kinds.CONFIG_MAP, select.parse(kinds.CONFIG_MAP, core.CONFIG_MAP.fields, "ns", "", "app=web", ""), None
     )
     collection.attach(watcher)
-    collection.apply("ns", "a", 2, 2, body("a", app="db"))
-    collection.apply("ns", "a", 3, 2, body("a", app="web"))
-    collection.apply("ns", "a", 4, 2, body("a", app="web", more="yes"))
-    collection.apply("ns", "a", 5, 2, body("a", app="db"))
-    collection.apply("other", "b", 6, 6, body("b", app="web"))
+    collection.apply("ns", "a", 2, body("a", app="db"))
+    collection.apply("ns", "a", 3, body("a", app="web"))
+    collection.apply("ns", "a", 4, body("a", app="web", more="yes"))
+    collection.apply("ns", "a", 5, body("a", app="db"))
+    collection.apply("other", "b", 6, body("b", app="web"))
     events = drained(watcher)
     assert [(kind, obj["metadata"]["resourceVersion"]) for kind, obj in events] == [
         ("ADDED", "3"),
@@ -153,7 +153,7 @@ def test_watchers_share_the_bytes_of_an_event() -> None:
     watchers = [Watcher(kinds.CONFIG_MAP, Selection("ns"), None) for _ in range(3)]
     for watcher in watchers:
         collection.attach(watcher)
-    collection.apply("ns", "a", 2, 2, body("a"))
+    collection.apply("ns", "a", 2, body("a"))
     first, *rest = [watcher._frames[0] for watcher in watchers]
     assert all(frame is first for frame in rest)
 
@@ -165,10 +165,10 @@ def test_who_comes_from_a_server_that_is_ahead_is_told_nothing_twice() -> None:
     ahead.know(7)
     collection.attach(ahead)
     for revision in (6, 7):
-        collection.apply("ns", f"a{revision}", revision, revision, body(f"a{revision}"))
+        collection.apply("ns", f"a{revision}", revision, body(f"a{revision}"))
         assert ahead.knows(revision) is (revision < 7)
     assert drained(ahead) == []
-    collection.apply("ns", "a8", 8, 8, body("a8"))
+    collection.apply("ns", "a8", 8, body("a8"))
     assert [type for type, _ in drained(ahead)] == ["ADDED"]
 
 
@@ -177,7 +177,7 @@ def test_a_slow_watcher_is_ended_and_the_rest_go_on() -> None:
     slow = Watcher(kinds.CONFIG_MAP, Selection("ns"), None)
     collection.attach(slow)
     for revision in range(2, QUEUE_LIMIT + 5):
-        collection.apply("ns", "a", revision, 2, body("a"))
+        collection.apply("ns", "a", revision, body("a"))
     assert slow.overrun
     assert asyncio.run(slow.next(0)) is None
 
@@ -215,13 +215,13 @@ def large(name: str) -> bytes:
 def test_events_of_large_objects_are_encoded_beside_the_loop_and_once_for_all() -> None:
     async def main() -> None:
         collection, format = Collection(kinds.CONFIG_MAP), Where()
-        collection.apply("ns", "before", 2, 2, large("before"))
+        collection.apply("ns", "before", 2, large("before"))
         watchers = [Watcher(kinds.CONFIG_MAP, Selection("ns"), format) for _ in range(3)]
         watchers[0].begin(Event(collection.kind, 2, None, entry) for entry in collection.scan())
         for watcher in watchers:
             collection.attach(watcher)
         for revision, made in ((3, large("m")), (4, body("small")), (5, large("m"))):
-            collection.apply("ns", "m", revision, 3, made)
+            collection.apply("ns", "m", revision, made)
         assert len(format.threads) == 1, "the small one alone was made at once"
         assert await watchers[0].next(0) == b"ADDED\n"
         waiting = [watcher.next(0) for watcher in watchers]
@@ -236,7 +236,7 @@ def test_events_of_large_objects_are_encoded_beside_the_loop_and_once_for_all() 
 def test_an_answer_that_shows_a_large_object_is_encoded_beside_the_loop(made: bytes, here: bool) -> None:
     async def main() -> None:
         collection, format = Collection(kinds.CONFIG_MAP), Where()
-        collection.load("ns", "m", 2, 2, made)
+        collection.load("ns", "m", 2, made)
         assert (await one(collection.kind, collection.scan()[0], 200, format)).body == b"one"
         assert [thread == threading.get_ident() for thread in format.threads] == [here]
 
@@ -248,7 +248,7 @@ def test_what_is_kept_decoded_is_bounded_in_bytes() -> None:
     for number in range(40):
         data = {"k": "v" * (1 << 20)}
         raw = encode({"metadata": {"name": f"m{number}", "namespace": "ns"}, "data": data})
-        collection.load("ns", f"m{number}", number + 2, number + 2, raw)
+        collection.load("ns", f"m{number}", number + 2, raw)
         assert collection.get("ns", f"m{number}").obj  # type: ignore[union-attr]
     kept = [entry for entry in collection.scan() if entry._obj is not None]
     assert 1 <= len(kept) <= 16

@@ -31,7 +31,7 @@ def filled(objects: int, size: int = 3000) -> Collection:
     for number in range(objects):
         name = f"c{number:05d}"
         body = encode({"metadata": {"name": name, "namespace": "ns"}, "data": {"x": "y" * size}})
-        collection.apply("ns", name, number + 2, number + 2, body)
+        collection.apply("ns", name, number + 2, body)
     return collection
 
 
@@ -59,7 +59,7 @@ def test_a_bookmark_comes_after_all_that_it_vouches_for(monkeypatch: pytest.Monk
             if told and cache.revision < 110:
                 cache.revision += 1
                 body = encode({"metadata": {"name": f"late{cache.revision}", "namespace": "ns"}})
-                collection.apply("ns", f"late{cache.revision}", cache.revision, cache.revision, body)
+                collection.apply("ns", f"late{cache.revision}", cache.revision, body)
             if ("BOOKMARK", 110) in told:
                 break
         return told
@@ -75,8 +75,8 @@ def test_what_a_watch_has_missed_is_made_piece_by_piece_and_in_order() -> None:
     assert not watcher._frames, "nothing is made that the client has not taken"
     collection.attach(watcher)
     body = encode({"metadata": {"name": "late", "namespace": "ns"}})
-    collection.apply("ns", "late", 9000, 9000, body)
-    collection.apply("ns", "c00499", 9001, 501, body)
+    collection.apply("ns", "late", 9000, body)
+    collection.apply("ns", "c00499", 9001, body)
 
     async def read() -> list[bytes | None]:
         return [await watcher.next(0) for _ in range(600 * 3000 // watchers._PIECE)]
@@ -100,7 +100,7 @@ def test_a_watcher_that_lags_many_bytes_is_ended(monkeypatch: pytest.MonkeyPatch
     collection.attach(watcher)
     body = encode({"metadata": {"name": "big", "namespace": "ns"}, "data": {"x": "y" * 20_000}})
     for revision in range(100, 104):
-        collection.apply("ns", "big", revision, 100, body)
+        collection.apply("ns", "big", revision, body)
     assert watcher.overrun and not watcher._frames and not watcher.catching_up
 
 
