@@ -171,6 +171,9 @@ class Feed:
         except StoreError as failure:
             self.trouble = str(failure)
             return
+        if at <= self.progress.revision:
+            # Meanwhile those who wrote told more than was read, and nothing is missing.
+            return
         log.warning("%s: everybody who watches lists again, from revision %d", error, at)
         for follower in self.followers:
             follower.overtake(current, at)

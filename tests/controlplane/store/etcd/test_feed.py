@@ -137,3 +137,20 @@ def test_what_is_read_anew_after_a_compaction_leaves_nothing_behind(monkeypatch:
         assert [at for at, _, _ in there.seen] == [21] and list(there.feed._ours) == [25]
 
     asyncio.run(main())
+
+
+def test_what_was_written_while_all_was_read_anew_is_not_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        there = Followed()
+
+        async def current() -> tuple[Sequence[Change], int]:
+            for revision in (11, 12, 13):
+                there.write(revision, Put(f"k{revision}", b"v", 0))
+            return [Change(11, "k11", b"v", 11), Change(12, "k12", b"v", 12)], 12
+
+        monkeypatch.setattr(there.feed, "current", current)
+        await there.feed._overtaken(Compacted("gone"))
+        assert not there.told.missed
+        assert [at for at, _, _ in there.seen] == [11, 12, 13] and there.feed.progress.revision == 13
+
+    asyncio.run(main())
