@@ -65,10 +65,8 @@ class Feed:
         pause = PAUSE
         while True:
             try:
-                async for _ in self._watched():
+                async for _ in self._followed():
                     pause = PAUSE
-            except Compacted as error:
-                await self._overtaken(error)
             except StoreError as error:
                 if not self.trouble:
                     log.warning("the watch of etcd ended: %s", error)
@@ -79,6 +77,14 @@ class Feed:
                 self.trouble = f"what etcd told could not be taken in: {error}"
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _followed(self) -> AsyncIterator[None]:
+        """As _watched; what is there now, where that cannot go on."""
+        try:
+            async for _ in self._watched():
+                yield
+        except Compacted as error:
+            await self._overtaken(error)
 
     async def _watched(self) -> AsyncIterator[None]:
         """One watch; an item for each answer that was taken in. Raises Compacted, Unavailable, StoreError."""
@@ -166,11 +172,7 @@ class Feed:
         self.progress.advance(revision)
 
     async def _overtaken(self, error: Compacted) -> None:
-        try:
-            current, at = await self.current()
-        except StoreError as failure:
-            self.trouble = str(failure)
-            return
+        current, at = await self.current()
         if at <= self.progress.revision:
             # Meanwhile those who wrote told more than was read, and nothing is missing.
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
 import pytest
@@ -16,6 +16,7 @@ from controlplane.store.etcd.errors import Compacted
 from controlplane.store.etcd.feed import Feed
 from controlplane.store.etcd.places import Places
 from tests.controlplane.store.following import Plain, Told
+from tests.waiting import until
 
 PLACES = Places("/registry", Plain())
 
@@ -152,5 +153,33 @@ def test_what_was_written_while_all_was_read_anew_is_not_taken_back(monkeypatch:
         await there.feed._overtaken(Compacted("gone"))
         assert not there.told.missed
         assert [at for at, _, _ in there.seen] == [11, 12, 13] and there.feed.progress.revision == 13
+
+    asyncio.run(main())
+
+
+def test_what_a_follower_could_not_take_of_all_that_is_there_it_is_given_once_more(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        there, tries = Followed(), list[int]()
+
+        async def watched() -> AsyncIterator[None]:
+            raise Compacted("gone")
+            yield
+
+        async def current() -> tuple[Sequence[Change], int]:
+            return [], 20
+
+        def overtake(_current: Sequence[Change], revision: int) -> None:
+            tries.append(revision)
+            assert len(tries) > 1, "it cannot"
+
+        monkeypatch.setattr(there.feed, "_watched", watched)
+        monkeypatch.setattr(there.feed, "current", current)
+        monkeypatch.setattr(there.told, "overtake", overtake)
+        running = asyncio.ensure_future(there.feed.run())
+        await until(lambda: running.done() or there.feed.progress.revision == 20)
+        assert tries == [20, 20] and "it cannot" in there.feed.trouble
+        running.cancel()
 
     asyncio.run(main())
