@@ -14,16 +14,24 @@ from lab.spec import Spec, ranges
 DEADLINE = 10.0
 # Private, shared, link-local and documentation ranges: RFC 1918, RFC 6598, RFC 3927, RFC 5737.
 _PRIVATE = (
-    "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, 169.254.0.0/16, "
-    "192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24"
+    *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"),
+    *("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"),
 )
 
 
 def rules(spec: Spec) -> str:
-    """The table as nft text; replaces an earlier one of the same lab in one transaction."""
+    """The table as nft text; replaces an earlier one of the same lab in one transaction.
+
+    A comparison for each network: a set of them would be empty to packets for a moment (`netproxy.nftables.layout`).
+    """
     table, bridge = names.table(spec.name), names.bridge(spec.name)
+    out = f'iifname "{bridge}" oifname != "{bridge}"'
+    refused = "\n    ".join(f"{out} ip daddr {network} reject with icmp type net-prohibited" for network in _PRIVATE)
     # What has IPv6 addresses as well stays inside: nobody forwards those for a lab.
-    inside = f"{{ {ranges(spec.pod_cidr)[0]}, {ranges(spec.node_cidr)[0]} }}"
+    inside = (ranges(cidr)[0] for cidr in (spec.pod_cidr, spec.node_cidr))
+    leaving = "\n    ".join(
+        f'ip saddr {network} oifname != "{bridge}" oifname != "lo" masquerade' for network in inside
+    )
     return f"""\
 table ip {table} {{}}
 delete table ip {table}
@@ -31,11 +39,11 @@ table ip {table} {{
   comment "wherry lab {spec.name}: the way out"
   chain forward {{
     type filter hook forward priority filter; policy accept;
-    iifname "{bridge}" oifname != "{bridge}" ip daddr {{ {_PRIVATE} }} reject with icmp type net-prohibited
+    {refused}
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    ip saddr {inside} oifname != "{bridge}" oifname != "lo" masquerade
+    {leaving}
   }}
 }}
 """

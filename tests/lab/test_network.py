@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import uuid
 
@@ -47,6 +48,8 @@ def _try(made: spec.Spec) -> None:
                 with netns.open_socket(sender or netns.CURRENT, family, socket.SOCK_DGRAM) as client:
                     client.sendto(b"x", (far, 9))
                     assert server.recvfrom(9)[1][0] == expected
-    assert "fd" not in uplink.rules(made)
+    rules = uplink.rules(made)
+    assert "fd" not in rules
+    assert not re.findall(r"\{[^{}\n]*/[^{}\n]*\}", rules), "a set of networks is empty for a moment"
     network.remove_links(made.name)
     network.unfence(made.name, [])
