@@ -109,8 +109,8 @@ def _told(prefix: str, value: Obj) -> Iterator[str]:
     if not (spec.get("securityContext") or {}).get("seccompProfile") and _SECCOMP_POD in annotations:
         yield f"{prefix}metadata.annotations[{_SECCOMP_POD}]: {_SECCOMP_TEXT}"
     for path, container in _containers(f"{prefix}spec", spec):
-        yield from _container(path, container)
         yield from _annotated(prefix, spec, container, annotations)
+        yield from _container(path, container)
     yield from _ports(f"{prefix}spec", spec)
     if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
         text = "must be >= 0; negative values are invalid and will be treated as 1"

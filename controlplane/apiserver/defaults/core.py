@@ -8,6 +8,7 @@ from typing import Any
 from apimachinery import quantity
 from apimachinery.objects import Obj
 from apimachinery.pods import images
+from apimachinery.pods.totals import is_huge_page, is_pod_level, total
 
 _MODE = 0o644
 
@@ -87,7 +88,7 @@ def _image_volume(source: Obj) -> None:
 
 
 def _volume(volume: Obj) -> None:
-    if len(volume) == 1 and "name" in volume:
+    if volume.keys() <= {"name"}:
         volume["emptyDir"] = {}
 
 
@@ -113,7 +114,7 @@ def _pod(pod: Obj) -> None:
     _host_ports(spec)
     for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
         _requests_from_limits(container.get("resources") or {})
-    _requests_from_limits(spec.get("resources") or {})
+    _pod_level(spec)
 
 
 def _requests_from_limits(resources: Obj) -> None:
@@ -123,6 +124,32 @@ def _requests_from_limits(resources: Obj) -> None:
     requests = resources.setdefault("requests", {})
     for name, amount in limits.items():
         requests.setdefault(name, amount)
+
+
+def _pod_level(spec: Obj) -> None:
+    """A pod with resources of its own that leaves one open asks for what its containers ask for together, else for its
+    limit; its huge pages are limited to what its containers' are (KEP-2837).
+    """
+    resources = spec.get("resources") or {}
+    limits, requests = dict(resources.get("limits") or {}), dict(resources.get("requests") or {})
+    if not limits and not requests:
+        return
+    alone = {field: value for field, value in spec.items() if field != "resources"}
+    for name, amount in total(alone, "limits", overhead=False).items():
+        if is_huge_page(name) and name not in requests:
+            limits.setdefault(name, str(amount))
+    if not limits:
+        return
+    for name, amount in total(alone, "requests", overhead=False).items():
+        # Huge pages are never asked for beyond their limit, which comes next.
+        if is_pod_level(name) and not is_huge_page(name):
+            requests.setdefault(name, str(amount))
+    for name, text in limits.items():
+        if is_pod_level(name):
+            requests.setdefault(name, text)
+    resources["limits"] = limits
+    if requests:
+        resources["requests"] = requests
 
 
 def _service(service: Obj) -> None:

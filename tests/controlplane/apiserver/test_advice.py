@@ -230,6 +230,19 @@ def test_a_template_that_is_odd_is_told_of_once() -> None:
     assert pods.pod({"spec": spec}, {"spec": spec}) == []
 
 
+def test_a_container_is_told_of_its_profiles_before_its_amounts_and_variables() -> None:
+    variable = {"name": "E", "value": "1"}
+    container = {"name": "c", "env": [variable, variable], "resources": {"limits": {"memory": "1m"}}}
+    old = ("container.seccomp.security.alpha.kubernetes.io/c", "container.apparmor.security.beta.kubernetes.io/c")
+    metadata = {"annotations": dict.fromkeys(old, "runtime/default")}
+    told = pods.template("template", {"metadata": metadata, "spec": {"containers": [container]}})
+    assert [text.partition(": ")[0] for text in told] == [
+        *(f"template.metadata.annotations[{key}]" for key in old),
+        "template.spec.containers[0].resources.limits[memory]",
+        "template.spec.containers[0].env[1]",
+    ]
+
+
 SHOULD_BE = "in this context (should be"
 
 

@@ -20,6 +20,57 @@ def completed(api_version: str, kind: str, spec: Obj) -> Obj:
 TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
 
 
+@pytest.mark.parametrize(
+    ("own", "containers", "inits", "wanted"),
+    [
+        ({}, [{"requests": {"cpu": "1"}}], [], {}),
+        # What the containers ask for together, before what the pod is limited to.
+        (
+            {"limits": {"cpu": "2", "memory": "64Mi"}},
+            [{"requests": {"cpu": "500m"}}, {"requests": {"cpu": "250m"}}],
+            [],
+            {"limits": {"cpu": "2", "memory": "64Mi"}, "requests": {"cpu": "750m", "memory": "64Mi"}},
+        ),
+        (
+            {"limits": {"cpu": "2"}, "requests": {"cpu": "1"}},
+            [{"requests": {"cpu": "500m", "memory": "1Mi", "e.com/x": "1"}}],
+            [],
+            {"limits": {"cpu": "2"}, "requests": {"cpu": "1", "memory": "1Mi"}},
+        ),
+        (
+            {"limits": {"cpu": "2"}},
+            [{"requests": {"cpu": "500m"}}],
+            [{"limits": {"cpu": "1"}}],
+            {"limits": {"cpu": "2"}, "requests": {"cpu": "1"}},
+        ),
+        # Without limits nothing is added but for huge pages.
+        ({"requests": {"cpu": "1"}}, [{"requests": {"memory": "1Mi"}}], [], {"requests": {"cpu": "1"}}),
+        (
+            {"requests": {"cpu": "1"}},
+            [{"limits": {"hugepages-2Mi": "4Mi"}}, {"limits": {"hugepages-2Mi": "2Mi"}}],
+            [],
+            {"limits": {"hugepages-2Mi": "6Mi"}, "requests": {"cpu": "1", "hugepages-2Mi": "6Mi"}},
+        ),
+        (
+            {"requests": {"hugepages-2Mi": "8Mi"}, "limits": {"hugepages-2Mi": "8Mi"}},
+            [{"limits": {"hugepages-2Mi": "4Mi"}}],
+            [],
+            {"limits": {"hugepages-2Mi": "8Mi"}, "requests": {"hugepages-2Mi": "8Mi"}},
+        ),
+    ],
+)
+def test_resources_of_a_pod_as_a_whole(own: Obj, containers: list[Obj], inits: list[Obj], wanted: Obj) -> None:
+    listed = {
+        field: [{"name": f"{field}{number}", "image": "i", "resources": one} for number, one in enumerate(resources)]
+        for field, resources in (("containers", containers), ("initContainers", inits))
+    }
+    assert completed("v1", "Pod", {**listed, "resources": own})["spec"].get("resources", {}) == wanted
+
+
+def test_a_volume_of_no_kind_is_empty_even_without_a_name() -> None:
+    assert completed("v1", "Pod", {"volumes": [{}]})["spec"]["volumes"] == [{"name": "", "emptyDir": {}}]
+
+
 def test_a_deployment() -> None:
     obj = completed("apps/v1", "Deployment", {"selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE})
     spec = obj["spec"]

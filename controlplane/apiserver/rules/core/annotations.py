@@ -10,7 +10,7 @@ from apimachinery.errors import FieldError
 from apimachinery.numerals import whole
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.core import annotated
-from controlplane.apiserver.rules.core.scheduling import annotated_tolerations
+from controlplane.apiserver.rules.core.scheduling import tolerations_at
 from controlplane.apiserver.rules.core.security import profiles_in_annotations
 from controlplane.apiserver.rules.values import MAX_INT32
 
@@ -30,7 +30,7 @@ def pod_annotations(values: Obj, spec: Obj, path: str) -> Iterator[FieldError]:
         if why:
             yield errors.invalid(path, _TOLERATIONS, why)
         else:
-            yield from annotated_tolerations(listed or (), f"{path}.{_TOLERATIONS}")
+            yield from tolerations_at(f"{path}.{_TOLERATIONS}", listed or ())
     cost = values.get(_COST)
     if cost is not None and not (_WHOLE_NUMBER.match(cost) and -MAX_INT32 - 1 <= (whole(cost) or 0) <= MAX_INT32):
         yield errors.invalid(f"{path}[{_COST}]", cost, "must be a 32bit integer")

@@ -9,6 +9,7 @@ from apimachinery.errors import FieldError
 from apimachinery.objects import Obj, copy
 from controlplane.apiserver.rules.core.annotations import MIRROR, pod_annotations
 from controlplane.apiserver.rules.core.containers import padded
+from controlplane.apiserver.rules.core.scheduling import tolerations_at
 from controlplane.apiserver.rules.core.security import APPARMOR
 from controlplane.apiserver.rules.place import Place
 from controlplane.apiserver.rules.shown import difference, struct
@@ -86,6 +87,9 @@ def _tolerations(spec: Obj, was: Obj) -> Iterator[FieldError]:
     if any(_plain(toleration) not in now for toleration in was.get("tolerations") or ()):
         text = "existing toleration can not be modified except its tolerationSeconds"
         yield errors.field_forbidden("spec.tolerations", text)
+        return
+    # Upstream looks at them once more here.
+    yield from tolerations_at("spec.tolerations", spec.get("tolerations") or ())
 
 
 def _plain(toleration: Obj) -> Obj:

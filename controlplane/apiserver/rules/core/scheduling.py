@@ -134,8 +134,8 @@ RULES: dict[str, Row] = {
 }
 
 
-def annotated_tolerations(listed: Sequence[Obj], path: str) -> Found:
-    """What is wrong with tolerations that lie elsewhere than in a spec; path: where."""
+def tolerations_at(path: str, listed: Sequence[Obj]) -> Found:
+    """What is wrong with tolerations, wherever they lie."""
     found: Found = []
     for index, toleration in enumerate(listed):
         _toleration()(toleration, Place(None, path, index, toleration, None, About("Pod", {})), found)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
+from controlplane.apiserver.rules import values
 from controlplane.apiserver.rules.core.podspec import containers, noting, spec_of
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
@@ -153,6 +154,13 @@ def _sysctls(context: Obj, at: Place) -> Iterator[FieldError]:
             yield errors.invalid(where, title, "may not be specified when 'hostIPC' is true")
 
 
+def _relabelling(context: Obj, at: Place) -> list[FieldError]:
+    """Mount options are behind a feature gate that is off, but for those who chose either way before."""
+    policy, chosen = context["seLinuxChangePolicy"], (at.old or {}).get("seLinuxChangePolicy") is not None
+    allowed = ("MountOption", "Recursive") if chosen else ("Recursive",)
+    return [] if policy is None else values.enum(at.to("seLinuxChangePolicy"), policy, allowed)
+
+
 # --- annotations ---
 
 _SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
@@ -240,8 +248,7 @@ RULES: dict[str, Row] = {
         "windowsOptions",
         "appArmorProfile",
         enum("supplementalGroupsPolicy", ("Merge", "Strict")),
-        # Mount options are behind a feature gate that is off.
-        enum("seLinuxChangePolicy", ("Recursive",)),
+        hook(_relabelling, "seLinuxChangePolicy"),
     ),
     "core.v1.SeccompProfile": (
         enum("type", _PROFILES, "required", detail="type is required when seccompProfile is set"),

@@ -79,6 +79,12 @@ def key(name: str) -> Obj:
             {"spec.tolerations": []},
             ["spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds"],
         ),
+        # One that comes is looked at as a part of the spec and as a change.
+        (
+            POD,
+            {"spec.tolerations": [TOLERATION, {"operator": "Exists", "value": "v"}]},
+            ["spec.tolerations[1].operator: Invalid value: \"v\": value must be empty when `operator` is 'Exists'"] * 2,
+        ),
         (
             POD,
             {"spec.schedulingGates": [{"name": "g"}]},

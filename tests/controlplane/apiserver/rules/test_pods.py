@@ -452,13 +452,12 @@ RESOURCES: Cases = [
         [
             'spec.resources.limits[ephemeral-storage]: Unsupported value: "ephemeral-storage": supported values: "cp',
             'spec.resources.requests[disk]: Invalid value: "disk": must be a standard resource type or fully qualified',
-            'spec.resources.requests[ephemeral-storage]: Unsupported value: "ephemeral-storage"',
         ],
     ),
     (
         {"spec.resources": {"limits": {"cpu": "1"}}, f"{C}.resources": {"limits": {"cpu": "2"}}},
         [
-            'spec.resources.requests[cpu]: Invalid value: "1": must be greater than or equal to aggregate container ',
+            'spec.resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1',
             'spec.resources.containers[0][cpu].limits: Invalid value: "2": must be less than or equal to pod limits ',
         ],
     ),

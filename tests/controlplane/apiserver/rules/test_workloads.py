@@ -167,6 +167,15 @@ def test_a_change_is_not_blamed_for_what_cannot_be_changed_any_more() -> None:
     expect(told(put(old, {"spec.serviceName": "t"}), old), ["spec: Forbidden: updates to statefulset spec for fields"])
 
 
+def test_a_way_to_label_volumes_stays_open_to_those_who_chose_one() -> None:
+    path = "spec.template.spec.securityContext"
+    mounted, chosen = {path: {"seLinuxChangePolicy": "MountOption"}}, {path: {"seLinuxChangePolicy": "Recursive"}}
+    old = made("Deployment")
+    refused = f'{path}.seLinuxChangePolicy: Unsupported value: "MountOption": supported values: "Recursive"'
+    assert told(put(old, mounted), old) == [refused]
+    assert told(put(old, mounted), put(old, chosen)) == []
+
+
 def test_replication_controllers() -> None:
     tell = teller(CONTROLLER)
     assert tell({}) == []
