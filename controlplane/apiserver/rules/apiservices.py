@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
+from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import PORT_RANGE
@@ -16,10 +17,10 @@ _NO_GROUP = "only v1 may have an empty group and it better be legacy kube"
 
 
 def _name(service: Obj, at: Place) -> Iterator[FieldError]:
-    """It says which group and version it is."""
+    """It says which group and version it is; of one that cannot be a name at all there is enough said."""
     spec, title = service["spec"], service["metadata"].get("name") or ""
     wanted = f"{spec.get('version') or ''}.{spec.get('group') or ''}"
-    if title != wanted:
+    if title and not path_segment(title) and title != wanted:
         yield errors.invalid("metadata.name", title, f'must be `spec.version+"."+spec.group`: "{wanted}"')
 
 

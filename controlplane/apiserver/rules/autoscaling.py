@@ -50,7 +50,7 @@ def _version(target: Obj, groupless: bool) -> str:
     version = target.get("apiVersion") or ""
     if version.count("/") > 1:
         return f"unexpected GroupVersion string: {version}"
-    return "" if groupless or "/" in version else "apiVersion must specify API group"
+    return "" if groupless or version.find("/") > 0 else "apiVersion must specify API group"
 
 
 def _scaled_version(target: Obj, at: Place) -> Iterator[FieldError]:

@@ -114,7 +114,7 @@ def _first_label(path: str, text: str, check: Callable[[str], tuple[str, ...]]) 
     for one in text.split("."):
         if complaints := check(one):
             for told in complaints:
-                yield errors.invalid(path, text, f'validating label "{one}": {told}')
+                yield errors.invalid(path, text, f"validating label {errors.quoted(one)}: {told}")
             return
 
 

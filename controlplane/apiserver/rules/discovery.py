@@ -101,7 +101,7 @@ RULES: dict[str, Row] = {
     ),
     "discovery.v1.EndpointPort": (
         hook(_port_name),
-        enum("protocol", PROTOCOLS, "required"),
+        enum("protocol", PROTOCOLS, "given"),
         strict_form("appProtocol", formats.qualified_name),
     ),
     "discovery.v1.Endpoint": (

@@ -46,7 +46,7 @@ def _stands(priority: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
 
 RULES: dict[str, Row] = {
     "scheduling.v1.PriorityClass": (
-        when(is_new, hook(_value), enum("preemptionPolicy", ("PreemptLowerPriority", "Never"))),
+        when(is_new, hook(_value), enum("preemptionPolicy", ("PreemptLowerPriority", "Never"), "required")),
         changed(_stands),
         immutable("preemptionPolicy"),
     ),

@@ -219,7 +219,7 @@ RULES: dict[str, Row] = {
         by_path("provisioner", _provisioner, "required"),
         hook(_parameters),
         enum("reclaimPolicy", ("Delete", "Retain"), "pass"),
-        enum("volumeBindingMode", ("Immediate", "WaitForFirstConsumer"), "required"),
+        enum("volumeBindingMode", ("Immediate", "WaitForFirstConsumer"), "given"),
         hook(_topologies, "allowedTopologies"),
         immutable("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
     ),

@@ -115,7 +115,7 @@ RULES: dict[str, Row] = {
         *_RULE,
     ),
     "admissionregistration.v1.MatchResources": (
-        enum("matchPolicy", MATCH_POLICIES, "required"),
+        enum("matchPolicy", MATCH_POLICIES, "given"),
         required("namespaceSelector"),
         "namespaceSelector",
         required("objectSelector"),

@@ -171,7 +171,7 @@ def _neither(reference: Obj, at: Place) -> Iterator[FieldError]:
 
 
 _POLICY: Row = (
-    enum("failurePolicy", FAILURE_POLICIES, "required"),
+    enum("failurePolicy", FAILURE_POLICIES, "given"),
     "paramKind",
     required("matchConstraints"),
     "matchConstraints",

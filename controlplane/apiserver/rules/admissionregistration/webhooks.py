@@ -25,11 +25,10 @@ _URL_FORM = "desired format: https://host[/path]"
 
 
 def _full_name(path: str, title: str) -> Found:
-    found = each(path, title, formats.dns1123_subdomain(title))
-    if not found and title.count(".") < 2:
-        text = "should be a domain with at least three segments separated by dots"
-        found.append(errors.invalid(path, title, text))
-    return found
+    if complaints := formats.dns1123_subdomain(title):
+        return [errors.invalid(path, title, ",".join(complaints))]
+    few = "should be a domain with at least three segments separated by dots"
+    return [errors.invalid(path, title, few)] if title.count(".") < 2 else []
 
 
 def _reviews(webhook: Obj, at: Place) -> Iterator[FieldError]:
@@ -66,10 +65,10 @@ def _url(path: str, url: str) -> Found:
     found: Found = []
     if parts.scheme != "https":
         found.append(errors.invalid(path, parts.scheme, f"'https' is the only allowed URL scheme; {_URL_FORM}"))
-    if not parts.netloc:
-        found.append(errors.invalid(path, parts.netloc, f"host must be specified; {_URL_FORM}"))
-    if parts.username is not None:
-        user = parts.netloc.rpartition("@")[0]
+    user, at_host, host = parts.netloc.rpartition("@")
+    if not host:
+        found.append(errors.invalid(path, host, f"host must be specified; {_URL_FORM}"))
+    if at_host:
         found.append(errors.invalid(path, user, "user information is not permitted in the URL"))
     if parts.fragment:
         found.append(errors.invalid(path, parts.fragment, "fragments are not permitted in the URL"))
@@ -100,7 +99,7 @@ def _webhook(*own: Rule) -> Row:
         "rules",
         enum("failurePolicy", FAILURE_POLICIES),
         enum("matchPolicy", MATCH_POLICIES),
-        enum("sideEffects", _SIDE_EFFECTS, "required", f"must specify one of {', '.join(_SIDE_EFFECTS)}"),
+        enum("sideEffects", _SIDE_EFFECTS, "given", f"must specify one of {', '.join(_SIDE_EFFECTS)}"),
         between("timeoutSeconds", 1, 30, "the timeout value must be between 1 and 30 seconds"),
         "namespaceSelector",
         "objectSelector",
@@ -119,7 +118,7 @@ RULES: dict[str, Row] = {
     "admissionregistration.v1.MutatingWebhook": _webhook(enum("reinvocationPolicy", REINVOCATION)),
     "admissionregistration.v1.WebhookClientConfig": (
         hook(_not_one),
-        when(_one, by_path("url", _url, "pass"), "service"),
+        when(_one, by_path("url", _url, "absent"), "service"),
     ),
     "admissionregistration.v1.ServiceReference": (
         required("name"),

@@ -112,6 +112,6 @@ RULES: dict[str, Row] = {
     "resource.v1.DeviceClassSpec": (
         _SELECTORS,
         bounded("config", _MOST, "config"),
-        by_path("extendedResourceName", _extended, "pass"),
+        by_path("extendedResourceName", _extended, "absent"),
     ),
 }

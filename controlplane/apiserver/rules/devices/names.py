@@ -70,7 +70,7 @@ def share(path: str, text: str) -> Found:
     return [] if len(text) == 36 and text == text.lower() else [errors.invalid(path, text, _UUID_TEXT)]
 
 
-SHARE = by_path("shareID", share, "pass")
+SHARE = by_path("shareID", share, "absent")
 
 
 # --- requests of a claim, by name ---

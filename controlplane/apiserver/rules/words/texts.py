@@ -71,19 +71,25 @@ def forms(field: str, check: Check, shown: str | None = None, index: bool = True
     return of_field(step, field)
 
 
-def by_path(field: str, check: Callable[[str, Any], Found], empty: Literal["pass", "required", "check"]) -> Rule:
-    """A text looked at by a function that is given its path. empty: what an absent or empty one is."""
+def by_path(
+    field: str, check: Callable[[str, Any], Found], empty: Literal["pass", "absent", "required", "check"]
+) -> Rule:
+    """A text looked at by a function that is given its path.
+
+    empty: what becomes of nothing: it passes ("pass": absent or empty; "absent": absent alone), is required, or looked
+    at as any other.
+    """
 
     def step(value: Obj, at: Place, found: Found) -> None:
         text = value.get(field)
-        if text or empty == "check":
+        if text or empty == "check" or (empty == "absent" and text is not None):
             # Paths are for what is wrong alone, so that what is fine costs little.
             if check("", text or ""):
                 found.extend(check(at.to(field), text or ""))
         elif empty == "required":
             found.append(errors.required(at.to(field)))
 
-    return of_field(step, field) if empty == "pass" else plain(step, field)
+    return of_field(step, field) if empty in ("pass", "absent") else plain(step, field)
 
 
 def longest(field: str, limit: int) -> Rule:
@@ -99,14 +105,14 @@ def longest(field: str, limit: int) -> Rule:
 def enum(
     field: str,
     allowed: Iterable[str],
-    empty: Literal["pass", "absent", "required", "refuse"] = "absent",
+    empty: Literal["pass", "absent", "required", "given", "refuse"] = "absent",
     detail: str = "",
     shown: str | None = None,
 ) -> Rule:
     """One of a set, which messages list in this order.
 
-    empty: whether nothing passes ("pass": absent or empty; "absent": absent alone), is required, or refused as any
-    other value. detail: of the required value.
+    empty: whether nothing passes ("pass": absent or empty; "absent": absent alone), is required ("required": absent or
+    empty; "given": absent alone), or refused as any other value. detail: of the required value.
     """
     choices = tuple(allowed)
     known = frozenset(choices)
@@ -118,7 +124,7 @@ def enum(
             return
         if (item is None and empty == "absent") or (not item and empty == "pass"):
             return
-        if not item and empty == "required":
+        if (not item and empty == "required") or (item is None and empty == "given"):
             found.append(errors.required(at.to(label), detail))
         else:
             found.append(errors.not_supported(at.to(label), item or "", choices))

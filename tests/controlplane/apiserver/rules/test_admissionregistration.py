@@ -65,6 +65,33 @@ def test_webhooks(fields: Obj, wanted: list[str]) -> None:
     assert fields_of(made("MutatingWebhookConfiguration", webhooks=[hook(**fields)]), "webhooks[0].") == wanted
 
 
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"sideEffects": None}, ["sideEffects: Required value: must specify one of None, NoneOnDryRun"]),
+        ({"sideEffects": ""}, ['sideEffects: Unsupported value: "": supported values: "None", "NoneOnDryRun"']),
+        ({"name": "-" * 254}, ['name: Invalid value: "---']),
+        (
+            {"clientConfig": {"url": ""}},
+            [
+                "clientConfig.url: Invalid value: \"\": 'https' is the only allowed URL scheme; desired format",
+                'clientConfig.url: Invalid value: "": host must be specified',
+            ],
+        ),
+        (
+            {"clientConfig": {"url": "https://u@"}},
+            [
+                'clientConfig.url: Invalid value: "": host must be specified',
+                'clientConfig.url: Invalid value: "u": user information is not permitted in the URL',
+            ],
+        ),
+    ],
+)
+def test_what_is_said_of_webhooks(fields: Obj, wanted: list[str]) -> None:
+    found = told(made("ValidatingWebhookConfiguration", webhooks=[hook(**fields)]))
+    expect(found, [f"webhooks[0].{text}" for text in wanted])
+
+
 def test_webhooks_have_names_of_their_own() -> None:
     found = told(made("ValidatingWebhookConfiguration", webhooks=[hook(), hook()]))
     assert found == ['webhooks[1].name: Duplicate value: "a.b.c"']
@@ -128,6 +155,13 @@ def policy(**spec: Any) -> Obj:
 )
 def test_policies(spec: Obj, wanted: list[str]) -> None:
     assert fields_of(policy(**spec), "spec.") == wanted
+
+
+def test_policies_that_are_empty_are_none() -> None:
+    assert told(policy(failurePolicy="", matchConstraints={**MATCH, "matchPolicy": ""})) == [
+        'spec.failurePolicy: Unsupported value: "": supported values: "Fail", "Ignore"',
+        'spec.matchConstraints.matchPolicy: Unsupported value: "": supported values: "Equivalent", "Exact"',
+    ]
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,10 @@ LABEL = "a lowercase RFC 1123 label must consist of"
             ['spec.signerName: Invalid value: "a.b": must be a fully qualified domain and path'],
         ),
         (
+            {"spec.signerName": 'a.b/"'},
+            ['spec.signerName: Invalid value: "\\"": validating label "\\"": a lowercase RFC 1123'],
+        ),
+        (
             {"spec.signerName": "a/b"},
             ['spec.signerName: Invalid value: "a": should be a domain with at least two segm'],
         ),

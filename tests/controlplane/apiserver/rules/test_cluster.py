@@ -42,6 +42,10 @@ def metric(kind: str, **source: Any) -> Obj:
             {"spec.scaleTargetRef": {"apiVersion": "v1", "kind": "Deployment", "name": "d"}},
             ['spec.scaleTargetRef.apiVersion: Invalid value: "v1": apiVersion must specify API group'],
         ),
+        (
+            {"spec.scaleTargetRef.apiVersion": "/v1"},
+            ['spec.scaleTargetRef.apiVersion: Invalid value: "/v1": apiVersion must specify API group'],
+        ),
         ({"spec.scaleTargetRef.name": "a/b"}, ['spec.scaleTargetRef.name: Invalid value: "a/b": may not contain']),
         (metric("Resource", name="cpu", target=USED), []),
         (metric("Resource", target=USED), [f"{METRIC}.resource.name: Required value: must specify a resource name"]),
@@ -197,6 +201,7 @@ def priority(name: str = "p", **fields: Any) -> Obj:
             {"value": 1},
             ["metadata.name: Forbidden: priority class names with 'system-' prefix are rese"],
         ),
+        ("p", {"preemptionPolicy": ""}, ["preemptionPolicy: Required value"]),
         ("p", {"preemptionPolicy": "Odd"}, ['preemptionPolicy: Unsupported value: "Odd": supported values: "Preempt']),
     ],
 )

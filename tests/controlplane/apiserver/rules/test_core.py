@@ -195,6 +195,7 @@ SLICE: Obj = {
             ['endpoints[0].hints.forZones[1].name: Duplicate value: "a"'],
         ),
         ({"ports.1": {"name": "a"}}, ['ports[1].name: Duplicate value: "a"']),
+        ({"ports.0.protocol": ""}, ['ports[0].protocol: Unsupported value: "": supported values: "SCTP", "TCP"']),
         ({"ports.0.protocol": "X"}, ['ports[0].protocol: Unsupported value: "X": supported values: "SCTP", "TCP"']),
     ],
 )

@@ -107,6 +107,11 @@ def test_what_templates_say_of_their_claims() -> None:
     expect(told(template), ['spec.metadata.labels: Invalid value: "_"', "spec.metadata.name: Forbidden: cannot be set"])
 
 
+def test_an_empty_name_is_none() -> None:
+    text = 'spec.extendedResourceName: Invalid value: "": must be a valid extended resource name'
+    assert told(put(made("DeviceClass"), {"spec.extendedResourceName": ""})) == [text]
+
+
 def test_classes() -> None:
     changes = {"spec.config": [{}], "spec.selectors": [{}], "spec.extendedResourceName": "cpu"}
     expect(
@@ -142,6 +147,13 @@ UID = "01234567-89ab-cdef-0123-456789abcdef"
                 f'status.allocation.devices.results[0].request: Invalid value: "b": {LIST}',
                 'status.allocation.devices.results[0].shareID: Invalid value: "x": error validating uid: invalid UUID '
                 "length: 1",
+            ],
+        ),
+        (
+            {"allocation": {"devices": {"results": [{**RESULT, "shareID": ""}]}}},
+            [
+                'status.allocation.devices.results[0].shareID: Invalid value: "": error validating uid: invalid UUID '
+                "length: 0",
             ],
         ),
         (

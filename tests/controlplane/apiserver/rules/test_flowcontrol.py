@@ -199,6 +199,8 @@ SERVICE: Obj = {
                 'spec.version: Invalid value: "V1": a DNS-1035 label must consist of',
             ],
         ),
+        ({"metadata.name": "v1.g/x"}, []),
+        ({"metadata.name": ABSENT}, []),
         (
             {"metadata.name": "v2.", "spec.version": "v2", "spec.group": ""},
             ["spec.group: Required value: only v1 may have an empty group and it better be legacy kube"],

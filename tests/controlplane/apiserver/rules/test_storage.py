@@ -35,6 +35,7 @@ def zones(*expressions: Obj) -> Obj:
             {"reclaimPolicy": "Recycle"},
             ['reclaimPolicy: Unsupported value: "Recycle": supported values: "Delete", "Retain"'],
         ),
+        ({"volumeBindingMode": ""}, ['volumeBindingMode: Unsupported value: "": supported values: "Immediate", "Wai']),
         ({"volumeBindingMode": "X"}, ['volumeBindingMode: Unsupported value: "X": supported values: "Immediate", "Wa']),
         ({"parameters": {"": "v"}}, ['parameters: Invalid value: "": field can not be empty.']),
         ({"parameters": {f"k{n}": "v" for n in range(513)}}, ["parameters: Too long: may not be more than 512 bytes"]),
