@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ class Nft:
         self.owner = "wh-nft-" + secrets.token_hex(4)
         self._netns = netns
         self._context: Any = None
+        self._kernel: Netlink | None = None
         self._parsed = 0
         """characters of text, and bytes of elements, since memory was given back"""
         self._executor = futures.ThreadPoolExecutor(1, thread_name_prefix="nft")
@@ -106,7 +107,15 @@ class Nft:
 
         Raises NftError when the kernel refuses one, asyncio.TimeoutError after `timeout` seconds.
         """
-        await self._call(self._add, requests, timeout=timeout)
+        await self._call(self._add, ((request,) for request in requests), timeout=timeout)
+
+    async def change(self, requests: Sequence[Request], timeout: float = 60.0) -> None:
+        """Elements in and out, from `netlink.elements`, as one transaction, which spares the third of a
+        millisecond that libnftables takes to read text and to ask what tables there are. At most some 100 KB.
+
+        Raises NftError when the kernel refuses any, asyncio.TimeoutError after `timeout` seconds.
+        """
+        await self._call(self._add, (requests,), timeout=timeout)
 
     async def names(self, family: str, table: str, timeout: float = 60.0) -> frozenset[str]:
         """The chains, sets and maps of a table, without their elements.
@@ -150,13 +159,14 @@ class Nft:
             raise NftError(f"nftables refused a transaction: {err.strip() or f'status {code}'}", text)
         return str(out)
 
-    def _add(self, requests: Iterable[Request]) -> None:
+    def _add(self, transactions: Iterable[Sequence[Request]]) -> None:
         try:
-            # Made by this thread, it is in the namespace and has the name.
-            with Netlink(protocol=elements.NETFILTER) as kernel:
-                for request in requests:
-                    kernel.transact(elements.BEGIN, request, elements.END)
-                    self._given(len(request.payload))
+            # Made by this thread, it is in the namespace and has the name. Kept, for to close one waits, some 15 ms,
+            # until the kernel has destroyed what the last transaction took away.
+            kernel = self._kernel = self._kernel or Netlink(protocol=elements.NETFILTER)
+            for requests in transactions:
+                kernel.transact(elements.BEGIN, requests, elements.END)
+                self._given(sum(len(request.payload) for request in requests))
         except OSError as error:
             raise NftError(f"the kernel refused elements: {error}") from error
 
@@ -178,6 +188,9 @@ class Nft:
 
     def _drop(self) -> None:
         self._context = None
+        if self._kernel is not None:
+            self._kernel.close()
+            self._kernel = None
         _keep_low()
         # Even a small change may have read in every table of the host.
         memory.give_back()

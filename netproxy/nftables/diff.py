@@ -1,4 +1,4 @@
-"""Pieces to the text of one nft transaction, or packed for a new table. Pure."""
+"""Pieces to the text of one nft transaction, or packed where they are elements alone. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from netproxy.nftables.layout import NUMBERS, Layout
 from netproxy.nftables.plan import CHAIN, SET, Key, Piece, Value
 
 _ELEMENTS_A_LINE = 500
+_FEW = 200
+"""elements, of some 100 bytes each: a transaction's requests are sent as one"""
 
 
 def remove_table(layout: Layout) -> str:
@@ -116,6 +118,19 @@ def change(delta: Delta[Key, Value], layout: Layout) -> tuple[str, ...]:
     second += [f"delete chain {table} {name}" for name in old_chains if name not in chains]
     second += [f"delete set {table} {name}" for name in old_sets]
     return tuple(_text(lines) for lines in (first, second) if lines)
+
+
+def exchange(delta: Delta[Key, Value], layout: Layout) -> tuple[Request, ...]:
+    """The same where a few elements of fixed sets and maps come and go, packed for one transaction; else none."""
+    new, old = _sorted_out(delta.added.items()), _sorted_out(delta.removed.items())
+    few = len(delta.added) + len(delta.removed) <= _FEW
+    if not few or not (new.keys() | old.keys()) <= layout.elements.keys():
+        return ()
+    gone: list[Request] = []
+    for container, pieces in old.items():
+        key, _ = layout.elements[container]
+        gone += elements.remove(NUMBERS[layout.family], layout.name, container, key, [one.text for one, _ in pieces])
+    return (*gone, *_packed(new, layout))
 
 
 def filling(delta: Delta[Key, Value], layout: Layout) -> tuple[tuple[str, ...], Iterator[Request]]:

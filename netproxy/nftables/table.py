@@ -80,6 +80,9 @@ class OwnTables:
 
     async def change(self, layout: Layout, delta: Delta[Key, Value]) -> None:
         """Only what differs."""
+        if requests := diff.exchange(delta, layout):
+            await self._nft.change(requests)
+            return
         for text in diff.change(delta, layout):
             await self._nft.run(text)
 

@@ -1,4 +1,4 @@
-"""A new table's elements are packed by hand: they must be those that libnftables makes of the same pieces' text."""
+"""Elements packed by hand, of a new table or a small change, must be those libnftables makes of the same text."""
 
 from __future__ import annotations
 
@@ -126,6 +126,74 @@ def test_packed_elements_are_those_of_the_text(places: tuple[Path, Path], family
     by_text, packed = map(_written, places)
     assert len(by_text) > 80 and sum("elem" in one for one in by_text) >= 9
     assert packed == by_text
+
+
+def _steps(routes: list[Route], on: Ground) -> list[Delta[Key, Value]]:
+    """The first delta makes all of them; each of those that follow gives one another endpoint, or one less."""
+    ledger, found = Ledger[Key, Value](), []
+    for route in routes:
+        ledger.claim(route.port.key, plan(route, on))
+    found.append(ledger.delta())
+    for route in routes:
+        if not route.internal:
+            continue
+        first, *others = route.internal
+        for left in ((first._replace(ip=first.ip + "1"), *others), tuple(others)):
+            ledger.commit()
+            here = left[:1] if left and left[0].local and route.port.uses_local_endpoints else ()
+            changed = route._replace(cluster=left, local=here)
+            ledger.claim(route.port.key, plan(changed, on))
+            found.append(ledger.delta())
+    return found
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_packed_changes_are_those_of_the_text(places: tuple[Path, Path], family: Family) -> None:
+    on = replace(ground(family), random_by_priority=True)
+    layout = base.layout(on)
+    steps = _steps(_routes(family), on)
+    assert sum(bool(diff.exchange(step, layout)) for step in steps) >= 12
+    assert not all(diff.exchange(step, layout) for step in steps), "a change of chains is text"
+
+    async def write(where: Path, packed: bool) -> None:
+        tables = OwnTables(where)
+        try:
+            await tables.open()
+            await tables.build(layout, [steps[0]])
+            for step in steps[1:]:
+                if packed:
+                    await tables.change(layout, step)
+                else:
+                    for text in diff.change(step, layout):
+                        await tables.run(text)
+        finally:
+            tables.close()
+
+    for where, packed in zip(places, (False, True), strict=True):
+        asyncio.run(write(where, packed))
+    by_text, packed_too = map(_written, places)
+    assert sum("elem" in one for one in by_text) >= 9
+    assert packed_too == by_text
+
+
+def test_a_packed_change_is_made_whole_or_not_at_all(places: tuple[Path, Path]) -> None:
+    """A stranger took away what is to be replaced: the refusal is told, as what is to be written anew."""
+    on = ground(Family.IPV4)
+    there, absent, new = (Key("cluster-ips", f"10.96.0.{n}") for n in (1, 2, 3))
+
+    async def body() -> None:
+        tables = OwnTables(places[0])
+        try:
+            await tables.open()
+            await tables.build(base.layout(on), [Delta({}, {there: ("",)})])
+            await tables.change(base.layout(on), Delta({there: ("",), absent: ("",)}, {new: ("",)}))
+        finally:
+            tables.close()
+
+    with pytest.raises(NftError, match="delete elements.*cluster-ips.*No such file"):
+        asyncio.run(body())
+    (found,) = (one for one in map(json.loads, _written(places[0])) if one.get("set", {}).get("name") == "cluster-ips")
+    assert len(found["set"]["elem"]) == 1 and "10.96.0.1" in found["set"]["elem"][0]
 
 
 def test_what_the_kernel_refuses_of_packed_elements_is_said(places: tuple[Path, Path]) -> None:

@@ -22,7 +22,8 @@ from apimachinery.kit.netlink.wire import Request
 NETFILTER = 12
 """the protocol for `Netlink`"""
 _NF_TABLES = 10
-_BEGIN, _END, _NEW_ELEMENTS = 16, 17, _NF_TABLES << 8 | 12
+_BEGIN, _END = 16, 17
+_NEW_ELEMENTS, _DELETE_ELEMENTS = _NF_TABLES << 8 | 12, _NF_TABLES << 8 | 14
 _TABLE, _SET, _ELEMENTS = 1, 2, 3
 _ITEM, _KEY, _DATA = 1, 1, 2
 _VALUE, _VERDICT = 1, 2
@@ -56,20 +57,32 @@ def number(text: str) -> bytes:
 def add(
     family: int, table: str, name: str, key: Sequence[Part], value: Sequence[Part], pairs: Iterable[tuple[str, str]]
 ) -> Iterator[Request]:
-    """Requests, each for a transaction, that put elements into a set or map; what it has already is no refusal.
+    """Requests that put elements into a set or map; what it has already is no refusal.
 
     `family`: NFPROTO_IPV4 (2) or NFPROTO_IPV6 (10). A pair is key and data as nft writes them: parts with ` . ` between
     them. Without parts of a `value` the data is a verdict, `drop` or `goto CHAIN`, or empty where there is none.
     ValueError, KeyError or OSError for what cannot be read.
     """
-    head = _head(family, 0) + wire.text(_TABLE, table) + wire.text(_SET, name)
     alike: dict[str, list[tuple[str, str]]] = {"": list(pairs)} if value else _by_data(pairs)
     for data, group in alike.items():
         items = list(_items(key, value, group, _verdict(data) if data else b""))
-        at_once = _MESSAGE_BYTES // len(items[0]) if items else 1
-        for start in range(0, len(items), at_once):
-            part = wire.nested(_ELEMENTS, *items[start : start + at_once])
-            yield Request(_NEW_ELEMENTS, wire.NLM_F_CREATE, head + part, f"add elements to {table} {name}")
+        for part in _messages(family, table, name, items):
+            yield Request(_NEW_ELEMENTS, wire.NLM_F_CREATE, part, f"add elements to {table} {name}")
+
+
+def remove(family: int, table: str, name: str, key: Sequence[Part], keys: Iterable[str]) -> Iterator[Request]:
+    """Requests that take elements out of a set or map by their keys; one that is not there is refused. Otherwise as
+    `add`."""
+    items = list(_items(key, (), [(one, "") for one in keys], b""))
+    for part in _messages(family, table, name, items):
+        yield Request(_DELETE_ELEMENTS, 0, part, f"delete elements of {table} {name}")
+
+
+def _messages(family: int, table: str, name: str, items: Sequence[bytes]) -> Iterator[bytes]:
+    head = _head(family, 0) + wire.text(_TABLE, table) + wire.text(_SET, name)
+    at_once = _MESSAGE_BYTES // len(items[0]) if items else 1
+    for start in range(0, len(items), at_once):
+        yield head + wire.nested(_ELEMENTS, *items[start : start + at_once])
 
 
 def _by_data(pairs: Iterable[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:

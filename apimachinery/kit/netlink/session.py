@@ -81,15 +81,18 @@ class Netlink:
         if refused:
             raise refused
 
-    def transact(self, begin: Request, request: Request, end: Request) -> None:
-        """One transaction of nfnetlink: a request between its marks, which nobody answers. Raises its refusal."""
+    def transact(self, begin: Request, requests: Sequence[Request], end: Request) -> None:
+        """One transaction of nfnetlink: requests between its marks, all of them or none. Raises the first refusal."""
+        *before, last = requests
+        # Refusals are told unasked, and in order: the last one's acknowledgement is everybody's.
+        sent = [begin, *before, replace(last, flags=last.flags | wire.NLM_F_ACK), end]
         with self._lock:
-            first = self._send([begin, replace(request, flags=request.flags | wire.NLM_F_ACK), end], 0)
-            for reply in self._receive(request.asked):
+            first = self._send(sent, 0)
+            for reply in self._receive(last.asked):
                 if reply.type == wire.NLMSG_ERROR and first <= reply.sequence:
                     code, detail = wire.error_of(reply)
                     if code:
-                        raise NetlinkError(code, request.asked, detail)
+                        raise NetlinkError(code, sent[reply.sequence - first].asked, detail)
                     return
 
     def ask(self, request: Request, parse: Callable[[Reply], T]) -> T:
