@@ -11,6 +11,9 @@ from apimachinery.pods import images
 from apimachinery.pods.totals import is_huge_page, is_pod_level, total
 
 _MODE = 0o644
+_OLD_LISTS = tuple(
+    f"pod.{stage}.kubernetes.io/init-container{what}" for stage in ("alpha", "beta") for what in ("s", "-statuses")
+)
 
 LITERALS: dict[str, dict[str, Any]] = {
     "core.v1.Container": {
@@ -115,6 +118,19 @@ def _pod(pod: Obj) -> None:
     for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
         _requests_from_limits(container.get("resources") or {})
     _pod_level(spec)
+    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+        spec["terminationGracePeriodSeconds"] = 1
+    _forget_old_lists(pod)
+
+
+def _forget_old_lists(described: Obj) -> None:
+    """Of a pod or a template: init containers had annotations for fields once, which mean nothing now."""
+    metadata = described.get("metadata") or {}
+    annotations = metadata.get("annotations") or {}
+    if not annotations.keys().isdisjoint(_OLD_LISTS):
+        metadata["annotations"] = {key: text for key, text in annotations.items() if key not in _OLD_LISTS}
+        if not metadata["annotations"]:
+            del metadata["annotations"]
 
 
 def _requests_from_limits(resources: Obj) -> None:
@@ -221,6 +237,7 @@ HOOKS: dict[str, Callable[[Obj], None]] = {
     "core.v1.ImageVolumeSource": _image_volume,
     "core.v1.Volume": _volume,
     "core.v1.Pod": _pod,
+    "core.v1.PodTemplateSpec": _forget_old_lists,
     "core.v1.Service": _service,
     "core.v1.Namespace": _namespace,
     "core.v1.ReplicationController": _replication_controller,

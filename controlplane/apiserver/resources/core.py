@@ -67,7 +67,10 @@ EVENT = Resource(
     columns=core_columns.EVENT,
     fields=selectable(*INVOLVED, "reason", "reportingComponent", "type", read={"source": _event_source}),
 )
-LIMIT_RANGE = Resource(kinds.LIMIT_RANGE, Strategy(metadata_checks=("new",), create_on_update=True))
+LIMIT_RANGE = Resource(
+    kinds.LIMIT_RANGE,
+    Strategy(metadata_checks=("new",), prepare_create=cluster_strategy.limits_created, create_on_update=True),
+)
 NAMESPACE = Resource(
     kinds.NAMESPACE,
     Strategy(

@@ -1,8 +1,9 @@
-"""Nodes, quotas, classes, leases, budgets and autoscalers: what the server resets, and their rules."""
+"""Nodes, limits and leases: what the server resets and fills in."""
 
 from __future__ import annotations
 
 from apimachinery.objects import Obj
+from controlplane.apiserver import ids
 from controlplane.apiserver.catalog.strategy import keep_spec
 
 
@@ -21,6 +22,12 @@ def node_status(new: Obj, old: Obj) -> None:
     keep_spec(new, old)
     if "config" not in (old.get("status") or {}):
         (new.get("status") or {}).pop("config", None)
+
+
+def limits_created(limits: Obj) -> None:
+    """Limits that nobody gave a name get one of chance."""
+    if not limits["metadata"].get("name"):
+        limits["metadata"]["name"] = ids.new()
 
 
 def lease_created(lease: Obj) -> None:

@@ -67,6 +67,28 @@ def test_resources_of_a_pod_as_a_whole(own: Obj, containers: list[Obj], inits: l
     assert completed("v1", "Pod", {**listed, "resources": own})["spec"].get("resources", {}) == wanted
 
 
+def test_a_pod_cannot_end_before_it_is_told_to() -> None:
+    assert completed("v1", "Pod", {"terminationGracePeriodSeconds": -5})["spec"]["terminationGracePeriodSeconds"] == 1
+    template = {"spec": {"terminationGracePeriodSeconds": -5}}
+    made = completed("apps/v1", "Deployment", {"template": template})["spec"]["template"]["spec"]
+    assert made["terminationGracePeriodSeconds"] == -5
+
+
+@pytest.mark.parametrize(("kind", "path"), [("Pod", ()), ("PodTemplate", ("template",))])
+def test_annotations_of_old_that_listed_init_containers_are_gone(kind: str, path: tuple[str, ...]) -> None:
+    old = {
+        f"pod.{stage}.kubernetes.io/init-container{what}": "[]"
+        for stage in ("alpha", "beta")
+        for what in ("s", "-statuses")
+    }
+    for more in ({}, {"a": "b"}):
+        described: Obj = {"metadata": {"name": "x", "annotations": {**old, **more}}, "spec": {}}
+        obj: Obj = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "x"}, **dict.fromkeys(path, described)}
+        obj = obj if path else {**obj, **described}
+        defaults.apply(obj)
+        assert (obj["template"] if path else obj)["metadata"].get("annotations", {}) == more
+
+
 def test_a_volume_of_no_kind_is_empty_even_without_a_name() -> None:
     assert completed("v1", "Pod", {"volumes": [{}]})["spec"]["volumes"] == [{"name": "", "emptyDir": {}}]
 

@@ -25,6 +25,15 @@ def test_what_a_feature_gate_hides_is_dropped_unless_it_was_there() -> None:
     assert kept == {"spec": {"holderIdentity": "y"}}
 
 
+def test_limits_without_a_name_get_one() -> None:
+    named: Obj = {"metadata": {"name": "n"}}
+    nameless: list[Obj] = [{"metadata": {}}, {"metadata": {}}]
+    for limits in (named, *nameless):
+        cluster.limits_created(limits)
+    assert named["metadata"]["name"] == "n"
+    assert len({limits["metadata"]["name"] for limits in nameless}) == 2
+
+
 def job(template: Obj, **metadata: Any) -> Obj:
     spec = {"template": {"metadata": {"labels": template} if template else {}, "spec": {"containers": []}}}
     return {
