@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def path_segment(name: str) -> tuple[str, ...]:
-    """Names that only have to fit into a URL: RBAC objects, among others."""
+    """Names that only have to fit into a URL: of RBAC objects, and of kinds whose own check asks nothing of them."""
     if name in (".", ".."):
         return (f"may not be '{name}'",)
     return tuple(f"may not contain '{part}'" for part in ("/", "%") if part in name)

@@ -9,6 +9,7 @@ from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.advice import pods as pods_advice
 from controlplane.apiserver.advice import workloads as workloads_advice
 from controlplane.apiserver.cache.selectable import path, selectable
+from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import CHANGE_THEN_NEW, NEW_THEN_CHANGE, Strategy
 from controlplane.apiserver.resources.events import INVOLVED
@@ -61,6 +62,7 @@ EVENT = Resource(
     Strategy(
         plain_metadata=True,
         metadata_checks=(),
+        check_name=path_segment,
         create_on_update=True,
         dependents="unheard",
     ),

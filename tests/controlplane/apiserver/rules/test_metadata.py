@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
-from apimachinery.errors import FieldError
+import pytest
+
+from apimachinery.errors import ApiError, FieldError
+from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import CHANGE_THEN_NEW
+from controlplane.apiserver.registry.checks import check_new
+from controlplane.apiserver.resources import coordination, core, events, policy
 from controlplane.apiserver.rules import metadata
+from tests.controlplane.apiserver.rules.cases import Obj, complete
+
+EVENT: Obj = {"apiVersion": "v1", "kind": "Event", "involvedObject": {"namespace": "n"}}
+BUDGET: Obj = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "spec": {}}
+
+
+@pytest.mark.parametrize(("row", "obj"), [(core.EVENT, EVENT), (policy.POD_DISRUPTION_BUDGET, BUDGET)])
+def test_what_nobody_asks_a_name_of_need_only_fit_into_a_url(row: Resource, obj: Obj) -> None:
+    check_new(row.kind, row.strategy, complete({**obj, "metadata": {"name": "My_Own", "namespace": "n"}}), "v1")
+    with pytest.raises(ApiError, match="metadata.name: Invalid value: \"a/b\": may not contain '/'"):
+        check_new(row.kind, row.strategy, complete({**obj, "metadata": {"name": "a/b", "namespace": "n"}}), "v1")
+
+
+@pytest.mark.parametrize("row", [coordination.LEASE, events.EVENT_V1])
+def test_names_are_domains_elsewhere(row: Resource) -> None:
+    assert row.strategy.check_name("My_Own")
 
 
 def test_metadata_of_a_change_is_told_as_often_as_upstream_looks_at_it() -> None:
