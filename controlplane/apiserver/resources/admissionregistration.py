@@ -13,6 +13,7 @@ from controlplane.apiserver.tables import cluster as cluster_columns
 _STRATEGY = Strategy(
     plain_metadata=True,
     metadata_checks=("plain new",),
+    status_metadata_checks=(),
     generation=True,
     names_version=True,
     warn=advice.reserved_name,

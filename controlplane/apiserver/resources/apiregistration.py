@@ -24,6 +24,7 @@ API_SERVICE = Resource(
     Strategy(
         plain_metadata=True,
         metadata_checks=("plain change", "plain new"),
+        status_metadata_checks=("plain change",),
         # The core group's is called "v1.".
         check_name=path_segment,
         prepare_create=_created,

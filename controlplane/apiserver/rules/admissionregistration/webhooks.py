@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
@@ -14,6 +13,7 @@ from controlplane.apiserver.rules.admissionregistration.matching import (
     MATCH_POLICIES,
     REINVOCATION,
 )
+from controlplane.apiserver.rules.admissionregistration.urls import service_path, url
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row, Rule
 from controlplane.apiserver.rules.values import PORT_RANGE, Found, each
@@ -21,7 +21,6 @@ from controlplane.apiserver.rules.words import between, by_path, enum, hook, req
 
 _SIDE_EFFECTS = ("None", "NoneOnDryRun")
 _REVIEWS = ("v1", "v1beta1")
-_URL_FORM = "desired format: https://host[/path]"
 
 
 def _full_name(path: str, title: str) -> Found:
@@ -57,41 +56,6 @@ def _not_one(client: Obj, at: Place) -> Iterator[FieldError]:
         yield errors.required(at.path, "exactly one of url or service is required")
 
 
-def _url(path: str, url: str) -> Found:
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        return [errors.required(path, f"url must be a valid URL: {error}; {_URL_FORM}")]
-    found: Found = []
-    if parts.scheme != "https":
-        found.append(errors.invalid(path, parts.scheme, f"'https' is the only allowed URL scheme; {_URL_FORM}"))
-    user, at_host, host = parts.netloc.rpartition("@")
-    if not host:
-        found.append(errors.invalid(path, host, f"host must be specified; {_URL_FORM}"))
-    if at_host:
-        found.append(errors.invalid(path, user, "user information is not permitted in the URL"))
-    if parts.fragment:
-        found.append(errors.invalid(path, parts.fragment, "fragments are not permitted in the URL"))
-    if parts.query:
-        found.append(errors.invalid(path, parts.query, "query parameters are not permitted in the URL"))
-    return found
-
-
-def _service_path(path: str, url: str) -> Found:
-    if url == "/":
-        return []
-    if url == "//":
-        return [errors.invalid(path, url, "segment[0] may not be empty")]
-    found = [] if url.startswith("/") else [errors.invalid(path, url, "must start with a '/'")]
-    for index, segment in enumerate(url[1:].removesuffix("/").split("/")):
-        if not segment:
-            found.append(errors.invalid(path, url, f"segment[{index}] may not be empty"))
-            continue
-        for text in formats.dns1123_subdomain(segment):
-            found.append(errors.invalid(path, url, f"segment[{index}]: {text}"))
-    return found
-
-
 def _webhook(*own: Rule) -> Row:
     """own: what only one of the two sorts has."""
     return (
@@ -118,12 +82,12 @@ RULES: dict[str, Row] = {
     "admissionregistration.v1.MutatingWebhook": _webhook(enum("reinvocationPolicy", REINVOCATION)),
     "admissionregistration.v1.WebhookClientConfig": (
         hook(_not_one),
-        when(_one, by_path("url", _url, "absent"), "service"),
+        when(_one, by_path("url", url, "absent"), "service"),
     ),
     "admissionregistration.v1.ServiceReference": (
         required("name"),
         required("namespace"),
         between("port", 1, 65535, f"port is not valid: {PORT_RANGE}"),
-        by_path("path", _service_path, "pass"),
+        by_path("path", service_path, "pass"),
     ),
 }

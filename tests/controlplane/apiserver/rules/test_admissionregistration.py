@@ -92,6 +92,31 @@ def test_what_is_said_of_webhooks(fields: Obj, wanted: list[str]) -> None:
     expect(found, [f"webhooks[0].{text}" for text in wanted])
 
 
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("://a/b", "missing protocol scheme"),
+        ("1.2.3.4:8443/b", "first path segment in URL cannot contain colon"),
+        ("https://a:b/c#d", 'invalid port ":b" after host'),
+        ("https://[::1]x/", 'invalid port "x" after host'),
+        ("https://[::1", "missing ']' in host"),
+        ("https://a b/c", 'invalid character " " in host name'),
+        ("https://a/%zzz", 'invalid URL escape "%zz"'),
+        ("https://a/\x7f", "net/url: invalid control character in URL"),
+    ],
+)
+def test_what_is_no_url(url: str, why: str) -> None:
+    shown = url.partition("#")[0].replace("\x7f", "\\x7f")
+    (text,) = told(made("ValidatingWebhookConfiguration", webhooks=[hook(clientConfig={"url": url})]))
+    start = f'webhooks[0].clientConfig.url: Required value: url must be a valid URL: parse "{shown}": {why}'
+    assert text == f"{start}; desired format: https://host[/path]"
+
+
+@pytest.mark.parametrize("url", ["https://a", "https://a.b:443/c%20d", "https://[::1]:443/", "https://a:/"])
+def test_what_is_a_url(url: str) -> None:
+    assert told(made("ValidatingWebhookConfiguration", webhooks=[hook(clientConfig={"url": url})])) == []
+
+
 def test_webhooks_have_names_of_their_own() -> None:
     found = told(made("ValidatingWebhookConfiguration", webhooks=[hook(), hook()]))
     assert found == ['webhooks[1].name: Duplicate value: "a.b.c"']

@@ -8,7 +8,14 @@ from apimachinery.errors import ApiError, FieldError
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import CHANGE_THEN_NEW
 from controlplane.apiserver.registry.checks import check_new
-from controlplane.apiserver.resources import coordination, core, events, policy
+from controlplane.apiserver.resources import (
+    admissionregistration,
+    apiregistration,
+    coordination,
+    core,
+    events,
+    policy,
+)
 from controlplane.apiserver.rules import metadata
 from tests.controlplane.apiserver.rules.cases import Obj, complete
 
@@ -47,3 +54,9 @@ def test_metadata_of_a_change_is_told_as_often_as_upstream_looks_at_it() -> None
         told(metadata.validate_change(moved, old, ("change",)))
         == ['metadata.uid: Invalid value: "v": field is immutable'] * 2
     )
+
+
+@pytest.mark.parametrize("row", [apiregistration.API_SERVICE, admissionregistration.VALIDATING_ADMISSION_POLICY])
+def test_a_finalizer_that_may_be_there_is_not_held_against_a_status(row: Resource) -> None:
+    named = {"metadata": {"name": "c", "uid": "u", "finalizers": ["bare"]}}
+    assert metadata.validate_change(named, named, row.strategy.status_metadata_checks) == []
