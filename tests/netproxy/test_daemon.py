@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,6 +139,7 @@ def test_kill_and_restart_without_a_gap(mode: str) -> None:
     run(mode, body)
 
 
+@pytest.mark.skipif(not Path("/dev/net/tun").exists(), reason="needs /dev/net/tun (modprobe tun)")
 def test_a_killed_relay_keeps_clients_waiting_and_comes_back_with_what_changed_meanwhile() -> None:
     async def body(world: World, client: Client) -> None:
         rig = world.rig

@@ -14,7 +14,11 @@ from apimachinery.kit import netns
 from netproxy.userspace import ways
 from netproxy.userspace.ways import ROUTE_PROTOCOL, Ways
 
-pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(not Path("/dev/net/tun").exists(), reason="needs /dev/net/tun (modprobe tun)"),
+]
 MINE = frozenset({"10.96.0.7", "10.96.0.8", "fd00:96::7"})
 
 

@@ -2,7 +2,7 @@
 
 For what comes by the ten thousand: libnftables reads the same as text, for which it takes several times as long as the
 kernel does to insert it. The kernel compares lengths alone: that the parts are what a set was declared with is the
-caller's to know.
+caller's to know. Linux 6.1 and 6.18 were seen to take the same as from libnftables.
 
 Source: linux/netfilter/nf_tables.h, linux/netfilter/nfnetlink.h; nft(8) for how keys of several parts are laid out.
 """
