@@ -243,7 +243,8 @@ class _Parts:
 
     def _synced(self) -> None:
         self._health.synced()
-        self._lifecycle.spawn("health check node ports", self._node_ports.update(local_counts(self._tracker.routes)))
+        counts = local_counts(self._tracker.health_checked)
+        self._lifecycle.spawn("health check node ports", self._node_ports.update(counts))
 
     def _port_is_taken(self, namespace: str, service: str, what: str) -> None:
         about = {"kind": "Service", "apiVersion": "v1", "namespace": namespace, "name": service}

@@ -65,11 +65,17 @@ class Tracker:
         self._dirty: set[str] = set()
         self._triggers: list[datetime] = []
         self._routes: dict[PortKey, Route] = {}
+        self._health_checked: dict[PortKey, Route] = {}
 
     @property
     def routes(self) -> Mapping[PortKey, Route]:
         """All routes as of the last drain."""
         return self._routes
+
+    @property
+    def health_checked(self) -> Mapping[PortKey, Route]:
+        """Those of them that have a health check node port."""
+        return self._health_checked
 
     @property
     def pending(self) -> int:
@@ -131,6 +137,10 @@ class Tracker:
                 del self._routes[key]
             else:
                 self._routes[key] = route
+            if route is not None and route.port.health_check_node_port:
+                self._health_checked[key] = route
+            else:
+                self._health_checked.pop(key, None)
         triggers, self._triggers = tuple(self._triggers), []
         return Changes(changed, before, triggers)
 

@@ -155,6 +155,29 @@ def test_health_check_node_port_counts_pods_not_ports() -> None:
     assert local_counts(routes) == {30999: ("default", "svc", 1)}
 
 
+def test_routes_with_a_health_check_node_port_are_those_of_the_last_drain() -> None:
+    track = tracker(Place("node2"))
+    shared = {"type": "LoadBalancer", "externalTrafficPolicy": "Cluster"}
+    local = {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 30999}
+    one, other = service(shared, ("203.0.113.7",), "a"), service(local, ("203.0.113.8",), "b")
+    track.service_changed(None, one)
+    track.service_changed(None, other)
+    track.slice_changed(None, endpoint_slice(endpoint("10.244.2.5", "node2"), name="b-1", owner="b"))
+    assert not track.health_checked
+    track.drain()
+    assert local_counts(track.health_checked) == local_counts(track.routes) == {30999: ("default", "b", 1)}
+    now_shared = service(shared, ("203.0.113.8",), "b")
+    track.service_changed(other, now_shared)
+    track.drain()
+    assert not track.health_checked
+    track.service_changed(now_shared, other)
+    track.drain()
+    assert len(track.health_checked) == 1
+    track.service_changed(other, None)
+    track.drain()
+    assert not track.health_checked and len(track.routes) == 1
+
+
 def test_node_eligibility() -> None:
     assert node_eligible({"metadata": {}, "spec": {}})
     assert not node_eligible(None)
