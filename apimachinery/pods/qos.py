@@ -1,7 +1,7 @@
 """Quality of service class of a pod.
 
-Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/ ; pod-level resources, where set, decide alone
-(KEP-2837). Only cpu and memory count, and only amounts above zero.
+Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/ ; pod-level resources, where there are any, be they
+empty, decide alone (KEP-2837). Only cpu and memory count, and only amounts above zero.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _COMPUTE = ("cpu", "memory")
 
 def qos_class(spec: Obj) -> str:
     """The class of a PodSpec."""
-    level = spec.get("resources") or {}
-    if level.get("requests") or level.get("limits"):
+    level = spec.get("resources")
+    if level is not None:
         holders = [level]
     else:
         listed = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))

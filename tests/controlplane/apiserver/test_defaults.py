@@ -229,6 +229,8 @@ def test_what_a_kind_shows_of_itself(api_version: str, kind: str, body: Obj, pat
 )
 def test_quality_of_service(resources: Obj, wanted: str) -> None:
     assert qos_class({"containers": [{"name": "c", "resources": resources}]}) == wanted
+    # What a pod says of itself as a whole decides alone, also when it says nothing.
+    assert qos_class({"containers": [{"resources": {"limits": {"cpu": "3"}}}], "resources": resources}) == wanted
 
 
 def test_an_address_pool_gives_each_once_and_then_no_more() -> None:

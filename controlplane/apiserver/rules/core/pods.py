@@ -223,6 +223,11 @@ def _own(spec: Obj, at: Place) -> bool:
     return not _mirrored(spec, at)
 
 
+def _preempts(spec: Obj, at: Place) -> bool:
+    """Whether the author says anything of it, be it nothing."""
+    return spec.get("preemptionPolicy") is not None
+
+
 def _static_claims(spec: Obj, at: Place) -> Iterator[FieldError]:
     for _ in spec["resourceClaims"] or ():
         yield errors.field_forbidden("", "static pods do not support resource claims")
@@ -296,7 +301,7 @@ RULES: dict[str, Row] = {
         "hostAliases",
         form("priorityClassName", formats.dns1123_subdomain),
         strict_form("runtimeClassName", formats.dns1123_subdomain),
-        enum("preemptionPolicy", ("PreemptLowerPriority", "Never")),
+        when(_preempts, enum("preemptionPolicy", ("PreemptLowerPriority", "Never"), "required")),
         hook(resources.overhead, "overhead"),
         hook(platforms.system, "os"),
         hook(_files),

@@ -1246,6 +1246,10 @@ REST: Cases = [
     ({"spec.priorityClassName": "A"}, [f'spec.priorityClassName: Invalid value: "A": {SUBDOMAIN}']),
     ({"spec.runtimeClassName": ""}, [f'spec.runtimeClassName: Invalid value: "": {SUBDOMAIN}']),
     (
+        {"spec.preemptionPolicy": ""},
+        ["spec.preemptionPolicy: Required value"],
+    ),
+    (
         {"spec.preemptionPolicy": "X"},
         ['spec.preemptionPolicy: Unsupported value: "X": supported values: "PreemptLowerP'],
     ),
