@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import lru_cache
 
 from netproxy.model import Backend, PortKey
 
@@ -34,6 +35,8 @@ MASQUERADE_MARK = 0x4000
 """the packet mark bit that asks for source NAT (kube-proxy's default, iptablesMasqueradeBit 14)"""
 
 
+# A plan names each of its chains where it stands and where others lead to it.
+@lru_cache(256)
 def digest(text: str, length: int) -> str:
     """The first characters of the base32 SHA-256 of `text`."""
     # Five bytes are eight characters; no more is encoded than is shown.
