@@ -68,8 +68,8 @@ def _strategy(strategy: Obj, at: Place) -> Iterator[FieldError]:
 
 
 def _shares(rolling: Obj | None) -> tuple[int | str, int | str]:
-    given = rolling or {}
-    return given.get("maxUnavailable") or 0, given.get("maxSurge") or 0
+    down, surge = ((rolling or {}).get(field) for field in ("maxUnavailable", "maxSurge"))
+    return 0 if down is None else down, 0 if surge is None else surge
 
 
 def _deadline(spec: Obj, at: Place) -> Iterator[FieldError]:

@@ -57,6 +57,17 @@ _NAMES = {
         f"resource.v1.DeviceAttribute.{name}s": f"{name.title()}Values" for name in ("int", "bool", "string", "version")
     },
 }
+# Fields that the internal types do not tell apart from zero when they are absent.
+_PLAIN = frozenset(
+    (
+        *(
+            f"apps.v1.RollingUpdate{of}.{name}"
+            for of in ("Deployment", "DaemonSet")
+            for name in ("maxUnavailable", "maxSurge")
+        ),
+        "apps.v1.RollingUpdateStatefulSetStrategy.partition",
+    )
+)
 # Where the internal type has another order: these fields come directly before the one named.
 _MOVED: dict[str, tuple[tuple[str, str], ...]] = {
     "core.v1.Volume": (("quobyte", "flexVolume"), ("projected", "portworxVolume")),
@@ -153,7 +164,10 @@ def struct(name: str, value: Any) -> Any:
         for key in _HOST:
             made[_go_name(name, key)] = value.get(key, None if key in ("shareProcessNamespace", "hostUsers") else False)
     for field in _fields(name):
-        made[_go_name(name, field.name)] = _field(field, value.get(field.name))
+        item = value.get(field.name)
+        made[_go_name(name, field.name)] = (
+            0 if item is None and f"{name}.{field.name}" in _PLAIN else _field(field, item)
+        )
     return made
 
 

@@ -96,6 +96,10 @@ ROLLING = "spec.strategy.rollingUpdate"
             {ROLLING: {"maxUnavailable": "5", "maxSurge": 0}},
             [f'{ROLLING}.maxUnavailable: Invalid value: "5": a valid percent string'],
         ),
+        (
+            {ROLLING: {"maxUnavailable": "", "maxSurge": 1}},
+            [f'{ROLLING}.maxUnavailable: Invalid value: "": a valid percent string'],
+        ),
         ({ROLLING: {"maxSurge": "x"}}, [f'{ROLLING}.maxSurge: Invalid value: "x": a valid percent string must be a']),
         ({"spec.strategy": {"type": "Recreate", "rollingUpdate": {}}}, [f"{ROLLING}: Forbidden: may not be specified"]),
         ({"spec.strategy.type": "X"}, ['spec.strategy: Unsupported value: {"Type":"X","RollingUpdate":null}: support']),
@@ -124,6 +128,11 @@ UPDATE = "spec.updateStrategy"
             [f"{UPDATE}.rollingUpdate.maxUnavailable: Required value"],
         ),
         ({f"{UPDATE}.type": "X"}, [f'{UPDATE}: Unsupported value: {{"Type":"X","RollingUpdate":null}}: supported val']),
+        # Upstream's own type has zeros where the published one has nothing.
+        (
+            {UPDATE: {"type": "X", "rollingUpdate": {}}},
+            [f'{UPDATE}: Unsupported value: {{"Type":"X","RollingUpdate":{{"MaxUnavailable":0,"MaxSurge":0}}}}: sup'],
+        ),
         ({f"{UPDATE}.type": "OnDelete"}, []),
         ({"spec.selector.matchLabels": {"a": "/b"}}, ['spec.selector.matchLabels: Invalid value: "/b"']),
     ],
@@ -140,6 +149,10 @@ def test_daemon_sets(changes: Obj, wanted: list[str]) -> None:
         (
             {UPDATE: {"type": "OnDelete", "rollingUpdate": {"partition": 1}}},
             [f'{UPDATE}.rollingUpdate: Invalid value: {{"Partition":1,"MaxUnavailable":null}}: only allowed for upd'],
+        ),
+        (
+            {UPDATE: {"type": "OnDelete", "rollingUpdate": {}}},
+            [f'{UPDATE}.rollingUpdate: Invalid value: {{"Partition":0,"MaxUnavailable":null}}: only allowed for upd'],
         ),
         (
             {"spec.persistentVolumeClaimRetentionPolicy": {"whenDeleted": "X"}},
