@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -22,7 +21,7 @@ from pathlib import Path
 import click
 
 from apimachinery.kit import loops
-from benchmarks import figures
+from benchmarks import figures, ports
 from controlplane.apiserver.layout import UpstreamLayout
 from controlplane.apiserver.resources import builtin
 from controlplane.store import Place, Put, Store, build
@@ -126,8 +125,7 @@ async def start(store: Store) -> float:
 @contextmanager
 def etcd(folder: Path) -> Iterator[Place]:
     """One member, on free ports of the loopback address."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        client, peer = (f"http://127.0.0.1:{each.getsockname()[1]}" for each in (one, two))
+    client, peer = (f"http://127.0.0.1:{port}" for port in ports.free(2))
     names = ("listen-client-urls", "advertise-client-urls")
     options = {
         **dict.fromkeys(names, client),

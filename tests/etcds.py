@@ -7,7 +7,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import ports
 from tests.waiting import eventually
 
 
@@ -95,15 +95,6 @@ class Etcd:
         eventually(lambda: all(member.healthy() for member in self.members), what="etcd is healthy")
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listened on a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 @contextmanager
 def running(
     binary: Path,
@@ -113,11 +104,11 @@ def running(
     homes: Sequence[Home] = (),
 ) -> Iterator[Etcd]:
     """more: further options of every member, without the dashes. homes: where each lives, if not all on loopback."""
-    ports, homes = free_ports(2 * size), homes or [Home()] * size
-    peers = ",".join(f"wht{n}=http://{home.address}:{ports[2 * n + 1]}" for n, home in enumerate(homes))
+    given, homes = ports.free(2 * size), homes or [Home()] * size
+    peers = ",".join(f"wht{n}=http://{home.address}:{given[2 * n + 1]}" for n, home in enumerate(homes))
     etcd = Etcd()
     for number, home in enumerate(homes):
-        client, peer = (f"http://{home.address}:{ports[2 * number + part]}" for part in (0, 1))
+        client, peer = (f"http://{home.address}:{given[2 * number + part]}" for part in (0, 1))
         options = {
             "name": f"wht{number}",
             "data-dir": str(folder / f"member{number}"),
@@ -152,7 +143,7 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._ways: set[asyncio.Task[None]] = set()
         self._open = asyncio.Event()
-        self.port = free_ports(1)[0]
+        (self.port,) = ports.free()
 
     @property
     def url(self) -> str:

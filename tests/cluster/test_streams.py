@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import ports
 from lab.images.catalog import BUSYBOX
 from tests.cluster.lab import Lab, fetch
 from tests.waiting import eventually
@@ -45,9 +45,7 @@ def kubectl(lab: Lab, env: dict[str, str], *arguments: str, stdin: bytes = b"") 
 @contextmanager
 def forwarded(lab: Lab, env: dict[str, str], target: str, port: int) -> Iterator[int]:
     """A local port that leads to `port` of `target`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        local: int = probe.getsockname()[1]
+    (local,) = ports.free()
     argv = [lab.kubectl_path, "--kubeconfig", lab.kubeconfig, "port-forward", target, f"{local}:{port}"]
     process = subprocess.Popen(argv, env={**os.environ, **env, "HOME": "/nonexistent"}, stdout=subprocess.DEVNULL)
     try:

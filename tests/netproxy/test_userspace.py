@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apimachinery.kit import loops, tasks
+from benchmarks import ports
 from netproxy.ground import Ground
 from netproxy.model import Family, PortKey
 from netproxy.topology import Place
@@ -111,12 +112,6 @@ def test_sources_are_asked_in_both_families() -> None:
 # Bytes, by real sockets of the loopback device.
 
 
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as handle:
-        handle.bind(("127.0.0.1", 0))
-        return int(handle.getsockname()[1])
-
-
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
@@ -125,7 +120,7 @@ async def relay_to(handler: Handler, *dead: tuple[str, int]) -> AsyncIterator[in
     """The port of a relay to a server, behind endpoints where nobody answers."""
     server = await asyncio.start_server(handler, "127.0.0.1", 0)
     target = server.sockets[0].getsockname()[:2]
-    port = free_port()
+    (port,) = ports.free()
     front = await tcp.serve(Listener("TCP", "127.0.0.1", port), lambda _: (*dead, target))
     try:
         yield port
@@ -274,7 +269,8 @@ def test_who_speaks_first_is_heard_and_a_dead_endpoint_is_passed_over() -> None:
         writer.close()
 
     async def body() -> None:
-        async with relay_to(greet, ("127.0.0.1", free_port())) as port:
+        (dead,) = ports.free()
+        async with relay_to(greet, ("127.0.0.1", dead)) as port:
             for _ in range(20):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 assert await reader.read() == b"hello"
@@ -313,7 +309,7 @@ def test_a_slow_reader_stops_a_fast_writer(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_client_with_nowhere_to_go_is_reset() -> None:
     async def body() -> None:
-        port = free_port()
+        (port,) = ports.free()
         front = await tcp.serve(Listener("TCP", "127.0.0.1", port), lambda _: ())
         reader, _ = await asyncio.open_connection("127.0.0.1", port)
         with pytest.raises(ConnectionResetError):
@@ -354,7 +350,7 @@ def test_datagrams_of_two_clients_come_back_to_each_and_silence_ends_a_client(mo
         loop = asyncio.get_running_loop()
         echo, _ = await loop.create_datagram_endpoint(Echo, local_addr=("127.0.0.1", 0))
         target = echo.get_extra_info("sockname")
-        port = free_port(socket.SOCK_DGRAM)
+        (port,) = ports.free(kind=socket.SOCK_DGRAM)
         relayed = await udp.serve(Listener("UDP", "127.0.0.1", port), lambda _: (target,))
         clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
         for number, handle in enumerate(clients):

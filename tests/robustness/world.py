@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import yaml
 
 from apimachinery.kit import mounts
-from benchmarks import api
+from benchmarks import api, ports
 from lab.forks import Forks
 from tests import etcds
 from tests.etcds import Home, Member
@@ -131,11 +131,11 @@ def _homes(stack: ExitStack, shape: Shape, members: int) -> Sequence[Home]:
 def _servers(
     folder: Path, shape: Shape, homes: Sequence[Home], etcd: etcds.Etcd | None, forks: Forks | None
 ) -> list[Server]:
-    ports = etcds.free_ports(1) * shape.servers if shape.shared else etcds.free_ports(shape.servers)
+    found = ports.free() * shape.servers if shape.shared else ports.free(shape.servers)
     names = sorted({SHARED, *(home.address for home in homes)})
     base: dict[str, Any] = yaml.safe_load(api.settings(folder, 0, names).read_text())
     made = []
-    for number, (port, home) in enumerate(zip(ports, homes, strict=False)):
+    for number, (port, home) in enumerate(zip(found, homes, strict=False)):
         config = folder / f"server{number}.yaml"
         given: dict[str, Any] = {
             "port": port,

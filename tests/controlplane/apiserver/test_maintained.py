@@ -1,7 +1,6 @@
 """What the server keeps by itself: there from the start, and back when somebody takes it away."""
 
 import copy
-import socket
 from datetime import datetime, timezone
 from functools import partial
 
@@ -20,6 +19,7 @@ from apimachinery.kinds import (
     SERVICE,
     SERVICE_CIDR,
 )
+from benchmarks import ports
 from controlplane.apiserver.maintained import aggregation, authentication, flowcontrol
 from controlplane.apiserver.resources import builtin
 from tests.controlplane.apiserver.server import run
@@ -59,9 +59,7 @@ def test_what_is_taken_away_comes_back(tmp_path):
             for member in ("spec", "data", "subsets", "endpoints", "ports"):
                 assert after.get(member) == before.get(member), name
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = ports.free()
     run(tmp_path, test, port=port)
 
 

@@ -16,6 +16,7 @@ from apimachinery import errors, protobuf
 from apimachinery.client import Client
 from apimachinery.kinds import CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, EVENT, NAMESPACE, RESOURCE_QUOTA, SERVICE
 from apimachinery.objects import Obj
+from benchmarks import ports
 from controlplane.apiserver.layout import UpstreamLayout
 from controlplane.apiserver.maintained import servers as leases
 from controlplane.apiserver.resources import builtin
@@ -43,7 +44,7 @@ async def several(folder: Path, etcd: etcds.Etcd, count: int, **settings: Any) -
         for number in range(count):
             own = folder / f"server{number}"
             own.mkdir(exist_ok=True)
-            address, (port,) = f"192.0.2.{number + 1}", etcds.free_ports(1)
+            address, (port,) = f"192.0.2.{number + 1}", ports.free()
             given = {
                 "etcd_servers": etcd.urls,
                 "etcd_prefix": f"/{folder.name}",

@@ -2,20 +2,19 @@
 
 import http.client
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+from benchmarks import ports
+
 TOKEN = "whtoken"
 
 
 def test_watches_begun_while_it_stops_do_not_hold_it(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = ports.free()
     (tmp_path / "tokens.csv").write_text(f'{TOKEN},admin,1,"system:masters"\n')
     config = tmp_path / "config.yaml"
     config.write_text(

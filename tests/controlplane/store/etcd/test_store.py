@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import ports
 from controlplane.store import Change, Delete, Full, Mismatch, Op, Place, Put, StoreError, Unavailable, backup
 from controlplane.store.etcd import feed
 from controlplane.store.etcd.store import EtcdStore
@@ -422,7 +423,7 @@ def test_no_answer_is_told_in_bounded_time_and_heals(place: Place, monkeypatch: 
 def test_a_server_that_finds_no_etcd_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("controlplane.store.etcd.calls.DEADLINE", 0.3)
     monkeypatch.setattr("controlplane.store.etcd.store._START", 0.3)
-    (port,) = etcds.free_ports(1)
+    (port,) = ports.free()
 
     async def main() -> None:
         with pytest.raises(StoreError, match=f"127.0.0.1:{port}"):
