@@ -103,12 +103,18 @@ class Server:
         return Program(self._argv, self.log, self._environment)
 
     async def signal(self, number: int) -> None:
-        """SIGKILL and SIGTERM: until it has ended. AssertionError where it does not."""
-        if self._life is None or await self.ended():
+        """SIGKILL and SIGTERM: until that life has ended; another may have begun by then. AssertionError where it does
+        not."""
+        life = self._life
+        if life is None or await life.status() is not None:
             return
-        os.kill(self._life.pid, number)
+
+        async def over() -> bool:
+            return await life.status() is not None
+
+        os.kill(life.pid, number)
         if number in (signal.SIGKILL, signal.SIGTERM):
-            await until(self.ended, _END_SECONDS, f"{self.url} has ended")
+            await until(over, _END_SECONDS, f"{self.url} has ended")
 
     async def listens(self) -> bool:
         """Raises OSError where it does not."""

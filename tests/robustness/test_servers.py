@@ -12,7 +12,9 @@ import pytest
 
 from lab.forks import Forks
 from lab.process import Process
-from tests.robustness.servers import Fork, Program
+from tests.etcds import Home
+from tests.robustness import servers
+from tests.robustness.servers import Fork, Program, Server
 from tests.waiting import until
 
 MODULE = "tests.lab.waits"
@@ -44,5 +46,32 @@ def test_a_life_tells_how_it_ended(tmp_path: Path, forked: bool) -> None:
             assert await life.status() == -signal.SIGKILL
         finally:
             forks.close()
+
+    asyncio.run(main())
+
+
+def test_who_kills_a_server_waits_for_the_life_that_was_and_not_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "_END_SECONDS", 20.0)
+
+    async def main() -> None:
+        server = Server(tmp_path / "a.yaml", "https://127.0.0.1:1", Home(), None, "", None)
+        server._argv = ["sleep", "600"]
+        await server.start()
+
+        async def again() -> None:
+            while True:
+                await server.start()
+                await asyncio.sleep(0)
+
+        looking = asyncio.ensure_future(again())
+        try:
+            await server.signal(signal.SIGKILL)
+            assert not await server.ended()
+        finally:
+            looking.cancel()
+            await server.end()
+        assert await server.ended()
 
     asyncio.run(main())
