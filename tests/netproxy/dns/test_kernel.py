@@ -24,6 +24,7 @@ from benchmarks.plane import daemons
 from tests.netproxy.dns.cluster import ask_bytes, read
 from tests.netproxy.rig import IN_KERNEL, PODS, Rig, new_rig
 from tests.netproxy.test_daemon import World
+from tests.waiting import until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 both = pytest.mark.parametrize("mode", IN_KERNEL)
@@ -163,9 +164,26 @@ def test_a_service_with_the_dns_address_leads_nobody_away(mode: str) -> None:
     run(mode, body)
 
 
+def refuses(node: Node, port: int) -> bool:
+    """Whether who asks where nobody listens at the DNS address is told so."""
+    with netns.open_socket(node.pod, socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        handle.connect((DNS, port))
+        handle.settimeout(0.5)
+        handle.send(b"x")
+        try:
+            handle.recv(1)
+        except ConnectionRefusedError:
+            return True
+        except TimeoutError:
+            return False
+        raise AssertionError(f"somebody answers at port {port}")
+
+
 @both
 def test_who_asks_during_a_restart_is_kept_waiting_and_not_sent_away(mode: str) -> None:
     async def body(node: Node, client: Client) -> None:
+        # Names are told before the first rules stand.
+        await until(lambda: asyncio.to_thread(lambda: not refuses(node, 54)))
         node.processes.end("proxy", signal.SIGKILL)
         with netns.open_socket(node.pod, socket.AF_INET, socket.SOCK_DGRAM) as handle:
             handle.connect((DNS, 53))
