@@ -123,8 +123,11 @@ def test_who_gets_through() -> None:
 def test_udp_and_sctp_and_a_connection_that_began_before() -> None:
     async def body(on: Enforced) -> None:
         a, b, _ = on.rig.pods.values()
+        # The kernel follows connections only where rules ask about them.
+        await on.say(podSelector=SELECT, ingress=[{}])
         stays = netns.open_socket(b, socket.AF_INET, socket.SOCK_STREAM)
-        stays.settimeout(60)
+        # Less than a minute, after which the other side ends what nothing comes by.
+        stays.settimeout(30)
         stays.connect((HERE, 8080))
         # One packet each way has been seen when the answer is there.
         assert stays.recv(100)
