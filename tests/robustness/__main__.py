@@ -95,6 +95,9 @@ async def run(shape: Shape, chosen: list[str], faults: int, seed: int, folder: P
             except AssertionError as error:
                 result.failed = there.refusal or f"{error}\n{there.last_words()}"
                 if not there.refusal:
+                    # What is being written just now belongs to the history, too.
+                    clients.stop.set()
+                    await asyncio.wait(writing, timeout=START_SECONDS)
                     await settled(clients)
             finally:
                 clients.stop.set()
