@@ -20,6 +20,8 @@ class AgentSettings:
     """pods/<uid>/... and the agent's few small files."""
     pod_log_dir: Path = Path("/var/log/pods")
     """<namespace>_<name>_<uid>/<container>/<n>.log, written by the runtime."""
+    system_log_dir: Path = Path("/var/log")
+    """What /logs/ of the kubelet API shows, to whoever may `get nodes/log`."""
     cri_socket: Path = Path("/run/containerd/containerd.sock")
     """Unix socket of a CRI v1 runtime."""
     streaming_host: str = "127.0.0.1"

@@ -261,6 +261,7 @@ def agent(spec: Spec, paths: Paths, node: Node) -> Component:
             "kubeconfig": paths.settings / node_identity(node).file,
             "root_dir": state / "agent",
             "pod_log_dir": state / "pod-logs",
+            "system_log_dir": paths.node_logs(node.name),
             "cri_socket": paths.containerd_socket(node.name),
             "cgroup_root": "/" + names.cgroup(spec.name, node.name),
             "cluster_dns": [spec.dns_ip],
@@ -303,7 +304,8 @@ def proxy_settings(
         "service_cidr": spec.service_cidr,
         "ipv6": "," in spec.service_cidr,
         "network_policy": spec.network_policy,
-        "bind_address": addresses[0],
+        # At every address of a node, as kube-proxy; the host's are every lab's.
+        "bind_address": "0.0.0.0" if node else addresses[0],
         "health_port": PROXY_HEALTH_PORT,
         # Plain HTTP, for whoever is on the node itself.
         "metrics_bind_address": "127.0.0.1",

@@ -59,8 +59,19 @@ def _prepare(paths: Paths, node: Node, authority: Authority) -> None:
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
     text = containerd.config(paths, node.name, restrict_oom=containerd.oom_score_is_limited())
     write_atomic(state / "containerd.toml", text.encode(), 0o600)
+    _link_logs(paths, node)
     authority.agent(node)
     authority.kubeconfig(node_identity(node))
+
+
+def _link_logs(paths: Paths, node: Node) -> None:
+    """A directory of what is this node's among the logs of the lab, for its kubelet API."""
+    own = paths.node_logs(node.name)
+    own.mkdir(mode=0o755, exist_ok=True)
+    shown = {f"{name}.log": paths.logs / f"{node.name}-{name}.log" for name in ("agent", "containerd", "proxy")}
+    for name, target in {**shown, "pods": paths.node_state(node.name) / "pod-logs"}.items():
+        if not (own / name).is_symlink():
+            (own / name).symlink_to(target)
 
 
 def _mount_run(run: Path) -> None:

@@ -100,6 +100,10 @@ class Paths:
         """A node's durable files."""
         return self.state / "nodes" / node
 
+    def node_logs(self, node: str) -> Path:
+        """What the node shows as its /var/log: links to its daemons' logs and to its pods'."""
+        return self.node_state(node) / "log"
+
     def node_run(self, node: str) -> Path:
         """A node's sockets and mounts."""
         return self.run / node

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 
 from agent.node.address import node_addresses
-from agent.server import logs, stats
+from agent.server import files, logs, stats
 from agent.server.authorize import Gate
 from agent.server.containers import Refused
 from agent.server.streams import Streaming
@@ -56,6 +56,8 @@ class Api:
         reading = request.method in ("GET", "HEAD")
         if head == "containerLogs" and len(rest) == 3 and reading:
             return await logs.serve(request, self._view, *rest)
+        if head == "logs" and reading:
+            return await files.serve(request, self._settings.system_log_dir)
         if head in ("exec", "attach", "run") and len(rest) in (3, 4):
             # Four parts: the third is the pod's uid.
             namespace, pod, container = rest[0], rest[1], rest[-1]
@@ -104,7 +106,7 @@ class Api:
 
 
 _DOCUMENTS = ("/healthz", "/pods", "/runningpods", "/metrics", "/metrics/resource", "/stats/summary")
-_STREAMS = ("/attach", "/containerLogs", "/exec", "/portForward", "/run")
+_STREAMS = ("/attach", "/containerLogs", "/exec", "/logs", "/portForward", "/run")
 
 
 def health(view: RuntimeView) -> web.Response:

@@ -160,6 +160,14 @@ def test_who_renews_least_often_has_four_renewals_to_miss() -> None:
     assert agent["agent"]["lease_seconds"] == components.LEASE_SECONDS
 
 
+def test_a_nodes_proxy_tells_its_health_at_every_address_and_the_hosts_at_the_labs_own() -> None:
+    """As upstream's; two labs share the host, and no node."""
+    lab, paths = make(), Paths("lab")
+    proxy, hostnet = components.proxy(lab, paths, lab.nodes[0]).settings, components.hostnet(lab, paths).settings
+    assert proxy is not None and proxy["bind_address"] == "0.0.0.0"
+    assert hostnet is not None and hostnet["proxy"]["bind_address"] == lab.gateway
+
+
 def test_who_leads_alone_has_time_to_renew_asks_as_often_and_one_of_several_has_upstreams() -> None:
     def times(lab: spec.Spec) -> list[tuple[float, float]]:
         parts = components.control_plane(lab, Paths("lab"))

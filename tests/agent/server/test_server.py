@@ -158,6 +158,7 @@ class Server:
             node_name="n",
             node_ip="127.0.0.1",
             root_dir=self.directory,
+            system_log_dir=self.directory / "var-log",
             bind_address="127.0.0.1",
             port=0,
             healthz_port=0,
