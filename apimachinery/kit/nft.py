@@ -7,7 +7,6 @@ transaction, which tells our own changes from those of a stranger (see nft_event
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import errno
 import os
@@ -15,12 +14,12 @@ import re
 import secrets
 import threading
 from collections.abc import Iterable, Sequence
-from concurrent import futures
 from pathlib import Path
 from typing import Any
 
 from apimachinery.kit import memory
 from apimachinery.kit.netlink import Netlink, Request, elements
+from apimachinery.kit.worker import Worker
 
 _PR_SET_NAME = 15
 _CLONE_NEWNET = 0x40000000
@@ -78,20 +77,19 @@ class Nft:
         self._kernel: Netlink | None = None
         self._parsed = 0
         """characters of text, and bytes of elements, since memory was given back"""
-        self._executor = futures.ThreadPoolExecutor(1, thread_name_prefix="nft")
+        self._worker = Worker("nft")
 
     async def open(self, timeout: float = 10.0) -> None:
         """Enter the namespace and load the library; raises NftError with what to install or what is
         missing."""
-        await self._call(self._open, timeout=timeout)
+        await self._worker.call(timeout, self._open)
 
     async def run(self, text: str, timeout: float = 60.0) -> str:
         """Apply `text` (nft syntax) as one atomic transaction; returns what list commands print.
 
         Raises NftError when the kernel or the parser refuses it, asyncio.TimeoutError after `timeout` seconds.
         """
-        result: str = await self._call(self._run, text, timeout=timeout)
-        return result
+        return await self._worker.call(timeout, self._run, text)
 
     def open_blocking(self, timeout: float = 10.0) -> None:
         """`open` for a thread that may wait. Raises NftError and TimeoutError."""
@@ -107,7 +105,7 @@ class Nft:
 
         Raises NftError when the kernel refuses one, asyncio.TimeoutError after `timeout` seconds.
         """
-        await self._call(self._add, ((request,) for request in requests), timeout=timeout)
+        await self._worker.call(timeout, self._add, ((request,) for request in requests))
 
     async def change(self, requests: Sequence[Request], timeout: float = 60.0) -> None:
         """Elements in and out, from `netlink.elements`, as one transaction, which spares the third of a
@@ -115,29 +113,23 @@ class Nft:
 
         Raises NftError when the kernel refuses any, asyncio.TimeoutError after `timeout` seconds.
         """
-        await self._call(self._add, (requests,), timeout=timeout)
+        await self._worker.call(timeout, self._add, (requests,))
 
     async def names(self, family: str, table: str, timeout: float = 60.0) -> frozenset[str]:
         """The chains, sets and maps of a table, without their elements.
 
         Empty when there is no such table, or when it sleeps (flag dormant): only a table made anew wakes up.
         """
-        result: frozenset[str] = await self._call(self._names, family, table, timeout=timeout)
-        return result
+        return await self._worker.call(timeout, self._names, family, table)
 
     def close(self) -> None:
         """Drop the context; a running transaction ends first."""
-        self._executor.submit(self._drop)
-        self._executor.shutdown(wait=False)
-
-    async def _call(self, fn: Any, *args: Any, timeout: float) -> Any:
-        loop = asyncio.get_running_loop()
-        return await asyncio.wait_for(loop.run_in_executor(self._executor, fn, *args), timeout)
+        self._worker.close(self._drop)
 
     def _wait(self, fn: Any, *args: Any, timeout: float) -> Any:
         try:
-            return self._executor.submit(fn, *args).result(timeout)
-        except futures.TimeoutError as late:  # before Python 3.11 another class than the built-in one
+            return self._worker.wait(timeout, fn, *args)
+        except TimeoutError as late:
             raise TimeoutError(f"nftables did not answer within {timeout:.0f} s") from late
 
     def _open(self) -> None:

@@ -144,8 +144,10 @@ def filling(delta: Delta[Key, Value], layout: Layout) -> tuple[tuple[str, ...], 
 
 def _packed(pieces: Mapping[str, list[Piece]], layout: Layout) -> Iterator[Request]:
     for container, (key, value) in layout.elements.items():
-        pairs = [(one.text, data) for one, (data,) in pieces.get(container, ())]
-        yield from elements.add(NUMBERS[layout.family], layout.name, container, key, value, pairs)
+        # Of a dozen, a change mostly knows one.
+        if container in pieces:
+            pairs = [(one.text, data) for one, (data,) in pieces[container]]
+            yield from elements.add(NUMBERS[layout.family], layout.name, container, key, value, pairs)
 
 
 def _rules(table: str, chains: Mapping[str, Value]) -> Iterator[str]:

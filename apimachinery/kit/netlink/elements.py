@@ -79,7 +79,7 @@ def remove(family: int, table: str, name: str, key: Sequence[Part], keys: Iterab
 
 
 def _messages(family: int, table: str, name: str, items: Sequence[bytes]) -> Iterator[bytes]:
-    head = _head(family, 0) + wire.text(_TABLE, table) + wire.text(_SET, name)
+    head = _of_set(family, table, name)
     at_once = _MESSAGE_BYTES // len(items[0]) if items else 1
     for start in range(0, len(items), at_once):
         yield head + wire.nested(_ELEMENTS, *items[start : start + at_once])
@@ -99,10 +99,22 @@ def _items(
     keys = _columns(key, [name for name, _ in pairs])
     values = _columns(value, [data for _, data in pairs])
     size, value_size = (sum(len(column[0]) for column in columns if column) for columns in (keys, values))
-    before = wire.nested(_KEY, wire.attribute(_VALUE, bytes(size)))[:8]
-    between = wire.nested(_DATA, wire.attribute(_VALUE, bytes(value_size)))[:8] if value else verdict
-    item = wire.nested(_ITEM, bytes(len(before) + size + len(between) + value_size))[:4]
-    return map(b"".join, zip(repeat(item + before), *keys, repeat(between), *values))
+    before, between = _frame(size, value_size if value else None, verdict)
+    return map(b"".join, zip(repeat(before), *keys, repeat(between), *values))
+
+
+# What is the same in all elements of a set: a change of one element has little else to pack.
+@lru_cache(256)
+def _frame(size: int, value_size: int | None, verdict: bytes) -> tuple[bytes, bytes]:
+    """What stands before a key of so many bytes, and between it and data of so many (None: a verdict or nothing)."""
+    key = wire.nested(_KEY, wire.attribute(_VALUE, bytes(size)))[:8]
+    between = verdict if value_size is None else wire.nested(_DATA, wire.attribute(_VALUE, bytes(value_size)))[:8]
+    return wire.nested(_ITEM, bytes(len(key) + size + len(between) + (value_size or 0)))[:4] + key, between
+
+
+@lru_cache(256)
+def _of_set(family: int, table: str, name: str) -> bytes:
+    return _head(family, 0) + wire.text(_TABLE, table) + wire.text(_SET, name)
 
 
 def _columns(parts: Sequence[Part], texts: Sequence[str]) -> list[list[bytes]]:
@@ -112,6 +124,7 @@ def _columns(parts: Sequence[Part], texts: Sequence[str]) -> list[list[bytes]]:
     return [list(map(part, words[place :: len(parts)])) for place, part in enumerate(parts)]
 
 
+@lru_cache(1024)
 def _verdict(text: str) -> bytes:
     word, _, chain = text.partition(" ")
     code = wire.attribute(_CODE, struct.pack(">i", _CODES[word]))
