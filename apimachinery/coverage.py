@@ -49,7 +49,7 @@ _VOLUMES = (
 
 _POD_FIELDS = {
     "core.v1.PodSpec.hostUsers=false": "user namespaces are not made: the pod's sandbox is not created",
-    "core.v1.PodSpec.resourceClaims": "devices are not allocated: the pod's node refuses it",
+    "core.v1.PodSpec.resourceClaims": "devices are allocated, and not handed to containers: the pod's node refuses it",
     "core.v1.PodSpec.schedulingGroup": "the pods of a group are scheduled one by one",
     **{f"core.v1.Volume.{kind}": _NOT_MOUNTED for kind in _VOLUMES},
     "core.v1.VolumeProjection.clusterTrustBundle": "trust bundles are not projected: the pod waits with FailedMount",
@@ -63,7 +63,7 @@ _POD_FIELDS = {
     "core.v1.Container.resizePolicy": "the resources of a running container are not changed in place",
     "core.v1.Container.volumeDevices": "block devices are not handed to containers",
     "core.v1.EphemeralContainer.volumeDevices": "block devices are not handed to containers",
-    "core.v1.ResourceRequirements.claims": "devices are not allocated",
+    "core.v1.ResourceRequirements.claims": "devices are not handed to containers",
     "core.v1.ResourceRequirements.limits[ephemeral-storage]": "no pod is evicted for what it writes to disk",
     "core.v1.Lifecycle.stopSignal": "containers are stopped with their image's signal, or SIGTERM",
     "core.v1.LifecycleHandler.tcpSocket": "such a hook fails when it is to run, as it does upstream",
@@ -91,7 +91,7 @@ UNSUPPORTED: Mapping[str, str] = MappingProxyType({**_POD_FIELDS, **_OTHER_FIELD
 """Field to what does not happen."""
 
 _NO_DRIVERS = "volumes of drivers are attached where a driver does it, and not mounted"
-_NO_DEVICES = "devices are neither allocated nor handed to pods"
+_NO_DEVICES = "devices are allocated, and not handed to containers"
 _NO_QUEUES = "requests are neither queued nor limited by it"
 
 IDLE: Mapping[str, str] = MappingProxyType(

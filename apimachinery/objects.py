@@ -60,6 +60,11 @@ def resource_version(obj: Mapping[str, Any]) -> str:
     return str((obj.get("metadata") or _EMPTY).get("resourceVersion") or "")
 
 
+def version(obj: Mapping[str, Any]) -> int:
+    """The resourceVersion as a number, 0 for none: versions of one kind of object grow, and are decimal (KEP-5504)."""
+    return int(resource_version(obj) or 0)
+
+
 def labels(obj: Mapping[str, Any]) -> Mapping[str, str]:
     """metadata.labels, never None."""
     return (obj.get("metadata") or _EMPTY).get("labels") or _EMPTY

@@ -22,12 +22,13 @@ def checked(file: str | None) -> str:
     # Every command that makes a process's settings comes by here, and units start by such: none but this needs the
     # whole scheduler, which takes longer to load than all the rest.
     from controlplane.scheduler import configuration, profiles
+    from controlplane.scheduler.devices.holdings import Devices
     from controlplane.scheduler.storage import Storage
 
     path = Path(file).resolve()
     sys.path.append(str(path.parent))
     try:
-        profiles.build(configuration.read(_values(path)), Storage())
+        profiles.build(configuration.read(_values(path)), Storage(), Devices())
     except configuration.ConfigurationError as error:
         raise SpecError(f"--scheduler-config {path}: {error}") from error
     finally:

@@ -8,6 +8,9 @@ from typing import Any
 
 from apimachinery.objects import Obj, controller_of, key, namespace, uid
 
+FINALIZER = "resource.kubernetes.io/delete-protection"
+"""Keeps a claim that is allocated."""
+
 
 @dataclass(frozen=True)
 class Use:
@@ -46,6 +49,6 @@ def not_made_for(claim: Obj, pod: Obj) -> str:
     return f"ResourceClaim {key(claim)} was not created for Pod {key(pod)} (Pod is not owner)"
 
 
-def is_reserved_for(claim: Obj, pod: Obj) -> bool:
-    """Whether the pod may use what was allocated to the claim."""
-    return any(who.get("uid") == uid(pod) for who in (claim.get("status") or {}).get("reservedFor") or ())
+def is_reserved_for(claim: Obj, pod_uid: str) -> bool:
+    """Whether the pod of that uid may use what was allocated to the claim."""
+    return any(who.get("uid") == pod_uid for who in (claim.get("status") or {}).get("reservedFor") or ())

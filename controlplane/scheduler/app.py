@@ -22,12 +22,14 @@ from apimachinery.kit import memory
 from apimachinery.kit.lifecycle import Lifecycle
 from controlplane import doors
 from controlplane.election import Election
-from controlplane.scheduler import metrics, profiles
+from controlplane.scheduler import metrics, profiles, storage
+from controlplane.scheduler.devices import holdings
+from controlplane.scheduler.devices.holdings import InformedDevices
 from controlplane.scheduler.extenders import Extender
 from controlplane.scheduler.loop import Parts, Scheduler
 from controlplane.scheduler.queue import Pauses
 from controlplane.scheduler.settings import Settings
-from controlplane.scheduler.storage import KINDS, InformedStorage
+from controlplane.scheduler.storage import InformedStorage
 from controlplane.scheduler.surroundings import InformedBudgets, InformedWorkloads
 from controlplane.scheduler.trim import spec_selector_only, what_is_scheduled
 
@@ -51,7 +53,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Scheduler:
         kind.kind: Informer(client, kind, transform=spec_selector_only)
         for kind in (REPLICA_SET, STATEFUL_SET, REPLICATION_CONTROLLER)
     }
-    storage = InformedStorage(*(Informer(client, kind, transform=without_managed_fields) for kind in KINDS))
+    volumes = InformedStorage(*(Informer(client, kind, transform=without_managed_fields) for kind in storage.KINDS))
+    devices = InformedDevices(*(Informer(client, kind, transform=without_managed_fields) for kind in holdings.KINDS))
     election = Election(client, settings.lease_name, settings.election)
     own = client.guarded(election.left)
     recorder = EventRecorder(own, "default-scheduler")
@@ -64,19 +67,20 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Scheduler:
         nodes,
         namespaces,
         recorder,
-        profiles.build(wanted, storage),
+        profiles.build(wanted, volumes, devices),
         InformedWorkloads(services, owners),
-        storage,
+        volumes,
+        devices,
         InformedBudgets(budgets),
         extenders,
         Pauses(wanted.first_backoff, wanted.longest_backoff),
     )
     scheduler = Scheduler(parts)
     lifecycle.push("lease", election.release)
-    needed = (pods, nodes, namespaces, *storage.informers)
+    needed = (pods, nodes, namespaces, *volumes.informers, *devices.informers)
     views = doors.views(lambda: needed, lambda: metrics.pending(scheduler.queue.counts()))
     await doors.serve(lifecycle, settings, "kube-scheduler", client, views)
-    for informer in (nodes, namespaces, services, *owners.values(), budgets, *storage.informers, pods):
+    for informer in (nodes, namespaces, services, *owners.values(), budgets, *needed[3:], pods):
         lifecycle.spawn(f"informer {informer.kind.plural}", informer.run())
     lifecycle.spawn("events", recorder.run())
     lifecycle.spawn("scheduler", election.lead(scheduler.run))

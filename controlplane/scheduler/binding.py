@@ -136,12 +136,21 @@ class Binder:
         if message:
             log.warning("%s to %s: %s", pod.key, attempt.node, message)
         self._release(attempt)
+        await self._retract(attempt)
         self.retry(attempt.waiting)
         if message:
             try:
                 await self._reports.failed(pod, reason, message, None)
             except (errors.ApiError, errors.Unreachable) as error:
                 log.warning("status of %s not written: %s", pod.key, error)
+
+    async def _retract(self, attempt: Attempt) -> None:
+        """What stays written though this fails is not lost: the pod finds it when it is tried again."""
+        for plugin in reversed(attempt.profile.at("reserve")):
+            try:
+                await plugin.retract(self._reports.client, attempt.pod, attempt.node)
+            except (errors.ApiError, errors.Unreachable) as error:
+                log.warning("%s: what %s wrote was not taken back: %s", attempt.pod.key, plugin.name, error)
 
     def _release(self, attempt: Attempt) -> None:
         pod = attempt.pod

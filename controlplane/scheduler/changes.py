@@ -27,6 +27,9 @@ class Change(enum.Enum):
     CAPACITY = "CSIStorageCapacityChange"
     ATTACHMENT = "VolumeAttachmentChange"
     NAMESPACE = "NamespaceChange"
+    RESOURCE_CLAIM = "ResourceClaimChange"
+    RESOURCE_SLICE = "ResourceSliceChange"
+    DEVICE_CLASS = "DeviceClassChange"
 
 
 NODE_CHANGES = frozenset((Change.NODE_ADDED, Change.NODE_ALLOCATABLE, Change.NODE_LABELS, Change.NODE_TAINTS))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apimachinery.objects import Obj, controller_of, dumps
-from apimachinery.pods import placement
+from apimachinery.pods import devices, placement
 from apimachinery.pods.features import needed
 from apimachinery.pods.placement import NodeTerm, Taint, Toleration
 from apimachinery.pods.ports import HostPort, host_ports
@@ -58,6 +58,7 @@ class Pod:
     images: tuple[str, ...] = ()
     containers: int = 1
     claims: tuple[Use, ...] = ()
+    devices: tuple[devices.Use, ...] = ()
     disks: tuple[Disk, ...] = ()
     owner: tuple[str, str] | None = None
     nominated: str = ""
@@ -188,6 +189,7 @@ def _state(obj: Obj) -> dict[str, Any]:
         "preempted": deleting and _is_preempted(status),
         "finished": status.get("phase") in ("Succeeded", "Failed"),
         "started": status.get("startTime") or "",
+        "devices": tuple(devices.uses(obj)),
     }
 
 

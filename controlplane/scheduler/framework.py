@@ -9,7 +9,7 @@ function of frozen views and the cluster's counts; only what comes after writes.
 from __future__ import annotations
 
 import enum
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -66,15 +66,20 @@ class Query:
     standing: Mapping[str, int] = field(default_factory=dict)
 
 
+Write = Callable[[Client], Awaitable[None]]
+"""Something a plugin wants written. ApiError, Unreachable."""
+
+
 @dataclass(frozen=True)
 class Found:
     """Answer of post_filter: where the pod could go once others are gone, the least harmful first, or upstream's
-    message why nowhere. `clear`: a nomination that the pod had is void.
+    message why nowhere. `clear`: a nomination that the pod had is void. `writes`: what is to be written beside.
     """
 
     message: str = ""
     candidates: tuple[Candidate, ...] = ()
     clear: bool = False
+    writes: tuple[Write, ...] = ()
 
     @property
     def node(self) -> str:
@@ -184,6 +189,9 @@ class Plugin:
         """Give it back. Called for a binding that failed and for a pod that went meanwhile, also when `reserve`
         never ran."""
 
+    async def retract(self, client: Client, pod: Pod, node: str) -> None:
+        """Take back what `pre_bind` wrote, for a binding that failed; after `unreserve`. ApiError, Unreachable."""
+
     async def permit(self, pod: Pod, node: str) -> None:
         """Hold the pod back until it may be bound (upstream's wait), for no longer than the plugin says. Refused."""
 
@@ -206,7 +214,7 @@ POINTS: Mapping[str, tuple[str, ...]] = {
     "postFilter": ("post_filter",),
     "preScore": ("pre_score",),
     "score": ("score", "scores"),
-    "reserve": ("reserve", "unreserve"),
+    "reserve": ("reserve", "unreserve", "retract"),
     "permit": ("permit",),
     "preBind": ("pre_bind",),
     "bind": ("bind",),

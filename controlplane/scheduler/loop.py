@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apimachinery import errors
@@ -19,19 +19,21 @@ from apimachinery.client import Client
 from apimachinery.events import EventRecorder
 from apimachinery.informer import Informer
 from apimachinery.kit.tasks import is_set_within
-from controlplane.scheduler import extract, metrics
+from controlplane.scheduler import extract, metrics, storage
 from controlplane.scheduler.asking import Asking
 from controlplane.scheduler.binding import Attempt, Binder
 from controlplane.scheduler.board import Boards
 from controlplane.scheduler.cluster import Cluster
 from controlplane.scheduler.cycle import Decision, choose, decide, find
+from controlplane.scheduler.devices import holdings
+from controlplane.scheduler.devices.holdings import InformedDevices
 from controlplane.scheduler.explain import explain
 from controlplane.scheduler.extenders import Extender
-from controlplane.scheduler.framework import Found, Profile, Query
+from controlplane.scheduler.framework import Found, Profile, Query, Write
 from controlplane.scheduler.queue import Pauses, Queue, Waiting
 from controlplane.scheduler.refused import Refused
 from controlplane.scheduler.reports import Reports
-from controlplane.scheduler.storage import KINDS, InformedStorage
+from controlplane.scheduler.storage import InformedStorage
 from controlplane.scheduler.surroundings import Budgets, Workloads
 from controlplane.scheduler.watching import Watcher
 
@@ -53,6 +55,7 @@ class Parts:
     profiles: Mapping[str, Profile]
     workloads: Workloads
     storage: InformedStorage
+    devices: InformedDevices
     budgets: Budgets
     extenders: Sequence[Extender] = ()
     pauses: Pauses = field(default_factory=Pauses)
@@ -73,13 +76,14 @@ class Scheduler:
         self._reports = Reports(parts.client, parts.recorder, parts.pods)
         self._binder = Binder(self.cluster, self.queue, self._watcher, self._reports, parts.extenders)
         self._asking = Asking(parts.extenders, parts.pods, parts.nodes)
-        others = dict(zip(parts.storage.informers, KINDS.values(), strict=True))
+        others = dict(zip(parts.storage.informers, storage.KINDS.values(), strict=True))
+        others |= zip(parts.devices.informers, holdings.KINDS.values(), strict=True)
         self._watcher.watch(parts.pods, parts.nodes, parts.namespaces, others)
 
     async def run(self) -> None:
         """Schedule for ever."""
         parts = self._parts
-        for informer in (parts.nodes, parts.namespaces, parts.pods, *parts.storage.informers):
+        for informer in (parts.nodes, parts.namespaces, parts.pods, *parts.storage.informers, *parts.devices.informers):
             await informer.wait_synced()
         log.info("scheduling %d nodes as %s", len(self.cluster.nodes), ", ".join(parts.profiles))
         while True:
@@ -195,6 +199,8 @@ class Scheduler:
         nominated = found.node or ("" if found.clear else None)
         try:
             await self._reports.failed(pod, reason, message, nominated)
+            for write in found.writes:
+                await write(self._parts.client)
             for other in losing:
                 await self._reports.give_way(other)
             await self._reports.evict(pod, found)
@@ -209,6 +215,7 @@ class Scheduler:
 def _post_filter(pod: extract.Pod, profile: Profile, query: Query, decision: Decision) -> Found:
     """The first plugin's answer that makes room, or what the plugins say why there is none."""
     messages: list[str] = []
+    writes: list[Write] = []
     clear = False
     if not query.cluster.nodes:
         return Found()
@@ -216,9 +223,10 @@ def _post_filter(pod: extract.Pod, profile: Profile, query: Query, decision: Dec
         found = plugin.post_filter(pod, profile, query, decision)
         if found is None:
             continue
+        writes += found.writes
         if found.node:
-            return found
+            return replace(found, writes=tuple(writes))
         clear = clear or found.clear
         if found.message:
             messages.append(found.message)
-    return Found(", ".join(messages), clear=clear)
+    return Found(", ".join(messages), clear=clear, writes=tuple(writes))

@@ -12,6 +12,7 @@ from typing import Any
 
 from apimachinery.kit import settings
 from controlplane.scheduler.configuration import Configuration, ConfigurationError, PluginSet, ProfileSettings, snake
+from controlplane.scheduler.devices.holdings import Devices
 from controlplane.scheduler.extenders import unchecked
 from controlplane.scheduler.framework import POINTS, Plugin, Profile, takes_part
 from controlplane.scheduler.plugins import BY_NAME, ROWS, Handle
@@ -20,9 +21,9 @@ from controlplane.scheduler.storage import Storage
 DEFAULTS = PluginSet(tuple((row.name, row.weight) for row in ROWS))
 
 
-def build(configuration: Configuration, storage: Storage) -> dict[str, Profile]:
+def build(configuration: Configuration, storage: Storage, devices: Devices) -> dict[str, Profile]:
     """The profiles by scheduler name. ConfigurationError."""
-    handle = Handle(storage, unchecked(configuration.extenders))
+    handle = Handle(storage, unchecked(configuration.extenders), devices)
     return {one.name: _profile(one, configuration.percentage, handle) for one in configuration.profiles}
 
 

@@ -22,7 +22,7 @@ from apimachinery.kinds import (
     VOLUME_ATTACHMENT,
 )
 from apimachinery.kit.tasks import is_set_within
-from apimachinery.objects import Obj, key, name, reference, resource_version, uid
+from apimachinery.objects import Obj, key, name, reference, uid, version
 from apimachinery.quantity import Quantity, parse
 from apimachinery.selectors import from_label_selector
 from apimachinery.volumes import claims, matching
@@ -219,13 +219,13 @@ class InformedStorage(Storage):
         if claim is None or volume is None:
             raise Refused(f"persistentvolumeclaim {item} or persistentvolume {which} is gone")
         if (volume["spec"].get("claimRef") or {}).get("uid") == uid(claim):
-            return _version(volume)
+            return version(volume)
         marks = dict(objects.annotations(volume))
         if not matching.is_for(volume, claim):
             marks[claims.BOUND_BY_CONTROLLER] = "yes"
         kept = {**volume, "metadata": {**volume["metadata"], "annotations": marks}}
         kept["spec"] = {**volume["spec"], "claimRef": reference(claim)}
-        return _version(await client.update(PERSISTENT_VOLUME, kept))
+        return version(await client.update(PERSISTENT_VOLUME, kept))
 
     async def _select(self, client: Client, item: str, node: str) -> int:
         """Say on a claim where its volume is to be made."""
@@ -233,10 +233,10 @@ class InformedStorage(Storage):
         if claim is None:
             raise Refused(f"persistentvolumeclaim {item} is gone")
         if objects.annotations(claim).get(claims.SELECTED_NODE) == node:
-            return _version(claim)
+            return version(claim)
         marks = {**objects.annotations(claim), claims.SELECTED_NODE: node}
         wanted = {**claim, "metadata": {**claim["metadata"], "annotations": marks}}
-        return _version(await client.update(PERSISTENT_VOLUME_CLAIM, wanted))
+        return version(await client.update(PERSISTENT_VOLUME_CLAIM, wanted))
 
     def _is_done(self, choice: Choice, written: Mapping[str, int]) -> bool:
         """Whether everything is bound. Raises Refused where it will not be."""
@@ -245,7 +245,7 @@ class InformedStorage(Storage):
             claim, volume = self._claims.get(item), self._volumes.get(which)
             if claim is None or volume is None:
                 raise Refused(f"failed to check binding: persistentvolumeclaim {item} or its volume is gone")
-            seen = _version(volume) >= written[which]
+            seen = version(volume) >= written[which]
             if seen and not (volume["spec"].get("claimRef") or {}).get("uid"):
                 raise Refused(f'ClaimRef got reset for pv "{which}"')
             done = done and seen and claims.is_bound(claim)
@@ -253,7 +253,7 @@ class InformedStorage(Storage):
             claim = self._claims.get(item)
             if claim is None:
                 raise Refused(f"failed to check provisioning pvc: {item} is gone")
-            seen = _version(claim) >= written[item]
+            seen = version(claim) >= written[item]
             if seen and objects.annotations(claim).get(claims.SELECTED_NODE) != choice.node:
                 # How a provisioner that cannot do it gives the choice back.
                 raise Refused(f'provisioning failed for PVC "{name(claim)}"')
@@ -275,8 +275,3 @@ def _suffices(capacity: Obj, size: Quantity, labels: Mapping[str, str]) -> bool:
         return False
     limit = capacity.get("maximumVolumeSize") or capacity.get("capacity")
     return limit is not None and parse(limit) >= size
-
-
-def _version(obj: Obj) -> int:
-    """Versions of one kind of object grow, and are decimal numbers (KEP-5504)."""
-    return int(resource_version(obj) or 0)

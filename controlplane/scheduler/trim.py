@@ -17,9 +17,10 @@ _ALIKE = ("namespace", "creationTimestamp", "labels", "ownerReferences")
 _SPEC = (
     "nodeName", "schedulerName", "priority", "preemptionPolicy", "nodeSelector", "affinity", "tolerations",
     "topologySpreadConstraints", "schedulingGates", "overhead", "resources", "hostNetwork", "hostUsers",
+    "resourceClaims",
 )  # fmt: skip
 _CONTAINER = ("name", "image", "resources", "ports", "restartPolicy", "restartPolicyRules")
-_STATUS = ("phase", "startTime", "nominatedNodeName", "resources", "allocatedResources")
+_STATUS = ("phase", "startTime", "nominatedNodeName", "resources", "allocatedResources", "resourceClaimStatuses")
 _CONDITIONS = ("PodScheduled", "DisruptionTarget", "PodResizePending")
 # Volumes that bind a pod to nothing.
 _ANYWHERE = ("projected", "configMap", "secret", "emptyDir", "downwardAPI", "hostPath")

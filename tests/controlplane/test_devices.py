@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from apimachinery.kinds import EVENT, POD, RESOURCE_CLAIM, RESOURCE_CLAIM_TEMPLATE
+from apimachinery.kinds import DEVICE_CLASS, EVENT, POD, RESOURCE_CLAIM, RESOURCE_CLAIM_TEMPLATE, RESOURCE_SLICE
 from apimachinery.objects import Obj, name, uid
+from apimachinery.pods.devices import FINALIZER
 from tests.controlplane.stage import Stage
 from tests.controlplane.test_loops import play, pod
 
 DEVICES: Obj = {"requests": [{"name": "r", "exactly": {"deviceClassName": "gpu.example"}}]}
 RESULT = {"request": "r", "driver": "gpu.example", "pool": "p", "device": "d"}
-FINALIZER = "resource.kubernetes.io/delete-protection"
 
 
 def of(kind: str, called: str, spec: Obj) -> Obj:
@@ -107,3 +107,46 @@ async def allocate(at: Stage, claim: Obj) -> None:
     await at.client.patch(RESOURCE_CLAIM, name(claim), {"metadata": {"finalizers": [FINALIZER]}}, "default")
     done = {"status": {"allocation": {"devices": {"results": [RESULT]}}}}
     await at.client.patch(RESOURCE_CLAIM, name(claim), done, "default", subresource="status")
+
+
+def test_a_pod_gets_the_devices_of_its_node_and_the_next_one_waits_for_them(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        client = at.client
+        await client.create(RESOURCE_CLAIM_TEMPLATE, of("ResourceClaimTemplate", "t", {"spec": {"devices": DEVICES}}))
+        await client.create(POD, pod("a", resourceClaims=[{"name": "gpu", "resourceClaimTemplateName": "t"}]))
+
+        async def says(which: str, text: str) -> bool:
+            told = (await client.get(POD, which, "default"))["status"].get("conditions") or []
+            return any(c["type"] == "PodScheduled" and text in c.get("message", "") for c in told)
+
+        missing = "request r: device class gpu.example does not exist"
+        await at.until(lambda: says("a", missing))
+        kind = {"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": {"name": "gpu.example"}}
+        await client.create(DEVICE_CLASS, {**kind, "spec": {}})
+        await at.until(lambda: says("a", "3 cannot allocate all claims"))
+        pool = {"name": "p", "generation": 1, "resourceSliceCount": 1}
+        spec = {"driver": "gpu.example", "pool": pool, "nodeName": "node2", "devices": [{"name": "d"}]}
+        head = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": {"name": "node2-gpus"}}
+        await client.create(RESOURCE_SLICE, {**head, "spec": spec})
+
+        async def node_of(which: str) -> str:
+            return str((await client.get(POD, which, "default"))["spec"].get("nodeName") or "")
+
+        await at.until(lambda: node_of("a"))
+        assert await node_of("a") == "node2"
+        (claim,) = await claims(at)
+        only = {"key": "metadata.name", "operator": "In", "values": ["node2"]}
+        allocation = claim["status"]["allocation"]
+        assert allocation["devices"]["results"] == [RESULT]
+        assert allocation["nodeSelector"] == {"nodeSelectorTerms": [{"matchFields": [only]}]}
+        assert allocation["allocationTimestamp"]
+        assert [who["name"] for who in claim["status"]["reservedFor"]] == ["a"]
+        assert claim["metadata"]["finalizers"] == [FINALIZER]
+
+        await client.create(POD, pod("b", resourceClaims=[{"name": "gpu", "resourceClaimTemplateName": "t"}]))
+        await at.until(lambda: says("b", "3 cannot allocate all claims"))
+        await client.delete(POD, "a", "default", grace_period=0)
+        await at.until(lambda: node_of("b"))
+        assert await node_of("b") == "node2"
+
+    play(tmp_path, scenario)

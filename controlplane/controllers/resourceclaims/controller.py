@@ -145,7 +145,7 @@ class ResourceClaimController:
             if claim is None or (use.template and devices.not_made_for(claim, pod)):
                 continue
             status = claim.get("status") or {}
-            if status.get("allocation") and not devices.is_reserved_for(claim, pod):
+            if status.get("allocation") and not devices.is_reserved_for(claim, uid(pod)):
                 users = [*(status.get("reservedFor") or ()), plan.consumer(pod)]
                 reserved = {**claim, "status": {**status, "reservedFor": users}}
                 await self._context.client.update(RESOURCE_CLAIM, reserved, subresource="status")

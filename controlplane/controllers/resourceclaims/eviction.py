@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery.kinds import POD, RESOURCE_CLAIM, RESOURCE_SLICE
-from apimachinery.objects import Obj, is_deleting, key, namespace
+from apimachinery.objects import Obj, is_deleting, key, namespace, uid
 from apimachinery.pods import devices
 from apimachinery.timestamps import now
 from apimachinery.workqueue import WorkQueue
@@ -87,7 +87,7 @@ class DeviceTaintEvictionController:
             claim
             for use, claim in found
             if claim is not None
-            and devices.is_reserved_for(claim, pod)
+            and devices.is_reserved_for(claim, uid(pod))
             and not (use.template and devices.not_made_for(claim, pod))
         ]
 

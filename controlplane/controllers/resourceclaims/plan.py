@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterable
 
 from apimachinery import objects
 from apimachinery.objects import Obj, name, namespace, owner_reference, uid
-from apimachinery.pods.devices import Use
+from apimachinery.pods.devices import FINALIZER, Use
 from controlplane.controllers import pod_status
 
-FINALIZER = "resource.kubernetes.io/delete-protection"
 MADE_FOR = "resource.kubernetes.io/pod-claim-name"
 
 # What generateName leaves for the name of a claim, less a hyphen and five letters.

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from controlplane.scheduler.devices.holdings import Devices
 from controlplane.scheduler.extract import DEFAULT_SCHEDULER
 from controlplane.scheduler.framework import Plugin, Profile, everywhere
 from controlplane.scheduler.plugins.balance import BalancedAllocation, BalancedAllocationArgs
 from controlplane.scheduler.plugins.binder import DefaultBinder
+from controlplane.scheduler.plugins.dynamic_resources import DynamicResources, DynamicResourcesArgs
 from controlplane.scheduler.plugins.features import NodeDeclaredFeatures
 from controlplane.scheduler.plugins.gates import SchedulingGates
 from controlplane.scheduler.plugins.images import ImageLocality
@@ -41,6 +43,7 @@ class Handle:
 
     storage: Storage = field(default_factory=Storage)
     unchecked: frozenset[str] = frozenset()
+    devices: Devices = field(default_factory=Devices)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ ROWS = (
     Row("VolumeZone", lambda _args, _handle: VolumeZone()),
     Row("PodTopologySpread", lambda args, _handle: PodTopologySpread(args), SpreadArgs, 2),
     Row("InterPodAffinity", lambda args, _handle: InterPodAffinity(args), InterPodAffinityArgs, 2),
+    Row("DynamicResources", lambda args, handle: DynamicResources(handle.devices, args), DynamicResourcesArgs, 2),
     Row("DefaultPreemption", lambda args, _handle: DefaultPreemption(args), PreemptionArgs),
     Row("NodeResourcesBalancedAllocation", lambda args, _handle: BalancedAllocation(args), BalancedAllocationArgs),
     Row("ImageLocality", lambda _args, _handle: ImageLocality()),
@@ -78,8 +82,12 @@ ROWS = (
 BY_NAME = {row.name: row for row in ROWS}
 
 
-def default_profile(name: str = DEFAULT_SCHEDULER, storage: Storage | None = None) -> Profile:
-    """Upstream's default plugins and weights under a scheduler name; without `storage` there are no volumes."""
-    handle = Handle(storage or Storage())
+def default_profile(
+    name: str = DEFAULT_SCHEDULER, storage: Storage | None = None, devices: Devices | None = None
+) -> Profile:
+    """Upstream's default plugins and weights under a scheduler name; without `storage` there are no volumes, without
+    `devices` none of those.
+    """
+    handle = Handle(storage or Storage(), devices=devices or Devices())
     plugins = [row.make(None if row.args is None else row.args(), handle) for row in ROWS]
     return Profile(name, everywhere(plugins), {row.name: row.weight for row in ROWS})

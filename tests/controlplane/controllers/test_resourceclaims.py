@@ -14,7 +14,7 @@ from apimachinery.events import EventRecorder
 from apimachinery.kinds import POD, Kind
 from apimachinery.objects import Obj
 from apimachinery.pods import devices
-from apimachinery.pods.devices import Use
+from apimachinery.pods.devices import FINALIZER, Use
 from controlplane.controllers.context import Context, Informers
 from controlplane.controllers.resourceclaims import plan
 from controlplane.controllers.resourceclaims.controller import ResourceClaimController
@@ -48,7 +48,7 @@ def claim(*users: str, **parts: Any) -> Obj:
     status: Obj = {"allocation": {"devices": {}}} if parts.pop("allocated", True) else {}
     if users:
         status["reservedFor"] = [{"resource": "pods", "name": user, "uid": f"uid-{user}"} for user in users]
-    meta = {"name": "c", "namespace": "default", "finalizers": [plan.FINALIZER, "other"], **parts}
+    meta = {"name": "c", "namespace": "default", "finalizers": [FINALIZER, "other"], **parts}
     return {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": meta, "status": status}
 
 
@@ -99,7 +99,7 @@ def test_what_is_left_of_a_claim(there: Obj, ended: set[str], users: list[str], 
     assert [who["name"] for who in status.get("reservedFor") or ()] == users
     assert ("allocation" in status) is allocated
     final = plan.unprotected(left, there) or left
-    assert (plan.FINALIZER in final["metadata"]["finalizers"]) is kept
+    assert (FINALIZER in final["metadata"]["finalizers"]) is kept
     assert "other" in final["metadata"]["finalizers"]
     if not ended and not there["metadata"].get("deletionTimestamp"):
         assert left is there

@@ -11,6 +11,7 @@ import yaml
 from apimachinery.kit import settings
 from controlplane.scheduler import configuration, profiles
 from controlplane.scheduler.configuration import ConfigurationError
+from controlplane.scheduler.devices.holdings import Devices
 from controlplane.scheduler.framework import Plugin, Profile, Rejection
 from controlplane.scheduler.plugins import default_profile
 from controlplane.scheduler.settings import Settings
@@ -22,7 +23,7 @@ HEAD = {"apiVersion": configuration.API_VERSION, "kind": configuration.KIND}
 
 def built(*listed: dict[str, Any], **fields: Any) -> dict[str, Profile]:
     values = {**HEAD, **({"profiles": list(listed)} if listed else {}), **fields}
-    return profiles.build(configuration.read(values), Storage())
+    return profiles.build(configuration.read(values), Storage(), Devices())
 
 
 def plugins(points: dict[str, Any], *config: dict[str, Any]) -> dict[str, Any]:
@@ -62,6 +63,7 @@ def test_an_empty_file_is_upstream_s_default() -> None:
         ("NodeResourcesFit", 1),
         ("PodTopologySpread", 2),
         ("InterPodAffinity", 2),
+        ("DynamicResources", 2),
         ("NodeResourcesBalancedAllocation", 1),
         ("ImageLocality", 1),
     ]
@@ -87,7 +89,7 @@ def test_points_that_a_file_changes() -> None:
                     "disabled": [{"name": "NodeAffinity"}],
                 },
                 "filter": {"disabled": [{"name": "*"}], "enabled": [{"name": "NodePorts"}, {"name": OWN}]},
-                "postFilter": {"disabled": [{"name": "DefaultPreemption"}]},
+                "postFilter": {"disabled": [{"name": "DefaultPreemption"}, {"name": "DynamicResources"}]},
             }
         )
     ).values()
@@ -97,6 +99,7 @@ def test_points_that_a_file_changes() -> None:
         ("TaintToleration", 3),
         ("PodTopologySpread", 2),
         ("InterPodAffinity", 2),
+        ("DynamicResources", 2),
         ("NodeResourcesBalancedAllocation", 1),
         ("Picky", 4),
     ]
@@ -183,7 +186,7 @@ def test_such_a_file_is_a_settings_file(tmp_path: Path) -> None:
     assert (loaded.election.leader_elect, loaded.election.lease_duration) == (False, 20.0)
     read = loaded.read()
     assert read.unused == ("parallelism", "clientConnection.qps")
-    assert {name: p.percentage for name, p in profiles.build(read, Storage()).items()} == {"a": 0, "b": 30}
+    assert {name: p.percentage for name, p in profiles.build(read, Storage(), Devices()).items()} == {"a": 0, "b": 30}
     file.write_text(yaml.safe_dump({**HEAD, "leaderElection": {"colour": 1}, "clientConnection": {"kubeconfig": "k"}}))
     with pytest.raises(settings.SettingsError, match=r"unknown field leaderElection\.colour"):
         settings.load(Settings, file)

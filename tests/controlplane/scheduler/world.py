@@ -16,13 +16,18 @@ from apimachinery.informer import Informer
 from apimachinery.kinds import NAMESPACE, NODE, POD, POD_DISRUPTION_BUDGET, Kind
 from apimachinery.objects import Obj, copy, key
 from apimachinery.pods.requests import pod_requests
+from controlplane.scheduler import storage
+from controlplane.scheduler.devices import holdings
+from controlplane.scheduler.devices.holdings import InformedDevices
 from controlplane.scheduler.extenders import Extender
 from controlplane.scheduler.framework import Profile
 from controlplane.scheduler.loop import Parts, Scheduler
 from controlplane.scheduler.plugins import default_profile
 from controlplane.scheduler.queue import Pauses
-from controlplane.scheduler.storage import KINDS, InformedStorage
+from controlplane.scheduler.storage import InformedStorage
 from controlplane.scheduler.surroundings import InformedBudgets, Workloads
+
+KINDS = (*storage.KINDS, *holdings.KINDS)
 
 
 class Api:
@@ -151,8 +156,9 @@ class Api:
 
 
 def scheduler(api: Api, profiles: Mapping[str, Profile] | None = None, extenders: Sequence[Extender] = ()) -> Scheduler:
-    storage = InformedStorage(*(api.informers[kind] for kind in KINDS))
-    default = default_profile(storage=storage)
+    volumes = InformedStorage(*(api.informers[kind] for kind in storage.KINDS))
+    devices = InformedDevices(*(api.informers[kind] for kind in holdings.KINDS))
+    default = default_profile(storage=volumes, devices=devices)
     parts = Parts(
         cast(Client, api),
         api.informers[POD],
@@ -161,7 +167,8 @@ def scheduler(api: Api, profiles: Mapping[str, Profile] | None = None, extenders
         cast(EventRecorder, api),
         profiles or {default.name: default},
         Workloads(),
-        storage,
+        volumes,
+        devices,
         InformedBudgets(api.informers[POD_DISRUPTION_BUDGET]),
         extenders,
         Pauses(1.0, 2.0),
