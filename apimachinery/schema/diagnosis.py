@@ -12,7 +12,8 @@ from typing import Any
 
 from apimachinery.jsontext import type_of
 from apimachinery.schema import presence, scalars
-from apimachinery.schema.node import Node
+from apimachinery.schema.gonames import embedded
+from apimachinery.schema.node import GO_SCALARS, Node, short
 
 __all__ = ["Findings", "diagnose"]
 
@@ -109,7 +110,8 @@ class _Visit:
                     self.unknown.append(below)
                     del value[name]
                 continue
-            places = f"{fields}.{name}" if fields else name
+            inner = embedded(short(node.type_name), name)
+            places = ".".join(part for part in (fields, inner, name) if part)
             new = self.value(field, value[name], node.struct_name, places, below)
             if new is None:
                 del value[name]
@@ -159,7 +161,7 @@ class _Conversion(_Visit):
         number = type(value) in (int, float)
         if number and node.shape in CONVERTIBLE and not (node.shape == "string" and kind == "float64"):
             raise scalars.DecodeError(f"cannot convert {kind} to {node.go_type}")
-        raise scalars.DecodeError(f"unrecognized type: {node.go_type}")
+        raise scalars.DecodeError(f"unrecognized type: {GO_SCALARS[node.shape]}")
 
 
 GO_KINDS = {dict: "map", list: "slice", str: "string", int: "int64", float: "float64", bool: "bool"}

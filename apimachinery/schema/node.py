@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
+from apimachinery.schema.gonames import named
+
 __all__ = ["Node", "kept_with_it"]
 
 T = TypeVar("T")
@@ -53,7 +55,8 @@ class Node:
     """The type at one place.
 
     `shape` is one of struct, map, list, string, boolean, int32, int64, number, bytes, quantity, int-or-string, time,
-    microtime, raw (any object), any. `type_name` is the definition's full name, "" for what has none.
+    microtime, raw (any object), any. `type_name` is the definition's full name, "" for what has none. `named` is the
+    name of a text's, list's or map's type where Go has one.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Node:
         self.type_name = raw["$ref"][len(REF) :] if "$ref" in raw else ""
         self.type_raw = resolve(self.type_name) if self.type_name else raw
         self.shape = _shape(self.type_name, self.type_raw)
+        self.named = ""
 
     def _child(self, raw: Mapping[str, Any]) -> Node:
         # Keyed by identity: the raw document is never copied and lives as long as the schema.
@@ -81,13 +85,18 @@ class Node:
         """The fields of a struct, by JSON name; empty for everything else."""
         if self.shape != "struct":
             return {}
-        return {name: self._child(raw) for name, raw in (self.type_raw.get("properties") or {}).items()}
+        found = {name: self._child(raw) for name, raw in (self.type_raw.get("properties") or {}).items()}
+        for name, child in found.items():
+            child.named = child.named or named(short(self.type_name), name)
+        return found
 
     @cached_property
     def element(self) -> Node | None:
         """The type of a list's items or of a map's values."""
         if self.shape == "list":
-            return self._child(self.type_raw["items"])
+            item = self._child(self.type_raw["items"])
+            item.named = item.named or self.named.removeprefix("[]")
+            return item
         if self.shape == "map":
             return self._child(self.type_raw["additionalProperties"])
         return None
@@ -155,6 +164,8 @@ class Node:
         """The type's name as upstream's decoder prints it: "v1.PodSpec", "[]v1.Container",
         "map[string]string".
         """
+        if self.named:
+            return self.named
         if self.shape == "struct":
             package, _, name = self.type_name.rpartition(".")
             return f"{package.rpartition('.')[2]}.{name}"

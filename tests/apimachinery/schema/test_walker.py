@@ -120,6 +120,21 @@ BAD = [
     ("v1", "Pod", {"metadata": {"deletionTimestamp": 7}}, "json: cannot unmarshal number into Go value of type string"),
     ("v1", "Service", {"spec": {"ports": [{"targetPort": 1.5}]}}, "json: cannot unmarshal number 1.5 into Go value of type int32"),
     ("v1", "Pod", [], "json: cannot unmarshal array into Go value of type v1.Pod"),
+    # Texts, lists and maps whose type has a name of its own.
+    ("v1", "Pod", {"spec": {"restartPolicy": 5}}, "json: cannot unmarshal number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy"),
+    ("v1", "Pod", {"spec": {"containers": [{"resources": {"limits": "x"}}]}}, "json: cannot unmarshal string into Go struct field ResourceRequirements.spec.containers.resources.limits of type v1.ResourceList"),
+    ("v1", "PersistentVolumeClaim", {"spec": {"accessModes": 7}}, "json: cannot unmarshal number into Go struct field PersistentVolumeClaimSpec.spec.accessModes of type []v1.PersistentVolumeAccessMode"),
+    ("v1", "PersistentVolumeClaim", {"spec": {"accessModes": [7]}}, "json: cannot unmarshal number into Go struct field PersistentVolumeClaimSpec.spec.accessModes of type v1.PersistentVolumeAccessMode"),
+    ("v1", "ConfigMap", {"metadata": {"ownerReferences": [{"uid": 7}]}}, "json: cannot unmarshal number into Go struct field OwnerReference.metadata.ownerReferences.uid of type types.UID"),
+    ("autoscaling/v2", "HorizontalPodAutoscaler", {"spec": {"metrics": [{"type": 1}]}}, "json: cannot unmarshal number into Go struct field MetricSpec.spec.metrics.type of type v2.MetricSourceType"),
+    ("resource.k8s.io/v1", "ResourceSlice", {"spec": {"devices": [{"attributes": 1}]}}, "json: cannot unmarshal number into Go struct field Device.spec.devices.attributes of type map[v1.QualifiedName]v1.DeviceAttribute"),
+    # Fields of a struct within another that has no name in JSON.
+    ("v1", "Pod", {"spec": {"volumes": [{"hostPath": 1}]}}, "json: cannot unmarshal number into Go struct field Volume.spec.volumes.VolumeSource.hostPath of type v1.HostPathVolumeSource"),
+    ("v1", "Pod", {"spec": {"volumes": [{"name": 1}]}}, "json: cannot unmarshal number into Go struct field Volume.spec.volumes.name of type string"),
+    ("v1", "Pod", {"spec": {"containers": [{"livenessProbe": {"httpGet": {"path": 1}}}]}}, "json: cannot unmarshal number into Go struct field HTTPGetAction.spec.containers.livenessProbe.ProbeHandler.httpGet.path of type string"),
+    ("v1", "Pod", {"spec": {"ephemeralContainers": [{"image": 1}]}}, "json: cannot unmarshal number into Go struct field EphemeralContainer.spec.ephemeralContainers.EphemeralContainerCommon.image of type string"),
+    ("networking.k8s.io/v1", "Ingress", {"spec": {"rules": [{"http": {"paths": [{"pathType": 5}]}}]}}, "json: cannot unmarshal number into Go struct field HTTPIngressPath.spec.rules.IngressRuleValue.http.paths.pathType of type v1.PathType"),
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", {"spec": {"matchConstraints": {"resourceRules": [{"apiGroups": 5}]}}}, "json: cannot unmarshal number into Go struct field NamedRuleWithOperations.spec.matchConstraints.resourceRules.RuleWithOperations.Rule.apiGroups of type []string"),
 ]  # fmt: skip
 
 
@@ -144,6 +159,8 @@ def test_the_first_wrong_type_is_told_and_a_bad_spelling_wins() -> None:
         ({"replicas": 1.5}, "cannot convert float64 to int32"),
         ({"template": {"spec": {"containers": [{"name": 5}]}}}, "cannot convert int64 to string"),
         ({"template": {"spec": {"containers": "a"}}}, "cannot restore slice from string"),
+        ({"template": {"spec": {"restartPolicy": 5}}}, "cannot convert int64 to v1.RestartPolicy"),
+        ({"template": {"spec": {"restartPolicy": True}}}, "unrecognized type: string"),
         ({"replicas": 3.0}, ""),
     ],
 )
