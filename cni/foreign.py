@@ -1,17 +1,26 @@
-"""Who else changed a table of ours: told by the kernel, so that it is written again within a moment."""
+"""Who else changed rules of ours: told by the kernel, so that they are written again within a moment."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 
 from apimachinery.kit import nft_events
+from apimachinery.kit.iptables import Iptables
+from apimachinery.kit.iptables_legacy import Fingerprint, LegacyTables
+from apimachinery.kit.nft_events import Transaction
 
 log = logging.getLogger(__name__)
 
-# NFPROTO_INET, the family of a table for both IP versions
-_INET = 1
+# NFPROTO_INET, the family of a table for both IP versions; iptables' tables have one each.
+_INET, _IPV4, _IPV6 = 1, 2, 10
+_BUILT_IN = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
+# Of all plugins' chains in iptables, by contract.
+_PREFIX = "CNI-"
+# Seconds between two looks at what nothing tells of.
+LOOK_SECONDS = 0.5
 
 
 async def changes(table: str, owner: Callable[[], str]) -> AsyncIterator[None]:
@@ -27,3 +36,63 @@ async def changes(table: str, owner: Callable[[], str]) -> AsyncIterator[None]:
         async for transaction in listener.transactions():
             if transaction is None or ((_INET, table) in transaction.touched_tables and transaction.owner != owner()):
                 yield
+
+
+async def changes_of_iptables(tables: Collection[str]) -> AsyncIterator[None]:
+    """Yields when plugins' chains in these tables of iptables, or the ways into them, may have changed; by whom is not
+    known: our own changes are told, too. What comes together is told once. Runs for ever.
+    """
+    legacy = await asyncio.to_thread(Iptables().is_legacy_blocking)
+    async for _ in _looked_at(tables) if legacy else _told(tables):
+        yield
+
+
+async def _told(tables: Collection[str]) -> AsyncIterator[None]:
+    try:
+        listener = nft_events.Listener(tables=tuple(tables))
+    except OSError as problem:
+        log.warning("no nftables notifications (%s): a foreign change of iptables' chains stays", problem)
+        return
+    with contextlib.closing(listener):
+        while True:
+            await listener.wait()
+            if any([concerns(told, tables) for told in listener.drain()]):
+                yield
+
+
+def concerns(told: Transaction | None, tables: Collection[str]) -> bool:
+    """Whether a transaction may have taken something of a plugin's; None: nobody knows. Pure."""
+    if told is None:
+        return True
+    families = (_IPV4, _IPV6)
+    touched = any(f in families and t in tables and c.startswith(_PREFIX) for f, t, c in told.touched_chains)
+    lost = any(f in families and t in tables and c in _BUILT_IN for f, t, c in told.lost_chains)
+    return touched or lost or any(f in families and t in tables for f, t in told.deleted_tables)
+
+
+async def _looked_at(tables: Collection[str]) -> AsyncIterator[None]:
+    """The legacy kind tells nobody anything: a system call for each table, twice a second."""
+    prints = {ipv6: Fingerprint(ipv6) for ipv6 in (False, True)}
+    try:
+        seen = _look(prints, tables)
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = _look(prints, tables)
+            if now != seen:
+                yield
+                # After whatever was written because of it.
+                now = _look(prints, tables)
+            seen = now
+    finally:
+        for one in prints.values():
+            one.close()
+
+
+def _look(prints: dict[bool, Fingerprint], tables: Collection[str]) -> dict[tuple[bool, str], bytes]:
+    """To ask for a table that is not there would make it."""
+    found = {}
+    for ipv6, one in prints.items():
+        for table in set(tables) & set(LegacyTables(ipv6).names()):
+            with contextlib.suppress(OSError):
+                found[ipv6, table] = one.read(table)
+    return found

@@ -64,6 +64,18 @@ async def run(
     return Result(tuple(argv), process.returncode, stdout, stderr)
 
 
+def run_blocking(argv: Sequence[str], *, stdin: bytes | None = None, timeout: float, check: bool = True) -> Result:
+    """`run` for a thread that may wait; the command is spawned in the thread's own network namespace."""
+    process = _start(argv, stdin, None)
+    try:
+        stdout, stderr = _finish(process, timeout)
+    except subprocess.TimeoutExpired as error:
+        raise CommandError(argv, None, f"no end after {timeout:g} s", stdin) from error
+    if check and process.returncode != 0:
+        raise CommandError(argv, process.returncode, stderr.decode(errors="replace"), stdin)
+    return Result(tuple(argv), process.returncode, stdout, stderr)
+
+
 def start(argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, stdin: int | None = None) -> int:
     """Start a program that outlives the call, in a session of its own; returns its pid.
 

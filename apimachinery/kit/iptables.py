@@ -18,6 +18,7 @@ from apimachinery.kit import command
 
 _CHAIN = re.compile(rb"^:(\S+) ", re.MULTILINE)
 _RULE = re.compile(rb"^-A (\S+)", re.MULTILINE)
+_NFT = b"(nf_tables)"
 _LOCK_SECONDS = 5
 
 
@@ -52,15 +53,22 @@ class Iptables:
     async def is_legacy(self) -> bool:
         """Whether the program writes the kernel's legacy tables, not nftables."""
         result = await command.run([self._name(""), "--version"], timeout=10)
-        return b"(nf_tables)" not in result.stdout
+        return _NFT not in result.stdout
+
+    def is_legacy_blocking(self) -> bool:
+        """`is_legacy` for a thread that may wait."""
+        return _NFT not in command.run_blocking([self._name(""), "--version"], timeout=10).stdout
 
     async def restore(self, text: str, timeout: float = 60.0) -> None:
         """Apply tables' changes; each table's part is atomic and what it does not name stays.
 
         Raises command.CommandError, which carries the text.
         """
-        argv = [*self._command("-restore"), "--noflush", "-w", str(_LOCK_SECONDS)]
-        await command.run(argv, stdin=text.encode(), timeout=timeout)
+        await command.run(self._restoring(), stdin=text.encode(), timeout=timeout)
+
+    def restore_blocking(self, text: str, timeout: float = 60.0) -> None:
+        """`restore` for a thread that may wait."""
+        command.run_blocking(self._restoring(), stdin=text.encode(), timeout=timeout)
 
     async def chains(self, table: str, timeout: float = 60.0) -> tuple[str, ...]:
         """The names of a table's chains, built-in ones too; empty when the kernel has no such table."""
@@ -69,10 +77,12 @@ class Iptables:
     async def snapshot(self, table: str, rules_of: Collection[str], timeout: float = 60.0) -> Snapshot:
         """A table's chain names, and the rules of the chains in `rules_of`."""
         result = await command.run([*self._command("-save"), "-t", table], timeout=timeout, check=False)
-        wanted = tuple(f"-A {chain} ".encode() for chain in rules_of)
-        lines = result.stdout.splitlines() if wanted else []
-        rules = frozenset(line.decode() for line in lines if line.startswith(wanted))
-        return Snapshot(tuple(name.decode() for name in _CHAIN.findall(result.stdout)), rules)
+        return _snapshot(result.stdout, rules_of)
+
+    def snapshot_blocking(self, table: str, rules_of: Collection[str], timeout: float = 60.0) -> Snapshot:
+        """`snapshot` for a thread that may wait."""
+        result = command.run_blocking([*self._command("-save"), "-t", table], timeout=timeout, check=False)
+        return _snapshot(result.stdout, rules_of)
 
     async def sizes(self, table: str, timeout: float = 60.0) -> dict[str, int]:
         """How many rules each chain of a table has; empty when the kernel has no such table."""
@@ -106,9 +116,19 @@ class Iptables:
     def _argv(self, action: str, table: str, chain: str, words: Sequence[str]) -> list[str]:
         return [*self._command(), "-w", str(_LOCK_SECONDS), "-t", table, action, chain, *words]
 
+    def _restoring(self) -> list[str]:
+        return [*self._command("-restore"), "--noflush", "-w", str(_LOCK_SECONDS)]
+
     def _command(self, suffix: str = "") -> list[str]:
         enter = ["nsenter", f"--net={self.netns}"] if self.netns else []
         return [*enter, self._name(suffix)]
 
     def _name(self, suffix: str = "") -> str:
         return f"{self.program}-{self.backend}{suffix}" if self.backend else self.program + suffix
+
+
+def _snapshot(saved: bytes, rules_of: Collection[str]) -> Snapshot:
+    wanted = tuple(f"-A {chain} ".encode() for chain in rules_of)
+    lines = saved.splitlines() if wanted else []
+    rules = frozenset(line.decode() for line in lines if line.startswith(wanted))
+    return Snapshot(tuple(name.decode() for name in _CHAIN.findall(saved)), rules)

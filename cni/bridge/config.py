@@ -8,13 +8,13 @@ from typing import Any
 
 from apimachinery.kit.netlink.links import NAME_LIMIT, mac_bytes
 from cni import types
+from cni.backend import BACKENDS
 from cni.skel import Request
 from cni.types import CniError
 
 DEFAULT_BRIDGE = "cni0"
 # Settings of the reference plugin that would change the network silently if they were ignored.
 _UNSUPPORTED = ("vlan", "vlanTrunk", "preserveDefaultVlan")
-_BACKENDS = ("", "nftables", "iptables")
 _DNS = ("nameservers", "domain", "search", "options")
 
 
@@ -22,8 +22,8 @@ _DNS = ("nameservers", "domain", "search", "options")
 class Config:
     """`mac` is the pod interface's, "" to derive it from the address. `dad`: leave IPv6 duplicate detection on, and
     wait for it. `guarded`: frames with another source than the interface's MAC are dropped. `left_down`: the pod's
-    interface, for whoever takes it over. `masquerade`: the pod leaves its own network as the node. `dns` replaces that
-    of the addresses' plugin where it says anything.
+    interface, for whoever takes it over. `masquerade`: the pod leaves its own network as the node, by rules of the kind
+    `masquerade_by` ("": any). `dns` replaces that of the addresses' plugin where it says anything.
     """
 
     bridge: str = DEFAULT_BRIDGE
@@ -39,6 +39,7 @@ class Config:
     guarded: bool = False
     left_down: bool = False
     masquerade: bool = False
+    masquerade_by: str = ""
     dns: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -61,7 +62,8 @@ def parse(request: Request) -> Config:
         dad=_flag(given, "enabledad"),
         guarded=_flag(given, "macspoofchk"),
         left_down=_flag(given, "disableContainerInterface"),
-        masquerade=_masquerade(given),
+        masquerade=_flag(given, "ipMasq"),
+        masquerade_by=_masquerade_by(given),
         dns=_dns(given),
     )
     if config.left_down and (given.get("ipam") or {}).get("type"):
@@ -74,15 +76,11 @@ def parse(request: Request) -> Config:
     return config
 
 
-def _masquerade(given: Mapping[str, Any]) -> bool:
-    """Whoever names no back end has nftables; the reference plugin would prefer iptables."""
-    wanted, backend = _flag(given, "ipMasq"), _text(given, "ipMasqBackend")
-    if backend not in _BACKENDS:
+def _masquerade_by(given: Mapping[str, Any]) -> str:
+    backend = _text(given, "ipMasqBackend")
+    if backend not in ("", *BACKENDS):
         raise CniError(types.INVALID_CONFIG, f"ipMasqBackend: {backend!r} is neither nftables nor iptables")
-    if wanted and backend == "iptables":
-        text = "ipMasqBackend: 'iptables' is not supported by this plugin, only 'nftables' is"
-        raise CniError(types.UNSUPPORTED_FIELD, text)
-    return wanted
+    return backend
 
 
 def _mac(request: Request) -> str:

@@ -1,129 +1,58 @@
-"""The setting `ipMasq`: a pod takes the node's address when it leaves its own network. One nftables table for all.
-
-    pod's address ── map pods4 ── jump ── chain of its network: inside it, or multicast: unchanged
-                                                                else: the node's address
-
-The map's elements bear two names as comment, of the network and of the attachment, by which they are found again: a DEL
-need not know the addresses. Nothing else is recorded. The map holds single values and networks are compared with one by
-one, so that a pod added changes no other pod's connection (see `cni.node.masquerade`).
+"""The setting `ipMasq`: a pod takes the node's address when it leaves its own network, by rules of either kind.
 
 Source: https://www.cni.dev/plugins/current/main/bridge/
 """
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 from apimachinery.kit.netlink.routes import Interface
-from apimachinery.kit.nft import Nft, NftError
-from cni import types
-from cni.bridge import plan
-from cni.types import CniError
+from cni import backend
+from cni.backend import IPTABLES
+from cni.bridge import masquerade_iptables, masquerade_nft, plan
 
-TABLE = "wherry-ipmasq"
-_IP = {4: "ip", 6: "ip6"}
-_TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
-_MULTICAST = {4: "224.0.0.0/4", 6: "ff00::/8"}
-_ELEMENT = re.compile(r'([0-9a-f.:]+) comment "(\w+) (\w+)" :')
+Key = tuple[str, str, str]
+"""(network, container id, interface)"""
 
 
-def ruleset(address: Interface, network: str, attachment: str, *, instead: bool = False) -> str:
-    """A transaction for one more address, whether the table exists or not; refused when the address is in it already,
-    which `instead` replaces. `attachment`: the node's end of its link. Pure.
-    """
-    ip, version = _IP[address.version], address.version
-    chain = f"inet {TABLE} leaving-{str(address.network).replace(':', '-')}"
-    hook = f"inet {TABLE} postrouting"
-    lines = [f"add table inet {TABLE}"]
-    lines += [f"add map inet {TABLE} pods{v} {{ type {kind} : verdict; }}" for v, kind in _TYPE.items()]
-    lines += [f"add chain {chain}", f"flush chain {chain}"]
-    lines += [f"add rule {chain} {ip} daddr {inside} return" for inside in (address.network, _MULTICAST[version])]
-    lines += [f"add rule {chain} masquerade"]
-    lines += [f"add chain {hook} {{ type nat hook postrouting priority srcnat + 10; }}", f"flush chain {hook}"]
-    lines += [f"add rule {hook} {word} saddr vmap @pods{v}" for v, word in _IP.items()]
-    if instead:
-        lines.append(f"delete element inet {TABLE} pods{version} {{ {address.ip} }}")
-    comment = f'comment "{_network(network)} {attachment}"'
-    jump = f"jump {chain.rpartition(' ')[2]}"
-    lines.append(f"create element inet {TABLE} pods{version} {{ {address.ip} {comment} : {jump} }}")
-    return "\n".join(lines) + "\n"
+def add(kind: str, addresses: Iterable[Interface], key: Key) -> None:
+    """CniError when the kernel refuses. What an attachment that is gone left at an address makes way. `kind`: one of
+    BACKENDS, "" for any."""
+    if (kind or _any()) == IPTABLES:
+        masquerade_iptables.add(list(addresses), key[0], key[1])
+    else:
+        masquerade_nft.add(addresses, key[0], plan.host_name(*key))
 
 
-def add(addresses: Iterable[Interface], network: str, attachment: str) -> None:
-    """CniError when the kernel refuses. What an attachment that is gone left at an address makes way."""
-    with _opened() as nft:
-        for address in addresses:
-            try:
-                nft.run_blocking(ruleset(address, network, attachment))
-            except NftError:
-                nft.run_blocking(ruleset(address, network, attachment, instead=True))
+def remove(key: Key, addresses: Collection[str] = ()) -> None:
+    """By whatever kind it was added: the configuration may have changed since. `addresses`, each with its prefix, where
+    they are known. Nothing that is missing is an error. CniError."""
+    if not masquerade_nft.remove(plan.host_name(*key)):
+        masquerade_iptables.remove(key[0], key[1], addresses)
 
 
-def remove(attachment: str) -> None:
-    """Nothing that is missing is an error. CniError."""
-    _remove(lambda _network, held: held == attachment)
+def keep_only(network: str, valid: Collection[tuple[str, str]]) -> None:
+    """Forget attachments, (container id, interface), of this network that are not `valid`. CniError."""
+    masquerade_nft.keep_only(network, {plan.host_name(network, *each) for each in valid})
+    masquerade_iptables.keep_only(network, {container_id for container_id, _ in valid})
 
 
-def keep_only(network: str, valid: set[str]) -> None:
-    """Forget attachments of this network that are not `valid`. CniError."""
-    _remove(lambda held_in, held: held_in == _network(network) and held not in valid)
-
-
-def check(addresses: Iterable[Interface]) -> None:
+def check(kind: str, addresses: Iterable[Interface], key: Key) -> None:
     """CniError when an address would leave as it is."""
-    with _opened() as nft:
-        for address in addresses:
-            try:
-                nft.run_blocking(f"get element inet {TABLE} pods{address.version} {{ {address.ip} }}\n")
-            except NftError as refused:
-                raise CniError(types.INTERNAL, f"{address.ip} is not masqueraded any more", refused.message) from None
+    if (kind or _any()) == IPTABLES:
+        masquerade_iptables.check(list(addresses), key[0], key[1])
+    else:
+        masquerade_nft.check(addresses)
 
 
-def require() -> None:
-    """CniError(50) where nftables cannot be used."""
-    try:
-        with _opened():
-            pass
-    except CniError as problem:
-        raise CniError(types.PLUGIN_NOT_AVAILABLE, problem.message, problem.details) from None
+def require(kind: str) -> None:
+    """CniError(50) where rules of this kind, or "" of any, cannot be had."""
+    if (kind or _any()) == IPTABLES:
+        masquerade_iptables.require()
+    else:
+        masquerade_nft.require()
 
 
-def _network(network: str) -> str:
-    """A name for a comment, which has less room than a network's own may take."""
-    return plan.host_name(network, "", "")
-
-
-def _remove(unwanted: Callable[[str, str], bool]) -> None:
-    with contextlib.ExitStack() as stack:
-        try:
-            nft = stack.enter_context(_opened())
-        except CniError as problem:
-            if problem.code == types.TRY_AGAIN_LATER:
-                raise
-            # Where there is no nftables, nobody was ever masqueraded.
-            return
-        for version in _IP:
-            try:
-                listed = nft.run_blocking(f"list map inet {TABLE} pods{version}\n")
-            except NftError:
-                return  # no such table
-            gone = [address for address, *names in _ELEMENT.findall(listed) if unwanted(*names)]
-            if gone:
-                nft.run_blocking(f"delete element inet {TABLE} pods{version} {{ {', '.join(gone)} }}\n")
-
-
-@contextlib.contextmanager
-def _opened() -> Iterator[Nft]:
-    """In the calling thread's network namespace. What goes wrong with it is a CniError."""
-    nft = Nft()
-    try:
-        nft.open_blocking()
-        yield nft
-    except NftError as refused:
-        raise CniError(types.IO_FAILURE, "ipMasq: nftables refused the rules", refused.message) from None
-    except TimeoutError:
-        raise CniError(types.TRY_AGAIN_LATER, "ipMasq: nftables did not answer in time") from None
-    finally:
-        nft.close()
+def _any() -> str:
+    return backend.choose(masquerade_nft.require, masquerade_iptables.require)

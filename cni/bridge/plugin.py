@@ -57,7 +57,7 @@ def delete(request: Request, host: Host) -> None:
     near = plan.host_name(request.network, request.container_id, request.ifname)
     retire(host, near, request.netns, request.ifname)
     if request.config.get("ipMasq"):
-        masquerade.remove(near)
+        masquerade.remove(_key(request), _held(request))
     ipam.delete(request, host)
 
 
@@ -80,7 +80,7 @@ def check(request: Request, host: Host) -> None:
     with Netlink(Path(request.netns)) as pod:
         _check_pod(config, request.ifname, previous, pod)
     if config.masquerade:
-        masquerade.check(ipaddress.ip_interface(ip["address"]) for ip in previous["ips"])
+        masquerade.check(config.masquerade_by, map(ipaddress.ip_interface, _held(request)), _key(request))
 
 
 def gc(request: Request, host: Host) -> None:
@@ -92,14 +92,24 @@ def gc(request: Request, host: Host) -> None:
         if bridge and link.master == bridge.index and link.alias.startswith(ours) and link.name not in valid:
             retire(host, link.name, "", "")
     if config.masquerade:
-        masquerade.keep_only(request.network, valid)
+        masquerade.keep_only(request.network, request.valid_attachments())
     ipam.gc(request, host)
 
 
 def status(request: Request, host: Host) -> None:
-    if settings.parse(request).masquerade:
-        masquerade.require()
+    config = settings.parse(request)
+    if config.masquerade:
+        masquerade.require(config.masquerade_by)
     ipam.status(request, host)
+
+
+def _key(request: Request) -> masquerade.Key:
+    return request.network, request.container_id, request.ifname
+
+
+def _held(request: Request) -> list[str]:
+    """The addresses that the runtime remembers of this attachment."""
+    return [ip["address"] for ip in (request.previous or {}).get("ips") or ()]
 
 
 def ensure_bridge(kernel: Netlink, config: Config, what: Attachment) -> Link:
@@ -180,12 +190,12 @@ def _attach(
         if not config.left_down:
             _wait_for(host.kernel, what.host_name)
         if config.masquerade:
-            masquerade.add(what.addresses, request.network, what.host_name)
+            masquerade.add(config.masquerade_by, what.addresses, _key(request))
     except BaseException:
         retire(host, what.host_name, request.netns, what.ifname)
         if config.masquerade:
             with contextlib.suppress(CniError):
-                masquerade.remove(what.host_name)
+                masquerade.remove(_key(request), [str(address) for address in what.addresses])
         raise
     return plan.result(
         {"name": config.bridge, "mac": bridge.mac, "mtu": bridge.mtu},

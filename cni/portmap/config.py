@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cni import types
-from cni.portmap.plan import PROTOCOLS, Forward, Holder
+from cni.backend import BACKENDS, IPTABLES, NFTABLES
+from cni.portmap.plan import DEFAULT_MARK_BIT, PROTOCOLS, Forward, Holder, Special
 from cni.skel import Request
 from cni.types import CniError
 
-# Settings of the reference plugin that would change the network silently if they were ignored.
-_UNSUPPORTED = ("masqAll", "markMasqBit", "externalSetMarkChain", "conditionsV4", "conditionsV6")
+_CHAIN = re.compile(r"[\w.\-]{1,28}")
+# What the back end nftables lacks, and would change the network silently if it were ignored.
+_SPECIAL = ("masqAll", "markMasqBit", "externalSetMarkChain", "conditionsV4", "conditionsV6")
 
 
 def parse(request: Request) -> Holder:
@@ -21,7 +24,7 @@ def parse(request: Request) -> Holder:
     CniError(2) for settings this plugin lacks, CniError(7) for wrong ones and for a host address of a family which the
     pod lacks.
     """
-    snat = check(request)
+    snat, (backend, special) = _snat(request.config), _backend(request.config)
     given = (request.config.get("runtimeConfig") or {}).get("portMappings") or []
     if not isinstance(given, list):
         raise CniError(types.DECODING_FAILURE, "runtimeConfig.portMappings is not a list")
@@ -30,23 +33,61 @@ def parse(request: Request) -> Holder:
     pods = _addresses((request.previous or {}).get("ips") or (), given)
     forwards = tuple(f for place, one in enumerate(given) for f in _forwards(place, one, pods))
     sources = tuple(str(pod.network) for pod in pods.values())
-    return Holder(request.network, request.container_id, request.ifname, forwards, sources, snat, _links(request))
+    key = request.network, request.container_id, request.ifname
+    return Holder(*key, forwards, sources, snat, _links(request), backend, special)
 
 
-def check(request: Request) -> bool:
-    """Whether `snat` is wanted, once all settings are found good."""
-    given = request.config
-    for key in _UNSUPPORTED:
-        value = given.get(key)
-        # A mark's bit may be 0.
-        if value or (value is not None and key == "markMasqBit"):
-            raise CniError(types.UNSUPPORTED_FIELD, f"{key}: {given[key]!r} is not supported by this plugin")
-    if given.get("backend") not in (None, "", "nftables"):
-        raise CniError(types.UNSUPPORTED_FIELD, f"backend: {given['backend']!r} is not supported, only nftables is")
+def check(request: Request) -> str:
+    """The back end that is asked for, "" for any, once all settings are found good."""
+    _snat(request.config)
+    return _backend(request.config)[0]
+
+
+def _snat(given: Mapping[str, Any]) -> bool:
     snat = given.get("snat", True)
     if not isinstance(snat, bool):
         raise CniError(types.DECODING_FAILURE, f"snat: {snat!r} is not true or false")
     return snat
+
+
+def _backend(given: Mapping[str, Any]) -> tuple[str, Special]:
+    """What only iptables can do asks for it; who neither names one nor asks for that has any (nftables where it is)."""
+    # A mark's bit may be 0.
+    wanted = [key for key in _SPECIAL if given.get(key) or (key == "markMasqBit" and given.get(key) is not None)]
+    backend = given.get("backend") or (IPTABLES if wanted else "")
+    if backend not in ("", *BACKENDS):
+        raise CniError(types.INVALID_CONFIG, f"backend: {backend!r} is neither nftables nor iptables")
+    if backend == NFTABLES and wanted:
+        text = f"{wanted[0]}: {given[wanted[0]]!r} is not supported by this plugin with the back end nftables"
+        raise CniError(types.UNSUPPORTED_FIELD, text)
+    return backend, _special(given) if wanted else Special()
+
+
+def _special(given: Mapping[str, Any]) -> Special:
+    bit, chain, everybody = given.get("markMasqBit"), given.get("externalSetMarkChain"), given.get("masqAll", False)
+    if bit is not None and chain is not None:
+        raise CniError(types.INVALID_CONFIG, "externalSetMarkChain and markMasqBit cannot both be set")
+    if bit is not None and (isinstance(bit, bool) or not isinstance(bit, int) or not 0 <= bit < 32):
+        raise CniError(types.INVALID_CONFIG, f"markMasqBit: {bit!r} is not the number of a bit, 0 to 31")
+    if chain is not None and not (isinstance(chain, str) and _CHAIN.fullmatch(chain)):
+        raise CniError(types.INVALID_CONFIG, f"externalSetMarkChain: {chain!r} is not the name of a chain")
+    if not isinstance(everybody, bool):
+        raise CniError(types.DECODING_FAILURE, f"masqAll: {everybody!r} is not true or false")
+    four, six = (_conditions(given, key) for key in ("conditionsV4", "conditionsV6"))
+    return Special(DEFAULT_MARK_BIT if bit is None else bit, chain or "", everybody, (four, six))
+
+
+def _conditions(given: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    words = given.get(key) or []
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise CniError(types.DECODING_FAILURE, f"{key}: {words!r} is not a list of words")
+    if words and words[0][:1] not in ("-", "!"):
+        raise CniError(
+            types.INVALID_CONFIG, f"{key}: {words[0]!r} is no condition of iptables, which begins with - or !"
+        )
+    if any("\n" in word for word in words):
+        raise CniError(types.INVALID_CONFIG, f"{key}: a condition has no line break")
+    return tuple(words)
 
 
 def _links(request: Request) -> tuple[str, ...]:

@@ -35,8 +35,7 @@ def gc(request: Request, host: Host) -> None:
 
 
 def status(request: Request, host: Host) -> None:
-    config.check(request)
-    _ports(request, host).require()
+    _ports(request, host).require(config.check(request))
 
 
 def _ports(request: Request, host: Host) -> HostPorts:

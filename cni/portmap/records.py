@@ -13,13 +13,14 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from apimachinery.kit import netns
 from apimachinery.kit.files import write_atomic
 from cni import locking
-from cni.portmap.plan import Forward, Holder, Port
+from cni.backend import NFTABLES
+from cni.portmap.plan import Forward, Holder, Port, Special
 
 Key = tuple[str, str, str]
 """(network, container id, interface)"""
@@ -35,6 +36,7 @@ class Records:
         self._holders: dict[Key, Holder] = {}
         self._by_port: dict[Port, set[Key]] = defaultdict(set)
         self._networks: Counter[str] = Counter()
+        self._backends: Counter[str] = Counter()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -59,11 +61,16 @@ class Records:
     def get(self, key: Key) -> Holder | None:
         return self._holders.get(key)
 
-    def all(self) -> list[Holder]:
-        return list(self._holders.values())
+    def all(self, backend: str = "") -> list[Holder]:
+        """Of one back end, or everybody."""
+        return [h for h in self._holders.values() if backend in ("", h.backend)]
 
-    def count(self) -> int:
-        return len(self._holders)
+    def count(self, backend: str) -> int:
+        return self._backends[backend]
+
+    def same_container(self, network: str, container_id: str) -> list[Holder]:
+        """The attachments of one container to a network, by whatever interface."""
+        return [h for key, h in self._holders.items() if key[:2] == (network, container_id)]
 
     def users(self, ports: Iterable[Port]) -> list[Holder]:
         """Who holds any of these ports, on whatever address."""
@@ -71,7 +78,7 @@ class Records:
         return [self._holders[key] for key in keys]
 
     def know_networks(self, holder: Holder) -> bool:
-        """Whether each network of this holder's pod is that of another's, too, so that the table has it."""
+        """Whether each network of this holder's pod is that of another's, too, so that the table of nftables has it."""
         return not holder.snat or all(self._networks[network] for network in holder.sources)
 
     def write(self, holder: Holder, namespace: str) -> None:
@@ -105,6 +112,7 @@ class Records:
         self._holders.clear()
         self._by_port.clear()
         self._networks.clear()
+        self._backends.clear()
         for path in sorted(self._directory.glob("*.json")):
             self._remember(_decode(path))
         self._last_change = last
@@ -116,14 +124,18 @@ class Records:
 
     def _remember(self, holder: Holder) -> None:
         self._holders[holder.key] = holder
-        self._networks.update(holder.sources if holder.snat else ())
+        self._networks.update(_in_table(holder))
+        self._backends[holder.backend] += 1
         for forward in holder.forwards:
             self._by_port[forward.port].add(holder.key)
 
     def _forget(self, key: Key) -> None:
         holder = self._holders.pop(key, None)
-        self._networks.subtract(holder.sources if holder and holder.snat else ())
-        for port in {forward.port for forward in holder.forwards} if holder else ():
+        if holder is None:
+            return
+        self._networks.subtract(_in_table(holder))
+        self._backends[holder.backend] -= 1
+        for port in {forward.port for forward in holder.forwards}:
             self._by_port[port].discard(key)
             if not self._by_port[port]:
                 del self._by_port[port]
@@ -132,8 +144,19 @@ class Records:
         return self._directory / f"{hashlib.blake2b('/'.join(key).encode(), digest_size=12).hexdigest()}.json"
 
 
+def _in_table(holder: Holder) -> tuple[str, ...]:
+    """The networks for which the table of nftables holds something because of this holder."""
+    return holder.sources if holder.snat and holder.backend == NFTABLES else ()
+
+
 def _decode(path: Path) -> Holder:
     given = json.loads(path.read_bytes())
     forwards = tuple(Forward(**f) for f in given["forwards"])
     key = given["network"], given["container_id"], given["ifname"]
-    return Holder(*key, forwards, tuple(given["sources"]), given["snat"], tuple(given["links"]))
+    found = Holder(*key, forwards, tuple(given["sources"]), given["snat"], tuple(given["links"]))
+    if "backend" not in given:
+        # Written before there was another.
+        return replace(found, backend=NFTABLES)
+    four, six = (tuple(words) for words in given["special"]["conditions"])
+    special = Special(**{**given["special"], "conditions": (four, six)})
+    return replace(found, backend=given["backend"], special=special)

@@ -1,4 +1,4 @@
-"""The applier: records and the kernel's table change together, and the table is written anew when others touched it."""
+"""Records and the kernel's rules change together, and rules are written anew when others touched them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import contextlib
 import functools
 import logging
 import socket
-import threading
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from apimachinery.kit import netns
 from apimachinery.kit.conntrack import Flow, Tracking
-from apimachinery.kit.nft import Nft, NftError
-from cni import foreign, types
+from cni import backend as backends
+from cni import types
+from cni.backend import IPTABLES, NFTABLES
 from cni.portmap import plan
+from cni.portmap.chains import Chains
 from cni.portmap.plan import Forward, Holder
 from cni.portmap.records import Key, Records
+from cni.portmap.table import Table
 from cni.types import CniError
 
 log = logging.getLogger(__name__)
@@ -34,11 +37,13 @@ class HostPorts:
 
     def __init__(self, directory: Path) -> None:
         self._records = Records(directory)
-        self._opening = threading.Lock()
-        self._nft: Nft | None = None
+        self._table = Table()
+        self._chains = Chains()
 
     def add(self, holder: Holder, namespace: str) -> None:
         """On disk first, so that whatever rule there is can be found again."""
+        if not holder.backend:
+            holder = replace(holder, backend=self._backend())
         with self._records.lock():
             beside = [h for h in self._records.users(f.port for f in holder.forwards) if h.key != holder.key]
             if problem := plan.clash(holder, beside):
@@ -46,10 +51,10 @@ class HostPorts:
             known = self._records.know_networks(holder)
             self._records.write(holder, namespace)
             try:
-                if known:
-                    self._apply(plan.added(holder))
+                if holder.backend == IPTABLES:
+                    self._chains.add(self._records.same_container(holder.network, holder.container_id))
                 else:
-                    self._write(plan.ruleset(self._records.all()))
+                    self._table.add(holder, self._in_table, known=known)
                 allow_loopback(holder)
             except BaseException:
                 self._records.remove(holder.key)
@@ -64,8 +69,12 @@ class HostPorts:
             holder = self._records.get(key)
             if holder is None:
                 return
-            others = self._records.count() > 1
-            self._apply(plan.removed(holder) if others else plan.ruleset(()), without=key)
+            others = [h for h in self._records.same_container(*key[:2]) if h.key != key and h.backend == IPTABLES]
+            if holder.backend == IPTABLES:
+                self._chains.remove(holder, others)
+            else:
+                last = self._records.count(NFTABLES) == 1
+                self._table.remove(holder, lambda: [h for h in self._in_table() if h.key != key], last=last)
             self._records.remove(key)
         forget(holder.forwards, ended=True)
 
@@ -73,10 +82,15 @@ class HostPorts:
         """CniError when a port is missing in the kernel."""
         if not holder.forwards:
             return
-        try:
-            self._run(plan.present(holder))
-        except NftError as refused:
-            raise CniError(types.INTERNAL, "a host port's rule is missing", refused.message) from None
+        with self._records.lock():
+            noted = self._records.get(holder.key)
+            container = self._records.same_container(holder.network, holder.container_id)
+        backend = noted.backend if noted else holder.backend
+        if backend == IPTABLES:
+            mine = [replace(holder, backend=backend)]
+            self._chains.check([*(h for h in container if h.key != holder.key and h.backend == backend), *mine])
+        else:
+            self._table.check(holder)
 
     def keep_only(self, network: str, valid: set[tuple[str, str]]) -> None:
         """Free what attachments of this network hold that the runtime does not know."""
@@ -88,12 +102,12 @@ class HostPorts:
             if key[0] == network and key[1:] not in valid:
                 self.remove(key)
 
-    def require(self) -> None:
-        """CniError(50) when rules cannot be written here."""
-        try:
-            self._open()
-        except NftError as refused:
-            raise CniError(types.PLUGIN_NOT_AVAILABLE, "host ports cannot be served", refused.message) from None
+    def require(self, backend: str = "") -> None:
+        """CniError(50) when rules of this kind, or "" of any, cannot be written here."""
+        if (backend or self._backend()) == IPTABLES:
+            self._chains.require()
+        else:
+            self._table.require()
 
     def restore(self) -> None:
         """Write all rules anew, without those of pods that are gone; nothing is touched where no pod had any."""
@@ -102,17 +116,20 @@ class HostPorts:
         with self._records.lock():
             gone = self._records.sweep()
             holders = self._records.all()
-            if not holders and not gone:
-                return
-            self._write(plan.ruleset(holders))
+            for backend, applier in ((NFTABLES, self._table), (IPTABLES, self._chains)):
+                of = [[h for h in some if h.backend == backend] for some in (holders, gone)]
+                applier.restore(of[0], of[1])
             for holder in holders:
                 allow_loopback(holder)
         forget([f for h in gone for f in h.forwards], ended=True)
         forget([f for h in holders for f in h.forwards])
 
     async def heal(self) -> None:
-        """Restore whenever another program changed the table; runs for ever."""
-        async for _ in foreign.changes(plan.TABLE, lambda: self._nft.owner if self._nft else ""):
+        """Restore whenever another program changed the rules; runs for ever."""
+        await asyncio.gather(self._heal(self._table.changes()), self._heal(self._chains.changes()))
+
+    async def _heal(self, changes: AsyncIterator[None]) -> None:
+        async for _ in changes:
             while not await self._healed():
                 await asyncio.sleep(RETRY_PERIOD)
 
@@ -122,46 +139,19 @@ class HostPorts:
         except (OSError, CniError) as problem:
             log.warning("host ports: %s", problem)
             return False
-        log.info("host ports written again: another program had changed %s", plan.TABLE)
+        log.info("host ports compared with their records, as another program may have changed their rules")
         return True
 
     def close(self) -> None:
         """Rules stay: host ports answer while the daemon restarts."""
-        if self._nft is not None:
-            self._nft.close()
-            self._nft = None
+        self._table.close()
 
-    def _apply(self, change: str, without: Key | None = None) -> None:
-        """A change of the table that the records tell of; `without`: all but this holder's."""
-        try:
-            self._run(change)
-        except NftError:
-            # The table is missing, or not what the records say: all of it then.
-            self._write(plan.ruleset(h for h in self._records.all() if h.key != without))
+    def _in_table(self) -> list[Holder]:
+        return self._records.all(NFTABLES)
 
-    def _write(self, text: str) -> None:
-        try:
-            self._run(text)
-        except NftError as refused:
-            raise CniError(types.IO_FAILURE, "host ports: the kernel refused the rules", refused.message) from None
-
-    def _run(self, text: str) -> None:
-        try:
-            self._open().run_blocking(text)
-        except TimeoutError:
-            raise CniError(types.TRY_AGAIN_LATER, "host ports: nftables did not answer in time") from None
-
-    def _open(self) -> Nft:
-        with self._opening:
-            if self._nft is None:
-                nft = Nft()
-                try:
-                    nft.open_blocking()
-                except BaseException:
-                    nft.close()
-                    raise
-                self._nft = nft
-            return self._nft
+    def _backend(self) -> str:
+        """Of who names none."""
+        return backends.choose(self._table.require, self._chains.require)
 
 
 @functools.cache

@@ -15,9 +15,9 @@ from agent.cri.errors import CriError
 from apimachinery.kit import command
 from apimachinery.kit.netlink import Netlink, links
 from apimachinery.kit.settings import SettingsError, load
-from cni.bridge.masquerade import TABLE as MASQUERADED
+from cni.bridge.masquerade_nft import TABLE as MASQUERADED
 from cni.node.masquerade import table_of
-from cni.portmap.plan import TABLE as HOST_PORTS
+from cni.portmap.nftables import TABLE as HOST_PORTS
 from lab.paths import Paths
 from lab.standalone.machine import HOME
 from lab.standalone.worker import RUNTIME

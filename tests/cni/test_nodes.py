@@ -14,7 +14,7 @@ import pytest
 from apimachinery.kit.netlink import Netlink, Route, routes
 from cni import install
 from cni.node.masquerade import ruleset
-from cni.portmap import plan as portmap
+from cni.portmap import nftables as portmap
 from cni.portmap.plan import Forward
 from tests.cni import kernel
 from tests.cni.nodes import CLUSTER, FakeInformer, Node, Running, all_pairs, new_ground, until
