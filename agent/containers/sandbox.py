@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent import metrics
 from agent.containers.sandbox_config import SandboxConfigError, SandboxFacts, sandbox_config
 from agent.containers.slots import Slots, Step
 from agent.cri.cache import RuntimeCache
@@ -45,6 +46,7 @@ class Sandboxes:
 
     async def make(self, pod: Obj, config: Any) -> str:
         """The new sandbox's id, seen by the cache. Raises SandboxError, CriUnavailable."""
+        metrics.STARTED_PODS.inc()
         Path(config.log_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
         try:
             handler = await self.handler(pod)
@@ -65,6 +67,7 @@ class Sandboxes:
 
     def _failed(self, pod: Obj, error: Exception, *, tell: bool = True) -> SandboxError:
         text = f"Failed to create pod sandbox: {error}"
+        metrics.STARTED_PODS_ERRORS.inc()
         if tell:
             self.reporter.pod(pod, "Warning", "FailedCreatePodSandBox", text)
         return SandboxError(text)

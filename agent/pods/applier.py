@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent import podspec
+from agent import metrics, podspec
 from agent.containers.cleaning import Cleaner
 from agent.containers.gather import Start
 from agent.containers.image_volumes import ImageVolumes
@@ -67,10 +67,13 @@ class Applier:
             check(stop)
             progress.begins(name)
             attempt = actions.attempts[name]
+            kind = metrics.container_type(pod, name)
+            metrics.STARTED_CONTAINERS.labels(kind).inc()
             start = Start(pod, wanted[name], attempt, sandbox_id, config, too_early, volumes, stop)
             try:
                 await self.starter.start(start)
             except StartError as error:
+                metrics.STARTED_CONTAINERS_ERRORS.labels(kind, error.reason).inc()
                 progress.failed(name, error)
                 if error.image:
                     # What the plan knew of images is out of date: the rest may ask for the same.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from agent import podspec
+from agent import metrics, podspec
 from agent.containers.termination import termination_message
 from agent.cri.model import PodRecord, State
 from agent.probes.probers import Probes
@@ -76,6 +76,7 @@ class PodReport:
         self.over = self.over or status["phase"] in TERMINAL
         status = _not_before_its_end(self.status, status, record)
         if status != self.status:
+            metrics.count_ends(self.status, status)
             self.status = status
             if tell:
                 self._statuses.set(pod, status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+from agent import metrics as own_metrics
 from agent.node.address import node_addresses
 from agent.server import files, logs, stats
 from agent.server.authorize import Gate
@@ -84,11 +85,20 @@ class Api:
             running = path == "/runningpods"
             return _json(pod_list([p for p in self._view.pods() if not running or self._runs(p)]))
         if path == "/metrics":
+            self._count()
             body, kind = metrics.exposition()
             return web.Response(body=body, headers={"Content-Type": kind})
         if path in ("/metrics/resource", "/stats/summary"):
             return await self._figures(path)
         raise Refused(404, "404 page not found")
+
+    def _count(self) -> None:
+        uids = [pod["metadata"]["uid"] for pod in self._view.pods()]
+        own_metrics.NODE_NAME.labels(self._settings.node_name).set(1)
+        own_metrics.show_running(
+            sum(self._view.sandbox_id(uid) is not None for uid in uids),
+            [container for uid in uids for container in self._view.containers(uid)],
+        )
 
     async def _figures(self, path: str) -> web.Response:
         machine, usages = stats.machine_usage(self._settings.root_dir), await self._view.usage()

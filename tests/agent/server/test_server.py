@@ -226,6 +226,15 @@ def test_documents(tmp_path: Path) -> None:
             async with http.get("/metrics/resource") as answer:
                 body = await answer.text()
             assert 'container_cpu_usage_seconds_total{container="c",namespace="ns",pod="p"} 5.0 2000' in body
+            async with http.get("/metrics") as answer:
+                body = await answer.text()
+            for line in (
+                'kubelet_node_name{node="n"} 1.0',
+                "kubelet_running_pods 1.0",
+                'kubelet_running_containers{container_state="running"} 1.0',
+                'kubelet_running_containers{container_state="exited"} 0.0',
+            ):
+                assert line in body
             async with http.get("/statusz") as answer:
                 assert "\nkubelet statusz\n" in await answer.text()
             async with http.get("/flagz") as answer:
