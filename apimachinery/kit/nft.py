@@ -7,6 +7,7 @@ transaction, which tells our own changes from those of a stranger (see nft_event
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -91,6 +92,11 @@ class Nft:
         """
         return await self._worker.call(timeout, self._run, text)
 
+    @property
+    def port(self) -> int | None:
+        """From which netlink port `add` and `change` write, once opened: notifications of theirs carry it."""
+        return self._kernel.port if self._kernel is not None else None
+
     def open_blocking(self, timeout: float = 10.0) -> None:
         """`open` for a thread that may wait. Raises NftError and TimeoutError."""
         self._wait(self._open, timeout=timeout)
@@ -141,6 +147,9 @@ class Nft:
                     code = ctypes.get_errno()
                     raise NftError(f"cannot enter the network namespace {self._netns}: {os.strerror(code)}")
         self._context = _new_context()
+        # Without a file for it this time, it is tried again with the first elements.
+        with contextlib.suppress(OSError):
+            self._kernel = Netlink(protocol=elements.NETFILTER)
 
     def _run(self, text: str) -> str:
         if self._context is None:

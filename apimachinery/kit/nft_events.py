@@ -7,6 +7,7 @@ made it.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import dataclass, field
@@ -104,10 +105,17 @@ class EventReader:
 
 class Listener:
     """Receives the notifications of a namespace (None: this one). What happened elsewhere than in `tables` (none:
-    everywhere), or by the task called `own`, may be left out of transactions."""
+    everywhere), or by the task called `own`, may be left out of transactions. Transactions of the socket with the port
+    `own_port` are not told at all."""
 
-    def __init__(self, netns: Path | None = None, tables: Collection[str] = (), own: str = "") -> None:
+    def __init__(
+        self, netns: Path | None = None, tables: Collection[str] = (), own: str = "", own_port: int | None = None
+    ) -> None:
         self._socket = events.subscribe(_NETLINK_NETFILTER, (_NFNLGRP_NFTABLES,), netns)
+        if own_port is not None:
+            # A kernel that cannot do it tells of them, and they are known by the name.
+            with contextlib.suppress(OSError):
+                events.leave_out(self._socket, own_port)
         self._read_for = (tables, own)
         self._reader = EventReader(*self._read_for)
 

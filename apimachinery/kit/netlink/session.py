@@ -59,6 +59,11 @@ class Netlink:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", int(whole), int(part * 1e6)))
         self._socket.bind((0, 0))
 
+    @property
+    def port(self) -> int:
+        """What the kernel calls this session in what it tells others of its doing."""
+        return int(self._socket.getsockname()[0])
+
     def close(self) -> None:
         self._socket.close()
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import secrets
 import struct
 from typing import Any
 
 import pytest
 
-from apimachinery.kit.nft_events import EventReader
+from apimachinery.kit import netns, nft
+from apimachinery.kit.netlink import elements
+from apimachinery.kit.nft_events import EventReader, Listener
 
 _INET = 2
 
@@ -76,3 +81,40 @@ def test_what_a_task_did_itself_is_left_unread_and_a_strangers_is_not(monkeypatc
     assert third.owner == "me" and not third.lost_chains and noted == [12, 8]
     (last,) = reader.feed(loss + theirs)
     assert last.lost_chains and noted == [12, 8, 8]
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_went_through_ones_own_socket_is_never_told_and_all_else_is() -> None:
+    where = netns.create(f"wht{os.getpid():x}{secrets.token_hex(2)}e")
+    service = (elements.ADDRESS[4], elements.PROTOCOL, elements.port)
+
+    async def main() -> list[tuple[bool, set[tuple[int, str]]]]:
+        mine, other = nft.Nft(where), nft.Nft(where)
+        try:
+            await mine.open()
+            await other.open()
+            listener = Listener(where, ("mine",), mine.owner, mine.port)
+            others = Listener(where, ("mine",), other.owner, other.port)
+            await mine.run(
+                "add table ip mine; add map ip mine services { type ipv4_addr . inet_proto . inet_service : verdict; }"
+            )
+            for ip in range(1, 200):
+                pairs = [(f"10.96.0.{ip} . tcp . 80", "drop")]
+                await mine.change(list(elements.add(2, "mine", "services", service, (), pairs)))
+            gone = ["10.96.0.1 . tcp . 80"]
+            await other.change(list(elements.remove(2, "mine", "services", service, gone)))
+            told = [t for t in listener.drain() if t]
+            assert sum(bool(t and t.touched_tables) for t in others.drain()) == 200, "the other hears all of it"
+            listener.close()
+            others.close()
+            return [(t.owner == mine.owner, t.touched_tables) for t in told]
+        finally:
+            mine.close()
+            other.close()
+
+    try:
+        # Its text, which goes through a socket of libnftables', and then the other's.
+        assert asyncio.run(main()) == [(True, set()), (False, {(2, "mine")})]
+    finally:
+        netns.delete(where.name)
