@@ -45,15 +45,20 @@ class Ledger(Generic[K, V]):
 
     def claim(self, owner: Owner, pieces: Sequence[tuple[K, V]]) -> None:
         """Replace all that `owner` claims; an empty sequence gives everything up."""
-        now, kept = dict(pieces), set()
+        now = dict(pieces)
+        come = dict(now)
         for key in self._pieces.get(owner, ()):
             if key in now and self._claimed(owner, key) == now[key]:
-                kept.add(key)
+                del come[key]
             else:
                 self._release(owner, key)
-        for key, value in now.items():
-            if key not in kept:
-                self._take(owner, key, value)
+        for key, value in come.items():
+            if (winner := self._winner.get(key)) is not None:
+                self._contend(owner, key, value, winner)
+            else:
+                # Most pieces are nobody else's, and of a start all are new.
+                self._before.setdefault(key, None)
+                self._winner[key] = (owner, value)
         if now:
             self._pieces[owner] = tuple(now)
         else:
@@ -85,10 +90,9 @@ class Ledger(Generic[K, V]):
         winner, value = self._winner[key]
         return value if winner == owner else self._others[key][owner]
 
-    def _take(self, owner: Owner, key: K, value: V) -> None:
-        winner = self._winner.get(key)
-        self._before.setdefault(key, winner[1] if winner else None)
-        if winner is None or winner[0] == owner:
+    def _contend(self, owner: Owner, key: K, value: V, winner: tuple[Owner, V]) -> None:
+        self._before.setdefault(key, winner[1])
+        if winner[0] == owner:
             self._winner[key] = (owner, value)
         elif owner < winner[0]:
             self._others.setdefault(key, {}).pop(owner, None)

@@ -131,6 +131,7 @@ def nft_affinity(key: PortKey, backend: Backend) -> str:
     return "affinity-" + _nft_endpoint_base(key, backend)
 
 
+@lru_cache(1024)
 def nft_spread(protocol: str, count: int) -> str:
     """Chain that picks one of `count` endpoints of a Service address; protocol in lower case."""
     return f"{protocol}-{count}"
@@ -146,6 +147,7 @@ def nft_spread_node_port(protocol: str, count: int) -> str:
     return f"{protocol}-node-port-{count}"
 
 
+@lru_cache(1024)
 def nft_endpoints(protocol: str) -> str:
     """Map (address, port, index) → endpoint."""
     return f"endpoints-{protocol}"

@@ -46,6 +46,7 @@ class Proxier:
         self._rules_were_lost = False
         self._retry = _RETRY_FIRST
         self._unswept: dict[PortKey, Route | None] = {}
+        """ports of UDP, and the route of each before"""
         self._triggers: list[datetime] = []
         self._synced = asyncio.Event()
         self._absent = _Absent(families)
@@ -95,7 +96,8 @@ class Proxier:
         metrics.ENDPOINTS_PENDING.set(0)
         self._absent.changed(changes.routes)
         for key, old in changes.before.items():
-            self._unswept.setdefault(key, old)
+            if key.protocol == "UDP":
+                self._unswept.setdefault(key, old)
         self._triggers.extend(changes.triggers)
         return changes.routes
 
@@ -111,9 +113,7 @@ class Proxier:
 
     async def _sweep(self) -> None:
         routes = self._tracker.routes
-        udp: dict[PortKey, Change] = {
-            key: (old, routes.get(key)) for key, old in self._unswept.items() if key.protocol == "UDP"
-        }
+        udp: dict[PortKey, Change] = {key: (old, routes.get(key)) for key, old in self._unswept.items()}
         self._unswept.clear()
         if not udp:
             return

@@ -58,6 +58,8 @@ _NODE_HINTS, _ZONE_HINTS = attrgetter("node_hints"), attrgetter("zone_hints")
 
 
 def _backends(endpoints: Sequence[Endpoint], place: Place) -> tuple[Backend, ...]:
+    if not endpoints:
+        return ()
     node = place.node_name
     found = {Backend(e.ip, e.port, node != "" and e.node_name == node) for e in endpoints}
     return tuple(sorted(found)) if len(found) > 1 else tuple(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from apimachinery.timestamps import parse_time
@@ -38,12 +39,9 @@ class _Service:
 
     def endpoints(self, key: PortKey) -> tuple[Endpoint, ...]:
         wanted = (key.port, key.protocol)
-        return tuple(
-            endpoint
-            for family, ports in self.slices.values()
-            if family is key.family
-            for endpoint in ports.get(wanted, ())
-        )
+        found = [ports[wanted] for family, ports in self.slices.values() if family is key.family and wanted in ports]
+        # Mostly one slice holds all of them.
+        return found[0] if len(found) == 1 else tuple(chain.from_iterable(found))
 
 
 class Tracker:
@@ -128,9 +126,8 @@ class Tracker:
         changed: dict[PortKey, Route | None] = {}
         before: dict[PortKey, Route | None] = {}
         for name in self._dirty:
-            for key, route in self._recompute(name):
-                before[key] = self._routes.get(key)
-                changed[key] = route
+            for key, old, route in self._recompute(name):
+                before[key], changed[key] = old, route
         self._dirty.clear()
         for key, route in changed.items():
             if route is None:
@@ -139,23 +136,24 @@ class Tracker:
                 self._routes[key] = route
             if route is not None and route.port.health_check_node_port:
                 self._health_checked[key] = route
-            else:
+            elif self._health_checked:
                 self._health_checked.pop(key, None)
         triggers, self._triggers = tuple(self._triggers), []
         return Changes(changed, before, triggers)
 
-    def _recompute(self, name: str) -> Iterator[tuple[PortKey, Route | None]]:
+    def _recompute(self, name: str) -> Iterator[tuple[PortKey, Route | None, Route | None]]:
+        """What differs: the port, its route as of the last drain, and now."""
         service = self._services.get(name)
         if service is None:
             return  # it came and went
         ports = {port.key: port for port in service.ports}
         for key in service.routed:
             if key not in ports:
-                yield key, None
+                yield key, self._routes.get(key), None
         for key, port in ports.items():
-            route = choose(port, service.endpoints(key), self._place)
-            if self._routes.get(key) != route:
-                yield key, route
+            old, route = self._routes.get(key), choose(port, service.endpoints(key), self._place)
+            if old != route:
+                yield key, old, route
         service.routed = tuple(ports)
         self._forget_if_empty(name)
 

@@ -9,8 +9,8 @@ for all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from netproxy import names
@@ -26,6 +26,9 @@ class Key(NamedTuple):
     text: str
 
 
+# `Key` by way of the interpreter alone: a Service has four, and its plan is little else.
+_key: Callable[[tuple[str, str]], Key] = partial(tuple.__new__, Key)
+
 Value = tuple[str, ...]
 """an element's data (one text, empty for a set's), a chain's rules, or a set's declaration"""
 Piece = tuple[Key, Value]
@@ -40,30 +43,30 @@ def plan(route: Route, ground: Ground) -> tuple[Piece, ...]:
     """All pieces one Service port claims."""
     if not route.port.externally_accessible:
         return tuple(_internal(route, ground))
-    return tuple([*_internal(route, ground), *_external(route, ground)])
+    return (*_internal(route, ground), *_external(route, ground))
 
 
-def _internal(route: Route, ground: Ground) -> Iterator[Piece]:
-    port = route.port
-    yield Key("cluster-ips", port.cluster_ip), _PRESENT
-    where = _service(route, port.cluster_ip)
-    if not route.internal:
-        yield Key("no-endpoint-services", where), (_refusal(route),)
+def _internal(route: Route, ground: Ground) -> list[Piece]:
+    port, backends = route.port, route.internal
+    pieces: list[Piece] = [(_key(("cluster-ips", port.cluster_ip)), _PRESENT)]
+    if not backends:
+        pieces.append((Key("no-endpoint-services", _service(route, port.cluster_ip)), (_refusal(route),)))
     elif port.affinity_seconds:
         chain = names.nft_local(port.key) if port.internal_local else names.nft_service(port.key)
-        yield Key("services", where), (f"goto {chain}",)
-        yield from _chain_of_its_own(chain, route, route.internal, ground)
+        pieces.append((Key("services", _service(route, port.cluster_ip)), (f"goto {chain}",)))
+        pieces += _chain_of_its_own(chain, route, backends, ground)
     else:
-        protocol, count = port.key.protocol.lower(), len(route.internal)
-        verdict = names.nft_spread(protocol, count)
-        yield from _flat("services", where, verdict, route, route.internal)
-        yield _spread(protocol, count, ground.family, ground.random_by_priority)
+        protocol, count = _word(port.key.protocol), len(backends)
+        pieces += _flat(port.cluster_ip, protocol, names.nft_spread(protocol, count), route, backends)
+        pieces.append(_spread(protocol, count, ground.family, ground.random_by_priority))
+    return pieces
 
 
 def _external(route: Route, ground: Ground) -> Iterator[Piece]:
     port = route.port
-    protocol = port.key.protocol.lower()
-    addresses = [_service(route, ip) for ip in (*port.external_ips, *port.load_balancer_ips)]
+    protocol = _word(port.key.protocol)
+    ips = (*port.external_ips, *port.load_balancer_ips)
+    addresses = [_service(route, ip) for ip in ips]
     node_port = f"{protocol} . {port.node_port}" if port.node_port else ""
     if route.refuses_external:
         yield from ((Key("no-endpoint-services", where), (_refusal(route),)) for where in addresses)
@@ -81,19 +84,19 @@ def _external(route: Route, ground: Ground) -> Iterator[Piece]:
         yield from _external_chain(chain, route, ground)
         return
     count = len(route.cluster)
-    for where in addresses:
-        yield from _flat("services", where, names.nft_spread_external(protocol, count), route, route.cluster)
+    for ip in ips:
+        yield from _flat(ip, protocol, names.nft_spread_external(protocol, count), route, route.cluster)
     if addresses:
         yield _spread(protocol, count, ground.family, ground.random_by_priority)
         yield _marking_spread(protocol, count)
     if node_port:
-        verdict = names.nft_spread_node_port(protocol, count)
-        yield from _flat("node-ports", node_port, verdict, route, route.cluster)
+        yield Key("node-ports", node_port), _goto(names.nft_spread_node_port(protocol, count))
+        yield from _targets(names.nft_node_port_endpoints(protocol), port.node_port, protocol, route.cluster)
         yield _node_port_spread(protocol, count, ground.family, ground.random_by_priority)
 
 
 def _service(route: Route, ip: str) -> str:
-    return f"{ip} . {route.port.key.protocol.lower()} . {route.port.port}"
+    return f"{ip} . {_word(route.port.key.protocol)} . {route.port.port}"
 
 
 def _refusal(route: Route) -> str:
@@ -103,16 +106,21 @@ def _refusal(route: Route) -> str:
 _MARK = f"meta mark set meta mark | {names.MASQUERADE_MARK:#x}"
 
 
-def _flat(verdicts: str, where: str, chain: str, route: Route, backends: Sequence[Backend]) -> Iterator[Piece]:
-    protocol = route.port.key.protocol.lower()
-    of_node_port = verdicts == "node-ports"
-    targets = names.nft_node_port_endpoints(protocol) if of_node_port else names.nft_endpoints(protocol)
-    key = where.replace(f"{protocol} . ", "")
-    yield Key(verdicts, where), _goto(chain)
-    for index, backend in enumerate(backends):
-        yield Key(targets, f"{key} . {index}"), (f"{backend.ip} . {backend.port}",)
-        if backend.local:
-            yield _hairpin(protocol, backend)
+def _flat(ip: str, protocol: str, chain: str, route: Route, backends: Sequence[Backend]) -> list[Piece]:
+    port = route.port.port
+    return [
+        (_key(("services", f"{ip} . {protocol} . {port}")), _goto(chain)),
+        *_targets(names.nft_endpoints(protocol), f"{ip} . {port}", protocol, backends),
+    ]
+
+
+def _targets(container: str, where: str | int, protocol: str, backends: Sequence[Backend]) -> list[Piece]:
+    pieces: list[Piece] = []
+    for index, (ip, port, local) in enumerate(backends):
+        pieces.append((_key((container, f"{where} . {index}")), (f"{ip} . {port}",)))
+        if local:
+            pieces.append(_hairpin(protocol, Backend(ip, port)))
+    return pieces
 
 
 def _hairpin(protocol: str, backend: Backend) -> Piece:
@@ -124,6 +132,12 @@ _PRESENT: Value = ("",)
 
 
 # What many Services have in common is made once: tens of thousands of equal texts are memory and time.
+@lru_cache(64)
+def _word(protocol: str) -> str:
+    """As nft writes it."""
+    return protocol.lower()
+
+
 @lru_cache(1024)
 def _goto(chain: str) -> Value:
     return (f"goto {chain}",)
