@@ -6,7 +6,7 @@ import re
 
 from apimachinery.errors import quoted
 
-__all__ = ["DurationError", "seconds"]
+__all__ = ["DurationError", "nanoseconds", "seconds"]
 
 _PART = re.compile(r"(?P<number>[0-9]*(?:\.[0-9]*)?)(?P<unit>[^0-9.]*)")
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
@@ -21,9 +21,14 @@ class DurationError(ValueError):
 
 def seconds(text: str) -> float:
     """The seconds that a text means. Raises DurationError."""
+    return nanoseconds(text) / 1e9
+
+
+def nanoseconds(text: str) -> int:
+    """The billionths of a second that a text means. Raises DurationError."""
     unsigned = text[1:] if text[:1] in ("-", "+") else text
     if unsigned == "0":
-        return 0.0
+        return 0
     if not unsigned or len(unsigned) > _LONGEST:
         raise _invalid(text)
     total = at = 0
@@ -43,7 +48,7 @@ def seconds(text: str) -> float:
     # The most negative one has no positive counterpart.
     if total > _MOST or (total == _MOST and text[0] != "-"):
         raise _invalid(text)
-    return (-total if text[0] == "-" else total) / 1e9
+    return -total if text[0] == "-" else total
 
 
 def _invalid(text: str) -> DurationError:

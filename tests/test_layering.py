@@ -37,7 +37,7 @@ DOORS = {
     "nftables": ("apimachinery/kit/nft.py",),
     "prometheus_client": ("apimachinery/kit/metrics.py",),
     "pyroute2": ("apimachinery/kit/",),
-    "re2": ("controlplane/apiserver/rules/apiextensions/patterns.py",),
+    "re2": ("apimachinery/patterns.py",),
     "sqlite3": ("controlplane/store/", "benchmarks/"),
     "subprocess": ("apimachinery/kit/command.py", "benchmarks/"),
     "uvloop": ("apimachinery/kit/loops.py",),
@@ -59,7 +59,7 @@ DOORS = {
 FLOORS = {
     "apimachinery": (
         {"volumes"},
-        {"apply", "patch"},
+        {"apply", "cel", "patch"},
         {"protobuf", "schema", "selectors", "pods"},
         {"data", "errors"},
         {"kit"},

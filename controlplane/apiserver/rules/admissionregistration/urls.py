@@ -1,21 +1,14 @@
-"""Where a webhook is, as a URL or as a path of a Service.
-
-A URL is read as upstream's language reads one: what it cannot read is told in its words, and nothing else.
-"""
+"""Where a webhook is, as a URL or as a path of a Service."""
 
 from __future__ import annotations
 
-import re
 from urllib.parse import urlsplit
 
 from apimachinery import errors, formats
+from apimachinery.urls import unreadable
 from controlplane.apiserver.rules.values import Found
 
 _FORM = "desired format: https://host[/path]"
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_PORT = re.compile(r"(:[0-9]*)?\Z")
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}", re.DOTALL)
-_NO_HOST = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:\[\]<>\"%\u0080-\U0010ffff-]")
 
 
 def url(path: str, text: str) -> Found:
@@ -40,47 +33,6 @@ def url(path: str, text: str) -> Found:
     if parts.query:
         found.append(errors.invalid(path, parts.query, "query parameters are not permitted in the URL"))
     return found
-
-
-def unreadable(text: str) -> str:
-    """Why a text is no URL, "" when it is one."""
-    text = text.partition("#")[0]
-    if any(letter < " " or letter == "\x7f" for letter in text):
-        return "net/url: invalid control character in URL"
-    if text.startswith(":"):
-        return "missing protocol scheme"
-    scheme = _SCHEME.match(text)
-    rest = text[scheme.end() if scheme else 0 :].partition("?")[0]
-    if not rest.startswith("/"):
-        if scheme:
-            return ""
-        if ":" in rest.partition("/")[0]:
-            return "first path segment in URL cannot contain colon"
-    if rest.startswith("//") and (scheme or not rest.startswith("///")):
-        authority, _, rest = rest[2:].partition("/")
-        if wrong := _no_host(authority.rpartition("@")[2]):
-            return wrong
-    return _no_escape(rest)
-
-
-def _no_host(host: str) -> str:
-    last = "]" if host.startswith("[") else ":"
-    _, found, port = host.rpartition(last)
-    if last == "]" and not found:
-        return "missing ']' in host"
-    if last == ":":
-        port = f":{port}" if found else ""
-    if not _PORT.match(port):
-        return f"invalid port {errors.quoted(port)} after host"
-    if wrong := _no_escape(host):
-        return wrong
-    odd = _NO_HOST.search(host)
-    return f"invalid character {errors.quoted(odd.group())} in host name" if odd else ""
-
-
-def _no_escape(text: str) -> str:
-    bad = _BAD_ESCAPE.search(text)
-    return f"invalid URL escape {errors.quoted(bad.group())}" if bad else ""
 
 
 def service_path(path: str, text: str) -> Found:

@@ -12,10 +12,9 @@ from typing import Any
 
 import orjson
 
-from apimachinery import errors
+from apimachinery import errors, patterns
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj, same
-from controlplane.apiserver.rules.apiextensions import patterns
 from controlplane.apiserver.rules.apiextensions.schemas import INT_OR_STRING, clauses, named, one
 
 

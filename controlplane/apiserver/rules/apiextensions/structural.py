@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apimachinery import errors
+from apimachinery import errors, patterns
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.rules.apiextensions import patterns
 from controlplane.apiserver.rules.apiextensions.schemas import (
     EMBEDDED,
     INT_OR_STRING,

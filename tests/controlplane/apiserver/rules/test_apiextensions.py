@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.apiserver.rules.apiextensions import conforming, patterns
+from apimachinery import patterns
+from controlplane.apiserver.rules.apiextensions import conforming
 from controlplane.apiserver.strategies import definitions
 from tests.controlplane.apiserver.rules.cases import ABSENT, Obj, complete, expect, put, told
 

@@ -1,0 +1,1 @@
+"""The Common Expression Language: compile, check, evaluate, at a bounded cost. README.md says why it is our own."""

@@ -1,0 +1,107 @@
+"""The door: an expression is compiled once and evaluated as often as wanted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from apimachinery.cel.evaluation.budget import Activation, Budget
+from apimachinery.cel.evaluation.plan import plan
+from apimachinery.cel.libraries import (
+    authorizer,
+    clock,
+    conversions,
+    lists,
+    network,
+    optionals,
+    standard,
+    strings,
+    versions,
+)
+from apimachinery.cel.syntax.grammar import parse
+from apimachinery.cel.syntax.nodes import Node
+from apimachinery.cel.syntax.source import Complaints, Source
+from apimachinery.cel.types.checker import check
+from apimachinery.cel.types.environment import Environment, NoTypes, Types, functions
+from apimachinery.cel.types.kinds import Type
+from apimachinery.cel.types.literals import complain_of_literals
+from apimachinery.cel.values.faults import CostExceeded, EvaluationError
+
+__all__ = ["Budget", "CostExceeded", "EvaluationError", "Program", "Unfit", "compile", "environment"]
+
+FUNCTIONS = functions(
+    standard.FUNCTIONS,
+    conversions.FUNCTIONS,
+    clock.FUNCTIONS,
+    optionals.FUNCTIONS,
+    lists.FUNCTIONS,
+    strings.FUNCTIONS,
+    network.FUNCTIONS,
+    versions.FUNCTIONS,
+    authorizer.FUNCTIONS,
+)
+# The deepest tree that the grammar lets through needs so many frames.
+_DEEPEST = 12_000
+
+
+class Unfit(Exception):
+    """An expression that does not compile; the message is upstream's, with the places."""
+
+
+def environment(variables: Mapping[str, Type], types: Types | None = None) -> Environment:
+    """What an expression may name, with all functions that there are."""
+    return Environment(variables, FUNCTIONS, types or NoTypes())
+
+
+class Program:
+    """A compiled expression. type: of its value, dyn where that is not known."""
+
+    def __init__(self, expression: str, tree: Node) -> None:
+        self.expression = expression
+        self.tree = tree
+        self.type = tree.type
+        self._step = plan(tree)
+
+    def evaluate(self, variables: Mapping[str, Any], budget: Budget | None = None) -> Any:
+        """Its value, given those of its variables; what it costs is taken from the budget.
+
+        Raises EvaluationError where it has none, CostExceeded where it would cost more than it may.
+        """
+        with _deep():
+            try:
+                return self._step(Activation(dict(variables), budget or Budget()))
+            except RecursionError:
+                raise EvaluationError("expression is nested too deeply") from None
+
+
+def compile(expression: str, environment: Environment) -> Program:
+    """An expression that fits its environment. Raises Unfit."""
+    complaints = Complaints(Source(expression))
+    with _deep():
+        try:
+            tree = parse(complaints)
+            if tree is not None:
+                check(tree, environment, complaints)
+            if tree is not None and not complaints:
+                complain_of_literals(tree, complaints)
+            if tree is None or complaints:
+                raise Unfit(complaints.text())
+            return Program(expression, tree)
+        except RecursionError:
+            raise Unfit("ERROR: <input>:-1:0: expression recursion limit exceeded: 250") from None
+
+
+@contextmanager
+def _deep() -> Iterator[None]:
+    """Room for the frames of a deep tree; what nests deeper than the grammar allows is refused there."""
+    before = sys.getrecursionlimit()
+    if before >= _DEEPEST:
+        yield
+        return
+    sys.setrecursionlimit(_DEEPEST)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)

@@ -1,0 +1,1 @@
+"""From a checked tree to what it is worth, at a bounded cost."""

@@ -1,0 +1,56 @@
+"""What an evaluation may cost. Pure.
+
+Cost is counted as upstream counts it (a step 1, a string by its length, a list 10), since its limits are part of the
+API. Work that has no cost there, copying lists above all, is counted beside it: nothing is done without an end.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from apimachinery.cel.values.faults import CostExceeded
+
+# Of one expression, and of all the expressions that one request is judged by.
+PER_CALL = 1_000_000
+PER_REQUEST = 10_000_000
+# Elements and characters that may be copied beside.
+_MOST_WORK = 10_000_000
+
+
+class Budget:
+    """cost: what is left of it."""
+
+    def __init__(self, cost: int = PER_CALL) -> None:
+        self.cost = cost
+        self._given = cost
+        self._work = _MOST_WORK
+
+    def spend(self, cost: int) -> None:
+        """Raises CostExceeded."""
+        self.cost -= cost
+        if self.cost < 0:
+            raise CostExceeded("operation cancelled: actual cost limit exceeded")
+
+    def copy(self, elements: int) -> None:
+        """Raises CostExceeded."""
+        self._work -= elements
+        if self._work < 0:
+            raise CostExceeded("operation cancelled: actual cost limit exceeded")
+
+    @property
+    def spent(self) -> int:
+        return self._given - max(self.cost, 0)
+
+
+class Activation:
+    """What one evaluation knows: the values of names, and its budget."""
+
+    def __init__(self, names: dict[str, Any], budget: Budget) -> None:
+        self.names = names
+        self.budget = budget
+
+
+def traversal(size: float) -> int:
+    """What it costs to go through a text of a size."""
+    return math.ceil(size * 0.1)

@@ -1,0 +1,46 @@
+"""Calls of functions: which of its overloads is meant is told by the values. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from apimachinery.cel.evaluation.budget import Activation
+from apimachinery.cel.syntax.nodes import Call
+from apimachinery.cel.types.kinds import Overload
+from apimachinery.cel.values.faults import EvaluationError, no_overload
+from apimachinery.cel.values.kinds import fits
+
+Step = Callable[[Activation], Any]
+
+
+def planned_call(node: Call, steps: list[Step]) -> Step:
+    """A call with the arguments that these steps make."""
+    overloads, name = node.overloads, node.function
+
+    def called(activation: Activation) -> Any:
+        args = tuple([step(activation) for step in steps])
+        for overload in overloads:
+            if all(map(fits, args, overload.args)):
+                return _run(overload, args, activation)
+        raise no_overload(name)
+
+    return called
+
+
+def _run(overload: Overload, args: tuple[Any, ...], activation: Activation) -> Any:
+    budget = activation.budget
+    if overload.needs_budget:
+        assert overload.cost is not None
+        budget.spend(overload.cost(args, None))
+        return overload.run(*args)
+    try:
+        value = overload.run(*args)
+    except EvaluationError:
+        budget.spend(1)
+        raise
+    if isinstance(value, list | str):
+        # Most functions cost by what they are given; what they make is bounded, too.
+        budget.copy(len(value))
+    budget.spend(1 if overload.cost is None else overload.cost(args, value))
+    return value

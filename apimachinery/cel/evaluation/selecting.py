@@ -1,0 +1,105 @@
+"""Fields and elements: of maps, lists, objects, and of those that may not be there. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apimachinery.cel.types.kinds import Type
+from apimachinery.cel.values.faults import EvaluationError, no_overload
+from apimachinery.cel.values.kinds import NONE, Instance, Lazy, Optional, as_key, value_type
+
+
+def select(value: Any, field: str) -> Any:
+    """A field of something. Raises EvaluationError."""
+    if isinstance(value, dict):
+        try:
+            return value[field]
+        except KeyError:
+            raise EvaluationError(f"no such key: {field}") from None
+    if isinstance(value, Lazy):
+        return value.field(field)
+    if isinstance(value, Instance):
+        if field in value.fields:
+            return value.fields[field]
+        raise EvaluationError(f"no such key: {field}")
+    if isinstance(value, Optional):
+        return optional_field(value, field)
+    raise no_overload()
+
+
+def has(value: Any, field: str) -> bool:
+    """Whether a field is there. Raises EvaluationError for what has no fields."""
+    if isinstance(value, dict):
+        return field in value
+    if isinstance(value, Instance):
+        return field in value.fields
+    if isinstance(value, Lazy):
+        value.field(field)
+        return True
+    if isinstance(value, Optional):
+        return value.there and has(value.value, field)
+    raise no_overload()
+
+
+def index(value: Any, key: Any) -> Any:
+    """An element of a list or map. Raises EvaluationError."""
+    if isinstance(value, list):
+        place = _place(key)
+        if 0 <= place < len(value):
+            return value[place]
+        raise EvaluationError(f"index out of bounds: {place}")
+    if isinstance(value, dict):
+        found = _lookup(value, key)
+        if found is NONE:
+            raise EvaluationError(f"no such key: {_shown(key)}")
+        return found.value
+    if isinstance(value, Optional):
+        return optional_field(value, key)
+    if isinstance(value, Instance | Lazy) and isinstance(key, str):
+        return select(value, key)
+    raise no_overload()
+
+
+def optional_field(value: Any, key: Any) -> Optional:
+    """An element or field as an optional: none where it is absent. Raises EvaluationError."""
+    if isinstance(value, Optional):
+        return optional_field(value.value, key) if value.there else NONE
+    if isinstance(value, list):
+        place = _place(key)
+        return Optional(value[place], True) if 0 <= place < len(value) else NONE
+    if isinstance(value, dict):
+        return _lookup(value, key)
+    if isinstance(value, Instance | Lazy) and isinstance(key, str):
+        return Optional(select(value, key), True) if has(value, key) else NONE
+    raise no_overload()
+
+
+def _lookup(value: dict[Any, Any], key: Any) -> Optional:
+    try:
+        place = as_key(key)
+    except EvaluationError:
+        return NONE
+    return Optional(value[place], True) if place in value else NONE
+
+
+def _place(key: Any) -> int:
+    if isinstance(key, bool) or not isinstance(key, int | float):
+        raise EvaluationError(f"unsupported index type '{_kind(value_type(key))}' in list")
+    if isinstance(key, float) and not key.is_integer():
+        raise EvaluationError(f"unsupported index value {key} in list")
+    return int(key)
+
+
+def _kind(given: Type) -> str:
+    return given.name or given.kind
+
+
+def _shown(key: Any) -> str:
+    return str(key).lower() if isinstance(key, bool) else str(int(key) if isinstance(key, int) else key)
+
+
+def absent_is_none(field: Any, value: Any) -> Optional | None:
+    """The optional that an entry is initialised from, None where it holds none. Raises EvaluationError."""
+    if not isinstance(value, Optional):
+        raise EvaluationError(f"cannot initialize optional entry '{field}' from non-optional value {value}")
+    return value if value.there else None

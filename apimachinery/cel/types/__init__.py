@@ -1,0 +1,1 @@
+"""Types of expressions, declarations of functions, and the checker."""

@@ -1,0 +1,200 @@
+"""Which type a value has, what equals what, and what comes first. Pure.
+
+null is None; strings, bytes, bools, floats and lists are Python's, maps are dicts whose bool keys are wrapped, since
+Python takes True for 1. An object of a named type is an Instance; what a library makes is a class with a `cel_type`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.cel.types.kinds import (
+    BOOL,
+    BYTES,
+    DOUBLE,
+    DURATION,
+    DYN,
+    INT,
+    NULL,
+    STRING,
+    TIMESTAMP,
+    TYPE,
+    UINT,
+    Type,
+    list_of,
+    map_of,
+    object_type,
+    optional_of,
+)
+from apimachinery.cel.values.faults import CostExceeded, EvaluationError, no_overload
+from apimachinery.cel.values.numbers import UInt, is_number
+from apimachinery.cel.values.times import Duration, Timestamp
+
+# Steps of one comparison.
+_MOST_COMPARED = 1_000_000
+
+_PYTHON: dict[type, Type] = {
+    bool: BOOL,
+    int: INT,
+    UInt: UINT,
+    float: DOUBLE,
+    str: STRING,
+    bytes: BYTES,
+    type(None): NULL,
+    Duration: DURATION,
+    Timestamp: TIMESTAMP,
+    Type: TYPE,
+    list: list_of(DYN),
+    dict: map_of(DYN, DYN),
+}
+
+
+class Opaque:
+    """A value of a library's type."""
+
+    cel_type: Type
+
+
+@dataclass(frozen=True)
+class Optional(Opaque):
+    """A value, or none."""
+
+    value: Any = None
+    there: bool = False
+
+    cel_type = optional_of(DYN)
+
+
+NONE = Optional()
+
+
+class Instance(Opaque):
+    """An object of a named type that an expression made: its fields that are there."""
+
+    def __init__(self, name: str, fields: dict[str, Any]) -> None:
+        self.cel_type = object_type(name)
+        self.fields = fields
+
+
+class Lazy(Opaque):
+    """Something whose fields are worked out when they are asked for."""
+
+    cel_type = map_of(STRING, DYN)
+
+    def field(self, name: str) -> Any:
+        """Its value. Raises EvaluationError."""
+        raise NotImplementedError
+
+
+def literal_type(value: Any) -> Type:
+    return _PYTHON[type(value)]
+
+
+def value_type(value: Any) -> Type:
+    """The type of a value, the types in it left open."""
+    found = _PYTHON.get(type(value))
+    if found is None:
+        found = value.cel_type if isinstance(value, Opaque) else DYN
+    return found
+
+
+def fits(value: Any, wanted: Type) -> bool:
+    """Whether a value can be an argument of a type, as far as that can be told without looking into it."""
+    kind = wanted.kind
+    if kind in ("param", "dyn"):
+        return True
+    given = value_type(value)
+    if given.kind != kind:
+        return given.kind == "dyn" or (kind == "map" and isinstance(value, Lazy | Instance))
+    return kind not in ("opaque", "object") or given.name == wanted.name
+
+
+@dataclass(frozen=True)
+class _BoolKey:
+    value: bool
+
+
+_KEYS = {True: _BoolKey(True), False: _BoolKey(False)}
+
+
+def as_key(value: Any) -> Any:
+    """A value as a dict's key. Raises EvaluationError for what cannot be one."""
+    if isinstance(value, bool):
+        return _KEYS[value]
+    if isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        # A whole number of another type is the same key.
+        return int(value) if value.is_integer() else value
+    raise EvaluationError(f"unsupported key type: {value_type(value)}")
+
+
+def keys(value: dict[Any, Any]) -> Iterator[Any]:
+    """The keys of a map, as values."""
+    for key in value:
+        yield key.value if isinstance(key, _BoolKey) else key
+
+
+class Comparison:
+    """Comparing deep values: what shares its parts is larger than it looks, so the steps are counted."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_COMPARED
+
+    def equal(self, first: Any, second: Any) -> bool:
+        """Whether two values are equal; those of types that have nothing in common are not. Raises CostExceeded."""
+        self._left -= 1
+        if self._left < 0:
+            raise CostExceeded("operation cancelled: actual cost limit exceeded")
+        if isinstance(first, bool) or isinstance(second, bool):
+            return first is second
+        if is_number(first):
+            return is_number(second) and bool(first == second)
+        if isinstance(first, list):
+            if not isinstance(second, list) or len(first) != len(second):
+                return False
+            return all(self.equal(one, other) for one, other in zip(first, second, strict=True))
+        if isinstance(first, dict):
+            if not isinstance(second, dict) or len(first) != len(second):
+                return False
+            return all(key in second and self.equal(value, second[key]) for key, value in first.items())
+        if isinstance(first, Optional):
+            same = isinstance(second, Optional) and first.there == second.there
+            return same and self.equal(first.value, second.value)
+        if isinstance(first, Instance):
+            same = isinstance(second, Instance) and first.cel_type == second.cel_type
+            return same and self.equal(first.fields, second.fields)
+        if isinstance(first, Type):
+            return isinstance(second, Type) and (first.kind, first.name) == (second.kind, second.name)
+        return type(first) is type(second) and bool(first == second)
+
+
+def equal(first: Any, second: Any) -> bool:
+    """Whether two values are equal. Raises CostExceeded."""
+    return Comparison().equal(first, second)
+
+
+_ORDERED = (str, bytes, bool, Duration, Timestamp)
+
+
+def compare(first: Any, second: Any) -> int:
+    """-1, 0 or 1. Raises EvaluationError for what has no order."""
+    if is_number(first) and is_number(second):
+        if first != first or second != second:
+            raise EvaluationError("NaN values cannot be ordered")
+    elif type(first) is not type(second) or not isinstance(first, _ORDERED):
+        raise no_overload()
+    if isinstance(first, str):
+        first, second = first.encode("utf-8", "surrogatepass"), second.encode("utf-8", "surrogatepass")
+    return int(first > second) - int(first < second)
+
+
+def size(value: Any) -> int:
+    """How large a value counts: the length of what has one, else 1."""
+    if isinstance(value, str | bytes | list | dict):
+        return len(value)
+    if isinstance(value, Optional) and value.there:
+        return size(value.value)
+    return 1
