@@ -75,7 +75,7 @@ FLOORS = {
         {"rules"},
         {"catalog"},
         {"cache", "formats"},
-        {"advice", "authn", "conversion", "defaults", "tables"},
+        {"advice", "authn", "conversion", "defaults", "expressions", "tables"},
     ),
     "agent": (
         {"pods", "server"},

@@ -26,10 +26,20 @@ from apimachinery.cel.syntax.source import Complaints, Source
 from apimachinery.cel.types.checker import check
 from apimachinery.cel.types.environment import Environment, NoTypes, Types, functions
 from apimachinery.cel.types.kinds import Type
-from apimachinery.cel.types.literals import complain_of_literals
+from apimachinery.cel.types.literals import complain_of_literals, unreadable_pattern
 from apimachinery.cel.values.faults import CostExceeded, EvaluationError
 
-__all__ = ["Budget", "CostExceeded", "EvaluationError", "Program", "Unfit", "compile", "environment"]
+__all__ = [
+    "Budget",
+    "CostExceeded",
+    "Environment",
+    "EvaluationError",
+    "Program",
+    "Unfit",
+    "Uninstantiable",
+    "compile",
+    "environment",
+]
 
 FUNCTIONS = functions(
     standard.FUNCTIONS,
@@ -42,6 +52,7 @@ FUNCTIONS = functions(
     versions.FUNCTIONS,
     authorizer.FUNCTIONS,
 )
+PATCH_FUNCTIONS = {**FUNCTIONS, **functions(versions.PATCH_FUNCTIONS)}
 # The deepest tree that the grammar lets through needs so many frames.
 _DEEPEST = 12_000
 
@@ -50,9 +61,13 @@ class Unfit(Exception):
     """An expression that does not compile; the message is upstream's, with the places."""
 
 
-def environment(variables: Mapping[str, Type], types: Types | None = None) -> Environment:
-    """What an expression may name, with all functions that there are."""
-    return Environment(variables, FUNCTIONS, types or NoTypes())
+def environment(variables: Mapping[str, Type], types: Types | None = None, patches: bool = False) -> Environment:
+    """What an expression may name, with all functions that there are; patches: those too that patches are made with."""
+    return Environment(variables, PATCH_FUNCTIONS if patches else FUNCTIONS, types or NoTypes())
+
+
+class Uninstantiable(Unfit):
+    """An expression that compiles but has a regular expression that does not; the message is Go's."""
 
 
 class Program:
@@ -88,6 +103,8 @@ def compile(expression: str, environment: Environment) -> Program:
                 complain_of_literals(tree, complaints)
             if tree is None or complaints:
                 raise Unfit(complaints.text())
+            if wrong := unreadable_pattern(tree):
+                raise Uninstantiable(wrong)
             return Program(expression, tree)
         except RecursionError:
             raise Unfit("ERROR: <input>:-1:0: expression recursion limit exceeded: 250") from None

@@ -16,26 +16,38 @@ PER_CALL = 1_000_000
 PER_REQUEST = 10_000_000
 # Elements and characters that may be copied beside.
 _MOST_WORK = 10_000_000
+# Copying is that much quicker than a step.
+_WORK_OF_COST = 100
+
+
+class Unfinished(BaseException):
+    """An evaluation takes longer than it may where it was begun. No error of the expression: nothing absorbs it."""
 
 
 class Budget:
-    """cost: what is left of it."""
+    """cost: what is left of it. at_once: what may be spent before it is Unfinished."""
 
-    def __init__(self, cost: int = PER_CALL) -> None:
+    def __init__(self, cost: int = PER_CALL, at_once: int | None = None) -> None:
         self.cost = cost
         self._given = cost
-        self._work = _MOST_WORK
+        self._pause = -1 if at_once is None else cost - at_once
+        self._work = _MOST_WORK if at_once is None else min(_MOST_WORK, at_once * _WORK_OF_COST)
+        self._at_once = at_once is not None
 
     def spend(self, cost: int) -> None:
-        """Raises CostExceeded."""
+        """Raises CostExceeded and Unfinished."""
         self.cost -= cost
         if self.cost < 0:
             raise CostExceeded("operation cancelled: actual cost limit exceeded")
+        if self.cost < self._pause:
+            raise Unfinished
 
     def copy(self, elements: int) -> None:
-        """Raises CostExceeded."""
+        """Raises CostExceeded and Unfinished."""
         self._work -= elements
         if self._work < 0:
+            if self._at_once:
+                raise Unfinished
             raise CostExceeded("operation cancelled: actual cost limit exceeded")
 
     @property

@@ -224,11 +224,13 @@ def _functions() -> Iterator[Overload]:
         lambda name: Optional(_FORMATS[name], True) if name in _FORMATS else NONE,
     )
     yield function(f"{kind}.validate(string) -> optional_type(list(string))", _validated, _validation_cost, True)
-    yield function(
-        "jsonpatch.escapeKey(string) -> string",
-        lambda text: text.replace("~", "~0").replace("/", "~1"),
-        costs.text,
-    )
 
 
 FUNCTIONS: tuple[Overload, ...] = tuple(_functions())
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+PATCH_FUNCTIONS: tuple[Overload, ...] = (function("jsonpatch.escapeKey(string) -> string", _escaped, costs.text),)

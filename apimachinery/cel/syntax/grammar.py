@@ -143,9 +143,13 @@ class Grammar:
                     raise words.no_way(start)
                 count = 0
                 while words.kind() == sign.kind and not self._negative_number():
+                    if count and sign.kind == "-" and words.kind(1) not in _PRIMARY:
+                        start = words.at
+                        words.at += 1
+                        raise words.no_way(start)
                     words.take()
                     count += 1
-                    words.repeat((_PRIMARY - {"-"}) | {sign.kind})
+                    words.repeat(_PRIMARY | {sign.kind})
                 node = self._member()
                 if count % 2:
                     node = self._call(sign.offset, "!_" if sign.kind == "!" else "-_", None, [node])
@@ -194,7 +198,12 @@ class Grammar:
         optional = words.kind() == "?"
         if optional:
             words.take()
-        words.expect(_FIELD)
+        try:
+            words.expect(_FIELD)
+        except Mismatch:
+            if optional:
+                self._complaints.add(words.word.offset, "unsupported ident kind")
+            raise
         field = words.take()
         name = self._field_name(field)
         if optional:

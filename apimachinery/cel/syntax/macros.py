@@ -150,8 +150,6 @@ def _optional(flat: bool) -> Callable[[Call], Node]:
 
 def _sorted_by(call: Call) -> Node:
     assert call.target is not None
-    if not isinstance(call.args[0], Ident):
-        raise _Refused(call.args[0].offset, "sortBy can only be applied to a list, map or a variable")
     at, values = call.offset, Ident(call.offset, _TARGET)
     keys = _mapped(1, _NO_NAME)(Call(at, "map", Ident(at, _TARGET), call.args))
     return _bound(at, _TARGET, call.target, Call(at, "@sortByAssociatedKeys", values, [keys]))
@@ -165,6 +163,7 @@ _MACROS: dict[tuple[str, int, bool], Callable[[Call], Node]] = {
         (name, variables + 1, True): _quantifier(name, variables)
         for name in ("all", "exists", "exists_one", "existsOne")
         for variables in (1, 2)
+        if (name, variables) != ("existsOne", 1)
     },
     ("map", 2, True): _mapped(1, _NO_NAME),
     ("map", 3, True): _mapped(1, _NO_NAME),

@@ -45,7 +45,8 @@ _PATTERNS = tuple(
 )
 # How far a text goes that began as a word and became none.
 _BROKEN = re.compile(
-    rf"""[bBrR]{{0,2}}(?:"(?:{_ESCAPE}|[^\\"\n\r])*|'(?:{_ESCAPE}|[^\\'\n\r])*)(?:\\.?[0-9a-fA-F]*.?|.)?"""
+    rf"""[bBrR]{{0,2}}(?:"(?:{_ESCAPE}|[^\\"\n\r])*|'(?:{_ESCAPE}|[^\\'\n\r])*)"""
+    r"(?:\\(?:[xX][0-9a-fA-F]?|u[0-9a-fA-F]{0,3}|U[0-9a-fA-F]{0,7}|[0-3][0-7]?)?.?|.)?"
     r"|`[A-Za-z0-9_.\-/ ]*.?|[&|=].?|.",
     re.DOTALL,
 )

@@ -1,6 +1,7 @@
 """The checker: gives every node its type and every call what it may mean, and complains of what fits nothing.
 
-Pure. The rules and their words are those of CEL's reference checker, with lists and maps of one type of elements.
+Pure. The rules and their words are those of CEL's reference checker; what keeps lists and maps to one type
+is in `literals`.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class _Checker:
         return type_of(named) if named is not None else None
 
     def _undeclared(self, node: Node, name: str) -> Type:
-        self._complaints.add(node.offset, f"undeclared reference to '{name.removeprefix('.')}' (in container '')")
+        self._complaints.add(node.offset, f"undeclared reference to '{name}' (in container '')")
         return ERROR
 
     def _select(self, node: Select) -> None:
@@ -148,7 +149,7 @@ class _Checker:
         for arg in node.args:
             self.check(arg)
         if node.target is None:
-            self._resolve(node, node.function.removeprefix("."))
+            self._resolve(node, node.function)
             return
         prefix = qualified_name(node.target)
         if prefix:
@@ -161,10 +162,11 @@ class _Checker:
         self._resolve(node, node.function)
 
     def _resolve(self, node: Call, name: str) -> None:
-        overloads = self._environment.functions.get(name)
+        overloads = self._environment.functions.get(name.removeprefix("."))
         if overloads is None:
             node.type = self._undeclared(node, name)
             return
+        name = name.removeprefix(".")
         node.function = name
         args = ([node.target] if node.target is not None else []) + node.args
         if name in ("_&&_", "_||_"):
@@ -217,7 +219,7 @@ class _Checker:
         joined: Type | None = None
         for index, element in enumerate(node.elements):
             self.check(element)
-            joined = self._join(element, joined, self._optional_value(element, index in node.optional))
+            joined = self._join(joined, self._optional_value(element, index in node.optional))
         node.type = list_of(joined if joined is not None else self._new())
 
     def _map(self, node: MapNode) -> None:
@@ -226,18 +228,15 @@ class _Checker:
         for entry in node.entries:
             assert isinstance(entry.key, Node)
             self.check(entry.key)
-            key = self._join(entry.key, key, entry.key.type)
+            key = self._join(key, entry.key.type)
             self.check(entry.value)
-            value = self._join(entry.value, value, self._optional_value(entry.value, entry.optional))
+            value = self._join(value, self._optional_value(entry.value, entry.optional))
         node.type = map_of(key if key is not None else self._new(), value if value is not None else self._new())
 
-    def _join(self, node: Node, before: Type | None, now: Type) -> Type:
+    def _join(self, before: Type | None, now: Type) -> Type:
         if before is None:
             return now
-        if self._assignable(before, now):
-            return most_general(before, now)
-        self._mismatch(node, before, now)
-        return ERROR
+        return most_general(before, now) if self._assignable(before, now) else DYN
 
     def _struct(self, node: Struct) -> None:
         found = self._ident(node.name)
@@ -253,9 +252,8 @@ class _Checker:
         for entry in node.entries:
             assert isinstance(entry.key, str)
             self.check(entry.value)
-            wanted = ERROR
-            if node.type.kind == "object":
-                wanted = self._field_type(entry.offset, node.type.name, entry.key) or ERROR
+            owner = node.type.name if node.type.kind == "object" else node.name
+            wanted = self._field_type(entry.offset, owner, entry.key) or ERROR
             given = self._optional_value(entry.value, entry.optional)
             if not self._assignable(wanted, given):
                 self._complaints.add(

@@ -8,6 +8,7 @@ from apimachinery import patterns
 from apimachinery.cel.syntax.nodes import Call, ListNode, Literal, MapNode, Node, walk
 from apimachinery.cel.syntax.source import Complaints
 from apimachinery.cel.types.kinds import Type, unwrapped
+from apimachinery.cel.values.clauses import FITTING, TAKES, clauses
 from apimachinery.cel.values.faults import EvaluationError
 from apimachinery.cel.values.times import parse_duration, parse_timestamp
 
@@ -17,15 +18,51 @@ def complain_of_literals(tree: Node, complaints: Complaints) -> None:
     for node in walk(tree):
         if isinstance(node, Call):
             _read(node, complaints)
+            _format(node, complaints)
     _uniform(tree, complaints)
 
 
-def _read(node: Call, complaints: Complaints) -> None:
-    place = 1 if node.function == "matches" and node.target is None else 0
-    check = _READ.get(node.function)
-    if check is None or len(node.args) <= place:
+def unreadable_pattern(tree: Node) -> str:
+    """What is wrong with a regular expression that is a literal, and is compiled with what it stands in; "" if none."""
+    for node in walk(tree):
+        if isinstance(node, Call) and node.function in ("matches", "find", "findAll"):
+            arg = node.args[1 if node.target is None else 0]
+            if isinstance(arg, Literal) and isinstance(arg.value, str) and (wrong := patterns.complaint(arg.value)):
+                return wrong
+    return ""
+
+
+def _format(node: Call, complaints: Complaints) -> None:
+    """A literal that is filled in with a list that is one."""
+    if node.function != "format" or not isinstance(node.target, Literal) or not isinstance(node.args[0], ListNode):
         return
-    arg = node.args[place]
+    listed = node.args[0]
+    try:
+        kinds = clauses(node.target.value)
+    except EvaluationError as error:
+        complaints.add(node.offset, str(error))
+        return
+    for index, kind in enumerate(kinds):
+        if index >= len(listed.elements):
+            complaints.add(node.offset, f"index {index} out of range")
+            return
+        given = listed.elements[index].type
+        if given.kind not in (*FITTING[kind], "dyn"):
+            name = "null_type" if given.kind == "null" else given.name or given.kind
+            complaints.add(listed.elements[index].offset, f"error during formatting: {TAKES[kind]}, was given {name}")
+            return
+    if len(kinds) < len(listed.elements):
+        complaints.add(
+            node.offset,
+            f"too many arguments supplied to string.format (expected {len(kinds)}, got {len(listed.elements)})",
+        )
+
+
+def _read(node: Call, complaints: Complaints) -> None:
+    check = _READ.get(node.function)
+    if check is None or not node.args:
+        return
+    arg = node.args[0]
     if isinstance(arg, Literal) and isinstance(arg.value, str) and not check(arg.value):
         complaints.add(arg.offset, f"invalid {node.function} argument")
 
@@ -44,6 +81,7 @@ def _fits(parse: Callable[[str], object]) -> Callable[[str], bool]:
 _READ: dict[str, Callable[[str], bool]] = {
     "duration": _fits(parse_duration),
     "timestamp": _fits(parse_timestamp),
+    # What a pattern is looked for in may be the first, too; then it is one that can be compiled, as upstream has it.
     "matches": lambda pattern: not patterns.complaint(pattern),
 }
 
@@ -58,13 +96,14 @@ def _uniform(tree: Node, complaints: Complaints) -> None:
         if isinstance(node, ListNode):
             _same(node.elements, node.optional, complaints)
         elif isinstance(node, MapNode):
-            _same([entry.key for entry in node.entries if isinstance(entry.key, Node)], frozenset(), complaints)
+            keys = [entry.key for entry in node.entries if isinstance(entry.key, Node)]
+            _same(keys, frozenset(), complaints, every=True)
             optional = frozenset(index for index, entry in enumerate(node.entries) if entry.optional)
-            _same([entry.value for entry in node.entries], optional, complaints)
+            _same([entry.value for entry in node.entries], optional, complaints, every=True)
         waiting.extend(node.children())
 
 
-def _same(nodes: list[Node], optional: frozenset[int], complaints: Complaints) -> None:
+def _same(nodes: list[Node], optional: frozenset[int], complaints: Complaints, every: bool = False) -> None:
     first: Type | None = None
     for index, node in enumerate(nodes):
         given = unwrapped(node.type)[0] if index in optional else node.type
@@ -72,4 +111,5 @@ def _same(nodes: list[Node], optional: frozenset[int], complaints: Complaints) -
             first = given
         elif first != given:
             complaints.add(node.offset, f"expected type '{first}' but found '{given}'")
-            return
+            if not every:
+                return

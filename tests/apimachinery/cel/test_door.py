@@ -89,7 +89,7 @@ def test_places_are_told_by_line_and_in_wide_letters() -> None:
         ("url('https://u@h:8080/p?a=1').getHostname() + url('https://h:8080/p').getPort()", "h8080"),
         ("semver('1.2.3').isLessThan(semver('v1.10', true))", True),
         ("format.dns1123Label().validate('A').hasValue()", True),
-        ("'a/b~c'.find('[a-z]/') + jsonpatch.escapeKey('a/b')", "a/a~1b"),
+        ("'a/b~c'.find('[a-z]/')", "a/"),
         ("string(duration('90s')) + string(timestamp('2026-01-02T03:04:05Z').getHours())", "90s3"),
         ("type(x) == int && type(1u) == uint && type(object.ratio) == double", True),
         ("1 == dyn(1.0) && {1: 'a'}[dyn(1.0)] == 'a' && !(dyn(true) == dyn(1))", True),

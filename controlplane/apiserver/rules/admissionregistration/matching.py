@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from apimachinery import errors, formats
+from apimachinery.cel.types.kinds import Type
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.names import path_segment
+from controlplane.apiserver.expressions.compiling import CONDITION, Scope, Unfit, compiled
 from controlplane.apiserver.rules.place import Place, Row
-from controlplane.apiserver.rules.words import at_most, distinct, enum, forms, hook, name, required, unique
+from controlplane.apiserver.rules.words import at_most, distinct, enum, forms, hook, name, required, unique, when
 
 MATCH_POLICIES = ("Equivalent", "Exact")
 FAILURE_POLICIES = ("Fail", "Ignore")
@@ -19,14 +21,50 @@ _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _MUTATING = ("*", "CONNECT", "CREATE", "UPDATE")
 
 
-def expression(field: str = "expression", detail: str = "") -> Callable[[Obj, Place], Iterator[FieldError]]:
-    """An expression that says something."""
+def said(field: str) -> Callable[[Obj, Place], Iterator[FieldError]]:
+    """A text that says something."""
 
     def check(value: Obj, at: Place) -> Iterator[FieldError]:
         if not (value.get(field) or "").strip():
-            yield errors.required(at.to(field), detail)
+            yield errors.required(at.to(field))
 
     return check
+
+
+def _condition(condition: Obj, at: Place) -> Iterator[FieldError]:
+    """A condition names no variables of its policy: they do not exist yet when it is looked at."""
+    scope = Scope(params=bool((at.about.new.get("spec") or {}).get("paramKind")))
+    text = (condition.get("expression") or "").strip()
+    if not text:
+        yield errors.required(at.to("expression"))
+    else:
+        yield from unfit(at.to("expression"), text, scope, CONDITION)
+
+
+def unfit(path: str, text: str, scope: Scope, wanted: tuple[Type, ...], shown: str = "") -> Iterator[FieldError]:
+    """What keeps an expression from being what it should be. shown: how messages show it, where not as it is."""
+    try:
+        compiled(text, scope, wanted)
+    except Unfit as refused:
+        yield of_unfit(path, shown or text, refused)
+
+
+def of_unfit(path: str, text: str, refused: Unfit) -> FieldError:
+    """The complaint about an expression that is not what it should be."""
+    return errors.internal(path, str(refused)) if refused.internal else errors.invalid(path, text, str(refused))
+
+
+def _conditions_change(value: Obj, at: Place) -> bool:
+    """Those of a stored object are not looked at again: they may have been written for another version."""
+    new, old = at.about.new, at.about.old
+    return old is None or _conditions(new) != _conditions(old)
+
+
+def _conditions(whole: Obj) -> list[object]:
+    if "webhooks" in whole:
+        return [hook.get("matchConditions") or [] for hook in whole["webhooks"] or ()]
+    spec = whole.get("spec") or {}
+    return [spec.get("paramKind"), spec.get("matchConditions") or []]
 
 
 def _everything_alone(field: str, what: str) -> Callable[[Obj, Place], Iterator[FieldError]]:
@@ -105,7 +143,7 @@ _RULE: Row = (
     enum("scope", ("*", "Cluster", "Namespaced")),
 )
 # Conditions come with whatever has them.
-CONDITIONS: Row = (at_most("matchConditions", 64), "matchConditions")
+CONDITIONS: Row = (when(_conditions_change, at_most("matchConditions", 64), "matchConditions"),)
 
 RULES: dict[str, Row] = {
     "admissionregistration.v1.RuleWithOperations": _RULE,
@@ -124,7 +162,7 @@ RULES: dict[str, Row] = {
         "excludeResourceRules",
     ),
     "admissionregistration.v1.MatchCondition": (
-        hook(expression()),
+        hook(_condition),
         name("name", formats.qualified_name),
         unique("name"),
     ),

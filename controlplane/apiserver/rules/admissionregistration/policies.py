@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from apimachinery import errors, formats
+from apimachinery.cel.types.kinds import Type
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.names import path_segment
+from controlplane.apiserver.expressions.compiling import (
+    ANNOTATION,
+    APPLIED,
+    CONDITION,
+    MESSAGE,
+    PATCHES,
+    Scope,
+    Unfit,
+    with_variables,
+)
 from controlplane.apiserver.rules.admissionregistration.matching import (
     CONDITIONS,
     FAILURE_POLICIES,
     REINVOCATION,
-    expression,
+    of_unfit,
     only_changes,
+    said,
+    unfit,
 )
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row, Rule
@@ -37,6 +51,8 @@ _RESERVED = (
     "while"
 )
 _UNSAID = "expression is not specified"
+# Under which names notes keep what a policy's expressions may name, and what is wrong with each variable.
+_SCOPE, _VARIABLES = "scope of expressions", "unfit variables"
 
 
 # --- policies ---
@@ -74,12 +90,35 @@ def _constraints(spec: Obj, at: Place) -> Iterator[FieldError]:
         yield errors.required(at.to("matchConstraints.resourceRules"))
 
 
+def _names(at: Place) -> Scope:
+    """What the expressions of a policy may name; notes keep it, with what is wrong with its variables."""
+    found: Scope | None = at.about.notes.get(_SCOPE)
+    if found is None:
+        spec = at.about.new["spec"]
+        variables = [(each.get("name") or "", each.get("expression") or "") for each in spec.get("variables") or ()]
+        # A policy that validates knows `variables` where it has any; one that changes objects always.
+        composed = bool(variables) or "mutations" in spec
+        scope = Scope(params=spec.get("paramKind") is not None, variables=() if composed else None)
+        found, wrong = with_variables(scope, variables)
+        at.about.notes[_SCOPE], at.about.notes[_VARIABLES] = found, wrong
+    return found
+
+
 def _variable(variable: Obj, at: Place) -> Iterator[FieldError]:
     title = variable.get("name") or ""
     if not title.strip():
         yield errors.required(at.to("name"), "name is not specified")
     elif c_identifier(title) or title in _RESERVED.split():
         yield errors.invalid(at.to("name"), title, "must be a valid CEL identifier")
+    text = variable.get("expression") or ""
+    if not text.strip():
+        yield errors.required(at.to("expression"), _UNSAID)
+        return
+    _names(at)
+    wrong: list[Unfit | None] = at.about.notes[_VARIABLES]
+    assert isinstance(at.index, int)
+    if (refused := wrong[at.index]) is not None:
+        yield of_unfit(at.to("expression"), text, refused)
 
 
 def _something(spec: Obj, at: Place) -> Iterator[FieldError]:
@@ -96,11 +135,21 @@ def _few(spec: Obj, at: Place) -> Iterator[FieldError]:
         yield errors.invalid(at.to("auditAnnotations"), shown, text)
 
 
+def _validation(validation: Obj, at: Place) -> Iterator[FieldError]:
+    text = validation.get("expression") or ""
+    if not text.strip():
+        yield errors.required(at.to("expression"), _UNSAID)
+    else:
+        yield from unfit(at.to("expression"), text, _names(at), CONDITION)
+
+
 def _messages(validation: Obj, at: Place) -> Iterator[FieldError]:
     for field in ("messageExpression", "message"):
         text = validation.get(field) or ""
         if text and not text.strip():
             yield errors.invalid(at.to(field), text, "must be non-empty if specified")
+        elif text and field == "messageExpression":
+            yield from unfit(at.to(field), text, replace(_names(at), authorizer=False), MESSAGE)
         elif field == "message" and re.search(r"[\n\r]", text.strip()):
             yield errors.invalid(at.to(field), text, "must not contain line breaks")
 
@@ -118,6 +167,8 @@ def _annotation(annotation: Obj, at: Place) -> Iterator[FieldError]:
         yield errors.required(at.to("valueExpression"), "valueExpression is not specified")
     elif len(value.encode()) > _LONGEST_VALUE:
         yield errors.required(at.to("valueExpression"), f"must not exceed {_LONGEST_VALUE} bytes in length")
+    else:
+        yield from unfit(at.to("valueExpression"), value, _names(at), ANNOTATION, annotation["valueExpression"])
 
 
 def _own(mutation: Obj, at: Place) -> Iterator[FieldError]:
@@ -128,6 +179,17 @@ def _own(mutation: Obj, at: Place) -> Iterator[FieldError]:
         yield errors.not_supported(at.to("patchType"), kind, _PATCHES)
     elif mutation.get(_PATCHES[kind]) is None:
         yield errors.required(at.to(_PATCHES[kind]), f"must be specified when patchType is {kind}")
+
+
+def _patch(wanted: tuple[Type, ...]) -> Callable[[Obj, Place], Iterator[FieldError]]:
+    def check(patch: Obj, at: Place) -> Iterator[FieldError]:
+        text = (patch.get("expression") or "").strip()
+        if not text:
+            yield errors.required(at.to("expression"))
+        else:
+            yield from unfit(at.to("expression"), text, replace(_names(at), patches=True), wanted)
+
+    return check
 
 
 def _patches(kind: str) -> Callable[[Obj, Place], bool]:
@@ -193,7 +255,7 @@ RULES: dict[str, Row] = {
     ),
     "admissionregistration.v1.ValidatingAdmissionPolicyStatus": ("typeChecking", "conditions"),
     "admissionregistration.v1.TypeChecking": ("expressionWarnings",),
-    "admissionregistration.v1.ExpressionWarning": (required("warning"), hook(expression("fieldRef"))),
+    "admissionregistration.v1.ExpressionWarning": (required("warning"), hook(said("fieldRef"))),
     "admissionregistration.v1.MutatingAdmissionPolicy": (inside("spec", always=True),),
     "admissionregistration.v1.MutatingAdmissionPolicySpec": (
         *_POLICY,
@@ -205,9 +267,9 @@ RULES: dict[str, Row] = {
         enum("reinvocationPolicy", REINVOCATION, "required"),
     ),
     "admissionregistration.v1.ParamKind": (hook(_group_version), hook(_kind)),
-    "admissionregistration.v1.Variable": (hook(_variable), hook(expression(detail=_UNSAID))),
+    "admissionregistration.v1.Variable": (hook(_variable),),
     "admissionregistration.v1.Validation": (
-        hook(expression(detail=_UNSAID)),
+        hook(_validation),
         hook(_messages, "messageExpression", "message"),
         enum("reason", _REASONS),
     ),
@@ -217,8 +279,8 @@ RULES: dict[str, Row] = {
         *(when(_patches(kind), field) for kind, field in _PATCHES.items()),
         hook(_others),
     ),
-    "admissionregistration.v1.ApplyConfiguration": (hook(expression()),),
-    "admissionregistration.v1.JSONPatch": (hook(expression()),),
+    "admissionregistration.v1.ApplyConfiguration": (hook(_patch(APPLIED)),),
+    "admissionregistration.v1.JSONPatch": (hook(_patch(PATCHES)),),
     "admissionregistration.v1.ValidatingAdmissionPolicyBinding": (inside("spec", always=True),),
     "admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec": (*_BINDING, hook(_actions)),
     "admissionregistration.v1.MutatingAdmissionPolicyBinding": (inside("spec", always=True),),

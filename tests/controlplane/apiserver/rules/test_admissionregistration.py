@@ -8,6 +8,7 @@ import pytest
 
 from tests.controlplane.apiserver.rules.cases import Obj, expect, put, told
 
+PATCH = "[JSONPatch{op: 'remove', path: '/a'}]"
 RULE = {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}
 
 
@@ -192,7 +193,8 @@ def test_policies_that_are_empty_are_none() -> None:
 @pytest.mark.parametrize(
     ("mutation", "wanted"),
     [
-        ({"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}, []),
+        ({"patchType": "JSONPatch", "jsonPatch": {"expression": PATCH}}, []),
+        ({"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}, ["jsonPatch.expression"]),
         ({"patchType": "JSONPatch", "jsonPatch": {"expression": ""}}, ["jsonPatch.expression"]),
         ({"patchType": "ApplyConfiguration", "jsonPatch": {"expression": "[]"}}, ["applyConfiguration", "jsonPatch"]),
         ({"patchType": "Odd"}, ["patchType"]),
@@ -211,7 +213,7 @@ def mutating(mutations: list[Obj]) -> Obj:
 def test_what_changes_objects_is_not_asked_about_deletions() -> None:
     changes = {"spec.matchConstraints.resourceRules.0.operations": ["CREATE", "DELETE"]}
     wanted = ['spec.matchConstraints.resourceRules.operations: Unsupported value: "DELETE": supported values: "*"']
-    expect(told(put(mutating([{"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}]), changes)), wanted)
+    expect(told(put(mutating([{"patchType": "JSONPatch", "jsonPatch": {"expression": PATCH}}]), changes)), wanted)
 
 
 @pytest.mark.parametrize(
@@ -233,3 +235,84 @@ def test_what_changes_objects_is_not_asked_about_deletions() -> None:
 def test_bindings(spec: Obj, wanted: list[str]) -> None:
     whole = {"policyName": "p", "validationActions": ["Deny"], **spec}
     assert fields_of(made("ValidatingAdmissionPolicyBinding", spec=whole), "spec.") == wanted
+
+
+COMPILED = "compilation failed: ERROR: <input>:1:1: undeclared reference to 'foo' (in container '')"
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"validations": [{"expression": "foo"}]}, [f'validations[0].expression: Invalid value: "foo": {COMPILED}']),
+        (
+            {"validations": [{"expression": "1", "messageExpression": "1"}]},
+            [
+                'validations[0].expression: Invalid value: "1": must evaluate to bool but got int',
+                'validations[0].messageExpression: Invalid value: "1": must evaluate to string but got int',
+            ],
+        ),
+        ({"validations": [{"expression": "object.a"}]}, ['validations[0].expression: Invalid value: "object.a": must']),
+        ({"validations": [{"expression": "params.a == 1"}]}, ["validations[0].expression"]),
+        (
+            {"validations": [{"expression": "params.a == 1"}], "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}},
+            [],
+        ),
+        (
+            {
+                "variables": [{"name": "a", "expression": "1"}, {"name": "b", "expression": "variables.a + 1"}],
+                "validations": [{"expression": "variables.b > 1", "messageExpression": "string(variables.b)"}],
+            },
+            [],
+        ),
+        (
+            {
+                "variables": [{"name": "b", "expression": "variables.a"}, {"name": "a", "expression": "1"}],
+                "validations": [{"expression": "variables.b && variables.c"}],
+            },
+            ["variables[0].expression", "validations[0].expression"],
+        ),
+        (
+            {"auditAnnotations": [{"key": "a", "valueExpression": "1"}]},
+            ['auditAnnotations[0].valueExpression: Invalid value: "1": must evaluate to one of [string null_type] but'],
+        ),
+        (
+            {"matchConditions": [{"name": "a", "expression": " variables.a "}]},
+            ['matchConditions[0].expression: Invalid value: "variables.a": compilation failed'],
+        ),
+        (
+            {"validations": [{"expression": "matches('a', '*')"}]},
+            ["validations[0].expression: Internal error: program instantiation failed: error parsing regexp: missing"],
+        ),
+    ],
+)
+def test_expressions_of_policies(fields: Obj, wanted: list[str]) -> None:
+    obj = made(
+        "ValidatingAdmissionPolicy",
+        spec={
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [RULE]},
+            "validations": [{"expression": "true"}],
+            **fields,
+        },
+    )
+    expect(told(obj), [f"spec.{text}" for text in wanted])
+
+
+def test_what_changes_objects_says_so() -> None:
+    applied = {
+        "patchType": "ApplyConfiguration",
+        "applyConfiguration": {"expression": "Object{spec: Object.spec{a: 1}}"},
+    }
+    assert told(mutating([applied])) == []
+    applied["applyConfiguration"] = {"expression": "object"}
+    expect(
+        told(mutating([applied])),
+        ['spec.mutations[0].applyConfiguration.expression: Invalid value: "object": must evaluate to Object'],
+    )
+
+
+def test_conditions_that_were_stored_are_not_looked_at_again() -> None:
+    hooks = made("MutatingWebhookConfiguration", webhooks=[hook(matchConditions=[{"name": "a", "expression": "foo"}])])
+    assert len(told(hooks)) == 1
+    old = {**hooks, "metadata": {**hooks["metadata"], "labels": {"a": "b"}}}
+    assert told(hooks, old) == []
