@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable
@@ -25,6 +26,15 @@ class Host:
     kernel: Netlink
     free_retired: Callable[[], None]
     run_dir: Path | None = None
+
+
+def be_no_host(link: str) -> None:
+    """Routers that a pod could play are none of the node's. While the link's own link-local address were still looked
+    for on other links, the node could not ask for pods' MACs by it: for seconds none would be reached from elsewhere.
+    """
+    for setting in ("accept_ra", "accept_dad"):
+        with contextlib.suppress(FileNotFoundError):
+            netns.write_sysctl(None, f"net.ipv6.conf.{link.replace('.', '/')}.{setting}", 0)
 
 
 def retire(kernel: Netlink, index: int) -> str:

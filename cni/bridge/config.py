@@ -9,12 +9,12 @@ from typing import Any
 from apimachinery.kit.netlink.links import NAME_LIMIT, mac_bytes
 from cni import types
 from cni.backend import BACKENDS
+from cni.bridge import vlan
+from cni.bridge.vlan import Vlans
 from cni.skel import Request
 from cni.types import CniError
 
 DEFAULT_BRIDGE = "cni0"
-# Settings of the reference plugin that would change the network silently if they were ignored.
-_UNSUPPORTED = ("vlan", "vlanTrunk", "preserveDefaultVlan")
 _DNS = ("nameservers", "domain", "search", "options")
 
 
@@ -40,15 +40,13 @@ class Config:
     left_down: bool = False
     masquerade: bool = False
     masquerade_by: str = ""
+    vlans: Vlans = field(default_factory=Vlans)
     dns: Mapping[str, Any] = field(default_factory=dict)
 
 
 def parse(request: Request) -> Config:
-    """CniError(2) for settings this plugin lacks, CniError(7) for wrong ones."""
+    """CniError(6) for settings of another type, CniError(7) for wrong ones."""
     given = request.config
-    for key in _UNSUPPORTED:
-        if given.get(key):
-            raise CniError(types.UNSUPPORTED_FIELD, f"{key}: {given[key]!r} is not supported by this plugin")
     config = Config(
         bridge=_text(given, "bridge") or DEFAULT_BRIDGE,
         is_gateway=_flag(given, "isGateway") or _flag(given, "isDefaultGateway"),
@@ -64,6 +62,7 @@ def parse(request: Request) -> Config:
         left_down=_flag(given, "disableContainerInterface"),
         masquerade=_flag(given, "ipMasq"),
         masquerade_by=_masquerade_by(given),
+        vlans=vlan.parse(given),
         dns=_dns(given),
     )
     if config.left_down and (given.get("ipam") or {}).get("type"):

@@ -102,9 +102,15 @@ def derived_mac(addresses: Iterable[Interface], near: str) -> str:
     return "0a:59:" + hashlib.blake2b(near.encode(), digest_size=4).digest().hex(":")
 
 
-def result(bridge: Mapping[str, Any], veth: Mapping[str, Any], pod: Mapping[str, Any], what: Attachment) -> Result:
+def result(
+    bridge: Mapping[str, Any],
+    veth: Mapping[str, Any],
+    pod: Mapping[str, Any],
+    what: Attachment,
+    others: Iterable[Mapping[str, Any]] = (),
+) -> Result:
     return {
-        "interfaces": [dict(bridge), dict(veth), dict(pod)],
+        "interfaces": [dict(bridge), dict(veth), dict(pod), *map(dict, others)],
         "ips": [dict(ip) for ip in what.ips],
         "routes": [dict(route) for route in what.told],
         "dns": dict(what.dns),

@@ -21,10 +21,10 @@ from apimachinery.kit import netns
 from apimachinery.kit.netlink import End, Link, Netlink, NetlinkError, links, routes
 from cni import ipam, types
 from cni.bridge import config as settings
-from cni.bridge import masquerade, plan
+from cni.bridge import masquerade, plan, vlan
 from cni.bridge.config import Config
 from cni.bridge.plan import Attachment
-from cni.host import Host, set_aside
+from cni.host import Host, be_no_host, set_aside
 from cni.host import retire as retire_link
 from cni.skel import Plugin, Request
 from cni.types import CniError, Result
@@ -77,6 +77,8 @@ def check(request: Request, host: Host) -> None:
         raise CniError(types.INTERNAL, f"{near}: hairpin mode is {veth.hairpin}, not {config.hairpin}")
     if config.guarded and not veth.locked:
         raise CniError(types.INTERNAL, f"{near}: frames under other MACs are not dropped any more")
+    if config.vlans:
+        vlan.check(host.kernel, veth, config.vlans)
     with Netlink(Path(request.netns)) as pod:
         _check_pod(config, request.ifname, previous, pod)
     if config.masquerade:
@@ -118,20 +120,19 @@ def ensure_bridge(kernel: Netlink, config: Config, what: Attachment) -> Link:
     if bridge is None:
         # A MAC of its own keeps the bridge from taking over, and changing with, the lowest one of its ports. One that
         # follows from the gateway's address stays the same when the bridge is made anew under living pods.
-        mac = plan.derived_mac(what.gateways, "") if what.gateways else "0a:5a:" + os.urandom(4).hex(":")
+        own = what.gateways and not config.vlans.number
+        mac = plan.derived_mac(what.gateways, "") if own else "0a:5a:" + os.urandom(4).hex(":")
         end = End(config.bridge, mac=mac, mtu=config.mtu)
         kernel.do(replace(links.add_bridge(end), ignore=(errno.EEXIST,)))
-        # Routers that a pod could play are none of the node's. While the bridge's own link-local address were still
-        # looked for on other links, it could not ask for pods' MACs: for seconds none would be reached from elsewhere.
-        for setting in ("accept_ra", "accept_dad"):
-            with contextlib.suppress(FileNotFoundError):
-                netns.write_sysctl(None, f"net.ipv6.conf.{config.bridge.replace('.', '/')}.{setting}", 0)
+        be_no_host(config.bridge)
         bridge = kernel.link(config.bridge)
     if bridge is None or bridge.kind != "bridge":
         raise CniError(types.INTERNAL, f"{config.bridge} already exists but is not a bridge")
     if not bridge.up or (config.promiscuous and not bridge.flags & links.IFF_PROMISC):
         kernel.do(links.change(bridge.index, up=True, promiscuous=config.promiscuous or None))
-    if what.gateways:
+    if config.vlans:
+        bridge = vlan.filtering(kernel, bridge)
+    if what.gateways and not config.vlans.number:
         _ensure_addresses(kernel, config, bridge, what)
     return bridge
 
@@ -184,8 +185,11 @@ def _attach(
     try:
         isolated = config.isolated or None
         host.kernel.do(links.set_port(what.host_name, hairpin=config.hairpin, isolated=isolated, alias=named))
+        if config.vlans:
+            vlan.join(host.kernel, bridge, what.host_name, config.vlans)
         if config.guarded:
             _guard(host.kernel, what)
+        shown = _vlan_gateway(host.kernel, config, bridge, what)
         mtu = _dress(request.netns, config, what, pod)
         if not config.left_down:
             _wait_for(host.kernel, what.host_name)
@@ -202,7 +206,17 @@ def _attach(
         {"name": what.host_name, "mac": mac, "mtu": mtu},
         {"name": what.ifname, "mac": what.mac, "mtu": mtu, "sandbox": request.netns},
         what,
+        shown,
     )
+
+
+def _vlan_gateway(kernel: Netlink, config: Config, bridge: Link, what: Attachment) -> list[dict[str, Any]]:
+    """The gateway's addresses on a link in the pod's VLAN, where it has one; the link as the result shows it."""
+    if not what.gateways or not config.vlans.number:
+        return []
+    link = vlan.gateway(kernel, bridge, plan.derived_mac(what.gateways, ""), config.vlans)
+    _ensure_addresses(kernel, config, link, what)
+    return [{"name": link.name, "mac": link.mac, "mtu": link.mtu}]
 
 
 def _add_veth(kernel: Netlink, near: End, far: End, path: str) -> None:
@@ -278,20 +292,20 @@ def _settle(pod: Netlink, link: Link) -> None:
         time.sleep(0.02)  # nothing tells of it but another listing
 
 
-def _ensure_addresses(kernel: Netlink, config: Config, bridge: Link, what: Attachment) -> None:
-    present = [a.interface for a in kernel.addresses(bridge.index)]
+def _ensure_addresses(kernel: Netlink, config: Config, link: Link, what: Attachment) -> None:
+    present = [a.interface for a in kernel.addresses(link.index)]
     for wanted in what.gateways:
         if wanted not in present:
             if wanted.version == 6:
-                netns.write_sysctl(None, f"net.ipv6.conf.{config.bridge.replace('.', '/')}.disable_ipv6", 0)
+                netns.write_sysctl(None, f"net.ipv6.conf.{link.name.replace('.', '/')}.disable_ipv6", 0)
             for other in plan.conflicting(wanted, present):
                 if not config.force_address:
                     raise CniError(
                         types.INTERNAL,
-                        f'"{config.bridge}" already has an IP address different from {wanted}',
+                        f'"{link.name}" already has an IP address different from {wanted}',
                     )
-                kernel.do(routes.delete_address(bridge.index, other))
-            kernel.do(routes.add_address(bridge.index, wanted))
+                kernel.do(routes.delete_address(link.index, other))
+            kernel.do(routes.add_address(link.index, wanted))
         forwarding = "net.ipv4.ip_forward" if wanted.version == 4 else "net.ipv6.conf.all.forwarding"
         netns.write_sysctl(None, forwarding, 1)
 

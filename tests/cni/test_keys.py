@@ -42,6 +42,10 @@ READ: dict[str, dict[str, dict[str, Any]]] = {
         "disableContainerInterface": {"disableContainerInterface": True},
         "macspoofchk": {"macspoofchk": True},
         "ipMasq": {"ipMasq": True},
+        "ipMasqBackend": {"ipMasqBackend": "iptables"},
+        "vlan": {"vlan": 100},
+        "vlanTrunk": {"vlanTrunk": [{"id": 100}]},
+        "preserveDefaultVlan": {"preserveDefaultVlan": True},
         "dns": {"dns": {"nameservers": ["10.0.0.10"]}},
         "args.cni.mac": {"args": {"cni": {"mac": "02:00:00:00:00:07"}}},
         "runtimeConfig.mac": {"runtimeConfig": {"mac": "02:00:00:00:00:07"}},
@@ -61,6 +65,12 @@ READ: dict[str, dict[str, dict[str, Any]]] = {
     },
     "portmap": {
         "snat": {"snat": False},
+        "backend": {"backend": "iptables"},
+        "masqAll": {"masqAll": True},
+        "markMasqBit": {"markMasqBit": 0},
+        "externalSetMarkChain": {"externalSetMarkChain": "KUBE-MARK-MASQ"},
+        "conditionsV4": {"conditionsV4": ["-s", "10.0.0.0/8"]},
+        "conditionsV6": {"conditionsV6": ["-s", "fd00::/8"]},
         "runtimeConfig.portMappings": {"runtimeConfig": {"portMappings": PORTS}},
     },
     "bandwidth": {
@@ -69,20 +79,6 @@ READ: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 REFUSED: dict[str, dict[str, dict[str, Any]]] = {
-    "bridge": {
-        "ipMasqBackend": {"ipMasq": True, "ipMasqBackend": "iptables"},
-        "vlan": {"vlan": 100},
-        "vlanTrunk": {"vlanTrunk": [{"id": 100}]},
-        "preserveDefaultVlan": {"preserveDefaultVlan": True},
-    },
-    "portmap": {
-        "backend": {"backend": "iptables"},
-        "masqAll": {"masqAll": True},
-        "markMasqBit": {"markMasqBit": 0},
-        "externalSetMarkChain": {"externalSetMarkChain": "KUBE-MARK-MASQ"},
-        "conditionsV4": {"conditionsV4": ["-s", "10.0.0.0/8"]},
-        "conditionsV6": {"conditionsV6": ["-s", "fd00::/8"]},
-    },
     "bandwidth": {
         "shapedSubnets": {"shapedSubnets": ["10.0.0.0/8"], **RATES},
         "unshapedSubnets": {"unshapedSubnets": ["10.0.0.0/8"], **RATES},

@@ -65,7 +65,7 @@ OWN: dict[str, tuple[Row, ...]] = {
         ("STATUS", {}, {"cniVersion": "1.1.0", "bridge": 7}, 6),
         ("STATUS", {}, {"cniVersion": "1.1.0", "hairpinMode": "yes"}, 6),
         ("STATUS", {}, {"cniVersion": "1.1.0", "hairpinMode": True, "promiscMode": True}, 7),
-        ("STATUS", {}, {"cniVersion": "1.1.0", "vlan": 5000}, 2),
+        ("STATUS", {}, {"cniVersion": "1.1.0", "vlan": 5000}, 7),
         ("STATUS", {}, {"cniVersion": "1.1.0", "ipam": {"type": "host-local"}}, 7),
         _NO_LIST,
     ),
@@ -85,7 +85,11 @@ OWN: dict[str, tuple[Row, ...]] = {
             )
         ),
     ),
-    "portmap": (("STATUS", {}, {"cniVersion": "1.1.0", "backend": "iptables"}, 2), _NO_LIST),
+    "portmap": (
+        ("STATUS", {}, {"cniVersion": "1.1.0", "backend": "nftables", "masqAll": True}, 2),
+        ("STATUS", {}, {"cniVersion": "1.1.0", "backend": "ipfw"}, 7),
+        _NO_LIST,
+    ),
     "bandwidth": (("STATUS", {}, {"cniVersion": "1.1.0", "ingressRate": 1}, 7), _NO_LIST),
     "loopback": (),
 }

@@ -15,10 +15,11 @@ A request is a value (`Request`): which errnos mean "already so" is part of it. 
 (an OSError) with what was asked and the kernel's explanation. Opening a `Netlink` in another namespace costs
 a thread and no fork.
 
-Reading order: wire, links, routes, rules, vxlan, tc, elements (of nftables), session, events (what others changed).
+Reading order: wire, links, vlans, routes, rules, vxlan, tc, elements (of nftables), session, events (what others
+changed).
 """
 
-from apimachinery.kit.netlink import elements, links, routes, rules, tc, vxlan, wire
+from apimachinery.kit.netlink import elements, links, routes, rules, tc, vlans, vxlan, wire
 from apimachinery.kit.netlink.links import End, Link
 from apimachinery.kit.netlink.routes import LinkAddress, Neighbour, Route
 from apimachinery.kit.netlink.rules import Rule
@@ -43,6 +44,7 @@ __all__ = [
     "routes",
     "rules",
     "tc",
+    "vlans",
     "vxlan",
     "wire",
 ]

@@ -83,15 +83,18 @@ def u32(kind: int, value: int) -> bytes:
 
 def attributes(payload: bytes, offset: int = 0) -> dict[int, bytes]:
     """Attributes by type (nesting and byte-order flags stripped); a repeated type keeps its last value."""
-    found: dict[int, bytes] = {}
+    return dict(every_attribute(payload, offset))
+
+
+def every_attribute(payload: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """(type, value) of each attribute, as `attributes`; those of a repeated type, too."""
     end = len(payload)
     while offset + 4 <= end:
         size, kind = _ATTRIBUTE.unpack_from(payload, offset)
         if size < 4 or offset + size > end:
-            break
-        found[kind & 0x3FFF] = payload[offset + 4 : offset + size]
+            return
+        yield kind & 0x3FFF, payload[offset + 4 : offset + size]
         offset += (size + 3) & ~3
-    return found
 
 
 def as_text(value: bytes) -> str:
