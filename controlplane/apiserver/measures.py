@@ -8,6 +8,8 @@ from apimachinery.kit import metrics
 from controlplane.apiserver.request import Request
 
 _LABELS = ("verb", "group", "version", "resource", "subresource", "scope")
+_OF_RESOURCES = ("GET", "LIST", "WATCH", "CREATE", "UPDATE", "PATCH", "DELETE", "DELETECOLLECTION")
+_VERBS = frozenset((*_OF_RESOURCES, "POST", "PUT"))
 _REQUESTS = metrics.counter(
     "apiserver_request",
     "Requests by verb, resource and status code.",
@@ -27,6 +29,12 @@ def _duration(labels: tuple[str, ...]) -> metrics.Histogram:
     return _SECONDS.labels(*labels)
 
 
+def _verb(request: Request) -> str:
+    """A client may invent methods without end; a series each would fill the memory."""
+    shown = "GET" if request.verb == "head" else request.verb.upper()
+    return shown if shown in _VERBS else "other"
+
+
 def request(request: Request, status: int, seconds: float) -> None:
     """Count one answered request. The library takes longer to find a series than to count, so they are kept."""
     scope = ""
@@ -35,7 +43,7 @@ def request(request: Request, status: int, seconds: float) -> None:
         scope = "resource" if single else "namespace" if request.namespace else "cluster"
     known = request.kind is not None
     labels = (
-        request.verb.upper(),
+        _verb(request),
         request.group if known else "",
         request.version if known else "",
         request.resource if known else "",

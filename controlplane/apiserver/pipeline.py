@@ -37,6 +37,8 @@ _SLOW_SECONDS = 1.0
 _OF_ONE = frozenset(("update", "patch"))
 # What a kind's objects must know, at least one of it, to have paths of their own.
 _NAMED = frozenset(("get", "update", "patch", "delete"))
+# Methods that are no verb, and yet passed on by a proxy.
+_PASSED_ON = frozenset(("OPTIONS",))
 # What can be done with the objects of all namespaces at once.
 _EVERYWHERE = frozenset(("list", "watch"))
 
@@ -104,8 +106,13 @@ class Pipeline:
         kind = request.kind
         if kind is None:
             return _missing
+        special = self._edge.routes.resources
         if request.verb not in self._generic:
-            raise not_allowed()
+            # No verb of the API: what a resource of its own may be asked for all the same is passed on.
+            passed_on = special.get((kind.resource, request.subresource, "*"))
+            if passed_on is None or request.method not in _PASSED_ON or not request.name:
+                raise not_allowed()
+            return passed_on
         if request.name and not request.subresource and not _NAMED & set(kind.verbs):
             raise nothing_there()
         if not request.name and request.verb in _OF_ONE:
@@ -114,7 +121,6 @@ class Pipeline:
             raise not_allowed()
         if kind.namespaced and not request.namespace and request.verb not in _EVERYWHERE:
             raise not_allowed()
-        special = self._edge.routes.resources
         for verb in (request.verb, "*"):
             found = special.get((kind.resource, request.subresource, verb))
             if found is not None:

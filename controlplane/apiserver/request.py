@@ -35,11 +35,12 @@ ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
 class Request:
     """One request, parsed as upstream's RequestInfo does it. The pipeline alone changes it, and only its user.
 
-    verb is get, list, watch, create, update, patch, delete or deletecollection for a resource, and the HTTP method in
-    lower case for anything else (kind is None then, resource is ""). tail is what follows a subresource in the path
-    (the proxied path of .../proxy/a/b is "/a/b"). query keeps every value of a repeated parameter. headers is
-    case-insensitive. body() reads and returns the whole body (413 past the limit); stream() yields it piecemeal.
-    transport is the client's asyncio transport (for peercert, peername and for taking the connection over); raw is the
+    verb is get, list, watch, create, update, patch, delete or deletecollection for a resource ("" for a method that
+    is none of these), and the HTTP method in lower case for anything else (kind is None then, resource is ""). tail
+    is what follows a subresource in the path (the proxied path of .../proxy/a/b is "/a/b"). query keeps every value
+    of a repeated parameter. headers is case-insensitive. body() reads and returns the whole body (413 past the
+    limit); stream() yields it piecemeal. transport is the client's asyncio transport (for peercert, peername and
+    for taking the connection over); raw is the
     HTTP library's own request, for http/ alone.
     """
 

@@ -88,7 +88,7 @@ def _verb(method: str, name: str, query: Mapping[str, Sequence[str]], watch: boo
         return "get" if name else "list"
     if method == "DELETE":
         return "delete" if name else "deletecollection"
-    return _VERBS.get(method, method.lower())
+    return _VERBS.get(method, "")
 
 
 def is_true(query: Mapping[str, Sequence[str]], key: str) -> bool:

@@ -7,6 +7,7 @@ import pytest
 
 from apimachinery import errors, kinds
 from apimachinery.client import Client
+from apimachinery.kit import metrics
 from controlplane.apiserver import listing
 from tests.controlplane.apiserver.server import run
 
@@ -21,6 +22,25 @@ async def refused(client: Client, method: str, path: str, body: Any = None, **qu
     with pytest.raises(errors.ApiError) as caught:
         await client.request(method, path, body=body, query=query)
     return caught.value
+
+
+def test_a_method_that_is_no_verb_reaches_a_proxy_alone(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        for method, path, status in (
+            # Passed on: it is the proxy that knows no such pod.
+            ("OPTIONS", "/api/v1/namespaces/default/pods/none/proxy", 404),
+            ("OPTIONS", "/api/v1/namespaces/default/services/none/proxy/a", 404),
+            ("OPTIONS", "/api/v1/nodes/none/proxy/", 404),
+            ("TRACE", "/api/v1/namespaces/default/pods/none/proxy", 405),
+            ("OPTIONS", "/api/v1/namespaces/default/pods/none", 405),
+            ("OPTIONS", "/api/v1/namespaces/default/pods", 405),
+            ("OPTIONS", "/api/v1/namespaces/default/pods/none/exec", 405),
+        ):
+            assert (await refused(client, method, path)).status_code == status, (method, path)
+        shown, _ = metrics.exposition()
+        assert b'verb="other"' in shown and b'verb="OPTIONS"' not in shown and b'verb="TRACE"' not in shown
+
+    run(tmp_path, test)
 
 
 def test_methods_that_a_path_does_not_know(tmp_path: Path) -> None:
