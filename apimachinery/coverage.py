@@ -111,22 +111,12 @@ IDLE: Mapping[str, str] = MappingProxyType(
 """Kind (`jobs.batch`) to what does not happen, since no loop and no node of ours acts on it."""
 
 _NOT_EVALUATED = "policies are not evaluated: nothing is refused or changed by them"
-_NO_CONDITIONS = "conditions are not evaluated: the webhook is not asked, and its failurePolicy decides"
 
 UNSERVED_KINDS: Mapping[str, str] = MappingProxyType(
     {
         "apiservices.apiregistration.k8s.io": "requests are not passed on to other API servers",
         "customresourcedefinitions.apiextensions.k8s.io": "the kind is not served",
         "mutatingadmissionpolicybindings.admissionregistration.k8s.io": _NOT_EVALUATED,
-        "validatingadmissionpolicybindings.admissionregistration.k8s.io": _NOT_EVALUATED,
     }
 )
 """The same for what is the API server's own part: told whoever runs beside it."""
-
-UNSERVED_FIELDS: Mapping[str, str] = MappingProxyType(
-    {
-        "admissionregistration.v1.MutatingWebhook.matchConditions": _NO_CONDITIONS,
-        "admissionregistration.v1.ValidatingWebhook.matchConditions": _NO_CONDITIONS,
-    }
-)
-"""Fields in the form of UNSUPPORTED that are the API server's own part."""

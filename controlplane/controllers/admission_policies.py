@@ -1,28 +1,38 @@
-"""Says of each ValidatingAdmissionPolicy which generation was seen.
+"""Says of each ValidatingAdmissionPolicy which generation was seen, and what in its expressions does not fit the types
+of the kinds that it names.
 
-Upstream's loop tells beside it whether the types of its expressions fit. Here nobody looks at them, so
-status.typeChecking stays away, which says that it was not done.
+A kind's type is the published one, or what the server publishes of a kind that is defined by an object.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 
-from apimachinery import errors
+from apimachinery import discovery, errors
 from apimachinery.client import PatchType
-from apimachinery.kinds import VALIDATING_ADMISSION_POLICY
+from apimachinery.kinds import VALIDATING_ADMISSION_POLICY, Kind
 from apimachinery.objects import Obj, name
+from apimachinery.schema import Node, Schema
+from apimachinery.schema.node import REF
 from apimachinery.workqueue import WorkQueue
+from controlplane.apiserver.expressions.checking import concerned, warnings
 from controlplane.controllers.context import Context, synced
 
 # As whom upstream's loop owns the field.
 FIELD_MANAGER = "validatingadmissionpolicy-status"
+# How the server's documents refer to a type.
+_REFERENCE = "#/components/schemas/"
 
 
 def unseen(policy: Obj) -> int:
     """The generation that the policy's status does not tell yet; 0 where it tells it."""
     generation: int = policy["metadata"].get("generation") or 0
     return generation if generation > ((policy.get("status") or {}).get("observedGeneration") or 0) else 0
+
+
+def _is(kind: Kind, named: Obj) -> bool:
+    return (kind.api_version, kind.kind) == (named["apiVersion"], named["kind"])
 
 
 class AdmissionPolicyStatusController:
@@ -36,6 +46,27 @@ class AdmissionPolicyStatusController:
         await synced(self._policies)
         await self._queue.run_workers(1, self._sync)
 
+    async def _warnings(self, policy: Obj) -> list[Obj]:
+        """Raises ApiError, Unreachable."""
+        served = (await discovery.served(self._client)).kinds
+        kinds = concerned(policy, served)
+        named = policy["spec"].get("paramKind")
+        params = next((kind for kind in served if named and _is(kind, named)), None)
+        published = {kind: await self._published(kind) for kind in (*kinds, *([params] if params else []))}
+        return warnings(policy, kinds, params, published.get)
+
+    async def _published(self, kind: Kind) -> Node | None:
+        known = Schema.load().node(kind.api_version, kind.kind)
+        if known is not None:
+            return known
+        document = await self._client.request("GET", f"/openapi/v3/apis/{kind.group}/{kind.version}")
+        schemas = json.loads(json.dumps(document["components"]["schemas"]).replace(_REFERENCE, REF))
+        wanted = {"group": kind.group, "version": kind.version, "kind": kind.kind}
+        for schema in schemas.values():
+            if wanted in (schema.get("x-kubernetes-group-version-kind") or ()):
+                return Node(schema, schemas.__getitem__, {})
+        return None
+
     def _on_policy(self, _old: Obj | None, new: Obj | None) -> None:
         if new is not None:
             self._queue.add(name(new))
@@ -45,12 +76,14 @@ class AdmissionPolicyStatusController:
         if policy is None or not (generation := unseen(policy)):
             return
         kind = VALIDATING_ADMISSION_POLICY
+        found = await self._warnings(policy)
+        checked = {"expressionWarnings": found} if found else {}
         told = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": item}}
         with contextlib.suppress(errors.NotFound):
             await self._client.patch(
                 kind,
                 item,
-                {**told, "status": {"observedGeneration": generation}},
+                {**told, "status": {"observedGeneration": generation, "typeChecking": checked}},
                 subresource="status",
                 patch_type=PatchType.APPLY,
                 field_manager=FIELD_MANAGER,

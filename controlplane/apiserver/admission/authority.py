@@ -5,7 +5,7 @@ from __future__ import annotations
 from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST, RESOURCE_CLAIM, RESOURCE_CLAIM_TEMPLATE, Kind
 from controlplane.apiserver.admission.plugin import Needs, Plugin
 from controlplane.apiserver.admission_request import Admission, Operation
-from controlplane.apiserver.authz import devices, rbac, signing
+from controlplane.apiserver.authz import devices, policies, rbac, signing
 from controlplane.apiserver.authz.escalation import Escalation
 from controlplane.apiserver.authz.node_restriction import NodeRestriction as Restriction
 
@@ -81,6 +81,20 @@ class RoleEscalation(Plugin):
 
     def validate(self, admission: Admission) -> None:
         self._escalation(admission)
+
+
+class PolicyParameters(Plugin):
+    """Who makes a policy's parameters count may read them."""
+
+    name = "PolicyParametersAuthorization"
+
+    def concerns(self, kind: Kind, subresource: str, operation: Operation) -> bool:
+        return (
+            kind in (*policies.POLICIES, *policies.BINDINGS) and not subresource and operation in ("CREATE", "UPDATE")
+        )
+
+    def validate(self, admission: Admission) -> None:
+        policies.check_parameters(self.registry, self.needs.authorize, admission)
 
 
 class DeviceAccess(Plugin):

@@ -11,6 +11,7 @@ from controlplane.apiserver.admission.authority import (
     CertificateSubjectRestriction,
     DeviceAccess,
     NodeRestriction,
+    PolicyParameters,
     Requester,
     RoleEscalation,
 )
@@ -24,6 +25,7 @@ from controlplane.apiserver.admission.nodes import (
 )
 from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
 from controlplane.apiserver.admission.podsecurity.plugin import PodSecurity
+from controlplane.apiserver.admission.policies.validating import ValidatingAdmissionPolicy
 from controlplane.apiserver.admission.priority import Priority
 from controlplane.apiserver.admission.quota.plugin import ResourceQuota
 from controlplane.apiserver.admission.resize import PodResizeValidator
@@ -34,8 +36,9 @@ from controlplane.apiserver.admission.volumes import PersistentVolumeClaimResize
 from controlplane.apiserver.admission.webhooks.plugins import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from controlplane.apiserver.admission_request import Admission
 
-# Upstream's AllOrderedPlugins, those that are on by default. Requester, RoleEscalation and DeviceAccess are no plugins
-# there but parts of the storage of their kinds, between the mutating and the validating phase.
+# Upstream's AllOrderedPlugins, those that are on by default. Requester, RoleEscalation, DeviceAccess and
+# PolicyParameters are no plugins there but parts of the storage of their kinds, between the mutating and the validating
+# phase.
 PLUGINS: tuple[type[Plugin], ...] = (
     NamespaceLifecycle,
     LimitRanger,
@@ -60,6 +63,8 @@ PLUGINS: tuple[type[Plugin], ...] = (
     Requester,
     RoleEscalation,
     DeviceAccess,
+    PolicyParameters,
+    ValidatingAdmissionPolicy,
     ValidatingAdmissionWebhook,
     ResourceQuota,
 )

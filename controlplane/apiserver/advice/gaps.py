@@ -28,7 +28,7 @@ class Gaps:
 
     def __init__(self, ours: bool) -> None:
         self._kinds = {**coverage.UNSERVED_KINDS, **(coverage.IDLE if ours else {})}
-        self._rows = _rows({**coverage.UNSERVED_FIELDS, **(coverage.UNSUPPORTED if ours else {})})
+        self._rows = _rows(coverage.UNSUPPORTED if ours else {})
         self._walks: dict[tuple[str, str, str], Walk] = {}
 
     def told(self, kind: Kind, schema: Schema, new: Obj, old: Obj | None = None) -> list[str]:

@@ -46,6 +46,7 @@ class Scope:
 
     params: bool = False
     authorizer: bool = True
+    request_resource: bool = True
     patches: bool = False
     variables: tuple[tuple[str, Type], ...] | None = None
     object: Type = DYN
@@ -63,7 +64,8 @@ class Scope:
             known["params"] = self.parameters
         if self.authorizer:
             known["authorizer"] = AUTHORIZER
-            known["authorizer.requestResource"] = ResourceCheck.cel_type
+            if self.request_resource:
+                known["authorizer.requestResource"] = ResourceCheck.cel_type
         if self.variables is not None:
             known["variables"] = VARIABLES
         types = RequestTypes(dict(self.variables or ()), self.patches, self.types)

@@ -9,7 +9,7 @@ import pytest
 
 from apimachinery import kinds
 from apimachinery.client import Client
-from apimachinery.coverage import IDLE, UNSERVED_FIELDS, UNSERVED_KINDS, UNSUPPORTED
+from apimachinery.coverage import IDLE, UNSERVED_KINDS, UNSUPPORTED
 from apimachinery.schema import Schema
 from controlplane.apiserver.advice.gaps import Gaps
 from controlplane.apiserver.resources import builtin
@@ -45,7 +45,8 @@ ACTING = {
     "localsubjectaccessreviews.authorization.k8s.io": f"{SERVER}/authz/reviews.py",
     # A policy does nothing before it is bound, and its binding is told of.
     "mutatingadmissionpolicies.admissionregistration.k8s.io": "",
-    "validatingadmissionpolicies.admissionregistration.k8s.io": "",
+    "validatingadmissionpolicies.admissionregistration.k8s.io": f"{SERVER}/admission/policies/validating.py",
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": f"{SERVER}/admission/policies/validating.py",
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": f"{SERVER}/admission/webhooks/plugins.py",
     "namespaces": f"{LOOPS}/namespaces.py",
     "networkpolicies.networking.k8s.io": "netproxy/policy/views.py",
@@ -242,7 +243,8 @@ FIELDS: dict[str, dict[str, str]] = {
     "admissionregistration.v1.MutatingWebhook": {
         field: HOOKS
         for field in (
-            *("admissionReviewVersions", "clientConfig", "failurePolicy", "matchPolicy", "name", "namespaceSelector"),
+            *("admissionReviewVersions", "clientConfig", "failurePolicy", "matchConditions", "matchPolicy"),
+            *("name", "namespaceSelector"),
             *("objectSelector", "reinvocationPolicy", "rules", "sideEffects", "timeoutSeconds"),
         )
     },
@@ -257,7 +259,7 @@ FIELDS["admissionregistration.v1.ValidatingWebhook"] = {
     for field, path in FIELDS["admissionregistration.v1.MutatingWebhook"].items()
     if field != "reinvocationPolicy"
 }
-LISTED = {**UNSUPPORTED, **UNSERVED_FIELDS}
+LISTED = UNSUPPORTED
 
 
 @pytest.mark.parametrize("type_name", FIELDS)
@@ -305,9 +307,9 @@ def test_changes_are_told_of_what_they_add() -> None:
 
 def test_other_people_s_loops_are_not_spoken_for() -> None:
     assert told(kinds.DEVICE_CLASS, {"spec": {}}, ours=False) == []
-    bound = told(kinds.VALIDATING_ADMISSION_POLICY_BINDING, {"spec": {}}, ours=False)
+    bound = told(kinds.MUTATING_ADMISSION_POLICY_BINDING, {"spec": {}}, ours=False)
     why = "policies are not evaluated: nothing is refused or changed by them"
-    assert bound == [f"ValidatingAdmissionPolicyBinding: {why}"]
+    assert bound == [f"MutatingAdmissionPolicyBinding: {why}"]
 
 
 async def warnings(folder: Path, client: Client, path: str, body: dict[str, Any]) -> list[str]:

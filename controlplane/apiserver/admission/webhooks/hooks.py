@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from apimachinery import selectors
-from apimachinery.kinds import NAMESPACE, Kind
+from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
-from apimachinery.selectors import LabelSelector
+from controlplane.apiserver.admission.matching import ANY, Selected
 from controlplane.apiserver.admission_request import Operation
 from controlplane.apiserver.catalog.catalog import Catalog
 
@@ -75,15 +75,14 @@ class Hook:
     index: int
     target: Target
     rules: tuple[Rule, ...]
-    namespaces: LabelSelector = selectors.EVERYTHING
-    objects: LabelSelector = selectors.EVERYTHING
+    selected: Selected = ANY
     equivalent: bool = True
     fails_open: bool = False
     seconds: int = 10
     side_effects: str = "None"
     reinvoked: bool = False
     versions: tuple[str, ...] = ("v1",)
-    conditions: bool = False
+    conditions: tuple[Obj, ...] = ()
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -110,16 +109,18 @@ def _hook(configuration: str, index: int, hook: Obj) -> Hook:
         name=hook["name"],
         index=index,
         target=_target(hook.get("clientConfig") or {}),
-        rules=tuple(_rule(rule) for rule in hook.get("rules") or ()),
-        namespaces=selectors.from_label_selector(hook.get("namespaceSelector") or {}),
-        objects=selectors.from_label_selector(hook.get("objectSelector") or {}),
+        rules=tuple(rule_of(rule) for rule in hook.get("rules") or ()),
+        selected=Selected(
+            selectors.from_label_selector(hook.get("namespaceSelector") or {}),
+            selectors.from_label_selector(hook.get("objectSelector") or {}),
+        ),
         equivalent=hook.get("matchPolicy") != "Exact",
         fails_open=hook.get("failurePolicy") == "Ignore",
         seconds=hook.get("timeoutSeconds") or 10,
         side_effects=hook.get("sideEffects") or "Unknown",
         reinvoked=hook.get("reinvocationPolicy") == "IfNeeded",
         versions=tuple(hook.get("admissionReviewVersions") or ()),
-        conditions=bool(hook.get("matchConditions")),
+        conditions=tuple(hook.get("matchConditions") or ()),
     )
 
 
@@ -133,7 +134,8 @@ def _target(config: Obj) -> Target:
     return Target(f"https://{name}.{namespace}.svc:{port}{path}", (namespace, name, port), ca)
 
 
-def _rule(rule: Obj) -> Rule:
+def rule_of(rule: Obj) -> Rule:
+    """A stored rule."""
     return Rule(
         operations=tuple(rule.get("operations") or ()),
         groups=tuple(rule.get("apiGroups") or ()),
@@ -190,8 +192,3 @@ class Hooks:
             found = tuple(one for one in asked if one is not None)
             self._about[kind, subresource, operation] = found
         return found
-
-
-def is_namespace_change(kind: Kind, subresource: str, operation: Operation) -> bool:
-    """Whether the labels that count are those of the object itself."""
-    return kind is NAMESPACE and not subresource and operation in ("CREATE", "UPDATE")

@@ -8,10 +8,12 @@ import uuid
 from dataclasses import dataclass, field
 
 from apimachinery import errors, patch
-from apimachinery.kinds import MUTATING_WEBHOOK_CONFIGURATION, NAMESPACE, VALIDATING_WEBHOOK_CONFIGURATION, Kind
+from apimachinery.kinds import MUTATING_WEBHOOK_CONFIGURATION, VALIDATING_WEBHOOK_CONFIGURATION, Kind
 from apimachinery.objects import Obj, copy
 from controlplane.apiserver import codec
 from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
+from controlplane.apiserver.admission.policies.conditions import Unclear, hold
+from controlplane.apiserver.admission.policies.naming import Asked
 from controlplane.apiserver.admission.webhooks import measures, review
 from controlplane.apiserver.admission.webhooks.caller import Caller, CallError
 from controlplane.apiserver.admission.webhooks.hooks import (
@@ -20,10 +22,11 @@ from controlplane.apiserver.admission.webhooks.hooks import (
     Hook,
     Hooks,
     Invocation,
-    is_namespace_change,
 )
 from controlplane.apiserver.admission.webhooks.review import ReviewError, Verdict
 from controlplane.apiserver.admission_request import Admission, Operation
+from controlplane.apiserver.expressions.compiling import Scope
+from controlplane.apiserver.expressions.evaluating import Naming
 from controlplane.apiserver.maintained.keeping import SELF
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.subresources.scale import scaled
@@ -33,7 +36,6 @@ log = logging.getLogger(__name__)
 # What all webhooks of one request may take together: as long as upstream gives a request.
 _ALL_SECONDS = 60.0
 _AUDIT = "webhook.admission.k8s.io"
-_CONDITIONS = "matchConditions cannot be evaluated by this server yet"
 
 
 class Unanswered(Exception):
@@ -65,24 +67,26 @@ class _Webhooks(Plugin):
 
     def _selected(self, hook: Hook, admission: Admission) -> bool:
         """Raises NotFound for a namespace that is not there."""
-        space = review.namespace_of(admission)
-        if not hook.namespaces.empty and (space or admission.kind is NAMESPACE):
-            if is_namespace_change(admission.kind, admission.subresource, admission.operation):
-                namespace = admission.obj or {}
-            else:
-                namespace = self.registry.get(NAMESPACE, "", space)
-            if not hook.namespaces.matches(namespace["metadata"].get("labels")):
-                return False
-        if hook.objects.empty:
+        return hook.selected(admission, self.registry)
+
+    async def _met(self, one: Invocation, admission: Admission, requested: Kind) -> bool:
+        """Whether a hook's conditions hold. Raises Forbidden where that cannot be told and it fails closed."""
+        hook = one.hook
+        if not hook.conditions:
             return True
-        held = (obj for obj in (admission.obj, admission.old) if obj is not None)
-        return any(hook.objects.matches((obj.get("metadata") or {}).get("labels")) for obj in held)
+        asked = Asked(admission, requested, self.needs)
+        naming = Naming(asked.names(one.kind, namespace=False))
+        try:
+            return await hold(hook.conditions, Scope(), naming, asked, hook.fails_open)
+        except Unclear as error:
+            log.warning("failing closed: conditions of webhook %s: %s", hook.name, error)
+            raise errors.forbidden(
+                admission.kind.plural, admission.given_name, str(error), admission.kind.group
+            ) from error
 
     async def _ask(self, one: Invocation, admission: Admission, requested: Kind, seconds: float) -> Verdict:
         """Raises Unanswered, and ApiError for a refusal or a dry run that the hook cannot bear."""
         hook = one.hook
-        if hook.conditions:
-            raise Unanswered(_CONDITIONS)
         if admission.dry_run and hook.side_effects not in ("None", "NoneOnDryRun"):
             raise errors.BadRequest(f'admission webhook "{hook.name}" does not support dry run')
         uid = str(uuid.uuid4())
@@ -114,8 +118,6 @@ class _Webhooks(Plugin):
                 measure.failed_open()
                 log.warning("failing open: %s", text)
                 admission.annotations[f"failed-open.{self.sort}.{_AUDIT}/{hook.name}"] = hook.name
-                if hook.conditions:
-                    admission.warnings.append(f'admission webhook "{hook.name}" was not asked: {_CONDITIONS}')
                 return None
             measure.rejected("calling_webhook_error", 500)
             log.warning("failing closed: %s", text)
@@ -138,8 +140,9 @@ class ValidatingAdmissionWebhook(_Webhooks):
         asked = [one for one in found if self._selected(one.hook, admission)]
         return self._all(asked, admission, requested) if asked else None
 
-    async def _all(self, asked: list[Invocation], admission: Admission, requested: Kind) -> None:
+    async def _all(self, selected: list[Invocation], admission: Admission, requested: Kind) -> None:
         """Ask all at once. Raises the first refusal, in the order of the webhooks."""
+        asked = [one for one in selected if await self._met(one, admission, requested)]
         calls = [self._judged(one, admission, requested, _ALL_SECONDS) for one in asked]
         for result in await asyncio.gather(*calls, return_exceptions=True):
             if isinstance(result, BaseException):
@@ -179,7 +182,7 @@ class MutatingAdmissionWebhook(_Webhooks):
             if admission.again and one.hook.key not in memory.again:
                 continue
             # What the hooks before it did may have brought the object into its sight, or out of it.
-            if not self._selected(one.hook, admission):
+            if not self._selected(one.hook, admission) or not await self._met(one, admission, requested):
                 continue
             verdict = await self._judged(one, admission, requested, max(0.1, end - loop.time()))
             if verdict is not None and verdict.patch and self._patched(one, admission, verdict):

@@ -48,9 +48,19 @@ def version_of(offered: tuple[str, ...]) -> str:
 
 def ask(admission: Admission, requested: Kind, kind: Kind, uid: str, version: str, catalog: Catalog) -> Obj:
     """The review to send. requested: the kind as the client speaks it; kind: as the webhook wants it."""
-    part = admission.subresource
     request: Obj = {
         "uid": uid,
+        **described(admission, requested, kind),
+        "object": seen(admission, admission.obj, kind, catalog),
+        "oldObject": seen(admission, admission.old, kind, catalog),
+    }
+    return {"kind": KIND, "apiVersion": f"{GROUP}/{version}", "request": request}
+
+
+def described(admission: Admission, requested: Kind, kind: Kind) -> Obj:
+    """A request without its objects."""
+    part = admission.subresource
+    return {
         "kind": _body_kind(kind, part),
         "resource": _resource(kind),
         **({"subResource": part} if part else {}),
@@ -61,12 +71,9 @@ def ask(admission: Admission, requested: Kind, kind: Kind, uid: str, version: st
         **({"namespace": space} if (space := namespace_of(admission)) else {}),
         "operation": admission.operation,
         "userInfo": info(admission.user),
-        "object": seen(admission, admission.obj, kind, catalog),
-        "oldObject": seen(admission, admission.old, kind, catalog),
         "dryRun": admission.dry_run,
         "options": admission.options or None,
     }
-    return {"kind": KIND, "apiVersion": f"{GROUP}/{version}", "request": request}
 
 
 def namespace_of(admission: Admission) -> str:

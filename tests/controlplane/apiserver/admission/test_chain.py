@@ -23,7 +23,7 @@ UPSTREAM = (
     *("ValidatingAdmissionWebhook", "ResourceQuota"),
 )
 # Upstream's storage of these kinds does this between the two phases.
-OF_STORAGE = {"CertificateRequester", "RBACEscalation", "ResourceClaimAuthorization"}
+OF_STORAGE = {"CertificateRequester", "RBACEscalation", "ResourceClaimAuthorization", "PolicyParametersAuthorization"}
 
 
 def test_the_order_is_upstream_s() -> None:
