@@ -53,9 +53,11 @@ def decode(entries: Sequence[dict[str, Any]] | None, *, stored: bool = False) ->
         operation = entry.get("operation", "")
         if operation not in (APPLY, UPDATE):
             raise ValueError(f"invalid operation {operation!r}")
-        if entry.get("fieldsType", "FieldsV1") != "FieldsV1":
-            raise ValueError(f"unsupported fieldsType {entry['fieldsType']!r}")
+        if entry.get("fieldsType", "") != "FieldsV1":
+            raise ValueError(f"unsupported fieldsType {entry.get('fieldsType', '')!r}")
         version = entry.get("apiVersion", "")
+        if not version:
+            raise ValueError("no apiVersion")
         key = Key(
             entry.get("manager", ""),
             operation,

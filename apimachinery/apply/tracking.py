@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterable
 
 from apimachinery.apply import conflicts
-from apimachinery.apply.births import UNTRACKED, bare, owned_at_birth
+from apimachinery.apply.births import UNTRACKED, bare, owned_at_birth, zero_object
 from apimachinery.apply.fieldset import Fields, difference, intersection, of_paths, recursive_difference, union
 from apimachinery.apply.managers import (
     UPDATE,
@@ -40,15 +40,21 @@ def track_update(
     """The `managedFields` that `new` gets when `manager` writes it over `live` (None: creates it).
 
     `ignored` are the fields that this endpoint cannot change, as paths of names: ("status",) for the main one;
-    `versions` knows the kind's other versions, for managers that spoke them. Neither object is changed. Entries stay
-    as they are, times included, when nothing changed.
+    `versions` knows the kind's other versions, for managers that spoke them. Entries that `new` brings are
+    kept. Neither object is changed. Entries stay as they are, times included, when nothing changed.
     """
     version = new.get("apiVersion", "")
     key = Key(manager, UPDATE, version, subresource)
+    managers = _managers_of(live or {}, new, bool(subresource))
+    if any(managed.api_version.count("/") > 1 for managed in managers.values()):
+        # Upstream cannot compare in a version that it cannot read, and forgets every owner.
+        return []
+    if live is None and managers:
+        changed = record_update(managers, key, version, zero_object(node, new), bare(new), node, now, ignored, versions)
+        return encode(bounded(changed))
     if live is None:
         born = owned_at_birth(node, new, version, tuple(ignored))
         return encode({key: stamped(born, now)} if born.fields else {})
-    managers = _managers_of(live, new, bool(subresource))
     if not managers and (live.get("metadata") or {}).get("uid"):
         # An object whose owners nobody ever recorded stays so, until somebody applies to it.
         return []

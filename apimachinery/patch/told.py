@@ -12,18 +12,7 @@ from apimachinery.schema import Node
 __all__ = ["told"]
 
 NO_RANK = 1 << 30
-# Fields that are declared right after another, not where their number says.
-AFTER = {
-    "core.v1.Container": {
-        "envFrom": "ports",
-        "resizePolicy": "resources",
-        "restartPolicy": "resizePolicy",
-        "volumeDevices": "volumeMounts",
-        "startupProbe": "readinessProbe",
-        "terminationMessagePolicy": "terminationMessagePath",
-    },
-    "core.v1.PodSpec": {"initContainers": "volumes", "ephemeralContainers": "containers"},
-}
+FIELD_SETS = "FieldsV1"
 
 
 def told(old: dict[str, Any], new: Any, node: Node | None) -> str:
@@ -49,21 +38,17 @@ def _whole(value: Any, node: Node | None) -> Any:
         return [_whole(item, node.element if node else None) for item in value]
     if not isinstance(value, dict):
         return value
+    if node is not None and node.type_name.endswith(FIELD_SETS):
+        # They are written in the order of their elements, in which 80 comes before 443.
+        return value
     rank = _ranks(node)
     names = sorted(value, key=lambda name: (rank.get(name, NO_RANK), name))
     return {name: _whole(value[name], _field(node, name)) for name in names}
 
 
 def _ranks(node: Node | None) -> dict[str, int]:
-    """The numbers of a type's fields stand, but for a few, in the order of its declaration."""
     message = wire_fields.of_definition(node.type_name) if node is not None and node.shape == "struct" else None
-    if not message:
-        return {}
-    moved = AFTER.get(message, {})
-    names = [field.name for field in wire_fields.message_of(message) if field.name not in moved]
-    for name, before in moved.items():
-        names.insert(names.index(before) + 1, name)
-    return {name: at for at, name in enumerate(names)}
+    return {field.name: at for at, field in enumerate(wire_fields.declared(message))} if message else {}
 
 
 def _field(node: Node | None, name: str) -> Node | None:

@@ -45,7 +45,7 @@ class Writing:
         metadata.match_url(kind, obj, namespace, None)
         metadata.wipe(obj)
         context.warnings.extend(metadata.single_owners(obj))
-        if obj["metadata"].get("resourceVersion", "").strip("0").isdigit():
+        if not context.dry_run and obj["metadata"].get("resourceVersion", "").strip("0").isdigit():
             raise errors.ApiError("resourceVersion should not be set on objects to be created")
         storage = self._storage(kind)
         obj = context.catalog.convert(obj, storage)

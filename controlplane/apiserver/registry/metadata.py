@@ -44,11 +44,14 @@ def wipe(obj: Obj) -> None:
         given.pop(key, None)
 
 
-def begin(kind: Kind, obj: Obj, namespace: str) -> None:
-    """Metadata of an object to be created, in place, as admission sees it."""
+def begin(kind: Kind, obj: Obj, namespace: str, stored: bool) -> None:
+    """Metadata of an object to be created, in place, as admission sees it. stored: it is no dry run, which leaves the
+    version that the client gave it.
+    """
     metadata = of(obj)
-    for key in ("resourceVersion", "selfLink"):
-        metadata.pop(key, None)
+    metadata.pop("selfLink", None)
+    if stored or not metadata.get("resourceVersion", "").isdecimal():
+        metadata.pop("resourceVersion", None)
     if kind.namespaced:
         metadata["namespace"] = namespace
     tidy(metadata)

@@ -47,7 +47,7 @@ class Preparation:
     def begin_new(self, kind: Kind, obj: Obj, namespace: str, context: Context) -> tuple[bool, list[str]]:
         """Up to admission; whether the client chose the name, and what nobody acts on."""
         strategy = self.strategy(kind)
-        metadata.begin(kind, obj, namespace)
+        metadata.begin(kind, obj, namespace, not context.dry_run)
         chosen = bool(obj["metadata"].get("name"))
         if upkeep.has_status(kind) and not strategy.keep_status_on_create:
             obj.pop("status", None)

@@ -55,7 +55,7 @@ class Storing:
         # What is on its way out may be written to the end.
         removing = "deletionTimestamp" in obj["metadata"]
         body = encode(obj) if removing else await off_loop(context.size, bounded, obj, context.settled)
-        revision = expect
+        revision = expect or int(obj["metadata"].get("resourceVersion") or 0)
         if not context.dry_run:
             own = Put(key_of(kind, namespace, name), body, expect, self._lifetimes.get(kind.storage, 0))
             revision = await self._put(own, reservations, removing)

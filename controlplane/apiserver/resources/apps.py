@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apimachinery import kinds
+from apimachinery import formats, kinds
 from controlplane.apiserver.advice import workloads as advice
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import CHANGE_THEN_NEW, Strategy
@@ -50,6 +50,7 @@ REPLICA_SET = Resource(
 STATEFUL_SET = Resource(
     kinds.STATEFUL_SET,
     Strategy(
+        check_name=formats.dns1123_label,
         prepare_create=workloads_strategy.stateful_set_created,
         prepare_update=workloads_strategy.stateful_set_changed,
         generation=True,

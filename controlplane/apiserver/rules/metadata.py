@@ -101,14 +101,15 @@ def check_owners(references: list[Obj], path: str) -> Found:
     controllers: list[str] = []
     for reference in references:
         version = reference.get("apiVersion") or ""
-        if version.count("/") > 1:
-            text = f"unexpected GroupVersion string: {version}"
-            found.append(errors.invalid(f"{path}.apiVersion", version, text))
-        elif not version:
+        # Upstream takes what it cannot read for no version at all.
+        if version.count("/") > 1 or not version.rpartition("/")[2]:
             found.append(errors.invalid(f"{path}.apiVersion", version, "version must not be empty"))
         for field in ("kind", "name", "uid"):
             if not reference.get(field):
                 found.append(errors.invalid(f"{path}.{field}", reference.get(field) or "", "must not be empty"))
+        if (version, reference.get("kind")) == ("v1", "Event"):
+            text = "/v1, Kind=Event is disallowed from being an owner"
+            found.append(errors.invalid(path, _shown(reference), text))
         if reference.get("controller"):
             controllers.append(f"{reference.get('kind') or ''}/{reference.get('name') or ''}")
     if len(controllers) > 1:
@@ -116,9 +117,12 @@ def check_owners(references: list[Obj], path: str) -> Found:
             'Only one reference can have Controller set to true. Found "true" in references for '
             f"{controllers[0]} and {controllers[1]}"
         )
-        shown = [{key: reference[key] for key in _REFERENCE if key in reference} for reference in references]
-        found.append(errors.invalid(path, shown, text))
+        found.append(errors.invalid(path, [_shown(reference) for reference in references], text))
     return found
+
+
+def _shown(reference: Obj) -> Obj:
+    return {key: reference[key] for key in _REFERENCE if key in reference}
 
 
 def check_finalizers(values: list[str], path: str) -> Found:

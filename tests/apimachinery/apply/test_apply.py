@@ -293,6 +293,21 @@ def test_the_name_stays_when_the_last_label_goes() -> None:
     assert left["metadata"]["name"] == "c" and "labels" not in left["metadata"]
 
 
+def test_who_creates_an_object_may_bring_its_owners() -> None:
+    brought = {"manager": "a", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {}}
+    brought["fieldsV1"] = {"f:data": {"f:kept": {}, "f:gone": {}}}
+
+    def created(**change: Any) -> dict[tuple[str, str], Any]:
+        obj = config(kept="1", own="2")
+        return owners(write(None, {**obj, "metadata": {"name": "c", "managedFields": [{**brought, **change}]}}, "me"))
+
+    mine: dict[str, Any] = {"f:data": {".": {}, "f:kept": {}, "f:own": {}}}
+    assert created() == {("a", "Update"): {"f:data": {"f:gone": {}}}, ("me", "Update"): mine}
+    for unread in ({"fieldsType": ""}, {"apiVersion": ""}, {"operation": "Odd"}):
+        assert created(**unread) == {("me", "Update"): mine}
+    assert created(apiVersion="a/b/c") == {}
+
+
 def test_who_owns_nothing_is_not_listed() -> None:
     assert "managedFields" not in put(None, config(), "alpha")["metadata"]
 

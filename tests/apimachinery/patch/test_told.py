@@ -55,6 +55,18 @@ def test_what_a_patch_reaches_into_is_sorted_and_the_rest_stands_as_declared() -
     assert names(text, "spec", "template", "spec", "containers", "0") == ["name", "image"]
 
 
+def test_fields_stand_in_the_order_of_their_declaration_and_owners_fields_in_theirs() -> None:
+    sets: dict[str, Any] = {"f:spec": {'k:{"port":80}': {}, 'k:{"port":443}': {}}}
+    old = {
+        "metadata": {"name": "d", "managedFields": [{**OWNED, "fieldsV1": sets}]},
+        "spec": {"template": {"spec": {"containers": [{"name": "c", "volumeDevices": [], "env": [], "envFrom": []}]}}},
+    }
+    text = patch.told(old, {**old, "bogus": 1}, DEPLOYMENT)
+    declared = ["name", "envFrom", "env", "volumeDevices"]
+    assert names(text, "spec", "template", "spec", "containers", "0") == declared
+    assert names(text, "metadata", "managedFields", "0", "fieldsV1", "f:spec") == list(sets["f:spec"])
+
+
 def test_complaints_name_repeated_keys_and_fields_of_no_operation() -> None:
     merge = b'{"data":{"d":"1","d":"2"},"data":{"e":"1"}}'
     assert complaints.of_merge(merge) == ('duplicate field "data.d"', 'duplicate field "data"')

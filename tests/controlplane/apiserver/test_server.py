@@ -290,6 +290,9 @@ def test_a_dry_run_holds_nothing(tmp_path: Path) -> None:
         assert shown["spec"]["clusterIP"] == "10.97.0.77"
         with pytest.raises(errors.NotFound):
             await client.get(kinds.SERVICE, "s", "default")
+        wanted["metadata"]["resourceVersion"] = "7"
+        shown = await client.request("POST", path, query={"dryRun": "All"}, body=wanted)
+        assert shown["metadata"]["resourceVersion"] == "7"
         made = await client.create(kinds.SERVICE, service("t", clusterIP="10.97.0.77"))
         assert made["spec"]["clusterIP"] == "10.97.0.77"
 

@@ -11,6 +11,7 @@ from controlplane.apiserver.registry.checks import check_new
 from controlplane.apiserver.resources import (
     admissionregistration,
     apiregistration,
+    apps,
     coordination,
     core,
     events,
@@ -60,3 +61,32 @@ def test_metadata_of_a_change_is_told_as_often_as_upstream_looks_at_it() -> None
 def test_a_finalizer_that_may_be_there_is_not_held_against_a_status(row: Resource) -> None:
     named = {"metadata": {"name": "c", "uid": "u", "finalizers": ["bare"]}}
     assert metadata.validate_change(named, named, row.strategy.status_metadata_checks) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "texts"),
+    [
+        ({}, []),
+        ({"apiVersion": "apps/v1", "kind": "Event"}, []),
+        (
+            {"apiVersion": "a/b/c"},
+            ['metadata.ownerReferences.apiVersion: Invalid value: "a/b/c": version must not be empty'],
+        ),
+        ({"apiVersion": "a/"}, ['metadata.ownerReferences.apiVersion: Invalid value: "a/": version must not be empty']),
+        (
+            {"kind": "Event", "extra": 1},
+            [
+                'metadata.ownerReferences: Invalid value: {"apiVersion":"v1","kind":"Event","name":"a","uid":"u"}: '
+                "/v1, Kind=Event is disallowed from being an owner"
+            ],
+        ),
+    ],
+)
+def test_an_owner_has_a_version_and_is_no_event(change: Obj, texts: list[str]) -> None:
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "u", **change}
+    assert [str(error) for error in metadata.check_owners([owner], "metadata.ownerReferences")] == texts
+
+
+def test_the_name_of_a_stateful_set_is_a_label() -> None:
+    check = apps.STATEFUL_SET.strategy.check_name
+    assert not check("web") and check("web.db") == ("must not contain dots",) and check("w" * 64)
