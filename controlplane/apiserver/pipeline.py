@@ -184,7 +184,9 @@ class Pipeline:
 
 
 def _with_deprecation(request: Request, response: Response) -> Response:
-    text = request.catalog.of(request.kind).deprecated if request.kind is not None and response.status != 405 else ""
+    # Neither a method nor a subresource that is not there belongs to a kind.
+    known = response.status != 405 and not (response.status == 404 and request.subresource)
+    text = request.catalog.of(request.kind).deprecated if request.kind is not None and known else ""
     return replace(response, warnings=(text, *response.warnings)) if text else response
 
 

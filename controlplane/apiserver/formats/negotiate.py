@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from apimachinery import accept, errors
 from apimachinery.errors import NotAcceptable
@@ -36,9 +37,9 @@ def negotiate(request: Request) -> Format | None:
     conversion = request.catalog.conversion(request.kind) if request.kind is not None else None
     if conversion is None or isinstance(found, MetadataFormat):
         return found
-    if isinstance(found, TableFormat) and found.include != "Object":
+    if isinstance(found, TableFormat):
         # Cells are made of what is stored, and metadata is the same in every version.
-        return found
+        return replace(found, shown=conversion.shown)
     return Converted(found or WholeFormat(), conversion.shown)
 
 
@@ -177,5 +178,5 @@ def _fits(shape: str, request: Request, kind: Kind | None) -> None:
     name = kind.list_kind if many else kind.kind
     odd = "is a list" if many else "is not a list"
     # Upstream names the Go type, in the package of the group's internal types.
-    package = kind.group.partition(".")[0] or "core"
+    package = "core" if kind.kind == "Event" else kind.group.partition(".")[0] or "core"
     raise NotAcceptable(f"you requested {shape}, but the requested object {odd} (*{package}.{name})")

@@ -68,12 +68,15 @@ def _is_scale(obj: Obj) -> bool:
 
 @dataclass(frozen=True)
 class TableFormat(_Encoded):
-    """`as=Table`: rows of cells, as `table` says; `include` says how much of each object rides along."""
+    """`as=Table`: rows of cells, as `table` says; `include` says how much of each object rides along, `shown` in which
+    version.
+    """
 
     table: Table = NAME_AND_BIRTH
     include: str = "Metadata"
     version: str = render.META
     clock: Clock = render.utc_now
+    shown: Callable[[Obj], Obj] | None = None
 
     @property
     def key(self) -> str:
@@ -89,7 +92,7 @@ class TableFormat(_Encoded):
         head = self._table([], metadata)
         del head["rows"]
         now = self.clock()
-        rows = (render.row(self.table, item, now, self.include, self.version) for item in items)
+        rows = (render.row(self.table, item, now, self.include, self.version, self.shown) for item in items)
         return self.encoding.listed(head, rows, "rows")
 
     def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
@@ -99,7 +102,8 @@ class TableFormat(_Encoded):
         return self.encoding.frame(type, self._table(items, render.single_metadata(obj), columns=first))
 
     def _table(self, items: list[Obj], metadata: Obj, columns: bool = True) -> Obj:
-        return render.render(self.table, items, metadata, self.clock(), self.include, columns, self.version)
+        how = (self.include, columns, self.version, self.shown)
+        return render.render(self.table, items, metadata, self.clock(), *how)
 
 
 @dataclass(frozen=True)

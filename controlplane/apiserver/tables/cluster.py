@@ -246,12 +246,20 @@ API_SERVICE = Table(
     ),
     cells=_api_service,
 )
+# Upstream describes these columns by a version that is served no more.
+_BETA_SIGNER = (
+    "Requested signer for the request. It is a qualified name in the form: `scope-hostname.io/name`. If empty, it will "
+    "be defaulted:\n 1. If it's a kubelet client certificate, it is assigned\n    "
+    '"kubernetes.io/kube-apiserver-client-kubelet".\n 2. If it\'s a kubelet serving certificate, it is assigned\n    '
+    '"kubernetes.io/kubelet-serving".\n 3. Otherwise, it is assigned "kubernetes.io/legacy-unknown".\n'
+    "Distribution of trust for signers happens out of band. You can select on this field using `spec.signerName`."
+)
 CERTIFICATE_SIGNING_REQUEST = Table(
     columns=(
         NAME,
         AGE,
-        text("SignerName", "certificates.v1.CertificateSigningRequestSpec#signerName"),
-        text("Requestor", "certificates.v1.CertificateSigningRequestSpec#request"),
+        text("SignerName", _BETA_SIGNER),
+        text("Requestor", "Base64-encoded PKCS#10 CSR data"),
         text("RequestedDuration", "certificates.v1.CertificateSigningRequestSpec#expirationSeconds"),
         text("Condition", "Conditions applied to the request, such as approval or denial."),
     ),

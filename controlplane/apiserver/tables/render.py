@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
 
@@ -11,13 +12,14 @@ from apimachinery.schema import Schema
 from controlplane.apiserver.tables.spec import Column, Table
 
 META = "meta.k8s.io/v1"
+Shown = Callable[[Obj], Obj] | None
 
-
+_REFERENCE = re.compile(r"[\w.]+#\w+")
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
 def _column(column: Column) -> Obj:
-    text = description(column.doc).replace(column.cut, "") if "#" in column.doc else column.doc
+    text = description(column.doc).replace(column.cut, "") if _REFERENCE.fullmatch(column.doc) else column.doc
     return {
         "name": column.name,
         "type": column.type,
@@ -57,12 +59,17 @@ def _without_generation(metadata: Obj) -> Obj:
     return {**rest, "annotations": annotations} if annotations else rest
 
 
-def row(table: Table, obj: Obj, now: datetime, include: str, version: str = META) -> Obj:
-    """One row; `include` is the includeObject parameter: None, Metadata (the default) or Object."""
+def row(table: Table, obj: Obj, now: datetime, include: str, version: str = META, shown: Shown = None) -> Obj:
+    """One row; `include` is the includeObject parameter: None, Metadata (the default) or Object, which is `shown` as
+    the client's version has it.
+    """
     out: Obj = {"cells": table.cells(obj, now)}
     if table.conditions and (found := table.conditions(obj)):
         out["conditions"] = found
-    out["object"] = None if include == "None" else obj if include == "Object" else partial(obj, version)
+    if include == "Object":
+        out["object"] = obj if shown is None else shown(obj)
+    else:
+        out["object"] = None if include == "None" else partial(obj, version)
     return out
 
 
@@ -74,6 +81,7 @@ def render(
     include: str = "Metadata",
     columns: bool = True,
     version: str = META,
+    shown: Shown = None,
 ) -> Obj:
     """Some objects of one kind as a Table.
 
@@ -84,7 +92,7 @@ def render(
         "apiVersion": version,
         "metadata": metadata,
         "columnDefinitions": list(column_definitions(table)) if columns else None,
-        "rows": [row(table, item, now, include, version) for item in items],
+        "rows": [row(table, item, now, include, version, shown) for item in items],
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from apimachinery import accept, errors, protobuf
+from apimachinery import accept, errors, kinds, protobuf
 from apimachinery.errors import NotAcceptable
 from apimachinery.kinds import CONFIG_MAP, SUBJECT_ACCESS_REVIEW
 from controlplane.apiserver.formats.encodings import Json, Protobuf, Yaml
@@ -125,6 +125,31 @@ def test_what_is_made_at_an_object_and_not_kept_has_no_table(subresource):
         negotiate(replace(asked(TABLE, "create"), subresource=subresource))
     assert negotiate(replace(asked(f"{TABLE},application/json", "create"), subresource=subresource)) is None
     assert negotiate(replace(asked(TABLE, "get"), subresource="status")) == table()
+
+
+def test_an_object_rides_along_in_the_version_that_was_asked_for_and_its_cells_tell_all():
+    metrics = [{"type": "External", "external": {"metric": {"name": "m"}, "target": {"type": "Value", "value": "7"}}}]
+    spec = {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3, "metrics": metrics}
+    stored = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "h"},
+        "spec": spec,
+    }
+    old = kinds.HORIZONTAL_POD_AUTOSCALER_V1
+    found = negotiate(asked(TABLE, kind=old, includeObject="Object"))
+    assert found is not None
+    one = json.loads(found.one(old, stored))["rows"][0]
+    many = json.loads(b"".join(found.many(old, [stored], {})))["rows"][0]
+    for row in (one, many):
+        assert row["cells"][2] == "<unknown>/7"
+        assert row["object"]["apiVersion"] == "autoscaling/v1" and "metrics" not in row["object"]["spec"]
+
+
+def test_events_are_of_one_type_in_both_groups():
+    for kind in (kinds.EVENT, kinds.EVENT_V1):
+        with pytest.raises(NotAcceptable, match=re.escape("is not a list (*core.Event)")):
+            negotiate(asked(PARTIAL_LIST, "get", kind))
 
 
 def test_includes_are_the_three_that_there_are():

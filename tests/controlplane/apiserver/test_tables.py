@@ -213,6 +213,13 @@ def test_include_object_decides_what_rides_along():
     assert shown["Object"] is one
 
 
+def test_a_description_of_its_own_may_hold_any_sign():
+    columns = render.column_definitions(CATALOG.of(kinds.CERTIFICATE_SIGNING_REQUEST).columns)
+    assert [column["description"] for column in columns if column["name"] == "Requestor"] == [
+        "Base64-encoded PKCS#10 CSR data"
+    ]
+
+
 def test_every_kind_with_a_table_has_as_many_cells_as_columns():
     bare = {"metadata": {"name": "x", "creationTimestamp": BORN}, "spec": {}, "status": {}}
     for row in CATALOG:
