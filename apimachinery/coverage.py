@@ -110,13 +110,10 @@ IDLE: Mapping[str, str] = MappingProxyType(
 )
 """Kind (`jobs.batch`) to what does not happen, since no loop and no node of ours acts on it."""
 
-_NOT_EVALUATED = "policies are not evaluated: nothing is refused or changed by them"
-
 UNSERVED_KINDS: Mapping[str, str] = MappingProxyType(
     {
         "apiservices.apiregistration.k8s.io": "requests are not passed on to other API servers",
         "customresourcedefinitions.apiextensions.k8s.io": "the kind is not served",
-        "mutatingadmissionpolicybindings.admissionregistration.k8s.io": _NOT_EVALUATED,
     }
 )
 """The same for what is the API server's own part: told whoever runs beside it."""

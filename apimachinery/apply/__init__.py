@@ -7,7 +7,8 @@ Must never default, validate or store; what comes out still has to pass the sche
 Reading order: `elements` (one step of a path), `fieldset` (sets of paths), `typed` (a value as paths), `compare`,
 `merge`, `remove` (two values), `managers` (the entries), `conflicts`, `versions`, `births` (create), `tracking`
 (update), `pruning`, `applying` (apply), `migration` (what kubectl's client-side apply left), `scale` (owners of
-replicas through the subresource). Source: the design "Server Side Apply" (KEP-555) and the documentation of that name.
+replicas through the subresource), `overlay` (merging without owners). Source: the design "Server Side Apply"
+(KEP-555) and the documentation of that name.
 """
 
 from apimachinery.apply.applying import apply

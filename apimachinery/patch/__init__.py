@@ -9,12 +9,13 @@ Reading order: `body` (from bytes), `jsonpatch` (RFC 6902), `merge` (RFC 7386), 
 """
 
 from apimachinery.patch.body import decode_json_patch, decode_merge_patch, decode_strategic_merge
-from apimachinery.patch.jsonpatch import json_patch
+from apimachinery.patch.jsonpatch import Untrue, json_patch
 from apimachinery.patch.merge import merge_patch
 from apimachinery.patch.strategic import strategic_merge
 from apimachinery.patch.told import told
 
 __all__ = [
+    "Untrue",
     "decode_json_patch",
     "decode_merge_patch",
     "decode_strategic_merge",

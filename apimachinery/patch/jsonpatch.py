@@ -14,7 +14,7 @@ import orjson
 from apimachinery import errors, jsontext
 from apimachinery.objects import same
 
-__all__ = ["json_patch"]
+__all__ = ["Untrue", "json_patch"]
 
 # Upstream's limit on what the copies of one patch add up to, as JSON.
 MAX_COPIED = 3 * 1024 * 1024
@@ -24,8 +24,16 @@ MAX_MOVED = 100_000_000
 REJECTED = "the server rejected our request due to an error in our request"
 
 
+class Untrue(errors.Invalid):
+    """An operation that tests a value found another one."""
+
+
 class _Failed(Exception):
     """An operation does not apply."""
+
+
+class _Unequal(_Failed):
+    """A value is not what an operation says it is."""
 
 
 def json_patch(obj: Any, operations: list[dict[str, Any]]) -> Any:
@@ -37,6 +45,8 @@ def json_patch(obj: Any, operations: list[dict[str, Any]]) -> Any:
             document = _apply(document, operation, work)
         # What is nested too deeply to be written fails here, not later.
         orjson.dumps(document)
+    except _Unequal:
+        raise Untrue(REJECTED, details={}) from None
     except (_Failed, orjson.JSONEncodeError):
         raise errors.Invalid(REJECTED, details={}) from None
     return document
@@ -89,7 +99,7 @@ def _apply(document: Any, operation: dict[str, Any], work: _Work) -> Any:
         _add(parent, key, value)
     elif name == "test":
         if "value" not in operation or not same(_get(parent, key), operation["value"]):
-            raise _Failed
+            raise _Unequal
     else:
         raise _Failed
     return document
@@ -102,7 +112,7 @@ def _root(document: Any, name: str, operation: dict[str, Any]) -> Any:
             raise _Failed
         return _fresh(operation["value"])
     if not same(document, operation.get("value")):
-        raise _Failed
+        raise _Unequal
     return document
 
 

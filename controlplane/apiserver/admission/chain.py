@@ -25,6 +25,7 @@ from controlplane.apiserver.admission.nodes import (
 )
 from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
 from controlplane.apiserver.admission.podsecurity.plugin import PodSecurity
+from controlplane.apiserver.admission.policies.mutating import MutatingAdmissionPolicy
 from controlplane.apiserver.admission.policies.validating import ValidatingAdmissionPolicy
 from controlplane.apiserver.admission.priority import Priority
 from controlplane.apiserver.admission.quota.plugin import ResourceQuota
@@ -59,6 +60,7 @@ PLUGINS: tuple[type[Plugin], ...] = (
     PodTopologyLabels,
     NodeDeclaredFeatureValidator,
     PodResizeValidator,
+    MutatingAdmissionPolicy,
     MutatingAdmissionWebhook,
     Requester,
     RoleEscalation,

@@ -43,8 +43,8 @@ ACTING = {
     "leases.coordination.k8s.io": "controlplane/election.py",
     "limitranges": f"{SERVER}/admission/limits.py",
     "localsubjectaccessreviews.authorization.k8s.io": f"{SERVER}/authz/reviews.py",
-    # A policy does nothing before it is bound, and its binding is told of.
-    "mutatingadmissionpolicies.admissionregistration.k8s.io": "",
+    "mutatingadmissionpolicies.admissionregistration.k8s.io": f"{SERVER}/admission/policies/mutating.py",
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": f"{SERVER}/admission/policies/mutating.py",
     "validatingadmissionpolicies.admissionregistration.k8s.io": f"{SERVER}/admission/policies/validating.py",
     "validatingadmissionpolicybindings.admissionregistration.k8s.io": f"{SERVER}/admission/policies/validating.py",
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": f"{SERVER}/admission/webhooks/plugins.py",
@@ -307,9 +307,8 @@ def test_changes_are_told_of_what_they_add() -> None:
 
 def test_other_people_s_loops_are_not_spoken_for() -> None:
     assert told(kinds.DEVICE_CLASS, {"spec": {}}, ours=False) == []
-    bound = told(kinds.MUTATING_ADMISSION_POLICY_BINDING, {"spec": {}}, ours=False)
-    why = "policies are not evaluated: nothing is refused or changed by them"
-    assert bound == [f"MutatingAdmissionPolicyBinding: {why}"]
+    defined = told(kinds.CUSTOM_RESOURCE_DEFINITION, {"spec": {}}, ours=False)
+    assert defined == ["CustomResourceDefinition: the kind is not served"]
 
 
 async def warnings(folder: Path, client: Client, path: str, body: dict[str, Any]) -> list[str]:

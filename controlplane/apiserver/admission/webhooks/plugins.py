@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from apimachinery import errors, patch
 from apimachinery.kinds import MUTATING_WEBHOOK_CONFIGURATION, VALIDATING_WEBHOOK_CONFIGURATION, Kind
 from apimachinery.objects import Obj, copy
-from controlplane.apiserver import codec
 from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
 from controlplane.apiserver.admission.policies.conditions import Unclear, hold
 from controlplane.apiserver.admission.policies.naming import Asked
+from controlplane.apiserver.admission.taking import internal, take_over
 from controlplane.apiserver.admission.webhooks import measures, review
 from controlplane.apiserver.admission.webhooks.caller import Caller, CallError
 from controlplane.apiserver.admission.webhooks.hooks import (
@@ -28,8 +28,6 @@ from controlplane.apiserver.admission_request import Admission, Operation
 from controlplane.apiserver.expressions.compiling import Scope
 from controlplane.apiserver.expressions.evaluating import Naming
 from controlplane.apiserver.maintained.keeping import SELF
-from controlplane.apiserver.registry.context import Context
-from controlplane.apiserver.subresources.scale import scaled
 
 log = logging.getLogger(__name__)
 
@@ -196,53 +194,22 @@ class MutatingAdmissionWebhook(_Webhooks):
         """Apply a webhook's patch to the object in place; whether that changed it. Raises ApiError."""
         hook = one.hook
         if verdict.patch_type != "JSONPatch":
-            raise _internal(f'failed calling webhook "{hook.name}": unsupported patch type "{verdict.patch_type}"')
+            raise internal(f'failed calling webhook "{hook.name}": unsupported patch type "{verdict.patch_type}"')
         try:
             operations = patch.decode_json_patch(verdict.patch)
         except errors.ApiError as error:
             text = f"received undecodable patch in webhook response: {error.message}"
-            raise _internal(f'failed calling webhook "{hook.name}": {text}') from error
+            raise internal(f'failed calling webhook "{hook.name}": {text}') from error
         if not operations:
             return False
         if admission.obj is None:
             why = "attempted to modify the object, which is not supported for this operation"
-            raise _internal(f'admission webhook "{hook.name}" {why}')
+            raise internal(f'admission webhook "{hook.name}" {why}')
         shown = review.seen(admission, admission.obj, one.kind, self.registry.catalog)
         try:
             new = patch.json_patch(copy(shown or {}), operations)
         except errors.ApiError as error:
-            raise _internal(error.message) from error
+            raise internal(error.message) from error
         before = copy(admission.obj)
-        self._take_over(one.kind, admission, new)
+        take_over(self.registry, one.kind, admission, new)
         return admission.obj != before
-
-    def _take_over(self, kind: Kind, admission: Admission, new: Obj) -> None:
-        """Make the patched object the one that is written, complete as if a client had sent it."""
-        obj = admission.obj
-        assert obj is not None
-        if admission.subresource and admission.operation in ("CREATE", "CONNECT"):
-            obj.clear()
-            obj.update(new)
-            return
-        if admission.subresource == "scale":
-            new["metadata"] = {"name": admission.name}
-            version = obj["metadata"].get("resourceVersion")
-            scaled(admission.kind, obj, new)
-            if version:
-                obj["metadata"]["resourceVersion"] = version
-            return
-        new["kind"], new["apiVersion"] = kind.kind, kind.api_version
-        try:
-            codec.check(new, kind, Context(self.registry.catalog, field_validation="Ignore"))
-        except errors.ApiError as error:
-            raise _internal(error.message) from error
-        whole = self.registry.catalog.convert(new, admission.kind)
-        strategy = self.registry.strategy(admission.kind)
-        strategy.default(whole)
-        strategy.settle(whole)
-        obj.clear()
-        obj.update(whole)
-
-
-def _internal(text: str) -> errors.InternalError:
-    return errors.InternalError(f"Internal error occurred: {text}", details={"causes": [{"message": text}]})

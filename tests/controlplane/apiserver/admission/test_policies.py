@@ -255,3 +255,126 @@ def test_who_may_not_read_parameters_makes_none_count(tmp_path: Path) -> None:
         )
 
     play(tmp_path, test)
+
+
+MUTATING, MUTATING_BINDING = kinds.MUTATING_ADMISSION_POLICY, kinds.MUTATING_ADMISSION_POLICY_BINDING
+
+
+async def bind_change(
+    client: Client, *expressions: str, rule: dict[str, Any] = MAPS, name: str = "m", **spec: Any
+) -> None:
+    """A policy that changes ConfigMaps, and its binding; a list is a JSON patch, anything else a configuration."""
+    mutations = [
+        {"patchType": "JSONPatch", "jsonPatch": {"expression": each}}
+        if each.startswith("[")
+        else {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": each}}
+        for each in expressions
+    ]
+    policy = {
+        "matchConstraints": {"resourceRules": [rule]},
+        "failurePolicy": "Fail",
+        "reinvocationPolicy": "Never",
+        "mutations": mutations,
+        **spec,
+    }
+    await client.create(MUTATING, {"metadata": {"name": name}, "spec": policy})
+    await client.create(MUTATING_BINDING, {"metadata": {"name": name}, "spec": {"policyName": name}})
+
+
+def test_configurations_are_laid_over_what_is_written(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await bind_change(
+            client,
+            "Object{metadata: Object.metadata{labels: {'made': object.metadata.name}}}",
+            "Object{data: Object.data{seen: object.metadata.labels.made, team: variables.team}}",
+            variables=[{"name": "team", "expression": "namespaceObject.metadata.labels.team"}],
+        )
+        made = await client.create(kinds.CONFIG_MAP, config("c", kept="yes"), "n")
+        assert made["metadata"]["labels"] == {"kept": "yes", "made": "c"}
+        assert made["data"] == {"a": "b", "seen": "c", "team": "red"}
+
+    play(tmp_path, test)
+
+
+def test_items_of_lists_are_merged_by_their_keys(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        rule = {**MAPS, "resources": ["pods"]}
+        side = "Object.spec.containers{name: 'side', image: 'side:1'}"
+        await bind_change(client, f"Object{{spec: Object.spec{{containers: [{side}]}}}}", rule=rule)
+        spec = {"containers": [{"name": "main", "image": "main:1"}]}
+        made = await client.create(kinds.POD, {"metadata": {"name": "p"}, "spec": spec}, "n")
+        assert {each["name"]: each["image"] for each in made["spec"]["containers"]} == {
+            "main": "main:1",
+            "side": "side:1",
+        }
+        # Defaults come to what a policy adds, too.
+        assert made["spec"]["containers"][1]["terminationMessagePath"] == "/dev/termination-log"
+
+    play(tmp_path, test)
+
+
+def test_json_patches(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        key = "'/metadata/annotations'"
+        await bind_change(
+            client,
+            f"[JSONPatch{{op: 'add', path: {key}, value: {{'a/b': 'c'}}}}]",
+            "[JSONPatch{op: 'replace', path: '/metadata/annotations/' + jsonpatch.escapeKey('a/b'), value: 'd'}]",
+            "[JSONPatch{op: 'test', path: '/data/a', value: 'x'}, JSONPatch{op: 'remove', path: '/data'}]",
+        )
+        made = await client.create(kinds.CONFIG_MAP, config("c"), "n")
+        assert made["metadata"]["annotations"] == {"a/b": "d"} and made["data"] == {"a": "b"}
+
+    play(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("Object{data: Object.data{a: object.data.missing}}", "resulted in error: no such key: missing"),
+        (
+            "Object{data: Object.wrong{a: 'b'}}",
+            'type mismatch: unexpected type name "Object.wrong", expected "Object.data"',
+        ),
+        (
+            "Object{foo: 1}",
+            "error applying patch: failed to convert patch object to typed object: .foo: field not declared",
+        ),
+        ("[JSONPatch{op: 'remove', path: '/a/b/c'}]", "JSON Patch: "),
+    ],
+)
+def test_changes_that_cannot_be_made_deny(tmp_path: Path, expression: str, message: str) -> None:
+    async def test(client: Client) -> None:
+        await bind_change(client, expression)
+        error = await refused(client.create(kinds.CONFIG_MAP, config("c"), "n"))
+        assert (error.status_code, error.reason) == (403, "Invalid")
+        assert error.message.startswith("policy 'm' with binding 'm' denied request: ") and message in error.message
+        await client.patch(MUTATING, "m", {"spec": {"failurePolicy": "Ignore"}})
+        assert (await client.create(kinds.CONFIG_MAP, config("c"), "n"))["data"] == {"a": "b"}
+
+    play(tmp_path, test)
+
+
+def test_parts_that_are_owned_as_a_whole_cannot_be_configured(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        rule = {**MAPS, "resources": ["services"]}
+        made = "Object{spec: Object.spec{selector: Object.spec.selector{a: 'b'}}}"
+        await bind_change(client, made, rule=rule)
+        service = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 1}]}}
+        error = await refused(client.create(kinds.SERVICE, service, "n"))
+        why = "invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: .spec.selector"
+        assert error.message.endswith(f"denied request: error applying patch: {why}")
+
+    play(tmp_path, test)
+
+
+def test_policies_are_asked_again_after_others_changed_something(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        count = "Object{data: Object.data{count: string(object.data.size())}}"
+        await bind_change(client, count, name="a", reinvocationPolicy="IfNeeded")
+        await bind_change(client, "Object{data: Object.data{more: 'yes'}}", name="b")
+        made = await client.create(kinds.CONFIG_MAP, config("c"), "n")
+        # "a" counts one entry, adds its own, and counts once more when "b" has added another.
+        assert made["data"] == {"a": "b", "count": "3", "more": "yes"}
+
+    play(tmp_path, test)

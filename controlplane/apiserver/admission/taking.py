@@ -1,0 +1,45 @@
+"""Taking over what somebody else has made of an object that is written."""
+
+from __future__ import annotations
+
+from apimachinery import errors
+from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
+from controlplane.apiserver import codec
+from controlplane.apiserver.admission_request import Admission
+from controlplane.apiserver.registry import Registry
+from controlplane.apiserver.registry.context import Context
+from controlplane.apiserver.subresources.scale import scaled
+
+
+def take_over(registry: Registry, kind: Kind, admission: Admission, new: Obj) -> None:
+    """Make the changed object the one that is written, complete as if a client had sent it. Raises InternalError."""
+    obj = admission.obj
+    assert obj is not None
+    if admission.subresource and admission.operation in ("CREATE", "CONNECT"):
+        obj.clear()
+        obj.update(new)
+        return
+    if admission.subresource == "scale":
+        new["metadata"] = {"name": admission.name}
+        version = obj["metadata"].get("resourceVersion")
+        scaled(admission.kind, obj, new)
+        if version:
+            obj["metadata"]["resourceVersion"] = version
+        return
+    new["kind"], new["apiVersion"] = kind.kind, kind.api_version
+    try:
+        codec.check(new, kind, Context(registry.catalog, field_validation="Ignore"))
+    except errors.ApiError as error:
+        raise internal(error.message) from error
+    whole = registry.catalog.convert(new, admission.kind)
+    strategy = registry.strategy(admission.kind)
+    strategy.default(whole)
+    strategy.settle(whole)
+    obj.clear()
+    obj.update(whole)
+
+
+def internal(text: str) -> errors.InternalError:
+    """A fault of somebody who was asked, as upstream tells it."""
+    return errors.InternalError(f"Internal error occurred: {text}", details={"causes": [{"message": text}]})
