@@ -61,9 +61,13 @@ class Unfit(Exception):
     """An expression that does not compile; the message is upstream's, with the places."""
 
 
-def environment(variables: Mapping[str, Type], types: Types | None = None, patches: bool = False) -> Environment:
-    """What an expression may name, with all functions that there are; patches: those too that patches are made with."""
-    return Environment(variables, PATCH_FUNCTIONS if patches else FUNCTIONS, types or NoTypes())
+def environment(
+    variables: Mapping[str, Type], types: Types | None = None, patches: bool = False, binds: bool = False
+) -> Environment:
+    """What an expression may name, with all functions that there are; patches: those too that patches are made with;
+    binds: `cel.bind`, which names values.
+    """
+    return Environment(variables, PATCH_FUNCTIONS if patches else FUNCTIONS, types or NoTypes(), binds)
 
 
 class Uninstantiable(Unfit):
@@ -96,7 +100,7 @@ def compile(expression: str, environment: Environment) -> Program:
     complaints = Complaints(Source(expression))
     with _deep():
         try:
-            tree = parse(complaints)
+            tree = parse(complaints, environment.binds)
             if tree is not None:
                 check(tree, environment, complaints)
             if tree is not None and not complaints:

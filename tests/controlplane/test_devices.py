@@ -122,12 +122,15 @@ def test_a_pod_gets_the_devices_of_its_node_and_the_next_one_waits_for_them(tmp_
         missing = "request r: device class gpu.example does not exist"
         await at.until(lambda: says("a", missing))
         kind = {"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": {"name": "gpu.example"}}
-        await client.create(DEVICE_CLASS, {**kind, "spec": {}})
+        ours = {"cel": {"expression": 'device.driver == "gpu.example"'}}
+        await client.create(DEVICE_CLASS, {**kind, "spec": {"selectors": [ours]}})
         await at.until(lambda: says("a", "3 cannot allocate all claims"))
         pool = {"name": "p", "generation": 1, "resourceSliceCount": 1}
+        other = {"driver": "another.example", "pool": pool, "nodeName": "node1", "devices": [{"name": "d"}]}
+        head = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice"}
+        await client.create(RESOURCE_SLICE, {**head, "metadata": {"name": "another"}, "spec": other})
         spec = {"driver": "gpu.example", "pool": pool, "nodeName": "node2", "devices": [{"name": "d"}]}
-        head = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": {"name": "node2-gpus"}}
-        await client.create(RESOURCE_SLICE, {**head, "spec": spec})
+        await client.create(RESOURCE_SLICE, {**head, "metadata": {"name": "node2-gpus"}, "spec": spec})
 
         async def node_of(which: str) -> str:
             return str((await client.get(POD, which, "default"))["spec"].get("nodeName") or "")

@@ -6,7 +6,7 @@ from typing import Any
 
 from apimachinery.cel.types.kinds import Type
 from apimachinery.cel.values.faults import EvaluationError, no_overload
-from apimachinery.cel.values.kinds import NONE, Instance, Lazy, Optional, as_key, value_type
+from apimachinery.cel.values.kinds import NONE, EndlessMap, Instance, Lazy, Optional, as_key, value_type
 
 
 def select(value: Any, field: str) -> Any:
@@ -30,7 +30,7 @@ def select(value: Any, field: str) -> Any:
 def has(value: Any, field: str) -> bool:
     """Whether a field is there. Raises EvaluationError for what has no fields."""
     if isinstance(value, dict):
-        return field in value
+        return field in value or isinstance(value, EndlessMap)
     if isinstance(value, Instance):
         return field in value.fields
     if isinstance(value, Lazy):
@@ -76,10 +76,9 @@ def optional_field(value: Any, key: Any) -> Optional:
 
 def _lookup(value: dict[Any, Any], key: Any) -> Optional:
     try:
-        place = as_key(key)
-    except EvaluationError:
+        return Optional(value[as_key(key)], True)
+    except (EvaluationError, KeyError):
         return NONE
-    return Optional(value[place], True) if place in value else NONE
 
 
 def _place(key: Any) -> int:

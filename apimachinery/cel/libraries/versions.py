@@ -82,7 +82,8 @@ def _order(one: object, other: object) -> int:
     return int(one > other) - int(one < other)  # type: ignore[operator]
 
 
-def _semver(text: str, lenient: bool = False) -> Semver:
+def semver(text: str, lenient: bool = False) -> Semver:
+    """A version out of its text; `lenient`: it may lack parts. Raises EvaluationError."""
     found = _SEMVER.fullmatch(_completed(text) if lenient else text)
     if found is None:
         raise EvaluationError(_no_semver(text))
@@ -204,11 +205,11 @@ def _functions() -> Iterator[Overload]:
     yield function(f"{kind}.sub({kind}) -> {kind}", lambda one, less: Quantity(one.amount - less.amount))
     yield function(f"{kind}.sub(int) -> {kind}", lambda one, less: Quantity(one.amount - _units(less).amount))
     kind = "kubernetes.Semver"
-    yield function(f"semver(string) -> {kind}", _semver, costs.text)
-    yield function(f"semver(string, bool) -> {kind}", _semver, costs.text)
-    yield function("isSemver(string) -> bool", lambda text: _is(lambda: _semver(text)), costs.text)
+    yield function(f"semver(string) -> {kind}", semver, costs.text)
+    yield function(f"semver(string, bool) -> {kind}", semver, costs.text)
+    yield function("isSemver(string) -> bool", lambda text: _is(lambda: semver(text)), costs.text)
     yield function(
-        "isSemver(string, bool) -> bool", lambda text, lenient: _is(lambda: _semver(text, lenient)), costs.text
+        "isSemver(string, bool) -> bool", lambda text, lenient: _is(lambda: semver(text, lenient)), costs.text
     )
     yield function(f"{kind}.isGreaterThan({kind}) -> bool", lambda one, other: one.order > other.order)
     yield function(f"{kind}.isLessThan({kind}) -> bool", lambda one, other: one.order < other.order)

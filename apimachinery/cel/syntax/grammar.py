@@ -33,13 +33,13 @@ _RESERVED = frozenset(
 )
 
 
-def parse(complaints: Complaints) -> Node | None:
-    """The tree of a text; None where it is none, which is complained about."""
+def parse(complaints: Complaints, binds: bool = False) -> Node | None:
+    """The tree of a text; None where it is none, which is complained about. `binds`: it may use `cel.bind`."""
     size = len(complaints.source.text)
     if size > MAX_LENGTH:
         complaints.add(-1, f"expression code point size exceeds limit: size: {size}, limit {MAX_LENGTH}")
         return None
-    grammar = Grammar(complaints)
+    grammar = Grammar(complaints, binds)
     try:
         node = grammar.whole()
     except TooDeep:
@@ -50,8 +50,8 @@ def parse(complaints: Complaints) -> Node | None:
 class Grammar:
     """Each method reads one rule. What it makes of words that do not fit is of no use to anybody."""
 
-    def __init__(self, complaints: Complaints) -> None:
-        self._complaints = complaints
+    def __init__(self, complaints: Complaints, binds: bool = False) -> None:
+        self._complaints, self._binds = complaints, binds
         self._words = Reader(complaints)
 
     def whole(self) -> Node:
@@ -69,7 +69,7 @@ class Grammar:
         return Literal(offset, None)
 
     def _call(self, offset: int, function: str, target: Node | None, args: list[Node]) -> Node:
-        return expand(Call(offset, function, target, args), self._wrong)
+        return expand(Call(offset, function, target, args), self._wrong, self._binds)
 
     def _expression(self, after: frozenset[str], may_end: bool = False) -> Node:
         words = self._words

@@ -23,9 +23,11 @@ class _Refused(Exception):
         self.at = at
 
 
-def expand(call: Call, wrong: Wrong) -> Node:
-    """What a call stands for: another tree where it is a macro, else itself."""
+def expand(call: Call, wrong: Wrong, binds: bool = False) -> Node:
+    """What a call stands for: another tree where it is a macro, else itself. `binds`: `cel.bind` is one, too."""
     macro = _MACROS.get((call.function, len(call.args), call.target is not None))
+    if binds and (call.function, len(call.args)) == ("bind", 3) and _is_cel(call.target):
+        macro = _bind
     if macro is None:
         return call
     try:
@@ -129,6 +131,16 @@ def _transformed_map(entries: bool) -> Callable[[Call], Node]:
 def _bound(at: int, name: str, value: Node, result: Node) -> Fold:
     """A tree in which a name stands for a value, which is worked out once."""
     return Fold(at, ListNode(at, []), "#unused", "", name, value, Literal(at, False), Ident(at, name), result)
+
+
+def _is_cel(target: Node | None) -> bool:
+    return isinstance(target, Ident) and target.name == "cel"
+
+
+def _bind(call: Call) -> Node:
+    variable, value, result = call.args
+    name = _name(variable, "cel.bind() variable names must be simple identifiers")
+    return _bound(call.offset, name, value, result)
 
 
 def _optional(flat: bool) -> Callable[[Call], Node]:

@@ -62,11 +62,12 @@ def functions(*libraries: Iterable[Overload]) -> Functions:
 
 @dataclass(frozen=True)
 class Environment:
-    """variables by their dotted names; constants: variables whose value is known."""
+    """variables by their dotted names; binds: whether expressions may name values themselves, by `cel.bind`."""
 
     variables: Mapping[str, Type]
     functions: Functions
     types: Types = field(default_factory=NoTypes)
+    binds: bool = False
 
 
 _A, _B = Type("param", "A"), Type("param", "B")

@@ -35,6 +35,14 @@ from apimachinery.cel.values.times import Duration, Timestamp
 # Steps of one comparison.
 _MOST_COMPARED = 1_000_000
 
+
+class EndlessMap(dict[Any, Any]):
+    """A map in which whatever is looked up is there: an empty map, where nothing else is. `in` tells what is not."""
+
+    def __missing__(self, key: Any) -> Any:
+        return {}
+
+
 _PYTHON: dict[type, Type] = {
     bool: BOOL,
     int: INT,
@@ -48,6 +56,7 @@ _PYTHON: dict[type, Type] = {
     Type: TYPE,
     list: list_of(DYN),
     dict: map_of(DYN, DYN),
+    EndlessMap: map_of(DYN, DYN),
 }
 
 
