@@ -12,24 +12,29 @@ from typing import Any
 from apimachinery import quantity
 from apimachinery.cel import door
 from apimachinery.cel.libraries.versions import Quantity, semver
-from apimachinery.cel.types.declare import parse_type
-from apimachinery.cel.types.kinds import BOOL, DYN, Type, object_type
+from apimachinery.cel.types.kinds import BOOL, STRING, Type, map_of, object_type
 from apimachinery.cel.values.kinds import EndlessMap
 from apimachinery.objects import Obj
 
 # API: what one selector may cost for one device.
 MOST = 1_000_000
 _NAME = "kubernetes.DRADevice"
+# What an attribute is: anything, which may be what is asked for. Messages tell it from `dyn`.
+_ANY = Type("dyn", "google.protobuf.Any")
 _FIELDS = {
-    "driver": parse_type("string"),
-    "allowMultipleAllocations": parse_type("bool"),
-    "attributes": parse_type("map(string, map(string, dyn))"),
-    "capacity": parse_type("map(string, map(string, kubernetes.Quantity))"),
+    "driver": STRING,
+    "allowMultipleAllocations": BOOL,
+    "attributes": map_of(STRING, map_of(STRING, _ANY)),
+    "capacity": map_of(STRING, map_of(STRING, Quantity.cel_type)),
 }
 
 
 class Unfit(Exception):
-    """An expression that is no selector; the text is upstream's."""
+    """An expression that is no selector; the text is upstream's. `internal`: told as the server's fault."""
+
+    def __init__(self, text: str, internal: bool = False) -> None:
+        super().__init__(text)
+        self.internal = internal
 
 
 class Unanswered(Exception):
@@ -55,11 +60,10 @@ def compiled(expression: str) -> door.Program:
     try:
         program = door.compile(expression, _ENVIRONMENT)
     except door.Uninstantiable as error:
-        raise Unfit(f"program instantiation failed: {error}") from error
+        raise Unfit(f"program instantiation failed: {error}", internal=True) from error
     except door.Unfit as error:
         raise Unfit(f"compilation failed: {error}") from error
-    # An attribute's value may be anything, also what is asked for.
-    if program.type not in (BOOL, DYN):
+    if program.type not in (BOOL, _ANY):
         raise Unfit(f"must evaluate to bool or the unknown type, not {program.type}")
     return program
 

@@ -56,6 +56,9 @@ class Complaints:
 
     def _shown(self, offset: int, message: str) -> str:
         line, column = self.source.place(offset)
+        if line > 0 and not self.source.text:
+            # Of nothing there is no line to show.
+            return f"ERROR: <input>:{line}:{column}: {message}"
         told = f"ERROR: <input>:{line}:{column + 1}: {message}"
         if line < 1:
             return told

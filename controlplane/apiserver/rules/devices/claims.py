@@ -1,13 +1,10 @@
-"""What a claim asks for: requests, alternatives, what they have in common, and classes of devices.
-
-Selectors are looked at for being there and for their length; whether they compile is for whoever evaluates them.
-"""
+"""What a claim asks for: requests, alternatives, what they have in common, and classes of devices."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apimachinery import errors, formats
+from apimachinery import device_selectors, errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from apimachinery.pods.requests import is_extended
@@ -22,7 +19,6 @@ from controlplane.apiserver.rules.words import (
     distinct,
     hook,
     immutable,
-    longest,
     name,
     required,
     when,
@@ -68,6 +64,18 @@ def _attribute(constraint: Obj, at: Place) -> Iterator[FieldError]:
     yield errors.required(at.path, _NO_ATTRIBUTE)
 
 
+def _expression(selector: Obj, at: Place) -> Iterator[FieldError]:
+    text, path = selector.get("expression") or "", at.to("expression")
+    if len(text.encode()) > _LONGEST_EXPRESSION:
+        # Nobody need compile what is too long anyway.
+        yield errors.too_long(path, _LONGEST_EXPRESSION)
+        return
+    try:
+        device_selectors.compiled(text)
+    except device_selectors.Unfit as error:
+        yield errors.internal(path, str(error)) if error.internal else errors.invalid(path, text, str(error))
+
+
 _SELECTORS = bounded("selectors", _MOST, "selectors")
 _WANTED: Row = (
     name("deviceClassName", formats.dns1123_subdomain),
@@ -104,7 +112,7 @@ RULES: dict[str, Row] = {
     "resource.v1.ExactDeviceRequest": _WANTED,
     "resource.v1.DeviceSubRequest": (any_form("name", formats.dns1123_label), *_WANTED),
     "resource.v1.DeviceSelector": (required("cel"), "cel"),
-    "resource.v1.CELDeviceSelector": (longest("expression", _LONGEST_EXPRESSION),),
+    "resource.v1.CELDeviceSelector": (hook(_expression),),
     "resource.v1.DeviceConstraint": (REQUESTS, hook(_attribute)),
     "resource.v1.DeviceClaimConfiguration": (REQUESTS, *_OPAQUE),
     "resource.v1.DeviceClassConfiguration": _OPAQUE,

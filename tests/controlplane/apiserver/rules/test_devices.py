@@ -112,6 +112,32 @@ def test_an_empty_name_is_none() -> None:
     assert told(put(made("DeviceClass"), {"spec.extendedResourceName": ""})) == [text]
 
 
+@pytest.mark.parametrize(
+    ("expression", "wanted"),
+    [
+        ("", "Invalid value: \"\": compilation failed: ERROR: <input>:1:0: Syntax error: mismatched input '<EOF>'"),
+        ("device.driver", 'Invalid value: "device.driver": must evaluate to bool or the unknown type, not string'),
+        ("device.unknown == 1", "ERROR: <input>:1:7: undefined field 'unknown'\n | device.unknown == 1\n | ......^"),
+        ("device.driver.matches('(')", "ERROR: <input>:1:23: invalid matches argument"),
+        ("device.driver == 1", "<input>:1:15: found no matching overload for '_==_' applied to '(string, int)'"),
+        ("device.attributes['a']", "unknown type, not map(string, google.protobuf.Any)"),
+        ("device.attributes", "unknown type, not map(string, map(string, google.protobuf.Any))"),
+        ("dyn(1)", "must evaluate to bool or the unknown type, not dyn"),
+        ("device", "must evaluate to bool or the unknown type, not kubernetes.DRADevice"),
+        ("x" * 10241, "Too long: may not be more than 10240 bytes"),
+        ("device.attributes['a'].b", ""),
+        ("device.attributes['a'].b + 1 == 2 && 'a' < device.attributes['a'].c", ""),
+        ("device.attributes['a'].b.isGreaterThan(semver('1.0.0'))", ""),
+        ("device.attributes['a'].exists(k, k == 'b') || device.allowMultipleAllocations", ""),
+    ],
+)
+def test_selectors_compile(expression: str, wanted: str) -> None:
+    """As upstream v1.36.2 answers."""
+    (text,) = told(put(made("DeviceClass"), {"spec.selectors": [{"cel": {"expression": expression}}]})) or [""]
+    assert wanted in text and bool(text) is bool(wanted)
+    assert not text or text.startswith("spec.selectors[0].cel.expression: ")
+
+
 def test_classes() -> None:
     changes = {"spec.config": [{}], "spec.selectors": [{}], "spec.extendedResourceName": "cpu"}
     expect(
