@@ -30,7 +30,7 @@ def texts(mode: str, one: Route, other: Route, rest: Iterable[Route]) -> tuple[s
     rebuild = (
         "".join(nft_diff.anew(ledger.items(), nft_base.layout(GROUND)))
         if mode == "nftables"
-        else "".join(iptables_diff.rebuild(ledger.items(), GROUND, {}, iptables_base.JUMPS))
+        else iptables_diff.rebuild(ledger.items(), GROUND, {}, iptables_base.JUMPS)
     )
     changes = []
     for made in (other, one):

@@ -39,20 +39,44 @@ class Transaction:
     """chains made or deleted, or to which a rule came or from which one went"""
     lost_chains: set[tuple[int, str, str]] = field(default_factory=set)
     """chains deleted, or chains which lost a rule"""
+    unread: list[tuple[bytes, int, int]] = field(default_factory=list, repr=False)
+    """what `read` has still to take in: datagrams, and where it stands in them"""
+
+    def read(self) -> Transaction:
+        """This one, with all that it changed."""
+        unread, self.unread = self.unread, []
+        for data, begin, end in unread:
+            self._take_in(data[begin:end])
+        return self
+
+    def _take_in(self, data: bytes) -> None:
+        for kind, offset, end in _messages(data):
+            if kind >> 8 == _SUBSYS_NFTABLES:
+                self._note(kind & 0xFF, data[offset + 16], dict(_attributes(data[offset + 20 : end])))
+
+    def _note(self, kind: int, family: int, attributes: dict[int, bytes]) -> None:
+        table = _text(attributes.get(_TABLE_ATTRIBUTE, b""))
+        self.touched_tables.add((family, table))
+        if kind == _DELTABLE:
+            self.deleted_tables.add((family, table))
+        if kind in _CHAIN_ATTRIBUTE:
+            chain = (family, table, _text(attributes.get(_CHAIN_ATTRIBUTE[kind], b"")))
+            self.touched_chains.add(chain)
+            if kind in (_DELCHAIN, _DELRULE):
+                self.lost_chains.add(chain)
 
 
 class EventReader:
     """Feeds on datagrams and yields each finished transaction; a transaction may span datagrams.
 
-    With `tables`, only what mentions one of these names is read: a stranger's thousands of rules cost little. With
-    `own`, the name of a task, nothing that this task did is read: who made a transaction is told at its end, for which
-    the rest waits. Ten thousand elements of one's own would cost more to read than to make.
+    With `tables`, only what mentions one of these names is read: a stranger's thousands of rules cost little. What a
+    task did whose name is among `later` is left `unread`: who made a transaction is told at its end, for which the rest
+    waits. To read ten thousand elements or rules of one's own would cost more than to make them.
     """
 
-    def __init__(self, tables: Collection[str] = (), own: str = "") -> None:
+    def __init__(self, tables: Collection[str] = (), later: Collection[str] = ()) -> None:
         self._words = tuple(name.encode() + b"\0" for name in tables)
-        self._own = own
-        self._waiting: list[tuple[bytes, int, int]] = []
+        self._later = frozenset(later)
         self._current = Transaction()
 
     def feed(self, data: bytes) -> Iterator[Transaction]:
@@ -70,53 +94,35 @@ class EventReader:
             self._keep(data, begin, len(data))
 
     def _keep(self, data: bytes, begin: int, end: int) -> None:
-        if begin >= end:
-            return
-        if self._own:
-            self._waiting.append((data, begin, end))
-        else:
-            self._read(data[begin:end])
+        if begin < end:
+            self._current.unread.append((data, begin, end))
+            if not self._later:
+                self._current.read()
 
     def _finished(self, owner: str) -> Transaction:
-        waiting, self._waiting = self._waiting, []
-        if not self._own or owner != self._own:
-            for data, begin, end in waiting:
-                self._read(data[begin:end])
         finished, self._current = self._current, Transaction()
         finished.owner = owner
-        return finished
-
-    def _read(self, data: bytes) -> None:
-        for kind, offset, end in _messages(data):
-            if kind >> 8 == _SUBSYS_NFTABLES:
-                self._note(kind & 0xFF, data[offset + 16], dict(_attributes(data[offset + 20 : end])))
-
-    def _note(self, kind: int, family: int, attributes: dict[int, bytes]) -> None:
-        table = _text(attributes.get(_TABLE_ATTRIBUTE, b""))
-        self._current.touched_tables.add((family, table))
-        if kind == _DELTABLE:
-            self._current.deleted_tables.add((family, table))
-        if kind in _CHAIN_ATTRIBUTE:
-            chain = (family, table, _text(attributes.get(_CHAIN_ATTRIBUTE[kind], b"")))
-            self._current.touched_chains.add(chain)
-            if kind in (_DELCHAIN, _DELRULE):
-                self._current.lost_chains.add(chain)
+        return finished if owner in self._later else finished.read()
 
 
 class Listener:
     """Receives the notifications of a namespace (None: this one). What happened elsewhere than in `tables` (none:
-    everywhere), or by the task called `own`, may be left out of transactions. Transactions of the socket with the port
-    `own_port` are not told at all."""
+    everywhere) may be left out of transactions; those of the tasks called as in `later` are unread. Transactions of the
+    socket with the port `own_port` are not told at all."""
 
     def __init__(
-        self, netns: Path | None = None, tables: Collection[str] = (), own: str = "", own_port: int | None = None
+        self,
+        netns: Path | None = None,
+        tables: Collection[str] = (),
+        later: Collection[str] = (),
+        own_port: int | None = None,
     ) -> None:
         self._socket = events.subscribe(_NETLINK_NETFILTER, (_NFNLGRP_NFTABLES,), netns)
         if own_port is not None:
             # A kernel that cannot do it tells of them, and they are known by the name.
             with contextlib.suppress(OSError):
                 events.leave_out(self._socket, own_port)
-        self._read_for = (tables, own)
+        self._read_for = (tables, later)
         self._reader = EventReader(*self._read_for)
 
     def drain(self) -> Iterator[Transaction | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from apimachinery.kit import command
@@ -26,7 +26,7 @@ _SETTLE_SECONDS = 0.05
 """what empties a firewall does so in several steps"""
 _MANY_CHAINS = 200
 _PORTION = 400
-"""chains: at 5,000 Services of two endpoints a third of the time that one text takes"""
+"""chains, nearly: at 5,000 Services of two endpoints a third of the time that one text takes"""
 _PROGRAM = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 
 
@@ -85,34 +85,52 @@ class IptablesMode:
 
     async def _rebuild(self, routes: Mapping[PortKey, Route]) -> None:
         ledgers = {family: Ledger[Key, Value]() for family in self._grounds}
-        self._claim(ledgers, routes)
         for family, ground in self._grounds.items():
-            tool = self._tools[family]
+            tool, ledger = self._tools[family], ledgers[family]
             built_in = self._layout.built_in_chains
             seen = {table: await tool.snapshot(table, built_in) for table in self._layout.tables}
             if self._layout is KUBE and any(map(_is_anothers, seen.values())):
                 log.warning("another kube-proxy's %s chains are here; they are taken over", family.title)
             missing = [jump for jump in self._layout.jumps if await self._is_missing(tool, jump, seen[jump.table])]
             present = {table: snapshot.chains for table, snapshot in seen.items()}
-            pieces = list(ledgers[family].items())
-            for text in diff.rebuild(pieces, ground, present, missing, self._portion, self._layout):
-                await self._write(family, text)
-            for table, sizes in diff.sizes(pieces, ground, self._layout).items():
-                self._count(family, table, sum(sizes.values()), sum(sizes.values()))
+            mine = [(key, route) for key, route in routes.items() if key.family is family]
+            written = await self._write_early(family, mine, ledger)
+            await self._write(family, diff.rebuild(ledger.items(), ground, present, missing, self._layout, written))
+            for table, fixed in self._layout.chains(ground).items():
+                rules = sum(map(len, fixed.values())) + diff.rules(ledger.items(), table)
+                self._count(family, table, rules, rules)
             if self._layout.route_localnet(ground):
                 self._route_localnet()
         self._commit(ledgers)
 
+    async def _write_early(
+        self, family: Family, routes: Sequence[tuple[PortKey, Route]], ledger: Ledger[Key, Value]
+    ) -> Collection[str]:
+        """Claim all of the routes; the names of chains that have been written meanwhile."""
+        written: set[str] = set()
+        writing = asyncio.ensure_future(asyncio.sleep(0))
+        try:
+            for text in portions(ledger, routes, self._grounds[family], self._portion, written):
+                await writing
+                writing = asyncio.ensure_future(self._write(family, text))
+                # It begins now: what follows holds the loop.
+                await asyncio.sleep(0)
+        finally:
+            await writing
+        return written
+
     async def change(self, routes: Mapping[PortKey, Route | None]) -> None:
         async with self._at_work:
-            self._claim(self._ledgers, routes)
             for family, ledger in self._ledgers.items():
+                for key, route in routes.items():
+                    if key.family is family:
+                        ledger.claim(key, plan(route, self._grounds[family]) if route else ())
                 delta = ledger.delta()
                 text = diff.change(delta)
                 if text:
                     await self._write(family, text)
                     for table in self._layout.tables:
-                        came, went = (diff.rules(side, table) for side in (delta.added, delta.removed))
+                        came, went = (diff.rules(side.items(), table) for side in (delta.added, delta.removed))
                         self._count(family, table, self._rules[family, table] + came - went, came)
             self._commit(self._ledgers)
 
@@ -242,12 +260,6 @@ class IptablesMode:
         printed = f"-A {jump.chain} {jump.rule}"
         return printed not in seen.rules and not await tool.has_rule(jump.table, jump.chain, jump.rule)
 
-    def _claim(self, ledgers: Mapping[Family, Ledger[Key, Value]], routes: Mapping[PortKey, Route | None]) -> None:
-        for key, route in routes.items():
-            if key.family in ledgers:
-                pieces = plan(route, self._grounds[key.family]) if route else ()
-                ledgers[key.family].claim(key, pieces)
-
     def _commit(self, ledgers: dict[Family, Ledger[Key, Value]]) -> None:
         for ledger in ledgers.values():
             ledger.commit()
@@ -259,6 +271,32 @@ class IptablesMode:
                 namespaces.write_sysctl(self._netns, _ROUTE_LOCALNET, 1)
         except OSError as error:
             log.warning("cannot set %s (%s): node ports will not answer on 127.0.0.1", _ROUTE_LOCALNET, error)
+
+
+def portions(
+    ledger: Ledger[Key, Value],
+    routes: Iterable[tuple[PortKey, Route]],
+    ground: Ground,
+    size: int,
+    written: set[str],
+) -> Iterator[str]:
+    """Claim all of the routes; texts of some `size` of their chains (0: none), before the one that leads to them.
+
+    The nft back end takes ever longer for each chain of a text. What is left, `rebuild` has to write; the names of all
+    others come to `written`.
+    """
+    claimed = 0
+    for key, route in routes:
+        pieces = plan(route, ground)
+        ledger.claim(key, pieces)
+        claimed += len(pieces)
+        if 0 < size <= claimed:
+            added, claimed = ledger.delta().added, 0
+            ledger.commit()
+            # A rule of a chain that many share would lead packets here.
+            if chains := [(key, value) for key, value in added.items() if key.table == "nat" and not key.rule]:
+                written.update(key.chain for key, _ in chains)
+                yield diff.early(chains, ground)
 
 
 def _is_anothers(seen: Snapshot) -> bool:

@@ -12,36 +12,29 @@ from netproxy.iptables.plan import Key, Piece, Value
 from netproxy.ledger import Delta
 
 
+def early(chains: Iterable[Piece], ground: Ground, layout: Layout = KUBE) -> str:
+    """Chains of Services, with all of them that they lead to, before the text that leads to them (`rebuild`)."""
+    mark = {base.MARK_CHAIN: layout.chains(ground)["nat"][base.MARK_CHAIN]}
+    return _table("nat", {**mark, **{key.chain: rules for key, rules in chains}}, (), ())
+
+
 def rebuild(
     pieces: Iterable[Piece],
     ground: Ground,
     present: Mapping[str, Iterable[str]],
     jumps: Collection[Jump],
-    portion: int = 0,
     layout: Layout = KUBE,
-) -> tuple[str, ...]:
-    """All tables in full, and the `jumps` to them that are missing, as texts to restore in this order.
+    written: Collection[str] = (),
+) -> str:
+    """All tables in full, but for chains of `nat` that are `written`; and the `jumps` to them that are missing.
 
-    `present` (table → chain names) is what the kernel has: Service chains nobody claims go. `portion`: how many chains
-    a text may have; 0: any number. The nft back end takes ever longer for each chain of a text, and the last text alone
-    leads to new chains, so that what was in force stays so.
+    `present` (table → chain names) is what the kernel has: Service chains nobody claims go.
     """
-    chains = _whole(pieces, ground, layout)
-    early = _portions(chains["nat"], portion) if 0 < portion < len(chains["nat"]) else []
-    written = {chain for part in early for chain in part if chain != base.MARK_CHAIN}
-    stale = {table: _stale(present.get(table, ()), chains[table], layout) for table in layout.tables}
-    rest = {**chains, "nat": {chain: rules for chain, rules in chains["nat"].items() if chain not in written}}
-    last = "".join(_table(table, rest[table], stale[table], jumps) for table in layout.tables)
-    return (*(_table("nat", part, (), ()) for part in early), last)
-
-
-def _portions(chains: Mapping[str, list[str]], portion: int) -> list[dict[str, list[str]]]:
-    """Chains of Services, those first to which others lead."""
-    mark = {base.MARK_CHAIN: chains[base.MARK_CHAIN]}
-    ours = [chain for prefix in base.SERVICE_CHAIN_PREFIXES for chain in chains if chain.startswith(prefix)]
-    starts = range(0, len(ours), portion)
-    parts = [{chain: chains[chain] for chain in ours[start : start + portion]} for start in starts]
-    return [{**mark, **part} if number == 0 else part for number, part in enumerate(parts)]
+    known = list(pieces)
+    chains = _whole((one for one in known if one[0].chain not in written), ground, layout)
+    wanted = {table: {*chains[table], *(key.chain for key, _ in known if key.table == table)} for table in chains}
+    stale = {table: _stale(present.get(table, ()), wanted[table], layout) for table in layout.tables}
+    return "".join(_table(table, chains[table], stale[table], jumps) for table in layout.tables)
 
 
 def repair(
@@ -73,9 +66,9 @@ def sizes(pieces: Iterable[Piece], ground: Ground, layout: Layout = KUBE) -> dic
     }
 
 
-def rules(pieces: Mapping[Key, Value], table: str) -> int:
+def rules(pieces: Iterable[Piece], table: str) -> int:
     """How many rules of a table these pieces are."""
-    return sum(len(value) for key, value in pieces.items() if key.table == table)
+    return sum(len(value) for key, value in pieces if key.table == table)
 
 
 def _whole(pieces: Iterable[Piece], ground: Ground, layout: Layout) -> dict[str, dict[str, list[str]]]:
@@ -96,7 +89,7 @@ def _stale(present: Iterable[str], chains: Collection[str], layout: Layout) -> l
     return sorted(c for c in present if c.startswith(layout.prefixes) and c not in chains)
 
 
-def _table(table: str, chains: Mapping[str, list[str]], stale: Sequence[str], jumps: Collection[Jump]) -> str:
+def _table(table: str, chains: Mapping[str, Sequence[str]], stale: Sequence[str], jumps: Collection[Jump]) -> str:
     # The nft back end keeps its chains in order, and walks past those before: at 5,000 Services sorted declarations
     # take a third of the time.
     lines = [f"*{table}", *(f":{chain} - [0:0]" for chain in sorted((*chains, *stale)))]

@@ -95,7 +95,7 @@ class OwnTables:
     async def watch(self, names: Iterable[str], on_lost: Callable[[], None]) -> None:
         """Call `on_lost` whenever somebody else changed a table of ours that stands; runs for ever."""
         # Tens of thousands of elements of our own would be told as we write, and each change once more.
-        listener = nft_events.Listener(self._netns, set(names), self._nft.owner, self._nft.port)
+        listener = nft_events.Listener(self._netns, set(names), (self._nft.owner,), self._nft.port)
         with contextlib.closing(listener):
             async for transaction in listener.transactions():
                 if self._lost(transaction):

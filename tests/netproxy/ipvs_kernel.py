@@ -122,12 +122,12 @@ class Kernel:
 
     def write_rules(self) -> None:
         """The fixed rules; a rule that asks a set which is not there is refused."""
-        for text in iptables_diff.rebuild((), self._ground, {}, (), layout=rules.LAYOUT):
-            for line in text.splitlines():
-                if "--match-set" in line:
-                    name = line.partition("--match-set ")[2].split(" ")[0]
-                    assert name in self.sets, f"iptables-restore: Set {name} doesn't exist."
-            iptables_tracer.apply(self.tables, text)
+        text = iptables_diff.rebuild((), self._ground, {}, (), layout=rules.LAYOUT)
+        for line in text.splitlines():
+            if "--match-set" in line:
+                name = line.partition("--match-set ")[2].split(" ")[0]
+                assert name in self.sets, f"iptables-restore: Set {name} doesn't exist."
+        iptables_tracer.apply(self.tables, text)
 
     # packets
 

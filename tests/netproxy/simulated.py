@@ -9,6 +9,7 @@ from typing import Any
 from netproxy import views
 from netproxy.ground import Ground, grounds
 from netproxy.iptables import diff as iptables_diff
+from netproxy.iptables.apply import portions as iptables_portions
 from netproxy.iptables.plan import plan as iptables_plan
 from netproxy.ipvs.apply import IpvsMode
 from netproxy.ledger import Ledger
@@ -97,10 +98,13 @@ class Rules:
         if self.mode == "nftables":
             self._rebuild_nft(routes)
         else:
-            self._claim(routes)
             present = {table: list(chains) for table, chains in self.iptables.items()}
-            for text in iptables_diff.rebuild(self._ledger.items(), self._ground, present, (), PORTION):
+            mine = [(key, route) for key, route in routes.items() if key.family is self._ground.family]
+            written: set[str] = set()
+            for text in iptables_portions(self._ledger, mine, self._ground, PORTION, written):
                 iptables_tracer.apply(self.iptables, text)
+            last = iptables_diff.rebuild(self._ledger.items(), self._ground, present, (), written=written)
+            iptables_tracer.apply(self.iptables, last)
         self._ledger.commit()
 
     def _rebuild_nft(self, routes: Mapping[PortKey, Route]) -> None:

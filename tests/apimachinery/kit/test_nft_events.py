@@ -12,7 +12,7 @@ import pytest
 
 from apimachinery.kit import netns, nft
 from apimachinery.kit.netlink import elements
-from apimachinery.kit.nft_events import EventReader, Listener
+from apimachinery.kit.nft_events import EventReader, Listener, Transaction
 
 _INET = 2
 
@@ -60,15 +60,17 @@ def test_whatever_is_done_to_a_table_touches_it_and_others_are_left_unread(kind:
     assert seen.touched_tables == {(_INET, "mine")}
 
 
-def test_what_a_task_did_itself_is_left_unread_and_a_strangers_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    note, noted = EventReader._note, list[int]()
+def test_what_some_tasks_did_is_left_unread_until_asked_for_and_a_strangers_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    note, noted = Transaction._note, list[int]()
 
-    def counted(reader: EventReader, kind: int, *rest: Any) -> None:
+    def counted(transaction: Transaction, kind: int, *rest: Any) -> None:
         noted.append(kind)
-        note(reader, kind, *rest)
+        note(transaction, kind, *rest)
 
-    monkeypatch.setattr(EventReader, "_note", counted)
-    reader = EventReader(("mine",), own="me")
+    monkeypatch.setattr(Transaction, "_note", counted)
+    reader = EventReader(("mine",), later=("me",))
     mine, theirs = (message(15, (1, b"\0\0\0\7"), (3, name)) for name in (b"me\0", b"nft\0"))
     change, loss = message(12, (1, b"mine\0")), message(8, (1, b"mine\0"), (2, b"services\0"))
     assert list(reader.feed(change * 3)) == []
@@ -81,6 +83,8 @@ def test_what_a_task_did_itself_is_left_unread_and_a_strangers_is_not(monkeypatc
     assert third.owner == "me" and not third.lost_chains and noted == [12, 8]
     (last,) = reader.feed(loss + theirs)
     assert last.lost_chains and noted == [12, 8, 8]
+    assert third.read().lost_chains == {(_INET, "mine", "services")} and noted == [12, 8, 8, 8]
+    assert first.read().read().touched_tables == {(_INET, "mine")} and noted == [12, 8, 8, 8, 12, 12, 12, 12]
 
 
 @pytest.mark.kernel
@@ -94,8 +98,8 @@ def test_what_went_through_ones_own_socket_is_never_told_and_all_else_is() -> No
         try:
             await mine.open()
             await other.open()
-            listener = Listener(where, ("mine",), mine.owner, mine.port)
-            others = Listener(where, ("mine",), other.owner, other.port)
+            listener = Listener(where, ("mine",), (mine.owner,), mine.port)
+            others = Listener(where, ("mine",), (other.owner,), other.port)
             await mine.run(
                 "add table ip mine; add map ip mine services { type ipv4_addr . inet_proto . inet_service : verdict; }"
             )
