@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
@@ -111,11 +112,16 @@ def cni(rounds: int, parallel: int, present: int, whole: bool) -> None:
 @_several("--services", "sizes", click.IntRange(0, 15000), (0, 1000, 5000), "How many other Services")
 @click.option("--rounds", type=click.IntRange(1, 1000), default=20, show_default=True, help="Changes for each figure.")
 @click.option("--endpoints", type=click.IntRange(1, 100), default=2, show_default=True, help="Of each other Service.")
-def services(modes: tuple[str, ...], sizes: tuple[int, ...], rounds: int, endpoints: int) -> None:
+@click.option(
+    "--peer",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
+    help="A kube-proxy to measure beside ours (nftables and iptables).",
+)
+def services(modes: tuple[str, ...], sizes: tuple[int, ...], rounds: int, endpoints: int, peer: Path | None) -> None:
     """Service changes from the EndpointSlice write to the packet, in a world of its own."""
     from benchmarks import services as benchmark
 
-    benchmark.measure(modes, sizes, endpoints, rounds, click.echo)
+    benchmark.measure(modes, sizes, endpoints, rounds, peer, click.echo)
 
 
 @bench.command()

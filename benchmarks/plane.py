@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,11 @@ class Daemons:
         """Run `python -m module --config FILE`; returns the process id."""
         config = self.folder / f"{name}.yaml"
         config.write_text(yaml.safe_dump(settings))
-        argv = ["nsenter", f"--net={self.where}", sys.executable, "-m", module, "--config", str(config)]
+        return self.execute(name, [sys.executable, "-m", module, "--config", str(config)])
+
+    def execute(self, name: str, argv: Sequence[str]) -> int:
+        """Run any program likewise; returns the process id."""
+        argv = ["nsenter", f"--net={self.where}", *argv]
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(argv, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
         self._processes[name] = process

@@ -2,7 +2,7 @@
 
 API server, netproxy and client live in one private network namespace, the backends in another. Each figure stands
 beside its floor of the same run: a bare watcher that sees the same write, and the same rules given to the kernel by
-hand (nft -f, iptables-restore, libnftables in process).
+hand (nft -f, iptables-restore, libnftables in process); and beside a kube-proxy, where one is given.
 """
 
 from __future__ import annotations
@@ -16,33 +16,41 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from apimachinery.client import Client
 from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
 from apimachinery.kit import command
+from benchmarks import service_peer
 from benchmarks.figures import head, row
 from benchmarks.plane import Daemons, daemons
 from benchmarks.service_floors import floors, texts
 from benchmarks.vips import BACKENDS, FIRST_EARLY_PORT, GROUND, VIP, ask, new_world, run_inside, ways
 from netproxy.model import Backend, Family, PortKey, Route, ServicePort
 
-UPSTREAM = {("iptables", 1000): 62, ("iptables", 5000): 289, ("nftables", 5000): 1058}
-"""milliseconds of kube-proxy 1.36 for one change, on a machine like the one this was planned on"""
 BY_HAND = ("nftables", "iptables")
 """modes whose rules can be given to the kernel as one text"""
 DEADLINE = 30.0
+_SYNC_DEADLINE = 900.0
+"""seconds for a first full sync: a quarter of a million iptables chains take minutes"""
+_PAUSE = 0.15
+"""between two changes"""
 _CLOSE = 0.0001
 """seconds between two questions where their answer is the figure"""
+_EARLY = itertools.count()
+"""of all that is asked before there are rules: a port is not asked from again while the kernel remembers"""
 Show = Callable[[str], None]
 
 
-def measure(modes: Sequence[str], sizes: Sequence[int], endpoints: int, rounds: int, show: Show) -> None:
-    """Print the figures for each mode and each number of other Services, of so many endpoints. Needs root; leaves
-    nothing behind."""
+def measure(
+    modes: Sequence[str], sizes: Sequence[int], endpoints: int, rounds: int, peer: Path | None, show: Show
+) -> None:
+    """Print the figures for each mode and each number of other Services, of so many endpoints; then those of a
+    kube-proxy binary, the `peer`, in the modes it is asked for. Needs root; leaves nothing behind."""
     for mode in modes:
         with new_world() as world, daemons(world.node) as processes:
-            bench = _Bench(processes, mode, endpoints, rounds, show)
+            bench = _Bench(processes, mode, endpoints, rounds, peer if mode in service_peer.MODES else None, show)
             run_inside(world.node, lambda bench=bench: bench.run(sorted(sizes)))  # type: ignore[misc]
 
 
@@ -141,8 +149,8 @@ def until_answered_by(
     """
     deadline = time.perf_counter() + seconds
     instead: Counter[str] = Counter()
-    for number in itertools.count():
-        answer = ask(0.05, FIRST_EARLY_PORT + number % 10000) if early else ask()
+    while True:
+        answer = ask(0.05, FIRST_EARLY_PORT + next(_EARLY) % 10000) if early else ask()
         if answer == target:
             break
         instead[answer] += 1
@@ -156,7 +164,10 @@ def until_answered_by(
 class _Bench:
     """One mode: its API server, its proxy, and the slice that is changed."""
 
-    def __init__(self, processes: Daemons, mode: str, endpoints: int, rounds: int, show: Show) -> None:
+    def __init__(
+        self, processes: Daemons, mode: str, endpoints: int, rounds: int, peer: Path | None, show: Show
+    ) -> None:
+        self._peer = peer
         self._processes = processes
         self._mode = mode
         self._endpoints = endpoints
@@ -175,6 +186,8 @@ class _Bench:
             await self._client.create(SERVICE, service(-1), namespace="default")
             body = endpoint_slice(-1, BACKENDS[0])
             self._slice = await self._client.create(ENDPOINT_SLICE, body, namespace="default")
+            if self._peer:
+                await service_peer.prepare(self._client)
             filled = 0
             for size in sizes:
                 await fill(self._client, iter(range(filled, size)), self._endpoints)
@@ -189,29 +202,38 @@ class _Bench:
     async def _one_size(self, size: int) -> None:
         self._show("")
         self._show(head(f"ms, {self._mode}, {size} other Services of {self._endpoints}"))
-        await self._start_proxy()
+        await self._one_proxy(self._start_own, _PAUSE)
+        await command.run([sys.executable, "-m", "netproxy", "--cleanup", "--mode", self._mode], timeout=120)
+        if self._peer:
+            peer = self._peer
+            self._show(f"\n  {peer}")
+            await self._one_proxy(lambda: service_peer.start(self._processes, peer, self._mode), service_peer.PAUSE)
+            await service_peer.clean_up(peer)
+        if self._mode in BY_HAND:
+            self._show("")
+            await self._by_hand(size)
+
+    async def _one_proxy(self, start: Callable[[], object], pause: float) -> None:
+        began = time.perf_counter()
+        start()
+        wanted = self._slice["endpoints"][0]["addresses"][0]
+        answered = await asyncio.to_thread(until_answered_by, wanted, self._stop, _SYNC_DEADLINE, True)
+        self._show(row("proxy started → VIP answers", [answered - began], scale=1e3))
         full = await self._first_full_sync()
         self._show(row("  the first full sync", [full], scale=1e3))
         await asyncio.sleep(1)
         before, cpu = _Partial.now(), self._processes.processor_seconds("proxy")
         self._show(row("  processor time of the proxy so far", [cpu], scale=1e3))
-        answers, watched = await self._changes()
+        answers, watched = await self._changes(pause)
         after, cpu = _Partial.now(), self._processes.processor_seconds("proxy") - cpu
-        held_against = UPSTREAM.get((self._mode, size))
-        note = f"   (kube-proxy 1.36 elsewhere: {held_against})" if held_against else ""
-        self._show(row("EndpointSlice written → new backend answers", answers, scale=1e3) + note)
+        self._show(row("EndpointSlice written → new backend answers", answers, scale=1e3))
         self._show(row("  floor: the same write → a bare watcher", watched, scale=1e3))
         mean = (after.seconds - before.seconds) / max(after.count - before.count, 1)
-        self._show(row("  of which netproxy's sync (mean)", [mean], scale=1e3))
+        self._show(row("  of which the proxy's sync (mean)", [mean], scale=1e3))
         self._show(row("  processor time of the proxy for it (mean)", [cpu / self._rounds], scale=1e3))
         await self._latency()
-        memory = self._processes.resident_mb("proxy")
+        self._show(f"the proxy's resident memory: {self._processes.resident_mb('proxy'):.0f} MB")
         self._processes.end("proxy")
-        argv = [sys.executable, "-m", "netproxy", "--cleanup", "--mode", self._mode]
-        await command.run(argv, timeout=120)
-        if self._mode in BY_HAND:
-            await self._by_hand(size)
-        self._show(f"netproxy's resident memory: {memory:.0f} MB")
 
     async def _latency(self) -> None:
         """Through the VIP, and beside it at the address of the pod that answers there."""
@@ -236,7 +258,7 @@ class _Bench:
         for label, values in (await floors(self._mode, given, self._rounds)).items():
             self._show(row(f"  floor: {label}", values))
 
-    async def _start_proxy(self) -> None:
+    def _start_own(self) -> None:
         settings = {
             "kubeconfig": str(self._processes.kubeconfig),
             "mode": self._mode,
@@ -244,23 +266,19 @@ class _Bench:
             "service_cidr": GROUND.service_cidrs[0],
             "ipv6": False,
         }
-        began = time.perf_counter()
         self._processes.start("proxy", "netproxy", settings)
-        wanted = self._slice["endpoints"][0]["addresses"][0]
-        answered = await asyncio.to_thread(until_answered_by, wanted, self._stop, 120.0, True)
-        self._show(row("proxy started → VIP answers", [answered - began], scale=1e3))
 
     async def _first_full_sync(self) -> float:
         """Its seconds, once it is over: in iptables mode the VIP answers when the first of two tables is in force."""
         name = "kubeproxy_sync_full_proxy_rules_duration_seconds"
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + _SYNC_DEADLINE
         while metric(name + "_count") == 0:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the first full sync did not end within {DEADLINE:g} s")
+                raise TimeoutError(f"the first full sync did not end within {_SYNC_DEADLINE:g} s")
             await asyncio.sleep(0.1)
         return metric(name + "_sum")
 
-    async def _changes(self) -> tuple[list[float], list[float]]:
+    async def _changes(self, pause: float) -> tuple[list[float], list[float]]:
         """Seconds from write to answer, and from write to the bare watcher."""
         seen = Seen(self._client)
         watching = asyncio.ensure_future(seen.run(self._slice["metadata"]["resourceVersion"]))
@@ -269,7 +287,7 @@ class _Bench:
             pairs = []
             for _ in range(self._rounds):
                 pairs.append(await self._change_once(seen))
-                await asyncio.sleep(0.15)
+                await asyncio.sleep(pause)
         finally:
             watching.cancel()
         return [answer for answer, _ in pairs], [event for _, event in pairs]

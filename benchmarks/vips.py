@@ -21,6 +21,7 @@ from netproxy.ground import Ground
 from netproxy.model import Family
 
 BACKENDS = ("10.244.1.5", "10.244.1.6")
+NODE_IP = "10.244.1.1"
 VIP = "10.96.255.1"
 GROUND = Ground(Family.IPV4, cluster_cidrs=("10.244.0.0/16",), service_cidrs=("10.96.0.0/16",))
 
@@ -44,8 +45,8 @@ class World:
             netns.create(path.name)
         run("ip", "link", "add", "v0", "netns", self.node.name, "type", "veth", "peer", "e0", "netns", self.pods.name)
         inside = [f"addr add {ip}/24 dev e0" for ip in BACKENDS]
-        self._ip(self.node, "link set lo up", "addr add 10.244.1.1/24 dev v0", "link set v0 up")
-        self._ip(self.pods, "link set lo up", *inside, "link set e0 up", "route add default via 10.244.1.1")
+        self._ip(self.node, "link set lo up", f"addr add {NODE_IP}/24 dev v0", "link set v0 up")
+        self._ip(self.pods, "link set lo up", *inside, "link set e0 up", f"route add default via {NODE_IP}")
         self._ip(self.node, "route add default via 10.244.1.254")
         self._listener = netns.open_socket(self.pods, socket.AF_INET, socket.SOCK_STREAM)
         self._listener.bind(("", 8080))

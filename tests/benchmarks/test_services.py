@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 
-def begin(tmp_path: Path) -> subprocess.Popen[str]:
+def begin(tmp_path: Path, *more: str) -> subprocess.Popen[str]:
     argv = [sys.executable, "-m", "lab", "bench", "services", "--mode", "iptables", "--services", "3", "--rounds", "2"]
+    argv += more
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     pipe = subprocess.PIPE
     return subprocess.Popen(argv, cwd=ROOT, env=environment, text=True, stdout=pipe, stderr=pipe)
@@ -59,6 +60,25 @@ def test_every_figure_is_printed_and_nothing_is_left(tmp_path: Path) -> None:
     for label in (*measured, "a bare watcher", "the pod's own address", "floor: one change, iptables-restore"):
         assert re.search(rf"{label} +\d+\.\d+ ", output), output
     assert_nothing_is_left(process, tmp_path)
+
+
+def test_a_kube_proxy_is_measured_beside_ours(tmp_path: Path) -> None:
+    """Ours is one to whoever starts it: it takes a KubeProxyConfiguration and --cleanup."""
+    room, peer = tmp_path / "room", tmp_path / "kube-proxy"
+    room.mkdir()
+    peer.write_text(f'#!/bin/sh\ncd {ROOT}\necho "$@" >>{tmp_path}/asked\nexec {sys.executable} -m netproxy "$@"\n')
+    peer.chmod(0o755)
+    process = begin(room, "--peer", str(peer))
+    output, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, errors
+    ours, _, peers = output.partition(f"\n  {peer}\n")
+    for label in ("new backend answers", "first full sync", "first answer, by the VIP", "a bare watcher"):
+        for told in (ours, peers):
+            assert len(re.findall(rf"{label} +\d+\.\d+ ", told)) == 1, output
+    assert "floor: one change, iptables-restore" in peers and "floor: one change" not in ours
+    started, cleaned = (tmp_path / "asked").read_text().splitlines()
+    assert re.fullmatch(r"--config .*/peer\.yaml", started) and cleaned == "--cleanup"
+    assert_nothing_is_left(process, room)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
