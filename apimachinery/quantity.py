@@ -22,7 +22,6 @@ SUFFIX_WRONG = "unable to parse quantity's suffix"
 
 NANO = 10**9
 MAXIMUM = (2**63 - 1) * NANO
-MAX_DIGITS = 18
 _MOST_DIGITS = 300
 
 DECIMAL_EXPONENTS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -132,8 +131,8 @@ def _parse(text: str) -> Quantity:
         nanos = MAXIMUM if ten > 0 else 1
     else:
         nanos = _nanos(digits, ten, exponent if base == 2 else 0)
-    if nanos > MAXIMUM and (base == 2 or len(whole.lstrip("0")) + len(fraction) > MAX_DIGITS or ten > 18):
-        nanos = MAXIMUM
+    if base == 2:
+        nanos = min(nanos, MAXIMUM)
     if family == BINARY and 0 < nanos < NANO:
         family = DECIMAL
     return Quantity(-nanos if sign == "-" else nanos, family)
@@ -173,7 +172,7 @@ def _round_away(amount: int, unit: int) -> int:
 
 def _decimal_text(nanos: int, family: str) -> str:
     exponent = -9
-    while nanos % 1000 == 0 and exponent < 18:
+    while nanos % 1000 == 0 and (exponent < 18 or family == EXPONENT):
         nanos //= 1000
         exponent += 3
     if family == EXPONENT:
