@@ -20,7 +20,7 @@ def check_new(kind: Kind, strategy: Strategy, obj: Obj, version: str) -> None:
 def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource: str, version: str) -> None:
     """version: the client's. Raises Invalid."""
     checks = strategy.status_metadata_checks if subresource == "status" else strategy.metadata_checks
-    found = metadata.validate_change(new, old, checks)
+    found = metadata.validate_change(new, old, checks, strategy.check_name)
     # A scale is an update of the whole, as upstream does it.
     part = "" if subresource == "scale" else subresource
     _raise(kind, new, found + rules().check(kind, new, old, part, version))

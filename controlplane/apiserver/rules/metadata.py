@@ -19,9 +19,7 @@ _REFERENCE = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDele
 def validate(obj: Obj, namespaced: bool, check_name: Callable[[str], tuple[str, ...]], plain: bool = False) -> Found:
     """Errors of a new object's metadata. plain: its finalizers may have any name."""
     meta = obj["metadata"]
-    found: Found = []
-    if stem := meta.get("generateName"):
-        found += [errors.invalid("metadata.generateName", stem, text) for text in check_name(as_prefix(stem))]
+    found = _stem(meta, check_name)
     name = meta.get("name") or ""
     if not name:
         found.append(errors.required("metadata.name", "name or generateName is required"))
@@ -42,7 +40,14 @@ def validate(obj: Obj, namespaced: bool, check_name: Callable[[str], tuple[str, 
     return found if plain else found + check_own_finalizers(meta.get("finalizers") or [], "metadata.finalizers")
 
 
-def validate_change(new: Obj, old: Obj, checks: Sequence[MetadataCheck]) -> Found:
+def _stem(meta: Obj, check_name: Callable[[str], tuple[str, ...]]) -> Found:
+    stem = meta.get("generateName")
+    return [errors.invalid("metadata.generateName", stem, text) for text in check_name(as_prefix(stem))] if stem else []
+
+
+def validate_change(
+    new: Obj, old: Obj, checks: Sequence[MetadataCheck], check_name: Callable[[str], tuple[str, ...]]
+) -> Found:
     """Errors of a changed object's metadata.
 
     Upstream looks at it as that of any object, as a change of any object, and then as its kind has it; what each finds
@@ -56,8 +61,9 @@ def validate_change(new: Obj, old: Obj, checks: Sequence[MetadataCheck]) -> Foun
     listed = check_finalizers(finalizers, "metadata.finalizers")
     own = check_own_finalizers(finalizers, "metadata.finalizers")
     changed = _changes(meta, old["metadata"])
-    kinds: dict[MetadataCheck, Found] = {"plain new": [*said, *listed], "plain change": [*changed, *said]}
-    kinds |= {"new": [*said, *listed, *own], "change": [*changed, *said, *own]}
+    stem = _stem(meta, check_name)
+    kinds: dict[MetadataCheck, Found] = {"plain new": [*stem, *said, *listed], "plain change": [*changed, *said]}
+    kinds |= {"new": [*stem, *said, *listed, *own], "change": [*changed, *said, *own]}
     return [*said, *listed, *changed, *said, *(error for check in checks for error in kinds[check])]
 
 

@@ -17,6 +17,8 @@ _LETTER = re.compile(r"[a-z]")
 _ENV_NAME = re.compile(r"[ -<>-~]+\Z")
 _KEY = re.compile(r"[-._a-zA-Z0-9]+\Z")
 NOT_NEGATIVE = "must be greater than or equal to 0"
+# What upstream writes for the whole, where its path has no name.
+NO_PATH = "[]"
 PORT_RANGE = "must be between 1 and 65535, inclusive"
 _ENV_TEXT = "a valid environment variable name must consist only of printable ASCII characters other than '='"
 _KEY_TEXT = (
@@ -87,7 +89,7 @@ def config_key(text: str) -> tuple[str, ...]:
     """Complaints about a key of a ConfigMap or Secret."""
     found = []
     if len(text) > 253:
-        found.append("must be no more than 253 bytes")
+        found.append("must be no more than 253 characters")
     if not _KEY.match(text):
         found.append(_KEY_TEXT)
     if text == ".":

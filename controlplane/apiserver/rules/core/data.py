@@ -9,7 +9,7 @@ from apimachinery import errors, jsontext
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.place import Place, Row
-from controlplane.apiserver.rules.values import config_key, each
+from controlplane.apiserver.rules.values import NO_PATH, config_key, each
 from controlplane.apiserver.rules.words import changed, hook, immutable
 
 _LIMIT = 1 << 20
@@ -40,7 +40,7 @@ def _config(obj: Obj, at: Place) -> Iterator[FieldError]:
         yield from each(f"binaryData[{key}]", key, config_key(key))
     size = sum(len((text or "").encode()) for text in data.values()) + sum(map(_size, binary.values()))
     if size > _LIMIT:
-        yield errors.too_long("", _LIMIT)
+        yield errors.too_long(NO_PATH, _LIMIT)
 
 
 def _frozen(obj: Obj, before: Obj, at: Place) -> Iterator[FieldError]:

@@ -134,7 +134,7 @@ def _endpoints_namespace(source: Obj, at: Place) -> Iterator[FieldError]:
 
 
 def _secret_namespace(source: Obj, at: Place) -> Iterator[FieldError]:
-    if not source["secretNamespace"]:
+    if source["secretNamespace"] == "":
         yield errors.required(at.to("secretNamespace"))
 
 
@@ -194,8 +194,10 @@ def _renamed(now: Obj | None, then: Obj) -> Obj:
     for new_term, old_term in zip(*terms, strict=False):
         for field in ("matchExpressions", "matchFields"):
             for new, old in zip(new_term.get(field) or (), old_term.get(field) or (), strict=False):
-                if _RENAMED.get(old.get("key")) == new.get("key"):
-                    old["key"] = new["key"]
+                # Any key but a beta one leads to none, which is also what upstream reads where the new one has none.
+                if _RENAMED.get(old.get("key"), "") == (new.get("key") or ""):
+                    old.pop("key", None)
+                    old.update({"key": new["key"]} if "key" in new else {})
     return made
 
 
@@ -260,9 +262,6 @@ def _class_lost(spec: Obj, before: Obj) -> Iterator[FieldError]:
 
 def _claim_status(claim: Obj, at: Place) -> Iterator[FieldError]:
     status = claim.get("status") or {}
-    for condition in status.get("conditions") or ():
-        if not condition.get("type"):
-            yield errors.required("status.conditions")
     if not claim["spec"].get("accessModes"):
         yield errors.required("Spec.accessModes")
     for resource, text in sorted((status.get("capacity") or {}).items()):

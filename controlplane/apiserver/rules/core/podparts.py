@@ -14,6 +14,7 @@ from controlplane.apiserver.rules.core.podchanges import annotation_changes
 from controlplane.apiserver.rules.core.pods import POD_ONLY, pod_annotations_of
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import difference
+from controlplane.apiserver.rules.values import NO_PATH
 from controlplane.apiserver.rules.words import changed, hook, when
 
 _COMPUTE = ("cpu", "memory")
@@ -37,7 +38,7 @@ def _resizable(pod: Obj, at: Place) -> bool:
 
 
 def _refuse(text: str) -> Callable[[Obj, Place], list[FieldError]]:
-    return lambda pod, at: [errors.field_forbidden("", text)]
+    return lambda pod, at: [errors.field_forbidden(NO_PATH, text)]
 
 
 def _annotations(pod: Obj, before: Obj, at: Place) -> Iterator[FieldError]:

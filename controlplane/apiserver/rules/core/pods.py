@@ -17,7 +17,7 @@ from controlplane.apiserver.rules.core.security import profiles_agree
 from controlplane.apiserver.rules.metadata import check_annotations, check_labels
 from controlplane.apiserver.rules.place import Found, Place, Row
 from controlplane.apiserver.rules.shown import struct
-from controlplane.apiserver.rules.values import MAX_INT32, ip
+from controlplane.apiserver.rules.values import MAX_INT32, NO_PATH, ip
 from controlplane.apiserver.rules.words import (
     any_form,
     between,
@@ -230,7 +230,7 @@ def _preempts(spec: Obj, at: Place) -> bool:
 
 def _static_claims(spec: Obj, at: Place) -> Iterator[FieldError]:
     for _ in spec["resourceClaims"] or ():
-        yield errors.field_forbidden("", "static pods do not support resource claims")
+        yield errors.field_forbidden(NO_PATH, "static pods do not support resource claims")
 
 
 def _files(spec: Obj, at: Place) -> Iterator[FieldError]:

@@ -172,7 +172,12 @@ def _listed(addresses: list[Obj], before: tuple[Obj, ...] | list[Obj], path: str
     for index, entry in enumerate(addresses):
         if entry.get("ip") not in known:
             yield from ip(f"{path}[{index}]", entry.get("ip"))
-    families = [_family(entry.get("ip") or "") for entry in addresses]
+    texts = [entry.get("ip") or "" for entry in addresses]
+    families = list(map(_family, texts))
+    if len(families) > 1 and 0 in families:
+        index = families.index(0)
+        told = f"failed to check for dual stack with error:invalid IP[{index}]: {texts[index]}"
+        yield errors.internal(path, told)
     if len(families) > 1 and sorted(families) != [4, 6]:
         shown = [struct("core.v1.PodIP", entry) for entry in addresses]
         yield errors.invalid(path, shown, "may specify no more than one IP for each IP family")

@@ -72,8 +72,8 @@ _SIGNALS = tuple(
 
 
 def _port(action: Obj, at: Place) -> list[FieldError]:
-    wanted = action.get("port") or 0
-    return port(at.to("port"), wanted) if port("", wanted) else []
+    wanted = action.get("port")
+    return port(at.to("port"), 0 if wanted is None else wanted)
 
 
 def _headers(action: Obj, at: Place) -> Iterator[FieldError]:

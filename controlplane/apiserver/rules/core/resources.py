@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
@@ -134,9 +134,13 @@ def _within(path: str, resource: str, request: str, limit: str, may_exceed: bool
 
 
 def _claims(resources: Obj, at: Place) -> Iterator[FieldError]:
-    known, seen = claims_of(at), set[str]()
-    for index, claim in enumerate(resources["claims"] or ()):
-        where, title, request = f"{at.to('claims')}[{index}]", claim.get("name") or "", claim.get("request") or ""
+    return _claim_names(resources["claims"] or [], claims_of(at), at.to("claims"))
+
+
+def _claim_names(claims: list[Obj], known: Collection[str], path: str) -> Iterator[FieldError]:
+    seen = set[str]()
+    for index, claim in enumerate(claims):
+        where, title, request = f"{path}[{index}]", claim.get("name") or "", claim.get("request") or ""
         if not title:
             yield errors.required(where)
             continue
@@ -188,6 +192,7 @@ def pod_resources(spec: Obj, at: Place) -> Iterator[FieldError]:
     if resources.get("claims") is not None:
         yield errors.field_forbidden(f"{where}.claims", "claims may not be set for Resources at pod-level")
     yield from requirements(resources, where, pod_resource_name)
+    yield from _claim_names(resources.get("claims") or [], claims_of(at), f"{where}.claims")
     requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
     for resource, needed in sorted(_totals(spec, "requests").items()):
         if resource in requests and needed > amount(requests[resource]):

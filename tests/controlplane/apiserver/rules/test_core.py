@@ -219,7 +219,7 @@ def test_a_slices_family_stands() -> None:
         ("ConfigMap", {"data": {"a": "b"}, "binaryData": {"c": "ZA=="}}, []),
         ("ConfigMap", {"data": {"a/b": "c"}}, ['data[a/b]: Invalid value: "a/b": a valid config key must consist of']),
         ("ConfigMap", {"data": {"a": "b"}, "binaryData": {"a": "ZA=="}}, ['data[a]: Invalid value: "a": duplicate of']),
-        ("ConfigMap", {"data": {"a": "b" * (1 << 20 | 1)}}, [": Too long: may not be more than 1048576 bytes"]),
+        ("ConfigMap", {"data": {"a": "b" * (1 << 20 | 1)}}, ["[]: Too long: may not be more than 1048576 bytes"]),
         ("Secret", {"type": "kubernetes.io/tls"}, ["data[tls.crt]: Required value", "data[tls.key]: Required value"]),
         ("Secret", {"type": "kubernetes.io/dockercfg", "data": {".dockercfg": "eA=="}}, ["data[.dockercfg]: Invalid"]),
         ("Secret", {"data": {"..": "eA=="}}, ["data[..]: Invalid value: \"..\": must not be '..'"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apimachinery.errors import ApiError, FieldError
+from apimachinery.formats import dns1123_subdomain
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import CHANGE_THEN_NEW
 from controlplane.apiserver.registry.checks import check_new
@@ -22,6 +23,10 @@ from tests.controlplane.apiserver.rules.cases import Obj, complete
 
 EVENT: Obj = {"apiVersion": "v1", "kind": "Event", "involvedObject": {"namespace": "n"}}
 BUDGET: Obj = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "spec": {}}
+
+
+def any_name(name: str) -> tuple[str, ...]:
+    return ()
 
 
 @pytest.mark.parametrize(("row", "obj"), [(core.EVENT, EVENT), (policy.POD_DISRUPTION_BUDGET, BUDGET)])
@@ -42,17 +47,17 @@ def test_metadata_of_a_change_is_told_as_often_as_upstream_looks_at_it() -> None
 
     old = {"metadata": {"name": "c", "uid": "u"}}
     label = {"metadata": {"name": "c", "uid": "u", "labels": {"a": "not valid!"}}}
-    assert len(metadata.validate_change(label, old, ("change",))) == 3
-    assert len(metadata.validate_change(label, old, CHANGE_THEN_NEW)) == 4
+    assert len(metadata.validate_change(label, old, ("change",), any_name)) == 3
+    assert len(metadata.validate_change(label, old, CHANGE_THEN_NEW, any_name)) == 4
     named = {"metadata": {"name": "c", "uid": "u", "finalizers": ["bare"]}}
     why = "name is neither a standard finalizer name nor is it fully qualified"
     assert (
-        told(metadata.validate_change(named, old, CHANGE_THEN_NEW))
+        told(metadata.validate_change(named, old, CHANGE_THEN_NEW, any_name))
         == [f'metadata.finalizers[0]: Invalid value: "bare": {why}'] * 2
     )
     moved = {"metadata": {"name": "c", "uid": "v"}}
     assert (
-        told(metadata.validate_change(moved, old, ("change",)))
+        told(metadata.validate_change(moved, old, ("change",), any_name))
         == ['metadata.uid: Invalid value: "v": field is immutable'] * 2
     )
 
@@ -60,7 +65,7 @@ def test_metadata_of_a_change_is_told_as_often_as_upstream_looks_at_it() -> None
 @pytest.mark.parametrize("row", [apiregistration.API_SERVICE, admissionregistration.VALIDATING_ADMISSION_POLICY])
 def test_a_finalizer_that_may_be_there_is_not_held_against_a_status(row: Resource) -> None:
     named = {"metadata": {"name": "c", "uid": "u", "finalizers": ["bare"]}}
-    assert metadata.validate_change(named, named, row.strategy.status_metadata_checks) == []
+    assert metadata.validate_change(named, named, row.strategy.status_metadata_checks, any_name) == []
 
 
 @pytest.mark.parametrize(
@@ -90,3 +95,11 @@ def test_an_owner_has_a_version_and_is_no_event(change: Obj, texts: list[str]) -
 def test_the_name_of_a_stateful_set_is_a_label() -> None:
     check = apps.STATEFUL_SET.strategy.check_name
     assert not check("web") and check("web.db") == ("must not contain dots",) and check("w" * 64)
+
+
+def test_where_a_kind_is_looked_at_anew_its_stem_is_again() -> None:
+    old = {"metadata": {"name": "c", "uid": "u"}}
+    stem = {"metadata": {"name": "c", "uid": "u", "generateName": "A_"}}
+    assert metadata.validate_change(stem, old, ("change",), dns1123_subdomain) == []
+    (found,) = metadata.validate_change(stem, old, CHANGE_THEN_NEW, dns1123_subdomain)
+    assert str(found).startswith('metadata.generateName: Invalid value: "A_": a lowercase RFC 1123 subdomain')

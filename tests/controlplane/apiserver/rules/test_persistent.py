@@ -167,6 +167,7 @@ def test_attributes_once_applied_are_not_lost() -> None:
                 "status.allocatedResources[storage]: Invalid value: -1: must be a valid resource quantity",
             ],
         ),
+        ({"conditions": [{"type": "", "status": "True"}]}, []),
     ],
 )
 def test_a_claims_status(status: Obj, wanted: list[str]) -> None:
@@ -252,6 +253,10 @@ def source(**given: Any) -> Obj:
             ["spec.azureFile.secretNamespace: Required value"],
         ),
         (
+            source(azureFile={"secretName": "s", "shareName": "s", "secretNamespace": None}),
+            [],
+        ),
+        (
             source(cinder={"volumeID": "v", "secretRef": {"name": "s"}}),
             ["spec.cinder.secretRef.namespace: Required value"],
         ),
@@ -306,6 +311,8 @@ def test_nodes_of_a_volume_follow_renamed_labels_alone() -> None:
 
     old = on("failure-domain.beta.kubernetes.io/zone")
     assert told(on("topology.kubernetes.io/zone"), old) == []
+    # An ordinary label was never another one, which upstream takes for having been none.
+    assert not any("immutable" in text for text in told(on(""), on("other")))
     assert told(old, VOLUME) == []
     expect(
         told(on("other"), old), ['nodeAffinity: Invalid value: {"Required":{"NodeSelectorTerms":[{"MatchExpressions']

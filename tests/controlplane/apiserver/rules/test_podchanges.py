@@ -166,7 +166,7 @@ def test_ephemeral_containers_come_and_stay() -> None:
         ['spec.ephemeralContainers: Forbidden: existing ephemeral containers "e" may not be changed\n@@ -1,6 +1,6 '],
     )
     static = put(with_one, {"metadata.annotations": {MIRROR: "m"}})
-    assert told(static, static, part) == [": Forbidden: static pods do not support ephemeral containers"]
+    assert told(static, static, part) == ["[]: Forbidden: static pods do not support ephemeral containers"]
 
 
 R = "spec.containers.0.resources"
@@ -208,11 +208,11 @@ R = "spec.containers.0.resources"
             {f"{R}.requests.cpu": "2"},
             ["spec: Forbidden: Pod running on node without support for resize"],
         ),
-        (put(POD, {"spec.os": {"name": "windows"}}), {}, [": Forbidden: windows pods cannot be resized"]),
+        (put(POD, {"spec.os": {"name": "windows"}}), {}, ["[]: Forbidden: windows pods cannot be resized"]),
         (
             put(POD, {"metadata.annotations": {MIRROR: "m"}, "spec.nodeName": "n"}),
             {},
-            [": Forbidden: static pods cannot be resized"],
+            ["[]: Forbidden: static pods cannot be resized"],
         ),
         (
             put(POD, {"spec.resources": {"requests": {"cpu": "3", "memory": "1Mi"}}}),
@@ -283,6 +283,14 @@ def test_what_has_ended_runs_again_only_where_it_may() -> None:
                 'podIPs: Invalid value: [{"IP":"1.1.1.1"},{"IP":"1.1.1.2"}]: may specify no more than one IP for eac',
                 'hostIPs[0].ip: Invalid value: "x": must be equal to `hostIP`',
                 'hostIPs[0]: Invalid value: "x": must be a valid IP address',
+            ],
+        ),
+        (
+            {"podIPs": [{"ip": "1.1.1.1"}, {"ip": "x"}]},
+            [
+                'podIPs[1]: Invalid value: "x": must be a valid IP address',
+                "podIPs: Internal error: failed to check for dual stack with error:invalid IP[1]: x",
+                'podIPs: Invalid value: [{"IP":"1.1.1.1"},{"IP":"x"}]: may specify no more than one IP for each',
             ],
         ),
         (

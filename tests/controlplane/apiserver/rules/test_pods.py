@@ -310,6 +310,13 @@ ENVIRONMENT: Cases = [
 PROBES: Cases = [
     ({f"{C}.livenessProbe": {}}, [f"{AT}.livenessProbe: Required value: must specify a handler type"]),
     (
+        {f"{C}.readinessProbe": {"tcpSocket": {"port": ""}}},
+        [
+            f'{AT}.readinessProbe.tcpSocket.port: Invalid value: "": must contain only alpha-numeric characters',
+            f'{AT}.readinessProbe.tcpSocket.port: Invalid value: "": must contain at least one letter',
+        ],
+    ),
+    (
         {f"{C}.readinessProbe": {"exec": {}, "tcpSocket": {"port": 0}}},
         [
             f"{AT}.readinessProbe.exec.command: Required value",
@@ -474,7 +481,10 @@ RESOURCES: Cases = [
     ),
     (
         {"spec.resources": {"claims": [{"name": "a"}]}},
-        ["spec.resources.claims: Forbidden: claims may not be set for Resources at pod-level"],
+        [
+            "spec.resources.claims: Forbidden: claims may not be set for Resources at pod-level",
+            'spec.resources.claims[0]: Not found: "a": must be one of the names in pod.spec.resourceClaims which is',
+        ],
     ),
     (
         {"spec.resources": {"limits": {"cpu": "1"}}, "spec.os": {"name": "windows"}},
@@ -1282,7 +1292,7 @@ ANNOTATIONS: Cases = [
     ),
     (
         annotated(MIRROR, "x", **{"spec.nodeName": "n", "spec.resourceClaims": [{"name": "a"}]}),
-        [": Forbidden: static pods do not support resource claims"],
+        ["[]: Forbidden: static pods do not support resource claims"],
     ),
     *(
         (annotated(TOLERATIONS, text), [f'metadata.annotations: Invalid value: "{TOLERATIONS}": {why}'])
