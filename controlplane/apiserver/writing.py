@@ -20,7 +20,7 @@ from controlplane.apiserver.options import delete_context, write_context
 from controlplane.apiserver.patching import APPLY_YAML, PLAIN_PATCHES, Patcher, media_type
 from controlplane.apiserver.reading import many, one
 from controlplane.apiserver.registry import Registry, metadata
-from controlplane.apiserver.registry.conflicts import conflict, uid_conflict
+from controlplane.apiserver.registry.conflicts import conflict, unlike
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.registry.registry import Change
 from controlplane.apiserver.request import Request, Response
@@ -64,7 +64,7 @@ class Writing:
         body, wanted = await off_loop(context.size, orjson.dumps, obj), obj["metadata"].get("uid")
 
         def refuse(stored: str) -> errors.ApiError:
-            return uid_conflict(self._registry.catalog.of(storage), namespace, request.name, wanted, stored)
+            return unlike(self._registry.catalog.of(storage), namespace, request.name, wanted, stored)
 
         def change(old: Obj) -> Obj:
             if wanted and wanted != old["metadata"]["uid"]:

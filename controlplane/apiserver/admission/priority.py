@@ -37,7 +37,7 @@ class Priority(Plugin):
         policy = found.get("preemptionPolicy") if found else "PreemptLowerPriority"
         if policy is None:
             return
-        if spec.get("preemptionPolicy") and spec["preemptionPolicy"] != policy:
+        if spec.get("preemptionPolicy") not in (None, policy):
             text = f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be provided in "
             text += f"pod spec; priority admission controller computed {policy} from the given PriorityClass name"
             raise errors.forbidden("pods", admission.name, text)

@@ -9,6 +9,7 @@ from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.admission.plugin import Plugin
 from controlplane.apiserver.admission_request import Admission, Operation
+from controlplane.apiserver.catalog.names import unaskable
 
 _UNLIKE = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
 
@@ -46,6 +47,8 @@ class RuntimeClasses(Plugin):
         name = spec.get("runtimeClassName")
         if name is None:
             return None
+        if why := unaskable(name):
+            raise errors.ApiError(why)
         found = self.registry.find(kinds.RUNTIME_CLASS, "", name)
         if found is None:
             raise errors.forbidden("pods", admission.name, f'pod rejected: RuntimeClass "{name}" not found')

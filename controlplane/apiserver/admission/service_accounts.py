@@ -11,6 +11,7 @@ from apimachinery.objects import Obj
 from controlplane.apiserver.admission.plugin import Plugin, Wait
 from controlplane.apiserver.admission_request import Admission, Operation
 from controlplane.apiserver.authz.graph import SECRET, needed
+from controlplane.apiserver.catalog.names import unaskable
 from controlplane.apiserver.registry.metadata import suffix
 
 MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -71,8 +72,8 @@ class ServiceAccounts(Plugin):
             raise _refused(admission, f"no service account specified for pod {admission.namespace}/{admission.name}")
         account = self.registry.find(kinds.SERVICE_ACCOUNT, admission.namespace, name)
         if account is None:
-            why = f'error looking up service account {admission.namespace}/{name}: serviceaccount "{name}" not found'
-            raise _refused(admission, why)
+            why = unaskable(name) or f'serviceaccount "{name}" not found'
+            raise _refused(admission, f"error looking up service account {admission.namespace}/{name}: {why}")
         return account
 
     def validate(self, admission: Admission) -> None:

@@ -54,7 +54,6 @@ LITERALS: dict[str, dict[str, Any]] = {
         "schedulerName": "default-scheduler",
         "securityContext": {},
     },
-    "core.v1.PodStatus": {"phase": "Pending"},
     "core.v1.Secret": {"type": "Opaque"},
     "core.v1.PersistentVolumeSpec": {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"},
     "core.v1.PersistentVolumeStatus": {"phase": "Pending"},

@@ -26,13 +26,14 @@ def unreachable(error: StoreError) -> errors.ApiError:
     return errors.InternalError(f"Internal error occurred: {error}")
 
 
-def uid_conflict(row: Resource, namespace: str, name: str, wanted: Any, stored: str) -> errors.ApiError:
+def unlike(row: Resource, namespace: str, name: str, wanted: Any, stored: str, what: str = "UID") -> errors.ApiError:
+    """What is stored has another UID or ResourceVersion than the writer asks for."""
     kind, where = row.kind, f"{namespace}/{name}" if namespace else name
     text = (
         f"StorageError: invalid object, Code: 4, Key: /registry/{row.folder}/{where}, "
         "ResourceVersion: 0, "
-        f"AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, "
-        f"UID in object meta: {stored}"
+        f"AdditionalErrorMsg: Precondition failed: {what} in precondition: {wanted}, "
+        f"{what} in object meta: {stored}"
     )
     return errors.conflict(kind.plural, name, text, kind.group)
 

@@ -298,11 +298,11 @@ def _begins_to_be_checked(spec: Obj, was: Obj | None) -> bool:
 
 
 def _failed(text: str) -> errors.ApiError:
-    return errors.InternalError(f"Internal error occurred: {text}")
+    return errors.InternalError(f"Internal error occurred: {text}", details={"causes": [{"message": text}]})
 
 
 def _refused(service: Obj, *problems: FieldError) -> errors.ApiError:
-    return errors.invalid_object("Service", service["metadata"]["name"], problems)
+    return errors.invalid_object("Service", service["metadata"].get("name") or "", problems)
 
 
 def _owner(service: Obj) -> str:

@@ -10,7 +10,7 @@ from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver import body
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.registry.conflicts import uid_conflict
+from controlplane.apiserver.registry.conflicts import unlike
 from controlplane.apiserver.request import Answer, Request
 from controlplane.apiserver.reviewing import admitted
 
@@ -32,6 +32,8 @@ class Bindings:
 
     async def collection(self, request: Request) -> Answer:
         binding = await self._asked(request)
+        # As of anything that is made, the UID is not the maker's to say.
+        binding["metadata"].pop("uid", None)
         return await self._bind(request, binding["metadata"].get("name", ""), binding)
 
     async def _asked(self, request: Request) -> Obj:
@@ -79,11 +81,10 @@ def bound(pod: Obj, binding: Obj, stamp: str) -> Obj:
     name, spec, metadata = pod["metadata"]["name"], pod["spec"], pod["metadata"]
     given = binding["metadata"]
     if given.get("uid") and given["uid"] != metadata["uid"]:
-        raise uid_conflict(Resource(POD), metadata["namespace"], name, given["uid"], metadata["uid"])
-    if given.get("resourceVersion"):
-        metadata["resourceVersion"] = given["resourceVersion"]
-    else:
-        metadata.pop("resourceVersion", None)
+        raise unlike(Resource(POD), metadata["namespace"], name, given["uid"], metadata["uid"])
+    wanted, there = given.get("resourceVersion"), metadata.pop("resourceVersion", None)
+    if wanted and wanted != there:
+        raise unlike(Resource(POD), metadata["namespace"], name, wanted, there, "ResourceVersion")
     why = ""
     if metadata.get("deletionTimestamp"):
         why = f"pod {name} is being deleted, cannot be assigned to a host"

@@ -12,6 +12,7 @@ from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST, POD, Kind
 from apimachinery.objects import Obj, copy
 from controlplane.apiserver import body
 from controlplane.apiserver.options import write_context
+from controlplane.apiserver.ownership import track
 from controlplane.apiserver.patching import APPLY_YAML, Patcher, media_type
 from controlplane.apiserver.registry import Context, metadata
 from controlplane.apiserver.request import Answer, Request
@@ -47,18 +48,35 @@ class PartHandlers:
         context = write_context(request, "UpdateOptions")
         wanted = await body.read(request, self._part.kind, context)
         metadata.match_url(self._part.kind, wanted, self._namespace(request), request.name)
-        return await self._change(request, context, lambda old: _pinned(self._part.merge(old, wanted), wanted))
+
+        def change(old: Obj) -> Obj:
+            asked = copy(wanted)
+            self._own(old, asked, context)
+            return _pinned(_owned(self._part.merge(old, asked), asked, context), wanted)
+
+        return await self._change(request, context, change)
 
     async def patch(self, request: Request) -> Answer:
-        context = write_context(request, "PatchOptions", media_type(request) == APPLY_YAML)
+        applied = media_type(request) == APPLY_YAML
+        context = write_context(request, "PatchOptions", applied)
         patch = await self._patcher.read(request, self._part.kind, context)
 
         def change(old: Obj) -> Obj:
             wanted = patch.apply(copy(old))
             metadata.match_url(self._part.kind, wanted, self._namespace(request), request.name)
+            if not applied:
+                self._own(old, wanted, context)
             return _owned(self._part.merge(old, wanted), wanted, context)
 
         return await self._change(request, context, change)
+
+    def _own(self, old: Obj, wanted: Obj, context: Context) -> None:
+        """Write down whose is what. Of a pod upstream counts all that was written, also what then stays as it was."""
+        if self._part.kind is POD:
+            metadata.fill_changed(POD, wanted, old)
+            self._registry.strategy(POD).default(wanted)
+            track(old, wanted, context, self._part.name)
+            context.settled = True
 
     async def _change(self, request: Request, context: Context, change: Callable[[Obj], Obj]) -> Answer:
         entry = await self._registry.change_entry(
@@ -71,7 +89,7 @@ class PartHandlers:
 
 
 def _owned(obj: Obj, wanted: Obj, context: Context) -> Obj:
-    """An apply has settled who owns what: take that over with the part."""
+    """What has been settled of who owns what is taken over with the part."""
     if context.settled:
         obj["metadata"]["managedFields"] = wanted["metadata"].get("managedFields", [])
     return obj

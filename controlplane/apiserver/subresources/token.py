@@ -115,10 +115,11 @@ class Tokens:
             raise errors.BadRequest("Name parameter required.")
         found = self._registry.get(kind, request.namespace if kind.namespaced else "", name)
         uid = found["metadata"]["uid"]
+        pod = self._pod(request.name, found) if kind is POD else None
         if reference.get("uid") not in (None, "", uid):
             raise errors.conflict(kind_name, name, OTHER_UID.format(reference["uid"]))
-        if kind is POD:
-            return self._pod(request.name, found)
+        if pod is not None:
+            return pod
         return Bound(node_name=name, node_uid=uid) if kind is NODE else Bound(secret_name=name, secret_uid=uid)
 
     def _pod(self, account: str, pod: Obj) -> Bound:

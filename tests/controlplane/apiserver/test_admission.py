@@ -92,10 +92,16 @@ def test_a_runtime_class_says_what_a_pod_costs_and_where_it_goes(tmp_path: Path)
             ({"runtimeClassName": "r", "overhead": {"cpu": "20m"}}, "Overhead doesn't match"),
             ({"runtimeClassName": "r", "nodeSelector": {"a": "c"}}, "conflict: runtimeClass.scheduling.nodeSelector"),
             ({"overhead": {"cpu": "10m"}}, "Pod Overhead set without corresponding RuntimeClass"),
-            ({"runtimeClassName": ""}, 'RuntimeClass "" not found'),
         ):
             with pytest.raises(errors.Forbidden, match=why):
                 await client.create(kinds.POD, pod("q", **spec), "default")
+        for name, told in (("", "resource name may not be empty"), ("a/b", "may not contain '/'")):
+            with pytest.raises(errors.InternalError, match=told):
+                await client.create(kinds.POD, pod("q", runtimeClassName=name), "default")
+        with pytest.raises(errors.Forbidden, match="invalid resource name \"a/b\": .may not contain '/'"):
+            await client.create(kinds.POD, pod("q", serviceAccountName="a/b"), "default")
+        with pytest.raises(errors.Forbidden, match=r"the string value of PreemptionPolicy \(\) must not"):
+            await client.create(kinds.POD, pod("q", preemptionPolicy=""), "default")
 
     run(tmp_path, test)
 

@@ -7,6 +7,12 @@ from controlplane.apiserver.strategies import pods as strategy
 Obj = dict[str, Any]
 
 
+def test_a_status_without_a_phase_stays_so() -> None:
+    pod: Obj = {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "c"}]}, "status": {}}
+    strategy.default(pod)
+    assert "phase" not in pod["status"]
+
+
 def test_match_label_keys_become_requirements() -> None:
     pod: Obj = {
         "metadata": {"labels": {"k": "v"}},

@@ -87,6 +87,14 @@ def test_a_port_for_health_that_cannot_be_had_is_the_servers_failure() -> None:
         strategy().prepare_create(made(**{**LOCAL, "healthCheckNodePort": 30001}))
     told = "failed to allocate requested HealthCheck NodePort 30001: provided port is already allocated"
     assert refused.value.message == f"Internal error occurred: {told}"
+    assert refused.value.details == {"causes": [{"message": told}]}
+
+
+def test_what_the_pools_refuse_is_told_of_a_service_without_a_name_too() -> None:
+    nameless = made(type="NodePort", ports=[{"port": 80, "nodePort": 30001}])
+    del nameless["metadata"]["name"]
+    with pytest.raises(errors.Invalid, match='Service "" is invalid: spec.ports.0..nodePort: Invalid value: 30001'):
+        strategy().prepare_create(nameless)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import pytest
 
 from apimachinery import errors, kinds
+from apimachinery.client import PatchType
 from controlplane.apiserver.subresources import binding, eviction, part, scale, token
 from tests.controlplane.apiserver.server import run
 
@@ -44,6 +45,30 @@ def test_binding_refuses_a_dying_pod():
     dying["metadata"]["deletionTimestamp"] = STAMP
     with pytest.raises(errors.Conflict, match="being deleted"):
         binding.bound(dying, to_node(), STAMP)
+
+
+def test_binding_is_held_to_the_pod_that_was_looked_at():
+    for meta, told in (
+        ({"uid": "v"}, "UID in precondition: v, UID in object meta: u"),
+        ({"resourceVersion": "4"}, "ResourceVersion in precondition: 4, ResourceVersion in object meta: 5"),
+    ):
+        with pytest.raises(errors.Conflict, match=told):
+            binding.bound(pod(), to_node(**meta), STAMP)
+    assert binding.bound(pod(), to_node(uid="u", resourceVersion="5"), STAMP)["spec"]["nodeName"] == "n1"
+
+
+def test_a_binding_is_written_past_the_rules_and_the_old_collection_asks_for_no_uid(tmp_path):
+    async def test(client):
+        spec = {"containers": [{"name": "c", "image": "i"}]}
+        await client.create(kinds.SERVICE_ACCOUNT, {"metadata": {"name": "default"}}, "default")
+        await client.create(kinds.POD, {"metadata": {"name": "p"}, "spec": spec}, "default")
+        meta = {"name": "p", "uid": "v", "labels": {"not valid": "x"}}
+        wish = {"apiVersion": "v1", "kind": "Binding", "metadata": meta, "target": {"kind": "Node", "name": "n1"}}
+        await client.request("POST", "/api/v1/namespaces/default/bindings", body=wish)
+        made = await client.get(kinds.POD, "p", "default")
+        assert made["spec"]["nodeName"] == "n1" and made["metadata"]["labels"] == {"not valid": "x"}
+
+    run(tmp_path, test)
 
 
 def test_binding_target_must_be_a_named_node():
@@ -201,6 +226,26 @@ def test_ephemeral_containers_are_taken_over_and_nothing_else():
     assert "ephemeralContainers" not in part.ephemeral_containers(after, pod())["spec"]
 
 
+def test_of_a_part_of_a_pod_its_writer_is_told_to_own_all_that_was_written(tmp_path):
+    async def test(client):
+        spec = {"containers": [{"name": "c", "image": "i"}]}
+        await client.create(kinds.SERVICE_ACCOUNT, {"metadata": {"name": "default"}}, "default")
+        await client.create(kinds.POD, {"metadata": {"name": "p"}, "spec": spec}, "default")
+        wish = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "other"}]}}
+        for subresource in ("ephemeralcontainers", "resize"):
+            made = await client.patch(
+                kinds.POD, "p", wish, "default", subresource=subresource, patch_type=PatchType.STRATEGIC
+            )
+            assert "labels" not in made["metadata"] and made["spec"]["containers"][0]["image"] == "i"
+            (own,) = [e for e in made["metadata"]["managedFields"] if e.get("subresource") == subresource]
+            assert own["fieldsV1"] == {
+                "f:metadata": {"f:labels": {".": {}, "f:a": {}}},
+                "f:spec": {"f:containers": {'k:{"name":"c"}': {"f:image": {}}}},
+            }
+
+    run(tmp_path, test)
+
+
 def test_resize_takes_resources_alone():
     wanted = pod(nodeName="elsewhere")
     wanted["spec"]["containers"] = [{"name": "c", "image": "other", "resources": {"requests": {"cpu": "1"}}}]
@@ -214,3 +259,19 @@ def test_token_lifetimes_have_bounds(seconds, why):
     with pytest.raises(errors.Invalid) as refused:
         token.check({"expirationSeconds": seconds})
     assert why in refused.value.message
+
+
+def test_a_token_of_another_accounts_pod_is_refused_for_that_before_its_uid(tmp_path):
+    async def test(client):
+        for name in ("default", "other"):
+            await client.create(kinds.SERVICE_ACCOUNT, {"metadata": {"name": name}}, "default")
+        spec = {"containers": [{"name": "c", "image": "i"}]}
+        await client.create(kinds.POD, {"metadata": {"name": "p"}, "spec": spec}, "default")
+        asked = {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": "u"}}
+        for account, refused in (("other", errors.BadRequest), ("default", errors.Conflict)):
+            with pytest.raises(refused):
+                await client.create(
+                    kinds.SERVICE_ACCOUNT, {"spec": asked}, "default", name=account, subresource="token"
+                )
+
+    run(tmp_path, test)

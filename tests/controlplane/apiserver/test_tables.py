@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 import pytest
 
 from apimachinery import kinds
+from controlplane.apiserver.formats.shapes import TableFormat
 from controlplane.apiserver.resources import builtin
 from controlplane.apiserver.tables import render, texts
 from tests.controlplane.apiserver import golden
@@ -200,6 +201,14 @@ def test_what_an_autoscaler_s_status_tells_in_the_target_s_unit(source, target, 
     spec = {"maxReplicas": 3, "scaleTargetRef": {}, "metrics": metrics}
     found = cells(kinds.HORIZONTAL_POD_AUTOSCALER, {"metadata": {"name": "h"}, "spec": spec, "status": status})
     assert found[2] == text
+
+
+def test_a_table_of_no_objects_has_no_rows_where_a_kind_has_no_columns_of_its_own():
+    def rows(kind):
+        shown = TableFormat(table=CATALOG.of(kind).columns)
+        return json.loads(b"".join(shown.many(kind, [], {})))["rows"]
+
+    assert rows(kinds.LIMIT_RANGE) is None and rows(kinds.POD) == []
 
 
 def test_include_object_decides_what_rides_along():
