@@ -14,7 +14,8 @@ from pathlib import Path
 
 from agent.admission.gate import Gate
 from agent.containers.cleaning import Cleaner
-from agent.containers.gather import Gatherer, Hardware
+from agent.containers.container_config import Hardware
+from agent.containers.gather import Gatherer
 from agent.containers.images import Images
 from agent.containers.kill import Killer
 from agent.containers.sandbox import Sandboxes

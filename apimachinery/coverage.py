@@ -60,7 +60,6 @@ _POD_FIELDS = {
     },
     "core.v1.EmptyDirVolumeSource.sizeLimit": "only a volume with medium Memory is limited; no pod is evicted for "
     "what it writes to disk",
-    "core.v1.Container.resizePolicy": "the resources of a running container are not changed in place",
     "core.v1.Container.volumeDevices": "block devices are not handed to containers",
     "core.v1.EphemeralContainer.volumeDevices": "block devices are not handed to containers",
     "core.v1.ResourceRequirements.claims": "devices are not handed to containers",

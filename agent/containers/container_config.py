@@ -28,6 +28,16 @@ _PORT_FIELDS = ("name", "hostPort", "containerPort", "protocol", "hostIP")
 
 
 @dataclass(frozen=True)
+class Hardware:
+    """`memory` in bytes; `hugepage_sizes` as ("2MB", "1GB"); `swap_counted`: cgroups can limit swap."""
+
+    memory: int = 0
+    hugepage_sizes: tuple[str, ...] = ()
+    cgroup_v2: bool = False
+    swap_counted: bool = True
+
+
+@dataclass(frozen=True)
 class ContainerFacts:
     """What a container needs to know beyond pod and specification. `mounts` are CRI Mount messages in
     order."""
@@ -39,15 +49,12 @@ class ContainerFacts:
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     mounts: tuple[Any, ...] = ()
-    memory_capacity: int = 0
+    hardware: Hardware = field(default_factory=Hardware)
     image_uid: int | None = None
     image_user: str = ""
     seccomp_root: str = ""
     seccomp_default: bool = False
     target_id: str = ""
-    hugepage_sizes: tuple[str, ...] = field(default=())
-    cgroup_v2: bool = False
-    swap_counted: bool = True
 
 
 def container_hash(container: Obj) -> str:
@@ -118,7 +125,7 @@ def _hugepages(container: Obj, sizes: tuple[str, ...]) -> list[Any]:
     return [pb.HugepageLimit(page_size=size, limit=granted.get(size, 0)) for size in sizes]
 
 
-def _unified(facts: ContainerFacts) -> dict[str, str]:
+def _unified(facts: Hardware) -> dict[str, str]:
     """Files of cgroup v2 that CRI has no field for: no swap, and a container that runs out of memory ends whole."""
     if not facts.cgroup_v2:
         return {}
@@ -133,22 +140,26 @@ def _page_text(size: int) -> str:
     return f"{size}B"
 
 
-def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
-    """ContainerConfig for one start of `container`. Raises ConfigError where it must not be started like this."""
-    if refusal := security.root_refusal(pod, container, facts.image_uid, facts.image_user):
-        raise ConfigError(refusal)
+def linux_resources(pod: Obj, container: Obj, hardware: Hardware) -> Any:
+    """LinuxContainerResources: of a start, and of a change while the container runs."""
     limits = resources.container_limits(pod, container)
-    linux_resources = pb.LinuxContainerResources(
+    return pb.LinuxContainerResources(
         cpu_period=resources.PERIOD_US,
         cpu_quota=limits.cpu_quota,
         cpu_shares=limits.cpu_shares,
         memory_limit_in_bytes=limits.memory,
         # Version 1 limits memory and swap together: no swap is one limit for both.
-        memory_swap_limit_in_bytes=limits.memory if facts.swap_counted and not facts.cgroup_v2 else 0,
-        unified=_unified(facts),
-        oom_score_adj=resources.oom_score_adj(pod, container, facts.memory_capacity),
-        hugepage_limits=_hugepages(container, facts.hugepage_sizes),
+        memory_swap_limit_in_bytes=limits.memory if hardware.swap_counted and not hardware.cgroup_v2 else 0,
+        unified=_unified(hardware),
+        oom_score_adj=resources.oom_score_adj(pod, container, hardware.memory),
+        hugepage_limits=_hugepages(container, hardware.hugepage_sizes),
     )
+
+
+def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
+    """ContainerConfig for one start of `container`. Raises ConfigError where it must not be started like this."""
+    if refusal := security.root_refusal(pod, container, facts.image_uid, facts.image_user):
+        raise ConfigError(refusal)
     return pb.ContainerConfig(
         metadata=pb.ContainerMetadata(name=container["name"], attempt=facts.attempt),
         image=pb.ImageSpec(image=facts.image, user_specified_image=container.get("image", "")),
@@ -164,7 +175,7 @@ def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
         stdin_once=bool(container.get("stdinOnce")),
         tty=bool(container.get("tty")),
         linux=pb.LinuxContainerConfig(
-            resources=linux_resources,
+            resources=linux_resources(pod, container, facts.hardware),
             security_context=security.container_context(
                 pod,
                 container,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import podspec
-from agent.containers.container_config import ContainerFacts, mount_message
+from agent.containers.container_config import ContainerFacts, Hardware, mount_message
 from agent.containers.image_volumes import ImageVolumes
 from agent.cri.cache import RuntimeCache
 from agent.cri.model import Image, Mount
@@ -22,16 +22,6 @@ from agent.host.names import PodNames
 from agent.settings import AgentSettings
 from agent.volumes.host import Volumes
 from apimachinery.objects import Obj
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """`memory` in bytes; `hugepage_sizes` as ("2MB", "1GB"); `swap_counted`: cgroups can limit swap."""
-
-    memory: int
-    hugepage_sizes: tuple[str, ...] = ()
-    cgroup_v2: bool = False
-    swap_counted: bool = True
 
 
 @dataclass(frozen=True)
@@ -82,15 +72,12 @@ class Gatherer:
             command=tuple(expand_all(container.get("command") or (), named)),
             args=tuple(expand_all(container.get("args") or (), named)),
             mounts=tuple(mount_message(mount) for mount in mounts),
-            memory_capacity=self.hardware.memory,
+            hardware=self.hardware,
             image_uid=image.uid,
             image_user=image.user,
             seccomp_root=str(self.settings.root_dir / "seccomp") + "/",
             seccomp_default=self.settings.seccomp_default,
             target_id=target_run.id if target_run else "",
-            hugepage_sizes=self.hardware.hugepage_sizes,
-            cgroup_v2=self.hardware.cgroup_v2,
-            swap_counted=self.hardware.swap_counted,
         )
 
     async def _mounts(

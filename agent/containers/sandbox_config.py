@@ -9,6 +9,7 @@ from agent import podspec
 from agent.containers import security
 from agent.cri import names
 from agent.cri.messages import pb
+from agent.cri.model import Limits
 from agent.host import resources
 from agent.host.dns import Resolver
 from apimachinery.objects import Obj
@@ -92,7 +93,7 @@ def sandbox_config(pod: Obj, facts: SandboxFacts) -> Any:
     )
 
 
-def _linux(limits: resources.Limits) -> Any:
+def _linux(limits: Limits) -> Any:
     return pb.LinuxContainerResources(
         cpu_period=resources.PERIOD_US,
         cpu_quota=limits.cpu_quota,

@@ -109,6 +109,11 @@ class CriClient:
         answer = await self._runtime("ContainerStatus", request, pb.ContainerStatusResponse)
         return translate.container(answer.status)
 
+    async def update_container(self, container_id: str, resources: Any) -> None:
+        """`resources`: LinuxContainerResources, the whole of them."""
+        request = pb.UpdateContainerResourcesRequest(container_id=container_id, linux=resources)
+        await self._runtime("UpdateContainerResources", request, pb.UpdateContainerResourcesResponse)
+
     async def reopen_log(self, container_id: str) -> None:
         request = pb.ReopenContainerLogRequest(container_id=container_id)
         await self._runtime("ReopenContainerLog", request, pb.ReopenContainerLogResponse)

@@ -34,6 +34,15 @@ class Sandbox:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a cgroup is held to: cpu_quota in µs a period of 100 ms and memory in bytes; 0 is no limit."""
+
+    cpu_shares: int
+    cpu_quota: int
+    memory: int
+
+
+@dataclass(frozen=True)
 class Container:
     id: str
     sandbox_id: str
@@ -58,6 +67,8 @@ class Container:
     recursive_mounts: frozenset[str] = frozenset()
     """Where in the container mounts are read-only with all below them."""
     annotations: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits | None = None
+    """What the runtime says it is held to; None where it does not say."""
     cut_off: bool = False
     """Its start was: the runtime calls it exited, and its state here is CREATED."""
 

@@ -11,6 +11,7 @@ from agent.cri.model import (
     Container,
     Credential,
     Image,
+    Limits,
     RuntimeHandler,
     RuntimeInfo,
     Sandbox,
@@ -89,6 +90,14 @@ def _cut_off(status: Any) -> bool:
     return left or bool(status.exit_code == UNKNOWN_EXIT_CODE)
 
 
+def _limits(status: Any) -> Limits | None:
+    if not status.HasField("resources") or not status.resources.HasField("linux"):
+        return None
+    told = status.resources.linux
+    # Whoever has no limit is told so as 0 or as -1.
+    return Limits(told.cpu_shares, max(0, told.cpu_quota), max(0, told.memory_limit_in_bytes))
+
+
 def container(status: Any) -> Container:
     message_path = status.annotations.get(names.CONTAINER_TERMINATION_PATH, "")
     cut_off = _cut_off(status)
@@ -116,6 +125,7 @@ def container(status: Any) -> Container:
         termination_host_path=host_path if message_path else "",
         recursive_mounts=frozenset(m.container_path for m in status.mounts if m.recursive_read_only),
         annotations=dict(status.annotations),
+        limits=_limits(status),
         cut_off=cut_off,
     )
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent import podspec
-from agent.host.resources import PERIOD_US, Limits, pod_limits, pod_milli_cpu, shares
+from agent.cri.model import Limits
+from agent.host.resources import PERIOD_US, pod_limits, pod_milli_cpu, shares
 from apimachinery.objects import Obj
 from apimachinery.pods.qos import BEST_EFFORT, BURSTABLE, qos_class
 
@@ -74,12 +75,15 @@ class Cgroups:
         self._ready: set[str] = set()
         self._burstable: dict[str, int] = {}
         """Pod uid → millicores asked for."""
+        self._held: dict[str, Limits] = {}
+        """Pod uid → what its cgroup is held to."""
 
-    def weigh(self, pod: Obj) -> None:
-        """Count a pod that runs or is to run. The burstable class weighs what its pods ask for together: as one
-        among the guaranteed pods' cgroups it would else have the kernel's default, whatever is in it."""
+    def weigh(self, pod: Obj, *, again: bool = False) -> None:
+        """Count a pod that runs or is to run; `again`: it asks for something else now. The burstable class weighs what
+        its pods ask for together: as one among the guaranteed pods' cgroups it would else have the kernel's default,
+        whatever is in it."""
         uid = podspec.uid(pod)
-        if uid not in self._burstable and qos_class(podspec.spec(pod)) == BURSTABLE:
+        if (again or uid not in self._burstable) and qos_class(podspec.spec(pod)) == BURSTABLE:
             self._burstable[uid] = pod_milli_cpu(pod)
             self._weigh_burstable()
 
@@ -89,8 +93,19 @@ class Cgroups:
         self._ensure_parents(path)
         for mount in self._hierarchy.mounts:
             self._make(mount, path)
-        self._limit(path, pod_limits(pod))
+        self._held[podspec.uid(pod)] = pod_limits(pod)
+        self._limit(path, self._held[podspec.uid(pod)])
         return path
+
+    def widen_pod(self, pod: Obj) -> None:
+        """Hold the pod's cgroup, which is there, to no less than it is held to already nor to less than `pod` says:
+        before its containers change. What shrinks is written after them, for no cgroup may have more than the one
+        above it."""
+        new = pod_limits(pod)
+        old = self._held.get(podspec.uid(pod), new)
+        wide = Limits(*(max(a, b) if i == 0 or (a and b) else 0 for i, (a, b) in enumerate(_pairs(old, new))))
+        self._held[podspec.uid(pod)] = wide
+        self._limit(pod_cgroup(self._root, pod), wide)
 
     def pods(self) -> dict[str, str]:
         """Pod uid → cgroup path of every pod cgroup that exists below our root."""
@@ -104,6 +119,7 @@ class Cgroups:
 
     def remove_pod(self, uid: str) -> bool:
         """False while something still lives in it (or a controller is slow to let go): ask again."""
+        self._held.pop(uid, None)
         if self._burstable.pop(uid, None) is not None:
             self._weigh_burstable()
         gone = True
@@ -184,6 +200,10 @@ class Cgroups:
                 _write(base / "cpu.cfs_quota_us", str(limits.cpu_quota or -1), quiet=True)
             if limits.memory and (base / "memory.limit_in_bytes").exists():
                 _write(base / "memory.limit_in_bytes", str(limits.memory))
+
+
+def _pairs(old: Limits, new: Limits) -> tuple[tuple[int, int], ...]:
+    return (old.cpu_shares, new.cpu_shares), (old.cpu_quota, new.cpu_quota), (old.memory, new.memory)
 
 
 def swap_counted(hierarchy: Hierarchy, own: Path = Path("/proc/self/cgroup")) -> bool:

@@ -6,9 +6,8 @@ period (at least 1 ms), OOM score adjusted by quality of service.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from agent import podspec
+from agent.cri.model import Limits
 from apimachinery import quantity
 from apimachinery.objects import Obj
 from apimachinery.pods.qos import BEST_EFFORT, GUARANTEED, qos_class
@@ -23,15 +22,6 @@ _OOM_CRITICAL, _OOM_GUARANTEED, _OOM_BEST_EFFORT = -997, -997, 1000
 _OOM_BURSTABLE_LOW, _OOM_BURSTABLE_HIGH = 3, 999
 
 
-@dataclass(frozen=True)
-class Limits:
-    """cpu_quota in µs a period and memory in bytes; 0 is no limit."""
-
-    cpu_shares: int
-    cpu_quota: int
-    memory: int
-
-
 def shares(milli_cpu: int) -> int:
     if milli_cpu == 0:
         return _MIN_SHARES
@@ -44,11 +34,11 @@ def quota(milli_cpu: int) -> int:
     return max(_MIN_QUOTA_US, milli_cpu * PERIOD_US // 1000)
 
 
-def _milli_cpu(listed: Obj | None) -> int:
+def milli_cpu(listed: Obj | None) -> int:
     return quantity.parse((listed or {}).get("cpu", "0")).milli()
 
 
-def _memory(listed: Obj | None) -> int:
+def memory(listed: Obj | None) -> int:
     return quantity.parse((listed or {}).get("memory", "0")).value()
 
 
@@ -57,9 +47,9 @@ def container_limits(pod: Obj, container: Obj) -> Limits:
     resources = container.get("resources") or {}
     own_limits = resources.get("limits") or {}
     pod_limits = (podspec.spec(pod).get("resources") or {}).get("limits") or {}
-    cpu_limit = _milli_cpu(own_limits) or _milli_cpu(pod_limits)
-    memory_limit = _memory(own_limits) or _memory(pod_limits)
-    requested = _milli_cpu(resources.get("requests"))
+    cpu_limit = milli_cpu(own_limits) or milli_cpu(pod_limits)
+    memory_limit = memory(own_limits) or memory(pod_limits)
+    requested = milli_cpu(resources.get("requests"))
     explicit = "cpu" in (resources.get("requests") or {})
     return Limits(
         cpu_shares=shares(requested if explicit or requested else cpu_limit),
@@ -117,14 +107,14 @@ def oom_score_adj(pod: Obj, container: Obj, memory_capacity: int) -> int:
 def _oom_request(pod: Obj, container: Obj) -> int:
     """Memory the score counts: the container's request, plus its part of what the pod asks beyond its
     containers."""
-    own = _memory(stated(container.get("resources"), "requests"))
+    own = memory(stated(container.get("resources"), "requests"))
     pod_level = stated(podspec.spec(pod).get("resources"), "requests")
     if "memory" not in pod_level:
         return own
     regular = podspec.containers(pod)
     sidecars = [c for c in podspec.init_containers(pod) if podspec.is_sidecar(c)]
-    total = sum(_memory(stated(c.get("resources"), "requests")) for c in (*regular, *sidecars))
-    spare = _memory(pod_level) - total
+    total = sum(memory(stated(c.get("resources"), "requests")) for c in (*regular, *sidecars))
+    spare = memory(pod_level) - total
     return own + max(0, spare) // max(1, len(regular) + len(sidecars))
 
 

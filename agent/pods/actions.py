@@ -91,6 +91,8 @@ class PodActions:
     containers: tuple[str, ...] = ()
     attempts: Mapping[str, int] = field(default_factory=dict)
     """The number of each start, by container."""
+    updates: tuple[str, ...] = ()
+    """Containers whose resources change while they run, by name."""
     no_pulls: Mapping[str, Hold] = field(default_factory=dict)
     """Images, by reference, that must be there already: it is too early to pull them again."""
     discards: tuple[str, ...] = ()

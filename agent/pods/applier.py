@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from agent import metrics, podspec
 from agent.containers.cleaning import Cleaner
+from agent.containers.container_config import linux_resources
 from agent.containers.gather import Start
 from agent.containers.image_volumes import ImageVolumes
 from agent.containers.interrupt import check
@@ -80,6 +82,26 @@ class Applier:
                     return
                 continue
             progress.started(name)
+
+    async def check_memory(self, lower: Mapping[str, int]) -> None:
+        """`lower`: containers, by id, whose memory limit is to be lowered, in bytes. Raises OSError where one holds
+        more than that: the kernel would take it away."""
+        if not lower:
+            return
+        for stats in await self.starter.runtime.container_stats():
+            wanted, used = lower.get(stats.attributes.id), stats.memory.usage_bytes.value
+            if wanted is not None and used >= wanted:
+                name = stats.attributes.metadata.name
+                text = f'attempting to set container "{name}" memory limit ({wanted}) below current usage ({used})'
+                raise OSError(f"cannot decrease memory limits: {text}")
+
+    async def resize(self, pod: Obj, run: Container) -> None:
+        """Hold a container that runs to what the pod says now. Raises CriError."""
+        container = podspec.find_container(pod, run.name)
+        assert container is not None
+        wanted = linux_resources(pod, container, self.starter.gatherer.hardware)
+        await self.starter.runtime.update_container(run.id, wanted)
+        await self.starter.cache.refresh_container(run.id, run.sandbox_id)
 
     def _tell_of_change(self, pod: Obj, record: PodRecord, actions: PodActions) -> None:
         """Why a sandbox has to go, where that is not the pod's own end."""

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass, replace
 
 from agent import podspec
-from agent.cri.model import PodRecord
+from agent.cri.model import Limits, PodRecord
+from agent.pods import resize
 from agent.pods.attempts import Attempts
 from agent.pods.backoff import CRASHES_FORGOTTEN_SECONDS, Backoff
 from agent.pods.extract import WantedPod, wanted_pod
 from agent.pods.lifecycle import Stage, move
 from agent.pods.report import PodReport
+from agent.pods.resize import granted_pod
 from agent.pods.shared import Neighbours, Shared
 from agent.status.phase import TERMINAL
 from apimachinery.objects import Obj
 from apimachinery.timestamps import parse_time
+
+
+@dataclass(frozen=True)
+class Resizing:
+    """A pod granted something new: what it had `before`, `since` when, and what the runtime took by now."""
+
+    before: Obj
+    since: int
+    applied: frozenset[tuple[str, Limits]]
 
 
 class Life:
@@ -36,8 +48,14 @@ class Life:
         self.wake, self.wish = asyncio.Event(), asyncio.Event()
         self.stop, self.stopped = asyncio.Event(), asyncio.Event()
         self.killing: asyncio.Task[None] | None = None
-        self.pod = pod
-        self._wanted = wanted_pod(pod)
+        self.asked = pod
+        """The object as its source has it; `pod` is what the node granted of it."""
+        self._grant = resize.remembered(pod)
+        self._resizing: Resizing | None = None
+        self.resize_due = 0.0
+        """When a resize that failed is tried again (seconds since the epoch)."""
+        self.pod = granted_pod(pod, self._grant)
+        self._wanted = wanted_pod(self.pod)
 
     @property
     def wanted(self) -> WantedPod:
@@ -46,7 +64,42 @@ class Life:
 
     def replace(self, pod: Obj) -> None:
         """A newer version of the object."""
-        self.pod, self._wanted = pod, wanted_pod(pod)
+        self.asked, self.pod = pod, granted_pod(pod, self._grant)
+        self._want()
+
+    def grant(self, now: int) -> None:
+        """The node has room for what the object asks for. `now`: nanoseconds since the epoch."""
+        before = self._resizing.before if self._resizing else self.pod
+        applied = self._resizing.applied if self._resizing else frozenset()
+        self._resizing, self.resize_due = Resizing(before, now, applied), 0.0
+        self._grant, self.pod = resize.asked(self.asked), self.asked
+        self._want()
+
+    def resized(self, container_id: str, limits: Limits) -> None:
+        """The runtime holds a container to what it was granted."""
+        if self._resizing is not None:
+            self._resizing = replace(self._resizing, applied=self._resizing.applied | {(container_id, limits)})
+            self._want()
+
+    def resize_over(self) -> None:
+        """Everything is as it was granted."""
+        self._resizing = None
+        self._want()
+
+    @property
+    def resizing(self) -> bool:
+        """Whether what was granted last is still to be brought about."""
+        return self._resizing is not None
+
+    def _want(self) -> None:
+        at = self._resizing
+        found = resize.resizes(at.before, self.pod, at.since, at.applied) if at is not None else {}
+        self._wanted = wanted_pod(self.pod, found)
+
+    def due_within(self, seconds: float) -> None:
+        """The next step comes no later than that."""
+        then = time.time() + seconds
+        self.due = min(self.due, then) if self.due else then
 
     @property
     def record(self) -> PodRecord:

@@ -26,6 +26,7 @@ def plan_pod(pod: WantedPod, seen: Seen, pace: Pace | None = None) -> PodActions
     left = (c for c in seen.record.containers if c.stillborn)
     if discards := tuple(c.id for c in left if pace is None or not pace.held(c.name)):
         actions = replace(actions, discards=discards)
+    actions = replace(actions, updates=_updates(pod, record, actions))
     if pace is not None:
         actions = _paced(pod, actions, pace)
     return replace(actions, attempts={name: _attempt(name, record, seen) for name in actions.starts})
@@ -45,6 +46,19 @@ def _whole_plan(pod: WantedPod, record: PodRecord, verdicts: ProbeVerdicts) -> P
     if actions.kill_pod or not initialized:
         return actions
     return _main_actions(pod, record, verdicts, actions)
+
+
+def _updates(pod: WantedPod, record: PodRecord, actions: PodActions) -> tuple[str, ...]:
+    """Containers that are to be held to something else and stay."""
+    if actions.kill_pod or actions.reset:
+        return ()
+    going = {kill.container_id for kill in actions.kills}
+    found = []
+    for container in pod.resizable:
+        run = record.newest(container.name)
+        if run is not None and run.id not in going and container.resize is not None and container.resize.changes(run):
+            found.append(container.name)
+    return tuple(found)
 
 
 def _attempt(name: str, record: PodRecord, seen: Seen) -> int:

@@ -58,6 +58,8 @@ def why_kill(container: WantedContainer, running: Container, verdicts: ProbeVerd
     name = container.name
     if running.hash and running.hash != container.hash:
         return f"{noun} {name} definition changed", ""
+    if container.resize is not None and container.resize.restarts(running):
+        return f"{noun} {name} resize requires restart", ""
     if running.id in verdicts.liveness_failed:
         return f"{noun} {name} failed liveness probe", "livenessProbe"
     if running.id in verdicts.startup_failed:

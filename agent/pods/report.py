@@ -29,6 +29,8 @@ class PodReport:
         self.verdict: Verdict | None = None
         self.waiting: dict[str, Waiting] = {}
         """Why containers, by name, could not be started last time."""
+        self.resizes: dict[str, Obj] = {}
+        """Conditions of a resize that waits or is under way, by type."""
         self.over = self.status.get("phase") in TERMINAL
         """Whether its containers or a verdict say that the pod has ended; its phase says so once nothing runs."""
         self._probes = probes
@@ -70,6 +72,7 @@ class PodReport:
             ),
             node_ips=tuple(self._node_ips()),
             verdict=self.verdict,
+            resizes=tuple(self.resizes.values()),
             terminal=terminal,
         )
         status = pod_status(pod, record, facts)

@@ -13,6 +13,7 @@ from agent.cri.errors import CriError, CriUnavailable
 from agent.cri.model import PodRecord, State
 from agent.failures import SandboxError, StartError, Unsettled, VolumeError
 from agent.host import paths
+from agent.pods import resizing
 from agent.pods.actions import COLLECTION, SANDBOX, Pace, PodActions, Seen
 from agent.pods.life import Life
 from agent.pods.lifecycle import Stage
@@ -53,11 +54,14 @@ async def sync(life: Life) -> None:
     if _must_end(life):
         life.to(Stage.TERMINATING)
         return
+    resizing.consider(life)
     record = life.record
     life.report.observe(life.pod, record)
     pace = life.attempts.pace(life.pod, record, time.time())
     actions = plan_pod(life.wanted, _seen(life, record), pace)
     _hold_back(life, actions)
+    if life.pod is not life.asked:
+        life.due_within(resizing.AGAIN_SECONDS)
     life.report.started(record)
     life.publish(record)
     if life.report.over:
@@ -65,10 +69,14 @@ async def sync(life: Life) -> None:
         return
     if life.shared.cgroups is not None:
         life.shared.cgroups.weigh(life.pod)
+    if life.resizing and time.time() >= life.resize_due:
+        await resizing.actuate(life, actions)
     if actions.idle:
         await _collect(life, record, pace)
     else:
         await _act(life, record, actions)
+    if life.resizing:
+        resizing.settle(life)
 
 
 def _must_end(life: Life) -> bool:

@@ -97,7 +97,7 @@ class PodWorker:
 
     def update(self, pod: Obj) -> None:
         """A newer specification, or the wish to delete it."""
-        life, before = self.life, self.life.pod
+        life, before = self.life, self.life.asked
         life.replace(pod)
         foreign = life.report.status
         life.report.reported(pod.get("status") or {})

@@ -5,6 +5,8 @@ Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agent import podspec, restarts
 from agent.status.phase import FAILED, SUCCEEDED, TERMINAL
 from apimachinery.conditions import dated
@@ -12,6 +14,8 @@ from apimachinery.objects import Obj
 
 # Said by whoever ends a pod for a reason that is not its own: also by the agent.
 DISRUPTION_TARGET = "DisruptionTarget"
+RESIZE_PENDING, RESIZE_IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
+RESIZES = (RESIZE_PENDING, RESIZE_IN_PROGRESS)
 OWNED = (
     "PodReadyToStartContainers",
     "Initialized",
@@ -19,6 +23,7 @@ OWNED = (
     "ContainersReady",
     "PodScheduled",
     restarts.CONDITION,
+    *RESIZES,
 )
 
 
@@ -29,6 +34,12 @@ def _condition(kind: str, holds: bool, reason: str = "", message: str = "") -> O
     if message:
         made["message"] = message
     return made
+
+
+def resize_condition(kind: str, generation: int | None, reason: str = "", message: str = "") -> Obj:
+    """Of a resize that waits or is under way, since this generation of the pod."""
+    made = _condition(kind, True, reason, message)
+    return {**made, "observedGeneration": generation} if generation else made
 
 
 def _unready_message(names: list[str], unknown: list[str], noun: str) -> str:
@@ -122,7 +133,14 @@ def all_restarting(phase: str, under_way: bool) -> Obj:
 
 
 def pod_conditions(
-    pod: Obj, statuses: list[Obj], phase: str, sandbox_ready: bool, old: list[Obj], *, restarting: bool = False
+    pod: Obj,
+    statuses: list[Obj],
+    phase: str,
+    sandbox_ready: bool,
+    old: list[Obj],
+    *,
+    restarting: bool = False,
+    resizes: Sequence[Obj] = (),
 ) -> list[Obj]:
     """The owned conditions in upstream's order, without times; then every condition others put on the pod."""
     containers = containers_ready(pod, statuses, phase)
@@ -139,7 +157,7 @@ def pod_conditions(
         made = [{**condition, "observedGeneration": generation} for condition in made]
     if restarts.all_could_restart(pod):
         made.append(all_restarting(phase, restarting))
-    return made + foreign
+    return [*made, *(() if phase in TERMINAL else resizes), *foreign]
 
 
 def stamp(conditions: list[Obj], old: list[Obj], now: str) -> list[Obj]:

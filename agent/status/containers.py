@@ -86,7 +86,7 @@ def _mount(mount: Obj, run: Container) -> Obj:
 
 def _from_runs(container: Obj, runs: list[Container], seen: Observations, waiting: str) -> Obj:
     newest = runs[0]
-    resources, allocated = container_resources(container)
+    resources, allocated = container_resources(container, newest)
     status: Obj = {
         "name": container["name"],
         "state": _state(newest, seen, waiting),

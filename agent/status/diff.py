@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.status.conditions import DISRUPTION_TARGET, OWNED
+from agent.status.conditions import DISRUPTION_TARGET, OWNED, RESIZES
 from apimachinery.objects import Obj
 
 _MERGED = {"conditions": "type", "podIPs": "ip", "hostIPs": "ip"}
@@ -69,4 +69,7 @@ def _conditions(written: list[Obj], wanted: list[Obj]) -> list[Obj]:
         # A merged condition keeps what the patch does not name.
         stale = {key: None for key in (before or {}) if key not in condition}
         changed.append({**condition, **stale})
+    there = {condition["type"] for condition in wanted}
+    # A resize that is over leaves nothing behind.
+    changed += [{"type": kind, "$patch": "delete"} for kind in RESIZES if kind in held and kind not in there]
     return changed

@@ -35,6 +35,8 @@ class StatusFacts:
     containers: Observations = field(default_factory=Observations)
     node_ips: tuple[str, ...] = ()
     verdict: Verdict | None = None
+    resizes: tuple[Obj, ...] = ()
+    """Conditions of a resize that waits or is under way."""
     terminal: bool = False
     """Everything of the pod has been stopped for good."""
 
@@ -77,7 +79,9 @@ def pod_status(pod: Obj, record: PodRecord, facts: StatusFacts) -> Obj:
         phase = FAILED
     sandbox = record.ready_sandbox
     held = [*(old.get("conditions") or ()), *_disruption(pod, facts)]
-    conditions = pod_conditions(pod, inits + mains, phase, _can_start(pod, record), held, restarting=causes)
+    conditions = pod_conditions(
+        pod, inits + mains, phase, _can_start(pod, record), held, restarting=causes, resizes=facts.resizes
+    )
     status: Obj = {
         "phase": phase,
         "conditions": stamp(conditions, old.get("conditions") or [], facts.now),

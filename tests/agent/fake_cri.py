@@ -25,6 +25,7 @@ from agent.cri.model import (
     ExecResult,
     Image,
     ImageInfo,
+    Limits,
     RuntimeEvent,
     RuntimeInfo,
     Sandbox,
@@ -62,6 +63,8 @@ class FakeRuntime:
         self.sandbox_configs: dict[str, Any] = {}
         self.held: dict[str, Held] = {}
         self.calls: list[tuple[str, str]] = []
+        self.used: dict[str, int] = {}
+        """Bytes of memory, by container, that it tells figures of."""
         self.fail: dict[str, CriError | Callable[[], CriError]] = {}
         self.hang: set[str] = set()
         self.starting: set[str] = set()
@@ -259,9 +262,23 @@ class FakeRuntime:
         await self._call("ContainerStatus", self.name(container_id))
         return replace(self._get("ContainerStatus", container_id).record, sandbox_id="")
 
+    async def update_container(self, container_id: str, resources: Any) -> None:
+        """From then on it says what the container is held to, as one does that tells at all."""
+        held = self._get("UpdateContainerResources", container_id)
+        await self._call("UpdateContainerResources", held.record.name)
+        limits = Limits(resources.cpu_shares, resources.cpu_quota, resources.memory_limit_in_bytes)
+        held.record = replace(held.record, limits=limits)
+
     async def container_stats(self) -> list[Any]:
         await self._call("ListContainerStats", "")
-        return []
+        return [
+            pb.ContainerStats(
+                attributes=pb.ContainerAttributes(id=key, metadata=pb.ContainerMetadata(name=held.record.name)),
+                memory=pb.MemoryUsage(usage_bytes=pb.UInt64Value(value=self.used[held.record.name])),
+            )
+            for key, held in self.held.items()
+            if held.record.name in self.used
+        ]
 
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult:
         await self._call("ExecSync", " ".join(command))

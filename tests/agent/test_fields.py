@@ -48,6 +48,7 @@ PROBER = "agent/probes/prober.py"
 CHECKS = "agent/probes/checks.py"
 HOOKS = "agent/containers/hooks.py"
 RESTARTS = "agent/restarts.py"
+RESIZE = "agent/pods/resize.py"
 
 CONTAINER = {
     GATHERER: "args command",
@@ -58,6 +59,7 @@ CONTAINER = {
     SANDBOX: "ports",
     RESOURCES: "resources",
     RESTARTS: "restartPolicyRules",
+    RESIZE: "resizePolicy",
     SECURITY: "securityContext",
     CONFIG: "stdin stdinOnce tty workingDir",
     VOLUMES: "volumeMounts",
@@ -90,6 +92,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "api.core.v1.EphemeralContainer": {
         **CONTAINER,
         GATHERER: "args command targetContainerName",
+        RESIZE: "",
     },
     "api.core.v1.Affinity": {PLACEMENT: "nodeAffinity", TERMS: "podAffinity podAntiAffinity"},
     "api.core.v1.PodDNSConfig": {"agent/host/dns.py": "nameservers options searches"},
@@ -98,6 +101,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "api.core.v1.LocalObjectReference": {"agent/env/build.py": "name"},
     "api.core.v1.PodOS": {PREDICATES: "name"},
     "api.core.v1.PodReadinessGate": {"agent/status/conditions.py": "conditionType"},
+    "api.core.v1.ContainerResizePolicy": {RESIZE: "resourceName restartPolicy"},
     "api.core.v1.ResourceRequirements": {RESOURCES: "limits requests"},
     "api.core.v1.PodSchedulingGate": {SCHEDULER: "name"},
     "api.core.v1.PodSecurityContext": {

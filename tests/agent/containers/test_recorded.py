@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from agent.containers.container_config import ContainerFacts, container_config, mount_message
+from agent.containers.container_config import ContainerFacts, Hardware, container_config, mount_message
 from agent.containers.sandbox_config import SandboxFacts, sandbox_config
 from agent.cri.model import Mount
 from agent.env.build import Environment
@@ -70,8 +70,7 @@ def test_containers(case):
             command=tuple(spec.get("command", ())),
             args=tuple(spec.get("args", ())),
             mounts=tuple(mount_message(m) for m in own),
-            memory_capacity=MEMORY,
-            hugepage_sizes=("2MB", "1GB"),
+            hardware=Hardware(MEMORY, ("2MB", "1GB")),
         )
         made = _plain(container_config(pod, spec, facts))
         assert re.fullmatch("[0-9a-f]{8}", made["annotations"].pop("io.kubernetes.container.hash"))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from agent.containers.container_config import ContainerFacts, container_config
+from agent.containers.container_config import ContainerFacts, Hardware, container_config
 from agent.containers.sandbox_config import SandboxFacts, sandbox_config
 from agent.host.cgroups import pod_cgroup
 from agent.host.dns import Resolver, plan_dns, plan_hostname
@@ -36,7 +36,7 @@ def of_container(own: dict[str, Any] | None = None, **spec: Any) -> dict[str, An
     made = pod(containers=[container("c", **(own or {}))], **spec)
     body = made["spec"]["containers"][0]
     command, args = (tuple(body.get(part) or ()) for part in ("command", "args"))
-    facts = ContainerFacts(image="sha256:1", attempt=2, command=command, args=args, memory_capacity=8 * GIB)
+    facts = ContainerFacts(image="sha256:1", attempt=2, command=command, args=args, hardware=Hardware(8 * GIB))
     return plain(container_config(made, body, facts))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.containers.container_config import ContainerFacts, container_config
+from agent.containers.container_config import ContainerFacts, Hardware, container_config
 from agent.host.cgroups import Cgroups, Hierarchy, swap_counted
 
 CONTROLLERS = "cpuset cpu io memory pids"
@@ -91,6 +91,18 @@ def test_version_2_figures_of_a_pod(unified: Path, resources: dict, place: str, 
     assert figures(unified / path[1:]) == expected
 
 
+def test_a_pod_that_changes_has_room_for_old_and_new_in_between(unified: Path) -> None:
+    cgroups = Cgroups("/", Hierarchy.detect(unified))
+    old = {"requests": {"cpu": "250m"}, "limits": {"cpu": "500m", "memory": "64Mi"}}
+    new = {"requests": {"cpu": "100m"}, "limits": {"cpu": "200m", "memory": "128Mi"}}
+    place = unified / cgroups.ensure_pod(pod("u", **old))[1:]
+    before = figures(place)
+    cgroups.widen_pod(pod("u", **new))
+    assert figures(place) == (*before[:2], str(128 << 20))
+    cgroups.ensure_pod(pod("u", **new))
+    assert figures(place)[1:] == ("20000 100000", str(128 << 20)) and figures(place)[0] != before[0]
+
+
 def test_the_burstable_class_weighs_what_its_pods_ask_for(unified: Path) -> None:
     cgroups = Cgroups("/", Hierarchy.detect(unified))
     weight = unified / "kubepods/burstable/cpu.weight"
@@ -150,7 +162,7 @@ def test_whether_swap_is_counted(tmp_path: Path) -> None:
 )
 def test_a_container_gets_no_swap_and_ends_whole(version2: bool, counted: bool, swap: int, files: dict) -> None:
     one = pod("u", limits={"memory": "1Mi"})
-    facts = ContainerFacts(image="i", attempt=0, cgroup_v2=version2, swap_counted=counted)
+    facts = ContainerFacts(image="i", attempt=0, hardware=Hardware(cgroup_v2=version2, swap_counted=counted))
     made = container_config(one, one["spec"]["containers"][0], facts).linux.resources
     assert (made.memory_limit_in_bytes, made.memory_swap_limit_in_bytes) == (MEBIBYTE, swap)
     assert dict(made.unified) == files

@@ -278,16 +278,16 @@ def told(kind: kinds.Kind, new: dict[str, Any], old: dict[str, Any] | None = Non
 
 
 def test_fields_are_told_of_where_they_stand() -> None:
-    container = {"name": "c", "ports": [{"hostPort": 80}], "resizePolicy": [{"resourceName": "cpu"}]}
+    container = {"name": "c", "ports": [{"hostPort": 80}], "volumeDevices": [{"name": "v", "devicePath": "/dev/v"}]}
     spec = {
         "containers": [{"name": "b"}, container],
         "hostUsers": False,
         "volumes": [{"name": "v", "nfs": {"server": "s"}}],
     }
     found = [text.partition(": ")[0] for text in told(kinds.POD, {"spec": spec})]
-    assert found == ["spec.containers[1].resizePolicy", "spec.hostUsers", "spec.volumes[0].nfs"]
+    assert found == ["spec.containers[1].volumeDevices", "spec.hostUsers", "spec.volumes[0].nfs"]
     (deployed, *_) = told(kinds.DEPLOYMENT, {"spec": {"template": {"spec": spec}}})
-    assert deployed.startswith("spec.template.spec.containers[1].resizePolicy: ")
+    assert deployed.startswith("spec.template.spec.containers[1].volumeDevices: ")
     assert told(kinds.POD, {"spec": {"hostUsers": True, "containers": [{"name": "c"}]}}) == []
     limits = {"limits": {"ephemeral-storage": "1Gi", "cpu": "1"}}
     (limited,) = told(kinds.POD, {"spec": {"containers": [{"resources": limits}]}})
@@ -295,7 +295,7 @@ def test_fields_are_told_of_where_they_stand() -> None:
 
 
 def test_changes_are_told_of_what_they_add() -> None:
-    old = {"spec": {"containers": [{"resizePolicy": [{"resourceName": "cpu"}]}]}}
+    old = {"spec": {"containers": [{"volumeDevices": [{"name": "v", "devicePath": "/dev/v"}]}]}}
     assert told(kinds.POD, old, old) == []
     new = {"spec": {**old["spec"], "hostUsers": False}}
     assert [text.partition(": ")[0] for text in told(kinds.POD, new, old)] == ["spec.hostUsers"]
