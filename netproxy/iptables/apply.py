@@ -15,7 +15,8 @@ from netproxy.ground import Ground
 from netproxy.iptables import base, diff
 from netproxy.iptables import legacy as legacy_tables
 from netproxy.iptables.base import KUBE, Layout
-from netproxy.iptables.plan import Key, Value, plan
+from netproxy.iptables.later import claims
+from netproxy.iptables.plan import Key, Value
 from netproxy.iptables.watch import LOOK_SECONDS, NO_DAMAGE, Damage, LegacyWatch, NftWatch
 from netproxy.ledger import Ledger
 from netproxy.model import Family, PortKey, Route
@@ -124,7 +125,7 @@ class IptablesMode:
             for family, ledger in self._ledgers.items():
                 for key, route in routes.items():
                     if key.family is family:
-                        ledger.claim(key, plan(route, self._grounds[family]) if route else ())
+                        ledger.claim(key, claims(route, self._grounds[family]) if route else ())
                 delta = ledger.delta()
                 text = diff.change(delta)
                 if text:
@@ -287,7 +288,7 @@ def portions(
     """
     claimed = 0
     for key, route in routes:
-        pieces = plan(route, ground)
+        pieces = claims(route, ground)
         ledger.claim(key, pieces)
         claimed += len(pieces)
         if 0 < size <= claimed:

@@ -71,14 +71,15 @@ def rules(pieces: Iterable[Piece], table: str) -> int:
     return sum(len(value) for key, value in pieces if key.table == table)
 
 
-def _whole(pieces: Iterable[Piece], ground: Ground, layout: Layout) -> dict[str, dict[str, list[str]]]:
-    chains: dict[str, dict[str, list[str]]] = {table: {} for table in layout.tables}
+def _whole(pieces: Iterable[Piece], ground: Ground, layout: Layout) -> dict[str, dict[str, Sequence[str]]]:
+    """table → chain → rules, which of Services' own chains nobody has read yet."""
+    chains: dict[str, dict[str, Sequence[str]]] = {table: {} for table in layout.tables}
     shared: dict[tuple[str, str], list[str]] = defaultdict(list)
     for key, value in pieces:
         if key.rule:
             shared[key.table, key.chain].extend(value)
         else:
-            chains[key.table][key.chain] = list(value)
+            chains[key.table][key.chain] = value
     for table, fixed in layout.chains(ground).items():
         for chain, rules in fixed.items():
             chains[table][chain] = [*shared.get((table, chain), ()), *rules]

@@ -22,7 +22,7 @@ class Key(NamedTuple):
     rule: str = ""
 
 
-Value = tuple[str, ...]
+Value = Sequence[str]
 """a chain's rules, or the one rule, without the leading -A CHAIN"""
 Piece = tuple[Key, Value]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
+import tracemalloc
+from collections.abc import Callable
 from datetime import datetime, timezone
 
 from apimachinery.kit.conntrack import Flow, parse_flow
@@ -288,3 +290,43 @@ def test_trimmed_objects_say_the_same_and_hold_nothing_else() -> None:
     assert small["metadata"]["annotations"] == {views.TRIGGER_ANNOTATION: "2026-01-01T00:00:00Z"}
     assert "targetRef" not in small["endpoints"][0]
     assert views.slice_endpoints(views.trim({**endpoints, "endpoints": None})) == {("p", "TCP"): ()}
+
+
+def _bytes_of_many(make: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        many = [make() for _ in range(2000)]
+        return tracemalloc.get_traced_memory()[0] - before if many else 0
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_kept_of_an_object_tells_which_it_was_and_whose_and_is_small() -> None:
+    told = tracker()
+    meta = {"namespace": "default", "resourceVersion": "7", "managedFields": [{}]}
+    spec = {"clusterIP": "10.96.0.9", "ports": [{"name": "p", "port": 80, "protocol": "TCP"}]}
+    made = views.trim({"metadata": {**meta, "name": "web"}, "spec": spec})
+    endpoints = views.trim(
+        {
+            "metadata": {**meta, "name": "web-1", "labels": {views.SERVICE_NAME_LABEL: "web", "other": "x"}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": ["10.244.1.5"]}],
+            "ports": [{"name": "p", "port": 8080, "protocol": "TCP"}],
+        }
+    )
+    told.service_changed(None, made)
+    told.slice_changed(None, endpoints)
+    ((key, route),) = told.drain().routes.items()
+    assert route and [backend.ip for backend in route.cluster] == ["10.244.1.5"]
+    kept = views.reference(endpoints)
+    wanted = {"namespace": "default", "name": "web-1", "resourceVersion": "7"}
+    assert kept == {"metadata": {**wanted, "labels": {views.SERVICE_NAME_LABEL: "web"}}}
+    assert type(kept) is type(kept["metadata"]) is dict
+    plain = _bytes_of_many(lambda: {"metadata": dict(kept["metadata"].items())})
+    assert _bytes_of_many(lambda: views.reference(endpoints)) < 0.75 * plain
+    told.slice_changed(kept, None)
+    (route,) = told.drain().routes.values()
+    assert route and not route.cluster
+    told.service_changed(views.reference(made), None)
+    assert told.drain().routes == {key: None}
