@@ -96,10 +96,10 @@ def recursive_difference(left: Fields, right: Fields) -> Fields:
 
 
 def paths(fields: Fields, prefix: Path = ()) -> Iterator[Path]:
-    """Every path, in order."""
-    if HERE in fields:
-        yield prefix
-    for element in _ordered(fields):
+    """Every path: at each level what is owned there first, then what lies below it."""
+    elements = _ordered(fields)
+    yield from ((*prefix, element) for element in elements if HERE in fields[element])
+    for element in elements:
         yield from paths(fields[element], (*prefix, element))
 
 

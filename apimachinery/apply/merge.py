@@ -18,6 +18,13 @@ def merge(node: Node | None, live: Any, applied: Any) -> Any:
         return live
     if live is ABSENT or node is None:
         return applied
+    if (
+        applied is None
+        and live
+        and ((isinstance(live, dict) and granular(node)) or (isinstance(live, list) and associative(node)))
+    ):
+        # A null says no more of what is merged than an empty one: what lies there goes only if it is nobody's.
+        return live
     if isinstance(live, dict) and isinstance(applied, dict) and granular(node):
         merged = dict(live)
         for name, value in applied.items():

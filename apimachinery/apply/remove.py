@@ -13,7 +13,9 @@ __all__ = ["remove", "with_parents"]
 
 
 def remove(node: Node | None, value: Any, gone: Fields) -> Any:
-    """The value without the paths of a set; a map or list that loses everything becomes null."""
+    """The value without the paths of a set; a map or list that loses everything becomes null, but inside of what stays
+    it is left empty.
+    """
     if not gone or value is None or node is None:
         return value
     if isinstance(value, dict) and node.shape in ("struct", "map"):
@@ -32,7 +34,7 @@ def _from_map(node: Node, value: dict[str, Any], gone: Fields) -> Any:
         if below is None:
             kept[name] = inner
         elif HERE not in below:
-            kept[name] = remove(child(node, name), inner, below)
+            kept[name] = _inside(child(node, name), inner, below)
     return kept or None
 
 
@@ -45,8 +47,15 @@ def _from_list(node: Node, value: list[Any], gone: Fields) -> Any:
         if below is None:
             kept.append(inner)
         elif HERE not in below:
-            kept.append(remove(node.element, inner, below))
+            kept.append(_inside(node.element, inner, below))
     return kept or None
+
+
+def _inside(node: Node | None, value: Any, gone: Fields) -> Any:
+    left = remove(node, value, gone)
+    if left is None and isinstance(value, dict | list):
+        return type(value)()
+    return left
 
 
 def with_parents(node: Node | None, fields: Fields) -> Fields:

@@ -111,7 +111,8 @@ def _list_problems(node: Node, value: Any, path: str, duplicates: bool) -> list[
         place = f"[{at}]"
         if associative(node):
             if node.list_type == "map" and not isinstance(inner, dict):
-                found.append(f"{path}: element {at}: associative list with keys may not have non-map elements")
+                what = "a null element" if inner is None else "non-map elements"
+                found.append(f"{path}: element {at}: associative list with keys may not have {what}")
                 continue
             element = element_of(node, inner)
             if element is None:

@@ -12,10 +12,13 @@ from apimachinery.patch.body import decode_json_patch, decode_merge_patch, decod
 from apimachinery.patch.jsonpatch import Untrue, json_patch
 from apimachinery.patch.merge import merge_patch
 from apimachinery.patch.strategic import strategic_merge
-from apimachinery.patch.told import told
+from apimachinery.patch.told import Reached, by_json_patch, by_merge, told
 
 __all__ = [
+    "Reached",
     "Untrue",
+    "by_json_patch",
+    "by_merge",
     "decode_json_patch",
     "decode_merge_patch",
     "decode_strategic_merge",

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from apimachinery import errors
 
-__all__ = ["DELETE_FROM", "DIRECTIVE", "ORDER", "RETAIN", "bad_format", "failure", "go_text", "plain"]
+__all__ = ["DELETE_FROM", "DIRECTIVE", "ORDER", "RETAIN", "bad_format", "failure", "go_string", "go_text", "plain"]
 
 DIRECTIVE = "$patch"
 RETAIN = "$retainKeys"
@@ -38,6 +38,20 @@ def plain(value: Any) -> Any:
 
 def _special(item: Any) -> bool:
     return isinstance(item, dict) and item.get(DIRECTIVE) in ("delete", "replace")
+
+
+def go_string(value: Any) -> str:
+    """A value as Go's %s prints it, which upstream uses of directives: what is no text shows its type."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return "%!s(<nil>)"
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{go_string(value[key])}" for key in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(map(go_string, value)) + "]"
+    kind = "bool" if isinstance(value, bool) else "int64" if isinstance(value, int) else "float64"
+    return f"%!s({kind}={go_text(value)})"
 
 
 def go_text(value: Any) -> str:

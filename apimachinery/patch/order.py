@@ -84,7 +84,11 @@ def _ranks(items: list[Any], merge_key: str) -> dict[Any, int]:
 
 
 def check_order(patch: list[Any], wanted: list[Any], merge_key: str) -> None:
-    """Refuse a patch list whose items are not in `wanted`, in its order; items with a directive do not count."""
+    """Refuse a patch list whose items are not in `wanted`, in its order; items with a directive do not count, and an
+    empty order says nothing.
+    """
+    if not wanted:
+        return
     kept = [item for item in patch if not (isinstance(item, dict) and DIRECTIVE in item)] if merge_key else patch
     at = 0
     for item in wanted:

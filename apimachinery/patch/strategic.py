@@ -17,6 +17,7 @@ from apimachinery.patch.directives import (
     RETAIN,
     bad_format,
     failure,
+    go_string,
     go_text,
     plain,
 )
@@ -67,13 +68,16 @@ def _whole(patch: Map) -> Map:
         return patch
     if directive == "delete":
         return {}
-    failure(f"unknown patch type: {go_text(directive)} in map: {go_text(patch | {DIRECTIVE: directive})}")
+    failure(f"unknown patch type: {go_string(directive)} in map: {go_text(patch | {DIRECTIVE: directive})}")
 
 
 def _field(node: Node | None, key: str) -> Node | None:
     """The type of a member; below untyped data everything is untyped and lists are replaced."""
     if node is None or node.shape in ("raw", "any"):
         return None
+    if node.shape == "map":
+        # Upstream looks up how to merge in structs alone.
+        failure("merging an object in json but data type is not struct, instead is: map")
     if node.shape == "struct" and key not in node.fields:
         failure(f'unable to find api field in struct {node.struct_name} for the json field "{key}"')
     return node.at(key)
@@ -129,7 +133,7 @@ def _list(original: list[Any], patch: list[Any], field: Node | None, deleting: b
     if _element_kind(original, patch) != "object":
         return _scalars(original, patch, deleting)
     if field is None or not field.merge_key:
-        failure("cannot merge lists without merge key for type struct")
+        failure("cannot merge lists without merge key for struct")
     known, changes = _specials(original, patch, field.merge_key)
     merged = list(known)
     for change in changes:
@@ -170,7 +174,7 @@ def _specials(original: list[Any], patch: list[Any], merge_key: str) -> tuple[li
         elif directive == "merge":
             failure("merging lists cannot yet be specified in the patch")
         else:
-            failure(f"unknown patch type: {go_text(directive)} in map: {go_text(item)}")
+            failure(f"unknown patch type: {go_string(directive)} in map: {go_text(item)}")
     return (changes, []) if replacing else (left, changes)
 
 

@@ -1,36 +1,71 @@
-"""A patched object as refusals print it: touched parts with sorted keys, untouched ones as their types have them."""
+"""A patched object as refusals print it: what a patch reached into with sorted keys, the rest as its types have it.
+
+Upstream's patching takes apart what it has to look into, and writes that with its keys sorted; all else stays the text
+that it was. `Reached` says what that is: names (or indices, as texts) to what was reached below, or ALL.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
 import orjson
 
 from apimachinery.data import wire_fields
 from apimachinery.schema import Node
 
-__all__ = ["told"]
+__all__ = ["Reached", "by_json_patch", "by_merge", "told"]
 
+ALL: Literal["all"] = "all"
+Reached = dict[str, "Reached"] | Literal["all"]
 NO_RANK = 1 << 30
 FIELD_SETS = "FieldsV1"
 
 
-def told(old: dict[str, Any], new: Any, node: Node | None) -> str:
-    """The JSON text that upstream's patching makes: it takes apart only what a patch reaches into."""
-    if not isinstance(new, dict):
-        return orjson.dumps(new).decode()
-    return orjson.dumps(_touched(old, new, node)).decode()
+def told(old: dict[str, Any], work: Callable[[dict[str, Any]], Any], reached: Reached, node: Node | None) -> str:
+    """The JSON text that upstream's patching makes of `old` by `work`."""
+    new = work(_whole(old, node))
+    return orjson.dumps(_sorted(new, reached)).decode()
 
 
-def _touched(old: dict[str, Any], new: dict[str, Any], node: Node | None) -> dict[str, Any]:
-    result = {}
-    for name in sorted(new):
-        below, before, after = _field(node, name), old.get(name), new[name]
-        if isinstance(before, dict) and isinstance(after, dict) and before != after:
-            result[name] = _touched(before, after, below)
-        else:
-            result[name] = _whole(after, below)
-    return result
+def by_merge(patch: Any) -> Reached:
+    """What a merge patch reaches: its objects lead on, and whatever else it says is taken apart to the end."""
+    return {name: by_merge(value) for name, value in patch.items()} if isinstance(patch, dict) else ALL
+
+
+def by_json_patch(operations: Iterable[dict[str, Any]]) -> Reached:
+    """What operations reach: whatever their paths lead through, and what they compare."""
+    reached: dict[str, Reached] = {}
+    for operation in operations:
+        for key in ("path", "from"):
+            names = [one.replace("~1", "/").replace("~0", "~") for one in str(operation.get(key, "")).split("/")[1:]]
+            _add(reached, names if operation.get("op") == "test" else names[:-1], operation.get("op") == "test")
+    return reached
+
+
+def _add(reached: dict[str, Reached], names: list[str], compared: bool) -> None:
+    for at, name in enumerate(names):
+        if compared and at == len(names) - 1:
+            reached[name] = ALL
+            return
+        below = reached.setdefault(name, {})
+        if not isinstance(below, dict):
+            return
+        reached = below
+
+
+def _sorted(value: Any, reached: Reached | None) -> Any:
+    if reached is None:
+        return value
+    if isinstance(value, dict):
+        return {name: _sorted(value[name], _below(reached, name)) for name in sorted(value)}
+    if isinstance(value, list):
+        return [_sorted(item, _below(reached, str(index))) for index, item in enumerate(value)]
+    return value
+
+
+def _below(reached: Reached, name: str) -> Reached | None:
+    return reached.get(name) if isinstance(reached, dict) else reached
 
 
 def _whole(value: Any, node: Node | None) -> Any:

@@ -78,7 +78,10 @@ class _Visit:
         if value is None or node.shape == "any":
             return value
         if node.shape in SPELLED:
-            return SPELLED[node.shape](value)
+            try:
+                return SPELLED[node.shape](value)
+            except scalars.DecodeError as error:
+                raise scalars.DecodeError(self._placed(str(error), struct, fields)) from None
         if node.shape == "bytes":
             return self._bytes(node, value, struct, fields)
         accepted = ACCEPTED[node.shape]
@@ -95,6 +98,12 @@ class _Visit:
                 below = f"{path}.{name}" if path else name
                 value[name] = self._item(node.element, item, struct, fields, below)
         return value
+
+    def _placed(self, error: str, struct: str, fields: str) -> str:
+        """A type error from a type with a spelling of its own is told with its place, as any other."""
+        if not error.startswith("json: ") or not fields:
+            return error
+        return error.replace("into Go value of", f"into Go struct field {struct}.{fields} of", 1)
 
     def _item(self, node: Node, value: Any, struct: str, fields: str, path: str) -> Any:
         if value is None:
@@ -150,6 +159,15 @@ class _Conversion(_Visit):
         if isinstance(value, float) and node.shape in RANGES and value.is_integer():
             value = int(value)
         return super().value(node, value, struct, fields, path)
+
+    def _placed(self, error: str, struct: str, fields: str) -> str:
+        return error
+
+    def _bytes(self, node: Node, value: Any, struct: str, fields: str) -> Any:
+        try:
+            return scalars.base64_text(value) if isinstance(value, str) else super()._bytes(node, value, struct, fields)
+        except scalars.DecodeError as error:
+            raise scalars.DecodeError(f"error decoding from json: {error}") from None
 
     def _mistyped(self, node: Node, value: Any, struct: str, fields: str) -> None:
         kind = GO_KINDS.get(type(value), "")

@@ -165,13 +165,13 @@ def check_patched(obj: Obj, kind: Kind, context: Context, patched: Patched) -> N
     context.warnings.extend(complaints)
 
 
-def check_applied(obj: Obj, kind: Kind, context: Context) -> None:
-    """Check what an apply made, canonicalising it. Raises a nameless error, as upstream."""
+def check_applied(obj: Obj, wanted: Obj, kind: Kind, context: Context) -> None:
+    """Check what an apply of `wanted` made, canonicalising it. Raises a nameless error, as upstream."""
     walker = context.catalog.schema.walker(kind.api_version, kind.kind)
     findings = walker.check(obj, True) if walker is not None else None
     if findings is None or not findings.error:
         return
-    metadata, type_name = obj.get("metadata") or {}, f"{kind.group}/{kind.version}, Kind={kind.kind}"
+    metadata, type_name = wanted.get("metadata") or {}, f"{kind.group}/{kind.version}, Kind={kind.kind}"
     named = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {type_name}"
     why = f"unable to convert unstructured object to {type_name}: {findings.error}"
     raise errors.ApiError(f"failed to convert new object ({named}) to proper version: {why}")

@@ -60,11 +60,13 @@ class Patches:
                 # A few of them make much of a small object.
                 context.size = max(context.size, LARGE)
             odd = partial(complaints.of_json_patch, body, operations)
-            return _parsed(lambda old: patch.json_patch(old, operations), odd, kind, context)
+            reached = partial(patch.by_json_patch, operations)
+            return _parsed(lambda old: patch.json_patch(old, operations), reached, odd, kind, context)
         if media == MERGE_PATCH:
             merge = patch.decode_merge_patch(body)
             odd = partial(complaints.of_merge, body)
-            return _parsed(lambda old: patch.merge_patch(old, merge), odd, kind, context)
+            reached = partial(patch.by_merge, merge)
+            return _parsed(lambda old: patch.merge_patch(old, merge), reached, odd, kind, context)
         if media == STRATEGIC:
             return _merged(patch.decode_strategic_merge(body), body, kind, context)
         return _applied(codec.read_applied(body, kind, context), request, kind, context)
@@ -75,7 +77,13 @@ def media_type(request: Request) -> str:
     return request.headers.get("Content-Type", "").partition(";")[0].strip()
 
 
-def _parsed(work: Callable[[Obj], Obj], odd: Callable[[], tuple[str, ...]], kind: Kind, context: Context) -> Patch:
+def _parsed(
+    work: Callable[[Obj], Obj],
+    reached: Callable[[], patch.Reached],
+    odd: Callable[[], tuple[str, ...]],
+    kind: Kind,
+    context: Context,
+) -> Patch:
     """A patch of the object's JSON, which is read anew."""
     node = context.catalog.schema.node(kind.api_version, kind.kind)
 
@@ -84,7 +92,8 @@ def _parsed(work: Callable[[Obj], Obj], odd: Callable[[], tuple[str, ...]], kind
         new = work(old)
         # What a retry finds is told once.
         del context.warnings[:]
-        codec.check_patched(new, kind, context, codec.Patched(lambda: patch.told(old, work(old), node), odd=odd))
+        how = codec.Patched(lambda: patch.told(old, work, reached(), node), odd=odd)
+        codec.check_patched(new, kind, context, how)
         return new
 
     return Patch(apply)
@@ -126,7 +135,7 @@ def _applied(wanted: Obj, request: Request, kind: Kind, context: Context) -> Pat
             ignored=ownership.ignored(strategy, old if old is not None else wanted, request.subresource),
             versions=ownership.versions(kind, context.catalog),
         )
-        codec.check_applied(new, kind, context)
+        codec.check_applied(new, wanted, kind, context)
         return new
 
     return Patch(apply, creates=True)

@@ -191,6 +191,29 @@ def test_the_applied_order_rules_and_the_rest_stays_between() -> None:
     assert sorted(names(merged)) == ["a", "b", "c", "x"]
 
 
+def test_conflicts_tell_what_is_owned_at_a_level_before_what_lies_below() -> None:
+    def pair(image: str, replicas: int) -> Any:
+        obj = deployment({"name": "a", "image": image})
+        return {**obj, "spec": {**obj["spec"], "replicas": replicas, "template": obj["spec"]["template"]}}
+
+    live = deploy(None, pair("1", 1), "alpha")
+    with pytest.raises(errors.Conflict) as raised:
+        deploy(live, pair("2", 2), "beta")
+    told = [cause["field"] for cause in (raised.value.details or {})["causes"]]
+    assert told == [".spec.replicas", '.spec.template.spec.containers[name="a"].image']
+
+
+def test_a_keyed_list_has_no_nulls() -> None:
+    with pytest.raises(errors.ApiError, match="element 0: associative list with keys may not have a null element"):
+        deploy(None, deployment(None), "alpha")
+
+
+def test_what_loses_all_below_it_and_stays_is_left_empty() -> None:
+    live = deploy(None, deployment({"name": "a", "securityContext": {"runAsUser": 1}}), "alpha")
+    left = deploy(live, deployment({"name": "a", "securityContext": None}), "alpha")
+    assert left["spec"]["template"]["spec"]["containers"] == [{"name": "a", "securityContext": {}}]
+
+
 def test_default_protocol_is_part_of_the_key() -> None:
     live = deploy(None, deployment({"name": "a", "ports": [{"containerPort": 80}]}), "alpha")
     ports = [{"containerPort": 80, "protocol": "TCP", "name": "n"}, {"containerPort": 80, "protocol": "UDP"}]

@@ -140,7 +140,17 @@ REFUSED = [
     (pod_patch(**{"$setElementOrder/containers": [{"name": "a"}], "containers": [{"name": "z", "image": "i:1"}]}), 500,
      "The order in patch list:\n[map[image:i:1 name:z]]\n doesn't match $setElementOrder list:\n[map[name:a]]\n"),
     ({"metadata": {"annotations": {"$patch": "odd"}}}, 500, "unknown patch type: odd in map: map[$patch:odd]"),
+    ({"metadata": {"annotations": {"$patch": 1}}}, 500, "unknown patch type: %!s(int64=1) in map: map[$patch:1]"),
+    ({"metadata": {"annotations": {"$patch": [True, None, 1.5, {"a": "b"}]}}}, 500,
+     "unknown patch type: [%!s(bool=true) %!s(<nil>) %!s(float64=1.5) map[a:b]] in map: map[$patch:[true <nil> 1.5 map[a:b]]]"),
+    ({"metadata": {"annotations": {"$setElementOrder/a": []}}}, 500,
+     "merging an object in json but data type is not struct, instead is: map"),
 ]  # fmt: skip
+
+
+def test_an_empty_order_says_nothing() -> None:
+    merged = patched(pod_patch(**{"$setElementOrder/containers": [], "containers": [{"name": "z", "image": "i:1"}]}))
+    assert "z" in [item["name"] for item in merged["spec"]["template"]["spec"]["containers"]]
 
 
 @pytest.mark.parametrize(("patch", "code", "message"), REFUSED)

@@ -1,3 +1,4 @@
+import functools
 import json
 from typing import Any
 
@@ -36,20 +37,20 @@ def test_what_a_patch_reaches_into_is_sorted_and_the_rest_stands_as_declared() -
             "replicas": 1,
         },
     }
-    new = patch.json_patch(
-        old,
-        [
-            {"op": "remove", "path": "/metadata/resourceVersion"},
-            {"op": "replace", "path": "/spec/replicas", "value": "x"},
-            {"op": "add", "path": "/bogus", "value": 1},
-        ],
-    )
-    text = patch.told(old, new, DEPLOYMENT)
+    operations: list[dict[str, Any]] = [
+        {"op": "remove", "path": "/metadata/resourceVersion"},
+        {"op": "replace", "path": "/spec/replicas", "value": {"z": 1, "a": 2}},
+        {"op": "test", "path": "/spec/template/metadata", "value": {}},
+        {"op": "add", "path": "/bogus", "value": 1},
+    ]
+    work = functools.partial(patch.json_patch, operations=[one for one in operations if one["op"] != "test"])
+    text = patch.told(old, work, patch.by_json_patch(operations), DEPLOYMENT)
     assert names(text) == ["apiVersion", "bogus", "kind", "metadata", "spec"]
     assert names(text, "metadata") == ["managedFields", "name", "uid"]
     declared = ["manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1"]
     assert names(text, "metadata", "managedFields", "0") == declared
     assert names(text, "spec") == ["replicas", "template"]
+    assert names(text, "spec", "replicas") == ["z", "a"]
     assert names(text, "spec", "template") == ["metadata", "spec"]
     assert names(text, "spec", "template", "metadata", "labels") == ["a", "b"]
     assert names(text, "spec", "template", "spec", "containers", "0") == ["name", "image"]
@@ -61,10 +62,21 @@ def test_fields_stand_in_the_order_of_their_declaration_and_owners_fields_in_the
         "metadata": {"name": "d", "managedFields": [{**OWNED, "fieldsV1": sets}]},
         "spec": {"template": {"spec": {"containers": [{"name": "c", "volumeDevices": [], "env": [], "envFrom": []}]}}},
     }
-    text = patch.told(old, {**old, "bogus": 1}, DEPLOYMENT)
+    text = patch.told(old, lambda ordered: {**ordered, "bogus": 1}, {}, DEPLOYMENT)
     declared = ["name", "envFrom", "env", "volumeDevices"]
     assert names(text, "spec", "template", "spec", "containers", "0") == declared
     assert names(text, "metadata", "managedFields", "0", "fieldsV1", "f:spec") == list(sets["f:spec"])
+
+
+def test_what_a_merge_says_is_sorted_to_its_end() -> None:
+    merge = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "j"}], "hostNetwork": "x"}}}}
+    old = {
+        "spec": {"replicas": 1, "template": {"spec": {"volumes": [{"name": "v", "emptyDir": {}}], "containers": []}}}
+    }
+    text = patch.told(old, lambda obj: patch.merge_patch(obj, merge), patch.by_merge(merge), DEPLOYMENT)
+    assert names(text, "spec", "template", "spec") == ["containers", "hostNetwork", "volumes"]
+    assert names(text, "spec", "template", "spec", "containers", "0") == ["image", "name"]
+    assert names(text, "spec", "template", "spec", "volumes", "0") == ["name", "emptyDir"]
 
 
 def test_complaints_name_repeated_keys_and_fields_of_no_operation() -> None:

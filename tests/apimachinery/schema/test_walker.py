@@ -117,8 +117,9 @@ BAD = [
     ("coordination.k8s.io/v1", "Lease", {"spec": {"renewTime": "2026-01-01T00:00:00Z"}}, 'parsing time "2026-01-01T00:00:00Z" as "2006-01-02T15:04:05.000000Z07:00": cannot parse "Z" as ".000000"'),
     ("v1", "Pod", {"metadata": {"deletionTimestamp": "now"}}, 'parsing time "now" as "2006-01-02T15:04:05Z07:00": cannot parse "now" as "2006"'),
     ("v1", "Pod", {"metadata": {"deletionTimestamp": "2026-02-30T00:00:00Z"}}, 'parsing time "2026-02-30T00:00:00Z": day out of range'),
-    ("v1", "Pod", {"metadata": {"deletionTimestamp": 7}}, "json: cannot unmarshal number into Go value of type string"),
-    ("v1", "Service", {"spec": {"ports": [{"targetPort": 1.5}]}}, "json: cannot unmarshal number 1.5 into Go value of type int32"),
+    ("v1", "Pod", {"metadata": {"deletionTimestamp": 7}}, "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.deletionTimestamp of type string"),
+    ("v1", "Service", {"spec": {"ports": [{"targetPort": 1.5}]}}, "json: cannot unmarshal number 1.5 into Go struct field ServicePort.spec.ports.targetPort of type int32"),
+    ("coordination.k8s.io/v1", "Lease", {"spec": {"renewTime": {}}}, "json: cannot unmarshal object into Go struct field LeaseSpec.spec.renewTime of type string"),
     ("v1", "Pod", [], "json: cannot unmarshal array into Go value of type v1.Pod"),
     # Texts, lists and maps whose type has a name of its own.
     ("v1", "Pod", {"spec": {"restartPolicy": 5}}, "json: cannot unmarshal number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy"),
@@ -148,6 +149,15 @@ def test_the_first_wrong_type_is_told_and_a_bad_spelling_wins() -> None:
     assert "metadata.name" in walker("v1", "Pod").check(obj).error
     obj = {"metadata": {"name": 1, "creationTimestamp": "x"}}
     assert walker("v1", "Pod").check(obj).error.startswith("parsing time")
+
+
+def test_spellings_after_a_merge_are_told_without_their_place() -> None:
+    secret = {"data": {"a": "%"}}
+    error = "error decoding from json: illegal base64 data at input byte 0"
+    assert walker("v1", "Secret").check(secret, merged=True).error == error
+    lease = {"spec": {"renewTime": 1}}
+    error = "json: cannot unmarshal number into Go value of type string"
+    assert walker("coordination.k8s.io/v1", "Lease").check(lease, merged=True).error == error
 
 
 @pytest.mark.parametrize(
