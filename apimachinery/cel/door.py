@@ -26,7 +26,7 @@ from apimachinery.cel.syntax.source import Complaints, Source
 from apimachinery.cel.types.checker import check
 from apimachinery.cel.types.environment import Environment, NoTypes, Types, functions
 from apimachinery.cel.types.kinds import Type
-from apimachinery.cel.types.literals import complain_of_literals, unreadable_pattern
+from apimachinery.cel.types.literals import complain_of_literals, unmade
 from apimachinery.cel.values.faults import CostExceeded, EvaluationError
 
 __all__ = [
@@ -71,7 +71,7 @@ def environment(
 
 
 class Uninstantiable(Unfit):
-    """An expression that compiles but has a regular expression that does not; the message is Go's."""
+    """An expression that compiles but has a literal that cannot be read; the message says why."""
 
 
 class Program:
@@ -107,7 +107,7 @@ def compile(expression: str, environment: Environment) -> Program:
                 complain_of_literals(tree, complaints)
             if tree is None or complaints:
                 raise Unfit(complaints.text())
-            if wrong := unreadable_pattern(tree):
+            if wrong := unmade(tree):
                 raise Uninstantiable(wrong)
             return Program(expression, tree)
         except RecursionError:

@@ -9,9 +9,13 @@ from apimachinery.cel.evaluation.budget import Activation
 from apimachinery.cel.syntax.nodes import Call
 from apimachinery.cel.types.kinds import Overload
 from apimachinery.cel.values.faults import EvaluationError, no_overload
-from apimachinery.cel.values.kinds import fits
+from apimachinery.cel.values.kinds import fits, type_name, value_type
 
 Step = Callable[[Activation], Any]
+# What upstream implements once for all types, which it does not name.
+_UNNAMED = frozenset(("!_", "-_", "@in", "contains", "endsWith", "matches", "startsWith"))
+_UNORDERED = (list, dict, type(None))
+_OPERATORS = frozenset(f"_{sign}_" for sign in ("+", "-", "*", "/", "%", "<", "<=", ">", ">="))
 
 
 def planned_call(node: Call, steps: list[Step]) -> Step:
@@ -23,9 +27,17 @@ def planned_call(node: Call, steps: list[Step]) -> Step:
         for overload in overloads:
             if all(map(fits, args, overload.args)):
                 return _run(overload, args, activation)
-        raise no_overload(name)
+        raise _no_overload(name, args)
 
     return called
+
+
+def _no_overload(name: str, args: tuple[Any, ...]) -> EvaluationError:
+    if name in _UNNAMED or (name in _OPERATORS and not (name[1] in "<>" and isinstance(args[0], _UNORDERED))):
+        return no_overload()
+    if name in _OPERATORS or name == "size":
+        return no_overload(name)
+    return no_overload(f"{name}({', '.join(type_name(value_type(each)) for each in args)})")
 
 
 def _run(overload: Overload, args: tuple[Any, ...], activation: Activation) -> Any:

@@ -9,7 +9,7 @@ from apimachinery.cel.evaluation.budget import Activation
 from apimachinery.cel.syntax.macros import MAP_INSERT
 from apimachinery.cel.syntax.nodes import Fold, Literal
 from apimachinery.cel.values.faults import EvaluationError, no_overload
-from apimachinery.cel.values.kinds import Instance, as_key, keys
+from apimachinery.cel.values.kinds import Instance, as_key, keys, value_type
 
 Step = Callable[[Activation], Any]
 _MISSING: Any = object()
@@ -62,7 +62,12 @@ def _elements(value: Any, two: bool) -> Iterable[tuple[Any, Any]]:
         value = value.fields
     if isinstance(value, dict):
         return zip(keys(value), value.values(), strict=True)
-    raise no_overload()
+    raise EvaluationError(f"got 'types.{_GO_NAMES.get(value_type(value).kind, 'Err')}', expected iterable type")
+
+
+_GO_NAMES = {
+    kind: kind.title() for kind in ("bool", "bytes", "double", "duration", "int", "null", "string", "timestamp", "uint")
+}
 
 
 def planned_gathering(function: str, gathered: Step, steps: list[Step]) -> Step:

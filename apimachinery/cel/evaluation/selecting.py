@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from apimachinery.cel.types.kinds import Type
 from apimachinery.cel.values.faults import EvaluationError, no_overload
-from apimachinery.cel.values.kinds import NONE, EndlessMap, Instance, Lazy, Optional, as_key, value_type
+from apimachinery.cel.values.kinds import NONE, EndlessMap, Instance, Lazy, Optional, as_key, type_name, value_type
 
 
 def select(value: Any, field: str) -> Any:
@@ -24,7 +23,9 @@ def select(value: Any, field: str) -> Any:
         raise EvaluationError(f"no such key: {field}")
     if isinstance(value, Optional):
         return optional_field(value, field)
-    raise no_overload()
+    if isinstance(value, list):
+        return index(value, field)
+    raise EvaluationError(f"no such key: {field}")
 
 
 def has(value: Any, field: str) -> bool:
@@ -38,7 +39,9 @@ def has(value: Any, field: str) -> bool:
         return True
     if isinstance(value, Optional):
         return value.there and has(value.value, field)
-    raise no_overload()
+    if isinstance(value, list):
+        index(value, field)
+    return False
 
 
 def index(value: Any, key: Any) -> Any:
@@ -57,12 +60,14 @@ def index(value: Any, key: Any) -> Any:
         return optional_field(value, key)
     if isinstance(value, Instance | Lazy) and isinstance(key, str):
         return select(value, key)
-    raise no_overload()
+    raise EvaluationError(f"no such key: {_shown(key)}")
 
 
 def optional_field(value: Any, key: Any) -> Optional:
     """An element or field as an optional: none where it is absent. Raises EvaluationError."""
     if isinstance(value, Optional):
+        if value.there and not isinstance(value.value, list | dict | Instance | Lazy | Optional):
+            raise no_overload()
         return optional_field(value.value, key) if value.there else NONE
     if isinstance(value, list):
         place = _place(key)
@@ -71,7 +76,7 @@ def optional_field(value: Any, key: Any) -> Optional:
         return _lookup(value, key)
     if isinstance(value, Instance | Lazy) and isinstance(key, str):
         return Optional(select(value, key), True) if has(value, key) else NONE
-    raise no_overload()
+    return NONE
 
 
 def _lookup(value: dict[Any, Any], key: Any) -> Optional:
@@ -83,14 +88,10 @@ def _lookup(value: dict[Any, Any], key: Any) -> Optional:
 
 def _place(key: Any) -> int:
     if isinstance(key, bool) or not isinstance(key, int | float):
-        raise EvaluationError(f"unsupported index type '{_kind(value_type(key))}' in list")
+        raise EvaluationError(f"unsupported index type '{type_name(value_type(key))}' in list")
     if isinstance(key, float) and not key.is_integer():
         raise EvaluationError(f"unsupported index value {key} in list")
     return int(key)
-
-
-def _kind(given: Type) -> str:
-    return given.name or given.kind
 
 
 def _shown(key: Any) -> str:

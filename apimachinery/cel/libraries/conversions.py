@@ -1,4 +1,4 @@
-"""Conversions between types. Source: doc/langdef.md of google/cel-spec; refusals in the words of Go's library."""
+"""Conversions between types. Source: doc/langdef.md of google/cel-spec."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from apimachinery.cel.values.faults import EvaluationError
 from apimachinery.cel.values.kinds import value_type
 from apimachinery.cel.values.numbers import MAX_INT, MAX_UINT, MIN_INT, UInt, signed, truncated, unsigned
 from apimachinery.cel.values.times import SECOND, Duration, Timestamp, parse_duration, parse_timestamp
-from apimachinery.errors import quoted
 
 _BOOLS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
@@ -23,34 +22,49 @@ _BOOLS = {
 _DOUBLE = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf|infinity|nan))", re.ASCII)
 
 
-def _go(function_name: str, text: str, fault: str = "invalid syntax") -> EvaluationError:
-    return EvaluationError(f"strconv.{function_name}: parsing {quoted(text)}: {fault}")
+def _unread(kind: str) -> EvaluationError:
+    return EvaluationError(f"type conversion error from 'string' to '{kind}'")
 
 
-def _whole(text: str, name: str, signs: str, low: int, high: int) -> int:
+def _whole(text: str, kind: str, signs: str, low: int, high: int) -> int:
     digits = text[1:] if text[:1] and text[0] in signs else text
-    if not (digits.isascii() and digits.isdigit()):
-        raise _go(name, text)
     # What has more digits than any number that fits is not worth reading.
-    number = int(digits) if len(digits.lstrip("0")) <= 20 else high + 1
-    number = -number if text[0] == "-" else number
+    if not (digits.isascii() and digits.isdigit()) or len(digits.lstrip("0")) > 20:
+        raise _unread(kind)
+    number = -int(digits) if text[0] == "-" else int(digits)
     if not low <= number <= high:
-        raise _go(name, text, "value out of range")
+        raise _unread(kind)
     return number
 
 
 def _double(text: str) -> float:
-    if not _DOUBLE.fullmatch(text):
-        raise _go("ParseFloat", text)
-    value = float(text)
-    if math.isinf(value) and text.lstrip("+-")[:1] not in "iI":
-        raise _go("ParseFloat", text, "value out of range")
+    value = float(text) if _DOUBLE.fullmatch(text) else math.inf
+    if math.isinf(value) and text.lstrip("+-")[:1] not in ("i", "I"):
+        raise _unread("double")
     return value
+
+
+def _uint(value: float) -> UInt:
+    return UInt(truncated(value, -1, MAX_UINT + 1, "unsigned integer overflow"))
+
+
+def _duration(text: str) -> Duration:
+    try:
+        return parse_duration(text)
+    except EvaluationError as error:
+        raise _unread("google.protobuf.Duration") from error
+
+
+def _timestamp(text: str) -> Timestamp:
+    try:
+        return parse_timestamp(text)
+    except EvaluationError as error:
+        raise _unread("google.protobuf.Timestamp") from error
 
 
 def _bool(text: str) -> bool:
     if text not in _BOOLS:
-        raise _go("ParseBool", text)
+        raise _unread("bool")
     return _BOOLS[text]
 
 
@@ -103,11 +117,10 @@ def _functions() -> Iterator[Overload]:
     yield function("double(string) -> double", _double)
     yield function("double(uint) -> double", float)
     yield function("duration(int) -> duration", Duration)
-    yield function("duration(string) -> duration", parse_duration)
-    over = "integer overflow"
-    yield function("int(double) -> int", lambda value: truncated(value, MIN_INT, MAX_INT + 1, over))
+    yield function("duration(string) -> duration", _duration)
+    yield function("int(double) -> int", lambda value: truncated(value, MIN_INT, MAX_INT + 1, "integer overflow"))
     yield function("int(duration) -> int", lambda value: value.nanos)
-    yield function("int(string) -> int", lambda text: _whole(text, "ParseInt", "+-", MIN_INT, MAX_INT))
+    yield function("int(string) -> int", lambda text: _whole(text, "int", "+-", MIN_INT, MAX_INT))
     yield function("int(timestamp) -> int", lambda value: value.nanos // SECOND)
     yield function("int(uint) -> int", lambda value: signed(int(value)))
     yield function("string(bool) -> string", lambda value: "true" if value else "false")
@@ -118,11 +131,10 @@ def _functions() -> Iterator[Overload]:
     yield function("string(timestamp) -> string", Timestamp.text)
     yield function("string(uint) -> string", lambda value: str(int(value)))
     yield function("timestamp(int) -> timestamp", lambda seconds: Timestamp(seconds * SECOND))
-    yield function("timestamp(string) -> timestamp", parse_timestamp)
-    over = "unsigned integer overflow"
-    yield function("uint(double) -> uint", lambda value: UInt(truncated(value, -1, MAX_UINT + 1, over)))
+    yield function("timestamp(string) -> timestamp", _timestamp)
+    yield function("uint(double) -> uint", _uint)
     yield function("uint(int) -> uint", unsigned)
-    yield function("uint(string) -> uint", lambda text: UInt(_whole(text, "ParseUint", "", 0, MAX_UINT)))
+    yield function("uint(string) -> uint", lambda text: UInt(_whole(text, "uint", "", 0, MAX_UINT)))
 
 
 FUNCTIONS: tuple[Overload, ...] = tuple(_functions())

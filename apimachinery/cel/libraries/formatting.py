@@ -9,8 +9,9 @@ from apimachinery.cel.libraries.conversions import double_text
 from apimachinery.cel.types.kinds import Type
 from apimachinery.cel.values.clauses import TAKES, parts
 from apimachinery.cel.values.faults import CostExceeded, EvaluationError
-from apimachinery.cel.values.kinds import keys, value_type
+from apimachinery.cel.values.kinds import keys, type_name, value_type
 from apimachinery.cel.values.times import Duration, Timestamp
+from apimachinery.errors import quoted
 
 _LONGEST = 1_000_000
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
@@ -46,9 +47,7 @@ def _one(kind: str, digits: int, value: Any) -> str:
 
 
 def _wrong(kind: str, value: Any) -> EvaluationError:
-    given = value_type(value)
-    name = {"null": "null_type"}.get(given.kind, given.name or given.kind)
-    return EvaluationError(f"error during formatting: {TAKES[kind]}, was given {name}")
+    return EvaluationError(f"error during formatting: {TAKES[kind]}, was given {type_name(value_type(value))}")
 
 
 def _text(value: Any) -> str:
@@ -62,29 +61,35 @@ def _text(value: Any) -> str:
         case bytes():
             return value.decode("utf-8", "replace")
         case float():
-            return _double_text(value)
+            return double_text(value)
         case int():
             return str(int(value))
         case Duration() | Timestamp():
             return value.text()
         case Type():
-            return _type_name(value)
+            return type_name(value)
         case list():
-            return f"[{', '.join(map(_text, value))}]"
+            return f"[{', '.join(map(_literal, value))}]"
         case dict():
-            shown = {_text(key): _text(item) for key, item in zip(keys(value), value.values(), strict=True)}
-            return "{" + ", ".join(f"{key}: {shown[key]}" for key in sorted(shown)) + "}"
+            shown = {_literal(key): _literal(item) for key, item in zip(keys(value), value.values(), strict=True)}
+            return "{" + ", ".join(f"{key}:{shown[key]}" for key in sorted(shown)) + "}"
     raise _wrong("s", value)
 
 
-def _type_name(given: Type) -> str:
-    return "null_type" if given.kind == "null" else given.name or given.kind
-
-
-def _double_text(value: float) -> str:
-    if math.isfinite(value):
-        return double_text(value)
-    return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")
+def _literal(value: Any) -> str:
+    """A value in a list or map: as an expression would write it."""
+    match value:
+        case str():
+            return quoted(value)
+        case bytes():
+            return f"b{quoted(value.decode('utf-8', 'replace'))}"
+        case float():
+            return f"{value:.6f}" if math.isfinite(value) else quoted(double_text(value))
+        case Timestamp():
+            return f"timestamp({quoted(value.text())})"
+        case Duration():
+            return f"duration({quoted(value.text())})"
+    return _text(value)
 
 
 def _decimal(value: Any) -> str:
@@ -103,7 +108,7 @@ def _double(kind: str, digits: int, value: Any) -> str:
     if kind == "f":
         return f"{value:,.{digits}f}"
     mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
-    return f"{mantissa}\u202f×\u202f10{_raised(int(exponent))}"
+    return f"{mantissa}×10{_raised(int(exponent))}"
 
 
 def _raised(exponent: int) -> str:

@@ -18,8 +18,9 @@ from apimachinery.cel.types.declare import function
 from apimachinery.cel.types.kinds import Overload, object_type
 from apimachinery.cel.values.faults import EvaluationError
 from apimachinery.cel.values.kinds import NONE, Opaque, Optional
-from apimachinery.cel.values.numbers import MAX_INT, MIN_INT
+from apimachinery.cel.values.numbers import MAX_INT, MAX_UINT, MIN_INT
 from apimachinery.cel.values.times import parse_timestamp
+from apimachinery.errors import quoted
 
 _UUID = re.compile(r"(?i)[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.ASCII)
 _SEMVER = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z.-]+))?(?:\+([0-9A-Za-z.-]+))?", re.ASCII)
@@ -84,9 +85,11 @@ def _order(one: object, other: object) -> int:
 
 def semver(text: str, lenient: bool = False) -> Semver:
     """A version out of its text; `lenient`: it may lack parts. Raises EvaluationError."""
-    found = _SEMVER.fullmatch(_completed(text) if lenient else text)
-    if found is None:
-        raise EvaluationError(_no_semver(text))
+    whole = _completed(text) if lenient else text
+    if wrong := _no_semver(whole):
+        raise EvaluationError(wrong)
+    found = _SEMVER.fullmatch(whole)
+    assert found is not None
     numbers = (int(found[1]), int(found[2]), int(found[3]))
     before = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in (found[4] or "").split("."))
     # What has no pre-release comes after what has one.
@@ -96,15 +99,40 @@ def semver(text: str, lenient: bool = False) -> Semver:
 def _no_semver(text: str) -> str:
     if not text:
         return "Version string empty"
-    if text.count(".") < 2:
+    parts = text.split(".", 2)
+    if len(parts) < 3:
         return "No Major.Minor.Patch elements found"
-    for part in text.split(".", 2):
-        number = re.split(r"[-+]", part)[0]
-        if not (number.isascii() and number.isdigit()):
-            return f'Invalid character(s) found in number "{number}"'
+    rest, plus, build = parts[2].partition("+")
+    parts[2], dash, before = rest.partition("-")
+    for name, number in zip(("major", "minor", "patch"), parts, strict=True):
+        if not re.fullmatch(r"\d*", number, re.ASCII):
+            return f"Invalid character(s) found in {name} number {quoted(number)}"
         if len(number) > 1 and number[0] == "0":
-            return f'Number must not contain leading zeroes "{number}"'
-    return f'Invalid character(s) found in "{text}"'
+            return f"{name.title()} number must not contain leading zeroes {quoted(number)}"
+        if not number or int(number[:21]) > MAX_UINT:
+            why = "value out of range" if number else "invalid syntax"
+            return f"strconv.ParseUint: parsing {quoted(number)}: {why}"
+    return (_no_prerelease(before) if dash else "") or (_no_build(build) if plus else "")
+
+
+def _no_prerelease(text: str) -> str:
+    for part in text.split("."):
+        if not part:
+            return "Prerelease is empty"
+        if part.isdigit() and len(part) > 1 and part[0] == "0":
+            return f"Numeric PreRelease version must not contain leading zeroes {quoted(part)}"
+        if not re.fullmatch(r"[0-9A-Za-z-]+", part):
+            return f"Invalid character(s) found in prerelease {quoted(part)}"
+    return ""
+
+
+def _no_build(text: str) -> str:
+    for part in text.split("."):
+        if not part:
+            return "Build meta data is empty"
+        if not re.fullmatch(r"[0-9A-Za-z-]+", part):
+            return f"Invalid character(s) found in build meta data {quoted(part)}"
+    return ""
 
 
 def _completed(text: str) -> str:
@@ -193,7 +221,7 @@ def _functions() -> Iterator[Overload]:
     kind = "kubernetes.Quantity"
     yield function(f"quantity(string) -> {kind}", _quantity, costs.text)
     yield function("isQuantity(string) -> bool", lambda text: _is(lambda: _quantity(text)), costs.text)
-    yield function(f"{kind}.sign() -> int", lambda given: _order(given.amount.nanos, 0))
+    yield function(f"sign({kind}) -> int", lambda given: _order(given.amount.nanos, 0))
     yield function(f"{kind}.isGreaterThan({kind}) -> bool", lambda one, other: one.amount > other.amount)
     yield function(f"{kind}.isLessThan({kind}) -> bool", lambda one, other: one.amount < other.amount)
     yield function(f"{kind}.compareTo({kind}) -> int", lambda one, other: _order(one.amount, other.amount))

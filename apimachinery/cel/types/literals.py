@@ -22,9 +22,16 @@ def complain_of_literals(tree: Node, complaints: Complaints) -> None:
     _uniform(tree, complaints)
 
 
-def unreadable_pattern(tree: Node) -> str:
-    """What is wrong with a regular expression that is a literal, and is compiled with what it stands in; "" if none."""
+def unmade(tree: Node) -> str:
+    """What is wrong with a literal that is read once for all, a pattern or what is converted; "" if nothing."""
     for node in walk(tree):
+        if isinstance(node, Call) and node.function in _CONVERSIONS and len(node.args) == 1:
+            arg = node.args[0]
+            if isinstance(arg, Literal) and len(node.overloads) == 1:
+                try:
+                    node.overloads[0].run(arg.value)
+                except EvaluationError as error:
+                    return str(error)
         if isinstance(node, Call) and node.function in ("matches", "find", "findAll"):
             arg = node.args[1 if node.target is None else 0]
             if isinstance(arg, Literal) and isinstance(arg.value, str) and (wrong := patterns.complaint(arg.value)):
@@ -78,6 +85,7 @@ def _fits(parse: Callable[[str], object]) -> Callable[[str], bool]:
     return check
 
 
+_CONVERSIONS = frozenset(("bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint"))
 _READ: dict[str, Callable[[str], bool]] = {
     "duration": _fits(parse_duration),
     "timestamp": _fits(parse_timestamp),

@@ -109,6 +109,14 @@ def value_type(value: Any) -> Type:
     return found
 
 
+_NAMES = {"null": "null_type", "duration": "google.protobuf.Duration", "timestamp": "google.protobuf.Timestamp"}
+
+
+def type_name(given: Type) -> str:
+    """A type's name without what it is made of, as values tell theirs."""
+    return given.name or _NAMES.get(given.kind, given.kind)
+
+
 def fits(value: Any, wanted: Type) -> bool:
     """Whether a value can be an argument of a type, as far as that can be told without looking into it."""
     kind = wanted.kind

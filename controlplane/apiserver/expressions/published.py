@@ -1,7 +1,8 @@
 """The types of objects as their published schemas tell them, for expressions that are checked against a kind. Pure.
 
 What a schema leaves open (a quantity, which is a text or a number) has no field there, as upstream has it; a field
-whose name is a word of the language is named as upstream writes it, `__namespace__`.
+whose name is a word of the language can also be named as upstream writes it, `__namespace__`; and what lies in itself
+(a schema of schemas) has no fields there.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class PublishedTypes:
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
+        # The types that each lies in.
+        self._around: dict[str, frozenset[str]] = {}
         self._fields: dict[str, dict[str, Type]] = {}
 
     def add(self, name: str, node: Node) -> Type:
@@ -78,23 +81,28 @@ class PublishedTypes:
     def field(self, name: str, field: str) -> Type | None:
         if name not in self._fields:
             self._fields[name] = self._of(name, self._nodes[name])
-        return self._fields[name].get(field)
+        found = self._fields[name].get(field)
+        return self._fields[name].get(f"__{field}__") if found is None and field in _RESERVED else found
 
     def _of(self, name: str, node: Node) -> dict[str, Type]:
-        made = ((escaped(field), self._type(f"{name}.{field}", child)) for field, child in node.fields.items())
+        around = self._around.get(name, frozenset()) | {node.type_name}
+        made = ((escaped(field), self._type(f"{name}.{field}", child, around)) for field, child in node.fields.items())
         return {field: given for field, given in made if field and given is not None}
 
-    def _type(self, name: str, node: Node) -> Type | None:
+    def _type(self, name: str, node: Node, around: frozenset[str]) -> Type | None:
         if node.shape in _SCALARS:
             return _SCALARS[node.shape]
         if node.shape == "string":
             return _FORMATS.get(node.type_raw.get("format") or "", STRING)
         if node.element is not None:
-            element = self._type(f"{name}.@{'elem' if node.shape == 'list' else 'value'}", node.element)
+            element = self._type(f"{name}.@{'idx' if node.shape == 'list' else 'elem'}", node.element, around)
             if element is None:
                 return None
             return list_of(element) if node.shape == "list" else map_of(STRING, element)
         if node.shape in ("struct", "raw"):
-            self._nodes[name] = node
+            if node.type_name and node.type_name in around:
+                self._fields[name] = {}
+            else:
+                self._nodes[name], self._around[name] = node, around
             return object_type(name)
         return None

@@ -27,7 +27,7 @@ FILES = (
     *("macros2", "optionals", "parse", "plumbing", "string", "string_ext", "timestamps", "type_deduction"),
 )
 # What upstream's server has not: names between back quotes, texts' reverse(), numbers formatted as others.
-LEFT_OUT = re.compile(r"\.`|reverse\(\)|%[.\d]*[efd]|indexOf\('a', 30\)|lastIndexOf\('a', 30\)|^str_var")
+LEFT_OUT = re.compile(r"%s.\.format\(\[(dyn\()?(\[|\{|double)|\.`|reverse\(\)|%[.\d]*[efd]|ndexOf\('a', 30\)|^str_var")
 STRICT = ("expected type", "no matching overload", "undeclared reference")
 
 _TOKEN = re.compile(r"""\s+|\#[^\n]*|(?P<s>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|(?P<w>[\w.\-+/]+)|(?P<p>[{}:\[\],;])""")

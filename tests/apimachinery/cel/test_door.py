@@ -47,6 +47,11 @@ def value(expression: str) -> Any:
         ("duration('1')", 10, "invalid duration argument"),
         ("99999999999999999999", 1, "invalid int literal"),
         (
+            "'%d'.format(['a'])",
+            14,
+            "error during formatting: decimal clause can only be used on integers, was given string",
+        ),
+        (
             "x.all(y, y)",
             1,
             "expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)",
@@ -90,6 +95,9 @@ def test_places_are_told_by_line_and_in_wide_letters() -> None:
         ("semver('1.2.3').isLessThan(semver('v1.10', true))", True),
         ("format.dns1123Label().validate('A').hasValue()", True),
         ("'a/b~c'.find('[a-z]/')", "a/"),
+        ("'%s %s'.format([['a', 'b'], {'a': 1.5}])", '["a", "b"] {"a":1.500000}'),
+        ("'%s %e'.format([1.0 / 0.0, 1234.5])", "+Inf 1.234500×10⁰³"),
+        ("has(object.spec.replicas.foo) || object.spec.replicas.?foo.hasValue()", False),
         ("string(duration('90s')) + string(timestamp('2026-01-02T03:04:05Z').getHours())", "90s3"),
         ("type(x) == int && type(1u) == uint && type(object.ratio) == double", True),
         ("1 == dyn(1.0) && {1: 'a'}[dyn(1.0)] == 'a' && !(dyn(true) == dyn(1))", True),
@@ -106,9 +114,14 @@ def test_values(expression: str, wanted: Any) -> None:
         ("[1][x] == 1", "index out of bounds: 4"),
         ("x / 0 == 1", "division by zero"),
         ("9223372036854775807 + x > 0", "integer overflow"),
-        ("object.spec.name + 1", "no such overload: _+_"),
+        ("object.spec.name + 1", "no such overload"),
+        ("object.spec.replicas.foo", "no such key: foo"),
+        ("object.spec.replicas.all(y, true)", "got 'types.Int', expected iterable type"),
+        ("object.spec.name.getHours()", "no such overload: getHours(string)"),
+        ("object.spec.tags.foo", "unsupported index type 'string' in list"),
         ("optional.none().value()", "optional.none() dereference"),
-        ("int('a')", 'strconv.ParseInt: parsing "a": invalid syntax'),
+        ("int(object.spec.name)", "type conversion error from 'string' to 'int'"),
+        ("semver('1.02.3')", 'Minor number must not contain leading zeroes "02"'),
     ],
 )
 def test_what_has_no_value_is_told_in_upstreams_words(expression: str, message: str) -> None:
@@ -180,3 +193,9 @@ def test_objects_have_the_fields_of_their_types() -> None:
         door.compile("pod.red", environment)
     with pytest.raises(door.Unfit, match="expected type of field 'ready' is 'bool' but provided type is 'int'"):
         door.compile("Pod{ready: 1}", environment)
+
+
+@pytest.mark.parametrize("expression", ["int('a')", "'a'.find('(')", "bool('yes')", "uint(-1)"])
+def test_literals_that_cannot_be_read_are_told_before_anybody_asks(expression: str) -> None:
+    with pytest.raises(door.Uninstantiable):
+        door.compile(expression, ENV)
