@@ -165,7 +165,7 @@ def _node(mode: Mode, own: NodeNetwork, nodes: list[NodeNetwork], pods: list[Pat
             found.append(str(result["ips"][0]["address"]).partition("/")[0])
         between.prepare(own, nodes)
         apply(kernel, own.name, plan.wanted(own.name, nodes, (CLUSTER,), between.route), (CLUSTER,))
-        asyncio.run(_masquerade(own, nodes, Settings().vxlan.port if between.link else 0))
+        asyncio.run(_masquerade(own, nodes, between.tunnel_port))
     return found
 
 

@@ -18,7 +18,6 @@ from apimachinery.kit.lifecycle import Lifecycle
 from cni import install
 from cni.daemon import Daemon
 from cni.node import sysctls
-from cni.node.model import ANNOTATION
 from cni.node.network import NodeNetworking
 from cni.node.watch import LostInterface
 from cni.settings import Settings
@@ -52,8 +51,8 @@ async def run(
     return network
 
 
-async def _announce(client: Client, node: str, text: str | None) -> None:
-    await client.patch(NODE, node, {"metadata": {"annotations": {ANNOTATION: text}}})
+async def _announce(client: Client, node: str, annotation: str, text: str | None) -> None:
+    await client.patch(NODE, node, {"metadata": {"annotations": {annotation: text}}})
 
 
 async def serve(settings: Settings, lifecycle: Lifecycle) -> None:

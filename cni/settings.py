@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from apimachinery.kit import wireguard
 from apimachinery.kit.netlink.links import NAME_LIMIT
 from apimachinery.kit.netlink.routes import Network
 from apimachinery.kit.netlink.vxlan import PORT
@@ -17,6 +18,7 @@ class Mode(Enum):
 
     HOST_GW = "host-gw"
     VXLAN = "vxlan"
+    WIREGUARD = "wireguard"
     NONE = "none"
 
 
@@ -41,6 +43,23 @@ class Vxlan:
 
 
 @dataclass(frozen=True)
+class WireguardSettings:
+    """The device of mode wireguard."""
+
+    device: str = "wherry-wg"
+    """Its name."""
+    port: int = wireguard.PORT
+    """UDP, 1 to 65535."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming the field."""
+        if not 0 < len(self.device) <= NAME_LIMIT or "/" in self.device:
+            raise ValueError(f"wireguard.device {self.device!r} is no name for a link: 1 to {NAME_LIMIT} characters")
+        if not 0 < self.port <= 65535:
+            raise ValueError(f"wireguard.port is {self.port}; use 1 to 65535")
+
+
+@dataclass(frozen=True)
 class Settings:
     """One node's pod network, or the routes of a host that is no node."""
 
@@ -55,13 +74,16 @@ class Settings:
     data_dir: Path = Path("/var/lib/cni/networks")
     """Reserved addresses; must survive a restart of the daemon, and may not survive the node."""
     mode: Mode = Mode.HOST_GW
-    """host-gw: routes, for nodes that share a link. vxlan: in UDP, for nodes that reach each other in any way. none:
-    another program (Calico, Cilium, flannel) is the pod network; nothing is written, and what was is taken away."""
+    """host-gw: routes, for nodes that share a link. vxlan: in UDP, for nodes that reach each other in any way.
+    wireguard: likewise, and encrypted. none: another program (Calico, Cilium, flannel) is the pod network; nothing is
+    written, and what was is taken away."""
     vxlan: Vxlan = field(default_factory=Vxlan)
+    wireguard: WireguardSettings = field(default_factory=WireguardSettings)
     bridge: str = "cni0"
     """The bridge that joins the node's pods."""
     mtu: int = 0
-    """Bytes, of pods' links; 0: what fits through the link with the node's address, by vxlan 50 (IPv6: 70) less."""
+    """Bytes, of pods' links; 0: what fits through the link with the node's address, by vxlan 50 (IPv6: 70) less, by
+    WireGuard 60 (80)."""
     cluster_cidr: tuple[str, ...] = ("10.244.0.0/16",)
     """All pods of the cluster, one CIDR per IP family: what lies in it is never masqueraded and never leaves
     by the default route."""

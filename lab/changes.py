@@ -14,7 +14,7 @@ from apimachinery import errors
 from apimachinery.client import Client
 from apimachinery.kinds import NODE
 from apimachinery.objects import name as name_of
-from cni.node.model import ANNOTATION
+from cni.node.model import ANNOTATION, KEY_ANNOTATION
 from lab import cluster, components, health, node, preflight, room, state
 from lab.certificates import Authority
 from lab.paths import Paths
@@ -112,7 +112,7 @@ async def change_pod_network(spec: Spec, paths: Paths, mode: str, progress: Prog
                 continue
             with progress.step(f"{each.name}: pod network {mode}"):
                 await _restarted(components.agent(changed, paths, each), supervision)
-                said = functools.partial(_sends, client, each.name, mode == "vxlan")
+                said = functools.partial(_says, client, each.name, mode)
                 if not await cluster.until(time.monotonic() + cluster.READY_DEADLINE, said):
                     hint = f"look at `wherry logs {each.name}/agent`; `wherry pod-network` goes back, too"
                     raise cluster.ClusterError(f"{each.name} does not change to {mode}; {hint}")
@@ -129,8 +129,13 @@ async def _restarted(component: components.Component, supervision: Supervision) 
     await supervision.start(component.process)
 
 
-async def _sends(client: Client, name: str, by_vxlan: bool) -> bool:
+async def _says(client: Client, name: str, mode: str) -> bool:
     """Whether the Node says of its pod network what it shall."""
     listed = await client.list(NODE)
     found = (obj["metadata"].get("annotations") or {} for obj in listed["items"] if name_of(obj) == name)
-    return (ANNOTATION in next(found, {})) == by_vxlan
+    told = next(found, {})
+    return all((annotation in told) == (mode == way) for way, annotation in _TOLD.items())
+
+
+# What a Node says in each mode.
+_TOLD = {"vxlan": ANNOTATION, "wireguard": KEY_ANNOTATION}

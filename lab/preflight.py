@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from apimachinery.kit import command, netns
+from apimachinery.kit import command, netns, wireguard
 from apimachinery.kit.netlink import End, Netlink, NetlinkError, Tunnel, vxlan
 from lab import paths as places
 from lab.spec import Spec
@@ -139,19 +139,25 @@ async def mode_findings(mode: str) -> list[Finding]:
 
 def network_findings(mode: str) -> list[Finding]:
     """What a pod network lacks here."""
-    if mode != "vxlan":
+    if mode not in _DEVICES:
         return []
     probe = netns.create(f"wherry-probe-{os.getpid()}")
     try:
         with Netlink(probe) as kernel:
-            kernel.do(vxlan.add(End("probe"), Tunnel(1, vxlan.PORT, ipaddress.IPv4Address("127.0.0.1"))))
+            kernel.do(_DEVICES[mode])
     except NetlinkError as refused:
-        hint = "modprobe vxlan, or leave out --pod-network vxlan"
-        return [Finding(f"the kernel has no vxlan ({refused.strerror}): {hint}")]
+        hint = f"modprobe {mode}, or leave out --pod-network {mode}"
+        return [Finding(f"the kernel has no {mode} ({refused.strerror}): {hint}")]
     finally:
         netns.delete(probe.name)
     return []
 
+
+# What a pod network needs of the kernel.
+_DEVICES = {
+    "vxlan": vxlan.add(End("probe"), Tunnel(1, vxlan.PORT, ipaddress.IPv4Address("127.0.0.1"))),
+    "wireguard": wireguard.add(End("probe")),
+}
 
 # What uplink and netproxy write, in small: maps by address, protocol and port, NAT, conntrack, random choice.
 _NFT_NEEDED = """\

@@ -18,7 +18,7 @@ from netproxy import modes
 
 PROXY_MODES = modes.choices()
 DNS = ("builtin", "external")
-POD_NETWORKS = ("host-gw", "vxlan", "none")
+POD_NETWORKS = ("host-gw", "vxlan", "wireguard", "none")
 STORES = store_names()
 # What one API server has that was asked for nothing else.
 DEFAULT_STORE = "sqlite"
@@ -65,7 +65,7 @@ class Spec:
     cloud: bool = True
     """whether a cloud controller manager runs: Services of type LoadBalancer then get addresses"""
     pod_network: str = POD_NETWORKS[0]
-    """how pods of different nodes reach each other: routes, vxlan, or by what the user deploys (none)"""
+    """how pods of different nodes reach each other: routes, vxlan, WireGuard, or by what the user deploys (none)"""
     scheduler_config: str = ""
     """a KubeSchedulerConfiguration file, read at each start of the lab; empty: upstream's default profile"""
 

@@ -25,7 +25,8 @@ usage: sudo vagrant/install.sh server [--address IP] [--name NAME] [OPTION]…  
   --proxy-mode MODE   nftables (default), ipvs, iptables, userspace, auto
   --dns WHO           builtin (default) or external
   --pod-cidr RANGE    10.244.0.0/16                      --service-cidr RANGE  10.96.0.0/16
-  --pod-network MODE  host-gw (default), vxlan or none   --cluster-dns IP    else the tenth of the service range
+  --pod-network MODE  host-gw (default), vxlan, wireguard or none
+  --cluster-dns IP    else the tenth of the service range
   --set KEY=VALUE     any key of server.yaml or node.yaml  --no-proxy         agent: another proxy is on this machine
   --bundle DIR        packages from a folder that vagrant/bundle.sh made, no network
   --no-start          enable the units, start nothing

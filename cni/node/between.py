@@ -1,35 +1,40 @@
-"""The way to other nodes' pods: keeps the vxlan device where the mode is vxlan, and takes it away when it is idle."""
+"""The way to other nodes' pods: vxlan or WireGuard where that is the mode, what an earlier mode left beside it."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from apimachinery.kit.netlink import Netlink, NetlinkError, Route, Tunnel
-from apimachinery.kit.netlink.routes import Address, Network
-from cni.node import device, overlay
-from cni.node.device import Look, NotOurs
-from cni.node.model import NodeNetwork
-from cni.node.overlay import Entries
-from cni.settings import Mode, Settings
-
-log = logging.getLogger(__name__)
+from apimachinery.kit.netlink import Netlink, Route
+from apimachinery.kit.netlink.routes import Network
+from cni.node import device
+from cni.node.byvxlan import ByVxlan
+from cni.node.bywireguard import ByWireguard
+from cni.node.model import ANNOTATION, KEY_ANNOTATION, NodeNetwork
+from cni.settings import Settings
 
 ETHERNET_MTU = 1500
-Announce = Callable[[str | None], Awaitable[None]]
-"""Writes the annotation of this node's own Node; None takes it away. Raises ApiError or Unreachable."""
+Announce = Callable[[str, str | None], Awaitable[None]]
+"""Writes an annotation (name, value) of this node's own Node; None takes it away. Raises ApiError or Unreachable."""
 
 
 class Between:
-    """One node's. `link` is the index of its device, 0 without one."""
+    """One node's."""
 
     def __init__(self, settings: Settings, kernel: Netlink) -> None:
         self._settings = settings
         self._kernel = kernel
-        self._tunnel: Tunnel | None = None
-        self._sources: tuple[Address, ...] = ()
-        self._entries = Entries()
-        self.link = 0
+        self._vxlan = ByVxlan(settings, kernel)
+        self._wireguard = ByWireguard(settings, kernel)
+
+    @property
+    def links(self) -> frozenset[int]:
+        """Indexes of the devices."""
+        return frozenset({self._vxlan.link, self._wireguard.link} - {0})
+
+    @property
+    def tunnel_port(self) -> int:
+        """UDP, of vxlan; 0 without a device."""
+        return self._settings.vxlan.port if self._vxlan.link else 0
 
     def mtu(self, own: NodeNetwork) -> int:
         """Bytes, of pods' links and the bridge: the setting, or what fits through the link with the node's address."""
@@ -37,57 +42,31 @@ class Between:
             return self._settings.mtu
         indexes = [a.index for a in self._kernel.addresses() if a.interface.ip in own.addresses[:1]]
         link = self._kernel.link(indexes[0]) if indexes else None
-        return overlay.mtu(link.mtu if link else ETHERNET_MTU, self._wanted(own))
+        return self._wireguard.mtu(own, self._vxlan.mtu(own, link.mtu if link else ETHERNET_MTU))
 
     def prepare(self, own: NodeNetwork, nodes: Sequence[NodeNetwork]) -> set[str]:
-        """The device and all it must know, before a route leads there; what went wrong, in words."""
-        self._tunnel = self._wanted(own)
-        try:
-            if self._tunnel is None:
-                return self._idle()
-            name, address = self._settings.vxlan.device, overlay.own_gateway(own)
-            look = Look(name, overlay.mac_of(own.name), self.mtu(own), self._tunnel, address)
-            self.link = device.ensure(self._kernel, look)
-        except (OSError, NotOurs) as problem:
-            self._tunnel = None
-            return {f"vxlan: {problem}"}
-        local = {a.interface.ip for a in self._kernel.addresses()}
-        self._sources = tuple(a for a in own.addresses if a in local)
-        self._entries = overlay.entries(own, nodes, self._tunnel, self.link)
-        return {f"vxlan: {refused}" for refused in device.fill(self._kernel, self.link, self._entries)}
+        """The devices and all they must know, before a route leads there; what went wrong, in words."""
+        mtu = self.mtu(own)
+        problems = self._vxlan.prepare(own, nodes, mtu) | self._wireguard.prepare(own, nodes, mtu)
+        wanted = self._vxlan.steering | self._wireguard.steering
+        return problems | {f"pod network: {refused}" for refused in device.steer(self._kernel, wanted)}
 
     def route(self, node: NodeNetwork, cidr: Network) -> Route | None:
-        """The route to a node's pods by the device, if that is the way to it."""
-        if self._tunnel is None:
-            return None
-        return overlay.route_through(node, cidr, self._tunnel, self.link, self._sources)
+        """The route to a node's pods by a device, if that is the way to it."""
+        return self._vxlan.route(node, cidr) or self._wireguard.route(node, cidr)
 
     def finish(self, own: str, nodes: Sequence[NodeNetwork]) -> set[str]:
-        """Forget what no route needs any more. A device that this node no longer sends by stays until no other
-        announces one: until then packets may come in by it."""
-        try:
-            if self._tunnel is not None:
-                return {str(refused) for refused in device.prune(self._kernel, self.link, self._entries)}
-            if self.link and not any(n.mac for n in nodes if n.name != own):
-                device.remove(self._kernel, self._settings.vxlan.device)
-                self.link = 0
-        except (NetlinkError, NotOurs) as problem:
-            return {f"vxlan: {problem}"}
-        return set()
+        """Forget what no route needs any more."""
+        return self._vxlan.finish(own, nodes) | self._wireguard.finish(own, nodes)
 
-    def announcement(self, own: NodeNetwork) -> str | None:
-        """What this node's Node has to say: something once the device stands."""
-        return overlay.announcement(own.name, self._tunnel) if self._tunnel is not None else None
+    def announcements(self, own: NodeNetwork) -> dict[str, str | None]:
+        """By annotation: what this node's Node has to say."""
+        return {ANNOTATION: self._vxlan.announcement(own), KEY_ANNOTATION: self._wireguard.announcement()}
 
-    def _wanted(self, own: NodeNetwork) -> Tunnel | None:
-        if self._settings.mode is not Mode.VXLAN or not own.addresses:
-            return None
-        return Tunnel(self._settings.vxlan.number, self._settings.vxlan.port, own.addresses[0])
+    def is_waiting(self) -> bool:
+        """Whether something is about to change of which nothing tells."""
+        return self._wireguard.is_waiting()
 
-    def _idle(self) -> set[str]:
-        """What an earlier mode left: nothing is sent by the device any more."""
-        found = device.find(self._kernel, self._settings.vxlan.device)
-        self.link = found.index if found else 0
-        self._entries = Entries()
-        refused = device.fill(self._kernel, self.link, self._entries) if self.link else []
-        return {f"vxlan: {each}" for each in refused}
+    def close(self) -> None:
+        """Devices stay."""
+        self._wireguard.close()

@@ -11,7 +11,7 @@ from apimachinery.kit.netlink import End, Link, Netlink, NetlinkError, Request, 
 from apimachinery.kit.netlink.routes import Interface
 from apimachinery.kit.netlink.vxlan import Tunnel
 from cni.node import plan
-from cni.node.overlay import TABLE, Entries
+from cni.node.overlay import TABLE, Entries, Steering
 
 ALIAS = "wherry pod network"
 
@@ -42,16 +42,17 @@ def ensure(kernel: Netlink, look: Look) -> int:
         kernel.do(vxlan.add(End(look.name, mac=look.mac, mtu=look.mtu, up=False), look.tunnel))
         index = kernel.index(look.name)
         kernel.do(links.change(index, alias=ALIAS))
-        _settings(look.name)
+        check_way_back_loosely(look.name)
         kernel.do(links.change(index, up=True))
         link = kernel.ask(links.get(index), links.parse)
     if (link.mac, link.mtu, link.up) != (look.mac, look.mtu, True):
         kernel.do(links.change(link.index, mac=look.mac, mtu=look.mtu, up=True))
-    _ensure_address(kernel, link.index, look.address)
+    ensure_address(kernel, link.index, look.address)
     return link.index
 
 
-def _ensure_address(kernel: Netlink, link: int, wanted: Interface | None) -> None:
+def ensure_address(kernel: Netlink, link: int, wanted: Interface | None) -> None:
+    """The device's one IPv4 address."""
     present = [a.interface for a in kernel.addresses(link) if a.interface.version == 4]
     if wanted is not None and wanted not in present:
         kernel.do(routes.add_address(link, wanted, answering_only=True))
@@ -77,10 +78,14 @@ def fill(kernel: Netlink, link: int, wanted: Entries) -> list[NetlinkError]:
     ends, known = set(kernel.far_ends(link)), _neighbours(kernel, link)
     missing = [vxlan.set_far_end(link, end) for end in wanted.far_ends if end not in ends]
     missing += [routes.set_neighbour(link, *each) for each in wanted.neighbours if each not in known]
-    refused = _each(kernel, missing)
+    return _each(kernel, missing)
+
+
+def steer(kernel: Netlink, wanted: Steering) -> list[NetlinkError]:
+    """Make the rules for what pods send to nodes, and the table they ask, the wanted ones."""
     present = kernel.routes(protocol=plan.PROTOCOL, table=TABLE)
     change = plan.changes(present, wanted.routes)
-    refused += _each(kernel, map(routes.replace_route, change.set))
+    refused = _each(kernel, map(routes.replace_route, change.set))
     have = kernel.rules(plan.PROTOCOL)
     refused += _each(kernel, (rules.add(rule) for rule in wanted.rules if rule not in have))
     refused += _each(kernel, (rules.delete(rule) for rule in have if rule not in wanted.rules))
@@ -102,7 +107,7 @@ def _neighbours(kernel: Netlink, link: int) -> set[tuple[routes.Address, str]]:
     return {(n.address, n.mac) for n in found}
 
 
-def _settings(name: str) -> None:
+def check_way_back_loosely(name: str) -> None:
     """Where a host checks packets' way back strictly, it would miss that nodes' own addresses come in here."""
     for setting, value in (("ipv4.conf.{}.rp_filter", 2), ("ipv6.conf.{}.disable_ipv6", 0)):
         # Without IPv6 its half is missing.

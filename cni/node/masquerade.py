@@ -36,13 +36,18 @@ def table_of(bridge: str) -> str:
 
 
 def ruleset(
-    bridge: str, own: Sequence[Network], cluster: Iterable[Network], nodes: Iterable[Address], tunnel_port: int = 0
+    bridge: str,
+    own: Sequence[Network],
+    cluster: Iterable[Network],
+    nodes: Iterable[Address],
+    tunnel_port: int = 0,
+    steered: bool = False,
 ) -> str:
     """The whole table as one nft transaction, whether it exists or not. Pure; the same input gives the same
     text.
 
     `own` are the node's pod CIDRs: only their traffic is looked at. `cluster` and `nodes` keep their sources.
-    `tunnel_port`: of vxlan, 0 where there is none.
+    `tunnel_port`: of vxlan, 0 where there is none. `steered`: what pods send to nodes goes by a device.
     """
     table = f"inet {table_of(bridge)}"
     lines = [f"add table {table}", f"delete table {table}", f"table {table} {{"]
@@ -55,7 +60,9 @@ def ruleset(
             lines += _leaving(version, {*networks, *mine, _MULTICAST[version]})
             starts += [f"    {family} saddr {c} jump leaving{version}" for c in sorted(map(str, mine))]
     if tunnel_port:
-        lines += _tunnel(bridge, tunnel_port)
+        lines += _tunnel(tunnel_port)
+    if steered or tunnel_port:
+        lines += _answers(bridge)
     # After the proxy's own chain at srcnat, which may have marked the packet for its kind of translation.
     lines += ["  chain postrouting {", "    type nat hook postrouting priority srcnat + 10;", *starts, "  }", "}"]
     return "\n".join(lines) + "\n"
@@ -82,16 +89,19 @@ def _leaving(version: int, inside: Iterable[Network]) -> list[str]:
     ]
 
 
-def _tunnel(bridge: str, port: int) -> list[str]:
+def _tunnel(port: int) -> list[str]:
     known = [f"    {family} saddr @nodes{version} notrack accept" for version, family in _FAMILY.items()]
     out = [f"    {family} daddr @nodes{version} notrack" for version, family in _FAMILY.items()]
     # Every packet comes by here: what is none of it leaves first, and the one look for a route comes late.
     others = ["    meta l4proto != udp accept", f"    udp dport != {port} accept", "    fib daddr type != local accept"]
     start = ["  chain prerouting {", "    type filter hook prerouting priority raw;", *others]
     sent = ["  chain output {", "    type filter hook output priority raw;", *others[:2], *out, "  }"]
+    return [*start, *known, "    drop", "  }", *sent]
+
+
+def _answers(bridge: str) -> list[str]:
     answer = f'    iifname "{bridge}" ct direction reply ct status dnat meta mark set meta mark or {ANSWER_MARK:#x}'
-    answers = ["  chain answers {", "    type filter hook prerouting priority mangle;", answer, "  }"]
-    return [*start, *known, "    drop", "  }", *sent, *answers]
+    return ["  chain answers {", "    type filter hook prerouting priority mangle;", answer, "  }"]
 
 
 class Masquerade:
@@ -104,16 +114,21 @@ class Masquerade:
         self._doubted = False
 
     async def keep(
-        self, own: Iterable[Network], cluster: Iterable[Network], nodes: Iterable[Address], tunnel_port: int
+        self,
+        own: Iterable[Network],
+        cluster: Iterable[Network],
+        nodes: Iterable[Address],
+        tunnel_port: int,
+        steered: bool = False,
     ) -> None:
         """NftError when the kernel refuses; the next call tries again. No table where nothing has to be in it."""
         sources = list(own)
-        if not sources and not tunnel_port:
+        if not sources and not tunnel_port and not steered:
             # Only what was written: a host that translates nothing need not have nftables.
             if self._applied:
                 await self.remove()
             return
-        await self._keep(ruleset(self._bridge, sources, cluster, nodes, tunnel_port))
+        await self._keep(ruleset(self._bridge, sources, cluster, nodes, tunnel_port, steered))
 
     async def remove(self) -> None:
         """No table any more. NftError."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import json
 from dataclasses import dataclass
 
 from apimachinery.kit.netlink.links import mac_bytes
 from apimachinery.kit.netlink.routes import Address, Network
+from apimachinery.kit.wireguard import KEY_BYTES
 from apimachinery.objects import Obj, name
 
 ANNOTATION = "wherry.local/vxlan"
 """On a Node that takes packets by vxlan: {"vni": number, "port": UDP port, "mac": of its device}."""
+KEY_ANNOTATION = "wherry.local/wireguard"
+"""On a Node that takes packets by WireGuard: {"key": its public one in base64, "port": UDP port}."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,11 @@ class NodeNetwork:
     port: int = 0
     mac: str = ""
     """of its vxlan device; "" while it takes no encapsulated packets"""
-    announced: str = ""
-    """the annotation as it stands"""
+    key: str = ""
+    """public, of its WireGuard device; "" while it takes no encrypted packets"""
+    key_port: int = 0
+    announced: tuple[tuple[str, str], ...] = ()
+    """the annotations as they stand, (name, value)"""
 
 
 def extract(node: Obj) -> NodeNetwork:
@@ -34,8 +41,9 @@ def extract(node: Obj) -> NodeNetwork:
     cidrs = spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])
     status = node.get("status") or {}
     internal = [a["address"] for a in status.get("addresses") or [] if a.get("type") == "InternalIP"]
-    text = (node["metadata"].get("annotations") or {}).get(ANNOTATION, "")
-    vni, port, mac = _announced(text)
+    annotations = node["metadata"].get("annotations") or {}
+    vni, port, mac = _announced(annotations.get(ANNOTATION, ""))
+    key, key_port = _key(annotations.get(KEY_ANNOTATION, ""))
     return NodeNetwork(
         name=name(node),
         cidrs=tuple(c for c in map(_network, cidrs) if c is not None),
@@ -43,7 +51,9 @@ def extract(node: Obj) -> NodeNetwork:
         vni=vni,
         port=port,
         mac=mac,
-        announced=text,
+        key=key,
+        key_port=key_port,
+        announced=tuple((k, annotations[k]) for k in (ANNOTATION, KEY_ANNOTATION) if k in annotations),
     )
 
 
@@ -55,6 +65,17 @@ def _announced(text: str) -> tuple[int, int, str]:
         return int(said["vni"]), int(said["port"]), str(said["mac"])
     except (ValueError, TypeError, KeyError, AttributeError):
         return 0, 0, ""
+
+
+def _key(text: str) -> tuple[str, int]:
+    """(public key, UDP port); ("", 0) for no annotation, and for one that says something else."""
+    try:
+        said = json.loads(text)
+        key, port = str(said["key"]), int(said["port"])
+        whole = len(base64.b64decode(key, validate=True)) == KEY_BYTES and 0 < port < 65536
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return "", 0
+    return (key, port) if whole else ("", 0)
 
 
 def _network(text: str) -> Network | None:

@@ -17,7 +17,7 @@ from cni import install
 from cni.hostlocal.store import DiskStore, Owner
 from cni.node import plan, ports, sysctls, watch
 from cni.node.between import Announce, Between
-from cni.node.model import ANNOTATION, NodeNetwork, extract
+from cni.node.model import NodeNetwork, extract
 from cni.node.own import OwnNetwork
 from cni.node.routes import apply
 from cni.node.watch import LostInterface, Notice, Watcher
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 RETRY_PERIOD = 10.0
 # Seconds between two looks when nothing was told: a net under the notifications, which does not have to catch anything.
 SAFETY_PERIOD = 300.0
+# Seconds between two looks while something is about to change of which nothing tells.
+WAITING_PERIOD = 0.5
 # Seconds between two repairs, so that changes which come together are mended together and no fight with another
 # program takes more than a little of the machine.
 PAUSE = 0.05
@@ -102,12 +104,18 @@ class NodeNetworking:
             self._changed.clear()
             await self.sync()
             await asyncio.sleep(PAUSE)
-            await is_set_within(self._changed, RETRY_PERIOD if self._complaints else SAFETY_PERIOD)
+            await is_set_within(self._changed, self._period())
             if not self._changed.is_set():
                 self._heed(self._watcher.reset(self._kernel.links()))
 
+    def _period(self) -> float:
+        """Seconds until the next look, if nothing is told before."""
+        if self._between.is_waiting():
+            return WAITING_PERIOD
+        return RETRY_PERIOD if self._complaints else SAFETY_PERIOD
+
     async def _listen(self) -> None:
-        sends = self._settings.mode is Mode.VXLAN and bool(self._settings.node_name)
+        sends = self._settings.mode in (Mode.VXLAN, Mode.WIREGUARD) and bool(self._settings.node_name)
         groups = [*events.EVERYTHING, *([events.Group.NEIGHBOUR] if sends else [])]
         with contextlib.closing(events.subscribe(socket.NETLINK_ROUTE, groups)) as listening:
             # Only now: what comes after this listing is told.
@@ -157,7 +165,7 @@ class NodeNetworking:
         if own is not None:
             problems |= self._between.finish(own.name, nodes)
             problems |= await self._tell(own)
-        self._watcher.tunnel = self._between.link
+        self._watcher.tunnels = self._between.links
         return problems
 
     async def _prepare(self, own: NodeNetwork, nodes: Sequence[NodeNetwork]) -> set[str]:
@@ -167,7 +175,7 @@ class NodeNetworking:
             return set()
         mtu = self._between.mtu(own)
         problems = await self._bridge(own, mtu) | self._between.prepare(own, nodes)
-        return problems | await self._own.open(own, nodes, mtu, self._settings.vxlan.port if self._between.link else 0)
+        return problems | await self._own.open(own, nodes, mtu, self._between.tunnel_port, bool(self._between.links))
 
     async def _bridge(self, own: NodeNetwork, mtu: int) -> set[str]:
         try:
@@ -184,21 +192,26 @@ class NodeNetworking:
         return set()
 
     async def _tell(self, own: NodeNetwork) -> set[str]:
-        """The Node says that this node takes encapsulated packets, as soon and as long as it does."""
-        text = self._between.announcement(own)
-        if text == (own.announced or None):
-            return set()
-        if self._announce is None:
-            return {"nobody can write this node's annotation: no other node sends to it by vxlan"} if text else set()
-        try:
-            await self._announce(text)
-        except (ApiError, Unreachable) as problem:
-            return {f"cannot write {ANNOTATION} to the Node: {problem}"}
-        return set()
+        """The Node says that this node takes packets by a device, as soon and as long as it does."""
+        told = dict(own.announced)
+        problems = set()
+        for name, text in self._between.announcements(own).items():
+            if text == told.get(name):
+                continue
+            if self._announce is None:
+                if text:
+                    problems.add("nobody can write this node's annotations: no other node sends to it by a device")
+                continue
+            try:
+                await self._announce(name, text)
+            except (ApiError, Unreachable) as problem:
+                problems.add(f"cannot write {name} to the Node: {problem}")
+        return problems
 
     def _forwarding_links(self) -> dict[int, str]:
         """Index and name of the bridge and of the links by which packets go to other nodes."""
-        indexes = {r.link for r in self._kernel.routes(protocol=plan.PROTOCOL) if r.gateway} | {self._watcher.bridge}
+        by_routes = {r.link for r in self._kernel.routes(protocol=plan.PROTOCOL) if r.gateway}
+        indexes = by_routes | {self._watcher.bridge, *self._between.links}
         found = (self._kernel.link(index) for index in sorted(indexes - {0}))
         return {link.index: link.name for link in found if link}
 
@@ -222,4 +235,5 @@ class NodeNetworking:
     async def close(self) -> None:
         """Routes stay: pods keep talking while their node's daemon restarts."""
         self._kernel.close()
+        self._between.close()
         self._own.masquerade.close()

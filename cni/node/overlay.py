@@ -32,13 +32,31 @@ ANSWER_MARK = 0x40000
 
 @dataclass(frozen=True)
 class Entries:
-    """What the device shall hold, and the rules and routes (of TABLE) for what pods send to nodes."""
+    """What the device shall hold, and the routes (of TABLE) for what pods send to nodes."""
 
     far_ends: tuple[FarEnd, ...] = ()
     neighbours: tuple[tuple[Address, str], ...] = ()
     """(gateway, MAC)"""
     routes: tuple[Route, ...] = ()
+
+
+@dataclass(frozen=True)
+class Steering:
+    """What leads pods' packets for nodes to a device: routes of TABLE, and the rules that ask it."""
+
+    routes: tuple[Route, ...] = ()
     rules: tuple[Rule, ...] = ()
+
+    def __or__(self, other: Steering) -> Steering:
+        return Steering((*self.routes, *other.routes), tuple(dict.fromkeys((*self.rules, *other.rules))))
+
+
+def steering(own: NodeNetwork, routes: Iterable[Route]) -> Steering:
+    """Of a node with these routes; no rules without any."""
+    every = tuple(routes)
+    rules = [Rule(cidr, MAIN_TABLE, PRIORITY - 1, PROTOCOL, ANSWER_MARK) for cidr in own.cidrs]
+    rules += [Rule(cidr, TABLE, PRIORITY, PROTOCOL) for cidr in own.cidrs]
+    return Steering(every, tuple(rules) if every else ())
 
 
 def mac_of(node: str) -> str:
@@ -105,9 +123,7 @@ def entries(own: NodeNetwork, nodes: Iterable[NodeNetwork], tunnel: Tunnel, link
             if (hop := gateway(node, version)) is not None:
                 neighbours.append((hop, node.mac))
                 routes += [_to_node(a, hop, link) for a in node.addresses if a.version == version]
-    rules = [Rule(cidr, MAIN_TABLE, PRIORITY - 1, PROTOCOL, ANSWER_MARK) for cidr in own.cidrs]
-    rules += [Rule(cidr, TABLE, PRIORITY, PROTOCOL) for cidr in own.cidrs]
-    return Entries(tuple(ends), tuple(neighbours), tuple(routes), tuple(rules) if routes else ())
+    return Entries(tuple(ends), tuple(neighbours), tuple(routes))
 
 
 def _to_node(address: Address, hop: Address, link: int) -> Route:

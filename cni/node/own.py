@@ -41,13 +41,15 @@ class OwnNetwork:
             self._kernel.do(links.change(link.index, mtu=mtu))
         return link.index
 
-    async def open(self, own: NodeNetwork, nodes: Sequence[NodeNetwork], mtu: int, tunnel_port: int) -> set[str]:
+    async def open(
+        self, own: NodeNetwork, nodes: Sequence[NodeNetwork], mtu: int, tunnel_port: int, steered: bool
+    ) -> set[str]:
         """Masquerade, then the conflist, whose presence tells the runtime that pods can start."""
         problems = set()
         sources = own.cidrs if self._settings.masquerade else ()
         addresses = [a for n in nodes for a in n.addresses]
         try:
-            await self.masquerade.keep(sources, self._settings.ranges, addresses, tunnel_port)
+            await self.masquerade.keep(sources, self._settings.ranges, addresses, tunnel_port, steered)
         except (OSError, NftError, asyncio.TimeoutError) as problem:
             problems.add(f"pod network: {problem or type(problem).__name__}")
         cidrs = [str(c) for c in own.cidrs]

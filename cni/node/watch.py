@@ -94,8 +94,8 @@ class Watcher:
         self.bridge = 0
         self.mtu = 0
         """of pods' links, 0 while it is not known"""
-        self.tunnel = 0
-        """index of the vxlan device, 0 for none"""
+        self.tunnels: frozenset[int] = frozenset()
+        """indexes of the devices by which packets go to other nodes"""
         self.destinations: frozenset[Network] = frozenset()
         """of the routes we want"""
         self.forwarding: frozenset[int] = frozenset()
@@ -115,9 +115,9 @@ class Watcher:
             elif message.type in (routes.RTM_NEWROUTE, routes.RTM_DELROUTE):
                 notice.network |= self._is_our_route(message)
             elif message.type in (rules.RTM_NEWRULE, rules.RTM_DELRULE):
-                notice.network |= self.tunnel > 0
+                notice.network |= bool(self.tunnels)
             elif message.type in (routes.RTM_NEWNEIGH, routes.RTM_DELNEIGH):
-                notice.network |= struct.unpack_from("=4xi", message.payload)[0] == self.tunnel > 0
+                notice.network |= struct.unpack_from("=4xi", message.payload)[0] in self.tunnels
             elif message.type == events.RTM_NEWNETCONF:
                 notice.settings |= events.forwarding_of(message) in (events.ALL_LINKS, *self.forwarding)
         return notice

@@ -19,7 +19,7 @@ from apimachinery.objects import Obj
 from cni import install, plugins, skel
 from cni.host import Host, free_retired_now
 from cni.node import plan, sysctls
-from cni.node.model import ANNOTATION
+from cni.node.model import ANNOTATION, KEY_ANNOTATION
 from cni.node.network import NodeNetworking
 from cni.node.watch import LostInterface
 from cni.settings import Mode, Settings
@@ -67,11 +67,11 @@ class FakeInformer:
     def _mine(self, four: str, six: str) -> list[str]:
         return [{4: four, 6: six}[version] for version in self._versions]
 
-    def annotate(self, name: str, text: str | None) -> None:
-        """What the node with this name has announced."""
+    def annotate(self, name: str, texts: dict[str, str]) -> None:
+        """What the node with this name has announced, by annotation."""
         if (old := self._nodes.get(name)) is None:
             return
-        annotations = {ANNOTATION: text} if text is not None else {}
+        annotations = dict(texts)
         node = self._nodes[name] = {**old, "metadata": {"name": name, "annotations": annotations}}
         for handler in self._handlers:
             handler(old, node)
@@ -191,10 +191,14 @@ def until(what: Callable[[], bool]) -> float:
     return time.monotonic() - began
 
 
+TellAll = Callable[[str, str, str | None], None]
+"""Of a node's name, an annotation and its value."""
+
+
 class Running:
     """One node's networking in a thread inside its namespace."""
 
-    def __init__(self, node: Node, tell_all: Callable[[str, str | None], None] = lambda _name, _text: None) -> None:
+    def __init__(self, node: Node, tell_all: TellAll = lambda _name, _annotation, _text: None) -> None:
         """`tell_all`: what the node announces reaches whoever follows Node objects."""
         self.node = node
         self._tell_all = tell_all
@@ -218,8 +222,8 @@ class Running:
         task.cancel()
         await networking.close()
 
-    async def _announce(self, text: str | None) -> None:
-        self._tell_all(self.node.name, text)
+    async def _announce(self, annotation: str, text: str | None) -> None:
+        self._tell_all(self.node.name, annotation, text)
 
     def tell(self, what: Callable[[FakeInformer], None]) -> None:
         until(lambda: self._loop is not None)
@@ -249,14 +253,14 @@ class Cluster:
         self._threads = threads
         self._futures: dict[str, Future[None]] = {}
         self.running: dict[str, Running] = {}
-        self.announced: dict[str, str | None] = {}
+        self.announced: dict[str, dict[str, str]] = {}
 
     def start(self, node: Node, mode: Mode) -> Running:
         node.settings = replace(node.settings, mode=mode)
         one = self.running[node.name] = Running(node, self._tell_all)
         for other in self.nodes:
             one.informer.put(other.name, other.number)
-            one.informer.annotate(other.name, self.announced.get(other.name))
+            one.informer.annotate(other.name, self.announced.get(other.name, {}))
         self._futures[node.name] = self._threads.submit(one.main)
         return one
 
@@ -279,9 +283,11 @@ class Cluster:
         """As a new agent with other settings does it."""
         self.stop(node.name)
         self.start(node, mode)
-        until(lambda: bool(self.announced.get(node.name)) == (mode is Mode.VXLAN))
+        wanted = {Mode.VXLAN: {ANNOTATION}, Mode.WIREGUARD: {KEY_ANNOTATION}}.get(mode, set())
+        until(lambda: self.announced.get(node.name, {}).keys() == wanted)
 
-    def _tell_all(self, name: str, text: str | None) -> None:
-        self.announced[name] = text
+    def _tell_all(self, name: str, annotation: str, text: str | None) -> None:
+        before = {k: v for k, v in self.announced.get(name, {}).items() if k != annotation}
+        texts = self.announced[name] = before | ({annotation: text} if text is not None else {})
         for one in list(self.running.values()):
-            one.tell(partial(FakeInformer.annotate, name=name, text=text))
+            one.tell(partial(FakeInformer.annotate, name=name, texts=texts))

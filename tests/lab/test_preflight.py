@@ -3,12 +3,14 @@
 import asyncio
 import dataclasses
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from apimachinery.kit.command import Result
 from lab import preflight
+from lab.spec import POD_NETWORKS
 from tests.lab.test_spec import make
 
 
@@ -76,3 +78,21 @@ def test_a_kernel_without_an_iptables_nat_table_is_told_both_ways_out(monkeypatc
 def test_this_kernel_takes_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert asyncio.run(preflight._rules(make(proxy_mode="iptables"))) == []
+
+
+@pytest.mark.kernel
+def test_a_pod_network_that_the_kernel_lacks_is_named_with_its_mend() -> None:
+    """Asked of this machine's own kernel, in a namespace that is gone afterwards."""
+    for mode in POD_NETWORKS:
+        told = [finding.text for finding in preflight.network_findings(mode)]
+        able = mode in ("host-gw", "none") or makes_link(mode)
+        assert (told == []) is able, (mode, told)
+        if told:
+            assert f"no {mode} (" in told[0] and f"modprobe {mode}, or leave out --pod-network {mode}" in told[0]
+
+
+def makes_link(kind: str) -> bool:
+    words = ["id", "1", "dstport", "4789"] if kind == "vxlan" else []
+    # The fixture's answers are for the daemons' own way to start programs.
+    asked = ["unshare", "--net", "ip", "link", "add", "probe", "type", kind, *words]
+    return subprocess.run(asked, capture_output=True, timeout=60).returncode == 0

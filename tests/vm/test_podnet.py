@@ -8,7 +8,8 @@ from tests.vm import guest
 
 PORTIONS = {
     "vlans": ("tests/vm/inside_vlan.py", ""),
-    "ipMasq and host ports": ("tests/cni/test_portmap.py", "every_side and (daemon or iptables or legacy)"),
+    "wireguard": ("tests/vm/inside_wireguard.py", ""),
+    "host ports": ("tests/cni/test_portmap.py", "(every_side or sctp) and (daemon or iptables or legacy)"),
 }
 
 pytestmark = guest.MARKS
