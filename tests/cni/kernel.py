@@ -47,9 +47,9 @@ async def _bounded(scenario: Callable[[], Awaitable[T]]) -> T:
 
 
 @contextmanager
-def echo(namespace: Path, port: int = 7, count: int = 1000) -> Iterator[None]:
-    """A TCP server of both families that answers with the caller's address."""
-    server = netns.open_socket(namespace, socket.AF_INET6, socket.SOCK_STREAM)
+def echo(namespace: Path, port: int = 7, protocol: int = 0) -> Iterator[None]:
+    """A TCP server (or of another protocol with streams) of both families that answers with the caller's address."""
+    server = netns.open_socket(namespace, socket.AF_INET6, socket.SOCK_STREAM, protocol)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     server.bind(("::", port))
     server.listen(128)
@@ -98,10 +98,10 @@ def staying_echo(namespace: Path, port: int) -> Iterator[None]:
         server.close()
 
 
-def ask(namespace: Path, address: str, port: int = 7, timeout: float = SECONDS) -> str:
+def ask(namespace: Path, address: str, port: int = 7, timeout: float = SECONDS, protocol: int = 0) -> str:
     """Which address the echo server saw; OSError when it cannot be reached."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with netns.open_socket(namespace, family, socket.SOCK_STREAM) as client:
+    with netns.open_socket(namespace, family, socket.SOCK_STREAM, protocol) as client:
         client.settimeout(timeout)
         client.connect((address, port))
         return client.recv(100).decode()

@@ -31,6 +31,7 @@ from tests.cni.invoke import Attachment, Caller
 from tests.waiting import SECONDS
 
 DEBIAN = Path("/usr/lib/cni")
+SCTP = 132
 OF_IPTABLES = ("iptables", "legacy")
 INET = f"inet {nftables.TABLE}"
 PREVIOUS = {
@@ -329,6 +330,27 @@ def test_a_host_port_answers_from_every_side(world: World) -> None:
                 await caller.delete(network, what, result)
             with pytest.raises(OSError):
                 kernel.ask(world.beside, "10.99.0.1", 8080, timeout=1)
+
+    world.run(scenario)
+
+
+@pytest.mark.kernel
+def test_sctp_is_led_to_the_pod(world: World) -> None:
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_STREAM, SCTP).close()
+    except OSError:
+        pytest.skip("this kernel has no SCTP")
+
+    async def scenario(caller: Caller) -> None:
+        network, what = world.conflist(), world.attachment(0, {**WEB, "protocol": "sctp"})
+        result = await caller.add(network, what)
+        with kernel.echo(world.pods[0], protocol=SCTP):
+            for address, seen in (("10.99.0.1", "10.99.0.2"), ("fd99::1", "fd99::2")):
+                assert kernel.ask(world.beside, address, 8080, protocol=SCTP) == seen
+            assert kernel.ask(world.node, "127.0.0.1", 8080, protocol=SCTP) == "10.88.7.1"
+            await caller.delete(network, what, result)
+            with pytest.raises(OSError):
+                kernel.ask(world.beside, "10.99.0.1", 8080, timeout=1, protocol=SCTP)
 
     world.run(scenario)
 
