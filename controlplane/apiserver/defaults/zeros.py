@@ -43,39 +43,6 @@ _STRUCTS = frozenset(
         "apiextensions.v1.CustomResourceDefinitionStatus.acceptedNames",
     )
 )
-# Optional times that are values: null when absent.
-_TIMES = frozenset(
-    (
-        "core.v1.Event.firstTimestamp",
-        "core.v1.Event.lastTimestamp",
-        "core.v1.Event.eventTime",
-        "events.v1.Event.deprecatedFirstTimestamp",
-        "events.v1.Event.deprecatedLastTimestamp",
-        "core.v1.ContainerStateRunning.startedAt",
-        "core.v1.ContainerStateTerminated.startedAt",
-        "core.v1.ContainerStateTerminated.finishedAt",
-        "core.v1.PodCondition.lastProbeTime",
-        "core.v1.PodCondition.lastTransitionTime",
-        "core.v1.NodeCondition.lastHeartbeatTime",
-        "core.v1.NodeCondition.lastTransitionTime",
-        "apps.v1.DeploymentCondition.lastUpdateTime",
-        "apps.v1.DeploymentCondition.lastTransitionTime",
-        "apps.v1.ReplicaSetCondition.lastTransitionTime",
-        "apps.v1.StatefulSetCondition.lastTransitionTime",
-        "apps.v1.DaemonSetCondition.lastTransitionTime",
-        "core.v1.ReplicationControllerCondition.lastTransitionTime",
-        "core.v1.PersistentVolumeClaimCondition.lastProbeTime",
-        "core.v1.PersistentVolumeClaimCondition.lastTransitionTime",
-        "core.v1.NamespaceCondition.lastTransitionTime",
-        "batch.v1.JobCondition.lastProbeTime",
-        "batch.v1.JobCondition.lastTransitionTime",
-        "autoscaling.v2.HorizontalPodAutoscalerCondition.lastTransitionTime",
-        "certificates.v1.CertificateSigningRequestCondition.lastUpdateTime",
-        "certificates.v1.CertificateSigningRequestCondition.lastTransitionTime",
-        "flowcontrol.v1.FlowSchemaCondition.lastTransitionTime",
-        "flowcontrol.v1.PriorityLevelConfigurationCondition.lastTransitionTime",
-    )
-)
 # Optional by the definitions and by what is known of the fields, yet always shown.
 _SHOWN = frozenset(
     (
@@ -97,12 +64,18 @@ def rule(type_name: str, field: str, node: Node, required: bool, root: bool) -> 
         if field == "metadata" and node.type_name.endswith(".ObjectMeta"):
             return STRUCT
         return SHOWN if required and not (declared and declared.omit_zero) else KEEP
-    always = declared is not None and declared.always
-    if always or name in _SHOWN or name in _TIMES or (required and not (declared and declared.omit_zero)):
+    always = (declared is not None and declared.always) or _is_shown_time(declared, node)
+    if always or name in _SHOWN or (required and not (declared and declared.omit_zero)):
         return SHOWN
     if node.shape in ("string", "boolean", "int32", "int64", "int-or-string"):
         return DROP if declared is not None and not reference else KEEP
     return KEEP
+
+
+def _is_shown_time(declared: wire_fields.Field | None, node: Node) -> bool:
+    """A time that is a value is null when absent: Go's zero time is not empty, unless its field says so."""
+    is_time = node.shape in ("time", "microtime")
+    return is_time and declared is not None and not declared.pointer and not declared.omit_zero
 
 
 @lru_cache(maxsize=1024)

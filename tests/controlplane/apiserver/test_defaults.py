@@ -143,6 +143,15 @@ def test_pull_policies_follow_the_tag(image: str, policy: str) -> None:
     assert pod["spec"]["containers"][0]["imagePullPolicy"] == policy
 
 
+def test_a_time_that_is_a_value_is_null_when_absent() -> None:
+    event: Obj = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "x"}, "series": {"count": 3}}
+    defaults.apply(event)
+    assert event["series"] == {"count": 3, "lastObservedTime": None} and event["eventTime"] is None
+    node: Obj = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "x"}, "spec": {"taints": [{"key": "a"}]}}
+    defaults.apply(node)
+    assert "timeAdded" not in node["spec"]["taints"][0]
+
+
 def test_empty_collections_are_as_good_as_absent() -> None:
     pod = completed("v1", "Pod", {"containers": [], "volumes": [], "nodeSelector": {}})
     assert "volumes" not in pod["spec"] and "nodeSelector" not in pod["spec"]

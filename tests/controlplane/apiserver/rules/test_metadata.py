@@ -36,6 +36,13 @@ def test_what_nobody_asks_a_name_of_need_only_fit_into_a_url(row: Resource, obj:
         check_new(row.kind, row.strategy, complete({**obj, "metadata": {"name": "a/b", "namespace": "n"}}), "v1")
 
 
+def test_what_nobody_asks_a_name_of_is_asked_last() -> None:
+    strange = complete({**EVENT, "metadata": {"name": "a/b", "namespace": "m"}})
+    with pytest.raises(ApiError) as refused:
+        check_new(core.EVENT.kind, core.EVENT.strategy, strange, "v1")
+    assert "involvedObject.namespace" in refused.value.message and "metadata.name" not in refused.value.message
+
+
 @pytest.mark.parametrize("row", [coordination.LEASE, events.EVENT_V1])
 def test_names_are_domains_elsewhere(row: Resource) -> None:
     assert row.strategy.check_name("My_Own")
