@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from apimachinery import errors, formats
@@ -36,6 +37,8 @@ _SCOPES: dict[str, frozenset[str]] = {
     "BestEffort": frozenset(("pods",)),
     "VolumeAttributesClass": frozenset(("persistentvolumeclaims", "requests.storage")),
 }
+# What upstream can still count in thousandths.
+_MOST_THOUSANDS = ((1 << 63) - 1) // 1000
 _CONFLICTS = (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating"))
 # Scopes that a pod is in or not, without values to choose from.
 _PLAIN = ("BestEffort", "NotBestEffort", "Terminating", "NotTerminating", "CrossNamespacePodAffinity")
@@ -213,8 +216,14 @@ def _ratio(path: str, values: dict[str, Quantity]) -> Iterator[FieldError]:
         return
     if ratio < amount(1):
         yield errors.invalid(path, str(ratio), f"ratio {ratio} is less than 1")
-    if low and high is not None and ratio.nanos * low.nanos > high.nanos * 10**9:
-        text = f"ratio {ratio} is greater than max/min = {high.nanos / low.nanos:f}"
+    if low is None or high is None:
+        return
+    # Upstream counts in thousandths as long as they fit into 64 bits, and divides what it has, whatever its sign.
+    fine = all(number.value() < _MOST_THOUSANDS for number in (ratio, low, high))
+    most, least = (high.milli(), low.milli()) if fine else (high.value(), low.value())
+    limit = most / least if least else math.copysign(math.inf, most) if most else math.nan
+    if (ratio.milli() / 1000 if fine else ratio.value()) > limit:
+        text = f"ratio {ratio} is greater than max/min = {'-Inf' if limit == -math.inf else f'{limit:f}'}"
         yield errors.invalid(path, str(ratio), text)
 
 

@@ -481,6 +481,14 @@ def test_a_quotas_scopes_stand_and_its_status_is_checked() -> None:
             ['maxLimitRequestRatio[cpu]: Invalid value: "3": ratio 3 is greater than max/min = 2.000000'],
         ),
         (
+            {"min": {"cpu": "-1"}, "max": {"cpu": "2"}, "maxLimitRequestRatio": {"cpu": "3"}},
+            ['maxLimitRequestRatio[cpu]: Invalid value: "3": ratio 3 is greater than max/min = -2.000000'],
+        ),
+        (
+            {"min": {"cpu": "0"}, "max": {"cpu": "2"}, "maxLimitRequestRatio": {"cpu": "3"}},
+            [],
+        ),
+        (
             {"default": {"e.com/x": "2"}, "defaultRequest": {"e.com/x": "1"}},
             ['defaultRequest[e.com/x]: Invalid value: "1": default value 2 must equal to defaultRequest value 1 in'],
         ),
