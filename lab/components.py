@@ -38,6 +38,8 @@ LEAVE_SECONDS = 1.0
 # lease that comes late, and may be what made it come late. How soon it asks again after a refusal is upstream's: a
 # server that is only starting refuses, and the lab waits for who waits then.
 _ALONE: Mapping[str, Any] = MappingProxyType({"identity": "lab", "lease_duration": 90.0, "renew_deadline": 60.0})
+# kube-proxy's; the table's size is the machine's to say.
+CONNTRACK = MappingProxyType({"tcp_established_timeout": 86400, "tcp_close_wait_timeout": 3600})
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -307,6 +309,7 @@ def proxy_settings(
         # At every address of a node, as kube-proxy; the host's are every lab's.
         "bind_address": "0.0.0.0" if node else addresses[0],
         "health_port": PROXY_HEALTH_PORT,
+        **({"conntrack": dict(CONNTRACK)} if node else {}),
         # Plain HTTP, for whoever is on the node itself.
         "metrics_bind_address": "127.0.0.1",
         "metrics_port": PROXY_METRICS_PORT,

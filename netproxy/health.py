@@ -94,17 +94,18 @@ Counts = Mapping[int, tuple[str, str, int]]
 
 
 def local_counts(routes: Mapping[PortKey, Route]) -> Counts:
-    """What each health check node port answers. An endpoint with several ports counts once. Pure."""
+    """What each health check node port answers: endpoints that stay. One with several ports counts once. Pure."""
     seen: dict[int, tuple[str, str, set[str]]] = {}
     for key, route in routes.items():
         if route.port.health_check_node_port:
             entry = seen.setdefault(route.port.health_check_node_port, (key.namespace, key.service, set()))
-            entry[2].update(backend.ip for backend in route.local)
+            if not route.draining:
+                entry[2].update(backend.ip for backend in route.local)
     return {port: (namespace, service, len(ips)) for port, (namespace, service, ips) in seen.items()}
 
 
 class NodePortHealth:
-    """One listening socket per health check node port: 200 while this node has an endpoint, else 503."""
+    """One listening socket per health check node port: 200 while this node has an endpoint that stays, else 503."""
 
     def __init__(self, health: Health, tell: Callable[[str, str, str], None] = lambda *_: None) -> None:
         """`tell` (namespace, Service, what): a port cannot be had."""

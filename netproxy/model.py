@@ -110,6 +110,8 @@ class Route(NamedTuple):
     """some usable endpoint exists somewhere in the cluster: without one traffic is rejected, not dropped"""
     at_node: bool = True
     """False on a host that is no node: what passes it is for a node to judge"""
+    draining: bool = False
+    """what there is of `local` is on its way out: it is sent what comes, and balancers are told to send nothing"""
 
     @property
     def internal(self) -> tuple[Backend, ...]:

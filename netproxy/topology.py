@@ -33,9 +33,11 @@ def choose(port: ServicePort, endpoints: Iterable[Endpoint], place: Place) -> Ro
     has_endpoints = bool(cluster)
     if port.uses_local_endpoints:
         has_endpoints = has_endpoints or bool(ready) or bool(_draining(known))
-        local = [e for e in ready if _is_local(e, place)] or _draining([e for e in known if _is_local(e, place)])
+        here = [e for e in known if _is_local(e, place)]
+        local = [e for e in here if e.ready] or _draining(here)
+    draining = bool(local) and not local[0].ready
     at_node = bool(place.node_name)
-    return Route(port, _backends(cluster, place), _backends(local, place), has_endpoints, at_node)
+    return Route(port, _backends(cluster, place), _backends(local, place), has_endpoints, at_node, draining)
 
 
 def _draining(endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:

@@ -13,6 +13,7 @@ from controlplane.election import ElectionSettings
 from lab import components, names, scheduling, spec
 from lab.paths import Paths
 from lab.spec import SpecError
+from netproxy.limits import Conntrack
 
 
 def make(**options: object) -> spec.Spec:
@@ -166,6 +167,15 @@ def test_a_nodes_proxy_tells_its_health_at_every_address_and_the_hosts_at_the_la
     proxy, hostnet = components.proxy(lab, paths, lab.nodes[0]).settings, components.hostnet(lab, paths).settings
     assert proxy is not None and proxy["bind_address"] == "0.0.0.0"
     assert hostnet is not None and hostnet["proxy"]["bind_address"] == lab.gateway
+
+
+def test_nodes_follow_connections_for_as_long_as_kube_proxy_has_them_follow_and_the_host_is_left_as_it_is() -> None:
+    lab, paths = make(), Paths("lab")
+    proxy, hostnet = components.proxy(lab, paths, lab.nodes[0]).settings, components.hostnet(lab, paths).settings
+    assert proxy is not None and hostnet is not None and "conntrack" not in hostnet["proxy"]
+    sysctls = Conntrack(**proxy["conntrack"]).sysctls(2)
+    own = "net.netfilter.nf_conntrack_tcp_timeout_"
+    assert sysctls == {own + "established": 86400, own + "close_wait": 3600}
 
 
 def test_who_leads_alone_has_time_to_renew_asks_as_often_and_one_of_several_has_upstreams() -> None:

@@ -15,6 +15,7 @@ from netproxy.health import local_counts, node_eligible
 from netproxy.ledger import Ledger
 from netproxy.model import Backend, Endpoint, Family, PortKey, Route, ServicePort
 from netproxy.topology import Place, choose
+from netproxy.tracker import Tracker
 from tests.netproxy.simulated import endpoint, endpoint_slice, service, tracker
 
 KEY = PortKey("default", "svc", "p", "TCP", Family.IPV4)
@@ -155,6 +156,29 @@ def test_health_check_node_port_counts_pods_not_ports() -> None:
         port = ServicePort(key, "10.96.0.100", 80, node_port=1, external_local=True, health_check_node_port=30999)
         routes[key] = Route(port, (), (Backend("10.244.1.5", 8080, True),), True)
     assert local_counts(routes) == {30999: ("default", "svc", 1)}
+
+
+def test_an_endpoint_on_its_way_out_is_sent_what_comes_and_not_counted() -> None:
+    """Balancers are told to send nothing more, while what they send meanwhile is served (KEP-1669)."""
+    track, going = tracker(Place("node2")), {"ready": False, "serving": True, "terminating": True}
+    local = {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 30999}
+    track.service_changed(None, service(local, ("203.0.113.7",)))
+    both = endpoint_slice(endpoint("10.244.2.5"), endpoint("10.244.2.6", "node2", **going))
+    track.slice_changed(None, both)
+    (route,) = (r for r in drained(track).values() if r.port.health_check_node_port)
+    assert [backend.ip for backend in route.local] == ["10.244.2.5"]
+    assert local_counts(track.health_checked) == {30999: ("default", "svc", 1)}
+    track.slice_changed(
+        both, endpoint_slice(endpoint("10.244.2.5", "node2", **going), endpoint("10.244.2.6", "node2", **going))
+    )
+    (route,) = (r for r in drained(track).values() if r.port.health_check_node_port)
+    assert [backend.ip for backend in route.local] == ["10.244.2.5", "10.244.2.6"]
+    assert local_counts(track.health_checked) == {30999: ("default", "svc", 0)}
+
+
+def drained(track: Tracker) -> dict[PortKey, Route]:
+    track.drain()
+    return dict(track.routes)
 
 
 def test_routes_with_a_health_check_node_port_are_those_of_the_last_drain() -> None:
