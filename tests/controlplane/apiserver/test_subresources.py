@@ -275,3 +275,18 @@ def test_a_token_of_another_accounts_pod_is_refused_for_that_before_its_uid(tmp_
                 )
 
     run(tmp_path, test)
+
+
+def test_a_status_says_nothing_of_when_a_pod_goes(tmp_path):
+    async def test(client):
+        await client.create(kinds.SERVICE_ACCOUNT, {"metadata": {"name": "default"}}, "default")
+        spec = {"containers": [{"name": "c", "image": "i"}], "nodeName": "n"}
+        await client.create(kinds.POD, {"metadata": {"name": "p"}, "spec": spec}, "default")
+        wish = {"metadata": {"deletionTimestamp": STAMP}, "status": {"phase": "Running"}}
+        made = await client.patch(kinds.POD, "p", wish, "default", subresource="status")
+        assert made["status"]["phase"] == "Running" and "deletionTimestamp" not in made["metadata"]
+        await client.delete(kinds.POD, "p", "default")
+        gone = await client.patch(kinds.POD, "p", {"status": {"phase": "Failed"}}, "default", subresource="status")
+        assert gone["metadata"]["deletionTimestamp"] not in (STAMP, None)
+
+    run(tmp_path, test)
