@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import Mapping
 from typing import Any
 
 from apimachinery.cel.evaluation.budget import Activation, Budget
@@ -88,7 +88,7 @@ class Program:
 
         Raises EvaluationError where it has none, CostExceeded where it would cost more than it may.
         """
-        with _deep():
+        with _DEEP:
             try:
                 return self._step(Activation(dict(variables), budget or Budget()))
             except RecursionError:
@@ -98,7 +98,7 @@ class Program:
 def compile(expression: str, environment: Environment) -> Program:
     """An expression that fits its environment. Raises Unfit."""
     complaints = Complaints(Source(expression))
-    with _deep():
+    with _DEEP:
         try:
             tree = parse(complaints, environment.binds)
             if tree is not None:
@@ -114,15 +114,28 @@ def compile(expression: str, environment: Environment) -> Program:
             raise Unfit("ERROR: <input>:-1:0: expression recursion limit exceeded: 250") from None
 
 
-@contextmanager
-def _deep() -> Iterator[None]:
-    """Room for the frames of a deep tree; what nests deeper than the grammar allows is refused there."""
-    before = sys.getrecursionlimit()
-    if before >= _DEEPEST:
-        yield
-        return
-    sys.setrecursionlimit(_DEEPEST)
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
+class _Deep:
+    """Room for the frames of a deep tree, for as long as anybody needs it, in whichever thread; what nests deeper than
+    the grammar allows is refused there.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = sys.getrecursionlimit()
+                sys.setrecursionlimit(max(self._before, _DEEPEST))
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                sys.setrecursionlimit(self._before)
+
+
+_DEEP = _Deep()

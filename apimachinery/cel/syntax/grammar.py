@@ -5,6 +5,8 @@ Operators bind as in CEL's definition; `&&` and `||` of many terms become balanc
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from apimachinery.cel.syntax import literals
 from apimachinery.cel.syntax.macros import expand
 from apimachinery.cel.syntax.nodes import Call, Entry, Ident, ListNode, Literal, MapNode, Node, Select, Struct
@@ -24,6 +26,7 @@ _PRIMARY = _LITERALS | {"[", "{", "(", ".", "-", "IDENTIFIER"}
 _START = _PRIMARY | {"!"}
 _MEMBER = frozenset((".", "["))
 _FIELD = frozenset(("IDENTIFIER", "ESC_IDENTIFIER"))
+_AND, _OR = frozenset(("&&",)), frozenset(("||",))
 _NOTHING: frozenset[str] = frozenset()
 _RESERVED = frozenset(
     (
@@ -94,9 +97,9 @@ class Grammar:
         with words.rule(sign, after, may_end):
             while True:
                 if sign == "||":
-                    terms.append(self._terms("&&", "_&&_", frozenset(("||",)), True))
+                    terms.append(self._terms("&&", "_&&_", _OR, True))
                 else:
-                    terms.append(self._relation(0, frozenset(("&&",))))
+                    terms.append(self._relation(_AND))
                 if words.kind() != sign:
                     break
                 signs.append(words.take())
@@ -110,30 +113,41 @@ class Grammar:
         right = self._balanced(function, terms[middle + 1 :], signs[middle + 1 :])
         return self._call(signs[middle].offset, function, None, [left, right])
 
-    def _relation(self, level: int, after: frozenset[str]) -> Node:
-        """Relations, sums and products by their levels 0, 1 and 2: each is a chain of the next."""
+    def _relation(self, after: frozenset[str]) -> Node:
+        with self._words.rule("relation", after, True):
+            return self._chain("relation", _RELATIONS, self._sum)
+        return self._nothing()
+
+    def _sum(self) -> Node:
+        with self._words.rule("calc", _RELATIONS, True):
+            return self._chain("calc", _SUMS, self._product)
+        return self._nothing()
+
+    def _product(self) -> Node:
+        return self._chain("calc", _PRODUCTS, self._unary)
+
+    def _chain(self, name: str, signs: frozenset[str], operand: Callable[[], Node]) -> Node:
+        """Operands with these signs between them, which bind to the left."""
         words = self._words
-        signs = (_RELATIONS, _SUMS, _PRODUCTS)[level]
-        name = "relation" if level == 0 else "calc"
-        node: Node = Literal(words.word.offset, None)
-        with words.rule(name, after, True):
-            rest = _RELATIONS if level == 0 else _OPERATORS
-            node = self._relation(level + 1, rest) if level < 2 else self._unary(rest)
-            chained = 0
-            while words.kind() in signs:
-                sign = words.take()
-                words.deeper(name)
-                chained += 1
-                right = self._relation(level + 1, rest) if level < 2 else self._unary(rest)
-                function = "@in" if sign.kind == "in" else f"_{sign.kind}_"
-                node = self._call(sign.offset, function, None, [node, right])
-            words.shallower(name, chained)
+        node = operand()
+        chained = 0
+        while words.kind() in signs:
+            sign = words.take()
+            words.deeper(name)
+            chained += 1
+            function = "@in" if sign.kind == "in" else f"_{sign.kind}_"
+            node = self._call(sign.offset, function, None, [node, operand()])
+        words.shallower(name, chained)
         return node
 
-    def _unary(self, after: frozenset[str]) -> Node:
+    def _nothing(self) -> Node:
+        """What stands where nothing could be read."""
+        return Literal(self._words.word.offset, None)
+
+    def _unary(self) -> Node:
         words = self._words
         node: Node = Literal(words.word.offset, None)
-        with words.rule("unary", after, True):
+        with words.rule("unary", _OPERATORS, True):
             words.expect(_START)
             sign = words.word
             if sign.kind == "!" or (sign.kind == "-" and words.kind(1) not in ("NUM_INT", "NUM_FLOAT")):
@@ -162,14 +176,13 @@ class Grammar:
 
     def _member(self) -> Node:
         words = self._words
-        node: Node = Literal(words.word.offset, None)
-        with words.rule("member", _NOTHING, True):
-            node = self._primary()
-            chained = 0
-            while words.kind() in _MEMBER:
-                words.deeper("member")
-                chained += 1
-                node = self._index(node) if words.kind() == "[" else self._dot(node)
+        node = self._primary()
+        chained = 0
+        while words.kind() in _MEMBER:
+            words.deeper("member")
+            chained += 1
+            node = self._index(node) if words.kind() == "[" else self._dot(node)
+        if chained:
             words.shallower("member", chained)
         return node
 

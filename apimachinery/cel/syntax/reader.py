@@ -7,8 +7,7 @@ read, and reading goes on at a word that may follow it or a rule around it. Unti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from apimachinery.cel.syntax.source import Complaints
 from apimachinery.cel.syntax.tokens import END, Token, listed, shown, tokens
@@ -131,15 +130,17 @@ class Reader:
             )
             raise TooDeep
 
-    @contextmanager
-    def rule(self, name: str, after: frozenset[str], may_end: bool) -> Iterator[None]:
-        """A rule, behind which these may follow in the rule around it."""
+    def rule(self, name: str, after: frozenset[str], may_end: bool) -> _Rule:
+        """A rule, behind which these may follow in the rule around it; for a `with`."""
         self.deeper(name)
         self._after.append((after, may_end))
+        return _Rule(self, name)
+
+    def leave(self, name: str, failed: bool) -> None:
+        """The end of a rule; one that failed is followed by whatever may follow it."""
         try:
-            yield
-        except Mismatch:
-            self._recover()
+            if failed:
+                self._recover()
         finally:
             self._after.pop()
             self.shallower(name)
@@ -182,3 +183,21 @@ class Reader:
                 break
             found, may_end = found | outer, outer_may_end
         return found
+
+
+class _Rule:
+    """A rule that is being read."""
+
+    __slots__ = ("_name", "_reader")
+
+    def __init__(self, reader: Reader, name: str) -> None:
+        self._reader, self._name = reader, name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._reader.leave(self._name, kind is Mismatch)
+        return kind is Mismatch

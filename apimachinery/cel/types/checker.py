@@ -37,6 +37,9 @@ from apimachinery.cel.types.kinds import (
 from apimachinery.cel.types.unify import Bound, assignable, is_dyn, is_dyn_or_error, most_general, substituted
 from apimachinery.cel.values.kinds import literal_type
 
+# Of how many types the type of a value may be made.
+_LARGEST = 1000
+
 
 def check(tree: Node, environment: Environment, complaints: Complaints) -> Type:
     """The type of an expression, with all complaints about it."""
@@ -81,6 +84,10 @@ class _Checker:
                 self._struct(node)
             case Fold():
                 self._fold(node)
+        if node.type.size > _LARGEST:
+            # What is made of itself twice, again and again, has a type that nobody could write down.
+            self._complaints.add(node.offset, f"type size limit exceeded: {_LARGEST}")
+            node.type = ERROR
 
     def _ident(self, name: str) -> Type | None:
         if name.startswith("."):
@@ -300,11 +307,7 @@ class _Checker:
         return self._all_assignable((wanted,), (given,))
 
     def _all_assignable(self, wanted: tuple[Type, ...], given: tuple[Type, ...]) -> bool:
-        bound = assignable(self._bound, wanted, given)
-        if bound is None:
-            return False
-        self._bound = bound
-        return True
+        return assignable(self._bound, wanted, given)
 
     def _new(self) -> Type:
         self._free += 1

@@ -22,6 +22,11 @@ class Type:
         name = self.name or _SHOWN.get(self.kind, self.kind)
         return f"{name}({', '.join(param.text for param in self.params)})" if self.params else name
 
+    @cached_property
+    def size(self) -> int:
+        """Of how many types it is made."""
+        return 1 + sum(param.size for param in self.params)
+
     def __str__(self) -> str:
         return self.text
 

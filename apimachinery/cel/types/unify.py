@@ -20,17 +20,35 @@ def is_dyn_or_error(given: Type) -> bool:
     return given.kind in ("dyn", "error")
 
 
-def assignable(bound: Bound, wanted: tuple[Type, ...], given: tuple[Type, ...]) -> Bound | None:
-    """The parameters' types with which these fit those, one by one; None where they do not."""
-    trial = dict(bound)
-    return trial if _all(trial, wanted, given) else None
+class _Trial:
+    """What parameters would stand for; nothing is copied, since there can be many of them."""
+
+    def __init__(self, bound: Bound) -> None:
+        self._bound = bound
+        self.new: Bound = {}
+
+    def get(self, name: str) -> Type | None:
+        found = self.new.get(name)
+        return self._bound.get(name) if found is None else found
+
+    def __setitem__(self, name: str, given: Type) -> None:
+        self.new[name] = given
 
 
-def _all(bound: Bound, first: tuple[Type, ...], second: tuple[Type, ...]) -> bool:
+def assignable(bound: Bound, wanted: tuple[Type, ...], given: tuple[Type, ...]) -> bool:
+    """Whether these fit those, one by one; what parameters stand for with that is noted where they do."""
+    trial = _Trial(bound)
+    fits = _all(trial, wanted, given)
+    if fits:
+        bound.update(trial.new)
+    return fits
+
+
+def _all(bound: _Trial, first: tuple[Type, ...], second: tuple[Type, ...]) -> bool:
     return len(first) == len(second) and all(_fits(bound, one, other) for one, other in zip(first, second, strict=True))
 
 
-def _fits(bound: Bound, first: Type, second: Type) -> bool:
+def _fits(bound: _Trial, first: Type, second: Type) -> bool:
     if second.kind == "param":
         valid, known = _substitutes(bound, first, second)
         if valid:
@@ -52,7 +70,7 @@ def _fits(bound: Bound, first: Type, second: Type) -> bool:
     return first == second
 
 
-def _substitutes(bound: Bound, given: Type, param: Type) -> tuple[bool, bool]:
+def _substitutes(bound: _Trial, given: Type, param: Type) -> tuple[bool, bool]:
     """Whether a type can stand for a parameter, and whether that stood for something already."""
     if given == param:
         return True, True
@@ -72,7 +90,7 @@ def _substitutes(bound: Bound, given: Type, param: Type) -> tuple[bool, bool]:
     return False, False
 
 
-def _absent(bound: Bound, param: Type, within: Type) -> bool:
+def _absent(bound: _Trial, param: Type, within: Type) -> bool:
     """Whether a parameter is no part of a type: else it would be a part of itself."""
     if param == within:
         return False

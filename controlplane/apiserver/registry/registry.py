@@ -155,7 +155,8 @@ class Registry:
         chosen, gaps = await off_loop(context.size, self._preparation.begin_new, kind, obj, namespace, context)
         admission = asking.admission("CREATE", kind, "", namespace, obj, None, context)
         await self._admit(admission)
-        await off_loop(context.size, self._preparation.finish_new, kind, obj, namespace, context, chosen)
+        size = context.size * strategy.weight
+        await off_loop(size, self._preparation.finish_new, kind, obj, namespace, context, chosen)
         try:
             context.warnings.extend(await off_loop(context.size, _listed, strategy.warn, obj, None))
             await self._validate(admission)
@@ -240,7 +241,7 @@ class Registry:
         gaps = await off_loop(size, self._preparation.begin_change, kind, old.obj, new, context, subresource)
         admission = asking.admission("UPDATE", kind, subresource, old.namespace, new, old.obj, context)
         await self._admit(admission)
-        await off_loop(size, self._preparation.finish_change, kind, old.obj, new, context, admission)
+        await off_loop(size * strategy.weight, self._preparation.finish_change, kind, old.obj, new, context, admission)
         try:
             context.warnings.extend(await off_loop(size, _listed, strategy.told(subresource), new, old.obj))
             await self._validate(admission)

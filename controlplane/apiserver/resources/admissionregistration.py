@@ -11,6 +11,7 @@ from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy
 from controlplane.apiserver.tables import cluster as cluster_columns
 
 _STRATEGY = Strategy(
+    weight=16,
     plain_metadata=True,
     metadata_checks=("plain new",),
     status_metadata_checks=(),

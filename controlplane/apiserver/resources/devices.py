@@ -12,7 +12,7 @@ from controlplane.apiserver.tables import storage as storage_columns
 
 DEVICE_CLASS = Resource(
     kinds.DEVICE_CLASS,
-    Strategy(metadata_checks=NEW_THEN_CHANGE, generation=True, returns_deleted=True),
+    Strategy(metadata_checks=NEW_THEN_CHANGE, generation=True, returns_deleted=True, weight=16),
     columns=storage_columns.DEVICE_CLASS,
 )
 RESOURCE_CLAIM = Resource(
@@ -22,12 +22,13 @@ RESOURCE_CLAIM = Resource(
         prepare_status=devices_strategy.claim_status,
         status_keeps=OWN_METADATA,
         returns_deleted=True,
+        weight=16,
     ),
     columns=storage_columns.RESOURCE_CLAIM,
 )
 RESOURCE_CLAIM_TEMPLATE = Resource(
     kinds.RESOURCE_CLAIM_TEMPLATE,
-    Strategy(metadata_checks=NEW_THEN_CHANGE, returns_deleted=True),
+    Strategy(metadata_checks=NEW_THEN_CHANGE, returns_deleted=True, weight=16),
     columns=storage_columns.RESOURCE_CLAIM_TEMPLATE,
 )
 RESOURCE_SLICE = Resource(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -138,6 +141,7 @@ def test_what_has_no_value_is_told_in_upstreams_words(expression: str, message: 
         "optional.of('abcdefgh')" + ".optMap(l, l + l)" * 60 + ".hasValue()",
         "optional.of('aaaaaaaa')" + ".optMap(l, l.replace('a', 'aaaaaaaa'))" * 60 + ".hasValue()",
         "optional.of([1])" + ".optMap(l, [l, l])" * 60 + " == optional.of([1])" + ".optMap(l, [l, l])" * 60,
+        "optional.of(1)" + ".optMap(l, {l: l})" * 60 + ".hasValue()",
         "lists.range(1000000000).size() > 0",
         "lists.range(2000).distinct().size() > 0",
     ],
@@ -173,6 +177,21 @@ def test_reading_takes_time_in_proportion() -> None:
         door.compile("1" + " + 1" * 30000, ENV)
     with pytest.raises(door.Unfit):
         door.compile("'" * 50001, ENV)
+    began = time.process_time()
+    door.compile("&&".join(["1 == 1"] * 500), ENV)
+    once = time.process_time() - began
+    began = time.process_time()
+    door.compile("&&".join(["1 == 2"] * 4000), ENV)
+    # Eight times the length; were anything squared in it, it would be 64 times the work.
+    assert time.process_time() - began < 24 * once
+
+
+def test_several_threads_compile_deep_expressions_at_once() -> None:
+    deep = "(" * 200 + "x" + ")" * 200 + "".join(f" + {number}" for number in range(200))
+    with ThreadPoolExecutor(4) as threads:
+        programs = list(threads.map(lambda number: door.compile(f"{deep} + {number}", ENV), range(24)))
+    assert [program.evaluate({"x": 1}) for program in programs] == [1 + sum(range(200)) + n for n in range(24)]
+    assert sys.getrecursionlimit() < 12_000
 
 
 class Fields:
