@@ -14,6 +14,7 @@ class ManifestError(ValueError):
 
 
 # libyaml's parser, fifty times as fast, where PyYAML was built with it.
+_CHARACTERS = ("found invalid Unicode", "did not find expected hexdecimal number")
 _Parser: Callable[[Any], Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TOLD_EXACTLY = 64 * 1024
 _MAX_DEPTH = 200
@@ -63,13 +64,21 @@ def load_told(text: str | bytes) -> tuple[Any, tuple[str, ...]]:
     try:
         return _read(text, _Parser)
     except yaml.YAMLError as error:
-        if len(text) > _TOLD_EXACTLY:
+        first = error
+    if len(text) <= _TOLD_EXACTLY and not _is_of_a_character(first):
+        try:
+            # The slower parser says exactly where, and takes some of what upstream's does not.
+            _read(text, yaml.SafeLoader)
+        except yaml.YAMLError as error:
             raise ManifestError(_upstream_text(error)) from error
-    try:
-        # The slower parser says exactly where.
-        return _read(text, yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise ManifestError(_upstream_text(error)) from error
+    raise ManifestError(_upstream_text(first)) from first
+
+
+def _is_of_a_character(error: yaml.YAMLError) -> bool:
+    """Of these the fast parser speaks in upstream's words: they are of one descent."""
+    if isinstance(error, yaml.reader.ReaderError):
+        return True
+    return (getattr(error, "problem", None) or "").startswith(_CHARACTERS)
 
 
 def _read(text: str | bytes, parser: Callable[[Any], Any]) -> tuple[Any, tuple[str, ...]]:
@@ -241,6 +250,8 @@ TAB = "found character '\\t'"
 
 def _upstream_text(error: yaml.YAMLError) -> str:
     """An error as upstream's parser tells it: `yaml: line 2: …`."""
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"yaml: {error.reason}"
     problem = getattr(error, "problem", None)
     if not isinstance(error, yaml.MarkedYAMLError) or not problem:
         return f"yaml: {error}"

@@ -208,8 +208,12 @@ def decode(body: bytes, api_version: str = "", kind: str = "") -> dict[str, Any]
 
     The two arguments name what is expected where the envelope does not say. Raises ProtobufError for anything else.
     """
+    if not body:
+        raise ProtobufError("empty data")
     if not is_protobuf(body):
         raise ProtobufError(NO_MAGIC)
+    if body == MAGIC:
+        raise ProtobufError("empty body")
     parts = special.scan(body[4:])
     named = special.scan(_bytes(parts.get(1)))
     api_version = _bytes(named.get(1)).decode("utf-8", "replace") or api_version

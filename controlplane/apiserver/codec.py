@@ -232,9 +232,9 @@ def _parse(media: str, body: bytes, expected: str) -> tuple[Obj, tuple[str, ...]
         try:
             decoded: Obj = protobuf.decode(body)
         except protobuf.ProtobufError as error:
-            raise _unrecognized(expected, str(error), body, as_hex=True) from None
+            raise _unrecognized(expected, str(error), body) from None
         except RecursionError:
-            raise _unrecognized(expected, "exceeded max depth", body, as_hex=True) from None
+            raise _unrecognized(expected, "exceeded max depth", body) from None
         return decoded, ()
     if media == YAML:
         return _yaml(body, expected)
@@ -260,11 +260,11 @@ def _yaml(body: bytes, expected: str) -> tuple[Obj, tuple[str, ...]]:
     try:
         value, repeated = manifests.load_told(body)
     except manifests.ManifestError as error:
-        raise _unrecognized(expected, str(error), body, as_hex=True) from error
+        raise _unrecognized(expected, str(error), body) from error
     if value is None:
         return {}, ()
     if not isinstance(value, dict):
-        raise _unrecognized(expected, _not_an_object(value), body, as_hex=True)
+        raise _unrecognized(expected, _not_an_object(value), body)
     return value, repeated
 
 
@@ -281,13 +281,15 @@ def _not_a_text(version: Any, kind: Any) -> str:
     return f"couldn't get version/kind; json parse error: {why}"
 
 
-def _unrecognized(expected: str, why: str, body: bytes, as_hex: bool = False) -> errors.ApiError:
-    """expected: "" for options, of which upstream tells no more than what is wrong."""
+def _unrecognized(expected: str, why: str, body: bytes) -> errors.ApiError:
+    """expected: "" for options, of which upstream tells no more than what is wrong. What begins as an object is shown
+    as text, whatever it was sent as.
+    """
     if not expected:
         return errors.BadRequest(why)
     if not body:
         shown = "<empty>"
-    elif body.startswith(b"{") and not as_hex:
+    elif body.startswith(b"{"):
         text = body.decode(errors="replace")
         shown = text if len(text) <= _SHOWN_BYTES else text[:_SHOWN_BYTES] + " ..."
     elif len(body) > _SHOWN_BYTES:

@@ -156,7 +156,9 @@ def decode_token(token: str) -> Continue:
     try:
         body = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except ValueError:
-        at = next((at for at, c in enumerate(token) if not (c.isascii() and (c.isalnum() or c in "-_"))), len(token))
+        # A last character alone is no byte, and is what is wrong.
+        end = len(token) - (len(token) % 4 == 1)
+        at = next((at for at, c in enumerate(token) if not (c.isascii() and (c.isalnum() or c in "-_"))), end)
         raise errors.BadRequest(f"{wrong}illegal base64 data at input byte {at}") from None
     try:
         value = jsontext.loads(body)

@@ -11,6 +11,7 @@ from dataclasses import replace
 import orjson
 
 from apimachinery import errors
+from apimachinery.kinds import Kind
 from apimachinery.selectors import SelectorError
 from controlplane.apiserver import deadlines, measures
 from controlplane.apiserver.authz.chain import refusal
@@ -106,13 +107,17 @@ class Pipeline:
         kind = request.kind
         if kind is None:
             return _missing
+        if kind.namespaced and not request.namespace and "list" not in kind.verbs:
+            raise nothing_there()
         special = self._edge.routes.resources
         if request.verb not in self._generic:
             # No verb of the API: what a resource of its own may be asked for all the same is passed on.
             passed_on = special.get((kind.resource, request.subresource, "*"))
-            if passed_on is None or request.method not in _PASSED_ON or not request.name:
-                raise not_allowed()
-            return passed_on
+            if passed_on is not None and request.method in _PASSED_ON and request.name:
+                return passed_on
+            if request.subresource and not self._has(kind, request.subresource):
+                raise nothing_there()
+            raise not_allowed()
         if request.name and not request.subresource and not _NAMED & set(kind.verbs):
             raise nothing_there()
         if not request.name and request.verb in _OF_ONE:
@@ -124,12 +129,14 @@ class Pipeline:
         for verb in (request.verb, "*"):
             found = special.get((kind.resource, request.subresource, verb))
             if found is not None:
+                if request.method == "HEAD" and verb != "*":
+                    raise not_allowed()
                 return found
         if request.subresource:
             subresource = kind.subresources.get(request.subresource)
             if subresource is None:
                 raise nothing_there()
-            if request.verb not in subresource.verbs:
+            if request.verb not in subresource.verbs or request.method == "HEAD":
                 raise not_allowed()
             if shared := special.get(("*", request.subresource, request.verb)):
                 return shared
@@ -140,6 +147,10 @@ class Pipeline:
         elif request.verb not in kind.verbs or request.method == "HEAD" or "list" not in kind.verbs:
             raise not_allowed()
         return self._generic[request.verb]
+
+    def _has(self, kind: Kind, subresource: str) -> bool:
+        routes = self._edge.routes.resources
+        return subresource in kind.subresources or any(one[:2] == (kind.resource, subresource) for one in routes)
 
     def _path_handler(self, request: Request) -> Handler:
         path = request.path

@@ -72,7 +72,8 @@ def discovery_handler(catalog: Catalog, address: str) -> Handler:
         path = request.path.rstrip("/")
         if path not in discovery.paths():
             return missing_page(request)
-        if request.method != "GET":
+        # Upstream serves the groups, and what a group is, whatever the method.
+        if request.method != "GET" and not (path.startswith("/apis") and path.count("/") <= 2):
             raise not_allowed()
         encoding = negotiate.aggregated(request) if path in ("/api", "/apis") else None
         whole = encoding is not None
@@ -100,7 +101,8 @@ def openapi_v3_handler(openapi: Current[Documents]) -> Handler:
         if (documents, name) not in built:
             body = documents.v3(name) if name else dumps(documents.index())
             if body is None:
-                raise nothing_there()
+                # Upstream says so by the status alone.
+                return Response(404, b"", "")
             for stale in [key for key in built if key[0] is not documents]:
                 del built[stale]
             built[documents, name] = Document(body)
@@ -116,6 +118,8 @@ def fixed(obj: Obj, content_type: str = JSON) -> Handler:
     body = dumps(obj)
 
     async def handle(request: Request) -> Response:
+        if request.method != "GET":
+            raise not_allowed()
         return Response(200, body, content_type, {"Cache-Control": "public, max-age=3600"})
 
     return handle

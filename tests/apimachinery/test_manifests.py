@@ -23,6 +23,10 @@ def test_repeated_keys_are_told_with_their_lines_and_merges_are_no_repetition() 
     ("text", "told"),
     [
         ("{", "yaml: line 1: did not find expected node content"),
+        ('{"a":"\\ud800"}', "yaml: found invalid Unicode character escape code"),
+        ('a: "\\xZZ"', "yaml: did not find expected hexdecimal number"),
+        ("a: b\x07", "yaml: control characters are not allowed"),
+        (b"a: \xff", "yaml: invalid leading UTF-8 octet"),
         ("{\n", "yaml: line 1: did not find expected node content"),
         ("a: b: c\n", "yaml: mapping values are not allowed in this context"),
         ("\tx: 1\n", "yaml: found character that cannot start any token"),
@@ -32,7 +36,7 @@ def test_repeated_keys_are_told_with_their_lines_and_merges_are_no_repetition() 
         ("? [a]\n: b", "yaml: invalid map key"),
     ],
 )
-def test_errors_are_told_as_upstream_tells_them(text: str, told: str) -> None:
+def test_errors_are_told_as_upstream_tells_them(text: str | bytes, told: str) -> None:
     with pytest.raises(ManifestError) as refused:
         load_value(text)
     assert str(refused.value) == told

@@ -94,7 +94,7 @@ async def serve(raw: web.BaseRequest, pipeline: Pipeline, catalog: Catalog) -> w
         "Content-Type": reply.content_type,
     }
     headers.update(reply.headers)
-    if reply.status == 204:
+    if reply.status == 204 or not reply.content_type:
         del headers["Content-Type"]  # nothing follows that could have a type
     sendable: web.StreamResponse
     body = reply.body

@@ -40,6 +40,7 @@ class Scales:
     async def update(self, request: Request) -> Answer:
         context = write_context(request, "UpdateOptions")
         scale = await body.read(request, body.SCALE, context)
+        metadata.match_url(body.SCALE, scale, request.namespace, request.name)
         return await self._change(request, context, lambda _: copy(scale))
 
     async def patch(self, request: Request) -> Answer:

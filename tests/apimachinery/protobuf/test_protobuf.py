@@ -101,6 +101,8 @@ def test_unknown_fields_are_passed_over() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
+        (b"", "empty data"),
+        (b"k8s\x00", "empty body"),
         (b"{}", "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"),
         (protobuf.encode_raw("v1", "Nope", b""), 'no kind "Nope" is registered for version "v1"'),
         (protobuf.encode_raw("v1", "ConfigMap", b"\x0a\x05ab"), "unexpected EOF"),

@@ -47,16 +47,34 @@ def test_methods_that_a_path_does_not_know(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         for method, path in (
             ("PUT", "/api/v1"),
-            ("OPTIONS", "/apis"),
+            ("OPTIONS", "/api"),
             ("POST", "/version"),
             ("DELETE", "/apis/apps/v1"),
+            ("POST", "/.well-known/openid-configuration"),
+            ("OPTIONS", "/api/v1/namespaces/default/pods"),
+            ("HEAD", "/api/v1/namespaces/default/pods/p/log"),
+            ("HEAD", "/api/v1/namespaces/default/pods/p/status"),
+            ("HEAD", "/apis/apps/v1/namespaces/default/deployments/d/scale"),
         ):
             assert (await refused(client, method, path)).status_code == 405, (method, path)
+        for path in ("/api/v1/bindings", "/apis/authorization.k8s.io/v1/localsubjectaccessreviews"):
+            for method in ("GET", "POST", "DELETE", "OPTIONS"):
+                assert (await refused(client, method, path)).status_code == 404, (method, path)
+        assert (await refused(client, "OPTIONS", "/api/v1/namespaces/default/pods/p/none")).status_code == 404
+        for method in ("GET", "POST", "OPTIONS"):
+            assert (await client.request(method, "/apis"))["kind"] == "APIGroupList"
+            assert (await client.request(method, "/apis/apps"))["kind"] == "APIGroup"
+        scale = "/apis/apps/v1/namespaces/default/deployments/none/scale"
+        with pytest.raises(errors.BadRequest, match="name must be provided"):
+            await client.request("PUT", scale, body={})
         # Bindings are only made: none has a path.
         for method in ("GET", "DELETE"):
             error = await refused(client, method, "/api/v1/namespaces/default/bindings/b")
             assert (error.status_code, error.message) == (404, "the server could not find the requested resource")
         assert (await client.request("GET", "/apis/"))["kind"] == "APIGroupList"
+        # Where no document is, the status alone says so.
+        error = await refused(client, "GET", "/openapi/v3/apis/none")
+        assert (error.status_code, error.message) == (404, "HTTP status 404")
         version = await client.request("GET", "/version")
         assert (version["emulationMinor"], version["minCompatibilityMinor"]) == ("36", "35")
         for accepted, told in (
@@ -147,6 +165,8 @@ def test_components_and_their_table(tmp_path: Path) -> None:
     [
         ("eA", "invalid character 'x' looking for beginning of value"),
         ("!", "illegal base64 data at input byte 0"),
+        ("x", "illegal base64 data at input byte 0"),
+        ("eyJ2x", "illegal base64 data at input byte 4"),
         ("nope", r"invalid character '\u009e' looking for beginning of value"),
         ("NQ", "incorrect encoded object"),
         ("e30", "incorrect encoded object version"),
