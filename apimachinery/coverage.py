@@ -83,6 +83,7 @@ _OTHER_FIELDS = {
     "core.v1.PersistentVolumeSpec.persistentVolumeReclaimPolicy=Recycle": "no volume is recycled: a released one fails",
     "core.v1.PersistentVolumeClaimSpec.dataSource": "volumes are made empty",
     "core.v1.PersistentVolumeClaimSpec.dataSourceRef": "volumes are made empty",
+    "resource.v1.DeviceClassSpec.extendedResourceName": "pods that ask for the resource by its name get no devices",
     "core.v1.ServiceSpec.loadBalancerClass": "only what you deploy for the class makes a load balancer",
 }
 
