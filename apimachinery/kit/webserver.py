@@ -32,6 +32,8 @@ _NO_FILES_SECONDS = 0.5
 # Seconds between looks at who is still connected.
 _LOOK_FIRST, _LOOK_MAX = 0.001, 0.03
 _UPGRADED = 101
+# Of a request's first line and of each header: a command to run in a container stands in the first (bytes).
+LONGEST_LINE = 64 * 1024
 # Forward secrecy and authenticated encryption only; TLS 1.3 has no others.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -292,7 +294,8 @@ class Site(web.TCPSite):
 def server(handle: Handle, *, limits: Limits | None = None, **options: Any) -> web.Server:
     """A server for a runner; `options` are those of aiohttp's. Call it with a loop running."""
     made, held = partial(_Request, loop=asyncio.get_running_loop()), fitting(limits or Limits())
-    options = {"keepalive_timeout": held.idle, **options}
+    lines = {"max_line_size": LONGEST_LINE, "max_field_size": LONGEST_LINE}
+    options = {"keepalive_timeout": held.idle, **lines, **options}
     return _Server(handle, held, request_factory=made, access_log=None, **options)
 
 

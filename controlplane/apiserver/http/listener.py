@@ -11,7 +11,6 @@ from apimachinery.kit.http import web
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.http.exchange import Pipeline, serve
 
-_LONG_LINE = 64 * 1024
 # As long as Go's HTTP/2 servers wait between the frame that says so and the end.
 _REST_SECONDS = 1.0
 
@@ -38,8 +37,6 @@ class Listener:
             handler_cancellation=True,
             # Upstream takes bodies as they come: a small one that unfolds into a large one is no API object.
             auto_decompress=False,
-            max_line_size=_LONG_LINE,
-            max_field_size=_LONG_LINE,
         )
         self._runner: web.ServerRunner | None = None
 

@@ -327,6 +327,17 @@ def test_exec_over_websocket(tmp_path: Path, protocol: str, tty: bool, loop: Cal
     run(tmp_path, scenario, loop)
 
 
+def test_a_command_may_be_long(tmp_path: Path) -> None:
+    """It stands in the request's first line; clients send 20 KB there."""
+
+    async def scenario(server: Server) -> None:
+        query = f"command=echo&command={'a' * 20_000}&output=1"
+        async with server.session() as http, http.ws_connect(f"/exec/ns/p/c?{query}", protocols=("v5.channel.k8s.io",)):
+            assert server.view.asked[0][1] == ["echo", "a" * 20_000]
+
+    run(tmp_path, scenario)
+
+
 @pytest.mark.parametrize("as_text", [False, True])
 @pytest.mark.parametrize("protocol", [*channels.PROTOCOLS, ""])
 def test_every_version_of_the_channels_in_text_and_in_binary_messages(
