@@ -45,11 +45,10 @@ class Writing:
         metadata.match_url(kind, obj, namespace, None)
         metadata.wipe(obj)
         context.warnings.extend(metadata.single_owners(obj))
-        if not context.dry_run and obj["metadata"].get("resourceVersion", "").strip("0").isdigit():
-            raise errors.ApiError("resourceVersion should not be set on objects to be created")
+        pinned = not context.dry_run and obj["metadata"].get("resourceVersion", "").strip("0").isdigit()
         storage = self._storage(kind)
         obj = context.catalog.convert(obj, storage)
-        entry = await self._registry.create_entry(storage, obj, namespace, context)
+        entry = await self._registry.create_entry(storage, obj, namespace, context, pinned)
         return await one(kind, entry, 201, format, tuple(context.warnings))
 
     async def update(self, request: Request) -> Response:

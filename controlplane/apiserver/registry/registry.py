@@ -149,7 +149,10 @@ class Registry:
 
     # --- writing ---
 
-    async def create_entry(self, kind: Kind, obj: Obj, namespace: str, context: Context) -> Entry:
+    async def create_entry(self, kind: Kind, obj: Obj, namespace: str, context: Context, pinned: bool = False) -> Entry:
+        """pinned: it names a version, which nothing has that is not stored yet. That is for the store to say, after
+        everybody who may refuse it. Raises ApiError.
+        """
         await self.fresh()
         strategy = self.strategy(kind)
         chosen, gaps = await off_loop(context.size, self._preparation.begin_new, kind, obj, namespace, context)
@@ -160,6 +163,8 @@ class Registry:
         try:
             context.warnings.extend(await off_loop(context.size, _listed, strategy.warn, obj, None))
             await self._validate(admission)
+            if pinned:
+                raise errors.ApiError("resourceVersion should not be set on objects to be created")
             if (standing := self._standing(kind, namespace, obj)) is not None:
                 raise conflicts.exists(kind, obj["metadata"], standing)
             context.warnings.extend(gaps)

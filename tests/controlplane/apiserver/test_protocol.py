@@ -93,7 +93,11 @@ def test_creates_that_say_what_only_the_server_may_say(tmp_path: Path) -> None:
         assert (
             pinned.status_code == 500 and pinned.message == "resourceVersion should not be set on objects to be created"
         )
+        wrong = await refused(client, "POST", MAPS, config_map(name="M", resourceVersion="5"))
+        assert wrong.status_code == 422, "what is wrong with it comes first"
         await client.request("POST", MAPS, body=config_map(name="m", generateName="m-"))
+        again = await refused(client, "POST", MAPS, config_map(name="m", resourceVersion="5"))
+        assert again.message == pinned.message
         taken = await refused(client, "POST", MAPS, config_map(name="m", generateName="m-"))
         assert taken.message.endswith("the server was not able to generate a unique name for the object")
         assert taken.retry_after == 1
