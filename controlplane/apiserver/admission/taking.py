@@ -12,8 +12,10 @@ from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.subresources.scale import scaled
 
 
-def take_over(registry: Registry, kind: Kind, admission: Admission, new: Obj) -> None:
-    """Make the changed object the one that is written, complete as if a client had sent it. Raises InternalError."""
+def take_over(registry: Registry, kind: Kind, admission: Admission, new: Obj, strict: bool = False) -> None:
+    """Make the changed object the one that is written, complete as if a client had sent it. Raises InternalError, in
+    a strict reading also for fields that its type does not have.
+    """
     obj = admission.obj
     assert obj is not None
     if admission.subresource and admission.operation in ("CREATE", "CONNECT"):
@@ -29,9 +31,10 @@ def take_over(registry: Registry, kind: Kind, admission: Admission, new: Obj) ->
         return
     new["kind"], new["apiVersion"] = kind.kind, kind.api_version
     try:
-        codec.check(new, kind, Context(registry.catalog, field_validation="Ignore"))
+        codec.check(new, kind, Context(registry.catalog, field_validation="Strict" if strict else "Ignore"))
     except errors.ApiError as error:
-        raise internal(error.message) from error
+        what = error.message.partition(f" cannot be handled as a {kind.kind}: ")[2] if strict else ""
+        raise internal(what or error.message) from error
     whole = registry.catalog.convert(new, admission.kind)
     strategy = registry.strategy(admission.kind)
     strategy.default(whole)

@@ -101,7 +101,8 @@ class MutatingAdmissionPolicy(PolicyPlugin):
         version, kind = shown.get("apiVersion") or one.kind.api_version, shown.get("kind") or one.kind.kind
         new = patched(copy(shown), given, one.kind, catalog.schema.node(version, kind))
         if new != shown:
-            take_over(self.registry, one.kind, admission, new)
+            # What operations make is read anew.
+            take_over(self.registry, one.kind, admission, new, strict=isinstance(given, list))
 
 
 def _key(one: Invocation) -> _Key:

@@ -355,6 +355,25 @@ def test_changes_that_cannot_be_made_deny(tmp_path: Path, expression: str, messa
     play(tmp_path, test)
 
 
+@pytest.mark.parametrize(
+    ("operation", "why"),
+    [
+        ("op: 'add', path: '/nope', value: 'c'", 'strict decoding error: unknown field "nope"'),
+        (
+            "op: 'add', path: '/data/b', value: 1",
+            "json: cannot unmarshal number into Go struct field ConfigMap.data of type string",
+        ),
+    ],
+)
+def test_what_operations_make_is_read_strictly(tmp_path: Path, operation: str, why: str) -> None:
+    async def test(client: Client) -> None:
+        await bind_change(client, f"[JSONPatch{{{operation}}}]")
+        error = await refused(client.create(kinds.CONFIG_MAP, config("c"), "n"))
+        assert (error.status_code, error.message) == (500, f"Internal error occurred: {why}")
+
+    play(tmp_path, test)
+
+
 def test_parts_that_are_owned_as_a_whole_cannot_be_configured(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         rule = {**MAPS, "resources": ["services"]}
