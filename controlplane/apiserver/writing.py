@@ -63,7 +63,8 @@ class Writing:
         body, wanted = await off_loop(context.size, orjson.dumps, obj), obj["metadata"].get("uid")
 
         def refuse(stored: str) -> errors.ApiError:
-            return unlike(self._registry.catalog.of(storage), namespace, request.name, wanted, stored)
+            row = self._registry.catalog.of(storage)
+            return unlike(row, namespace, request.name, wanted, stored, dry_run=context.dry_run)
 
         def change(old: Obj) -> Obj:
             if wanted and wanted != old["metadata"]["uid"]:

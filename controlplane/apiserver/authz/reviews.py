@@ -189,27 +189,34 @@ def attributes_of(spec: Obj) -> tuple[Attributes, str]:
         path = spec["nonResourceAttributes"]
         return Attributes(verb=path.get("verb", ""), path=path.get("path", "")), ""
     fields, first = _selector(asked.get("fieldSelector"), f"{RESOURCE}.fieldSelector")
-    labels, second = _selector(asked.get("labelSelector"), f"{RESOURCE}.labelSelector")
+    labels, second = _selector(asked.get("labelSelector"), f"{RESOURCE}.labelSelector", many=True)
     texts = {k: asked.get(k, "") for k in ("verb", "group", "version", "resource", "subresource", "namespace", "name")}
     wanted = Attributes(**texts, field_selector=fields, label_selector=labels)
-    return wanted, ", ".join(text for text in (first, second) if text)
+    return wanted, "; ".join(text for text in (first, second) if text)
 
 
 OPERATORS = {"In": "=", "NotIn": "!="}
+_KNOWN = (*OPERATORS, "Exists", "DoesNotExist")
 
 
-def _selector(selector: Any, field: str) -> tuple[str, str]:
-    """A review's selector in the notation of a query string, and a complaint when it cannot be read."""
+def _selector(selector: Any, field: str, many: bool = False) -> tuple[str, str]:
+    """A review's selector in the notation of a query string, and a complaint when it cannot be read.
+
+    many: a requirement may name several values, and ask whether a key is there.
+    """
     if not selector:
         return "", ""
     if selector.get("rawSelector"):
         return str(selector["rawSelector"]), ""
-    out = []
-    for requirement in selector.get("requirements") or ():
+    out, read, requirements = [], 0, selector.get("requirements") or ()
+    for requirement in requirements:
         key, values = requirement.get("key", ""), requirement.get("values") or []
-        operator = OPERATORS.get(requirement.get("operator", ""))
-        if operator and len(values) == 1:
-            out.append(f"{key}{operator}{values[0]}")
-        elif requirement.get("operator") not in ("In", "NotIn", "Exists", "DoesNotExist"):
-            return "", f"{field} ignored due to parse error"
-    return ",".join(out), ""
+        name = requirement.get("operator", "")
+        if name not in _KNOWN or not (many or (name in OPERATORS and len(values) == 1)):
+            continue
+        read += 1
+        if name in OPERATORS and len(values) == 1:
+            out.append(f"{key}{OPERATORS[name]}{values[0]}")
+    if read == len(requirements):
+        return ",".join(out), ""
+    return ",".join(out), f"{field} {'partially ' if read else ''}ignored due to parse error"

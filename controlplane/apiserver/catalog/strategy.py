@@ -101,7 +101,8 @@ class Strategy:
     warn, warn_status, warn_deleted, warn_sent: what its author is told of a valid write, of one of its status, of a
     deletion with these options, of a new object as it was sent.
     generation: metadata.generation is kept by the server and counts spec changes. generation_stands: it is 1 for
-    good. counts_annotations, counts_labels: a change of these counts as one of the spec.
+    good. counts_annotations, counts_labels: a change of these counts as one of the spec. counts_dropped: so does what
+    prepare_update takes back.
     keep_status_on_create: a new object may bring its status.
     plain_metadata: finalizers of a new object may have any name.
     metadata_checks, status_metadata_checks: how the metadata of a change is looked at, once for each.
@@ -136,6 +137,7 @@ class Strategy:
     generation_stands: bool = False
     counts_annotations: bool = False
     counts_labels: bool = False
+    counts_dropped: bool = False
     keep_status_on_create: bool = False
     plain_metadata: bool = False
     metadata_checks: tuple[MetadataCheck, ...] = ("change",)

@@ -55,7 +55,6 @@ LITERALS: dict[str, dict[str, Any]] = {
         "securityContext": {},
     },
     "core.v1.Secret": {"type": "Opaque"},
-    "core.v1.PersistentVolumeSpec": {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"},
     "core.v1.PersistentVolumeStatus": {"phase": "Pending"},
     "core.v1.PersistentVolumeClaimSpec": {"volumeMode": "Filesystem"},
     "core.v1.PersistentVolumeClaimStatus": {"phase": "Pending"},
@@ -228,6 +227,12 @@ def _pod_ranges(spec: Obj) -> None:
         spec["podCIDR"] = listed[0]
 
 
+def _persistent_volume(volume: Obj) -> None:
+    """Not of the spec's type: one that lies inside an attachment has none of it."""
+    volume["spec"].setdefault("persistentVolumeReclaimPolicy", "Retain")
+    volume["spec"].setdefault("volumeMode", "Filesystem")
+
+
 HOOKS: dict[str, Callable[[Obj], None]] = {
     "core.v1.NodeSpec": _pod_ranges,
     "core.v1.PodSpec": _account,
@@ -239,6 +244,7 @@ HOOKS: dict[str, Callable[[Obj], None]] = {
     "core.v1.PodTemplateSpec": _forget_old_lists,
     "core.v1.Service": _service,
     "core.v1.Namespace": _namespace,
+    "core.v1.PersistentVolume": _persistent_volume,
     "core.v1.ReplicationController": _replication_controller,
     "core.v1.LimitRangeItem": _limit_range_item,
     "core.v1.NodeStatus": _node_status,

@@ -57,7 +57,11 @@ def _stateful_set(spec: Obj) -> None:
 
 
 def _daemon_set(spec: Obj) -> None:
-    _rolling(spec["updateStrategy"], {"maxUnavailable": 1, "maxSurge": 0})
+    strategy = spec["updateStrategy"]
+    _rolling(strategy, {"maxUnavailable": 1, "maxSurge": 0})
+    # Upstream's own type tells no zero from nothing here.
+    for field in ("maxUnavailable", "maxSurge") if strategy.get("rollingUpdate") is not None else ():
+        strategy["rollingUpdate"].setdefault(field, 0)
 
 
 def _job(spec: Obj) -> None:
@@ -110,9 +114,9 @@ def _daemon_set_object(daemon_set: Obj) -> None:
 
 
 def _claims(spec: Obj) -> None:
+    """What kind of object a claim's template is, nobody can say otherwise."""
     for claim in spec.get("volumeClaimTemplates") or ():
-        claim.setdefault("kind", "PersistentVolumeClaim")
-        claim.setdefault("apiVersion", "v1")
+        claim.update(kind="PersistentVolumeClaim", apiVersion="v1")
         claim.setdefault("status", {}).setdefault("phase", "Pending")
 
 

@@ -26,11 +26,15 @@ def unreachable(error: StoreError) -> errors.ApiError:
     return errors.InternalError(f"Internal error occurred: {error}")
 
 
-def unlike(row: Resource, namespace: str, name: str, wanted: Any, stored: str, what: str = "UID") -> errors.ApiError:
-    """What is stored has another UID or ResourceVersion than the writer asks for."""
+def unlike(
+    row: Resource, namespace: str, name: str, wanted: Any, stored: str, what: str = "UID", dry_run: bool = False
+) -> errors.ApiError:
+    """What is stored has another UID or ResourceVersion than the writer asks for; a trial's key does not begin at the
+    store's.
+    """
     kind, where = row.kind, f"{namespace}/{name}" if namespace else name
     text = (
-        f"StorageError: invalid object, Code: 4, Key: /registry/{row.folder}/{where}, "
+        f"StorageError: invalid object, Code: 4, Key: {'' if dry_run else '/registry'}/{row.folder}/{where}, "
         "ResourceVersion: 0, "
         f"AdditionalErrorMsg: Precondition failed: {what} in precondition: {wanted}, "
         f"{what} in object meta: {stored}"

@@ -97,13 +97,21 @@ class Preparation:
         elif subresource == "finalize":
             strategy.prepare_finalize(new, old)
         elif subresource not in upkeep.WHOLE:
+            if strategy.counts_dropped:
+                upkeep.count_generation(strategy, self._seen(kind, new, old), old, subresource)
             strategy.prepare_update(new, old)
-        node = self._catalog.schema.node(kind.api_version, kind.kind)
-        seen = new if node is None else as_before(node, new, old)
-        upkeep.count_generation(strategy, seen, old, subresource)
+        seen = self._seen(kind, new, old)
+        if not strategy.counts_dropped:
+            upkeep.count_generation(strategy, seen, old, subresource)
         if subresource != "binding":
             # Upstream writes a binding past what it asks of other changes.
             check_change(kind, self._spoken(kind, context), seen, old, subresource, context.version)
+
+    def _seen(self, kind: Kind, new: Obj, old: Obj) -> Obj:
+        """The new object as it is compared with the old one."""
+        node = self._catalog.schema.node(kind.api_version, kind.kind)
+        seen: Obj = new if node is None else as_before(node, new, old)
+        return seen
 
     def _spoken(self, kind: Kind, context: Context) -> Strategy:
         """That of the version that the client speaks: upstream validates objects of two groups by two sets of rules."""

@@ -166,11 +166,12 @@ class Registry:
             if pinned:
                 raise errors.ApiError("resourceVersion should not be set on objects to be created")
             if (standing := self._standing(kind, namespace, obj)) is not None:
-                raise conflicts.exists(kind, obj["metadata"], standing)
+                raise conflicts.exists(self._spoken(kind, context), obj["metadata"], standing)
             context.warnings.extend(gaps)
             return await self._put_new(kind, namespace, obj, context, admission)
         except Mismatch:
-            raise conflicts.exists(kind, obj["metadata"], self._standing(kind, namespace, obj)) from None
+            standing = self._standing(kind, namespace, obj)
+            raise conflicts.exists(self._spoken(kind, context), obj["metadata"], standing) from None
         finally:
             asking.release(admission)
 
@@ -186,6 +187,10 @@ class Registry:
                 # Another server was faster with an address or a port, of which the next may be free, or with a quota.
                 admission.reservations.pop().release()
         raise conflicts.conflict(kind, obj["metadata"]["name"])
+
+    def _spoken(self, kind: Kind, context: Context) -> Kind:
+        """The kind by the group that the client speaks of, which is the one that refusals name."""
+        return (self.catalog.find(context.version, kind.kind) if context.version else None) or kind
 
     def _is_taken(self, kind: Kind, namespace: str, name: str) -> bool:
         return self.collection(kind).get(namespace, name) is not None
@@ -232,7 +237,8 @@ class Registry:
             size = max(context.size, len(old.wire))
             await off_loop(size, old.read_beside_others)
             new = await off_loop(size, lambda old=old: change(old.copy()))  # type: ignore[misc]
-            conflicts.check_pins(kind, new, old, self.strategy(kind).names_version)
+            spoken = self._spoken(kind, context)
+            conflicts.check_pins(spoken, new, old, self.strategy(kind).names_version)
             try:
                 return await self._replace(kind, old, new, context, subresource)
             except Mismatch:

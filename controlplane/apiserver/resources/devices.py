@@ -38,6 +38,7 @@ RESOURCE_SLICE = Resource(
         prepare_create=devices_strategy.slice_created,
         prepare_update=devices_strategy.slice_changed,
         generation=True,
+        counts_dropped=True,
         returns_deleted=True,
         warn=advice.resource_slice,
     ),

@@ -16,6 +16,7 @@ ENDPOINT_SLICE = Resource(
         prepare_create=network_strategy.slice_created,
         prepare_update=network_strategy.slice_changed,
         generation=True,
+        counts_dropped=True,
         counts_labels=True,
         warn=advice.endpoint_slice,
     ),

@@ -93,6 +93,8 @@ def _change(event: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
         now = event.get(field)
         if now != before.get(field):
             shown = struct(_STRUCTS[field], now) if field in _STRUCTS else now
+            if now is None and field not in ("related", "eventTime", "firstTimestamp", "lastTimestamp"):
+                shown = 0 if field == "count" else ""
             yield errors.immutable("reportingController" if field == "reportingComponent" else field, shown)
 
 

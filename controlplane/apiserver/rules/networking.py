@@ -152,7 +152,7 @@ def _more_ranges(spec: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
     listed, was = spec.get("cidrs") or [], before.get("cidrs") or []
     grows = len(was) == 1 and len(listed) == 2
     if len(was) != len(listed) and not grows:
-        yield errors.immutable(at.to("cidrs"), listed)
+        yield errors.immutable(at.to("cidrs"), listed or None)
         return
     for index, (now, then) in enumerate(zip(listed, was, strict=False)):
         if now != then:

@@ -35,11 +35,10 @@ def _paths(namespaced: bool) -> Rule:
     return hook(check)
 
 
-def _usable(aggregation: Obj, at: Place) -> Iterator[FieldError]:
+def _usable(selector: Obj, at: Place) -> Iterator[FieldError]:
     """Upstream shows nothing of a selector that selects nothing."""
-    for index, selector in enumerate(aggregation["clusterRoleSelectors"] or ()):
-        if label_selector("", selector):
-            yield errors.invalid(f"{at.to('clusterRoleSelectors')}[{index}]", None, "invalid label selector.")
+    if label_selector("", selector):
+        yield errors.invalid(at.path, None, "invalid label selector.")
 
 
 def _subject(namespaced: bool) -> Callable[[Obj, Place], Iterator[FieldError]]:
@@ -86,8 +85,8 @@ RULES: dict[str, Row] = {
             "clusterRoleSelectors", detail="at least one clusterRoleSelector required if aggregationRule is non-nil"
         ),
         "clusterRoleSelectors",
-        hook(_usable, "clusterRoleSelectors"),
     ),
+    "rbac.v1.AggregationRule.clusterRoleSelectors": (hook(_usable),),
     "rbac.v1.RoleBinding": _BINDING,
     "rbac.v1.ClusterRoleBinding": _BINDING,
     "rbac.v1.RoleBinding.roleRef": _role("Role", "ClusterRole"),

@@ -134,6 +134,13 @@ def shown(node: Node, value: Any) -> Any:
     return value
 
 
+def nothing(node: Node, field: str) -> Any:
+    """What is shown of a struct's field that is absent: null, or the zero of a plain value."""
+    name = wire_fields.of_definition(node.type_name)
+    declared = {} if name is None else {one.name: one for one in wire_fields.declared(name)}
+    return _field(declared[field], None) if field in declared else None
+
+
 def difference(name: str, old: Any, new: Any) -> str:
     """What tells two structs of a type, by its short name, apart, line by line with three lines around it."""
     before, after = (_lines(struct(name, value)) for value in (old, new))

@@ -15,6 +15,7 @@ from controlplane.apiserver import body
 from controlplane.apiserver.options import write_context
 from controlplane.apiserver.patching import APPLY_YAML, Patcher, media_type
 from controlplane.apiserver.registry import Context, metadata
+from controlplane.apiserver.registry.conflicts import unlike
 from controlplane.apiserver.request import Answer, Request
 from controlplane.apiserver.rules import metadata as metadata_rules
 from controlplane.apiserver.rules.values import NOT_NEGATIVE
@@ -41,7 +42,7 @@ class Scales:
         context = write_context(request, "UpdateOptions")
         scale = await body.read(request, body.SCALE, context)
         metadata.match_url(body.SCALE, scale, request.namespace, request.name)
-        return await self._change(request, context, lambda _: copy(scale))
+        return await self._change(request, context, lambda _: copy(scale), pinned=scale["metadata"].get("uid") or "")
 
     async def patch(self, request: Request) -> Answer:
         applying = media_type(request) == APPLY_YAML
@@ -50,13 +51,24 @@ class Scales:
         return await self._change(request, context, patch.apply, applying)
 
     async def _change(
-        self, request: Request, context: Context, wanted: Callable[[Obj], Obj], applying: bool = False
+        self,
+        request: Request,
+        context: Context,
+        wanted: Callable[[Obj], Obj],
+        applying: bool = False,
+        pinned: str = "",
     ) -> Answer:
-        """Write what wanted() makes of the Scale; who owns replicas is settled there and carried to the workload."""
+        """Write what wanted() makes of the Scale; who owns replicas is settled there and carried to the workload.
+
+        pinned: the uid that the workload must have before anything else is looked at.
+        """
         kind = request.served
         context.settled = True
 
         def change(obj: Obj) -> Obj:
+            if pinned and pinned != (stored := obj["metadata"]["uid"]):
+                row = self._registry.catalog.of(kind)
+                raise unlike(row, request.namespace, request.name, pinned, stored, dry_run=context.dry_run)
             before = _with_owners(scale_of(obj), to_scale(obj["metadata"].get("managedFields")))
             after = wanted(copy(before))
             metadata.match_url(body.SCALE, after, request.namespace, request.name)

@@ -123,6 +123,26 @@ def test_who_names_how_a_stateful_set_is_updated_gets_no_more(given: Obj, wanted
     assert completed("apps/v1", "StatefulSet", spec)["spec"]["updateStrategy"] == wanted
 
 
+def test_a_daemon_set_that_waits_for_deletions_has_zeros_where_it_says_how_to_roll() -> None:
+    for given, wanted in (({}, {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 0}}), (None, {})):
+        spec = {"updateStrategy": {"type": "OnDelete", "rollingUpdate": given}, "template": TEMPLATE}
+        assert completed("apps/v1", "DaemonSet", spec)["spec"]["updateStrategy"] == {"type": "OnDelete", **wanted}
+
+
+def test_a_template_of_claims_is_one_whatever_it_calls_itself() -> None:
+    spec = {"template": TEMPLATE, "volumeClaimTemplates": [{"kind": "Disk", "apiVersion": "v9", "spec": {}}, {}]}
+    claims = completed("apps/v1", "StatefulSet", spec)["spec"]["volumeClaimTemplates"]
+    assert {(claim["apiVersion"], claim["kind"]) for claim in claims} == {("v1", "PersistentVolumeClaim")}
+
+
+def test_a_volume_within_an_attachment_has_no_defaults_of_a_volume() -> None:
+    source = {"inlineVolumeSpec": {"accessModes": ["ReadWriteOnce"]}}
+    spec = completed("storage.k8s.io/v1", "VolumeAttachment", {"attacher": "a", "source": source})["spec"]
+    assert spec["source"]["inlineVolumeSpec"].keys() == {"accessModes"}
+    volume = completed("v1", "PersistentVolume", {})["spec"]
+    assert (volume["persistentVolumeReclaimPolicy"], volume["volumeMode"]) == ("Retain", "Filesystem")
+
+
 def test_an_explicit_zero_of_a_reference_stays() -> None:
     assert completed("apps/v1", "Deployment", {"replicas": 0, "template": TEMPLATE})["spec"]["replicas"] == 0
 

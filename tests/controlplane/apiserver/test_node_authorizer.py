@@ -447,6 +447,18 @@ def test_review_specs_become_questions():
     wanted, complaint = reviews.attributes_of(spec)
     assert wanted.field_selector == "spec.nodeName=n1"
     assert complaint == "spec.resourceAttributes.labelSelector ignored due to parse error"
+    asked = spec["resourceAttributes"]
+    asked["labelSelector"]["requirements"].append({"key": "b", "operator": "In", "values": ["c", "d"]})
+    asked["fieldSelector"]["requirements"].append({"key": "x", "operator": "In", "values": ["1", "2"]})
+    assert reviews.attributes_of(spec)[1] == (
+        "spec.resourceAttributes.fieldSelector partially ignored due to parse error; "
+        "spec.resourceAttributes.labelSelector partially ignored due to parse error"
+    )
+    asked["fieldSelector"]["requirements"] = [{"key": "x", "operator": "Exists"}]
+    asked["labelSelector"]["requirements"] = [{"key": "b", "operator": "Exists"}]
+    wanted, complaint = reviews.attributes_of(spec)
+    assert complaint == "spec.resourceAttributes.fieldSelector ignored due to parse error"
+    assert wanted.field_selector == wanted.label_selector == ""
     assert reviews.attributes_of({"nonResourceAttributes": {"path": "/x", "verb": "get"}})[0].path == "/x"
 
 

@@ -17,7 +17,7 @@ from controlplane.apiserver.rules.admissionregistration.urls import service_path
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row, Rule
 from controlplane.apiserver.rules.values import PORT_RANGE, Found, each
-from controlplane.apiserver.rules.words import between, by_path, enum, hook, required, unique, when
+from controlplane.apiserver.rules.words import between, by_path, enum, hook, unique, when
 
 _SIDE_EFFECTS = ("None", "NoneOnDryRun")
 _REVIEWS = ("v1", "v1beta1")
@@ -56,6 +56,12 @@ def _not_one(client: Obj, at: Place) -> Iterator[FieldError]:
         yield errors.required(at.path, "exactly one of url or service is required")
 
 
+def _whose(service: Obj, at: Place) -> Iterator[FieldError]:
+    for field, told in (("namespace", "name"), ("name", "namespace")):
+        if not service.get(field):
+            yield errors.required(at.to(told))
+
+
 def _webhook(*own: Rule) -> Row:
     """own: what only one of the two sorts has."""
     return (
@@ -85,8 +91,8 @@ RULES: dict[str, Row] = {
         when(_one, by_path("url", url, "absent"), "service"),
     ),
     "admissionregistration.v1.ServiceReference": (
-        required("name"),
-        required("namespace"),
+        # Upstream takes each for the other when it names the one that is missing.
+        hook(_whose),
         between("port", 1, 65535, f"port is not valid: {PORT_RANGE}"),
         by_path("path", service_path, "pass"),
     ),

@@ -50,9 +50,10 @@ def _standing(spec: Obj, at: Place) -> bool:
 
 
 def _inline(spec: Obj, at: Place) -> Iterator[FieldError]:
-    for field in ("claimRef", "capacity"):
-        if spec.get(field):
-            yield errors.field_forbidden(at.to(field), _INLINE)
+    if spec.get("claimRef") is not None:
+        yield errors.field_forbidden(at.to("claimRef"), _INLINE)
+    if spec.get("capacity"):
+        yield errors.field_forbidden(at.to("capacity"), _INLINE)
     if spec.get("csi") is None:
         yield errors.required(at.to("csi"), "has to be specified in the context of inline volumes")
 

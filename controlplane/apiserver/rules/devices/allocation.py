@@ -35,22 +35,30 @@ _UNALLOCATED = "may not be specified when `allocated` is not set"
 _GOING = "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set"
 
 
+_IDENTITY = ("driver", "pool", "device", "shareID")
+
+
 def identity(device: Obj) -> tuple[str, ...]:
-    """Driver, pool, device and share of a device, as results and statuses name it."""
-    return tuple(device[field] for field in ("driver", "pool", "device", "shareID") if device.get(field))
+    """Driver, pool, device and share of a device, as results and statuses name it; "" for what is not said."""
+    return tuple(device.get(field) or "" for field in _IDENTITY)
+
+
+def _shown(device: Obj) -> Obj:
+    """As upstream prints its own type of it."""
+    return {f"{field[0].upper()}{field[1:]}": part for field, part in zip(_IDENTITY, identity(device), strict=True)}
 
 
 def _allocated(device: Obj, at: Place) -> Iterator[FieldError]:
     results = ((at.above().value.get("allocation") or {}).get("devices") or {}).get("results") or ()
     if identity(device) not in map(identity, results):
-        yield errors.invalid(at.path, "/".join(identity(device)), "must be an allocated device in the claim")
+        yield errors.invalid(at.path, _shown(device), "must be an allocated device in the claim")
 
 
 def _once(status: Obj, at: Place) -> Iterator[FieldError]:
     seen = set[tuple[str, ...]]()
     for index, device in enumerate(status["devices"] or ()):
         if identity(device) in seen:
-            yield errors.duplicate(f"{at.to('devices')}[{index}]", "/".join(identity(device)))
+            yield errors.duplicate(f"{at.to('devices')}[{index}]", _shown(device))
         seen.add(identity(device))
 
 

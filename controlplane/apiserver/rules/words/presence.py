@@ -7,7 +7,7 @@ from apimachinery.objects import Obj
 from apimachinery.schema import Node
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Found, Place, Rows, Rule, Step
-from controlplane.apiserver.rules.shown import shown
+from controlplane.apiserver.rules.shown import nothing, shown
 
 
 def required(*fields: str, detail: str = "") -> Rule:
@@ -78,7 +78,7 @@ def union(*members: str | tuple[str, str, str], many: str, none: str = "", welco
 
 
 def immutable(*fields: str) -> Rule:
-    """Fields that stay as they were made; the value shown is the new one."""
+    """Fields that stay as they were made; the value shown is the new one, of a plain type its zero for none."""
 
     def bind(node: Node, rules: Rows) -> Step:
         def step(value: Obj, at: Place, found: Found) -> None:
@@ -88,7 +88,8 @@ def immutable(*fields: str) -> Rule:
             for field in fields:
                 now = value.get(field)
                 if now != before.get(field):
-                    found.append(errors.immutable(at.to(field), shown(node.fields[field], now)))
+                    told = nothing(node, field) if now is None else shown(node.fields[field], now)
+                    found.append(errors.immutable(at.to(field), told))
 
         return step
 

@@ -71,6 +71,9 @@ def test_webhooks(fields: Obj, wanted: list[str]) -> None:
     [
         ({"sideEffects": None}, ["sideEffects: Required value: must specify one of None, NoneOnDryRun"]),
         ({"sideEffects": ""}, ['sideEffects: Unsupported value: "": supported values: "None", "NoneOnDryRun"']),
+        # Upstream tells each of the two by the other's name.
+        ({"clientConfig": {"service": {"name": "s"}}}, ["clientConfig.service.name: Required value"]),
+        ({"clientConfig": {"service": {"namespace": "n"}}}, ["clientConfig.service.namespace: Required value"]),
         ({"name": "-" * 254}, ['name: Invalid value: "---']),
         (
             {"clientConfig": {"url": ""}},

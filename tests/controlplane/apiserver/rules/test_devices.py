@@ -192,7 +192,10 @@ UID = "01234567-89ab-cdef-0123-456789abcdef"
         ),
         (
             {"devices": [DEVICE]},
-            ['status.devices[0]: Invalid value: "d.e/p/v": must be an allocated device in the claim'],
+            [
+                'status.devices[0]: Invalid value: {"Driver":"d.e","Pool":"p","Device":"v","ShareID":""}: must be an '
+                "allocated device in the claim"
+            ],
         ),
     ],
 )
@@ -220,7 +223,7 @@ def test_what_drivers_tell_of_given_devices() -> None:
             '("2001:db8::1/64")',
             *(f"status.devices[0].networkData.ips[{4 + n}]: {text}" for n, text in enumerate(IPS.values())),
             'status.devices[0].networkData.ips[3]: Duplicate value: "10.0.0.1/8"',
-            'status.devices[1]: Duplicate value: "d.e/p/v"',
+            'status.devices[1]: Duplicate value: {"Driver":"d.e","Pool":"p","Device":"v","ShareID":""}',
         ],
     )
 

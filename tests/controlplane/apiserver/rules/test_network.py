@@ -226,6 +226,10 @@ def test_classes(changes: Obj, wanted: list[str]) -> None:
 def test_a_class_stands() -> None:
     changed = put(CLASS, {"spec.controller": "d.e/f"})
     assert told(changed, CLASS) == ['spec.controller: Invalid value: "d.e/f": field is immutable']
+    expect(
+        told(put(CLASS, {"spec.controller": ABSENT}), CLASS),
+        ['spec.controller: Invalid value: "": field is immutable', "spec.controller: Required value"],
+    )
 
 
 def test_an_address_is_named_after_itself() -> None:
@@ -257,6 +261,7 @@ def test_a_service_range_may_get_its_other_family() -> None:
     assert told(one) == told(two) == told(two, one) == []
     expect(told(one, two), ['spec.cidrs: Invalid value: ["10.0.0.0/16"]: field is immutable'])
     expect(told(ranges("10.1.0.0/16"), one), ['spec.cidrs[0]: Invalid value: "10.1.0.0/16": field is immutable'])
+    expect(told(ranges(), two), ["spec.cidrs: Invalid value: null: field is immutable"])
     expect(told(ranges()), ["spec.cidrs: Required value: at least one CIDR required"])
     same = ranges("10.0.0.0/16", "10.1.0.0/16")
     expect(told(same), ['spec.cidrs: Invalid value: ["10.0.0.0/16","10.1.0.0/16"]: may specify no more than one IP'])

@@ -66,6 +66,15 @@ def test_what_a_role_gathers() -> None:
         tell({"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"/a": "b"}}]}}),
         [f'{where}[0].matchLabels: Invalid value: "/a"', f"{where}[0]: Invalid value: null: invalid label selector."],
     )
+    expect(
+        tell({"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "-"}}, {"matchLabels": {"b": "-"}}]}}),
+        [
+            f'{where}[0].matchLabels: Invalid value: "-"',
+            f"{where}[0]: Invalid value: null: invalid label selector.",
+            f'{where}[1].matchLabels: Invalid value: "-"',
+            f"{where}[1]: Invalid value: null: invalid label selector.",
+        ],
+    )
 
 
 SUBJECT = "subjects[0]"
