@@ -1,8 +1,9 @@
 """When zero is absence: what the API leaves out of an object, and what it always writes.
 
 The API's own types tell zero from absent only where a field is a pointer. So an optional plain field that is
-zero, and an optional list or map that is empty, are not there when the object is read back; and a required
-field, or a struct that is no pointer, is there even when nobody set it ("resources": {}, "rules": null).
+zero is not there when the object is read back; and a required field, or a struct that is no pointer, is there
+even when nobody set it ("resources": {}, "rules": null). A list or map that came empty stays until the object is
+completed: what it is then is its reader's to say.
 """
 
 from __future__ import annotations
@@ -59,12 +60,9 @@ def presence(node: Node) -> Presence:
             continue
         always = field.always or (field.name in node.required and not field.omit_zero)
         collection = field.repeated or field.is_map or below.shape in ("list", "map")
-        # A list that is always written is owned by whoever wrote it, empty or not.
-        written = collection and always and below.shape == "list"
-        if (collection and not written) or not (collection or field.pointer or always or field.is_message):
+        # Whether a list or map came empty is told until it is stored: whoever completes objects takes them away.
+        if not (collection or always or field.is_message) and (below.shape == "bytes" or not field.pointer):
             dropped.add(field.name)
-        if f"{message}.{field.name}" in TELLING_WHEN_EMPTY:
-            dropped.discard(field.name)
         if always or (field.is_message and not field.pointer and not collection and not field.omit_zero):
             make = _constant(None) if collection or field.pointer else _zero(below)
             filled.append((field.name, make))

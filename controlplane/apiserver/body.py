@@ -5,7 +5,7 @@ from __future__ import annotations
 from apimachinery.errors import BadRequest
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
-from controlplane.apiserver import codec, options
+from controlplane.apiserver import codec, defaults, options
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Answer, Request
 
@@ -28,6 +28,7 @@ async def read(request: Request, kind: Kind, context: Context, also: tuple[str, 
     Raises BadRequest when it is something else, or names another namespace than the URL.
     """
     obj = await codec.read_object(request, kind, context, also)
+    defaults.bare(obj)
     metadata = obj.get("metadata") or {}
     if metadata.get("namespace") not in (None, "", request.namespace):
         text = "the namespace of the provided object does not match the namespace sent on the request"

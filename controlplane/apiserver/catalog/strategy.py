@@ -102,7 +102,7 @@ class Strategy:
     deletion with these options, of a new object as it was sent.
     generation: metadata.generation is kept by the server and counts spec changes. generation_stands: it is 1 for
     good. counts_annotations, counts_labels: a change of these counts as one of the spec. counts_dropped: so does what
-    prepare_update takes back.
+    prepare_update takes back. counts_empties: so does a list or map that is written empty where there is none.
     keep_status_on_create: a new object may bring its status.
     plain_metadata: finalizers of a new object may have any name.
     metadata_checks, status_metadata_checks: how the metadata of a change is looked at, once for each.
@@ -138,6 +138,7 @@ class Strategy:
     counts_annotations: bool = False
     counts_labels: bool = False
     counts_dropped: bool = False
+    counts_empties: bool = False
     keep_status_on_create: bool = False
     plain_metadata: bool = False
     metadata_checks: tuple[MetadataCheck, ...] = ("change",)

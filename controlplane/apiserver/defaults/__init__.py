@@ -7,6 +7,6 @@ Owns three tables over the types of the published definitions (never over kinds)
 Reading order: compiled, zeros, core, workloads, others.
 """
 
-from controlplane.apiserver.defaults.compiled import apply, blank, settle
+from controlplane.apiserver.defaults.compiled import apply, bare, blank, settle
 
-__all__ = ["apply", "blank", "settle"]
+__all__ = ["apply", "bare", "blank", "settle"]

@@ -13,7 +13,7 @@ from typing import Any
 from apimachinery.objects import Obj
 from apimachinery.schema import Node, Schema, short
 from apimachinery.schema.presence import TELLING_WHEN_EMPTY
-from controlplane.apiserver.defaults import core, others, workloads, zeros
+from controlplane.apiserver.defaults import core, empties, others, workloads, zeros
 
 Walk = Callable[[Any], None]
 
@@ -42,6 +42,13 @@ def blank(api_version: str, kind: str) -> Obj:
     if walk is not None:
         walk(obj)
     return obj
+
+
+def bare(obj: Obj) -> None:
+    """Take what came empty out of an object that is not kept, in place; no default comes in."""
+    walk = _blanking(obj["apiVersion"], obj["kind"])
+    if walk is not None:
+        walk(obj)
 
 
 @cache
@@ -153,6 +160,8 @@ def _settle(lists: tuple[str, ...], kids: tuple[tuple[str, Walk], ...]) -> Walk:
             return
         for field in lists:
             if field in value and not value[field]:
+                if value[field] is not None:
+                    empties.note(value, field, value[field])
                 value[field] = None
         for field, kid in kids:
             inner = value.get(field)
@@ -212,7 +221,9 @@ def _struct(
                     kid(item)
         if dead:
             for field in dead:
-                del value[field]
+                gone = value.pop(field)
+                if type(gone) in (list, dict):
+                    empties.note(value, field, gone)
         for field, default in fixed:
             if field not in value:
                 value[field] = default.copy() if type(default) in (dict, list) else default

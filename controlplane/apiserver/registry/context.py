@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.catalog import Catalog
+from controlplane.apiserver.defaults.empties import Empties
 from controlplane.apiserver.request import ANONYMOUS, User
 
 
@@ -32,3 +33,5 @@ class Context:
     # What this is a part of has passed admission.
     admitted: bool = False
     warnings: list[str] = field(default_factory=list)
+    # What came empty and is not kept.
+    empties: Empties = field(default_factory=Empties)

@@ -16,6 +16,7 @@ from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.advice.gaps import Gaps
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.strategy import Strategy
+from controlplane.apiserver.defaults.empties import Empties, known
 from controlplane.apiserver.registry import metadata, upkeep
 from controlplane.apiserver.registry.checks import check_change, check_new
 from controlplane.apiserver.registry.context import Context
@@ -53,8 +54,9 @@ class Preparation:
             obj.pop("status", None)
         gaps = self._gaps.told(kind, self._catalog.schema, obj)
         context.warnings.extend(strategy.warn_sent(obj))
-        strategy.default(obj)
-        self._own(strategy, None, obj, context, "")
+        with known(context.empties):
+            strategy.default(obj)
+            self._own(strategy, None, obj, context, "")
         return chosen, gaps
 
     def finish_new(self, kind: Kind, obj: Obj, namespace: str, context: Context, chosen: bool) -> None:
@@ -67,7 +69,8 @@ class Preparation:
         strategy.prepare_create(obj)
         if strategy.generation:
             obj["metadata"]["generation"] = 1
-        check_new(kind, self._spoken(kind, context), obj, context.version)
+        with known(context.empties):
+            check_new(kind, self._spoken(kind, context), obj, context.version)
         strategy.finish(obj)
 
     def begin_change(self, kind: Kind, old: Obj, new: Obj, context: Context, subresource: str) -> list[str]:
@@ -75,12 +78,15 @@ class Preparation:
         strategy = self.strategy(kind)
         metadata.fill_changed(kind, new, old)
         gaps = [] if subresource else self._gaps.told(kind, self._catalog.schema, new, old)
-        if subresource != "binding":
-            # A binding is the server's own change of a pod that has its defaults.
-            strategy.default(new)
-        if upkeep.has_status(kind) and not subresource:
-            upkeep.keep_status(new, old)
-        self._own(strategy, old, new, context, subresource)
+        # A change is tried again where somebody was faster.
+        context.empties = Empties()
+        with known(context.empties):
+            if subresource != "binding":
+                # A binding is the server's own change of a pod that has its defaults.
+                strategy.default(new)
+            if upkeep.has_status(kind) and not subresource:
+                upkeep.keep_status(new, old)
+            self._own(strategy, old, new, context, subresource)
         return gaps
 
     def finish_change(self, kind: Kind, old: Obj, new: Obj, context: Context, admission: Admission) -> None:
@@ -98,13 +104,15 @@ class Preparation:
             strategy.prepare_finalize(new, old)
         elif subresource not in upkeep.WHOLE:
             if strategy.counts_dropped:
-                upkeep.count_generation(strategy, self._seen(kind, new, old), old, subresource)
+                upkeep.count_generation(strategy, self._seen(kind, new, old), old, subresource, context.empties)
             strategy.prepare_update(new, old)
         seen = self._seen(kind, new, old)
         if not strategy.counts_dropped:
-            upkeep.count_generation(strategy, seen, old, subresource)
-        if subresource != "binding":
+            upkeep.count_generation(strategy, seen, old, subresource, context.empties)
+        if subresource == "binding":
             # Upstream writes a binding past what it asks of other changes.
+            return
+        with known(context.empties):
             check_change(kind, self._spoken(kind, context), seen, old, subresource, context.version)
 
     def _seen(self, kind: Kind, new: Obj, old: Obj) -> Obj:

@@ -192,6 +192,14 @@ class Registry:
         """The kind by the group that the client speaks of, which is the one that refusals name."""
         return (self.catalog.find(context.version, kind.kind) if context.version else None) or kind
 
+    def _changing(self, kind: Kind, namespace: str, name: str, context: Context) -> Entry:
+        """What is to be changed or deleted. Raises NotFound."""
+        found = self.collection(kind).get(namespace, name)
+        if found is None:
+            spoken = self._spoken(kind, context)
+            raise errors.not_found(spoken.plural, name, spoken.group)
+        return found
+
     def _is_taken(self, kind: Kind, namespace: str, name: str) -> bool:
         return self.collection(kind).get(namespace, name) is not None
 
@@ -233,7 +241,7 @@ class Registry:
         """
         await self.fresh()
         for _ in range(_ROUNDS):
-            old = self.entry(kind, namespace, name)
+            old = self._changing(kind, namespace, name, context)
             size = max(context.size, len(old.wire))
             await off_loop(size, old.read_beside_others)
             new = await off_loop(size, lambda old=old: change(old.copy()))  # type: ignore[misc]
@@ -277,7 +285,7 @@ class Registry:
         """The object's last state and whether it is gone. Raises NotFound, Conflict (preconditions)."""
         await self.fresh()
         for _ in range(_ROUNDS):
-            old = self.entry(kind, namespace, name)
+            old = self._changing(kind, namespace, name, context)
             await off_loop(len(old.wire), old.read_beside_others)
             conflicts.check_preconditions(kind, old.obj, context.options)
             admission = asking.admission("DELETE", kind, "", namespace, None, old.obj, context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.strategy import Strategy
+from controlplane.apiserver.defaults.empties import Empties
 
 # Subresources that are the server's own word on an object: they may set spec and status in one write.
 WHOLE = frozenset({"binding", "approval"})
@@ -30,15 +31,15 @@ def keep_status(new: Obj, old: Obj) -> None:
         new.pop("status", None)
 
 
-def count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str) -> None:
+def count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str, empties: Empties) -> None:
     if not strategy.generation:
         return
     standing = old["metadata"].get("generation", 1)
-    changed = (
-        not strategy.generation_stands
-        and subresource not in ("status", *WHOLE)
-        and any(new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status", "kind", "apiVersion"})
-    )
+    parts = {*new, *old} - {"metadata", "status", "kind", "apiVersion"}
+    changed = any(new.get(key) != old.get(key) for key in parts)
+    if strategy.counts_empties:
+        changed |= any(empties.within(new.get(key)) for key in parts)
+    changed &= not strategy.generation_stands and subresource not in ("status", *WHOLE)
     counted = (("annotations", strategy.counts_annotations), ("labels", strategy.counts_labels))
     if not subresource:
         changed |= any(counts and new["metadata"].get(f) != old["metadata"].get(f) for f, counts in counted)

@@ -26,7 +26,7 @@ IP_ADDRESS = Resource(
 )
 NETWORK_POLICY = Resource(
     kinds.NETWORK_POLICY,
-    Strategy(generation=True, warn=advice.network_policy),
+    Strategy(generation=True, counts_empties=True, warn=advice.network_policy),
     columns=network_columns.NETWORK_POLICY,
 )
 SERVICE_CIDR = Resource(

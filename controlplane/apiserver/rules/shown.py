@@ -17,6 +17,7 @@ from apimachinery.data import wire_fields
 from apimachinery.data.wire_fields import Field
 from apimachinery.objects import Obj
 from apimachinery.schema import Node
+from controlplane.apiserver.defaults.empties import written
 
 # Go writes these words in capitals at the beginning of a name.
 _CAPITALS = (
@@ -156,6 +157,7 @@ def struct(name: str, value: Any) -> Any:
     """A struct by the short name of its type, "core.v1.Container"."""
     if value is None:
         return None
+    source = value
     if name.startswith("meta."):
         return _machinery(name, value)
     if name in _EMBEDDING:
@@ -172,6 +174,8 @@ def struct(name: str, value: Any) -> Any:
             made[_go_name(name, key)] = value.get(key, None if key in ("shareProcessNamespace", "hostUsers") else False)
     for field in _fields(name):
         item = value.get(field.name)
+        if item is None and (field.repeated or field.is_map):
+            item = written(source, field.name)
         made[_go_name(name, field.name)] = (
             0 if item is None and f"{name}.{field.name}" in _PLAIN else _field(field, item)
         )

@@ -436,7 +436,7 @@ def test_nobody_grants_what_they_do_not_hold():
 
 
 def test_review_specs_become_questions():
-    spec = {
+    spec: dict[str, Any] = {
         "resourceAttributes": {
             "verb": "list",
             "resource": "pods",

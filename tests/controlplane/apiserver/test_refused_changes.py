@@ -50,6 +50,35 @@ def test_refusals_name_the_group_that_was_asked(tmp_path: Path) -> None:
         made["metadata"]["resourceVersion"] = "1"
         with pytest.raises(errors.Conflict, match=r'events\.events\.k8s\.io "x": the object has been modified'):
             await client.update(kinds.EVENT_V1, made)
+        await client.delete(kinds.EVENT_V1, "x", "default")
+        with pytest.raises(errors.NotFound, match=r'^events\.events\.k8s\.io "x" not found'):
+            await client.delete(kinds.EVENT_V1, "x", "default")
+
+    run(tmp_path, test)
+
+
+def test_what_came_empty_is_shown_so_and_counts_where_upstream_counts_it(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
+        job = await client.create(kinds.JOB, named("batch/v1", "Job", spec={"template": template}))
+        shown: str
+        policy: Obj
+        for policy, shown in (({}, '{"Rules":null}'), ({"rules": []}, '{"Rules":[]}')):
+            changed = {**job, "spec": {**job["spec"], "podFailurePolicy": policy}}
+            with pytest.raises(errors.Invalid) as refused:
+                await client.update(kinds.JOB, changed)
+            assert f"spec.podFailurePolicy: Invalid value: {shown}: field is immutable" in str(refused.value)
+        rules = [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": []}}]
+        other = named("batch/v1", "Job", spec={"template": template, "podFailurePolicy": {"rules": rules}})
+        with pytest.raises(errors.Invalid, match=r"onExitCodes\.values: Invalid value: \[\]: at least one value"):
+            await client.create(kinds.JOB, other)
+        barrier = named("networking.k8s.io/v1", "NetworkPolicy", spec={"podSelector": {}})
+        made = await client.create(kinds.NETWORK_POLICY, barrier)
+        same = await client.update(kinds.NETWORK_POLICY, made)
+        assert same["metadata"]["generation"] == 1
+        same["spec"]["ingress"] = []
+        changed = await client.update(kinds.NETWORK_POLICY, same)
+        assert changed["metadata"]["generation"] == 2 and "ingress" not in changed["spec"]
 
     run(tmp_path, test)
 

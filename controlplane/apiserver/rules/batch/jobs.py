@@ -147,9 +147,6 @@ def _change(job: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
 def _stands(field: str, spec: Obj, was: Obj) -> Iterator[FieldError]:
     value = spec.get(field)
     if value != was.get(field):
-        if field == "podFailurePolicy" and value is not None:
-            # Stored as null, but shown as its writer writes it.
-            value = {**value, "rules": value.get("rules") or []}
         yield errors.immutable(f"spec.{field}", struct(_STRUCTS[field], value) if field in _STRUCTS else value)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
+from controlplane.apiserver.defaults.empties import written
 from controlplane.apiserver.rules import values
 from controlplane.apiserver.rules.batch import indexes
 from controlplane.apiserver.rules.place import Place, Row
@@ -53,7 +54,7 @@ def _codes(codes: Obj, at: Place) -> Iterator[FieldError]:
         text = "must be one of the container or initContainer names in the pod template"
         yield errors.invalid(at.to("containerName"), container, text)
     if not listed:
-        yield errors.invalid(at.to("values"), codes.get("values"), "at least one value is required")
+        yield errors.invalid(at.to("values"), written(codes, "values"), "at least one value is required")
     elif len(listed) > _MOST_CODES:
         yield errors.too_many(at.to("values"), len(listed), _MOST_CODES)
     for index, code in enumerate(listed):

@@ -11,6 +11,7 @@ import orjson
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
+from controlplane.apiserver.defaults.empties import written
 from controlplane.apiserver.rules.core.sources import csi_driver_name
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import Found, c_identifier, each
@@ -141,10 +142,10 @@ def _binding(device: Obj, at: Place) -> Iterator[FieldError]:
             yield errors.invalid(path, condition, _OVERLAP)
     if failed and not wanted:
         text = "bindingConditions are required to use bindingFailureConditions"
-        yield errors.invalid(at.to("bindingConditions"), device.get("bindingConditions"), text)
+        yield errors.invalid(at.to("bindingConditions"), written(device, "bindingConditions"), text)
     if wanted and not failed:
         text = "bindingFailureConditions are required to use bindingConditions"
-        yield errors.invalid(at.to("bindingFailureConditions"), device.get("bindingFailureConditions"), text)
+        yield errors.invalid(at.to("bindingFailureConditions"), written(device, "bindingFailureConditions"), text)
 
 
 BINDING: Row = (

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
+from controlplane.apiserver.defaults.empties import written
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.devices.capacities import policy
 from controlplane.apiserver.rules.devices.names import BINDING, DRIVER, pool_name, qualified_name
@@ -85,7 +86,9 @@ def _one_place(fields: tuple[str, ...], none: str, many: str) -> Rule:
 def _one_term(spec: Obj, at: Place) -> Iterator[FieldError]:
     terms = (spec["nodeSelector"] or {}).get("nodeSelectorTerms") or []
     if len(terms) != 1:
-        shown = [struct("core.v1.NodeSelectorTerm", term) for term in terms] or None
+        shown = [struct("core.v1.NodeSelectorTerm", term) for term in terms] or written(
+            spec["nodeSelector"] or {}, "nodeSelectorTerms"
+        )
         text = "must have exactly one node selector term"
         yield errors.invalid(at.to("nodeSelector.nodeSelectorTerms"), shown, text)
 
@@ -121,7 +124,7 @@ def _pool_stands(spec: Obj, at: Place) -> Iterator[FieldError]:
 
 
 def _either(spec: Obj, at: Place) -> Iterator[FieldError]:
-    if spec["sharedCounters"] is not None and spec.get("devices") is not None:
+    if written(spec, "sharedCounters") is not None and written(spec, "devices") is not None:
         yield errors.invalid(at.path, "", "only one of `sharedCounters` or `devices` is allowed")
 
 
@@ -229,7 +232,7 @@ RULES: dict[str, Row] = {
             _OF_SLICE,
             f"{_OF_SLICE}, but multiple fields are set",
         ),
-        hook(_either, "sharedCounters"),
+        hook(_either),
         when(_plain, bounded("devices", _MOST_DEVICES, "devices", distinct("devices", "name"))),
         when(_advanced, bounded("devices", _MOST_ADVANCED, "devices", distinct("devices", "name"))),
         bounded("sharedCounters", _MOST_COUNTER_SETS, "sharedCounters", distinct("sharedCounters", "name")),

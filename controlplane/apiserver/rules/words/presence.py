@@ -5,6 +5,7 @@ from __future__ import annotations
 from apimachinery import errors
 from apimachinery.objects import Obj
 from apimachinery.schema import Node
+from controlplane.apiserver.defaults.empties import written
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Found, Place, Rows, Rule, Step
 from controlplane.apiserver.rules.shown import nothing, shown
@@ -88,7 +89,8 @@ def immutable(*fields: str) -> Rule:
             for field in fields:
                 now = value.get(field)
                 if now != before.get(field):
-                    told = nothing(node, field) if now is None else shown(node.fields[field], now)
+                    told = written(value, field)
+                    told = nothing(node, field) if told is None else shown(node.fields[field], told)
                     found.append(errors.immutable(at.to(field), told))
 
         return step
