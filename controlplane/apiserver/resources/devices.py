@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apimachinery import kinds
+from apimachinery import formats, kinds
 from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.cache.selectable import selectable
 from controlplane.apiserver.catalog.resource import Resource
@@ -12,7 +12,13 @@ from controlplane.apiserver.tables import storage as storage_columns
 
 DEVICE_CLASS = Resource(
     kinds.DEVICE_CLASS,
-    Strategy(metadata_checks=NEW_THEN_CHANGE, generation=True, returns_deleted=True, weight=16),
+    Strategy(
+        metadata_checks=NEW_THEN_CHANGE,
+        check_name=formats.long_name,
+        generation=True,
+        returns_deleted=True,
+        weight=16,
+    ),
     columns=storage_columns.DEVICE_CLASS,
 )
 RESOURCE_CLAIM = Resource(

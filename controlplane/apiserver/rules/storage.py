@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
+from controlplane.apiserver.defaults.empties import written
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.core.sources import csi_driver_name
 from controlplane.apiserver.rules.place import Place, Row
@@ -166,7 +167,8 @@ def _drivers_stand(spec: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
         for now in spec.get("drivers") or ():
             told = {**now, "allocatable": None}
             if now.get("name") == was.get("name") and told != {**was, "allocatable": None}:
-                yield errors.immutable(at.to("drivers"), struct("storage.v1.CSINodeDriver", told))
+                shown = {**told, "topologyKeys": written(now, "topologyKeys")}
+                yield errors.immutable(at.to("drivers"), struct("storage.v1.CSINodeDriver", shown))
 
 
 # --- attachments and capacities ---

@@ -102,6 +102,25 @@ def test_a_scale_is_of_the_workload_that_its_writer_had_in_mind(tmp_path: Path) 
     run(tmp_path, test)
 
 
+def test_lengths_of_names_are_counted_in_what_upstream_counts_them_in(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        name = "x" * 254
+        refused = {
+            kinds.DEVICE_CLASS: "must be no more than 253 bytes",
+            kinds.RUNTIME_CLASS: "must be no more than 253 characters",
+        }
+        for kind, text in refused.items():
+            obj = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": name}, "handler": "h"}
+            with pytest.raises(errors.Invalid, match=f'metadata.name: Invalid value: "{name}": {text}'):
+                await client.create(kind, obj)
+        labelled = named("v1", "ConfigMap")
+        labelled["metadata"]["labels"] = {f"{name}/a": "b"}
+        with pytest.raises(errors.Invalid, match="prefix part must be no more than 253 bytes"):
+            await client.create(kinds.CONFIG_MAP, labelled)
+
+    run(tmp_path, test)
+
+
 def test_a_stateful_set_is_called_what_its_pods_can_be_called(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}

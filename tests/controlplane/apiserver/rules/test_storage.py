@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.apiserver.defaults.empties import Empties, known, note
 from controlplane.apiserver.rules.tables import rules
 from tests.controlplane.apiserver.rules.cases import Obj, complete, expect, kind_of, put, teller, told
 
@@ -133,6 +134,11 @@ def test_a_nodes_driver_keeps_its_identity() -> None:
         'spec.drivers: Invalid value: {"Name":"d","NodeID":"m","TopologyKeys":null,"Allocatable":null}: '
         "field is immutable"
     ]
+    changed, before = complete(put(NODE, {"spec.drivers.0.nodeID": "m"})), complete(NODE)
+    with known(Empties()):
+        note(changed["spec"]["drivers"][0], "topologyKeys", [])
+        (error,) = rules().check(kind_of(changed), changed, before)
+    assert '"NodeID":"m","TopologyKeys":[],"Allocatable":null}' in str(error)
 
 
 ATTACHMENT = made(
