@@ -53,11 +53,16 @@ def echo(namespace: Path, port: int = 7, protocol: int = 0) -> Iterator[None]:
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     server.bind(("::", port))
     server.listen(128)
+    # SCTP's listening sockets cannot be shut down, which would end the waiting.
+    server.settimeout(0.5)
+    stop = threading.Event()
 
     def serve() -> None:
-        while True:
+        while not stop.is_set():
             try:
                 connection, peer = server.accept()
+            except TimeoutError:
+                continue
             except OSError:
                 return
             with connection:
@@ -68,9 +73,11 @@ def echo(namespace: Path, port: int = 7, protocol: int = 0) -> Iterator[None]:
     try:
         yield
     finally:
-        server.shutdown(socket.SHUT_RDWR)
-        server.close()
+        stop.set()
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
         thread.join(60)
+        server.close()
 
 
 @contextmanager
