@@ -14,6 +14,7 @@ from apimachinery import errors
 from apimachinery.kinds import Kind
 from apimachinery.selectors import SelectorError
 from controlplane.apiserver import deadlines, measures
+from controlplane.apiserver.authn.authenticator import SPACED
 from controlplane.apiserver.authz.chain import refusal
 from controlplane.apiserver.authz.refusals import Refusals
 from controlplane.apiserver.formats.negotiate import of_refusal
@@ -82,7 +83,7 @@ class Pipeline:
             log.exception("%s %s failed (audit id %s)", request.method, request.path, request.audit_id)
             response = status_response(errors.InternalError(f"Internal error occurred: {error}"), request)
         if isinstance(response, Response):
-            response = _with_deprecation(request, response)
+            response = _with_deprecation(request, _with_spaced(request, response))
         self._account(request, response, time.perf_counter() - started)
         return response
 
@@ -192,6 +193,13 @@ class Pipeline:
                 seconds,
                 request.audit_id,
             )
+
+
+def _with_spaced(request: Request, response: Response) -> Response:
+    """What is wrong with how a request says who sends it is told whatever it asks for."""
+    if SPACED not in request.warnings or SPACED in response.warnings:
+        return response
+    return replace(response, warnings=(SPACED, *response.warnings))
 
 
 def _with_deprecation(request: Request, response: Response) -> Response:

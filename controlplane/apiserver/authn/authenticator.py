@@ -28,6 +28,7 @@ from controlplane.apiserver.request import ANONYMOUS, Attributes, Decision, Requ
 CACHED_TOKENS = 4096
 CACHED_CERTIFICATES = 1024
 CACHE_SECONDS = 300.0
+SPACED = "the provided Authorization header contains extra space before the bearer token, and is ignored"
 WEBSOCKET_TOKEN = "base64url.bearer.authorization.k8s.io."
 
 Authorize = Callable[[User, Attributes], Awaitable[Decision]]
@@ -102,6 +103,8 @@ class Authenticator:
         if found is not None:
             return found
         token = bearer_token(request.headers)
+        if is_spaced(request.headers):
+            request.warnings.append(SPACED)
         if token:
             # A token that is no good is refused, never taken for anonymous.
             user = self.user_of_token(token)
@@ -174,11 +177,12 @@ class Authenticator:
 def bearer_token(headers: Mapping[str, str]) -> str:
     """The bearer token of a request, "" when there is none.
 
-    Browsers cannot set headers on a WebSocket: they name the token among the protocols they offer.
+    Browsers cannot set headers on a WebSocket: they name the token among the protocols they offer. One space stands
+    before the token, and what comes after it is nothing.
     """
-    scheme, _, token = headers.get("Authorization", "").strip().partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
+    scheme, _, rest = headers.get("Authorization", "").strip().partition(" ")
+    if scheme.lower() == "bearer" and (token := rest.partition(" ")[0]):
+        return token
     for word in headers.get("Sec-WebSocket-Protocol", "").split(","):
         if word.strip().startswith(WEBSOCKET_TOKEN):
             encoded = word.strip()[len(WEBSOCKET_TOKEN) :]
@@ -187,6 +191,11 @@ def bearer_token(headers: Mapping[str, str]) -> str:
             except ValueError as error:
                 raise Unauthorized("Unauthorized") from error
     return ""
+
+
+def is_spaced(headers: Mapping[str, str]) -> bool:
+    """Whether a request has a token behind more than one space, where it is none."""
+    return headers.get("Authorization", "").strip().lower().startswith("bearer  ")
 
 
 def without_token(protocols: str) -> str:

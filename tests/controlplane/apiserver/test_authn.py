@@ -12,7 +12,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from apimachinery import pki
 from apimachinery.errors import BadRequest, Forbidden, Unauthorized
 from controlplane.apiserver.authn import certificates, impersonation, keys, legacy_token, service_account, token_file
-from controlplane.apiserver.authn.authenticator import Authenticator, TokenSettings, bearer_token, without_token
+from controlplane.apiserver.authn.authenticator import (
+    Authenticator,
+    TokenSettings,
+    bearer_token,
+    is_spaced,
+    without_token,
+)
 from controlplane.apiserver.authn.impersonation import Wanted
 from controlplane.apiserver.authz.chain import refusal
 from controlplane.apiserver.request import Attributes, Decision, Request, User
@@ -262,6 +268,20 @@ def test_browser_names_its_token_among_the_protocols():
     assert bearer_token({"Sec-WebSocket-Protocol": offered}) == "s3cret"
     assert without_token(offered) == "v5.channel.k8s.io"
     assert bearer_token({"Sec-WebSocket-Protocol": "v5.channel.k8s.io"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("header", "token", "spaced"),
+    [
+        ("Bearer a", "a", False),
+        (" bearer a b", "a", False),
+        ("Bearer  a", "", True),
+        ("Bearer", "", False),
+        ("Basic  a", "", False),
+    ],
+)
+def test_a_token_stands_behind_one_space(header, token, spaced):
+    assert (bearer_token({"Authorization": header}), is_spaced({"Authorization": header})) == (token, spaced)
 
 
 def test_impersonation_headers():

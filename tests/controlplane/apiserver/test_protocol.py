@@ -1,8 +1,10 @@
 """What is refused before anything is read or written, and in which words."""
 
+import ssl
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from apimachinery import errors, kinds
@@ -83,6 +85,18 @@ def test_methods_that_a_path_does_not_know(tmp_path: Path) -> None:
         ):
             with pytest.raises(errors.NotAcceptable, match=told):
                 await client.request("GET", "/api/v1", headers={"Accept": accepted})
+
+    run(tmp_path, test)
+
+
+def test_a_token_behind_two_spaces_is_told_of(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        context = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+        async with aiohttp.ClientSession(headers={"Authorization": "Bearer  x"}) as session:
+            for path in ("/version", "/api/v1/nodes/none"):
+                async with session.get(client.server + path, ssl=context) as answer:
+                    given = answer.headers.getall("Warning")
+                    assert [text for text in given if "extra space before the bearer token" in text]
 
     run(tmp_path, test)
 
