@@ -29,6 +29,7 @@ LITERALS: dict[str, dict[str, Any]] = {
     "core.v1.HTTPGetAction": {"path": "/", "scheme": "HTTP"},
     "core.v1.GRPCAction": {"service": ""},
     "core.v1.ObjectFieldSelector": {"apiVersion": "v1"},
+    "core.v1.FileKeySelector": {"optional": False},
     "core.v1.SecretVolumeSource": {"defaultMode": _MODE},
     "core.v1.ConfigMapVolumeSource": {"defaultMode": _MODE},
     "core.v1.DownwardAPIVolumeSource": {"defaultMode": _MODE},

@@ -172,6 +172,12 @@ def test_a_time_that_is_a_value_is_null_when_absent() -> None:
     assert "timeAdded" not in node["spec"]["taints"][0]
 
 
+def test_a_key_of_a_file_must_be_there_unless_told_otherwise() -> None:
+    source: Obj = {"fileKeyRef": {"volumeName": "v", "path": "p", "key": "K"}}
+    pod = completed("v1", "Pod", {"containers": [{"name": "c", "env": [{"name": "A", "valueFrom": source}]}]})
+    assert pod["spec"]["containers"][0]["env"][0]["valueFrom"]["fileKeyRef"]["optional"] is False
+
+
 def test_empty_collections_are_as_good_as_absent() -> None:
     pod = completed("v1", "Pod", {"containers": [], "volumes": [], "nodeSelector": {}})
     assert "volumes" not in pod["spec"] and "nodeSelector" not in pod["spec"]

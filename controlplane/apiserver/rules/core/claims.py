@@ -13,7 +13,7 @@ from controlplane.apiserver.rules.core.resources import resource_amount
 from controlplane.apiserver.rules.metadata import check_annotations, check_labels
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import amount
-from controlplane.apiserver.rules.words import enum, form, hook, required
+from controlplane.apiserver.rules.words import enum, form, hook, required, when
 
 ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES = ("Block", "Filesystem")
@@ -68,7 +68,18 @@ def template_metadata(template: Obj, at: Place) -> Iterator[FieldError]:
             yield errors.field_forbidden(f"{where}.{shown}", "cannot be set")
 
 
-_SOURCE: Row = (required("name"), required("kind"), hook(_default_group), form("apiGroup", formats.dns1123_subdomain))
+def _judges_groups(source: Obj, at: Place) -> bool:
+    """A claim that named a group before may name any: some were let in before groups had a form."""
+    before = (at.about.old or {}).get("spec") or {} if at.about.kind == "PersistentVolumeClaim" else {}
+    return all((before.get(field) or {}).get("apiGroup") is None for field in ("dataSource", "dataSourceRef"))
+
+
+_SOURCE: Row = (
+    required("name"),
+    required("kind"),
+    hook(_default_group),
+    when(_judges_groups, form("apiGroup", formats.dns1123_subdomain)),
+)
 
 RULES: dict[str, Row] = {
     "core.v1.PersistentVolumeClaimTemplate": (hook(template_metadata), inside("spec", always=True)),

@@ -76,6 +76,14 @@ def test_a_new_claim(changes: Obj, wanted: list[str]) -> None:
     expect(teller(CLAIM)(changes), wanted)
 
 
+def test_a_claim_that_named_a_group_may_name_any() -> None:
+    new = put(CLAIM, {"spec.dataSourceRef": {"kind": "K", "name": "x", "apiGroup": "A"}})
+    old = put(CLAIM, {"spec.dataSourceRef": {"kind": "K", "name": "x", "apiGroup": "e.com"}})
+    assert any("dataSourceRef.apiGroup" in text for text in told(new))
+    assert any("dataSourceRef.apiGroup" in text for text in told(new, CLAIM))
+    assert not any("dataSourceRef.apiGroup" in text for text in told(new, old))
+
+
 def claim(phase: str = "Pending", has: str = "", **changes: Any) -> Obj:
     status = {"phase": phase, **({"capacity": {"storage": has}} if has else {})}
     return put(CLAIM, {"status": status, **{f"spec.{field}": value for field, value in changes.items()}})
