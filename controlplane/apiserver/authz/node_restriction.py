@@ -15,6 +15,7 @@ from apimachinery.kinds import (
     POD,
     RESOURCE_SLICE,
     SERVICE_ACCOUNT,
+    Kind,
 )
 from apimachinery.objects import Obj
 from controlplane.apiserver.admission_request import Admission
@@ -102,9 +103,16 @@ class NodeRestriction:
             raise _refuse(step, f'node "{node}" can only delete pods with spec.nodeName set to itself')
 
     def _eviction(self, step: Admission, node: str) -> None:
-        pod = self._registry.get(POD, step.namespace, step.name)
+        pod = self._listed(POD, step.namespace, step.name)
         if pod["spec"].get("nodeName") != node:
             raise _refuse(step, f"node {node} can only evict pods with spec.nodeName set to itself")
+
+    def _listed(self, kind: Kind, namespace: str, name: str) -> Obj:
+        """An object that upstream's plugin looks up in a lister, which names what is not there in the singular."""
+        found = self._registry.find(kind, namespace, name)
+        if found is None:
+            raise errors.not_found(kind.kind.lower(), name)
+        return found
 
     def _mirror(self, step: Admission, pod: Obj, node: str) -> None:
         if MIRROR not in (pod["metadata"].get("annotations") or {}):
@@ -112,7 +120,7 @@ class NodeRestriction:
             raise _refuse(step, text)
         if pod["spec"].get("nodeName") != node:
             raise _refuse(step, f'node "{node}" can only create pods with spec.nodeName set to itself')
-        problem = mirrors.owner_problem(pod, node, self._registry.get(NODE, "", node)["metadata"]["uid"])
+        problem = mirrors.owner_problem(pod, node, self._listed(NODE, "", node)["metadata"]["uid"])
         if problem:
             raise _refuse(step, problem)
         if reference := mirrors.reference_of(pod):

@@ -259,6 +259,16 @@ def test_node_evicts_its_own_pods_whatever_name_the_body_gives():
     refused(evicting("q"), "node n1 can only evict pods with spec.nodeName set to itself", own, theirs)
 
 
+def test_what_is_looked_up_and_not_there_is_named_in_the_singular():
+    eviction = replace(admission(POD, {"metadata": {"name": "p"}}, subresource="eviction"), name="none")
+    with pytest.raises(errors.NotFound) as missing:
+        admit(eviction)
+    assert missing.value.message == 'pod "none" not found'
+    with pytest.raises(errors.NotFound) as missing:
+        admit(admission(POD, mirror()))
+    assert missing.value.message == 'node "n1" not found'
+
+
 OWNER = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "n1-uid", "controller": True}
 
 
