@@ -60,7 +60,9 @@ class Gatherer:
         sandbox = record.ready_sandbox
         ips = sandbox.ips if sandbox else ()
         shown = self.names.with_addresses(pod, ips)
-        env = await self.environment.build(shown, container, (shown["status"].get("podIPs") and ips) or ips)
+        # A pod in the host's network has no address of its own in the runtime's record.
+        own = tuple(entry["ip"] for entry in shown["status"].get("podIPs") or ())
+        env = await self.environment.build(shown, container, own)
         named = dict(env)
         mounts = await self._mounts(start, shown, ips, named, mounted)
         target = container.get("targetContainerName", "")

@@ -131,7 +131,7 @@ class FakeRuntime:
             ready=True,
             created_at=self._now(),
             host_network=host,
-            ips=("10.1.2.3",),
+            ips=() if host else ("10.1.2.3",),
         )
         self.sandboxes[sandbox.id] = sandbox
         self.sandbox_configs[sandbox.id] = config

@@ -43,6 +43,22 @@ def deleted(manifest: dict, grace: int = 1) -> dict:
     return {**manifest, "metadata": meta}
 
 
+def test_a_pod_in_the_hosts_network_is_told_the_hosts_addresses_as_its_own(tmp_path):
+    told = {"HOST": "status.hostIP", "OWN": "status.podIP", "ALL": "status.podIPs"}
+    env = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in told.items()]
+
+    async def main() -> None:
+        runtime = FakeRuntime()
+        async with running(tmp_path, runtime, node_ip="192.0.2.9,2001:db8::9") as agent:
+            agent.pods.set_pod("api", pod(hostNetwork=True, containers=[container("c", env=env)]))
+            await until(lambda: is_ready(agent))
+            (held,) = runtime.held.values()
+        shown = {entry.key: entry.value for entry in held.config.envs if entry.key in told}
+        assert shown == {"HOST": "192.0.2.9", "OWN": "192.0.2.9", "ALL": "192.0.2.9,2001:db8::9"}
+
+    clock.run(main())
+
+
 @live
 async def test_ready_without_probes_at_once_and_gone_after_removal(agent, runtime):
     agent.pods.set_pod("file", pod())
