@@ -23,6 +23,8 @@ SUFFIX_WRONG = "unable to parse quantity's suffix"
 NANO = 10**9
 MAXIMUM = (2**63 - 1) * NANO
 _MOST_DIGITS = 300
+# Places before the point: floats hold the billionths of what has no more, and sums of many such.
+_MOST_PLACES = 280
 
 DECIMAL_EXPONENTS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 BINARY_EXPONENTS = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
@@ -126,9 +128,9 @@ def _parse(text: str) -> Quantity:
     base, exponent, family = _suffix(suffix)
     digits, more = _digits(whole + fraction)
     ten = more - len(fraction) + (exponent if base == 10 else 0)
-    if digits and abs(ten) > 400:
+    if digits and (len(str(digits)) + ten > _MOST_PLACES or ten < -400):
         # Past every bound either way; spares building a number of a million digits.
-        nanos = MAXIMUM if ten > 0 else 1
+        nanos = MAXIMUM if ten > -400 else 1
     else:
         nanos = _nanos(digits, ten, exponent if base == 2 else 0)
     if base == 2:

@@ -45,6 +45,12 @@ def test_rounding_up_away_from_zero() -> None:
     assert quantity.parse("2Gi").value() == 2 * 1024**3
 
 
+@pytest.mark.parametrize("written", ["1e279", "1e281", "1e400", "-1e400", "9" * 300, "1" + "0" * 200 + "e200"])
+def test_whoever_divides_amounts_gets_a_float(written: str) -> None:
+    amount = quantity.parse(written)
+    assert amount.nanos / 1 and amount.milli() / 1 and sum([amount.nanos] * 1000) / 1
+
+
 def test_arithmetic_keeps_the_first_format() -> None:
     assert str(quantity.parse("1Gi") + quantity.parse("1Gi")) == "2Gi"
     assert str(quantity.parse("0") + quantity.parse("1Gi")) == "1Gi"

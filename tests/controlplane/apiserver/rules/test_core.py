@@ -488,6 +488,9 @@ def test_a_quotas_scopes_stand_and_its_status_is_checked() -> None:
             {"min": {"cpu": "0"}, "max": {"cpu": "2"}, "maxLimitRequestRatio": {"cpu": "3"}},
             [],
         ),
+        # No float holds these.
+        ({"min": {"cpu": "1"}, "max": {"cpu": "1e400"}, "maxLimitRequestRatio": {"cpu": "3"}}, []),
+        ({"min": {"cpu": "0"}, "max": {"cpu": "1e310"}, "maxLimitRequestRatio": {"cpu": "3"}}, []),
         (
             {"default": {"e.com/x": "2"}, "defaultRequest": {"e.com/x": "1"}},
             ['defaultRequest[e.com/x]: Invalid value: "1": default value 2 must equal to defaultRequest value 1 in'],
