@@ -9,6 +9,7 @@ from __future__ import annotations
 from agent import podspec
 from agent.cri.model import Limits
 from apimachinery import quantity
+from apimachinery.numerals import INT64
 from apimachinery.objects import Obj
 from apimachinery.pods.qos import BEST_EFFORT, GUARANTEED, qos_class
 from apimachinery.pods.requests import pod_requests
@@ -17,6 +18,8 @@ from apimachinery.pods.totals import parsed, stated, total
 PERIOD_US = 100_000
 _MIN_SHARES, _MAX_SHARES = 2, 262_144
 _MIN_QUOTA_US = 1000
+# What the runtime can be told; amounts may be beyond it.
+_MOST = INT64 - 1
 
 _OOM_CRITICAL, _OOM_GUARANTEED, _OOM_BEST_EFFORT = -997, -997, 1000
 _OOM_BURSTABLE_LOW, _OOM_BURSTABLE_HIGH = 3, 999
@@ -31,7 +34,7 @@ def shares(milli_cpu: int) -> int:
 def quota(milli_cpu: int) -> int:
     if milli_cpu == 0:
         return 0
-    return max(_MIN_QUOTA_US, milli_cpu * PERIOD_US // 1000)
+    return max(_MIN_QUOTA_US, min(_MOST, milli_cpu * PERIOD_US // 1000))
 
 
 def milli_cpu(listed: Obj | None) -> int:
@@ -39,7 +42,7 @@ def milli_cpu(listed: Obj | None) -> int:
 
 
 def memory(listed: Obj | None) -> int:
-    return quantity.parse((listed or {}).get("memory", "0")).value()
+    return min(_MOST, quantity.parse((listed or {}).get("memory", "0")).value())
 
 
 def container_limits(pod: Obj, container: Obj) -> Limits:
@@ -71,7 +74,7 @@ def pod_limits(pod: Obj) -> Limits:
     return Limits(
         cpu_shares=shares(pod_milli_cpu(pod)),
         cpu_quota=quota(cpu),
-        memory=limits["memory"].value() if _limited(spec, "memory") else 0,
+        memory=min(_MOST, limits["memory"].value()) if _limited(spec, "memory") else 0,
     )
 
 

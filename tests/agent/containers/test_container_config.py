@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from agent.containers.container_config import ContainerFacts, container_config, mount_message
+from agent.containers.container_config import ContainerFacts, Hardware, container_config, linux_resources, mount_message
 from agent.cri.messages import pb
 from agent.cri.model import Mount
 from agent.failures import ConfigError
+from agent.host import resources
 from tests.agent.harness import container, pod
 
 
@@ -48,3 +49,13 @@ def test_who_must_not_be_root_is_not_started_as_root(
         return
     with pytest.raises(ConfigError, match=refused):
         container_config(made, made["spec"]["containers"][0], facts)
+
+
+@pytest.mark.parametrize("much", ["100E", "1e30", "8Ei"])
+def test_more_than_the_runtime_can_be_told_is_as_much_as_it_can(much: str) -> None:
+    most = (1 << 63) - 1
+    made = pod(containers=[container(name, resources={"limits": {"cpu": much, "memory": much}}) for name in "cd"])
+    told = linux_resources(made, made["spec"]["containers"][0], Hardware(cgroup_v2=True))
+    assert (told.memory_limit_in_bytes, told.cpu_quota) == (most, most)
+    held = resources.pod_limits(made)
+    assert (held.memory, held.cpu_quota) == (most, most)
