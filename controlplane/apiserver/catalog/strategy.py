@@ -115,6 +115,7 @@ class Strategy:
     undeletable: why the object of a name cannot be deleted by itself, "" where it can.
     grace: seconds an object is to live on after DELETE (asked: gracePeriodSeconds or None); None is at once.
     reserve: take what the object needs from cluster-wide pools, filling it in.
+    trial: the strategy that prepares dry runs, where that is another.
     weight: how many bytes of others a byte of it is worth in work, where its expressions are compiled.
     """
 
@@ -132,6 +133,7 @@ class Strategy:
     warn_status: Callable[[Obj, Obj], Iterable[str]] = _quiet
     warn_deleted: Callable[[Obj], Iterable[str]] = _say_nothing
     warn_sent: Callable[[Obj], Iterable[str]] = _say_nothing
+    trial: Strategy | None = None
     weight: int = 1
     generation: bool = False
     generation_stands: bool = False

@@ -66,7 +66,7 @@ class Preparation:
         metadata.complete(obj, clock())
         if not chosen:
             self._avoid_collision(kind, obj["metadata"], namespace)
-        strategy.prepare_create(obj)
+        _preparing(strategy, context).prepare_create(obj)
         if strategy.generation:
             obj["metadata"]["generation"] = 1
         with known(context.empties):
@@ -105,7 +105,7 @@ class Preparation:
         elif subresource not in upkeep.WHOLE:
             if strategy.counts_dropped:
                 upkeep.count_generation(strategy, self._seen(kind, new, old), old, subresource, context.empties)
-            strategy.prepare_update(new, old)
+            _preparing(strategy, context).prepare_update(new, old)
         seen = self._seen(kind, new, old)
         if not strategy.counts_dropped:
             upkeep.count_generation(strategy, seen, old, subresource, context.empties)
@@ -138,3 +138,7 @@ class Preparation:
             if not given.get("name") or not self._taken(kind, namespace, given["name"]):
                 return
             given["name"] = metadata.generated(given["generateName"])
+
+
+def _preparing(strategy: Strategy, context: Context) -> Strategy:
+    return strategy.trial if context.dry_run and strategy.trial is not None else strategy

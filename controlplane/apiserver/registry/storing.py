@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
+from apimachinery.numerals import whole
 from apimachinery.objects import Obj
 from controlplane.apiserver.cache.cache import Cache, key_of
 from controlplane.apiserver.cache.entry import Entry, encode
@@ -55,7 +56,8 @@ class Storing:
         # What is on its way out may be written to the end.
         removing = "deletionTimestamp" in obj["metadata"]
         body = encode(obj) if removing else await off_loop(context.size, bounded, obj, context.settled)
-        revision = expect or int(obj["metadata"].get("resourceVersion") or 0)
+        # What a trial's writer says, or whoever changed the object on its way, is perhaps no number.
+        revision = expect or whole(obj["metadata"].get("resourceVersion") or "") or 0
         if not context.dry_run:
             own = Put(key_of(kind, namespace, name), body, expect, self._lifetimes.get(kind.storage, 0))
             revision = await self._put(own, reservations, removing)

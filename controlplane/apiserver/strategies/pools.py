@@ -78,6 +78,11 @@ class AddressPool(Pool[str]):
         found = ipaddress.ip_address(address)
         return any(_offset(found, network) is not None for network in self._networks())
 
+    def network_like(self, address: str) -> Network:
+        """The cluster's own range of an address' family, else its first."""
+        version = ipaddress.ip_address(address).version
+        return next((network for network in self._own if network.version == version), self.network)
+
     def next(self, owner: str, family: str = "") -> str:
         """Take a free address, of the cluster's own family unless said otherwise, outside the static bands as long as
         there is one. Raises PoolFull."""

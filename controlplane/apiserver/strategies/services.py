@@ -127,25 +127,28 @@ class ServicePools:
     def strategy(self, plain: Strategy) -> Strategy:
         """That of Services, which take from these pools. As upstream, what cannot be given is told before anything
         else that is wrong."""
-        return replace(
-            plain, prepare_create=self._prepare_create, prepare_update=self._prepare_update, reserve=self.reserve
-        )
 
-    def _prepare_create(self, new: Obj) -> None:
+        def made(dry_run: bool) -> Strategy:
+            create, update = partial(self._prepare_create, dry_run), partial(self._prepare_update, dry_run)
+            return replace(plain, prepare_create=create, prepare_update=update, reserve=self.reserve)
+
+        return replace(made(dry_run=False), trial=made(dry_run=True))
+
+    def _prepare_create(self, dry_run: bool, new: Obj) -> None:
         servicefields.fill_new(new["spec"])
-        self._settle(new, None)
+        self._settle(new, None, dry_run)
         servicefields.drop_unread(new["spec"])
 
-    def _prepare_update(self, new: Obj, old: Obj) -> None:
+    def _prepare_update(self, dry_run: bool, new: Obj, old: Obj) -> None:
         spec, was = new["spec"], old["spec"]
         servicefields.fill_changed(spec, was)
-        self._settle(new, old)
+        self._settle(new, old, dry_run)
         servicefields.drop(spec, was)
         servicefields.drop_unread(spec)
         if spec.get("type") != "LoadBalancer" and (new.get("status") or {}).get("loadBalancer"):
             new["status"] = {**new["status"], "loadBalancer": {}}
 
-    def _settle(self, new: Obj, old: Obj | None) -> None:
+    def _settle(self, new: Obj, old: Obj | None, dry_run: bool) -> None:
         """Decide on families, and see that what is asked for by name can be had."""
         spec, was = new["spec"], old["spec"] if old else None
         if spec.get("type") != "ExternalName":
@@ -153,14 +156,14 @@ class ServicePools:
             if problems:
                 raise _refused(new, *problems)
         for address in servicefields.asked_addresses(spec, was):
-            self._check_address(new, address)
-        self._check_ports(new, was)
+            self._check_address(new, address, dry_run)
+        self._check_ports(new, was, dry_run)
 
-    def _check_ports(self, new: Obj, was: Obj | None) -> None:
+    def _check_ports(self, new: Obj, was: Obj | None, dry_run: bool) -> None:
         asked: set[int] = set()
 
         def take(index: int, number: int) -> None:
-            self._check_port(new, index, number, asked)
+            self._check_port(new, index, number, dry_run, asked)
             asked.add(number)
 
         # What is free is chosen when the write is sure; here any number will do that nobody asks for.
@@ -168,7 +171,7 @@ class ServicePools:
         trial = {**new["spec"], "ports": [dict(port) for port in new["spec"].get("ports") or ()]}
         servicefields.give_ports(trial, was, take, lambda: next(nobodys))
         if _begins_to_be_checked(new["spec"], was):
-            self._check_health_port(new["spec"].get("healthCheckNodePort") or 0, asked)
+            self._check_health_port(new["spec"].get("healthCheckNodePort") or 0, dry_run, asked)
 
     def reserve(self, new: Obj | None, old: Obj | None, dry_run: bool) -> Reservation:
         """Strategy.reserve: fills cluster IPs and node ports into new. Raises Invalid, InternalError."""
@@ -179,8 +182,8 @@ class ServicePools:
                     # What is filled in goes with what it was filled in from.
                     held.undo.append(partial(new.__setitem__, "spec", copy(new["spec"])))
                 was = old["spec"] if old else None
-                self._take_addresses(new, was, held)
-                self._take_ports(new, was, held)
+                self._take_addresses(new, was, held, dry_run)
+                self._take_ports(new, was, held, dry_run)
         except BaseException:
             held.release()
             raise
@@ -188,14 +191,15 @@ class ServicePools:
             self._leave(new, old, held)
         return held
 
-    def _take_addresses(self, new: Obj, was: Obj | None, held: _Held) -> None:
+    def _take_addresses(self, new: Obj, was: Obj | None, held: _Held, dry_run: bool) -> None:
         spec, owner = new["spec"], _owner(new)
         if not servicefields.has_address(spec):
             return
         for address in servicefields.asked_addresses(spec, was):
-            self._check_address(new, address)
-            self.addresses.take(address, owner)
-            self._claim(_ADDRESSES, address, owner, held)
+            self._check_address(new, address, dry_run)
+            if not dry_run:
+                self.addresses.take(address, owner)
+                self._claim(_ADDRESSES, address, owner, held)
         taken = list(spec.get("clusterIPs") or ())
         for family in (spec.get("ipFamilies") or ())[len(taken) :]:
             taken.append(self._next_address(new, family, owner, held))
@@ -210,11 +214,14 @@ class ServicePools:
         self._claim(_ADDRESSES, address, owner, held)
         return address
 
-    def _check_address(self, new: Obj, address: str) -> None:
-        """Raises Invalid."""
+    def _check_address(self, new: Obj, address: str, dry_run: bool) -> None:
+        """A dry run asks, as upstream's, only whether there is such an address. Raises Invalid."""
         if not self.addresses.contains(address):
             why = "the provided network does not match the current range"
-        elif self.addresses.owner(address) is not None:
+            if dry_run:
+                span = self.addresses.network_like(address)
+                why = f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {span}"
+        elif self.addresses.owner(address) is not None and not dry_run:
             why = "provided IP is already allocated"
         else:
             return
@@ -222,7 +229,7 @@ class ServicePools:
         listed += [""] * (len(new["spec"].get("ipFamilies") or ()) - len(listed))
         raise _refused(new, errors.invalid("spec.clusterIPs", listed, f"failed to allocate IP {address}: {why}"))
 
-    def _take_ports(self, new: Obj, was: Obj | None, held: _Held) -> None:
+    def _take_ports(self, new: Obj, was: Obj | None, held: _Held, dry_run: bool) -> None:
         spec, owner = new["spec"], _owner(new)
         # Upstream may draw one of these for another port, and then refuses the Service as if it were somebody else's.
         named = frozenset(_ports(spec))
@@ -233,14 +240,14 @@ class ServicePools:
             return number
 
         def take(index: int, number: int) -> None:
-            self._check_port(new, index, number)
+            self._check_port(new, index, number, dry_run)
             have(number)
 
         servicefields.give_ports(spec, was, take, lambda: have(self._free_port("a nodePort", named)))
         if not _begins_to_be_checked(spec, was):
             return
         if number := spec.get("healthCheckNodePort"):
-            self._check_health_port(number)
+            self._check_health_port(number, dry_run)
             have(number)
         else:
             spec["healthCheckNodePort"] = have(self._free_port("a HealthCheck NodePort 0", named))
@@ -251,23 +258,23 @@ class ServicePools:
         except PoolFull as error:
             raise _failed(f"failed to allocate {what}: {error}") from error
 
-    def _trouble(self, number: int, asked: Container[int] = ()) -> str:
-        """Why a node port cannot be had; "" when it can."""
-        if not self.ports.contains(number):
+    def _trouble(self, number: int, dry_run: bool, asked: Container[int]) -> str:
+        """Why a node port cannot be had; "" when it can. A dry run asks, as upstream's, only whether it is taken."""
+        if not dry_run and not self.ports.contains(number):
             span = f"{self.ports.low}-{self.ports.high}"
             return f"provided port is not in the valid range. The range of valid ports is {span}"
         if number in asked or self.ports.owner(number) is not None:
             return "provided port is already allocated"
         return ""
 
-    def _check_port(self, new: Obj, index: int, number: int, asked: Container[int] = ()) -> None:
+    def _check_port(self, new: Obj, index: int, number: int, dry_run: bool, asked: Container[int] = ()) -> None:
         """Raises Invalid."""
-        if why := self._trouble(number, asked):
+        if why := self._trouble(number, dry_run, asked):
             raise _refused(new, errors.invalid(f"spec.ports[{index}].nodePort", number, why))
 
-    def _check_health_port(self, number: int, asked: Container[int] = ()) -> None:
+    def _check_health_port(self, number: int, dry_run: bool, asked: Container[int] = ()) -> None:
         """Raises InternalError, as upstream does."""
-        if number and (why := self._trouble(number, asked)):
+        if number and (why := self._trouble(number, dry_run, asked)):
             raise _failed(f"failed to allocate requested HealthCheck NodePort {number}: {why}")
 
     def _leave(self, new: Obj | None, old: Obj, held: _Held) -> None:

@@ -295,6 +295,12 @@ def test_a_dry_run_holds_nothing(tmp_path: Path) -> None:
         assert shown["metadata"]["resourceVersion"] == "7"
         made = await client.create(kinds.SERVICE, service("t", clusterIP="10.97.0.77"))
         assert made["spec"]["clusterIP"] == "10.97.0.77"
+        # What is taken by now is no matter to a trial, nor is a version of more digits than a number has.
+        wanted["metadata"]["resourceVersion"] = "9" * 5000
+        shown = await client.request("POST", path, query={"dryRun": "All"}, body=wanted)
+        assert shown["spec"]["clusterIP"] == "10.97.0.77"
+        with pytest.raises(errors.Invalid, match="already allocated"):
+            await client.create(kinds.SERVICE, service("s", clusterIP="10.97.0.77"))
 
     run(tmp_path, test)
 

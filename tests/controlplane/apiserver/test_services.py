@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -80,6 +81,29 @@ def test_what_the_pools_refuse_is_all_that_is_told(spec: Obj, field: str, text: 
         strategy().prepare_create(made(**{"ports": [{"port": 0}], **spec}))
     assert refused.value.details is not None
     assert [(c["field"], c["message"]) for c in refused.value.details["causes"]] == [(field, text)]
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({"clusterIP": "10.97.0.9"}, ""),
+        ({"clusterIP": "10.9.0.9"}, "the provided IP (10.9.0.9) is not in the valid range. The range of valid IPs is"),
+        ({"type": "NodePort", "ports": [{"port": 80, "nodePort": 29999}]}, ""),
+        ({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30001}]}, "provided port is already allocated"),
+        ({**LOCAL, "healthCheckNodePort": 30001}, "provided port is already allocated"),
+    ],
+)
+def test_a_dry_run_does_not_look_what_addresses_are_taken_and_what_ports_there_are(spec: Obj, why: str) -> None:
+    pools, service = strategy(), made(**{"ports": [HTTP], **spec})
+    assert pools.trial is not None
+    if why:
+        with pytest.raises(errors.ApiError, match=re.escape(why)):
+            pools.trial.prepare_create(service)
+        return
+    pools.trial.prepare_create(service)
+    pools.reserve(service, None, True).release()
+    with pytest.raises(errors.Invalid):
+        pools.prepare_create(made(**{"ports": [HTTP], **spec}))
 
 
 def test_a_port_for_health_that_cannot_be_had_is_the_servers_failure() -> None:
