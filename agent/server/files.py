@@ -44,8 +44,9 @@ async def serve(request: web.BaseRequest, root: Path) -> web.StreamResponse:
             raise Refused(404, "404 page not found")
         if wanted.endswith("/"):
             return _moved("../" + path.name)
-        with path.open("rb") as file:
-            return await _contents(request, file)
+        # A pipe that took the file's place meanwhile is not waited for.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            return await _contents(request, file, str(path))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise Refused(404, "404 page not found") from error
     except PermissionError as error:
@@ -62,14 +63,16 @@ def _listing(directory: Path) -> web.Response:
     rows = []
     with os.scandir(directory) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
-            name = entry.name + ("/" if entry.is_dir() else "")
-            # A name with a colon would be read as a scheme.
-            link = quote(name) if ":" not in name else "./" + quote(name)
+            # What links lead to is not looked at: it may be nothing, or the link itself.
+            name = entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "")
+            # A name with a colon would be read as a scheme; and names need not be UTF-8.
+            link = ("./" if ":" in name else "") + quote(os.fsencode(name))
             rows.append(f'<a href="{link}">{html.escape(name)}</a>\n')
-    return web.Response(text=_HEAD + "".join(rows) + "</pre>\n", content_type="text/html")
+    body = os.fsencode(_HEAD + "".join(rows) + "</pre>\n")
+    return web.Response(body=body, headers={"Content-Type": "text/html; charset=utf-8"})
 
 
-async def _contents(request: web.BaseRequest, file: BinaryIO) -> web.StreamResponse:
+async def _contents(request: web.BaseRequest, file: BinaryIO, name: str) -> web.StreamResponse:
     about = os.fstat(file.fileno())
     size, changed = about.st_size, datetime.fromtimestamp(int(about.st_mtime), timezone.utc)
     headers = {"Last-Modified": format_datetime(changed, usegmt=True), "Accept-Ranges": "bytes"}
@@ -87,12 +90,17 @@ async def _contents(request: web.BaseRequest, file: BinaryIO) -> web.StreamRespo
         status, headers["Content-Range"] = 206, f"bytes {begin}-{end - 1}/{size}"
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = end - begin
-    response.headers["Content-Type"] = _kind(file)
+    response.headers["Content-Type"] = _kind(file, name)
+    file.seek(begin)
     await response.prepare(request)
-    if request.method != "HEAD":
-        await asyncio.to_thread(file.seek, begin)
-        await _copy(file, end - begin, response)
-    await response.write_eof()
+    try:
+        if request.method != "HEAD":
+            await _copy(file, end - begin, response)
+        await response.write_eof()
+    except OSError:
+        # The client is gone, or what was promised cannot be kept; another answer would now be read as the file's text.
+        if request.transport is not None:
+            request.transport.abort()
     return response
 
 
@@ -100,14 +108,13 @@ async def _copy(file: BinaryIO, left: int, response: web.StreamResponse) -> None
     while left:
         data = await asyncio.to_thread(file.read, min(left, _CHUNK))
         if not data:
-            # Cut short meanwhile; what was promised cannot be kept.
-            raise ConnectionResetError("file shrank")
+            raise OSError("cut short meanwhile")
         left -= len(data)
         await response.write(data)
 
 
-def _kind(file: BinaryIO) -> str:
-    known, packed = mimetypes.guess_type(str(file.name))
+def _kind(file: BinaryIO, name: str) -> str:
+    known, packed = mimetypes.guess_type(name)
     if known is not None and packed is None:
         return f"{known}; charset=utf-8" if known.startswith("text/") else known
     return _BYTES if packed or not _BINARY.isdisjoint(file.read(_SNIFFED)) else _TEXT

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import aiohttp
 import pytest
 from yarl import URL
 
@@ -96,5 +97,42 @@ def test_kinds_of_contents(tmp_path: Path, logs: Path) -> None:
             ):
                 async with http.get(f"/logs/{name}") as answer:
                     assert answer.headers["Content-Type"] == kind, name
+
+    run(tmp_path, scenario)
+
+
+def test_a_directory_is_listed_whatever_is_in_it(tmp_path: Path, logs: Path) -> None:
+    odd = logs / "pods"
+    (odd / "loop").symlink_to("loop")
+    (odd / "up").symlink_to("..")
+    Path(os.fsdecode(bytes(odd) + b"/\xff.log")).touch()
+
+    async def scenario(server: Server) -> None:
+        async with server.session() as http, http.get("/logs/pods/") as answer:
+            body = await answer.read()
+            assert answer.status == 200
+        rows = [line for line in body.splitlines() if line.startswith(b"<a")]
+        assert rows == [
+            b'<a href="deep.txt">deep.txt</a>',
+            b'<a href="loop">loop</a>',
+            b'<a href="up">up</a>',
+            b'<a href="%FF.log">\xff.log</a>',
+        ]
+
+    run(tmp_path, scenario)
+
+
+def test_a_file_that_is_cut_short_breaks_off(tmp_path: Path, logs: Path) -> None:
+    with (logs / "large").open("wb") as file:
+        file.truncate(1 << 28)
+
+    async def scenario(server: Server) -> None:
+        async with server.session() as http, http.get("/logs/large") as answer:
+            seen = await answer.content.read(1)
+            os.truncate(logs / "large", 0)
+            with pytest.raises(aiohttp.ClientError):
+                while data := await answer.content.readany():
+                    seen += data
+            assert not seen.strip(b"\0")
 
     run(tmp_path, scenario)
