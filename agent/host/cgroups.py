@@ -89,23 +89,25 @@ class Cgroups:
 
     def ensure_pod(self, pod: Obj) -> str:
         """The pod's cgroup, made with its limits; returns its path as CRI's cgroup_parent."""
+        return self._hold(pod, pod_limits(pod))
+
+    def widen_pod(self, pod: Obj) -> str:
+        """The same while its containers change: it is held to no less than it is held to already nor to less than `pod`
+        says. What shrinks is written after them, for no cgroup may have more than the one above it."""
+        new = pod_limits(pod)
+        # What an agent before this one held it to is not known.
+        old = self._held.get(podspec.uid(pod), Limits(new.cpu_shares, cpu_quota=0, memory=0))
+        wide = Limits(*(max(a, b) if i == 0 or (a and b) else 0 for i, (a, b) in enumerate(_pairs(old, new))))
+        return self._hold(pod, wide)
+
+    def _hold(self, pod: Obj, limits: Limits) -> str:
         path = pod_cgroup(self._root, pod)
         self._ensure_parents(path)
         for mount in self._hierarchy.mounts:
             self._make(mount, path)
-        self._held[podspec.uid(pod)] = pod_limits(pod)
-        self._limit(path, self._held[podspec.uid(pod)])
+        self._held[podspec.uid(pod)] = limits
+        self._limit(path, limits)
         return path
-
-    def widen_pod(self, pod: Obj) -> None:
-        """Hold the pod's cgroup, which is there, to no less than it is held to already nor to less than `pod` says:
-        before its containers change. What shrinks is written after them, for no cgroup may have more than the one
-        above it."""
-        new = pod_limits(pod)
-        old = self._held.get(podspec.uid(pod), new)
-        wide = Limits(*(max(a, b) if i == 0 or (a and b) else 0 for i, (a, b) in enumerate(_pairs(old, new))))
-        self._held[podspec.uid(pod)] = wide
-        self._limit(pod_cgroup(self._root, pod), wide)
 
     def pods(self) -> dict[str, str]:
         """Pod uid → cgroup path of every pod cgroup that exists below our root."""

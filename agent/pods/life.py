@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from agent import podspec
@@ -16,6 +17,7 @@ from agent.pods.lifecycle import Stage, move
 from agent.pods.report import PodReport
 from agent.pods.resize import granted_pod
 from agent.pods.shared import Neighbours, Shared
+from agent.status.conditions import RESIZE_IN_PROGRESS, resize_condition
 from agent.status.phase import TERMINAL
 from apimachinery.objects import Obj
 from apimachinery.timestamps import parse_time
@@ -23,11 +25,12 @@ from apimachinery.timestamps import parse_time
 
 @dataclass(frozen=True)
 class Resizing:
-    """A pod granted something new: what it had `before`, `since` when, and what the runtime took by now."""
+    """A pod granted something new: what it had `before` (None: not known), `since` when, and what the runtime took last
+    of it, by container id."""
 
-    before: Obj
+    before: Obj | None
     since: int
-    applied: frozenset[tuple[str, Limits]]
+    applied: Mapping[str, Limits]
 
 
 class Life:
@@ -51,11 +54,22 @@ class Life:
         self.asked = pod
         """The object as its source has it; `pod` is what the node granted of it."""
         self._grant = resize.remembered(pod)
-        self._resizing: Resizing | None = None
+        self._resizing = self._left_over()
         self.resize_due = 0.0
         """When a resize that failed is tried again (seconds since the epoch)."""
         self.pod = granted_pod(pod, self._grant)
-        self._wanted = wanted_pod(self.pod)
+        self._want()
+
+    def _left_over(self) -> Resizing | None:
+        """A resize that an agent before this one told of and may have come anywhere with."""
+        for told in self.report.status.get("conditions") or ():
+            if told["type"] == RESIZE_IN_PROGRESS:
+                why = told.get("reason") or "", told.get("message") or ""
+                self.report.resizes[RESIZE_IN_PROGRESS] = resize_condition(
+                    RESIZE_IN_PROGRESS, told.get("observedGeneration"), *why
+                )
+                return Resizing(None, time.time_ns(), {})
+        return None
 
     @property
     def wanted(self) -> WantedPod:
@@ -70,7 +84,7 @@ class Life:
     def grant(self, now: int) -> None:
         """The node has room for what the object asks for. `now`: nanoseconds since the epoch."""
         before = self._resizing.before if self._resizing else self.pod
-        applied = self._resizing.applied if self._resizing else frozenset()
+        applied = self._resizing.applied if self._resizing else {}
         self._resizing, self.resize_due = Resizing(before, now, applied), 0.0
         self._grant, self.pod = resize.asked(self.asked), self.asked
         self._want()
@@ -78,7 +92,7 @@ class Life:
     def resized(self, container_id: str, limits: Limits) -> None:
         """The runtime holds a container to what it was granted."""
         if self._resizing is not None:
-            self._resizing = replace(self._resizing, applied=self._resizing.applied | {(container_id, limits)})
+            self._resizing = replace(self._resizing, applied={**self._resizing.applied, container_id: limits})
             self._want()
 
     def resize_over(self) -> None:

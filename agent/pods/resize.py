@@ -7,7 +7,8 @@ node goes by what it is granted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from agent import podspec
 from agent.cri.model import Container, Limits
@@ -30,20 +31,22 @@ class Resize:
     """What a container is to be held to since its pod was granted something new.
 
     `restart_on`: resources whose change needs a new start; `since`: when it was granted (nanoseconds since the epoch):
-    what was made later is right; `before`: what it was held to until then; `applied`: (container id, limits) that the
-    runtime took."""
+    what was made later is right; `before`: what it was held to until then, None where that is not known, so that all is
+    taken for changed; `applied`: what the runtime took last, by container id."""
 
     limits: Limits
-    before: Limits
+    before: Limits | None
     restart_on: frozenset[str]
     since: int
-    applied: frozenset[tuple[str, Limits]] = frozenset()
+    applied: Mapping[str, Limits] = field(default_factory=dict)
 
     def changes(self, run: Container | None) -> frozenset[str]:
         """Which resources of a running container are not what they should be."""
-        if run is None or not run.running or run.created_at >= self.since or (run.id, self.limits) in self.applied:
+        if run is None or not run.running or run.created_at >= self.since or self.applied.get(run.id) == self.limits:
             return frozenset()
-        now = run.limits or self.before
+        now = self._now(run)
+        if now is None:
+            return frozenset(RESIZABLE)
         cpu = (now.cpu_shares, now.cpu_quota) != (self.limits.cpu_shares, self.limits.cpu_quota)
         memory = now.memory != self.limits.memory
         return frozenset(name for name, differs in zip(RESIZABLE, (cpu, memory), strict=True) if differs)
@@ -52,8 +55,12 @@ class Resize:
         return bool(self.changes(run) & self.restart_on)
 
     def lowers_memory(self, run: Container) -> bool:
-        now = (run.limits or self.before).memory
-        return "memory" in self.changes(run) and bool(self.limits.memory) and (not now or self.limits.memory < now)
+        now = self._now(run)
+        lower = now is None or not now.memory or self.limits.memory < now.memory
+        return "memory" in self.changes(run) and bool(self.limits.memory) and lower
+
+    def _now(self, run: Container) -> Limits | None:
+        return run.limits or self.applied.get(run.id, self.before)
 
 
 def asked(pod: Obj) -> Grant:
@@ -108,15 +115,17 @@ def _merged(wished: Obj, shown: Obj) -> Obj | None:
     return out or None
 
 
-def resizes(old: Obj, new: Obj, since: int, applied: frozenset[tuple[str, Limits]] = frozenset()) -> dict[str, Resize]:
-    """By container, of a pod that was granted what `old` said and is granted what `new` says."""
-    before = {c["name"]: c for c in (*podspec.init_containers(old), *podspec.containers(old))}
+def resizes(
+    old: Obj | None, new: Obj, since: int, applied: Mapping[str, Limits] = MappingProxyType({})
+) -> dict[str, Resize]:
+    """By container, of a pod that was granted what `old` said (None: not known) and is granted what `new` says."""
+    before = {c["name"]: c for c in (*podspec.init_containers(old or {}), *podspec.containers(old or {}))}
     found = {}
     for container in (*podspec.init_containers(new), *podspec.containers(new)):
         name = container["name"]
         found[name] = Resize(
             container_limits(new, container),
-            container_limits(old, before.get(name, container)),
+            None if old is None else container_limits(old, before.get(name, container)),
             frozenset(
                 policy["resourceName"]
                 for policy in container.get("resizePolicy") or ()

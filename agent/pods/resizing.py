@@ -43,7 +43,7 @@ def consider(life: Life) -> None:
 
 
 async def actuate(life: Life, actions: PodActions) -> None:
-    """Change the pod's cgroup and the containers that need no new start. What fails is told, and tried again."""
+    """Widen the pod's cgroup and change the containers that need no new start. What fails is told, and tried again."""
     wanted = {c.name: c.resize for c in life.wanted.resizable if c.resize is not None}
     record, cgroups = life.record, life.shared.cgroups
     try:
@@ -55,18 +55,22 @@ async def actuate(life: Life, actions: PodActions) -> None:
         for run in runs:
             await life.shared.applier.resize(life.pod, run)
             life.resized(run.id, wanted[run.name].limits)
-        if cgroups is not None:
-            cgroups.ensure_pod(life.pod)
-            cgroups.weigh(life.pod, again=True)
     except (CriError, OSError) as error:
         _failed(life, error.detail if isinstance(error, CriError) else str(error))
 
 
 def settle(life: Life) -> None:
-    """Once nothing is left to change the resize is over."""
+    """Once nothing is left to change in containers the pod's cgroup shrinks, and the resize is over."""
     record, resizes = life.record, life.report.resizes
     if any(c.resize is not None and c.resize.changes(record.newest(c.name)) for c in life.wanted.resizable):
         return
+    if (cgroups := life.shared.cgroups) is not None:
+        try:
+            cgroups.ensure_pod(life.pod)
+        except OSError as error:
+            _failed(life, str(error))
+            return
+        cgroups.weigh(life.pod, again=True)
     life.resize_over()
     if resizes.pop(RESIZE_IN_PROGRESS, None) is not None:
         _tell(life, life.pod, "Normal", "ResizeCompleted", "Pod resize completed")

@@ -75,7 +75,7 @@ async def sync(life: Life) -> None:
         await _collect(life, record, pace)
     else:
         await _act(life, record, actions)
-    if life.resizing:
+    if life.resizing and time.time() >= life.resize_due:
         resizing.settle(life)
 
 
@@ -174,10 +174,12 @@ class _Progress:
 
 def _ensure_cgroup(life: Life) -> str:
     """The pod's cgroup, as the runtime is told it. Raises OSError after telling the user."""
-    if life.shared.cgroups is None:
+    cgroups = life.shared.cgroups
+    if cgroups is None:
         return ""
     try:
-        return life.shared.cgroups.ensure_pod(life.pod)
+        # While a resize is under way containers may hold what the pod is no longer to have.
+        return cgroups.widen_pod(life.pod) if life.resizing else cgroups.ensure_pod(life.pod)
     except OSError as error:
         text = f"unable to ensure pod container exists: {error.strerror or error}"
         life.shared.reporter.pod(life.pod, "Warning", "FailedCreatePodContainer", text)

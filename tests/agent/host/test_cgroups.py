@@ -101,6 +101,9 @@ def test_a_pod_that_changes_has_room_for_old_and_new_in_between(unified: Path) -
     assert figures(place) == (*before[:2], str(128 << 20))
     cgroups.ensure_pod(pod("u", **new))
     assert figures(place)[1:] == ("20000 100000", str(128 << 20)) and figures(place)[0] != before[0]
+    # What an agent before this one held it to is not known.
+    Cgroups("/", Hierarchy.detect(unified)).widen_pod(pod("u", **new))
+    assert figures(place)[1:] == ("max 100000", "max")
 
 
 def test_the_burstable_class_weighs_what_its_pods_ask_for(unified: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.cri.errors import CriError
 from agent.cri.model import Container, Limits, State
+from agent.host.cgroups import Cgroups, Hierarchy
 from agent.pods.resize import Resize, asked, granted_pod, remembered, resizes
-from tests.agent.harness import container, live, pod
+from tests import clock
+from tests.agent.fake_cri import FakeRuntime
+from tests.agent.harness import container, live, pod, running
 from tests.agent.pods.test_life import is_ready, status
 from tests.waiting import until
 
@@ -125,6 +129,70 @@ async def test_a_runtime_that_refuses_is_asked_again_when_it_is_time(agent, runt
     assert runtime.count("UpdateContainerResources") == 2
 
 
+def test_an_agent_brings_about_what_the_one_before_it_began(tmp_path: Path) -> None:
+    wished = sized(2, c=resources(cpu="200m"))
+
+    async def scenario() -> None:
+        runtime = FakeRuntime()
+        async with running(tmp_path, runtime) as agent:
+            agent.pods.set_pod("api", sized(c=resources()))
+            await until(lambda: is_ready(agent))
+            runtime.fail["UpdateContainerResources"] = CriError("UpdateContainerResources", "Unknown", "no")
+            agent.pods.set_pod("api", wished)
+            await until(lambda: conditions(agent).get("PodResizeInProgress", {}).get("reason") == "Error")
+            told = status(agent)
+        runtime.fail.clear()
+        async with running(tmp_path, runtime) as agent:
+            agent.pods.set_pod("api", {**wished, "status": told})
+            await until(lambda: is_ready(agent) and not conditions(agent))
+            assert held(runtime, "c") == Limits(204, 0, 128 * MIB)
+
+    clock.run(scenario())
+
+
+def most_memory(agent: Any) -> int:
+    """To what the pod's cgroup is held, in MiB."""
+    where = agent.settings.root_dir / "cgroup/kubepods/burstable/poduid-p/memory.max"
+    return int(where.read_text()) // MIB
+
+
+def with_cgroups(agent: Any) -> None:
+    mount = agent.settings.root_dir / "cgroup"
+    mount.mkdir(parents=True)
+    object.__setattr__(agent.shared, "cgroups", Cgroups("/", Hierarchy(True, (mount,), (mount,))))
+
+
+@live
+async def test_a_pod_shrinks_after_its_containers_whatever_else_happens_in_it(agent, runtime):
+    with_cgroups(agent)
+    agent.pods.set_pod("api", sized(c=resources(), d=resources()))
+    await until(lambda: is_ready(agent))
+    runtime.used["c"] = 100 * MIB
+    agent.pods.set_pod("api", sized(2, c=resources(most="70Mi"), d=resources()))
+    await until(lambda: conditions(agent).get("PodResizeInProgress", {}).get("reason") == "Error")
+    runtime.exit(next(key for key in runtime.held if runtime.name(key) == "d"), 1)
+    await until(lambda: shown(agent, "d")["restarts"] == 1)
+    assert most_memory(agent) == 256
+    runtime.used["c"] = 10 * MIB
+    await until(lambda: not conditions(agent))
+    assert most_memory(agent) == 198
+
+
+@live
+async def test_a_pod_shrinks_once_the_container_that_starts_anew_for_it_has_ended(agent, runtime):
+    with_cgroups(agent)
+    policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
+    agent.pods.set_pod("api", sized(c={**resources(), "policy": policy}))
+    await until(lambda: is_ready(agent))
+    runtime.fail["StopContainer"] = CriError("StopContainer", "Unknown", "no")
+    agent.pods.set_pod("api", sized(2, c={**resources(most="70Mi"), "policy": policy}))
+    await until(lambda: runtime.count("StopContainer") > 0)
+    assert most_memory(agent) == 128
+    runtime.fail.clear()
+    await until(lambda: shown(agent, "c")["restarts"] == 1 and not conditions(agent))
+    assert most_memory(agent) == 70
+
+
 OLD, NEW = sized(c=resources()), sized(2, c=resources(cpu="200m"))
 
 
@@ -179,7 +247,15 @@ BEFORE, AFTER = Limits(102, 0, 128), Limits(204, 0, 128)
 )
 def test_what_has_to_change(there: Container | None, found: set[str]) -> None:
     assert Resize(AFTER, BEFORE, frozenset(), 5).changes(there) == found
-    assert not Resize(AFTER, BEFORE, frozenset(), 5, frozenset({("id", AFTER)})).changes(there)
+    assert not Resize(AFTER, BEFORE, frozenset(), 5, {"id": AFTER}).changes(there)
+
+
+def test_what_the_runtime_took_last_counts_and_what_is_not_known_is_taken_for_changed() -> None:
+    assert Resize(BEFORE, BEFORE, frozenset(), 5, {"id": AFTER}).changes(run(None)) == {"cpu"}
+    unknown = Resize(AFTER, None, frozenset({"memory"}), 5)
+    assert unknown.changes(run(None)) == {"cpu", "memory"}
+    assert unknown.restarts(run(None)) and unknown.lowers_memory(run(None))
+    assert not unknown.changes(run(AFTER)) and not unknown.changes(run(None, created=9))
 
 
 def test_resizes_say_what_was_and_what_is_to_be() -> None:
