@@ -68,11 +68,11 @@ def compiled(expression: str) -> door.Program:
     return program
 
 
-def matches(program: door.Program, driver: str, device: Obj) -> bool:
-    """Whether a selector means a device of a driver. Raises Unanswered."""
+def matches(program: door.Program, driver: str, device: Obj, budget: door.Budget | None = None) -> bool:
+    """Whether a selector means a device of a driver; what it costs is taken from the budget. Raises Unanswered."""
     try:
         known = {"device": _value(driver, device)}
-        found = program.evaluate(known, door.Budget(MOST))
+        found = program.evaluate(known, budget or door.Budget(MOST))
     except (door.EvaluationError, door.CostExceeded) as error:
         raise Unanswered(str(error)) from error
     if not isinstance(found, bool):

@@ -61,7 +61,7 @@ class Binder:
         try:
             for plugin in attempt.profile.at("reserve"):
                 plugin.reserve(pod, self._cluster.nodes[node])
-        except Refused:
+        except Exception:
             self._release(attempt)
             raise
         self._watcher.changed(Event(Change.POD_PLACED, pod=pod))

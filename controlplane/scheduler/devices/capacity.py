@@ -39,9 +39,9 @@ def _rounded_up(wanted: Quantity, span: Mapping[str, Any]) -> Quantity:
     least = parse(span["min"])
     if wanted < least:
         return least
-    if span.get("step") is None:
+    start, step = least.value(), parse(span.get("step") or 0).value()
+    if not step:
         return wanted
-    start, step = least.value(), parse(span["step"]).value()
     steps = -(-(wanted.value() - start) // step)
     return Quantity((start + step * steps) * NANO, BINARY)
 
@@ -54,6 +54,8 @@ def _violates(amount: Quantity, policy: Mapping[str, Any]) -> bool:
             return True
         step = span.get("step")
         start = parse(span.get("min") or 0).value()
-        return step is not None and (amount.value() - start) % parse(step).value() != 0
+        distance, wide = amount.value() - start, parse(step or 0).value()
+        # No number of steps of nothing leads anywhere.
+        return step is not None and bool(distance % wide if wide else distance)
     values = policy.get("validValues") or ()
     return bool(values) and all(amount != parse(each) for each in values)

@@ -94,6 +94,8 @@ class InformedDevices(Devices):
         self.informers = informers
         self._claims, self._slices, self._classes = informers
         self._promises: dict[str, Promise] = {}
+        # Pods, by uid, whose promises are being written.
+        self._writing: set[str] = set()
         # Claims as they were written here, until the informer shows as much.
         self._written: dict[str, Obj] = {}
         self._counted: dict[str, Obj] = {}
@@ -130,6 +132,9 @@ class InformedDevices(Devices):
             self.taken.count(allocation, 1)
 
     def release(self, pod_uid: str) -> None:
+        if pod_uid in self._writing:
+            # What was sent may stand though the pod went meanwhile: `bind` lets go of it when that is known.
+            return
         promise = self._promises.pop(pod_uid, None)
         if promise is not None:
             for allocation in promise.allocations.values():
@@ -140,9 +145,12 @@ class InformedDevices(Devices):
         promise = self._promises.get(pod.uid)
         promised = promise.allocations if promise else {}
         items = [f"{pod.namespace}/{use.claim}" for use in pod.devices if use.claim]
-        for item in items:
-            await self._take(client, pod, item, promised.get(item))
-        if promise is not None and self._promises.get(pod.uid) is promise:
+        self._writing.add(pod.uid)
+        try:
+            for item in items:
+                await self._take(client, pod, item, promised.get(item))
+        finally:
+            self._writing.discard(pod.uid)
             self.release(pod.uid)
         if any(readiness.waits(self._there(item)) for item in items):
             await self._until_ready(items, timeout)
@@ -171,7 +179,7 @@ class InformedDevices(Devices):
                 if attempt == ATTEMPTS - 1:
                     raise
                 await asyncio.sleep(0.01)
-                claim = await client.get(RESOURCE_CLAIM, name(claim), namespace(claim))
+                claim = await _same(client, claim)
             except errors.Unreachable:
                 # It may stand: what was promised must not go to another until that is known.
                 claim = await _asked(client, claim)
@@ -201,7 +209,8 @@ class InformedDevices(Devices):
     def _wrote(self, claim: Obj) -> None:
         """A claim is this now, though the informer may not show it yet."""
         item, shown = key(claim), self._claims.get(key(claim))
-        if shown is None or (uid(shown) == uid(claim) and version(shown) < version(claim)):
+        # One that the informer has seen go, or come anew, is not there any more, and nothing would take it away again.
+        if shown is not None and uid(shown) == uid(claim) and version(shown) < version(claim):
             self._written[item] = claim
         self._count(item)
 
@@ -235,12 +244,20 @@ class InformedDevices(Devices):
         self._changed = asyncio.Event()
 
 
+async def _same(client: Client, claim: Obj) -> Obj:
+    """The claim as it is now. Refused where another has its name, which may ask for something else. ApiError."""
+    found = await client.get(RESOURCE_CLAIM, name(claim), namespace(claim))
+    if uid(found) != uid(claim):
+        raise Refused(f"resourceclaim {key(claim)} is gone")
+    return found
+
+
 async def _asked(client: Client, claim: Obj) -> Obj:
-    """The claim as it stands, asked for until there is an answer. ApiError."""
+    """The claim as it stands, asked for until there is an answer. ApiError, Refused."""
     while True:
         await client.reachable()
         with contextlib.suppress(errors.Unreachable):
-            return await client.get(RESOURCE_CLAIM, name(claim), namespace(claim))
+            return await _same(client, claim)
 
 
 async def _reserved(client: Client, claim: Obj, allocation: Obj | None, pod: Pod) -> Obj:

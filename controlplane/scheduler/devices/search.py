@@ -24,8 +24,10 @@ from controlplane.scheduler.devices.wishes import ALL, Request, Wish, selectors
 # API: a claim's allocation has no more results than these.
 LARGEST = 32
 
-Matches = Callable[[str, Device], bool]
-"""Whether a selector's expression means a device. ValueError where that cannot be said."""
+Matches = Callable[[str, Device, Callable[[int], None]], bool]
+"""Whether a selector's expression means a device; how many steps it took is told to the last argument. ValueError where
+that cannot be said.
+"""
 
 
 class Impossible(Exception):
@@ -77,6 +79,8 @@ class Search:
         self._asked: dict[tuple[int, int, int], _Asked] = {}
         # By the pool's counter set and counter: what the devices picked so far consume.
         self._counted: dict[tuple[str, str, str, str], Quantity] = {}
+        # The same of what claims have already, which stays as it is while this searches.
+        self._before: dict[tuple[str, str, str, str], Quantity] = {}
 
     def find(self, wishes: Sequence[Wish]) -> list[list[Pick]] | None:
         """For each claim its devices, or None where the node does not have them. Impossible, Endless."""
@@ -168,9 +172,7 @@ class Search:
     def _with(self, number: int, asked: _Asked, device: Device, rest: Callable[[], bool]) -> bool:
         """Whether the rest can be had with this device; it is picked then, and free as before otherwise."""
         request, picks = asked.request, self._picks[number]
-        self._steps -= 1
-        if self._steps < 0:
-            raise Endless
+        self._spend(1)
         if self._is_in_use(number, request, device) or not self._suits(self._wishes[number], asked, device):
             return False
         amounts = self._amounts(request, device)
@@ -202,13 +204,19 @@ class Search:
                     one.drop()
         return found
 
+    def _spend(self, steps: int) -> None:
+        self._steps -= steps
+        if self._steps < 0:
+            raise Endless
+
     # What a device is to a request.
 
     def _is_in_use(self, number: int, request: Request, device: Device) -> bool:
         if request.admin:
             # It may be in use; only twice in one claim it is of no use.
             return not device.shared and any(pick.device.id == device.id for pick in self._picks[number])
-        if self._taken.has(device.id):
+        # One that is shared no longer is nobody's before all have given their parts back.
+        if self._taken.has(device.id) if device.shared else self._taken.touches(device.id):
             return True
         return not device.shared and any(pick.device.id == device.id for picks in self._picks for pick in picks)
 
@@ -219,7 +227,7 @@ class Search:
         ):
             for at, expression in enumerate(expressions):
                 try:
-                    if not self._matches(expression, device):
+                    if not self._matches(expression, device, self._spend):
                         return False
                 except ValueError as error:
                     raise Impossible(f"{whose}: selector #{at}: {error}") from error
@@ -250,12 +258,15 @@ class Search:
         pool = self._pool_of[device.id]
         for called, amounts in device.consumes.items():
             for counter, amount in amounts.items():
-                used = self._counted.get((*pool.id, called, counter), NOTHING) + self._before(pool, called, counter)
+                place = (*pool.id, called, counter)
+                if place not in self._before:
+                    self._before[place] = self._consumed(pool, called, counter)
+                used = self._counted.get(place, NOTHING) + self._before[place]
                 if used + amount > pool.counters[called][counter]:
                     return False
         return True
 
-    def _before(self, pool: Pool, called: str, counter: str) -> Quantity:
+    def _consumed(self, pool: Pool, called: str, counter: str) -> Quantity:
         """What devices consume that claims have already."""
         consuming = (d for d in (*pool.devices, *pool.others) if self._taken.touches(d.id))
         return sum((d.consumes.get(called, {}).get(counter, NOTHING) for d in consuming), NOTHING)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from apimachinery.objects import Obj
-from controlplane.scheduler.devices import results, wishes
+from controlplane.scheduler.devices import results, selectors, wishes
 from controlplane.scheduler.devices.pools import Pool, Published
 from controlplane.scheduler.devices.search import Endless, Impossible, Search
 from controlplane.scheduler.devices.slices import Device, Slice, view
@@ -47,8 +47,9 @@ def taken(*names: str, **more: Any) -> Taken:
     return found
 
 
-def is_named(expression: str, device: Device) -> bool:
+def is_named(expression: str, device: Device, spend: Callable[[int], None]) -> bool:
     """A selector in the tests: the name of the device it means, or what is wrong with it."""
+    spend(expression.count("dear"))
     if expression == "wrong":
         raise ValueError("CEL compile error: it is wrong")
     return device.id[2] in expression.split()
@@ -289,3 +290,34 @@ def test_a_search_ends_however_many_ways_there_are() -> None:
         chosen([published(*many)], claim(request(count=16), constraints=[{"matchAttribute": "d/numa"}]), steps=1000)
     with pytest.raises(Impossible, match="number of requested devices 33 exceeds the claim limit of 32"):
         chosen(slices, claim(request(count=33)))
+
+
+def test_what_selectors_cost_counts_as_steps() -> None:
+    dear = claim(request(selectors=[{"cel": {"expression": "dear dear b"}}]))
+    slices = [published("a", "b")]
+    assert chosen(slices, dear, steps=6) == [["b"]]
+    with pytest.raises(Endless):
+        chosen(slices, dear, steps=5)
+
+
+def test_verdicts_are_remembered_of_so_many_selectors_only() -> None:
+    (device,) = published("a").devices
+    spent: list[int] = []
+    dear = "[1, 2, 3, 4, 5, 6, 7, 8, 9].all(x, [1, 2, 3, 4, 5, 6, 7, 8, 9].all(y, x + y < 20))"
+    assert selectors.matches(dear, device, spent.append) and selectors.matches(dear, device, spent.append)
+    assert len(spent) == 1 and spent[0] > 1
+    for number in range(200):
+        assert not selectors.matches(f"device.driver == 'd{number}'", device, spent.append)
+    assert len(device.verdicts) <= 64
+
+
+def test_a_device_that_is_shared_no_longer_is_had_once_all_have_given_their_parts_back() -> None:
+    assert chosen([published("a")], has=taken("a", shareID="share-1", consumedCapacity={"memory": "1Gi"})) is None
+
+
+def test_steps_of_nothing_lead_nowhere() -> None:
+    policy = {"default": "1Gi", "validRange": {"min": "1Gi", "step": "0"}}
+    memory = {"value": "8Gi", "requestPolicy": policy}
+    slices = [published({"name": "a", "allowMultipleAllocations": True, "capacity": {"memory": memory}})]
+    for amount, devices in (("1Gi", [["a"]]), ("2Gi", None)):
+        assert chosen(slices, claim(request(capacity={"requests": {"memory": amount}}))) == devices

@@ -38,6 +38,7 @@ class Server:
         self.profile = default_profile(devices=self.devices)
         self.plugin = next(p for p in self.profile.at("reserve") if isinstance(p, DynamicResources))
         self.answers: deque[str] = deque()
+        self.open: asyncio.Event | None = None
         self.stored: dict[str, Obj] = {}
         self.version = 0
         self.keep({"kind": "DeviceClass", "metadata": {"name": "c"}, "spec": {}})
@@ -85,6 +86,8 @@ class Server:
         return copy(self.now(name))
 
     async def update(self, kind: Any, obj: Obj, subresource: str = "") -> Obj:
+        if self.open is not None:
+            await self.open.wait()
         answer = self.answers.popleft() if self.answers else "ok"
         there = self.now(obj["metadata"]["name"])
         if answer == "conflict" or there["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
@@ -178,6 +181,53 @@ def test_a_write_without_an_answer_is_asked_about_before_anybody_else_gets_the_d
     bind(server, user())
     assert is_reserved_for(server.now(), "uid-p")
     assert not server.decide(user("q", "other")).node
+
+
+def test_a_device_stays_with_a_pod_that_goes_until_what_is_being_written_for_it_is_known() -> None:
+    server = Server()
+    server.claim()
+    server.claim("other")
+    server.reserve(user())
+
+    async def scenario() -> None:
+        server.open = asyncio.Event()
+        task = asyncio.ensure_future(server.devices.bind(cast(Client, server), user(), 5))
+        await asyncio.sleep(0)
+        server.plugin.unreserve(user(), "b")
+        assert not server.decide(user("q", "other")).node
+        server.open.set()
+        await task
+
+    asyncio.run(scenario())
+    assert not server.devices._promises and not server.decide(user("q", "other")).node
+
+
+def test_a_claim_made_anew_does_not_get_what_was_chosen_for_the_one_before_it() -> None:
+    server = Server()
+    server.claim()
+    server.reserve(user())
+    server.keep({**server.now(), "metadata": {**server.now()["metadata"], "uid": "another"}})
+    with pytest.raises(Refused, match="resourceclaim default/claim is gone"):
+        bind(server, user())
+    assert not server.now()["status"] and not server.devices.taken.has(DEVICE)
+
+
+def test_a_claim_that_went_before_the_answer_to_a_write_came_holds_nothing() -> None:
+    server = Server()
+    server.claim()
+    server.reserve(user())
+
+    async def scenario() -> None:
+        server.open = asyncio.Event()
+        task = asyncio.ensure_future(server.devices.bind(cast(Client, server), user(), 5))
+        await asyncio.sleep(0)
+        server.informers["ResourceClaim"]._replace("default/claim", None)
+        server.open.set()
+        with pytest.raises(Refused, match="resourceclaim default/claim is gone"):
+            await task
+
+    asyncio.run(scenario())
+    assert not server.devices._written and not server.devices.taken.has(DEVICE)
 
 
 def test_a_pod_that_was_not_bound_gives_its_claim_back_and_nobody_else_s() -> None:

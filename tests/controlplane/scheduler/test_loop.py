@@ -209,14 +209,14 @@ class Steps(Plugin):
 
     name = "Steps"
 
-    def __init__(self, breaks: str = "") -> None:
-        self.breaks, self.seen = breaks, list[str]()
+    def __init__(self, breaks: str = "", error: type[Exception] = Refused) -> None:
+        self.breaks, self.error, self.seen = breaks, error, list[str]()
 
     def _step(self, name: str) -> None:
         self.seen.append(name)
         if self.breaks == name:
             self.breaks = ""
-            raise Refused(f"{name} broke")
+            raise self.error(f"{name} broke")
 
     def reserve(self, pod: Any, info: Any) -> None:
         self._step("reserve")
@@ -246,6 +246,17 @@ BROKEN = {
     ),
     "": (ALL, "", ""),
 }
+
+
+def test_a_pod_whose_reservation_failed_in_an_unforeseen_way_is_tried_again() -> None:
+    plugin = Steps("reserve", RuntimeError)
+
+    async def scenario(api: Api, made: Scheduler) -> None:
+        api.node("a", "1")
+        api.pod("p")
+        await until(lambda: plugin.seen == ["reserve", "unreserve", *ALL])
+
+    play(scenario, plugin)
 
 
 @pytest.mark.parametrize("breaks", BROKEN)
