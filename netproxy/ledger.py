@@ -49,7 +49,7 @@ class Ledger(Generic[K, V]):
         come = dict(now)
         for key in self._pieces.get(owner, ()):
             if key in now and self._claimed(owner, key) == now[key]:
-                del come[key]
+                self._renew(owner, key, come.pop(key))
             else:
                 self._release(owner, key)
         for key, value in come.items():
@@ -89,6 +89,13 @@ class Ledger(Generic[K, V]):
     def _claimed(self, owner: Owner, key: K) -> V:
         winner, value = self._winner[key]
         return value if winner == owner else self._others[key][owner]
+
+    def _renew(self, owner: Owner, key: K, value: V) -> None:
+        """An equal one, which is not kept for what it was worked out from: that changes, and is not to live on."""
+        if self._winner[key][0] == owner:
+            self._winner[key] = (owner, value)
+        else:
+            self._others[key][owner] = value
 
     def _contend(self, owner: Owner, key: K, value: V, winner: tuple[Owner, V]) -> None:
         self._before.setdefault(key, winner[1])

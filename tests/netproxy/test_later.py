@@ -78,3 +78,14 @@ def test_one_broken_chain_of_thousands_is_one_plan(planned: list[str]) -> None:
     text = diff.repair(ledger.items(), GROUND, {"nat": {chain}}, ())
     assert planned == ["s7"] and f":{chain} - [0:0]" in text and text.count(f"-A {chain} ") == 5
     assert sum(map(len, diff.sizes(ledger.items(), GROUND).values())) > 1800 and planned == ["s7"]
+
+
+def test_an_endpoint_that_stays_does_not_keep_the_routes_of_the_changes_it_saw(planned: list[str]) -> None:
+    ledger = Ledger[Key, Value]()
+    for last in range(2, 20):
+        ledger.claim(route(4, 1).port.key, claims(route(4, *range(1, last)), GROUND))
+        ledger.commit()
+    kept = [claims(route(number, 1), GROUND) for number in range(1000, 1300)]
+    planned.clear()
+    ledger.claim(route(4, 1).port.key, claims(route(4, *range(1, 20)), GROUND))
+    assert planned == ["s4"] * 2 and kept, "one before and one after, not one for each endpoint"
