@@ -298,6 +298,9 @@ def portions(
             if chains := [(key, value) for key, value in added.items() if key.table == "nat" and not key.rule]:
                 written.update(key.chain for key, _ in chains)
                 yield diff.early(chains, ground)
+    if written:
+        # What somebody else claims by now is not as it was written.
+        written.difference_update(key.chain for key in ledger.delta().added)
 
 
 def _is_anothers(seen: Snapshot) -> bool:

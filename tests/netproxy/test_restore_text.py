@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from netproxy.ground import Ground
 from netproxy.iptables import diff
 from netproxy.iptables.apply import portions
@@ -54,3 +56,16 @@ def test_a_chain_that_another_claims_later_is_written_as_it_is_then() -> None:
     assert "-A KUBE-SVC-A -j DROP" in first
     ledger.claim("a", [(Key("nat", "KUBE-SVC-A"), ("-j ACCEPT",))])
     assert "-A KUBE-SVC-A -j ACCEPT" in "".join(portions(ledger, [(_route(2).port.key, _route(2))], ground, 1, written))
+
+
+def test_a_chain_that_another_claims_after_its_portion_is_left_to_the_last_text() -> None:
+    ground, ledger, written = Ground(Family.IPV4), Ledger[Key, Value](), set[str]()
+    ledger.claim("b", [(Key("nat", "KUBE-SVC-A"), ("-j DROP",))])
+
+    def routes() -> Iterator[tuple[PortKey, Route]]:
+        yield _route(1).port.key, _route(1)
+        ledger.claim("a", [(Key("nat", "KUBE-SVC-A"), ("-j ACCEPT",))])
+
+    assert "-A KUBE-SVC-A -j DROP" in "".join(portions(ledger, routes(), ground, 1, written))
+    last = diff.rebuild(ledger.items(), ground, {}, (), written=written)
+    assert written and "-A KUBE-SVC-A -j ACCEPT" in last
