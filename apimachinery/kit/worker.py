@@ -95,19 +95,32 @@ class Worker:
 
     def _begin(self) -> None:
         if not self._begun:
-            self._begun = True
+            # Raises RuntimeError where no more threads may be: the next call tries again.
             self._thread.start()
-            atexit.register(self._at_exit)
+            self._begun = True
+            _at_work.add(self)
 
     def _work(self) -> None:
         while (do := self._queue.get()) is not None:
             do()
-        atexit.unregister(self._at_exit)
+            # Or all that the call was given would stay until the next one: megabytes of rules perhaps.
+            del do
+        _at_work.discard(self)
 
-    def _at_exit(self) -> None:
-        # A thread in the middle of a library must not see the interpreter go.
+    def _end(self) -> None:
         self.close()
         self._thread.join(_EXIT_SECONDS)
+
+
+_at_work: set[Worker] = set()
+"""those whose threads have begun and not ended"""
+
+
+@atexit.register
+def _end_all() -> None:
+    # A thread in the middle of a library must not see the interpreter go.
+    for worker in list(_at_work):
+        worker._end()
 
 
 def _tell(told: asyncio.Future[Any], result: Any, raised: BaseException | None) -> None:

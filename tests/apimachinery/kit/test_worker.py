@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from apimachinery.kit.worker import Worker
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -90,6 +93,40 @@ def test_what_was_asked_for_before_the_end_is_done_and_nothing_after(worker: Wor
     asyncio.run(main())
     assert ended.wait(5)
     assert found == ["asked", "last"]
+
+
+class Rules(str):
+    """A text that can be seen to go."""
+
+
+def test_what_a_call_was_given_goes_with_it(worker: Worker) -> None:
+    one, two = Rules("a"), Rules("b")
+    given = [weakref.ref(one), weakref.ref(two)]
+    worker.wait(5, len, one)
+    asyncio.run(worker.call(5, len, two))
+    del one, two
+    eventually(lambda: not any(each() for each in given), what="the texts are forgotten")
+
+
+def test_a_thread_that_could_not_begin_does_with_the_next_call(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker._thread, "start", none)
+        with pytest.raises(RuntimeError, match="new thread"):
+            worker.wait(5, int, "7")
+    assert worker.wait(5, int, "7") == 7
+
+
+def test_who_comes_and_goes_leaves_nothing_to_do_at_the_end() -> None:
+    before = atexit._ncallbacks()
+    for _ in range(5):
+        made = Worker("short")
+        assert made.wait(5, int, "7") == 7
+        made.close()
+    assert atexit._ncallbacks() == before
+    eventually(lambda: not any(thread.name == "short" for thread in threading.enumerate()))
 
 
 _FORGETS = """
