@@ -32,7 +32,7 @@ class ByWireguard:
         self._kernel = kernel
         self._control: Wireguard | None = None
         self._device = Device()
-        self._active = False
+        self._active, self._idle = False, True
         self._sources: tuple[Address, ...] = ()
         self._old: set[str] = set()
         self._proved: set[str] = set()
@@ -44,10 +44,13 @@ class ByWireguard:
         return wireguard.mtu(underlay, own.addresses[0]) if self._wanted(own) else underlay
 
     def prepare(self, own: NodeNetwork, nodes: Sequence[NodeNetwork], mtu: int) -> set[str]:
-        """The device and its peers, before a route leads there; what went wrong, in words."""
-        self._active, self.steering = self._wanted(own), Steering()
+        """The device and its peers, before a route leads there; what went wrong, in words. What was sent encrypted
+        before is not sent in the clear then."""
+        self._active = self._wanted(own)
+        self._idle = not self._active
         try:
-            if not self._active:
+            if self._idle:
+                self.steering = Steering()
                 found = self._find()
                 self.link = found.index if found else 0
                 return set()
@@ -67,7 +70,7 @@ class ByWireguard:
 
     def route(self, node: NodeNetwork, cidr: Network) -> Route | None:
         """The route to a node's pods by the device, if that is the way to it."""
-        if not self._active or node.name not in self._proved or not node.key:
+        if self._settings.mode is not Mode.WIREGUARD or node.name not in self._proved or not node.key:
             return None
         return wireguard.route_through(cidr, self.link, self._sources)
 
@@ -77,7 +80,7 @@ class ByWireguard:
         try:
             if self._active and self._old:
                 self._opened().do(*((delete_peer(self.link, key), "forget a peer") for key in sorted(self._old)))
-            if not self._active and self.link and not any(n.key for n in nodes if n.name != own):
+            if self._idle and self.link and not any(n.key for n in nodes if n.name != own):
                 self._kernel.do(links.delete(self.link))
                 self.link = 0
                 self._proved.clear()
@@ -86,8 +89,9 @@ class ByWireguard:
         return set()
 
     def announcement(self) -> str | None:
-        """What this node's Node has to say: something once the device stands."""
-        if not self._active or not self._device.key:
+        """What this node's Node has to say: something once the device stands, and from then on: to one that takes it
+        back others send in the clear."""
+        if self._settings.mode is not Mode.WIREGUARD or not self._device.key:
             return None
         return wireguard.announcement(self._device.key, self._settings.wireguard.port)
 

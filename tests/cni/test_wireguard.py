@@ -8,6 +8,7 @@ import os
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -16,7 +17,7 @@ from apimachinery.kit.netlink import Netlink, wire
 from apimachinery.kit.wireguard import Device, Peer, Wireguard
 from cni.node import plan, wireguard
 from cni.node.between import Between
-from cni.node.bywireguard import KEY_FILE, key_in
+from cni.node.bywireguard import KEY_FILE, ByWireguard, key_in
 from cni.node.masquerade import ruleset
 from cni.node.model import KEY_ANNOTATION, NodeNetwork, extract
 from cni.node.overlay import TABLE, Steering, steering
@@ -109,6 +110,25 @@ def test_a_peer_is_read_as_it_was_told_also_when_it_is_told_in_pieces() -> None:
     for handshake in (bytes(16), b"\1" + bytes(15)):
         peer = wire.nested(0, wire.attribute(1, bytes(32)), wire.attribute(6, handshake))
         assert kit.parse(bytes(4) + wire.nested(8, peer)).peers[0].heard == any(handshake)
+
+
+def test_who_was_reached_encrypted_is_not_reached_in_the_clear_where_the_device_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own, other, new = node_at(1), node_at(2), node_at(3)
+    way = ByWireguard(Settings("node1", mode=Mode.WIREGUARD), cast(Netlink, None))
+    way.link, way._device, way._proved = 9, Device(key(1), 51820), {"node2"}
+    way.steering = before = steering(own, wireguard.routes_to_nodes([other], 9))
+
+    def fail(*_: object) -> int:
+        raise OSError("no buffer space")
+
+    monkeypatch.setattr(way, "_ensure", fail)
+    assert way.prepare(own, [own, other, new], 1440) == {"wireguard: no buffer space"}
+    route = way.route(other, other.cidrs[0])
+    assert route and route.link == 9 and way.route(new, new.cidrs[0]) is None
+    assert way.steering == before and way.announcement() == wireguard.announcement(key(1), 51820)
+    assert way.finish("node1", [own]) == set() and way.link == 9, "nor is it taken away for that"
 
 
 @pytest.mark.parametrize("given", [{"device": ""}, {"device": "a" * 16}, {"port": 0}, {"port": 65536}])
