@@ -82,11 +82,14 @@ def check(addresses: Iterable[Interface]) -> None:
 
 
 def require() -> None:
-    """CniError(50) where nftables cannot be used."""
+    """CniError(50) where nftables cannot be used; CniError(11) where it does not answer, which is not the same: another
+    kind of rules would be chosen for it."""
     try:
         with _opened():
             pass
     except CniError as problem:
+        if problem.code == types.TRY_AGAIN_LATER:
+            raise
         raise CniError(types.PLUGIN_NOT_AVAILABLE, problem.message, problem.details) from None
 
 

@@ -81,6 +81,8 @@ def test_where_nftables_does_not_answer_in_time_what_was_asked_is_to_be_tried_ag
     for ask in (
         lambda: masquerade_nft.add([ip_interface("10.88.7.2/24")], "net", "veth0"),
         lambda: masquerade_nft.remove("veth0"),
+        # It is there: iptables would be chosen in its place.
+        lambda: masquerade.require(""),
         lambda: HostPorts(tmp_path).check(holder("a", forward)),
     ):
         with pytest.raises(CniError, match="in time") as refused:
