@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection
 
 from apimachinery.kit import nft_events
+from apimachinery.kit.command import CommandError
 from apimachinery.kit.iptables import Iptables
 from apimachinery.kit.iptables_legacy import Fingerprint, LegacyTables
 from apimachinery.kit.nft_events import Transaction
@@ -40,9 +41,13 @@ async def changes(table: str, owner: Callable[[], str]) -> AsyncIterator[None]:
 
 async def changes_of_iptables(tables: Collection[str]) -> AsyncIterator[None]:
     """Yields when plugins' chains in these tables of iptables, or the ways into them, may have changed; by whom is not
-    known: our own changes are told, too. What comes together is told once. Runs for ever.
+    known: our own changes are told, too. What comes together is told once. Runs for ever where anything can be told.
     """
-    legacy = await asyncio.to_thread(Iptables().is_legacy_blocking)
+    try:
+        legacy = await asyncio.to_thread(Iptables().is_legacy_blocking)
+    except CommandError as problem:
+        log.warning("iptables cannot be used (%s): a foreign change of its chains stays", problem)
+        return
     async for _ in _looked_at(tables) if legacy else _told(tables):
         yield
 
@@ -72,20 +77,28 @@ def concerns(told: Transaction | None, tables: Collection[str]) -> bool:
 
 async def _looked_at(tables: Collection[str]) -> AsyncIterator[None]:
     """The legacy kind tells nobody anything: a system call for each table, twice a second."""
-    prints = {ipv6: Fingerprint(ipv6) for ipv6 in (False, True)}
+    prints = _prints()
     try:
         seen = _look(prints, tables)
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             now = _look(prints, tables)
             if now != seen:
+                # What is written because of it will be told as well: whoever changed something meanwhile is not missed.
+                seen = now
                 yield
-                # After whatever was written because of it.
-                now = _look(prints, tables)
-            seen = now
     finally:
         for one in prints.values():
             one.close()
+
+
+def _prints() -> dict[bool, Fingerprint]:
+    """By whether they are of IPv6, which a kernel may lack."""
+    found = {}
+    for ipv6 in (False, True):
+        with contextlib.suppress(OSError):
+            found[ipv6] = Fingerprint(ipv6)
+    return found
 
 
 def _look(prints: dict[bool, Fingerprint], tables: Collection[str]) -> dict[tuple[bool, str], bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from apimachinery.kit.command import CommandError
@@ -71,7 +72,9 @@ class Chains:
     def _note(self, has_rules: bool) -> None:
         self._has_rules = has_rules
         if has_rules and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._used.set)
+            # RuntimeError: the loop has closed, and nobody watches.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._used.set)
 
     def _bring(self, holders: Iterable[Holder], gone: Iterable[Holder]) -> None:
         holders, gone = list(holders), list(gone)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -143,6 +144,50 @@ def test_a_host_without_nftables_has_iptables(tmp_path: Path, monkeypatch: pytes
 )
 def test_which_changes_of_iptables_concern_plugins(told: Transaction | None, ours: bool) -> None:
     assert foreign.concerns(told, ("nat", "raw")) is ours
+
+
+def test_what_is_changed_while_rules_are_mended_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the legacy kind, on a kernel without IPv6."""
+
+    def opened(ipv6: bool) -> Any:
+        if ipv6:
+            raise OSError(97, "Address family not supported by protocol")
+        return SimpleNamespace(close=lambda: None)
+
+    looks = [b"a", b"a", b"flushed", b"flushed again", b"mended", b"mended"]
+    monkeypatch.setattr(foreign, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(foreign, "Fingerprint", opened)
+    monkeypatch.setattr(foreign, "_look", lambda prints, _tables: {(ipv6, "nat"): looks.pop(0) for ipv6 in prints})
+    told = []
+
+    async def watch() -> None:
+        async for _ in foreign._looked_at(("nat",)):
+            told.append(len(looks))
+
+    with pytest.raises(IndexError):
+        asyncio.run(watch())
+    assert told == [3, 2, 1]
+
+
+def test_where_iptables_has_gone_nobody_ends_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    async def watch() -> list[None]:
+        return [each async for each in foreign.changes_of_iptables(("nat",))]
+
+    assert asyncio.run(watch()) == []
+
+
+def test_a_pod_that_comes_while_the_daemon_ends_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    served = chains.Chains()
+    monkeypatch.setattr(served, "_bring", lambda *_: None)
+
+    async def watch() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(served.changes().__anext__(), 0.01)
+
+    asyncio.run(watch())
+    served.add([holder(Forward("tcp", "", 80, "10.244.1.5", 80))])
 
 
 async def run(world: World, program: str, text: str) -> str:  # noqa: F811
