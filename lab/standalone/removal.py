@@ -13,10 +13,12 @@ import netproxy.settings
 from agent.cri.client import CriClient
 from agent.cri.errors import CriError
 from apimachinery.kit import command
-from apimachinery.kit.netlink import Netlink, links
+from apimachinery.kit.netlink import Netlink, links, routes, rules
 from apimachinery.kit.settings import SettingsError, load
 from cni.bridge.masquerade_nft import TABLE as MASQUERADED
+from cni.node.device import ALIAS
 from cni.node.masquerade import table_of
+from cni.node.plan import PROTOCOL
 from cni.portmap.nftables import TABLE as HOST_PORTS
 from lab.paths import Paths
 from lab.standalone.machine import HOME
@@ -34,8 +36,10 @@ async def clear(home: Paths = HOME) -> list[str]:
     bridge = cni.settings.Settings().bridge
     with Netlink() as kernel:
         for link in kernel.links():
-            if link.name == bridge:
+            if link.name == bridge or link.alias == ALIAS:
                 kernel.do(links.delete(link.name))
+        kernel.do(*map(rules.delete, kernel.rules(PROTOCOL)))
+        kernel.do(*map(routes.delete_route, kernel.routes(protocol=PROTOCOL)))
     tables = (f"inet {table_of(bridge)}", f"inet {HOST_PORTS}", f"inet {MASQUERADED}")
     text = "".join(f"table {table} {{}}\ndelete table {table}\n" for table in tables)
     await command.run(["nft", "-f", "-"], stdin=text.encode(), timeout=NFT_DEADLINE)

@@ -10,6 +10,7 @@ import datetime
 import re
 import subprocess
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +19,12 @@ import pytest
 import yaml
 
 from apimachinery import pki
+from apimachinery.kit import netns
+from apimachinery.kit.netlink import End, Netlink, Route, Rule, links, routes, rules
 from apimachinery.kit.settings import SettingsError, load
+from cni.node.device import ALIAS
 from cni.node.masquerade import table_of
+from cni.node.plan import PROTOCOL
 from controlplane.apiserver.authz import default_policy
 from lab import heartbeats, names
 from lab.certificates import POLICY
@@ -30,6 +35,7 @@ from lab.standalone import join, publish, removal, server, tokens, worker
 from lab.standalone.credentials import Credentials
 from lab.standalone.machine import NAT_ADDRESS, own_address
 from lab.standalone.settings import Node, Server, configure, merged
+from tests.cni import kernel
 from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -335,6 +341,29 @@ def test_an_agent_began_when_its_process_did(home: Paths):
     assert heartbeats.agent_began(file) is None
 
 
+_NOTHING = SimpleNamespace(links=list, rules=lambda _protocol: [], routes=lambda protocol: [], do=lambda *_: None)
+
+
+@pytest.mark.kernel
+def test_devices_rules_and_routes_of_the_pod_network_go_with_a_node(
+    monkeypatch: pytest.MonkeyPatch, home: Paths
+) -> None:
+    monkeypatch.setattr(removal, "RUNTIME", home.run / "absent")
+    # Not every kernel can make a device for packets: what tells it is what it is called beside.
+    ours = Route(ip_network("10.244.0.0/16"), kind="unreachable", metric=9, protocol=PROTOCOL)
+    kept = dataclasses.replace(ours, destination=ip_network("10.8.0.0/16"), protocol=4)
+    rule = Rule(ip_network("10.244.1.0/24"), 119, 100, PROTOCOL)
+    with kernel.namespaces(1, "n") as (node,), Netlink(node) as opened:
+        for name in ("cni0", "whtdev", "whtkept"):
+            opened.do(links.add_bridge(End(name)))
+        opened.do(links.change(opened.index("whtdev"), alias=ALIAS))
+        opened.do(rules.add(rule), routes.replace_route(ours), routes.replace_route(kept))
+        assert opened.rules(PROTOCOL) and opened.routes(protocol=PROTOCOL)
+        netns.call(node, lambda: asyncio.run(removal.clear(home)))
+        assert {link.name for link in opened.links()} == {"lo", "whtkept"}
+        assert not opened.rules(PROTOCOL) and [r.destination for r in opened.routes(4)] == [kept.destination]
+
+
 def test_every_table_of_the_pod_network_goes_with_a_node(monkeypatch: pytest.MonkeyPatch, home: Paths) -> None:
     texts: list[str] = []
 
@@ -346,7 +375,7 @@ def test_every_table_of_the_pod_network_goes_with_a_node(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(removal, "RUNTIME", home.run / "absent")
     monkeypatch.setattr(removal, "_proxy", lambda *_: None)
-    monkeypatch.setattr(removal, "Netlink", lambda: contextlib.nullcontext(SimpleNamespace(links=list)))
+    monkeypatch.setattr(removal, "Netlink", lambda: contextlib.nullcontext(_NOTHING))
     monkeypatch.setattr("netproxy.app.remove_everything", nothing)
     monkeypatch.setattr("lab.standalone.removal.command.run", nft)
     asyncio.run(removal.clear(home))
