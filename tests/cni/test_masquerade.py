@@ -106,7 +106,7 @@ def test_a_pod_that_cannot_be_masqueraded_is_out_of_service_before_its_rules_are
     monkeypatch.setattr(bridge, "retire", lambda *_: done.append("link"))
     request = Request("ADD", "c1", "/x", "eth0", config={"name": "net", "ipMasq": True})
     host: Any = SimpleNamespace(kernel=SimpleNamespace(do=lambda *_: None))
-    given: Any = SimpleNamespace(index=7, host_name="veth0", ifname="eth0", mac="", addresses=())
+    given: Any = SimpleNamespace(index=7, host_name="veth0", ifname="eth0", mac="", addresses=(), gateways=())
     with pytest.raises(CniError, match="refused"):
         bridge._attach(request, host, config.parse(request), given, given, 3, host.kernel)
     assert done == ["link", "rules"]
