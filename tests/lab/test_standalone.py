@@ -380,6 +380,6 @@ def test_every_table_of_the_pod_network_goes_with_a_node(monkeypatch: pytest.Mon
     monkeypatch.setattr("lab.standalone.removal.command.run", nft)
     asyncio.run(removal.clear(home))
     sources = [path.read_text() for path in (ROOT / "cni").rglob("*.py")]
-    tables = {name for text in sources for name in re.findall(r'^TABLE = "(.+)"$', text, re.MULTILINE)}
+    tables = {name for text in sources for name in re.findall(r'^TABLE = "(wherry-.+)"$', text, re.MULTILINE)}
     assert tables == {"wherry-hostports", "wherry-ipmasq"}
     assert set(re.findall(r"delete table inet (\S+)", texts[0])) == {*tables, table_of("cni0")}
