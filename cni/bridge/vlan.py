@@ -126,7 +126,8 @@ def check(kernel: Netlink, port: Link, wanted: Vlans) -> None:
 
 
 def gateway(kernel: Netlink, bridge: Link, mac: str, wanted: Vlans) -> Link:
-    """The node's link in the pod's own VLAN, made where it is missing; up, and for the gateway's address."""
+    """The node's link in the pod's own VLAN, made where it is missing; up, and for the gateway's address. Safe when
+    several make it at once."""
     name = f"{bridge.name}.{wanted.number}"
     if len(name) > links.NAME_LIMIT:
         text = f"vlan {wanted.number}: the gateway's link would be {name}, longer than {links.NAME_LIMIT} characters"
@@ -134,11 +135,14 @@ def gateway(kernel: Netlink, bridge: Link, mac: str, wanted: Vlans) -> Link:
     found = kernel.link(name)
     if found is None:
         near = End("veth" + os.urandom(5).hex(), mtu=bridge.mtu, master=bridge.index)
-        kernel.do(links.add_veth(near, End(name, mac=mac, mtu=bridge.mtu)))
-        join(kernel, bridge, near.name, wanted.alone)
-        be_no_host(name)
-        kernel.do(links.change(name, up=True))
+        kernel.do(replace(links.add_veth(near, End(name, mac=mac, mtu=bridge.mtu)), ignore=(errno.EEXIST,)))
         found = kernel.link(name)
-    if found is None or found.kind != "veth":
+    port = kernel.link(found.peer) if found is not None and found.kind == "veth" else None
+    if found is None or port is None or port.master != bridge.index:
         raise CniError(types.INTERNAL, f"{name} already exists but is not the gateway of a VLAN")
+    if not found.up:
+        # It comes up last: one that is down was made by this call, or by one that was killed on its way here.
+        join(kernel, bridge, port.name, wanted.alone)
+        be_no_host(name)
+        kernel.do(links.change(found.index, up=True))
     return found

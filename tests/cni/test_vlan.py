@@ -73,3 +73,31 @@ def test_a_kernel_that_cannot_keep_vlans_apart_is_told() -> None:
         with pytest.raises(CniError, match="vlan, vlanTrunk: .*CONFIG_BRIDGE_VLAN_FILTERING") as refused:
             vlan.filtering(opened, bridge)
         assert refused.value.code == types.UNSUPPORTED_FIELD
+
+
+@pytest.mark.kernel
+def test_a_gateway_that_another_call_made_or_left_unfinished_is_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    joined: list[str] = []
+    # What this kernel need not be able to do.
+    monkeypatch.setattr(vlan, "join", lambda _kernel, _bridge, port, _wanted: joined.append(port))
+    with kernel.namespaces(1, "n") as (node,), Netlink(node) as opened:
+        opened.do(links.add_bridge(End("whtbr0")))
+        bridge = opened.link("whtbr0")
+        assert bridge is not None
+        first = vlan.gateway(opened, bridge, "0a:58:0a:58:07:01", Vlans(10))
+        opened.do(links.change(first.index, up=False))
+        looked: list[object] = []
+
+        def late(ref: int | str) -> Any:
+            looked.append(ref)
+            return None if looked == ["whtbr0.10"] else Netlink.link(opened, ref)
+
+        monkeypatch.setattr(opened, "link", late)
+        again = vlan.gateway(opened, bridge, "0a:58:0a:58:07:01", Vlans(10))
+        assert again.index == first.index and joined[0] == joined[1] and len(joined) == 2
+        there = Netlink.link(opened, "whtbr0.10")
+        assert there is not None and there.up
+        assert len(opened.links()) == 4, "the bridge, both ends and lo"
+        opened.do(links.change(joined[0], master=0))
+        with pytest.raises(CniError, match="not the gateway of a VLAN"):
+            vlan.gateway(opened, bridge, "0a:58:0a:58:07:01", Vlans(10))
