@@ -244,7 +244,7 @@ def kubeconfig_of(root: Path, user: str) -> Path:
 async def stage(root: Path, catalog: Catalog | None = None, **server: Any) -> AsyncIterator[Stage]:
     """An API server on a free port of the loopback, without TLS, and a Stage around it; `server`: more settings."""
     tokens, key = root / "tokens.csv", root / "service-account.key"
-    tokens.write_text("".join(f"token of {user},{user},1,{groups}\n" for user, groups in USERS.items()))
+    tokens.write_text("".join(f"token-of-{user},{user},1,{groups}\n" for user, groups in USERS.items()))
     key.write_bytes(credentials()["sa.key"])
     settings = ApiSettings(
         data_dir=root,
@@ -260,7 +260,7 @@ async def stage(root: Path, catalog: Catalog | None = None, **server: Any) -> As
     lifecycle = Lifecycle()
     listener = await apiserver.build(settings, lifecycle, catalog)
     for user in USERS:
-        cluster = kubeconfig.Cluster(f"http://127.0.0.1:{listener.port}", token=f"token of {user}")
+        cluster = kubeconfig.Cluster(f"http://127.0.0.1:{listener.port}", token=f"token-of-{user}")
         kubeconfig.write(kubeconfig_of(root, user), cluster, "stage")
     client = Client.from_kubeconfig(kubeconfig_of(root, "admin"))
     set_up = Stage(root, client)
