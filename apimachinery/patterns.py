@@ -41,6 +41,8 @@ def complaint(pattern: str) -> str:
     """What is wrong with it, "" when it is fine."""
     if _ANY_BYTE.search(pattern):
         return r"error parsing regexp: invalid escape sequence: `\C`"
+    if compiled(pattern) is not None:
+        return ""
     try:
         re2.compile(pattern, _QUIET)
     except re2.error as error:

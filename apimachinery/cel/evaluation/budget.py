@@ -11,13 +11,13 @@ from typing import Any
 
 from apimachinery.cel.values.faults import CostExceeded
 
-# Of one expression, and of all the expressions that one request is judged by.
+# Of one expression, and of all those that one policy judges a request by.
 PER_CALL = 1_000_000
 PER_REQUEST = 10_000_000
-# Elements and characters that may be copied beside.
-_MOST_WORK = 10_000_000
-# Copying is that much quicker than a step.
-_WORK_OF_COST = 100
+# Work beside it, of one expression: elements and characters that may be copied, parts of values that may be compared.
+MOST_WORK = 10_000_000
+# Such work is that much quicker than a step.
+_WORK_OF_COST = 20
 
 
 class Unfinished(BaseException):
@@ -25,13 +25,14 @@ class Unfinished(BaseException):
 
 
 class Budget:
-    """cost: what is left of it. at_once: what may be spent before it is Unfinished."""
+    """cost: what is left of it. at_once: what may be spent before it is Unfinished. work: what may be done beside."""
 
-    def __init__(self, cost: int = PER_CALL, at_once: int | None = None) -> None:
+    def __init__(self, cost: int = PER_CALL, at_once: int | None = None, work: int = MOST_WORK) -> None:
         self.cost = cost
         self._given = cost
         self._pause = -1 if at_once is None else cost - at_once
-        self._work = _MOST_WORK if at_once is None else min(_MOST_WORK, at_once * _WORK_OF_COST)
+        self._most_work = work if at_once is None else min(work, at_once * _WORK_OF_COST)
+        self._work = self._most_work
         self._at_once = at_once is not None
 
     def spend(self, cost: int) -> None:
@@ -42,9 +43,9 @@ class Budget:
         if self.cost < self._pause:
             raise Unfinished
 
-    def copy(self, elements: int) -> None:
-        """Raises CostExceeded and Unfinished."""
-        self._work -= elements
+    def work(self, parts: int) -> None:
+        """What has no cost but takes time. Raises CostExceeded and Unfinished."""
+        self._work -= parts
         if self._work < 0:
             if self._at_once:
                 raise Unfinished
@@ -53,6 +54,10 @@ class Budget:
     @property
     def spent(self) -> int:
         return self._given - max(self.cost, 0)
+
+    @property
+    def worked(self) -> int:
+        return self._most_work - max(self._work, 0)
 
 
 class Activation:

@@ -42,17 +42,18 @@ def _no_overload(name: str, args: tuple[Any, ...]) -> EvaluationError:
 
 def _run(overload: Overload, args: tuple[Any, ...], activation: Activation) -> Any:
     budget = activation.budget
+    given = (budget.work, *args) if overload.counts else args
     if overload.needs_budget:
         assert overload.cost is not None
         budget.spend(overload.cost(args, None))
-        return overload.run(*args)
+        return overload.run(*given)
     try:
-        value = overload.run(*args)
+        value = overload.run(*given)
     except EvaluationError:
         budget.spend(1)
         raise
     if isinstance(value, list | str):
         # Most functions cost by what they are given; what they make is bounded, too.
-        budget.copy(len(value))
+        budget.work(len(value))
     budget.spend(1 if overload.cost is None else overload.cost(args, value))
     return value

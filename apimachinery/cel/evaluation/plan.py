@@ -13,7 +13,7 @@ from apimachinery.cel.syntax.macros import MAP_INSERT, RESULT
 from apimachinery.cel.syntax.nodes import Call, Entry, Fold, Ident, ListNode, Literal, MapNode, Node, Select, Struct
 from apimachinery.cel.types.environment import NAMED_TYPES
 from apimachinery.cel.values.faults import EvaluationError, no_overload
-from apimachinery.cel.values.kinds import Instance, Optional, as_key
+from apimachinery.cel.values.kinds import Instance, Optional, as_key, told
 
 Step = Callable[[Activation], Any]
 
@@ -197,7 +197,8 @@ def _list(node: ListNode) -> Step:
             value = step(activation)
             if optional:
                 if not isinstance(value, Optional):
-                    raise EvaluationError(f"cannot initialize optional list element from non-optional value {value}")
+                    wrong = f"cannot initialize optional list element from non-optional value {told(value)}"
+                    raise EvaluationError(wrong)
                 if not value.there:
                     continue
                 value = value.value

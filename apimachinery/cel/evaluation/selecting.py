@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery.cel.values.faults import EvaluationError, no_overload
-from apimachinery.cel.values.kinds import NONE, EndlessMap, Instance, Lazy, Optional, as_key, type_name, value_type
+from apimachinery.cel.values.kinds import (
+    NONE,
+    EndlessMap,
+    Instance,
+    Lazy,
+    Optional,
+    as_key,
+    told,
+    type_name,
+    value_type,
+)
 
 
 def select(value: Any, field: str) -> Any:
@@ -95,11 +105,11 @@ def _place(key: Any) -> int:
 
 
 def _shown(key: Any) -> str:
-    return str(key).lower() if isinstance(key, bool) else str(int(key) if isinstance(key, int) else key)
+    return str(key).lower() if isinstance(key, bool) else told(int(key) if isinstance(key, int) else key)
 
 
 def absent_is_none(field: Any, value: Any) -> Optional | None:
     """The optional that an entry is initialised from, None where it holds none. Raises EvaluationError."""
     if not isinstance(value, Optional):
-        raise EvaluationError(f"cannot initialize optional entry '{field}' from non-optional value {value}")
+        raise EvaluationError(f"cannot initialize optional entry '{told(field)}' from non-optional value {told(value)}")
     return value if value.there else None

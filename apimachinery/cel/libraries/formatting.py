@@ -9,7 +9,7 @@ from apimachinery.cel.libraries.conversions import double_text
 from apimachinery.cel.types.kinds import Type
 from apimachinery.cel.values.clauses import TAKES, parts
 from apimachinery.cel.values.faults import CostExceeded, EvaluationError
-from apimachinery.cel.values.kinds import keys, type_name, value_type
+from apimachinery.cel.values.kinds import STEP, Count, keys, type_name, value_type
 from apimachinery.cel.values.times import Duration, Timestamp
 from apimachinery.errors import quoted
 
@@ -17,7 +17,7 @@ _LONGEST = 1_000_000
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 
 
-def formatted(text: str, values: list[Any]) -> str:
+def formatted(count: Count, text: str, values: list[Any]) -> str:
     """A text with its clauses replaced by values. Raises EvaluationError."""
     made: list[str] = []
     used = length = 0
@@ -27,7 +27,7 @@ def formatted(text: str, values: list[Any]) -> str:
             continue
         if used >= len(values):
             raise EvaluationError(f"index {used} out of range")
-        made.append(_one(*part, values[used]))
+        made.append(_one(count, *part, values[used]))
         used += 1
         length += len(made[-1])
         if length > _LONGEST:
@@ -35,10 +35,10 @@ def formatted(text: str, values: list[Any]) -> str:
     return "".join(made)
 
 
-def _one(kind: str, digits: int, value: Any) -> str:
+def _one(count: Count, kind: str, digits: int, value: Any) -> str:
     match kind:
         case "s":
-            return _text(value)
+            return _text(count, value)
         case "d":
             return _decimal(value)
         case "f" | "e":
@@ -50,7 +50,7 @@ def _wrong(kind: str, value: Any) -> EvaluationError:
     return EvaluationError(f"error during formatting: {TAKES[kind]}, was given {type_name(value_type(value))}")
 
 
-def _text(value: Any) -> str:
+def _text(count: Count, value: Any) -> str:
     match value:
         case None:
             return "null"
@@ -69,15 +69,22 @@ def _text(value: Any) -> str:
         case Type():
             return type_name(value)
         case list():
-            return f"[{', '.join(map(_literal, value))}]"
+            return f"[{', '.join([_literal(count, item) for item in value])}]"
         case dict():
-            shown = {_literal(key): _literal(item) for key, item in zip(keys(value), value.values(), strict=True)}
+            pairs = zip(keys(value), value.values(), strict=True)
+            shown = {_literal(count, key): _literal(count, item) for key, item in pairs}
             return "{" + ", ".join(f"{key}:{shown[key]}" for key in sorted(shown)) + "}"
     raise _wrong("s", value)
 
 
-def _literal(value: Any) -> str:
-    """A value in a list or map: as an expression would write it."""
+def _literal(count: Count, value: Any) -> str:
+    """A value in a list or map, as an expression would write it; counted wherever it lies, since it is copied there."""
+    text = _written(count, value)
+    count(STEP + len(text))
+    return text
+
+
+def _written(count: Count, value: Any) -> str:
     match value:
         case str():
             return quoted(value)
@@ -89,7 +96,7 @@ def _literal(value: Any) -> str:
             return f"timestamp({quoted(value.text())})"
         case Duration():
             return f"duration({quoted(value.text())})"
-    return _text(value)
+    return _text(count, value)
 
 
 def _decimal(value: Any) -> str:

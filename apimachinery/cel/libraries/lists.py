@@ -11,7 +11,7 @@ from apimachinery.cel.libraries import costs
 from apimachinery.cel.types.declare import function
 from apimachinery.cel.types.kinds import Overload
 from apimachinery.cel.values.faults import EvaluationError, no_overload
-from apimachinery.cel.values.kinds import Comparison, compare
+from apimachinery.cel.values.kinds import STEP, Comparison, Count, compare
 from apimachinery.cel.values.numbers import UInt, like
 from apimachinery.cel.values.times import Duration
 
@@ -52,9 +52,14 @@ def _extreme(name: str, sign: int) -> Any:
     return found
 
 
-def _place(values: list[Any], wanted: Any, order: range) -> int:
-    comparison = Comparison()
-    return next((at for at in order if comparison.equal(values[at], wanted)), -1)
+def _place(count: Count, values: list[Any], wanted: Any) -> int:
+    comparison = Comparison(count)
+    return next((at for at, each in enumerate(values) if comparison.equal(each, wanted)), -1)
+
+
+def _last_place(count: Count, values: list[Any], wanted: Any) -> int:
+    comparison = Comparison(count)
+    return next((at for at in range(len(values) - 1, -1, -1) if comparison.equal(values[at], wanted)), -1)
 
 
 def _sliced(values: list[Any], start: int, end: int) -> list[Any]:
@@ -67,17 +72,21 @@ def _sliced(values: list[Any], start: int, end: int) -> list[Any]:
     return values[start:end]
 
 
-def _flat(values: list[Any], depth: int = 1) -> list[Any]:
+def _flat(count: Count, values: list[Any], depth: int = 1) -> list[Any]:
     if depth < 0:
         raise EvaluationError("level must be non-negative")
+    count(len(values))
     found: list[Any] = []
-    for each in values:
-        if isinstance(each, list) and depth > 0:
-            found.extend(_flat(each, depth - 1))
-        else:
+    inside = [iter(values)]
+    while inside:
+        for each in inside[-1]:
+            if isinstance(each, list) and len(inside) <= depth:
+                count(STEP + len(each))
+                inside.append(iter(each))
+                break
             found.append(each)
-        if len(found) > _MOST_RANGE:
-            raise EvaluationError("list too large")
+        else:
+            inside.pop()
     return found
 
 
@@ -87,9 +96,9 @@ def _range(end: int) -> list[int]:
     return list(range(end))
 
 
-def _distinct(values: list[Any]) -> list[Any]:
+def _distinct(count: Count, values: list[Any]) -> list[Any]:
     found: list[Any] = []
-    comparison = Comparison()
+    comparison = Comparison(count)
     for each in values:
         if not any(comparison.equal(each, known) for known in found):
             found.append(each)
@@ -106,48 +115,43 @@ def _sorted_by(values: list[Any], keys: list[Any]) -> list[Any]:
     return [values[at] for at in order]
 
 
-def _all_in(first: list[Any], second: list[Any]) -> bool:
-    comparison = Comparison()
+def _all_in(count: Count, first: list[Any], second: list[Any]) -> bool:
+    comparison = Comparison(count)
     return all(any(comparison.equal(each, other) for other in first) for each in second)
 
 
-def _any_in(first: list[Any], second: list[Any]) -> bool:
-    comparison = Comparison()
+def _any_in(count: Count, first: list[Any], second: list[Any]) -> bool:
+    comparison = Comparison(count)
     return any(any(comparison.equal(each, other) for other in second) for each in first)
 
 
 def _functions() -> Iterator[Overload]:
     for kind in _COMPARABLE:
         of = f"list({kind})"
-        yield function(f"{of}.isSorted() -> bool", _is_sorted, costs.elements)
-        yield function(f"{of}.max() -> {kind}", _extreme("max", 1), costs.elements)
-        yield function(f"{of}.min() -> {kind}", _extreme("min", -1), costs.elements)
+        yield function(f"{of}.isSorted() -> bool", _is_sorted, costs.elements, True)
+        yield function(f"{of}.max() -> {kind}", _extreme("max", 1), costs.elements, True)
+        yield function(f"{of}.min() -> {kind}", _extreme("min", -1), costs.elements, True)
         yield function(f"{of}.sort() -> {of}", lambda values: _sorted_by(values, values), costs.squared, True)
         yield function(f"list(T).@sortByAssociatedKeys({of}) -> list(T)", _sorted_by, costs.squared, True)
     for kind, zero in _ZEROS.items():
-        yield function(f"list({kind}).sum() -> {kind}", _summed(zero), costs.elements)
-    yield function(
-        "list(A).indexOf(A) -> int", lambda values, wanted: _place(values, wanted, range(len(values))), costs.elements
-    )
-    yield function(
-        "list(A).lastIndexOf(A) -> int",
-        lambda values, wanted: _place(values, wanted, range(len(values) - 1, -1, -1)),
-        costs.elements,
-    )
+        yield function(f"list({kind}).sum() -> {kind}", _summed(zero), costs.elements, True)
+    yield function("list(A).indexOf(A) -> int", _place, costs.elements, True, True)
+    yield function("list(A).lastIndexOf(A) -> int", _last_place, costs.elements, True, True)
     yield function("list(T).slice(int, int) -> list(T)", _sliced, costs.length)
-    yield function("list(list(T)).flatten() -> list(T)", _flat, costs.length)
-    yield function("list(dyn).flatten(int) -> list(dyn)", _flat, costs.length)
+    yield function("list(list(T)).flatten() -> list(T)", _flat, costs.length, counts=True)
+    yield function("list(dyn).flatten(int) -> list(dyn)", _flat, costs.length, counts=True)
     yield function("lists.range(int) -> list(int)", _range, costs.length)
     yield function("list(T).reverse() -> list(T)", lambda values: values[::-1], costs.length)
-    yield function("list(T).distinct() -> list(T)", _distinct, costs.squared, True)
-    yield function("sets.contains(list(T), list(T)) -> bool", _all_in, costs.pairs, True)
+    yield function("list(T).distinct() -> list(T)", _distinct, costs.squared, True, True)
+    yield function("sets.contains(list(T), list(T)) -> bool", _all_in, costs.pairs, True, True)
     yield function(
         "sets.equivalent(list(T), list(T)) -> bool",
-        lambda one, other: _all_in(one, other) and _all_in(other, one),
+        lambda count, one, other: _all_in(count, one, other) and _all_in(count, other, one),
         costs.pairs,
         True,
+        True,
     )
-    yield function("sets.intersects(list(T), list(T)) -> bool", _any_in, costs.pairs, True)
+    yield function("sets.intersects(list(T), list(T)) -> bool", _any_in, costs.pairs, True, True)
 
 
 FUNCTIONS: tuple[Overload, ...] = tuple(_functions())

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote
 
 from apimachinery.addresses import Address, Interface
 from apimachinery.cel.libraries import costs
 from apimachinery.cel.types.declare import function
 from apimachinery.cel.types.kinds import Overload, object_type
 from apimachinery.cel.values.faults import EvaluationError
-from apimachinery.cel.values.kinds import Opaque
+from apimachinery.cel.values.kinds import Count, Opaque
 from apimachinery.errors import quoted
 from apimachinery.urls import unreadable
+
+# The parts of what can be read: scheme, authority, path, query.
+_URL = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def _why(text: str) -> str:
             return "IPv4 address too long"
         if any(len(part) > 1 and part.startswith("0") for part in parts):
             return "IPv4 field has octet with leading zero"
-        if any(part.isdigit() and int(part) > 255 for part in parts):
+        if any(re.fullmatch(r"\d+", part, re.ASCII) and int(part[:4]) > 255 for part in parts):
             return "IPv4 field has value >255"
         return "unexpected character"
     return "unable to parse IP"
@@ -83,7 +88,7 @@ def cidr(text: str) -> CIDR:
     wrong = "network address parse error during conversion from string: "
     if not slash:
         raise EvaluationError(f"{wrong}{wrong}netip.ParsePrefix({quoted(text)}): no '/'")
-    if not length.isascii() or not length.isdigit() or (len(length) > 1 and length[0] == "0"):
+    if not re.fullmatch(r"0|[1-9]\d{0,17}", length, re.ASCII):
         raise EvaluationError(
             f"{wrong}{wrong}netip.ParsePrefix({quoted(text)}): bad bits after slash: {quoted(length)}"
         )
@@ -96,15 +101,25 @@ def cidr(text: str) -> CIDR:
 def url(text: str) -> URL:
     """An absolute URL or path. Raises EvaluationError."""
     why = unreadable(text) if text else "empty url"
-    if not why and not (text.startswith("/") or urlsplit(text).scheme):
+    if not why and not (text.startswith("/") or _part(text, 1)):
         why = "invalid URI for request"
     if why:
         raise EvaluationError(f"URL parse error during conversion from string: parse {quoted(text)}: {why}")
     return URL(text)
 
 
+def _part(text: str, number: int) -> str:
+    found = _URL.match(text)
+    assert found is not None
+    return found[number] or ""
+
+
+def _scheme(given: URL) -> str:
+    return _part(given.text, 1).lower()
+
+
 def _host(given: URL) -> str:
-    return unquote(urlsplit(given.text).netloc.rpartition("@")[2])
+    return unquote(_part(given.text, 2).rpartition("@")[2])
 
 
 def _hostname(given: URL) -> str:
@@ -119,11 +134,19 @@ def _port(given: URL) -> str:
 
 
 def _path(given: URL) -> str:
-    return quote(urlsplit(given.text).path, safe="/%:@!$&'()*+,;=~-._[]")
+    return quote(_part(given.text, 3), safe="/%:@!$&'()*+,;=~-._[]")
 
 
 def _query(given: URL) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(given.text).query, keep_blank_values=True)
+    return parse_qs(_part(given.text, 4), keep_blank_values=True)
+
+
+def _reading(read: Callable[[URL], Any]) -> Callable[[Count, URL], Any]:
+    def counted(count: Count, given: URL) -> Any:
+        count(len(given.text))
+        return read(given)
+
+    return counted
 
 
 def _is(parse: Callable[[str], Opaque]) -> Callable[[str], bool]:
@@ -189,12 +212,15 @@ def _addresses() -> Iterator[Overload]:
 def _urls() -> Iterator[Overload]:
     yield function("url(string) -> kubernetes.URL", url, costs.text)
     yield function("isURL(string) -> bool", _is(url), costs.text)
-    yield function("kubernetes.URL.getScheme() -> string", lambda given: urlsplit(given.text).scheme)
-    yield function("kubernetes.URL.getHost() -> string", _host)
-    yield function("kubernetes.URL.getHostname() -> string", _hostname)
-    yield function("kubernetes.URL.getPort() -> string", _port)
-    yield function("kubernetes.URL.getEscapedPath() -> string", _path)
-    yield function("kubernetes.URL.getQuery() -> map(string, list(string))", _query)
+    for name, read in (
+        ("getScheme", _scheme),
+        ("getHost", _host),
+        ("getHostname", _hostname),
+        ("getPort", _port),
+        ("getEscapedPath", _path),
+    ):
+        yield function(f"kubernetes.URL.{name}() -> string", _reading(read), counts=True)
+    yield function("kubernetes.URL.getQuery() -> map(string, list(string))", _reading(_query), counts=True)
 
 
 FUNCTIONS: tuple[Overload, ...] = (*_addresses(), *_urls())

@@ -8,7 +8,7 @@ from typing import Any
 from apimachinery.cel.types.declare import function
 from apimachinery.cel.types.kinds import Overload
 from apimachinery.cel.values.faults import EvaluationError
-from apimachinery.cel.values.kinds import NONE, Optional
+from apimachinery.cel.values.kinds import NONE, Count, Optional, told
 from apimachinery.cel.values.times import Duration
 
 
@@ -31,10 +31,11 @@ def _value(optional: Optional) -> Any:
     return optional.value
 
 
-def _unwrapped(values: list[Any]) -> list[Any]:
+def _unwrapped(count: Count, values: list[Any]) -> list[Any]:
+    count(len(values))
     for each in values:
         if not isinstance(each, Optional):
-            raise EvaluationError(f"value {each} is not optional")
+            raise EvaluationError(f"value {told(each)} is not optional")
     return [each.value for each in values if each.there]
 
 
@@ -48,8 +49,8 @@ def _functions() -> Iterator[Overload]:
     yield function("optional_type(V).orValue(V) -> V", lambda one, other: one)
     yield function("list(V).first() -> optional_type(V)", lambda values: some(values[0]) if values else NONE)
     yield function("list(V).last() -> optional_type(V)", lambda values: some(values[-1]) if values else NONE)
-    yield function("optional.unwrap(list(optional_type(V))) -> list(V)", _unwrapped)
-    yield function("list(optional_type(V)).unwrapOpt() -> list(V)", _unwrapped)
+    yield function("optional.unwrap(list(optional_type(V))) -> list(V)", _unwrapped, counts=True)
+    yield function("list(optional_type(V)).unwrapOpt() -> list(V)", _unwrapped, counts=True)
 
 
 FUNCTIONS: tuple[Overload, ...] = tuple(_functions())

@@ -11,7 +11,7 @@ from apimachinery.cel.libraries import costs
 from apimachinery.cel.types.declare import function
 from apimachinery.cel.types.kinds import Overload
 from apimachinery.cel.values.faults import EvaluationError
-from apimachinery.cel.values.kinds import Comparison, as_key, compare, equal
+from apimachinery.cel.values.kinds import Comparison, Count, as_key, compare, equal
 from apimachinery.cel.values.numbers import divided, like, rest, signed
 from apimachinery.cel.values.times import Duration, Timestamp
 
@@ -41,8 +41,8 @@ def _remainder(first: int, second: int) -> int:
     return like(first, rest(first, second))
 
 
-def _listed(value: Any, within: list[Any]) -> bool:
-    comparison = Comparison()
+def _listed(count: Count, value: Any, within: list[Any]) -> bool:
+    comparison = Comparison(count)
     return any(comparison.equal(value, each) for each in within)
 
 
@@ -53,11 +53,13 @@ def _key_of(value: Any, within: dict[Any, Any]) -> bool:
         return False
 
 
-def matches(text: str, pattern: str) -> bool:
+def matches(count: Count, text: str, pattern: str) -> bool:
     """Whether a regular expression is found in a text. Raises EvaluationError."""
     form = patterns.compiled(pattern)
     if form is None:
         raise EvaluationError(patterns.complaint(pattern))
+    # A short one can mean a long program.
+    count(form.programsize)
     return form.search(text) is not None
 
 
@@ -67,8 +69,10 @@ def _logic() -> Iterator[Overload]:
     yield function("_||_(bool, bool) -> bool", _never)
     yield function("@not_strictly_false(bool) -> bool", _never)
     yield function("!_(bool) -> bool", lambda value: not value)
-    yield function("_==_(A, A) -> bool", equal, costs.shorter)
-    yield function("_!=_(A, A) -> bool", lambda first, second: not equal(first, second), costs.shorter)
+    yield function("_==_(A, A) -> bool", equal, costs.shorter, counts=True)
+    yield function(
+        "_!=_(A, A) -> bool", lambda count, one, other: not equal(count, one, other), costs.shorter, counts=True
+    )
 
 
 def _arithmetic() -> Iterator[Overload]:
@@ -125,7 +129,7 @@ def _collections() -> Iterator[Overload]:
     yield function("_[?_](map(K, V), K) -> optional_type(V)", _never)
     yield function("_[?_](optional_type(map(K, V)), K) -> optional_type(V)", _never)
     yield function("_?._(dyn, string) -> optional_type(V)", _never)
-    yield function("@in(A, list(A)) -> bool", _listed, costs.in_list)
+    yield function("@in(A, list(A)) -> bool", _listed, costs.in_list, counts=True)
     yield function("@in(A, map(A, B)) -> bool", _key_of)
     for kind in ("bytes", "list(A)", "map(A, B)", "string"):
         yield function(f"size({kind}) -> int", len)
@@ -138,8 +142,8 @@ def _texts() -> Iterator[Overload]:
     yield function("string.contains(string) -> bool", lambda text, part: part in text, costs.inside)
     yield function("string.endsWith(string) -> bool", str.endswith, costs.text)
     yield function("string.startsWith(string) -> bool", str.startswith, costs.text)
-    yield function("matches(string, string) -> bool", matches, costs.pattern, True)
-    yield function("string.matches(string) -> bool", matches, costs.pattern, True)
+    yield function("matches(string, string) -> bool", matches, costs.pattern, True, True)
+    yield function("string.matches(string) -> bool", matches, costs.pattern, True, True)
 
 
 FUNCTIONS: tuple[Overload, ...] = (

@@ -15,6 +15,7 @@ from apimachinery.cel.libraries.formatting import formatted
 from apimachinery.cel.types.declare import function
 from apimachinery.cel.types.kinds import Overload
 from apimachinery.cel.values.faults import CostExceeded, EvaluationError
+from apimachinery.cel.values.kinds import Count, told
 
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
@@ -100,28 +101,30 @@ def _part_between(text: str, start: int, end: int) -> str:
 def _joined(texts: list[Any], between: str = "") -> str:
     for each in texts:
         if not isinstance(each, str):
-            raise EvaluationError(f"join: invalid input: {each}")
+            raise EvaluationError(f"join: invalid input: {told(each)}")
     if sum(map(len, texts)) + len(between) * len(texts) > _LONGEST:
         raise CostExceeded("operation cancelled: actual cost limit exceeded")
     return between.join(texts)
 
 
-def _form(pattern: str) -> Any:
+def _form(count: Count, pattern: str) -> Any:
     form = patterns.compiled(pattern)
     if form is None:
         raise EvaluationError(f"Illegal regex: {patterns.complaint(pattern)}")
+    # A short one can mean a long program.
+    count(form.programsize)
     return form
 
 
-def _found(text: str, pattern: str) -> str:
-    match = _form(pattern).search(text)
+def _found(count: Count, text: str, pattern: str) -> str:
+    match = _form(count, pattern).search(text)
     return str(match.group()) if match is not None else ""
 
 
-def _all_found(text: str, pattern: str, most: int = -1) -> list[str]:
+def _all_found(count: Count, text: str, pattern: str, most: int = -1) -> list[str]:
     found: list[str] = []
     if most != 0:
-        for match in _form(pattern).finditer(text):
+        for match in _form(count, pattern).finditer(text):
             found.append(match.group())
             if len(found) == most:
                 break
@@ -143,13 +146,13 @@ def _functions() -> Iterator[Overload]:
     yield function("string.substring(int) -> string", _part, costs.text)
     yield function("string.substring(int, int) -> string", _part_between, costs.text)
     yield function("string.trim() -> string", lambda text: text.strip(_SPACE), costs.text)
-    yield function("string.format(list(dyn)) -> string", formatted, costs.text)
+    yield function("string.format(list(dyn)) -> string", formatted, costs.text, counts=True)
     yield function("strings.quote(string) -> string", lambda text: f'"{text.translate(_QUOTED)}"', costs.text)
     yield function("list(string).join() -> string", _joined, costs.made)
     yield function("list(string).join(string) -> string", _joined, costs.made)
-    yield function("string.find(string) -> string", _found, costs.pattern, True)
-    yield function("string.findAll(string) -> list(string)", _all_found, costs.pattern, True)
-    yield function("string.findAll(string, int) -> list(string)", _all_found, costs.pattern, True)
+    yield function("string.find(string) -> string", _found, costs.pattern, True, True)
+    yield function("string.findAll(string) -> list(string)", _all_found, costs.pattern, True, True)
+    yield function("string.findAll(string, int) -> list(string)", _all_found, costs.pattern, True, True)
 
 
 FUNCTIONS: tuple[Overload, ...] = tuple(_functions())

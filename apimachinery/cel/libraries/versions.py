@@ -123,6 +123,8 @@ def _no_prerelease(text: str) -> str:
             return f"Numeric PreRelease version must not contain leading zeroes {quoted(part)}"
         if not re.fullmatch(r"[0-9A-Za-z-]+", part):
             return f"Invalid character(s) found in prerelease {quoted(part)}"
+        if part.isdigit() and int(part[:21]) > MAX_UINT:
+            return f"strconv.ParseUint: parsing {quoted(part)}: value out of range"
     return ""
 
 

@@ -65,15 +65,17 @@ def _type(parts: list[str], at: int) -> tuple[Type, int]:
     return (Type("param", name) if len(name) == 1 else object_type(name)), at + 1
 
 
-def function(text: str, run: Callable[..., Any], cost: Cost | None = None, ahead: bool = False) -> Overload:
+def function(
+    text: str, run: Callable[..., Any], cost: Cost | None = None, ahead: bool = False, counts: bool = False
+) -> Overload:
     """A function as it is written down: `size(string) -> int`, `string.size() -> int`.
 
-    ahead: what a call costs follows from its arguments alone and is asked before it is made.
+    ahead: what a call costs follows from its arguments alone and is asked before it is made. counts: it tells its work.
     """
     head, _, result = text.rpartition(" -> ")
     target, name, inner = _split(head)
     args = tuple(parse_type(part) for part in ([target] if target else []) + _commas(inner))
-    return Overload(name, bool(target), args, parse_type(result), run, cost, ahead)
+    return Overload(name, bool(target), args, parse_type(result), run, cost, ahead, counts)
 
 
 def _split(head: str) -> tuple[str, str, str]:

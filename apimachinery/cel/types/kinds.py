@@ -27,6 +27,11 @@ class Type:
         """Of how many types it is made."""
         return 1 + sum(param.size for param in self.params)
 
+    @cached_property
+    def open(self) -> bool:
+        """Whether it has parameters."""
+        return self.kind == "param" or any(param.open for param in self.params)
+
     def __str__(self) -> str:
         return self.text
 
@@ -82,6 +87,8 @@ class Overload:
     cost: Callable[[tuple[Any, ...], Any], int] | None = None
     needs_budget: bool = False
     """The work is known beforehand only: cost is asked with None for the result before the call."""
+    counts: bool = False
+    """Its cost says nothing of its work: it is first given what that is told to, part by part."""
 
     @cached_property
     def variables(self) -> tuple[str, ...]:

@@ -12,14 +12,36 @@ from apimachinery.cel.values.clauses import FITTING, TAKES, clauses
 from apimachinery.cel.values.faults import EvaluationError
 from apimachinery.cel.values.times import parse_duration, parse_timestamp
 
+# How large the programs of an expression's patterns may be together: a fifth of a second of making them. What RE2
+# refuses may have taken as long as a large one.
+_MOST_PROGRAM, _REFUSED = 500_000, 100_000
+_PATTERNS = frozenset(("matches", "find", "findAll"))
+
 
 def complain_of_literals(tree: Node, complaints: Complaints) -> None:
     """Complains of literals that cannot be read, and of lists and maps of different types."""
+    if (large := _too_large(tree)) is not None:
+        complaints.add(large.offset, "patterns are too large")
+        return
     for node in walk(tree):
         if isinstance(node, Call):
             _read(node, complaints)
             _format(node, complaints)
     _uniform(tree, complaints)
+
+
+def _too_large(tree: Node) -> Node | None:
+    """The pattern with which an expression's patterns become too large."""
+    left = _MOST_PROGRAM
+    for node in walk(tree):
+        if isinstance(node, Call) and node.function in _PATTERNS:
+            for arg in node.args:
+                if isinstance(arg, Literal) and isinstance(arg.value, str):
+                    form = patterns.compiled(arg.value)
+                    left -= _REFUSED if form is None else form.programsize
+                    if left < 0:
+                        return arg
+    return None
 
 
 def unmade(tree: Node) -> str:
@@ -32,7 +54,7 @@ def unmade(tree: Node) -> str:
                     node.overloads[0].run(arg.value)
                 except EvaluationError as error:
                     return str(error)
-        if isinstance(node, Call) and node.function in ("matches", "find", "findAll"):
+        if isinstance(node, Call) and node.function in _PATTERNS:
             arg = node.args[1 if node.target is None else 0]
             if isinstance(arg, Literal) and isinstance(arg.value, str) and (wrong := patterns.complaint(arg.value)):
                 return wrong

@@ -49,6 +49,8 @@ def _all(bound: _Trial, first: tuple[Type, ...], second: tuple[Type, ...]) -> bo
 
 
 def _fits(bound: _Trial, first: Type, second: Type) -> bool:
+    if first is second and not first.open:
+        return True
     if second.kind == "param":
         valid, known = _substitutes(bound, first, second)
         if valid:
@@ -92,6 +94,8 @@ def _substitutes(bound: _Trial, given: Type, param: Type) -> tuple[bool, bool]:
 
 def _absent(bound: _Trial, param: Type, within: Type) -> bool:
     """Whether a parameter is no part of a type: else it would be a part of itself."""
+    if not within.open:
+        return True
     if param == within:
         return False
     if within.kind == "param":
@@ -126,6 +130,6 @@ def substituted(bound: Bound, given: Type, free_is_dyn: bool) -> Type:
         if known is not None:
             return substituted(bound, known, free_is_dyn)
         return DYN if free_is_dyn else given
-    if not given.params:
+    if not given.open:
         return given
     return Type(given.kind, given.name, tuple(substituted(bound, each, free_is_dyn) for each in given.params))

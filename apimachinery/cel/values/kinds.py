@@ -6,7 +6,7 @@ Python takes True for 1. An object of a named type is an Instance; what a librar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +28,14 @@ from apimachinery.cel.types.kinds import (
     object_type,
     optional_of,
 )
-from apimachinery.cel.values.faults import CostExceeded, EvaluationError, no_overload
+from apimachinery.cel.values.faults import EvaluationError, no_overload
 from apimachinery.cel.values.numbers import UInt, is_number
 from apimachinery.cel.values.times import Duration, Timestamp
 
-# Steps of one comparison.
-_MOST_COMPARED = 1_000_000
+# Told of work: how many parts of values are gone through. Raises what ends an evaluation.
+Count = Callable[[int], None]
+# Looking at a part of a value takes longer than copying one, by as much.
+STEP = 10
 
 
 class EndlessMap(dict[Any, Any]):
@@ -117,6 +119,11 @@ def type_name(given: Type) -> str:
     return given.name or _NAMES.get(given.kind, given.kind)
 
 
+def told(value: Any) -> str:
+    """A value in a message; what can have parts is told by its type, since with those it can be larger than memory."""
+    return type_name(value_type(value)) if isinstance(value, list | dict | Opaque) else str(value)
+
+
 def fits(value: Any, wanted: Type) -> bool:
     """Whether a value can be an argument of a type, as far as that can be told without looking into it."""
     kind = wanted.kind
@@ -157,14 +164,12 @@ def keys(value: dict[Any, Any]) -> Iterator[Any]:
 class Comparison:
     """Comparing deep values: what shares its parts is larger than it looks, so the steps are counted."""
 
-    def __init__(self) -> None:
-        self._left = _MOST_COMPARED
+    def __init__(self, count: Count) -> None:
+        self._count = count
 
     def equal(self, first: Any, second: Any) -> bool:
-        """Whether two values are equal; those of types that have nothing in common are not. Raises CostExceeded."""
-        self._left -= 1
-        if self._left < 0:
-            raise CostExceeded("operation cancelled: actual cost limit exceeded")
+        """Whether two values are equal; those of types that have nothing in common are not."""
+        self._count(STEP)
         if isinstance(first, bool) or isinstance(second, bool):
             return first is second
         if is_number(first):
@@ -188,9 +193,9 @@ class Comparison:
         return type(first) is type(second) and bool(first == second)
 
 
-def equal(first: Any, second: Any) -> bool:
-    """Whether two values are equal. Raises CostExceeded."""
-    return Comparison().equal(first, second)
+def equal(count: Count, first: Any, second: Any) -> bool:
+    """Whether two values are equal."""
+    return Comparison(count).equal(first, second)
 
 
 _ORDERED = (str, bytes, bool, Duration, Timestamp)
@@ -203,8 +208,6 @@ def compare(first: Any, second: Any) -> int:
             raise EvaluationError("NaN values cannot be ordered")
     elif type(first) is not type(second) or not isinstance(first, _ORDERED):
         raise no_overload()
-    if isinstance(first, str):
-        first, second = first.encode("utf-8", "surrogatepass"), second.encode("utf-8", "surrogatepass")
     return int(first > second) - int(first < second)
 
 

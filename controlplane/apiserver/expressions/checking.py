@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -23,10 +24,11 @@ def concerned(policy: Obj, served: Iterable[Kind]) -> list[Kind]:
     known = {(kind.group, kind.version, kind.plural): kind for kind in served}
     found: dict[tuple[str, str, str], Kind] = {}
     for rule in (policy["spec"].get("matchConstraints") or {}).get("resourceRules") or ():
-        for kind in _of_rule(rule, known):
-            found[kind.group, kind.version, kind.kind] = kind
-            if len(found) == _MOST_KINDS:
-                break
+        named = list(itertools.islice(_of_rule(rule, known), _MOST_KINDS))
+        found |= {(kind.group, kind.version, kind.kind): kind for kind in named}
+        # Upstream counts by rule: one that names so many is the last that is looked at.
+        if len(named) == _MOST_KINDS:
+            break
     return [found[key] for key in sorted(found)]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from apimachinery.cel import door
-from apimachinery.cel.evaluation.budget import PER_CALL, PER_REQUEST, Unfinished
+from apimachinery.cel.evaluation.budget import MOST_WORK, PER_CALL, PER_REQUEST, Unfinished
 from apimachinery.cel.libraries.authorizer import Answers, Decision, Question, Unanswered
 from apimachinery.cel.types.kinds import Type
 from apimachinery.cel.values.kinds import Lazy, value_type
@@ -23,8 +23,10 @@ T = TypeVar("T")
 POLICY_COST = PER_REQUEST
 # What all conditions of one webhook or policy may cost.
 CONDITIONS_COST = PER_REQUEST // 4
-# What an expression may cost on the loop: some milliseconds of it.
+# What the expressions of one purse may cost on the loop: some milliseconds of it.
 _AT_ONCE = 5_000
+# What they may do beside their cost: what variables keep in memory is bounded by it, too.
+_WORK = 4 * MOST_WORK
 _OUT = "validation failed due to running out of cost budget, no further validation rules will be run"
 
 
@@ -38,17 +40,21 @@ class OutOfBudget(Exception):
 
 @dataclass
 class Purse:
-    """What the expressions of one policy may still cost; at_once: none of them may take long."""
+    """What the expressions of one policy may still cost; at_once: all of them together may not take long."""
 
     left: int
     at_once: bool
+    _quick: int = _AT_ONCE
+    _work: int = _WORK
 
     def budget(self) -> door.Budget:
         """For one expression."""
-        return door.Budget(PER_CALL, _AT_ONCE if self.at_once else None)
+        return door.Budget(PER_CALL, self._quick if self.at_once else None, min(MOST_WORK, self._work))
 
     def pay(self, budget: door.Budget) -> None:
         """Raises OutOfBudget."""
+        self._quick -= budget.spent
+        self._work -= budget.worked
         if budget.spent > self.left:
             raise OutOfBudget(_OUT)
         self.left -= budget.spent

@@ -179,7 +179,7 @@ def test_conformance(name: str) -> None:
             judged += 1
             same = wanted == came if None in (wanted, came) else not isinstance(came, str)
             if same and wanted is not None:
-                same = equal(wanted[0], came[0]) or came[0] != came[0]
+                same = equal(door.Budget().work, wanted[0], came[0]) or came[0] != came[0]
             if not same:
                 wrong.append(f"{expression!r}: wanted {wanted}, came {came}")
     assert judged

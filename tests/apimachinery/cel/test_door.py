@@ -18,6 +18,12 @@ STARTS = (
 )
 ENV = door.environment({"object": DYN, "x": INT, "names": list_of(STRING)})
 OBJECT = {"spec": {"replicas": 3, "name": "web", "tags": ["a", "b"]}, "ratio": 0.5}
+# Lists that hold themselves twice, again and again: they take no room, but there is none to go through them.
+LARGE, EMPTY, SMALL = (
+    f"optional.of({leaf})" + ".optMap(l, [l, l])" * levels
+    for leaf, levels in (("[1]", 60), ("dyn([])", 60), ("[1]", 12))
+)
+LARGE, EMPTY = f"{LARGE}.value()", f"{EMPTY}.value()"
 
 
 def value(expression: str) -> Any:
@@ -107,7 +113,7 @@ def test_places_are_told_by_line_and_in_wide_letters() -> None:
     ],
 )
 def test_values(expression: str, wanted: Any) -> None:
-    assert equal(value(expression), wanted)
+    assert equal(door.Budget().work, value(expression), wanted)
 
 
 @pytest.mark.parametrize(
@@ -144,11 +150,56 @@ def test_what_has_no_value_is_told_in_upstreams_words(expression: str, message: 
         "optional.of(1)" + ".optMap(l, {l: l})" * 60 + ".hasValue()",
         "lists.range(1000000000).size() > 0",
         "lists.range(2000).distinct().size() > 0",
+        f"'%s'.format([{LARGE}])",
+        f"dyn({EMPTY}).flatten(100)",
+        f"optional.of({LARGE}).optMap(l, lists.range(100000).all(i, l == [l]))",
+        f"{SMALL}.optMap(l, lists.range(100000).all(i, l == l))",
+        f"{SMALL}.optMap(l, lists.range(100000).all(i, l in [l]))",
+        f"{SMALL}.optMap(l, lists.range(100000).all(i, '%s'.format([l]) != ''))",
+        "optional.of([optional.none()])" + ".optMap(l, l + l)" * 20 + ".optMap(l, lists.range(100000).all(i, "
+        "optional.unwrap(l).size() == 0))",
+        "lists.range(100).all(i, !'x'.matches('(\\\\pL{30}){10}' + string(i)))",
+        "optional.of('aaaaaaaa')" + ".optMap(l, l + l)" * 15 + ".optMap(l, url('/?' + l))"
+        ".optMap(u, lists.range(100000).all(i, u.getQuery().size() == 1))",
     ],
 )
 def test_nothing_is_done_without_an_end(expression: str) -> None:
     with pytest.raises((door.CostExceeded, door.EvaluationError, door.Unfit)):
         value(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        (f"object[dyn({LARGE})]", "no such key: list"),
+        (f"[?dyn({LARGE})]", "cannot initialize optional list element from non-optional value list"),
+        (f"{{?'a': dyn({LARGE})}}", "cannot initialize optional entry 'a' from non-optional value list"),
+        (f"{{?dyn({LARGE}): dyn(1)}}", "cannot initialize optional entry 'list' from non-optional value 1"),
+        (f"[dyn({LARGE})].join()", "join: invalid input: list"),
+        (f"optional.unwrap([dyn({LARGE})])", "value list is not optional"),
+    ],
+)
+def test_messages_do_not_hold_what_is_larger_than_it_looks(expression: str, message: str) -> None:
+    with pytest.raises(door.EvaluationError) as error:
+        value(expression)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("expression", "wanted"),
+    [
+        ("url('http://℀.com/a').getHost()", "℀.com"),
+        ("url('HTTP://a]b/?c=d').getScheme() + url('HTTP://a]b/?c=d').getQuery()['c'][0]", "httpd"),
+        ("isURL('http://[zz]/')", True),
+        ("isSemver('1.0.0-' + string(18446744073709551615u))", True),
+        (f"isSemver('1.0.0-{'9' * 5000}')", False),
+        (f"isIP('1.2.3.{'9' * 5000}') || isIP('1.2.3.²') || isCIDR('1.2.3.4/{'9' * 5000}')", False),
+        ("'a' < 'b' && 'Z' < 'a' && 'z' < 'é' && '\uffff' < '\U0001f600'", True),
+        ("dyn([[[1]], [[2], []]]).flatten(1) == [[1], [2], []] && [[], [1, 2]].flatten() == [1, 2]", True),
+    ],
+)
+def test_odd_texts_have_values(expression: str, wanted: Any) -> None:
+    assert value(expression) == wanted
 
 
 def test_a_budget_is_shared_by_expressions() -> None:
@@ -184,6 +235,24 @@ def test_reading_takes_time_in_proportion() -> None:
     door.compile("&&".join(["1 == 2"] * 4000), ENV)
     # Eight times the length; were anything squared in it, it would be 64 times the work.
     assert time.process_time() - began < 24 * once
+
+
+def test_large_types_are_not_gone_through_for_each_name() -> None:
+    nested = f"optional.of({'[' * 150}1{']' * 150}).optMap(a, {{}}).value()"
+    flat = "optional.of([1]).optMap(a, {}).value()"
+    taken = []
+    for form in (flat, nested):
+        began = time.process_time()
+        door.compile(form.format(" && ".join(["a == a"] * 1000)), ENV)
+        taken.append(time.process_time() - began)
+    # The type is 150 times as deep.
+    assert taken[1] < 5 * taken[0]
+
+
+def test_patterns_are_bounded_together() -> None:
+    heavy = " && ".join(f"'x'.matches('(\\\\pL{{30}}){{4}}{number}')" for number in range(300))
+    with pytest.raises(door.Unfit, match="patterns are too large"):
+        door.compile(heavy, ENV)
 
 
 def test_several_threads_compile_deep_expressions_at_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,13 +10,16 @@ from apimachinery import errors, patch
 from apimachinery.apply.overlay import Unmergeable, overlay
 from apimachinery.cel.values.faults import CostExceeded, EvaluationError
 from apimachinery.cel.values.json import to_json
-from apimachinery.cel.values.kinds import Instance
+from apimachinery.cel.values.kinds import Count, Instance, type_name, value_type
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, copy
 from apimachinery.schema import Node
 from controlplane.apiserver.admission.policies.definitions import Policy, with_patches
 from controlplane.apiserver.expressions.compiling import APPLIED, PATCHES
 from controlplane.apiserver.expressions.evaluating import Naming, Purse, value
+
+# So many wrong names are told.
+_MOST_TOLD = 100
 
 
 class Unpatched(Exception):
@@ -25,12 +29,17 @@ class Unpatched(Exception):
 def made(mutation: Obj, policy: Policy, naming: Naming, purse: Purse) -> Any:
     """What a mutation's expression makes: a configuration, or operations. Raises Failed, OutOfBudget, Unpatched."""
     scope, names = with_patches(policy.scope), naming.within(purse)
-    if mutation["patchType"] == "JSONPatch":
-        listed = value(mutation["jsonPatch"]["expression"], scope, PATCHES, names, purse)
-        return [_operation(each) for each in listed]
-    applied = value(mutation["applyConfiguration"]["expression"], scope, APPLIED, names, purse)
-    _check_names(applied)
-    return _json(applied)
+    field, wanted = ("jsonPatch", PATCHES) if mutation["patchType"] == "JSONPatch" else ("applyConfiguration", APPLIED)
+    given = value(mutation[field]["expression"], scope, wanted, names, purse)
+    budget = purse.budget()
+    try:
+        if isinstance(given, list):
+            return [_operation(budget.work, each) for each in given]
+        return _json(budget.work, _object(given))
+    except (EvaluationError, CostExceeded) as error:
+        raise Unpatched(str(error)) from error
+    finally:
+        purse.pay(budget)
 
 
 def patched(live: Obj, given: Any, kind: Kind, node: Node | None) -> Obj:
@@ -58,28 +67,34 @@ def _with_operations(live: Obj, operations: list[Obj]) -> Obj:
         raise Unpatched(f"JSON Patch: {error.message}") from error
 
 
-def _operation(given: Instance) -> Obj:
-    fields = given.fields
+def _object(given: Any) -> Instance:
+    """What is known as `dyn` while it is checked can turn out to be anything."""
+    if not isinstance(given, Instance):
+        raise EvaluationError(f"unexpected type {type_name(value_type(given))}")
+    return given
+
+
+def _operation(count: Count, given: Any) -> Obj:
+    fields = _object(given).fields
     made: Obj = {"op": fields.get("op", ""), "path": fields.get("path", "")}
     if fields.get("from"):
         made["from"] = fields["from"]
     if "value" in fields:
-        if isinstance(fields["value"], Instance):
-            _check_names(fields["value"])
-        made["value"] = _json(fields["value"])
+        made["value"] = _json(count, fields["value"])
     return made
 
 
-def _json(given: Any) -> Any:
-    try:
-        return to_json(given)
-    except (EvaluationError, CostExceeded) as error:
-        raise Unpatched(str(error)) from error
+def _json(count: Count, given: Any) -> Any:
+    """Names are looked at last: only what could be written is known to end."""
+    made = to_json(count, given)
+    if isinstance(given, Instance):
+        _check_names(given)
+    return made
 
 
 def _check_names(given: Instance) -> None:
     """An object's type is named after the way to it: `Object.spec` is what lies in `spec` of `Object`."""
-    wrong = list(_misnamed(given, given.cel_type.name))
+    wrong = list(itertools.islice(_misnamed(given, given.cel_type.name), _MOST_TOLD))
     if wrong:
         raise Unpatched("type mismatch: " + "\n".join(wrong))
 

@@ -95,7 +95,8 @@ class ValidatingAdmissionPolicy(PolicyPlugin):
                     "expressionIndex": denial.index,
                     "validationActions": list(binding.actions),
                 }
-                admission.annotations[_AUDIT] = json.dumps([failure], separators=(",", ":"))
+                # The first stays: what is told for the log is not told otherwise later.
+                admission.annotations.setdefault(_AUDIT, json.dumps([failure], separators=(",", ":")))
 
 
 def _denied(one: Invocation, message: str) -> str:

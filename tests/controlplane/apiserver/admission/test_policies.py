@@ -258,6 +258,9 @@ def test_who_may_not_read_parameters_makes_none_count(tmp_path: Path) -> None:
 
 
 MUTATING, MUTATING_BINDING = kinds.MUTATING_ADMISSION_POLICY, kinds.MUTATING_ADMISSION_POLICY_BINDING
+# A list that holds itself twice, again and again.
+LARGE = "optional.of([1])" + ".optMap(l, [l, l])" * 60 + ".value()"
+LONG = "optional.of('a')" + ".optMap(l, l + l)" * 18 + ".optMap(l, lists.range(1000).map(i, l)).value()"
 
 
 async def bind_change(
@@ -341,6 +344,10 @@ def test_json_patches(tmp_path: Path) -> None:
             "error applying patch: failed to convert patch object to typed object: .foo: field not declared",
         ),
         ("[JSONPatch{op: 'remove', path: '/a/b/c'}]", "JSON Patch: "),
+        (f"Object{{data: Object.data{{a: {LARGE}}}}}", "actual cost limit exceeded"),
+        (f"[JSONPatch{{op: 'add', path: '/data/b', value: {LARGE}}}]", "actual cost limit exceeded"),
+        (f"Object{{data: Object.data{{a: {LONG}}}}}", "actual cost limit exceeded"),
+        (f"Object{{data: Object.data{{a: {'[' * 210}1{']' * 210}}}}}", "value is nested too deeply"),
     ],
 )
 def test_changes_that_cannot_be_made_deny(tmp_path: Path, expression: str, message: str) -> None:

@@ -71,6 +71,16 @@ def test_messages_and_parameters_are_checked_too() -> None:
     assert "undefined field 'least'" in found[0]["warning"]
 
 
+def test_a_rule_that_names_ten_kinds_is_the_last_that_is_looked_at() -> None:
+    served = [Kind("a.b", "v1", f"K{number:02}", f"k{number:02}", f"k{number:02}", True) for number in range(40)]
+    given = policy("true")
+    rule = given["spec"]["matchConstraints"]["resourceRules"][0]
+    named = ([f"k{number:02}" for number in each] for each in (range(9), range(9, 30), range(30, 40)))
+    rules = [{**rule, "apiGroups": ["a.b"], "resources": resources} for resources in named]
+    given["spec"]["matchConstraints"]["resourceRules"] = rules
+    assert [kind.kind for kind in concerned(given, served)] == [f"K{number:02}" for number in range(19)]
+
+
 @pytest.mark.parametrize(
     ("group", "resource", "wanted"),
     [
