@@ -175,7 +175,7 @@ def test_quotas_are_counted_by_the_loop_where_the_server_leaves_it_to_it(tmp_pat
 
 
 def test_of_a_policy_the_generation_that_was_seen_is_told(tmp_path: Path) -> None:
-    """And nothing of its expressions' types, which nobody looked at."""
+    """And that the types of its expressions were looked at, and fit."""
     validations = [{"expression": "object.spec.replicas < 5"}]
     rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["deployments"]}
     spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": validations}
@@ -189,9 +189,9 @@ def test_of_a_policy_the_generation_that_was_seen_is_told(tmp_path: Path) -> Non
                 return cast(Obj, found.get("status") or {})
 
             await at.client.create(VALIDATING_ADMISSION_POLICY, {"metadata": {"name": "p"}, "spec": spec})
-            await at.until(lambda: equals(status, {"observedGeneration": 1}))
+            await at.until(lambda: equals(status, {"observedGeneration": 1, "typeChecking": {}}))
             await at.client.patch(VALIDATING_ADMISSION_POLICY, "p", {"spec": {"failurePolicy": "Ignore"}})
-            await at.until(lambda: equals(status, {"observedGeneration": 2}))
+            await at.until(lambda: equals(status, {"observedGeneration": 2, "typeChecking": {}}))
             owned = (await at.client.get(VALIDATING_ADMISSION_POLICY, "p"))["metadata"]["managedFields"]
             own = [(o["manager"], o["operation"], o.get("subresource")) for o in owned if o.get("subresource")]
             assert own == [("validatingadmissionpolicy-status", "Apply", "status")]

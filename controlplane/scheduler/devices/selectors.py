@@ -9,7 +9,7 @@ from apimachinery.cel.door import Budget
 from controlplane.scheduler.devices.slices import Device
 
 # What an expression may cost in the time in which a device is tried.
-_COST_OF_STEP = 100
+_COST_OF_STEP = 20
 # Verdicts that are remembered of a device: claims' expressions come and go, and the device stays.
 _MOST_VERDICTS = 64
 
