@@ -3,8 +3,8 @@
     virtual server   (protocol, address, port), a scheduler, perhaps persistence: where clients connect to
     real server      (address, port), a weight: where they are led, by translation of addresses
 
-Requests are values (`netlink.Request`), packed by pure functions; `Ipvs` sends them in the namespace it was opened in.
-Sources: linux/ip_vs.h, net/netfilter/ipvs/ip_vs_ctl.c, linux/genetlink.h.
+Requests are packed by pure functions; `Ipvs` sends them in the namespace it was opened in.
+Sources: linux/ip_vs.h, net/netfilter/ipvs/ip_vs_ctl.c.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 from apimachinery.kit import netns
-from apimachinery.kit.netlink import Netlink, NetlinkError, Request, wire
+from apimachinery.kit.netlink import NetlinkError, generic, wire
 
-_NETLINK_GENERIC, _CONTROL, _GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 16, 0x10, 3, 1, 2
 _NEW_SERVICE, _SET_SERVICE, _DEL_SERVICE, _GET_SERVICE = 1, 2, 3, 4
 _NEW_DEST, _SET_DEST, _DEL_DEST, _GET_DEST = 5, 6, 7, 8
 _SET_CONFIG = 12
@@ -73,82 +71,60 @@ class Real:
 
 
 def add_service(virtual: Virtual, schedule: Schedule) -> bytes:
-    return _command(_NEW_SERVICE, _service(virtual, schedule))
+    return generic.command(_NEW_SERVICE, _service(virtual, schedule))
 
 
 def set_service(virtual: Virtual, schedule: Schedule) -> bytes:
-    return _command(_SET_SERVICE, _service(virtual, schedule))
+    return generic.command(_SET_SERVICE, _service(virtual, schedule))
 
 
 def delete_service(virtual: Virtual) -> bytes:
-    return _command(_DEL_SERVICE, _service(virtual))
+    return generic.command(_DEL_SERVICE, _service(virtual))
 
 
 def add_real(virtual: Virtual, target: Target, weight: int) -> bytes:
-    return _command(_NEW_DEST, _service(virtual), _dest(target, weight))
+    return generic.command(_NEW_DEST, _service(virtual), _dest(target, weight))
 
 
 def set_real(virtual: Virtual, target: Target, weight: int) -> bytes:
-    return _command(_SET_DEST, _service(virtual), _dest(target, weight))
+    return generic.command(_SET_DEST, _service(virtual), _dest(target, weight))
 
 
 def delete_real(virtual: Virtual, target: Target) -> bytes:
-    return _command(_DEL_DEST, _service(virtual), _dest(target, 0))
+    return generic.command(_DEL_DEST, _service(virtual), _dest(target, 0))
 
 
 def set_timeouts(tcp: int, tcp_fin: int, udp: int) -> bytes:
     """Seconds after which silent connections are forgotten; 0: as it is."""
     values = ((_TIMEOUT_TCP, tcp), (_TIMEOUT_TCP_FIN, tcp_fin), (_TIMEOUT_UDP, udp))
-    return _command(_SET_CONFIG, *(wire.u32(kind, value) for kind, value in values))
+    return generic.command(_SET_CONFIG, *(wire.u32(kind, value) for kind, value in values))
 
 
-class Ipvs:
+class Ipvs(generic.Family):
     """One namespace's virtual servers (None: this thread's). Raises OSError; ENOENT where the kernel has no IPVS."""
 
     def __init__(self, namespace: netns.Namespace | None = None) -> None:
+        super().__init__("IPVS", namespace)
         self._namespace = namespace
-        self._netlink = Netlink(namespace, protocol=_NETLINK_GENERIC)
-        try:
-            head = struct.pack("=BBH", _GET_FAMILY, 1, 0)
-            asked = Request(_CONTROL, 0, head + wire.text(_FAMILY_NAME, "IPVS"), "look for IPVS in the kernel")
-            self._family = self._netlink.ask(asked, lambda reply: _attribute(reply.payload, _FAMILY_ID))
-        except OSError:
-            self.close()
-            raise
-
-    def __enter__(self) -> Ipvs:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._netlink.close()
-
-    def do(self, *commands: tuple[bytes, str]) -> None:
-        """Carry out (packed command, what it means in words), in order; then the first refusal is raised."""
-        self._netlink.do(*(Request(self._family, 0, packed, asked) for packed, asked in commands))
 
     def services(self) -> dict[Virtual, Schedule]:
         """Every virtual server but those of firewall marks."""
-        asked = Request(self._family, wire.NLM_F_DUMP, _command(_GET_SERVICE), "list virtual servers")
-        found = self._netlink.dump(asked, lambda reply: parse_service(reply.payload))
+        packed = generic.command(_GET_SERVICE)
+        found = self.dump(packed, "list virtual servers", lambda reply: parse_service(reply.payload))
         return dict(one for one in found if one)
 
     def reals(self, virtual: Virtual) -> dict[Target, Real] | None:
         """The real servers of one virtual server; None when there is no such."""
-        packed = _command(_GET_DEST, _service(virtual))
-        asked = Request(self._family, wire.NLM_F_DUMP, packed, f"list real servers of {virtual}")
-        found = dict(self._netlink.dump(asked, lambda reply: parse_real(reply.payload, virtual.version)))
+        packed = generic.command(_GET_DEST, _service(virtual))
+        asked = f"list real servers of {virtual}"
+        found = dict(self.dump(packed, asked, lambda reply: parse_real(reply.payload, virtual.version)))
         return found if found or self.schedule(virtual) else None
 
     def schedule(self, virtual: Virtual) -> Schedule | None:
         """How one virtual server chooses; None when there is no such."""
-        asked = Request(self._family, 0, _command(_GET_SERVICE, _service(virtual)), f"look up {virtual}")
+        packed = generic.command(_GET_SERVICE, _service(virtual))
         try:
-            found = self._netlink.ask(asked, lambda reply: parse_service(reply.payload))
+            found = self.ask(packed, f"look up {virtual}", lambda reply: parse_service(reply.payload))
         except NetlinkError as refused:
             if refused.errno in (errno.ESRCH, errno.ENOENT):
                 return None
@@ -163,7 +139,7 @@ class Ipvs:
 
 def parse_service(payload: bytes) -> tuple[Virtual, Schedule] | None:
     """One answer to a listing; None for the virtual server of a firewall mark."""
-    found = wire.attributes(wire.attributes(payload, 4).get(_SERVICE, b""))
+    found = wire.attributes(wire.attributes(payload, generic.HEAD).get(_SERVICE, b""))
     if 4 not in found:
         return None
     version = 4 if wire.as_int(found[1]) == socket.AF_INET else 6
@@ -181,7 +157,7 @@ def parse_service(payload: bytes) -> tuple[Virtual, Schedule] | None:
 
 def parse_real(payload: bytes, version: int) -> tuple[Target, Real]:
     """One answer to a listing of the real servers of a virtual server of that IP version."""
-    found = wire.attributes(wire.attributes(payload, 4)[_DEST])
+    found = wire.attributes(wire.attributes(payload, generic.HEAD)[_DEST])
     target = (_text(found[1], version), int.from_bytes(found[2][:2], "big"))
     active, ended = wire.as_int(found[7]), wire.as_int(found[8])
     return target, Real(wire.as_int(found[4]), active + ended, active)
@@ -217,10 +193,6 @@ def _proc_address(text: bytes) -> str:
     if text.startswith(b"["):
         return str(ipaddress.IPv6Address(text[1:-1].decode()))
     return socket.inet_ntoa(bytes.fromhex(text.decode()))
-
-
-def _command(number: int, *parts: bytes) -> bytes:
-    return struct.pack("=BBH", number, 1, 0) + b"".join(parts)
 
 
 def _service(virtual: Virtual, schedule: Schedule | None = None) -> bytes:
@@ -259,10 +231,6 @@ def _dest(target: Target, weight: int) -> bytes:
 
 def _u16(kind: int, value: int) -> bytes:
     return wire.attribute(kind, struct.pack("=H", value))
-
-
-def _attribute(payload: bytes, kind: int) -> int:
-    return wire.as_int(wire.attributes(payload, 4)[kind])
 
 
 def _text(value: bytes, version: int) -> str:

@@ -4,7 +4,7 @@
     and what a peer sends is heard only with a sender's address in its own networks
 
 Requests are packed by pure functions; `Wireguard` sends them in the namespace it was opened in.
-Sources: linux/wireguard.h, drivers/net/wireguard/netlink.c, linux/genetlink.h.
+Sources: linux/wireguard.h, drivers/net/wireguard/netlink.c.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import socket
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from apimachinery.kit import netns
-from apimachinery.kit.netlink import End, Netlink, Request, links, wire
+from apimachinery.kit.netlink import End, Request, generic, links, wire
 from apimachinery.kit.netlink.routes import Address, Network
 
 KIND = "wireguard"
@@ -27,7 +26,6 @@ OVERHEAD = {4: 60, 6: 80}
 """Bytes that a device adds to a packet (IP, UDP, WireGuard), by the version of the outer address."""
 KEY_BYTES = 32
 
-_NETLINK_GENERIC, _CONTROL, _GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 16, 0x10, 3, 1, 2
 _GET_DEVICE, _SET_DEVICE = 0, 1
 _INDEX, _PRIVATE, _PUBLIC, _LISTEN, _PEERS = 1, 3, 4, 6, 8
 _PEER_KEY, _PEER_FLAGS, _ENDPOINT, _KEEPALIVE, _HANDSHAKE, _NETWORKS = 1, 3, 4, 5, 6, 9
@@ -64,7 +62,7 @@ def add(end: End) -> Request:
 def set_device(index: int, private: bytes, port: int) -> bytes:
     """`private`: KEY_BYTES of it."""
     listen = wire.attribute(_LISTEN, struct.pack("=H", port))
-    return _command(_SET_DEVICE, wire.u32(_INDEX, index), wire.attribute(_PRIVATE, private), listen)
+    return generic.command(_SET_DEVICE, wire.u32(_INDEX, index), wire.attribute(_PRIVATE, private), listen)
 
 
 def set_peer(index: int, peer: Peer) -> bytes:
@@ -78,55 +76,30 @@ def set_peer(index: int, peer: Peer) -> bytes:
         wire.attribute(_KEEPALIVE, struct.pack("=H", peer.keepalive)),
         wire.nested(_NETWORKS, *networks),
     ]
-    return _command(_SET_DEVICE, wire.u32(_INDEX, index), wire.nested(_PEERS, wire.nested(0, *parts)))
+    return generic.command(_SET_DEVICE, wire.u32(_INDEX, index), wire.nested(_PEERS, wire.nested(0, *parts)))
 
 
 def delete_peer(index: int, key: str) -> bytes:
     """Nothing is said of one that is not there."""
     parts = (wire.attribute(_PEER_KEY, base64.b64decode(key)), wire.u32(_PEER_FLAGS, _REMOVE))
-    return _command(_SET_DEVICE, wire.u32(_INDEX, index), wire.nested(_PEERS, wire.nested(0, *parts)))
+    return generic.command(_SET_DEVICE, wire.u32(_INDEX, index), wire.nested(_PEERS, wire.nested(0, *parts)))
 
 
-class Wireguard:
+class Wireguard(generic.Family):
     """The WireGuard devices of a namespace (None: this thread's). Raises OSError; ENOENT where the kernel has none."""
 
     def __init__(self, namespace: netns.Namespace | None = None) -> None:
-        self._netlink = Netlink(namespace, protocol=_NETLINK_GENERIC)
-        try:
-            head = struct.pack("=BBH", _GET_FAMILY, 1, 0)
-            asked = Request(_CONTROL, 0, head + wire.text(_FAMILY_NAME, KIND), "look for WireGuard in the kernel")
-            self._family = self._netlink.ask(
-                asked, lambda reply: wire.as_int(wire.attributes(reply.payload, 4)[_FAMILY_ID])
-            )
-        except OSError:
-            self.close()
-            raise
-
-    def __enter__(self) -> Wireguard:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._netlink.close()
-
-    def do(self, *commands: tuple[bytes, str]) -> None:
-        """Carry out (packed command, what it means in words), in order; then the first refusal is raised."""
-        self._netlink.do(*(Request(self._family, 0, packed, asked) for packed, asked in commands))
+        super().__init__(KIND, namespace)
 
     def device(self, index: int) -> Device:
         """What a device is set to."""
-        packed = _command(_GET_DEVICE, wire.u32(_INDEX, index))
-        asked = Request(self._family, wire.NLM_F_DUMP, packed, f"look up WireGuard device {index}")
-        return joined(self._netlink.dump(asked, lambda reply: parse(reply.payload)))
+        packed = generic.command(_GET_DEVICE, wire.u32(_INDEX, index))
+        return joined(self.dump(packed, f"look up WireGuard device {index}", lambda reply: parse(reply.payload)))
 
 
 def parse(payload: bytes) -> Device:
     """One message of an answer; a device with many peers fills several, and a peer may be continued in the next."""
-    found = wire.attributes(payload, 4)
+    found = wire.attributes(payload, generic.HEAD)
     peers = tuple(_peer(wire.attributes(each)) for _, each in wire.every_attribute(found.get(_PEERS, b"")))
     public = found.get(_PUBLIC, b"")
     port = struct.unpack("=H", found[_LISTEN])[0] if _LISTEN in found else 0
@@ -180,7 +153,3 @@ def _network(network: Network) -> tuple[bytes, ...]:
 
 def _network_of(found: dict[int, bytes]) -> Network:
     return ipaddress.ip_network((found[_NETWORK_ADDRESS], wire.as_int(found[_NETWORK_LENGTH])))
-
-
-def _command(number: int, *parts: bytes) -> bytes:
-    return struct.pack("=BBH", number, 1, 0) + b"".join(parts)
