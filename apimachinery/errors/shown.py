@@ -19,7 +19,7 @@ def shortened(text: str, most: int = _LONGEST_TEXT) -> str:
     return text if len(text) <= most else text[:most] + " ..."
 
 
-_ESCAPES = {
+ESCAPES = {
     '"': '\\"',
     "\\": "\\\\",
     "\a": "\\a",
@@ -30,6 +30,7 @@ _ESCAPES = {
     "\t": "\\t",
     "\v": "\\v",
 }
+"""The characters that Go's quoted texts write with a letter or a sign of their own."""
 
 
 def quoted(text: str) -> str:
@@ -37,7 +38,7 @@ def quoted(text: str) -> str:
     text = shortened(text, _LONGEST_VALUE)
     if text.isprintable() and '"' not in text and "\\" not in text:
         return f'"{text}"'
-    return '"' + "".join(_ESCAPES.get(c) or (c if c.isprintable() else _code(ord(c))) for c in text) + '"'
+    return '"' + "".join(ESCAPES.get(c) or (c if c.isprintable() else _code(ord(c))) for c in text) + '"'
 
 
 def _code(point: int) -> str:
