@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import math
-import os
 import random
 import socket
 import ssl
@@ -16,21 +14,16 @@ from typing import Any
 import orjson
 
 from apimachinery import errors
-from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
 from apimachinery.kit.http import abc, aiohttp
 from controlplane.apiserver.admission.webhooks.hooks import Target
 from controlplane.apiserver.registry import Registry
-from controlplane.apiserver.streams import targets
+from controlplane.apiserver.streams.services import Services, Unresolved, trusting, why
 
 _AGENT = "kube-apiserver-admission"
 _LARGEST_ANSWER = 4 << 20
 # Of as many different caBundles the contexts are kept.
 _CONTEXTS = 64
 _CONNECTIONS, _PER_HOST, _IDLE_SECONDS = 100, 25, 60.0
-_UNTRUSTED = "certificate signed by unknown authority"
-# OpenSSL's verification results in the words of Go's x509.
-_X509 = {10: "certificate has expired or is not yet valid", 9: "certificate has expired or is not yet valid"}
-_HOSTNAME_MISMATCH = 62
 _STATUS_TEXTS = {
     400: "the server rejected our request for an unknown reason",
     401: "the server has asked for the client to provide credentials",
@@ -49,8 +42,7 @@ class Caller:
     """One pool of connections to all webhooks. Belongs to the server's event loop."""
 
     def __init__(self, registry: Registry, pick: Callable[[list[Any]], Any] = random.choice) -> None:
-        self._registry = registry
-        self._pick = pick
+        self._services = Services(registry, pick)
         self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[bytes, ssl.SSLContext] = {}
 
@@ -61,10 +53,10 @@ class Caller:
         where = ""
         try:
             if target.service is not None:
-                where = "{}:{}".format(*self.resolve(*target.service))
+                where = "{}:{}".format(*self._services.resolve(*target.service))
             status, answer = await self._asked(url, body, self._context(target.ca), seconds)
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError, _Unresolved) as error:
-            raise CallError(f"Post {errors.quoted(url)}: {_why(error, where)}") from error
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError, Unresolved) as error:
+            raise CallError(f"Post {errors.quoted(url)}: {why(error, where)}") from error
         if not 200 <= status <= 206:
             raise CallError(_refused(status, answer))
         try:
@@ -89,7 +81,7 @@ class Caller:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(
-                resolver=_Resolver(self),
+                resolver=_Resolver(self._services),
                 use_dns_cache=False,
                 limit=_CONNECTIONS,
                 limit_per_host=_PER_HOST,
@@ -108,59 +100,19 @@ class Caller:
         if found is None:
             if len(self._contexts) >= _CONTEXTS:
                 self._contexts.clear()
-            found = self._contexts[ca] = _trusting(ca)
+            found = self._contexts[ca] = trusting(ca)
         return found
-
-    def resolve(self, namespace: str, name: str, port: int) -> tuple[str, int]:
-        """An address behind a Service: a ready endpoint, or the cluster IP where nobody tells endpoints."""
-        service = self._registry.find(SERVICE, namespace, name)
-        if service is None:
-            raise _Unresolved(f'service "{name}" not found')
-        spec = service.get("spec") or {}
-        if spec.get("type") == "ExternalName":
-            return str(spec.get("externalName")), port
-        called = next((str(one.get("name") or "") for one in spec.get("ports") or () if one.get("port") == port), None)
-        if called is None:
-            raise _Unresolved(f'no service port {port} found for service "{name}"')
-        listed = self._registry.items(ENDPOINT_SLICE, namespace)
-        slices = [s for s in listed if (s["metadata"].get("labels") or {}).get(targets.SERVICE_LABEL) == name]
-        address = spec.get("clusterIP") or ""
-        if not slices and address not in ("", "None"):
-            return address, port
-        found = [(one.address, one.port) for one in targets.ready(slices, called)]
-        if not found:
-            raise _Unresolved(f'no endpoints available for service "{name}"')
-        host, number = self._pick(found)
-        return str(host), int(number)
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
 
 
-def _trusting(ca: bytes) -> ssl.SSLContext:
-    """Trusts what a caBundle holds, as Go does: also a server's own or an intermediate certificate.
-
-    Without a bundle the machine's authorities are trusted.
-    """
-    context = ssl.create_default_context(cadata=ca.decode("ascii") if ca else None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.hostname_checks_common_name = False
-    # Later Pythons refuse certificates whose extensions are not quite in order, which Go accepts.
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
-
-
-class _Unresolved(Exception):
-    """There is no address behind the Service."""
-
-
 class _Resolver(abc.AbstractResolver):
     """Names of Services by what the server knows of them, all others by the machine's resolver."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -169,8 +121,8 @@ class _Resolver(abc.AbstractResolver):
         namespace, _, end = rest.partition(".")
         if end == "svc" and namespace:
             try:
-                host, port = self._caller.resolve(namespace, name, port)
-            except _Unresolved as error:
+                host, port = self._services.resolve(namespace, name, port)
+            except Unresolved as error:
                 raise OSError(None, str(error)) from error
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
@@ -205,33 +157,3 @@ def _refused(status: int, body: bytes) -> str:
     if status >= 500:
         return f"an error on the server ({errors.quoted(text)}) has prevented the request from succeeding"
     return f"the server responded with the status code {status} but did not return more information"
-
-
-def _why(error: BaseException, where: str) -> str:
-    """An error of the connection in the words of Go's client. where: the address dialled, when it is not in the URL."""
-    if isinstance(error, asyncio.TimeoutError):
-        return "context deadline exceeded"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"tls: failed to verify certificate: x509: {_certificate(error.certificate_error, error.host)}"
-    if isinstance(error, aiohttp.ClientConnectorSSLError):
-        if "WRONG_VERSION_NUMBER" in str(error) or "HTTP_REQUEST" in str(error):
-            return "http: server gave HTTP response to HTTPS client"
-        return f"tls: {error.os_error}"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"dial tcp: lookup {error.host}: no such host"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        number = error.os_error.errno or 0
-        text = os.strerror(number).lower() if number else str(error.os_error)
-        return f"dial tcp {where or f'{error.host}:{error.port}'}: connect: {text}"
-    if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError)):
-        return "EOF"
-    if isinstance(error, OSError) and error.errno == errno.ECONNRESET:
-        return "read: connection reset by peer"
-    return str(error) or type(error).__name__
-
-
-def _certificate(error: BaseException, host: str) -> str:
-    code = getattr(error, "verify_code", 0)
-    if code == _HOSTNAME_MISMATCH:
-        return f"certificate is not valid for {host}"
-    return _X509.get(code, _UNTRUSTED)
