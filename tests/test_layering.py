@@ -73,6 +73,7 @@ FLOORS = {
         {"registry", "resources"},
         {"http", "openapi", "strategies"},
         {"rules"},
+        {"structural"},
         {"catalog"},
         {"cache", "formats"},
         {"advice", "authn", "conversion", "defaults", "expressions", "tables"},

@@ -19,8 +19,3 @@ def path_segment(name: str) -> tuple[str, ...]:
     if name in (".", ".."):
         return (f"may not be '{name}'",)
     return tuple(f"may not contain '{part}'" for part in ("/", "%") if part in name)
-
-
-def as_prefix(stem: str) -> str:
-    """A generateName as its check sees it: a last "-" is not the end of the name to come."""
-    return stem[:-1] + "a" if len(stem) > 1 and stem.endswith("-") else stem

@@ -4,45 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from apimachinery import errors, formats
+from apimachinery import errors
+from apimachinery.objectmeta import (
+    check,
+    check_annotations,
+    check_finalizers,
+    check_labels,
+    check_owners,
+    check_stem,
+)
 from apimachinery.objects import Obj
-from controlplane.apiserver.catalog.names import as_prefix
 from controlplane.apiserver.catalog.strategy import MetadataCheck
 from controlplane.apiserver.rules.place import Found
 
-_ANNOTATIONS_LIMIT = 256 * 1024
 _STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
-# How upstream's type has them.
-_REFERENCE = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
 
 
 def validate(obj: Obj, namespaced: bool, check_name: Callable[[str], tuple[str, ...]], plain: bool = False) -> Found:
     """Errors of a new object's metadata. plain: its finalizers may have any name."""
     meta = obj["metadata"]
-    found = _stem(meta, check_name)
-    name = meta.get("name") or ""
-    if not name:
-        found.append(errors.required("metadata.name", "name or generateName is required"))
-    else:
-        found += [errors.invalid("metadata.name", name, text) for text in check_name(name)]
-    if namespaced:
-        space = meta.get("namespace") or ""
-        if not space:
-            found.append(errors.required("metadata.namespace"))
-        else:
-            found += [errors.invalid("metadata.namespace", space, text) for text in formats.dns1123_label(space)]
-    if (meta.get("generation") or 0) < 0:
-        found.append(errors.invalid("metadata.generation", meta["generation"], "must be greater than or equal to 0"))
-    found += check_labels(meta.get("labels") or {}, "metadata.labels")
-    found += check_annotations(meta.get("annotations") or {}, "metadata.annotations")
-    found += check_owners(meta.get("ownerReferences") or [], "metadata.ownerReferences")
-    found += check_finalizers(meta.get("finalizers") or [], "metadata.finalizers")
+    found = check(meta, "metadata", namespaced, check_name)
     return found if plain else found + check_own_finalizers(meta.get("finalizers") or [], "metadata.finalizers")
-
-
-def _stem(meta: Obj, check_name: Callable[[str], tuple[str, ...]]) -> Found:
-    stem = meta.get("generateName")
-    return [errors.invalid("metadata.generateName", stem, text) for text in check_name(as_prefix(stem))] if stem else []
 
 
 def validate_change(
@@ -61,7 +43,7 @@ def validate_change(
     listed = check_finalizers(finalizers, "metadata.finalizers")
     own = check_own_finalizers(finalizers, "metadata.finalizers")
     changed = _changes(meta, old["metadata"])
-    stem = _stem(meta, check_name)
+    stem = check_stem(meta, "metadata", check_name)
     kinds: dict[MetadataCheck, Found] = {"plain new": [*stem, *said, *listed], "plain change": [*changed, *said]}
     kinds |= {"new": [*stem, *said, *listed, *own], "change": [*changed, *said, *own]}
     return [*said, *listed, *changed, *said, *(error for check in checks for error in kinds[check])]
@@ -79,65 +61,6 @@ def _changes(meta: Obj, stored: Obj) -> Found:
     for key in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
         if meta.get(key) is not None and meta[key] != stored.get(key):
             found.append(errors.immutable(f"metadata.{key}", meta[key]))
-    return found
-
-
-def check_labels(values: dict[str, str], path: str) -> Found:
-    found = []
-    for key in sorted(values):
-        found += [errors.invalid(path, key, text) for text in formats.qualified_name(key)]
-        found += [errors.invalid(path, values[key], text) for text in formats.label_value(values[key])]
-    return found
-
-
-def check_annotations(values: dict[str, str], path: str) -> Found:
-    found = []
-    size = 0
-    for key in sorted(values):
-        found += [errors.invalid(path, key, text) for text in formats.qualified_name(key.lower())]
-        size += len(key.encode()) + len(values[key].encode())
-    if size > _ANNOTATIONS_LIMIT:
-        found.append(errors.too_long(path, _ANNOTATIONS_LIMIT))
-    return found
-
-
-def check_owners(references: list[Obj], path: str) -> Found:
-    """Paths carry no index, as upstream's."""
-    found: Found = []
-    controllers: list[str] = []
-    for reference in references:
-        version = reference.get("apiVersion") or ""
-        # Upstream takes what it cannot read for no version at all.
-        if version.count("/") > 1 or not version.rpartition("/")[2]:
-            found.append(errors.invalid(f"{path}.apiVersion", version, "version must not be empty"))
-        for field in ("kind", "name", "uid"):
-            if not reference.get(field):
-                found.append(errors.invalid(f"{path}.{field}", reference.get(field) or "", "must not be empty"))
-        if (version, reference.get("kind")) == ("v1", "Event"):
-            text = "/v1, Kind=Event is disallowed from being an owner"
-            found.append(errors.invalid(path, _shown(reference), text))
-        if reference.get("controller"):
-            controllers.append(f"{reference.get('kind') or ''}/{reference.get('name') or ''}")
-    if len(controllers) > 1:
-        text = (
-            'Only one reference can have Controller set to true. Found "true" in references for '
-            f"{controllers[0]} and {controllers[1]}"
-        )
-        found.append(errors.invalid(path, [_shown(reference) for reference in references], text))
-    return found
-
-
-def _shown(reference: Obj) -> Obj:
-    return {key: reference[key] for key in _REFERENCE if key in reference}
-
-
-def check_finalizers(values: list[str], path: str) -> Found:
-    found = []
-    for value in values:
-        found += [errors.invalid(path, value, text) for text in formats.qualified_name(value)]
-    if "orphan" in values and "foregroundDeletion" in values:
-        text = "finalizer orphan and foregroundDeletion cannot be both set"
-        found.append(errors.invalid(path, values, text))
     return found
 
 

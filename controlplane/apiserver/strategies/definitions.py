@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apimachinery.objects import Obj
-from controlplane.apiserver.rules.apiextensions.schemas import everything
 from controlplane.apiserver.rules.apiextensions.versions import all_schemas
+from controlplane.apiserver.structural.reading import everything
 
 _OF_NUMBERS = {"integer": ("int32", "int64"), "number": ("float", "double")}
 # As they are compared: without hyphens.

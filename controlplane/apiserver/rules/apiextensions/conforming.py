@@ -15,7 +15,7 @@ import orjson
 from apimachinery import errors, patterns
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj, same
-from controlplane.apiserver.rules.apiextensions.schemas import INT_OR_STRING, clauses, named, one
+from controlplane.apiserver.structural.reading import INT_OR_STRING, clauses, named, one
 
 
 @dataclass

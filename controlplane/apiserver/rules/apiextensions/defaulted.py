@@ -12,7 +12,7 @@ from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.apiextensions import conforming
-from controlplane.apiserver.rules.apiextensions.schemas import EMBEDDED, PRESERVES, everything, named, one
+from controlplane.apiserver.structural.reading import EMBEDDED, PRESERVES, everything, named, one
 
 _META = ("apiVersion", "kind", "metadata")
 

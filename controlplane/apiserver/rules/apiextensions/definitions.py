@@ -11,11 +11,11 @@ from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.admissionregistration import webhooks
 from controlplane.apiserver.rules.apiextensions import defaulted, nodes, structural, versions
-from controlplane.apiserver.rules.apiextensions.schemas import not_structural
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.words import changed, enum, hook, when
+from controlplane.apiserver.structural.reading import not_structural
 
 _APPROVAL = "api-approved.kubernetes.io"
 _REVIEWS = ("v1", "v1beta1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from apimachinery.objects import Obj
-from controlplane.apiserver.rules.apiextensions.schemas import one
+from controlplane.apiserver.structural.reading import one
 
 _TOKEN = re.compile(r"'(?:[^'\\]|\\.)*'|[.\[\]]|[^.\[\]']+|'")
 

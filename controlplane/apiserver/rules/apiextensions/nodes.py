@@ -13,7 +13,7 @@ from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.apiextensions import fieldpaths
-from controlplane.apiserver.rules.apiextensions.schemas import (
+from controlplane.apiserver.structural.reading import (
     EMBEDDED,
     LIST_TYPE,
     MAP_KEYS,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from apimachinery import errors, patterns
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.rules.apiextensions.schemas import (
+from controlplane.apiserver.structural.reading import (
     EMBEDDED,
     INT_OR_STRING,
     LIST_TYPE,

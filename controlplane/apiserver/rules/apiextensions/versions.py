@@ -14,7 +14,7 @@ from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.apiextensions import defaulted, fieldpaths, nodes, structural
-from controlplane.apiserver.rules.apiextensions.schemas import not_structural
+from controlplane.apiserver.structural.reading import not_structural
 
 _SHARED = {
     "schema": "validation",

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from apimachinery import errors, formats
 from apimachinery.data import wire_fields
 from apimachinery.errors import FieldError
+from apimachinery.objectmeta import check_annotations, check_labels
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.core.resources import resource_amount
-from controlplane.apiserver.rules.metadata import check_annotations, check_labels
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import amount
 from controlplane.apiserver.rules.words import enum, form, hook, required, when

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats, quantity
 from apimachinery.errors import FieldError
+from apimachinery.objectmeta import as_prefix
 from apimachinery.objects import Obj
-from controlplane.apiserver.catalog.names import as_prefix
 from controlplane.apiserver.rules.core.podspec import noting
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import config_key, each, env_name, no_way_up

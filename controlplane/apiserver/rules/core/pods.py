@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
+from apimachinery.objectmeta import check_annotations, check_labels
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.core import containers, platforms, podchanges, resources
@@ -14,7 +15,6 @@ from controlplane.apiserver.rules.core.annotations import MIRROR, pod_annotation
 from controlplane.apiserver.rules.core.podspec import containers as every
 from controlplane.apiserver.rules.core.podspec import remember
 from controlplane.apiserver.rules.core.security import profiles_agree
-from controlplane.apiserver.rules.metadata import check_annotations, check_labels
 from controlplane.apiserver.rules.place import Found, Place, Row
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.values import MAX_INT32, NO_PATH, ip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from apimachinery import objectmeta
 from apimachinery.errors import ApiError, FieldError
 from apimachinery.formats import dns1123_subdomain
 from controlplane.apiserver.catalog.resource import Resource
@@ -96,7 +97,7 @@ def test_a_finalizer_that_may_be_there_is_not_held_against_a_status(row: Resourc
 )
 def test_an_owner_has_a_version_and_is_no_event(change: Obj, texts: list[str]) -> None:
     owner = {"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "u", **change}
-    assert [str(error) for error in metadata.check_owners([owner], "metadata.ownerReferences")] == texts
+    assert [str(error) for error in objectmeta.check_owners([owner], "metadata.ownerReferences")] == texts
 
 
 def test_the_name_of_a_stateful_set_is_a_label() -> None:
