@@ -15,13 +15,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from apimachinery.kit import netns
 from controlplane.cloud.nodes.plan import UNINITIALIZED
 from lab import containerd, names, privileges
 from lab.certificates import CLOUD, CONTROLLERS, POLICY, PROXY, SCHEDULER, node_identity
 from lab.images.catalog import BUSYBOX
 from lab.paths import Paths
-from lab.process import Process
+from lab.process import Place, Process, on_node
 from lab.spec import Node, Spec
 
 SCHEDULER_PORT, CONTROLLERS_PORT, CLOUD_PORT = 10259, 10257, 10258
@@ -245,8 +244,7 @@ def _containerd(spec: Spec, paths: Paths, node: Node) -> Component:
         argv=("containerd", "--config", str(config)),
         log=str(paths.logs / f"{node.name}-containerd.log"),
         node=node.name,
-        namespace=_namespace(spec, node),
-        mounts=str(paths.node_mounts(node.name)),
+        **on_node(paths, node.name)._asdict(),
         capabilities=privileges.of("containerd"),
         oom_score_adj=privileges.oom_score("containerd"),
     )
@@ -280,7 +278,7 @@ def agent(spec: Spec, paths: Paths, node: Node) -> Component:
         "network": _network_settings(spec, paths, node.name),
         "network_kubeconfig": paths.settings / PROXY.file,
     }
-    return _python(paths, "agent", "lab.nodeagent", settings, spec, node)
+    return _python(paths, "agent", "lab.nodeagent", settings, node)
 
 
 def proxy(spec: Spec, paths: Paths, node: Node) -> Component:
@@ -289,7 +287,7 @@ def proxy(spec: Spec, paths: Paths, node: Node) -> Component:
     # lab's nodes are kept out of.
     dns = {"addresses": [spec.dns_ip], "upstreams": [spec.gateway]}
     settings = proxy_settings(spec, paths, node.name, spec.mode_of(node), spec.addresses_of(node), dns)
-    return _python(paths, "proxy", "netproxy", settings, spec, node)
+    return _python(paths, "proxy", "netproxy", settings, node)
 
 
 def proxy_settings(
@@ -335,7 +333,6 @@ def _python(
     name: str,
     module: str,
     settings: dict[str, Any],
-    spec: Spec | None = None,
     node: Node | None = None,
     port: int = privileges.PRIVILEGED_PORTS,
     number: int = 1,
@@ -349,16 +346,11 @@ def _python(
         argv=(sys.executable, "-m", module, "--config", str(file)),
         log=str(paths.logs / f"{place}.log"),
         node=node.name if node else "",
-        namespace=_namespace(spec, node) if spec and node else "",
-        mounts=str(paths.node_mounts(node.name)) if node else "",
+        **(on_node(paths, node.name) if node else Place())._asdict(),
         capabilities=privileges.of(name, port),
         oom_score_adj=privileges.oom_score(name),
     )
     return Component(process, file, plain(settings))
-
-
-def _namespace(spec: Spec, node: Node) -> str:
-    return str(netns.path_of(names.namespace(spec.name, node.name)))
 
 
 def plain(value: Any) -> Any:

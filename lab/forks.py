@@ -64,6 +64,7 @@ class Forks:
                 "log": process.log,
                 "namespace": process.namespace,
                 "mounts": process.mounts,
+                "uts": process.uts,
                 "capabilities": process.capabilities,
             }
         )

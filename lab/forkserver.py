@@ -8,7 +8,8 @@ and `processes` see `python -m MODULE --config FILE`), and runs the module as `p
 One thread, no event loop, nothing open but the socket to the supervisor at descriptor 0: a fork copies nothing that
 somebody else holds. It ends when the supervisor does; daemons go on. Packets, one JSON object each::
 
-    {"argv": [...], "log": "...", "namespace": "", "mounts": "", "capabilities": ["all"]} -> {"pid": 12}
+    {"argv": [...], "log": "...", "namespace": "", "mounts": "", "uts": "",
+     "capabilities": ["all"]}                              -> {"pid": 12}
     {"reap": 12}                                          -> {"status": 9}, as waitpid(2) gives it
     what cannot be done                                   -> {"error": "..."}
 
@@ -32,7 +33,7 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
-from apimachinery.kit import capabilities, mountns, netns
+from apimachinery.kit import capabilities, nsfile
 from lab.privileges import EVERYTHING
 
 # Imported while nobody asks, the one first that is wanted first.
@@ -142,10 +143,10 @@ def become(request: Request) -> None:
         os.dup2(source, target)
     os.close(log)
     os.close(nothing)
-    if request["namespace"]:
-        netns.enter(Path(request["namespace"]))
-    if request["mounts"]:
-        mountns.enter(Path(request["mounts"]))
+    # Mounts last: the files of the others may lie where nothing leads to from inside.
+    for wanted, kind in (("namespace", nsfile.NET), ("uts", nsfile.UTS), ("mounts", nsfile.MOUNTS)):
+        if request[wanted]:
+            nsfile.enter(Path(request[wanted]), kind)
     if tuple(request["capabilities"]) != EVERYTHING:
         capabilities.keep_only(request["capabilities"])
 

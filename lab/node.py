@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
 
-from apimachinery.kit import mountns, mounts, netns
+from apimachinery.kit import mountns, mounts, netns, nsfile, utsns
 from apimachinery.kit.files import write_atomic
 from lab import cgroups, clean, components, containerd, machine, names, network, processes
 from lab.certificates import Authority, node_identity
@@ -40,6 +40,7 @@ async def start(spec: Spec, paths: Paths, node: Node, authority: Authority, supe
     await asyncio.to_thread(network.make_node, spec, node, living)
     await asyncio.to_thread(network.set_link, spec, node, True)
     _prepare(paths, node, authority)
+    await asyncio.to_thread(_keep_hostname, paths, node, living)
     await asyncio.to_thread(_keep_mounts, paths, node, living)
     await supervision.start(runtime.process)
     # The daemons begin while containerd does: they have their own start to get through.
@@ -85,10 +86,8 @@ def _mount_run(run: Path) -> None:
 def _keep_mounts(paths: Paths, node: Node, living: int) -> None:
     """The node's mount namespace: what pods mount is shared on the node and seen by nobody else, the machine and other
     nodes included. Two directories that containerd's parts have fixed names for are the node's own in it.
-
-    Where its file was lost, the namespace that the node's containerd (pid `living`) is in gets it back.
     """
-    file, run = paths.node_mounts(node.name), paths.node_run(node.name)
+    run = paths.node_run(node.name)
 
     def arrange() -> None:
         for place in (machine.SHIMS, machine.CNI_RESULTS):
@@ -96,14 +95,27 @@ def _keep_mounts(paths: Paths, node: Node, living: int) -> None:
             own.mkdir(mode=0o711, parents=True, exist_ok=True)
             mounts.mount(str(own), place, flags=mounts.MS_BIND)
 
-    if mountns.identity(file) is not None:
+    _keep(paths.node_mounts(node.name), living, "mnt", lambda file: mountns.create(file, arrange))
+
+
+def _keep_hostname(paths: Paths, node: Node, living: int) -> None:
+    """The node's name is its hostname, too: pods in the host's network are told it, as on a machine of their own."""
+    _keep(paths.node_hostname(node.name), living, "uts", lambda file: utsns.create(file, node.name))
+
+
+def _keep(file: Path, living: int, kind: str, create: Callable[[Path], None]) -> None:
+    """Have the file keep the node's namespace of the kind (`mnt`, `uts`), where it does not.
+
+    Where the file was lost, the namespace that the node's containerd (pid `living`) is in gets it back.
+    """
+    if nsfile.identity(file) is not None:
         return
-    mountns.forget(file)
-    theirs = Path(f"/proc/{living}/ns/mnt")
-    if living and mountns.identity(theirs) not in (None, mountns.identity()):
-        mountns.keep(file, theirs)
+    nsfile.forget(file)
+    theirs = Path(f"/proc/{living}/ns/{kind}")
+    if living and nsfile.identity(theirs) not in (None, nsfile.identity(Path(f"/proc/self/ns/{kind}"))):
+        nsfile.keep(file, theirs)
     else:
-        mountns.create(file, arrange)
+        create(file)
 
 
 async def _runtime_answers(paths: Paths, node: Node, process: Process) -> None:
@@ -145,7 +157,7 @@ async def end_containers(paths: Paths, node: str) -> None:
     lab = paths.lab
     cgroup, started = names.cgroup(lab, node), names.daemons(lab)
     network_is = netns.identity(netns.path_of(names.namespace(lab, node)))
-    mounts_are = mountns.identity(paths.node_mounts(node))
+    mounts_are = nsfile.identity(paths.node_mounts(node))
     left = await processes.kill(
         [
             lambda: cgroups.members(cgroup),
@@ -162,7 +174,8 @@ async def end_containers(paths: Paths, node: str) -> None:
 def _release(cgroup: str, paths: Paths, node: str) -> None:
     state, run = paths.node_state(node), paths.node_run(node)
     clean.forget_containers(state / "containerd", run / "containerd")
-    mountns.forget(paths.node_mounts(node))
+    for file in (paths.node_mounts(node), paths.node_hostname(node)):
+        nsfile.forget(file)
     for directory in (run, state):
         clean.unmount_below(directory)
     cgroups.remove(cgroup)

@@ -112,6 +112,10 @@ class Paths:
         """What keeps the node's mount namespace; `nsenter --mount=` enters it."""
         return self.run / "mounts" / node
 
+    def node_hostname(self, node: str) -> Path:
+        """What keeps the node's UTS namespace; `nsenter --uts=` enters it."""
+        return self.run / "hostnames" / node
+
     def containerd_socket(self, node: str) -> Path:
         """The node's CRI and containerd socket."""
         return self.node_run(node) / "containerd.sock"

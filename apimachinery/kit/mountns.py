@@ -1,4 +1,4 @@
-"""Mount namespaces that a file keeps: made, entered by whoever opens the file (`nsenter --mount=FILE`), forgotten.
+"""Mount namespaces that a file keeps (`nsfile`): made, and entered by whoever opens it (`nsenter --mount=FILE`).
 
 Mounts made outside are seen inside (slave), mounts made inside are seen by everyone inside and by nobody outside
 (shared), as on a machine where systemd runs; nothing is left of them when the file and the last process are gone.
@@ -8,27 +8,13 @@ Sources: mount_namespaces(7), unshare(1) on persistent mount namespaces.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from apimachinery.kit import mounts
-
-_CLONE_NEWNS = 0x00020000
-_CURRENT = Path("/proc/thread-self/ns/mnt")
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def identity(namespace: Path = _CURRENT) -> tuple[int, int] | None:
-    """(device, inode) that tells namespaces apart; None when the file keeps none. Without argument: this thread's."""
-    try:
-        info = namespace.stat()
-    except OSError:
-        return None
-    return (info.st_dev, info.st_ino) if info.st_dev == _CURRENT.stat().st_dev else None
+from apimachinery.kit import mounts, nsfile
 
 
 def create(path: Path, arrange: Callable[[], None]) -> None:
@@ -71,7 +57,7 @@ def _create(path: Path, arrange: Callable[[], None], processor: int | None) -> N
         ready.wait()
         if problems:
             raise problems[0]
-        keep(path, Path(f"/proc/self/task/{made[0]}/ns/mnt"))
+        nsfile.keep(path, Path(f"/proc/self/task/{made[0]}/ns/mnt"))
     finally:
         kept.set()
         thread.join()
@@ -79,35 +65,5 @@ def _create(path: Path, arrange: Callable[[], None], processor: int | None) -> N
 
 def isolate() -> None:
     """Give the calling thread a mount namespace of its own: what it mounts is seen by nobody else."""
-    if _libc.unshare(_CLONE_NEWNS) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"cannot unshare the mount namespace: {os.strerror(code)}")
+    nsfile.unshare(nsfile.MOUNTS)
     mounts.mount("", Path("/"), flags=mounts.MS_SLAVE | mounts.MS_REC)
-
-
-def enter(path: Path) -> None:
-    """Take this whole process, which must have one thread, into the namespace that the file keeps. Its working and
-    root directory become those of the namespace.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if _libc.setns(descriptor, _CLONE_NEWNS) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, f"cannot enter mount namespace {path}: {os.strerror(code)}")
-    finally:
-        os.close(descriptor)
-
-
-def keep(path: Path, namespace: Path) -> None:
-    """Have `path` keep a namespace (`/proc/PID/ns/mnt`). Its directory becomes a private mount: the kernel binds such
-    a file nowhere else.
-    """
-    mounts.own_mount(path.parent, mounts.MS_PRIVATE)
-    path.touch(mode=0o600)
-    mounts.mount(str(namespace), path, flags=mounts.MS_BIND)
-
-
-def forget(path: Path) -> None:
-    """Keep it no longer; it ends with the last process in it."""
-    mounts.unmount(path)
-    path.unlink(missing_ok=True)

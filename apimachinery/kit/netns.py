@@ -140,15 +140,6 @@ def call(namespace: Namespace, function: Callable[[], T]) -> T:
             os.close(fd)
 
 
-def enter(namespace: Path) -> None:
-    """Take this whole process, which must have one thread, into the namespace."""
-    fd = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _inside(fd, namespace, lambda: None)
-    finally:
-        os.close(fd)
-
-
 def open_socket(namespace: Namespace, family: int, kind: int, protocol: int = 0) -> socket.socket:
     """A socket that lives inside the namespace (and keeps it alive); usable from any thread.
 

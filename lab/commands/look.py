@@ -11,12 +11,11 @@ from pathlib import Path
 
 import click
 
-from apimachinery.kit import netns
-from lab import containerd, inherited, names, state, status, versions
+from lab import containerd, inherited, state, status, versions
 from lab.commands.base import NAME, OUTPUT, Interrupted, existing, root, run, with_node
 from lab.images import load as images
 from lab.paths import Paths
-from lab.process import entering
+from lab.process import entering, on_node
 
 WATCH_SECONDS = 2.0
 
@@ -106,7 +105,7 @@ def logs(component: str, follow: bool, lines: int, lab: str) -> None:
 @click.argument("argv", nargs=-1, metavar="[-- CMD...]")
 @NAME
 def shell(node_name: str, argv: tuple[str, ...], lab: str) -> None:
-    """A shell inside a node's network and mounts, or one command there.
+    """A shell inside a node's network, mounts and hostname, or one command there.
 
     \b
     Examples:
@@ -115,7 +114,7 @@ def shell(node_name: str, argv: tuple[str, ...], lab: str) -> None:
       sudo ./wherry shell node2 -- nft list ruleset
     """
     root()
-    paths, chosen, where = with_node(lab, node_name)
+    paths, _, where = with_node(lab, node_name)
     environment = {
         **os.environ,
         "CONTAINERD_ADDRESS": str(paths.containerd_socket(where.name)),
@@ -126,9 +125,8 @@ def shell(node_name: str, argv: tuple[str, ...], lab: str) -> None:
         "KUBECONFIG": str(paths.kubeconfig),
         "PS1": f"{where.name}# ",
     }
-    inside = netns.path_of(names.namespace(chosen.name, where.name))
     wanted = list(argv) or [os.environ.get("SHELL", "/bin/sh")]
     # Entering a mount namespace leads to its root: back to where the person stands, if that is there inside.
     back = ["sh", "-c", 'cd -- "$0" 2>/dev/null; exec "$@"', str(Path.cwd()), *wanted]
     os.umask(inherited.person_umask)
-    os.execvpe("nsenter", [*entering(str(inside), str(paths.node_mounts(where.name))), *back], environment)
+    os.execvpe("nsenter", [*entering(on_node(paths, where.name)), *back], environment)

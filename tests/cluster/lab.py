@@ -22,10 +22,8 @@ from urllib.parse import urlencode
 import yaml
 
 from apimachinery import kinds, kubeconfig
-from apimachinery.kit import netns
-from lab import names
 from lab.paths import Paths
-from lab.process import entering
+from lab.process import entering, on_node
 from lab.supervisor_client import Supervision
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -224,8 +222,7 @@ class Lab:
 
     def on_node(self, node: str, *argv: str) -> str:
         """As `wherry shell` runs it, which would be an interpreter each time."""
-        inside = entering(str(netns.path_of(names.namespace(self.name, node))), str(Paths(self.name).node_mounts(node)))
-        return run([*inside, *argv]).stdout.strip()
+        return run([*entering(on_node(Paths(self.name), node)), *argv]).stdout.strip()
 
     def fetch_on_node(self, node: str, address: str, port: int = 80) -> str:
         return self.on_node(node, "timeout", "3", "busybox", "wget", "-q", "-O", "-", f"http://{address}:{port}/")

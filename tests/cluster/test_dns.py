@@ -69,8 +69,11 @@ def test_a_pod_has_the_name_and_the_resolver_that_it_asks_for(clean: Lab) -> Non
         "options": [{"name": "ndots", "value": "2"}],
     }
     hosted = pod("hosted", hostname="web-1", subdomain="zone")
-    lab.apply(headless, hosted, pod("odd", dnsPolicy="None", dnsConfig=own))
-    lab.kubectl("wait", "--for=condition=Ready", "pod/hosted", "pod/odd", "--timeout=120s")
+    waiting = [{"name": "c", "image": "wherry.local/busybox:1", "command": ["sleep", "600"]}]
+    of_node = pod("of-node", hostNetwork=True, nodeName="node2", terminationGracePeriodSeconds=0)
+    of_node["spec"]["containers"] = waiting
+    lab.apply(headless, hosted, pod("odd", dnsPolicy="None", dnsConfig=own), of_node)
+    lab.kubectl("wait", "--for=condition=Ready", "pod/hosted", "pod/odd", "pod/of-node", "--timeout=120s")
     ip = lab.running("app=hosted")[0]["status"]["podIP"]
     whole = "web-1.zone.default.svc.cluster.local"
     assert lab.kubectl("exec", "hosted", "--", "hostname").strip() == "web-1"
@@ -81,3 +84,5 @@ def test_a_pod_has_the_name_and_the_resolver_that_it_asks_for(clean: Lab) -> Non
         eventually(lambda name=name: ip in _look(lab, "hosted", name), what=f"{name} is known")  # type: ignore[misc]
     resolver = lab.kubectl("exec", "odd", "--", "cat", "/etc/resolv.conf").splitlines()
     assert sorted(resolver) == ["nameserver 203.0.113.53", "options ndots:2", "search resolv.example.com"]
+    asked = lab.kubectl("exec", "of-node", "--", "sh", "-c", "hostname; cat /etc/hostname; echo $HOSTNAME")
+    assert asked.split() == ["node2"] * 3 and lab.on_node("node2", "hostname") == "node2"

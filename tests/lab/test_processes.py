@@ -15,7 +15,7 @@ import pytest
 
 from apimachinery.kit import births
 from lab import processes
-from lab.process import Process, entering
+from lab.process import Place, Process, entering
 
 Start = Callable[..., int]
 
@@ -112,13 +112,13 @@ def test_daemons_and_shims_are_known_by_program_and_whole_argument(
 
 
 def test_the_arguments_of_a_process_on_its_way_into_a_node() -> None:
-    wanted = Process("a", ("python", "-m", "agent", "--config", "x"), "log", namespace="/n", mounts="/m")
-    assert wanted.command() == ["nsenter", "--net=/n", "--mount=/m", "--", *wanted.argv]
+    wanted = Process("a", ("python", "-m", "agent", "--config", "x"), "log", namespace="/n", mounts="/m", uts="/u")
+    assert wanted.command() == ["nsenter", "--net=/n", "--mount=/m", "--uts=/u", "--", *wanted.argv]
     assert wanted.is_run_by(wanted.argv)
     assert wanted.is_run_by(tuple(wanted.command()))
     assert not wanted.is_run_by(wanted.argv[:-1])
     assert not wanted.is_run_by((*wanted.argv, "more"))
-    assert entering("", "") == []
+    assert entering(Place()) == []
 
 
 def test_only_what_is_found_is_killed_and_this_process_never(start: Start) -> None:

@@ -11,7 +11,7 @@ from tests.apimachinery.kit.test_netns_names import alone
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 SETUP = """
-from apimachinery.kit import mountns
+from apimachinery.kit import mountns, nsfile
 directory = Path("/run/whtmounts")
 place = Path("/run/place")
 place.mkdir()
@@ -38,7 +38,7 @@ slave = subprocess.Popen(
     ["sh", "-c", "read x; ls /run/place/deep"],
     stdin=subprocess.PIPE, stdout=subprocess.PIPE,
 )
-while mountns.identity(Path(f"/proc/{slave.pid}/ns/mnt")) in (mountns.identity(a), mountns.identity()):
+while nsfile.identity(Path(f"/proc/{slave.pid}/ns/mnt")) in (nsfile.identity(a), nsfile.identity()):
     pass
 inside(a, "mkdir /run/place/deep; mount -t tmpfs tmpfs /run/place/deep; touch /run/place/deep/seen")
 assert slave.communicate(b"\\n")[0] == b"seen\\n"
@@ -64,11 +64,11 @@ def test_nothing_is_left_when_it_is_forgotten() -> None:
         SETUP
         + """
 made = [make(f"n{number}") for number in range(8)]
-assert len({mountns.identity(path) for path in made}) == 8 and None not in map(mountns.identity, made)
+assert len({nsfile.identity(path) for path in made}) == 8 and None not in map(nsfile.identity, made)
 for path in made:
-    mountns.forget(path)
-    mountns.forget(path)
-assert [mountns.identity(path) for path in made] == [None] * 8
+    nsfile.forget(path)
+    nsfile.forget(path)
+assert [nsfile.identity(path) for path in made] == [None] * 8
 assert mounted() == [directory]
 """
     )
@@ -80,14 +80,14 @@ def test_many_at_once_and_one_that_lost_its_file() -> None:
         + """
 with ThreadPoolExecutor(8) as pool:
     made = list(pool.map(make, [f"n{number}" for number in range(16)]))
-assert len({mountns.identity(path) for path in made}) == 16
+assert len({nsfile.identity(path) for path in made}) == 16
 waiting = subprocess.Popen(["nsenter", f"--mount={made[0]}", "--", "sleep", "60"])
-was = mountns.identity(made[0])
-while mountns.identity(Path(f"/proc/{waiting.pid}/ns/mnt")) != was:
+was = nsfile.identity(made[0])
+while nsfile.identity(Path(f"/proc/{waiting.pid}/ns/mnt")) != was:
     pass
-mountns.forget(made[0])
-mountns.keep(made[0], Path(f"/proc/{waiting.pid}/ns/mnt"))
-assert mountns.identity(made[0]) == was
+nsfile.forget(made[0])
+nsfile.keep(made[0], Path(f"/proc/{waiting.pid}/ns/mnt"))
+assert nsfile.identity(made[0]) == was
 waiting.kill()
 """
     )
@@ -103,6 +103,6 @@ try:
     mountns.create(directory / "a", fail)
 except RuntimeError:
     pass
-assert mountns.identity(directory / "a") is None
+assert nsfile.identity(directory / "a") is None
 """
     )
