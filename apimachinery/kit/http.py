@@ -14,11 +14,11 @@ _before = os.environ.get(_BUNDLE)
 os.environ[_BUNDLE] = os.devnull
 try:
     import aiohttp
-    from aiohttp import WSMsgType, abc, web, web_protocol, web_runner
+    from aiohttp import WSMsgType, abc, http_exceptions, http_parser, web, web_protocol, web_runner
 finally:
     if _before is None:
         del os.environ[_BUNDLE]
     else:
         os.environ[_BUNDLE] = _before
 
-__all__ = ["WSMsgType", "abc", "aiohttp", "web", "web_protocol", "web_runner"]
+__all__ = ["WSMsgType", "abc", "aiohttp", "http_exceptions", "http_parser", "web", "web_protocol", "web_runner"]

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from apimachinery.kit import httpmethods
 from apimachinery.kit.http import web, web_protocol, web_runner
 
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -32,6 +33,8 @@ _NO_FILES_SECONDS = 0.5
 # Seconds between looks at who is still connected.
 _LOOK_FIRST, _LOOK_MAX = 0.001, 0.03
 _UPGRADED = 101
+# What the library's server tells its parsers.
+_BOUNDS = ("max_line_size", "max_field_size", "max_headers", "auto_decompress")
 # Of a request's first line and of each header: a command to run in a container stands in the first (bytes).
 LONGEST_LINE = 64 * 1024
 # Forward secrecy and authenticated encryption only; TLS 1.3 has no others.
@@ -72,10 +75,11 @@ class _Request(web.BaseRequest):
 class _Connection(web_protocol.RequestHandler):
     """One peer. A timer ends it that sends no whole head of a first request."""
 
-    __slots__ = ("_head_seconds", "_head_timer")
+    __slots__ = ("_bounds", "_head_seconds", "_head_timer")
 
     def __init__(self, *args: Any, head_seconds: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._bounds = {name: kwargs[name] for name in _BOUNDS if name in kwargs}
         self._head_seconds = head_seconds
         self._head_timer: asyncio.TimerHandle | None = None
 
@@ -94,9 +98,26 @@ class _Connection(web_protocol.RequestHandler):
         self._head_timer = asyncio.get_running_loop().call_later(self._head_seconds, self.force_close)
 
     def data_received(self, data: bytes) -> None:
+        begins = self.resting or not self._request_count
         super().data_received(data)
+        if begins and len(self._messages) == 1:
+            self._reread(data)
         if self._head_timer is not None and self._request_count:
             self._stop_timer()
+
+    def _reread(self, data: bytes) -> None:
+        """A request that the parser took for no HTTP because of its method; from it on another one reads."""
+        error = getattr(self._messages[0][0], "exc", None)
+        if error is None or not httpmethods.is_about_the_method(error) or not httpmethods.begins_with_another(data):
+            return
+        parser = httpmethods.Parser(self, self._loop, self._read_bufsize, **self._bounds)
+        # Half a head, or no HTTP either: the answer is the first parser's.
+        with contextlib.suppress(httpmethods.NotHTTP):
+            messages, upgraded, tail = parser.feed_data(data)
+            if messages:
+                self._parser, self._upgraded, self._message_tail = parser, upgraded, tail
+                self._messages.clear()
+                self._messages.extend(messages)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_timer()
