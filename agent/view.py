@@ -77,6 +77,9 @@ class RuntimeView(Protocol):
     async def reopen_log(self, container_id: str) -> None:
         """After the log file was renamed (CRI ReopenContainerLog)."""
 
+    async def checkpoint(self, container_id: str, location: Path, timeout: int) -> None:
+        """Have the container written to a file; `timeout` in seconds, 0: the runtime's usual. Raises CriError."""
+
     async def usage(self) -> list[ContainerUsage]: ...
 
     async def info(self) -> RuntimeInfo:

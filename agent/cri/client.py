@@ -118,6 +118,11 @@ class CriClient:
         request = pb.ReopenContainerLogRequest(container_id=container_id)
         await self._runtime("ReopenContainerLog", request, pb.ReopenContainerLogResponse)
 
+    async def checkpoint(self, container_id: str, location: Path, timeout: int) -> None:
+        """Write the container to a file; `timeout` in seconds, 0: that of all calls."""
+        request = pb.CheckpointContainerRequest(container_id=container_id, location=str(location), timeout=timeout)
+        await self._runtime("CheckpointContainer", request, pb.CheckpointContainerResponse, timeout or self._timeout)
+
     async def container_stats(self) -> list[Any]:
         """CRI ContainerStats of every container."""
         request = pb.ListContainerStatsRequest()

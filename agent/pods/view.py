@@ -80,6 +80,9 @@ class View:
     async def reopen_log(self, container_id: str) -> None:
         await self._runtime.reopen_log(container_id)
 
+    async def checkpoint(self, container_id: str, location: Path, timeout: int) -> None:
+        await self._runtime.checkpoint(container_id, location, timeout)
+
     async def usage(self) -> list[ContainerUsage]:
         found = []
         for item in await self._stats.get():

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.cri import health
+from agent.probes import metrics
 from agent.probes.checks import (
     ExecRuntime,
     Outcome,
@@ -154,12 +155,13 @@ class ContainerProber:
             await asyncio.sleep(wait)
 
     async def _attempt(self, kind: str, probe: Obj, spec: ProbeSpec, state: Count) -> Count:
-        verdict = Verdict(Outcome.UNKNOWN)
+        verdict, began = Verdict(Outcome.UNKNOWN), time.monotonic()
         for _ in range(3):
             verdict = await check(self._runtime, self.target, probe, spec.timeout)
             if verdict.outcome is not Outcome.UNKNOWN:
                 break
         pod, container = self.target.pod, self.target.container
+        metrics.probed(kind, pod, container["name"], verdict.outcome, time.monotonic() - began)
         if verdict.outcome is Outcome.UNKNOWN:
             text = f"{kind} probe errored and resulted in unknown state: {verdict.output}"
             self._reporter.container(pod, container, "Warning", "Unhealthy", text)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from agent import podspec
 from agent.cri.model import Container, PodRecord
+from agent.probes import metrics
 from agent.probes.checks import ExecRuntime
 from agent.probes.prober import ContainerProber, Target
 from agent.probes.verdicts import ProbeVerdicts
@@ -21,6 +22,8 @@ class Probes:
         self._reporter = reporter
         self._listeners: list[Callable[[str], None]] = []
         self._probers: dict[str, ContainerProber] = {}
+        self._probed: dict[str, dict[str, Obj]] = {}
+        """Pods by uid and name of a container that is or was probed: their series end with the pod."""
 
     def on_change(self, listener: Callable[[str], None]) -> None:
         """`listener(uid)` is called when a verdict of the pod changed."""
@@ -46,6 +49,7 @@ class Probes:
             if not pod_ip and not podspec.host_network(pod):
                 continue
             if any(container.get(kind) for kind in _KINDS):
+                self._probed.setdefault(uid, {})[container["name"]] = pod
                 self._probers[newest.id] = self._start(pod, container, newest, pod_ip, reported)
 
     def _start(self, pod: Obj, container: Obj, run: Container, pod_ip: str, reported: Obj) -> ContainerProber:
@@ -104,3 +108,5 @@ class Probes:
     def forget(self, uid: str) -> None:
         for container_id in [i for i, p in self._probers.items() if podspec.uid(p.target.pod) == uid]:
             self._probers.pop(container_id).stop()
+        for container, pod in self._probed.pop(uid, {}).items():
+            metrics.forget(pod, container)

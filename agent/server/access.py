@@ -16,7 +16,14 @@ ALLOWED_GROUPS = frozenset({"system:masters"})
 ALLOWED_USERS = frozenset({"kube-apiserver-kubelet-client", "kube-apiserver"})
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 # Paths that have a subresource of nodes of their own; `proxy` stands for everything.
-OWN = {"stats": "stats", "metrics": "metrics", "logs": "log", "statusz": "statusz", "flagz": "configz"}
+OWN = {
+    "stats": "stats",
+    "metrics": "metrics",
+    "logs": "log",
+    "checkpoint": "checkpoint",
+    "statusz": "statusz",
+    "flagz": "configz",
+}
 # Finer ones (KEP-2862): who may do `proxy` may do these too.
 FINE = {"pods": "pods", "runningpods": "pods", "healthz": "healthz", "configz": "configz"}
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from agent import metrics as own_metrics
 from agent.node.address import node_addresses
-from agent.server import files, logs, stats
+from agent.probes import metrics as probes
+from agent.server import checkpoint, configz, files, logs, stats
 from agent.server.authorize import Gate
 from agent.server.containers import Refused
 from agent.server.streams import Streaming
@@ -57,6 +58,10 @@ class Api:
         reading = request.method in ("GET", "HEAD")
         if head == "containerLogs" and len(rest) == 3 and reading:
             return await logs.serve(request, self._view, *rest)
+        if head == "checkpoint" and len(rest) == 3:
+            if request.method != "POST":
+                raise Refused(405, "405: Method Not Allowed")
+            return await checkpoint.serve(request, self._view, self._settings.root_dir / "checkpoints", *rest)
         if head == "logs" and reading:
             return await files.serve(request, self._settings.system_log_dir)
         if head in ("exec", "attach", "run") and len(rest) in (3, 4):
@@ -88,6 +93,11 @@ class Api:
             self._count()
             body, kind = metrics.exposition()
             return web.Response(body=body, headers={"Content-Type": kind})
+        if path == "/metrics/probes":
+            body, kind = metrics.exposition(probes.REGISTRY)
+            return web.Response(body=body, headers={"Content-Type": kind})
+        if path == "/configz":
+            return _json(configz.configuration(self._settings))
         if path in ("/metrics/resource", "/stats/summary"):
             return await self._figures(path)
         raise Refused(404, "404 page not found")
@@ -115,8 +125,17 @@ class Api:
         return any(c.state == "running" for c in self._view.containers(pod["metadata"]["uid"]))
 
 
-_DOCUMENTS = ("/healthz", "/pods", "/runningpods", "/metrics", "/metrics/resource", "/stats/summary")
-_STREAMS = ("/attach", "/containerLogs", "/exec", "/logs", "/portForward", "/run")
+_DOCUMENTS = (
+    "/configz",
+    "/healthz",
+    "/metrics",
+    "/metrics/probes",
+    "/metrics/resource",
+    "/pods",
+    "/runningpods",
+    "/stats/summary",
+)
+_STREAMS = ("/attach", "/checkpoint", "/containerLogs", "/exec", "/logs", "/portForward", "/run")
 
 
 def health(view: RuntimeView) -> web.Response:

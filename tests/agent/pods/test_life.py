@@ -12,6 +12,8 @@ from agent.cri.errors import CriError, CriUnavailable
 from agent.cri.model import RuntimeInfo
 from agent.pods.lifecycle import IllegalMove, Stage, move
 from agent.pods.worker import Turn
+from agent.probes.metrics import REGISTRY
+from apimachinery.kit.metrics import exposition
 from tests import clock
 from tests.agent.fake_cri import IMAGE_ID, FakeRuntime
 from tests.agent.harness import container, live, pod, running
@@ -389,6 +391,15 @@ async def test_readiness_follows_its_probe(agent, runtime):
     await until(lambda: is_ready(agent))
     runtime.exec_codes["ask"] = 1
     await until(lambda: not is_ready(agent))
+    # What was probed is told for as long as there is who probes.
+    where = 'container="c",namespace="default",pod="p"'
+    shown = [line.rpartition(" ") for line in exposition(REGISTRY)[0].decode().splitlines() if where in line]
+    told = {name: float(value) for name, _, value in shown}
+    for result in ("successful", "failed"):
+        assert told[f'prober_probe_total{{{where},pod_uid="uid-p",probe_type="Readiness",result="{result}"}}'] >= 1
+    assert told[f'prober_probe_duration_seconds_count{{{where},probe_type="Readiness"}}'] >= 1
+    agent.pods.remove_pod("file", "uid-p")
+    await until(lambda: where not in exposition(REGISTRY)[0].decode())
 
 
 @live

@@ -146,6 +146,7 @@ def test_a_node_alone_lets_in_who_it_knows():
         ("GET", "/healthz/ping", "get", ("healthz", "proxy")),
         ("GET", "/statusz", "get", ("statusz",)),
         ("GET", "/flagz", "get", ("configz",)),
+        ("POST", "/checkpoint/ns/p/c", "create", ("checkpoint",)),
         ("BREW", "/metrics", "", ("metrics",)),
     ],
 )

@@ -12,8 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from agent.cri.errors import CriUnimplemented
 from agent.cri.model import ExecResult
-from agent.server import channels, spdy, stats
+from agent.server import channels, configz, spdy, stats
 from agent.server.containers import missing_log
 from agent.server.serve import serve
 from agent.settings import AgentSettings
@@ -133,6 +134,12 @@ class View:
     async def port_forward_url(self, sandbox: str, ports: Any) -> str:
         return f"http://127.0.0.1:{self.streaming.port}/portforward/token"
 
+    async def checkpoint(self, container_id: str, location: Path, timeout: int) -> None:
+        self.asked.append((container_id, location.parent.name, timeout))
+        if timeout == 3:
+            raise CriUnimplemented("CheckpointContainer", "Unimplemented", "unknown method CheckpointContainer")
+        location.write_text("archive")
+
     async def usage(self) -> list[ContainerUsage]:
         return [ContainerUsage(self.ref, 2_000_000_000, 5_000_000_000, None, 4096, None, None, None, None, None, None)]
 
@@ -248,6 +255,51 @@ def test_documents(tmp_path: Path) -> None:
             server.view.problem = "PLEG is not healthy"
             async with http.get("/healthz") as answer:
                 assert (answer.status, await answer.text()) == (500, "PLEG is not healthy")
+
+    run(tmp_path, scenario)
+
+
+def test_the_configuration_is_told_in_upstreams_words(tmp_path: Path) -> None:
+    async def scenario(server: Server) -> None:
+        async with server.session() as http, http.get("/configz") as answer:
+            told = (await answer.json())["kubeletconfig"]
+        assert told["authentication"]["x509"] == {"clientCAFile": str(tmp_path / "ca.crt")}
+        assert (told["port"], told["maxPods"], told["healthzPort"]) == (0, 110, 0)
+        assert (told["runtimeRequestTimeout"], told["nodeStatusReportFrequency"]) == ("2m0s", "5m0s")
+        assert "staticPodPath" not in told and "registerWithTaints" not in told
+
+    run(tmp_path, scenario)
+    asked = AgentSettings("n", register_taints=("a=b:NoSchedule", "c:NoExecute"), seccomp_default=True)
+    told = configz.configuration(asked)["kubeletconfig"]
+    assert told["registerWithTaints"] == [
+        {"key": "a", "value": "b", "effect": "NoSchedule"},
+        {"key": "c", "effect": "NoExecute"},
+    ]
+    assert told["seccompDefault"] and not told["authentication"]["webhook"]["enabled"]
+    texts = {0: "0s", 1.5: "1.5s", 60: "1m0s", 14400: "4h0m0s", 3723: "1h2m3s"}
+    assert {seconds: configz.duration(seconds) for seconds in texts} == texts
+
+
+def test_a_checkpoint_is_a_file_of_the_node_or_the_runtimes_refusal(tmp_path: Path) -> None:
+    async def scenario(server: Server) -> None:
+        async with server.session() as http:
+            async with http.post("/checkpoint/ns/p/c?timeout=x&timeout=7") as answer:
+                (written,) = (await answer.json())["items"]
+            assert Path(written).read_text() == "archive" and Path(written).parent == tmp_path / "checkpoints"
+            assert (tmp_path / "checkpoints").stat().st_mode & 0o777 == 0o700
+            assert server.view.asked == [("id1", "checkpoints", 7)]
+            why = "rpc error: code = Unimplemented desc = unknown method CheckpointContainer"
+            for path, status, text in (
+                ("/checkpoint/ns/other/c", 404, "pod does not exist"),
+                ("/checkpoint/ns/p/none", 404, "container none does not exist"),
+                ("/checkpoint/ns/p/c?timeout=x", 404, "cannot parse value of timeout parameter"),
+                ("/checkpoint/ns/p/late", 500, "checkpointing of ns/p/late failed (container late not found)"),
+                ("/checkpoint/ns/p/c?timeout=3", 500, f"checkpointing of ns/p/c failed ({why})"),
+            ):
+                async with http.post(path) as answer:
+                    assert (answer.status, await answer.text()) == (status, text)
+            async with http.get("/checkpoint/ns/p/c") as answer:
+                assert answer.status == 405
 
     run(tmp_path, scenario)
 
