@@ -75,6 +75,14 @@ class Authority:
         )
         return self._files("apiserver-kubelet-client")
 
+    def front_proxy(self) -> tuple[Path, Path]:
+        """How the API server proves to those behind APIServices that it may say who asks. By an authority for that
+        alone: whom it certifies can be anybody.
+        """
+        authority = self._pair("front-proxy-ca", lambda: pki.new_ca(f"wherry-{self._spec.name}-front-proxy"))
+        self._pair("front-proxy-client", lambda: pki.issue(authority, "front-proxy-client", client=True))
+        return self._files("front-proxy-client")
+
     def kubelet_authority(self) -> tuple[Path, Path]:
         """An authority for agents' serving certificates alone: whoever has one cannot pass for the API server."""
         self._pair("kubelet-ca", lambda: pki.new_ca(f"wherry-{self._spec.name}-kubelets"))

@@ -122,6 +122,7 @@ def _certify(spec: Spec, paths: Paths) -> Authority:
     authority = Authority(paths, spec)
     authority.server()
     authority.kubelet_client()
+    authority.front_proxy()
     if spec.store == "etcd":
         authority.etcd()
     for daemon in ("scheduler", "controllers"):

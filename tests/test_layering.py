@@ -66,7 +66,7 @@ FLOORS = {
     ),
     "controlplane": ({"cloud"}, {"controllers"}, {"apiserver", "scheduler"}, {"store"}),
     "controlplane/apiserver": (
-        {"admission"},
+        {"admission", "aggregation"},
         {"subresources"},
         {"streams"},
         {"authz", "maintained"},

@@ -328,15 +328,15 @@ def fitting(limits: Limits) -> Limits:
     return replace(limits, connections=min(limits.connections, max(16, soft - max(64, soft // 4))))
 
 
-def tls_context(cert: Path, key: Path, client_ca: Path | None = None) -> ssl_module.SSLContext:
-    """TLS 1.2 or newer with strong ciphers; with `client_ca`, clients may show a certificate it signed."""
+def tls_context(cert: Path, key: Path, *authorities: Path | None) -> ssl_module.SSLContext:
+    """TLS 1.2 or newer with strong ciphers; with authorities, clients may show a certificate of one of them."""
     context = ssl_module.SSLContext(ssl_module.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl_module.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
     context.options |= ssl_module.OP_NO_COMPRESSION | ssl_module.OP_NO_RENEGOTIATION
     context.load_cert_chain(cert, key)
-    if client_ca is not None:
-        context.load_verify_locations(client_ca)
+    for authority in filter(None, authorities):
+        context.load_verify_locations(authority)
         # Optional: a client without one gets an answer that says what is missing.
         context.verify_mode = ssl_module.CERT_OPTIONAL
     return context

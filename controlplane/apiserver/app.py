@@ -145,7 +145,8 @@ def _pipeline(settings: Settings, registry: Registry, edges: Edge, backups: Back
 def _tls(settings: Settings) -> ssl.SSLContext | None:
     if not (settings.tls_cert_file and settings.tls_key_file):
         return None
-    return webserver.tls_context(settings.tls_cert_file, settings.tls_key_file, settings.client_ca_file)
+    authorities = (settings.client_ca_file, settings.requestheader_client_ca_file)
+    return webserver.tls_context(settings.tls_cert_file, settings.tls_key_file, *filter(None, authorities))
 
 
 def _tend(settings: Settings, lifecycle: Lifecycle, registry: Registry, store: Store) -> None:
@@ -199,10 +200,10 @@ def published(
     settings: Settings, service_ip: str, kinds: tuple[Kind, ...], servers: Servers
 ) -> tuple[keeping.Wanted, ...]:
     """What the server keeps without being asked. Raises OSError for an authority that cannot be read."""
-    client_ca = settings.client_ca_file.read_text() if settings.client_ca_file else ""
+    client_ca, front_ca = map(edge.pem, (settings.client_ca_file, settings.requestheader_client_ca_file))
     return (
         *cluster.wanted(service_ip, settings.service_cidrs, servers.addresses, settings.port),
-        *authentication.wanted(client_ca),
+        *authentication.wanted(client_ca, front_ca, settings.requestheader_allowed_names),
         *aggregation.wanted(kinds),
         *flowcontrol.wanted(),
     )

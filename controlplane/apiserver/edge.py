@@ -28,8 +28,10 @@ from controlplane.apiserver import self_description
 from controlplane.apiserver.admission import chain as admission_chain
 from controlplane.apiserver.admission import connections
 from controlplane.apiserver.admission.plugin import Needs
+from controlplane.apiserver.aggregation.aggregation import Aggregation
 from controlplane.apiserver.authn import keys, token_file
 from controlplane.apiserver.authn.authenticator import Authenticator, TokenSettings
+from controlplane.apiserver.authn.certificates import Fronts, ders
 from controlplane.apiserver.authn.reviews import IdentityReviews
 from controlplane.apiserver.authz import chain, default_policy
 from controlplane.apiserver.authz.graph import Graph
@@ -114,6 +116,19 @@ def token_settings(parts: Parts) -> TokenSettings:
     return TokenSettings((issuer,), (issuer,), found, lookup, use.note)
 
 
+def pem(path: Path | None) -> str:
+    """What a file of certificates holds; "" without one. Raises OSError."""
+    return path.read_text() if path is not None else ""
+
+
+def fronts_of(settings: Settings) -> Fronts | None:
+    """Which servers in front are believed."""
+    if settings.requestheader_client_ca_file is None:
+        return None
+    authorities, clients = map(ders, map(pem, (settings.requestheader_client_ca_file, settings.client_ca_file)))
+    return Fronts(authorities, clients, settings.requestheader_allowed_names)
+
+
 def document_routes(catalog: Catalog, address: str) -> dict[str, Handler]:
     """The paths of discovery and OpenAPI."""
     openapi = Current(catalog, lambda: Documents(tuple(catalog), GIT_VERSION))
@@ -192,6 +207,7 @@ def assemble(parts: Parts) -> Edge:
         constrained=settings.constrained_impersonation,
         authorize=authorize,
         forbid=chain.refusal,
+        fronts=fronts_of(settings),
     )
     identity = IdentityReviews(authenticate, registry.admit_part)
     resources = subresources.table(registry, Patches(), tokens_of(settings, registry), identity)
@@ -202,10 +218,17 @@ def assemble(parts: Parts) -> Edge:
     paths = document_routes(registry.catalog, address)
     paths |= issuer_routes(settings, address, tuple(authenticate.tokens.keys.values()))
     routes = Routes(resources=resources, paths=paths)
+    aggregation = Aggregation(registry, _pair(settings.proxy_client_cert_file, settings.proxy_client_key_file))
+    aggregation.tend(parts.lifecycle)
     return Edge(
         authenticate=authenticate,
         authorize=authorize,
         negotiate=negotiate,
         admission=admission_chain.build(Needs(registry, settings, authorize, policy, parts.lifecycle)),
         routes=routes,
+        elsewhere=aggregation.handler,
     )
+
+
+def _pair(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+    return (certificate, key) if certificate is not None and key is not None else None

@@ -100,7 +100,7 @@ class Pipeline:
             error = refusal(request.user, wanted, decision.reason)
             self._refusals.note(request.user, error.message)
             raise error
-        return await self._handler(request)(request)
+        return await (self._edge.elsewhere(request) or self._handler(request))(request)
 
     def _handler(self, request: Request) -> Handler:
         if not request.is_resource:

@@ -61,6 +61,15 @@ class Settings:
     """Its key."""
     kubelet_ca_file: Path | None = None
     """Whose kubelets are believed."""
+    proxy_client_cert_file: Path | None = None
+    """How this server proves to those behind APIServices that it may say who asks; none: it says so unproven."""
+    proxy_client_key_file: Path | None = None
+    """Its key."""
+    requestheader_client_ca_file: Path | None = None
+    """Whose client certificates show servers in front that name the user in headers (X-Remote-User, …); none: nobody's.
+    It must be another authority than client_ca_file's, or whoever has a certificate of that one could be anybody."""
+    requestheader_allowed_names: tuple[str, ...] = ("front-proxy-client",)
+    """The common names of those certificates; empty: any."""
     authorization_mode: tuple[str, ...] = ("Node", "RBAC")
     """Asked in this order; the first that allows decides."""
     policy_file: Path | None = None

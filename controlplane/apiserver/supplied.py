@@ -33,12 +33,18 @@ class Routes:
     paths: Mapping[str, Handler] = field(default_factory=dict)
 
 
+def nobody_else(request: Request) -> Handler | None:
+    """Where this server answers everything itself."""
+    return None
+
+
 @dataclass(frozen=True)
 class Edge:
-    """Everything the edges supply."""
+    """Everything the edges supply. elsewhere: who answers a request that another server serves."""
 
     authenticate: Authenticate
     authorize: Authorize
     negotiate: Negotiate
     admission: AdmissionChain
     routes: Routes = field(default_factory=Routes)
+    elsewhere: Callable[[Request], Handler | None] = nobody_else

@@ -22,7 +22,7 @@ from lab.standalone.settings import Server, merged
 DAEMONS = ("apiserver", "scheduler", "controllers", "hostnet")
 # What joins with a token and what nodes may do besides, on top of what a lab allows.
 MACHINE_POLICY = Path(__file__).with_name("policy.txt")
-AUTHORITIES = ("ca", "kubelet-ca")
+AUTHORITIES = ("ca", "front-proxy-ca", "kubelet-ca")
 RENEW_BEFORE = datetime.timedelta(days=60)
 
 
@@ -58,6 +58,7 @@ def certify(settings: Server, home: Paths = HOME) -> Authority:
     authority = Authority(home, machine(settings))
     authority.server()
     authority.kubelet_client()
+    authority.front_proxy()
     authority.kubelet_authority()
     for daemon in ("scheduler", "controllers"):
         authority.daemon(daemon)

@@ -14,6 +14,7 @@ from apimachinery.objects import Obj
 from controlplane.apiserver.authn import (
     bootstrap_token,
     certificates,
+    front_proxy,
     impersonation,
     legacy_token,
     service_account,
@@ -50,9 +51,20 @@ class TokenSettings:
     """Told of the Secret whose token somebody presented."""
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Whom a certificate names (None: nobody), and whether it is one of a server in front."""
+
+    user: User | None
+    fronts: bool = False
+    client: bool = True
+
+
 @dataclass
 class Authenticator:
-    """x509, then token file, bootstrap tokens, service account tokens, then anonymous; impersonation on top."""
+    """A server in front, x509, then token file, bootstrap tokens, service account tokens, then anonymous; impersonation
+    on top.
+    """
 
     tokens: TokenSettings
     static_tokens: Mapping[str, User]
@@ -62,11 +74,13 @@ class Authenticator:
     bootstrap_tokens: bool = False
     constrained: bool = False
     """Whether the constrained modes of impersonation are asked for first."""
+    fronts: certificates.Fronts | None = None
+    """Servers in front that name the user in headers; None: there are none, and every certificate is a client's."""
     clock: Callable[[], float] = time.time
     _verified: OrderedDict[tuple[str, tuple[str, ...]], tuple[float, dict[str, Any]]] = field(
         default_factory=OrderedDict
     )
-    _certificates: OrderedDict[bytes, User] = field(default_factory=OrderedDict)
+    _certificates: OrderedDict[bytes, Holder] = field(default_factory=OrderedDict)
 
     async def __call__(self, request: Request) -> User | None:
         """The user of a request; None (or Unauthorized) when its credentials are no good."""
@@ -99,9 +113,13 @@ class Authenticator:
         return None
 
     def _identify(self, request: Request) -> User | None:
-        found = self._certificate_user(request)
-        if found is not None:
-            return found
+        holder = self._holder(request)
+        if holder is not None and holder.fronts:
+            named = front_proxy.user_of(request.headers.items())
+            if named is not None:
+                return authenticated(named)
+        if holder is not None and holder.client and holder.user is not None:
+            return holder.user
         token = bearer_token(request.headers)
         if is_spaced(request.headers):
             request.warnings.append(SPACED)
@@ -111,10 +129,13 @@ class Authenticator:
             if user is None:
                 raise Unauthorized("Unauthorized")
             return authenticated(user)
+        if holder is not None and not holder.client:
+            # A server in front that names nobody is nobody.
+            raise Unauthorized("Unauthorized")
         return ANONYMOUS if self.anonymous else None
 
-    def _certificate_user(self, request: Request) -> User | None:
-        """The user of the connection's certificate; each certificate is read once."""
+    def _holder(self, request: Request) -> Holder | None:
+        """The holder of the connection's certificate; each certificate is read once."""
         transport = request.transport
         peer = transport.get_extra_info("peercert") if transport is not None else None
         if transport is None or not peer:
@@ -125,14 +146,16 @@ class Authenticator:
         if known is not None:
             return known
         found = certificates.user_of(peer, der)
-        if found is None:
-            return None
-        user = authenticated(found)
+        holder = Holder(authenticated(found) if found is not None else None)
+        if self.fronts is not None and tls is not None:
+            chain = certificates.chain_of(tls)
+            fronts = self.fronts.has(chain, found.name if found is not None else "")
+            holder = Holder(holder.user, fronts, self.fronts.is_client(chain))
         if der is not None:
-            self._certificates[der] = user
+            self._certificates[der] = holder
             if len(self._certificates) > CACHED_CERTIFICATES:
                 self._certificates.popitem(last=False)
-        return user
+        return holder
 
     def user_of_token(self, token: str, audiences: tuple[str, ...] = ()) -> User | None:
         """The user behind a bearer token for any of `audiences` (default: the server's own); None: nobody."""

@@ -1,13 +1,51 @@
-"""x509 client certificates: the common name is the user, every organization a group."""
+"""x509 client certificates: the common name is the user, every organization a group; and which authority stands behind
+one, where some are believed as clients and others as servers in front.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
+import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from controlplane.apiserver.authn.user import CREDENTIAL_ID
 from controlplane.apiserver.request import User
+
+_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Fronts:
+    """Servers in front, which name the user in headers: whose certificates are believed, in DER, and the common names
+    that they may have (none: any). clients: the authorities of clients, which may be some of the same.
+    """
+
+    authorities: frozenset[bytes]
+    clients: frozenset[bytes]
+    names: tuple[str, ...] = ()
+
+    def has(self, chain: frozenset[bytes], name: str) -> bool:
+        """Whether a certificate of this common name, proven by that chain, is one of such a server."""
+        return bool(chain & self.authorities) and (not self.names or name in self.names)
+
+    def is_client(self, chain: frozenset[bytes]) -> bool:
+        """Whether a certificate proven by that chain says who its holder is."""
+        return bool(chain & self.clients)
+
+
+def ders(pem: str) -> frozenset[bytes]:
+    """The certificates of a PEM file, each in DER."""
+    return frozenset(ssl.PEM_cert_to_DER_cert(found) for found in _CERTIFICATE.findall(pem))
+
+
+def chain_of(tls: ssl.SSLObject) -> frozenset[bytes]:
+    """What a connection's client certificate was proven by, itself and the authority included, each in DER."""
+    if hasattr(tls, "get_verified_chain"):  # Python 3.13
+        return frozenset(tls.get_verified_chain())
+    return frozenset(ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in tls._sslobj.get_verified_chain())  # type: ignore[attr-defined]
 
 
 def user_of(peer_certificate: Mapping[str, Any], der: bytes | None = None) -> User | None:

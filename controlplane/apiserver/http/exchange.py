@@ -93,9 +93,12 @@ async def serve(raw: web.BaseRequest, pipeline: Pipeline, catalog: Catalog) -> w
         "Cache-Control": "no-cache, private",
         "Content-Type": reply.content_type,
     }
-    headers.update(reply.headers)
+    if reply.headers:
+        # However they are spelt: those of another server's answer, too.
+        said = {name.lower() for name in reply.headers}
+        headers = {name: value for name, value in headers.items() if name.lower() not in said} | dict(reply.headers)
     if reply.status == 204 or not reply.content_type:
-        del headers["Content-Type"]  # nothing follows that could have a type
+        headers.pop("Content-Type", None)  # nothing follows that could have a type
     sendable: web.StreamResponse
     body = reply.body
     if isinstance(body, Shared) and compression.accepts_gzip(raw.headers):

@@ -27,11 +27,12 @@ KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_
 
 @dataclass(frozen=True)
 class Address:
-    """Where to dial; `tls` None is plain text."""
+    """Where to dial; `tls` None is plain text. name: whom its certificate must name, where that is not the host."""
 
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+    name: str = ""
 
     @property
     def authority(self) -> str:
@@ -165,7 +166,7 @@ async def dial(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWr
         address.host,
         address.port,
         ssl=address.tls,
-        server_hostname=address.host if address.tls else None,
+        server_hostname=(address.name or address.host) if address.tls else None,
         limit=wire.HEAD_LIMIT,
     )
     try:

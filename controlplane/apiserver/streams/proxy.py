@@ -11,7 +11,7 @@ import random
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from apimachinery import errors
 from apimachinery.kinds import ENDPOINT_SLICE, POD, SERVICE
@@ -101,7 +101,7 @@ class Proxies:
             raise errors.BadRequest("address not allowed")
 
     async def _pass_on(self, request: Request, address: Address) -> Reply:
-        upgrade = "upgrade" in request.headers.get("Connection", "").lower() and "Upgrade" in request.headers
+        upgrade = is_upgrade(request)
         if not upgrade and not request.tail and not request.path.endswith("/") and request.method in ("GET", "HEAD"):
             # Relative links of a page at the root would lead elsewhere without the slash.
             query = f"?{request.raw_query}" if request.raw_query else ""
@@ -118,8 +118,8 @@ class Proxies:
         if answer.head.status == 101:
             await tunnel.join(tunnel.transport_of(request.transport), answer)
             return HIJACKED
-        way = Through(request.path.removesuffix(path).rstrip("/"), _hosts(address), request.headers.get("Host", ""))
-        return await _answer(request, answer, way)
+        way = Through(request.path.removesuffix(path).rstrip("/"), hosts(address), request.headers.get("Host", ""))
+        return await answer_of(request, answer, way)
 
 
 def _without_endpoints(name: str) -> errors.ServiceUnavailable:
@@ -140,9 +140,29 @@ def _number(port: str) -> int:
     raise errors.ServiceUnavailable(f"error trying to reach service: dial tcp: {why}", details={})
 
 
-async def _answer(request: Request, answer: backend.Connection, way: Through) -> Response:
+class Answered(Protocol):
+    """An answer whose head has been read. It is done with when its body has been, or when it is closed."""
+
+    @property
+    def head(self) -> wire.Head: ...
+
+    def body(self) -> AsyncIterator[bytes]: ...
+
+    async def close(self) -> None: ...
+
+
+def is_upgrade(request: Request) -> bool:
+    """Whether another protocol is asked for."""
+    return "upgrade" in request.headers.get("Connection", "").lower() and "Upgrade" in request.headers
+
+
+async def answer_of(request: Request, answer: Answered, way: Through) -> Response:
     """What the client is sent of an answer: its links, if it has any, lead through the proxy."""
-    kept = {k: v for k, v in answer.head.headers if k not in wire.HOP_BY_HOP and k not in _DROPPED}
+    kept: dict[str, str] = {}
+    for name, value in answer.head.headers:
+        if name not in wire.HOP_BY_HOP and name not in _DROPPED:
+            # What is said several times is a list (RFC 9110, section 5.3).
+            kept[name] = f"{kept[name]}, {value}" if name in kept else value
     media = answer.head.get("content-type") or "application/octet-stream"
     status = answer.head.status
     if request.method == "HEAD":
@@ -159,7 +179,7 @@ async def _answer(request: Request, answer: backend.Connection, way: Through) ->
     return Response(status, way.body(start, encoding) or start, media, kept)
 
 
-async def _read(answer: backend.Connection) -> tuple[bytes, AsyncIterator[bytes] | None]:
+async def _read(answer: Answered) -> tuple[bytes, AsyncIterator[bytes] | None]:
     """A whole body and None; or the start of one that is too long to be held, and its rest."""
     out, pieces = bytearray(), answer.body()
     async for piece in pieces:
@@ -175,7 +195,7 @@ async def _after(start: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byte
         yield piece
 
 
-def _hosts(address: Address) -> tuple[str, ...]:
+def hosts(address: Address) -> tuple[str, ...]:
     """Where the proxied host was dialled, as it may write that."""
     default = 443 if address.tls else 80
     bare = (address.authority.removesuffix(f":{address.port}"),) if address.port == default else ()

@@ -89,12 +89,14 @@ def trusting(ca: bytes) -> ssl.SSLContext:
     return context
 
 
-def why(error: BaseException, where: str) -> str:
-    """An error of the connection in the words of Go's client. where: the address dialled, when it is not in the URL."""
+def why(error: BaseException, where: str, name: str = "") -> str:
+    """An error of the connection in the words of Go's client. where: the address dialled, when it is not in the URL;
+    name: whom a certificate must name, when that is not.
+    """
     if isinstance(error, asyncio.TimeoutError):
         return "context deadline exceeded"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"tls: failed to verify certificate: x509: {_certificate(error.certificate_error, error.host)}"
+        return f"tls: failed to verify certificate: x509: {_certificate(error.certificate_error, name or error.host)}"
     if isinstance(error, aiohttp.ClientConnectorSSLError):
         if "WRONG_VERSION_NUMBER" in str(error) or "HTTP_REQUEST" in str(error):
             return "http: server gave HTTP response to HTTPS client"

@@ -1,0 +1,36 @@
+"""All that is done about APIServices, put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from apimachinery.kinds import API_SERVICE
+from apimachinery.kit.lifecycle import Lifecycle
+from controlplane.apiserver.aggregation.availability import Availability
+from controlplane.apiserver.aggregation.dialling import Dialler
+from controlplane.apiserver.aggregation.passing import Passing
+from controlplane.apiserver.aggregation.remotes import Remotes
+from controlplane.apiserver.registry import Registry
+from controlplane.apiserver.request import Handler, Request
+from controlplane.apiserver.streams.services import Services
+
+
+class Aggregation:
+    """certificate: how this server proves to the others that it may say who asks."""
+
+    def __init__(self, registry: Registry, certificate: tuple[Path, Path] | None) -> None:
+        self.known = Remotes()
+        services = Services(registry)
+        self._dialler = Dialler(services, certificate)
+        self._passing = Passing(self.known, self._dialler)
+        self._availability = Availability(registry, self.known, services, self._dialler)
+        registry.subscribe(API_SERVICE, self.known.changed)
+
+    def handler(self, request: Request) -> Handler | None:
+        """Who answers a request that is another server's to answer; None for this server's own."""
+        return self._passing.handler(request)
+
+    def tend(self, lifecycle: Lifecycle) -> None:
+        """Begin the loops; the lifecycle ends them and the connections."""
+        lifecycle.push("connections to aggregated servers", self._dialler.close)
+        lifecycle.spawn("availability of APIServices", self._availability.run())

@@ -1,0 +1,287 @@
+"""APIServices that name a Service: requests passed on to it, and whether it answers."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import asynccontextmanager
+from datetime import datetime, timezone
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from apimachinery.kinds import API_SERVICE, SERVICE
+from controlplane.apiserver.aggregation import conditions, remotes
+from tests.controlplane.apiserver import aggregated
+from tests.controlplane.apiserver.aggregated import GROUP, NAME, VERSION
+from tests.controlplane.apiserver.server import DEADLINE, serving
+from tests.waiting import until
+
+ROOT = f"/apis/{GROUP}/{VERSION}"
+FLUNDERS = f"{ROOT}/namespaces/default/flunders"
+
+
+def run(folder, test, register=True):
+    async def main():
+        async with aggregated.aggregated(folder) as behind, serving(folder, **aggregated.settings(folder)) as client:
+            if register:
+                await behind.register(client)
+                await until(lambda: condition(client, "Passed"))
+            await test(client, behind)
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+async def condition(client, reason):
+    found = await client.get(API_SERVICE, NAME)
+    listed = [one for one in found.get("status", {}).get("conditions", ()) if one["reason"] == reason]
+    return listed[0] if listed else None
+
+
+@asynccontextmanager
+async def asked(client, folder, path, method="GET", **more):
+    """The answer to an administrator's request, as it is."""
+    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    context.load_cert_chain(folder / "admin.crt", folder / "admin.key")
+    url = URL(client.server + path, encoded=True)
+    async with aiohttp.ClientSession() as session, session.request(method, url, ssl=context, **more) as response:
+        yield response
+
+
+def test_a_request_is_passed_on_with_its_users_name(tmp_path):
+    async def test(client, behind):
+        seen: dict[str, Any] = {}
+
+        async def answer(request):
+            if not request.path.endswith("/status"):
+                return None
+            seen.update(method=request.method, target=request.raw_path, body=await request.read())
+            headers = [
+                ("Warning", '299 - "one"'),
+                ("Warning", '299 - "two"'),
+                ("X-Own", "1"),
+                ("Cache-Control", "max-age=3"),
+            ]
+            return web.Response(
+                status=202, body=b'{"kind":"Flunder"}', content_type="application/json", headers=headers
+            )
+
+        behind.answer = answer
+        given = {
+            "Content-Type": "application/merge-patch+json",
+            "X-Remote-User": "somebody",
+            "X-Remote-Group": "system:masters",
+            "X-Remote-Extra-Reason": "none",
+            "Authorization": "Basic eDp5",
+        }
+        path = f"{FLUNDERS}/a%2Fb/status?x=1&x=%2F"
+        async with asked(client, tmp_path, path, "PATCH", data=b"{}", headers=given) as response:
+            assert (response.status, await response.read()) == (202, b'{"kind":"Flunder"}')
+            assert response.headers["X-Own"] == "1"
+            assert response.headers.getall("Cache-Control") == ["max-age=3"]
+            assert response.headers["Warning"] == '299 - "one", 299 - "two"'
+        assert seen == {"method": "PATCH", "target": path, "body": b"{}"}
+        headers = behind.headers(f"{FLUNDERS}/a/b/status")
+        assert headers["x-remote-user"] == ["admin"]
+        assert headers["x-remote-group"] == ["system:masters", "system:authenticated"]
+        assert "authorization" not in headers
+        assert "x-remote-extra-reason" not in headers
+        assert list(name for name in headers if name.startswith("x-remote-extra-")) == [
+            "x-remote-extra-authentication.kubernetes.io%2fcredential-id"
+        ]
+        assert headers["content-type"] == ["application/merge-patch+json"]
+        assert headers["x-forwarded-for"] == ["127.0.0.1"]
+        assert headers["x-forwarded-host"] == [client.server.removeprefix("https://")]
+
+    run(tmp_path, test)
+
+
+def test_a_watch_comes_as_it_is_told_and_ends_with_its_client(tmp_path):
+    async def test(client, behind):
+        gone = asyncio.Event()
+
+        async def answer(request):
+            if request.path != FLUNDERS:
+                return None
+            response = web.StreamResponse(headers={"Content-Type": "application/json"})
+            await response.prepare(request)
+            try:
+                await response.write(b'{"type":"ADDED"}\n')
+                while True:
+                    await response.write(b'{"type":"MODIFIED"}\n')
+                    await asyncio.sleep(0.01)
+            except (ConnectionError, asyncio.CancelledError):
+                gone.set()
+                raise
+
+        behind.answer = answer
+        async with asked(client, tmp_path, f"{FLUNDERS}?watch=1") as response:
+            assert await response.content.readline() == b'{"type":"ADDED"}\n'
+            assert await response.content.readline() == b'{"type":"MODIFIED"}\n'
+        await asyncio.wait_for(gone.wait(), 10)
+
+    run(tmp_path, test)
+
+
+def test_another_protocol_is_carried_both_ways(tmp_path):
+    async def test(client, behind):
+        async def answer(request):
+            if request.path != f"{FLUNDERS}/a/exec":
+                return None
+            socket = web.WebSocketResponse(protocols=("echo",))
+            await socket.prepare(request)
+            async for message in socket:
+                await socket.send_str(f"{request.headers['X-Remote-User']} {message.data}")
+            return socket
+
+        behind.answer = answer
+        context = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+        context.load_cert_chain(tmp_path / "admin.crt", tmp_path / "admin.key")
+        async with aiohttp.ClientSession() as session:
+            url = f"{client.server}{FLUNDERS}/a/exec"
+            async with session.ws_connect(url, ssl=context, protocols=("echo",)) as socket:
+                assert socket.protocol == "echo"
+                await socket.send_str("hello")
+                assert (await socket.receive()).data == "admin hello"
+
+    run(tmp_path, test)
+
+
+def test_who_may_not_is_not_passed_on(tmp_path):
+    async def test(client, behind):
+        before = len([one for one in behind.asked if one.path == FLUNDERS])
+        async with aiohttp.ClientSession() as session:
+            trust = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+            async with session.get(client.server + FLUNDERS, ssl=trust) as response:
+                assert response.status == 403
+                text = (await response.json())["message"]
+        assert text == (
+            'flunders.flunders.test is forbidden: User "system:anonymous" cannot list resource "flunders" in API group'
+            ' "flunders.test" in the namespace "default"'
+        )
+        assert len([one for one in behind.asked if one.path == FLUNDERS]) == before
+
+    run(tmp_path, test)
+
+
+def test_without_its_service_it_is_not_available(tmp_path):
+    async def test(client, behind):
+        made = await client.create(API_SERVICE, behind.api_service())
+        assert made["status"] == {}
+        found = await until(lambda: condition(client, "ServiceNotFound"))
+        assert (found["status"], found["message"]) == ("False", 'service/flunders in "default" is not present')
+        async with asked(client, tmp_path, FLUNDERS) as response:
+            assert (response.status, await response.text()) == (503, "service unavailable\n")
+            assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+        await client.create(SERVICE, behind.service())
+        found = await until(lambda: condition(client, "Passed"))
+        assert (found["status"], found["message"]) == ("True", "all checks passed")
+        # It comes to this server's own groups, and goes from there.
+        await client.delete(API_SERVICE, NAME)
+        async with asked(client, tmp_path, FLUNDERS) as response:
+            assert response.status == 404
+
+    run(tmp_path, test, register=False)
+
+
+def test_a_server_that_answers_badly_is_not_available(tmp_path):
+    async def test(client, behind):
+        async def refuse(request):
+            return web.Response(status=403)
+
+        behind.answer = refuse
+        await behind.register(client)
+        found = await until(lambda: condition(client, "FailedDiscoveryCheck"))
+        url = f"https://localhost:{behind.port}{ROOT}"
+        assert found["message"] == f"failing or missing response from {url}: bad status from {url}: 403"
+        behind.answer = None
+        await until(lambda: condition(client, "Passed"))
+
+    run(tmp_path, test, register=False)
+
+
+def test_a_server_that_is_not_trusted_is_not_available(tmp_path):
+    async def test(client, behind):
+        await behind.register(client, caBundle=None)
+        found = await until(lambda: condition(client, "FailedDiscoveryCheck"))
+        assert "tls: failed to verify certificate: x509: certificate signed by unknown authority" in found["message"]
+        change = {"spec": {"insecureSkipTLSVerify": True}}
+        await client.patch(API_SERVICE, NAME, change)
+        await until(lambda: condition(client, "Passed"))
+        async with asked(client, tmp_path, ROOT) as response:
+            assert (await response.json())["resources"] == aggregated.RESOURCES["resources"]
+
+    run(tmp_path, test, register=False)
+
+
+def test_a_server_that_went_away_is_told_by_the_answer(tmp_path):
+    async def test(client, behind):
+        service = await client.get(SERVICE, "flunders", "default")
+        service["spec"]["externalName"] = "localhost.invalid"
+        await client.update(SERVICE, service)
+        async with asked(client, tmp_path, FLUNDERS) as response:
+            assert response.status == 503
+            text = await response.text()
+        assert text in (
+            "service unavailable\n",
+            "error trying to reach service: dial tcp: lookup localhost.invalid: no such host\n",
+        )
+
+    run(tmp_path, test)
+
+
+SPEC = {
+    "group": GROUP,
+    "version": VERSION,
+    "service": {"namespace": "default", "name": "flunders", "port": 443},
+}
+SERVED = {"spec": {"type": "ClusterIP", "ports": [{"name": "https", "port": 443}]}}
+SLICE = {"ports": [{"name": "https", "port": 8443}], "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {}}]}
+
+
+@pytest.mark.parametrize(
+    ("service", "slices", "reason", "message"),
+    [
+        (None, [], "ServiceNotFound", 'service/flunders in "default" is not present'),
+        (
+            {"spec": {"ports": [{"port": 80}]}},
+            [SLICE],
+            "ServicePortError",
+            'service/flunders in "default" is not listening on port 443',
+        ),
+        (SERVED, [], "EndpointsNotFound", 'cannot find endpointslices for service/flunders in "default"'),
+        (
+            SERVED,
+            [{**SLICE, "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": False}}]}],
+            "MissingEndpoints",
+            'endpointslices for service/flunders in "default" have no addresses with port name "https"',
+        ),
+        (
+            SERVED,
+            [{**SLICE, "ports": [{"name": "http", "port": 80}]}],
+            "MissingEndpoints",
+            'endpointslices for service/flunders in "default" have no addresses with port name "https"',
+        ),
+        (SERVED, [SLICE], None, None),
+        ({"spec": {"type": "ExternalName", "externalName": "a.test"}}, [], None, None),
+    ],
+)
+def test_conditions_by_the_objects(service, slices, reason, message):
+    remote = remotes.of({"metadata": {"name": NAME}, "spec": SPEC})
+    assert remote is not None
+    found = conditions.of_objects(remote, service, slices)
+    assert (found and found.reason, found and found.message) == (reason, message)
+
+
+def test_the_time_of_a_condition_is_that_of_its_status():
+    first, later = (datetime(2026, 1, day, tzinfo=timezone.utc) for day in (1, 2))
+    one = conditions.told({"metadata": {}}, conditions.PASSED, first)
+    assert conditions.told(one, conditions.PASSED, later) == one
+    other = conditions.told(one, conditions.LOCAL, later)["status"]["conditions"]
+    assert [(each["reason"], each["lastTransitionTime"]) for each in other] == [("Local", "2026-01-01T00:00:00Z")]
+    failed = conditions.told(one, conditions.undiscovered("no"), later)["status"]["conditions"]
+    assert [(each["status"], each["lastTransitionTime"]) for each in failed] == [("False", "2026-01-02T00:00:00Z")]
