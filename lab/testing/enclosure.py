@@ -16,6 +16,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,10 +30,9 @@ from lab.testing import hierarchies
 _PR_SET_PDEATHSIG = 1
 _INSIDE = "--inside"
 _SOURCE = Path(__file__).resolve().parent.parent.parent
-# Empty inside, and in memory: state of labs and of whatever containerd is started, temporary files.
+# Empty inside, and in memory: temporary files, and state of labs and of whatever containerd is started.
+_TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
 _OWN = {
-    Path("/tmp"): 0o1777,
-    Path("/var/tmp"): 0o1777,
     STATE: 0o755,
     Path("/var/lib/containerd"): 0o711,
     Path("/var/lib/cni"): 0o755,
@@ -74,13 +74,35 @@ def arrange() -> None:
     """Give this mount and network namespace the look of a machine on which nothing runs yet."""
     hierarchies.mount_anew()
     _own_run()
-    for directory, mode in _OWN.items():
+    for directory in _TEMPORARY:
         if not _needed(directory):
-            directory.mkdir(parents=True, exist_ok=True)
-            mounts.mount("tmpfs", directory, "tmpfs", options=f"mode={mode:o}")
+            mounts.mount("tmpfs", directory, "tmpfs", options="mode=1777")
+    for parent in {directory.parent for directory in _OWN}:
+        _own_directories(parent)
     HOME.mkdir(parents=True, exist_ok=True)
     with Netlink() as kernel:
         kernel.do(links.change("lo", up=True))
+
+
+def _own_directories(parent: Path) -> None:
+    """Directories of our own in `parent`, whose other entries stay the machine's. `parent` is in memory, and not its
+    directories one by one: the kernel takes a mount away when somebody removes the directory below it, and a lab's
+    `down` on the machine removes its own.
+    """
+    own = {path: mode for path, mode in _OWN.items() if path.parent == parent and not _needed(path)}
+    found = {path: os.open(path, os.O_PATH | os.O_NOFOLLOW) for path in parent.iterdir() if path not in own}
+    mounts.mount("tmpfs", parent, "tmpfs", options="mode=755")
+    for path, descriptor in found.items():
+        kind = os.fstat(descriptor).st_mode
+        if stat.S_ISLNK(kind):
+            path.symlink_to(os.readlink("", dir_fd=descriptor))
+        else:
+            path.mkdir() if stat.S_ISDIR(kind) else path.touch()
+            mounts.mount(f"/proc/self/fd/{descriptor}", path, flags=mounts.MS_BIND | mounts.MS_REC)
+        os.close(descriptor)
+    for path, mode in own.items():
+        path.mkdir()
+        path.chmod(mode)
 
 
 def _own_run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lab import cgroups
+from lab.paths import STATE
 from lab.testing import enclosure
 from tests.waiting import eventually
 
@@ -46,6 +48,17 @@ def test_it_has_a_network_processes_and_directories_of_its_own(name: str, tmp_pa
     assert "whtbeside" not in done.stdout and not Path("/run/y").exists()
     assert os.uname().nodename != "whtz"
     assert lines[-1] == str(enclosure.HOME)
+
+
+def test_a_lab_that_goes_from_the_machine_takes_nothing_along(name: str) -> None:
+    """The last one removes the directory of all; where labs run on the machine now, it stays and this shows less."""
+    STATE.mkdir(exist_ok=True)
+    argv = enclosure.argv(name, ["sh", "-c", f"echo kept > {STATE}/file; echo made; read word; cat {STATE}/file"])
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as inside:
+        assert inside.stdin and inside.stdout and inside.stdout.readline() == "made\n"
+        with contextlib.suppress(OSError):
+            STATE.rmdir()
+        assert inside.communicate("go on\n", timeout=60)[0] == "kept\n"
 
 
 def test_its_cgroups_are_its_own_and_hold_whoever_runs_in_it(name: str) -> None:
