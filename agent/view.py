@@ -24,6 +24,7 @@ class ContainerRef:
     state: str  # "created" | "running" | "exited" | "unknown"
     log_path: Path
     attempt: int
+    image: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ class RuntimeView(Protocol):
 
     def sandbox_id(self, pod_uid: str) -> str | None:
         """The ready sandbox."""
+
+    async def sandbox_image(self, sandbox_id: str) -> str:
+        """The image that it was made of; "" where the runtime does not say."""
 
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult: ...
 

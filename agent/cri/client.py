@@ -78,6 +78,12 @@ class CriClient:
         answer = await self._runtime("PodSandboxStatus", request, pb.PodSandboxStatusResponse)
         return translate.sandbox(answer.status)
 
+    async def sandbox_image(self, sandbox_id: str) -> str:
+        """The image that it was made of; "" where the runtime does not say."""
+        request = pb.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id, verbose=True)
+        answer = await self._runtime("PodSandboxStatus", request, pb.PodSandboxStatusResponse)
+        return translate.sandbox_image(answer.info.get("info", ""))
+
     # --- containers
 
     async def create_container(self, sandbox_id: str, config: Any, sandbox_config: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from agent.cri import names
@@ -56,6 +57,15 @@ def sandbox(status: Any) -> Sandbox:
         host_network=options.network == pb.NamespaceMode.NODE,
         ips=tuple(ip for ip in ips if ip),
     )
+
+
+def sandbox_image(told: str) -> str:
+    """Of what containerd tells beside a sandbox's status, a JSON object of its own."""
+    try:
+        found = json.loads(told)
+    except ValueError:
+        return ""
+    return str(found.get("image") or "") if isinstance(found, dict) else ""
 
 
 def _restart_count(item: Any) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from agent import podspec
 from agent.cri.cache import RuntimeCache
 from agent.cri.client import CriClient
+from agent.cri.errors import CriError
 from agent.cri.heard import LIST_SECONDS, QUICK_SECONDS, Heard
 from agent.cri.model import Container, ExecResult, ImageInfo, RuntimeInfo
 from agent.pods.pods import Pods
@@ -29,6 +30,7 @@ class View:
         self._pods = pods
         self._started = time.monotonic()
         self._info = info
+        self._sandbox_images: dict[str, str] = {}
         self._images = Heard(runtime.images, QUICK_SECONDS)
         self._stats = Heard(runtime.container_stats, LIST_SECONDS)
 
@@ -62,6 +64,16 @@ class View:
     def sandbox_id(self, pod_uid: str) -> str | None:
         sandbox = self._cache.record(pod_uid).ready_sandbox
         return sandbox.id if sandbox else None
+
+    async def sandbox_image(self, sandbox_id: str) -> str:
+        if sandbox_id not in self._sandbox_images:
+            there = {w.uid: self.sandbox_id(w.uid) for w in self._pods.all()}.values()
+            self._sandbox_images = {each: image for each, image in self._sandbox_images.items() if each in there}
+            try:
+                self._sandbox_images[sandbox_id] = await self._runtime.sandbox_image(sandbox_id)
+            except CriError:
+                return ""
+        return self._sandbox_images[sandbox_id]
 
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float) -> ExecResult:
         return await self._runtime.exec_sync(container_id, command, timeout)
@@ -115,6 +127,7 @@ def _ref(container: Container) -> ContainerRef:
         state=container.state.value,
         log_path=Path(container.log_path),
         attempt=container.attempt,
+        image=container.image,
     )
 
 

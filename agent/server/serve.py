@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 
 from agent import metrics as own_metrics
+from agent.host.cgroups import Hierarchy
+from agent.host.figures import Figures
 from agent.node.address import node_addresses
 from agent.probes import metrics as probes
-from agent.server import checkpoint, configz, files, logs, stats
+from agent.server import cadvisor, checkpoint, configz, files, logs, stats
 from agent.server.authorize import Gate
 from agent.server.containers import Refused
 from agent.server.streams import Streaming
@@ -37,6 +40,7 @@ class Api:
         self._view = view
         self._streaming = Streaming(view, settings.streaming_host)
         self._rates = stats.Rates()
+        self._figures_of = Figures(Hierarchy.detect())
         self._pages = component.pages("kubelet", settings, (*_DOCUMENTS, *_STREAMS))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -96,6 +100,8 @@ class Api:
         if path == "/metrics/probes":
             body, kind = metrics.exposition(probes.REGISTRY)
             return web.Response(body=body, headers={"Content-Type": kind})
+        if path == "/metrics/cadvisor":
+            return await self._kernel()
         if path == "/configz":
             return _json(configz.configuration(self._settings))
         if path in ("/metrics/resource", "/stats/summary"):
@@ -121,6 +127,17 @@ class Api:
         rates = self._rates.update(readings)
         return _json(stats.summary(self._settings.node_name, machine, pods, usages, rates))
 
+    async def _kernel(self) -> web.Response:
+        """What the kernel counts; read in a thread, for there are many small files."""
+        settings, placed = self._settings, []
+        for pod in self._view.pods():
+            uid = pod["metadata"]["uid"]
+            if (sandbox := self._view.sandbox_id(uid)) is not None:
+                running = [ref for ref in self._view.containers(uid) if ref.state == "running"]
+                placed.append(cadvisor.Placed(pod, sandbox, await self._view.sandbox_image(sandbox), running))
+        body = await asyncio.to_thread(cadvisor.page, settings.root_dir, settings.cgroup_root, self._figures_of, placed)
+        return web.Response(body=body.encode(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
     def _runs(self, pod: Obj) -> bool:
         return any(c.state == "running" for c in self._view.containers(pod["metadata"]["uid"]))
 
@@ -129,6 +146,7 @@ _DOCUMENTS = (
     "/configz",
     "/healthz",
     "/metrics",
+    "/metrics/cadvisor",
     "/metrics/probes",
     "/metrics/resource",
     "/pods",

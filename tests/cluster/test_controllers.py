@@ -240,6 +240,14 @@ def test_top_shows_what_is_used_and_an_autoscaler_follows_it(clean: Lab) -> None
     try:
         eventually(lambda: len(clean.running("app=whtbusy")) == 2, 90, "there is a second one")
         assert all(int(line.split()[1].removesuffix("m")) > 30 for line in lines("pods", "-l", "app=whtbusy"))
+        busy = clean.running("app=whtbusy")[0]
+        path = f"/api/v1/nodes/{busy['spec']['nodeName']}/proxy/metrics/cadvisor"
+        mine = f'namespace="default",pod="{busy["metadata"]["name"]}"'
+        told_here = [line for line in clean.kubectl("get", "--raw", path).splitlines() if mine in line]
+        throttled = 'container_cpu_cfs_throttled_seconds_total{container="main"'
+        assert any(line.startswith(throttled) and float(line.split()[1]) > 0 for line in told_here)
+        received = [line for line in told_here if line.startswith("container_network_receive_bytes_total")]
+        assert len(received) == 1 and 'interface="eth0"' in received[0] and 'image="wherry.local/pause' in received[0]
         for each in clean.running("app=whtbusy"):
             clean.kubectl("exec", each["metadata"]["name"], "--", "touch", "/tmp/enough")
         eventually(lambda: clean.get("deployment", "whtbusy")["spec"]["replicas"] == 1, 90, "one is enough again")

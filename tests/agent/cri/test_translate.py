@@ -60,3 +60,8 @@ def test_a_start_that_was_cut_off_is_no_end(reason: str, message: str, code: int
     found = translate.container(said)
     assert found.state is state
     assert found.listed_as is State.EXITED, "a relist that finds it unchanged does not ask again"
+
+
+def test_a_sandboxs_image_is_in_what_is_told_beside_its_status() -> None:
+    assert translate.sandbox_image('{"pid": 1, "image": "pause:3"}') == "pause:3"
+    assert [translate.sandbox_image(told) for told in ("", "[]", "{}", '{"image": null}')] == [""] * 4
