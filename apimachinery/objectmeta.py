@@ -14,6 +14,7 @@ __all__ = [
     "check_annotations",
     "check_finalizers",
     "check_labels",
+    "check_managers",
     "check_owners",
     "check_stem",
 ]
@@ -21,6 +22,7 @@ __all__ = [
 Found = list[FieldError]
 CheckName = Callable[[str], tuple[str, ...]]
 _ANNOTATIONS_LIMIT = 256 * 1024
+_LONGEST_MANAGER, _LONGEST_SUBRESOURCE = 128, 256
 # How upstream's type has them.
 _REFERENCE = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
 
@@ -44,6 +46,7 @@ def check(meta: Obj, path: str, namespaced: bool, check_name: CheckName) -> Foun
     found += check_labels(meta.get("labels") or {}, f"{path}.labels")
     found += check_annotations(meta.get("annotations") or {}, f"{path}.annotations")
     found += check_owners(meta.get("ownerReferences") or [], f"{path}.ownerReferences")
+    found += check_managers(meta.get("managedFields") or [], f"{path}.managedFields")
     return found + check_finalizers(meta.get("finalizers") or [], f"{path}.finalizers")
 
 
@@ -113,4 +116,26 @@ def check_finalizers(values: list[str], path: str) -> Found:
     if "orphan" in values and "foregroundDeletion" in values:
         text = "finalizer orphan and foregroundDeletion cannot be both set"
         found.append(errors.invalid(path, values, text))
+    return found
+
+
+def check_managers(entries: list[Obj], path: str) -> Found:
+    """Who owns which fields, as far as that can be told from the entries alone."""
+    found: Found = []
+    for index, entry in enumerate(entries):
+        where, manager = f"{path}[{index}]", entry.get("manager") or ""
+        if entry.get("operation") not in ("Apply", "Update"):
+            text = "must be `Apply` or `Update`"
+            found.append(errors.invalid(f"{where}.operation", entry.get("operation") or "", text))
+        if entry.get("fieldsType") and entry["fieldsType"] != "FieldsV1":
+            found.append(errors.invalid(f"{where}.fieldsType", entry["fieldsType"], "must be `FieldsV1`"))
+        if len(manager.encode()) > _LONGEST_MANAGER:
+            found.append(errors.too_long(f"{where}.manager", _LONGEST_MANAGER))
+        for place, letter in enumerate(manager):
+            if not letter.isprintable():
+                at = len(manager[:place].encode())
+                text = f"invalid character U+{ord(letter):04X} (at position {at})"
+                found.append(errors.invalid(f"{where}.manager", manager, text))
+        if len((entry.get("subresource") or "").encode()) > _LONGEST_SUBRESOURCE:
+            found.append(errors.too_long(f"{where}.subresource", _LONGEST_SUBRESOURCE))
     return found

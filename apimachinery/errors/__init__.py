@@ -27,7 +27,7 @@ from apimachinery.errors.field_errors import (
     too_many,
     type_invalid,
 )
-from apimachinery.errors.shown import quoted, shortened
+from apimachinery.errors.shown import number, quoted, shortened
 from apimachinery.errors.status import (
     AlreadyExists,
     ApiError,
@@ -89,6 +89,7 @@ __all__ = [
     "invalid_whole",
     "not_found",
     "not_supported",
+    "number",
     "quoted",
     "required",
     "shortened",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from apimachinery.errors.shown import shown
+from apimachinery.errors.shown import quoted, shown
 from apimachinery.errors.status import Cause
 
 
@@ -52,7 +52,7 @@ def type_invalid(field: str, value: Any, detail: str) -> FieldError:
 
 def not_supported(field: str, value: Any, allowed: Iterable[str]) -> FieldError:
     """A value outside an enumeration."""
-    choices = ", ".join(f'"{choice}"' for choice in allowed)
+    choices = ", ".join(map(quoted, allowed))
     text = _with_detail(f"Unsupported value: {shown(value)}", f"supported values: {choices}" if choices else "")
     return FieldError("FieldValueNotSupported", field, text)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from decimal import Decimal
 from typing import Any
 
 # Upstream prints values whole, so a value that is cut is one that nobody reads: a whole object that a patch made of the
 # wrong type has some thousand characters. A value has so many, and a text about one (its escapes and a reason) so many.
 _LONGEST_VALUE = 32768
 _LONGEST_TEXT = 4 * _LONGEST_VALUE
+# A number with more digits before its point is printed with an exponent.
+_LONGEST_NUMBER = 6
 # What Go's JSON never writes plainly.
 _OPEN = re.compile("[<>&\u2028\u2029]")
 
@@ -47,11 +51,35 @@ def _code(point: int) -> str:
     return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
 
 
+def number(value: float) -> str:
+    """A number as Go's %v prints it."""
+    if not math.isfinite(value):
+        return {"inf": "+Inf", "-inf": "-Inf"}.get(str(value), "NaN")
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    power = len(digits) - 1 + exponent
+    if value == 0 or -5 < power < _LONGEST_NUMBER:
+        return f"{Decimal(repr(value)).normalize():f}"
+    fraction = "".join(map(str, digits[1:]))
+    return f"{'-' * sign}{digits[0]}{'.' * bool(fraction)}{fraction}e{'-' if power < 0 else '+'}{abs(power):02d}"
+
+
 def shown(value: Any) -> str:
     """A bad value as Go prints it: strings quoted, the rest as JSON."""
     if value is None:
         return "null"
     if isinstance(value, str):
         return quoted(value)
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if isinstance(value, float):
+        return number(value)
+    text = json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
     return _OPEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _plain(value: Any) -> Any:
+    """A value with whole numbers as JSON of Go's has them, without a point."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e21 else value

@@ -64,4 +64,4 @@ def go_text(value: Any) -> str:
         return "map[" + " ".join(f"{key}:{go_text(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, list):
         return "[" + " ".join(map(go_text, value)) + "]"
-    return str(value)
+    return errors.number(value) if isinstance(value, float) else str(value)

@@ -6,14 +6,8 @@ from collections.abc import Iterator
 
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.apiextensions.versions import all_schemas
+from controlplane.apiserver.structural import textformats
 from controlplane.apiserver.structural.reading import everything
-
-_OF_NUMBERS = {"integer": ("int32", "int64"), "number": ("float", "double")}
-# As they are compared: without hyphens.
-_OF_TEXTS = (
-    "bsonobjectid uri email hostname ipv4 ipv6 cidr mac uuid uuid3 uuid4 uuid5 isbn isbn10 isbn13 creditcard ssn "
-    "hexcolor rgbcolor byte password date duration datetime k8sshortname k8slongname"
-)
 
 
 def changed(new: Obj, old: Obj) -> None:
@@ -42,10 +36,5 @@ def _unknown(definition: Obj) -> Iterator[str]:
     for schema in schemas[:1] if all(schema == schemas[0] for schema in schemas) else schemas:
         for node in everything(schema):
             form, kind = node.get("format") or "", node.get("type") or ""
-            known = (
-                form.replace("-", "") in _OF_TEXTS.split()
-                if kind in ("", "string")
-                else form in _OF_NUMBERS.get(kind, ())
-            )
-            if form and not known:
+            if form and not textformats.known(form, kind):
                 yield form

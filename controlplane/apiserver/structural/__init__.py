@@ -4,5 +4,6 @@ Owns everything that a version of a CustomResourceDefinition says by its openAPI
 is said by `rules/apiextensions`; who serves objects by it comes here by one door, `custom`.
 
 Reading order: `reading` (the parts of a schema), `node` (a schema compiled), then what is done with an object in the
-order in which a request does it: `pruning`, `defaulting`, `embedded`, …; `custom` puts it together.
+order in which a request does it: `pruning`, `defaulting`, `embedded`, `conforming` (the words, with `numbers`,
+`textformats` and `correlating`), `fitting` (the same without), `unique`, `scaled`; `custom` puts it together.
 """

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
+
+from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.structural import defaulting, embedded, pruning
+from controlplane.apiserver.structural import conforming, defaulting, embedded, pruning, scaled, unique
+from controlplane.apiserver.structural.correlating import Correlated
 from controlplane.apiserver.structural.embedded import Malformed
+from controlplane.apiserver.structural.fitting import Fits, compiled
 from controlplane.apiserver.structural.node import Structural
 
 __all__ = ["CustomSchema", "Malformed"]
@@ -36,3 +42,50 @@ class CustomSchema:
     def fill(self, obj: Obj) -> None:
         """Set defaults, in place: of what a client sent, and of what was stored before there were any."""
         defaulting.fill(obj, self.structural)
+
+    def check(
+        self,
+        new: Obj,
+        old: Obj | None = None,
+        *,
+        found: Sequence[FieldError] = (),
+        scale: Obj | None = None,
+        status: bool = False,
+    ) -> list[FieldError]:
+        """Everything that is wrong with an object that was accepted and filled in, in upstream's order.
+
+        old: what it was, in this version, for a change; what of it is as it was is not judged anew. found: what is
+        wrong with its metadata, which is judged elsewhere. scale: the version's subresource. status: the status alone
+        is written.
+        """
+        every = [*found, *self._described(new, old, status), *scaled.check(new, scale, status)]
+        if not status:
+            every += embedded.check(new, self.structural)
+        again = unique.check(new, self.structural)
+        if again and (old is None or not unique.check(old, self.structural)):
+            every += again
+        return every
+
+    def _described(self, new: Obj, old: Obj | None, status: bool) -> list[FieldError]:
+        if self.structural is None:
+            return []
+        part = self.structural.properties.get("status") if status else self.structural
+        if part is None or (status and "status" not in new):
+            return []
+        value = new["status"] if status else new
+        if (self._status_fits if status else self._fits)(value):
+            return []
+        before = Correlated(new, old, self.structural) if old is not None else None
+        if status and before is not None:
+            before = before.key("status")
+        return conforming.wrong(value, part.raw, "status" if status else "", before)
+
+    @cached_property
+    def _fits(self) -> Fits:
+        assert self.structural is not None
+        return compiled(self.structural.raw)
+
+    @cached_property
+    def _status_fits(self) -> Fits:
+        assert self.structural is not None
+        return compiled(self.structural.properties["status"].raw)

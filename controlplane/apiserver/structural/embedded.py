@@ -14,6 +14,7 @@ from apimachinery.objects import Obj
 from apimachinery.schema import Schema, Walker
 from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.structural.node import Structural
+from controlplane.apiserver.structural.reading import untyped
 
 _METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 # Metadata that is checked as a whole has a name; that of an embedded object need not have one.
@@ -98,14 +99,16 @@ def _object(value: Obj, path: str, lenient: bool, told: list[str]) -> None:
     for name in ("apiVersion", "kind"):
         if name in value and not isinstance(value[name], str):
             if not lenient:
-                raise Malformed(str(errors.invalid(f"{path}.{name}".lstrip("."), value[name], "must be a string")))
+                raise Malformed(
+                    str(errors.invalid(f"{path}.{name}".lstrip("."), untyped(value[name]), "must be a string"))
+                )
             del value[name]
     where = f"{path}.metadata".lstrip(".")
     try:
         told += read_metadata(value, where, lenient)
     except Malformed as error:
         if not lenient:
-            raise Malformed(str(errors.invalid(where, value["metadata"], str(error)))) from None
+            raise Malformed(str(errors.invalid(where, untyped(value["metadata"]), str(error)))) from None
 
 
 # --- validation ---
@@ -139,7 +142,7 @@ def _embedded(value: Obj, path: str) -> list[FieldError]:
             continue
         given, where = value[name], _at(path, name)
         if not isinstance(given, str):
-            found.append(errors.invalid(where, given, "must be a string"))
+            found.append(errors.invalid(where, untyped(given), "must be a string"))
         elif not given:
             found.append(errors.invalid(where, given, "must not be empty"))
         elif text := wrong(given):
@@ -154,7 +157,7 @@ def _metadata(value: Obj, where: str) -> list[FieldError]:
     try:
         read_metadata(single, where, lenient=False)
     except Malformed as error:
-        return [errors.invalid(where, value["metadata"], str(error))]
+        return [errors.invalid(where, untyped(value["metadata"]), str(error))]
     meta = {**single["metadata"], "name": single["metadata"].get("name") or _ANY_NAME}
     return objectmeta.check(meta, where, bool(meta.get("namespace")), path_segment)
 

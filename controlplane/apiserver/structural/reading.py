@@ -25,6 +25,13 @@ def several(value: Any) -> list[Obj]:
     return list(value) if isinstance(value, list) else []
 
 
+def untyped(value: Any) -> Any:
+    """A value of a custom resource as messages show it: its names in order."""
+    if isinstance(value, dict):
+        return {name: untyped(value[name]) for name in sorted(value)}
+    return [untyped(item) for item in value] if isinstance(value, list) else value
+
+
 def clauses(schema: Obj, field: str) -> list[Obj]:
     """What stands under `not`, allOf, anyOf or oneOf."""
     value = schema.get(field)

@@ -10,6 +10,7 @@ import orjson
 from apimachinery import errors
 from apimachinery.errors import FieldError
 from controlplane.apiserver.structural.node import Structural
+from controlplane.apiserver.structural.reading import untyped
 
 _UNSAID = object()
 
@@ -31,7 +32,7 @@ def _check(value: Any, schema: Structural, path: str) -> Iterator[FieldError]:
                 yield from _check(value[name], schema.more, f"{path}[{name}]")
     elif isinstance(value, list):
         if schema.list_type == "set":
-            yield from (errors.duplicate(f"{path}[{index}]", value[index]) for index in _again(value))
+            yield from (errors.duplicate(f"{path}[{index}]", untyped(value[index])) for index in _again(value))
         elif schema.list_type == "map":
             yield from _by_keys(value, schema.map_keys, path)
         if schema.items is not None and schema.items.keyed:
@@ -57,8 +58,8 @@ def _by_keys(values: list[Any], keys: tuple[str, ...], path: str) -> Iterator[Fi
     for index, item in enumerate(values):
         if item is not None and not isinstance(item, dict):
             text = "must be an object for an array of list-type map"
-            yield errors.invalid(f"{path}[{index}]", item, text)
+            yield errors.invalid(f"{path}[{index}]", untyped(item), text)
             return
     known = [{key: item[key] for key in keys if key in item} if item is not None else {} for item in values]
     told = [next(iter(each.values()), _UNSAID) for each in known] if len(keys) == 1 else known
-    yield from (errors.duplicate(f"{path}[{index}]", known[index]) for index in _again(told))
+    yield from (errors.duplicate(f"{path}[{index}]", untyped(known[index])) for index in _again(told))

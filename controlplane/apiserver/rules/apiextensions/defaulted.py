@@ -11,7 +11,7 @@ from typing import Any
 from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.rules.apiextensions import conforming
+from controlplane.apiserver.structural import conforming
 from controlplane.apiserver.structural.reading import EMBEDDED, PRESERVES, everything, named, one
 
 _META = ("apiVersion", "kind", "metadata")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from apimachinery import patterns
-from controlplane.apiserver.rules.apiextensions import conforming
 from controlplane.apiserver.strategies import definitions
+from controlplane.apiserver.structural import conforming
 from tests.controlplane.apiserver.rules.cases import ABSENT, Obj, complete, expect, put, told
 
 VERSION = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}

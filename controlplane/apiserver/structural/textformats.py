@@ -1,0 +1,176 @@
+"""Whether a text is of a format that a schema names. Pure.
+
+Source: RFCs 1034, 3339, 4122, 5322; what else a format is follows upstream's validator. Formats are named without their
+hyphens: `date-time` and `datetime` are one.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Mapping
+
+from apimachinery import addresses, duration, formats, patterns, urls
+
+__all__ = ["TEXTS", "known", "named"]
+
+_HEX = "(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?%s-?%s-?[0-9a-f]{12}$"
+_OCTET = r"(0|[1-9]\d?|1\d\d?|2[0-4]\d|25[0-5])"
+_PATTERNS = {
+    "bsonobjectid": "^[0-9a-fA-F]{24}$",
+    "byte": r"^(?:[A-Za-z0-9+\/]{4})*(?:[A-Za-z0-9+\/]{2}==|[A-Za-z0-9+\/]{3}=|[A-Za-z0-9+\/]{4})$",
+    "hexcolor": "^#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$",
+    "rgbcolor": rf"^rgb\(\s*{_OCTET}\s*,\s*{_OCTET}\s*,\s*{_OCTET}\s*\)$",
+    # Hyphens or spaces are only optional to the expression: with both there are eleven characters.
+    "ssn": r"^\d{3}[- ]\d{2}[- ]\d{4}$",
+    "uuid": _HEX % ("[0-9a-f]{4}", "[0-9a-f]{4}"),
+    "uuid3": _HEX % ("3[0-9a-f]{3}", "[0-9a-f]{4}"),
+    "uuid4": _HEX % ("4[0-9a-f]{3}", "[89ab][0-9a-f]{3}"),
+    "uuid5": _HEX % ("5[0-9a-f]{3}", "[89ab][0-9a-f]{3}"),
+}
+_HOST = (
+    r"^([a-zA-Z0-9\p{S}\p{L}]((-?[a-zA-Z0-9\p{S}\p{L}]{0,62})?)|([a-zA-Z0-9\p{S}\p{L}]"
+    r"(([a-zA-Z0-9-\p{S}\p{L}]{0,61}[a-zA-Z0-9\p{S}\p{L}])?)(\.)){1,}([a-zA-Z\p{L}]){2,63})$"
+)
+_CARD = (
+    "^(?:4[0-9]{12}(?:[0-9]{3})?|5[1-5][0-9]{14}|6(?:011|5[0-9][0-9])[0-9]{12}|3[47][0-9]{13}"
+    r"|3(?:0[0-5]|[68][0-9])[0-9]{11}|(?:2131|1800|35\d{3})\d{11})$"
+)
+_TIME = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:.[0-9]+)?(?:z|[+-][0-9]{2}:[0-9]{2})")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# Scala's spelling of durations: an amount and a unit, however often.
+_SPAN = re.compile(r"\d+\s*([A-Za-zµ]+)", re.ASCII)
+_UNITS = frozenset(("ns", "us", "µs", "ms", "s", "m", "h", "hr", "d", "w", "wk"))
+_STEMS = ("nano", "micro", "milli", "sec", "min", "hour", "day", "week")
+_ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\U0010ffff]+"
+_QUOTED = r'"(?:[^"\\\r\n]|\\.)*"'
+_SPEC = rf"(?:{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@(?:{_ATOM}(?:\.{_ATOM})*|\[[^\]\[\\\s]+\])"
+_EMAIL = re.compile(rf"\s*(?:{_SPEC}|(?:(?:[\w.\-!#$%&'*+/=?^`{{|}}~]+|{_QUOTED})\s*)*<\s*{_SPEC}\s*>)\s*")
+
+
+def _matching(pattern: str) -> Callable[[str], bool]:
+    return lambda text: (form := patterns.compiled(pattern)) is not None and form.search(text) is not None
+
+
+def _date(text: str) -> bool:
+    if not _DATE.fullmatch(text):
+        return False
+    year, month, day = map(int, text.split("-"))
+    try:
+        # Go's calendar has a year 0, which is a leap year.
+        datetime.date(year or 2000, month, day)
+    except ValueError:
+        return False
+    return True
+
+
+def _datetime(text: str) -> bool:
+    day, letter, rest = text.lower().partition("t")
+    found = _TIME.fullmatch(rest.partition("t")[0])
+    if not letter or not _date(day) or found is None:
+        return False
+    return found[1] <= "23" and found[2] <= "59" and found[3] <= "59"
+
+
+def _duration(text: str) -> bool:
+    try:
+        duration.nanoseconds(text)
+    except ValueError:
+        return any(_is_unit(unit.lower()) for unit in _SPAN.findall(text))
+    return True
+
+
+def _is_unit(unit: str) -> bool:
+    return unit in _UNITS or unit.startswith(_STEMS)
+
+
+def _hostname(text: str) -> bool:
+    if len(text.encode()) > 255 or not _matching(_HOST)(text):
+        return False
+    return all(len(part.encode()) <= 63 for part in text.split("."))
+
+
+def _ipv4(text: str) -> bool:
+    return "." in text and addresses.address(text) is not None
+
+
+def _ipv6(text: str) -> bool:
+    return ":" in text and "%" not in text and addresses.address(text) is not None
+
+
+def _cidr(text: str) -> bool:
+    return "/" in text and addresses.interface(text) is not None
+
+
+def _mac(text: str) -> bool:
+    for sign, digits in ((":", 2), ("-", 2), (".", 4)):
+        parts = text.split(sign)
+        if len(parts) * digits in (12, 16, 40) and all(re.fullmatch(f"[0-9a-fA-F]{{{digits}}}", one) for one in parts):
+            return True
+    return False
+
+
+def _uri(text: str) -> bool:
+    named = re.match(r"[A-Za-z][A-Za-z0-9+.\-]*:", text)
+    return bool(text) and not urls.unreadable(text) and (text[0] == "/" or text == "*" or named is not None)
+
+
+def _digits(text: str) -> list[int]:
+    return [10 if letter == "X" else int(letter) for letter in text]
+
+
+def _isbn10(text: str) -> bool:
+    plain = re.sub(r"[\s-]+", "", text)
+    if not re.fullmatch("[0-9]{9}[0-9X]", plain):
+        return False
+    return sum(place * digit for place, digit in enumerate(_digits(plain), 1)) % 11 == 0
+
+
+def _isbn13(text: str) -> bool:
+    plain = re.sub(r"[\s-]+", "", text)
+    if not re.fullmatch("[0-9]{13}", plain):
+        return False
+    return sum((1, 3)[place % 2] * digit for place, digit in enumerate(_digits(plain))) % 10 == 0
+
+
+def _creditcard(text: str) -> bool:
+    plain = re.sub("[^0-9]+", "", text)
+    if not _matching(_CARD)(plain):
+        return False
+    doubled = [digit * 2 if place % 2 else digit for place, digit in enumerate(reversed(_digits(plain)))]
+    return sum(digit - 9 if digit > 9 else digit for digit in doubled) % 10 == 0
+
+
+TEXTS: Mapping[str, Callable[[str], bool]] = {
+    **{name: _matching(pattern) for name, pattern in _PATTERNS.items()},
+    "cidr": _cidr,
+    "creditcard": _creditcard,
+    "date": _date,
+    "datetime": _datetime,
+    "duration": _duration,
+    "email": lambda text: _EMAIL.fullmatch(text) is not None,
+    "hostname": _hostname,
+    "ipv4": _ipv4,
+    "ipv6": _ipv6,
+    "isbn": lambda text: _isbn10(text) or _isbn13(text),
+    "isbn10": _isbn10,
+    "isbn13": _isbn13,
+    "k8slongname": lambda text: not formats.long_name(text),
+    "k8sshortname": lambda text: "." not in text and not formats.dns1123_label(text),
+    "mac": _mac,
+    "password": lambda text: True,
+    "uri": _uri,
+}
+_OF_NUMBERS = {"integer": ("int32", "int64"), "number": ("float", "double")}
+
+
+def known(form: str, kind: str) -> bool:
+    """Whether values of a type can be held to a format; "" is the type of what has none, or several."""
+    if kind in ("", "string"):
+        return named(form) in TEXTS
+    return form in _OF_NUMBERS.get(kind, ())
+
+
+def named(form: str) -> str:
+    """A format's name as it is compared."""
+    return form.replace("-", "")
