@@ -133,7 +133,7 @@ def _pipeline(settings: Settings, registry: Registry, edges: Edge, backups: Back
     named = (f"/{path}/{check}" for path, held in checks.all().items() for check in held)
     paths["/snapshot$"] = backups.handler
     paths |= health.zpages(settings, (path.rstrip("$") for path in (*edges.routes.paths, *paths)))
-    index = index_handler(registry.catalog, (*edges.routes.paths, *paths, *named))
+    index = index_handler(edges.sources, (*edges.routes.paths, *paths, *named))
     return Pipeline(
         edges,
         Reading(registry, edges.negotiate),

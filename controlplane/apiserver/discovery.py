@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
 
 from apimachinery.kinds import Kind, Subresource
 from apimachinery.objects import Obj
+from controlplane.apiserver import places
 
 # The version a kind's fingerprint is computed from, where it is not the served one: objects of several
 # versions share a store, and some kinds are kept in an older version than they are served in.
@@ -85,14 +89,43 @@ def versions(address: str) -> Obj:
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": reachable}
 
 
-def group_versions(kinds: Iterable[Kind]) -> dict[str, list[str]]:
-    """Group -> its versions, both in the order given: the first version is the preferred one."""
-    out: dict[str, list[str]] = {}
-    for kind in kinds:
-        known = out.setdefault(kind.group, [])
-        if kind.version not in known:
-            known.append(kind.version)
-    return out
+@dataclass(frozen=True)
+class Others:
+    """What APIServices say.
+
+    places: (group, version) -> (its group's place, its own), of all of them. entries: (group, version) -> what another
+    server serves of it, as an APIVersionDiscovery.
+    """
+
+    places: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    entries: Mapping[tuple[str, str], Obj] = field(default_factory=dict)
+
+
+ALONE = Others()
+
+
+def ordered(served: Iterable[tuple[str, str]], others: Others, whole: bool = False) -> dict[str, list[str]]:
+    """Group -> its versions, both in the order of discovery: the first version is the preferred one.
+
+    Groups of one place come by their names; in plain discovery (not whole), as upstream, by those of their APIServices.
+    """
+    found: dict[str, list[str]] = {}
+    for name, version in dict.fromkeys(served):
+        found.setdefault(name, []).append(version)
+
+    def place(name: str) -> tuple[int, str]:
+        each = [(-places.of(name, version, others.places)[0], f"{version}.{name}") for version in found[name]]
+        return (min(each)[0], name) if whole else min(each)
+
+    def version_place(name: str, version: str) -> tuple[object, ...]:
+        return -places.of(name, version, others.places)[1], *places.better_first(version)
+
+    return {name: sorted(found[name], key=partial(version_place, name)) for name in sorted(found, key=place)}
+
+
+def group_versions(kinds: Iterable[Kind]) -> list[tuple[str, str]]:
+    """The (group, version) pairs of kinds, each once."""
+    return list(dict.fromkeys((kind.group, kind.version) for kind in kinds))
 
 
 def group(name: str, served: list[str]) -> Obj:
@@ -100,9 +133,10 @@ def group(name: str, served: list[str]) -> Obj:
     return {"name": name, "versions": entries, "preferredVersion": entries[0]}
 
 
-def groups(kinds: Iterable[Kind]) -> Obj:
-    """The APIGroupList at /apis."""
-    listed = [group(name, served) for name, served in group_versions(kinds).items() if name]
+def groups(kinds: Iterable[Kind], others: Others = ALONE) -> Obj:
+    """The APIGroupList at /apis: also what an APIService alone speaks of."""
+    every = ordered((*group_versions(kinds), *others.places), others)
+    listed = [group(name, served) for name, served in every.items() if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
 
 
@@ -134,15 +168,18 @@ def _aggregated_resource(kind: Kind) -> Obj:
     return out
 
 
-def aggregated(kinds: Iterable[Kind], core: bool) -> Obj:
+def aggregated(kinds: Iterable[Kind], core: bool, others: Others = ALONE) -> Obj:
     """The APIGroupDiscoveryList of /api (core) or /apis (all named groups)."""
     listed = list(kinds)
     items: list[Obj] = []
-    for name, served in group_versions(listed).items():
+    for name, served in ordered((*group_versions(listed), *others.entries), others, whole=True).items():
         if core == bool(name):
             continue
         entries = []
         for version in served:
+            if (name, version) in others.entries:
+                entries.append(others.entries[name, version])
+                continue
             found = sorted((k for k in listed if (k.group, k.version) == (name, version)), key=lambda k: k.plural)
             resources = [_aggregated_resource(kind) for kind in found]
             entries.append({"version": version, "resources": resources, "freshness": "Current"})
@@ -150,13 +187,26 @@ def aggregated(kinds: Iterable[Kind], core: bool) -> Obj:
     return {"kind": "APIGroupDiscoveryList", "apiVersion": AGGREGATED, "metadata": {}, "items": items}
 
 
-class Discovery:
-    """All discovery documents of a set of kinds, each built when first asked for."""
+class Sources(Protocol):
+    """What discovery is made of; version is another after each change."""
 
-    def __init__(self, kinds: tuple[Kind, ...], address: str) -> None:
+    @property
+    def version(self) -> Hashable: ...
+
+    def kinds(self) -> tuple[Kind, ...]: ...
+
+    def others(self) -> Others: ...
+
+
+class Discovery:
+    """All discovery documents of a set of kinds, each built when first asked for. address: host:port of the server."""
+
+    def __init__(self, kinds: tuple[Kind, ...], address: str, others: Others = ALONE) -> None:
         self._kinds = kinds
         self._address = address
-        named = {name: served for name, served in group_versions(kinds).items() if name}
+        self._others = others
+        self._served = ordered((*group_versions(kinds), *others.places), others)
+        named = {name: served for name, served in self._served.items() if name}
         below = (f"/apis/{name}{end}" for name, served in named.items() for end in ("", *(f"/{v}" for v in served)))
         self._paths = frozenset(("/api", "/apis", "/api/v1", *below))
         self._built: dict[tuple[str, bool], Obj | None] = {}
@@ -178,15 +228,14 @@ class Discovery:
     def _build(self, path: str, aggregated_form: bool) -> Obj | None:
         if path in ("/api", "/apis"):
             if aggregated_form:
-                return aggregated(self._kinds, core=path == "/api")
-            return versions(self._address) if path == "/api" else groups(self._kinds)
-        served = group_versions(self._kinds)
+                return aggregated(self._kinds, path == "/api", self._others)
+            return versions(self._address) if path == "/api" else groups(self._kinds, self._others)
         if path == "/api/v1":
             return resource_list(self._kinds, "v1")
         parts = path.split("/")[2:]
-        if path.startswith("/apis/") and parts[0] in served:
+        if path.startswith("/apis/") and parts[0] in self._served:
             if len(parts) == 1:
-                return {"kind": "APIGroup", "apiVersion": "v1", **group(parts[0], served[parts[0]])}
-            if len(parts) == 2 and parts[1] in served[parts[0]]:
+                return {"kind": "APIGroup", "apiVersion": "v1", **group(parts[0], self._served[parts[0]])}
+            if len(parts) == 2 and tuple(parts) in group_versions(self._kinds):
                 return resource_list(self._kinds, f"{parts[0]}/{parts[1]}")
         return None

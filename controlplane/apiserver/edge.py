@@ -39,6 +39,7 @@ from controlplane.apiserver.authz.node import NodeAuthorizer
 from controlplane.apiserver.authz.rbac import Policy
 from controlplane.apiserver.authz.reviews import AccessReviews
 from controlplane.apiserver.catalog.catalog import Catalog, Current
+from controlplane.apiserver.discovery import Sources
 from controlplane.apiserver.formats.negotiate import negotiate
 from controlplane.apiserver.maintained.token_use import TokenUse
 from controlplane.apiserver.openapi.documents import Documents
@@ -129,10 +130,10 @@ def fronts_of(settings: Settings) -> Fronts | None:
     return Fronts(authorities, clients, settings.requestheader_allowed_names)
 
 
-def document_routes(catalog: Catalog, address: str) -> dict[str, Handler]:
+def document_routes(catalog: Catalog, sources: Sources, address: str) -> dict[str, Handler]:
     """The paths of discovery and OpenAPI."""
     openapi = Current(catalog, lambda: Documents(tuple(catalog), GIT_VERSION))
-    found = self_description.discovery_handler(catalog, address)
+    found = self_description.discovery_handler(sources, address)
     return {
         "/api": found,
         "/apis": found,
@@ -215,16 +216,17 @@ def assemble(parts: Parts) -> Edge:
     resources |= metrics_of(parts)
     resources |= connections.guarded(streams_of(settings, registry, authorize), registry)
     address = f"{settings.advertise_address or settings.bind_host}:{settings.port}"
-    paths = document_routes(registry.catalog, address)
-    paths |= issuer_routes(settings, address, tuple(authenticate.tokens.keys.values()))
-    routes = Routes(resources=resources, paths=paths)
     aggregation = Aggregation(registry, _pair(settings.proxy_client_cert_file, settings.proxy_client_key_file))
     aggregation.tend(parts.lifecycle)
+    paths = document_routes(registry.catalog, aggregation, address)
+    paths |= issuer_routes(settings, address, tuple(authenticate.tokens.keys.values()))
+    routes = Routes(resources=resources, paths=paths)
     return Edge(
         authenticate=authenticate,
         authorize=authorize,
         negotiate=negotiate,
         admission=admission_chain.build(Needs(registry, settings, authorize, policy, parts.lifecycle)),
+        sources=aggregation,
         routes=routes,
         elsewhere=aggregation.handler,
     )

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from apimachinery import accept
 from apimachinery.errors import NotAcceptable
 from apimachinery.objects import Obj, dumps
-from controlplane.apiserver.catalog.catalog import Catalog, Current
-from controlplane.apiserver.discovery import Discovery
+from controlplane.apiserver.catalog.catalog import Current
+from controlplane.apiserver.discovery import Discovery, Sources
 from controlplane.apiserver.formats import compression, negotiate
 from controlplane.apiserver.formats.encodings import JSON, Json
 from controlplane.apiserver.openapi import gnostic
@@ -23,15 +23,15 @@ _AGGREGATED = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _SWAGGER = {JSON: JSON, gnostic.OLD_MEDIA_TYPE: gnostic.MEDIA_TYPE, gnostic.MEDIA_TYPE: gnostic.MEDIA_TYPE}
 
 
-def index_handler(catalog: Catalog, paths: Iterable[str]) -> Handler:
+def index_handler(sources: Sources, paths: Iterable[str]) -> Handler:
     """Serves RootPaths: every path that is no resource, sorted. `paths` are keys of `Routes.paths`."""
     plain = {path.rstrip("$").rstrip("/") for path in paths} - {""}
 
     def build() -> bytes:
-        served = Discovery(catalog.kinds(), "").paths()
+        served = Discovery(sources.kinds(), "", sources.others()).paths()
         return Json(pretty=True).document({"paths": sorted(plain.union(served))})
 
-    index = Current(catalog, build)
+    index = Current(sources, build)
 
     async def handle(request: Request) -> Response:
         return Response(200, index.get())
@@ -60,12 +60,16 @@ class Document:
         return Response(200, self._gzipped, content_type, {**headers, "Content-Encoding": "gzip"})
 
 
-def discovery_handler(catalog: Catalog, address: str) -> Handler:
+def discovery_handler(sources: Sources, address: str) -> Handler:
     """Serves /api, /apis and everything below them that is a group or a group version.
 
     address: host:port of the server, as /api tells it.
     """
-    current = Current(catalog, lambda: (Discovery(catalog.kinds(), address), dict[tuple[str, bool, str], Document]()))
+
+    def build() -> tuple[Discovery, dict[tuple[str, bool, str], Document]]:
+        return Discovery(sources.kinds(), address, sources.others()), {}
+
+    current = Current(sources, build)
 
     async def handle(request: Request) -> Response:
         discovery, encoded = current.get()

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from controlplane.apiserver.admission_request import AdmissionChain
+from controlplane.apiserver.discovery import Sources
 from controlplane.apiserver.encoding import Negotiate
 from controlplane.apiserver.request import Attributes, Decision, Handler, Request, User
 
@@ -40,11 +41,15 @@ def nobody_else(request: Request) -> Handler | None:
 
 @dataclass(frozen=True)
 class Edge:
-    """Everything the edges supply. elsewhere: who answers a request that another server serves."""
+    """Everything the edges supply.
+
+    sources: what discovery is made of; elsewhere: who answers a request that another server serves.
+    """
 
     authenticate: Authenticate
     authorize: Authorize
     negotiate: Negotiate
     admission: AdmissionChain
+    sources: Sources
     routes: Routes = field(default_factory=Routes)
     elsewhere: Callable[[Request], Handler | None] = nobody_else

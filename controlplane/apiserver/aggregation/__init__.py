@@ -9,5 +9,6 @@ object of theirs.
     APIService objects ──> remotes (what is served where) ┘ <── availability writes their conditions
 
 Reading order: `remotes` (an APIService as a value), `dialling` (the way there), `passing`, `conditions` (what an
-APIService's condition should be, pure), `availability` (the loop that writes it), `aggregation` (all of it together).
+APIService's condition should be, pure), `availability` (the loop that writes it), `documents` (discovery documents,
+pure), `discovering` (the loop that asks for them), `aggregation` (all of it together).
 """

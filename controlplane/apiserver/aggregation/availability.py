@@ -9,25 +9,21 @@ from functools import partial
 from apimachinery import errors
 from apimachinery.kinds import API_SERVICE, ENDPOINT_SLICE, SERVICE
 from apimachinery.kit import metrics
-from apimachinery.objects import Obj, copy
+from apimachinery.objects import Obj
 from apimachinery.timestamps import now
 from apimachinery.workqueue import WorkQueue
-from controlplane.apiserver.aggregation import conditions, remotes
+from controlplane.apiserver.aggregation import conditions, dialling, remotes
 from controlplane.apiserver.aggregation.conditions import Condition
 from controlplane.apiserver.aggregation.dialling import Dialler, Unreached, Untrusting
 from controlplane.apiserver.aggregation.remotes import Remote, Remotes
 from controlplane.apiserver.authn.front_proxy import headers_of
-from controlplane.apiserver.authn.user import MASTERS
 from controlplane.apiserver.maintained.keeping import SELF
 from controlplane.apiserver.registry import Registry
-from controlplane.apiserver.request import User
 from controlplane.apiserver.streams import backend, targets
 from controlplane.apiserver.streams.services import Services, Unresolved
 
 log = logging.getLogger(__name__)
 
-# Whoever may do everything is let through by every server.
-ASKER = User("system:kube-aggregator", groups=(MASTERS,))
 _ATTEMPTS = 5
 _ANSWER_SECONDS = 5.0
 _WORKERS = 5
@@ -131,7 +127,7 @@ class Availability:
         return "" if 200 <= status < 300 else f"failing or missing response from {url}: bad status from {url}: {status}"
 
     async def _status(self, address: backend.Address, remote: Remote) -> int:
-        headers = [*headers_of(ASKER), ("User-Agent", "Go-http-client/1.1")]
+        headers = [*headers_of(dialling.SELF), ("User-Agent", "Go-http-client/1.1")]
         answer = await self._dialler.ask(address, "GET", remote.root, headers, seconds=_ANSWER_SECONDS)
         await answer.close()
         return answer.head.status
@@ -140,7 +136,7 @@ class Availability:
         name = found["metadata"]["name"]
         _UNAVAILABLE.labels(name).set(0 if condition.available else 1)
         at = now()
-        if conditions.told(copy(found), condition, at) == found:
+        if conditions.told(found, condition, at) == found:
             return
         try:
             await self._registry.mutate(

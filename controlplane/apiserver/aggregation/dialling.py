@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from yarl import URL
 from apimachinery import errors
 from apimachinery.kit.http import aiohttp
 from controlplane.apiserver.aggregation.remotes import Remote
+from controlplane.apiserver.authn.front_proxy import headers_of
+from controlplane.apiserver.authn.user import MASTERS
+from controlplane.apiserver.request import User
 from controlplane.apiserver.streams import backend, wire
 from controlplane.apiserver.streams.services import Services, trusting, why
 
@@ -21,6 +24,9 @@ _CONTEXTS = 256
 _CONNECT_SECONDS, _IDLE_SECONDS = 30.0, 90.0
 _AUTOMATIC = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 Headers = Iterable[tuple[str, str]]
+
+# Whoever may do everything is let through by every server.
+SELF = User("system:kube-aggregator", groups=(MASTERS,))
 
 
 class Unreached(Exception):
@@ -168,3 +174,16 @@ class Dialler:
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+
+class Asker:
+    """This server's own questions to the others."""
+
+    def __init__(self, dialler: Dialler) -> None:
+        self._dialler = dialler
+
+    async def ask(self, remote: Remote, target: str, headers: Mapping[str, str], seconds: float) -> Answered:
+        """GET something of a server. Raises Unreached, Unresolved, Untrusting."""
+        address = self._dialler.address(remote)
+        sent = [*headers_of(SELF), *headers.items()]
+        return await self._dialler.ask(address, "GET", target, sent, seconds=seconds)

@@ -64,10 +64,19 @@ def is_available(api_service: Obj) -> bool:
     return any(one.get("type") == "Available" and one.get("status") == "True" for one in listed)
 
 
+def _group_version(api_service: Obj) -> tuple[str, str]:
+    spec = api_service.get("spec") or {}
+    return str(spec.get("group") or ""), str(spec.get("version") or "")
+
+
 class Remotes:
-    """The remote group versions at the moment. Belongs to the server's event loop."""
+    """What APIServices say at the moment, and which group versions are remote. Belongs to the server's event loop."""
 
     def __init__(self) -> None:
+        self.version = 0
+        """Another after each change of what APIServices say, but for their conditions."""
+        self.places: dict[tuple[str, str], tuple[int, int]] = {}
+        """(group, version) -> (its group's place, its own), of all APIServices."""
         self._known: dict[tuple[str, str], Remote] = {}
         self._followers: list[Follower] = []
 
@@ -76,13 +85,19 @@ class Remotes:
 
     def changed(self, old: Obj | None, new: Obj | None) -> None:
         """Told of every change of an APIService."""
+        if old is None or new is None or old.get("spec") != new.get("spec"):
+            self.version += 1
         if old is not None:
-            spec = old.get("spec") or {}
-            self._known.pop((str(spec.get("group") or ""), str(spec.get("version") or "")), None)
-        found = of(new) if new is not None else None
-        # The core group is this server's own, whatever an APIService says.
-        if found is not None and found.group:
-            self._known[found.group, found.version] = found
+            self._known.pop(_group_version(old), None)
+            self.places.pop(_group_version(old), None)
+        if new is not None:
+            spec = new.get("spec") or {}
+            key = _group_version(new)
+            self.places[key] = (spec.get("groupPriorityMinimum") or 0, spec.get("versionPriority") or 0)
+            remote = of(new)
+            # The core group is this server's own, whatever an APIService says.
+            if remote is not None and remote.group:
+                self._known[key] = remote
         subject = new or old
         assert subject is not None
         for follower in self._followers:

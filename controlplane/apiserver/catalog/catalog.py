@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Generic, Protocol, TypeVar
 
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
@@ -117,12 +117,19 @@ class Catalog:
                 follower(row, there)
 
 
+class Versioned(Protocol):
+    """What changes, a Catalog for one: its version is another after each change."""
+
+    @property
+    def version(self) -> Hashable: ...
+
+
 class Current(Generic[T]):
     """What is made of a catalog: made when first asked for, and anew after each change of the catalog."""
 
-    def __init__(self, catalog: Catalog, make: Callable[[], T]) -> None:
+    def __init__(self, catalog: Versioned, make: Callable[[], T]) -> None:
         self._catalog, self._make = catalog, make
-        self._made: tuple[int, T] | None = None
+        self._made: tuple[Hashable, T] | None = None
 
     def get(self) -> T:
         if self._made is None or self._made[0] != self._catalog.version:

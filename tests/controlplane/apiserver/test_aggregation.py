@@ -14,7 +14,8 @@ from aiohttp import web
 from yarl import URL
 
 from apimachinery.kinds import API_SERVICE, SERVICE
-from controlplane.apiserver.aggregation import conditions, remotes
+from controlplane.apiserver.aggregation import conditions, documents, remotes
+from controlplane.apiserver.discovery import Others, ordered
 from tests.controlplane.apiserver import aggregated
 from tests.controlplane.apiserver.aggregated import GROUP, NAME, VERSION
 from tests.controlplane.apiserver.server import DEADLINE, serving
@@ -285,3 +286,107 @@ def test_the_time_of_a_condition_is_that_of_its_status():
     assert [(each["reason"], each["lastTransitionTime"]) for each in other] == [("Local", "2026-01-01T00:00:00Z")]
     failed = conditions.told(one, conditions.undiscovered("no"), later)["status"]["conditions"]
     assert [(each["status"], each["lastTransitionTime"]) for each in failed] == [("False", "2026-01-02T00:00:00Z")]
+
+
+def test_discovery_tells_what_others_serve(tmp_path):
+    async def plain(client):
+        found = await client.request("GET", "/apis")
+        return next((one for one in found["groups"] if one["name"] == GROUP), None)
+
+    async def whole(client):
+        found = await client.request("GET", "/apis", headers={"Accept": WHOLE})
+        return next((one["versions"][0] for one in found["items"] if one["metadata"]["name"] == GROUP), {})
+
+    async def fresh(client):
+        found = await whole(client)
+        return found if found.get("freshness") == "Current" else None
+
+    async def test(client, behind):
+        assert await plain(client) == {
+            "name": GROUP,
+            "versions": [{"groupVersion": f"{GROUP}/{VERSION}", "version": VERSION}],
+            "preferredVersion": {"groupVersion": f"{GROUP}/{VERSION}", "version": VERSION},
+        }
+        assert (await client.request("GET", f"/apis/{GROUP}"))["kind"] == "APIGroup"
+        resource: dict[str, Any] = {
+            "resource": "flunders",
+            "singularResource": "flunder",
+            "scope": "Namespaced",
+            "verbs": ["get", "list"],
+        }
+        resource["responseKind"] = {"group": "", "version": "", "kind": "Flunder"}
+        found = await until(lambda: fresh(client))
+        assert found == {"version": VERSION, "resources": [resource], "freshness": "Current"}
+        assert f"/apis/{GROUP}/{VERSION}" in (await client.request("GET", "/"))["paths"]
+
+        # A server that knows aggregated discovery is asked once for all that it serves.
+        told = {"version": VERSION, "resources": [{**resource, "shortNames": ["fl"]}]}
+
+        async def answer(request):
+            if request.path != "/apis":
+                return None
+            items = [{"metadata": {"name": GROUP}, "versions": [told]}]
+            body = {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "items": items}
+            response = web.json_response(body, headers={"ETag": '"one"'})
+            response.content_type = "application/json"
+            response.headers["Content-Type"] = WHOLE
+            return response
+
+        behind.answer = answer
+        await client.patch(API_SERVICE, NAME, {"spec": {"versionPriority": 11}})
+        await until(lambda: _is(whole(client), {**told, "freshness": "Current"}))
+        await client.delete(SERVICE, "flunders", "default")
+        await until(lambda: _is(whole(client), {"version": VERSION, "freshness": "Stale"}))
+        assert await plain(client)
+        await client.delete(API_SERVICE, NAME)
+        await until(lambda: _is(whole(client), {}))
+        assert not await plain(client)
+
+    run(tmp_path, test)
+
+
+async def _is(asking, wanted):
+    return await asking == wanted
+
+
+WHOLE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "known"),
+    [
+        (WHOLE, True),
+        ("application/json; g=apidiscovery.k8s.io; v=v2beta1; as=APIGroupDiscoveryList", True),
+        ("application/json;g=apidiscovery.k8s.io;v=v3;as=APIGroupDiscoveryList", False),
+        ("application/json", False),
+        ("", False),
+    ],
+)
+def test_aggregated_documents_are_known_by_their_type(content_type, known):
+    assert documents.is_whole(content_type) is known
+
+
+def test_subresources_find_their_resource():
+    listed: list[dict[str, Any]] = [
+        {"name": "flunders/status", "namespaced": True, "kind": "Flunder", "verbs": ["get"]},
+        {"name": "flunders", "singularName": "flunder", "namespaced": True, "kind": "Flunder", "verbs": ["list"]},
+        {"name": "ghosts/scale", "kind": "Scale", "group": "autoscaling", "version": "v1"},
+    ]
+    one, other = documents.resources(listed)
+    own = {"group": "", "version": "", "kind": "Flunder"}
+    assert one["subresources"] == [{"subresource": "status", "responseKind": own, "verbs": ["get"]}]
+    assert (other["scope"], other["responseKind"]) == ("Cluster", {"group": "", "version": "", "kind": ""})
+    assert other["subresources"][0]["responseKind"] == {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+    with pytest.raises(documents.Mismatch):
+        documents.resources([{**listed[0], "namespaced": False}, listed[1]])
+
+
+def test_groups_and_versions_come_by_their_places():
+    told = {("b.test", "v1"): (2000, 5), ("b.test", "v2"): (100, 9), ("a.test", "v1alpha1"): (1000, 100)}
+    told |= {("c.test", version): (1000, 100) for version in ("v1beta1", "v1", "v1beta2", "v11", "v2", "foo", "bar")}
+    served = [*told, ("apps", "v1"), ("apiregistration.k8s.io", "v1"), ("unsaid.test", "v1")]
+    found = ordered(served, Others(told))
+    assert list(found) == ["apiregistration.k8s.io", "apps", "b.test", "c.test", "unsaid.test", "a.test"]
+    assert list(ordered(served, Others(told), whole=True))[2:] == ["b.test", "a.test", "c.test", "unsaid.test"]
+    assert found["b.test"] == ["v2", "v1"]
+    assert found["c.test"] == ["v11", "v2", "v1", "v1beta2", "v1beta1", "bar", "foo"]

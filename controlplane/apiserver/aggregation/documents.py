@@ -1,0 +1,68 @@
+"""Discovery documents of other servers, read and brought into one shape. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from apimachinery import accept
+from apimachinery.objects import Obj
+
+_GROUP, _VERSIONS, _KIND = "apidiscovery.k8s.io", ("v2", "v2beta1"), "APIGroupDiscoveryList"
+
+
+class Mismatch(Exception):
+    """A document contradicts itself; the text is upstream's."""
+
+
+def is_whole(content_type: str) -> bool:
+    """Whether a document is an aggregated one, of a version that is known."""
+    told = next(iter(accept.parse(content_type)), None)
+    if told is None:
+        return False
+    said = {name: value.strip('"') for name, value in told.parameters.items()}
+    return (said.get("g"), said.get("as")) == (_GROUP, _KIND) and said.get("v") in _VERSIONS
+
+
+def versions(document: Obj) -> Mapping[tuple[str, str], Obj]:
+    """(group, version) -> APIVersionDiscovery of an APIGroupDiscoveryList."""
+    found: dict[tuple[str, str], Obj] = {}
+    for group in document.get("items") or ():
+        name = (group.get("metadata") or {}).get("name") or ""
+        for version in group.get("versions") or ():
+            if isinstance(version, dict) and isinstance(version.get("version"), str):
+                found[name, version["version"]] = version
+    return found
+
+
+def resources(listed: Iterable[Obj]) -> list[Obj]:
+    """APIResourceDiscovery objects of the APIResources of a group version. Raises Mismatch."""
+    every = list(listed)
+    found: dict[str, Obj] = {}
+    for one in every:
+        if "/" not in one["name"]:
+            found[one["name"]] = _resource(one)
+    for one in every:
+        name, slash, part = one["name"].partition("/")
+        if not slash:
+            continue
+        parent = found.setdefault(name, {"resource": name, "responseKind": _kind({}), "scope": _scope(one)})
+        if parent["scope"] != _scope(one):
+            text = f"Parent {name} (scope: {parent['scope']}) and subresource {part} (scope: {_scope(one)})"
+            raise Mismatch(f"Error: {text} scope do not match")
+        entry = {"subresource": part, "responseKind": _kind(one), "verbs": one.get("verbs") or []}
+        parent.setdefault("subresources", []).append(entry)
+    return list(found.values())
+
+
+def _resource(one: Obj) -> Obj:
+    out = {"resource": one["name"], "responseKind": _kind(one), "scope": _scope(one)}
+    out |= {"singularResource": one.get("singularName") or "", "verbs": one.get("verbs") or []}
+    return out | {key: one[key] for key in ("shortNames", "categories") if one.get(key)}
+
+
+def _scope(one: Obj) -> str:
+    return "Namespaced" if one.get("namespaced") else "Cluster"
+
+
+def _kind(one: Obj) -> Obj:
+    return {key: one.get(key) or "" for key in ("group", "version", "kind")}
