@@ -254,7 +254,7 @@ class _Parts:
     async def _settle(self) -> None:
         """What follows the first sync: other modes' rules go, and no collection walks the whole cluster any more."""
         await self._proxier.wait_synced()
-        gc.collect()
+        # Not after a last one: it would find next to nothing, in a tenth of a second that the next change waits for.
         gc.freeze()
         memory.give_back()
         for name in modes.mode_names():

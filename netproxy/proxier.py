@@ -74,7 +74,7 @@ class Proxier:
         try:
             if rebuild:
                 # It makes a great many objects and no cycles: walking them again and again would double its time.
-                with memory.filling():
+                with memory.filling(stays=True):
                     self._drain()
                     await self._mode.rebuild(self._tracker.routes)
             elif routes := self._drain():

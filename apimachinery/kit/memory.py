@@ -36,15 +36,28 @@ def give_back() -> None:
 
 
 @contextmanager
-def filling() -> Iterator[None]:
-    """While much is read or made: the collector would look at all of it again and again, and stop all threads."""
+def filling(stays: bool = False) -> Iterator[None]:
+    """While much is read or made: the collector would look at all of it again and again, and stop all threads.
+
+    `stays`: and it would do so once more right after, unless what was made counts as old: half a million values take
+    it 0.1 s.
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:
         yield
+        if stays:
+            let_stay()
     finally:
         if collecting:
             gc.enable()
+
+
+def let_stay() -> None:
+    """Whatever there is counts as old: only a collection of everything, which comes rarely, looks at it again."""
+    gc.freeze()
+    # Into the oldest generation, with what `settle` had put aside: what is garbage after all can be found there.
+    gc.unfreeze()
 
 
 def settle() -> None:

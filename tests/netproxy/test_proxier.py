@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -172,6 +173,32 @@ def test_the_collector_rests_during_a_full_write_only_even_if_it_fails() -> None
             await proxier.sync()
         assert seen == [False]
         assert gc.isenabled()
+
+    asyncio.run(body())
+
+
+def test_what_a_full_write_made_counts_as_old_and_garbage_of_it_is_still_found() -> None:
+    class Garbage:
+        def __init__(self) -> None:
+            self.itself = self
+
+    async def body() -> None:
+        mode, track = FakeMode(), tracker()
+        proxier = Proxier(mode, track, (Family.IPV4,), lambda _: None, lambda: None)
+        there: list[weakref.ref[Garbage]] = []
+
+        async def rebuild(routes: Mapping[PortKey, Route]) -> None:
+            there.append(weakref.ref(Garbage()))
+
+        mode.rebuild = rebuild  # type: ignore[method-assign]
+        track.service_changed(None, service())
+        await proxier.sync()
+        young = gc.get_objects(0)
+        assert not any(kept is one for kept in track.routes.values() for one in young)
+        del young
+        assert there[0]() is not None
+        gc.collect()
+        assert there[0]() is None
 
     asyncio.run(body())
 
