@@ -25,7 +25,15 @@ from controlplane.apiserver.expiry import Expiry
 from controlplane.apiserver.health import Checks
 from controlplane.apiserver.http.listener import Listener
 from controlplane.apiserver.layout import UpstreamLayout
-from controlplane.apiserver.maintained import addresses, aggregation, authentication, cluster, flowcontrol, keeping
+from controlplane.apiserver.maintained import (
+    addresses,
+    aggregation,
+    authentication,
+    cluster,
+    custom_groups,
+    flowcontrol,
+    keeping,
+)
 from controlplane.apiserver.maintained.servers import Servers
 from controlplane.apiserver.ownership import track
 from controlplane.apiserver.patching import Patches
@@ -152,6 +160,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 def _tend(settings: Settings, lifecycle: Lifecycle, registry: Registry, store: Store) -> None:
     """The loops that keep what is there in order."""
     lifecycle.spawn("flow schemas", flowcontrol.Dangling(registry).run())
+    lifecycle.spawn("groups of custom resources", custom_groups.CustomGroups(registry).run())
     lifecycle.spawn("ip addresses", addresses.Addresses(registry).run())
     if settings.event_ttl > 0 and not store.shared:
         lifecycle.spawn("events", Expiry(registry, core.EVENT.kind, settings.event_ttl).run())

@@ -9,7 +9,9 @@ from apimachinery.kinds import API_SERVICE, Kind
 from controlplane.apiserver import places
 from controlplane.apiserver.maintained.keeping import Wanted, restored
 
-_LABEL = {"kube-aggregator.kubernetes.io/automanaged": "onstart"}
+# The label that says of an APIService that its server keeps it, and for how long.
+KEPT = "kube-aggregator.kubernetes.io/automanaged"
+_LABEL = {KEPT: "onstart"}
 
 
 def wanted(kinds: Iterable[Kind]) -> tuple[Wanted, ...]:

@@ -11,6 +11,7 @@ from apimachinery.client import PatchType
 from apimachinery.kinds import (
     API_SERVICE,
     CONFIG_MAP,
+    CUSTOM_RESOURCE_DEFINITION,
     ENDPOINT_SLICE,
     ENDPOINTS,
     FLOW_SCHEMA,
@@ -111,6 +112,59 @@ def test_every_group_version_but_their_own_has_an_api_service(tmp_path):
         (condition,) = found["status"]["conditions"]
         assert (condition["type"], condition["status"], condition["reason"]) == ("Available", "True", "Local")
         assert found["metadata"]["labels"] == {"kube-aggregator.kubernetes.io/automanaged": "onstart"}
+
+    run(tmp_path, test)
+
+
+def _definition(*versions):
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    return {
+        "metadata": {"name": "things.custom.test"},
+        "spec": {
+            "group": "custom.test",
+            "names": {"plural": "things", "kind": "Thing"},
+            "scope": "Cluster",
+            "versions": [
+                {"name": name, "served": name != "v0", "storage": name == "v1", "schema": schema} for name in versions
+            ],
+        },
+    }
+
+
+def test_groups_of_custom_resources_have_api_services(tmp_path):
+    async def names(client):
+        found = await client.list(API_SERVICE)
+        return {one["metadata"]["name"] for one in found["items"] if one["spec"].get("group") == "custom.test"}
+
+    async def are(client, *wanted):
+        return await names(client) == set(wanted)
+
+    async def test(client):
+        await client.create(CUSTOM_RESOURCE_DEFINITION, _definition("v1", "v1beta1", "v0"))
+        await until(lambda: are(client, "v1.custom.test", "v1beta1.custom.test"))
+        found = await client.get(API_SERVICE, "v1.custom.test")
+        assert found["spec"] == {
+            "group": "custom.test",
+            "version": "v1",
+            "groupPriorityMinimum": 1000,
+            "versionPriority": 100,
+        }
+        assert found["metadata"]["labels"] == {"kube-aggregator.kubernetes.io/automanaged": "true"}
+        assert found["status"]["conditions"][0]["reason"] == "Local"
+        # What somebody takes over is theirs; what is only spoilt is mended, and what is deleted comes back.
+        taken = {"metadata": {"labels": {"kube-aggregator.kubernetes.io/automanaged": None}}}
+        await client.patch(API_SERVICE, "v1beta1.custom.test", taken, patch_type=PatchType.MERGE)
+        await client.patch(API_SERVICE, "v1.custom.test", {"spec": {"versionPriority": 7}}, patch_type=PatchType.MERGE)
+
+        async def mended():
+            found = await client.get(API_SERVICE, "v1.custom.test")
+            return found["spec"]["versionPriority"] == 100
+
+        await until(mended)
+        await client.delete(API_SERVICE, "v1.custom.test")
+        await until(lambda: are(client, "v1.custom.test", "v1beta1.custom.test"))
+        await client.delete(CUSTOM_RESOURCE_DEFINITION, "things.custom.test")
+        await until(lambda: are(client, "v1beta1.custom.test"))
 
     run(tmp_path, test)
 
