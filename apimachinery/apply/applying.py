@@ -13,7 +13,7 @@ from apimachinery.apply.managers import APPLY, UPDATE, Key, Managed, Managers, d
 from apimachinery.apply.merge import merge
 from apimachinery.apply.pruning import Pruning
 from apimachinery.apply.tracking import owned, record_update, settle
-from apimachinery.apply.typed import field_set, problems
+from apimachinery.apply.typed import NotTyped, field_set, problems
 from apimachinery.apply.versions import Comparisons, Versions
 from apimachinery.objects import Obj
 from apimachinery.schema import Node
@@ -118,7 +118,12 @@ def _owners(
         return managers
     version = live.get("apiVersion", "")
     key = Key(BEFORE, UPDATE, version)
-    return record_update({}, key, version, zero_object(node, live), plain, node, now, ignored)
+    try:
+        return record_update({}, key, version, zero_object(node, live), plain, node, now, ignored)
+    except NotTyped:
+        wrong = _listed(problems(node, plain, duplicates=True))
+        why = f"failed to convert new object ({_named(live)}) to smd typed: {wrong}"
+        raise errors.ApiError(f"failed to create manager for existing fields: {why}") from None
 
 
 def _copied(value: Obj) -> Obj:

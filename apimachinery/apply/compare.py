@@ -7,7 +7,7 @@ from typing import Any
 
 from apimachinery.apply import elements
 from apimachinery.apply.fieldset import HERE, LEAF, Fields, union
-from apimachinery.apply.typed import associative, child, field_set, granular, index
+from apimachinery.apply.typed import NotTyped, associative, child, field_set, granular, index, problems
 from apimachinery.schema import Node
 
 __all__ = ["Comparison", "compare"]
@@ -31,6 +31,7 @@ class Comparison:
 
 
 def compare(node: Node, old: Any, new: Any) -> Comparison:
+    """Raises NotTyped where the item of a keyed list that only one side has, or another, has none of its keys."""
     result = Comparison()
     result.added, result.modified, result.removed = _compare(node, old, new)
     return result
@@ -76,10 +77,17 @@ def _everything(node: Node | None, value: Any) -> Fields:
             deep = isinstance(inner, (dict, list))
             result["f:" + name] = _everything(child(node, name), inner) if deep else LEAF
     elif isinstance(value, list) and associative(node):
-        _, items = index(node, value)
+        items = _indexed(node, value)
         for element, found in items.items():
             result[element] = _everything(node.element, found[0]) if len(found) == 1 else LEAF
     return result
+
+
+def _indexed(node: Node, values: list[Any]) -> dict[str, list[Any]]:
+    found, items = index(node, values)
+    if len(found) != len(values):
+        raise NotTyped(problems(node, values, duplicates=True)[0])
+    return items
 
 
 def _members(node: Node, old: Any, new: Any) -> Triple:
@@ -93,8 +101,8 @@ def _members(node: Node, old: Any, new: Any) -> Triple:
 
 
 def _items(node: Node, old: Any, new: Any) -> Triple:
-    _, left = index(node, old if isinstance(old, list) else [])
-    _, right = index(node, new if isinstance(new, list) else [])
+    left = _indexed(node, old if isinstance(old, list) else [])
+    right = _indexed(node, new if isinstance(new, list) else [])
     parts: list[tuple[str, Triple]] = []
     for element in {**left, **right}:
         mine, theirs = left.get(element, []), right.get(element, [])

@@ -19,6 +19,7 @@ from apimachinery.apply.managers import (
     is_reset,
     stamped,
 )
+from apimachinery.apply.typed import NotTyped
 from apimachinery.apply.versions import Comparisons, Versions
 from apimachinery.objects import Obj
 from apimachinery.schema import Node
@@ -41,8 +42,25 @@ def track_update(
 
     `ignored` are the fields that this endpoint cannot change, as paths of names: ("status",) for the main one;
     `versions` knows the kind's other versions, for managers that spoke them. Entries that `new` brings are
-    kept. Neither object is changed. Entries stay as they are, times included, when nothing changed.
+    kept. Neither object is changed. Entries stay as they are, times included, when nothing changed. Where an item
+    of a keyed list has none of its keys, every owner is forgotten.
     """
+    try:
+        return _tracked(live, new, manager, node, now, subresource, ignored, versions)
+    except NotTyped:
+        return []
+
+
+def _tracked(
+    live: Obj | None,
+    new: Obj,
+    manager: str,
+    node: Node,
+    now: datetime.datetime,
+    subresource: str,
+    ignored: Iterable[tuple[str, ...]],
+    versions: Versions | None,
+) -> list[Obj]:
     version = new.get("apiVersion", "")
     key = Key(manager, UPDATE, version, subresource)
     managers = _managers_of(live or {}, new, bool(subresource))

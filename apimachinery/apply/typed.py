@@ -116,8 +116,9 @@ def _list_problems(node: Node, value: Any, path: str, duplicates: bool) -> list[
                 continue
             element = element_of(node, inner)
             if element is None:
-                missing = ", ".join(f'"{key}"' for key in node.list_map_keys)
-                why = f"associative list with keys has an element that omits all key fields {missing}"
+                missing = " ".join(f'"{key}"' for key in node.list_map_keys)
+                why = f"associative list with keys has an element that omits all key fields [{missing}]"
+                why += " (and doesn't have default values for any key fields)"
                 found.append(f"{path}: element {at}: {why}")
                 continue
             place = shown(element)

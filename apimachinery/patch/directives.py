@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from collections.abc import Iterable
+from typing import Any, Final, NoReturn
 
 from apimachinery import errors
 
-__all__ = ["DELETE_FROM", "DIRECTIVE", "ORDER", "RETAIN", "bad_format", "failure", "go_string", "go_text", "plain"]
+__all__ = [
+    "DELETE_FROM",
+    "DIRECTIVE",
+    "GONE",
+    "ORDER",
+    "RETAIN",
+    "bad_format",
+    "drop_nulls",
+    "failure",
+    "go_string",
+    "go_text",
+    "undirected",
+]
 
 DIRECTIVE = "$patch"
 RETAIN = "$retainKeys"
 ORDER = "$setElementOrder/"
 DELETE_FROM = "$deleteFromPrimitiveList/"
+GONE: Final = object()
 
 
 def failure(message: str) -> NoReturn:
@@ -23,21 +37,33 @@ def bad_format(what: str) -> NoReturn:
     raise errors.BadRequest(f"invalid patch format of {what}")
 
 
-def plain(value: Any) -> Any:
-    """A value that is new to the object: without directives and without nulls in its maps."""
+def drop_nulls(value: Any) -> None:
+    """Take the nulls out of a patch's maps, where they are: a refusal shows the patch without them."""
     if isinstance(value, dict):
-        return {
-            key: plain(item)
-            for key, item in value.items()
-            if item is not None and key not in (DIRECTIVE, RETAIN) and not key.startswith((ORDER, DELETE_FROM))
-        }
-    if isinstance(value, list):
-        return [plain(item) for item in value if not _special(item)]
+        for key in [key for key, item in value.items() if item is None]:
+            del value[key]
+        value = value.values()
+    if not isinstance(value, str):
+        for item in value if isinstance(value, Iterable) else ():
+            drop_nulls(item)
+
+
+def undirected(value: Any) -> Any:
+    """A value that is taken over whole: what says how to patch something has nothing to patch, and is GONE. Changed
+    where it is. Other directives stay, as fields that no type knows.
+    """
+    if isinstance(value, dict):
+        if DIRECTIVE in value:
+            return GONE
+        for key, item in list(value.items()):
+            left = undirected(item)
+            if left is GONE:
+                del value[key]
+            else:
+                value[key] = left
+    elif isinstance(value, list):
+        return [left for item in value if (left := undirected(item)) is not GONE]
     return value
-
-
-def _special(item: Any) -> bool:
-    return isinstance(item, dict) and item.get(DIRECTIVE) in ("delete", "replace")
 
 
 def go_string(value: Any) -> str:

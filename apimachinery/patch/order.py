@@ -47,10 +47,22 @@ def ordered(merged: list[Any], wanted: list[Any], known: list[Any], merge_key: s
             others.append((place.get(token, -1), item))
         else:
             named.append((where, item))
-    # Equal ranks keep the order they came in, as a stable sort does.
-    named.sort(key=lambda pair: pair[0])
-    others.sort(key=lambda pair: pair[0])
-    return _weave([item for _, item in others], [item for _, item in named], place, merge_key)
+    return _weave(_by_rank(others), _by_rank(named), place, merge_key)
+
+
+def _by_rank(ranked: list[tuple[int, Any]]) -> list[Any]:
+    """The items by rank, equal ones in the order they came in. Upstream's sort says of an item without a rank (-1) that
+    it comes before whatever it is compared with, and where such items land follows from the steps of Go's sort.
+    """
+    if all(rank >= 0 for rank, _ in ranked):
+        return [item for _, item in sorted(ranked, key=lambda pair: pair[0])]
+    done = list(ranked)
+    for end in range(1, len(done)):
+        at = end
+        while at and (min(done[at][0], done[at - 1][0]) < 0 or done[at][0] < done[at - 1][0]):
+            done[at - 1], done[at] = done[at], done[at - 1]
+            at -= 1
+    return [item for _, item in done]
 
 
 def _weave(left: list[Any], right: list[Any], place: dict[Any, int], merge_key: str) -> list[Any]:

@@ -13,13 +13,15 @@ from apimachinery.objects import same
 from apimachinery.patch.directives import (
     DELETE_FROM,
     DIRECTIVE,
+    GONE,
     ORDER,
     RETAIN,
     bad_format,
+    drop_nulls,
     failure,
     go_string,
     go_text,
-    plain,
+    undirected,
 )
 from apimachinery.patch.order import check_order, find, identity, ordered
 from apimachinery.schema import Node
@@ -29,12 +31,13 @@ __all__ = ["strategic_merge"]
 Map = dict[str, Any]
 
 
-def strategic_merge(obj: Map, patch: Map, node: Node) -> Map:
-    """The patched copy of `obj`, whose type is `node`.
+def strategic_merge(obj: Map, patch: Map, node: Node) -> tuple[Map, Map]:
+    """The patched copy of `obj`, whose type is `node`, and what the merge leaves of the patch: refusals show that.
 
     Raises BadRequest for malformed directives and ApiError (500, no reason) for patches that cannot be carried out.
     """
-    return _map(jsontext.copied(obj), jsontext.copied(patch), node)
+    left: Map = jsontext.copied(patch)
+    return _map(jsontext.copied(obj), left, node), left
 
 
 def _map(original: Map, patch: Map, node: Node | None) -> Map:
@@ -50,7 +53,8 @@ def _map(original: Map, patch: Map, node: Node | None) -> Map:
             original.pop(key, None)
         elif key not in original or _go_kind(original[key]) != _go_kind(value):
             if not deleting:
-                original[key] = plain(value)
+                drop_nulls(value)
+                _take(original, key, value)
         elif isinstance(value, dict):
             field = _field(node, key)
             replacing = field is not None and "replace" in field.strategies
@@ -60,6 +64,14 @@ def _map(original: Map, patch: Map, node: Node | None) -> Map:
         else:
             original[key] = value
     return original
+
+
+def _take(original: Map, key: str, value: Any) -> None:
+    left = undirected(value)
+    if left is GONE:
+        original.pop(key, None)
+    else:
+        original[key] = left
 
 
 def _whole(patch: Map) -> Map:
@@ -114,7 +126,7 @@ def _reorder(original: Map, patch: Map, node: Node | None) -> None:
         if known is not None and change is not None:
             merged = _list(known, change, field, deleting=False)
         else:
-            merged = known if known is not None else plain(change)
+            merged = known if known is not None else undirected(change)
         original[key] = ordered(merged, wanted, known or [], merge_key)
         patch.pop(key, None)
 
@@ -139,8 +151,7 @@ def _list(original: list[Any], patch: list[Any], field: Node | None, deleting: b
     for change in changes:
         index = find(merged, field.merge_key, identity(change, field.merge_key))
         if index < 0:
-            # A null merge key is no absent one: the item goes on to validation with an empty name.
-            merged.append({field.merge_key: None, **plain(change)})
+            merged.append(change)
         else:
             merged[index] = _map(merged[index], change, field.element)
     return ordered(merged, changes, known, field.merge_key)
@@ -179,8 +190,8 @@ def _specials(original: list[Any], patch: list[Any], merge_key: str) -> tuple[li
 
 
 def _element_kind(original: list[Any], patch: list[Any]) -> str:
-    kinds = {_go_kind(item) for item in (*original, *patch)}
-    if "array" in kinds:
+    kinds = list(dict.fromkeys(_go_kind(item) for item in (*original, *patch)))
+    if kinds[0] == "array":
         failure("lists of lists are not supported")
     if len(kinds) > 1:
         failure(f"list element types are not identical: {go_text([original, patch])}")

@@ -7,6 +7,7 @@ carry indices.
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,6 +129,8 @@ class _Visit:
                 value[name] = new
 
     def _bytes(self, node: Node, value: Any, struct: str, fields: str) -> Any:
+        if isinstance(value, list):
+            return self._octets(value, struct, fields)
         if not isinstance(value, str):
             self._mistyped(node, value, struct, fields)
             return None
@@ -137,14 +140,26 @@ class _Visit:
             self.error = self.error or str(error)
             return None
 
+    def _octets(self, values: list[Any], struct: str, fields: str) -> str:
+        """Bytes as Go reads any list, too: a number for each."""
+        found = bytearray()
+        for value in values:
+            if value is None or (type(value) is int and 0 <= value < 256):
+                found.append(value or 0)
+            else:
+                shown = f"number {value!r}" if type_of(value) == "number" else type_of(value)
+                self._unfit(shown, struct, fields, "uint8")
+        return base64.b64encode(found).decode()
+
     def _mistyped(self, node: Node, value: Any, struct: str, fields: str) -> None:
-        if self.error:
-            return
         shown = type_of(value)
         if shown == "number" and node.shape in RANGES:
             shown = f"number {value!r}"
+        self._unfit(shown, struct, fields, node.go_type)
+
+    def _unfit(self, shown: str, struct: str, fields: str, go_type: str) -> None:
         where = f"Go struct field {struct}.{fields}" if fields else "Go value"
-        self.error = f"json: cannot unmarshal {shown} into {where} of type {node.go_type}"
+        self.error = self.error or f"json: cannot unmarshal {shown} into {where} of type {go_type}"
 
 
 def _in_range(shape: str, value: Any) -> bool:
@@ -158,16 +173,28 @@ class _Conversion(_Visit):
     def value(self, node: Node, value: Any, struct: str, fields: str, path: str) -> Any:
         if isinstance(value, float) and node.shape in RANGES and value.is_integer():
             value = int(value)
+        if type(value) is int and (limit := RANGES.get(node.shape)):
+            # A conversion between Go's integers keeps the low bits.
+            value = (value + limit) % (2 * limit) - limit
         return super().value(node, value, struct, fields, path)
 
     def _placed(self, error: str, struct: str, fields: str) -> str:
         return error
 
     def _bytes(self, node: Node, value: Any, struct: str, fields: str) -> Any:
+        if isinstance(value, list):
+            return self._octets(value, struct, fields)
+        if not isinstance(value, str):
+            raise scalars.DecodeError(f"cannot restore slice from {GO_KINDS.get(type(value), '')}")
         try:
-            return scalars.base64_text(value) if isinstance(value, str) else super()._bytes(node, value, struct, fields)
+            return scalars.base64_text(value)
         except scalars.DecodeError as error:
             raise scalars.DecodeError(f"error decoding from json: {error}") from None
+
+    def _octets(self, values: list[Any], struct: str, fields: str) -> str:
+        if any(value is not None and type(value) is not int for value in values):
+            raise scalars.DecodeError("unrecognized type: uint8")
+        return base64.b64encode(bytes((value or 0) % 256 for value in values)).decode()
 
     def _mistyped(self, node: Node, value: Any, struct: str, fields: str) -> None:
         kind = GO_KINDS.get(type(value), "")

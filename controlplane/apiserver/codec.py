@@ -4,7 +4,7 @@ complaints.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,11 +108,13 @@ def read_applied(body: bytes, kind: Kind, context: Context) -> Obj:
 class Patched:
     """What a patch made of a good object: what is wrong with it is the patch's fault (422, not 400).
 
-    told: how a refusal shows the object or the patch; merged: the object came out of a merge of untyped values, which
-    upstream reads more leniently; odd: complaints about the patch's own text, asked for only when somebody listens.
+    told: how a refusal shows the object or the patch; name: of the object, in the URL; merged: the object came out of a
+    merge of untyped values, which upstream reads more leniently; odd: complaints about the patch's own text, asked for
+    only when somebody listens.
     """
 
     told: Callable[[], str]
+    name: str = ""
     merged: bool = False
     odd: Callable[[], tuple[str, ...]] = tuple
 
@@ -149,17 +151,25 @@ def check_patched(obj: Obj, kind: Kind, context: Context, patched: Patched) -> N
     if not isinstance(obj, dict):
         # A JSON patch may replace the whole document, by a list, too.
         raise patched.refusal(_not_an_object(obj))
+    if not patched.merged and not obj.get("apiVersion"):
+        # Upstream then reads it as its own internal type, all of whose fields have other names.
+        _complain(patched, [f'unknown field "{name}"' for name in obj if name not in ("apiVersion", "kind")], context)
+        why = "was undeterminable: name must be provided"
+        raise errors.BadRequest(f"the name of the object ({patched.name} based on URL) {why}")
     if not patched.merged and (wrong := _other_type(obj, kind, context.catalog)):
         raise patched.refusal(wrong)
     walker = context.catalog.schema.walker(kind.api_version, kind.kind)
     findings = walker.check(obj, patched.merged) if walker is not None else None
     if findings is not None and findings.error:
         raise patched.refusal(findings.error)
+    _complain(patched, findings.unknown_texts if findings is not None else (), context)
+
+
+def _complain(patched: Patched, unknown: Iterable[str], context: Context) -> None:
     if context.field_validation == "Ignore":
         return
     # What a merge takes apart comes back with sorted keys.
-    unknown = sorted(findings.unknown_texts) if findings is not None else ()
-    complaints = (*patched.odd(), *unknown)[:_MOST_COMPLAINTS]
+    complaints = (*patched.odd(), *sorted(unknown))[:_MOST_COMPLAINTS]
     if complaints and context.field_validation == "Strict":
         raise patched.refusal(_strict(complaints))
     context.warnings.extend(complaints)

@@ -61,12 +61,12 @@ class Patches:
                 context.size = max(context.size, LARGE)
             odd = partial(complaints.of_json_patch, body, operations)
             reached = partial(patch.by_json_patch, operations)
-            return _parsed(lambda old: patch.json_patch(old, operations), reached, odd, kind, context)
+            return _parsed(lambda old: patch.json_patch(old, operations), reached, odd, request.name, kind, context)
         if media == MERGE_PATCH:
             merge = patch.decode_merge_patch(body)
             odd = partial(complaints.of_merge, body)
             reached = partial(patch.by_merge, merge)
-            return _parsed(lambda old: patch.merge_patch(old, merge), reached, odd, kind, context)
+            return _parsed(lambda old: patch.merge_patch(old, merge), reached, odd, request.name, kind, context)
         if media == STRATEGIC:
             return _merged(patch.decode_strategic_merge(body), body, kind, context)
         return _applied(codec.read_applied(body, kind, context), request, kind, context)
@@ -81,6 +81,7 @@ def _parsed(
     work: Callable[[Obj], Obj],
     reached: Callable[[], patch.Reached],
     odd: Callable[[], tuple[str, ...]],
+    name: str,
     kind: Kind,
     context: Context,
 ) -> Patch:
@@ -92,7 +93,7 @@ def _parsed(
         new = work(old)
         # What a retry finds is told once.
         del context.warnings[:]
-        how = codec.Patched(lambda: patch.told(old, work, reached(), node), odd=odd)
+        how = codec.Patched(lambda: patch.told(old, work, reached(), node), name, odd=odd)
         codec.check_patched(new, kind, context, how)
         return new
 
@@ -103,11 +104,12 @@ def _merged(strategic: Obj, body: bytes, kind: Kind, context: Context) -> Patch:
     """A merge of the object as its type has it."""
     node = context.catalog.schema.node(kind.api_version, kind.kind)
     assert node is not None
-    how = codec.Patched(lambda: go_text(strategic), merged=True, odd=partial(complaints.of_merge, body))
+    odd = partial(complaints.of_merge, body)
 
     def apply(old: Obj | None) -> Obj:
         assert old is not None
-        new = patch.strategic_merge(old, strategic, node)
+        new, left = patch.strategic_merge(old, strategic, node)
+        how = codec.Patched(lambda: go_text(left), merged=True, odd=odd)
         del context.warnings[:]
         codec.check_patched(new, kind, context, how)
         return new

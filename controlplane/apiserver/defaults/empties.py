@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from apimachinery.objects import Obj
+from apimachinery.objects import Obj, copy
 
 
 class Empties:
@@ -26,6 +26,19 @@ class Empties:
         """[] or {}; None where nothing empty was written."""
         found = self._of.get(id(struct))
         return None if found is None else found[1].get(field)
+
+    def copied(self, value: Any) -> Any:
+        """A deep copy, its structs noted as what they were copied from."""
+        if not self._of:
+            return copy(value)
+        if isinstance(value, list):
+            return [self.copied(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        made = {name: self.copied(item) for name, item in value.items()}
+        if id(value) in self._of:
+            self._of[id(made)] = (made, self._of[id(value)][1])
+        return made
 
     def within(self, value: Any) -> bool:
         """Whether anything was written empty in a value or anywhere below it."""
@@ -53,6 +66,12 @@ def note(struct: Obj, field: str, value: Any) -> None:
     """An empty list or map is about to be taken away."""
     if (found := _current.get()) is not None:
         found.note(struct, field, value)
+
+
+def copied(value: Any) -> Any:
+    """A private copy, of which is known what of it was written empty."""
+    found = _current.get()
+    return copy(value) if found is None else found.copied(value)
 
 
 def written(struct: Obj, field: str) -> Any:

@@ -10,6 +10,7 @@ from apimachinery.addresses import interface
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.names import path_segment
+from controlplane.apiserver.defaults.empties import written
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
@@ -152,7 +153,7 @@ def _more_ranges(spec: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
     listed, was = spec.get("cidrs") or [], before.get("cidrs") or []
     grows = len(was) == 1 and len(listed) == 2
     if len(was) != len(listed) and not grows:
-        yield errors.immutable(at.to("cidrs"), listed or None)
+        yield errors.immutable(at.to("cidrs"), written(spec, "cidrs"))
         return
     for index, (now, then) in enumerate(zip(listed, was, strict=False)):
         if now != then:

@@ -10,6 +10,7 @@ from apimachinery import errors, selectors
 from apimachinery.errors import FieldError
 from apimachinery.numerals import INT64, whole
 from apimachinery.objects import Obj
+from controlplane.apiserver.defaults.empties import written
 from controlplane.apiserver.rules.place import Place, Row, Rule
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.values import NOT_NEGATIVE, label_selector
@@ -56,8 +57,12 @@ def labels_of(template: Obj | None) -> Obj:
     return dict(sorted(found.items()))
 
 
-def mismatch(path: str, labels: Obj) -> FieldError:
-    return errors.invalid(path, labels or None, "`selector` does not match template `labels`")
+def mismatch(at: Place, template: Obj | None) -> FieldError:
+    """A spec's selector does not select its template."""
+    metadata = (template or {}).get("metadata")
+    labels = None if metadata is None else written(metadata, "labels")
+    shown = None if labels is None else dict(sorted(labels.items()))
+    return errors.invalid(at.to("template.metadata.labels"), shown, "`selector` does not match template `labels`")
 
 
 def usable(spec: Obj, at: Place) -> bool:
@@ -67,9 +72,9 @@ def usable(spec: Obj, at: Place) -> bool:
 
 def selects(spec: Obj, at: Place) -> Iterator[FieldError]:
     """A usable selector selects the template of its own spec."""
-    labels = labels_of(spec.get("template"))
-    if not selectors.from_label_selector(spec.get("selector")).matches(labels):
-        yield mismatch(at.to("template.metadata.labels"), labels)
+    template = spec.get("template")
+    if not selectors.from_label_selector(spec.get("selector")).matches(labels_of(template)):
+        yield mismatch(at, template)
 
 
 def selector(what: str, unusable: str) -> Row:

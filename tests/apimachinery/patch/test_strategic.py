@@ -43,7 +43,7 @@ def pod_patch(**spec: Any) -> dict[str, Any]:
 
 
 def patched(patch: dict[str, Any]) -> dict[str, Any]:
-    return strategic_merge(deployment(), patch, node())
+    return strategic_merge(deployment(), patch, node())[0]
 
 
 def containers(patch: dict[str, Any]) -> list[Any]:
@@ -119,10 +119,22 @@ def test_atomic_lists_are_replaced() -> None:
     assert patched(pod_patch(tolerations=[{"key": "n"}]))["spec"]["template"]["spec"]["tolerations"] == [{"key": "n"}]
 
 
-def test_directives_do_not_stay_in_what_is_new() -> None:
+def test_what_is_taken_over_whole_keeps_directives_as_fields_but_nothing_that_is_to_be_patched() -> None:
     env = [{"name": "N", "value": "1"}, {"name": "O", "$patch": "delete"}]
     new = {"name": "z", "$setElementOrder/env": [{"name": "N"}], "env": env, "command": None}
-    assert containers(pod_patch(containers=[new]))[0] == {"name": "z", "env": [{"name": "N", "value": "1"}]}
+    assert containers(pod_patch(containers=[new]))[0] == new
+    replaced = {"$patch": "replace", "x": "y"}
+    spec = patched(pod_patch(affinity=replaced, nodeSelector={"a": None, "b": replaced, "$retainKeys": ["c"]}))["spec"]
+    assert "affinity" not in spec["template"]["spec"]
+    assert spec["template"]["spec"]["nodeSelector"] == {"$retainKeys": ["c"]}
+
+
+def test_what_is_left_of_a_patch_is_what_refusals_show() -> None:
+    patch = pod_patch(affinity={"nodeAffinity": None, "podAffinity": {"a": [{"b": None}]}})
+    patch["spec"]["strategy"] = {"$retainKeys": ["type"], "type": "Recreate"}
+    _, left = strategic_merge(deployment(), patch, node())
+    assert left["spec"]["template"]["spec"] == {"affinity": {"podAffinity": {"a": [{}]}}}
+    assert left["spec"]["strategy"] == {"type": "Recreate"}
 
 
 def test_a_null_merge_key_reaches_validation() -> None:
@@ -150,7 +162,8 @@ REFUSED = [
 
 def test_an_empty_order_says_nothing() -> None:
     merged = patched(pod_patch(**{"$setElementOrder/containers": [], "containers": [{"name": "z", "image": "i:1"}]}))
-    assert "z" in [item["name"] for item in merged["spec"]["template"]["spec"]["containers"]]
+    # Measured: what has no place in the live list comes first, and last when it is sorted once more.
+    assert [item["name"] for item in merged["spec"]["template"]["spec"]["containers"]] == ["a", "b", "e", "z"]
 
 
 @pytest.mark.parametrize(("patch", "code", "message"), REFUSED)
@@ -172,12 +185,12 @@ def test_nothing_is_lost_and_nothing_is_touched(live: list[str], changed: list[s
     items += [{"name": name, "$patch": "delete"} for name in deleted if name not in changed]
     patch = {"spec": {"containers": items}}
     before = copy.deepcopy((obj, patch))
-    result = strategic_merge(obj, patch, node("v1", "Pod"))
+    result = strategic_merge(obj, patch, node("v1", "Pod"))[0]
     assert (obj, patch) == before
     found = {item["name"]: item["image"] for item in result["spec"]["containers"]}
     expected = {name: "old" for name in live if name not in deleted} | {name: "new" for name in changed}
     assert found == expected
     order = [item["name"] for item in result["spec"]["containers"]]
     assert [name for name in order if name in changed] == changed
-    again = strategic_merge(result, patch, node("v1", "Pod"))
+    again = strategic_merge(result, patch, node("v1", "Pod"))[0]
     assert {item["name"] for item in again["spec"]["containers"]} == set(expected)

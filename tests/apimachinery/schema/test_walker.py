@@ -181,6 +181,26 @@ def test_wrong_types_after_a_merge(spec: Any, error: str) -> None:
         assert obj["spec"]["replicas"] == 3 and type(obj["spec"]["replicas"]) is int
 
 
+def test_bytes_may_be_numbers() -> None:
+    def maps(data: Any) -> dict[str, Any]:
+        return {"metadata": {"name": "a"}, "binaryData": data}
+
+    check = walker("v1", "ConfigMap").check
+    for merged in (False, True):
+        obj = maps({"a": [104, 105, None], "b": []})
+        assert check(obj, merged).error == "" and obj["binaryData"] == {"a": "aGkA", "b": ""}
+    where = "Go struct field ConfigMap.binaryData of type uint8"
+    assert check(maps({"a": [1, 256]})).error == f"json: cannot unmarshal number 256 into {where}"
+    assert check(maps({"a": ["x"]})).error == f"json: cannot unmarshal string into {where}"
+    assert check(maps({"a": ["x"]}), True).error == "unrecognized type: uint8"
+    assert check(maps({"a": 1}), True).error == "cannot restore slice from int64"
+
+
+def test_whole_numbers_wrap_after_a_merge() -> None:
+    obj = {"spec": {"replicas": 3000000000}}
+    assert walker("apps/v1", "Deployment").check(obj, True).error == "" and obj["spec"]["replicas"] == -1294967296
+
+
 def test_bottomless_objects_are_refused() -> None:
     inner: dict[str, Any] = {}
     for _ in range(3000):

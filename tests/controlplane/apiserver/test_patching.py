@@ -74,6 +74,12 @@ def test_what_a_patch_makes_wrong_is_its_own_fault(tmp_path: Path) -> None:
         odd = [{"op": "add", "path": "/data/q", "value": "1", "bogus": 1}]
         unknown = await refused(client, f"{MAPS}/m", odd, JSON, fieldValidation="Strict")
         assert unknown.message.endswith('strict decoding error: json patch unknown field "[0].bogus"')
+        for gone, how in (({"apiVersion": None}, MERGE), ([{"op": "remove", "path": "/apiVersion"}], JSON)):
+            untyped = await refused(client, f"{MAPS}/m", gone, how)
+            assert untyped.status_code == 400
+            assert untyped.message == (
+                "the name of the object (m based on URL) was undeterminable: name must be provided"
+            )
         kept = await refused(client, f"{MAPS}/m", {"metadata": {"deletionGracePeriodSeconds": 5}}, MERGE)
         assert "metadata.deletionGracePeriodSeconds: Invalid value: 5: field is immutable" in kept.message
         whole = await refused(client, f"{MAPS}/m", [{"op": "replace", "path": "", "value": [1]}], JSON)
@@ -261,6 +267,39 @@ def test_nobody_owns_what_a_signing_request_asks_for() -> None:
     }
     ownership.track(None, obj, Context(builtin.catalog(), manager="me"), "")
     assert owners(obj)["me", ""]["fieldsV1"] == {"f:metadata": {"f:labels": {".": {}, "f:l": {}}}}
+
+
+def test_an_item_without_its_key_has_every_owner_forgotten(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        path = "/api/v1/namespaces/default/serviceaccounts"
+        account = {"metadata": {"name": "a"}, "secrets": [{"name": "q"}, {}]}
+        made = await client.request("POST", path, body=account)
+        assert "managedFields" not in made["metadata"] and made["secrets"] == account["secrets"]
+        labels = {"metadata": {"labels": {"a": "b"}}}
+        assert "managedFields" not in (await patched(client, f"{path}/a", labels, MERGE))["metadata"]
+        wanted = {"apiVersion": "v1", "kind": "ServiceAccount", **labels}
+        unreadable = await refused(client, f"{path}/a", wanted, APPLY, fieldManager="m")
+        assert unreadable.message == (
+            "failed to create manager for existing fields: failed to convert new object (default/a; /v1, "
+            "Kind=ServiceAccount) to smd typed: .secrets: element 1: associative list with keys has an element that "
+            'omits all key fields ["name"] (and doesn\'t have default values for any key fields)'
+        )
+        whole = await patched(client, f"{path}/a", {"secrets": [{"name": "q"}]}, MERGE)
+        assert "managedFields" not in whole["metadata"]
+        assert owners(await patched(client, f"{path}/a", wanted, APPLY, fieldManager="m"))
+
+    run(tmp_path, test)
+
+
+def test_empty_lists_and_maps_are_shown_as_they_were_written(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        await client.create(kinds.DEPLOYMENT, deployment())
+        path = kinds.DEPLOYMENT.path("default", "d")
+        for labels, shown in (({"app": None}, "{}"), (None, "null")):
+            wrong = await refused(client, path, {"spec": {"template": {"metadata": {"labels": labels}}}}, MERGE)
+            assert f"spec.template.metadata.labels: Invalid value: {shown}: `selector` does not" in wrong.message
+
+    run(tmp_path, test)
 
 
 @pytest.mark.parametrize("turn", [1, 2])

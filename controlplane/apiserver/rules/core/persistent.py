@@ -7,8 +7,9 @@ from posixpath import normpath
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
-from apimachinery.objects import Obj, copy
+from apimachinery.objects import Obj
 from apimachinery.volumes.claims import BETA_CLASS
+from controlplane.apiserver.defaults.empties import copied, written
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.core.claims import VOLUME_MODES, access_modes
 from controlplane.apiserver.rules.core.resources import native, resource_amount
@@ -63,7 +64,7 @@ def _capacity(spec: Obj, at: Place) -> Iterator[FieldError]:
     if not capacity:
         yield errors.required(where)
     if set(capacity) != {"storage"}:
-        yield errors.not_supported(where, dict(sorted(capacity.items())) or None, ("storage",))
+        yield errors.not_supported(where, dict(sorted(capacity.items())) or written(spec, "capacity"), ("storage",))
     for resource, text in sorted(capacity.items()):
         yield from _basic(f"{where}[{resource}]", text)
         if amount(text) <= amount(0):
@@ -190,7 +191,7 @@ def _volume_change(volume: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
 
 def _renamed(now: Obj | None, then: Obj) -> Obj:
     """What was there, under the newer names of labels where the new one has these."""
-    made: Obj = copy(then)
+    made: Obj = copied(then)
     terms = [((each or {}).get("required") or {}).get("nodeSelectorTerms") or [] for each in (now, made)]
     for new_term, old_term in zip(*terms, strict=False):
         for field in ("matchExpressions", "matchFields"):
@@ -207,7 +208,7 @@ def _renamed(now: Obj | None, then: Obj) -> Obj:
 
 def _claim_change(claim: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
     """A claim's spec stands, but for what binding writes, and for more storage and another class once bound."""
-    spec, was = copy(claim["spec"]), copy(before["spec"])
+    spec, was = copied(claim["spec"]), copied(before["spec"])
     if not was.get("volumeName"):
         _take(was, spec, "volumeName")
     new, old = (((each["metadata"].get("annotations") or {}).get(BETA_CLASS)) for each in (claim, before))

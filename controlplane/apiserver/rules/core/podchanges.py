@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
-from apimachinery.objects import Obj, copy
+from apimachinery.objects import Obj
+from controlplane.apiserver.defaults.empties import copied, written
 from controlplane.apiserver.rules.core.annotations import MIRROR, pod_annotations
 from controlplane.apiserver.rules.core.containers import padded
 from controlplane.apiserver.rules.core.scheduling import tolerations_at
@@ -106,7 +107,7 @@ def _gates(spec: Obj, was: Obj) -> Iterator[FieldError]:
 
 def _rest(spec: Obj, was: Obj) -> Iterator[FieldError]:
     """Everything that may change made as it was; what then differs may not."""
-    masked: Obj = copy(spec)
+    masked: Obj = copied(spec)
     for field in _LISTS:
         for container, before in zip(masked.get(field) or (), was.get(field) or (), strict=True):
             container["image"] = before.get("image")
@@ -152,7 +153,8 @@ def _affinity(now: Obj | None, then: Obj | None) -> Iterator[FieldError]:
     shown = [struct("core.v1.NodeSelectorTerm", term) for term in new]
     if old and len(old) != len(new):
         text = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
-        yield errors.invalid(_TERMS, shown or None, text)
+        empty = written((now or {}).get(_REQUIRED) or {}, "nodeSelectorTerms")
+        yield errors.invalid(_TERMS, shown or empty, text)
         return
     for index, (term, before) in enumerate(zip(new, old, strict=False)):
         if not _only_more(term, before):

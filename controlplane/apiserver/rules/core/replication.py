@@ -17,9 +17,8 @@ def _selects(spec: Obj, at: Place) -> Iterator[FieldError]:
     if spec.get("template") is None:
         yield errors.required(at.to("template"))
         return
-    labels = labels_of(spec["template"])
-    if spec.get("selector") and not selectors.from_map(spec["selector"]).matches(labels):
-        yield mismatch(at.to("template.metadata.labels"), labels)
+    if spec.get("selector") and not selectors.from_map(spec["selector"]).matches(labels_of(spec["template"])):
+        yield mismatch(at, spec["template"])
 
 
 def _has_template(spec: Obj, at: Place) -> bool:
