@@ -113,7 +113,6 @@ IDLE: Mapping[str, str] = MappingProxyType(
 UNSERVED_KINDS: Mapping[str, str] = MappingProxyType(
     {
         "apiservices.apiregistration.k8s.io": "requests are not passed on to other API servers",
-        "customresourcedefinitions.apiextensions.k8s.io": "the kind is not served",
     }
 )
 """The same for what is the API server's own part: told whoever runs beside it."""

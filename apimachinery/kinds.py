@@ -55,6 +55,10 @@ class Kind:
     verbs: Verbs = STANDARD
     subresources: Mapping[str, Subresource] = field(default_factory=dict, hash=False, compare=False)
     storage: str = ""
+    # The version that its objects are written in, where they say so: of custom resources alone.
+    stored_version: str = ""
+    # The kind of a list, where it is not the usual name.
+    list_name: str = ""
 
     @property
     def api_version(self) -> str:
@@ -69,7 +73,7 @@ class Kind:
     @property
     def list_kind(self) -> str:
         """The kind of a list of these."""
-        return self.kind + "List"
+        return self.list_name or self.kind + "List"
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """The URL path of the collection, of an object in it, or of an object's subresource."""

@@ -66,6 +66,7 @@ FLOORS = {
     ),
     "controlplane": ({"cloud"}, {"controllers"}, {"apiserver", "scheduler"}, {"store"}),
     "controlplane/apiserver": (
+        {"custom"},
         {"admission", "aggregation"},
         {"subresources"},
         {"streams"},

@@ -14,12 +14,17 @@ from apimachinery.kinds import Kind
 from apimachinery.kit import memory, webserver
 from apimachinery.kit.lifecycle import Lifecycle
 from controlplane.apiserver import compaction, edge, health
+from controlplane.apiserver.admission.webhooks.caller import Caller
 from controlplane.apiserver.advice.gaps import Gaps
 from controlplane.apiserver.authz import default_policy
 from controlplane.apiserver.backups import Backups, Schedule
 from controlplane.apiserver.cache.cache import Cache
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.custom.definitions import Definitions
+from controlplane.apiserver.custom.removal import Removal
+from controlplane.apiserver.custom.statuses import Statuses
+from controlplane.apiserver.custom.webhook import ByWebhook
 from controlplane.apiserver.edge import Parts
 from controlplane.apiserver.expiry import Expiry
 from controlplane.apiserver.health import Checks
@@ -74,6 +79,10 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
         registry = Registry(store, cache, catalog, track, Gaps(ours=settings.warn_of_gaps), expiring)
         pools = _service_pools(settings, store, registry)
         edges = edge.assemble(Parts(settings, registry, lifecycle))
+        caller = Caller(registry)
+        lifecycle.push("conversion webhooks", caller.close)
+        definitions = Definitions(registry, partial(ByWebhook, caller))
+        definitions.begin()
         cache.index()
     registry.admit_with(edges.admission)
     keeper = keeping.Keeper(registry, published(settings, pools.first_address, catalog.kinds(), servers))
@@ -98,6 +107,8 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
     lifecycle.spawn("endpoint", servers.run())
     lifecycle.spawn("maintained objects", keeper.run())
     lifecycle.spawn("backups", backups.run())
+    lifecycle.spawn("names of definitions", Statuses(registry, definitions).run())
+    lifecycle.spawn("ends of definitions", Removal(registry, definitions).run())
     _tend(settings, lifecycle, registry, store)
     memory.settle()
     log.info("serving on %s port %d, %d objects", settings.bind_host, listener.port, _count(cache))
@@ -173,7 +184,7 @@ def keep(catalog: Catalog, cache: Cache) -> None:
 
     def follow(row: Resource, there: bool) -> None:
         if there and row.kept:
-            cache.add(row.kind, row.fields.getters.get(row.fields.node))
+            cache.add(row.kind, row.fields.getters.get(row.fields.node), row.custom is not None)
         elif not any(other.kept and other.kind.storage == row.kind.storage for other in catalog):
             cache.drop(row.kind)
 

@@ -14,6 +14,7 @@ from apimachinery import errors, jsontext, manifests
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from apimachinery.schema import Schema, as_met, duplicate_fields, merged_repeats
+from controlplane.apiserver import unstructured
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.offloop import off_loop
 from controlplane.apiserver.registry.context import Context
@@ -65,16 +66,23 @@ async def read_object(request: Request, kind: Kind, context: Context, also: tupl
     Raises UnsupportedMediaType, RequestTooLarge, BadRequest; unknown fields warn or raise as the context says.
     """
     media = media_type(request)
-    if media not in (JSON, YAML, PROTOBUF):
+    custom = context.catalog.custom(kind) is not None
+    if media not in (JSON, YAML, PROTOBUF) or (custom and media == PROTOBUF):
+        accepted = ", ".join((JSON, YAML)) if media == PROTOBUF else _ACCEPTED
         raise errors.UnsupportedMediaType(
-            f"the body of the request was in an unknown format - accepted media types include: {_ACCEPTED}"
+            f"the body of the request was in an unknown format - accepted media types include: {accepted}"
         )
     body = await request.body()
     context.size = len(body)
 
     def read() -> Obj:
         obj, odd = _parse(media, body, kind.kind)
-        _check_type(obj, kind, body, context.catalog, also)
+        if not custom:
+            _check_type(obj, kind, body, context.catalog, also)
+        elif not isinstance(obj.get("kind"), str) or not obj["kind"]:
+            raise _unrecognized(kind.kind, unstructured.no_kind(body), body)
+        else:
+            unstructured.check_sent(obj, kind)
         check(obj, kind, context, odd, None if media == YAML else body)
         return obj
 
@@ -127,13 +135,11 @@ def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = (), jso
 
     odd are complaints already found in its text; json is that text, and None for YAML, whose own complaints come first.
     """
-    walker = context.catalog.schema.walker(kind.api_version, kind.kind)
-    findings = walker.check(obj) if walker is not None else None
-    if findings is not None and findings.error:
-        raise errors.BadRequest(_cannot(kind.kind, kind.version, kind, findings.error))
-    unknown = findings.unknown_texts if findings is not None else ()
+    error, unknown = _read(obj, kind, context)
+    if error:
+        raise errors.BadRequest(_cannot(kind.kind, kind.version, kind, error))
     complaints = (*odd, *unknown)
-    if odd and unknown and json is not None:
+    if odd and unknown and json is not None and context.catalog.custom(kind) is None:
         complaints = as_met(json, complaints)
     complaints = complaints[:_MOST_COMPLAINTS]
     if not complaints or context.field_validation == "Ignore":
@@ -151,25 +157,28 @@ def check_patched(obj: Obj, kind: Kind, context: Context, patched: Patched) -> N
     if not isinstance(obj, dict):
         # A JSON patch may replace the whole document, by a list, too.
         raise patched.refusal(_not_an_object(obj))
-    if not patched.merged and not obj.get("apiVersion"):
+    custom = context.catalog.custom(kind) is not None
+    if not custom and not patched.merged and not obj.get("apiVersion"):
         # Upstream then reads it as its own internal type, all of whose fields have other names.
-        _complain(patched, [f'unknown field "{name}"' for name in obj if name not in ("apiVersion", "kind")], context)
+        names = sorted(name for name in obj if name not in ("apiVersion", "kind"))
+        _complain(patched, [f'unknown field "{name}"' for name in names], context)
         why = "was undeterminable: name must be provided"
         raise errors.BadRequest(f"the name of the object ({patched.name} based on URL) {why}")
-    if not patched.merged and (wrong := _other_type(obj, kind, context.catalog)):
+    if not custom and not patched.merged and (wrong := _other_type(obj, kind, context.catalog)):
         raise patched.refusal(wrong)
-    walker = context.catalog.schema.walker(kind.api_version, kind.kind)
-    findings = walker.check(obj, patched.merged) if walker is not None else None
-    if findings is not None and findings.error:
-        raise patched.refusal(findings.error)
-    _complain(patched, findings.unknown_texts if findings is not None else (), context)
+    error, unknown = _read(obj, kind, context, patched.merged)
+    if error:
+        raise patched.refusal(error)
+    if custom:
+        unstructured.check_type(obj, kind)
+    # What a merge takes apart comes back with sorted keys.
+    _complain(patched, unknown if custom else sorted(unknown), context)
 
 
 def _complain(patched: Patched, unknown: Iterable[str], context: Context) -> None:
     if context.field_validation == "Ignore":
         return
-    # What a merge takes apart comes back with sorted keys.
-    complaints = (*patched.odd(), *sorted(unknown))[:_MOST_COMPLAINTS]
+    complaints = (*patched.odd(), *unknown)[:_MOST_COMPLAINTS]
     if complaints and context.field_validation == "Strict":
         raise patched.refusal(_strict(complaints))
     context.warnings.extend(complaints)
@@ -177,14 +186,28 @@ def _complain(patched: Patched, unknown: Iterable[str], context: Context) -> Non
 
 def check_applied(obj: Obj, wanted: Obj, kind: Kind, context: Context) -> None:
     """Check what an apply of `wanted` made, canonicalising it. Raises a nameless error, as upstream."""
-    walker = context.catalog.schema.walker(kind.api_version, kind.kind)
-    findings = walker.check(obj, True) if walker is not None else None
-    if findings is None or not findings.error:
+    error, _ = _read(obj, kind, context, merged=True)
+    if not error:
         return
     metadata, type_name = wanted.get("metadata") or {}, f"{kind.group}/{kind.version}, Kind={kind.kind}"
     named = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {type_name}"
-    why = f"unable to convert unstructured object to {type_name}: {findings.error}"
+    why = f"unable to convert unstructured object to {type_name}: {error}"
     raise errors.ApiError(f"failed to convert new object ({named}) to proper version: {why}")
+
+
+def _read(obj: Obj, kind: Kind, context: Context, merged: bool = False) -> tuple[str, tuple[str, ...]]:
+    """Canonicalise an object by its type or its schema: what is wrong with it, or complaints about unknown fields."""
+    custom = context.catalog.custom(kind)
+    if custom is not None:
+        try:
+            return "", unstructured.kept(obj, custom)
+        except unstructured.Malformed as error:
+            return str(error), ()
+    walker = context.catalog.schema.walker(kind.api_version, kind.kind)
+    if walker is None:
+        return "", ()
+    findings = walker.check(obj, merged)
+    return findings.error, tuple(findings.unknown_texts)
 
 
 def _strict(complaints: Sequence[str]) -> str:

@@ -29,16 +29,22 @@ STORED_AS = {
         "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicyBinding"
     ),
 }
+# How upstream lists what can be done with a custom resource.
+_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 AGGREGATED = "apidiscovery.k8s.io/v2"
 
 
 def storage_version_hash(kind: Kind) -> str:
     """The fingerprint of how a kind is stored, equal for versions that share objects; "" if not stored."""
-    if "create" not in kind.verbs or "get" not in kind.verbs:
+    if not kind.stored_version and ("create" not in kind.verbs or "get" not in kind.verbs):
         return ""
-    served = f"{kind.group}/{kind.version}/{kind.kind}"
+    served = f"{kind.group}/{kind.stored_version or kind.version}/{kind.kind}"
     digest = hashlib.sha256(STORED_AS.get(served, served).encode()).digest()
     return base64.b64encode(digest[:8]).decode()
+
+
+def _verbs(kind: Kind) -> list[str]:
+    return [verb for verb in _VERBS if verb in kind.verbs] if kind.stored_version else sorted(kind.verbs)
 
 
 def _resource(kind: Kind) -> Obj:
@@ -47,7 +53,7 @@ def _resource(kind: Kind) -> Obj:
         "singularName": kind.singular,
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": sorted(kind.verbs),
+        "verbs": _verbs(kind),
     }
     if kind.short_names:
         out["shortNames"] = list(kind.short_names)
@@ -150,7 +156,7 @@ def _aggregated_resource(kind: Kind) -> Obj:
         "responseKind": _response_kind(kind.kind),
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": sorted(kind.verbs),
+        "verbs": _verbs(kind),
     }
     if kind.short_names:
         out["shortNames"] = list(kind.short_names)

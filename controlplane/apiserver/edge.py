@@ -132,7 +132,7 @@ def fronts_of(settings: Settings) -> Fronts | None:
 
 def document_routes(catalog: Catalog, sources: Sources, address: str) -> dict[str, Handler]:
     """The paths of discovery and OpenAPI."""
-    openapi = Current(catalog, lambda: Documents(tuple(catalog), GIT_VERSION))
+    openapi = Current(catalog, lambda: Documents(catalog.served(), GIT_VERSION))
     found = self_description.discovery_handler(sources, address)
     return {
         "/api": found,

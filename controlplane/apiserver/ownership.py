@@ -22,6 +22,8 @@ def ignored(strategy: Strategy, obj: Obj, subresource: str) -> Paths:
     """The fields an endpoint leaves alone: for kinds without a split status, none."""
     if strategy.unowned:
         return (("spec",), ("status",))
+    if strategy.counts_status and not subresource:
+        return ()
     found = _IGNORED.get(subresource, ()) if "status" in obj or subresource else ()
     if subresource == "status":
         found += tuple(("metadata", key) for key in strategy.status_keeps)
@@ -41,7 +43,12 @@ class _Versions:
         if obj["apiVersion"] == api_version:
             return obj
         other = self._catalog.find(api_version, self._kind.kind)
-        return self._catalog.convert(obj, other) if other is not None and other.group == self._kind.group else None
+        if other is None or other.group != self._kind.group:
+            return None
+        try:
+            return self._catalog.convert(obj, other)
+        except LookupError:
+            return None
 
 
 def versions(kind: Kind, catalog: Catalog) -> Versions | None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+import orjson
+
 from apimachinery import apply as server_side
 from apimachinery import errors, patch
 from apimachinery.kinds import Kind
@@ -28,6 +30,8 @@ STRATEGIC = "application/strategic-merge-patch+json"
 APPLY_YAML, APPLY_CBOR = "application/apply-patch+yaml", "application/apply-patch+cbor"
 PLAIN_PATCHES = (JSON_PATCH, MERGE_PATCH, STRATEGIC)
 _TYPES = (*PLAIN_PATCHES, APPLY_YAML)
+_OF_CUSTOM = (JSON_PATCH, MERGE_PATCH, APPLY_YAML)
+_UNKNOWN = "the body of the request was in an unknown format - accepted media types include: "
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,10 @@ class Patches:
 
     async def read(self, request: Request, kind: Kind, context: Context) -> Patch:
         media = media_type(request)
-        if media not in _TYPES:
-            raise errors.UnsupportedMediaType("415: Unsupported Media Type", details={})
+        custom = context.catalog.custom(request.served) is not None
+        if media not in (_OF_CUSTOM if custom else _TYPES):
+            told = f"{_UNKNOWN}{', '.join(_OF_CUSTOM)}" if custom else "415: Unsupported Media Type"
+            raise errors.UnsupportedMediaType(told, details={})
         body = await request.body()
         context.size = len(body)
         return await off_loop(len(body), self._decoded, media, body, request, kind, context)
@@ -87,13 +93,15 @@ def _parsed(
 ) -> Patch:
     """A patch of the object's JSON, which is read anew."""
     node = context.catalog.schema.node(kind.api_version, kind.kind)
+    custom = context.catalog.custom(kind) is not None
 
     def apply(old: Obj | None) -> Obj:
         assert old is not None
         new = work(old)
         # What a retry finds is told once.
         del context.warnings[:]
-        how = codec.Patched(lambda: patch.told(old, work, reached(), node), name, odd=odd)
+        whole = orjson.dumps(new, option=orjson.OPT_SORT_KEYS).decode() if custom else ""
+        how = codec.Patched(lambda: whole or patch.told(old, work, reached(), node), name, odd=odd)
         codec.check_patched(new, kind, context, how)
         return new
 

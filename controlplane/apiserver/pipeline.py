@@ -135,6 +135,8 @@ class Pipeline:
                 return found
         if request.subresource:
             subresource = kind.subresources.get(request.subresource)
+            if subresource is None and request.catalog.of(kind).custom is not None:
+                raise errors.not_found(kind.plural, request.name, kind.group)
             if subresource is None:
                 raise nothing_there()
             if request.verb not in subresource.verbs or request.method == "HEAD":
@@ -205,7 +207,8 @@ def _with_spaced(request: Request, response: Response) -> Response:
 def _with_deprecation(request: Request, response: Response) -> Response:
     # Neither a method nor a subresource that is not there belongs to a kind.
     known = response.status != 405 and not (response.status == 404 and request.subresource)
-    text = request.catalog.of(request.kind).deprecated if request.kind is not None and known else ""
+    row = request.catalog.of(request.kind) if request.kind is not None else None
+    text = row.deprecated if row is not None and (known or row.custom is not None) else ""
     return replace(response, warnings=(text, *response.warnings)) if text else response
 
 

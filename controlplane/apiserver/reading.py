@@ -48,7 +48,8 @@ class Reading:
             await pages.reach(self._registry, listing.revision(text, listed=False))
         else:
             await self._registry.fresh()
-        entry = self._registry.entry(kind, request.space, request.name)
+        found = self._registry.entry(kind, request.space, request.name)
+        (entry,) = await self._registry.shown(kind, (found,))
         return await one(kind, entry, 200, format)
 
     async def list(self, request: Request) -> Response:
@@ -56,7 +57,7 @@ class Reading:
         format = self._negotiate(request)
         options = listing.parse(request, watch=False)
         entries, metadata = await pages.page(self._registry, kind, options, self._selection(request))
-        return await many(kind, entries, metadata, format)
+        return await many(kind, await self._registry.shown(kind, entries), metadata, format)
 
     def _selection(self, request: Request) -> Selection:
         kind = request.served
@@ -77,7 +78,7 @@ class Reading:
         collection = self._registry.collection(kind)
         if options.revision is None:
             await self._registry.fresh()
-        watcher = Watcher(kind, selection, format)
+        watcher = Watcher(kind, selection, format, request.catalog.of(kind).custom)
         failure = self._begin(collection, watcher, options)
         stream = format.stream_type if format else "application/json"
         # Over a WebSocket each event is a message of its own.
@@ -119,7 +120,12 @@ class Reading:
             yield b""
             while (left := end - loop.time()) > 0:
                 wait = min(left, mark - loop.time()) if options.bookmarks else left
-                frames = await watcher.next(max(wait, 0.0))
+                try:
+                    frames = await watcher.next(max(wait, 0.0))
+                except errors.ApiError as error:
+                    # Nobody says how the object looks in this version.
+                    yield error_frame(watcher, error.status())
+                    return
                 if frames is None:
                     break
                 if frames:
@@ -184,6 +190,8 @@ async def many(kind: Kind, entries: Sequence[Entry], metadata: Obj, format: Form
 
 
 def _as_stored(kind: Kind, entries: Sequence[Entry], metadata: Obj) -> Response:
+    if kind.stored_version:
+        metadata = {"continue": "", **metadata}
     head = b'{"kind":"%s","apiVersion":"%s","metadata":%s,"items":[' % (
         kind.list_kind.encode(),
         kind.api_version.encode(),
@@ -191,22 +199,23 @@ def _as_stored(kind: Kind, entries: Sequence[Entry], metadata: Obj) -> Response:
     )
     if not entries:
         return Response(200, head + b"]}")
-    skip = len(entries[0].head)
+    skip, opening = (0, b"") if entries[0].versioned else (len(entries[0].head), b"{")
     if len(entries) < _FEW:
         parts = [memoryview(entry.wire)[skip:] for entry in entries]
-        return Response(200, b"".join((head, b"{", b",{".join(parts), b"]}")))
-    size = len(head) + sum(len(entry.wire) for entry in entries) - len(entries) * (skip - 2) - 1 + 2
-    return Response(200, Shared(size, lambda: _stitched(head, entries, skip)))
+        return Response(200, b"".join((head, opening, (b"," + opening).join(parts), b"]}")))
+    each = len(opening) + 1 - skip
+    size = len(head) + sum(len(entry.wire) for entry in entries) + len(entries) * each - 1 + 2
+    return Response(200, Shared(size, lambda: _stitched(head, entries, skip, opening)))
 
 
-def _stitched(head: bytes, entries: Sequence[Entry], skip: int) -> Iterator[bytes]:
+def _stitched(head: bytes, entries: Sequence[Entry], skip: int, opening: bytes) -> Iterator[bytes]:
     """A list of stored bytes, some entries at a time."""
-    before = head + b"{"
+    before = head + opening
     for start in range(0, len(entries), _FEW):
         parts = [memoryview(entry.wire)[skip:] for entry in entries[start : start + _FEW]]
         last = b"]}" if start + _FEW >= len(entries) else b""
-        yield b"".join((before, b",{".join(parts), last))
-        before = b",{"
+        yield b"".join((before, (b"," + opening).join(parts), last))
+        before = b"," + opening
 
 
 async def _joined(pieces: Iterator[bytes]) -> bytes:

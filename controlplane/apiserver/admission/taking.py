@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from apimachinery import errors
+from apimachinery.apply.scale import PLACE
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver import codec
 from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.registry.context import Context
-from controlplane.apiserver.subresources.scale import scaled
+from controlplane.apiserver.subresources.scale import paths_of, scaled
 
 
 def take_over(registry: Registry, kind: Kind, admission: Admission, new: Obj, strict: bool = False) -> None:
@@ -25,7 +26,8 @@ def take_over(registry: Registry, kind: Kind, admission: Admission, new: Obj, st
     if admission.subresource == "scale":
         new["metadata"] = {"name": admission.name}
         version = obj["metadata"].get("resourceVersion")
-        scaled(admission.kind, obj, new)
+        paths = paths_of(registry.catalog, admission.kind)
+        scaled(admission.kind, obj, new, PLACE if paths is None else paths.replicas)
         if version:
             obj["metadata"]["resourceVersion"] = version
         return

@@ -37,14 +37,15 @@ class Cache:
     def revision(self) -> int:
         return self._progress.revision
 
-    def add(self, kind: Kind, node: Getter | None = None) -> None:
+    def add(self, kind: Kind, node: Getter | None = None, versioned: bool = False) -> None:
         """Keep a collection of this kind, with what the store holds of it; one that is there already stays.
 
+        versioned: what is stored of it says its version.
         node: reads the node that an object belongs to, where an index by it is worth keeping.
         """
         if kind.storage in self._collections:
             return
-        collection = self._collections[kind.storage] = Collection(kind, node)
+        collection = self._collections[kind.storage] = Collection(kind, node, versioned)
         for change in self._unserved.pop(kind.storage, {}).values():
             _, namespace, name = change.key.split("/", 2)
             collection.load(namespace, name, change.revision, change.value)

@@ -23,9 +23,12 @@ _HISTORY_LEAST, _HISTORY_MOST = 16 << 20, 64 << 20
 class Collection:
     """Current entries by namespace ("" for cluster-scoped kinds) and name."""
 
-    def __init__(self, kind: Kind, node: Getter | None = None) -> None:
-        """node: reads the node that an object belongs to, where an index by it is worth keeping."""
+    def __init__(self, kind: Kind, node: Getter | None = None, versioned: bool = False) -> None:
+        """node: reads the node that an object belongs to, where an index by it is worth keeping. versioned: what is
+        stored of it says its version.
+        """
         self.kind = kind
+        self.versioned = versioned
         self.head = head_of(kind)
         # Watches can start at any revision from here on.
         self.floor = 0

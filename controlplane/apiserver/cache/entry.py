@@ -4,6 +4,11 @@ Layout of the bytes, so that a new revision and a list item need no re-encoding:
 
     {"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"17", ...stored metadata...}, ...}
     ^ head ------------------------^ a list joins what follows head with ",{"
+
+What may lie in the store in several versions (custom resources) says its own, before its metadata, and is whole in a
+list, too:
+
+    {"apiVersion":"example.com/v1","kind":"Boat","metadata":{"resourceVersion":"17", ...
 """
 
 from __future__ import annotations
@@ -20,14 +25,15 @@ from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 
 _OPEN = b'{"metadata":{'
+_VERSIONED = b'{"apiVersion":'
 # How upstream's metadata begins.
 _FIRST = ("name", "generateName", "namespace", "uid", "generation", "creationTimestamp")
 # Decoded objects cost five times their bytes: only the most recently decoded stay decoded.
 _KEEP_DECODED, _KEEP_DECODED_BYTES = 512, 16 << 20
 
 
-def encode(obj: Obj) -> bytes:
-    """The stored form: metadata first, without apiVersion, kind and resourceVersion.
+def encode(obj: Obj, versioned: bool = False) -> bytes:
+    """The stored form: metadata first, without kind and resourceVersion, and without apiVersion unless it is versioned.
 
     Spelled as upstream spells it, for some compare an answer's bytes: a ControllerRevision's data above all.
     """
@@ -35,13 +41,22 @@ def encode(obj: Obj) -> bytes:
     metadata = {k: given[k] for k in _FIRST if k in given}
     metadata.update((k, v) for k, v in given.items() if k != "resourceVersion")
     rest = {k: v for k, v in obj.items() if k not in ("kind", "apiVersion", "metadata")}
-    return spelled_as_go(orjson.dumps({"metadata": metadata, **rest}))
+    own = {"apiVersion": obj["apiVersion"]} if versioned else {}
+    return spelled_as_go(orjson.dumps({**own, "metadata": metadata, **rest}))
 
 
 @cache
 def head_of(kind: Kind) -> bytes:
     """The opening of every object of a kind."""
     return b'{"kind":"%s","apiVersion":"%s",' % (kind.kind.encode(), kind.api_version.encode())
+
+
+@cache
+def kind_of(head: bytes) -> bytes:
+    """What an opening says of the kind: `"kind":"Boat",`."""
+    member = b'"kind":"'
+    begun = head.index(member)
+    return head[begun : head.index(b'",', begun) + 2]
 
 
 class Entry:
@@ -53,10 +68,15 @@ class Entry:
         self.namespace = sys.intern(namespace)
         self.name = name
         self.revision = revision
+        skip = len(_OPEN)
+        if body.startswith(_VERSIONED):
+            begun = body.index(b',"metadata":{') + 1
+            head = body[:begun] + kind_of(head)
+            skip = begun + len(_OPEN) - 1
         self.head = head
         # A dry run's object has no revision to show.
         version = b'"resourceVersion":"%d",' % revision if revision else b""
-        self.wire = b'%s"metadata":{%s%s' % (head, version, body[len(_OPEN) :])
+        self.wire = b'%s"metadata":{%s%s' % (head, version, body[skip:])
         self._obj: Obj | None = None
         self._labels: dict[str, str] | None = None
 
@@ -69,7 +89,18 @@ class Entry:
     def body(self) -> bytes:
         """The stored form."""
         version = len(b'"resourceVersion":"",') + len(str(self.revision)) if self.revision else 0
-        return _OPEN + self.wire[len(self.head) + len(b'"metadata":{') + version :]
+        own = self.head[: self.head.index(b",") + 1] + _OPEN[1:] if self.versioned else _OPEN
+        return own + self.wire[len(self.head) + len(b'"metadata":{') + version :]
+
+    @property
+    def versioned(self) -> bool:
+        """Whether it says its version itself, and is whole in a list."""
+        return self.head.startswith(_VERSIONED)
+
+    @property
+    def api_version(self) -> str:
+        """The version that it lies in the store in."""
+        return self.head.partition(b'"apiVersion":"')[2].partition(b'"')[0].decode()
 
     @property
     def obj(self) -> Obj:

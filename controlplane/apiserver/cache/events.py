@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from apimachinery.kinds import Kind
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.cache.select import Selection
-from controlplane.apiserver.offloop import LARGE, beside_loop
+from controlplane.apiserver.offloop import LARGE, beside_loop, off_loop
 
 if TYPE_CHECKING:
     from controlplane.apiserver.encoding import Format
 
 ADDED, MODIFIED, DELETED, BOOKMARK, ERROR = "ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"
+
+
+class Shows(Protocol):
+    """What a version of a custom resource says of an object that is stored."""
+
+    def ready(self, entry: Entry) -> bool:
+        """Whether it is to be shown as it is stored."""
+
+    async def shown(self, entries: Sequence[Entry]) -> list[Entry]:
+        """How it is to be shown. Raises ApiError."""
 
 
 class Event:
@@ -40,18 +50,22 @@ class Event:
             return MODIFIED if was else ADDED
         return DELETED if was else ""
 
-    def frame(self, type: str, kind: Kind, format: Format | None, first: bool = False) -> Frame:
-        """The event's bytes in one version and encoding, made once; first matters to formats alone."""
+    def frame(
+        self, type: str, kind: Kind, format: Format | None, first: bool = False, custom: Shows | None = None
+    ) -> Frame:
+        """The event's bytes in one version and encoding, made once; first matters to formats alone. custom: the version
+        of a custom resource that is to be shown.
+        """
         key = (type, kind.api_version, "" if format is None else format.key, first and format is not None)
         frames = self._frames = self._frames or {}
         found = frames.get(key)
         if found is None:
-            found = frames[key] = _frame(type, kind, self._subject(type), format, first)
+            found = frames[key] = _frame(type, kind, self._subject(type), format, first, custom)
         return found
 
-    def made(self, type: str, kind: Kind, format: Format | None, first: bool) -> Frame:
+    def made(self, type: str, kind: Kind, format: Format | None, first: bool, custom: Shows | None = None) -> Frame:
         """The same for one who is alone in asking: nothing is kept."""
-        return _frame(type, kind, self._subject(type), format, first)
+        return _frame(type, kind, self._subject(type), format, first, custom)
 
     def forget_frames(self) -> None:
         self._frames = None
@@ -69,9 +83,9 @@ class Event:
 
 
 class Later:
-    """The bytes of an event that take long to make: made beside the loop, once somebody waits for them, for all."""
+    """The bytes of an event that take long to make: made once somebody waits for them, for all."""
 
-    def __init__(self, size: int, make: Callable[[], bytes]) -> None:
+    def __init__(self, size: int, make: Callable[[], Awaitable[bytes]]) -> None:
         """size: about how many bytes they will be."""
         self.size = size
         self._make = make
@@ -79,19 +93,29 @@ class Later:
 
     async def bytes(self) -> bytes:
         if self._making is None:
-            self._making = asyncio.ensure_future(beside_loop(self._make))
+            self._making = asyncio.ensure_future(self._make())
         return await asyncio.shield(self._making)
 
 
 Frame = bytes | Later
 
 
-def _frame(type: str, kind: Kind, entry: Entry, format: Format | None, first: bool) -> Frame:
+def _frame(type: str, kind: Kind, entry: Entry, format: Format | None, first: bool, custom: Shows | None) -> Frame:
+    if custom is not None and not custom.ready(entry):
+        return Later(len(entry.wire), partial(_shown, type, kind, entry, format, first, custom))
     if format is None:
         return b'{"type":"%s","object":%s}\n' % (type.encode(), entry.wire)
     if len(entry.wire) >= LARGE:
-        return Later(len(entry.wire), partial(_encoded, type, kind, entry, format, first))
+        return Later(len(entry.wire), partial(beside_loop, _encoded, type, kind, entry, format, first))
     return _encoded(type, kind, entry, format, first)
+
+
+async def _shown(type: str, kind: Kind, entry: Entry, format: Format | None, first: bool, custom: Shows) -> bytes:
+    """Of what is stored in another way than it is to be shown."""
+    (seen,) = await custom.shown((entry,))
+    if format is None:
+        return b'{"type":"%s","object":%s}\n' % (type.encode(), seen.wire)
+    return await off_loop(len(seen.wire), _encoded, type, kind, seen, format, first)
 
 
 def _encoded(type: str, kind: Kind, entry: Entry, format: Format, first: bool) -> bytes:

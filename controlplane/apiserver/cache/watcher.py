@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from apimachinery.kinds import Kind
-from controlplane.apiserver.cache.events import Event, Frame, Later
+from controlplane.apiserver.cache.events import Event, Frame, Later, Shows
 from controlplane.apiserver.cache.select import Selection
 
 if TYPE_CHECKING:
@@ -25,11 +25,12 @@ _PIECE = 64 << 10
 class Watcher:
     """Use next() until it returns None; then .overrun says whether the client was too slow."""
 
-    def __init__(self, kind: Kind, selection: Selection, format: Format | None) -> None:
+    def __init__(self, kind: Kind, selection: Selection, format: Format | None, custom: Shows | None = None) -> None:
         # The version of the kind that the client watches; it need not be the stored one.
         self.kind = kind
         self.selection = selection
         self.format = format
+        self._custom = custom
         self.overrun = False
         self.revision = 0
         self._known = 0
@@ -64,7 +65,7 @@ class Watcher:
         for event in missed:
             if type := event.type_for(self.selection):
                 first, self._first = self._first, False
-                yield event.made(type, self.kind, self.format, first)
+                yield event.made(type, self.kind, self.format, first, self._custom)
 
     def offer(self, event: Event) -> None:
         """Queue an event if it concerns this client. Never blocks, never raises."""
@@ -79,7 +80,7 @@ class Watcher:
             self.push(event, type)
 
     def push(self, event: Event, type: str) -> None:
-        self.push_frame(event.frame(type, self.kind, self.format, self._first))
+        self.push_frame(event.frame(type, self.kind, self.format, self._first, self._custom))
 
     def push_frame(self, frame: Frame) -> None:
         self._first = False

@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from apimachinery.schema import Schema
+from controlplane.apiserver.catalog.custom import Custom
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import PLAIN, Strategy
 from controlplane.apiserver.conversion import Conversion
@@ -37,13 +38,20 @@ class Catalog:
     def __iter__(self) -> Iterator[Resource]:
         return iter(tuple(self._rows.values()))
 
+    def served(self) -> tuple[Resource, ...]:
+        """What clients may ask for, in the order of discovery: custom resources follow what is built in."""
+        rows = [row for row in self._rows.values() if row.served]
+        custom = [(row.custom.rank, row) for row in rows if row.custom is not None]
+        ranked = sorted(custom, key=lambda one: one[0])
+        return (*(row for row in rows if row.custom is None), *(row for _, row in ranked))
+
     def kinds(self) -> tuple[Kind, ...]:
-        """Every kind, in the order of discovery."""
-        return tuple(row.kind for row in self._rows.values())
+        """The kinds of these, as discovery tells them."""
+        return tuple(row.told or row.kind for row in self.served())
 
     @property
     def groups(self) -> frozenset[str]:
-        """The groups that something is served of."""
+        """The groups that something built in is served of."""
         return self._groups
 
     def of(self, kind: Kind) -> Resource:
@@ -55,6 +63,11 @@ class Catalog:
         found = self._rows.get((kind.group, kind.version, kind.plural))
         return found.strategy if found is not None else PLAIN
 
+    def custom(self, kind: Kind) -> Custom | None:
+        """What a version of a custom resource is; None for what is built in, or no resource at all."""
+        found = self._rows.get((kind.group, kind.version, kind.plural))
+        return found.custom if found is not None else None
+
     def conversion(self, kind: Kind) -> Conversion | None:
         """Between a version and the one that objects are stored under; None where that is the same."""
         found = self._rows.get((kind.group, kind.version, kind.plural))
@@ -65,7 +78,8 @@ class Catalog:
         return kind.storage in self._converted
 
     def convert(self, obj: Obj, kind: Kind) -> Obj:
-        """The object as a version of its kind; the object itself when it is of that version.
+        """The object as a version of its kind; the object itself when it is of that version. Of a custom resource,
+        where that asks nobody else (LookupError).
 
         An object of a version that is not served (any more) is of the stored one. KeyError when `kind` is not served.
         """
@@ -75,13 +89,16 @@ class Catalog:
         source = self._by_type.get((given, kind.kind))
         if source is not None and source.conversion is not None:
             obj = source.conversion.stored(obj)
-        wanted = self._by_type[kind.api_version, kind.kind].conversion
+        row = self._by_type[kind.api_version, kind.kind]
+        if row.custom is not None:
+            return row.custom.converted(obj)
+        wanted = row.conversion
         return wanted.shown(obj) if wanted is not None else obj
 
     def at(self, group: str, version: str, plural: str) -> Kind | None:
         """The kind that is served at `/apis/<group>/<version>/…/<plural>` (group "" for core)."""
         found = self._rows.get((group, version, plural))
-        return found.kind if found is not None else None
+        return found.kind if found is not None and found.served else None
 
     def find(self, api_version: str, kind: str) -> Kind | None:
         """The kind of an object's `apiVersion` and `kind`."""
@@ -110,8 +127,9 @@ class Catalog:
 
     def _changed(self, rows: Iterable[Resource], there: bool) -> None:
         self.version += 1
-        self._groups = frozenset(group for group, _, _ in self._rows)
-        self._converted = frozenset(row.kind.storage for row in self._rows.values() if row.conversion is not None)
+        self._groups = frozenset(row.kind.group for row in self._rows.values() if row.custom is None)
+        several = (row.kind.storage for row in self._rows.values() if row.conversion or row.custom)
+        self._converted = frozenset(several)
         for row in rows:
             for follower in self._followers:
                 follower(row, there)

@@ -8,6 +8,7 @@ from typing import Any
 
 from apimachinery.kinds import Kind
 from controlplane.apiserver.cache.selectable import NOTHING_MORE, Selectable
+from controlplane.apiserver.catalog.custom import Custom
 from controlplane.apiserver.catalog.strategy import PLAIN, Strategy
 from controlplane.apiserver.conversion import Conversion
 from controlplane.apiserver.tables.plain import NAME_AND_BIRTH
@@ -34,6 +35,9 @@ class Resource:
     strategy: the life of an object; columns: how `kubectl get` shows it; fields: what lists and watches may select on.
     conversion: between this version and the one that objects are stored under, where that is another.
     deprecated: the warning that every answer carries.
+    custom: what is served of a CustomResourceDefinition, which may change while the server runs.
+    served: clients may ask for it; otherwise objects are only kept in it.
+    told: the kind as discovery tells it, where that is less than what is served.
     definitions: the types of a kind that upstream does not publish, as JSON schemas by their full names; the one of the
     kind itself carries x-kubernetes-group-version-kind. Empty for all that the published definitions hold.
     """
@@ -44,6 +48,9 @@ class Resource:
     fields: Selectable = NOTHING_MORE
     conversion: Conversion | None = None
     deprecated: str = ""
+    custom: Custom | None = None
+    served: bool = True
+    told: Kind | None = None
     definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from apimachinery import formats
+from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver import defaults
 from controlplane.store import Op
+
+Check = Callable[["Obj", "Obj | None", str, list[FieldError]], list[FieldError]]
 
 
 def _keep(obj: Obj) -> None:
@@ -26,6 +29,10 @@ def _quiet(new: Obj, old: Obj | None) -> Iterable[str]:
 
 def _say_nothing(obj: Obj) -> Iterable[str]:
     return ()
+
+
+def _no_more(new: Obj, old: Obj | None, subresource: str, found: list[FieldError]) -> list[FieldError]:
+    return found
 
 
 def _any(name: str) -> str:
@@ -92,6 +99,9 @@ class Strategy:
     """Every function gets private objects it may change in place, except old.
 
     default: upstream's defaulting of the versioned type, also run over what a patch produced.
+    check: all that is wrong with an object, beside what the rules of its type and of its metadata have found: new, old
+    (None: it is new), subresource, found.
+    closed: why no new ones are let in, "" where they are.
     settle: the last touch after ownership is written down, of what is owned empty and stored as nothing.
     prepare_create, prepare_update, prepare_status, prepare_finalize: what upstream's strategy resets before
     validation.
@@ -102,7 +112,8 @@ class Strategy:
     deletion with these options, of a new object as it was sent.
     generation: metadata.generation is kept by the server and counts spec changes. generation_stands: it is 1 for
     good. counts_annotations, counts_labels: a change of these counts as one of the spec. counts_dropped: so does what
-    prepare_update takes back. counts_empties: so does a list or map that is written empty where there is none.
+    prepare_update takes back. counts_status: so does a change of the status. counts_empties: so does a list or map
+    that is written empty where there is none.
     keep_status_on_create: a new object may bring its status.
     plain_metadata: finalizers of a new object may have any name.
     metadata_checks, status_metadata_checks: how the metadata of a change is looked at, once for each.
@@ -121,6 +132,8 @@ class Strategy:
 
     default: Callable[[Obj], None] = defaults.apply
     settle: Callable[[Obj], None] = defaults.settle
+    check: Check = _no_more
+    closed: str = ""
     prepare_create: Callable[[Obj], None] = _keep
     prepare_update: Callable[[Obj, Obj], None] = _keep_both
     prepare_status: Callable[[Obj, Obj], None] = keep_spec
@@ -141,6 +154,7 @@ class Strategy:
     counts_labels: bool = False
     counts_dropped: bool = False
     counts_empties: bool = False
+    counts_status: bool = False
     keep_status_on_create: bool = False
     plain_metadata: bool = False
     metadata_checks: tuple[MetadataCheck, ...] = ("change",)

@@ -12,6 +12,7 @@ from controlplane.apiserver.encoding import Format
 from controlplane.apiserver.formats.encodings import JSON, PROTOBUF, YAML, Encoding, Json, Protobuf, Yaml
 from controlplane.apiserver.formats.shapes import META_VERSIONS, Converted, MetadataFormat, TableFormat, WholeFormat
 from controlplane.apiserver.request import Request
+from controlplane.apiserver.tables.workloads import SCALE
 
 SERVED: Mapping[str, Encoding] = {JSON: Json(), YAML: Yaml(), PROTOBUF: Protobuf()}
 STREAMED = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
@@ -49,7 +50,9 @@ def _asked_for(request: Request) -> Format | None:
     if header in _PLAIN:
         # What most ask for needs no weighing.
         return WholeFormat(Json(pretty=True)) if request.verb != "watch" and is_pretty(request) else None
-    _offered(header, request.verb in ("list", "watch"))
+    custom = request.kind is not None and request.catalog.custom(request.kind) is not None
+    if not custom:
+        _offered(header, request.verb in ("list", "watch"))
     kind = request.kind if request.kind is not None and "get" in request.kind.verbs else None
     columns = request.subresource not in _WITHOUT_COLUMNS
 
@@ -59,7 +62,7 @@ def _asked_for(request: Request) -> Format | None:
     found = choose(header, allows)
     streamed = request.verb == "watch"
     if found is None or (streamed and found[0] == YAML):
-        raise NotAcceptable(_only(STREAMED if streamed else SERVED))
+        raise NotAcceptable(_only(STREAMED if streamed and not custom else SERVED))
     media, shape, parameters = found
     encoding = SERVED[media]
     if not streamed and media == JSON and (parameters.get("pretty") == "1" or is_pretty(request)):
@@ -69,7 +72,10 @@ def _asked_for(request: Request) -> Format | None:
     version, _, name = shape.rpartition("/")
     if name == "Table":
         assert kind is not None
-        return TableFormat(encoding, request.catalog.of(kind).columns, _include(request), version)
+        row = request.catalog.of(kind)
+        scale = row.custom.scale if row.custom is not None and request.subresource == "scale" else None
+        how = (_include(request), version)
+        return TableFormat(encoding, row.columns, *how, scale=SCALE if scale is None else scale.columns)
     _fits(name, request, kind)
     return MetadataFormat(encoding, version)
 

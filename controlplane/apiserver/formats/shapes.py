@@ -39,7 +39,9 @@ class _Encoded:
 
 @dataclass(frozen=True)
 class WholeFormat(_Encoded):
-    """Objects as they are. In plain JSON the core sends stored bytes instead."""
+    """Objects as they are. In plain JSON the core sends stored bytes instead. Items of a list
+    say what they are where they are custom resources.
+    """
 
     @property
     def key(self) -> str:
@@ -49,9 +51,10 @@ class WholeFormat(_Encoded):
         return self.encoding.document(obj)
 
     def many(self, kind: Kind, items: Iterable[Obj], metadata: Obj) -> Iterator[bytes]:
+        metadata = {"continue": "", **metadata} if kind.stored_version else metadata
         head = {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata}
         # A message has no room for the type of an item, but is chosen by it.
-        listed = items if self.encoding.media == PROTOBUF else map(_bare, items)
+        listed = items if kind.stored_version or self.encoding.media == PROTOBUF else map(_bare, items)
         return self.encoding.listed(head, listed, "items")
 
     def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
@@ -70,7 +73,7 @@ def _is_scale(obj: Obj) -> bool:
 @dataclass(frozen=True)
 class TableFormat(_Encoded):
     """`as=Table`: rows of cells, as `table` says; `include` says how much of each object rides along, `shown` in which
-    version.
+    version; `scale` how a Scale looks.
     """
 
     table: Table = NAME_AND_BIRTH
@@ -78,6 +81,7 @@ class TableFormat(_Encoded):
     version: str = render.META
     clock: Clock = render.utc_now
     shown: Callable[[Obj], Obj] | None = None
+    scale: Table = SCALE
 
     @property
     def key(self) -> str:
@@ -86,7 +90,7 @@ class TableFormat(_Encoded):
     def one(self, kind: Kind | None, obj: Obj) -> bytes:
         if kind is None and not _is_scale(obj):
             return self.encoding.document(obj)
-        shown = self if kind is not None else replace(self, table=SCALE)
+        shown = self if kind is not None else replace(self, table=self.scale)
         return self.encoding.document(shown._table([obj], render.single_metadata(obj)))
 
     def many(self, kind: Kind, items: Iterable[Obj], metadata: Obj) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ def check_new(kind: Kind, strategy: Strategy, obj: Obj, version: str) -> None:
     if not strategy.metadata_checks:
         # The kind has no word about metadata; upstream looks at that only when all else is well.
         _raise(kind, obj, own)
-    _raise(kind, obj, found + own)
+    _raise(kind, obj, strategy.check(obj, None, "", found + own))
 
 
 def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource: str, version: str) -> None:
@@ -27,7 +27,8 @@ def check_change(kind: Kind, strategy: Strategy, new: Obj, old: Obj, subresource
     found = metadata.validate_change(new, old, checks, strategy.check_name)
     # A scale is an update of the whole, as upstream does it.
     part = "" if subresource == "scale" else subresource
-    _raise(kind, new, found + rules().check(kind, new, old, part, version))
+    found += rules().check(kind, new, old, part, version)
+    _raise(kind, new, strategy.check(new, old, part, found))
 
 
 def _raise(kind: Kind, obj: Obj, found: list[FieldError]) -> None:

@@ -117,7 +117,8 @@ class Preparation:
 
     def _seen(self, kind: Kind, new: Obj, old: Obj) -> Obj:
         """The new object as it is compared with the old one."""
-        node = self._catalog.schema.node(kind.api_version, kind.kind)
+        custom = self._catalog.of(kind).custom is not None
+        node = None if custom else self._catalog.schema.node(kind.api_version, kind.kind)
         seen: Obj = new if node is None else as_before(node, new, old)
         return seen
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
@@ -14,6 +14,7 @@ from controlplane.apiserver.cache.cache import Cache, key_of
 from controlplane.apiserver.cache.collection import Collection, Subscriber
 from controlplane.apiserver.cache.entry import Entry, encode
 from controlplane.apiserver.catalog.catalog import Catalog
+from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.offloop import off_loop
 from controlplane.apiserver.registry import asking, conflicts, deletion, upkeep
@@ -73,9 +74,28 @@ class Registry:
             raise errors.not_found(kind.plural, name, kind.group)
         return found
 
+    def _row(self, kind: Kind) -> Resource:
+        try:
+            return self.catalog.of(kind)
+        except KeyError:
+            raise nothing_there() from None
+
     def find(self, kind: Kind, namespace: str, name: str) -> Obj | None:
         found = self.collection(kind).get(namespace, name)
         return found.obj if found else None
+
+    async def read(self, kind: Kind, namespace: str, name: str) -> Obj:
+        """An object as this version of its kind shows it; of custom resources get() has it as it is stored. Raises
+        NotFound, and what a conversion raises.
+        """
+        return (await self.shown(kind, (self.entry(kind, namespace, name),)))[0].obj
+
+    async def shown(self, kind: Kind, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """What is stored, as a version of a custom resource shows it; what is built in as it is. Raises ApiError,
+        NotFound for a kind that is served no more.
+        """
+        custom = self._row(kind).custom
+        return entries if custom is None else await custom.shown(entries)
 
     def get(self, kind: Kind, namespace: str, name: str) -> Obj:
         """Raises NotFound."""
@@ -155,6 +175,8 @@ class Registry:
         """
         await self.fresh()
         strategy = self.strategy(kind)
+        if strategy.closed:
+            raise errors.forbidden(kind.plural, obj["metadata"].get("name") or "", strategy.closed, kind.group)
         chosen, gaps = await off_loop(context.size, self._preparation.begin_new, kind, obj, namespace, context)
         admission = asking.admission("CREATE", kind, "", namespace, obj, None, context)
         await self._admit(admission)
@@ -180,7 +202,7 @@ class Registry:
         for _ in range(_ROUNDS):
             admission.reservations.append(self.strategy(kind).reserve(obj, None, context.dry_run))
             try:
-                return await self._storing.put(kind, namespace, obj, 0, context, admission.reservations)
+                return await self._put(kind, namespace, obj, 0, context, admission)
             except Mismatch as error:
                 if error.key == key_of(kind, namespace, obj["metadata"]["name"]):
                     raise
@@ -188,17 +210,27 @@ class Registry:
                 admission.reservations.pop().release()
         raise conflicts.conflict(kind, obj["metadata"]["name"])
 
+    async def _put(
+        self, kind: Kind, namespace: str, obj: Obj, expect: int, context: Context, admission: Admission | None = None
+    ) -> Entry:
+        """Storing.put of an object of any version of its kind; the answer is of that version, too."""
+        custom = self._row(kind).custom
+        stored = obj if custom is None else await custom.stored(obj)
+        reservations = admission.reservations if admission is not None else ()
+        entry = await self._storing.put(kind, namespace, stored, expect, context, reservations)
+        return entry if custom is None else (await custom.shown((entry,)))[0]
+
     def _spoken(self, kind: Kind, context: Context) -> Kind:
         """The kind by the group that the client speaks of, which is the one that refusals name."""
         return (self.catalog.find(context.version, kind.kind) if context.version else None) or kind
 
-    def _changing(self, kind: Kind, namespace: str, name: str, context: Context) -> Entry:
-        """What is to be changed or deleted. Raises NotFound."""
+    async def _changing(self, kind: Kind, namespace: str, name: str, context: Context) -> Entry:
+        """What is to be changed or deleted, as the version that is spoken. Raises NotFound."""
         found = self.collection(kind).get(namespace, name)
         if found is None:
             spoken = self._spoken(kind, context)
             raise errors.not_found(spoken.plural, name, spoken.group)
-        return found
+        return (await self.shown(kind, (found,)))[0]
 
     def _is_taken(self, kind: Kind, namespace: str, name: str) -> bool:
         return self.collection(kind).get(namespace, name) is not None
@@ -241,12 +273,14 @@ class Registry:
         """
         await self.fresh()
         for _ in range(_ROUNDS):
-            old = self._changing(kind, namespace, name, context)
+            old = await self._changing(kind, namespace, name, context)
             size = max(context.size, len(old.wire))
             await off_loop(size, old.read_beside_others)
             new = await off_loop(size, lambda old=old: change(old.copy()))  # type: ignore[misc]
             spoken = self._spoken(kind, context)
-            conflicts.check_pins(spoken, new, old, self.strategy(kind).names_version)
+            # A Scale has the version of what it is a part of, where it says none.
+            named = self.strategy(kind).names_version and subresource != "scale"
+            conflicts.check_pins(spoken, new, old, named)
             try:
                 return await self._replace(kind, old, new, context, subresource)
             except Mismatch:
@@ -270,9 +304,9 @@ class Registry:
             if upkeep.deletion_is_due(new) and not strategy.holds(new):
                 # Upstream removes what the write left without storing the write.
                 await self._remove(kind, old, context)
-                return Entry(old.head, old.namespace, old.name, old.revision, encode(new))
+                return Entry(old.head, old.namespace, old.name, old.revision, encode(new, old.versioned))
             admission.reservations.append(strategy.reserve(new, old.obj, context.dry_run))
-            return await self._storing.put(kind, old.namespace, new, old.revision, context, admission.reservations)
+            return await self._put(kind, old.namespace, new, old.revision, context, admission)
         finally:
             asking.release(admission)
 
@@ -285,7 +319,7 @@ class Registry:
         """The object's last state and whether it is gone. Raises NotFound, Conflict (preconditions)."""
         await self.fresh()
         for _ in range(_ROUNDS):
-            old = self._changing(kind, namespace, name, context)
+            old = await self._changing(kind, namespace, name, context)
             await off_loop(len(old.wire), old.read_beside_others)
             conflicts.check_preconditions(kind, old.obj, context.options)
             admission = asking.admission("DELETE", kind, "", namespace, None, old.obj, context)
@@ -298,7 +332,7 @@ class Registry:
                     return await self._remove(kind, old, context, verdict.store), True
                 if verdict.store is None:
                     return old, False
-                return await self._storing.put(kind, namespace, verdict.store, old.revision, context, ()), False
+                return await self._put(kind, namespace, verdict.store, old.revision, context), False
             except Mismatch:
                 continue
         raise conflicts.conflict(kind, name)
@@ -306,7 +340,9 @@ class Registry:
     async def _remove(self, kind: Kind, old: Entry, context: Context, last: Obj | None = None) -> Entry:
         """Take an object out, and what it took up in pools; last is what is written just before."""
         reservation = self.strategy(kind).reserve(None, old.obj, context.dry_run)
-        return await self._storing.remove(kind, old, context, last, reservation)
+        custom = self._row(kind).custom
+        stored = last if custom is None or last is None else await custom.stored(last)
+        return await self._storing.remove(kind, old, context, last, reservation, stored)
 
     @property
     def shared(self) -> bool:

@@ -55,13 +55,15 @@ class Storing:
         name = obj["metadata"]["name"]
         # What is on its way out may be written to the end.
         removing = "deletionTimestamp" in obj["metadata"]
-        body = encode(obj) if removing else await off_loop(context.size, bounded, obj, context.settled)
+        collection = self._cache.collection(kind)
+        how = (obj, context.settled, collection.versioned)
+        body = encode(obj, collection.versioned) if removing else await off_loop(context.size, bounded, *how)
         # What a trial's writer says, or whoever changed the object on its way, is perhaps no number.
         revision = expect or whole(obj["metadata"].get("resourceVersion") or "") or 0
         if not context.dry_run:
             own = Put(key_of(kind, namespace, name), body, expect, self._lifetimes.get(kind.storage, 0))
             revision = await self._put(own, reservations, removing)
-        return Entry(self._cache.collection(kind).head, namespace, name, revision, body)
+        return Entry(collection.head, namespace, name, revision, body)
 
     async def _put(self, own: Put, reservations: Sequence[Reservation], removing: bool) -> int:
         begun: list[Reservation] = []
@@ -87,14 +89,23 @@ class Storing:
         return revision
 
     async def remove(
-        self, kind: Kind, old: Entry, context: Context, last: Obj | None, reservation: Reservation
+        self,
+        kind: Kind,
+        old: Entry,
+        context: Context,
+        last: Obj | None,
+        reservation: Reservation,
+        stored: Obj | None = None,
     ) -> Entry:
-        """Take an object out, and what it has reserved; last is what is written just before, for those who watch."""
+        """Take an object out, and what it has reserved; last is what is written just before, for those who watch, and
+        stored the same as it is stored, where that is another version.
+        """
         key, revision = key_of(kind, old.namespace, old.name), old.revision
         ops: list[Op] = []
-        body = old.body if last is None else encode(last)
+        versioned = self._cache.collection(kind).versioned
+        body = old.body if last is None else encode(last, versioned)
         if last is not None:
-            ops.append(Put(key, body, old.revision))
+            ops.append(Put(key, body if stored is None else encode(stored, versioned), old.revision))
         ops.append(Delete(key, None if ops else old.revision))
         if not context.dry_run:
             revision = (await self._commit([*ops, *reservation.writes], removing=True))[len(ops) - 1]

@@ -35,7 +35,7 @@ def count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str, e
     if not strategy.generation:
         return
     standing = old["metadata"].get("generation", 1)
-    parts = {*new, *old} - {"metadata", "status", "kind", "apiVersion"}
+    parts = {*new, *old} - {"metadata", "kind", "apiVersion"} - (set() if strategy.counts_status else {"status"})
     changed = any(new.get(key) != old.get(key) for key in parts)
     if strategy.counts_empties:
         changed |= any(empties.within(new.get(key)) for key in parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apimachinery import kinds
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy
+from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.strategies import definitions as definitions_strategy
 
 CUSTOM_RESOURCE_DEFINITION = Resource(
@@ -17,7 +17,8 @@ CUSTOM_RESOURCE_DEFINITION = Resource(
         status_metadata_checks=("plain change",),
         generation=True,
         names_version=True,
-        status_keeps=OWN_METADATA,
+        holds=definitions_strategy.holds,
+        deleting=definitions_strategy.deleting,
         warn=definitions_strategy.unknown_formats,
     ),
 )

@@ -212,7 +212,8 @@ def _field(field: Field, value: Any) -> Any:
         return [struct(field.type, item) for item in value]
     if field.is_map:
         return {key: struct(field.type, item) for key, item in sorted(value.items())}
-    return struct(field.type, value)
+    # What holds any JSON is told as that.
+    return struct(field.type, value) if isinstance(value, dict) else value
 
 
 @lru_cache(maxsize=256)

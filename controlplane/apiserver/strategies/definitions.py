@@ -4,10 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from apimachinery import conditions
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.apiextensions.versions import all_schemas
 from controlplane.apiserver.structural import textformats
 from controlplane.apiserver.structural.reading import everything
+
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+"""The finalizer that stays until all objects of a definition have gone."""
+_MARKED = {
+    "type": "Terminating",
+    "status": "True",
+    "reason": "InstanceDeletionPending",
+    "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+}
+
+
+def holds(definition: Obj) -> bool:
+    """A definition is marked first, whatever there is of it."""
+    return "deletionTimestamp" not in definition["metadata"]
+
+
+def deleting(definition: Obj) -> None:
+    """What the first DELETE does besides the timestamp."""
+    metadata = definition["metadata"]
+    metadata.pop("deletionGracePeriodSeconds", None)
+    metadata["generation"] -= 1
+    if CLEANUP not in (metadata.get("finalizers") or ()):
+        metadata["finalizers"] = [*(metadata.get("finalizers") or ()), CLEANUP]
+    status = definition.setdefault("status", {})
+    there = status.get("conditions") or ()
+    status["conditions"] = conditions.placed(there, conditions.dated(there, _MARKED, metadata["deletionTimestamp"]))
 
 
 def changed(new: Obj, old: Obj) -> None:

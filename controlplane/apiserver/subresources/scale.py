@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from apimachinery import errors, formats
 from apimachinery.apply import to_parent, to_scale, track_update
+from apimachinery.apply.scale import PLACE
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, copy
 from apimachinery.schema import Schema
 from apimachinery.timestamps import now
 from controlplane.apiserver import body
+from controlplane.apiserver.catalog.catalog import Catalog
+from controlplane.apiserver.catalog.custom import ScalePaths
 from controlplane.apiserver.options import write_context
 from controlplane.apiserver.patching import APPLY_YAML, Patcher, media_type
 from controlplane.apiserver.registry import Context, metadata
@@ -35,8 +38,13 @@ class Scales:
         self._patcher = patcher
 
     async def get(self, request: Request) -> Answer:
-        assert request.kind is not None
-        return Answer(200, scale_of(self._registry.get(request.kind, request.namespace, request.name)))
+        kind = request.served
+        paths = paths_of(request.catalog, kind)
+        obj = await self._registry.read(kind, request.space, request.name)
+        if paths is not None and _inside(obj, paths.replicas) is None:
+            text = f'the spec replicas field ".{".".join(paths.replicas)}" does not exist'
+            raise errors.InternalError(f"Internal error occurred: {text}", details={"causes": [{"message": text}]})
+        return Answer(200, scale_of(obj, paths))
 
     async def update(self, request: Request) -> Answer:
         context = write_context(request, "UpdateOptions")
@@ -63,24 +71,25 @@ class Scales:
         pinned: the uid that the workload must have before anything else is looked at.
         """
         kind = request.served
+        paths = paths_of(request.catalog, kind)
+        place = PLACE if paths is None else paths.replicas
         context.settled = True
 
         def change(obj: Obj) -> Obj:
             if pinned and pinned != (stored := obj["metadata"]["uid"]):
                 row = self._registry.catalog.of(kind)
                 raise unlike(row, request.namespace, request.name, pinned, stored, dry_run=context.dry_run)
-            before = _with_owners(scale_of(obj), to_scale(obj["metadata"].get("managedFields")))
+            before = _with_owners(scale_of(obj, paths), to_scale(obj["metadata"].get("managedFields"), place))
             after = wanted(copy(before))
             metadata.match_url(body.SCALE, after, request.namespace, request.name)
             if not applying:
                 _track(before, after, context)
-            owners = to_parent(
-                obj["metadata"].get("managedFields"), after["metadata"].get("managedFields"), kind.api_version
-            )
-            return _with_owners(scaled(kind, obj, after), owners)
+            entries, now_owned = obj["metadata"].get("managedFields"), after["metadata"].get("managedFields")
+            owners = to_parent(entries, now_owned, kind.api_version, place)
+            return _with_owners(scaled(kind, obj, after, place), owners)
 
-        entry = await self._registry.change_entry(kind, request.namespace, request.name, change, context, "scale")
-        return Answer(200, scale_of(entry.obj))
+        entry = await self._registry.change_entry(kind, request.space, request.name, change, context, "scale")
+        return Answer(200, scale_of(entry.obj, paths))
 
 
 def _track(before: Obj, after: Obj, context: Context) -> None:
@@ -98,14 +107,30 @@ def _with_owners(obj: Obj, entries: list[Obj]) -> Obj:
     return obj
 
 
-def scale_of(obj: Obj) -> Obj:
-    """The Scale of a workload."""
-    replicas = (obj.get("spec") or {}).get("replicas", 0)
-    picked = (obj.get("spec") or {}).get("selector")
-    plain = obj.get("kind") == "ReplicationController"
-    status: Obj = {"replicas": (obj.get("status") or {}).get("replicas", 0)}
-    if selector := texts.selector({"matchLabels": picked} if plain else picked):
+def paths_of(catalog: Catalog, kind: Kind) -> ScalePaths | None:
+    """Where a custom resource has the parts of its Scale; None for what is built in."""
+    custom = catalog.custom(kind)
+    return custom.scale if custom is not None else None
+
+
+def _inside(obj: Obj, path: Sequence[str]) -> Any:
+    found: Any = obj
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def _custom_scale(obj: Obj, paths: ScalePaths) -> tuple[int, Obj]:
+    """Its replicas, and the status of its Scale."""
+    status: Obj = {"replicas": _inside(obj, paths.current) or 0}
+    if selector := _inside(obj, paths.selector) if paths.selector else "":
         status["selector"] = selector
+    return _inside(obj, paths.replicas) or 0, status
+
+
+def scale_of(obj: Obj, paths: ScalePaths | None = None) -> Obj:
+    """The Scale of a workload, or of a custom resource with these paths."""
+    replicas, status = _workload_scale(obj) if paths is None else _custom_scale(obj, paths)
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
@@ -115,7 +140,17 @@ def scale_of(obj: Obj) -> Obj:
     }
 
 
-def scaled(kind: Kind, obj: Obj, scale: Obj) -> Obj:
+def _workload_scale(obj: Obj) -> tuple[int, Obj]:
+    replicas = (obj.get("spec") or {}).get("replicas", 0)
+    picked = (obj.get("spec") or {}).get("selector")
+    plain = obj.get("kind") == "ReplicationController"
+    status: Obj = {"replicas": (obj.get("status") or {}).get("replicas", 0)}
+    if selector := texts.selector({"matchLabels": picked} if plain else picked):
+        status["selector"] = selector
+    return replicas, status
+
+
+def scaled(kind: Kind, obj: Obj, scale: Obj, place: Sequence[str] = PLACE) -> Obj:
     """The workload with the Scale's replicas, pinned to its resourceVersion when it has one.
 
     Raises Invalid, and Conflict for another workload's uid.
@@ -131,7 +166,10 @@ def scaled(kind: Kind, obj: Obj, scale: Obj) -> Obj:
     if given.get("uid") and given["uid"] != stored["uid"]:
         why = f"Precondition failed: UID in precondition: {given['uid']}, UID in object meta: {stored['uid']}"
         raise errors.conflict(f"{kind.plural}/scale", stored["name"], why, kind.group)
-    obj["spec"]["replicas"] = wanted
+    holder = obj
+    for name in place[:-1]:
+        holder = holder.setdefault(name, {})
+    holder[place[-1]] = wanted
     stored.pop("resourceVersion", None)
     if given.get("resourceVersion"):
         stored["resourceVersion"] = given["resourceVersion"]

@@ -41,6 +41,7 @@ ACTING = {
     "ipaddresses.networking.k8s.io": f"{SERVER}/maintained/addresses.py",
     "jobs.batch": f"{LOOPS}/job/controller.py",
     "leases.coordination.k8s.io": "controlplane/election.py",
+    "customresourcedefinitions.apiextensions.k8s.io": f"{SERVER}/custom/definitions.py",
     "limitranges": f"{SERVER}/admission/limits.py",
     "localsubjectaccessreviews.authorization.k8s.io": f"{SERVER}/authz/reviews.py",
     "mutatingadmissionpolicies.admissionregistration.k8s.io": f"{SERVER}/admission/policies/mutating.py",
@@ -101,7 +102,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "clusterIP": PROXY,
         "clusterIPs": PROXY,
         "externalIPs": PROXY,
-        "externalName": f"{SERVER}/admission/webhooks/caller.py",
+        "externalName": f"{SERVER}/streams/services.py",
         "externalTrafficPolicy": PROXY,
         "healthCheckNodePort": PROXY,
         "internalTrafficPolicy": PROXY,
@@ -307,8 +308,8 @@ def test_changes_are_told_of_what_they_add() -> None:
 
 def test_other_people_s_loops_are_not_spoken_for() -> None:
     assert told(kinds.DEVICE_CLASS, {"spec": {}}, ours=False) == []
-    defined = told(kinds.CUSTOM_RESOURCE_DEFINITION, {"spec": {}}, ours=False)
-    assert defined == ["CustomResourceDefinition: the kind is not served"]
+    passed_on = told(kinds.API_SERVICE, {"spec": {}}, ours=False)
+    assert passed_on == ["APIService: requests are not passed on to other API servers"]
 
 
 async def warnings(folder: Path, client: Client, path: str, body: dict[str, Any]) -> list[str]:

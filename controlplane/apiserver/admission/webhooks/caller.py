@@ -46,15 +46,20 @@ class Caller:
         self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[bytes, ssl.SSLContext] = {}
 
-    async def post(self, target: Target, review: Any, seconds: float) -> Any:
-        """The decoded answer to a review. Raises CallError; asks a second time only when a kept connection was dead."""
-        url = f"{target.url}{'&' if '?' in target.url else '?'}timeout={math.ceil(seconds)}s"
+    async def post(
+        self, target: Target, review: Any, seconds: float, says_timeout: bool = True, largest: int = _LARGEST_ANSWER
+    ) -> Any:
+        """The decoded answer to a review, of at most `largest` bytes. Raises CallError; asks a second time only when a
+        kept connection was dead. says_timeout: the webhook is told how long it has.
+        """
+        told = f"{'&' if '?' in target.url else '?'}timeout={math.ceil(seconds)}s" if says_timeout else ""
+        url = target.url + told
         body = orjson.dumps(review)
         where = ""
         try:
             if target.service is not None:
                 where = "{}:{}".format(*self._services.resolve(*target.service))
-            status, answer = await self._asked(url, body, self._context(target.ca), seconds)
+            status, answer = await self._asked(url, body, self._context(target.ca), seconds, largest)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError, Unresolved) as error:
             raise CallError(f"Post {errors.quoted(url)}: {why(error, where)}") from error
         if not 200 <= status <= 206:
@@ -64,7 +69,9 @@ class Caller:
         except orjson.JSONDecodeError as error:
             raise CallError(f"couldn't get version/kind; json parse error: {error}") from None
 
-    async def _asked(self, url: str, body: bytes, tls: ssl.SSLContext, seconds: float) -> tuple[int, bytes]:
+    async def _asked(
+        self, url: str, body: bytes, tls: ssl.SSLContext, seconds: float, largest: int
+    ) -> tuple[int, bytes]:
         timeout = aiohttp.ClientTimeout(total=seconds)
         for last in (False, True):
             mark = SimpleNamespace(reused=False)
@@ -72,7 +79,7 @@ class Caller:
                 async with self._opened().post(
                     url, data=body, ssl=tls, timeout=timeout, allow_redirects=False, trace_request_ctx=mark
                 ) as response:
-                    return response.status, await _read(response)
+                    return response.status, await _read(response, largest)
             except (aiohttp.ServerDisconnectedError, ConnectionResetError):
                 if last or not mark.reused:
                     raise
@@ -141,12 +148,12 @@ async def _reused(session: Any, context: Any, parameters: Any) -> None:
     context.trace_request_ctx.reused = True
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    body = await response.content.read(_LARGEST_ANSWER + 1)
-    while (piece := await response.content.read(_LARGEST_ANSWER + 1)) and len(body) <= _LARGEST_ANSWER:
+async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
+    body = await response.content.read(largest + 1)
+    while (piece := await response.content.read(largest + 1)) and len(body) <= largest:
         body += piece
-    if len(body) > _LARGEST_ANSWER:
-        raise ValueError(f"the answer is longer than {_LARGEST_ANSWER} bytes")
+    if len(body) > largest:
+        raise ValueError(f"the answer is longer than {largest} bytes")
     return body
 
 

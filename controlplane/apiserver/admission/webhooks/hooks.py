@@ -108,7 +108,7 @@ def _hook(configuration: str, index: int, hook: Obj) -> Hook:
         configuration=configuration,
         name=hook["name"],
         index=index,
-        target=_target(hook.get("clientConfig") or {}),
+        target=target_of(hook.get("clientConfig") or {}),
         rules=tuple(rule_of(rule) for rule in hook.get("rules") or ()),
         selected=Selected(
             selectors.from_label_selector(hook.get("namespaceSelector") or {}),
@@ -124,8 +124,10 @@ def _hook(configuration: str, index: int, hook: Obj) -> Hook:
     )
 
 
-def _target(config: Obj) -> Target:
+def target_of(config: Obj) -> Target:
+    """Where a clientConfig leads; a blank bundle is none."""
     ca = base64.b64decode(config.get("caBundle") or "")
+    ca = ca if ca.strip() else b""
     service = config.get("service")
     if service is None:
         return Target(config.get("url") or "", None, ca)

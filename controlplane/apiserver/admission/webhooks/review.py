@@ -14,7 +14,7 @@ from apimachinery.objects import Obj
 from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.authn.user import info
 from controlplane.apiserver.catalog.catalog import Catalog
-from controlplane.apiserver.subresources.scale import scale_of
+from controlplane.apiserver.subresources.scale import paths_of, scale_of
 
 GROUP, KIND = "admission.k8s.io", "AdmissionReview"
 VERSIONS = ("v1", "v1beta1")
@@ -86,7 +86,7 @@ def seen(admission: Admission, obj: Obj | None, kind: Kind, catalog: Catalog) ->
     if obj is None or _is_own_body(admission):
         return obj
     if admission.subresource == "scale":
-        return scale_of(obj)
+        return scale_of(obj, paths_of(catalog, kind))
     return catalog.convert(obj, kind)
 
 

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.admissionregistration import webhooks
 from controlplane.apiserver.rules.apiextensions import defaulted, nodes, structural, versions
+from controlplane.apiserver.rules.apiextensions.approval import (
+    ANNOTATION,
+    NEEDED,
+    NEITHER,
+    SEE,
+    approved,
+    is_protected,
+    said,
+)
 from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.words import changed, enum, hook, when
 from controlplane.apiserver.structural.reading import not_structural
 
-_APPROVAL = "api-approved.kubernetes.io"
 _REVIEWS = ("v1", "v1beta1")
-_SEE = "see https://github.com/kubernetes/enhancements/pull/1111"
 _NOT_WEBHOOK = "should not be set when strategy is not set to Webhook"
 
 
@@ -101,11 +107,12 @@ def _versions(spec: Obj, asked: versions.Asked) -> Iterator[FieldError]:
             yield errors.invalid(f"{path}.name", titles[index], ",".join(texts))
         own = version.get("subresources") or spec.get("subresources") or {}
         yield from versions.check(version, path, own.get("status") is not None, asked)
-    shown = [struct("apiextensions.v1.CustomResourceDefinitionVersion", version) for version in listed or ()]
-    if len(set(titles)) < len(titles):
-        yield errors.invalid("spec.versions", shown, "must contain unique version names")
+    wrong = ["must contain unique version names"] if len(set(titles)) < len(titles) else []
     if sum(bool(version.get("storage")) for version in listed or ()) != 1:
-        yield errors.invalid("spec.versions", shown, "must have exactly one version marked as storage version")
+        wrong.append("must have exactly one version marked as storage version")
+    if wrong:
+        shown = [struct("apiextensions.v1.CustomResourceDefinitionVersion", version) for version in listed or ()]
+        yield from (errors.invalid("spec.versions", shown, text) for text in wrong)
     if titles and titles[0] and (texts := formats.dns1035_label(titles[0])):
         yield errors.invalid("spec.version", titles[0], ",".join(texts))
 
@@ -229,28 +236,16 @@ def _stored(definition: Obj, at: Place) -> Iterator[FieldError]:
 def _approval(definition: Obj, at: Place) -> Iterator[FieldError]:
     """The community's own groups are defined by who says that it was agreed upon."""
     group = definition["spec"].get("group") or ""
-    if not f".{group}".endswith((".k8s.io", ".kubernetes.io")):
+    if not is_protected(group):
         return
-    now = _approved(definition)
-    if at.about.old is not None and _approved(at.about.old) == now:
+    now = approved(definition)
+    if at.about.old is not None and approved(at.about.old) == now:
         return
-    path, needs = f"metadata.annotations[{_APPROVAL}]", f'protected groups must have approval annotation "{_APPROVAL}"'
+    path = f"metadata.annotations[{ANNOTATION}]"
     if now == "missing":
-        yield errors.required(path, f"{needs}, {_SEE}")
+        yield errors.required(path, f"{NEEDED}, {SEE}")
     elif now == "invalid":
-        text = f'{needs} with either a URL or a reason starting with "unapproved", {_SEE}'
-        yield errors.invalid(path, definition["metadata"]["annotations"][_APPROVAL], text)
-
-
-def _approved(definition: Obj) -> str:
-    said = (definition["metadata"].get("annotations") or {}).get(_APPROVAL) or ""
-    if not said or said.startswith("unapproved"):
-        return "bypassed" if said else "missing"
-    try:
-        url = urlsplit(said)
-    except ValueError:
-        return "invalid"
-    return "approved" if url.scheme and url.netloc else "invalid"
+        yield errors.invalid(path, said(definition), NEITHER)
 
 
 def _preserving(definition: Obj, at: Place) -> Iterator[FieldError]:

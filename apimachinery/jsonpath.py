@@ -1,0 +1,179 @@
+"""JSONPath as kubectl and printer columns have it: compiled once, then asked of many objects.
+
+Source: the JSONPath support page of Kubernetes' documentation: fields, `['field']`, indexes, slices, unions, `*`, `..`
+and filters that compare two operands. What is not there is no result, as where missing keys are allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from apimachinery.objects import dumps
+
+__all__ = ["JsonPathError", "compiled", "printed"]
+
+Step = Callable[[Any], Iterator[Any]]
+Find = Callable[[Any], list[Any]]
+
+_FIELD = re.compile(r"(?:[^.\[\]\s\\'\"]|\\.)+")
+_QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
+_SLICE = re.compile(r"(-?\d*):(-?\d*)(?::(-?\d+))?")
+_COMPARED = re.compile(r"(.+?)\s*(==|!=|<=|>=|<|>)\s*(.+)")
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "<": lambda left, right: left < right,
+    "<=": lambda left, right: left <= right,
+    ">": lambda left, right: left > right,
+    ">=": lambda left, right: left >= right,
+}
+
+
+class JsonPathError(ValueError):
+    """A text that is no path."""
+
+
+def compiled(text: str) -> Find:
+    """From `.spec.a`, without braces, to what finds its values in an object, in order. Raises JsonPathError."""
+    steps = _steps(text)
+
+    def find(root: Any) -> list[Any]:
+        found = [root]
+        for step in steps:
+            found = [inner for value in found for inner in step(value)]
+        return found
+
+    return find
+
+
+def printed(value: Any) -> str:
+    """A value as text: what is no scalar as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        return str(int(value))
+    return "<nil>" if value is None else dumps(value).decode()
+
+
+def _steps(text: str) -> list[Step]:
+    text = text.strip().removeprefix("$")
+    steps: list[Step] = []
+    at = 0
+    while at < len(text):
+        if text.startswith("..", at):
+            steps.append(_descendants)
+            at += 1 if text.startswith("..[", at) else 0
+        if text[at] == "[":
+            end = _closing(text, at)
+            steps.append(_bracket(text[at + 1 : end].strip()))
+            at = end + 1
+            continue
+        if text[at] == ".":
+            at += 1
+            if at == len(text):
+                break
+            if text[at] in ".[":
+                continue
+        found = _FIELD.match(text, at)
+        if found is None:
+            raise JsonPathError(f"unrecognized character in action: {text[at:]!r}")
+        name = re.sub(r"\\(.)", r"\1", found[0])
+        steps.append(_everything if name == "*" else _member(name))
+        at = found.end()
+    return steps
+
+
+def _closing(text: str, begun: int) -> int:
+    depth, at = 0, begun
+    while at < len(text):
+        if (quoted := _QUOTED.match(text, at)) is not None:
+            at = quoted.end()
+            continue
+        depth += {"[": 1, "]": -1}.get(text[at], 0)
+        if depth == 0:
+            return at
+        at += 1
+    raise JsonPathError("unterminated array")
+
+
+def _bracket(inside: str) -> Step:
+    if inside == "*":
+        return _everything
+    if inside.startswith("?(") and inside.endswith(")"):
+        return _filter(inside[2:-1])
+    if "," in inside and not _QUOTED.fullmatch(inside):
+        parts = [_bracket(part.strip()) for part in inside.split(",")]
+        return lambda value: (found for part in parts for found in part(value))
+    if quoted := _QUOTED.fullmatch(inside):
+        return _member(re.sub(r"\\(.)", r"\1", quoted[1] if quoted[1] is not None else quoted[2]))
+    if (part := _SLICE.fullmatch(inside)) is not None:
+        first, last, step = (int(given) if given else None for given in part.groups())
+        return lambda value: iter(value[slice(first, last, step)] if isinstance(value, list) else ())
+    if re.fullmatch(r"-?\d+", inside):
+        return _item(int(inside))
+    raise JsonPathError(f"invalid array index {inside}")
+
+
+def _member(name: str) -> Step:
+    def step(value: Any) -> Iterator[Any]:
+        if isinstance(value, dict) and name in value:
+            yield value[name]
+
+    return step
+
+
+def _item(index: int) -> Step:
+    def step(value: Any) -> Iterator[Any]:
+        if isinstance(value, list) and -len(value) <= index < len(value):
+            yield value[index]
+
+    return step
+
+
+def _everything(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        yield from (value[key] for key in sorted(value))
+    elif isinstance(value, list):
+        yield from value
+
+
+def _descendants(value: Any) -> Iterator[Any]:
+    yield value
+    for inner in _everything(value):
+        yield from _descendants(inner)
+
+
+def _filter(text: str) -> Step:
+    found = _COMPARED.fullmatch(text)
+    if found is None:
+        there = _operand(text)
+        return lambda value: (item for item in (value if isinstance(value, list) else ()) if there(item))
+    left, right, sign = _operand(found[1].strip()), _operand(found[3].strip()), found[2]
+
+    def holds(item: Any) -> bool:
+        one, other = left(item), right(item)
+        if not one or not other:
+            return False
+        if sign in ("==", "!="):
+            return (one[0] == other[0]) is (sign == "==")
+        try:
+            return _COMPARE[sign](one[0], other[0])
+        except TypeError:
+            return False
+
+    return lambda value: (item for item in (value if isinstance(value, list) else ()) if holds(item))
+
+
+def _operand(text: str) -> Find:
+    if text.startswith("@"):
+        return compiled(text[1:])
+    if quoted := _QUOTED.fullmatch(text):
+        literal: Any = re.sub(r"\\(.)", r"\1", quoted[1] if quoted[1] is not None else quoted[2])
+    elif _NUMBER.fullmatch(text):
+        literal = float(text) if re.search(r"[.eE]", text) else int(text)
+    elif text in ("true", "false"):
+        literal = text == "true"
+    else:
+        raise JsonPathError(f"unrecognized operand {text}")
+    return lambda _: [literal]

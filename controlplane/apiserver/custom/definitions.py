@@ -1,0 +1,100 @@
+"""Definitions followed: the catalog has their rows as soon as their names are accepted, on each server."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from apimachinery.kinds import CUSTOM_RESOURCE_DEFINITION as DEFINITION
+from apimachinery.kinds import Kind
+from apimachinery.objects import Obj, condition_holds
+from controlplane.apiserver.cache.events import Event
+from controlplane.apiserver.custom import naming
+from controlplane.apiserver.custom.rows import ByWebhook, rows
+from controlplane.apiserver.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+class Definitions:
+    """Belongs to the server's loop. Makes no requests and writes nothing."""
+
+    def __init__(self, registry: Registry, by_webhook: ByWebhook) -> None:
+        self._registry = registry
+        self._by_webhook = by_webhook
+        # By name of the definition: what its rows are made of, and their kinds.
+        self._installed: dict[str, tuple[Any, tuple[Kind, ...]]] = {}
+        self._followers: list[Callable[[str, str], None]] = []
+        self._emptied: list[Callable[[str], None]] = []
+
+    def begin(self) -> None:
+        """Install all that are there, and follow what becomes of them."""
+        self._registry.subscribe(DEFINITION, self._changed)
+
+    def follow(self, follower: Callable[[str, str], None]) -> None:
+        """Call with name and group of each definition that comes, changes or goes, on the loop."""
+        self._followers.append(follower)
+
+    def follow_last(self, follower: Callable[[str], None]) -> None:
+        """Call with the name of a definition that ends, when the last of its objects has gone."""
+        self._emptied.append(follower)
+
+    def of_group(self, group: str) -> list[Obj]:
+        """Those of a group."""
+        return [one for one in self._registry.items(DEFINITION) if one["spec"]["group"] == group]
+
+    def _changed(self, old: Obj | None, new: Obj | None) -> None:
+        subject = new or old
+        assert subject is not None
+        name = subject["metadata"]["name"]
+        try:
+            self._install(name, new)
+        except Exception:
+            # One that another server let in, say: the others must be served all the same.
+            log.exception("%s cannot be served", name)
+        for follower in self._followers:
+            follower(name, subject["spec"]["group"])
+
+    def _install(self, name: str, definition: Obj | None) -> None:
+        before, kinds = self._installed.get(name, (None, ()))
+        now = None if definition is None else _substance(definition)
+        if now == before:
+            return
+        catalog, cache = self._registry.catalog, self._registry.cache
+        made = rows(definition, self._by_webhook) if definition is not None else []
+        built_in = {row.kind.storage for row in catalog if row.custom is None}
+        made = [row for row in made if row.kind.storage not in built_in]
+        catalog.add(*made)
+        there = {row.kind.version for row in made}
+        for kind in kinds:
+            if kind.version not in there:
+                catalog.remove(kind)
+        if not made:
+            self._installed.pop(name, None)
+            return
+        self._installed[name] = (now, tuple(row.kind for row in made))
+        collection = cache.collection(made[0].kind)
+        if not kinds:
+            collection.follow(partial(self._object_changed, name))
+        # Clients come back to the schemas of now.
+        for watcher in collection.watchers():
+            watcher.close()
+
+    def _object_changed(self, name: str, event: Event) -> None:
+        if event.new is not None or name not in self._installed:
+            return
+        _, kinds = self._installed[name]
+        definition = self._registry.find(DEFINITION, "", name)
+        if definition is None or not condition_holds(definition, "Terminating"):
+            return
+        if not len(self._registry.collection(kinds[0])):
+            for follower in self._emptied:
+                follower(name)
+
+
+def _substance(definition: Obj) -> Any:
+    """What rows are made of."""
+    ending = condition_holds(definition, "Terminating")
+    return definition["spec"], naming.accepted(definition), naming.is_served(definition), ending

@@ -1,0 +1,111 @@
+"""A definition as rows of the catalog: one for each version that is served or stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from apimachinery.kinds import GET_PATCH_UPDATE, STANDARD, Kind, Subresource
+from apimachinery.objects import Obj, condition_holds
+from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.custom import columns, naming
+from controlplane.apiserver.custom.conversion import ByName, Converter
+from controlplane.apiserver.custom.precedence import rank
+from controlplane.apiserver.custom.version import Version
+from controlplane.apiserver.structural.custom import CustomSchema
+
+# What discovery tells of a kind whose definition goes; objects can be changed all the same, so that they can go, too.
+_ENDING = frozenset(("delete", "deletecollection", "get", "list", "watch"))
+_SCALE = Subresource("scale", GET_PATCH_UPDATE, "Scale", "autoscaling", "v1")
+_METADATA = {"$ref": "#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+_TEXT = {"type": "string"}
+
+# The converter of a definition whose strategy is Webhook.
+ByWebhook = Callable[[Obj], Converter]
+
+
+def rows(definition: Obj, by_webhook: ByWebhook) -> list[Resource]:
+    """Empty while its names are not accepted."""
+    if not naming.is_served(definition) or not naming.accepted(definition).get("plural"):
+        return []
+    spec = definition["spec"]
+    versions = [one for one in spec["versions"] if one.get("served") or one.get("storage")]
+    stored = next(one["name"] for one in versions if one.get("storage"))
+    schemas = {f"{spec['group']}/{one['name']}": _schema(spec, one) for one in spec["versions"]}
+    webhook = (spec.get("conversion") or {}).get("strategy") == "Webhook"
+    converter = by_webhook(definition) if webhook else ByName()
+    return [_row(definition, version, stored, schemas, converter) for version in versions]
+
+
+def _schema(spec: Obj, version: Obj) -> CustomSchema:
+    raw = (version.get("schema") or {}).get("openAPIV3Schema")
+    return CustomSchema(raw, bool(spec.get("preserveUnknownFields")))
+
+
+def _row(
+    definition: Obj, version: Obj, stored: str, schemas: dict[str, CustomSchema], converter: Converter
+) -> Resource:
+    spec, ending = definition["spec"], condition_holds(definition, "Terminating")
+    kind = _kind(definition, version, stored)
+    since = int(definition["metadata"]["resourceVersion"])
+    place = (kind.group, rank(kind.version), kind.plural)
+    custom = Version(
+        kind.api_version, f"{kind.group}/{stored}", schemas, converter, since, place, columns.scale(version)
+    )
+    return Resource(
+        kind,
+        custom.strategy("status" in kind.subresources, ending, (version.get("subresources") or {}).get("scale")),
+        columns=columns.table(version),
+        fields=columns.fields(version),
+        deprecated=_deprecation(spec, version) if version.get("deprecated") else "",
+        definitions=published(kind, version),
+        custom=custom,
+        served=bool(version.get("served")),
+        told=_with_verbs(kind) if ending else None,
+    )
+
+
+def _with_verbs(kind: Kind) -> Kind:
+    return Kind(**{**vars(kind), "verbs": _ENDING})
+
+
+def _kind(definition: Obj, version: Obj, stored: str) -> Kind:
+    spec, names = definition["spec"], naming.accepted(definition)
+    given = version.get("subresources") or {}
+    status = Subresource("status", GET_PATCH_UPDATE, names["kind"])
+    found = [status] if given.get("status") is not None else []
+    found += [_SCALE] if given.get("scale") is not None else []
+    return Kind(
+        group=spec["group"],
+        version=version["name"],
+        kind=names["kind"],
+        plural=names["plural"],
+        singular=names.get("singular") or names["kind"].lower(),
+        namespaced=spec["scope"] == "Namespaced",
+        short_names=tuple(names.get("shortNames") or ()),
+        categories=tuple(names.get("categories") or ()),
+        verbs=STANDARD,
+        subresources={one.name: one for one in found},
+        storage=f"{names['plural']}.{spec['group']}",
+        stored_version=stored,
+        list_name=names.get("listKind") or "",
+    )
+
+
+def _deprecation(spec: Obj, version: Obj) -> str:
+    if (said := version.get("deprecationWarning")) is not None:
+        return str(said)
+    group, kind = spec["group"], spec["names"]["kind"]
+    others = [one["name"] for one in spec["versions"] if one.get("served") and not one.get("deprecated")]
+    better = sorted((name for name in others if rank(name) < rank(version["name"])), key=rank)
+    use = f"; use {group}/{better[0]} {kind}" if better else ""
+    return f"{group}/{version['name']} {kind} is deprecated{use}"
+
+
+def published(kind: Kind, version: Obj) -> dict[str, Obj]:
+    """The type of a version as it is published."""
+    raw: Obj = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+    name = ".".join((*reversed(kind.group.split(".")), kind.version, kind.kind))
+    own = {"apiVersion": _TEXT, "kind": _TEXT, "metadata": _METADATA}
+    identity = {"group": kind.group, "version": kind.version, "kind": kind.kind}
+    properties = {**(raw.get("properties") or {}), **own}
+    return {name: {**raw, "properties": properties, "x-kubernetes-group-version-kind": [identity]}}

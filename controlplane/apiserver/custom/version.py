@@ -1,0 +1,150 @@
+"""One served or stored version of a definition: how its objects are read, shown, kept and checked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from apimachinery import formats, jsontext
+from apimachinery.errors import FieldError
+from apimachinery.objects import Obj
+from controlplane.apiserver.cache.entry import Entry, encode
+from controlplane.apiserver.catalog.custom import ScalePaths
+from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy
+from controlplane.apiserver.custom.conversion import Converter, relabelled
+from controlplane.apiserver.offloop import off_loop
+from controlplane.apiserver.structural.custom import CustomSchema
+
+_STANDARD_FINALIZERS = frozenset(("orphan", "foregroundDeletion", "kubernetes"))
+_ENDING = "create not allowed while custom resource definition is terminating"
+# How long objects of a list may be looked at before others have their turn.
+_TURN_SECONDS = 0.005
+
+
+class Version:
+    """catalog.custom.Custom for one version; made anew whenever its definition changes."""
+
+    def __init__(
+        self,
+        api_version: str,
+        stored_version: str,
+        schemas: Mapping[str, CustomSchema],
+        converter: Converter,
+        since: int,
+        rank: tuple[object, ...],
+        scale: ScalePaths | None = None,
+    ) -> None:
+        """stored_version: the apiVersion that objects are written in. schemas: of all versions, by apiVersion. since:
+        the revision from which on objects are written by these schemas.
+        """
+        self.api_version = api_version
+        self._stored_version = stored_version
+        self._schemas = schemas
+        self._converter = converter
+        self._since = since
+        self.rank = rank
+        self.scale = scale
+
+    @property
+    def schema(self) -> CustomSchema:
+        """Its own."""
+        return self._schemas[self.api_version]
+
+    def read(self, obj: Obj) -> Sequence[str]:
+        return self.schema.accept(obj)
+
+    def converted(self, obj: Obj) -> Obj:
+        if not self._converter.alone:
+            raise LookupError(f"a webhook says how {self.api_version} looks")
+        found: Obj = jsontext.copied(relabelled(obj, self.api_version))
+        self.schema.accept(found, stored=True)
+        return found
+
+    def ready(self, entry: Entry) -> bool:
+        return entry.revision > self._since and entry.api_version == self.api_version
+
+    async def shown(self, entries: Sequence[Entry]) -> list[Entry]:
+        stale = [entry for entry in entries if not self.ready(entry)]
+        if not stale:
+            return list(entries)
+        objects: list[Obj] = []
+        pause = time.monotonic() + _TURN_SECONDS
+        for entry in stale:
+            objects.append(await off_loop(len(entry.wire), self._as_stored, entry))
+            if time.monotonic() > pause:
+                await asyncio.sleep(0)
+                pause = time.monotonic() + _TURN_SECONDS
+        await self._convert(objects)
+        made = iter(zip(stale, objects, strict=True))
+        return [entry if self.ready(entry) else self._entry(*next(made)) for entry in entries]
+
+    def _as_stored(self, entry: Entry) -> Obj:
+        """What lies in the store, as the schema of its version has it today."""
+        obj = entry.copy()
+        if (schema := self._schemas.get(obj["apiVersion"])) is not None:
+            schema.accept(obj, stored=True)
+            schema.fill(obj)
+        return obj
+
+    async def _convert(self, objects: list[Obj]) -> None:
+        """Put those of this version in the places of others."""
+        places = [place for place, obj in enumerate(objects) if obj["apiVersion"] != self.api_version]
+        if not places:
+            return
+        found = await self._converter.convert([objects[place] for place in places], self.api_version)
+        for place, obj in zip(places, found, strict=True):
+            self.schema.accept(obj, stored=True)
+            objects[place] = obj
+
+    def _entry(self, entry: Entry, obj: Obj) -> Entry:
+        return Entry(entry.head, entry.namespace, entry.name, entry.revision, encode(obj, versioned=True))
+
+    async def stored(self, obj: Obj) -> Obj:
+        if self.api_version == self._stored_version:
+            return obj
+        (found,) = await self._converter.convert([jsontext.copied(obj)], self._stored_version)
+        self._schemas[self._stored_version].accept(found)
+        return found
+
+    def strategy(self, split: bool, ending: bool, scale: Obj | None) -> Strategy:
+        """The life of its objects. split: the status is a subresource; ending: the definition is; scale: as the version
+        has it.
+        """
+
+        def check(new: Obj, old: Obj | None, subresource: str, found: list[FieldError]) -> list[FieldError]:
+            return self.schema.check(new, old, found=found, scale=scale, status=subresource == "status")
+
+        return Strategy(
+            check=check,
+            default=self.schema.fill,
+            settle=_as_it_is,
+            closed=_ENDING if ending else "",
+            generation=True,
+            counts_status=not split,
+            names_version=True,
+            plain_metadata=True,
+            metadata_checks=("plain change",),
+            status_metadata_checks=("plain change",),
+            status_keeps=OWN_METADATA,
+            warn=finalizer_warnings,
+        )
+
+
+def _as_it_is(obj: Obj) -> None:
+    return None
+
+
+def finalizer_warnings(new: Obj, old: Obj | None) -> Iterable[str]:
+    """Of finalizers that are new and may be somebody else's, too."""
+    before = set((old or {"metadata": {}})["metadata"].get("finalizers") or ())
+    for name in sorted(set(new["metadata"].get("finalizers") or ()) - before):
+        for text in formats.qualified_name(name):
+            yield f'metadata.finalizers: "{name}": {text}'
+        if "/" in name or name in _STANDARD_FINALIZERS:
+            continue
+        better = " including a path (/)" if "." in name else ""
+        yield (
+            f'metadata.finalizers: "{name}": prefer a domain-qualified finalizer name{better} to avoid accidental '
+            "conflicts with other finalizer writers"
+        )

@@ -1,0 +1,54 @@
+"""JSONPath of printer columns, selectable fields and kubectl."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apimachinery.jsonpath import JsonPathError, compiled, printed
+
+OBJ: dict[str, Any] = {
+    "spec": {"a": 1, "b.c": "dotted", "list": [{"n": "x", "v": 1}, {"n": "y", "v": 2}, {"v": 3}]},
+    "status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Other", "status": "False"}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (".spec.a", [1]),
+        ("$.spec.a", [1]),
+        (".spec['b.c']", ["dotted"]),
+        (r".spec.b\.c", ["dotted"]),
+        (".spec.none.deeper", []),
+        (".spec.a.deeper", []),
+        (".spec.list[0].n", ["x"]),
+        (".spec.list[-1].v", [3]),
+        (".spec.list[7].v", []),
+        (".spec.list[1:].v", [2, 3]),
+        (".spec.list[0,2].v", [1, 3]),
+        (".spec.list[*].n", ["x", "y"]),
+        (".spec['a','b.c']", [1, "dotted"]),
+        ("..type", ["Ready", "Other"]),
+        ('.status.conditions[?(@.type=="Ready")].status', ["True"]),
+        (".status.conditions[?(@.type != 'Ready')].status", ["False"]),
+        (".spec.list[?(@.v > 1)].v", [2, 3]),
+        (".spec.list[?(@.n)].n", ["x", "y"]),
+        (".spec.list[?(@.n<3)].n", []),
+        (".", [OBJ]),
+    ],
+)
+def test_what_a_path_finds(path: str, found: list[Any]) -> None:
+    assert compiled(path)(OBJ) == found
+
+
+@pytest.mark.parametrize("path", [".spec[", ".spec[x]", ".spec[?(@.a==b)]", ".a b"])
+def test_what_is_no_path(path: str) -> None:
+    with pytest.raises(JsonPathError):
+        compiled(path)
+
+
+def test_a_value_as_text() -> None:
+    values = ["a", 1, 1.5, 2.0, True, None, {"a": [1]}]
+    assert [printed(value) for value in values] == ["a", "1", "1.5", "2", "true", "<nil>", '{"a":[1]}']

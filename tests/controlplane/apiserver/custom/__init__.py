@@ -1,0 +1,1 @@
+"""Tests of custom resources that are served."""
