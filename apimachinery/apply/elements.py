@@ -37,6 +37,9 @@ def item(keys: tuple[str, ...], value: dict[str, Any], node: Node | None = None)
 
 def _default(node: Node | None, key: str) -> Any:
     """What a key is that an item leaves out: its default, or the zero of a field that is always written."""
+    part = node.fields.get(key) if node is not None else None
+    if part is not None and part.raw.get("default") is not None:
+        return part.raw["default"]
     if key in KEY_DEFAULTS:
         return KEY_DEFAULTS[key]
     if node is not None and node.type_name == _NAMELESS:

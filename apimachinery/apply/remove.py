@@ -18,7 +18,7 @@ def remove(node: Node | None, value: Any, gone: Fields) -> Any:
     """
     if not gone or value is None or node is None:
         return value
-    if isinstance(value, dict) and node.shape in ("struct", "map"):
+    if isinstance(value, dict) and (granular(node) or node.shape in ("struct", "map")):
         return _from_map(node, value, gone) if value else None
     if isinstance(value, list):
         return _from_list(node, value, gone) if value else None
@@ -67,7 +67,7 @@ def with_parents(node: Node | None, fields: Fields) -> Fields:
             continue
         inner = _below(node, element)
         grown = with_parents(inner, below)
-        named = node is not None and node.shape == "struct" and element[:2] == "f:"
+        named = node is not None and element[:2] == "f:" and element[2:] in node.fields
         if named and inner is not None and grown.keys() - {HERE}:
             grown = {**grown, HERE: {}}
         result[element] = grown

@@ -1,7 +1,7 @@
 """A value seen as paths: which fields it sets, and whether it is of its type at all.
 
-Structs and maps are granular unless the schema says atomic, lists are atomic unless it says set or map; a
-value without a type (raw JSON) is atomic.
+Structs and maps are granular unless the schema says atomic, lists are atomic unless it says set or map. A value without
+a type is as it comes: maps in it are granular, lists are not.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def associative(node: Node | None) -> bool:
 
 
 def child(node: Node, name: str) -> Node | None:
-    return node.fields.get(name) if node.shape == "struct" else node.element
+    """The type of a member."""
+    return node.fields.get(name) or node.rest
 
 
 def element_of(node: Node, value: Any) -> str | None:
@@ -61,7 +62,7 @@ def field_set(node: Node | None, value: Any) -> Fields:
     if isinstance(value, dict) and node is not None and granular(node):
         for name, inner in value.items():
             below = field_set(child(node, name), inner)
-            if inner is None or inner == {} or node.shape == "map":
+            if inner is None or inner == {} or name not in node.fields:
                 below = {**below, HERE: {}}
             if below:
                 result[field(name)] = below
@@ -81,7 +82,7 @@ def problems(node: Node | None, value: Any, path: str = "", duplicates: bool = F
     """What is wrong with a value's types, `.spec.a: expected string, got …`; `duplicates` allows equal items."""
     if value is None or node is None:
         return []
-    if node.shape == "struct" or node.shape == "map":
+    if node.shape in ("struct", "map") or (node.shape == "raw" and node.rest is not None):
         return _map_problems(node, value, path, duplicates)
     if node.shape == "list":
         return _list_problems(node, value, path, duplicates)

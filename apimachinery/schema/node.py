@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from apimachinery.schema.gonames import named
 
-__all__ = ["Node", "kept_with_it"]
+__all__ = ["FREE", "Node", "kept_with_it"]
 
 T = TypeVar("T")
 
@@ -64,7 +64,9 @@ class Node:
         raw: Mapping[str, Any],
         resolve: Callable[[str], Mapping[str, Any]],
         shared: dict[int, Node],
+        inherits: bool = False,
     ) -> None:
+        """inherits: it lies in a struct of a custom resource that takes members of any name."""
         self.raw = raw
         self._resolve = resolve
         self._shared = shared
@@ -72,18 +74,20 @@ class Node:
         self.type_raw = resolve(self.type_name) if self.type_name else raw
         self.shape = _shape(self.type_name, self.type_raw)
         self.named = ""
+        self._inherits = inherits
 
     def _child(self, raw: Mapping[str, Any]) -> Node:
         # Keyed by identity: the raw document is never copied and lives as long as the schema.
         found = self._shared.get(id(raw))
         if found is None:
-            found = self._shared[id(raw)] = Node(raw, self._resolve, self._shared)
+            opens = self.preserves_unknown or (self._inherits and not self.type_name)
+            found = self._shared[id(raw)] = Node(raw, self._resolve, self._shared, opens)
         return found
 
     @cached_property
     def fields(self) -> Mapping[str, Node]:
         """The fields of a struct, by JSON name; empty for everything else."""
-        if self.shape != "struct":
+        if self.shape not in ("struct", "any"):
             return {}
         found = {name: self._child(raw) for name, raw in (self.type_raw.get("properties") or {}).items()}
         for name, child in found.items():
@@ -100,6 +104,14 @@ class Node:
         if self.shape == "map":
             return self._child(self.type_raw["additionalProperties"])
         return None
+
+    @cached_property
+    def rest(self) -> Node | None:
+        """The type of a member that has no field of its own; None where there can be none."""
+        opens = self.shape == "struct" and (self.preserves_unknown or (self._inherits and not self.type_name))
+        if opens or (self.shape in ("any", "raw") and self.type_name not in _WHOLE):
+            return FREE
+        return self.element if self.shape == "map" else None
 
     @cached_property
     def required(self) -> frozenset[str]:
@@ -141,9 +153,7 @@ class Node:
     @cached_property
     def granular(self) -> bool:
         """Whether server-side apply sees a struct's or map's parts, rather than one value."""
-        if self.shape not in ("struct", "map"):
-            return False
-        return bool(self.extension("map-type") != "atomic")
+        return (self.shape == "struct" or self.rest is not None) and self.extension("map-type") != "atomic"
 
     @cached_property
     def preserves_unknown(self) -> bool:
@@ -176,6 +186,10 @@ class Node:
         return GO_SCALARS[self.shape]
 
 
+# Untyped values that are one value each, whatever they hold.
+_WHOLE = frozenset((META + "FieldsV1", "io.k8s.apimachinery.pkg.runtime.RawExtension"))
+
+
 def kept_with_it(ask: Callable[[Node], T]) -> Callable[[Node], T]:
     """`ask`, whose answer is found once for each node and goes with it: those of custom resources are made anew
     whenever a definition comes, changes or goes."""
@@ -202,7 +216,7 @@ def _shape(name: str, raw: Mapping[str, Any]) -> str:
     if declared == "object":
         return _object_shape(raw)
     if declared == "array":
-        return "list"
+        return "list" if "items" in raw else "any"
     if declared == "integer":
         return "int32" if raw.get("format") == "int32" else "int64"
     if declared == "string":
@@ -216,3 +230,11 @@ def _object_shape(raw: Mapping[str, Any]) -> str:
     if raw.get("properties") or raw.get("additionalProperties") is False:
         return "struct"
     return "raw"
+
+
+def _unknown(name: str) -> Mapping[str, Any]:
+    raise KeyError(name)
+
+
+FREE = Node({}, _unknown, {})
+"""Any value: the members of its maps are owned one by one, its lists are one value each."""

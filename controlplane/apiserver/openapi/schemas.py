@@ -12,6 +12,7 @@ from typing import Any
 
 from apimachinery.data import wire_fields
 from apimachinery.schema import Schema as Definitions
+from controlplane.apiserver.structural.published import Definition
 
 Schema = dict[str, Any]
 SOURCE_VERSION = "v1.36.0"
@@ -56,6 +57,8 @@ class Types:
         source = self.definitions[name]
         if name in UNIONS_V3:
             return _described(source, UNIONS_V3[name])
+        if isinstance(source, Definition):
+            return _pointed(source, V3_PREFIX)
         shown = _convert(source, V3_PREFIX)
         _fill_in(shown, name)
         return shown
@@ -63,6 +66,8 @@ class Types:
     def convert_v2(self, name: str) -> Schema:
         """One definition as a Swagger 2.0 schema."""
         source = self.definitions[name]
+        if isinstance(source, Definition):
+            return _pointed(source.v2, V2_PREFIX)
         return _described(source, UNIONS_V2[name]) if name in UNIONS_V2 else _convert(source, V2_PREFIX)
 
     def closure(self, roots: Iterable[str]) -> list[str]:
@@ -109,6 +114,19 @@ def _convert(source: Mapping[str, Any], prefix: str) -> Schema:
     return out
 
 
+def _pointed(source: Mapping[str, Any], prefix: str) -> Schema:
+    """The type of a custom resource, which is an OpenAPI schema already but for what it refers to."""
+    out = dict(source)
+    if "$ref" in source:
+        return _refer(out, prefix + source["$ref"].rpartition("/")[2], prefix)
+    for field in ("items", "additionalProperties"):
+        if isinstance(source.get(field), dict):
+            out[field] = _pointed(source[field], prefix)
+    if "properties" in source:
+        out["properties"] = {name: _pointed(part, prefix) for name, part in source["properties"].items()}
+    return out
+
+
 def _property(name: str, source: Schema, prefix: str) -> Schema:
     out = _convert(source, prefix)
     # The shipped schemas pin apiVersion and kind to constants; upstream's documents do not.
@@ -120,6 +138,7 @@ def _property(name: str, source: Schema, prefix: str) -> Schema:
 def _refer(out: Schema, target: str, prefix: str) -> Schema:
     # OpenAPI v3.0 ignores whatever stands beside a $ref; upstream wraps it in allOf to keep the description.
     out.pop("type", None)
+    out.pop("$ref", None)
     if prefix == V3_PREFIX and out:
         return {**out, "allOf": [{"$ref": target}]}
     return {**out, "$ref": target}
