@@ -10,7 +10,7 @@ A key is a definition's name without its `io.k8s.api.` and a field, with two fin
     core.v1.PodSpec.hostUsers=false         only this value (as JSON writes it, strings without quotes)
     core.v1.ResourceRequirements.limits[ephemeral-storage]      only this entry of a map
 
-Below a field that is listed as a whole nothing more is listed, nor below a kind (IDLE, UNSERVED_KINDS). The value
+Below a field that is listed as a whole nothing more is listed, nor below a kind (IDLE). The value
 completes "FIELD: …", in the present tense. A request is looked at as it was sent: what defaults put in was not asked
 for.
 """
@@ -109,10 +109,3 @@ IDLE: Mapping[str, str] = MappingProxyType(
     }
 )
 """Kind (`jobs.batch`) to what does not happen, since no loop and no node of ours acts on it."""
-
-UNSERVED_KINDS: Mapping[str, str] = MappingProxyType(
-    {
-        "apiservices.apiregistration.k8s.io": "requests are not passed on to other API servers",
-    }
-)
-"""The same for what is the API server's own part: told whoever runs beside it."""

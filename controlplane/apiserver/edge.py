@@ -47,6 +47,7 @@ from controlplane.apiserver.patching import Patches
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import Decision, Handler, User
 from controlplane.apiserver.resources import metrics
+from controlplane.apiserver.self_description import OtherDocuments
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.streams import backend
 from controlplane.apiserver.streams import routes as streams
@@ -130,15 +131,15 @@ def fronts_of(settings: Settings) -> Fronts | None:
     return Fronts(authorities, clients, settings.requestheader_allowed_names)
 
 
-def document_routes(catalog: Catalog, sources: Sources, address: str) -> dict[str, Handler]:
+def document_routes(catalog: Catalog, sources: Sources, others: OtherDocuments, address: str) -> dict[str, Handler]:
     """The paths of discovery and OpenAPI."""
     openapi = Current(catalog, lambda: Documents(catalog.served(), GIT_VERSION))
     found = self_description.discovery_handler(sources, address)
     return {
         "/api": found,
         "/apis": found,
-        "/openapi/v3": self_description.openapi_v3_handler(openapi),
-        "/openapi/v2$": self_description.openapi_v2_handler(openapi),
+        "/openapi/v3": self_description.openapi_v3_handler(openapi, others),
+        "/openapi/v2$": self_description.openapi_v2_handler(openapi, others),
     }
 
 
@@ -218,7 +219,7 @@ def assemble(parts: Parts) -> Edge:
     address = f"{settings.advertise_address or settings.bind_host}:{settings.port}"
     aggregation = Aggregation(registry, _pair(settings.proxy_client_cert_file, settings.proxy_client_key_file))
     aggregation.tend(parts.lifecycle)
-    paths = document_routes(registry.catalog, aggregation, address)
+    paths = document_routes(registry.catalog, aggregation, aggregation.openapi, address)
     paths |= issuer_routes(settings, address, tuple(authenticate.tokens.keys.values()))
     routes = Routes(resources=resources, paths=paths)
     return Edge(

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from apimachinery import accept
 from apimachinery.errors import NotAcceptable
-from apimachinery.objects import Obj, dumps
+from apimachinery.objects import Obj, dumps, loads
 from controlplane.apiserver.catalog.catalog import Current
 from controlplane.apiserver.discovery import Discovery, Sources
 from controlplane.apiserver.formats import compression, negotiate
 from controlplane.apiserver.formats.encodings import JSON, Json
-from controlplane.apiserver.openapi import gnostic
+from controlplane.apiserver.openapi import gnostic, merging
 from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.replies import missing_page, not_allowed, nothing_there
-from controlplane.apiserver.request import Handler, Request, Response
+from controlplane.apiserver.request import Handler, Reply, Request, Response
 
 _AGGREGATED = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 # What /openapi/v2 is served as, in the order in which a range is answered, and what each is then called.
@@ -95,24 +96,46 @@ def discovery_handler(sources: Sources, address: str) -> Handler:
     return handle
 
 
-def openapi_v3_handler(openapi: Current[Documents]) -> Handler:
-    """Serves /openapi/v3 (the index) and one document per group version below it."""
-    built: dict[tuple[Documents, str], Document] = {}
+class OtherDocuments(Protocol):
+    """The documents of what other servers serve; version is another after each change."""
 
-    async def handle(request: Request) -> Response:
+    @property
+    def version(self) -> Hashable: ...
+
+    def index(self) -> Mapping[str, Obj]:
+        """Name of a document -> its entry in the index."""
+
+    def handler(self, name: str) -> Handler | None:
+        """Who serves a document."""
+
+    def swaggers(self) -> Sequence[Obj]:
+        """The Swagger 2.0 document of each."""
+
+
+def openapi_v3_handler(openapi: Current[Documents], others: OtherDocuments) -> Handler:
+    """Serves /openapi/v3 (the index) and one document per group version below it."""
+    built: dict[tuple[Documents, Hashable, str], Document] = {}
+
+    def index(documents: Documents) -> Obj:
+        own = documents.index()
+        return {**own, "paths": {**others.index(), **own["paths"]}}
+
+    async def handle(request: Request) -> Reply:
         name = request.path.removeprefix("/openapi/v3").strip("/")
         documents = openapi.get()
-        if (documents, name) not in built:
-            body = documents.v3(name) if name else dumps(documents.index())
+        key = (documents, others.version, name)
+        if key not in built:
+            body = documents.v3(name) if name else dumps(index(documents))
             if body is None:
+                elsewhere = others.handler(name)
                 # Upstream says so by the status alone.
-                return Response(404, b"", "")
-            for stale in [key for key in built if key[0] is not documents]:
+                return await elsewhere(request) if elsewhere is not None else Response(404, b"", "")
+            for stale in [one for one in built if one[:2] != key[:2]]:
                 del built[stale]
-            built[documents, name] = Document(body)
+            built[key] = Document(body)
         # An address with the document's hash in it may be kept for good (RFC 8246).
         lasting = {"Cache-Control": "public, immutable"} if name and request.param("hash") else {}
-        return await built[documents, name].response(request, JSON, {"Vary": "Accept-Encoding, Accept", **lasting})
+        return await built[key].response(request, JSON, {"Vary": "Accept-Encoding, Accept", **lasting})
 
     return handle
 
@@ -129,27 +152,31 @@ def fixed(obj: Obj, content_type: str = JSON) -> Handler:
     return handle
 
 
-def openapi_v2_handler(openapi: Current[Documents]) -> Handler:
+def openapi_v2_handler(openapi: Current[Documents], others: OtherDocuments) -> Handler:
     """Serves /openapi/v2 as JSON and as gnostic's protobuf, which kubectl up to 1.28 and Helm up to 3.11 need."""
-    built: dict[tuple[Documents, str], Document] = {}
+    built: dict[tuple[Documents, Hashable, str], Document] = {}
     one_at_a_time = asyncio.Lock()
 
-    def build(documents: Documents, media: str) -> None:
-        for stale in [key for key in built if key[0] is not documents]:
+    def build(key: tuple[Documents, Hashable, str], swaggers: Sequence[Obj]) -> None:
+        documents, version, media = key
+        for stale in [one for one in built if one[:2] != key[:2]]:
             del built[stale]
-        if (documents, JSON) not in built:
-            built[documents, JSON] = Document(documents.v2())
+        plain = (documents, version, JSON)
+        if plain not in built:
+            own = documents.v2()
+            built[plain] = Document(dumps(merging.merged(loads(own), swaggers)) if swaggers else own)
         if media != JSON:
-            built[documents, media] = Document(documents.v2_protobuf(), built[documents, JSON].etag)
+            packed = gnostic.document(loads(built[plain].body)) if swaggers else documents.v2_protobuf()
+            built[key] = Document(packed, built[plain].etag)
 
     async def handle(request: Request) -> Response:
         media = _swagger_type(request.headers.get("Accept", "") or "*/*")
         # The first time takes a third of a second, and the first few requests come together.
         async with one_at_a_time:
-            documents = openapi.get()
-            if (documents, media) not in built:
-                await asyncio.to_thread(build, documents, media)
-            document = built[documents, media]
+            key = (openapi.get(), others.version, media)
+            if key not in built:
+                await asyncio.to_thread(build, key, others.swaggers())
+            document = built[key]
         return await document.response(request, media, {"Vary": "Accept-Encoding, Accept"})
 
     return handle

@@ -22,12 +22,10 @@ _KEY = re.compile(r"(?P<type>[\w.]+)\.(?P<field>\w+)(?:=(?P<value>.+)|\[(?P<entr
 
 
 class Gaps:
-    """ours: whether this project's loops and nodes are what acts on objects here; the API server's own part is told of
-    in any case.
-    """
+    """ours: whether this project's loops and nodes are what acts on objects here."""
 
     def __init__(self, ours: bool) -> None:
-        self._kinds = {**coverage.UNSERVED_KINDS, **(coverage.IDLE if ours else {})}
+        self._kinds = dict(coverage.IDLE if ours else {})
         self._rows = _rows(coverage.UNSUPPORTED if ours else {})
         self._walks: dict[tuple[str, str, str], Walk] = {}
 

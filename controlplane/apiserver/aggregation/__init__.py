@@ -10,5 +10,6 @@ object of theirs.
 
 Reading order: `remotes` (an APIService as a value), `dialling` (the way there), `passing`, `conditions` (what an
 APIService's condition should be, pure), `availability` (the loop that writes it), `documents` (discovery documents,
-pure), `discovering` (the loop that asks for them), `aggregation` (all of it together).
+pure), `discovering` (the loop that asks for them), `specifying` (the same of OpenAPI documents), `aggregation` (all
+of it together).
 """

@@ -12,6 +12,7 @@ from controlplane.apiserver.aggregation.dialling import Asker, Dialler
 from controlplane.apiserver.aggregation.discovering import Discovering
 from controlplane.apiserver.aggregation.passing import Passing
 from controlplane.apiserver.aggregation.remotes import Remotes
+from controlplane.apiserver.aggregation.specifying import Specifying
 from controlplane.apiserver.discovery import Others
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.request import Handler, Request
@@ -27,7 +28,9 @@ class Aggregation:
         self._dialler = Dialler(services, certificate)
         self._passing = Passing(self.known, self._dialler)
         self._availability = Availability(registry, self.known, services, self._dialler)
-        self._discovering = Discovering(self.known, Asker(self._dialler))
+        asker = Asker(self._dialler)
+        self._discovering = Discovering(self.known, asker)
+        self.openapi = Specifying(self.known, asker, self._passing.to)
         self._catalog = registry.catalog
         registry.subscribe(API_SERVICE, self.known.changed)
 
@@ -52,4 +55,5 @@ class Aggregation:
         """Begin the loops; the lifecycle ends them and the connections."""
         lifecycle.push("connections to aggregated servers", self._dialler.close)
         lifecycle.spawn("discovery of APIServices", self._discovering.run())
+        lifecycle.spawn("documents of APIServices", self.openapi.run())
         lifecycle.spawn("availability of APIServices", self._availability.run())

@@ -34,7 +34,11 @@ class Passing:
     def handler(self, request: Request) -> Handler | None:
         """Who answers a request, if this server does not."""
         remote = self._known.at(request.path)
-        return partial(self._pass_on, remote) if remote is not None else None
+        return self.to(remote) if remote is not None else None
+
+    def to(self, remote: Remote) -> Handler:
+        """Passes any request on to a server."""
+        return partial(self._pass_on, remote)
 
     async def _pass_on(self, remote: Remote, request: Request) -> Reply:
         if not remote.available:

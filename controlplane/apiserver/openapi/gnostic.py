@@ -1,17 +1,18 @@
 """The Swagger 2.0 document as protobuf: the messages of gnostic's OpenAPIv2.proto, which older kubectl and Helm read.
 
-Only what the server's own document is made of is known here; anything else raises, so that nothing is left out in
+Only what documents of API servers are made of is known here; anything else raises, so that nothing is left out in
 silence.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from apimachinery.objects import Obj, dumps
-from apimachinery.protobuf.varint import BYTES, VARINT, tag, varint
+from apimachinery.protobuf.varint import BYTES, FIXED64, VARINT, tag, varint
 
 MEDIA_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 # What clients of before 2018 call it, and upstream still takes.
@@ -44,6 +45,14 @@ def _texts(number: int, value: Any) -> bytes:
 
 def _flag(number: int, value: Any) -> bytes:
     return tag(number, VARINT) + b"\x01" if value else b""
+
+
+def _count(number: int, value: Any) -> bytes:
+    return tag(number, VARINT) + varint(int(value))
+
+
+def _number(number: int, value: Any) -> bytes:
+    return tag(number, FIXED64) + struct.pack("<d", value)
 
 
 def _any(number: int, value: Any) -> bytes:
@@ -99,12 +108,12 @@ def _parameters(number: int, value: Any) -> bytes:
 
 
 def _parameter(value: Obj) -> bytes:
-    """`Parameter`: a body (1) or one of the others (2), of which queries are 3 and paths 4."""
+    """`Parameter`: a body (1) or one of the others (2), of which those in headers are like those in paths, and those in
+    forms like those in queries."""
     if value["in"] == "body":
         return _of("BodyParameter", 1, value)
-    if value["in"] == "query":
-        return _sized(2, _of("QueryParameter", 3, value))
-    return _sized(2, _of("PathParameter", 4, value))
+    message, number = _PARAMETERS[value["in"]]
+    return _sized(2, _of(message, number, value))
 
 
 def _security_definitions(number: int, value: Any) -> bytes:
@@ -122,6 +131,12 @@ def _named(message: str) -> Write:
     return partial(_of, message)
 
 
+_PARAMETERS = {
+    "header": ("PathParameter", 1),
+    "formData": ("QueryParameter", 2),
+    "query": ("QueryParameter", 3),
+    "path": ("PathParameter", 4),
+}
 # Message -> member of the JSON document -> (field number, how it is written). "x-" is where extensions go.
 _OPERATION = _named("Operation")
 MESSAGES: Mapping[str, Mapping[str, tuple[int, Write]]] = {
@@ -135,11 +150,14 @@ MESSAGES: Mapping[str, Mapping[str, tuple[int, Write]]] = {
         "definitions": (9, partial(_entries, "Schema")), "security": (12, _security),
         "securityDefinitions": (13, _security_definitions), "x-": (16, _any),
     },
+    "ExternalDocs": {"description": (1, _text), "url": (2, _text), "x-": (3, _any)},
     "Info": {"title": (1, _text), "version": (2, _text), "description": (3, _text)},
     "Operation": {
-        "tags": (1, _texts), "summary": (2, _text), "description": (3, _text), "operationId": (5, _text),
+        "tags": (1, _texts), "summary": (2, _text), "description": (3, _text),
+        "externalDocs": (4, _named("ExternalDocs")), "operationId": (5, _text),
         "produces": (6, _texts), "consumes": (7, _texts), "parameters": (8, _parameters),
-        "responses": (9, _responses), "schemes": (10, _texts), "deprecated": (11, _flag), "x-": (13, _any),
+        "responses": (9, _responses), "schemes": (10, _texts), "deprecated": (11, _flag),
+        "security": (12, _security), "x-": (13, _any),
     },
     "PathItem": {
         "get": (2, _OPERATION), "put": (3, _OPERATION), "post": (4, _OPERATION), "delete": (5, _OPERATION),
@@ -148,19 +166,39 @@ MESSAGES: Mapping[str, Mapping[str, tuple[int, Write]]] = {
     },
     "PathParameter": {
         "required": (1, _flag), "in": (2, _text), "description": (3, _text), "name": (4, _text), "type": (5, _text),
-        "format": (6, _text), "uniqueItems": (19, _flag), "x-": (22, _any),
+        "format": (6, _text), "items": (7, _named("Primitives")), "collectionFormat": (8, _text), "default": (9, _any),
+        "maximum": (10, _number), "exclusiveMaximum": (11, _flag), "minimum": (12, _number),
+        "exclusiveMinimum": (13, _flag), "maxLength": (14, _count), "minLength": (15, _count), "pattern": (16, _text),
+        "maxItems": (17, _count), "minItems": (18, _count), "uniqueItems": (19, _flag), "enum": (20, _anys),
+        "multipleOf": (21, _number), "x-": (22, _any),
+    },
+    "Primitives": {
+        "type": (1, _text), "format": (2, _text), "items": (3, _named("Primitives")), "collectionFormat": (4, _text),
+        "default": (5, _any), "maximum": (6, _number), "exclusiveMaximum": (7, _flag), "minimum": (8, _number),
+        "exclusiveMinimum": (9, _flag), "maxLength": (10, _count), "minLength": (11, _count), "pattern": (12, _text),
+        "maxItems": (13, _count), "minItems": (14, _count), "uniqueItems": (15, _flag), "enum": (16, _anys),
+        "multipleOf": (17, _number), "x-": (18, _any),
     },
     "QueryParameter": {
-        "required": (1, _flag), "in": (2, _text), "description": (3, _text), "name": (4, _text), "type": (6, _text),
-        "format": (7, _text), "uniqueItems": (20, _flag), "x-": (23, _any),
+        "required": (1, _flag), "in": (2, _text), "description": (3, _text), "name": (4, _text),
+        "allowEmptyValue": (5, _flag), "type": (6, _text), "format": (7, _text), "items": (8, _named("Primitives")),
+        "collectionFormat": (9, _text), "default": (10, _any), "maximum": (11, _number),
+        "exclusiveMaximum": (12, _flag), "minimum": (13, _number), "exclusiveMinimum": (14, _flag),
+        "maxLength": (15, _count), "minLength": (16, _count), "pattern": (17, _text), "maxItems": (18, _count),
+        "minItems": (19, _count), "uniqueItems": (20, _flag), "enum": (21, _anys), "multipleOf": (22, _number),
+        "x-": (23, _any),
     },
     "Response": {"description": (1, _text), "schema": (2, _schema_item), "x-": (5, _any)},
     "Schema": {
         "$ref": (1, _text), "format": (2, _text), "title": (3, _text), "description": (4, _text), "default": (5, _any),
-        "uniqueItems": (16, _flag), "required": (19, _texts), "enum": (20, _anys),
+        "multipleOf": (6, _number), "maximum": (7, _number), "exclusiveMaximum": (8, _flag), "minimum": (9, _number),
+        "exclusiveMinimum": (10, _flag), "maxLength": (11, _count), "minLength": (12, _count), "pattern": (13, _text),
+        "maxItems": (14, _count), "minItems": (15, _count), "uniqueItems": (16, _flag), "maxProperties": (17, _count),
+        "minProperties": (18, _count), "required": (19, _texts), "enum": (20, _anys),
         "additionalProperties": (21, _additional),
         "type": (22, _types), "items": (23, _schema_item), "allOf": (24, partial(_each, "Schema")),
-        "properties": (25, partial(_entries, "Schema")), "x-": (31, _any),
+        "properties": (25, partial(_entries, "Schema")), "discriminator": (26, _text), "readOnly": (27, _flag),
+        "externalDocs": (29, _named("ExternalDocs")), "example": (30, _any), "x-": (31, _any),
     },
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ from yarl import URL
 from apimachinery.kinds import API_SERVICE, SERVICE
 from controlplane.apiserver.aggregation import conditions, documents, remotes
 from controlplane.apiserver.discovery import Others, ordered
+from controlplane.apiserver.openapi import gnostic, merging
 from tests.controlplane.apiserver import aggregated
 from tests.controlplane.apiserver.aggregated import GROUP, NAME, VERSION
 from tests.controlplane.apiserver.server import DEADLINE, serving
@@ -390,3 +391,80 @@ def test_groups_and_versions_come_by_their_places():
     assert list(ordered(served, Others(told), whole=True))[2:] == ["b.test", "a.test", "c.test", "unsaid.test"]
     assert found["b.test"] == ["v2", "v1"]
     assert found["c.test"] == ["v11", "v2", "v1", "v1beta2", "v1beta1", "bar", "foo"]
+
+
+def test_documents_of_openapi_are_told_too(tmp_path):
+    name = f"apis/{GROUP}/{VERSION}"
+    entry = {"serverRelativeURL": f"/openapi/v3/{name}?hash=1"}
+    swagger: dict[str, Any] = {
+        "swagger": "2.0",
+        "paths": {f"{FLUNDERS}/{{name}}": {"get": {"parameters": [{"$ref": "#/parameters/a"}]}}, "/version/": {}},
+        "parameters": {"a": {"in": "query", "name": "limit", "type": "integer", "minimum": 1.5}},
+        "definitions": {"test.Flunder": {"type": "string", "pattern": "a+", "minLength": 1}},
+    }
+
+    async def answer(request):
+        if request.path == "/openapi/v3":
+            return web.json_response({"paths": {name: entry, "version": {"serverRelativeURL": "/openapi/v3/version"}}})
+        if request.path == f"/openapi/v3/{name}":
+            return web.json_response({"openapi": "3.0.0", "by": request.headers["X-Remote-User"]})
+        return web.json_response(swagger) if request.path == "/openapi/v2" else None
+
+    async def test(client, behind):
+        async def told():
+            return (await client.request("GET", "/openapi/v3"))["paths"].get(name)
+
+        assert await until(told) == entry
+        assert "version" not in (await client.request("GET", "/openapi/v3"))["paths"]
+        assert await client.request("GET", f"/openapi/v3/{name}") == {"openapi": "3.0.0", "by": "admin"}
+        whole = await client.request("GET", "/openapi/v2")
+        assert whole["paths"][f"{FLUNDERS}/{{name}}"]["get"]["parameters"] == [swagger["parameters"]["a"]]
+        assert whole["definitions"]["test.Flunder"] == swagger["definitions"]["test.Flunder"]
+        packed = await client.request("GET", "/openapi/v2", headers={"Accept": gnostic.OLD_MEDIA_TYPE})
+        assert "test.Flunder" in packed["raw"]
+        await client.delete(API_SERVICE, NAME)
+        await until(lambda: _is(told(), None))
+        assert "test.Flunder" not in (await client.request("GET", "/openapi/v2"))["definitions"]
+
+    async def main():
+        async with aggregated.aggregated(tmp_path) as behind:
+            behind.answer = answer
+            async with serving(tmp_path, **aggregated.settings(tmp_path)) as client:
+                await behind.register(client)
+                await test(client, behind)
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def _refer(name):
+    return {"$ref": f"#/definitions/{name}"}
+
+
+def test_swagger_documents_are_merged():
+    identity = "x-kubernetes-group-version-kind"
+    own: dict[str, Any] = {
+        "paths": {"/own": {}, "/both": {"from": "own"}},
+        "definitions": {"Same": {"type": "string", identity: [1]}, "Other": {"type": "string"}, "Other_v2": {"x": 1}},
+    }
+    given = {
+        "paths": {"/both": _refer("Gone"), "/new": {"get": [_refer("Other"), _refer("Deep")]}},
+        "definitions": {
+            "Same": {"type": "string", identity: [1, 2]},
+            "Other": {"type": "integer"},
+            "Deep": {"properties": {"a": _refer("Other")}},
+            "Gone": {},
+        },
+    }
+    found = merging.merged(own, [given, {**given, "paths": {"/again": _refer("Other")}}])
+    assert found["paths"] == {
+        "/own": {},
+        "/both": {"from": "own"},
+        "/new": {"get": [_refer("Other_v3"), _refer("Deep")]},
+        "/again": _refer("Other_v3"),
+    }
+    definitions = found["definitions"]
+    assert definitions["Same"] == {"type": "string", identity: [1, 2]}
+    assert definitions["Other"] == {"type": "string"}
+    assert definitions["Other_v3"] == {"type": "integer"}
+    assert definitions["Deep"] == {"properties": {"a": _refer("Other_v3")}}
+    assert set(own["definitions"]) == {"Same", "Other", "Other_v2"}

@@ -1,0 +1,148 @@
+"""The OpenAPI documents of the servers behind APIServices, asked of them now and then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from apimachinery.objects import Obj, loads
+from apimachinery.workqueue import WorkQueue
+from controlplane.apiserver.aggregation.dialling import Answered, Asker, Unreached, Untrusting
+from controlplane.apiserver.aggregation.remotes import Remote, Remotes
+from controlplane.apiserver.openapi import merging
+from controlplane.apiserver.request import Handler
+from controlplane.apiserver.streams.services import Unresolved
+
+_ANSWER_SECONDS = 60.0
+# A server just said to be there is left a second to itself; after that it is asked each minute, and one that fails
+# twice as late each time, up to an hour.
+_FIRST_SECONDS, _AGAIN_SECONDS, _BACKOFF_MAX = 1.0, 60.0, 3600.0
+_LARGEST = 64 << 20
+
+
+class Unspecified(Exception):
+    """A server's documents could not be had; it is asked again."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a server tells: its index of OpenAPI v3, and the part of its Swagger document below its group version, with
+    the tags by which it knows both.
+    """
+
+    index: Mapping[str, Obj]
+    swagger: Obj
+    tags: tuple[str, str] = ("", "")
+
+
+_NOTHING = Told({}, {})
+
+
+class Specifying:
+    """The documents of all remote group versions. version is another after each change."""
+
+    def __init__(self, known: Remotes, asker: Asker, handler: Callable[[Remote], Handler]) -> None:
+        """handler: who passes a request on to a server."""
+        self._known, self._asker, self._handler = known, asker, handler
+        self.version = 0
+        self._told: dict[str, Told] = {}
+        self._queue: WorkQueue[str] = WorkQueue("documents of APIServices", _BACKOFF_MAX, _AGAIN_SECONDS)
+        known.follow(self._heard)
+
+    def index(self) -> Mapping[str, Obj]:
+        """Name of a document of OpenAPI v3 -> its entry in the index."""
+        return {name: entry for told in self._told.values() for name, entry in told.index.items()}
+
+    def handler(self, name: str) -> Handler | None:
+        """Who serves a document of OpenAPI v3."""
+        holder = next((known for known, told in self._told.items() if name in told.index), "")
+        remote = self._known.named(holder)
+        return self._handler(remote) if remote is not None else None
+
+    def swaggers(self) -> Sequence[Obj]:
+        """The Swagger 2.0 document of each, in the order in which groups come."""
+        places, known = self._known.places, [(self._known.named(name), told) for name, told in self._told.items()]
+        found = [(remote, told.swagger) for remote, told in known if remote is not None and told.swagger]
+
+        def place(one: tuple[Remote, Obj]) -> tuple[int, int, str]:
+            group, version = places[one[0].group, one[0].version]
+            return -group, -version, one[0].name
+
+        return tuple(swagger for _, swagger in sorted(found, key=place))
+
+    async def run(self) -> None:
+        """For ever."""
+        for remote in self._known:
+            self._queue.add(remote.name)
+        await self._queue.run_workers(1, self._look)
+
+    def _heard(self, name: str) -> None:
+        remote = self._known.named(name)
+        if remote is None:
+            self._queue.add(name)
+        elif name not in self._told and remote.available:
+            self._queue.forget(name)
+            self._queue.add_after(name, _FIRST_SECONDS)
+
+    async def _look(self, name: str) -> None:
+        """Raises Unspecified, which brings it back."""
+        remote = self._known.named(name)
+        if remote is None:
+            if self._told.pop(name, None) is not None:
+                self.version += 1
+            return
+        if not remote.available:
+            # It is heard of when it is.
+            return
+        before = self._told.get(name, _NOTHING)
+        try:
+            told = await self._swagger(remote, await self._index(remote, before))
+        except (Unreached, Unresolved, Untrusting, ValueError) as error:
+            raise Unspecified(str(error)) from error
+        if self._known.named(name) is None:
+            return
+        if (told.index, told.swagger) != (before.index, before.swagger) or name not in self._told:
+            self.version += 1
+        self._told[name] = told
+        self._queue.add_after(name, _AGAIN_SECONDS)
+
+    async def _index(self, remote: Remote, before: Told) -> Told:
+        """Raises as said above, ValueError for what is no JSON."""
+        answer = await self._asked(remote, "/openapi/v3", before.tags[0])
+        if answer.head.status == 304:
+            await answer.close()
+            return before
+        body = await answer.whole(_LARGEST)
+        if answer.head.status == 404:
+            return replace(before, index={}, tags=("", before.tags[1]))
+        if answer.head.status != 200:
+            raise Unspecified(f"/openapi/v3 of {remote.name}: status {answer.head.status}")
+        # It may tell of groups that it is not asked for, and of pages that are this server's own here.
+        own = f"apis/{remote.group}"
+        listed = (loads(body).get("paths") or {}).items()
+        paths = {name: entry for name, entry in listed if name == own or name.startswith(f"{own}/")}
+        return replace(before, index=paths, tags=(answer.head.get("etag"), before.tags[1]))
+
+    async def _swagger(self, remote: Remote, before: Told) -> Told:
+        """Raises as said above."""
+        answer = await self._asked(remote, "/openapi/v2", before.tags[1])
+        if answer.head.status == 304:
+            await answer.close()
+            return before
+        body = await answer.whole(_LARGEST)
+        if answer.head.status == 404:
+            return replace(before, swagger={}, tags=(before.tags[0], ""))
+        if answer.head.status != 200:
+            raise Unspecified(f"/openapi/v2 of {remote.name}: status {answer.head.status}")
+        found = await asyncio.to_thread(partial(_part, body, f"{remote.root}/"))
+        return replace(before, swagger=found, tags=(before.tags[0], answer.head.get("etag")))
+
+    async def _asked(self, remote: Remote, target: str, tag: str) -> Answered:
+        headers = {"Accept": "application/json", **({"If-None-Match": tag} if tag else {})}
+        return await self._asker.ask(remote, target, headers, _ANSWER_SECONDS)
+
+
+def _part(body: bytes, prefix: str) -> Obj:
+    return merging.part(loads(body), lambda path: path.startswith(prefix))
