@@ -42,8 +42,22 @@ def collections(served: discovery.Served) -> tuple[Kind, ...]:
     return tuple(kind for kind in served.preferred() if kind.namespaced and {"list", "delete"} <= kind.verbs)
 
 
-def conditions(old: Sequence[Obj], left: Sequence[Left], moment: datetime) -> list[Obj]:
+@dataclass(frozen=True)
+class Look:
+    """What was found in a namespace; stale: group versions of which nobody could tell what there is of them."""
+
+    left: Sequence[Left]
+    stale: tuple[str, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left. What is not known may be there."""
+        return not self.stale and not any(entry.count or entry.error for entry in self.left)
+
+
+def conditions(old: Sequence[Obj], look: Look, moment: datetime) -> list[Obj]:
     """The namespace's conditions: upstream's five, whose times move only with their status."""
+    left = look.left
     failed = [entry for entry in left if entry.error]
     remaining = sorted((e for e in left if e.count), key=lambda entry: entry.kind.resource)
     finalizers: dict[str, int] = {}
@@ -54,7 +68,8 @@ def conditions(old: Sequence[Obj], left: Sequence[Left], moment: datetime) -> li
     held = ", ".join(f"{f} in {count} resource instances" for f, count in sorted(finalizers.items()))
     trouble = ", ".join(sorted(entry.error for entry in failed))
     wanted = (
-        ("NamespaceDeletionDiscoveryFailure", "", "ResourcesDiscovered", "All resources successfully discovered"),
+        ("NamespaceDeletionDiscoveryFailure", _undiscovered(look.stale), "ResourcesDiscovered",
+         "All resources successfully discovered"),
         ("NamespaceDeletionGroupVersionParsingFailure", "", "ParsedGroupVersions",
          "All legacy kube types successfully parsed"),
         ("NamespaceDeletionContentFailure", trouble and f"Failed to delete all resource types, {len(failed)} "
@@ -66,6 +81,7 @@ def conditions(old: Sequence[Obj], left: Sequence[Left], moment: datetime) -> li
          "ContentHasNoFinalizers", "All content-preserving finalizers finished"),
     )  # fmt: skip
     bad_reasons = {
+        "NamespaceDeletionDiscoveryFailure": "DiscoveryFailed",
         "NamespaceDeletionContentFailure": "ContentDeletionFailed",
         "NamespaceContentRemaining": "SomeResourcesRemain",
         "NamespaceFinalizersRemaining": "SomeFinalizersRemain",
@@ -77,6 +93,14 @@ def conditions(old: Sequence[Obj], left: Sequence[Left], moment: datetime) -> li
         condition = {"type": kind, "status": status, "reason": reason, "message": bad or good}
         result.append(dated(old, condition, format_time(moment)))
     return result
+
+
+def _undiscovered(stale: Sequence[str]) -> str:
+    if not stale:
+        return ""
+    listed = ", ".join(f"{one}: stale GroupVersion discovery: {one}" for one in sorted(stale))
+    why = f"unable to retrieve the complete list of server APIs: {listed}"
+    return f"Discovery failed for some groups, {len(stale)} failing: {why}"
 
 
 def _group_resource(kind: Kind) -> str:
@@ -117,23 +141,24 @@ class NamespaceController:
             return
         if FINALIZER not in ((space.get("spec") or {}).get("finalizers") or ()):
             return
-        left = await self._empty(item)
-        if any(entry.count or entry.error for entry in left):
-            await self._tell(item, left)
+        found = await self._empty(item)
+        if not found.is_over:
+            await self._tell(item, found)
             look = self._looks.get(item, 0)
             self._looks[item] = look + 1
             self._queue.add_after(item, min(FIRST_LOOK * math.pow(2, min(look, 10)), LONGEST_LOOK))
             return
         await self._finalize(item)
 
-    async def _empty(self, space: str) -> list[Left]:
+    async def _empty(self, space: str) -> Look:
         """Pods go first, and all else stays until they are gone: what guards them, and what they end with, is among it
         (KEP-5080).
         """
-        found = collections(await discovery.served(self._context.client))
+        served = await discovery.served(self._context.client)
+        found = collections(served)
         pods = [await self._empty_one(kind, space) for kind in found if kind.resource == POD.resource]
         if any(entry.count for entry in pods):
-            return pods
+            return Look(pods, served.stale)
         kinds = [kind for kind in found if kind.resource != POD.resource]
         gate = asyncio.Semaphore(ABREAST)
 
@@ -141,7 +166,7 @@ class NamespaceController:
             async with gate:
                 return await self._empty_one(kind, space)
 
-        return [*pods, *await asyncio.gather(*(one(kind) for kind in kinds))]
+        return Look([*pods, *await asyncio.gather(*(one(kind) for kind in kinds))], served.stale)
 
     async def _empty_one(self, kind: Kind, space: str) -> Left:
         client = self._context.client
@@ -162,12 +187,12 @@ class NamespaceController:
                 finalizers[finalizer] = finalizers.get(finalizer, 0) + 1
         return Left(kind, len(items), finalizers)
 
-    async def _tell(self, item: str, left: Sequence[Left]) -> None:
+    async def _tell(self, item: str, look: Look) -> None:
         client = self._context.client
         try:
             space = await client.get(NAMESPACE, item)
             old = (space.get("status") or {}).get("conditions") or ()
-            new = conditions(old, left, now())
+            new = conditions(old, look, now())
             if list(old) != new:
                 status = {**(space.get("status") or {}), "conditions": new}
                 await client.update(NAMESPACE, {**space, "status": status}, subresource="status")

@@ -10,9 +10,10 @@ from typing import Any, cast
 
 import pytest
 
-from apimachinery import errors
+from apimachinery import discovery, errors
 from apimachinery.client import Client
 from apimachinery.kinds import (
+    API_SERVICE,
     CONFIG_MAP,
     DEPLOYMENT,
     ENDPOINT_SLICE,
@@ -306,6 +307,41 @@ def test_a_second_range_gives_addresses_and_stays_while_one_is_used(tmp_path: Pa
             await at.client.create(SERVICE, service)
         await at.client.delete(SERVICE, name(made), "default")
         await at.until(lambda: _absent(at.client.get(SERVICE_CIDR, "spare")))
+
+    play(tmp_path, scenario)
+
+
+def test_a_namespace_waits_for_servers_that_do_not_tell_what_they_hold(tmp_path: Path) -> None:
+    async def scenario(at: Stage) -> None:
+        service = {"namespace": "default", "name": "nobody", "port": 443}
+        spec = {"group": "silent.test", "version": "v1", "groupPriorityMinimum": 10, "versionPriority": 10}
+        silent = {"metadata": {"name": "v1.silent.test"}, "spec": {**spec, "service": service}}
+        await at.client.create(API_SERVICE, silent)
+
+        async def stale() -> bool:
+            return (await discovery.served(at.client)).stale == ("silent.test/v1",)
+
+        await at.until(stale)
+        await at.client.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}})
+        config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gone", "namespace": "x"}}
+        await at.client.create(CONFIG_MAP, config)
+        await at.client.delete(NAMESPACE, "x")
+
+        async def told() -> bool:
+            conditions = (await at.client.get(NAMESPACE, "x"))["status"].get("conditions") or ()
+            found = {c["type"]: (c["status"], c["reason"], c["message"]) for c in conditions}
+            return found.get("NamespaceDeletionDiscoveryFailure") == (
+                "True",
+                "DiscoveryFailed",
+                "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs:"
+                " silent.test/v1: stale GroupVersion discovery: silent.test/v1",
+            )
+
+        await at.until(told)
+        # What others hold has gone meanwhile.
+        await at.until(lambda: _absent(at.client.get(CONFIG_MAP, "gone", "x")))
+        await at.client.delete(API_SERVICE, "v1.silent.test")
+        await at.until(lambda: _absent(at.client.get(NAMESPACE, "x")))
 
     play(tmp_path, scenario)
 
