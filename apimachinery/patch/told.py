@@ -6,6 +6,7 @@ that it was. `Reached` says what that is: names (or indices, as texts) to what w
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -34,13 +35,35 @@ def by_merge(patch: Any) -> Reached:
 
 
 def by_json_patch(operations: Iterable[dict[str, Any]]) -> Reached:
-    """What operations reach: whatever their paths lead through, and what they compare."""
+    """What operations reach: whatever their paths lead through, and what they compare. A copy is as far reached into as
+    what it was made of.
+    """
     reached: dict[str, Reached] = {}
     for operation in operations:
-        for key in ("path", "from"):
-            names = [one.replace("~1", "/").replace("~0", "~") for one in str(operation.get(key, "")).split("/")[1:]]
+        paths = {
+            key: [one.replace("~1", "/").replace("~0", "~") for one in str(operation.get(key, "")).split("/")[1:]]
+            for key in ("path", "from")
+        }
+        for names in paths.values():
             _add(reached, names if operation.get("op") == "test" else names[:-1], operation.get("op") == "test")
+        if operation.get("op") == "copy" and (found := _at(reached, paths["from"])) is not None:
+            _put(reached, paths["path"], copy.deepcopy(found))
     return reached
+
+
+def _at(reached: Reached, names: list[str]) -> Reached | None:
+    found: Reached | None = reached
+    for name in names:
+        if found is None or found == ALL:
+            return found
+        found = found.get(name)
+    return found
+
+
+def _put(reached: Reached, names: list[str], below: Reached) -> None:
+    into = _at(reached, names[:-1])
+    if names and isinstance(into, dict):
+        into[names[-1]] = below
 
 
 def _add(reached: dict[str, Reached], names: list[str], compared: bool) -> None:
@@ -83,7 +106,10 @@ def _whole(value: Any, node: Node | None) -> Any:
 
 def _ranks(node: Node | None) -> dict[str, int]:
     message = wire_fields.of_definition(node.type_name) if node is not None and node.shape == "struct" else None
-    return {field.name: at for at, field in enumerate(wire_fields.declared(message))} if message else {}
+    if not message:
+        return {}
+    # Whole objects that stand in others begin with their type.
+    return {"kind": -2, "apiVersion": -1} | {f.name: at for at, f in enumerate(wire_fields.declared(message))}
 
 
 def _field(node: Node | None, name: str) -> Node | None:

@@ -9,10 +9,8 @@ from apimachinery.objects import Obj
 from apimachinery.schema import Node
 from apimachinery.timestamps import now
 from controlplane.apiserver.catalog.catalog import Catalog
-from controlplane.apiserver.catalog.strategy import Strategy
+from controlplane.apiserver.catalog.strategy import Paths, Strategy
 from controlplane.apiserver.registry.context import Context
-
-Paths = tuple[tuple[str, ...], ...]
 
 # What an endpoint cannot change, nobody comes to own through it.
 _IGNORED: dict[str, Paths] = {"": (("status",),), "status": (("spec",),), "finalize": (("status",),)}
@@ -20,8 +18,8 @@ _IGNORED: dict[str, Paths] = {"": (("status",),), "status": (("spec",),), "final
 
 def ignored(strategy: Strategy, obj: Obj, subresource: str) -> Paths:
     """The fields an endpoint leaves alone: for kinds without a split status, none."""
-    if strategy.unowned:
-        return (("spec",), ("status",))
+    if subresource in strategy.unowned:
+        return strategy.unowned[subresource]
     if strategy.counts_status and not subresource:
         return ()
     found = _IGNORED.get(subresource, ()) if "status" in obj or subresource else ()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from apimachinery import formats
@@ -13,6 +13,7 @@ from controlplane.apiserver import defaults
 from controlplane.store import Op
 
 Check = Callable[["Obj", "Obj | None", str, list[FieldError]], list[FieldError]]
+Paths = tuple[tuple[str, ...], ...]
 
 
 def _keep(obj: Obj) -> None:
@@ -118,7 +119,7 @@ class Strategy:
     plain_metadata: finalizers of a new object may have any name.
     metadata_checks, status_metadata_checks: how the metadata of a change is looked at, once for each.
     status_keeps: the metadata that a write of the status cannot change.
-    unowned: nobody owns more of it than the metadata, whatever the endpoint.
+    unowned: by subresource, where it is not its spec or its status: the fields that nobody comes to own there.
     names_version: a change must say which version of the object it changes.
     create_on_update: PUT makes what is not there.
     dependents: whether they go after it or stay unless its deletion says otherwise; unheard: it never waits for any.
@@ -160,7 +161,7 @@ class Strategy:
     metadata_checks: tuple[MetadataCheck, ...] = ("change",)
     status_metadata_checks: tuple[MetadataCheck, ...] = ("change",)
     status_keeps: tuple[str, ...] = ()
-    unowned: bool = False
+    unowned: Mapping[str, Paths] = field(default_factory=dict)
     names_version: bool = False
     create_on_update: bool = False
     dependents: Dependents = "go"

@@ -41,11 +41,12 @@ class Empties:
         return made
 
     def within(self, value: Any) -> bool:
-        """Whether anything was written empty in a value or anywhere below it."""
+        """Whether anything was written empty in a value or anywhere below it, and has not got its default since."""
         if not self._of:
             return False
         if isinstance(value, dict):
-            return id(value) in self._of or any(map(self.within, value.values()))
+            noted = self._of[id(value)][1] if id(value) in self._of else ()
+            return not all(map(value.get, noted)) or any(map(self.within, value.values()))
         return isinstance(value, list) and any(map(self.within, value))
 
 

@@ -112,11 +112,14 @@ def stored(given: Type) -> Type:
 def with_variables(scope: Scope, variables: Iterable[tuple[str, str]]) -> tuple[Scope, list[Unfit | None]]:
     """The scope of what comes after a policy's variables (name, expression), and for each why it does not compile.
 
-    Each may name those before it; one that does not compile could be anything.
+    Each may name those before it; one that does not compile could be anything, one without an expression is none.
     """
     found = dict(scope.variables or ())
     wrong: list[Unfit | None] = []
     for name, expression in variables:
+        if not expression.strip():
+            wrong.append(None)
+            continue
         here = replace(scope, variables=tuple(found.items()))
         try:
             found[name] = stored(compiled(expression, here).type)

@@ -18,7 +18,7 @@ CERTIFICATE_SIGNING_REQUEST = Resource(
         prepare_update=certificates_strategy.changed,
         prepare_status=certificates_strategy.status,
         check_name=path_segment,
-        unowned=True,
+        unowned=certificates_strategy.UNOWNED,
     ),
     columns=cluster_columns.CERTIFICATE_SIGNING_REQUEST,
     fields=selectable("spec.signerName"),

@@ -199,7 +199,8 @@ SERVICE_ACCOUNT = Resource(
     kinds.SERVICE_ACCOUNT,
     Strategy(
         metadata_checks=CHANGE_THEN_NEW,
-        default=secrets_strategy.default_account,
+        prepare_create=secrets_strategy.account_created,
+        prepare_update=secrets_strategy.account_changed,
         returns_deleted=True,
         warn=advice.service_account,
     ),

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from apimachinery.objects import Obj
 from apimachinery.timestamps import format_time, now
-from controlplane.apiserver.catalog.strategy import keep_spec
+from controlplane.apiserver.catalog.strategy import Paths, keep_spec
+
+UNOWNED: dict[str, Paths] = {
+    "": (("spec",), ("status",)),
+    "status": (("spec",), ("status", "conditions")),
+    "approval": (("spec",), ("status", "certificate")),
+}
+"""What nobody owns: the endpoint cannot change it."""
 
 
 def changed(new: Obj, old: Obj) -> None:

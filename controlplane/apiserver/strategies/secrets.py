@@ -18,8 +18,11 @@ def default(secret: Obj) -> None:
     defaults.apply(secret)
 
 
-def default_account(account: Obj) -> None:
+def account_created(account: Obj) -> None:
     """Of the references to secrets only the names count."""
     if account.get("secrets"):
         account["secrets"] = [{k: v for k, v in entry.items() if k == "name"} for entry in account["secrets"]]
-    defaults.apply(account)
+
+
+def account_changed(account: Obj, old: Obj) -> None:
+    account_created(account)

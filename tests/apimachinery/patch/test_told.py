@@ -68,6 +68,18 @@ def test_fields_stand_in_the_order_of_their_declaration_and_owners_fields_in_the
     assert names(text, "metadata", "managedFields", "0", "fieldsV1", "f:spec") == list(sets["f:spec"])
 
 
+def test_a_copy_is_as_sorted_as_what_it_was_made_of_and_whole_objects_begin_with_their_type() -> None:
+    node = Schema.load("v1.36").node("apps/v1", "StatefulSet")
+    claim = {"apiVersion": "v1", "spec": {"volumeMode": "Block", "accessModes": ["a"]}, "kind": "PersistentVolumeClaim"}
+    old = {"metadata": {"uid": "u", "name": "d", "annotations": {}}, "spec": {"volumeClaimTemplates": [claim]}}
+    operations: list[dict[str, Any]] = [{"op": "copy", "from": "/metadata", "path": "/metadata/annotations/z"}]
+    work = functools.partial(patch.json_patch, operations=operations)
+    text = patch.told(old, work, patch.by_json_patch(operations), node)
+    assert names(text, "metadata", "annotations", "z") == ["annotations", "name", "uid"]
+    assert names(text, "spec", "volumeClaimTemplates", "0") == ["kind", "apiVersion", "spec"]
+    assert names(text, "spec", "volumeClaimTemplates", "0", "spec") == ["accessModes", "volumeMode"]
+
+
 def test_what_a_merge_says_is_sorted_to_its_end() -> None:
     merge = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "j"}], "hostNetwork": "x"}}}}
     old = {

@@ -291,6 +291,31 @@ def test_an_item_without_its_key_has_every_owner_forgotten(tmp_path: Path) -> No
     run(tmp_path, test)
 
 
+def test_what_an_account_says_of_its_secrets_is_its_writers_though_only_the_name_is_kept(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        path = "/api/v1/namespaces/default/serviceaccounts"
+        account = {"metadata": {"name": "a"}, "secrets": [{"name": "s"}]}
+        query = {"fieldManager": "first"}
+        await client.request("POST", path, body=account, query=query)
+        account["secrets"] = [{"name": "s", "kind": "Secret"}]
+        told = await client.request("PUT", f"{path}/a", body=account, query={"fieldManager": "second"})
+        assert told["secrets"] == [{"name": "s"}]
+        assert owners(told)["second", ""]["fieldsV1"] == {"f:secrets": {'k:{"name":"s"}': {}}}
+
+    run(tmp_path, test)
+
+
+def test_an_empty_list_that_got_its_default_changes_nothing(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        path = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies"
+        await client.request("POST", path, body={"metadata": {"name": "n"}, "spec": {"podSelector": {}}})
+        for field, generation in (("policyTypes", 1), ("egress", 2)):
+            told = await patched(client, f"{path}/n", {"spec": {field: []}}, MERGE)
+            assert told["metadata"]["generation"] == generation
+
+    run(tmp_path, test)
+
+
 def test_empty_lists_and_maps_are_shown_as_they_were_written(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         await client.create(kinds.DEPLOYMENT, deployment())

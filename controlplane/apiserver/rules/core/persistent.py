@@ -174,7 +174,8 @@ def _volume_change(volume: Obj, before: Obj, at: Place) -> Iterator[FieldError]:
     new, old = ({kind: each[kind] for kind in _KINDS if each.get(kind) is not None} for each in (spec, was))
     if "csi" in new and "csi" in old and old["csi"].get("controllerExpandSecretRef") is None:
         # It may come later.
-        new["csi"] = {key: value for key, value in new["csi"].items() if key != "controllerExpandSecretRef"}
+        new["csi"] = copied(new["csi"])
+        new["csi"].pop("controllerExpandSecretRef", None)
     if new != old:
         shown = difference("core.v1.PersistentVolumeSource", old, new)
         yield errors.field_forbidden("spec.persistentvolumesource", f"{_SOURCE_FROZEN}\n{shown}")

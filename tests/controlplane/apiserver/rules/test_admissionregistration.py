@@ -275,6 +275,13 @@ COMPILED = "compilation failed: ERROR: <input>:1:1: undeclared reference to 'foo
             ["variables[0].expression", "validations[0].expression"],
         ),
         (
+            {
+                "variables": [{"name": "a", "expression": " "}, {"name": "b", "expression": "variables.a"}],
+                "validations": [{"expression": "variables.b == 1"}],
+            },
+            ["variables[0].expression: Required value", "variables[1].expression: Invalid value"],
+        ),
+        (
             {"auditAnnotations": [{"key": "a", "valueExpression": "1"}]},
             ['auditAnnotations[0].valueExpression: Invalid value: "1": must evaluate to one of [string null_type] but'],
         ),
