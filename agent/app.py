@@ -25,6 +25,9 @@ from agent.cri.cache import RuntimeCache
 from agent.cri.client import CriClient
 from agent.cri.errors import CriError
 from agent.cri.heard import QUICK_SECONDS, Heard
+from agent.devices.claims import Claims
+from agent.devices.drivers import Drivers
+from agent.devices.registration import Registry
 from agent.env.build import Environment
 from agent.host.cgroups import Cgroups, Hierarchy, swap_counted
 from agent.host.dns import ResolverError, resolv_conf_complaint
@@ -108,6 +111,8 @@ class Agent:
         ]
         self.cache = RuntimeCache(self.runtime)
         self.cgroups = Cgroups(settings.cgroup_root, Hierarchy.detect()) if settings.manage_cgroups else None
+        self.drivers = Drivers(self.client, settings.node_name)
+        self.devices = Claims(self.client, settings.root_dir / "dra_manager_state", self.drivers)
         self.refresher = Refresher(self.volumes, self.reporter)
         self.shared = self._shared()
         names = (source.name for source in self.sources)
@@ -128,6 +133,7 @@ class Agent:
             killer=killer,
             cleaner=cleaner,
             volumes=self.volumes,
+            devices=self.devices,
             cgroups=self.cgroups,
             probes=Probes(runtime, reporter),
             statuses=self.writer,
@@ -142,7 +148,9 @@ class Agent:
         images = Images(runtime, reporter, environment, parallel=settings.parallel_pulls)
         names = PodNames(settings, reporter, self.node_ips)
         slots = Slots(settings.parallel_starts or 2 * (os.cpu_count() or 1))
-        gatherer = Gatherer(settings, cache, self.volumes, environment, names, hardware())
+        gatherer = Gatherer(
+            settings, cache, self.volumes, environment, names, hardware(), self.devices, runtime.takes_cdi
+        )
         return Applier(
             Sandboxes(runtime, cache, names, self.objects.runtime_handler, reporter, slots, settings.pod_log_dir),
             Starter(runtime, cache, images, gatherer, killer, reporter, slots, lambda: self.info.last),
@@ -173,7 +181,9 @@ class Agent:
         settings = self.settings
         settings.root_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
         settings.pod_log_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.devices.load()
         lifecycle.push("runtime connection", self.runtime.close)
+        lifecycle.push("DRA drivers", self.drivers.close)
         if self.client is not None:
             lifecycle.push("API client", self.client.close)
         lifecycle.push("pod workers", self.pods.stop)
@@ -188,6 +198,8 @@ class Agent:
         for source in self.sources:
             lifecycle.spawn(f"{source.name} pods", source.run(self.pods))
         lifecycle.spawn("volumes", self.refresher.run())
+        registry = Registry(settings.root_dir / "plugins_registry", self.drivers)
+        lifecycle.spawn("plugins", registry.run())
         lifecycle.spawn("pods", self._open(networks))
         lifecycle.spawn("sweep", Sweeper(self.shared, self.pods).run())
         leftovers = Leftovers(self.runtime.containerd, self.cgroups, self.cache.ids)

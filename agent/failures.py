@@ -20,6 +20,10 @@ class VolumeError(NotNow):
     """A volume is not ready: event FailedMount with this text, retried with back-off."""
 
 
+class DeviceError(NotNow):
+    """The devices of the pod's claims are not ready: event FailedPrepareDynamicResources, retried with back-off."""
+
+
 class HandlerError(Exception):
     """The pod's RuntimeClass leads to no runtime handler; the text is the user's."""
 

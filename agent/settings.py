@@ -27,6 +27,10 @@ class AgentSettings:
     streaming_host: str = "127.0.0.1"
     """Where the runtime's exec/attach/port-forward URLs may lead."""
 
+    cdi_spec_dirs: tuple[Path, ...] = (Path("/etc/cdi"), Path("/var/run/cdi"))
+    """Where specifications of CDI devices lie, for a runtime that reads none itself; of two of a name the later
+    counts."""
+
     cluster_dns: tuple[str, ...] = ()
     """Name servers given to ClusterFirst pods; empty: those pods get the host's."""
     cluster_domain: str = "cluster.local"

@@ -6,7 +6,7 @@ for a field that is neither here nor acted upon.
 
 A key is a definition's name without its `io.k8s.api.` and a field, with two finer forms::
 
-    core.v1.PodSpec.resourceClaims          the field, whatever it says (empty lists and maps say nothing)
+    core.v1.PodSpec.schedulingGroup         the field, whatever it says (empty lists and maps say nothing)
     core.v1.PodSpec.hostUsers=false         only this value (as JSON writes it, strings without quotes)
     core.v1.ResourceRequirements.limits[ephemeral-storage]      only this entry of a map
 
@@ -49,7 +49,6 @@ _VOLUMES = (
 
 _POD_FIELDS = {
     "core.v1.PodSpec.hostUsers=false": "user namespaces are not made: the pod's sandbox is not created",
-    "core.v1.PodSpec.resourceClaims": "devices are allocated, and not handed to containers: the pod's node refuses it",
     "core.v1.PodSpec.schedulingGroup": "the pods of a group are scheduled one by one",
     **{f"core.v1.Volume.{kind}": _NOT_MOUNTED for kind in _VOLUMES},
     "core.v1.VolumeProjection.clusterTrustBundle": "trust bundles are not projected: the pod waits with FailedMount",
@@ -62,7 +61,6 @@ _POD_FIELDS = {
     "what it writes to disk",
     "core.v1.Container.volumeDevices": "block devices are not handed to containers",
     "core.v1.EphemeralContainer.volumeDevices": "block devices are not handed to containers",
-    "core.v1.ResourceRequirements.claims": "devices are not handed to containers",
     "core.v1.ResourceRequirements.limits[ephemeral-storage]": "no pod is evicted for what it writes to disk",
     "core.v1.Lifecycle.stopSignal": "containers are stopped with their image's signal, or SIGTERM",
     "core.v1.LifecycleHandler.tcpSocket": "such a hook fails when it is to run, as it does upstream",
@@ -91,7 +89,6 @@ UNSUPPORTED: Mapping[str, str] = MappingProxyType({**_POD_FIELDS, **_OTHER_FIELD
 """Field to what does not happen."""
 
 _NO_DRIVERS = "volumes of drivers are attached where a driver does it, and not mounted"
-_NO_DEVICES = "devices are allocated, and not handed to containers"
 _NO_QUEUES = "requests are neither queued nor limited by it"
 
 IDLE: Mapping[str, str] = MappingProxyType(
@@ -99,12 +96,8 @@ IDLE: Mapping[str, str] = MappingProxyType(
         "csidrivers.storage.k8s.io": _NO_DRIVERS,
         "csinodes.storage.k8s.io": _NO_DRIVERS,
         "csistoragecapacities.storage.k8s.io": _NO_DRIVERS,
-        "deviceclasses.resource.k8s.io": _NO_DEVICES,
         "flowschemas.flowcontrol.apiserver.k8s.io": _NO_QUEUES,
         "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": _NO_QUEUES,
-        "resourceclaims.resource.k8s.io": _NO_DEVICES,
-        "resourceclaimtemplates.resource.k8s.io": _NO_DEVICES,
-        "resourceslices.resource.k8s.io": _NO_DEVICES,
         "volumeattributesclasses.storage.k8s.io": _NO_DRIVERS,
     }
 )

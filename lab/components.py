@@ -265,6 +265,7 @@ def agent(spec: Spec, paths: Paths, node: Node) -> Component:
             "root_dir": state / "agent",
             "pod_log_dir": state / "pod-logs",
             "system_log_dir": paths.node_logs(node.name),
+            "cdi_spec_dirs": [containerd.cdi_specs(paths, node.name)],
             "cri_socket": paths.containerd_socket(node.name),
             "cgroup_root": "/" + names.cgroup(spec.name, node.name),
             "cluster_dns": [spec.dns_ip],
@@ -360,4 +361,6 @@ def plain(value: Any) -> Any:
     """Paths as text, for YAML."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value

@@ -43,6 +43,8 @@ oom_score = {0 if restrict_oom else privileges.oom_score("containerd")}
   stream_server_port = "0"
   enable_selinux = false
   netns_mounts_under_state_dir = true
+  enable_cdi = true
+  cdi_spec_dirs = ["{cdi_specs(paths, node)}"]
   [plugins."io.containerd.grpc.v1.cri".cni]
     conf_dir = "{cni_conf(paths, node)}"
     bin_dir = "{cni_bin(paths, node)}"
@@ -59,6 +61,11 @@ oom_score = {0 if restrict_oom else privileges.oom_score("containerd")}
 def cni_conf(paths: Paths, node: str) -> Path:
     """The node's /etc/cni/net.d."""
     return paths.node_run(node) / "cni" / "net.d"
+
+
+def cdi_specs(paths: Paths, node: str) -> Path:
+    """The node's /var/run/cdi."""
+    return paths.node_run(node) / "cdi"
 
 
 def cni_bin(paths: Paths, node: str) -> Path:

@@ -56,7 +56,8 @@ def _prepare(paths: Paths, node: Node, authority: Authority) -> None:
     for directory in (state, run):
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
     _mount_run(run)
-    for directory in (containerd.cni_conf(paths, node.name), containerd.cni_bin(paths, node.name)):
+    own = (containerd.cni_conf, containerd.cni_bin, containerd.cdi_specs)
+    for directory in (each(paths, node.name) for each in own):
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
     text = containerd.config(paths, node.name, restrict_oom=containerd.oom_score_is_limited())
     write_atomic(state / "containerd.toml", text.encode(), 0o600)

@@ -84,7 +84,7 @@ FLOORS = {
         {"containers"},
         {"env", "leftovers"},
         {"volumes"},
-        {"admission", "logs", "node", "objects", "probes", "sources", "status"},
+        {"admission", "devices", "logs", "node", "objects", "probes", "sources", "status"},
         {"host"},
         {"cri"},
     ),

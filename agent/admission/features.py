@@ -1,4 +1,4 @@
-"""What a pod needs a node to be able to do (KEP-5328, and what this agent does not do yet). Pure."""
+"""What a pod needs a node to be able to do (KEP-5328). Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,4 @@ def check(pod: Obj, facts: NodeFacts) -> Refusal | None:
     if lacking:
         text = f"Pod requires node features that are not available: {', '.join(lacking)}"
         return Refusal("PodFeatureUnsupported", text)
-    if podspec.spec(pod).get("resourceClaims"):
-        # Without its devices the pod would run and be wrong.
-        text = "this node allocates no devices: spec.resourceClaims cannot be satisfied"
-        return Refusal("UnexpectedAdmissionError", text)
     return None

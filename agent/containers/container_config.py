@@ -13,6 +13,7 @@ from agent.containers import security
 from agent.cri import names
 from agent.cri.messages import pb
 from agent.cri.model import Mount
+from agent.devices.cdi import Edits
 from agent.failures import ConfigError
 from agent.host import resources
 from apimachinery import quantity
@@ -55,6 +56,10 @@ class ContainerFacts:
     seccomp_root: str = ""
     seccomp_default: bool = False
     target_id: str = ""
+    cdi: tuple[str, ...] = ()
+    """Names of CDI devices, for a runtime that knows them."""
+    edits: Edits = field(default_factory=Edits)
+    """What they come to, for one that does not."""
 
 
 def container_hash(container: Obj) -> str:
@@ -160,14 +165,21 @@ def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
     """ContainerConfig for one start of `container`. Raises ConfigError where it must not be started like this."""
     if refusal := security.root_refusal(pod, container, facts.image_uid, facts.image_user):
         raise ConfigError(refusal)
-    return pb.ContainerConfig(
+    edits = facts.edits
+    own = {key for key, _ in edits.env}
+    env = [(key, value) for key, value in facts.env if key not in own]
+    message = pb.ContainerConfig(
         metadata=pb.ContainerMetadata(name=container["name"], attempt=facts.attempt),
         image=pb.ImageSpec(image=facts.image, user_specified_image=container.get("image", "")),
         command=facts.command,
         args=facts.args,
         working_dir=container.get("workingDir") or "",
-        envs=[pb.KeyValue(key=key, value=value) for key, value in facts.env],
-        mounts=facts.mounts,
+        envs=[pb.KeyValue(key=key, value=value) for key, value in (*env, *edits.env)],
+        mounts=[*facts.mounts, *(mount_message(Mount(inside, path, ro)) for inside, path, ro in edits.mounts)],
+        devices=[
+            pb.Device(container_path=inside, host_path=path, permissions=may) for inside, path, may in edits.nodes
+        ],
+        CDI_devices=[pb.CDIDevice(name=name) for name in facts.cdi],
         labels=container_labels(pod, container),
         annotations=container_annotations(pod, container, facts.attempt),
         log_path=f"{container['name']}/{facts.attempt}.log",
@@ -187,3 +199,5 @@ def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
             ),
         ),
     )
+    message.linux.security_context.supplemental_groups.extend(edits.groups)
+    return message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from agent.containers.container_config import ContainerFacts, Hardware, mount_me
 from agent.containers.image_volumes import ImageVolumes
 from agent.cri.cache import RuntimeCache
 from agent.cri.model import Image, Mount
+from agent.devices.cdi import Edits, edits
+from agent.devices.claims import Claims
 from agent.env.build import Environment
 from agent.expansion import expand_all
 from agent.failures import StartError
@@ -52,9 +54,14 @@ class Gatherer:
     environment: Environment
     names: PodNames
     hardware: Hardware
+    devices: Claims
+    takes_cdi: Callable[[], Awaitable[bool]]
+    """Whether the runtime knows CDI devices."""
 
     async def facts(self, start: Start, image: Image, mounted: Mapping[str, str]) -> ContainerFacts:
-        """`mounted`: ids of the images that are volumes, by reference. Raises ConfigError, VolumeError, OSError."""
+        """`mounted`: ids of the images that are volumes, by reference. Raises ConfigError, VolumeError, OSError,
+        CriError.
+        """
         pod, container = start.pod, start.container
         record = self.cache.record(podspec.uid(pod))
         sandbox = record.ready_sandbox
@@ -65,6 +72,8 @@ class Gatherer:
         env = await self.environment.build(shown, container, own)
         named = dict(env)
         mounts = await self._mounts(start, shown, ips, named, mounted)
+        cdi = self.devices.cdi(pod, container)
+        able = not cdi or await self.takes_cdi()
         target = container.get("targetContainerName", "")
         target_run = record.newest(target) if target else None
         return ContainerFacts(
@@ -80,6 +89,8 @@ class Gatherer:
             seccomp_root=str(self.settings.root_dir / "seccomp") + "/",
             seccomp_default=self.settings.seccomp_default,
             target_id=target_run.id if target_run else "",
+            cdi=cdi if able else (),
+            edits=Edits() if able else edits(cdi, self.settings.cdi_spec_dirs),
         )
 
     async def _mounts(

@@ -78,5 +78,12 @@ class Channel:
         finally:
             call.cancel()
 
+    async def connectivity(self) -> AsyncIterator[bool]:
+        """Whether somebody is connected, now and after each change; a connection that ended is tried again."""
+        while True:
+            state = self._channel.get_state(try_to_connect=True)
+            yield state is grpc.ChannelConnectivity.READY
+            await self._channel.wait_for_state_change(state)
+
     async def close(self) -> None:
         await self._channel.close()

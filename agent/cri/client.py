@@ -53,6 +53,13 @@ class CriClient:
         answer = await self._runtime("Status", pb.StatusRequest(), pb.StatusResponse, _QUICK_SECONDS)
         return translate.runtime_info(version, answer)
 
+    async def takes_cdi(self) -> bool:
+        """Whether it gives CDI devices to containers; one that does not ignores them without a word."""
+        version = await self._runtime("Version", pb.VersionRequest(), pb.VersionResponse, _QUICK_SECONDS)
+        request = pb.StatusRequest(verbose=True)
+        answer = await self._runtime("Status", request, pb.StatusResponse, _QUICK_SECONDS)
+        return translate.takes_cdi(version, answer.info.get("config", ""))
+
     # --- sandboxes
 
     async def run_sandbox(self, config: Any, runtime_handler: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from agent.cri import names
@@ -66,6 +67,19 @@ def sandbox_image(told: str) -> str:
     except ValueError:
         return ""
     return str(found.get("image") or "") if isinstance(found, dict) else ""
+
+
+def takes_cdi(version: Any, config: str) -> bool:
+    """By what containerd tells of its configuration; where it says nothing of CDI, by its version (from 1.7 on)."""
+    if version.runtime_name != "containerd":
+        return True
+    try:
+        told = json.loads(config)
+    except ValueError:
+        told = {}
+    said = told.get("enableCDI") if isinstance(told, dict) else None
+    numbers = tuple(map(int, re.findall(r"\d+", version.runtime_version)[:2]))
+    return bool(said) if said is not None else numbers >= (1, 7)
 
 
 def _restart_count(item: Any) -> int:

@@ -85,7 +85,11 @@ def subscribe_request(filters: tuple[str, ...]) -> bytes:
 
 def encode_text(number: int, text: str) -> bytes:
     """One string field."""
-    data = text.encode()
+    return encode_bytes(number, text.encode())
+
+
+def encode_bytes(number: int, data: bytes) -> bytes:
+    """One field of bytes, or a message that is bytes already."""
     return _encode_varint(number << 3 | 2) + _encode_varint(len(data)) + data
 
 

@@ -35,6 +35,8 @@ async def terminate(life: Life) -> None:
         # Something appeared while the rest was stopped.
         life.wake.set()
         return
+    # Before anybody is told that it ended: then its devices may be given to another.
+    await life.shared.devices.unprepare(life.uid)
     life.report.waiting.clear()
     life.tell(life.record, terminal=True)
     life.shared.probes.forget(life.uid)

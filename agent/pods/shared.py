@@ -10,6 +10,7 @@ from agent.admission.gate import Gate
 from agent.containers.cleaning import Cleaner
 from agent.containers.kill import Killer
 from agent.cri.cache import RuntimeCache
+from agent.devices.claims import Claims
 from agent.host.cgroups import Cgroups
 from agent.pods.applier import Applier
 from agent.probes.probers import Probes
@@ -28,6 +29,7 @@ class Shared:
     killer: Killer
     cleaner: Cleaner
     volumes: Volumes
+    devices: Claims
     cgroups: Cgroups | None
     probes: Probes
     statuses: StatusSink

@@ -25,6 +25,7 @@ class Sweeper:
         self._settings = shared.settings
         self._cache = shared.cache
         self._cgroups = shared.cgroups
+        self._devices = shared.devices
         self._pods = pods
 
     async def run(self) -> None:
@@ -39,7 +40,7 @@ class Sweeper:
             await asyncio.sleep(_SECONDS)
 
     def _traces(self) -> None:
-        """Directories, logs and cgroups."""
+        """Directories, logs, cgroups and devices."""
         left = {uid: ("", "") for uid in _entries(paths.pods_directory(self._settings.root_dir))}
         if self._cgroups is not None:
             left |= {uid: ("", "") for uid in self._cgroups.pods()}
@@ -47,6 +48,7 @@ class Sweeper:
             namespace, _, rest = entry.partition("_")
             name, _, uid = rest.partition("_")
             left |= {uid: (namespace, name)} if uid else {}
+        left |= {uid: left.get(uid, ("", "")) for uid in self._devices.users()}
         held = set(self._cache.uids())
         for uid, (namespace, name) in left.items():
             if uid not in held and self._pods.worker(uid) is None:

@@ -11,7 +11,7 @@ from agent.containers.cleaning import logged_attempts
 from agent.containers.interrupt import unless
 from agent.cri.errors import CriError, CriUnavailable
 from agent.cri.model import PodRecord, State
-from agent.failures import SandboxError, StartError, Unsettled, VolumeError
+from agent.failures import DeviceError, SandboxError, StartError, Unsettled, VolumeError
 from agent.host import paths
 from agent.pods import resizing
 from agent.pods.actions import COLLECTION, SANDBOX, Pace, PodActions, Seen
@@ -125,7 +125,7 @@ async def _collect(life: Life, record: PodRecord, pace: Pace) -> None:
 
 async def _act(life: Life, record: PodRecord, actions: PodActions) -> None:
     cgroup = _ensure_cgroup(life)
-    if actions.starts and not await _prepare(life):
+    if actions.starts and not await _prepare(life, for_sandbox=actions.create_sandbox):
         life.wake.set()
         return
     try:
@@ -186,8 +186,10 @@ def _ensure_cgroup(life: Life) -> str:
         raise
 
 
-async def _prepare(life: Life) -> bool:
-    """Directories and volumes; False after putting off what failed and telling the user."""
+async def _prepare(life: Life, *, for_sandbox: bool) -> bool:
+    """Directories, volumes and, before there is a sandbox, devices; False after putting off what failed and telling
+    the user.
+    """
     directory = paths.pod_directory(life.shared.settings.root_dir, life.uid)
     for folder in (directory, directory / "volumes", directory / "plugins", directory / "containers"):
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -196,6 +198,15 @@ async def _prepare(life: Life) -> bool:
     except VolumeError as error:
         if life.attempts.volumes_failed(life.pod, time.time(), settling=error.settling, awaited=error.awaited):
             life.shared.reporter.pod(life.pod, "Warning", "FailedMount", str(error))
+        return False
+    try:
+        if for_sandbox:
+            # The object's status, as a newer version of the pod shows it, says which claims were made for it.
+            await unless(life.stop, life.shared.devices.prepare(life.asked))
+    except DeviceError as error:
+        if life.attempts.volumes_failed(life.pod, time.time(), settling=error.settling, awaited=error.awaited):
+            text = f"Failed to prepare dynamic resources: prepare dynamic resources: {error}"
+            life.shared.reporter.pod(life.pod, "Warning", "FailedPrepareDynamicResources", text)
         return False
     life.attempts.volumes_ready()
     return True

@@ -18,7 +18,7 @@ from agent import podspec
 from agent.admission import preemption
 from agent.containers.interrupt import Interrupted
 from agent.cri.errors import CriError, CriTimeout, CriUnavailable
-from agent.failures import VolumeError
+from agent.failures import DeviceError, VolumeError
 from agent.pods import end, sync
 from agent.pods.attempts import SYNC_SECONDS, jittered
 from agent.pods.life import Life
@@ -151,7 +151,7 @@ class PodWorker:
             life.wake.set()
         except (CriUnavailable, CriTimeout) as error:
             return self._lost(error)
-        except (CriError, VolumeError, OSError) as error:
+        except (CriError, DeviceError, VolumeError, OSError) as error:
             return self._put_off(error)
         except Exception as error:
             log.exception("pod %s", podspec.full_name(life.pod))

@@ -116,6 +116,9 @@ class FakeRuntime:
 
     # --- sandboxes
 
+    async def takes_cdi(self) -> bool:
+        return True
+
     async def run_sandbox(self, config: Any, runtime_handler: str = "") -> str:
         await self._call("RunPodSandbox", config.metadata.name)
         key = (config.metadata.uid, config.metadata.attempt)

@@ -38,6 +38,7 @@ VOLUMES = "agent/volumes/extract.py"
 PLUGINS = "agent/volumes/plugins.py"
 PERSISTENT = "agent/volumes/persistent.py"
 CLAIMS = "apimachinery/volumes/claims.py"
+DEVICES = "apimachinery/pods/devices.py"
 MATCHING = "apimachinery/volumes/matching.py"
 EPHEMERAL = "controlplane/controllers/volumes/ephemeral.py"
 SOURCES = "agent/volumes/sources.py"
@@ -79,6 +80,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
         "agent/objects/tokens.py": "serviceAccountName",
         "agent/objects/cache.py": "runtimeClassName",
         "agent/pods/life.py": "activeDeadlineSeconds",
+        DEVICES: "resourceClaims",
         RESOURCES: "priority resources",
         PREDICATES: "nodeSelector os",
         "agent/status/conditions.py": "readinessGates",
@@ -99,10 +101,12 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "api.core.v1.PodDNSConfigOption": {"agent/host/dns.py": "name value"},
     "api.core.v1.HostAlias": {"agent/host/hosts.py": "hostnames ip"},
     "api.core.v1.LocalObjectReference": {"agent/env/build.py": "name"},
+    "api.core.v1.PodResourceClaim": {DEVICES: "name resourceClaimName resourceClaimTemplateName"},
     "api.core.v1.PodOS": {PREDICATES: "name"},
     "api.core.v1.PodReadinessGate": {"agent/status/conditions.py": "conditionType"},
     "api.core.v1.ContainerResizePolicy": {RESIZE: "resourceName restartPolicy"},
-    "api.core.v1.ResourceRequirements": {RESOURCES: "limits requests"},
+    "api.core.v1.ResourceRequirements": {RESOURCES: "limits requests", "agent/devices/claims.py": "claims"},
+    "api.core.v1.ResourceClaim": {"agent/devices/claims.py": "name request"},
     "api.core.v1.PodSchedulingGate": {SCHEDULER: "name"},
     "api.core.v1.PodSecurityContext": {
         SECURITY: "fsGroup runAsGroup runAsNonRoot runAsUser seLinuxOptions seccompProfile supplementalGroups "

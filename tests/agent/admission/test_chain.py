@@ -146,10 +146,6 @@ def expression(key: str, operator: str, *values: str) -> dict[str, Any]:
             ),
         ),
         (
-            pod(resourceClaims=[{"name": "gpu", "resourceClaimName": "x"}]),
-            ("UnexpectedAdmissionError", "this node allocates no devices: spec.resourceClaims cannot be satisfied"),
-        ),
-        (
             pod(hostNetwork=True, hostUsers=False),
             (
                 "PodFeatureUnsupported",

@@ -10,6 +10,9 @@ import pytest
 
 from agent.cri.errors import CriError, CriUnavailable
 from agent.cri.model import RuntimeInfo
+from agent.devices import state
+from agent.devices.messages import ClaimRef
+from agent.devices.state import Held
 from agent.pods.lifecycle import IllegalMove, Stage, move
 from agent.pods.worker import Turn
 from agent.probes.metrics import REGISTRY
@@ -400,6 +403,35 @@ async def test_readiness_follows_its_probe(agent, runtime):
     assert told[f'prober_probe_duration_seconds_count{{{where},probe_type="Readiness"}}'] >= 1
     agent.pods.remove_pod("file", "uid-p")
     await until(lambda: where not in exposition(REGISTRY)[0].decode())
+
+
+@live
+async def test_a_pod_gets_no_sandbox_before_its_devices(agent, runtime):
+    told: list[tuple[str, ...]] = []
+    agent.reporter.pod = lambda subject, *event: told.append(event)
+    claims = [{"name": "gpu", "resourceClaimName": "x"}]
+    agent.pods.set_pod("file", pod(resourceClaims=claims))
+    why = "Failed to prepare dynamic resources: prepare dynamic resources: fetch ResourceClaim x: no API server to ask"
+    await until(lambda: ("Warning", "FailedPrepareDynamicResources", why) in told)
+    assert runtime.count("RunPodSandbox") == 0
+    agent.pods.remove_pod("file", "uid-p")
+    await until(lambda: not agent.pods.all())
+
+
+def test_devices_of_a_pod_that_nobody_knows_any_more_are_given_back(tmp_path):
+    file = tmp_path / "root/dra_manager_state"
+    file.parent.mkdir()
+    held = Held(ClaimRef("default", "uid-x", "x"), {"uid-gone"})
+    state.save(file, [held])
+
+    async def main() -> None:
+        async with running(tmp_path, FakeRuntime()) as agent:
+            assert agent.devices.users() == {"uid-gone"}
+            agent.pods.all_synced.set()
+            await until(lambda: not agent.devices.users())
+            await until(lambda: state.load(file) == {})
+
+    clock.run(main())
 
 
 @live

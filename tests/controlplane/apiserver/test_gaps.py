@@ -32,6 +32,7 @@ ACTING = {
     "cronjobs.batch": f"{LOOPS}/cronjob/controller.py",
     "daemonsets.apps": f"{LOOPS}/daemonset/controller.py",
     "deployments.apps": f"{LOOPS}/deployment/controller.py",
+    "deviceclasses.resource.k8s.io": "controlplane/scheduler/devices/holdings.py",
     "endpoints": f"{LOOPS}/endpointslicemirroring/controller.py",
     "endpointslices.discovery.k8s.io": "netproxy/tracker.py",
     "events": "",
@@ -61,7 +62,10 @@ ACTING = {
     "priorityclasses.scheduling.k8s.io": f"{SERVER}/admission/priority.py",
     "replicasets.apps": f"{LOOPS}/replicaset/controller.py",
     "replicationcontrollers": f"{LOOPS}/replicationcontroller/controller.py",
+    "resourceclaims.resource.k8s.io": "agent/devices/claims.py",
+    "resourceclaimtemplates.resource.k8s.io": f"{LOOPS}/resourceclaims/controller.py",
     "resourcequotas": f"{SERVER}/admission/quota/plugin.py",
+    "resourceslices.resource.k8s.io": "controlplane/scheduler/devices/holdings.py",
     "rolebindings.rbac.authorization.k8s.io": RBAC,
     "roles.rbac.authorization.k8s.io": RBAC,
     "runtimeclasses.node.k8s.io": f"{SERVER}/admission/runtime_classes.py",
@@ -302,12 +306,14 @@ def test_changes_are_told_of_what_they_add() -> None:
     assert [text.partition(": ")[0] for text in told(kinds.POD, new, old)] == ["spec.hostUsers"]
     devices = {"spec": {"extendedResourceName": "a.b/c"}}
     assert told(kinds.DEVICE_CLASS, {**devices, "metadata": {"labels": {"a": "b"}}}, devices) == []
-    why = f"DeviceClass: {IDLE['deviceclasses.resource.k8s.io']}"
-    assert told(kinds.DEVICE_CLASS, {"spec": {}}, devices) == [why]
+    driver = {"spec": {"attachRequired": True}}
+    assert told(kinds.CSI_DRIVER, {**driver, "metadata": {"labels": {"a": "b"}}}, driver) == []
+    why = f"CSIDriver: {IDLE['csidrivers.storage.k8s.io']}"
+    assert told(kinds.CSI_DRIVER, {"spec": {}}, driver) == [why]
 
 
 def test_other_people_s_loops_are_not_spoken_for() -> None:
-    assert told(kinds.DEVICE_CLASS, {"spec": {}}, ours=False) == []
+    assert told(kinds.CSI_DRIVER, {"spec": {}}, ours=False) == []
 
 
 async def warnings(folder: Path, client: Client, path: str, body: dict[str, Any]) -> list[str]:
@@ -323,10 +329,10 @@ async def warnings(folder: Path, client: Client, path: str, body: dict[str, Any]
 
 def test_the_server_tells_in_a_header(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
-        version = kinds.DEVICE_CLASS.api_version
-        devices = {"apiVersion": version, "kind": "DeviceClass", "metadata": {"name": "d"}, "spec": {}}
-        (warning,) = await warnings(tmp_path, client, kinds.DEVICE_CLASS.path(), devices)
-        assert warning == f'299 - "DeviceClass: {IDLE["deviceclasses.resource.k8s.io"]}"'
+        version = kinds.CSI_DRIVER.api_version
+        driver = {"apiVersion": version, "kind": "CSIDriver", "metadata": {"name": "d"}, "spec": {}}
+        (warning,) = await warnings(tmp_path, client, kinds.CSI_DRIVER.path(), driver)
+        assert warning == f'299 - "CSIDriver: {IDLE["csidrivers.storage.k8s.io"]}"'
         spec = {"type": "LoadBalancer", "loadBalancerClass": "example.com/own", "ports": [{"port": 80}]}
         service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": spec}
         (warning,) = await warnings(tmp_path, client, "/api/v1/namespaces/default/services", service)

@@ -1,0 +1,136 @@
+"""Plugins that register: each has a socket in the registry's directory, is asked who it is, and told what came of it.
+
+Source: upstream's pluginmanager; kinds other than DRA drivers are refused by name, as a kubelet without their handler
+refuses them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.cri.channel import Channel
+from agent.cri.errors import CriError
+from agent.cri.wire import WireError
+from agent.devices import messages
+from agent.devices.drivers import Drivers
+from agent.failures import DeviceError
+from apimachinery.kit import inotify
+
+log = logging.getLogger(__name__)
+
+DRA = "DRAPlugin"
+_SERVICE = "/pluginregistration.Registration/"
+_INFO_SECONDS, _NOTIFY_SECONDS = 5.0, 5.0
+_EVENTS = inotify.IN_CREATE | inotify.IN_DELETE | inotify.IN_MOVED_TO | inotify.IN_MOVED_FROM | inotify.IN_ONLYDIR
+# What nothing tells of: a plugin in a directory below, one that was not ready when it was asked.
+_LOOK_SECONDS = 5.0
+_FIRST_RETRY, _LAST_RETRY = 0.5, 122.0
+
+Identity = tuple[int, int]
+
+
+class RegistrationError(Exception):
+    """A plugin is not registered; the text is what it was told, or why it could not be asked."""
+
+
+@dataclass(frozen=True)
+class _Registered:
+    identity: Identity
+    name: str
+    endpoint: str
+
+
+class Registry:
+    def __init__(self, directory: Path, drivers: Drivers) -> None:
+        self._directory = directory
+        self._drivers = drivers
+        self._registered: dict[Path, _Registered] = {}
+        self._refused: dict[Path, tuple[Identity, float, float]] = {}
+        """Socket → what it was, when it is asked again, and how long was waited."""
+
+    async def run(self) -> None:
+        """Until cancelled. Nobody has registered yet: nothing of this node is offered until somebody does."""
+        await asyncio.gather(self._drivers.wipe(), self._watch())
+
+    async def _watch(self) -> None:
+        self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        with inotify.Inotify() as events:
+            events.add(self._directory, _EVENTS)
+            while True:
+                await self.look()
+                due = min((due - time.monotonic() for _, due, _ in self._refused.values()), default=_LOOK_SECONDS)
+                await events.wait(min(max(due, 0.05), _LOOK_SECONDS))
+
+    async def look(self) -> None:
+        """Register who came, and forget who went or is another by now."""
+        there = self._sockets()
+        for path, known in list(self._registered.items()):
+            if there.get(path) != known.identity:
+                del self._registered[path]
+                await self._drivers.remove(known.name, known.endpoint)
+        self._refused = {path: kept for path, kept in self._refused.items() if there.get(path) == kept[0]}
+        for path, identity in there.items():
+            if path not in self._registered and self._is_due(path):
+                await self._try(path, identity)
+
+    def _sockets(self) -> dict[Path, Identity]:
+        """Every socket whose name has no dot in front; a new one at an old path is another."""
+        found = {}
+        for path in self._directory.rglob("*"):
+            try:
+                if not path.name.startswith(".") and path.is_socket():
+                    told = path.stat()
+                    found[path] = (told.st_ino, told.st_ctime_ns)
+            except OSError:
+                continue
+        return found
+
+    def _is_due(self, path: Path) -> bool:
+        return path not in self._refused or time.monotonic() >= self._refused[path][1]
+
+    async def _try(self, path: Path, identity: Identity) -> None:
+        try:
+            self._registered[path] = await self._register(path, identity)
+            self._refused.pop(path, None)
+        except (CriError, WireError, RegistrationError) as error:
+            before = self._refused[path][2] if path in self._refused else 0.0
+            delay = min(max(_FIRST_RETRY, 2 * before), _LAST_RETRY)
+            self._refused[path] = (identity, time.monotonic() + delay, delay)
+            log.warning("plugin at %s is not registered: %s", path, error)
+
+    async def _register(self, path: Path, identity: Identity) -> _Registered:
+        channel = Channel(path)
+        try:
+            info = await channel.call(_SERVICE + "GetInfo", b"", messages.plugin_info, _INFO_SECONDS)
+            endpoint = info.endpoint or str(path)
+            if problem := self._add(info, endpoint, path):
+                await self._notify(channel, f"RegisterPlugin error -- {problem}")
+                raise RegistrationError(problem)
+            try:
+                await self._notify(channel, "")
+            except CriError:
+                await self._drivers.remove(info.name, endpoint)
+                raise
+            return _Registered(identity, info.name, endpoint)
+        finally:
+            await channel.close()
+
+    def _add(self, info: messages.PluginInfo, endpoint: str, path: Path) -> str:
+        """What is wrong with it; "" where it was added."""
+        if info.type != DRA:
+            return f"no handler registered for plugin type: {info.type} at socket {path}"
+        if refusal := self._drivers.refusal(info.name, endpoint, info.services):
+            return f"plugin validation failed with err: {refusal}"
+        try:
+            self._drivers.add(info.name, endpoint, info.services, Channel(Path(endpoint)))
+        except DeviceError as error:
+            return f"plugin registration failed with err: {error}"
+        return ""
+
+    async def _notify(self, channel: Channel, error: str) -> None:
+        request = messages.registration_status(error)
+        await channel.call(_SERVICE + "NotifyRegistrationStatus", request, bytes, _NOTIFY_SECONDS)

@@ -1,0 +1,98 @@
+"""Devices of claims: a driver on one node, the scheduler that allocates, and the containers that get them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from lab import containerd
+from lab.paths import Paths
+from tests.agent.devices.driver import Driver
+from tests.cluster.lab import Lab
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.cluster
+
+DRIVER, NODE = "wht.example.com", "node2"
+EDITS = {"env": ["WHT=g0"], "deviceNodes": [{"path": "/dev/wht-g0", "hostPath": "/dev/null"}]}
+CDI = {"cdiVersion": "0.6.0", "kind": "example.com/wht", "devices": [{"name": "g0", "containerEdits": EDITS}]}
+
+
+@contextmanager
+def serving(driver: Driver) -> Iterator[None]:
+    """The driver at work on a loop of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(driver.start(), loop).result()
+        yield
+    finally:
+        asyncio.run_coroutine_threadsafe(driver.stop(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def resource(kind: str, name: str, **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "resource.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def pod(name: str) -> dict[str, Any]:
+    base = {"image": "wherry.local/busybox:1", "command": ["sleep", "600"]}
+    asking = {**base, "name": "asks", "resources": {"claims": [{"name": "gpu"}]}}
+    claims = [{"name": "gpu", "resourceClaimTemplateName": "wht"}]
+    spec = {"containers": [asking, {**base, "name": "plain"}], "resourceClaims": claims}
+    meta = {"name": name}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {**spec, "terminationGracePeriodSeconds": 0}}
+
+
+def test_a_driver_s_device_reaches_the_container_that_asks_and_is_given_back(clean: Lab) -> None:
+    lab, paths = clean, Paths(clean.name)
+    driver = Driver(DRIVER, paths.node_state(NODE) / "agent")
+    driver.answers["*"] = [{"pool": NODE, "name": "g0", "cdi": ["example.com/wht=g0"]}]
+    request = {"name": "r", "exactly": {"deviceClassName": "wht"}}
+    expression = f'device.driver == "{DRIVER}"'
+    objects = [
+        resource("DeviceClass", "wht", selectors=[{"cel": {"expression": expression}}]),
+        resource("ResourceClaimTemplate", "wht", spec={"devices": {"requests": [request]}}),
+        resource(
+            "ResourceSlice",
+            "wht",
+            driver=DRIVER,
+            nodeName=NODE,
+            pool={"name": NODE, "generation": 1, "resourceSliceCount": 1},
+            devices=[{"name": "g0"}],
+        ),
+    ]
+    specification = containerd.cdi_specs(paths, NODE) / "wht.json"
+    specification.write_text(json.dumps(CDI))
+    try:
+        with serving(driver):
+            eventually(lambda: (True, "") in driver.told, what="the driver is registered")
+            lab.apply(*objects)
+            lab.apply(pod("dev"))
+            eventually(lambda: len(lab.get("resourceclaims")["items"]) == 1, what="a claim is made")
+            meta = lab.get("resourceclaims")["items"][0]["metadata"]
+            claim = f"default/{meta['name']}/{meta['uid']}"
+            lab.kubectl("wait", "--for=condition=Ready", "pod/dev", "--timeout=120s")
+            look = "echo $WHT; ls /dev/wht-g0"
+            assert lab.kubectl("exec", "dev", "-c", "asks", "--", "sh", "-c", look).split() == ["g0", "/dev/wht-g0"]
+            assert lab.kubectl("exec", "dev", "-c", "plain", "--", "sh", "-c", "echo -$WHT").split() == ["-"]
+            assert ("prepare", (claim,)) in driver.calls
+            os.kill(lab.pid(f"{NODE}/agent"), signal.SIGKILL)
+            lab.kubectl("delete", "pod", "dev", "--wait=false")
+            eventually(lambda: ("unprepare", (claim,)) in driver.calls, what="its device is given back")
+            eventually(lambda: not lab.get("resourceclaims")["items"], what="and its claim goes")
+    finally:
+        specification.unlink()
+        for kind in ("deviceclass", "resourceclaimtemplate", "resourceslice"):
+            lab.kubectl("delete", kind, "wht", check=False)
