@@ -22,9 +22,12 @@ def select(value: Any, field: str) -> Any:
     """A field of something. Raises EvaluationError."""
     if isinstance(value, dict):
         try:
-            return value[field]
+            found = value[field]
         except KeyError:
             raise EvaluationError(f"no such key: {field}") from None
+        if isinstance(found, EvaluationError):
+            raise found
+        return found
     if isinstance(value, Lazy):
         return value.field(field)
     if isinstance(value, Instance):

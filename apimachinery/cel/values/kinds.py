@@ -6,10 +6,11 @@ Python takes True for 1. An object of a named type is an Instance; what a librar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from apimachinery import objects
 from apimachinery.cel.types.kinds import (
     BOOL,
     BYTES,
@@ -45,6 +46,41 @@ class EndlessMap(dict[Any, Any]):
         return {}
 
 
+class PartMap(dict[Any, Any]):
+    """An object of which some can be seen; the rest counts where two are compared."""
+
+    def __init__(self, shown: dict[Any, Any], hidden: dict[str, Any]) -> None:
+        super().__init__(shown)
+        self.hidden = hidden
+
+
+class SetList(list[Any]):
+    """A list in which order says nothing, and nothing is twice."""
+
+    def __add__(self, other: list[Any]) -> SetList:
+        more = [each for place, each in enumerate(other) if each not in self and each not in other[:place]]
+        return SetList([*self, *more])
+
+
+class KeyedList(list[Any]):
+    """A list whose items are told apart by the values of their keys: order says nothing."""
+
+    def __init__(self, items: Iterable[Any], keys: tuple[str, ...]) -> None:
+        super().__init__(items)
+        self._keys = keys
+
+    def by_key(self) -> dict[tuple[Any, ...], Any]:
+        return {self.key(each): each for each in self}
+
+    def key(self, item: Any) -> tuple[Any, ...]:
+        return tuple(item.get(key) for key in self._keys) if isinstance(item, dict) else (item,)
+
+    def __add__(self, other: list[Any]) -> KeyedList:
+        made = self.by_key()
+        made |= {self.key(each): each for each in other}
+        return KeyedList(made.values(), self._keys)
+
+
 _PYTHON: dict[type, Type] = {
     bool: BOOL,
     int: INT,
@@ -58,7 +94,10 @@ _PYTHON: dict[type, Type] = {
     Type: TYPE,
     list: list_of(DYN),
     dict: map_of(DYN, DYN),
+    SetList: list_of(DYN),
+    KeyedList: list_of(DYN),
     EndlessMap: map_of(DYN, DYN),
+    PartMap: map_of(DYN, DYN),
 }
 
 
@@ -177,9 +216,16 @@ class Comparison:
         if isinstance(first, list):
             if not isinstance(second, list) or len(first) != len(second):
                 return False
+            if isinstance(first, SetList):
+                return all(any(self.equal(one, other) for one in first) for other in second)
+            if isinstance(first, KeyedList):
+                mine = first.by_key()
+                return all((key := first.key(other)) in mine and self.equal(mine[key], other) for other in second)
             return all(self.equal(one, other) for one, other in zip(first, second, strict=True))
         if isinstance(first, dict):
             if not isinstance(second, dict) or len(first) != len(second):
+                return False
+            if not objects.same(*(each.hidden if isinstance(each, PartMap) else {} for each in (first, second))):
                 return False
             return all(key in second and self.equal(value, second[key]) for key, value in first.items())
         if isinstance(first, Optional):

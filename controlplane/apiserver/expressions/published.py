@@ -36,7 +36,7 @@ _SCALARS = {
     "time": TIMESTAMP,
 }
 _FORMATS = {"byte": BYTES, "date": TIMESTAMP, "date-time": TIMESTAMP, "duration": DURATION}
-_RESERVED = frozenset(
+RESERVED = frozenset(
     (
         *("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if"),
         *("import", "let", "loop", "package", "namespace", "return", "var", "void", "while"),
@@ -50,7 +50,7 @@ def escaped(name: str) -> str:
     """A field's name as an expression writes it; "" for one that it cannot name."""
     if not name or name[0].isdigit() or re.search(r"[^\w.\-/]", name, re.ASCII):
         return ""
-    if name in _RESERVED:
+    if name in RESERVED:
         return f"__{name}__"
     return re.sub(r"__|[.\-/]", lambda match: _ESCAPED[match.group()], name)
 
@@ -82,7 +82,7 @@ class PublishedTypes:
         if name not in self._fields:
             self._fields[name] = self._of(name, self._nodes[name])
         found = self._fields[name].get(field)
-        return self._fields[name].get(f"__{field}__") if found is None and field in _RESERVED else found
+        return self._fields[name].get(f"__{field}__") if found is None and field in RESERVED else found
 
     def _of(self, name: str, node: Node) -> dict[str, Type]:
         around = self._around.get(name, frozenset()) | {node.type_name}

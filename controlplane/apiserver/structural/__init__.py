@@ -5,6 +5,7 @@ is said by `rules/apiextensions`; who serves objects by it comes here by one doo
 
 Reading order: `reading` (the parts of a schema), `node` (a schema compiled), then what is done with an object in the
 order in which a request does it: `pruning`, `defaulting`, `embedded`, `conforming` (the words, with `numbers`,
-`textformats` and `correlating`), `fitting` (the same without), `unique`, `scaled`; `custom` puts it together.
+`textformats` and `correlating`), `fitting` (the same without), `unique`, `scaled`, and
+x-kubernetes-validations: `declared` (types), `seen` (values), `expressions`, `validations`; `custom` puts it together.
 `published` is the type for the OpenAPI documents and for who owns which field.
 """

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
+from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.structural import conforming, defaulting, embedded, pruning, scaled, unique
+from controlplane.apiserver.structural import conforming, defaulting, embedded, pruning, scaled, unique, validations
 from controlplane.apiserver.structural.correlating import Correlated
 from controlplane.apiserver.structural.embedded import Malformed
 from controlplane.apiserver.structural.fitting import Fits, compiled
 from controlplane.apiserver.structural.node import Structural
 
 __all__ = ["CustomSchema", "Malformed"]
+
+# After such errors a value is not what expressions were written for.
+_BLOCKING = frozenset(f"FieldValue{what}" for what in ("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid"))
+_UNCHECKED = (
+    "some validation rules were not checked because the object was invalid; correct the existing errors to complete "
+    "validation"
+)
 
 
 class CustomSchema:
@@ -51,12 +59,16 @@ class CustomSchema:
         found: Sequence[FieldError] = (),
         scale: Obj | None = None,
         status: bool = False,
+        warn: Callable[[str], None] | None = None,
+        at_once: bool = False,
     ) -> list[FieldError]:
         """Everything that is wrong with an object that was accepted and filled in, in upstream's order.
 
         old: what it was, in this version, for a change; what of it is as it was is not judged anew. found: what is
         wrong with its metadata, which is judged elsewhere. scale: the version's subresource. status: the status alone
-        is written.
+        is written. warn: told of what expressions have against parts that are as they were. at_once: Unfinished
+        (apimachinery.cel) is raised where expressions take longer than others can wait; it is begun once more then,
+        without, beside the loop.
         """
         every = [*found, *self._described(new, old, status), *scaled.check(new, scale, status)]
         if not status:
@@ -64,7 +76,31 @@ class CustomSchema:
         again = unique.check(new, self.structural)
         if again and (old is None or not unique.check(old, self.structural)):
             every += again
-        return every
+        return every + self._ruled(new, old, every, warn, at_once)
+
+    def _ruled(
+        self,
+        new: Obj,
+        old: Obj | None,
+        found: list[FieldError],
+        warn: Callable[[str], None] | None,
+        at_once: bool,
+    ) -> list[FieldError]:
+        if self._rules is None or self.structural is None:
+            return []
+        if any(error.reason in _BLOCKING for error in found):
+            return [errors.invalid("<nil>", None, _UNCHECKED)]
+        before = Correlated(new, old, self.structural) if old is not None else None
+        purse = validations.Purse(at_once=validations.AT_ONCE if at_once else None)
+        told = validations.check(self._rules, new, old, before, purse)
+        if warn is not None:
+            for text in told.warnings:
+                warn(text)
+        return told.errors
+
+    @cached_property
+    def _rules(self) -> validations.Validations | None:
+        return validations.validations(self.structural) if self.structural is not None else None
 
     def _described(self, new: Obj, old: Obj | None, status: bool) -> list[FieldError]:
         if self.structural is None:

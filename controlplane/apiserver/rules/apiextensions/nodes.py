@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.rules.apiextensions import fieldpaths
+from controlplane.apiserver.structural import fieldpaths
 from controlplane.apiserver.structural.reading import (
     EMBEDDED,
     LIST_TYPE,

@@ -13,7 +13,8 @@ from typing import Any
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.rules.apiextensions import defaulted, fieldpaths, nodes, structural
+from controlplane.apiserver.rules.apiextensions import defaulted, nodes, structural
+from controlplane.apiserver.structural import fieldpaths
 from controlplane.apiserver.structural.reading import not_structural
 
 _SHARED = {
