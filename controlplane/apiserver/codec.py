@@ -45,6 +45,7 @@ _RETIRED = frozenset(
         "coordination.k8s.io/v1beta1",
         "discovery.k8s.io/v1beta1",
         "events.k8s.io/v1beta1",
+        "apiregistration.k8s.io/v1beta1",
     ]
 )
 

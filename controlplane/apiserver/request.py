@@ -90,6 +90,10 @@ class Request:
         return bool(self.resource)
 
 
+class CutShort(Exception):
+    """Somebody else's answer, passed on as it comes, has ended early: told by a connection that breaks off."""
+
+
 def _whole(piece: bytes) -> Sequence[bytes]:
     return (piece,) if piece else ()
 

@@ -16,7 +16,7 @@ from controlplane.apiserver.formats import compression, negotiate
 from controlplane.apiserver.formats.encodings import JSON, Json
 from controlplane.apiserver.openapi import gnostic, merging
 from controlplane.apiserver.openapi.documents import Documents
-from controlplane.apiserver.replies import missing_page, not_allowed, nothing_there
+from controlplane.apiserver.replies import missing_page, not_allowed
 from controlplane.apiserver.request import Handler, Reply, Request, Response
 
 _AGGREGATED = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -87,7 +87,8 @@ def discovery_handler(sources: Sources, address: str) -> Handler:
         if key not in encoded:
             obj = discovery.find(path, whole)
             if obj is None:
-                raise nothing_there()
+                # An APIService speaks of it, and nothing is served there.
+                return missing_page(request)
             # One tag for all encodings: `Vary` keeps them apart.
             encoded[key] = Document(encoding.document(obj), Document(dumps(obj)).etag)
         headers = {"Vary": "Accept", "Cache-Control": "public"}

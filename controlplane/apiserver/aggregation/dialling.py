@@ -15,7 +15,7 @@ from apimachinery.kit.http import aiohttp
 from controlplane.apiserver.aggregation.remotes import Remote
 from controlplane.apiserver.authn.front_proxy import headers_of
 from controlplane.apiserver.authn.user import MASTERS
-from controlplane.apiserver.request import User
+from controlplane.apiserver.request import CutShort, User
 from controlplane.apiserver.streams import backend, wire
 from controlplane.apiserver.streams.services import Services, trusting, why
 
@@ -45,14 +45,12 @@ class Answered:
     response: aiohttp.ClientResponse
 
     async def body(self) -> AsyncIterator[bytes]:
-        """The pieces of the body as they come; the connection is given back with the last one. Raises
-        ConnectionResetError when it is cut short.
-        """
+        """The pieces of the body as they come; the connection is given back with the last one. Raises CutShort."""
         try:
             async for piece in self.response.content.iter_any():
                 yield piece
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise ConnectionResetError(why(error, "")) from error
+            raise CutShort(why(error, "")) from error
         finally:
             self.response.close()
 
@@ -64,7 +62,7 @@ class Answered:
                 out += piece
                 if len(out) > limit:
                     raise Unreached(f"the answer is longer than {limit} bytes")
-        except ConnectionResetError as error:
+        except CutShort as error:
             raise Unreached(str(error)) from error
         return bytes(out)
 

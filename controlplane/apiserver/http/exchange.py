@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from urllib.parse import parse_qs
 
@@ -13,7 +14,9 @@ from controlplane.apiserver import ids, router
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.formats import compression
 from controlplane.apiserver.http import websocket
-from controlplane.apiserver.request import ANONYMOUS, Hijacked, Request, Response, Shared
+from controlplane.apiserver.request import ANONYMOUS, CutShort, Hijacked, Request, Response, Shared
+
+log = logging.getLogger(__name__)
 
 # Upstream's limit for the body of a resource request.
 BODY_LIMIT = 3 * 1024 * 1024
@@ -172,6 +175,10 @@ async def _stream(
                 await response.write(piece)
                 patience.rests()
         await response.write_eof()
+    except CutShort as error:
+        log.info("%s %s: the answer that was passed on ended early: %s", raw.method, raw.path, error)
+        if raw.transport is not None:
+            raw.transport.abort()
     except (ConnectionError, asyncio.CancelledError):
         if raw.transport is not None and not raw.transport.is_closing():
             raise

@@ -17,11 +17,15 @@ _NO_GROUP = "only v1 may have an empty group and it better be legacy kube"
 
 
 def _name(service: Obj, at: Place) -> Iterator[FieldError]:
-    """It says which group and version it is; of one that cannot be a name at all there is enough said."""
-    spec, title = service["spec"], service["metadata"].get("name") or ""
+    """It says which group and version it is; of one that cannot be a name at all there is enough said. A name to be
+    generated never says it.
+    """
+    spec = service["spec"]
     wanted = f"{spec.get('version') or ''}.{spec.get('group') or ''}"
-    if title and not path_segment(title) and title != wanted:
-        yield errors.invalid("metadata.name", title, f'must be `spec.version+"."+spec.group`: "{wanted}"')
+    for field in ("generateName", "name"):
+        title = service["metadata"].get(field) or ""
+        if title and not path_segment(title) and title != wanted:
+            yield errors.invalid(f"metadata.{field}", title, f'must be `spec.version+"."+spec.group`: "{wanted}"')
 
 
 def _group(spec: Obj, at: Place) -> Iterator[FieldError]:

@@ -48,10 +48,14 @@ class Connection:
     head: wire.Head
 
     async def body(self) -> AsyncIterator[bytes]:
-        """The answer's body; the connection closes with it, or with the iterator."""
+        """The answer's body; the connection closes with it, or with the iterator. Raises WireError when it is cut
+        short.
+        """
         try:
             async for piece in wire.read_body(self.reader, self.head):
                 yield piece
+        except OSError as error:
+            raise wire.WireError(_why(error)) from error
         finally:
             await self.close()
 

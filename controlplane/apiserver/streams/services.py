@@ -106,6 +106,9 @@ def why(error: BaseException, where: str, name: str = "") -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno or 0
         text = os.strerror(number).lower() if number else str(error.os_error)
+        if not text:
+            # It hung up on our first word: no server of TLS.
+            return "EOF"
         return f"dial tcp {where or f'{error.host}:{error.port}'}: connect: {text}"
     if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError)):
         return "EOF"

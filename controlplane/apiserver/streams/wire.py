@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
+from controlplane.apiserver.request import CutShort
+
 HEAD_LIMIT = 64 * 1024
 PIECE = 64 * 1024
 # Headers about one connection; they end at every relay (RFC 9110, section 7.6.1).
@@ -27,7 +29,7 @@ HOP_BY_HOP = frozenset(
 )
 
 
-class WireError(Exception):
+class WireError(CutShort):
     """The other side did not speak HTTP/1.1."""
 
 

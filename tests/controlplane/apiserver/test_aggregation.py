@@ -128,6 +128,26 @@ def test_a_watch_comes_as_it_is_told_and_ends_with_its_client(tmp_path):
     run(tmp_path, test)
 
 
+def test_an_answer_that_is_cut_short_does_not_look_whole(tmp_path, caplog):
+    async def test(client, behind):
+        async def answer(request):
+            if request.path != FLUNDERS:
+                return None
+            response = web.StreamResponse(headers={"Content-Type": "application/json"})
+            await response.prepare(request)
+            await response.write(b'{"type":"ADDED"}\n')
+            request.transport.abort()
+            return response
+
+        behind.answer = answer
+        async with asked(client, tmp_path, f"{FLUNDERS}?watch=1") as response:
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await response.read()
+        assert not [one for one in caplog.records if one.levelname == "ERROR"]
+
+    run(tmp_path, test)
+
+
 def test_another_protocol_is_carried_both_ways(tmp_path):
     async def test(client, behind):
         async def answer(request):
