@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from apimachinery import errors
-from apimachinery.apply.scale import PLACE
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver import codec
@@ -26,8 +25,7 @@ def take_over(registry: Registry, kind: Kind, admission: Admission, new: Obj, st
     if admission.subresource == "scale":
         new["metadata"] = {"name": admission.name}
         version = obj["metadata"].get("resourceVersion")
-        paths = paths_of(registry.catalog, admission.kind)
-        scaled(admission.kind, obj, new, PLACE if paths is None else paths.replicas)
+        scaled(admission.kind, obj, new, paths_of(registry.catalog, admission.kind))
         if version:
             obj["metadata"]["resourceVersion"] = version
         return

@@ -86,7 +86,7 @@ class Scales:
                 _track(before, after, context)
             entries, now_owned = obj["metadata"].get("managedFields"), after["metadata"].get("managedFields")
             owners = to_parent(entries, now_owned, kind.api_version, place)
-            return _with_owners(scaled(kind, obj, after, place), owners)
+            return _with_owners(scaled(kind, obj, after, paths), owners)
 
         entry = await self._registry.change_entry(kind, request.space, request.name, change, context, "scale")
         return Answer(200, scale_of(entry.obj, paths))
@@ -150,7 +150,7 @@ def _workload_scale(obj: Obj) -> tuple[int, Obj]:
     return replicas, status
 
 
-def scaled(kind: Kind, obj: Obj, scale: Obj, place: Sequence[str] = PLACE) -> Obj:
+def scaled(kind: Kind, obj: Obj, scale: Obj, paths: ScalePaths | None = None) -> Obj:
     """The workload with the Scale's replicas, pinned to its resourceVersion when it has one.
 
     Raises Invalid, and Conflict for another workload's uid.
@@ -161,11 +161,13 @@ def scaled(kind: Kind, obj: Obj, scale: Obj, place: Sequence[str] = PLACE) -> Ob
     problems = metadata_rules.validate({"metadata": {**named, **given}}, True, formats.dns1123_subdomain)
     if wanted < 0:
         problems.append(errors.invalid("spec.replicas", wanted, NOT_NEGATIVE))
-    if problems:
+    # Of a custom resource what it makes of it is judged alone.
+    if problems and paths is None:
         raise errors.invalid_object("Scale", stored["name"], problems, "autoscaling")
     if given.get("uid") and given["uid"] != stored["uid"]:
         why = f"Precondition failed: UID in precondition: {given['uid']}, UID in object meta: {stored['uid']}"
         raise errors.conflict(f"{kind.plural}/scale", stored["name"], why, kind.group)
+    place = PLACE if paths is None else paths.replicas
     holder = obj
     for name in place[:-1]:
         holder = holder.setdefault(name, {})
