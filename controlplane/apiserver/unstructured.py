@@ -36,7 +36,8 @@ def check_type(obj: Obj, kind: Kind) -> None:
     ]
     if found:
         name = (obj.get("metadata") or {}).get("name") or ""
-        raise errors.invalid_object(obj.get("kind") or "", name, found, kind.group)
+        group = str(obj.get("apiVersion") or "").rpartition("/")[0]
+        raise errors.invalid_object(obj.get("kind") or "", name, found, group)
 
 
 def kept(obj: Obj, custom: Custom) -> tuple[str, ...]:

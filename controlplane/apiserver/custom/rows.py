@@ -12,12 +12,11 @@ from controlplane.apiserver.custom.conversion import ByName, Converter
 from controlplane.apiserver.custom.precedence import rank
 from controlplane.apiserver.custom.version import Version
 from controlplane.apiserver.structural.custom import CustomSchema
+from controlplane.apiserver.structural.published import Definition, definitions
 
 # What discovery tells of a kind whose definition goes; objects can be changed all the same, so that they can go, too.
 _ENDING = frozenset(("delete", "deletecollection", "get", "list", "watch"))
 _SCALE = Subresource("scale", GET_PATCH_UPDATE, "Scale", "autoscaling", "v1")
-_METADATA = {"$ref": "#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
-_TEXT = {"type": "string"}
 
 # The converter of a definition whose strategy is Webhook.
 ByWebhook = Callable[[Obj], Converter]
@@ -57,11 +56,17 @@ def _row(
         columns=columns.table(version),
         fields=columns.fields(version),
         deprecated=_deprecation(spec, version) if version.get("deprecated") else "",
-        definitions=published(kind, version),
+        definitions=_types(kind, spec, version),
         custom=custom,
         served=bool(version.get("served")),
         told=_with_verbs(kind) if ending else None,
     )
+
+
+def _types(kind: Kind, spec: Obj, version: Obj) -> dict[str, Definition]:
+    raw = (version.get("schema") or {}).get("openAPIV3Schema")
+    selectable = [one["jsonPath"] for one in version.get("selectableFields") or ()]
+    return definitions(kind, raw, selectable, bool(spec.get("preserveUnknownFields")))
 
 
 def _with_verbs(kind: Kind) -> Kind:
@@ -99,13 +104,3 @@ def _deprecation(spec: Obj, version: Obj) -> str:
     better = sorted((name for name in others if rank(name) < rank(version["name"])), key=rank)
     use = f"; use {group}/{better[0]} {kind}" if better else ""
     return f"{group}/{version['name']} {kind} is deprecated{use}"
-
-
-def published(kind: Kind, version: Obj) -> dict[str, Obj]:
-    """The type of a version as it is published."""
-    raw: Obj = (version.get("schema") or {}).get("openAPIV3Schema") or {}
-    name = ".".join((*reversed(kind.group.split(".")), kind.version, kind.kind))
-    own = {"apiVersion": _TEXT, "kind": _TEXT, "metadata": _METADATA}
-    identity = {"group": kind.group, "version": kind.version, "kind": kind.kind}
-    properties = {**(raw.get("properties") or {}), **own}
-    return {name: {**raw, "properties": properties, "x-kubernetes-group-version-kind": [identity]}}
