@@ -41,6 +41,7 @@ from agent.objects.cache import Objects
 from agent.pods.applier import Applier
 from agent.pods.pods import Pods
 from agent.pods.shared import Shared
+from agent.pods.storage import StorageLimits
 from agent.pods.sweep import Sweeper
 from agent.pods.view import View
 from agent.probes.probers import Probes
@@ -202,6 +203,7 @@ class Agent:
         lifecycle.spawn("plugins", registry.run())
         lifecycle.spawn("pods", self._open(networks))
         lifecycle.spawn("sweep", Sweeper(self.shared, self.pods).run())
+        lifecycle.spawn("storage limits", StorageLimits(settings, self.view, self.pods).run())
         leftovers = Leftovers(self.runtime.containerd, self.cgroups, self.cache.ids)
         lifecycle.spawn("leftovers", leftovers.run(self.cache.synced))
         await self._serve(lifecycle)

@@ -4,11 +4,10 @@ The API server answers a request that names such a field with a `Warning:` heade
 then ignored in silence. Whoever starts to act on a field takes its row away; tests walk the published types and fail
 for a field that is neither here nor acted upon.
 
-A key is a definition's name without its `io.k8s.api.` and a field, with two finer forms::
+A key is a definition's name without its `io.k8s.api.` and a field, with one finer form::
 
     core.v1.PodSpec.schedulingGroup         the field, whatever it says (empty lists and maps say nothing)
     core.v1.PodSpec.hostUsers=false         only this value (as JSON writes it, strings without quotes)
-    core.v1.ResourceRequirements.limits[ephemeral-storage]      only this entry of a map
 
 Below a field that is listed as a whole nothing more is listed, nor below a kind (IDLE). The value
 completes "FIELD: …", in the present tense. A request is looked at as it was sent: what defaults put in was not asked
@@ -57,11 +56,8 @@ _POD_FIELDS = {
         f"core.v1.EmptyDirVolumeSource.medium={medium}": "huge pages are not mounted: the pod waits with FailedMount"
         for medium in ("HugePages", "HugePages-2Mi", "HugePages-1Gi")
     },
-    "core.v1.EmptyDirVolumeSource.sizeLimit": "only a volume with medium Memory is limited; no pod is evicted for "
-    "what it writes to disk",
     "core.v1.Container.volumeDevices": "block devices are not handed to containers",
     "core.v1.EphemeralContainer.volumeDevices": "block devices are not handed to containers",
-    "core.v1.ResourceRequirements.limits[ephemeral-storage]": "no pod is evicted for what it writes to disk",
     "core.v1.Lifecycle.stopSignal": "containers are stopped with their image's signal, or SIGTERM",
     "core.v1.LifecycleHandler.tcpSocket": "such a hook fails when it is to run, as it does upstream",
     "core.v1.PodSecurityContext.seLinuxChangePolicy": "volumes are relabelled by the container runtime or not at all",

@@ -13,7 +13,8 @@ from agent.pods.lifecycle import Stage
 async def terminate(life: Life) -> None:
     """Stop what runs. Asked again with less patience (`hurry`), the stop under way is given up for a quicker one."""
     life.tell(life.record)
-    killing = asyncio.get_running_loop().create_task(life.shared.killer.pod(life.pod, life.record))
+    override = life.report.verdict.grace if life.report.verdict is not None else None
+    killing = asyncio.get_running_loop().create_task(life.shared.killer.pod(life.pod, life.record, override))
     life.killing = killing
     try:
         await asyncio.wait((killing,))

@@ -110,14 +110,17 @@ class PodWorker:
 
     async def preempt(self) -> None:
         """End the pod for a critical one; returns when nothing of it runs."""
+        self.evict(Verdict(preemption.REASON, preemption.MESSAGE, disruption=preemption.CONDITION_MESSAGE))
+        await self.life.stopped.wait()
+
+    def evict(self, why: Verdict) -> None:
+        """End the pod for good, where nothing has decided so before."""
         life = self.life
         if life.report.verdict is None and life.stage in (Stage.ADMITTING, Stage.SYNC):
-            why = Verdict(preemption.REASON, preemption.MESSAGE, disruption=preemption.CONDITION_MESSAGE)
             life.report.verdict = why
-            life.shared.reporter.pod(life.pod, "Warning", preemption.REASON, preemption.MESSAGE)
+            life.shared.reporter.pod(life.pod, "Warning", why.reason, why.message)
         life.stop.set()
         life.wished()
-        await life.stopped.wait()
 
     def remove(self) -> None:
         """Gone from its source."""

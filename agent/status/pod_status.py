@@ -24,6 +24,8 @@ class Verdict:
     """Its containers were ever meant to run: false for a pod refused at admission."""
     disruption: str = ""
     """The message of the DisruptionTarget condition of a pod ended for another's sake (KEP-3329)."""
+    grace: int | None = None
+    """Seconds that its containers get to end in, instead of what the pod says."""
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ class NotContainerd:
 
 class FakeRuntime:
     def __init__(self, present: Callable[[str], bool] = lambda image: True) -> None:
+        self.graces: list[int] = []
         self.sandboxes: dict[str, Sandbox] = {}
         self.sandbox_configs: dict[str, Any] = {}
         self.held: dict[str, Held] = {}
@@ -233,6 +234,7 @@ class FakeRuntime:
 
     async def stop_container(self, container_id: str, grace_seconds: int) -> None:
         await self._call("StopContainer", self.name(container_id))
+        self.graces.append(grace_seconds)
         held = self.held.get(container_id)
         if held is None or held.record.state is not State.RUNNING:
             return

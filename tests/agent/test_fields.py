@@ -167,7 +167,7 @@ ACTED_ON: dict[str, dict[str, str]] = {
     "apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement": {SELECTORS: "key operator values"},
     "api.core.v1.ConfigMapVolumeSource": {PAYLOAD: "defaultMode items name optional"},
     "api.core.v1.DownwardAPIVolumeSource": {PAYLOAD: "defaultMode items"},
-    "api.core.v1.EmptyDirVolumeSource": {PLUGINS: "medium"},
+    "api.core.v1.EmptyDirVolumeSource": {PLUGINS: "medium", "agent/pods/storage.py": "sizeLimit"},
     "api.core.v1.HostPathVolumeSource": {PLUGINS: "path type"},
     "api.core.v1.ImageVolumeSource": {"agent/containers/image_volumes.py": "pullPolicy reference"},
     "api.core.v1.ProjectedVolumeSource": {SOURCES: "defaultMode sources"},
@@ -221,7 +221,7 @@ def published() -> dict[str, list[str]]:
     """The fields of every type below PodSpec that something acts on or must; below a field nobody acts on nothing is
     looked at."""
     definitions = Schema.load().definitions
-    whole = {f"{PREFIX}api.{key}" for key in UNSUPPORTED if key[-1] != "]" and "=" not in key}
+    whole = {f"{PREFIX}api.{key}" for key in UNSUPPORTED if "=" not in key}
     found: dict[str, list[str]] = {}
     todo = [f"{PREFIX}api.core.v1.PodSpec"]
     while todo:

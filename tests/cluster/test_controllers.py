@@ -235,8 +235,13 @@ def test_top_shows_what_is_used_and_an_autoscaler_follows_it(clean: Lab) -> None
     def lines(*what: str) -> list[str]:
         return clean.kubectl("top", *what, "--no-headers", check=False).splitlines()
 
-    assert eventually(lambda: len(lines("nodes")) == 3, what="every node is told of")
-    assert all(int(line.split()[1].removesuffix("m")) >= 0 and "<unknown>" not in line for line in lines("nodes"))
+    def known() -> bool:
+        told = lines("nodes")
+        return len(told) == 3 and not any("<unknown>" in line for line in told)
+
+    # A rate takes two readings.
+    eventually(known, 60, "every node is told of")
+    assert all(int(line.split()[1].removesuffix("m")) >= 0 for line in lines("nodes"))
     try:
         eventually(lambda: len(clean.running("app=whtbusy")) == 2, 90, "there is a second one")
         assert all(int(line.split()[1].removesuffix("m")) > 30 for line in lines("pods", "-l", "app=whtbusy"))

@@ -18,7 +18,7 @@ from apimachinery.schema import Node, Schema, short
 
 # (value, its path) -> sentences
 Walk = Callable[[Any, str], Iterator[str]]
-_KEY = re.compile(r"(?P<type>[\w.]+)\.(?P<field>\w+)(?:=(?P<value>.+)|\[(?P<entry>.+)\])?", re.ASCII)
+_KEY = re.compile(r"(?P<type>[\w.]+)\.(?P<field>\w+)(?:=(?P<value>.+))?", re.ASCII)
 
 
 class Gaps:
@@ -57,17 +57,17 @@ def _nothing(value: Any, path: str) -> Iterator[str]:
     return iter(())
 
 
-Rows = Mapping[str, Mapping[str, tuple[tuple[str, str, str], ...]]]
+Rows = Mapping[str, Mapping[str, tuple[tuple[str, str], ...]]]
 
 
 def _rows(fields: Mapping[str, str]) -> Rows:
-    """type -> field -> (value or "", map entry or "", sentence)."""
-    found: dict[str, dict[str, tuple[tuple[str, str, str], ...]]] = {}
+    """type -> field -> (value or "", sentence)."""
+    found: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {}
     for key, text in fields.items():
         match = _KEY.fullmatch(key)
         assert match is not None, key
         listed = found.setdefault(match["type"], {})
-        row = (match["value"] or "", match["entry"] or "", text)
+        row = (match["value"] or "", text)
         listed[match["field"]] = (*listed.get(match["field"], ()), row)
     return found
 
@@ -100,7 +100,7 @@ class _Compiler:
         return _fields(told, below) if told or below else None
 
 
-def _fields(told: Mapping[str, tuple[tuple[str, str, str], ...]], below: Mapping[str, Walk]) -> Walk:
+def _fields(told: Mapping[str, tuple[tuple[str, str], ...]], below: Mapping[str, Walk]) -> Walk:
     def walk(value: Any, path: str) -> Iterator[str]:
         if type(value) is not dict:
             return
@@ -113,12 +113,9 @@ def _fields(told: Mapping[str, tuple[tuple[str, str, str], ...]], below: Mapping
     return walk
 
 
-def _said(rows: Iterable[tuple[str, str, str]], item: Any, path: str) -> Iterator[str]:
-    for value, entry, text in rows:
-        if entry:
-            if type(item) is dict and entry in item:
-                yield f"{path}[{entry}]: {text}"
-        elif value:
+def _said(rows: Iterable[tuple[str, str]], item: Any, path: str) -> Iterator[str]:
+    for value, text in rows:
+        if value:
             if (str(item).lower() if type(item) is bool else str(item)) == value:
                 yield f"{path}: {text}"
         elif item:

@@ -294,9 +294,6 @@ def test_fields_are_told_of_where_they_stand() -> None:
     (deployed, *_) = told(kinds.DEPLOYMENT, {"spec": {"template": {"spec": spec}}})
     assert deployed.startswith("spec.template.spec.containers[1].volumeDevices: ")
     assert told(kinds.POD, {"spec": {"hostUsers": True, "containers": [{"name": "c"}]}}) == []
-    limits = {"limits": {"ephemeral-storage": "1Gi", "cpu": "1"}}
-    (limited,) = told(kinds.POD, {"spec": {"containers": [{"resources": limits}]}})
-    assert limited.startswith("spec.containers[0].resources.limits[ephemeral-storage]: ")
 
 
 def test_changes_are_told_of_what_they_add() -> None:
