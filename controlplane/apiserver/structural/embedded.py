@@ -24,6 +24,14 @@ _ANY_NAME = "fakename"
 class Malformed(ValueError):
     """An object is not even one of the API; the text is upstream's."""
 
+    def __init__(self, text: str, found: FieldError | None = None) -> None:
+        super().__init__(text if found is None else str(found))
+        self._found = found
+
+    def error(self, path: str) -> FieldError:
+        """As one of those that are wrong with a value at a path."""
+        return self._found if self._found is not None else errors.invalid(path, None, str(self))
+
 
 @cache
 def _walker() -> Walker:
@@ -65,14 +73,16 @@ def read_metadata(obj: Obj, path: str, lenient: bool) -> list[str]:
 _GO = {str: "string", bool: "bool", int: "int64", list: "[]interface {}"}
 
 
-def coerce(value: Any, schema: Structural | None, lenient: bool = False, whole: bool = False) -> list[str]:
+def coerce(
+    value: Any, schema: Structural | None, lenient: bool = False, whole: bool = False, path: str = ""
+) -> list[str]:
     """The type and metadata of embedded objects made what the API would hold, in place; unknown paths, sorted.
 
     lenient: what is of a wrong type is dropped. whole: the value is an object itself. Raises Malformed.
     """
     told: list[str] = []
     if schema is not None and (whole or schema.embeds):
-        _coerce(value, schema, "", whole, lenient, told)
+        _coerce(value, schema, path, whole, lenient, told)
     return sorted(told)
 
 
@@ -99,16 +109,15 @@ def _object(value: Obj, path: str, lenient: bool, told: list[str]) -> None:
     for name in ("apiVersion", "kind"):
         if name in value and not isinstance(value[name], str):
             if not lenient:
-                raise Malformed(
-                    str(errors.invalid(f"{path}.{name}".lstrip("."), untyped(value[name]), "must be a string"))
-                )
+                where = f"{path}.{name}".lstrip(".")
+                raise Malformed("", errors.invalid(where, untyped(value[name]), "must be a string"))
             del value[name]
     where = f"{path}.metadata".lstrip(".")
     try:
         told += read_metadata(value, where, lenient)
     except Malformed as error:
         if not lenient:
-            raise Malformed(str(errors.invalid(where, untyped(value["metadata"]), str(error)))) from None
+            raise Malformed("", errors.invalid(where, untyped(value["metadata"]), str(error))) from None
 
 
 # --- validation ---

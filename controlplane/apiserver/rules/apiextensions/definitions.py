@@ -71,6 +71,18 @@ def _asked(before: Obj, now: Obj) -> versions.Asked:
         or not any(not_structural(schema) or structural.check(schema, "") for schema in stored),
         defaulted.all_pruned(stored),
         frozenset(kept),
+        _unchanged(before, now),
+    )
+
+
+def _unchanged(before: Obj, now: Obj) -> frozenset[str]:
+    """The versions whose schemas are as they were."""
+    was = {version["name"]: versions.schema_of(version.get("schema")) for version in before.get("versions") or ()}
+    listed = now.get("versions") or ()
+    return frozenset(
+        version["name"]
+        for version in listed
+        if version.get("name") in was and versions.schema_of(version.get("schema")) == was[version["name"]]
     )
 
 
@@ -129,7 +141,9 @@ def _shared(spec: Obj, asked: versions.Asked) -> Iterator[FieldError]:
     holders = (spec, *(spec.get("versions") or ()))
     with_status = any((holder.get("subresources") or {}).get("status") is not None for holder in holders)
     schema = versions.schema_of(spec.get("validation"))
-    yield from versions.check_schema(schema, "spec.validation.openAPIV3Schema", with_status, asked)
+    first = next((version.get("name") or "" for version in spec.get("versions") or ()), "")
+    kept = first in asked.unchanged
+    yield from versions.check_schema(schema, "spec.validation.openAPIV3Schema", with_status, asked, kept)
     yield from versions.check_subresources(spec.get("subresources") or {}, "spec.subresources")
     yield from versions.check_columns(spec.get("additionalPrinterColumns") or (), "spec.additionalPrinterColumns")
     if fields := spec.get("selectableFields"):

@@ -13,7 +13,7 @@ from typing import Any
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.rules.apiextensions import defaulted, nodes, structural
+from controlplane.apiserver.rules.apiextensions import defaulted, expressed, nodes, structural
 from controlplane.apiserver.structural import fieldpaths
 from controlplane.apiserver.structural.reading import not_structural
 
@@ -46,12 +46,15 @@ _NOT_AT_ROOT = (
 @dataclass(frozen=True)
 class Asked:
     """What is asked of all schemas of a definition: nodes.Demands, and whether they are structural and their defaults
-    pruned; fields: versions, "" for all, that had too many selectable fields and may keep them."""
+    pruned; fields: versions, "" for all, that had too many selectable fields and may keep them; unchanged: versions
+    whose schemas are as they were.
+    """
 
     nodes: nodes.Demands
     structural: bool = True
     pruned: bool = True
     fields: frozenset[str] = frozenset()
+    unchanged: frozenset[str] = frozenset()
 
 
 def lifted(spec: Obj) -> Obj:
@@ -86,7 +89,8 @@ def check(version: Obj, path: str, with_status: bool, asked: Asked) -> Iterator[
     for text in _warning(bool(version.get("deprecated")), warning):
         yield errors.invalid(f"{path}.deprecationWarning", warning, text)
     schema = schema_of(version.get("schema"))
-    yield from check_schema(schema, f"{path}.schema.openAPIV3Schema", with_status, asked)
+    kept = (version.get("name") or "") in asked.unchanged
+    yield from check_schema(schema, f"{path}.schema.openAPIV3Schema", with_status, asked, kept)
     yield from check_subresources(version.get("subresources") or {}, f"{path}.subresources")
     yield from check_columns(version.get("additionalPrinterColumns") or (), f"{path}.additionalPrinterColumns")
     if fields := version.get("selectableFields"):
@@ -115,15 +119,23 @@ def _warning(deprecated: bool, warning: str | None) -> Iterator[str]:
             return
 
 
-def check_schema(schema: Obj | None, path: str, with_status: bool, asked: Asked) -> Iterator[FieldError]:
-    """A schema as a whole: that it is structural, that its defaults are what it says, and each schema inside it."""
+def check_schema(
+    schema: Obj | None, path: str, with_status: bool, asked: Asked, kept: bool = False
+) -> Iterator[FieldError]:
+    """A schema as a whole: that it is structural, that its defaults are what it says, each schema inside it, and what
+    its expressions cost. kept: it is as it was.
+    """
     if schema is None:
         return
     found = list(_root(schema, path, with_status))
     unable = not_structural(schema)
+    unfit: list[FieldError] = []
     if asked.structural and not unable:
-        found += structural.check(schema, path) or defaulted.check(schema, path, asked.pruned)
+        unfit = structural.check(schema, path) or defaulted.check(schema, path, asked.pruned)
+        found += unfit
     found += nodes.check(schema, path, asked.nodes)
+    if asked.structural and not unable and not unfit:
+        found += expressed.check(schema, path, asked.nodes, kept)
     if not found and asked.structural and unable:
         found.append(errors.invalid(path, "", unable))
     yield from found

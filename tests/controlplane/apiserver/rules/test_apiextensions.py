@@ -154,7 +154,7 @@ def test_definitions(changes: Obj, wanted: list[str]) -> None:
     ("more", "allowed"),
     [
         ({"maxProperties": 0}, False),
-        ({"default": {}}, False),
+        ({"default": {"apiVersion": "v1", "kind": "A"}}, False),
         ({"x-kubernetes-int-or-string": False, "enum": []}, True),
         ({"required": ["spec"]}, True),
     ],
