@@ -261,6 +261,7 @@ class _Parts:
             if name != self._mode.name:
                 await remove(name, self._settings, _CHANGE_SECONDS)
         await self._mode.tidy()
+        memory.give_back()
 
 
 async def remove(name: str, settings: Settings, patience: float = 0.0) -> None:
@@ -268,7 +269,6 @@ async def remove(name: str, settings: Settings, patience: float = 0.0) -> None:
     Mode.cleanup has it."""
     mode = modes.make(name, ground_of(settings), options=options_of(settings))
     try:
-        await mode.open()
         await mode.cleanup(patience)
     except Exception as error:
         log.info("nothing removed for mode %s: %s", name, error)

@@ -42,8 +42,8 @@ class Mode(Protocol):
         mended already; runs for ever."""
 
     async def cleanup(self, patience: float = 0.0) -> None:
-        """Remove everything this mode ever wrote; nothing need exist. Connections that end with it get `patience`
-        seconds to end by themselves."""
+        """Remove everything this mode ever wrote; nothing need exist, nor be open. Connections that end with it get
+        `patience` seconds to end by themselves."""
 
     async def tidy(self) -> None:
         """Remove what this mode wrote in ways it does not use any more; what is in force stays."""

@@ -90,7 +90,6 @@ class StoodInFor:
         """Also one that an earlier process left."""
         stand_in = NftablesMode(self._grounds, self._netns)
         try:
-            await stand_in.open()
             await stand_in.cleanup()
         except (NftError, asyncio.TimeoutError) as error:
             log.debug("no stand-in to remove: %s", error)

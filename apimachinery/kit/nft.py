@@ -76,6 +76,7 @@ class Nft:
         self._netns = netns
         self._context: Any = None
         self._kernel: Netlink | None = None
+        self._entered = False
         self._parsed = 0
         """characters of text, and bytes of elements, since memory was given back"""
         self._worker = Worker("nft")
@@ -121,6 +122,13 @@ class Nft:
         """
         await self._worker.call(timeout, self._add, (requests,))
 
+    async def remove(self, tables: Iterable[tuple[int, str]], timeout: float = 60.0) -> None:
+        """Take tables (family as `netlink.elements` has it, name) away, whether they exist or not.
+
+        Needs no `open`: the library would read in every chain of the host. Raises as `change` does.
+        """
+        await self._worker.call(timeout, self._remove, tuple(tables))
+
     async def names(self, family: str, table: str, timeout: float = 60.0) -> frozenset[str]:
         """The chains, sets and maps of a table, without their elements.
 
@@ -138,7 +146,10 @@ class Nft:
         except TimeoutError as late:
             raise TimeoutError(f"nftables did not answer within {timeout:.0f} s") from late
 
-    def _open(self) -> None:
+    def _enter(self) -> None:
+        """Once: the thread's name and namespace."""
+        if self._entered:
+            return
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_NAME, self.owner.encode(), 0, 0, 0)
         if self._netns is not None:
@@ -146,6 +157,10 @@ class Nft:
                 if libc.setns(handle.fileno(), _CLONE_NEWNET) != 0:
                     code = ctypes.get_errno()
                     raise NftError(f"cannot enter the network namespace {self._netns}: {os.strerror(code)}")
+        self._entered = True
+
+    def _open(self) -> None:
+        self._enter()
         self._context = _new_context()
         # Without a file for it this time, it is tried again with the first elements.
         with contextlib.suppress(OSError):
@@ -169,7 +184,16 @@ class Nft:
                 kernel.transact(elements.BEGIN, requests, elements.END)
                 self._given(sum(len(request.payload) for request in requests))
         except OSError as error:
-            raise NftError(f"the kernel refused elements: {error}") from error
+            raise NftError(f"the kernel refused: {error}") from error
+
+    def _remove(self, tables: Iterable[tuple[int, str]]) -> None:
+        self._enter()
+        for family, name in tables:
+            try:
+                self._add(((elements.remove_table(family, name),),))
+            except NftError as refused:
+                if not isinstance(refused.__cause__, OSError) or refused.__cause__.errno != errno.ENOENT:
+                    raise
 
     def _given(self, size: int) -> None:
         self._parsed += size

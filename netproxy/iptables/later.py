@@ -14,7 +14,7 @@ from netproxy.ground import Ground
 from netproxy.iptables.plan import Key, Piece, Value, plan
 from netproxy.model import Route
 
-_WARM = 256
+_WARM = 600
 """plans that stay known: more than are written at a time, so that none is worked out twice on its way"""
 
 

@@ -116,6 +116,7 @@ class IpvsMode:
         """Virtual servers in excluded ranges stay; where the device is not ours, everything."""
         async with self._at_work:
             self._ledgers, self._as_written = {}, None
+            await self._host.open()
             state = await self._seen_off(patience) if await asyncio.to_thread(self._host.is_ours) else None
             await self._chains.cleanup()
             if state:

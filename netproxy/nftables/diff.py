@@ -15,11 +15,6 @@ _FEW = 200
 """elements, of some 100 bytes each: a transaction's requests are sent as one"""
 
 
-def remove_table(layout: Layout) -> str:
-    """Deletes the table whether it exists or not."""
-    return f"add table {layout.table}\ndelete table {layout.table}\n"
-
-
 def rebuild(pieces: Iterable[Piece], layout: Layout, present: Collection[str]) -> tuple[str, ...]:
     """The whole table, as transactions to run in this order.
 

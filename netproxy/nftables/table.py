@@ -23,7 +23,8 @@ _OWN_FLOOD_SECONDS = 5.0
 
 
 class OwnTables:
-    """One applier's tables. Every call but `watch` raises NftError, and asyncio.TimeoutError after its deadline."""
+    """One applier's tables. Every call but `watch` raises NftError, and asyncio.TimeoutError after its deadline;
+    `remove` alone needs no `open`."""
 
     def __init__(self, netns: Path | None = None) -> None:
         self._netns = netns
@@ -88,9 +89,9 @@ class OwnTables:
 
     async def remove(self, layouts: Iterable[Layout]) -> None:
         """Take the tables away, whether they exist or not."""
-        wanted = tuple(layouts)
-        self._stand -= {(NUMBERS[layout.family], layout.name) for layout in wanted}
-        await self._nft.run("".join(map(diff.remove_table, wanted)))
+        tables = [(NUMBERS[layout.family], layout.name) for layout in layouts]
+        self._stand.difference_update(tables)
+        await self._nft.remove(tables)
 
     async def watch(self, names: Iterable[str], on_lost: Callable[[], None]) -> None:
         """Call `on_lost` whenever somebody else changed a table of ours that stands; runs for ever."""

@@ -121,7 +121,6 @@ async def remove(grounds: tuple[Ground, ...]) -> bool:
     """Take every rule of policies away; a kernel without nftables has none. False: it gave no answer in time."""
     enforcer = Enforcer(PolicyTracker("", lambda: None), grounds)
     try:
-        await enforcer.open()
         await enforcer.remove()
     except NftError as error:
         log.info("no rules of NetworkPolicies removed: %s", error.message)

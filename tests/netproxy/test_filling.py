@@ -209,7 +209,7 @@ def test_what_the_kernel_refuses_of_packed_elements_is_said(places: tuple[Path, 
         finally:
             tables.close()
 
-    with pytest.raises(NftError, match="refused elements.*services.*No such file"):
+    with pytest.raises(NftError, match="the kernel refused: .*add elements.*services.*No such file"):
         asyncio.run(body())
 
 

@@ -42,6 +42,21 @@ asyncio.run(main())
 """
 
 
+REMOVES_A_TABLE = """
+import asyncio, sys
+from apimachinery.kit.nft import Nft
+
+async def main():
+    nft = Nft()
+    for _ in range(2):
+        await nft.remove([(2, "whtmine"), (10, "whtmine")])
+    nft.close()
+
+asyncio.run(main())
+print(any("libnftables" in line for line in open("/proc/self/maps")))
+"""
+
+
 @pytest.fixture
 def where() -> Iterator[Path]:
     path = netns.create(f"wht{os.getpid():x}{secrets.token_hex(2)}f")
@@ -68,6 +83,20 @@ def test_a_host_full_of_others_rules_costs_no_memory(where: Path) -> None:
     grown, listed = json.loads(done.stdout)
     assert listed == ["c"]
     assert grown < LIMIT_MB
+
+
+def test_tables_are_taken_away_without_the_library_whether_they_are_there_or_not(where: Path) -> None:
+    enter = ["nsenter", f"--net={where}"]
+    chains = "chain d { }; chain c { type filter hook input priority 0; jump d; };"
+    mine = f"{{ set s {{ type inet_service; elements = {{ 1, 2 }}; }}; {chains}"
+    text = f"table ip whtmine {mine} }}; table ip6 whtmine {{ }}; table ip whtothers {{ }}"
+    subprocess.run([*enter, "nft", text], check=True, timeout=60)
+    root = Path(__file__).resolve().parents[3]
+    argv = [*enter, sys.executable, "-c", REMOVES_A_TABLE]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=root)
+    assert done.stdout == "False\n", done.stderr[-500:]
+    left = subprocess.run([*enter, "nft", "list", "tables"], capture_output=True, text=True, check=True, timeout=60)
+    assert left.stdout.split() == ["table", "ip", "whtothers"]
 
 
 BUSY = """
