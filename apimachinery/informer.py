@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterable
 
 from apimachinery import errors
-from apimachinery.client import Client
+from apimachinery.client import PAGE, Client
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, key, resource_version
 from apimachinery.objects import namespace as namespace_of
@@ -77,7 +77,9 @@ class Informer:
         field_selector: str = "",
         transform: Callable[[Obj], Obj] | None = None,
         keep: Callable[[Obj], Obj] | None = None,
+        page: int = PAGE,
     ) -> None:
+        """`page`: objects asked for at a time. What many at once are made of lies about in memory long after."""
         self.kind = kind
         self._transform = transform
         self._keep = keep
@@ -85,6 +87,7 @@ class Informer:
         self._namespace = namespace
         self._label_selector = label_selector
         self._field_selector = field_selector
+        self._page = page
         self._objects: dict[str, Obj] = {}
         self._indexes: dict[str, _Index] = {}
         self._handlers: list[Handler] = []
@@ -173,6 +176,7 @@ class Informer:
             self._namespace,
             label_selector=self._label_selector,
             field_selector=self._field_selector,
+            limit=self._page,
             transform=self._transform,
         )
         fresh = {key(obj): obj for obj in result.pop("items")}

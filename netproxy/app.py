@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _NOT_OTHERS, _NOT_HEADLESS = f"!{views.PROXY_NAME_LABEL}", f"!{views.HEADLESS_LABEL}"
 _AGAIN_SECONDS = 2.0
+_PAGE = 200
+"""objects of a list at a time: 2 MB less at 5,000 Services than 500 leave behind"""
 _CHANGE_SECONDS = 30.0
 """for connections that end with the mode that held them, when another takes over"""
 _HEALTH_PATIENCE = 2.0
@@ -106,7 +108,7 @@ async def start(settings: Settings, lifecycle: Lifecycle) -> None:
     await _serve(settings, mode.name, health, lifecycle)
     # A name has every Service, a rule not.
     proxied, with_vip = ("", "") if parts.dns else (_NOT_OTHERS, f"{_NOT_OTHERS},{_NOT_HEADLESS}")
-    kept: dict[str, Any] = {"transform": views.trim, "keep": views.reference}
+    kept: dict[str, Any] = {"transform": views.trim, "keep": views.reference, "page": _PAGE}
     services = Informer(client, SERVICE, label_selector=proxied, **kept)
     slices = Informer(client, ENDPOINT_SLICE, label_selector=with_vip, **kept)
     services.add_handler(parts.service_changed)

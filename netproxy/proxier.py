@@ -172,10 +172,12 @@ class _Absent:
     def changed(self, routes: Mapping[PortKey, Route | None]) -> None:
         """Routes that differ now; None for one that is gone."""
         touched = set()
+        there = any(self._keys.values())
         for key, route in routes.items():
             asked = _local_policies(route)
-            if not asked and not any(self._keys.values()):
+            if not asked and not there:
                 continue
+            there = True
             for policy in _POLICIES:
                 keys = self._keys[policy, key.family]
                 if (key in keys) is not (policy in asked):
@@ -191,5 +193,7 @@ def _local_policies(route: Route | None) -> tuple[str, ...]:
     if route is None or route.local or not route.has_endpoints:
         return ()
     port = route.port
+    if not port.internal_local and not port.external_local:
+        return ()
     asked = (port.internal_local, port.external_local and port.externally_accessible)
     return tuple(policy for policy, is_local in zip(_POLICIES, asked, strict=True) if is_local)

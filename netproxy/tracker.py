@@ -6,11 +6,11 @@ keeps parsed values only, no API objects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from apimachinery.timestamps import parse_time
 from netproxy import views
@@ -30,16 +30,29 @@ class Changes:
     """when the pods behind these changes changed, as far as the slices say"""
 
 
+class _Slice(NamedTuple):
+    name: str
+    family: Family
+    ports: tuple[tuple[views.PortId, tuple[Endpoint, ...]], ...]
+
+
 @dataclass(slots=True)
 class _Service:
     ports: tuple[ServicePort, ...] = ()
-    slices: dict[str, tuple[Family, views.SliceView]] = field(default_factory=dict)
+    # Tuples, for mostly there is one of each, and thousands of small dictionaries are megabytes.
+    slices: tuple[_Slice, ...] = ()
     routed: tuple[PortKey, ...] = ()
     """ports that have a route as of the last drain"""
 
     def endpoints(self, key: PortKey) -> tuple[Endpoint, ...]:
         wanted = (key.port, key.protocol)
-        found = [ports[wanted] for family, ports in self.slices.values() if family is key.family and wanted in ports]
+        found = [
+            endpoints
+            for one in self.slices
+            if one.family is key.family
+            for port, endpoints in one.ports
+            if port == wanted
+        ]
         # Mostly one slice holds all of them.
         return found[0] if len(found) == 1 else tuple(chain.from_iterable(found))
 
@@ -126,8 +139,7 @@ class Tracker:
         changed: dict[PortKey, Route | None] = {}
         before: dict[PortKey, Route | None] = {}
         for name in self._dirty:
-            for key, old, route in self._recompute(name):
-                before[key], changed[key] = old, route
+            self._recompute(name, before, changed)
         self._dirty.clear()
         for key, route in changed.items():
             if route is None:
@@ -141,31 +153,31 @@ class Tracker:
         triggers, self._triggers = tuple(self._triggers), []
         return Changes(changed, before, triggers)
 
-    def _recompute(self, name: str) -> Iterator[tuple[PortKey, Route | None, Route | None]]:
-        """What differs: the port, its route as of the last drain, and now."""
+    def _recompute(self, name: str, before: dict[PortKey, Route | None], changed: dict[PortKey, Route | None]) -> None:
+        """Add what differs: of each port its route as of the last drain, and now."""
         service = self._services.get(name)
         if service is None:
             return  # it came and went
-        ports = {port.key: port for port in service.ports}
-        for key in service.routed:
-            if key not in ports:
-                yield key, self._routes.get(key), None
-        for key, port in ports.items():
+        keys = tuple(port.key for port in service.ports)
+        if service.routed != keys:
+            for key in set(service.routed).difference(keys):
+                before[key], changed[key] = self._routes.get(key), None
+        for key, port in zip(keys, service.ports, strict=True):
             old, route = self._routes.get(key), choose(port, service.endpoints(key), self._place)
             if old != route:
-                yield key, old, route
-        service.routed = tuple(ports)
+                before[key], changed[key] = old, route
+        service.routed = keys
         self._forget_if_empty(name)
 
     def _set_slice(self, owner: str, name: str, family: Family | None, obj: Obj) -> None:
         state = self._services.setdefault(owner, _Service())
-        before = state.slices.get(name)
-        after = (family, views.slice_endpoints(obj)) if family in self._families and family else None
+        before = next((one for one in state.slices if one.name == name), None)
+        after = None
+        if family in self._families and family:
+            after = _Slice(name, family, tuple(views.slice_endpoints(obj).items()))
         if before != after:
-            if after is None:
-                del state.slices[name]
-            else:
-                state.slices[name] = after
+            others = tuple(one for one in state.slices if one is not before)
+            state.slices = others if after is None else (*others, after)
             trigger = (obj["metadata"].get("annotations") or {}).get(views.TRIGGER_ANNOTATION)
             if trigger and after is not None and len(self._triggers) < 1000:
                 self._triggers.append(parse_time(trigger))
