@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 
 from apimachinery import discovery, errors
 from apimachinery.client import PatchType
@@ -18,6 +19,8 @@ from apimachinery.schema.node import REF
 from apimachinery.workqueue import WorkQueue
 from controlplane.apiserver.expressions.checking import concerned, warnings
 from controlplane.controllers.context import Context, synced
+
+log = logging.getLogger(__name__)
 
 # As whom upstream's loop owns the field.
 FIELD_MANAGER = "validatingadmissionpolicy-status"
@@ -47,7 +50,7 @@ class AdmissionPolicyStatusController:
         await self._queue.run_workers(1, self._sync)
 
     async def _warnings(self, policy: Obj) -> list[Obj]:
-        """Raises ApiError, Unreachable."""
+        """Raises ApiError where it is not known what is served, Unreachable."""
         served = (await discovery.served(self._client)).kinds
         kinds = concerned(policy, served)
         named = policy["spec"].get("paramKind")
@@ -56,11 +59,18 @@ class AdmissionPolicyStatusController:
         return warnings(policy, kinds, params, published.get)
 
     async def _published(self, kind: Kind) -> Node | None:
+        """The type of a kind; None where nobody tells it. Raises Unreachable."""
         known = Schema.load().node(kind.api_version, kind.kind)
         if known is not None:
             return known
-        document = await self._client.request("GET", f"/openapi/v3/apis/{kind.group}/{kind.version}")
-        schemas = json.loads(json.dumps(document["components"]["schemas"]).replace(_REFERENCE, REF))
+        try:
+            document = await self._client.request("GET", f"/openapi/v3/apis/{kind.group}/{kind.version}")
+        except errors.ApiError as error:
+            # As upstream: what nobody tells the type of is not looked at, and that is no fault of the policy's.
+            log.info("no types of %s/%s are told: %s", kind.group, kind.version, error.message)
+            return None
+        found = (document.get("components") or {}).get("schemas") or {}
+        schemas = json.loads(json.dumps(found).replace(_REFERENCE, REF))
         wanted = {"group": kind.group, "version": kind.version, "kind": kind.kind}
         for schema in schemas.values():
             if wanted in (schema.get("x-kubernetes-group-version-kind") or ()):

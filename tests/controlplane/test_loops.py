@@ -32,6 +32,8 @@ from apimachinery.kinds import (
 )
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.objects import Obj, copy, name, uid
+from tests.controlplane.apiserver.aggregated import GROUP, aggregated
+from tests.controlplane.apiserver.aggregated import settings as fronted
 from tests.controlplane.stage import Stage, stage
 from tests.waiting import WHOLE
 
@@ -180,9 +182,13 @@ def test_of_a_policy_the_generation_that_was_seen_is_told(tmp_path: Path) -> Non
     validations = [{"expression": "object.spec.replicas < 5"}]
     rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["deployments"]}
     spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": validations}
+    # Of what another server serves nobody publishes a type.
+    other = {"apiGroups": [GROUP], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["flunders"]}
 
     async def scenario() -> None:
-        async with stage(tmp_path) as at:
+        async with aggregated(tmp_path) as behind, stage(tmp_path, **fronted(tmp_path)) as at:
+            await behind.register(at.client)
+            await at.until(lambda: discovered(at.client))
             await at.start_loops(controllers=("validatingadmissionpolicy-status-controller",))
 
             async def status() -> Obj:
@@ -193,9 +199,15 @@ def test_of_a_policy_the_generation_that_was_seen_is_told(tmp_path: Path) -> Non
             await at.until(lambda: equals(status, {"observedGeneration": 1, "typeChecking": {}}))
             await at.client.patch(VALIDATING_ADMISSION_POLICY, "p", {"spec": {"failurePolicy": "Ignore"}})
             await at.until(lambda: equals(status, {"observedGeneration": 2, "typeChecking": {}}))
+            more = {"spec": {"matchConstraints": {"resourceRules": [rule, other]}}}
+            await at.client.patch(VALIDATING_ADMISSION_POLICY, "p", more)
+            await at.until(lambda: equals(status, {"observedGeneration": 3, "typeChecking": {}}))
             owned = (await at.client.get(VALIDATING_ADMISSION_POLICY, "p"))["metadata"]["managedFields"]
             own = [(o["manager"], o["operation"], o.get("subresource")) for o in owned if o.get("subresource")]
             assert own == [("validatingadmissionpolicy-status", "Apply", "status")]
+
+    async def discovered(client: Client) -> bool:
+        return any(kind.group == GROUP for kind in (await discovery.served(client)).kinds)
 
     async def equals(what: Callable[[], Awaitable[Obj]], wanted: Obj) -> bool:
         return await what() == wanted
