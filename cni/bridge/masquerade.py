@@ -5,11 +5,11 @@ Source: https://www.cni.dev/plugins/current/main/bridge/
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from apimachinery.kit.netlink.routes import Interface
 from cni import backend
-from cni.backend import IPTABLES
+from cni.backend import IPTABLES, NFTABLES
 from cni.bridge import masquerade_iptables, masquerade_nft, plan
 
 Key = tuple[str, str, str]
@@ -19,10 +19,12 @@ Key = tuple[str, str, str]
 def add(kind: str, addresses: Iterable[Interface], key: Key) -> None:
     """CniError when the kernel refuses. What an attachment that is gone left at an address makes way. `kind`: one of
     BACKENDS, "" for any."""
-    if (kind or _any()) == IPTABLES:
-        masquerade_iptables.add(list(addresses), key[0], key[1])
-    else:
-        masquerade_nft.add(addresses, key[0], plan.host_name(*key))
+    held = list(addresses)
+    _by(
+        kind,
+        lambda: masquerade_nft.add(held, key[0], plan.host_name(*key)),
+        lambda: masquerade_iptables.add(held, key[0], key[1]),
+    )
 
 
 def remove(key: Key, addresses: Collection[str] = ()) -> None:
@@ -40,19 +42,19 @@ def keep_only(network: str, valid: Collection[tuple[str, str]]) -> None:
 
 def check(kind: str, addresses: Iterable[Interface], key: Key) -> None:
     """CniError when an address would leave as it is."""
-    if (kind or _any()) == IPTABLES:
-        masquerade_iptables.check(list(addresses), key[0], key[1])
-    else:
-        masquerade_nft.check(addresses)
+    held = list(addresses)
+    _by(kind, lambda: masquerade_nft.check(held), lambda: masquerade_iptables.check(held, key[0], key[1]))
 
 
 def require(kind: str) -> None:
     """CniError(50) where rules of this kind, or "" of any, cannot be had."""
-    if (kind or _any()) == IPTABLES:
-        masquerade_iptables.require()
-    else:
-        masquerade_nft.require()
+    _by(kind, masquerade_nft.require, masquerade_iptables.require)
 
 
-def _any() -> str:
-    return backend.choose(masquerade_nft.require, masquerade_iptables.require)
+def _by(kind: str, nftables: Callable[[], None], iptables: Callable[[], None]) -> None:
+    """Do it by rules of this kind. For any kind what does it says whether nftables can be had, instead of who would
+    open all of it to ask that alone."""
+    if kind == NFTABLES:
+        nftables()
+    elif kind == IPTABLES or backend.choose(nftables, masquerade_iptables.require) == IPTABLES:
+        iptables()

@@ -52,7 +52,8 @@ def ruleset(address: Interface, network: str, attachment: str, *, instead: bool 
 
 
 def add(addresses: Iterable[Interface], network: str, attachment: str) -> None:
-    """CniError when the kernel refuses. What an attachment that is gone left at an address makes way."""
+    """CniError when the kernel refuses, and as `require`. What an attachment that is gone left at an address makes
+    way."""
     with _opened() as nft:
         for address in addresses:
             try:
@@ -72,7 +73,7 @@ def keep_only(network: str, valid: set[str]) -> None:
 
 
 def check(addresses: Iterable[Interface]) -> None:
-    """CniError when an address would leave as it is."""
+    """CniError when an address would leave as it is, and as `require`."""
     with _opened() as nft:
         for address in addresses:
             try:
@@ -84,13 +85,8 @@ def check(addresses: Iterable[Interface]) -> None:
 def require() -> None:
     """CniError(50) where nftables cannot be used; CniError(11) where it does not answer, which is not the same: another
     kind of rules would be chosen for it."""
-    try:
-        with _opened():
-            pass
-    except CniError as problem:
-        if problem.code == types.TRY_AGAIN_LATER:
-            raise
-        raise CniError(types.PLUGIN_NOT_AVAILABLE, problem.message, problem.details) from None
+    with _opened():
+        pass
 
 
 def _network(network: str) -> str:
@@ -122,10 +118,15 @@ def _remove(unwanted: Callable[[str, str], bool]) -> bool:
 
 @contextlib.contextmanager
 def _opened() -> Iterator[Nft]:
-    """In the calling thread's network namespace. What goes wrong with it is a CniError."""
+    """In the calling thread's network namespace. What goes wrong with it is a CniError, as `require` has it where it is
+    the opening."""
     nft = Nft()
     try:
-        nft.open_blocking()
+        try:
+            nft.open_blocking()
+        except NftError as lacking:
+            message = "ipMasq: nftables cannot be used"
+            raise CniError(types.PLUGIN_NOT_AVAILABLE, message, lacking.message) from None
         yield nft
     except NftError as refused:
         raise CniError(types.IO_FAILURE, "ipMasq: nftables refused the rules", refused.message) from None

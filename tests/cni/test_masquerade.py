@@ -68,6 +68,17 @@ def test_where_there_is_neither_kind_status_says_so_and_nothing_is_left_to_remov
         masquerade_nft.add([ip_interface("10.88.7.2/24")], "net", "veth0")
 
 
+def test_nftables_is_opened_once_for_each_thing_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(Nft, "_open", lambda _: done.append("open"))
+    monkeypatch.setattr(Nft, "_run", lambda _, text: done.append("run"))
+    held, key = [ip_interface("10.88.7.2/24")], ("net", "c1", "eth0")
+    for ask in (masquerade.add, masquerade.check):
+        ask("", held, key)
+    masquerade.require("")
+    assert done == ["open", "run", "open", "run", "open"]
+
+
 def test_where_nftables_does_not_answer_in_time_what_was_asked_is_to_be_tried_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
