@@ -12,7 +12,7 @@ from apimachinery import errors
 from apimachinery.cel.estimation.ranges import MOST
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.rules.apiextensions import nodes
+from controlplane.apiserver.rules.apiextensions import internal, nodes
 from controlplane.apiserver.structural import expressions
 from controlplane.apiserver.structural.declared import Declared, DeclaredTypes, declared
 from controlplane.apiserver.structural.reading import EMBEDDED, LIST_TYPE, VALIDATIONS, named, one
@@ -112,11 +112,11 @@ def _rule(
         yield errors.field_forbidden(f"{path}.rule", _over("estimated rule cost", cost, _EXPRESSION_COST))
     total.add(f"{path}.rule", cost)
     if rule.rule.wrong:
-        yield errors.invalid(f"{path}.rule", _shown(given), rule.rule.wrong)
+        yield errors.invalid(f"{path}.rule", internal.rule(given), rule.rule.wrong)
     if (message := rule.message) is not None:
         where = f"{path}.messageExpression"
         if message.wrong:
-            yield errors.invalid(where, _shown(given), message.wrong)
+            yield errors.invalid(where, internal.rule(given), message.wrong)
         else:
             if not kept and message.cost > _EXPRESSION_COST:
                 text = _over("estimated messageExpression cost", message.cost, _EXPRESSION_COST)
@@ -128,19 +128,6 @@ def _rule(
     elif not rule.rule.compares and given.get("optionalOldSelf") is not None:
         text = "may not be set if oldSelf is not used in rule"
         yield errors.invalid(f"{path}.optionalOldSelf", given["optionalOldSelf"], text)
-
-
-def _shown(given: Obj) -> Obj:
-    texts = {
-        title: given.get(name) or ""
-        for title, name in (("Rule", "rule"), ("Message", "message"), ("MessageExpression", "messageExpression"))
-    }
-    return {
-        **texts,
-        "Reason": given.get("reason"),
-        "FieldPath": given.get("fieldPath") or "",
-        "OptionalOldSelf": given.get("optionalOldSelf"),
-    }
 
 
 def _over(what: str, cost: int, limit: int) -> str:

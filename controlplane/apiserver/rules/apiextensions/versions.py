@@ -6,6 +6,7 @@ of its own.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.rules.apiextensions import defaulted, expressed, nodes, structural
+from controlplane.apiserver.rules.apiextensions import defaulted, expressed, internal, nodes, structural
 from controlplane.apiserver.structural import fieldpaths
 from controlplane.apiserver.structural.reading import not_structural
 
@@ -87,7 +88,9 @@ def check(version: Obj, path: str, with_status: bool, asked: Asked) -> Iterator[
     """What is wrong with one version that keeps its own of what it could share."""
     warning = version.get("deprecationWarning")
     for text in _warning(bool(version.get("deprecated")), warning):
-        yield errors.invalid(f"{path}.deprecationWarning", warning, text)
+        # Upstream holds it by reference, which its messages show as JSON.
+        told = json.dumps(warning, ensure_ascii=False)
+        yield FieldError("FieldValueInvalid", f"{path}.deprecationWarning", f"Invalid value: {told}: {text}")
     schema = schema_of(version.get("schema"))
     kept = (version.get("name") or "") in asked.unchanged
     yield from check_schema(schema, f"{path}.schema.openAPIV3Schema", with_status, asked, kept)
@@ -150,7 +153,7 @@ def _root(schema: Obj, path: str, with_status: bool) -> Iterator[FieldError]:
         elif any(schema.get(f) is not None for f in _TELLING) or any(schema.get(f) for f in _NOT_AT_ROOT):
             listed = f"[{_ROOT_FIELDS}]"
             text = f"only {listed} fields are allowed at the root of the schema if the status subresource is enabled"
-            yield errors.invalid(path, schema, text)
+            yield errors.invalid(path, internal.schema(schema), text)
     if schema.get("nullable"):
         yield errors.field_forbidden(f"{path}.nullable", "nullable cannot be true at the root")
 

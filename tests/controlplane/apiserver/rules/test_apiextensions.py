@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from apimachinery import patterns
+from controlplane.apiserver.rules.apiextensions import internal
 from controlplane.apiserver.strategies import definitions
 from controlplane.apiserver.structural import conforming
 from tests.controlplane.apiserver.rules.cases import ABSENT, Obj, complete, expect, put, told
@@ -488,3 +489,30 @@ def test_no_pattern_takes_longer_than_its_text() -> None:
     """By Python's own expressions this one would not end in a lifetime."""
     (error,) = conforming.wrong("a" * 1000 + "!", {"type": "string", "pattern": "^(a+)+$"}, "x")
     assert "should match '^(a+)+$'" in str(error)
+
+
+def test_a_schema_is_shown_by_its_internal_fields() -> None:
+    """Asked of upstream v1.36.2."""
+    items = {"type": "string", "enum": ["x", 1], "default": "x", "example": {"b": 1.0}}
+    parts = {
+        "a": {"type": "array", "items": items, "maxItems": 3, "externalDocs": {"url": "u"}},
+        "m": {"type": "object", "additionalProperties": {"type": "integer"}, "x-kubernetes-map-type": "atomic"},
+    }
+    shown = internal.schema({"type": "object", "maxProperties": 3, "properties": parts})
+    assert list(shown)[:6] == ["ID", "Schema", "Ref", "Description", "Type", "Nullable"] and len(shown) == 44
+    assert shown["Properties"]["a"]["Items"]["Schema"]["Enum"] == ["x", 1]
+    assert shown["Properties"]["a"]["Items"]["JSONSchemas"] is None
+    assert shown["Properties"]["a"]["ExternalDocs"] == {"Description": "", "URL": "u"}
+    assert shown["Properties"]["m"]["AdditionalProperties"]["Allows"] is True
+    assert internal.rule({"rule": "true"}) == {
+        "Rule": "true", "Message": "", "MessageExpression": "", "Reason": None, "FieldPath": "", "OptionalOldSelf": None
+    }  # fmt: skip
+    made = put(with_schema({"type": "object", "maxProperties": 3}), {"spec.versions.0.subresources": {"status": {}}})
+    (error,) = told(made)
+    assert error.startswith('spec.validation.openAPIV3Schema: Invalid value: {"ID":"","Schema":"","Ref":null,"Descr')
+
+
+def test_what_is_held_by_reference_is_shown_as_json() -> None:
+    changes = {"spec.versions.0.deprecated": True, "spec.versions.0.deprecationWarning": "a\x01b"}
+    (error,) = told(put(DEFINITION, changes))
+    assert error.startswith('spec.versions[0].deprecationWarning: Invalid value: "a\\u0001b": must only contain')
