@@ -61,6 +61,7 @@ class Pipeline:
             "deletecollection": writing.deletecollection,
         }
         self._finalize = writing.finalize
+        self._learn = reading.learn
         self._refusals = Refusals()
         self._paths = dict(edge.routes.paths)
         self._paths.update(paths)
@@ -94,6 +95,8 @@ class Pipeline:
         request.user = user
 
     async def _answer(self, request: Request) -> Reply:
+        if request.kind is None and request.path.startswith("/apis/"):
+            await self._learn(request)
         wanted = attributes(request)
         decision = await self._edge.authorize(request.user, wanted)
         if not decision.allowed:

@@ -12,7 +12,7 @@ from apimachinery import errors
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from apimachinery.selectors import SelectorError
-from controlplane.apiserver import defaults, listing, measures, pages
+from controlplane.apiserver import defaults, listing, measures, pages, router
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.collection import Collection
 from controlplane.apiserver.cache.entry import Entry
@@ -51,6 +51,13 @@ class Reading:
         found = self._registry.entry(kind, request.space, request.name)
         (entry,) = await self._registry.shown(kind, (found,))
         return await one(kind, entry, 200, format)
+
+    async def learn(self, request: Request) -> None:
+        """Another server may have told of a kind already that is not known here yet: wait until it is, and set it."""
+        if self._registry.shared:
+            await self._registry.fresh()
+            found = router.locate(request.catalog, request.method, request.path, request.query)
+            request.kind = found.kind
 
     async def list(self, request: Request) -> Response:
         kind = request.served

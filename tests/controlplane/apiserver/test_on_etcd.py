@@ -14,7 +14,7 @@ import pytest
 
 from apimachinery import errors, protobuf
 from apimachinery.client import Client
-from apimachinery.kinds import CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, EVENT, NAMESPACE, RESOURCE_QUOTA, SERVICE
+from apimachinery.kinds import CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, EVENT, NAMESPACE, RESOURCE_QUOTA, SERVICE, define
 from apimachinery.objects import Obj
 from benchmarks import ports
 from controlplane.apiserver.layout import UpstreamLayout
@@ -24,6 +24,8 @@ from controlplane.apiserver.strategies.services import claim
 from controlplane.store import Place, Put
 from controlplane.store.etcd.store import EtcdStore
 from tests import etcds
+from tests.controlplane.apiserver.custom.definitions import boat, definition, version
+from tests.controlplane.apiserver.custom.test_served import established
 from tests.controlplane.apiserver.server import serving
 from tests.controlplane.store.etcd.test_store import etcdctl
 from tests.controlplane.store.following import Plain
@@ -195,6 +197,27 @@ def test_what_one_server_answered_every_other_knows_at_once(tmp_path: Path, etcd
             namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "fresh"}}
             await clients[0].create(NAMESPACE, namespace)
             await clients[1].create(CONFIG_MAP, config_map("c"), "fresh")
+
+    run(main)
+
+
+def test_what_one_server_defines_every_other_serves_at_once(tmp_path: Path, etcd: etcds.Etcd) -> None:
+    async def main() -> None:
+        async with several(tmp_path, etcd, 3) as clients:
+            for number in range(5):
+                one, two, three = (clients[(number + shift) % 3] for shift in range(3))
+                group = f"sea{number}.example.com"
+                boats = define(group, "v1", "Boat", "boats", status=True)
+                await established(one, definition(version(), group=group))
+                made = await two.create(boats, {**boat("a"), "apiVersion": f"{group}/v1"})
+                assert await three.get(boats, "a", "default") == made
+                assert (await three.request("GET", f"/apis/{group}/v1"))["resources"]
+                place = f"/{tmp_path.name}/{group}/boats/default/a"
+                value = json.loads(etcdctl(etcd.urls[0], "get", place, "--print-value-only"))
+                assert list(value)[:3] == ["apiVersion", "kind", "metadata"] and value["kind"] == "Boat"
+                assert value["apiVersion"] == f"{group}/v1" and "resourceVersion" not in value["metadata"]
+        async with several(tmp_path, etcd, 1) as (again,):
+            assert (await again.get(boats, "a", "default")) == made
 
     run(main)
 

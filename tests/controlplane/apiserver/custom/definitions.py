@@ -39,7 +39,7 @@ def definition(*versions: Obj, plural: str = "boats", kind: str = "Boat", short:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{spec['group']}"},
         "spec": {**spec, "versions": list(versions or (version(),))},
     }
 

@@ -1,0 +1,185 @@
+"""Conversion by a webhook, asked over real HTTPS: what is stored in one version is written and read in another."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery import errors
+from apimachinery.client import Client
+from apimachinery.kinds import CUSTOM_RESOURCE_DEFINITION as DEFINITION
+from apimachinery.objects import Obj, name
+from tests.controlplane.apiserver.admission.backend import Backend, backend
+from tests.controlplane.apiserver.custom.definitions import GROUP, V1, V2, boat, definition, of_type, version
+from tests.controlplane.apiserver.custom.test_served import established
+from tests.controlplane.apiserver.server import DEADLINE, serving
+
+# Version 2 calls the sail a rig.
+_RIGGED = {"openAPIV3Schema": of_type({"spec": of_type({"rig": {"type": "string"}})})}
+_FAILED = f"conversion webhook for {GROUP}/v1, Kind=Boat"
+
+
+def rigged(request: Obj) -> Obj:
+    """The response of a webhook that knows both."""
+    wanted, made = request["desiredAPIVersion"], []
+    for obj in request["objects"]:
+        spec = dict(obj["spec"])
+        old, new = ("rig", "sail") if wanted.endswith("v1") else ("sail", "rig")
+        spec[new] = spec.pop(old)
+        made.append({**obj, "apiVersion": wanted, "spec": spec})
+    return {"result": {"status": "Success"}, "convertedObjects": made}
+
+
+def play(folder: Path, test: Callable[[Client, Backend], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with serving(folder) as client, backend(folder) as made:
+            made.answer = rigged
+            webhook = {"clientConfig": made.config(), "conversionReviewVersions": ["v1"]}
+            conversion = {"strategy": "Webhook", "webhook": webhook}
+            newer = version("v2", storage=False, schema=_RIGGED)
+            await established(client, definition(version(), newer, conversion=conversion))
+            await test(client, made)
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def test_objects_are_converted_on_every_way(tmp_path: Path) -> None:
+    async def test(client: Client, made: Backend) -> None:
+        await client.create(V1, boat("a"))
+        assert not made.asked, "nobody spoke of another version"
+        second = boat("b", "v2", rig="lug")
+        del second["spec"]["sail"]
+        assert (await client.create(V2, second))["spec"] == {"rig": "lug"}
+        assert (await client.get(V1, "b", "default"))["spec"]["sail"] == "lug"
+        del made.asked[:]
+        listed = (await client.list(V2, "default"))["items"]
+        assert [(obj["apiVersion"], obj["spec"]["rig"]) for obj in listed] == [
+            (f"{GROUP}/v2", "gaff"),
+            (f"{GROUP}/v2", "lug"),
+        ]
+        assert [len(asked["objects"]) for asked in made.asked] == [2], "a list is converted at once"
+        assert made.paths[-1] == "/hook"
+        seen = []
+        async for kind, obj in client.watch(V2, "default", resource_version="0"):
+            if kind == "BOOKMARK":
+                continue
+            seen.append((kind, name(obj), obj["spec"]["rig"]))
+            if len(seen) == 2:
+                await client.patch(V2, "a", {"spec": {"rig": "square"}}, "default")
+            if len(seen) == 3:
+                break
+        assert seen == [("ADDED", "a", "gaff"), ("ADDED", "b", "lug"), ("MODIFIED", "a", "square")]
+        assert (await client.get(V1, "a", "default"))["spec"]["sail"] == "square"
+        await client.delete(V2, "a", "default")
+        with pytest.raises(errors.NotFound):
+            await client.get(V1, "a", "default")
+
+    play(tmp_path, test)
+
+
+def test_the_stored_version_may_change_and_what_lies_there_is_converted(tmp_path: Path) -> None:
+    async def test(client: Client, made: Backend) -> None:
+        await client.create(V1, boat("a"))
+        given = await client.get(DEFINITION, f"boats.{GROUP}")
+        for one in given["spec"]["versions"]:
+            one["storage"] = one["name"] == "v2"
+        await client.update(DEFINITION, given)
+        assert (await client.get(V2, "a", "default"))["spec"] == {"rig": "gaff"}
+        assert (await client.get(V1, "a", "default"))["spec"]["sail"] == "gaff", "it still lies there as v1"
+        new = await client.patch(V1, "a", {"spec": {"sail": "lug"}}, "default")
+        assert new["spec"]["sail"] == "lug"
+        del made.asked[:]
+        assert (await client.get(V2, "a", "default"))["spec"] == {"rig": "lug"} and not made.asked
+
+    play(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"result": {"status": "Failure", "message": "no"}}, f"{_FAILED} failed: no"),
+        ({"result": {"status": "Failed"}}, f"{_FAILED} failed: response.result.status was 'Failed', not 'Success'"),
+        ({}, f"{_FAILED} failed: response.result.status was '', not 'Success'"),
+        ({"result": {"status": "Success"}}, f"{_FAILED} returned 0 objects, expected 1"),
+    ],
+)
+def test_an_answer_that_converts_nothing_is_told(tmp_path: Path, answer: Obj, told: str) -> None:
+    async def test(client: Client, made: Backend) -> None:
+        await client.create(V1, boat("a"))
+        made.answer = lambda _: answer
+        with pytest.raises(errors.ApiError) as refusal:
+            await client.get(V2, "a", "default")
+        assert (refusal.value.status_code, refusal.value.message) == (500, told)
+
+    play(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"apiVersion": f"{GROUP}/v1"}, "object at index 0: invalid groupVersion (expected {0}/v2, received {0}/v1)"),
+        ({"kind": "Ship"}, "object at index 0: invalid kind (expected Boat, received Ship)"),
+        ({"metadata": {"name": "b"}}, "object: must have the same name: a != b"),
+        ({"metadata": None}, "metadata: missing metadata in converted object"),
+        ({"labels": {"a": 1}}, "metadata: metadata.labels[a] must be a string, but is number in converted object"),
+    ],
+)
+def test_a_converted_object_must_be_the_same_one(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    def changed(request: Obj) -> Obj:
+        response = rigged(request)
+        (obj,) = response["convertedObjects"]
+        if "labels" in change:
+            obj["metadata"] = {**obj["metadata"], "labels": change["labels"]}
+        elif change.get("metadata"):
+            obj["metadata"] = {**obj["metadata"], **change["metadata"]}
+        else:
+            obj |= change
+        return response
+
+    async def test(client: Client, made: Backend) -> None:
+        await client.create(V1, boat("a"))
+        made.answer = changed
+        with pytest.raises(errors.ApiError) as refusal:
+            await client.get(V2, "a", "default")
+        assert refusal.value.message == f"{_FAILED} returned invalid {told.format(GROUP)}"
+        made.answer = lambda request: {**rigged(request), "uid": "another"}
+        with pytest.raises(errors.ApiError, match='failed: expected response.uid="'):
+            await client.get(V2, "a", "default")
+
+    play(tmp_path, test)
+
+
+def test_labels_may_be_converted_and_other_metadata_stays(tmp_path: Path) -> None:
+    def labelled(request: Obj) -> Obj:
+        response = rigged(request)
+        for obj in response["convertedObjects"]:
+            obj["metadata"] = {**obj["metadata"], "labels": {"by": "hook"}, "resourceVersion": "1", "finalizers": ["x"]}
+        return response
+
+    async def test(client: Client, made: Backend) -> None:
+        first = await client.create(V1, boat("a"))
+        made.answer = labelled
+        shown = (await client.get(V2, "a", "default"))["metadata"]
+        assert shown["labels"] == {"by": "hook"} and "finalizers" not in shown
+        assert shown["resourceVersion"] == first["metadata"]["resourceVersion"]
+
+    play(tmp_path, test)
+
+
+def test_the_authority_is_the_bundle_s(tmp_path: Path) -> None:
+    async def test(client: Client, made: Backend) -> None:
+        await client.create(V1, boat("a"))
+        given = await client.get(DEFINITION, f"boats.{GROUP}")
+        ca = base64.b64encode((tmp_path / "ca.crt").read_bytes()).decode()
+        given["spec"]["conversion"]["webhook"]["clientConfig"]["caBundle"] = ca
+        await client.update(DEFINITION, given)
+        url = f'Post "https://127.0.0.1:{made.port}/hook"'
+        with pytest.raises(errors.ApiError, match=f"{_FAILED} failed: {url}: tls: failed to verify certificate"):
+            await client.get(V2, "a", "default")
+
+    play(tmp_path, test)
