@@ -21,8 +21,16 @@ _FRESH = 3.0
 async def page(
     registry: Registry, kind: Kind, options: ListOptions, selection: Selection
 ) -> tuple[Sequence[Entry], Obj]:
-    """The entries of a list, and its metadata. Raises BadRequest, Expired, Timeout."""
-    entries, at, start = await _entries(registry, kind, options, selection)
+    """The entries of a list as this version of their kind shows them, and its metadata. Raises BadRequest, Expired,
+    Timeout, and what a conversion raises.
+    """
+    custom = registry.catalog.custom(kind)
+    if custom is None or not selection.fields:
+        entries, at, start = await _entries(registry, kind, options, selection)
+    else:
+        # Fields are those of the version that is spoken.
+        found, at, start = await _entries(registry, kind, options, selection.wide)
+        entries = [entry for entry in await custom.shown(found) if selection.matches(entry)]
     if start:
         entries = listing.rest(entries, start, selection.namespace)
     metadata: Obj = {"resourceVersion": str(at)}
@@ -34,7 +42,7 @@ async def page(
             metadata["remainingItemCount"] = remaining
     elif options.limit > 0 and len(entries) == options.limit and _goes_on(registry, kind, entries[-1], at, selection):
         metadata["continue"] = listing.encode_token(at, entries[-1], selection.namespace)
-    return entries, metadata
+    return await registry.shown(kind, entries), metadata
 
 
 async def _entries(

@@ -64,7 +64,7 @@ class Reading:
         format = self._negotiate(request)
         options = listing.parse(request, watch=False)
         entries, metadata = await pages.page(self._registry, kind, options, self._selection(request))
-        return await many(kind, await self._registry.shown(kind, entries), metadata, format)
+        return await many(kind, entries, metadata, format)
 
     def _selection(self, request: Request) -> Selection:
         kind = request.served
@@ -103,7 +103,7 @@ class Reading:
                 return errors.Expired(text).status()
             watcher.begin(collection.since(options.revision))
         elif options.initial_events is not False:
-            there = collection.select(watcher.selection)
+            there = collection.select(watcher.seeking)
             watcher.begin(Event(collection.kind, entry.revision, None, entry) for entry in there)
         watcher.know(max(at, options.revision or 0))
         if options.initial_events and options.bookmarks:

@@ -166,11 +166,10 @@ class Writing:
         labels, fields = request.param("labelSelector"), request.param("fieldSelector")
         selection = select.parse(kind, request.catalog.of(kind).fields, namespace, "", labels, fields)
         entries, listed = await pages.page(self._registry, storage, options, selection)
-        shown = await self._registry.shown(kind, entries)
         for entry in entries:
             with contextlib.suppress(errors.NotFound):
                 await self._registry.delete_entry(storage, entry.namespace, entry.name, context)
-        return replace(await many(kind, shown, listed, format), warnings=tuple(context.warnings))
+        return replace(await many(kind, entries, listed, format), warnings=tuple(context.warnings))
 
     async def finalize(self, request: Request) -> Response:
         """namespaces/NAME/finalize: the one way to change spec.finalizers."""

@@ -67,6 +67,18 @@ class Event:
         """The same for one who is alone in asking: nothing is kept."""
         return _frame(type, kind, self._subject(type), format, first, custom)
 
+    def hidden(self, custom: Shows) -> bool:
+        """Whether what it is about is stored in another way than it is to be shown."""
+        return not all(custom.ready(entry) for entry in (self.old, self.new) if entry is not None)
+
+    def judged(self, selection: Selection, kind: Kind, format: Format | None, first: bool, custom: Shows) -> Later:
+        """The frame of an event that has to be shown before anybody can say whether a selection is about it; empty when
+        it is not.
+        """
+        subject = self.new or self.old
+        assert subject is not None
+        return Later(len(subject.wire), partial(_judged, self, selection, kind, format, first, custom))
+
     def forget_frames(self) -> None:
         self._frames = None
         self._gone = None
@@ -108,6 +120,22 @@ def _frame(type: str, kind: Kind, entry: Entry, format: Format | None, first: bo
     if len(entry.wire) >= LARGE:
         return Later(len(entry.wire), partial(beside_loop, _encoded, type, kind, entry, format, first))
     return _encoded(type, kind, entry, format, first)
+
+
+async def _judged(
+    event: Event, selection: Selection, kind: Kind, format: Format | None, first: bool, custom: Shows
+) -> bytes:
+    there = [entry for entry in (event.old, event.new) if entry is not None]
+    seen = dict(zip(map(id, there), await custom.shown(there), strict=True))
+    old, new = (seen[id(entry)] if entry is not None else None for entry in (event.old, event.new))
+    shown = Event(kind, event.revision, old, new)
+    type = shown.type_for(selection)
+    if not type:
+        return b""
+    subject = shown._subject(type)
+    if format is None:
+        return b'{"type":"%s","object":%s}\n' % (type.encode(), subject.wire)
+    return await off_loop(len(subject.wire), _encoded, type, kind, subject, format, first)
 
 
 async def _shown(type: str, kind: Kind, entry: Entry, format: Format | None, first: bool, custom: Shows) -> bytes:

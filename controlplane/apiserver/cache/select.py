@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from apimachinery import errors, selectors
 from apimachinery.kinds import Kind
@@ -26,6 +26,11 @@ class Selection:
     def plain(self) -> bool:
         """Scope alone decides."""
         return self.labels is None and not self.fields
+
+    @property
+    def wide(self) -> Selection:
+        """The same, whatever is in an object's fields."""
+        return replace(self, fields=())
 
     def matches(self, entry: Entry) -> bool:
         if self.namespace and entry.namespace != self.namespace:

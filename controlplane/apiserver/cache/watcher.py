@@ -47,6 +47,11 @@ class Watcher:
         s = self.selection
         return s.namespace, s.name, s.node
 
+    @property
+    def seeking(self) -> Selection:
+        """What it has to look at."""
+        return self.selection if self._custom is None else self.selection.wide
+
     def know(self, revision: int) -> None:
         """The client knows what happened up to here, which may be more than this server does so far."""
         self.revision = self._known = revision
@@ -63,7 +68,9 @@ class Watcher:
 
     def _told(self, missed: Iterable[Event]) -> Iterator[Frame]:
         for event in missed:
-            if type := event.type_for(self.selection):
+            if self._unseen(event):
+                yield self._judged(event)
+            elif type := event.type_for(self.selection):
                 first, self._first = self._first, False
                 yield event.made(type, self.kind, self.format, first, self._custom)
 
@@ -76,8 +83,19 @@ class Watcher:
         else:
             type = event.type_for(self.selection)
         self.revision = event.revision
-        if type:
+        if self._unseen(event):
+            self.push_frame(self._judged(event))
+        elif type:
             self.push(event, type)
+
+    def _unseen(self, event: Event) -> bool:
+        """Whether its fields can be selected by only once it is shown."""
+        return bool(self.selection.fields) and self._custom is not None and event.hidden(self._custom)
+
+    def _judged(self, event: Event) -> Frame:
+        assert self._custom is not None
+        # Whether it is the first that is sent nobody knows: columns twice are better than none.
+        return event.judged(self.selection, self.kind, self.format, True, self._custom)
 
     def push(self, event: Event, type: str) -> None:
         self.push_frame(event.frame(type, self.kind, self.format, self._first, self._custom))

@@ -20,6 +20,9 @@ from tests.controlplane.apiserver.custom.test_served import established
 from tests.controlplane.apiserver.server import DEADLINE, serving
 
 # Version 2 calls the sail a rig.
+_BY_SAIL: dict[str, Any]
+_BY_RIG: dict[str, Any]
+_BY_SAIL, _BY_RIG = ({"selectableFields": [{"jsonPath": f".spec.{one}"}]} for one in ("sail", "rig"))
 _RIGGED = {"openAPIV3Schema": of_type({"spec": of_type({"rig": {"type": "string"}})})}
 _FAILED = f"conversion webhook for {GROUP}/v1, Kind=Boat"
 
@@ -41,8 +44,8 @@ def play(folder: Path, test: Callable[[Client, Backend], Awaitable[None]]) -> No
             made.answer = rigged
             webhook = {"clientConfig": made.config(), "conversionReviewVersions": ["v1"]}
             conversion = {"strategy": "Webhook", "webhook": webhook}
-            newer = version("v2", storage=False, schema=_RIGGED)
-            await established(client, definition(version(), newer, conversion=conversion))
+            newer = version("v2", storage=False, schema=_RIGGED, **_BY_RIG)
+            await established(client, definition(version(**_BY_SAIL), newer, conversion=conversion))
             await test(client, made)
 
     asyncio.run(asyncio.wait_for(main(), DEADLINE))
@@ -78,6 +81,44 @@ def test_objects_are_converted_on_every_way(tmp_path: Path) -> None:
         await client.delete(V2, "a", "default")
         with pytest.raises(errors.NotFound):
             await client.get(V1, "a", "default")
+
+    play(tmp_path, test)
+
+
+def test_each_version_is_selected_by_its_own_fields(tmp_path: Path) -> None:
+    async def test(client: Client, made: Backend) -> None:
+        for letter, sail in zip("abc", ("gaff", "lug", "gaff"), strict=True):
+            await client.create(V1, boat(letter, sail=sail))
+        assert [name(obj) for obj in (await client.list(V2, "default", field_selector="spec.rig=gaff"))["items"]] == [
+            "a",
+            "c",
+        ]
+        query = {"fieldSelector": "spec.rig=gaff", "limit": "1"}
+        page = await client.request("GET", V2.path("default"), query=query)
+        assert [name(obj) for obj in page["items"]] == ["a"]
+        query["continue"] = page["metadata"]["continue"]
+        rest = await client.request("GET", V2.path("default"), query=query)
+        assert [name(obj) for obj in rest["items"]] == ["c"]
+        seen = []
+        async for kind, obj in client.watch(V2, "default", resource_version="0", field_selector="spec.rig=gaff"):
+            if kind == "BOOKMARK":
+                continue
+            seen.append((kind, name(obj), obj["spec"]["rig"]))
+            if len(seen) == 2:
+                await client.patch(V1, "b", {"spec": {"crew": 1}}, "default")
+                await client.patch(V1, "b", {"spec": {"sail": "gaff"}}, "default")
+                await client.patch(V1, "a", {"spec": {"sail": "lug"}}, "default")
+            if len(seen) == 4:
+                break
+        assert seen == [
+            ("ADDED", "a", "gaff"),
+            ("ADDED", "c", "gaff"),
+            ("ADDED", "b", "gaff"),
+            ("DELETED", "a", "gaff"),
+        ]
+        query = {"fieldSelector": "spec.rig=lug"}
+        await client.request("DELETE", V2.path("default"), query=query)
+        assert [name(obj) for obj in (await client.list(V1, "default"))["items"]] == ["b", "c"]
 
     play(tmp_path, test)
 
