@@ -78,8 +78,10 @@ class Informer:
         transform: Callable[[Obj], Obj] | None = None,
         keep: Callable[[Obj], Obj] | None = None,
         page: int = PAGE,
+        on_refused: Callable[[errors.Forbidden], None] | None = None,
     ) -> None:
-        """`page`: objects asked for at a time. What many at once are made of lies about in memory long after."""
+        """`page`: objects asked for at a time. What many at once are made of lies about in memory long after.
+        `on_refused` says in the log's place what it means that the server does not let us read them."""
         self.kind = kind
         self._transform = transform
         self._keep = keep
@@ -88,6 +90,8 @@ class Informer:
         self._label_selector = label_selector
         self._field_selector = field_selector
         self._page = page
+        self._on_refused = on_refused
+        self._trouble = ""
         self._objects: dict[str, Obj] = {}
         self._indexes: dict[str, _Index] = {}
         self._handlers: list[Handler] = []
@@ -166,9 +170,20 @@ class Informer:
                 log.info("%s: %s; waiting for the server", self.kind.resource, error)
                 await self._client.reachable()
             except (errors.ApiError, ValueError) as error:
-                log.warning("%s: %s; next try in %.2g s", self.kind.resource, error, self._retry)
+                self._say(error)
             await asyncio.sleep(self._retry * random.uniform(0.8, 1.2))
             self._retry = min(self._retry * 2, RETRY_MAX)
+
+    def _say(self, error: Exception) -> None:
+        """What is wrong is said when it begins and when it changes, not at each try."""
+        if str(error) == self._trouble:
+            log.debug("%s: still %s; next try in %.2g s", self.kind.resource, error, self._retry)
+            return
+        self._trouble = str(error)
+        if self._on_refused is not None and isinstance(error, errors.Forbidden):
+            self._on_refused(error)
+        else:
+            log.warning("%s: %s; tried again until it is well", self.kind.resource, error)
 
     async def _list(self) -> None:
         result = await self._client.list(
@@ -190,6 +205,9 @@ class Informer:
                 self._replace(item, obj)
         self._version = resource_version(result)
         self._retry = RETRY_FIRST
+        if self._trouble:
+            log.info("%s: well again", self.kind.resource)
+            self._trouble = ""
         self._synced.set()
 
     async def _watch(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+from apimachinery import errors
 from apimachinery.client import Client
 from apimachinery.informer import Informer
 from apimachinery.kinds import NAMESPACE, NETWORK_POLICY, POD
@@ -50,12 +51,12 @@ class NetworkPolicies:
         self._enforcer = Enforcer(self._tracker, grounds)
         self._families = tuple(ground.family for ground in grounds)
         self._shortfall = Shortfall(node, tell)
-        self._policies = Informer(client, NETWORK_POLICY)
+        self._policies = Informer(client, NETWORK_POLICY, on_refused=self._refused)
         self._policies.add_handler(self._tracker.policy_changed)
         self._policies.add_handler(self._shortfall.policy_changed)
-        pods = Informer(client, POD, transform=views.trim_pod)
+        pods = Informer(client, POD, transform=views.trim_pod, on_refused=self._refused)
         pods.add_handler(self._tracker.pod_changed)
-        namespaces = Informer(client, NAMESPACE, transform=views.trim_namespace)
+        namespaces = Informer(client, NAMESPACE, transform=views.trim_namespace, on_refused=self._refused)
         namespaces.add_handler(self._tracker.namespace_changed)
         self._others = (namespaces, pods)
         self._addresses = PodAddresses(results, self._tracker.told_addresses)
@@ -101,6 +102,13 @@ class NetworkPolicies:
         if self._tracker.policies:
             problems = filter(None, (of_mode(self._mode), of_bridges(self._families)))
             self._shortfall.found("; ".join(problems), self._policies.items())
+
+    def _refused(self, error: errors.Forbidden) -> None:
+        self._shortfall.found(
+            f"not enforced, for they cannot be read: {error}. Let this proxy's user list and watch networkpolicies, "
+            "pods and namespaces; or set network_policy to false, where others enforce them",
+            self._policies.items(),
+        )
 
     def _node_changed(self, _old: Obj | None, new: Obj | None) -> None:
         if new is not None:

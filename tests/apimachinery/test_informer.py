@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
+import pytest
+
+from apimachinery import errors, informer
 from apimachinery.client import Client
 from apimachinery.informer import Informer
 from apimachinery.kinds import CONFIG_MAP
@@ -90,3 +93,46 @@ def test_what_is_not_kept_is_told_and_then_forgotten() -> None:
     asyncio.run(scenario())
     assert told == [(None, "FIRST"), (None, "SECOND"), ("LAST", None)]
     assert all("data" not in obj for obj in kept)
+
+
+def test_what_is_wrong_is_said_once_and_anew_when_it_changes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: list[errors.ApiError] = [
+        *[errors.Forbidden("no right to list")] * 3,
+        *[errors.InternalError("broken")] * 3,
+        errors.Forbidden("no right to list"),
+    ]
+    monkeypatch.setattr(informer, "RETRY_MAX", 0.0)
+
+    class Refusing(Server):
+        async def list(self, *_: Any, **__: Any) -> Obj:
+            if answers:
+                raise answers.pop(0)
+            return await super().list()
+
+    def scenario(**given: Any) -> None:
+        async def body() -> None:
+            reader = Informer(cast(Client, Refusing(1)), CONFIG_MAP, **given)
+            reader._retry = 0.0
+            running = asyncio.ensure_future(reader.run())
+            await asyncio.wait_for(reader.wait_synced(), 30)
+            running.cancel()
+
+        asyncio.run(body())
+
+    with caplog.at_level("INFO"):
+        scenario()
+    said = [(one.levelname, one.getMessage().partition(": ")[2].partition(";")[0]) for one in caplog.records]
+    assert [one for one in said if "well" in one[1] or "no right" in one[1] or "broken" in one[1]] == [
+        ("WARNING", "no right to list"),
+        ("WARNING", "broken"),
+        ("WARNING", "no right to list"),
+        ("INFO", "well again"),
+    ]
+    caplog.clear()
+    told: list[errors.Forbidden] = []
+    answers += [errors.Forbidden("no right to list")] * 3
+    scenario(on_refused=told.append)
+    assert [str(one) for one in told] == ["no right to list"]
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]

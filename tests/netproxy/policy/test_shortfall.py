@@ -11,10 +11,11 @@ from typing import Any, cast
 
 import pytest
 
+from apimachinery import errors
 from apimachinery.client import Client
 from apimachinery.events import EventRecorder
 from apimachinery.informer import Informer
-from apimachinery.kinds import EVENT, NODE, Kind
+from apimachinery.kinds import EVENT, NODE, POD, Kind
 from apimachinery.kit import netns
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.kit.nft import NftError
@@ -51,11 +52,20 @@ class Api:
         return obj
 
 
-def told(tmp_path: Path) -> tuple[str, str, str]:
+class Closed(Api):
+    """Pods are nobody's to read."""
+
+    async def list(self, kind: Kind, *_: Any, **__: Any) -> dict[str, Any]:
+        if kind is POD:
+            raise errors.Forbidden("pods is forbidden")
+        return await super().list(kind)
+
+
+def told(tmp_path: Path, made: Callable[[], Api] = Api) -> tuple[str, str, str]:
     """The policy, type and message of the first event."""
 
     async def main() -> tuple[str, str, str]:
-        api, lifecycle = Api(), Lifecycle()
+        api, lifecycle = made(), Lifecycle()
         client = cast(Client, api)
         nodes = Informer(client, NODE)
         lifecycle.spawn("nodes", nodes.run())
@@ -81,6 +91,20 @@ def test_without_nftables_each_policy_says_that_nothing_is_enforced(
     message = "not enforced at all: the kernel's nftables cannot be used"
     assert told(tmp_path) == ("fence", "Warning", f"on node1: {message}")
     assert message in caplog.text
+
+
+def test_who_may_not_read_what_policies_speak_of_says_so_with_what_mends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def done(*_: Any) -> None:
+        pass
+
+    for name in ("open", "sync", "watch"):
+        monkeypatch.setattr(Enforcer, name, done)
+    policy_name, kind, message = told(tmp_path, Closed)
+    assert (policy_name, kind) == ("fence", "Warning")
+    assert "not enforced, for they cannot be read: pods is forbidden" in message and "list and watch" in message
+    assert caplog.text.count("pods is forbidden") == 1
 
 
 def test_without_br_netfilter_each_policy_says_that_pods_of_one_bridge_go_free(
