@@ -32,6 +32,9 @@ _Loader.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(BOOLEAN, re.compile(r"^[yYnN]$"), list("yYnN"))
+# "<<" and "=" mean something as keys alone.
+for _tag in ("merge", "value"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", lambda loader, node: str(node.value))
 
 
 def load_all(text: str) -> list[dict[str, Any]]:

@@ -77,7 +77,7 @@ class _Request:
         self.version = applied.get("apiVersion", "")
         self.key = Key(manager, APPLY, "", subresource)
         self.live = bare(live) if live is not None else zero_object(node, applied)
-        self.managers = _owners(live, self.live, node, now, ignored)
+        self.managers = _owners(live, self.live, node, now, subresource, ignored)
         self.lost: conflicts.Conflicts = {}
 
     def carried_out(self, force: bool) -> Obj:
@@ -105,7 +105,12 @@ class _Request:
 
 
 def _owners(
-    live: Obj | None, plain: Obj, node: Node, now: datetime.datetime, ignored: tuple[tuple[str, ...], ...]
+    live: Obj | None,
+    plain: Obj,
+    node: Node,
+    now: datetime.datetime,
+    subresource: str,
+    ignored: tuple[tuple[str, ...], ...],
 ) -> Managers:
     """The live object's managers; what stood there before the first apply belongs to the past."""
     if live is None:
@@ -117,7 +122,7 @@ def _owners(
     if managers:
         return managers
     version = live.get("apiVersion", "")
-    key = Key(BEFORE, UPDATE, version)
+    key = Key(BEFORE, UPDATE, version, subresource)
     try:
         return record_update({}, key, version, zero_object(node, live), plain, node, now, ignored)
     except NotTyped:

@@ -37,7 +37,9 @@ def strategic_merge(obj: Map, patch: Map, node: Node) -> tuple[Map, Map]:
     Raises BadRequest for malformed directives and ApiError (500, no reason) for patches that cannot be carried out.
     """
     left: Map = jsontext.copied(patch)
-    return _map(jsontext.copied(obj), left, node), left
+    merged = _map(jsontext.copied(obj), left, node)
+    # The object has parts of it.
+    return merged, jsontext.copied(left)
 
 
 def _map(original: Map, patch: Map, node: Node | None) -> Map:

@@ -7,6 +7,7 @@ that it was. `Reached` says what that is: names (or indices, as texts) to what w
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -20,13 +21,15 @@ __all__ = ["Reached", "by_json_patch", "by_merge", "told"]
 ALL: Literal["all"] = "all"
 Reached = dict[str, "Reached"] | Literal["all"]
 NO_RANK = 1 << 30
+# What Go writes of a text so that it can stand in HTML.
+_ESCAPED = re.compile("[&<>\u2028\u2029]")
 FIELD_SETS = "FieldsV1"
 
 
 def told(old: dict[str, Any], work: Callable[[dict[str, Any]], Any], reached: Reached, node: Node | None) -> str:
     """The JSON text that upstream's patching makes of `old` by `work`."""
     new = work(_whole(old, node))
-    return orjson.dumps(_sorted(new, reached)).decode()
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(_sorted(new, reached)).decode())
 
 
 def by_merge(patch: Any) -> Reached:

@@ -54,8 +54,8 @@ class PodStreams:
 
     async def log(self, request: Request) -> Response:
         """The text of a container's log, as it comes. An unscheduled pod has none yet (204)."""
-        pod = self._pod(request)
         query = options.log_query(request.query, request.name)
+        pod = self._pod(request)
         container = options.choose_container(pod, request.param("container"))
         if not pod["spec"].get("nodeName"):
             return Response(204, b"", "")

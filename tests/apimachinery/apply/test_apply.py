@@ -28,8 +28,8 @@ def config(**data: Any) -> dict[str, Any]:
     return {**obj, "data": data} if data else obj
 
 
-def put(live: Any, applied: Any, manager: str, force: bool = False, now: datetime.datetime = T1) -> Any:
-    return apply(live, applied, manager=manager, node=MAP, now=now, force=force)
+def put(live: Any, applied: Any, manager: str, force: bool = False, now: datetime.datetime = T1, **how: Any) -> Any:
+    return apply(live, applied, manager=manager, node=MAP, now=now, force=force, **how)
 
 
 def write(live: Any, new: Any, manager: str, now: datetime.datetime = T1, **how: Any) -> Any:
@@ -108,6 +108,8 @@ def test_what_stood_there_unrecorded_belongs_to_the_past() -> None:
     live = {**config(a="1"), "metadata": {"name": "c", "uid": "u"}}
     with pytest.raises(errors.Conflict, match='conflict with "before-first-apply" using v1: .data.a'):
         put(live, config(a="2"), "alpha")
+    with pytest.raises(errors.Conflict, match='"before-first-apply" with subresource "scale" using v1: .data.a'):
+        put(live, config(a="2"), "alpha", subresource="scale")
     assert track_update(live, {**live, "data": {}}, manager="m", node=MAP, now=T1) == []
 
 

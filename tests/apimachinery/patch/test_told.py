@@ -80,6 +80,11 @@ def test_a_copy_is_as_sorted_as_what_it_was_made_of_and_whole_objects_begin_with
     assert names(text, "spec", "volumeClaimTemplates", "0", "spec") == ["accessModes", "volumeMode"]
 
 
+def test_what_means_something_in_html_is_escaped() -> None:
+    old = {"metadata": {"annotations": {"a<": "b&c>\u2028"}}}
+    assert '{"a\\u003c":"b\\u0026c\\u003e\\u2028"}' in patch.told(old, lambda ordered: ordered, {}, DEPLOYMENT)
+
+
 def test_what_a_merge_says_is_sorted_to_its_end() -> None:
     merge = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "j"}], "hostNetwork": "x"}}}}
     old = {

@@ -5,6 +5,7 @@ import pytest
 
 from apimachinery import errors
 from controlplane.apiserver.streams import backend, options, targets, wire
+from tests.controlplane.apiserver.server import run
 
 
 def pod(*containers, init=(), node="n1", **status):
@@ -238,3 +239,13 @@ def test_only_ready_pods_of_the_namespace_are_behind_a_service():
     pods = {"p": {"status": {"podIPs": [{"ip": "10.0.0.1"}]}}}
     assert targets.of_pods(targets.ready([found], "b"), "n", pods.get) == [("10.0.0.1", 8081)]
     assert not list(targets.ready([found], ""))
+
+
+def test_log_options_are_looked_at_before_the_pod(tmp_path):
+    async def test(client):
+        with pytest.raises(errors.Invalid, match="tailLines"):
+            await client.request("GET", "/api/v1/namespaces/default/pods/none/log", query={"tailLines": "-1"})
+        with pytest.raises(errors.NotFound):
+            await client.request("GET", "/api/v1/namespaces/default/pods/none/log", query={"tailLines": "1"})
+
+    run(tmp_path, test)
